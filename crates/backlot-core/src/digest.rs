@@ -1,0 +1,160 @@
+//! Digests as values: fixed bytes with one text form (lower-case hex), so that a digest of one kind is never taken for
+//! another.
+//!
+//! Invariant: MD5 is an address (DVC's), BLAKE3 and SHA-256 are proofs. Deliberately absent: the hashing itself.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Class, Coded};
+
+/// A text that is not a digest of the kind asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a {kind} digest ({digits} hexadecimal digits)")]
+pub struct ParseDigestError {
+    /// What was given.
+    pub text: String,
+    /// The kind of digest expected.
+    pub kind: &'static str,
+    /// How many hexadecimal digits it has.
+    pub digits: usize,
+}
+
+impl Coded for ParseDigestError {
+    fn code(&self) -> &'static str {
+        "core::bad_digest"
+    }
+    fn class(&self) -> Class {
+        Class::Integrity
+    }
+}
+
+fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let bytes = text.as_bytes();
+    if bytes.len() != N * 2 {
+        return None;
+    }
+    let mut out = [0; N];
+    for (slot, pair) in out.iter_mut().zip(bytes.chunks_exact(2)) {
+        let high = char::from(pair[0]).to_digit(16)?;
+        let low = char::from(pair[1]).to_digit(16)?;
+        *slot = u8::try_from(high * 16 + low).ok()?;
+    }
+    Some(out)
+}
+
+macro_rules! digest {
+    ($(#[$doc:meta])* $name:ident, $bytes:literal, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name([u8; $bytes]);
+
+        impl $name {
+            /// From raw bytes.
+            pub const fn from_bytes(bytes: [u8; $bytes]) -> Self {
+                Self(bytes)
+            }
+            /// The raw bytes.
+            pub const fn as_bytes(&self) -> &[u8; $bytes] {
+                &self.0
+            }
+            /// Lower-case hexadecimal.
+            pub fn to_hex(&self) -> String {
+                self.to_string()
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                let mut text = [0u8; $bytes * 2];
+                for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+                    pair[0] = DIGITS[usize::from(byte >> 4)];
+                    pair[1] = DIGITS[usize::from(byte & 15)];
+                }
+                f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($kind, ":{}"), self)
+            }
+        }
+        impl FromStr for $name {
+            type Err = ParseDigestError;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                parse_hex(text).map(Self).ok_or_else(|| ParseDigestError {
+                    text: text.to_owned(),
+                    kind: $kind,
+                    digits: $bytes * 2,
+                })
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = ParseDigestError;
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+        impl From<$name> for String {
+            fn from(digest: $name) -> Self {
+                digest.to_string()
+            }
+        }
+    };
+}
+
+digest!(
+    /// MD5: the address of a file in a DVC cache or remote. Never a proof of content.
+    Md5, 16, "md5"
+);
+digest!(
+    /// BLAKE3: the proof that file content is what was published.
+    Blake3, 32, "blake3"
+);
+digest!(
+    /// SHA-256: the proof used by Python packaging (RECORD, index pages, locks).
+    Sha256, 32, "sha256"
+);
+
+impl Sha256 {
+    /// URL-safe base64 without padding, as RECORD writes it (PEP 376, PEP 427).
+    pub fn to_base64url(&self) -> String {
+        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let mut text = String::with_capacity(43);
+        for group in self.0.chunks(3) {
+            let word =
+                group.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+            for digit in 0..=group.len() {
+                text.push(char::from(DIGITS[(word >> (18 - 6 * digit) & 63) as usize]));
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Md5, Sha256};
+
+    #[test]
+    fn hex_round_trips_and_refuses_other_lengths() {
+        let md5: Md5 = "d41d8cd98f00b204e9800998ecf8427e".parse().expect("valid");
+        assert_eq!(md5.to_hex(), "d41d8cd98f00b204e9800998ecf8427e");
+        assert!("d41d".parse::<Md5>().is_err());
+        assert!("zz1d8cd98f00b204e9800998ecf8427e".parse::<Md5>().is_err());
+    }
+
+    #[test]
+    fn record_base64_matches_pythons_urlsafe_b64encode() {
+        let empty: Sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+            .parse()
+            .expect("valid");
+        assert_eq!(
+            empty.to_base64url(),
+            "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+        );
+    }
+}

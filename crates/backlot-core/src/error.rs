@@ -1,0 +1,74 @@
+//! What every error of every crate can say of itself: a stable code, a class, the way out.
+//!
+//! Messages are lower case without a full stop and do not repeat their cause; the command line renders the chain.
+//! Deliberately absent: one error type for everything. Each crate has its own enum.
+
+use std::error::Error;
+
+/// What kind of trouble an error is; also the exit code of the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Class {
+    /// A defect of ours: a broken invariant. Exit code 1.
+    Internal,
+    /// What was asked for is not valid. Exit code 2.
+    User,
+    /// A configuration file or setting is wrong. Exit code 3.
+    Config,
+    /// A named thing does not exist. Exit code 4.
+    NotFound,
+    /// It exists already, or somebody else was first, or requirements exclude each other. Exit code 5.
+    Conflict,
+    /// The machine, the disk or the network refused. Exit code 6.
+    Environment,
+    /// Bytes are not what their digest says, or an archive is hostile. Exit code 7.
+    Integrity,
+    /// Stopped on request. Exit code 130, as shells report an interrupt.
+    Cancelled,
+}
+
+impl Class {
+    /// The exit code of a command that ends with an error of this class.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Internal => 1,
+            Self::User => 2,
+            Self::Config => 3,
+            Self::NotFound => 4,
+            Self::Conflict => 5,
+            Self::Environment => 6,
+            Self::Integrity => 7,
+            Self::Cancelled => 130,
+        }
+    }
+
+    /// The word for this class in `--json` output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::User => "user",
+            Self::Config => "config",
+            Self::NotFound => "not-found",
+            Self::Conflict => "conflict",
+            Self::Environment => "environment",
+            Self::Integrity => "integrity",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// An error with a stable code, a class and a hint. Implemented by the error enum of every crate.
+pub trait Coded: Error + Send + Sync + 'static {
+    /// `area::snake_case`, stable for ever, listed in `docs/errors.md`.
+    fn code(&self) -> &'static str;
+    /// What kind of trouble it is.
+    fn class(&self) -> Class;
+    /// What to do about it, in the imperative; `None` where the message says it all.
+    fn help(&self) -> Option<String> {
+        None
+    }
+    /// Whether the same call may succeed later without anything being changed by a person.
+    fn retry(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,320 @@
+//! Files that are complete or absent: write beside, sync, publish.
+//!
+//! Invariants: a reader never sees a partial file under its final name; [`create`] has exactly one winner among any
+//! number of machines on a shared disk, because it ends in `link(2)`, which is exclusive (a rename is not, and an
+//! exclusive open shows the file while it is being written). Temporaries begin with `.tmp-` so a crash is recognisable.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use crate::error::{Class, Coded};
+
+/// A file operation the system refused. The message names the path and the operation.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct FileError(#[from] io::Error);
+
+impl FileError {
+    /// The kind of refusal.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.0.kind()
+    }
+    /// Whether the file was not there.
+    pub fn is_not_found(&self) -> bool {
+        self.kind() == io::ErrorKind::NotFound
+    }
+}
+
+impl Coded for FileError {
+    fn code(&self) -> &'static str {
+        match self.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "file::disk_full",
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "file::permission_denied",
+            io::ErrorKind::NotFound => "file::not_found",
+            _ => "file::io",
+        }
+    }
+    fn class(&self) -> Class {
+        match self.kind() {
+            io::ErrorKind::NotFound => Class::NotFound,
+            _ => Class::Environment,
+        }
+    }
+    fn help(&self) -> Option<String> {
+        match self.code() {
+            "file::disk_full" => Some(
+                "free some space (`backlot gc --dry-run` shows what the cache could drop) and run it again"
+                    .to_owned(),
+            ),
+            "file::permission_denied" => {
+                Some("give this user access to the path and run it again".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What an exclusive create found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// The file is new and ours.
+    New,
+    /// Somebody's file was there first; nothing was changed.
+    Exists,
+}
+
+/// Name prefix of every temporary of ours.
+pub const TEMPORARY_PREFIX: &str = ".tmp-";
+
+/// A path for a temporary in `folder`, unique in the world.
+pub fn temporary_in(folder: &Path) -> PathBuf {
+    folder.join(format!(
+        "{TEMPORARY_PREFIX}{}",
+        ulid::Ulid::new().to_string().to_lowercase()
+    ))
+}
+
+/// A temporary file beside its final place; removed when dropped unpublished.
+#[derive(Debug)]
+pub struct Staged {
+    file: Option<fs::File>,
+    temporary: PathBuf,
+    target: PathBuf,
+}
+
+impl Staged {
+    /// Begin a file that will be published as `target`; its folder is made if absent.
+    pub fn beside(target: &Path) -> Result<Self, FileError> {
+        let folder = target.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
+        let temporary = temporary_in(folder);
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&temporary)?;
+        Ok(Self {
+            file: Some(file),
+            temporary,
+            target: target.to_path_buf(),
+        })
+    }
+
+    /// The open temporary.
+    pub fn file(&mut self) -> &mut fs::File {
+        self.file
+            .as_mut()
+            .expect("a staged file is open until it is published")
+    }
+
+    /// Where the temporary lies.
+    pub fn path(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Sync and put in place of whatever is there.
+    pub fn replace(mut self) -> Result<(), FileError> {
+        self.sync()?;
+        rename(&self.temporary, &self.target)?;
+        sync_folder_of(&self.target)
+    }
+
+    /// Sync and put in place only if nothing is there: exclusive among processes and machines.
+    pub fn create(mut self) -> Result<Created, FileError> {
+        self.sync()?;
+        let created = link_new(&self.temporary, &self.target)?;
+        fs::remove_file(&self.temporary)?;
+        sync_folder_of(&self.target)?;
+        Ok(created)
+    }
+
+    fn sync(&mut self) -> Result<(), FileError> {
+        if let Some(file) = self.file.take() {
+            file.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        self.file = None;
+        // After publishing, the temporary is gone and this fails; otherwise it tidies up.
+        fs::remove_file(&self.temporary).ok();
+    }
+}
+
+impl Write for Staged {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.file().write(buffer)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.file().flush()
+    }
+}
+
+/// Hard-link `existing` as `new`; `Exists` if something is there. On disks without hard links, an exclusive open and
+/// copy (readers may then see a partial file for a moment; such disks are not fit for a shared repo).
+fn link_new(existing: &Path, new: &Path) -> Result<Created, FileError> {
+    match fs::hard_link(existing, new) {
+        Ok(()) => Ok(Created::New),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(Created::Exists),
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            match fs::OpenOptions::new().write(true).create_new(true).open(new) {
+                Ok(mut file) => {
+                    io::copy(&mut fs::File::open(existing)?, &mut file)?;
+                    file.sync_all()?;
+                    Ok(Created::New)
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(Created::Exists),
+                Err(e) => Err(e.into()),
+            }
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Write a whole file atomically, replacing what is there.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut staged = Staged::beside(path)?;
+    staged.write_all(bytes)?;
+    staged.replace()
+}
+
+/// Write a whole file atomically if nothing is there. Exclusive.
+pub fn create(path: &Path, bytes: &[u8]) -> Result<Created, FileError> {
+    let mut staged = Staged::beside(path)?;
+    staged.write_all(bytes)?;
+    staged.create()
+}
+
+/// Write a whole file atomically, unless it holds these bytes already. Returns whether it was written.
+pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
+    if fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(false);
+    }
+    write(path, bytes).map(|()| true)
+}
+
+/// Read a file, or `None` if there is none.
+pub fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The one rename of the product: publishes a synced temporary on the same disk.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one atomic-publish function"
+    )]
+    Ok(fs::rename(from, to)?)
+}
+
+/// Swap two folders in one step, so that readers see the old or the new one whole. `false` where the system cannot.
+pub fn exchange(a: &Path, b: &Path) -> Result<bool, FileError> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        match renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
+                Ok(false)
+            }
+            Err(errno) => Err(io::Error::from(errno).into()),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _unused = (a, b);
+        Ok(false)
+    }
+}
+
+/// Make the entries of a folder survive a power cut.
+pub fn sync_folder(folder: &Path) -> Result<(), FileError> {
+    #[cfg(unix)]
+    fs::File::open(folder)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _unused = folder;
+    Ok(())
+}
+
+fn sync_folder_of(path: &Path) -> Result<(), FileError> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => sync_folder(folder),
+        _ => sync_folder(Path::new(".")),
+    }
+}
+
+/// Flush everything written to the disk that holds `path`, in one call: one wait for many new files.
+pub fn sync_disk_of(path: &Path) -> Result<(), FileError> {
+    let file = fs::File::open(path)?;
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(&file).map_err(io::Error::from)?;
+    #[cfg(not(target_os = "linux"))]
+    file.sync_all()?;
+    Ok(())
+}
+
+/// Remove a file or a whole folder; fine if there is none.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    let result = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(e) => Err(e),
+    };
+    match result {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Created, create, exchange, write};
+    use fs_err as fs;
+
+    #[test]
+    fn an_exclusive_create_has_one_winner_and_leaves_no_temporary() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("release");
+        let wins = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..16u8)
+                .map(|n| {
+                    let target = &target;
+                    scope.spawn(move || create(target, &[n; 1000]).expect("created or not") == Created::New)
+                })
+                .collect();
+            threads
+                .into_iter()
+                .filter_map(|t| t.join().ok())
+                .filter(|won| *won)
+                .count()
+        });
+        assert_eq!(wins, 1);
+        let content = fs::read(&target).expect("readable");
+        assert_eq!(content, vec![content[0]; 1000]);
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn folders_swap_in_one_step() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        write(&a.join("x"), b"1").expect("written");
+        write(&b.join("x"), b"2").expect("written");
+        if exchange(&a, &b).expect("exchanged or unsupported") {
+            assert_eq!(fs::read(a.join("x")).expect("readable"), b"2");
+        }
+    }
+}

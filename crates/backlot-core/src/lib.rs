@@ -1,0 +1,36 @@
+//! The words every other crate speaks: names, versions, requirements, digests, safe paths, events, coded errors,
+//! cancellation, clocks and atomic files.
+//!
+//! Invariants: a value of a type here is already valid (it parsed once, at the border), and a file written through
+//! [`file`] is either complete or absent. Deliberately absent: any network, any archive, any terminal, any global.
+
+pub mod bump;
+pub mod cancel;
+pub mod clock;
+pub mod context;
+pub mod digest;
+pub mod error;
+pub mod event;
+pub mod file;
+pub mod lock;
+pub mod marker;
+pub mod name;
+pub mod relpath;
+pub mod requirement;
+pub mod text;
+pub mod version;
+
+pub use bump::BumpStep;
+pub use cancel::{Cancel, Cancelled};
+pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
+pub use context::Context;
+pub use digest::{Blake3, Md5, Sha256};
+pub use error::{Class, Coded};
+pub use event::{Event, Observer, Operation, Warning};
+pub use file::FileError;
+pub use lock::FileLock;
+pub use marker::MarkerEnv;
+pub use name::{AssetName, GroupName, PackageName};
+pub use relpath::RelPath;
+pub use requirement::{Requirement, RequirementKind};
+pub use version::{Specifiers, Version};

@@ -1,0 +1,98 @@
+//! Short exclusive locks between processes, on a file. Released by the system when the process dies.
+//!
+//! Deliberately absent: anything that decides correctness across machines; repos rely on exclusive creates instead.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+
+use crate::context::Context;
+use crate::error::{Class, Coded};
+use crate::file::FileError;
+
+/// A held lock; dropping it releases it.
+#[derive(Debug)]
+pub struct FileLock {
+    _file: std::fs::File,
+}
+
+/// The lock was not had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Somebody else holds it for too long.
+    #[error("another backlot command has held `{path}` for more than {seconds} seconds")]
+    Busy {
+        /// The lock file.
+        path: String,
+        /// How long we waited.
+        seconds: u64,
+    },
+    /// The lock file cannot be made.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Stopped while waiting.
+    #[error(transparent)]
+    Cancelled(#[from] crate::cancel::Cancelled),
+}
+
+impl Coded for LockError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Busy { .. } => "core::locked",
+            Self::File(e) => e.code(),
+            Self::Cancelled(e) => e.code(),
+        }
+    }
+    fn class(&self) -> Class {
+        match self {
+            Self::Busy { .. } => Class::Conflict,
+            Self::File(e) => e.class(),
+            Self::Cancelled(e) => e.class(),
+        }
+    }
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Busy { .. } => Some("wait for the other command to end, or stop it".to_owned()),
+            Self::File(e) => e.help(),
+            Self::Cancelled(e) => e.help(),
+        }
+    }
+    fn retry(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+}
+
+impl FileLock {
+    /// Wait for the lock on `path` (made if absent), at most `patience`.
+    pub fn acquire(path: &Path, patience: Duration, context: &Context) -> Result<Self, LockError> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(FileError::from)?;
+        }
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .map_err(FileError::from)?
+            .into_file();
+        let deadline = Instant::now() + patience;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(std::fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    context.check()?;
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(std::fs::TryLockError::WouldBlock) => {
+                    return Err(LockError::Busy {
+                        path: path.display().to_string(),
+                        seconds: patience.as_secs(),
+                    });
+                }
+                Err(std::fs::TryLockError::Error(e)) => return Err(FileError::from(e).into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Small text helpers for messages: counts, sizes, nearest words.
+//!
+//! Deliberately absent: colours and terminal widths.
+
+/// `1 file`, `3 files`.
+pub fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// Bytes in binary units with one decimal: `512 B`, `6.0 MiB`.
+pub fn bytes(number: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if number < 1024 {
+        return format!("{number} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    let mut value = number as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// The known word nearest to `word`, if it is near enough to be a likely typing error.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = 1 + word.chars().count() / 4;
+    let (distance, best) = known
+        .into_iter()
+        .map(|k| (distance(word, k), k))
+        .min_by_key(|(d, _)| *d)?;
+    (distance <= limit).then_some(best)
+}
+
+/// Levenshtein distance in characters.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bytes, nearest};
+
+    #[test]
+    fn sizes_and_near_words() {
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(6 * 1024 * 1024), "6.0 MiB");
+        assert_eq!(nearest("blesed", ["review", "blessed"]), Some("blessed"));
+        assert_eq!(nearest("x", ["review", "blessed"]), None);
+    }
+}

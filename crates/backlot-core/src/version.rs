@@ -1,0 +1,201 @@
+//! Versions and version ranges: PEP 440 inside, with SemVer's spelling accepted at the surface.
+//!
+//! Invariant: printing gives the normalised PEP 440 form, so equal versions print equally enough for file names.
+//! `1.2.3-rc.1` (SemVer) and `1.2.3rc1` (PEP 440) are the same version. The parser is uv's, hidden behind these types.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Class, Coded};
+
+/// A PEP 440 version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Version(pub(crate) uv_pep440::Version);
+
+/// A set of PEP 440 specifiers such as `>=1.2.3,<2.0`; empty means any version.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Specifiers(pub(crate) uv_pep440::VersionSpecifiers);
+
+/// A text that is no version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a version: {reason}")]
+pub struct VersionError {
+    /// What was given.
+    pub text: String,
+    /// What the parser says.
+    pub reason: String,
+}
+
+impl Coded for VersionError {
+    fn code(&self) -> &'static str {
+        "version::invalid"
+    }
+    fn class(&self) -> Class {
+        Class::User
+    }
+    fn help(&self) -> Option<String> {
+        Some(
+            "write major.minor.micro with an optional suffix, as in `1.2.3`, `1.2.3rc1` or `1.2.3-rc.1`"
+                .to_owned(),
+        )
+    }
+}
+
+impl Version {
+    /// Parse PEP 440, or SemVer with a pre-release that PEP 440 can express.
+    pub fn parse(text: &str) -> Result<Self, VersionError> {
+        let text = text.trim();
+        match uv_pep440::Version::from_str(text) {
+            Ok(version) => Ok(Self(version)),
+            Err(source) => from_semver(text).ok_or_else(|| VersionError {
+                text: text.to_owned(),
+                reason: source.to_string(),
+            }),
+        }
+    }
+    /// The numbers of the release part: `[1, 2, 3]`.
+    pub fn release(&self) -> Vec<u64> {
+        self.0.release().to_vec()
+    }
+    /// Whether it is a pre-release or development release, which ranges do not match unless asked to.
+    pub fn is_prerelease(&self) -> bool {
+        self.0.any_prerelease()
+    }
+    /// Whether it has a local part (`+studio.1`), which no published release may have.
+    pub fn is_local(&self) -> bool {
+        self.0.is_local()
+    }
+}
+
+/// `1.2.3-alpha.1` as `1.2.3a1`; `None` where PEP 440 has no such version. PEP 440 itself reads most spellings.
+fn from_semver(text: &str) -> Option<Version> {
+    let parsed = semver::Version::parse(text.strip_prefix('v').unwrap_or(text)).ok()?;
+    let (kind, number) = match parsed.pre.split_once('.') {
+        Some((kind, number)) => (kind, number),
+        None => (parsed.pre.as_str(), "0"),
+    };
+    number.parse::<u64>().ok()?;
+    let local = if parsed.build.is_empty() {
+        String::new()
+    } else {
+        format!("+{}", parsed.build)
+    };
+    let base = format!("{}.{}.{}", parsed.major, parsed.minor, parsed.patch);
+    uv_pep440::Version::from_str(&format!("{base}{kind}{number}{local}"))
+        .ok()
+        .map(Version)
+}
+
+impl Specifiers {
+    /// Any version.
+    pub fn any() -> Self {
+        Self(uv_pep440::VersionSpecifiers::empty())
+    }
+    /// Exactly one version.
+    pub fn exactly(version: &Version) -> Self {
+        Self(uv_pep440::VersionSpecifiers::from(
+            uv_pep440::VersionSpecifier::equals_version(version.0.clone()),
+        ))
+    }
+    /// Parse a comma-separated list; empty means any version.
+    pub fn parse(text: &str) -> Result<Self, VersionError> {
+        uv_pep440::VersionSpecifiers::from_str(text)
+            .map(Self)
+            .map_err(|e| VersionError {
+                text: text.to_owned(),
+                reason: e.to_string(),
+            })
+    }
+    /// Whether every specifier admits the version (PEP 440; pre-releases are the caller's business).
+    pub fn contains(&self, version: &Version) -> bool {
+        self.0.contains(&version.0)
+    }
+    /// Whether any version is admitted.
+    pub fn is_any(&self) -> bool {
+        self.0.is_empty()
+    }
+    /// Whether a specifier names a pre-release itself, which permits pre-releases (PEP 440).
+    pub fn names_prerelease(&self) -> bool {
+        self.0.iter().any(uv_pep440::VersionSpecifier::any_prerelease)
+    }
+    /// The one version it pins (`==1.2.3` or `===1.2.3`, without a wildcard), if it does.
+    pub fn pinned(&self) -> Option<Version> {
+        let mut all = self.0.iter();
+        let only = all.next().filter(|_| all.next().is_none())?;
+        matches!(
+            only.operator(),
+            uv_pep440::Operator::Equal | uv_pep440::Operator::ExactEqual
+        )
+        .then(|| Version(only.version().clone()))
+    }
+    /// All of this and all of the other.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self(self.0.iter().chain(other.0.iter()).cloned().collect())
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+impl FromStr for Version {
+    type Err = VersionError;
+    fn from_str(text: &str) -> Result<Self, VersionError> {
+        Self::parse(text)
+    }
+}
+impl TryFrom<String> for Version {
+    type Error = VersionError;
+    fn try_from(text: String) -> Result<Self, VersionError> {
+        Self::parse(&text)
+    }
+}
+impl From<Version> for String {
+    fn from(version: Version) -> Self {
+        version.to_string()
+    }
+}
+impl fmt::Display for Specifiers {
+    /// Comma-separated without spaces: `>=1.2.3,<2.0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, specifier) in self.0.iter().enumerate() {
+            if position > 0 {
+                f.write_str(",")?;
+            }
+            specifier.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Specifiers, Version};
+
+    #[test]
+    fn semver_spellings_become_pep_440() {
+        for (semver, pep440) in [
+            ("1.2.3-rc.1", "1.2.3rc1"),
+            ("1.2.3-alpha.2", "1.2.3a2"),
+            ("v1.2.3", "1.2.3"),
+            ("1.2.3-beta", "1.2.3b0"),
+            ("1.2.3+studio.4", "1.2.3+studio.4"),
+        ] {
+            assert_eq!(Version::parse(semver).expect(semver).to_string(), pep440);
+        }
+        assert!(Version::parse("1.2.3-final.x").is_err());
+    }
+
+    #[test]
+    fn pins_are_recognised() {
+        let pinned = Specifiers::parse("==1.2.3").expect("valid").pinned();
+        assert_eq!(pinned.map(|v| v.to_string()).as_deref(), Some("1.2.3"));
+        assert_eq!(Specifiers::parse("==1.2.*").expect("valid").pinned(), None);
+        assert_eq!(Specifiers::parse(">=1").expect("valid").pinned(), None);
+    }
+}
