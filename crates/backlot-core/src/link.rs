@@ -1,0 +1,185 @@
+//! Placing a file from a store into a tree: reflink, hard link, symbolic link or copy, whichever works first.
+//!
+//! Invariant: the target appears whole (a temporary beside it, then a rename) and replaces what was there. An empty file
+//! is never hard-linked, as in DVC: all empty files of a disk would become one.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::str::FromStr;
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Class, Coded};
+use crate::file::{self, FileError};
+
+/// How a file is placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkMode {
+    /// A copy-on-write clone: own file, shared blocks.
+    Reflink,
+    /// Another name of the same file; read-only, since an edit would change the store.
+    Hardlink,
+    /// A pointer to the file in the store; read-only.
+    Symlink,
+    /// A copy.
+    Copy,
+}
+
+/// A word that is no link mode.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{word}` is not a way to place files")]
+pub struct LinkModeError {
+    /// What was given.
+    pub word: String,
+}
+
+impl Coded for LinkModeError {
+    fn code(&self) -> &'static str {
+        "core::bad_link_mode"
+    }
+    fn class(&self) -> Class {
+        Class::User
+    }
+    fn help(&self) -> Option<String> {
+        Some("use reflink, hardlink, symlink or copy".to_owned())
+    }
+}
+
+impl fmt::Display for LinkMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reflink => "reflink",
+            Self::Hardlink => "hardlink",
+            Self::Symlink => "symlink",
+            Self::Copy => "copy",
+        })
+    }
+}
+
+impl FromStr for LinkMode {
+    type Err = LinkModeError;
+    fn from_str(word: &str) -> Result<Self, LinkModeError> {
+        match word.trim() {
+            "reflink" | "clone" => Ok(Self::Reflink),
+            "hardlink" => Ok(Self::Hardlink),
+            "symlink" => Ok(Self::Symlink),
+            "copy" => Ok(Self::Copy),
+            other => Err(LinkModeError { word: other.to_owned() }),
+        }
+    }
+}
+
+/// Place `source` as `target`, trying `modes` in order; a mode the disk does not offer is passed over. Clones and copies
+/// are writable by their owner if `writable`; the executable bit is kept. Returns the mode that worked.
+pub fn place(source: &Path, target: &Path, modes: &[LinkMode], writable: bool) -> Result<LinkMode, FileError> {
+    let folder = target.parent().unwrap_or(Path::new("."));
+    let temporary = file::temporary_in(folder);
+    let placed = place_at(source, &temporary, modes, writable);
+    match placed.and_then(|mode| file::rename(&temporary, target).map(|()| mode)) {
+        Ok(mode) => {
+            // Renaming a hard link onto another name of the same file does nothing and leaves the temporary.
+            if mode == LinkMode::Hardlink {
+                file::remove(&temporary)?;
+            }
+            Ok(mode)
+        }
+        Err(error) => {
+            file::remove(&temporary).ok();
+            Err(error)
+        }
+    }
+}
+
+/// As [`place`], onto a name that does not exist and that nobody else looks at yet.
+pub fn place_at(source: &Path, target: &Path, modes: &[LinkMode], writable: bool) -> Result<LinkMode, FileError> {
+    let mut last = None;
+    for mode in modes {
+        let result = match mode {
+            LinkMode::Reflink => reflink(source, target, writable),
+            LinkMode::Hardlink => hard_link(source, target),
+            LinkMode::Symlink => symlink(source, target),
+            LinkMode::Copy => copy(source, target, writable),
+        };
+        match result {
+            Ok(()) => return Ok(*mode),
+            Err(error) if is_fatal(&error) => return Err(error.into()),
+            Err(error) => last = Some(error),
+        }
+    }
+    let none = || io::Error::new(io::ErrorKind::Unsupported, format!("no way to place `{}`", target.display()));
+    Err(last.unwrap_or_else(none).into())
+}
+
+/// Whether trying another mode is pointless.
+fn is_fatal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StorageFull | io::ErrorKind::AlreadyExists)
+}
+
+fn reflink(source: &Path, target: &Path, writable: bool) -> io::Result<()> {
+    reflink_copy::reflink(source, target)?;
+    set_mode(source, target, writable)
+}
+
+fn hard_link(source: &Path, target: &Path) -> io::Result<()> {
+    if fs::metadata(source)?.len() == 0 {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "empty files are not hard-linked"));
+    }
+    fs::hard_link(source, target)
+}
+
+#[cfg(unix)]
+fn symlink(source: &Path, target: &Path) -> io::Result<()> {
+    fs_err::os::unix::fs::symlink(std::path::absolute(source)?, target)
+}
+
+#[cfg(not(unix))]
+fn symlink(_source: &Path, _target: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+fn copy(source: &Path, target: &Path, writable: bool) -> io::Result<()> {
+    // `fs::copy` also copies the mode, which a store keeps read-only.
+    fs::copy(source, target)?;
+    set_mode(source, target, writable)
+}
+
+#[cfg(unix)]
+fn set_mode(source: &Path, target: &Path, writable: bool) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let executable = fs::metadata(source)?.permissions().mode() & 0o111;
+    let mode = if writable { 0o644 } else { 0o444 } | executable;
+    fs::set_permissions(target, std::fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_source: &Path, target: &Path, writable: bool) -> io::Result<()> {
+    let mut permissions = fs::metadata(target)?.permissions();
+    permissions.set_readonly(!writable);
+    fs::set_permissions(target, permissions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LinkMode, place};
+    use fs_err as fs;
+
+    #[test]
+    fn a_mode_that_does_not_work_falls_through_and_no_temporary_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (source, target) = (folder.path().join("a"), folder.path().join("b"));
+        fs::write(&source, b"").expect("written");
+        fs::write(&target, b"old").expect("written");
+        let mode = place(&source, &target, &[LinkMode::Hardlink, LinkMode::Copy], true).expect("placed");
+        assert_eq!(mode, LinkMode::Copy);
+        assert_eq!(fs::read(&target).expect("read"), b"");
+        fs::write(&source, b"x").expect("written");
+        for _ in 0..2 {
+            let mode = place(&source, &target, &[LinkMode::Hardlink], true).expect("placed");
+            assert_eq!(mode, LinkMode::Hardlink);
+        }
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 2);
+    }
+}
