@@ -1,0 +1,152 @@
+//! What can go wrong with stored files.
+//!
+//! Invariant: an error names the object or file it is about. Deliberately absent: the words of the asset above it.
+
+use std::path::PathBuf;
+
+use backlot_core::{Cancelled, Class, Coded, FileError};
+
+use crate::object::ObjectId;
+
+/// Result of a store operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failed store operation.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file operation.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Stopped on request.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// An object whose bytes are not what its name says.
+    #[error("{} in {place} {} not what their name says: {}", plural(objects.len(), "object"), if objects.len() == 1 { "is" } else { "are" }, some(objects))]
+    Corrupt {
+        /// The objects.
+        objects: Vec<ObjectId>,
+        /// The cache or remote.
+        place: String,
+    },
+    /// Objects that are not there.
+    #[error("{} not in {place}: {}", if objects.len() == 1 { "an object is".to_owned() } else { format!("{} objects are", objects.len()) }, some(objects))]
+    Missing {
+        /// The objects.
+        objects: Vec<ObjectId>,
+        /// The cache or remote.
+        place: String,
+    },
+    /// A file that somebody writes to while it is read.
+    #[error("`{}` changed while it was read", path.display())]
+    Changing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file in the way that exists nowhere else.
+    #[error("`{}` is in the way and its content is stored nowhere{}", path.display(), if *others == 0 { String::new() } else { format!(" (and {others} more)") })]
+    WouldOverwrite {
+        /// The first such file.
+        path: PathBuf,
+        /// How many more there are.
+        others: usize,
+    },
+    /// A remote address we cannot use.
+    #[error("`{url}` is no remote we can use: {reason}")]
+    BadRemote {
+        /// The address, without secrets.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// A storage service refused.
+    #[error("the remote `{place}` failed")]
+    Service {
+        /// The remote.
+        place: String,
+        /// What it says.
+        #[source]
+        source: Box<opendal::Error>,
+    },
+    /// The stat cache cannot be used or made anew.
+    #[error("the state database `{}` cannot be used", path.display())]
+    State {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        source: rusqlite::Error,
+    },
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    backlot_core::text::count(count as u64, noun)
+}
+
+fn some(objects: &[ObjectId]) -> String {
+    let mut text = objects.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if objects.len() > 3 {
+        text.push_str(", ...");
+    }
+    text
+}
+
+impl Coded for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::File(e) => e.code(),
+            Self::Cancelled(e) => e.code(),
+            Self::Corrupt { .. } => "store::corrupt_object",
+            Self::Missing { .. } => "store::missing_object",
+            Self::Changing { .. } => "store::file_changing",
+            Self::WouldOverwrite { .. } => "store::would_overwrite",
+            Self::BadRemote { .. } => "store::bad_remote",
+            Self::Service { .. } => "store::service",
+            Self::State { .. } => "store::state_database",
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::File(e) => e.class(),
+            Self::Cancelled(e) => e.class(),
+            Self::Corrupt { .. } => Class::Integrity,
+            Self::Missing { .. } => Class::NotFound,
+            Self::Changing { .. } | Self::WouldOverwrite { .. } => Class::Conflict,
+            Self::BadRemote { .. } => Class::Config,
+            Self::Service { .. } | Self::State { .. } => Class::Environment,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::File(e) => e.help(),
+            Self::Cancelled(e) => e.help(),
+            Self::Corrupt { .. } => {
+                Some("run `backlot verify` to see all damage; `backlot push` or `backlot pull` from a good copy repairs it".to_owned())
+            }
+            Self::Missing { .. } => Some("push them from a workspace that has the files, or name another remote".to_owned()),
+            Self::Changing { .. } => Some("wait until whatever writes it is done, then run the command again".to_owned()),
+            Self::WouldOverwrite { .. } => {
+                Some("run `backlot add` to keep what is there, move it away, or use `--force` to lose it".to_owned())
+            }
+            Self::BadRemote { .. } => Some("use a folder or a file:// address".to_owned()),
+            Self::Service { .. } => Some("check that the remote can be reached, then run the command again".to_owned()),
+            Self::State { .. } => Some("remove the file; it is made again".to_owned()),
+        }
+    }
+
+    fn retry(&self) -> bool {
+        match self {
+            Self::Service { source, .. } => source.is_temporary(),
+            Self::Changing { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::File(error.into())
+    }
+}

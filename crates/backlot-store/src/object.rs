@@ -1,0 +1,93 @@
+//! Names of stored objects, as DVC spells them.
+//!
+//! Invariant: an object's name is the MD5 of its bytes; a tree object (a manifest) has `.dir` behind it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use backlot_core::digest::ParseDigestError;
+use backlot_core::{Blake3, Md5};
+use serde::{Deserialize, Serialize};
+
+/// The name of an object in a cache or remote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ObjectId {
+    /// MD5 of the object's bytes.
+    pub md5: Md5,
+    /// Whether it is a manifest of a folder.
+    pub tree: bool,
+}
+
+/// What one pass over a file gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileDigests {
+    /// The address.
+    pub md5: Md5,
+    /// The proof.
+    pub blake3: Blake3,
+    /// The length in bytes.
+    pub size: u64,
+}
+
+/// An object to be pushed or pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// The object.
+    pub id: ObjectId,
+    /// Its bytes, where known.
+    pub size: Option<u64>,
+    /// Its proof, where known.
+    pub blake3: Option<Blake3>,
+}
+
+impl ObjectId {
+    /// A file's name.
+    pub const fn file(md5: Md5) -> Self {
+        Self { md5, tree: false }
+    }
+    /// A manifest's name.
+    pub const fn tree(md5: Md5) -> Self {
+        Self { md5, tree: true }
+    }
+    /// Its place below the root of a cache or remote: `files/md5/ab/cdef...`.
+    pub fn key(&self) -> String {
+        let hex = self.md5.to_hex();
+        format!("files/md5/{}/{}{}", &hex[..2], &hex[2..], if self.tree { ".dir" } else { "" })
+    }
+    /// The object of a folder name and file name below `files/md5`, if they are such.
+    pub fn from_parts(folder: &str, name: &str) -> Option<Self> {
+        format!("{folder}{name}").parse().ok().filter(|_| folder.len() == 2)
+    }
+}
+
+impl Transfer {
+    /// A transfer of which only the name is known.
+    pub const fn of(id: ObjectId) -> Self {
+        Self { id, size: None, blake3: None }
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.md5, if self.tree { ".dir" } else { "" })
+    }
+}
+impl FromStr for ObjectId {
+    type Err = ParseDigestError;
+    fn from_str(text: &str) -> Result<Self, ParseDigestError> {
+        let (hex, tree) = text.strip_suffix(".dir").map_or((text, false), |hex| (hex, true));
+        Ok(Self { md5: hex.parse()?, tree })
+    }
+}
+impl TryFrom<String> for ObjectId {
+    type Error = ParseDigestError;
+    fn try_from(text: String) -> Result<Self, ParseDigestError> {
+        text.parse()
+    }
+}
+impl From<ObjectId> for String {
+    fn from(id: ObjectId) -> Self {
+        id.to_string()
+    }
+}

@@ -1,0 +1,161 @@
+//! Building: an output as a wheel in `build/`, with pointers in and tracked files out.
+//!
+//! Invariant: the same project and lock give the same bytes on every machine; who, when and why are recorded with the
+//! publication, not in the wheel. `*.dist-info/backlot.json` says what it was built from, and
+//! `*.dist-info/pyproject.toml` lets an installed release be made editable again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
+use backlot_wheel::BuildOptions;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::files::Tracked;
+use crate::lockfile::Lock;
+use crate::outputs::Output;
+use crate::workspace::Workspace;
+
+/// Name of the provenance file in `*.dist-info`.
+pub const PROVENANCE_FILE: &str = "backlot.json";
+/// Name of the project file kept in `*.dist-info`.
+pub const PROJECT_FILE: &str = "pyproject.toml";
+/// This program, as wheels and publications name it.
+pub const TOOL: &str = concat!("backlot ", env!("CARGO_PKG_VERSION"));
+
+/// What a release was built from. Format in `docs/format/provenance.md`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Format of this record.
+    pub format: u32,
+    /// The program that built it.
+    pub tool: String,
+    /// The exact versions of its inputs that the workspace had.
+    pub inputs: BTreeMap<PackageName, Version>,
+    /// Its tracked files and folders.
+    pub outs: Vec<OutRecord>,
+}
+
+/// A tracked file or folder of a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutRecord {
+    /// Where it lies in the wheel's tree.
+    pub path: RelPath,
+    /// Its DVC identity: MD5, with `.dir` for a folder.
+    pub md5: String,
+    /// Its proof, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blake3: Option<Blake3>,
+    /// Its bytes.
+    pub size: u64,
+    /// Its files.
+    pub files: u64,
+}
+
+/// A built wheel.
+#[derive(Clone, Debug, Serialize)]
+pub struct BuildReport {
+    /// The asset.
+    pub asset: String,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The wheel, relative to the workspace.
+    pub wheel: String,
+    /// Its digest.
+    pub sha256: Option<Sha256>,
+    /// Its bytes.
+    pub size: u64,
+    /// How many files it has.
+    pub files: u64,
+    /// Tracked files and folders that its pointers stand for.
+    pub outs: Vec<OutRecord>,
+    /// Whether nothing was written.
+    pub dry_run: bool,
+    /// The wheel's absolute path.
+    #[serde(skip)]
+    pub path: PathBuf,
+}
+
+impl Workspace {
+    /// Build the wheel of an output.
+    pub fn build(&self, output: &Output, dry_run: bool) -> Result<BuildReport> {
+        let _lock = self.lock()?;
+        let tracked = self.tracked_of_output(output)?;
+        self.build_tracked(output, &tracked, dry_run)
+    }
+
+    pub(crate) fn build_tracked(&self, output: &Output, tracked: &Tracked, dry_run: bool) -> Result<BuildReport> {
+        let metadata = &output.project.metadata;
+        let folder = self.build_dir().join(output.project.root.file_name().unwrap_or_default());
+        let provenance = self.provenance(output, tracked)?;
+        let mut report = BuildReport {
+            asset: output.name.clone(),
+            package: output.package(),
+            version: metadata.version.clone(),
+            wheel: String::new(),
+            sha256: None,
+            size: 0,
+            files: 0,
+            outs: provenance.outs.clone(),
+            dry_run,
+            path: folder.join(backlot_wheel::WheelName::pure(&output.package(), &metadata.version).to_string()),
+        };
+        report.wheel = self.display_path(&report.path);
+        if dry_run {
+            return Ok(report);
+        }
+        let paths: Vec<RelPath> = provenance.outs.iter().map(|o| o.path.clone()).collect();
+        let exclude = |path: &RelPath| paths.iter().any(|out| path.is_within(out));
+        let mut extra = BTreeMap::new();
+        let mut record = serde_json::to_vec_pretty(&provenance).expect("provenance is plain data");
+        record.push(b'\n');
+        extra.insert(PROVENANCE_FILE.to_owned(), record);
+        extra.insert(PROJECT_FILE.to_owned(), fs_err::read(output.project.root.join("pyproject.toml"))?);
+        fs_err::create_dir_all(&folder)?;
+        let options = BuildOptions { output: &folder, exclude: &exclude, extra_dist_info: extra, generator: TOOL };
+        let built = backlot_wheel::build(&output.project, &options, self.context())?;
+        report.wheel = self.display_path(&built.path);
+        (report.sha256, report.size, report.files, report.path) = (Some(built.sha256), built.size, built.files, built.path);
+        Ok(report)
+    }
+
+    /// What a release of this output is built from, now.
+    fn provenance(&self, output: &Output, tracked: &Tracked) -> Result<Provenance> {
+        let lock = Lock::load(self.root())?;
+        let mut inputs = BTreeMap::new();
+        let chosen = lock.iter().flat_map(|l| &l.packages);
+        for package in chosen {
+            if output.project.metadata.requires_dist.iter().any(|r| r.name() == &package.name) {
+                inputs.insert(package.name.clone(), package.version.clone());
+            }
+        }
+        let mut outs = Vec::new();
+        for pointer in &tracked.pointers {
+            for (path, out) in pointer.located_outs() {
+                let (Some(id), Some(path)) = (out.id(), wheel_path(output, &path)?) else { continue };
+                outs.push(OutRecord {
+                    path,
+                    md5: id.to_string(),
+                    blake3: out.blake3(),
+                    size: out.size.unwrap_or(0),
+                    files: out.nfiles.unwrap_or(1),
+                });
+            }
+        }
+        outs.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Provenance { format: 1, tool: TOOL.to_owned(), inputs, outs })
+    }
+}
+
+/// Where a path of a project lies in its wheel.
+fn wheel_path(output: &Output, path: &std::path::Path) -> Result<Option<RelPath>> {
+    for root in &output.project.module_roots {
+        if let Ok(inside) = path.strip_prefix(&root.source) {
+            return Ok(Some(RelPath::from_path(inside)?.below(&root.target)));
+        }
+    }
+    Ok(None)
+}

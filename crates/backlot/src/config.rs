@@ -1,0 +1,339 @@
+//! `backlot.toml`: what a workspace is made of, as a document that is edited in place (comments and order survive).
+//!
+//! Invariants: the order of `[repos]` is their order of preference; no secret is ever accepted here; unknown keys are
+//! warned about with the nearest known one. Relative places are relative to the workspace.
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::{Context, LinkMode, Requirement, file, text};
+use serde::Serialize;
+use toml_edit::{Array, DocumentMut, Item, Table, value};
+
+use crate::error::{Error, Result, WorkspaceError};
+
+/// File name of the workspace configuration.
+pub const FILE_NAME: &str = "backlot.toml";
+const FORMAT: i64 = 1;
+
+/// A repo of a workspace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RepoEntry {
+    /// The name it goes by in this workspace.
+    pub name: String,
+    /// The folder, as written.
+    pub path: String,
+}
+
+/// A remote of a workspace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RemoteEntry {
+    /// The name it goes by in this workspace.
+    pub name: String,
+    /// Folder or URL, as written.
+    pub url: String,
+    /// How content lies there; `dvc` is DVC's own layout.
+    pub layout: String,
+}
+
+/// The parsed `backlot.toml` with the document it came from.
+#[derive(Clone, Debug)]
+pub struct Config {
+    path: PathBuf,
+    document: DocumentMut,
+    /// Repos in order of preference.
+    pub repos: Vec<RepoEntry>,
+    /// Remotes.
+    pub remotes: Vec<RemoteEntry>,
+    /// Name of the remote that push and pull use.
+    pub default_remote: Option<String>,
+    /// Name of the repo that installs prefer.
+    pub blessed: Option<String>,
+    /// Name of the repo that publishes go to.
+    pub publish_to: Option<String>,
+    /// Requirements the workspace was asked to install.
+    pub inputs: Vec<Requirement>,
+    /// Python version or interpreter.
+    pub python: Option<String>,
+    /// Cache folder.
+    pub cache: Option<String>,
+    /// How files are placed.
+    pub links: Option<Vec<LinkMode>>,
+}
+
+const TOP_KEYS: [&str; 4] = ["version", "workspace", "repos", "remotes"];
+const WORKSPACE_KEYS: [&str; 7] = ["blessed", "publish-to", "remote", "inputs", "python", "cache", "links"];
+const REPO_KEYS: [&str; 1] = ["path"];
+const REMOTE_KEYS: [&str; 2] = ["url", "layout"];
+const SECRET_WORDS: [&str; 6] = ["password", "secret", "token", "passphrase", "access-key", "credential"];
+
+impl Config {
+    /// The configuration of a new workspace.
+    pub fn new(root: &Path) -> Result<Self> {
+        let text = format!(
+            "# A Backlot workspace. Change it here or with `backlot repo`, `remote`, `install`.\nversion = {FORMAT}\n\n[workspace]\ninputs = []\n"
+        );
+        Self::parse(&root.join(FILE_NAME), &text, None)
+    }
+
+    /// Read the configuration of a workspace; unknown keys are warned about.
+    pub fn load(root: &Path, context: &Context) -> Result<Self> {
+        let path = root.join(FILE_NAME);
+        let text = fs_err::read_to_string(&path)?;
+        Self::parse(&path, &text, Some(context))
+    }
+
+    fn parse(path: &Path, text: &str, context: Option<&Context>) -> Result<Self> {
+        let bad = |reason: String| Error::from(WorkspaceError::BadConfig { path: path.to_path_buf(), reason });
+        let document: DocumentMut = text.parse().map_err(|e: toml_edit::TomlError| bad(e.to_string().trim().to_owned()))?;
+        match document.get("version").and_then(Item::as_integer) {
+            Some(FORMAT) => {}
+            Some(found) => {
+                return Err(WorkspaceError::NewerFormat {
+                    path: path.to_path_buf(),
+                    found: u64::try_from(found).unwrap_or(0),
+                    known: FORMAT.unsigned_abs(),
+                }
+                .into());
+            }
+            None => return Err(bad(format!("`version = {FORMAT}` is missing"))),
+        }
+        let empty = Table::new();
+        let workspace = document.get("workspace").and_then(Item::as_table).unwrap_or(&empty);
+        let mut config = Self {
+            path: path.to_path_buf(),
+            repos: entries(&document, "repos", |name, table| Some(RepoEntry { name, path: string(table, "path")? }))
+                .map_err(|name| bad(format!("`[repos.{name}]` needs `path = \"...\"`")))?,
+            remotes: entries(&document, "remotes", |name, table| {
+                let layout = string(table, "layout").unwrap_or_else(|| "dvc".to_owned());
+                Some(RemoteEntry { name, url: string(table, "url")?, layout })
+            })
+            .map_err(|name| bad(format!("`[remotes.{name}]` needs `url = \"...\"`")))?,
+            default_remote: string(workspace, "remote"),
+            blessed: string(workspace, "blessed"),
+            publish_to: string(workspace, "publish-to"),
+            python: string(workspace, "python"),
+            cache: string(workspace, "cache"),
+            inputs: Vec::new(),
+            links: None,
+            document: document.clone(),
+        };
+        for requirement in strings(workspace, "inputs") {
+            config.inputs.push(Requirement::parse(&requirement).map_err(|e| bad(format!("`workspace.inputs`: {e}")))?);
+        }
+        let links = strings(workspace, "links");
+        if !links.is_empty() {
+            let modes: std::result::Result<Vec<LinkMode>, _> = links.iter().map(|l| l.parse()).collect();
+            config.links = Some(modes.map_err(|e| bad(format!("`workspace.links`: {e}")))?);
+        }
+        config.check_keys(context)?;
+        Ok(config)
+    }
+
+    fn check_keys(&self, context: Option<&Context>) -> Result<()> {
+        let mut check = |prefix: &str, table: &Table, known: &[&str]| -> Result<()> {
+            for (key, item) in table {
+                let full = format!("{prefix}{key}");
+                let lower = key.to_ascii_lowercase().replace('_', "-");
+                let url_secret = item.as_str().is_some_and(has_url_password);
+                if SECRET_WORDS.iter().any(|word| lower.contains(word)) || url_secret {
+                    return Err(WorkspaceError::SecretInConfig { path: self.path.clone(), key: full }.into());
+                }
+                if !known.contains(&key) {
+                    let hint = text::nearest(key, known.iter().copied()).map(|k| format!("; is it `{k}`?")).unwrap_or_default();
+                    if let Some(context) = context {
+                        context.warn("config::unknown_key", format!("`{}` has an unknown key `{full}`{hint}", self.path.display()));
+                    }
+                }
+            }
+            Ok(())
+        };
+        check("", self.document.as_table(), &TOP_KEYS)?;
+        if let Some(table) = self.document.get("workspace").and_then(Item::as_table) {
+            check("workspace.", table, &WORKSPACE_KEYS)?;
+        }
+        for (section, known) in [("repos", &REPO_KEYS[..]), ("remotes", &REMOTE_KEYS[..])] {
+            if let Some(all) = self.document.get(section).and_then(Item::as_table) {
+                for (name, item) in all {
+                    if let Some(table) = item.as_table() {
+                        check(&format!("{section}.{name}."), table, known)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Write the document if it differs from the file.
+    pub fn save(&self) -> Result<()> {
+        file::write_if_changed(&self.path, self.document.to_string().as_bytes())?;
+        Ok(())
+    }
+
+    fn workspace_table(&mut self) -> &mut Table {
+        let item = self.document.entry("workspace").or_insert_with(|| Item::Table(Table::new()));
+        if !item.is_table() {
+            *item = Item::Table(Table::new());
+        }
+        item.as_table_mut().expect("it was just made a table")
+    }
+
+    fn section(&mut self, section: &str) -> &mut Table {
+        let mut parent = Table::new();
+        parent.set_implicit(true);
+        let item = self.document.entry(section).or_insert(Item::Table(parent));
+        if !item.is_table() {
+            *item = Item::Table(Table::new());
+        }
+        item.as_table_mut().expect("it was just made a table")
+    }
+
+    /// Set or drop one key of `[workspace]`.
+    fn set(&mut self, key: &str, to: Option<&str>) {
+        let table = self.workspace_table();
+        match to {
+            Some(text) => {
+                table.insert(key, value(text));
+            }
+            None => {
+                table.remove(key);
+            }
+        }
+    }
+
+    /// Add a repo, last in preference.
+    pub fn add_repo(&mut self, entry: RepoEntry) {
+        let mut table = Table::new();
+        table.insert("path", value(&entry.path));
+        self.section("repos").insert(&entry.name, Item::Table(table));
+        self.repos.push(entry);
+    }
+    /// Remove a repo.
+    pub fn remove_repo(&mut self, name: &str) {
+        self.section("repos").remove(name);
+        self.repos.retain(|r| r.name != name);
+        if self.blessed.as_deref() == Some(name) {
+            self.set_blessed(None);
+        }
+        if self.publish_to.as_deref() == Some(name) {
+            self.set_publish_to(None);
+        }
+    }
+    /// Add a remote.
+    pub fn add_remote(&mut self, entry: RemoteEntry) {
+        let mut table = Table::new();
+        table.insert("url", value(&entry.url));
+        table.insert("layout", value(&entry.layout));
+        self.section("remotes").insert(&entry.name, Item::Table(table));
+        self.remotes.push(entry);
+    }
+    /// Remove a remote.
+    pub fn remove_remote(&mut self, name: &str) {
+        self.section("remotes").remove(name);
+        self.remotes.retain(|r| r.name != name);
+        if self.default_remote.as_deref() == Some(name) {
+            self.set_default_remote(None);
+        }
+    }
+    /// Choose the default remote.
+    pub fn set_default_remote(&mut self, name: Option<&str>) {
+        self.set("remote", name);
+        self.default_remote = name.map(ToOwned::to_owned);
+    }
+    /// Choose the preferred source of installs.
+    pub fn set_blessed(&mut self, name: Option<&str>) {
+        self.set("blessed", name);
+        self.blessed = name.map(ToOwned::to_owned);
+    }
+    /// Choose the target of publishes.
+    pub fn set_publish_to(&mut self, name: Option<&str>) {
+        self.set("publish-to", name);
+        self.publish_to = name.map(ToOwned::to_owned);
+    }
+    /// Choose the Python version or interpreter.
+    pub fn set_python(&mut self, python: Option<&str>) {
+        self.set("python", python);
+        self.python = python.map(ToOwned::to_owned);
+    }
+    /// Choose the cache folder.
+    pub fn set_cache(&mut self, cache: Option<&str>) {
+        self.set("cache", cache);
+        self.cache = cache.map(ToOwned::to_owned);
+    }
+    /// Replace the requirements of the workspace; one a line in the file.
+    pub fn set_inputs(&mut self, inputs: Vec<Requirement>) {
+        let mut array: Array = inputs.iter().map(Requirement::text).collect();
+        if !inputs.is_empty() {
+            for item in array.iter_mut() {
+                item.decor_mut().set_prefix("\n    ");
+            }
+            array.set_trailing("\n");
+            array.set_trailing_comma(true);
+        }
+        self.workspace_table().insert("inputs", value(array));
+        self.inputs = inputs;
+    }
+}
+
+fn string(table: &Table, key: &str) -> Option<String> {
+    table.get(key).and_then(Item::as_str).map(ToOwned::to_owned)
+}
+
+fn strings(table: &Table, key: &str) -> Vec<String> {
+    let array = table.get(key).and_then(Item::as_array);
+    array.map(|a| a.iter().filter_map(|v| v.as_str().map(ToOwned::to_owned)).collect()).unwrap_or_default()
+}
+
+/// The sub-tables of a section in file order; the name of one that lacks something as the error.
+fn entries<T>(document: &DocumentMut, section: &str, make: impl Fn(String, &Table) -> Option<T>) -> Result<Vec<T>, String> {
+    let Some(all) = document.get(section).and_then(Item::as_table) else { return Ok(Vec::new()) };
+    all.iter()
+        .map(|(name, item)| {
+            let table = item.as_table().cloned().or_else(|| item.as_inline_table().map(|t| t.clone().into_table()));
+            table.and_then(|table| make(name.to_owned(), &table)).ok_or_else(|| name.to_owned())
+        })
+        .collect()
+}
+
+/// Whether a text is a URL with a password in it: `scheme://user:password@host`.
+fn has_url_password(text: &str) -> bool {
+    let Some((_, rest)) = text.split_once("://") else { return false };
+    let authority = rest.split('/').next().unwrap_or_default();
+    authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, RemoteEntry, RepoEntry};
+    use crate::error::{Error, WorkspaceError};
+    use backlot_core::{Context, Requirement};
+
+    #[test]
+    fn what_is_added_is_read_back_in_order_and_comments_survive() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = Config::new(folder.path()).expect("new");
+        for name in ["review", "blessed"] {
+            config.add_repo(RepoEntry { name: name.to_owned(), path: format!("../repos/{name}") });
+        }
+        config.add_remote(RemoteEntry { name: "main".into(), url: "../files".into(), layout: "dvc".into() });
+        config.set_default_remote(Some("main"));
+        config.set_inputs(vec![Requirement::parse("Shot>=1").expect("valid")]);
+        config.save().expect("saved");
+        let read = Config::load(folder.path(), &Context::default()).expect("loaded");
+        assert_eq!(read.repos.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["review", "blessed"]);
+        assert_eq!(read.default_remote.as_deref(), Some("main"));
+        assert_eq!(read.inputs[0].text(), "Shot>=1");
+        let text = fs_err::read_to_string(folder.path().join("backlot.toml")).expect("read");
+        assert!(text.starts_with("# A Backlot workspace."));
+    }
+
+    #[test]
+    fn secrets_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for line in ["[remotes.a]\nurl = \"s3://b\"\naccess_key_secret = \"x\"", "[remotes.a]\nurl = \"sftp://me:pw@host/x\""] {
+            backlot_core::file::write(&folder.path().join("backlot.toml"), format!("version = 1\n{line}\n").as_bytes())
+                .expect("written");
+            let error = Config::load(folder.path(), &Context::default()).expect_err("a secret");
+            assert!(matches!(error, Error::Workspace(WorkspaceError::SecretInConfig { .. })), "{error}");
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! The one error of the facade: everything below it as it is, and what only a workspace can get wrong.
+//!
+//! Invariant: code, class, help and retry of a lower crate's error pass through unchanged.
+
+use std::path::PathBuf;
+
+use backlot_core::{Cancelled, Class, Coded, FileError, PackageName, Version};
+
+/// Result of a facade operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What an operation on a workspace can fail with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file operation.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Stopped on request.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// A bad name.
+    #[error(transparent)]
+    Name(#[from] backlot_core::name::NameError),
+    /// A bad version.
+    #[error(transparent)]
+    Version(#[from] backlot_core::version::VersionError),
+    /// A bad bump.
+    #[error(transparent)]
+    Bump(#[from] backlot_core::bump::BumpError),
+    /// A bad requirement.
+    #[error(transparent)]
+    Requirement(#[from] backlot_core::requirement::RequirementError),
+    /// A bad Python version.
+    #[error(transparent)]
+    Marker(#[from] backlot_core::marker::MarkerEnvError),
+    /// A lock that was not had.
+    #[error(transparent)]
+    Lock(#[from] backlot_core::lock::LockError),
+    /// A hostile path.
+    #[error(transparent)]
+    Path(#[from] backlot_core::relpath::HostilePath),
+    /// Building, reading or installing a wheel.
+    #[error(transparent)]
+    Wheel(#[from] backlot_wheel::Error),
+    /// Choosing versions.
+    #[error(transparent)]
+    Resolve(#[from] backlot_resolve::Error),
+    /// Storing or fetching files.
+    #[error(transparent)]
+    Store(#[from] backlot_store::Error),
+    /// Pointers and manifests.
+    #[error(transparent)]
+    Dvc(#[from] backlot_dvc::Error),
+    /// Reading or publishing to a repo.
+    #[error(transparent)]
+    Repo(#[from] backlot_repo::Error),
+    /// What only a workspace can get wrong.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+}
+
+/// What only a workspace can get wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkspaceError {
+    /// No `backlot.toml` here or above.
+    #[error("no workspace here: neither `{}` nor a folder above it has a backlot.toml", start.display())]
+    NoWorkspace {
+        /// Where the search began.
+        start: PathBuf,
+    },
+    /// A workspace is there already.
+    #[error("`{}` is a workspace already", root.display())]
+    WorkspaceExists {
+        /// Its folder.
+        root: PathBuf,
+    },
+    /// A configuration file that cannot be read.
+    #[error("`{}` is not valid: {reason}", path.display())]
+    BadConfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column where known.
+        reason: String,
+    },
+    /// A secret in a project file.
+    #[error("`{}` holds a secret in `{key}`", path.display())]
+    SecretInConfig {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+    },
+    /// A repo or remote name nobody configured.
+    #[error("the workspace has no {what} named `{name}`{}", near(nearest.as_deref()))]
+    UnknownName {
+        /// `repo` or `remote`.
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+        /// The nearest configured name.
+        nearest: Option<String>,
+    },
+    /// A repo or remote name that is taken.
+    #[error("the workspace has a {what} named `{name}` already: {existing}")]
+    NameTaken {
+        /// `repo` or `remote`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// Where it points.
+        existing: String,
+    },
+    /// Something needs a repo or remote and none is configured.
+    #[error("{action} needs a {what}, and the workspace has none")]
+    NoneConfigured {
+        /// `repo` or `remote`.
+        what: &'static str,
+        /// What was to be done.
+        action: String,
+    },
+    /// An asset project exists.
+    #[error("the output `{name}` exists already in `{}`", path.display())]
+    OutputExists {
+        /// The asset.
+        name: String,
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// No such output.
+    #[error("the workspace has no output `{name}`{}", near(nearest.as_deref()))]
+    UnknownOutput {
+        /// What was asked for.
+        name: String,
+        /// The nearest output.
+        nearest: Option<String>,
+    },
+    /// Which output is meant is not clear.
+    #[error("which output is meant? the workspace has {count}")]
+    AmbiguousOutput {
+        /// How many there are.
+        count: usize,
+    },
+    /// A path in no output.
+    #[error("`{}` is in no output of the workspace", path.display())]
+    NotInOutput {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file to track that exists already in the output.
+    #[error("`{}` exists already", path.display())]
+    TargetExists {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A package that is not installed.
+    #[error("`{name}` is not among the inputs of the workspace")]
+    NotInstalled {
+        /// The package.
+        name: PackageName,
+    },
+    /// An uninstall that others need.
+    #[error("`{name}` is not asked for by the workspace but needed by {by}")]
+    StillNeeded {
+        /// The package.
+        name: PackageName,
+        /// Who needs it.
+        by: String,
+    },
+    /// A requirement that is not there.
+    #[error("`{asset}` has no input `{name}`{}", group.as_ref().map(|g| format!(" in group `{g}`")).unwrap_or_default())]
+    NoSuchInput {
+        /// The asset.
+        asset: String,
+        /// The requirement's name.
+        name: PackageName,
+        /// The group.
+        group: Option<String>,
+    },
+    /// A requirement of an editable output's own name that its version does not satisfy.
+    #[error("`{name}` is editable in `{}` at version {version}, which `{requirement}` does not admit", path.display())]
+    EditableInTheWay {
+        /// The package.
+        name: PackageName,
+        /// The output's version.
+        version: Version,
+        /// What was asked for.
+        requirement: String,
+        /// The output.
+        path: PathBuf,
+    },
+    /// No release of that description.
+    #[error("no repo of the workspace has {what}{}", near(nearest.as_deref()))]
+    NoSuchRelease {
+        /// `Table 1.2` or the like.
+        what: String,
+        /// A name like it.
+        nearest: Option<String>,
+    },
+    /// Tracked files are gone.
+    #[error("`{asset}` cannot be published: {} of its tracked files {}", missing.len(), if missing.len() == 1 { "is missing" } else { "are missing" })]
+    MissingFiles {
+        /// The asset.
+        asset: String,
+        /// Their paths.
+        missing: Vec<String>,
+    },
+    /// The lock does not fit the workspace any more.
+    #[error("backlot.lock does not match the workspace: {reason}")]
+    StaleLock {
+        /// What differs.
+        reason: String,
+    },
+    /// A lock file of a later format.
+    #[error("`{}` has format {found}; this backlot reads up to {known}", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// What we read.
+        known: u64,
+    },
+    /// A project without a version file that a bump could rewrite.
+    #[error("cannot find where `{}` keeps its version", path.display())]
+    NoVersionSource {
+        /// The project file.
+        path: PathBuf,
+    },
+    /// The folder for `inputs` holds something that is not ours.
+    #[error("`{}` is not an environment of this workspace", path.display())]
+    ForeignInputs {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+fn near(nearest: Option<&str>) -> String {
+    nearest.map(|n| format!(" (is it `{n}`?)")).unwrap_or_default()
+}
+
+impl Coded for WorkspaceError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoWorkspace { .. } => "workspace::none",
+            Self::WorkspaceExists { .. } => "workspace::exists",
+            Self::BadConfig { .. } => "config::invalid",
+            Self::SecretInConfig { .. } => "config::secret",
+            Self::UnknownName { .. } => "config::unknown_name",
+            Self::NameTaken { .. } => "config::name_taken",
+            Self::NoneConfigured { .. } => "config::none_configured",
+            Self::OutputExists { .. } => "output::exists",
+            Self::UnknownOutput { .. } => "output::unknown",
+            Self::AmbiguousOutput { .. } => "output::ambiguous",
+            Self::NotInOutput { .. } => "output::not_in_output",
+            Self::TargetExists { .. } => "output::target_exists",
+            Self::NotInstalled { .. } => "input::not_installed",
+            Self::StillNeeded { .. } => "input::still_needed",
+            Self::NoSuchInput { .. } => "input::unknown",
+            Self::EditableInTheWay { .. } => "input::editable_in_the_way",
+            Self::NoSuchRelease { .. } => "release::unknown",
+            Self::MissingFiles { .. } => "publish::missing_files",
+            Self::StaleLock { .. } => "lock::stale",
+            Self::NewerFormat { .. } => "lock::newer_format",
+            Self::NoVersionSource { .. } => "output::no_version_source",
+            Self::ForeignInputs { .. } => "workspace::foreign_inputs",
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::NoWorkspace { .. }
+            | Self::UnknownName { .. }
+            | Self::UnknownOutput { .. }
+            | Self::NotInOutput { .. }
+            | Self::NotInstalled { .. }
+            | Self::NoSuchInput { .. }
+            | Self::MissingFiles { .. }
+            | Self::NoSuchRelease { .. } => Class::NotFound,
+            Self::BadConfig { .. }
+            | Self::SecretInConfig { .. }
+            | Self::NoneConfigured { .. }
+            | Self::NewerFormat { .. }
+            | Self::NoVersionSource { .. } => Class::Config,
+            Self::AmbiguousOutput { .. } => Class::User,
+            Self::WorkspaceExists { .. }
+            | Self::NameTaken { .. }
+            | Self::OutputExists { .. }
+            | Self::TargetExists { .. }
+            | Self::StillNeeded { .. }
+            | Self::EditableInTheWay { .. }
+            | Self::StaleLock { .. }
+            | Self::ForeignInputs { .. } => Class::Conflict,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::NoWorkspace { .. } => "run `backlot init` in the folder that is to be the workspace, or name one with `--workspace`".to_owned(),
+            Self::WorkspaceExists { .. } => "work in it as it is; `backlot status` shows what it holds".to_owned(),
+            Self::BadConfig { .. } => "correct the file; docs/cli.md describes its keys".to_owned(),
+            Self::SecretInConfig { .. } => "remove it from the file and change it at its source: project files are shared".to_owned(),
+            Self::UnknownName { what, .. } => format!("see `backlot {what} list`, or add it with `backlot {what} add NAME PLACE`"),
+            Self::NameTaken { what, name, .. } => format!("choose another name, or run `backlot {what} remove {name}` first"),
+            Self::NoneConfigured { what, .. } => format!("add one with `backlot {what} add NAME PLACE`"),
+            Self::OutputExists { .. } => "choose another name, or work on the one that is there".to_owned(),
+            Self::UnknownOutput { name, .. } => format!("see `backlot status`; `backlot new {name}` makes one, `backlot edit {name}` turns an installed release into one"),
+            Self::AmbiguousOutput { .. } => "name the asset, or run the command inside its folder".to_owned(),
+            Self::NotInOutput { .. } => "name the asset that shall track it: `backlot add PATH --asset NAME`".to_owned(),
+            Self::TargetExists { .. } => "change the files where they are, then run `backlot add` on that path; or choose another name with `--as`".to_owned(),
+            Self::NotInstalled { name } => format!("see `backlot status`; `backlot install {name}` installs it"),
+            Self::StillNeeded { .. } => "uninstall what needs it first".to_owned(),
+            Self::NoSuchInput { .. } => "see `backlot status` for the inputs of each output".to_owned(),
+            Self::EditableInTheWay { path, .. } => format!("an editable is never silently replaced: publish it or move `{}` out of outputs first", path.display()),
+            Self::NoSuchRelease { .. } => "see `backlot search`; `backlot repo list` shows where it was looked for".to_owned(),
+            Self::MissingFiles { missing, .. } => format!("bring them back with `backlot pull`, or drop them with `backlot add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),
+            Self::StaleLock { .. } => "run `backlot lock` to resolve again".to_owned(),
+            Self::NewerFormat { .. } => "use a newer backlot".to_owned(),
+            Self::NoVersionSource { .. } => "give `[project] version`, or `[tool.hatch.version] path` a file with `__version__ = \"1.0.0\"`".to_owned(),
+            Self::ForeignInputs { .. } => "move it away; `backlot install` makes the environment anew".to_owned(),
+        })
+    }
+}
+
+impl Error {
+    /// The error that carries code, class and help.
+    pub fn coded(&self) -> &dyn Coded {
+        match self {
+            Self::File(e) => e,
+            Self::Cancelled(e) => e,
+            Self::Name(e) => e,
+            Self::Version(e) => e,
+            Self::Bump(e) => e,
+            Self::Requirement(e) => e,
+            Self::Marker(e) => e,
+            Self::Lock(e) => e,
+            Self::Path(e) => e,
+            Self::Wheel(e) => e,
+            Self::Resolve(e) => e,
+            Self::Store(e) => e,
+            Self::Dvc(e) => e,
+            Self::Repo(e) => e,
+            Self::Workspace(e) => e,
+        }
+    }
+}
+
+impl Coded for Error {
+    fn code(&self) -> &'static str {
+        self.coded().code()
+    }
+    fn class(&self) -> Class {
+        self.coded().class()
+    }
+    fn help(&self) -> Option<String> {
+        self.coded().help()
+    }
+    fn retry(&self) -> bool {
+        self.coded().retry()
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::File(error.into())
+    }
+}

@@ -1,0 +1,338 @@
+//! Tracked files: adding them, seeing what changed, pushing and pulling, for outputs and for installed inputs.
+//!
+//! Invariant: a pointer names only content that is in the cache; a file appears complete and verified. Deliberately
+//! absent: DVC's formats (`backlot-dvc`) and the moving of bytes (`backlot-store`).
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::{LinkMode, RelPath};
+use backlot_dvc::{AddOptions, AddedOut, CheckoutOptions, OutState, TrackedPointer};
+use backlot_store::{ObjectId, TransferReport};
+use fs_err as fs;
+use serde::Serialize;
+
+use crate::error::{Result, WorkspaceError};
+use crate::outputs::Output;
+use crate::workspace::{Workspace, absolute};
+
+/// Where files to be tracked come from and go to.
+#[derive(Clone, Debug, Default)]
+pub struct AddFiles {
+    /// The output that tracks paths from outside the workspace.
+    pub asset: Option<String>,
+    /// The name a path from outside gets in the asset; its own by default.
+    pub rename: Option<String>,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// What adding did.
+#[derive(Clone, Debug, Serialize)]
+pub struct AddReport {
+    /// One entry a tracked file or folder.
+    pub outs: Vec<AddedFiles>,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+/// A tracked file or folder after adding.
+#[derive(Clone, Debug, Serialize)]
+pub struct AddedFiles {
+    /// The asset that tracks it.
+    pub asset: String,
+    /// Its path, relative to the workspace.
+    pub path: String,
+    /// Its files.
+    pub files: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// How many files are new or changed since it was last added.
+    pub changed: u64,
+    /// How many files were new to the cache.
+    pub stored_files: u64,
+    /// How many bytes were new to the cache.
+    pub stored_bytes: u64,
+}
+
+/// What a push or pull moved.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct MoveReport {
+    /// One entry an asset.
+    pub assets: Vec<MovedFiles>,
+    /// The remote.
+    pub remote: Option<String>,
+    /// Objects that were moved between cache and remote.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Objects that were there already.
+    pub already_there: u64,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+/// The part of one asset in a push or pull.
+#[derive(Clone, Debug, Serialize)]
+pub struct MovedFiles {
+    /// The asset or package.
+    pub name: String,
+    /// Its tracked files.
+    pub files: u64,
+    /// Files placed in the workspace (pull only).
+    pub placed: u64,
+    /// Files in tracked folders that nobody tracks and that were left alone (pull only).
+    pub kept: Vec<String>,
+}
+
+/// A folder that has pointers, under the name of its asset.
+pub(crate) struct Tracked {
+    pub(crate) name: String,
+    pub(crate) pointers: Vec<TrackedPointer>,
+}
+
+impl Tracked {
+    pub(crate) fn files(&self) -> u64 {
+        self.pointers.iter().flat_map(|p| &p.pointer.outs).map(|o| o.nfiles.unwrap_or(1)).sum()
+    }
+}
+
+impl Workspace {
+    /// Track files or folders: those inside an output where they are, others after copying them into one.
+    pub fn add(&self, paths: &[PathBuf], options: &AddFiles) -> Result<AddReport> {
+        let _lock = self.lock()?;
+        let mut targets = Vec::new();
+        for path in paths {
+            targets.push(self.place_target(&absolute(path)?, options)?);
+        }
+        let mut outs = Vec::new();
+        for (output, target) in &targets {
+            let added = self.add_in_place(output, &[target.clone()], options.dry_run)?;
+            outs.extend(added.into_iter().map(|out| self.added(output, &out)));
+        }
+        Ok(AddReport { outs, dry_run: options.dry_run })
+    }
+
+    fn added(&self, output: &Output, out: &AddedOut) -> AddedFiles {
+        AddedFiles {
+            asset: output.name.clone(),
+            path: self.display_path(&out.path),
+            files: out.files,
+            bytes: out.bytes,
+            changed: out.changed,
+            stored_files: out.stored_files,
+            stored_bytes: out.stored_bytes,
+        }
+    }
+
+    /// Add paths that lie in an output's module folder.
+    pub(crate) fn add_in_place(&self, output: &Output, targets: &[PathBuf], dry_run: bool) -> Result<Vec<AddedOut>> {
+        let options = AddOptions { links: &self.settings().links.value, git_ignore: self.in_git(), dry_run };
+        let (cache, stat) = (self.cache()?, self.stat_cache()?);
+        let root = crate::outputs::module_folder(output).unwrap_or_else(|| output.project.root.clone());
+        Ok(backlot_dvc::add(&root, targets, &cache, &stat, &options, self.context())?)
+    }
+
+    /// The output and place of a path; a path from outside is copied there first.
+    fn place_target(&self, path: &Path, options: &AddFiles) -> Result<(Output, PathBuf)> {
+        let not_in_output = || WorkspaceError::NotInOutput { path: path.to_path_buf() };
+        if let Some(output) = self.output_of(path)? {
+            let inside = output.module_folders().iter().any(|folder| path.starts_with(folder) && path != *folder);
+            return if inside { Ok((output, path.to_path_buf())) } else { Err(not_in_output().into()) };
+        }
+        let output = self.output(options.asset.as_deref().ok_or_else(not_in_output)?)?;
+        let name = match &options.rename {
+            Some(name) => RelPath::parse(name)?,
+            None => RelPath::from_path(Path::new(path.file_name().ok_or_else(not_in_output)?))?,
+        };
+        let folder = crate::outputs::module_folder(&output).ok_or_else(not_in_output)?;
+        let target = name.to_path(&folder);
+        if target.exists() {
+            return Err(WorkspaceError::TargetExists { path: target }.into());
+        }
+        if !options.dry_run {
+            fs::metadata(path)?;
+            copy_in(path, &target, self)?;
+        }
+        Ok((output, if options.dry_run { path.to_path_buf() } else { target }))
+    }
+
+    /// Whether the workspace lies in a git repository, whose ignore files we then keep.
+    fn in_git(&self) -> bool {
+        self.root().ancestors().any(|folder| folder.join(".git").exists())
+    }
+
+    /// The pointers of an output.
+    pub(crate) fn tracked_of_output(&self, output: &Output) -> Result<Tracked> {
+        let mut pointers = Vec::new();
+        for folder in output.module_folders() {
+            pointers.extend(backlot_dvc::pointers(folder, self.context())?);
+        }
+        Ok(Tracked { name: output.name.clone(), pointers })
+    }
+
+    /// The pointers of every installed release (not of editables: those are outputs).
+    pub(crate) fn tracked_inputs(&self) -> Result<Vec<Tracked>> {
+        let Some(environment) = self.environment()? else { return Ok(Vec::new()) };
+        let site_packages = environment.site_packages();
+        let mut all = Vec::new();
+        for dist in environment.installed()? {
+            if dist.editable.is_some() {
+                continue;
+            }
+            let mut pointers = Vec::new();
+            for path in dist.pointer_paths()? {
+                pointers.push(TrackedPointer::load(&path.to_path(&site_packages))?);
+            }
+            if !pointers.is_empty() {
+                let name = dist.asset.as_ref().map_or_else(|| dist.metadata.name.clone(), |a| a.name.clone());
+                all.push(Tracked { name, pointers });
+            }
+        }
+        Ok(all)
+    }
+
+    /// Outputs and inputs with tracked files, only those named if names are given.
+    pub(crate) fn tracked(&self, names: &[String], inputs: bool) -> Result<Vec<Tracked>> {
+        let mut all = Vec::new();
+        for output in self.outputs()? {
+            all.push(self.tracked_of_output(&output)?);
+        }
+        if inputs {
+            all.extend(self.tracked_inputs()?);
+        }
+        if names.is_empty() {
+            all.retain(|t| !t.pointers.is_empty());
+            return Ok(all);
+        }
+        let wanted = |t: &Tracked, name: &String| same_name(&t.name, name);
+        for name in names {
+            if !all.iter().any(|t| wanted(t, name)) && !self.is_installed(name)? {
+                self.output(name)?;
+            }
+        }
+        all.retain(|t| names.iter().any(|name| wanted(t, name)));
+        Ok(all)
+    }
+
+    fn is_installed(&self, name: &str) -> Result<bool> {
+        let Some(environment) = self.environment()? else { return Ok(false) };
+        Ok(environment.installed()?.iter().any(|d| same_name(&d.metadata.name, name)))
+    }
+
+    /// Send the tracked files of outputs to a remote.
+    pub fn push(&self, names: &[String], remote: Option<&str>, dry_run: bool) -> Result<MoveReport> {
+        let tracked = self.tracked(names, false)?;
+        self.push_tracked(&tracked, remote, dry_run)
+    }
+
+    pub(crate) fn push_tracked(&self, tracked: &[Tracked], remote: Option<&str>, dry_run: bool) -> Result<MoveReport> {
+        let mut report = MoveReport { dry_run, ..MoveReport::default() };
+        let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
+        for asset in tracked {
+            report.assets.push(MovedFiles { name: asset.name.clone(), files: asset.files(), placed: 0, kept: Vec::new() });
+        }
+        if pointers.is_empty() {
+            return Ok(report);
+        }
+        let entry = self.remote_entry(remote, "pushing files")?;
+        report.remote = Some(entry.name.clone());
+        let cache = self.cache()?;
+        let transfers = backlot_dvc::plan_push(&pointers, &cache, self.context())?;
+        let remote = self.open_remote(entry)?;
+        if dry_run {
+            let ids: Vec<ObjectId> = transfers.iter().map(|t| t.id).collect();
+            let there = remote.exists_many(&ids, self.context())?;
+            let missing = transfers.iter().zip(&there).filter(|(_, there)| !**there);
+            for (transfer, _) in missing {
+                report.objects += 1;
+                report.bytes += transfer.size.unwrap_or(0);
+            }
+            report.already_there = transfers.len() as u64 - report.objects;
+        } else {
+            report.take(&remote.push(&cache, &transfers, self.context())?);
+        }
+        Ok(report)
+    }
+
+    /// Bring the tracked files of outputs and inputs into the cache and into place.
+    pub fn pull(&self, names: &[String], remote: Option<&str>, force: bool, dry_run: bool) -> Result<MoveReport> {
+        let tracked = self.tracked(names, true)?;
+        let mut report = MoveReport { dry_run, ..MoveReport::default() };
+        let (cache, stat) = (self.cache()?, self.stat_cache()?);
+        let links: &[LinkMode] = &self.settings().links.value;
+        let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
+        if !backlot_dvc::all_cached(&pointers, &cache)? {
+            let entry = self.remote_entry(remote, "pulling files")?;
+            report.remote = Some(entry.name.clone());
+            let remote = self.open_remote(entry)?;
+            report.take(&backlot_dvc::fetch(&pointers, &remote, &cache, dry_run, self.context())?);
+        }
+        let _lock = self.lock()?;
+        for asset in &tracked {
+            let mut moved = MovedFiles { name: asset.name.clone(), files: asset.files(), placed: 0, kept: Vec::new() };
+            if !dry_run {
+                let pointers: Vec<&TrackedPointer> = asset.pointers.iter().collect();
+                let options = CheckoutOptions { links, force };
+                let placed = backlot_dvc::checkout(&pointers, &cache, &stat, &options, self.context())?;
+                moved.placed = placed.placed;
+                moved.kept = placed.kept.iter().map(|p| self.display_path(p)).collect();
+            }
+            report.assets.push(moved);
+        }
+        Ok(report)
+    }
+
+    /// The state of every tracked file or folder of some assets.
+    pub(crate) fn out_states(&self, tracked: &Tracked) -> Result<Vec<OutState>> {
+        let (cache, stat) = (self.cache()?, self.stat_cache()?);
+        let pointers: Vec<&TrackedPointer> = tracked.pointers.iter().collect();
+        Ok(backlot_dvc::status(&pointers, &cache, &stat, self.context())?)
+    }
+}
+
+impl MoveReport {
+    fn take(&mut self, transfer: &TransferReport) {
+        self.objects += transfer.objects;
+        self.bytes += transfer.bytes;
+        self.already_there += transfer.already_there;
+    }
+}
+
+/// Whether two names mean the same asset: as written or as packages.
+pub(crate) fn same_name(a: &str, b: &str) -> bool {
+    let package = |name: &str| backlot_core::PackageName::parse(&name.replace(' ', "-")).ok();
+    a == b || package(a).is_some_and(|p| Some(p) == package(b))
+}
+
+/// Copy a file or folder from outside into an output, through a temporary beside it.
+fn copy_in(source: &Path, target: &Path, workspace: &Workspace) -> Result<()> {
+    let folder = target.parent().unwrap_or(target);
+    fs::create_dir_all(folder)?;
+    let stage = backlot_core::file::temporary_in(folder);
+    let copied = copy_tree(source, &stage, workspace);
+    match copied {
+        Ok(()) => Ok(backlot_core::file::rename(&stage, target)?),
+        Err(error) => {
+            backlot_core::file::remove(&stage).ok();
+            Err(error)
+        }
+    }
+}
+
+fn copy_tree(source: &Path, target: &Path, workspace: &Workspace) -> Result<()> {
+    let modes = [LinkMode::Reflink, LinkMode::Copy];
+    let mut pending = vec![(source.to_path_buf(), target.to_path_buf())];
+    while let Some((from, to)) = pending.pop() {
+        workspace.context().check()?;
+        if fs::metadata(&from)?.is_dir() {
+            fs::create_dir_all(&to)?;
+            for entry in fs::read_dir(&from)? {
+                let entry = entry?;
+                pending.push((entry.path(), to.join(entry.file_name())));
+            }
+        } else {
+            backlot_core::link::place(&from, &to, &modes, true)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,505 @@
+//! Installing: choose releases, fetch and unpack their wheels, and make `inputs/` hold exactly those.
+//!
+//! Order, so that a kill anywhere is harmless: wheels are fetched and proven first, then the wishes and the lock are
+//! written, then the environment is swapped. A rerun continues from wherever it stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use backlot_core::{LinkMode, Operation, PackageName, RelPath, Requirement, Sha256, Version, file};
+use backlot_dvc::Pointer;
+use backlot_wheel::{InstallOptions, InstalledDist, WheelArchive};
+use serde::Serialize;
+
+use crate::environment::EnvironmentEdit;
+use crate::error::{Error, Result, WorkspaceError};
+use crate::lockfile::{Lock, LockedPackage};
+use crate::outputs::Output;
+use crate::resolution::{Upgrade, Wish};
+use crate::workspace::Workspace;
+
+/// What INSTALLER says of what we put in an environment.
+pub const INSTALLER: &str = "backlot";
+/// How wheels are placed: their files are small and never edited, so a link is safe before a copy.
+const WHEEL_LINKS: [LinkMode; 3] = [LinkMode::Reflink, LinkMode::Hardlink, LinkMode::Copy];
+
+/// How to install.
+#[derive(Clone, Debug, Default)]
+pub struct InstallOptionsSet {
+    /// Prefer this repo to all others.
+    pub from: Option<String>,
+    /// Which choices of the lock may move.
+    pub upgrade: Upgrade,
+    /// Admit pre-releases.
+    pub prereleases: bool,
+    /// Take the lock as it is; fail where it does not fit.
+    pub locked: bool,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// One package that changed in the environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PackageChange {
+    /// The package.
+    pub name: PackageName,
+    /// The version before, if it was there.
+    pub from: Option<Version>,
+    /// The version now, if it is there.
+    pub to: Option<Version>,
+    /// The repo it came from.
+    pub repo: Option<String>,
+    /// The output folder of an editable.
+    pub editable: Option<String>,
+}
+
+/// What an install, uninstall or lock did.
+#[derive(Clone, Debug, Serialize)]
+pub struct InstallReport {
+    /// What changed in the environment, sorted by package.
+    pub changes: Vec<PackageChange>,
+    /// How many packages were right already.
+    pub unchanged: usize,
+    /// Whether the lock changed.
+    pub lock_changed: bool,
+    /// The environment, relative to the workspace.
+    pub environment: String,
+    /// The interpreter of the environment; none in a plain tree.
+    pub python: Option<PathBuf>,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+impl Workspace {
+    /// Install requirements, and everything the workspace asked for before. With none given, bring `inputs/` in step.
+    pub fn install(&mut self, requirements: &[String], options: &InstallOptionsSet) -> Result<InstallReport> {
+        let _lock = self.lock()?;
+        let outputs = self.outputs()?;
+        let mut inputs = self.config().inputs.clone();
+        let mut upgrade = options.upgrade.clone();
+        for text in requirements {
+            let requirement = self.parse_requirement(text)?;
+            refuse_replacing_editable(&requirement, &outputs)?;
+            if upgrade == Upgrade::None {
+                upgrade = Upgrade::Packages(Vec::new());
+            }
+            if let Upgrade::Packages(names) = &mut upgrade {
+                names.push(requirement.name().clone());
+            }
+            put(&mut inputs, requirement);
+        }
+        let old = Lock::load(self.root())?;
+        let lock = if options.locked {
+            self.locked_as_is(old.as_ref(), &inputs)?
+        } else {
+            let wish = Wish { inputs: inputs.clone(), prefer: options.from.clone(), upgrade, prereleases: options.prereleases };
+            self.choose(&wish, &outputs, old.as_ref())?
+        };
+        self.realise(inputs, old.as_ref(), &lock, &outputs, options.dry_run)
+    }
+
+    /// Stop asking for packages; what nothing else needs leaves the environment.
+    pub fn uninstall(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
+        let _lock = self.lock()?;
+        let outputs = self.outputs()?;
+        let old = Lock::load(self.root())?;
+        let mut inputs = self.config().inputs.clone();
+        for name in names {
+            let name = PackageName::parse(&name.replace(' ', "-"))?;
+            let asked = inputs.iter().any(|r| r.name() == &name);
+            if !asked {
+                let needed_by = old.as_ref().map(|l| dependents(l, &name)).unwrap_or_default();
+                return Err(match old.as_ref().and_then(|l| l.package(&name)) {
+                    Some(package) if package.editable.is_some() => self.editable_error(&name, &outputs),
+                    Some(_) => WorkspaceError::StillNeeded { name, by: needed_by.join(", ") }.into(),
+                    None => WorkspaceError::NotInstalled { name }.into(),
+                });
+            }
+            inputs.retain(|r| r.name() != &name);
+        }
+        let wish = Wish { inputs: inputs.clone(), ..Wish::default() };
+        let lock = self.choose(&wish, &outputs, old.as_ref())?;
+        self.realise(inputs, old.as_ref(), &lock, &outputs, dry_run)
+    }
+
+    fn editable_error(&self, name: &PackageName, outputs: &[Output]) -> Error {
+        match outputs.iter().find(|o| &o.package() == name) {
+            Some(output) => editable_in_the_way(output, name.to_string()).into(),
+            None => WorkspaceError::NotInstalled { name: name.clone() }.into(),
+        }
+    }
+
+    /// Choose again and write the lock; the environment stays.
+    pub fn write_lock(&self, upgrade: &Upgrade, dry_run: bool) -> Result<(Lock, bool)> {
+        let _held = self.lock()?;
+        let outputs = self.outputs()?;
+        let old = Lock::load(self.root())?;
+        let wish = Wish { inputs: self.config().inputs.clone(), upgrade: upgrade.clone(), ..Wish::default() };
+        let lock = self.choose(&wish, &outputs, old.as_ref())?;
+        let changed = old.as_ref() != Some(&lock);
+        if changed && !dry_run {
+            lock.save(self.root())?;
+        }
+        Ok((lock, changed))
+    }
+
+    fn locked_as_is(&self, lock: Option<&Lock>, inputs: &[Requirement]) -> Result<Lock> {
+        let stale = |reason: String| Error::from(WorkspaceError::StaleLock { reason });
+        let lock = lock.ok_or_else(|| stale("there is no backlot.lock".to_owned()))?;
+        let mut asked: Vec<String> = inputs.iter().map(ToString::to_string).collect();
+        asked.sort();
+        if asked != lock.requirements {
+            return Err(stale("the requirements changed since it was written".to_owned()));
+        }
+        Ok(lock.clone())
+    }
+
+    /// Fetch, write down, swap in.
+    fn realise(
+        &mut self,
+        inputs: Vec<Requirement>,
+        old: Option<&Lock>,
+        lock: &Lock,
+        outputs: &[Output],
+        dry_run: bool,
+    ) -> Result<InstallReport> {
+        let plan = self.plan_environment(old, lock, outputs)?;
+        let report = self.report(&plan, old != Some(lock), dry_run)?;
+        if dry_run {
+            return Ok(report);
+        }
+        let wheels = self.unpack_wheels(&plan)?;
+        if self.config().inputs != inputs {
+            self.config.set_inputs(inputs);
+            self.config.save()?;
+        }
+        lock.save(self.root())?;
+        self.apply(&plan, &wheels, outputs)?;
+        Ok(report)
+    }
+
+    fn report(&self, plan: &EnvironmentPlan, lock_changed: bool, dry_run: bool) -> Result<InstallReport> {
+        Ok(InstallReport {
+            changes: plan.changes(),
+            unchanged: plan.unchanged,
+            lock_changed,
+            environment: self.display_path(&self.inputs_dir()),
+            python: self.interpreter()?.map(|i| i.executable),
+            dry_run,
+        })
+    }
+
+    /// Bring the environment in step with the lock as it is (after `init`, or when the interpreter changed).
+    pub(crate) fn sync_environment(&self) -> Result<()> {
+        let _held = self.lock()?;
+        self.sync_editables()
+    }
+
+    /// Show the outputs as they are now in the environment and the lock. The caller holds the lock.
+    pub(crate) fn sync_editables(&self) -> Result<()> {
+        let outputs = self.outputs()?;
+        let old = Lock::load(self.root())?;
+        let env = self.marker_env()?;
+        let mut packages: Vec<LockedPackage> = old.iter().flat_map(|l| l.packages.clone()).collect();
+        packages.retain(|p| p.editable.is_none() && !outputs.iter().any(|o| o.package() == p.name));
+        for output in &outputs {
+            let name = output.package();
+            let asked = self.config().inputs.iter().any(|r| r.name() == &name);
+            let mut needs: Vec<PackageName> = output
+                .project
+                .metadata
+                .requires_dist
+                .iter()
+                .filter(|r| r.applies(&env, &[]))
+                .map(|r| r.name().clone())
+                .collect();
+            needs.sort();
+            needs.dedup();
+            packages.push(LockedPackage {
+                name,
+                version: output.project.metadata.version.clone(),
+                repo: None,
+                wheel: None,
+                sha256: None,
+                editable: Some(self.display_path(&output.project.root)),
+                requested: asked,
+                groups: Vec::new(),
+                needs,
+            });
+        }
+        let requirements = self.config().inputs.iter().map(ToString::to_string).collect();
+        let lock = Lock::new(env.python_short(), requirements, packages);
+        let plan = self.plan_environment(old.as_ref(), &lock, &outputs)?;
+        let wheels = self.unpack_wheels(&plan)?;
+        lock.save(self.root())?;
+        self.apply(&plan, &wheels, &outputs)
+    }
+
+    /// Compare the environment with a lock.
+    fn plan_environment(&self, old: Option<&Lock>, lock: &Lock, outputs: &[Output]) -> Result<EnvironmentPlan> {
+        let current = match self.environment()? {
+            Some(environment) => environment.installed()?,
+            None => Vec::new(),
+        };
+        let rebuild = !self.environment_fits()?;
+        let mut plan = EnvironmentPlan { rebuild, ..EnvironmentPlan::default() };
+        for dist in &current {
+            let name = dist.metadata.package();
+            let ours = dist.installer.as_deref() == Some(INSTALLER);
+            match lock.package(&name) {
+                None if ours => plan.remove.push((name, dist.metadata.version.clone())),
+                Some(package) if !ours && package.editable.is_none() && dist.editable.is_some() => {
+                    return Err(foreign_editable(dist, package));
+                }
+                _ => {}
+            }
+        }
+        for package in &lock.packages {
+            let dist = current.iter().find(|d| d.metadata.package() == package.name);
+            let from = dist.map(|d| d.metadata.version.clone());
+            let right = dist.is_some_and(|d| is_right(d, package, old, outputs));
+            if right && !rebuild {
+                plan.unchanged += 1;
+            } else {
+                plan.put.push((package.clone(), from));
+            }
+        }
+        Ok(plan)
+    }
+
+    /// The unpacked wheel of every package to be put, fetched and proven.
+    fn unpack_wheels(&self, plan: &EnvironmentPlan) -> Result<BTreeMap<PackageName, PathBuf>> {
+        let published: Vec<&LockedPackage> =
+            plan.put.iter().map(|(package, _)| package).filter(|p| p.editable.is_none()).collect();
+        let running = self.context().start(Operation::Install, published.len() as u64, 0);
+        let mut folders = BTreeMap::new();
+        for package in published {
+            self.context().check()?;
+            folders.insert(package.name.clone(), self.unpacked_wheel(package)?);
+            running.advance(1, 0);
+        }
+        Ok(folders)
+    }
+
+    /// The folder of an unpacked wheel in the cache; fetched, checked against the lock and unpacked if absent.
+    pub(crate) fn unpacked_wheel(&self, package: &LockedPackage) -> Result<PathBuf> {
+        let no_release = || -> Error {
+            WorkspaceError::NoSuchRelease { what: format!("{} {}", package.name, package.version), nearest: None }.into()
+        };
+        let sha256: Sha256 = package.sha256.ok_or_else(no_release)?;
+        let wheels = self.settings().cache.value.join("wheels");
+        let folder = wheels.join(sha256.to_hex());
+        if folder.is_dir() {
+            return Ok(folder);
+        }
+        let repo = self.open_repo(self.repo_entry(package.repo.as_deref().ok_or_else(no_release)?)?)?;
+        let release = repo
+            .releases(&package.name)?
+            .into_iter()
+            .find(|r| r.sha256 == sha256 || Some(r.file_name()) == package.wheel)
+            .ok_or_else(no_release)?;
+        let stage = file::temporary_in(&wheels);
+        fs_err::create_dir_all(&stage)?;
+        let guard = TemporaryFolder(stage.clone());
+        let local = stage.join(release.file_name());
+        repo.fetch(&release, Some(&sha256), &local, self.context())?;
+        let unpacked = stage.join("tree");
+        backlot_wheel::unpack(&WheelArchive::open(&local)?, &unpacked, self.context())?;
+        // Another process may have been first; its folder holds the same bytes.
+        if let Err(error) = file::rename(&unpacked, &folder)
+            && !folder.is_dir()
+        {
+            return Err(error.into());
+        }
+        drop(guard);
+        Ok(folder)
+    }
+
+    /// Make the environment what the plan says, at once.
+    fn apply(&self, plan: &EnvironmentPlan, wheels: &BTreeMap<PackageName, PathBuf>, outputs: &[Output]) -> Result<()> {
+        if plan.is_empty() {
+            return Ok(());
+        }
+        let edit = self.edit_environment()?;
+        let before = edit.environment.installed()?;
+        let leaving: BTreeSet<&PackageName> =
+            plan.remove.iter().map(|(n, _)| n).chain(plan.put.iter().map(|(p, _)| &p.name)).collect();
+        let mut old_files = BTreeMap::new();
+        for dist in before.iter().filter(|d| leaving.contains(&d.metadata.package())) {
+            old_files.insert(dist.metadata.package(), tracked_files(dist, &edit)?);
+            backlot_wheel::uninstall(&dist.dist_info, &edit.environment.layout, self.context())?;
+        }
+        for (package, _) in &plan.put {
+            self.context().check()?;
+            self.place(package, wheels, outputs, &edit)?;
+        }
+        self.drop_stale_files(old_files, &edit)?;
+        edit.commit()
+    }
+
+    fn place(
+        &self,
+        package: &LockedPackage,
+        wheels: &BTreeMap<PackageName, PathBuf>,
+        outputs: &[Output],
+        edit: &EnvironmentEdit<'_>,
+    ) -> Result<()> {
+        let layout = &edit.environment.layout;
+        let options =
+            InstallOptions { links: &WHEEL_LINKS, installer: INSTALLER, requested: package.requested, direct_url: None };
+        if package.editable.is_some() {
+            if let Some(output) = outputs.iter().find(|o| o.package() == package.name) {
+                backlot_wheel::install_editable(&output.project, layout, &options, self.context())?;
+            }
+        } else if let Some(folder) = wheels.get(&package.name) {
+            backlot_wheel::install_unpacked(folder, layout, &options, self.context())?;
+        }
+        Ok(())
+    }
+
+    /// Remove pulled files of replaced releases that are not, byte for byte, files of the new ones: what lies beside a
+    /// pointer is of its release, or absent.
+    fn drop_stale_files(
+        &self,
+        old: BTreeMap<PackageName, BTreeMap<RelPath, Option<Pointer>>>,
+        edit: &EnvironmentEdit<'_>,
+    ) -> Result<()> {
+        let new = edit.environment.installed()?;
+        let cache = self.cache()?;
+        let site_packages = edit.environment.site_packages();
+        for (package, pointers) in old {
+            let now = match new.iter().find(|d| d.metadata.package() == package) {
+                Some(dist) => tracked_files(dist, edit)?,
+                None => BTreeMap::new(),
+            };
+            for (path, pointer) in pointers {
+                let replacement = now.get(&path).and_then(Option::as_ref);
+                if let Some(pointer) = &pointer
+                    && replacement != Some(pointer)
+                {
+                    let folder = path.parent().map_or_else(|| site_packages.clone(), |p| p.to_path(&site_packages));
+                    backlot_dvc::remove_stale(&folder, pointer, replacement, &cache)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The pointers of an installed release by their path in site-packages; `None` for one that cannot be read.
+fn tracked_files(dist: &InstalledDist, edit: &EnvironmentEdit<'_>) -> Result<BTreeMap<RelPath, Option<Pointer>>> {
+    let site_packages = edit.environment.site_packages();
+    let mut found = BTreeMap::new();
+    if dist.editable.is_some() {
+        return Ok(found);
+    }
+    for path in dist.pointer_paths()? {
+        let text = file::read_if_exists(&path.to_path(&site_packages))?;
+        let pointer = text.and_then(|t| Pointer::parse(&path.to_path(&site_packages), &String::from_utf8_lossy(&t)).ok());
+        found.insert(path, pointer);
+    }
+    Ok(found)
+}
+
+/// What has to happen to an environment.
+#[derive(Debug, Default)]
+struct EnvironmentPlan {
+    put: Vec<(LockedPackage, Option<Version>)>,
+    remove: Vec<(PackageName, Version)>,
+    unchanged: usize,
+    rebuild: bool,
+}
+
+impl EnvironmentPlan {
+    fn is_empty(&self) -> bool {
+        self.put.is_empty() && self.remove.is_empty() && !self.rebuild
+    }
+
+    fn changes(&self) -> Vec<PackageChange> {
+        let put = self.put.iter().map(|(package, from)| PackageChange {
+            name: package.name.clone(),
+            from: from.clone(),
+            to: Some(package.version.clone()),
+            repo: package.repo.clone(),
+            editable: package.editable.clone(),
+        });
+        let removed = self.remove.iter().map(|(name, version)| PackageChange {
+            name: name.clone(),
+            from: Some(version.clone()),
+            to: None,
+            repo: None,
+            editable: None,
+        });
+        let mut changes: Vec<PackageChange> = put.chain(removed).collect();
+        changes.sort_by(|a, b| a.name.cmp(&b.name));
+        changes
+    }
+}
+
+/// Whether what is installed is what the lock says.
+fn is_right(dist: &InstalledDist, package: &LockedPackage, old: Option<&Lock>, outputs: &[Output]) -> bool {
+    if dist.metadata.version != package.version || dist.installer.as_deref() != Some(INSTALLER) {
+        return false;
+    }
+    match &package.editable {
+        Some(_) => outputs.iter().find(|o| o.package() == package.name).is_some_and(|output| {
+            dist.editable.is_some()
+                && dist.metadata == output.project.metadata
+                && dist.entry_points == output.project.entry_points
+        }),
+        None => {
+            let before = old.and_then(|l| l.package(&package.name));
+            let same_wheel = before.is_none_or(|b| b.sha256 == package.sha256 || b.version != package.version);
+            dist.editable.is_none() && same_wheel
+        }
+    }
+}
+
+fn put(inputs: &mut Vec<Requirement>, requirement: Requirement) {
+    match inputs.iter_mut().find(|r| r.name() == requirement.name()) {
+        Some(old) => *old = requirement,
+        None => inputs.push(requirement),
+    }
+}
+
+fn dependents(lock: &Lock, name: &PackageName) -> Vec<String> {
+    lock.packages.iter().filter(|p| p.needs.contains(name)).map(|p| p.name.to_string()).collect()
+}
+
+fn editable_in_the_way(output: &Output, requirement: String) -> WorkspaceError {
+    WorkspaceError::EditableInTheWay {
+        name: output.package(),
+        version: output.project.metadata.version.clone(),
+        requirement,
+        path: output.project.root.clone(),
+    }
+}
+
+fn refuse_replacing_editable(requirement: &Requirement, outputs: &[Output]) -> Result<()> {
+    match outputs.iter().find(|o| &o.package() == requirement.name()) {
+        Some(output) if !requirement.specifiers().contains(&output.project.metadata.version) => {
+            Err(editable_in_the_way(output, requirement.to_string()).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An editable that another tool put into the environment.
+fn foreign_editable(dist: &InstalledDist, package: &LockedPackage) -> Error {
+    WorkspaceError::EditableInTheWay {
+        name: package.name.clone(),
+        version: dist.metadata.version.clone(),
+        requirement: format!("{}=={}", package.name, package.version),
+        path: Path::new(dist.editable.as_deref().unwrap_or_default()).to_path_buf(),
+    }
+    .into()
+}
+
+/// Removes a temporary folder when dropped.
+struct TemporaryFolder(PathBuf);
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        file::remove(&self.0).ok();
+    }
+}

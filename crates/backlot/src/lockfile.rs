@@ -1,0 +1,107 @@
+//! `backlot.lock`: the exact releases in `inputs/`, with the digest of each wheel.
+//!
+//! Invariant: two runs that chose the same releases write the same bytes. Format in `docs/format/lock.md`.
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::{GroupName, PackageName, Sha256, Version, file};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, WorkspaceError};
+
+/// File name of the lock.
+pub const FILE_NAME: &str = "backlot.lock";
+const FORMAT: u64 = 1;
+
+/// The whole lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Format of the file.
+    pub version: u64,
+    /// Python version the markers were judged for.
+    pub python: String,
+    /// What was asked for when it was made, as written, sorted.
+    #[serde(default)]
+    pub requirements: Vec<String>,
+    /// The releases, sorted by name.
+    #[serde(default, rename = "package")]
+    pub packages: Vec<LockedPackage>,
+}
+
+/// One release of the lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LockedPackage {
+    /// The package.
+    pub name: PackageName,
+    /// Its version.
+    pub version: Version,
+    /// The repo it comes from; none for an editable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo: Option<String>,
+    /// The wheel's file name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wheel: Option<String>,
+    /// The wheel's digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+    /// The output folder of an editable, relative to the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub editable: Option<String>,
+    /// Whether the workspace asked for it by name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requested: bool,
+    /// The groups chosen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupName>,
+    /// The packages it needs here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<PackageName>,
+}
+
+impl Lock {
+    /// A lock of these packages.
+    pub fn new(python: String, mut requirements: Vec<String>, mut packages: Vec<LockedPackage>) -> Self {
+        requirements.sort();
+        packages.sort_by(|a, b| a.name.cmp(&b.name));
+        Self { version: FORMAT, python, requirements, packages }
+    }
+
+    /// Where the lock of a workspace lies.
+    pub fn path(root: &Path) -> PathBuf {
+        root.join(FILE_NAME)
+    }
+
+    /// Read the lock of a workspace, if there is one.
+    pub fn load(root: &Path) -> Result<Option<Self>> {
+        let path = Self::path(root);
+        let Some(bytes) = file::read_if_exists(&path)? else { return Ok(None) };
+        let bad = |reason: String| Error::from(WorkspaceError::BadConfig { path: path.clone(), reason });
+        #[derive(Deserialize)]
+        struct Probe {
+            version: u64,
+        }
+        let text = String::from_utf8(bytes).map_err(|e| bad(e.to_string()))?;
+        let probe: Probe = toml::from_str(&text).map_err(|e| bad(e.to_string()))?;
+        if probe.version > FORMAT {
+            return Err(WorkspaceError::NewerFormat { path, found: probe.version, known: FORMAT }.into());
+        }
+        toml::from_str(&text).map(Some).map_err(|e| bad(e.to_string()))
+    }
+
+    /// The file's text.
+    pub fn to_text(&self) -> String {
+        let body = toml::to_string(self).expect("a lock is plain data");
+        format!("# The exact inputs of this workspace. Written by backlot; commit it, do not edit it.\n{body}")
+    }
+
+    /// Write it if it differs. Returns whether it did.
+    pub fn save(&self, root: &Path) -> Result<bool> {
+        Ok(file::write_if_changed(&Self::path(root), self.to_text().as_bytes())?)
+    }
+
+    /// The entry of a package.
+    pub fn package(&self, name: &PackageName) -> Option<&LockedPackage> {
+        self.packages.iter().find(|p| &p.name == name)
+    }
+}

@@ -1,0 +1,255 @@
+//! Outputs: the editable asset projects of a workspace; making one, finding one, reading all.
+//!
+//! Invariant: a project follows the original engine's conventions (asset.toml, classifiers, keywords, entry points), so
+//! both recognise it; a project that only has a `pyproject.toml` is an output as well. A new project appears whole.
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::{AssetName, PackageName, file, text};
+use backlot_wheel::{AssetToml, Project};
+use fs_err as fs;
+use serde::Serialize;
+
+use crate::error::{Result, WorkspaceError};
+use crate::workspace::{Workspace, absolute};
+
+/// How to make an asset.
+#[derive(Clone, Debug)]
+pub struct NewAsset {
+    /// Its type, free text: `Model`, `Shot`, ...
+    pub asset_type: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// One line about it.
+    pub summary: Option<String>,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+impl Default for NewAsset {
+    fn default() -> Self {
+        Self { asset_type: "Asset".to_owned(), tags: Vec::new(), summary: None, dry_run: false }
+    }
+}
+
+/// A new asset.
+#[derive(Clone, Debug, Serialize)]
+pub struct NewReport {
+    /// Its name.
+    pub name: String,
+    /// The package it will be published as.
+    pub package: PackageName,
+    /// Its version.
+    pub version: String,
+    /// Its project folder, relative to the workspace.
+    pub path: String,
+    /// The folder for its files, relative to the workspace.
+    pub files: String,
+    /// The files made, relative to the project.
+    pub created: Vec<String>,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+/// An editable asset project.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The name people use.
+    pub name: String,
+    /// The project.
+    pub project: Project,
+}
+
+impl Output {
+    /// The package it is published as.
+    pub fn package(&self) -> PackageName {
+        self.project.metadata.package()
+    }
+
+    /// The folders of the project that are packaged, where tracked files lie.
+    pub fn module_folders(&self) -> Vec<&Path> {
+        self.project.module_roots.iter().map(|r| r.source.as_path()).filter(|p| p.is_dir()).collect()
+    }
+
+    fn load(root: &Path) -> Result<Self> {
+        let project = Project::load(root)?;
+        let name = project.asset.as_ref().map_or_else(|| project.metadata.name.clone(), |a| a.asset_name.clone());
+        Ok(Self { name, project })
+    }
+}
+
+impl Workspace {
+    /// Make an asset project in `outputs/`, and show it in `inputs/` as an editable.
+    pub fn new_asset(&self, name: &str, options: &NewAsset) -> Result<NewReport> {
+        let name = AssetName::parse(name)?;
+        let root = self.outputs_dir().join(name.module());
+        let exists = || WorkspaceError::OutputExists { name: name.to_string(), path: root.clone() };
+        let _lock = self.lock()?;
+        if root.exists() {
+            return Err(exists().into());
+        }
+        let files = project_files(&name, options, self);
+        let report = NewReport {
+            name: name.to_string(),
+            package: name.package().clone(),
+            version: "0.1.0".to_owned(),
+            path: self.display_path(&root),
+            files: self.display_path(&root.join("src").join(name.module().replace('.', "/"))),
+            created: files.iter().map(|(path, _)| path.clone()).collect(),
+            dry_run: options.dry_run,
+        };
+        if options.dry_run {
+            return Ok(report);
+        }
+        let stage = file::temporary_in(&self.state_dir());
+        for (path, content) in &files {
+            let path = stage.join(path);
+            fs::create_dir_all(path.parent().unwrap_or(&stage))?;
+            fs::write(&path, content)?;
+        }
+        fs::create_dir_all(self.outputs_dir())?;
+        file::rename(&stage, &root)?;
+        self.sync_editables()?;
+        Ok(report)
+    }
+
+    /// All outputs, sorted by name. A folder without `pyproject.toml` is not one.
+    pub fn outputs(&self) -> Result<Vec<Output>> {
+        let mut outputs = Vec::new();
+        let folder = self.outputs_dir();
+        if !folder.is_dir() {
+            return Ok(outputs);
+        }
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.join("pyproject.toml").is_file() {
+                outputs.push(Output::load(&path)?);
+            }
+        }
+        outputs.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(outputs)
+    }
+
+    /// The output of a name, as asset, module or package.
+    pub fn output(&self, name: &str) -> Result<Output> {
+        let outputs = self.outputs()?;
+        let package = PackageName::parse(&name.replace(' ', "-")).ok();
+        let found = outputs.iter().position(|o| o.name == name || Some(o.package()) == package);
+        match found {
+            Some(position) => Ok(outputs.into_iter().nth(position).expect("a position of this list")),
+            None => {
+                let nearest = text::nearest(name, outputs.iter().map(|o| o.name.as_str())).map(ToOwned::to_owned);
+                Err(WorkspaceError::UnknownOutput { name: name.to_owned(), nearest }.into())
+            }
+        }
+    }
+
+    /// The output that is meant: the named one, the one `here` lies in, or the only one.
+    pub fn output_or_here(&self, name: Option<&str>, here: &Path) -> Result<Output> {
+        if let Some(name) = name {
+            return self.output(name);
+        }
+        if let Some(output) = self.output_of(here)? {
+            return Ok(output);
+        }
+        let mut outputs = self.outputs()?;
+        match outputs.len() {
+            1 => Ok(outputs.remove(0)),
+            count => Err(WorkspaceError::AmbiguousOutput { count }.into()),
+        }
+    }
+
+    /// The output a path lies in.
+    pub fn output_of(&self, path: &Path) -> Result<Option<Output>> {
+        let path = absolute(path)?;
+        Ok(self.outputs()?.into_iter().find(|o| path.starts_with(&o.project.root)))
+    }
+}
+
+/// The files of a new project, relative to it.
+fn project_files(name: &AssetName, options: &NewAsset, workspace: &Workspace) -> Vec<(String, String)> {
+    let module = name.module();
+    let folder = format!("src/{}", module.replace('.', "/"));
+    let asset = AssetToml {
+        asset_name: name.to_string(),
+        asset_type: options.asset_type.clone(),
+        tags: options.tags.clone(),
+        publish_to: workspace.config().publish_to.clone(),
+        repos: workspace
+            .config()
+            .repos
+            .iter()
+            .map(|r| backlot_wheel::AssetRepo { name: r.name.clone(), path: r.path.clone() })
+            .collect(),
+        ..AssetToml::default()
+    };
+    let init = format!(
+        "\"\"\"{name}: an asset. Its files lie beside this one; `backlot pull` brings them.\"\"\"\n\nfrom pathlib import Path\n\nfrom .__version__ import __version__\n\n#: The folder of the asset's files.\nROOT = Path(__file__).parent\n"
+    );
+    vec![
+        ("pyproject.toml".to_owned(), pyproject(name, options)),
+        ("README.md".to_owned(), format!("# {name}\n\n{}\n", options.summary.as_deref().unwrap_or("An asset."))),
+        (format!("{folder}/__init__.py"), init),
+        (format!("{folder}/__version__.py"), "__version__ = \"0.1.0\"".to_owned()),
+        (format!("{folder}/asset.toml"), asset.to_text()),
+    ]
+}
+
+fn pyproject(name: &AssetName, options: &NewAsset) -> String {
+    let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let mut keywords = vec![
+        format!("tgzr.pipeline.asset_name:{name}"),
+        format!("tgzr.pipeline.asset_type:{}", options.asset_type),
+    ];
+    keywords.extend(options.tags.iter().map(|tag| format!("tgzr.pipeline.asset_tag:{tag}")));
+    let keywords = keywords.iter().map(|k| format!("    {},\n", quote(k))).collect::<String>();
+    let default_summary = format!("{name}, a {} asset", options.asset_type);
+    let summary = quote(options.summary.as_deref().unwrap_or(&default_summary));
+    let module = name.module();
+    let version_file = format!("src/{}/__version__.py", module.replace('.', "/"));
+    format!(
+        r#"[project]
+name = {package}
+dynamic = ["version"]
+description = {summary}
+readme = "README.md"
+dependencies = []
+classifiers = [
+    "Private :: Do Not Upload",
+    "Framework :: tgzr.pipeline",
+    {class},
+]
+keywords = [
+{keywords}]
+
+[project.entry-points."tgzr.pipeline.asset_info_trick"]
+asset_name = {name}
+asset_type = {kind}
+
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[tool.hatch.version]
+path = {version_file}
+
+[tool.hatch.metadata]
+allow-custom-classifiers = true
+"#,
+        package = quote(module),
+        class = quote(&format!("AssetType :: {}", options.asset_type)),
+        name = quote(name.as_str()),
+        kind = quote(&options.asset_type),
+        version_file = quote(&version_file),
+    )
+}
+
+/// The project folder relative to which paths of an output are shown.
+pub(crate) fn relative_to<'a>(path: &'a Path, root: &Path) -> &'a Path {
+    path.strip_prefix(root).unwrap_or(path)
+}
+
+/// Unused folders above a removed file are not kept.
+pub(crate) fn module_folder(output: &Output) -> Option<PathBuf> {
+    output.module_folders().first().map(|p| p.to_path_buf())
+}

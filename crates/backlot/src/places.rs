@@ -1,0 +1,190 @@
+//! Naming the repos and remotes of a workspace.
+//!
+//! Invariant: adding one that is named already is a conflict, never a silent change; removing one deletes no data.
+
+use backlot_core::{AssetName, text};
+use serde::Serialize;
+
+use crate::config::{RemoteEntry, RepoEntry};
+use crate::error::{Error, Result, WorkspaceError};
+use crate::workspace::Workspace;
+
+/// A repo as listed.
+#[derive(Clone, Debug, Serialize)]
+pub struct RepoStatus {
+    /// Its name.
+    pub name: String,
+    /// Its folder, as configured.
+    pub path: String,
+    /// Installs prefer it.
+    pub blessed: bool,
+    /// Publishes go to it.
+    pub publish_to: bool,
+    /// How many packages it holds; `None` if it cannot be read.
+    pub packages: Option<usize>,
+}
+
+/// A remote as listed.
+#[derive(Clone, Debug, Serialize)]
+pub struct RemoteStatus {
+    /// Its name.
+    pub name: String,
+    /// Folder or URL.
+    pub url: String,
+    /// Layout.
+    pub layout: String,
+    /// Push and pull use it.
+    pub default: bool,
+}
+
+/// How to add a repo.
+#[derive(Clone, Debug, Default)]
+pub struct AddRepo {
+    /// Make it the preferred source of installs.
+    pub blessed: bool,
+    /// Make it the target of publishes.
+    pub publish_to: bool,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    if plain { Ok(()) } else { AssetName::parse(&format!("{name}/")).map(|_| ()).map_err(Error::from) }
+}
+
+impl Workspace {
+    /// Name a folder as a repo. The name `blessed` becomes the preferred source and `review` the publish target unless
+    /// others are; the first of all becomes both.
+    pub fn add_repo(&mut self, name: &str, path: &str, options: &AddRepo) -> Result<RepoStatus> {
+        let _lock = self.lock()?;
+        check_name(name)?;
+        if let Some(existing) = self.config.repos.iter().find(|r| r.name == name) {
+            let existing = existing.path.clone();
+            return Err(WorkspaceError::NameTaken { what: "repo", name: name.to_owned(), existing }.into());
+        }
+        let blessed = options.blessed || (name == "blessed" || self.config.repos.is_empty()) && self.config.blessed.is_none();
+        let publish = options.publish_to
+            || (name == "review" || self.config.repos.is_empty()) && self.config.publish_to.is_none()
+            // A later `review` takes over from a first repo that only became the target for want of another.
+            || name == "review" && self.config.publish_to == self.config.blessed;
+        let takes_blessing = name == "blessed" && self.config.blessed == self.config.publish_to;
+        self.config.add_repo(RepoEntry { name: name.to_owned(), path: path.to_owned() });
+        if blessed || takes_blessing {
+            self.config.set_blessed(Some(name));
+        }
+        if publish {
+            self.config.set_publish_to(Some(name));
+        }
+        if !options.dry_run {
+            self.config.save()?;
+        }
+        let entry = self.repo_entry(name)?.clone();
+        Ok(self.repo_status(&entry))
+    }
+
+    /// Forget a repo; its folder stays.
+    pub fn remove_repo(&mut self, name: &str, dry_run: bool) -> Result<RepoStatus> {
+        let _lock = self.lock()?;
+        let entry = self.repo_entry(name)?.clone();
+        let status = self.repo_status(&entry);
+        self.config.remove_repo(name);
+        if !dry_run {
+            self.config.save()?;
+        }
+        Ok(status)
+    }
+
+    /// The repos in order of preference.
+    pub fn list_repos(&self) -> Vec<RepoStatus> {
+        self.repos().into_iter().map(|entry| self.repo_status(entry)).collect()
+    }
+
+    fn repo_status(&self, entry: &RepoEntry) -> RepoStatus {
+        let packages = self.open_repo(entry).and_then(|repo| Ok(repo.packages()?.len())).ok();
+        RepoStatus {
+            name: entry.name.clone(),
+            path: entry.path.clone(),
+            blessed: self.config.blessed.as_ref() == Some(&entry.name),
+            publish_to: self.config.publish_to.as_ref() == Some(&entry.name),
+            packages,
+        }
+    }
+
+    /// The repo that a publish goes to.
+    pub fn publish_target(&self, name: Option<&str>) -> Result<&RepoEntry> {
+        match name.or(self.config.publish_to.as_deref()) {
+            Some(name) => self.repo_entry(name),
+            None => Err(WorkspaceError::NoneConfigured { what: "repo", action: "publishing".to_owned() }.into()),
+        }
+    }
+
+    /// Name a place as a remote; the first one becomes the default.
+    pub fn add_remote(&mut self, name: &str, url: &str, default: bool, dry_run: bool) -> Result<RemoteStatus> {
+        let _lock = self.lock()?;
+        check_name(name)?;
+        if let Some(existing) = self.config.remotes.iter().find(|r| r.name == name) {
+            let existing = existing.url.clone();
+            return Err(WorkspaceError::NameTaken { what: "remote", name: name.to_owned(), existing }.into());
+        }
+        let entry = RemoteEntry { name: name.to_owned(), url: url.to_owned(), layout: "dvc".to_owned() };
+        // A place that cannot be a remote is refused before it is written down.
+        self.open_remote(&entry)?;
+        let default = default || self.config.remotes.is_empty();
+        self.config.add_remote(entry);
+        if default {
+            self.config.set_default_remote(Some(name));
+        }
+        self.save_remotes(dry_run)?;
+        self.remote_status(name)
+    }
+
+    /// Forget a remote; its content stays.
+    pub fn remove_remote(&mut self, name: &str, dry_run: bool) -> Result<RemoteStatus> {
+        let _lock = self.lock()?;
+        let status = self.remote_status(name)?;
+        self.config.remove_remote(name);
+        self.save_remotes(dry_run)?;
+        Ok(status)
+    }
+
+    /// Choose the remote that push and pull use.
+    pub fn default_remote(&mut self, name: &str, dry_run: bool) -> Result<RemoteStatus> {
+        let _lock = self.lock()?;
+        self.remote_status(name)?;
+        self.config.set_default_remote(Some(name));
+        self.save_remotes(dry_run)?;
+        self.remote_status(name)
+    }
+
+    fn save_remotes(&self, dry_run: bool) -> Result<()> {
+        if dry_run {
+            return Ok(());
+        }
+        self.config.save()?;
+        self.write_dvc_config()
+    }
+
+    /// The remotes.
+    pub fn list_remotes(&self) -> Vec<RemoteStatus> {
+        self.config.remotes.iter().map(|r| self.status_of(r)).collect()
+    }
+
+    fn remote_status(&self, name: &str) -> Result<RemoteStatus> {
+        Ok(self.status_of(self.remote_entry(Some(name), "")?))
+    }
+
+    fn status_of(&self, entry: &RemoteEntry) -> RemoteStatus {
+        RemoteStatus {
+            name: entry.name.clone(),
+            url: entry.url.clone(),
+            layout: entry.layout.clone(),
+            default: self.config.default_remote.as_ref() == Some(&entry.name),
+        }
+    }
+
+    /// The configured name nearest to a word, for messages.
+    pub fn nearest_repo(&self, word: &str) -> Option<String> {
+        text::nearest(word, self.config.repos.iter().map(|r| r.name.as_str())).map(ToOwned::to_owned)
+    }
+}

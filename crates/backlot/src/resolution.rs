@@ -1,0 +1,228 @@
+//! Choosing releases: the repos and outputs of a workspace as candidates, its wishes as the problem.
+//!
+//! Invariant: an output is the only candidate for its package, so an editable is never silently replaced. A release in
+//! several repos counts once, from the most preferred. Deliberately absent: the solving (`backlot-resolve`).
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use backlot_core::{Coded, MarkerEnv, PackageName, Requirement, Version};
+use backlot_repo::{FolderRepo, ReleaseEntry};
+use backlot_resolve::{Candidate, Candidates, Dependencies, Problem, Resolution, RootRequirement};
+use backlot_wheel::Metadata;
+
+use crate::error::{Error, Result};
+use crate::lockfile::{Lock, LockedPackage};
+use crate::outputs::Output;
+use crate::workspace::Workspace;
+
+/// The original engine's own package, which its assets require and its host provides.
+const ENGINE_PACKAGE: &str = "tgzr-pipeline";
+
+/// What to choose, and how.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wish {
+    /// What the workspace asks for.
+    pub(crate) inputs: Vec<Requirement>,
+    /// A repo to prefer to all others.
+    pub(crate) prefer: Option<String>,
+    /// Forget these choices of the lock.
+    pub(crate) upgrade: Upgrade,
+    /// Admit pre-releases.
+    pub(crate) prereleases: bool,
+}
+
+/// Which choices of the lock may move.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Only those that must.
+    #[default]
+    None,
+    /// Those of these packages.
+    Packages(Vec<PackageName>),
+    /// All.
+    All,
+}
+
+/// The repos of a workspace, open, with what was read from them.
+pub(crate) struct Pool<'w> {
+    repos: Vec<(String, FolderRepo)>,
+    outputs: BTreeMap<PackageName, &'w Output>,
+    env: &'w MarkerEnv,
+    releases: RefCell<BTreeMap<PackageName, Vec<(usize, ReleaseEntry)>>>,
+    engine_is_provided: bool,
+}
+
+impl<'w> Pool<'w> {
+    pub(crate) fn open(workspace: &Workspace, outputs: &'w [Output], env: &'w MarkerEnv, prefer: Option<&str>) -> Result<Self> {
+        let mut entries = workspace.repos();
+        if let Some(prefer) = prefer {
+            workspace.repo_entry(prefer)?;
+            entries.sort_by_key(|r| r.name != prefer);
+        }
+        let mut repos = Vec::new();
+        for entry in entries {
+            repos.push((entry.name.clone(), workspace.open_repo(entry)?));
+        }
+        let outputs = outputs.iter().map(|o| (o.package(), o)).collect();
+        let mut pool = Self { repos, outputs, env, releases: RefCell::default(), engine_is_provided: true };
+        let engine = PackageName::parse(ENGINE_PACKAGE)?;
+        pool.engine_is_provided = !pool.outputs.contains_key(&engine) && pool.releases(&engine)?.is_empty();
+        Ok(pool)
+    }
+
+    /// All releases of a package with the rank of their repo, most preferred repo first.
+    pub(crate) fn releases(&self, name: &PackageName) -> Result<Vec<(usize, ReleaseEntry)>> {
+        if let Some(known) = self.releases.borrow().get(name) {
+            return Ok(known.clone());
+        }
+        let mut all = Vec::new();
+        for (rank, (_, repo)) in self.repos.iter().enumerate() {
+            all.extend(repo.releases(name)?.into_iter().map(|release| (rank, release)));
+        }
+        self.releases.borrow_mut().insert(name.clone(), all.clone());
+        Ok(all)
+    }
+
+    /// The name and repo of a rank.
+    pub(crate) fn repo(&self, rank: usize) -> (&str, &FolderRepo) {
+        let (name, repo) = &self.repos[rank];
+        (name, repo)
+    }
+
+    /// The release of a version in the repo of a rank.
+    pub(crate) fn release(&self, name: &PackageName, version: &Version, rank: usize) -> Result<Option<ReleaseEntry>> {
+        let all = self.releases(name)?;
+        Ok(all.into_iter().find(|(r, release)| *r == rank && &release.version == version).map(|(_, release)| release))
+    }
+
+    /// The metadata of a release.
+    pub(crate) fn metadata(&self, rank: usize, release: &ReleaseEntry) -> Result<Metadata> {
+        Ok(self.repos[rank].1.metadata(release)?)
+    }
+
+    fn dependencies_of(&self, metadata: &Metadata) -> Dependencies {
+        let provided = |r: &Requirement| self.engine_is_provided && r.name().as_str() == ENGINE_PACKAGE;
+        Dependencies {
+            requires: metadata.requires_dist.iter().filter(|r| !provided(r)).cloned().collect(),
+            groups: metadata.provides_extra.clone(),
+        }
+    }
+}
+
+impl Candidates for Pool<'_> {
+    fn candidates(&self, name: &PackageName) -> Result<Vec<Candidate>, Box<dyn Coded>> {
+        if let Some(output) = self.outputs.get(name) {
+            let version = output.project.metadata.version.clone();
+            return Ok(vec![Candidate { version, source: 0, yanked: None, excluded: None }]);
+        }
+        let releases = self.releases(name).map_err(boxed)?;
+        let mut candidates = Vec::with_capacity(releases.len());
+        for (source, release) in releases {
+            let excluded = release
+                .requires_python
+                .as_ref()
+                .filter(|range| !range.contains(self.env.python()))
+                .map(|range| format!("needs Python {range}"));
+            let yanked = release.status.yanked_reason();
+            candidates.push(Candidate { version: release.version, source, yanked, excluded });
+        }
+        Ok(candidates)
+    }
+
+    fn dependencies(&self, name: &PackageName, version: &Version) -> Result<Dependencies, Box<dyn Coded>> {
+        if let Some(output) = self.outputs.get(name) {
+            return Ok(self.dependencies_of(&output.project.metadata));
+        }
+        let releases = self.releases(name).map_err(boxed)?;
+        let found = releases.iter().find(|(_, release)| &release.version == version);
+        let Some((rank, release)) = found else { return Ok(Dependencies::default()) };
+        let metadata = self.metadata(*rank, release).map_err(boxed)?;
+        Ok(self.dependencies_of(&metadata))
+    }
+
+    fn near(&self, name: &PackageName) -> Vec<String> {
+        let mut names: Vec<String> = self.outputs.keys().map(ToString::to_string).collect();
+        for (_, repo) in &self.repos {
+            names.extend(repo.packages().unwrap_or_default().iter().map(ToString::to_string));
+        }
+        backlot_core::text::nearest(name.as_str(), names.iter().map(String::as_str))
+            .map(ToOwned::to_owned)
+            .into_iter()
+            .collect()
+    }
+}
+
+fn boxed(error: Error) -> Box<dyn Coded> {
+    Box::new(error)
+}
+
+impl Workspace {
+    /// Choose releases for a wish and the outputs, keeping the lock's choices where they still fit.
+    pub(crate) fn choose(&self, wish: &Wish, outputs: &[Output], lock: Option<&Lock>) -> Result<Lock> {
+        let env = self.marker_env()?;
+        let pool = Pool::open(self, outputs, &env, wish.prefer.as_deref())?;
+        let mut requirements: Vec<RootRequirement> = wish
+            .inputs
+            .iter()
+            .map(|r| RootRequirement { requirement: r.clone(), asked_by: "the workspace".to_owned() })
+            .collect();
+        for output in outputs {
+            let requirement = Requirement::parse(output.package().as_str())?;
+            requirements.push(RootRequirement { requirement, asked_by: format!("the output {}", output.name) });
+        }
+        let preferences = lock.into_iter().flat_map(|l| &l.packages).filter(|p| keeps(p, &wish.upgrade));
+        let problem = Problem {
+            requirements,
+            preferences: preferences.map(|p| (p.name.clone(), p.version.clone())).collect(),
+            fixed: outputs.iter().map(|o| (o.package(), o.project.metadata.version.clone())).collect(),
+            prereleases: if wish.prereleases {
+                backlot_resolve::PrereleasePolicy::Allow
+            } else {
+                backlot_resolve::PrereleasePolicy::default()
+            },
+            ..Problem::new(&env)
+        };
+        let resolution = backlot_resolve::resolve(&pool, &problem, self.context())?;
+        let packages = self.locked(&pool, &resolution, wish)?;
+        Ok(Lock::new(env.python_short(), wish.inputs.iter().map(ToString::to_string).collect(), packages))
+    }
+
+    fn locked(&self, pool: &Pool<'_>, resolution: &Resolution, wish: &Wish) -> Result<Vec<LockedPackage>> {
+        let mut packages = Vec::new();
+        for chosen in &resolution.packages {
+            let mut needs: Vec<PackageName> = chosen.requires.iter().map(|(name, _)| name.clone()).collect();
+            needs.sort();
+            needs.dedup();
+            let mut package = LockedPackage {
+                name: chosen.name.clone(),
+                version: chosen.version.clone(),
+                repo: None,
+                wheel: None,
+                sha256: None,
+                editable: None,
+                requested: wish.inputs.iter().any(|r| r.name() == &chosen.name),
+                groups: chosen.groups.clone(),
+                needs,
+            };
+            if let Some(output) = pool.outputs.get(&chosen.name) {
+                package.editable = Some(self.display_path(&output.project.root));
+            } else if let Some(release) = pool.release(&chosen.name, &chosen.version, chosen.source)? {
+                let (repo, _) = pool.repo(chosen.source);
+                package.repo = Some(repo.to_owned());
+                package.wheel = Some(release.file_name());
+                package.sha256 = Some(release.sha256);
+            }
+            packages.push(package);
+        }
+        Ok(packages)
+    }
+}
+
+fn keeps(package: &LockedPackage, upgrade: &Upgrade) -> bool {
+    match upgrade {
+        Upgrade::None => true,
+        Upgrade::Packages(names) => !names.contains(&package.name),
+        Upgrade::All => false,
+    }
+}

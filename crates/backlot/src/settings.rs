@@ -1,0 +1,162 @@
+//! Settings by layers: built-in, user file, workspace file, then what the embedding program says. Each value keeps where
+//! it came from.
+//!
+//! Invariant: this crate reads no environment variable; the command line turns them into [`Overrides`].
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use backlot_core::{LinkMode, file};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::error::{Error, Result, WorkspaceError};
+
+/// The machine and person a workspace is used by, as the embedding program knows them.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The cache folder where nothing else says so, shared by all workspaces of this user.
+    pub default_cache: PathBuf,
+    /// The user's configuration file, read if it exists.
+    pub user_config: Option<PathBuf>,
+    /// Where interpreters are looked for, as in `PATH`; `None` looks nowhere.
+    pub path: Option<OsString>,
+    /// Who publishes, where nothing else says so.
+    pub author: String,
+    /// The name of this machine, for the record of a publication.
+    pub machine: String,
+    /// What the environment or flags say, above every file.
+    pub overrides: Overrides,
+}
+
+impl Host {
+    /// A host with a cache folder and nothing else: no interpreter, nobody's name.
+    pub fn new(cache: impl Into<PathBuf>) -> Self {
+        Self {
+            default_cache: cache.into(),
+            user_config: None,
+            path: None,
+            author: "unknown".to_owned(),
+            machine: "unknown".to_owned(),
+            overrides: Overrides::default(),
+        }
+    }
+}
+
+/// The topmost layer: environment variables and flags.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Cache folder.
+    pub cache: Option<PathBuf>,
+    /// How files are placed.
+    pub links: Option<Vec<LinkMode>>,
+    /// Python version, interpreter or `none`.
+    pub python: Option<String>,
+    /// Who publishes.
+    pub author: Option<String>,
+}
+
+/// Where a value came from, for messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "layer", content = "file", rename_all = "kebab-case")]
+pub enum Origin {
+    /// Nobody set it.
+    BuiltIn,
+    /// The user's file.
+    User(PathBuf),
+    /// `backlot.toml`.
+    Workspace,
+    /// An environment variable or flag.
+    Override,
+}
+
+/// A value with its origin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// The settings in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct Settings {
+    /// The cache folder, absolute.
+    pub cache: Setting<PathBuf>,
+    /// How tracked files are placed from the cache into the workspace, in order of preference.
+    pub links: Setting<Vec<LinkMode>>,
+    /// Python version (`3.11`), interpreter (a path), `none`, or nothing: whatever is on the path.
+    pub python: Setting<Option<String>>,
+    /// Who publishes.
+    pub author: Setting<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct UserFile {
+    cache: Option<PathBuf>,
+    links: Option<Vec<LinkMode>>,
+    python: Option<String>,
+    author: Option<String>,
+}
+
+impl UserFile {
+    fn load(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let Some(bytes) = file::read_if_exists(path)? else { return Ok(Self::default()) };
+        toml::from_slice(&bytes)
+            .map_err(|e| Error::from(WorkspaceError::BadConfig { path: path.to_path_buf(), reason: e.to_string() }))
+    }
+}
+
+/// The topmost of the layers that says something.
+fn pick<T>(layers: [(Option<T>, Origin); 3], built_in: T) -> Setting<T> {
+    for (value, origin) in layers {
+        if let Some(value) = value {
+            return Setting { value, origin };
+        }
+    }
+    Setting { value: built_in, origin: Origin::BuiltIn }
+}
+
+impl Settings {
+    /// Fold the layers for a workspace. Relative folders are relative to the file that names them.
+    pub fn layered(root: &Path, config: &Config, host: &Host) -> Result<Self> {
+        let user = UserFile::load(host.user_config.as_deref())?;
+        let user_path = host.user_config.clone().unwrap_or_default();
+        let user_folder = user_path.parent().unwrap_or(Path::new(".")).to_path_buf();
+        let from_user = || Origin::User(user_path.clone());
+        let over = &host.overrides;
+        Ok(Self {
+            cache: pick(
+                [
+                    (over.cache.clone(), Origin::Override),
+                    (config.cache.as_ref().map(|c| root.join(c)), Origin::Workspace),
+                    (user.cache.map(|c| user_folder.join(c)), from_user()),
+                ],
+                host.default_cache.clone(),
+            ),
+            links: pick(
+                [
+                    (over.links.clone(), Origin::Override),
+                    (config.links.clone(), Origin::Workspace),
+                    (user.links, from_user()),
+                ],
+                vec![LinkMode::Reflink, LinkMode::Copy],
+            ),
+            python: pick(
+                [
+                    (over.python.clone().map(Some), Origin::Override),
+                    (config.python.clone().map(Some), Origin::Workspace),
+                    (user.python.map(Some), from_user()),
+                ],
+                None,
+            ),
+            author: pick(
+                [(over.author.clone(), Origin::Override), (None, Origin::Workspace), (user.author, from_user())],
+                host.author.clone(),
+            ),
+        })
+    }
+}

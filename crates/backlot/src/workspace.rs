@@ -1,0 +1,242 @@
+//! A workspace on disk: where its parts lie, its locks, and the doors to cache, repos and remotes.
+//!
+//! Invariant: whatever changes the workspace holds the exclusive lock `.backlot/lock` while it does; readers do not
+//! wait. Everything in `.backlot/` can be deleted and is made again.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use backlot_core::{Context, FileLock, file, text};
+use backlot_dvc::DvcConfig;
+use backlot_repo::FolderRepo;
+use backlot_store::{Cache, Remote, RemoteConfig, RemoteLayout, StatCache};
+use fs_err as fs;
+use serde::Serialize;
+
+use crate::config::{Config, FILE_NAME, RemoteEntry, RepoEntry};
+use crate::error::{Result, WorkspaceError};
+use crate::settings::{Host, Settings};
+
+/// How long a command waits for another one to finish changing the workspace.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An open workspace.
+#[derive(Debug)]
+pub struct Workspace {
+    root: PathBuf,
+    pub(crate) config: Config,
+    settings: Settings,
+    host: Host,
+    context: Context,
+}
+
+/// How to make a workspace.
+#[derive(Clone, Debug, Default)]
+pub struct InitOptions {
+    /// Python version, interpreter or `none`; `None` takes what is on the path.
+    pub python: Option<String>,
+    /// Cache folder for this workspace instead of the user's shared one.
+    pub cache: Option<String>,
+    /// Say what would be made, make nothing.
+    pub dry_run: bool,
+}
+
+/// What was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct InitReport {
+    /// The workspace.
+    pub root: PathBuf,
+    /// What was (or would be) created, relative to it.
+    pub created: Vec<String>,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+const DVC_IGNORE: &str = "# Written by backlot: what real DVC must not look into.\n/inputs\n/build\n/external_packages\n/.backlot\n";
+
+impl Workspace {
+    /// Make a workspace in a folder, which may have other files in it.
+    pub fn init(root: &Path, options: &InitOptions, host: &Host, context: &Context) -> Result<(Option<Self>, InitReport)> {
+        let root = absolute(root)?;
+        if root.join(FILE_NAME).exists() {
+            return Err(WorkspaceError::WorkspaceExists { root }.into());
+        }
+        let folders = ["inputs", "outputs", "build", "external_packages", ".backlot"];
+        let files = [FILE_NAME, ".dvc/config", ".dvcignore"];
+        let mut created: Vec<String> = folders.iter().map(|f| format!("{f}/")).collect();
+        created.extend(files.iter().map(ToString::to_string));
+        let report = InitReport { root: root.clone(), created, dry_run: options.dry_run };
+        if options.dry_run {
+            return Ok((None, report));
+        }
+        for folder in folders.iter().filter(|f| **f != "inputs") {
+            fs::create_dir_all(root.join(folder))?;
+        }
+        file::write_if_changed(&root.join(".backlot/.gitignore"), b"*\n")?;
+        file::write_if_changed(&root.join(".dvcignore"), DVC_IGNORE.as_bytes())?;
+        let mut config = Config::new(&root)?;
+        config.set_python(options.python.as_deref());
+        config.set_cache(options.cache.as_deref());
+        config.save()?;
+        let workspace = Self::open_at(root, host, context)?;
+        workspace.write_dvc_config()?;
+        workspace.sync_environment(&context.clone())?;
+        Ok((Some(workspace), report))
+    }
+
+    /// Open the workspace that `start` is in.
+    pub fn open(start: &Path, host: &Host, context: &Context) -> Result<Self> {
+        let start = absolute(start)?;
+        match start.ancestors().find(|folder| folder.join(FILE_NAME).is_file()) {
+            Some(root) => Self::open_at(root.to_path_buf(), host, context),
+            None => Err(WorkspaceError::NoWorkspace { start }.into()),
+        }
+    }
+
+    fn open_at(root: PathBuf, host: &Host, context: &Context) -> Result<Self> {
+        let config = Config::load(&root, context)?;
+        let settings = Settings::layered(&root, &config, host)?;
+        Ok(Self { root, config, settings, host: host.clone(), context: context.clone() })
+    }
+
+    /// The folder it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+    /// Who and where.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+    /// Observer, cancellation and clock.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+    /// The environment with the installed assets.
+    pub fn inputs_dir(&self) -> PathBuf {
+        self.root.join("inputs")
+    }
+    /// The editable assets.
+    pub fn outputs_dir(&self) -> PathBuf {
+        self.root.join("outputs")
+    }
+    /// The built wheels.
+    pub fn build_dir(&self) -> PathBuf {
+        self.root.join("build")
+    }
+    /// State that can be made again.
+    pub fn state_dir(&self) -> PathBuf {
+        self.root.join(".backlot")
+    }
+    /// A path as people of this workspace write it: relative where it lies inside.
+    pub fn display_path(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+
+    /// Hold the workspace while changing it.
+    pub(crate) fn lock(&self) -> Result<FileLock> {
+        Ok(FileLock::acquire(&self.state_dir().join("lock"), PATIENCE, &self.context)?)
+    }
+
+    /// The cache, known to hold files of this workspace so that a collection of the shared cache spares them.
+    pub fn cache(&self) -> Result<Cache> {
+        let cache = Cache::open(&self.settings.cache.value)?;
+        crate::gc::register_workspace(&self.settings.cache.value, &self.root)?;
+        Ok(cache)
+    }
+
+    /// The cache of file digests.
+    pub fn stat_cache(&self) -> Result<StatCache> {
+        fs::create_dir_all(self.state_dir())?;
+        Ok(StatCache::open(&self.state_dir().join("state.db"))?)
+    }
+
+    /// The repos in order of preference: the blessed one first, then as configured.
+    pub fn repos(&self) -> Vec<&RepoEntry> {
+        let mut repos: Vec<&RepoEntry> = self.config.repos.iter().collect();
+        repos.sort_by_key(|r| Some(r.name.as_str()) != self.config.blessed.as_deref());
+        repos
+    }
+
+    /// A configured repo by name.
+    pub fn repo_entry(&self, name: &str) -> Result<&RepoEntry> {
+        let names = self.config.repos.iter().map(|r| r.name.as_str());
+        self.config.repos.iter().find(|r| r.name == name).ok_or_else(|| {
+            let nearest = text::nearest(name, names).map(ToOwned::to_owned);
+            WorkspaceError::UnknownName { what: "repo", name: name.to_owned(), nearest }.into()
+        })
+    }
+
+    /// Open a configured repo.
+    pub fn open_repo(&self, entry: &RepoEntry) -> Result<FolderRepo> {
+        Ok(FolderRepo::open(&self.root.join(&entry.path))?)
+    }
+
+    /// A configured remote by name, or the default one.
+    pub fn remote_entry(&self, name: Option<&str>, action: &str) -> Result<&RemoteEntry> {
+        let remotes = &self.config.remotes;
+        let Some(name) = name.or(self.config.default_remote.as_deref()) else {
+            return match remotes.as_slice() {
+                [only] => Ok(only),
+                _ => Err(WorkspaceError::NoneConfigured { what: "remote", action: action.to_owned() }.into()),
+            };
+        };
+        remotes.iter().find(|r| r.name == name).ok_or_else(|| {
+            let nearest = text::nearest(name, remotes.iter().map(|r| r.name.as_str())).map(ToOwned::to_owned);
+            WorkspaceError::UnknownName { what: "remote", name: name.to_owned(), nearest }.into()
+        })
+    }
+
+    /// Open a configured remote.
+    pub fn open_remote(&self, entry: &RemoteEntry) -> Result<Remote> {
+        Ok(Remote::open(&RemoteConfig { url: self.resolve_place(&entry.url), layout: RemoteLayout::Dvc })?)
+    }
+
+    /// A folder relative to the workspace as an absolute one; URLs as they are.
+    fn resolve_place(&self, place: &str) -> String {
+        if place.contains("://") { place.to_owned() } else { self.root.join(place).display().to_string() }
+    }
+
+    /// Keep `.dvc/config` in step, so that real DVC works here. A file that is not ours is left alone.
+    pub(crate) fn write_dvc_config(&self) -> Result<()> {
+        let path = self.root.join(".dvc/config");
+        if let Some(bytes) = file::read_if_exists(&path)?
+            && !bytes.starts_with(DvcConfig::HEADER.as_bytes())
+        {
+            return Ok(());
+        }
+        let mut dvc = DvcConfig::no_scm();
+        dvc.set_cache_dir(&self.settings.cache.value);
+        for remote in &self.config.remotes {
+            dvc.add_remote(&remote.name, &self.resolve_place(&remote.url));
+        }
+        if let Ok(default) = self.remote_entry(None, "") {
+            dvc.set_default_remote(&default.name);
+        }
+        file::write_if_changed(&path, dvc.to_text().as_bytes())?;
+        Ok(())
+    }
+}
+
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
+    // Lexical, so that a path that does not exist yet, or a link the person chose, stays as it was meant.
+    let path = std::path::absolute(path)?;
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::ParentDir => {
+                clean.pop();
+            }
+            std::path::Component::CurDir => {}
+            other => clean.push(other),
+        }
+    }
+    Ok(clean)
+}
