@@ -1,1 +1,24 @@
-//! placeholder
+//! File content: hashed, kept in a cache, placed into workspaces, sent to and fetched from remotes.
+//!
+//! The way in is [`add_files`] (workspace to cache), the way out [`checkout`] (cache to workspace); [`Remote`] moves
+//! objects between a cache and a place others can reach. Names are MD5, as in DVC, so both can share a cache; proof is
+//! BLAKE3. Memory is bounded by the number of cores and SIMD lanes, not by file sizes (see `hash`).
+//!
+//! Deliberately absent: assets, versions and DVC's file formats. A manifest is an object like any other here.
+
+mod add;
+mod cache;
+mod checkout;
+mod error;
+mod hash;
+mod object;
+mod remote;
+mod stat;
+
+pub use add::{Added, add_files, hash_files};
+pub use cache::{Cache, ObjectEntry, VerifyReport, digest_bytes};
+pub use checkout::{CheckoutItem, CheckoutReport, checkout};
+pub use error::{Error, Result};
+pub use object::{FileDigests, ObjectId, Transfer};
+pub use remote::{Remote, RemoteConfig, RemoteLayout, TransferReport};
+pub use stat::{FileStat, StatCache, StatEntry};

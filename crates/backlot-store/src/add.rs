@@ -1,0 +1,165 @@
+//! Putting workspace files into the cache: hash and copy in one pass, only what is not known already.
+//!
+//! Invariant: a digest is returned only for content that is in the cache under it. With hard or symbolic links the
+//! workspace file becomes a link to the object; with clones and copies it stays as it is.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use backlot_core::{Context, LinkMode, Operation, link};
+use fs_err as fs;
+
+use crate::cache::{Cache, set_read_only};
+use crate::error::Result;
+use crate::hash::{self, Copy, Job, Outcome, TemporaryFolder};
+use crate::object::{FileDigests, ObjectId};
+use crate::stat::{FileStat, StatCache, StatEntry};
+
+/// A file that is in the cache now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// Its digests.
+    pub digests: FileDigests,
+    /// Whether its content was new to the cache.
+    pub stored: bool,
+}
+
+/// Digests of files, from the stat cache where they did not change.
+pub fn hash_files(paths: &[PathBuf], stat: &StatCache, context: &Context) -> Result<Vec<FileDigests>> {
+    let entries = stat_all(paths)?;
+    let mut known = stat.lookup(&entries)?;
+    let unknown: Vec<usize> = (0..paths.len()).filter(|i| known[*i].is_none()).collect();
+    let bytes = unknown.iter().map(|i| entries[*i].stat.size).sum();
+    let running = context.start(Operation::Scan, unknown.len() as u64, bytes);
+    let jobs: Vec<Job> = unknown.iter().map(|i| Job { source: paths[*i].clone(), copy: None }).collect();
+    let results = hash::run(&jobs, &|_, _| Ok(false), &|_, _| Ok(()), &running, context);
+    let mut fresh = Vec::new();
+    for (index, result) in unknown.into_iter().zip(results) {
+        let outcome = result?;
+        known[index] = Some(outcome.digests);
+        fresh.push((StatEntry { path: paths[index].clone(), stat: outcome.stat }, outcome.digests));
+    }
+    stat.store(&fresh, context)?;
+    Ok(known.into_iter().flatten().collect())
+}
+
+/// Put files into the cache. Results in the order of the paths; the first failure is returned after the others are done.
+pub fn add_files(
+    cache: &Cache,
+    stat: &StatCache,
+    paths: &[PathBuf],
+    links: &[LinkMode],
+    context: &Context,
+) -> Result<Vec<Added>> {
+    let entries = stat_all(paths)?;
+    let known = stat.lookup(&entries)?;
+    let mut added: Vec<Option<Added>> = vec![None; paths.len()];
+    let mut todo = Vec::new();
+    for (index, digests) in known.iter().enumerate() {
+        match digests {
+            Some(digests) if cache.size(&ObjectId::file(digests.md5))? == Some(digests.size) => {
+                added[index] = Some(Added { digests: *digests, stored: false });
+            }
+            _ => todo.push(index),
+        }
+    }
+    let bytes = todo.iter().map(|i| entries[*i].stat.size).sum();
+    let running = context.start(Operation::Add, todo.len() as u64, bytes);
+    let temporaries = TemporaryFolder::in_folder(&cache.temporaries())?;
+    let clones = clones_work(paths.iter().zip(&todo).next().map(|(_, i)| &paths[*i]), links, &temporaries);
+    let moves = matches!(links.first(), Some(LinkMode::Hardlink | LinkMode::Symlink));
+    let jobs: Vec<Job> = todo
+        .iter()
+        .enumerate()
+        .map(|(n, i)| {
+            let copy = (!moves && !clones).then(|| Copy { temporary: temporaries.file(n), mode: 0o444 });
+            Job { source: paths[*i].clone(), copy }
+        })
+        .collect();
+    let stored: Vec<Mutex<bool>> = todo.iter().map(|_| Mutex::new(false)).collect();
+    let take = Taker { cache, temporaries: &temporaries, links, clones, moves, stored: &stored };
+    let judge = |n: usize, outcome: &Outcome| take.judge(n, &jobs[n], outcome);
+    let publish = |n: usize, outcome: &Outcome| take.publish(n, outcome);
+    let results = hash::run(&jobs, &judge, &publish, &running, context);
+    let mut fresh = Vec::new();
+    let mut failure = None;
+    for (n, (index, result)) in todo.iter().zip(results).enumerate() {
+        match result {
+            Ok(outcome) => {
+                let stored = stored[n].lock().is_ok_and(|s| *s);
+                added[*index] = Some(Added { digests: outcome.digests, stored });
+                // Linking changes the inode's times; the state to remember is the one after it.
+                let stat = if moves { FileStat::of(&fs::metadata(&paths[*index])?) } else { outcome.stat };
+                fresh.push((StatEntry { path: paths[*index].clone(), stat }, outcome.digests));
+            }
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    stat.store(&fresh, context)?;
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(added.into_iter().flatten().collect()),
+    }
+}
+
+/// How content gets from the workspace into the cache.
+struct Taker<'a> {
+    cache: &'a Cache,
+    temporaries: &'a TemporaryFolder,
+    links: &'a [LinkMode],
+    clones: bool,
+    moves: bool,
+    stored: &'a [Mutex<bool>],
+}
+
+impl Taker<'_> {
+    /// Whether the copy of the pass is wanted. Clones and links are made here instead.
+    fn judge(&self, n: usize, job: &Job, outcome: &Outcome) -> Result<bool> {
+        let id = ObjectId::file(outcome.digests.md5);
+        let there = self.cache.size(&id)? == Some(outcome.digests.size);
+        if self.clones || self.moves {
+            if !there {
+                let temporary = self.temporaries.file(n);
+                let modes: &[LinkMode] =
+                    if self.moves { &[LinkMode::Hardlink, LinkMode::Copy] } else { &[LinkMode::Reflink, LinkMode::Copy] };
+                link::place_at(&job.source, &temporary, modes, false)?;
+                set_read_only(&temporary)?;
+                self.publish_as(n, &id)?;
+            }
+            if self.moves {
+                link::place(&self.cache.object_path(&id), &job.source, self.links, true)?;
+            }
+            return Ok(false);
+        }
+        Ok(!there)
+    }
+
+    fn publish(&self, n: usize, outcome: &Outcome) -> Result<()> {
+        self.publish_as(n, &ObjectId::file(outcome.digests.md5))
+    }
+
+    fn publish_as(&self, n: usize, id: &ObjectId) -> Result<()> {
+        self.cache.publish(&self.temporaries.file(n), id)?;
+        if let Ok(mut stored) = self.stored[n].lock() {
+            *stored = true;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the disk clones blocks between the workspace and the cache: tried once, on a real file.
+fn clones_work(sample: Option<&PathBuf>, links: &[LinkMode], temporaries: &TemporaryFolder) -> bool {
+    let Some(sample) = sample.filter(|_| links.first() == Some(&LinkMode::Reflink)) else { return false };
+    let target = temporaries.file(usize::MAX);
+    let works = link::place_at(sample, &target, &[LinkMode::Reflink], false).is_ok();
+    fs::remove_file(&target).ok();
+    works
+}
+
+/// The state of files now.
+pub(crate) fn stat_all(paths: &[PathBuf]) -> Result<Vec<StatEntry>> {
+    paths
+        .iter()
+        .map(|path| Ok(StatEntry { path: path.clone(), stat: FileStat::of(&fs::metadata(path)?) }))
+        .collect()
+}

@@ -1,0 +1,159 @@
+//! A remote in a folder, on a local or shared disk, without any service between.
+//!
+//! Objects are written to temporaries in `tmp/` of the remote, hashed on the way, brought to the disk by one sync a
+//! batch, and renamed: a reader sees whole objects, and a power cut after a successful push loses none. They are copies
+//! (or clones), never hard links into the cache: a remote must survive damage to the cache.
+
+use std::path::PathBuf;
+
+use backlot_core::{Blake3, Context, Operation, file};
+use fs_err as fs;
+
+use super::Fetched;
+use crate::cache::{self, Cache, ObjectEntry, VerifyReport};
+use crate::error::{Error, Result};
+use crate::hash::{self, Copy, Job, Outcome, TemporaryFolder};
+use crate::object::{ObjectId, Transfer};
+
+/// How much is written before it is synced and named: what a killed push has to send again at most.
+const BATCH_BYTES: u64 = 4 << 30;
+const BATCH_OBJECTS: usize = 50_000;
+/// From this share of the remote on, listing its folders is cheaper than asking for each object.
+const LIST_FROM: usize = 2_000;
+
+#[derive(Debug)]
+pub(super) struct FolderRemote {
+    root: PathBuf,
+}
+
+impl FolderRemote {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    pub(super) fn place(&self) -> String {
+        format!("the remote `{}`", self.root.display())
+    }
+
+    pub(super) fn sizes(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<u64>>> {
+        if ids.len() >= LIST_FROM {
+            return self.sizes_by_listing(ids);
+        }
+        let mut sizes = Vec::with_capacity(ids.len());
+        for id in ids {
+            context.check()?;
+            sizes.push(std::fs::metadata(self.root.join(id.key())).ok().map(|found| found.len()));
+        }
+        Ok(sizes)
+    }
+
+    /// One `readdir` a prefix that is asked for, then one `stat` a name that is there.
+    fn sizes_by_listing(&self, ids: &[ObjectId]) -> Result<Vec<Option<u64>>> {
+        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let chunk = ids.len().div_ceil(workers);
+        let parts: Vec<Vec<Option<u64>>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = ids
+                .chunks(chunk)
+                .map(|part| {
+                    scope.spawn(move || {
+                        part.iter().map(|id| std::fs::metadata(self.root.join(id.key())).ok().map(|m| m.len())).collect()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        });
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    pub(super) fn list(&self) -> Result<Vec<ObjectEntry>> {
+        cache::list_objects(&self.root.join("files/md5"))
+    }
+
+    pub(super) fn verify(&self, expected: &[(ObjectId, Option<Blake3>)], context: &Context) -> Result<VerifyReport> {
+        cache::verify_folder(&self.root, expected, context)
+    }
+
+    pub(super) fn push(&self, cache: &Cache, items: &[(ObjectId, u64)], context: &Context) -> Result<()> {
+        let running = context.start(Operation::Push, items.len() as u64, items.iter().map(|(_, size)| size).sum());
+        let mut rest = items;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let count = rest
+                .iter()
+                .take(BATCH_OBJECTS)
+                .take_while(|(_, size)| {
+                    let fits = bytes == 0 || bytes + size <= BATCH_BYTES;
+                    bytes += size;
+                    fits
+                })
+                .count();
+            let (batch, later) = rest.split_at(count);
+            self.push_batch(cache, batch, &running, context)?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn push_batch(
+        &self,
+        cache: &Cache,
+        items: &[(ObjectId, u64)],
+        running: &backlot_core::context::Running<'_>,
+        context: &Context,
+    ) -> Result<()> {
+        let temporaries = TemporaryFolder::in_folder(&self.root.join("tmp"))?;
+        let jobs: Vec<Job> = items
+            .iter()
+            .enumerate()
+            .map(|(n, (id, _))| Job {
+                source: cache.object_path(id),
+                copy: Some(Copy { temporary: temporaries.file(n), mode: 0o444 }),
+            })
+            .collect();
+        let judge = |n: usize, outcome: &Outcome| Ok(outcome.digests.md5 == items[n].0.md5);
+        let results = hash::run(&jobs, &judge, &|_, _| Ok(()), running, context);
+        let mut damaged = Vec::new();
+        let mut good = Vec::new();
+        for (n, result) in results.into_iter().enumerate() {
+            let id = items[n].0;
+            if result?.digests.md5 == id.md5 { good.push((n, id)) } else { damaged.push(id) }
+        }
+        file::sync_disk_of(&self.root)?;
+        for (n, id) in good {
+            let target = self.root.join(id.key());
+            if file::rename(&temporaries.file(n), &target).is_err() {
+                fs::create_dir_all(target.parent().unwrap_or(&self.root))?;
+                file::rename(&temporaries.file(n), &target)?;
+            }
+        }
+        file::sync_folder(&self.root.join("files/md5"))?;
+        if damaged.is_empty() { Ok(()) } else { Err(Error::Corrupt { objects: damaged, place: cache.place() }) }
+    }
+
+    pub(super) fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<Vec<Fetched>> {
+        let bytes = items.iter().filter_map(|t| t.size).sum();
+        let running = context.start(Operation::Pull, items.len() as u64, bytes);
+        let temporaries = TemporaryFolder::in_folder(&cache.temporaries())?;
+        let jobs: Vec<Job> = items
+            .iter()
+            .enumerate()
+            .map(|(n, item)| Job {
+                source: self.root.join(item.id.key()),
+                copy: Some(Copy { temporary: temporaries.file(n), mode: 0o444 }),
+            })
+            .collect();
+        let judge = |n: usize, outcome: &Outcome| Ok(Fetched::is_right(&items[n], &outcome.digests));
+        let publish = |n: usize, _: &Outcome| cache.publish(&temporaries.file(n), &items[n].id);
+        let results = hash::run(&jobs, &judge, &publish, &running, context);
+        let mut fetched = Vec::with_capacity(items.len());
+        for (item, result) in items.iter().zip(results) {
+            fetched.push(match result {
+                Ok(outcome) if Fetched::is_right(item, &outcome.digests) => Fetched::Stored(outcome.digests),
+                Ok(_) => Fetched::Damaged,
+                Err(Error::File(e)) if e.is_not_found() => Fetched::Missing,
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(fetched)
+    }
+}
