@@ -1,1 +1,145 @@
-//! placeholder
+//! Repos: folders of immutable releases on local or shared disks, safe for many machines at once.
+//!
+//! Invariants: **the truth of a repo is the wheels below `packages/` and the facts below `status/`**; index pages, release
+//! records and metadata sidecars are derived from them and can be made again at any time. **A release is committed by one
+//! exclusive create of its wheel and is never changed after**; of any number of publishers exactly one wins. No lock
+//! decides anything. The layout is in `docs/format/repo-folder.md`, the reasons in
+//! `docs/decisions/0002-publishing-to-a-folder.md`.
+//!
+//! Deliberately absent: choosing versions, environments, credentials, any network.
+
+// The tests' wheels are shared with the black-box tests, which name the crate.
+#[cfg(test)]
+extern crate self as backlot_repo;
+
+#[cfg(test)]
+mod crash_tests;
+mod error;
+mod fact;
+mod layout;
+mod listing;
+mod pages;
+mod publish;
+mod read;
+mod record;
+mod search;
+mod settle;
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use backlot_core::{Context, FileError};
+use fs_err as fs;
+
+pub use error::{Error, Result};
+pub use fact::{Fact, FactKind, ReleaseStatus};
+pub use layout::{FORMAT, RepoKind};
+pub use listing::{BrokenRelease, Listing, Release, UnsupportedRelease};
+pub use publish::{ExistingRelease, Publication, PublishPlan, Published};
+pub use search::{Found, Query};
+pub use settle::ReindexReport;
+
+use layout::Places;
+use publish::Step;
+
+/// A repo in a folder. Cheap to clone; clones share what they remember.
+#[derive(Clone, Debug)]
+pub struct FolderRepo {
+    places: Places,
+    memory: Arc<Memory>,
+    /// Where a test kills the publisher.
+    stop_after: Option<Step>,
+}
+
+/// What was read once and need not be read again while the file stays as it is.
+#[derive(Debug, Default)]
+struct Memory {
+    inspected: Mutex<HashMap<(PathBuf, u64, u64), Release>>,
+    warned: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl FolderRepo {
+    /// Open a repo by its folder. A folder that is absent or empty is an empty repo, which the first publish makes real;
+    /// see [`Self::kind`].
+    pub fn open(root: &Path) -> Result<Self> {
+        let repo = Self {
+            places: Places {
+                root: root.to_path_buf(),
+            },
+            memory: Arc::default(),
+            stop_after: None,
+        };
+        repo.kind()?;
+        Ok(repo)
+    }
+
+    /// Make a repo, with the folders above it. Fine if it is one already.
+    pub fn create(root: &Path) -> Result<Self> {
+        let repo = Self::open(root)?;
+        repo.places.ensure(true)?;
+        Ok(repo)
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.places.root
+    }
+
+    /// What kind of folder it is now.
+    pub fn kind(&self) -> Result<RepoKind> {
+        self.places.kind()
+    }
+
+    /// Make the repo real for a publish, telling people if it was not.
+    fn ensure(&self, context: &Context) -> Result<()> {
+        if self.places.ensure(false)? {
+            let message = format!("made a new repo in `{}`", self.places.root.display());
+            context.warn("repo::created", message);
+        }
+        Ok(())
+    }
+
+    fn inspected(&self) -> MutexGuard<'_, HashMap<(PathBuf, u64, u64), Release>> {
+        self.memory
+            .inspected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn warned(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.memory.warned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Read a whole small file; `None` if there is none, an error if it has more than `limit` bytes.
+fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e.into()),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::TooLarge {
+            path: path.to_path_buf(),
+            limit,
+        });
+    }
+    Ok(Some(bytes))
+}
+
+/// Read to the end in blocks, handing each on.
+fn copy_blocks(from: &mut impl Read, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut block = vec![0; 256 * 1024];
+    loop {
+        match from.read(&mut block) {
+            Ok(0) => return Ok(()),
+            Ok(length) => each(&block[..length])?,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(FileError::from(e).into()),
+        }
+    }
+}

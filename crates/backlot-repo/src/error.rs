@@ -1,0 +1,253 @@
+//! What can go wrong with a repo, each with its code, class and way out.
+//!
+//! Invariant: a conflict never means that anything of the winner was touched. Deliberately absent: broken releases found
+//! while listing; those are reported beside the good ones and stop nobody.
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::{Cancelled, Class, Coded, FileError, PackageName, Sha256, Timestamp, Version};
+
+/// The result of this crate's operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation on a repo failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The version is published already, or somebody else was first in a race.
+    #[error("{package} {version} is already in the repo `{}`{}", repo.display(), published(author.as_deref(), *at))]
+    ReleaseExists {
+        /// The package.
+        package: PackageName,
+        /// The version that is there.
+        version: Version,
+        /// The root of the repo.
+        repo: PathBuf,
+        /// Who published it, if its fact says so.
+        author: Option<String>,
+        /// When it was published, if its fact says so.
+        at: Option<Timestamp>,
+        /// Whether what is there has the same bytes as what was to be published.
+        identical: bool,
+        /// Whether its derived files are all right now.
+        complete: bool,
+    },
+    /// The version has a local part (`+studio.1`), which no published release may have.
+    #[error("{package} {version} has a local version, which cannot be published")]
+    LocalVersion {
+        /// The package.
+        package: PackageName,
+        /// Its version.
+        version: Version,
+    },
+    /// The folder holds files of its own and is not laid out by Backlot: it is only read.
+    #[error("`{}` is a plain folder of packages, which Backlot reads but does not publish to", path.display())]
+    FlatFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder that should hold the repo is not there.
+    #[error("there is no folder `{}` to make the repo in", path.display())]
+    NoPlace {
+        /// The missing parent folder.
+        path: PathBuf,
+    },
+    /// The repo's path leads to something that is not a folder.
+    #[error("`{}` is not a folder", path.display())]
+    NotAFolder {
+        /// The path.
+        path: PathBuf,
+    },
+    /// `repo.json` is not a format marker.
+    #[error("`{}` is not the marker of a Backlot repo: {reason}", path.display())]
+    BadMarker {
+        /// The marker file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The repo was made by a later Backlot with a layout this one does not know.
+    #[error("the repo `{}` has format {found}; this Backlot knows format {known}", path.display())]
+    NewerFormat {
+        /// The root of the repo.
+        path: PathBuf,
+        /// The format it says it has.
+        found: u64,
+        /// The newest format known here.
+        known: u64,
+    },
+    /// The wheel's name inside does not agree with its file name.
+    #[error("`{}` does not hold the release its file name promises: {reason}", path.display())]
+    WrongName {
+        /// The wheel.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+    /// Somebody wrote to the wheel while it was being published.
+    #[error("`{}` changed while it was being published", path.display())]
+    WheelChanged {
+        /// The wheel.
+        path: PathBuf,
+    },
+    /// A release is not what its digest says.
+    #[error("`{}` has the digest {found}, not {expected}", path.display())]
+    WrongBytes {
+        /// The wheel in the repo.
+        path: PathBuf,
+        /// The digest it should have.
+        expected: Sha256,
+        /// The digest it has (of as many bytes as it should have, if it has more).
+        found: Sha256,
+    },
+    /// No such release.
+    #[error("{package} {version} is not in the repo `{}`", repo.display())]
+    NoRelease {
+        /// The package.
+        package: PackageName,
+        /// The version asked for.
+        version: Version,
+        /// The root of the repo.
+        repo: PathBuf,
+    },
+    /// A file that is read whole is too big to be what it should be.
+    #[error("`{}` is larger than {limit} bytes and cannot be what its name says", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most it may have.
+        limit: u64,
+    },
+    /// The wheel itself is not right.
+    #[error(transparent)]
+    Wheel(#[from] backlot_wheel::Error),
+    /// The system refused a file operation.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Stopped on request.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::File(FileError::from(error))
+    }
+}
+
+/// `, published by ana at 2026-11-20T23:48:00Z`, as far as it is known.
+fn published(author: Option<&str>, at: Option<Timestamp>) -> String {
+    match (author, at) {
+        (Some(author), Some(at)) => format!(", published by {author} at {at}"),
+        (Some(author), None) => format!(", published by {author}"),
+        (None, Some(at)) => format!(", there since {at}"),
+        (None, None) => String::new(),
+    }
+}
+
+fn parent_help(path: &Path) -> String {
+    format!(
+        "check that the disk is mounted and the path is spelled right, or make `{}` first",
+        path.display()
+    )
+}
+
+impl Coded for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::ReleaseExists { .. } => "repo::release_exists",
+            Self::LocalVersion { .. } => "repo::local_version",
+            Self::FlatFolder { .. } => "repo::flat_folder",
+            Self::NoPlace { .. } => "repo::no_place",
+            Self::NotAFolder { .. } => "repo::not_a_folder",
+            Self::BadMarker { .. } => "repo::bad_marker",
+            Self::NewerFormat { .. } => "repo::newer_format",
+            Self::WrongName { .. } => "repo::wrong_name",
+            Self::WheelChanged { .. } => "repo::wheel_changed",
+            Self::WrongBytes { .. } => "repo::wrong_bytes",
+            Self::NoRelease { .. } => "repo::no_release",
+            Self::TooLarge { .. } => "repo::too_large",
+            Self::Wheel(e) => e.code(),
+            Self::File(e) => e.code(),
+            Self::Cancelled(e) => e.code(),
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::ReleaseExists { .. } => Class::Conflict,
+            Self::LocalVersion { .. } => Class::User,
+            Self::FlatFolder { .. }
+            | Self::NotAFolder { .. }
+            | Self::BadMarker { .. }
+            | Self::NewerFormat { .. } => Class::Config,
+            Self::NoPlace { .. } | Self::WheelChanged { .. } => Class::Environment,
+            Self::WrongName { .. } | Self::WrongBytes { .. } | Self::TooLarge { .. } => Class::Integrity,
+            Self::NoRelease { .. } => Class::NotFound,
+            Self::Wheel(e) => e.class(),
+            Self::File(e) => e.class(),
+            Self::Cancelled(e) => e.class(),
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::ReleaseExists {
+                identical: true,
+                complete,
+                ..
+            } => if *complete {
+                "nothing needs doing: the release there has the same bytes and is complete"
+            } else {
+                "the release there has the same bytes, but its index could not be completed: reindex the repo"
+            }
+            .to_owned(),
+            Self::ReleaseExists { .. } => {
+                "bump the version and publish again; a release is never replaced".to_owned()
+            }
+            Self::LocalVersion { .. } => "publish a version without the part after `+`".to_owned(),
+            Self::FlatFolder { .. } => {
+                "publish to an empty or new folder, and keep this one as a second repo to install from"
+                    .to_owned()
+            }
+            Self::NoPlace { path } => parent_help(path),
+            Self::NotAFolder { .. } => "name a folder as the repo's path".to_owned(),
+            Self::BadMarker { .. } => {
+                "point the repo at another folder, or move this file away if it is not meant for Backlot"
+                    .to_owned()
+            }
+            Self::NewerFormat { .. } => "install a newer Backlot to use this repo".to_owned(),
+            Self::WrongName { .. } => "build the wheel again".to_owned(),
+            Self::WheelChanged { .. } => "publish again once nothing writes to the wheel".to_owned(),
+            Self::WrongBytes { .. } => {
+                "do not use this file; restore it from a backup, or publish the work under a new version"
+                    .to_owned()
+            }
+            Self::NoRelease { .. } => "list what the repo has, or name another repo".to_owned(),
+            Self::TooLarge { .. } => "look at the file and move it away if it is not the repo's".to_owned(),
+            Self::Wheel(e) => return e.help(),
+            Self::File(e) => return e.help(),
+            Self::Cancelled(e) => return e.help(),
+        })
+    }
+
+    fn retry(&self) -> bool {
+        match self {
+            Self::WheelChanged { .. } => true,
+            Self::Wheel(e) => e.retry(),
+            Self::File(e) => e.retry(),
+            Self::ReleaseExists { .. }
+            | Self::LocalVersion { .. }
+            | Self::FlatFolder { .. }
+            | Self::NoPlace { .. }
+            | Self::NotAFolder { .. }
+            | Self::BadMarker { .. }
+            | Self::NewerFormat { .. }
+            | Self::WrongName { .. }
+            | Self::WrongBytes { .. }
+            | Self::NoRelease { .. }
+            | Self::TooLarge { .. }
+            | Self::Cancelled(_) => false,
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Facts about releases: small files that are only ever added, folded in order into a status.
+//!
+//! Invariant: a fact is created exclusively under a name of its own, so nobody overwrites anybody. A `published` fact
+//! counts only if it names the digest of the wheel that is there: it is written before the wheel is committed, and one
+//! left behind by a publisher that lost or died names other bytes or no wheel at all. Deliberately absent: writing the
+//! other kinds of facts, and removing any but one's own ineffective one.
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::{PackageName, Sha256, Timestamp, Version};
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use crate::error::Result;
+use crate::read_bounded;
+
+/// The most a fact may have.
+const FACT_LIMIT: u64 = 64 * 1024;
+
+/// What a fact says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum FactKind {
+    /// The release was published.
+    Published,
+    /// It should not be chosen any more, unless pinned.
+    Yanked,
+    /// A yank was taken back.
+    Unyanked,
+    /// It works but should be moved away from.
+    Deprecated,
+    /// Somebody approved it.
+    Approved,
+    /// A kind of a later Backlot; kept, and without effect here.
+    #[serde(other)]
+    Unknown,
+}
+
+/// One fact, as its file holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// The format of the file: 1.
+    pub format: u32,
+    /// What it says.
+    pub kind: FactKind,
+    /// About which package.
+    pub package: PackageName,
+    /// About which version.
+    pub version: Version,
+    /// The wheel's file name; only for `published`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The wheel's digest; only for `published`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+    /// The wheel's modification time in milliseconds; only for `published`. Tells which of several publishers of the same
+    /// bytes was the one whose file is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<u64>,
+    /// Who did it.
+    pub author: String,
+    /// Why: `manual`, or in words.
+    pub reason: String,
+    /// On which machine.
+    pub machine: String,
+    /// With which tool: `backlot 0.1.0`.
+    pub tool: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub at: Timestamp,
+    /// The same for people, RFC 3339 in UTC.
+    pub time: String,
+}
+
+/// What all facts about a release amount to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ReleaseStatus {
+    /// How it was published; `None` for a wheel that was put into the folder by other means.
+    pub published: Option<Fact>,
+    /// The yank in effect.
+    pub yanked: Option<Fact>,
+    /// The latest deprecation.
+    pub deprecated: Option<Fact>,
+    /// All approvals, oldest first.
+    pub approved: Vec<Fact>,
+}
+
+impl ReleaseStatus {
+    /// Fold facts, oldest first, about the release whose wheel has this digest and modification time.
+    pub(crate) fn fold(facts: impl IntoIterator<Item = Fact>, sha256: &Sha256, modified: u64) -> Self {
+        let mut status = Self::default();
+        for fact in facts {
+            match fact.kind {
+                FactKind::Published if fact.sha256.as_ref() == Some(sha256) => {
+                    // The same bytes may have been offered more than once (a publisher that died before its commit, a
+                    // rerun): the file's time tells whose they are, and survives most copies of a repo; else the last.
+                    let known = status.published.as_ref().and_then(|f| f.modified);
+                    if known != Some(modified) {
+                        status.published = Some(fact);
+                    }
+                }
+                FactKind::Yanked => status.yanked = Some(fact),
+                FactKind::Unyanked => status.yanked = None,
+                FactKind::Deprecated => status.deprecated = Some(fact),
+                FactKind::Approved => status.approved.push(fact),
+                FactKind::Published | FactKind::Unknown => {}
+            }
+        }
+        status
+    }
+}
+
+/// The file name of a new fact: its time, then chance, so that names sort by time and never meet.
+pub(crate) fn fact_path(folder: &Path, at: Timestamp) -> PathBuf {
+    let id = Ulid::from_parts(at.0, Ulid::new().random());
+    folder.join(format!("{}.json", id.to_string().to_lowercase()))
+}
+
+/// The bytes of a fact's file.
+pub(crate) fn fact_bytes(fact: &Fact) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(fact).expect("a fact is plain data");
+    text.push(b'\n');
+    text
+}
+
+/// All facts in a version's folder, oldest first. What is not a readable fact is passed over: it cannot be one of ours,
+/// because ours appear whole.
+pub(crate) fn read_facts(folder: &Path) -> Result<Vec<Fact>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e)
+            if matches!(
+                e.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(e) => return Err(e.into()),
+    };
+    let mut ids = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let stem = path.file_stem().and_then(|s| s.to_str());
+        if path.extension().is_some_and(|e| e == "json")
+            && let Some(id) = stem.and_then(|s| Ulid::from_string(s).ok())
+        {
+            ids.push((id, path));
+        }
+    }
+    ids.sort();
+    let mut facts = Vec::with_capacity(ids.len());
+    for (_, path) in ids {
+        if let Ok(Some(bytes)) = read_bounded(&path, FACT_LIMIT)
+            && let Ok(fact) = serde_json::from_slice::<Fact>(&bytes)
+        {
+            facts.push(fact);
+        }
+    }
+    Ok(facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fact, FactKind, ReleaseStatus, fact_bytes, fact_path, read_facts};
+    use backlot_core::{PackageName, Sha256, Timestamp, Version};
+    use fs_err as fs;
+
+    const WHEEL: Sha256 = Sha256::from_bytes([1; 32]);
+
+    fn fact(kind: FactKind, at: u64, author: &str) -> Fact {
+        Fact {
+            format: 1,
+            kind,
+            package: PackageName::parse("chair").unwrap(),
+            version: Version::parse("1.0").unwrap(),
+            file: None,
+            sha256: (kind == FactKind::Published).then_some(WHEEL),
+            modified: (kind == FactKind::Published).then_some(at),
+            author: author.to_owned(),
+            reason: "manual".to_owned(),
+            machine: "here".to_owned(),
+            tool: "backlot 0".to_owned(),
+            at: Timestamp(at),
+            time: Timestamp(at).to_string(),
+        }
+    }
+
+    #[test]
+    fn facts_fold_in_the_order_of_their_names_and_junk_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let facts = [
+            (FactKind::Unyanked, 30),
+            (FactKind::Published, 10),
+            (FactKind::Yanked, 20),
+            (FactKind::Approved, 25),
+            (FactKind::Yanked, 40),
+        ];
+        for (kind, at) in facts {
+            let path = fact_path(folder.path(), Timestamp(at));
+            fs::write(path, fact_bytes(&fact(kind, at, "ana"))).unwrap();
+        }
+        let junk = fact_path(folder.path(), Timestamp(50));
+        fs::write(junk, b"{ not json").unwrap();
+        fs::write(folder.path().join("notes.json"), b"{}").unwrap();
+        fs::create_dir(fact_path(folder.path(), Timestamp(60))).unwrap();
+        let status = ReleaseStatus::fold(read_facts(folder.path()).unwrap(), &WHEEL, 10);
+        assert_eq!(status.published.map(|f| f.at), Some(Timestamp(10)));
+        assert_eq!(status.yanked.map(|f| f.at), Some(Timestamp(40)));
+        assert_eq!(status.approved.len(), 1);
+        assert_eq!(status.deprecated, None);
+    }
+
+    #[test]
+    fn a_published_fact_about_other_bytes_does_not_count() {
+        let facts = vec![fact(FactKind::Published, 1, "loser")];
+        let status = ReleaseStatus::fold(facts, &Sha256::from_bytes([2; 32]), 1);
+        assert_eq!(status.published, None);
+    }
+
+    #[test]
+    fn of_several_publishers_of_the_same_bytes_the_one_whose_file_is_there_counts() {
+        let facts = || [10, 20, 30].map(|at| fact(FactKind::Published, at, "ana"));
+        let at = |modified| {
+            ReleaseStatus::fold(facts(), &WHEEL, modified)
+                .published
+                .map(|f| f.at)
+        };
+        assert_eq!(at(10), Some(Timestamp(10)));
+        assert_eq!(at(20), Some(Timestamp(20)));
+        assert_eq!(at(99), Some(Timestamp(30)), "a copy without times: the last");
+    }
+
+    #[test]
+    fn a_kind_of_a_later_version_is_read_and_has_no_effect() {
+        let mut value = serde_json::to_value(fact(FactKind::Yanked, 1, "ana")).unwrap();
+        value["kind"] = "embargoed".into();
+        value["until"] = "later".into();
+        let read: Fact = serde_json::from_value(value).unwrap();
+        assert_eq!(read.kind, FactKind::Unknown);
+        assert_eq!(ReleaseStatus::fold([read], &WHEEL, 1), ReleaseStatus::default());
+    }
+}

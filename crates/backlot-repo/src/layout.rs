@@ -1,0 +1,191 @@
+//! Where everything lies in a repo folder, what kind of folder it is, and making a new one.
+//!
+//! Invariant: every path made here is inside the root, because its parts are normalised names, versions and parsed wheel
+//! names. The marker `repo.json` is created exclusively and before anything else, so two machines that make the same repo
+//! at once agree. Deliberately absent: any decision about releases.
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::file::{self, Created};
+use backlot_core::{PackageName, Version};
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::read_bounded;
+
+/// The layout's version, as `repo.json` says it.
+pub const FORMAT: u64 = 1;
+
+/// The most a marker may have.
+const MARKER_LIMIT: u64 = 64 * 1024;
+
+/// What kind of folder a repo is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RepoKind {
+    /// Absent or empty: becomes the Backlot layout with the first publish.
+    Empty,
+    /// Laid out by Backlot.
+    Backlot,
+    /// Packages lying directly in the folder (find-links): only read.
+    Flat,
+}
+
+#[derive(Deserialize)]
+struct Marker {
+    #[serde(rename = "backlot-repo")]
+    format: u64,
+}
+
+/// The paths of one repo.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    pub(crate) root: PathBuf,
+}
+
+impl Places {
+    pub(crate) fn marker(&self) -> PathBuf {
+        self.root.join("repo.json")
+    }
+    pub(crate) fn packages(&self) -> PathBuf {
+        self.root.join("packages")
+    }
+    pub(crate) fn package(&self, name: &PackageName) -> PathBuf {
+        self.packages().join(name.as_str())
+    }
+    pub(crate) fn simple(&self) -> PathBuf {
+        self.root.join("simple")
+    }
+    pub(crate) fn pages(&self, name: &PackageName) -> PathBuf {
+        self.simple().join(name.as_str())
+    }
+    pub(crate) fn status(&self, name: &PackageName, version: &Version) -> PathBuf {
+        self.root
+            .join("status")
+            .join(name.as_str())
+            .join(version.to_string())
+    }
+
+    /// Look at the folder. Looked at anew for each operation: somebody else may just have made the repo.
+    pub(crate) fn kind(&self) -> Result<RepoKind> {
+        match fs::metadata(&self.root) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => {
+                return Err(Error::NotAFolder {
+                    path: self.root.clone(),
+                });
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(RepoKind::Empty),
+            Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => {
+                return Err(Error::NotAFolder {
+                    path: self.root.clone(),
+                });
+            }
+            Err(e) => return Err(e.into()),
+        }
+        if self.is_marked()? {
+            return Ok(RepoKind::Backlot);
+        }
+        let (mut packages, mut archives, mut others) = (false, false, false);
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            match name.to_str() {
+                Some(hidden) if hidden.starts_with('.') => {}
+                Some("packages") => packages = entry.path().is_dir(),
+                Some(archive) if is_archive(archive) => archives = true,
+                _ => others = true,
+            }
+        }
+        Ok(match (archives, packages, others) {
+            // Files of a repo that was made since the first look follow its marker, so a second look is enough.
+            (true, _, _) | (false, false, true) if self.is_marked()? => RepoKind::Backlot,
+            (true, _, _) | (false, false, true) => RepoKind::Flat,
+            // The objects are the truth: a copy of `packages/` without the marker is the same repo.
+            (false, true, _) => RepoKind::Backlot,
+            (false, false, false) => RepoKind::Empty,
+        })
+    }
+
+    /// Whether the marker is there; an error if it is wrong.
+    fn is_marked(&self) -> Result<bool> {
+        let Some(bytes) = read_bounded(&self.marker(), MARKER_LIMIT)? else {
+            return Ok(false);
+        };
+        let marker: Marker = serde_json::from_slice(&bytes).map_err(|e| Error::BadMarker {
+            path: self.marker(),
+            reason: e.to_string(),
+        })?;
+        match marker.format {
+            FORMAT => Ok(true),
+            0 => Err(Error::BadMarker {
+                path: self.marker(),
+                reason: "there is no format 0".to_owned(),
+            }),
+            found => Err(Error::NewerFormat {
+                path: self.root.clone(),
+                found,
+                known: FORMAT,
+            }),
+        }
+    }
+
+    /// Make sure the folder is a repo of ours. Returns whether it was made just now, by us.
+    pub(crate) fn ensure(&self, with_parents: bool) -> Result<bool> {
+        if self.kind()? == RepoKind::Flat {
+            return Err(Error::FlatFolder {
+                path: self.root.clone(),
+            });
+        }
+        let parent = self.root.parent().filter(|p| !p.as_os_str().is_empty());
+        if let Some(parent) = parent
+            && !with_parents
+            && !parent.is_dir()
+        {
+            return Err(Error::NoPlace {
+                path: parent.to_path_buf(),
+            });
+        }
+        make_folder(&self.root)?;
+        // The link is tried only when needed: most publishes find a repo.
+        let made = !self.marker().is_file()
+            && file::create(
+                &self.marker(),
+                format!("{{\"backlot-repo\": {FORMAT}}}\n").as_bytes(),
+            )? == Created::New;
+        make_folder(&self.packages())?;
+        Ok(made)
+    }
+}
+
+/// Make a folder (and those above it) if absent, so that its entry survives a power cut.
+pub(crate) fn make_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    for made in folder.ancestors().skip(1).take(3) {
+        if !made.as_os_str().is_empty() && made.is_dir() {
+            file::sync_folder(made)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file name is that of a package archive of any kind.
+pub(crate) fn is_archive(name: &str) -> bool {
+    is_wheel(name) || source_suffix(name).is_some()
+}
+
+/// Whether a file name ends as wheels do.
+pub(crate) fn is_wheel(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|ending| ending == "whl")
+}
+
+/// The ending of a source distribution or an older kind of package.
+pub(crate) fn source_suffix(name: &str) -> Option<&'static str> {
+    [".tar.gz", ".tgz", ".tar.bz2", ".zip", ".egg"]
+        .into_iter()
+        .find(|suffix| name.ends_with(suffix))
+}

@@ -1,0 +1,396 @@
+//! What a repo has, by listing its folders: never from the derived pages.
+//!
+//! Invariant: nothing that lies in a folder makes listing fail; what is not a good release is named with the reason beside
+//! the good ones. Deliberately absent: choosing by platform; where a version has several wheels, one that runs everywhere
+//! comes first.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use backlot_core::{Context, PackageName, Sha256, Timestamp, Version};
+use backlot_wheel::{WheelArchive, WheelName};
+use fs_err as fs;
+use serde::Serialize;
+
+use crate::FolderRepo;
+use crate::error::{Error, Result};
+use crate::layout::{RepoKind, is_wheel, source_suffix};
+use crate::record::{find_record, sha256, sha256_of_file};
+
+/// One wheel of a repo.
+#[derive(Clone, Debug, Serialize)]
+pub struct Release {
+    /// The file name, parsed.
+    #[serde(skip)]
+    pub name: WheelName,
+    /// The file name.
+    pub file: String,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// Where the wheel lies.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its digest: from its record where that agrees with the file, else computed.
+    pub sha256: Sha256,
+    /// The digest of its METADATA.
+    pub metadata_sha256: Sha256,
+    /// The range of Python versions, as METADATA has it.
+    pub requires_python: Option<String>,
+    /// When it was published; the file's time for a wheel that came by other means.
+    pub published_at: Timestamp,
+    /// The file's modification time in milliseconds.
+    #[serde(skip)]
+    pub(crate) modified: u64,
+}
+
+/// A wheel that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BrokenRelease {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Why not.
+    pub reason: String,
+}
+
+/// A package of a kind that Backlot does not install.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnsupportedRelease {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The version its file name says it has.
+    pub version: Option<Version>,
+    /// Why not.
+    pub reason: String,
+}
+
+/// All that lies in a repo under one package's name.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Listing {
+    /// The good wheels: by version, then the one that runs everywhere first.
+    pub releases: Vec<Release>,
+    /// Wheels that cannot be used.
+    pub broken: Vec<BrokenRelease>,
+    /// Source distributions and the like.
+    pub unsupported: Vec<UnsupportedRelease>,
+}
+
+/// A wheel as the folder shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct WheelFile {
+    pub(crate) name: WheelName,
+    pub(crate) file: String,
+    pub(crate) path: PathBuf,
+    pub(crate) size: u64,
+    pub(crate) modified: u64,
+}
+
+#[derive(Default)]
+struct Files {
+    wheels: Vec<WheelFile>,
+    broken: Vec<BrokenRelease>,
+    unsupported: Vec<UnsupportedRelease>,
+}
+
+impl FolderRepo {
+    /// The packages that have at least one wheel (by its file name), sorted.
+    pub fn packages(&self) -> Result<Vec<PackageName>> {
+        let mut names = BTreeSet::new();
+        match self.kind()? {
+            RepoKind::Empty => {}
+            RepoKind::Flat => {
+                for file in file_names(&self.places.root)? {
+                    if let Some(name) = package_of(&file) {
+                        names.insert(name);
+                    }
+                }
+            }
+            RepoKind::Backlot => {
+                for name in self.package_folders()? {
+                    if self.has_wheels(&name)? {
+                        names.insert(name);
+                    }
+                }
+            }
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    /// The releases of a package, oldest version first: one for each version. Wheels that cannot be used are warned about
+    /// once (`repo::broken_release`).
+    pub fn releases(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+        let listing = self.releases_with_problems(name)?;
+        for broken in listing.broken {
+            if self.warned().insert(broken.path.clone()) {
+                let BrokenRelease { path, reason } = broken;
+                context.warn(
+                    "repo::broken_release",
+                    format!("`{}` is not used: {reason}", path.display()),
+                );
+            }
+        }
+        let mut releases = listing.releases;
+        releases.dedup_by(|next, kept| next.version == kept.version);
+        Ok(releases)
+    }
+
+    /// One release.
+    pub fn release(&self, name: &PackageName, version: &Version, context: &Context) -> Result<Release> {
+        self.releases(name, context)?
+            .into_iter()
+            .find(|r| r.version == *version)
+            .ok_or_else(|| Error::NoRelease {
+                package: name.clone(),
+                version: version.clone(),
+                repo: self.places.root.clone(),
+            })
+    }
+
+    /// All that lies under a package's name: every good wheel, and what cannot be used with the reason.
+    pub fn releases_with_problems(&self, name: &PackageName) -> Result<Listing> {
+        let files = self.files(name)?;
+        let mut listing = Listing {
+            releases: Vec::with_capacity(files.wheels.len()),
+            broken: files.broken,
+            unsupported: files.unsupported,
+        };
+        for wheel in &files.wheels {
+            match self.describe(wheel) {
+                Ok(release) => listing.releases.push(release),
+                // Gone between listing and reading: as if it had never been listed.
+                Err(_) if !wheel.path.exists() => {}
+                Err(error) => listing.broken.push(BrokenRelease {
+                    path: wheel.path.clone(),
+                    reason: reason_of(&error),
+                }),
+            }
+        }
+        listing.releases.sort_by(|a, b| {
+            (&a.version, preference(&a.name), &a.file).cmp(&(&b.version, preference(&b.name), &b.file))
+        });
+        Ok(listing)
+    }
+
+    /// The wheels of a package by their names, without looking inside.
+    pub(crate) fn wheel_files(&self, name: &PackageName) -> Result<Vec<WheelFile>> {
+        Ok(self.files(name)?.wheels)
+    }
+
+    fn files(&self, name: &PackageName) -> Result<Files> {
+        let mut found = Files::default();
+        let (folder, shared) = match self.kind()? {
+            RepoKind::Empty => return Ok(found),
+            RepoKind::Flat => (self.places.root.clone(), true),
+            RepoKind::Backlot => (self.places.package(name), false),
+        };
+        for file in file_names(&folder)? {
+            let path = folder.join(&file);
+            if is_wheel(&file) {
+                match look_at(&path, &file, name, shared) {
+                    Ok(Some(wheel)) => found.wheels.push(wheel),
+                    Ok(None) => {}
+                    Err(reason) => found.broken.push(BrokenRelease { path, reason }),
+                }
+            } else if let Some((package, version)) = source_name(&file)
+                && package == *name
+            {
+                found.unsupported.push(UnsupportedRelease {
+                    path,
+                    version,
+                    reason: "it is a source distribution; only wheels are installed".to_owned(),
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Everything about a wheel: from its record where that agrees, else by opening and hashing it (remembered).
+    pub(crate) fn describe(&self, wheel: &WheelFile) -> Result<Release> {
+        if let Some(record) = find_record(wheel) {
+            return Ok(Release {
+                name: wheel.name.clone(),
+                file: wheel.file.clone(),
+                package: wheel.name.package.clone(),
+                version: wheel.name.version.clone(),
+                path: wheel.path.clone(),
+                size: wheel.size,
+                sha256: record.sha256,
+                metadata_sha256: record.metadata_sha256,
+                requires_python: record.requires_python,
+                published_at: record.published_at,
+                modified: wheel.modified,
+            });
+        }
+        let key = (wheel.path.clone(), wheel.size, wheel.modified);
+        if let Some(known) = self.inspected().get(&key) {
+            return Ok(known.clone());
+        }
+        let release = inspect(wheel)?;
+        self.inspected().insert(key, release.clone());
+        Ok(release)
+    }
+
+    /// The folders below `packages/` that are named as packages are.
+    pub(crate) fn package_folders(&self) -> Result<Vec<PackageName>> {
+        let mut names: Vec<_> = file_names(&self.places.packages())?
+            .iter()
+            .filter_map(|n| PackageName::parse(n).ok().filter(|p| p.as_str() == n))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Whether a package's folder has a file that is named as one of its wheels.
+    pub(crate) fn has_wheels(&self, name: &PackageName) -> Result<bool> {
+        let files = file_names(&self.places.package(name))?;
+        Ok(files.iter().any(|f| package_of(f).as_ref() == Some(name)))
+    }
+}
+
+/// Open a wheel without a usable record and read off what a record would say.
+fn inspect(wheel: &WheelFile) -> Result<Release> {
+    let archive = WheelArchive::open(&wheel.path)?;
+    check_names(&archive, wheel)?;
+    Ok(Release {
+        name: wheel.name.clone(),
+        file: wheel.file.clone(),
+        package: wheel.name.package.clone(),
+        version: wheel.name.version.clone(),
+        path: wheel.path.clone(),
+        size: wheel.size,
+        sha256: sha256_of_file(&wheel.path)?,
+        metadata_sha256: sha256(archive.metadata_bytes()),
+        requires_python: archive
+            .metadata()
+            .requires_python
+            .as_ref()
+            .map(ToString::to_string),
+        published_at: Timestamp(wheel.modified),
+        modified: wheel.modified,
+    })
+}
+
+/// The name and version inside must be those of the file name.
+fn check_names(archive: &WheelArchive, wheel: &WheelFile) -> Result<()> {
+    let metadata = archive.metadata();
+    let (package, version) = (metadata.package(), &metadata.version);
+    if package == wheel.name.package && *version == wheel.name.version {
+        return Ok(());
+    }
+    Err(Error::WrongName {
+        path: wheel.path.clone(),
+        reason: format!("inside it is {package} {version}"),
+    })
+}
+
+/// Whether a file named as a wheel is one of this package; the reason if it cannot be used.
+fn look_at(
+    path: &Path,
+    file: &str,
+    package: &PackageName,
+    shared: bool,
+) -> Result<Option<WheelFile>, String> {
+    let name = match file.parse::<WheelName>() {
+        Ok(name) => name,
+        // In a flat folder, only a file that is about this package is this package's problem.
+        Err(_) if shared && package_of(file).as_ref() != Some(package) => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    if name.package != *package {
+        return if shared {
+            Ok(None)
+        } else {
+            Err(format!("it is a release of {}, not of {package}", name.package))
+        };
+    }
+    let found = match fs::metadata(path) {
+        Ok(found) => found,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e.to_string()),
+    };
+    if !found.is_file() {
+        return Err("it is not a file".to_owned());
+    }
+    Ok(Some(WheelFile {
+        name,
+        file: file.to_owned(),
+        path: path.to_path_buf(),
+        size: found.len(),
+        modified: modified_of(&found),
+    }))
+}
+
+/// A file's modification time in milliseconds since the Unix epoch; 0 where there is none.
+pub(crate) fn modified_of(metadata: &std::fs::Metadata) -> u64 {
+    let since = metadata
+        .modified()
+        .ok()
+        .and_then(|m| m.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |s| u64::try_from(s.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The names in a folder that are plain text and not hidden, sorted; none if there is no such folder.
+fn file_names(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e)
+            if matches!(
+                e.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(e) => return Err(e.into()),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if let Ok(name) = entry?.file_name().into_string()
+            && !name.starts_with('.')
+        {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The package a wheel's file name begins with, without looking at the rest of the name.
+fn package_of(file: &str) -> Option<PackageName> {
+    let stem = file.strip_suffix(".whl")?;
+    PackageName::parse(stem.split_once('-')?.0).ok()
+}
+
+/// Package and version of a source distribution, from its file name.
+fn source_name(file: &str) -> Option<(PackageName, Option<Version>)> {
+    let stem = file.strip_suffix(source_suffix(file)?)?;
+    let (package, version) = stem.rsplit_once('-')?;
+    Some((PackageName::parse(package).ok()?, Version::parse(version).ok()))
+}
+
+/// Order among the wheels of one version: runs everywhere, then the latest build.
+fn preference(name: &WheelName) -> (bool, Reverse<u64>) {
+    let (_, abi, platform) = &name.tags;
+    let build = name.build.as_deref().unwrap_or_default();
+    let digits = build.bytes().take_while(u8::is_ascii_digit).count();
+    (
+        abi != "none" || platform != "any",
+        Reverse(build[..digits].parse().unwrap_or(0)),
+    )
+}
+
+/// An error and its causes on one line.
+fn reason_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,415 @@
+//! Publishing a wheel: look, then do.
+//!
+//! The order: check the wheel, look whether the version is there, stage the bytes beside their final name, write the
+//! `published` fact, **commit by one exclusive link**, then the derived files. Invariant: before the commit readers see
+//! nothing, after it a complete release, wherever the publisher dies; a loser touches nothing of the winner and takes its
+//! own fact and temporary away. What is exclusive is the wheel's file name; wheels of one version with different tags are
+//! found by listing, before and after. Deliberately absent: building wheels, and pushing the files they point to.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use backlot_core::file::{self, Created, Staged};
+use backlot_core::{Cancelled, Context, Operation, PackageName, Sha256, Timestamp, Version};
+use backlot_wheel::{WheelArchive, WheelName};
+use fs_err as fs;
+use serde::Serialize;
+use sha2::Digest;
+
+use crate::FolderRepo;
+use crate::copy_blocks;
+use crate::error::{Error, Result};
+use crate::fact::{Fact, FactKind, fact_bytes, fact_path};
+use crate::layout::{RepoKind, make_folder};
+use crate::listing::{Release, WheelFile, modified_of};
+use crate::record::{record_path, sha256, sha256_of_file, sidecar_path};
+use crate::settle::{write_record, write_sidecar};
+
+/// The tool's name and version in facts.
+const TOOL: &str = concat!("backlot ", env!("CARGO_PKG_VERSION"));
+
+/// Who publishes and why; kept in the `published` fact for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// Who.
+    pub author: String,
+    /// Why: `manual`, or in words.
+    pub reason: String,
+    /// From which machine.
+    pub machine: String,
+}
+
+/// What a publish would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct PublishPlan {
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The wheel's file name in the repo, normalised.
+    pub file: String,
+    /// The root of the repo.
+    pub repo: PathBuf,
+    /// The wheel's digest.
+    pub sha256: Sha256,
+    /// The wheel's size in bytes.
+    pub size: u64,
+    /// Whether the folder becomes a repo by it.
+    pub makes_repo: bool,
+    /// The release in the way: with it, publishing is a conflict.
+    pub existing: Option<ExistingRelease>,
+    /// The files that would be written, the fact's name left open.
+    pub writes: Vec<PathBuf>,
+}
+
+/// A release of the same version that is there already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExistingRelease {
+    /// Its wheel.
+    pub path: PathBuf,
+    /// Who published it, if known.
+    pub author: Option<String>,
+    /// When, if known.
+    pub at: Option<Timestamp>,
+    /// Whether it has the same bytes.
+    pub identical: bool,
+}
+
+/// What a publish did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Published {
+    /// The release as it is in the repo.
+    pub release: Release,
+    /// Derived files of other releases of the package that were missing or wrong and were made again.
+    pub healed: Vec<PathBuf>,
+    /// Why derived files could not be written, if so: the release stands, and the next publish or a reindex writes them.
+    pub unfinished: Option<String>,
+}
+
+/// The steps of the protocol, where a test can kill the publisher: each names what has just been done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Layout,
+    Staged,
+    Fact,
+    Committed,
+    Sidecar,
+    Record,
+    PackageHtml,
+    PackageJson,
+    RootHtml,
+    RootJson,
+}
+
+/// A checked wheel that wants to become a release.
+struct Offer {
+    source: PathBuf,
+    name: WheelName,
+    file: String,
+    size: u64,
+    sha256: Sha256,
+    metadata: Vec<u8>,
+    requires_python: Option<String>,
+}
+
+impl FolderRepo {
+    /// What [`Self::publish`] would do now. Changes nothing.
+    pub fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
+        let offer = Offer::check(wheel, context)?;
+        let kind = self.kind()?;
+        if kind == RepoKind::Flat {
+            return Err(Error::FlatFolder {
+                path: self.places.root.clone(),
+            });
+        }
+        let (package, version) = (&offer.name.package, &offer.name.version);
+        let target = self.places.package(package).join(&offer.file);
+        let existing = self.find_version(&offer)?;
+        let (pages, simple) = (self.places.pages(package), self.places.simple());
+        let mut writes = Vec::new();
+        if existing.is_none() {
+            if kind == RepoKind::Empty {
+                writes.push(self.places.marker());
+            }
+            writes.push(self.places.status(package, version));
+            writes.push(target.clone());
+            writes.extend([sidecar_path(&target), record_path(&target)]);
+            for folder in [pages, simple] {
+                writes.extend([folder.join("index.html"), folder.join("index.json")]);
+            }
+        }
+        Ok(PublishPlan {
+            package: package.clone(),
+            version: version.clone(),
+            file: offer.file,
+            repo: self.places.root.clone(),
+            sha256: offer.sha256,
+            size: offer.size,
+            makes_repo: kind == RepoKind::Empty,
+            existing,
+            writes,
+        })
+    }
+
+    /// Publish a wheel: exactly one of any number of publishers of a version wins, the others get
+    /// [`Error::ReleaseExists`]. Derived files of the package that an earlier publisher could not write are made too, also
+    /// when this publish is a conflict.
+    pub fn publish(&self, wheel: &Path, publication: &Publication, context: &Context) -> Result<Published> {
+        let offer = Offer::check(wheel, context)?;
+        self.ensure(context)?;
+        self.reached(Step::Layout)?;
+        context.check()?;
+        if let Some(existing) = self.find_version(&offer)? {
+            return Err(self.conflict(&offer, existing, context));
+        }
+        let package = &offer.name.package;
+        let folder = self.places.package(package);
+        make_folder(&folder)?;
+        let target = folder.join(&offer.file);
+        let running = context.start(Operation::Push, 1, offer.size);
+        let (staged, modified) = stage(&offer, &target, context)?;
+        let staged = self.killed_holding(Step::Staged, staged)?;
+        let at = context.now();
+        let fact = self.write_fact(&offer, publication, at, modified)?;
+        let staged = self.killed_holding(Step::Fact, staged)?;
+        if staged.create()? == Created::Exists {
+            file::remove(&fact)?;
+            let existing = self.find_version(&offer)?.unwrap_or_else(|| unknown(&target));
+            return Err(self.conflict(&offer, existing, context));
+        }
+        running.advance(1, offer.size);
+        self.reached(Step::Committed)?;
+        self.warn_of_siblings(&offer, context);
+        // From here on the release stands whatever happens, so nothing stops it any more.
+        let release = offer.release(&target, at, modified);
+        let (healed, unfinished) = match self.finish(&offer, &release, context) {
+            Ok(healed) => (healed, None),
+            Err(Error::Cancelled(killed)) => return Err(killed.into()),
+            Err(error) => {
+                let message = format!(
+                    "{package} {} is published, but its index is not: {error}",
+                    release.version
+                );
+                context.warn("repo::unfinished_index", message);
+                (Vec::new(), Some(error.to_string()))
+            }
+        };
+        Ok(Published {
+            release,
+            healed,
+            unfinished,
+        })
+    }
+
+    /// The derived files after a commit.
+    fn finish(&self, offer: &Offer, release: &Release, context: &Context) -> Result<Vec<PathBuf>> {
+        write_sidecar(&release.path, &offer.metadata)?;
+        self.reached(Step::Sidecar)?;
+        let wheel = WheelFile {
+            name: offer.name.clone(),
+            file: offer.file.clone(),
+            path: release.path.clone(),
+            size: release.size,
+            modified: release.modified,
+        };
+        write_record(&wheel, release, release.published_at, true)?;
+        self.reached(Step::Record)?;
+        self.complete(&offer.name.package, context)
+    }
+
+    /// Make all derived files of a package right, and the root index.
+    fn complete(&self, package: &PackageName, context: &Context) -> Result<Vec<PathBuf>> {
+        let healed = self.heal(package)?;
+        self.settle_package(package, context)?;
+        self.settle_root(false, context)?;
+        Ok(healed)
+    }
+
+    /// The error for a version that is there; completes what its publisher may have left undone.
+    fn conflict(&self, offer: &Offer, existing: ExistingRelease, context: &Context) -> Error {
+        let complete = self.complete(&offer.name.package, context).is_ok();
+        Error::ReleaseExists {
+            package: offer.name.package.clone(),
+            version: offer.name.version.clone(),
+            repo: self.places.root.clone(),
+            author: existing.author,
+            at: existing.at,
+            identical: existing.identical,
+            complete,
+        }
+    }
+
+    /// A wheel of the offered version, whatever its tags and however its version is spelled.
+    fn find_version(&self, offer: &Offer) -> Result<Option<ExistingRelease>> {
+        let wheels = self.wheel_files(&offer.name.package)?;
+        let same = wheels.iter().filter(|w| w.name.version == offer.name.version);
+        let Some(wheel) = same.min_by_key(|w| w.file != offer.file) else {
+            return Ok(None);
+        };
+        let Ok(release) = self.describe(wheel) else {
+            // Broken, but in the way: a release is never replaced.
+            return Ok(Some(unknown(&wheel.path)));
+        };
+        let published = self.status(&release)?.published;
+        Ok(Some(ExistingRelease {
+            path: wheel.path.clone(),
+            at: Some(published.as_ref().map_or(release.published_at, |fact| fact.at)),
+            author: published.map(|fact| fact.author),
+            identical: release.sha256 == offer.sha256,
+        }))
+    }
+
+    fn write_fact(
+        &self,
+        offer: &Offer,
+        publication: &Publication,
+        at: Timestamp,
+        modified: u64,
+    ) -> Result<PathBuf> {
+        let (package, version) = (&offer.name.package, &offer.name.version);
+        let fact = Fact {
+            format: 1,
+            kind: FactKind::Published,
+            package: package.clone(),
+            version: version.clone(),
+            file: Some(offer.file.clone()),
+            sha256: Some(offer.sha256),
+            modified: Some(modified),
+            author: publication.author.clone(),
+            reason: publication.reason.clone(),
+            machine: publication.machine.clone(),
+            tool: TOOL.to_owned(),
+            at,
+            time: at.to_string(),
+        };
+        let folder = self.places.status(package, version);
+        make_folder(&folder)?;
+        let path = fact_path(&folder, at);
+        file::create(&path, &fact_bytes(&fact))?;
+        Ok(path)
+    }
+
+    /// Two publishers of one version with different tags can pass each other; people must know.
+    fn warn_of_siblings(&self, offer: &Offer, context: &Context) {
+        let wheels = self.wheel_files(&offer.name.package).unwrap_or_default();
+        let other = wheels
+            .iter()
+            .find(|w| w.name.version == offer.name.version && w.file != offer.file);
+        if let Some(other) = other {
+            let message = format!(
+                "`{}` was published at the same moment as `{}`: the version has two wheels",
+                other.file, offer.file
+            );
+            context.warn("repo::several_wheels", message);
+        }
+    }
+
+    /// Stop here if a test says so, as a kill would: without tidying up.
+    pub(crate) fn reached(&self, step: Step) -> Result<()> {
+        if self.stop_after == Some(step) {
+            return Err(Cancelled.into());
+        }
+        Ok(())
+    }
+
+    /// The same while holding the staged wheel, which a kill would leave behind.
+    fn killed_holding(&self, step: Step, staged: Staged) -> Result<Staged> {
+        match self.reached(step) {
+            Ok(()) => Ok(staged),
+            Err(killed) => {
+                std::mem::forget(staged);
+                Err(killed)
+            }
+        }
+    }
+}
+
+impl Offer {
+    /// Check a wheel from end to end. Its digest is taken first and compared again while staging, so that what is checked
+    /// here is what is published.
+    fn check(wheel: &Path, context: &Context) -> Result<Self> {
+        let sha256 = sha256_of_file(wheel)?;
+        context.check()?;
+        let archive = WheelArchive::open(wheel)?;
+        archive.check()?;
+        let name = archive.name().clone();
+        let metadata = archive.metadata();
+        let (package, version) = (metadata.package(), &metadata.version);
+        if package != name.package || *version != name.version {
+            return Err(Error::WrongName {
+                path: wheel.to_path_buf(),
+                reason: format!("inside it is {package} {version}"),
+            });
+        }
+        if name.version.is_local() {
+            return Err(Error::LocalVersion {
+                package,
+                version: name.version,
+            });
+        }
+        Ok(Self {
+            source: wheel.to_path_buf(),
+            file: name.to_string(),
+            name,
+            size: fs::metadata(wheel)?.len(),
+            sha256,
+            metadata: archive.metadata_bytes().to_vec(),
+            requires_python: metadata.requires_python.as_ref().map(ToString::to_string),
+        })
+    }
+
+    /// The release this becomes at `target`.
+    fn release(&self, target: &Path, at: Timestamp, modified: u64) -> Release {
+        Release {
+            name: self.name.clone(),
+            file: self.file.clone(),
+            package: self.name.package.clone(),
+            version: self.name.version.clone(),
+            path: target.to_path_buf(),
+            size: self.size,
+            sha256: self.sha256,
+            metadata_sha256: sha256(&self.metadata),
+            requires_python: self.requires_python.clone(),
+            published_at: at,
+            modified,
+        }
+    }
+}
+
+/// Copy the offered wheel beside its final name, synced and read-only. Returns also its modification time, which stays
+/// when it is linked.
+fn stage(offer: &Offer, target: &Path, context: &Context) -> Result<(Staged, u64)> {
+    let mut staged = Staged::beside(target)?;
+    let mut hasher = sha2::Sha256::new();
+    let mut source = fs::File::open(&offer.source)?;
+    copy_blocks(&mut source, |block| {
+        context.check()?;
+        hasher.update(block);
+        Ok(staged.write_all(block)?)
+    })?;
+    if Sha256::from_bytes(hasher.finalize().into()) != offer.sha256 {
+        return Err(Error::WheelChanged {
+            path: offer.source.clone(),
+        });
+    }
+    staged.file().sync_all()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // A release is never changed: say so to editors too, without opening it to more people than the folder is.
+        let mode = staged.file().metadata()?.permissions().mode() & 0o444;
+        fs::set_permissions(staged.path(), std::fs::Permissions::from_mode(mode))?;
+    }
+    let modified = modified_of(&fs::metadata(staged.path())?);
+    Ok((staged, modified))
+}
+
+/// A release of which nothing can be said but that it is there.
+fn unknown(path: &Path) -> ExistingRelease {
+    ExistingRelease {
+        path: path.to_path_buf(),
+        author: None,
+        at: None,
+        identical: false,
+    }
+}

@@ -1,0 +1,67 @@
+//! Reading a release: its metadata, and the wheel itself, verified.
+//!
+//! Invariant: bytes leave here only if they have the digest the release has. Deliberately absent: unpacking.
+
+use std::io::{Read, Write as _};
+use std::path::Path;
+
+use backlot_core::file::Staged;
+use backlot_core::{Context, Operation, Sha256};
+use backlot_wheel::{Metadata, WheelArchive};
+use fs_err as fs;
+use sha2::Digest;
+
+use crate::error::{Error, Result};
+use crate::listing::Release;
+use crate::record::{find_sidecar, sha256};
+use crate::{FolderRepo, copy_blocks};
+
+impl FolderRepo {
+    /// The metadata of a release: from its sidecar where that has the right digest, else from the wheel.
+    pub fn metadata(&self, release: &Release) -> Result<Metadata> {
+        if let Some(bytes) = find_sidecar(&release.path, &release.metadata_sha256)
+            && let Ok(text) = std::str::from_utf8(&bytes)
+        {
+            return Ok(Metadata::parse(text)?);
+        }
+        let archive = WheelArchive::open(&release.path)?;
+        let found = sha256(archive.metadata_bytes());
+        if found != release.metadata_sha256 {
+            return Err(Error::WrongBytes {
+                path: release.path.clone(),
+                expected: release.metadata_sha256,
+                found,
+            });
+        }
+        Ok(archive.metadata().clone())
+    }
+
+    /// Copy a release's wheel to `target` (atomically, replacing what is there) if it has the right size and digest; else
+    /// nothing is written. Reads at most one byte more than the release has.
+    pub fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
+        context.check()?;
+        let running = context.start(Operation::Pull, 1, release.size);
+        let mut source = fs::File::open(&release.path)?.take(release.size.saturating_add(1));
+        let mut staged = Staged::beside(target)?;
+        let mut hasher = sha2::Sha256::new();
+        let mut size = 0;
+        copy_blocks(&mut source, |block| {
+            context.check()?;
+            hasher.update(block);
+            size += block.len() as u64;
+            running.advance(0, block.len() as u64);
+            Ok(staged.write_all(block)?)
+        })?;
+        let found = Sha256::from_bytes(hasher.finalize().into());
+        if found != release.sha256 || size != release.size {
+            return Err(Error::WrongBytes {
+                path: release.path.clone(),
+                expected: release.sha256,
+                found,
+            });
+        }
+        staged.replace()?;
+        running.advance(1, 0);
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! What is derived from one wheel and kept beside it: the metadata sidecar (PEP 658) and the release record.
+//!
+//! Invariant: both can be made again from the wheel alone, and neither is believed unless it agrees with what it is about:
+//! a record with the wheel's size and modification time, a sidecar with the record's digest of it. Deliberately absent:
+//! who published and why; those are facts, not derived.
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::{Sha256, Timestamp};
+use serde::{Deserialize, Serialize};
+use sha2::Digest;
+
+use crate::error::Result;
+use crate::listing::WheelFile;
+use crate::read_bounded;
+
+/// The most a record may have.
+const RECORD_LIMIT: u64 = 64 * 1024;
+
+/// The most the metadata of a wheel may have.
+pub(crate) const METADATA_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// What a record's file holds; spares readers opening and hashing the wheel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReleaseRecord {
+    /// The format of the file: 1.
+    pub(crate) format: u32,
+    /// The wheel's file name.
+    pub(crate) filename: String,
+    /// The wheel's digest.
+    pub(crate) sha256: Sha256,
+    /// The wheel's size in bytes.
+    pub(crate) size: u64,
+    /// The wheel's modification time in milliseconds: with the size, a sign that the wheel is still the one hashed.
+    pub(crate) modified: u64,
+    /// The digest of the wheel's METADATA.
+    pub(crate) metadata_sha256: Sha256,
+    /// The range of Python versions, as METADATA has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) requires_python: Option<String>,
+    /// When it was published, in milliseconds since the Unix epoch.
+    pub(crate) published_at: Timestamp,
+}
+
+/// The format of records written here.
+pub(crate) const RECORD_FORMAT: u32 = 1;
+
+impl ReleaseRecord {
+    /// Whether this record is about the wheel as it is now.
+    pub(crate) fn agrees(&self, wheel: &WheelFile) -> bool {
+        self.format == RECORD_FORMAT
+            && self.filename == wheel.file
+            && self.size == wheel.size
+            && self.modified == wheel.modified
+    }
+
+    /// The bytes of its file.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut text = serde_json::to_vec_pretty(self).expect("a record is plain data");
+        text.push(b'\n');
+        text
+    }
+}
+
+/// The record of a wheel, if there is one that agrees with it.
+pub(crate) fn find_record(wheel: &WheelFile) -> Option<ReleaseRecord> {
+    let bytes = read_bounded(&record_path(&wheel.path), RECORD_LIMIT)
+        .ok()
+        .flatten()?;
+    let record: ReleaseRecord = serde_json::from_slice(&bytes).ok()?;
+    record.agrees(wheel).then_some(record)
+}
+
+/// The sidecar's bytes, if they have the digest they should have.
+pub(crate) fn find_sidecar(wheel: &Path, expected: &Sha256) -> Option<Vec<u8>> {
+    let bytes = read_bounded(&sidecar_path(wheel), METADATA_LIMIT)
+        .ok()
+        .flatten()?;
+    (sha256(&bytes) == *expected).then_some(bytes)
+}
+
+/// `<wheel>.metadata`
+pub(crate) fn sidecar_path(wheel: &Path) -> PathBuf {
+    with_suffix(wheel, ".metadata")
+}
+
+/// `<wheel>.json`
+pub(crate) fn record_path(wheel: &Path) -> PathBuf {
+    with_suffix(wheel, ".json")
+}
+
+fn with_suffix(wheel: &Path, suffix: &str) -> PathBuf {
+    let mut name = wheel.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The SHA-256 of bytes.
+pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
+    Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
+}
+
+/// The SHA-256 of a file.
+pub(crate) fn sha256_of_file(path: &Path) -> Result<Sha256> {
+    let mut hasher = sha2::Sha256::new();
+    let mut file = fs_err::File::open(path)?;
+    crate::copy_blocks(&mut file, |block| {
+        hasher.update(block);
+        Ok(())
+    })?;
+    Ok(Sha256::from_bytes(hasher.finalize().into()))
+}

@@ -1,0 +1,146 @@
+//! Finding packages by what they are: name, asset type, tag, keyword.
+//!
+//! Invariant: all given conditions must hold, and they are asked of the newest release that is not yanked. Deliberately
+//! absent: an index of its own; names are matched first, and only those wheels are opened.
+
+use backlot_core::{Context, PackageName, Version};
+use backlot_wheel::{AssetInfo, WheelArchive};
+use serde::Serialize;
+
+use crate::FolderRepo;
+use crate::error::Result;
+use crate::listing::Release;
+
+/// What to look for; an empty query finds everything.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// A part of the package's or asset's name, in any case, `-` and `_` alike.
+    pub name: Option<String>,
+    /// The asset's type, in any case.
+    pub asset_type: Option<String>,
+    /// One of the asset's tags, in any case.
+    pub tag: Option<String>,
+    /// A part of a keyword or of the summary, in any case.
+    pub keyword: Option<String>,
+}
+
+/// A package that was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Found {
+    /// The package.
+    pub package: PackageName,
+    /// Its newest release that is not yanked; pre-releases count only where there is nothing else.
+    pub latest: Release,
+    /// All its versions, oldest first.
+    pub versions: Vec<Version>,
+    /// What its metadata says of it.
+    pub summary: Option<String>,
+    /// The asset's name, where it is one.
+    pub asset_name: Option<String>,
+    /// The asset's type.
+    pub asset_type: Option<String>,
+    /// The asset's tags.
+    pub tags: Vec<String>,
+}
+
+impl FolderRepo {
+    /// The packages that a query finds, sorted by name.
+    pub fn search(&self, query: &Query, context: &Context) -> Result<Vec<Found>> {
+        let mut found = Vec::new();
+        for package in self.packages()? {
+            context.check()?;
+            // An asset's name is the package's but for case, `-`, `_` and spaces, so the cheap question comes first.
+            if let Some(name) = &query.name
+                && !fold(package.as_str()).contains(&fold(name))
+            {
+                continue;
+            }
+            let releases = self.releases(&package, context)?;
+            let Some(latest) = self.newest(&releases)? else {
+                continue;
+            };
+            match look_inside(latest, query, &releases) {
+                Ok(Some(one)) => found.push(one),
+                Ok(None) => {}
+                Err(error) => {
+                    let path = latest.path.display();
+                    context.warn(
+                        "repo::broken_release",
+                        format!("`{path}` is not searched: {error}"),
+                    );
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn newest<'a>(&self, releases: &'a [Release]) -> Result<Option<&'a Release>> {
+        let mut prerelease = None;
+        for release in releases.iter().rev() {
+            if self.status(release)?.yanked.is_some() {
+                continue;
+            }
+            if !release.version.is_prerelease() {
+                return Ok(Some(release));
+            }
+            prerelease = prerelease.or(Some(release));
+        }
+        Ok(prerelease)
+    }
+}
+
+/// Ask a release the questions that need its wheel.
+fn look_inside(latest: &Release, query: &Query, releases: &[Release]) -> Result<Option<Found>> {
+    let archive = WheelArchive::open(&latest.path)?;
+    let metadata = archive.metadata();
+    let asset = archive.asset_info();
+    let is_type = |wanted: &String| {
+        asset
+            .as_ref()
+            .is_some_and(|a| fold(&a.asset_type) == fold(wanted))
+    };
+    let has_tag = |wanted: &String| {
+        asset
+            .as_ref()
+            .is_some_and(|a| a.tags.iter().any(|t| fold(t) == fold(wanted)))
+    };
+    let has_keyword = |wanted: &String| {
+        let mut texts = metadata.keywords.iter().chain(&metadata.summary);
+        texts.any(|t| fold(t).contains(&fold(wanted)))
+    };
+    if !query.asset_type.as_ref().is_none_or(is_type)
+        || !query.tag.as_ref().is_none_or(has_tag)
+        || !query.keyword.as_ref().is_none_or(has_keyword)
+    {
+        return Ok(None);
+    }
+    let (asset_name, asset_type, tags) = asset.map_or((None, None, Vec::new()), |asset: AssetInfo| {
+        (Some(asset.name), Some(asset.asset_type), asset.tags)
+    });
+    Ok(Some(Found {
+        package: latest.package.clone(),
+        latest: latest.clone(),
+        versions: releases.iter().map(|r| r.version.clone()).collect(),
+        summary: metadata.summary.clone(),
+        asset_name,
+        asset_type,
+        tags,
+    }))
+}
+
+/// A text for comparing: lower case, separators alike.
+fn fold(text: &str) -> String {
+    text.trim().to_lowercase().replace(['_', ' ', '.'], "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fold;
+
+    #[test]
+    fn an_assets_name_is_found_however_it_is_spelled() {
+        assert!(fold("main-pack").contains(&fold("Main Pack")));
+        assert!(fold("main-pack").contains(&fold("ain_p")));
+        assert!(!fold("main-pack").contains(&fold("chair")));
+    }
+}

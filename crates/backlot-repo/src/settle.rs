@@ -1,0 +1,303 @@
+//! Making what is derived agree with what is there: sidecars, records and index pages.
+//!
+//! Invariant: a page is written, then the folder is listed again, until a fresh listing gives the page that is on disk. So
+//! the last writer of a page has listed after writing it: whoever committed before that listing is on the page, and
+//! whoever committed after it will write the page again. Killed in between, a page may be old but never torn, and the next
+//! publish of that name or a reindex settles it. Deliberately absent: locks, and any change to a wheel or a fact.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use backlot_core::file::{self, Created, TEMPORARY_PREFIX};
+use backlot_core::{Context, Operation, PackageName, Timestamp};
+use backlot_wheel::WheelArchive;
+use fs_err as fs;
+use serde::Serialize;
+
+use crate::FolderRepo;
+use crate::error::{Error, Result};
+use crate::fact::{ReleaseStatus, read_facts};
+use crate::layout::{RepoKind, make_folder};
+use crate::listing::{BrokenRelease, Release, WheelFile, modified_of};
+use crate::pages::{self, PageEntry};
+use crate::publish::Step;
+use crate::read_bounded;
+use crate::record::{RECORD_FORMAT, ReleaseRecord, find_record, find_sidecar, record_path, sidecar_path};
+
+/// How often a page is written again because the folder changed meanwhile, before it is left to the others.
+const ROUNDS: usize = 100;
+
+/// A temporary this old belongs to nobody.
+const STALE_MILLISECONDS: u64 = 24 * 60 * 60 * 1000;
+
+/// The most a root page may have.
+const ROOT_PAGE_LIMIT: u64 = 256 * 1024 * 1024;
+
+/// What a reindex found and did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ReindexReport {
+    /// How many packages the repo has.
+    pub packages: u64,
+    /// How many good wheels.
+    pub releases: u64,
+    /// Sidecars and records that were made again.
+    pub healed: Vec<PathBuf>,
+    /// Wheels that cannot be used.
+    pub broken: Vec<BrokenRelease>,
+    /// Left-over temporaries and pages of packages that are gone, which were removed.
+    pub removed: Vec<PathBuf>,
+}
+
+impl FolderRepo {
+    /// Make every derived file again that does not agree with the wheels and facts, and remove temporaries left by
+    /// publishers that died more than a day ago. Safe beside publishers and other reindexes.
+    pub fn reindex(&self, context: &Context) -> Result<ReindexReport> {
+        let mut report = ReindexReport::default();
+        match self.kind()? {
+            RepoKind::Backlot => {}
+            RepoKind::Empty => return Ok(report),
+            RepoKind::Flat => {
+                return Err(Error::FlatFolder {
+                    path: self.places.root.clone(),
+                });
+            }
+        }
+        self.places.ensure(false)?;
+        let mut names: BTreeSet<PackageName> = self.package_folders()?.into_iter().collect();
+        let in_use = names.len() as u64;
+        names.extend(self.names_with_pages()?);
+        let running = context.start(Operation::Verify, in_use, 0);
+        remove_stale(&self.places.root, context, &mut report)?;
+        remove_stale(&self.places.packages(), context, &mut report)?;
+        remove_stale(&self.places.simple(), context, &mut report)?;
+        for name in &names {
+            context.check()?;
+            remove_stale(&self.places.package(name), context, &mut report)?;
+            remove_stale(&self.places.pages(name), context, &mut report)?;
+            report.healed.extend(self.heal(name)?);
+            let listing = self.releases_with_problems(name)?;
+            report.packages += u64::from(!listing.releases.is_empty());
+            report.releases += listing.releases.len() as u64;
+            report.broken.extend(listing.broken);
+            let had_pages = self.places.pages(name).exists();
+            self.settle_package(name, context)?;
+            let pages = self.places.pages(name);
+            if had_pages && !pages.exists() {
+                report.removed.push(pages);
+            }
+            running.advance(1, 0);
+        }
+        self.settle_root(true, context)?;
+        Ok(report)
+    }
+
+    /// Make the missing or wrong sidecars and records of a package's wheels. Returns what was written. A wheel that cannot
+    /// be read is passed over.
+    pub(crate) fn heal(&self, name: &PackageName) -> Result<Vec<PathBuf>> {
+        let mut healed = Vec::new();
+        for wheel in self.wheel_files(name)? {
+            let record = find_record(&wheel);
+            if record
+                .as_ref()
+                .is_some_and(|r| find_sidecar(&wheel.path, &r.metadata_sha256).is_some())
+            {
+                continue;
+            }
+            // Opening checks nothing yet, so a record is made only for a wheel that can be described.
+            let (Ok(release), Ok(archive)) = (self.describe(&wheel), WheelArchive::open(&wheel.path)) else {
+                continue;
+            };
+            healed.extend(write_sidecar(&wheel.path, archive.metadata_bytes())?);
+            if record.is_none() {
+                let published = self.status(&release)?.published;
+                let at = published.map_or(Timestamp(wheel.modified), |fact| fact.at);
+                healed.extend(write_record(&wheel, &release, at, false)?);
+            }
+        }
+        Ok(healed)
+    }
+
+    /// All facts about a release, folded.
+    pub fn status(&self, release: &Release) -> Result<ReleaseStatus> {
+        let folder = self.places.status(&release.package, &release.version);
+        Ok(ReleaseStatus::fold(
+            read_facts(&folder)?,
+            &release.sha256,
+            release.modified,
+        ))
+    }
+
+    /// Write the pages of a package until they agree with a listing made after writing them. A package without wheels has
+    /// none.
+    pub(crate) fn settle_package(&self, name: &PackageName, context: &Context) -> Result<()> {
+        let folder = self.places.pages(name);
+        let (html, json) = (folder.join("index.html"), folder.join("index.json"));
+        for _ in 0..ROUNDS {
+            let entries = self.page_entries(name)?;
+            let changed = if entries.is_empty() {
+                remove_pages(&folder, [&html, &json])?
+            } else {
+                make_folder(&folder)?;
+                let html = file::write_if_changed(&html, pages::package_html(name, &entries).as_bytes())?;
+                self.reached(Step::PackageHtml)?;
+                let json = file::write_if_changed(&json, pages::package_json(name, &entries).as_bytes())?;
+                self.reached(Step::PackageJson)?;
+                html || json
+            };
+            if !changed {
+                return Ok(());
+            }
+        }
+        context.warn(
+            "repo::busy_index",
+            format!("the index of {name} was still changing; those who change it will finish it"),
+        );
+        Ok(())
+    }
+
+    /// The same for the root pages. Names that are on the page are believed to have wheels as long as their folder is
+    /// there, unless `all` is given: so a publish costs one listing however many packages there are.
+    pub(crate) fn settle_root(&self, all: bool, context: &Context) -> Result<()> {
+        let folder = self.places.simple();
+        make_folder(&folder)?;
+        let (html, json) = (folder.join("index.html"), folder.join("index.json"));
+        for _ in 0..ROUNDS {
+            let known: BTreeSet<PackageName> = if all {
+                BTreeSet::new()
+            } else {
+                let page = read_bounded(&json, ROOT_PAGE_LIMIT)?.unwrap_or_default();
+                pages::names_in_root_json(&page).into_iter().collect()
+            };
+            let mut names = Vec::new();
+            for name in self.package_folders()? {
+                if known.contains(&name) || self.has_wheels(&name)? {
+                    names.push(name);
+                }
+            }
+            let html = file::write_if_changed(&html, pages::root_html(&names).as_bytes())?;
+            self.reached(Step::RootHtml)?;
+            let json = file::write_if_changed(&json, pages::root_json(&names).as_bytes())?;
+            self.reached(Step::RootJson)?;
+            if !html && !json {
+                return Ok(());
+            }
+        }
+        context.warn(
+            "repo::busy_index",
+            "the root index was still changing; those who change it will finish it",
+        );
+        Ok(())
+    }
+
+    fn page_entries(&self, name: &PackageName) -> Result<Vec<PageEntry>> {
+        let listing = self.releases_with_problems(name)?;
+        let mut entries = Vec::with_capacity(listing.releases.len());
+        for release in listing.releases {
+            let sidecar =
+                find_sidecar(&release.path, &release.metadata_sha256).map(|_| release.metadata_sha256);
+            let yanked = self.status(&release)?.yanked.map(|fact| fact.reason);
+            entries.push(PageEntry {
+                release,
+                sidecar,
+                yanked,
+            });
+        }
+        Ok(entries)
+    }
+
+    fn names_with_pages(&self) -> Result<Vec<PackageName>> {
+        let mut names = Vec::new();
+        if let Ok(entries) = fs::read_dir(self.places.simple()) {
+            for entry in entries {
+                let entry = entry?;
+                if let Some(name) = entry.file_name().to_str()
+                    && let Ok(package) = PackageName::parse(name)
+                    && package.as_str() == name
+                    && entry.path().is_dir()
+                {
+                    names.push(package);
+                }
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// Put the metadata beside a wheel. Returns the path if it was not there.
+pub(crate) fn write_sidecar(wheel: &Path, metadata: &[u8]) -> Result<Option<PathBuf>> {
+    let path = sidecar_path(wheel);
+    Ok(file::write_if_changed(&path, metadata)?.then_some(path))
+}
+
+/// Write the record of a wheel. `ours` replaces what is there; a healer only fills a hole or replaces what disagrees with
+/// the wheel, so that it does not take the time of publishing from the publisher's own record.
+pub(crate) fn write_record(
+    wheel: &WheelFile,
+    release: &Release,
+    at: Timestamp,
+    ours: bool,
+) -> Result<Option<PathBuf>> {
+    let record = ReleaseRecord {
+        format: RECORD_FORMAT,
+        filename: wheel.file.clone(),
+        sha256: release.sha256,
+        size: wheel.size,
+        modified: wheel.modified,
+        metadata_sha256: release.metadata_sha256,
+        requires_python: release.requires_python.clone(),
+        published_at: at,
+    };
+    let path = record_path(&wheel.path);
+    if ours {
+        return Ok(file::write_if_changed(&path, &record.to_bytes())?.then_some(path));
+    }
+    if file::create(&path, &record.to_bytes())? == Created::New {
+        return Ok(Some(path));
+    }
+    if find_record(wheel).is_some() {
+        return Ok(None);
+    }
+    file::write(&path, &record.to_bytes())?;
+    Ok(Some(path))
+}
+
+fn remove_pages(folder: &Path, files: [&Path; 2]) -> Result<bool> {
+    let mut removed = false;
+    for file in files {
+        if file.exists() {
+            file::remove(file)?;
+            removed = true;
+        }
+    }
+    if removed {
+        // Goes only if nothing else lies there.
+        fs::remove_dir(folder).ok();
+    }
+    Ok(removed)
+}
+
+/// Remove the temporaries in a folder that nobody can be writing any more.
+fn remove_stale(folder: &Path, context: &Context, report: &mut ReindexReport) -> Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let entry = entry?;
+        let temporary = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|n| n.starts_with(TEMPORARY_PREFIX));
+        if !temporary {
+            continue;
+        }
+        let age = entry
+            .metadata()
+            .ok()
+            .map(|m| context.now().0.saturating_sub(modified_of(&m)));
+        if age.is_some_and(|age| age > STALE_MILLISECONDS) {
+            file::remove(&entry.path())?;
+            report.removed.push(entry.path());
+        }
+    }
+    Ok(())
+}
