@@ -1,1 +1,29 @@
-//! placeholder
+//! DVC's formats and the semantics of tracking an asset's files, without DVC.
+//!
+//! Invariants: what is written is byte for byte what DVC 3 writes, so either can be used on the same files; a pointer is
+//! written only after all content it names is in the cache; content with a proof is proven before it is placed; a file
+//! that exists nowhere else is never removed or overwritten without `force`. Deliberately absent: assets and wheels, the
+//! moving of bytes (`backlot-store`), DVC 2's object format, and pipelines.
+
+pub mod config;
+pub mod error;
+pub mod ignore;
+pub mod manifest;
+pub mod names;
+pub mod patch;
+pub mod pointer;
+mod pointer_parse;
+pub mod proof;
+mod scalar;
+pub mod scan;
+pub mod tracked;
+pub mod yaml;
+
+pub use config::{DvcConfig, DvcRemote};
+pub use error::{Error, Result};
+pub use ignore::Ignore;
+pub use manifest::{Manifest, ManifestEntry};
+pub use pointer::{Out, Pointer};
+pub use proof::tree_proof;
+pub use scan::{Scanned, ScannedFile, scan_out};
+pub use tracked::{TrackedPaths, TrackedPointer, pointers, tracked_paths};

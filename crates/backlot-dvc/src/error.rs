@@ -1,0 +1,257 @@
+//! What can go wrong with tracked files.
+//!
+//! Invariant: an error names the file, and inside it the key or path, that it is about.
+
+use std::path::PathBuf;
+
+use backlot_core::{Cancelled, Class, Coded, FileError, text};
+
+/// Result of an operation on tracked files.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failed operation on tracked files.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file operation.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Stopped on request.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// Cache, remote or state.
+    #[error(transparent)]
+    Store(#[from] backlot_store::Error),
+    /// A pointer with a key that DVC does not know.
+    #[error("`{}` has the unknown key `{key}`", pointer.display())]
+    UnknownKey {
+        /// The pointer file.
+        pointer: PathBuf,
+        /// The key and where it is.
+        key: String,
+    },
+    /// A pointer that cannot be read.
+    #[error("`{}` is no pointer we can read: {reason}", pointer.display())]
+    BadPointer {
+        /// The pointer file.
+        pointer: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A pointer to a place it may not point to.
+    #[error("`{}` names the path `{}`, which {reason}", pointer.display(), path.escape_debug())]
+    HostilePointer {
+        /// The pointer file.
+        pointer: PathBuf,
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A pointer of DVC 2.
+    #[error("`{}` was written by DVC 2, which hashed `{out}` differently", pointer.display())]
+    LegacyPointer {
+        /// The pointer file.
+        pointer: PathBuf,
+        /// The out.
+        out: String,
+    },
+    /// A manifest that cannot be read.
+    #[error("the manifest {manifest} cannot be read: {reason}")]
+    BadManifest {
+        /// The object.
+        manifest: String,
+        /// Why.
+        reason: String,
+    },
+    /// A manifest with a path it may not have.
+    #[error("the manifest {manifest} lists the path `{}`, which {reason}", path.escape_debug())]
+    HostileManifest {
+        /// The object.
+        manifest: String,
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Something in a tracked folder that cannot be tracked.
+    #[error("`{}` cannot be tracked: it is {what}", path.display())]
+    Untrackable {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A path that is not inside the asset's folder.
+    #[error("`{}` is not inside `{}`", path.display(), root.display())]
+    Outside {
+        /// The path.
+        path: PathBuf,
+        /// The folder.
+        root: PathBuf,
+    },
+    /// A path that does not exist.
+    #[error("`{}` does not exist", path.display())]
+    NoSuchPath {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A path that `.dvcignore` excludes.
+    #[error("`{}` is excluded by a .dvcignore file", path.display())]
+    Ignored {
+        /// The path.
+        path: PathBuf,
+    },
+    /// An ignore file that cannot be read.
+    #[error("`{}` has a bad pattern: {reason}", path.display())]
+    BadIgnore {
+        /// The ignore file.
+        path: PathBuf,
+        /// What the parser says.
+        reason: String,
+    },
+    /// Two tracked paths of which one contains the other.
+    #[error("`{}` overlaps with `{}`, which is tracked by `{}`", path.display(), tracked.display(), pointer.display())]
+    Overlap {
+        /// The path.
+        path: PathBuf,
+        /// The tracked path.
+        tracked: PathBuf,
+        /// Its pointer.
+        pointer: PathBuf,
+    },
+    /// A path whose content is imported from elsewhere.
+    #[error("`{}` is imported from elsewhere by `{}`", path.display(), pointer.display())]
+    Imported {
+        /// The path.
+        path: PathBuf,
+        /// Its pointer.
+        pointer: PathBuf,
+    },
+    /// Content that is not in the cache.
+    #[error("the content of {} is not in the cache: `{}`{}", text::count(*count, "file"), path.display(), if *count > 1 { ", ..." } else { "" })]
+    NotInCache {
+        /// The first file.
+        path: PathBuf,
+        /// How many files.
+        count: u64,
+    },
+    /// Content that is not what was published.
+    #[error("the content of `{}` is not what its pointer proves", path.display())]
+    ProofFailed {
+        /// The out.
+        path: PathBuf,
+    },
+    /// Something that has to be moved away by a person.
+    #[error("`{}` is in the way of tracked files", path.display())]
+    InTheWay {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A folder on the way to tracked files that is a link to elsewhere.
+    #[error("`{}` is a symbolic link; tracked files are not written through it", path.display())]
+    LinkedFolder {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A configuration of DVC that cannot be read.
+    #[error("`{}`, line {line}: {reason}", path.display())]
+    BadConfig {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+impl Coded for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::File(e) => e.code(),
+            Self::Cancelled(e) => e.code(),
+            Self::Store(e) => e.code(),
+            Self::UnknownKey { .. } => "dvc::unknown_key",
+            Self::BadPointer { .. } => "dvc::bad_pointer",
+            Self::HostilePointer { .. } => "dvc::hostile_pointer",
+            Self::LegacyPointer { .. } => "dvc::legacy_pointer",
+            Self::BadManifest { .. } => "dvc::bad_manifest",
+            Self::HostileManifest { .. } => "dvc::hostile_manifest",
+            Self::Untrackable { .. } => "dvc::untrackable",
+            Self::Outside { .. } => "dvc::outside",
+            Self::NoSuchPath { .. } => "dvc::no_such_path",
+            Self::Ignored { .. } => "dvc::ignored",
+            Self::BadIgnore { .. } => "dvc::bad_ignore",
+            Self::Overlap { .. } => "dvc::overlap",
+            Self::Imported { .. } => "dvc::imported",
+            Self::NotInCache { .. } => "dvc::not_in_cache",
+            Self::ProofFailed { .. } => "dvc::proof_failed",
+            Self::InTheWay { .. } => "dvc::in_the_way",
+            Self::LinkedFolder { .. } => "dvc::linked_folder",
+            Self::BadConfig { .. } => "dvc::bad_config",
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::File(e) => e.class(),
+            Self::Cancelled(e) => e.class(),
+            Self::Store(e) => e.class(),
+            Self::UnknownKey { .. } | Self::LegacyPointer { .. } | Self::BadIgnore { .. } | Self::BadConfig { .. } => {
+                Class::Config
+            }
+            Self::BadPointer { .. }
+            | Self::HostilePointer { .. }
+            | Self::BadManifest { .. }
+            | Self::HostileManifest { .. }
+            | Self::ProofFailed { .. } => Class::Integrity,
+            Self::Untrackable { .. } | Self::Outside { .. } | Self::Ignored { .. } => Class::User,
+            Self::NoSuchPath { .. } | Self::NotInCache { .. } => Class::NotFound,
+            Self::Overlap { .. } | Self::Imported { .. } | Self::InTheWay { .. } | Self::LinkedFolder { .. } => {
+                Class::Conflict
+            }
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        let help = match self {
+            Self::File(e) => return e.help(),
+            Self::Cancelled(e) => return e.help(),
+            Self::Store(e) => return e.help(),
+            Self::UnknownKey { .. } => "remove the key; DVC takes data of your own only under `meta`",
+            Self::BadPointer { .. } => "restore the file from its last good version, or remove it and add the files again",
+            Self::HostilePointer { .. } | Self::HostileManifest { .. } => {
+                "do not use these files; ask whoever made them for ones without such paths"
+            }
+            Self::LegacyPointer { .. } => "run `dvc cache migrate --dvc-files` with DVC 3 where the cache is, then try again",
+            Self::BadManifest { .. } => "pull it again, or add the folder again where its files are",
+            Self::Untrackable { .. } => "remove or rename it, or put its name in .dvcignore",
+            Self::Outside { .. } => "move it into the asset, then add it there",
+            Self::NoSuchPath { .. } => "check the spelling",
+            Self::Ignored { .. } => "remove the pattern from .dvcignore, or leave the file untracked",
+            Self::BadIgnore { .. } => "correct the pattern",
+            Self::Overlap { .. } => "add the tracked path itself, or remove its pointer first",
+            Self::Imported { .. } => "copy it to another name to change it, or update the import with DVC",
+            Self::NotInCache { .. } => "run pull to fetch it, or add where the files are",
+            Self::ProofFailed { .. } => "do not use the files; pull again from a remote you trust, or ask who published them",
+            Self::InTheWay { .. } => "move it away, add it, or use --force to lose it",
+            Self::LinkedFolder { .. } => "replace the link by a folder",
+            Self::BadConfig { .. } => "correct the line; the format is that of `dvc config`",
+        };
+        Some(help.to_owned())
+    }
+
+    fn retry(&self) -> bool {
+        match self {
+            Self::Store(e) => e.retry(),
+            _ => false,
+        }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::File(error.into())
+    }
+}

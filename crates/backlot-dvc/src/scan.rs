@@ -1,0 +1,246 @@
+//! Finding the files of a tracked path.
+//!
+//! Inside a tracked folder every file counts, hidden ones too, except what `.dvcignore` excludes and unfinished files of
+//! ours. A link to a file counts as the file; a link to a folder is skipped with a warning, as in DVC. Invariant: what
+//! cannot be tracked (broken links, pipes, names that are no text) is an error that names it, never a silent hole.
+//! One look at the disk per file. Deliberately absent: reading content.
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::{Context, RelPath};
+use fs_err as fs;
+
+use crate::error::{Error, Result};
+use crate::ignore::{IGNORE_FILE, Ignore};
+use crate::names;
+
+/// A file found in a tracked folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScannedFile {
+    /// Its path inside the folder.
+    pub path: RelPath,
+    /// Where it is.
+    pub full: PathBuf,
+    /// Its bytes.
+    pub size: u64,
+}
+
+/// What a tracked path is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scanned {
+    /// Nothing is there.
+    Missing,
+    /// A file, or a link to one.
+    File {
+        /// Its bytes.
+        size: u64,
+        /// Whether its owner may execute it.
+        executable: bool,
+    },
+    /// A folder with these files, sorted by path.
+    Folder(Vec<ScannedFile>),
+}
+
+/// Look at a tracked path. Warns with `dvc::skipped_link` and `dvc::skipped_repository`.
+pub fn scan_out(path: &Path, ignore: &Ignore, context: &Context) -> Result<Scanned> {
+    let found = match std::fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            return Ok(Scanned::Missing);
+        }
+        Err(_) => fs::symlink_metadata(path)?,
+    };
+    if found.is_dir() {
+        return scan_folder(path, ignore, context).map(Scanned::Folder);
+    }
+    let found = if found.is_symlink() { follow(path)? } else { found };
+    if found.is_dir() {
+        return Err(Error::LinkedFolder { path: path.to_path_buf() });
+    }
+    if !found.is_file() {
+        return Err(untrackable(path, "not a file or folder"));
+    }
+    Ok(Scanned::File { size: found.len(), executable: is_executable(&found) })
+}
+
+/// The files of a folder, sorted by path.
+fn scan_folder(folder: &Path, ignore: &Ignore, context: &Context) -> Result<Vec<ScannedFile>> {
+    let mut files = Vec::new();
+    let mut pending = vec![(folder.to_path_buf(), None)];
+    while let Some((folder, inside)) = pending.pop() {
+        context.check()?;
+        let entries = list(&folder)?;
+        let is_repository = |e: &Found| e.name == ".dvc" && e.kind.is_dir();
+        if inside.is_some() && entries.iter().any(is_repository) {
+            let message = format!("`{}` is a DVC repository of its own and was skipped", folder.display());
+            context.warn("dvc::skipped_repository", message);
+            continue;
+        }
+        for Found { full, name, kind } in entries {
+            if names::is_temporary(&name) || ignore.excludes(&full, kind.is_dir()) {
+                continue;
+            }
+            let path = below(inside.as_ref(), &name, &full)?;
+            if kind.is_dir() {
+                pending.push((full, Some(path)));
+            } else if let Some(size) = size_of(&full, &name, kind, context)? {
+                files.push(ScannedFile { path, full, size });
+            }
+        }
+    }
+    files.sort_unstable_by(|a, b| a.path.as_str().cmp(b.path.as_str()));
+    Ok(files)
+}
+
+/// An entry of a folder.
+pub(crate) struct Found {
+    pub(crate) full: PathBuf,
+    pub(crate) name: String,
+    pub(crate) kind: std::fs::FileType,
+}
+
+/// The entries of a folder, in no order.
+pub(crate) fn list(folder: &Path) -> Result<Vec<Found>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else {
+            return Err(untrackable(&entry.path(), "named in bytes that are no UTF-8 text"));
+        };
+        entries.push(Found { full: entry.path(), name, kind: entry.file_type()? });
+    }
+    Ok(entries)
+}
+
+fn below(inside: Option<&RelPath>, name: &str, full: &Path) -> Result<RelPath> {
+    let unsafe_name = |_| untrackable(full, "named so that it means different things on different platforms");
+    match inside {
+        // The name of an entry has no separator, so only a backslash can be wrong with it here.
+        Some(inside) => RelPath::parse(&format!("{inside}/{name}")).map_err(unsafe_name),
+        None => RelPath::parse(name).map_err(unsafe_name),
+    }
+}
+
+/// The size of a file or of the file a link points to; `None` for a link to a folder.
+fn size_of(full: &Path, name: &str, kind: std::fs::FileType, context: &Context) -> Result<Option<u64>> {
+    if name == IGNORE_FILE {
+        return Err(untrackable(full, "an ignore file inside a tracked folder"));
+    }
+    let found = if kind.is_file() {
+        fs::symlink_metadata(full)?
+    } else if kind.is_symlink() {
+        follow(full)?
+    } else {
+        return Err(untrackable(full, "a pipe, socket or device"));
+    };
+    if found.is_dir() {
+        context.warn("dvc::skipped_link", format!("`{}` is a link to a folder and was skipped", full.display()));
+        return Ok(None);
+    }
+    if !found.is_file() {
+        return Err(untrackable(full, "a link to a pipe, socket or device"));
+    }
+    Ok(Some(found.len()))
+}
+
+fn follow(link: &Path) -> Result<std::fs::Metadata> {
+    match fs::metadata(link) {
+        Ok(found) => Ok(found),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(untrackable(link, "a link to nothing")),
+        Err(e) if e.raw_os_error() == Some(40) => Err(untrackable(link, "a link to itself")),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn untrackable(path: &Path, what: &'static str) -> Error {
+    Error::Untrackable { path: path.to_path_buf(), what }
+}
+
+#[cfg(unix)]
+fn is_executable(found: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    found.permissions().mode() & 0o100 != 0
+}
+
+#[cfg(not(unix))]
+fn is_executable(_found: &std::fs::Metadata) -> bool {
+    false
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::path::Path;
+
+    use backlot_core::{Coded as _, Context};
+    use fs_err as fs;
+    use fs_err::os::unix::fs::symlink;
+
+    use super::{Scanned, scan_out};
+    use crate::ignore::Ignore;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let ignore = Ignore::of_folder(folder).expect("read");
+        match scan_out(folder, &ignore, &Context::default()).expect("scanned") {
+            Scanned::Folder(files) => files.iter().map(|f| format!("{} {}", f.path, f.size)).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_file_counts_and_links_to_files_are_followed() {
+        let top = tempfile::tempdir().expect("a folder");
+        let folder = top.path().join("frames");
+        fs::create_dir_all(folder.join("sub/.git")).expect("made");
+        fs::create_dir_all(folder.join("other/.dvc")).expect("made");
+        fs::create_dir_all(folder.join("empty")).expect("made");
+        for (path, text) in [
+            ("sub/z", "1"),
+            ("sub-a", "22"),
+            (".hidden", "333"),
+            ("sub/.git/x", "no"),
+            ("other/x", "no"),
+            (".tmp-01jd0000000000000000000000", "no"),
+            (".tmp-mine", "yes"),
+        ] {
+            fs::write(folder.join(path), text).expect("written");
+        }
+        symlink(folder.join("sub-a"), folder.join("link")).expect("linked");
+        symlink(folder.join("sub"), folder.join("folder_link")).expect("linked");
+        assert_eq!(names(&folder), [".hidden 3", ".tmp-mine 3", "link 2", "sub-a 2", "sub/z 1"]);
+    }
+
+    #[test]
+    fn what_cannot_be_tracked_is_named() {
+        type Make = fn(&Path);
+        let cases: [(&str, Make); 4] = [
+            ("broken", |f| symlink("nowhere", f.join("broken")).expect("linked")),
+            ("pipe", |f| {
+                let made = std::process::Command::new("mkfifo").arg(f.join("pipe")).status().expect("run");
+                assert!(made.success());
+            }),
+            ("back\\slash", |f| fs::write(f.join("back\\slash"), "").expect("written")),
+            ("no\u{fffd}text", |f| {
+                fs::write(f.join(std::ffi::OsStr::from_bytes(b"no\xfftext")), "").expect("written");
+            }),
+        ];
+        for (name, make) in cases {
+            let folder = tempfile::tempdir().expect("a folder");
+            make(folder.path());
+            let error = scan_out(folder.path(), &Ignore::default(), &Context::default()).expect_err("refused");
+            assert_eq!(error.code(), "dvc::untrackable", "{name}");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn many_files_are_found_quickly() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for n in 0..2000 {
+            fs::write(folder.path().join(format!("f{n:05}")), "").expect("written");
+        }
+        let start = std::time::Instant::now();
+        assert_eq!(names(folder.path()).len(), 2000);
+        assert!(start.elapsed() < std::time::Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+}
