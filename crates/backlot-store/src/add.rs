@@ -31,13 +31,25 @@ pub fn hash_files(paths: &[PathBuf], stat: &StatCache, context: &Context) -> Res
     let unknown: Vec<usize> = (0..paths.len()).filter(|i| known[*i].is_none()).collect();
     let bytes = unknown.iter().map(|i| entries[*i].stat.size).sum();
     let running = context.start(Operation::Scan, unknown.len() as u64, bytes);
-    let jobs: Vec<Job> = unknown.iter().map(|i| Job { source: paths[*i].clone(), copy: None }).collect();
+    let jobs: Vec<Job> = unknown
+        .iter()
+        .map(|i| Job {
+            source: paths[*i].clone(),
+            copy: None,
+        })
+        .collect();
     let results = hash::run(&jobs, &|_, _| Ok(false), &|_, _| Ok(()), &running, context);
     let mut fresh = Vec::new();
     for (index, result) in unknown.into_iter().zip(results) {
         let outcome = result?;
         known[index] = Some(outcome.digests);
-        fresh.push((StatEntry { path: paths[index].clone(), stat: outcome.stat }, outcome.digests));
+        fresh.push((
+            StatEntry {
+                path: paths[index].clone(),
+                stat: outcome.stat,
+            },
+            outcome.digests,
+        ));
     }
     stat.store(&fresh, context)?;
     Ok(known.into_iter().flatten().collect())
@@ -58,7 +70,10 @@ pub fn add_files(
     for (index, digests) in known.iter().enumerate() {
         match digests {
             Some(digests) if cache.size(&ObjectId::file(digests.md5))? == Some(digests.size) => {
-                added[index] = Some(Added { digests: *digests, stored: false });
+                added[index] = Some(Added {
+                    digests: *digests,
+                    stored: false,
+                });
             }
             _ => todo.push(index),
         }
@@ -66,18 +81,35 @@ pub fn add_files(
     let bytes = todo.iter().map(|i| entries[*i].stat.size).sum();
     let running = context.start(Operation::Add, todo.len() as u64, bytes);
     let temporaries = TemporaryFolder::in_folder(&cache.temporaries())?;
-    let clones = clones_work(paths.iter().zip(&todo).next().map(|(_, i)| &paths[*i]), links, &temporaries);
+    let clones = clones_work(
+        paths.iter().zip(&todo).next().map(|(_, i)| &paths[*i]),
+        links,
+        &temporaries,
+    );
     let moves = matches!(links.first(), Some(LinkMode::Hardlink | LinkMode::Symlink));
     let jobs: Vec<Job> = todo
         .iter()
         .enumerate()
         .map(|(n, i)| {
-            let copy = (!moves && !clones).then(|| Copy { temporary: temporaries.file(n), mode: 0o444 });
-            Job { source: paths[*i].clone(), copy }
+            let copy = (!moves && !clones).then(|| Copy {
+                temporary: temporaries.file(n),
+                mode: 0o444,
+            });
+            Job {
+                source: paths[*i].clone(),
+                copy,
+            }
         })
         .collect();
     let stored: Vec<Mutex<bool>> = todo.iter().map(|_| Mutex::new(false)).collect();
-    let take = Taker { cache, temporaries: &temporaries, links, clones, moves, stored: &stored };
+    let take = Taker {
+        cache,
+        temporaries: &temporaries,
+        links,
+        clones,
+        moves,
+        stored: &stored,
+    };
     let judge = |n: usize, outcome: &Outcome| take.judge(n, &jobs[n], outcome);
     let publish = |n: usize, outcome: &Outcome| take.publish(n, outcome);
     let results = hash::run(&jobs, &judge, &publish, &running, context);
@@ -87,10 +119,23 @@ pub fn add_files(
         match result {
             Ok(outcome) => {
                 let stored = stored[n].lock().is_ok_and(|s| *s);
-                added[*index] = Some(Added { digests: outcome.digests, stored });
+                added[*index] = Some(Added {
+                    digests: outcome.digests,
+                    stored,
+                });
                 // Linking changes the inode's times; the state to remember is the one after it.
-                let stat = if moves { FileStat::of(&fs::metadata(&paths[*index])?) } else { outcome.stat };
-                fresh.push((StatEntry { path: paths[*index].clone(), stat }, outcome.digests));
+                let stat = if moves {
+                    FileStat::of(&fs::metadata(&paths[*index])?)
+                } else {
+                    outcome.stat
+                };
+                fresh.push((
+                    StatEntry {
+                        path: paths[*index].clone(),
+                        stat,
+                    },
+                    outcome.digests,
+                ));
             }
             Err(error) => failure = failure.or(Some(error)),
         }
@@ -120,8 +165,11 @@ impl Taker<'_> {
         if self.clones || self.moves {
             if !there {
                 let temporary = self.temporaries.file(n);
-                let modes: &[LinkMode] =
-                    if self.moves { &[LinkMode::Hardlink, LinkMode::Copy] } else { &[LinkMode::Reflink, LinkMode::Copy] };
+                let modes: &[LinkMode] = if self.moves {
+                    &[LinkMode::Hardlink, LinkMode::Copy]
+                } else {
+                    &[LinkMode::Reflink, LinkMode::Copy]
+                };
                 link::place_at(&job.source, &temporary, modes, false)?;
                 set_read_only(&temporary)?;
                 self.publish_as(n, &id)?;
@@ -149,7 +197,9 @@ impl Taker<'_> {
 
 /// Whether the disk clones blocks between the workspace and the cache: tried once, on a real file.
 fn clones_work(sample: Option<&PathBuf>, links: &[LinkMode], temporaries: &TemporaryFolder) -> bool {
-    let Some(sample) = sample.filter(|_| links.first() == Some(&LinkMode::Reflink)) else { return false };
+    let Some(sample) = sample.filter(|_| links.first() == Some(&LinkMode::Reflink)) else {
+        return false;
+    };
     let target = temporaries.file(usize::MAX);
     let works = link::place_at(sample, &target, &[LinkMode::Reflink], false).is_ok();
     fs::remove_file(&target).ok();
@@ -160,6 +210,11 @@ fn clones_work(sample: Option<&PathBuf>, links: &[LinkMode], temporaries: &Tempo
 pub(crate) fn stat_all(paths: &[PathBuf]) -> Result<Vec<StatEntry>> {
     paths
         .iter()
-        .map(|path| Ok(StatEntry { path: path.clone(), stat: FileStat::of(&fs::metadata(path)?) }))
+        .map(|path| {
+            Ok(StatEntry {
+                path: path.clone(),
+                stat: FileStat::of(&fs::metadata(path)?),
+            })
+        })
         .collect()
 }

@@ -50,7 +50,9 @@ pub struct ObjectEntry {
 impl Cache {
     /// Open a cache folder, made if absent. Temporaries that a killed process left more than a day ago are removed.
     pub fn open(root: &Path) -> Result<Self> {
-        let cache = Self { root: root.to_path_buf() };
+        let cache = Self {
+            root: root.to_path_buf(),
+        };
         fs::create_dir_all(cache.objects())?;
         fs::create_dir_all(cache.temporaries())?;
         cache.sweep_temporaries()?;
@@ -75,8 +77,14 @@ impl Cache {
     fn sweep_temporaries(&self) -> Result<()> {
         for entry in fs::read_dir(self.temporaries())? {
             let entry = entry?;
-            let old = entry.metadata().ok().and_then(|m| m.modified().ok()).and_then(|t| t.elapsed().ok());
-            if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) && old.is_some_and(|age| age > STALE_TEMPORARY) {
+            let old = entry
+                .metadata()
+                .ok()
+                .and_then(|m| m.modified().ok())
+                .and_then(|t| t.elapsed().ok());
+            if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX)
+                && old.is_some_and(|age| age > STALE_TEMPORARY)
+            {
                 file::remove(&entry.path())?;
             }
         }
@@ -96,7 +104,13 @@ impl Cache {
             Ok(found) if found.is_file() => self.retrust(id, &path),
             Ok(_) => Ok(None),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(_) => Err(fs::symlink_metadata(&path).map(|_| ()).err().map_or_else(|| Error::Missing { objects: vec![*id], place: self.place() }, Error::from)),
+            Err(_) => Err(fs::symlink_metadata(&path).map(|_| ()).err().map_or_else(
+                || Error::Missing {
+                    objects: vec![*id],
+                    place: self.place(),
+                },
+                Error::from,
+            )),
         }
     }
 
@@ -123,19 +137,27 @@ impl Cache {
     /// Read a small object (a manifest), proven by its MD5.
     pub fn read(&self, id: &ObjectId) -> Result<Vec<u8>> {
         let path = self.object_path(id);
-        let bytes = file::read_if_exists(&path)?
-            .ok_or_else(|| Error::Missing { objects: vec![*id], place: self.place() })?;
+        let bytes = file::read_if_exists(&path)?.ok_or_else(|| Error::Missing {
+            objects: vec![*id],
+            place: self.place(),
+        })?;
         if digest_bytes(&bytes).md5 == id.md5 {
             Ok(bytes)
         } else {
-            Err(Error::Corrupt { objects: vec![*id], place: self.place() })
+            Err(Error::Corrupt {
+                objects: vec![*id],
+                place: self.place(),
+            })
         }
     }
 
     /// Store a small object (a manifest). Returns its digests.
     pub fn insert_bytes(&self, bytes: &[u8], tree: bool) -> Result<(ObjectId, FileDigests)> {
         let digests = digest_bytes(bytes);
-        let id = ObjectId { md5: digests.md5, tree };
+        let id = ObjectId {
+            md5: digests.md5,
+            tree,
+        };
         if self.size(&id)? != Some(bytes.len() as u64) {
             let folder = TemporaryFolder::in_folder(&self.temporaries())?;
             let temporary = folder.file(0);
@@ -196,7 +218,10 @@ pub(crate) fn list_objects(folder: &Path) -> Result<Vec<ObjectEntry>> {
         for entry in fs::read_dir(sub.path())? {
             let entry = entry?;
             if let Some(id) = ObjectId::from_parts(&prefix, &entry.file_name().to_string_lossy()) {
-                all.push(ObjectEntry { id, size: entry.metadata()?.len() });
+                all.push(ObjectEntry {
+                    id,
+                    size: entry.metadata()?.len(),
+                });
             }
         }
     }
@@ -211,7 +236,13 @@ pub(crate) fn verify_folder(
     context: &Context,
 ) -> Result<VerifyReport> {
     let running = context.start(Operation::Verify, expected.len() as u64, 0);
-    let jobs: Vec<Job> = expected.iter().map(|(id, _)| Job { source: root.join(id.key()), copy: None }).collect();
+    let jobs: Vec<Job> = expected
+        .iter()
+        .map(|(id, _)| Job {
+            source: root.join(id.key()),
+            copy: None,
+        })
+        .collect();
     let mut report = VerifyReport::default();
     let results = hash::run(&jobs, &|_, _| Ok(false), &|_, _| Ok(()), &running, context);
     for ((id, proof), result) in expected.iter().zip(results) {
@@ -235,13 +266,20 @@ pub fn digest_bytes(bytes: &[u8]) -> FileDigests {
     let mut md5 = hash::md5::Md5Hasher::default();
     hash::md5::update_many(&mut [(&mut md5, bytes)]);
     let blake3 = Blake3::from_bytes(*blake3::hash(bytes).as_bytes());
-    FileDigests { md5: md5.finish(), blake3, size: bytes.len() as u64 }
+    FileDigests {
+        md5: md5.finish(),
+        blake3,
+        size: bytes.len() as u64,
+    }
 }
 
 fn hash_one(path: &Path) -> Result<FileDigests> {
     let context = Context::default();
     let running = context.start(Operation::Verify, 1, 0);
-    let jobs = [Job { source: path.to_path_buf(), copy: None }];
+    let jobs = [Job {
+        source: path.to_path_buf(),
+        copy: None,
+    }];
     let mut results = hash::run(&jobs, &|_, _| Ok(false), &|_, _| Ok(()), &running, &context);
     results.remove(0).map(|outcome| outcome.digests)
 }
@@ -261,4 +299,3 @@ pub(crate) fn set_read_only(path: &Path) -> Result<()> {
     }
     Ok(())
 }
-

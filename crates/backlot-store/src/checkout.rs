@@ -61,7 +61,10 @@ pub fn checkout(
         }
     }
     if !missing.is_empty() {
-        return Err(Error::Missing { objects: missing, place: cache.place() });
+        return Err(Error::Missing {
+            objects: missing,
+            place: cache.place(),
+        });
     }
     for folder in folders(&todo) {
         fs::create_dir_all(folder)?;
@@ -108,7 +111,12 @@ fn what_to_place<'a>(
     for item in items {
         match std::fs::metadata(&item.target) {
             Ok(found) if found.is_file() => present.push(item),
-            Ok(_) => return Err(Error::WouldOverwrite { path: item.target.clone(), others: 0 }),
+            Ok(_) => {
+                return Err(Error::WouldOverwrite {
+                    path: item.target.clone(),
+                    others: 0,
+                });
+            }
             Err(_) => todo.push(item),
         }
     }
@@ -125,7 +133,10 @@ fn what_to_place<'a>(
         }
     }
     match in_the_way.first() {
-        Some(path) => Err(Error::WouldOverwrite { path: path.clone(), others: in_the_way.len() - 1 }),
+        Some(path) => Err(Error::WouldOverwrite {
+            path: path.clone(),
+            others: in_the_way.len() - 1,
+        }),
         None => Ok(todo),
     }
 }
@@ -179,7 +190,10 @@ fn copy_all(
         if outcome.digests.md5 == items[n].id.md5 {
             Ok(true)
         } else {
-            Err(Error::Corrupt { objects: vec![items[n].id], place: cache.place() })
+            Err(Error::Corrupt {
+                objects: vec![items[n].id],
+                place: cache.place(),
+            })
         }
     };
     let publish = |n: usize, _: &Outcome| {
@@ -197,11 +211,26 @@ fn copy_all(
         match result {
             Ok(outcome) => {
                 let stat = stats[n].lock().ok().and_then(|s| *s);
-                placed.push(stat.map(|stat| (StatEntry { path: items[n].target.clone(), stat }, outcome.digests)));
+                placed.push(stat.map(|stat| {
+                    (
+                        StatEntry {
+                            path: items[n].target.clone(),
+                            stat,
+                        },
+                        outcome.digests,
+                    )
+                }));
             }
             Err(Error::Corrupt { objects, .. }) => damaged.extend(objects),
             Err(error) => return Err(error),
         }
     }
-    if damaged.is_empty() { Ok(placed) } else { Err(Error::Corrupt { objects: damaged, place: cache.place() }) }
+    if damaged.is_empty() {
+        Ok(placed)
+    } else {
+        Err(Error::Corrupt {
+            objects: damaged,
+            place: cache.place(),
+        })
+    }
 }

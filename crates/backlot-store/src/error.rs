@@ -84,7 +84,12 @@ fn plural(count: usize, noun: &str) -> String {
 }
 
 fn some(objects: &[ObjectId]) -> String {
-    let mut text = objects.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut text = objects
+        .iter()
+        .take(3)
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
     if objects.len() > 3 {
         text.push_str(", ...");
     }

@@ -53,18 +53,30 @@ impl ObjectId {
     /// Its place below the root of a cache or remote: `files/md5/ab/cdef...`.
     pub fn key(&self) -> String {
         let hex = self.md5.to_hex();
-        format!("files/md5/{}/{}{}", &hex[..2], &hex[2..], if self.tree { ".dir" } else { "" })
+        format!(
+            "files/md5/{}/{}{}",
+            &hex[..2],
+            &hex[2..],
+            if self.tree { ".dir" } else { "" }
+        )
     }
     /// The object of a folder name and file name below `files/md5`, if they are such.
     pub fn from_parts(folder: &str, name: &str) -> Option<Self> {
-        format!("{folder}{name}").parse().ok().filter(|_| folder.len() == 2)
+        format!("{folder}{name}")
+            .parse()
+            .ok()
+            .filter(|_| folder.len() == 2)
     }
 }
 
 impl Transfer {
     /// A transfer of which only the name is known.
     pub const fn of(id: ObjectId) -> Self {
-        Self { id, size: None, blake3: None }
+        Self {
+            id,
+            size: None,
+            blake3: None,
+        }
     }
 }
 
@@ -77,7 +89,10 @@ impl FromStr for ObjectId {
     type Err = ParseDigestError;
     fn from_str(text: &str) -> Result<Self, ParseDigestError> {
         let (hex, tree) = text.strip_suffix(".dir").map_or((text, false), |hex| (hex, true));
-        Ok(Self { md5: hex.parse()?, tree })
+        Ok(Self {
+            md5: hex.parse()?,
+            tree,
+        })
     }
 }
 impl TryFrom<String> for ObjectId {

@@ -43,7 +43,8 @@ impl FileStat {
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt as _;
-            let nanoseconds = |seconds: i64, rest: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(rest);
+            let nanoseconds =
+                |seconds: i64, rest: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(rest);
             Self {
                 inode: metadata.ino(),
                 size: metadata.len(),
@@ -53,9 +54,17 @@ impl FileStat {
         }
         #[cfg(not(unix))]
         {
-            let since = metadata.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+            let since = metadata
+                .modified()
+                .ok()
+                .and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
             let modified = i64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(i64::MAX);
-            Self { inode: 0, size: metadata.len(), modified, changed: modified }
+            Self {
+                inode: 0,
+                size: metadata.len(),
+                modified,
+                changed: modified,
+            }
         }
     }
 
@@ -91,14 +100,22 @@ impl StatCache {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "OFF")?;
             connection.execute_batch(SCHEMA)?;
-            connection.query_row("SELECT count(*) FROM (SELECT md5 FROM files LIMIT 1)", [], |_| Ok(()))?;
+            connection.query_row("SELECT count(*) FROM (SELECT md5 FROM files LIMIT 1)", [], |_| {
+                Ok(())
+            })?;
             Ok(connection)
         };
-        let failed = |source| Error::State { path: path.to_path_buf(), source };
+        let failed = |source| Error::State {
+            path: path.to_path_buf(),
+            source,
+        };
         let connection = match open() {
             Ok(connection) => connection,
             Err(rusqlite::Error::SqliteFailure(code, _))
-                if matches!(code.code, rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) =>
+                if matches!(
+                    code.code,
+                    rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt
+                ) =>
             {
                 for suffix in ["", "-wal", "-shm"] {
                     let mut name = path.as_os_str().to_owned();
@@ -109,15 +126,23 @@ impl StatCache {
             }
             Err(error) => return Err(failed(error)),
         };
-        Ok(Self { connection: Mutex::new(connection), path: path.to_path_buf() })
+        Ok(Self {
+            connection: Mutex::new(connection),
+            path: path.to_path_buf(),
+        })
     }
 
     fn failed(&self, source: rusqlite::Error) -> Error {
-        Error::State { path: self.path.clone(), source }
+        Error::State {
+            path: self.path.clone(),
+            source,
+        }
     }
 
     fn connection(&self) -> std::sync::MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.connection
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The digests of those files that are as they were; `None` for the others. One query a folder.
@@ -131,14 +156,18 @@ impl StatCache {
             }
         }
         let mut query = connection
-            .prepare_cached("SELECT name, inode, size, modified, changed, md5, blake3 FROM files WHERE folder = ?1")
+            .prepare_cached(
+                "SELECT name, inode, size, modified, changed, md5, blake3 FROM files WHERE folder = ?1",
+            )
             .map_err(|e| self.failed(e))?;
         #[expect(clippy::iter_over_hash_type, reason = "each result goes to its own place")]
         for (folder, names) in folders {
             let Some(folder) = folder.to_str() else { continue };
             let mut rows = query.query([folder]).map_err(|e| self.failed(e))?;
             while let Some(row) = rows.next().map_err(|e| self.failed(e))? {
-                if let Some((position, digests)) = read_row(row, &names, entries).map_err(|e| self.failed(e))? {
+                if let Some((position, digests)) =
+                    read_row(row, &names, entries).map_err(|e| self.failed(e))?
+                {
                     found[position] = Some(digests);
                 }
             }
@@ -159,7 +188,9 @@ impl StatCache {
                 .prepare_cached("INSERT OR REPLACE INTO files VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
                 .map_err(|e| self.failed(e))?;
             for (entry, digests) in files {
-                let Some((folder, name)) = split(&entry.path) else { continue };
+                let Some((folder, name)) = split(&entry.path) else {
+                    continue;
+                };
                 let Some(folder) = folder.to_str() else { continue };
                 if entry.stat.is_racy(now) {
                     continue;
@@ -167,7 +198,16 @@ impl StatCache {
                 let (inode, size) = (entry.stat.inode.cast_signed(), entry.stat.size.cast_signed());
                 let (md5, blake3) = (&digests.md5.as_bytes()[..], &digests.blake3.as_bytes()[..]);
                 insert
-                    .execute(params![folder, name, inode, size, entry.stat.modified, entry.stat.changed, md5, blake3])
+                    .execute(params![
+                        folder,
+                        name,
+                        inode,
+                        size,
+                        entry.stat.modified,
+                        entry.stat.changed,
+                        md5,
+                        blake3
+                    ])
                     .map_err(|e| self.failed(e))?;
             }
         }
@@ -185,7 +225,9 @@ fn read_row(
     entries: &[StatEntry],
 ) -> rusqlite::Result<Option<(usize, FileDigests)>> {
     let name = row.get_ref(0)?;
-    let Some(position) = name.as_str().ok().and_then(|name| names.get(name)).copied() else { return Ok(None) };
+    let Some(position) = name.as_str().ok().and_then(|name| names.get(name)).copied() else {
+        return Ok(None);
+    };
     let stat = entries[position].stat;
     let recorded = FileStat {
         inode: row.get::<_, i64>(1)?.cast_unsigned(),
@@ -197,7 +239,11 @@ fn read_row(
         return Ok(None);
     }
     let (md5, blake3): ([u8; 16], [u8; 32]) = (row.get(5)?, row.get(6)?);
-    let digests = FileDigests { md5: Md5::from_bytes(md5), blake3: Blake3::from_bytes(blake3), size: stat.size };
+    let digests = FileDigests {
+        md5: Md5::from_bytes(md5),
+        blake3: Blake3::from_bytes(blake3),
+        size: stat.size,
+    };
     Ok(Some((position, digests)))
 }
 
@@ -209,8 +255,16 @@ mod tests {
     use std::sync::Arc;
 
     fn entry(changed_ms: i64) -> StatEntry {
-        let stat = FileStat { inode: 7, size: 3, modified: 5, changed: changed_ms * 1_000_000 };
-        StatEntry { path: "/a/b".into(), stat }
+        let stat = FileStat {
+            inode: 7,
+            size: 3,
+            modified: 5,
+            changed: changed_ms * 1_000_000,
+        };
+        StatEntry {
+            path: "/a/b".into(),
+            stat,
+        }
     }
 
     #[test]
@@ -218,7 +272,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let cache = StatCache::open(&folder.path().join("state.db")).expect("opened");
         let context = Context::default().with_clock(Arc::new(FixedClock(Timestamp(1000))));
-        let digests = FileDigests { md5: Md5::from_bytes([1; 16]), blake3: Blake3::from_bytes([2; 32]), size: 3 };
+        let digests = FileDigests {
+            md5: Md5::from_bytes([1; 16]),
+            blake3: Blake3::from_bytes([2; 32]),
+            size: 3,
+        };
         cache.store(&[(entry(980), digests)], &context).expect("stored");
         assert_eq!(cache.lookup(&[entry(980)]).expect("read"), [None]);
         cache.store(&[(entry(900), digests)], &context).expect("stored");

@@ -1,1 +1,44 @@
-//! placeholder
+//! One wheel: built, read, checked, installed, uninstalled; without Python, and the same bytes everywhere.
+//!
+//! A project ([`Project`]) becomes a wheel by [`build()`]; a wheel ([`WheelArchive`]) becomes a folder by [`unpack()`], and
+//! the folder part of an environment by [`install_unpacked`]. Follows PEP 376, 405, 427, 503, 566, 610, 621, 660.
+//!
+//! Deliberately absent: networks, repos, choosing versions, and running any code of a package.
+
+mod archive;
+mod asset;
+mod build;
+mod entry_points;
+mod environment;
+mod error;
+mod filename;
+mod install;
+mod installed;
+mod layout;
+mod metadata;
+mod project;
+mod record;
+mod scripts;
+mod unpack;
+
+#[cfg(test)]
+mod tests;
+
+pub use archive::{WheelArchive, WheelEntry, wheel_sha256};
+pub use asset::{AssetInfo, AssetRepo, AssetToml, INFO_GROUP};
+pub use build::{BuildOptions, BuiltWheel, build};
+pub use entry_points::EntryPoints;
+pub use environment::{
+    Interpreter, create_environment, find_interpreter, open_environment, read_interpreter,
+};
+pub use error::{Error, Result};
+pub use filename::WheelName;
+pub use install::{
+    InstallOptions, InstalledWheel, UninstallReport, install_editable, install_unpacked, uninstall,
+};
+pub use installed::{Damage, DamageKind, InstalledDist, installed};
+pub use layout::Layout;
+pub use metadata::Metadata;
+pub use project::{ModuleRoot, Project};
+pub use record::{RecordEntry, parse_record, write_record};
+pub use unpack::unpack;

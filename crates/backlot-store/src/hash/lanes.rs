@@ -5,7 +5,6 @@
 //! [`super::md5`]'s. This is the one place of the workspace with unsafe code: two calls behind run-time detection, and
 //! the unaligned loads of blocks whose length is checked. Source: RFC 1321.
 
-
 /// The state of one MD5.
 pub(super) type State = [u32; 4];
 /// The state of an MD5 of nothing.
@@ -15,13 +14,69 @@ pub(super) const BLOCK: usize = 64;
 
 /// floor(2^32 * |sin(i + 1)|), RFC 1321.
 const K: [u32; 64] = [
-    0xd76a_a478, 0xe8c7_b756, 0x2420_70db, 0xc1bd_ceee, 0xf57c_0faf, 0x4787_c62a, 0xa830_4613, 0xfd46_9501, 0x6980_98d8,
-    0x8b44_f7af, 0xffff_5bb1, 0x895c_d7be, 0x6b90_1122, 0xfd98_7193, 0xa679_438e, 0x49b4_0821, 0xf61e_2562, 0xc040_b340,
-    0x265e_5a51, 0xe9b6_c7aa, 0xd62f_105d, 0x0244_1453, 0xd8a1_e681, 0xe7d3_fbc8, 0x21e1_cde6, 0xc337_07d6, 0xf4d5_0d87,
-    0x455a_14ed, 0xa9e3_e905, 0xfcef_a3f8, 0x676f_02d9, 0x8d2a_4c8a, 0xfffa_3942, 0x8771_f681, 0x6d9d_6122, 0xfde5_380c,
-    0xa4be_ea44, 0x4bde_cfa9, 0xf6bb_4b60, 0xbebf_bc70, 0x289b_7ec6, 0xeaa1_27fa, 0xd4ef_3085, 0x0488_1d05, 0xd9d4_d039,
-    0xe6db_99e5, 0x1fa2_7cf8, 0xc4ac_5665, 0xf429_2244, 0x432a_ff97, 0xab94_23a7, 0xfc93_a039, 0x655b_59c3, 0x8f0c_cc92,
-    0xffef_f47d, 0x8584_5dd1, 0x6fa8_7e4f, 0xfe2c_e6e0, 0xa301_4314, 0x4e08_11a1, 0xf753_7e82, 0xbd3a_f235, 0x2ad7_d2bb,
+    0xd76a_a478,
+    0xe8c7_b756,
+    0x2420_70db,
+    0xc1bd_ceee,
+    0xf57c_0faf,
+    0x4787_c62a,
+    0xa830_4613,
+    0xfd46_9501,
+    0x6980_98d8,
+    0x8b44_f7af,
+    0xffff_5bb1,
+    0x895c_d7be,
+    0x6b90_1122,
+    0xfd98_7193,
+    0xa679_438e,
+    0x49b4_0821,
+    0xf61e_2562,
+    0xc040_b340,
+    0x265e_5a51,
+    0xe9b6_c7aa,
+    0xd62f_105d,
+    0x0244_1453,
+    0xd8a1_e681,
+    0xe7d3_fbc8,
+    0x21e1_cde6,
+    0xc337_07d6,
+    0xf4d5_0d87,
+    0x455a_14ed,
+    0xa9e3_e905,
+    0xfcef_a3f8,
+    0x676f_02d9,
+    0x8d2a_4c8a,
+    0xfffa_3942,
+    0x8771_f681,
+    0x6d9d_6122,
+    0xfde5_380c,
+    0xa4be_ea44,
+    0x4bde_cfa9,
+    0xf6bb_4b60,
+    0xbebf_bc70,
+    0x289b_7ec6,
+    0xeaa1_27fa,
+    0xd4ef_3085,
+    0x0488_1d05,
+    0xd9d4_d039,
+    0xe6db_99e5,
+    0x1fa2_7cf8,
+    0xc4ac_5665,
+    0xf429_2244,
+    0x432a_ff97,
+    0xab94_23a7,
+    0xfc93_a039,
+    0x655b_59c3,
+    0x8f0c_cc92,
+    0xffef_f47d,
+    0x8584_5dd1,
+    0x6fa8_7e4f,
+    0xfe2c_e6e0,
+    0xa301_4314,
+    0x4e08_11a1,
+    0xf753_7e82,
+    0xbd3a_f235,
+    0x2ad7_d2bb,
     0xeb86_d391,
 ];
 
@@ -67,7 +122,10 @@ macro_rules! rounds {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "SIMD loads and stores of checked length; reviewed as one piece")]
+#[expect(
+    unsafe_code,
+    reason = "SIMD loads and stores of checked length; reviewed as one piece"
+)]
 #[expect(clippy::wildcard_imports, reason = "the intrinsics of one architecture")]
 mod x86 {
     use super::{BLOCK, K, State};
@@ -89,21 +147,36 @@ mod x86 {
     #[expect(clippy::many_single_char_names, reason = "the names of RFC 1321")]
     fn avx512(states: &mut [State; 16], data: &[&[u8]; 16], blocks: usize) {
         #[target_feature(enable = "avx512f")]
-        fn add(a: __m512i, b: __m512i) -> __m512i { _mm512_add_epi32(a, b) }
+        fn add(a: __m512i, b: __m512i) -> __m512i {
+            _mm512_add_epi32(a, b)
+        }
         #[target_feature(enable = "avx512f")]
-        fn f(b: __m512i, c: __m512i, d: __m512i) -> __m512i { _mm512_ternarylogic_epi32::<0xca>(b, c, d) }
+        fn f(b: __m512i, c: __m512i, d: __m512i) -> __m512i {
+            _mm512_ternarylogic_epi32::<0xca>(b, c, d)
+        }
         #[target_feature(enable = "avx512f")]
-        fn g(b: __m512i, c: __m512i, d: __m512i) -> __m512i { _mm512_ternarylogic_epi32::<0xe4>(b, c, d) }
+        fn g(b: __m512i, c: __m512i, d: __m512i) -> __m512i {
+            _mm512_ternarylogic_epi32::<0xe4>(b, c, d)
+        }
         #[target_feature(enable = "avx512f")]
-        fn h(b: __m512i, c: __m512i, d: __m512i) -> __m512i { _mm512_ternarylogic_epi32::<0x96>(b, c, d) }
+        fn h(b: __m512i, c: __m512i, d: __m512i) -> __m512i {
+            _mm512_ternarylogic_epi32::<0x96>(b, c, d)
+        }
         #[target_feature(enable = "avx512f")]
-        fn i(b: __m512i, c: __m512i, d: __m512i) -> __m512i { _mm512_ternarylogic_epi32::<0x39>(b, c, d) }
+        fn i(b: __m512i, c: __m512i, d: __m512i) -> __m512i {
+            _mm512_ternarylogic_epi32::<0x39>(b, c, d)
+        }
         #[target_feature(enable = "avx512f")]
-        fn rotate<const N: i32>(x: __m512i) -> __m512i { _mm512_rol_epi32::<N>(x) }
+        fn rotate<const N: i32>(x: __m512i) -> __m512i {
+            _mm512_rol_epi32::<N>(x)
+        }
         #[target_feature(enable = "avx512f")]
-        fn splat(k: i32) -> __m512i { _mm512_set1_epi32(k) }
+        fn splat(k: i32) -> __m512i {
+            _mm512_set1_epi32(k)
+        }
 
-        let column = |word: usize| -> [i32; 16] { core::array::from_fn(|lane| states[lane][word].cast_signed()) };
+        let column =
+            |word: usize| -> [i32; 16] { core::array::from_fn(|lane| states[lane][word].cast_signed()) };
         let mut s: [__m512i; 4] = core::array::from_fn(|word| {
             let c = column(word);
             // SAFETY: `c` is 64 bytes long and unaligned loads are asked for.
@@ -117,17 +190,31 @@ mod x86 {
             });
             let t: [__m512i; 16] = core::array::from_fn(|x| {
                 let (low, high) = (r[x & !1], r[x | 1]);
-                if x % 2 == 0 { _mm512_unpacklo_epi32(low, high) } else { _mm512_unpackhi_epi32(low, high) }
+                if x % 2 == 0 {
+                    _mm512_unpacklo_epi32(low, high)
+                } else {
+                    _mm512_unpackhi_epi32(low, high)
+                }
             });
             let u: [__m512i; 16] = core::array::from_fn(|x| {
                 let base = x & !3;
                 let (low, high) = (t[base + x % 4 / 2], t[base + 2 + x % 4 / 2]);
-                if x % 2 == 0 { _mm512_unpacklo_epi64(low, high) } else { _mm512_unpackhi_epi64(low, high) }
+                if x % 2 == 0 {
+                    _mm512_unpacklo_epi64(low, high)
+                } else {
+                    _mm512_unpackhi_epi64(low, high)
+                }
             });
             let mut m = [_mm512_setzero_si512(); 16];
             for j in 0..4 {
-                let even = (_mm512_shuffle_i32x4::<0x88>(u[j], u[4 + j]), _mm512_shuffle_i32x4::<0x88>(u[8 + j], u[12 + j]));
-                let odd = (_mm512_shuffle_i32x4::<0xdd>(u[j], u[4 + j]), _mm512_shuffle_i32x4::<0xdd>(u[8 + j], u[12 + j]));
+                let even = (
+                    _mm512_shuffle_i32x4::<0x88>(u[j], u[4 + j]),
+                    _mm512_shuffle_i32x4::<0x88>(u[8 + j], u[12 + j]),
+                );
+                let odd = (
+                    _mm512_shuffle_i32x4::<0xdd>(u[j], u[4 + j]),
+                    _mm512_shuffle_i32x4::<0xdd>(u[8 + j], u[12 + j]),
+                );
                 m[j] = _mm512_shuffle_i32x4::<0x88>(even.0, even.1);
                 m[4 + j] = _mm512_shuffle_i32x4::<0x88>(odd.0, odd.1);
                 m[8 + j] = _mm512_shuffle_i32x4::<0xdd>(even.0, even.1);
@@ -149,25 +236,39 @@ mod x86 {
     #[expect(clippy::many_single_char_names, reason = "the names of RFC 1321")]
     fn avx2(states: &mut [State; 8], data: &[&[u8]; 8], blocks: usize) {
         #[target_feature(enable = "avx2")]
-        fn add(a: __m256i, b: __m256i) -> __m256i { _mm256_add_epi32(a, b) }
+        fn add(a: __m256i, b: __m256i) -> __m256i {
+            _mm256_add_epi32(a, b)
+        }
         #[target_feature(enable = "avx2")]
-        fn f(b: __m256i, c: __m256i, d: __m256i) -> __m256i { _mm256_xor_si256(d, _mm256_and_si256(b, _mm256_xor_si256(c, d))) }
+        fn f(b: __m256i, c: __m256i, d: __m256i) -> __m256i {
+            _mm256_xor_si256(d, _mm256_and_si256(b, _mm256_xor_si256(c, d)))
+        }
         #[target_feature(enable = "avx2")]
-        fn g(b: __m256i, c: __m256i, d: __m256i) -> __m256i { f(d, b, c) }
+        fn g(b: __m256i, c: __m256i, d: __m256i) -> __m256i {
+            f(d, b, c)
+        }
         #[target_feature(enable = "avx2")]
-        fn h(b: __m256i, c: __m256i, d: __m256i) -> __m256i { _mm256_xor_si256(b, _mm256_xor_si256(c, d)) }
+        fn h(b: __m256i, c: __m256i, d: __m256i) -> __m256i {
+            _mm256_xor_si256(b, _mm256_xor_si256(c, d))
+        }
         #[target_feature(enable = "avx2")]
         fn i(b: __m256i, c: __m256i, d: __m256i) -> __m256i {
             _mm256_xor_si256(c, _mm256_or_si256(b, _mm256_xor_si256(d, _mm256_set1_epi32(-1))))
         }
         #[target_feature(enable = "avx2")]
         fn rotate<const N: i32>(x: __m256i) -> __m256i {
-            _mm256_or_si256(_mm256_sllv_epi32(x, _mm256_set1_epi32(N)), _mm256_srlv_epi32(x, _mm256_set1_epi32(32 - N)))
+            _mm256_or_si256(
+                _mm256_sllv_epi32(x, _mm256_set1_epi32(N)),
+                _mm256_srlv_epi32(x, _mm256_set1_epi32(32 - N)),
+            )
         }
         #[target_feature(enable = "avx2")]
-        fn splat(k: i32) -> __m256i { _mm256_set1_epi32(k) }
+        fn splat(k: i32) -> __m256i {
+            _mm256_set1_epi32(k)
+        }
 
-        let column = |word: usize| -> [i32; 8] { core::array::from_fn(|lane| states[lane][word].cast_signed()) };
+        let column =
+            |word: usize| -> [i32; 8] { core::array::from_fn(|lane| states[lane][word].cast_signed()) };
         let mut s: [__m256i; 4] = core::array::from_fn(|word| {
             let c = column(word);
             // SAFETY: `c` is 32 bytes long and unaligned loads are asked for.
@@ -184,12 +285,20 @@ mod x86 {
                 });
                 let t: [__m256i; 8] = core::array::from_fn(|x| {
                     let (low, high) = (r[x & !1], r[x | 1]);
-                    if x % 2 == 0 { _mm256_unpacklo_epi32(low, high) } else { _mm256_unpackhi_epi32(low, high) }
+                    if x % 2 == 0 {
+                        _mm256_unpacklo_epi32(low, high)
+                    } else {
+                        _mm256_unpackhi_epi32(low, high)
+                    }
                 });
                 let u: [__m256i; 8] = core::array::from_fn(|x| {
                     let base = x & !3;
                     let (low, high) = (t[base + x % 4 / 2], t[base + 2 + x % 4 / 2]);
-                    if x % 2 == 0 { _mm256_unpacklo_epi64(low, high) } else { _mm256_unpackhi_epi64(low, high) }
+                    if x % 2 == 0 {
+                        _mm256_unpacklo_epi64(low, high)
+                    } else {
+                        _mm256_unpackhi_epi64(low, high)
+                    }
                 });
                 for j in 0..4 {
                     m[half * 8 + j] = _mm256_permute2x128_si256::<0x20>(u[j], u[4 + j]);

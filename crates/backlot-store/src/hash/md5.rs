@@ -23,7 +23,12 @@ pub(crate) fn width() -> usize {
 
 impl Default for Md5Hasher {
     fn default() -> Self {
-        Self { state: START, length: 0, tail: [0; BLOCK], tail_length: 0 }
+        Self {
+            state: START,
+            length: 0,
+            tail: [0; BLOCK],
+            tail_length: 0,
+        }
     }
 }
 
@@ -82,9 +87,12 @@ pub(crate) fn update_many(files: &mut [(&mut Md5Hasher, &[u8])]) {
     }
     let lanes_width = lanes::width();
     loop {
-        let mut active: Vec<&mut (&mut Md5Hasher, &[u8])> = files.iter_mut().filter(|f| f.1.len() >= BLOCK).collect();
+        let mut active: Vec<&mut (&mut Md5Hasher, &[u8])> =
+            files.iter_mut().filter(|f| f.1.len() >= BLOCK).collect();
         active.truncate(lanes_width.max(1));
-        let Some(blocks) = active.iter().map(|f| f.1.len() / BLOCK).min() else { break };
+        let Some(blocks) = active.iter().map(|f| f.1.len() / BLOCK).min() else {
+            break;
+        };
         let mut group: Vec<(&mut State, &[u8])> = active.iter_mut().map(|f| (&mut f.0.state, f.1)).collect();
         lanes::compress(&mut group, blocks);
         for file in active {

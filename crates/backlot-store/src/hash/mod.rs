@@ -66,10 +66,19 @@ pub(crate) fn run(
     context: &Context,
 ) -> Vec<Result<Outcome>> {
     let next = AtomicUsize::new(0);
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(jobs.len().max(1));
+    let workers = std::thread::available_parallelism()
+        .map_or(1, std::num::NonZero::get)
+        .min(jobs.len().max(1));
     let mut results: Vec<Option<Result<Outcome>>> = Vec::new();
     results.resize_with(jobs.len(), || None);
-    let worker = Worker { jobs, next: &next, judge, publish, running, context };
+    let worker = Worker {
+        jobs,
+        next: &next,
+        judge,
+        publish,
+        running,
+        context,
+    };
     let done = std::thread::scope(|scope| {
         let threads: Vec<_> = (1..workers).map(|_| scope.spawn(|| worker.work())).collect();
         let mut done = worker.work();
@@ -85,12 +94,16 @@ pub(crate) fn run(
         results[position] = Some(result);
     }
     let stopped = || Err(Error::Cancelled(backlot_core::Cancelled));
-    results.into_iter().map(|result| result.unwrap_or_else(stopped)).collect()
+    results
+        .into_iter()
+        .map(|result| result.unwrap_or_else(stopped))
+        .collect()
 }
 
 struct Worker<'a> {
     jobs: &'a [Job],
     next: &'a AtomicUsize,
+    lanes: usize,
     judge: Judge<'a>,
     publish: Publish<'a>,
     running: &'a Running<'a>,
@@ -115,7 +128,7 @@ impl Worker<'_> {
         let mut slots: Vec<Slot> = Vec::new();
         let mut buffers: Vec<Vec<u8>> = Vec::new();
         loop {
-            while slots.len() < md5::width() && !self.context.cancel().is_cancelled() {
+            while slots.len() < self.lanes && !self.context.cancel().is_cancelled() {
                 let position = self.next.fetch_add(1, Ordering::Relaxed);
                 let Some(job) = self.jobs.get(position) else { break };
                 match Slot::open(position, job, buffers.pop().unwrap_or_default()) {
@@ -135,7 +148,12 @@ impl Worker<'_> {
     }
 
     /// Read and hash one segment of every open file, and finish those that end.
-    fn advance(&self, slots: &mut Vec<Slot>, buffers: &mut Vec<Vec<u8>>, done: &mut Vec<(usize, Result<Outcome>)>) {
+    fn advance(
+        &self,
+        slots: &mut Vec<Slot>,
+        buffers: &mut Vec<Vec<u8>>,
+        done: &mut Vec<(usize, Result<Outcome>)>,
+    ) {
         let mut failed = Vec::new();
         for (index, slot) in slots.iter_mut().enumerate() {
             if let Err(error) = slot.read_segment(&self.jobs[slot.position]) {
@@ -174,16 +192,36 @@ impl Worker<'_> {
 
     fn finish(&self, slot: Slot) -> (Result<Outcome>, Vec<u8>) {
         let job = &self.jobs[slot.position];
-        let Slot { position, file, copy, stat, read, md5, blake3, buffer } = slot;
+        let Slot {
+            position,
+            file,
+            copy,
+            stat,
+            read,
+            md5,
+            blake3,
+            buffer,
+        } = slot;
         let result = (|| {
             let now = FileStat::of(&file.metadata()?);
             if now != stat || read != stat.size {
-                return Err(Error::Changing { path: job.source.clone() });
+                return Err(Error::Changing {
+                    path: job.source.clone(),
+                });
             }
             let blake3 = Blake3::from_bytes(*blake3.finalize().as_bytes());
-            let outcome = Outcome { digests: FileDigests { md5: md5.finish(), blake3, size: read }, stat };
+            let outcome = Outcome {
+                digests: FileDigests {
+                    md5: md5.finish(),
+                    blake3,
+                    size: read,
+                },
+                stat,
+            };
             let wanted = (self.judge)(position, &outcome)?;
-            let Some(target) = &job.copy else { return Ok(outcome) };
+            let Some(target) = &job.copy else {
+                return Ok(outcome);
+            };
             if wanted {
                 let mut copy = match copy {
                     Some(copy) => copy,
@@ -237,10 +275,15 @@ impl Slot {
         let left = usize::try_from(self.stat.size - self.read).unwrap_or(usize::MAX);
         let wanted = left.min(SEGMENT);
         if wanted > 0 {
-            (&mut self.file).take(wanted as u64).read_to_end(&mut self.buffer).map_err(FileError::from)?;
+            (&mut self.file)
+                .take(wanted as u64)
+                .read_to_end(&mut self.buffer)
+                .map_err(FileError::from)?;
         }
         if self.buffer.len() < wanted {
-            return Err(Error::Changing { path: job.source.clone() });
+            return Err(Error::Changing {
+                path: job.source.clone(),
+            });
         }
         self.read += self.buffer.len() as u64;
         if let Some(copy) = &mut self.copy {

@@ -42,7 +42,11 @@ impl FolderRemote {
         let mut sizes = Vec::with_capacity(ids.len());
         for id in ids {
             context.check()?;
-            sizes.push(std::fs::metadata(self.root.join(id.key())).ok().map(|found| found.len()));
+            sizes.push(
+                std::fs::metadata(self.root.join(id.key()))
+                    .ok()
+                    .map(|found| found.len()),
+            );
         }
         Ok(sizes)
     }
@@ -56,11 +60,16 @@ impl FolderRemote {
                 .chunks(chunk)
                 .map(|part| {
                     scope.spawn(move || {
-                        part.iter().map(|id| std::fs::metadata(self.root.join(id.key())).ok().map(|m| m.len())).collect()
+                        part.iter()
+                            .map(|id| std::fs::metadata(self.root.join(id.key())).ok().map(|m| m.len()))
+                            .collect()
                     })
                 })
                 .collect();
-            threads.into_iter().map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+            threads
+                .into_iter()
+                .map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
         });
         Ok(parts.into_iter().flatten().collect())
     }
@@ -69,12 +78,20 @@ impl FolderRemote {
         cache::list_objects(&self.root.join("files/md5"))
     }
 
-    pub(super) fn verify(&self, expected: &[(ObjectId, Option<Blake3>)], context: &Context) -> Result<VerifyReport> {
+    pub(super) fn verify(
+        &self,
+        expected: &[(ObjectId, Option<Blake3>)],
+        context: &Context,
+    ) -> Result<VerifyReport> {
         cache::verify_folder(&self.root, expected, context)
     }
 
     pub(super) fn push(&self, cache: &Cache, items: &[(ObjectId, u64)], context: &Context) -> Result<()> {
-        let running = context.start(Operation::Push, items.len() as u64, items.iter().map(|(_, size)| size).sum());
+        let running = context.start(
+            Operation::Push,
+            items.len() as u64,
+            items.iter().map(|(_, size)| size).sum(),
+        );
         let mut rest = items;
         while !rest.is_empty() {
             let mut bytes = 0;
@@ -107,7 +124,10 @@ impl FolderRemote {
             .enumerate()
             .map(|(n, (id, _))| Job {
                 source: cache.object_path(id),
-                copy: Some(Copy { temporary: temporaries.file(n), mode: 0o444 }),
+                copy: Some(Copy {
+                    temporary: temporaries.file(n),
+                    mode: 0o444,
+                }),
             })
             .collect();
         let judge = |n: usize, outcome: &Outcome| Ok(outcome.digests.md5 == items[n].0.md5);
@@ -116,7 +136,11 @@ impl FolderRemote {
         let mut good = Vec::new();
         for (n, result) in results.into_iter().enumerate() {
             let id = items[n].0;
-            if result?.digests.md5 == id.md5 { good.push((n, id)) } else { damaged.push(id) }
+            if result?.digests.md5 == id.md5 {
+                good.push((n, id))
+            } else {
+                damaged.push(id)
+            }
         }
         file::sync_disk_of(&self.root)?;
         for (n, id) in good {
@@ -127,7 +151,14 @@ impl FolderRemote {
             }
         }
         file::sync_folder(&self.root.join("files/md5"))?;
-        if damaged.is_empty() { Ok(()) } else { Err(Error::Corrupt { objects: damaged, place: cache.place() }) }
+        if damaged.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Corrupt {
+                objects: damaged,
+                place: cache.place(),
+            })
+        }
     }
 
     pub(super) fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<Vec<Fetched>> {
@@ -139,7 +170,10 @@ impl FolderRemote {
             .enumerate()
             .map(|(n, item)| Job {
                 source: self.root.join(item.id.key()),
-                copy: Some(Copy { temporary: temporaries.file(n), mode: 0o444 }),
+                copy: Some(Copy {
+                    temporary: temporaries.file(n),
+                    mode: 0o444,
+                }),
             })
             .collect();
         let judge = |n: usize, outcome: &Outcome| Ok(Fetched::is_right(&items[n], &outcome.digests));

@@ -63,7 +63,10 @@ impl Remote {
     /// Open a remote; nothing is made until something is pushed.
     pub fn open(config: &RemoteConfig) -> Result<Self> {
         let url = config.url.as_str();
-        let bad = |reason: &str| Error::BadRemote { url: redacted(url), reason: reason.to_owned() };
+        let bad = |reason: &str| Error::BadRemote {
+            url: redacted(url),
+            reason: reason.to_owned(),
+        };
         let RemoteLayout::Dvc = config.layout;
         let backend = match url.split_once("://") {
             None => Backend::Folder(folder::FolderRemote::new(PathBuf::from(url))),
@@ -114,7 +117,10 @@ impl Remote {
             }
         }
         if !missing.is_empty() {
-            return Err(Error::Missing { objects: missing, place: cache.place() });
+            return Err(Error::Missing {
+                objects: missing,
+                place: cache.place(),
+            });
         }
         report.objects = todo.len() as u64;
         report.bytes = todo.iter().map(|(_, size)| size).sum();
@@ -160,10 +166,16 @@ impl Remote {
             }
         }
         if !damaged.is_empty() {
-            return Err(Error::Corrupt { objects: damaged, place: self.place() });
+            return Err(Error::Corrupt {
+                objects: damaged,
+                place: self.place(),
+            });
         }
         if !missing.is_empty() {
-            return Err(Error::Missing { objects: missing, place: self.place() });
+            return Err(Error::Missing {
+                objects: missing,
+                place: self.place(),
+            });
         }
         Ok(report)
     }
@@ -178,7 +190,11 @@ impl Remote {
 
     /// Which of the objects are there.
     pub fn exists_many(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<bool>> {
-        Ok(self.sizes(ids, context)?.into_iter().map(|size| size.is_some()).collect())
+        Ok(self
+            .sizes(ids, context)?
+            .into_iter()
+            .map(|size| size.is_some())
+            .collect())
     }
 
     /// All objects, sorted.
@@ -228,7 +244,10 @@ impl Fetched {
 
 /// A URL without the part before `@`, which may hold a secret.
 fn redacted(url: &str) -> String {
-    match url.split_once("://").and_then(|(scheme, rest)| rest.split_once('@').map(|(_, host)| (scheme, host))) {
+    match url
+        .split_once("://")
+        .and_then(|(scheme, rest)| rest.split_once('@').map(|(_, host)| (scheme, host)))
+    {
         Some((scheme, host)) => format!("{scheme}://***@{host}"),
         None => url.to_owned(),
     }

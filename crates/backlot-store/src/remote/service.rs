@@ -48,10 +48,22 @@ impl ServiceRemote {
     }
 
     fn new(operator: opendal::Result<Operator>, url: String) -> Result<Self> {
-        let bad = |e: opendal::Error| Error::BadRemote { url: url.clone(), reason: e.to_string() };
-        let operator = operator.map_err(bad)?.layer(RetryLayer::new().with_jitter().with_max_times(4));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        Ok(Self { operator, runtime, place: format!("the remote `{url}`") })
+        let bad = |e: opendal::Error| Error::BadRemote {
+            url: url.clone(),
+            reason: e.to_string(),
+        };
+        let operator = operator
+            .map_err(bad)?
+            .layer(RetryLayer::new().with_jitter().with_max_times(4));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            operator,
+            runtime,
+            place: format!("the remote `{url}`"),
+        })
     }
 
     pub(super) fn place(&self) -> String {
@@ -59,11 +71,19 @@ impl ServiceRemote {
     }
 
     fn failed(&self, source: opendal::Error) -> Error {
-        Error::Service { place: self.place.clone(), source: Box::new(source) }
+        Error::Service {
+            place: self.place.clone(),
+            source: Box::new(source),
+        }
     }
 
     /// Run `work` for each of `count` positions, a bounded number at a time, each on a thread that may block.
-    fn each<T: Send>(&self, count: usize, context: &Context, work: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+    fn each<T: Send>(
+        &self,
+        count: usize,
+        context: &Context,
+        work: impl Fn(usize) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
         let next = AtomicUsize::new(0);
         let mut done: Vec<(usize, T)> = Vec::with_capacity(count);
         let parts: Vec<Result<Vec<(usize, T)>>> = std::thread::scope(|scope| {
@@ -79,7 +99,10 @@ impl ServiceRemote {
                 }
             };
             let threads: Vec<_> = (0..CONCURRENCY.min(count)).map(|_| scope.spawn(worker)).collect();
-            threads.into_iter().map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+            threads
+                .into_iter()
+                .map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
         });
         for part in parts {
             done.extend(part?);
@@ -90,20 +113,30 @@ impl ServiceRemote {
 
     pub(super) fn sizes(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<u64>>> {
         if ids.len() >= LIST_FROM {
-            let all: std::collections::HashMap<ObjectId, u64> =
-                self.list(context)?.into_iter().map(|entry| (entry.id, entry.size)).collect();
+            let all: std::collections::HashMap<ObjectId, u64> = self
+                .list(context)?
+                .into_iter()
+                .map(|entry| (entry.id, entry.size))
+                .collect();
             return Ok(ids.iter().map(|id| all.get(id).copied()).collect());
         }
-        self.each(ids.len(), context, |n| match self.runtime.block_on(self.operator.stat(&ids[n].key())) {
-            Ok(found) => Ok(Some(found.content_length())),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(self.failed(e)),
+        self.each(ids.len(), context, |n| {
+            match self.runtime.block_on(self.operator.stat(&ids[n].key())) {
+                Ok(found) => Ok(Some(found.content_length())),
+                Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+                Err(e) => Err(self.failed(e)),
+            }
         })
     }
 
     pub(super) fn list(&self, context: &Context) -> Result<Vec<ObjectEntry>> {
         context.check()?;
-        let listed = self.runtime.block_on(self.operator.list_with("files/md5/").recursive(true).into_future());
+        let listed = self.runtime.block_on(
+            self.operator
+                .list_with("files/md5/")
+                .recursive(true)
+                .into_future(),
+        );
         let entries = match listed {
             Ok(entries) => entries,
             Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
@@ -112,12 +145,19 @@ impl ServiceRemote {
         let mut objects = Vec::new();
         for entry in entries {
             let mut parts = entry.path().rsplit('/');
-            let (Some(name), Some(folder)) = (parts.next(), parts.next()) else { continue };
-            let Some(id) = ObjectId::from_parts(folder, name) else { continue };
+            let (Some(name), Some(folder)) = (parts.next(), parts.next()) else {
+                continue;
+            };
+            let Some(id) = ObjectId::from_parts(folder, name) else {
+                continue;
+            };
             let mut size = entry.metadata().content_length();
             if size == 0 {
                 // Some services list without sizes.
-                let found = self.runtime.block_on(self.operator.stat(entry.path())).map_err(|e| self.failed(e))?;
+                let found = self
+                    .runtime
+                    .block_on(self.operator.stat(entry.path()))
+                    .map_err(|e| self.failed(e))?;
                 size = found.content_length();
             }
             objects.push(ObjectEntry { id, size });
@@ -127,16 +167,38 @@ impl ServiceRemote {
     }
 
     pub(super) fn push(&self, cache: &Cache, items: &[(ObjectId, u64)], context: &Context) -> Result<()> {
-        let running = context.start(Operation::Push, items.len() as u64, items.iter().map(|(_, size)| size).sum());
-        let damaged = self.each(items.len(), context, |n| self.put(cache, items[n].0, &running, context))?;
+        let running = context.start(
+            Operation::Push,
+            items.len() as u64,
+            items.iter().map(|(_, size)| size).sum(),
+        );
+        let damaged = self.each(items.len(), context, |n| {
+            self.put(cache, items[n].0, &running, context)
+        })?;
         let damaged: Vec<ObjectId> = damaged.into_iter().flatten().collect();
-        if damaged.is_empty() { Ok(()) } else { Err(Error::Corrupt { objects: damaged, place: cache.place() }) }
+        if damaged.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Corrupt {
+                objects: damaged,
+                place: cache.place(),
+            })
+        }
     }
 
     /// Stream one object, proving it on the way; a damaged one is given up before it becomes visible.
-    fn put(&self, cache: &Cache, id: ObjectId, running: &Running<'_>, context: &Context) -> Result<Option<ObjectId>> {
+    fn put(
+        &self,
+        cache: &Cache,
+        id: ObjectId,
+        running: &Running<'_>,
+        context: &Context,
+    ) -> Result<Option<ObjectId>> {
         let mut file = fs::File::open(cache.object_path(&id))?;
-        let mut writer = self.runtime.block_on(self.operator.writer(&id.key())).map_err(|e| self.failed(e))?;
+        let mut writer = self
+            .runtime
+            .block_on(self.operator.writer(&id.key()))
+            .map_err(|e| self.failed(e))?;
         let mut md5 = Md5Hasher::default();
         loop {
             context.check()?;
@@ -147,14 +209,18 @@ impl ServiceRemote {
             }
             update_many(&mut [(&mut md5, &piece)]);
             running.advance(0, piece.len() as u64);
-            self.runtime.block_on(writer.write(piece)).map_err(|e| self.failed(e))?;
+            self.runtime
+                .block_on(writer.write(piece))
+                .map_err(|e| self.failed(e))?;
         }
         if md5.finish() != id.md5 {
             // Not every service can give up an upload; dropping the writer does where it cannot.
             self.runtime.block_on(writer.abort()).ok();
             return Ok(Some(id));
         }
-        self.runtime.block_on(writer.close()).map_err(|e| self.failed(e))?;
+        self.runtime
+            .block_on(writer.close())
+            .map_err(|e| self.failed(e))?;
         running.advance(1, 0);
         Ok(None)
     }
@@ -169,7 +235,9 @@ impl ServiceRemote {
             let mut copy = fs::File::create(&temporary)?;
             let read = self.read(item.id, &running, context, |piece| Ok(copy.write_all(piece)?))?;
             running.advance(1, 0);
-            let Some(digests) = read else { return Ok(Fetched::Missing) };
+            let Some(digests) = read else {
+                return Ok(Fetched::Missing);
+            };
             if !Fetched::is_right(item, &digests) {
                 return Ok(Fetched::Damaged);
             }
@@ -198,7 +266,9 @@ impl ServiceRemote {
         while offset < size {
             context.check()?;
             let end = (offset + PIECE as u64).min(size);
-            let piece = self.runtime.block_on(self.operator.read_with(&key).range(offset..end).into_future());
+            let piece = self
+                .runtime
+                .block_on(self.operator.read_with(&key).range(offset..end).into_future());
             let piece = piece.map_err(|e| self.failed(e))?.to_vec();
             update_many(&mut [(&mut md5, &piece)]);
             blake3.update(&piece);
@@ -207,12 +277,22 @@ impl ServiceRemote {
             offset = end;
         }
         let blake3 = Blake3::from_bytes(*blake3.finalize().as_bytes());
-        Ok(Some(FileDigests { md5: md5.finish(), blake3, size }))
+        Ok(Some(FileDigests {
+            md5: md5.finish(),
+            blake3,
+            size,
+        }))
     }
 
-    pub(super) fn verify(&self, expected: &[(ObjectId, Option<Blake3>)], context: &Context) -> Result<VerifyReport> {
+    pub(super) fn verify(
+        &self,
+        expected: &[(ObjectId, Option<Blake3>)],
+        context: &Context,
+    ) -> Result<VerifyReport> {
         let running = context.start(Operation::Verify, expected.len() as u64, 0);
-        let found = self.each(expected.len(), context, |n| self.read(expected[n].0, &running, context, |_| Ok(())))?;
+        let found = self.each(expected.len(), context, |n| {
+            self.read(expected[n].0, &running, context, |_| Ok(()))
+        })?;
         let mut report = VerifyReport::default();
         for ((id, proof), digests) in expected.iter().zip(found) {
             let Some(digests) = digests else {

@@ -21,7 +21,11 @@ impl Bench {
     }
 
     fn remote(&self, url: &str) -> Remote {
-        Remote::open(&RemoteConfig { url: url.to_owned(), layout: RemoteLayout::Dvc }).expect("a remote")
+        Remote::open(&RemoteConfig {
+            url: url.to_owned(),
+            layout: RemoteLayout::Dvc,
+        })
+        .expect("a remote")
     }
 
     fn remotes(&self) -> Vec<Remote> {
@@ -47,7 +51,14 @@ impl Bench {
             fs::write(&path, data).expect("written");
             paths.push(path);
         }
-        let added = add_files(&self.cache, &self.stat, &paths, &[LinkMode::Copy], &Context::default()).expect("added");
+        let added = add_files(
+            &self.cache,
+            &self.stat,
+            &paths,
+            &[LinkMode::Copy],
+            &Context::default(),
+        )
+        .expect("added");
         let transfer = |d: crate::FileDigests| Transfer {
             id: ObjectId::file(d.md5),
             size: Some(d.size),
@@ -70,7 +81,12 @@ fn what_is_pushed_is_pulled_bit_for_bit_from_every_kind_of_remote() {
     for (n, remote) in bench.remotes().into_iter().enumerate() {
         let context = Context::default();
         let report = remote.push(&bench.cache, &items, &context).expect("pushed");
-        assert_eq!((report.objects, report.already_there), (8, 0), "{}", remote.place());
+        assert_eq!(
+            (report.objects, report.already_there),
+            (8, 0),
+            "{}",
+            remote.place()
+        );
         let again = remote.push(&bench.cache, &items, &context).expect("pushed again");
         assert_eq!((again.objects, again.already_there), (0, 8), "{}", remote.place());
         assert_eq!(remote.list(&context).expect("listed").len(), 8);
@@ -105,14 +121,20 @@ fn a_damaged_object_is_named_and_the_others_arrive() {
         fs::write(&path, bytes).expect("damaged");
     }
     let cache = bench.other_cache("other");
-    let error = remote.pull(&cache, &items, &context).expect_err("two are damaged");
-    let Error::Corrupt { objects, .. } = error else { panic!("{error}") };
+    let error = remote
+        .pull(&cache, &items, &context)
+        .expect_err("two are damaged");
+    let Error::Corrupt { objects, .. } = error else {
+        panic!("{error}")
+    };
     assert_eq!(objects, [items[1].id, items[2].id]);
     assert!(cache.has(&items[0].id).expect("asked"));
     assert!(!cache.has(&items[1].id).expect("asked") && !cache.has(&items[2].id).expect("asked"));
     fs::remove_file(root.join(items[1].id.key())).expect("removed");
     fs::remove_file(root.join(items[2].id.key())).expect("removed");
-    let error = remote.pull(&cache, &items, &context).expect_err("two are missing");
+    let error = remote
+        .pull(&cache, &items, &context)
+        .expect_err("two are missing");
     assert!(matches!(error, Error::Missing { objects, .. } if objects.len() == 2));
 }
 
@@ -127,14 +149,29 @@ fn a_truncated_cache_object_is_never_pushed_and_never_placed() {
     permissions.set_readonly(true);
     fs::set_permissions(&path, permissions).expect("read-only");
     for remote in bench.remotes() {
-        let error = remote.push(&bench.cache, &items, &Context::default()).expect_err("damaged");
+        let error = remote
+            .push(&bench.cache, &items, &Context::default())
+            .expect_err("damaged");
         assert!(matches!(error, Error::Corrupt { .. }), "{error}");
-        let there = remote.exists_many(&[items[0].id], &Context::default()).expect("asked");
+        let there = remote
+            .exists_many(&[items[0].id], &Context::default())
+            .expect("asked");
         assert_eq!(there, [false], "{}", remote.place());
     }
     let target = bench.folder.path().join("placed");
-    let item = CheckoutItem { id: items[0].id, target: target.clone(), executable: false };
-    let error = checkout(&bench.cache, &bench.stat, &[item], &[LinkMode::Copy], false, &Context::default());
+    let item = CheckoutItem {
+        id: items[0].id,
+        target: target.clone(),
+        executable: false,
+    };
+    let error = checkout(
+        &bench.cache,
+        &bench.stat,
+        &[item],
+        &[LinkMode::Copy],
+        false,
+        &Context::default(),
+    );
     assert!(matches!(error, Err(Error::Corrupt { .. })));
     assert!(!target.exists());
 }
@@ -145,9 +182,26 @@ fn a_file_that_is_stored_nowhere_is_not_overwritten() {
     let items = bench.add(&[100]);
     let target = bench.folder.path().join("mine");
     fs::write(&target, b"precious").expect("written");
-    let item = CheckoutItem { id: items[0].id, target: target.clone(), executable: false };
-    for links in [&[LinkMode::Copy][..], &[LinkMode::Hardlink, LinkMode::Copy], &[LinkMode::Symlink]] {
-        let run = |force| checkout(&bench.cache, &bench.stat, std::slice::from_ref(&item), links, force, &Context::default());
+    let item = CheckoutItem {
+        id: items[0].id,
+        target: target.clone(),
+        executable: false,
+    };
+    for links in [
+        &[LinkMode::Copy][..],
+        &[LinkMode::Hardlink, LinkMode::Copy],
+        &[LinkMode::Symlink],
+    ] {
+        let run = |force| {
+            checkout(
+                &bench.cache,
+                &bench.stat,
+                std::slice::from_ref(&item),
+                links,
+                force,
+                &Context::default(),
+            )
+        };
         assert!(matches!(run(false), Err(Error::WouldOverwrite { .. })));
         assert_eq!(fs::read(&target).expect("there"), b"precious");
         assert_eq!(run(true).expect("forced").placed, 1);
@@ -160,7 +214,12 @@ fn a_file_that_is_stored_nowhere_is_not_overwritten() {
 
 #[test]
 fn every_way_of_placing_survives_adding_again() {
-    for links in [&[LinkMode::Reflink, LinkMode::Copy][..], &[LinkMode::Hardlink], &[LinkMode::Symlink], &[LinkMode::Copy]] {
+    for links in [
+        &[LinkMode::Reflink, LinkMode::Copy][..],
+        &[LinkMode::Hardlink],
+        &[LinkMode::Symlink],
+        &[LinkMode::Copy],
+    ] {
         let bench = Bench::new();
         let path = bench.folder.path().join("frame");
         fs::write(&path, vec![7u8; 200_000]).expect("written");

@@ -1,0 +1,256 @@
+//! Building a wheel, byte for byte the same on every machine.
+//!
+//! Entries are sorted, dated 1980-01-01 and have one of two modes; `.dist-info` comes last, RECORD at the very end.
+//! Each is written whole with a complete local header (streamed entries are refused by package indexes). Memory: one
+//! file at a time. The wheel appears in the output folder when it is complete.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use async_zip::base::write::ZipFileWriter;
+use async_zip::{AttributeCompatibility, Compression, DeflateOption, ZipDateTimeBuilder, ZipEntryBuilder};
+use backlot_core::file::{Staged, TEMPORARY_PREFIX};
+use backlot_core::{Context, Operation, RelPath, Sha256};
+use fs_err as fs;
+use futures_lite::future::block_on;
+use futures_lite::io::AssertAsync;
+use sha2::{Digest as _, Sha256 as Sha256Hasher};
+
+use crate::archive::wheel_sha256;
+use crate::error::{Error, Result};
+use crate::filename::WheelName;
+use crate::project::Project;
+use crate::record::{RecordEntry, write_record};
+
+/// How to build.
+#[allow(missing_debug_implementations, reason = "it holds a closure")]
+pub struct BuildOptions<'a> {
+    /// The folder the wheel goes to.
+    pub output: &'a Path,
+    /// Whether a path of the wheel is left out (tracked files; their pointers stay).
+    pub exclude: &'a dyn Fn(&RelPath) -> bool,
+    /// More files for `.dist-info`, by name.
+    pub extra_dist_info: BTreeMap<String, Vec<u8>>,
+    /// What WHEEL says it was made by.
+    pub generator: &'a str,
+}
+
+/// A built wheel.
+#[derive(Clone, Debug)]
+pub struct BuiltWheel {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its name.
+    pub name: WheelName,
+    /// Its digest.
+    pub sha256: Sha256,
+    /// Its length in bytes.
+    pub size: u64,
+    /// How many files it has.
+    pub files: u64,
+}
+
+/// From this many entries on, an archive needs zip64 records.
+const ZIP64_ENTRIES: usize = 65_000;
+
+/// Build the wheel of a project.
+pub fn build(project: &Project, options: &BuildOptions<'_>, context: &Context) -> Result<BuiltWheel> {
+    let metadata = &project.metadata;
+    let name = WheelName::pure(&metadata.package(), &metadata.version);
+    let sources = collect(project, options, context)?;
+    let running = context.start(Operation::Build, sources.len() as u64, 0);
+    let path = options.output.join(name.to_string());
+    let mut staged = Staged::beside(&path)?;
+    let dist_info = format!("{}-{}.dist-info", name.package.file_stem(), name.version);
+    let generated = generated_files(project, options, &name);
+    let files = (sources.len() + generated.len() + 1) as u64;
+    {
+        let buffered = std::io::BufWriter::with_capacity(1 << 20, staged.file());
+        let mut writer = WheelWriter::new(AssertAsync::new(buffered), &path, files > ZIP64_ENTRIES as u64);
+        for (target, source) in &sources {
+            context.check()?;
+            writer.add(target.as_str(), &fs::read(source)?, is_executable(source)?)?;
+            running.advance(1, 0);
+        }
+        for (file, bytes) in &generated {
+            writer.add(&format!("{dist_info}/{file}"), bytes, false)?;
+        }
+        writer.finish(&format!("{dist_info}/RECORD"))?;
+    }
+    staged.replace()?;
+    let (sha256, size) = wheel_sha256(&path)?;
+    Ok(BuiltWheel {
+        path,
+        name,
+        sha256,
+        size,
+        files,
+    })
+}
+
+/// The files of `.dist-info` but RECORD, sorted.
+fn generated_files(
+    project: &Project,
+    options: &BuildOptions<'_>,
+    name: &WheelName,
+) -> BTreeMap<String, Vec<u8>> {
+    let mut files = options.extra_dist_info.clone();
+    files.insert("METADATA".to_owned(), project.metadata.to_text().into_bytes());
+    let wheel = format!(
+        "Wheel-Version: 1.0\nGenerator: {}\nRoot-Is-Purelib: true\nTag: {}-{}-{}\n",
+        options.generator, name.python, name.abi, name.platform
+    );
+    files.insert("WHEEL".to_owned(), wheel.into_bytes());
+    let entry_points = project.entry_points.to_text();
+    if !entry_points.is_empty() {
+        files.insert("entry_points.txt".to_owned(), entry_points.into_bytes());
+    }
+    files
+}
+
+/// What is packaged: wheel paths with their files, sorted.
+fn collect(
+    project: &Project,
+    options: &BuildOptions<'_>,
+    context: &Context,
+) -> Result<BTreeMap<RelPath, PathBuf>> {
+    let mut found = BTreeMap::new();
+    for root in &project.module_roots {
+        let mut pending = vec![(root.source.clone(), root.target.clone())];
+        while let Some((source, target)) = pending.pop() {
+            context.check()?;
+            if (options.exclude)(&target) {
+                continue;
+            }
+            if !fs::metadata(&source)?.is_dir() {
+                found.insert(target, source);
+                continue;
+            }
+            for entry in fs::read_dir(&source)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let name = name.to_str().ok_or_else(|| Error::BadProject {
+                    path: entry.path(),
+                    reason: "its name is not valid UTF-8".to_owned(),
+                })?;
+                if is_packaged(name) {
+                    let child = RelPath::parse(name).map_err(|e| Error::BadProject {
+                        path: entry.path(),
+                        reason: e.to_string(),
+                    })?;
+                    pending.push((entry.path(), child.below(&target)));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Leavings of interpreters, desktops and version control are not packaged, nor the original engine's logs.
+fn is_packaged(name: &str) -> bool {
+    !matches!(
+        name,
+        "__pycache__"
+            | ".git"
+            | ".hg"
+            | ".svn"
+            | ".gitignore"
+            | ".DS_Store"
+            | "Thumbs.db"
+            | "execution_log.txt"
+            | "execution_log.svg"
+    ) && !name.ends_with(".pyc")
+        && !name.ends_with(".pyo")
+        && !name.starts_with(TEMPORARY_PREFIX)
+}
+
+fn is_executable(path: &Path) -> Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        Ok(fs::metadata(path)?.permissions().mode() & 0o111 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _unused = path;
+        Ok(false)
+    }
+}
+
+/// A zip being written, with the RECORD of what went in.
+struct WheelWriter<'a, W: std::io::Write> {
+    zip: ZipFileWriter<AssertAsync<W>>,
+    path: &'a Path,
+    record: Vec<RecordEntry>,
+}
+
+impl<'a, W: std::io::Write> WheelWriter<'a, W> {
+    fn new(writer: AssertAsync<W>, path: &'a Path, zip64: bool) -> Self {
+        let zip = ZipFileWriter::new(writer);
+        Self {
+            zip: if zip64 { zip.force_zip64() } else { zip },
+            path,
+            record: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, name: &str, bytes: &[u8], executable: bool) -> Result<()> {
+        let sha256 = Sha256::from_bytes(Sha256Hasher::digest(bytes).into());
+        self.record.push(RecordEntry {
+            path: name.to_owned(),
+            sha256: Some(sha256),
+            size: Some(bytes.len() as u64),
+        });
+        self.write(name, bytes, executable)
+    }
+
+    fn write(&mut self, name: &str, bytes: &[u8], executable: bool) -> Result<()> {
+        // The earliest date a zip can hold; the default of the library is an invalid one.
+        let date = ZipDateTimeBuilder::new()
+            .year(1980)
+            .month(1)
+            .day(1)
+            .hour(0)
+            .minute(0)
+            .second(0)
+            .build();
+        let entry = ZipEntryBuilder::new(name.into(), Compression::Deflate)
+            .deflate_option(DeflateOption::Normal)
+            .last_modification_date(date)
+            .attribute_compatibility(AttributeCompatibility::Unix)
+            .unix_permissions(if executable { 0o100_755 } else { 0o100_644 });
+        block_on(self.zip.write_entry_whole(entry.build(), bytes)).map_err(|e| self.failed(&e))
+    }
+
+    fn finish(mut self, record: &str) -> Result<()> {
+        self.record.push(RecordEntry {
+            path: record.to_owned(),
+            sha256: None,
+            size: None,
+        });
+        let text = write_record(&self.record);
+        self.write(record, text.as_bytes(), false)?;
+        let path = self.path;
+        let mut writer = block_on(self.zip.close())
+            .map_err(|e| failed(path, &e))?
+            .into_inner();
+        Ok(writer.flush()?)
+    }
+
+    fn failed(&self, error: &async_zip::error::ZipError) -> Error {
+        failed(self.path, error)
+    }
+}
+
+/// Writing fails as the disk does; the archive's own limits cannot be hit by entries that fit in memory.
+fn failed(path: &Path, error: &async_zip::error::ZipError) -> Error {
+    match error {
+        async_zip::error::ZipError::UpstreamReadError(io) => {
+            std::io::Error::new(io.kind(), format!("cannot write `{}`: {io}", path.display())).into()
+        }
+        other => Error::BadWheel {
+            path: path.to_path_buf(),
+            reason: other.to_string(),
+        },
+    }
+}

@@ -1,0 +1,140 @@
+//! What can go wrong with wheels, projects and environments.
+//!
+//! Invariant: an error names the file and what is wrong with it. Deliberately absent: repos and workspaces.
+
+use std::path::PathBuf;
+
+use backlot_core::relpath::HostilePath;
+use backlot_core::{Cancelled, Class, Coded, FileError};
+
+/// Result of a wheel operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failed operation on a wheel, project or environment.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file operation.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Stopped on request.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// A file name that is no wheel's.
+    #[error("`{name}` is not the file name of a wheel")]
+    BadFileName {
+        /// The name.
+        name: String,
+    },
+    /// An archive that is no wheel, or a damaged one.
+    #[error("`{}` is not a sound wheel: {reason}", path.display())]
+    BadWheel {
+        /// The wheel.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An archive with an entry that leads outside.
+    #[error("`{}` has an entry that must not be unpacked", path.display())]
+    HostileEntry {
+        /// The wheel.
+        path: PathBuf,
+        /// The entry.
+        #[source]
+        source: HostilePath,
+    },
+    /// Core metadata that cannot be read.
+    #[error("the metadata of {of} cannot be read: {reason}")]
+    BadMetadata {
+        /// Whose.
+        of: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A project file that cannot be used.
+    #[error("`{}` cannot be used: {reason}", path.display())]
+    BadProject {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A project without anything to package.
+    #[error("`{}` has no module: neither `src/{module}` nor `{module}` is there", root.display())]
+    NoModule {
+        /// The project.
+        root: PathBuf,
+        /// What was looked for.
+        module: String,
+    },
+    /// An interpreter that is none.
+    #[error("`{}` is not a Python interpreter we can use: {reason}", path.display())]
+    BadInterpreter {
+        /// The executable.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Two packages that bring the same file.
+    #[error("`{path}` of {package} is there already and belongs to something else")]
+    FileConflict {
+        /// The path in the environment.
+        path: String,
+        /// The package to be installed.
+        package: String,
+    },
+}
+
+impl Coded for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::File(e) => e.code(),
+            Self::Cancelled(e) => e.code(),
+            Self::BadFileName { .. } => "wheel::bad_file_name",
+            Self::BadWheel { .. } => "wheel::unsound",
+            Self::HostileEntry { .. } => "wheel::hostile_entry",
+            Self::BadMetadata { .. } => "wheel::bad_metadata",
+            Self::BadProject { .. } => "project::invalid",
+            Self::NoModule { .. } => "project::no_module",
+            Self::BadInterpreter { .. } => "environment::bad_interpreter",
+            Self::FileConflict { .. } => "environment::file_conflict",
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::File(e) => e.class(),
+            Self::Cancelled(e) => e.class(),
+            Self::BadFileName { .. } | Self::BadProject { .. } | Self::NoModule { .. } => Class::User,
+            Self::BadWheel { .. } | Self::HostileEntry { .. } | Self::BadMetadata { .. } => Class::Integrity,
+            Self::BadInterpreter { .. } => Class::Environment,
+            Self::FileConflict { .. } => Class::Conflict,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::File(e) => e.help(),
+            Self::Cancelled(e) => e.help(),
+            Self::BadFileName { .. } => Some("wheels are named as in `main_pack-1.0.0-py3-none-any.whl` (PEP 427)".to_owned()),
+            Self::BadWheel { .. } | Self::BadMetadata { .. } => {
+                Some("fetch or build it again; do not install it as it is".to_owned())
+            }
+            Self::HostileEntry { .. } => Some("do not use this wheel; ask whoever made it".to_owned()),
+            Self::BadProject { .. } => Some("correct the file; `[project]` follows PEP 621".to_owned()),
+            Self::NoModule { module, .. } => {
+                Some(format!("make `src/{module}/`, or name the folder in `[tool.hatch.build.targets.wheel] packages`"))
+            }
+            Self::BadInterpreter { .. } => {
+                Some("name another one with `python = \"...\"` in backlot.toml, or `python = \"none\"` for a plain tree".to_owned())
+            }
+            Self::FileConflict { .. } => Some("two packages cannot bring one file; uninstall one of them".to_owned()),
+        }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::File(error.into())
+    }
+}

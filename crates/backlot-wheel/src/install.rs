@@ -1,0 +1,368 @@
+//! Installing an unpacked wheel, or a project as an editable, into an environment tree.
+//!
+//! The tree is a private copy that its owner swaps in when everything is in place, so files need no sync of their own
+//! here; one that is there already is replaced by a rename and never written to, since it may be a hard link. What was
+//! installed is written to RECORD, by which [`uninstall`] removes it, and nothing else.
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::{Context, LinkMode, RelPath, Sha256, file, link};
+use fs_err as fs;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256 as Sha256Hasher};
+
+use crate::entry_points::EntryPoints;
+use crate::error::{Error, Result};
+use crate::layout::Layout;
+use crate::metadata::Metadata;
+use crate::project::Project;
+use crate::record::{RecordEntry, parse_record, write_record};
+use crate::scripts;
+use crate::unpack::set_mode;
+
+/// How to install.
+#[derive(Clone, Debug)]
+pub struct InstallOptions<'a> {
+    /// How files are placed, in order of preference.
+    pub links: &'a [LinkMode],
+    /// What INSTALLER says.
+    pub installer: &'a str,
+    /// Whether somebody asked for it by name (REQUESTED).
+    pub requested: bool,
+    /// Where it came from, if not from a repo (PEP 610).
+    pub direct_url: Option<Value>,
+}
+
+/// What was installed.
+#[derive(Clone, Debug)]
+pub struct InstalledWheel {
+    /// The `.dist-info` folder.
+    pub dist_info: PathBuf,
+    /// How many files it has.
+    pub files: u64,
+}
+
+/// An installation in progress: the tree and what went into it.
+struct Installing<'a> {
+    layout: &'a Layout,
+    options: &'a InstallOptions<'a>,
+    package: String,
+    record: Vec<RecordEntry>,
+}
+
+/// Install a folder made by [`crate::unpack`].
+pub fn install_unpacked(
+    unpacked: &Path,
+    layout: &Layout,
+    options: &InstallOptions<'_>,
+    context: &Context,
+) -> Result<InstalledWheel> {
+    let dist_info = dist_info_of(unpacked)?;
+    let text = |name: &str| fs::read_to_string(unpacked.join(&dist_info).join(name));
+    let metadata = Metadata::parse(&text("METADATA")?)?;
+    let entry_points = EntryPoints::parse(&text("entry_points.txt").unwrap_or_default());
+    let data = dist_info.replace(".dist-info", ".data");
+    let mut install = Installing {
+        layout,
+        options,
+        package: metadata.name.clone(),
+        record: Vec::new(),
+    };
+    for entry in parse_record(&text("RECORD")?) {
+        context.check()?;
+        let path = RelPath::parse(&entry.path).map_err(|source| Error::HostileEntry {
+            path: unpacked.to_path_buf(),
+            source,
+        })?;
+        let own = path
+            .as_str()
+            .strip_prefix(&dist_info)
+            .is_some_and(|rest| rest.starts_with('/'));
+        if own
+            && matches!(
+                path.file_name(),
+                "RECORD" | "INSTALLER" | "REQUESTED" | "direct_url.json" | "RECORD.jws" | "RECORD.p7s"
+            )
+        {
+            continue;
+        }
+        match path
+            .as_str()
+            .strip_prefix(&data)
+            .and_then(|rest| rest.strip_prefix('/'))
+        {
+            Some(rest) => install.place_data(&path.to_path(unpacked), rest, entry)?,
+            None => install.place(&path.to_path(unpacked), &path.below(&layout.purelib), entry)?,
+        }
+    }
+    install.write_scripts(&entry_points)?;
+    install.finish(&dist_info)
+}
+
+/// Install a project so that its source is used where it lies: a `.pth` file (PEP 660) and `direct_url.json` (PEP 610).
+pub fn install_editable(
+    project: &Project,
+    layout: &Layout,
+    options: &InstallOptions<'_>,
+    context: &Context,
+) -> Result<InstalledWheel> {
+    context.check()?;
+    let stem = project.metadata.package().file_stem();
+    let dist_info = format!("{stem}-{}.dist-info", project.metadata.version);
+    let mut install = Installing {
+        layout,
+        options,
+        package: project.metadata.name.clone(),
+        record: Vec::new(),
+    };
+    let mut folders: Vec<String> = project
+        .module_roots
+        .iter()
+        .filter_map(|root| {
+            let above = root.target.parts().count();
+            root.source
+                .ancestors()
+                .nth(above)
+                .map(|folder| folder.display().to_string())
+        })
+        .collect();
+    folders.sort();
+    folders.dedup();
+    install.write(
+        &format!("__editable__.{stem}.pth"),
+        (folders.join("\n") + "\n").as_bytes(),
+    )?;
+    install.write(
+        &format!("{dist_info}/METADATA"),
+        project.metadata.to_text().as_bytes(),
+    )?;
+    let wheel = "Wheel-Version: 1.0\nGenerator: backlot\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
+    install.write(&format!("{dist_info}/WHEEL"), wheel.as_bytes())?;
+    let entry_points = project.entry_points.to_text();
+    if !entry_points.is_empty() {
+        install.write(&format!("{dist_info}/entry_points.txt"), entry_points.as_bytes())?;
+    }
+    let direct_url = json!({ "url": file_url(&project.root), "dir_info": { "editable": true } });
+    install.write(
+        &format!("{dist_info}/direct_url.json"),
+        direct_url.to_string().as_bytes(),
+    )?;
+    install.write_scripts(&project.entry_points)?;
+    install.finish(&dist_info)
+}
+
+impl Installing<'_> {
+    /// Place a file of the wheel.
+    fn place(&mut self, source: &Path, target: &RelPath, entry: RecordEntry) -> Result<()> {
+        let path = target.to_path(&self.layout.root);
+        fs::create_dir_all(path.parent().unwrap_or(&self.layout.root))?;
+        match link::place_at(source, &path, self.options.links, true) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                self.refuse_foreign(target)?;
+                link::place(source, &path, self.options.links, true)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.record.push(RecordEntry {
+            path: self.layout.record_path(target),
+            ..entry
+        });
+        Ok(())
+    }
+
+    /// A file that is there already may be an old one of nobody's, but not one of another package.
+    fn refuse_foreign(&self, target: &RelPath) -> Result<()> {
+        let record_path = self.layout.record_path(target);
+        for dist in fs::read_dir(self.layout.site_packages())? {
+            let record = dist?.path().join("RECORD");
+            if let Some(bytes) = file::read_if_exists(&record).ok().flatten()
+                && parse_record(&String::from_utf8_lossy(&bytes))
+                    .iter()
+                    .any(|e| e.path == record_path)
+            {
+                return Err(Error::FileConflict {
+                    path: record_path,
+                    package: self.package.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Place a file of `<name>.data/<kind>/...`.
+    fn place_data(&mut self, source: &Path, rest: &str, entry: RecordEntry) -> Result<()> {
+        let hostile = |source| Error::HostileEntry {
+            path: PathBuf::from(rest),
+            source,
+        };
+        let (kind, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let path = RelPath::parse(path).map_err(hostile)?;
+        let target = match kind {
+            "purelib" | "platlib" => path.below(&self.layout.purelib),
+            "data" => path,
+            "headers" => {
+                let folder = format!("include/site/{}", self.package);
+                path.below(&RelPath::parse(&folder).map_err(hostile)?)
+            }
+            "scripts" if self.layout.python.is_none() => return Ok(()),
+            "scripts" => return self.place_script(source, &path),
+            _ => return Ok(()),
+        };
+        self.place(source, &target, entry)
+    }
+
+    /// Scripts that begin with `#!python` get the environment's interpreter (PEP 427).
+    fn place_script(&mut self, source: &Path, path: &RelPath) -> Result<()> {
+        let bytes = fs::read(source)?;
+        let shebang = scripts::shebang(self.layout).unwrap_or_default();
+        let bytes = match bytes.strip_prefix(b"#!python") {
+            Some(rest) => {
+                let line = rest
+                    .iter()
+                    .position(|b| *b == b'\n')
+                    .map_or(rest.len(), |n| n + 1);
+                [shebang.as_bytes(), &rest[line..]].concat()
+            }
+            None => bytes,
+        };
+        let target = path.below(&self.layout.scripts());
+        self.write_tree(&target, &bytes)?;
+        set_mode(&target.to_path(&self.layout.root), 0o755)
+    }
+
+    fn write_scripts(&mut self, entry_points: &EntryPoints) -> Result<()> {
+        for script in scripts::launchers(entry_points, self.layout) {
+            self.write_tree(&script.path, script.text.as_bytes())?;
+            set_mode(&script.path.to_path(&self.layout.root), 0o755)?;
+        }
+        Ok(())
+    }
+
+    /// Write a file of our own into site-packages.
+    fn write(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        let path = RelPath::parse(path).map_err(|source| Error::HostileEntry {
+            path: PathBuf::from(path),
+            source,
+        })?;
+        self.write_tree(&path.below(&self.layout.purelib), bytes)
+    }
+
+    fn write_tree(&mut self, target: &RelPath, bytes: &[u8]) -> Result<()> {
+        let path = target.to_path(&self.layout.root);
+        fs::create_dir_all(path.parent().unwrap_or(&self.layout.root))?;
+        // The old file may be a hard link to one in use: it is removed, not written to.
+        file::remove(&path)?;
+        fs::write(&path, bytes)?;
+        let sha256 = Sha256::from_bytes(Sha256Hasher::digest(bytes).into());
+        let record_path = self.layout.record_path(target);
+        self.record.push(RecordEntry {
+            path: record_path,
+            sha256: Some(sha256),
+            size: Some(bytes.len() as u64),
+        });
+        Ok(())
+    }
+
+    fn finish(mut self, dist_info: &str) -> Result<InstalledWheel> {
+        self.write(
+            &format!("{dist_info}/INSTALLER"),
+            format!("{}\n", self.options.installer).as_bytes(),
+        )?;
+        if self.options.requested {
+            self.write(&format!("{dist_info}/REQUESTED"), b"")?;
+        }
+        if let Some(direct_url) = &self.options.direct_url {
+            self.write(
+                &format!("{dist_info}/direct_url.json"),
+                direct_url.to_string().as_bytes(),
+            )?;
+        }
+        let files = self.record.len() as u64 + 1;
+        self.record.push(RecordEntry {
+            path: format!("{dist_info}/RECORD"),
+            sha256: None,
+            size: None,
+        });
+        let folder = self.layout.site_packages().join(dist_info);
+        let path = folder.join("RECORD");
+        file::remove(&path)?;
+        fs::write(&path, write_record(&self.record))?;
+        Ok(InstalledWheel {
+            dist_info: folder,
+            files,
+        })
+    }
+}
+
+/// What an uninstall removed.
+#[derive(Clone, Debug, Default)]
+pub struct UninstallReport {
+    /// Paths in the tree.
+    pub removed: Vec<RelPath>,
+    /// RECORD paths that lead out of the tree and were left alone.
+    pub kept: Vec<String>,
+}
+
+/// Remove an installed package by its RECORD, and the folders that become empty. Never touches a path outside the tree.
+pub fn uninstall(dist_info: &Path, layout: &Layout, context: &Context) -> Result<UninstallReport> {
+    let record = fs::read_to_string(dist_info.join("RECORD"))?;
+    let mut report = UninstallReport::default();
+    let mut folders = std::collections::BTreeSet::new();
+    for entry in parse_record(&record) {
+        context.check()?;
+        let Some(path) = layout.tree_path(&entry.path) else {
+            report.kept.push(entry.path);
+            continue;
+        };
+        let full = path.to_path(&layout.root);
+        if fs::symlink_metadata(&full).is_ok_and(|m| !m.is_dir()) {
+            fs::remove_file(&full)?;
+        }
+        let mut above = path.parent();
+        while let Some(folder) = above {
+            above = folder.parent();
+            folders.insert(folder);
+        }
+        report.removed.push(path);
+    }
+    for folder in folders.into_iter().rev() {
+        let full = folder.to_path(&layout.root);
+        // Byte code belongs to the package that is gone.
+        if !layout.purelib.is_within(&folder) && folder.is_within(&layout.purelib) {
+            file::remove(&full.join("__pycache__"))?;
+        }
+        let keep = layout.purelib.is_within(&folder) || folder == layout.scripts();
+        if !keep {
+            // Fails on a folder with other files in it, which is what is wanted.
+            fs::remove_dir(&full).ok();
+        }
+    }
+    Ok(report)
+}
+
+fn dist_info_of(unpacked: &Path) -> Result<String> {
+    for entry in fs::read_dir(unpacked)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".dist-info") {
+            return Ok(name);
+        }
+    }
+    Err(Error::BadWheel {
+        path: unpacked.to_path_buf(),
+        reason: "it has no `.dist-info`".to_owned(),
+    })
+}
+
+/// `file:///work/outputs/table`, with what URLs do not allow escaped.
+pub(crate) fn file_url(path: &Path) -> String {
+    let mut url = String::from("file://");
+    for byte in path.display().to_string().bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    url
+}
