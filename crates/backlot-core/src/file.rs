@@ -159,6 +159,8 @@ impl Write for Staged {
 fn link_new(existing: &Path, new: &Path) -> Result<Created, FileError> {
     match fs::hard_link(existing, new) {
         Ok(()) => Ok(Created::New),
+        // A network disk may lose the answer and ask again: then our own link is what is in the way.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && is_same_file(existing, new) => Ok(Created::New),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(Created::Exists),
         Err(e)
             if matches!(
@@ -177,6 +179,21 @@ fn link_new(existing: &Path, new: &Path) -> Result<Created, FileError> {
             }
         }
         Err(e) => Err(e.into()),
+    }
+}
+
+/// Whether two names are of one file; `false` where that cannot be told.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let id = |path: &Path| fs::symlink_metadata(path).map(|m| (m.dev(), m.ino())).ok();
+        id(a).is_some_and(|of_a| id(b) == Some(of_a))
+    }
+    #[cfg(not(unix))]
+    {
+        let _unused = (a, b);
+        false
     }
 }
 
@@ -304,6 +321,18 @@ mod tests {
         assert_eq!(wins, 1);
         let content = fs::read(&target).expect("readable");
         assert_eq!(content, vec![content[0]; 1000]);
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn a_link_whose_answer_was_lost_is_known_as_our_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("release");
+        let mut staged = super::Staged::beside(&target).expect("staged");
+        std::io::Write::write_all(&mut staged, b"ours").expect("written");
+        fs::hard_link(staged.path(), &target).expect("linked");
+        assert_eq!(staged.create().expect("created or not"), Created::New);
+        assert_eq!(create(&target, b"ours").expect("created or not"), Created::Exists);
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
     }
 

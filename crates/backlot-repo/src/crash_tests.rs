@@ -1,11 +1,14 @@
 //! Publishers that die after each step of the protocol: what readers see then, and that the next one heals.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use fs_err as fs;
 
 use backlot_core::{Coded, Context};
 
-use crate::publish::Step;
+use crate::publish::{Probe, Step};
 use crate::{FolderRepo, Release};
 use support::{Wheel, by, package, temporaries, tree, version};
 
@@ -13,12 +16,14 @@ use support::{Wheel, by, package, temporaries, tree, version};
 mod support;
 
 const BEFORE_COMMIT: [Step; 3] = [Step::Layout, Step::Staged, Step::Fact];
-const AFTER_COMMIT: [Step; 7] = [
+const AFTER_COMMIT: [Step; 9] = [
     Step::Committed,
     Step::Sidecar,
     Step::Record,
+    Step::PackageListed,
     Step::PackageHtml,
     Step::PackageJson,
+    Step::RootListed,
     Step::RootHtml,
     Step::RootJson,
 ];
@@ -36,7 +41,7 @@ impl Scene {
         let scene = Self { folder, repo };
         scene.publish("chair", "1.0", "ana").unwrap();
         let mut dying = scene.repo.clone();
-        dying.stop_after = Some(step);
+        dying.probe = Some(Probe(Arc::new(move |reached| reached == step)));
         for (name, number) in [("chair", "1.1"), ("table", "1.0")] {
             let error = dying.publish(&scene.wheel(name, number), &by("ben"), &Context::default());
             assert_eq!(error.unwrap_err().code(), "core::cancelled");
@@ -188,6 +193,65 @@ fn reindex_heals_every_crash_too() {
 }
 
 #[test]
+fn a_page_written_from_an_old_listing_is_written_again() {
+    for step in [Step::PackageListed, Step::RootListed] {
+        let folder = tempfile::tempdir().unwrap();
+        let scene = Arc::new(Scene {
+            repo: FolderRepo::create(&folder.path().join("repo")).unwrap(),
+            folder,
+        });
+        let mut slow = scene.repo.clone();
+        let (others, met) = (Arc::clone(&scene), AtomicBool::new(false));
+        // Between the slow publisher's listing and its writing, two others publish from beginning to end.
+        slow.probe = Some(Probe(Arc::new(move |reached| {
+            if reached == step && !met.swap(true, Ordering::Relaxed) {
+                others.publish("chair", "1.1", "ben").unwrap();
+                others.publish("table", "1.0", "ben").unwrap();
+            }
+            false
+        })));
+        let warnings = support::Warnings::default();
+        slow.publish(&scene.wheel("chair", "1.0"), &by("ana"), &warnings.context())
+            .unwrap();
+        assert_eq!(warnings.codes(), Vec::<&str>::new());
+        assert_eq!(scene.releases("chair").len(), 2);
+        scene.assert_pages_hold("chair", true);
+        scene.assert_pages_hold("table", true);
+    }
+}
+
+#[test]
+fn wheels_of_one_version_with_other_tags_that_pass_each_other_are_warned_about_and_read_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let scene = Arc::new(Scene {
+        repo: FolderRepo::create(&folder.path().join("repo")).unwrap(),
+        folder,
+    });
+    let mut slow = scene.repo.clone();
+    let others = Arc::clone(&scene);
+    slow.probe = Some(Probe(Arc::new(move |reached| {
+        if reached == Step::Fact {
+            others.publish("chair", "1.0", "ben").unwrap();
+        }
+        false
+    })));
+    let mut other = Wheel::new("chair", "1.0");
+    other.tag = "py3-none-linux_x86_64";
+    let source = other.write(scene.folder.path());
+    let warnings = support::Warnings::default();
+    slow.publish(&source, &by("ana"), &warnings.context()).unwrap();
+    assert_eq!(warnings.codes(), ["repo::several_wheels"]);
+    assert_eq!(scene.releases("chair").len(), 2);
+    let one = scene
+        .repo
+        .releases(&package("chair"), &Context::default())
+        .unwrap();
+    assert_eq!(one.len(), 1);
+    assert_eq!(one[0].file, "chair-1.0-py3-none-any.whl");
+    scene.assert_complete(&one[0]);
+}
+
+#[test]
 fn what_the_dead_left_behind_goes_after_a_day_and_not_before() {
     let scene = Scene::killed_after(Step::Staged);
     let left = temporaries(scene.repo.root());
@@ -198,7 +262,7 @@ fn what_the_dead_left_behind_goes_after_a_day_and_not_before() {
     );
     assert_eq!(temporaries(scene.repo.root()), left);
     let later = Context::default().now().0 + 25 * 60 * 60 * 1000;
-    let later = std::sync::Arc::new(backlot_core::FixedClock(backlot_core::Timestamp(later)));
+    let later = Arc::new(backlot_core::FixedClock(backlot_core::Timestamp(later)));
     let report = scene.repo.reindex(&Context::default().with_clock(later)).unwrap();
     assert_eq!(report.removed.len(), 2);
     assert_eq!(temporaries(scene.repo.root()), Vec::<String>::new());

@@ -76,14 +76,6 @@ pub enum Error {
         /// The newest format known here.
         known: u64,
     },
-    /// The wheel's name inside does not agree with its file name.
-    #[error("`{}` does not hold the release its file name promises: {reason}", path.display())]
-    WrongName {
-        /// The wheel.
-        path: PathBuf,
-        /// What differs.
-        reason: String,
-    },
     /// Somebody wrote to the wheel while it was being published.
     #[error("`{}` changed while it was being published", path.display())]
     WheelChanged {
@@ -162,7 +154,6 @@ impl Coded for Error {
             Self::NotAFolder { .. } => "repo::not_a_folder",
             Self::BadMarker { .. } => "repo::bad_marker",
             Self::NewerFormat { .. } => "repo::newer_format",
-            Self::WrongName { .. } => "repo::wrong_name",
             Self::WheelChanged { .. } => "repo::wheel_changed",
             Self::WrongBytes { .. } => "repo::wrong_bytes",
             Self::NoRelease { .. } => "repo::no_release",
@@ -182,7 +173,7 @@ impl Coded for Error {
             | Self::BadMarker { .. }
             | Self::NewerFormat { .. } => Class::Config,
             Self::NoPlace { .. } | Self::WheelChanged { .. } => Class::Environment,
-            Self::WrongName { .. } | Self::WrongBytes { .. } | Self::TooLarge { .. } => Class::Integrity,
+            Self::WrongBytes { .. } | Self::TooLarge { .. } => Class::Integrity,
             Self::NoRelease { .. } => Class::NotFound,
             Self::Wheel(e) => e.class(),
             Self::File(e) => e.class(),
@@ -217,7 +208,6 @@ impl Coded for Error {
                     .to_owned()
             }
             Self::NewerFormat { .. } => "install a newer Backlot to use this repo".to_owned(),
-            Self::WrongName { .. } => "build the wheel again".to_owned(),
             Self::WheelChanged { .. } => "publish again once nothing writes to the wheel".to_owned(),
             Self::WrongBytes { .. } => {
                 "do not use this file; restore it from a backup, or publish the work under a new version"
@@ -243,7 +233,6 @@ impl Coded for Error {
             | Self::NotAFolder { .. }
             | Self::BadMarker { .. }
             | Self::NewerFormat { .. }
-            | Self::WrongName { .. }
             | Self::WrongBytes { .. }
             | Self::NoRelease { .. }
             | Self::TooLarge { .. }

@@ -42,15 +42,15 @@ pub use search::{Found, Query};
 pub use settle::ReindexReport;
 
 use layout::Places;
-use publish::Step;
+use publish::Probe;
 
 /// A repo in a folder. Cheap to clone; clones share what they remember.
 #[derive(Clone, Debug)]
 pub struct FolderRepo {
     places: Places,
     memory: Arc<Memory>,
-    /// Where a test kills the publisher.
-    stop_after: Option<Step>,
+    /// How a test meets a publisher between two steps.
+    probe: Option<Probe>,
 }
 
 /// What was read once and need not be read again while the file stays as it is.
@@ -69,7 +69,7 @@ impl FolderRepo {
                 root: root.to_path_buf(),
             },
             memory: Arc::default(),
-            stop_after: None,
+            probe: None,
         };
         repo.kind()?;
         Ok(repo)

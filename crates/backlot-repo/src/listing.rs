@@ -251,10 +251,10 @@ impl FolderRepo {
     }
 }
 
-/// Open a wheel without a usable record and read off what a record would say.
+/// Open a wheel without a usable record and read off what a record would say. Opening refuses a wheel whose metadata is
+/// of another name or version than its file name.
 fn inspect(wheel: &WheelFile) -> Result<Release> {
     let archive = WheelArchive::open(&wheel.path)?;
-    check_names(&archive, wheel)?;
     Ok(Release {
         name: wheel.name.clone(),
         file: wheel.file.clone(),
@@ -271,19 +271,6 @@ fn inspect(wheel: &WheelFile) -> Result<Release> {
             .map(ToString::to_string),
         published_at: Timestamp(wheel.modified),
         modified: wheel.modified,
-    })
-}
-
-/// The name and version inside must be those of the file name.
-fn check_names(archive: &WheelArchive, wheel: &WheelFile) -> Result<()> {
-    let metadata = archive.metadata();
-    let (package, version) = (metadata.package(), &metadata.version);
-    if package == wheel.name.package && *version == wheel.name.version {
-        return Ok(());
-    }
-    Err(Error::WrongName {
-        path: wheel.path.clone(),
-        reason: format!("inside it is {package} {version}"),
     })
 }
 
@@ -374,13 +361,9 @@ fn source_name(file: &str) -> Option<(PackageName, Option<Version>)> {
 
 /// Order among the wheels of one version: runs everywhere, then the latest build.
 fn preference(name: &WheelName) -> (bool, Reverse<u64>) {
-    let (_, abi, platform) = &name.tags;
     let build = name.build.as_deref().unwrap_or_default();
     let digits = build.bytes().take_while(u8::is_ascii_digit).count();
-    (
-        abi != "none" || platform != "any",
-        Reverse(build[..digits].parse().unwrap_or(0)),
-    )
+    (!name.is_pure(), Reverse(build[..digits].parse().unwrap_or(0)))
 }
 
 /// An error and its causes on one line.

@@ -6,8 +6,10 @@
 //! own fact and temporary away. What is exclusive is the wheel's file name; wheels of one version with different tags are
 //! found by listing, before and after. Deliberately absent: building wheels, and pushing the files they point to.
 
+use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use backlot_core::file::{self, Created, Staged};
 use backlot_core::{Cancelled, Context, Operation, PackageName, Sha256, Timestamp, Version};
@@ -86,7 +88,7 @@ pub struct Published {
     pub unfinished: Option<String>,
 }
 
-/// The steps of the protocol, where a test can kill the publisher: each names what has just been done.
+/// The steps of the protocol, where a test can meet the publisher: each names what has just been done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Layout,
@@ -95,10 +97,22 @@ pub(crate) enum Step {
     Committed,
     Sidecar,
     Record,
+    PackageListed,
     PackageHtml,
     PackageJson,
+    RootListed,
     RootHtml,
     RootJson,
+}
+
+/// Called after each step; `true` kills the publisher there. Only tests have one.
+#[derive(Clone)]
+pub(crate) struct Probe(pub(crate) Arc<dyn Fn(Step) -> bool + Send + Sync>);
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Probe")
+    }
 }
 
 /// A checked wheel that wants to become a release.
@@ -306,7 +320,7 @@ impl FolderRepo {
 
     /// Stop here if a test says so, as a kill would: without tidying up.
     pub(crate) fn reached(&self, step: Step) -> Result<()> {
-        if self.stop_after == Some(step) {
+        if self.probe.as_ref().is_some_and(|probe| probe.0(step)) {
             return Err(Cancelled.into());
         }
         Ok(())
@@ -333,17 +347,9 @@ impl Offer {
         let archive = WheelArchive::open(wheel)?;
         archive.check()?;
         let name = archive.name().clone();
-        let metadata = archive.metadata();
-        let (package, version) = (metadata.package(), &metadata.version);
-        if package != name.package || *version != name.version {
-            return Err(Error::WrongName {
-                path: wheel.to_path_buf(),
-                reason: format!("inside it is {package} {version}"),
-            });
-        }
         if name.version.is_local() {
             return Err(Error::LocalVersion {
-                package,
+                package: name.package,
                 version: name.version,
             });
         }
@@ -354,7 +360,11 @@ impl Offer {
             size: fs::metadata(wheel)?.len(),
             sha256,
             metadata: archive.metadata_bytes().to_vec(),
-            requires_python: metadata.requires_python.as_ref().map(ToString::to_string),
+            requires_python: archive
+                .metadata()
+                .requires_python
+                .as_ref()
+                .map(ToString::to_string),
         })
     }
 

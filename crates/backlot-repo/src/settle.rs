@@ -134,6 +134,7 @@ impl FolderRepo {
         let (html, json) = (folder.join("index.html"), folder.join("index.json"));
         for _ in 0..ROUNDS {
             let entries = self.page_entries(name)?;
+            self.reached(Step::PackageListed)?;
             let changed = if entries.is_empty() {
                 remove_pages(&folder, [&html, &json])?
             } else {
@@ -174,6 +175,7 @@ impl FolderRepo {
                     names.push(name);
                 }
             }
+            self.reached(Step::RootListed)?;
             let html = file::write_if_changed(&html, pages::root_html(&names).as_bytes())?;
             self.reached(Step::RootHtml)?;
             let json = file::write_if_changed(&json, pages::root_json(&names).as_bytes())?;
