@@ -129,6 +129,13 @@ impl From<std::io::Error> for Error {
 
 /// `, published by ana at 2026-11-20T23:48:00Z`, as far as it is known.
 fn published(author: Option<&str>, at: Option<Timestamp>) -> String {
+    // The name comes from a file that anybody may have written: nothing in it may steer a terminal.
+    let author = author.map(|a| {
+        a.chars()
+            .filter(|c| !c.is_control())
+            .take(200)
+            .collect::<String>()
+    });
     match (author, at) {
         (Some(author), Some(at)) => format!(", published by {author} at {at}"),
         (Some(author), None) => format!(", published by {author}"),

@@ -311,3 +311,80 @@ fn a_yank_is_seen_by_readers_and_on_the_pages() {
     let found = repo.search(&Query::default(), &Context::default()).unwrap();
     assert_eq!(found[0].latest.version, version("1.0"));
 }
+
+/// Texts as format 1 writes them: they must read for ever.
+#[test]
+fn a_record_and_a_fact_of_format_1_are_read_and_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Wheel::new("chair", "1.0").write(&folder.path().join("packages/chair"));
+    let size = fs::metadata(&path).unwrap().len();
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(1_709_210_096_123);
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_modified(time)
+        .unwrap();
+    let (wheel, metadata) = ("12".repeat(32), "34".repeat(32));
+    let record = format!(
+        r#"{{
+  "format": 1,
+  "filename": "chair-1.0-py3-none-any.whl",
+  "sha256": "{wheel}",
+  "size": {size},
+  "modified": 1709210096123,
+  "metadata_sha256": "{metadata}",
+  "requires_python": ">=3.9",
+  "published_at": 1709210096000
+}}
+"#
+    );
+    let fact = format!(
+        r#"{{
+  "format": 1,
+  "kind": "published",
+  "package": "chair",
+  "version": "1.0",
+  "file": "chair-1.0-py3-none-any.whl",
+  "sha256": "{wheel}",
+  "modified": 1709210096123,
+  "author": "ana",
+  "reason": "manual",
+  "machine": "ws12",
+  "tool": "backlot 0.1.0",
+  "at": 1709210096000,
+  "time": "2024-02-29T12:34:56Z"
+}}
+"#
+    );
+    fs::write(
+        folder
+            .path()
+            .join("packages/chair/chair-1.0-py3-none-any.whl.json"),
+        &record,
+    )
+    .unwrap();
+    let facts = folder.path().join("status/chair/1.0");
+    fs::create_dir_all(&facts).unwrap();
+    fs::write(facts.join("01hqtd7mq0k8zy3w5x9v2t4r6p.json"), &fact).unwrap();
+    fs::write(folder.path().join("repo.json"), "{\"backlot-repo\": 1}\n").unwrap();
+
+    let repo = FolderRepo::open(folder.path()).unwrap();
+    let release = repo
+        .release(&package("chair"), &version("1.0"), &Context::default())
+        .unwrap();
+    assert_eq!(release.sha256.to_hex(), wheel, "the record is believed");
+    assert_eq!(release.metadata_sha256.to_hex(), metadata);
+    assert_eq!(release.requires_python.as_deref(), Some(">=3.9"));
+    assert_eq!(release.published_at.0, 1_709_210_096_000);
+    let published = repo.status(&release).unwrap().published.unwrap();
+    assert_eq!(
+        (published.author.as_str(), published.machine.as_str()),
+        ("ana", "ws12")
+    );
+    assert_eq!(
+        serde_json::to_string_pretty(&published).unwrap() + "\n",
+        fact,
+        "facts are written so"
+    );
+}
