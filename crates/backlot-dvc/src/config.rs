@@ -45,7 +45,11 @@ impl DvcConfig {
     /// Read a configuration; an absent file is empty.
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = file::read_if_exists(path)?.unwrap_or_default();
-        let bad = || Error::BadConfig { path: path.to_path_buf(), line: 1, reason: "is no UTF-8 text" };
+        let bad = || Error::BadConfig {
+            path: path.to_path_buf(),
+            line: 1,
+            reason: "is no UTF-8 text",
+        };
         Self::parse(path, std::str::from_utf8(&bytes).map_err(|_| bad())?)
     }
 
@@ -54,13 +58,19 @@ impl DvcConfig {
         let mut config = Self::default();
         let mut section = None;
         for (number, line) in text.lines().enumerate() {
-            let bad = |reason| Error::BadConfig { path: path.to_path_buf(), line: number + 1, reason };
+            let bad = |reason| Error::BadConfig {
+                path: path.to_path_buf(),
+                line: number + 1,
+                reason,
+            };
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             if let Some(rest) = line.strip_prefix('[') {
-                let (name, after) = rest.rsplit_once(']').ok_or_else(|| bad("the section has no `]`"))?;
+                let (name, after) = rest
+                    .rsplit_once(']')
+                    .ok_or_else(|| bad("the section has no `]`"))?;
                 if !after.trim().is_empty() && !after.trim().starts_with('#') {
                     return Err(bad("there is something behind the section"));
                 }
@@ -68,9 +78,13 @@ impl DvcConfig {
                 continue;
             }
             let (key, value) = line.split_once('=').ok_or_else(|| bad("there is no `=`"))?;
-            let Some(section) = section else { return Err(bad("the entry is in no section")) };
+            let Some(section) = section else {
+                return Err(bad("the entry is in no section"));
+            };
             let value = value_of(value.trim()).ok_or_else(|| bad("the value's quote is not closed"))?;
-            config.sections[section].entries.push((unquoted(key.trim()).to_lowercase(), value));
+            config.sections[section]
+                .entries
+                .push((unquoted(key.trim()).to_lowercase(), value));
         }
         Ok(config)
     }
@@ -94,12 +108,18 @@ impl DvcConfig {
     /// The value of an option.
     pub fn get(&self, section: &str, key: &str) -> Option<&str> {
         let section = self.sections.iter().find(|s| s.name == section)?;
-        section.entries.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
+        section
+            .entries
+            .iter()
+            .rev()
+            .find(|(k, _)| k == key)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Whether DVC works without git here.
     pub fn is_no_scm(&self) -> bool {
-        self.get("core", "no_scm").is_some_and(|v| matches!(v.to_lowercase().as_str(), "true" | "1" | "yes" | "on"))
+        self.get("core", "no_scm")
+            .is_some_and(|v| matches!(v.to_lowercase().as_str(), "true" | "1" | "yes" | "on"))
     }
 
     /// The folder of the cache, as written.
@@ -116,7 +136,14 @@ impl DvcConfig {
     pub fn remotes(&self) -> Vec<DvcRemote> {
         let name = |s: &Section| Some(s.name.strip_prefix("remote \"")?.strip_suffix('"')?.to_owned());
         let names = self.sections.iter().filter_map(|s| Some((name(s)?, s)));
-        names.filter_map(|(name, s)| Some(DvcRemote { name, url: self.get(&s.name, "url")?.to_owned() })).collect()
+        names
+            .filter_map(|(name, s)| {
+                Some(DvcRemote {
+                    name,
+                    url: self.get(&s.name, "url")?.to_owned(),
+                })
+            })
+            .collect()
     }
 
     /// Name the folder of the cache.
@@ -148,7 +175,10 @@ impl DvcConfig {
         if let Some(at) = self.sections.iter().position(|s| s.name == name) {
             return at;
         }
-        self.sections.push(Section { name: name.to_owned(), entries: Vec::new() });
+        self.sections.push(Section {
+            name: name.to_owned(),
+            entries: Vec::new(),
+        });
         self.sections.len() - 1
     }
 }
@@ -195,7 +225,13 @@ mod tests {
         let config = DvcConfig::load(Path::new(path)).expect("parsed");
         assert!(config.is_no_scm());
         assert_eq!(config.default_remote(), Some("far"));
-        assert_eq!(config.remotes(), [DvcRemote { name: "far".into(), url: "/mnt/remote".into() }]);
+        assert_eq!(
+            config.remotes(),
+            [DvcRemote {
+                name: "far".into(),
+                url: "/mnt/remote".into()
+            }]
+        );
         assert_eq!(config.to_text(), format!("{}{text}", DvcConfig::HEADER));
     }
 
@@ -213,7 +249,12 @@ mod tests {
 
     #[test]
     fn bad_lines_are_named() {
-        for (text, line) in [("url = x\n", 1), ("[core]\nremote\n", 2), ("[core\n", 1), ("[core]\n\na = 'x\n", 3)] {
+        for (text, line) in [
+            ("url = x\n", 1),
+            ("[core]\nremote\n", 2),
+            ("[core\n", 1),
+            ("[core]\n\na = 'x\n", 3),
+        ] {
             let error = DvcConfig::parse(Path::new("config"), text).expect_err("refused");
             assert_eq!(error.code(), "dvc::bad_config");
             assert!(error.to_string().contains(&format!("line {line}")), "{error}");

@@ -198,9 +198,10 @@ impl Coded for Error {
             Self::File(e) => e.class(),
             Self::Cancelled(e) => e.class(),
             Self::Store(e) => e.class(),
-            Self::UnknownKey { .. } | Self::LegacyPointer { .. } | Self::BadIgnore { .. } | Self::BadConfig { .. } => {
-                Class::Config
-            }
+            Self::UnknownKey { .. }
+            | Self::LegacyPointer { .. }
+            | Self::BadIgnore { .. }
+            | Self::BadConfig { .. } => Class::Config,
             Self::BadPointer { .. }
             | Self::HostilePointer { .. }
             | Self::BadManifest { .. }
@@ -208,9 +209,10 @@ impl Coded for Error {
             | Self::ProofFailed { .. } => Class::Integrity,
             Self::Untrackable { .. } | Self::Outside { .. } | Self::Ignored { .. } => Class::User,
             Self::NoSuchPath { .. } | Self::NotInCache { .. } => Class::NotFound,
-            Self::Overlap { .. } | Self::Imported { .. } | Self::InTheWay { .. } | Self::LinkedFolder { .. } => {
-                Class::Conflict
-            }
+            Self::Overlap { .. }
+            | Self::Imported { .. }
+            | Self::InTheWay { .. }
+            | Self::LinkedFolder { .. } => Class::Conflict,
         }
     }
 
@@ -220,11 +222,15 @@ impl Coded for Error {
             Self::Cancelled(e) => return e.help(),
             Self::Store(e) => return e.help(),
             Self::UnknownKey { .. } => "remove the key; DVC takes data of your own only under `meta`",
-            Self::BadPointer { .. } => "restore the file from its last good version, or remove it and add the files again",
+            Self::BadPointer { .. } => {
+                "restore the file from its last good version, or remove it and add the files again"
+            }
             Self::HostilePointer { .. } | Self::HostileManifest { .. } => {
                 "do not use these files; ask whoever made them for ones without such paths"
             }
-            Self::LegacyPointer { .. } => "run `dvc cache migrate --dvc-files` with DVC 3 where the cache is, then try again",
+            Self::LegacyPointer { .. } => {
+                "run `dvc cache migrate --dvc-files` with DVC 3 where the cache is, then try again"
+            }
             Self::BadManifest { .. } => "pull it again, or add the folder again where its files are",
             Self::Untrackable { .. } => "remove or rename it, or put its name in .dvcignore",
             Self::Outside { .. } => "move it into the asset, then add it there",
@@ -234,7 +240,9 @@ impl Coded for Error {
             Self::Overlap { .. } => "add the tracked path itself, or remove its pointer first",
             Self::Imported { .. } => "copy it to another name to change it, or update the import with DVC",
             Self::NotInCache { .. } => "run pull to fetch it, or add where the files are",
-            Self::ProofFailed { .. } => "do not use the files; pull again from a remote you trust, or ask who published them",
+            Self::ProofFailed { .. } => {
+                "do not use the files; pull again from a remote you trust, or ask who published them"
+            }
             Self::InTheWay { .. } => "move it away, add it, or use --force to lose it",
             Self::LinkedFolder { .. } => "replace the link by a folder",
             Self::BadConfig { .. } => "correct the line; the format is that of `dvc config`",

@@ -26,7 +26,10 @@ impl Ignore {
     /// The patterns that hold in `folder`: its own file and those above it, up to the folder that has a `.dvc` folder.
     /// Without such a folder only its own.
     pub fn of_folder(folder: &Path) -> Result<Self> {
-        let root = folder.ancestors().find(|f| f.join(".dvc").is_dir()).unwrap_or(folder);
+        let root = folder
+            .ancestors()
+            .find(|f| f.join(".dvc").is_dir())
+            .unwrap_or(folder);
         let mut chain: Vec<&Path> = folder.ancestors().take_while(|f| f.starts_with(root)).collect();
         chain.reverse();
         let mut ignore = Self::default();
@@ -42,7 +45,10 @@ impl Ignore {
     pub fn with_file_of(&self, folder: &Path) -> Result<Self> {
         let path = folder.join(IGNORE_FILE);
         let mut builder = GitignoreBuilder::new(folder);
-        let bad = |source: ignore::Error| Error::BadIgnore { path: path.clone(), reason: source.to_string() };
+        let bad = |source: ignore::Error| Error::BadIgnore {
+            path: path.clone(),
+            reason: source.to_string(),
+        };
         if let Some(source) = builder.add(&path) {
             return Err(bad(source));
         }
@@ -53,7 +59,11 @@ impl Ignore {
 
     /// Whether a path found while walking (so that its folders are not ignored) is ignored.
     pub fn excludes(&self, path: &Path, folder: bool) -> bool {
-        if path.file_name().and_then(|n| n.to_str()).is_some_and(names::is_reserved) {
+        if path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .is_some_and(names::is_reserved)
+        {
             return true;
         }
         for level in self.levels.iter().rev() {
@@ -69,7 +79,9 @@ impl Ignore {
     /// Whether a path below `root`, or one of its folders below `root`, is ignored.
     pub fn excludes_below(&self, root: &Path, path: &Path, folder: bool) -> bool {
         let below = path.ancestors().take_while(|p| *p != root && p.starts_with(root));
-        below.enumerate().any(|(depth, p)| self.excludes(p, folder || depth > 0))
+        below
+            .enumerate()
+            .any(|(depth, p)| self.excludes(p, folder || depth > 0))
     }
 }
 

@@ -5,25 +5,40 @@
 //! that exists nowhere else is never removed or overwritten without `force`. Deliberately absent: assets and wheels, the
 //! moving of bytes (`backlot-store`), DVC 2's object format, and pipelines.
 
+pub mod add;
+pub mod checkout;
 pub mod config;
+mod content;
 pub mod error;
 pub mod ignore;
 pub mod manifest;
 pub mod names;
 pub mod patch;
+mod plan;
 pub mod pointer;
 mod pointer_parse;
 pub mod proof;
 mod scalar;
 pub mod scan;
+pub mod status;
 pub mod tracked;
+pub mod transfer;
 pub mod yaml;
 
+pub use add::{AddOptions, AddedOut, add};
+pub use checkout::{CheckoutOptions, CheckoutReport, checkout, remove_stale};
 pub use config::{DvcConfig, DvcRemote};
+pub use content::read_manifest;
 pub use error::{Error, Result};
 pub use ignore::Ignore;
 pub use manifest::{Manifest, ManifestEntry};
+pub use plan::{AddTarget, plan_add};
 pub use pointer::{Out, Pointer};
 pub use proof::tree_proof;
 pub use scan::{Scanned, ScannedFile, scan_out};
+pub use status::{Change, OutState, status};
 pub use tracked::{TrackedPaths, TrackedPointer, pointers, tracked_paths};
+pub use transfer::{all_cached, fetch, plan_push};
+
+#[cfg(test)]
+mod tests;

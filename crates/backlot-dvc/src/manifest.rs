@@ -42,7 +42,11 @@ impl Manifest {
         entries.sort_by(|a, b| a.path.as_str().cmp(b.path.as_str()));
         let refuse = |path: &RelPath, reason| {
             let (manifest, path) = (name.to_owned(), path.as_str().to_owned());
-            Err(Error::HostileManifest { manifest, path, reason })
+            Err(Error::HostileManifest {
+                manifest,
+                path,
+                reason,
+            })
         };
         for pair in entries.windows(2) {
             if pair[0].path == pair[1].path {
@@ -66,8 +70,10 @@ impl Manifest {
 
     /// Read a manifest. `name` is what errors call it (its object id or file).
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self> {
-        let raw: Vec<RawEntry<'_>> = serde_json::from_slice(bytes)
-            .map_err(|source| Error::BadManifest { manifest: name.to_owned(), reason: source.to_string() })?;
+        let raw: Vec<RawEntry<'_>> = serde_json::from_slice(bytes).map_err(|source| Error::BadManifest {
+            manifest: name.to_owned(),
+            reason: source.to_string(),
+        })?;
         let mut entries = Vec::with_capacity(raw.len());
         for entry in raw {
             let path = RelPath::parse(&entry.relpath).map_err(|hostile| Error::HostileManifest {
@@ -75,10 +81,10 @@ impl Manifest {
                 path: hostile.path,
                 reason: hostile.reason,
             })?;
-            let md5 = entry
-                .md5
-                .parse()
-                .map_err(|_| Error::BadManifest { manifest: name.to_owned(), reason: format!("`{path}` has no md5") })?;
+            let md5 = entry.md5.parse().map_err(|_| Error::BadManifest {
+                manifest: name.to_owned(),
+                reason: format!("`{path}` has no md5"),
+            })?;
             entries.push(ManifestEntry { md5, path });
         }
         Self::new(name, entries)
@@ -119,7 +125,9 @@ impl Manifest {
 }
 
 fn find(entries: &[ManifestEntry], path: &str) -> Option<usize> {
-    entries.binary_search_by(|entry| entry.path.as_str().cmp(path)).ok()
+    entries
+        .binary_search_by(|entry| entry.path.as_str().cmp(path))
+        .ok()
 }
 
 /// A string as Python's `json.dumps` writes it: everything outside of printable ASCII escaped, in UTF-16 units.
@@ -157,7 +165,10 @@ mod tests {
     const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/dvc");
 
     fn entry(md5: &str, path: &str) -> ManifestEntry {
-        ManifestEntry { md5: md5.parse().expect("md5"), path: RelPath::parse(path).expect("safe") }
+        ManifestEntry {
+            md5: md5.parse().expect("md5"),
+            path: RelPath::parse(path).expect("safe"),
+        }
     }
 
     #[test]
@@ -168,9 +179,15 @@ mod tests {
             let row: serde_json::Value = serde_json::from_str(row).expect("JSON");
             let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
             let pairs = row["entries"].as_array().expect("a list");
-            let entries = pairs.iter().map(|pair| entry(&text(&pair[1]), &text(&pair[0]))).collect();
+            let entries = pairs
+                .iter()
+                .map(|pair| entry(&text(&pair[1]), &text(&pair[0])))
+                .collect();
             let manifest = Manifest::new("m", entries).expect("safe");
-            assert_eq!(String::from_utf8(manifest.to_bytes()).expect("ASCII"), text(&row["bytes"]));
+            assert_eq!(
+                String::from_utf8(manifest.to_bytes()).expect("ASCII"),
+                text(&row["bytes"])
+            );
             assert_eq!(manifest.id().to_string(), text(&row["oid"]));
             seen += pairs.len();
         }
@@ -184,7 +201,10 @@ mod tests {
             let bytes = fs::read(&path).expect("read");
             let manifest = Manifest::parse("m", &bytes).expect("parsed");
             assert_eq!(manifest.to_bytes(), bytes);
-            assert_eq!(Some(manifest.id().to_string().as_str()), path.file_name().and_then(|n| n.to_str()));
+            assert_eq!(
+                Some(manifest.id().to_string().as_str()),
+                path.file_name().and_then(|n| n.to_str())
+            );
         }
     }
 
@@ -197,8 +217,13 @@ mod tests {
             ("\u{1}/<>&'", r"\u0001/<>&'"),
             ("\u{fc}\u{1f600}", r"\u00fc\ud83d\ude00"),
         ] {
-            let bytes = Manifest::new("m", vec![entry(md5, path)]).expect("safe").to_bytes();
-            assert_eq!(String::from_utf8(bytes).expect("ASCII"), format!("[{{\"md5\": \"{md5}\", \"relpath\": \"{json}\"}}]"));
+            let bytes = Manifest::new("m", vec![entry(md5, path)])
+                .expect("safe")
+                .to_bytes();
+            assert_eq!(
+                String::from_utf8(bytes).expect("ASCII"),
+                format!("[{{\"md5\": \"{md5}\", \"relpath\": \"{json}\"}}]")
+            );
         }
     }
 
@@ -206,7 +231,9 @@ mod tests {
     fn sloppy_manifests_are_read_and_hostile_ones_refused() {
         let md5 = "d41d8cd98f00b204e9800998ecf8427e";
         let list = |paths: &[&str]| {
-            let rows = paths.iter().map(|p| serde_json::json!({"relpath": p, "md5": md5, "size": 3}));
+            let rows = paths
+                .iter()
+                .map(|p| serde_json::json!({"relpath": p, "md5": md5, "size": 3}));
             serde_json::to_vec(&rows.collect::<Vec<_>>()).expect("JSON")
         };
         let sloppy = Manifest::parse("m", &list(&["sub/z", "sub-a"])).expect("read");
@@ -225,8 +252,17 @@ mod tests {
             assert_eq!(error.code(), "dvc::hostile_manifest", "{hostile:?}");
             assert!(error.to_string().contains("abc.dir"));
         }
-        for bad in [&b"{}"[..], b"[{\"md5\": 1}]", b"[", b"[{\"md5\": \"x\", \"relpath\": \"a\"}]", b"\xff"] {
-            assert_eq!(Manifest::parse("m", bad).expect_err("refused").code(), "dvc::bad_manifest");
+        for bad in [
+            &b"{}"[..],
+            b"[{\"md5\": 1}]",
+            b"[",
+            b"[{\"md5\": \"x\", \"relpath\": \"a\"}]",
+            b"\xff",
+        ] {
+            assert_eq!(
+                Manifest::parse("m", bad).expect_err("refused").code(),
+                "dvc::bad_manifest"
+            );
         }
     }
 

@@ -9,13 +9,16 @@ pub const POINTER_SUFFIX: &str = ".dvc";
 
 /// Names that DVC ignores everywhere and that no tracked content may have.
 pub fn is_reserved(name: &str) -> bool {
-    [".git", ".hg", ".dvc"].iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
+    [".git", ".hg", ".dvc"]
+        .iter()
+        .any(|reserved| name.eq_ignore_ascii_case(reserved))
 }
 
 /// Whether a name is that of an unfinished file of ours.
 pub fn is_temporary(name: &str) -> bool {
-    name.strip_prefix(TEMPORARY_PREFIX)
-        .is_some_and(|rest| rest.len() == 26 && rest.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()))
+    name.strip_prefix(TEMPORARY_PREFIX).is_some_and(|rest| {
+        rest.len() == 26 && rest.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    })
 }
 
 /// Whether a name is that of a pointer (not of the folder `.dvc`).

@@ -11,7 +11,9 @@ use crate::pointer::{Out, Pointer};
 /// The text of `new`, keeping as much of `old` as possible.
 pub fn updated_text(path: &Path, old: &str, new: &Pointer) -> String {
     let canonical = new.to_text();
-    let Ok(before) = Pointer::parse(path, old) else { return canonical };
+    let Ok(before) = Pointer::parse(path, old) else {
+        return canonical;
+    };
     if before == *new {
         return old.to_owned();
     }
@@ -29,7 +31,11 @@ fn patched(old: &str, new: &Pointer) -> Option<String> {
     let mut lines: Vec<String> = old.lines().map(str::to_owned).collect();
     let outs = lines.iter().position(|line| line.trim_end() == "outs:")?;
     let first = outs + 1;
-    let end = first + lines[first..].iter().position(|l| !l.starts_with(['-', ' ', '#'])).unwrap_or(lines.len() - first);
+    let end = first
+        + lines[first..]
+            .iter()
+            .position(|l| !l.starts_with(['-', ' ', '#']))
+            .unwrap_or(lines.len() - first);
     for (key, value) in wanted(out) {
         let at = (first..end).find(|i| is_entry(&lines[*i], "- ", key) || is_entry(&lines[*i], "  ", key));
         match (at, value) {
@@ -61,11 +67,16 @@ fn wanted(out: &Out) -> [(&'static str, Option<String>); 4] {
 }
 
 fn is_entry(line: &str, indent: &str, key: &str) -> bool {
-    line.strip_prefix(indent).and_then(|l| l.strip_prefix(key)).is_some_and(|rest| rest.starts_with(':'))
+    line.strip_prefix(indent)
+        .and_then(|l| l.strip_prefix(key))
+        .is_some_and(|rest| rest.starts_with(':'))
 }
 
 fn set_value(line: &mut String, key: &str, value: &str) {
-    let comment = line.find(" #").map(|at| line[at..].to_owned()).unwrap_or_default();
+    let comment = line
+        .find(" #")
+        .map(|at| line[at..].to_owned())
+        .unwrap_or_default();
     let colon = line.find(key).map_or(0, |at| at + key.len());
     line.truncate(colon);
     line.push_str(": ");
@@ -118,7 +129,9 @@ mod tests {
         let new = Pointer::parse(path, &after).expect("parsed");
         let ours = updated_text(path, &before, &new);
         // DVC also normalises the quotes and the flow list of the lines it did not change; we leave those alone.
-        let expected = after.replace("'00'", "\"00\"").replace("[1, z: null]", "[1, {z: null}]");
+        let expected = after
+            .replace("'00'", "\"00\"")
+            .replace("[1, z: null]", "[1, {z: null}]");
         assert_eq!(ours, expected);
     }
 
@@ -133,7 +146,10 @@ mod tests {
         new.outs[0].set_blake3(Blake3::from_bytes([2; 32]));
         new.outs[0].size = Some(5);
         let text = updated_text(path, &text, &new);
-        assert!(text.contains("# the end") && text.contains("  size: 5\n") && text.contains("0202"), "{text}");
+        assert!(
+            text.contains("# the end") && text.contains("  size: 5\n") && text.contains("0202"),
+            "{text}"
+        );
         assert_eq!(updated_text(path, &text, &new), text);
     }
 

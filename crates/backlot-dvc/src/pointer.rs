@@ -123,7 +123,9 @@ impl Out {
     pub fn set_blake3(&mut self, proof: Blake3) {
         let meta = self.meta.get_or_insert_with(|| Value::Mapping(Mapping::new()));
         let Some(meta) = meta.as_mapping_mut() else { return };
-        let table = meta.entry(META_TABLE.into()).or_insert_with(|| Value::Mapping(Mapping::new()));
+        let table = meta
+            .entry(META_TABLE.into())
+            .or_insert_with(|| Value::Mapping(Mapping::new()));
         if !table.is_mapping() {
             *table = Value::Mapping(Mapping::new());
         }
@@ -162,7 +164,10 @@ impl Out {
 impl Pointer {
     /// A pointer to one file or folder.
     pub fn of(out: Out) -> Self {
-        Self { outs: vec![out], ..Self::default() }
+        Self {
+            outs: vec![out],
+            ..Self::default()
+        }
     }
 
     /// The file's text, as DVC writes it.
@@ -190,7 +195,9 @@ impl Pointer {
 
     /// The folder that the out paths of a pointer in `folder` are relative to.
     pub fn base(&self, folder: &Path) -> PathBuf {
-        self.wdir.as_ref().map_or_else(|| folder.to_path_buf(), |wdir| wdir.to_path(folder))
+        self.wdir
+            .as_ref()
+            .map_or_else(|| folder.to_path_buf(), |wdir| wdir.to_path(folder))
     }
 }
 
@@ -245,7 +252,10 @@ mod tests {
         let text = fs::read_to_string(format!("{folder}/annotated-after.dvc")).expect("read");
         let pointer = parse(&text).expect("parsed");
         let out = &pointer.outs[0];
-        assert_eq!((out.remote.as_deref(), out.push, out.kind.as_deref()), (Some("far"), false, Some("frames")));
+        assert_eq!(
+            (out.remote.as_deref(), out.push, out.kind.as_deref()),
+            (Some("far"), false, Some("frames"))
+        );
         assert_eq!(out.labels, ["heavy", "yes"]);
         assert_eq!(out.id().map(|id| id.tree), Some(true));
         assert_eq!(pointer.desc.as_deref(), Some("top"));
@@ -257,31 +267,66 @@ mod tests {
     fn what_dvc_refuses_is_refused_and_named() {
         let md5 = "d41d8cd98f00b204e9800998ecf8427e";
         for (text, code, named) in [
-            ("outs:\n- path: a\n  hash: md5\n  sha256: x\n", "dvc::unknown_key", "outs[0].sha256"),
+            (
+                "outs:\n- path: a\n  hash: md5\n  sha256: x\n",
+                "dvc::unknown_key",
+                "outs[0].sha256",
+            ),
             ("outs: []\nx-mine: 1\n", "dvc::unknown_key", "x-mine"),
             ("outs: []\ncmd: rm\n", "dvc::unknown_key", "cmd"),
-            ("deps:\n- path: a\n  metric: true\n", "dvc::unknown_key", "deps[0].metric"),
+            (
+                "deps:\n- path: a\n  metric: true\n",
+                "dvc::unknown_key",
+                "deps[0].metric",
+            ),
             ("outs:\n- path: a\n  path: b\n", "dvc::bad_pointer", "duplicate"),
-            ("outs:\n- path: a\n  hash: md5\n  md5: 12345678901234567890123456789012\n", "dvc::bad_pointer", "md5"),
+            (
+                "outs:\n- path: a\n  hash: md5\n  md5: 12345678901234567890123456789012\n",
+                "dvc::bad_pointer",
+                "md5",
+            ),
             ("outs:\n- path: a\n  hash: blake3\n", "dvc::bad_pointer", "blake3"),
             ("outs:\n- hash: md5\n", "dvc::bad_pointer", "path"),
-            ("outs:\n- path: a\n  hash: md5\n  size: -1\n", "dvc::bad_pointer", "size"),
-            ("outs:\n- path: a\n  hash: md5\n- path: a/b\n  hash: md5\n", "dvc::bad_pointer", "overlap"),
+            (
+                "outs:\n- path: a\n  hash: md5\n  size: -1\n",
+                "dvc::bad_pointer",
+                "size",
+            ),
+            (
+                "outs:\n- path: a\n  hash: md5\n- path: a/b\n  hash: md5\n",
+                "dvc::bad_pointer",
+                "overlap",
+            ),
             ("- a\n", "dvc::bad_pointer", "mapping"),
             ("outs: [\n", "dvc::bad_pointer", "line"),
-            ("outs:\n- path: ../a\n  hash: md5\n", "dvc::hostile_pointer", "../a"),
+            (
+                "outs:\n- path: ../a\n  hash: md5\n",
+                "dvc::hostile_pointer",
+                "../a",
+            ),
             ("outs:\n- path: /a\n  hash: md5\n", "dvc::hostile_pointer", "/a"),
-            ("outs:\n- path: .git/hooks\n  hash: md5\n", "dvc::hostile_pointer", ".git"),
+            (
+                "outs:\n- path: .git/hooks\n  hash: md5\n",
+                "dvc::hostile_pointer",
+                ".git",
+            ),
             ("wdir: ../..\nouts: []\n", "dvc::hostile_pointer", "../.."),
         ] {
             let error = parse(text).expect_err(text);
             let message = error.to_string();
             assert_eq!(error.code(), code, "{text}: {message}");
-            assert!(message.contains(named) && message.contains("x/frames.dvc"), "{message}");
+            assert!(
+                message.contains(named) && message.contains("x/frames.dvc"),
+                "{message}"
+            );
         }
         let legacy = parse(&format!("outs:\n- md5: {md5}\n  path: a\n")).expect_err("refused");
         assert_eq!(legacy.code(), "dvc::legacy_pointer");
-        assert!(legacy.help().is_some_and(|help| help.contains("dvc cache migrate")));
+        assert!(
+            legacy
+                .help()
+                .is_some_and(|help| help.contains("dvc cache migrate"))
+        );
     }
 
     #[test]
@@ -292,7 +337,10 @@ mod tests {
         let proof = Blake3::from_bytes([7; 32]);
         out.set_blake3(proof);
         let text = Pointer::of(out).to_text();
-        assert!(text.contains("    mine: 1\n    backlot:\n      other: 2\n      blake3: '0707"), "{text}");
+        assert!(
+            text.contains("    mine: 1\n    backlot:\n      other: 2\n      blake3: '0707"),
+            "{text}"
+        );
         assert_eq!(parse(&text).expect("parsed").outs[0].blake3(), Some(proof));
     }
 

@@ -17,14 +17,57 @@ use crate::pointer::{Out, Pointer};
 const MAX_BYTES: usize = 64 << 20;
 
 const OUT_KEYS: [&str; 20] = [
-    "md5", "etag", "checksum", "hash", "path", "size", "nfiles", "isexec", "version_id", "cloud", "files", "fs_config",
-    "desc", "type", "labels", "meta", "cache", "persist", "remote", "push",
+    "md5",
+    "etag",
+    "checksum",
+    "hash",
+    "path",
+    "size",
+    "nfiles",
+    "isexec",
+    "version_id",
+    "cloud",
+    "files",
+    "fs_config",
+    "desc",
+    "type",
+    "labels",
+    "meta",
+    "cache",
+    "persist",
+    "remote",
+    "push",
 ];
 const DEP_KEYS: [&str; 17] = [
-    "md5", "etag", "checksum", "hash", "path", "size", "nfiles", "isexec", "version_id", "cloud", "files", "fs_config",
-    "persist", "repo", "db", "params", "dataset",
+    "md5",
+    "etag",
+    "checksum",
+    "hash",
+    "path",
+    "size",
+    "nfiles",
+    "isexec",
+    "version_id",
+    "cloud",
+    "files",
+    "fs_config",
+    "persist",
+    "repo",
+    "db",
+    "params",
+    "dataset",
 ];
-const TOP_KEYS: [&str; 9] = ["outs", "deps", "md5", "wdir", "frozen", "locked", "meta", "desc", "always_changed"];
+const TOP_KEYS: [&str; 9] = [
+    "outs",
+    "deps",
+    "md5",
+    "wdir",
+    "frozen",
+    "locked",
+    "meta",
+    "desc",
+    "always_changed",
+];
 
 impl Pointer {
     /// Read a pointer. `path` is what errors call it.
@@ -73,10 +116,20 @@ fn parse_out(mut fields: Fields<'_>) -> Result<Out> {
     match fields.text("hash")?.as_deref() {
         Some("md5") => {}
         None if md5.is_none() => {}
-        None => return Err(Error::LegacyPointer { pointer: file.path.to_path_buf(), out: path.to_string() }),
-        Some(other) => return Err(file.bad(format!("`{path}` is hashed by `{other}`, which is not supported"))),
+        None => {
+            return Err(Error::LegacyPointer {
+                pointer: file.path.to_path_buf(),
+                out: path.to_string(),
+            });
+        }
+        Some(other) => {
+            return Err(file.bad(format!("`{path}` is hashed by `{other}`, which is not supported")));
+        }
     }
-    let md5 = md5.map(|m| m.parse()).transpose().map_err(|e| file.bad(format!("`{path}`: {e}")))?;
+    let md5 = md5
+        .map(|m| m.parse())
+        .transpose()
+        .map_err(|e| file.bad(format!("`{path}`: {e}")))?;
     let mut out = Out::new(path);
     out.md5 = md5;
     out.size = fields.count("size")?;
@@ -111,7 +164,10 @@ fn is_empty(value: &Value) -> bool {
 
 fn check_overlap(file: File<'_>, outs: &[Out]) -> Result<()> {
     for (position, a) in outs.iter().enumerate() {
-        if let Some(b) = outs[position + 1..].iter().find(|b| a.path.is_within(&b.path) || b.path.is_within(&a.path)) {
+        if let Some(b) = outs[position + 1..]
+            .iter()
+            .find(|b| a.path.is_within(&b.path) || b.path.is_within(&a.path))
+        {
             return Err(file.bad(format!("its outs `{}` and `{}` overlap", a.path, b.path)));
         }
     }
@@ -126,13 +182,21 @@ struct File<'a> {
 
 impl File<'_> {
     fn bad(self, reason: String) -> Error {
-        Error::BadPointer { pointer: self.path.to_path_buf(), reason }
+        Error::BadPointer {
+            pointer: self.path.to_path_buf(),
+            reason,
+        }
     }
 
     fn safe_path(self, path: &str) -> Result<RelPath> {
-        let refuse = |reason| Error::HostilePointer { pointer: self.path.to_path_buf(), path: path.to_owned(), reason };
+        let refuse = |reason| Error::HostilePointer {
+            pointer: self.path.to_path_buf(),
+            path: path.to_owned(),
+            reason,
+        };
         let trimmed = path.strip_prefix("./").unwrap_or(path);
-        let parsed = RelPath::parse(trimmed.strip_suffix('/').unwrap_or(trimmed)).map_err(|e| refuse(e.reason))?;
+        let parsed =
+            RelPath::parse(trimmed.strip_suffix('/').unwrap_or(trimmed)).map_err(|e| refuse(e.reason))?;
         if parsed.parts().any(names::is_reserved) {
             return Err(refuse("goes into a folder of a version control system"));
         }
@@ -153,7 +217,11 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn of(file: File<'a>, prefix: &str, map: Mapping) -> Self {
-        Self { file, prefix: prefix.to_owned(), map }
+        Self {
+            file,
+            prefix: prefix.to_owned(),
+            map,
+        }
     }
 
     fn entry(&self, list: &str, position: usize, value: Value) -> Result<Self> {
@@ -215,7 +283,10 @@ impl<'a> Fields<'a> {
     fn count(&mut self, key: &str) -> Result<Option<u64>> {
         match self.any(key) {
             None => Ok(None),
-            Some(value) => value.as_u64().map(Some).ok_or_else(|| self.wrong(key, "a number of zero or more")),
+            Some(value) => value
+                .as_u64()
+                .map(Some)
+                .ok_or_else(|| self.wrong(key, "a number of zero or more")),
         }
     }
 
@@ -234,7 +305,10 @@ impl<'a> Fields<'a> {
             Some(_) => return Err(self.wrong("labels", "a list of texts")),
         };
         let text = |item: Value| item.as_str().map(str::to_owned);
-        items.into_iter().map(|item| text(item).ok_or_else(|| self.wrong("labels", "a list of texts"))).collect()
+        items
+            .into_iter()
+            .map(|item| text(item).ok_or_else(|| self.wrong("labels", "a list of texts")))
+            .collect()
     }
 
     fn wdir(&mut self) -> Result<Option<RelPath>> {

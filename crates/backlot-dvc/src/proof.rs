@@ -34,11 +34,20 @@ mod tests {
         let empty = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
         assert_eq!(tree_proof(std::iter::empty()).to_hex(), empty);
         let digest: Blake3 = empty.parse().expect("blake3");
-        let (a, b) = (RelPath::parse("a").expect("safe"), RelPath::parse("b/c").expect("safe"));
+        let (a, b) = (
+            RelPath::parse("a").expect("safe"),
+            RelPath::parse("b/c").expect("safe"),
+        );
         let text = format!("{empty} a\n{empty} b/c\n");
-        assert_eq!(tree_proof([(&a, digest), (&b, digest)]), digest_bytes(text.as_bytes()).blake3);
+        assert_eq!(
+            tree_proof([(&a, digest), (&b, digest)]),
+            digest_bytes(text.as_bytes()).blake3
+        );
         assert_ne!(tree_proof([(&a, digest)]), tree_proof([(&b, digest)]));
         let forged = RelPath::parse(&format!("a\n{empty} b/c")).expect("safe");
-        assert_ne!(tree_proof([(&forged, digest)]), tree_proof([(&a, digest), (&b, digest)]));
+        assert_ne!(
+            tree_proof([(&forged, digest)]),
+            tree_proof([(&a, digest), (&b, digest)])
+        );
     }
 }

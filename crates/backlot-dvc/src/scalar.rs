@@ -77,8 +77,14 @@ fn reads_back(written: &str, text: &str, key: bool) -> bool {
     if !has_line_break(written) {
         return true;
     }
-    let document = if key { format!("{written}: 1\n") } else { format!("k: {written}\n") };
-    let Ok(read) = serde_yaml_ng::from_str::<serde_yaml_ng::Mapping>(&document) else { return false };
+    let document = if key {
+        format!("{written}: 1\n")
+    } else {
+        format!("k: {written}\n")
+    };
+    let Ok(read) = serde_yaml_ng::from_str::<serde_yaml_ng::Mapping>(&document) else {
+        return false;
+    };
     let mut entries = read.iter();
     let found = entries.next().map(|(k, value)| if key { k } else { value });
     entries.next().is_none() && found.and_then(serde_yaml_ng::Value::as_str) == Some(text)
@@ -133,7 +139,10 @@ fn style_of(text: &str, key: bool) -> Style {
 /// Whether a break is followed by a space, and a space by a break.
 fn spaces_around_breaks(text: &str) -> (bool, bool) {
     let pairs = || text.chars().zip(text.chars().skip(1));
-    (pairs().any(|(a, b)| is_break(a) && b == ' '), pairs().any(|(a, b)| a == ' ' && is_break(b)))
+    (
+        pairs().any(|(a, b)| is_break(a) && b == ' '),
+        pairs().any(|(a, b)| a == ' ' && is_break(b)),
+    )
 }
 
 /// Whether a character would be taken for syntax in block context.
@@ -185,9 +194,15 @@ fn is_integer(text: &str) -> bool {
         return false;
     }
     digits(body)
-        || body.strip_prefix("0b").is_some_and(|b| all(b, |c| matches!(c, '0' | '1' | '_')))
-        || body.strip_prefix("0o").is_some_and(|b| all(b, |c| matches!(c, '0'..='7' | '_')))
-        || body.strip_prefix("0x").is_some_and(|b| all(b, |c| c.is_ascii_hexdigit() || c == '_'))
+        || body
+            .strip_prefix("0b")
+            .is_some_and(|b| all(b, |c| matches!(c, '0' | '1' | '_')))
+        || body
+            .strip_prefix("0o")
+            .is_some_and(|b| all(b, |c| matches!(c, '0'..='7' | '_')))
+        || body
+            .strip_prefix("0x")
+            .is_some_and(|b| all(b, |c| c.is_ascii_hexdigit() || c == '_'))
 }
 
 fn is_float(text: &str) -> bool {
@@ -209,7 +224,9 @@ fn is_float(text: &str) -> bool {
         let signed = exponent.is_none_or(|e| e.starts_with(['-', '+']) && number(&e[1..]));
         return !fraction.is_empty() && digits(fraction) && signed;
     }
-    if !mantissa.starts_with(|c: char| c.is_ascii_digit()) || exponent.is_some_and(|e| !number(without_sign(e))) {
+    if !mantissa.starts_with(|c: char| c.is_ascii_digit())
+        || exponent.is_some_and(|e| !number(without_sign(e)))
+    {
         return false;
     }
     match mantissa.split_once('.') {
@@ -220,11 +237,15 @@ fn is_float(text: &str) -> bool {
 
 /// `2024-01-01`, or a date and time, as YAML's timestamps.
 fn is_date(text: &str) -> bool {
-    let Some((year, rest)) = text.split_once('-') else { return false };
+    let Some((year, rest)) = text.split_once('-') else {
+        return false;
+    };
     let number = |text: &str, from: usize, to: usize| {
         (from..=to).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_digit())
     };
-    let Some((month, rest)) = rest.split_once('-') else { return false };
+    let Some((month, rest)) = rest.split_once('-') else {
+        return false;
+    };
     if !number(year, 4, 4) || !number(month, 1, 2) {
         return false;
     }
@@ -238,14 +259,23 @@ fn is_date(text: &str) -> bool {
 
 /// What follows the day: `T10:00:00.5Z`, ` 10:00:00 +2:00`.
 fn is_time(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix(['T', 't', ' ', '\t']) else { return false };
-    let rest = if text.starts_with([' ', '\t']) { rest.trim_start_matches([' ', '\t']) } else { rest };
-    let end = rest.find(|c: char| !(c.is_ascii_digit() || c == ':' || c == '.')).unwrap_or(rest.len());
+    let Some(rest) = text.strip_prefix(['T', 't', ' ', '\t']) else {
+        return false;
+    };
+    let rest = if text.starts_with([' ', '\t']) {
+        rest.trim_start_matches([' ', '\t'])
+    } else {
+        rest
+    };
+    let end = rest
+        .find(|c: char| !(c.is_ascii_digit() || c == ':' || c == '.'))
+        .unwrap_or(rest.len());
     let (clock, zone) = rest.split_at(end);
     let clock = clock.split_once('.').map_or(clock, |(clock, _)| clock);
     let parts: Vec<&str> = clock.split(':').collect();
     let numbers = parts.iter().all(|p| p.bytes().all(|c| c.is_ascii_digit()));
-    let fits = parts.len() == 3 && matches!(parts[0].len(), 1 | 2) && parts[1].len() == 2 && parts[2].len() == 2;
+    let fits =
+        parts.len() == 3 && matches!(parts[0].len(), 1 | 2) && parts[1].len() == 2 && parts[2].len() == 2;
     let zone = zone.trim_start_matches([' ', '\t']);
     let offset = |zone: &str| zone.len() <= 5 && zone.chars().all(|c| c.is_ascii_digit() || c == ':');
     numbers && fits && (zone.is_empty() || zone == "Z" || zone.strip_prefix(['-', '+']).is_some_and(offset))
@@ -378,9 +408,13 @@ fn fold_double(line: &mut Line, chars: &[char], mut start: usize, end: usize, in
 /// Whether the fold would be read as a space that is not there, or swallow one that is.
 fn needs_backslash(chars: &[char], start: usize, end: usize) -> bool {
     let find = |c: char, from: usize, to: usize| (from..to).find(|i| chars[*i] == c);
-    let Some(space) = find(' ', end, chars.len()) else { return true };
+    let Some(space) = find(' ', end, chars.len()) else {
+        return true;
+    };
     let at = find('\n', end, space).unwrap_or(space);
-    let Some(after) = chars.get(at + 1).copied() else { return true };
+    let Some(after) = chars.get(at + 1).copied() else {
+        return true;
+    };
     if chars[at] == '\n' && after != ' ' {
         return true;
     }

@@ -5,6 +5,7 @@
 //! cannot be tracked (broken links, pipes, names that are no text) is an error that names it, never a silent hole.
 //! One look at the disk per file. Deliberately absent: reading content.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{Context, RelPath};
@@ -43,60 +44,154 @@ pub enum Scanned {
 
 /// Look at a tracked path. Warns with `dvc::skipped_link` and `dvc::skipped_repository`.
 pub fn scan_out(path: &Path, ignore: &Ignore, context: &Context) -> Result<Scanned> {
-    let found = match std::fs::symlink_metadata(path) {
-        Ok(found) => found,
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-            return Ok(Scanned::Missing);
-        }
-        Err(_) => fs::symlink_metadata(path)?,
-    };
-    if found.is_dir() {
-        return scan_folder(path, ignore, context).map(Scanned::Folder);
+    Scan {
+        context,
+        strange: None,
     }
-    let found = if found.is_symlink() { follow(path)? } else { found };
-    if found.is_dir() {
-        return Err(Error::LinkedFolder { path: path.to_path_buf() });
-    }
-    if !found.is_file() {
-        return Err(untrackable(path, "not a file or folder"));
-    }
-    Ok(Scanned::File { size: found.len(), executable: is_executable(&found) })
+    .out(path, ignore)
 }
 
-/// The files of a folder, sorted by path.
-fn scan_folder(folder: &Path, ignore: &Ignore, context: &Context) -> Result<Vec<ScannedFile>> {
-    let mut files = Vec::new();
-    let mut pending = vec![(folder.to_path_buf(), None)];
-    while let Some((folder, inside)) = pending.pop() {
-        context.check()?;
-        let entries = list(&folder)?;
-        let is_repository = |e: &Found| e.name == ".dvc" && e.kind.is_dir();
-        if inside.is_some() && entries.iter().any(is_repository) {
-            let message = format!("`{}` is a DVC repository of its own and was skipped", folder.display());
-            context.warn("dvc::skipped_repository", message);
-            continue;
+/// As [`scan_out`], but what cannot be tracked inside a folder (or a link to nothing in its place) is listed, not refused.
+pub(crate) fn survey(path: &Path, ignore: &Ignore, context: &Context) -> Result<(Scanned, Vec<PathBuf>)> {
+    let mut scan = Scan {
+        context,
+        strange: Some(Vec::new()),
+    };
+    let found = scan.out(path, ignore)?;
+    Ok((found, scan.strange.unwrap_or_default()))
+}
+
+struct Scan<'a> {
+    context: &'a Context,
+    /// Where to list what cannot be tracked; `None` to refuse it.
+    strange: Option<Vec<PathBuf>>,
+}
+
+impl Scan<'_> {
+    fn out(&mut self, path: &Path, ignore: &Ignore) -> Result<Scanned> {
+        let found = match std::fs::symlink_metadata(path) {
+            Ok(found) => found,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(Scanned::Missing);
+            }
+            Err(_) => fs::symlink_metadata(path)?,
+        };
+        if found.is_dir() {
+            return self.folder(path, ignore).map(Scanned::Folder);
         }
-        for Found { full, name, kind } in entries {
-            if names::is_temporary(&name) || ignore.excludes(&full, kind.is_dir()) {
+        let found = if found.is_symlink() {
+            follow(path)
+        } else {
+            Ok(found)
+        };
+        let Some(found) = self.tolerate(path, found)? else {
+            return Ok(Scanned::Missing);
+        };
+        if found.is_dir() {
+            return Err(Error::LinkedFolder {
+                path: path.to_path_buf(),
+            });
+        }
+        if !found.is_file() {
+            return Err(untrackable(path, "not a file or folder"));
+        }
+        Ok(Scanned::File {
+            size: found.len(),
+            executable: is_executable(&found),
+        })
+    }
+
+    /// The files of a folder, sorted by path.
+    fn folder(&mut self, folder: &Path, ignore: &Ignore) -> Result<Vec<ScannedFile>> {
+        let mut files = Vec::new();
+        let mut pending = vec![(folder.to_path_buf(), None)];
+        while let Some((folder, inside)) = pending.pop() {
+            self.context.check()?;
+            let entries = list(&folder)?;
+            if inside.is_some() && entries.iter().any(Found::is_repository) {
+                let message = format!(
+                    "`{}` is a DVC repository of its own and was skipped",
+                    folder.display()
+                );
+                self.context.warn("dvc::skipped_repository", message);
                 continue;
             }
-            let path = below(inside.as_ref(), &name, &full)?;
-            if kind.is_dir() {
-                pending.push((full, Some(path)));
-            } else if let Some(size) = size_of(&full, &name, kind, context)? {
-                files.push(ScannedFile { path, full, size });
+            for found in entries {
+                if names::is_temporary(&found.name) || ignore.excludes(&found.full, found.kind.is_dir()) {
+                    continue;
+                }
+                let path = below(inside.as_ref(), &found);
+                let Some(path) = self.tolerate(&found.full, path)? else {
+                    continue;
+                };
+                if found.kind.is_dir() {
+                    pending.push((found.full, Some(path)));
+                    continue;
+                }
+                let size = self.size_of(&found);
+                if let Some(Some(size)) = self.tolerate(&found.full, size)? {
+                    files.push(ScannedFile {
+                        path,
+                        full: found.full,
+                        size,
+                    });
+                }
             }
         }
+        files.sort_unstable_by(|a, b| a.path.as_str().cmp(b.path.as_str()));
+        Ok(files)
     }
-    files.sort_unstable_by(|a, b| a.path.as_str().cmp(b.path.as_str()));
-    Ok(files)
+
+    /// `None` for what cannot be tracked, if that is to be listed only.
+    fn tolerate<T>(&mut self, path: &Path, result: Result<T>) -> Result<Option<T>> {
+        match (result, &mut self.strange) {
+            (Err(Error::Untrackable { .. }), Some(strange)) => {
+                strange.push(path.to_path_buf());
+                Ok(None)
+            }
+            (result, _) => result.map(Some),
+        }
+    }
+
+    /// The size of a file or of the file a link points to; `None` for a link to a folder.
+    fn size_of(&self, found: &Found) -> Result<Option<u64>> {
+        let full = &found.full;
+        if found.name == IGNORE_FILE {
+            return Err(untrackable(full, "an ignore file inside a tracked folder"));
+        }
+        let metadata = if found.kind.is_file() {
+            fs::symlink_metadata(full)?
+        } else if found.kind.is_symlink() {
+            follow(full)?
+        } else {
+            return Err(untrackable(full, "a pipe, socket or device"));
+        };
+        if metadata.is_dir() {
+            let message = format!("`{}` is a link to a folder and was skipped", full.display());
+            self.context.warn("dvc::skipped_link", message);
+            return Ok(None);
+        }
+        if !metadata.is_file() {
+            return Err(untrackable(full, "a link to a pipe, socket or device"));
+        }
+        Ok(Some(metadata.len()))
+    }
 }
 
 /// An entry of a folder.
 pub(crate) struct Found {
     pub(crate) full: PathBuf,
+    /// Its name; an approximation if that is no text.
     pub(crate) name: String,
+    is_text: bool,
     pub(crate) kind: std::fs::FileType,
+}
+
+impl Found {
+    /// Whether this makes its folder a DVC repository.
+    pub(crate) fn is_repository(&self) -> bool {
+        self.name == ".dvc" && self.kind.is_dir()
+    }
 }
 
 /// The entries of a folder, in no order.
@@ -104,56 +199,51 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<Found>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else {
-            return Err(untrackable(&entry.path(), "named in bytes that are no UTF-8 text"));
+        let (name, is_text) = match entry.file_name().into_string() {
+            Ok(name) => (name, true),
+            Err(name) => (name.to_string_lossy().into_owned(), false),
         };
-        entries.push(Found { full: entry.path(), name, kind: entry.file_type()? });
+        entries.push(Found {
+            full: entry.path(),
+            name,
+            is_text,
+            kind: entry.file_type()?,
+        });
     }
     Ok(entries)
 }
 
-fn below(inside: Option<&RelPath>, name: &str, full: &Path) -> Result<RelPath> {
-    let unsafe_name = |_| untrackable(full, "named so that it means different things on different platforms");
-    match inside {
-        // The name of an entry has no separator, so only a backslash can be wrong with it here.
-        Some(inside) => RelPath::parse(&format!("{inside}/{name}")).map_err(unsafe_name),
-        None => RelPath::parse(name).map_err(unsafe_name),
+fn below(inside: Option<&RelPath>, found: &Found) -> Result<RelPath> {
+    if !found.is_text {
+        return Err(untrackable(&found.full, "named in bytes that are no UTF-8 text"));
     }
-}
-
-/// The size of a file or of the file a link points to; `None` for a link to a folder.
-fn size_of(full: &Path, name: &str, kind: std::fs::FileType, context: &Context) -> Result<Option<u64>> {
-    if name == IGNORE_FILE {
-        return Err(untrackable(full, "an ignore file inside a tracked folder"));
-    }
-    let found = if kind.is_file() {
-        fs::symlink_metadata(full)?
-    } else if kind.is_symlink() {
-        follow(full)?
-    } else {
-        return Err(untrackable(full, "a pipe, socket or device"));
+    let path = match inside {
+        Some(inside) => RelPath::parse(&format!("{inside}/{}", found.name)),
+        None => RelPath::parse(&found.name),
     };
-    if found.is_dir() {
-        context.warn("dvc::skipped_link", format!("`{}` is a link to a folder and was skipped", full.display()));
-        return Ok(None);
-    }
-    if !found.is_file() {
-        return Err(untrackable(full, "a link to a pipe, socket or device"));
-    }
-    Ok(Some(found.len()))
+    path.map_err(|_| {
+        untrackable(
+            &found.full,
+            "named so that it means different things on different platforms",
+        )
+    })
 }
 
 fn follow(link: &Path) -> Result<std::fs::Metadata> {
     match fs::metadata(link) {
         Ok(found) => Ok(found),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(untrackable(link, "a link to nothing")),
+        Err(e) if e.kind() == ErrorKind::NotFound => Err(untrackable(link, "a link to nothing")),
+        // ELOOP; its kind is not stable yet.
         Err(e) if e.raw_os_error() == Some(40) => Err(untrackable(link, "a link to itself")),
         Err(e) => Err(e.into()),
     }
 }
 
 fn untrackable(path: &Path, what: &'static str) -> Error {
-    Error::Untrackable { path: path.to_path_buf(), what }
+    Error::Untrackable {
+        path: path.to_path_buf(),
+        what,
+    }
 }
 
 #[cfg(unix)]
@@ -207,19 +297,29 @@ mod tests {
         }
         symlink(folder.join("sub-a"), folder.join("link")).expect("linked");
         symlink(folder.join("sub"), folder.join("folder_link")).expect("linked");
-        assert_eq!(names(&folder), [".hidden 3", ".tmp-mine 3", "link 2", "sub-a 2", "sub/z 1"]);
+        assert_eq!(
+            names(&folder),
+            [".hidden 3", ".tmp-mine 3", "link 2", "sub-a 2", "sub/z 1"]
+        );
     }
 
     #[test]
     fn what_cannot_be_tracked_is_named() {
         type Make = fn(&Path);
         let cases: [(&str, Make); 4] = [
-            ("broken", |f| symlink("nowhere", f.join("broken")).expect("linked")),
+            ("broken", |f| {
+                symlink("nowhere", f.join("broken")).expect("linked")
+            }),
             ("pipe", |f| {
-                let made = std::process::Command::new("mkfifo").arg(f.join("pipe")).status().expect("run");
+                let made = std::process::Command::new("mkfifo")
+                    .arg(f.join("pipe"))
+                    .status()
+                    .expect("run");
                 assert!(made.success());
             }),
-            ("back\\slash", |f| fs::write(f.join("back\\slash"), "").expect("written")),
+            ("back\\slash", |f| {
+                fs::write(f.join("back\\slash"), "").expect("written")
+            }),
             ("no\u{fffd}text", |f| {
                 fs::write(f.join(std::ffi::OsStr::from_bytes(b"no\xfftext")), "").expect("written");
             }),
@@ -227,7 +327,8 @@ mod tests {
         for (name, make) in cases {
             let folder = tempfile::tempdir().expect("a folder");
             make(folder.path());
-            let error = scan_out(folder.path(), &Ignore::default(), &Context::default()).expect_err("refused");
+            let error =
+                scan_out(folder.path(), &Ignore::default(), &Context::default()).expect_err("refused");
             assert_eq!(error.code(), "dvc::untrackable", "{name}");
             assert!(error.to_string().contains(name), "{error}");
         }
@@ -241,6 +342,10 @@ mod tests {
         }
         let start = std::time::Instant::now();
         assert_eq!(names(folder.path()).len(), 2000);
-        assert!(start.elapsed() < std::time::Duration::from_secs(1), "{:?}", start.elapsed());
+        assert!(
+            start.elapsed() < std::time::Duration::from_secs(1),
+            "{:?}",
+            start.elapsed()
+        );
     }
 }

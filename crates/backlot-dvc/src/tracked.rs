@@ -26,9 +26,14 @@ impl TrackedPointer {
     /// Read a pointer file.
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = fs::read(path)?;
-        let text = String::from_utf8(bytes)
-            .map_err(|_| Error::BadPointer { pointer: path.to_path_buf(), reason: "it is no UTF-8 text".to_owned() })?;
-        Ok(Self { path: path.to_path_buf(), pointer: Pointer::parse(path, &text)? })
+        let text = String::from_utf8(bytes).map_err(|_| Error::BadPointer {
+            pointer: path.to_path_buf(),
+            reason: "it is no UTF-8 text".to_owned(),
+        })?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            pointer: Pointer::parse(path, &text)?,
+        })
     }
 
     /// The folder it lies in.
@@ -39,7 +44,10 @@ impl TrackedPointer {
     /// Its outs, with where they are on disk.
     pub fn located_outs(&self) -> impl Iterator<Item = (PathBuf, &Out)> {
         let base = self.pointer.base(self.folder());
-        self.pointer.outs.iter().map(move |out| (out.path.to_path(&base), out))
+        self.pointer
+            .outs
+            .iter()
+            .map(move |out| (out.path.to_path(&base), out))
     }
 }
 
@@ -49,27 +57,31 @@ pub fn pointers(root: &Path, context: &Context) -> Result<Vec<TrackedPointer>> {
     if !root.is_dir() {
         return Ok(found);
     }
-    let above = root.parent().map_or_else(|| Ok(Ignore::default()), Ignore::of_folder)?;
+    let above = root
+        .parent()
+        .map_or_else(|| Ok(Ignore::default()), Ignore::of_folder)?;
     let mut pending = vec![(root.to_path_buf(), above)];
     let mut tracked: Vec<PathBuf> = Vec::new();
     while let Some((folder, mut ignore)) = pending.pop() {
         context.check()?;
         let entries = scan::list(&folder)?;
-        if folder != root && entries.iter().any(|e| e.name == ".dvc" && e.kind.is_dir()) {
+        if folder != root && entries.iter().any(scan::Found::is_repository) {
             continue;
         }
         if entries.iter().any(|e| e.name == IGNORE_FILE && e.kind.is_file()) {
             ignore = ignore.with_file_of(&folder)?;
         }
         for entry in &entries {
-            if names::is_pointer(&entry.name) && entry.kind.is_file() && !ignore.excludes(&entry.full, false) {
+            if names::is_pointer(&entry.name) && entry.kind.is_file() && !ignore.excludes(&entry.full, false)
+            {
                 let pointer = TrackedPointer::load(&entry.full)?;
                 tracked.extend(pointer.located_outs().map(|(path, _)| path));
                 found.push(pointer);
             }
         }
         for entry in entries {
-            let enter = entry.kind.is_dir() && !tracked.contains(&entry.full) && !ignore.excludes(&entry.full, true);
+            let enter =
+                entry.kind.is_dir() && !tracked.contains(&entry.full) && !ignore.excludes(&entry.full, true);
             if enter {
                 pending.push((entry.full, ignore.clone()));
             }
@@ -98,7 +110,10 @@ pub fn tracked_paths(root: &Path, context: &Context) -> Result<TrackedPaths> {
     let mut outs = Vec::new();
     for pointer in pointers(root, context)? {
         for (path, _) in pointer.located_outs() {
-            let outside = || Error::Outside { path: path.clone(), root: root.to_path_buf() };
+            let outside = || Error::Outside {
+                path: path.clone(),
+                root: root.to_path_buf(),
+            };
             let inside = path.strip_prefix(root).map_err(|_| outside())?;
             outs.push(RelPath::from_path(inside).map_err(|_| outside())?);
         }

@@ -156,6 +156,11 @@ mod tests {
                 wrong.push(format!("{value:?}\n  dvc {yaml:?}\n our {ours:?}"));
             }
         }
-        assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
+        assert!(
+            wrong.is_empty(),
+            "{} differ:\n{}",
+            wrong.len(),
+            wrong[..wrong.len().min(20)].join("\n")
+        );
     }
 }

@@ -1,0 +1,347 @@
+//! Making the workspace what the pointers say.
+//!
+//! Invariants: content is proven before it is placed; a file whose content is nowhere else (not in the manifest, not in
+//! the cache) is kept and reported unless `force`; nothing is written through a linked folder. What is removed is in the
+//! cache, so a kill in between loses nothing. Unlike DVC, which removes every file it does not know.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use backlot_core::{Context, LinkMode};
+use backlot_store::{Cache, CheckoutItem, ObjectId, StatCache, hash_files};
+use fs_err as fs;
+use serde::Serialize;
+
+use crate::content::{Content, Member, prove, require};
+use crate::error::{Error, Result};
+use crate::ignore::Ignore;
+use crate::pointer::{Out, Pointer};
+use crate::scan::{self, Scanned};
+use crate::tracked::TrackedPointer;
+
+/// How to check out.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckoutOptions<'a> {
+    /// How files may share content with the cache, best first.
+    pub links: &'a [LinkMode],
+    /// Whether to lose what is nowhere else.
+    pub force: bool,
+}
+
+/// What a checkout did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CheckoutReport {
+    /// Files placed.
+    pub placed: u64,
+    /// Files that were right already.
+    pub unchanged: u64,
+    /// Files removed: the pointer no longer names them, the cache has them.
+    pub removed: u64,
+    /// Bytes placed.
+    pub bytes: u64,
+    /// How many were placed in which way.
+    pub modes: BTreeMap<String, u64>,
+    /// What was left alone because its content is nowhere else.
+    pub kept: Vec<PathBuf>,
+}
+
+/// Make the outs of some pointers what the pointers say. All content must be in the cache. Warns with
+/// `dvc::no_content` for an out that has none.
+pub fn checkout(
+    pointers: &[&TrackedPointer],
+    cache: &Cache,
+    stat: &StatCache,
+    options: &CheckoutOptions<'_>,
+    context: &Context,
+) -> Result<CheckoutReport> {
+    let placing = Placing {
+        cache,
+        stat,
+        options,
+        context,
+    };
+    let mut report = CheckoutReport::default();
+    for pointer in pointers {
+        for (place, out) in pointer.located_outs().filter(|(_, out)| out.cache) {
+            context.check()?;
+            check_folders(pointer.folder(), &place)?;
+            placing.out(&place, out, &mut report)?;
+        }
+    }
+    Ok(report)
+}
+
+/// What is the same for all outs.
+struct Placing<'a> {
+    cache: &'a Cache,
+    stat: &'a StatCache,
+    options: &'a CheckoutOptions<'a>,
+    context: &'a Context,
+}
+
+impl Placing<'_> {
+    fn out(&self, place: &Path, out: &Out, report: &mut CheckoutReport) -> Result<()> {
+        if out.id().is_none() {
+            let message = format!(
+                "`{}` has a pointer without content and was passed over",
+                place.display()
+            );
+            self.context.warn("dvc::no_content", message);
+            return Ok(());
+        }
+        let absent = || Error::NotInCache {
+            path: place.to_path_buf(),
+            count: out.nfiles.unwrap_or(1),
+        };
+        let content = Content::find(out, self.cache)?.ok_or_else(absent)?;
+        let members = content.members(place);
+        let there = Present::find(place, self.context)?;
+        let todo = self.compare(&members, &there, report)?;
+        require(&todo, self.cache)?;
+        if !todo.is_empty() {
+            prove(place, out, &content, self.cache, self.stat, self.context)?;
+        }
+        self.remove_others(place, &members, &there, report)?;
+        if matches!(content, Content::Folder(_)) {
+            make_folder(place)?;
+        }
+        check_way(place, &todo)?;
+        self.place(&todo, out.isexec, report)
+    }
+
+    /// The members to be placed: those that are absent, and those with other content that may be replaced.
+    fn compare(
+        &self,
+        members: &[Member],
+        there: &Present,
+        report: &mut CheckoutReport,
+    ) -> Result<Vec<Member>> {
+        let files: HashSet<&Path> = there.files.iter().map(PathBuf::as_path).collect();
+        let present: Vec<&Member> = members
+            .iter()
+            .filter(|m| files.contains(m.target.as_path()))
+            .collect();
+        let paths: Vec<PathBuf> = present.iter().map(|m| m.target.clone()).collect();
+        let digests = hash_files(&paths, self.stat, self.context)?;
+        let mut todo: Vec<Member> = members
+            .iter()
+            .filter(|m| !files.contains(m.target.as_path()))
+            .cloned()
+            .collect();
+        for (member, digests) in present.into_iter().zip(digests) {
+            if digests.md5 == member.id.md5 {
+                report.unchanged += 1;
+            } else if self.options.force || self.cache.has(&ObjectId::file(digests.md5))? {
+                todo.push(member.clone());
+            } else {
+                report.kept.push(member.target.clone());
+            }
+        }
+        Ok(todo)
+    }
+
+    /// Remove files the content does not name, if the cache has them (or by force).
+    fn remove_others(
+        &self,
+        place: &Path,
+        members: &[Member],
+        there: &Present,
+        report: &mut CheckoutReport,
+    ) -> Result<()> {
+        let wanted: HashSet<&Path> = members.iter().map(|m| m.target.as_path()).collect();
+        let others: Vec<PathBuf> = there
+            .files
+            .iter()
+            .filter(|p| !wanted.contains(p.as_path()))
+            .cloned()
+            .collect();
+        let digests = hash_files(&others, self.stat, self.context)?;
+        for (path, digests) in others.into_iter().zip(digests) {
+            self.context.check()?;
+            if self.options.force || self.cache.has(&ObjectId::file(digests.md5))? {
+                fs::remove_file(&path)?;
+                remove_empty_folders(&path, place);
+                report.removed += 1;
+            } else {
+                report.kept.push(path);
+            }
+        }
+        report.kept.extend(
+            there
+                .strange
+                .iter()
+                .filter(|p| !wanted.contains(p.as_path()))
+                .cloned(),
+        );
+        Ok(())
+    }
+
+    fn place(&self, todo: &[Member], executable: bool, report: &mut CheckoutReport) -> Result<()> {
+        if todo.is_empty() {
+            return Ok(());
+        }
+        let item = |m: &Member| CheckoutItem {
+            id: m.id,
+            target: m.target.clone(),
+            executable,
+        };
+        let items: Vec<CheckoutItem> = todo.iter().map(item).collect();
+        let (links, force) = (self.options.links, self.options.force);
+        let placed = backlot_store::checkout(self.cache, self.stat, &items, links, force, self.context)?;
+        report.placed += placed.placed;
+        report.unchanged += placed.unchanged;
+        report.bytes += placed.bytes;
+        for (mode, count) in placed.modes {
+            *report.modes.entry(mode).or_default() += count;
+        }
+        Ok(())
+    }
+}
+
+/// What is at a place now.
+struct Present {
+    /// Files, and links to files.
+    files: Vec<PathBuf>,
+    /// Things that cannot be tracked: links to nothing, pipes, odd names.
+    strange: Vec<PathBuf>,
+}
+
+impl Present {
+    fn find(place: &Path, context: &Context) -> Result<Self> {
+        let ignore = Ignore::of_folder(place.parent().unwrap_or(place))?;
+        let (found, strange) = scan::survey(place, &ignore, context)?;
+        let files = match found {
+            Scanned::Missing => Vec::new(),
+            Scanned::File { .. } => vec![place.to_path_buf()],
+            Scanned::Folder(files) => files.into_iter().map(|f| f.full).collect(),
+        };
+        Ok(Self { files, strange })
+    }
+}
+
+/// No folder between the pointer and the out may be a link.
+fn check_folders(folder: &Path, place: &Path) -> Result<()> {
+    let between = place
+        .ancestors()
+        .skip(1)
+        .take_while(|p| *p != folder && p.starts_with(folder));
+    for path in between {
+        check_link(path)?;
+    }
+    Ok(())
+}
+
+fn check_link(path: &Path) -> Result<()> {
+    if path.is_symlink() {
+        Err(Error::LinkedFolder {
+            path: path.to_path_buf(),
+        })
+    } else {
+        Ok(())
+    }
+}
+
+fn make_folder(place: &Path) -> Result<()> {
+    if place.is_file() || place.is_symlink() {
+        return Err(Error::InTheWay {
+            path: place.to_path_buf(),
+        });
+    }
+    Ok(fs::create_dir_all(place)?)
+}
+
+/// Every folder of the members below `place` must be a folder or absent, every target a file or absent.
+fn check_way(place: &Path, todo: &[Member]) -> Result<()> {
+    let mut seen: HashSet<&Path> = HashSet::new();
+    for member in todo {
+        if std::fs::symlink_metadata(&member.target).is_ok_and(|found| found.is_dir()) {
+            return Err(Error::InTheWay {
+                path: member.target.clone(),
+            });
+        }
+        for folder in member
+            .target
+            .ancestors()
+            .skip(1)
+            .take_while(|p| p.starts_with(place))
+        {
+            if !seen.insert(folder) {
+                break;
+            }
+            match std::fs::symlink_metadata(folder) {
+                Ok(found) if found.is_symlink() => {
+                    return Err(Error::LinkedFolder {
+                        path: folder.to_path_buf(),
+                    });
+                }
+                Ok(found) if !found.is_dir() => {
+                    return Err(Error::InTheWay {
+                        path: folder.to_path_buf(),
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Remove the folders above a removed file that are empty now, `top` included.
+fn remove_empty_folders(path: &Path, top: &Path) {
+    for folder in path.ancestors().skip(1).take_while(|p| p.starts_with(top)) {
+        if fs::remove_dir(folder).is_err() {
+            break;
+        }
+    }
+}
+
+/// Remove the files of a pointer that was replaced or is gone, in its `folder`: those that still are what it said, that
+/// the cache has, and that the replacement does not name. Returns what was kept because it is something else.
+pub fn remove_stale(
+    folder: &Path,
+    old: &Pointer,
+    replacement: Option<&Pointer>,
+    cache: &Cache,
+    stat: &StatCache,
+    context: &Context,
+) -> Result<Vec<PathBuf>> {
+    let mut wanted = BTreeMap::new();
+    if let Some(new) = replacement {
+        for out in &new.outs {
+            let place = out.path.to_path(&new.base(folder));
+            let members = Content::find(out, cache)?
+                .map(|c| c.members(&place))
+                .unwrap_or_default();
+            wanted.extend(members.into_iter().map(|m| (m.target, m.id)));
+        }
+    }
+    let mut kept = Vec::new();
+    for out in old.outs.iter().filter(|out| out.cache) {
+        let place = out.path.to_path(&old.base(folder));
+        check_folders(folder, &place)?;
+        let Some(content) = Content::find(out, cache)? else {
+            continue;
+        };
+        let known: BTreeMap<PathBuf, ObjectId> = content
+            .members(&place)
+            .into_iter()
+            .map(|m| (m.target, m.id))
+            .collect();
+        let there = Present::find(&place, context)?;
+        let digests = hash_files(&there.files, stat, context)?;
+        for (path, digests) in there.files.into_iter().zip(digests) {
+            let id = ObjectId::file(digests.md5);
+            if wanted.get(&path) == Some(&id) {
+                continue;
+            }
+            if known.get(&path) == Some(&id) && cache.has(&id)? {
+                fs::remove_file(&path)?;
+                remove_empty_folders(&path, &place);
+            } else {
+                kept.push(path);
+            }
+        }
+        kept.extend(there.strange);
+    }
+    Ok(kept)
+}

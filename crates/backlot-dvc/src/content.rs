@@ -1,0 +1,129 @@
+//! What an out should be: its files, read from the cache and proven.
+//!
+//! Invariant: content that a pointer gives a proof for is compared with it before it is placed anywhere. Digests of cache
+//! objects come from the stat cache where it knows them, so that proving again costs a look-up.
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::{Blake3, Context, RelPath};
+use backlot_store::{Cache, FileDigests, ObjectId, StatCache, hash_files};
+
+use crate::error::{Error, Result};
+use crate::manifest::Manifest;
+use crate::pointer::Out;
+use crate::proof::tree_proof;
+
+/// The files an out stands for.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// One file.
+    File(ObjectId),
+    /// A folder.
+    Folder(Manifest),
+}
+
+/// A file that an out stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) id: ObjectId,
+    pub(crate) target: PathBuf,
+}
+
+impl Content {
+    /// The content of an out; `None` if it has none, or if the manifest of a folder is not in the cache.
+    pub(crate) fn find(out: &Out, cache: &Cache) -> Result<Option<Self>> {
+        match out.id() {
+            Some(id) if !id.tree => Ok(Some(Self::File(id))),
+            Some(id) if cache.has(&id)? => Ok(Some(Self::Folder(read_manifest(cache, &id)?))),
+            _ => Ok(None),
+        }
+    }
+
+    /// The files, with where they belong if the out is at `place`.
+    pub(crate) fn members(&self, place: &Path) -> Vec<Member> {
+        match self {
+            Self::File(id) => vec![Member {
+                id: *id,
+                target: place.to_path_buf(),
+            }],
+            Self::Folder(manifest) => {
+                let member = |e: &crate::ManifestEntry| Member {
+                    id: ObjectId::file(e.md5),
+                    target: e.path.to_path(place),
+                };
+                manifest.entries().iter().map(member).collect()
+            }
+        }
+    }
+}
+
+/// Read the manifest of a folder, proven by its MD5.
+pub fn read_manifest(cache: &Cache, id: &ObjectId) -> Result<Manifest> {
+    Manifest::parse(&id.to_string(), &cache.read(id)?)
+}
+
+/// The members that are not in the cache.
+pub(crate) fn missing<'a>(members: &'a [Member], cache: &Cache) -> Result<Vec<&'a Member>> {
+    let mut missing = Vec::new();
+    for member in members {
+        if !cache.has(&member.id)? {
+            missing.push(member);
+        }
+    }
+    Ok(missing)
+}
+
+/// An error if members are not in the cache.
+pub(crate) fn require(members: &[Member], cache: &Cache) -> Result<()> {
+    let missing = missing(members, cache)?;
+    match missing.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::NotInCache {
+            path: first.target.clone(),
+            count: missing.len() as u64,
+        }),
+    }
+}
+
+/// Compare the cached content of an out with the pointer's proof, if it has one.
+pub(crate) fn prove(
+    place: &Path,
+    out: &Out,
+    content: &Content,
+    cache: &Cache,
+    stat: &StatCache,
+    context: &Context,
+) -> Result<()> {
+    let Some(expected) = out.blake3() else {
+        return Ok(());
+    };
+    let objects: Vec<PathBuf> = content
+        .members(place)
+        .iter()
+        .map(|m| cache.object_path(&m.id))
+        .collect();
+    let digests = hash_files(&objects, stat, context)?;
+    let proven = match content {
+        Content::File(id) => digests.iter().all(|d| d.blake3 == expected && d.md5 == id.md5),
+        Content::Folder(manifest) => {
+            let right = manifest
+                .entries()
+                .iter()
+                .zip(&digests)
+                .all(|(entry, d)| entry.md5 == d.md5);
+            right && proof_of(manifest.entries().iter().map(|e| &e.path), &digests) == expected
+        }
+    };
+    if proven {
+        Ok(())
+    } else {
+        Err(Error::ProofFailed {
+            path: place.to_path_buf(),
+        })
+    }
+}
+
+/// The proof of files in the order of their manifest.
+pub(crate) fn proof_of<'a>(paths: impl Iterator<Item = &'a RelPath>, digests: &[FileDigests]) -> Blake3 {
+    tree_proof(paths.zip(digests.iter().map(|d| d.blake3)))
+}

@@ -1,0 +1,190 @@
+//! What an add would track: targets matched with the pointers that exist.
+//!
+//! Invariant: no two outs overlap. A pointer file as a target stands for what it tracks, a path inside a tracked folder
+//! for that folder. Deliberately absent: content; nothing is read here but pointers.
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::{Context, RelPath};
+use fs_err as fs;
+
+use crate::error::{Error, Result};
+use crate::ignore::Ignore;
+use crate::names;
+use crate::pointer::Pointer;
+use crate::tracked::{TrackedPointer, pointers};
+
+/// A path to be tracked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AddTarget {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its pointer file.
+    pub pointer_path: PathBuf,
+    /// What the pointer file says now, if it exists.
+    pub pointer: Option<Pointer>,
+    /// The path in the pointer.
+    pub out_path: RelPath,
+}
+
+/// Match paths inside the asset folder `root` with its pointers.
+pub fn plan_add(root: &Path, targets: &[PathBuf], context: &Context) -> Result<Vec<AddTarget>> {
+    let existing = pointers(root, context)?;
+    let mut plan: Vec<AddTarget> = Vec::new();
+    for target in targets {
+        for target in resolve(root, target, &existing)? {
+            if plan.iter().any(|planned| planned.path == target.path) {
+                continue;
+            }
+            if let Some(other) = plan.iter().find(|p| overlap(&p.path, &target.path)) {
+                return Err(Error::Overlap {
+                    path: target.path,
+                    tracked: other.path.clone(),
+                    pointer: other.pointer_path.clone(),
+                });
+            }
+            plan.push(target);
+        }
+    }
+    Ok(plan)
+}
+
+fn overlap(a: &Path, b: &Path) -> bool {
+    a.starts_with(b) || b.starts_with(a)
+}
+
+/// What one given path stands for.
+fn resolve(root: &Path, given: &Path, existing: &[TrackedPointer]) -> Result<Vec<AddTarget>> {
+    let path = inside(root, given)?;
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    if names::is_pointer(name)
+        && let Some(pointer) = existing.iter().find(|p| p.path == path)
+    {
+        return pointer
+            .located_outs()
+            .map(|(place, out)| known(pointer, place, &out.path))
+            .collect();
+    }
+    for pointer in existing {
+        for (place, out) in pointer.located_outs() {
+            if path.starts_with(&place) {
+                return Ok(vec![known(pointer, place, &out.path)?]);
+            }
+            if place.starts_with(&path) {
+                return Err(Error::Overlap {
+                    path,
+                    tracked: place,
+                    pointer: pointer.path.clone(),
+                });
+            }
+        }
+    }
+    fresh(root, path, existing).map(|target| vec![target])
+}
+
+/// An out that is tracked already.
+fn known(pointer: &TrackedPointer, path: PathBuf, out_path: &RelPath) -> Result<AddTarget> {
+    if pointer.pointer.is_import() {
+        return Err(Error::Imported {
+            path,
+            pointer: pointer.path.clone(),
+        });
+    }
+    Ok(AddTarget {
+        path,
+        pointer_path: pointer.path.clone(),
+        pointer: Some(pointer.pointer.clone()),
+        out_path: out_path.clone(),
+    })
+}
+
+/// A path that is not tracked yet.
+fn fresh(root: &Path, path: PathBuf, existing: &[TrackedPointer]) -> Result<AddTarget> {
+    let found = match std::fs::symlink_metadata(&path) {
+        Ok(found) => found,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoSuchPath { path }),
+        Err(_) => fs::symlink_metadata(&path)?,
+    };
+    let untrackable = |what| Error::Untrackable {
+        path: path.clone(),
+        what,
+    };
+    let name = path
+        .file_name()
+        .and_then(|n| n.to_str())
+        .ok_or_else(|| untrackable("named in bytes that are no UTF-8 text"))?;
+    if names::is_pointer(name)
+        || matches!(
+            name,
+            crate::ignore::IGNORE_FILE | ".gitignore" | "dvc.yaml" | "dvc.lock"
+        )
+    {
+        return Err(untrackable("a file that tracks or ignores others"));
+    }
+    let out_path = RelPath::parse(name)
+        .map_err(|_| untrackable("named so that it means different things on different platforms"))?;
+    if Ignore::of_folder(path.parent().unwrap_or(root))?.excludes_below(root, &path, found.is_dir()) {
+        return Err(Error::Ignored { path });
+    }
+    let pointer_path = path.with_file_name(format!("{name}{}", names::POINTER_SUFFIX));
+    let taken = existing
+        .iter()
+        .find(|p| p.path == pointer_path && !p.pointer.outs.is_empty());
+    if let Some((tracked, _)) = taken.and_then(|p| p.located_outs().next()) {
+        return Err(Error::Overlap {
+            path,
+            tracked,
+            pointer: pointer_path,
+        });
+    }
+    Ok(AddTarget {
+        path,
+        pointer_path,
+        pointer: None,
+        out_path,
+    })
+}
+
+/// The path below `root` as `root` spells it: links in the folders above both are seen through.
+fn inside(root: &Path, given: &Path) -> Result<PathBuf> {
+    let outside = || Error::Outside {
+        path: given.to_path_buf(),
+        root: root.to_path_buf(),
+    };
+    let lexical = given
+        .components()
+        .all(|c| !matches!(c, std::path::Component::ParentDir));
+    if lexical && let Ok(rest) = given.strip_prefix(root) {
+        if rest.as_os_str().is_empty() {
+            return Err(outside());
+        }
+        check_links(root, rest)?;
+        return Ok(root.join(rest));
+    }
+    // The last name may itself be a link, which is tracked as what it points to.
+    let (Some(folder), Some(name)) = (given.parent(), given.file_name()) else {
+        return Err(outside());
+    };
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let (Ok(folder), Ok(real_root)) = (fs::canonicalize(folder), fs::canonicalize(root)) else {
+        return Err(outside());
+    };
+    let rest = folder.strip_prefix(&real_root).map_err(|_| outside())?.join(name);
+    Ok(root.join(rest))
+}
+
+/// A folder between the asset and the path must not be a link: the files would be elsewhere.
+fn check_links(root: &Path, rest: &Path) -> Result<()> {
+    let mut folder = root.to_path_buf();
+    for part in rest.parent().into_iter().flat_map(Path::components) {
+        folder.push(part);
+        if folder.is_symlink() {
+            return Err(Error::LinkedFolder { path: folder });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! What to push and what to pull: pointers, manifests and members turned into objects.
+//!
+//! Invariants: members are sent before the manifest that names them; a fetched manifest is proven by its MD5 and checked
+//! for hostile paths before any member is asked for; a folder whose members are not what its pointer proves is set aside
+//! again. Unlike DVC, outs of imports are pushed and pulled like any other, so that a release stands on its own.
+//! Deliberately absent: remotes pinned by `remote:`; the caller names the remote.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use backlot_core::Context;
+use backlot_store::{
+    Cache, FileDigests, FileStat, ObjectId, Remote, StatCache, StatEntry, Transfer, TransferReport,
+    hash_files,
+};
+use fs_err as fs;
+
+use crate::content::{Content, missing, proof_of};
+use crate::error::{Error, Result};
+use crate::pointer::Out;
+use crate::tracked::TrackedPointer;
+
+/// The outs of some pointers that have content in a cache, with where they are.
+fn cached_outs<'a>(pointers: &[&'a TrackedPointer]) -> impl Iterator<Item = (PathBuf, &'a Out, ObjectId)> {
+    let outs = pointers
+        .iter()
+        .flat_map(|p| p.located_outs())
+        .filter(|(_, out)| out.cache);
+    outs.filter_map(|(place, out)| Some((place, out, out.id()?)))
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+/// What has to be in a remote for the pointers to be useful to others: members first, then manifests. Outs with
+/// `push: false` are left out. An error if the cache does not have it all.
+pub fn plan_push(pointers: &[&TrackedPointer], cache: &Cache, context: &Context) -> Result<Vec<Transfer>> {
+    let (mut members, mut trees) = (Vec::new(), Vec::new());
+    let mut seen = HashSet::new();
+    let mut absent: Option<(PathBuf, u64)> = None;
+    let mut lacks = |path: PathBuf, count: u64| {
+        let (_, total) = absent.get_or_insert((path, 0));
+        *total += count;
+    };
+    for (place, out, id) in cached_outs(pointers).filter(|(_, out, _)| out.push) {
+        context.check()?;
+        let Some(content) = Content::find(out, cache)? else {
+            lacks(place, out.nfiles.unwrap_or(1).max(1));
+            continue;
+        };
+        for member in content.members(&place) {
+            if !seen.insert(member.id) {
+                continue;
+            }
+            match cache.size(&member.id)? {
+                Some(size) => {
+                    let blake3 = if id.tree { None } else { out.blake3() };
+                    members.push(Transfer {
+                        id: member.id,
+                        size: Some(size),
+                        blake3,
+                    });
+                }
+                None => lacks(member.target, 1),
+            }
+        }
+        if id.tree && seen.insert(id) {
+            trees.push(Transfer {
+                id,
+                size: cache.size(&id)?,
+                blake3: None,
+            });
+        }
+    }
+    if let Some((path, count)) = absent {
+        return Err(Error::NotInCache { path, count });
+    }
+    members.append(&mut trees);
+    Ok(members)
+}
+
+/// Whether the cache has all content of the pointers.
+pub fn all_cached(pointers: &[&TrackedPointer], cache: &Cache) -> Result<bool> {
+    for (place, out, _) in cached_outs(pointers) {
+        match Content::find(out, cache)? {
+            Some(content) if missing(&content.members(&place), cache)?.is_empty() => {}
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+/// Bring all content of the pointers into the cache: manifests, then members, then the proofs. A dry run counts only;
+/// of folders whose manifest is not here it counts what the pointer says.
+pub fn fetch(
+    pointers: &[&TrackedPointer],
+    remote: &Remote,
+    cache: &Cache,
+    stat: &StatCache,
+    dry_run: bool,
+    context: &Context,
+) -> Result<TransferReport> {
+    if dry_run {
+        return count_missing(pointers, cache);
+    }
+    let trees: Vec<Transfer> = cached_outs(pointers)
+        .filter(|(.., id)| id.tree)
+        .map(|(.., id)| Transfer::of(id))
+        .collect();
+    let mut report = remote.pull(cache, &trees, context)?;
+    let mut wanted = Vec::new();
+    let mut contents = Vec::new();
+    for (place, out, id) in cached_outs(pointers) {
+        context.check()?;
+        let content = Content::find(out, cache)?.ok_or_else(|| Error::NotInCache {
+            path: place.clone(),
+            count: out.nfiles.unwrap_or(1),
+        })?;
+        let (size, blake3) = if id.tree {
+            (None, None)
+        } else {
+            (out.size, out.blake3())
+        };
+        wanted.extend(content.members(&place).iter().map(|m| Transfer {
+            id: m.id,
+            size,
+            blake3,
+        }));
+        contents.push((place, out, content));
+    }
+    let fetched = remote.pull(cache, &wanted, context)?;
+    remember(&fetched.digests, cache, stat, context)?;
+    report.objects += fetched.objects;
+    report.bytes += fetched.bytes;
+    report.already_there += fetched.already_there;
+    report.digests.extend(fetched.digests);
+    for (place, out, content) in &contents {
+        prove_fetched(place, out, content, &report.digests, cache, stat, context)?;
+    }
+    Ok(report)
+}
+
+fn count_missing(pointers: &[&TrackedPointer], cache: &Cache) -> Result<TransferReport> {
+    let mut report = TransferReport::default();
+    let mut seen = HashSet::new();
+    for (place, out, id) in cached_outs(pointers) {
+        let Some(content) = Content::find(out, cache)? else {
+            report.objects += out.nfiles.unwrap_or(0) + 1;
+            report.bytes += out.size.unwrap_or(0);
+            continue;
+        };
+        let members = content.members(&place);
+        let absent = missing(&members, cache)?;
+        report.already_there += (members.len() - absent.len()) as u64;
+        report.objects += absent.iter().filter(|m| seen.insert(m.id)).count() as u64;
+        if !id.tree && !absent.is_empty() {
+            report.bytes += out.size.unwrap_or(0);
+        }
+    }
+    Ok(report)
+}
+
+/// Keep the digests of objects that were just fetched, so that nothing has to read them again.
+fn remember(
+    digests: &BTreeMap<ObjectId, FileDigests>,
+    cache: &Cache,
+    stat: &StatCache,
+    context: &Context,
+) -> Result<()> {
+    let mut entries = Vec::with_capacity(digests.len());
+    for (id, digests) in digests {
+        let path = cache.object_path(id);
+        let entry = StatEntry {
+            stat: FileStat::of(&fs::metadata(&path)?),
+            path,
+        };
+        entries.push((entry, *digests));
+    }
+    Ok(stat.store(&entries, context)?)
+}
+
+/// Compare a folder with its pointer's proof if something of it was fetched now; if it is wrong, what was fetched leaves
+/// the cache. Single files were compared by the store before they got there.
+fn prove_fetched(
+    place: &Path,
+    out: &Out,
+    content: &Content,
+    fetched: &BTreeMap<ObjectId, FileDigests>,
+    cache: &Cache,
+    stat: &StatCache,
+    context: &Context,
+) -> Result<()> {
+    let (Content::Folder(manifest), Some(expected)) = (content, out.blake3()) else {
+        return Ok(());
+    };
+    let ids: Vec<ObjectId> = manifest.entries().iter().map(|e| ObjectId::file(e.md5)).collect();
+    let tree = out.id().filter(|id| fetched.contains_key(id));
+    if tree.is_none() && !ids.iter().any(|id| fetched.contains_key(id)) {
+        return Ok(());
+    }
+    let others: Vec<PathBuf> = ids
+        .iter()
+        .filter(|id| !fetched.contains_key(id))
+        .map(|id| cache.object_path(id))
+        .collect();
+    let mut others = hash_files(&others, stat, context)?.into_iter();
+    let digests: Vec<FileDigests> = ids
+        .iter()
+        .filter_map(|id| fetched.get(id).copied().or_else(|| others.next()))
+        .collect();
+    if proof_of(manifest.entries().iter().map(|e| &e.path), &digests) == expected {
+        return Ok(());
+    }
+    let suspects: HashSet<ObjectId> = ids
+        .into_iter()
+        .filter(|id| fetched.contains_key(id))
+        .chain(tree)
+        .collect();
+    #[expect(clippy::iter_over_hash_type, reason = "each object is moved by itself")]
+    for id in suspects {
+        cache.quarantine(&id)?;
+    }
+    Err(Error::ProofFailed {
+        path: place.to_path_buf(),
+    })
+}
