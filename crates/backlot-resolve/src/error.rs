@@ -1,0 +1,102 @@
+//! What can go wrong with choosing versions.
+//!
+//! Invariant: a conflict carries its explanation in sentences; whoever asked for what is named.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use backlot_core::{Cancelled, Class, Coded, PackageName};
+
+/// Result of choosing.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why no choice was made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Requirements exclude each other.
+    #[error("no choice of versions satisfies every requirement\n{explanation}")]
+    Conflict {
+        /// Sentences, one a line.
+        explanation: String,
+        /// What would help, where that is plain.
+        advice: Option<String>,
+    },
+    /// A package that nobody has.
+    #[error("there is no package `{name}`, which {asked_by}")]
+    UnknownPackage {
+        /// The package.
+        name: PackageName,
+        /// Who asks for it, as a clause: `the workspace asks for`.
+        asked_by: String,
+        /// Names like it.
+        near: Vec<String>,
+    },
+    /// A requirement by URL.
+    #[error("`{requirement}` names a direct URL, which cannot be resolved")]
+    DirectUrl {
+        /// The requirement.
+        requirement: String,
+    },
+    /// Reading candidates failed.
+    #[error(transparent)]
+    Candidates(Cause),
+    /// Stopped on request.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+/// An error of whoever provides the candidates, passed through.
+#[derive(Debug)]
+pub struct Cause(pub Box<dyn Coded>);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Cause {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+impl Coded for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Conflict { .. } => "resolve::conflict",
+            Self::UnknownPackage { .. } => "resolve::unknown_package",
+            Self::DirectUrl { .. } => "resolve::direct_url",
+            Self::Candidates(cause) => cause.0.code(),
+            Self::Cancelled(e) => e.code(),
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Conflict { .. } => Class::Conflict,
+            Self::UnknownPackage { .. } => Class::NotFound,
+            Self::DirectUrl { .. } => Class::User,
+            Self::Candidates(cause) => cause.0.class(),
+            Self::Cancelled(e) => e.class(),
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Conflict { advice, .. } => {
+                Some(advice.clone().unwrap_or_else(|| "loosen one of these requirements, or publish a release that fits them".to_owned()))
+            }
+            Self::UnknownPackage { near, .. } if !near.is_empty() => Some(format!("is it `{}`?", near.join("` or `"))),
+            Self::UnknownPackage { .. } => Some("publish it, or add the repo that has it with `backlot repo add`".to_owned()),
+            Self::DirectUrl { .. } => Some("publish the package to a repo and require it by name".to_owned()),
+            Self::Candidates(cause) => cause.0.help(),
+            Self::Cancelled(e) => e.help(),
+        }
+    }
+
+    fn retry(&self) -> bool {
+        matches!(self, Self::Candidates(cause) if cause.0.retry())
+    }
+}

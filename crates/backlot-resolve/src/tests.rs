@@ -1,0 +1,282 @@
+//! Whole problems: what is chosen, what is refused, and how the refusal reads.
+
+use std::collections::BTreeMap;
+
+use backlot_core::{Coded, Context, MarkerEnv, PackageName, Requirement, Specifiers, Version};
+use proptest::prelude::{Strategy, any, prop, proptest};
+
+use crate::{
+    Candidate, Candidates, Dependencies, Error, Order, Preference, PrereleasePolicy, Problem, RootRequirement, resolve,
+};
+
+/// Releases written as `name version: requirement, requirement`; `@1` the source, `!reason` yanked, `?python` excluded.
+#[derive(Default)]
+struct Index(BTreeMap<PackageName, Vec<(Candidate, Dependencies)>>);
+
+impl Index {
+    fn of(lines: &[&str]) -> Self {
+        let mut index = Self::default();
+        for line in lines {
+            let (head, requires) = line.split_once(':').unwrap_or((line, ""));
+            let mut words = head.split_whitespace();
+            let name = PackageName::parse(words.next().expect("a name")).expect("a name");
+            let version = Version::parse(words.next().expect("a version")).expect("a version");
+            let mut candidate = Candidate { version, source: 0, yanked: None, excluded: None };
+            for word in words {
+                match word.split_at(1) {
+                    ("@", rank) => candidate.source = rank.parse().expect("a rank"),
+                    ("!", reason) => candidate.yanked = Some(reason.to_owned()),
+                    ("?", range) => candidate.excluded = Some(format!("needs Python {range}")),
+                    _ => panic!("{word}"),
+                }
+            }
+            let requires: Vec<Requirement> =
+                requires.split(',').map(str::trim).filter(|r| !r.is_empty()).map(|r| Requirement::parse(&r.replace('&', ",")).expect(r)).collect();
+            let groups = ["build", "edit"].iter().filter_map(|g| g.parse().ok()).collect();
+            index.0.entry(name).or_default().push((candidate, Dependencies { requires, groups }));
+        }
+        index
+    }
+}
+
+impl Candidates for Index {
+    fn candidates(&self, name: &PackageName) -> Result<Vec<Candidate>, Box<dyn Coded>> {
+        Ok(self.0.get(name).into_iter().flatten().map(|(c, _)| c.clone()).collect())
+    }
+    fn dependencies(&self, name: &PackageName, version: &Version) -> Result<Dependencies, Box<dyn Coded>> {
+        let found = self.0[name].iter().find(|(c, _)| &c.version == version);
+        Ok(found.map(|(_, d)| d.clone()).unwrap_or_default())
+    }
+    fn near(&self, name: &PackageName) -> Vec<String> {
+        let known = self.0.keys().map(PackageName::as_str);
+        backlot_core::text::nearest(name.as_str(), known).map(ToOwned::to_owned).into_iter().collect()
+    }
+}
+
+fn env() -> MarkerEnv {
+    MarkerEnv::for_python("3.11.7").expect("valid")
+}
+
+fn roots(texts: &[&str]) -> Vec<RootRequirement> {
+    texts
+        .iter()
+        .map(|t| RootRequirement { requirement: Requirement::parse(t).expect(t), asked_by: "the workspace".to_owned() })
+        .collect()
+}
+
+fn run(index: &Index, wanted: &[&str], change: impl FnOnce(&mut Problem<'_>)) -> Result<String, Error> {
+    let env = env();
+    let mut problem = Problem { requirements: roots(wanted), ..Problem::new(&env) };
+    change(&mut problem);
+    let resolution = resolve(index, &problem, &Context::default())?;
+    Ok(resolution.packages.iter().map(|p| format!("{} {}", p.name, p.version)).collect::<Vec<_>>().join(", "))
+}
+
+fn chosen(index: &[&str], wanted: &[&str]) -> String {
+    run(&Index::of(index), wanted, |_| {}).expect("a choice")
+}
+
+fn refused(index: &[&str], wanted: &[&str], change: impl FnOnce(&mut Problem<'_>)) -> String {
+    let error = run(&Index::of(index), wanted, change).expect_err("a refusal");
+    format!("{error}\nhelp: {}", error.help().unwrap_or_default())
+}
+
+#[test]
+fn the_newest_admitted_version_of_everything_is_chosen() {
+    let index = ["kitchenset 1.0: table>=1&<2", "kitchenset 1.1: table>=1&<2", "table 1.0", "table 1.5", "table 2.0"];
+    assert_eq!(chosen(&index, &["kitchenset"]), "kitchenset 1.1, table 1.5");
+    assert_eq!(chosen(&index, &["KitchenSet==1.0", "Table<1.5"]), "kitchenset 1.0, table 1.0");
+    // An older dependent is found when the newest cannot be had.
+    let index = ["a 1", "a 2: b>=2", "b 1"];
+    assert_eq!(chosen(&index, &["a", "b"]), "a 1, b 1");
+}
+
+#[test]
+fn pre_releases_are_a_last_resort_unless_named() {
+    let index = ["a 1.0", "a 1.1a1", "b 2.0rc1", "c 1: a>=1.1a0", "d 1"];
+    assert_eq!(chosen(&index, &["a"]), "a 1.0");
+    assert_eq!(chosen(&index, &["a>1.0"]), "a 1.1a1");
+    assert_eq!(chosen(&index, &["b"]), "b 2.0rc1");
+    assert_eq!(chosen(&index, &["a>=0.5", "c"]), "a 1.1a1, c 1");
+    assert_eq!(chosen(&index, &["a==1.1a1", "a>=0.5"]), "a 1.1a1");
+    let all = run(&Index::of(&index), &["a"], |p| p.prereleases = PrereleasePolicy::Allow);
+    assert_eq!(all.expect("a choice"), "a 1.1a1");
+}
+
+#[test]
+fn a_preferred_repo_wins_and_others_help_out() {
+    let index = Index::of(&["a 1.0 @0", "a 1.1 @1", "a 1.0 @1"]);
+    assert_eq!(run(&index, &["a"], |_| {}).expect("a choice"), "a 1.0");
+    assert_eq!(run(&index, &["a>1.0"], |_| {}).expect("a choice"), "a 1.1");
+    assert_eq!(run(&index, &["a"], |p| p.order = Order::VersionFirst).expect("a choice"), "a 1.1");
+    let lowest = run(&index, &["a"], |p| (p.preference, p.order) = (Preference::Lowest, Order::VersionFirst));
+    assert_eq!(lowest.expect("a choice"), "a 1.0");
+}
+
+#[test]
+fn groups_bring_their_requirements_and_only_when_asked_for() {
+    let index = ["a 1: b, c; extra == 'build'", "b 1", "c 1"];
+    assert_eq!(chosen(&index, &["a"]), "a 1, b 1");
+    assert_eq!(chosen(&index, &["a[build]"]), "a 1, b 1, c 1");
+    assert_eq!(chosen(&index, &["a[nosuch]"]), "a 1, b 1");
+    // Asked for by a dependent only.
+    let index = ["x 1: a[build]", "a 1: c; extra == 'build'", "a 2: c>5; extra == 'build'", "c 1"];
+    assert_eq!(chosen(&index, &["x"]), "a 1, c 1, x 1");
+}
+
+#[test]
+fn markers_decide_for_the_target_environment() {
+    let index = ["a 1: b; python_version < '3', c; python_version >= '3'", "b 1", "c 1"];
+    assert_eq!(chosen(&index, &["a", "b; sys_platform == 'nosuch'"]), "a 1, c 1");
+}
+
+#[test]
+fn the_lock_is_kept_while_it_fits_and_a_yanked_version_only_when_pinned() {
+    let index = Index::of(&["a 1", "a 2", "a 3", "y 1", "y 2 !broken"]);
+    let keep = |p: &mut Problem<'_>| {
+        p.preferences.insert("a".parse().expect("a name"), "2".parse().expect("a version"));
+    };
+    assert_eq!(run(&index, &["a"], keep).expect("a choice"), "a 2");
+    assert_eq!(run(&index, &["a>2"], keep).expect("a choice"), "a 3");
+    assert_eq!(run(&index, &["y"], |_| {}).expect("a choice"), "y 1");
+    assert_eq!(run(&index, &["y==2"], |_| {}).expect("a choice"), "y 2");
+}
+
+#[test]
+fn a_long_chain_and_a_wide_diamond_need_no_stack() {
+    let chain: Vec<String> = (0..2000).map(|n| format!("p{n} 1: p{}", n + 1)).chain(["p2000 1".to_owned()]).collect();
+    let diamond: Vec<String> = (0..2000).map(|n| format!("q{n} 1: z")).chain(["z 1".to_owned()]).collect();
+    let top = format!("top 1: {}", (0..2000).map(|n| format!("q{n}")).collect::<Vec<_>>().join(","));
+    let lines: Vec<&str> = chain.iter().chain(&diamond).map(String::as_str).chain([top.as_str()]).collect();
+    let env = env();
+    let index = Index::of(&lines);
+    std::thread::scope(|scope| {
+        let run = std::thread::Builder::new().stack_size(2 << 20).spawn_scoped(scope, || {
+            let problem = Problem { requirements: roots(&["p0", "top"]), ..Problem::new(&env) };
+            resolve(&index, &problem, &Context::default()).map(|r| r.packages.len())
+        });
+        let count = run.expect("a thread").join().expect("no overflow").expect("a choice");
+        assert_eq!(count, 4003);
+    });
+}
+
+#[test]
+fn conflicts_are_explained_in_sentences() {
+    let two = ["kitchenset 1.0: table>=2", "kitchenset 1.1: table>=2", "table 1.0", "table 2.0"];
+    insta::assert_snapshot!(refused(&two, &["KitchenSet", "Table<2"], |_| {}), @r"
+    no choice of versions satisfies every requirement
+      the workspace asks for KitchenSet
+      the workspace asks for Table<2
+      kitchenset 1.0, 1.1 need table>=2
+      kitchenset exists as 1.0, 1.1
+      table exists as 1.0, 2.0
+    help: loosen one of these requirements, or publish a release that fits them
+    ");
+    insta::assert_snapshot!(refused(&["table 1.0", "table 1.2"], &["Table>=3"], |_| {}), @r"
+    no choice of versions satisfies every requirement
+      the workspace asks for Table>=3
+      table exists as 1.0, 1.2
+    help: loosen one of these requirements, or publish a release that fits them
+    ");
+    insta::assert_snapshot!(refused(&["shot 1: tabel", "table 1.0"], &["shot"], |_| {}), @r"
+    there is no package `tabel`, which shot 1 needs
+    help: is it `table`?
+    ");
+    insta::assert_snapshot!(refused(&["a 1 ?>=3.14"], &["a"], |_| {}), @r#"
+    no choice of versions satisfies every requirement
+      the workspace asks for a
+      a 1 needs Python >=3.14
+      a exists in one version: 1
+    help: use another Python (`python = "..."` in backlot.toml), or an older release
+    "#);
+    insta::assert_snapshot!(refused(&["a 1 !broken-rig"], &["a>=1"], |_| {}), @r"
+    no choice of versions satisfies every requirement
+      the workspace asks for a>=1
+      a 1 is yanked (broken-rig)
+      a exists in one version: 1
+    help: ask for the yanked version exactly (`==`) if you must have it
+    ");
+    insta::assert_snapshot!(refused(&["a 1rc1"], &["a"], |p| p.prereleases = PrereleasePolicy::Disallow), @r"
+    no choice of versions satisfies every requirement
+      the workspace asks for a
+      a 1rc1 is a pre-release
+      a exists in one version: 1rc1
+    help: allow pre-releases, or ask for the pre-release by its version
+    ");
+    let fix = |p: &mut Problem<'_>| {
+        p.fixed.insert("table".parse().expect("a name"), "1.0.1".parse().expect("a version"));
+    };
+    insta::assert_snapshot!(refused(&["shot 1: table>=2", "table 1.0.1"], &["shot"], fix), @r"
+    no choice of versions satisfies every requirement
+      the workspace asks for shot
+      shot 1 needs table>=2
+      shot exists in one version: 1
+      table is an editable output at 1.0.1, which is never replaced
+    help: bump the output `table` to a version that fits, or move it out of outputs
+    ");
+    let three = ["a 1: t<2", "b 1: t>=2&<3", "c 1: t", "t 1", "t 2", "t 3"];
+    insta::assert_snapshot!(refused(&three, &["a", "b", "c"], |_| {}), @r"
+    no choice of versions satisfies every requirement
+      the workspace asks for a
+      the workspace asks for b
+      a 1 needs t<2
+      b 1 needs t>=2,<3
+      a exists in one version: 1
+      b exists in one version: 1
+      t exists as 1, 2, 3
+    help: loosen one of these requirements, or publish a release that fits them
+    ");
+}
+
+/// Whether any assignment satisfies a small problem, by trying all.
+fn brute_force(index: &Index, wanted: &[RootRequirement]) -> bool {
+    let names: Vec<&PackageName> = index.0.keys().collect();
+    let counts: Vec<usize> = names.iter().map(|n| index.0[*n].len() + 1).collect();
+    let total: usize = counts.iter().product();
+    (0..total).any(|mut code| {
+        let mut chosen: BTreeMap<&PackageName, &(Candidate, Dependencies)> = BTreeMap::new();
+        for (name, count) in names.iter().zip(&counts) {
+            if code % count > 0 {
+                chosen.insert(name, &index.0[*name][code % count - 1]);
+            }
+            code /= count;
+        }
+        let holds = |r: &Requirement| chosen.get(r.name()).is_some_and(|(c, _)| r.specifiers().contains(&c.version));
+        wanted.iter().all(|w| holds(&w.requirement)) && chosen.values().all(|(_, d)| d.requires.iter().all(holds))
+    })
+}
+
+fn graphs() -> impl Strategy<Value = Vec<String>> {
+    let requirement = (0usize..4, 1u64..4, any::<bool>());
+    let release = (0usize..4, 1u64..4, prop::collection::vec(requirement, 0..3));
+    prop::collection::vec(release, 1..9).prop_map(|releases| {
+        let mut lines = BTreeMap::new();
+        for (name, version, requires) in releases {
+            let texts: Vec<String> =
+                requires.iter().map(|(n, v, below)| format!("p{n}{}{v}", if *below { "<=" } else { ">=" })).collect();
+            lines.insert((name, version), format!("p{name} {version}: {}", texts.join(",")));
+        }
+        lines.into_values().collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_choice_is_found_exactly_when_there_is_one_and_it_is_valid(lines in graphs(), first in 0usize..4, second in 0usize..4) {
+        let index = Index::of(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        let env = env();
+        let wanted = roots(&[&format!("p{first}"), &format!("p{second}>=2")]);
+        let problem = Problem { requirements: wanted.clone(), ..Problem::new(&env) };
+        let answer = resolve(&index, &problem, &Context::default());
+        assert_eq!(answer.is_ok(), brute_force(&index, &wanted), "{lines:?}");
+        if let Ok(resolution) = answer {
+            let version = |name: &PackageName| resolution.packages.iter().find(|p| &p.name == name).map(|p| p.version.clone());
+            for package in &resolution.packages {
+                for (name, text) in &package.requires {
+                    let range: Specifiers = Requirement::parse(text).expect("valid").specifiers();
+                    assert!(version(name).is_some_and(|v| range.contains(&v)), "{lines:?}");
+                }
+            }
+        }
+    }
+}
