@@ -202,23 +202,29 @@ impl Adding<'_> {
             Some(old) => *old = out,
             None => pointer.outs.push(out),
         }
-        let written = match &target.pointer {
-            Some(old) if *old == pointer => false,
-            Some(_) if self.options.dry_run => true,
-            Some(_) => {
-                let old = fs::read_to_string(&target.pointer_path)?;
-                file::write_if_changed(
-                    &target.pointer_path,
-                    updated_text(&target.pointer_path, &old, &pointer).as_bytes(),
-                )?
-            }
-            None if self.options.dry_run => true,
-            None => file::write_if_changed(&target.pointer_path, pointer.to_text().as_bytes())?,
+        let changed = target.pointer.as_ref() != Some(&pointer);
+        if self.options.dry_run || !changed {
+            self.ignore_in_git(target)?;
+            return Ok(changed);
+        }
+        let text = match &target.pointer {
+            Some(_) => updated_text(
+                &target.pointer_path,
+                &fs::read_to_string(&target.pointer_path)?,
+                &pointer,
+            ),
+            None => pointer.to_text(),
         };
+        let written = file::write_if_changed(&target.pointer_path, text.as_bytes())?;
+        self.ignore_in_git(target)?;
+        Ok(written)
+    }
+
+    fn ignore_in_git(&self, target: &AddTarget) -> Result<()> {
         if self.options.git_ignore && !self.options.dry_run {
             git_ignore(&target.path)?;
         }
-        Ok(written)
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! `.dvc/config`: enough of DVC's configuration for real DVC to work in our workspaces, and to read where its remotes are.
 //!
-//! The format is ConfigObj's INI: `[core]`, `['remote "name"']`, four spaces before entries, names in lower case.
+//! The format is `ConfigObj`'s INI: `[core]`, `['remote "name"']`, four spaces before entries, names in lower case.
 //! Invariant: what is not understood is kept as text. Deliberately absent: the other levels (user, system, local), the
 //! meaning of any option but the ones named here, and secrets.
 
@@ -93,13 +93,10 @@ impl DvcConfig {
     pub fn to_text(&self) -> String {
         let mut text = Self::HEADER.to_owned();
         for section in &self.sections {
-            text.push_str(&if section.name.contains('"') {
-                format!("['{}']\n", section.name)
-            } else {
-                format!("[{}]\n", section.name)
-            });
+            let quote = if section.name.contains('"') { "'" } else { "" };
+            text.extend(["[", quote, &section.name, quote, "]\n"]);
             for (key, value) in &section.entries {
-                text.push_str(&format!("    {key} = {}\n", quoted(value)));
+                text.extend(["    ", key, " = ", &quoted(value), "\n"]);
             }
         }
         text
@@ -200,7 +197,7 @@ fn value_of(text: &str) -> Option<String> {
     Some(text.split('#').next().unwrap_or(text).trim_end().to_owned())
 }
 
-/// Quoted where ConfigObj would read something else.
+/// Quoted where `ConfigObj` would read something else.
 fn quoted(value: &str) -> String {
     let plain = !value.is_empty() && value.trim() == value && !value.contains(['#', ',', '\'', '"', '\n']);
     if plain {

@@ -97,7 +97,8 @@ fn set_proof(lines: &mut Vec<String>, first: usize, end: usize, hex: &str) -> Op
         return None;
     }
     let Some(table) = find(lines, meta, "    ", "backlot") else {
-        lines.splice(meta + 1..meta + 1, [table_line, proof_line]);
+        lines.insert(meta + 1, table_line);
+        lines.insert(meta + 2, proof_line);
         return Some(());
     };
     match find(lines, table, "      ", "blake3") {

@@ -156,8 +156,7 @@ fn has_indicator(text: &str) -> bool {
         let white_after = chars.peek().is_none_or(|c| is_white(*c));
         let found = match (before, c) {
             (None, c) if "#,[]{}&*!|>'\"%@`".contains(c) => true,
-            (None, '?' | ':' | '-') => white_after,
-            (Some(_), ':') => white_after,
+            (None, '?' | ':' | '-') | (Some(_), ':') => white_after,
             (Some(before), '#') => is_white(before),
             _ => false,
         };

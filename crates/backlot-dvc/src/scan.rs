@@ -160,7 +160,7 @@ impl Scan<'_> {
             return Err(untrackable(full, "an ignore file inside a tracked folder"));
         }
         let metadata = if found.kind.is_file() {
-            fs::symlink_metadata(full)?
+            found.entry.metadata()?
         } else if found.kind.is_symlink() {
             follow(full)?
         } else {
@@ -185,6 +185,7 @@ pub(crate) struct Found {
     pub(crate) name: String,
     is_text: bool,
     pub(crate) kind: std::fs::FileType,
+    entry: fs::DirEntry,
 }
 
 impl Found {
@@ -208,6 +209,7 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<Found>> {
             name,
             is_text,
             kind: entry.file_type()?,
+            entry,
         });
     }
     Ok(entries)
@@ -308,7 +310,7 @@ mod tests {
         type Make = fn(&Path);
         let cases: [(&str, Make); 4] = [
             ("broken", |f| {
-                symlink("nowhere", f.join("broken")).expect("linked")
+                symlink("nowhere", f.join("broken")).expect("linked");
             }),
             ("pipe", |f| {
                 let made = std::process::Command::new("mkfifo")
@@ -318,7 +320,7 @@ mod tests {
                 assert!(made.success());
             }),
             ("back\\slash", |f| {
-                fs::write(f.join("back\\slash"), "").expect("written")
+                fs::write(f.join("back\\slash"), "").expect("written");
             }),
             ("no\u{fffd}text", |f| {
                 fs::write(f.join(std::ffi::OsStr::from_bytes(b"no\xfftext")), "").expect("written");

@@ -104,7 +104,7 @@ fn out_change(path: &Path, out: &Out, cache: &Cache, stat: &StatCache, context: 
                     vec![format!("~ {} (executable)", out.path.file_name())],
                 ));
             }
-            in_cache(cache, &Content::File(id), path)
+            in_cache(cache, &Content::File(id), path, out)
         }
         Scanned::Folder(files) => {
             let now = manifest_of(path, &files, stat, context)?;
@@ -112,8 +112,8 @@ fn out_change(path: &Path, out: &Out, cache: &Cache, stat: &StatCache, context: 
                 _ if !id.tree => Ok(modified(now.entries().len() as u64, 1, 0, Vec::new())),
                 None if now.id() == id => Ok(Change::NotInCache),
                 None => Ok(modified(0, 0, now.entries().len() as u64, Vec::new())),
-                Some(content) if now.id() == id => in_cache(cache, &content, path),
-                Some(Content::Folder(before)) => Ok(difference(&before, &now, cache, path)?),
+                Some(content) if now.id() == id => in_cache(cache, &content, path, out),
+                Some(Content::Folder(before)) => Ok(difference(&before, &now, cache, path, out)?),
                 Some(Content::File(_)) => Ok(Change::Missing),
             }
         }
@@ -136,8 +136,8 @@ fn manifest_of(
     Manifest::new(&folder.display().to_string(), entries.collect())
 }
 
-fn in_cache(cache: &Cache, content: &Content, path: &Path) -> Result<Change> {
-    let whole = missing(&content.members(path), cache)?.is_empty();
+fn in_cache(cache: &Cache, content: &Content, path: &Path, out: &Out) -> Result<Change> {
+    let whole = !out.cache || missing(&content.members(path), cache)?.is_empty();
     Ok(if whole {
         Change::Unchanged
     } else {
@@ -154,7 +154,7 @@ fn modified(added: u64, removed: u64, changed: u64, names: Vec<String>) -> Chang
     }
 }
 
-fn difference(before: &Manifest, now: &Manifest, cache: &Cache, path: &Path) -> Result<Change> {
+fn difference(before: &Manifest, now: &Manifest, cache: &Cache, path: &Path, out: &Out) -> Result<Change> {
     let new: Vec<&RelPath> = now
         .entries()
         .iter()
@@ -171,7 +171,7 @@ fn difference(before: &Manifest, now: &Manifest, cache: &Cache, path: &Path) -> 
     let changed: Vec<&RelPath> = now.entries().iter().filter(other).map(|e| &e.path).collect();
     if new.is_empty() && gone.is_empty() && changed.is_empty() {
         // The same files under a manifest that somebody else wrote in another form.
-        return in_cache(cache, &Content::Folder(before.clone()), path);
+        return in_cache(cache, &Content::Folder(before.clone()), path, out);
     }
     let mut names = Vec::new();
     for (sign, paths) in [('+', &new), ('-', &gone), ('~', &changed)] {

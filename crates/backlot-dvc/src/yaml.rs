@@ -2,7 +2,7 @@
 //!
 //! Invariant: for plain data the bytes equal DVC's own; `fixtures/dvc/emitter.jsonl` holds DVC's answers. Deliberately
 //! absent: anchors, comments, block scalars and flow style, which DVC writes only where they stood in a file before
-//! (see [`crate::patch`]). Reading is serde_yaml_ng's.
+//! (see [`crate::patch`]). Reading is `serde_yaml_ng`'s.
 
 use serde_yaml_ng::{Mapping, Number, Value};
 
