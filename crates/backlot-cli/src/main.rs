@@ -1,1 +1,45 @@
-fn main() {}
+//! The command `backlot`: arguments in, one report or one error out.
+//!
+//! Invariants: reports go to standard output, everything else to standard error; the exit code is the class of the error
+//! (see `docs/errors.md`); this crate is the only one that reads the environment or knows of a terminal.
+
+mod args;
+mod commands;
+mod demo;
+mod errors;
+mod host;
+mod output;
+mod progress;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Arguments;
+use crate::session::Session;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let session = Session::new(&arguments.global);
+    let cancel = session.cancel.clone();
+    // The second signal ends at once; the first lets running work stop between two steps.
+    ctrlc::set_handler(move || {
+        if cancel.is_cancelled() {
+            std::process::abort();
+        }
+        cancel.cancel();
+    })
+    .ok();
+    let result = commands::run(&arguments.command, &session);
+    session.finish_progress();
+    match result {
+        Ok(answer) => {
+            output::print(&answer, &session);
+            answer.failure.map_or(ExitCode::SUCCESS, |failure| {
+                errors::print(&*failure, &session, true)
+            })
+        }
+        Err(error) => errors::print(&error, &session, false),
+    }
+}

@@ -67,14 +67,21 @@ impl FromStr for LinkMode {
             "hardlink" => Ok(Self::Hardlink),
             "symlink" => Ok(Self::Symlink),
             "copy" => Ok(Self::Copy),
-            other => Err(LinkModeError { word: other.to_owned() }),
+            other => Err(LinkModeError {
+                word: other.to_owned(),
+            }),
         }
     }
 }
 
 /// Place `source` as `target`, trying `modes` in order; a mode the disk does not offer is passed over. Clones and copies
 /// are writable by their owner if `writable`; the executable bit is kept. Returns the mode that worked.
-pub fn place(source: &Path, target: &Path, modes: &[LinkMode], writable: bool) -> Result<LinkMode, FileError> {
+pub fn place(
+    source: &Path,
+    target: &Path,
+    modes: &[LinkMode],
+    writable: bool,
+) -> Result<LinkMode, FileError> {
     let folder = target.parent().unwrap_or(Path::new("."));
     let temporary = file::temporary_in(folder);
     let placed = place_at(source, &temporary, modes, writable);
@@ -94,7 +101,12 @@ pub fn place(source: &Path, target: &Path, modes: &[LinkMode], writable: bool) -
 }
 
 /// As [`place`], onto a name that does not exist and that nobody else looks at yet.
-pub fn place_at(source: &Path, target: &Path, modes: &[LinkMode], writable: bool) -> Result<LinkMode, FileError> {
+pub fn place_at(
+    source: &Path,
+    target: &Path,
+    modes: &[LinkMode],
+    writable: bool,
+) -> Result<LinkMode, FileError> {
     let mut last = None;
     for mode in modes {
         let result = match mode {
@@ -109,13 +121,21 @@ pub fn place_at(source: &Path, target: &Path, modes: &[LinkMode], writable: bool
             Err(error) => last = Some(error),
         }
     }
-    let none = || io::Error::new(io::ErrorKind::Unsupported, format!("no way to place `{}`", target.display()));
+    let none = || {
+        io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("no way to place `{}`", target.display()),
+        )
+    };
     Err(last.unwrap_or_else(none).into())
 }
 
 /// Whether trying another mode is pointless.
 fn is_fatal(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StorageFull | io::ErrorKind::AlreadyExists)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::StorageFull | io::ErrorKind::AlreadyExists
+    )
 }
 
 fn reflink(source: &Path, target: &Path, writable: bool) -> io::Result<()> {
@@ -125,7 +145,10 @@ fn reflink(source: &Path, target: &Path, writable: bool) -> io::Result<()> {
 
 fn hard_link(source: &Path, target: &Path) -> io::Result<()> {
     if fs::metadata(source)?.len() == 0 {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "empty files are not hard-linked"));
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "empty files are not hard-linked",
+        ));
     }
     fs::hard_link(source, target)
 }

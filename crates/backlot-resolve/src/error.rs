@@ -85,11 +85,15 @@ impl Coded for Error {
 
     fn help(&self) -> Option<String> {
         match self {
-            Self::Conflict { advice, .. } => {
-                Some(advice.clone().unwrap_or_else(|| "loosen one of these requirements, or publish a release that fits them".to_owned()))
+            Self::Conflict { advice, .. } => Some(advice.clone().unwrap_or_else(|| {
+                "loosen one of these requirements, or publish a release that fits them".to_owned()
+            })),
+            Self::UnknownPackage { near, .. } if !near.is_empty() => {
+                Some(format!("is it `{}`?", near.join("` or `")))
             }
-            Self::UnknownPackage { near, .. } if !near.is_empty() => Some(format!("is it `{}`?", near.join("` or `"))),
-            Self::UnknownPackage { .. } => Some("publish it, or add the repo that has it with `backlot repo add`".to_owned()),
+            Self::UnknownPackage { .. } => {
+                Some("publish it, or add the repo that has it with `backlot repo add`".to_owned())
+            }
             Self::DirectUrl { .. } => Some("publish the package to a repo and require it by name".to_owned()),
             Self::Candidates(cause) => cause.0.help(),
             Self::Cancelled(e) => e.help(),

@@ -32,7 +32,11 @@ pub(crate) fn explain(conflict: &Conflict, solver: &Solver<Provider<'_>>, source
     let provider = solver.provider();
     let facts = collect(conflict, solver);
     if let Some((name, asked_by)) = facts.unknown.first() {
-        return Error::UnknownPackage { name: name.clone(), asked_by: asked_by.clone(), near: source.near(name) };
+        return Error::UnknownPackage {
+            name: name.clone(),
+            asked_by: asked_by.clone(),
+            near: source.near(name),
+        };
     }
     let mut lines: Vec<String> = Vec::new();
     for (asked_by, text) in &facts.roots {
@@ -48,8 +52,15 @@ pub(crate) fn explain(conflict: &Conflict, solver: &Solver<Provider<'_>>, source
     for package in &facts.wanted {
         lines.push(existing(package, provider));
     }
-    let explanation = lines.iter().map(|l| format!("  {l}")).collect::<Vec<_>>().join("\n");
-    Error::Conflict { explanation, advice: advice(&facts, provider.problem) }
+    let explanation = lines
+        .iter()
+        .map(|l| format!("  {l}"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    Error::Conflict {
+        explanation,
+        advice: advice(&facts, provider.problem),
+    }
 }
 
 fn collect(conflict: &Conflict, solver: &Solver<Provider<'_>>) -> Facts {
@@ -58,12 +69,19 @@ fn collect(conflict: &Conflict, solver: &Solver<Provider<'_>>) -> Facts {
     let mut facts = Facts::default();
     for edge in graph.graph.raw_edges() {
         let (from, to) = (&graph.graph[edge.source()], &graph.graph[edge.target()]);
-        let ConflictEdge::Requires(Requirement::Single(set)) = edge.weight else { continue };
+        let ConflictEdge::Requires(Requirement::Single(set)) = edge.weight else {
+            continue;
+        };
         let range = provider.pool.resolve_version_set(set);
-        let wanted = provider.pool.resolve_package_name(provider.version_set_name(set)).package.clone();
+        let wanted = provider
+            .pool
+            .resolve_package_name(provider.version_set_name(set))
+            .package
+            .clone();
         if !range.text.is_empty() {
             let asked_by = add_requirement(&mut facts, provider, from, &wanted, &range.text);
-            if matches!(to, ConflictNode::UnresolvedDependency) && provider.all_candidates(&wanted).is_empty() {
+            if matches!(to, ConflictNode::UnresolvedDependency) && provider.all_candidates(&wanted).is_empty()
+            {
                 facts.unknown.push((wanted.clone(), asked_by));
             }
         }
@@ -72,7 +90,11 @@ fn collect(conflict: &Conflict, solver: &Solver<Provider<'_>>) -> Facts {
             if let Some(reason) = candidate.excluded
                 && range.specifiers.contains(&candidate.version)
             {
-                facts.excluded.entry((wanted.clone(), reason)).or_default().insert(candidate.version);
+                facts
+                    .excluded
+                    .entry((wanted.clone(), reason))
+                    .or_default()
+                    .insert(candidate.version);
             }
         }
         facts.wanted.insert(wanted);
@@ -82,7 +104,11 @@ fn collect(conflict: &Conflict, solver: &Solver<Provider<'_>>) -> Facts {
             let solvable = provider.pool.resolve_solvable(id);
             let package = &provider.pool.resolve_package_name(solvable.name).package;
             if let Err(reason) = provider.dependencies_of(package, &solvable.record) {
-                facts.excluded.entry((package.clone(), reason)).or_default().insert(solvable.record.clone());
+                facts
+                    .excluded
+                    .entry((package.clone(), reason))
+                    .or_default()
+                    .insert(solvable.record.clone());
             }
         }
     }
@@ -90,17 +116,33 @@ fn collect(conflict: &Conflict, solver: &Solver<Provider<'_>>) -> Facts {
 }
 
 /// Note who makes a requirement; returns it as a clause.
-fn add_requirement(facts: &mut Facts, provider: &Provider<'_>, from: &ConflictNode, wanted: &PackageName, text: &str) -> String {
+fn add_requirement(
+    facts: &mut Facts,
+    provider: &Provider<'_>,
+    from: &ConflictNode,
+    wanted: &PackageName,
+    text: &str,
+) -> String {
     if let ConflictNode::Solvable(id) = from {
         let solvable = provider.pool.resolve_solvable(*id);
         let node = provider.pool.resolve_package_name(solvable.name).to_string();
         let clause = format!("{node} {} needs", solvable.record);
-        facts.needs.entry((node, text.to_owned())).or_default().insert(solvable.record.clone());
+        facts
+            .needs
+            .entry((node, text.to_owned()))
+            .or_default()
+            .insert(solvable.record.clone());
         return clause;
     }
     let mut clause = String::new();
     for root in &provider.problem.requirements {
-        let own = root.requirement.text().split(';').next().unwrap_or_default().trim();
+        let own = root
+            .requirement
+            .text()
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim();
         if root.requirement.name() == wanted && own == text {
             facts.roots.insert((root.asked_by.clone(), text.to_owned()));
             clause = format!("{} asks for", root.asked_by);
@@ -115,11 +157,20 @@ fn list(versions: &BTreeSet<Version>) -> String {
     if all.len() <= 8 {
         return all.join(", ");
     }
-    format!("{}, ... {} ({} versions)", all[..3].join(", "), all[all.len() - 3..].join(", "), all.len())
+    format!(
+        "{}, ... {} ({} versions)",
+        all[..3].join(", "),
+        all[all.len() - 3..].join(", "),
+        all.len()
+    )
 }
 
 fn existing(package: &PackageName, provider: &Provider<'_>) -> String {
-    let versions: BTreeSet<Version> = provider.all_candidates(package).into_iter().map(|c| c.version).collect();
+    let versions: BTreeSet<Version> = provider
+        .all_candidates(package)
+        .into_iter()
+        .map(|c| c.version)
+        .collect();
     if let Some(fixed) = provider.problem.fixed.get(package) {
         return format!("{package} is an editable output at {fixed}, which is never replaced");
     }
@@ -130,9 +181,14 @@ fn existing(package: &PackageName, provider: &Provider<'_>) -> String {
 }
 
 fn advice(facts: &Facts, problem: &Problem<'_>) -> Option<String> {
-    let fixed = facts.wanted.iter().find(|package| problem.fixed.contains_key(*package));
+    let fixed = facts
+        .wanted
+        .iter()
+        .find(|package| problem.fixed.contains_key(*package));
     if let Some(package) = fixed {
-        return Some(format!("bump the output `{package}` to a version that fits, or move it out of outputs"));
+        return Some(format!(
+            "bump the output `{package}` to a version that fits, or move it out of outputs"
+        ));
     }
     let reason = |word: &str| facts.excluded.keys().any(|(_, reason)| reason.contains(word));
     if problem.prereleases == PrereleasePolicy::Disallow && reason("is a pre-release") {
@@ -142,7 +198,9 @@ fn advice(facts: &Facts, problem: &Problem<'_>) -> Option<String> {
         return Some("ask for the yanked version exactly (`==`) if you must have it".to_owned());
     }
     if reason("needs Python") {
-        return Some("use another Python (`python = \"...\"` in backlot.toml), or an older release".to_owned());
+        return Some(
+            "use another Python (`python = \"...\"` in backlot.toml), or an older release".to_owned(),
+        );
     }
     None
 }

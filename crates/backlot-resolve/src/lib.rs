@@ -14,6 +14,7 @@ mod tests;
 
 pub use error::{Cause, Error, Result};
 pub use problem::{
-    Candidate, Candidates, Dependencies, Order, Preference, PrereleasePolicy, Problem, Resolution, Resolved, RootRequirement,
+    Candidate, Candidates, Dependencies, Order, Preference, PrereleasePolicy, Problem, Resolution, Resolved,
+    RootRequirement,
 };
 pub use resolve::resolve;

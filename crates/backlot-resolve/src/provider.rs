@@ -12,9 +12,9 @@ use std::fmt;
 use backlot_core::{Coded, Context, GroupName, PackageName, Requirement, Specifiers, Version};
 use resolvo::utils::{Pool, VersionSet};
 use resolvo::{
-    Candidates as SolverCandidates, Condition, ConditionId, ConditionalRequirement, Dependencies as SolverDependencies, DependencyProvider,
-    HintDependenciesAvailable, Interner, KnownDependencies, NameId, SolvableId, SolverCache, StringId, VersionSetId,
-    VersionSetUnionId,
+    Candidates as SolverCandidates, Condition, ConditionId, ConditionalRequirement,
+    Dependencies as SolverDependencies, DependencyProvider, HintDependenciesAvailable, Interner,
+    KnownDependencies, NameId, SolvableId, SolverCache, StringId, VersionSetId, VersionSetUnionId,
 };
 
 use crate::problem::{Candidate, Candidates, Dependencies, Order, Preference, PrereleasePolicy, Problem};
@@ -69,7 +69,10 @@ impl<'a> Provider<'a> {
         context: &'a Context,
     ) -> Self {
         let pins = problem.requirements.iter().filter_map(|root| {
-            Some((root.requirement.name().clone(), root.requirement.specifiers().pinned()?))
+            Some((
+                root.requirement.name().clone(),
+                root.requirement.specifiers().pinned()?,
+            ))
         });
         Self {
             pool: Pool::new(),
@@ -91,9 +94,18 @@ impl<'a> Provider<'a> {
         if specifiers.names_prerelease() {
             self.named.borrow_mut().insert(requirement.name().clone());
         }
-        let range = Range { specifiers, text: requirement_text(requirement) };
-        let mut nodes = vec![Node { package: requirement.name().clone(), group: None }];
-        nodes.extend(requirement.groups().into_iter().map(|g| Node { package: requirement.name().clone(), group: Some(g) }));
+        let range = Range {
+            specifiers,
+            text: requirement_text(requirement),
+        };
+        let mut nodes = vec![Node {
+            package: requirement.name().clone(),
+            group: None,
+        }];
+        nodes.extend(requirement.groups().into_iter().map(|g| Node {
+            package: requirement.name().clone(),
+            group: Some(g),
+        }));
         nodes
             .into_iter()
             .map(|node| {
@@ -133,19 +145,32 @@ impl<'a> Provider<'a> {
         }
         let asked_for = self.pinned.get(package) == Some(&candidate.version)
             || self.problem.preferences.get(package) == Some(&candidate.version);
-        let yanked = candidate.yanked.as_ref().filter(|_| !asked_for).map(|reason| format!("is yanked ({reason})"));
-        let forbidden = self.problem.prereleases == PrereleasePolicy::Disallow && candidate.version.is_prerelease();
-        let prerelease = (forbidden && !self.pinned.contains_key(package)).then(|| "is a pre-release".to_owned());
+        let yanked = candidate
+            .yanked
+            .as_ref()
+            .filter(|_| !asked_for)
+            .map(|reason| format!("is yanked ({reason})"));
+        let forbidden =
+            self.problem.prereleases == PrereleasePolicy::Disallow && candidate.version.is_prerelease();
+        let prerelease =
+            (forbidden && !self.pinned.contains_key(package)).then(|| "is a pre-release".to_owned());
         candidate.excluded.clone().or(yanked).or(prerelease)
     }
 
     /// What a version needs, or why that cannot be read.
-    pub(crate) fn dependencies_of(&self, package: &PackageName, version: &Version) -> Result<Dependencies, String> {
+    pub(crate) fn dependencies_of(
+        &self,
+        package: &PackageName,
+        version: &Version,
+    ) -> Result<Dependencies, String> {
         let key = (package.clone(), version.clone());
         if let Some(known) = self.dependencies.borrow().get(&key) {
             return known.clone();
         }
-        let read = self.source.dependencies(package, version).map_err(|e| format!("cannot be read: {e}"));
+        let read = self
+            .source
+            .dependencies(package, version)
+            .map_err(|e| format!("cannot be read: {e}"));
         self.dependencies.borrow_mut().insert(key, read.clone());
         read
     }
@@ -153,18 +178,38 @@ impl<'a> Provider<'a> {
     /// The requirements that hold for a version of a node.
     pub(crate) fn active(&self, node: &Node, dependencies: &Dependencies) -> Vec<Requirement> {
         let plain = |r: &Requirement| r.applies(self.problem.env, &[]);
-        let Some(group) = &node.group else { return dependencies.requires.iter().filter(|r| plain(r)).cloned().collect() };
+        let Some(group) = &node.group else {
+            return dependencies
+                .requires
+                .iter()
+                .filter(|r| plain(r))
+                .cloned()
+                .collect();
+        };
         let groups = std::slice::from_ref(group);
-        dependencies.requires.iter().filter(|r| !plain(r) && r.applies(self.problem.env, groups)).cloned().collect()
+        dependencies
+            .requires
+            .iter()
+            .filter(|r| !plain(r) && r.applies(self.problem.env, groups))
+            .cloned()
+            .collect()
     }
 
     fn prefers(&self, name: &PackageName, a: &Version, b: &Version) -> std::cmp::Ordering {
         let candidates = self.candidates.borrow();
         let rank = |v: &Version| {
-            candidates.get(name).and_then(|all| all.iter().find(|c| &c.version == v)).map_or(usize::MAX, |c| c.source)
+            candidates
+                .get(name)
+                .and_then(|all| all.iter().find(|c| &c.version == v))
+                .map_or(usize::MAX, |c| c.source)
         };
-        let stable_first = self.problem.prereleases == PrereleasePolicy::IfNecessary && !self.known_named.contains(name);
-        let by_stability = if stable_first { a.is_prerelease().cmp(&b.is_prerelease()) } else { std::cmp::Ordering::Equal };
+        let stable_first =
+            self.problem.prereleases == PrereleasePolicy::IfNecessary && !self.known_named.contains(name);
+        let by_stability = if stable_first {
+            a.is_prerelease().cmp(&b.is_prerelease())
+        } else {
+            std::cmp::Ordering::Equal
+        };
         let by_version = match self.problem.preference {
             Preference::Highest => b.cmp(a),
             Preference::Lowest => a.cmp(b),
@@ -179,7 +224,13 @@ impl<'a> Provider<'a> {
 
 /// A requirement without its marker, in the case it was written.
 fn requirement_text(requirement: &Requirement) -> String {
-    requirement.text().split(';').next().unwrap_or_default().trim().to_owned()
+    requirement
+        .text()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 impl Interner for Provider<'_> {
@@ -188,7 +239,11 @@ impl Interner for Provider<'_> {
 
     fn display_solvable(&self, solvable: SolvableId) -> impl fmt::Display + '_ {
         let solvable = self.pool.resolve_solvable(solvable);
-        format!("{} {}", self.pool.resolve_package_name(solvable.name), solvable.record)
+        format!(
+            "{} {}",
+            self.pool.resolve_package_name(solvable.name),
+            solvable.record
+        )
     }
     fn display_name(&self, name: NameId) -> impl fmt::Display + '_ {
         self.pool.resolve_package_name(name).to_string()
@@ -214,9 +269,19 @@ impl Interner for Provider<'_> {
 }
 
 impl DependencyProvider for Provider<'_> {
-    async fn filter_candidates(&self, candidates: &[SolvableId], version_set: VersionSetId, inverse: bool) -> Vec<SolvableId> {
+    async fn filter_candidates(
+        &self,
+        candidates: &[SolvableId],
+        version_set: VersionSetId,
+        inverse: bool,
+    ) -> Vec<SolvableId> {
         let range = self.pool.resolve_version_set(version_set);
-        let admits = |id: &&SolvableId| range.specifiers.contains(&self.pool.resolve_solvable(**id).record) != inverse;
+        let admits = |id: &&SolvableId| {
+            range
+                .specifiers
+                .contains(&self.pool.resolve_solvable(**id).record)
+                != inverse
+        };
         candidates.iter().filter(admits).copied().collect()
     }
 
@@ -226,7 +291,10 @@ impl DependencyProvider for Provider<'_> {
         if all.is_empty() {
             return None;
         }
-        let mut found = SolverCandidates { hint_dependencies_available: HintDependenciesAvailable::None, ..Default::default() };
+        let mut found = SolverCandidates {
+            hint_dependencies_available: HintDependenciesAvailable::None,
+            ..Default::default()
+        };
         for candidate in all {
             let id = self.pool.intern_solvable(name, candidate.version.clone());
             if self.problem.preferences.get(&node.package) == Some(&candidate.version) {
@@ -243,7 +311,11 @@ impl DependencyProvider for Provider<'_> {
     async fn sort_candidates(&self, _solver: &SolverCache<Self>, solvables: &mut [SolvableId]) {
         solvables.sort_by(|a, b| {
             let (a, b) = (self.pool.resolve_solvable(*a), self.pool.resolve_solvable(*b));
-            self.prefers(&self.pool.resolve_package_name(a.name).package, &a.record, &b.record)
+            self.prefers(
+                &self.pool.resolve_package_name(a.name).package,
+                &a.record,
+                &b.record,
+            )
         });
     }
 
@@ -256,12 +328,24 @@ impl DependencyProvider for Provider<'_> {
         };
         let mut known = KnownDependencies::default();
         if node.group.is_some() {
-            let base = self.pool.intern_package_name(Node { package: node.package.clone(), group: None });
-            let range = Range { specifiers: Specifiers::exactly(&solvable.record), text: String::new() };
-            known.requirements.push(self.pool.intern_version_set(base, range).into());
+            let base = self.pool.intern_package_name(Node {
+                package: node.package.clone(),
+                group: None,
+            });
+            let range = Range {
+                specifiers: Specifiers::exactly(&solvable.record),
+                text: String::new(),
+            };
+            known
+                .requirements
+                .push(self.pool.intern_version_set(base, range).into());
         }
         for requirement in self.active(node, &dependencies) {
-            known.requirements.extend(self.version_sets(&requirement).into_iter().map(ConditionalRequirement::from));
+            known.requirements.extend(
+                self.version_sets(&requirement)
+                    .into_iter()
+                    .map(ConditionalRequirement::from),
+            );
         }
         SolverDependencies::Known(known)
     }

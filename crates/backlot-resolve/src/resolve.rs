@@ -18,7 +18,9 @@ pub fn resolve(candidates: &dyn Candidates, problem: &Problem<'_>, context: &Con
     let running = context.start(Operation::Resolve, 0, 0);
     for root in &problem.requirements {
         if root.requirement.url().is_some() && !problem.fixed.contains_key(root.requirement.name()) {
-            return Err(Error::DirectUrl { requirement: root.requirement.to_string() });
+            return Err(Error::DirectUrl {
+                requirement: root.requirement.to_string(),
+            });
         }
     }
     let mut named = BTreeSet::new();
@@ -42,8 +44,17 @@ fn solve(
 ) -> Result<(Resolution, BTreeSet<PackageName>)> {
     let provider = Provider::new(candidates, problem, named, context);
     let mut requirements = Vec::new();
-    for root in problem.requirements.iter().filter(|r| r.requirement.applies(problem.env, &[])) {
-        requirements.extend(provider.version_sets(&root.requirement).into_iter().map(ConditionalRequirement::from));
+    for root in problem
+        .requirements
+        .iter()
+        .filter(|r| r.requirement.applies(problem.env, &[]))
+    {
+        requirements.extend(
+            provider
+                .version_sets(&root.requirement)
+                .into_iter()
+                .map(ConditionalRequirement::from),
+        );
     }
     let mut solver = Solver::new(provider);
     let outcome = solver.solve(SolverProblem::new().requirements(requirements));
@@ -55,15 +66,24 @@ fn solve(
             let provider = solver.provider();
             let chosen = solvables.into_iter().map(|id| {
                 let solvable = provider.pool.resolve_solvable(id);
-                (provider.pool.resolve_package_name(solvable.name).clone(), solvable.record.clone())
+                (
+                    provider.pool.resolve_package_name(solvable.name).clone(),
+                    solvable.record.clone(),
+                )
             });
             let mut versions: BTreeMap<PackageName, (Version, BTreeSet<_>)> = BTreeMap::new();
             for (node, version) in chosen {
-                let entry = versions.entry(node.package).or_insert_with(|| (version, BTreeSet::new()));
+                let entry = versions
+                    .entry(node.package)
+                    .or_insert_with(|| (version, BTreeSet::new()));
                 entry.1.extend(node.group);
             }
-            let packages = versions.into_iter().map(|(name, (version, groups))| resolved(provider, name, version, groups));
-            let resolution = Resolution { packages: packages.collect() };
+            let packages = versions
+                .into_iter()
+                .map(|(name, (version, groups))| resolved(provider, name, version, groups));
+            let resolution = Resolution {
+                packages: packages.collect(),
+            };
             let named = provider.named.borrow().clone();
             Ok((resolution, named))
         }
@@ -80,8 +100,14 @@ fn resolved(
 ) -> Resolved {
     use crate::provider::Node;
     let dependencies = provider.dependencies_of(&name, &version).unwrap_or_default();
-    let mut nodes = vec![Node { package: name.clone(), group: None }];
-    nodes.extend(groups.iter().map(|g| Node { package: name.clone(), group: Some(g.clone()) }));
+    let mut nodes = vec![Node {
+        package: name.clone(),
+        group: None,
+    }];
+    nodes.extend(groups.iter().map(|g| Node {
+        package: name.clone(),
+        group: Some(g.clone()),
+    }));
     let mut requires: Vec<(PackageName, String)> = nodes
         .iter()
         .flat_map(|node| provider.active(node, &dependencies))
@@ -89,17 +115,37 @@ fn resolved(
         .collect();
     requires.sort();
     requires.dedup();
-    let source = provider.all_candidates(&name).iter().find(|c| c.version == version).map_or(0, |c| c.source);
-    let requested = provider.problem.requirements.iter().any(|r| r.requirement.name() == &name);
-    Resolved { name, version, source, groups: groups.into_iter().collect(), requires, requested }
+    let source = provider
+        .all_candidates(&name)
+        .iter()
+        .find(|c| c.version == version)
+        .map_or(0, |c| c.source);
+    let requested = provider
+        .problem
+        .requirements
+        .iter()
+        .any(|r| r.requirement.name() == &name);
+    Resolved {
+        name,
+        version,
+        source,
+        groups: groups.into_iter().collect(),
+        requires,
+        requested,
+    }
 }
 
 /// A group that the chosen version does not have adds nothing, as in pip; the person is told.
 fn warn_unknown_groups(candidates: &dyn Candidates, resolution: &Resolution, context: &Context) {
     for package in resolution.packages.iter().filter(|p| !p.groups.is_empty()) {
-        let Ok(dependencies) = candidates.dependencies(&package.name, &package.version) else { continue };
+        let Ok(dependencies) = candidates.dependencies(&package.name, &package.version) else {
+            continue;
+        };
         for group in package.groups.iter().filter(|g| !dependencies.groups.contains(g)) {
-            context.warn("resolve::unknown_group", format!("{} {} has no group `{group}`", package.name, package.version));
+            context.warn(
+                "resolve::unknown_group",
+                format!("{} {} has no group `{group}`", package.name, package.version),
+            );
         }
     }
 }

@@ -6,7 +6,8 @@ use backlot_core::{Coded, Context, MarkerEnv, PackageName, Requirement, Specifie
 use proptest::prelude::{Strategy, any, prop, proptest};
 
 use crate::{
-    Candidate, Candidates, Dependencies, Error, Order, Preference, PrereleasePolicy, Problem, RootRequirement, resolve,
+    Candidate, Candidates, Dependencies, Error, Order, Preference, PrereleasePolicy, Problem,
+    RootRequirement, resolve,
 };
 
 /// Releases written as `name version: requirement, requirement`; `@1` the source, `!reason` yanked, `?python` excluded.
@@ -21,7 +22,12 @@ impl Index {
             let mut words = head.split_whitespace();
             let name = PackageName::parse(words.next().expect("a name")).expect("a name");
             let version = Version::parse(words.next().expect("a version")).expect("a version");
-            let mut candidate = Candidate { version, source: 0, yanked: None, excluded: None };
+            let mut candidate = Candidate {
+                version,
+                source: 0,
+                yanked: None,
+                excluded: None,
+            };
             for word in words {
                 match word.split_at(1) {
                     ("@", rank) => candidate.source = rank.parse().expect("a rank"),
@@ -30,10 +36,18 @@ impl Index {
                     _ => panic!("{word}"),
                 }
             }
-            let requires: Vec<Requirement> =
-                requires.split(',').map(str::trim).filter(|r| !r.is_empty()).map(|r| Requirement::parse(&r.replace('&', ",")).expect(r)).collect();
+            let requires: Vec<Requirement> = requires
+                .split(',')
+                .map(str::trim)
+                .filter(|r| !r.is_empty())
+                .map(|r| Requirement::parse(&r.replace('&', ",")).expect(r))
+                .collect();
             let groups = ["build", "edit"].iter().filter_map(|g| g.parse().ok()).collect();
-            index.0.entry(name).or_default().push((candidate, Dependencies { requires, groups }));
+            index
+                .0
+                .entry(name)
+                .or_default()
+                .push((candidate, Dependencies { requires, groups }));
         }
         index
     }
@@ -41,7 +55,13 @@ impl Index {
 
 impl Candidates for Index {
     fn candidates(&self, name: &PackageName) -> Result<Vec<Candidate>, Box<dyn Coded>> {
-        Ok(self.0.get(name).into_iter().flatten().map(|(c, _)| c.clone()).collect())
+        Ok(self
+            .0
+            .get(name)
+            .into_iter()
+            .flatten()
+            .map(|(c, _)| c.clone())
+            .collect())
     }
     fn dependencies(&self, name: &PackageName, version: &Version) -> Result<Dependencies, Box<dyn Coded>> {
         let found = self.0[name].iter().find(|(c, _)| &c.version == version);
@@ -49,7 +69,10 @@ impl Candidates for Index {
     }
     fn near(&self, name: &PackageName) -> Vec<String> {
         let known = self.0.keys().map(PackageName::as_str);
-        backlot_core::text::nearest(name.as_str(), known).map(ToOwned::to_owned).into_iter().collect()
+        backlot_core::text::nearest(name.as_str(), known)
+            .map(ToOwned::to_owned)
+            .into_iter()
+            .collect()
     }
 }
 
@@ -60,16 +83,27 @@ fn env() -> MarkerEnv {
 fn roots(texts: &[&str]) -> Vec<RootRequirement> {
     texts
         .iter()
-        .map(|t| RootRequirement { requirement: Requirement::parse(t).expect(t), asked_by: "the workspace".to_owned() })
+        .map(|t| RootRequirement {
+            requirement: Requirement::parse(t).expect(t),
+            asked_by: "the workspace".to_owned(),
+        })
         .collect()
 }
 
 fn run(index: &Index, wanted: &[&str], change: impl FnOnce(&mut Problem<'_>)) -> Result<String, Error> {
     let env = env();
-    let mut problem = Problem { requirements: roots(wanted), ..Problem::new(&env) };
+    let mut problem = Problem {
+        requirements: roots(wanted),
+        ..Problem::new(&env)
+    };
     change(&mut problem);
     let resolution = resolve(index, &problem, &Context::default())?;
-    Ok(resolution.packages.iter().map(|p| format!("{} {}", p.name, p.version)).collect::<Vec<_>>().join(", "))
+    Ok(resolution
+        .packages
+        .iter()
+        .map(|p| format!("{} {}", p.name, p.version))
+        .collect::<Vec<_>>()
+        .join(", "))
 }
 
 fn chosen(index: &[&str], wanted: &[&str]) -> String {
@@ -83,9 +117,18 @@ fn refused(index: &[&str], wanted: &[&str], change: impl FnOnce(&mut Problem<'_>
 
 #[test]
 fn the_newest_admitted_version_of_everything_is_chosen() {
-    let index = ["kitchenset 1.0: table>=1&<2", "kitchenset 1.1: table>=1&<2", "table 1.0", "table 1.5", "table 2.0"];
+    let index = [
+        "kitchenset 1.0: table>=1&<2",
+        "kitchenset 1.1: table>=1&<2",
+        "table 1.0",
+        "table 1.5",
+        "table 2.0",
+    ];
     assert_eq!(chosen(&index, &["kitchenset"]), "kitchenset 1.1, table 1.5");
-    assert_eq!(chosen(&index, &["KitchenSet==1.0", "Table<1.5"]), "kitchenset 1.0, table 1.0");
+    assert_eq!(
+        chosen(&index, &["KitchenSet==1.0", "Table<1.5"]),
+        "kitchenset 1.0, table 1.0"
+    );
     // An older dependent is found when the newest cannot be had.
     let index = ["a 1", "a 2: b>=2", "b 1"];
     assert_eq!(chosen(&index, &["a", "b"]), "a 1, b 1");
@@ -99,7 +142,9 @@ fn pre_releases_are_a_last_resort_unless_named() {
     assert_eq!(chosen(&index, &["b"]), "b 2.0rc1");
     assert_eq!(chosen(&index, &["a>=0.5", "c"]), "a 1.1a1, c 1");
     assert_eq!(chosen(&index, &["a==1.1a1", "a>=0.5"]), "a 1.1a1");
-    let all = run(&Index::of(&index), &["a"], |p| p.prereleases = PrereleasePolicy::Allow);
+    let all = run(&Index::of(&index), &["a"], |p| {
+        p.prereleases = PrereleasePolicy::Allow
+    });
     assert_eq!(all.expect("a choice"), "a 1.1a1");
 }
 
@@ -108,8 +153,13 @@ fn a_preferred_repo_wins_and_others_help_out() {
     let index = Index::of(&["a 1.0 @0", "a 1.1 @1", "a 1.0 @1"]);
     assert_eq!(run(&index, &["a"], |_| {}).expect("a choice"), "a 1.0");
     assert_eq!(run(&index, &["a>1.0"], |_| {}).expect("a choice"), "a 1.1");
-    assert_eq!(run(&index, &["a"], |p| p.order = Order::VersionFirst).expect("a choice"), "a 1.1");
-    let lowest = run(&index, &["a"], |p| (p.preference, p.order) = (Preference::Lowest, Order::VersionFirst));
+    assert_eq!(
+        run(&index, &["a"], |p| p.order = Order::VersionFirst).expect("a choice"),
+        "a 1.1"
+    );
+    let lowest = run(&index, &["a"], |p| {
+        (p.preference, p.order) = (Preference::Lowest, Order::VersionFirst)
+    });
     assert_eq!(lowest.expect("a choice"), "a 1.0");
 }
 
@@ -120,13 +170,22 @@ fn groups_bring_their_requirements_and_only_when_asked_for() {
     assert_eq!(chosen(&index, &["a[build]"]), "a 1, b 1, c 1");
     assert_eq!(chosen(&index, &["a[nosuch]"]), "a 1, b 1");
     // Asked for by a dependent only.
-    let index = ["x 1: a[build]", "a 1: c; extra == 'build'", "a 2: c>5; extra == 'build'", "c 1"];
+    let index = [
+        "x 1: a[build]",
+        "a 1: c; extra == 'build'",
+        "a 2: c>5; extra == 'build'",
+        "c 1",
+    ];
     assert_eq!(chosen(&index, &["x"]), "a 1, c 1, x 1");
 }
 
 #[test]
 fn markers_decide_for_the_target_environment() {
-    let index = ["a 1: b; python_version < '3', c; python_version >= '3'", "b 1", "c 1"];
+    let index = [
+        "a 1: b; python_version < '3', c; python_version >= '3'",
+        "b 1",
+        "c 1",
+    ];
     assert_eq!(chosen(&index, &["a", "b; sys_platform == 'nosuch'"]), "a 1, c 1");
 }
 
@@ -134,7 +193,8 @@ fn markers_decide_for_the_target_environment() {
 fn the_lock_is_kept_while_it_fits_and_a_yanked_version_only_when_pinned() {
     let index = Index::of(&["a 1", "a 2", "a 3", "y 1", "y 2 !broken"]);
     let keep = |p: &mut Problem<'_>| {
-        p.preferences.insert("a".parse().expect("a name"), "2".parse().expect("a version"));
+        p.preferences
+            .insert("a".parse().expect("a name"), "2".parse().expect("a version"));
     };
     assert_eq!(run(&index, &["a"], keep).expect("a choice"), "a 2");
     assert_eq!(run(&index, &["a>2"], keep).expect("a choice"), "a 3");
@@ -144,25 +204,53 @@ fn the_lock_is_kept_while_it_fits_and_a_yanked_version_only_when_pinned() {
 
 #[test]
 fn a_long_chain_and_a_wide_diamond_need_no_stack() {
-    let chain: Vec<String> = (0..2000).map(|n| format!("p{n} 1: p{}", n + 1)).chain(["p2000 1".to_owned()]).collect();
-    let diamond: Vec<String> = (0..2000).map(|n| format!("q{n} 1: z")).chain(["z 1".to_owned()]).collect();
-    let top = format!("top 1: {}", (0..2000).map(|n| format!("q{n}")).collect::<Vec<_>>().join(","));
-    let lines: Vec<&str> = chain.iter().chain(&diamond).map(String::as_str).chain([top.as_str()]).collect();
+    let chain: Vec<String> = (0..2000)
+        .map(|n| format!("p{n} 1: p{}", n + 1))
+        .chain(["p2000 1".to_owned()])
+        .collect();
+    let diamond: Vec<String> = (0..2000)
+        .map(|n| format!("q{n} 1: z"))
+        .chain(["z 1".to_owned()])
+        .collect();
+    let top = format!(
+        "top 1: {}",
+        (0..2000).map(|n| format!("q{n}")).collect::<Vec<_>>().join(",")
+    );
+    let lines: Vec<&str> = chain
+        .iter()
+        .chain(&diamond)
+        .map(String::as_str)
+        .chain([top.as_str()])
+        .collect();
     let env = env();
     let index = Index::of(&lines);
     std::thread::scope(|scope| {
-        let run = std::thread::Builder::new().stack_size(2 << 20).spawn_scoped(scope, || {
-            let problem = Problem { requirements: roots(&["p0", "top"]), ..Problem::new(&env) };
-            resolve(&index, &problem, &Context::default()).map(|r| r.packages.len())
-        });
-        let count = run.expect("a thread").join().expect("no overflow").expect("a choice");
+        let run = std::thread::Builder::new()
+            .stack_size(2 << 20)
+            .spawn_scoped(scope, || {
+                let problem = Problem {
+                    requirements: roots(&["p0", "top"]),
+                    ..Problem::new(&env)
+                };
+                resolve(&index, &problem, &Context::default()).map(|r| r.packages.len())
+            });
+        let count = run
+            .expect("a thread")
+            .join()
+            .expect("no overflow")
+            .expect("a choice");
         assert_eq!(count, 4003);
     });
 }
 
 #[test]
 fn conflicts_are_explained_in_sentences() {
-    let two = ["kitchenset 1.0: table>=2", "kitchenset 1.1: table>=2", "table 1.0", "table 2.0"];
+    let two = [
+        "kitchenset 1.0: table>=2",
+        "kitchenset 1.1: table>=2",
+        "table 1.0",
+        "table 2.0",
+    ];
     insta::assert_snapshot!(refused(&two, &["KitchenSet", "Table<2"], |_| {}), @r"
     no choice of versions satisfies every requirement
       the workspace asks for KitchenSet
@@ -204,7 +292,10 @@ fn conflicts_are_explained_in_sentences() {
     help: allow pre-releases, or ask for the pre-release by its version
     ");
     let fix = |p: &mut Problem<'_>| {
-        p.fixed.insert("table".parse().expect("a name"), "1.0.1".parse().expect("a version"));
+        p.fixed.insert(
+            "table".parse().expect("a name"),
+            "1.0.1".parse().expect("a version"),
+        );
     };
     insta::assert_snapshot!(refused(&["shot 1: table>=2", "table 1.0.1"], &["shot"], fix), @r"
     no choice of versions satisfies every requirement
@@ -241,8 +332,13 @@ fn brute_force(index: &Index, wanted: &[RootRequirement]) -> bool {
             }
             code /= count;
         }
-        let holds = |r: &Requirement| chosen.get(r.name()).is_some_and(|(c, _)| r.specifiers().contains(&c.version));
-        wanted.iter().all(|w| holds(&w.requirement)) && chosen.values().all(|(_, d)| d.requires.iter().all(holds))
+        let holds = |r: &Requirement| {
+            chosen
+                .get(r.name())
+                .is_some_and(|(c, _)| r.specifiers().contains(&c.version))
+        };
+        wanted.iter().all(|w| holds(&w.requirement))
+            && chosen.values().all(|(_, d)| d.requires.iter().all(holds))
     })
 }
 
@@ -252,8 +348,10 @@ fn graphs() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec(release, 1..9).prop_map(|releases| {
         let mut lines = BTreeMap::new();
         for (name, version, requires) in releases {
-            let texts: Vec<String> =
-                requires.iter().map(|(n, v, below)| format!("p{n}{}{v}", if *below { "<=" } else { ">=" })).collect();
+            let texts: Vec<String> = requires
+                .iter()
+                .map(|(n, v, below)| format!("p{n}{}{v}", if *below { "<=" } else { ">=" }))
+                .collect();
             lines.insert((name, version), format!("p{name} {version}: {}", texts.join(",")));
         }
         lines.into_values().collect()

@@ -355,7 +355,7 @@ fn dist_info_of(unpacked: &Path) -> Result<String> {
 }
 
 /// `file:///work/outputs/table`, with what URLs do not allow escaped.
-pub(crate) fn file_url(path: &Path) -> String {
+pub fn file_url(path: &Path) -> String {
     let mut url = String::from("file://");
     for byte in path.display().to_string().bytes() {
         if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {

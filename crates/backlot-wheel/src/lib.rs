@@ -34,7 +34,7 @@ pub use environment::{
 pub use error::{Error, Result};
 pub use filename::WheelName;
 pub use install::{
-    InstallOptions, InstalledWheel, UninstallReport, install_editable, install_unpacked, uninstall,
+    InstallOptions, InstalledWheel, UninstallReport, file_url, install_editable, install_unpacked, uninstall,
 };
 pub use installed::{Damage, DamageKind, InstalledDist, installed};
 pub use layout::Layout;

@@ -18,9 +18,9 @@ use crate::outputs::Output;
 use crate::workspace::Workspace;
 
 /// Name of the provenance file in `*.dist-info`.
-pub const PROVENANCE_FILE: &str = "backlot.json";
+pub(crate) const PROVENANCE_FILE: &str = "backlot.json";
 /// Name of the project file kept in `*.dist-info`.
-pub const PROJECT_FILE: &str = "pyproject.toml";
+pub(crate) const PROJECT_FILE: &str = "pyproject.toml";
 /// This program, as wheels and publications name it.
 pub const TOOL: &str = concat!("backlot ", env!("CARGO_PKG_VERSION"));
 
@@ -87,9 +87,16 @@ impl Workspace {
         self.build_tracked(output, &tracked, dry_run)
     }
 
-    pub(crate) fn build_tracked(&self, output: &Output, tracked: &Tracked, dry_run: bool) -> Result<BuildReport> {
+    pub(crate) fn build_tracked(
+        &self,
+        output: &Output,
+        tracked: &Tracked,
+        dry_run: bool,
+    ) -> Result<BuildReport> {
         let metadata = &output.project.metadata;
-        let folder = self.build_dir().join(output.project.root.file_name().unwrap_or_default());
+        let folder = self
+            .build_dir()
+            .join(output.project.root.file_name().unwrap_or_default());
         let provenance = self.provenance(output, tracked)?;
         let mut report = BuildReport {
             asset: output.name.clone(),
@@ -101,7 +108,8 @@ impl Workspace {
             files: 0,
             outs: provenance.outs.clone(),
             dry_run,
-            path: folder.join(backlot_wheel::WheelName::pure(&output.package(), &metadata.version).to_string()),
+            path: folder
+                .join(backlot_wheel::WheelName::pure(&output.package(), &metadata.version).to_string()),
         };
         report.wheel = self.display_path(&report.path);
         if dry_run {
@@ -113,12 +121,21 @@ impl Workspace {
         let mut record = serde_json::to_vec_pretty(&provenance).expect("provenance is plain data");
         record.push(b'\n');
         extra.insert(PROVENANCE_FILE.to_owned(), record);
-        extra.insert(PROJECT_FILE.to_owned(), fs_err::read(output.project.root.join("pyproject.toml"))?);
+        extra.insert(
+            PROJECT_FILE.to_owned(),
+            fs_err::read(output.project.root.join("pyproject.toml"))?,
+        );
         fs_err::create_dir_all(&folder)?;
-        let options = BuildOptions { output: &folder, exclude: &exclude, extra_dist_info: extra, generator: TOOL };
+        let options = BuildOptions {
+            output: &folder,
+            exclude: &exclude,
+            extra_dist_info: extra,
+            generator: TOOL,
+        };
         let built = backlot_wheel::build(&output.project, &options, self.context())?;
         report.wheel = self.display_path(&built.path);
-        (report.sha256, report.size, report.files, report.path) = (Some(built.sha256), built.size, built.files, built.path);
+        (report.sha256, report.size, report.files, report.path) =
+            (Some(built.sha256), built.size, built.files, built.path);
         Ok(report)
     }
 
@@ -128,14 +145,22 @@ impl Workspace {
         let mut inputs = BTreeMap::new();
         let chosen = lock.iter().flat_map(|l| &l.packages);
         for package in chosen {
-            if output.project.metadata.requires_dist.iter().any(|r| r.name() == &package.name) {
+            if output
+                .project
+                .metadata
+                .requires_dist
+                .iter()
+                .any(|r| r.name() == &package.name)
+            {
                 inputs.insert(package.name.clone(), package.version.clone());
             }
         }
         let mut outs = Vec::new();
         for pointer in &tracked.pointers {
             for (path, out) in pointer.located_outs() {
-                let (Some(id), Some(path)) = (out.id(), wheel_path(output, &path)?) else { continue };
+                let (Some(id), Some(path)) = (out.id(), wheel_path(output, &path)?) else {
+                    continue;
+                };
                 outs.push(OutRecord {
                     path,
                     md5: id.to_string(),
@@ -146,7 +171,12 @@ impl Workspace {
             }
         }
         outs.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Provenance { format: 1, tool: TOOL.to_owned(), inputs, outs })
+        Ok(Provenance {
+            format: 1,
+            tool: TOOL.to_owned(),
+            inputs,
+            outs,
+        })
     }
 }
 

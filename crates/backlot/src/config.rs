@@ -12,7 +12,7 @@ use toml_edit::{Array, DocumentMut, Item, Table, value};
 use crate::error::{Error, Result, WorkspaceError};
 
 /// File name of the workspace configuration.
-pub const FILE_NAME: &str = "backlot.toml";
+pub(crate) const FILE_NAME: &str = "backlot.toml";
 const FORMAT: i64 = 1;
 
 /// A repo of a workspace.
@@ -61,10 +61,25 @@ pub struct Config {
 }
 
 const TOP_KEYS: [&str; 4] = ["version", "workspace", "repos", "remotes"];
-const WORKSPACE_KEYS: [&str; 7] = ["blessed", "publish-to", "remote", "inputs", "python", "cache", "links"];
+const WORKSPACE_KEYS: [&str; 7] = [
+    "blessed",
+    "publish-to",
+    "remote",
+    "inputs",
+    "python",
+    "cache",
+    "links",
+];
 const REPO_KEYS: [&str; 1] = ["path"];
 const REMOTE_KEYS: [&str; 2] = ["url", "layout"];
-const SECRET_WORDS: [&str; 6] = ["password", "secret", "token", "passphrase", "access-key", "credential"];
+const SECRET_WORDS: [&str; 6] = [
+    "password",
+    "secret",
+    "token",
+    "passphrase",
+    "access-key",
+    "credential",
+];
 
 impl Config {
     /// The configuration of a new workspace.
@@ -83,8 +98,15 @@ impl Config {
     }
 
     fn parse(path: &Path, text: &str, context: Option<&Context>) -> Result<Self> {
-        let bad = |reason: String| Error::from(WorkspaceError::BadConfig { path: path.to_path_buf(), reason });
-        let document: DocumentMut = text.parse().map_err(|e: toml_edit::TomlError| bad(e.to_string().trim().to_owned()))?;
+        let bad = |reason: String| {
+            Error::from(WorkspaceError::BadConfig {
+                path: path.to_path_buf(),
+                reason,
+            })
+        };
+        let document: DocumentMut = text
+            .parse()
+            .map_err(|e: toml_edit::TomlError| bad(e.to_string().trim().to_owned()))?;
         match document.get("version").and_then(Item::as_integer) {
             Some(FORMAT) => {}
             Some(found) => {
@@ -98,14 +120,26 @@ impl Config {
             None => return Err(bad(format!("`version = {FORMAT}` is missing"))),
         }
         let empty = Table::new();
-        let workspace = document.get("workspace").and_then(Item::as_table).unwrap_or(&empty);
+        let workspace = document
+            .get("workspace")
+            .and_then(Item::as_table)
+            .unwrap_or(&empty);
         let mut config = Self {
             path: path.to_path_buf(),
-            repos: entries(&document, "repos", |name, table| Some(RepoEntry { name, path: string(table, "path")? }))
-                .map_err(|name| bad(format!("`[repos.{name}]` needs `path = \"...\"`")))?,
+            repos: entries(&document, "repos", |name, table| {
+                Some(RepoEntry {
+                    name,
+                    path: string(table, "path")?,
+                })
+            })
+            .map_err(|name| bad(format!("`[repos.{name}]` needs `path = \"...\"`")))?,
             remotes: entries(&document, "remotes", |name, table| {
                 let layout = string(table, "layout").unwrap_or_else(|| "dvc".to_owned());
-                Some(RemoteEntry { name, url: string(table, "url")?, layout })
+                Some(RemoteEntry {
+                    name,
+                    url: string(table, "url")?,
+                    layout,
+                })
             })
             .map_err(|name| bad(format!("`[remotes.{name}]` needs `url = \"...\"`")))?,
             default_remote: string(workspace, "remote"),
@@ -118,7 +152,9 @@ impl Config {
             document: document.clone(),
         };
         for requirement in strings(workspace, "inputs") {
-            config.inputs.push(Requirement::parse(&requirement).map_err(|e| bad(format!("`workspace.inputs`: {e}")))?);
+            config
+                .inputs
+                .push(Requirement::parse(&requirement).map_err(|e| bad(format!("`workspace.inputs`: {e}")))?);
         }
         let links = strings(workspace, "links");
         if !links.is_empty() {
@@ -130,18 +166,27 @@ impl Config {
     }
 
     fn check_keys(&self, context: Option<&Context>) -> Result<()> {
-        let mut check = |prefix: &str, table: &Table, known: &[&str]| -> Result<()> {
+        let check = |prefix: &str, table: &Table, known: &[&str]| -> Result<()> {
             for (key, item) in table {
                 let full = format!("{prefix}{key}");
                 let lower = key.to_ascii_lowercase().replace('_', "-");
                 let url_secret = item.as_str().is_some_and(has_url_password);
                 if SECRET_WORDS.iter().any(|word| lower.contains(word)) || url_secret {
-                    return Err(WorkspaceError::SecretInConfig { path: self.path.clone(), key: full }.into());
+                    return Err(WorkspaceError::SecretInConfig {
+                        path: self.path.clone(),
+                        key: full,
+                    }
+                    .into());
                 }
                 if !known.contains(&key) {
-                    let hint = text::nearest(key, known.iter().copied()).map(|k| format!("; is it `{k}`?")).unwrap_or_default();
+                    let hint = text::nearest(key, known.iter().copied())
+                        .map(|k| format!("; is it `{k}`?"))
+                        .unwrap_or_default();
                     if let Some(context) = context {
-                        context.warn("config::unknown_key", format!("`{}` has an unknown key `{full}`{hint}", self.path.display()));
+                        context.warn(
+                            "config::unknown_key",
+                            format!("`{}` has an unknown key `{full}`{hint}", self.path.display()),
+                        );
                     }
                 }
             }
@@ -170,7 +215,10 @@ impl Config {
     }
 
     fn workspace_table(&mut self) -> &mut Table {
-        let item = self.document.entry("workspace").or_insert_with(|| Item::Table(Table::new()));
+        let item = self
+            .document
+            .entry("workspace")
+            .or_insert_with(|| Item::Table(Table::new()));
         if !item.is_table() {
             *item = Item::Table(Table::new());
         }
@@ -280,25 +328,46 @@ fn string(table: &Table, key: &str) -> Option<String> {
 
 fn strings(table: &Table, key: &str) -> Vec<String> {
     let array = table.get(key).and_then(Item::as_array);
-    array.map(|a| a.iter().filter_map(|v| v.as_str().map(ToOwned::to_owned)).collect()).unwrap_or_default()
+    array
+        .map(|a| {
+            a.iter()
+                .filter_map(|v| v.as_str().map(ToOwned::to_owned))
+                .collect()
+        })
+        .unwrap_or_default()
 }
 
 /// The sub-tables of a section in file order; the name of one that lacks something as the error.
-fn entries<T>(document: &DocumentMut, section: &str, make: impl Fn(String, &Table) -> Option<T>) -> Result<Vec<T>, String> {
-    let Some(all) = document.get(section).and_then(Item::as_table) else { return Ok(Vec::new()) };
+fn entries<T>(
+    document: &DocumentMut,
+    section: &str,
+    make: impl Fn(String, &Table) -> Option<T>,
+) -> Result<Vec<T>, String> {
+    let Some(all) = document.get(section).and_then(Item::as_table) else {
+        return Ok(Vec::new());
+    };
     all.iter()
         .map(|(name, item)| {
-            let table = item.as_table().cloned().or_else(|| item.as_inline_table().map(|t| t.clone().into_table()));
-            table.and_then(|table| make(name.to_owned(), &table)).ok_or_else(|| name.to_owned())
+            let table = item
+                .as_table()
+                .cloned()
+                .or_else(|| item.as_inline_table().map(|t| t.clone().into_table()));
+            table
+                .and_then(|table| make(name.to_owned(), &table))
+                .ok_or_else(|| name.to_owned())
         })
         .collect()
 }
 
 /// Whether a text is a URL with a password in it: `scheme://user:password@host`.
 fn has_url_password(text: &str) -> bool {
-    let Some((_, rest)) = text.split_once("://") else { return false };
+    let Some((_, rest)) = text.split_once("://") else {
+        return false;
+    };
     let authority = rest.split('/').next().unwrap_or_default();
-    authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    authority
+        .rsplit_once('@')
+        .is_some_and(|(user, _)| user.contains(':'))
 }
 
 #[cfg(test)]
@@ -312,14 +381,24 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = Config::new(folder.path()).expect("new");
         for name in ["review", "blessed"] {
-            config.add_repo(RepoEntry { name: name.to_owned(), path: format!("../repos/{name}") });
+            config.add_repo(RepoEntry {
+                name: name.to_owned(),
+                path: format!("../repos/{name}"),
+            });
         }
-        config.add_remote(RemoteEntry { name: "main".into(), url: "../files".into(), layout: "dvc".into() });
+        config.add_remote(RemoteEntry {
+            name: "main".into(),
+            url: "../files".into(),
+            layout: "dvc".into(),
+        });
         config.set_default_remote(Some("main"));
         config.set_inputs(vec![Requirement::parse("Shot>=1").expect("valid")]);
         config.save().expect("saved");
         let read = Config::load(folder.path(), &Context::default()).expect("loaded");
-        assert_eq!(read.repos.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["review", "blessed"]);
+        assert_eq!(
+            read.repos.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(),
+            ["review", "blessed"]
+        );
         assert_eq!(read.default_remote.as_deref(), Some("main"));
         assert_eq!(read.inputs[0].text(), "Shot>=1");
         let text = fs_err::read_to_string(folder.path().join("backlot.toml")).expect("read");
@@ -329,11 +408,20 @@ mod tests {
     #[test]
     fn secrets_are_refused() {
         let folder = tempfile::tempdir().expect("a folder");
-        for line in ["[remotes.a]\nurl = \"s3://b\"\naccess_key_secret = \"x\"", "[remotes.a]\nurl = \"sftp://me:pw@host/x\""] {
-            backlot_core::file::write(&folder.path().join("backlot.toml"), format!("version = 1\n{line}\n").as_bytes())
-                .expect("written");
+        for line in [
+            "[remotes.a]\nurl = \"s3://b\"\naccess_key_secret = \"x\"",
+            "[remotes.a]\nurl = \"sftp://me:pw@host/x\"",
+        ] {
+            backlot_core::file::write(
+                &folder.path().join("backlot.toml"),
+                format!("version = 1\n{line}\n").as_bytes(),
+            )
+            .expect("written");
             let error = Config::load(folder.path(), &Context::default()).expect_err("a secret");
-            assert!(matches!(error, Error::Workspace(WorkspaceError::SecretInConfig { .. })), "{error}");
+            assert!(
+                matches!(error, Error::Workspace(WorkspaceError::SecretInConfig { .. })),
+                "{error}"
+            );
         }
     }
 }

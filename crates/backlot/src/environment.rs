@@ -28,7 +28,9 @@ impl Environment {
     /// The environment in a folder: a PEP 405 one, a plain tree, or none.
     fn detect(root: &Path) -> Result<Option<Self>> {
         if root.join("pyvenv.cfg").is_file() {
-            return Ok(Some(Self { layout: backlot_wheel::open_environment(root, root)? }));
+            return Ok(Some(Self {
+                layout: backlot_wheel::open_environment(root, root)?,
+            }));
         }
         let plain = Layout::plain(root);
         Ok(plain.site_packages().is_dir().then_some(Self { layout: plain }))
@@ -50,8 +52,6 @@ pub(crate) struct EnvironmentEdit<'w> {
     workspace: &'w Workspace,
     stage: PathBuf,
     pub(crate) environment: Environment,
-    /// The copy has another layout than before, so what we installed has to be installed anew.
-    pub(crate) rebuilt: bool,
 }
 
 impl Workspace {
@@ -64,7 +64,9 @@ impl Workspace {
         if let Some(path) = wanted.filter(|w| w.contains(std::path::MAIN_SEPARATOR)) {
             return Ok(Some(backlot_wheel::read_interpreter(&self.root().join(path))?));
         }
-        let Some(path) = &self.host().path else { return Ok(None) };
+        let Some(path) = &self.host().path else {
+            return Ok(None);
+        };
         Ok(backlot_wheel::find_interpreter(path, wanted)?)
     }
 
@@ -87,7 +89,9 @@ impl Workspace {
 
     /// Whether `inputs/` has the layout that the settings ask for.
     pub(crate) fn environment_fits(&self) -> Result<bool> {
-        let Some(current) = self.environment()? else { return Ok(false) };
+        let Some(current) = self.environment()? else {
+            return Ok(false);
+        };
         Ok(match self.interpreter()? {
             Some(wanted) => current.layout.python.is_some() && current.layout.purelib == purelib_of(&wanted),
             None => current.layout.python.is_none(),
@@ -102,7 +106,9 @@ impl Workspace {
         if current.is_none() && inputs.exists() && fs::read_dir(&inputs)?.next().is_some() {
             return Err(WorkspaceError::ForeignInputs { path: inputs }.into());
         }
-        let stage = self.state_dir().join(format!("{STAGE_PREFIX}{}", std::process::id()));
+        let stage = self
+            .state_dir()
+            .join(format!("{STAGE_PREFIX}{}", std::process::id()));
         file::remove(&stage)?;
         let tree = stage.join("tree");
         fs::create_dir_all(&tree)?;
@@ -112,7 +118,9 @@ impl Workspace {
         let environment = match (current, fits) {
             (Some(current), true) => {
                 clone_tree(&inputs, &tree, self.context())?;
-                Environment { layout: current.layout.at(&tree) }
+                Environment {
+                    layout: current.layout.at(&tree),
+                }
             }
             (current, _) => {
                 let layout = match self.interpreter()? {
@@ -127,7 +135,11 @@ impl Workspace {
             }
         };
         guard.keep();
-        Ok(EnvironmentEdit { workspace: self, stage, environment, rebuilt: !fits })
+        Ok(EnvironmentEdit {
+            workspace: self,
+            stage,
+            environment,
+        })
     }
 
     /// Finish or undo a swap that was killed, and remove stages nobody is working on. The caller holds the lock.
@@ -138,7 +150,11 @@ impl Workspace {
         }
         for entry in fs::read_dir(self.state_dir())? {
             let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             if name.starts_with(STAGE_PREFIX) {
                 if path.join(READY).exists() && !inputs.exists() && path.join("tree").is_dir() {
                     file::rename(&path.join("tree"), &inputs)?;

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use backlot_core::{LinkMode, RelPath};
 use backlot_dvc::{AddOptions, AddedOut, CheckoutOptions, OutState, TrackedPointer};
 use backlot_store::{ObjectId, TransferReport};
+use backlot_wheel::InstalledDist;
 use fs_err as fs;
 use serde::Serialize;
 
+use crate::environment::Environment;
 use crate::error::{Result, WorkspaceError};
 use crate::outputs::Output;
 use crate::workspace::{Workspace, absolute};
@@ -92,7 +94,11 @@ pub(crate) struct Tracked {
 
 impl Tracked {
     pub(crate) fn files(&self) -> u64 {
-        self.pointers.iter().flat_map(|p| &p.pointer.outs).map(|o| o.nfiles.unwrap_or(1)).sum()
+        self.pointers
+            .iter()
+            .flat_map(|p| &p.pointer.outs)
+            .map(|o| o.nfiles.unwrap_or(1))
+            .sum()
     }
 }
 
@@ -109,7 +115,10 @@ impl Workspace {
             let added = self.add_in_place(output, &[target.clone()], options.dry_run)?;
             outs.extend(added.into_iter().map(|out| self.added(output, &out)));
         }
-        Ok(AddReport { outs, dry_run: options.dry_run })
+        Ok(AddReport {
+            outs,
+            dry_run: options.dry_run,
+        })
     }
 
     fn added(&self, output: &Output, out: &AddedOut) -> AddedFiles {
@@ -125,19 +134,44 @@ impl Workspace {
     }
 
     /// Add paths that lie in an output's module folder.
-    pub(crate) fn add_in_place(&self, output: &Output, targets: &[PathBuf], dry_run: bool) -> Result<Vec<AddedOut>> {
-        let options = AddOptions { links: &self.settings().links.value, git_ignore: self.in_git(), dry_run };
+    pub(crate) fn add_in_place(
+        &self,
+        output: &Output,
+        targets: &[PathBuf],
+        dry_run: bool,
+    ) -> Result<Vec<AddedOut>> {
+        let options = AddOptions {
+            links: &self.settings().links.value,
+            git_ignore: self.in_git(),
+            dry_run,
+        };
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
         let root = crate::outputs::module_folder(output).unwrap_or_else(|| output.project.root.clone());
-        Ok(backlot_dvc::add(&root, targets, &cache, &stat, &options, self.context())?)
+        Ok(backlot_dvc::add(
+            &root,
+            targets,
+            &cache,
+            &stat,
+            &options,
+            self.context(),
+        )?)
     }
 
     /// The output and place of a path; a path from outside is copied there first.
     fn place_target(&self, path: &Path, options: &AddFiles) -> Result<(Output, PathBuf)> {
-        let not_in_output = || WorkspaceError::NotInOutput { path: path.to_path_buf() };
+        let not_in_output = || WorkspaceError::NotInOutput {
+            path: path.to_path_buf(),
+        };
         if let Some(output) = self.output_of(path)? {
-            let inside = output.module_folders().iter().any(|folder| path.starts_with(folder) && path != *folder);
-            return if inside { Ok((output, path.to_path_buf())) } else { Err(not_in_output().into()) };
+            let inside = output
+                .module_folders()
+                .iter()
+                .any(|folder| path.starts_with(folder) && path != *folder);
+            return if inside {
+                Ok((output, path.to_path_buf()))
+            } else {
+                Err(not_in_output().into())
+            };
         }
         let output = self.output(options.asset.as_deref().ok_or_else(not_in_output)?)?;
         let name = match &options.rename {
@@ -153,7 +187,14 @@ impl Workspace {
             fs::metadata(path)?;
             copy_in(path, &target, self)?;
         }
-        Ok((output, if options.dry_run { path.to_path_buf() } else { target }))
+        Ok((
+            output,
+            if options.dry_run {
+                path.to_path_buf()
+            } else {
+                target
+            },
+        ))
     }
 
     /// Whether the workspace lies in a git repository, whose ignore files we then keep.
@@ -167,28 +208,42 @@ impl Workspace {
         for folder in output.module_folders() {
             pointers.extend(backlot_dvc::pointers(folder, self.context())?);
         }
-        Ok(Tracked { name: output.name.clone(), pointers })
+        Ok(Tracked {
+            name: output.name.clone(),
+            pointers,
+        })
     }
 
     /// The pointers of every installed release (not of editables: those are outputs).
     pub(crate) fn tracked_inputs(&self) -> Result<Vec<Tracked>> {
-        let Some(environment) = self.environment()? else { return Ok(Vec::new()) };
-        let site_packages = environment.site_packages();
+        let Some(environment) = self.environment()? else {
+            return Ok(Vec::new());
+        };
         let mut all = Vec::new();
         for dist in environment.installed()? {
             if dist.editable.is_some() {
                 continue;
             }
-            let mut pointers = Vec::new();
-            for path in dist.pointer_paths()? {
-                pointers.push(TrackedPointer::load(&path.to_path(&site_packages))?);
-            }
-            if !pointers.is_empty() {
-                let name = dist.asset.as_ref().map_or_else(|| dist.metadata.name.clone(), |a| a.name.clone());
-                all.push(Tracked { name, pointers });
+            let tracked = self.tracked_of_dist(&environment, &dist)?;
+            if !tracked.pointers.is_empty() {
+                all.push(tracked);
             }
         }
         Ok(all)
+    }
+
+    /// The pointers of an installed release.
+    pub(crate) fn tracked_of_dist(&self, environment: &Environment, dist: &InstalledDist) -> Result<Tracked> {
+        let site_packages = environment.site_packages();
+        let mut pointers = Vec::new();
+        for path in dist.pointer_paths()? {
+            pointers.push(TrackedPointer::load(&path.to_path(&site_packages))?);
+        }
+        let name = dist
+            .asset
+            .as_ref()
+            .map_or_else(|| dist.metadata.name.clone(), |a| a.name.clone());
+        Ok(Tracked { name, pointers })
     }
 
     /// Outputs and inputs with tracked files, only those named if names are given.
@@ -215,8 +270,13 @@ impl Workspace {
     }
 
     fn is_installed(&self, name: &str) -> Result<bool> {
-        let Some(environment) = self.environment()? else { return Ok(false) };
-        Ok(environment.installed()?.iter().any(|d| same_name(&d.metadata.name, name)))
+        let Some(environment) = self.environment()? else {
+            return Ok(false);
+        };
+        Ok(environment
+            .installed()?
+            .iter()
+            .any(|d| same_name(&d.metadata.name, name)))
     }
 
     /// Send the tracked files of outputs to a remote.
@@ -225,11 +285,24 @@ impl Workspace {
         self.push_tracked(&tracked, remote, dry_run)
     }
 
-    pub(crate) fn push_tracked(&self, tracked: &[Tracked], remote: Option<&str>, dry_run: bool) -> Result<MoveReport> {
-        let mut report = MoveReport { dry_run, ..MoveReport::default() };
+    pub(crate) fn push_tracked(
+        &self,
+        tracked: &[Tracked],
+        remote: Option<&str>,
+        dry_run: bool,
+    ) -> Result<MoveReport> {
+        let mut report = MoveReport {
+            dry_run,
+            ..MoveReport::default()
+        };
         let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
         for asset in tracked {
-            report.assets.push(MovedFiles { name: asset.name.clone(), files: asset.files(), placed: 0, kept: Vec::new() });
+            report.assets.push(MovedFiles {
+                name: asset.name.clone(),
+                files: asset.files(),
+                placed: 0,
+                kept: Vec::new(),
+            });
         }
         if pointers.is_empty() {
             return Ok(report);
@@ -255,9 +328,18 @@ impl Workspace {
     }
 
     /// Bring the tracked files of outputs and inputs into the cache and into place.
-    pub fn pull(&self, names: &[String], remote: Option<&str>, force: bool, dry_run: bool) -> Result<MoveReport> {
+    pub fn pull(
+        &self,
+        names: &[String],
+        remote: Option<&str>,
+        force: bool,
+        dry_run: bool,
+    ) -> Result<MoveReport> {
         let tracked = self.tracked(names, true)?;
-        let mut report = MoveReport { dry_run, ..MoveReport::default() };
+        let mut report = MoveReport {
+            dry_run,
+            ..MoveReport::default()
+        };
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
         let links: &[LinkMode] = &self.settings().links.value;
         let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
@@ -265,11 +347,23 @@ impl Workspace {
             let entry = self.remote_entry(remote, "pulling files")?;
             report.remote = Some(entry.name.clone());
             let remote = self.open_remote(entry)?;
-            report.take(&backlot_dvc::fetch(&pointers, &remote, &cache, dry_run, self.context())?);
+            report.take(&backlot_dvc::fetch(
+                &pointers,
+                &remote,
+                &cache,
+                &stat,
+                dry_run,
+                self.context(),
+            )?);
         }
         let _lock = self.lock()?;
         for asset in &tracked {
-            let mut moved = MovedFiles { name: asset.name.clone(), files: asset.files(), placed: 0, kept: Vec::new() };
+            let mut moved = MovedFiles {
+                name: asset.name.clone(),
+                files: asset.files(),
+                placed: 0,
+                kept: Vec::new(),
+            };
             if !dry_run {
                 let pointers: Vec<&TrackedPointer> = asset.pointers.iter().collect();
                 let options = CheckoutOptions { links, force };
@@ -319,7 +413,7 @@ fn copy_in(source: &Path, target: &Path, workspace: &Workspace) -> Result<()> {
     }
 }
 
-fn copy_tree(source: &Path, target: &Path, workspace: &Workspace) -> Result<()> {
+pub(crate) fn copy_tree(source: &Path, target: &Path, workspace: &Workspace) -> Result<()> {
     let modes = [LinkMode::Reflink, LinkMode::Copy];
     let mut pending = vec![(source.to_path_buf(), target.to_path_buf())];
     while let Some((from, to)) = pending.pop() {

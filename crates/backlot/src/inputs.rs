@@ -58,31 +58,58 @@ impl Workspace {
     pub fn parse_requirement(&self, text: &str) -> Result<Requirement> {
         let (requirement, given) = Requirement::parse_lenient(text)?;
         if let Some(given) = given {
-            self.context().warn("requirement::normalised", format!("`{given}` is not PEP 508; read as `{requirement}`"));
+            self.context().warn(
+                "requirement::normalised",
+                format!("`{given}` is not PEP 508; read as `{requirement}`"),
+            );
         }
         Ok(requirement)
     }
 
     /// Add requirements to an output, replacing those of the same package and group.
-    pub fn add_inputs(&self, output: &Output, requirements: &[String], group: Option<&str>, dry_run: bool) -> Result<InputReport> {
+    pub fn add_inputs(
+        &self,
+        output: &Output,
+        requirements: &[String],
+        group: Option<&str>,
+        dry_run: bool,
+    ) -> Result<InputReport> {
         let _lock = self.lock()?;
         let group = group.map(GroupName::parse).transpose()?;
-        let parsed: Vec<Requirement> = requirements.iter().map(|r| self.parse_requirement(r)).collect::<Result<_>>()?;
+        let parsed: Vec<Requirement> = requirements
+            .iter()
+            .map(|r| self.parse_requirement(r))
+            .collect::<Result<_>>()?;
         let mut project = ProjectFile::open(output)?;
         let list = project.requirements(group.as_ref());
         let mut changes = Vec::new();
         for requirement in &parsed {
             let replaced = put(list, requirement);
-            changes.push(InputChange { requirement: requirement.to_string(), kind: requirement.kind(), replaced });
+            changes.push(InputChange {
+                requirement: requirement.to_string(),
+                kind: requirement.kind(),
+                replaced,
+            });
         }
         if !dry_run {
             project.save(output)?;
         }
-        Ok(InputReport { asset: output.name.clone(), group, changes, dry_run })
+        Ok(InputReport {
+            asset: output.name.clone(),
+            group,
+            changes,
+            dry_run,
+        })
     }
 
     /// Remove requirements of an output by package name.
-    pub fn remove_inputs(&self, output: &Output, names: &[String], group: Option<&str>, dry_run: bool) -> Result<InputReport> {
+    pub fn remove_inputs(
+        &self,
+        output: &Output,
+        names: &[String],
+        group: Option<&str>,
+        dry_run: bool,
+    ) -> Result<InputReport> {
         let _lock = self.lock()?;
         let group = group.map(GroupName::parse).transpose()?;
         let mut project = ProjectFile::open(output)?;
@@ -92,16 +119,30 @@ impl Workspace {
             let package = PackageName::parse(&name.replace(' ', "-"))?;
             let Some(position) = position_of(list, &package) else {
                 let group = group.as_ref().map(ToString::to_string);
-                return Err(WorkspaceError::NoSuchInput { asset: output.name.clone(), name: package, group }.into());
+                return Err(WorkspaceError::NoSuchInput {
+                    asset: output.name.clone(),
+                    name: package,
+                    group,
+                }
+                .into());
             };
             let removed = list.remove(position);
             let requirement = Requirement::parse(removed.as_str().unwrap_or_default())?;
-            changes.push(InputChange { requirement: requirement.to_string(), kind: requirement.kind(), replaced: None });
+            changes.push(InputChange {
+                requirement: requirement.to_string(),
+                kind: requirement.kind(),
+                replaced: None,
+            });
         }
         if !dry_run {
             project.save(output)?;
         }
-        Ok(InputReport { asset: output.name.clone(), group, changes, dry_run })
+        Ok(InputReport {
+            asset: output.name.clone(),
+            group,
+            changes,
+            dry_run,
+        })
     }
 
     /// Move the version of an output forwards.
@@ -113,14 +154,28 @@ impl Workspace {
         if !dry_run {
             self.sync_editables()?;
         }
-        Ok(BumpReport { asset: output.name.clone(), from, to, file: self.display_path(&file), dry_run })
+        Ok(BumpReport {
+            asset: output.name.clone(),
+            from,
+            to,
+            file: self.display_path(&file),
+            dry_run,
+        })
     }
 
     /// Write a version where the project keeps it.
     pub(crate) fn write_version(&self, output: &Output, version: &Version, dry_run: bool) -> Result<PathBuf> {
         let mut project = ProjectFile::open(output)?;
-        let missing = || Error::from(WorkspaceError::NoVersionSource { path: project.path.clone() });
-        let table = project.document.get("project").and_then(Item::as_table).ok_or_else(missing)?;
+        let missing = || {
+            Error::from(WorkspaceError::NoVersionSource {
+                path: project.path.clone(),
+            })
+        };
+        let table = project
+            .document
+            .get("project")
+            .and_then(Item::as_table)
+            .ok_or_else(missing)?;
         if table.contains_key("version") {
             project.document["project"]["version"] = toml_edit::value(version.to_string());
             let path = project.path.clone();
@@ -129,9 +184,19 @@ impl Workspace {
             }
             return Ok(path);
         }
-        let hatch = project.document.get("tool").and_then(|t| t.get("hatch")).and_then(|h| h.get("version"));
-        let relative = hatch.and_then(|v| v.get("path")).and_then(Item::as_str).ok_or_else(missing)?;
-        let path = output.project.root.join(backlot_core::RelPath::parse(relative)?.as_str());
+        let hatch = project
+            .document
+            .get("tool")
+            .and_then(|t| t.get("hatch"))
+            .and_then(|h| h.get("version"));
+        let relative = hatch
+            .and_then(|v| v.get("path"))
+            .and_then(Item::as_str)
+            .ok_or_else(missing)?;
+        let path = output
+            .project
+            .root
+            .join(backlot_core::RelPath::parse(relative)?.as_str());
         let text = fs_err::read_to_string(&path)?;
         let replaced = replace_version(&text, &version.to_string())
             .ok_or_else(|| Error::from(WorkspaceError::NoVersionSource { path: path.clone() }))?;
@@ -154,13 +219,19 @@ impl ProjectFile {
         let text = fs_err::read_to_string(&path)?;
         let document = text
             .parse::<DocumentMut>()
-            .map_err(|e| WorkspaceError::BadConfig { path: path.clone(), reason: e.to_string() })?;
+            .map_err(|e| WorkspaceError::BadConfig {
+                path: path.clone(),
+                reason: e.to_string(),
+            })?;
         Ok(Self { path, document })
     }
 
     /// The list of requirements of a group, made if absent.
     fn requirements(&mut self, group: Option<&GroupName>) -> &mut Array {
-        let project = self.document.entry("project").or_insert(Item::Table(Table::new()));
+        let project = self
+            .document
+            .entry("project")
+            .or_insert(Item::Table(Table::new()));
         let (parent, key) = match group {
             None => (project, "dependencies".to_owned()),
             Some(group) => {
@@ -170,7 +241,9 @@ impl ProjectFile {
                 }
                 // A group may be spelled differently in the file.
                 let spelled = groups.as_table_like().and_then(|t| {
-                    t.iter().map(|(k, _)| k.to_owned()).find(|k| GroupName::parse(k).as_ref() == Ok(group))
+                    t.iter()
+                        .map(|(k, _)| k.to_owned())
+                        .find(|k| GroupName::parse(k).as_ref() == Ok(group))
                 });
                 (groups, spelled.unwrap_or_else(|| group.to_string()))
             }
@@ -185,7 +258,9 @@ impl ProjectFile {
     /// Write `asset.toml` after it, whose inputs are the dependencies.
     fn save(&mut self, output: &Output) -> Result<()> {
         let inputs: Vec<String> = strings(self.requirements(None));
-        let groups = self.document["project"].get_mut("optional-dependencies").and_then(Item::as_table_like_mut);
+        let groups = self.document["project"]
+            .get_mut("optional-dependencies")
+            .and_then(Item::as_table_like_mut);
         if let Some(groups) = groups {
             let empty: Vec<String> = groups
                 .iter()
@@ -210,12 +285,17 @@ impl ProjectFile {
 }
 
 fn strings(array: &Array) -> Vec<String> {
-    array.iter().filter_map(|v| v.as_str().map(ToOwned::to_owned)).collect()
+    array
+        .iter()
+        .filter_map(|v| v.as_str().map(ToOwned::to_owned))
+        .collect()
 }
 
 fn position_of(array: &Array, package: &PackageName) -> Option<usize> {
     array.iter().position(|v| {
-        v.as_str().and_then(|text| Requirement::parse(text).ok()).is_some_and(|r| r.name() == package)
+        v.as_str()
+            .and_then(|text| Requirement::parse(text).ok())
+            .is_some_and(|r| r.name() == package)
     })
 }
 
@@ -258,8 +338,14 @@ mod tests {
     #[test]
     fn only_the_value_of_the_version_line_changes() {
         let text = "# version 1\n__version__ = '0.1.0'  # keep\nx = 1\n";
-        assert_eq!(replace_version(text, "0.2.0").as_deref(), Some("# version 1\n__version__ = '0.2.0'  # keep\nx = 1\n"));
-        assert_eq!(replace_version("__version__ = \"0.1.0\"", "1.0").as_deref(), Some("__version__ = \"1.0\""));
+        assert_eq!(
+            replace_version(text, "0.2.0").as_deref(),
+            Some("# version 1\n__version__ = '0.2.0'  # keep\nx = 1\n")
+        );
+        assert_eq!(
+            replace_version("__version__ = \"0.1.0\"", "1.0").as_deref(),
+            Some("__version__ = \"1.0\"")
+        );
         assert_eq!(replace_version("x = 1\n", "1.0"), None);
     }
 }

@@ -25,7 +25,7 @@ const WHEEL_LINKS: [LinkMode; 3] = [LinkMode::Reflink, LinkMode::Hardlink, LinkM
 
 /// How to install.
 #[derive(Clone, Debug, Default)]
-pub struct InstallOptionsSet {
+pub struct InstallRequest {
     /// Prefer this repo to all others.
     pub from: Option<String>,
     /// Which choices of the lock may move.
@@ -72,7 +72,7 @@ pub struct InstallReport {
 
 impl Workspace {
     /// Install requirements, and everything the workspace asked for before. With none given, bring `inputs/` in step.
-    pub fn install(&mut self, requirements: &[String], options: &InstallOptionsSet) -> Result<InstallReport> {
+    pub fn install(&mut self, requirements: &[String], options: &InstallRequest) -> Result<InstallReport> {
         let _lock = self.lock()?;
         let outputs = self.outputs()?;
         let mut inputs = self.config().inputs.clone();
@@ -92,7 +92,12 @@ impl Workspace {
         let lock = if options.locked {
             self.locked_as_is(old.as_ref(), &inputs)?
         } else {
-            let wish = Wish { inputs: inputs.clone(), prefer: options.from.clone(), upgrade, prereleases: options.prereleases };
+            let wish = Wish {
+                inputs: inputs.clone(),
+                prefer: options.from.clone(),
+                upgrade,
+                prereleases: options.prereleases,
+            };
             self.choose(&wish, &outputs, old.as_ref())?
         };
         self.realise(inputs, old.as_ref(), &lock, &outputs, options.dry_run)
@@ -111,13 +116,20 @@ impl Workspace {
                 let needed_by = old.as_ref().map(|l| dependents(l, &name)).unwrap_or_default();
                 return Err(match old.as_ref().and_then(|l| l.package(&name)) {
                     Some(package) if package.editable.is_some() => self.editable_error(&name, &outputs),
-                    Some(_) => WorkspaceError::StillNeeded { name, by: needed_by.join(", ") }.into(),
+                    Some(_) => WorkspaceError::StillNeeded {
+                        name,
+                        by: needed_by.join(", "),
+                    }
+                    .into(),
                     None => WorkspaceError::NotInstalled { name }.into(),
                 });
             }
             inputs.retain(|r| r.name() != &name);
         }
-        let wish = Wish { inputs: inputs.clone(), ..Wish::default() };
+        let wish = Wish {
+            inputs: inputs.clone(),
+            ..Wish::default()
+        };
         let lock = self.choose(&wish, &outputs, old.as_ref())?;
         self.realise(inputs, old.as_ref(), &lock, &outputs, dry_run)
     }
@@ -134,7 +146,11 @@ impl Workspace {
         let _held = self.lock()?;
         let outputs = self.outputs()?;
         let old = Lock::load(self.root())?;
-        let wish = Wish { inputs: self.config().inputs.clone(), upgrade: upgrade.clone(), ..Wish::default() };
+        let wish = Wish {
+            inputs: self.config().inputs.clone(),
+            upgrade: upgrade.clone(),
+            ..Wish::default()
+        };
         let lock = self.choose(&wish, &outputs, old.as_ref())?;
         let changed = old.as_ref() != Some(&lock);
         if changed && !dry_run {
@@ -236,13 +252,21 @@ impl Workspace {
     }
 
     /// Compare the environment with a lock.
-    fn plan_environment(&self, old: Option<&Lock>, lock: &Lock, outputs: &[Output]) -> Result<EnvironmentPlan> {
+    fn plan_environment(
+        &self,
+        old: Option<&Lock>,
+        lock: &Lock,
+        outputs: &[Output],
+    ) -> Result<EnvironmentPlan> {
         let current = match self.environment()? {
             Some(environment) => environment.installed()?,
             None => Vec::new(),
         };
         let rebuild = !self.environment_fits()?;
-        let mut plan = EnvironmentPlan { rebuild, ..EnvironmentPlan::default() };
+        let mut plan = EnvironmentPlan {
+            rebuild,
+            ..EnvironmentPlan::default()
+        };
         for dist in &current {
             let name = dist.metadata.package();
             let ours = dist.installer.as_deref() == Some(INSTALLER);
@@ -269,9 +293,15 @@ impl Workspace {
 
     /// The unpacked wheel of every package to be put, fetched and proven.
     fn unpack_wheels(&self, plan: &EnvironmentPlan) -> Result<BTreeMap<PackageName, PathBuf>> {
-        let published: Vec<&LockedPackage> =
-            plan.put.iter().map(|(package, _)| package).filter(|p| p.editable.is_none()).collect();
-        let running = self.context().start(Operation::Install, published.len() as u64, 0);
+        let published: Vec<&LockedPackage> = plan
+            .put
+            .iter()
+            .map(|(package, _)| package)
+            .filter(|p| p.editable.is_none())
+            .collect();
+        let running = self
+            .context()
+            .start(Operation::Install, published.len() as u64, 0);
         let mut folders = BTreeMap::new();
         for package in published {
             self.context().check()?;
@@ -284,7 +314,11 @@ impl Workspace {
     /// The folder of an unpacked wheel in the cache; fetched, checked against the lock and unpacked if absent.
     pub(crate) fn unpacked_wheel(&self, package: &LockedPackage) -> Result<PathBuf> {
         let no_release = || -> Error {
-            WorkspaceError::NoSuchRelease { what: format!("{} {}", package.name, package.version), nearest: None }.into()
+            let what = format!(
+                "{} {} with the digest that was chosen",
+                package.name, package.version
+            );
+            WorkspaceError::NoSuchRelease { what, nearest: None }.into()
         };
         let sha256: Sha256 = package.sha256.ok_or_else(no_release)?;
         let wheels = self.settings().cache.value.join("wheels");
@@ -293,16 +327,16 @@ impl Workspace {
             return Ok(folder);
         }
         let repo = self.open_repo(self.repo_entry(package.repo.as_deref().ok_or_else(no_release)?)?)?;
-        let release = repo
-            .releases(&package.name)?
+        let releases = repo.releases(&package.name, self.context())?;
+        let release = releases
             .into_iter()
-            .find(|r| r.sha256 == sha256 || Some(r.file_name()) == package.wheel)
+            .find(|r| r.sha256 == sha256)
             .ok_or_else(no_release)?;
         let stage = file::temporary_in(&wheels);
         fs_err::create_dir_all(&stage)?;
         let guard = TemporaryFolder(stage.clone());
-        let local = stage.join(release.file_name());
-        repo.fetch(&release, Some(&sha256), &local, self.context())?;
+        let local = stage.join(&release.file);
+        repo.open_wheel(&release, &local, self.context())?;
         let unpacked = stage.join("tree");
         backlot_wheel::unpack(&WheelArchive::open(&local)?, &unpacked, self.context())?;
         // Another process may have been first; its folder holds the same bytes.
@@ -316,14 +350,23 @@ impl Workspace {
     }
 
     /// Make the environment what the plan says, at once.
-    fn apply(&self, plan: &EnvironmentPlan, wheels: &BTreeMap<PackageName, PathBuf>, outputs: &[Output]) -> Result<()> {
+    fn apply(
+        &self,
+        plan: &EnvironmentPlan,
+        wheels: &BTreeMap<PackageName, PathBuf>,
+        outputs: &[Output],
+    ) -> Result<()> {
         if plan.is_empty() {
             return Ok(());
         }
         let edit = self.edit_environment()?;
         let before = edit.environment.installed()?;
-        let leaving: BTreeSet<&PackageName> =
-            plan.remove.iter().map(|(n, _)| n).chain(plan.put.iter().map(|(p, _)| &p.name)).collect();
+        let leaving: BTreeSet<&PackageName> = plan
+            .remove
+            .iter()
+            .map(|(n, _)| n)
+            .chain(plan.put.iter().map(|(p, _)| &p.name))
+            .collect();
         let mut old_files = BTreeMap::new();
         for dist in before.iter().filter(|d| leaving.contains(&d.metadata.package())) {
             old_files.insert(dist.metadata.package(), tracked_files(dist, &edit)?);
@@ -345,8 +388,12 @@ impl Workspace {
         edit: &EnvironmentEdit<'_>,
     ) -> Result<()> {
         let layout = &edit.environment.layout;
-        let options =
-            InstallOptions { links: &WHEEL_LINKS, installer: INSTALLER, requested: package.requested, direct_url: None };
+        let options = InstallOptions {
+            links: &WHEEL_LINKS,
+            installer: INSTALLER,
+            requested: package.requested,
+            direct_url: None,
+        };
         if package.editable.is_some() {
             if let Some(output) = outputs.iter().find(|o| o.package() == package.name) {
                 backlot_wheel::install_editable(&output.project, layout, &options, self.context())?;
@@ -365,7 +412,7 @@ impl Workspace {
         edit: &EnvironmentEdit<'_>,
     ) -> Result<()> {
         let new = edit.environment.installed()?;
-        let cache = self.cache()?;
+        let (cache, stat) = (self.cache()?, self.stat_cache()?);
         let site_packages = edit.environment.site_packages();
         for (package, pointers) in old {
             let now = match new.iter().find(|d| d.metadata.package() == package) {
@@ -377,8 +424,10 @@ impl Workspace {
                 if let Some(pointer) = &pointer
                     && replacement != Some(pointer)
                 {
-                    let folder = path.parent().map_or_else(|| site_packages.clone(), |p| p.to_path(&site_packages));
-                    backlot_dvc::remove_stale(&folder, pointer, replacement, &cache)?;
+                    let folder = path
+                        .parent()
+                        .map_or_else(|| site_packages.clone(), |p| p.to_path(&site_packages));
+                    backlot_dvc::remove_stale(&folder, pointer, replacement, &cache, &stat, self.context())?;
                 }
             }
         }
@@ -387,7 +436,10 @@ impl Workspace {
 }
 
 /// The pointers of an installed release by their path in site-packages; `None` for one that cannot be read.
-fn tracked_files(dist: &InstalledDist, edit: &EnvironmentEdit<'_>) -> Result<BTreeMap<RelPath, Option<Pointer>>> {
+fn tracked_files(
+    dist: &InstalledDist,
+    edit: &EnvironmentEdit<'_>,
+) -> Result<BTreeMap<RelPath, Option<Pointer>>> {
     let site_packages = edit.environment.site_packages();
     let mut found = BTreeMap::new();
     if dist.editable.is_some() {
@@ -395,7 +447,8 @@ fn tracked_files(dist: &InstalledDist, edit: &EnvironmentEdit<'_>) -> Result<BTr
     }
     for path in dist.pointer_paths()? {
         let text = file::read_if_exists(&path.to_path(&site_packages))?;
-        let pointer = text.and_then(|t| Pointer::parse(&path.to_path(&site_packages), &String::from_utf8_lossy(&t)).ok());
+        let pointer = text
+            .and_then(|t| Pointer::parse(&path.to_path(&site_packages), &String::from_utf8_lossy(&t)).ok());
         found.insert(path, pointer);
     }
     Ok(found)
@@ -442,14 +495,18 @@ fn is_right(dist: &InstalledDist, package: &LockedPackage, old: Option<&Lock>, o
         return false;
     }
     match &package.editable {
-        Some(_) => outputs.iter().find(|o| o.package() == package.name).is_some_and(|output| {
-            dist.editable.is_some()
-                && dist.metadata == output.project.metadata
-                && dist.entry_points == output.project.entry_points
-        }),
+        Some(_) => outputs
+            .iter()
+            .find(|o| o.package() == package.name)
+            .is_some_and(|output| {
+                dist.editable.is_some()
+                    && dist.metadata == output.project.metadata
+                    && dist.entry_points == output.project.entry_points
+            }),
         None => {
             let before = old.and_then(|l| l.package(&package.name));
-            let same_wheel = before.is_none_or(|b| b.sha256 == package.sha256 || b.version != package.version);
+            let same_wheel =
+                before.is_none_or(|b| b.sha256 == package.sha256 || b.version != package.version);
             dist.editable.is_none() && same_wheel
         }
     }
@@ -463,7 +520,11 @@ fn put(inputs: &mut Vec<Requirement>, requirement: Requirement) {
 }
 
 fn dependents(lock: &Lock, name: &PackageName) -> Vec<String> {
-    lock.packages.iter().filter(|p| p.needs.contains(name)).map(|p| p.name.to_string()).collect()
+    lock.packages
+        .iter()
+        .filter(|p| p.needs.contains(name))
+        .map(|p| p.name.to_string())
+        .collect()
 }
 
 fn editable_in_the_way(output: &Output, requirement: String) -> WorkspaceError {
@@ -477,7 +538,11 @@ fn editable_in_the_way(output: &Output, requirement: String) -> WorkspaceError {
 
 fn refuse_replacing_editable(requirement: &Requirement, outputs: &[Output]) -> Result<()> {
     match outputs.iter().find(|o| &o.package() == requirement.name()) {
-        Some(output) if !requirement.specifiers().contains(&output.project.metadata.version) => {
+        Some(output)
+            if !requirement
+                .specifiers()
+                .contains(&output.project.metadata.version) =>
+        {
             Err(editable_in_the_way(output, requirement.to_string()).into())
         }
         _ => Ok(()),

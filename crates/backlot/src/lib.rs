@@ -1,1 +1,54 @@
-//! placeholder
+//! Backlot for programs: workspaces, assets, publishing, installing, files.
+//!
+//! Everything the command line does is a method of [`Workspace`]; it returns a report that serialises to what `--json`
+//! prints. An embedding program says who and where it is by a [`Host`], and watches and stops work by a [`Context`].
+//!
+//! Deliberately absent: terminals, environment variables, globals, signal handlers.
+
+mod browse;
+mod build;
+mod config;
+mod edit;
+mod environment;
+mod error;
+mod export;
+mod files;
+mod gc;
+mod inputs;
+mod install;
+mod lockfile;
+mod outputs;
+mod places;
+mod publish;
+mod resolution;
+mod settings;
+mod verify;
+mod workspace;
+
+pub use backlot_core::{
+    AssetName, BumpStep, Cancel, Class, Clock, Coded, Context, Event, FixedClock, LinkMode, Observer,
+    Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
+};
+pub use backlot_dvc::Change;
+pub use backlot_repo::{Fact, Query};
+pub use browse::{
+    InputStatus, OutStatus, OutputStatus, PackageRow, ReleaseDetail, RequirementRow, StatusReport,
+};
+pub use build::{BuildReport, OutRecord, Provenance, TOOL};
+pub use config::{Config, RemoteEntry, RepoEntry};
+pub use edit::EditReport;
+pub use environment::DEFAULT_PYTHON;
+pub use error::{Error, Result, WorkspaceError};
+pub use export::ExportReport;
+pub use files::{AddFiles, AddReport, AddedFiles, MoveReport, MovedFiles};
+pub use gc::{GcReport, Unreferenced};
+pub use inputs::{BumpReport, InputChange, InputReport};
+pub use install::{INSTALLER, InstallReport, InstallRequest, PackageChange};
+pub use lockfile::{Lock, LockedPackage};
+pub use outputs::{NewAsset, NewReport, Output};
+pub use places::{AddRepo, RemoteStatus, RepoStatus};
+pub use publish::{CopyReport, PublishOptions, PublishReport};
+pub use resolution::Upgrade;
+pub use settings::{Host, Origin, Overrides, Setting, Settings};
+pub use verify::{DamageFound, ObjectDamage, ObjectReport, PackageDamage, VerifyOptions, VerifyReport};
+pub use workspace::{InitOptions, InitReport, Workspace};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, WorkspaceError};
 
 /// File name of the lock.
-pub const FILE_NAME: &str = "backlot.lock";
+pub(crate) const FILE_NAME: &str = "backlot.lock";
 const FORMAT: u64 = 1;
 
 /// The whole lock.
@@ -64,7 +64,12 @@ impl Lock {
     pub fn new(python: String, mut requirements: Vec<String>, mut packages: Vec<LockedPackage>) -> Self {
         requirements.sort();
         packages.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { version: FORMAT, python, requirements, packages }
+        Self {
+            version: FORMAT,
+            python,
+            requirements,
+            packages,
+        }
     }
 
     /// Where the lock of a workspace lies.
@@ -75,8 +80,15 @@ impl Lock {
     /// Read the lock of a workspace, if there is one.
     pub fn load(root: &Path) -> Result<Option<Self>> {
         let path = Self::path(root);
-        let Some(bytes) = file::read_if_exists(&path)? else { return Ok(None) };
-        let bad = |reason: String| Error::from(WorkspaceError::BadConfig { path: path.clone(), reason });
+        let Some(bytes) = file::read_if_exists(&path)? else {
+            return Ok(None);
+        };
+        let bad = |reason: String| {
+            Error::from(WorkspaceError::BadConfig {
+                path: path.clone(),
+                reason,
+            })
+        };
         #[derive(Deserialize)]
         struct Probe {
             version: u64,
@@ -84,7 +96,12 @@ impl Lock {
         let text = String::from_utf8(bytes).map_err(|e| bad(e.to_string()))?;
         let probe: Probe = toml::from_str(&text).map_err(|e| bad(e.to_string()))?;
         if probe.version > FORMAT {
-            return Err(WorkspaceError::NewerFormat { path, found: probe.version, known: FORMAT }.into());
+            return Err(WorkspaceError::NewerFormat {
+                path,
+                found: probe.version,
+                known: FORMAT,
+            }
+            .into());
         }
         toml::from_str(&text).map(Some).map_err(|e| bad(e.to_string()))
     }
@@ -92,12 +109,17 @@ impl Lock {
     /// The file's text.
     pub fn to_text(&self) -> String {
         let body = toml::to_string(self).expect("a lock is plain data");
-        format!("# The exact inputs of this workspace. Written by backlot; commit it, do not edit it.\n{body}")
+        format!(
+            "# The exact inputs of this workspace. Written by backlot; commit it, do not edit it.\n{body}"
+        )
     }
 
     /// Write it if it differs. Returns whether it did.
     pub fn save(&self, root: &Path) -> Result<bool> {
-        Ok(file::write_if_changed(&Self::path(root), self.to_text().as_bytes())?)
+        Ok(file::write_if_changed(
+            &Self::path(root),
+            self.to_text().as_bytes(),
+        )?)
     }
 
     /// The entry of a package.

@@ -28,7 +28,12 @@ pub struct NewAsset {
 
 impl Default for NewAsset {
     fn default() -> Self {
-        Self { asset_type: "Asset".to_owned(), tags: Vec::new(), summary: None, dry_run: false }
+        Self {
+            asset_type: "Asset".to_owned(),
+            tags: Vec::new(),
+            summary: None,
+            dry_run: false,
+        }
     }
 }
 
@@ -68,12 +73,20 @@ impl Output {
 
     /// The folders of the project that are packaged, where tracked files lie.
     pub fn module_folders(&self) -> Vec<&Path> {
-        self.project.module_roots.iter().map(|r| r.source.as_path()).filter(|p| p.is_dir()).collect()
+        self.project
+            .module_roots
+            .iter()
+            .map(|r| r.source.as_path())
+            .filter(|p| p.is_dir())
+            .collect()
     }
 
     fn load(root: &Path) -> Result<Self> {
         let project = Project::load(root)?;
-        let name = project.asset.as_ref().map_or_else(|| project.metadata.name.clone(), |a| a.asset_name.clone());
+        let name = project
+            .asset
+            .as_ref()
+            .map_or_else(|| project.metadata.name.clone(), |a| a.asset_name.clone());
         Ok(Self { name, project })
     }
 }
@@ -83,7 +96,10 @@ impl Workspace {
     pub fn new_asset(&self, name: &str, options: &NewAsset) -> Result<NewReport> {
         let name = AssetName::parse(name)?;
         let root = self.outputs_dir().join(name.module());
-        let exists = || WorkspaceError::OutputExists { name: name.to_string(), path: root.clone() };
+        let exists = || WorkspaceError::OutputExists {
+            name: name.to_string(),
+            path: root.clone(),
+        };
         let _lock = self.lock()?;
         if root.exists() {
             return Err(exists().into());
@@ -134,12 +150,22 @@ impl Workspace {
     pub fn output(&self, name: &str) -> Result<Output> {
         let outputs = self.outputs()?;
         let package = PackageName::parse(&name.replace(' ', "-")).ok();
-        let found = outputs.iter().position(|o| o.name == name || Some(o.package()) == package);
+        let found = outputs
+            .iter()
+            .position(|o| o.name == name || Some(o.package()) == package);
         match found {
-            Some(position) => Ok(outputs.into_iter().nth(position).expect("a position of this list")),
+            Some(position) => Ok(outputs
+                .into_iter()
+                .nth(position)
+                .expect("a position of this list")),
             None => {
-                let nearest = text::nearest(name, outputs.iter().map(|o| o.name.as_str())).map(ToOwned::to_owned);
-                Err(WorkspaceError::UnknownOutput { name: name.to_owned(), nearest }.into())
+                let nearest =
+                    text::nearest(name, outputs.iter().map(|o| o.name.as_str())).map(ToOwned::to_owned);
+                Err(WorkspaceError::UnknownOutput {
+                    name: name.to_owned(),
+                    nearest,
+                }
+                .into())
             }
         }
     }
@@ -162,7 +188,10 @@ impl Workspace {
     /// The output a path lies in.
     pub fn output_of(&self, path: &Path) -> Result<Option<Output>> {
         let path = absolute(path)?;
-        Ok(self.outputs()?.into_iter().find(|o| path.starts_with(&o.project.root)))
+        Ok(self
+            .outputs()?
+            .into_iter()
+            .find(|o| path.starts_with(&o.project.root)))
     }
 }
 
@@ -179,7 +208,10 @@ fn project_files(name: &AssetName, options: &NewAsset, workspace: &Workspace) ->
             .config()
             .repos
             .iter()
-            .map(|r| backlot_wheel::AssetRepo { name: r.name.clone(), path: r.path.clone() })
+            .map(|r| backlot_wheel::AssetRepo {
+                name: r.name.clone(),
+                path: r.path.clone(),
+            })
             .collect(),
         ..AssetToml::default()
     };
@@ -188,9 +220,18 @@ fn project_files(name: &AssetName, options: &NewAsset, workspace: &Workspace) ->
     );
     vec![
         ("pyproject.toml".to_owned(), pyproject(name, options)),
-        ("README.md".to_owned(), format!("# {name}\n\n{}\n", options.summary.as_deref().unwrap_or("An asset."))),
+        (
+            "README.md".to_owned(),
+            format!(
+                "# {name}\n\n{}\n",
+                options.summary.as_deref().unwrap_or("An asset.")
+            ),
+        ),
         (format!("{folder}/__init__.py"), init),
-        (format!("{folder}/__version__.py"), "__version__ = \"0.1.0\"".to_owned()),
+        (
+            format!("{folder}/__version__.py"),
+            "__version__ = \"0.1.0\"".to_owned(),
+        ),
         (format!("{folder}/asset.toml"), asset.to_text()),
     ]
 }
@@ -201,8 +242,16 @@ fn pyproject(name: &AssetName, options: &NewAsset) -> String {
         format!("tgzr.pipeline.asset_name:{name}"),
         format!("tgzr.pipeline.asset_type:{}", options.asset_type),
     ];
-    keywords.extend(options.tags.iter().map(|tag| format!("tgzr.pipeline.asset_tag:{tag}")));
-    let keywords = keywords.iter().map(|k| format!("    {},\n", quote(k))).collect::<String>();
+    keywords.extend(
+        options
+            .tags
+            .iter()
+            .map(|tag| format!("tgzr.pipeline.asset_tag:{tag}")),
+    );
+    let keywords = keywords
+        .iter()
+        .map(|k| format!("    {},\n", quote(k)))
+        .collect::<String>();
     let default_summary = format!("{name}, a {} asset", options.asset_type);
     let summary = quote(options.summary.as_deref().unwrap_or(&default_summary));
     let module = name.module();
@@ -244,12 +293,7 @@ allow-custom-classifiers = true
     )
 }
 
-/// The project folder relative to which paths of an output are shown.
-pub(crate) fn relative_to<'a>(path: &'a Path, root: &Path) -> &'a Path {
-    path.strip_prefix(root).unwrap_or(path)
-}
-
-/// Unused folders above a removed file are not kept.
+/// The folder that an output's tracked files lie in.
 pub(crate) fn module_folder(output: &Output) -> Option<PathBuf> {
     output.module_folders().first().map(|p| p.to_path_buf())
 }

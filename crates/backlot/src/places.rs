@@ -3,6 +3,7 @@
 //! Invariant: adding one that is named already is a conflict, never a silent change; removing one deletes no data.
 
 use backlot_core::{AssetName, text};
+use backlot_repo::{FolderRepo, RepoKind};
 use serde::Serialize;
 
 use crate::config::{RemoteEntry, RepoEntry};
@@ -49,8 +50,17 @@ pub struct AddRepo {
 }
 
 fn check_name(name: &str) -> Result<()> {
-    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
-    if plain { Ok(()) } else { AssetName::parse(&format!("{name}/")).map(|_| ()).map_err(Error::from) }
+    let plain = !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    if plain {
+        Ok(())
+    } else {
+        AssetName::parse(&format!("{name}/"))
+            .map(|_| ())
+            .map_err(Error::from)
+    }
 }
 
 impl Workspace {
@@ -61,25 +71,39 @@ impl Workspace {
         check_name(name)?;
         if let Some(existing) = self.config.repos.iter().find(|r| r.name == name) {
             let existing = existing.path.clone();
-            return Err(WorkspaceError::NameTaken { what: "repo", name: name.to_owned(), existing }.into());
+            return Err(WorkspaceError::NameTaken {
+                what: "repo",
+                name: name.to_owned(),
+                existing,
+            }
+            .into());
         }
-        let blessed = options.blessed || (name == "blessed" || self.config.repos.is_empty()) && self.config.blessed.is_none();
+        let blessed = options.blessed
+            || (name == "blessed" || self.config.repos.is_empty()) && self.config.blessed.is_none();
         let publish = options.publish_to
             || (name == "review" || self.config.repos.is_empty()) && self.config.publish_to.is_none()
             // A later `review` takes over from a first repo that only became the target for want of another.
             || name == "review" && self.config.publish_to == self.config.blessed;
         let takes_blessing = name == "blessed" && self.config.blessed == self.config.publish_to;
-        self.config.add_repo(RepoEntry { name: name.to_owned(), path: path.to_owned() });
+        self.config.add_repo(RepoEntry {
+            name: name.to_owned(),
+            path: path.to_owned(),
+        });
         if blessed || takes_blessing {
             self.config.set_blessed(Some(name));
         }
         if publish {
             self.config.set_publish_to(Some(name));
         }
+        let entry = self.repo_entry(name)?.clone();
+        let repo = self.open_repo(&entry)?;
         if !options.dry_run {
+            // Made now, by the person who names it: a publish to a folder that is absent is an unmounted disk.
+            if repo.kind()? == RepoKind::Empty {
+                FolderRepo::create(repo.root())?;
+            }
             self.config.save()?;
         }
-        let entry = self.repo_entry(name)?.clone();
         Ok(self.repo_status(&entry))
     }
 
@@ -97,11 +121,17 @@ impl Workspace {
 
     /// The repos in order of preference.
     pub fn list_repos(&self) -> Vec<RepoStatus> {
-        self.repos().into_iter().map(|entry| self.repo_status(entry)).collect()
+        self.repos()
+            .into_iter()
+            .map(|entry| self.repo_status(entry))
+            .collect()
     }
 
     fn repo_status(&self, entry: &RepoEntry) -> RepoStatus {
-        let packages = self.open_repo(entry).and_then(|repo| Ok(repo.packages()?.len())).ok();
+        let packages = self
+            .open_repo(entry)
+            .and_then(|repo| Ok(repo.packages()?.len()))
+            .ok();
         RepoStatus {
             name: entry.name.clone(),
             path: entry.path.clone(),
@@ -115,19 +145,38 @@ impl Workspace {
     pub fn publish_target(&self, name: Option<&str>) -> Result<&RepoEntry> {
         match name.or(self.config.publish_to.as_deref()) {
             Some(name) => self.repo_entry(name),
-            None => Err(WorkspaceError::NoneConfigured { what: "repo", action: "publishing".to_owned() }.into()),
+            None => Err(WorkspaceError::NoneConfigured {
+                what: "repo",
+                action: "publishing".to_owned(),
+            }
+            .into()),
         }
     }
 
     /// Name a place as a remote; the first one becomes the default.
-    pub fn add_remote(&mut self, name: &str, url: &str, default: bool, dry_run: bool) -> Result<RemoteStatus> {
+    pub fn add_remote(
+        &mut self,
+        name: &str,
+        url: &str,
+        default: bool,
+        dry_run: bool,
+    ) -> Result<RemoteStatus> {
         let _lock = self.lock()?;
         check_name(name)?;
         if let Some(existing) = self.config.remotes.iter().find(|r| r.name == name) {
             let existing = existing.url.clone();
-            return Err(WorkspaceError::NameTaken { what: "remote", name: name.to_owned(), existing }.into());
+            return Err(WorkspaceError::NameTaken {
+                what: "remote",
+                name: name.to_owned(),
+                existing,
+            }
+            .into());
         }
-        let entry = RemoteEntry { name: name.to_owned(), url: url.to_owned(), layout: "dvc".to_owned() };
+        let entry = RemoteEntry {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            layout: "dvc".to_owned(),
+        };
         // A place that cannot be a remote is refused before it is written down.
         self.open_remote(&entry)?;
         let default = default || self.config.remotes.is_empty();

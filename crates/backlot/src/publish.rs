@@ -5,10 +5,10 @@
 
 use backlot_core::{PackageName, Version};
 use backlot_dvc::OutState;
-use backlot_repo::Publication;
+use backlot_repo::{FolderRepo, Publication};
 use serde::Serialize;
 
-use crate::build::{BuildReport, TOOL};
+use crate::build::BuildReport;
 use crate::error::{Result, WorkspaceError};
 use crate::files::MoveReport;
 use crate::outputs::Output;
@@ -71,25 +71,31 @@ impl Workspace {
         let _lock = self.lock()?;
         let entry = self.publish_target(options.to.as_deref())?.clone();
         let repo = self.open_repo(&entry)?;
-        let version = output.project.metadata.version.clone();
-        // Cheap and early; the exclusive create at the end is what decides.
-        repo.check_free(&output.package(), &version)?;
+        let (package, version) = (output.package(), output.project.metadata.version.clone());
+        if options.dry_run {
+            self.refuse_existing(&repo, &package, &version)?;
+        }
         let added = self.record_changes(output, options.dry_run)?;
-        let tracked = self.tracked_of_output(output)?;
-        let files = if options.dry_run && !added.is_empty() {
-            MoveReport { dry_run: true, ..MoveReport::default() }
-        } else {
-            self.push_tracked(&[tracked], options.remote.as_deref(), options.dry_run)?
+        let tracked = [self.tracked_of_output(output)?];
+        let wheel = self.build_tracked(output, &tracked[0], options.dry_run)?;
+        let publication = self.publication(options.message.as_deref());
+        let mut files = MoveReport {
+            dry_run: options.dry_run,
+            ..MoveReport::default()
         };
-        let tracked = self.tracked_of_output(output)?;
-        let wheel = self.build_tracked(output, &tracked, options.dry_run)?;
         if !options.dry_run {
+            // Cheap and early; the exclusive create at the end is what decides.
+            if repo.plan_publish(&wheel.path, self.context())?.existing.is_none() {
+                files = self.push_tracked(&tracked, options.remote.as_deref(), false)?;
+            }
             self.context().check()?;
-            repo.publish(&wheel.path, &self.publication(options.message.as_deref()), self.context())?;
+            repo.publish(&wheel.path, &publication, self.context())?;
+        } else if added.is_empty() {
+            files = self.push_tracked(&tracked, options.remote.as_deref(), true)?;
         }
         Ok(PublishReport {
             asset: output.name.clone(),
-            package: output.package(),
+            package,
             version,
             repo: entry.name,
             added,
@@ -99,6 +105,25 @@ impl Workspace {
         })
     }
 
+    /// A conflict if a repo has a release of this version.
+    fn refuse_existing(&self, repo: &FolderRepo, package: &PackageName, version: &Version) -> Result<()> {
+        let releases = repo.releases(package, self.context())?;
+        let Some(release) = releases.into_iter().find(|r| &r.version == version) else {
+            return Ok(());
+        };
+        let published = repo.status(&release)?.published;
+        Err(backlot_repo::Error::ReleaseExists {
+            package: package.clone(),
+            version: version.clone(),
+            repo: repo.root().to_path_buf(),
+            author: published.as_ref().map(|f| f.author.clone()),
+            at: published.map(|f| f.at),
+            identical: false,
+            complete: true,
+        }
+        .into())
+    }
+
     /// Add what changed in tracked files since they were last added. Returns the paths.
     fn record_changes(&self, output: &Output, dry_run: bool) -> Result<Vec<String>> {
         let tracked = self.tracked_of_output(output)?;
@@ -106,15 +131,27 @@ impl Workspace {
         let mut missing = Vec::new();
         for state in self.out_states(&tracked)? {
             match state {
-                OutState { path, change: backlot_dvc::Change::Missing, .. } => missing.push(self.display_path(&path)),
-                OutState { path, change: backlot_dvc::Change::Modified { .. } | backlot_dvc::Change::NotInCache, .. } => {
+                OutState {
+                    path,
+                    change: backlot_dvc::Change::Missing,
+                    ..
+                } => missing.push(self.display_path(&path)),
+                OutState {
+                    path,
+                    change: backlot_dvc::Change::Modified { .. } | backlot_dvc::Change::NotInCache,
+                    ..
+                } => {
                     changed.push(path);
                 }
                 _ => {}
             }
         }
         if !missing.is_empty() {
-            return Err(WorkspaceError::MissingFiles { asset: output.name.clone(), missing }.into());
+            return Err(WorkspaceError::MissingFiles {
+                asset: output.name.clone(),
+                missing,
+            }
+            .into());
         }
         if !dry_run && !changed.is_empty() {
             self.add_in_place(output, &changed, false)?;
@@ -127,30 +164,37 @@ impl Workspace {
             author: self.settings().author.value.clone(),
             machine: self.host().machine.clone(),
             reason: message.unwrap_or("manual").to_owned(),
-            tool: TOOL.to_owned(),
         }
     }
 
     /// Copy a release, byte for byte, from one repo to another (a promotion from review to blessed).
-    pub fn copy_release(&self, what: &str, from: &str, to: &str, message: Option<&str>, dry_run: bool) -> Result<CopyReport> {
+    pub fn copy_release(
+        &self,
+        what: &str,
+        from: &str,
+        to: &str,
+        message: Option<&str>,
+        dry_run: bool,
+    ) -> Result<CopyReport> {
         let requirement = self.parse_requirement(what)?;
         let source = self.open_repo(self.repo_entry(from)?)?;
         let target = self.open_repo(self.repo_entry(to)?)?;
-        let mut releases = source.releases(requirement.name())?;
+        let mut releases = source.releases(requirement.name(), self.context())?;
         releases.retain(|r| requirement.specifiers().contains(&r.version));
         releases.sort_by(|a, b| a.version.cmp(&b.version));
         let Some(release) = releases.pop() else {
             let what = format!("`{requirement}` (looked in `{from}`)");
             return Err(WorkspaceError::NoSuchRelease { what, nearest: None }.into());
         };
-        target.check_free(requirement.name(), &release.version)?;
-        if !dry_run {
+        if dry_run {
+            self.refuse_existing(&target, requirement.name(), &release.version)?;
+        } else {
             let stage = backlot_core::file::temporary_in(&self.state_dir());
             fs_err::create_dir_all(&stage)?;
-            let local = stage.join(release.file_name());
+            let local = stage.join(&release.file);
             let message = message.map_or_else(|| format!("copied from {from}"), ToOwned::to_owned);
             let done = source
-                .fetch(&release, None, &local, self.context())
+                .open_wheel(&release, &local, self.context())
                 .and_then(|()| target.publish(&local, &self.publication(Some(&message)), self.context()));
             backlot_core::file::remove(&stage)?;
             done?;
@@ -160,7 +204,7 @@ impl Workspace {
             version: release.version.clone(),
             from: from.to_owned(),
             to: to.to_owned(),
-            wheel: release.file_name(),
+            wheel: release.file,
             dry_run,
         })
     }

@@ -6,8 +6,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use backlot_core::{Coded, MarkerEnv, PackageName, Requirement, Version};
-use backlot_repo::{FolderRepo, ReleaseEntry};
+use backlot_core::{Coded, Context, MarkerEnv, PackageName, Requirement, Specifiers, Version};
+use backlot_repo::{FolderRepo, Release};
 use backlot_resolve::{Candidate, Candidates, Dependencies, Problem, Resolution, RootRequirement};
 use backlot_wheel::Metadata;
 
@@ -49,12 +49,18 @@ pub(crate) struct Pool<'w> {
     repos: Vec<(String, FolderRepo)>,
     outputs: BTreeMap<PackageName, &'w Output>,
     env: &'w MarkerEnv,
-    releases: RefCell<BTreeMap<PackageName, Vec<(usize, ReleaseEntry)>>>,
+    context: &'w Context,
+    releases: RefCell<BTreeMap<PackageName, Vec<(usize, Release)>>>,
     engine_is_provided: bool,
 }
 
 impl<'w> Pool<'w> {
-    pub(crate) fn open(workspace: &Workspace, outputs: &'w [Output], env: &'w MarkerEnv, prefer: Option<&str>) -> Result<Self> {
+    pub(crate) fn open(
+        workspace: &'w Workspace,
+        outputs: &'w [Output],
+        env: &'w MarkerEnv,
+        prefer: Option<&str>,
+    ) -> Result<Self> {
         let mut entries = workspace.repos();
         if let Some(prefer) = prefer {
             workspace.repo_entry(prefer)?;
@@ -65,20 +71,32 @@ impl<'w> Pool<'w> {
             repos.push((entry.name.clone(), workspace.open_repo(entry)?));
         }
         let outputs = outputs.iter().map(|o| (o.package(), o)).collect();
-        let mut pool = Self { repos, outputs, env, releases: RefCell::default(), engine_is_provided: true };
+        let context = workspace.context();
+        let mut pool = Self {
+            repos,
+            outputs,
+            env,
+            context,
+            releases: RefCell::default(),
+            engine_is_provided: true,
+        };
         let engine = PackageName::parse(ENGINE_PACKAGE)?;
         pool.engine_is_provided = !pool.outputs.contains_key(&engine) && pool.releases(&engine)?.is_empty();
         Ok(pool)
     }
 
     /// All releases of a package with the rank of their repo, most preferred repo first.
-    pub(crate) fn releases(&self, name: &PackageName) -> Result<Vec<(usize, ReleaseEntry)>> {
+    pub(crate) fn releases(&self, name: &PackageName) -> Result<Vec<(usize, Release)>> {
         if let Some(known) = self.releases.borrow().get(name) {
             return Ok(known.clone());
         }
         let mut all = Vec::new();
         for (rank, (_, repo)) in self.repos.iter().enumerate() {
-            all.extend(repo.releases(name)?.into_iter().map(|release| (rank, release)));
+            all.extend(
+                repo.releases(name, self.context)?
+                    .into_iter()
+                    .map(|release| (rank, release)),
+            );
         }
         self.releases.borrow_mut().insert(name.clone(), all.clone());
         Ok(all)
@@ -91,20 +109,33 @@ impl<'w> Pool<'w> {
     }
 
     /// The release of a version in the repo of a rank.
-    pub(crate) fn release(&self, name: &PackageName, version: &Version, rank: usize) -> Result<Option<ReleaseEntry>> {
+    pub(crate) fn release(
+        &self,
+        name: &PackageName,
+        version: &Version,
+        rank: usize,
+    ) -> Result<Option<Release>> {
         let all = self.releases(name)?;
-        Ok(all.into_iter().find(|(r, release)| *r == rank && &release.version == version).map(|(_, release)| release))
+        Ok(all
+            .into_iter()
+            .find(|(r, release)| *r == rank && &release.version == version)
+            .map(|(_, release)| release))
     }
 
     /// The metadata of a release.
-    pub(crate) fn metadata(&self, rank: usize, release: &ReleaseEntry) -> Result<Metadata> {
+    pub(crate) fn metadata(&self, rank: usize, release: &Release) -> Result<Metadata> {
         Ok(self.repos[rank].1.metadata(release)?)
     }
 
     fn dependencies_of(&self, metadata: &Metadata) -> Dependencies {
         let provided = |r: &Requirement| self.engine_is_provided && r.name().as_str() == ENGINE_PACKAGE;
         Dependencies {
-            requires: metadata.requires_dist.iter().filter(|r| !provided(r)).cloned().collect(),
+            requires: metadata
+                .requires_dist
+                .iter()
+                .filter(|r| !provided(r))
+                .cloned()
+                .collect(),
             groups: metadata.provides_extra.clone(),
         }
     }
@@ -114,18 +145,34 @@ impl Candidates for Pool<'_> {
     fn candidates(&self, name: &PackageName) -> Result<Vec<Candidate>, Box<dyn Coded>> {
         if let Some(output) = self.outputs.get(name) {
             let version = output.project.metadata.version.clone();
-            return Ok(vec![Candidate { version, source: 0, yanked: None, excluded: None }]);
+            return Ok(vec![Candidate {
+                version,
+                source: 0,
+                yanked: None,
+                excluded: None,
+            }]);
         }
         let releases = self.releases(name).map_err(boxed)?;
         let mut candidates = Vec::with_capacity(releases.len());
         for (source, release) in releases {
             let excluded = release
                 .requires_python
-                .as_ref()
-                .filter(|range| !range.contains(self.env.python()))
+                .as_deref()
+                .filter(|range| {
+                    Specifiers::parse(range).is_ok_and(|range| !range.contains(self.env.python()))
+                })
                 .map(|range| format!("needs Python {range}"));
-            let yanked = release.status.yanked_reason();
-            candidates.push(Candidate { version: release.version, source, yanked, excluded });
+            let status = self.repos[source]
+                .1
+                .status(&release)
+                .map_err(|e| boxed(e.into()))?;
+            let yanked = status.yanked.map(|fact| fact.reason);
+            candidates.push(Candidate {
+                version: release.version,
+                source,
+                yanked,
+                excluded,
+            });
         }
         Ok(candidates)
     }
@@ -136,7 +183,9 @@ impl Candidates for Pool<'_> {
         }
         let releases = self.releases(name).map_err(boxed)?;
         let found = releases.iter().find(|(_, release)| &release.version == version);
-        let Some((rank, release)) = found else { return Ok(Dependencies::default()) };
+        let Some((rank, release)) = found else {
+            return Ok(Dependencies::default());
+        };
         let metadata = self.metadata(*rank, release).map_err(boxed)?;
         Ok(self.dependencies_of(&metadata))
     }
@@ -144,7 +193,12 @@ impl Candidates for Pool<'_> {
     fn near(&self, name: &PackageName) -> Vec<String> {
         let mut names: Vec<String> = self.outputs.keys().map(ToString::to_string).collect();
         for (_, repo) in &self.repos {
-            names.extend(repo.packages().unwrap_or_default().iter().map(ToString::to_string));
+            names.extend(
+                repo.packages()
+                    .unwrap_or_default()
+                    .iter()
+                    .map(ToString::to_string),
+            );
         }
         backlot_core::text::nearest(name.as_str(), names.iter().map(String::as_str))
             .map(ToOwned::to_owned)
@@ -165,17 +219,29 @@ impl Workspace {
         let mut requirements: Vec<RootRequirement> = wish
             .inputs
             .iter()
-            .map(|r| RootRequirement { requirement: r.clone(), asked_by: "the workspace".to_owned() })
+            .map(|r| RootRequirement {
+                requirement: r.clone(),
+                asked_by: "the workspace".to_owned(),
+            })
             .collect();
         for output in outputs {
             let requirement = Requirement::parse(output.package().as_str())?;
-            requirements.push(RootRequirement { requirement, asked_by: format!("the output {}", output.name) });
+            requirements.push(RootRequirement {
+                requirement,
+                asked_by: format!("the output {}", output.name),
+            });
         }
-        let preferences = lock.into_iter().flat_map(|l| &l.packages).filter(|p| keeps(p, &wish.upgrade));
+        let preferences = lock
+            .into_iter()
+            .flat_map(|l| &l.packages)
+            .filter(|p| keeps(p, &wish.upgrade));
         let problem = Problem {
             requirements,
             preferences: preferences.map(|p| (p.name.clone(), p.version.clone())).collect(),
-            fixed: outputs.iter().map(|o| (o.package(), o.project.metadata.version.clone())).collect(),
+            fixed: outputs
+                .iter()
+                .map(|o| (o.package(), o.project.metadata.version.clone()))
+                .collect(),
             prereleases: if wish.prereleases {
                 backlot_resolve::PrereleasePolicy::Allow
             } else {
@@ -185,7 +251,11 @@ impl Workspace {
         };
         let resolution = backlot_resolve::resolve(&pool, &problem, self.context())?;
         let packages = self.locked(&pool, &resolution, wish)?;
-        Ok(Lock::new(env.python_short(), wish.inputs.iter().map(ToString::to_string).collect(), packages))
+        Ok(Lock::new(
+            env.python_short(),
+            wish.inputs.iter().map(ToString::to_string).collect(),
+            packages,
+        ))
     }
 
     fn locked(&self, pool: &Pool<'_>, resolution: &Resolution, wish: &Wish) -> Result<Vec<LockedPackage>> {
@@ -210,7 +280,7 @@ impl Workspace {
             } else if let Some(release) = pool.release(&chosen.name, &chosen.version, chosen.source)? {
                 let (repo, _) = pool.repo(chosen.source);
                 package.repo = Some(repo.to_owned());
-                package.wheel = Some(release.file_name());
+                package.wheel = Some(release.file.clone());
                 package.sha256 = Some(release.sha256);
             }
             packages.push(package);

@@ -103,10 +103,18 @@ struct UserFile {
 
 impl UserFile {
     fn load(path: Option<&Path>) -> Result<Self> {
-        let Some(path) = path else { return Ok(Self::default()) };
-        let Some(bytes) = file::read_if_exists(path)? else { return Ok(Self::default()) };
-        toml::from_slice(&bytes)
-            .map_err(|e| Error::from(WorkspaceError::BadConfig { path: path.to_path_buf(), reason: e.to_string() }))
+        let Some(path) = path else {
+            return Ok(Self::default());
+        };
+        let Some(bytes) = file::read_if_exists(path)? else {
+            return Ok(Self::default());
+        };
+        toml::from_slice(&bytes).map_err(|e| {
+            Error::from(WorkspaceError::BadConfig {
+                path: path.to_path_buf(),
+                reason: e.to_string(),
+            })
+        })
     }
 }
 
@@ -117,7 +125,10 @@ fn pick<T>(layers: [(Option<T>, Origin); 3], built_in: T) -> Setting<T> {
             return Setting { value, origin };
         }
     }
-    Setting { value: built_in, origin: Origin::BuiltIn }
+    Setting {
+        value: built_in,
+        origin: Origin::BuiltIn,
+    }
 }
 
 impl Settings {
@@ -154,7 +165,11 @@ impl Settings {
                 None,
             ),
             author: pick(
-                [(over.author.clone(), Origin::Override), (None, Origin::Workspace), (user.author, from_user())],
+                [
+                    (over.author.clone(), Origin::Override),
+                    (None, Origin::Workspace),
+                    (user.author, from_user()),
+                ],
                 host.author.clone(),
             ),
         })

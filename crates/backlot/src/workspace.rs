@@ -56,7 +56,12 @@ const DVC_IGNORE: &str = "# Written by backlot: what real DVC must not look into
 
 impl Workspace {
     /// Make a workspace in a folder, which may have other files in it.
-    pub fn init(root: &Path, options: &InitOptions, host: &Host, context: &Context) -> Result<(Option<Self>, InitReport)> {
+    pub fn init(
+        root: &Path,
+        options: &InitOptions,
+        host: &Host,
+        context: &Context,
+    ) -> Result<(Option<Self>, InitReport)> {
         let root = absolute(root)?;
         if root.join(FILE_NAME).exists() {
             return Err(WorkspaceError::WorkspaceExists { root }.into());
@@ -65,7 +70,11 @@ impl Workspace {
         let files = [FILE_NAME, ".dvc/config", ".dvcignore"];
         let mut created: Vec<String> = folders.iter().map(|f| format!("{f}/")).collect();
         created.extend(files.iter().map(ToString::to_string));
-        let report = InitReport { root: root.clone(), created, dry_run: options.dry_run };
+        let report = InitReport {
+            root: root.clone(),
+            created,
+            dry_run: options.dry_run,
+        };
         if options.dry_run {
             return Ok((None, report));
         }
@@ -80,7 +89,7 @@ impl Workspace {
         config.save()?;
         let workspace = Self::open_at(root, host, context)?;
         workspace.write_dvc_config()?;
-        workspace.sync_environment(&context.clone())?;
+        workspace.sync_environment()?;
         Ok((Some(workspace), report))
     }
 
@@ -96,7 +105,13 @@ impl Workspace {
     fn open_at(root: PathBuf, host: &Host, context: &Context) -> Result<Self> {
         let config = Config::load(&root, context)?;
         let settings = Settings::layered(&root, &config, host)?;
-        Ok(Self { root, config, settings, host: host.clone(), context: context.clone() })
+        Ok(Self {
+            root,
+            config,
+            settings,
+            host: host.clone(),
+            context: context.clone(),
+        })
     }
 
     /// The folder it is.
@@ -137,12 +152,19 @@ impl Workspace {
     }
     /// A path as people of this workspace write it: relative where it lies inside.
     pub fn display_path(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+        path.strip_prefix(&self.root)
+            .unwrap_or(path)
+            .display()
+            .to_string()
     }
 
     /// Hold the workspace while changing it.
     pub(crate) fn lock(&self) -> Result<FileLock> {
-        Ok(FileLock::acquire(&self.state_dir().join("lock"), PATIENCE, &self.context)?)
+        Ok(FileLock::acquire(
+            &self.state_dir().join("lock"),
+            PATIENCE,
+            &self.context,
+        )?)
     }
 
     /// The cache, known to hold files of this workspace so that a collection of the shared cache spares them.
@@ -170,13 +192,18 @@ impl Workspace {
         let names = self.config.repos.iter().map(|r| r.name.as_str());
         self.config.repos.iter().find(|r| r.name == name).ok_or_else(|| {
             let nearest = text::nearest(name, names).map(ToOwned::to_owned);
-            WorkspaceError::UnknownName { what: "repo", name: name.to_owned(), nearest }.into()
+            WorkspaceError::UnknownName {
+                what: "repo",
+                name: name.to_owned(),
+                nearest,
+            }
+            .into()
         })
     }
 
     /// Open a configured repo.
     pub fn open_repo(&self, entry: &RepoEntry) -> Result<FolderRepo> {
-        Ok(FolderRepo::open(&self.root.join(&entry.path))?)
+        Ok(FolderRepo::open(&absolute(&self.root.join(&entry.path))?)?)
     }
 
     /// A configured remote by name, or the default one.
@@ -185,23 +212,39 @@ impl Workspace {
         let Some(name) = name.or(self.config.default_remote.as_deref()) else {
             return match remotes.as_slice() {
                 [only] => Ok(only),
-                _ => Err(WorkspaceError::NoneConfigured { what: "remote", action: action.to_owned() }.into()),
+                _ => Err(WorkspaceError::NoneConfigured {
+                    what: "remote",
+                    action: action.to_owned(),
+                }
+                .into()),
             };
         };
         remotes.iter().find(|r| r.name == name).ok_or_else(|| {
             let nearest = text::nearest(name, remotes.iter().map(|r| r.name.as_str())).map(ToOwned::to_owned);
-            WorkspaceError::UnknownName { what: "remote", name: name.to_owned(), nearest }.into()
+            WorkspaceError::UnknownName {
+                what: "remote",
+                name: name.to_owned(),
+                nearest,
+            }
+            .into()
         })
     }
 
     /// Open a configured remote.
     pub fn open_remote(&self, entry: &RemoteEntry) -> Result<Remote> {
-        Ok(Remote::open(&RemoteConfig { url: self.resolve_place(&entry.url), layout: RemoteLayout::Dvc })?)
+        Ok(Remote::open(&RemoteConfig {
+            url: self.resolve_place(&entry.url),
+            layout: RemoteLayout::Dvc,
+        })?)
     }
 
     /// A folder relative to the workspace as an absolute one; URLs as they are.
     fn resolve_place(&self, place: &str) -> String {
-        if place.contains("://") { place.to_owned() } else { self.root.join(place).display().to_string() }
+        if place.contains("://") {
+            return place.to_owned();
+        }
+        let path = self.root.join(place);
+        absolute(&path).unwrap_or(path).display().to_string()
     }
 
     /// Keep `.dvc/config` in step, so that real DVC works here. A file that is not ours is left alone.

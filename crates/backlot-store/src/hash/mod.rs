@@ -71,9 +71,12 @@ pub(crate) fn run(
         .min(jobs.len().max(1));
     let mut results: Vec<Option<Result<Outcome>>> = Vec::new();
     results.resize_with(jobs.len(), || None);
+    // A worker takes no more than its share of a small batch, so that the others have some too.
+    let lanes = md5::width().min(jobs.len().div_ceil(workers).max(1));
     let worker = Worker {
         jobs,
         next: &next,
+        lanes,
         judge,
         publish,
         running,

@@ -1,0 +1,435 @@
+//! The arguments: every command, its options, and the examples its help teaches with.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Asset pipeline engine: assets are packages, files are content-addressed.
+#[derive(Debug, Parser)]
+#[command(name = "backlot", version, max_term_width = 100)]
+#[command(
+    after_help = "First steps:\n  backlot demo                 the whole main job in a new folder, with every command it runs\n  backlot init && backlot repo add review ../repos/review\n  backlot help COMMAND         examples for each command\n\nExit codes: 0 done, 1 internal, 2 usage, 3 configuration, 4 not found, 5 conflict, 6 environment,\n7 integrity, 130 interrupted."
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The workspace, or a folder inside it [default: the one this folder is in]
+    #[arg(long, short = 'w', global = true, value_name = "DIR")]
+    pub(crate) workspace: Option<PathBuf>,
+    /// Answer with one JSON object on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print nothing but errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// A change that can be shown instead of made.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct DryRun {
+    /// Show what would be done, change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a workspace
+    #[command(
+        after_help = "Examples:\n  backlot init                      here\n  backlot init shots/sh010          in a new folder\n  backlot init --python none        without an interpreter: inputs is a plain tree\n  backlot init --cache /fast/cache  with a cache of its own"
+    )]
+    Init {
+        /// The folder [default: this one]
+        dir: Option<PathBuf>,
+        /// Python version, path of an interpreter, or `none`
+        #[arg(long)]
+        python: Option<String>,
+        /// Cache folder for this workspace
+        #[arg(long, value_name = "DIR")]
+        cache: Option<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Name the repos that releases are published to and installed from
+    #[command(subcommand)]
+    Repo(Repo),
+    /// Name the remotes that file content is pushed to and pulled from
+    #[command(subcommand)]
+    Remote(Remote),
+    /// Make an asset
+    #[command(
+        after_help = "Examples:\n  backlot new Table --type Prop\n  backlot new \"Kitchen Set\" --type Set --tag hero --tag interior"
+    )]
+    New {
+        /// Its name; the module is the name in lower case with `_` for `-` and spaces
+        name: String,
+        /// Its type, free text
+        #[arg(long = "type", default_value = "Asset", value_name = "TYPE")]
+        asset_type: String,
+        /// A tag; can be given more than once
+        #[arg(long = "tag", value_name = "TAG")]
+        tags: Vec<String>,
+        /// One line about it
+        #[arg(long)]
+        summary: Option<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Track files or folders of an asset
+    #[command(
+        after_help = "Examples:\n  backlot add outputs/table/src/table/frames          a folder inside an asset\n  backlot add ~/renders/turntable --asset Table       copy a folder into the asset and track it\n  backlot add ~/tmp/v3.abc --asset Table --as model.abc"
+    )]
+    Add {
+        /// Files or folders
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// The asset that shall track paths from outside
+        #[arg(long, value_name = "NAME")]
+        asset: Option<String>,
+        /// The name a path from outside gets in the asset
+        #[arg(long = "as", value_name = "NAME")]
+        rename: Option<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Files, versions and inputs at a glance
+    #[command(after_help = "Examples:\n  backlot status\n  backlot status --json | jq .outputs[].version")]
+    Status,
+    /// Change what an asset requires
+    #[command(subcommand)]
+    Input(Input),
+    /// Move an asset's version forwards
+    #[command(
+        after_help = "Steps: major, minor, micro (patch, fix), a, b, rc, post, dev, release; several with commas.\n\nExamples:\n  backlot bump Table minor          1.2.3 -> 1.3.0\n  backlot bump Table patch,a        1.2.3 -> 1.2.4a0\n  backlot bump Table rc             1.2.4a0 -> 1.2.4rc0\n  backlot bump Table release        1.2.4rc0 -> 1.2.4\n  cd outputs/table && backlot bump micro"
+    )]
+    Bump {
+        /// The asset and the steps; the steps alone inside the asset's folder
+        #[arg(required = true, num_args = 1..=2, value_names = ["ASSET", "STEPS"])]
+        words: Vec<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Build an asset's wheel
+    #[command(
+        after_help = "Examples:\n  backlot build Table               into build/table/\n  backlot build                     inside an asset's folder, or where there is only one"
+    )]
+    Build {
+        /// The asset
+        asset: Option<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Publish an asset: push its files, build its wheel, create the release
+    #[command(
+        after_help = "Changed files are added first. A version that exists is a conflict, whoever was first.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where"
+    )]
+    Publish {
+        /// The asset
+        asset: Option<String>,
+        /// The repo
+        #[arg(long, value_name = "REPO")]
+        to: Option<String>,
+        /// The remote for its files
+        #[arg(long, value_name = "NAME")]
+        remote: Option<String>,
+        /// Why, for the record
+        #[arg(long, short)]
+        message: Option<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Copy a release from one repo to another, byte for byte
+    #[command(
+        after_help = "Examples:\n  backlot copy Table==1.0.0 --from review --to blessed\n  backlot copy Table --from review --to blessed           the newest"
+    )]
+    Copy {
+        /// The release: a name, or a requirement
+        release: String,
+        /// The repo that has it
+        #[arg(long, value_name = "REPO")]
+        from: String,
+        /// The repo that shall have it
+        #[arg(long, value_name = "REPO")]
+        to: String,
+        /// Why, for the record
+        #[arg(long, short)]
+        message: Option<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Find packages in the repos
+    #[command(after_help = "Examples:\n  backlot search kitchen\n  backlot search --type Shot --tag hero")]
+    Search {
+        /// A part of the name
+        text: Option<String>,
+        /// The asset's type
+        #[arg(long = "type", value_name = "TYPE")]
+        asset_type: Option<String>,
+        /// A tag
+        #[arg(long, value_name = "TAG")]
+        tag: Option<String>,
+        /// Only this repo
+        #[arg(long, value_name = "REPO")]
+        repo: Option<String>,
+    },
+    /// List all packages in the repos
+    #[command(after_help = "Examples:\n  backlot list\n  backlot list --repo blessed")]
+    List {
+        /// Only this repo
+        #[arg(long, value_name = "REPO")]
+        repo: Option<String>,
+    },
+    /// Show a release: what it needs, its size, its files
+    #[command(
+        after_help = "Examples:\n  backlot show Table\n  backlot show Table==1.0.0\n  backlot show \"KitchenSet<2\""
+    )]
+    Show {
+        /// A name, or a requirement
+        release: String,
+    },
+    /// Install releases with what they need
+    #[command(
+        after_help = "Examples:\n  backlot install Shot010                    and remember that it was asked for\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            bring inputs in step with what was asked for\n  backlot install --upgrade                  and take newer releases where they fit\n  backlot install Table --from review        prefer a repo this once\n  backlot install --locked                   exactly backlot.lock\nThen `backlot pull` brings the files."
+    )]
+    Install {
+        /// Requirements
+        requirements: Vec<String>,
+        /// Prefer this repo to all others
+        #[arg(long, value_name = "REPO")]
+        from: Option<String>,
+        /// Take newer releases where they fit
+        #[arg(long, short = 'U')]
+        upgrade: bool,
+        /// Admit pre-releases
+        #[arg(long)]
+        pre: bool,
+        /// Install exactly what backlot.lock says
+        #[arg(long, conflicts_with_all = ["upgrade", "pre", "from"])]
+        locked: bool,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Stop asking for packages
+    #[command(
+        after_help = "What nothing else needs leaves the environment.\n\nExamples:\n  backlot uninstall Shot010"
+    )]
+    Uninstall {
+        /// Package names
+        #[arg(required = true)]
+        names: Vec<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Choose releases and write backlot.lock, without installing
+    #[command(after_help = "Examples:\n  backlot lock\n  backlot lock --upgrade --dry-run")]
+    Lock {
+        /// Forget the present choices
+        #[arg(long, short = 'U')]
+        upgrade: bool,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Write the exact inputs as requirements.txt for pip and uv
+    #[command(
+        after_help = "Examples:\n  backlot export                        to standard output\n  backlot export -o requirements.txt"
+    )]
+    Export {
+        /// The file
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Leave the digests out
+        #[arg(long)]
+        no_hashes: bool,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Bring the files of inputs and outputs into place
+    #[command(
+        after_help = "Every file is verified before it appears.\n\nExamples:\n  backlot pull\n  backlot pull Shot010 --remote site"
+    )]
+    Pull {
+        /// Assets [default: all]
+        names: Vec<String>,
+        /// The remote
+        #[arg(long, value_name = "NAME")]
+        remote: Option<String>,
+        /// Overwrite files that are stored nowhere
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Send the files of outputs to a remote
+    #[command(
+        after_help = "Publishing pushes by itself; this is for files that others need before.\n\nExamples:\n  backlot push\n  backlot push Table --dry-run"
+    )]
+    Push {
+        /// Assets [default: all]
+        names: Vec<String>,
+        /// The remote
+        #[arg(long, value_name = "NAME")]
+        remote: Option<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Turn an installed release into an editable output
+    #[command(
+        after_help = "Its version is bumped by a micro step. `backlot pull` then brings its files.\n\nExamples:\n  backlot edit Table"
+    )]
+    Edit {
+        /// The package
+        name: String,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Prove the cache, the remote and the installed files again
+    #[command(
+        after_help = "Examples:\n  backlot verify                  everything\n  backlot verify --inputs         only the installed files\n  backlot verify --remote site    only what a remote has of this workspace's files"
+    )]
+    Verify {
+        /// Only the cache
+        #[arg(long)]
+        cache: bool,
+        /// Only a remote [default: the default one]
+        #[arg(long, value_name = "NAME", num_args = 0..=1)]
+        remote: Option<Option<String>>,
+        /// Only the installed files
+        #[arg(long)]
+        inputs: bool,
+    },
+    /// Show what the cache could drop
+    #[command(
+        after_help = "Objects that no workspace of this cache names. Nothing is deleted in this version.\n\nExamples:\n  backlot gc --dry-run"
+    )]
+    Gc {
+        /// Show what could be dropped
+        #[arg(long, required = true)]
+        dry_run: bool,
+    },
+    /// Print completions for a shell
+    #[command(
+        after_help = "Examples:\n  backlot completions bash > ~/.local/share/bash-completion/completions/backlot"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Do the whole main job in a new folder, showing each command
+    #[command(after_help = "Examples:\n  backlot demo\n  backlot demo /tmp/backlot-demo --frames 100")]
+    Demo {
+        /// The folder, which must be new or empty [default: backlot-demo]
+        dir: Option<PathBuf>,
+        /// Frames of the sequence
+        #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(8..=10_000))]
+        frames: u32,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Repo {
+    /// Name a folder as a repo
+    #[command(
+        after_help = "A repo named `blessed` becomes the preferred source, one named `review` the publish target.\n\nExamples:\n  backlot repo add blessed /studio/repos/blessed\n  backlot repo add review ../repos/review\n  backlot repo add wip ../wip --publish"
+    )]
+    Add {
+        /// Its name in this workspace
+        name: String,
+        /// The folder; made if absent
+        path: String,
+        /// Make it the preferred source of installs
+        #[arg(long)]
+        blessed: bool,
+        /// Make it the target of publishes
+        #[arg(long)]
+        publish: bool,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// The repos in order of preference
+    List,
+    /// Forget a repo; its folder stays
+    Remove {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Remote {
+    /// Name a place as a remote
+    #[command(
+        after_help = "Examples:\n  backlot remote add main /studio/files\n  backlot remote add site file:///mnt/site/files --default"
+    )]
+    Add {
+        /// Its name in this workspace
+        name: String,
+        /// A folder, or a file:// address
+        url: String,
+        /// Make it the default
+        #[arg(long)]
+        default: bool,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// The remotes
+    List,
+    /// Forget a remote; its content stays
+    Remove {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Choose the remote that push and pull use
+    Default {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Input {
+    /// Add requirements
+    #[command(
+        after_help = "Abstract (Table) follows every release, bounded (Table>=1.0,<2.0) those in the range,\nconcrete (Table==1.2.0) none.\n\nExamples:\n  backlot input add KitchenSet \"Table>=1.0,<2.0\"\n  backlot input add KitchenSet Lamp --group build"
+    )]
+    Add {
+        /// The asset
+        asset: String,
+        /// Requirements
+        #[arg(required = true)]
+        requirements: Vec<String>,
+        /// The group: build, edit, export, or any name
+        #[arg(long)]
+        group: Option<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Remove requirements
+    #[command(
+        after_help = "Examples:\n  backlot input remove KitchenSet Table\n  backlot input remove KitchenSet Lamp --group build"
+    )]
+    Remove {
+        /// The asset
+        asset: String,
+        /// Package names
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// The group
+        #[arg(long)]
+        group: Option<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+}

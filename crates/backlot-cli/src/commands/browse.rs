@@ -1,0 +1,250 @@
+//! Looking, and proving.
+
+use backlot::{Change, Error, ObjectReport, OutStatus, Query, ReleaseDetail, VerifyOptions, text};
+
+use crate::output::{Answer, columns};
+use crate::session::Session;
+
+pub(super) fn status(session: &Session) -> Result<Answer, Error> {
+    let report = session.open()?.status()?;
+    let mut lines = format!("workspace {}\n", report.root.display());
+    lines.push_str(&format!("repos     {}\n", or_none(&report.repos.join(", "))));
+    lines.push_str(&format!(
+        "remote    {}\n",
+        report.remote.as_deref().unwrap_or("none")
+    ));
+    lines.push_str("\noutputs\n");
+    for output in &report.outputs {
+        let published = if output.published_in.is_empty() {
+            "not published".to_owned()
+        } else {
+            format!("published in {}", output.published_in.join(", "))
+        };
+        lines.push_str(&format!("  {} {} ({published})\n", output.name, output.version));
+        for input in &output.inputs {
+            lines.push_str(&format!("    requires {}\n", input.requirement));
+        }
+        lines.push_str(&outs(&output.outs, "    "));
+    }
+    if report.outputs.is_empty() {
+        lines.push_str("  none; `backlot new NAME` makes one\n");
+    }
+    lines.push_str("\ninputs\n");
+    for input in report.inputs.iter().filter(|i| i.editable.is_none()) {
+        let asked = if input.requested { "" } else { ", needed by others" };
+        let origin = input.repo.as_deref().unwrap_or("elsewhere");
+        lines.push_str(&format!(
+            "  {} {} (from {origin}{asked})\n",
+            input.name, input.version
+        ));
+        lines.push_str(&outs(&input.outs, "    "));
+    }
+    if !report.inputs.iter().any(|i| i.editable.is_none()) {
+        lines.push_str("  none; `backlot install NAME` installs one\n");
+    }
+    Ok(Answer::new(&report, lines))
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "none" } else { text }
+}
+
+fn outs(outs: &[OutStatus], indent: &str) -> String {
+    let rows: Vec<Vec<String>> = outs
+        .iter()
+        .map(|out| vec![format!("{indent}{}", out.path), describe(&out.change)])
+        .collect();
+    columns(&rows)
+}
+
+fn describe(change: &Change) -> String {
+    match change {
+        Change::Unchanged => "unchanged".to_owned(),
+        Change::Missing => "missing; `backlot pull` brings it".to_owned(),
+        Change::NotInCache => "not in the cache; `backlot add` stores it".to_owned(),
+        Change::Modified {
+            added,
+            removed,
+            changed,
+            names,
+        } => {
+            let all = [(*added, "new"), (*changed, "changed"), (*removed, "gone")];
+            let counts: Vec<String> = all
+                .iter()
+                .filter(|(n, _)| *n > 0)
+                .map(|(n, word)| format!("{n} {word}"))
+                .collect();
+            let some = names.iter().take(3).cloned().collect::<Vec<_>>().join(" ");
+            format!(
+                "{} ({some}{})",
+                counts.join(", "),
+                if names.len() > 3 { " ..." } else { "" }
+            )
+        }
+    }
+}
+
+pub(super) fn search(session: &Session, query: &Query, repo: Option<&str>) -> Result<Answer, Error> {
+    let rows = session.open()?.search(query, repo)?;
+    let table: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            vec![
+                row.name.clone(),
+                row.latest.to_string(),
+                row.repo.clone(),
+                row.asset_type.clone().unwrap_or_default(),
+                row.tags.join(","),
+                row.summary.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let text = if table.is_empty() {
+        "nothing found".to_owned()
+    } else {
+        columns(&table)
+    };
+    Ok(Answer::new(&serde_json::json!({ "packages": rows }), text))
+}
+
+pub(super) fn show(session: &Session, release: &str) -> Result<Answer, Error> {
+    let details = session.open()?.show(release)?;
+    let text = details.iter().map(detail).collect::<Vec<_>>().join("\n");
+    Ok(Answer::new(&serde_json::json!({ "releases": details }), text))
+}
+
+fn detail(detail: &ReleaseDetail) -> String {
+    let name = detail
+        .asset
+        .as_ref()
+        .map_or_else(|| detail.package.to_string(), |a| a.name.clone());
+    let mut lines = format!("{name} {} in {}\n", detail.version, detail.repo);
+    if let Some(asset) = &detail.asset {
+        let tags = if asset.tags.is_empty() {
+            String::new()
+        } else {
+            format!(", tags {}", asset.tags.join(", "))
+        };
+        lines.push_str(&format!("  type      {}{tags}\n", asset.asset_type));
+    }
+    if let Some(summary) = &detail.summary {
+        lines.push_str(&format!("  summary   {summary}\n"));
+    }
+    for requirement in &detail.requires {
+        lines.push_str(&format!("  requires  {}\n", requirement.requirement));
+    }
+    lines.push_str(&format!(
+        "  wheel     {} ({})\n",
+        detail.wheel.display(),
+        text::bytes(detail.wheel_size)
+    ));
+    if let Some(provenance) = &detail.provenance {
+        for out in &provenance.outs {
+            let size = text::bytes(out.size);
+            lines.push_str(&format!(
+                "  files     {} ({}, {size})\n",
+                out.path,
+                text::count(out.files, "file")
+            ));
+        }
+        for (input, version) in &provenance.inputs {
+            lines.push_str(&format!("  built of  {input} {version}\n"));
+        }
+    }
+    if let Some(fact) = &detail.published {
+        lines.push_str(&format!(
+            "  published {} by {} on {}: {}\n",
+            fact.time, fact.author, fact.machine, fact.reason
+        ));
+    }
+    let versions: Vec<String> = detail.versions.iter().map(ToString::to_string).collect();
+    lines.push_str(&format!("  versions  {}\n", versions.join(", ")));
+    lines
+}
+
+pub(super) fn verify(
+    session: &Session,
+    cache: bool,
+    remote: Option<&Option<String>>,
+    inputs: bool,
+) -> Result<Answer, Error> {
+    let all = !cache && remote.is_none() && !inputs;
+    let options = VerifyOptions {
+        cache: cache || all,
+        remote: remote.is_some() || all,
+        remote_name: remote.cloned().flatten(),
+        inputs: inputs || all,
+    };
+    let report = session.open()?.verify(&options)?;
+    let mut lines = String::new();
+    for objects in [&report.cache, &report.remote].into_iter().flatten() {
+        lines.push_str(&describe_objects(objects));
+    }
+    if let Some(packages) = &report.inputs {
+        if packages.is_empty() {
+            lines.push_str("inputs: sound\n");
+        }
+        for package in packages {
+            for file in &package.files {
+                lines.push_str(
+                    &format!(
+                        "inputs: {} of {} is {:?}\n",
+                        file.path, package.package, file.kind
+                    )
+                    .to_lowercase(),
+                );
+            }
+        }
+    }
+    let mut answer = Answer::new(&report, lines);
+    if !report.sound {
+        answer.failure = Some(Box::new(backlot::DamageFound {
+            count: report.damage(),
+        }));
+    }
+    Ok(answer)
+}
+
+fn describe_objects(report: &ObjectReport) -> String {
+    let mut lines = format!(
+        "{}: {} read ({})",
+        report.place,
+        text::count(report.objects, "object"),
+        text::bytes(report.bytes)
+    );
+    let sound = report.damaged.is_empty() && report.missing.is_empty();
+    lines.push_str(if sound { ", sound\n" } else { "\n" });
+    for (what, objects) in [("damaged", &report.damaged), ("missing", &report.missing)] {
+        for object in objects {
+            let by = if object.needed_by.is_empty() {
+                String::new()
+            } else {
+                format!(", needed by {}", object.needed_by.join(", "))
+            };
+            lines.push_str(&format!("  {what}: {}{by}\n", object.object));
+        }
+    }
+    lines
+}
+
+pub(super) fn gc(session: &Session) -> Result<Answer, Error> {
+    let report = session.open()?.plan_gc()?;
+    let mut lines = format!(
+        "cache {}\nkept for {}: {}\n",
+        report.cache.display(),
+        text::count(report.workspaces.len() as u64, "workspace"),
+        text::count(report.kept as u64, "object")
+    );
+    for object in report.unreferenced.iter().take(20) {
+        lines.push_str(&format!("  {} {}\n", object.object, text::bytes(object.size)));
+    }
+    if report.unreferenced.len() > 20 {
+        lines.push_str(&format!("  ... and {} more\n", report.unreferenced.len() - 20));
+    }
+    lines.push_str(&format!(
+        "could be dropped: {} ({})\n",
+        text::count(report.unreferenced.len() as u64, "object"),
+        text::bytes(report.bytes)
+    ));
+    Ok(Answer::new(&report, lines))
+}

@@ -1,0 +1,96 @@
+//! Installing, locking, exporting.
+
+use std::path::Path;
+
+use backlot::{Error, InstallReport, InstallRequest, PackageChange, Upgrade};
+
+use crate::output::{Answer, columns, would};
+use crate::session::Session;
+
+pub(super) fn install(
+    session: &Session,
+    requirements: &[String],
+    request: &InstallRequest,
+) -> Result<Answer, Error> {
+    let report = session.open()?.install(requirements, request)?;
+    Ok(Answer::new(&report, describe(&report)))
+}
+
+pub(super) fn uninstall(session: &Session, names: &[String], dry_run: bool) -> Result<Answer, Error> {
+    let report = session.open()?.uninstall(names, dry_run)?;
+    Ok(Answer::new(&report, describe(&report)))
+}
+
+fn describe(report: &InstallReport) -> String {
+    let mut text = columns(&report.changes.iter().map(row).collect::<Vec<_>>());
+    let python = match &report.python {
+        Some(python) => format!("an environment of `{}`", python.display()),
+        None => "a plain tree (no interpreter)".to_owned(),
+    };
+    let verb = if report.changes.is_empty() {
+        "nothing to change in".to_owned()
+    } else {
+        format!(
+            "{}changed {} in",
+            would(report.dry_run),
+            backlot::text::count(report.changes.len() as u64, "package")
+        )
+    };
+    text.push_str(&format!(
+        "{verb} `{}`, {python}; {} unchanged\n",
+        report.environment, report.unchanged
+    ));
+    text
+}
+
+fn row(change: &PackageChange) -> Vec<String> {
+    let (sign, version) = match (&change.from, &change.to) {
+        (None, Some(to)) => ("+", to.to_string()),
+        (Some(from), Some(to)) if from == to => ("~", to.to_string()),
+        (Some(from), Some(to)) => ("~", format!("{from} -> {to}")),
+        (from, None) => ("-", from.as_ref().map(ToString::to_string).unwrap_or_default()),
+    };
+    let origin = match (&change.editable, &change.repo) {
+        (Some(path), _) => format!("editable in {path}"),
+        (None, Some(repo)) => format!("from {repo}"),
+        (None, None) => String::new(),
+    };
+    vec![format!("{sign} {}", change.name), version, origin]
+}
+
+pub(super) fn lock(session: &Session, upgrade: bool, dry_run: bool) -> Result<Answer, Error> {
+    let upgrade = if upgrade { Upgrade::All } else { Upgrade::None };
+    let (lock, changed) = session.open()?.write_lock(&upgrade, dry_run)?;
+    let count = backlot::text::count(lock.packages.len() as u64, "package");
+    let text = if changed {
+        format!(
+            "{}written backlot.lock with {count}",
+            if dry_run { would(true) } else { "" }
+        )
+    } else {
+        format!("backlot.lock is right already ({count})")
+    };
+    Ok(Answer::new(
+        &serde_json::json!({ "lock": lock, "changed": changed, "dry_run": dry_run }),
+        text,
+    ))
+}
+
+pub(super) fn export(
+    session: &Session,
+    output: Option<&Path>,
+    hashes: bool,
+    dry_run: bool,
+) -> Result<Answer, Error> {
+    let output = output.map(|o| session.here.join(o));
+    let report = session.open()?.export(output.as_deref(), hashes, dry_run)?;
+    let text = match &report.file {
+        Some(file) => format!(
+            "{}written {} to `{file}`",
+            would(dry_run),
+            backlot::text::count(report.packages as u64, "package")
+        ),
+        None => report.requirements.clone(),
+    };
+    Ok(Answer::new(&report, text))
+}

@@ -1,0 +1,142 @@
+//! One function a command: from arguments to the facade and back to text.
+
+mod assets;
+mod browse;
+mod environment;
+mod places;
+
+use backlot::Error;
+use clap::CommandFactory as _;
+
+use crate::args::{Arguments, Command};
+use crate::output::Answer;
+use crate::session::Session;
+
+/// Run a command.
+pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error> {
+    match command {
+        Command::Init {
+            dir,
+            python,
+            cache,
+            dry,
+        } => places::init(
+            session,
+            dir.as_deref(),
+            python.as_deref(),
+            cache.as_deref(),
+            dry.dry_run,
+        ),
+        Command::Repo(repo) => places::repo(session, repo),
+        Command::Remote(remote) => places::remote(session, remote),
+        Command::New {
+            name,
+            asset_type,
+            tags,
+            summary,
+            dry,
+        } => assets::new(session, name, asset_type, tags, summary.as_deref(), dry.dry_run),
+        Command::Add {
+            paths,
+            asset,
+            rename,
+            dry,
+        } => assets::add(session, paths, asset.as_ref(), rename.as_ref(), dry.dry_run),
+        Command::Status => browse::status(session),
+        Command::Input(input) => assets::input(session, input),
+        Command::Bump { words, dry } => assets::bump(session, words, dry.dry_run),
+        Command::Build { asset, dry } => assets::build(session, asset.as_deref(), dry.dry_run),
+        Command::Publish {
+            asset,
+            to,
+            remote,
+            message,
+            dry,
+        } => {
+            let options = backlot::PublishOptions {
+                to: to.clone(),
+                remote: remote.clone(),
+                message: message.clone(),
+                dry_run: dry.dry_run,
+            };
+            assets::publish(session, asset.as_deref(), &options)
+        }
+        Command::Copy {
+            release,
+            from,
+            to,
+            message,
+            dry,
+        } => assets::copy(session, release, from, to, message.as_deref(), dry.dry_run),
+        Command::Search {
+            text,
+            asset_type,
+            tag,
+            repo,
+        } => {
+            let query = backlot::Query {
+                name: text.clone(),
+                asset_type: asset_type.clone(),
+                tag: tag.clone(),
+                keyword: None,
+            };
+            browse::search(session, &query, repo.as_deref())
+        }
+        Command::List { repo } => browse::search(session, &backlot::Query::default(), repo.as_deref()),
+        Command::Show { release } => browse::show(session, release),
+        Command::Install {
+            requirements,
+            from,
+            upgrade,
+            pre,
+            locked,
+            dry,
+        } => {
+            let request = backlot::InstallRequest {
+                from: from.clone(),
+                upgrade: if *upgrade {
+                    backlot::Upgrade::All
+                } else {
+                    backlot::Upgrade::None
+                },
+                prereleases: *pre,
+                locked: *locked,
+                dry_run: dry.dry_run,
+            };
+            environment::install(session, requirements, &request)
+        }
+        Command::Uninstall { names, dry } => environment::uninstall(session, names, dry.dry_run),
+        Command::Lock { upgrade, dry } => environment::lock(session, *upgrade, dry.dry_run),
+        Command::Export {
+            output,
+            no_hashes,
+            dry,
+        } => environment::export(session, output.as_deref(), !no_hashes, dry.dry_run),
+        Command::Pull {
+            names,
+            remote,
+            force,
+            dry,
+        } => assets::pull(session, names, remote.as_deref(), *force, dry.dry_run),
+        Command::Push { names, remote, dry } => assets::push(session, names, remote.as_deref(), dry.dry_run),
+        Command::Edit { name, dry } => assets::edit(session, name, dry.dry_run),
+        Command::Verify {
+            cache,
+            remote,
+            inputs,
+        } => browse::verify(session, *cache, remote.as_ref(), *inputs),
+        Command::Gc { .. } => browse::gc(session),
+        Command::Completions { shell } => Ok(completions(*shell)),
+        Command::Demo { dir, frames } => crate::demo::run(session, dir.as_deref(), *frames),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Answer {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "backlot", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    Answer::new(
+        &serde_json::json!({ "shell": shell.to_string(), "script": script }),
+        script,
+    )
+}

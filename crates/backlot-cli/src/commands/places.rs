@@ -1,0 +1,198 @@
+//! Workspaces, repos and remotes.
+
+use std::path::Path;
+
+use backlot::{AddRepo, Error, InitOptions, RemoteStatus, RepoStatus, Workspace};
+
+use crate::args::{Remote, Repo};
+use crate::output::{Answer, columns, would};
+use crate::session::Session;
+
+pub(super) fn init(
+    session: &Session,
+    dir: Option<&Path>,
+    python: Option<&str>,
+    cache: Option<&str>,
+    dry_run: bool,
+) -> Result<Answer, Error> {
+    let root = dir.map_or_else(|| session.workspace.clone(), |dir| session.here.join(dir));
+    let options = InitOptions {
+        python: python.map(ToOwned::to_owned),
+        cache: cache.map(ToOwned::to_owned),
+        dry_run,
+    };
+    let (_, report) = Workspace::init(&root, &options, &session.host, &session.context)?;
+    let text = format!(
+        "{}made the workspace `{}`\nnext: backlot repo add review PATH, backlot remote add main PATH, backlot new NAME",
+        would(dry_run),
+        report.root.display()
+    );
+    Ok(Answer::new(&report, text))
+}
+
+pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
+    let mut workspace = session.open()?;
+    match command {
+        Repo::Add {
+            name,
+            path,
+            blessed,
+            publish,
+            dry,
+        } => {
+            let options = AddRepo {
+                blessed: *blessed,
+                publish_to: *publish,
+                dry_run: dry.dry_run,
+            };
+            let path = relative_to_workspace(session, &workspace, path);
+            let status = workspace.add_repo(name, &path, &options)?;
+            let text = format!("{}added the repo {}", would(dry.dry_run), describe_repo(&status));
+            Ok(Answer::new(&status, text))
+        }
+        Repo::List => {
+            let all = workspace.list_repos();
+            let rows: Vec<Vec<String>> = all.iter().map(repo_row).collect();
+            let text = if rows.is_empty() {
+                "no repos; add one with `backlot repo add NAME PATH`".to_owned()
+            } else {
+                columns(&rows)
+            };
+            Ok(Answer::new(&serde_json::json!({ "repos": all }), text))
+        }
+        Repo::Remove { name, dry } => {
+            let status = workspace.remove_repo(name, dry.dry_run)?;
+            let text = format!(
+                "{}removed the repo {name}; `{}` stays as it is",
+                would(dry.dry_run),
+                status.path
+            );
+            Ok(Answer::new(&status, text))
+        }
+    }
+}
+
+/// A place typed in another folder than the workspace's is kept relative to the workspace, as the file means it.
+fn relative_to_workspace(session: &Session, workspace: &Workspace, place: &str) -> String {
+    if place.contains("://") || Path::new(place).is_absolute() {
+        return place.to_owned();
+    }
+    let Ok(full) = std::path::absolute(session.here.join(place)) else {
+        return place.to_owned();
+    };
+    let mut clean = std::path::PathBuf::new();
+    for part in full.components() {
+        if part == std::path::Component::ParentDir {
+            clean.pop();
+        } else {
+            clean.push(part);
+        }
+    }
+    let shared = workspace
+        .root()
+        .components()
+        .zip(clean.components())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let up = workspace.root().components().count() - shared;
+    let mut relative: std::path::PathBuf = std::iter::repeat_n("..", up).collect();
+    relative.extend(clean.components().skip(shared));
+    // Something far away reads better absolute.
+    if up > 3 {
+        clean.display().to_string()
+    } else {
+        relative.display().to_string()
+    }
+}
+
+fn repo_row(status: &RepoStatus) -> Vec<String> {
+    let packages = status.packages.map_or_else(
+        || "cannot be read".to_owned(),
+        |n| backlot::text::count(n as u64, "package"),
+    );
+    vec![
+        status.name.clone(),
+        status.path.clone(),
+        packages,
+        marks(&[
+            (status.blessed, "preferred source"),
+            (status.publish_to, "publish target"),
+        ]),
+    ]
+}
+
+fn marks(all: &[(bool, &str)]) -> String {
+    all.iter()
+        .filter(|(on, _)| *on)
+        .map(|(_, name)| *name)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn describe_repo(status: &RepoStatus) -> String {
+    let marks = marks(&[
+        (status.blessed, "preferred source"),
+        (status.publish_to, "publish target"),
+    ]);
+    let marks = if marks.is_empty() {
+        String::new()
+    } else {
+        format!(" ({marks})")
+    };
+    format!("{} at `{}`{marks}", status.name, status.path)
+}
+
+pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Error> {
+    let mut workspace = session.open()?;
+    let one = |status: RemoteStatus, verb: &str, dry_run: bool| {
+        let default = if status.default { " (default)" } else { "" };
+        let text = format!(
+            "{}{verb} the remote {} at `{}`{default}",
+            would(dry_run),
+            status.name,
+            status.url
+        );
+        Answer::new(&status, text)
+    };
+    Ok(match command {
+        Remote::Add {
+            name,
+            url,
+            default,
+            dry,
+        } => {
+            let url = relative_to_workspace(session, &workspace, url);
+            one(
+                workspace.add_remote(name, &url, *default, dry.dry_run)?,
+                "added",
+                dry.dry_run,
+            )
+        }
+        Remote::List => {
+            let all = workspace.list_remotes();
+            let row = |r: &RemoteStatus| {
+                vec![
+                    r.name.clone(),
+                    r.url.clone(),
+                    r.layout.clone(),
+                    marks(&[(r.default, "default")]),
+                ]
+            };
+            let rows: Vec<Vec<String>> = all.iter().map(row).collect();
+            let text = if rows.is_empty() {
+                "no remotes; add one with `backlot remote add NAME PLACE`".to_owned()
+            } else {
+                columns(&rows)
+            };
+            Answer::new(&serde_json::json!({ "remotes": all }), text)
+        }
+        Remote::Remove { name, dry } => one(
+            workspace.remove_remote(name, dry.dry_run)?,
+            "removed",
+            dry.dry_run,
+        ),
+        Remote::Default { name, dry } => {
+            one(workspace.default_remote(name, dry.dry_run)?, "chose", dry.dry_run)
+        }
+    })
+}

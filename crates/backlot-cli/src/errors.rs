@@ -1,0 +1,78 @@
+//! Errors to people and programs: one adapter for every coded error.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use backlot::Coded;
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use serde_json::json;
+
+use crate::host;
+use crate::session::Session;
+
+/// A coded error as miette sees it.
+#[derive(Debug)]
+struct Adapter<'a>(&'a dyn Coded);
+
+impl fmt::Display for Adapter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.0, f)
+    }
+}
+
+impl StdError for Adapter<'_> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+impl Diagnostic for Adapter<'_> {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.0.code()))
+    }
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.0.help().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+}
+
+/// Print an error and give its exit code. After a report in JSON, the error goes to standard error.
+pub(crate) fn print(error: &dyn Coded, session: &Session, reported: bool) -> ExitCode {
+    if session.json {
+        let mut causes = Vec::new();
+        let mut cause = error.source();
+        while let Some(next) = cause {
+            causes.push(next.to_string());
+            cause = next.source();
+        }
+        let object = json!({ "error": {
+            "code": error.code(),
+            "class": error.class().as_str(),
+            "message": error.to_string(),
+            "help": error.help(),
+            "causes": causes,
+        }});
+        if reported {
+            drop(writeln!(std::io::stderr(), "{object}"));
+        } else {
+            drop(writeln!(std::io::stdout(), "{object:#}"));
+        }
+    } else {
+        let color = std::io::stderr().is_terminal() && !host::no_color();
+        let theme = if color {
+            GraphicalTheme::unicode()
+        } else {
+            GraphicalTheme::unicode_nocolor()
+        };
+        let mut text = String::new();
+        let rendered = GraphicalReportHandler::new_themed(theme)
+            .with_width(110)
+            .render_report(&mut text, &Adapter(error));
+        if rendered.is_err() {
+            text = error.to_string();
+        }
+        drop(writeln!(std::io::stderr(), "{}", text.trim_end()));
+    }
+    ExitCode::from(error.class().exit_code())
+}

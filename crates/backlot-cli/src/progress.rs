@@ -1,0 +1,165 @@
+//! Progress on a terminal: a bar for anything that takes longer than half a second, warnings at once.
+//!
+//! Off without a terminal, with `--quiet` and with `--json` (whose warnings are JSON lines on standard error).
+
+use std::collections::HashMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use backlot::{Event, Observer, Operation};
+use indicatif::{ProgressBar, ProgressStyle};
+
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Draws events.
+#[derive(Debug)]
+pub(crate) struct Terminal {
+    bars: Mutex<HashMap<Operation, Work>>,
+    draws: bool,
+    quiet: bool,
+    json: bool,
+}
+
+#[derive(Debug)]
+struct Work {
+    began: Instant,
+    items: u64,
+    bytes: u64,
+    done_items: u64,
+    done_bytes: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl Terminal {
+    pub(crate) fn new(quiet: bool, json: bool) -> Self {
+        let draws = !quiet && !json && std::io::stderr().is_terminal();
+        Self {
+            bars: Mutex::default(),
+            draws,
+            quiet,
+            json,
+        }
+    }
+
+    fn bars(&self) -> std::sync::MutexGuard<'_, HashMap<Operation, Work>> {
+        self.bars.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn clear(&self) {
+        for (_, work) in self.bars().drain() {
+            work.clear();
+        }
+    }
+
+    fn warn(&self, warning: &backlot::Warning) {
+        if self.quiet {
+            return;
+        }
+        let line = if self.json {
+            serde_json::json!({ "warning": warning }).to_string()
+        } else {
+            format!("warning: {} [{}]", warning.message, warning.code)
+        };
+        let bars = self.bars();
+        let print = || drop(writeln!(std::io::stderr(), "{line}"));
+        match bars.values().find_map(|work| work.bar.as_ref()) {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+impl Work {
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// By bytes where they are known, else by items.
+    fn draw(&mut self, operation: Operation) {
+        if self.bar.is_none() && self.began.elapsed() < PATIENCE {
+            return;
+        }
+        let by_bytes = self.bytes > 0;
+        let (total, done) = if by_bytes {
+            (self.bytes, self.done_bytes)
+        } else {
+            (self.items, self.done_items)
+        };
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new(total);
+            let template = if by_bytes {
+                "{prefix:>10} {bar:30} {binary_bytes:>11} / {binary_total_bytes} {binary_bytes_per_sec} {eta}"
+            } else {
+                "{prefix:>10} {bar:30} {pos:>7} / {len}"
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("━╸ "));
+            }
+            bar.set_prefix(label(operation));
+            bar
+        });
+        bar.set_position(done);
+    }
+}
+
+fn label(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Scan => "scanning",
+        Operation::Add => "adding",
+        Operation::Push => "pushing",
+        Operation::Pull => "pulling",
+        Operation::Checkout => "placing",
+        Operation::Build => "building",
+        Operation::Resolve => "resolving",
+        Operation::Install => "installing",
+        Operation::Verify => "verifying",
+        Operation::Collect => "collecting",
+        _ => "working",
+    }
+}
+
+impl Observer for Terminal {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::Warned(warning) => self.warn(warning),
+            _ if !self.draws => {}
+            Event::Started {
+                operation,
+                items,
+                bytes,
+            } => {
+                let work = Work {
+                    began: Instant::now(),
+                    items: *items,
+                    bytes: *bytes,
+                    done_items: 0,
+                    done_bytes: 0,
+                    bar: None,
+                };
+                if let Some(old) = self.bars().insert(*operation, work) {
+                    old.clear();
+                }
+            }
+            Event::Advanced {
+                operation,
+                items,
+                bytes,
+            } => {
+                if let Some(work) = self.bars().get_mut(operation) {
+                    work.done_items += items;
+                    work.done_bytes += bytes;
+                    work.draw(*operation);
+                }
+            }
+            Event::Finished { operation } => {
+                if let Some(work) = self.bars().remove(operation) {
+                    work.clear();
+                }
+            }
+            _ => {}
+        }
+    }
+}

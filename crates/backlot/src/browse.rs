@@ -1,0 +1,302 @@
+//! Looking: what the repos have, and what the workspace holds.
+//!
+//! Nothing here changes anything or waits for a lock.
+
+use std::path::PathBuf;
+
+use backlot_core::{PackageName, Requirement, RequirementKind, Version};
+use backlot_dvc::Change;
+use backlot_repo::{Fact, Query};
+use backlot_wheel::{AssetInfo, Metadata, WheelArchive};
+use serde::Serialize;
+
+use crate::build::{PROVENANCE_FILE, Provenance};
+use crate::error::{Result, WorkspaceError};
+use crate::lockfile::Lock;
+use crate::workspace::Workspace;
+
+/// A package in a repo.
+#[derive(Clone, Debug, Serialize)]
+pub struct PackageRow {
+    /// The repo.
+    pub repo: String,
+    /// The asset's name, or the package's.
+    pub name: String,
+    /// The package.
+    pub package: PackageName,
+    /// The newest version.
+    pub latest: Version,
+    /// All versions, oldest first.
+    pub versions: Vec<Version>,
+    /// The asset's type.
+    pub asset_type: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// One line about it.
+    pub summary: Option<String>,
+}
+
+/// A requirement as shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct RequirementRow {
+    /// The requirement.
+    pub requirement: String,
+    /// How tightly it binds.
+    pub kind: RequirementKind,
+}
+
+/// A release in a repo.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReleaseDetail {
+    /// The repo.
+    pub repo: String,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The asset, if it is one.
+    pub asset: Option<AssetInfo>,
+    /// One line about it.
+    pub summary: Option<String>,
+    /// What it needs, groups included.
+    pub requires: Vec<RequirementRow>,
+    /// The wheel.
+    pub wheel: PathBuf,
+    /// Its bytes.
+    pub wheel_size: u64,
+    /// What it was built from, where known.
+    pub provenance: Option<Provenance>,
+    /// All versions in this repo, oldest first.
+    pub versions: Vec<Version>,
+    /// How it was published, where known.
+    pub published: Option<Fact>,
+}
+
+/// An output at a glance.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutputStatus {
+    /// The asset.
+    pub name: String,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The repos that have this version already.
+    pub published_in: Vec<String>,
+    /// Its folder, relative to the workspace.
+    pub path: String,
+    /// What it needs.
+    pub inputs: Vec<RequirementRow>,
+    /// Its tracked files and folders.
+    pub outs: Vec<OutStatus>,
+}
+
+/// A tracked file or folder at a glance.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutStatus {
+    /// Its path, relative to the workspace.
+    pub path: String,
+    /// How it differs from what was added.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// An installed package at a glance.
+#[derive(Clone, Debug, Serialize)]
+pub struct InputStatus {
+    /// The asset's name, or the package's.
+    pub name: String,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// Whether the workspace asked for it.
+    pub requested: bool,
+    /// The output it shows, if it is editable.
+    pub editable: Option<String>,
+    /// The repo it came from.
+    pub repo: Option<String>,
+    /// Its tracked files and folders.
+    pub outs: Vec<OutStatus>,
+}
+
+/// The workspace at a glance.
+#[derive(Clone, Debug, Serialize)]
+pub struct StatusReport {
+    /// The workspace.
+    pub root: PathBuf,
+    /// What was asked for.
+    pub requirements: Vec<String>,
+    /// The editable assets.
+    pub outputs: Vec<OutputStatus>,
+    /// The installed packages.
+    pub inputs: Vec<InputStatus>,
+    /// The repos in order of preference.
+    pub repos: Vec<String>,
+    /// The remote for files.
+    pub remote: Option<String>,
+}
+
+impl Workspace {
+    /// Packages in all repos (or one) that a query finds.
+    pub fn search(&self, query: &Query, repo: Option<&str>) -> Result<Vec<PackageRow>> {
+        let entries = match repo {
+            Some(name) => vec![self.repo_entry(name)?],
+            None => self.repos(),
+        };
+        let mut rows = Vec::new();
+        for entry in entries {
+            for found in self.open_repo(entry)?.search(query, self.context())? {
+                rows.push(PackageRow {
+                    repo: entry.name.clone(),
+                    name: found.asset_name.unwrap_or_else(|| found.package.to_string()),
+                    package: found.package,
+                    latest: found.latest.version,
+                    versions: found.versions,
+                    asset_type: found.asset_type,
+                    tags: found.tags,
+                    summary: found.summary,
+                });
+            }
+        }
+        rows.sort_by(|a, b| a.package.cmp(&b.package));
+        Ok(rows)
+    }
+
+    /// The newest release that a requirement admits, in every repo that has one.
+    pub fn show(&self, what: &str) -> Result<Vec<ReleaseDetail>> {
+        let requirement = self.parse_requirement(what)?;
+        let mut details = Vec::new();
+        let mut names = Vec::new();
+        for entry in self.repos() {
+            let repo = self.open_repo(entry)?;
+            let releases = repo.releases(requirement.name(), self.context())?;
+            let versions: Vec<Version> = releases.iter().map(|r| r.version.clone()).collect();
+            let admitted = releases
+                .iter()
+                .rev()
+                .filter(|r| requirement.specifiers().contains(&r.version));
+            let mut admitted: Vec<_> = admitted.collect();
+            // Pre-releases only where there is nothing else, as an install would choose.
+            admitted.sort_by_key(|r| r.version.is_prerelease());
+            let Some(release) = admitted.first() else {
+                names.extend(repo.packages()?.iter().map(ToString::to_string));
+                continue;
+            };
+            let archive = WheelArchive::open(&release.path)?;
+            let provenance = archive
+                .read_dist_info(PROVENANCE_FILE)?
+                .and_then(|b| serde_json::from_slice(&b).ok());
+            details.push(ReleaseDetail {
+                repo: entry.name.clone(),
+                package: release.package.clone(),
+                version: release.version.clone(),
+                asset: archive.asset_info(),
+                summary: archive.metadata().summary.clone(),
+                requires: rows(archive.metadata()),
+                wheel: release.path.clone(),
+                wheel_size: release.size,
+                provenance,
+                versions,
+                published: repo.status(release)?.published,
+            });
+        }
+        if details.is_empty() {
+            let nearest =
+                backlot_core::text::nearest(requirement.name().as_str(), names.iter().map(String::as_str));
+            let nearest = nearest
+                .filter(|n| *n != requirement.name().as_str())
+                .map(ToOwned::to_owned);
+            return Err(WorkspaceError::NoSuchRelease {
+                what: format!("`{requirement}`"),
+                nearest,
+            }
+            .into());
+        }
+        Ok(details)
+    }
+
+    /// Files, versions and inputs at a glance.
+    pub fn status(&self) -> Result<StatusReport> {
+        let mut outputs = Vec::new();
+        for output in self.outputs()? {
+            let (package, version) = (output.package(), output.project.metadata.version.clone());
+            let mut published_in = Vec::new();
+            for entry in self.repos() {
+                // A repo that cannot be read is `repo list`'s to tell; the rest of the status is still worth seeing.
+                let Ok(repo) = self.open_repo(entry) else { continue };
+                let releases = repo.releases(&package, self.context()).unwrap_or_default();
+                if releases.iter().any(|r| r.version == version) {
+                    published_in.push(entry.name.clone());
+                }
+            }
+            let tracked = self.tracked_of_output(&output)?;
+            outputs.push(OutputStatus {
+                published_in,
+                path: self.display_path(&output.project.root),
+                inputs: rows(&output.project.metadata),
+                outs: self.out_rows(&tracked)?,
+                name: output.name,
+                package,
+                version,
+            });
+        }
+        Ok(StatusReport {
+            root: self.root().to_path_buf(),
+            requirements: self.config().inputs.iter().map(ToString::to_string).collect(),
+            outputs,
+            inputs: self.input_rows()?,
+            repos: self.repos().iter().map(|r| r.name.clone()).collect(),
+            remote: self.remote_entry(None, "").ok().map(|r| r.name.clone()),
+        })
+    }
+
+    fn out_rows(&self, tracked: &crate::files::Tracked) -> Result<Vec<OutStatus>> {
+        let states = self.out_states(tracked)?;
+        Ok(states
+            .into_iter()
+            .map(|s| OutStatus {
+                path: self.display_path(&s.path),
+                change: s.change,
+            })
+            .collect())
+    }
+
+    fn input_rows(&self) -> Result<Vec<InputStatus>> {
+        let Some(environment) = self.environment()? else {
+            return Ok(Vec::new());
+        };
+        let lock = Lock::load(self.root())?;
+        let mut rows = Vec::new();
+        for dist in environment.installed()? {
+            let package = dist.metadata.package();
+            let locked = lock.as_ref().and_then(|l| l.package(&package));
+            let outs = if dist.editable.is_some() {
+                Vec::new()
+            } else {
+                self.out_rows(&self.tracked_of_dist(&environment, &dist)?)?
+            };
+            rows.push(InputStatus {
+                name: dist
+                    .asset
+                    .as_ref()
+                    .map_or_else(|| dist.metadata.name.clone(), |a| a.name.clone()),
+                version: dist.metadata.version.clone(),
+                requested: locked.is_some_and(|l| l.requested),
+                editable: locked.and_then(|l| l.editable.clone()).or(dist.editable),
+                repo: locked.and_then(|l| l.repo.clone()),
+                package,
+                outs,
+            });
+        }
+        Ok(rows)
+    }
+}
+
+fn rows(metadata: &Metadata) -> Vec<RequirementRow> {
+    let row = |r: &Requirement| RequirementRow {
+        requirement: r.text().to_owned(),
+        kind: r.kind(),
+    };
+    metadata.requires_dist.iter().map(row).collect()
+}

@@ -1,0 +1,203 @@
+//! Proving again: that the cache, the remote and the installed files are what they are said to be.
+//!
+//! Reads everything that this workspace names; changes nothing. Damage is reported with the assets it hurts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use backlot_core::{Blake3, Class, Coded};
+use backlot_store::{ObjectId, VerifyReport as StoreReport};
+use backlot_wheel::Damage;
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::workspace::Workspace;
+
+/// What to verify.
+#[derive(Clone, Debug, Default)]
+pub struct VerifyOptions {
+    /// The cache.
+    pub cache: bool,
+    /// The remote.
+    pub remote: bool,
+    /// Which remote, instead of the default one.
+    pub remote_name: Option<String>,
+    /// The installed files.
+    pub inputs: bool,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct VerifyReport {
+    /// The cache.
+    pub cache: Option<ObjectReport>,
+    /// The remote.
+    pub remote: Option<ObjectReport>,
+    /// The installed packages with damage.
+    pub inputs: Option<Vec<PackageDamage>>,
+    /// Whether all is well.
+    pub sound: bool,
+}
+
+/// Objects that were read.
+#[derive(Clone, Debug, Serialize)]
+pub struct ObjectReport {
+    /// The cache or remote.
+    pub place: String,
+    /// How many were read.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that are not what their name says.
+    pub damaged: Vec<ObjectDamage>,
+    /// Those that are not there.
+    pub missing: Vec<ObjectDamage>,
+}
+
+/// A damaged or missing object.
+#[derive(Clone, Debug, Serialize)]
+pub struct ObjectDamage {
+    /// The object.
+    pub object: ObjectId,
+    /// The assets that need it.
+    pub needed_by: Vec<String>,
+}
+
+/// An installed package with damaged files.
+#[derive(Clone, Debug, Serialize)]
+pub struct PackageDamage {
+    /// The package.
+    pub package: String,
+    /// Its damaged files.
+    pub files: Vec<Damage>,
+}
+
+/// Damage was found; the report tells which.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("verification found {count} damaged or missing {}", if *count == 1 { "thing" } else { "things" })]
+pub struct DamageFound {
+    /// How many.
+    pub count: usize,
+}
+
+impl Coded for DamageFound {
+    fn code(&self) -> &'static str {
+        "verify::damage_found"
+    }
+    fn class(&self) -> Class {
+        Class::Integrity
+    }
+    fn help(&self) -> Option<String> {
+        Some("`backlot pull` fetches what is missing from the cache, `backlot push` what is missing from the remote, `backlot install` repairs inputs after `backlot uninstall`".to_owned())
+    }
+}
+
+impl VerifyReport {
+    /// How many things are damaged or missing.
+    pub fn damage(&self) -> usize {
+        let objects = [&self.cache, &self.remote].into_iter().flatten();
+        let objects: usize = objects.map(|r| r.damaged.len() + r.missing.len()).sum();
+        objects + self.inputs.iter().flatten().map(|p| p.files.len()).sum::<usize>()
+    }
+}
+
+type Expected = BTreeMap<ObjectId, (Option<Blake3>, BTreeSet<String>)>;
+
+impl Workspace {
+    /// Verify parts of what this workspace uses.
+    pub fn verify(&self, options: &VerifyOptions) -> Result<VerifyReport> {
+        let mut report = VerifyReport::default();
+        let cache = self.cache()?;
+        if options.cache {
+            // All of the cache is read; what is only expected counts as missing where the workspace needs it now.
+            let needed = self.expected()?;
+            let mut all: Vec<(ObjectId, Option<Blake3>)> = Vec::new();
+            for entry in cache.list()? {
+                all.push((entry.id, needed.get(&entry.id).and_then(|(proof, _)| *proof)));
+            }
+            let found = cache.verify(&all, self.context())?;
+            report.cache = Some(object_report(cache.place(), &found, &needed));
+        }
+        if options.remote && (options.remote_name.is_some() || !self.config().remotes.is_empty()) {
+            let needed = self.expected()?;
+            let entry = self.remote_entry(options.remote_name.as_deref(), "verifying")?;
+            let remote = self.open_remote(entry)?;
+            let all: Vec<(ObjectId, Option<Blake3>)> =
+                needed.iter().map(|(id, (proof, _))| (*id, *proof)).collect();
+            let found = remote.verify(&all, self.context())?;
+            report.remote = Some(object_report(remote.place(), &found, &needed));
+        }
+        if options.inputs {
+            report.inputs = Some(self.verify_inputs()?);
+        }
+        report.sound = report.damage() == 0;
+        Ok(report)
+    }
+
+    fn verify_inputs(&self) -> Result<Vec<PackageDamage>> {
+        let Some(environment) = self.environment()? else {
+            return Ok(Vec::new());
+        };
+        let mut damaged = Vec::new();
+        for dist in environment.installed()? {
+            self.context().check()?;
+            let mut files = dist.verify(&environment.layout)?;
+            files.sort_by(|a, b| a.path.cmp(&b.path));
+            if !files.is_empty() {
+                damaged.push(PackageDamage {
+                    package: dist.metadata.package().to_string(),
+                    files,
+                });
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Every object that pointers of outputs and inputs name, as far as manifests are at hand.
+    fn expected(&self) -> Result<Expected> {
+        let cache = self.cache()?;
+        let mut expected = Expected::new();
+        for tracked in self.tracked(&[], true)? {
+            for pointer in &tracked.pointers {
+                for (_, out) in pointer.located_outs() {
+                    let Some(id) = out.id() else { continue };
+                    let proof = if id.tree { None } else { out.blake3() };
+                    expected
+                        .entry(id)
+                        .or_insert_with(|| (proof, BTreeSet::new()))
+                        .1
+                        .insert(tracked.name.clone());
+                    if id.tree && cache.has(&id)? {
+                        for entry in backlot_dvc::read_manifest(&cache, &id)?.entries() {
+                            let member = expected
+                                .entry(ObjectId::file(entry.md5))
+                                .or_insert_with(|| (None, BTreeSet::new()));
+                            member.1.insert(tracked.name.clone());
+                        }
+                    }
+                }
+            }
+        }
+        Ok(expected)
+    }
+}
+
+fn object_report(place: String, found: &StoreReport, needed: &Expected) -> ObjectReport {
+    let name = |ids: &[ObjectId]| {
+        ids.iter()
+            .map(|id| ObjectDamage {
+                object: *id,
+                needed_by: needed
+                    .get(id)
+                    .map(|(_, assets)| assets.iter().cloned().collect())
+                    .unwrap_or_default(),
+            })
+            .collect()
+    };
+    ObjectReport {
+        place,
+        objects: found.objects,
+        bytes: found.bytes,
+        damaged: name(&found.damaged),
+        missing: name(&found.missing),
+    }
+}
