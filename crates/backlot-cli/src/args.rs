@@ -298,8 +298,8 @@ pub(crate) enum Command {
         #[arg(long)]
         cache: bool,
         /// Only a remote [default: the default one]
-        #[arg(long, value_name = "NAME", num_args = 0..=1)]
-        remote: Option<Option<String>>,
+        #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
+        remote: Option<String>,
         /// Only the installed files
         #[arg(long)]
         inputs: bool,

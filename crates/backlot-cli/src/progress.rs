@@ -47,9 +47,11 @@ impl Terminal {
     }
 
     pub(crate) fn clear(&self) {
-        for (_, work) in self.bars().drain() {
-            work.clear();
-        }
+        // In whatever order: each bar only disappears.
+        self.bars()
+            .drain()
+            .map(|(_, work)| work)
+            .for_each(|work| work.clear());
     }
 
     fn warn(&self, warning: &backlot::Warning) {

@@ -79,7 +79,7 @@ fn collect(conflict: &Conflict, solver: &Solver<Provider<'_>>) -> Facts {
             .package
             .clone();
         if !range.text.is_empty() {
-            let asked_by = add_requirement(&mut facts, provider, from, &wanted, &range.text);
+            let asked_by = add_requirement(&mut facts, provider, *from, &wanted, &range.text);
             if matches!(to, ConflictNode::UnresolvedDependency) && provider.all_candidates(&wanted).is_empty()
             {
                 facts.unknown.push((wanted.clone(), asked_by));
@@ -119,12 +119,12 @@ fn collect(conflict: &Conflict, solver: &Solver<Provider<'_>>) -> Facts {
 fn add_requirement(
     facts: &mut Facts,
     provider: &Provider<'_>,
-    from: &ConflictNode,
+    from: ConflictNode,
     wanted: &PackageName,
     text: &str,
 ) -> String {
     if let ConflictNode::Solvable(id) = from {
-        let solvable = provider.pool.resolve_solvable(*id);
+        let solvable = provider.pool.resolve_solvable(id);
         let node = provider.pool.resolve_package_name(solvable.name).to_string();
         let clause = format!("{node} {} needs", solvable.record);
         facts

@@ -143,7 +143,7 @@ fn pre_releases_are_a_last_resort_unless_named() {
     assert_eq!(chosen(&index, &["a>=0.5", "c"]), "a 1.1a1, c 1");
     assert_eq!(chosen(&index, &["a==1.1a1", "a>=0.5"]), "a 1.1a1");
     let all = run(&Index::of(&index), &["a"], |p| {
-        p.prereleases = PrereleasePolicy::Allow
+        p.prereleases = PrereleasePolicy::Allow;
     });
     assert_eq!(all.expect("a choice"), "a 1.1a1");
 }
@@ -158,7 +158,7 @@ fn a_preferred_repo_wins_and_others_help_out() {
         "a 1.1"
     );
     let lowest = run(&index, &["a"], |p| {
-        (p.preference, p.order) = (Preference::Lowest, Order::VersionFirst)
+        (p.preference, p.order) = (Preference::Lowest, Order::VersionFirst);
     });
     assert_eq!(lowest.expect("a choice"), "a 1.0");
 }

@@ -113,25 +113,46 @@ pub fn add_files(
     let judge = |n: usize, outcome: &Outcome| take.judge(n, &jobs[n], outcome);
     let publish = |n: usize, outcome: &Outcome| take.publish(n, outcome);
     let results = hash::run(&jobs, &judge, &publish, &running, context);
+    let stored = stored
+        .into_iter()
+        .map(|s| s.into_inner().unwrap_or_default())
+        .collect::<Vec<_>>();
+    let done = todo
+        .into_iter()
+        .zip(stored)
+        .zip(results)
+        .map(|((index, stored), result)| (index, stored, result));
+    remember(stat, paths, done, moves, &mut added, context)?;
+    Ok(added.into_iter().flatten().collect())
+}
+
+/// Note what was added, in the results and in the stat cache. The first failure is returned after the others are kept.
+fn remember(
+    stat: &StatCache,
+    paths: &[PathBuf],
+    done: impl Iterator<Item = (usize, bool, Result<Outcome>)>,
+    moves: bool,
+    added: &mut [Option<Added>],
+    context: &Context,
+) -> Result<()> {
     let mut fresh = Vec::new();
     let mut failure = None;
-    for (n, (index, result)) in todo.iter().zip(results).enumerate() {
+    for (index, stored, result) in done {
         match result {
             Ok(outcome) => {
-                let stored = stored[n].lock().is_ok_and(|s| *s);
-                added[*index] = Some(Added {
+                added[index] = Some(Added {
                     digests: outcome.digests,
                     stored,
                 });
                 // Linking changes the inode's times; the state to remember is the one after it.
                 let stat = if moves {
-                    FileStat::of(&fs::metadata(&paths[*index])?)
+                    FileStat::of(&fs::metadata(&paths[index])?)
                 } else {
                     outcome.stat
                 };
                 fresh.push((
                     StatEntry {
-                        path: paths[*index].clone(),
+                        path: paths[index].clone(),
                         stat,
                     },
                     outcome.digests,
@@ -141,10 +162,7 @@ pub fn add_files(
         }
     }
     stat.store(&fresh, context)?;
-    match failure {
-        Some(error) => Err(error),
-        None => Ok(added.into_iter().flatten().collect()),
-    }
+    failure.map_or(Ok(()), Err)
 }
 
 /// How content gets from the workspace into the cache.

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::hash::{self, Job, TemporaryFolder};
 use crate::object::{FileDigests, ObjectId};
 
-const STALE_TEMPORARY: Duration = Duration::from_secs(24 * 3600);
+const STALE_TEMPORARY: Duration = Duration::from_hours(24);
 
 /// A cache folder.
 #[derive(Clone, Debug)]

@@ -109,7 +109,7 @@ fn what_to_place<'a>(
     let mut present = Vec::new();
     let mut todo = Vec::new();
     for item in items {
-        match std::fs::metadata(&item.target) {
+        match fs::metadata(&item.target) {
             Ok(found) if found.is_file() => present.push(item),
             Ok(_) => {
                 return Err(Error::WouldOverwrite {

@@ -91,8 +91,8 @@ pub fn install_unpacked(
             .strip_prefix(&data)
             .and_then(|rest| rest.strip_prefix('/'))
         {
-            Some(rest) => install.place_data(&path.to_path(unpacked), rest, entry)?,
-            None => install.place(&path.to_path(unpacked), &path.below(&layout.purelib), entry)?,
+            Some(rest) => install.place_data(&path.to_path(unpacked), rest, &entry)?,
+            None => install.place(&path.to_path(unpacked), &path.below(&layout.purelib), &entry)?,
         }
     }
     install.write_scripts(&entry_points)?;
@@ -153,7 +153,7 @@ pub fn install_editable(
 
 impl Installing<'_> {
     /// Place a file of the wheel.
-    fn place(&mut self, source: &Path, target: &RelPath, entry: RecordEntry) -> Result<()> {
+    fn place(&mut self, source: &Path, target: &RelPath, entry: &RecordEntry) -> Result<()> {
         let path = target.to_path(&self.layout.root);
         fs::create_dir_all(path.parent().unwrap_or(&self.layout.root))?;
         match link::place_at(source, &path, self.options.links, true) {
@@ -166,7 +166,7 @@ impl Installing<'_> {
         }
         self.record.push(RecordEntry {
             path: self.layout.record_path(target),
-            ..entry
+            ..entry.clone()
         });
         Ok(())
     }
@@ -191,7 +191,7 @@ impl Installing<'_> {
     }
 
     /// Place a file of `<name>.data/<kind>/...`.
-    fn place_data(&mut self, source: &Path, rest: &str, entry: RecordEntry) -> Result<()> {
+    fn place_data(&mut self, source: &Path, rest: &str, entry: &RecordEntry) -> Result<()> {
         let hostile = |source| Error::HostileEntry {
             path: PathBuf::from(rest),
             source,
@@ -226,7 +226,7 @@ impl Installing<'_> {
             }
             None => bytes,
         };
-        let target = path.below(&self.layout.scripts());
+        let target = path.below(&Layout::scripts());
         self.write_tree(&target, &bytes)?;
         set_mode(&target.to_path(&self.layout.root), 0o755)
     }
@@ -332,7 +332,7 @@ pub fn uninstall(dist_info: &Path, layout: &Layout, context: &Context) -> Result
         if !layout.purelib.is_within(&folder) && folder.is_within(&layout.purelib) {
             file::remove(&full.join("__pycache__"))?;
         }
-        let keep = layout.purelib.is_within(&folder) || folder == layout.scripts();
+        let keep = layout.purelib.is_within(&folder) || folder == Layout::scripts();
         if !keep {
             // Fails on a folder with other files in it, which is what is wanted.
             fs::remove_dir(&full).ok();

@@ -59,7 +59,7 @@ impl Layout {
     }
 
     /// The folder of scripts, relative to the root.
-    pub(crate) fn scripts(&self) -> RelPath {
+    pub(crate) fn scripts() -> RelPath {
         fixed("bin")
     }
 

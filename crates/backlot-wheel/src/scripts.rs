@@ -41,7 +41,7 @@ pub(crate) fn launchers(entry_points: &EntryPoints, layout: &Layout) -> Vec<Scri
             let text = format!(
                 "{shebang}import sys\nfrom {module} import {first}\nif __name__ == \"__main__\":\n    sys.argv[0] = sys.argv[0].removesuffix(\".exe\")\n    sys.exit({attribute}())\n"
             );
-            Some(Script { path: name.below(&layout.scripts()), text })
+            Some(Script { path: name.below(&Layout::scripts()), text })
         })
         .collect()
 }

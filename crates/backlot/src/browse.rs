@@ -274,7 +274,7 @@ impl Workspace {
             let outs = if dist.editable.is_some() {
                 Vec::new()
             } else {
-                self.out_rows(&self.tracked_of_dist(&environment, &dist)?)?
+                self.out_rows(&Self::tracked_of_dist(&environment, &dist)?)?
             };
             rows.push(InputStatus {
                 name: dist

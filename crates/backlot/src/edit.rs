@@ -88,7 +88,7 @@ impl Workspace {
         fs::create_dir_all(self.outputs_dir())?;
         file::rename(&stage, &root)?;
         let output = self.output(report.package.as_str())?;
-        self.write_version(&output, &to, false)?;
+        Self::write_version(&output, &to, false)?;
         self.sync_editables()?;
         Ok(report)
     }

@@ -112,7 +112,7 @@ impl Workspace {
         }
         let mut outs = Vec::new();
         for (output, target) in &targets {
-            let added = self.add_in_place(output, &[target.clone()], options.dry_run)?;
+            let added = self.add_in_place(output, std::slice::from_ref(target), options.dry_run)?;
             outs.extend(added.into_iter().map(|out| self.added(output, &out)));
         }
         Ok(AddReport {
@@ -224,7 +224,7 @@ impl Workspace {
             if dist.editable.is_some() {
                 continue;
             }
-            let tracked = self.tracked_of_dist(&environment, &dist)?;
+            let tracked = Self::tracked_of_dist(&environment, &dist)?;
             if !tracked.pointers.is_empty() {
                 all.push(tracked);
             }
@@ -233,7 +233,7 @@ impl Workspace {
     }
 
     /// The pointers of an installed release.
-    pub(crate) fn tracked_of_dist(&self, environment: &Environment, dist: &InstalledDist) -> Result<Tracked> {
+    pub(crate) fn tracked_of_dist(environment: &Environment, dist: &InstalledDist) -> Result<Tracked> {
         let site_packages = environment.site_packages();
         let mut pointers = Vec::new();
         for path in dist.pointer_paths()? {

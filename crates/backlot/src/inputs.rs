@@ -150,7 +150,7 @@ impl Workspace {
         let _lock = self.lock()?;
         let from = output.project.metadata.version.clone();
         let to = from.bump(steps)?;
-        let file = self.write_version(output, &to, dry_run)?;
+        let file = Self::write_version(output, &to, dry_run)?;
         if !dry_run {
             self.sync_editables()?;
         }
@@ -164,7 +164,7 @@ impl Workspace {
     }
 
     /// Write a version where the project keeps it.
-    pub(crate) fn write_version(&self, output: &Output, version: &Version, dry_run: bool) -> Result<PathBuf> {
+    pub(crate) fn write_version(output: &Output, version: &Version, dry_run: bool) -> Result<PathBuf> {
         let mut project = ProjectFile::open(output)?;
         let missing = || {
             Error::from(WorkspaceError::NoVersionSource {

@@ -90,7 +90,7 @@ impl Workspace {
         }
         let old = Lock::load(self.root())?;
         let lock = if options.locked {
-            self.locked_as_is(old.as_ref(), &inputs)?
+            Self::locked_as_is(old.as_ref(), &inputs)?
         } else {
             let wish = Wish {
                 inputs: inputs.clone(),
@@ -115,7 +115,7 @@ impl Workspace {
             if !asked {
                 let needed_by = old.as_ref().map(|l| dependents(l, &name)).unwrap_or_default();
                 return Err(match old.as_ref().and_then(|l| l.package(&name)) {
-                    Some(package) if package.editable.is_some() => self.editable_error(&name, &outputs),
+                    Some(package) if package.editable.is_some() => Self::editable_error(&name, &outputs),
                     Some(_) => WorkspaceError::StillNeeded {
                         name,
                         by: needed_by.join(", "),
@@ -134,7 +134,7 @@ impl Workspace {
         self.realise(inputs, old.as_ref(), &lock, &outputs, dry_run)
     }
 
-    fn editable_error(&self, name: &PackageName, outputs: &[Output]) -> Error {
+    fn editable_error(name: &PackageName, outputs: &[Output]) -> Error {
         match outputs.iter().find(|o| &o.package() == name) {
             Some(output) => editable_in_the_way(output, name.to_string()).into(),
             None => WorkspaceError::NotInstalled { name: name.clone() }.into(),
@@ -159,7 +159,7 @@ impl Workspace {
         Ok((lock, changed))
     }
 
-    fn locked_as_is(&self, lock: Option<&Lock>, inputs: &[Requirement]) -> Result<Lock> {
+    fn locked_as_is(lock: Option<&Lock>, inputs: &[Requirement]) -> Result<Lock> {
         let stale = |reason: String| Error::from(WorkspaceError::StaleLock { reason });
         let lock = lock.ok_or_else(|| stale("there is no backlot.lock".to_owned()))?;
         let mut asked: Vec<String> = inputs.iter().map(ToString::to_string).collect();

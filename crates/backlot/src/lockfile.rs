@@ -28,6 +28,12 @@ pub struct Lock {
     pub packages: Vec<LockedPackage>,
 }
 
+/// The part of the file that every format has.
+#[derive(Deserialize)]
+struct Probe {
+    version: u64,
+}
+
 /// One release of the lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -89,10 +95,6 @@ impl Lock {
                 reason,
             })
         };
-        #[derive(Deserialize)]
-        struct Probe {
-            version: u64,
-        }
         let text = String::from_utf8(bytes).map_err(|e| bad(e.to_string()))?;
         let probe: Probe = toml::from_str(&text).map_err(|e| bad(e.to_string()))?;
         if probe.version > FORMAT {

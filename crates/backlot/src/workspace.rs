@@ -18,7 +18,7 @@ use crate::error::{Result, WorkspaceError};
 use crate::settings::{Host, Settings};
 
 /// How long a command waits for another one to finish changing the workspace.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An open workspace.
 #[derive(Debug)]

@@ -165,14 +165,14 @@ fn detail(detail: &ReleaseDetail) -> String {
 pub(super) fn verify(
     session: &Session,
     cache: bool,
-    remote: Option<&Option<String>>,
+    remote: Option<&String>,
     inputs: bool,
 ) -> Result<Answer, Error> {
     let all = !cache && remote.is_none() && !inputs;
     let options = VerifyOptions {
         cache: cache || all,
         remote: remote.is_some() || all,
-        remote_name: remote.cloned().flatten(),
+        remote_name: remote.filter(|name| !name.is_empty()).cloned(),
         inputs: inputs || all,
     };
     let report = session.open()?.verify(&options)?;

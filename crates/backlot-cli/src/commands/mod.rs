@@ -13,6 +13,7 @@ use crate::output::Answer;
 use crate::session::Session;
 
 /// Run a command.
+#[expect(clippy::too_many_lines, reason = "one arm a command, nothing else")]
 pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error> {
     match command {
         Command::Init {

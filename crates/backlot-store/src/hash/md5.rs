@@ -122,7 +122,7 @@ mod tests {
             let data: Vec<Vec<u8>> = lengths
                 .iter()
                 .enumerate()
-                .map(|(n, length)| (0..*length).map(|i| (i * 31 + n * 7) as u8 ^ seed).collect())
+                .map(|(n, length)| (0..*length).map(|i| (i * 31 + n * 7).to_le_bytes()[0] ^ seed).collect())
                 .collect();
             let mut hashers: Vec<Md5Hasher> = vec![Md5Hasher::default(); data.len()];
             for part in 0..2 {

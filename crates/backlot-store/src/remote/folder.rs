@@ -18,8 +18,8 @@ use crate::object::{ObjectId, Transfer};
 /// How much is written before it is synced and named: what a killed push has to send again at most.
 const BATCH_BYTES: u64 = 4 << 30;
 const BATCH_OBJECTS: usize = 50_000;
-/// From this share of the remote on, listing its folders is cheaper than asking for each object.
-const LIST_FROM: usize = 2_000;
+/// From this many objects on, a second thread is worth its start.
+const PARALLEL_FROM: usize = 2_000;
 
 #[derive(Debug)]
 pub(super) struct FolderRemote {
@@ -36,14 +36,14 @@ impl FolderRemote {
     }
 
     pub(super) fn sizes(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<u64>>> {
-        if ids.len() >= LIST_FROM {
-            return self.sizes_by_listing(ids);
+        if ids.len() >= PARALLEL_FROM {
+            return Ok(self.sizes_in_parallel(ids));
         }
         let mut sizes = Vec::with_capacity(ids.len());
         for id in ids {
             context.check()?;
             sizes.push(
-                std::fs::metadata(self.root.join(id.key()))
+                fs::metadata(self.root.join(id.key()))
                     .ok()
                     .map(|found| found.len()),
             );
@@ -51,8 +51,8 @@ impl FolderRemote {
         Ok(sizes)
     }
 
-    /// One `readdir` a prefix that is asked for, then one `stat` a name that is there.
-    fn sizes_by_listing(&self, ids: &[ObjectId]) -> Result<Vec<Option<u64>>> {
+    /// One `stat` an object, shared among the cores.
+    fn sizes_in_parallel(&self, ids: &[ObjectId]) -> Vec<Option<u64>> {
         let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let chunk = ids.len().div_ceil(workers);
         let parts: Vec<Vec<Option<u64>>> = std::thread::scope(|scope| {
@@ -61,7 +61,7 @@ impl FolderRemote {
                 .map(|part| {
                     scope.spawn(move || {
                         part.iter()
-                            .map(|id| std::fs::metadata(self.root.join(id.key())).ok().map(|m| m.len()))
+                            .map(|id| fs::metadata(self.root.join(id.key())).ok().map(|m| m.len()))
                             .collect()
                     })
                 })
@@ -71,7 +71,7 @@ impl FolderRemote {
                 .map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                 .collect()
         });
-        Ok(parts.into_iter().flatten().collect())
+        parts.into_iter().flatten().collect()
     }
 
     pub(super) fn list(&self) -> Result<Vec<ObjectEntry>> {
@@ -137,9 +137,9 @@ impl FolderRemote {
         for (n, result) in results.into_iter().enumerate() {
             let id = items[n].0;
             if result?.digests.md5 == id.md5 {
-                good.push((n, id))
+                good.push((n, id));
             } else {
-                damaged.push(id)
+                damaged.push(id);
             }
         }
         file::sync_disk_of(&self.root)?;

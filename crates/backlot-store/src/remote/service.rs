@@ -39,17 +39,17 @@ impl ServiceRemote {
     pub(super) fn folder(path: &str) -> Result<Self> {
         let temporaries = format!("{}/tmp", path.trim_end_matches('/'));
         let builder = services::Fs::default().root(path).atomic_write_dir(&temporaries);
-        Self::new(Operator::new(builder), format!("opendal+fs://{path}"))
+        Self::new(Operator::new(builder), &format!("opendal+fs://{path}"))
     }
 
     /// Objects in this process only, for tests and dry runs.
     pub(super) fn memory() -> Result<Self> {
-        Self::new(Operator::new(services::Memory::default()), "memory://".to_owned())
+        Self::new(Operator::new(services::Memory::default()), "memory://")
     }
 
-    fn new(operator: opendal::Result<Operator>, url: String) -> Result<Self> {
+    fn new(operator: opendal::Result<Operator>, url: &str) -> Result<Self> {
         let bad = |e: opendal::Error| Error::BadRemote {
-            url: url.clone(),
+            url: url.to_owned(),
             reason: e.to_string(),
         };
         let operator = operator
@@ -77,40 +77,6 @@ impl ServiceRemote {
         }
     }
 
-    /// Run `work` for each of `count` positions, a bounded number at a time, each on a thread that may block.
-    fn each<T: Send>(
-        &self,
-        count: usize,
-        context: &Context,
-        work: impl Fn(usize) -> Result<T> + Sync,
-    ) -> Result<Vec<T>> {
-        let next = AtomicUsize::new(0);
-        let mut done: Vec<(usize, T)> = Vec::with_capacity(count);
-        let parts: Vec<Result<Vec<(usize, T)>>> = std::thread::scope(|scope| {
-            let worker = || {
-                let mut part = Vec::new();
-                loop {
-                    context.check()?;
-                    let position = next.fetch_add(1, Ordering::Relaxed);
-                    if position >= count {
-                        return Ok(part);
-                    }
-                    part.push((position, work(position)?));
-                }
-            };
-            let threads: Vec<_> = (0..CONCURRENCY.min(count)).map(|_| scope.spawn(worker)).collect();
-            threads
-                .into_iter()
-                .map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        });
-        for part in parts {
-            done.extend(part?);
-        }
-        done.sort_by_key(|(position, _)| *position);
-        Ok(done.into_iter().map(|(_, value)| value).collect())
-    }
-
     pub(super) fn sizes(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<u64>>> {
         if ids.len() >= LIST_FROM {
             let all: std::collections::HashMap<ObjectId, u64> = self
@@ -120,7 +86,7 @@ impl ServiceRemote {
                 .collect();
             return Ok(ids.iter().map(|id| all.get(id).copied()).collect());
         }
-        self.each(ids.len(), context, |n| {
+        each(ids.len(), context, |n| {
             match self.runtime.block_on(self.operator.stat(&ids[n].key())) {
                 Ok(found) => Ok(Some(found.content_length())),
                 Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
@@ -172,7 +138,7 @@ impl ServiceRemote {
             items.len() as u64,
             items.iter().map(|(_, size)| size).sum(),
         );
-        let damaged = self.each(items.len(), context, |n| {
+        let damaged = each(items.len(), context, |n| {
             self.put(cache, items[n].0, &running, context)
         })?;
         let damaged: Vec<ObjectId> = damaged.into_iter().flatten().collect();
@@ -229,7 +195,7 @@ impl ServiceRemote {
         let bytes = items.iter().filter_map(|t| t.size).sum();
         let running = context.start(Operation::Pull, items.len() as u64, bytes);
         let temporaries = TemporaryFolder::in_folder(&cache.temporaries())?;
-        self.each(items.len(), context, |n| {
+        each(items.len(), context, |n| {
             let item = &items[n];
             let temporary = temporaries.file(n);
             let mut copy = fs::File::create(&temporary)?;
@@ -290,7 +256,7 @@ impl ServiceRemote {
         context: &Context,
     ) -> Result<VerifyReport> {
         let running = context.start(Operation::Verify, expected.len() as u64, 0);
-        let found = self.each(expected.len(), context, |n| {
+        let found = each(expected.len(), context, |n| {
             self.read(expected[n].0, &running, context, |_| Ok(()))
         })?;
         let mut report = VerifyReport::default();
@@ -307,4 +273,37 @@ impl ServiceRemote {
         }
         Ok(report)
     }
+}
+
+/// Run `work` for each of `count` positions, a bounded number at a time, each on a thread that may block.
+fn each<T: Send>(
+    count: usize,
+    context: &Context,
+    work: impl Fn(usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let next = AtomicUsize::new(0);
+    let mut done: Vec<(usize, T)> = Vec::with_capacity(count);
+    let parts: Vec<Result<Vec<(usize, T)>>> = std::thread::scope(|scope| {
+        let worker = || {
+            let mut part = Vec::new();
+            loop {
+                context.check()?;
+                let position = next.fetch_add(1, Ordering::Relaxed);
+                if position >= count {
+                    return Ok(part);
+                }
+                part.push((position, work(position)?));
+            }
+        };
+        let threads: Vec<_> = (0..CONCURRENCY.min(count)).map(|_| scope.spawn(worker)).collect();
+        threads
+            .into_iter()
+            .map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    for part in parts {
+        done.extend(part?);
+    }
+    done.sort_by_key(|(position, _)| *position);
+    Ok(done.into_iter().map(|(_, value)| value).collect())
 }

@@ -20,7 +20,7 @@ impl Bench {
         Self { folder, cache, stat }
     }
 
-    fn remote(&self, url: &str) -> Remote {
+    fn remote(url: &str) -> Remote {
         Remote::open(&RemoteConfig {
             url: url.to_owned(),
             layout: RemoteLayout::Dvc,
@@ -33,10 +33,10 @@ impl Bench {
         let through_opendal = path("opendal");
         fs::create_dir_all(&through_opendal).expect("made");
         vec![
-            self.remote(&path("folder")),
-            self.remote(&format!("file://{}", path("file"))),
-            self.remote(&format!("opendal+fs://{through_opendal}")),
-            self.remote("memory://"),
+            Self::remote(&path("folder")),
+            Self::remote(&format!("file://{}", path("file"))),
+            Self::remote(&format!("opendal+fs://{through_opendal}")),
+            Self::remote("memory://"),
         ]
     }
 
@@ -47,7 +47,9 @@ impl Bench {
         let mut paths = Vec::new();
         for (n, size) in sizes.iter().enumerate() {
             let path = work.join(format!("f{n}"));
-            let data: Vec<u8> = (0..*size).map(|i| ((i * 31 + n) % 251) as u8).collect();
+            let data: Vec<u8> = (0..*size)
+                .map(|i| ((i * 31 + n) % 251).to_le_bytes()[0])
+                .collect();
             fs::write(&path, data).expect("written");
             paths.push(path);
         }
@@ -110,7 +112,7 @@ fn a_damaged_object_is_named_and_the_others_arrive() {
     let bench = Bench::new();
     let items = bench.add(&[10, 20, 300_000]);
     let root = bench.folder.path().join("folder");
-    let remote = bench.remote(&root.display().to_string());
+    let remote = Bench::remote(&root.display().to_string());
     let context = Context::default();
     remote.push(&bench.cache, &items, &context).expect("pushed");
     for damaged in [&items[1], &items[2]] {
