@@ -137,7 +137,7 @@ pub enum WorkspaceError {
         nearest: Option<String>,
     },
     /// Which output is meant is not clear.
-    #[error("which output is meant? the workspace has {count}")]
+    #[error("{}", if *count == 0 { "the workspace has no outputs yet".to_owned() } else { format!("which output is meant? the workspace has {count}") })]
     AmbiguousOutput {
         /// How many there are.
         count: usize,
@@ -306,6 +306,7 @@ impl Coded for WorkspaceError {
             Self::NoneConfigured { what, .. } => format!("add one with `backlot {what} add NAME PLACE`"),
             Self::OutputExists { .. } => "choose another name, or work on the one that is there".to_owned(),
             Self::UnknownOutput { name, .. } => format!("see `backlot status`; `backlot new {name}` makes one, `backlot edit {name}` turns an installed release into one"),
+            Self::AmbiguousOutput { count: 0 } => "make one with `backlot new NAME`".to_owned(),
             Self::AmbiguousOutput { .. } => "name the asset, or run the command inside its folder".to_owned(),
             Self::NotInOutput { .. } => "name the asset that shall track it: `backlot add PATH --asset NAME`".to_owned(),
             Self::TargetExists { .. } => "change the files where they are, then run `backlot add` on that path; or choose another name with `--as`".to_owned(),

@@ -1,0 +1,58 @@
+//! Backlot inside another program: make an asset of a folder of frames, publish it, install it elsewhere, read it back.
+//!
+//! `cargo run -p backlot --example embed -- FRAMES_FOLDER WORK_FOLDER`
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use backlot::{
+    AddFiles, AddRepo, Context, Event, Host, InitOptions, InstallRequest, NewAsset, Observer, PublishOptions, Workspace,
+};
+
+/// Prints warnings; a real program would draw progress from the other events.
+#[derive(Debug)]
+struct Warnings;
+
+impl Observer for Warnings {
+    fn event(&self, event: &Event) {
+        if let Event::Warned(warning) = event {
+            let mut stderr = std::io::stderr();
+            drop(std::io::Write::write_fmt(&mut stderr, format_args!("{}: {}\n", warning.code, warning.message)));
+        }
+    }
+}
+
+fn workspace(folder: &str, host: &Host, context: &Context) -> Result<Workspace, backlot::Error> {
+    // A plain tree: no Python on this machine is needed.
+    let options = InitOptions { python: Some("none".to_owned()), ..InitOptions::default() };
+    Workspace::init(folder.as_ref(), &options, host, context)?;
+    let mut workspace = Workspace::open(folder.as_ref(), host, context)?;
+    workspace.add_repo("review", "../review", &AddRepo::default())?;
+    workspace.add_remote("files", "../files", true, false)?;
+    Ok(workspace)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(frames), Some(work)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: embed FRAMES_FOLDER WORK_FOLDER".into());
+    };
+    let host = Host::new(format!("{work}/cache"));
+    let context = Context::default().with_observer(Arc::new(Warnings));
+
+    let artist = workspace(&format!("{work}/artist"), &host, &context)?;
+    artist.new_asset("Turntable", &NewAsset { asset_type: "Render".to_owned(), ..NewAsset::default() })?;
+    let add = AddFiles { asset: Some("Turntable".to_owned()), rename: Some("frames".to_owned()), dry_run: false };
+    artist.add(&[PathBuf::from(&frames)], &add)?;
+    let published = artist.publish(&artist.output("Turntable")?, &PublishOptions::default())?;
+
+    let mut reviewer = workspace(&format!("{work}/reviewer"), &host, &context)?;
+    reviewer.install(&["Turntable".to_owned()], &InstallRequest::default())?;
+    let pulled = reviewer.pull(&[], None, false, false)?;
+
+    let files: u64 = pulled.assets.iter().map(|asset| asset.files).sum();
+    let mut stdout = std::io::stdout();
+    let line = format_args!("{} {}: {files} files\n", published.asset, published.version);
+    std::io::Write::write_fmt(&mut stdout, line)?;
+    Ok(())
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Installs what the tests need and a fresh Debian machine lacks: a C compiler, Python, and the real peers that judge us
+# (pip, uv, twine, dvc) in an environment of their own, outside the repository. Does nothing when all is there.
+set -euo pipefail
+
+tools="${BACKLOT_TEST_TOOLS:-$HOME/.cache/backlot/test-tools}"
+peers="pip==26.3 uv==0.13.8 twine==7.0.0 dvc==3.67.1"
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+missing=()
+have cc || missing+=(build-essential)
+have git || missing+=(git)
+have python3 || missing+=(python3 python3-venv python3-pip)
+python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
+have setpriv || missing+=(util-linux)
+if [ "${#missing[@]}" -gt 0 ]; then
+    sudo=""
+    [ "$(id -u)" = 0 ] || sudo="sudo"
+    $sudo apt-get update -q
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -q -y --no-install-recommends "${missing[@]}"
+fi
+
+stamp="$tools/.installed"
+if [ "$(cat "$stamp" 2>/dev/null)" != "$peers" ]; then
+    python3 -m venv "$tools"
+    # shellcheck disable=SC2086 -- one word a package
+    "$tools/bin/python" -m pip install --quiet --upgrade $peers
+    printf '%s\n' "$peers" >"$stamp"
+fi
+echo "test tools: $tools"

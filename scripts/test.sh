@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# All tests, from a fresh machine with a Rust toolchain: installs what they need, then lints, tests and documentation.
+# The target directory is shared between runs and lies outside the clone (BACKLOT_TARGET_DIR).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+export CARGO_TARGET_DIR="${BACKLOT_TARGET_DIR:-${CARGO_TARGET_DIR:-$HOME/.cache/backlot/target}}"
+export BACKLOT_TEST_TOOLS="${BACKLOT_TEST_TOOLS:-$HOME/.cache/backlot/test-tools}"
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "tools"
+scripts/test-tools.sh
+
+if cargo fmt --version >/dev/null 2>&1; then
+    step "format"
+    cargo fmt --all --check
+fi
+if cargo clippy --version >/dev/null 2>&1; then
+    step "lints"
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+fi
+
+step "the command, for the black-box tests"
+cargo build --locked -p backlot-cli
+
+step "tests"
+cargo test --workspace --locked
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+
+step "done: all tests passed"
