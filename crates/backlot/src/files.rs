@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use backlot_core::{LinkMode, RelPath};
-use backlot_dvc::{AddOptions, AddedOut, CheckoutOptions, OutState, TrackedPointer};
+use backlot_dvc::{AddOptions, AddedOut, CheckoutOptions, Ignore, OutState, Scanned, TrackedPointer};
 use backlot_store::{ObjectId, TransferReport};
 use backlot_wheel::InstalledDist;
 use fs_err as fs;
@@ -106,18 +106,37 @@ impl Workspace {
     /// Track files or folders: those inside an output where they are, others after copying them into one.
     pub fn add(&self, paths: &[PathBuf], options: &AddFiles) -> Result<AddReport> {
         let _lock = self.lock()?;
-        let mut targets = Vec::new();
-        for path in paths {
-            targets.push(self.place_target(&absolute(path)?, options)?);
-        }
         let mut outs = Vec::new();
-        for (output, target) in &targets {
-            let added = self.add_in_place(output, std::slice::from_ref(target), options.dry_run)?;
-            outs.extend(added.into_iter().map(|out| self.added(output, &out)));
+        for path in paths {
+            let path = absolute(path)?;
+            let (output, target) = self.place_target(&path, options)?;
+            if options.dry_run && target != path {
+                outs.push(self.preview(&output, &path, &target)?);
+                continue;
+            }
+            let added = self.add_in_place(&output, &[target], options.dry_run)?;
+            outs.extend(added.into_iter().map(|out| self.added(&output, &out)));
         }
-        Ok(AddReport {
-            outs,
-            dry_run: options.dry_run,
+        Ok(AddReport { outs, dry_run: options.dry_run })
+    }
+
+    /// What adding a path from outside would do, as far as that shows without reading it.
+    fn preview(&self, output: &Output, path: &Path, target: &Path) -> Result<AddedFiles> {
+        let ignore = Ignore::of_folder(path.parent().unwrap_or(path))?;
+        let sizes: Vec<u64> = match backlot_dvc::scan_out(path, &ignore, self.context())? {
+            Scanned::Missing => Vec::new(),
+            Scanned::File { size, .. } => vec![size],
+            Scanned::Folder(files) => files.iter().map(|f| f.size).collect(),
+        };
+        let (files, bytes) = (sizes.len() as u64, sizes.iter().sum());
+        Ok(AddedFiles {
+            asset: output.name.clone(),
+            path: self.display_path(target),
+            files,
+            bytes,
+            changed: files,
+            stored_files: files,
+            stored_bytes: bytes,
         })
     }
 
@@ -183,18 +202,11 @@ impl Workspace {
         if target.exists() {
             return Err(WorkspaceError::TargetExists { path: target }.into());
         }
+        fs::metadata(path)?;
         if !options.dry_run {
-            fs::metadata(path)?;
             copy_in(path, &target, self)?;
         }
-        Ok((
-            output,
-            if options.dry_run {
-                path.to_path_buf()
-            } else {
-                target
-            },
-        ))
+        Ok((output, target))
     }
 
     /// Whether the workspace lies in a git repository, whose ignore files we then keep.
