@@ -51,6 +51,7 @@ impl Coded for FileError {
             "file::permission_denied" => {
                 Some("give this user access to the path and run it again".to_owned())
             }
+            "file::not_found" => Some("check that the path is spelled right".to_owned()),
             _ => None,
         }
     }

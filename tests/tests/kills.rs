@@ -1,0 +1,152 @@
+//! `kill -9` at random points: nothing half visible afterwards, and a rerun completes.
+//!
+//! The delays spread over the time an unkilled run takes, so that every phase is hit. `BACKLOT_KILL_ROUNDS` sets the
+//! number of kills of each kind (50 by default).
+#![expect(clippy::disallowed_methods, reason = "the number of rounds comes from the environment")]
+
+use std::time::{Duration, Instant};
+
+use backlot_tests::{Random, Studio, noise, run_command};
+use fs_err as fs;
+
+const FILES: usize = 60;
+const SIZE: usize = 65_536;
+
+fn rounds() -> u64 {
+    std::env::var("BACKLOT_KILL_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
+}
+
+/// How long an unkilled run takes.
+fn measure(run: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    run();
+    start.elapsed()
+}
+
+/// Start a command and kill it after a random part of `whole` (a little beyond, so that some runs end by themselves).
+fn kill(studio: &Studio, arguments: &[&str], whole: Duration, random: &mut Random) {
+    let mut child = studio.start(arguments);
+    let share = random.next() % 1100;
+    std::thread::sleep(whole * u32::try_from(share).expect("small") / 1000);
+    // It may have ended already; then there is nothing to kill.
+    child.kill().ok();
+    child.wait().expect("it ends");
+}
+
+#[test]
+fn add_killed_anywhere_leaves_whole_objects_and_a_rerun_completes() {
+    let studio = Studio::new();
+    studio.ws(&["new", "Table"]).ok();
+    let frames = "ws/outputs/table/src/table/frames";
+    studio.frames(frames, FILES, SIZE, 1);
+    let whole = measure(|| drop(studio.ws(&["add", frames]).ok()));
+    let mut random = Random(11);
+    for round in 0..rounds() {
+        // Half of the frames are new each time.
+        for number in 0..FILES / 2 {
+            studio.write(&format!("{frames}/f.{number:04}.exr"), &noise(SIZE, 10_000 + round * 100 + number as u64));
+        }
+        kill(&studio, &["-w", "ws", "add", frames], whole, &mut random);
+        assert_eq!(studio.wrong_objects("cache"), [] as [std::path::PathBuf; 0], "round {round}");
+        // The pointer is the old one or the new one; either way a rerun makes it right.
+        studio.ws(&["add", frames]).ok();
+        let status = studio.ws(&["status", "--json"]).ok().json();
+        assert_eq!(status["outputs"][0]["outs"][0]["state"], "unchanged", "round {round}");
+    }
+    studio.ws(&["verify", "--cache"]).ok();
+}
+
+#[test]
+fn publish_killed_anywhere_leaves_no_release_or_a_whole_one_and_a_rerun_completes() {
+    let studio = Studio::new();
+    studio.asset("Table", FILES, SIZE);
+    let frames = "ws/outputs/table/src/table/frames";
+    let whole = measure(|| drop(studio.ws(&["publish", "Table"]).ok()));
+    studio.workspace("reader");
+    let mut random = Random(22);
+    let mut minor = 1;
+    for round in 0..rounds() {
+        for number in 0..FILES / 3 {
+            studio.write(&format!("{frames}/f.{number:04}.exr"), &noise(SIZE, 50_000 + round * 100 + number as u64));
+        }
+        studio.ws(&["bump", "Table", "minor"]).ok();
+        minor += 1;
+        kill(&studio, &["-w", "ws", "publish", "Table"], whole, &mut random);
+        assert_eq!(studio.wrong_objects("remote"), [] as [std::path::PathBuf; 0], "round {round}");
+        // Readers see whole releases only, and their files are there.
+        let listed = studio.run(&["-w", "reader", "list", "--json"]).ok().json();
+        let seen = listed["packages"][0]["latest"].as_str().expect("a version").to_owned();
+        if round % 5 == 0 {
+            studio.run(&["-w", "reader", "install", "--from", "review", &format!("Table=={seen}")]).ok();
+            studio.run(&["-w", "reader", "pull"]).ok();
+            studio.run(&["-w", "reader", "verify", "--inputs"]).ok();
+        }
+        let again = studio.ws(&["publish", "Table", "--json"]);
+        if seen == format!("0.{minor}.0") {
+            let error = again.fails(5, "repo::release_exists");
+            assert!(error["help"].as_str().expect("help").contains("complete"), "{error:#}");
+        } else {
+            again.ok();
+        }
+        let page = fs::read_to_string(studio.path("repos/review/simple/table/index.html")).expect("an index");
+        assert_eq!(page.matches("</a>").count(), minor, "round {round}");
+    }
+    let leavings: Vec<String> = studio.snapshot("repos/review/packages").into_keys().filter(|p| p.contains(".tmp-")).collect();
+    assert!(leavings.len() < usize::try_from(rounds()).expect("small"), "{leavings:?}");
+}
+
+#[test]
+fn pull_killed_anywhere_leaves_whole_files_and_a_rerun_completes() {
+    let studio = Studio::new();
+    studio.asset("Table", FILES, SIZE);
+    studio.ws(&["publish", "Table"]).ok();
+    let frames = "ws/outputs/table/src/table/frames";
+    let right = studio.snapshot(frames);
+    let clear = || {
+        for place in [frames, "cache"] {
+            fs::remove_dir_all(studio.path(place)).ok();
+        }
+    };
+    clear();
+    let whole = measure(|| drop(studio.ws(&["pull"]).ok()));
+    let mut random = Random(33);
+    for round in 0..rounds() {
+        clear();
+        kill(&studio, &["-w", "ws", "pull"], whole, &mut random);
+        assert_eq!(studio.wrong_objects("cache"), [] as [std::path::PathBuf; 0], "round {round}");
+        for (name, bytes) in studio.snapshot(frames) {
+            let temporary = name.starts_with(".tmp-");
+            assert!(temporary || right.get(&name) == Some(&bytes), "round {round}: {name}");
+        }
+        studio.ws(&["pull"]).ok();
+        let mut now = studio.snapshot(frames);
+        now.retain(|name, _| !name.starts_with(".tmp-"));
+        assert_eq!(now, right, "round {round}");
+        let status = studio.ws(&["status", "--json"]).ok().json();
+        assert_eq!(status["outputs"][0]["outs"][0]["state"], "unchanged", "round {round}");
+    }
+}
+
+#[test]
+fn ctrl_c_stops_with_130_and_a_rerun_completes() {
+    let studio = Studio::new();
+    studio.ws(&["new", "Table"]).ok();
+    let frames = "ws/outputs/table/src/table/frames";
+    studio.frames(frames, 400, 2_000_000, 1);
+    let mut stopped = 0;
+    for delay in [60, 120, 200, 300] {
+        let child = studio.start(&["-w", "ws", "add", frames, "--json"]);
+        std::thread::sleep(Duration::from_millis(delay));
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).ok();
+        let output = child.wait_with_output().expect("it ends");
+        if output.status.code() == Some(130) {
+            stopped += 1;
+            assert!(String::from_utf8_lossy(&output.stdout).contains("core::cancelled"));
+            assert_eq!(fs::read_dir(studio.path("cache/tmp")).expect("there").count(), 0, "temporaries are tidied");
+        }
+        assert_eq!(studio.wrong_objects("cache"), [] as [std::path::PathBuf; 0]);
+    }
+    assert!(stopped > 0, "no run was stopped");
+    run_command(&mut studio.command(&["-w", "ws", "add", frames])).ok();
+}
