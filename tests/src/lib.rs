@@ -20,22 +20,36 @@ pub fn binary() -> PathBuf {
     // target/debug/deps/<test> lies two folders below the command.
     let test = std::env::current_exe().expect("this program has a path");
     let path = test.ancestors().nth(2).expect("a target folder").join("backlot");
-    assert!(path.is_file(), "`{}` is not built: run `cargo build -p backlot-cli`", path.display());
+    assert!(
+        path.is_file(),
+        "`{}` is not built: run `cargo build -p backlot-cli`",
+        path.display()
+    );
     path
 }
 
 /// A real peer.
 pub fn tool(name: &str) -> PathBuf {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/backlot/test-tools"));
-    let tools = std::env::var_os("BACKLOT_TEST_TOOLS").map(PathBuf::from).or_else(home).expect("a home");
+    let tools = std::env::var_os("BACKLOT_TEST_TOOLS")
+        .map(PathBuf::from)
+        .or_else(home)
+        .expect("a home");
     let path = tools.join("bin").join(name);
-    assert!(path.exists(), "`{}` is missing: run scripts/test-tools.sh", path.display());
+    assert!(
+        path.exists(),
+        "`{}` is missing: run scripts/test-tools.sh",
+        path.display()
+    );
     path
 }
 
 /// The repository.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("a workspace")
+        .to_path_buf()
 }
 
 /// Two repos, a remote, a cache and any number of workspaces in a temporary folder.
@@ -55,7 +69,9 @@ pub struct Run {
 impl Studio {
     /// A studio without workspaces.
     pub fn empty() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+        Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        }
     }
 
     /// A studio with the workspace `ws`, repos `blessed` and `review`, and the remote `main`.
@@ -69,7 +85,8 @@ impl Studio {
     pub fn workspace(&self, name: &str) {
         self.run(&["init", name]).ok();
         for repo in ["blessed", "review"] {
-            self.run(&["-w", name, "repo", "add", repo, &format!("repos/{repo}")]).ok();
+            self.run(&["-w", name, "repo", "add", repo, &format!("repos/{repo}")])
+                .ok();
         }
         self.run(&["-w", name, "remote", "add", "main", "remote"]).ok();
     }
@@ -86,13 +103,20 @@ impl Studio {
     /// The command, ready to be run in the studio's folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.args(arguments).current_dir(self.root()).env_clear().stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(self.root())
+            .env_clear()
+            .stdin(Stdio::null());
         for keep in ["PATH", "LANG", "TMPDIR"] {
             if let Some(value) = std::env::var_os(keep) {
                 command.env(keep, value);
             }
         }
-        command.env("HOME", self.path("home")).env("BACKLOT_CACHE_DIR", self.path("cache")).env("BACKLOT_AUTHOR", "ana");
+        command
+            .env("HOME", self.path("home"))
+            .env("BACKLOT_CACHE_DIR", self.path("cache"))
+            .env("BACKLOT_AUTHOR", "ana");
         command
     }
 
@@ -109,13 +133,20 @@ impl Studio {
     /// Start the command and go on.
     pub fn start(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(arguments);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts")
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts")
     }
 
     /// Write frames `f.0000.exr` and on into a folder; content depends on the number and the seed.
     pub fn frames(&self, folder: &str, count: usize, size: usize, seed: u64) {
         for number in 0..count {
-            self.write(&format!("{folder}/f.{number:04}.exr"), &noise(size, seed * 1000 + number as u64 + 1));
+            self.write(
+                &format!("{folder}/f.{number:04}.exr"),
+                &noise(size, seed * 1000 + number as u64 + 1),
+            );
         }
     }
 
@@ -147,7 +178,10 @@ impl Studio {
         let mut wrong = Vec::new();
         for (path, bytes) in snapshot(&root) {
             let name = path.replace('/', "").trim_end_matches(".dir").to_owned();
-            let digest: String = md5::Md5::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+            let digest: String = md5::Md5::digest(&bytes)
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect();
             if name != digest {
                 wrong.push(root.join(path));
             }
@@ -167,12 +201,21 @@ pub fn snapshot(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries {
             let path = entry.expect("an entry").path();
             let name = path.strip_prefix(root).expect("inside").display().to_string();
             if path.is_symlink() {
-                files.insert(name, fs::read_link(&path).expect("a link").display().to_string().into_bytes());
+                files.insert(
+                    name,
+                    fs::read_link(&path)
+                        .expect("a link")
+                        .display()
+                        .to_string()
+                        .into_bytes(),
+                );
             } else if path.is_dir() {
                 folders.push(path);
             } else {
@@ -228,13 +271,20 @@ impl Run {
     /// It succeeded.
     #[track_caller]
     pub fn ok(self) -> Self {
-        assert!(self.output.status.success(), "{}\n{}{}", self.line, self.stdout(), self.stderr());
+        assert!(
+            self.output.status.success(),
+            "{}\n{}{}",
+            self.line,
+            self.stdout(),
+            self.stderr()
+        );
         self
     }
     /// Its report in JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout()).unwrap_or_else(|e| panic!("{}\n{e}\n{}{}", self.line, self.stdout(), self.stderr()))
+        serde_json::from_str(&self.stdout())
+            .unwrap_or_else(|e| panic!("{}\n{e}\n{}{}", self.line, self.stdout(), self.stderr()))
     }
     /// It failed with this exit code and error code, and says what to do. Needs `--json`.
     #[track_caller]
@@ -244,7 +294,11 @@ impl Run {
         assert_eq!(error["code"], code, "{}\n{report:#}", self.line);
         assert_eq!(self.output.status.code(), Some(exit), "{}\n{report:#}", self.line);
         assert!(!error["message"].as_str().unwrap_or_default().is_empty());
-        assert!(error["help"].is_string(), "{} gives no help\n{report:#}", self.line);
+        assert!(
+            error["help"].is_string(),
+            "{} gives no help\n{report:#}",
+            self.line
+        );
         error.clone()
     }
 }

@@ -45,12 +45,25 @@ fn a_corrupt_wheel_is_never_installed() {
     let run = run_command(&mut command);
     let report = run.json();
     let code = report["error"]["code"].as_str().expect("a code");
-    assert!(["wheel::unsound", "resolve::unknown_package", "release::unknown", "repo::wrong_bytes"].contains(&code), "{report:#}");
+    assert!(
+        [
+            "wheel::unsound",
+            "resolve::unknown_package",
+            "release::unknown",
+            "repo::wrong_bytes"
+        ]
+        .contains(&code),
+        "{report:#}"
+    );
     assert!(matches!(run.output.status.code(), Some(4 | 7)), "{report:#}");
     assert!(!studio.path("third/inputs/lib").join("table").exists());
     overwrite(&studio, WHEEL, b"not a zip");
     let listed = studio.run(&["-w", "third", "list", "--json"]).ok();
-    assert!(listed.stderr().contains("repo::broken_release"), "{}", listed.stderr());
+    assert!(
+        listed.stderr().contains("repo::broken_release"),
+        "{}",
+        listed.stderr()
+    );
 }
 
 #[test]
@@ -64,7 +77,12 @@ z.writestr('../../evil.py', 'x')
 z.writestr('x-1.0.dist-info/RECORD', '../../evil.py,,\\nx-1.0.dist-info/METADATA,,\\nx-1.0.dist-info/WHEEL,,\\n')";
     fs::create_dir_all(studio.path("flat")).expect("made");
     let mut python = Command::new(tool("python"));
-    run_command(python.args(["-c", script]).arg(studio.path("flat/x-1.0-py3-none-any.whl"))).ok();
+    run_command(
+        python
+            .args(["-c", script])
+            .arg(studio.path("flat/x-1.0-py3-none-any.whl")),
+    )
+    .ok();
     studio.ws(&["repo", "add", "flat", "flat"]).ok();
     let run = studio.ws(&["install", "x", "--json"]);
     assert!(run.stderr().contains("must not be unpacked"), "{}", run.stderr());
@@ -77,25 +95,40 @@ fn a_manifest_that_leads_outside_is_refused_before_anything_is_written() {
     let studio = published();
     let manifest = br#"[{"md5": "d41d8cd98f00b204e9800998ecf8427e", "relpath": "../../../../evil"}]"#;
     let id = digest(manifest);
-    studio.write(&format!("remote/files/md5/{}/{}.dir", &id[..2], &id[2..]), manifest);
+    studio.write(
+        &format!("remote/files/md5/{}/{}.dir", &id[..2], &id[2..]),
+        manifest,
+    );
     studio.write("remote/files/md5/d4/1d8cd98f00b204e9800998ecf8427e", b"");
     let pointer = "ws/outputs/table/src/table/evil.dvc";
-    studio.write(pointer, format!("outs:\n- md5: {id}.dir\n  size: 0\n  nfiles: 1\n  hash: md5\n  path: evil\n").as_bytes());
+    studio.write(
+        pointer,
+        format!("outs:\n- md5: {id}.dir\n  size: 0\n  nfiles: 1\n  hash: md5\n  path: evil\n").as_bytes(),
+    );
     studio.ws(&["pull", "--json"]).fails(7, "dvc::hostile_manifest");
     assert!(!studio.snapshot(".").keys().any(|path| path.ends_with("/evil")));
-    studio.write(pointer, b"outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  size: 0\n  hash: md5\n  path: ../../evil\n");
+    studio.write(
+        pointer,
+        b"outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  size: 0\n  hash: md5\n  path: ../../evil\n",
+    );
     studio.ws(&["pull", "--json"]).fails(7, "dvc::hostile_pointer");
 }
 
 fn digest(bytes: &[u8]) -> String {
     use md5::Digest as _;
-    md5::Md5::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    md5::Md5::digest(bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
 }
 
 /// The path of some object that is not a manifest.
 fn some_object(studio: &Studio, place: &str) -> String {
     let all = studio.snapshot(&format!("{place}/files/md5"));
-    let name = all.keys().find(|name| !name.ends_with(".dir")).expect("an object");
+    let name = all
+        .keys()
+        .find(|name| !name.ends_with(".dir"))
+        .expect("an object");
     format!("{place}/files/md5/{name}")
 }
 
@@ -106,11 +139,21 @@ fn a_truncated_cache_object_is_found_before_it_is_placed_or_sent_and_can_be_repa
     overwrite(&studio, &object, b"short");
     read_only(&studio, &object);
     // The proof of the folder is judged before a single file is placed.
-    studio.run(&["-w", "other", "pull", "--json"]).fails(7, "dvc::proof_failed");
-    assert!(!studio.snapshot("other/inputs").keys().any(|path| path.contains("/frames/")));
+    studio
+        .run(&["-w", "other", "pull", "--json"])
+        .fails(7, "dvc::proof_failed");
+    assert!(
+        !studio
+            .snapshot("other/inputs")
+            .keys()
+            .any(|path| path.contains("/frames/"))
+    );
     let verified = studio.run(&["-w", "other", "verify", "--cache", "--json"]);
     assert_eq!(verified.output.status.code(), Some(7));
-    assert_eq!(verified.json()["cache"]["damaged"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        verified.json()["cache"]["damaged"].as_array().map(Vec::len),
+        Some(1)
+    );
     fs::remove_dir_all(studio.path("remote/files")).expect("removed");
     studio.ws(&["push", "--json"]).fails(7, "store::corrupt_object");
     assert!(studio.wrong_objects("remote").is_empty());
@@ -130,10 +173,14 @@ fn a_damaged_remote_object_is_named_and_nothing_of_it_arrives() {
     bytes[7] ^= 1;
     overwrite(&studio, &object, &bytes);
     fs::remove_dir_all(studio.path("cache/files")).expect("removed");
-    studio.run(&["-w", "other", "pull", "--json"]).fails(7, "store::corrupt_object");
+    studio
+        .run(&["-w", "other", "pull", "--json"])
+        .fails(7, "store::corrupt_object");
     assert!(studio.wrong_objects("cache").is_empty());
     fs::remove_file(studio.path(&object)).expect("removed");
-    studio.run(&["-w", "other", "pull", "--json"]).fails(4, "store::missing_object");
+    studio
+        .run(&["-w", "other", "pull", "--json"])
+        .fails(4, "store::missing_object");
 }
 
 #[test]
@@ -156,12 +203,24 @@ fn a_file_that_cannot_be_read_is_named_and_no_pointer_is_written() {
         fs::copy(program, &copy).expect("copied");
         run_command(Command::new("chown").args(["-R", "65534"]).arg(studio.root())).ok();
         let mut dropped = Command::new("setpriv");
-        dropped.args(["--reuid=65534", "--clear-groups", "--no-new-privs"]).arg(copy).args(command.get_args());
-        dropped.current_dir(studio.root()).env("HOME", studio.path("home")).env("BACKLOT_CACHE_DIR", studio.path("cache"));
+        dropped
+            .args(["--reuid=65534", "--clear-groups", "--no-new-privs"])
+            .arg(copy)
+            .args(command.get_args());
+        dropped
+            .current_dir(studio.root())
+            .env("HOME", studio.path("home"))
+            .env("BACKLOT_CACHE_DIR", studio.path("cache"));
         command = dropped;
     }
     let error = run_command(&mut command).fails(6, "file::permission_denied");
-    assert!(error["message"].as_str().expect("a message").contains("f.0001.exr"), "{error:#}");
+    assert!(
+        error["message"]
+            .as_str()
+            .expect("a message")
+            .contains("f.0001.exr"),
+        "{error:#}"
+    );
     assert!(!studio.path("ws/outputs/table/src/table/frames.dvc").exists());
 }
 
@@ -177,7 +236,12 @@ fn a_full_disk_is_named_and_loses_nothing() {
     studio.ws(&["new", "Table"]).ok();
     let full = studio.path("full");
     fs::create_dir_all(&full).expect("made");
-    run_command(Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(&full)).ok();
+    run_command(
+        Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
+            .arg(&full),
+    )
+    .ok();
     let outcome = std::panic::catch_unwind(|| {
         let on_disk = |arguments: &[&str]| {
             let mut command = studio.command(arguments);
@@ -188,11 +252,18 @@ fn a_full_disk_is_named_and_loses_nothing() {
         on_disk(&["-w", "ws", "add", frames, "--json"]).fails(6, "file::disk_full");
         assert!(!studio.path("ws/outputs/table/src/table/renders.dvc").exists());
         assert!(studio.wrong_objects("full/cache").is_empty());
-        assert_eq!(fs::read_dir(studio.path("full/cache/tmp")).expect("there").count(), 0);
+        assert_eq!(
+            fs::read_dir(studio.path("full/cache/tmp"))
+                .expect("there")
+                .count(),
+            0
+        );
         studio.ws(&["add", frames]).ok();
         fs::remove_dir_all(full.join("cache")).expect("removed");
         studio.ws(&["remote", "add", "small", "full/remote"]).ok();
-        studio.ws(&["push", "Table", "--remote", "small", "--json"]).fails(6, "file::disk_full");
+        studio
+            .ws(&["push", "Table", "--remote", "small", "--json"])
+            .fails(6, "file::disk_full");
         assert!(studio.wrong_objects("full/remote").is_empty());
         studio.ws(&["push", "Table", "--remote", "main"]).ok();
     });
@@ -206,45 +277,85 @@ fn a_full_disk_is_named_and_loses_nothing() {
 fn requirements_that_are_not_pep_508_are_put_right_or_refused() {
     let studio = Studio::new();
     studio.ws(&["new", "Kitchen"]).ok();
-    let run = studio.ws(&["input", "add", "Kitchen", "Table>=1.2.3<2.0", "--json"]).ok();
+    let run = studio
+        .ws(&["input", "add", "Kitchen", "Table>=1.2.3<2.0", "--json"])
+        .ok();
     assert_eq!(run.json()["changes"][0]["requirement"], "Table>=1.2.3,<2.0");
     assert!(run.stderr().contains("requirement::normalised"));
-    studio.ws(&["input", "add", "Kitchen", "Table>>1", "--json"]).fails(2, "requirement::invalid");
-    studio.ws(&["install", "not a requirement", "--json"]).fails(2, "requirement::invalid");
-    studio.ws(&["input", "remove", "Kitchen", "Lamp", "--json"]).fails(4, "input::unknown");
+    studio
+        .ws(&["input", "add", "Kitchen", "Table>>1", "--json"])
+        .fails(2, "requirement::invalid");
+    studio
+        .ws(&["install", "not a requirement", "--json"])
+        .fails(2, "requirement::invalid");
+    studio
+        .ws(&["input", "remove", "Kitchen", "Lamp", "--json"])
+        .fails(4, "input::unknown");
 }
 
 #[test]
 fn names_and_versions_that_cannot_be_are_refused() {
     let studio = Studio::new();
-    studio.ws(&["new", "3d model", "--json"]).fails(2, "name::no_identifier");
-    studio.ws(&["new", "../evil", "--json"]).fails(2, "name::no_identifier");
+    studio
+        .ws(&["new", "3d model", "--json"])
+        .fails(2, "name::no_identifier");
+    studio
+        .ws(&["new", "../evil", "--json"])
+        .fails(2, "name::no_identifier");
     studio.ws(&["new", "class", "--json"]).fails(2, "name::keyword");
     studio.ws(&["new", "Table"]).ok();
     studio.ws(&["new", "table", "--json"]).fails(5, "output::exists");
-    studio.ws(&["bump", "Table", "a", "--json"]).fails(2, "version::backwards");
-    studio.ws(&["bump", "Table", "bigger", "--json"]).fails(2, "version::unknown_step");
-    studio.ws(&["bump", "Tabel", "major", "--json"]).fails(4, "output::unknown");
+    studio
+        .ws(&["bump", "Table", "a", "--json"])
+        .fails(2, "version::backwards");
+    studio
+        .ws(&["bump", "Table", "bigger", "--json"])
+        .fails(2, "version::unknown_step");
+    studio
+        .ws(&["bump", "Tabel", "major", "--json"])
+        .fails(4, "output::unknown");
 }
 
 #[test]
 fn repos_remotes_and_workspaces_that_are_not_there_are_named() {
     let studio = Studio::new();
     studio.ws(&["new", "Table"]).ok();
-    studio.ws(&["publish", "Table", "--to", "blesed", "--json"]).fails(4, "config::unknown_name");
+    studio
+        .ws(&["publish", "Table", "--to", "blesed", "--json"])
+        .fails(4, "config::unknown_name");
     studio.ws(&["pull", "--remote", "nowhere", "--json"]).ok();
     studio.asset("Chair", 1, 10);
-    studio.ws(&["push", "--remote", "nowhere", "--json"]).fails(4, "config::unknown_name");
-    studio.ws(&["repo", "add", "review", "elsewhere", "--json"]).fails(5, "config::name_taken");
-    studio.ws(&["remote", "add", "odd", "gopher://x", "--json"]).fails(3, "store::bad_remote");
-    studio.run(&["-w", "home", "status", "--json"]).fails(4, "workspace::none");
-    studio.run(&["init", "ws", "--json"]).fails(5, "workspace::exists");
-    studio.ws(&["install", "Nothing", "--json"]).fails(4, "resolve::unknown_package");
-    studio.ws(&["show", "Nothing", "--json"]).fails(4, "release::unknown");
-    studio.ws(&["uninstall", "Nothing", "--json"]).fails(4, "input::not_installed");
+    studio
+        .ws(&["push", "--remote", "nowhere", "--json"])
+        .fails(4, "config::unknown_name");
+    studio
+        .ws(&["repo", "add", "review", "elsewhere", "--json"])
+        .fails(5, "config::name_taken");
+    studio
+        .ws(&["remote", "add", "odd", "gopher://x", "--json"])
+        .fails(3, "store::bad_remote");
+    studio
+        .run(&["-w", "home", "status", "--json"])
+        .fails(4, "workspace::none");
+    studio
+        .run(&["init", "ws", "--json"])
+        .fails(5, "workspace::exists");
+    studio
+        .ws(&["install", "Nothing", "--json"])
+        .fails(4, "resolve::unknown_package");
+    studio
+        .ws(&["show", "Nothing", "--json"])
+        .fails(4, "release::unknown");
+    studio
+        .ws(&["uninstall", "Nothing", "--json"])
+        .fails(4, "input::not_installed");
     studio.frames("loose", 1, 10, 1);
-    studio.ws(&["add", "loose", "--json"]).fails(4, "output::not_in_output");
-    studio.ws(&["add", "no/such/file", "--asset", "Table", "--json"]).fails(4, "file::not_found");
+    studio
+        .ws(&["add", "loose", "--json"])
+        .fails(4, "output::not_in_output");
+    studio
+        .ws(&["add", "no/such/file", "--asset", "Table", "--json"])
+        .fails(4, "file::not_found");
 }
 
 #[test]
@@ -256,22 +367,40 @@ fn a_conflict_says_who_asked_for_what_and_what_there_is() {
     studio.ws(&["input", "add", "Kitchen", "Table>=2"]).ok();
     studio.ws(&["publish", "Kitchen"]).ok();
     studio.workspace("other");
-    let error = studio.run(&["-w", "other", "install", "Kitchen", "--json"]).fails(5, "resolve::conflict");
+    let error = studio
+        .run(&["-w", "other", "install", "Kitchen", "--json"])
+        .fails(5, "resolve::conflict");
     let message = error["message"].as_str().expect("a message");
-    for part in ["the workspace asks for Kitchen", "kitchen 0.1.0 needs Table>=2", "table exists in one version: 0.1.0"] {
+    for part in [
+        "the workspace asks for Kitchen",
+        "kitchen 0.1.0 needs Table>=2",
+        "table exists in one version: 0.1.0",
+    ] {
         assert!(message.to_lowercase().contains(&part.to_lowercase()), "{message}");
     }
-    assert!(!studio.path("other/backlot.lock").exists() || !fs::read_to_string(studio.path("other/backlot.lock")).expect("read").contains("kitchen"));
+    assert!(
+        !studio.path("other/backlot.lock").exists()
+            || !fs::read_to_string(studio.path("other/backlot.lock"))
+                .expect("read")
+                .contains("kitchen")
+    );
 }
 
 #[test]
 fn a_version_that_is_published_is_a_conflict_and_says_by_whom() {
     let studio = published();
-    let error = studio.ws(&["publish", "Table", "--json"]).fails(5, "repo::release_exists");
-    assert!(error["message"].as_str().expect("a message").contains("ana"), "{error:#}");
+    let error = studio
+        .ws(&["publish", "Table", "--json"])
+        .fails(5, "repo::release_exists");
+    assert!(
+        error["message"].as_str().expect("a message").contains("ana"),
+        "{error:#}"
+    );
     studio.write("ws/outputs/table/src/table/new.py", b"x = 1\n");
     let before = fs::read(studio.path(WHEEL)).expect("read");
-    studio.ws(&["publish", "Table", "--json"]).fails(5, "repo::release_exists");
+    studio
+        .ws(&["publish", "Table", "--json"])
+        .fails(5, "repo::release_exists");
     assert_eq!(fs::read(studio.path(WHEEL)).expect("read"), before);
 }
 
@@ -280,11 +409,21 @@ fn files_that_are_gone_are_not_published_and_unknown_files_are_not_overwritten()
     let studio = published();
     fs::remove_dir_all(studio.path("ws/outputs/table/src/table/frames")).expect("removed");
     studio.ws(&["bump", "Table", "minor"]).ok();
-    studio.ws(&["publish", "Table", "--json"]).fails(4, "publish::missing_files");
+    studio
+        .ws(&["publish", "Table", "--json"])
+        .fails(4, "publish::missing_files");
     studio.ws(&["pull"]).ok();
-    studio.write("ws/outputs/table/src/table/frames/f.0001.exr", b"work that is nowhere else");
+    studio.write(
+        "ws/outputs/table/src/table/frames/f.0001.exr",
+        b"work that is nowhere else",
+    );
     let run = studio.ws(&["pull", "--json"]).ok();
-    assert_eq!(run.json()["assets"][0]["kept"].as_array().map(Vec::len), Some(1), "{}", run.stdout());
+    assert_eq!(
+        run.json()["assets"][0]["kept"].as_array().map(Vec::len),
+        Some(1),
+        "{}",
+        run.stdout()
+    );
     let kept = fs::read(studio.path("ws/outputs/table/src/table/frames/f.0001.exr")).expect("read");
     assert_eq!(kept, b"work that is nowhere else");
 }
@@ -297,16 +436,37 @@ fn configuration_faults_name_the_file_and_secrets_are_refused() {
         ("version = 1\n[workspace\n", 3, "config::invalid"),
         ("", 3, "config::invalid"),
         ("version = 99\n", 3, "lock::newer_format"),
-        ("version = 1\n[remotes.a]\nurl = \"s3://x\"\nsecret_access_key = \"k\"\n", 3, "config::secret"),
-        ("version = 1\n[remotes.a]\nurl = \"sftp://me:pw@host/x\"\n", 3, "config::secret"),
-        ("version = 1\n[workspace]\ninputs = [\"a>>1\"]\n", 3, "config::invalid"),
+        (
+            "version = 1\n[remotes.a]\nurl = \"s3://x\"\nsecret_access_key = \"k\"\n",
+            3,
+            "config::secret",
+        ),
+        (
+            "version = 1\n[remotes.a]\nurl = \"sftp://me:pw@host/x\"\n",
+            3,
+            "config::secret",
+        ),
+        (
+            "version = 1\n[workspace]\ninputs = [\"a>>1\"]\n",
+            3,
+            "config::invalid",
+        ),
     ] {
         studio.write("ws/backlot.toml", text.as_bytes());
         let error = studio.ws(&["status", "--json"]).fails(exit, code);
-        assert!(error["message"].as_str().expect("a message").contains("backlot.toml"), "{error:#}");
+        assert!(
+            error["message"]
+                .as_str()
+                .expect("a message")
+                .contains("backlot.toml"),
+            "{error:#}"
+        );
         assert!(!error.to_string().contains("pw@"), "{error:#}");
     }
-    studio.write("ws/backlot.toml", good.replace("blessed = ", "blesed = ").as_bytes());
+    studio.write(
+        "ws/backlot.toml",
+        good.replace("blessed = ", "blesed = ").as_bytes(),
+    );
     let run = studio.ws(&["status"]).ok();
     assert!(run.stderr().contains("is it `blessed`?"), "{}", run.stderr());
     studio.write("ws/backlot.toml", good.as_bytes());

@@ -7,7 +7,9 @@ use fs_err as fs;
 fn a_sequence_is_published_installed_and_pulled_and_a_change_of_three_frames_stores_three() {
     let studio = Studio::new();
     studio.frames("renders/turntable", 40, 70_000, 1);
-    studio.ws(&["new", "Table", "--type", "Prop", "--tag", "hero"]).ok();
+    studio
+        .ws(&["new", "Table", "--type", "Prop", "--tag", "hero"])
+        .ok();
     studio.ws(&["add", "renders/turntable", "--asset", "Table"]).ok();
     studio.ws(&["bump", "Table", "major"]).ok();
     let published = studio.ws(&["publish", "Table", "--json"]).ok().json();
@@ -16,12 +18,18 @@ fn a_sequence_is_published_installed_and_pulled_and_a_change_of_three_frames_sto
     studio.ws(&["input", "add", "KitchenSet", "Table>=1.0,<2.0"]).ok();
     studio.ws(&["publish", "KitchenSet"]).ok();
     for release in ["Table==1.0.0", "KitchenSet"] {
-        studio.ws(&["copy", release, "--from", "review", "--to", "blessed"]).ok();
+        studio
+            .ws(&["copy", release, "--from", "review", "--to", "blessed"])
+            .ok();
     }
 
     studio.run(&["init", "other", "--cache", "cache"]).ok();
-    studio.run(&["-w", "other", "repo", "add", "blessed", "repos/blessed"]).ok();
-    studio.run(&["-w", "other", "remote", "add", "main", "remote"]).ok();
+    studio
+        .run(&["-w", "other", "repo", "add", "blessed", "repos/blessed"])
+        .ok();
+    studio
+        .run(&["-w", "other", "remote", "add", "main", "remote"])
+        .ok();
     let other = |arguments: &[&str]| {
         let mut command = studio.command(&[&["-w", "other"], arguments].concat());
         command.env_remove("BACKLOT_CACHE_DIR");
@@ -42,12 +50,18 @@ fn a_sequence_is_published_installed_and_pulled_and_a_change_of_three_frames_sto
     }
     let status = studio.ws(&["status", "--json"]).ok().json();
     let table = &status["outputs"].as_array().expect("outputs")[1];
-    assert_eq!((&table["name"], &table["outs"][0]["changed"]), (&"Table".into(), &3.into()), "{table:#}");
+    assert_eq!(
+        (&table["name"], &table["outs"][0]["changed"]),
+        (&"Table".into(), &3.into()),
+        "{table:#}"
+    );
     studio.ws(&["bump", "Table", "minor"]).ok();
     let again = studio.ws(&["publish", "Table", "--json"]).ok().json();
     assert_eq!(again["files"]["objects"], 4, "three frames and the manifest");
     assert_eq!(studio.snapshot("remote").len() - before.len(), 4);
-    studio.ws(&["copy", "Table", "--from", "review", "--to", "blessed"]).ok();
+    studio
+        .ws(&["copy", "Table", "--from", "review", "--to", "blessed"])
+        .ok();
 
     other(&["install", "--upgrade"]).ok();
     let fetched = other(&["pull", "--json"]).ok().json();
@@ -59,7 +73,10 @@ fn a_sequence_is_published_installed_and_pulled_and_a_change_of_three_frames_sto
 
     // An installed release becomes an output, with its files, one micro version on.
     let edited = other(&["edit", "Table", "--json"]).ok().json();
-    assert_eq!((&edited["from"], &edited["to"]), (&"1.1.0".into(), &"1.1.1".into()));
+    assert_eq!(
+        (&edited["from"], &edited["to"]),
+        (&"1.1.0".into(), &"1.1.1".into())
+    );
     other(&["pull"]).ok();
     assert_eq!(
         studio.snapshot("other/outputs/table/src/table/turntable"),
@@ -73,8 +90,15 @@ fn a_sequence_is_published_installed_and_pulled_and_a_change_of_three_frames_sto
 
 fn site_packages(studio: &Studio, workspace: &str) -> String {
     let lib = studio.path(&format!("{workspace}/inputs/lib"));
-    let python = fs::read_dir(lib).expect("an environment").next().expect("a python").expect("an entry");
-    format!("{workspace}/inputs/lib/{}/site-packages", python.file_name().to_string_lossy())
+    let python = fs::read_dir(lib)
+        .expect("an environment")
+        .next()
+        .expect("a python")
+        .expect("an entry");
+    format!(
+        "{workspace}/inputs/lib/{}/site-packages",
+        python.file_name().to_string_lossy()
+    )
 }
 
 #[test]
@@ -99,7 +123,17 @@ fn a_dry_run_of_every_command_changes_nothing_and_every_report_is_json() {
         &["-w", "ws", "bump", "Table", "major", "--dry-run"],
         &["-w", "ws", "build", "Table", "--dry-run"],
         &["-w", "ws", "publish", "Table", "--dry-run"],
-        &["-w", "ws", "copy", "Table", "--from", "review", "--to", "blessed", "--dry-run"],
+        &[
+            "-w",
+            "ws",
+            "copy",
+            "Table",
+            "--from",
+            "review",
+            "--to",
+            "blessed",
+            "--dry-run",
+        ],
         &["-w", "ws", "push", "--dry-run"],
         &["-w", "other", "install", "Table", "--upgrade", "--dry-run"],
         &["-w", "other", "uninstall", "Table", "--dry-run"],
@@ -118,13 +152,38 @@ fn a_dry_run_of_every_command_changes_nothing_and_every_report_is_json() {
     let before = state();
     for command in commands {
         let report = studio.run(&[*command, &["--json"]].concat()).ok().json();
-        assert_eq!(report.get("dry_run").and_then(serde_json::Value::as_bool).unwrap_or(true), true, "{command:?}");
+        assert_eq!(
+            report
+                .get("dry_run")
+                .and_then(serde_json::Value::as_bool)
+                .unwrap_or(true),
+            true,
+            "{command:?}"
+        );
         let after = state();
-        let changed: Vec<&String> = before.keys().chain(after.keys()).filter(|k| before.get(*k) != after.get(*k)).collect();
+        let changed: Vec<&String> = before
+            .keys()
+            .chain(after.keys())
+            .filter(|k| before.get(*k) != after.get(*k))
+            .collect();
         assert!(changed.is_empty(), "{command:?} changed {changed:?}");
     }
-    for command in [&["status"][..], &["list"], &["search", "tab"], &["show", "Table"], &["repo", "list"], &["remote", "list"], &["verify"]] {
-        assert!(studio.ws(&[command, &["--json"]].concat()).ok().json().is_object());
+    for command in [
+        &["status"][..],
+        &["list"],
+        &["search", "tab"],
+        &["show", "Table"],
+        &["repo", "list"],
+        &["remote", "list"],
+        &["verify"],
+    ] {
+        assert!(
+            studio
+                .ws(&[command, &["--json"]].concat())
+                .ok()
+                .json()
+                .is_object()
+        );
     }
 }
 
@@ -134,32 +193,66 @@ fn without_python_the_environment_is_a_plain_tree_and_becomes_a_real_one_later()
     studio.asset("Table", 2, 1000);
     studio.ws(&["publish", "Table"]).ok();
     studio.run(&["init", "bare", "--python", "none"]).ok();
-    studio.run(&["-w", "bare", "repo", "add", "review", "repos/review"]).ok();
-    studio.run(&["-w", "bare", "remote", "add", "main", "remote"]).ok();
+    studio
+        .run(&["-w", "bare", "repo", "add", "review", "repos/review"])
+        .ok();
+    studio
+        .run(&["-w", "bare", "remote", "add", "main", "remote"])
+        .ok();
     studio.run(&["-w", "bare", "install", "Table"]).ok();
     studio.run(&["-w", "bare", "pull"]).ok();
-    assert!(studio.path("bare/inputs/lib/site-packages/table/frames/f.0001.exr").is_file());
+    assert!(
+        studio
+            .path("bare/inputs/lib/site-packages/table/frames/f.0001.exr")
+            .is_file()
+    );
     assert!(!studio.path("bare/inputs/bin").exists());
     let config = fs::read_to_string(studio.path("bare/backlot.toml")).expect("read");
-    fs::write(studio.path("bare/backlot.toml"), config.replace("python = \"none\"\n", "")).expect("written");
+    fs::write(
+        studio.path("bare/backlot.toml"),
+        config.replace("python = \"none\"\n", ""),
+    )
+    .expect("written");
     studio.run(&["-w", "bare", "install"]).ok();
     let script = "import table, importlib.metadata as m; print(m.version('table'), len(list((table.ROOT / 'frames').iterdir())))";
     let mut python = std::process::Command::new(studio.path("bare/inputs/bin/python"));
-    assert_eq!(backlot_tests::run_command(python.args(["-c", script])).ok().stdout().trim(), "0.1.0 2");
+    assert_eq!(
+        backlot_tests::run_command(python.args(["-c", script]))
+            .ok()
+            .stdout()
+            .trim(),
+        "0.1.0 2"
+    );
 }
 
 #[test]
 fn completions_and_help_are_there_for_every_command() {
     let studio = Studio::empty();
     for shell in ["bash", "zsh", "fish"] {
-        assert!(studio.run(&["completions", shell]).ok().stdout().contains("backlot"));
+        assert!(
+            studio
+                .run(&["completions", shell])
+                .ok()
+                .stdout()
+                .contains("backlot")
+        );
     }
     let help = studio.run(&["--help"]).ok().stdout();
-    let commands = help.lines().skip_while(|l| !l.starts_with("Commands:")).skip(1).take_while(|l| !l.is_empty());
+    let commands = help
+        .lines()
+        .skip_while(|l| !l.starts_with("Commands:"))
+        .skip(1)
+        .take_while(|l| !l.is_empty());
     let mut count = 0;
-    for command in commands.filter_map(|l| l.split_whitespace().next()).filter(|c| *c != "help") {
+    for command in commands
+        .filter_map(|l| l.split_whitespace().next())
+        .filter(|c| *c != "help")
+    {
         let text = studio.run(&[command, "--help"]).ok().stdout();
-        assert!(text.contains("Examples:") || text.contains("Commands:"), "{command} teaches nothing");
+        assert!(
+            text.contains("Examples:") || text.contains("Commands:"),
+            "{command} teaches nothing"
+        );
         count += 1;
     }
     assert!(count >= 24, "{count} commands");
@@ -168,7 +261,10 @@ fn completions_and_help_are_there_for_every_command() {
 #[test]
 fn the_demo_does_the_main_job() {
     let studio = Studio::empty();
-    let report = studio.run(&["demo", "there", "--frames", "8", "--json"]).ok().json();
+    let report = studio
+        .run(&["demo", "there", "--frames", "8", "--json"])
+        .ok()
+        .json();
     assert_eq!(report["new_objects"], 4);
     studio.run(&["-w", "there/lighter", "verify"]).ok();
     let again = studio.run(&["demo", "there", "--json"]);

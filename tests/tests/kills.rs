@@ -2,7 +2,10 @@
 //!
 //! The delays spread over the time an unkilled run takes, so that every phase is hit. `BACKLOT_KILL_ROUNDS` sets the
 //! number of kills of each kind (50 by default).
-#![expect(clippy::disallowed_methods, reason = "the number of rounds comes from the environment")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the number of rounds comes from the environment"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +16,10 @@ const FILES: usize = 60;
 const SIZE: usize = 65_536;
 
 fn rounds() -> u64 {
-    std::env::var("BACKLOT_KILL_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
+    std::env::var("BACKLOT_KILL_ROUNDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(50)
 }
 
 /// How long an unkilled run takes.
@@ -44,14 +50,24 @@ fn add_killed_anywhere_leaves_whole_objects_and_a_rerun_completes() {
     for round in 0..rounds() {
         // Half of the frames are new each time.
         for number in 0..FILES / 2 {
-            studio.write(&format!("{frames}/f.{number:04}.exr"), &noise(SIZE, 10_000 + round * 100 + number as u64));
+            studio.write(
+                &format!("{frames}/f.{number:04}.exr"),
+                &noise(SIZE, 10_000 + round * 100 + number as u64),
+            );
         }
         kill(&studio, &["-w", "ws", "add", frames], whole, &mut random);
-        assert_eq!(studio.wrong_objects("cache"), [] as [std::path::PathBuf; 0], "round {round}");
+        assert_eq!(
+            studio.wrong_objects("cache"),
+            [] as [std::path::PathBuf; 0],
+            "round {round}"
+        );
         // The pointer is the old one or the new one; either way a rerun makes it right.
         studio.ws(&["add", frames]).ok();
         let status = studio.ws(&["status", "--json"]).ok().json();
-        assert_eq!(status["outputs"][0]["outs"][0]["state"], "unchanged", "round {round}");
+        assert_eq!(
+            status["outputs"][0]["outs"][0]["state"], "unchanged",
+            "round {round}"
+        );
     }
     studio.ws(&["verify", "--cache"]).ok();
 }
@@ -67,32 +83,61 @@ fn publish_killed_anywhere_leaves_no_release_or_a_whole_one_and_a_rerun_complete
     let mut minor = 1;
     for round in 0..rounds() {
         for number in 0..FILES / 3 {
-            studio.write(&format!("{frames}/f.{number:04}.exr"), &noise(SIZE, 50_000 + round * 100 + number as u64));
+            studio.write(
+                &format!("{frames}/f.{number:04}.exr"),
+                &noise(SIZE, 50_000 + round * 100 + number as u64),
+            );
         }
         studio.ws(&["bump", "Table", "minor"]).ok();
         minor += 1;
         kill(&studio, &["-w", "ws", "publish", "Table"], whole, &mut random);
-        assert_eq!(studio.wrong_objects("remote"), [] as [std::path::PathBuf; 0], "round {round}");
+        assert_eq!(
+            studio.wrong_objects("remote"),
+            [] as [std::path::PathBuf; 0],
+            "round {round}"
+        );
         // Readers see whole releases only, and their files are there.
         let listed = studio.run(&["-w", "reader", "list", "--json"]).ok().json();
-        let seen = listed["packages"][0]["latest"].as_str().expect("a version").to_owned();
+        let seen = listed["packages"][0]["latest"]
+            .as_str()
+            .expect("a version")
+            .to_owned();
         if round % 5 == 0 {
-            studio.run(&["-w", "reader", "install", "--from", "review", &format!("Table=={seen}")]).ok();
+            studio
+                .run(&[
+                    "-w",
+                    "reader",
+                    "install",
+                    "--from",
+                    "review",
+                    &format!("Table=={seen}"),
+                ])
+                .ok();
             studio.run(&["-w", "reader", "pull"]).ok();
             studio.run(&["-w", "reader", "verify", "--inputs"]).ok();
         }
         let again = studio.ws(&["publish", "Table", "--json"]);
         if seen == format!("0.{minor}.0") {
             let error = again.fails(5, "repo::release_exists");
-            assert!(error["help"].as_str().expect("help").contains("complete"), "{error:#}");
+            assert!(
+                error["help"].as_str().expect("help").contains("complete"),
+                "{error:#}"
+            );
         } else {
             again.ok();
         }
         let page = fs::read_to_string(studio.path("repos/review/simple/table/index.html")).expect("an index");
         assert_eq!(page.matches("</a>").count(), minor, "round {round}");
     }
-    let leavings: Vec<String> = studio.snapshot("repos/review/packages").into_keys().filter(|p| p.contains(".tmp-")).collect();
-    assert!(leavings.len() < usize::try_from(rounds()).expect("small"), "{leavings:?}");
+    let leavings: Vec<String> = studio
+        .snapshot("repos/review/packages")
+        .into_keys()
+        .filter(|p| p.contains(".tmp-"))
+        .collect();
+    assert!(
+        leavings.len() < usize::try_from(rounds()).expect("small"),
+        "{leavings:?}"
+    );
 }
 
 #[test]
@@ -113,17 +158,27 @@ fn pull_killed_anywhere_leaves_whole_files_and_a_rerun_completes() {
     for round in 0..rounds() {
         clear();
         kill(&studio, &["-w", "ws", "pull"], whole, &mut random);
-        assert_eq!(studio.wrong_objects("cache"), [] as [std::path::PathBuf; 0], "round {round}");
+        assert_eq!(
+            studio.wrong_objects("cache"),
+            [] as [std::path::PathBuf; 0],
+            "round {round}"
+        );
         for (name, bytes) in studio.snapshot(frames) {
             let temporary = name.starts_with(".tmp-");
-            assert!(temporary || right.get(&name) == Some(&bytes), "round {round}: {name}");
+            assert!(
+                temporary || right.get(&name) == Some(&bytes),
+                "round {round}: {name}"
+            );
         }
         studio.ws(&["pull"]).ok();
         let mut now = studio.snapshot(frames);
         now.retain(|name, _| !name.starts_with(".tmp-"));
         assert_eq!(now, right, "round {round}");
         let status = studio.ws(&["status", "--json"]).ok().json();
-        assert_eq!(status["outputs"][0]["outs"][0]["state"], "unchanged", "round {round}");
+        assert_eq!(
+            status["outputs"][0]["outs"][0]["state"], "unchanged",
+            "round {round}"
+        );
     }
 }
 
@@ -143,7 +198,11 @@ fn ctrl_c_stops_with_130_and_a_rerun_completes() {
         if output.status.code() == Some(130) {
             stopped += 1;
             assert!(String::from_utf8_lossy(&output.stdout).contains("core::cancelled"));
-            assert_eq!(fs::read_dir(studio.path("cache/tmp")).expect("there").count(), 0, "temporaries are tidied");
+            assert_eq!(
+                fs::read_dir(studio.path("cache/tmp")).expect("there").count(),
+                0,
+                "temporaries are tidied"
+            );
         }
         assert_eq!(studio.wrong_objects("cache"), [] as [std::path::PathBuf; 0]);
     }

@@ -10,7 +10,18 @@ fn published() -> Studio {
     let studio = Studio::new();
     studio.asset("Table", 3, 2000);
     studio.ws(&["publish", "Table"]).ok();
-    studio.ws(&["new", "Kitchen-Set", "--type", "Set", "--tag", "hero", "--tag", "interior"]).ok();
+    studio
+        .ws(&[
+            "new",
+            "Kitchen-Set",
+            "--type",
+            "Set",
+            "--tag",
+            "hero",
+            "--tag",
+            "interior",
+        ])
+        .ok();
     studio.ws(&["input", "add", "Kitchen-Set", "Table>=0.1<2.0"]).ok();
     studio.ws(&["publish", "Kitchen-Set"]).ok();
     studio
@@ -22,7 +33,9 @@ fn index_url(studio: &Studio) -> String {
 
 fn python_prints(studio: &Studio, site_packages: &str, code: &str) -> String {
     let mut python = Command::new(tool("python"));
-    python.args(["-c", code]).env("PYTHONPATH", studio.path(site_packages));
+    python
+        .args(["-c", code])
+        .env("PYTHONPATH", studio.path(site_packages));
     run_command(&mut python).ok().stdout().trim().to_owned()
 }
 
@@ -31,16 +44,32 @@ fn pip_installs_from_the_index_and_from_find_links() {
     let studio = published();
     for (place, options) in [
         ("by-index", vec!["--index-url".to_owned(), index_url(&studio)]),
-        ("by-links", vec![
-            "--no-index".to_owned(),
-            format!("--find-links={}", studio.path("repos/review/packages/table").display()),
-            format!("--find-links={}", studio.path("repos/review/packages/kitchen-set").display()),
-        ]),
+        (
+            "by-links",
+            vec![
+                "--no-index".to_owned(),
+                format!(
+                    "--find-links={}",
+                    studio.path("repos/review/packages/table").display()
+                ),
+                format!(
+                    "--find-links={}",
+                    studio.path("repos/review/packages/kitchen-set").display()
+                ),
+            ],
+        ),
     ] {
         let mut pip = Command::new(tool("python"));
-        pip.args(["-m", "pip", "install", "--no-cache-dir", "--target"]).arg(studio.path(place)).args(options).arg("kitchen-set");
+        pip.args(["-m", "pip", "install", "--no-cache-dir", "--target"])
+            .arg(studio.path(place))
+            .args(options)
+            .arg("kitchen-set");
         run_command(&mut pip).ok();
-        let names = python_prints(&studio, place, "import table, kitchen_set; print(table.__version__, kitchen_set.__version__)");
+        let names = python_prints(
+            &studio,
+            place,
+            "import table, kitchen_set; print(table.__version__, kitchen_set.__version__)",
+        );
         assert_eq!(names, "0.1.0 0.1.0");
     }
 }
@@ -50,14 +79,26 @@ fn uv_installs_from_the_index_and_from_find_links() {
     let studio = published();
     for (place, options) in [
         ("by-index", vec!["--index-url".to_owned(), index_url(&studio)]),
-        ("by-links", vec![
-            "--no-index".to_owned(),
-            format!("--find-links={}", studio.path("repos/review/packages/table").display()),
-            format!("--find-links={}", studio.path("repos/review/packages/kitchen-set").display()),
-        ]),
+        (
+            "by-links",
+            vec![
+                "--no-index".to_owned(),
+                format!(
+                    "--find-links={}",
+                    studio.path("repos/review/packages/table").display()
+                ),
+                format!(
+                    "--find-links={}",
+                    studio.path("repos/review/packages/kitchen-set").display()
+                ),
+            ],
+        ),
     ] {
         let mut uv = Command::new(tool("uv"));
-        uv.args(["pip", "install", "--no-cache", "--python"]).arg(tool("python")).arg("--target").arg(studio.path(place));
+        uv.args(["pip", "install", "--no-cache", "--python"])
+            .arg(tool("python"))
+            .arg("--target")
+            .arg(studio.path(place));
         run_command(uv.args(options).arg("kitchen-set")).ok();
         assert!(studio.path(place).join("table/frames.dvc").is_file());
     }
@@ -68,7 +109,11 @@ fn twine_finds_nothing_to_complain_of() {
     let studio = published();
     let mut twine = Command::new(tool("twine"));
     twine.args(["check", "--strict"]);
-    for (path, _) in studio.snapshot("repos/review/packages").iter().filter(|(p, _)| p.ends_with(".whl")) {
+    for (path, _) in studio
+        .snapshot("repos/review/packages")
+        .iter()
+        .filter(|(p, _)| p.ends_with(".whl"))
+    {
         twine.arg(studio.path("repos/review/packages").join(path));
     }
     let report = run_command(&mut twine).ok().stdout();
@@ -92,7 +137,9 @@ import shot010; print(shot010.ROOT)";
     assert_eq!(text.lines().next(), Some(expected));
     assert!(text.contains("other/outputs/shot010/src/shot010"));
     let mut pip = Command::new(tool("python"));
-    pip.args(["-m", "pip", "--python"]).arg(studio.path("other/inputs/bin/python")).arg("check");
+    pip.args(["-m", "pip", "--python"])
+        .arg(studio.path("other/inputs/bin/python"))
+        .arg("check");
     run_command(&mut pip).ok();
 }
 
@@ -101,20 +148,40 @@ fn an_exported_requirements_file_installs_the_same_with_pip() {
     let studio = published();
     studio.workspace("other");
     studio.run(&["-w", "other", "install", "Kitchen-Set"]).ok();
-    studio.run(&["-w", "other", "export", "-o", "requirements.txt"]).ok();
+    studio
+        .run(&["-w", "other", "export", "-o", "requirements.txt"])
+        .ok();
     let text = fs::read_to_string(studio.path("requirements.txt")).expect("written");
     assert!(text.contains("--hash=sha256:"), "{text}");
     let mut pip = Command::new(tool("python"));
-    pip.args(["-m", "pip", "install", "--no-cache-dir", "--require-hashes", "--no-index", "--target"]).arg(studio.path("target"));
-    pip.args(["--find-links".as_ref(), studio.path("repos/review/packages/table").as_os_str()]);
-    pip.args(["--find-links".as_ref(), studio.path("repos/review/packages/kitchen-set").as_os_str()]);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--no-cache-dir",
+        "--require-hashes",
+        "--no-index",
+        "--target",
+    ])
+    .arg(studio.path("target"));
+    pip.args([
+        "--find-links".as_ref(),
+        studio.path("repos/review/packages/table").as_os_str(),
+    ]);
+    pip.args([
+        "--find-links".as_ref(),
+        studio.path("repos/review/packages/kitchen-set").as_os_str(),
+    ]);
     run_command(pip.arg("-r").arg(studio.path("requirements.txt"))).ok();
     assert!(studio.path("target/table/__init__.py").is_file());
 }
 
 fn dvc(studio: &Studio, folder: &str, arguments: &[&str]) -> String {
     let mut dvc = Command::new(tool("dvc"));
-    dvc.args(arguments).current_dir(studio.path(folder)).env("HOME", studio.path("home")).env("DVC_NO_ANALYTICS", "1");
+    dvc.args(arguments)
+        .current_dir(studio.path(folder))
+        .env("HOME", studio.path("home"))
+        .env("DVC_NO_ANALYTICS", "1");
     run_command(&mut dvc).ok().stdout()
 }
 
@@ -174,12 +241,25 @@ z.writestr(sys.argv[2], record + sys.argv[2] + ',,\\n')";
     fs::create_dir_all(studio.path("flat")).expect("made");
     fs::write(studio.path("init.py"), b"").expect("written");
     let mut python = Command::new(tool("python"));
-    python.args(["-c", script]).arg(studio.path("flat/main_pack-0.2.0-py2.py3-none-any.whl")).arg(format!("{info}/RECORD"));
-    for (name, file) in [("METADATA", "wheel.METADATA"), ("WHEEL", "wheel.WHEEL"), ("entry_points.txt", "wheel.entry_points.txt")] {
+    python
+        .args(["-c", script])
+        .arg(studio.path("flat/main_pack-0.2.0-py2.py3-none-any.whl"))
+        .arg(format!("{info}/RECORD"));
+    for (name, file) in [
+        ("METADATA", "wheel.METADATA"),
+        ("WHEEL", "wheel.WHEEL"),
+        ("entry_points.txt", "wheel.entry_points.txt"),
+    ] {
         python.arg(format!("{info}/{name}={}", golden.join(file).display()));
     }
-    python.arg(format!("main_pack/__init__.py={}", studio.path("init.py").display()));
-    python.arg(format!("main_pack/asset.toml={}", golden.join("asset.toml").display()));
+    python.arg(format!(
+        "main_pack/__init__.py={}",
+        studio.path("init.py").display()
+    ));
+    python.arg(format!(
+        "main_pack/asset.toml={}",
+        golden.join("asset.toml").display()
+    ));
     run_command(&mut python).ok();
 
     studio.asset("Table", 1, 100);
@@ -187,14 +267,31 @@ z.writestr(sys.argv[2], record + sys.argv[2] + ',,\\n')";
     studio.ws(&["publish", "Table"]).ok();
     studio.workspace("other");
     studio.run(&["-w", "other", "repo", "add", "old", "flat"]).ok();
-    let shown = studio.run(&["-w", "other", "show", "Main-Pack", "--json"]).ok().json();
+    let shown = studio
+        .run(&["-w", "other", "show", "Main-Pack", "--json"])
+        .ok()
+        .json();
     assert_eq!(shown["releases"][0]["asset"]["asset_type"], "Casting");
-    assert_eq!(shown["releases"][0]["asset"]["tags"], serde_json::json!(["hero", "pack"]));
-    let found = studio.run(&["-w", "other", "search", "--tag", "hero", "--json"]).ok().json();
+    assert_eq!(
+        shown["releases"][0]["asset"]["tags"],
+        serde_json::json!(["hero", "pack"])
+    );
+    let found = studio
+        .run(&["-w", "other", "search", "--tag", "hero", "--json"])
+        .ok()
+        .json();
     assert_eq!(found["packages"][0]["name"], "Main-Pack");
     // It needs the engine itself, which its host provides, and a table from another repo.
-    let installed = studio.run(&["-w", "other", "install", "Main-Pack", "--json"]).ok().json();
-    let names: Vec<&str> = installed["changes"].as_array().expect("changes").iter().filter_map(|c| c["name"].as_str()).collect();
+    let installed = studio
+        .run(&["-w", "other", "install", "Main-Pack", "--json"])
+        .ok()
+        .json();
+    let names: Vec<&str> = installed["changes"]
+        .as_array()
+        .expect("changes")
+        .iter()
+        .filter_map(|c| c["name"].as_str())
+        .collect();
     assert_eq!(names, ["main-pack", "table"]);
     studio.run(&["-w", "other", "edit", "Main-Pack"]).ok();
     studio.run(&["-w", "other", "build", "Main-Pack"]).ok();
@@ -204,12 +301,21 @@ z.writestr(sys.argv[2], record + sys.argv[2] + ',,\\n')";
 fn a_project_with_only_a_pyproject_builds_and_installs_with_pip() {
     let studio = Studio::new();
     studio.write("ws/outputs/tool/pyproject.toml", b"[project]\nname = \"anim-tool\"\nversion = \"1.0\"\n[project.scripts]\nanimtool = \"anim_tool:main\"\n");
-    studio.write("ws/outputs/tool/src/anim_tool/__init__.py", b"def main():\n    print('hi')\n");
+    studio.write(
+        "ws/outputs/tool/src/anim_tool/__init__.py",
+        b"def main():\n    print('hi')\n",
+    );
     studio.ws(&["publish", "anim-tool"]).ok();
     let mut venv = Command::new(tool("python"));
-    run_command(venv.args(["-m", "venv", "--without-pip"]).arg(studio.path("venv"))).ok();
+    run_command(
+        venv.args(["-m", "venv", "--without-pip"])
+            .arg(studio.path("venv")),
+    )
+    .ok();
     let mut pip = Command::new(tool("python"));
-    pip.args(["-m", "pip", "--python"]).arg(studio.path("venv/bin/python")).args(["install", "--no-cache-dir", "--index-url"]);
+    pip.args(["-m", "pip", "--python"])
+        .arg(studio.path("venv/bin/python"))
+        .args(["install", "--no-cache-dir", "--index-url"]);
     run_command(pip.arg(index_url(&studio)).arg("anim-tool")).ok();
     let mut script = Command::new(studio.path("venv/bin/animtool"));
     assert_eq!(run_command(&mut script).ok().stdout(), "hi\n");

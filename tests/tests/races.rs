@@ -13,10 +13,16 @@ fn of_sixteen_processes_that_publish_one_version_one_wins_and_the_others_get_the
         studio.run(&["-w", name, "new", "Table"]).ok();
         let frames = format!("{name}/outputs/table/src/table/frames");
         studio.frames(&frames, 4, 20_000, 1);
-        studio.write(&format!("{name}/outputs/table/src/table/who.txt"), name.as_bytes());
+        studio.write(
+            &format!("{name}/outputs/table/src/table/who.txt"),
+            name.as_bytes(),
+        );
         studio.run(&["-w", name, "add", &frames]).ok();
     }
-    let children: Vec<_> = workspaces.iter().map(|name| studio.start(&["-w", name, "publish", "Table", "--json"])).collect();
+    let children: Vec<_> = workspaces
+        .iter()
+        .map(|name| studio.start(&["-w", name, "publish", "Table", "--json"]))
+        .collect();
     let mut wins = 0;
     for child in children {
         let output = child.wait_with_output().expect("it ends");
@@ -39,17 +45,24 @@ fn of_sixteen_processes_that_publish_one_version_one_wins_and_the_others_get_the
 /// The repo `review` has exactly these versions of a package, in its folder and in both indexes, and no leavings.
 fn whole(studio: &Studio, package: &str, versions: &[&str]) {
     let folder = studio.path(&format!("repos/review/packages/{package}"));
-    let mut wheels: Vec<String> =
-        fs::read_dir(folder).expect("there").map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    let mut wheels: Vec<String> = fs::read_dir(folder)
+        .expect("there")
+        .map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
     wheels.sort();
     assert!(wheels.iter().all(|w| !w.starts_with(".tmp")), "{wheels:?}");
     let wheels: Vec<&String> = wheels.iter().filter(|w| w.ends_with(".whl")).collect();
     assert_eq!(wheels.len(), versions.len(), "{wheels:?}");
-    let html = fs::read_to_string(studio.path(&format!("repos/review/simple/{package}/index.html"))).expect("an index");
-    let json = fs::read_to_string(studio.path(&format!("repos/review/simple/{package}/index.json"))).expect("an index");
+    let html = fs::read_to_string(studio.path(&format!("repos/review/simple/{package}/index.html")))
+        .expect("an index");
+    let json = fs::read_to_string(studio.path(&format!("repos/review/simple/{package}/index.json")))
+        .expect("an index");
     for version in versions {
         let wheel = format!("{package}-{version}-py3-none-any.whl");
-        assert!(html.contains(&wheel) && json.contains(&wheel), "{wheel} is not in the index");
+        assert!(
+            html.contains(&wheel) && json.contains(&wheel),
+            "{wheel} is not in the index"
+        );
     }
 }
 
@@ -65,23 +78,34 @@ fn eight_versions_published_at_once_are_all_in_the_index() {
             studio.run(&["-w", &name, "bump", "Table", "major"]).ok();
         }
     }
-    let children: Vec<_> = (0..8).map(|n| studio.start(&["-w", &format!("ws{n}"), "publish", "Table"])).collect();
+    let children: Vec<_> = (0..8)
+        .map(|n| studio.start(&["-w", &format!("ws{n}"), "publish", "Table"]))
+        .collect();
     for child in children {
         assert!(child.wait_with_output().expect("it ends").status.success());
     }
     let versions: Vec<&str> = versions.iter().map(String::as_str).collect();
     whole(&studio, "table", &versions);
     let listed = studio.run(&["-w", "ws0", "list", "--json"]).ok().json();
-    assert_eq!(listed["packages"][0]["versions"].as_array().map(Vec::len), Some(8));
+    assert_eq!(
+        listed["packages"][0]["versions"].as_array().map(Vec::len),
+        Some(8)
+    );
 }
 
 #[test]
 fn commands_at_once_in_one_workspace_take_turns() {
     let studio = Studio::new();
-    let children: Vec<_> = (0..6).map(|n| studio.start(&["-w", "ws", "new", &format!("Asset{n}")])).collect();
+    let children: Vec<_> = (0..6)
+        .map(|n| studio.start(&["-w", "ws", "new", &format!("Asset{n}")]))
+        .collect();
     for child in children {
         let output = child.wait_with_output().expect("it ends");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     let status = studio.ws(&["status", "--json"]).ok().json();
     assert_eq!(status["outputs"].as_array().map(Vec::len), Some(6));

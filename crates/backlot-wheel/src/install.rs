@@ -354,7 +354,7 @@ fn dist_info_of(unpacked: &Path) -> Result<String> {
     })
 }
 
-/// `file:///work/outputs/table`, with what URLs do not allow escaped.
+/// `file:///studio/outputs/table`, with what URLs do not allow escaped.
 pub fn file_url(path: &Path) -> String {
     let mut url = String::from("file://");
     for byte in path.display().to_string().bytes() {

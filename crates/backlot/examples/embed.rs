@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use backlot::{
-    AddFiles, AddRepo, Context, Event, Host, InitOptions, InstallRequest, NewAsset, Observer, PublishOptions, Workspace,
+    AddFiles, AddRepo, Context, Event, Host, InitOptions, InstallRequest, NewAsset, Observer, PublishOptions,
+    Workspace,
 };
 
 /// Prints warnings; a real program would draw progress from the other events.
@@ -17,14 +18,20 @@ impl Observer for Warnings {
     fn event(&self, event: &Event) {
         if let Event::Warned(warning) = event {
             let mut stderr = std::io::stderr();
-            drop(std::io::Write::write_fmt(&mut stderr, format_args!("{}: {}\n", warning.code, warning.message)));
+            drop(std::io::Write::write_fmt(
+                &mut stderr,
+                format_args!("{}: {}\n", warning.code, warning.message),
+            ));
         }
     }
 }
 
 fn workspace(folder: &str, host: &Host, context: &Context) -> Result<Workspace, backlot::Error> {
     // A plain tree: no Python on this machine is needed.
-    let options = InitOptions { python: Some("none".to_owned()), ..InitOptions::default() };
+    let options = InitOptions {
+        python: Some("none".to_owned()),
+        ..InitOptions::default()
+    };
     Workspace::init(folder.as_ref(), &options, host, context)?;
     let mut workspace = Workspace::open(folder.as_ref(), host, context)?;
     workspace.add_repo("review", "../review", &AddRepo::default())?;
@@ -41,8 +48,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let context = Context::default().with_observer(Arc::new(Warnings));
 
     let artist = workspace(&format!("{work}/artist"), &host, &context)?;
-    artist.new_asset("Turntable", &NewAsset { asset_type: "Render".to_owned(), ..NewAsset::default() })?;
-    let add = AddFiles { asset: Some("Turntable".to_owned()), rename: Some("frames".to_owned()), dry_run: false };
+    artist.new_asset(
+        "Turntable",
+        &NewAsset {
+            asset_type: "Render".to_owned(),
+            ..NewAsset::default()
+        },
+    )?;
+    let add = AddFiles {
+        asset: Some("Turntable".to_owned()),
+        rename: Some("frames".to_owned()),
+        dry_run: false,
+    };
     artist.add(&[PathBuf::from(&frames)], &add)?;
     let published = artist.publish(&artist.output("Turntable")?, &PublishOptions::default())?;
 

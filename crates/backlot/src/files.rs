@@ -117,7 +117,10 @@ impl Workspace {
             let added = self.add_in_place(&output, &[target], options.dry_run)?;
             outs.extend(added.into_iter().map(|out| self.added(&output, &out)));
         }
-        Ok(AddReport { outs, dry_run: options.dry_run })
+        Ok(AddReport {
+            outs,
+            dry_run: options.dry_run,
+        })
     }
 
     /// What adding a path from outside would do, as far as that shows without reading it.

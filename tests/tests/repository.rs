@@ -1,0 +1,174 @@
+//! Rules of the repository, as tests: crate arrows, documented codes, file heads and sizes, no traces of a machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use backlot_tests::{repository, run_command};
+use fs_err as fs;
+use serde_json::Value;
+
+/// What each crate may use of ours. Arrows point down only.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("backlot-core", &[]),
+    ("backlot-wheel", &["backlot-core"]),
+    ("backlot-resolve", &["backlot-core"]),
+    ("backlot-store", &["backlot-core"]),
+    ("backlot-dvc", &["backlot-core", "backlot-store"]),
+    ("backlot-repo", &["backlot-core", "backlot-wheel"]),
+    (
+        "backlot",
+        &[
+            "backlot-core",
+            "backlot-wheel",
+            "backlot-resolve",
+            "backlot-store",
+            "backlot-dvc",
+            "backlot-repo",
+        ],
+    ),
+    ("backlot-cli", &["backlot"]),
+    ("backlot-xtask", &[]),
+    ("backlot-benches", &[]),
+    ("backlot-tests", &["backlot-xtask"]),
+];
+
+/// Third parties that only one crate may see.
+const HIDDEN: &[(&str, &str)] = &[
+    ("resolvo", "backlot-resolve"),
+    ("uv-pep440", "backlot-core"),
+    ("uv-pep508", "backlot-core"),
+    ("opendal", "backlot-store"),
+    ("rusqlite", "backlot-store"),
+    ("async_zip", "backlot-wheel"),
+    ("clap", "backlot-cli"),
+    ("miette", "backlot-cli"),
+    ("indicatif", "backlot-cli"),
+];
+
+#[test]
+fn crates_use_only_what_the_architecture_allows() {
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(repository());
+    let metadata: Value = run_command(&mut cargo).ok().json();
+    let allowed: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
+    let mut seen = BTreeSet::new();
+    for package in metadata["packages"].as_array().expect("packages") {
+        let name = package["name"].as_str().expect("a name");
+        let arrows = allowed
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} is not in the architecture"));
+        seen.insert(name.to_owned());
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            let used = dependency["name"].as_str().expect("a name");
+            if used.starts_with("backlot") {
+                assert!(arrows.contains(&used), "{name} must not use {used}");
+            }
+            if ["backlot-tests", "backlot-benches", "backlot-xtask"].contains(&name) {
+                continue;
+            }
+            let owner = HIDDEN.iter().find(|(hidden, _)| *hidden == used);
+            assert!(
+                owner.is_none_or(|(_, owner)| *owner == name),
+                "{name} must not see {used}"
+            );
+        }
+    }
+    assert_eq!(seen.len(), ARROWS.len());
+}
+
+#[test]
+fn every_code_is_documented_and_every_documented_code_exists() {
+    let root = repository();
+    let source = backlot_xtask::codes_in_source(&root).expect("sources");
+    let docs = backlot_xtask::codes_in_docs(&root).expect("docs/errors.md");
+    assert!(source.len() > 80);
+    assert_eq!(
+        source.difference(&docs).collect::<Vec<_>>(),
+        [] as [&String; 0],
+        "not in docs/errors.md"
+    );
+    assert_eq!(
+        docs.difference(&source).collect::<Vec<_>>(),
+        [] as [&String; 0],
+        "only in docs/errors.md"
+    );
+}
+
+#[test]
+fn every_source_file_says_what_it_is_is_short_enough_and_has_no_stub() {
+    for path in backlot_xtask::sources(&repository()).expect("sources") {
+        let text = fs::read_to_string(&path).expect("readable");
+        assert!(
+            text.starts_with("//!"),
+            "{} does not open with //!",
+            path.display()
+        );
+        assert!(
+            text.lines().count() <= 700,
+            "{} has {} lines",
+            path.display(),
+            text.lines().count()
+        );
+        for stub in [
+            concat!("todo", "!("),
+            concat!("unimplemented", "!("),
+            concat!("#[ign", "ore"),
+        ] {
+            assert!(!text.contains(stub), "{} has {stub}", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_machine_and_no_registry_is_named() {
+    let mut git = Command::new("git");
+    let listed = run_command(git.args(["ls-files", "-z"]).current_dir(repository()))
+        .ok()
+        .stdout();
+    let forbidden = [
+        concat!("/work", "/"),
+        concat!("/root", "/"),
+        concat!("pypi", ".org"),
+        concat!("files.python", "hosted"),
+        concat!("static.crates", ".io"),
+        concat!("deb.deb", "ian.org"),
+    ];
+    for name in listed
+        .split('\0')
+        .filter(|name| !name.is_empty() && *name != "Cargo.lock")
+    {
+        let Ok(text) = fs::read_to_string(repository().join(name)) else {
+            continue;
+        };
+        for word in forbidden {
+            assert!(!text.contains(word), "{name} names `{word}`");
+        }
+    }
+}
+
+#[test]
+fn the_embedding_example_publishes_and_installs() {
+    let studio = backlot_tests::Studio::empty();
+    studio.frames("frames", 5, 1000, 1);
+    let mut cargo = Command::new("cargo");
+    cargo.args([
+        "run",
+        "--quiet",
+        "--offline",
+        "-p",
+        "backlot",
+        "--example",
+        "embed",
+        "--",
+    ]);
+    cargo
+        .arg(studio.path("frames"))
+        .arg(studio.path("embedded"))
+        .current_dir(repository());
+    assert_eq!(
+        run_command(&mut cargo).ok().stdout(),
+        "Turntable 0.1.0: 5 files\n"
+    );
+}
