@@ -2,7 +2,11 @@
 //!
 //! The command is `target/debug/backlot` of this build (or `BACKLOT_BIN`); the real peers (pip, uv, twine, dvc) are where
 //! `scripts/test-tools.sh` puts them. A missing tool fails a test; nothing is skipped silently.
-#![allow(clippy::missing_panics_doc, reason = "a harness fails by panicking")]
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::return_self_not_must_use,
+    reason = "a harness fails by panicking, and a checked run may be dropped"
+)]
 #![expect(clippy::disallowed_methods, reason = "a harness reads its environment")]
 
 use std::collections::BTreeMap;

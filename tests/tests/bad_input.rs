@@ -1,5 +1,6 @@
 //! What is wrong is named, with a code and a way out, and nothing is lost.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use backlot_tests::{Studio, run_command, tool};
@@ -28,7 +29,6 @@ fn overwrite(studio: &Studio, path: &str, bytes: &[u8]) {
 }
 
 fn read_only(studio: &Studio, path: &str) {
-    use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(studio.path(path), std::fs::Permissions::from_mode(0o444)).expect("set");
 }
 
@@ -192,7 +192,6 @@ fn a_file_that_cannot_be_read_is_named_and_no_pointer_is_written() {
     std::os::unix::fs::symlink("/nowhere/at/all", studio.path(frames).join("broken.exr")).expect("linked");
     studio.ws(&["add", frames, "--json"]).fails(2, "dvc::untrackable");
     fs::remove_file(studio.path(frames).join("broken.exr")).expect("removed");
-    use std::os::unix::fs::PermissionsExt as _;
     let secret = studio.path(frames).join("f.0001.exr");
     fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o000)).expect("set");
     let mut command = studio.command(&["-w", "ws", "add", frames, "--json"]);

@@ -152,14 +152,7 @@ fn a_dry_run_of_every_command_changes_nothing_and_every_report_is_json() {
     let before = state();
     for command in commands {
         let report = studio.run(&[*command, &["--json"]].concat()).ok().json();
-        assert_eq!(
-            report
-                .get("dry_run")
-                .and_then(serde_json::Value::as_bool)
-                .unwrap_or(true),
-            true,
-            "{command:?}"
-        );
+        assert_ne!(report["dry_run"], false, "{command:?}");
         let after = state();
         let changed: Vec<&String> = before
             .keys()

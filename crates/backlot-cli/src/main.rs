@@ -26,10 +26,7 @@ fn main() -> ExitCode {
     // The second signal ends at once; the first lets running work stop between two steps.
     ctrlc::set_handler(move || {
         if cancel.is_cancelled() {
-            #[expect(
-                clippy::exit,
-                reason = "the person asked twice; everything visible is whole at any instant"
-            )]
+            // The person asked twice; everything visible is whole at any instant.
             std::process::exit(130);
         }
         cancel.cancel();

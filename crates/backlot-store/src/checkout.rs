@@ -75,25 +75,16 @@ pub fn checkout(
         None => true,
     };
     let placed = if by_copy {
+        if !todo.is_empty() {
+            report.modes.insert(LinkMode::Copy.to_string(), todo.len() as u64);
+        }
         copy_all(cache, &todo, &running, context)?
     } else {
-        let mut placed = Vec::with_capacity(todo.len());
-        for item in &todo {
-            context.check()?;
-            let mode = link::place(&cache.object_path(&item.id), &item.target, links, true)?;
-            *report.modes.entry(mode.to_string()).or_default() += 1;
-            running.advance(1, 0);
-            placed.push(None);
-        }
-        placed
+        link_all(cache, stat, &todo, links, &running, &mut report, context)?
     };
-    if by_copy && !todo.is_empty() {
-        report.modes.insert(LinkMode::Copy.to_string(), todo.len() as u64);
-    }
     report.placed = todo.len() as u64;
     report.bytes = sizes.iter().sum();
-    let fresh: Vec<(StatEntry, FileDigests)> = placed.into_iter().flatten().collect();
-    stat.store(&fresh, context)?;
+    stat.store(&placed, context)?;
     Ok(report)
 }
 
@@ -168,13 +159,42 @@ fn first_working_mode(cache: &Cache, sample: &CheckoutItem, links: &[LinkMode]) 
     Ok(LinkMode::Copy)
 }
 
+/// Place by clones or links. What is known of an object becomes known of its target; a hard link also changes the
+/// object's own state on disk, so that is noted anew.
+fn link_all(
+    cache: &Cache,
+    stat: &StatCache,
+    items: &[&CheckoutItem],
+    links: &[LinkMode],
+    running: &backlot_core::context::Running<'_>,
+    report: &mut CheckoutReport,
+    context: &Context,
+) -> Result<Vec<(StatEntry, FileDigests)>> {
+    let objects: Vec<PathBuf> = items.iter().map(|item| cache.object_path(&item.id)).collect();
+    let known = stat.lookup(&add::stat_all(&objects)?)?;
+    let mut placed = Vec::with_capacity(items.len());
+    for ((item, object), digests) in items.iter().zip(objects).zip(known) {
+        context.check()?;
+        let mode = link::place(&object, &item.target, links, true)?;
+        *report.modes.entry(mode.to_string()).or_default() += 1;
+        running.advance(1, digests.map_or(0, |d| d.size));
+        if let Some(digests) = digests {
+            for path in [item.target.clone(), object] {
+                let stat = FileStat::of(&fs::metadata(&path)?);
+                placed.push((StatEntry { path, stat }, digests));
+            }
+        }
+    }
+    Ok(placed)
+}
+
 /// Copy and prove in one pass.
 fn copy_all(
     cache: &Cache,
     items: &[&CheckoutItem],
     running: &backlot_core::context::Running<'_>,
     context: &Context,
-) -> Result<Vec<Option<(StatEntry, FileDigests)>>> {
+) -> Result<Vec<(StatEntry, FileDigests)>> {
     let jobs: Vec<Job> = items
         .iter()
         .map(|item| Job {
@@ -211,15 +231,10 @@ fn copy_all(
         match result {
             Ok(outcome) => {
                 let stat = stats[n].lock().ok().and_then(|s| *s);
-                placed.push(stat.map(|stat| {
-                    (
-                        StatEntry {
-                            path: items[n].target.clone(),
-                            stat,
-                        },
-                        outcome.digests,
-                    )
-                }));
+                if let Some(stat) = stat {
+                    let path = items[n].target.clone();
+                    placed.push((StatEntry { path, stat }, outcome.digests));
+                }
             }
             Err(Error::Corrupt { objects, .. }) => damaged.extend(objects),
             Err(error) => return Err(error),

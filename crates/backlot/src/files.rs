@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::environment::Environment;
 use crate::error::{Result, WorkspaceError};
 use crate::outputs::Output;
+use crate::settings::Origin;
 use crate::workspace::{Workspace, absolute};
 
 /// Where files to be tracked come from and go to.
@@ -90,6 +91,8 @@ pub struct MovedFiles {
 pub(crate) struct Tracked {
     pub(crate) name: String,
     pub(crate) pointers: Vec<TrackedPointer>,
+    /// Whether it is an installed release, whose files nobody edits.
+    pub(crate) installed: bool,
 }
 
 impl Tracked {
@@ -226,6 +229,7 @@ impl Workspace {
         Ok(Tracked {
             name: output.name.clone(),
             pointers,
+            installed: false,
         })
     }
 
@@ -258,7 +262,11 @@ impl Workspace {
             .asset
             .as_ref()
             .map_or_else(|| dist.metadata.name.clone(), |a| a.name.clone());
-        Ok(Tracked { name, pointers })
+        Ok(Tracked {
+            name,
+            pointers,
+            installed: true,
+        })
     }
 
     /// Outputs and inputs with tracked files, only those named if names are given.
@@ -356,7 +364,6 @@ impl Workspace {
             ..MoveReport::default()
         };
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
-        let links: &[LinkMode] = &self.settings().links.value;
         let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
         if !backlot_dvc::all_cached(&pointers, &cache)? {
             let entry = self.remote_entry(remote, "pulling files")?;
@@ -381,7 +388,10 @@ impl Workspace {
             };
             if !dry_run {
                 let pointers: Vec<&TrackedPointer> = asset.pointers.iter().collect();
-                let options = CheckoutOptions { links, force };
+                let options = CheckoutOptions {
+                    links: self.links_for(asset.installed),
+                    force,
+                };
                 let placed = backlot_dvc::checkout(&pointers, &cache, &stat, &options, self.context())?;
                 moved.placed = placed.placed;
                 moved.kept = placed.kept.iter().map(|p| self.display_path(p)).collect();
@@ -389,6 +399,18 @@ impl Workspace {
             report.assets.push(moved);
         }
         Ok(report)
+    }
+
+    /// How files are placed. Nobody edits installed releases, so where nothing else is asked for they are links to the
+    /// cache, read-only as it is: one copy on the disk, not two.
+    fn links_for(&self, installed: bool) -> &[LinkMode] {
+        const INSTALLED: [LinkMode; 3] = [LinkMode::Reflink, LinkMode::Hardlink, LinkMode::Copy];
+        let links = &self.settings().links;
+        if installed && links.origin == Origin::BuiltIn {
+            &INSTALLED
+        } else {
+            &links.value
+        }
     }
 
     /// The state of every tracked file or folder of some assets.
