@@ -2,7 +2,7 @@
 //! cancellation, clocks and atomic files.
 //!
 //! Invariants: a value of a type here is already valid (it parsed once, at the border), and a file written through
-//! [`file`] is either complete or absent. Deliberately absent: any network, any archive, any terminal, any global.
+//! [`mod@file`] is either complete or absent. Deliberately absent: any network, any archive, any terminal, any global.
 
 pub mod bump;
 pub mod cancel;

@@ -94,6 +94,7 @@ pub fn add_files(
             let copy = (!moves && !clones).then(|| Copy {
                 temporary: temporaries.file(n),
                 mode: 0o444,
+                durable: false,
             });
             Job {
                 source: paths[*i].clone(),

@@ -202,6 +202,7 @@ fn copy_all(
             copy: Some(Copy {
                 temporary: file::temporary_in(item.target.parent().unwrap_or(Path::new("."))),
                 mode: if item.executable { 0o755 } else { 0o644 },
+                durable: false,
             }),
         })
         .collect();

@@ -1,8 +1,8 @@
 //! One pass over many files: read, MD5, BLAKE3 and, where asked for, write a copy.
 //!
 //! Each worker (one a core) keeps a group of files open and advances them together, a segment each, so that MD5 runs in
-//! SIMD lanes ([`lanes`]). Memory: workers x lanes x [`SEGMENT`], 4 MiB on a machine with 2 cores and AVX-512, whatever
-//! the file sizes. Invariant: a file that changes while it is read is never reported with a digest. Deliberately absent:
+//! SIMD lanes ([`lanes`]). Memory: workers x lanes x [`SEGMENT`], 4 MiB on a machine with 2 cores and AVX-512 (8 MiB
+//! where a disk is waited for), whatever the file sizes. Invariant: a file that changes while it is read is never reported with a digest. Deliberately absent:
 //! publishing the copies; a copy lies under a temporary name until its digest was judged.
 
 mod lanes;
@@ -22,7 +22,7 @@ use crate::stat::FileStat;
 use md5::Md5Hasher;
 
 /// How much of a file is read before its neighbour's turn: two workers' groups stay in a core's cache.
-const SEGMENT: usize = 64 * 1024;
+pub(crate) const SEGMENT: usize = 64 * 1024;
 
 /// One file to be read.
 #[derive(Clone, Debug)]
@@ -40,6 +40,9 @@ pub(crate) struct Copy {
     pub(crate) temporary: PathBuf,
     /// Its mode on Unix.
     pub(crate) mode: u32,
+    /// Whether the bytes of a file of more than one segment are brought to the disk before it counts as complete. Small
+    /// ones are the caller's to sync, all at once.
+    pub(crate) durable: bool,
 }
 
 /// A file that was read.
@@ -66,9 +69,12 @@ pub(crate) fn run(
     context: &Context,
 ) -> Vec<Result<Outcome>> {
     let next = AtomicUsize::new(0);
-    let workers = std::thread::available_parallelism()
-        .map_or(1, std::num::NonZero::get)
-        .min(jobs.len().max(1));
+    // A worker that waits for the disk leaves its core to another.
+    let waits = jobs
+        .iter()
+        .any(|job| job.copy.as_ref().is_some_and(|copy| copy.durable));
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let workers = (if waits { cores * 2 } else { cores }).min(jobs.len().max(1));
     let mut results: Vec<Option<Result<Outcome>>> = Vec::new();
     results.resize_with(jobs.len(), || None);
     // A worker takes no more than its share of a small batch, so that the others have some too.
@@ -232,6 +238,9 @@ impl Worker<'_> {
                 };
                 if read <= SEGMENT as u64 {
                     copy.write_all(&buffer)?;
+                }
+                if target.durable && read > SEGMENT as u64 {
+                    copy.sync_data()?;
                 }
                 drop(copy);
                 (self.publish)(position, &outcome)?;

@@ -1,10 +1,11 @@
 //! A remote in a folder, on a local or shared disk, without any service between.
 //!
-//! Objects are written to temporaries in `tmp/` of the remote, hashed on the way, brought to the disk by one sync a
-//! batch, and renamed: a reader sees whole objects, and a power cut after a successful push loses none. They are copies
+//! Objects are written to temporaries in `tmp/` of the remote, hashed on the way, brought to the disk (large ones
+//! while others are copied, small ones by one sync a batch), and renamed: a reader sees whole objects, and a power cut after a successful push loses none. They are copies
 //! (or clones), never hard links into the cache: a remote must survive damage to the cache.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use backlot_core::{Blake3, Context, Operation, file};
 use fs_err as fs;
@@ -111,6 +112,7 @@ impl FolderRemote {
         Ok(())
     }
 
+    /// What fails in a batch does not take the rest with it: whatever arrived whole is published.
     fn push_batch(
         &self,
         cache: &Cache,
@@ -119,38 +121,36 @@ impl FolderRemote {
         context: &Context,
     ) -> Result<()> {
         let temporaries = TemporaryFolder::in_folder(&self.root.join("tmp"))?;
+        let copy = |n: usize| Copy {
+            temporary: temporaries.file(n),
+            mode: 0o444,
+            durable: true,
+        };
         let jobs: Vec<Job> = items
             .iter()
             .enumerate()
             .map(|(n, (id, _))| Job {
                 source: cache.object_path(id),
-                copy: Some(Copy {
-                    temporary: temporaries.file(n),
-                    mode: 0o444,
-                }),
+                copy: Some(copy(n)),
             })
             .collect();
         let judge = |n: usize, outcome: &Outcome| Ok(outcome.digests.md5 == items[n].0.md5);
         let results = hash::run(&jobs, &judge, &|_, _| Ok(()), running, context);
         let mut damaged = Vec::new();
         let mut good = Vec::new();
+        let mut failure = None;
         for (n, result) in results.into_iter().enumerate() {
             let id = items[n].0;
-            if result?.digests.md5 == id.md5 {
-                good.push((n, id));
-            } else {
-                damaged.push(id);
+            match result {
+                Ok(outcome) if outcome.digests.md5 == id.md5 => good.push((n, id)),
+                Ok(_) => damaged.push(id),
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
-        file::sync_disk_of(&self.root)?;
-        for (n, id) in good {
-            let target = self.root.join(id.key());
-            if file::rename(&temporaries.file(n), &target).is_err() {
-                fs::create_dir_all(target.parent().unwrap_or(&self.root))?;
-                file::rename(&temporaries.file(n), &target)?;
-            }
+        self.publish(&temporaries, &good, items)?;
+        if let Some(error) = failure {
+            return Err(error);
         }
-        file::sync_folder(&self.root.join("files/md5"))?;
         if damaged.is_empty() {
             Ok(())
         } else {
@@ -159,6 +159,33 @@ impl FolderRemote {
                 place: cache.place(),
             })
         }
+    }
+
+    /// Bring small objects to the disk by one sync (large ones are there already), give all their names, and make the
+    /// names last.
+    fn publish(
+        &self,
+        temporaries: &TemporaryFolder,
+        good: &[(usize, ObjectId)],
+        items: &[(ObjectId, u64)],
+    ) -> Result<()> {
+        if good.iter().any(|(n, _)| items[*n].1 <= hash::SEGMENT as u64) {
+            file::sync_disk_of(&self.root)?;
+        }
+        let mut folders = BTreeSet::new();
+        for (n, id) in good {
+            let target = self.root.join(id.key());
+            if file::rename(&temporaries.file(*n), &target).is_err() {
+                fs::create_dir_all(target.parent().unwrap_or(&self.root))?;
+                file::rename(&temporaries.file(*n), &target)?;
+            }
+            folders.extend(target.parent().map(Path::to_path_buf));
+        }
+        for folder in folders {
+            file::sync_folder(&folder)?;
+        }
+        file::sync_folder(&self.root.join("files/md5"))
+            .or_else(|e| if e.is_not_found() { Ok(()) } else { Err(e.into()) })
     }
 
     pub(super) fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<Vec<Fetched>> {
@@ -173,6 +200,7 @@ impl FolderRemote {
                 copy: Some(Copy {
                     temporary: temporaries.file(n),
                     mode: 0o444,
+                    durable: false,
                 }),
             })
             .collect();
