@@ -85,6 +85,8 @@ pub struct Bench {
     pub folder: PathBuf,
     /// Variables of every command, beside `PATH`.
     pub variables: Vec<(String, OsString)>,
+    /// Whether [`warm_memory`] is needed on this machine.
+    pub warm: bool,
 }
 
 impl Bench {
@@ -106,9 +108,13 @@ impl Bench {
         Err(failed(command, &String::from_utf8_lossy(&said)))
     }
 
-    /// Run a command and say what it cost. Everything dirty is brought to the disk before, and after.
-    pub fn measure(&self, command: &Command) -> io::Result<Sample> {
+    /// Run a command and say what it cost. Before, everything dirty is brought to the disk, and so much memory is used
+    /// once; after, what it left is brought to the disk.
+    pub fn measure(&self, command: &Command, memory: u64) -> io::Result<Sample> {
         sync()?;
+        if self.warm {
+            warm_memory(memory);
+        }
         let result = self.folder.join("probe.json");
         let log = self.folder.join("probe.log");
         let mut probe = Command::new(std::env::current_exe()?);
@@ -179,19 +185,45 @@ pub fn sync() -> io::Result<()> {
     Command::new("sync").status().map(|_| ())
 }
 
-/// Use memory once, so that no step is the first to use it: a virtual machine pays seconds for each GiB that its host
-/// has not given it yet. Returns the seconds it took.
+/// Use so much memory once and free it. A virtual machine may get a page from its host only when it is first used, which
+/// costs seconds a GiB, and give free memory back some seconds later; right after this, a step does not pay for that.
+/// Returns the seconds it took.
 pub fn warm_memory(bytes: u64) -> f64 {
-    const PIECE: usize = 64 << 20;
+    const PIECE: usize = 1 << 20;
     let start = Instant::now();
     let mut pieces: Vec<Vec<u8>> = Vec::new();
-    for _ in 0..bytes / PIECE as u64 {
+    for _ in 0..bytes.min(available_memory() / 2) / PIECE as u64 {
         let mut piece = vec![0u8; PIECE];
         // One byte a page makes the page ours.
         piece.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
         pieces.push(std::hint::black_box(piece));
     }
     start.elapsed().as_secs_f64()
+}
+
+/// Empty all files of a tree, but leave the files: their space and cached pages are free, and the disk does not have to
+/// look for inodes among those just deleted (ext4 without a journal avoids these for minutes, at a high price).
+pub fn empty_files(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            empty_files(&entry.path())?;
+        } else if kind.is_file() {
+            let mut permissions = entry.metadata()?.permissions();
+            #[expect(
+                clippy::permissions_set_readonly_false,
+                reason = "the file is ours and is emptied next"
+            )]
+            permissions.set_readonly(false);
+            fs::set_permissions(entry.path(), permissions)?;
+            fs::OpenOptions::new()
+                .write(true)
+                .truncate(true)
+                .open(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Memory that could be used without pushing other programs out, bytes. Zero where the system does not say.

@@ -1,10 +1,10 @@
 //! The steps of the contest, repeated from a fresh state, in alternating order.
 //!
 //! Invariants: both sides start each repetition from a fresh copy of one generated set, in a warm page cache, with nothing
-//! dirty; what a side pulled is compared byte for byte with the set, so a figure never stands for wrong work.
+//! dirty; nothing is deleted until the end, since that slows down what comes after; what a side pulled is compared byte for byte with the set, so a figure never stands for wrong work.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -28,6 +28,9 @@ const STARTS: usize = 10;
 /// How long to wait for other work on the machine to end before a side's turn.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Memory that a start uses at most.
+const START_MEMORY: u64 = 128 << 20;
+
 /// One bench with its two sides.
 pub(crate) struct Contest<'a> {
     pub(crate) bench: &'a Bench,
@@ -49,7 +52,7 @@ impl Contest<'_> {
                 let who = (repetition + turn) % 2;
                 let side = [self.rival, self.subject][who];
                 let busy = measure::wait_until_quiet(PATIENCE);
-                let steps = self.turn(side, workload, &golden)?;
+                let steps = self.turn(side, workload, repetition, &golden)?;
                 let walls: Vec<String> = steps.iter().map(|s| format!("{:.3}", s.wall)).collect();
                 say(&format!(
                     "# {} {} {}: {} s (others used {:.0} % before)\n",
@@ -62,7 +65,7 @@ impl Contest<'_> {
                 samples[who].push(steps);
             }
         }
-        fs::remove_dir_all(&golden)?;
+        measure::empty_files(&golden)?;
         let rows = STEPS
             .iter()
             .enumerate()
@@ -81,12 +84,14 @@ impl Contest<'_> {
     pub(crate) fn starts(&self) -> io::Result<Row> {
         let mut samples: [Vec<Sample>; 2] = [Vec::new(), Vec::new()];
         for (who, side) in [self.rival, self.subject].into_iter().enumerate() {
-            let root = self.root(side)?;
+            let root = self.bench.folder.join(format!("start-{}", side.name()));
             side.prepare(self.bench, &root)?;
             for _ in 0..self.repetitions * STARTS {
-                samples[who].push(self.bench.measure(&side.version(self.bench, &root))?);
+                samples[who].push(
+                    self.bench
+                        .measure(&side.version(self.bench, &root), START_MEMORY)?,
+                );
             }
-            fs::remove_dir_all(&root)?;
         }
         let [rival, subject] = samples;
         Ok(Row {
@@ -98,34 +103,33 @@ impl Contest<'_> {
         })
     }
 
-    fn root(&self, side: &dyn Side) -> io::Result<PathBuf> {
-        let root = self.bench.folder.join(format!("side-{}", side.name()));
-        if root.exists() {
-            fs::remove_dir_all(&root)?;
-        }
-        fs::create_dir_all(&root)?;
-        Ok(root)
-    }
-
     /// All steps of one side, from nothing.
-    fn turn(&self, side: &dyn Side, workload: &Workload, golden: &Path) -> io::Result<Vec<Sample>> {
-        let bench = self.bench;
-        let root = self.root(side)?;
+    fn turn(
+        &self,
+        side: &dyn Side,
+        workload: &Workload,
+        repetition: usize,
+        golden: &Path,
+    ) -> io::Result<Vec<Sample>> {
+        let (bench, memory) = (self.bench, memory_for(workload));
+        let root = bench
+            .folder
+            .join(format!("{}-{}-{repetition}", side.name(), workload.name));
         side.prepare(bench, &root)?;
         let set = side.set(&root);
         copy_set(golden, &set)?;
         let mut samples = vec![
-            bench.measure(&side.add(bench, &root))?,
-            bench.measure(&side.push(bench, &root))?,
-            bench.measure(&side.push(bench, &root))?,
+            bench.measure(&side.add(bench, &root), memory)?,
+            bench.measure(&side.push(bench, &root), memory)?,
+            bench.measure(&side.push(bench, &root), memory)?,
         ];
         workload.change(&set)?;
-        let added = bench.measure(&side.add(bench, &root))?;
-        samples.push(added.then(bench.measure(&side.push(bench, &root))?));
+        let added = bench.measure(&side.add(bench, &root), memory)?;
+        samples.push(added.then(bench.measure(&side.push(bench, &root), memory)?));
         side.prepare_second(bench, &root)?;
-        samples.push(bench.measure(&side.pull(bench, &root))?);
+        samples.push(bench.measure(&side.pull(bench, &root), memory)?);
         compare(workload, &set, &side.second_set(&root))?;
-        fs::remove_dir_all(&root)?;
+        measure::empty_files(&root)?;
         measure::sync()?;
         Ok(samples)
     }
@@ -153,9 +157,9 @@ impl Contest<'_> {
                     .args(["-c", &script])
                     .current_dir(&self.bench.folder)
                     .env("PATH", "/usr/bin:/bin");
-                samples.push(self.bench.measure(&command)?);
+                samples.push(self.bench.measure(&command, memory_for(workload))?);
                 if copy.exists() {
-                    fs::remove_dir_all(&copy)?;
+                    measure::empty_files(&copy)?;
                 }
             }
             ceilings.push(Ceiling {
@@ -166,6 +170,11 @@ impl Contest<'_> {
         }
         Ok(ceilings)
     }
+}
+
+/// Memory that a step uses at most, the page cache of two copies of the set included.
+fn memory_for(workload: &Workload) -> u64 {
+    2 * workload.bytes() + (1 << 30)
 }
 
 /// What bounds a step: hashing or copying for an add, a copy on the disk for a push, two copies (cache and workspace) for

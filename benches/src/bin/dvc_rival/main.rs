@@ -42,9 +42,9 @@ struct Arguments {
     /// A folder on the disk to measure; about 8 GiB are used below it and removed [default: the temporary folder]
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
-    /// Use this much memory once before measuring; 0 where the machine's memory is its own
-    #[arg(long, value_name = "GIB", default_value_t = 8)]
-    warm_memory: u64,
+    /// Do not use memory once before each step: for machines whose memory is their own
+    #[arg(long)]
+    no_warm_memory: bool,
     /// Where the JSON goes [default: `dvc_rival.json` beside this program]
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -73,6 +73,7 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<()> {
             ("HOME".to_owned(), folder.join("home").into()),
             ("LANG".to_owned(), "C.UTF-8".into()),
         ],
+        warm: !arguments.no_warm_memory,
     };
     let beside = std::env::current_exe()?.with_file_name("backlot");
     let dvc = Dvc {
@@ -97,9 +98,6 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<()> {
         repetitions: contest.repetitions,
         ..Report::default()
     };
-    let spare = measure::available_memory().saturating_sub(2 << 30);
-    let took = measure::warm_memory((arguments.warm_memory << 30).min(spare));
-    say(&format!("# memory used once: {took:.1} s\n"))?;
     let workloads = if arguments.small { SMALL } else { FULL };
     for workload in &workloads {
         if arguments
