@@ -31,6 +31,23 @@ fn index_url(studio: &Studio) -> String {
     format!("file://{}", studio.path("repos/review/simple").display())
 }
 
+/// The two ways to our packages: the index, and the folders of wheels.
+fn sources(studio: &Studio) -> [(&'static str, Vec<String>); 2] {
+    let links = |package: &str| {
+        format!(
+            "--find-links={}",
+            studio.path("repos/review/packages").join(package).display()
+        )
+    };
+    [
+        ("by-index", vec!["--index-url".to_owned(), index_url(studio)]),
+        (
+            "by-links",
+            vec!["--no-index".to_owned(), links("table"), links("kitchen-set")],
+        ),
+    ]
+}
+
 fn python_prints(studio: &Studio, site_packages: &str, code: &str) -> String {
     let mut python = Command::new(tool("python"));
     python
@@ -42,23 +59,7 @@ fn python_prints(studio: &Studio, site_packages: &str, code: &str) -> String {
 #[test]
 fn pip_installs_from_the_index_and_from_find_links() {
     let studio = published();
-    for (place, options) in [
-        ("by-index", vec!["--index-url".to_owned(), index_url(&studio)]),
-        (
-            "by-links",
-            vec![
-                "--no-index".to_owned(),
-                format!(
-                    "--find-links={}",
-                    studio.path("repos/review/packages/table").display()
-                ),
-                format!(
-                    "--find-links={}",
-                    studio.path("repos/review/packages/kitchen-set").display()
-                ),
-            ],
-        ),
-    ] {
+    for (place, options) in sources(&studio) {
         let mut pip = Command::new(tool("python"));
         pip.args(["-m", "pip", "install", "--no-cache-dir", "--target"])
             .arg(studio.path(place))
@@ -77,23 +78,7 @@ fn pip_installs_from_the_index_and_from_find_links() {
 #[test]
 fn uv_installs_from_the_index_and_from_find_links() {
     let studio = published();
-    for (place, options) in [
-        ("by-index", vec!["--index-url".to_owned(), index_url(&studio)]),
-        (
-            "by-links",
-            vec![
-                "--no-index".to_owned(),
-                format!(
-                    "--find-links={}",
-                    studio.path("repos/review/packages/table").display()
-                ),
-                format!(
-                    "--find-links={}",
-                    studio.path("repos/review/packages/kitchen-set").display()
-                ),
-            ],
-        ),
-    ] {
+    for (place, options) in sources(&studio) {
         let mut uv = Command::new(tool("uv"));
         uv.args(["pip", "install", "--no-cache", "--python"])
             .arg(tool("python"))

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::{LinkMode, Operation, PackageName, RelPath, Requirement, Sha256, Version, file};
-use backlot_dvc::Pointer;
+use backlot_dvc::{Out, Pointer};
+use backlot_store::{Cache, Transfer};
 use backlot_wheel::{InstallOptions, InstalledDist, WheelArchive};
 use serde::Serialize;
 
@@ -427,9 +428,31 @@ impl Workspace {
                     let folder = path
                         .parent()
                         .map_or_else(|| site_packages.clone(), |p| p.to_path(&site_packages));
+                    if let Some(replacement) = replacement {
+                        self.fetch_manifests(replacement, &cache)?;
+                    }
                     backlot_dvc::remove_stale(&folder, pointer, replacement, &cache, &stat, self.context())?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Bring the manifests of a pointer into the cache, if a remote has them: they tell which of the files that were
+    /// pulled before are files of the new release too. Without them all are only placed again by the next pull.
+    fn fetch_manifests(&self, pointer: &Pointer, cache: &Cache) -> Result<()> {
+        let mut wanted = Vec::new();
+        for id in pointer.outs.iter().filter_map(Out::id) {
+            if id.tree && !cache.has(&id)? {
+                wanted.push(Transfer::of(id));
+            }
+        }
+        if !wanted.is_empty()
+            && let Ok(entry) = self.remote_entry(None, "")
+            && let Ok(remote) = self.open_remote(entry)
+        {
+            // A remote that does not answer now is the pull's to report.
+            remote.pull(cache, &wanted, self.context()).ok();
         }
         Ok(())
     }
