@@ -1,7 +1,8 @@
 //! The steps of the contest, repeated from a fresh state, in alternating order.
 //!
 //! Invariants: both sides start each repetition from a fresh copy of one generated set, in a warm page cache, with nothing
-//! dirty; nothing is deleted until the end, since that slows down what comes after; what a side pulled is compared byte for byte with the set, so a figure never stands for wrong work.
+//! dirty; nothing is deleted until the end, since that slows down what comes after; what a side pulled is compared byte for
+//! byte with the set, so a figure never stands for wrong work.
 
 use std::io;
 use std::path::Path;
@@ -13,20 +14,21 @@ use backlot_benches::measure::{self, Bench, Sample, say};
 use backlot_benches::report::{Ceiling, Row};
 use fs_err as fs;
 
-use crate::sides::Side;
+use crate::sides::{Place, Side};
 
 /// The steps, in order.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "add",
     "push",
     "push, nothing new",
     "add + push, 3 files changed",
-    "pull, fresh place",
+    "pull, another project",
+    "pull, an installed release",
 ];
 /// How often a start is measured in each repetition: it is short.
 const STARTS: usize = 10;
 /// How long to wait for other work on the machine to end before a side's turn.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Memory that a start uses at most.
 const START_MEMORY: u64 = 128 << 20;
@@ -126,9 +128,11 @@ impl Contest<'_> {
         workload.change(&set)?;
         let added = bench.measure(&side.add(bench, &root), memory)?;
         samples.push(added.then(bench.measure(&side.push(bench, &root), memory)?));
-        side.prepare_second(bench, &root)?;
-        samples.push(bench.measure(&side.pull(bench, &root), memory)?);
-        compare(workload, &set, &side.second_set(&root))?;
+        for place in [Place::Project, Place::Installed] {
+            let set = side.prepare_place(bench, &root, place)?;
+            samples.push(bench.measure(&side.pull(bench, &root, place), memory)?);
+            compare(workload, &side.set(&root), &set)?;
+        }
         measure::empty_files(&root)?;
         measure::sync()?;
         Ok(samples)
@@ -136,25 +140,27 @@ impl Contest<'_> {
 
     fn ceilings(&self, workload: &Workload, golden: &Path) -> io::Result<Vec<Ceiling>> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let copy = self.bench.folder.join("copy");
-        let (from, to) = (golden.display(), copy.display());
+        let from = golden.display();
         let md5 = format!("find '{from}' -type f -print0 | xargs -0 -n 16 -P {cores} md5sum >/dev/null");
         let all = [
             (format!("md5sum, {cores} processes"), md5),
-            ("cp -r".to_owned(), format!("cp -r '{from}' '{to}'")),
+            ("cp -r".to_owned(), format!("cp -r '{from}' \"$0\"")),
             (
                 "cp -r + sync".to_owned(),
-                format!("cp -r '{from}' '{to}' && sync -f '{to}'"),
+                format!("cp -r '{from}' \"$0\" && sync -f \"$0\""),
             ),
         ];
         let mut ceilings = Vec::new();
         for (what, script) in all {
             measure::wait_until_quiet(PATIENCE);
             let mut samples = Vec::new();
-            for _ in 0..self.repetitions {
+            for repetition in 0..self.repetitions {
+                let name = format!("copy-{}-{}-{repetition}", workload.name, ceilings.len());
+                let copy = self.bench.folder.join(name);
                 let mut command = Command::new("sh");
                 command
                     .args(["-c", &script])
+                    .arg(&copy)
                     .current_dir(&self.bench.folder)
                     .env("PATH", "/usr/bin:/bin");
                 samples.push(self.bench.measure(&command, memory_for(workload))?);
@@ -178,7 +184,7 @@ fn memory_for(workload: &Workload) -> u64 {
 }
 
 /// What bounds a step: hashing or copying for an add, a copy on the disk for a push, two copies (cache and workspace) for
-/// a pull.
+/// a pull that can be edited, one for a pull that shares the cache's.
 fn bound(step: usize, ceilings: &[Ceiling]) -> Option<(String, f64)> {
     let [md5, copy, durable] = ceilings else {
         return None;
@@ -186,7 +192,7 @@ fn bound(step: usize, ceilings: &[Ceiling]) -> Option<(String, f64)> {
     let wall = |ceiling: &Ceiling| Sample::median(&ceiling.samples).wall;
     match step {
         0 if wall(md5) > wall(copy) => Some((md5.what.clone(), wall(md5))),
-        0 => Some((copy.what.clone(), wall(copy))),
+        0 | 5 => Some((copy.what.clone(), wall(copy))),
         1 => Some((durable.what.clone(), wall(durable))),
         4 => Some((format!("2 x {}", copy.what), 2.0 * wall(copy))),
         _ => None,

@@ -15,6 +15,24 @@ use fs_err as fs;
 /// The module of the asset that holds the set.
 const MODULE: &str = "outputs/shot/src/shot";
 
+/// A place that files are pulled into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A copy of the project, for work on the files.
+    Project,
+    /// Somebody else's, who uses a release and edits nothing. DVC knows no such thing: there it is a project again.
+    Installed,
+}
+
+impl Place {
+    fn folder(self, root: &Path) -> PathBuf {
+        root.join(match self {
+            Self::Project => "second",
+            Self::Installed => "third",
+        })
+    }
+}
+
 /// One contestant.
 pub(crate) trait Side {
     /// Its name.
@@ -29,12 +47,10 @@ pub(crate) trait Side {
     fn add(&self, bench: &Bench, root: &Path) -> Command;
     /// The command that sends it to the remote.
     fn push(&self, bench: &Bench, root: &Path) -> Command;
-    /// Make the second place: the same remote and pointers, an empty cache, no files.
-    fn prepare_second(&self, bench: &Bench, root: &Path) -> io::Result<()>;
-    /// Where the set appears in the second place.
-    fn second_set(&self, root: &Path) -> PathBuf;
+    /// Make another place: the same remote and pointers, an empty cache, no files. Returns where the set will appear.
+    fn prepare_place(&self, bench: &Bench, root: &Path, place: Place) -> io::Result<PathBuf>;
     /// The command that brings it there.
-    fn pull(&self, bench: &Bench, root: &Path) -> Command;
+    fn pull(&self, bench: &Bench, root: &Path, place: Place) -> Command;
     /// The command that only says its version.
     fn version(&self, bench: &Bench, root: &Path) -> Command;
 }
@@ -91,15 +107,14 @@ impl Side for Dvc {
     fn push(&self, bench: &Bench, root: &Path) -> Command {
         self.command(bench, &["push"], &root.join("first"))
     }
-    fn prepare_second(&self, bench: &Bench, root: &Path) -> io::Result<()> {
-        self.init(bench, &root.join("second"), &root.join("remote"))?;
-        fs::copy(root.join("first/frames.dvc"), root.join("second/frames.dvc")).map(|_| ())
+    fn prepare_place(&self, bench: &Bench, root: &Path, place: Place) -> io::Result<PathBuf> {
+        let here = place.folder(root);
+        self.init(bench, &here, &root.join("remote"))?;
+        fs::copy(root.join("first/frames.dvc"), here.join("frames.dvc"))?;
+        Ok(here.join("frames"))
     }
-    fn second_set(&self, root: &Path) -> PathBuf {
-        root.join("second/frames")
-    }
-    fn pull(&self, bench: &Bench, root: &Path) -> Command {
-        self.command(bench, &["pull"], &root.join("second"))
+    fn pull(&self, bench: &Bench, root: &Path, place: Place) -> Command {
+        self.command(bench, &["pull"], &place.folder(root))
     }
     fn version(&self, bench: &Bench, root: &Path) -> Command {
         self.command(bench, &["version"], &root.join("first"))
@@ -158,16 +173,26 @@ impl Side for Backlot {
     fn push(&self, bench: &Bench, root: &Path) -> Command {
         self.command(bench, &["push"], &root.join("first"))
     }
-    fn prepare_second(&self, bench: &Bench, root: &Path) -> io::Result<()> {
-        let (first, second) = (root.join("first"), root.join("second"));
-        self.init(bench, &second, &root.join("remote"))?;
-        copy_without(&first.join("outputs"), &second.join("outputs"), "frames")
+    fn prepare_place(&self, bench: &Bench, root: &Path, place: Place) -> io::Result<PathBuf> {
+        let (first, here) = (root.join("first"), place.folder(root));
+        self.init(bench, &here, &root.join("remote"))?;
+        if place == Place::Project {
+            copy_without(&first.join("outputs"), &here.join("outputs"), "frames")?;
+            return Ok(here.join(MODULE).join("frames"));
+        }
+        let repo = root.join("repo").display().to_string();
+        for (here, arguments) in [
+            (&first, ["repo", "add", "review", &repo, "--publish"].as_slice()),
+            (&first, &["publish", "Shot"]),
+            (&here, &["repo", "add", "review", &repo]),
+            (&here, &["install", "Shot"]),
+        ] {
+            bench.run(&mut self.command(bench, arguments, here))?;
+        }
+        Ok(here.join("inputs/lib/site-packages/shot/frames"))
     }
-    fn second_set(&self, root: &Path) -> PathBuf {
-        root.join("second").join(MODULE).join("frames")
-    }
-    fn pull(&self, bench: &Bench, root: &Path) -> Command {
-        self.command(bench, &["pull"], &root.join("second"))
+    fn pull(&self, bench: &Bench, root: &Path, place: Place) -> Command {
+        self.command(bench, &["pull"], &place.folder(root))
     }
     fn version(&self, bench: &Bench, root: &Path) -> Command {
         self.command(bench, &["--version"], &root.join("first"))
