@@ -367,13 +367,16 @@ pub(crate) enum Repo {
 pub(crate) enum Remote {
     /// Name a place as a remote
     #[command(
-        after_help = "Examples:\n  backlot remote add main /studio/files\n  backlot remote add site file:///mnt/site/files --default"
+        after_help = "Layout `chunked` stores chunks in packs, so a new version costs what changed; layout `dvc` is DVC's own, for\npeople who use dvc on the same files.\n\nExamples:\n  backlot remote add main /studio/files\n  backlot remote add site file:///mnt/site/files --default\n  backlot remote add old /studio/dvc-files --layout dvc"
     )]
     Add {
         /// Its name in this workspace
         name: String,
         /// A folder, or a file:// address
         url: String,
+        /// How content lies there: chunked or dvc [default: what is there, else chunked]
+        #[arg(long, value_name = "LAYOUT")]
+        layout: Option<backlot::RemoteLayout>,
         /// Make it the default
         #[arg(long)]
         default: bool,

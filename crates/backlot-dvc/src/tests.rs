@@ -163,6 +163,7 @@ fn folder_remote(folder: &Path) -> Remote {
     Remote::open(&RemoteConfig {
         url,
         layout: RemoteLayout::Dvc,
+        mirrors: std::path::PathBuf::new(),
     })
     .expect("a remote")
 }

@@ -13,6 +13,7 @@ use backlot_core::file::TEMPORARY_PREFIX;
 use backlot_core::{Blake3, Context, Operation, file};
 use fs_err as fs;
 
+use crate::chunked::StoredName;
 use crate::error::{Error, Result};
 use crate::hash::{self, Job, TemporaryFolder};
 use crate::object::{FileDigests, ObjectId};
@@ -36,6 +37,34 @@ pub struct VerifyReport {
     pub damaged: Vec<ObjectId>,
     /// Objects that were expected and are not there.
     pub missing: Vec<ObjectId>,
+    /// Damaged packs of a chunked remote.
+    pub packs: Vec<DamagedPack>,
+    /// Keys of segments of a chunked remote that cannot be read.
+    pub segments: Vec<String>,
+}
+
+/// A pack of a chunked remote that is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct DamagedPack {
+    /// Its name.
+    pub name: StoredName,
+    /// Its key on the remote.
+    pub key: String,
+    /// What is wrong with it.
+    pub reason: &'static str,
+    /// The objects that cannot be read because of it.
+    pub objects: Vec<ObjectId>,
+}
+
+impl DamagedPack {
+    pub(crate) const fn new(name: StoredName, key: String, reason: &'static str) -> Self {
+        Self {
+            name,
+            key,
+            reason,
+            objects: Vec::new(),
+        }
+    }
 }
 
 /// An object with its size.

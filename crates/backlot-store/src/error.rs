@@ -59,6 +59,18 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// Something that only chunked remotes can do.
+    #[error("{place} has DVC's layout, which is not collected by backlot")]
+    NotChunked {
+        /// The remote.
+        place: String,
+    },
+    /// A word that names no layout.
+    #[error("`{text}` is no layout of remotes")]
+    UnknownLayout {
+        /// What was given.
+        text: String,
+    },
     /// A storage service refused.
     #[error("the remote `{place}` failed")]
     Service {
@@ -67,6 +79,32 @@ pub enum Error {
         /// What it says.
         #[source]
         source: Box<opendal::Error>,
+    },
+    /// An object of a remote that is not a file's content: a segment, a tomb, a pack's table.
+    #[error("`{object}` in {place} is damaged: {reason}")]
+    DamagedRemote {
+        /// The remote.
+        place: String,
+        /// Its key.
+        object: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Collectors took what was pushed faster than it could be pushed again.
+    #[error("{place} is being collected faster than this push can finish")]
+    Contended {
+        /// The remote.
+        place: String,
+    },
+    /// A collection that would take most of what a remote holds.
+    #[error("{bytes} of {of} bytes in {place} are named by nothing that was given")]
+    CollectsMost {
+        /// The remote.
+        place: String,
+        /// Bytes that would be condemned.
+        bytes: u64,
+        /// Bytes there are.
+        of: u64,
     },
     /// The stat cache cannot be used or made anew.
     #[error("the state database `{}` cannot be used", path.display())]
@@ -106,7 +144,12 @@ impl Coded for Error {
             Self::Changing { .. } => "store::file_changing",
             Self::WouldOverwrite { .. } => "store::would_overwrite",
             Self::BadRemote { .. } => "store::bad_remote",
+            Self::NotChunked { .. } => "store::not_chunked",
+            Self::UnknownLayout { .. } => "store::unknown_layout",
             Self::Service { .. } => "store::service",
+            Self::DamagedRemote { .. } => "store::damaged_remote",
+            Self::Contended { .. } => "store::contended",
+            Self::CollectsMost { .. } => "store::collects_most",
             Self::State { .. } => "store::state_database",
         }
     }
@@ -115,10 +158,12 @@ impl Coded for Error {
         match self {
             Self::File(e) => e.class(),
             Self::Cancelled(e) => e.class(),
-            Self::Corrupt { .. } => Class::Integrity,
+            Self::Corrupt { .. } | Self::DamagedRemote { .. } => Class::Integrity,
             Self::Missing { .. } => Class::NotFound,
-            Self::Changing { .. } | Self::WouldOverwrite { .. } => Class::Conflict,
-            Self::BadRemote { .. } => Class::Config,
+            Self::Changing { .. } | Self::WouldOverwrite { .. } | Self::Contended { .. } | Self::CollectsMost { .. } => {
+                Class::Conflict
+            }
+            Self::BadRemote { .. } | Self::UnknownLayout { .. } | Self::NotChunked { .. } => Class::Config,
             Self::Service { .. } | Self::State { .. } => Class::Environment,
         }
     }
@@ -135,8 +180,19 @@ impl Coded for Error {
             Self::WouldOverwrite { .. } => {
                 Some("run `backlot add` to keep what is there, move it away, or use `--force` to lose it".to_owned())
             }
+            Self::NotChunked { .. } => {
+                Some("use `dvc gc --cloud`, or copy to a chunked remote with `backlot remote copy`".to_owned())
+            }
+            Self::UnknownLayout { .. } => Some("use `chunked` or `dvc`".to_owned()),
             Self::BadRemote { .. } => Some("use a folder or a file:// address".to_owned()),
             Self::Service { .. } => Some("check that the remote can be reached, then run the command again".to_owned()),
+            Self::DamagedRemote { .. } => {
+                Some("run `backlot verify --remote` to see what it hurts, and `backlot repair` where the files are cached".to_owned())
+            }
+            Self::CollectsMost { .. } => Some(
+                "add every repo and workspace that uses the remote, or use `--allow-most` if it is meant".to_owned(),
+            ),
+            Self::Contended { .. } => Some("run the push again; run one `backlot gc` at a time".to_owned()),
             Self::State { .. } => Some("remove the file; it is made again".to_owned()),
         }
     }
@@ -144,7 +200,7 @@ impl Coded for Error {
     fn retry(&self) -> bool {
         match self {
             Self::Service { source, .. } => source.is_temporary(),
-            Self::Changing { .. } => true,
+            Self::Changing { .. } | Self::Contended { .. } => true,
             _ => false,
         }
     }

@@ -35,7 +35,7 @@ fn workspace(folder: &str, host: &Host, context: &Context) -> Result<Workspace, 
     Workspace::init(folder.as_ref(), &options, host, context)?;
     let mut workspace = Workspace::open(folder.as_ref(), host, context)?;
     workspace.add_repo("review", "../review", &AddRepo::default())?;
-    workspace.add_remote("files", "../files", true, false)?;
+    workspace.add_remote("files", "../files", None, true, false)?;
     Ok(workspace)
 }
 

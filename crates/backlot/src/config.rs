@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use backlot_core::{Context, LinkMode, Requirement, file, text};
+use backlot_store::RemoteLayout;
 use serde::Serialize;
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
@@ -31,8 +32,8 @@ pub struct RemoteEntry {
     pub name: String,
     /// Folder or URL, as written.
     pub url: String,
-    /// How content lies there; `dvc` is DVC's own layout.
-    pub layout: String,
+    /// How content lies there.
+    pub layout: RemoteLayout,
 }
 
 /// The parsed `backlot.toml` with the document it came from.
@@ -134,14 +135,18 @@ impl Config {
             })
             .map_err(|name| bad(format!("`[repos.{name}]` needs `path = \"...\"`")))?,
             remotes: entries(&document, "remotes", |name, table| {
-                let layout = string(table, "layout").unwrap_or_else(|| "dvc".to_owned());
+                // Before there were chunks there was only DVC's layout, and nothing said so.
+                let layout = match string(table, "layout") {
+                    Some(layout) => layout.parse().ok()?,
+                    None => RemoteLayout::Dvc,
+                };
                 Some(RemoteEntry {
                     name,
                     url: string(table, "url")?,
                     layout,
                 })
             })
-            .map_err(|name| bad(format!("`[remotes.{name}]` needs `url = \"...\"`")))?,
+            .map_err(|name| bad(format!("`[remotes.{name}]` needs `url = \"...\"` and `layout = \"chunked\"` or `\"dvc\"`")))?,
             default_remote: string(workspace, "remote"),
             blessed: string(workspace, "blessed"),
             publish_to: string(workspace, "publish-to"),
@@ -270,7 +275,7 @@ impl Config {
     pub fn add_remote(&mut self, entry: RemoteEntry) {
         let mut table = Table::new();
         table.insert("url", value(&entry.url));
-        table.insert("layout", value(&entry.layout));
+        table.insert("layout", value(entry.layout.as_str()));
         self.section("remotes").insert(&entry.name, Item::Table(table));
         self.remotes.push(entry);
     }
@@ -389,7 +394,7 @@ mod tests {
         config.add_remote(RemoteEntry {
             name: "main".into(),
             url: "../files".into(),
-            layout: "dvc".into(),
+            layout: RemoteLayout::Dvc,
         });
         config.set_default_remote(Some("main"));
         config.set_inputs(vec![Requirement::parse("Shot>=1").expect("valid")]);

@@ -31,6 +31,7 @@ pub use backlot_core::{
 };
 pub use backlot_dvc::Change;
 pub use backlot_repo::{Fact, Query};
+pub use backlot_store::RemoteLayout;
 pub use browse::{
     InputStatus, OutStatus, OutputStatus, PackageRow, ReleaseDetail, RequirementRow, StatusReport,
 };

@@ -4,6 +4,7 @@
 
 use backlot_core::{AssetName, text};
 use backlot_repo::{FolderRepo, RepoKind};
+use backlot_store::{Remote, RemoteLayout};
 use serde::Serialize;
 
 use crate::config::{RemoteEntry, RepoEntry};
@@ -33,7 +34,7 @@ pub struct RemoteStatus {
     /// Folder or URL.
     pub url: String,
     /// Layout.
-    pub layout: String,
+    pub layout: RemoteLayout,
     /// Push and pull use it.
     pub default: bool,
 }
@@ -153,11 +154,13 @@ impl Workspace {
         }
     }
 
-    /// Name a place as a remote; the first one becomes the default.
+    /// Name a place as a remote; the first one becomes the default. Without a layout, it is the one that the place has
+    /// already, else chunked.
     pub fn add_remote(
         &mut self,
         name: &str,
         url: &str,
+        layout: Option<RemoteLayout>,
         default: bool,
         dry_run: bool,
     ) -> Result<RemoteStatus> {
@@ -175,7 +178,10 @@ impl Workspace {
         let entry = RemoteEntry {
             name: name.to_owned(),
             url: url.to_owned(),
-            layout: "dvc".to_owned(),
+            layout: match layout {
+                Some(layout) => layout,
+                None => Remote::detect_layout(&self.resolve_place(url))?,
+            },
         };
         // A place that cannot be a remote is refused before it is written down.
         self.open_remote(&entry)?;
@@ -227,7 +233,7 @@ impl Workspace {
         RemoteStatus {
             name: entry.name.clone(),
             url: entry.url.clone(),
-            layout: entry.layout.clone(),
+            layout: entry.layout,
             default: self.config.default_remote.as_ref() == Some(&entry.name),
         }
     }

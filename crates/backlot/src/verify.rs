@@ -123,7 +123,7 @@ impl Workspace {
             let remote = self.open_remote(entry)?;
             let all: Vec<(ObjectId, Option<Blake3>)> =
                 needed.iter().map(|(id, (proof, _))| (*id, *proof)).collect();
-            let found = remote.verify(&all, self.context())?;
+            let found = remote.verify(&all, None, self.context())?;
             report.remote = Some(object_report(remote.place(), &found, &needed));
         }
         if options.inputs {

@@ -234,12 +234,13 @@ impl Workspace {
     pub fn open_remote(&self, entry: &RemoteEntry) -> Result<Remote> {
         Ok(Remote::open(&RemoteConfig {
             url: self.resolve_place(&entry.url),
-            layout: RemoteLayout::Dvc,
+            layout: entry.layout,
+            mirrors: self.settings.cache.value.join("remotes"),
         })?)
     }
 
     /// A folder relative to the workspace as an absolute one; URLs as they are.
-    fn resolve_place(&self, place: &str) -> String {
+    pub(crate) fn resolve_place(&self, place: &str) -> String {
         if place.contains("://") {
             return place.to_owned();
         }
@@ -257,10 +258,12 @@ impl Workspace {
         }
         let mut dvc = DvcConfig::no_scm();
         dvc.set_cache_dir(&self.settings.cache.value);
-        for remote in &self.config.remotes {
+        // DVC knows its own layout only.
+        let readable = |remote: &&RemoteEntry| remote.layout == RemoteLayout::Dvc;
+        for remote in self.config.remotes.iter().filter(readable) {
             dvc.add_remote(&remote.name, &self.resolve_place(&remote.url));
         }
-        if let Ok(default) = self.remote_entry(None, "") {
+        if let Some(default) = self.remote_entry(None, "").ok().filter(readable) {
             dvc.set_default_remote(&default.name);
         }
         file::write_if_changed(&path, dvc.to_text().as_bytes())?;

@@ -147,10 +147,11 @@ pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Erro
     let one = |status: RemoteStatus, verb: &str, dry_run: bool| {
         let default = if status.default { " (default)" } else { "" };
         let text = format!(
-            "{}{verb} the remote {} at `{}`{default}",
+            "{}{verb} the remote {} at `{}` (layout {}){default}",
             would(dry_run),
             status.name,
-            status.url
+            status.url,
+            status.layout
         );
         Answer::new(&status, text)
     };
@@ -158,12 +159,13 @@ pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Erro
         Remote::Add {
             name,
             url,
+            layout,
             default,
             dry,
         } => {
             let url = relative_to_workspace(session, &workspace, url);
             one(
-                workspace.add_remote(name, &url, *default, dry.dry_run)?,
+                workspace.add_remote(name, &url, *layout, *default, dry.dry_run)?,
                 "added",
                 dry.dry_run,
             )
@@ -174,7 +176,7 @@ pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Erro
                 vec![
                     r.name.clone(),
                     r.url.clone(),
-                    r.layout.clone(),
+                    r.layout.to_string(),
                     marks(&[(r.default, "default")]),
                 ]
             };

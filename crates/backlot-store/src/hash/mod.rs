@@ -311,7 +311,8 @@ impl Slot {
     }
 }
 
-fn create(copy: &Copy) -> Result<fs::File> {
+/// Make the file of a copy.
+pub(crate) fn create(copy: &Copy) -> Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -75,6 +75,22 @@ impl FolderRemote {
         parts.into_iter().flatten().collect()
     }
 
+    /// Whether something was stored here in this layout.
+    pub(super) fn is_used(&self) -> bool {
+        self.root.join("files/md5").is_dir()
+    }
+
+    /// Move an object out of the way, to `quarantine/`.
+    pub(super) fn quarantine(&self, id: &ObjectId) -> Result<()> {
+        let from = self.root.join(id.key());
+        if from.exists() {
+            let folder = self.root.join("quarantine");
+            fs::create_dir_all(&folder)?;
+            file::rename(&from, &file::temporary_in(&folder).with_file_name(id.to_string()))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn list(&self) -> Result<Vec<ObjectEntry>> {
         cache::list_objects(&self.root.join("files/md5"))
     }

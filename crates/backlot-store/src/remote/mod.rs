@@ -1,28 +1,61 @@
 //! Remotes: where file content is stored for others, behind one type.
 //!
-//! A remote has a layout. [`RemoteLayout::Dvc`] stores each object whole under its MD5, as DVC does; the chunked layout
-//! of the design is a second variant beside it, with its own module here. Invariants: content that is fetched is proven
+//! A remote has a layout: [`RemoteLayout::Chunked`] stores chunks in packs (see `chunked`), [`RemoteLayout::Dvc`] stores each
+//! object whole under its MD5, as DVC does. Invariants: content that is fetched is proven
 //! before it gets its name in the cache; an object that is sent appears whole; members are sent before the manifest that
 //! names them (the caller's order); what was moved before an interruption is not moved again.
 
 mod folder;
-mod service;
+pub(crate) mod service;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use backlot_core::{Blake3, Context};
+use serde::{Deserialize, Serialize};
 
 use crate::cache::{Cache, ObjectEntry, VerifyReport};
+use crate::chunked::{ChunkedRemote, CollectOptions, CollectReport, StoredName};
 use crate::error::{Error, Result};
 use crate::object::{FileDigests, ObjectId, Transfer};
+use crate::usage::{self, FileParts, Part, Usage};
 
 /// How content lies in a remote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum RemoteLayout {
+    /// Content-defined chunks in packs: ours, and the default.
+    Chunked,
     /// One object a file, exactly as DVC lays them out.
     Dvc,
+}
+
+impl RemoteLayout {
+    /// The word for it in configuration and on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chunked => "chunked",
+            Self::Dvc => "dvc",
+        }
+    }
+}
+
+impl std::fmt::Display for RemoteLayout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for RemoteLayout {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "chunked" => Ok(Self::Chunked),
+            "dvc" => Ok(Self::Dvc),
+            _ => Err(Error::UnknownLayout { text: text.to_owned() }),
+        }
+    }
 }
 
 /// The address of a remote.
@@ -32,6 +65,8 @@ pub struct RemoteConfig {
     pub url: String,
     /// Its layout.
     pub layout: RemoteLayout,
+    /// A local folder for what is remembered of chunked remotes; it can be removed at any time.
+    pub mirrors: PathBuf,
 }
 
 /// What a push or pull moved.
@@ -43,6 +78,8 @@ pub struct TransferReport {
     pub bytes: u64,
     /// Objects that were there already.
     pub already_there: u64,
+    /// Bytes that were written to the remote (push only).
+    pub sent: u64,
     /// The digests of fetched objects (pull only).
     pub digests: BTreeMap<ObjectId, FileDigests>,
 }
@@ -57,6 +94,7 @@ pub struct Remote {
 enum Backend {
     Folder(folder::FolderRemote),
     Service(service::ServiceRemote),
+    Chunked(ChunkedRemote),
 }
 
 impl Remote {
@@ -67,16 +105,40 @@ impl Remote {
             url: redacted(url),
             reason: reason.to_owned(),
         };
-        let RemoteLayout::Dvc = config.layout;
+        let folder = |path: &str| match config.layout {
+            RemoteLayout::Chunked => Backend::Chunked(ChunkedRemote::in_folder(PathBuf::from(path), &config.mirrors)),
+            RemoteLayout::Dvc => Backend::Folder(folder::FolderRemote::new(PathBuf::from(path))),
+        };
+        let on = |service: service::ServiceRemote| match config.layout {
+            RemoteLayout::Chunked => Backend::Chunked(ChunkedRemote::on_service(service, &config.mirrors)),
+            RemoteLayout::Dvc => Backend::Service(service),
+        };
         let backend = match url.split_once("://") {
-            None => Backend::Folder(folder::FolderRemote::new(PathBuf::from(url))),
-            Some(("file", path)) => Backend::Folder(folder::FolderRemote::new(PathBuf::from(path))),
-            Some(("opendal+fs", path)) => Backend::Service(service::ServiceRemote::folder(path)?),
-            Some(("memory", _)) => Backend::Service(service::ServiceRemote::memory()?),
+            None => folder(url),
+            Some(("file", path)) => folder(path),
+            Some(("opendal+fs", path)) => on(service::ServiceRemote::folder(path)?),
+            Some(("memory", _)) => on(service::ServiceRemote::memory()?),
             Some(("", _)) => return Err(bad("it has no scheme")),
             Some((scheme, _)) => return Err(bad(&format!("the scheme `{scheme}` is not known"))),
         };
         Ok(Self { backend })
+    }
+
+    /// The layout of what lies in a place: DVC's if DVC put it there, else ours.
+    pub fn detect_layout(url: &str) -> Result<RemoteLayout> {
+        let open = |layout| {
+            Self::open(&RemoteConfig {
+                url: url.to_owned(),
+                layout,
+                mirrors: PathBuf::new(),
+            })
+        };
+        let dvc = match &open(RemoteLayout::Dvc)?.backend {
+            Backend::Folder(remote) => remote.is_used(),
+            Backend::Service(remote) => remote.is_used()?,
+            Backend::Chunked(_) => false,
+        };
+        Ok(if dvc { RemoteLayout::Dvc } else { RemoteLayout::Chunked })
     }
 
     /// How this remote is called in messages.
@@ -84,11 +146,15 @@ impl Remote {
         match &self.backend {
             Backend::Folder(remote) => remote.place(),
             Backend::Service(remote) => remote.place(),
+            Backend::Chunked(remote) => remote.place(),
         }
     }
 
     /// Send objects from the cache, in order: those before a manifest are there before it.
     pub fn push(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<TransferReport> {
+        if let Backend::Chunked(remote) = &self.backend {
+            return remote.push(cache, items, context);
+        }
         // Members first: everything up to the first manifest may go in any order, then the manifests.
         let (members, trees): (Vec<Transfer>, Vec<Transfer>) = items.iter().partition(|t| !t.id.tree);
         let mut report = self.push_group(cache, &members, context)?;
@@ -124,9 +190,12 @@ impl Remote {
         }
         report.objects = todo.len() as u64;
         report.bytes = todo.iter().map(|(_, size)| size).sum();
+        report.sent = report.bytes;
         match &self.backend {
             Backend::Folder(remote) => remote.push(cache, &todo, context)?,
             Backend::Service(remote) => remote.push(cache, &todo, context)?,
+            // It has its own order and never comes here.
+            Backend::Chunked(_) => {}
         }
         Ok(report)
     }
@@ -152,6 +221,7 @@ impl Remote {
         let fetched = match &self.backend {
             Backend::Folder(remote) => remote.pull(cache, &todo, context)?,
             Backend::Service(remote) => remote.pull(cache, &todo, context)?,
+            Backend::Chunked(remote) => remote.pull(cache, &todo, context)?,
         };
         let (mut damaged, mut missing) = (Vec::new(), Vec::new());
         for (item, fetched) in todo.iter().zip(fetched) {
@@ -185,6 +255,7 @@ impl Remote {
         match &self.backend {
             Backend::Folder(remote) => remote.sizes(ids, context),
             Backend::Service(remote) => remote.sizes(ids, context),
+            Backend::Chunked(remote) => remote.sizes(ids, context),
         }
     }
 
@@ -202,14 +273,168 @@ impl Remote {
         match &self.backend {
             Backend::Folder(remote) => remote.list(),
             Backend::Service(remote) => remote.list(context),
+            Backend::Chunked(remote) => remote.list(context),
         }
     }
 
-    /// Read objects again and compare them with their names, and with a proof where one is known.
-    pub fn verify(&self, expected: &[(ObjectId, Option<Blake3>)], context: &Context) -> Result<VerifyReport> {
-        match &self.backend {
+    /// Read objects again and compare them with their names, and with a proof where one is known. With a sample, only
+    /// about so many of a hundred packs or objects are read; whether the others are there is told either way.
+    pub fn verify(
+        &self,
+        expected: &[(ObjectId, Option<Blake3>)],
+        sample: Option<u8>,
+        context: &Context,
+    ) -> Result<VerifyReport> {
+        let whole = |expected: &[(ObjectId, Option<Blake3>)]| match &self.backend {
             Backend::Folder(remote) => remote.verify(expected, context),
             Backend::Service(remote) => remote.verify(expected, context),
+            Backend::Chunked(remote) => remote.verify(expected, sample, context),
+        };
+        let (Some(percent), Backend::Folder(_) | Backend::Service(_)) = (sample, &self.backend) else {
+            return whole(expected);
+        };
+        // Another sample each time; MD5s are as good as chance.
+        let start = StoredName::fresh().as_bytes()[15];
+        let most = u32::from(percent) * 256 / 100;
+        let (chosen, others): (Vec<_>, Vec<_>) = expected
+            .iter()
+            .partition(|(id, _)| u32::from(id.md5.as_bytes()[0].wrapping_sub(start)) < most);
+        let mut report = whole(&chosen)?;
+        let ids: Vec<ObjectId> = others.iter().map(|(id, _)| *id).collect();
+        let there = self.exists_many(&ids, context)?;
+        let absent = ids.iter().zip(there).filter(|(_, there)| !there);
+        report.missing.extend(absent.map(|(id, _)| *id));
+        Ok(report)
+    }
+
+    /// What groups of files (versions of an asset, in their order) take on this remote.
+    pub fn usage(&self, groups: &[Vec<ObjectId>], context: &Context) -> Result<Vec<Usage>> {
+        let ids: Vec<ObjectId> = groups
+            .iter()
+            .flatten()
+            .copied()
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        let parts: Vec<Option<FileParts>> = match &self.backend {
+            Backend::Chunked(remote) => remote.parts(&ids, context)?,
+            Backend::Folder(_) | Backend::Service(_) => {
+                let sizes = self.sizes(&ids, context)?;
+                ids.iter().zip(sizes).map(|(id, size)| Some(whole_file(id, size?))).collect()
+            }
+        };
+        let parts: std::collections::HashMap<ObjectId, Option<FileParts>> = ids.into_iter().zip(parts).collect();
+        let groups: Vec<Vec<Option<&FileParts>>> = groups
+            .iter()
+            .map(|group| group.iter().map(|id| parts.get(id)?.as_ref()).collect())
+            .collect();
+        Ok(usage::account(&groups))
+    }
+
+    /// Send objects from this remote to another, of whatever layout. Between chunked remotes only missing chunks go, as
+    /// they are stored; else files go through a folder below `scratch`, which is removed, a bounded number at a time.
+    pub fn copy_to(
+        &self,
+        target: &Self,
+        items: &[Transfer],
+        scratch: &std::path::Path,
+        context: &Context,
+    ) -> Result<TransferReport> {
+        let ids: Vec<ObjectId> = items.iter().map(|item| item.id).collect();
+        let (report, missing) = match (&self.backend, &target.backend) {
+            (Backend::Chunked(from), Backend::Chunked(to)) => to.copy_from(from, &ids, context)?,
+            _ => (self.copy_through(target, items, scratch, context)?, Vec::new()),
+        };
+        if missing.is_empty() {
+            Ok(report)
+        } else {
+            Err(Error::Missing {
+                objects: missing,
+                place: self.place(),
+            })
+        }
+    }
+
+    fn copy_through(
+        &self,
+        target: &Self,
+        items: &[Transfer],
+        scratch: &std::path::Path,
+        context: &Context,
+    ) -> Result<TransferReport> {
+        const BATCH_BYTES: u64 = 1 << 30;
+        const BATCH_OBJECTS: usize = 20_000;
+        let ids: Vec<ObjectId> = items.iter().map(|item| item.id).collect();
+        let there = target.exists_many(&ids, context)?;
+        let sizes = self.sizes(&ids, context)?;
+        let mut report = TransferReport::default();
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        // Members before manifests, also from one batch to the next.
+        let mut order: Vec<usize> = (0..items.len()).filter(|n| !there[*n]).collect();
+        order.sort_by_key(|n| items[*n].id.tree);
+        report.already_there = (items.len() - order.len()) as u64;
+        for (position, n) in order.iter().enumerate() {
+            batch.push(items[*n]);
+            bytes += sizes[*n].unwrap_or(0);
+            if bytes >= BATCH_BYTES || batch.len() >= BATCH_OBJECTS || position + 1 == order.len() {
+                let folder = backlot_core::file::temporary_in(scratch);
+                let moved = Cache::open(&folder).and_then(|cache| {
+                    self.pull(&cache, &batch, context)?;
+                    target.push(&cache, &batch, context)
+                });
+                backlot_core::file::remove(&folder)?;
+                report.add(moved?);
+                batch.clear();
+                bytes = 0;
+            }
+        }
+        Ok(report)
+    }
+
+    /// Condemn what `keep` does not name, and delete what was condemned long enough ago. Chunked remotes only.
+    pub fn collect(
+        &self,
+        keep: &std::collections::HashSet<ObjectId>,
+        options: &CollectOptions,
+        context: &Context,
+    ) -> Result<CollectReport> {
+        match &self.backend {
+            Backend::Chunked(remote) => remote.collect(keep, options, context),
+            Backend::Folder(_) | Backend::Service(_) => Err(Error::NotChunked { place: self.place() }),
+        }
+    }
+
+    /// Take back what was condemned and not deleted yet. Returns the keys. Chunked remotes only.
+    pub fn restore(&self, dry_run: bool) -> Result<Vec<String>> {
+        match &self.backend {
+            Backend::Chunked(remote) => remote.restore(dry_run),
+            Backend::Folder(_) | Backend::Service(_) => Err(Error::NotChunked { place: self.place() }),
+        }
+    }
+
+    /// Store objects from the cache again in place of damaged ones. `packs` are the damaged packs of a chunked remote.
+    pub fn repair(
+        &self,
+        cache: &Cache,
+        items: &[Transfer],
+        packs: &[StoredName],
+        context: &Context,
+    ) -> Result<TransferReport> {
+        match &self.backend {
+            Backend::Chunked(remote) => remote.repair(cache, items, packs, context),
+            Backend::Folder(remote) => {
+                for item in items {
+                    remote.quarantine(&item.id)?;
+                }
+                self.push(cache, items, context)
+            }
+            Backend::Service(remote) => {
+                for item in items {
+                    remote.remove(&item.id)?;
+                }
+                self.push(cache, items, context)
+            }
         }
     }
 }
@@ -219,6 +444,7 @@ impl TransferReport {
         self.objects += other.objects;
         self.bytes += other.bytes;
         self.already_there += other.already_there;
+        self.sent += other.sent;
         self.digests.extend(other.digests);
     }
 }
@@ -235,10 +461,22 @@ pub(crate) enum Fetched {
 }
 
 impl Fetched {
-    fn is_right(item: &Transfer, digests: &FileDigests) -> bool {
+    pub(crate) fn is_right(item: &Transfer, digests: &FileDigests) -> bool {
         digests.md5 == item.id.md5
             && item.blake3.is_none_or(|proof| proof == digests.blake3)
             && item.size.is_none_or(|size| size == digests.size)
+    }
+}
+
+/// A file that is stored as it is.
+fn whole_file(id: &ObjectId, size: u64) -> FileParts {
+    FileParts {
+        size,
+        parts: vec![Part {
+            unit: (*id.md5.as_bytes(), u32::from(id.tree)),
+            stored: size,
+            raw: size,
+        }],
     }
 }
 

@@ -4,7 +4,6 @@
 //! retried with back-off. Whole appearance is the service's: object stores and `atomic_write_dir` give it.
 
 use std::future::IntoFuture as _;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backlot_core::context::Running;
 use backlot_core::{Blake3, Context, Operation};
@@ -14,6 +13,7 @@ use opendal::{ErrorKind, Operator, services};
 use std::io::{Read as _, Write as _};
 
 use super::Fetched;
+use crate::parallel::each;
 use crate::cache::{Cache, ObjectEntry, VerifyReport, set_read_only};
 use crate::error::{Error, Result};
 use crate::hash::TemporaryFolder;
@@ -28,7 +28,7 @@ const PIECE: usize = 4 << 20;
 const LIST_FROM: usize = 200;
 
 #[derive(Debug)]
-pub(super) struct ServiceRemote {
+pub(crate) struct ServiceRemote {
     operator: Operator,
     runtime: tokio::runtime::Runtime,
     place: String,
@@ -36,14 +36,14 @@ pub(super) struct ServiceRemote {
 
 impl ServiceRemote {
     /// A folder through OpenDAL's own file system service.
-    pub(super) fn folder(path: &str) -> Result<Self> {
+    pub(crate) fn folder(path: &str) -> Result<Self> {
         let temporaries = format!("{}/tmp", path.trim_end_matches('/'));
         let builder = services::Fs::default().root(path).atomic_write_dir(&temporaries);
         Self::new(Operator::new(builder), &format!("opendal+fs://{path}"))
     }
 
     /// Objects in this process only, for tests and dry runs.
-    pub(super) fn memory() -> Result<Self> {
+    pub(crate) fn memory() -> Result<Self> {
         Self::new(Operator::new(services::Memory::default()), "memory://")
     }
 
@@ -66,11 +66,25 @@ impl ServiceRemote {
         })
     }
 
-    pub(super) fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         self.place.clone()
     }
 
-    fn failed(&self, source: opendal::Error) -> Error {
+    pub(crate) const fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
+    /// Wait for a request.
+    pub(crate) fn wait<F: Future>(&self, request: F) -> F::Output {
+        self.runtime.block_on(request)
+    }
+
+    /// For waiting after this value is out of reach.
+    pub(crate) fn handle(&self) -> tokio::runtime::Handle {
+        self.runtime.handle().clone()
+    }
+
+    pub(crate) fn failed(&self, source: opendal::Error) -> Error {
         Error::Service {
             place: self.place.clone(),
             source: Box::new(source),
@@ -86,13 +100,27 @@ impl ServiceRemote {
                 .collect();
             return Ok(ids.iter().map(|id| all.get(id).copied()).collect());
         }
-        each(ids.len(), context, |n| {
+        each(CONCURRENCY, ids.len(), context, |n| {
             match self.runtime.block_on(self.operator.stat(&ids[n].key())) {
                 Ok(found) => Ok(Some(found.content_length())),
                 Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
                 Err(e) => Err(self.failed(e)),
             }
         })
+    }
+
+    /// Whether something was stored here in this layout.
+    pub(super) fn is_used(&self) -> Result<bool> {
+        match self.wait(self.operator.list("files/md5/")) {
+            Ok(entries) => Ok(entries.iter().any(|entry| entry.path() != "files/md5/")),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(self.failed(e)),
+        }
+    }
+
+    /// Remove an object that is damaged and about to be sent again.
+    pub(super) fn remove(&self, id: &ObjectId) -> Result<()> {
+        self.wait(self.operator.delete(&id.key())).map_err(|e| self.failed(e))
     }
 
     pub(super) fn list(&self, context: &Context) -> Result<Vec<ObjectEntry>> {
@@ -138,7 +166,7 @@ impl ServiceRemote {
             items.len() as u64,
             items.iter().map(|(_, size)| size).sum(),
         );
-        let damaged = each(items.len(), context, |n| {
+        let damaged = each(CONCURRENCY, items.len(), context, |n| {
             self.put(cache, items[n].0, &running, context)
         })?;
         let damaged: Vec<ObjectId> = damaged.into_iter().flatten().collect();
@@ -195,7 +223,7 @@ impl ServiceRemote {
         let bytes = items.iter().filter_map(|t| t.size).sum();
         let running = context.start(Operation::Pull, items.len() as u64, bytes);
         let temporaries = TemporaryFolder::in_folder(&cache.temporaries())?;
-        each(items.len(), context, |n| {
+        each(CONCURRENCY, items.len(), context, |n| {
             let item = &items[n];
             let temporary = temporaries.file(n);
             let mut copy = fs::File::create(&temporary)?;
@@ -256,7 +284,7 @@ impl ServiceRemote {
         context: &Context,
     ) -> Result<VerifyReport> {
         let running = context.start(Operation::Verify, expected.len() as u64, 0);
-        let found = each(expected.len(), context, |n| {
+        let found = each(CONCURRENCY, expected.len(), context, |n| {
             self.read(expected[n].0, &running, context, |_| Ok(()))
         })?;
         let mut report = VerifyReport::default();
@@ -273,37 +301,4 @@ impl ServiceRemote {
         }
         Ok(report)
     }
-}
-
-/// Run `work` for each of `count` positions, a bounded number at a time, each on a thread that may block.
-fn each<T: Send>(
-    count: usize,
-    context: &Context,
-    work: impl Fn(usize) -> Result<T> + Sync,
-) -> Result<Vec<T>> {
-    let next = AtomicUsize::new(0);
-    let mut done: Vec<(usize, T)> = Vec::with_capacity(count);
-    let parts: Vec<Result<Vec<(usize, T)>>> = std::thread::scope(|scope| {
-        let worker = || {
-            let mut part = Vec::new();
-            loop {
-                context.check()?;
-                let position = next.fetch_add(1, Ordering::Relaxed);
-                if position >= count {
-                    return Ok(part);
-                }
-                part.push((position, work(position)?));
-            }
-        };
-        let threads: Vec<_> = (0..CONCURRENCY.min(count)).map(|_| scope.spawn(worker)).collect();
-        threads
-            .into_iter()
-            .map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    for part in parts {
-        done.extend(part?);
-    }
-    done.sort_by_key(|(position, _)| *position);
-    Ok(done.into_iter().map(|(_, value)| value).collect())
 }

@@ -24,6 +24,16 @@ impl Bench {
         Remote::open(&RemoteConfig {
             url: url.to_owned(),
             layout: RemoteLayout::Dvc,
+            mirrors: std::path::PathBuf::new(),
+        })
+        .expect("a remote")
+    }
+
+    fn chunked(&self, url: &str) -> Remote {
+        Remote::open(&RemoteConfig {
+            url: url.to_owned(),
+            layout: RemoteLayout::Chunked,
+            mirrors: self.folder.path().join("mirrors"),
         })
         .expect("a remote")
     }
@@ -32,7 +42,12 @@ impl Bench {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         let through_opendal = path("opendal");
         fs::create_dir_all(&through_opendal).expect("made");
+        let chunked_through_opendal = path("chunked-opendal");
+        fs::create_dir_all(&chunked_through_opendal).expect("made");
         vec![
+            self.chunked(&path("chunked")),
+            self.chunked(&format!("opendal+fs://{chunked_through_opendal}")),
+            self.chunked("memory://"),
             Self::remote(&path("folder")),
             Self::remote(&format!("file://{}", path("file"))),
             Self::remote(&format!("opendal+fs://{through_opendal}")),
@@ -102,7 +117,7 @@ fn what_is_pushed_is_pulled_bit_for_bit_from_every_kind_of_remote() {
             );
         }
         let expected: Vec<_> = items.iter().map(|t| (t.id, t.blake3)).collect();
-        let verified = remote.verify(&expected, &context).expect("verified");
+        let verified = remote.verify(&expected, None, &context).expect("verified");
         assert!(verified.damaged.is_empty() && verified.missing.is_empty());
     }
 }

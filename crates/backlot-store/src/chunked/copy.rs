@@ -1,0 +1,219 @@
+//! From one chunked remote to another: only chunks that are missing there, as they are stored here.
+//!
+//! A push whose chunks come from packs instead of files, with the same protocol. Each chunk is proven before it is sent.
+//! Memory: one step of reading, one batch of writing, and 130 bytes a chunk of a group of files.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use backlot_core::{Blake3, Context, Operation};
+
+use super::catalog::{Catalog, Found, damaged, put};
+use super::name::{Kind, StoredName};
+use super::pack::{Entry, PackFacts, RECORD};
+use super::push::{Pushed, Site, commit_index};
+use super::recipe::{Recipe, SegmentBuilder};
+use super::tomb::{self, Condemned};
+use super::writer::PackStream;
+use crate::error::{Error, Result};
+use crate::object::ObjectId;
+
+/// Files of one group.
+const GROUP_BYTES: u64 = super::push::GROUP_BYTES;
+
+/// A file with its recipe at the source and its chunks.
+struct Order<'a> {
+    found: Found<'a>,
+    chunks: Vec<(StoredName, u32, Entry)>,
+}
+
+impl Site {
+    /// Bring files here from another chunked remote. Files that it does not have are returned.
+    pub(super) fn copy_from(
+        &self,
+        source: &Self,
+        ids: &[ObjectId],
+        context: &Context,
+    ) -> Result<(Pushed, Vec<ObjectId>)> {
+        let theirs = Catalog::load(&*source.blobs, &source.mirror, context)?;
+        let running = context.start(Operation::Push, ids.len() as u64, 0);
+        let (mut pushed, mut missing) = (Pushed::default(), Vec::new());
+        let mut group: Vec<Found<'_>> = Vec::new();
+        let (mut seen, mut bytes) = (HashSet::new(), 0);
+        for id in ids {
+            let Some(found) = theirs.find(id)? else {
+                missing.push(*id);
+                continue;
+            };
+            if !seen.insert(*id) {
+                continue;
+            }
+            bytes += found.recipe.size;
+            group.push(found);
+            if bytes > GROUP_BYTES {
+                running.advance(group.len() as u64, bytes);
+                self.copy_group(source, std::mem::take(&mut group), &mut pushed, context)?;
+                bytes = 0;
+            }
+        }
+        running.advance(group.len() as u64, bytes);
+        self.copy_group(source, group, &mut pushed, context)?;
+        Ok((pushed, missing))
+    }
+
+    fn copy_group(
+        &self,
+        source: &Self,
+        group: Vec<Found<'_>>,
+        pushed: &mut Pushed,
+        context: &Context,
+    ) -> Result<()> {
+        let ours = Catalog::load(&*self.blobs, &self.mirror, context)?;
+        let mut relied: HashSet<StoredName> = HashSet::new();
+        let mut segments: HashSet<StoredName> = HashSet::new();
+        let mut todo = Vec::new();
+        for found in group {
+            let there = ours.find(&found.recipe.id)?.filter(|there| ours.is_clean(there));
+            match there {
+                Some(there) => {
+                    pushed.already_there += 1;
+                    segments.insert(there.segment.name);
+                    relied.extend(there.packs().map(|pack| pack.name));
+                }
+                None => todo.push(found),
+            }
+        }
+        if !todo.is_empty() {
+            pushed.objects += todo.len() as u64;
+            pushed.bytes += todo.iter().map(|found| found.recipe.size).sum::<u64>();
+            let orders = source.orders(todo, context)?;
+            let builder = self.copy_chunks(source, &orders, &ours, pushed, context)?;
+            relied.extend(builder.packs().iter().map(|pack| pack.name));
+            let bytes = builder.finish();
+            pushed.sent += bytes.len() as u64;
+            segments.insert(put(&*self.blobs, Kind::Recipe, &bytes)?);
+        }
+        // The writer's last step; running the copy again brings what a collector took.
+        let condemned = Condemned::by(&tomb::read_all(&*self.blobs)?);
+        for (kind, names, condemned) in [
+            (Kind::Pack, relied, condemned.packs),
+            (Kind::Recipe, segments, condemned.recipes),
+        ] {
+            let names: Vec<StoredName> = names.into_iter().collect();
+            let lost = self.exist(kind, &names, context)?.contains(&false);
+            if lost || names.iter().any(|name| condemned.contains(name)) {
+                return Err(Error::Contended {
+                    place: self.blobs.place(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The chunks of files, by the tables of their packs.
+    fn orders<'a>(&self, group: Vec<Found<'a>>, context: &Context) -> Result<Vec<Order<'a>>> {
+        let packs: BTreeMap<StoredName, PackFacts> = group
+            .iter()
+            .flat_map(|found| found.packs().map(|pack| (pack.name, *pack)))
+            .collect();
+        let tables = self.tables(&packs, context)?;
+        let mut orders = Vec::with_capacity(group.len());
+        for found in group {
+            let mut chunks = Vec::new();
+            for run in &found.recipe.runs {
+                let Some(pack) = found.segment.packs().get(run.pack as usize) else {
+                    continue;
+                };
+                let table = tables.get(&pack.name).and_then(Option::as_ref);
+                for position in run.first..run.first + run.count {
+                    let Some(entry) = table.and_then(|table| table.get(position as usize)) else {
+                        let key = Kind::Pack.key(pack.name);
+                        return Err(damaged(&*self.blobs, key, "its table is missing or damaged"));
+                    };
+                    chunks.push((pack.name, position, *entry));
+                }
+            }
+            orders.push(Order { found, chunks });
+        }
+        Ok(orders)
+    }
+
+    /// Send the chunks that are not here, and lay out the recipes.
+    fn copy_chunks(
+        &self,
+        source: &Self,
+        orders: &[Order<'_>],
+        catalog: &Catalog,
+        pushed: &mut Pushed,
+        context: &Context,
+    ) -> Result<SegmentBuilder> {
+        let index = self.whole_index(catalog, context)?;
+        let usable = |name: &StoredName| !catalog.condemned.packs.contains(name);
+        let mut places: HashMap<Blake3, (PackFacts, u32)> = HashMap::new();
+        let mut wanted: BTreeMap<StoredName, BTreeMap<u32, Entry>> = BTreeMap::new();
+        let mut claimed = HashSet::new();
+        for (pack, position, entry) in orders.iter().flat_map(|order| &order.chunks) {
+            if places.contains_key(&entry.id) || claimed.contains(&entry.id) {
+                continue;
+            }
+            match index.find(&entry.id, &usable)? {
+                Some(at) => {
+                    let position = u32::try_from(at.place).unwrap_or(u32::MAX);
+                    places.insert(entry.id, (at.container, position));
+                }
+                None => {
+                    claimed.insert(entry.id);
+                    wanted.entry(*pack).or_default().insert(*position, *entry);
+                }
+            }
+        }
+        let facts: HashMap<StoredName, PackFacts> = orders
+            .iter()
+            .flat_map(|order| order.found.packs().map(|pack| (pack.name, *pack)))
+            .collect();
+        let mut stream = PackStream::start(&self.blobs, &self.format.packs, &self.mirror);
+        let mut sent: Vec<(Blake3, StoredName, u32)> = Vec::new();
+        for (pack, chunks) in wanted {
+            context.check()?;
+            let Some(facts) = facts.get(&pack) else { continue };
+            let chunks: Vec<(u32, Entry)> = chunks.into_iter().collect();
+            source.each_chunk(facts, &chunks, |_, entry, proven| {
+                let stored = proven.map_err(|why| damaged(&*source.blobs, Kind::Pack.key(pack), why))?;
+                let mut bytes = Vec::with_capacity(RECORD + stored.len());
+                bytes.resize(RECORD, 0);
+                bytes.extend_from_slice(stored);
+                let (name, position) = stream.push(entry.id, entry.scheme, entry.raw as usize, bytes)?;
+                stream.flush()?;
+                sent.push((entry.id, name, position));
+                Ok(())
+            })?;
+        }
+        let packs: HashMap<StoredName, PackFacts> =
+            stream.finish()?.into_iter().map(|pack| (pack.name, pack)).collect();
+        pushed.sent += packs.values().map(|pack| pack.length).sum::<u64>();
+        pushed.sent += commit_index(self)?;
+        for (id, name, position) in sent {
+            if let Some(facts) = packs.get(&name) {
+                places.insert(id, (*facts, position));
+            }
+        }
+        Ok(recipes(orders, &places))
+    }
+}
+
+fn recipes(orders: &[Order<'_>], places: &HashMap<Blake3, (PackFacts, u32)>) -> SegmentBuilder {
+    let mut builder = SegmentBuilder::default();
+    for order in orders {
+        let mut runs = Vec::new();
+        for (_, _, entry) in &order.chunks {
+            if let Some((facts, position)) = places.get(&entry.id) {
+                let number = builder.pack(facts);
+                SegmentBuilder::extend(&mut runs, number, *position);
+            }
+        }
+        builder.push(Recipe {
+            runs,
+            ..order.found.recipe.clone()
+        });
+    }
+    builder
+}

@@ -1,0 +1,289 @@
+//! How one chunk is stored: raw, or one zstd frame, of its bytes or of a byte-shuffled, delta-coded arrangement of them.
+//!
+//! Half and float pixels compress twice as well when equal bytes of neighbouring numbers lie together and only their
+//! differences are stored (measured in `benches/README.md`). Which width pays is tried on a sample, every so many chunks.
+//! Invariants: decoding needs the scheme byte and the raw length only; what does not shrink by 2 % is stored raw.
+
+use super::wire::Malformed;
+
+/// zstd's fastest standard level: faster than any disk here, and shuffled data gains little above it.
+const LEVEL: i32 = 1;
+/// How much of a chunk a trial looks at.
+const SAMPLE: usize = 16 << 10;
+/// A chunk is stored raw unless it shrinks to less than this many hundredths.
+const WORTH_IT: usize = 98;
+
+/// How a chunk is stored; the byte is part of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Scheme {
+    Raw = 0,
+    Zstd = 1,
+    /// Bytes at each position of 2-byte numbers together, each replaced by its difference to the one before.
+    Shuffle2 = 2,
+    /// The same for 4-byte numbers.
+    Shuffle4 = 4,
+    /// The same for three 4-byte numbers (positions, normals).
+    Shuffle12 = 12,
+}
+
+impl Scheme {
+    pub(super) fn from_byte(byte: u8) -> Result<Self, Malformed> {
+        match byte {
+            0 => Ok(Self::Raw),
+            1 => Ok(Self::Zstd),
+            2 => Ok(Self::Shuffle2),
+            4 => Ok(Self::Shuffle4),
+            12 => Ok(Self::Shuffle12),
+            _ => Err("it uses a way to store chunks that this version does not know"),
+        }
+    }
+    pub(super) const fn byte(self) -> u8 {
+        self as u8
+    }
+    /// The width of the numbers it rearranges.
+    const fn width(self) -> usize {
+        match self {
+            Self::Raw | Self::Zstd => 1,
+            Self::Shuffle2 => 2,
+            Self::Shuffle4 => 4,
+            Self::Shuffle12 => 12,
+        }
+    }
+}
+
+/// The buffers and contexts of one thread that encodes or decodes.
+pub(super) struct Coder {
+    compressor: zstd::bulk::Compressor<'static>,
+    decompressor: zstd::bulk::Decompressor<'static>,
+    shuffled: Vec<u8>,
+}
+
+impl std::fmt::Debug for Coder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Coder").finish_non_exhaustive()
+    }
+}
+
+impl Coder {
+    pub(super) fn new() -> std::io::Result<Self> {
+        let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
+        // The length is in the chunk's record already.
+        compressor.include_contentsize(false)?;
+        Ok(Self {
+            compressor,
+            decompressor: zstd::bulk::Decompressor::new()?,
+            shuffled: Vec::new(),
+        })
+    }
+
+    /// The scheme that makes a sample smallest; `None` if none makes it smaller at all.
+    pub(super) fn best_for(&mut self, chunk: &[u8]) -> Option<Scheme> {
+        // The middle of a chunk is less likely to hold a header than its start.
+        let start = (chunk.len().saturating_sub(SAMPLE) / 2) / 48 * 48;
+        let sample = &chunk[start..(start + SAMPLE).min(chunk.len())];
+        let mut best = (sample.len() * WORTH_IT / 100, None);
+        for scheme in [Scheme::Zstd, Scheme::Shuffle2, Scheme::Shuffle4, Scheme::Shuffle12] {
+            if let Some(packed) = self.compressed(sample, scheme)
+                && packed < best.0
+            {
+                // Rearranging costs time on both sides: it has to gain a little over plain.
+                best = (packed * 97 / 100, Some(scheme));
+            }
+        }
+        best.1
+    }
+
+    /// Store a chunk behind `out` by a scheme, or raw if that does not pay.
+    pub(super) fn encode(&mut self, chunk: &[u8], scheme: Scheme, out: &mut Vec<u8>) -> Scheme {
+        let start = out.len();
+        if scheme != Scheme::Raw {
+            let Self {
+                compressor, shuffled, ..
+            } = self;
+            let input = if scheme.width() == 1 {
+                chunk
+            } else {
+                shuffle(chunk, scheme.width(), shuffled);
+                shuffled
+            };
+            // Too little room is how zstd tells that it does not pay.
+            out.resize(start + chunk.len() * WORTH_IT / 100, 0);
+            if let Ok(length) = compressor.compress_to_buffer(input, &mut out[start..]) {
+                out.truncate(start + length);
+                return scheme;
+            }
+            out.truncate(start);
+        }
+        out.extend_from_slice(chunk);
+        Scheme::Raw
+    }
+
+    fn compressed(&mut self, bytes: &[u8], scheme: Scheme) -> Option<usize> {
+        let mut out = Vec::with_capacity(bytes.len());
+        (self.encode(bytes, scheme, &mut out) != Scheme::Raw).then_some(out.len())
+    }
+
+    /// The bytes of a stored chunk. Whether they are the right ones is for the caller to prove.
+    pub(super) fn decode(
+        &mut self,
+        stored: &[u8],
+        scheme: Scheme,
+        raw_length: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<(), Malformed> {
+        let start = into.len();
+        if scheme == Scheme::Raw {
+            if stored.len() != raw_length {
+                return Err("a chunk has another length than its record says");
+            }
+            into.extend_from_slice(stored);
+            return Ok(());
+        }
+        let wrong = "a chunk cannot be unpacked";
+        if scheme.width() == 1 {
+            into.resize(start + raw_length, 0);
+            let found = self.decompressor.decompress_to_buffer(stored, &mut into[start..]);
+            return if found.is_ok_and(|n| n == raw_length) {
+                Ok(())
+            } else {
+                into.truncate(start);
+                Err(wrong)
+            };
+        }
+        self.shuffled.resize(raw_length, 0);
+        match self.decompressor.decompress_to_buffer(stored, &mut self.shuffled[..]) {
+            Ok(n) if n == raw_length => {
+                unshuffle(&mut self.shuffled, scheme.width(), into);
+                Ok(())
+            }
+            _ => Err(wrong),
+        }
+    }
+}
+
+/// Bytes 0 of all numbers, then bytes 1, ...; each as the difference to the one before. An incomplete last number stays
+/// as it is at the end.
+fn shuffle(bytes: &[u8], width: usize, out: &mut Vec<u8>) {
+    let count = bytes.len() / width;
+    out.clear();
+    out.resize(bytes.len(), 0);
+    let (whole, rest) = bytes.split_at(count * width);
+    let (planes, tail) = out.split_at_mut(count * width);
+    tail.copy_from_slice(rest);
+    if count == 0 {
+        return;
+    }
+    if width == 2 {
+        let (low, high) = planes.split_at_mut(count);
+        let mut before = [0, 0];
+        for ((pair, low), high) in whole.as_chunks::<2>().0.iter().zip(low).zip(high) {
+            *low = pair[0].wrapping_sub(before[0]);
+            *high = pair[1].wrapping_sub(before[1]);
+            before = *pair;
+        }
+        return;
+    }
+    for (position, plane) in planes.chunks_exact_mut(count).enumerate() {
+        let mut before = 0;
+        for (number, slot) in whole.chunks_exact(width).zip(plane) {
+            *slot = number[position].wrapping_sub(before);
+            before = number[position];
+        }
+    }
+}
+
+/// The inverse of [`shuffle`], appended to `out`.
+fn unshuffle(planes: &mut [u8], width: usize, out: &mut Vec<u8>) {
+    let count = planes.len() / width;
+    let start = out.len();
+    out.resize(start + planes.len(), 0);
+    let (planes, rest) = planes.split_at_mut(count * width);
+    let (whole, tail) = out[start..].split_at_mut(count * width);
+    tail.copy_from_slice(rest);
+    if count == 0 {
+        return;
+    }
+    if width == 2 {
+        let (low, high) = planes.split_at(count);
+        let mut sum = [0u8, 0u8];
+        for ((pair, low), high) in whole.as_chunks_mut::<2>().0.iter_mut().zip(low).zip(high) {
+            sum = [sum[0].wrapping_add(*low), sum[1].wrapping_add(*high)];
+            *pair = sum;
+        }
+        return;
+    }
+    for (position, plane) in planes.chunks_exact(count).enumerate() {
+        let mut sum = 0u8;
+        for (number, difference) in whole.chunks_exact_mut(width).zip(plane) {
+            sum = sum.wrapping_add(*difference);
+            number[position] = sum;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Coder, Scheme};
+    use proptest::prelude::{any, prop, proptest};
+
+    const ALL: [Scheme; 5] = [
+        Scheme::Raw,
+        Scheme::Zstd,
+        Scheme::Shuffle2,
+        Scheme::Shuffle4,
+        Scheme::Shuffle12,
+    ];
+
+    proptest! {
+        #[test]
+        fn every_scheme_gives_back_what_it_was_given(
+            seed in prop::collection::vec(any::<u8>(), 1..40),
+            length in 0usize..5000,
+        ) {
+            let chunk: Vec<u8> = seed.iter().copied().cycle().take(length).collect();
+            let mut coder = Coder::new().expect("a coder");
+            for scheme in ALL {
+                assert_eq!(Scheme::from_byte(scheme.byte()), Ok(scheme));
+                let mut stored = Vec::new();
+                let used = coder.encode(&chunk, scheme, &mut stored);
+                assert!(stored.len() <= chunk.len());
+                let mut back = vec![9];
+                coder.decode(&stored, used, chunk.len(), &mut back).expect("decoded");
+                assert_eq!(back[1..], chunk);
+            }
+        }
+
+        #[test]
+        fn stored_nonsense_is_refused_not_believed(
+            stored in prop::collection::vec(any::<u8>(), 0..200),
+            length in 0usize..3000,
+        ) {
+            let mut coder = Coder::new().expect("a coder");
+            for scheme in ALL {
+                let mut back = Vec::new();
+                if coder.decode(&stored, scheme, length, &mut back).is_ok() {
+                    assert_eq!(back.len(), length);
+                } else {
+                    assert!(back.is_empty());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn smooth_halves_are_shuffled_and_noise_is_stored_raw() {
+        let mut coder = Coder::new().expect("a coder");
+        let smooth: Vec<u8> = (0..40_000u16).flat_map(|i| (15_000 + i / 7 + (i.wrapping_mul(i) >> 9) % 3).to_le_bytes()).collect();
+        assert_eq!(coder.best_for(&smooth), Some(Scheme::Shuffle2));
+        let mut state = 1u64;
+        let noise: Vec<u8> = (0..60_000)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                state.to_le_bytes()[7]
+            })
+            .collect();
+        assert_eq!(coder.best_for(&noise), None);
+        assert_eq!(coder.encode(&noise, Scheme::Zstd, &mut Vec::new()), Scheme::Raw);
+    }
+}

@@ -1,0 +1,524 @@
+//! Packs to files: plan what to read, read it in few ranges, prove every chunk and every file.
+//!
+//! Files of up to [`JOB`] bytes are put together in memory, several at a time so that MD5 runs in lanes; larger ones are
+//! written part by part under a temporary name and hashed when all parts are there, while they are in the page cache.
+//! Memory: [`JOB`] twice for each request in flight, and 48 bytes a chunk of a group of files: below 220 MiB. Chunks that
+//! lie in the cache already are taken from there. Invariant: an object gets its name in the cache only after the BLAKE3 of
+//! each chunk, and the MD5 and BLAKE3 of the whole, were right.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Write as _;
+use std::ops::Range;
+use std::sync::Mutex;
+
+use backlot_core::context::Running;
+use backlot_core::{Blake3, Context, Operation};
+use fs_err as fs;
+
+use super::catalog::{Catalog, Found};
+use super::filter::Coder;
+use super::name::{Kind, StoredName};
+use super::pack::{Entry, PackFacts};
+use super::push::{GROUP_BYTES, Site};
+use super::put::StoredFile;
+use super::recipe::Recipe;
+use super::seeds::{SeedReader, Seeds};
+use super::wire::blake3_of;
+use crate::cache::{Cache, set_read_only};
+use crate::error::{Error, Result};
+use crate::hash::md5::{Md5Hasher, update_many};
+use crate::hash::{self, TemporaryFolder};
+use crate::object::{FileDigests, Transfer};
+use crate::parallel::each;
+use crate::remote::Fetched;
+
+/// Raw bytes of one piece of work.
+const JOB: u64 = 8 << 20;
+/// Files in one piece of work.
+const JOB_FILES: usize = 512;
+/// Bytes of large files that wait for their hash.
+const WAVE: u64 = 2 << 30;
+
+/// The tables of packs; `None` for one that is missing or damaged.
+type Tables = HashMap<StoredName, Option<Vec<Entry>>>;
+
+/// A file that is to be put together.
+#[derive(Debug)]
+pub(super) struct FilePlan {
+    /// Which of the transfers it is.
+    pub(super) item: usize,
+    pub(super) recipe: Recipe,
+    pub(super) chunks: Vec<(StoredName, Entry)>,
+}
+
+/// A part of a large file: which of the wave's, its chunks, where it begins.
+type Part<'a> = (usize, &'a [(StoredName, Entry)], u64);
+
+struct Getter<'a> {
+    site: &'a Site,
+    items: &'a [Transfer],
+    cache: &'a Cache,
+    seeds: SeedReader<'a>,
+    temporaries: &'a TemporaryFolder,
+    running: &'a Running<'a>,
+    context: &'a Context,
+    damaged: Mutex<BTreeMap<StoredName, &'static str>>,
+}
+
+impl Site {
+    /// Fetch objects into a cache. One result for each.
+    pub(super) fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<Vec<Fetched>> {
+        let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
+        let bytes = items.iter().filter_map(|t| t.size).sum();
+        let running = context.start(Operation::Pull, items.len() as u64, bytes);
+        let temporaries = TemporaryFolder::in_folder(&cache.temporaries())?;
+        let seeds = Seeds::of(cache);
+        let getter = Getter {
+            site: self,
+            items,
+            cache,
+            seeds: seeds.open()?,
+            temporaries: &temporaries,
+            running: &running,
+            context,
+            damaged: Mutex::default(),
+        };
+        let mut results = vec![Fetched::Missing; items.len()];
+        let mut stored = Vec::new();
+        let mut rest: Vec<usize> = (0..items.len()).collect();
+        for attempt in 0.. {
+            let found = candidates(&catalog, items, &rest, attempt)?;
+            if found.is_empty() {
+                break;
+            }
+            let mut failed = Vec::new();
+            for group in groups(found) {
+                getter.group(group, &mut results, &mut failed, &mut stored)?;
+            }
+            rest = failed;
+        }
+        seeds.note(&stored)?;
+        getter.tell_damage();
+        if let Some(object) = catalog.damaged.first()
+            && results.iter().any(|r| matches!(r, Fetched::Missing))
+        {
+            return Err(super::catalog::damaged(
+                &*self.blobs,
+                object.clone(),
+                "what it held cannot be found",
+            ));
+        }
+        Ok(results)
+    }
+
+    /// The tables of some packs.
+    pub(super) fn tables(&self, packs: &BTreeMap<StoredName, PackFacts>, context: &Context) -> Result<Tables> {
+        let list: Vec<&PackFacts> = packs.values().collect();
+        let tables = each(self.blobs.concurrency(), list.len(), context, |n| {
+            match self.salvaged_table(list[n]) {
+                Err(Error::DamagedRemote { .. }) => Ok(None),
+                other => other,
+            }
+        })?;
+        Ok(list.into_iter().map(|facts| facts.name).zip(tables).collect())
+    }
+}
+
+/// The recipes to try in some attempt: first the best one, later all others there are.
+fn candidates<'a>(
+    catalog: &'a Catalog,
+    items: &[Transfer],
+    rest: &[usize],
+    attempt: usize,
+) -> Result<Vec<(usize, Found<'a>)>> {
+    let mut found = Vec::new();
+    for item in rest {
+        let id = &items[*item].id;
+        let recipe = if attempt == 0 {
+            catalog.find(id)?
+        } else {
+            let mut all = catalog.find_all(id)?;
+            all.sort_by_key(|found| !catalog.is_clean(found));
+            (attempt < all.len()).then(|| all.swap_remove(attempt))
+        };
+        found.extend(recipe.map(|recipe| (*item, recipe)));
+    }
+    Ok(found)
+}
+
+/// Groups whose tables fit into memory.
+fn groups(found: Vec<(usize, Found<'_>)>) -> Vec<Vec<(usize, Found<'_>)>> {
+    let mut groups = Vec::new();
+    let mut bytes = u64::MAX;
+    for one in found {
+        if bytes.saturating_add(one.1.recipe.size) > GROUP_BYTES {
+            groups.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += one.1.recipe.size;
+        if let Some(group) = groups.last_mut() {
+            group.push(one);
+        }
+    }
+    groups
+}
+
+/// Lay out files from the tables of their packs, in the order in which packs hold them. Those whose tables are missing or
+/// do not fit are returned apart.
+pub(super) fn plan(group: Vec<(usize, Found<'_>)>, tables: &Tables) -> (Vec<FilePlan>, Vec<usize>) {
+    let (mut plans, mut broken) = (Vec::new(), Vec::new());
+    for (item, found) in group {
+        match chunks_of(&found, tables) {
+            Some(chunks) => plans.push(FilePlan {
+                item,
+                recipe: found.recipe,
+                chunks,
+            }),
+            None => broken.push(item),
+        }
+    }
+    plans.sort_by_key(|plan| plan.chunks.first().map(|(pack, entry)| (*pack, entry.offset)));
+    (plans, broken)
+}
+
+fn chunks_of(found: &Found<'_>, tables: &Tables) -> Option<Vec<(StoredName, Entry)>> {
+    let mut chunks = Vec::new();
+    for run in &found.recipe.runs {
+        let name = found.segment.packs().get(run.pack as usize)?.name;
+        let table = tables.get(&name)?.as_ref()?;
+        let range = run.first as usize..(run.first as usize).checked_add(run.count as usize)?;
+        chunks.extend(table.get(range)?.iter().map(|entry| (name, *entry)));
+    }
+    let length: u64 = chunks.iter().map(|(_, entry)| u64::from(entry.raw)).sum();
+    (length == found.recipe.size).then_some(chunks)
+}
+
+impl Getter<'_> {
+    fn group(
+        &self,
+        group: Vec<(usize, Found<'_>)>,
+        results: &mut [Fetched],
+        failed: &mut Vec<usize>,
+        stored: &mut Vec<StoredFile>,
+    ) -> Result<()> {
+        let packs: BTreeMap<StoredName, PackFacts> = group
+            .iter()
+            .flat_map(|(_, found)| found.packs().map(|pack| (pack.name, *pack)))
+            .collect();
+        let tables = self.site.tables(&packs, self.context)?;
+        for (name, table) in &tables {
+            if table.is_none() {
+                self.blame(*name, "its table is missing or damaged");
+            }
+        }
+        let (plans, broken) = plan(group, &tables);
+        drop(tables);
+        for item in broken {
+            results[item] = Fetched::Damaged;
+            failed.push(item);
+        }
+        let (small, large): (Vec<_>, Vec<_>) = plans.into_iter().partition(|plan| plan.recipe.size <= JOB);
+        let jobs = batches(&small);
+        let mut done = each(self.site.blobs.concurrency(), jobs.len(), self.context, |n| {
+            self.files(jobs[n])
+        })?
+        .concat();
+        let mut rest = &large[..];
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let count = rest
+                .iter()
+                .take_while(|plan| {
+                    let fits = bytes == 0 || bytes + plan.recipe.size <= WAVE;
+                    bytes += plan.recipe.size;
+                    fits
+                })
+                .count();
+            let (wave, later) = rest.split_at(count);
+            done.extend(self.wave(wave)?);
+            rest = later;
+        }
+        for (item, fetched) in done {
+            results[item] = fetched;
+            if matches!(fetched, Fetched::Damaged) {
+                failed.push(item);
+            }
+        }
+        stored.extend(small.into_iter().chain(large).filter_map(|plan| match results[plan.item] {
+            Fetched::Stored(digests) => Some(plan.into_stored(digests)),
+            _ => None,
+        }));
+        Ok(())
+    }
+
+    fn blame(&self, pack: StoredName, why: &'static str) {
+        if let Ok(mut damaged) = self.damaged.lock() {
+            damaged.entry(pack).or_insert(why);
+        }
+    }
+
+    fn tell_damage(&self) {
+        let Ok(damaged) = self.damaged.lock() else { return };
+        for (pack, why) in damaged.iter() {
+            let key = Kind::Pack.key(*pack);
+            let place = self.site.blobs.place();
+            self.context
+                .warn("store::damaged_pack", format!("`{key}` in {place} is damaged: {why}"));
+        }
+    }
+
+    /// Put whole files together in memory, prove them, and give them to the cache.
+    fn files(&self, plans: &[FilePlan]) -> Result<Vec<(usize, Fetched)>> {
+        let chunks: Vec<&(StoredName, Entry)> = plans.iter().flat_map(|plan| &plan.chunks).collect();
+        let source = self.read(&chunks)?;
+        let mut coder = Coder::new()?;
+        let mut whole: Vec<Option<Vec<u8>>> = Vec::with_capacity(plans.len());
+        for plan in plans {
+            whole.push(self.assemble(&plan.chunks, &source, &mut coder));
+        }
+        drop(source);
+        let mut hashers = vec![Md5Hasher::default(); plans.len()];
+        let mut lanes: Vec<(&mut Md5Hasher, &[u8])> = hashers
+            .iter_mut()
+            .zip(&whole)
+            .filter_map(|(hasher, bytes)| Some((hasher, bytes.as_deref()?)))
+            .collect();
+        update_many(&mut lanes);
+        let mut done = Vec::with_capacity(plans.len());
+        let mut total = 0;
+        for ((plan, bytes), hasher) in plans.iter().zip(whole).zip(hashers) {
+            let fetched = match bytes {
+                Some(bytes) => {
+                    total += bytes.len() as u64;
+                    let digests = FileDigests {
+                        md5: hasher.finish(),
+                        blake3: blake3_of(&bytes),
+                        size: bytes.len() as u64,
+                    };
+                    self.keep(plan, &bytes, digests)?
+                }
+                None => Fetched::Damaged,
+            };
+            done.push((plan.item, fetched));
+        }
+        self.running.advance(plans.len() as u64, total);
+        Ok(done)
+    }
+
+    fn is_right(&self, plan: &FilePlan, digests: &FileDigests) -> bool {
+        digests.blake3 == plan.recipe.blake3 && Fetched::is_right(&self.items[plan.item], digests)
+    }
+
+    fn keep(&self, plan: &FilePlan, bytes: &[u8], digests: FileDigests) -> Result<Fetched> {
+        if !self.is_right(plan, &digests) {
+            return Ok(Fetched::Damaged);
+        }
+        let temporary = self.temporaries.file(plan.item);
+        let mut file = hash::create(&hash::Copy {
+            temporary: temporary.clone(),
+            mode: 0o444,
+            durable: false,
+        })?;
+        file.write_all(bytes)?;
+        drop(file);
+        self.cache.publish(&temporary, &self.items[plan.item].id)?;
+        Ok(Fetched::Stored(digests))
+    }
+
+    /// Large files, part by part, then their hashes.
+    fn wave(&self, plans: &[FilePlan]) -> Result<Vec<(usize, Fetched)>> {
+        let mut files = Vec::with_capacity(plans.len());
+        let mut jobs = Vec::new();
+        for (number, plan) in plans.iter().enumerate() {
+            files.push(fs::File::create(self.temporaries.file(plan.item))?);
+            jobs.extend(parts(number, plan));
+        }
+        let sound = each(self.site.blobs.concurrency(), jobs.len(), self.context, |n| {
+            let (number, chunks, offset) = jobs[n];
+            Ok((number, self.part(&files[number], chunks, offset)?))
+        })?;
+        drop(files);
+        let broken: BTreeSet<usize> = sound.into_iter().filter(|(_, ok)| !ok).map(|(n, _)| n).collect();
+        let whole: Vec<&FilePlan> = plans
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| !broken.contains(n))
+            .map(|(_, plan)| plan)
+            .collect();
+        let mut done: Vec<(usize, Fetched)> = broken.iter().map(|n| (plans[*n].item, Fetched::Damaged)).collect();
+        done.extend(self.prove_large(&whole)?);
+        Ok(done)
+    }
+
+    fn prove_large(&self, plans: &[&FilePlan]) -> Result<Vec<(usize, Fetched)>> {
+        let jobs: Vec<hash::Job> = plans
+            .iter()
+            .map(|plan| hash::Job {
+                source: self.temporaries.file(plan.item),
+                copy: None,
+            })
+            .collect();
+        let silent = Context::default().with_cancel(self.context.cancel().clone());
+        let running = silent.start(Operation::Verify, jobs.len() as u64, 0);
+        let results = hash::run(&jobs, &|_, _| Ok(false), &|_, _| Ok(()), &running, &silent);
+        let mut done = Vec::with_capacity(plans.len());
+        for (plan, result) in plans.iter().zip(results) {
+            let digests = result?.digests;
+            let temporary = self.temporaries.file(plan.item);
+            let fetched = if self.is_right(plan, &digests) {
+                set_read_only(&temporary)?;
+                self.cache.publish(&temporary, &self.items[plan.item].id)?;
+                Fetched::Stored(digests)
+            } else {
+                Fetched::Damaged
+            };
+            self.running.advance(1, 0);
+            done.push((plan.item, fetched));
+        }
+        Ok(done)
+    }
+
+    fn part(&self, file: &fs::File, chunks: &[(StoredName, Entry)], offset: u64) -> Result<bool> {
+        let wanted: Vec<&(StoredName, Entry)> = chunks.iter().collect();
+        let source = self.read(&wanted)?;
+        let Some(bytes) = self.assemble(chunks, &source, &mut Coder::new()?) else {
+            return Ok(false);
+        };
+        std::os::unix::fs::FileExt::write_all_at(file.file(), &bytes, offset)?;
+        self.running.advance(0, bytes.len() as u64);
+        Ok(true)
+    }
+
+    /// Decode chunks one behind the other, each proven. `None` if one of them is damaged.
+    fn assemble(&self, chunks: &[(StoredName, Entry)], source: &Source, coder: &mut Coder) -> Option<Vec<u8>> {
+        let length = chunks.iter().map(|(_, entry)| entry.raw as usize).sum();
+        let mut bytes = Vec::with_capacity(length);
+        for (pack, entry) in chunks {
+            if let Some(seed) = source.seeds.get(&entry.id) {
+                bytes.extend_from_slice(seed);
+                continue;
+            }
+            let start = bytes.len();
+            let result = match source.stored(*pack, entry) {
+                Some(stored) => coder.decode(stored, entry.scheme, entry.raw as usize, &mut bytes),
+                None => Err("it ends too early"),
+            };
+            if let Err(why) = result {
+                self.blame(*pack, why);
+                return None;
+            }
+            if blake3_of(&bytes[start..]) != entry.id {
+                self.blame(*pack, "a chunk is not what its name says");
+                return None;
+            }
+        }
+        Some(bytes)
+    }
+
+    /// Bring the stored bytes of chunks here, in few ranges; from the cache where it has them.
+    fn read(&self, chunks: &[&(StoredName, Entry)]) -> Result<Source> {
+        let mut source = Source::default();
+        let mut wanted: BTreeSet<(StoredName, u32, u32)> = BTreeSet::new();
+        for (pack, entry) in chunks {
+            if !self.seeds.is_empty() && !source.seeds.contains_key(&entry.id)
+                && let Some(bytes) = self.seeds.read(&entry.id, entry.raw)
+            {
+                source.seeds.insert(entry.id, bytes);
+            }
+            if !source.seeds.contains_key(&entry.id) {
+                wanted.insert((*pack, entry.offset, entry.offset.saturating_add(entry.stored)));
+            }
+        }
+        for (pack, range) in coalesce(&wanted, self.site.blobs.gap()) {
+            self.context.check()?;
+            let key = Kind::Pack.key(pack);
+            let range = u64::from(range.start)..u64::from(range.end);
+            // A pack that is gone is damage like any other; the chunks in it are missed below.
+            if let Some(bytes) = self.site.blobs.read_range(&key, range.clone())? {
+                source.blocks.push((pack, u32::try_from(range.start).unwrap_or(0), bytes));
+            }
+        }
+        Ok(source)
+    }
+}
+
+/// Stored bytes that were brought here.
+#[derive(Debug, Default)]
+struct Source {
+    /// Sorted by pack and start.
+    blocks: Vec<(StoredName, u32, Vec<u8>)>,
+    seeds: HashMap<Blake3, Vec<u8>>,
+}
+
+impl Source {
+    fn stored(&self, pack: StoredName, entry: &Entry) -> Option<&[u8]> {
+        let after = self
+            .blocks
+            .partition_point(|(name, start, _)| (*name, *start) <= (pack, entry.offset));
+        let (name, start, bytes) = self.blocks.get(after.checked_sub(1)?)?;
+        let from = entry.offset.checked_sub(*start)? as usize;
+        (*name == pack).then(|| bytes.get(from..from + entry.stored as usize))?
+    }
+}
+
+/// Join neighbouring ranges of a pack where the gap between them is not worth another request.
+fn coalesce(wanted: &BTreeSet<(StoredName, u32, u32)>, gap: u32) -> Vec<(StoredName, Range<u32>)> {
+    let mut ranges: Vec<(StoredName, Range<u32>)> = Vec::new();
+    for (pack, start, end) in wanted {
+        match ranges.last_mut() {
+            Some((name, range)) if name == pack && *start <= range.end.saturating_add(gap) => {
+                range.end = range.end.max(*end);
+            }
+            _ => ranges.push((*pack, *start..*end)),
+        }
+    }
+    ranges
+}
+
+/// Whole files to pieces of work.
+fn batches(plans: &[FilePlan]) -> Vec<&[FilePlan]> {
+    let mut jobs = Vec::new();
+    let mut rest = plans;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let count = rest
+            .iter()
+            .take(JOB_FILES)
+            .take_while(|plan| {
+                let fits = bytes == 0 || bytes + plan.recipe.size <= JOB;
+                bytes += plan.recipe.size;
+                fits
+            })
+            .count();
+        let (job, later) = rest.split_at(count.max(1));
+        jobs.push(job);
+        rest = later;
+    }
+    jobs
+}
+
+/// A large file to pieces of work.
+fn parts(number: usize, plan: &FilePlan) -> Vec<Part<'_>> {
+    let mut jobs = Vec::new();
+    let (mut start, mut offset, mut bytes) = (0, 0, 0);
+    for (n, (_, entry)) in plan.chunks.iter().enumerate() {
+        if bytes + u64::from(entry.raw) > JOB {
+            jobs.push((number, &plan.chunks[start..n], offset));
+            (start, offset, bytes) = (n, offset + bytes, 0);
+        }
+        bytes += u64::from(entry.raw);
+    }
+    jobs.push((number, &plan.chunks[start..], offset));
+    jobs
+}
+
+impl FilePlan {
+    fn into_stored(self, digests: FileDigests) -> StoredFile {
+        StoredFile {
+            digests,
+            id: self.recipe.id,
+            runs: Vec::new(),
+            chunks: self.chunks.iter().map(|(_, entry)| (entry.id, entry.raw)).collect(),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Index segments: which chunk lies where. Derived from packs (or from cache objects) and rebuilt from them when lost.
+//!
+//! One format serves the remote (chunk to pack and position) and the cache (chunk to object and offset). Invariant: an
+//! entry is a hint; who follows it proves the chunk or looks after the pack. Format in `docs/format/remote-chunked.md`.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use backlot_core::Blake3;
+use fs_err as fs;
+
+use super::pack::{FACTS, PackFacts};
+use super::table::{SortedTable, fence_count, fences_of};
+use super::wire::{Malformed, Reader, SEAL, seal, small, unseal};
+
+const MAGIC: &[u8; 8] = b"BKLINDX1";
+const HEADER: usize = 24;
+const ENTRY: usize = 48;
+/// Bytes of what is known of a container.
+const CONTAINER: usize = FACTS;
+
+/// The object that holds chunks: a pack, or a cache object (its MD5 as the name, its BLAKE3 in place of the table's).
+pub(super) type Container = PackFacts;
+
+/// Where a chunk lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Location {
+    pub(super) container: Container,
+    /// The chunk's length.
+    pub(super) raw: u32,
+    /// In a pack its position; in a cache object its offset.
+    pub(super) place: u64,
+}
+
+/// A segment that is being made.
+#[derive(Debug, Default)]
+pub(super) struct SegmentBuilder {
+    containers: Vec<Container>,
+    entries: Vec<[u8; ENTRY]>,
+}
+
+impl SegmentBuilder {
+    /// A container; the chunks that follow are its.
+    pub(super) fn container(&mut self, container: Container) {
+        self.containers.push(container);
+    }
+
+    /// A chunk of the last container.
+    pub(super) fn push(&mut self, id: &Blake3, raw: u32, place: u64) {
+        let container = small(self.containers.len().saturating_sub(1));
+        let mut entry = [0; ENTRY];
+        entry[..32].copy_from_slice(id.as_bytes());
+        entry[32..36].copy_from_slice(&container.to_le_bytes());
+        entry[36..40].copy_from_slice(&raw.to_le_bytes());
+        entry[40..].copy_from_slice(&place.to_le_bytes());
+        self.entries.push(entry);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.containers.is_empty()
+    }
+
+    /// Take over the containers of another segment that `keep` accepts, with their chunks.
+    pub(super) fn absorb(
+        &mut self,
+        segment: &Segment,
+        keep: &dyn Fn(&Container) -> bool,
+    ) -> std::io::Result<()> {
+        let mut moved: Vec<Option<u32>> = Vec::with_capacity(segment.containers.len());
+        for container in &segment.containers {
+            moved.push(keep(container).then(|| {
+                self.containers.push(*container);
+                small(self.containers.len() - 1)
+            }));
+        }
+        segment.table.each(|record| {
+            let mut entry = [0; ENTRY];
+            entry.copy_from_slice(record);
+            let old = u32::from_le_bytes([entry[32], entry[33], entry[34], entry[35]]);
+            if let Some(Some(new)) = moved.get(old as usize) {
+                entry[32..36].copy_from_slice(&new.to_le_bytes());
+                self.entries.push(entry);
+            }
+            Ok::<(), std::io::Error>(())
+        })
+    }
+
+    /// The bytes of the segment.
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        self.entries.sort_unstable();
+        let mut bytes = Vec::with_capacity(HEADER + self.containers.len() * CONTAINER + self.entries.len() * 49 + SEAL);
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&small(self.containers.len()).to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&(self.entries.len() as u64).to_le_bytes());
+        for container in &self.containers {
+            container.write_to(&mut bytes);
+        }
+        let start = bytes.len();
+        for entry in &self.entries {
+            bytes.extend_from_slice(entry);
+        }
+        let fences = fences_of(&bytes[start..], ENTRY);
+        bytes.extend_from_slice(&fences);
+        seal(&mut bytes);
+        bytes
+    }
+}
+
+/// A segment in a local file.
+#[derive(Debug)]
+pub(super) struct Segment {
+    containers: Vec<Container>,
+    table: SortedTable,
+}
+
+/// Whether bytes are a sound segment; asked once, when they arrive.
+pub(super) fn check(bytes: &[u8]) -> Result<(), Malformed> {
+    let content = unseal(bytes)?;
+    let mut reader = Reader::new(content);
+    let (containers, entries) = header(&mut reader)?;
+    if content.len() as u64 == HEADER as u64 + containers * CONTAINER as u64 + entries * ENTRY as u64 + fence_count(entries) * 8 {
+        Ok(())
+    } else {
+        Err("its length does not fit its header")
+    }
+}
+
+fn header(reader: &mut Reader<'_>) -> Result<(u64, u64), Malformed> {
+    reader.magic(MAGIC)?;
+    let containers = u64::from(reader.u32()?);
+    reader.take(4)?;
+    let entries = reader.u64()?;
+    if entries > 1 << 40 {
+        return Err("its length does not fit its header");
+    }
+    Ok((containers, entries))
+}
+
+impl Segment {
+    /// Open a segment that was checked when it got here.
+    pub(super) fn open(path: &Path) -> std::io::Result<Self> {
+        let malformed = |why| std::io::Error::new(std::io::ErrorKind::InvalidData, why);
+        let mut file = fs::File::open(path)?;
+        let length = file.metadata()?.len();
+        let mut head = [0; HEADER];
+        file.read_exact(&mut head)?;
+        let (containers, entries) = header(&mut Reader::new(&head)).map_err(malformed)?;
+        let table = HEADER as u64 + containers * CONTAINER as u64;
+        let fences = table + entries * ENTRY as u64;
+        if length != fences + fence_count(entries) * 8 + SEAL as u64 {
+            return Err(malformed("its length does not fit its header"));
+        }
+        let mut names = vec![0; usize::try_from(containers).unwrap_or(0) * CONTAINER];
+        file.read_exact(&mut names)?;
+        let mut words = vec![0; usize::try_from(fence_count(entries)).unwrap_or(0) * 8];
+        std::os::unix::fs::FileExt::read_exact_at(file.file(), &mut words, fences)?;
+        Ok(Self {
+            containers: PackFacts::read_all(&names).map_err(malformed)?,
+            table: SortedTable::new(file, table, ENTRY, entries, &words).map_err(malformed)?,
+        })
+    }
+
+    /// Everywhere a chunk lies.
+    pub(super) fn find(&self, id: &Blake3) -> std::io::Result<Vec<Location>> {
+        let found = self.table.find(id.as_bytes())?;
+        Ok(found.iter().filter_map(|record| self.location(record)).collect())
+    }
+
+    fn location(&self, record: &[u8]) -> Option<Location> {
+        let mut reader = Reader::new(record.get(32..)?);
+        let container = *self.containers.get(reader.u32().ok()? as usize)?;
+        Some(Location {
+            container,
+            raw: reader.u32().ok()?,
+            place: reader.u64().ok()?,
+        })
+    }
+
+    pub(super) fn containers(&self) -> &[Container] {
+        &self.containers
+    }
+    pub(super) const fn count(&self) -> u64 {
+        self.table.count()
+    }
+}

@@ -1,0 +1,160 @@
+//! Verifying a chunked remote: packs are read again, chunk by chunk, and what is wrong is told by pack and by file.
+//!
+//! Memory: a step of [`super::chunks`] for each request in flight. Deliberately absent: putting it right; that is a push that relies
+//! on nothing in the damaged packs.
+
+use std::collections::{BTreeMap, HashSet};
+
+use backlot_core::context::Running;
+use backlot_core::{Blake3, Context, Operation};
+
+use super::catalog::{Catalog, Found};
+use super::name::{Kind, StoredName};
+use super::pack::{Entry, PackFacts};
+use super::push::Site;
+use super::wire::Malformed;
+use crate::cache::{DamagedPack, VerifyReport};
+use crate::error::{Error, Result};
+use crate::object::ObjectId;
+use crate::parallel::each;
+
+/// What is wrong with one pack.
+#[derive(Debug, Default)]
+struct Health {
+    /// Positions of chunks that are not what they should be; all of them if the table is lost.
+    bad: HashSet<u32>,
+    all: bool,
+    why: Option<Malformed>,
+    bytes: u64,
+}
+
+impl Site {
+    /// Read the packs of some files again: all, or about so many of a hundred.
+    pub(super) fn verify(
+        &self,
+        expected: &[(ObjectId, Option<Blake3>)],
+        sample: Option<u8>,
+        context: &Context,
+    ) -> Result<VerifyReport> {
+        let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
+        let mut report = VerifyReport::default();
+        let mut found: Vec<(ObjectId, Found<'_>)> = Vec::new();
+        for (id, proof) in expected {
+            match catalog.find(id)? {
+                Some(one) if proof.is_some_and(|proof| proof != one.recipe.blake3) => report.damaged.push(*id),
+                Some(one) => found.push((*id, one)),
+                None => report.missing.push(*id),
+            }
+        }
+        let mut packs: BTreeMap<StoredName, PackFacts> = BTreeMap::new();
+        for (_, one) in &found {
+            packs.extend(one.packs().map(|pack| (pack.name, *pack)));
+        }
+        if let Some(percent) = sample {
+            // Another sample each time; names end in chance.
+            let start = StoredName::fresh().as_bytes()[15];
+            let most = u32::from(percent) * 256 / 100;
+            packs.retain(|name, _| u32::from(name.as_bytes()[15].wrapping_sub(start)) < most);
+        }
+        let health = self.read_packs(&packs, context)?;
+        for (id, one) in &found {
+            report.objects += 1;
+            if is_hurt(one, &health) {
+                report.damaged.push(*id);
+                for pack in one.packs().filter(|pack| health.contains_key(&pack.name)) {
+                    name_hurt(&mut report, pack, &health[&pack.name], *id);
+                }
+            }
+        }
+        report.bytes = health.values().map(|h| h.bytes).sum();
+        for (name, health) in health.iter().filter(|(_, h)| h.why.is_some()) {
+            let key = Kind::Pack.key(*name);
+            if !report.packs.iter().any(|pack| pack.key == key) {
+                report.packs.push(DamagedPack::new(*name, key, health.why.unwrap_or_default()));
+            }
+        }
+        report.segments.clone_from(&catalog.damaged);
+        report.damaged.sort_unstable();
+        report.damaged.dedup();
+        Ok(report)
+    }
+
+    /// Move damaged recipe segments out of the way, to `v1/quarantine/`. What they held is to be pushed again.
+    pub(super) fn set_aside(&self, keys: &[String]) -> Result<()> {
+        for key in keys {
+            if let Some(bytes) = self.blobs.read(key)? {
+                let name = key.rsplit('/').next().unwrap_or(key);
+                self.blobs.put(&format!("v1/quarantine/{name}"), &bytes)?;
+                self.blobs.delete(key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_packs(
+        &self,
+        packs: &BTreeMap<StoredName, PackFacts>,
+        context: &Context,
+    ) -> Result<BTreeMap<StoredName, Health>> {
+        let list: Vec<&PackFacts> = packs.values().collect();
+        let bytes = list.iter().map(|pack| pack.length).sum();
+        let running = context.start(Operation::Verify, list.len() as u64, bytes);
+        let health = each(self.blobs.concurrency(), list.len(), context, |n| {
+            self.read_pack(list[n], &running, context)
+        })?;
+        Ok(list.into_iter().map(|pack| pack.name).zip(health).collect())
+    }
+
+    fn read_pack(&self, pack: &PackFacts, running: &Running<'_>, context: &Context) -> Result<Health> {
+        let mut health = Health::default();
+        let table = match self.pack_table(pack) {
+            Ok(Some(table)) => table,
+            Ok(None) => {
+                health.all = true;
+                health.why = Some("it is not there");
+                return Ok(health);
+            }
+            Err(Error::DamagedRemote { .. }) => {
+                health.all = true;
+                health.why = Some("its table is not what its digest says");
+                return Ok(health);
+            }
+            Err(error) => return Err(error),
+        };
+        context.check()?;
+        let chunks: Vec<(u32, Entry)> = (0..).zip(table).collect();
+        let mut bad = HashSet::new();
+        health.bytes = self.each_chunk(pack, &chunks, |position, _, proven| {
+            context.check()?;
+            if let Err(why) = proven {
+                bad.insert(position);
+                health.why = Some(why);
+            }
+            Ok(())
+        })?;
+        health.bad = bad;
+        running.advance(1, health.bytes);
+        Ok(health)
+    }
+}
+
+fn is_hurt(found: &Found<'_>, health: &BTreeMap<StoredName, Health>) -> bool {
+    found.recipe.runs.iter().any(|run| {
+        let pack = found.segment.packs().get(run.pack as usize);
+        let health = pack.and_then(|pack| health.get(&pack.name));
+        health.is_some_and(|h| h.all || (run.first..run.first + run.count).any(|n| h.bad.contains(&n)))
+    })
+}
+
+fn name_hurt(report: &mut VerifyReport, pack: &PackFacts, health: &Health, id: ObjectId) {
+    let Some(why) = health.why else { return };
+    let key = Kind::Pack.key(pack.name);
+    let position = report.packs.iter().position(|known| known.key == key).unwrap_or_else(|| {
+        report.packs.push(DamagedPack::new(pack.name, key, why));
+        report.packs.len() - 1
+    });
+    let objects = &mut report.packs[position].objects;
+    if objects.last() != Some(&id) {
+        objects.push(id);
+    }
+}

@@ -1,0 +1,40 @@
+//! The chunked layout of a remote: content-defined chunks in packs, found by index segments, named by recipes.
+//!
+//! Files that share most of their bytes share most of their chunks, so a new version costs what changed. The way in is
+//! [`put`] (files to packs) under [`push`] (the writer's protocol), the way out is [`get`]; [`gc`] collects. The format, to
+//! the byte, and the protocol that makes all of it safe without a lock are in `docs/format/remote-chunked.md`.
+//! Invariants: objects are written once under random names; a file is there once a recipe segment names it; every chunk
+//! is proven by its BLAKE3 when it is read. Deliberately absent: encryption (its place is in the config object), and the
+//! names of files and assets.
+
+mod blob;
+mod catalog;
+mod chunker;
+mod chunks;
+mod config;
+mod copy;
+mod filter;
+mod gc;
+mod get;
+mod index;
+mod inspect;
+mod name;
+mod pack;
+mod push;
+mod put;
+mod recipe;
+mod remote;
+mod rewrite;
+mod seeds;
+mod table;
+mod tomb;
+mod usage;
+mod wire;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use gc::{CollectOptions, CollectReport, Collected};
+pub use name::{NotAStoredName, StoredName};
+pub(crate) use remote::ChunkedRemote;

@@ -1,0 +1,96 @@
+//! Names of stored objects: random, so that none is ever used twice. A name that was deleted once stays dead, which is
+//! what makes a late or repeated DELETE harmless (see `docs/format/remote-chunked.md`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The name of a pack, an index segment or a recipe segment: 48 bits of time and 80 of chance, so names sort by age.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct StoredName([u8; 16]);
+
+/// What kind of object a name is of, and where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Pack,
+    Index,
+    Recipe,
+}
+
+/// Where tombs lie.
+pub(super) const TOMBS: &str = "v1/tombs/";
+
+impl StoredName {
+    /// A name that nobody else has.
+    pub(crate) fn fresh() -> Self {
+        Self(ulid::Ulid::new().to_bytes())
+    }
+    pub(super) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+    pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl Kind {
+    /// The folder of all objects of this kind.
+    pub(super) const fn prefix(self) -> &'static str {
+        match self {
+            Self::Pack => "v1/packs/",
+            Self::Index => "v1/index/",
+            Self::Recipe => "v1/recipes/",
+        }
+    }
+    /// The key of an object. Packs are spread over 256 folders by their last (random) byte.
+    pub(super) fn key(self, name: StoredName) -> String {
+        match self {
+            Self::Pack => format!("{}{:02x}/{name}", self.prefix(), name.0[15]),
+            Self::Index | Self::Recipe => format!("{}{name}", self.prefix()),
+        }
+    }
+}
+
+/// The name at the end of a key, if it is one.
+pub(super) fn name_of(key: &str) -> Option<StoredName> {
+    key.rsplit('/').next()?.parse().ok()
+}
+
+impl fmt::Display for StoredName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+impl fmt::Debug for StoredName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A text that is no such name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not the name of a stored object (32 hexadecimal digits)")]
+pub struct NotAStoredName(String);
+
+impl FromStr for StoredName {
+    type Err = NotAStoredName;
+    fn from_str(text: &str) -> Result<Self, NotAStoredName> {
+        // An MD5 is of the same shape; its parser is the one we have.
+        text.parse::<backlot_core::Md5>()
+            .map(|digits| Self(*digits.as_bytes()))
+            .map_err(|_| NotAStoredName(text.to_owned()))
+    }
+}
+impl TryFrom<String> for StoredName {
+    type Error = NotAStoredName;
+    fn try_from(text: String) -> Result<Self, NotAStoredName> {
+        text.parse()
+    }
+}
+impl From<StoredName> for String {
+    fn from(name: StoredName) -> Self {
+        name.to_string()
+    }
+}

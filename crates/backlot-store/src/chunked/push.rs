@@ -1,0 +1,395 @@
+//! Pushing: what is missing is stored, then committed, then looked after once more.
+//!
+//! The writer's half of the protocol in `docs/format/remote-chunked.md`: read tombs, then recipes and index; never rely on
+//! what is condemned; packs, then index, then recipes (the commit point); then read tombs again and see that every pack
+//! and segment relied on is still there. What is not is stored again under new names. Only then success is reported. So
+//! no lock is needed, and no condition on any request.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use backlot_core::context::Running;
+use backlot_core::{Context, Operation};
+
+use super::blob::BlobStore;
+use super::catalog::{Catalog, Index, put};
+use super::config::RemoteFormat;
+use super::index;
+use super::name::{Kind, StoredName};
+use super::pack::PackFacts;
+use super::put::{Pipeline, Source, Stored};
+use super::recipe::{self, Recipe, Run};
+use super::seeds::Seeds;
+use super::tomb::{self, Condemned};
+use super::writer::{Journal, PackStream, add_pack};
+use crate::error::{Error, Result};
+use crate::parallel::each;
+
+/// Files are stored and committed in groups of about so many bytes, and no more than so many files.
+pub(super) const GROUP_BYTES: u64 = 32 << 30;
+const GROUP_FILES: usize = 200_000;
+/// How often a push stores again what collectors took from under it.
+const ROUNDS: usize = 8;
+
+/// An open remote with its local folder.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) blobs: Arc<dyn BlobStore>,
+    pub(super) format: RemoteFormat,
+    /// Segments that were fetched, and the journal of pushes.
+    pub(super) mirror: std::path::PathBuf,
+}
+
+/// What a push did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pushed {
+    pub(super) objects: u64,
+    pub(super) bytes: u64,
+    pub(super) already_there: u64,
+    /// Bytes of the packs and segments that were written.
+    pub(super) sent: u64,
+}
+
+/// What a group of files relies on.
+#[derive(Debug, Default)]
+struct Relied {
+    packs: BTreeSet<StoredName>,
+    recipes: BTreeSet<StoredName>,
+}
+
+impl Site {
+    /// Store files. With `avoid`, nothing in these packs is relied on (they are damaged).
+    pub(super) fn push(
+        &self,
+        sources: &[Source],
+        seeds: Option<&Seeds>,
+        avoid: &HashSet<StoredName>,
+        context: &Context,
+    ) -> Result<Pushed> {
+        let bytes = sources.iter().map(|s| s.size).sum();
+        let running = context.start(Operation::Push, sources.len() as u64, bytes);
+        let mut pushed = Pushed::default();
+        let mut rest = sources;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let count = rest
+                .iter()
+                .take(GROUP_FILES)
+                .take_while(|source| {
+                    let fits = bytes == 0 || bytes + source.size <= GROUP_BYTES;
+                    bytes += source.size;
+                    fits
+                })
+                .count();
+            let (group, later) = rest.split_at(count);
+            self.push_group(group, seeds, avoid, &running, &mut pushed, context)?;
+            rest = later;
+        }
+        Ok(pushed)
+    }
+
+    fn push_group(
+        &self,
+        group: &[Source],
+        seeds: Option<&Seeds>,
+        avoid: &HashSet<StoredName>,
+        running: &Running<'_>,
+        pushed: &mut Pushed,
+        context: &Context,
+    ) -> Result<()> {
+        let mut avoid = avoid.clone();
+        for round in 0..ROUNDS {
+            let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
+            let mut relied = Relied::default();
+            let todo = missing(&catalog, group, &avoid, &mut relied)?;
+            if round == 0 {
+                pushed.already_there += (group.len() - todo.len()) as u64;
+                pushed.objects += todo.len() as u64;
+                pushed.bytes += todo.iter().map(|s| s.size).sum::<u64>();
+            }
+            if !todo.is_empty() {
+                self.store(&todo, &catalog, seeds, &avoid, &mut relied, running, pushed, context)?;
+            }
+            let lost = self.lost(&relied, context)?;
+            if lost.is_empty() {
+                return Ok(());
+            }
+            avoid.extend(lost);
+        }
+        Err(Error::Contended {
+            place: self.blobs.place(),
+        })
+    }
+
+    /// Store and commit files.
+    #[expect(clippy::too_many_arguments, reason = "one step of one function, split to be readable")]
+    fn store(
+        &self,
+        todo: &[Source],
+        catalog: &Catalog,
+        seeds: Option<&Seeds>,
+        avoid: &HashSet<StoredName>,
+        relied: &mut Relied,
+        running: &Running<'_>,
+        pushed: &mut Pushed,
+        context: &Context,
+    ) -> Result<()> {
+        let index = self.whole_index(catalog, context)?;
+        let journal = Journal::new(&self.mirror);
+        let noted = self.resumable(&journal, &index, context)?;
+        let usable = |name: &StoredName| !catalog.condemned.packs.contains(name) && !avoid.contains(name);
+        let known = |id: &backlot_core::Blake3| {
+            for (name, segment) in &noted {
+                if usable(name)
+                    && let Some(location) = segment.find(id)?.first()
+                {
+                    return Ok(Some((location.container, u32::try_from(location.place).unwrap_or(u32::MAX))));
+                }
+            }
+            let found = index.find(id, &usable)?;
+            Ok(found.map(|location| (location.container, u32::try_from(location.place).unwrap_or(u32::MAX))))
+        };
+        let stream = PackStream::start(&self.blobs, &self.format.packs, &self.mirror);
+        let stored = Pipeline::new(&self.format, &known, stream).run(todo, running, context)?;
+        self.commit(&stored, &index, relied, pushed)?;
+        if let Some(seeds) = seeds {
+            seeds.note(&stored.files)?;
+        }
+        if let Some(failure) = stored.failure {
+            return Err(failure);
+        }
+        if stored.damaged.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Corrupt {
+                objects: stored.damaged,
+                place: "the cache".to_owned(),
+            })
+        }
+    }
+
+    /// Packs of an interrupted push that are complete on the remote and not in its index.
+    fn resumable(
+        &self,
+        journal: &Journal,
+        index: &Index,
+        context: &Context,
+    ) -> Result<Vec<(StoredName, index::Segment)>> {
+        let mut noted = journal.open()?;
+        if noted.is_empty() {
+            return Ok(noted);
+        }
+        let indexed = index.packs();
+        let names: Vec<StoredName> = noted.iter().map(|(name, _)| *name).collect();
+        let there = self.exist(Kind::Pack, &names, context)?;
+        for (name, there) in names.iter().zip(&there) {
+            if !there || indexed.contains(name) {
+                journal.forget(*name)?;
+            }
+        }
+        let there: HashMap<StoredName, bool> = names.into_iter().zip(there).collect();
+        noted.retain(|(name, _)| there.get(name) == Some(&true) && !indexed.contains(name));
+        Ok(noted)
+    }
+
+    /// Make what was stored findable: index first, then the recipes, which are the commit point.
+    fn commit(
+        &self,
+        stored: &Stored,
+        index: &Index,
+        relied: &mut Relied,
+        pushed: &mut Pushed,
+    ) -> Result<()> {
+        pushed.sent += stored.sent + commit_index(self)?;
+        let builder = recipes_of(stored);
+        relied.packs.extend(builder.packs().iter().map(|pack| pack.name));
+        if !builder.is_empty() {
+            let bytes = builder.finish();
+            pushed.sent += bytes.len() as u64;
+            relied.recipes.insert(put(&*self.blobs, Kind::Recipe, &bytes)?);
+        }
+        index.compact(&*self.blobs)
+    }
+
+    /// What of the things relied on is condemned or gone by now.
+    fn lost(&self, relied: &Relied, context: &Context) -> Result<Vec<StoredName>> {
+        let condemned = Condemned::by(&tomb::read_all(&*self.blobs)?);
+        let mut lost = Vec::new();
+        for (kind, names, condemned) in [
+            (Kind::Pack, &relied.packs, &condemned.packs),
+            (Kind::Recipe, &relied.recipes, &condemned.recipes),
+        ] {
+            let names: Vec<StoredName> = names.iter().copied().collect();
+            let there = self.exist(kind, &names, context)?;
+            lost.extend(
+                names
+                    .into_iter()
+                    .zip(there)
+                    .filter(|(name, there)| !there || condemned.contains(name))
+                    .map(|(name, _)| name),
+            );
+        }
+        Ok(lost)
+    }
+
+    /// Which objects are there.
+    pub(super) fn exist(&self, kind: Kind, names: &[StoredName], context: &Context) -> Result<Vec<bool>> {
+        each(self.blobs.concurrency(), names.len(), context, |n| {
+            Ok(self.blobs.stat(&kind.key(names[n]))?.is_some())
+        })
+    }
+
+    /// The index, made anew from the packs where a segment of it is lost or damaged.
+    pub(super) fn whole_index(&self, catalog: &Catalog, context: &Context) -> Result<Index> {
+        let index = Index::load(&*self.blobs, &self.mirror, context)?;
+        if index.damaged.is_empty() && !catalog.misses_some_of(&index.packs()) {
+            return Ok(index);
+        }
+        self.rebuild_index(context)?;
+        // Derived, and derived anew by now.
+        for key in &index.damaged {
+            self.blobs.delete(key)?;
+        }
+        Index::load(&*self.blobs, &self.mirror, context)
+    }
+
+    /// The chunks of a pack, by its table; `None` if the pack is not there.
+    pub(super) fn pack_table(&self, facts: &PackFacts) -> Result<Option<Vec<super::pack::Entry>>> {
+        let key = Kind::Pack.key(facts.name);
+        let Some(bytes) = self.blobs.read_range(&key, facts.table_range())? else {
+            return Ok(None);
+        };
+        match super::pack::parse_table(&bytes, facts) {
+            Ok(entries) => Ok(Some(entries)),
+            Err(why) => Err(super::catalog::damaged(&*self.blobs, key, why)),
+        }
+    }
+
+    /// The chunks of a pack, by its table or, if that is damaged, by the records before the chunks.
+    pub(super) fn salvaged_table(&self, facts: &PackFacts) -> Result<Option<Vec<super::pack::Entry>>> {
+        let damage = match self.pack_table(facts) {
+            Err(damage @ Error::DamagedRemote { .. }) => damage,
+            other => return other,
+        };
+        let whole = self.blobs.read(&Kind::Pack.key(facts.name))?.unwrap_or_default();
+        let entries = super::pack::scan(&whole);
+        if entries.len() == facts.chunks as usize {
+            Ok(Some(entries))
+        } else {
+            Err(damage)
+        }
+    }
+
+    /// Make the index anew from the packs that no segment knows. Returns how many packs that were.
+    pub(super) fn rebuild_index(&self, context: &Context) -> Result<u64> {
+        let known = Index::load(&*self.blobs, &self.mirror, context)?.packs();
+        let listed = self.blobs.list(Kind::Pack.prefix())?;
+        let unknown: Vec<_> = listed
+            .iter()
+            .filter_map(|entry| Some((super::name::name_of(&entry.key)?, entry)))
+            .filter(|(name, _)| !known.contains(name))
+            .collect();
+        let tables = each(self.blobs.concurrency(), unknown.len(), context, |n| {
+            let (name, entry) = unknown[n];
+            let trailer = entry.size.saturating_sub(super::pack::TRAILER as u64)..entry.size;
+            let Some(bytes) = self.blobs.read_range(&entry.key, trailer)? else {
+                return Ok(None);
+            };
+            let Ok(facts) = super::pack::parse_trailer(name, &bytes, entry.size) else {
+                context.warn(
+                    "store::damaged_pack",
+                    format!("`{}` in {} is damaged and is passed over", entry.key, self.blobs.place()),
+                );
+                return Ok(None);
+            };
+            Ok(self.pack_table(&facts)?.map(|entries| (facts, entries)))
+        })?;
+        let mut builder = index::SegmentBuilder::default();
+        let mut count = 0;
+        for (facts, entries) in tables.into_iter().flatten() {
+            add_pack(&mut builder, &facts, &entries);
+            count += 1;
+        }
+        if count > 0 {
+            put(&*self.blobs, Kind::Index, &builder.finish())?;
+        }
+        Ok(count)
+    }
+}
+
+/// Write an index segment of all packs that are noted as complete. Returns its bytes.
+pub(super) fn commit_index(site: &Site) -> Result<u64> {
+    let journal = Journal::new(&site.mirror);
+    let noted = journal.open()?;
+    if noted.is_empty() {
+        return Ok(0);
+    }
+    let mut builder = index::SegmentBuilder::default();
+    for (_, segment) in &noted {
+        builder.absorb(segment, &|_| true)?;
+    }
+    let bytes = builder.finish();
+    put(&*site.blobs, Kind::Index, &bytes)?;
+    for (name, _) in &noted {
+        journal.forget(*name)?;
+    }
+    Ok(bytes.len() as u64)
+}
+
+/// The files that have no recipe we may rely on. What the others rely on is noted.
+fn missing(
+    catalog: &Catalog,
+    group: &[Source],
+    avoid: &HashSet<StoredName>,
+    relied: &mut Relied,
+) -> Result<Vec<Source>> {
+    let mut todo = Vec::new();
+    let mut seen = HashSet::new();
+    for source in group {
+        if !seen.insert(source.id) {
+            continue;
+        }
+        let usable = catalog.find_all(&source.id)?.into_iter().find(|found| {
+            catalog.is_clean(found)
+                && found.recipe.size == source.size
+                && !avoid.contains(&found.segment.name)
+                && found.packs().all(|pack| !avoid.contains(&pack.name))
+        });
+        match usable {
+            Some(found) => {
+                relied.recipes.insert(found.segment.name);
+                relied.packs.extend(found.packs().map(|pack| pack.name));
+            }
+            None => todo.push(source.clone()),
+        }
+    }
+    Ok(todo)
+}
+
+/// The recipes of what was stored, with only the packs they name.
+fn recipes_of(stored: &Stored) -> recipe::SegmentBuilder {
+    let mut builder = recipe::SegmentBuilder::default();
+    let mut numbers: BTreeMap<u32, u32> = BTreeMap::new();
+    for file in &stored.files {
+        let runs = file.runs.iter().map(|run| {
+            let number = *numbers
+                .entry(run.pack)
+                .or_insert_with(|| builder.pack(&stored.packs[run.pack as usize]));
+            Run { pack: number, ..*run }
+        });
+        let runs = runs.collect();
+        builder.push(Recipe {
+            id: file.id,
+            size: file.digests.size,
+            blake3: file.digests.blake3,
+            runs,
+        });
+    }
+    builder
+}
+
+/// The local folder of a remote's mirror below a cache.
+pub(super) fn mirror_of(folder: &Path, format: &RemoteFormat) -> std::path::PathBuf {
+    folder.join(format.id.to_string())
+}

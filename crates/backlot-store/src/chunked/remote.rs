@@ -1,0 +1,252 @@
+//! A chunked remote as the rest of the store sees it: opened or made, pushed to, pulled from, listed, verified.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use backlot_core::{Blake3, Context};
+
+use super::blob::{BlobStore, FolderBlobs, ServiceBlobs};
+use super::catalog::Catalog;
+use super::config::{KEY, RemoteFormat};
+use super::gc::{CollectOptions, CollectReport};
+use super::name::StoredName;
+use super::push::{Pushed, Site, mirror_of};
+use super::put::Source;
+use super::seeds::Seeds;
+use super::tomb::{self, Condemned, TombContent};
+use crate::cache::{Cache, ObjectEntry, VerifyReport};
+use crate::error::{Error, Result};
+use crate::object::{ObjectId, Transfer};
+use crate::remote::service::ServiceRemote;
+use crate::remote::{Fetched, TransferReport};
+use crate::usage::FileParts;
+
+/// A chunked remote. Its config object is read, or made, on first use.
+#[derive(Debug)]
+pub(crate) struct ChunkedRemote {
+    blobs: Arc<dyn BlobStore>,
+    mirrors: PathBuf,
+}
+
+impl ChunkedRemote {
+    pub(crate) fn in_folder(root: PathBuf, mirrors: &Path) -> Self {
+        Self::on(Arc::new(FolderBlobs::new(root)), mirrors)
+    }
+
+    pub(crate) fn on_service(service: ServiceRemote, mirrors: &Path) -> Self {
+        Self::on(Arc::new(ServiceBlobs::new(service)), mirrors)
+    }
+
+    pub(super) fn on(blobs: Arc<dyn BlobStore>, mirrors: &Path) -> Self {
+        Self {
+            blobs,
+            mirrors: mirrors.to_path_buf(),
+        }
+    }
+
+    pub(crate) fn place(&self) -> String {
+        self.blobs.place()
+    }
+
+    fn bad(&self, reason: String) -> Error {
+        Error::BadRemote {
+            url: self.place(),
+            reason,
+        }
+    }
+
+    fn site(&self, format: RemoteFormat) -> Site {
+        Site {
+            blobs: Arc::clone(&self.blobs),
+            mirror: mirror_of(&self.mirrors, &format),
+            format,
+        }
+    }
+
+    /// The remote as it is; `None` if nothing was ever pushed to it.
+    pub(super) fn find(&self) -> Result<Option<Site>> {
+        let Some(bytes) = self.blobs.read(KEY)? else {
+            return Ok(None);
+        };
+        let format = RemoteFormat::parse(&bytes).map_err(|reason| self.bad(reason))?;
+        Ok(Some(self.site(format)))
+    }
+
+    /// The remote, made if it is not there. Who writes its config last wins; until then nothing else was written by
+    /// anybody who has read it again.
+    pub(super) fn find_or_make(&self) -> Result<Site> {
+        if let Some(site) = self.find()? {
+            return Ok(site);
+        }
+        if !self.blobs.list("files/md5/")?.is_empty() {
+            return Err(self.bad("it has DVC's layout; add it with `--layout dvc`".to_owned()));
+        }
+        self.blobs.put(KEY, &RemoteFormat::fresh().to_bytes())?;
+        self.find()?.ok_or_else(|| self.bad(format!("`{KEY}` vanished")))
+    }
+
+    /// Send objects from the cache.
+    pub(crate) fn push(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<TransferReport> {
+        let sources = self.sources(cache, items)?;
+        let site = self.find_or_make()?;
+        let pushed = site.push(&sources, Some(&Seeds::of(cache)), &HashSet::new(), context)?;
+        Ok(report(&pushed))
+    }
+
+    /// Where the cache has the objects. Manifests come last, as everywhere.
+    fn sources(&self, cache: &Cache, items: &[Transfer]) -> Result<Vec<Source>> {
+        let (mut sources, mut missing) = (Vec::with_capacity(items.len()), Vec::new());
+        for item in items {
+            match cache.size(&item.id)? {
+                Some(size) => sources.push(Source {
+                    id: item.id,
+                    path: cache.object_path(&item.id),
+                    size,
+                    blake3: item.blake3,
+                }),
+                None => missing.push(item.id),
+            }
+        }
+        if missing.is_empty() {
+            Ok(sources)
+        } else {
+            Err(Error::Missing {
+                objects: missing,
+                place: cache.place(),
+            })
+        }
+    }
+
+    /// Fetch objects into the cache; one result for each.
+    pub(crate) fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<Vec<Fetched>> {
+        match self.find()? {
+            Some(site) => site.pull(cache, items, context),
+            None => Ok(vec![Fetched::Missing; items.len()]),
+        }
+    }
+
+    /// The sizes of objects; `None` for those that are not there.
+    pub(crate) fn sizes(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<u64>>> {
+        let Some(site) = self.find()? else {
+            return Ok(vec![None; ids.len()]);
+        };
+        let catalog = Catalog::load(&*site.blobs, &site.mirror, context)?;
+        ids.iter()
+            .map(|id| Ok(catalog.find(id)?.map(|found| found.recipe.size)))
+            .collect()
+    }
+
+    /// All files, sorted.
+    pub(crate) fn list(&self, context: &Context) -> Result<Vec<ObjectEntry>> {
+        let Some(site) = self.find()? else {
+            return Ok(Vec::new());
+        };
+        let catalog = Catalog::load(&*site.blobs, &site.mirror, context)?;
+        let mut all = Vec::new();
+        for segment in &catalog.recipes {
+            segment.each(|recipe| {
+                all.push(ObjectEntry {
+                    id: recipe.id,
+                    size: recipe.size,
+                });
+                Ok::<(), std::io::Error>(())
+            })?;
+        }
+        all.sort_unstable_by_key(|entry| entry.id);
+        all.dedup_by_key(|entry| entry.id);
+        Ok(all)
+    }
+
+    /// Read files again, without keeping them: all, or about so many of a hundred.
+    pub(crate) fn verify(
+        &self,
+        expected: &[(ObjectId, Option<Blake3>)],
+        sample: Option<u8>,
+        context: &Context,
+    ) -> Result<VerifyReport> {
+        match self.find()? {
+            Some(site) => site.verify(expected, sample, context),
+            None => Ok(VerifyReport {
+                missing: expected.iter().map(|(id, _)| *id).collect(),
+                ..VerifyReport::default()
+            }),
+        }
+    }
+
+    /// Collect what `keep` does not name.
+    pub(crate) fn collect(
+        &self,
+        keep: &HashSet<ObjectId>,
+        options: &CollectOptions,
+        context: &Context,
+    ) -> Result<CollectReport> {
+        match self.find()? {
+            Some(site) => site.collect(keep, options, context),
+            None => Ok(CollectReport::default()),
+        }
+    }
+
+    /// Take back what was condemned and not deleted yet.
+    pub(crate) fn restore(&self, dry_run: bool) -> Result<Vec<String>> {
+        match self.find()? {
+            Some(site) => site.restore(dry_run),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Which stored bytes each file is made of.
+    pub(crate) fn parts(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<FileParts>>> {
+        match self.find()? {
+            Some(site) => site.parts(ids, context),
+            None => Ok(vec![None; ids.len()]),
+        }
+    }
+
+    /// Bring files here from another chunked remote. Those that it does not have are returned.
+    pub(crate) fn copy_from(
+        &self,
+        source: &Self,
+        ids: &[ObjectId],
+        context: &Context,
+    ) -> Result<(TransferReport, Vec<ObjectId>)> {
+        let Some(theirs) = source.find()? else {
+            return Ok((TransferReport::default(), ids.to_vec()));
+        };
+        let (pushed, missing) = self.find_or_make()?.copy_from(&theirs, ids, context)?;
+        Ok((report(&pushed), missing))
+    }
+
+    /// Store objects from the cache again, relying on nothing in damaged packs, which nobody relies on from then on.
+    pub(crate) fn repair(
+        &self,
+        cache: &Cache,
+        items: &[Transfer],
+        damaged: &[StoredName],
+        context: &Context,
+    ) -> Result<TransferReport> {
+        let sources = self.sources(cache, items)?;
+        let site = self.find_or_make()?;
+        let known = Condemned::by(&tomb::read_all(&*site.blobs)?);
+        let packs: Vec<StoredName> = damaged.iter().filter(|n| !known.packs.contains(n)).copied().collect();
+        if !packs.is_empty() {
+            let content = TombContent::new("damaged", packs, Vec::new());
+            tomb::put(&*site.blobs, &content)?;
+        }
+        let catalog = Catalog::load(&*site.blobs, &site.mirror, context)?;
+        site.set_aside(&catalog.damaged)?;
+        let avoid = damaged.iter().copied().collect();
+        let pushed = site.push(&sources, Some(&Seeds::of(cache)), &avoid, context)?;
+        Ok(report(&pushed))
+    }
+}
+
+fn report(pushed: &Pushed) -> TransferReport {
+    TransferReport {
+        objects: pushed.objects,
+        bytes: pushed.bytes,
+        already_there: pushed.already_there,
+        sent: pushed.sent,
+        digests: BTreeMap::new(),
+    }
+}

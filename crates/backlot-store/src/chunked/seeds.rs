@@ -1,0 +1,162 @@
+//! Which chunks lie in objects of the local cache: what need not come over the network.
+//!
+//! Index segments beside the cache, of the same format as a remote's. Invariant: an entry is a hint. A chunk that is read
+//! from a cache object is proven like one from a remote; objects that are gone are passed over.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use backlot_core::{Blake3, Md5, file};
+use fs_err as fs;
+
+use super::index::{self, Segment, SegmentBuilder};
+use super::name::StoredName;
+use super::pack::PackFacts;
+use super::put::StoredFile;
+use super::wire::{blake3_of, small};
+use crate::cache::Cache;
+use crate::error::Result;
+use crate::object::ObjectId;
+
+/// More segments than this are merged.
+const MANY: usize = 12;
+
+/// The chunk index of a cache.
+#[derive(Debug)]
+pub(super) struct Seeds {
+    cache: Cache,
+    folder: PathBuf,
+}
+
+/// An open index.
+#[derive(Debug)]
+pub(super) struct SeedReader<'a> {
+    cache: &'a Cache,
+    segments: Vec<Segment>,
+}
+
+impl Seeds {
+    pub(super) fn of(cache: &Cache) -> Self {
+        Self {
+            cache: cache.clone(),
+            folder: cache.root().join("chunks"),
+        }
+    }
+
+    /// Remember the chunks of files that are in the cache. Only a hint, so nothing waits for the disk.
+    pub(super) fn note(&self, files: &[StoredFile]) -> Result<()> {
+        let mut builder = SegmentBuilder::default();
+        // A file of one chunk can only be a seed for itself, and then the cache has it whole.
+        for stored in files.iter().filter(|f| !f.id.tree && f.chunks.len() > 1) {
+            add_file(&mut builder, stored);
+        }
+        if builder.is_empty() {
+            return Ok(());
+        }
+        self.write(builder.finish())?;
+        self.merge()
+    }
+
+    fn write(&self, bytes: Vec<u8>) -> Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        let temporary = file::temporary_in(&self.folder);
+        fs::write(&temporary, bytes)?;
+        Ok(file::rename(&temporary, &self.folder.join(StoredName::fresh().to_string()))?)
+    }
+
+    fn paths(&self) -> Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        if self.folder.is_dir() {
+            for entry in fs::read_dir(&self.folder)? {
+                let path = entry?.path();
+                if super::name::name_of(&path.to_string_lossy()).is_some() {
+                    paths.push(path);
+                }
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Make one segment of many, without objects that have left the cache.
+    fn merge(&self) -> Result<()> {
+        let paths = self.paths()?;
+        if paths.len() <= MANY {
+            return Ok(());
+        }
+        let mut builder = SegmentBuilder::default();
+        let there = |object: &PackFacts| {
+            let id = ObjectId::file(Md5::from_bytes(*object.name.as_bytes()));
+            self.cache.object_path(&id).is_file()
+        };
+        for path in &paths {
+            if let Some(segment) = open(path) {
+                builder.absorb(&segment, &there)?;
+            }
+        }
+        if !builder.is_empty() {
+            self.write(builder.finish())?;
+        }
+        for path in paths {
+            file::remove(&path)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn open(&self) -> Result<SeedReader<'_>> {
+        Ok(SeedReader {
+            cache: &self.cache,
+            segments: self.paths()?.iter().filter_map(|path| open(path)).collect(),
+        })
+    }
+}
+
+/// A torn or foreign file here is no loss.
+fn open(path: &Path) -> Option<Segment> {
+    Segment::open(path).ok()
+}
+
+fn add_file(builder: &mut SegmentBuilder, stored: &StoredFile) {
+    builder.container(PackFacts {
+        name: StoredName::from_bytes(*stored.id.md5.as_bytes()),
+        table: stored.digests.blake3,
+        length: stored.digests.size,
+        chunks: small(stored.chunks.len()),
+    });
+    let mut offset = 0;
+    for (id, raw) in &stored.chunks {
+        builder.push(id, *raw, offset);
+        offset += u64::from(*raw);
+    }
+}
+
+impl SeedReader<'_> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// A chunk from a cache object, proven.
+    pub(super) fn read(&self, id: &Blake3, raw: u32) -> Option<Vec<u8>> {
+        for segment in &self.segments {
+            for location in segment.find(id).ok()? {
+                if location.raw == raw
+                    && let Some(bytes) = self.read_at(&location)
+                    && blake3_of(&bytes) == *id
+                {
+                    return Some(bytes);
+                }
+            }
+        }
+        None
+    }
+
+    fn read_at(&self, location: &index::Location) -> Option<Vec<u8>> {
+        use std::io::{Seek as _, SeekFrom};
+        let object = ObjectId::file(Md5::from_bytes(*location.container.name.as_bytes()));
+        let mut file = fs::File::open(self.cache.object_path(&object)).ok()?;
+        file.seek(SeekFrom::Start(location.place)).ok()?;
+        let mut bytes = vec![0; location.raw as usize];
+        file.read_exact(&mut bytes).ok()?;
+        Some(bytes)
+    }
+}

@@ -1,0 +1,122 @@
+//! Sorted records in a file, looked up without reading the file: the index and recipe segments lie on this.
+//!
+//! In memory is only the first word of every 64th record; a look-up reads one run of 64. So a segment of a billion chunks
+//! needs 125 MB, and the page cache does the rest. Deliberately absent: a memory map, which would need unsafe code and
+//! turns a truncated file into a signal.
+
+use std::os::unix::fs::FileExt as _;
+
+use fs_err as fs;
+
+use super::wire::{Malformed, Reader};
+
+/// Records in a run.
+const RUN: u64 = 64;
+
+/// A table of records of one length, sorted by their first bytes.
+#[derive(Debug)]
+pub(super) struct SortedTable {
+    file: fs::File,
+    start: u64,
+    record: usize,
+    count: u64,
+    fences: Vec<u64>,
+}
+
+/// Where a key begins.
+fn word(bytes: &[u8]) -> u64 {
+    bytes.first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first))
+}
+
+/// The fences of sorted records, as they are stored behind them.
+pub(super) fn fences_of(records: &[u8], record: usize) -> Vec<u8> {
+    records
+        .chunks(record * 64)
+        .flat_map(|run| word(run).to_le_bytes())
+        .collect()
+}
+
+/// How many fences a table has.
+pub(super) const fn fence_count(count: u64) -> u64 {
+    count.div_ceil(RUN)
+}
+
+impl SortedTable {
+    /// A table that lies in a file at `start`; `fences` are the bytes behind it.
+    pub(super) fn new(
+        file: fs::File,
+        start: u64,
+        record: usize,
+        count: u64,
+        fences: &[u8],
+    ) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(fences);
+        let mut words = Vec::with_capacity(fences.len() / 8);
+        while !reader.is_empty() {
+            words.push(reader.u64()?);
+        }
+        if words.len() as u64 != fence_count(count) {
+            return Err("it has another number of records than it says");
+        }
+        Ok(Self {
+            file,
+            start,
+            record,
+            count,
+            fences: words,
+        })
+    }
+
+    pub(super) const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// All records that begin with `key`, in order.
+    pub(super) fn find(&self, key: &[u8]) -> std::io::Result<Vec<Vec<u8>>> {
+        let wanted = word(key);
+        // Equal words may begin in the run before the first fence that has them.
+        let first = self.fences.partition_point(|fence| *fence < wanted).saturating_sub(1);
+        let mut found = Vec::new();
+        for run in first..self.fences.len() {
+            if self.fences[run] > wanted {
+                break;
+            }
+            let bytes = self.run(run as u64)?;
+            found.extend(
+                bytes
+                    .chunks_exact(self.record)
+                    .filter(|record| record.starts_with(key))
+                    .map(<[u8]>::to_vec),
+            );
+        }
+        Ok(found)
+    }
+
+    fn run(&self, run: u64) -> std::io::Result<Vec<u8>> {
+        let count = RUN.min(self.count - run * RUN);
+        let mut bytes = vec![0; usize::try_from(count).unwrap_or(0) * self.record];
+        let at = self.start + run * RUN * self.record as u64;
+        self.file.file().read_exact_at(&mut bytes, at)?;
+        Ok(bytes)
+    }
+
+    /// Visit all records in order.
+    pub(super) fn each<E: From<std::io::Error>>(
+        &self,
+        mut visit: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for run in 0..fence_count(self.count) {
+            for record in self.run(run)?.chunks_exact(self.record) {
+                visit(record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of the file outside the table.
+    pub(super) fn read_at(&self, at: u64, length: usize) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.file.file().read_exact_at(&mut bytes, at)?;
+        Ok(bytes)
+    }
+}
