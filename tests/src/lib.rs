@@ -85,6 +85,15 @@ impl Studio {
         studio
     }
 
+    /// The same with a remote in DVC's layout.
+    pub fn with_dvc_layout() -> Self {
+        let studio = Self::empty();
+        // What is there decides the layout of remotes that are added later.
+        fs::create_dir_all(studio.path("remote/files/md5")).expect("made");
+        studio.workspace("ws");
+        studio
+    }
+
     /// Another workspace with the same repos and remote.
     pub fn workspace(&self, name: &str) {
         self.run(&["init", name]).ok();

@@ -12,7 +12,15 @@ fn is_root() -> bool {
 
 /// A studio with a published asset `Table`, and a workspace `other` that has it installed.
 fn published() -> Studio {
-    let studio = Studio::new();
+    publish_in(Studio::new())
+}
+
+/// The same with a remote whose objects are whole files.
+fn published_in_dvc_layout() -> Studio {
+    publish_in(Studio::with_dvc_layout())
+}
+
+fn publish_in(studio: Studio) -> Studio {
     studio.asset("Table", 3, 5000);
     studio.ws(&["publish", "Table"]).ok();
     studio.workspace("other");
@@ -92,7 +100,7 @@ z.writestr('x-1.0.dist-info/RECORD', '../../evil.py,,\\nx-1.0.dist-info/METADATA
 
 #[test]
 fn a_manifest_that_leads_outside_is_refused_before_anything_is_written() {
-    let studio = published();
+    let studio = published_in_dvc_layout();
     let manifest = br#"[{"md5": "d41d8cd98f00b204e9800998ecf8427e", "relpath": "../../../../evil"}]"#;
     let id = digest(manifest);
     studio.write(
@@ -134,7 +142,7 @@ fn some_object(studio: &Studio, place: &str) -> String {
 
 #[test]
 fn a_truncated_cache_object_is_found_before_it_is_placed_or_sent_and_can_be_repaired() {
-    let studio = published();
+    let studio = published_in_dvc_layout();
     let object = some_object(&studio, "cache");
     overwrite(&studio, &object, b"short");
     read_only(&studio, &object);
@@ -154,7 +162,7 @@ fn a_truncated_cache_object_is_found_before_it_is_placed_or_sent_and_can_be_repa
         verified.json()["cache"]["damaged"].as_array().map(Vec::len),
         Some(1)
     );
-    fs::remove_dir_all(studio.path("remote/files")).expect("removed");
+    fs::remove_dir_all(studio.path("remote/files/md5")).expect("removed");
     studio.ws(&["push", "--json"]).fails(7, "store::corrupt_object");
     assert!(studio.wrong_objects("remote").is_empty());
     // The source files are whole, so adding them again repairs the cache.
@@ -167,7 +175,7 @@ fn a_truncated_cache_object_is_found_before_it_is_placed_or_sent_and_can_be_repa
 
 #[test]
 fn a_damaged_remote_object_is_named_and_nothing_of_it_arrives() {
-    let studio = published();
+    let studio = published_in_dvc_layout();
     let object = some_object(&studio, "remote");
     let mut bytes = fs::read(studio.path(&object)).expect("read");
     bytes[7] ^= 1;
@@ -181,6 +189,75 @@ fn a_damaged_remote_object_is_named_and_nothing_of_it_arrives() {
     studio
         .run(&["-w", "other", "pull", "--json"])
         .fails(4, "store::missing_object");
+}
+
+#[test]
+fn a_damaged_pack_is_named_with_what_it_hurts_and_repaired() {
+    let studio = published();
+    studio.ws(&["remote", "add", "site", "site"]).ok();
+    studio.ws(&["remote", "copy", "main", "site"]).ok();
+    let packs = studio.snapshot("remote/v1/packs");
+    let (name, bytes) = packs.iter().next().expect("a pack");
+    let mut bytes = bytes.clone();
+    bytes[100] ^= 1;
+    overwrite(&studio, &format!("remote/v1/packs/{name}"), &bytes);
+    let verified = studio.ws(&["verify", "--remote", "--releases", "--json"]);
+    assert_eq!(verified.output.status.code(), Some(7));
+    let remote = &verified.json()["remote"];
+    assert_eq!(remote["packs"][0]["key"], format!("v1/packs/{name}"));
+    assert_eq!(remote["damaged"].as_array().map(Vec::len), Some(1));
+    let by = remote["damaged"][0]["needed_by"].to_string();
+    assert!(by.contains("Table") && by.contains("table==0.1.0"), "{by}");
+    fs::remove_dir_all(studio.path("cache/files")).expect("removed");
+    let pulled = studio.run(&["-w", "other", "pull", "--json"]);
+    assert!(
+        pulled.stderr().contains("store::damaged_pack"),
+        "{}",
+        pulled.stderr()
+    );
+    pulled.fails(7, "store::corrupt_object");
+    // The cache is empty: the other remote has it.
+    let repaired = studio.ws(&["repair", "--json"]).ok().json();
+    assert_eq!(repaired["repaired"].as_array().map(Vec::len), Some(1));
+    studio.ws(&["verify", "--remote", "--releases"]).ok();
+    studio.run(&["-w", "other", "pull"]).ok();
+    studio.run(&["-w", "other", "verify", "--inputs"]).ok();
+}
+
+#[test]
+fn a_collection_needs_to_know_everything_and_can_be_taken_back() {
+    let studio = published();
+    let at_once = ["gc", "--remote", "--young", "0", "--json"];
+    // Nothing can be collected by mistake: a repo that is gone, a release that cannot be read.
+    let wheel = fs::read(studio.path(WHEEL)).expect("read");
+    overwrite(&studio, WHEEL, b"not a zip");
+    assert!(!studio.ws(&at_once).output.status.success());
+    overwrite(&studio, WHEEL, &wheel);
+    let report = studio.ws(&at_once).ok().json();
+    assert_eq!(
+        report["condemned"].as_array().map(Vec::len),
+        Some(0),
+        "{report:#}"
+    );
+    // Another version whose release is taken out of the repo: nothing needs its frames any more but this workspace.
+    studio.frames("ws/outputs/table/src/table/frames", 2, 5000, 77);
+    studio.ws(&["add", "ws/outputs/table/src/table/frames"]).ok();
+    studio.ws(&["push"]).ok();
+    let frames = studio.snapshot("ws/outputs/table/src/table/frames");
+    studio.frames("ws/outputs/table/src/table/frames", 2, 5000, 1);
+    studio.ws(&["add", "ws/outputs/table/src/table/frames"]).ok();
+    assert_ne!(studio.snapshot("ws/outputs/table/src/table/frames"), frames);
+    let report = studio.ws(&at_once).ok().json();
+    assert!(
+        !report["condemned"].as_array().expect("a list").is_empty(),
+        "{report:#}"
+    );
+    let restored = studio.ws(&["gc", "--remote", "--restore", "--json"]).ok().json();
+    assert_eq!(
+        restored["restored"].as_array().map(Vec::len),
+        report["condemned"].as_array().map(Vec::len)
+    );
+    studio.ws(&["verify", "--remote", "--releases"]).ok();
 }
 
 #[test]

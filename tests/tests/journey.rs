@@ -58,7 +58,19 @@ fn a_sequence_is_published_installed_and_pulled_and_a_change_of_three_frames_sto
     studio.ws(&["bump", "Table", "minor"]).ok();
     let again = studio.ws(&["publish", "Table", "--json"]).ok().json();
     assert_eq!(again["files"]["objects"], 4, "three frames and the manifest");
-    assert_eq!(studio.snapshot("remote").len() - before.len(), 4);
+    let after = studio.snapshot("remote");
+    assert_eq!(
+        after.len() - before.len(),
+        3,
+        "a pack, an index segment, a recipe segment"
+    );
+    let size = |all: &std::collections::BTreeMap<String, Vec<u8>>| all.values().map(Vec::len).sum::<usize>();
+    let grown = size(&after) - size(&before);
+    assert!(
+        grown < 3 * 70_000 + 20_000,
+        "{grown} bytes for three frames of 70,000"
+    );
+    assert_eq!(again["files"]["sent"], grown);
     studio
         .ws(&["copy", "Table", "--from", "review", "--to", "blessed"])
         .ok();
@@ -147,11 +159,15 @@ fn a_dry_run_of_every_command_changes_nothing_and_every_report_is_json() {
         &["-w", "other", "pull", "--dry-run"],
         &["-w", "other", "edit", "Table", "--dry-run"],
         &["-w", "ws", "gc", "--dry-run"],
+        &["-w", "ws", "gc", "--remote", "--young", "0", "--dry-run"],
+        &["-w", "ws", "gc", "--remote", "--restore", "--dry-run"],
+        &["-w", "ws", "repair", "--dry-run"],
+        &["-w", "ws", "remote", "copy", "main", "main", "--dry-run"],
     ];
     let state = || {
         let mut all = studio.snapshot(".");
         // Caches of facts about files are not state.
-        all.retain(|path, _| !path.contains("/.backlot/"));
+        all.retain(|path, _| !path.contains("/.backlot/") && !path.starts_with("cache/remotes/"));
         all
     };
     let before = state();
@@ -174,6 +190,8 @@ fn a_dry_run_of_every_command_changes_nothing_and_every_report_is_json() {
         &["repo", "list"],
         &["remote", "list"],
         &["verify"],
+        &["verify", "--remote", "--releases", "--sample", "50"],
+        &["du"],
     ] {
         assert!(
             studio
@@ -253,7 +271,47 @@ fn completions_and_help_are_there_for_every_command() {
         );
         count += 1;
     }
-    assert!(count >= 24, "{count} commands");
+    assert!(count >= 26, "{count} commands");
+}
+
+#[test]
+fn files_go_between_remotes_of_both_layouts_and_each_version_says_what_it_cost() {
+    let studio = Studio::new();
+    studio.asset("Table", 4, 300_000);
+    studio.ws(&["publish", "Table"]).ok();
+    let frame = studio.path("ws/outputs/table/src/table/frames/f.0001.exr");
+    let mut bytes = fs::read(&frame).expect("read");
+    bytes[150_000] ^= 1;
+    fs::write(&frame, bytes).expect("written");
+    studio.ws(&["bump", "Table", "micro"]).ok();
+    studio.ws(&["publish", "Table"]).ok();
+    let usage = studio.ws(&["du", "Table", "--json"]).ok().json();
+    let releases = usage["releases"].as_array().expect("a list");
+    assert_eq!(releases.len(), 2);
+    let number = |n: usize, key: &str| releases[n][key].as_u64().expect("a number");
+    assert_eq!(number(0, "logical"), number(1, "logical"));
+    assert!(
+        number(1, "added") < 300_000 && number(0, "added") > 1_100_000,
+        "{usage:#}"
+    );
+    for (name, layout) in [("site", "chunked"), ("old", "dvc"), ("back", "chunked")] {
+        studio.ws(&["remote", "add", name, name, "--layout", layout]).ok();
+    }
+    for (from, to) in [("main", "site"), ("site", "old"), ("old", "back")] {
+        let copied = studio
+            .ws(&["remote", "copy", from, to, "Table", "--json"])
+            .ok()
+            .json();
+        assert_eq!(copied["objects"], 7, "five frames and two manifests: {copied:#}");
+        let again = studio.ws(&["remote", "copy", from, to, "--json"]).ok().json();
+        assert_eq!(
+            (&again["objects"], &again["already_there"]),
+            (&0.into(), &7.into())
+        );
+        studio.ws(&["verify", "--remote", to, "--releases"]).ok();
+    }
+    assert!(studio.wrong_objects("old").is_empty());
+    assert_eq!(studio.snapshot("old/files/md5").len(), 7);
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn dvc(studio: &Studio, folder: &str, arguments: &[&str]) -> String {
 
 #[test]
 fn dvc_pulls_what_we_pushed_and_finds_nothing_changed() {
-    let studio = Studio::new();
+    let studio = Studio::with_dvc_layout();
     studio.asset("Table", 5, 50_000);
     studio.ws(&["publish", "Table"]).ok();
     assert!(dvc(&studio, "ws", &["status"]).contains("up to date"));
@@ -190,7 +190,7 @@ fn dvc_pulls_what_we_pushed_and_finds_nothing_changed() {
 
 #[test]
 fn we_pull_what_dvc_pushed() {
-    let studio = Studio::new();
+    let studio = Studio::with_dvc_layout();
     studio.ws(&["new", "Table"]).ok();
     let module = "ws/outputs/table/src/table";
     studio.frames(&format!("{module}/frames"), 4, 30_000, 3);

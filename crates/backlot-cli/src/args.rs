@@ -291,7 +291,7 @@ pub(crate) enum Command {
     },
     /// Prove the cache, the remote and the installed files again
     #[command(
-        after_help = "Examples:\n  backlot verify                  everything\n  backlot verify --inputs         only the installed files\n  backlot verify --remote site    only what a remote has of this workspace's files"
+        after_help = "Examples:\n  backlot verify                            everything\n  backlot verify --inputs                   only the installed files\n  backlot verify --remote site              only what a remote has of this workspace's files\n  backlot verify --remote --releases        and of every release in this workspace's repos\n  backlot verify --remote --sample 5        about 5 of 100 packs, others next time"
     )]
     Verify {
         /// Only the cache
@@ -300,17 +300,63 @@ pub(crate) enum Command {
         /// Only a remote [default: the default one]
         #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
         remote: Option<String>,
+        /// On the remote also what any release needs
+        #[arg(long, requires = "remote")]
+        releases: bool,
+        /// Read only about so many of a hundred packs or objects of the remote
+        #[arg(long, value_name = "PERCENT", requires = "remote", value_parser = clap::value_parser!(u8).range(1..=100))]
+        sample: Option<u8>,
         /// Only the installed files
         #[arg(long)]
         inputs: bool,
     },
-    /// Show what the cache could drop
+    /// Store again what is damaged or missing on a remote
     #[command(
-        after_help = "Objects that no workspace of this cache names. Nothing is deleted in this version.\n\nExamples:\n  backlot gc --dry-run"
+        after_help = "The remote is read whole; what is wrong is taken from the cache, or from the other remotes of this workspace.\n\nExamples:\n  backlot repair\n  backlot repair --remote site --from main --dry-run"
+    )]
+    Repair {
+        /// The remote [default: the default one]
+        #[arg(long, value_name = "NAME")]
+        remote: Option<String>,
+        /// Only this other remote
+        #[arg(long, value_name = "NAME")]
+        from: Option<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Tell what each release takes on a remote, and what it really cost
+    #[command(
+        after_help = "logical: bytes of its files; stored: bytes on the remote that hold them; cost: those that were new when it came;\nexclusive: those that nothing else needs.\n\nExamples:\n  backlot du\n  backlot du Shot010 --remote site\n  backlot du \"Shot010==1.2.0\""
+    )]
+    Du {
+        /// Packages or releases [default: all in this workspace's repos]
+        names: Vec<String>,
+        /// The remote [default: the default one]
+        #[arg(long, value_name = "NAME")]
+        remote: Option<String>,
+    },
+    /// Collect what nothing needs: show what the cache could drop, or collect a remote
+    #[command(
+        after_help = "On a remote, what no release of this workspace's repos and no workspace of this cache needs is condemned first and\ndeleted by a later collection, after the grace period. Pushing meanwhile is safe. Of the cache it is only shown.\n\nExamples:\n  backlot gc --dry-run                      what the cache could drop\n  backlot gc --remote --dry-run             what a collection of the default remote would do\n  backlot gc --remote site --grace 30d\n  backlot gc --remote --restore             take back what is condemned and not deleted yet"
     )]
     Gc {
-        /// Show what could be dropped
-        #[arg(long, required = true)]
+        /// Collect a remote [default: the default one]
+        #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
+        remote: Option<String>,
+        /// How long condemned objects stay, as 90m, 12h or 14d
+        #[arg(long, value_name = "AGE", default_value = "14d", requires = "remote", value_parser = parse_age)]
+        grace: std::time::Duration,
+        /// Objects younger than this are kept, whoever needs them
+        #[arg(long, value_name = "AGE", default_value = "24h", requires = "remote", value_parser = parse_age)]
+        young: std::time::Duration,
+        /// Collect even if it is most of what the remote holds
+        #[arg(long, requires = "remote")]
+        allow_most: bool,
+        /// Take back what is condemned
+        #[arg(long, requires = "remote", conflicts_with = "allow_most")]
+        restore: bool,
+        /// Change nothing
+        #[arg(long, required_unless_present = "remote")]
         dry_run: bool,
     },
     /// Print completions for a shell
@@ -392,6 +438,20 @@ pub(crate) enum Remote {
         #[command(flatten)]
         dry: DryRun,
     },
+    /// Copy files from one remote to another, of whatever layout
+    #[command(
+        after_help = "Between chunked remotes only missing chunks are sent.\n\nExamples:\n  backlot remote copy main site                         everything\n  backlot remote copy main site Shot010 \"Table==1.2.0\"   what these releases need\n  backlot remote copy old main --dry-run                from DVC's layout to ours"
+    )]
+    Copy {
+        /// The remote they come from
+        from: String,
+        /// The remote they go to
+        to: String,
+        /// Packages or releases [default: all files]
+        releases: Vec<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
     /// Choose the remote that push and pull use
     Default {
         /// Its name
@@ -435,4 +495,27 @@ pub(crate) enum Input {
         #[command(flatten)]
         dry: DryRun,
     },
+}
+
+/// An age: `90m`, `12h`, `14d`, or `0`.
+fn parse_age(text: &str) -> Result<std::time::Duration, String> {
+    let wrong = || format!("`{text}` is no age; write 90m, 12h or 14d");
+    if text == "0" {
+        return Ok(std::time::Duration::ZERO);
+    }
+    let (number, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(wrong)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number
+        .checked_mul(seconds)
+        .map(std::time::Duration::from_secs)
+        .ok_or_else(wrong)
 }

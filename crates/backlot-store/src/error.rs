@@ -160,9 +160,10 @@ impl Coded for Error {
             Self::Cancelled(e) => e.class(),
             Self::Corrupt { .. } | Self::DamagedRemote { .. } => Class::Integrity,
             Self::Missing { .. } => Class::NotFound,
-            Self::Changing { .. } | Self::WouldOverwrite { .. } | Self::Contended { .. } | Self::CollectsMost { .. } => {
-                Class::Conflict
-            }
+            Self::Changing { .. }
+            | Self::WouldOverwrite { .. }
+            | Self::Contended { .. }
+            | Self::CollectsMost { .. } => Class::Conflict,
             Self::BadRemote { .. } | Self::UnknownLayout { .. } | Self::NotChunked { .. } => Class::Config,
             Self::Service { .. } | Self::State { .. } => Class::Environment,
         }

@@ -20,10 +20,10 @@ mod usage;
 
 pub use add::{Added, add_files, hash_files};
 pub use cache::{Cache, DamagedPack, ObjectEntry, VerifyReport, digest_bytes};
-pub use chunked::{CollectOptions, CollectReport, Collected, NotAStoredName, StoredName};
 pub use checkout::{CheckoutItem, CheckoutReport, checkout};
+pub use chunked::{CollectOptions, CollectReport, Collected, NotAStoredName, StoredName};
 pub use error::{Error, Result};
 pub use object::{FileDigests, ObjectId, Transfer};
 pub use remote::{Remote, RemoteConfig, RemoteLayout, TransferReport};
-pub use usage::Usage;
 pub use stat::{FileStat, StatCache, StatEntry};
+pub use usage::Usage;

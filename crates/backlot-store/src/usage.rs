@@ -76,7 +76,9 @@ pub(crate) fn account(groups: &[Vec<Option<&FileParts>>]) -> Vec<Usage> {
     for (number, group) in groups.iter().enumerate() {
         let mut seen = std::collections::HashSet::new();
         for part in group.iter().flatten().flat_map(|file| &file.parts) {
-            let alone = owners.get(&part.unit).is_some_and(|owner| *owner == (number, false));
+            let alone = owners
+                .get(&part.unit)
+                .is_some_and(|owner| *owner == (number, false));
             if alone && seen.insert(part.unit) {
                 all[number].exclusive += part.stored;
             }
@@ -106,7 +108,15 @@ mod tests {
         };
         let usage = account(&[vec![Some(&first), None], vec![Some(&second)]]);
         assert_eq!((usage[0].files, usage[0].missing, usage[0].logical), (2, 1, 40));
-        assert_eq!((usage[0].unique, usage[0].stored, usage[0].added, usage[0].exclusive), (30, 15, 15, 5));
+        assert_eq!(
+            (
+                usage[0].unique,
+                usage[0].stored,
+                usage[0].added,
+                usage[0].exclusive
+            ),
+            (30, 15, 15, 5)
+        );
         assert_eq!((usage[1].stored, usage[1].added, usage[1].exclusive), (17, 7, 7));
     }
 }

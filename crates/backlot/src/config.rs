@@ -146,7 +146,11 @@ impl Config {
                     layout,
                 })
             })
-            .map_err(|name| bad(format!("`[remotes.{name}]` needs `url = \"...\"` and `layout = \"chunked\"` or `\"dvc\"`")))?,
+            .map_err(|name| {
+                bad(format!(
+                    "`[remotes.{name}]` needs `url = \"...\"` and `layout = \"chunked\"` or `\"dvc\"`"
+                ))
+            })?,
             default_remote: string(workspace, "remote"),
             blessed: string(workspace, "blessed"),
             publish_to: string(workspace, "publish-to"),

@@ -70,6 +70,22 @@ pub enum WorkspaceError {
         /// Where the search began.
         start: PathBuf,
     },
+    /// Manifests of releases that are nowhere: what they name cannot be known.
+    #[error("{} needed by releases or workspaces {} neither in the cache nor in {place}: {}", backlot_core::text::count(manifests.len() as u64, "manifest"), if manifests.len() == 1 { "is" } else { "are" }, manifests.join(", "))]
+    UnknownManifests {
+        /// Their objects.
+        manifests: Vec<String>,
+        /// The remote.
+        place: String,
+    },
+    /// A release that cannot be read: what it names cannot be known.
+    #[error("`{}` cannot be read, so what it needs cannot be known: {reason}", path.display())]
+    UnreadableRelease {
+        /// The wheel.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A workspace is there already.
     #[error("`{}` is a workspace already", root.display())]
     WorkspaceExists {
@@ -244,6 +260,8 @@ impl Coded for WorkspaceError {
     fn code(&self) -> &'static str {
         match self {
             Self::NoWorkspace { .. } => "workspace::none",
+            Self::UnknownManifests { .. } => "workspace::unknown_manifests",
+            Self::UnreadableRelease { .. } => "workspace::unreadable_release",
             Self::WorkspaceExists { .. } => "workspace::exists",
             Self::BadConfig { .. } => "config::invalid",
             Self::SecretInConfig { .. } => "config::secret",
@@ -277,12 +295,14 @@ impl Coded for WorkspaceError {
             | Self::NotInstalled { .. }
             | Self::NoSuchInput { .. }
             | Self::MissingFiles { .. }
+            | Self::UnknownManifests { .. }
             | Self::NoSuchRelease { .. } => Class::NotFound,
             Self::BadConfig { .. }
             | Self::SecretInConfig { .. }
             | Self::NoneConfigured { .. }
             | Self::NewerFormat { .. }
             | Self::NoVersionSource { .. } => Class::Config,
+            Self::UnreadableRelease { .. } => Class::Integrity,
             Self::AmbiguousOutput { .. } => Class::User,
             Self::WorkspaceExists { .. }
             | Self::NameTaken { .. }
@@ -298,6 +318,8 @@ impl Coded for WorkspaceError {
     fn help(&self) -> Option<String> {
         Some(match self {
             Self::NoWorkspace { .. } => "run `backlot init` in the folder that is to be the workspace, or name one with `--workspace`".to_owned(),
+            Self::UnreadableRelease { .. } => "repair the file from another repo that has it, or remove it from the repo".to_owned(),
+            Self::UnknownManifests { .. } => "name the remote that has them with `--remote`, or push them from a workspace that has the files".to_owned(),
             Self::WorkspaceExists { .. } => "work in it as it is; `backlot status` shows what it holds".to_owned(),
             Self::BadConfig { .. } => "correct the file; docs/cli.md describes its keys".to_owned(),
             Self::SecretInConfig { .. } => "remove it from the file and change it at its source: project files are shared".to_owned(),

@@ -68,6 +68,8 @@ pub struct MoveReport {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Bytes that were written to the remote for them (push only).
+    pub sent: u64,
     /// Objects that were there already.
     pub already_there: u64,
     /// Whether nothing was changed.
@@ -425,6 +427,7 @@ impl MoveReport {
     fn take(&mut self, transfer: &TransferReport) {
         self.objects += transfer.objects;
         self.bytes += transfer.bytes;
+        self.sent += transfer.sent;
         self.already_there += transfer.already_there;
     }
 }

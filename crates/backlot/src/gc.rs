@@ -107,7 +107,7 @@ impl Workspace {
     }
 }
 
-fn registered(cache: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn registered(cache: &Path) -> Result<Vec<PathBuf>> {
     let folder = cache.join("workspaces");
     let mut roots = Vec::new();
     if folder.is_dir() {

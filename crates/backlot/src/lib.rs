@@ -14,12 +14,14 @@ mod error;
 mod export;
 mod files;
 mod gc;
+mod holdings;
 mod inputs;
 mod install;
 mod lockfile;
 mod outputs;
 mod places;
 mod publish;
+mod remotes;
 mod resolution;
 mod settings;
 mod verify;
@@ -31,7 +33,7 @@ pub use backlot_core::{
 };
 pub use backlot_dvc::Change;
 pub use backlot_repo::{Fact, Query};
-pub use backlot_store::RemoteLayout;
+pub use backlot_store::{CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, Usage};
 pub use browse::{
     InputStatus, OutStatus, OutputStatus, PackageRow, ReleaseDetail, RequirementRow, StatusReport,
 };
@@ -49,6 +51,7 @@ pub use lockfile::{Lock, LockedPackage};
 pub use outputs::{NewAsset, NewReport, Output};
 pub use places::{AddRepo, RemoteStatus, RepoStatus};
 pub use publish::{CopyReport, PublishOptions, PublishReport};
+pub use remotes::{CollectedRemote, CopyFilesReport, LostObject, ReleaseUsage, RepairReport};
 pub use resolution::Upgrade;
 pub use settings::{Host, Origin, Overrides, Setting, Settings};
 pub use verify::{DamageFound, ObjectDamage, ObjectReport, PackageDamage, VerifyOptions, VerifyReport};

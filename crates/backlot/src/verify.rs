@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backlot_core::{Blake3, Class, Coded};
-use backlot_store::{ObjectId, VerifyReport as StoreReport};
+use backlot_store::{DamagedPack, ObjectId, Remote, VerifyReport as StoreReport};
 use backlot_wheel::Damage;
 use serde::Serialize;
 
@@ -21,6 +21,10 @@ pub struct VerifyOptions {
     pub remote: bool,
     /// Which remote, instead of the default one.
     pub remote_name: Option<String>,
+    /// On the remote also what any release of this workspace's repos needs.
+    pub releases: bool,
+    /// Of the remote read only about so many of a hundred packs or objects.
+    pub sample: Option<u8>,
     /// The installed files.
     pub inputs: bool,
 }
@@ -51,6 +55,10 @@ pub struct ObjectReport {
     pub damaged: Vec<ObjectDamage>,
     /// Those that are not there.
     pub missing: Vec<ObjectDamage>,
+    /// Damaged packs of a chunked remote, with the objects they hurt.
+    pub packs: Vec<DamagedPack>,
+    /// Recipe segments of a chunked remote that cannot be read.
+    pub segments: Vec<String>,
 }
 
 /// A damaged or missing object.
@@ -87,7 +95,7 @@ impl Coded for DamageFound {
         Class::Integrity
     }
     fn help(&self) -> Option<String> {
-        Some("`backlot pull` fetches what is missing from the cache, `backlot push` what is missing from the remote, `backlot install` repairs inputs after `backlot uninstall`".to_owned())
+        Some("`backlot pull` fetches what is missing from the cache, `backlot repair` stores again what is wrong on the remote, `backlot install` repairs inputs after `backlot uninstall`".to_owned())
     }
 }
 
@@ -95,12 +103,15 @@ impl VerifyReport {
     /// How many things are damaged or missing.
     pub fn damage(&self) -> usize {
         let objects = [&self.cache, &self.remote].into_iter().flatten();
-        let objects: usize = objects.map(|r| r.damaged.len() + r.missing.len()).sum();
+        let objects: usize = objects
+            .map(|r| r.damaged.len() + r.missing.len() + r.packs.len() + r.segments.len())
+            .sum();
         objects + self.inputs.iter().flatten().map(|p| p.files.len()).sum::<usize>()
     }
 }
 
-type Expected = BTreeMap<ObjectId, (Option<Blake3>, BTreeSet<String>)>;
+/// Objects with their proof and the assets that need them.
+pub(crate) type Expected = BTreeMap<ObjectId, (Option<Blake3>, BTreeSet<String>)>;
 
 impl Workspace {
     /// Verify parts of what this workspace uses.
@@ -118,12 +129,12 @@ impl Workspace {
             report.cache = Some(object_report(cache.place(), &found, &needed));
         }
         if options.remote && (options.remote_name.is_some() || !self.config().remotes.is_empty()) {
-            let needed = self.expected()?;
             let entry = self.remote_entry(options.remote_name.as_deref(), "verifying")?;
             let remote = self.open_remote(entry)?;
+            let needed = self.needed_of(&remote, options)?;
             let all: Vec<(ObjectId, Option<Blake3>)> =
                 needed.iter().map(|(id, (proof, _))| (*id, *proof)).collect();
-            let found = remote.verify(&all, None, self.context())?;
+            let found = remote.verify(&all, options.sample, self.context())?;
             report.remote = Some(object_report(remote.place(), &found, &needed));
         }
         if options.inputs {
@@ -131,6 +142,22 @@ impl Workspace {
         }
         report.sound = report.damage() == 0;
         Ok(report)
+    }
+
+    /// What should be on a remote: what this workspace names and, where asked for, what releases name.
+    pub(crate) fn needed_of(&self, remote: &Remote, options: &VerifyOptions) -> Result<Expected> {
+        let mut needed = self.expected()?;
+        if options.releases {
+            for release in self.release_objects(remote)? {
+                let label = release.label();
+                for (id, proof) in release.objects {
+                    let slot = needed.entry(id).or_insert_with(|| (proof, BTreeSet::new()));
+                    slot.0 = slot.0.or(proof);
+                    slot.1.insert(label.clone());
+                }
+            }
+        }
+        Ok(needed)
     }
 
     fn verify_inputs(&self) -> Result<Vec<PackageDamage>> {
@@ -199,5 +226,7 @@ fn object_report(place: String, found: &StoreReport, needed: &Expected) -> Objec
         bytes: found.bytes,
         damaged: name(&found.damaged),
         missing: name(&found.missing),
+        packs: found.packs.clone(),
+        segments: found.segments.clone(),
     }
 }

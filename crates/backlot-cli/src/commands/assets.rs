@@ -193,8 +193,13 @@ fn describe_push(report: &MoveReport) -> String {
     let Some(remote) = &report.remote else {
         return String::new();
     };
+    let sent = if report.dry_run || report.objects == 0 {
+        String::new()
+    } else {
+        format!(", {} sent", text::bytes(report.sent))
+    };
     format!(
-        "{}pushed {} ({}) to {remote}; {} there already\n",
+        "{}pushed {} ({}{sent}) to {remote}; {} there already\n",
         would(report.dry_run),
         text::count(report.objects, "object"),
         text::bytes(report.bytes),

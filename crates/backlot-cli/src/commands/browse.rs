@@ -162,19 +162,10 @@ fn detail(detail: &ReleaseDetail) -> String {
     lines
 }
 
-pub(super) fn verify(
-    session: &Session,
-    cache: bool,
-    remote: Option<&String>,
-    inputs: bool,
-) -> Result<Answer, Error> {
-    let all = !cache && remote.is_none() && !inputs;
-    let options = VerifyOptions {
-        cache: cache || all,
-        remote: remote.is_some() || all,
-        remote_name: remote.filter(|name| !name.is_empty()).cloned(),
-        inputs: inputs || all,
-    };
+pub(super) fn verify(session: &Session, mut options: VerifyOptions) -> Result<Answer, Error> {
+    if !options.cache && !options.remote && !options.inputs {
+        (options.cache, options.remote, options.inputs) = (true, true, true);
+    }
     let report = session.open()?.verify(&options)?;
     let mut lines = String::new();
     for objects in [&report.cache, &report.remote].into_iter().flatten() {
@@ -212,8 +203,22 @@ fn describe_objects(report: &ObjectReport) -> String {
         text::count(report.objects, "object"),
         text::bytes(report.bytes)
     );
-    let sound = report.damaged.is_empty() && report.missing.is_empty();
-    lines.push_str(if sound { ", sound\n" } else { "\n" });
+    let sound = report.damaged.is_empty() && report.missing.is_empty() && report.packs.is_empty();
+    lines.push_str(if sound && report.segments.is_empty() {
+        ", sound\n"
+    } else {
+        "\n"
+    });
+    for pack in &report.packs {
+        let hurts = text::count(pack.objects.len() as u64, "object");
+        lines.push_str(&format!(
+            "  damaged pack: {} ({}), hurts {hurts}\n",
+            pack.key, pack.reason
+        ));
+    }
+    for segment in &report.segments {
+        lines.push_str(&format!("  damaged segment: {segment}\n"));
+    }
     for (what, objects) in [("damaged", &report.damaged), ("missing", &report.missing)] {
         for object in objects {
             let by = if object.needed_by.is_empty() {

@@ -4,6 +4,7 @@ mod assets;
 mod browse;
 mod environment;
 mod places;
+mod storage;
 
 use backlot::Error;
 use clap::CommandFactory as _;
@@ -124,9 +125,48 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Verify {
             cache,
             remote,
+            releases,
+            sample,
             inputs,
-        } => browse::verify(session, *cache, remote.as_ref(), *inputs),
-        Command::Gc { .. } => browse::gc(session),
+        } => {
+            let options = backlot::VerifyOptions {
+                cache: *cache,
+                remote: remote.is_some(),
+                remote_name: remote.clone().filter(|name| !name.is_empty()),
+                releases: *releases,
+                sample: *sample,
+                inputs: *inputs,
+            };
+            browse::verify(session, options)
+        }
+        Command::Repair { remote, from, dry } => {
+            storage::repair(session, remote.as_deref(), from.as_deref(), dry.dry_run)
+        }
+        Command::Du { names, remote } => storage::usage(session, names, remote.as_deref()),
+        Command::Gc {
+            remote,
+            grace,
+            young,
+            allow_most,
+            restore,
+            dry_run,
+        } => {
+            let Some(remote) = remote else {
+                return browse::gc(session);
+            };
+            let remote = Some(remote.as_str()).filter(|name| !name.is_empty());
+            if *restore {
+                return storage::restore(session, remote, *dry_run);
+            }
+            let options = backlot::CollectOptions {
+                grace: *grace,
+                young: *young,
+                allow_most: *allow_most,
+                dry_run: *dry_run,
+                ..backlot::CollectOptions::default()
+            };
+            storage::collect(session, remote, &options)
+        }
         Command::Completions { shell } => Ok(completions(*shell)),
         Command::Demo { dir, frames } => crate::demo::run(session, dir.as_deref(), *frames),
     }

@@ -188,6 +188,30 @@ pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Erro
             };
             Answer::new(&serde_json::json!({ "remotes": all }), text)
         }
+        Remote::Copy {
+            from,
+            to,
+            releases,
+            dry,
+        } => {
+            let report = workspace.copy_files(from, to, releases, dry.dry_run)?;
+            let sent = if dry.dry_run {
+                String::new()
+            } else {
+                format!(
+                    " ({}, {} sent)",
+                    backlot::text::bytes(report.bytes),
+                    backlot::text::bytes(report.sent)
+                )
+            };
+            let text = format!(
+                "{}copied {}{sent} from {from} to {to}; {} there already",
+                would(dry.dry_run),
+                backlot::text::count(report.objects, "object"),
+                report.already_there
+            );
+            Answer::new(&report, text)
+        }
         Remote::Remove { name, dry } => one(
             workspace.remove_remote(name, dry.dry_run)?,
             "removed",

@@ -5,13 +5,12 @@
 
 mod render;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use backlot::{Error, Host, WorkspaceError};
 use clap::Parser as _;
 use fs_err as fs;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::Arguments;
 use crate::commands;
@@ -47,12 +46,12 @@ pub(crate) fn run(session: &Session, dir: Option<&Path>, frames: u32) -> Result<
         "frames": frames,
         "changed_frames": CHANGED.len(),
         "new_objects": stored.objects,
-        "new_bytes": stored.bytes,
+        "new_bytes": stored.sent,
     });
     let text = format!(
-        "\nThe second release of {frames} frames cost {} frames and one manifest: {}.\nLook around in `{}`.",
+        "\nThe second release of {frames} frames cost {} frames and one manifest: {} sent.\nLook around in `{}`.",
         stored.objects.saturating_sub(1),
-        backlot::text::bytes(stored.bytes),
+        backlot::text::bytes(stored.sent),
         demo.root.display()
     );
     Ok(Answer::new(&report, text))
@@ -60,7 +59,7 @@ pub(crate) fn run(session: &Session, dir: Option<&Path>, frames: u32) -> Result<
 
 struct Stored {
     objects: u64,
-    bytes: u64,
+    sent: u64,
 }
 
 impl Demo<'_> {
@@ -106,23 +105,22 @@ impl Demo<'_> {
             "The modeller changes frames {CHANGED:?} and publishes again. Only those are stored."
         ));
         self.render(CHANGED, frames, 0.4)?;
-        let before = self.objects()?;
         for number in CHANGED {
             self.copy_frame(number)?;
         }
         self.run("-w modeller status")?;
         self.run("-w modeller bump Table minor")?;
-        self.run("-w modeller publish Table")?;
+        let published = self.run("-w modeller publish Table")?;
+        self.run("-w modeller du Table")?;
         self.run("-w modeller copy Table==1.1.0 --from review --to blessed")?;
         self.run("-w lighter install --upgrade")?;
         self.run("-w lighter pull")?;
         self.run("-w lighter status")?;
         self.run("-w lighter verify")?;
-        let after = self.objects()?;
-        let new: Vec<&(PathBuf, u64)> = after.difference(&before).collect();
+        let stored = |key: &str| published["files"][key].as_u64().unwrap_or(0);
         Ok(Stored {
-            objects: new.len() as u64,
-            bytes: new.iter().map(|(_, size)| size).sum(),
+            objects: stored("objects"),
+            sent: stored("sent"),
         })
     }
 
@@ -141,8 +139,8 @@ impl Demo<'_> {
         self.print(&format!("\n# {line}"));
     }
 
-    /// Print and run one command line, as from a shell in the demo's folder.
-    fn run(&self, line: &str) -> Result<(), Error> {
+    /// Print and run one command line, as from a shell in the demo's folder. Returns its report.
+    fn run(&self, line: &str) -> Result<Value, Error> {
         let quoted: Vec<String> = line
             .split(' ')
             .map(|word| {
@@ -171,7 +169,7 @@ impl Demo<'_> {
         if let Some(failure) = answer.failure {
             return Err(std::io::Error::other(failure.to_string()).into());
         }
-        Ok(())
+        Ok(answer.json)
     }
 
     fn frame_path(&self, number: u32) -> PathBuf {
@@ -197,17 +195,5 @@ impl Demo<'_> {
             .join(source.file_name().unwrap_or_default());
         fs::copy(source, target)?;
         Ok(())
-    }
-
-    /// The objects on the remote, with their sizes.
-    fn objects(&self) -> Result<BTreeSet<(PathBuf, u64)>, Error> {
-        let mut all = BTreeSet::new();
-        for folder in fs::read_dir(self.root.join("files/files/md5"))? {
-            for entry in fs::read_dir(folder?.path())? {
-                let entry = entry?;
-                all.insert((entry.path(), entry.metadata()?.len()));
-            }
-        }
-        Ok(all)
     }
 }

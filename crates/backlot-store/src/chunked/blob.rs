@@ -308,7 +308,9 @@ impl ServiceBlobs {
 }
 
 fn service_entry(key: String, found: &opendal::Metadata) -> BlobEntry {
-    let modified = found.last_modified().map(|time| time.into_inner().as_millisecond());
+    let modified = found
+        .last_modified()
+        .map(|time| time.into_inner().as_millisecond());
     BlobEntry {
         key,
         size: found.content_length(),

@@ -57,7 +57,10 @@ impl Catalog {
         let (names, damaged) = sync(blobs, Kind::Recipe, mirror, recipe::check, context)?;
         let mut recipes = Vec::with_capacity(names.len());
         for name in names.into_iter().rev() {
-            recipes.push(recipe::Segment::open(name, &mirrored(mirror, Kind::Recipe, name))?);
+            recipes.push(recipe::Segment::open(
+                name,
+                &mirrored(mirror, Kind::Recipe, name),
+            )?);
         }
         Ok(Self {
             recipes,
@@ -104,7 +107,9 @@ impl Catalog {
     /// Whether neither a recipe's segment nor any of its packs is condemned.
     pub(super) fn is_clean(&self, found: &Found<'_>) -> bool {
         !self.condemned.recipes.contains(&found.segment.name)
-            && found.packs().all(|pack| !self.condemned.packs.contains(&pack.name))
+            && found
+                .packs()
+                .all(|pack| !self.condemned.packs.contains(&pack.name))
     }
 }
 
@@ -259,7 +264,10 @@ fn sync(
                 let key = kind.key(name);
                 context.warn(
                     "store::damaged_segment",
-                    format!("`{key}` in {} cannot be read and is passed over: {why}", blobs.place()),
+                    format!(
+                        "`{key}` in {} cannot be read and is passed over: {why}",
+                        blobs.place()
+                    ),
                 );
                 damaged.push(key);
                 gone.insert(name);

@@ -43,7 +43,11 @@ impl Profile {
         let powers = [self.min, self.average, self.max]
             .iter()
             .all(|n| n.is_power_of_two());
-        powers && self.min >= 64 && self.min < self.average && self.average < self.max && self.max <= LARGEST_CHUNK
+        powers
+            && self.min >= 64
+            && self.min < self.average
+            && self.average < self.max
+            && self.max <= LARGEST_CHUNK
     }
 
     /// Cut the next bytes of a file. If they are not its last ones, what the following bytes could still move is left

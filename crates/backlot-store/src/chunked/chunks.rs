@@ -32,7 +32,9 @@ impl Site {
             let count = step(rest, self.blobs.gap());
             let (now, later) = rest.split_at(count);
             rest = later;
-            let end = now.last().map_or(0, |(_, entry)| u64::from(entry.offset) + u64::from(entry.stored));
+            let end = now
+                .last()
+                .map_or(0, |(_, entry)| u64::from(entry.offset) + u64::from(entry.stored));
             let bytes = self
                 .blobs
                 .read_range(&key, u64::from(head.offset)..end)?

@@ -72,14 +72,16 @@ impl RemoteFormat {
         struct Version {
             format: u32,
         }
-        let version: Version = serde_json::from_slice(bytes).map_err(|e| format!("`{KEY}` cannot be read: {e}"))?;
+        let version: Version =
+            serde_json::from_slice(bytes).map_err(|e| format!("`{KEY}` cannot be read: {e}"))?;
         if version.format != FORMAT {
             return Err(format!(
                 "it has format {}, and this version of backlot knows format {FORMAT}",
                 version.format
             ));
         }
-        let parsed: Self = serde_json::from_slice(bytes).map_err(|e| format!("`{KEY}` cannot be used: {e}"))?;
+        let parsed: Self =
+            serde_json::from_slice(bytes).map_err(|e| format!("`{KEY}` cannot be used: {e}"))?;
         let fresh = Self::fresh();
         if parsed.encryption.is_some() {
             return Err("it is encrypted, which this version of backlot cannot read".to_owned());
@@ -88,7 +90,9 @@ impl RemoteFormat {
             return Err(format!("`{KEY}` asks for what this version of backlot cannot do"));
         }
         let limits = parsed.packs;
-        if !(1 << 20..=1 << 30).contains(&limits.bytes) || !(1..=super::pack::MOST_CHUNKS).contains(&limits.chunks) {
+        if !(1 << 20..=1 << 30).contains(&limits.bytes)
+            || !(1..=super::pack::MOST_CHUNKS).contains(&limits.chunks)
+        {
             return Err(format!("`{KEY}` has limits for packs that are out of range"));
         }
         Ok(parsed)
@@ -113,7 +117,10 @@ mod tests {
             ("\"blake3\"", "\"sha1\""),
         ] {
             assert!(text.contains(from), "{from}");
-            assert!(RemoteFormat::parse(text.replacen(from, to, 1).as_bytes()).is_err(), "{to}");
+            assert!(
+                RemoteFormat::parse(text.replacen(from, to, 1).as_bytes()).is_err(),
+                "{to}"
+            );
         }
     }
 }

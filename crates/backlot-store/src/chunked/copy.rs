@@ -187,8 +187,11 @@ impl Site {
                 Ok(())
             })?;
         }
-        let packs: HashMap<StoredName, PackFacts> =
-            stream.finish()?.into_iter().map(|pack| (pack.name, pack)).collect();
+        let packs: HashMap<StoredName, PackFacts> = stream
+            .finish()?
+            .into_iter()
+            .map(|pack| (pack.name, pack))
+            .collect();
         pushed.sent += packs.values().map(|pack| pack.length).sum::<u64>();
         pushed.sent += commit_index(self)?;
         for (id, name, position) in sent {

@@ -83,7 +83,12 @@ impl Coder {
         let start = (chunk.len().saturating_sub(SAMPLE) / 2) / 48 * 48;
         let sample = &chunk[start..(start + SAMPLE).min(chunk.len())];
         let mut best = (sample.len() * WORTH_IT / 100, None);
-        for scheme in [Scheme::Zstd, Scheme::Shuffle2, Scheme::Shuffle4, Scheme::Shuffle12] {
+        for scheme in [
+            Scheme::Zstd,
+            Scheme::Shuffle2,
+            Scheme::Shuffle4,
+            Scheme::Shuffle12,
+        ] {
             if let Some(packed) = self.compressed(sample, scheme)
                 && packed < best.0
             {
@@ -152,7 +157,10 @@ impl Coder {
             };
         }
         self.shuffled.resize(raw_length, 0);
-        match self.decompressor.decompress_to_buffer(stored, &mut self.shuffled[..]) {
+        match self
+            .decompressor
+            .decompress_to_buffer(stored, &mut self.shuffled[..])
+        {
             Ok(n) if n == raw_length => {
                 unshuffle(&mut self.shuffled, scheme.width(), into);
                 Ok(())
@@ -274,7 +282,9 @@ mod tests {
     #[test]
     fn smooth_halves_are_shuffled_and_noise_is_stored_raw() {
         let mut coder = Coder::new().expect("a coder");
-        let smooth: Vec<u8> = (0..40_000u16).flat_map(|i| (15_000 + i / 7 + (i.wrapping_mul(i) >> 9) % 3).to_le_bytes()).collect();
+        let smooth: Vec<u8> = (0..40_000u16)
+            .flat_map(|i| (15_000 + i / 7 + (i.wrapping_mul(i) >> 9) % 3).to_le_bytes())
+            .collect();
         assert_eq!(coder.best_for(&smooth), Some(Scheme::Shuffle2));
         let mut state = 1u64;
         let noise: Vec<u8> = (0..60_000)

@@ -106,7 +106,11 @@ impl Site {
         context: &Context,
     ) -> Result<CollectReport> {
         let running = context.start(Operation::Collect, 0, 0);
-        let now = if options.dry_run { context.now() } else { self.server_time(context)? };
+        let now = if options.dry_run {
+            context.now()
+        } else {
+            self.server_time(context)?
+        };
         let mut report = CollectReport {
             dry_run: options.dry_run,
             ..CollectReport::default()
@@ -193,7 +197,9 @@ impl Site {
         let mut needed = Needed::default();
         let mut unclean: Vec<ObjectId> = Vec::new();
         for segment in &catalog.recipes {
-            let young = listed.get(&segment.name).is_none_or(|entry| is_young(entry, now, options));
+            let young = listed
+                .get(&segment.name)
+                .is_none_or(|entry| is_young(entry, now, options));
             segment.each(|recipe| {
                 let id = recipe.id;
                 if !young && !keep.contains(&id) {
@@ -246,10 +252,22 @@ impl Site {
                 .map(|(name, entry)| (*name, entry.clone()))
                 .collect::<Vec<_>>()
         };
-        let dead_packs = dead(&packs, &|n| needed.packs.contains_key(n), &catalog.condemned.packs);
-        let dead_recipes = dead(&recipes, &|n| needed.segments.contains(n), &catalog.condemned.recipes);
+        let dead_packs = dead(
+            &packs,
+            &|n| needed.packs.contains_key(n),
+            &catalog.condemned.packs,
+        );
+        let dead_recipes = dead(
+            &recipes,
+            &|n| needed.segments.contains(n),
+            &catalog.condemned.recipes,
+        );
         let reason = |name: &StoredName| {
-            if rewritten.contains(name) { "rewritten" } else { "unreferenced" }
+            if rewritten.contains(name) {
+                "rewritten"
+            } else {
+                "unreferenced"
+            }
         };
         for (name, entry) in dead_packs.iter().chain(&dead_recipes) {
             report.condemned.push(Collected {
@@ -337,7 +355,10 @@ impl Needed {
         self.segments.insert(found.segment.name);
         for run in &found.recipe.runs {
             if let Some(pack) = found.segment.packs().get(run.pack as usize) {
-                self.packs.entry(pack.name).or_default().push((run.first, run.count));
+                self.packs
+                    .entry(pack.name)
+                    .or_default()
+                    .push((run.first, run.count));
             }
         }
     }
@@ -386,11 +407,14 @@ impl Grave {
     }
 
     fn all(&self) -> impl Iterator<Item = Collected> {
-        self.packs.values().chain(self.recipes.values()).map(|entry| Collected {
-            key: entry.key.clone(),
-            bytes: entry.size,
-            reason: self.reason.clone(),
-        })
+        self.packs
+            .values()
+            .chain(self.recipes.values())
+            .map(|entry| Collected {
+                key: entry.key.clone(),
+                bytes: entry.size,
+                reason: self.reason.clone(),
+            })
     }
 }
 

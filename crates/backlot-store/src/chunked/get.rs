@@ -112,7 +112,11 @@ impl Site {
     }
 
     /// The tables of some packs.
-    pub(super) fn tables(&self, packs: &BTreeMap<StoredName, PackFacts>, context: &Context) -> Result<Tables> {
+    pub(super) fn tables(
+        &self,
+        packs: &BTreeMap<StoredName, PackFacts>,
+        context: &Context,
+    ) -> Result<Tables> {
         let list: Vec<&PackFacts> = packs.values().collect();
         let tables = each(self.blobs.concurrency(), list.len(), context, |n| {
             match self.salvaged_table(list[n]) {
@@ -244,10 +248,15 @@ impl Getter<'_> {
                 failed.push(item);
             }
         }
-        stored.extend(small.into_iter().chain(large).filter_map(|plan| match results[plan.item] {
-            Fetched::Stored(digests) => Some(plan.into_stored(digests)),
-            _ => None,
-        }));
+        stored.extend(
+            small
+                .into_iter()
+                .chain(large)
+                .filter_map(|plan| match results[plan.item] {
+                    Fetched::Stored(digests) => Some(plan.into_stored(digests)),
+                    _ => None,
+                }),
+        );
         Ok(())
     }
 
@@ -262,8 +271,10 @@ impl Getter<'_> {
         for (pack, why) in damaged.iter() {
             let key = Kind::Pack.key(*pack);
             let place = self.site.blobs.place();
-            self.context
-                .warn("store::damaged_pack", format!("`{key}` in {place} is damaged: {why}"));
+            self.context.warn(
+                "store::damaged_pack",
+                format!("`{key}` in {place} is damaged: {why}"),
+            );
         }
     }
 
@@ -345,7 +356,10 @@ impl Getter<'_> {
             .filter(|(n, _)| !broken.contains(n))
             .map(|(_, plan)| plan)
             .collect();
-        let mut done: Vec<(usize, Fetched)> = broken.iter().map(|n| (plans[*n].item, Fetched::Damaged)).collect();
+        let mut done: Vec<(usize, Fetched)> = broken
+            .iter()
+            .map(|n| (plans[*n].item, Fetched::Damaged))
+            .collect();
         done.extend(self.prove_large(&whole)?);
         Ok(done)
     }
@@ -390,7 +404,12 @@ impl Getter<'_> {
     }
 
     /// Decode chunks one behind the other, each proven. `None` if one of them is damaged.
-    fn assemble(&self, chunks: &[(StoredName, Entry)], source: &Source, coder: &mut Coder) -> Option<Vec<u8>> {
+    fn assemble(
+        &self,
+        chunks: &[(StoredName, Entry)],
+        source: &Source,
+        coder: &mut Coder,
+    ) -> Option<Vec<u8>> {
         let length = chunks.iter().map(|(_, entry)| entry.raw as usize).sum();
         let mut bytes = Vec::with_capacity(length);
         for (pack, entry) in chunks {
@@ -420,7 +439,8 @@ impl Getter<'_> {
         let mut source = Source::default();
         let mut wanted: BTreeSet<(StoredName, u32, u32)> = BTreeSet::new();
         for (pack, entry) in chunks {
-            if !self.seeds.is_empty() && !source.seeds.contains_key(&entry.id)
+            if !self.seeds.is_empty()
+                && !source.seeds.contains_key(&entry.id)
                 && let Some(bytes) = self.seeds.read(&entry.id, entry.raw)
             {
                 source.seeds.insert(entry.id, bytes);
@@ -435,7 +455,9 @@ impl Getter<'_> {
             let range = u64::from(range.start)..u64::from(range.end);
             // A pack that is gone is damage like any other; the chunks in it are missed below.
             if let Some(bytes) = self.site.blobs.read_range(&key, range.clone())? {
-                source.blocks.push((pack, u32::try_from(range.start).unwrap_or(0), bytes));
+                source
+                    .blocks
+                    .push((pack, u32::try_from(range.start).unwrap_or(0), bytes));
             }
         }
         Ok(source)
@@ -518,7 +540,11 @@ impl FilePlan {
             digests,
             id: self.recipe.id,
             runs: Vec::new(),
-            chunks: self.chunks.iter().map(|(_, entry)| (entry.id, entry.raw)).collect(),
+            chunks: self
+                .chunks
+                .iter()
+                .map(|(_, entry)| (entry.id, entry.raw))
+                .collect(),
         }
     }
 }

@@ -88,7 +88,8 @@ impl SegmentBuilder {
     /// The bytes of the segment.
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.entries.sort_unstable();
-        let mut bytes = Vec::with_capacity(HEADER + self.containers.len() * CONTAINER + self.entries.len() * 49 + SEAL);
+        let mut bytes =
+            Vec::with_capacity(HEADER + self.containers.len() * CONTAINER + self.entries.len() * 49 + SEAL);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&small(self.containers.len()).to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
@@ -119,7 +120,9 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Malformed> {
     let content = unseal(bytes)?;
     let mut reader = Reader::new(content);
     let (containers, entries) = header(&mut reader)?;
-    if content.len() as u64 == HEADER as u64 + containers * CONTAINER as u64 + entries * ENTRY as u64 + fence_count(entries) * 8 {
+    if content.len() as u64
+        == HEADER as u64 + containers * CONTAINER as u64 + entries * ENTRY as u64 + fence_count(entries) * 8
+    {
         Ok(())
     } else {
         Err("its length does not fit its header")

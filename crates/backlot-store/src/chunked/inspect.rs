@@ -41,7 +41,9 @@ impl Site {
         let mut found: Vec<(ObjectId, Found<'_>)> = Vec::new();
         for (id, proof) in expected {
             match catalog.find(id)? {
-                Some(one) if proof.is_some_and(|proof| proof != one.recipe.blake3) => report.damaged.push(*id),
+                Some(one) if proof.is_some_and(|proof| proof != one.recipe.blake3) => {
+                    report.damaged.push(*id)
+                }
                 Some(one) => found.push((*id, one)),
                 None => report.missing.push(*id),
             }
@@ -69,8 +71,13 @@ impl Site {
         report.bytes = health.values().map(|h| h.bytes).sum();
         for (name, health) in health.iter().filter(|(_, h)| h.why.is_some()) {
             let key = Kind::Pack.key(*name);
-            if !report.packs.iter().any(|pack| pack.key == key) {
-                report.packs.push(DamagedPack::new(*name, key, health.why.unwrap_or_default()));
+            // One that is condemned already and hurts nothing asked for was repaired.
+            let known =
+                catalog.condemned.packs.contains(name) || report.packs.iter().any(|pack| pack.key == key);
+            if !known {
+                report
+                    .packs
+                    .push(DamagedPack::new(*name, key, health.why.unwrap_or_default()));
             }
         }
         report.segments.clone_from(&catalog.damaged);
@@ -149,10 +156,14 @@ fn is_hurt(found: &Found<'_>, health: &BTreeMap<StoredName, Health>) -> bool {
 fn name_hurt(report: &mut VerifyReport, pack: &PackFacts, health: &Health, id: ObjectId) {
     let Some(why) = health.why else { return };
     let key = Kind::Pack.key(pack.name);
-    let position = report.packs.iter().position(|known| known.key == key).unwrap_or_else(|| {
-        report.packs.push(DamagedPack::new(pack.name, key, why));
-        report.packs.len() - 1
-    });
+    let position = report
+        .packs
+        .iter()
+        .position(|known| known.key == key)
+        .unwrap_or_else(|| {
+            report.packs.push(DamagedPack::new(pack.name, key, why));
+            report.packs.len() - 1
+        });
     let objects = &mut report.packs[position].objects;
     if objects.last() != Some(&id) {
         objects.push(id);

@@ -119,7 +119,13 @@ impl PackLayout {
     }
 
     /// The next chunk. Returns its position and the record that is written before its stored bytes.
-    pub(super) fn push(&mut self, id: Blake3, scheme: Scheme, raw: usize, stored: usize) -> (u32, [u8; RECORD]) {
+    pub(super) fn push(
+        &mut self,
+        id: Blake3,
+        scheme: Scheme,
+        raw: usize,
+        stored: usize,
+    ) -> (u32, [u8; RECORD]) {
         let position = small(self.entries.len());
         let entry = Entry {
             id,
@@ -214,7 +220,9 @@ pub(super) fn parse_trailer(name: StoredName, trailer: &[u8], length: u64) -> Re
     let mut reader = Reader::new(trailer);
     let (chunks, at) = (reader.u32()?, reader.u32()?);
     let table = Blake3::from_bytes(reader.array()?);
-    reader.magic(END_MAGIC).map_err(|_| "it does not end as it must")?;
+    reader
+        .magic(END_MAGIC)
+        .map_err(|_| "it does not end as it must")?;
     let facts = PackFacts {
         name,
         table,

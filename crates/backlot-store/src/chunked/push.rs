@@ -109,7 +109,16 @@ impl Site {
                 pushed.bytes += todo.iter().map(|s| s.size).sum::<u64>();
             }
             if !todo.is_empty() {
-                self.store(&todo, &catalog, seeds, &avoid, &mut relied, running, pushed, context)?;
+                self.store(
+                    &todo,
+                    &catalog,
+                    seeds,
+                    &avoid,
+                    &mut relied,
+                    running,
+                    pushed,
+                    context,
+                )?;
             }
             let lost = self.lost(&relied, context)?;
             if lost.is_empty() {
@@ -123,7 +132,10 @@ impl Site {
     }
 
     /// Store and commit files.
-    #[expect(clippy::too_many_arguments, reason = "one step of one function, split to be readable")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of one function, split to be readable"
+    )]
     fn store(
         &self,
         todo: &[Source],
@@ -144,11 +156,19 @@ impl Site {
                 if usable(name)
                     && let Some(location) = segment.find(id)?.first()
                 {
-                    return Ok(Some((location.container, u32::try_from(location.place).unwrap_or(u32::MAX))));
+                    return Ok(Some((
+                        location.container,
+                        u32::try_from(location.place).unwrap_or(u32::MAX),
+                    )));
                 }
             }
             let found = index.find(id, &usable)?;
-            Ok(found.map(|location| (location.container, u32::try_from(location.place).unwrap_or(u32::MAX))))
+            Ok(found.map(|location| {
+                (
+                    location.container,
+                    u32::try_from(location.place).unwrap_or(u32::MAX),
+                )
+            }))
         };
         let stream = PackStream::start(&self.blobs, &self.format.packs, &self.mirror);
         let stored = Pipeline::new(&self.format, &known, stream).run(todo, running, context)?;
@@ -194,13 +214,7 @@ impl Site {
     }
 
     /// Make what was stored findable: index first, then the recipes, which are the commit point.
-    fn commit(
-        &self,
-        stored: &Stored,
-        index: &Index,
-        relied: &mut Relied,
-        pushed: &mut Pushed,
-    ) -> Result<()> {
+    fn commit(&self, stored: &Stored, index: &Index, relied: &mut Relied, pushed: &mut Pushed) -> Result<()> {
         pushed.sent += stored.sent + commit_index(self)?;
         let builder = recipes_of(stored);
         relied.packs.extend(builder.packs().iter().map(|pack| pack.name));
@@ -299,7 +313,11 @@ impl Site {
             let Ok(facts) = super::pack::parse_trailer(name, &bytes, entry.size) else {
                 context.warn(
                     "store::damaged_pack",
-                    format!("`{}` in {} is damaged and is passed over", entry.key, self.blobs.place()),
+                    format!(
+                        "`{}` in {} is damaged and is passed over",
+                        entry.key,
+                        self.blobs.place()
+                    ),
                 );
                 return Ok(None);
             };

@@ -137,7 +137,12 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Store files.
-    pub(super) fn run(mut self, sources: &[Source], running: &Running<'_>, context: &Context) -> Result<Stored> {
+    pub(super) fn run(
+        mut self,
+        sources: &[Source],
+        running: &Running<'_>,
+        context: &Context,
+    ) -> Result<Stored> {
         let mut waiting = sources.iter();
         let mut slots: Vec<Slot<'_>> = Vec::new();
         loop {
@@ -161,7 +166,12 @@ impl<'a> Pipeline<'a> {
         let packs = self.stream.finish()?;
         self.stored.sent = packs.iter().map(|pack| pack.length).sum();
         for facts in packs {
-            if let Some(slot) = self.stored.packs.iter_mut().find(|known| known.name == facts.name) {
+            if let Some(slot) = self
+                .stored
+                .packs
+                .iter_mut()
+                .find(|known| known.name == facts.name)
+            {
                 *slot = facts;
             }
         }
@@ -177,7 +187,11 @@ impl<'a> Pipeline<'a> {
             if slot.source.blake3.is_none() {
                 lanes.push((&mut slot.md5, &buffer[slot.fresh..]));
             }
-            pieces.extend(slot.cuts.iter().map(|cut| Piece::new(number, &buffer[cut.clone()])));
+            pieces.extend(
+                slot.cuts
+                    .iter()
+                    .map(|cut| Piece::new(number, &buffer[cut.clone()])),
+            );
         }
         let ((), encoded) = rayon::join(|| md5::update_many(&mut lanes), || self.encode(&mut pieces));
         encoded?;
@@ -225,7 +239,9 @@ impl<'a> Pipeline<'a> {
             .par_iter_mut()
             .filter(|piece| piece.new)
             .try_for_each_init(Coder::new, |coder, piece| {
-                let coder = coder.as_mut().map_err(|e| std::io::Error::new(e.kind(), e.to_string()))?;
+                let coder = coder
+                    .as_mut()
+                    .map_err(|e| std::io::Error::new(e.kind(), e.to_string()))?;
                 piece.stored.reserve_exact(RECORD + piece.bytes.len());
                 piece.stored.resize(RECORD, 0);
                 piece.scheme = coder.encode(piece.bytes, piece.scheme, &mut piece.stored);
@@ -241,7 +257,9 @@ impl<'a> Pipeline<'a> {
         if let Some(place) = self.seen.get(&piece.id) {
             return Ok(*place);
         }
-        let (name, position) = self.stream.push(piece.id, piece.scheme, piece.bytes.len(), piece.stored)?;
+        let (name, position) = self
+            .stream
+            .push(piece.id, piece.scheme, piece.bytes.len(), piece.stored)?;
         // What else is to be known of the pack comes when it is complete.
         let facts = PackFacts {
             name,
@@ -305,11 +323,15 @@ impl<'a> Pipeline<'a> {
 
 /// Open what fits into the next batch.
 fn admit<'a>(slots: &mut Vec<Slot<'a>>, waiting: &mut std::slice::Iter<'a, Source>) {
-    let share = |source: &Source, read: u64| usize::try_from(source.size - read).map_or(SHARE, |left| left.min(SHARE));
+    let share = |source: &Source, read: u64| {
+        usize::try_from(source.size - read).map_or(SHARE, |left| left.min(SHARE))
+    };
     let mut planned: usize = slots.iter().map(|s| share(s.source, s.read)).sum();
     while planned < BATCH && slots.len() < MOST_FILES {
         let large = slots.iter().filter(|s| s.source.size > SHARE as u64).count();
-        let Some(next) = waiting.as_slice().first() else { return };
+        let Some(next) = waiting.as_slice().first() else {
+            return;
+        };
         if next.size > SHARE as u64 && large >= LANES {
             return;
         }

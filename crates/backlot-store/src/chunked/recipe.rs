@@ -85,7 +85,8 @@ impl SegmentBuilder {
         self.files.sort_unstable_by_key(|file| file.id);
         self.files.dedup_by_key(|file| file.id);
         let runs: usize = self.files.iter().map(|f| f.runs.len()).sum();
-        let mut bytes = Vec::with_capacity(HEADER + self.packs.len() * FACTS + self.files.len() * 81 + runs * RUN + SEAL);
+        let mut bytes =
+            Vec::with_capacity(HEADER + self.packs.len() * FACTS + self.files.len() * 81 + runs * RUN + SEAL);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&small(self.packs.len()).to_le_bytes());
         bytes.extend_from_slice(&small(self.files.len()).to_le_bytes());
@@ -225,7 +226,9 @@ impl Segment {
             .and_then(|_| usize::try_from(count).ok())
             .ok_or_else(|| malformed("a file has chunks that are not there"))?;
         if count > 0 {
-            let bytes = self.table.read_at(self.header.runs() + first * RUN as u64, count * RUN)?;
+            let bytes = self
+                .table
+                .read_at(self.header.runs() + first * RUN as u64, count * RUN)?;
             recipe.runs = self.parse_runs(&bytes).map_err(malformed)?;
         }
         Ok(recipe)

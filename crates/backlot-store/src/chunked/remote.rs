@@ -87,7 +87,12 @@ impl ChunkedRemote {
     }
 
     /// Send objects from the cache.
-    pub(crate) fn push(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<TransferReport> {
+    pub(crate) fn push(
+        &self,
+        cache: &Cache,
+        items: &[Transfer],
+        context: &Context,
+    ) -> Result<TransferReport> {
         let sources = self.sources(cache, items)?;
         let site = self.find_or_make()?;
         let pushed = site.push(&sources, Some(&Seeds::of(cache)), &HashSet::new(), context)?;
@@ -228,7 +233,11 @@ impl ChunkedRemote {
         let sources = self.sources(cache, items)?;
         let site = self.find_or_make()?;
         let known = Condemned::by(&tomb::read_all(&*site.blobs)?);
-        let packs: Vec<StoredName> = damaged.iter().filter(|n| !known.packs.contains(n)).copied().collect();
+        let packs: Vec<StoredName> = damaged
+            .iter()
+            .filter(|n| !known.packs.contains(n))
+            .copied()
+            .collect();
         if !packs.is_empty() {
             let content = TombContent::new("damaged", packs, Vec::new());
             tomb::put(&*site.blobs, &content)?;

@@ -61,7 +61,10 @@ impl Seeds {
         fs::create_dir_all(&self.folder)?;
         let temporary = file::temporary_in(&self.folder);
         fs::write(&temporary, bytes)?;
-        Ok(file::rename(&temporary, &self.folder.join(StoredName::fresh().to_string()))?)
+        Ok(file::rename(
+            &temporary,
+            &self.folder.join(StoredName::fresh().to_string()),
+        )?)
     }
 
     fn paths(&self) -> Result<Vec<PathBuf>> {

@@ -25,7 +25,9 @@ pub(super) struct SortedTable {
 
 /// Where a key begins.
 fn word(bytes: &[u8]) -> u64 {
-    bytes.first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first))
+    bytes
+        .first_chunk::<8>()
+        .map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// The fences of sorted records, as they are stored behind them.
@@ -75,7 +77,10 @@ impl SortedTable {
     pub(super) fn find(&self, key: &[u8]) -> std::io::Result<Vec<Vec<u8>>> {
         let wanted = word(key);
         // Equal words may begin in the run before the first fence that has them.
-        let first = self.fences.partition_point(|fence| *fence < wanted).saturating_sub(1);
+        let first = self
+            .fences
+            .partition_point(|fence| *fence < wanted)
+            .saturating_sub(1);
         let mut found = Vec::new();
         for run in first..self.fences.len() {
             if self.fences[run] > wanted {

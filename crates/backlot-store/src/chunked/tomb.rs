@@ -56,7 +56,10 @@ pub(super) fn key(name: StoredName) -> String {
 /// Write a tomb.
 pub(super) fn put(blobs: &dyn BlobStore, content: &TombContent) -> Result<StoredName> {
     let name = StoredName::fresh();
-    blobs.put(&key(name), &serde_json::to_vec_pretty(content).unwrap_or_default())?;
+    blobs.put(
+        &key(name),
+        &serde_json::to_vec_pretty(content).unwrap_or_default(),
+    )?;
     Ok(name)
 }
 
@@ -64,7 +67,10 @@ pub(super) fn put(blobs: &dyn BlobStore, content: &TombContent) -> Result<Stored
 pub(super) fn read_all(blobs: &dyn BlobStore) -> Result<Vec<Tomb>> {
     let mut tombs = Vec::new();
     for entry in blobs.list(TOMBS)? {
-        let name = entry.key.strip_prefix(TOMBS).and_then(|n| n.strip_suffix(".json"));
+        let name = entry
+            .key
+            .strip_prefix(TOMBS)
+            .and_then(|n| n.strip_suffix(".json"));
         let Some(name) = name.and_then(|n| n.parse().ok()) else {
             continue;
         };

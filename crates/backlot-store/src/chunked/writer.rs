@@ -125,7 +125,10 @@ impl<'a> PackStream<'a> {
     }
 
     fn send(&mut self, message: Message) -> Result<()> {
-        let sent = self.sender.as_ref().is_some_and(|sender| sender.send(message).is_ok());
+        let sent = self
+            .sender
+            .as_ref()
+            .is_some_and(|sender| sender.send(message).is_ok());
         if sent { Ok(()) } else { self.join() }
     }
 
@@ -133,7 +136,11 @@ impl<'a> PackStream<'a> {
     pub(super) fn finish(&mut self) -> Result<Vec<PackFacts>> {
         self.end_pack()?;
         self.join()?;
-        Ok(self.done.lock().map(|mut done| std::mem::take(&mut *done)).unwrap_or_default())
+        Ok(self
+            .done
+            .lock()
+            .map(|mut done| std::mem::take(&mut *done))
+            .unwrap_or_default())
     }
 
     /// Let the threads end, and tell what stopped them.
@@ -163,7 +170,11 @@ impl Drop for PackStream<'_> {
     }
 }
 
-fn write_all(blobs: &dyn BlobStore, messages: &Receiver<Message>, finish: &SyncSender<Finishing>) -> Result<()> {
+fn write_all(
+    blobs: &dyn BlobStore,
+    messages: &Receiver<Message>,
+    finish: &SyncSender<Finishing>,
+) -> Result<()> {
     let mut writer: Option<Box<dyn BlobWriter>> = None;
     let mut block = Vec::with_capacity(BLOCK + (64 << 10));
     for message in messages {
@@ -194,7 +205,11 @@ fn write_all(blobs: &dyn BlobStore, messages: &Receiver<Message>, finish: &SyncS
     Ok(())
 }
 
-fn finish_all(finishing: &Receiver<Finishing>, journal: &Journal, done: &Mutex<Vec<PackFacts>>) -> Result<()> {
+fn finish_all(
+    finishing: &Receiver<Finishing>,
+    journal: &Journal,
+    done: &Mutex<Vec<PackFacts>>,
+) -> Result<()> {
     for (writer, facts, entries) in finishing {
         writer.finish()?;
         journal.note(&facts, &entries)?;
@@ -240,7 +255,9 @@ impl Journal {
             let Some(name) = super::name::name_of(&path.to_string_lossy()) else {
                 continue;
             };
-            let sound = fs::read(&path).ok().is_some_and(|bytes| index::check(&bytes).is_ok());
+            let sound = fs::read(&path)
+                .ok()
+                .is_some_and(|bytes| index::check(&bytes).is_ok());
             match index::Segment::open(&path) {
                 Ok(segment) if sound => noted.push((name, segment)),
                 _ => file::remove(&path)?,

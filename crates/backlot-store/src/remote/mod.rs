@@ -53,7 +53,9 @@ impl std::str::FromStr for RemoteLayout {
         match text {
             "chunked" => Ok(Self::Chunked),
             "dvc" => Ok(Self::Dvc),
-            _ => Err(Error::UnknownLayout { text: text.to_owned() }),
+            _ => Err(Error::UnknownLayout {
+                text: text.to_owned(),
+            }),
         }
     }
 }
@@ -106,7 +108,9 @@ impl Remote {
             reason: reason.to_owned(),
         };
         let folder = |path: &str| match config.layout {
-            RemoteLayout::Chunked => Backend::Chunked(ChunkedRemote::in_folder(PathBuf::from(path), &config.mirrors)),
+            RemoteLayout::Chunked => {
+                Backend::Chunked(ChunkedRemote::in_folder(PathBuf::from(path), &config.mirrors))
+            }
             RemoteLayout::Dvc => Backend::Folder(folder::FolderRemote::new(PathBuf::from(path))),
         };
         let on = |service: service::ServiceRemote| match config.layout {
@@ -138,7 +142,11 @@ impl Remote {
             Backend::Service(remote) => remote.is_used()?,
             Backend::Chunked(_) => false,
         };
-        Ok(if dvc { RemoteLayout::Dvc } else { RemoteLayout::Chunked })
+        Ok(if dvc {
+            RemoteLayout::Dvc
+        } else {
+            RemoteLayout::Chunked
+        })
     }
 
     /// How this remote is called in messages.
@@ -320,10 +328,14 @@ impl Remote {
             Backend::Chunked(remote) => remote.parts(&ids, context)?,
             Backend::Folder(_) | Backend::Service(_) => {
                 let sizes = self.sizes(&ids, context)?;
-                ids.iter().zip(sizes).map(|(id, size)| Some(whole_file(id, size?))).collect()
+                ids.iter()
+                    .zip(sizes)
+                    .map(|(id, size)| Some(whole_file(id, size?)))
+                    .collect()
             }
         };
-        let parts: std::collections::HashMap<ObjectId, Option<FileParts>> = ids.into_iter().zip(parts).collect();
+        let parts: std::collections::HashMap<ObjectId, Option<FileParts>> =
+            ids.into_iter().zip(parts).collect();
         let groups: Vec<Vec<Option<&FileParts>>> = groups
             .iter()
             .map(|group| group.iter().map(|id| parts.get(id)?.as_ref()).collect())

@@ -13,12 +13,12 @@ use opendal::{ErrorKind, Operator, services};
 use std::io::{Read as _, Write as _};
 
 use super::Fetched;
-use crate::parallel::each;
 use crate::cache::{Cache, ObjectEntry, VerifyReport, set_read_only};
 use crate::error::{Error, Result};
 use crate::hash::TemporaryFolder;
 use crate::hash::md5::{Md5Hasher, update_many};
 use crate::object::{FileDigests, ObjectId, Transfer};
+use crate::parallel::each;
 
 /// Transfers at a time.
 const CONCURRENCY: usize = 8;
@@ -120,7 +120,8 @@ impl ServiceRemote {
 
     /// Remove an object that is damaged and about to be sent again.
     pub(super) fn remove(&self, id: &ObjectId) -> Result<()> {
-        self.wait(self.operator.delete(&id.key())).map_err(|e| self.failed(e))
+        self.wait(self.operator.delete(&id.key()))
+            .map_err(|e| self.failed(e))
     }
 
     pub(super) fn list(&self, context: &Context) -> Result<Vec<ObjectEntry>> {

@@ -58,13 +58,31 @@ fn what_nothing_needs_is_condemned_first_and_deleted_after_the_grace_period() {
     assert_eq!(remote.restore(false).expect("restored").len(), 2);
     assert_eq!(place.stored(), before);
     remote.collect(&keep, &careful, &context).expect("collected");
-    let waiting = remote.collect(&keep, &careful, &context).expect("collected again");
-    assert_eq!((waiting.condemned.len(), waiting.waiting.len(), waiting.deleted.len()), (0, 2, 0));
+    let waiting = remote
+        .collect(&keep, &careful, &context)
+        .expect("collected again");
+    assert_eq!(
+        (
+            waiting.condemned.len(),
+            waiting.waiting.len(),
+            waiting.deleted.len()
+        ),
+        (0, 2, 0)
+    );
     let report = remote.collect(&keep, &AT_ONCE, &context).expect("collected");
     assert_eq!(report.deleted.len(), 2);
     assert_eq!(place.broken(&remote, &old, &cache).len(), 4);
-    assert!(place.broken(&place.remote_from("elsewhere"), &new, &cache).is_empty());
-    assert!(place.stored().iter().all(|(key, _)| !key.contains("/tombs/") && !key.contains("/clock/")));
+    assert!(
+        place
+            .broken(&place.remote_from("elsewhere"), &new, &cache)
+            .is_empty()
+    );
+    assert!(
+        place
+            .stored()
+            .iter()
+            .all(|(key, _)| !key.contains("/tombs/") && !key.contains("/clock/"))
+    );
     push(&remote, &cache, &old).expect("pushed again");
     assert!(place.broken(&remote, &old, &cache).is_empty());
 }
@@ -83,17 +101,26 @@ fn a_condemned_pack_is_not_relied_on_and_a_file_needed_again_is_spared() {
         young: Duration::ZERO,
         ..CollectOptions::default()
     };
-    remote.collect(&ids(&other), &careful, &context).expect("condemned");
+    remote
+        .collect(&ids(&other), &careful, &context)
+        .expect("condemned");
     let again = push(&place.remote_from("elsewhere"), &cache, &old).expect("pushed");
     assert_eq!(again.objects, 2);
     assert!(again.sent > 900_000, "nothing condemned was relied on");
     // Somebody else kept relying on the first one: the second collection sees that it is needed and spares it.
     let third = place.add(&cache, &frames(5, 2));
     push(&remote, &cache, &third).expect("pushed");
-    remote.collect(&ids(&[old.clone(), other.clone()].concat()), &careful, &context).expect("condemned");
+    remote
+        .collect(&ids(&[old.clone(), other.clone()].concat()), &careful, &context)
+        .expect("condemned");
     let everything = ids(&[old.clone(), other.clone(), third.clone()].concat());
-    let report = remote.collect(&everything, &AT_ONCE, &context).expect("collected");
-    assert!(report.spared.iter().any(|key| key.contains("/packs/")), "{report:?}");
+    let report = remote
+        .collect(&everything, &AT_ONCE, &context)
+        .expect("collected");
+    assert!(
+        report.spared.iter().any(|key| key.contains("/packs/")),
+        "{report:?}"
+    );
     for items in [&old, &other, &third] {
         assert!(place.broken(&remote, items, &cache).is_empty());
     }
@@ -110,9 +137,17 @@ fn a_pack_that_is_needed_a_little_is_written_anew() {
     let kept = &items[3..6];
     let report = remote.collect(&ids(kept), &AT_ONCE, &context).expect("collected");
     assert_eq!(report.rewritten, 1);
-    assert!(place.broken(&place.remote_from("elsewhere"), kept, &cache).is_empty());
+    assert!(
+        place
+            .broken(&place.remote_from("elsewhere"), kept, &cache)
+            .is_empty()
+    );
     assert_eq!(place.broken(&remote, &items, &cache).len(), 9);
-    assert!(place.stored_bytes() < 1_600_000, "{} bytes are left", place.stored_bytes());
+    assert!(
+        place.stored_bytes() < 1_600_000,
+        "{} bytes are left",
+        place.stored_bytes()
+    );
     let again = remote.collect(&ids(kept), &AT_ONCE, &context).expect("collected");
     assert!(again.condemned.is_empty() && again.deleted.is_empty() && again.rewritten == 0);
 }
@@ -154,10 +189,20 @@ fn many_small_pushes_are_joined() {
         push(&remote, &cache, &items).expect("pushed");
         all.extend(items);
     }
-    let indexes = |kind: &str| place.stored().iter().filter(|(key, _)| key.contains(kind)).count();
+    let indexes = |kind: &str| {
+        place
+            .stored()
+            .iter()
+            .filter(|(key, _)| key.contains(kind))
+            .count()
+    };
     assert!(indexes("/index/") < 20, "{}", indexes("/index/"));
     assert_eq!((indexes("/packs/"), indexes("/recipes/")), (70, 70));
     remote.collect(&ids(&all), &AT_ONCE, &context).expect("collected");
     assert_eq!((indexes("/packs/"), indexes("/recipes/")), (1, 1));
-    assert!(place.broken(&place.remote_from("elsewhere"), &all, &cache).is_empty());
+    assert!(
+        place
+            .broken(&place.remote_from("elsewhere"), &all, &cache)
+            .is_empty()
+    );
 }

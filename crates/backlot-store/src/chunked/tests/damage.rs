@@ -51,12 +51,18 @@ fn a_flipped_bit_anywhere_is_harmless_or_told_and_then_repaired() {
                             == fs::read(cache.object_path(&item.id)).expect("there");
                         assert!(same, "{key}: a wrong file");
                     } else {
-                        assert!(told.contains(&item.id), "{key} at {at} of {size}: damage that verify does not tell");
+                        assert!(
+                            told.contains(&item.id),
+                            "{key} at {at} of {size}: damage that verify does not tell"
+                        );
                     }
                 }
             }
             Err(error) => assert!(
-                matches!(error, crate::Error::DamagedRemote { .. } | crate::Error::BadRemote { .. }),
+                matches!(
+                    error,
+                    crate::Error::DamagedRemote { .. } | crate::Error::BadRemote { .. }
+                ),
                 "{error}"
             ),
         }
@@ -84,7 +90,9 @@ fn damaged_packs_are_named_with_what_they_hurt_and_repaired_from_a_cache() {
     }
     fs::write(&path, bytes).expect("damaged");
     let remote = place.remote();
-    let report = remote.verify(&expected(&items), None, &context).expect("verified");
+    let report = remote
+        .verify(&expected(&items), None, &context)
+        .expect("verified");
     assert_eq!(report.packs.len(), 1);
     assert_eq!(report.packs[0].key, pack);
     assert!(!report.damaged.is_empty() && report.damaged.len() < items.len());
@@ -93,7 +101,11 @@ fn damaged_packs_are_named_with_what_they_hurt_and_repaired_from_a_cache() {
     let names: Vec<_> = report.packs.iter().map(|pack| pack.name).collect();
     let repaired = remote.repair(&cache, &hurt, &names, &context).expect("repaired");
     assert_eq!(repaired.objects as usize, hurt.len());
-    assert!(place.broken(&place.remote_from("elsewhere"), &items, &cache).is_empty());
+    assert!(
+        place
+            .broken(&place.remote_from("elsewhere"), &items, &cache)
+            .is_empty()
+    );
     // Nothing new is ever built on the damaged pack.
     let report = remote.verify(&expected(&hurt), None, &context).expect("verified");
     assert!(report.damaged.is_empty() && report.packs.is_empty());
@@ -107,7 +119,11 @@ fn a_lost_index_is_made_anew_from_the_packs() {
     push(&place.remote(), &cache, &items).expect("pushed");
     fs::remove_dir_all(place.path("remote/v1/index")).expect("lost");
     // Reading needs no index.
-    assert!(place.broken(&place.remote_from("elsewhere"), &items, &cache).is_empty());
+    assert!(
+        place
+            .broken(&place.remote_from("elsewhere"), &items, &cache)
+            .is_empty()
+    );
     let mut bytes = contents(4).pop().expect("some");
     bytes[3_000_000] ^= 1;
     let later = place.add(&cache, &[bytes]);
@@ -136,15 +152,26 @@ fn a_damaged_recipe_segment_is_told_set_aside_and_pushed_again() {
     let error = remote
         .pull(&place.cache("other"), &items, &context)
         .expect_err("told");
-    assert!(matches!(&error, crate::Error::DamagedRemote { object, .. } if *object == recipes), "{error}");
+    assert!(
+        matches!(&error, crate::Error::DamagedRemote { object, .. } if *object == recipes),
+        "{error}"
+    );
     let error = remote
-        .collect(&std::collections::HashSet::new(), &crate::CollectOptions::default(), &context)
+        .collect(
+            &std::collections::HashSet::new(),
+            &crate::CollectOptions::default(),
+            &context,
+        )
         .expect_err("nothing is collected");
     assert!(matches!(error, crate::Error::DamagedRemote { .. }));
     let report = remote.repair(&cache, &items, &[], &context).expect("repaired");
     // All chunks were there still.
     assert!(report.sent < 100_000, "{} bytes were sent", report.sent);
-    assert!(place.broken(&place.remote_from("third"), &items, &cache).is_empty());
+    assert!(
+        place
+            .broken(&place.remote_from("third"), &items, &cache)
+            .is_empty()
+    );
 }
 
 #[test]

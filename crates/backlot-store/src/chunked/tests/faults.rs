@@ -40,7 +40,10 @@ struct Faulty {
 }
 
 fn refused() -> Error {
-    Error::from(std::io::Error::new(std::io::ErrorKind::ConnectionReset, "the remote is gone"))
+    Error::from(std::io::Error::new(
+        std::io::ErrorKind::ConnectionReset,
+        "the remote is gone",
+    ))
 }
 
 impl Faulty {
@@ -166,11 +169,25 @@ fn a_push_that_breaks_anywhere_loses_nothing_and_is_completed_by_the_next() {
             push(&place.remote(), &cache, &first).expect("pushed");
             let items = place.add(&cache, &contents(2)[..10]);
             let faulty = Faulty::on(&place, fault, after);
-            let result = push(&ChunkedRemote::on(faulty.clone(), &place.path("mirrors")), &cache, &items);
-            assert_eq!(result.is_err(), faulty.was_reached() , "{fault:?} {after}");
-            assert!(place.broken(&place.remote_from("elsewhere"), &first, &cache).is_empty(), "{fault:?} {after}");
+            let result = push(
+                &ChunkedRemote::on(faulty.clone(), &place.path("mirrors")),
+                &cache,
+                &items,
+            );
+            assert_eq!(result.is_err(), faulty.was_reached(), "{fault:?} {after}");
+            assert!(
+                place
+                    .broken(&place.remote_from("elsewhere"), &first, &cache)
+                    .is_empty(),
+                "{fault:?} {after}"
+            );
             push(&place.remote(), &cache, &items).expect("pushed");
-            assert!(place.broken(&place.remote_from("third"), &items, &cache).is_empty(), "{fault:?} {after}");
+            assert!(
+                place
+                    .broken(&place.remote_from("third"), &items, &cache)
+                    .is_empty(),
+                "{fault:?} {after}"
+            );
             faulty.was_reached()
         });
         assert!(broke > 8, "{fault:?}: only {broke} requests");
@@ -186,12 +203,22 @@ fn a_torn_upload_is_told_or_harmless_and_the_next_push_makes_it_whole() {
         push(&place.remote(), &cache, &first).expect("pushed");
         let items = place.add(&cache, &contents(2)[..9]);
         let faulty = Faulty::on(&place, Fault::Tears, after);
-        push(&ChunkedRemote::on(faulty.clone(), &place.path("mirrors")), &cache, &items).ok();
+        push(
+            &ChunkedRemote::on(faulty.clone(), &place.path("mirrors")),
+            &cache,
+            &items,
+        )
+        .ok();
         let remote = place.remote_from("elsewhere");
         // What was there stays whole, and a torn segment is passed over.
         assert!(place.broken(&remote, &first, &cache).is_empty(), "{after}");
         push(&remote, &cache, &items).expect("pushed");
-        assert!(place.broken(&place.remote_from("third"), &items, &cache).is_empty(), "{after}");
+        assert!(
+            place
+                .broken(&place.remote_from("third"), &items, &cache)
+                .is_empty(),
+            "{after}"
+        );
         faulty.was_reached()
     });
 }
@@ -210,18 +237,37 @@ fn an_interrupted_push_sends_nothing_twice() {
     let mut uploaded = 0;
     for after in [14, 16, 18, 20] {
         let faulty = Faulty::on(&place, Fault::Dies, after);
-        let result = push(&ChunkedRemote::on(faulty.clone(), &place.path("mirrors")), &cache, &items);
+        let result = push(
+            &ChunkedRemote::on(faulty.clone(), &place.path("mirrors")),
+            &cache,
+            &items,
+        );
         uploaded += faulty.uploaded.load(Ordering::SeqCst);
         if result.is_ok() {
             break;
         }
     }
     let healthy = Faulty::on(&place, Fault::Dies, i64::MAX);
-    push(&ChunkedRemote::on(healthy.clone(), &place.path("mirrors")), &cache, &items).expect("pushed");
+    push(
+        &ChunkedRemote::on(healthy.clone(), &place.path("mirrors")),
+        &cache,
+        &items,
+    )
+    .expect("pushed");
     let last = healthy.uploaded.load(Ordering::SeqCst);
-    assert!(uploaded > 20 << 20, "the interrupted pushes sent {uploaded} bytes");
-    assert!(uploaded + last < total + (1 << 20), "{uploaded} + {last} bytes for {total}");
-    assert!(place.broken(&place.remote_from("elsewhere"), &items, &cache).is_empty());
+    assert!(
+        uploaded > 20 << 20,
+        "the interrupted pushes sent {uploaded} bytes"
+    );
+    assert!(
+        uploaded + last < total + (1 << 20),
+        "{uploaded} + {last} bytes for {total}"
+    );
+    assert!(
+        place
+            .broken(&place.remote_from("elsewhere"), &items, &cache)
+            .is_empty()
+    );
 }
 
 #[test]
@@ -247,8 +293,14 @@ fn a_pull_that_breaks_anywhere_keeps_what_it_has_and_is_completed_by_the_next() 
                 .filter(|item| !other.has(&item.id).expect("asked"))
                 .copied()
                 .collect();
-            place.remote().pull(&other, &missing, &Context::default()).expect("pulled");
-            assert!(items.iter().all(|item| other.has(&item.id).expect("asked")), "{name}");
+            place
+                .remote()
+                .pull(&other, &missing, &Context::default())
+                .expect("pulled");
+            assert!(
+                items.iter().all(|item| other.has(&item.id).expect("asked")),
+                "{name}"
+            );
             faulty.was_reached()
         });
     }
@@ -270,14 +322,29 @@ fn a_collection_that_breaks_anywhere_loses_nothing_and_is_completed_by_the_next(
             let faulty = Faulty::on(&place, fault, after);
             let remote = ChunkedRemote::on(faulty.clone(), &place.path("mirrors"));
             remote.collect(&keep, &AT_ONCE, &Context::default()).ok();
-            assert!(place.broken(&place.remote_from("elsewhere"), &kept, &cache).is_empty(), "{fault:?} {after}");
+            assert!(
+                place
+                    .broken(&place.remote_from("elsewhere"), &kept, &cache)
+                    .is_empty(),
+                "{fault:?} {after}"
+            );
             place
                 .remote()
                 .collect(&keep, &AT_ONCE, &Context::default())
                 .expect("collected");
-            assert!(place.broken(&place.remote_from("elsewhere"), &kept, &cache).is_empty(), "{fault:?} {after}");
+            assert!(
+                place
+                    .broken(&place.remote_from("elsewhere"), &kept, &cache)
+                    .is_empty(),
+                "{fault:?} {after}"
+            );
             push(&place.remote(), &cache, &items).expect("pushed");
-            assert!(place.broken(&place.remote_from("third"), &items, &cache).is_empty(), "{fault:?} {after}");
+            assert!(
+                place
+                    .broken(&place.remote_from("third"), &items, &cache)
+                    .is_empty(),
+                "{fault:?} {after}"
+            );
             faulty.was_reached()
         });
     }
@@ -300,7 +367,11 @@ fn a_copy_that_breaks_anywhere_is_completed_by_the_next() {
                 .remote()
                 .copy_from(&place.remote(), &ids, &Context::default())
                 .expect("copied");
-            assert!(target.broken(&target.remote_from("third"), &items, &cache).is_empty());
+            assert!(
+                target
+                    .broken(&target.remote_from("third"), &items, &cache)
+                    .is_empty()
+            );
             faulty.was_reached()
         });
     }
@@ -385,7 +456,9 @@ fn push_and_check(place: &Place, who: u64, until: Instant, keep: &Keep) -> u64 {
             })
             .collect();
         let items = place.add(&cache, &contents);
-        keep.lock().expect("not poisoned").extend(items.iter().map(|item| item.id));
+        keep.lock()
+            .expect("not poisoned")
+            .extend(items.iter().map(|item| item.id));
         let remote = ChunkedRemote::on(Slow::on(place, random.next()), &place.path(&name).join("mirrors"));
         match push(&remote, &cache, &items) {
             Ok(_) => live.extend(items),
@@ -393,7 +466,10 @@ fn push_and_check(place: &Place, who: u64, until: Instant, keep: &Keep) -> u64 {
             Err(error) => panic!("{error}"),
         }
         let remote = place.remote_from(&format!("{name}/reader"));
-        assert!(place.broken(&remote, &live, &cache).is_empty(), "after {rounds} rounds");
+        assert!(
+            place.broken(&remote, &live, &cache).is_empty(),
+            "after {rounds} rounds"
+        );
         if live.len() > 6 {
             let mut keep = keep.lock().expect("not poisoned");
             for item in live.drain(..3) {

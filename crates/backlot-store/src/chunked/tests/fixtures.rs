@@ -11,7 +11,9 @@ fn golden_contents() -> Vec<Vec<u8>> {
     let mut random = Random::new(1);
     let mut halves: Vec<u8> = Vec::new();
     for i in 0..40_000u16 {
-        halves.extend_from_slice(&(15_000 + i / 7 + u16::try_from(random.next() % 3).unwrap_or(0)).to_le_bytes());
+        halves.extend_from_slice(
+            &(15_000 + i / 7 + u16::try_from(random.next() % 3).unwrap_or(0)).to_le_bytes(),
+        );
     }
     vec![Vec::new(), b"one chunk\n".to_vec(), random.bytes(150_000), halves]
 }
@@ -31,14 +33,21 @@ fn a_remote_of_version_1_is_read_for_ever() {
         copy(&place.path("remote"), &golden());
     }
     copy(&golden(), &place.path("remote"));
-    assert!(place.broken(&place.remote_from("elsewhere"), &items, &cache).is_empty());
+    assert!(
+        place
+            .broken(&place.remote_from("elsewhere"), &items, &cache)
+            .is_empty()
+    );
     let report = push(&place.remote_from("third"), &cache, &items).expect("pushed");
     assert_eq!((report.objects, report.already_there as usize), (0, items.len()));
     // The chunks are found too: the same file with more behind it costs its end only.
     let mut longer = golden_contents().pop().expect("some");
     longer.extend_from_slice(b"and more");
     let more: Vec<Transfer> = place.add(&cache, &[longer]);
-    let report = place.remote_from("third").push(&cache, &more, &Context::default()).expect("pushed");
+    let report = place
+        .remote_from("third")
+        .push(&cache, &more, &Context::default())
+        .expect("pushed");
     assert!(report.sent < report.bytes, "{} bytes were sent", report.sent);
 }
 

@@ -81,8 +81,7 @@ impl Place {
             paths.push(path);
         }
         let stat = StatCache::open(&work.join("state.db")).expect("a stat cache");
-        let added =
-            add_files(cache, &stat, &paths, &[LinkMode::Copy], &Context::default()).expect("added");
+        let added = add_files(cache, &stat, &paths, &[LinkMode::Copy], &Context::default()).expect("added");
         let transfers = added
             .into_iter()
             .map(|a| Transfer {
@@ -96,7 +95,12 @@ impl Place {
     }
 
     /// Whether all files come back bit for bit into an empty cache. Those that do not are returned.
-    pub(super) fn broken(&self, remote: &ChunkedRemote, items: &[Transfer], original: &Cache) -> Vec<ObjectId> {
+    pub(super) fn broken(
+        &self,
+        remote: &ChunkedRemote,
+        items: &[Transfer],
+        original: &Cache,
+    ) -> Vec<ObjectId> {
         let name = format!("pulled-{}", super::name::StoredName::fresh());
         let cache = self.cache(&name);
         let results = remote.pull(&cache, items, &Context::default()).expect("pulled");
@@ -144,6 +148,10 @@ pub(super) fn contents(seed: u64) -> Vec<Vec<u8>> {
     all
 }
 
-pub(super) fn push(remote: &ChunkedRemote, cache: &Cache, items: &[Transfer]) -> Result<crate::TransferReport, Error> {
+pub(super) fn push(
+    remote: &ChunkedRemote,
+    cache: &Cache,
+    items: &[Transfer],
+) -> Result<crate::TransferReport, Error> {
     remote.push(cache, items, &Context::default())
 }

@@ -144,7 +144,9 @@ impl Protocol {
         let mut next = state.clone();
         next.writers[who].0 = match writer {
             Writer::ReadTombs => Writer::LookUp { condemned },
-            Writer::LookUp { condemned } if state.packs & !condemned & bit(OLD) != 0 => Writer::Commit { pack: OLD },
+            Writer::LookUp { condemned } if state.packs & !condemned & bit(OLD) != 0 => {
+                Writer::Commit { pack: OLD }
+            }
             Writer::LookUp { .. } => Writer::Upload,
             Writer::Upload => {
                 let own = 1 + u8::try_from(who).unwrap_or(0) * 4 + tries;
@@ -155,10 +157,16 @@ impl Protocol {
             }
             Writer::Commit { pack } => {
                 next.recipes[who] = Some(pack);
-                if self.looks_again { Writer::ReadTombsAgain { pack } } else { Writer::Stored { pack } }
+                if self.looks_again {
+                    Writer::ReadTombsAgain { pack }
+                } else {
+                    Writer::Stored { pack }
+                }
             }
             Writer::ReadTombsAgain { pack } => Writer::LookAgain { pack, condemned },
-            Writer::LookAgain { pack, condemned } if state.packs & !condemned & bit(pack) != 0 => Writer::Stored { pack },
+            Writer::LookAgain { pack, condemned } if state.packs & !condemned & bit(pack) != 0 => {
+                Writer::Stored { pack }
+            }
             Writer::LookAgain { .. } if tries < TRIES => Writer::Upload,
             Writer::LookAgain { .. } => Writer::GaveUp,
             Writer::Stored { .. } | Writer::GaveUp => return,
@@ -167,9 +175,16 @@ impl Protocol {
     }
 
     fn collect(self, state: &State, who: usize, out: &mut Vec<State>) {
-        let live = state.recipes.iter().flatten().fold(0, |all, pack| all | bit(*pack));
+        let live = state
+            .recipes
+            .iter()
+            .flatten()
+            .fold(0, |all, pack| all | bit(*pack));
         let collector = state.collectors[who];
-        let in_between = !matches!(collector, Collector::ListRecipes | Collector::ListPacks { .. } | Collector::Done);
+        let in_between = !matches!(
+            collector,
+            Collector::ListRecipes | Collector::ListPacks { .. } | Collector::Done
+        );
         if self.crashes && in_between {
             let mut crashed = state.clone();
             crashed.collectors[who] = Collector::Done;
@@ -183,7 +198,11 @@ impl Protocol {
             },
             Collector::PutTomb { dead } => {
                 next.tombs[who] = dead;
-                if self.marks_again { Collector::ListRecipesAgain { dead } } else { Collector::Delete { dead } }
+                if self.marks_again {
+                    Collector::ListRecipesAgain { dead }
+                } else {
+                    Collector::Delete { dead }
+                }
             }
             Collector::ListRecipesAgain { dead } => Collector::Delete { dead: dead & !live },
             Collector::Delete { dead } if self.late_deletes => {
@@ -197,7 +216,9 @@ impl Protocol {
                 for pack in (0..9).filter(|pack| dead & bit(*pack) != 0) {
                     let mut one = state.clone();
                     one.packs &= !bit(pack);
-                    one.collectors[who] = Collector::Delete { dead: dead & !bit(pack) };
+                    one.collectors[who] = Collector::Delete {
+                        dead: dead & !bit(pack),
+                    };
                     out.push(one);
                 }
                 return;
@@ -227,10 +248,17 @@ impl Protocol {
 fn nothing_stored_is_lost_in_any_order_of_requests() {
     let states = FULL.check().expect("nothing is lost");
     assert!(states > 10_000, "{states} states");
-    let crashing = Protocol { crashes: true, ..FULL };
+    let crashing = Protocol {
+        crashes: true,
+        ..FULL
+    };
     crashing.check().expect("nothing is lost when collectors crash");
-    let late = Protocol { late_deletes: true, ..FULL };
-    late.check().expect("nothing is lost when deletes come late and twice");
+    let late = Protocol {
+        late_deletes: true,
+        ..FULL
+    };
+    late.check()
+        .expect("nothing is lost when deletes come late and twice");
 }
 
 #[test]
@@ -241,8 +269,14 @@ fn every_step_of_the_protocol_is_needed() {
         ..FULL
     };
     for broken in [
-        Protocol { looks_again: false, ..one },
-        Protocol { marks_again: false, ..one },
+        Protocol {
+            looks_again: false,
+            ..one
+        },
+        Protocol {
+            marks_again: false,
+            ..one
+        },
         Protocol {
             late_deletes: true,
             fresh_names: false,

@@ -14,7 +14,11 @@ fn files_of_all_sizes_come_back_to_a_machine_that_never_saw_the_remote() {
     let report = push(&place.remote(), &cache, &items).expect("pushed");
     assert_eq!(report.objects as usize, items.len());
     assert!(report.sent < report.bytes);
-    assert!(place.broken(&place.remote_from("elsewhere"), &items, &cache).is_empty());
+    assert!(
+        place
+            .broken(&place.remote_from("elsewhere"), &items, &cache)
+            .is_empty()
+    );
     // One pack, one index segment, one recipe segment.
     assert_eq!(place.stored().len(), 3);
     let again = push(&place.remote_from("elsewhere"), &cache, &items).expect("pushed");
@@ -40,7 +44,11 @@ fn a_changed_place_in_a_large_file_costs_a_few_chunks_to_send_and_to_fetch() {
     let other = place.cache("other");
     let remote = place.remote_from("elsewhere");
     remote.pull(&other, &first, &Context::default()).expect("pulled");
-    let packs: Vec<_> = place.stored().into_iter().filter(|(key, _)| key.contains("/packs/")).collect();
+    let packs: Vec<_> = place
+        .stored()
+        .into_iter()
+        .filter(|(key, _)| key.contains("/packs/"))
+        .collect();
     let (large, _) = packs.iter().max_by_key(|(_, size)| *size).expect("a pack");
     let path = place.path("remote").join(large);
     let table = fs::read(&path).expect("there");
@@ -96,8 +104,14 @@ fn files_are_copied_between_remotes_of_both_layouts_and_back() {
         let next = remote(&place, name, layout);
         let report = last.copy_to(&next, &items, &scratch, &context).expect("copied");
         assert_eq!(report.objects as usize, items.len(), "{name}");
-        let again = last.copy_to(&next, &items, &scratch, &context).expect("copied again");
-        assert_eq!((again.objects, again.already_there as usize), (0, items.len()), "{name}");
+        let again = last
+            .copy_to(&next, &items, &scratch, &context)
+            .expect("copied again");
+        assert_eq!(
+            (again.objects, again.already_there as usize),
+            (0, items.len()),
+            "{name}"
+        );
         let pulled = place.cache(&format!("pulled-{name}"));
         next.pull(&pulled, &items, &context).expect("pulled");
         for item in &items {

@@ -1,0 +1,150 @@
+//! Looking after remotes: collecting, restoring, repairing, telling what is stored.
+
+use backlot::{CollectOptions, Collected, Error, text};
+
+use crate::output::{Answer, columns, would};
+use crate::session::Session;
+
+/// Objects that are listed one by one.
+const SHOWN: usize = 20;
+
+pub(super) fn collect(
+    session: &Session,
+    remote: Option<&str>,
+    options: &CollectOptions,
+) -> Result<Answer, Error> {
+    let collected = session.open()?.collect_remote(remote, options)?;
+    let report = &collected.report;
+    let mut lines = format!(
+        "remote {}: {} in {}\nkept for {} and {}: {}\n",
+        collected.remote,
+        text::bytes(report.bytes),
+        text::count(report.packs, "pack"),
+        text::count(collected.releases as u64, "release"),
+        text::count(collected.workspaces.len() as u64, "workspace"),
+        text::count(report.files_kept, "file"),
+    );
+    if report.rewritten > 0 {
+        let packs = text::count(report.rewritten, "pack");
+        lines.push_str(&format!(
+            "{}wrote anew {packs} of which little is needed\n",
+            would(options.dry_run)
+        ));
+    }
+    describe(
+        &mut lines,
+        &format!("{}condemned", would(options.dry_run)),
+        &report.condemned,
+    );
+    describe(&mut lines, "waiting for the grace period", &report.waiting);
+    describe(
+        &mut lines,
+        &format!("{}deleted", would(options.dry_run)),
+        &report.deleted,
+    );
+    if !report.spared.is_empty() {
+        let spared = text::count(report.spared.len() as u64, "object");
+        lines.push_str(&format!("needed again and spared: {spared}\n"));
+    }
+    if !report.condemned.is_empty() && !options.dry_run {
+        lines.push_str(
+            "`backlot gc --remote --restore` takes this back; a later `backlot gc --remote` deletes it\n",
+        );
+    }
+    Ok(Answer::new(&collected, lines))
+}
+
+fn describe(lines: &mut String, what: &str, objects: &[Collected]) {
+    if objects.is_empty() {
+        return;
+    }
+    let bytes = objects.iter().map(|object| object.bytes).sum();
+    lines.push_str(&format!(
+        "{what}: {} ({})\n",
+        text::count(objects.len() as u64, "object"),
+        text::bytes(bytes)
+    ));
+    for object in objects.iter().take(SHOWN) {
+        lines.push_str(&format!(
+            "  {} {} {}\n",
+            object.key,
+            text::bytes(object.bytes),
+            object.reason
+        ));
+    }
+    if objects.len() > SHOWN {
+        lines.push_str(&format!("  ... and {} more\n", objects.len() - SHOWN));
+    }
+}
+
+pub(super) fn restore(session: &Session, remote: Option<&str>, dry_run: bool) -> Result<Answer, Error> {
+    let keys = session.open()?.restore_remote(remote, dry_run)?;
+    let count = text::count(keys.len() as u64, "condemned object");
+    let text = format!("{}restored {count}", would(dry_run));
+    Ok(Answer::new(
+        &serde_json::json!({ "restored": keys, "dry_run": dry_run }),
+        text,
+    ))
+}
+
+pub(super) fn repair(
+    session: &Session,
+    remote: Option<&str>,
+    from: Option<&str>,
+    dry_run: bool,
+) -> Result<Answer, Error> {
+    let report = session.open()?.repair_remote(remote, from, dry_run)?;
+    let mut lines = format!(
+        "remote {}: {}repaired {} ({})\n",
+        report.remote,
+        would(dry_run),
+        text::count(report.repaired.len() as u64, "object"),
+        text::bytes(report.bytes)
+    );
+    for pack in &report.packs {
+        lines.push_str(&format!("  damaged pack: {pack}\n"));
+    }
+    for lost in &report.lost {
+        lines.push_str(&format!(
+            "  lost: {}, needed by {}\n",
+            lost.object,
+            lost.needed_by.join(", ")
+        ));
+    }
+    let mut answer = Answer::new(&report, lines);
+    if !report.lost.is_empty() {
+        answer.failure = Some(Box::new(backlot::DamageFound {
+            count: report.lost.len(),
+        }));
+    }
+    Ok(answer)
+}
+
+pub(super) fn usage(session: &Session, names: &[String], remote: Option<&str>) -> Result<Answer, Error> {
+    let releases = session.open()?.usage(names, remote)?;
+    let head = ["release", "files", "logical", "stored", "cost", "exclusive"];
+    let mut rows: Vec<Vec<String>> = vec![head.iter().map(ToString::to_string).collect()];
+    for release in &releases {
+        let usage = &release.usage;
+        let missing = if usage.missing == 0 {
+            String::new()
+        } else {
+            format!("{} not on this remote", usage.missing)
+        };
+        rows.push(vec![
+            format!("{} {}", release.package, release.version),
+            usage.files.to_string(),
+            text::bytes(usage.logical),
+            text::bytes(usage.stored),
+            text::bytes(usage.added),
+            text::bytes(usage.exclusive),
+            missing,
+        ]);
+    }
+    let text = if releases.is_empty() {
+        "no release with tracked files".to_owned()
+    } else {
+        columns(&rows)
+    };
+    Ok(Answer::new(&serde_json::json!({ "releases": releases }), text))
+}

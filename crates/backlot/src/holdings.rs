@@ -1,0 +1,166 @@
+//! What releases and workspaces need of a remote: the objects that their pointers name, down to the last frame.
+//!
+//! Invariant: a list of what is needed is complete or it is an error. A repo that cannot be read, a pointer that cannot be
+//! parsed, a manifest that is nowhere: each stops a collection, since what they name would be taken for garbage.
+
+use std::collections::{BTreeMap, HashSet};
+
+use backlot_core::{Blake3, PackageName, Version};
+use backlot_dvc::Pointer;
+use backlot_store::{Cache, ObjectId, Remote, Transfer};
+use backlot_wheel::WheelArchive;
+
+use crate::error::{Error, Result, WorkspaceError};
+use crate::workspace::Workspace;
+
+/// A release with the objects of its tracked files.
+#[derive(Clone, Debug)]
+pub(crate) struct ReleaseObjects {
+    pub(crate) package: PackageName,
+    pub(crate) version: Version,
+    /// The objects, with their proofs where pointers have them. Manifests are among them.
+    pub(crate) objects: BTreeMap<ObjectId, Option<Blake3>>,
+}
+
+impl ReleaseObjects {
+    /// How it is called in messages.
+    pub(crate) fn label(&self) -> String {
+        format!("{}=={}", self.package, self.version)
+    }
+}
+
+impl Workspace {
+    /// The releases of all repos of this workspace with their objects, each release once. Manifests that are not in the
+    /// cache are fetched from `remote`.
+    pub(crate) fn release_objects(&self, remote: &Remote) -> Result<Vec<ReleaseObjects>> {
+        let cache = self.cache()?;
+        let mut pointers: BTreeMap<(PackageName, Version), Vec<Pointer>> = BTreeMap::new();
+        let mut seen = HashSet::new();
+        for entry in self.repos() {
+            let repo = self.open_repo(entry)?;
+            for package in repo.packages()? {
+                let listing = repo.releases_with_problems(&package)?;
+                if let Some(broken) = listing.broken.first() {
+                    return Err(WorkspaceError::UnreadableRelease {
+                        path: broken.path.clone(),
+                        reason: broken.reason.clone(),
+                    }
+                    .into());
+                }
+                for release in listing.releases {
+                    self.context().check()?;
+                    if seen.insert(release.sha256) {
+                        let key = (package.clone(), release.version.clone());
+                        pointers
+                            .entry(key)
+                            .or_default()
+                            .extend(pointers_in(&release.path)?);
+                    }
+                }
+            }
+        }
+        let all: Vec<&Pointer> = pointers.values().flatten().collect();
+        self.need_manifests(&all, &cache, remote)?;
+        pointers
+            .into_iter()
+            .map(|((package, version), pointers)| {
+                let mut objects = BTreeMap::new();
+                for pointer in &pointers {
+                    objects_of(pointer, &cache, &mut objects)?;
+                }
+                Ok(ReleaseObjects {
+                    package,
+                    version,
+                    objects,
+                })
+            })
+            .collect()
+    }
+
+    /// The objects that the pointers of this workspace's outputs and inputs name.
+    pub(crate) fn workspace_objects(&self, remote: &Remote) -> Result<BTreeMap<ObjectId, Option<Blake3>>> {
+        let cache = self.cache()?;
+        let tracked = self.tracked(&[], true)?;
+        let pointers: Vec<&Pointer> = tracked
+            .iter()
+            .flat_map(|t| &t.pointers)
+            .map(|p| &p.pointer)
+            .collect();
+        self.need_manifests(&pointers, &cache, remote)?;
+        let mut objects = BTreeMap::new();
+        for pointer in pointers {
+            objects_of(pointer, &cache, &mut objects)?;
+        }
+        Ok(objects)
+    }
+
+    /// Bring the manifests that pointers name into the cache.
+    fn need_manifests(&self, pointers: &[&Pointer], cache: &Cache, remote: &Remote) -> Result<()> {
+        let mut wanted = Vec::new();
+        for id in pointers
+            .iter()
+            .flat_map(|p| &p.outs)
+            .filter_map(backlot_dvc::Out::id)
+        {
+            if id.tree && !cache.has(&id)? {
+                wanted.push(Transfer::of(id));
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        match remote.pull(cache, &wanted, self.context()) {
+            Ok(_) => Ok(()),
+            Err(backlot_store::Error::Missing { objects, place }) => Err(WorkspaceError::UnknownManifests {
+                manifests: objects.iter().map(ToString::to_string).collect(),
+                place,
+            }
+            .into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The pointers in a wheel.
+fn pointers_in(wheel: &std::path::Path) -> Result<Vec<Pointer>> {
+    let archive = WheelArchive::open(wheel)?;
+    let mut pointers = Vec::new();
+    for entry in archive.entries() {
+        if !entry.path.as_str().ends_with(".dvc") || entry.path.as_str().ends_with("/.dvc") {
+            continue;
+        }
+        let Some(bytes) = archive.read(&entry.path)? else {
+            continue;
+        };
+        let path = wheel.join(entry.path.as_str());
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Error::from(backlot_dvc::Error::BadPointer {
+                pointer: path.clone(),
+                reason: "it is no UTF-8 text".to_owned(),
+            })
+        })?;
+        pointers.push(Pointer::parse(&path, &text)?);
+    }
+    Ok(pointers)
+}
+
+/// The objects that a pointer names; its manifests are in the cache.
+fn objects_of(
+    pointer: &Pointer,
+    cache: &Cache,
+    objects: &mut BTreeMap<ObjectId, Option<Blake3>>,
+) -> Result<()> {
+    for out in &pointer.outs {
+        let Some(id) = out.id() else { continue };
+        // The proof of a folder is of its members, not of its manifest.
+        let proof = if id.tree { None } else { out.blake3() };
+        let slot = objects.entry(id).or_insert(proof);
+        *slot = slot.or(proof);
+        if id.tree {
+            for entry in backlot_dvc::read_manifest(cache, &id)?.entries() {
+                objects.entry(ObjectId::file(entry.md5)).or_insert(None);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,342 @@
+//! Looking after remotes: collecting what nothing needs, repairing damage, copying between them, telling what versions
+//! cost.
+//!
+//! Invariant: what to keep is known completely before anything is condemned. Deliberately absent: how it is stored.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use backlot_core::{PackageName, Version};
+use backlot_store::{CollectOptions, CollectReport, Error as StoreError, ObjectId, Remote, Transfer, Usage};
+use serde::Serialize;
+
+use crate::error::{Result, WorkspaceError};
+use crate::verify::VerifyOptions;
+use crate::workspace::Workspace;
+
+/// What a collection of a remote did, or would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct CollectedRemote {
+    /// The remote.
+    pub remote: String,
+    /// How many releases of this workspace's repos are kept.
+    pub releases: usize,
+    /// The workspaces of this cache whose files are kept.
+    pub workspaces: Vec<std::path::PathBuf>,
+    /// What became of the rest.
+    #[serde(flatten)]
+    pub report: CollectReport,
+}
+
+/// What a repair did, or would do.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RepairReport {
+    /// The remote.
+    pub remote: String,
+    /// Objects that were damaged or missing there, and are stored again.
+    pub repaired: Vec<ObjectId>,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Damaged packs, which nobody relies on from now on.
+    pub packs: Vec<String>,
+    /// Objects that are damaged or missing and that neither the cache nor the other remotes have.
+    pub lost: Vec<LostObject>,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+/// An object that is nowhere.
+#[derive(Clone, Debug, Serialize)]
+pub struct LostObject {
+    /// The object.
+    pub object: ObjectId,
+    /// The assets and releases that need it.
+    pub needed_by: Vec<String>,
+}
+
+/// What copying between remotes did, or would do.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CopyFilesReport {
+    /// The remote it came from.
+    pub from: String,
+    /// The remote it went to.
+    pub to: String,
+    /// Objects that were copied.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes that were written for them.
+    pub sent: u64,
+    /// Objects that were there already.
+    pub already_there: u64,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+/// What a release takes on a remote.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReleaseUsage {
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// Its files.
+    #[serde(flatten)]
+    pub usage: Usage,
+}
+
+impl Workspace {
+    /// Collect what neither a release of this workspace's repos nor a workspace of this cache needs.
+    pub fn collect_remote(&self, remote: Option<&str>, options: &CollectOptions) -> Result<CollectedRemote> {
+        let entry = self.remote_entry(remote, "collecting")?.clone();
+        let opened = self.open_remote(&entry)?;
+        if self.repos().is_empty() {
+            return Err(WorkspaceError::NoneConfigured {
+                what: "repo",
+                action: "collecting a remote".to_owned(),
+            }
+            .into());
+        }
+        let releases = self.release_objects(&opened)?;
+        let mut keep: HashSet<ObjectId> = releases.iter().flat_map(|r| r.objects.keys().copied()).collect();
+        let mut workspaces = Vec::new();
+        for root in crate::gc::registered(self.cache()?.root())? {
+            if !root.join(crate::config::FILE_NAME).is_file() {
+                continue;
+            }
+            let workspace = Self::open(&root, self.host(), self.context())?;
+            // A workspace of another studio's remote names what is not here; its manifests are no concern of ours.
+            match workspace.workspace_objects(&opened) {
+                Ok(objects) => keep.extend(objects.into_keys()),
+                Err(error) if !workspace.uses(&entry.url) => {
+                    self.context().warn(
+                        "gc::workspace_skipped",
+                        format!(
+                            "`{}` does not use this remote and is passed over: {error}",
+                            root.display()
+                        ),
+                    );
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            workspaces.push(root);
+        }
+        Ok(CollectedRemote {
+            remote: entry.name,
+            releases: releases.len(),
+            workspaces,
+            report: opened.collect(&keep, options, self.context())?,
+        })
+    }
+
+    fn uses(&self, url: &str) -> bool {
+        self.config().remotes.iter().any(|remote| remote.url == url)
+    }
+
+    /// Take back what collections condemned and did not delete yet. Returns the keys on the remote.
+    pub fn restore_remote(&self, remote: Option<&str>, dry_run: bool) -> Result<Vec<String>> {
+        let opened = self.open_remote(self.remote_entry(remote, "restoring")?)?;
+        Ok(opened.restore(dry_run)?)
+    }
+
+    /// Verify a remote and store again what is damaged or missing, from the cache or from other remotes.
+    pub fn repair_remote(
+        &self,
+        remote: Option<&str>,
+        from: Option<&str>,
+        dry_run: bool,
+    ) -> Result<RepairReport> {
+        let entry = self.remote_entry(remote, "repairing")?.clone();
+        let opened = self.open_remote(&entry)?;
+        let needed = self.needed_of(
+            &opened,
+            &VerifyOptions {
+                releases: true,
+                ..VerifyOptions::default()
+            },
+        )?;
+        let all: Vec<_> = needed.iter().map(|(id, (proof, _))| (*id, *proof)).collect();
+        let found = opened.verify(&all, None, self.context())?;
+        let broken: BTreeSet<ObjectId> = found.damaged.iter().chain(&found.missing).copied().collect();
+        let (items, lost) = self.find_elsewhere(&broken, &needed, &entry.name, from)?;
+        let cache = self.cache()?;
+        let mut report = RepairReport {
+            remote: entry.name,
+            repaired: items.iter().map(|item| item.id).collect(),
+            packs: found.packs.iter().map(|pack| pack.key.clone()).collect(),
+            dry_run,
+            ..RepairReport::default()
+        };
+        for item in &items {
+            report.bytes += cache.size(&item.id)?.unwrap_or(0);
+        }
+        for id in lost {
+            let needed_by = needed.get(&id).map(|(_, by)| by.iter().cloned().collect());
+            report.lost.push(LostObject {
+                object: id,
+                needed_by: needed_by.unwrap_or_default(),
+            });
+        }
+        if !dry_run {
+            let packs: Vec<_> = found.packs.iter().map(|pack| pack.name).collect();
+            opened.repair(&cache, &items, &packs, self.context())?;
+        }
+        Ok(report)
+    }
+
+    /// Bring what is broken on one remote into the cache, from the others. Returns what is in the cache then, and what is
+    /// nowhere.
+    fn find_elsewhere(
+        &self,
+        broken: &BTreeSet<ObjectId>,
+        needed: &crate::verify::Expected,
+        broken_on: &str,
+        from: Option<&str>,
+    ) -> Result<(Vec<Transfer>, Vec<ObjectId>)> {
+        let cache = self.cache()?;
+        let mut absent = Vec::new();
+        for id in broken {
+            if !cache.has(id)? {
+                let blake3 = needed.get(id).and_then(|(proof, _)| *proof);
+                absent.push(Transfer {
+                    id: *id,
+                    size: None,
+                    blake3,
+                });
+            }
+        }
+        let others: Vec<_> = match from {
+            Some(name) => vec![self.remote_entry(Some(name), "repairing")?],
+            None => self
+                .config()
+                .remotes
+                .iter()
+                .filter(|r| r.name != broken_on)
+                .collect(),
+        };
+        for other in others {
+            if absent.is_empty() {
+                break;
+            }
+            let other = self.open_remote(other)?;
+            match other.pull(&cache, &absent, self.context()) {
+                // What it does not have, or has damaged, another may have.
+                Ok(_) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let mut still = Vec::new();
+            for item in absent {
+                if !cache.has(&item.id)? {
+                    still.push(item);
+                }
+            }
+            absent = still;
+        }
+        let lost: Vec<ObjectId> = absent.into_iter().map(|item| item.id).collect();
+        let items = broken
+            .iter()
+            .filter(|id| !lost.contains(id))
+            .map(|id| Transfer::of(*id));
+        Ok((items.collect(), lost))
+    }
+
+    /// Copy files between remotes, of whatever layout: all, or those of some releases.
+    pub fn copy_files(
+        &self,
+        from: &str,
+        to: &str,
+        releases: &[String],
+        dry_run: bool,
+    ) -> Result<CopyFilesReport> {
+        let source = self.open_remote(self.remote_entry(Some(from), "copying")?)?;
+        let target = self.open_remote(self.remote_entry(Some(to), "copying")?)?;
+        let wanted: BTreeSet<ObjectId> = if releases.is_empty() {
+            source
+                .list(self.context())?
+                .into_iter()
+                .map(|entry| entry.id)
+                .collect()
+        } else {
+            let chosen = self.chosen_releases(&source, releases)?;
+            chosen
+                .into_iter()
+                .flat_map(|release| release.objects.into_keys())
+                .collect()
+        };
+        let ids: Vec<ObjectId> = wanted.into_iter().collect();
+        let mut report = CopyFilesReport {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            dry_run,
+            ..CopyFilesReport::default()
+        };
+        if dry_run {
+            let there = target.exists_many(&ids, self.context())?;
+            report.already_there = there.iter().filter(|there| **there).count() as u64;
+            report.objects = ids.len() as u64 - report.already_there;
+            return Ok(report);
+        }
+        let items: Vec<Transfer> = ids.into_iter().map(Transfer::of).collect();
+        let copied = source.copy_to(&target, &items, &self.state_dir(), self.context())?;
+        report.objects = copied.objects;
+        report.bytes = copied.bytes;
+        report.sent = copied.sent;
+        report.already_there = copied.already_there;
+        Ok(report)
+    }
+
+    /// The releases that some requirements (`Table==1.2.0`, `Table`) admit.
+    fn chosen_releases(
+        &self,
+        remote: &Remote,
+        wanted: &[String],
+    ) -> Result<Vec<crate::holdings::ReleaseObjects>> {
+        let all = self.release_objects(remote)?;
+        let mut chosen: BTreeMap<String, crate::holdings::ReleaseObjects> = BTreeMap::new();
+        for text in wanted {
+            let requirement = self.parse_requirement(text)?;
+            let before = chosen.len();
+            for release in &all {
+                if &release.package == requirement.name()
+                    && requirement.specifiers().contains(&release.version)
+                {
+                    chosen.insert(release.label(), release.clone());
+                }
+            }
+            if chosen.len() == before {
+                let names = all.iter().map(|release| release.package.as_str());
+                let nearest =
+                    backlot_core::text::nearest(requirement.name().as_str(), names).map(ToOwned::to_owned);
+                let what = format!("`{requirement}`");
+                return Err(WorkspaceError::NoSuchRelease { what, nearest }.into());
+            }
+        }
+        Ok(chosen.into_values().collect())
+    }
+
+    /// What releases take on a remote, by package and in the order of their versions.
+    pub fn usage(&self, names: &[String], remote: Option<&str>) -> Result<Vec<ReleaseUsage>> {
+        let opened = self.open_remote(self.remote_entry(remote, "telling what is stored")?)?;
+        let releases = if names.is_empty() {
+            self.release_objects(&opened)?
+        } else {
+            self.chosen_releases(&opened, names)?
+        };
+        let mut releases: Vec<_> = releases.into_iter().filter(|r| !r.objects.is_empty()).collect();
+        releases.sort_by(|a, b| (&a.package, &a.version).cmp(&(&b.package, &b.version)));
+        let groups: Vec<Vec<ObjectId>> = releases
+            .iter()
+            .map(|r| r.objects.keys().copied().collect())
+            .collect();
+        let usage = opened.usage(&groups, self.context())?;
+        Ok(releases
+            .into_iter()
+            .zip(usage)
+            .map(|(release, usage)| ReleaseUsage {
+                package: release.package,
+                version: release.version,
+                usage,
+            })
+            .collect())
+    }
+}
