@@ -4,10 +4,12 @@
 //! numbers only, so every run and every rival sees the same set; half of each file is incompressible. Deliberately
 //! absent: rivals and steps, which each bench has for itself (`src/bin/`), and statistics beyond a median.
 
+pub mod machine;
 pub mod measure;
 pub mod report;
+pub mod tree;
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -78,35 +80,37 @@ impl Workload {
     /// Write the set into a folder, which is made.
     pub fn generate(&self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
-        let mut bytes = Vec::with_capacity(self.file_bytes);
         for file in 0..self.files {
-            self.fill(file, &mut bytes);
-            fs::write(self.path(folder, file), &bytes)?;
+            let mut written = io::BufWriter::new(fs::File::create(self.path(folder, file))?);
+            self.write_file(file, &mut written)?;
+            written.flush()?;
         }
         Ok(())
     }
 
-    /// The bytes of one file.
-    fn fill(&self, file: usize, bytes: &mut Vec<u8>) {
-        bytes.clear();
+    /// Write the bytes of one file, block by block: a file may be larger than what the bench should keep in memory.
+    fn write_file(&self, file: usize, to: &mut impl Write) -> io::Result<()> {
         let mut random = Random::new(self.file_bytes as u64, file as u64);
-        while bytes.len() < self.file_bytes {
-            let block = BLOCK.min(self.file_bytes - bytes.len());
-            let noise = bytes.len() + block / 2;
-            while bytes.len() < noise {
+        let mut bytes = Vec::with_capacity(BLOCK + 64);
+        let mut position = 0;
+        while position < self.file_bytes {
+            let block = BLOCK.min(self.file_bytes - position);
+            bytes.clear();
+            while bytes.len() < block / 2 {
                 bytes.extend_from_slice(&random.next().to_le_bytes());
             }
-            bytes.truncate(noise);
-            let end = noise + (block - block / 2);
-            while bytes.len() < end {
+            bytes.truncate(block / 2);
+            while bytes.len() < block {
                 let line = format!(
                     "{{\"frame\": {file}, \"at\": {}, \"layer\": \"beauty\"}}\n",
-                    bytes.len()
+                    position + bytes.len()
                 );
                 bytes.extend_from_slice(line.as_bytes());
             }
-            bytes.truncate(end);
+            to.write_all(&bytes[..block])?;
+            position += block;
         }
+        Ok(())
     }
 
     /// Which files the second version changes.
@@ -118,7 +122,7 @@ impl Workload {
 
     /// Make the second version of the set in a folder: [`CHANGE`] bytes in the middle of some files, in place.
     pub fn change(&self, folder: &Path) -> io::Result<()> {
-        use std::io::{Seek as _, SeekFrom, Write as _};
+        use std::io::{Seek as _, SeekFrom};
         for file in self.changed() {
             let mut random = Random::new(0xc4a6_e000, file as u64);
             let bytes: Vec<u8> = (0..CHANGE / 8)
@@ -134,15 +138,21 @@ impl Workload {
 
 /// `SplitMix64` (Steele, Lea, Flood 2014): enough for bytes that do not compress.
 #[derive(Clone, Debug)]
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn new(stream: u64, position: u64) -> Self {
+    /// The numbers of a place in a stream: the same each time, unlike those of other streams and places.
+    pub fn new(stream: u64, position: u64) -> Self {
         let mut mixed = Self(stream ^ position.wrapping_mul(0xa076_1d64_78bd_642f));
         Self(mixed.next())
     }
 
-    fn next(&mut self) -> u64 {
+    /// The next number.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it never ends; an iterator would have to say so"
+    )]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

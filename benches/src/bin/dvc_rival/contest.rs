@@ -9,9 +9,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use backlot_benches::Workload;
 use backlot_benches::measure::{self, Bench, Sample, say};
 use backlot_benches::report::{Ceiling, Row};
+use backlot_benches::{Workload, tree};
+
 use fs_err as fs;
 
 use crate::sides::{Place, Side};
@@ -119,7 +120,7 @@ impl Contest<'_> {
             .join(format!("{}-{}-{repetition}", side.name(), workload.name));
         side.prepare(bench, &root)?;
         let set = side.set(&root);
-        copy_set(golden, &set)?;
+        tree::copy(golden, &set)?;
         let mut samples = vec![
             bench.measure(&side.add(bench, &root), memory)?,
             bench.measure(&side.push(bench, &root), memory)?,
@@ -199,20 +200,11 @@ fn bound(step: usize, ceilings: &[Ceiling]) -> Option<(String, f64)> {
     }
 }
 
-fn copy_set(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        fs::copy(entry.path(), to.join(entry.file_name()))?;
-    }
-    Ok(())
-}
-
 /// What was pulled is what was added, byte for byte.
 fn compare(workload: &Workload, added: &Path, pulled: &Path) -> io::Result<()> {
     for file in 0..workload.files {
         let (a, b) = (workload.path(added, file), workload.path(pulled, file));
-        if fs::read(&a)? != fs::read(&b)? {
+        if !tree::same_bytes(&a, &b)? {
             return Err(io::Error::other(format!(
                 "`{}` is not what was added",
                 b.display()

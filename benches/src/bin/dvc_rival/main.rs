@@ -6,12 +6,11 @@
 mod contest;
 mod sides;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use backlot_benches::machine::{Environment, machine, said};
 use backlot_benches::measure::{self, Bench, say};
 use backlot_benches::report::Report;
 use backlot_benches::{FULL, SMALL};
@@ -121,68 +120,8 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<()> {
     say(&format!("\n{}\nJSON: {}\n", report.to_markdown(), json.display()))
 }
 
-/// What the bench takes from its environment, read once.
-struct Environment {
-    path: OsString,
-    tools: Option<PathBuf>,
-}
-
-impl Environment {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a bench is a program; it reads its environment here only"
-    )]
-    fn read() -> Self {
-        Self {
-            path: std::env::var_os("PATH").unwrap_or_default(),
-            tools: std::env::var_os("BACKLOT_TEST_TOOLS").map(PathBuf::from),
-        }
-    }
-}
-
 fn find_dvc(arguments: &Arguments, environment: &Environment) -> io::Result<PathBuf> {
-    let on_path = std::env::split_paths(&environment.path).map(|folder| folder.join("dvc"));
-    let candidates = arguments
-        .dvc
-        .iter()
-        .cloned()
-        .chain(environment.tools.iter().map(|tools| tools.join("bin/dvc")))
-        .chain(on_path);
-    for candidate in candidates {
-        if candidate.is_file() {
-            return std::path::absolute(candidate);
-        }
-    }
+    let found = arguments.dvc.clone().or_else(|| environment.find("dvc"));
     let help = "no dvc: run scripts/test-tools.sh and set BACKLOT_TEST_TOOLS, or pass --dvc FILE";
-    Err(io::Error::new(io::ErrorKind::NotFound, help))
-}
-
-/// The machine, in words.
-fn machine(folder: &Path) -> BTreeMap<String, String> {
-    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = processor
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let gib = measure::available_memory() >> 30;
-    let place = folder.display().to_string();
-    BTreeMap::from([
-        (
-            "processors".to_owned(),
-            format!("{cores} x {}", model.trim_start_matches([' ', '\t', ':'])),
-        ),
-        ("memory free".to_owned(), format!("{gib} GiB")),
-        ("disk".to_owned(), said("stat", &["-f", "-c", "%T", &place])),
-        ("system".to_owned(), said("uname", &["-sr"])),
-        ("load before".to_owned(), format!("{:.2}", measure::load())),
-    ])
-}
-
-/// What a small program of the system says; empty if it is not there.
-fn said(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output();
-    output
-        .map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned())
-        .unwrap_or_default()
+    std::path::absolute(found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, help))?)
 }

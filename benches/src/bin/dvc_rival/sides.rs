@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use backlot_benches::measure::Bench;
+use backlot_benches::tree::copy_without;
 use fs_err as fs;
 
 /// The module of the asset that holds the set.
@@ -197,22 +198,4 @@ impl Side for Backlot {
     fn version(&self, bench: &Bench, root: &Path) -> Command {
         self.command(bench, &["--version"], &root.join("first"))
     }
-}
-
-/// Copy a folder except the entries of one name: what version control would bring.
-fn copy_without(from: &Path, to: &Path, name: &str) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        if entry.file_name() == name {
-            continue;
-        }
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_without(&entry.path(), &target, name)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
