@@ -12,6 +12,10 @@ mod output;
 mod progress;
 mod session;
 
+// Buffers of a MiB come and go by the thousand; the system's allocator returns each to the kernel and faults it in anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use std::process::ExitCode;
 
 use clap::Parser as _;

@@ -111,7 +111,12 @@ impl Place {
 
     fn push(&self, remote: &Remote) -> Result<u64> {
         let found = self.pointers();
-        let plan = plan_push(&found.iter().collect::<Vec<_>>(), &self.cache, &self.context)?;
+        let plan = plan_push(
+            &found.iter().collect::<Vec<_>>(),
+            &self.cache,
+            &self.stat,
+            &self.context,
+        )?;
         Ok(remote
             .push(&self.cache, &plan, &self.context)
             .expect("pushed")
@@ -163,7 +168,7 @@ fn folder_remote(folder: &Path) -> Remote {
     Remote::open(&RemoteConfig {
         url,
         layout: RemoteLayout::Dvc,
-        mirrors: std::path::PathBuf::new(),
+        mirrors: PathBuf::new(),
     })
     .expect("a remote")
 }
@@ -383,14 +388,25 @@ fn what_may_not_be_pushed_is_not_and_what_is_missing_is_named() {
     let text = place.read("one.bin.dvc");
     place.write("one.bin.dvc", &format!("{text}  push: false\n"));
     let found = place.pointers();
-    let plan = plan_push(&found.iter().collect::<Vec<_>>(), &place.cache, &place.context).expect("planned");
+    let plan = plan_push(
+        &found.iter().collect::<Vec<_>>(),
+        &place.cache,
+        &place.stat,
+        &place.context,
+    )
+    .expect("planned");
     assert_eq!(
         plan.iter().map(|t| t.id.tree).collect::<Vec<_>>(),
         [false, false, false, true]
     );
     place.cache.quarantine(&plan[1].id).expect("gone");
-    let error =
-        plan_push(&found.iter().collect::<Vec<_>>(), &place.cache, &place.context).expect_err("refused");
+    let error = plan_push(
+        &found.iter().collect::<Vec<_>>(),
+        &place.cache,
+        &place.stat,
+        &place.context,
+    )
+    .expect_err("refused");
     assert_eq!(error.code(), "dvc::not_in_cache");
     assert!(error.to_string().contains("frames/b.exr"), "{error}");
 }

@@ -32,9 +32,16 @@ fn cached_outs<'a>(pointers: &[&'a TrackedPointer]) -> impl Iterator<Item = (Pat
 }
 
 /// What has to be in a remote for the pointers to be useful to others: members first, then manifests. Outs with
-/// `push: false` are left out. An error if the cache does not have it all.
-pub fn plan_push(pointers: &[&TrackedPointer], cache: &Cache, context: &Context) -> Result<Vec<Transfer>> {
+/// `push: false` are left out. Proofs of large files come from the stat cache, where it knows the files in the workspace.
+/// An error if the cache does not have it all.
+pub fn plan_push(
+    pointers: &[&TrackedPointer],
+    cache: &Cache,
+    stat: &StatCache,
+    context: &Context,
+) -> Result<Vec<Transfer>> {
     let (mut members, mut trees) = (Vec::new(), Vec::new());
+    let mut unproven = Vec::new();
     let mut seen = HashSet::new();
     let mut absent: Option<(PathBuf, u64)> = None;
     let mut lacks = |path: PathBuf, count: u64| {
@@ -54,6 +61,9 @@ pub fn plan_push(pointers: &[&TrackedPointer], cache: &Cache, context: &Context)
             match cache.size(&member.id)? {
                 Some(size) => {
                     let blake3 = if id.tree { None } else { out.blake3() };
+                    if blake3.is_none() && size >= WORTH_A_LOOK {
+                        unproven.push((members.len(), member.target));
+                    }
                     members.push(Transfer {
                         id: member.id,
                         size: Some(size),
@@ -74,8 +84,34 @@ pub fn plan_push(pointers: &[&TrackedPointer], cache: &Cache, context: &Context)
     if let Some((path, count)) = absent {
         return Err(Error::NotInCache { path, count });
     }
+    add_proofs(&mut members, unproven, stat)?;
     members.append(&mut trees);
     Ok(members)
+}
+
+/// Files of this size are worth a look at the stat cache: with a proof, a push need not compute their MD5.
+const WORTH_A_LOOK: u64 = 512 << 10;
+
+/// Proofs of files that are in the workspace as they were when they were added.
+fn add_proofs(members: &mut [Transfer], unproven: Vec<(usize, PathBuf)>, stat: &StatCache) -> Result<()> {
+    let mut entries = Vec::with_capacity(unproven.len());
+    let mut positions = Vec::with_capacity(unproven.len());
+    for (position, path) in unproven {
+        // A file that is not placed here has no proof here.
+        if let Ok(found) = fs::metadata(&path) {
+            entries.push(StatEntry {
+                stat: FileStat::of(&found),
+                path,
+            });
+            positions.push(position);
+        }
+    }
+    for (position, digests) in positions.into_iter().zip(stat.lookup(&entries)?) {
+        if let Some(digests) = digests.filter(|d| d.md5 == members[position].id.md5) {
+            members[position].blake3 = Some(digests.blake3);
+        }
+    }
+    Ok(())
 }
 
 /// Whether the cache has all content of the pointers.

@@ -398,7 +398,7 @@ mod tests {
         config.add_remote(RemoteEntry {
             name: "main".into(),
             url: "../files".into(),
-            layout: RemoteLayout::Dvc,
+            layout: backlot_store::RemoteLayout::Dvc,
         });
         config.set_default_remote(Some("main"));
         config.set_inputs(vec![Requirement::parse("Shot>=1").expect("valid")]);

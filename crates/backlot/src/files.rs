@@ -334,8 +334,8 @@ impl Workspace {
         }
         let entry = self.remote_entry(remote, "pushing files")?;
         report.remote = Some(entry.name.clone());
-        let cache = self.cache()?;
-        let transfers = backlot_dvc::plan_push(&pointers, &cache, self.context())?;
+        let (cache, stat) = (self.cache()?, self.stat_cache()?);
+        let transfers = backlot_dvc::plan_push(&pointers, &cache, &stat, self.context())?;
         let remote = self.open_remote(entry)?;
         if dry_run {
             let ids: Vec<ObjectId> = transfers.iter().map(|t| t.id).collect();

@@ -101,12 +101,16 @@ impl BlobStore for FolderBlobs {
     fn begin(&self, key: &str) -> Result<Box<dyn BlobWriter>> {
         let target = self.root.join(key);
         let folder = target.parent().unwrap_or(&self.root);
-        if !folder.is_dir() {
+        let new_in = if folder.is_dir() {
+            None
+        } else {
             fs::create_dir_all(folder)?;
-            // The folder's own name has to survive a power cut too.
-            file::sync_folder(folder.parent().unwrap_or(&self.root))?;
-        }
-        Ok(Box::new(file::Staged::beside(&target)?))
+            folder.parent().map(Path::to_path_buf)
+        };
+        Ok(Box::new(FolderWriter {
+            staged: file::Staged::beside(&target)?,
+            new_in,
+        }))
     }
 
     fn stat(&self, key: &str) -> Result<Option<BlobEntry>> {
@@ -142,12 +146,23 @@ impl BlobStore for FolderBlobs {
     }
 }
 
-impl BlobWriter for file::Staged {
+/// A file that is being written.
+struct FolderWriter {
+    staged: file::Staged,
+    /// The folder in which its folder is new, whose name has to survive a power cut too.
+    new_in: Option<PathBuf>,
+}
+
+impl BlobWriter for FolderWriter {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.file().write_all(bytes)?)
+        Ok(self.staged.file().write_all(bytes)?)
     }
     fn finish(self: Box<Self>) -> Result<()> {
-        Ok(self.replace()?)
+        self.staged.replace()?;
+        match self.new_in {
+            Some(folder) => Ok(file::sync_folder(&folder)?),
+            None => Ok(()),
+        }
     }
 }
 

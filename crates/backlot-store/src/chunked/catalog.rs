@@ -165,7 +165,7 @@ impl Index {
         if small.len() < MANY {
             return Ok(());
         }
-        self.rewrite(blobs, &small, &|_| true)
+        Self::rewrite(blobs, &small, &|_| true)
     }
 
     /// Drop packs from all segments that name them.
@@ -175,11 +175,10 @@ impl Index {
             .iter()
             .filter(|(_, segment)| segment.containers().iter().any(|pack| gone.contains(&pack.name)))
             .collect();
-        self.rewrite(blobs, &touched, &|pack| !gone.contains(&pack.name))
+        Self::rewrite(blobs, &touched, &|pack| !gone.contains(&pack.name))
     }
 
     fn rewrite(
-        &self,
         blobs: &dyn BlobStore,
         old: &[&(StoredName, index::Segment)],
         keep: &dyn Fn(&PackFacts) -> bool,

@@ -4,8 +4,6 @@
 //! silently, so it is pinned and the cuts of known bytes are held by a golden file. Chosen sizes: an average of 64 KiB
 //! re-stores half of what 256 KiB does on local edits of EXR, USD and VDB files.
 
-use std::ops::Range;
-
 use fastcdc::v2020::FastCDC;
 use serde::{Deserialize, Serialize};
 
@@ -50,20 +48,25 @@ impl Profile {
             && self.max <= LARGEST_CHUNK
     }
 
-    /// Cut the next bytes of a file. If they are not its last ones, what the following bytes could still move is left
-    /// uncut: less than [`Profile::max`].
-    pub(super) fn cut(&self, bytes: &[u8], last: bool) -> Vec<Range<usize>> {
+    /// Cut the next bytes of a file, and hand each chunk over while its bytes are near. If they are not the file's last
+    /// ones, what the following bytes could still move is left uncut: less than [`Profile::max`]. Returns how much was cut.
+    pub(super) fn cut<'a, E>(
+        &self,
+        bytes: &'a [u8],
+        last: bool,
+        mut take: impl FnMut(&'a [u8]) -> Result<(), E>,
+    ) -> Result<usize, E> {
         let Algorithm::FastCdc2020 = self.algorithm;
-        let chunks = FastCDC::new(bytes, self.min, self.average, self.max);
-        let mut cuts: Vec<Range<usize>> = chunks.map(|c| c.offset..c.offset + c.length).collect();
-        if !last
-            && cuts
-                .last()
-                .is_some_and(|range| range.end == bytes.len() && range.len() < self.max)
-        {
-            cuts.pop();
+        let mut done = 0;
+        for chunk in FastCDC::new(bytes, self.min, self.average, self.max) {
+            let end = chunk.offset + chunk.length;
+            if !last && end == bytes.len() && chunk.length < self.max {
+                break;
+            }
+            take(&bytes[chunk.offset..end])?;
+            done = end;
         }
-        cuts
+        Ok(done)
     }
 }
 
@@ -85,6 +88,18 @@ mod tests {
             .collect()
     }
 
+    /// Where the chunks of some bytes end.
+    fn ends(bytes: &[u8], last: bool) -> Vec<usize> {
+        let mut ends: Vec<usize> = Vec::new();
+        let take = |chunk: &[u8]| {
+            ends.push(ends.last().copied().unwrap_or(0) + chunk.len());
+            Ok::<(), ()>(())
+        };
+        let done = Profile::DEFAULT.cut(bytes, last, take).expect("nothing fails");
+        assert_eq!(ends.last().copied().unwrap_or(0), done);
+        ends
+    }
+
     proptest! {
         #![proptest_config(proptest::test_runner::Config::with_cases(24))]
         #[test]
@@ -92,34 +107,27 @@ mod tests {
             length in 0usize..1_500_000,
             pieces in prop::collection::vec(1usize..600_000, 1..8),
         ) {
-            let profile = Profile::DEFAULT;
             let data = bytes(length, 7);
-            let whole: Vec<usize> = profile.cut(&data, true).into_iter().map(|r| r.end).collect();
+            let whole = ends(&data, true);
             assert_eq!(whole.last().copied().unwrap_or(0), length);
-            let (mut ends, mut start, mut given) = (Vec::new(), 0, 0);
+            let (mut found, mut start, mut given) = (Vec::new(), 0, 0);
             let mut piece = pieces.iter().cycle();
             loop {
                 given = (given + piece.next().expect("cycles")).min(length);
                 let last = given == length;
-                for range in profile.cut(&data[start..given], last) {
-                    ends.push(start + range.end);
-                }
-                start = ends.last().copied().unwrap_or(0);
+                found.extend(ends(&data[start..given], last).into_iter().map(|end| start + end));
+                start = found.last().copied().unwrap_or(0);
                 if last {
                     break;
                 }
             }
-            assert_eq!(ends, whole);
+            assert_eq!(found, whole);
         }
     }
 
     #[test]
     fn the_cuts_of_known_bytes_never_move() {
-        let ends: Vec<usize> = Profile::DEFAULT
-            .cut(&bytes(1 << 20, 42), true)
-            .into_iter()
-            .map(|r| r.end)
-            .collect();
+        let ends = ends(&bytes(1 << 20, 42), true);
         let golden = include_str!("../../../../fixtures/format/v1/cuts.txt");
         let golden: Vec<usize> = golden
             .lines()

@@ -57,6 +57,7 @@ pub(super) struct Coder {
     compressor: zstd::bulk::Compressor<'static>,
     decompressor: zstd::bulk::Decompressor<'static>,
     shuffled: Vec<u8>,
+    packed: Vec<u8>,
 }
 
 impl std::fmt::Debug for Coder {
@@ -74,6 +75,18 @@ impl Coder {
             compressor,
             decompressor: zstd::bulk::Decompressor::new()?,
             shuffled: Vec::new(),
+            packed: Vec::new(),
+        })
+    }
+
+    /// Work with this thread's own coder: making one costs more than using it for a small chunk.
+    pub(super) fn with<T>(work: impl FnOnce(&mut Self) -> T) -> std::io::Result<T> {
+        thread_local! {
+            static CODER: std::cell::RefCell<Option<Coder>> = const { std::cell::RefCell::new(None) };
+        }
+        CODER.with_borrow_mut(|slot| match slot {
+            Some(coder) => Ok(work(coder)),
+            None => Ok(work(slot.insert(Self::new()?))),
         })
     }
 
@@ -101,10 +114,12 @@ impl Coder {
 
     /// Store a chunk behind `out` by a scheme, or raw if that does not pay.
     pub(super) fn encode(&mut self, chunk: &[u8], scheme: Scheme, out: &mut Vec<u8>) -> Scheme {
-        let start = out.len();
         if scheme != Scheme::Raw {
             let Self {
-                compressor, shuffled, ..
+                compressor,
+                shuffled,
+                packed,
+                ..
             } = self;
             let input = if scheme.width() == 1 {
                 chunk
@@ -112,13 +127,13 @@ impl Coder {
                 shuffle(chunk, scheme.width(), shuffled);
                 shuffled
             };
-            // Too little room is how zstd tells that it does not pay.
-            out.resize(start + chunk.len() * WORTH_IT / 100, 0);
-            if let Ok(length) = compressor.compress_to_buffer(input, &mut out[start..]) {
-                out.truncate(start + length);
+            packed.clear();
+            packed.reserve(chunk.len());
+            let done = compressor.compress_to_buffer(input, packed);
+            if done.is_ok() && packed.len() < chunk.len() * WORTH_IT / 100 {
+                out.extend_from_slice(packed);
                 return scheme;
             }
-            out.truncate(start);
         }
         out.extend_from_slice(chunk);
         Scheme::Raw

@@ -1,10 +1,10 @@
 //! Packs to files: plan what to read, read it in few ranges, prove every chunk and every file.
 //!
-//! Files of up to [`JOB`] bytes are put together in memory, several at a time so that MD5 runs in lanes; larger ones are
-//! written part by part under a temporary name and hashed when all parts are there, while they are in the page cache.
-//! Memory: [`JOB`] twice for each request in flight, and 48 bytes a chunk of a group of files: below 220 MiB. Chunks that
-//! lie in the cache already are taken from there. Invariant: an object gets its name in the cache only after the BLAKE3 of
-//! each chunk, and the MD5 and BLAKE3 of the whole, were right.
+//! Files of up to a few MiB are put together in memory, as many at a time as MD5 has lanes; larger ones are written part
+//! by part under a temporary name and hashed when all parts are there, while they are in the page cache. Memory:
+//! [`IN_PROGRESS`] twice, and 48 bytes a chunk of a group of files: below 200 MiB. Chunks that
+//! lie in the cache already are taken from there. Invariant: an object gets its name in the cache only after its MD5
+//! and its BLAKE3, and with it that of each chunk, were right.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write as _;
@@ -23,7 +23,7 @@ use super::push::{GROUP_BYTES, Site};
 use super::put::StoredFile;
 use super::recipe::Recipe;
 use super::seeds::{SeedReader, Seeds};
-use super::wire::blake3_of;
+use super::wire::{Malformed, blake3_of};
 use crate::cache::{Cache, set_read_only};
 use crate::error::{Error, Result};
 use crate::hash::md5::{Md5Hasher, update_many};
@@ -32,12 +32,14 @@ use crate::object::{FileDigests, Transfer};
 use crate::parallel::each;
 use crate::remote::Fetched;
 
-/// Raw bytes of one piece of work.
-const JOB: u64 = 8 << 20;
+/// Raw bytes of all pieces of work that are in progress together.
+const IN_PROGRESS: u64 = 64 << 20;
 /// Files in one piece of work.
 const JOB_FILES: usize = 512;
 /// Bytes of large files that wait for their hash.
 const WAVE: u64 = 2 << 30;
+
+const WRONG_CHUNK: Malformed = "a chunk is not what its name says";
 
 /// The tables of packs; `None` for one that is missing or damaged.
 type Tables = HashMap<StoredName, Option<Vec<Entry>>>;
@@ -62,6 +64,8 @@ struct Getter<'a> {
     temporaries: &'a TemporaryFolder,
     running: &'a Running<'a>,
     context: &'a Context,
+    /// Raw bytes of one piece of work.
+    job: u64,
     damaged: Mutex<BTreeMap<StoredName, &'static str>>,
 }
 
@@ -81,6 +85,7 @@ impl Site {
             temporaries: &temporaries,
             running: &running,
             context,
+            job: (IN_PROGRESS / self.blobs.concurrency() as u64).clamp(4 << 20, 32 << 20),
             damaged: Mutex::default(),
         };
         let mut results = vec![Fetched::Missing; items.len()];
@@ -210,10 +215,11 @@ impl Getter<'_> {
             .flat_map(|(_, found)| found.packs().map(|pack| (pack.name, *pack)))
             .collect();
         let tables = self.site.tables(&packs, self.context)?;
-        for (name, table) in &tables {
-            if table.is_none() {
-                self.blame(*name, "its table is missing or damaged");
-            }
+        for name in packs
+            .keys()
+            .filter(|name| !matches!(tables.get(name), Some(Some(_))))
+        {
+            self.blame(*name, "its table is missing or damaged");
         }
         let (plans, broken) = plan(group, &tables);
         drop(tables);
@@ -221,8 +227,9 @@ impl Getter<'_> {
             results[item] = Fetched::Damaged;
             failed.push(item);
         }
-        let (small, large): (Vec<_>, Vec<_>) = plans.into_iter().partition(|plan| plan.recipe.size <= JOB);
-        let jobs = batches(&small);
+        let (small, large): (Vec<_>, Vec<_>) =
+            plans.into_iter().partition(|plan| plan.recipe.size <= self.job);
+        let jobs = batches(&small, self.job);
         let mut done = each(self.site.blobs.concurrency(), jobs.len(), self.context, |n| {
             self.files(jobs[n])
         })?
@@ -282,28 +289,29 @@ impl Getter<'_> {
     fn files(&self, plans: &[FilePlan]) -> Result<Vec<(usize, Fetched)>> {
         let chunks: Vec<&(StoredName, Entry)> = plans.iter().flat_map(|plan| &plan.chunks).collect();
         let source = self.read(&chunks)?;
-        let mut coder = Coder::new()?;
-        let mut whole: Vec<Option<Vec<u8>>> = Vec::with_capacity(plans.len());
+        let mut whole: Vec<Option<(Vec<u8>, Blake3)>> = Vec::with_capacity(plans.len());
         for plan in plans {
-            whole.push(self.assemble(&plan.chunks, &source, &mut coder));
+            whole.push(Coder::with(|coder| {
+                self.assemble(&plan.chunks, &source, Some(&plan.recipe.blake3), coder)
+            })?);
         }
         drop(source);
         let mut hashers = vec![Md5Hasher::default(); plans.len()];
         let mut lanes: Vec<(&mut Md5Hasher, &[u8])> = hashers
             .iter_mut()
             .zip(&whole)
-            .filter_map(|(hasher, bytes)| Some((hasher, bytes.as_deref()?)))
+            .filter_map(|(hasher, whole)| Some((hasher, whole.as_ref()?.0.as_slice())))
             .collect();
         update_many(&mut lanes);
         let mut done = Vec::with_capacity(plans.len());
         let mut total = 0;
-        for ((plan, bytes), hasher) in plans.iter().zip(whole).zip(hashers) {
-            let fetched = match bytes {
-                Some(bytes) => {
+        for ((plan, whole), hasher) in plans.iter().zip(whole).zip(hashers) {
+            let fetched = match whole {
+                Some((bytes, blake3)) => {
                     total += bytes.len() as u64;
                     let digests = FileDigests {
                         md5: hasher.finish(),
-                        blake3: blake3_of(&bytes),
+                        blake3,
                         size: bytes.len() as u64,
                     };
                     self.keep(plan, &bytes, digests)?
@@ -342,7 +350,7 @@ impl Getter<'_> {
         let mut jobs = Vec::new();
         for (number, plan) in plans.iter().enumerate() {
             files.push(fs::File::create(self.temporaries.file(plan.item))?);
-            jobs.extend(parts(number, plan));
+            jobs.extend(parts(number, plan, self.job));
         }
         let sound = each(self.site.blobs.concurrency(), jobs.len(), self.context, |n| {
             let (number, chunks, offset) = jobs[n];
@@ -395,7 +403,8 @@ impl Getter<'_> {
     fn part(&self, file: &fs::File, chunks: &[(StoredName, Entry)], offset: u64) -> Result<bool> {
         let wanted: Vec<&(StoredName, Entry)> = chunks.iter().collect();
         let source = self.read(&wanted)?;
-        let Some(bytes) = self.assemble(chunks, &source, &mut Coder::new()?) else {
+        let assembled = Coder::with(|coder| self.assemble(chunks, &source, None, coder))?;
+        let Some((bytes, _)) = assembled else {
             return Ok(false);
         };
         std::os::unix::fs::FileExt::write_all_at(file.file(), &bytes, offset)?;
@@ -403,35 +412,44 @@ impl Getter<'_> {
         Ok(true)
     }
 
-    /// Decode chunks one behind the other, each proven. `None` if one of them is damaged.
+    /// Decode chunks one behind the other. Where they are a whole file, its BLAKE3 proves them all at once, and only if it
+    /// is wrong each is proven to find the pack to blame; else each is proven. `None` if one is damaged.
     fn assemble(
         &self,
         chunks: &[(StoredName, Entry)],
         source: &Source,
+        whole: Option<&Blake3>,
         coder: &mut Coder,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<(Vec<u8>, Blake3)> {
         let length = chunks.iter().map(|(_, entry)| entry.raw as usize).sum();
         let mut bytes = Vec::with_capacity(length);
+        let mut hasher = blake3::Hasher::new();
         for (pack, entry) in chunks {
-            if let Some(seed) = source.seeds.get(&entry.id) {
-                bytes.extend_from_slice(seed);
-                continue;
-            }
             let start = bytes.len();
-            let result = match source.stored(*pack, entry) {
-                Some(stored) => coder.decode(stored, entry.scheme, entry.raw as usize, &mut bytes),
-                None => Err("it ends too early"),
-            };
-            if let Err(why) = result {
+            if let Err(why) = source.raw(*pack, entry, coder, &mut bytes) {
                 self.blame(*pack, why);
                 return None;
             }
-            if blake3_of(&bytes[start..]) != entry.id {
-                self.blame(*pack, "a chunk is not what its name says");
+            if whole.is_some() {
+                hasher.update(&bytes[start..]);
+            } else if blake3_of(&bytes[start..]) != entry.id {
+                self.blame(*pack, WRONG_CHUNK);
                 return None;
             }
         }
-        Some(bytes)
+        let found = Blake3::from_bytes(*hasher.finalize().as_bytes());
+        if whole.is_none_or(|expected| *expected == found) {
+            return Some((bytes, found));
+        }
+        let mut rest = bytes.as_slice();
+        for (pack, entry) in chunks {
+            let (chunk, later) = rest.split_at(entry.raw as usize);
+            rest = later;
+            if blake3_of(chunk) != entry.id {
+                self.blame(*pack, WRONG_CHUNK);
+            }
+        }
+        None
     }
 
     /// Bring the stored bytes of chunks here, in few ranges; from the cache where it has them.
@@ -473,6 +491,22 @@ struct Source {
 }
 
 impl Source {
+    /// Append the bytes of a chunk.
+    fn raw(
+        &self,
+        pack: StoredName,
+        entry: &Entry,
+        coder: &mut Coder,
+        bytes: &mut Vec<u8>,
+    ) -> std::result::Result<(), Malformed> {
+        if let Some(seed) = self.seeds.get(&entry.id) {
+            bytes.extend_from_slice(seed);
+            return Ok(());
+        }
+        let stored = self.stored(pack, entry).ok_or("it ends too early")?;
+        coder.decode(stored, entry.scheme, entry.raw as usize, bytes)
+    }
+
     fn stored(&self, pack: StoredName, entry: &Entry) -> Option<&[u8]> {
         let after = self
             .blocks
@@ -498,7 +532,7 @@ fn coalesce(wanted: &BTreeSet<(StoredName, u32, u32)>, gap: u32) -> Vec<(StoredN
 }
 
 /// Whole files to pieces of work.
-fn batches(plans: &[FilePlan]) -> Vec<&[FilePlan]> {
+fn batches(plans: &[FilePlan], most: u64) -> Vec<&[FilePlan]> {
     let mut jobs = Vec::new();
     let mut rest = plans;
     while !rest.is_empty() {
@@ -507,7 +541,7 @@ fn batches(plans: &[FilePlan]) -> Vec<&[FilePlan]> {
             .iter()
             .take(JOB_FILES)
             .take_while(|plan| {
-                let fits = bytes == 0 || bytes + plan.recipe.size <= JOB;
+                let fits = bytes == 0 || bytes + plan.recipe.size <= most;
                 bytes += plan.recipe.size;
                 fits
             })
@@ -520,11 +554,11 @@ fn batches(plans: &[FilePlan]) -> Vec<&[FilePlan]> {
 }
 
 /// A large file to pieces of work.
-fn parts(number: usize, plan: &FilePlan) -> Vec<Part<'_>> {
+fn parts(number: usize, plan: &FilePlan, most: u64) -> Vec<Part<'_>> {
     let mut jobs = Vec::new();
     let (mut start, mut offset, mut bytes) = (0, 0, 0);
     for (n, (_, entry)) in plan.chunks.iter().enumerate() {
-        if bytes + u64::from(entry.raw) > JOB {
+        if bytes + u64::from(entry.raw) > most {
             jobs.push((number, &plan.chunks[start..n], offset));
             (start, offset, bytes) = (n, offset + bytes, 0);
         }

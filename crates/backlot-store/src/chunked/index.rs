@@ -13,7 +13,7 @@ use super::pack::{FACTS, PackFacts};
 use super::table::{SortedTable, fence_count, fences_of};
 use super::wire::{Malformed, Reader, SEAL, seal, small, unseal};
 
-const MAGIC: &[u8; 8] = b"BKLINDX1";
+const MAGIC: [u8; 8] = *b"BKLINDX1";
 const HEADER: usize = 24;
 const ENTRY: usize = 48;
 /// Bytes of what is known of a container.
@@ -90,7 +90,7 @@ impl SegmentBuilder {
         self.entries.sort_unstable();
         let mut bytes =
             Vec::with_capacity(HEADER + self.containers.len() * CONTAINER + self.entries.len() * 49 + SEAL);
-        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&small(self.containers.len()).to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&(self.entries.len() as u64).to_le_bytes());

@@ -42,7 +42,7 @@ impl Site {
         for (id, proof) in expected {
             match catalog.find(id)? {
                 Some(one) if proof.is_some_and(|proof| proof != one.recipe.blake3) => {
-                    report.damaged.push(*id)
+                    report.damaged.push(*id);
                 }
                 Some(one) => found.push((*id, one)),
                 None => report.missing.push(*id),

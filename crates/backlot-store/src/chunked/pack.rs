@@ -11,8 +11,8 @@ use super::filter::Scheme;
 use super::name::StoredName;
 use super::wire::{Malformed, Reader, small};
 
-const MAGIC: &[u8; 8] = b"BKLPACK1";
-const END_MAGIC: &[u8; 8] = b"BKLPEND1";
+const MAGIC: [u8; 8] = *b"BKLPACK1";
+const END_MAGIC: [u8; 8] = *b"BKLPEND1";
 const CHUNK_MAGIC: u32 = u32::from_le_bytes(*b"CHNK");
 /// Bytes of the header of a pack.
 pub(super) const HEADER: usize = 16;
@@ -114,7 +114,7 @@ impl PackLayout {
             length: HEADER,
         };
         let mut header = [0; HEADER];
-        header[..8].copy_from_slice(MAGIC);
+        header[..8].copy_from_slice(&MAGIC);
         (layout, header)
     }
 
@@ -161,7 +161,7 @@ impl PackLayout {
         end.extend_from_slice(&self.chunks().to_le_bytes());
         end.extend_from_slice(&small(self.length).to_le_bytes());
         end.extend_from_slice(table.as_bytes());
-        end.extend_from_slice(END_MAGIC);
+        end.extend_from_slice(&END_MAGIC);
         let facts = PackFacts {
             name: self.name,
             table,

@@ -1,21 +1,23 @@
 //! Files to packs: read, hash, cut, find what is new, compress, pack.
 //!
-//! A batch of segments of up to [`LANES`] large files, or of many small ones, goes through each stage on all cores (MD5
-//! in SIMD lanes across the files, everything else a file or chunk a core), while a writer thread writes the batch before
-//! and a finisher waits for the disk. Memory: 5 batches of [`BATCH`] bytes, the buffers of one writer, and 130 bytes a new
+//! A batch of segments of up to [`LANES`] large files, or of many small ones, is worked on by all cores, a segment a core: a
+//! chunk is cut, hashed, looked up and compressed while its bytes are in the core's cache. Where a file's proof is not
+//! known, MD5 runs in SIMD lanes across the files beside that. Meanwhile a writer thread writes the batch before, and a
+//! finisher waits for the disk. Memory: 5 batches of [`BATCH`] bytes, the buffers of one writer, and 130 bytes a new
 //! chunk of the group of files: below 160 MiB for groups of [`super::push::GROUP_BYTES`]. Invariant: the result names only
 //! chunks whose packs are complete on the remote, and only files whose bytes were what their name or proof says.
 
 use std::collections::HashMap;
 use std::io::Read as _;
-use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use backlot_core::context::Running;
 use backlot_core::{Blake3, Context};
 use fs_err as fs;
 use rayon::prelude::*;
 
+use super::chunker::Profile;
 use super::config::RemoteFormat;
 use super::filter::{Coder, Scheme};
 use super::pack::{PackFacts, RECORD};
@@ -34,6 +36,8 @@ const SHARE: usize = 1 << 20;
 const LANES: usize = BATCH / SHARE;
 /// Files in a batch.
 const MOST_FILES: usize = 2048;
+/// What is read at once: it is hashed while it is in the core's cache.
+const STEP: usize = 256 << 10;
 /// Chunks between two trials of the filters.
 const TRIAL_EVERY: usize = 32;
 
@@ -82,37 +86,46 @@ struct Slot<'a> {
     buffer: Vec<u8>,
     /// Where those read now begin.
     fresh: usize,
-    cuts: Vec<Range<usize>>,
+    /// How much of the buffer was cut.
+    cut: usize,
+    /// The chunks of this batch.
+    pieces: Vec<Piece>,
     read: u64,
     md5: Md5Hasher,
     blake3: blake3::Hasher,
+    /// Whether the file is too small to be cut: then its chunk's BLAKE3 is its own.
+    single: bool,
     runs: Vec<Run>,
     chunks: Vec<(Blake3, u32)>,
     failure: Option<Error>,
 }
 
 /// What is to become of one chunk.
-struct Piece<'a> {
-    slot: usize,
-    bytes: &'a [u8],
+struct Piece {
     id: Blake3,
+    raw: usize,
     known: Option<(PackFacts, u32)>,
-    new: bool,
     scheme: Scheme,
-    /// The record's place, then the stored bytes.
+    /// The record's place, then the stored bytes. Empty if it is stored already.
     stored: Vec<u8>,
+}
+
+/// What every core needs to work on chunks.
+struct Worker<'a> {
+    profile: Profile,
+    known: Known<'a>,
+    /// Chunks of this run: pack and position.
+    seen: HashMap<Blake3, (u32, u32)>,
+    /// The scheme that won the last trial, and how many chunks there were.
+    scheme: AtomicU8,
+    tried: AtomicUsize,
 }
 
 /// The state of one run.
 pub(super) struct Pipeline<'a> {
-    format: &'a RemoteFormat,
-    known: Known<'a>,
+    worker: Worker<'a>,
     stream: PackStream<'a>,
-    /// Chunks of this run: pack and position.
-    seen: HashMap<Blake3, (u32, u32)>,
     numbers: HashMap<PackFacts, u32>,
-    since_trial: usize,
-    scheme: Scheme,
     stored: Stored,
 }
 
@@ -125,13 +138,15 @@ impl std::fmt::Debug for Pipeline<'_> {
 impl<'a> Pipeline<'a> {
     pub(super) fn new(format: &'a RemoteFormat, known: Known<'a>, stream: PackStream<'a>) -> Self {
         Self {
-            format,
-            known,
+            worker: Worker {
+                profile: format.chunker,
+                known,
+                seen: HashMap::new(),
+                scheme: AtomicU8::new(Scheme::Zstd.byte()),
+                tried: AtomicUsize::new(0),
+            },
             stream,
-            seen: HashMap::new(),
             numbers: HashMap::new(),
-            since_trial: TRIAL_EVERY,
-            scheme: Scheme::Zstd,
             stored: Stored::default(),
         }
     }
@@ -147,19 +162,14 @@ impl<'a> Pipeline<'a> {
         let mut slots: Vec<Slot<'_>> = Vec::new();
         loop {
             context.check()?;
-            admit(&mut slots, &mut waiting);
+            admit(&mut slots, &mut waiting, self.worker.profile);
             if slots.is_empty() {
                 break;
             }
             let share = (BATCH / slots.len()).max(SHARE);
-            let profile = self.format.chunker;
-            slots.par_iter_mut().for_each(|slot| {
-                if let Err(error) = slot.advance(share, profile) {
-                    slot.failure = Some(error);
-                }
-            });
+            self.worker.work(&mut slots, share);
             let bytes = slots.iter().map(|s| (s.buffer.len() - s.fresh) as u64).sum();
-            self.store_batch(&mut slots)?;
+            self.place_all(&mut slots)?;
             let done = self.finish(&mut slots);
             running.advance(done, bytes);
         }
@@ -178,88 +188,30 @@ impl<'a> Pipeline<'a> {
         Ok(self.stored)
     }
 
-    /// Hash, look up, encode and hand over the chunks of a batch.
-    fn store_batch(&mut self, slots: &mut [Slot<'_>]) -> Result<()> {
-        let mut lanes: Vec<(&mut Md5Hasher, &[u8])> = Vec::with_capacity(slots.len());
-        let mut pieces = Vec::new();
-        for (number, slot) in slots.iter_mut().enumerate() {
-            let buffer: &[u8] = &slot.buffer;
-            if slot.source.blake3.is_none() {
-                lanes.push((&mut slot.md5, &buffer[slot.fresh..]));
+    /// Give the chunks of a batch their places, and hand over those that are new.
+    fn place_all(&mut self, slots: &mut [Slot<'_>]) -> Result<()> {
+        for slot in slots {
+            for piece in std::mem::take(&mut slot.pieces) {
+                let (id, raw) = (piece.id, small(piece.raw));
+                let (pack, position) = self.place(piece)?;
+                SegmentBuilder::extend(&mut slot.runs, pack, position);
+                slot.chunks.push((id, raw));
             }
-            pieces.extend(
-                slot.cuts
-                    .iter()
-                    .map(|cut| Piece::new(number, &buffer[cut.clone()])),
-            );
         }
-        let ((), encoded) = rayon::join(|| md5::update_many(&mut lanes), || self.encode(&mut pieces));
-        encoded?;
-        let mut placed: Vec<(usize, Blake3, u32, (u32, u32))> = Vec::with_capacity(pieces.len());
-        for piece in pieces {
-            let raw = small(piece.bytes.len());
-            let (slot, id) = (piece.slot, piece.id);
-            placed.push((slot, id, raw, self.place(piece)?));
-        }
-        self.stream.flush()?;
-        for (slot, id, raw, (pack, position)) in placed {
-            SegmentBuilder::extend(&mut slots[slot].runs, pack, position);
-            slots[slot].chunks.push((id, raw));
-        }
-        Ok(())
-    }
-
-    /// Give every piece its id, and those that are new their stored form.
-    fn encode(&mut self, pieces: &mut [Piece<'_>]) -> Result<()> {
-        let (known, seen) = (self.known, &self.seen);
-        pieces.par_iter_mut().with_min_len(4).try_for_each(|piece| {
-            piece.id = super::wire::blake3_of(piece.bytes);
-            if !seen.contains_key(&piece.id) {
-                piece.known = known(&piece.id)?;
-                piece.new = piece.known.is_none();
-            }
-            Ok::<(), Error>(())
-        })?;
-        let mut first = std::collections::HashSet::new();
-        for piece in pieces.iter_mut().filter(|piece| piece.new) {
-            piece.new = first.insert(piece.id);
-        }
-        let mut coder = Coder::new()?;
-        for piece in pieces.iter_mut().filter(|piece| piece.new) {
-            if self.since_trial >= TRIAL_EVERY {
-                self.since_trial = 0;
-                if let Some(best) = coder.best_for(piece.bytes) {
-                    self.scheme = best;
-                }
-            }
-            self.since_trial += 1;
-            piece.scheme = self.scheme;
-        }
-        pieces
-            .par_iter_mut()
-            .filter(|piece| piece.new)
-            .try_for_each_init(Coder::new, |coder, piece| {
-                let coder = coder
-                    .as_mut()
-                    .map_err(|e| std::io::Error::new(e.kind(), e.to_string()))?;
-                piece.stored.reserve_exact(RECORD + piece.bytes.len());
-                piece.stored.resize(RECORD, 0);
-                piece.scheme = coder.encode(piece.bytes, piece.scheme, &mut piece.stored);
-                Ok::<(), Error>(())
-            })
+        self.stream.flush()
     }
 
     /// Where a piece is or will be: number of the pack, position.
-    fn place(&mut self, piece: Piece<'_>) -> Result<(u32, u32)> {
+    fn place(&mut self, piece: Piece) -> Result<(u32, u32)> {
         if let Some((facts, position)) = piece.known {
             return Ok((self.number(&facts), position));
         }
-        if let Some(place) = self.seen.get(&piece.id) {
+        if let Some(place) = self.worker.seen.get(&piece.id) {
             return Ok(*place);
         }
         let (name, position) = self
             .stream
-            .push(piece.id, piece.scheme, piece.bytes.len(), piece.stored)?;
+            .push(piece.id, piece.scheme, piece.raw, piece.stored)?;
         // What else is to be known of the pack comes when it is complete.
         let facts = PackFacts {
             name,
@@ -268,7 +220,7 @@ impl<'a> Pipeline<'a> {
             chunks: 0,
         };
         let place = (self.number(&facts), position);
-        self.seen.insert(piece.id, place);
+        self.worker.seen.insert(piece.id, place);
         Ok(place)
     }
 
@@ -285,9 +237,8 @@ impl<'a> Pipeline<'a> {
         let mut done = 0;
         let mut kept = Vec::with_capacity(slots.len());
         for mut slot in slots.drain(..) {
-            let cut = slot.cuts.last().map_or(0, |cut| cut.end);
             if slot.failure.is_none() && slot.read < slot.source.size {
-                slot.buffer.drain(..cut);
+                slot.buffer.drain(..slot.cut);
                 kept.push(slot);
                 continue;
             }
@@ -296,7 +247,7 @@ impl<'a> Pipeline<'a> {
                 self.stored.failure.get_or_insert(failure);
                 continue;
             }
-            let blake3 = Blake3::from_bytes(*slot.blake3.finalize().as_bytes());
+            let blake3 = slot.digest();
             let right = match slot.source.blake3 {
                 Some(proof) => proof == blake3,
                 None => slot.md5.finish() == slot.source.id.md5,
@@ -322,7 +273,7 @@ impl<'a> Pipeline<'a> {
 }
 
 /// Open what fits into the next batch.
-fn admit<'a>(slots: &mut Vec<Slot<'a>>, waiting: &mut std::slice::Iter<'a, Source>) {
+fn admit<'a>(slots: &mut Vec<Slot<'a>>, waiting: &mut std::slice::Iter<'a, Source>, profile: Profile) {
     let share = |source: &Source, read: u64| {
         usize::try_from(source.size - read).map_or(SHARE, |left| left.min(SHARE))
     };
@@ -337,68 +288,149 @@ fn admit<'a>(slots: &mut Vec<Slot<'a>>, waiting: &mut std::slice::Iter<'a, Sourc
         }
         waiting.next();
         planned += share(next, 0);
-        slots.push(Slot::new(next));
+        slots.push(Slot::new(next, next.size <= profile.min as u64));
     }
 }
 
 impl<'a> Slot<'a> {
-    fn new(source: &'a Source) -> Self {
+    fn new(source: &'a Source, single: bool) -> Self {
         Self {
             source,
             file: None,
             buffer: Vec::new(),
             fresh: 0,
-            cuts: Vec::new(),
+            cut: 0,
+            pieces: Vec::new(),
             read: 0,
             md5: Md5Hasher::default(),
             blake3: blake3::Hasher::new(),
+            single,
             runs: Vec::new(),
             chunks: Vec::new(),
             failure: None,
         }
     }
 
-    /// Read the next share of the file, and cut what is certain.
-    fn advance(&mut self, share: usize, profile: super::chunker::Profile) -> Result<()> {
+    /// Read and hash the next share of the file.
+    fn advance(&mut self, share: usize) -> Result<()> {
         self.fresh = self.buffer.len();
-        self.cuts.clear();
+        self.cut = 0;
         let left = self.source.size - self.read;
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(share);
-        if self.file.is_none() {
-            self.file = Some(fs::File::open(&self.source.path)?);
-        }
-        let file = self.file.as_mut().map(std::io::Read::by_ref);
+        let file = match &mut self.file {
+            Some(file) => file,
+            slot => slot.insert(fs::File::open(&self.source.path)?),
+        };
         self.buffer.reserve_exact(wanted);
-        if let Some(file) = file {
-            file.take(wanted as u64).read_to_end(&mut self.buffer)?;
+        let mut rest = wanted;
+        while rest > 0 {
+            let start = self.buffer.len();
+            let step = rest.min(if wanted > SHARE { wanted } else { STEP });
+            file.by_ref().take(step as u64).read_to_end(&mut self.buffer)?;
+            let fresh = &self.buffer[start..];
+            if fresh.len() < step {
+                return Err(Error::Changing {
+                    path: self.source.path.clone(),
+                });
+            }
+            if wanted > SHARE {
+                self.blake3.update_rayon(fresh);
+            } else if !self.single {
+                self.blake3.update(fresh);
+            }
+            rest -= step;
         }
-        let fresh = &self.buffer[self.fresh..];
-        if fresh.len() < wanted {
-            return Err(Error::Changing {
-                path: self.source.path.clone(),
-            });
-        }
-        if fresh.len() > SHARE {
-            self.blake3.update_rayon(fresh);
-        } else {
-            self.blake3.update(fresh);
-        }
-        self.read += fresh.len() as u64;
-        self.cuts = profile.cut(&self.buffer, self.read == self.source.size);
+        self.read += wanted as u64;
         Ok(())
+    }
+
+    /// The BLAKE3 of the whole file, once it is read.
+    fn digest(&self) -> Blake3 {
+        match self.chunks.as_slice() {
+            [(id, _)] if self.single => *id,
+            _ => Blake3::from_bytes(*self.blake3.finalize().as_bytes()),
+        }
     }
 }
 
-impl<'a> Piece<'a> {
-    fn new(slot: usize, bytes: &'a [u8]) -> Self {
-        Self {
-            slot,
-            bytes,
-            id: Blake3::from_bytes([0; 32]),
-            known: None,
-            new: false,
-            scheme: Scheme::Raw,
-            stored: Vec::new(),
+impl Worker<'_> {
+    /// Read the next share of every file and work on its chunks.
+    fn work(&self, slots: &mut [Slot<'_>], share: usize) {
+        slots.par_iter_mut().for_each(|slot| {
+            let done = slot.advance(share);
+            let done = if done.is_ok() && slot.source.blake3.is_some() {
+                self.chunks(
+                    &slot.buffer,
+                    slot.read == slot.source.size,
+                    &mut slot.pieces,
+                    &mut slot.cut,
+                )
+            } else {
+                done
+            };
+            slot.failure = slot.failure.take().or(done.err());
+        });
+        let mut lanes: Vec<(&mut Md5Hasher, &[u8])> = Vec::new();
+        let mut others = Vec::new();
+        for slot in slots
+            .iter_mut()
+            .filter(|s| s.source.blake3.is_none() && s.failure.is_none())
+        {
+            let buffer: &[u8] = &slot.buffer;
+            lanes.push((&mut slot.md5, &buffer[slot.fresh..]));
+            let last = slot.read == slot.source.size;
+            others.push((buffer, last, &mut slot.pieces, &mut slot.cut, &mut slot.failure));
         }
+        rayon::join(
+            || md5::update_many(&mut lanes),
+            || {
+                others
+                    .par_iter_mut()
+                    .for_each(|(buffer, last, pieces, cut, failure)| {
+                        **failure = self.chunks(buffer, *last, pieces, cut).err();
+                    });
+            },
+        );
+    }
+
+    /// Cut, hash, look up and compress.
+    fn chunks(&self, buffer: &[u8], last: bool, pieces: &mut Vec<Piece>, cut: &mut usize) -> Result<()> {
+        *cut = self.profile.cut(buffer, last, |chunk| {
+            let id = super::wire::blake3_of(chunk);
+            let mut piece = Piece {
+                id,
+                raw: chunk.len(),
+                known: None,
+                scheme: Scheme::Raw,
+                stored: Vec::new(),
+            };
+            if !self.seen.contains_key(&id) {
+                piece.known = (self.known)(&id)?;
+                if piece.known.is_none() {
+                    self.encode(chunk, &mut piece)?;
+                }
+            }
+            pieces.push(piece);
+            Ok::<(), Error>(())
+        })?;
+        Ok(())
+    }
+
+    fn encode(&self, chunk: &[u8], piece: &mut Piece) -> Result<()> {
+        Coder::with(|coder| {
+            if self
+                .tried
+                .fetch_add(1, Ordering::Relaxed)
+                .is_multiple_of(TRIAL_EVERY)
+                && let Some(best) = coder.best_for(chunk)
+            {
+                self.scheme.store(best.byte(), Ordering::Relaxed);
+            }
+            let scheme = Scheme::from_byte(self.scheme.load(Ordering::Relaxed)).unwrap_or(Scheme::Zstd);
+            piece.stored.reserve_exact(RECORD + chunk.len());
+            piece.stored.resize(RECORD, 0);
+            piece.scheme = coder.encode(chunk, scheme, &mut piece.stored);
+            Ok(())
+        })?
     }
 }

@@ -16,7 +16,7 @@ use super::table::{SortedTable, fence_count, fences_of};
 use super::wire::{Malformed, Reader, SEAL, seal, small, unseal};
 use crate::object::ObjectId;
 
-const MAGIC: &[u8; 8] = b"BKLRCPE1";
+const MAGIC: [u8; 8] = *b"BKLRCPE1";
 const HEADER: usize = 24;
 const FILE: usize = 80;
 const RUN: usize = 12;
@@ -87,7 +87,7 @@ impl SegmentBuilder {
         let runs: usize = self.files.iter().map(|f| f.runs.len()).sum();
         let mut bytes =
             Vec::with_capacity(HEADER + self.packs.len() * FACTS + self.files.len() * 81 + runs * RUN + SEAL);
-        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&small(self.packs.len()).to_le_bytes());
         bytes.extend_from_slice(&small(self.files.len()).to_le_bytes());
         bytes.extend_from_slice(&(runs as u64).to_le_bytes());
@@ -243,9 +243,8 @@ impl Segment {
                 first: reader.u32()?,
                 count: reader.u32()?,
             };
-            let pack = self.packs.get(run.pack as usize);
-            let end = run.first.checked_add(run.count);
-            if !pack.is_some_and(|pack| end.is_some_and(|end| end <= pack.chunks)) {
+            let chunks = self.packs.get(run.pack as usize).map_or(0, |pack| pack.chunks);
+            if run.first.checked_add(run.count).is_none_or(|end| end > chunks) {
                 return Err("a file has chunks that are not there");
             }
             runs.push(run);

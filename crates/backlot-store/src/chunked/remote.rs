@@ -93,14 +93,14 @@ impl ChunkedRemote {
         items: &[Transfer],
         context: &Context,
     ) -> Result<TransferReport> {
-        let sources = self.sources(cache, items)?;
+        let sources = Self::sources(cache, items)?;
         let site = self.find_or_make()?;
         let pushed = site.push(&sources, Some(&Seeds::of(cache)), &HashSet::new(), context)?;
         Ok(report(&pushed))
     }
 
     /// Where the cache has the objects. Manifests come last, as everywhere.
-    fn sources(&self, cache: &Cache, items: &[Transfer]) -> Result<Vec<Source>> {
+    fn sources(cache: &Cache, items: &[Transfer]) -> Result<Vec<Source>> {
         let (mut sources, mut missing) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
             match cache.size(&item.id)? {
@@ -230,7 +230,7 @@ impl ChunkedRemote {
         damaged: &[StoredName],
         context: &Context,
     ) -> Result<TransferReport> {
-        let sources = self.sources(cache, items)?;
+        let sources = Self::sources(cache, items)?;
         let site = self.find_or_make()?;
         let known = Condemned::by(&tomb::read_all(&*site.blobs)?);
         let packs: Vec<StoredName> = damaged

@@ -36,8 +36,8 @@ impl<'a> Reader<'a> {
     pub(super) fn u64(&mut self) -> Result<u64, Malformed> {
         self.array().map(u64::from_le_bytes)
     }
-    pub(super) fn magic(&mut self, magic: &[u8; 8]) -> Result<(), Malformed> {
-        if &self.array::<8>()? == magic {
+    pub(super) fn magic(&mut self, magic: [u8; 8]) -> Result<(), Malformed> {
+        if self.array::<8>()? == magic {
             Ok(())
         } else {
             Err("it does not begin as it must")

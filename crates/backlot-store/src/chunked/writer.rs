@@ -21,8 +21,12 @@ use crate::error::Result;
 
 /// Batches that wait for the writer.
 const QUEUE: usize = 1;
-/// Packs that wait for the disk or the service.
-const FINISHING: usize = 2;
+/// Packs that wait for the disk or the service; their bytes are there already.
+const FINISHING: usize = 8;
+/// Packs that are finished at once: while one waits for its name to be on the disk, another waits for its bytes.
+const FINISHERS: usize = 2;
+/// Chunks of so many bytes are written as they are; smaller ones are collected first.
+const LARGE: usize = 32 << 10;
 /// Bytes that are written at once.
 const BLOCK: usize = 1 << 20;
 
@@ -55,21 +59,25 @@ impl<'a> PackStream<'a> {
         let (sender, messages) = sync_channel(QUEUE);
         let (finish, finishing) = sync_channel(FINISHING);
         let done = Arc::new(Mutex::new(Vec::new()));
-        let journal = Journal::new(journal);
+        let finishing = Arc::new(Mutex::new(finishing));
         let writer = {
             let blobs = Arc::clone(blobs);
             std::thread::spawn(move || write_all(&*blobs, &messages, &finish))
         };
-        let finisher = {
-            let done = Arc::clone(&done);
+        let finisher = || {
+            let (done, finishing, journal) =
+                (Arc::clone(&done), Arc::clone(&finishing), Journal::new(journal));
             std::thread::spawn(move || finish_all(&finishing, &journal, &done))
         };
+        let threads = std::iter::once(writer)
+            .chain(std::iter::repeat_with(finisher).take(FINISHERS))
+            .collect();
         Self {
             limits,
             layout: None,
             pending: Vec::new(),
             sender: Some(sender),
-            threads: vec![writer, finisher],
+            threads,
             done,
         }
     }
@@ -183,10 +191,15 @@ fn write_all(
             Message::Bytes(chunks) => {
                 let Some(writer) = &mut writer else { continue };
                 for chunk in chunks {
-                    block.extend_from_slice(&chunk);
-                    if block.len() >= BLOCK {
+                    if chunk.len() < LARGE {
+                        block.extend_from_slice(&chunk);
+                    }
+                    if block.len() >= BLOCK || chunk.len() >= LARGE && !block.is_empty() {
                         writer.write(&block)?;
                         block.clear();
+                    }
+                    if chunk.len() >= LARGE {
+                        writer.write(&chunk)?;
                     }
                 }
             }
@@ -206,18 +219,21 @@ fn write_all(
 }
 
 fn finish_all(
-    finishing: &Receiver<Finishing>,
+    finishing: &Mutex<Receiver<Finishing>>,
     journal: &Journal,
     done: &Mutex<Vec<PackFacts>>,
 ) -> Result<()> {
-    for (writer, facts, entries) in finishing {
+    loop {
+        let next = finishing.lock().ok().and_then(|queue| queue.recv().ok());
+        let Some((writer, facts, entries)) = next else {
+            return Ok(());
+        };
         writer.finish()?;
         journal.note(&facts, &entries)?;
         if let Ok(mut done) = done.lock() {
             done.push(facts);
         }
     }
-    Ok(())
 }
 
 /// Packs of ours that are complete and that no index names yet, as one small index segment each.

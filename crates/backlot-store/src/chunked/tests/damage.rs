@@ -100,7 +100,7 @@ fn damaged_packs_are_named_with_what_they_hurt_and_repaired_from_a_cache() {
     assert_eq!(place.broken(&remote, &items, &cache).len(), hurt.len());
     let names: Vec<_> = report.packs.iter().map(|pack| pack.name).collect();
     let repaired = remote.repair(&cache, &hurt, &names, &context).expect("repaired");
-    assert_eq!(repaired.objects as usize, hurt.len());
+    assert_eq!(repaired.objects, hurt.len() as u64);
     assert!(
         place
             .broken(&place.remote_from("elsewhere"), &items, &cache)

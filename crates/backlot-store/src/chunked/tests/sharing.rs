@@ -12,7 +12,7 @@ fn files_of_all_sizes_come_back_to_a_machine_that_never_saw_the_remote() {
     let cache = place.cache("cache");
     let items = place.add(&cache, &contents(1));
     let report = push(&place.remote(), &cache, &items).expect("pushed");
-    assert_eq!(report.objects as usize, items.len());
+    assert_eq!(report.objects, items.len() as u64);
     assert!(report.sent < report.bytes);
     assert!(
         place
@@ -103,13 +103,13 @@ fn files_are_copied_between_remotes_of_both_layouts_and_back() {
     ] {
         let next = remote(&place, name, layout);
         let report = last.copy_to(&next, &items, &scratch, &context).expect("copied");
-        assert_eq!(report.objects as usize, items.len(), "{name}");
+        assert_eq!(report.objects, items.len() as u64, "{name}");
         let again = last
             .copy_to(&next, &items, &scratch, &context)
             .expect("copied again");
         assert_eq!(
-            (again.objects, again.already_there as usize),
-            (0, items.len()),
+            (again.objects, again.already_there),
+            (0, items.len() as u64),
             "{name}"
         );
         let pulled = place.cache(&format!("pulled-{name}"));
