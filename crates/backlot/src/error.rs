@@ -321,7 +321,7 @@ impl Coded for WorkspaceError {
             Self::UnreadableRelease { .. } => "repair the file from another repo that has it, or remove it from the repo".to_owned(),
             Self::UnknownManifests { .. } => "name the remote that has them with `--remote`, or push them from a workspace that has the files".to_owned(),
             Self::WorkspaceExists { .. } => "work in it as it is; `backlot status` shows what it holds".to_owned(),
-            Self::BadConfig { .. } => "correct the file; docs/cli.md describes its keys".to_owned(),
+            Self::BadConfig { .. } => "correct the file; docs/format/workspace.md describes its keys".to_owned(),
             Self::SecretInConfig { .. } => "remove it from the file and change it at its source: project files are shared".to_owned(),
             Self::UnknownName { what, .. } => format!("see `backlot {what} list`, or add it with `backlot {what} add NAME PLACE`"),
             Self::NameTaken { what, name, .. } => format!("choose another name, or run `backlot {what} remove {name}` first"),

@@ -43,6 +43,10 @@ pub(super) trait BlobStore: Send + Sync + Debug {
     fn list(&self, prefix: &str) -> Result<Vec<BlobEntry>>;
     /// Remove an object; fine if it is not there.
     fn delete(&self, key: &str) -> Result<()>;
+    /// Remove what killed writers left more than a day ago, where anything is left.
+    fn tidy(&self) -> Result<()> {
+        Ok(())
+    }
     /// How many requests at once are good for it.
     fn concurrency(&self) -> usize;
     /// How many unwanted bytes cost less than another request.
@@ -62,6 +66,9 @@ pub(super) trait BlobWriter: Send {
     /// Bring it to the disk and give it its name.
     fn finish(self: Box<Self>) -> Result<()>;
 }
+
+/// Temporaries older than this are nobody's.
+const STALE: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// Objects in a folder on a local or shared disk.
 #[derive(Debug)]
@@ -135,6 +142,30 @@ impl BlobStore for FolderBlobs {
             Some(folder) if folder.is_dir() => Ok(file::sync_folder(folder)?),
             _ => Ok(()),
         }
+    }
+
+    fn tidy(&self) -> Result<()> {
+        let mut folders = vec![self.root.join("v1")];
+        while let Some(folder) = folders.pop() {
+            let Ok(listed) = fs::read_dir(&folder) else {
+                continue;
+            };
+            for found in listed {
+                let found = found?;
+                let Ok(metadata) = found.metadata() else { continue };
+                let left = found
+                    .file_name()
+                    .to_string_lossy()
+                    .starts_with(file::TEMPORARY_PREFIX);
+                let age = metadata.modified().ok().and_then(|time| time.elapsed().ok());
+                if metadata.is_dir() {
+                    folders.push(found.path());
+                } else if left && age.is_some_and(|age| age > STALE) {
+                    file::remove(&found.path())?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn concurrency(&self) -> usize {

@@ -81,6 +81,23 @@ impl Catalog {
         Ok(found)
     }
 
+    /// The newest recipe of a file that somebody can use.
+    pub(super) fn find_with(
+        &self,
+        id: &ObjectId,
+        usable: &dyn Fn(&Found<'_>) -> bool,
+    ) -> Result<Option<Found<'_>>> {
+        for segment in &self.recipes {
+            if let Some(recipe) = segment.find(id)? {
+                let found = Found { recipe, segment };
+                if usable(&found) {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// The recipe of a file that a reader should use: the newest one that nobody condemned, else the newest.
     pub(super) fn find(&self, id: &ObjectId) -> Result<Option<Found<'_>>> {
         let mut first = None;

@@ -134,6 +134,9 @@ impl Site {
         self.condemn(&catalog, &needed, &rewritten, now, options, &mut report)?;
         running.advance(report.condemned.len() as u64, 0);
         self.sweep(keep, now, options, &mut report, context)?;
+        if !options.dry_run {
+            self.blobs.tidy()?;
+        }
         Ok(report)
     }
 

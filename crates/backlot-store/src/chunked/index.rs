@@ -187,3 +187,53 @@ impl Segment {
         self.table.count()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Segment, SegmentBuilder, check};
+    use crate::chunked::name::StoredName;
+    use crate::chunked::pack::PackFacts;
+    use crate::chunked::wire::blake3_of;
+    use fs_err as fs;
+
+    #[test]
+    fn at_scale_a_segment_holds_one_word_in_memory_for_64_chunks_and_finds_each() {
+        const PACKS: u64 = 250;
+        const CHUNKS: u64 = 1000;
+        let id = |n: u64| blake3_of(&n.to_le_bytes());
+        let mut builder = SegmentBuilder::default();
+        for pack in 0..PACKS {
+            builder.container(PackFacts {
+                name: StoredName::from_bytes(u128::from(pack).to_le_bytes()),
+                table: id(pack),
+                length: 64 << 20,
+                chunks: 1000,
+            });
+            for chunk in 0..CHUNKS {
+                builder.push(&id(pack * CHUNKS + chunk), 65_536, chunk);
+            }
+        }
+        let bytes = builder.finish();
+        check(&bytes).expect("sound");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("segment");
+        fs::write(&path, &bytes).expect("written");
+        let segment = Segment::open(&path).expect("opened");
+        assert_eq!(segment.count(), PACKS * CHUNKS);
+        assert_eq!(
+            segment.table.words_in_memory() as u64,
+            (PACKS * CHUNKS).div_ceil(64)
+        );
+        for n in (0..PACKS * CHUNKS).step_by(997) {
+            let found = segment.find(&id(n)).expect("read");
+            assert_eq!(found.len(), 1);
+            assert_eq!(
+                (found[0].place, found[0].container.table),
+                (n % CHUNKS, id(n / CHUNKS))
+            );
+        }
+        for n in PACKS * CHUNKS..PACKS * CHUNKS + 1000 {
+            assert!(segment.find(&id(n)).expect("read").is_empty());
+        }
+    }
+}

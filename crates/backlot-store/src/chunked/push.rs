@@ -368,12 +368,12 @@ fn missing(
         if !seen.insert(source.id) {
             continue;
         }
-        let usable = catalog.find_all(&source.id)?.into_iter().find(|found| {
+        let usable = catalog.find_with(&source.id, &|found| {
             catalog.is_clean(found)
                 && found.recipe.size == source.size
                 && !avoid.contains(&found.segment.name)
                 && found.packs().all(|pack| !avoid.contains(&pack.name))
-        });
+        })?;
         match usable {
             Some(found) => {
                 relied.recipes.insert(found.segment.name);

@@ -393,27 +393,44 @@ impl Worker<'_> {
         );
     }
 
-    /// Cut, hash, look up and compress.
+    /// Cut, hash, look up and compress: one chunk after the other while it is near, or, where a file has the batch for
+    /// itself, as many as there are cores.
     fn chunks(&self, buffer: &[u8], last: bool, pieces: &mut Vec<Piece>, cut: &mut usize) -> Result<()> {
+        if buffer.len() <= 4 * SHARE {
+            *cut = self.profile.cut(buffer, last, |chunk| {
+                pieces.push(self.piece(chunk)?);
+                Ok::<(), Error>(())
+            })?;
+            return Ok(());
+        }
+        let mut all = Vec::new();
         *cut = self.profile.cut(buffer, last, |chunk| {
-            let id = super::wire::blake3_of(chunk);
-            let mut piece = Piece {
-                id,
-                raw: chunk.len(),
-                known: None,
-                scheme: Scheme::Raw,
-                stored: Vec::new(),
-            };
-            if !self.seen.contains_key(&id) {
-                piece.known = (self.known)(&id)?;
-                if piece.known.is_none() {
-                    self.encode(chunk, &mut piece)?;
-                }
-            }
-            pieces.push(piece);
+            all.push(chunk);
             Ok::<(), Error>(())
         })?;
+        *pieces = all
+            .par_iter()
+            .map(|chunk| self.piece(chunk))
+            .collect::<Result<_>>()?;
         Ok(())
+    }
+
+    fn piece(&self, chunk: &[u8]) -> Result<Piece> {
+        let id = super::wire::blake3_of(chunk);
+        let mut piece = Piece {
+            id,
+            raw: chunk.len(),
+            known: None,
+            scheme: Scheme::Raw,
+            stored: Vec::new(),
+        };
+        if !self.seen.contains_key(&id) {
+            piece.known = (self.known)(&id)?;
+            if piece.known.is_none() {
+                self.encode(chunk, &mut piece)?;
+            }
+        }
+        Ok(piece)
     }
 
     fn encode(&self, chunk: &[u8], piece: &mut Piece) -> Result<()> {

@@ -73,6 +73,11 @@ impl SortedTable {
         self.count
     }
 
+    #[cfg(test)]
+    pub(super) fn words_in_memory(&self) -> usize {
+        self.fences.len()
+    }
+
     /// All records that begin with `key`, in order.
     pub(super) fn find(&self, key: &[u8]) -> std::io::Result<Vec<Vec<u8>>> {
         let wanted = word(key);
