@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Profile {
     pub(super) algorithm: Algorithm,
-    /// How strongly lengths are drawn to the average: 0 to 3. An edit costs the chunk it falls into, and large chunks are
-    /// hit more often; at 3 a small edit costs a quarter less than at 1.
+    /// How strongly lengths are drawn to the average: 0 to 3. The stronger, the less an insertion costs (large chunks are
+    /// hit more often), and the more a replaced region (cuts take longer to fall into step again).
     pub(super) normalization: u8,
     pub(super) min: usize,
     pub(super) average: usize,
@@ -34,8 +34,8 @@ impl Profile {
     /// What new remotes are made with.
     pub(super) const DEFAULT: Self = Self {
         algorithm: Algorithm::FastCdc2020,
-        normalization: 3,
-        min: 16 << 10,
+        normalization: 2,
+        min: 4 << 10,
         average: 64 << 10,
         max: 256 << 10,
     };
