@@ -1,0 +1,124 @@
+//! The arguments of `repo`, `remote` and `input`: where things are published and stored, and what assets require.
+
+use clap::Subcommand;
+
+use super::DryRun;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Repo {
+    /// Name a folder as a repo
+    #[command(
+        after_help = "A repo named `blessed` becomes the preferred source, one named `review` the publish target.\n\nExamples:\n  backlot repo add blessed /studio/repos/blessed\n  backlot repo add review ../repos/review\n  backlot repo add wip ../wip --publish"
+    )]
+    Add {
+        /// Its name in this workspace
+        name: String,
+        /// The folder; made if absent
+        path: String,
+        /// Make it the preferred source of installs
+        #[arg(long)]
+        blessed: bool,
+        /// Make it the target of publishes
+        #[arg(long)]
+        publish: bool,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// The repos in order of preference
+    List,
+    /// Forget a repo; its folder stays
+    Remove {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Remote {
+    /// Name a place as a remote
+    #[command(
+        after_help = "Layout `chunked` stores chunks in packs, so a new version costs what changed; layout `dvc` is DVC's own, for\npeople who use dvc on the same files.\n\nExamples:\n  backlot remote add main /studio/files\n  backlot remote add site file:///mnt/site/files --default\n  backlot remote add old /studio/dvc-files --layout dvc"
+    )]
+    Add {
+        /// Its name in this workspace
+        name: String,
+        /// A folder, or a file:// address
+        url: String,
+        /// How content lies there: chunked or dvc [default: what is there, else chunked]
+        #[arg(long, value_name = "LAYOUT")]
+        layout: Option<backlot::RemoteLayout>,
+        /// Make it the default
+        #[arg(long)]
+        default: bool,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// The remotes
+    List,
+    /// Forget a remote; its content stays
+    Remove {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Copy files from one remote to another, of whatever layout
+    #[command(
+        after_help = "Between chunked remotes only missing chunks are sent.\n\nExamples:\n  backlot remote copy main site                         everything\n  backlot remote copy main site Shot010 \"Table==1.2.0\"   what these releases need\n  backlot remote copy old main --dry-run                from DVC's layout to ours"
+    )]
+    Copy {
+        /// The remote they come from
+        from: String,
+        /// The remote they go to
+        to: String,
+        /// Packages or releases [default: all files]
+        releases: Vec<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Choose the remote that push and pull use
+    Default {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Input {
+    /// Add requirements
+    #[command(
+        after_help = "Abstract (Table) follows every release, bounded (Table>=1.0,<2.0) those in the range,\nconcrete (Table==1.2.0) none.\n\nExamples:\n  backlot input add KitchenSet \"Table>=1.0,<2.0\"\n  backlot input add KitchenSet Lamp --group build"
+    )]
+    Add {
+        /// The asset
+        asset: String,
+        /// Requirements
+        #[arg(required = true)]
+        requirements: Vec<String>,
+        /// The group: build, edit, export, or any name
+        #[arg(long)]
+        group: Option<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Remove requirements
+    #[command(
+        after_help = "Examples:\n  backlot input remove KitchenSet Table\n  backlot input remove KitchenSet Lamp --group build"
+    )]
+    Remove {
+        /// The asset
+        asset: String,
+        /// Package names
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// The group
+        #[arg(long)]
+        group: Option<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+}
