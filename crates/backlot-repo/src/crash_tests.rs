@@ -9,7 +9,7 @@ use fs_err as fs;
 use backlot_core::{Coded, Context};
 
 use crate::publish::{Probe, Step};
-use crate::{FolderRepo, Release};
+use crate::{FolderRelease, FolderRepo};
 use support::{Wheel, by, package, temporaries, tree, version};
 
 #[path = "../tests/support/mod.rs"]
@@ -59,7 +59,7 @@ impl Scene {
         repo.publish(&self.wheel(name, number), &by(author), &Context::default())
     }
 
-    fn releases(&self, name: &str) -> Vec<Release> {
+    fn releases(&self, name: &str) -> Vec<FolderRelease> {
         let repo = FolderRepo::open(self.repo.root()).unwrap();
         let listing = repo.releases_with_problems(&package(name)).unwrap();
         assert_eq!(listing.broken, []);
@@ -67,7 +67,7 @@ impl Scene {
     }
 
     /// Everything a reader may ask of a release holds.
-    fn assert_complete(&self, release: &Release) {
+    fn assert_complete(&self, release: &FolderRelease) {
         let repo = FolderRepo::open(self.repo.root()).unwrap();
         assert_eq!(repo.metadata(release).unwrap().version, release.version);
         let fact = repo

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::{Cancelled, Class, Coded, FileError, PackageName, Sha256, Timestamp, Version};
 
+use crate::place::Place;
+
 /// The result of this crate's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -15,14 +17,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The version is published already, or somebody else was first in a race.
-    #[error("{package} {version} is already in the repo `{}`{}", repo.display(), published(author.as_deref(), *at))]
+    #[error("{package} {version} is already in the repo `{repo}`{}", published(author.as_deref(), *at))]
     ReleaseExists {
         /// The package.
         package: PackageName,
         /// The version that is there.
         version: Version,
-        /// The root of the repo.
-        repo: PathBuf,
+        /// The repo.
+        repo: Place,
         /// Who published it, if its fact says so.
         author: Option<String>,
         /// When it was published, if its fact says so.
@@ -83,24 +85,24 @@ pub enum Error {
         path: PathBuf,
     },
     /// A release is not what its digest says.
-    #[error("`{}` has the digest {found}, not {expected}", path.display())]
+    #[error("`{}` has the digest {found}, not {expected}", place)]
     WrongBytes {
         /// The wheel in the repo.
-        path: PathBuf,
+        place: Place,
         /// The digest it should have.
         expected: Sha256,
         /// The digest it has (of as many bytes as it should have, if it has more).
         found: Sha256,
     },
     /// No such release.
-    #[error("{package} {version} is not in the repo `{}`", repo.display())]
+    #[error("{package} {version} is not in the repo `{repo}`")]
     NoRelease {
         /// The package.
         package: PackageName,
         /// The version asked for.
         version: Version,
-        /// The root of the repo.
-        repo: PathBuf,
+        /// The repo.
+        repo: Place,
     },
     /// A file that is read whole is too big to be what it should be.
     #[error("`{}` is larger than {limit} bytes and cannot be what its name says", path.display())]

@@ -19,9 +19,12 @@ mod fact;
 mod layout;
 mod listing;
 mod pages;
+mod place;
 mod publish;
 mod read;
 mod record;
+mod release;
+mod repo;
 mod search;
 mod settle;
 
@@ -36,8 +39,11 @@ use fs_err as fs;
 pub use error::{Error, Result};
 pub use fact::{Fact, FactKind, ReleaseStatus};
 pub use layout::{FORMAT, RepoKind};
-pub use listing::{BrokenRelease, Listing, Release, UnsupportedRelease};
+pub use listing::{BrokenRelease, FolderRelease, Listing, UnsupportedRelease};
+pub use place::Place;
 pub use publish::{ExistingRelease, Publication, PublishPlan, Published};
+pub use release::Release;
+pub use repo::Repo;
 pub use search::{Found, Query};
 pub use settle::ReindexReport;
 
@@ -56,8 +62,8 @@ pub struct FolderRepo {
 /// What was read once and need not be read again while the file stays as it is.
 #[derive(Debug, Default)]
 struct Memory {
-    inspected: Mutex<HashMap<(PathBuf, u64, u64), Release>>,
-    warned: Mutex<BTreeSet<PathBuf>>,
+    inspected: Mutex<HashMap<(PathBuf, u64, u64), FolderRelease>>,
+    warned: Mutex<BTreeSet<Place>>,
 }
 
 impl FolderRepo {
@@ -101,14 +107,14 @@ impl FolderRepo {
         Ok(())
     }
 
-    fn inspected(&self) -> MutexGuard<'_, HashMap<(PathBuf, u64, u64), Release>> {
+    fn inspected(&self) -> MutexGuard<'_, HashMap<(PathBuf, u64, u64), FolderRelease>> {
         self.memory
             .inspected
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn warned(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+    fn warned(&self) -> MutexGuard<'_, BTreeSet<Place>> {
         self.memory.warned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

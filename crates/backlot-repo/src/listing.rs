@@ -17,11 +17,12 @@ use serde::Serialize;
 use crate::FolderRepo;
 use crate::error::{Error, Result};
 use crate::layout::{RepoKind, is_wheel, source_suffix};
+use crate::place::Place;
 use crate::record::{find_record, sha256, sha256_of_file};
 
-/// One wheel of a repo.
+/// One wheel of a repo in a folder.
 #[derive(Clone, Debug, Serialize)]
-pub struct Release {
+pub struct FolderRelease {
     /// The file name, parsed.
     #[serde(skip)]
     pub name: WheelName,
@@ -52,7 +53,7 @@ pub struct Release {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BrokenRelease {
     /// Where it lies.
-    pub path: PathBuf,
+    pub place: Place,
     /// Why not.
     pub reason: String,
 }
@@ -61,7 +62,7 @@ pub struct BrokenRelease {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnsupportedRelease {
     /// Where it lies.
-    pub path: PathBuf,
+    pub place: Place,
     /// The version its file name says it has.
     pub version: Option<Version>,
     /// Why not.
@@ -69,10 +70,10 @@ pub struct UnsupportedRelease {
 }
 
 /// All that lies in a repo under one package's name.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Listing {
+#[derive(Clone, Debug, Serialize)]
+pub struct Listing<R> {
     /// The good wheels: by version, then the one that runs everywhere first.
-    pub releases: Vec<Release>,
+    pub releases: Vec<R>,
     /// Wheels that cannot be used.
     pub broken: Vec<BrokenRelease>,
     /// Source distributions and the like.
@@ -122,15 +123,12 @@ impl FolderRepo {
 
     /// The releases of a package, oldest version first: one for each version. Wheels that cannot be used are warned about
     /// once (`repo::broken_release`).
-    pub fn releases(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+    pub fn releases(&self, name: &PackageName, context: &Context) -> Result<Vec<FolderRelease>> {
         let listing = self.releases_with_problems(name)?;
         for broken in listing.broken {
-            if self.warned().insert(broken.path.clone()) {
-                let BrokenRelease { path, reason } = broken;
-                context.warn(
-                    "repo::broken_release",
-                    format!("`{}` is not used: {reason}", path.display()),
-                );
+            if self.warned().insert(broken.place.clone()) {
+                let BrokenRelease { place, reason } = broken;
+                context.warn("repo::broken_release", format!("`{place}` is not used: {reason}"));
             }
         }
         let mut releases = listing.releases;
@@ -139,19 +137,19 @@ impl FolderRepo {
     }
 
     /// One release.
-    pub fn release(&self, name: &PackageName, version: &Version, context: &Context) -> Result<Release> {
+    pub fn release(&self, name: &PackageName, version: &Version, context: &Context) -> Result<FolderRelease> {
         self.releases(name, context)?
             .into_iter()
             .find(|r| r.version == *version)
             .ok_or_else(|| Error::NoRelease {
                 package: name.clone(),
                 version: version.clone(),
-                repo: self.places.root.clone(),
+                repo: self.places.root.clone().into(),
             })
     }
 
     /// All that lies under a package's name: every good wheel, and what cannot be used with the reason.
-    pub fn releases_with_problems(&self, name: &PackageName) -> Result<Listing> {
+    pub fn releases_with_problems(&self, name: &PackageName) -> Result<Listing<FolderRelease>> {
         let files = self.files(name)?;
         let mut listing = Listing {
             releases: Vec::with_capacity(files.wheels.len()),
@@ -164,7 +162,7 @@ impl FolderRepo {
                 // Gone between listing and reading: as if it had never been listed.
                 Err(_) if !wheel.path.exists() => {}
                 Err(error) => listing.broken.push(BrokenRelease {
-                    path: wheel.path.clone(),
+                    place: wheel.path.clone().into(),
                     reason: reason_of(&error),
                 }),
             }
@@ -193,13 +191,16 @@ impl FolderRepo {
                 match look_at(&path, &file, name, shared) {
                     Ok(Some(wheel)) => found.wheels.push(wheel),
                     Ok(None) => {}
-                    Err(reason) => found.broken.push(BrokenRelease { path, reason }),
+                    Err(reason) => found.broken.push(BrokenRelease {
+                        place: path.into(),
+                        reason,
+                    }),
                 }
             } else if let Some((package, version)) = source_name(&file)
                 && package == *name
             {
                 found.unsupported.push(UnsupportedRelease {
-                    path,
+                    place: path.into(),
                     version,
                     reason: "it is a source distribution; only wheels are installed".to_owned(),
                 });
@@ -209,9 +210,9 @@ impl FolderRepo {
     }
 
     /// Everything about a wheel: from its record where that agrees, else by opening and hashing it (remembered).
-    pub(crate) fn describe(&self, wheel: &WheelFile) -> Result<Release> {
+    pub(crate) fn describe(&self, wheel: &WheelFile) -> Result<FolderRelease> {
         if let Some(record) = find_record(wheel) {
-            return Ok(Release {
+            return Ok(FolderRelease {
                 name: wheel.name.clone(),
                 file: wheel.file.clone(),
                 package: wheel.name.package.clone(),
@@ -253,9 +254,9 @@ impl FolderRepo {
 
 /// Open a wheel without a usable record and read off what a record would say. Opening refuses a wheel whose metadata is
 /// of another name or version than its file name.
-fn inspect(wheel: &WheelFile) -> Result<Release> {
+fn inspect(wheel: &WheelFile) -> Result<FolderRelease> {
     let archive = WheelArchive::open(&wheel.path)?;
-    Ok(Release {
+    Ok(FolderRelease {
         name: wheel.name.clone(),
         file: wheel.file.clone(),
         package: wheel.name.package.clone(),
@@ -347,20 +348,20 @@ fn file_names(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// The package a wheel's file name begins with, without looking at the rest of the name.
-fn package_of(file: &str) -> Option<PackageName> {
+pub(crate) fn package_of(file: &str) -> Option<PackageName> {
     let stem = file.strip_suffix(".whl")?;
     PackageName::parse(stem.split_once('-')?.0).ok()
 }
 
 /// Package and version of a source distribution, from its file name.
-fn source_name(file: &str) -> Option<(PackageName, Option<Version>)> {
+pub(crate) fn source_name(file: &str) -> Option<(PackageName, Option<Version>)> {
     let stem = file.strip_suffix(source_suffix(file)?)?;
     let (package, version) = stem.rsplit_once('-')?;
     Some((PackageName::parse(package).ok()?, Version::parse(version).ok()))
 }
 
 /// Order among the wheels of one version: runs everywhere, then the latest build.
-fn preference(name: &WheelName) -> (bool, Reverse<u64>) {
+pub(crate) fn preference(name: &WheelName) -> (bool, Reverse<u64>) {
     let build = name.build.as_deref().unwrap_or_default();
     let digits = build.bytes().take_while(u8::is_ascii_digit).count();
     (!name.is_pure(), Reverse(build[..digits].parse().unwrap_or(0)))

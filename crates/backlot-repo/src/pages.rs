@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use backlot_core::{PackageName, Sha256, Version};
 use serde_json::{Map, Value, json};
 
-use crate::listing::Release;
+use crate::listing::FolderRelease;
 
 /// The version of the index format these pages have.
 const API_VERSION: &str = "1.1";
@@ -16,7 +16,7 @@ const API_VERSION: &str = "1.1";
 /// One wheel on a page.
 #[derive(Debug)]
 pub(crate) struct PageEntry {
-    pub(crate) release: Release,
+    pub(crate) release: FolderRelease,
     /// The digest of the sidecar, where it exists and is right: a promised but missing sidecar is fatal to installers.
     pub(crate) sidecar: Option<Sha256>,
     /// The reason it is yanked for.
@@ -174,14 +174,14 @@ mod tests {
         PageEntry, escape, names_in_root_json, package_html, package_json, percent_encode, root_html,
         root_json,
     };
-    use crate::listing::Release;
+    use crate::listing::FolderRelease;
     use backlot_core::{PackageName, Sha256, Timestamp};
     use backlot_wheel::WheelName;
 
     fn entry(file: &str, sidecar: bool, yanked: Option<&str>) -> PageEntry {
         let name: WheelName = file.parse().unwrap();
         PageEntry {
-            release: Release {
+            release: FolderRelease {
                 file: file.to_owned(),
                 package: name.package.clone(),
                 version: name.version.clone(),

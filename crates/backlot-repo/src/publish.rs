@@ -23,7 +23,8 @@ use crate::copy_blocks;
 use crate::error::{Error, Result};
 use crate::fact::{Fact, FactKind, fact_bytes, fact_path};
 use crate::layout::{RepoKind, make_folder};
-use crate::listing::{Release, WheelFile, modified_of};
+use crate::listing::{FolderRelease, WheelFile, modified_of};
+use crate::place::Place;
 use crate::record::{record_path, sha256, sha256_of_file, sidecar_path};
 use crate::settle::{write_record, write_sidecar};
 
@@ -50,8 +51,8 @@ pub struct PublishPlan {
     pub version: Version,
     /// The wheel's file name in the repo, normalised.
     pub file: String,
-    /// The root of the repo.
-    pub repo: PathBuf,
+    /// The repo.
+    pub repo: Place,
     /// The wheel's digest.
     pub sha256: Sha256,
     /// The wheel's size in bytes.
@@ -61,14 +62,14 @@ pub struct PublishPlan {
     /// The release in the way: with it, publishing is a conflict.
     pub existing: Option<ExistingRelease>,
     /// The files that would be written, the fact's name left open.
-    pub writes: Vec<PathBuf>,
+    pub writes: Vec<Place>,
 }
 
 /// A release of the same version that is there already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExistingRelease {
     /// Its wheel.
-    pub path: PathBuf,
+    pub place: Place,
     /// Who published it, if known.
     pub author: Option<String>,
     /// When, if known.
@@ -81,7 +82,7 @@ pub struct ExistingRelease {
 #[derive(Clone, Debug, Serialize)]
 pub struct Published {
     /// The release as it is in the repo.
-    pub release: Release,
+    pub release: FolderRelease,
     /// Derived files of other releases of the package that were missing or wrong and were made again.
     pub healed: Vec<PathBuf>,
     /// Why derived files could not be written, if so: the release stands, and the next publish or a reindex writes them.
@@ -156,12 +157,12 @@ impl FolderRepo {
             package: package.clone(),
             version: version.clone(),
             file: offer.file,
-            repo: self.places.root.clone(),
+            repo: self.places.root.clone().into(),
             sha256: offer.sha256,
             size: offer.size,
             makes_repo: kind == RepoKind::Empty,
             existing,
-            writes,
+            writes: writes.into_iter().map(Place::from).collect(),
         })
     }
 
@@ -216,7 +217,7 @@ impl FolderRepo {
     }
 
     /// The derived files after a commit.
-    fn finish(&self, offer: &Offer, release: &Release, context: &Context) -> Result<Vec<PathBuf>> {
+    fn finish(&self, offer: &Offer, release: &FolderRelease, context: &Context) -> Result<Vec<PathBuf>> {
         write_sidecar(&release.path, &offer.metadata)?;
         self.reached(Step::Sidecar)?;
         let wheel = WheelFile {
@@ -245,7 +246,7 @@ impl FolderRepo {
         Error::ReleaseExists {
             package: offer.name.package.clone(),
             version: offer.name.version.clone(),
-            repo: self.places.root.clone(),
+            repo: self.places.root.clone().into(),
             author: existing.author,
             at: existing.at,
             identical: existing.identical,
@@ -266,7 +267,7 @@ impl FolderRepo {
         };
         let published = self.status(&release)?.published;
         Ok(Some(ExistingRelease {
-            path: wheel.path.clone(),
+            place: wheel.path.clone().into(),
             at: Some(published.as_ref().map_or(release.published_at, |fact| fact.at)),
             author: published.map(|fact| fact.author),
             identical: release.sha256 == offer.sha256,
@@ -369,8 +370,8 @@ impl Offer {
     }
 
     /// The release this becomes at `target`.
-    fn release(&self, target: &Path, at: Timestamp, modified: u64) -> Release {
-        Release {
+    fn release(&self, target: &Path, at: Timestamp, modified: u64) -> FolderRelease {
+        FolderRelease {
             name: self.name.clone(),
             file: self.file.clone(),
             package: self.name.package.clone(),
@@ -417,7 +418,7 @@ fn stage(offer: &Offer, target: &Path, context: &Context) -> Result<(Staged, u64
 /// A release of which nothing can be said but that it is there.
 fn unknown(path: &Path) -> ExistingRelease {
     ExistingRelease {
-        path: path.to_path_buf(),
+        place: path.into(),
         author: None,
         at: None,
         identical: false,

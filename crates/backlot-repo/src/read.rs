@@ -12,13 +12,13 @@ use fs_err as fs;
 use sha2::Digest;
 
 use crate::error::{Error, Result};
-use crate::listing::Release;
+use crate::listing::FolderRelease;
 use crate::record::{find_sidecar, sha256};
 use crate::{FolderRepo, copy_blocks};
 
 impl FolderRepo {
     /// The metadata of a release: from its sidecar where that has the right digest, else from the wheel.
-    pub fn metadata(&self, release: &Release) -> Result<Metadata> {
+    pub fn metadata(&self, release: &FolderRelease) -> Result<Metadata> {
         if let Some(bytes) = find_sidecar(&release.path, &release.metadata_sha256)
             && let Ok(text) = std::str::from_utf8(&bytes)
         {
@@ -28,7 +28,7 @@ impl FolderRepo {
         let found = sha256(archive.metadata_bytes());
         if found != release.metadata_sha256 {
             return Err(Error::WrongBytes {
-                path: release.path.clone(),
+                place: release.path.clone().into(),
                 expected: release.metadata_sha256,
                 found,
             });
@@ -38,7 +38,7 @@ impl FolderRepo {
 
     /// Copy a release's wheel to `target` (atomically, replacing what is there) if it has the right size and digest; else
     /// nothing is written. Reads at most one byte more than the release has.
-    pub fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
+    pub fn open_wheel(&self, release: &FolderRelease, target: &Path, context: &Context) -> Result<()> {
         context.check()?;
         let running = context.start(Operation::Pull, 1, release.size);
         let mut source = fs::File::open(&release.path)?.take(release.size.saturating_add(1));
@@ -55,7 +55,7 @@ impl FolderRepo {
         let found = Sha256::from_bytes(hasher.finalize().into());
         if found != release.sha256 || size != release.size {
             return Err(Error::WrongBytes {
-                path: release.path.clone(),
+                place: release.path.clone().into(),
                 expected: release.sha256,
                 found,
             });

@@ -4,12 +4,13 @@
 //! absent: an index of its own; names are matched first, and only those wheels are opened.
 
 use backlot_core::{Context, PackageName, Version};
-use backlot_wheel::{AssetInfo, WheelArchive};
+use backlot_wheel::AssetInfo;
 use serde::Serialize;
 
 use crate::FolderRepo;
 use crate::error::Result;
-use crate::listing::Release;
+use crate::release::Release;
+use crate::repo::Repo;
 
 /// What to look for; an empty query finds everything.
 #[derive(Clone, Debug, Default)]
@@ -46,52 +47,57 @@ pub struct Found {
 impl FolderRepo {
     /// The packages that a query finds, sorted by name.
     pub fn search(&self, query: &Query, context: &Context) -> Result<Vec<Found>> {
-        let mut found = Vec::new();
-        for package in self.packages()? {
-            context.check()?;
-            // An asset's name is the package's but for case, `-`, `_` and spaces, so the cheap question comes first.
-            if let Some(name) = &query.name
-                && !fold(package.as_str()).contains(&fold(name))
-            {
-                continue;
-            }
-            let releases = self.releases(&package, context)?;
-            let Some(latest) = self.newest(&releases)? else {
-                continue;
-            };
-            match look_inside(latest, query, &releases) {
-                Ok(Some(one)) => found.push(one),
-                Ok(None) => {}
-                Err(error) => {
-                    let path = latest.path.display();
-                    context.warn(
-                        "repo::broken_release",
-                        format!("`{path}` is not searched: {error}"),
-                    );
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    fn newest<'a>(&self, releases: &'a [Release]) -> Result<Option<&'a Release>> {
-        let mut prerelease = None;
-        for release in releases.iter().rev() {
-            if self.status(release)?.yanked.is_some() {
-                continue;
-            }
-            if !release.version.is_prerelease() {
-                return Ok(Some(release));
-            }
-            prerelease = prerelease.or(Some(release));
-        }
-        Ok(prerelease)
+        search(&Repo::Folder(self.clone()), query, context)
     }
 }
 
+/// The packages of a repo that a query finds, sorted by name.
+pub(crate) fn search(repo: &Repo, query: &Query, context: &Context) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for package in repo.packages()? {
+        context.check()?;
+        // An asset's name is the package's but for case, `-`, `_` and spaces, so the cheap question comes first.
+        if let Some(name) = &query.name
+            && !fold(package.as_str()).contains(&fold(name))
+        {
+            continue;
+        }
+        let releases = repo.releases(&package, context)?;
+        let Some(latest) = newest(repo, &releases)? else {
+            continue;
+        };
+        match look_inside(repo, latest, query, &releases) {
+            Ok(Some(one)) => found.push(one),
+            Ok(None) => {}
+            Err(error) => {
+                let place = &latest.place;
+                context.warn(
+                    "repo::broken_release",
+                    format!("`{place}` is not searched: {error}"),
+                );
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn newest<'a>(repo: &Repo, releases: &'a [Release]) -> Result<Option<&'a Release>> {
+    let mut prerelease = None;
+    for release in releases.iter().rev() {
+        if repo.status(release)?.yanked.is_some() {
+            continue;
+        }
+        if !release.version.is_prerelease() {
+            return Ok(Some(release));
+        }
+        prerelease = prerelease.or(Some(release));
+    }
+    Ok(prerelease)
+}
+
 /// Ask a release the questions that need its wheel.
-fn look_inside(latest: &Release, query: &Query, releases: &[Release]) -> Result<Option<Found>> {
-    let archive = WheelArchive::open(&latest.path)?;
+fn look_inside(repo: &Repo, latest: &Release, query: &Query, releases: &[Release]) -> Result<Option<Found>> {
+    let archive = repo.archive(latest)?;
     let metadata = archive.metadata();
     let asset = archive.asset_info();
     let is_type = |wanted: &String| {

@@ -18,7 +18,7 @@ use crate::FolderRepo;
 use crate::error::{Error, Result};
 use crate::fact::{ReleaseStatus, read_facts};
 use crate::layout::{RepoKind, make_folder};
-use crate::listing::{BrokenRelease, Release, WheelFile, modified_of};
+use crate::listing::{BrokenRelease, FolderRelease, WheelFile, modified_of};
 use crate::pages::{self, PageEntry};
 use crate::publish::Step;
 use crate::read_bounded;
@@ -118,7 +118,7 @@ impl FolderRepo {
     }
 
     /// All facts about a release, folded.
-    pub fn status(&self, release: &Release) -> Result<ReleaseStatus> {
+    pub fn status(&self, release: &FolderRelease) -> Result<ReleaseStatus> {
         let folder = self.places.status(&release.package, &release.version);
         Ok(ReleaseStatus::fold(
             read_facts(&folder)?,
@@ -235,7 +235,7 @@ pub(crate) fn write_sidecar(wheel: &Path, metadata: &[u8]) -> Result<Option<Path
 /// the wheel, so that it does not take the time of publishing from the publisher's own record.
 pub(crate) fn write_record(
     wheel: &WheelFile,
-    release: &Release,
+    release: &FolderRelease,
     at: Timestamp,
     ours: bool,
 ) -> Result<Option<PathBuf>> {

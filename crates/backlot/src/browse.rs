@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use backlot_core::{PackageName, Requirement, RequirementKind, Version};
 use backlot_dvc::Change;
-use backlot_repo::{Fact, Query};
-use backlot_wheel::{AssetInfo, Metadata, WheelArchive};
+use backlot_repo::{Fact, Place, Query};
+use backlot_wheel::{AssetInfo, Metadata};
 use serde::Serialize;
 
 use crate::build::{PROVENANCE_FILE, Provenance};
@@ -61,9 +61,9 @@ pub struct ReleaseDetail {
     /// What it needs, groups included.
     pub requires: Vec<RequirementRow>,
     /// The wheel.
-    pub wheel: PathBuf,
-    /// Its bytes.
-    pub wheel_size: u64,
+    pub wheel: Place,
+    /// Its bytes, if known.
+    pub wheel_size: Option<u64>,
     /// What it was built from, where known.
     pub provenance: Option<Provenance>,
     /// All versions in this repo, oldest first.
@@ -183,7 +183,7 @@ impl Workspace {
                 names.extend(repo.packages()?.iter().map(ToString::to_string));
                 continue;
             };
-            let archive = WheelArchive::open(&release.path)?;
+            let archive = repo.archive(release)?;
             let provenance = archive
                 .read_dist_info(PROVENANCE_FILE)?
                 .and_then(|b| serde_json::from_slice(&b).ok());
@@ -194,7 +194,7 @@ impl Workspace {
                 asset: archive.asset_info(),
                 summary: archive.metadata().summary.clone(),
                 requires: rows(archive.metadata()),
-                wheel: release.path.clone(),
+                wheel: release.place.clone(),
                 wheel_size: release.size,
                 provenance,
                 versions,

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use backlot_core::{Cancelled, Class, Coded, FileError, PackageName, Version};
+use backlot_repo::Place;
 
 /// Result of a facade operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -79,10 +80,10 @@ pub enum WorkspaceError {
         place: String,
     },
     /// A release that cannot be read: what it names cannot be known.
-    #[error("`{}` cannot be read, so what it needs cannot be known: {reason}", path.display())]
+    #[error("`{place}` cannot be read, so what it needs cannot be known: {reason}")]
     UnreadableRelease {
         /// The wheel.
-        path: PathBuf,
+        place: Place,
         /// Why.
         reason: String,
     },

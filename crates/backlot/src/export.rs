@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use backlot_core::file;
+use backlot_repo::Place;
 use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
@@ -34,13 +35,15 @@ impl Workspace {
         let mut text =
             String::from("# The exact inputs of a Backlot workspace, written by `backlot export`.\n");
         for entry in self.repos() {
-            let repo = self.open_repo(entry)?;
-            let root = std::path::absolute(repo.root())?;
-            let index = root.join("simple");
-            let line = if index.is_dir() {
-                format!("--extra-index-url {}\n", backlot_wheel::file_url(&index))
-            } else {
-                format!("--find-links {}\n", root.display())
+            let line = match self.open_repo(entry)?.place() {
+                Place::Path(root) if root.join("simple").is_dir() => {
+                    format!(
+                        "--extra-index-url {}\n",
+                        backlot_wheel::file_url(&root.join("simple"))
+                    )
+                }
+                Place::Path(root) => format!("--find-links {}\n", root.display()),
+                Place::Url(url) => format!("--extra-index-url {url}\n"),
             };
             text.push_str(&line);
         }

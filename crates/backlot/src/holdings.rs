@@ -42,19 +42,19 @@ impl Workspace {
                 let listing = repo.releases_with_problems(&package)?;
                 if let Some(broken) = listing.broken.first() {
                     return Err(WorkspaceError::UnreadableRelease {
-                        path: broken.path.clone(),
+                        place: broken.place.clone(),
                         reason: broken.reason.clone(),
                     }
                     .into());
                 }
                 for release in listing.releases {
                     self.context().check()?;
-                    if seen.insert(release.sha256) {
+                    if seen.insert(repo.digest(&release)?) {
                         let key = (package.clone(), release.version.clone());
                         pointers
                             .entry(key)
                             .or_default()
-                            .extend(pointers_in(&release.path)?);
+                            .extend(pointers_in(&repo.archive(&release)?)?);
                     }
                 }
             }
@@ -122,8 +122,7 @@ impl Workspace {
 }
 
 /// The pointers in a wheel.
-fn pointers_in(wheel: &std::path::Path) -> Result<Vec<Pointer>> {
-    let archive = WheelArchive::open(wheel)?;
+fn pointers_in(archive: &WheelArchive) -> Result<Vec<Pointer>> {
     let mut pointers = Vec::new();
     for entry in archive.entries() {
         if !entry.path.as_str().ends_with(".dvc") || entry.path.as_str().ends_with("/.dvc") {
@@ -132,7 +131,7 @@ fn pointers_in(wheel: &std::path::Path) -> Result<Vec<Pointer>> {
         let Some(bytes) = archive.read(&entry.path)? else {
             continue;
         };
-        let path = wheel.join(entry.path.as_str());
+        let path = archive.path().join(entry.path.as_str());
         let text = String::from_utf8(bytes).map_err(|_| {
             Error::from(backlot_dvc::Error::BadPointer {
                 pointer: path.clone(),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::{LinkMode, Operation, PackageName, RelPath, Requirement, Sha256, Version, file};
 use backlot_dvc::{Out, Pointer};
+use backlot_repo::Release;
 use backlot_store::{Cache, Transfer};
 use backlot_wheel::{InstallOptions, InstalledDist, WheelArchive};
 use serde::Serialize;
@@ -329,10 +330,13 @@ impl Workspace {
         }
         let repo = self.open_repo(self.repo_entry(package.repo.as_deref().ok_or_else(no_release)?)?)?;
         let releases = repo.releases(&package.name, self.context())?;
-        let release = releases
-            .into_iter()
-            .find(|r| r.sha256 == sha256)
-            .ok_or_else(no_release)?;
+        let is_it = |release: &Release| match release.sha256 {
+            Some(known) => known == sha256,
+            None => Some(&release.file) == package.wheel.as_ref(),
+        };
+        let mut release = releases.into_iter().find(is_it).ok_or_else(no_release)?;
+        // What was chosen is what is fetched, also where the repo itself promises no digest.
+        release.sha256 = Some(sha256);
         let stage = file::temporary_in(&wheels);
         fs_err::create_dir_all(&stage)?;
         let guard = TemporaryFolder(stage.clone());

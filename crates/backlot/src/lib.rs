@@ -32,7 +32,7 @@ pub use backlot_core::{
     Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
 };
 pub use backlot_dvc::Change;
-pub use backlot_repo::{Fact, Query};
+pub use backlot_repo::{Fact, Place, Query};
 pub use backlot_store::{CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, Usage};
 pub use browse::{
     InputStatus, OutStatus, OutputStatus, PackageRow, ReleaseDetail, RequirementRow, StatusReport,

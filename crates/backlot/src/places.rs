@@ -3,7 +3,6 @@
 //! Invariant: adding one that is named already is a conflict, never a silent change; removing one deletes no data.
 
 use backlot_core::{AssetName, text};
-use backlot_repo::{FolderRepo, RepoKind};
 use backlot_store::{Remote, RemoteLayout};
 use serde::Serialize;
 
@@ -100,9 +99,7 @@ impl Workspace {
         let repo = self.open_repo(&entry)?;
         if !options.dry_run {
             // Made now, by the person who names it: a publish to a folder that is absent is an unmounted disk.
-            if repo.kind()? == RepoKind::Empty {
-                FolderRepo::create(repo.root())?;
-            }
+            repo.make()?;
             self.config.save()?;
         }
         Ok(self.repo_status(&entry))

@@ -5,7 +5,7 @@
 
 use backlot_core::{PackageName, Version};
 use backlot_dvc::OutState;
-use backlot_repo::{FolderRepo, Publication};
+use backlot_repo::{Publication, Repo};
 use serde::Serialize;
 
 use crate::build::BuildReport;
@@ -106,7 +106,7 @@ impl Workspace {
     }
 
     /// A conflict if a repo has a release of this version.
-    fn refuse_existing(&self, repo: &FolderRepo, package: &PackageName, version: &Version) -> Result<()> {
+    fn refuse_existing(&self, repo: &Repo, package: &PackageName, version: &Version) -> Result<()> {
         let releases = repo.releases(package, self.context())?;
         let Some(release) = releases.into_iter().find(|r| &r.version == version) else {
             return Ok(());
@@ -115,7 +115,7 @@ impl Workspace {
         Err(backlot_repo::Error::ReleaseExists {
             package: package.clone(),
             version: version.clone(),
-            repo: repo.root().to_path_buf(),
+            repo: repo.place(),
             author: published.as_ref().map(|f| f.author.clone()),
             at: published.map(|f| f.at),
             identical: false,

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use backlot_core::{Coded, Context, MarkerEnv, PackageName, Requirement, Specifiers, Version};
-use backlot_repo::{FolderRepo, Release};
+use backlot_repo::{Release, Repo};
 use backlot_resolve::{Candidate, Candidates, Dependencies, Problem, Resolution, RootRequirement};
 use backlot_wheel::Metadata;
 
@@ -46,7 +46,7 @@ pub enum Upgrade {
 
 /// The repos of a workspace, open, with what was read from them.
 pub(crate) struct Pool<'w> {
-    repos: Vec<(String, FolderRepo)>,
+    repos: Vec<(String, Repo)>,
     outputs: BTreeMap<PackageName, &'w Output>,
     env: &'w MarkerEnv,
     context: &'w Context,
@@ -103,7 +103,7 @@ impl<'w> Pool<'w> {
     }
 
     /// The name and repo of a rank.
-    pub(crate) fn repo(&self, rank: usize) -> (&str, &FolderRepo) {
+    pub(crate) fn repo(&self, rank: usize) -> (&str, &Repo) {
         let (name, repo) = &self.repos[rank];
         (name, repo)
     }
@@ -278,10 +278,10 @@ impl Workspace {
             if let Some(output) = pool.outputs.get(&chosen.name) {
                 package.editable = Some(self.display_path(&output.project.root));
             } else if let Some(release) = pool.release(&chosen.name, &chosen.version, chosen.source)? {
-                let (repo, _) = pool.repo(chosen.source);
-                package.repo = Some(repo.to_owned());
+                let (name, repo) = pool.repo(chosen.source);
+                package.repo = Some(name.to_owned());
                 package.wheel = Some(release.file.clone());
-                package.sha256 = Some(release.sha256);
+                package.sha256 = Some(repo.digest(&release)?);
             }
             packages.push(package);
         }

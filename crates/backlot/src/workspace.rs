@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use backlot_core::{Context, FileLock, file, text};
 use backlot_dvc::DvcConfig;
-use backlot_repo::FolderRepo;
+use backlot_repo::Repo;
 use backlot_store::{Cache, Remote, RemoteConfig, RemoteLayout, StatCache};
 use fs_err as fs;
 use serde::Serialize;
@@ -202,8 +202,8 @@ impl Workspace {
     }
 
     /// Open a configured repo.
-    pub fn open_repo(&self, entry: &RepoEntry) -> Result<FolderRepo> {
-        Ok(FolderRepo::open(&absolute(&self.root.join(&entry.path))?)?)
+    pub fn open_repo(&self, entry: &RepoEntry) -> Result<Repo> {
+        Ok(Repo::open_folder(&absolute(&self.root.join(&entry.path))?)?)
     }
 
     /// A configured remote by name, or the default one.

@@ -135,8 +135,10 @@ fn detail(detail: &ReleaseDetail) -> String {
     }
     lines.push_str(&format!(
         "  wheel     {} ({})\n",
-        detail.wheel.display(),
-        text::bytes(detail.wheel_size)
+        detail.wheel,
+        detail
+            .wheel_size
+            .map_or_else(|| "size unknown".to_owned(), text::bytes)
     ));
     if let Some(provenance) = &detail.provenance {
         for out in &provenance.outs {

@@ -1,0 +1,151 @@
+//! A repo of any kind: what the facade sees.
+//!
+//! Invariant: whoever holds a [`Repo`] need not know what it is; a release is asked about at the repo it came from.
+//! Deliberately absent: choosing versions, and which repos there are.
+
+use std::path::Path;
+
+use backlot_core::{Context, PackageName, Sha256, Version};
+use backlot_wheel::{Metadata, WheelArchive};
+
+use crate::FolderRepo;
+use crate::error::{Error, Result};
+use crate::fact::ReleaseStatus;
+use crate::layout::RepoKind;
+use crate::listing::{FolderRelease, Listing};
+use crate::place::Place;
+use crate::publish::{Publication, PublishPlan};
+use crate::release::Release;
+use crate::search::{self, Found, Query};
+
+/// A repo. Cheap to clone; clones share what they remember.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Repo {
+    /// In a folder.
+    Folder(FolderRepo),
+}
+
+impl Repo {
+    /// Open a repo in a folder; see [`FolderRepo::open`].
+    pub fn open_folder(root: &Path) -> Result<Self> {
+        Ok(Self::Folder(FolderRepo::open(root)?))
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Folder(repo) => repo.root().into(),
+        }
+    }
+
+    /// Make the repo if its place is empty and it can be made from here.
+    pub fn make(&self) -> Result<()> {
+        match self {
+            Self::Folder(repo) => {
+                if repo.kind()? == RepoKind::Empty {
+                    FolderRepo::create(repo.root())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The packages that have at least one wheel (by its file name), sorted.
+    pub fn packages(&self) -> Result<Vec<PackageName>> {
+        match self {
+            Self::Folder(repo) => repo.packages(),
+        }
+    }
+
+    /// The releases of a package, oldest version first: one for each version.
+    pub fn releases(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+        match self {
+            Self::Folder(repo) => {
+                let releases = repo.releases(name, context)?;
+                Ok(releases.into_iter().map(Release::from).collect())
+            }
+        }
+    }
+
+    /// One release.
+    pub fn release(&self, name: &PackageName, version: &Version, context: &Context) -> Result<Release> {
+        let releases = self.releases(name, context)?;
+        let found = releases.into_iter().find(|r| r.version == *version);
+        found.ok_or_else(|| Error::NoRelease {
+            package: name.clone(),
+            version: version.clone(),
+            repo: self.place(),
+        })
+    }
+
+    /// All that the repo has under a package's name: every good wheel, and what cannot be used with the reason.
+    pub fn releases_with_problems(&self, name: &PackageName) -> Result<Listing<Release>> {
+        match self {
+            Self::Folder(repo) => Ok(repo.releases_with_problems(name)?.into()),
+        }
+    }
+
+    /// The metadata of a release, proven where a digest of it is known.
+    pub fn metadata(&self, release: &Release) -> Result<Metadata> {
+        match self {
+            Self::Folder(repo) => repo.metadata(&self.own(release)?),
+        }
+    }
+
+    /// The wheel of a release, open.
+    pub fn archive(&self, release: &Release) -> Result<WheelArchive> {
+        match self {
+            Self::Folder(_) => Ok(WheelArchive::open(&self.own(release)?.path)?),
+        }
+    }
+
+    /// The digest of a release's wheel.
+    pub fn digest(&self, release: &Release) -> Result<Sha256> {
+        match self {
+            Self::Folder(_) => Ok(self.own(release)?.sha256),
+        }
+    }
+
+    /// Copy a release's wheel to `target` if it has the right size and digest; see [`FolderRepo::open_wheel`].
+    pub fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
+        match self {
+            Self::Folder(repo) => repo.open_wheel(&self.own(release)?, target, context),
+        }
+    }
+
+    /// What is known about a release beside its wheel: by whom it was published, whether it is yanked.
+    pub fn status(&self, release: &Release) -> Result<ReleaseStatus> {
+        match self {
+            Self::Folder(repo) => repo.status(&self.own(release)?),
+        }
+    }
+
+    /// The packages that a query finds, sorted by name.
+    pub fn search(&self, query: &Query, context: &Context) -> Result<Vec<Found>> {
+        search::search(self, query, context)
+    }
+
+    /// What [`Self::publish`] would do now. Changes nothing.
+    pub fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
+        match self {
+            Self::Folder(repo) => repo.plan_publish(wheel, context),
+        }
+    }
+
+    /// Publish a wheel; a version that is there is [`Error::ReleaseExists`].
+    pub fn publish(&self, wheel: &Path, publication: &Publication, context: &Context) -> Result<()> {
+        match self {
+            Self::Folder(repo) => repo.publish(wheel, publication, context).map(|_| ()),
+        }
+    }
+
+    /// A release as the folder knows it.
+    fn own(&self, release: &Release) -> Result<FolderRelease> {
+        release.in_folder().ok_or_else(|| Error::NoRelease {
+            package: release.package.clone(),
+            version: release.version.clone(),
+            repo: self.place(),
+        })
+    }
+}
