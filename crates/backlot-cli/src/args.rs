@@ -1,12 +1,14 @@
 //! The arguments: every command, its options, and the examples its help teaches with.
 
 mod places;
+mod releases;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use places::{Input, Remote, Repo};
+pub(crate) use releases::VerdictArgs;
 
 /// Asset pipeline engine: assets are packages, files are content-addressed.
 #[derive(Debug, Parser)]
@@ -168,6 +170,22 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
+    /// Say that a release is approved
+    #[command(after_help = "Example:\n  backlot approve Table==1.0.0 --repo review -m \"seen by the lead\"")]
+    Approve(VerdictArgs),
+    /// Say that a release should be moved away from
+    #[command(
+        after_help = "It is chosen only where nothing else fits, with a warning, and never by `backlot update`.\n\nExample:\n  backlot deprecate Table==1.0.0 -m \"use 2.0, its rig is faster\""
+    )]
+    Deprecate(VerdictArgs),
+    /// Withdraw a release
+    #[command(
+        after_help = "It is never deleted: who pins it (Table==1.0.0) or has it in a lock still gets it; nobody else does, with\nBacklot, pip or uv.\n\nExample:\n  backlot yank Table==1.0.0 --repo blessed -m \"wrong scale\""
+    )]
+    Yank(VerdictArgs),
+    /// Take a yank back
+    #[command(after_help = "Example:\n  backlot unyank Table==1.0.0 -m \"the scale was right\"")]
+    Unyank(VerdictArgs),
     /// Find packages in the repos
     #[command(after_help = "Examples:\n  backlot search kitchen\n  backlot search --type Shot --tag hero")]
     Search {

@@ -50,6 +50,13 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// A text that somebody else wrote, safe to show on a terminal: on one line, without control characters.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{bytes, nearest};

@@ -2,8 +2,8 @@
 //!
 //! Invariant: a fact is created exclusively under a name of its own, so nobody overwrites anybody. A `published` fact
 //! counts only if it names the digest of the wheel that is there: it is written before the wheel is committed, and one
-//! left behind by a publisher that lost or died names other bytes or no wheel at all. Deliberately absent: writing the
-//! other kinds of facts, and removing any but one's own ineffective one.
+//! left behind by a publisher that lost or died names other bytes or no wheel at all. Deliberately absent: when facts are
+//! written (`publish`, `verdict`), and removing any but one's own ineffective one.
 
 use std::path::{Path, PathBuf};
 
@@ -113,7 +113,11 @@ impl ReleaseStatus {
 
 /// The file name of a new fact: its time, then chance, so that names sort by time and never meet.
 pub(crate) fn fact_path(folder: &Path, at: Timestamp) -> PathBuf {
-    let id = Ulid::from_parts(at.0, Ulid::new().random());
+    id_path(folder, Ulid::from_parts(at.0, Ulid::new().random()))
+}
+
+/// The file of a fact.
+pub(crate) fn id_path(folder: &Path, id: Ulid) -> PathBuf {
     folder.join(format!("{}.json", id.to_string().to_lowercase()))
 }
 
@@ -127,6 +131,30 @@ pub(crate) fn fact_bytes(fact: &Fact) -> Vec<u8> {
 /// All facts in a version's folder, oldest first. What is not a readable fact is passed over: it cannot be one of ours,
 /// because ours appear whole.
 pub(crate) fn read_facts(folder: &Path) -> Result<Vec<Fact>> {
+    Ok(named_facts(folder)?.into_iter().map(|(_, fact)| fact).collect())
+}
+
+/// The time in the name of the last file that is named as a fact.
+pub(crate) fn last_time(folder: &Path) -> Result<Option<u64>> {
+    Ok(fact_names(folder)?.last().map(|(id, _)| id.timestamp_ms()))
+}
+
+/// The same with the ids that the facts have.
+pub(crate) fn named_facts(folder: &Path) -> Result<Vec<(Ulid, Fact)>> {
+    let names = fact_names(folder)?;
+    let mut facts = Vec::with_capacity(names.len());
+    for (id, path) in names {
+        if let Ok(Some(bytes)) = read_bounded(&path, FACT_LIMIT)
+            && let Ok(fact) = serde_json::from_slice::<Fact>(&bytes)
+        {
+            facts.push((id, fact));
+        }
+    }
+    Ok(facts)
+}
+
+/// The files that are named as facts, in the order of their names.
+fn fact_names(folder: &Path) -> Result<Vec<(Ulid, PathBuf)>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e)
@@ -150,15 +178,7 @@ pub(crate) fn read_facts(folder: &Path) -> Result<Vec<Fact>> {
         }
     }
     ids.sort();
-    let mut facts = Vec::with_capacity(ids.len());
-    for (_, path) in ids {
-        if let Ok(Some(bytes)) = read_bounded(&path, FACT_LIMIT)
-            && let Ok(fact) = serde_json::from_slice::<Fact>(&bytes)
-        {
-            facts.push(fact);
-        }
-    }
-    Ok(facts)
+    Ok(ids)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod release;
 mod repo;
 mod search;
 mod settle;
+mod verdict;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
@@ -46,6 +47,7 @@ pub use release::Release;
 pub use repo::Repo;
 pub use search::{Found, Query};
 pub use settle::ReindexReport;
+pub use verdict::{CarriedFact, Verdict, VerdictReport};
 
 use layout::Places;
 use publish::Probe;

@@ -29,7 +29,7 @@ use crate::record::{record_path, sha256, sha256_of_file, sidecar_path};
 use crate::settle::{write_record, write_sidecar};
 
 /// The tool's name and version in facts.
-const TOOL: &str = concat!("backlot ", env!("CARGO_PKG_VERSION"));
+pub(crate) const TOOL: &str = concat!("backlot ", env!("CARGO_PKG_VERSION"));
 
 /// Who publishes and why; kept in the `published` fact for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]

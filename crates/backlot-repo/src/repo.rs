@@ -17,6 +17,7 @@ use crate::place::Place;
 use crate::publish::{Publication, PublishPlan};
 use crate::release::Release;
 use crate::search::{self, Found, Query};
+use crate::verdict::{CarriedFact, Verdict, VerdictReport};
 
 /// A repo. Cheap to clone; clones share what they remember.
 #[derive(Clone, Debug)]
@@ -118,6 +119,42 @@ impl Repo {
     pub fn status(&self, release: &Release) -> Result<ReleaseStatus> {
         match self {
             Self::Folder(repo) => repo.status(&self.own(release)?),
+        }
+    }
+
+    /// Say something of a release; see [`FolderRepo::judge`].
+    pub fn judge(
+        &self,
+        release: &Release,
+        verdict: Verdict,
+        by: &Publication,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<VerdictReport> {
+        match self {
+            Self::Folder(repo) => repo.judge(&self.own(release)?, verdict, by, dry_run, context),
+        }
+    }
+
+    /// What was said of a release; see [`FolderRepo::facts_to_carry`].
+    pub fn facts_to_carry(&self, release: &Release) -> Result<Vec<CarriedFact>> {
+        match self {
+            Self::Folder(repo) => repo.facts_to_carry(&release.package, &release.version),
+        }
+    }
+
+    /// Add what was said of a release elsewhere; see [`FolderRepo::carry_facts`].
+    pub fn carry_facts(
+        &self,
+        release: &Release,
+        facts: &[CarriedFact],
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<u64> {
+        match self {
+            Self::Folder(repo) => {
+                repo.carry_facts(&release.package, &release.version, facts, dry_run, context)
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Finding packages by what they are: name, asset type, tag, keyword.
 //!
-//! Invariant: all given conditions must hold, and they are asked of the newest release that is not yanked. Deliberately
+//! Invariant: all given conditions must hold, and they are asked of the newest release that is not yanked (of the newest where all are). Deliberately
 //! absent: an index of its own; names are matched first, and only those wheels are opened.
 
 use backlot_core::{Context, PackageName, Version};
@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::FolderRepo;
 use crate::error::Result;
+use crate::fact::ReleaseStatus;
 use crate::release::Release;
 use crate::repo::Repo;
 
@@ -30,10 +31,14 @@ pub struct Query {
 pub struct Found {
     /// The package.
     pub package: PackageName,
-    /// Its newest release that is not yanked; pre-releases count only where there is nothing else.
+    /// Its newest release that is not yanked; pre-releases count only where there is nothing else, yanked ones last.
     pub latest: Release,
+    /// What is said of that release.
+    pub status: ReleaseStatus,
     /// All its versions, oldest first.
     pub versions: Vec<Version>,
+    /// Those of them that are yanked.
+    pub yanked: Vec<Version>,
     /// What its metadata says of it.
     pub summary: Option<String>,
     /// The asset's name, where it is one.
@@ -63,11 +68,25 @@ pub(crate) fn search(repo: &Repo, query: &Query, context: &Context) -> Result<Ve
             continue;
         }
         let releases = repo.releases(&package, context)?;
-        let Some(latest) = newest(repo, &releases)? else {
+        let mut statuses = Vec::with_capacity(releases.len());
+        for release in &releases {
+            statuses.push(repo.status(release)?);
+        }
+        let all: Vec<_> = releases.iter().zip(&statuses).collect();
+        let Some((latest, status)) = newest(&all) else {
             continue;
         };
-        match look_inside(repo, latest, query, &releases) {
-            Ok(Some(one)) => found.push(one),
+        match look_inside(repo, latest, query) {
+            Ok(Some(one)) => found.push(Found {
+                status: status.clone(),
+                versions: releases.iter().map(|r| r.version.clone()).collect(),
+                yanked: all
+                    .iter()
+                    .filter(|(_, status)| status.yanked.is_some())
+                    .map(|(release, _)| release.version.clone())
+                    .collect(),
+                ..one
+            }),
             Ok(None) => {}
             Err(error) => {
                 let place = &latest.place;
@@ -81,22 +100,20 @@ pub(crate) fn search(repo: &Repo, query: &Query, context: &Context) -> Result<Ve
     Ok(found)
 }
 
-fn newest<'a>(repo: &Repo, releases: &'a [Release]) -> Result<Option<&'a Release>> {
-    let mut prerelease = None;
-    for release in releases.iter().rev() {
-        if repo.status(release)?.yanked.is_some() {
-            continue;
-        }
-        if !release.version.is_prerelease() {
-            return Ok(Some(release));
-        }
-        prerelease = prerelease.or(Some(release));
-    }
-    Ok(prerelease)
+/// The release that people mean by the package: the newest that is not yanked and no pre-release, as far as there is one.
+fn newest<'a>(all: &[(&'a Release, &'a ReleaseStatus)]) -> Option<(&'a Release, &'a ReleaseStatus)> {
+    let worth = |(release, status): &(&Release, &ReleaseStatus)| {
+        (
+            status.yanked.is_none(),
+            !release.version.is_prerelease(),
+            release.version.clone(),
+        )
+    };
+    all.iter().max_by_key(|one| worth(one)).copied()
 }
 
 /// Ask a release the questions that need its wheel.
-fn look_inside(repo: &Repo, latest: &Release, query: &Query, releases: &[Release]) -> Result<Option<Found>> {
+fn look_inside(repo: &Repo, latest: &Release, query: &Query) -> Result<Option<Found>> {
     let archive = repo.archive(latest)?;
     let metadata = archive.metadata();
     let asset = archive.asset_info();
@@ -126,7 +143,9 @@ fn look_inside(repo: &Repo, latest: &Release, query: &Query, releases: &[Release
     Ok(Some(Found {
         package: latest.package.clone(),
         latest: latest.clone(),
-        versions: releases.iter().map(|r| r.version.clone()).collect(),
+        status: ReleaseStatus::default(),
+        versions: Vec::new(),
+        yanked: Vec::new(),
         summary: metadata.summary.clone(),
         asset_name,
         asset_type,

@@ -14,6 +14,8 @@ pub struct Candidate {
     pub source: usize,
     /// Why it was withdrawn; it can still be had by asking for exactly this version.
     pub yanked: Option<String>,
+    /// Why people should move away from it; chosen only where its source has no other that fits.
+    pub deprecated: Option<String>,
     /// Why it cannot be used at all: `needs Python >=3.14`.
     pub excluded: Option<String>,
 }

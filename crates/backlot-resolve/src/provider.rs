@@ -197,12 +197,12 @@ impl<'a> Provider<'a> {
 
     fn prefers(&self, name: &PackageName, a: &Version, b: &Version) -> std::cmp::Ordering {
         let candidates = self.candidates.borrow();
-        let rank = |v: &Version| {
-            candidates
-                .get(name)
-                .and_then(|all| all.iter().find(|c| &c.version == v))
-                .map_or(usize::MAX, |c| c.source)
+        let candidate = |v: &Version| {
+            let all = candidates.get(name)?;
+            all.iter().find(|c| &c.version == v)
         };
+        let rank = |v: &Version| candidate(v).map_or(usize::MAX, |c| c.source);
+        let deprecated = |v: &Version| candidate(v).is_some_and(|c| c.deprecated.is_some());
         let stable_first =
             self.problem.prereleases == PrereleasePolicy::IfNecessary && !self.known_named.contains(name);
         let by_stability = if stable_first {
@@ -218,7 +218,8 @@ impl<'a> Provider<'a> {
             Order::SourceFirst => rank(a).cmp(&rank(b)),
             Order::VersionFirst => std::cmp::Ordering::Equal,
         };
-        by_stability.then(by_source).then(by_version)
+        let by_deprecation = deprecated(a).cmp(&deprecated(b));
+        by_stability.then(by_source).then(by_deprecation).then(by_version)
     }
 }
 

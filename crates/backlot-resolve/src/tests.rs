@@ -10,7 +10,8 @@ use crate::{
     RootRequirement, resolve,
 };
 
-/// Releases written as `name version: requirement, requirement`; `@1` the source, `!reason` yanked, `?python` excluded.
+/// Releases written as `name version: requirement, requirement`; `@1` the source, `!reason` yanked, `~reason` deprecated,
+/// `?python` excluded.
 #[derive(Default)]
 struct Index(BTreeMap<PackageName, Vec<(Candidate, Dependencies)>>);
 
@@ -26,12 +27,14 @@ impl Index {
                 version,
                 source: 0,
                 yanked: None,
+                deprecated: None,
                 excluded: None,
             };
             for word in words {
                 match word.split_at(1) {
                     ("@", rank) => candidate.source = rank.parse().expect("a rank"),
                     ("!", reason) => candidate.yanked = Some(reason.to_owned()),
+                    ("~", reason) => candidate.deprecated = Some(reason.to_owned()),
                     ("?", range) => candidate.excluded = Some(format!("needs Python {range}")),
                     _ => panic!("{word}"),
                 }
@@ -200,6 +203,25 @@ fn the_lock_is_kept_while_it_fits_and_a_yanked_version_only_when_pinned() {
     assert_eq!(run(&index, &["a>2"], keep).expect("a choice"), "a 3");
     assert_eq!(run(&index, &["y"], |_| {}).expect("a choice"), "y 1");
     assert_eq!(run(&index, &["y==2"], |_| {}).expect("a choice"), "y 2");
+}
+
+#[test]
+fn a_deprecated_version_is_chosen_only_where_its_source_has_no_other_that_fits() {
+    let index = Index::of(&[
+        "a 1",
+        "a 2",
+        "a 3 ~old",
+        "b 1 ~old",
+        "b 2 @1",
+        "c 1 @1",
+        "c 2 @1 ~old",
+    ]);
+    let chosen = |requirement: &str| run(&index, &[requirement], |_| {}).expect("a choice");
+    assert_eq!(chosen("a"), "a 2");
+    assert_eq!(chosen("a>2"), "a 3");
+    assert_eq!(chosen("a==3"), "a 3");
+    assert_eq!(chosen("b"), "b 1", "the preferred source comes first");
+    assert_eq!(chosen("c"), "c 1");
 }
 
 #[test]

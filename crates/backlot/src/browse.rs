@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use backlot_core::{PackageName, Requirement, RequirementKind, Version};
 use backlot_dvc::Change;
-use backlot_repo::{Fact, Place, Query};
+use backlot_repo::{Fact, Place, Query, ReleaseStatus};
 use backlot_wheel::{AssetInfo, Metadata};
 use serde::Serialize;
 
@@ -28,6 +28,12 @@ pub struct PackageRow {
     pub latest: Version,
     /// All versions, oldest first.
     pub versions: Vec<Version>,
+    /// Those that are yanked.
+    pub yanked: Vec<Version>,
+    /// Why the newest version is deprecated, if it is.
+    pub deprecated: Option<Fact>,
+    /// Who approved the newest version.
+    pub approved: Vec<Fact>,
     /// The asset's type.
     pub asset_type: Option<String>,
     /// Its tags.
@@ -68,8 +74,9 @@ pub struct ReleaseDetail {
     pub provenance: Option<Provenance>,
     /// All versions in this repo, oldest first.
     pub versions: Vec<Version>,
-    /// How it was published, where known.
-    pub published: Option<Fact>,
+    /// How it was published, where known, and what was said of it since.
+    #[serde(flatten)]
+    pub status: ReleaseStatus,
 }
 
 /// An output at a glance.
@@ -153,6 +160,9 @@ impl Workspace {
                     package: found.package,
                     latest: found.latest.version,
                     versions: found.versions,
+                    yanked: found.yanked,
+                    deprecated: found.status.deprecated,
+                    approved: found.status.approved,
                     asset_type: found.asset_type,
                     tags: found.tags,
                     summary: found.summary,
@@ -172,14 +182,15 @@ impl Workspace {
             let repo = self.open_repo(entry)?;
             let releases = repo.releases(requirement.name(), self.context())?;
             let versions: Vec<Version> = releases.iter().map(|r| r.version.clone()).collect();
-            let admitted = releases
-                .iter()
-                .rev()
-                .filter(|r| requirement.specifiers().contains(&r.version));
-            let mut admitted: Vec<_> = admitted.collect();
-            // Pre-releases only where there is nothing else, as an install would choose.
-            admitted.sort_by_key(|r| r.version.is_prerelease());
-            let Some(release) = admitted.first() else {
+            let mut admitted = Vec::new();
+            for release in releases.iter().rev() {
+                if requirement.specifiers().contains(&release.version) {
+                    admitted.push((release, repo.status(release)?));
+                }
+            }
+            // Pre-releases and yanked ones only where there is nothing else, as an install would choose.
+            admitted.sort_by_key(|(r, status)| (status.yanked.is_some(), r.version.is_prerelease()));
+            let Some((release, status)) = admitted.into_iter().next() else {
                 names.extend(repo.packages()?.iter().map(ToString::to_string));
                 continue;
             };
@@ -198,7 +209,7 @@ impl Workspace {
                 wheel_size: release.size,
                 provenance,
                 versions,
-                published: repo.status(release)?.published,
+                status,
             });
         }
         if details.is_empty() {

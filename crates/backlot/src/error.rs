@@ -215,6 +215,22 @@ pub enum WorkspaceError {
         /// A name like it.
         nearest: Option<String>,
     },
+    /// Several repos have the release that is meant.
+    #[error("{name} {version} is in several repos: {repos}")]
+    AmbiguousRepo {
+        /// The package.
+        name: PackageName,
+        /// The version.
+        version: Version,
+        /// The repos that have it.
+        repos: String,
+    },
+    /// A requirement where one release must be named.
+    #[error("`{what}` does not name one release")]
+    NotOneRelease {
+        /// What was given.
+        what: String,
+    },
     /// Tracked files are gone.
     #[error("`{asset}` cannot be published: {} of its tracked files {}", missing.len(), if missing.len() == 1 { "is missing" } else { "are missing" })]
     MissingFiles {
@@ -279,6 +295,8 @@ impl Coded for WorkspaceError {
             Self::NoSuchInput { .. } => "input::unknown",
             Self::EditableInTheWay { .. } => "input::editable_in_the_way",
             Self::NoSuchRelease { .. } => "release::unknown",
+            Self::AmbiguousRepo { .. } => "release::ambiguous_repo",
+            Self::NotOneRelease { .. } => "release::not_one",
             Self::MissingFiles { .. } => "publish::missing_files",
             Self::StaleLock { .. } => "lock::stale",
             Self::NewerFormat { .. } => "lock::newer_format",
@@ -304,7 +322,9 @@ impl Coded for WorkspaceError {
             | Self::NewerFormat { .. }
             | Self::NoVersionSource { .. } => Class::Config,
             Self::UnreadableRelease { .. } => Class::Integrity,
-            Self::AmbiguousOutput { .. } => Class::User,
+            Self::AmbiguousOutput { .. } | Self::AmbiguousRepo { .. } | Self::NotOneRelease { .. } => {
+                Class::User
+            }
             Self::WorkspaceExists { .. }
             | Self::NameTaken { .. }
             | Self::OutputExists { .. }
@@ -338,6 +358,8 @@ impl Coded for WorkspaceError {
             Self::NoSuchInput { .. } => "see `backlot status` for the inputs of each output".to_owned(),
             Self::EditableInTheWay { path, .. } => format!("an editable is never silently replaced: publish it or move `{}` out of outputs first", path.display()),
             Self::NoSuchRelease { .. } => "see `backlot search`; `backlot repo list` shows where it was looked for".to_owned(),
+            Self::AmbiguousRepo { .. } => "name the one that is meant with `--repo`".to_owned(),
+            Self::NotOneRelease { .. } => "name one release, as in `Table==1.0.0`".to_owned(),
             Self::MissingFiles { missing, .. } => format!("bring them back with `backlot pull`, or drop them with `backlot add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),
             Self::StaleLock { .. } => "run `backlot lock` to resolve again".to_owned(),
             Self::NewerFormat { .. } => "use a newer backlot".to_owned(),

@@ -24,6 +24,7 @@ mod publish;
 mod remotes;
 mod resolution;
 mod settings;
+mod verdicts;
 mod verify;
 mod workspace;
 
@@ -32,7 +33,7 @@ pub use backlot_core::{
     Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
 };
 pub use backlot_dvc::Change;
-pub use backlot_repo::{Fact, Place, Query};
+pub use backlot_repo::{Fact, FactKind, Place, Query, Verdict, VerdictReport};
 pub use backlot_store::{CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, Usage};
 pub use browse::{
     InputStatus, OutStatus, OutputStatus, PackageRow, ReleaseDetail, RequirementRow, StatusReport,
@@ -54,5 +55,6 @@ pub use publish::{CopyReport, PublishOptions, PublishReport};
 pub use remotes::{CollectedRemote, CopyFilesReport, LostObject, ReleaseUsage, RepairReport};
 pub use resolution::Upgrade;
 pub use settings::{Host, Origin, Overrides, Setting, Settings};
+pub use verdicts::JudgeReport;
 pub use verify::{DamageFound, ObjectDamage, ObjectReport, PackageDamage, VerifyOptions, VerifyReport};
 pub use workspace::{InitOptions, InitReport, Workspace};

@@ -149,6 +149,7 @@ impl Candidates for Pool<'_> {
                 version,
                 source: 0,
                 yanked: None,
+                deprecated: None,
                 excluded: None,
             }]);
         }
@@ -166,11 +167,11 @@ impl Candidates for Pool<'_> {
                 .1
                 .status(&release)
                 .map_err(|e| boxed(e.into()))?;
-            let yanked = status.yanked.map(|fact| fact.reason);
             candidates.push(Candidate {
                 version: release.version,
                 source,
-                yanked,
+                yanked: status.yanked.map(|fact| fact.reason),
+                deprecated: status.deprecated.map(|fact| fact.reason),
                 excluded,
             });
         }
@@ -279,6 +280,9 @@ impl Workspace {
                 package.editable = Some(self.display_path(&output.project.root));
             } else if let Some(release) = pool.release(&chosen.name, &chosen.version, chosen.source)? {
                 let (name, repo) = pool.repo(chosen.source);
+                if let Some(fact) = repo.status(&release)?.deprecated {
+                    self.warn_deprecated(&release, name, &fact);
+                }
                 package.repo = Some(name.to_owned());
                 package.wheel = Some(release.file.clone());
                 package.sha256 = Some(repo.digest(&release)?);

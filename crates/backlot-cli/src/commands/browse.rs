@@ -1,6 +1,8 @@
 //! Looking, and proving.
 
-use backlot::{Change, Error, ObjectReport, OutStatus, Query, ReleaseDetail, VerifyOptions, text};
+use backlot::{
+    Change, Error, ObjectReport, OutStatus, PackageRow, Query, ReleaseDetail, VerifyOptions, text,
+};
 
 use crate::output::{Answer, columns};
 use crate::session::Session;
@@ -93,6 +95,7 @@ pub(super) fn search(session: &Session, query: &Query, repo: Option<&str>) -> Re
                 row.name.clone(),
                 row.latest.to_string(),
                 row.repo.clone(),
+                marks(row),
                 row.asset_type.clone().unwrap_or_default(),
                 row.tags.join(","),
                 row.summary.clone().unwrap_or_default(),
@@ -105,6 +108,21 @@ pub(super) fn search(session: &Session, query: &Query, repo: Option<&str>) -> Re
         columns(&table)
     };
     Ok(Answer::new(&serde_json::json!({ "packages": rows }), text))
+}
+
+/// What is said of a package's newest release, in words.
+fn marks(row: &PackageRow) -> String {
+    let mut marks = Vec::new();
+    if row.yanked.contains(&row.latest) {
+        marks.push("yanked");
+    }
+    if row.deprecated.is_some() {
+        marks.push("deprecated");
+    }
+    if !row.approved.is_empty() {
+        marks.push("approved");
+    }
+    marks.join(",")
 }
 
 pub(super) fn show(session: &Session, release: &str) -> Result<Answer, Error> {
@@ -153,11 +171,17 @@ fn detail(detail: &ReleaseDetail) -> String {
             lines.push_str(&format!("  built of  {input} {version}\n"));
         }
     }
-    if let Some(fact) = &detail.published {
-        lines.push_str(&format!(
-            "  published {} by {} on {}: {}\n",
-            fact.time, fact.author, fact.machine, fact.reason
-        ));
+    let status = &detail.status;
+    let facts = [
+        ("published", status.published.as_slice()),
+        ("approved", status.approved.as_slice()),
+        ("deprecated", status.deprecated.as_slice()),
+        ("yanked", status.yanked.as_slice()),
+    ];
+    for (what, facts) in facts {
+        for fact in facts {
+            lines.push_str(&super::releases::said(what, fact));
+        }
     }
     let versions: Vec<String> = detail.versions.iter().map(ToString::to_string).collect();
     lines.push_str(&format!("  versions  {}\n", versions.join(", ")));

@@ -4,9 +4,10 @@ mod assets;
 mod browse;
 mod environment;
 mod places;
+mod releases;
 mod storage;
 
-use backlot::Error;
+use backlot::{Error, Verdict};
 use clap::CommandFactory as _;
 
 use crate::args::{Arguments, Command};
@@ -70,6 +71,10 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             message,
             dry,
         } => assets::copy(session, release, from, to, message.as_deref(), dry.dry_run),
+        Command::Approve(args) => releases::judge(session, Verdict::Approve, args),
+        Command::Deprecate(args) => releases::judge(session, Verdict::Deprecate, args),
+        Command::Yank(args) => releases::judge(session, Verdict::Yank, args),
+        Command::Unyank(args) => releases::judge(session, Verdict::Unyank, args),
         Command::Search {
             text,
             asset_type,

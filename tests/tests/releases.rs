@@ -1,0 +1,148 @@
+//! Releases after they are published: what is said of them, and what that does to those who install, with real clients.
+
+use std::process::Command;
+
+use backlot_tests::{Studio, run_command, tool};
+
+/// A studio with these versions of `Table` in the repo `review`.
+fn tables(versions: &[&str]) -> Studio {
+    let studio = Studio::new();
+    studio.ws(&["new", "Table"]).ok();
+    for version in versions {
+        let text = format!("__version__ = \"{version}\"\n");
+        studio.write("ws/outputs/table/src/table/__version__.py", text.as_bytes());
+        studio.ws(&["publish", "Table"]).ok();
+    }
+    studio.workspace("other");
+    studio
+}
+
+/// The version of `table` that a client puts into a folder.
+fn installed_by(studio: &Studio, client: &mut Command, requirement: &str, folder: &str) -> String {
+    let index = format!("file://{}", studio.path("repos/review/simple").display());
+    client
+        .args(["--target"])
+        .arg(studio.path(folder))
+        .args(["--index-url", &index, requirement]);
+    run_command(client).ok();
+    let mut python = Command::new(tool("python"));
+    python
+        .args(["-c", "import table; print(table.__version__)"])
+        .env("PYTHONPATH", studio.path(folder));
+    run_command(&mut python).ok().stdout().trim().to_owned()
+}
+
+fn pip() -> Command {
+    let mut pip = Command::new(tool("python"));
+    pip.args(["-m", "pip", "install", "--no-cache-dir", "--no-deps"]);
+    pip
+}
+
+fn uv() -> Command {
+    let mut uv = Command::new(tool("uv"));
+    uv.args(["pip", "install", "--no-cache", "--no-deps", "--python"])
+        .arg(tool("python"));
+    uv
+}
+
+/// The version of `table` in the environment of `other` after an install.
+fn installed(studio: &Studio, arguments: &[&str]) -> String {
+    studio
+        .run(&[&["-w", "other", "install"], arguments].concat())
+        .ok();
+    let status = studio.run(&["-w", "other", "status", "--json"]).ok().json();
+    status["inputs"][0]["version"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[test]
+fn a_yanked_release_is_skipped_unless_pinned_by_us_by_pip_and_by_uv() {
+    let studio = tables(&["1.0.0", "2.0.0"]);
+    let yank = ["yank", "Table==2.0.0", "-m", "wrong scale", "--json"];
+    let planned = studio.ws(&[&yank[..], &["--dry-run"]].concat()).ok().json();
+    assert_eq!(planned["status"]["yanked"]["author"], "ana");
+    let done = studio.ws(&yank).ok().json();
+    assert_eq!(
+        (&done["fact"]["reason"], &done["repo"]),
+        (&"wrong scale".into(), &"review".into())
+    );
+    assert!(!done["fact"]["machine"].as_str().unwrap_or_default().is_empty());
+    assert_eq!(installed_by(&studio, &mut pip(), "table", "pip"), "1.0.0");
+    assert_eq!(installed_by(&studio, &mut uv(), "table", "uv"), "1.0.0");
+    assert_eq!(installed_by(&studio, &mut pip(), "table==2.0.0", "pip2"), "2.0.0");
+    assert_eq!(installed_by(&studio, &mut uv(), "table==2.0.0", "uv2"), "2.0.0");
+    assert_eq!(installed(&studio, &["Table"]), "1.0.0");
+    assert_eq!(installed(&studio, &["Table==2.0.0"]), "2.0.0");
+
+    let listed = studio.ws(&["list", "--json"]).ok().json();
+    assert_eq!(listed["packages"][0]["latest"], "1.0.0");
+    assert_eq!(listed["packages"][0]["yanked"][0], "2.0.0");
+    let shown = studio.ws(&["show", "Table==2.0.0"]).ok().stdout();
+    assert!(
+        shown.contains("yanked") && shown.contains("wrong scale"),
+        "{shown}"
+    );
+
+    studio.ws(&["unyank", "Table==2.0.0", "-m", "it was right"]).ok();
+    assert_eq!(installed_by(&studio, &mut pip(), "table", "pip3"), "2.0.0");
+    assert_eq!(installed_by(&studio, &mut uv(), "table", "uv3"), "2.0.0");
+}
+
+#[test]
+fn a_deprecated_release_is_chosen_only_where_nothing_else_fits_and_with_a_warning() {
+    let studio = tables(&["1.0.0", "2.0.0"]);
+    studio.ws(&["deprecate", "Table==2.0.0", "-m", "use 1"]).ok();
+    assert_eq!(installed(&studio, &["Table"]), "1.0.0");
+    let run = studio.run(&["-w", "other", "install", "Table>=2", "--json"]).ok();
+    assert_eq!(run.json()["changes"][0]["to"], "2.0.0");
+    assert!(
+        run.stderr().contains("resolve::deprecated") && run.stderr().contains("use 1"),
+        "{}",
+        run.stderr()
+    );
+    let text = studio.ws(&["search", "table"]).ok().stdout();
+    assert!(text.contains("deprecated"), "{text}");
+}
+
+#[test]
+fn of_people_who_speak_at_once_all_are_heard_and_wrong_names_are_refused() {
+    let studio = tables(&["1.0.0"]);
+    let children: Vec<_> = (0..8)
+        .map(|number| {
+            let verb = if number == 0 { "yank" } else { "approve" };
+            let message = format!("reason {number}");
+            studio.start(&["-w", "ws", verb, "Table==1.0.0", "-m", &message])
+        })
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().expect("it ends");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let shown = studio.ws(&["show", "Table==1.0.0", "--json"]).ok().json();
+    let release = &shown["releases"][0];
+    assert_eq!(release["approved"].as_array().map(Vec::len), Some(7));
+    assert_eq!(release["yanked"]["reason"], "reason 0");
+    let again = ["approve", "Table==1.0.0", "-m", "reason 1", "--json"];
+    assert_eq!(studio.ws(&again).ok().json()["already"], true);
+
+    let refused = |what: &str, exit, code| {
+        studio
+            .ws(&["yank", what, "-m", "why", "--json"])
+            .fails(exit, code);
+    };
+    refused("Table>=1", 2, "release::not_one");
+    refused("Table==9.0", 4, "release::unknown");
+    studio
+        .ws(&["copy", "Table", "--from", "review", "--to", "blessed"])
+        .ok();
+    refused("Table==1.0.0", 2, "release::ambiguous_repo");
+    studio
+        .ws(&["yank", "Table==1.0.0", "--repo", "blessed", "-m", "why"])
+        .ok();
+}
