@@ -125,6 +125,47 @@ fn site_packages(studio: &Studio, workspace: &str) -> String {
     )
 }
 
+/// Every command that can be shown instead of done.
+const DRY_RUNS: &[&[&str]] = &[
+    &["init", "third", "--dry-run"],
+    &["-w", "ws", "repo", "add", "wip", "wip", "--dry-run"],
+    &["-w", "ws", "repo", "remove", "review", "--dry-run"],
+    &["-w", "ws", "remote", "add", "site", "site", "--dry-run"],
+    &["-w", "ws", "remote", "default", "main", "--dry-run"],
+    &["-w", "ws", "remote", "remove", "main", "--dry-run"],
+    &["-w", "ws", "new", "Chair", "--dry-run"],
+    &["-w", "ws", "add", "loose", "--asset", "Table", "--dry-run"],
+    &["-w", "ws", "input", "add", "Table", "Lamp", "--dry-run"],
+    &["-w", "ws", "bump", "Table", "major", "--dry-run"],
+    &["-w", "ws", "build", "Table", "--dry-run"],
+    &["-w", "ws", "publish", "Table", "--dry-run"],
+    &[
+        "-w",
+        "ws",
+        "copy",
+        "Table",
+        "--from",
+        "review",
+        "--to",
+        "blessed",
+        "--dry-run",
+    ],
+    &["-w", "ws", "mirror", "review", "blessed", "--files", "--dry-run"],
+    &["-w", "ws", "approve", "Table==0.1.0", "-m", "good", "--dry-run"],
+    &["-w", "ws", "push", "--dry-run"],
+    &["-w", "other", "install", "Table", "--upgrade", "--dry-run"],
+    &["-w", "other", "uninstall", "Table", "--dry-run"],
+    &["-w", "other", "lock", "--upgrade", "--dry-run"],
+    &["-w", "other", "export", "-o", "requirements.txt", "--dry-run"],
+    &["-w", "other", "pull", "--dry-run"],
+    &["-w", "other", "edit", "Table", "--dry-run"],
+    &["-w", "ws", "gc", "--dry-run"],
+    &["-w", "ws", "gc", "--remote", "--young", "0", "--dry-run"],
+    &["-w", "ws", "gc", "--remote", "--restore", "--dry-run"],
+    &["-w", "ws", "repair", "--dry-run"],
+    &["-w", "ws", "remote", "copy", "main", "main", "--dry-run"],
+];
+
 #[test]
 fn a_dry_run_of_every_command_changes_nothing_and_every_report_is_json() {
     let studio = Studio::new();
@@ -134,43 +175,6 @@ fn a_dry_run_of_every_command_changes_nothing_and_every_report_is_json() {
     studio.run(&["-w", "other", "install", "Table"]).ok();
     studio.frames("loose", 2, 500, 7);
     studio.ws(&["bump", "Table", "minor"]).ok();
-    let commands: &[&[&str]] = &[
-        &["init", "third", "--dry-run"],
-        &["-w", "ws", "repo", "add", "wip", "wip", "--dry-run"],
-        &["-w", "ws", "repo", "remove", "review", "--dry-run"],
-        &["-w", "ws", "remote", "add", "site", "site", "--dry-run"],
-        &["-w", "ws", "remote", "default", "main", "--dry-run"],
-        &["-w", "ws", "remote", "remove", "main", "--dry-run"],
-        &["-w", "ws", "new", "Chair", "--dry-run"],
-        &["-w", "ws", "add", "loose", "--asset", "Table", "--dry-run"],
-        &["-w", "ws", "input", "add", "Table", "Lamp", "--dry-run"],
-        &["-w", "ws", "bump", "Table", "major", "--dry-run"],
-        &["-w", "ws", "build", "Table", "--dry-run"],
-        &["-w", "ws", "publish", "Table", "--dry-run"],
-        &[
-            "-w",
-            "ws",
-            "copy",
-            "Table",
-            "--from",
-            "review",
-            "--to",
-            "blessed",
-            "--dry-run",
-        ],
-        &["-w", "ws", "push", "--dry-run"],
-        &["-w", "other", "install", "Table", "--upgrade", "--dry-run"],
-        &["-w", "other", "uninstall", "Table", "--dry-run"],
-        &["-w", "other", "lock", "--upgrade", "--dry-run"],
-        &["-w", "other", "export", "-o", "requirements.txt", "--dry-run"],
-        &["-w", "other", "pull", "--dry-run"],
-        &["-w", "other", "edit", "Table", "--dry-run"],
-        &["-w", "ws", "gc", "--dry-run"],
-        &["-w", "ws", "gc", "--remote", "--young", "0", "--dry-run"],
-        &["-w", "ws", "gc", "--remote", "--restore", "--dry-run"],
-        &["-w", "ws", "repair", "--dry-run"],
-        &["-w", "ws", "remote", "copy", "main", "main", "--dry-run"],
-    ];
     let state = || {
         let mut all = studio.snapshot(".");
         // Caches of facts about files are not state.
@@ -178,7 +182,7 @@ fn a_dry_run_of_every_command_changes_nothing_and_every_report_is_json() {
         all
     };
     let before = state();
-    for command in commands {
+    for command in DRY_RUNS {
         let report = studio.run(&[*command, &["--json"]].concat()).ok().json();
         assert_ne!(report["dry_run"], false, "{command:?}");
         let after = state();

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use places::{Input, Remote, Repo};
-pub(crate) use releases::VerdictArgs;
+pub(crate) use releases::{CopyArgs, MirrorArgs, VerdictArgs};
 
 /// Asset pipeline engine: assets are packages, files are content-addressed.
 #[derive(Debug, Parser)]
@@ -153,38 +153,29 @@ pub(crate) enum Command {
     },
     /// Copy a release from one repo to another, byte for byte
     #[command(
-        after_help = "Examples:\n  backlot copy Table==1.0.0 --from review --to blessed\n  backlot copy Table --from review --to blessed           the newest"
+        after_help = "Files go first, then what it needs, then the release; a rerun copies what is missing. Approvals and yanks go too.\n\nExamples:\n  backlot copy Table==1.0.0 --from review --to blessed\n  backlot copy Table --from review --to blessed           the newest\n  backlot copy Shot010 --from review --to blessed --with-deps\n  backlot copy Table==1.0.0 --from review --to site --from-remote main --to-remote site"
     )]
-    Copy {
-        /// The release: a name, or a requirement
-        release: String,
-        /// The repo that has it
-        #[arg(long, value_name = "REPO")]
-        from: String,
-        /// The repo that shall have it
-        #[arg(long, value_name = "REPO")]
-        to: String,
-        /// Why, for the record
-        #[arg(long, short)]
-        message: Option<String>,
-        #[command(flatten)]
-        dry: DryRun,
-    },
+    Copy(CopyArgs),
+    /// Bring all releases of one repo into another
+    #[command(
+        after_help = "Only what is missing is copied, with approvals and yanks; what the other repo has more stays. A run that was stopped\nis continued by the next.\n\nExamples:\n  backlot mirror blessed site\n  backlot mirror blessed site --name \"shot*\" --newest 3\n  backlot mirror blessed site --files --from-remote main --to-remote site"
+    )]
+    Mirror(MirrorArgs),
     /// Say that a release is approved
-    #[command(after_help = "Example:\n  backlot approve Table==1.0.0 --repo review -m \"seen by the lead\"")]
+    #[command(after_help = "Examples:\n  backlot approve Table==1.0.0 --repo review -m \"seen by the lead\"")]
     Approve(VerdictArgs),
     /// Say that a release should be moved away from
     #[command(
-        after_help = "It is chosen only where nothing else fits, with a warning, and never by `backlot update`.\n\nExample:\n  backlot deprecate Table==1.0.0 -m \"use 2.0, its rig is faster\""
+        after_help = "It is chosen only where nothing else fits, with a warning, and never by `backlot update`.\n\nExamples:\n  backlot deprecate Table==1.0.0 -m \"use 2.0, its rig is faster\""
     )]
     Deprecate(VerdictArgs),
     /// Withdraw a release
     #[command(
-        after_help = "It is never deleted: who pins it (Table==1.0.0) or has it in a lock still gets it; nobody else does, with\nBacklot, pip or uv.\n\nExample:\n  backlot yank Table==1.0.0 --repo blessed -m \"wrong scale\""
+        after_help = "It is never deleted: who pins it (Table==1.0.0) or has it in a lock still gets it; nobody else does, with\nBacklot, pip or uv.\n\nExamples:\n  backlot yank Table==1.0.0 --repo blessed -m \"wrong scale\""
     )]
     Yank(VerdictArgs),
     /// Take a yank back
-    #[command(after_help = "Example:\n  backlot unyank Table==1.0.0 -m \"the scale was right\"")]
+    #[command(after_help = "Examples:\n  backlot unyank Table==1.0.0 -m \"the scale was right\"")]
     Unyank(VerdictArgs),
     /// Find packages in the repos
     #[command(after_help = "Examples:\n  backlot search kitchen\n  backlot search --type Shot --tag hero")]

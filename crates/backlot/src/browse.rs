@@ -10,7 +10,7 @@ use backlot_repo::{Fact, Place, Query, ReleaseStatus};
 use backlot_wheel::{AssetInfo, Metadata};
 use serde::Serialize;
 
-use crate::build::{PROVENANCE_FILE, Provenance};
+use crate::build::Provenance;
 use crate::error::{Result, WorkspaceError};
 use crate::lockfile::Lock;
 use crate::workspace::Workspace;
@@ -195,9 +195,7 @@ impl Workspace {
                 continue;
             };
             let archive = repo.archive(release)?;
-            let provenance = archive
-                .read_dist_info(PROVENANCE_FILE)?
-                .and_then(|b| serde_json::from_slice(&b).ok());
+            let provenance = Provenance::of(&archive)?;
             details.push(ReleaseDetail {
                 repo: entry.name.clone(),
                 package: release.package.clone(),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
-use backlot_wheel::BuildOptions;
+use backlot_wheel::{BuildOptions, WheelArchive};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -35,6 +35,14 @@ pub struct Provenance {
     pub inputs: BTreeMap<PackageName, Version>,
     /// Its tracked files and folders.
     pub outs: Vec<OutRecord>,
+}
+
+impl Provenance {
+    /// What a wheel says it was built from; `None` for one of another builder.
+    pub(crate) fn of(archive: &WheelArchive) -> Result<Option<Self>> {
+        let record = archive.read_dist_info(PROVENANCE_FILE)?;
+        Ok(record.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
 }
 
 /// A tracked file or folder of a release.

@@ -231,6 +231,14 @@ pub enum WorkspaceError {
         /// What was given.
         what: String,
     },
+    /// Files of releases that are to be shown to others are not where those would look.
+    #[error("files of {releases} are not on the remote `{remote}`")]
+    FilesNotThere {
+        /// The releases.
+        releases: String,
+        /// The remote.
+        remote: String,
+    },
     /// Tracked files are gone.
     #[error("`{asset}` cannot be published: {} of its tracked files {}", missing.len(), if missing.len() == 1 { "is missing" } else { "are missing" })]
     MissingFiles {
@@ -295,6 +303,7 @@ impl Coded for WorkspaceError {
             Self::NoSuchInput { .. } => "input::unknown",
             Self::EditableInTheWay { .. } => "input::editable_in_the_way",
             Self::NoSuchRelease { .. } => "release::unknown",
+            Self::FilesNotThere { .. } => "copy::files_missing",
             Self::AmbiguousRepo { .. } => "release::ambiguous_repo",
             Self::NotOneRelease { .. } => "release::not_one",
             Self::MissingFiles { .. } => "publish::missing_files",
@@ -314,6 +323,7 @@ impl Coded for WorkspaceError {
             | Self::NotInstalled { .. }
             | Self::NoSuchInput { .. }
             | Self::MissingFiles { .. }
+            | Self::FilesNotThere { .. }
             | Self::UnknownManifests { .. }
             | Self::NoSuchRelease { .. } => Class::NotFound,
             Self::BadConfig { .. }
@@ -358,6 +368,7 @@ impl Coded for WorkspaceError {
             Self::NoSuchInput { .. } => "see `backlot status` for the inputs of each output".to_owned(),
             Self::EditableInTheWay { path, .. } => format!("an editable is never silently replaced: publish it or move `{}` out of outputs first", path.display()),
             Self::NoSuchRelease { .. } => "see `backlot search`; `backlot repo list` shows where it was looked for".to_owned(),
+            Self::FilesNotThere { remote, .. } => format!("copy them there first: name the remote that has them with `--from-remote NAME --to-remote {remote}`; or leave files out with `--without-files`"),
             Self::AmbiguousRepo { .. } => "name the one that is meant with `--repo`".to_owned(),
             Self::NotOneRelease { .. } => "name one release, as in `Table==1.0.0`".to_owned(),
             Self::MissingFiles { missing, .. } => format!("bring them back with `backlot pull`, or drop them with `backlot add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use backlot_core::{Blake3, PackageName, Version};
 use backlot_dvc::Pointer;
+use backlot_repo::{Release, Repo};
 use backlot_store::{Cache, ObjectId, Remote, Transfer};
 use backlot_wheel::WheelArchive;
 
@@ -59,14 +60,38 @@ impl Workspace {
                 }
             }
         }
+        self.objects_of_pointers(pointers, &cache, remote)
+    }
+
+    /// These releases of a repo with their objects; manifests that are not in the cache are fetched from `remote`.
+    pub(crate) fn objects_in(
+        &self,
+        releases: &[(&Repo, &Release)],
+        remote: &Remote,
+    ) -> Result<Vec<ReleaseObjects>> {
+        let mut pointers = BTreeMap::new();
+        for (repo, release) in releases {
+            self.context().check()?;
+            let key = (release.package.clone(), release.version.clone());
+            pointers.insert(key, pointers_in(&repo.archive(release)?)?);
+        }
+        self.objects_of_pointers(pointers, &self.cache()?, remote)
+    }
+
+    fn objects_of_pointers(
+        &self,
+        pointers: BTreeMap<(PackageName, Version), Vec<Pointer>>,
+        cache: &Cache,
+        remote: &Remote,
+    ) -> Result<Vec<ReleaseObjects>> {
         let all: Vec<&Pointer> = pointers.values().flatten().collect();
-        self.need_manifests(&all, &cache, remote)?;
+        self.need_manifests(&all, cache, remote)?;
         pointers
             .into_iter()
             .map(|((package, version), pointers)| {
                 let mut objects = BTreeMap::new();
                 for pointer in &pointers {
-                    objects_of(pointer, &cache, &mut objects)?;
+                    objects_of(pointer, cache, &mut objects)?;
                 }
                 Ok(ReleaseObjects {
                     package,

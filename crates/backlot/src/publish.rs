@@ -48,23 +48,6 @@ pub struct PublishReport {
     pub dry_run: bool,
 }
 
-/// A release copied from one repo to another.
-#[derive(Clone, Debug, Serialize)]
-pub struct CopyReport {
-    /// The package.
-    pub package: PackageName,
-    /// The version.
-    pub version: Version,
-    /// The repo it came from.
-    pub from: String,
-    /// The repo it went to.
-    pub to: String,
-    /// The wheel's file name.
-    pub wheel: String,
-    /// Whether nothing was changed.
-    pub dry_run: bool,
-}
-
 impl Workspace {
     /// Publish an output.
     pub fn publish(&self, output: &Output, options: &PublishOptions) -> Result<PublishReport> {
@@ -159,53 +142,11 @@ impl Workspace {
         Ok(changed.iter().map(|p| self.display_path(p)).collect())
     }
 
-    fn publication(&self, message: Option<&str>) -> Publication {
+    pub(crate) fn publication(&self, message: Option<&str>) -> Publication {
         Publication {
             author: self.settings().author.value.clone(),
             machine: self.host().machine.clone(),
             reason: message.unwrap_or("manual").to_owned(),
         }
-    }
-
-    /// Copy a release, byte for byte, from one repo to another (a promotion from review to blessed).
-    pub fn copy_release(
-        &self,
-        what: &str,
-        from: &str,
-        to: &str,
-        message: Option<&str>,
-        dry_run: bool,
-    ) -> Result<CopyReport> {
-        let requirement = self.parse_requirement(what)?;
-        let source = self.open_repo(self.repo_entry(from)?)?;
-        let target = self.open_repo(self.repo_entry(to)?)?;
-        let mut releases = source.releases(requirement.name(), self.context())?;
-        releases.retain(|r| requirement.specifiers().contains(&r.version));
-        releases.sort_by(|a, b| a.version.cmp(&b.version));
-        let Some(release) = releases.pop() else {
-            let what = format!("`{requirement}` (looked in `{from}`)");
-            return Err(WorkspaceError::NoSuchRelease { what, nearest: None }.into());
-        };
-        if dry_run {
-            self.refuse_existing(&target, requirement.name(), &release.version)?;
-        } else {
-            let stage = backlot_core::file::temporary_in(&self.state_dir());
-            fs_err::create_dir_all(&stage)?;
-            let local = stage.join(&release.file);
-            let message = message.map_or_else(|| format!("copied from {from}"), ToOwned::to_owned);
-            let done = source
-                .open_wheel(&release, &local, self.context())
-                .and_then(|()| target.publish(&local, &self.publication(Some(&message)), self.context()));
-            backlot_core::file::remove(&stage)?;
-            done?;
-        }
-        Ok(CopyReport {
-            package: requirement.name().clone(),
-            version: release.version.clone(),
-            from: from.to_owned(),
-            to: to.to_owned(),
-            wheel: release.file,
-            dry_run,
-        })
     }
 }

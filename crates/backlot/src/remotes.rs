@@ -270,19 +270,32 @@ impl Workspace {
             dry_run,
             ..CopyFilesReport::default()
         };
-        if dry_run {
-            let there = target.exists_many(&ids, self.context())?;
-            report.already_there = there.iter().filter(|there| **there).count() as u64;
-            report.objects = ids.len() as u64 - report.already_there;
-            return Ok(report);
-        }
-        let items: Vec<Transfer> = ids.into_iter().map(Transfer::of).collect();
-        let copied = source.copy_to(&target, &items, &self.state_dir(), self.context())?;
-        report.objects = copied.objects;
-        report.bytes = copied.bytes;
-        report.sent = copied.sent;
-        report.already_there = copied.already_there;
+        self.copy_objects(&source, &target, &ids, &mut report)?;
         Ok(report)
+    }
+
+    /// Copy objects between open remotes and add what was done to a report, which says whether to do it.
+    pub(crate) fn copy_objects(
+        &self,
+        source: &Remote,
+        target: &Remote,
+        ids: &[ObjectId],
+        report: &mut CopyFilesReport,
+    ) -> Result<()> {
+        if report.dry_run {
+            let there = target.exists_many(ids, self.context())?;
+            let there = there.iter().filter(|there| **there).count() as u64;
+            report.already_there += there;
+            report.objects += ids.len() as u64 - there;
+            return Ok(());
+        }
+        let items: Vec<Transfer> = ids.iter().copied().map(Transfer::of).collect();
+        let copied = source.copy_to(target, &items, &self.state_dir(), self.context())?;
+        report.objects += copied.objects;
+        report.bytes += copied.bytes;
+        report.sent += copied.sent;
+        report.already_there += copied.already_there;
+        Ok(())
     }
 
     /// The releases that some requirements (`Table==1.2.0`, `Table`) admit.

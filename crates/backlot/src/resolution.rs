@@ -11,6 +11,7 @@ use backlot_repo::{Release, Repo};
 use backlot_resolve::{Candidate, Candidates, Dependencies, Problem, Resolution, RootRequirement};
 use backlot_wheel::Metadata;
 
+use crate::config::RepoEntry;
 use crate::error::{Error, Result};
 use crate::lockfile::{Lock, LockedPackage};
 use crate::outputs::Output;
@@ -66,6 +67,16 @@ impl<'w> Pool<'w> {
             workspace.repo_entry(prefer)?;
             entries.sort_by_key(|r| r.name != prefer);
         }
+        Self::of(workspace, entries, outputs, env)
+    }
+
+    /// The same of these repos, most preferred first.
+    pub(crate) fn of(
+        workspace: &'w Workspace,
+        entries: Vec<&RepoEntry>,
+        outputs: &'w [Output],
+        env: &'w MarkerEnv,
+    ) -> Result<Self> {
         let mut repos = Vec::new();
         for entry in entries {
             repos.push((entry.name.clone(), workspace.open_repo(entry)?));
@@ -127,7 +138,8 @@ impl<'w> Pool<'w> {
         Ok(self.repos[rank].1.metadata(release)?)
     }
 
-    fn dependencies_of(&self, metadata: &Metadata) -> Dependencies {
+    /// What a package's metadata needs here: all but what the engine provides.
+    pub(crate) fn dependencies_of(&self, metadata: &Metadata) -> Dependencies {
         let provided = |r: &Requirement| self.engine_is_provided && r.name().as_str() == ENGINE_PACKAGE;
         Dependencies {
             requires: metadata

@@ -18,3 +18,65 @@ pub(crate) struct VerdictArgs {
     #[command(flatten)]
     pub(crate) dry: DryRun,
 }
+
+/// What to copy, and between which repos and remotes.
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// The release: a name, or a requirement
+    pub(crate) release: String,
+    /// The repo that has it
+    #[arg(long, value_name = "REPO")]
+    pub(crate) from: String,
+    /// The repo that shall have it
+    #[arg(long, value_name = "REPO")]
+    pub(crate) to: String,
+    /// Copy what it needs too: what it was built with, else the newest that fits
+    #[arg(long)]
+    pub(crate) with_deps: bool,
+    #[command(flatten)]
+    pub(crate) ends: FileEnds,
+    /// Neither copy files nor look whether they are there
+    #[arg(long, conflicts_with_all = ["from_remote", "to_remote"])]
+    pub(crate) without_files: bool,
+    /// Why, for the record
+    #[arg(long, short)]
+    pub(crate) message: Option<String>,
+    #[command(flatten)]
+    pub(crate) dry: DryRun,
+}
+
+/// Which releases to bring from where to where.
+#[derive(Debug, Args)]
+pub(crate) struct MirrorArgs {
+    /// The repo to read
+    pub(crate) from: String,
+    /// The repo to fill
+    pub(crate) to: String,
+    /// Only packages whose name fits: `*` is any text, `?` any character
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) name: Option<String>,
+    /// Only so many of the newest releases of each package
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) newest: Option<u32>,
+    /// Copy their files too, before the releases
+    #[arg(long)]
+    pub(crate) files: bool,
+    #[command(flatten)]
+    pub(crate) ends: FileEnds,
+    /// Why, for the record
+    #[arg(long, short)]
+    pub(crate) message: Option<String>,
+    #[command(flatten)]
+    pub(crate) dry: DryRun,
+}
+
+/// Where files come from and go to.
+#[derive(Debug, Args)]
+pub(crate) struct FileEnds {
+    /// The remote that has the files [default: the default one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) from_remote: Option<String>,
+    /// The remote that shall have them, if it is another
+    #[arg(long, value_name = "NAME")]
+    pub(crate) to_remote: Option<String>,
+}

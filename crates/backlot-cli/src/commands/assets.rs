@@ -207,28 +207,6 @@ fn describe_push(report: &MoveReport) -> String {
     )
 }
 
-pub(super) fn copy(
-    session: &Session,
-    release: &str,
-    from: &str,
-    to: &str,
-    message: Option<&str>,
-    dry_run: bool,
-) -> Result<Answer, Error> {
-    let report = session
-        .open()?
-        .copy_release(release, from, to, message, dry_run)?;
-    let text = format!(
-        "{}copied {} {} from {} to {}",
-        would(dry_run),
-        report.package,
-        report.version,
-        report.from,
-        report.to
-    );
-    Ok(Answer::new(&report, text))
-}
-
 pub(super) fn push(
     session: &Session,
     names: &[String],

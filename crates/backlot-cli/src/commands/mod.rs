@@ -64,13 +64,8 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             };
             assets::publish(session, asset.as_deref(), &options)
         }
-        Command::Copy {
-            release,
-            from,
-            to,
-            message,
-            dry,
-        } => assets::copy(session, release, from, to, message.as_deref(), dry.dry_run),
+        Command::Copy(args) => releases::copy(session, args),
+        Command::Mirror(args) => releases::mirror(session, args),
         Command::Approve(args) => releases::judge(session, Verdict::Approve, args),
         Command::Deprecate(args) => releases::judge(session, Verdict::Deprecate, args),
         Command::Yank(args) => releases::judge(session, Verdict::Yank, args),

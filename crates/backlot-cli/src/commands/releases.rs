@@ -1,8 +1,11 @@
-//! Published releases: what is said of them.
+//! Published releases: what is said of them, and copying them between repos.
 
-use backlot::{Error, Fact, Verdict, text};
+use backlot::{
+    CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, Fact, MirrorOptions, ReposDiffer, Verdict,
+    text,
+};
 
-use crate::args::VerdictArgs;
+use crate::args::{CopyArgs, MirrorArgs, VerdictArgs};
 use crate::output::{Answer, would};
 use crate::session::Session;
 
@@ -49,4 +52,101 @@ pub(super) fn said(what: &str, fact: &Fact) -> String {
         text::printable(&fact.machine),
         text::printable(&fact.reason)
     )
+}
+
+pub(super) fn copy(session: &Session, args: &CopyArgs) -> Result<Answer, Error> {
+    let options = CopyOptions {
+        from: args.from.clone(),
+        to: args.to.clone(),
+        with_deps: args.with_deps,
+        from_remote: args.ends.from_remote.clone(),
+        to_remote: args.ends.to_remote.clone(),
+        without_files: args.without_files,
+        message: args.message.clone(),
+        dry_run: args.dry.dry_run,
+    };
+    let report = session.open()?.copy_release(&args.release, &options)?;
+    let mut lines = report.files.as_ref().map(describe_files).unwrap_or_default();
+    for release in &report.releases {
+        lines.push_str(&describe_release(
+            release,
+            &report.from,
+            &report.to,
+            report.dry_run,
+        ));
+    }
+    Ok(Answer::new(&report, lines))
+}
+
+pub(super) fn mirror(session: &Session, args: &MirrorArgs) -> Result<Answer, Error> {
+    let options = MirrorOptions {
+        from: args.from.clone(),
+        to: args.to.clone(),
+        names: args.name.clone(),
+        newest: args.newest.map(|n| n as usize),
+        files: args.files || args.ends.from_remote.is_some() || args.ends.to_remote.is_some(),
+        from_remote: args.ends.from_remote.clone(),
+        to_remote: args.ends.to_remote.clone(),
+        message: args.message.clone(),
+        dry_run: args.dry.dry_run,
+    };
+    let report = session.open()?.mirror(&options)?;
+    let mut lines = report.files.as_ref().map(describe_files).unwrap_or_default();
+    for release in &report.copied {
+        lines.push_str(&describe_release(
+            release,
+            &report.from,
+            &report.to,
+            report.dry_run,
+        ));
+    }
+    for conflict in &report.conflicts {
+        lines.push_str(&format!(
+            "{} {} has other bytes in {}; left alone\n",
+            conflict.package, conflict.version, report.to
+        ));
+    }
+    lines.push_str(&format!(
+        "{}copied {}, {} there already, {} new\n",
+        would(report.dry_run),
+        text::count(report.copied.len() as u64, "release"),
+        report.already_there,
+        text::count(report.facts, "fact")
+    ));
+    let mut answer = Answer::new(&report, lines);
+    if !report.conflicts.is_empty() {
+        answer.failure = Some(Box::new(ReposDiffer {
+            count: report.conflicts.len(),
+            from: report.from,
+            to: report.to,
+        }));
+    }
+    Ok(answer)
+}
+
+fn describe_files(files: &CopyFilesReport) -> String {
+    if files.from == files.to {
+        let count = text::count(files.already_there, "object");
+        return format!("files: {count} on {} already\n", files.to);
+    }
+    format!(
+        "files: {}copied {} from {} to {}, {} there already\n",
+        would(files.dry_run),
+        text::count(files.objects, "object"),
+        files.from,
+        files.to,
+        files.already_there
+    )
+}
+
+fn describe_release(release: &CopiedRelease, from: &str, to: &str, dry_run: bool) -> String {
+    let name = format!("{} {}", release.package, release.version);
+    let facts = match release.facts {
+        0 => String::new(),
+        facts => format!(", with {} about it", text::count(facts, "fact")),
+    };
+    match release.state {
+        CopyState::Copied => format!("{}copied {name} from {from} to {to}{facts}\n", would(dry_run)),
+        CopyState::There => format!("{name} is in {to} already{facts}\n"),
+    }
 }

@@ -1,0 +1,448 @@
+//! Copying a release from one repo to another, with what it needs: a promotion.
+//!
+//! Invariants: the bytes are the same; files are on the remote of the target's people before any release is in the
+//! target, and what a release needs before the release itself, so a kill anywhere exposes nothing that cannot be
+//! installed and pulled; a rerun copies what is missing. Deliberately absent: whole repos (`mirror`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use backlot_core::{PackageName, Requirement, Version, file};
+use backlot_repo::{Release, Repo};
+use backlot_resolve::{Problem, Resolution, RootRequirement};
+use backlot_store::ObjectId;
+use serde::Serialize;
+
+use crate::build::Provenance;
+use crate::error::{Error, Result, WorkspaceError};
+use crate::remotes::CopyFilesReport;
+use crate::resolution::Pool;
+use crate::workspace::Workspace;
+
+/// The target's rank among the repos of a copy: what is there already is preferred.
+const TARGET: usize = 0;
+/// How often the choice is made again because a release that came with it was built from others.
+const ROUNDS: usize = 16;
+
+/// How to copy a release.
+#[derive(Clone, Debug, Default)]
+pub struct CopyOptions {
+    /// The repo that has it.
+    pub from: String,
+    /// The repo that shall have it.
+    pub to: String,
+    /// Copy what it needs too.
+    pub with_deps: bool,
+    /// Where its files are, instead of the default remote.
+    pub from_remote: Option<String>,
+    /// Where they shall be, if elsewhere.
+    pub to_remote: Option<String>,
+    /// Neither copy files nor look whether they are there.
+    pub without_files: bool,
+    /// Why, for the record.
+    pub message: Option<String>,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// What became of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CopyState {
+    /// It was copied, or would be.
+    Copied,
+    /// The target had the same bytes already.
+    There,
+}
+
+/// One release of a copy.
+#[derive(Clone, Debug, Serialize)]
+pub struct CopiedRelease {
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The wheel's file name.
+    pub wheel: String,
+    /// What became of it.
+    pub state: CopyState,
+    /// How many facts about it (approvals, yanks) are new in the target.
+    pub facts: u64,
+}
+
+/// A release copied from one repo to another.
+#[derive(Clone, Debug, Serialize)]
+pub struct CopyReport {
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The repo it came from.
+    pub from: String,
+    /// The repo it went to.
+    pub to: String,
+    /// The wheel's file name.
+    pub wheel: String,
+    /// It and what came with it, what is needed first.
+    pub releases: Vec<CopiedRelease>,
+    /// The files, if there are any and it is known where.
+    pub files: Option<CopyFilesReport>,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+/// The two ends of a copy.
+pub(crate) struct Ends {
+    pub(crate) source: Repo,
+    pub(crate) target: Repo,
+    /// Why, for the record.
+    pub(crate) reason: String,
+    pub(crate) dry_run: bool,
+}
+
+impl Workspace {
+    /// Copy a release, byte for byte, from one repo to another.
+    pub fn copy_release(&self, what: &str, options: &CopyOptions) -> Result<CopyReport> {
+        let requirement = self.parse_requirement(what)?;
+        let (from, to) = (self.repo_entry(&options.from)?, self.repo_entry(&options.to)?);
+        let reason = format!("copied from {}", options.from);
+        let ends = Ends {
+            source: self.open_repo(from)?,
+            target: self.open_repo(to)?,
+            reason: options.message.clone().unwrap_or(reason),
+            dry_run: options.dry_run,
+        };
+        let root = self.newest_admitted(&ends.source, &requirement, &options.from)?;
+        // What is needed is asked of the target first, then of the source, then of the others.
+        let others = self.repos().into_iter().filter(|e| *e != from && *e != to);
+        let env = self.marker_env()?;
+        let pool = Pool::of(self, [to, from].into_iter().chain(others).collect(), &[], &env)?;
+        let mut releases = Vec::new();
+        if options.with_deps {
+            for (package, version) in self.closure(&pool, &env, &root, &requirement)? {
+                // What only another repo has is neither here nor there.
+                let all = ends.source.releases(&package, self.context())?;
+                releases.extend(all.into_iter().find(|r| r.version == version));
+            }
+        } else {
+            self.warn_missing(&pool, &env, &root, &options.to)?;
+            releases.push(root.clone());
+        }
+        let mut plan = Vec::new();
+        for release in releases {
+            match ends.state(&release, self)? {
+                Some(state) => plan.push((release, state)),
+                None if release.package == root.package => {
+                    return Err(ends.other_bytes(&release, self)?);
+                }
+                None => self.context().warn(
+                    "copy::other_bytes",
+                    format!(
+                        "{} {} in {} has other bytes than in {}; it stays as it is",
+                        release.package, release.version, options.to, options.from
+                    ),
+                ),
+            }
+        }
+        let chosen: Vec<&Release> = plan.iter().map(|(release, _)| release).collect();
+        let files = if options.without_files {
+            None
+        } else {
+            let (from, to) = (options.from_remote.as_deref(), options.to_remote.as_deref());
+            self.copy_release_files(&ends, &chosen, from, to)?
+        };
+        let mut copied = Vec::new();
+        for (release, state) in &plan {
+            self.context().check()?;
+            copied.push(self.copy_one(&ends, release, *state)?);
+        }
+        Ok(CopyReport {
+            package: root.package,
+            version: root.version,
+            from: options.from.clone(),
+            to: options.to.clone(),
+            wheel: root.file,
+            releases: copied,
+            files,
+            dry_run: options.dry_run,
+        })
+    }
+
+    /// The newest release of a repo that a requirement admits: a yanked one only if it is pinned, a pre-release only if
+    /// there is nothing else.
+    fn newest_admitted(&self, repo: &Repo, requirement: &Requirement, name: &str) -> Result<Release> {
+        let pinned = requirement.specifiers().pinned().is_some();
+        let mut admitted = Vec::new();
+        for release in repo.releases(requirement.name(), self.context())? {
+            if requirement.specifiers().contains(&release.version)
+                && (pinned || repo.status(&release)?.yanked.is_none())
+            {
+                admitted.push(release);
+            }
+        }
+        let best = admitted
+            .into_iter()
+            .max_by_key(|r| (!r.version.is_prerelease(), r.version.clone()));
+        best.ok_or_else(|| {
+            let what = format!("`{requirement}` (looked in `{name}`)");
+            WorkspaceError::NoSuchRelease { what, nearest: None }.into()
+        })
+    }
+
+    /// A release with all it needs, what is needed first: the versions it was built with where it says so, else what the
+    /// target has, else the newest.
+    fn closure(
+        &self,
+        pool: &Pool<'_>,
+        env: &backlot_core::MarkerEnv,
+        root: &Release,
+        requirement: &Requirement,
+    ) -> Result<Vec<(PackageName, Version)>> {
+        let groups: Vec<String> = requirement.groups().iter().map(ToString::to_string).collect();
+        let groups = if groups.is_empty() {
+            String::new()
+        } else {
+            format!("[{}]", groups.join(","))
+        };
+        let mut problem = Problem::new(env);
+        problem.requirements.push(RootRequirement {
+            requirement: Requirement::parse(&format!("{}{groups}=={}", root.package, root.version))?,
+            asked_by: "the copy".to_owned(),
+        });
+        let mut read = BTreeSet::new();
+        let mut resolution = Resolution::default();
+        for _ in 0..ROUNDS {
+            resolution = backlot_resolve::resolve(pool, &problem, self.context())?;
+            let mut grown = false;
+            for chosen in &resolution.packages {
+                if chosen.source == TARGET && chosen.name != root.package
+                    || !read.insert((chosen.name.clone(), chosen.version.clone()))
+                {
+                    continue;
+                }
+                let Some(release) = pool.release(&chosen.name, &chosen.version, chosen.source)? else {
+                    continue;
+                };
+                let provenance = Provenance::of(&pool.repo(chosen.source).1.archive(&release)?)?;
+                for (name, version) in provenance.into_iter().flat_map(|p| p.inputs) {
+                    if !problem.preferences.contains_key(&name) && is_good(pool, &name, &version)? {
+                        problem.preferences.insert(name, version);
+                        grown = true;
+                    }
+                }
+            }
+            if !grown {
+                break;
+            }
+        }
+        let needs: BTreeMap<PackageName, Vec<PackageName>> = resolution
+            .packages
+            .iter()
+            .map(|p| {
+                (
+                    p.name.clone(),
+                    p.requires.iter().map(|(n, _)| n.clone()).collect(),
+                )
+            })
+            .collect();
+        let ordered = dependencies_first(&needs, [&root.package]);
+        let version = |name: &PackageName| resolution.packages.iter().find(|p| p.name == *name);
+        Ok(ordered
+            .iter()
+            .filter_map(|name| Some((name.clone(), version(name)?.version.clone())))
+            .collect())
+    }
+
+    /// Tell people what a release needs that its new repo and those behind it do not have.
+    fn warn_missing(
+        &self,
+        pool: &Pool<'_>,
+        env: &backlot_core::MarkerEnv,
+        root: &Release,
+        to: &str,
+    ) -> Result<()> {
+        const SOURCE: usize = 1;
+        let needs = pool.dependencies_of(&pool.metadata(SOURCE, root)?).requires;
+        for need in needs.iter().filter(|need| need.applies(env, &[])) {
+            let there = pool.releases(need.name())?;
+            let admits =
+                |(rank, r): &(usize, Release)| *rank != SOURCE && need.specifiers().contains(&r.version);
+            if !there.iter().any(admits) {
+                let message = format!(
+                    "{} {} needs `{need}`, which {to} does not have; `--with-deps` copies it too",
+                    root.package, root.version
+                );
+                self.context().warn("copy::missing_dependency", message);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bring the files of releases to the remote where they shall be. Without a second remote they must be on the first.
+    pub(crate) fn copy_release_files(
+        &self,
+        ends: &Ends,
+        releases: &[&Release],
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<Option<CopyFilesReport>> {
+        let from = match self.remote_entry(from, "copying files") {
+            Ok(entry) => entry,
+            // With no remote at all there are no files that anybody could pull.
+            Err(_) if from.is_none() && to.is_none() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let to = self.remote_entry(Some(to.unwrap_or(&from.name)), "copying files")?;
+        let source = self.open_remote(from)?;
+        let mut wanted: BTreeMap<ObjectId, String> = BTreeMap::new();
+        let pairs: Vec<_> = releases.iter().map(|r| (&ends.source, *r)).collect();
+        for release in self.objects_in(&pairs, &source)? {
+            let label = release.label();
+            wanted.extend(release.objects.into_keys().map(|id| (id, label.clone())));
+        }
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        let mut report = CopyFilesReport {
+            from: from.name.clone(),
+            to: to.name.clone(),
+            dry_run: ends.dry_run,
+            ..CopyFilesReport::default()
+        };
+        let ids: Vec<ObjectId> = wanted.keys().copied().collect();
+        if from.name != to.name {
+            self.copy_objects(&source, &self.open_remote(to)?, &ids, &mut report)?;
+            return Ok(Some(report));
+        }
+        let there = source.exists_many(&ids, self.context())?;
+        let missing = wanted.values().zip(&there).filter(|(_, there)| !**there);
+        let missing: BTreeSet<&String> = missing.map(|(label, _)| label).collect();
+        if !missing.is_empty() {
+            return Err(WorkspaceError::FilesNotThere {
+                releases: missing.into_iter().cloned().collect::<Vec<_>>().join(", "),
+                remote: to.name.clone(),
+            }
+            .into());
+        }
+        report.already_there = ids.len() as u64;
+        Ok(Some(report))
+    }
+
+    /// Copy one release: first what was said of it, so that a yanked one never shows as good, then its wheel.
+    pub(crate) fn copy_one(&self, ends: &Ends, release: &Release, state: CopyState) -> Result<CopiedRelease> {
+        let facts = ends.source.facts_to_carry(release)?;
+        let facts = ends
+            .target
+            .carry_facts(release, &facts, ends.dry_run, self.context())?;
+        if state == CopyState::Copied && !ends.dry_run {
+            let wheels = self.settings().cache.value.join("wheels");
+            let stage = file::temporary_in(&wheels);
+            fs_err::create_dir_all(&stage)?;
+            let local = stage.join(&release.file);
+            let by = self.publication(Some(&ends.reason));
+            let done = ends
+                .source
+                .open_wheel(release, &local, self.context())
+                .and_then(|()| ends.target.publish(&local, &by, self.context()));
+            file::remove(&stage)?;
+            match done {
+                // Somebody else copied the same at the same time.
+                Ok(()) | Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(CopiedRelease {
+            package: release.package.clone(),
+            version: release.version.clone(),
+            wheel: release.file.clone(),
+            state,
+            facts,
+        })
+    }
+}
+
+impl Ends {
+    /// What has to happen to a release of the source; `None` if the target has other bytes under its version.
+    pub(crate) fn state(&self, release: &Release, workspace: &Workspace) -> Result<Option<CopyState>> {
+        let there = self.target.releases(&release.package, workspace.context())?;
+        let Some(there) = there.into_iter().find(|r| r.version == release.version) else {
+            return Ok(Some(CopyState::Copied));
+        };
+        let same = self.target.digest(&there)? == self.source.digest(release)?;
+        Ok(same.then_some(CopyState::There))
+    }
+
+    fn other_bytes(&self, release: &Release, workspace: &Workspace) -> Result<Error> {
+        let there = self.target.releases(&release.package, workspace.context())?;
+        let there = there.into_iter().find(|r| r.version == release.version);
+        let published = match &there {
+            Some(there) => self.target.status(there)?.published,
+            None => None,
+        };
+        Ok(backlot_repo::Error::ReleaseExists {
+            package: release.package.clone(),
+            version: release.version.clone(),
+            repo: self.target.place(),
+            author: published.as_ref().map(|f| f.author.clone()),
+            at: published.map(|f| f.at),
+            identical: false,
+            complete: true,
+        }
+        .into())
+    }
+}
+
+/// Everything that is reached from some packages, each after all it needs (as far as they need each other in no circle).
+pub(crate) fn dependencies_first<'a>(
+    needs: &BTreeMap<PackageName, Vec<PackageName>>,
+    starts: impl IntoIterator<Item = &'a PackageName>,
+) -> Vec<PackageName> {
+    let mut ordered = Vec::new();
+    let mut seen = BTreeSet::new();
+    for start in starts {
+        // Not recursive: a chain of dependencies may be longer than a stack.
+        let mut open = vec![(start.clone(), 0)];
+        seen.insert(start.clone());
+        while let Some((name, next)) = open.pop() {
+            match needs.get(&name).and_then(|all| all.get(next)) {
+                Some(need) => {
+                    open.push((name, next + 1));
+                    if seen.insert(need.clone()) {
+                        open.push((need.clone(), 0));
+                    }
+                }
+                None => ordered.push(name),
+            }
+        }
+    }
+    ordered
+}
+
+/// Whether a repo has a version that is not yanked.
+fn is_good(pool: &Pool<'_>, name: &PackageName, version: &Version) -> Result<bool> {
+    for (rank, release) in pool.releases(name)? {
+        if release.version == *version && pool.repo(rank).1.status(&release)?.yanked.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dependencies_first;
+    use backlot_core::PackageName;
+
+    #[test]
+    fn what_is_needed_comes_first_also_in_long_chains_and_circles() {
+        let name = |n: usize| PackageName::parse(&format!("p{n}")).expect("a name");
+        let chain = (0..50_000).map(|n| (name(n), vec![name(n + 1)])).collect();
+        let ordered = dependencies_first(&chain, [&name(0)]);
+        assert_eq!(ordered.len(), 50_001);
+        assert_eq!((&ordered[0], &ordered[50_000]), (&name(50_000), &name(0)));
+        let circle = [(name(1), vec![name(2)]), (name(2), vec![name(1), name(3)])].into();
+        assert_eq!(
+            dependencies_first(&circle, [&name(1)]),
+            [name(3), name(2), name(1)]
+        );
+    }
+}
