@@ -209,7 +209,7 @@ pub(crate) enum Command {
     },
     /// Install releases with what they need
     #[command(
-        after_help = "Examples:\n  backlot install Shot010                    and remember that it was asked for\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            bring inputs in step with what was asked for\n  backlot install --upgrade                  and take newer releases where they fit\n  backlot install Table --from review        prefer a repo this once\n  backlot install --locked                   exactly backlot.lock\nThen `backlot pull` brings the files."
+        after_help = "Examples:\n  backlot install Shot010                    and remember that it was asked for\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            bring inputs in step with what was asked for\n  backlot install --upgrade                  and take newer releases where they fit\n  backlot install Table --from review        prefer a repo this once\n  backlot install --locked                   exactly backlot.lock\n  backlot install --from-lock pylock.toml    exactly what another tool locked\nThen `backlot pull` brings the files."
     )]
     Install {
         /// Requirements
@@ -226,6 +226,9 @@ pub(crate) enum Command {
         /// Install exactly what backlot.lock says
         #[arg(long, conflicts_with_all = ["upgrade", "pre", "from"])]
         locked: bool,
+        /// Install exactly what a pylock.toml says, and ask for that from now on
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["requirements", "upgrade", "pre", "from", "locked"])]
+        from_lock: Option<PathBuf>,
         #[command(flatten)]
         dry: DryRun,
     },
@@ -249,15 +252,18 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Write the exact inputs as requirements.txt for pip and uv
+    /// Write the exact inputs as requirements.txt or pylock.toml for pip and uv
     #[command(
-        after_help = "Examples:\n  backlot export                        to standard output\n  backlot export -o requirements.txt"
+        after_help = "Examples:\n  backlot export                        to standard output\n  backlot export -o requirements.txt\n  backlot export -o pylock.toml         PEP 751; the name tells"
     )]
     Export {
         /// The file
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
-        /// Leave the digests out
+        /// The kind of file [default: what its name says, else requirements]
+        #[arg(long, value_enum, value_name = "FORMAT")]
+        format: Option<ExportFormat>,
+        /// Leave the digests out of requirements.txt
         #[arg(long)]
         no_hashes: bool,
         #[command(flatten)]
@@ -389,6 +395,15 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(8..=10_000))]
         frames: u32,
     },
+}
+
+/// A kind of file for other tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// requirements.txt
+    Requirements,
+    /// pylock.toml (PEP 751)
+    Pylock,
 }
 
 /// An age: `90m`, `12h`, `14d`, or `0`.

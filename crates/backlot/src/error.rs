@@ -253,6 +253,24 @@ pub enum WorkspaceError {
         /// What differs.
         reason: String,
     },
+    /// A `pylock.toml` that cannot be read.
+    #[error("`{}` is not a lock file that can be used: {reason}", path.display())]
+    BadLockFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A `pylock.toml` that wants something other than a wheel.
+    #[error("`{}` gives for {name} {what}; only wheels are installed", path.display())]
+    LockedSource {
+        /// The file.
+        path: PathBuf,
+        /// The package.
+        name: PackageName,
+        /// What it gives instead.
+        what: &'static str,
+    },
     /// A lock file of a later format.
     #[error("`{}` has format {found}; this backlot reads up to {known}", path.display())]
     NewerFormat {
@@ -308,6 +326,8 @@ impl Coded for WorkspaceError {
             Self::NotOneRelease { .. } => "release::not_one",
             Self::MissingFiles { .. } => "publish::missing_files",
             Self::StaleLock { .. } => "lock::stale",
+            Self::BadLockFile { .. } => "lock::invalid",
+            Self::LockedSource { .. } => "lock::not_a_wheel",
             Self::NewerFormat { .. } => "lock::newer_format",
             Self::NoVersionSource { .. } => "output::no_version_source",
             Self::ForeignInputs { .. } => "workspace::foreign_inputs",
@@ -330,11 +350,13 @@ impl Coded for WorkspaceError {
             | Self::SecretInConfig { .. }
             | Self::NoneConfigured { .. }
             | Self::NewerFormat { .. }
+            | Self::BadLockFile { .. }
             | Self::NoVersionSource { .. } => Class::Config,
             Self::UnreadableRelease { .. } => Class::Integrity,
-            Self::AmbiguousOutput { .. } | Self::AmbiguousRepo { .. } | Self::NotOneRelease { .. } => {
-                Class::User
-            }
+            Self::AmbiguousOutput { .. }
+            | Self::AmbiguousRepo { .. }
+            | Self::NotOneRelease { .. }
+            | Self::LockedSource { .. } => Class::User,
             Self::WorkspaceExists { .. }
             | Self::NameTaken { .. }
             | Self::OutputExists { .. }
@@ -373,6 +395,8 @@ impl Coded for WorkspaceError {
             Self::NotOneRelease { .. } => "name one release, as in `Table==1.0.0`".to_owned(),
             Self::MissingFiles { missing, .. } => format!("bring them back with `backlot pull`, or drop them with `backlot add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),
             Self::StaleLock { .. } => "run `backlot lock` to resolve again".to_owned(),
+            Self::BadLockFile { .. } => "write it again with the tool that made it; PEP 751 describes its keys".to_owned(),
+            Self::LockedSource { .. } => "build its wheel, publish it to a repo of the workspace, and lock again".to_owned(),
             Self::NewerFormat { .. } => "use a newer backlot".to_owned(),
             Self::NoVersionSource { .. } => "give `[project] version`, or `[tool.hatch.version] path` a file with `__version__ = \"1.0.0\"`".to_owned(),
             Self::ForeignInputs { .. } => "move it away; `backlot install` makes the environment anew".to_owned(),

@@ -1,4 +1,4 @@
-//! The lock as a `requirements.txt` that pip and uv install from.
+//! The lock as a file that pip and uv install from: `requirements.txt`, or `pylock.toml` (see `pylock`).
 //!
 //! Invariant: the file names exact versions; with digests unless there is an editable, which pip's hash mode refuses.
 
@@ -12,11 +12,37 @@ use crate::error::{Result, WorkspaceError};
 use crate::lockfile::Lock;
 use crate::workspace::Workspace;
 
+/// The kind of file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportFormat {
+    /// `requirements.txt`.
+    #[default]
+    Requirements,
+    /// `pylock.toml` (PEP 751).
+    Pylock,
+}
+
+/// How to export.
+#[derive(Clone, Debug, Default)]
+pub struct ExportOptions<'a> {
+    /// The kind of file.
+    pub format: ExportFormat,
+    /// The file to write.
+    pub output: Option<&'a Path>,
+    /// Leave digests out of a `requirements.txt`.
+    pub no_hashes: bool,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
 /// What was exported.
 #[derive(Clone, Debug, Serialize)]
 pub struct ExportReport {
+    /// The kind of file.
+    pub format: ExportFormat,
     /// The text.
-    pub requirements: String,
+    pub text: String,
     /// How many packages it names.
     pub packages: usize,
     /// The file it was written to, if one was asked for.
@@ -26,11 +52,33 @@ pub struct ExportReport {
 }
 
 impl Workspace {
-    /// The exact inputs as requirements; written to `output` if one is given.
-    pub fn export(&self, output: Option<&Path>, hashes: bool, dry_run: bool) -> Result<ExportReport> {
+    /// The exact inputs for other tools; written to a file if one is given.
+    pub fn export(&self, options: &ExportOptions<'_>) -> Result<ExportReport> {
         let lock = Lock::load(self.root())?.ok_or_else(|| WorkspaceError::StaleLock {
             reason: "there is no backlot.lock".to_owned(),
         })?;
+        let text = match options.format {
+            ExportFormat::Requirements => self.requirements_text(&lock, !options.no_hashes)?,
+            ExportFormat::Pylock => {
+                let file = options.output.map(std::path::absolute).transpose()?;
+                let folder = file.as_deref().and_then(Path::parent);
+                // On standard output it may end up anywhere, so its paths are absolute.
+                self.pylock_text(&lock, folder.unwrap_or(Path::new("")))?
+            }
+        };
+        if let Some(path) = options.output.filter(|_| !options.dry_run) {
+            file::write(path, text.as_bytes())?;
+        }
+        Ok(ExportReport {
+            format: options.format,
+            text,
+            packages: lock.packages.len(),
+            file: options.output.map(|p| p.display().to_string()),
+            dry_run: options.dry_run,
+        })
+    }
+
+    fn requirements_text(&self, lock: &Lock, hashes: bool) -> Result<String> {
         let hashes = hashes && lock.packages.iter().all(|p| p.sha256.is_some());
         let mut text =
             String::from("# The exact inputs of a Backlot workspace, written by `backlot export`.\n");
@@ -59,15 +107,6 @@ impl Workspace {
                 }
             }
         }
-        if let Some(path) = output.filter(|_| !dry_run) {
-            file::write(path, text.as_bytes())?;
-        }
-        let file = output.map(|p| p.display().to_string());
-        Ok(ExportReport {
-            requirements: text,
-            packages: lock.packages.len(),
-            file,
-            dry_run,
-        })
+        Ok(text)
     }
 }

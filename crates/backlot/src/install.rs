@@ -173,7 +173,7 @@ impl Workspace {
     }
 
     /// Fetch, write down, swap in.
-    fn realise(
+    pub(crate) fn realise(
         &mut self,
         inputs: Vec<Requirement>,
         old: Option<&Lock>,

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use backlot::{Error, InstallReport, InstallRequest, PackageChange, Upgrade};
+use backlot::{Error, ExportFormat, ExportOptions, InstallReport, InstallRequest, PackageChange, Upgrade};
 
+use crate::args;
 use crate::output::{Answer, columns, would};
 use crate::session::Session;
 
@@ -76,21 +77,43 @@ pub(super) fn lock(session: &Session, upgrade: bool, dry_run: bool) -> Result<An
     ))
 }
 
+pub(super) fn install_from_lock(session: &Session, file: &Path, dry_run: bool) -> Result<Answer, Error> {
+    let report = session
+        .open()?
+        .install_from_lock(&session.here.join(file), dry_run)?;
+    Ok(Answer::new(&report, describe(&report)))
+}
+
 pub(super) fn export(
     session: &Session,
     output: Option<&Path>,
-    hashes: bool,
+    format: Option<args::ExportFormat>,
+    no_hashes: bool,
     dry_run: bool,
 ) -> Result<Answer, Error> {
     let output = output.map(|o| session.here.join(o));
-    let report = session.open()?.export(output.as_deref(), hashes, dry_run)?;
+    let named = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("pylock.") && name.ends_with(".toml")
+    };
+    let format = match format {
+        Some(args::ExportFormat::Pylock) => ExportFormat::Pylock,
+        None if output.as_deref().is_some_and(named) => ExportFormat::Pylock,
+        Some(args::ExportFormat::Requirements) | None => ExportFormat::Requirements,
+    };
+    let report = session.open()?.export(&ExportOptions {
+        format,
+        output: output.as_deref(),
+        no_hashes,
+        dry_run,
+    })?;
     let text = match &report.file {
         Some(file) => format!(
             "{}written {} to `{file}`",
             would(dry_run),
             backlot::text::count(report.packages as u64, "package")
         ),
-        None => report.requirements.clone(),
+        None => report.text.clone(),
     };
     Ok(Answer::new(&report, text))
 }

@@ -92,8 +92,12 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             upgrade,
             pre,
             locked,
+            from_lock,
             dry,
         } => {
+            if let Some(file) = from_lock {
+                return environment::install_from_lock(session, file, dry.dry_run);
+            }
             let request = backlot::InstallRequest {
                 from: from.clone(),
                 upgrade: if *upgrade {
@@ -111,9 +115,10 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Lock { upgrade, dry } => environment::lock(session, *upgrade, dry.dry_run),
         Command::Export {
             output,
+            format,
             no_hashes,
             dry,
-        } => environment::export(session, output.as_deref(), !no_hashes, dry.dry_run),
+        } => environment::export(session, output.as_deref(), *format, *no_hashes, dry.dry_run),
         Command::Pull {
             names,
             remote,

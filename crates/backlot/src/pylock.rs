@@ -1,0 +1,437 @@
+//! PEP 751: the lock as `pylock.toml`, and an environment from the `pylock.toml` of any tool.
+//!
+//! Invariants: what is written names each wheel with its digest, and the environment it was chosen for; what is read is
+//! installed only if every wheel it needs is, digest for digest, in a repo of the workspace, so nothing comes from a place
+//! the workspace does not know. What else a file may hold (sdists, archives, version control) is refused by name.
+//! Deliberately absent: the extras and groups of a lock, which workspaces do not have.
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::{GroupName, MarkerEnv, PackageName, Requirement, Sha256, Specifiers, Version};
+use backlot_repo::{Place, Release};
+use serde::{Deserialize, Serialize};
+
+use crate::build::TOOL;
+use crate::error::{Error, Result, WorkspaceError};
+use crate::install::InstallReport;
+use crate::lockfile::{Lock, LockedPackage};
+use crate::outputs::Output;
+use crate::workspace::Workspace;
+
+/// The most a lock file may have.
+const LIMIT: usize = 64 * 1024 * 1024;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Pylock {
+    lock_version: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    environments: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    requires_python: Option<String>,
+    created_by: String,
+    #[serde(default)]
+    packages: Vec<Package>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tool: Option<Tool<WorkspaceTable>>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Package {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    marker: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    requires_python: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dependencies: Vec<Dependency>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    directory: Option<Directory>,
+    #[serde(default, skip_serializing)]
+    vcs: Option<toml::Value>,
+    #[serde(default, skip_serializing)]
+    archive: Option<toml::Value>,
+    #[serde(default, skip_serializing)]
+    sdist: Option<toml::Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    wheels: Vec<Wheel>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tool: Option<Tool<PackageTable>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Dependency {
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Directory {
+    path: String,
+    #[serde(default)]
+    editable: bool,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Wheel {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(default)]
+    hashes: Hashes,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Hashes {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+}
+
+/// The `[tool.backlot]` tables, passed over by other tools.
+#[derive(Debug, Serialize, Deserialize)]
+struct Tool<T> {
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    backlot: Option<T>,
+}
+
+/// What the workspace asked for.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct WorkspaceTable {
+    #[serde(default)]
+    requirements: Vec<String>,
+}
+
+/// The groups that were chosen.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct PackageTable {
+    #[serde(default)]
+    groups: Vec<GroupName>,
+}
+
+impl Workspace {
+    /// The lock as the text of a `pylock.toml` that lies in `folder`.
+    pub(crate) fn pylock_text(&self, lock: &Lock, folder: &Path) -> Result<String> {
+        let mut packages = Vec::new();
+        for package in &lock.packages {
+            packages.push(self.pylock_package(package, folder)?);
+        }
+        let pylock = Pylock {
+            lock_version: "1.0".to_owned(),
+            // Markers were judged for this environment only.
+            environments: vec![format!(
+                "python_version == '{}' and sys_platform == '{}'",
+                lock.python,
+                platform()
+            )],
+            created_by: TOOL.split(' ').next().unwrap_or_default().to_owned(),
+            packages,
+            tool: Some(Tool {
+                backlot: Some(WorkspaceTable {
+                    requirements: lock.requirements.clone(),
+                }),
+            }),
+            ..Pylock::default()
+        };
+        let body = toml::to_string(&pylock).expect("a lock is plain data");
+        Ok(format!(
+            "# The exact inputs of a Backlot workspace (PEP 751), written by `backlot export`.\n{body}"
+        ))
+    }
+
+    fn pylock_package(&self, package: &LockedPackage, folder: &Path) -> Result<Package> {
+        let mut entry = Package {
+            name: package.name.to_string(),
+            version: Some(package.version.to_string()),
+            dependencies: package
+                .needs
+                .iter()
+                .map(|name| Dependency {
+                    name: name.to_string(),
+                })
+                .collect(),
+            tool: (!package.groups.is_empty()).then(|| Tool {
+                backlot: Some(PackageTable {
+                    groups: package.groups.clone(),
+                }),
+            }),
+            ..Package::default()
+        };
+        let (Some(repo), Some(sha256)) = (&package.repo, package.sha256) else {
+            let path = self.root().join(package.editable.as_deref().unwrap_or_default());
+            entry.directory = Some(Directory {
+                path: relative(&path, folder),
+                editable: true,
+            });
+            return Ok(entry);
+        };
+        let release = self.release_of(package, repo)?;
+        let mut wheel = Wheel {
+            name: package.wheel.clone(),
+            size: release.as_ref().and_then(|r| r.size),
+            hashes: Hashes {
+                sha256: Some(sha256.to_hex()),
+            },
+            ..Wheel::default()
+        };
+        match release.as_ref().map(|r| &r.place) {
+            Some(Place::Url(url)) => wheel.url = Some(url.clone()),
+            Some(Place::Path(path)) => wheel.path = Some(relative(path, folder)),
+            None => {
+                let what = format!("{} {} with the digest of the lock", package.name, package.version);
+                return Err(WorkspaceError::NoSuchRelease { what, nearest: None }.into());
+            }
+        }
+        entry.requires_python = release.and_then(|r| r.requires_python);
+        entry.wheels.push(wheel);
+        Ok(entry)
+    }
+
+    /// The release in its repo that a lock names.
+    fn release_of(&self, package: &LockedPackage, repo: &str) -> Result<Option<Release>> {
+        let repo = self.open_repo(self.repo_entry(repo)?)?;
+        for release in repo.releases_with_problems(&package.name)?.releases {
+            if release.version == package.version && Some(repo.digest(&release)?) == package.sha256 {
+                return Ok(Some(release));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Make `inputs/` what a `pylock.toml` says, and the lock and the requirements of the workspace with it.
+    pub fn install_from_lock(&mut self, path: &Path, dry_run: bool) -> Result<InstallReport> {
+        let _held = self.lock()?;
+        let (env, outputs) = (self.marker_env()?, self.outputs()?);
+        let reader = Reader {
+            path,
+            env: &env,
+            outputs: &outputs,
+        };
+        let pylock = reader.read()?;
+        let mut packages = Vec::new();
+        for entry in &pylock.packages {
+            if reader.applies(entry)? {
+                packages.push(self.locked_package(entry, &reader)?);
+            }
+        }
+        let table = pylock.tool.and_then(|t| t.backlot);
+        let requirements: Vec<String> = match table {
+            Some(table) => table.requirements,
+            None => roots(&packages),
+        };
+        let inputs = requirements
+            .iter()
+            .map(|text| Requirement::parse(text).map_err(|e| reader.bad(e.to_string())))
+            .collect::<Result<Vec<_>>>()?;
+        for package in &mut packages {
+            package.requested = inputs.iter().any(|r| r.name() == &package.name);
+        }
+        let old = Lock::load(self.root())?;
+        let lock = Lock::new(env.python_short(), requirements, packages);
+        self.realise(inputs, old.as_ref(), &lock, &outputs, dry_run)
+    }
+
+    fn locked_package(&self, entry: &Package, reader: &Reader<'_>) -> Result<LockedPackage> {
+        let name = PackageName::parse(&entry.name).map_err(|e| reader.bad(e.to_string()))?;
+        let table = entry.tool.as_ref().and_then(|t| t.backlot.as_ref());
+        let mut locked = LockedPackage {
+            version: Version::parse(entry.version.as_deref().unwrap_or("0"))
+                .map_err(|e| reader.bad(format!("{name}: {e}")))?,
+            name,
+            repo: None,
+            wheel: None,
+            sha256: None,
+            editable: None,
+            requested: false,
+            groups: table.map(|t| t.groups.clone()).unwrap_or_default(),
+            needs: Vec::new(),
+        };
+        let metadata = if entry.directory.is_some() {
+            let output = reader.outputs.iter().find(|o| o.package() == locked.name);
+            let output = output.ok_or_else(|| {
+                reader.refused(
+                    &locked.name,
+                    "a folder, and no output of this workspace is its package",
+                )
+            })?;
+            locked.version = output.project.metadata.version.clone();
+            locked.editable = Some(self.display_path(&output.project.root));
+            output.project.metadata.clone()
+        } else {
+            let what = match (&entry.vcs, &entry.archive, &entry.sdist) {
+                _ if !entry.wheels.is_empty() && entry.version.is_some() => None,
+                (Some(_), ..) => Some("a checkout of version control"),
+                (_, Some(_), _) => Some("an archive"),
+                (.., Some(_)) => Some("a source distribution only"),
+                _ => Some("nothing that could be installed, or no version"),
+            };
+            if let Some(what) = what {
+                return Err(reader.refused(&locked.name, what));
+            }
+            self.find_locked_wheel(entry, &mut locked)?
+        };
+        for requirement in &metadata.requires_dist {
+            if requirement.applies(reader.env, &locked.groups) {
+                locked.needs.push(requirement.name().clone());
+            }
+        }
+        locked.needs.sort();
+        locked.needs.dedup();
+        Ok(locked)
+    }
+
+    /// The wheel of an entry in a repo of the workspace, by its digest.
+    fn find_locked_wheel(
+        &self,
+        entry: &Package,
+        locked: &mut LockedPackage,
+    ) -> Result<backlot_wheel::Metadata> {
+        let digests: Vec<Sha256> = entry
+            .wheels
+            .iter()
+            .filter_map(|w| w.hashes.sha256.as_deref()?.parse().ok())
+            .collect();
+        for repo_entry in self.repos() {
+            let repo = self.open_repo(repo_entry)?;
+            for release in repo.releases(&locked.name, self.context())? {
+                if release.version != locked.version {
+                    continue;
+                }
+                let digest = repo.digest(&release)?;
+                if digests.contains(&digest) {
+                    locked.repo = Some(repo_entry.name.clone());
+                    locked.wheel = Some(release.file.clone());
+                    locked.sha256 = Some(digest);
+                    return Ok(repo.metadata(&release)?);
+                }
+            }
+        }
+        let what = format!(
+            "{} {} with a digest of the lock file",
+            locked.name, locked.version
+        );
+        Err(WorkspaceError::NoSuchRelease { what, nearest: None }.into())
+    }
+}
+
+/// A lock file being read, and for whom.
+struct Reader<'a> {
+    path: &'a Path,
+    env: &'a MarkerEnv,
+    outputs: &'a [Output],
+}
+
+impl Reader<'_> {
+    fn read(&self) -> Result<Pylock> {
+        let bytes = fs_err::read(self.path)?;
+        if bytes.len() > LIMIT {
+            return Err(self.bad("it is too large".to_owned()));
+        }
+        let text = String::from_utf8(bytes).map_err(|e| self.bad(e.to_string()))?;
+        let pylock: Pylock = toml::from_str(&text).map_err(|e| self.bad(e.to_string()))?;
+        let version = Version::parse(&pylock.lock_version).map_err(|e| self.bad(e.to_string()))?;
+        let known = Specifiers::parse(">=1,<2").expect("a range");
+        if !known.contains(&version) {
+            return Err(self.bad(format!("its lock-version is {version}; known is 1")));
+        }
+        self.check_python(pylock.requires_python.as_deref(), "it")?;
+        let mut fits = pylock.environments.is_empty();
+        for marker in &pylock.environments {
+            fits |= self.holds(marker)?;
+        }
+        if !fits {
+            return Err(WorkspaceError::StaleLock {
+                reason: format!(
+                    "`{}` is for {}",
+                    self.path.display(),
+                    pylock.environments.join(" or ")
+                ),
+            }
+            .into());
+        }
+        Ok(pylock)
+    }
+
+    fn applies(&self, entry: &Package) -> Result<bool> {
+        if let Some(marker) = &entry.marker
+            && !self.holds(marker)?
+        {
+            return Ok(false);
+        }
+        self.check_python(entry.requires_python.as_deref(), &entry.name)?;
+        Ok(true)
+    }
+
+    /// Whether a marker holds here.
+    fn holds(&self, marker: &str) -> Result<bool> {
+        let requirement = Requirement::parse(&format!("x ; {marker}"));
+        let requirement = requirement.map_err(|e| self.bad(e.to_string()))?;
+        Ok(requirement.applies(self.env, &[]))
+    }
+
+    fn check_python(&self, range: Option<&str>, who: &str) -> Result<()> {
+        let Some(range) = range else { return Ok(()) };
+        let specifiers = Specifiers::parse(range).map_err(|e| self.bad(e.to_string()))?;
+        if specifiers.contains(self.env.python()) {
+            return Ok(());
+        }
+        let python = self.env.python();
+        Err(WorkspaceError::StaleLock {
+            reason: format!(
+                "`{}`: {who} needs Python {range}, and here is {python}",
+                self.path.display()
+            ),
+        }
+        .into())
+    }
+
+    fn bad(&self, reason: String) -> Error {
+        WorkspaceError::BadLockFile {
+            path: self.path.to_path_buf(),
+            reason,
+        }
+        .into()
+    }
+
+    fn refused(&self, name: &PackageName, what: &'static str) -> Error {
+        WorkspaceError::LockedSource {
+            path: self.path.to_path_buf(),
+            name: name.clone(),
+            what,
+        }
+        .into()
+    }
+}
+
+/// What nothing else needs: asked for by name, exactly as locked.
+fn roots(packages: &[LockedPackage]) -> Vec<String> {
+    let needed = |name: &PackageName| packages.iter().any(|p| p.needs.contains(name));
+    packages
+        .iter()
+        .filter(|p| !needed(&p.name))
+        .map(|p| format!("{}=={}", p.name, p.version))
+        .collect()
+}
+
+/// A path relative to a folder that it lies in; else absolute.
+fn relative(path: &Path, folder: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let shown: PathBuf = path.strip_prefix(folder).map_or(path.clone(), Path::to_path_buf);
+    shown.display().to_string()
+}
+
+/// `sys.platform` of this machine.
+fn platform() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "darwin",
+        "windows" => "win32",
+        other => other,
+    }
+}

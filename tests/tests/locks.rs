@@ -1,0 +1,229 @@
+//! Locks: pip, uv and `packaging` read what we export, we read what uv locks, and a lock gives the same environment.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use backlot_tests::{Studio, run_command, snapshot, tool};
+use fs_err as fs;
+
+/// `KitchenSet` with a script and a table in `review`; `ws` locked to it.
+fn studio() -> Studio {
+    let studio = Studio::empty();
+    studio.workspace("maker");
+    let maker = |arguments: &[&str]| studio.run(&[&["-w", "maker"], arguments].concat()).ok();
+    maker(&["new", "Table"]);
+    maker(&["publish", "Table"]);
+    maker(&["new", "KitchenSet"]);
+    maker(&["input", "add", "KitchenSet", "Table"]);
+    let project = "maker/outputs/kitchenset/pyproject.toml";
+    let mut text = fs::read_to_string(studio.path(project)).expect("a project");
+    text.push_str("\n[project.scripts]\nset-the-table = \"kitchenset:main\"\n");
+    studio.write(project, text.as_bytes());
+    maker(&["publish", "KitchenSet"]);
+    studio.workspace("ws");
+    studio.ws(&["install", "KitchenSet"]).ok();
+    studio
+}
+
+fn export(studio: &Studio, file: &str) -> String {
+    studio.ws(&["export", "-o", file]).ok();
+    fs::read_to_string(studio.path(file)).expect("written")
+}
+
+/// Both packages are there, as their metadata says.
+fn both_are_in(folder: &Path) {
+    for name in ["table-0.1.0", "kitchenset-0.1.0"] {
+        let metadata = folder.join(format!("{name}.dist-info/METADATA"));
+        assert!(metadata.is_file(), "no {}", metadata.display());
+    }
+}
+
+#[test]
+fn an_exported_pylock_is_valid_and_pip_uv_and_we_install_from_it() {
+    let studio = studio();
+    let text = export(&studio, "pylock.toml");
+    let code = "import sys, tomllib; from packaging.pylock import Pylock
+lock = Pylock.from_dict(tomllib.load(open(sys.argv[1], 'rb'))); lock.validate()
+print(sorted((p.name, str(p.version), len(p.wheels[0].hashes['sha256'])) for p in lock.packages))";
+    let mut python = Command::new(tool("python"));
+    python.args(["-c", code]).arg(studio.path("pylock.toml"));
+    assert_eq!(
+        run_command(&mut python).ok().stdout().trim(),
+        "[('kitchenset', '0.1.0', 64), ('table', '0.1.0', 64)]",
+        "{text}"
+    );
+    let python = studio.path("ws/inputs/bin/python");
+    let mut pip = Command::new(tool("python"));
+    pip.args(["-m", "pip", "--python"])
+        .arg(&python)
+        .args(["install", "--no-cache-dir", "--no-index", "--target"])
+        .arg(studio.path("by-pip"))
+        .arg("-r")
+        .arg(studio.path("pylock.toml"));
+    run_command(&mut pip).ok();
+    both_are_in(&studio.path("by-pip"));
+    let mut uv = Command::new(tool("uv"));
+    uv.args(["pip", "install", "--no-cache", "--offline", "--python"])
+        .arg(&python)
+        .arg("--target")
+        .arg(studio.path("by-uv"))
+        .arg("-r")
+        .arg(studio.path("pylock.toml"));
+    run_command(&mut uv).ok();
+    both_are_in(&studio.path("by-uv"));
+
+    studio.workspace("other");
+    let planned = ["-w", "other", "install", "--from-lock", "pylock.toml", "--json"];
+    let report = studio.run(&[&planned[..], &["--dry-run"]].concat()).ok().json();
+    assert_eq!(report["changes"].as_array().map(Vec::len), Some(2));
+    studio.run(&planned).ok();
+    let lock = |workspace: &str| fs::read(studio.path(&format!("{workspace}/backlot.lock"))).expect("a lock");
+    assert_eq!(lock("other"), lock("ws"));
+    studio.run(&["-w", "other", "install", "--locked"]).ok();
+}
+
+#[test]
+fn a_lock_that_uv_made_is_read_by_us_and_what_is_no_wheel_is_refused() {
+    let studio = studio();
+    studio.write("wanted.in", b"kitchenset\n");
+    let mut uv = Command::new(tool("uv"));
+    uv.args([
+        "pip",
+        "compile",
+        "--no-cache",
+        "--format",
+        "pylock.toml",
+        "--index-url",
+    ])
+    .arg(format!("file://{}", studio.path("repos/review/simple").display()))
+    .arg("--python")
+    .arg(studio.path("ws/inputs/bin/python"))
+    .arg(studio.path("wanted.in"))
+    .arg("-o")
+    .arg(studio.path("pylock.uv.toml"));
+    run_command(&mut uv).ok();
+    studio.workspace("other");
+    let from = |file: &str| studio.run(&["-w", "other", "install", "--from-lock", file, "--json"]);
+    let report = from("pylock.uv.toml").ok().json();
+    assert_eq!(report["changes"].as_array().map(Vec::len), Some(2));
+    let status = studio.run(&["-w", "other", "status", "--json"]).ok().json();
+    assert_eq!(status["requirements"][0], "kitchenset==0.1.0");
+
+    let head = "lock-version = \"1.0\"\ncreated-by = \"test\"\n";
+    let refused = |name: &str, body: &str, exit, code: &str| {
+        studio.write(name, format!("{head}{body}").as_bytes());
+        from(name).fails(exit, code)
+    };
+    let sdist = "[[packages]]\nname = \"x\"\nversion = \"1\"\nsdist = { path = \"x-1.tar.gz\", hashes = { sha256 = \"00\" } }\n";
+    let error = refused("pylock.a.toml", sdist, 2, "lock::not_a_wheel");
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("source distribution")
+    );
+    let elsewhere = "environments = [\"sys_platform == 'amiga'\"]\npackages = []\n";
+    refused("pylock.b.toml", elsewhere, 5, "lock::stale");
+    refused("pylock.c.toml", "packages = 3\n", 3, "lock::invalid");
+    let python = "requires-python = \">=99\"\npackages = []\n";
+    refused("pylock.d.toml", python, 5, "lock::stale");
+    let digest = "0".repeat(64);
+    let unknown = format!(
+        "[[packages]]\nname = \"table\"\nversion = \"0.1.0\"\nwheels = [{{ path = \"t.whl\", hashes = {{ sha256 = \"{digest}\" }} }}]\n"
+    );
+    refused("pylock.e.toml", &unknown, 4, "release::unknown");
+    studio.write(
+        "pylock.f.toml",
+        b"lock-version = \"2.0\"\ncreated-by = \"x\"\npackages = []\n",
+    );
+    from("pylock.f.toml").fails(3, "lock::invalid");
+}
+
+#[test]
+fn requirements_with_digests_are_accepted_by_pip_and_uv() {
+    let studio = studio();
+    let text = export(&studio, "requirements.txt");
+    assert_eq!(text.matches("--hash=sha256:").count(), 2, "{text}");
+    let mut pip = Command::new(tool("python"));
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--no-cache-dir",
+        "--require-hashes",
+        "--no-index",
+    ])
+    .arg("--find-links")
+    .arg(studio.path("repos/review/packages/table"))
+    .arg("--find-links")
+    .arg(studio.path("repos/review/packages/kitchenset"))
+    .arg("--target")
+    .arg(studio.path("by-pip"))
+    .arg("-r")
+    .arg(studio.path("requirements.txt"));
+    run_command(&mut pip).ok();
+    both_are_in(&studio.path("by-pip"));
+    let index = format!("file://{}", studio.path("repos/review/simple").display());
+    let mut uv = Command::new(tool("uv"));
+    uv.args([
+        "pip",
+        "install",
+        "--no-cache",
+        "--require-hashes",
+        "--default-index",
+        &index,
+    ])
+    .arg("--python")
+    .arg(tool("python"))
+    .arg("--target")
+    .arg(studio.path("by-uv"))
+    .arg("-r")
+    .arg(studio.path("requirements.txt"));
+    run_command(&mut uv).ok();
+    both_are_in(&studio.path("by-uv"));
+}
+
+#[test]
+fn the_same_lock_gives_the_same_environment_to_the_byte_elsewhere() {
+    let studio = studio();
+    studio.workspace("a/longer/way/there");
+    let there = "a/longer/way/there";
+    for file in ["backlot.toml", "backlot.lock"] {
+        let from = studio.path("ws").join(file);
+        fs::copy(from, studio.path(there).join(file)).expect("copied");
+    }
+    let config = fs::read_to_string(studio.path("ws/backlot.toml")).expect("a workspace");
+    let config = config.replace("\"repos/", &format!("\"{}/", studio.path("repos").display()));
+    fs::write(studio.path(there).join("backlot.toml"), config).expect("written");
+    studio.run(&["-w", there, "install", "--locked"]).ok();
+    let environment = |workspace: &str| {
+        let root = studio.path(workspace).join("inputs");
+        let mut files: BTreeMap<String, Vec<u8>> = snapshot(&root);
+        for (path, bytes) in &mut files {
+            let Ok(text) = std::str::from_utf8(bytes) else {
+                continue;
+            };
+            // Scripts, activation and pyvenv.cfg name the place they are at; RECORD has the digests of scripts.
+            let mut text = text.replace(&root.display().to_string(), "<here>");
+            if path.ends_with("/RECORD") {
+                text = text.lines().filter(|l| !l.starts_with("../")).collect();
+            }
+            *bytes = text.into_bytes();
+        }
+        files
+    };
+    let (here, elsewhere) = (environment("ws"), environment(there));
+    assert!(here.contains_key("bin/set-the-table"));
+    assert_eq!(
+        here.keys().collect::<Vec<_>>(),
+        elsewhere.keys().collect::<Vec<_>>()
+    );
+    for (path, bytes) in &here {
+        assert_eq!(
+            String::from_utf8_lossy(bytes),
+            String::from_utf8_lossy(&elsewhere[path]),
+            "{path}"
+        );
+    }
+}
