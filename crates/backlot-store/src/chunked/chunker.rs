@@ -1,10 +1,10 @@
-//! Where files are cut: FastCDC (Xia et al., 2016 and 2020) by the `fastcdc` crate, with fixed parameters.
+//! By which rules files are cut: FastCDC (Xia et al., 2016 and 2020), with fixed parameters.
 //!
-//! Invariant: the cuts of a file depend on its bytes and the profile only. A release of the crate once moved them
-//! silently, so it is pinned and the cuts of known bytes are held by a golden file. Chosen sizes: an average of 64 KiB
-//! re-stores half of what 256 KiB does on local edits of EXR, USD and VDB files.
+//! Invariant: the cuts of a file depend on its bytes and the profile only. The tables and masks are those of the crate
+//! `fastcdc`; a release of it once moved cuts silently, so it is pinned and the cuts of known bytes are held by a golden
+//! file. Chosen sizes: an average of 64 KiB re-stores half of what 256 KiB does on local edits of EXR, USD and VDB files.
+//! Deliberately absent: the cutting itself ([`super::cutter`]).
 
-use fastcdc::v2020::{FastCDC, Normalization};
 use serde::{Deserialize, Serialize};
 
 /// The parameters of a remote's chunker, in its config object.
@@ -52,38 +52,12 @@ impl Profile {
             && self.average < self.max
             && self.max <= LARGEST_CHUNK
     }
-
-    /// Cut the next bytes of a file, and hand each chunk over while its bytes are near. If they are not the file's last
-    /// ones, what the following bytes could still move is left uncut: less than [`Profile::max`]. Returns how much was cut.
-    pub(super) fn cut<'a, E>(
-        &self,
-        bytes: &'a [u8],
-        last: bool,
-        mut take: impl FnMut(&'a [u8]) -> Result<(), E>,
-    ) -> Result<usize, E> {
-        let Algorithm::FastCdc2020 = self.algorithm;
-        let mut done = 0;
-        let level = match self.normalization {
-            0 => Normalization::Level0,
-            1 => Normalization::Level1,
-            2 => Normalization::Level2,
-            _ => Normalization::Level3,
-        };
-        for chunk in FastCDC::with_level(bytes, self.min, self.average, self.max, level) {
-            let end = chunk.offset + chunk.length;
-            if !last && end == bytes.len() && chunk.length < self.max {
-                break;
-            }
-            take(&bytes[chunk.offset..end])?;
-            done = end;
-        }
-        Ok(done)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Profile;
+    use crate::chunked::cutter::Cutter;
     use proptest::prelude::{prop, proptest};
 
     /// Bytes that look like nothing in particular, the same on every machine.
@@ -106,7 +80,9 @@ mod tests {
             ends.push(ends.last().copied().unwrap_or(0) + chunk.len());
             Ok::<(), ()>(())
         };
-        let done = Profile::DEFAULT.cut(bytes, last, take).expect("nothing fails");
+        let done = Cutter::new(Profile::DEFAULT)
+            .cut(bytes, last, take)
+            .expect("nothing fails");
         assert_eq!(ends.last().copied().unwrap_or(0), done);
         ends
     }

@@ -13,6 +13,7 @@ mod chunker;
 mod chunks;
 mod config;
 mod copy;
+mod cutter;
 mod filter;
 mod gc;
 mod get;

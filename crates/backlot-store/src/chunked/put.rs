@@ -19,6 +19,7 @@ use rayon::prelude::*;
 
 use super::chunker::Profile;
 use super::config::RemoteFormat;
+use super::cutter::Cutter;
 use super::filter::{Coder, Scheme};
 use super::pack::{PackFacts, RECORD};
 use super::recipe::{Run, SegmentBuilder};
@@ -113,6 +114,7 @@ struct Piece {
 /// What every core needs to work on chunks.
 struct Worker<'a> {
     profile: Profile,
+    cutter: Cutter,
     known: Known<'a>,
     /// Chunks of this run: pack and position.
     seen: HashMap<Blake3, (u32, u32)>,
@@ -140,6 +142,7 @@ impl<'a> Pipeline<'a> {
         Self {
             worker: Worker {
                 profile: format.chunker,
+                cutter: Cutter::new(format.chunker),
                 known,
                 seen: HashMap::new(),
                 scheme: AtomicU8::new(Scheme::Zstd.byte()),
@@ -397,14 +400,14 @@ impl Worker<'_> {
     /// itself, as many as there are cores.
     fn chunks(&self, buffer: &[u8], last: bool, pieces: &mut Vec<Piece>, cut: &mut usize) -> Result<()> {
         if buffer.len() <= 4 * SHARE {
-            *cut = self.profile.cut(buffer, last, |chunk| {
+            *cut = self.cutter.cut(buffer, last, |chunk| {
                 pieces.push(self.piece(chunk)?);
                 Ok::<(), Error>(())
             })?;
             return Ok(());
         }
         let mut all = Vec::new();
-        *cut = self.profile.cut(buffer, last, |chunk| {
+        *cut = self.cutter.cut(buffer, last, |chunk| {
             all.push(chunk);
             Ok::<(), Error>(())
         })?;
