@@ -1,8 +1,9 @@
 //! One pass over many files: read, MD5, BLAKE3 and, where asked for, write a copy.
 //!
 //! Each worker (one a core) keeps a group of files open and advances them together, a segment each, so that MD5 runs in
-//! SIMD lanes ([`lanes`]). Memory: workers x lanes x [`SEGMENT`], 4 MiB on a machine with 2 cores and AVX-512 (8 MiB
-//! where a disk is waited for), whatever the file sizes. Invariant: a file that changes while it is read is never reported with a digest. Deliberately absent:
+//! SIMD lanes ([`lanes`]). A large file that has no company is read, hashed and copied ahead by one core while another
+//! does its MD5, which nothing can make parallel. Memory: workers x lanes x [`SEGMENT`], 4 MiB on a machine with 2 cores
+//! and AVX-512 (8 MiB where a disk is waited for), whatever the file sizes. Invariant: a file that changes while it is read is never reported with a digest. Deliberately absent:
 //! publishing the copies; a copy lies under a temporary name until its digest was judged.
 
 mod lanes;
@@ -23,6 +24,11 @@ use md5::Md5Hasher;
 
 /// How much of a file is read before its neighbour's turn: two workers' groups stay in a core's cache.
 pub(crate) const SEGMENT: usize = 64 * 1024;
+
+/// How much of a file without company is read ahead of its MD5.
+const AHEAD: usize = 1 << 20;
+/// What must be left of a file for that to pay.
+const ALONE: u64 = 8 << 20;
 
 /// One file to be read.
 #[derive(Clone, Debug)]
@@ -164,9 +170,17 @@ impl Worker<'_> {
         done: &mut Vec<(usize, Result<Outcome>)>,
     ) {
         let mut failed = Vec::new();
-        for (index, slot) in slots.iter_mut().enumerate() {
-            if let Err(error) = slot.read_segment(&self.jobs[slot.position]) {
-                failed.push((index, error));
+        let ahead = match slots.as_mut_slice() {
+            [slot] if slot.stat.size - slot.read >= ALONE => self.run_ahead(slot),
+            _ => Ok(()),
+        };
+        if let Err(error) = ahead {
+            failed.push((0, error));
+        } else {
+            for (index, slot) in slots.iter_mut().enumerate() {
+                if let Err(error) = slot.read_segment(&self.jobs[slot.position]) {
+                    failed.push((index, error));
+                }
             }
         }
         for (index, error) in failed.into_iter().rev() {
@@ -197,6 +211,42 @@ impl Worker<'_> {
             files += 1;
         }
         self.running.advance(files, bytes);
+    }
+
+    /// Read nearly all that is left of a file, with MD5 on another core.
+    fn run_ahead(&self, slot: &mut Slot) -> Result<()> {
+        let job = &self.jobs[slot.position];
+        let Slot {
+            file,
+            copy,
+            read,
+            md5,
+            blake3,
+            stat,
+            ..
+        } = slot;
+        let (mut now, mut next) = (Vec::new(), Vec::new());
+        // The last segment is left to the caller, which finishes the file.
+        while stat.size - *read > (AHEAD + SEGMENT) as u64 {
+            self.context.check()?;
+            let ((), ahead) = rayon::join(
+                || md5::update_many(&mut [(&mut *md5, now.as_slice())]),
+                || {
+                    read_exactly(file, &mut next, AHEAD, job)?;
+                    blake3.update(&next);
+                    if let Some(copy) = copy {
+                        copy.write_all(&next)?;
+                    }
+                    Ok::<(), Error>(())
+                },
+            );
+            ahead?;
+            *read += AHEAD as u64;
+            self.running.advance(0, AHEAD as u64);
+            std::mem::swap(&mut now, &mut next);
+        }
+        md5::update_many(&mut [(&mut *md5, now.as_slice())]);
+        Ok(())
     }
 
     fn finish(&self, slot: Slot) -> (Result<Outcome>, Vec<u8>) {
@@ -283,20 +333,8 @@ impl Slot {
 
     /// Read one segment and write it to the copy, unless the whole file is one segment.
     fn read_segment(&mut self, job: &Job) -> Result<()> {
-        self.buffer.clear();
         let left = usize::try_from(self.stat.size - self.read).unwrap_or(usize::MAX);
-        let wanted = left.min(SEGMENT);
-        if wanted > 0 {
-            (&mut self.file)
-                .take(wanted as u64)
-                .read_to_end(&mut self.buffer)
-                .map_err(FileError::from)?;
-        }
-        if self.buffer.len() < wanted {
-            return Err(Error::Changing {
-                path: job.source.clone(),
-            });
-        }
+        read_exactly(&mut self.file, &mut self.buffer, left.min(SEGMENT), job)?;
         self.read += self.buffer.len() as u64;
         if let Some(copy) = &mut self.copy {
             copy.write_all(&self.buffer)?;
@@ -309,6 +347,23 @@ impl Slot {
             fs::remove_file(&target.temporary).ok();
         }
     }
+}
+
+/// Replace the content of a buffer by the next bytes of a file, which must be there.
+fn read_exactly(file: &mut fs::File, buffer: &mut Vec<u8>, wanted: usize, job: &Job) -> Result<()> {
+    buffer.clear();
+    buffer.reserve_exact(wanted);
+    if wanted > 0 {
+        file.take(wanted as u64)
+            .read_to_end(buffer)
+            .map_err(FileError::from)?;
+    }
+    if buffer.len() < wanted {
+        return Err(Error::Changing {
+            path: job.source.clone(),
+        });
+    }
+    Ok(())
 }
 
 /// Make the file of a copy.
@@ -344,5 +399,39 @@ impl TemporaryFolder {
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
         backlot_core::file::remove(&self.0).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALONE, Copy, Job, run};
+    use crate::cache::digest_bytes;
+    use backlot_core::{Context, Operation};
+    use fs_err as fs;
+
+    #[test]
+    fn a_large_file_without_company_has_the_digests_and_the_copy_of_its_bytes() {
+        const { assert!(11_598_731 > ALONE) };
+        let folder = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..11_598_731_u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        let copy = Copy {
+            temporary: folder.path().join("copy"),
+            mode: 0o644,
+            durable: false,
+        };
+        let jobs = [("large", Some(copy)), ("small", None)].map(|(name, copy)| Job {
+            source: folder.path().join(name),
+            copy,
+        });
+        fs::write(&jobs[0].source, &bytes).unwrap();
+        fs::write(&jobs[1].source, b"small").unwrap();
+        let context = Context::default();
+        let running = context.start(Operation::Add, 2, 0);
+        let mut results = run(&jobs, &|_, _| Ok(true), &|_, _| Ok(()), &running, &context);
+        assert_eq!(results.remove(0).unwrap().digests, digest_bytes(&bytes));
+        assert_eq!(results.remove(0).unwrap().digests, digest_bytes(b"small"));
+        assert!(fs::read(folder.path().join("copy")).unwrap() == bytes);
     }
 }
