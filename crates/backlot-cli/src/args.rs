@@ -2,6 +2,7 @@
 
 mod places;
 mod releases;
+mod rules;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use places::{Input, Remote, Repo};
 pub(crate) use releases::{CopyArgs, MirrorArgs, VerdictArgs};
+pub(crate) use rules::RuleArgs;
 
 /// Asset pipeline engine: assets are packages, files are content-addressed.
 #[derive(Debug, Parser)]
@@ -209,7 +211,7 @@ pub(crate) enum Command {
     },
     /// Install releases with what they need
     #[command(
-        after_help = "Examples:\n  backlot install Shot010                    and remember that it was asked for\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            bring inputs in step with what was asked for\n  backlot install --upgrade                  and take newer releases where they fit\n  backlot install Table --from review        prefer a repo this once\n  backlot install --locked                   exactly backlot.lock\n  backlot install --from-lock pylock.toml    exactly what another tool locked\nThen `backlot pull` brings the files."
+        after_help = "Examples:\n  backlot install Shot010                    and remember that it was asked for\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            bring inputs in step with what was asked for\n  backlot install --upgrade                  and take newer releases where they fit\n  backlot install Table --from review        prefer a repo this once\n  backlot install --locked                   exactly backlot.lock\n  backlot install --from-lock pylock.toml    exactly what another tool locked\n  backlot install Shot010 -c \"Table<2\"       keep Table below 2, whoever asks for it\n  backlot install Shot010 --override \"Table==1.4\"\n  backlot install --resolution lowest --dry-run\nThen `backlot pull` brings the files."
     )]
     Install {
         /// Requirements
@@ -224,11 +226,13 @@ pub(crate) enum Command {
         #[arg(long)]
         pre: bool,
         /// Install exactly what backlot.lock says
-        #[arg(long, conflicts_with_all = ["upgrade", "pre", "from"])]
+        #[arg(long, conflicts_with_all = ["upgrade", "pre", "from", "resolution", "constraints", "overrides", "exclude_newer"])]
         locked: bool,
         /// Install exactly what a pylock.toml says, and ask for that from now on
         #[arg(long, value_name = "FILE", conflicts_with_all = ["requirements", "upgrade", "pre", "from", "locked"])]
         from_lock: Option<PathBuf>,
+        #[command(flatten)]
+        rules: RuleArgs,
         #[command(flatten)]
         dry: DryRun,
     },
@@ -244,11 +248,18 @@ pub(crate) enum Command {
         dry: DryRun,
     },
     /// Choose releases and write backlot.lock, without installing
-    #[command(after_help = "Examples:\n  backlot lock\n  backlot lock --upgrade --dry-run")]
+    #[command(
+        after_help = "Examples:\n  backlot lock\n  backlot lock --upgrade --dry-run\n  backlot lock --constraint \"Table<2\"       whoever asks for Table\n  backlot lock --exclude-newer 2026-01-31  as it would have been that day"
+    )]
     Lock {
         /// Forget the present choices
         #[arg(long, short = 'U')]
         upgrade: bool,
+        /// Admit pre-releases
+        #[arg(long)]
+        pre: bool,
+        #[command(flatten)]
+        rules: RuleArgs,
         #[command(flatten)]
         dry: DryRun,
     },

@@ -23,7 +23,7 @@ pub mod version;
 
 pub use bump::BumpStep;
 pub use cancel::{Cancel, Cancelled};
-pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
+pub use clock::{Clock, FixedClock, SystemClock, TimeError, Timestamp};
 pub use context::Context;
 pub use digest::{Blake3, Md5, Sha256};
 pub use error::{Class, Coded};

@@ -150,6 +150,27 @@ impl Requirement {
     pub fn normalised(&self) -> String {
         self.inner.to_string()
     }
+    /// The name as it was written: `KitchenSet`.
+    pub fn written_name(&self) -> &str {
+        let end = self
+            .text
+            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')));
+        &self.text[..end.unwrap_or(self.text.len())]
+    }
+    /// The same requirement with another range; its name as it was written, its groups and marker kept.
+    #[must_use]
+    pub fn with_range(&self, range: &Specifiers) -> Self {
+        let groups: Vec<String> = self.inner.extras.iter().map(ToString::to_string).collect();
+        let mut text = self.written_name().to_owned();
+        if !groups.is_empty() {
+            text.push_str(&format!("[{}]", groups.join(",")));
+        }
+        text.push_str(&range.to_string());
+        if let Some((_, marker)) = self.text.split_once(';') {
+            text.push_str(&format!(" ; {}", marker.trim()));
+        }
+        Self::parse(&text).unwrap_or_else(|_| self.clone())
+    }
     /// The same requirement, asked for only with a group of the package that has it (`; extra == "build"`).
     #[must_use]
     pub fn in_group(&self, group: &GroupName) -> Self {
@@ -236,6 +257,18 @@ mod tests {
         );
         assert!(Requirement::parse_lenient("Table>=").is_err());
         assert!(Requirement::parse_lenient("Table 1.2").is_err());
+    }
+
+    #[test]
+    fn a_range_can_be_replaced_and_the_rest_stays() {
+        use crate::version::Specifiers;
+        let requirement = Requirement::parse("Kitchen_Set[build]>=2 ; python_version > '3'").expect("valid");
+        let range = Specifiers::parse(">=1,<3").expect("valid");
+        assert_eq!(
+            requirement.with_range(&range).text(),
+            "Kitchen_Set[build]>=1,<3 ; python_version > '3'"
+        );
+        assert_eq!(requirement.written_name(), "Kitchen_Set");
     }
 
     #[test]

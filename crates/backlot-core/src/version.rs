@@ -4,6 +4,7 @@
 //! `1.2.3-rc.1` (SemVer) and `1.2.3rc1` (PEP 440) are the same version. The parser is uv's, hidden behind these types.
 
 use std::fmt;
+use std::ops::Bound;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -131,6 +132,69 @@ impl Specifiers {
         )
         .then(|| Version(only.version().clone()))
     }
+    /// Whether the range begins at this version or before. This is how `Requires-Python` is judged, as uv does: upper
+    /// bounds are guesses about the future, and only the numbers count (`3.13.0b1` will do for `>=3.13`).
+    pub fn starts_at_most_at(&self, version: &Version) -> bool {
+        let range = uv_pep440::release_specifiers_to_ranges(self.0.clone());
+        match range.bounding_range().map(|(lower, _)| lower) {
+            Some(Bound::Included(lower)) => *lower <= version.0.only_release(),
+            Some(Bound::Excluded(lower)) => *lower < version.0.only_release(),
+            Some(Bound::Unbounded) => true,
+            None => false,
+        }
+    }
+    /// The lowest numbers in the range, if it has a lower end: 3.12 of `>=3.12`.
+    pub fn lower_bound(&self) -> Option<Version> {
+        let range = uv_pep440::release_specifiers_to_ranges(self.0.clone());
+        match range.bounding_range()?.0 {
+            Bound::Included(lower) | Bound::Excluded(lower) => Some(Version(lower.clone())),
+            Bound::Unbounded => None,
+        }
+    }
+    /// How many specifiers there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+    /// Whether there are none, which admits any version.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+    /// The same without the specifier at an index.
+    #[must_use]
+    pub fn without(&self, index: usize) -> Self {
+        let kept = self.0.iter().enumerate().filter(|(at, _)| *at != index);
+        Self(kept.map(|(_, specifier)| specifier.clone()).collect())
+    }
+    /// Whether the specifier at an index is an upper bound.
+    pub fn is_upper_bound(&self, index: usize) -> bool {
+        use uv_pep440::Operator::{LessThan, LessThanEqual};
+        matches!(self.0[index].operator(), LessThan | LessThanEqual)
+    }
+    /// The same with the specifier at an index moved just so far that it admits a version: `>=2,<5` with 1.5 for the first
+    /// is `>=1.5,<5`. A pin (`==`, `~=`) becomes a pin of that version, an exclusion (`!=`) is dropped.
+    #[must_use]
+    pub fn moved(&self, index: usize, to: &Version) -> Self {
+        use uv_pep440::{Operator, VersionSpecifier};
+        let specifiers = self.0.iter().enumerate().filter_map(|(at, specifier)| {
+            if at != index {
+                return Some(specifier.clone());
+            }
+            let to = to.0.clone();
+            match specifier.operator() {
+                Operator::GreaterThan | Operator::GreaterThanEqual => {
+                    Some(VersionSpecifier::greater_than_equal_version(to))
+                }
+                Operator::LessThan | Operator::LessThanEqual => {
+                    Some(VersionSpecifier::less_than_equal_version(to))
+                }
+                Operator::NotEqual | Operator::NotEqualStar => None,
+                Operator::Equal | Operator::EqualStar | Operator::ExactEqual | Operator::TildeEqual => {
+                    Some(VersionSpecifier::equals_version(to))
+                }
+            }
+        });
+        Self(specifiers.collect())
+    }
     /// All of this and all of the other.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
@@ -189,6 +253,39 @@ mod tests {
             assert_eq!(Version::parse(semver).expect(semver).to_string(), pep440);
         }
         assert!(Version::parse("1.2.3-final.x").is_err());
+    }
+
+    #[test]
+    fn of_a_python_range_only_the_lower_bound_counts() {
+        let fits = |range: &str, python: &str| {
+            let python = Version::parse(python).expect("valid");
+            Specifiers::parse(range)
+                .expect("valid")
+                .starts_at_most_at(&python)
+        };
+        assert!(fits(">=3.8,<3.10", "3.11.2"));
+        assert!(fits("!=3.11.*", "3.11.2"));
+        assert!(fits("==3.8.*", "3.11.2"));
+        assert!(fits("<3", "3.11.2"));
+        assert!(fits(">=3.13", "3.13.0b1"));
+        assert!(!fits(">=3.12", "3.11.2"));
+        assert!(!fits(">3.11.2", "3.11.2"));
+        assert!(!fits("~=3.12", "3.11.2"));
+    }
+
+    #[test]
+    fn a_specifier_moves_just_so_far_that_it_admits_a_version() {
+        let moved = |range: &str, index: usize, to: &str| {
+            let range = Specifiers::parse(range).expect("valid");
+            range
+                .moved(index, &Version::parse(to).expect("valid"))
+                .to_string()
+        };
+        assert_eq!(moved(">=2,<5", 0, "1.5"), ">=1.5,<5");
+        assert_eq!(moved(">=2,<5", 1, "6.1"), ">=2,<=6.1");
+        assert_eq!(moved("==1.0", 0, "1.1"), "==1.1");
+        assert_eq!(moved("~=1.4.2", 0, "1.5"), "==1.5");
+        assert_eq!(moved(">1,!=1.5", 1, "1.5"), ">1");
     }
 
     #[test]

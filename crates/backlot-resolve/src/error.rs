@@ -19,16 +19,18 @@ pub enum Error {
     Conflict {
         /// Sentences, one a line.
         explanation: String,
-        /// What would help, where that is plain.
-        advice: Option<String>,
+        /// What would help, each proven by a search, the smallest change first.
+        proposals: Vec<String>,
     },
     /// A package that nobody has.
-    #[error("there is no package `{name}`, which {asked_by}")]
+    #[error("there is no package `{name}`, which {asked_by}{looked_in}")]
     UnknownPackage {
         /// The package.
         name: PackageName,
         /// Who asks for it, as a clause: `the workspace asks for`.
         asked_by: String,
+        /// Where it was looked for, in brackets; may be empty.
+        looked_in: String,
         /// Names like it.
         near: Vec<String>,
     },
@@ -37,6 +39,12 @@ pub enum Error {
     DirectUrl {
         /// The requirement.
         requirement: String,
+    },
+    /// The search took too long.
+    #[error("no choice of versions was found in {seconds} s, nor that there is none")]
+    TooHard {
+        /// How long it was allowed to take.
+        seconds: u64,
     },
     /// Reading candidates failed.
     #[error(transparent)]
@@ -68,6 +76,7 @@ impl Coded for Error {
             Self::Conflict { .. } => "resolve::conflict",
             Self::UnknownPackage { .. } => "resolve::unknown_package",
             Self::DirectUrl { .. } => "resolve::direct_url",
+            Self::TooHard { .. } => "resolve::too_hard",
             Self::Candidates(cause) => cause.0.code(),
             Self::Cancelled(e) => e.code(),
         }
@@ -75,7 +84,7 @@ impl Coded for Error {
 
     fn class(&self) -> Class {
         match self {
-            Self::Conflict { .. } => Class::Conflict,
+            Self::Conflict { .. } | Self::TooHard { .. } => Class::Conflict,
             Self::UnknownPackage { .. } => Class::NotFound,
             Self::DirectUrl { .. } => Class::User,
             Self::Candidates(cause) => cause.0.class(),
@@ -85,9 +94,13 @@ impl Coded for Error {
 
     fn help(&self) -> Option<String> {
         match self {
-            Self::Conflict { advice, .. } => Some(advice.clone().unwrap_or_else(|| {
-                "loosen one of these requirements, or publish a release that fits them".to_owned()
-            })),
+            Self::Conflict { proposals, .. } if proposals.is_empty() => {
+                Some("loosen one of these requirements, or publish a release that fits them".to_owned())
+            }
+            Self::Conflict { proposals, .. } => Some(proposals.join("\nor ")),
+            Self::TooHard { .. } => Some(
+                "narrow the requirements: ask for exact versions of the packages that matter most".to_owned(),
+            ),
             Self::UnknownPackage { near, .. } if !near.is_empty() => {
                 Some(format!("is it `{}`?", near.join("` or `")))
             }

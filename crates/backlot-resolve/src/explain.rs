@@ -1,56 +1,87 @@
-//! Why there is no solution, in sentences: who asks for what, which versions there are, why each will not do.
+//! Why there is no solution, in sentences: the chain of requirements from the root to each side of the clash, the
+//! versions that exist and where they were looked for, and why those that would fit cannot be had.
 //!
 //! Built from the solver's conflict graph: every edge is a requirement somebody makes, or a version that is excluded.
+//! What would help is worked out in `advise`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use backlot_core::{PackageName, Version};
+use backlot_core::{Context, PackageName, Requirement, Specifiers, Version};
 use resolvo::conflict::{Conflict, ConflictEdge, ConflictNode};
-use resolvo::{Interner as _, Requirement, Solver};
+use resolvo::{Interner as _, Requirement as SolverRequirement, Solver};
 
+use crate::advise::advise;
 use crate::error::Error;
-use crate::problem::{Candidates, PrereleasePolicy, Problem};
-use crate::provider::Provider;
+use crate::offer::Bar;
+use crate::provider::{Node, Provider, Range, requirement_text};
+
+/// How many chains are told.
+const CHAINS: usize = 12;
+
+/// Who makes a requirement.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum By {
+    /// The root: `the workspace`.
+    Root(String),
+    /// A package, or a group of one.
+    Node(Node),
+}
+
+/// A requirement in a conflict.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ask {
+    pub(crate) by: By,
+    pub(crate) wanted: Node,
+    pub(crate) text: String,
+}
 
 /// What a conflict is made of.
 #[derive(Default)]
-struct Facts {
-    /// What the root asks for.
-    roots: BTreeSet<(String, String)>,
-    /// Requirements by package and text, with the versions that make them.
-    needs: BTreeMap<(String, String), BTreeSet<Version>>,
-    /// Versions that cannot be used, with the reason.
-    excluded: BTreeMap<(PackageName, String), BTreeSet<Version>>,
-    /// The packages that are asked for.
-    wanted: BTreeSet<PackageName>,
-    /// Packages that do not exist, with who asks.
-    unknown: Vec<(PackageName, String)>,
+pub(crate) struct Facts {
+    /// Who asks for what, with the versions that do.
+    pub(crate) asks: BTreeMap<Ask, BTreeSet<Version>>,
+    /// Versions that would fit a requirement and cannot be had.
+    pub(crate) barred: BTreeMap<(PackageName, Bar), BTreeSet<Version>>,
+    /// The same for versions whose metadata cannot be read.
+    unreadable: BTreeMap<(PackageName, String), BTreeSet<Version>>,
+    /// Where it comes to blows: no version satisfies all that is asked of these.
+    pub(crate) clashes: BTreeSet<PackageName>,
 }
 
 /// The error of a conflict.
-pub(crate) fn explain(conflict: &Conflict, solver: &Solver<Provider<'_>>, source: &dyn Candidates) -> Error {
+pub(crate) fn explain(conflict: &Conflict, solver: &Solver<Provider<'_>>, context: &Context) -> Error {
     let provider = solver.provider();
     let facts = collect(conflict, solver);
-    if let Some((name, asked_by)) = facts.unknown.first() {
+    let unknown = facts
+        .asks
+        .keys()
+        .find(|ask| provider.offer(&ask.wanted.package).candidates().is_empty());
+    if let Some(ask) = unknown {
+        let name = &ask.wanted.package;
         return Error::UnknownPackage {
             name: name.clone(),
-            asked_by: asked_by.clone(),
-            near: source.near(name),
+            asked_by: unknown_asker(ask, &facts),
+            looked_in: looked_in(name, provider)
+                .map(|s| format!(" ({s})"))
+                .unwrap_or_default(),
+            near: provider.shelf.source.near(name),
         };
     }
-    let mut lines: Vec<String> = Vec::new();
-    for (asked_by, text) in &facts.roots {
-        lines.push(format!("{asked_by} asks for {text}"));
+    let mut lines = chains(&facts, provider);
+    let spelled = |name: &PackageName| facts.spelled(name);
+    for ((package, bar), versions) in &facts.barred {
+        lines.push(format!(
+            "{} {} {}",
+            spelled(package),
+            list(versions),
+            plural(&bar.clause(), versions)
+        ));
     }
-    for ((node, text), versions) in &facts.needs {
-        let verb = if versions.len() == 1 { "needs" } else { "need" };
-        lines.push(format!("{node} {} {verb} {text}", list(versions)));
+    for ((package, reason), versions) in &facts.unreadable {
+        lines.push(format!("{} {} {reason}", spelled(package), list(versions)));
     }
-    for ((package, reason), versions) in &facts.excluded {
-        lines.push(format!("{package} {} {reason}", list(versions)));
-    }
-    for package in &facts.wanted {
-        lines.push(existing(package, provider));
+    for package in &facts.clashes {
+        lines.push(existing(package, &facts, provider));
     }
     let explanation = lines
         .iter()
@@ -59,7 +90,7 @@ pub(crate) fn explain(conflict: &Conflict, solver: &Solver<Provider<'_>>, source
         .join("\n");
     Error::Conflict {
         explanation,
-        advice: advice(&facts, provider.problem),
+        proposals: advise(&facts, provider, context),
     }
 }
 
@@ -67,140 +98,299 @@ fn collect(conflict: &Conflict, solver: &Solver<Provider<'_>>) -> Facts {
     let provider = solver.provider();
     let graph = conflict.graph(solver);
     let mut facts = Facts::default();
+    let mut ranges: BTreeMap<PackageName, Vec<Specifiers>> = BTreeMap::new();
     for edge in graph.graph.raw_edges() {
-        let (from, to) = (&graph.graph[edge.source()], &graph.graph[edge.target()]);
-        let ConflictEdge::Requires(Requirement::Single(set)) = edge.weight else {
+        let ConflictEdge::Requires(SolverRequirement::Single(set)) = edge.weight else {
             continue;
         };
-        let range = provider.pool.resolve_version_set(set);
-        let wanted = provider
-            .pool
-            .resolve_package_name(provider.version_set_name(set))
-            .package
-            .clone();
-        if !range.text.is_empty() {
-            let asked_by = add_requirement(&mut facts, provider, *from, &wanted, &range.text);
-            if matches!(to, ConflictNode::UnresolvedDependency) && provider.all_candidates(&wanted).is_empty()
-            {
-                facts.unknown.push((wanted.clone(), asked_by));
-            }
+        let Range::Written(specifiers, text) = provider.pool.resolve_version_set(set) else {
+            continue;
+        };
+        let wanted = provider.pool.resolve_package_name(provider.version_set_name(set));
+        facts.add_ask(provider, graph.graph[edge.source()], wanted, text);
+        let known = ranges.entry(wanted.package.clone()).or_default();
+        if known.contains(specifiers) {
+            continue;
         }
-        // Exclusions matter for every version that this requirement would admit.
-        for candidate in provider.all_candidates(&wanted) {
-            if let Some(reason) = candidate.excluded
-                && range.specifiers.contains(&candidate.version)
+        known.push(specifiers.clone());
+        // Bars matter for every version that this requirement would admit.
+        let offer = provider.offer(&wanted.package);
+        for (candidate, bar) in offer.candidates().iter().zip(&offer.bars) {
+            if let Some(bar) = bar
+                && specifiers.contains(&candidate.version)
             {
+                let key = (wanted.package.clone(), bar.clone());
                 facts
-                    .excluded
-                    .entry((wanted.clone(), reason))
+                    .barred
+                    .entry(key)
                     .or_default()
-                    .insert(candidate.version);
+                    .insert(candidate.version.clone());
             }
         }
-        facts.wanted.insert(wanted);
     }
     for node in graph.graph.raw_nodes() {
         if let ConflictNode::Solvable(id) = node.weight {
-            let solvable = provider.pool.resolve_solvable(id);
-            let package = &provider.pool.resolve_package_name(solvable.name).package;
-            if let Err(reason) = provider.dependencies_of(package, &solvable.record) {
-                facts
-                    .excluded
-                    .entry((package.clone(), reason))
-                    .or_default()
-                    .insert(solvable.record.clone());
-            }
+            facts.add_unreadable(provider, id);
         }
+    }
+    for (package, ranges) in &ranges {
+        let offer = provider.offer(package);
+        let mut open = offer
+            .candidates()
+            .iter()
+            .zip(&offer.bars)
+            .filter(|(_, bar)| bar.is_none());
+        let fits = open.any(|(c, _)| ranges.iter().all(|range| range.contains(&c.version)));
+        if !fits {
+            facts.clashes.insert(package.clone());
+        }
+    }
+    if facts.clashes.is_empty() {
+        facts.clashes = ranges.into_keys().collect();
     }
     facts
 }
 
-/// Note who makes a requirement; returns it as a clause.
-fn add_requirement(
-    facts: &mut Facts,
-    provider: &Provider<'_>,
-    from: ConflictNode,
-    wanted: &PackageName,
-    text: &str,
-) -> String {
-    if let ConflictNode::Solvable(id) = from {
-        let solvable = provider.pool.resolve_solvable(id);
-        let node = provider.pool.resolve_package_name(solvable.name).to_string();
-        let clause = format!("{node} {} needs", solvable.record);
-        facts
-            .needs
-            .entry((node, text.to_owned()))
-            .or_default()
-            .insert(solvable.record.clone());
-        return clause;
-    }
-    let mut clause = String::new();
-    for root in &provider.problem.requirements {
-        let own = root
-            .requirement
-            .text()
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim();
-        if root.requirement.name() == wanted && own == text {
-            facts.roots.insert((root.asked_by.clone(), text.to_owned()));
-            clause = format!("{} asks for", root.asked_by);
+impl Facts {
+    /// Note who makes a requirement.
+    fn add_ask(&mut self, provider: &Provider<'_>, from: ConflictNode, wanted: &Node, text: &str) {
+        let mut add = |by: By, version: Option<Version>| {
+            let ask = Ask {
+                by,
+                wanted: wanted.clone(),
+                text: text.to_owned(),
+            };
+            self.asks.entry(ask).or_default().extend(version);
+        };
+        if let ConflictNode::Solvable(id) = from {
+            let solvable = provider.pool.resolve_solvable(id);
+            let node = provider.pool.resolve_package_name(solvable.name);
+            let version = provider.offer(&node.package).candidates()[solvable.record as usize]
+                .version
+                .clone();
+            add(By::Node(node.clone()), Some(version));
+            return;
+        }
+        for (root, requirement) in provider.problem.roots() {
+            if requirement.name() == &wanted.package && requirement_text(requirement) == text {
+                add(By::Root(root.asked_by.clone()), None);
+            }
         }
     }
-    clause
+
+    fn add_unreadable(&mut self, provider: &Provider<'_>, id: resolvo::SolvableId) {
+        let solvable = provider.pool.resolve_solvable(id);
+        let package = &provider.pool.resolve_package_name(solvable.name).package;
+        let (offer, index) = (provider.offer(package), solvable.record as usize);
+        if offer.bars[index].is_some() {
+            return;
+        }
+        if let Err(reason) = provider.shelf.needs(package, &offer.stock, index).as_ref() {
+            let versions = self
+                .unreadable
+                .entry((package.clone(), reason.clone()))
+                .or_default();
+            versions.insert(offer.candidates()[index].version.clone());
+        }
+    }
+
+    /// A package as somebody wrote it.
+    pub(crate) fn spelled(&self, package: &PackageName) -> String {
+        let written = self.asks.keys().filter(|ask| &ask.wanted.package == package);
+        let spelled = written
+            .filter_map(|ask| Requirement::parse(&ask.text).ok())
+            .map(|r| r.written_name().to_owned());
+        spelled.min().unwrap_or_else(|| package.to_string())
+    }
+}
+
+/// The chains of requirements that lead to the clashes, one a line.
+fn chains(facts: &Facts, provider: &Provider<'_>) -> Vec<String> {
+    // Whoever asks for a package first, seen from the root, introduces it.
+    let mut introduced: BTreeMap<&Node, &Ask> = BTreeMap::new();
+    let mut queue: VecDeque<&Ask> = facts
+        .asks
+        .keys()
+        .filter(|ask| matches!(ask.by, By::Root(_)))
+        .collect();
+    while let Some(ask) = queue.pop_front() {
+        if introduced.contains_key(&ask.wanted) {
+            continue;
+        }
+        introduced.insert(&ask.wanted, ask);
+        queue.extend(
+            facts
+                .asks
+                .keys()
+                .filter(|next| matches!(&next.by, By::Node(node) if node == &ask.wanted)),
+        );
+    }
+    let mut lines = Vec::new();
+    let mut told: BTreeSet<&Ask> = BTreeSet::new();
+    for ask in facts
+        .asks
+        .keys()
+        .filter(|ask| facts.clashes.contains(&ask.wanted.package))
+    {
+        let mut chain = vec![ask];
+        while let By::Node(node) = &chain[chain.len() - 1].by {
+            match introduced.get(node) {
+                Some(above) if !chain.contains(above) => chain.push(above),
+                _ => break,
+            }
+        }
+        chain.reverse();
+        // A package and its group are asked for by one requirement.
+        let same = |other: &&Ask| other.by == ask.by && other.text == ask.text;
+        if told.iter().any(same) {
+            continue;
+        }
+        told.insert(ask);
+        lines.push(sentence(&chain, facts, provider));
+    }
+    lines.sort_by_key(|line| line.matches(',').count());
+    if lines.len() > CHAINS {
+        let more = lines.len() - CHAINS;
+        lines.truncate(CHAINS);
+        lines.push(format!("... and {more} more requirements"));
+    }
+    lines
+}
+
+/// `the workspace asks for Shot==1.0, which needs KitchenSet>=2, of which 2.0 and 2.1 need Table<2`
+fn sentence(chain: &[&Ask], facts: &Facts, provider: &Provider<'_>) -> String {
+    let mut text = String::new();
+    for (position, ask) in chain.iter().enumerate() {
+        let versions = &facts.asks[*ask];
+        match &ask.by {
+            By::Root(who) => text.push_str(&format!("{who} asks for {}", ask.text)),
+            By::Node(node) if position == 0 => {
+                let verb = if versions.len() == 1 { "needs" } else { "need" };
+                text.push_str(&format!("{node} {} {verb} {}", list(versions), ask.text));
+            }
+            By::Node(node) => {
+                let admitted = admitted(chain[position - 1], node, provider);
+                if admitted.len() <= 1 && admitted.is_superset(versions) {
+                    text.push_str(&format!(", which needs {}", ask.text));
+                } else if admitted.is_subset(versions) {
+                    text.push_str(&format!(", every version of which needs {}", ask.text));
+                } else {
+                    let verb = if versions.len() == 1 { "needs" } else { "need" };
+                    text.push_str(&format!(", of which {} {verb} {}", list(versions), ask.text));
+                }
+            }
+        }
+    }
+    text
+}
+
+/// The versions of a package that can be had and that a requirement admits.
+fn admitted(ask: &Ask, node: &Node, provider: &Provider<'_>) -> BTreeSet<Version> {
+    let range = Requirement::parse(&ask.text).map_or_else(|_| Specifiers::any(), |r| r.specifiers());
+    let offer = provider.offer(&node.package);
+    let open = offer
+        .candidates()
+        .iter()
+        .zip(&offer.bars)
+        .filter(|(_, bar)| bar.is_none());
+    open.filter(|(c, _)| range.contains(&c.version))
+        .map(|(c, _)| c.version.clone())
+        .collect()
 }
 
 /// `1.0, 1.1, ... 2.0`: all of a few, the ends of many.
-fn list(versions: &BTreeSet<Version>) -> String {
+pub(crate) fn list(versions: &BTreeSet<Version>) -> String {
     let all: Vec<String> = versions.iter().map(ToString::to_string).collect();
     if all.len() <= 8 {
         return all.join(", ");
     }
-    format!(
-        "{}, ... {} ({} versions)",
-        all[..3].join(", "),
-        all[all.len() - 3..].join(", "),
-        all.len()
-    )
+    let (first, last) = (all[..3].join(", "), all[all.len() - 3..].join(", "));
+    format!("{first}, ... {last} ({} versions)", all.len())
 }
 
-fn existing(package: &PackageName, provider: &Provider<'_>) -> String {
-    let versions: BTreeSet<Version> = provider
-        .all_candidates(package)
-        .into_iter()
-        .map(|c| c.version)
-        .collect();
+/// A clause about one version, for several where they are.
+fn plural(clause: &str, versions: &BTreeSet<Version>) -> String {
+    if versions.len() == 1 {
+        return clause.to_owned();
+    }
+    for (one, many) in [
+        ("is ", "are "),
+        ("needs ", "need "),
+        ("was ", "were "),
+        ("does ", "do "),
+    ] {
+        if let Some(rest) = clause.strip_prefix(one) {
+            let rest = rest
+                .replace("when it was", "when they were")
+                .replace("so it may", "so they may");
+            return format!("{many}{}", rest.replace("a pre-release", "pre-releases"));
+        }
+    }
+    clause.to_owned()
+}
+
+fn existing(package: &PackageName, facts: &Facts, provider: &Provider<'_>) -> String {
+    let spelled = facts.spelled(package);
     if let Some(fixed) = provider.problem.fixed.get(package) {
-        return format!("{package} is an editable output at {fixed}, which is never replaced");
+        return format!("{spelled} is an editable output at {fixed}, which is never replaced");
     }
-    match versions.len() {
-        1 => format!("{package} exists in one version: {}", list(&versions)),
-        _ => format!("{package} exists as {}", list(&versions)),
+    let offer = provider.offer(package);
+    let mut by_source: BTreeMap<usize, BTreeSet<Version>> = BTreeMap::new();
+    for candidate in offer.candidates() {
+        by_source
+            .entry(candidate.source)
+            .or_default()
+            .insert(candidate.version.clone());
     }
+    let places: Vec<String> = by_source
+        .iter()
+        .map(|(source, versions)| match source_name(*source, provider) {
+            Some(name) => format!("{} in {name}", list(versions)),
+            None => list(versions),
+        })
+        .collect();
+    let where_else = looked_in(package, provider)
+        .map(|s| format!(" ({s})"))
+        .unwrap_or_default();
+    format!("{spelled} exists as {}{where_else}", places.join("; "))
 }
 
-fn advice(facts: &Facts, problem: &Problem<'_>) -> Option<String> {
-    let fixed = facts
-        .wanted
-        .iter()
-        .find(|package| problem.fixed.contains_key(*package));
-    if let Some(package) = fixed {
-        return Some(format!(
-            "bump the output `{package}` to a version that fits, or move it out of outputs"
-        ));
+fn source_name<'p>(rank: usize, provider: &'p Provider<'_>) -> Option<&'p str> {
+    let name = provider.problem.sources.get(rank).map(|s| s.name.as_str());
+    name.filter(|name| !name.is_empty())
+}
+
+/// `looked in blessed, review; not in public, since blessed has it`.
+fn looked_in(package: &PackageName, provider: &Provider<'_>) -> Option<String> {
+    let stock = provider.shelf.stock(package, provider.problem);
+    let names = |ranks: &[usize]| -> Vec<String> {
+        ranks
+            .iter()
+            .filter_map(|rank| source_name(*rank, provider))
+            .map(ToOwned::to_owned)
+            .collect()
+    };
+    let asked = names(&stock.asked);
+    if asked.is_empty() {
+        return None;
     }
-    let reason = |word: &str| facts.excluded.keys().any(|(_, reason)| reason.contains(word));
-    if problem.prereleases == PrereleasePolicy::Disallow && reason("is a pre-release") {
-        return Some("allow pre-releases, or ask for the pre-release by its version".to_owned());
+    let mut text = format!("looked in {}", asked.join(", "));
+    if provider.problem.pins.contains_key(package) {
+        text.push_str(" alone, as configured");
     }
-    if reason("is yanked") {
-        return Some("ask for the yanked version exactly (`==`) if you must have it".to_owned());
+    let spared = names(&stock.spared);
+    if let Some(first) = stock.candidates.iter().map(|c| c.source).min()
+        && !spared.is_empty()
+    {
+        let has = source_name(first, provider).unwrap_or("another source");
+        text.push_str(&format!("; not in {}, since {has} has it", spared.join(", ")));
     }
-    if reason("needs Python") {
-        return Some(
-            "use another Python (`python = \"...\"` in backlot.toml), or an older release".to_owned(),
-        );
+    Some(text)
+}
+
+fn unknown_asker(ask: &Ask, facts: &Facts) -> String {
+    match &ask.by {
+        By::Root(who) => format!("{who} asks for"),
+        By::Node(node) => format!("{node} {} needs", list(&facts.asks[ask])),
     }
-    None
 }

@@ -3,18 +3,23 @@
 //! The search is resolvo's (the solver of rattler); versions, ranges and markers follow PEP 440 and PEP 508. Candidates
 //! come through a trait, so this crate does no input or output. Deliberately absent: repos, wheels, locks.
 
+mod advise;
 mod error;
 mod explain;
+mod offer;
 mod problem;
 mod provider;
 mod resolve;
+mod shelf;
 
+#[cfg(test)]
+mod explain_tests;
 #[cfg(test)]
 mod tests;
 
 pub use error::{Cause, Error, Result};
 pub use problem::{
     Candidate, Candidates, Dependencies, Order, Preference, PrereleasePolicy, Problem, Resolution, Resolved,
-    RootRequirement,
+    RootRequirement, Source,
 };
 pub use resolve::resolve;

@@ -1,8 +1,9 @@
 //! What to choose from, what is wanted, and what was chosen: plain data.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use backlot_core::{Coded, GroupName, MarkerEnv, PackageName, Requirement, Version};
+use backlot_core::{Coded, GroupName, MarkerEnv, PackageName, Requirement, Timestamp, Version};
 use serde::Serialize;
 
 /// A version of a package that could be chosen.
@@ -16,8 +17,27 @@ pub struct Candidate {
     pub yanked: Option<String>,
     /// Why people should move away from it; chosen only where its source has no other that fits.
     pub deprecated: Option<String>,
-    /// Why it cannot be used at all: `needs Python >=3.14`.
+    /// Why it cannot be used at all: `is for another platform`.
     pub excluded: Option<String>,
+    /// The range of Python versions it says it needs; only its lower bound counts, as in uv.
+    pub requires_python: Option<String>,
+    /// When it was published, if that is known.
+    pub published: Option<Timestamp>,
+}
+
+impl Candidate {
+    /// A version nothing speaks against.
+    pub fn new(version: Version, source: usize) -> Self {
+        Self {
+            version,
+            source,
+            yanked: None,
+            deprecated: None,
+            excluded: None,
+            requires_python: None,
+            published: None,
+        }
+    }
 }
 
 /// What a version needs.
@@ -29,12 +49,31 @@ pub struct Dependencies {
     pub groups: Vec<GroupName>,
 }
 
-/// Where candidates come from. Asked at most once for each package and version.
+/// Somewhere candidates come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its name, for messages; empty where there is only one.
+    pub name: String,
+    /// Whom it is trusted with: a package that is found in a source of a lower group is never looked for in a higher one,
+    /// so that nobody can slip a newer version of an internal package in from outside. Sources of one group combine.
+    pub trust: usize,
+    /// Whether metadata is near, so that reading all of it is cheap.
+    pub local: bool,
+}
+
+/// Where candidates come from. Asked at most once for each package and source, and for each version.
 pub trait Candidates {
-    /// All versions of a package, in any order; empty if there is no such package.
-    fn candidates(&self, name: &PackageName) -> Result<Vec<Candidate>, Box<dyn Coded>>;
-    /// What a version needs.
-    fn dependencies(&self, name: &PackageName, version: &Version) -> Result<Dependencies, Box<dyn Coded>>;
+    /// All versions of a package in a source, in any order; empty if it has no such package.
+    fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Coded>>;
+    /// What a version needs, as the source of its candidate says.
+    fn dependencies(
+        &self,
+        name: &PackageName,
+        version: &Version,
+        source: usize,
+    ) -> Result<Dependencies, Box<dyn Coded>>;
+    /// These packages will be asked for soon: a chance to fetch several at once. Never an error: asking tells.
+    fn prefetch(&self, _names: &[&PackageName]) {}
     /// Names like this one, for messages.
     fn near(&self, _name: &PackageName) -> Vec<String> {
         Vec::new()
@@ -53,12 +92,12 @@ pub struct RootRequirement {
 /// When pre-releases may be chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PrereleasePolicy {
-    /// Where a requirement names one, or where no stable version will do.
+    /// Where no stable version will do: uv's rule.
     #[default]
     IfNecessary,
     /// As any other version.
     Allow,
-    /// Never.
+    /// Never, except where a root requirement pins one.
     Disallow,
 }
 
@@ -70,15 +109,17 @@ pub enum Preference {
     Highest,
     /// The oldest, to test lower bounds.
     Lowest,
+    /// The oldest of what a root requirement names, the newest of all else.
+    LowestDirect,
 }
 
 /// What counts more: where a version comes from, or how new it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// A version of a preferred source wins over a newer one of another, if it is admitted.
+    /// A version of a preferred source wins over a newer one of another of its trust group, if it is admitted.
     #[default]
     SourceFirst,
-    /// The newest wins wherever it is.
+    /// The newest wins wherever in its trust group it is.
     VersionFirst,
 }
 
@@ -89,16 +130,28 @@ pub struct Problem<'a> {
     pub requirements: Vec<RootRequirement>,
     /// The environment that markers are judged in.
     pub env: &'a MarkerEnv,
+    /// Where to look, best first; none means one source without a name.
+    pub sources: Vec<Source>,
+    /// Packages that come from one source alone, by its rank.
+    pub pins: BTreeMap<PackageName, usize>,
     /// Versions to keep while they are admitted (from a lock).
     pub preferences: BTreeMap<PackageName, Version>,
     /// Packages of which only this version can be had (editable outputs).
     pub fixed: BTreeMap<PackageName, Version>,
+    /// Ranges that every choice must be in; they ask for nothing.
+    pub constraints: Vec<Requirement>,
+    /// Requirements that replace whatever anybody asks of their packages.
+    pub overrides: Vec<Requirement>,
+    /// Only what was published at this time or before; what has no time is unavailable then.
+    pub exclude_newer: Option<Timestamp>,
     /// When pre-releases may be chosen.
     pub prereleases: PrereleasePolicy,
     /// Which versions are preferred.
     pub preference: Preference,
     /// Source or version first.
     pub order: Order,
+    /// How long to search.
+    pub patience: Duration,
 }
 
 impl<'a> Problem<'a> {
@@ -107,12 +160,42 @@ impl<'a> Problem<'a> {
         Self {
             requirements: Vec::new(),
             env,
+            sources: Vec::new(),
+            pins: BTreeMap::new(),
             preferences: BTreeMap::new(),
             fixed: BTreeMap::new(),
+            constraints: Vec::new(),
+            overrides: Vec::new(),
+            exclude_newer: None,
             prereleases: PrereleasePolicy::default(),
             preference: Preference::default(),
             order: Order::default(),
+            patience: Duration::from_mins(2),
         }
+    }
+
+    /// The requirements that stand for one of a package: the overrides of its package, or itself.
+    pub(crate) fn replaced<'r>(&'r self, requirement: &'r Requirement) -> Vec<&'r Requirement> {
+        let mut overrides = self
+            .overrides
+            .iter()
+            .filter(|o| o.name() == requirement.name())
+            .peekable();
+        if overrides.peek().is_none() {
+            return vec![requirement];
+        }
+        overrides.filter(|o| o.applies(self.env, &[])).collect()
+    }
+
+    /// The requirements of the root that hold in the environment, overrides in place.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = (&RootRequirement, &Requirement)> {
+        self.requirements
+            .iter()
+            .filter(|root| root.requirement.applies(self.env, &[]))
+            .flat_map(|root| {
+                let own = self.replaced(&root.requirement);
+                own.into_iter().map(move |requirement| (root, requirement))
+            })
     }
 }
 

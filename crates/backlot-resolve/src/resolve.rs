@@ -1,144 +1,179 @@
 //! Running the solver and reading its answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
-use backlot_core::{Context, Operation, PackageName, Version};
+use backlot_core::{Context, GroupName, Operation, PackageName};
+use resolvo::conflict::Conflict;
 use resolvo::{ConditionalRequirement, Problem as SolverProblem, Solver, UnsolvableOrCancelled};
 
 use crate::error::{Cause, Error, Result};
 use crate::explain::explain;
 use crate::problem::{Candidates, Problem, Resolution, Resolved};
-use crate::provider::Provider;
-
-/// How often the search is begun again because a requirement that was found on the way names a pre-release.
-const ROUNDS: usize = 8;
+use crate::provider::{Gait, Node, Provider, Stop};
+use crate::shelf::Shelf;
 
 /// Choose a version of every package that is needed. Deterministic: the same candidates and problem give the same answer.
 pub fn resolve(candidates: &dyn Candidates, problem: &Problem<'_>, context: &Context) -> Result<Resolution> {
     let running = context.start(Operation::Resolve, 0, 0);
-    for root in &problem.requirements {
-        if root.requirement.url().is_some() && !problem.fixed.contains_key(root.requirement.name()) {
+    for (_, requirement) in problem.roots() {
+        if requirement.url().is_some() && !problem.fixed.contains_key(requirement.name()) {
             return Err(Error::DirectUrl {
-                requirement: root.requirement.to_string(),
+                requirement: requirement.to_string(),
             });
         }
     }
-    let mut named = BTreeSet::new();
-    for round in 0.. {
-        let (resolution, now_named) = solve(candidates, problem, named.clone(), context)?;
-        if now_named == named || round == ROUNDS {
-            warn_unknown_groups(candidates, &resolution, context);
-            drop(running);
-            return Ok(resolution);
-        }
-        named = now_named;
-    }
-    unreachable!("the loop above is without end")
+    let shelf = Shelf::new(candidates);
+    let deadline = Instant::now().checked_add(problem.patience);
+    let search = Search {
+        shelf: &shelf,
+        problem,
+        context,
+        deadline,
+        lowest: None,
+    };
+    let resolution = match search.run() {
+        (_, Ok(resolution)) => resolution,
+        (solver, Err(Outcome::Conflict(conflict))) => return Err(explain(&conflict, &solver, context)),
+        (_, Err(Outcome::Stopped(stop))) => return Err(search.stopped(stop)),
+    };
+    warn_unknown_groups(&shelf, problem, &resolution, context);
+    drop(running);
+    Ok(resolution)
 }
 
-fn solve(
-    candidates: &dyn Candidates,
-    problem: &Problem<'_>,
-    named: BTreeSet<PackageName>,
-    context: &Context,
-) -> Result<(Resolution, BTreeSet<PackageName>)> {
-    let provider = Provider::new(candidates, problem, named, context);
-    let mut requirements = Vec::new();
-    for root in problem
+/// One run of the solver over what is on the shelf.
+pub(crate) struct Search<'a> {
+    pub(crate) shelf: &'a Shelf<'a>,
+    pub(crate) problem: &'a Problem<'a>,
+    pub(crate) context: &'a Context,
+    pub(crate) deadline: Option<Instant>,
+    /// Try the oldest version of this package first.
+    pub(crate) lowest: Option<&'a PackageName>,
+}
+
+/// Why there is no resolution.
+pub(crate) enum Outcome {
+    Conflict(Conflict),
+    Stopped(Stop),
+}
+
+impl<'a> Search<'a> {
+    /// The easy way, and the hard one where that is not enough.
+    pub(crate) fn run(&self) -> (Solver<Provider<'a>>, Result<Resolution, Outcome>) {
+        match self.walk(Gait::Lazy) {
+            (_, Err(Outcome::Stopped(Stop::Hard))) => self.walk(Gait::Eager),
+            done => done,
+        }
+    }
+
+    fn walk(&self, gait: Gait) -> (Solver<Provider<'a>>, Result<Resolution, Outcome>) {
+        let mut provider = Provider::new(self.shelf, self.problem, self.context, gait, self.deadline);
+        provider.prefer_lowest(self.lowest);
+        let roots: Vec<_> = self.problem.roots().map(|(_, requirement)| requirement).collect();
+        provider.announce(roots.iter().copied());
+        let requirements: Vec<ConditionalRequirement> = roots
+            .iter()
+            .flat_map(|r| provider.version_sets(r))
+            .map(ConditionalRequirement::from)
+            .collect();
+        let mut solver = Solver::new(provider);
+        let outcome = solver.solve(SolverProblem::new().requirements(requirements));
+        // A source that fails looks like one without packages.
+        if self.shelf.failure.borrow().is_some() {
+            return (solver, Err(Outcome::Stopped(Stop::Failed)));
+        }
+        let result = match outcome {
+            Ok(solvables) => Ok(read(solver.provider(), solvables)),
+            Err(UnsolvableOrCancelled::Unsolvable(conflict)) => Err(Outcome::Conflict(conflict)),
+            Err(UnsolvableOrCancelled::Cancelled(why)) => {
+                let stop = why.downcast_ref().copied().unwrap_or(Stop::Cancelled);
+                Err(Outcome::Stopped(stop))
+            }
+        };
+        (solver, result)
+    }
+
+    fn stopped(&self, stop: Stop) -> Error {
+        match (stop, self.shelf.failure.take()) {
+            (_, Some(failure)) => Error::Candidates(Cause(failure)),
+            (Stop::Late | Stop::Hard, None) => Error::TooHard {
+                seconds: self.problem.patience.as_secs(),
+            },
+            (Stop::Cancelled | Stop::Failed, None) => Error::Cancelled(backlot_core::Cancelled),
+        }
+    }
+}
+
+/// The solver's answer as a resolution.
+fn read(provider: &Provider<'_>, solvables: Vec<resolvo::SolvableId>) -> Resolution {
+    let mut chosen: BTreeMap<PackageName, (u32, BTreeSet<GroupName>)> = BTreeMap::new();
+    for id in solvables {
+        let solvable = provider.pool.resolve_solvable(id);
+        let node = provider.pool.resolve_package_name(solvable.name).clone();
+        let entry = chosen
+            .entry(node.package)
+            .or_insert_with(|| (solvable.record, BTreeSet::new()));
+        entry.1.extend(node.group);
+    }
+    let requested: BTreeSet<&PackageName> = provider
+        .problem
         .requirements
         .iter()
-        .filter(|r| r.requirement.applies(problem.env, &[]))
-    {
-        requirements.extend(
-            provider
-                .version_sets(&root.requirement)
-                .into_iter()
-                .map(ConditionalRequirement::from),
-        );
-    }
-    let mut solver = Solver::new(provider);
-    let outcome = solver.solve(SolverProblem::new().requirements(requirements));
-    if let Some(failure) = solver.provider().failure.take() {
-        return Err(Error::Candidates(Cause(failure)));
-    }
-    match outcome {
-        Ok(solvables) => {
-            let provider = solver.provider();
-            let chosen = solvables.into_iter().map(|id| {
-                let solvable = provider.pool.resolve_solvable(id);
-                (
-                    provider.pool.resolve_package_name(solvable.name).clone(),
-                    solvable.record.clone(),
-                )
-            });
-            let mut versions: BTreeMap<PackageName, (Version, BTreeSet<_>)> = BTreeMap::new();
-            for (node, version) in chosen {
-                let entry = versions
-                    .entry(node.package)
-                    .or_insert_with(|| (version, BTreeSet::new()));
-                entry.1.extend(node.group);
-            }
-            let packages = versions
-                .into_iter()
-                .map(|(name, (version, groups))| resolved(provider, name, version, groups));
-            let resolution = Resolution {
-                packages: packages.collect(),
-            };
-            let named = provider.named.borrow().clone();
-            Ok((resolution, named))
-        }
-        Err(UnsolvableOrCancelled::Unsolvable(conflict)) => Err(explain(&conflict, &solver, candidates)),
-        Err(UnsolvableOrCancelled::Cancelled(_)) => Err(Error::Cancelled(backlot_core::Cancelled)),
+        .map(|r| r.requirement.name())
+        .collect();
+    let packages = chosen.into_iter().map(|(name, (index, groups))| {
+        let requested = requested.contains(&name);
+        resolved(provider, name, index, groups, requested)
+    });
+    Resolution {
+        packages: packages.collect(),
     }
 }
 
 fn resolved(
     provider: &Provider<'_>,
     name: PackageName,
-    version: Version,
-    groups: BTreeSet<backlot_core::GroupName>,
+    index: u32,
+    groups: BTreeSet<GroupName>,
+    requested: bool,
 ) -> Resolved {
-    use crate::provider::Node;
-    let dependencies = provider.dependencies_of(&name, &version).unwrap_or_default();
-    let mut nodes = vec![Node {
-        package: name.clone(),
-        group: None,
-    }];
-    nodes.extend(groups.iter().map(|g| Node {
-        package: name.clone(),
-        group: Some(g.clone()),
-    }));
-    let mut requires: Vec<(PackageName, String)> = nodes
-        .iter()
-        .flat_map(|node| provider.active(node, &dependencies))
-        .map(|r| (r.name().clone(), r.text().to_owned()))
-        .collect();
+    let offer = provider.offer(&name);
+    let candidate = &offer.candidates()[index as usize];
+    let needs = provider.shelf.needs(&name, &offer.stock, index as usize);
+    let mut requires: Vec<(PackageName, String)> = Vec::new();
+    if let Ok(dependencies) = needs.as_ref() {
+        let base = Node::of(&name);
+        let nodes = groups.iter().map(|group| Node {
+            package: name.clone(),
+            group: Some(group.clone()),
+        });
+        for node in std::iter::once(base).chain(nodes) {
+            let active = provider.active(&node, dependencies);
+            requires.extend(active.iter().map(|r| (r.name().clone(), r.text().to_owned())));
+        }
+    }
     requires.sort();
     requires.dedup();
-    let source = provider
-        .all_candidates(&name)
-        .iter()
-        .find(|c| c.version == version)
-        .map_or(0, |c| c.source);
-    let requested = provider
-        .problem
-        .requirements
-        .iter()
-        .any(|r| r.requirement.name() == &name);
     Resolved {
-        name,
-        version,
-        source,
+        version: candidate.version.clone(),
+        source: candidate.source,
         groups: groups.into_iter().collect(),
         requires,
         requested,
+        name,
     }
 }
 
 /// A group that the chosen version does not have adds nothing, as in pip; the person is told.
-fn warn_unknown_groups(candidates: &dyn Candidates, resolution: &Resolution, context: &Context) {
+fn warn_unknown_groups(shelf: &Shelf<'_>, problem: &Problem<'_>, resolution: &Resolution, context: &Context) {
     for package in resolution.packages.iter().filter(|p| !p.groups.is_empty()) {
-        let Ok(dependencies) = candidates.dependencies(&package.name, &package.version) else {
+        let stock = shelf.stock(&package.name, problem);
+        let index = stock.candidates.iter().position(|c| c.version == package.version);
+        let Some(needs) = index.map(|index| shelf.needs(&package.name, &stock, index)) else {
+            continue;
+        };
+        let Ok(dependencies) = needs.as_ref() else {
             continue;
         };
         for group in package.groups.iter().filter(|g| !dependencies.groups.contains(g)) {

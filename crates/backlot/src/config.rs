@@ -3,14 +3,16 @@
 //! Invariants: the order of `[repos]` is their order of preference; no secret is ever accepted here; unknown keys are
 //! warned about with the nearest known one. Relative places are relative to the workspace.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Context, LinkMode, Requirement, file, text};
+use backlot_core::{Context, LinkMode, PackageName, Requirement, Timestamp, file, text};
 use backlot_store::RemoteLayout;
 use serde::Serialize;
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 use crate::error::{Error, Result, WorkspaceError};
+use crate::rules::{Rules, preference};
 
 /// File name of the workspace configuration.
 pub(crate) const FILE_NAME: &str = "backlot.toml";
@@ -59,9 +61,21 @@ pub struct Config {
     pub cache: Option<String>,
     /// How files are placed.
     pub links: Option<Vec<LinkMode>>,
+    /// Repos that are public: what another repo has is never looked for there.
+    pub public_repos: BTreeSet<String>,
+    /// The rules of choosing.
+    pub rules: Rules,
 }
 
-const TOP_KEYS: [&str; 4] = ["version", "workspace", "repos", "remotes"];
+const TOP_KEYS: [&str; 6] = [
+    "version",
+    "workspace",
+    "repos",
+    "remotes",
+    "resolution",
+    "sources",
+];
+const RESOLUTION_KEYS: [&str; 4] = ["constraints", "overrides", "exclude-newer", "resolution"];
 const WORKSPACE_KEYS: [&str; 7] = [
     "blessed",
     "publish-to",
@@ -71,7 +85,7 @@ const WORKSPACE_KEYS: [&str; 7] = [
     "cache",
     "links",
 ];
-const REPO_KEYS: [&str; 1] = ["path"];
+const REPO_KEYS: [&str; 2] = ["path", "public"];
 const REMOTE_KEYS: [&str; 2] = ["url", "layout"];
 const SECRET_WORDS: [&str; 6] = [
     "password",
@@ -158,8 +172,11 @@ impl Config {
             cache: string(workspace, "cache"),
             inputs: Vec::new(),
             links: None,
+            public_repos: public_repos(&document),
+            rules: rules(&document).map_err(bad)?,
             document: document.clone(),
         };
+        config.check_sources().map_err(bad)?;
         for requirement in strings(workspace, "inputs") {
             config
                 .inputs
@@ -172,6 +189,16 @@ impl Config {
         }
         config.check_keys(context)?;
         Ok(config)
+    }
+
+    fn check_sources(&self) -> Result<(), String> {
+        let known = |repo: &String| self.repos.iter().any(|r| &r.name == repo);
+        match self.rules.sources.iter().find(|(_, repo)| !known(repo)) {
+            Some((package, repo)) => Err(format!(
+                "`sources.{package}` names the repo `{repo}`, which is not there"
+            )),
+            None => Ok(()),
+        }
     }
 
     fn check_keys(&self, context: Option<&Context>) -> Result<()> {
@@ -204,6 +231,9 @@ impl Config {
         check("", self.document.as_table(), &TOP_KEYS)?;
         if let Some(table) = self.document.get("workspace").and_then(Item::as_table) {
             check("workspace.", table, &WORKSPACE_KEYS)?;
+        }
+        if let Some(table) = self.document.get("resolution").and_then(Item::as_table) {
+            check("resolution.", table, &RESOLUTION_KEYS)?;
         }
         for (section, known) in [("repos", &REPO_KEYS[..]), ("remotes", &REMOTE_KEYS[..])] {
             if let Some(all) = self.document.get(section).and_then(Item::as_table) {
@@ -268,6 +298,7 @@ impl Config {
     pub fn remove_repo(&mut self, name: &str) {
         self.section("repos").remove(name);
         self.repos.retain(|r| r.name != name);
+        self.public_repos.remove(name);
         if self.blessed.as_deref() == Some(name) {
             self.set_blessed(None);
         }
@@ -318,17 +349,102 @@ impl Config {
     }
     /// Replace the requirements of the workspace; one a line in the file.
     pub fn set_inputs(&mut self, inputs: Vec<Requirement>) {
-        let mut array: Array = inputs.iter().map(Requirement::text).collect();
-        if !inputs.is_empty() {
-            for item in array.iter_mut() {
-                item.decor_mut().set_prefix("\n    ");
-            }
-            array.set_trailing("\n");
-            array.set_trailing_comma(true);
-        }
+        let array = one_a_line(&inputs);
         self.workspace_table().insert("inputs", value(array));
         self.inputs = inputs;
     }
+    /// Replace the constraints, overrides and cutoff; what is not set leaves the file.
+    pub fn set_rules(&mut self, rules: &Rules) {
+        let mut keep = |key: &str, item: Option<Item>| {
+            let table = self
+                .document
+                .entry("resolution")
+                .or_insert_with(|| Item::Table(Table::new()));
+            let Some(table) = table.as_table_like_mut() else {
+                return;
+            };
+            match item {
+                Some(item) => drop(table.insert(key, item)),
+                None => drop(table.remove(key)),
+            }
+        };
+        let list = |all: &[Requirement]| (!all.is_empty()).then(|| value(one_a_line(all)));
+        keep("constraints", list(&rules.constraints));
+        keep("overrides", list(&rules.overrides));
+        keep(
+            "exclude-newer",
+            rules.exclude_newer.map(|cutoff| value(cutoff.to_string())),
+        );
+        let empty = self
+            .document
+            .get("resolution")
+            .and_then(Item::as_table_like)
+            .is_some_and(toml_edit::TableLike::is_empty);
+        if empty {
+            self.document.remove("resolution");
+        }
+        self.rules = rules.clone();
+    }
+}
+
+/// Requirements as an array with one a line.
+fn one_a_line(requirements: &[Requirement]) -> Array {
+    let mut array: Array = requirements.iter().map(Requirement::text).collect();
+    if !requirements.is_empty() {
+        for item in array.iter_mut() {
+            item.decor_mut().set_prefix("\n    ");
+        }
+        array.set_trailing("\n");
+        array.set_trailing_comma(true);
+    }
+    array
+}
+
+/// The repos with `public = true`.
+fn public_repos(document: &DocumentMut) -> BTreeSet<String> {
+    let all = document.get("repos").and_then(Item::as_table_like);
+    let public = all
+        .into_iter()
+        .flat_map(toml_edit::TableLike::iter)
+        .filter(|(_, item)| {
+            let item = item.as_table_like().and_then(|table| table.get("public"));
+            item.and_then(Item::as_bool) == Some(true)
+        });
+    public.map(|(name, _)| name.to_owned()).collect()
+}
+
+/// `[resolution]` and `[sources]`.
+fn rules(document: &DocumentMut) -> Result<Rules, String> {
+    let empty = Table::new();
+    let table = |name: &str| document.get(name).and_then(Item::as_table).unwrap_or(&empty);
+    let resolution = table("resolution");
+    let mut rules = Rules::default();
+    for (key, list) in [
+        ("constraints", &mut rules.constraints),
+        ("overrides", &mut rules.overrides),
+    ] {
+        for text in strings(resolution, key) {
+            let requirement = Requirement::parse(&text).map_err(|e| format!("`resolution.{key}`: {e}"))?;
+            list.push(requirement);
+        }
+    }
+    if let Some(text) = string(resolution, "exclude-newer") {
+        let cutoff = Timestamp::parse(&text).map_err(|e| format!("`resolution.exclude-newer`: {e}"))?;
+        rules.exclude_newer = Some(cutoff);
+    }
+    if let Some(text) = string(resolution, "resolution") {
+        rules.resolution = preference(&text).ok_or_else(|| {
+            format!("`resolution.resolution` is `{text}`, not `highest`, `lowest` or `lowest-direct`")
+        })?;
+    }
+    for (name, item) in table("sources") {
+        let package = PackageName::parse(&name.replace(' ', "-")).map_err(|e| format!("`sources`: {e}"))?;
+        let repo = item
+            .as_str()
+            .ok_or_else(|| format!("`sources.{name}` is not the name of a repo"))?;
+        rules.sources.insert(package, repo.to_owned());
+    }
+    Ok(rules)
 }
 
 fn string(table: &Table, key: &str) -> Option<String> {

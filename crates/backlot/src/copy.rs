@@ -115,7 +115,7 @@ impl Workspace {
         // What is needed is asked of the target first, then of the source, then of the others.
         let others = self.repos().into_iter().filter(|e| *e != from && *e != to);
         let env = self.marker_env()?;
-        let pool = Pool::of(self, [to, from].into_iter().chain(others).collect(), &[], &env)?;
+        let pool = Pool::of(self, [to, from].into_iter().chain(others).collect(), &[])?;
         let mut releases = Vec::new();
         if options.with_deps {
             for (package, version) in self.closure(&pool, &env, &root, &requirement)? {
@@ -204,6 +204,7 @@ impl Workspace {
             format!("[{}]", groups.join(","))
         };
         let mut problem = Problem::new(env);
+        problem.sources = pool.sources(self);
         problem.requirements.push(RootRequirement {
             requirement: Requirement::parse(&format!("{}{groups}=={}", root.package, root.version))?,
             asked_by: "the copy".to_owned(),

@@ -26,6 +26,9 @@ pub enum Error {
     /// A bad version.
     #[error(transparent)]
     Version(#[from] backlot_core::version::VersionError),
+    /// A bad date or time.
+    #[error(transparent)]
+    Time(#[from] backlot_core::TimeError),
     /// A bad bump.
     #[error(transparent)]
     Bump(#[from] backlot_core::bump::BumpError),
@@ -412,6 +415,7 @@ impl Error {
             Self::Cancelled(e) => e,
             Self::Name(e) => e,
             Self::Version(e) => e,
+            Self::Time(e) => e,
             Self::Bump(e) => e,
             Self::Requirement(e) => e,
             Self::Marker(e) => e,

@@ -18,6 +18,7 @@ use crate::error::{Error, Result, WorkspaceError};
 use crate::lockfile::{Lock, LockedPackage};
 use crate::outputs::Output;
 use crate::resolution::{Upgrade, Wish};
+use crate::rules::{RuleChanges, Rules};
 use crate::workspace::Workspace;
 
 /// What INSTALLER says of what we put in an environment.
@@ -34,6 +35,8 @@ pub struct InstallRequest {
     pub upgrade: Upgrade,
     /// Admit pre-releases.
     pub prereleases: bool,
+    /// Changes of the rules of choosing; constraints, overrides and the cutoff are kept in `backlot.toml`.
+    pub rules: RuleChanges,
     /// Take the lock as it is; fail where it does not fit.
     pub locked: bool,
     /// Change nothing.
@@ -91,6 +94,7 @@ impl Workspace {
             put(&mut inputs, requirement);
         }
         let old = Lock::load(self.root())?;
+        let rules = self.changed_rules(&options.rules, &mut upgrade)?;
         let lock = if options.locked {
             Self::locked_as_is(old.as_ref(), &inputs)?
         } else {
@@ -99,9 +103,13 @@ impl Workspace {
                 prefer: options.from.clone(),
                 upgrade,
                 prereleases: options.prereleases,
+                rules: Some(rules.clone()),
             };
             self.choose(&wish, &outputs, old.as_ref())?
         };
+        if !options.dry_run {
+            self.config.set_rules(&rules);
+        }
         self.realise(inputs, old.as_ref(), &lock, &outputs, options.dry_run)
     }
 
@@ -143,20 +151,36 @@ impl Workspace {
         }
     }
 
+    /// The rules with changes. Another preference of versions means to choose anew.
+    fn changed_rules(&self, changes: &RuleChanges, upgrade: &mut Upgrade) -> Result<Rules> {
+        if changes.resolution.is_some() {
+            *upgrade = Upgrade::All;
+        }
+        self.config().rules.changed(changes, self.root())
+    }
+
     /// Choose again and write the lock; the environment stays.
-    pub fn write_lock(&self, upgrade: &Upgrade, dry_run: bool) -> Result<(Lock, bool)> {
+    pub fn write_lock(&mut self, request: &InstallRequest) -> Result<(Lock, bool)> {
         let _held = self.lock()?;
+        let mut upgrade = request.upgrade.clone();
+        let rules = self.changed_rules(&request.rules, &mut upgrade)?;
         let outputs = self.outputs()?;
         let old = Lock::load(self.root())?;
         let wish = Wish {
             inputs: self.config().inputs.clone(),
-            upgrade: upgrade.clone(),
-            ..Wish::default()
+            upgrade,
+            prefer: request.from.clone(),
+            prereleases: request.prereleases,
+            rules: Some(rules.clone()),
         };
         let lock = self.choose(&wish, &outputs, old.as_ref())?;
         let changed = old.as_ref() != Some(&lock);
-        if changed && !dry_run {
-            lock.save(self.root())?;
+        if !request.dry_run {
+            self.config.set_rules(&rules);
+            self.config.save()?;
+            if changed {
+                lock.save(self.root())?;
+            }
         }
         Ok((lock, changed))
     }
@@ -189,8 +213,8 @@ impl Workspace {
         let wheels = self.unpack_wheels(&plan)?;
         if self.config().inputs != inputs {
             self.config.set_inputs(inputs);
-            self.config.save()?;
         }
+        self.config.save()?;
         lock.save(self.root())?;
         self.apply(&plan, &wheels, outputs)?;
         Ok(report)

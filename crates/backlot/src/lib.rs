@@ -26,6 +26,7 @@ mod publish;
 mod pylock;
 mod remotes;
 mod resolution;
+mod rules;
 mod settings;
 mod verdicts;
 mod verify;
@@ -37,6 +38,7 @@ pub use backlot_core::{
 };
 pub use backlot_dvc::Change;
 pub use backlot_repo::{Fact, FactKind, Place, Query, Verdict, VerdictReport};
+pub use backlot_resolve::Preference;
 pub use backlot_store::{CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, Usage};
 pub use browse::{
     InputStatus, OutStatus, OutputStatus, PackageRow, ReleaseDetail, RequirementRow, StatusReport,
@@ -59,6 +61,7 @@ pub use places::{AddRepo, RemoteStatus, RepoStatus};
 pub use publish::{PublishOptions, PublishReport};
 pub use remotes::{CollectedRemote, CopyFilesReport, LostObject, ReleaseUsage, RepairReport};
 pub use resolution::Upgrade;
+pub use rules::{RuleChanges, Rules};
 pub use settings::{Host, Origin, Overrides, Setting, Settings};
 pub use verdicts::JudgeReport;
 pub use verify::{DamageFound, ObjectDamage, ObjectReport, PackageDamage, VerifyOptions, VerifyReport};

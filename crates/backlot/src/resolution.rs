@@ -4,17 +4,19 @@
 //! several repos counts once, from the most preferred. Deliberately absent: the solving (`backlot-resolve`).
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
-use backlot_core::{Coded, Context, MarkerEnv, PackageName, Requirement, Specifiers, Version};
+use backlot_core::{Coded, Context, PackageName, Requirement, Version};
 use backlot_repo::{Release, Repo};
-use backlot_resolve::{Candidate, Candidates, Dependencies, Problem, Resolution, RootRequirement};
+use backlot_resolve::{Candidate, Candidates, Dependencies, Problem, Resolution, RootRequirement, Source};
 use backlot_wheel::Metadata;
 
 use crate::config::RepoEntry;
 use crate::error::{Error, Result};
 use crate::lockfile::{Lock, LockedPackage};
 use crate::outputs::Output;
+use crate::rules::Rules;
 use crate::workspace::Workspace;
 
 /// The original engine's own package, which its assets require and its host provides.
@@ -31,6 +33,8 @@ pub(crate) struct Wish {
     pub(crate) upgrade: Upgrade,
     /// Admit pre-releases.
     pub(crate) prereleases: bool,
+    /// Constraints, overrides, the cutoff and pins to repos; those of `backlot.toml` where nothing is said.
+    pub(crate) rules: Option<Rules>,
 }
 
 /// Which choices of the lock may move.
@@ -45,13 +49,15 @@ pub enum Upgrade {
     All,
 }
 
+/// The releases of a package in one repo.
+type Releases = Rc<Vec<Release>>;
+
 /// The repos of a workspace, open, with what was read from them.
 pub(crate) struct Pool<'w> {
     repos: Vec<(String, Repo)>,
     outputs: BTreeMap<PackageName, &'w Output>,
-    env: &'w MarkerEnv,
     context: &'w Context,
-    releases: RefCell<BTreeMap<PackageName, Vec<(usize, Release)>>>,
+    releases: RefCell<HashMap<(PackageName, usize), Releases>>,
     engine_is_provided: bool,
 }
 
@@ -59,7 +65,6 @@ impl<'w> Pool<'w> {
     pub(crate) fn open(
         workspace: &'w Workspace,
         outputs: &'w [Output],
-        env: &'w MarkerEnv,
         prefer: Option<&str>,
     ) -> Result<Self> {
         let mut entries = workspace.repos();
@@ -67,7 +72,7 @@ impl<'w> Pool<'w> {
             workspace.repo_entry(prefer)?;
             entries.sort_by_key(|r| r.name != prefer);
         }
-        Self::of(workspace, entries, outputs, env)
+        Self::of(workspace, entries, outputs)
     }
 
     /// The same of these repos, most preferred first.
@@ -75,7 +80,6 @@ impl<'w> Pool<'w> {
         workspace: &'w Workspace,
         entries: Vec<&RepoEntry>,
         outputs: &'w [Output],
-        env: &'w MarkerEnv,
     ) -> Result<Self> {
         let mut repos = Vec::new();
         for entry in entries {
@@ -86,31 +90,63 @@ impl<'w> Pool<'w> {
         let mut pool = Self {
             repos,
             outputs,
-            env,
             context,
             releases: RefCell::default(),
             engine_is_provided: true,
         };
         let engine = PackageName::parse(ENGINE_PACKAGE)?;
-        pool.engine_is_provided = !pool.outputs.contains_key(&engine) && pool.releases(&engine)?.is_empty();
+        pool.engine_is_provided = !pool.outputs.contains_key(&engine);
+        for (rank, (name, _)) in pool.repos.iter().enumerate() {
+            let public = workspace.config().public_repos.contains(name);
+            pool.engine_is_provided &= public || pool.releases_in(&engine, rank)?.is_empty();
+        }
         Ok(pool)
     }
 
     /// All releases of a package with the rank of their repo, most preferred repo first.
     pub(crate) fn releases(&self, name: &PackageName) -> Result<Vec<(usize, Release)>> {
-        if let Some(known) = self.releases.borrow().get(name) {
-            return Ok(known.clone());
-        }
         let mut all = Vec::new();
-        for (rank, (_, repo)) in self.repos.iter().enumerate() {
-            all.extend(
-                repo.releases(name, self.context)?
-                    .into_iter()
-                    .map(|release| (rank, release)),
-            );
+        for rank in 0..self.repos.len() {
+            let releases = self.releases_in(name, rank)?;
+            all.extend(releases.iter().map(|release| (rank, release.clone())));
         }
-        self.releases.borrow_mut().insert(name.clone(), all.clone());
         Ok(all)
+    }
+
+    /// The releases of a package in the repo of a rank.
+    fn releases_in(&self, name: &PackageName, rank: usize) -> Result<Releases> {
+        let key = (name.clone(), rank);
+        if let Some(known) = self.releases.borrow().get(&key) {
+            return Ok(Rc::clone(known));
+        }
+        let Some((_, repo)) = self.repos.get(rank) else {
+            return Ok(Rc::default());
+        };
+        let releases = Rc::new(repo.releases(name, self.context)?);
+        self.releases.borrow_mut().insert(key, Rc::clone(&releases));
+        Ok(releases)
+    }
+
+    /// Packages that come from one repo alone, by its rank.
+    fn pins(&self, rules: &Rules) -> BTreeMap<PackageName, usize> {
+        let rank = |repo: &str| self.repos.iter().position(|(name, _)| name == repo);
+        let pins = rules
+            .sources
+            .iter()
+            .filter_map(|(package, repo)| Some((package.clone(), rank(repo)?)));
+        pins.collect()
+    }
+
+    /// The repos as the solver's sources, in the same order.
+    pub(crate) fn sources(&self, workspace: &Workspace) -> Vec<Source> {
+        let public = &workspace.config().public_repos;
+        let sources = self.repos.iter().enumerate().map(|(rank, (name, repo))| Source {
+            name: name.clone(),
+            // All repos of the studio are one group; each public index is one of its own, after them.
+            trust: if public.contains(name) { rank + 1 } else { 0 },
+            local: matches!(repo, Repo::Folder(_)),
+        });
+        sources.collect()
     }
 
     /// The name and repo of a rank.
@@ -126,11 +162,8 @@ impl<'w> Pool<'w> {
         version: &Version,
         rank: usize,
     ) -> Result<Option<Release>> {
-        let all = self.releases(name)?;
-        Ok(all
-            .into_iter()
-            .find(|(r, release)| *r == rank && &release.version == version)
-            .map(|(_, release)| release))
+        let all = self.releases_in(name, rank)?;
+        Ok(all.iter().find(|release| &release.version == version).cloned())
     }
 
     /// The metadata of a release.
@@ -154,52 +187,45 @@ impl<'w> Pool<'w> {
 }
 
 impl Candidates for Pool<'_> {
-    fn candidates(&self, name: &PackageName) -> Result<Vec<Candidate>, Box<dyn Coded>> {
+    fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Coded>> {
         if let Some(output) = self.outputs.get(name) {
-            let version = output.project.metadata.version.clone();
-            return Ok(vec![Candidate {
-                version,
-                source: 0,
-                yanked: None,
-                deprecated: None,
-                excluded: None,
-            }]);
+            return Ok(vec![Candidate::new(
+                output.project.metadata.version.clone(),
+                source,
+            )]);
         }
-        let releases = self.releases(name).map_err(boxed)?;
+        let releases = self.releases_in(name, source).map_err(boxed)?;
         let mut candidates = Vec::with_capacity(releases.len());
-        for (source, release) in releases {
-            let excluded = release
-                .requires_python
-                .as_deref()
-                .filter(|range| {
-                    Specifiers::parse(range).is_ok_and(|range| !range.contains(self.env.python()))
-                })
-                .map(|range| format!("needs Python {range}"));
+        for release in releases.iter() {
             let status = self.repos[source]
                 .1
-                .status(&release)
+                .status(release)
                 .map_err(|e| boxed(e.into()))?;
             candidates.push(Candidate {
-                version: release.version,
-                source,
                 yanked: status.yanked.map(|fact| fact.reason),
                 deprecated: status.deprecated.map(|fact| fact.reason),
-                excluded,
+                requires_python: release.requires_python.clone(),
+                published: release.published_at,
+                ..Candidate::new(release.version.clone(), source)
             });
         }
         Ok(candidates)
     }
 
-    fn dependencies(&self, name: &PackageName, version: &Version) -> Result<Dependencies, Box<dyn Coded>> {
+    fn dependencies(
+        &self,
+        name: &PackageName,
+        version: &Version,
+        source: usize,
+    ) -> Result<Dependencies, Box<dyn Coded>> {
         if let Some(output) = self.outputs.get(name) {
             return Ok(self.dependencies_of(&output.project.metadata));
         }
-        let releases = self.releases(name).map_err(boxed)?;
-        let found = releases.iter().find(|(_, release)| &release.version == version);
-        let Some((rank, release)) = found else {
+        let releases = self.releases_in(name, source).map_err(boxed)?;
+        let Some(release) = releases.iter().find(|release| &release.version == version) else {
             return Ok(Dependencies::default());
         };
-        let metadata = self.metadata(*rank, release).map_err(boxed)?;
+        let metadata = self.metadata(source, release).map_err(boxed)?;
         Ok(self.dependencies_of(&metadata))
     }
 
@@ -228,7 +254,7 @@ impl Workspace {
     /// Choose releases for a wish and the outputs, keeping the lock's choices where they still fit.
     pub(crate) fn choose(&self, wish: &Wish, outputs: &[Output], lock: Option<&Lock>) -> Result<Lock> {
         let env = self.marker_env()?;
-        let pool = Pool::open(self, outputs, &env, wish.prefer.as_deref())?;
+        let pool = Pool::open(self, outputs, wish.prefer.as_deref())?;
         let mut requirements: Vec<RootRequirement> = wish
             .inputs
             .iter()
@@ -248,8 +274,15 @@ impl Workspace {
             .into_iter()
             .flat_map(|l| &l.packages)
             .filter(|p| keeps(p, &wish.upgrade));
+        let rules = wish.rules.as_ref().unwrap_or(&self.config().rules);
         let problem = Problem {
             requirements,
+            sources: pool.sources(self),
+            pins: pool.pins(rules),
+            constraints: rules.constraints.clone(),
+            overrides: rules.overrides.clone(),
+            exclude_newer: rules.exclude_newer,
+            preference: rules.resolution,
             preferences: preferences.map(|p| (p.name.clone(), p.version.clone())).collect(),
             fixed: outputs
                 .iter()

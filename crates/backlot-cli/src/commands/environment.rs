@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use backlot::{Error, ExportFormat, ExportOptions, InstallReport, InstallRequest, PackageChange, Upgrade};
+use backlot::{Error, ExportFormat, ExportOptions, InstallReport, InstallRequest, PackageChange};
 
 use crate::args;
 use crate::output::{Answer, columns, would};
@@ -59,9 +59,9 @@ fn row(change: &PackageChange) -> Vec<String> {
     vec![format!("{sign} {}", change.name), version, origin]
 }
 
-pub(super) fn lock(session: &Session, upgrade: bool, dry_run: bool) -> Result<Answer, Error> {
-    let upgrade = if upgrade { Upgrade::All } else { Upgrade::None };
-    let (lock, changed) = session.open()?.write_lock(&upgrade, dry_run)?;
+pub(super) fn lock(session: &Session, request: &InstallRequest) -> Result<Answer, Error> {
+    let dry_run = request.dry_run;
+    let (lock, changed) = session.open()?.write_lock(request)?;
     let count = backlot::text::count(lock.packages.len() as u64, "package");
     let text = if changed {
         format!(

@@ -93,6 +93,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             pre,
             locked,
             from_lock,
+            rules,
             dry,
         } => {
             if let Some(file) = from_lock {
@@ -106,13 +107,32 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                     backlot::Upgrade::None
                 },
                 prereleases: *pre,
+                rules: rules.changes(),
                 locked: *locked,
                 dry_run: dry.dry_run,
             };
             environment::install(session, requirements, &request)
         }
         Command::Uninstall { names, dry } => environment::uninstall(session, names, dry.dry_run),
-        Command::Lock { upgrade, dry } => environment::lock(session, *upgrade, dry.dry_run),
+        Command::Lock {
+            upgrade,
+            pre,
+            rules,
+            dry,
+        } => {
+            let request = backlot::InstallRequest {
+                upgrade: if *upgrade {
+                    backlot::Upgrade::All
+                } else {
+                    backlot::Upgrade::None
+                },
+                prereleases: *pre,
+                rules: rules.changes(),
+                dry_run: dry.dry_run,
+                ..backlot::InstallRequest::default()
+            };
+            environment::lock(session, &request)
+        }
         Command::Export {
             output,
             format,

@@ -1,0 +1,165 @@
+//! The versions of one package under one problem: which of them can be had, why not the others, and which is tried first.
+//!
+//! Judged once for each package and search. Rules: a yanked version only where the root pins it or the lock has it (pip,
+//! uv); pre-releases last (uv); of `Requires-Python` only the lower bound counts (uv); constraints narrow.
+
+use std::cmp::Ordering;
+use std::rc::Rc;
+
+use backlot_core::{PackageName, Specifiers};
+
+use crate::problem::{Candidate, Order, Preference, PrereleasePolicy, Problem};
+use crate::shelf::Stock;
+
+/// Why a version cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Bar {
+    /// The source says so, in words.
+    Source(String),
+    /// Another version is an editable output.
+    Fixed(String),
+    /// Withdrawn, with the reason.
+    Yanked(String),
+    /// A pre-release where none is wanted.
+    Prerelease,
+    /// Needs another Python.
+    Python(String),
+    /// Published after the cutoff.
+    TooNew(String),
+    /// Nobody says when it was published.
+    NoTime(String),
+    /// A constraint does not admit it.
+    Constraint(String),
+}
+
+impl Bar {
+    /// As the end of a sentence that begins with the version.
+    pub(crate) fn clause(&self) -> String {
+        match self {
+            Self::Source(reason) => reason.clone(),
+            Self::Fixed(version) => format!("is not the editable output's version, {version}"),
+            Self::Yanked(reason) if reason.is_empty() => "is yanked".to_owned(),
+            Self::Yanked(reason) => format!("is yanked ({reason})"),
+            Self::Prerelease => "is a pre-release".to_owned(),
+            Self::Python(range) => format!("needs Python {range}"),
+            Self::TooNew(cutoff) => format!("was published after {cutoff}"),
+            Self::NoTime(cutoff) => {
+                format!("does not say when it was published, so it may be newer than {cutoff}")
+            }
+            Self::Constraint(text) => format!("is outside the constraint {text}"),
+        }
+    }
+}
+
+/// The versions of a package, judged.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) stock: Rc<Stock>,
+    /// Beside each candidate: why it cannot be had.
+    pub(crate) bars: Vec<Option<Bar>>,
+    /// Beside each candidate: its place among all, first tried first.
+    pub(crate) places: Vec<u32>,
+}
+
+impl Offer {
+    /// Judge.
+    pub(crate) fn new(package: &PackageName, stock: Rc<Stock>, problem: &Problem<'_>, lowest: bool) -> Self {
+        let pinned: Vec<_> = problem
+            .roots()
+            .map(|(_, requirement)| requirement)
+            .chain(&problem.constraints)
+            .filter(|r| r.name() == package)
+            .filter_map(|r| r.specifiers().pinned())
+            .collect();
+        let constraints: Vec<(Specifiers, String)> = problem
+            .constraints
+            .iter()
+            .filter(|c| c.name() == package && c.applies(problem.env, &[]))
+            .map(|c| (c.specifiers(), c.text().to_owned()))
+            .collect();
+        let bars = stock.candidates.iter().map(|candidate| {
+            let asked_for = pinned.contains(&candidate.version);
+            bar(package, candidate, problem, asked_for).or_else(|| {
+                constraints
+                    .iter()
+                    .find(|(range, _)| !range.contains(&candidate.version))
+                    .map(|(_, text)| Bar::Constraint(text.clone()))
+            })
+        });
+        let bars = bars.collect();
+        let mut by_preference: Vec<usize> = (0..stock.candidates.len()).collect();
+        by_preference.sort_by(|a, b| prefers(&stock.candidates[*a], &stock.candidates[*b], problem, lowest));
+        let mut places = vec![0; by_preference.len()];
+        for (place, index) in by_preference.into_iter().enumerate() {
+            places[index] = u32::try_from(place).unwrap_or(u32::MAX);
+        }
+        Self { stock, bars, places }
+    }
+
+    pub(crate) fn candidates(&self) -> &[Candidate] {
+        &self.stock.candidates
+    }
+}
+
+fn bar(package: &PackageName, candidate: &Candidate, problem: &Problem<'_>, asked_for: bool) -> Option<Bar> {
+    if let Some(fixed) = problem.fixed.get(package) {
+        return (fixed != &candidate.version).then(|| Bar::Fixed(fixed.to_string()));
+    }
+    if let Some(reason) = &candidate.excluded {
+        return Some(Bar::Source(reason.clone()));
+    }
+    if let Some(range) = &candidate.requires_python {
+        match Specifiers::parse(range) {
+            Ok(parsed) if parsed.starts_at_most_at(problem.env.python()) => {}
+            Ok(_) => return Some(Bar::Python(range.clone())),
+            Err(_) => {
+                let reason = format!("needs a Python that cannot be told: `{range}`");
+                return Some(Bar::Source(reason));
+            }
+        }
+    }
+    if let Some(cutoff) = problem.exclude_newer {
+        match candidate.published {
+            Some(published) if published <= cutoff => {}
+            Some(_) => return Some(Bar::TooNew(cutoff.to_string())),
+            None => return Some(Bar::NoTime(cutoff.to_string())),
+        }
+    }
+    let kept = problem.preferences.get(package) == Some(&candidate.version);
+    if let Some(reason) = &candidate.yanked
+        && !asked_for
+        && !kept
+    {
+        return Some(Bar::Yanked(reason.clone()));
+    }
+    let forbidden = problem.prereleases == PrereleasePolicy::Disallow && !asked_for;
+    (forbidden && candidate.version.is_prerelease()).then_some(Bar::Prerelease)
+}
+
+/// Whether the oldest version of a package is tried first.
+pub(crate) fn wants_lowest(package: &PackageName, problem: &Problem<'_>) -> bool {
+    match problem.preference {
+        Preference::Highest => false,
+        Preference::Lowest => true,
+        Preference::LowestDirect => problem.roots().any(|(_, r)| r.name() == package),
+    }
+}
+
+fn prefers(a: &Candidate, b: &Candidate, problem: &Problem<'_>, lowest: bool) -> Ordering {
+    let by_stability = if problem.prereleases == PrereleasePolicy::Allow {
+        Ordering::Equal
+    } else {
+        a.version.is_prerelease().cmp(&b.version.is_prerelease())
+    };
+    let by_source = match problem.order {
+        Order::SourceFirst => a.source.cmp(&b.source),
+        Order::VersionFirst => Ordering::Equal,
+    };
+    let by_deprecation = a.deprecated.is_some().cmp(&b.deprecated.is_some());
+    let by_version = if lowest {
+        a.version.cmp(&b.version)
+    } else {
+        b.version.cmp(&a.version)
+    };
+    by_stability.then(by_source).then(by_deprecation).then(by_version)
+}
