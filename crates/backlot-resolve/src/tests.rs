@@ -177,6 +177,47 @@ fn a_preferred_repo_wins_and_others_help_out() {
 }
 
 #[test]
+fn a_package_of_the_studio_is_never_looked_for_outside() {
+    // Sources 0 and 1 are the studio's, 2 is public.
+    let index = Index::of(&["lib 1 @1", "lib 9 @2", "numpy 1 @2", "app 1: lib, numpy"]);
+    let chosen = |wanted: &[&str]| run(&index, wanted, |_| {}).expect("a choice");
+    assert_eq!(chosen(&["app"]), "app 1, lib 1, numpy 1");
+    assert!(
+        run(&index, &["lib>1"], |_| {}).is_err(),
+        "nor for a version only the other has"
+    );
+    // A pin says otherwise, and only for its package.
+    let pinned = run(&index, &["app"], |p| {
+        p.pins.insert("lib".parse().expect("a name"), 2);
+    });
+    assert_eq!(pinned.expect("a choice"), "app 1, lib 9, numpy 1");
+    let nowhere = run(&index, &["numpy"], |p| {
+        p.pins.insert("numpy".parse().expect("a name"), 0);
+    });
+    assert!(matches!(nowhere, Err(Error::UnknownPackage { .. })));
+    // Also when the studio's only version cannot be had.
+    let index = Index::of(&["lib 1 @0 !broken", "lib 9 @2"]);
+    assert!(run(&index, &["lib"], |_| {}).is_err());
+}
+
+#[test]
+fn a_search_that_is_stopped_says_so() {
+    let index = Index::of(&["a 1"]);
+    let env = env();
+    let problem = Problem {
+        requirements: roots(&["a"]),
+        ..Problem::new(&env)
+    };
+    let cancel = backlot_core::Cancel::default();
+    cancel.cancel();
+    let context = Context::default().with_cancel(cancel);
+    assert!(matches!(
+        resolve(&index, &problem, &context),
+        Err(Error::Cancelled(_))
+    ));
+}
+
+#[test]
 fn groups_bring_their_requirements_and_only_when_asked_for() {
     let index = ["a 1: b, c; extra == 'build'", "b 1", "c 1"];
     assert_eq!(chosen(&index, &["a"]), "a 1, b 1");
@@ -314,7 +355,31 @@ fn graphs() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
+/// Texts that look like requirements, and texts that do not.
+fn texts() -> impl Strategy<Value = String> {
+    let word = "(a|B_c|1|\\.|\\*|==|===|~=|!=|<|>=|,|;|\\[|\\]|\\(|\\)|@|'|\"| |\\+|!|rc1|dev|post|extra|and|or|in|not|os_name|python_version|file:///|é|\u{0}|-){0,12}";
+    proptest::prop_oneof![word, ".*"]
+}
+
 proptest! {
+    #[test]
+    fn no_text_makes_a_parser_panic_and_what_is_read_prints_so_that_it_is_read_again(text in texts()) {
+        if let Ok((requirement, _)) = Requirement::parse_lenient(&text) {
+            let again = Requirement::parse(&requirement.normalised()).expect("valid");
+            assert_eq!(again.normalised(), requirement.normalised());
+            requirement.applies(&env(), &[]);
+            assert!(requirement.with_range(&Specifiers::any()).name() == requirement.name());
+        }
+        if let Ok(version) = Version::parse(&text) {
+            assert_eq!(Version::parse(&version.to_string()).as_ref(), Ok(&version));
+        }
+        if let Ok(range) = Specifiers::parse(&text) {
+            range.starts_at_most_at(env().python());
+            assert_eq!(Specifiers::parse(&range.to_string()).as_ref(), Ok(&range));
+        }
+        Timestamp::parse(&text).ok();
+    }
+
     #[test]
     fn a_choice_is_found_exactly_when_there_is_one_and_it_is_valid(lines in graphs(), first in 0usize..4, second in 0usize..4) {
         let index = Index::of(&lines.iter().map(String::as_str).collect::<Vec<_>>());
