@@ -154,6 +154,7 @@ const DRY_RUNS: &[&[&str]] = &[
     &["-w", "ws", "approve", "Table==0.1.0", "-m", "good", "--dry-run"],
     &["-w", "ws", "push", "--dry-run"],
     &["-w", "other", "install", "Table", "--upgrade", "--dry-run"],
+    &["-w", "other", "update", "--dry-run"],
     &["-w", "other", "uninstall", "Table", "--dry-run"],
     &["-w", "other", "lock", "--upgrade", "--dry-run"],
     &["-w", "other", "export", "-o", "requirements.txt", "--dry-run"],

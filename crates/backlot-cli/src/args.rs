@@ -236,6 +236,41 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
+    /// Take newer releases where they fit; what need not move stays
+    #[command(
+        after_help = "Never moves to a deprecated release. What holds a package back is shown by `backlot outdated`.\n\nExamples:\n  backlot update                   all inputs\n  backlot update Table --dry-run   only this one, shown and not done"
+    )]
+    Update {
+        /// Packages [default: all]
+        names: Vec<String>,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Show which inputs are behind, and what holds them
+    #[command(
+        after_help = "Columns: installed, newest that all requirements admit, newest of each repo.\n\nExamples:\n  backlot outdated\n  backlot outdated --json | jq .outdated[].package"
+    )]
+    Outdated,
+    /// Show what needs what
+    #[command(
+        after_help = "Examples:\n  backlot tree\n  backlot tree Shot010 --depth 1\n  backlot tree Table --invert        what needs Table"
+    )]
+    Tree {
+        /// Begin at this package [default: what was asked for]
+        name: Option<String>,
+        /// Show what needs it instead
+        #[arg(long)]
+        invert: bool,
+        /// Only so many levels below the first
+        #[arg(long, short, value_name = "N")]
+        depth: Option<usize>,
+    },
+    /// Show every chain of requirements that leads to a package
+    #[command(after_help = "Examples:\n  backlot why Table")]
+    Why {
+        /// The package
+        name: String,
+    },
     /// Stop asking for packages
     #[command(
         after_help = "What nothing else needs leaves the environment.\n\nExamples:\n  backlot uninstall Shot010"

@@ -101,6 +101,7 @@ impl Workspace {
             let wish = Wish {
                 inputs: inputs.clone(),
                 prefer: options.from.clone(),
+                spare_deprecated: options.upgrade != Upgrade::None,
                 upgrade,
                 prereleases: options.prereleases,
                 rules: Some(rules.clone()),
@@ -168,6 +169,7 @@ impl Workspace {
         let old = Lock::load(self.root())?;
         let wish = Wish {
             inputs: self.config().inputs.clone(),
+            spare_deprecated: upgrade != Upgrade::None,
             upgrade,
             prefer: request.from.clone(),
             prereleases: request.prereleases,

@@ -35,6 +35,8 @@ pub(crate) struct Wish {
     pub(crate) prereleases: bool,
     /// Constraints, overrides, the cutoff and pins to repos; those of `backlot.toml` where nothing is said.
     pub(crate) rules: Option<Rules>,
+    /// Rather keep a choice of the lock than move to a deprecated release.
+    pub(crate) spare_deprecated: bool,
 }
 
 /// Which choices of the lock may move.
@@ -166,6 +168,16 @@ impl<'w> Pool<'w> {
         Ok(all.iter().find(|release| &release.version == version).cloned())
     }
 
+    /// Whether a repo still has a locked release and does not yank it.
+    fn has_good(&self, locked: &LockedPackage) -> Result<bool> {
+        for (rank, release) in self.releases(&locked.name)? {
+            if release.version == locked.version && self.repos[rank].1.status(&release)?.yanked.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The metadata of a release.
     pub(crate) fn metadata(&self, rank: usize, release: &Release) -> Result<Metadata> {
         Ok(self.repos[rank].1.metadata(release)?)
@@ -275,7 +287,7 @@ impl Workspace {
             .flat_map(|l| &l.packages)
             .filter(|p| keeps(p, &wish.upgrade));
         let rules = wish.rules.as_ref().unwrap_or(&self.config().rules);
-        let problem = Problem {
+        let mut problem = Problem {
             requirements,
             sources: pool.sources(self),
             pins: pool.pins(rules),
@@ -295,7 +307,10 @@ impl Workspace {
             },
             ..Problem::new(&env)
         };
-        let resolution = backlot_resolve::resolve(&pool, &problem, self.context())?;
+        let mut resolution = backlot_resolve::resolve(&pool, &problem, self.context())?;
+        while wish.spare_deprecated && keep_instead(&pool, &resolution, lock, &mut problem)? {
+            resolution = backlot_resolve::resolve(&pool, &problem, self.context())?;
+        }
         let packages = self.locked(&pool, &resolution, wish)?;
         Ok(Lock::new(
             env.python_short(),
@@ -336,6 +351,34 @@ impl Workspace {
         }
         Ok(packages)
     }
+}
+
+/// Prefer the lock's release of each package that would move to a deprecated one. Returns whether any is newly preferred.
+fn keep_instead(
+    pool: &Pool<'_>,
+    resolution: &Resolution,
+    lock: Option<&Lock>,
+    problem: &mut Problem<'_>,
+) -> Result<bool> {
+    let mut found = false;
+    for chosen in &resolution.packages {
+        let Some(locked) = lock.and_then(|l| l.package(&chosen.name)) else {
+            continue;
+        };
+        if locked.version == chosen.version || problem.preferences.contains_key(&chosen.name) {
+            continue;
+        }
+        let Some(release) = pool.release(&chosen.name, &chosen.version, chosen.source)? else {
+            continue;
+        };
+        if pool.repo(chosen.source).1.status(&release)?.deprecated.is_some() && pool.has_good(locked)? {
+            problem
+                .preferences
+                .insert(chosen.name.clone(), locked.version.clone());
+            found = true;
+        }
+    }
+    Ok(found)
 }
 
 fn keeps(package: &LockedPackage, upgrade: &Upgrade) -> bool {

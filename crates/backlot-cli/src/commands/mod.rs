@@ -3,6 +3,7 @@
 mod assets;
 mod browse;
 mod environment;
+mod graph;
 mod places;
 mod releases;
 mod storage;
@@ -113,6 +114,10 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             };
             environment::install(session, requirements, &request)
         }
+        Command::Update { names, dry } => environment::update(session, names, dry.dry_run),
+        Command::Outdated => graph::outdated(session),
+        Command::Tree { name, invert, depth } => graph::tree(session, name.as_deref(), *invert, *depth),
+        Command::Why { name } => graph::why(session, name),
         Command::Uninstall { names, dry } => environment::uninstall(session, names, dry.dry_run),
         Command::Lock {
             upgrade,

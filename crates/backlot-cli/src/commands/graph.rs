@@ -1,0 +1,166 @@
+//! What needs what, why, and what is behind, drawn as text.
+
+use std::collections::BTreeSet;
+
+use backlot::{Error, OutdatedRow, PackageName, TreeEdge, TreeNode, TreeReport};
+
+use crate::output::{Answer, columns};
+use crate::session::Session;
+
+/// A line still to be drawn.
+struct Open<'a> {
+    name: &'a PackageName,
+    requirement: Option<&'a str>,
+    depth: usize,
+    /// What stands before it: the bars of the levels above.
+    before: String,
+    /// Whether it is the last of its siblings.
+    last: bool,
+}
+
+pub(super) fn tree(
+    session: &Session,
+    name: Option<&str>,
+    invert: bool,
+    depth: Option<usize>,
+) -> Result<Answer, Error> {
+    let report = session.open()?.tree(name, invert)?;
+    let text = if report.roots.is_empty() {
+        "no inputs; `backlot install NAME` installs one".to_owned()
+    } else {
+        draw(&report, invert, depth.unwrap_or(usize::MAX))
+    };
+    Ok(Answer::new(&report, text))
+}
+
+/// The tree as lines. A package that was drawn before is drawn without what is below it, and marked.
+fn draw(report: &TreeReport, invert: bool, depth: usize) -> String {
+    let mut text = String::new();
+    let mut drawn: BTreeSet<&PackageName> = BTreeSet::new();
+    let mut repeated = false;
+    // Not recursive: a chain may be longer than a stack.
+    let mut open: Vec<Open<'_>> = report
+        .roots
+        .iter()
+        .rev()
+        .map(|name| Open {
+            name,
+            requirement: None,
+            depth: 0,
+            before: String::new(),
+            last: true,
+        })
+        .collect();
+    while let Some(line) = open.pop() {
+        let Some(node) = report.packages.get(line.name) else {
+            continue;
+        };
+        let edges: &[TreeEdge] = if invert { &node.needed_by } else { &node.needs };
+        let again = !drawn.insert(line.name) && !edges.is_empty();
+        let branch = match (line.depth, line.last) {
+            (0, _) => "",
+            (_, true) => "└── ",
+            (_, false) => "├── ",
+        };
+        text.push_str(&format!("{}{branch}{}", line.before, label(node)));
+        if let Some(requirement) = line.requirement {
+            text.push_str(&format!(" [{requirement}]"));
+        }
+        text.push_str(if again { " (*)\n" } else { "\n" });
+        repeated |= again;
+        if again || line.depth >= depth {
+            continue;
+        }
+        let bar = match (line.depth, line.last) {
+            (0, _) => "",
+            (_, true) => "    ",
+            (_, false) => "│   ",
+        };
+        for (number, edge) in edges.iter().enumerate().rev() {
+            open.push(Open {
+                name: &edge.name,
+                requirement: Some(&edge.requirement),
+                depth: line.depth + 1,
+                before: format!("{}{bar}", line.before),
+                last: number + 1 == edges.len(),
+            });
+        }
+    }
+    if repeated {
+        text.push_str("(*) shown above\n");
+    }
+    text
+}
+
+fn label(node: &TreeNode) -> String {
+    let origin = match (&node.editable, &node.repo) {
+        (Some(path), _) => format!(" (editable in {path})"),
+        (None, Some(repo)) => format!(" (from {repo})"),
+        (None, None) => String::new(),
+    };
+    format!("{} {}{origin}", node.name, node.version)
+}
+
+pub(super) fn why(session: &Session, name: &str) -> Result<Answer, Error> {
+    let report = session.open()?.why(name)?;
+    let mut text = format!("{} {}\n", report.name, report.version);
+    for chain in &report.chains {
+        let mut line = String::from("  the workspace");
+        for link in chain {
+            line.push_str(&format!(
+                " -> {} {} [{}]",
+                link.name, link.version, link.requirement
+            ));
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    if report.more {
+        text.push_str("  ... and more\n");
+    }
+    Ok(Answer::new(&report, text))
+}
+
+pub(super) fn outdated(session: &Session) -> Result<Answer, Error> {
+    let rows = session.open()?.outdated()?;
+    let text = if rows.is_empty() {
+        "all inputs are the newest".to_owned()
+    } else {
+        let head = ["package", "installed", "admitted", "newest", "", ""];
+        let mut table = vec![head.map(ToOwned::to_owned).to_vec()];
+        table.extend(rows.iter().map(describe));
+        columns(&table)
+    };
+    Ok(Answer::new(&serde_json::json!({ "outdated": rows }), text))
+}
+
+fn describe(row: &OutdatedRow) -> Vec<String> {
+    let newest: Vec<String> = row
+        .newest
+        .iter()
+        .map(|n| {
+            let mark = if n.deprecated { " deprecated" } else { "" };
+            format!("{} ({}{mark})", n.version, n.repo)
+        })
+        .collect();
+    let marks = [("yanked", &row.yanked), ("deprecated", &row.deprecated)];
+    let marks: Vec<String> = marks
+        .iter()
+        .filter_map(|(mark, fact)| {
+            let reason = backlot::text::printable(&fact.as_ref()?.reason);
+            Some(format!("{mark}: {reason}"))
+        })
+        .collect();
+    vec![
+        row.package.to_string(),
+        row.version.to_string(),
+        row.admitted.as_ref().map_or("-".to_owned(), ToString::to_string),
+        newest.join(", "),
+        marks.join("; "),
+        row.held_by
+            .iter()
+            .map(|held| format!("held by {held}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    ]
+}

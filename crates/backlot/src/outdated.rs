@@ -1,0 +1,167 @@
+//! What is behind: the installed releases, the newest that the requirements admit, and the newest there are.
+//!
+//! Invariant: yanked releases are never offered, pre-releases only to who has one, deprecated ones only where nothing else
+//! is. Nothing here changes anything. Deliberately absent: whether all newest ones fit together; `update --dry-run` knows.
+
+use backlot_core::{PackageName, Requirement, Specifiers, Version};
+use backlot_repo::{Fact, Release, ReleaseStatus};
+use serde::Serialize;
+
+use crate::error::{Result, WorkspaceError};
+use crate::install::{InstallReport, InstallRequest};
+use crate::lockfile::{Lock, LockedPackage};
+use crate::resolution::{Pool, Upgrade};
+use crate::workspace::Workspace;
+
+/// An installed release that is behind, or that should be moved away from.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutdatedRow {
+    /// The package.
+    pub package: PackageName,
+    /// The version installed.
+    pub version: Version,
+    /// The repo it came from.
+    pub repo: Option<String>,
+    /// The newest version that all requirements admit.
+    pub admitted: Option<Version>,
+    /// The newest version of each repo that has any, most preferred repo first.
+    pub newest: Vec<NewestIn>,
+    /// Requirements that keep it from the newest.
+    pub held_by: Vec<String>,
+    /// Why the installed one is yanked, if it is.
+    pub yanked: Option<Fact>,
+    /// Why the installed one is deprecated, if it is.
+    pub deprecated: Option<Fact>,
+}
+
+/// The newest version in a repo.
+#[derive(Clone, Debug, Serialize)]
+pub struct NewestIn {
+    /// The repo.
+    pub repo: String,
+    /// The version.
+    pub version: Version,
+    /// Whether it is deprecated.
+    pub deprecated: bool,
+}
+
+impl Workspace {
+    /// What is behind among the inputs.
+    pub fn outdated(&self) -> Result<Vec<OutdatedRow>> {
+        let Some(lock) = Lock::load(self.root())? else {
+            return Ok(Vec::new());
+        };
+        let env = self.marker_env()?;
+        let pool = Pool::open(self, &[], None)?;
+        let mut asks: Vec<(String, Requirement)> = self
+            .config()
+            .inputs
+            .iter()
+            .map(|r| ("the workspace".to_owned(), r.clone()))
+            .collect();
+        if let Some(environment) = self.environment()? {
+            for dist in environment.installed()? {
+                let groups = lock.package(&dist.metadata.package()).map(|p| p.groups.clone());
+                let groups = groups.unwrap_or_default();
+                let requires = dist.metadata.requires_dist.iter();
+                let active = requires.filter(|r| r.applies(&env, &groups));
+                asks.extend(active.map(|r| (dist.metadata.package().to_string(), r.clone())));
+            }
+        }
+        let mut rows = Vec::new();
+        for package in lock.packages.iter().filter(|p| p.editable.is_none()) {
+            self.context().check()?;
+            let asks: Vec<&(String, Requirement)> =
+                asks.iter().filter(|(_, r)| r.name() == &package.name).collect();
+            rows.extend(row(&pool, package, &asks, env.python())?);
+        }
+        Ok(rows)
+    }
+
+    /// Take newer releases of some inputs, or of all, where they fit; the others move only if they must.
+    pub fn update(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
+        let lock = Lock::load(self.root())?;
+        let mut packages = Vec::new();
+        for name in names {
+            let name = PackageName::parse(&name.replace(' ', "-"))?;
+            if lock.as_ref().and_then(|l| l.package(&name)).is_none() {
+                return Err(WorkspaceError::NotInstalled { name }.into());
+            }
+            packages.push(name);
+        }
+        let upgrade = if packages.is_empty() {
+            Upgrade::All
+        } else {
+            Upgrade::Packages(packages)
+        };
+        self.install(
+            &[],
+            &InstallRequest {
+                upgrade,
+                dry_run,
+                ..InstallRequest::default()
+            },
+        )
+    }
+}
+
+fn row(
+    pool: &Pool<'_>,
+    package: &LockedPackage,
+    asks: &[&(String, Requirement)],
+    python: &Version,
+) -> Result<Option<OutdatedRow>> {
+    let mut row = OutdatedRow {
+        package: package.name.clone(),
+        version: package.version.clone(),
+        repo: package.repo.clone(),
+        admitted: None,
+        newest: Vec::new(),
+        held_by: Vec::new(),
+        yanked: None,
+        deprecated: None,
+    };
+    let mut candidates: Vec<(usize, Release, ReleaseStatus)> = Vec::new();
+    for (rank, release) in pool.releases(&package.name)? {
+        let (repo, opened) = pool.repo(rank);
+        let status = opened.status(&release)?;
+        if release.version == package.version && package.repo.as_deref() == Some(repo) {
+            (row.yanked, row.deprecated) = (status.yanked.clone(), status.deprecated.clone());
+        }
+        let range = release.requires_python.as_deref();
+        let runs = range.is_none_or(|range| Specifiers::parse(range).is_ok_and(|r| r.contains(python)));
+        let stable = !release.version.is_prerelease() || package.version.is_prerelease();
+        if status.yanked.is_none() && runs && stable {
+            candidates.push((rank, release, status));
+        }
+    }
+    // The best last: deprecated ones first, then by version.
+    candidates.sort_by_key(|(_, r, status)| (status.deprecated.is_none(), r.version.clone()));
+    let mut newest: Vec<(usize, NewestIn)> = Vec::new();
+    for (rank, release, status) in candidates.iter().rev() {
+        if !newest.iter().any(|(known, _)| known == rank) {
+            let best = NewestIn {
+                repo: pool.repo(*rank).0.to_owned(),
+                version: release.version.clone(),
+                deprecated: status.deprecated.is_some(),
+            };
+            newest.push((*rank, best));
+        }
+        let admitted = asks
+            .iter()
+            .all(|(_, r)| r.specifiers().contains(&release.version));
+        if admitted && row.admitted.is_none() {
+            row.admitted = Some(release.version.clone());
+        }
+    }
+    newest.sort_by_key(|(rank, _)| *rank);
+    row.newest = newest.into_iter().map(|(_, newest)| newest).collect();
+    let newest = row.newest.iter().map(|n| &n.version).max().cloned();
+    let behind = newest.as_ref().is_some_and(|n| n > &package.version);
+    if let Some(newest) = newest.filter(|_| behind) {
+        let holds = asks.iter().filter(|(_, r)| !r.specifiers().contains(&newest));
+        row.held_by = holds.map(|(who, r)| format!("{who}: {r}")).collect();
+    }
+    let worth_telling = behind || row.yanked.is_some() || row.deprecated.is_some();
+    Ok(worth_telling.then_some(row))
+}
