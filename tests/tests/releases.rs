@@ -139,7 +139,7 @@ fn of_people_who_speak_at_once_all_are_heard_and_wrong_names_are_refused() {
     refused("Table>=1", 2, "release::not_one");
     refused("Table==9.0", 4, "release::unknown");
     studio
-        .ws(&["copy", "Table", "--from", "review", "--to", "blessed"])
+        .ws(&["copy", "Table==1.0.0", "--from", "review", "--to", "blessed"])
         .ok();
     refused("Table==1.0.0", 2, "release::ambiguous_repo");
     studio
