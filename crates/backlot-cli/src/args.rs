@@ -37,6 +37,9 @@ pub(crate) struct Global {
     /// Print nothing but errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
+    /// Of package indexes, use only what is cached
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
 }
 
 /// A change that can be shown instead of made.

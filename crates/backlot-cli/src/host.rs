@@ -1,15 +1,19 @@
 //! The environment variables, read in this one place.
 //!
-//! `BACKLOT_CACHE_DIR`, `BACKLOT_AUTHOR`, `BACKLOT_PYTHON`, `BACKLOT_LINKS`, `BACKLOT_CONFIG`, `BACKLOT_WORKSPACE`, and
-//! what the platform says of folders and names.
+//! `BACKLOT_CACHE_DIR`, `BACKLOT_AUTHOR`, `BACKLOT_PYTHON`, `BACKLOT_LINKS`, `BACKLOT_CONFIG`, `BACKLOT_WORKSPACE`,
+//! `BACKLOT_OFFLINE`, `BACKLOT_REPO_<NAME>_USERNAME`, `_PASSWORD` and `_TOKEN`, `NETRC`, `SSL_CERT_FILE`, `HTTP_PROXY`,
+//! `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, and what the platform says of folders and names.
 #![expect(
     clippy::disallowed_methods,
     reason = "only the command line reads the environment, here"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use backlot::{Host, Overrides};
+use backlot::{Host, NetworkOptions, Overrides, Proxies};
+
+use crate::credentials::FromEnvironment;
 
 fn text(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -38,12 +42,48 @@ pub(crate) fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) || text("TERM").as_deref() == Some("dumb")
 }
 
+/// A variable that other tools write in either case. `HTTP_PROXY` in capitals is not read where a CGI server may have set
+/// it from a request.
+fn proxy(name: &str) -> Option<String> {
+    let forged = name == "HTTP_PROXY" && text("REQUEST_METHOD").is_some();
+    text(&name.to_ascii_lowercase()).or_else(|| text(name).filter(|_| !forged))
+}
+
+/// How indexes are reached.
+fn network(cache: &Path) -> NetworkOptions {
+    let all = proxy("ALL_PROXY");
+    let home = text("HOME").or_else(|| text("USERPROFILE"));
+    let credentials = FromEnvironment {
+        variables: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| name.starts_with("BACKLOT_REPO_"))
+            .collect(),
+        netrc: text("NETRC")
+            .map(PathBuf::from)
+            .or_else(|| home.map(|home| PathBuf::from(home).join(".netrc"))),
+    };
+    NetworkOptions {
+        offline: text("BACKLOT_OFFLINE")
+            .is_some_and(|v| !matches!(v.to_ascii_lowercase().as_str(), "0" | "false" | "no")),
+        proxies: Proxies {
+            http: proxy("HTTP_PROXY").or_else(|| all.clone()),
+            https: proxy("HTTPS_PROXY").or(all),
+            none: proxy("NO_PROXY"),
+        },
+        roots: text("SSL_CERT_FILE").map(PathBuf::from).into_iter().collect(),
+        credentials: Some(Arc::new(credentials)),
+        ..NetworkOptions::new(cache)
+    }
+}
+
 /// Who and where this command runs.
 pub(crate) fn host() -> Host {
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let config = text("BACKLOT_CONFIG").map(PathBuf::from);
+    let cache = folder("XDG_CACHE_HOME", ".cache").join("backlot");
     Host {
-        default_cache: folder("XDG_CACHE_HOME", ".cache").join("backlot"),
+        network: network(&cache),
+        default_cache: cache,
         user_config: Some(
             config.unwrap_or_else(|| folder("XDG_CONFIG_HOME", ".config").join("backlot/config.toml")),
         ),

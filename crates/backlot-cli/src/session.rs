@@ -42,8 +42,10 @@ impl Session {
             .clone()
             .or_else(host::workspace)
             .map_or_else(|| here.clone(), |w| here.join(w));
+        let mut host = host::host();
+        host.network.offline |= global.offline;
         Self {
-            host: host::host(),
+            host,
             context,
             cancel,
             here,

@@ -112,6 +112,9 @@ pub enum Error {
         /// The most it may have.
         limit: u64,
     },
+    /// Talking to an index failed.
+    #[error(transparent)]
+    Index(#[from] crate::index::IndexError),
     /// The wheel itself is not right.
     #[error(transparent)]
     Wheel(#[from] backlot_wheel::Error),
@@ -167,6 +170,7 @@ impl Coded for Error {
             Self::WrongBytes { .. } => "repo::wrong_bytes",
             Self::NoRelease { .. } => "repo::no_release",
             Self::TooLarge { .. } => "repo::too_large",
+            Self::Index(e) => e.code(),
             Self::Wheel(e) => e.code(),
             Self::File(e) => e.code(),
             Self::Cancelled(e) => e.code(),
@@ -184,6 +188,7 @@ impl Coded for Error {
             Self::NoPlace { .. } | Self::WheelChanged { .. } => Class::Environment,
             Self::WrongBytes { .. } | Self::TooLarge { .. } => Class::Integrity,
             Self::NoRelease { .. } => Class::NotFound,
+            Self::Index(e) => e.class(),
             Self::Wheel(e) => e.class(),
             Self::File(e) => e.class(),
             Self::Cancelled(e) => e.class(),
@@ -224,6 +229,7 @@ impl Coded for Error {
             }
             Self::NoRelease { .. } => "list what the repo has, or name another repo".to_owned(),
             Self::TooLarge { .. } => "look at the file and move it away if it is not the repo's".to_owned(),
+            Self::Index(e) => return e.help(),
             Self::Wheel(e) => return e.help(),
             Self::File(e) => return e.help(),
             Self::Cancelled(e) => return e.help(),
@@ -233,6 +239,7 @@ impl Coded for Error {
     fn retry(&self) -> bool {
         match self {
             Self::WheelChanged { .. } => true,
+            Self::Index(e) => e.retry(),
             Self::Wheel(e) => e.retry(),
             Self::File(e) => e.retry(),
             Self::ReleaseExists { .. }

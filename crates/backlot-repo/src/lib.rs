@@ -1,12 +1,13 @@
-//! Repos: folders of immutable releases on local or shared disks, safe for many machines at once.
+//! Repos: folders of immutable releases on local or shared disks, safe for many machines at once, and package indexes
+//! over HTTP ([`IndexRepo`]), read and uploaded to as pip, uv and twine do; [`Repo`] is either.
 //!
-//! Invariants: **the truth of a repo is the wheels below `packages/` and the facts below `status/`**; index pages, release
+//! Invariants of folders: **the truth of a repo is the wheels below `packages/` and the facts below `status/`**; index pages, release
 //! records and metadata sidecars are derived from them and can be made again at any time. **A release is committed by one
 //! exclusive create of its wheel and is never changed after**; of any number of publishers exactly one wins. No lock
 //! decides anything. The layout is in `docs/format/repo-folder.md`, the reasons in
 //! `docs/decisions/0002-publishing-to-a-folder.md`.
 //!
-//! Deliberately absent: choosing versions, environments, credentials, any network.
+//! Deliberately absent: choosing versions, environments, where credentials come from.
 
 // The tests' wheels are shared with the black-box tests, which name the crate.
 #[cfg(test)]
@@ -16,6 +17,7 @@ extern crate self as backlot_repo;
 mod crash_tests;
 mod error;
 mod fact;
+mod index;
 mod layout;
 mod listing;
 mod pages;
@@ -39,6 +41,7 @@ use fs_err as fs;
 
 pub use error::{Error, Result};
 pub use fact::{Fact, FactKind, ReleaseStatus};
+pub use index::{Credential, Credentials, IndexError, IndexRepo, Network, NetworkOptions, Proxies, variable};
 pub use layout::{FORMAT, RepoKind};
 pub use listing::{BrokenRelease, FolderRelease, Listing, UnsupportedRelease};
 pub use place::Place;

@@ -124,6 +124,13 @@ impl FolderRepo {
     /// The releases of a package, oldest version first: one for each version. Wheels that cannot be used are warned about
     /// once (`repo::broken_release`).
     pub fn releases(&self, name: &PackageName, context: &Context) -> Result<Vec<FolderRelease>> {
+        let mut releases = self.wheels(name, context)?;
+        releases.dedup_by(|next, kept| next.version == kept.version);
+        Ok(releases)
+    }
+
+    /// The same with all wheels of each version.
+    pub fn wheels(&self, name: &PackageName, context: &Context) -> Result<Vec<FolderRelease>> {
         let listing = self.releases_with_problems(name)?;
         for broken in listing.broken {
             if self.warned().insert(broken.place.clone()) {
@@ -131,9 +138,7 @@ impl FolderRepo {
                 context.warn("repo::broken_release", format!("`{place}` is not used: {reason}"));
             }
         }
-        let mut releases = listing.releases;
-        releases.dedup_by(|next, kept| next.version == kept.version);
-        Ok(releases)
+        Ok(listing.releases)
     }
 
     /// One release.
@@ -348,7 +353,7 @@ fn file_names(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// The package a wheel's file name begins with, without looking at the rest of the name.
-pub(crate) fn package_of(file: &str) -> Option<PackageName> {
+fn package_of(file: &str) -> Option<PackageName> {
     let stem = file.strip_suffix(".whl")?;
     PackageName::parse(stem.split_once('-')?.0).ok()
 }

@@ -117,13 +117,13 @@ impl fmt::Debug for Probe {
 }
 
 /// A checked wheel that wants to become a release.
-struct Offer {
-    source: PathBuf,
-    name: WheelName,
-    file: String,
-    size: u64,
-    sha256: Sha256,
-    metadata: Vec<u8>,
+pub(crate) struct Offer {
+    pub(crate) source: PathBuf,
+    pub(crate) name: WheelName,
+    pub(crate) file: String,
+    pub(crate) size: u64,
+    pub(crate) sha256: Sha256,
+    pub(crate) metadata: Vec<u8>,
     requires_python: Option<String>,
 }
 
@@ -342,7 +342,7 @@ impl FolderRepo {
 impl Offer {
     /// Check a wheel from end to end. Its digest is taken first and compared again while staging, so that what is checked
     /// here is what is published.
-    fn check(wheel: &Path, context: &Context) -> Result<Self> {
+    pub(crate) fn check(wheel: &Path, context: &Context) -> Result<Self> {
         let sha256 = sha256_of_file(wheel)?;
         context.check()?;
         let archive = WheelArchive::open(wheel)?;

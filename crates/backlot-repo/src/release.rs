@@ -34,9 +34,17 @@ pub struct Release {
     pub requires_python: Option<String>,
     /// When it was published, if known.
     pub published_at: Option<Timestamp>,
+    /// The reason, if its index says it is yanked; for a folder see [`crate::Repo::status`].
+    pub yanked: Option<String>,
     /// The digest of its METADATA, if known.
     #[serde(skip)]
     pub(crate) metadata_sha256: Option<Sha256>,
+    /// Whether an index has its metadata beside it.
+    #[serde(skip)]
+    pub(crate) has_metadata: bool,
+    /// The whole URL of the wheel, which may hold a signature and is not shown.
+    #[serde(skip)]
+    pub(crate) link: Option<String>,
     /// A file's modification time in milliseconds; 0 on an index.
     #[serde(skip)]
     pub(crate) modified: u64,
@@ -73,7 +81,10 @@ impl From<FolderRelease> for Release {
             sha256: Some(release.sha256),
             requires_python: release.requires_python,
             published_at: Some(release.published_at),
+            yanked: None,
             metadata_sha256: Some(release.metadata_sha256),
+            has_metadata: false,
+            link: None,
             modified: release.modified,
         }
     }

@@ -11,6 +11,7 @@ use backlot_wheel::{Metadata, WheelArchive};
 use crate::FolderRepo;
 use crate::error::{Error, Result};
 use crate::fact::ReleaseStatus;
+use crate::index::{IndexError, IndexRepo};
 use crate::layout::RepoKind;
 use crate::listing::{FolderRelease, Listing};
 use crate::place::Place;
@@ -25,6 +26,8 @@ use crate::verdict::{CarriedFact, Verdict, VerdictReport};
 pub enum Repo {
     /// In a folder.
     Folder(FolderRepo),
+    /// Behind HTTP.
+    Index(IndexRepo),
 }
 
 impl Repo {
@@ -37,6 +40,7 @@ impl Repo {
     pub fn place(&self) -> Place {
         match self {
             Self::Folder(repo) => repo.root().into(),
+            Self::Index(repo) => repo.place(),
         }
     }
 
@@ -48,6 +52,7 @@ impl Repo {
                     FolderRepo::create(repo.root())?;
                 }
             }
+            Self::Index(_) => {}
         }
         Ok(())
     }
@@ -56,17 +61,56 @@ impl Repo {
     pub fn packages(&self) -> Result<Vec<PackageName>> {
         match self {
             Self::Folder(repo) => repo.packages(),
+            Self::Index(repo) => repo.packages(),
         }
     }
 
-    /// The releases of a package, oldest version first: one for each version.
+    /// The releases of a package, oldest version first: one for each version, one that runs everywhere where there is.
     pub fn releases(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+        let mut releases = self.wheels(name, context)?;
+        releases.dedup_by(|next, kept| next.version == kept.version);
+        Ok(releases)
+    }
+
+    /// The good wheels of a package, oldest version first, then the one that runs everywhere first. Those that cannot be
+    /// used are warned about once.
+    pub fn wheels(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
         match self {
             Self::Folder(repo) => {
-                let releases = repo.releases(name, context)?;
+                let releases = repo.wheels(name, context)?;
                 Ok(releases.into_iter().map(Release::from).collect())
             }
+            Self::Index(repo) => repo.wheels(name),
         }
+    }
+
+    /// Read what the repo has of many packages, many at once where that is faster.
+    pub fn prefetch(&self, names: &[PackageName]) -> Result<()> {
+        match self {
+            Self::Folder(_) => Ok(()),
+            Self::Index(repo) => repo.prefetch(names),
+        }
+    }
+
+    /// Read the metadata of many releases, many at once where that is faster.
+    pub fn prefetch_metadata(&self, releases: &[&Release]) -> Result<()> {
+        match self {
+            Self::Folder(_) => Ok(()),
+            Self::Index(repo) => repo.prefetch_metadata(releases),
+        }
+    }
+
+    /// Fetch many wheels, many at once where that is faster; [`Self::open_wheel`] is then quick.
+    pub fn prefetch_wheels(&self, releases: &[&Release]) -> Result<()> {
+        match self {
+            Self::Folder(_) => Ok(()),
+            Self::Index(repo) => repo.prefetch_wheels(releases),
+        }
+    }
+
+    /// Whether asking it costs a journey, so that many questions are better asked together.
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Self::Index(_))
     }
 
     /// One release.
@@ -84,6 +128,7 @@ impl Repo {
     pub fn releases_with_problems(&self, name: &PackageName) -> Result<Listing<Release>> {
         match self {
             Self::Folder(repo) => Ok(repo.releases_with_problems(name)?.into()),
+            Self::Index(repo) => Ok(Listing::clone(&*repo.releases_with_problems(name)?)),
         }
     }
 
@@ -91,6 +136,7 @@ impl Repo {
     pub fn metadata(&self, release: &Release) -> Result<Metadata> {
         match self {
             Self::Folder(repo) => repo.metadata(&self.own(release)?),
+            Self::Index(repo) => repo.metadata(release),
         }
     }
 
@@ -98,6 +144,7 @@ impl Repo {
     pub fn archive(&self, release: &Release) -> Result<WheelArchive> {
         match self {
             Self::Folder(_) => Ok(WheelArchive::open(&self.own(release)?.path)?),
+            Self::Index(repo) => repo.archive(release),
         }
     }
 
@@ -105,6 +152,7 @@ impl Repo {
     pub fn digest(&self, release: &Release) -> Result<Sha256> {
         match self {
             Self::Folder(_) => Ok(self.own(release)?.sha256),
+            Self::Index(repo) => repo.digest(release),
         }
     }
 
@@ -112,6 +160,7 @@ impl Repo {
     pub fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
         match self {
             Self::Folder(repo) => repo.open_wheel(&self.own(release)?, target, context),
+            Self::Index(repo) => repo.open_wheel(release, target, context),
         }
     }
 
@@ -119,6 +168,7 @@ impl Repo {
     pub fn status(&self, release: &Release) -> Result<ReleaseStatus> {
         match self {
             Self::Folder(repo) => repo.status(&self.own(release)?),
+            Self::Index(_) => Ok(IndexRepo::status(release)),
         }
     }
 
@@ -133,6 +183,10 @@ impl Repo {
     ) -> Result<VerdictReport> {
         match self {
             Self::Folder(repo) => repo.judge(&self.own(release)?, verdict, by, dry_run, context),
+            Self::Index(repo) => Err(IndexError::NoFacts {
+                url: repo.place().to_string(),
+            }
+            .into()),
         }
     }
 
@@ -140,6 +194,7 @@ impl Repo {
     pub fn facts_to_carry(&self, release: &Release) -> Result<Vec<CarriedFact>> {
         match self {
             Self::Folder(repo) => repo.facts_to_carry(&release.package, &release.version),
+            Self::Index(_) => Ok(Vec::new()),
         }
     }
 
@@ -155,6 +210,17 @@ impl Repo {
             Self::Folder(repo) => {
                 repo.carry_facts(&release.package, &release.version, facts, dry_run, context)
             }
+            Self::Index(repo) => {
+                if !facts.is_empty() {
+                    let (package, version) = (&release.package, &release.version);
+                    let message = format!(
+                        "what was said of {package} {version} stays behind: `{}` keeps no such facts",
+                        repo.place()
+                    );
+                    context.warn("index::facts_left_behind", message);
+                }
+                Ok(0)
+            }
         }
     }
 
@@ -167,6 +233,7 @@ impl Repo {
     pub fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
         match self {
             Self::Folder(repo) => repo.plan_publish(wheel, context),
+            Self::Index(repo) => repo.plan_publish(wheel, context),
         }
     }
 
@@ -174,6 +241,8 @@ impl Repo {
     pub fn publish(&self, wheel: &Path, publication: &Publication, context: &Context) -> Result<()> {
         match self {
             Self::Folder(repo) => repo.publish(wheel, publication, context).map(|_| ()),
+            // An index keeps no record of who and why beyond the account.
+            Self::Index(repo) => repo.publish(wheel, context),
         }
     }
 

@@ -68,7 +68,12 @@ impl FromStr for WheelName {
         let parts: Vec<&str> = stem.split('-').collect();
         let (build, tags) = match parts.len() {
             5 => (None, &parts[2..]),
-            6 if parts[2].starts_with(|c: char| c.is_ascii_digit()) => {
+            // As plain as the tags: the name becomes part of paths.
+            6 if parts[2].starts_with(|c: char| c.is_ascii_digit())
+                && parts[2]
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')) =>
+            {
                 (Some(parts[2].to_owned()), &parts[3..])
             }
             _ => return Err(bad()),
@@ -115,6 +120,7 @@ mod tests {
             "x-one-py3-none-any.whl",
             "../x-1.0-py3-none-any.whl",
             "x-1-a-b-c-d.whl",
+            "x-1.0-1/../../../evil-py3-none-any.whl",
         ] {
             assert!(name.parse::<WheelName>().is_err(), "{name}");
         }

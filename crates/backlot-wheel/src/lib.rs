@@ -19,6 +19,7 @@ mod metadata;
 mod project;
 mod record;
 mod scripts;
+mod tags;
 mod unpack;
 
 #[cfg(test)]
@@ -38,7 +39,8 @@ pub use install::{
 };
 pub use installed::{Damage, DamageKind, InstalledDist, installed};
 pub use layout::Layout;
-pub use metadata::Metadata;
+pub use metadata::{Metadata, metadata_headers};
 pub use project::{ModuleRoot, Project};
 pub use record::{RecordEntry, parse_record, write_record};
+pub use tags::{Fit, Tags};
 pub use unpack::unpack;

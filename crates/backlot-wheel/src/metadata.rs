@@ -77,7 +77,7 @@ impl Metadata {
 
     /// Read a METADATA or PKG-INFO text.
     pub fn parse(text: &str) -> Result<Self> {
-        let (headers, body) = split_headers(text);
+        let (headers, body) = metadata_headers(text);
         let first = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
         let bad = |reason: String| Error::BadMetadata {
             of: first("name").unwrap_or_else(|| "a package".to_owned()),
@@ -196,7 +196,7 @@ fn title_case(header: &str) -> String {
 }
 
 /// The headers (names in lower case, continuation lines joined) and the body after the first empty line.
-fn split_headers(text: &str) -> (Vec<(String, String)>, Option<String>) {
+pub fn metadata_headers(text: &str) -> (Vec<(String, String)>, Option<String>) {
     let mut headers: Vec<(String, String)> = Vec::new();
     let mut offset = 0;
     for line in text.split_inclusive('\n') {

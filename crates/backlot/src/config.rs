@@ -19,12 +19,27 @@ pub(crate) const FILE_NAME: &str = "backlot.toml";
 const FORMAT: i64 = 1;
 
 /// A repo of a workspace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct RepoEntry {
     /// The name it goes by in this workspace.
     pub name: String,
-    /// The folder, as written.
-    pub path: String,
+    /// The folder or the URL of an index, as written.
+    pub place: String,
+    /// Where releases are uploaded to, if that does not follow from the URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload: Option<String>,
+}
+
+impl RepoEntry {
+    /// Whether it is an index behind a URL, not a folder.
+    pub fn is_index(&self) -> bool {
+        is_url(&self.place)
+    }
+}
+
+/// Whether a place is a URL, not a path.
+pub(crate) fn is_url(place: &str) -> bool {
+    place.contains("://")
 }
 
 /// A remote of a workspace.
@@ -85,7 +100,7 @@ const WORKSPACE_KEYS: [&str; 7] = [
     "cache",
     "links",
 ];
-const REPO_KEYS: [&str; 2] = ["path", "public"];
+const REPO_KEYS: [&str; 4] = ["path", "url", "upload", "public"];
 const REMOTE_KEYS: [&str; 2] = ["url", "layout"];
 const SECRET_WORDS: [&str; 6] = [
     "password",
@@ -141,13 +156,11 @@ impl Config {
             .unwrap_or(&empty);
         let mut config = Self {
             path: path.to_path_buf(),
-            repos: entries(&document, "repos", |name, table| {
-                Some(RepoEntry {
-                    name,
-                    path: string(table, "path")?,
-                })
-            })
-            .map_err(|name| bad(format!("`[repos.{name}]` needs `path = \"...\"`")))?,
+            repos: entries(&document, "repos", repo_of).map_err(|name| {
+                bad(format!(
+                    "`[repos.{name}]` needs `path = \"...\"` for a folder or `url = \"https://...\"` for an index"
+                ))
+            })?,
             remotes: entries(&document, "remotes", |name, table| {
                 // Before there were chunks there was only DVC's layout, and nothing said so.
                 let layout = match string(table, "layout") {
@@ -290,7 +303,11 @@ impl Config {
     /// Add a repo, last in preference.
     pub fn add_repo(&mut self, entry: RepoEntry) {
         let mut table = Table::new();
-        table.insert("path", value(&entry.path));
+        let key = if entry.is_index() { "url" } else { "path" };
+        table.insert(key, value(&entry.place));
+        if let Some(upload) = &entry.upload {
+            table.insert("upload", value(upload));
+        }
         self.section("repos").insert(&entry.name, Item::Table(table));
         self.repos.push(entry);
     }
@@ -447,6 +464,20 @@ fn rules(document: &DocumentMut) -> Result<Rules, String> {
     Ok(rules)
 }
 
+/// A repo has a folder or a URL, never both.
+fn repo_of(name: String, table: &Table) -> Option<RepoEntry> {
+    let place = match (string(table, "path"), string(table, "url")) {
+        (Some(path), None) if !is_url(&path) => path,
+        (None, Some(url)) if is_url(&url) => url,
+        _ => return None,
+    };
+    Some(RepoEntry {
+        name,
+        place,
+        upload: string(table, "upload"),
+    })
+}
+
 fn string(table: &Table, key: &str) -> Option<String> {
     table.get(key).and_then(Item::as_str).map(ToOwned::to_owned)
 }
@@ -508,7 +539,8 @@ mod tests {
         for name in ["review", "blessed"] {
             config.add_repo(RepoEntry {
                 name: name.to_owned(),
-                path: format!("../repos/{name}"),
+                place: format!("../repos/{name}"),
+                upload: None,
             });
         }
         config.add_remote(RemoteEntry {
@@ -536,6 +568,8 @@ mod tests {
         for line in [
             "[remotes.a]\nurl = \"s3://b\"\naccess_key_secret = \"x\"",
             "[remotes.a]\nurl = \"sftp://me:pw@host/x\"",
+            "[repos.a]\nurl = \"https://me:pw@host/simple/\"",
+            "[repos.a]\nurl = \"https://host/simple/\"\ntoken = \"x\"",
         ] {
             backlot_core::file::write(
                 &folder.path().join("backlot.toml"),

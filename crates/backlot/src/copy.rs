@@ -262,7 +262,8 @@ impl Workspace {
         to: &str,
     ) -> Result<()> {
         const SOURCE: usize = 1;
-        let needs = pool.dependencies_of(&pool.metadata(SOURCE, root)?).requires;
+        let metadata = pool.metadata(SOURCE, root)?;
+        let needs = pool.dependencies_of(&metadata).requires;
         for need in needs.iter().filter(|need| need.applies(env, &[])) {
             let there = pool.releases(need.name())?;
             let admits =

@@ -330,6 +330,7 @@ impl Workspace {
         let running = self
             .context()
             .start(Operation::Install, published.len() as u64, 0);
+        self.prefetch_wheels(&published)?;
         let mut folders = BTreeMap::new();
         for package in published {
             self.context().check()?;
@@ -355,7 +356,7 @@ impl Workspace {
             return Ok(folder);
         }
         let repo = self.open_repo(self.repo_entry(package.repo.as_deref().ok_or_else(no_release)?)?)?;
-        let releases = repo.releases(&package.name, self.context())?;
+        let releases = repo.wheels(&package.name, self.context())?;
         let is_it = |release: &Release| match release.sha256 {
             Some(known) => known == sha256,
             None => Some(&release.file) == package.wheel.as_ref(),

@@ -24,6 +24,7 @@ mod mirror;
 mod outdated;
 mod outputs;
 mod places;
+mod prefetch;
 mod publish;
 mod pylock;
 mod remotes;
@@ -39,6 +40,7 @@ pub use backlot_core::{
     Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
 };
 pub use backlot_dvc::Change;
+pub use backlot_repo::{Credential, Credentials, NetworkOptions, Proxies, variable};
 pub use backlot_repo::{Fact, FactKind, Place, Query, Verdict, VerdictReport};
 pub use backlot_resolve::Preference;
 pub use backlot_store::{CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, Usage};

@@ -210,7 +210,7 @@ fn project_files(name: &AssetName, options: &NewAsset, workspace: &Workspace) ->
             .iter()
             .map(|r| backlot_wheel::AssetRepo {
                 name: r.name.clone(),
-                path: r.path.clone(),
+                path: r.place.clone(),
             })
             .collect(),
         ..AssetToml::default()

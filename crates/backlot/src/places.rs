@@ -3,10 +3,11 @@
 //! Invariant: adding one that is named already is a conflict, never a silent change; removing one deletes no data.
 
 use backlot_core::{AssetName, text};
+use backlot_repo::IndexRepo;
 use backlot_store::{Remote, RemoteLayout};
 use serde::Serialize;
 
-use crate::config::{RemoteEntry, RepoEntry};
+use crate::config::{RemoteEntry, RepoEntry, is_url};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::workspace::Workspace;
 
@@ -15,13 +16,15 @@ use crate::workspace::Workspace;
 pub struct RepoStatus {
     /// Its name.
     pub name: String,
-    /// Its folder, as configured.
-    pub path: String,
+    /// Its folder or URL, as configured.
+    pub place: String,
+    /// Whether it is a package index behind the URL.
+    pub index: bool,
     /// Installs prefer it.
     pub blessed: bool,
     /// Publishes go to it.
     pub publish_to: bool,
-    /// How many packages it holds; `None` if it cannot be read.
+    /// How many packages it holds; `None` if it cannot be read, and for an index, which is not asked.
     pub packages: Option<usize>,
 }
 
@@ -45,6 +48,8 @@ pub struct AddRepo {
     pub blessed: bool,
     /// Make it the target of publishes.
     pub publish_to: bool,
+    /// Where releases are uploaded to, if that does not follow from an index's URL.
+    pub upload: Option<String>,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -64,13 +69,13 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 impl Workspace {
-    /// Name a folder as a repo. The name `blessed` becomes the preferred source and `review` the publish target unless
+    /// Name a folder or an index as a repo; of an index, the pages are looked for at the URL and below it. The name `blessed` becomes the preferred source and `review` the publish target unless
     /// others are; the first of all becomes both.
-    pub fn add_repo(&mut self, name: &str, path: &str, options: &AddRepo) -> Result<RepoStatus> {
+    pub fn add_repo(&mut self, name: &str, place: &str, options: &AddRepo) -> Result<RepoStatus> {
         let _lock = self.lock()?;
         check_name(name)?;
         if let Some(existing) = self.config.repos.iter().find(|r| r.name == name) {
-            let existing = existing.path.clone();
+            let existing = existing.place.clone();
             return Err(WorkspaceError::NameTaken {
                 what: "repo",
                 name: name.to_owned(),
@@ -85,9 +90,15 @@ impl Workspace {
             // A later `review` takes over from a first repo that only became the target for want of another.
             || name == "review" && self.config.publish_to == self.config.blessed;
         let takes_blessing = name == "blessed" && self.config.blessed == self.config.publish_to;
+        let place = if is_url(place) {
+            IndexRepo::find(&self.network()?, name, place)?
+        } else {
+            place.to_owned()
+        };
         self.config.add_repo(RepoEntry {
             name: name.to_owned(),
-            path: path.to_owned(),
+            place,
+            upload: options.upload.clone(),
         });
         if blessed || takes_blessing {
             self.config.set_blessed(Some(name));
@@ -126,13 +137,17 @@ impl Workspace {
     }
 
     fn repo_status(&self, entry: &RepoEntry) -> RepoStatus {
-        let packages = self
-            .open_repo(entry)
-            .and_then(|repo| Ok(repo.packages()?.len()))
-            .ok();
+        let packages = if entry.is_index() {
+            None
+        } else {
+            self.open_repo(entry)
+                .and_then(|repo| Ok(repo.packages()?.len()))
+                .ok()
+        };
         RepoStatus {
             name: entry.name.clone(),
-            path: entry.path.clone(),
+            place: entry.place.clone(),
+            index: entry.is_index(),
             blessed: self.config.blessed.as_ref() == Some(&entry.name),
             publish_to: self.config.publish_to.as_ref() == Some(&entry.name),
             packages,

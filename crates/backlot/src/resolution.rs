@@ -3,14 +3,14 @@
 //! Invariant: an output is the only candidate for its package, so an editable is never silently replaced. A release in
 //! several repos counts once, from the most preferred. Deliberately absent: the solving (`backlot-resolve`).
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use backlot_core::{Coded, Context, PackageName, Requirement, Version};
+use backlot_core::{Coded, Context, MarkerEnv, PackageName, Requirement, Version};
 use backlot_repo::{Release, Repo};
 use backlot_resolve::{Candidate, Candidates, Dependencies, Problem, Resolution, RootRequirement, Source};
-use backlot_wheel::Metadata;
+use backlot_wheel::{Fit, Metadata, Tags, WheelName};
 
 use crate::config::RepoEntry;
 use crate::error::{Error, Result};
@@ -21,6 +21,9 @@ use crate::workspace::Workspace;
 
 /// The original engine's own package, which its assets require and its host provides.
 const ENGINE_PACKAGE: &str = "tgzr-pipeline";
+
+/// How a wheel fits that runs everywhere: after any that was built for this Python or platform.
+const PURE: Fit = (601, 0);
 
 /// What to choose, and how.
 #[derive(Clone, Debug, Default)]
@@ -56,10 +59,14 @@ type Releases = Rc<Vec<Release>>;
 
 /// The repos of a workspace, open, with what was read from them.
 pub(crate) struct Pool<'w> {
-    repos: Vec<(String, Repo)>,
-    outputs: BTreeMap<PackageName, &'w Output>,
-    context: &'w Context,
+    pub(crate) repos: Vec<(String, Repo)>,
+    pub(crate) outputs: BTreeMap<PackageName, &'w Output>,
+    pub(crate) context: &'w Context,
     releases: RefCell<HashMap<(PackageName, usize), Releases>>,
+    metadata: RefCell<HashMap<(PackageName, Version, usize), Rc<Metadata>>>,
+    /// The Python whose wheels are chosen; any wheel will do where it is not said.
+    python: Option<String>,
+    tags: OnceCell<Tags>,
     engine_is_provided: bool,
 }
 
@@ -94,6 +101,9 @@ impl<'w> Pool<'w> {
             outputs,
             context,
             releases: RefCell::default(),
+            metadata: RefCell::default(),
+            python: None,
+            tags: OnceCell::new(),
             engine_is_provided: true,
         };
         let engine = PackageName::parse(ENGINE_PACKAGE)?;
@@ -115,8 +125,9 @@ impl<'w> Pool<'w> {
         Ok(all)
     }
 
-    /// The releases of a package in the repo of a rank.
-    fn releases_in(&self, name: &PackageName, rank: usize) -> Result<Releases> {
+    /// The releases of a package in the repo of a rank: of each version the wheel that fits best; one that does not fit only
+    /// where none does.
+    pub(crate) fn releases_in(&self, name: &PackageName, rank: usize) -> Result<Releases> {
         let key = (name.clone(), rank);
         if let Some(known) = self.releases.borrow().get(&key) {
             return Ok(Rc::clone(known));
@@ -124,9 +135,36 @@ impl<'w> Pool<'w> {
         let Some((_, repo)) = self.repos.get(rank) else {
             return Ok(Rc::default());
         };
-        let releases = Rc::new(repo.releases(name, self.context)?);
+        let mut releases = repo.wheels(name, self.context)?;
+        if releases.iter().any(|r| !r.name.is_pure()) {
+            // Sorted by version already; what does not run here comes last.
+            releases.sort_by_cached_key(|r| {
+                (
+                    r.version.clone(),
+                    self.fit(&r.name).map_or((1, PURE), |fit| (0, fit)),
+                )
+            });
+        }
+        releases.dedup_by(|next, kept| next.version == kept.version);
+        let releases = Rc::new(releases);
         self.releases.borrow_mut().insert(key, Rc::clone(&releases));
         Ok(releases)
+    }
+
+    /// Choose wheels for a Python.
+    pub(crate) fn for_python(mut self, env: &MarkerEnv) -> Self {
+        self.python = Some(env.python_short());
+        self
+    }
+
+    /// How well a wheel fits the environment; `None` if it does not run there.
+    pub(crate) fn fit(&self, name: &WheelName) -> Option<Fit> {
+        match &self.python {
+            Some(python) if !name.is_pure() => {
+                self.tags.get_or_init(|| Tags::of_this_machine(python)).fit(name)
+            }
+            _ => Some(PURE),
+        }
     }
 
     /// Packages that come from one repo alone, by its rank.
@@ -178,9 +216,15 @@ impl<'w> Pool<'w> {
         Ok(false)
     }
 
-    /// The metadata of a release.
-    pub(crate) fn metadata(&self, rank: usize, release: &Release) -> Result<Metadata> {
-        Ok(self.repos[rank].1.metadata(release)?)
+    /// The metadata of a release, read once.
+    pub(crate) fn metadata(&self, rank: usize, release: &Release) -> Result<Rc<Metadata>> {
+        let key = (release.package.clone(), release.version.clone(), rank);
+        if let Some(known) = self.metadata.borrow().get(&key) {
+            return Ok(Rc::clone(known));
+        }
+        let metadata = Rc::new(self.repos[rank].1.metadata(release)?);
+        self.metadata.borrow_mut().insert(key, Rc::clone(&metadata));
+        Ok(metadata)
     }
 
     /// What a package's metadata needs here: all but what the engine provides.
@@ -213,7 +257,14 @@ impl Candidates for Pool<'_> {
                 .1
                 .status(release)
                 .map_err(|e| boxed(e.into()))?;
+            let excluded = match &self.python {
+                Some(python) if self.fit(&release.name).is_none() => {
+                    Some(format!("has no wheel for Python {python} on this platform"))
+                }
+                _ => None,
+            };
             candidates.push(Candidate {
+                excluded,
                 yanked: status.yanked.map(|fact| fact.reason),
                 deprecated: status.deprecated.map(|fact| fact.reason),
                 requires_python: release.requires_python.clone(),
@@ -243,7 +294,8 @@ impl Candidates for Pool<'_> {
 
     fn near(&self, name: &PackageName) -> Vec<String> {
         let mut names: Vec<String> = self.outputs.keys().map(ToString::to_string).collect();
-        for (_, repo) in &self.repos {
+        // A whole index is too much to ask for only because of a typing error.
+        for (_, repo) in self.repos.iter().filter(|(_, repo)| !repo.is_remote()) {
             names.extend(
                 repo.packages()
                     .unwrap_or_default()
@@ -266,7 +318,7 @@ impl Workspace {
     /// Choose releases for a wish and the outputs, keeping the lock's choices where they still fit.
     pub(crate) fn choose(&self, wish: &Wish, outputs: &[Output], lock: Option<&Lock>) -> Result<Lock> {
         let env = self.marker_env()?;
-        let pool = Pool::open(self, outputs, wish.prefer.as_deref())?;
+        let pool = Pool::open(self, outputs, wish.prefer.as_deref())?.for_python(&env);
         let mut requirements: Vec<RootRequirement> = wish
             .inputs
             .iter()
@@ -307,6 +359,7 @@ impl Workspace {
             },
             ..Problem::new(&env)
         };
+        pool.prefetch(&problem)?;
         let mut resolution = backlot_resolve::resolve(&pool, &problem, self.context())?;
         while wish.spare_deprecated && keep_instead(&pool, &resolution, lock, &mut problem)? {
             resolution = backlot_resolve::resolve(&pool, &problem, self.context())?;

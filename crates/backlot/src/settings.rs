@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{LinkMode, file};
+use backlot_repo::NetworkOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -27,13 +28,17 @@ pub struct Host {
     pub machine: String,
     /// What the environment or flags say, above every file.
     pub overrides: Overrides,
+    /// How indexes are reached, and by whom. Its cache is set to be below the workspace's.
+    pub network: NetworkOptions,
 }
 
 impl Host {
     /// A host with a cache folder and nothing else: no interpreter, nobody's name.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
+        let cache = cache.into();
         Self {
-            default_cache: cache.into(),
+            network: NetworkOptions::new(&cache),
+            default_cache: cache,
             user_config: None,
             path: None,
             author: "unknown".to_owned(),

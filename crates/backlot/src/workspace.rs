@@ -3,12 +3,14 @@
 //! Invariant: whatever changes the workspace holds the exclusive lock `.backlot/lock` while it does; readers do not
 //! wait. Everything in `.backlot/` can be deleted and is made again.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use backlot_core::{Context, FileLock, file, text};
 use backlot_dvc::DvcConfig;
-use backlot_repo::Repo;
+use backlot_repo::{IndexRepo, Network, NetworkOptions, Repo};
 use backlot_store::{Cache, Remote, RemoteConfig, RemoteLayout, StatCache};
 use fs_err as fs;
 use serde::Serialize;
@@ -28,6 +30,9 @@ pub struct Workspace {
     settings: Settings,
     host: Host,
     context: Context,
+    network: OnceLock<Network>,
+    /// The indexes that were opened: what they said is remembered.
+    indexes: Mutex<BTreeMap<RepoEntry, IndexRepo>>,
 }
 
 /// How to make a workspace.
@@ -111,6 +116,8 @@ impl Workspace {
             settings,
             host: host.clone(),
             context: context.clone(),
+            network: OnceLock::new(),
+            indexes: Mutex::default(),
         })
     }
 
@@ -203,7 +210,30 @@ impl Workspace {
 
     /// Open a configured repo.
     pub fn open_repo(&self, entry: &RepoEntry) -> Result<Repo> {
-        Ok(Repo::open_folder(&absolute(&self.root.join(&entry.path))?)?)
+        if !entry.is_index() {
+            return Ok(Repo::open_folder(&absolute(&self.root.join(&entry.place))?)?);
+        }
+        let network = self.network()?;
+        let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = indexes.get(entry) {
+            return Ok(Repo::Index(known.clone()));
+        }
+        let index = IndexRepo::open(&network, &entry.name, &entry.place, entry.upload.as_deref())?;
+        indexes.insert(entry.clone(), index.clone());
+        Ok(Repo::Index(index))
+    }
+
+    /// The way to indexes, set up when first needed.
+    pub(crate) fn network(&self) -> Result<Network> {
+        if let Some(network) = self.network.get() {
+            return Ok(network.clone());
+        }
+        let options = NetworkOptions {
+            cache: self.settings.cache.value.join("index"),
+            ..self.host.network.clone()
+        };
+        let made = Network::new(options, self.context.clone())?;
+        Ok(self.network.get_or_init(|| made).clone())
     }
 
     /// A configured remote by name, or the default one.

@@ -6,21 +6,24 @@ use super::DryRun;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Repo {
-    /// Name a folder as a repo
+    /// Name a folder or a package index as a repo
     #[command(
-        after_help = "A repo named `blessed` becomes the preferred source, one named `review` the publish target.\n\nExamples:\n  backlot repo add blessed /studio/repos/blessed\n  backlot repo add review ../repos/review\n  backlot repo add wip ../wip --publish"
+        after_help = "A repo named `blessed` becomes the preferred source, one named `review` the publish target.\n\nExamples:\n  backlot repo add blessed /studio/repos/blessed\n  backlot repo add review ../repos/review\n  backlot repo add wip ../wip --publish\n  backlot repo add studio https://index.studio.lan/team/dev\n\nCredentials of an index come from BACKLOT_REPO_<NAME>_TOKEN, or _USERNAME and _PASSWORD, or ~/.netrc."
     )]
     Add {
         /// Its name in this workspace
         name: String,
-        /// The folder; made if absent
-        path: String,
+        /// The folder, made if absent; or the URL of a package index, as pip or uv are given it
+        place: String,
         /// Make it the preferred source of installs
         #[arg(long)]
         blessed: bool,
         /// Make it the target of publishes
         #[arg(long)]
         publish: bool,
+        /// Where an index takes uploads, if that is not beside its pages
+        #[arg(long, value_name = "URL")]
+        upload: Option<String>,
         #[command(flatten)]
         dry: DryRun,
     },

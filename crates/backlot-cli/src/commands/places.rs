@@ -35,18 +35,20 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
     match command {
         Repo::Add {
             name,
-            path,
+            place,
             blessed,
             publish,
+            upload,
             dry,
         } => {
             let options = AddRepo {
                 blessed: *blessed,
                 publish_to: *publish,
+                upload: upload.clone(),
                 dry_run: dry.dry_run,
             };
-            let path = relative_to_workspace(session, &workspace, path);
-            let status = workspace.add_repo(name, &path, &options)?;
+            let place = relative_to_workspace(session, &workspace, place);
+            let status = workspace.add_repo(name, &place, &options)?;
             let text = format!("{}added the repo {}", would(dry.dry_run), describe_repo(&status));
             Ok(Answer::new(&status, text))
         }
@@ -65,7 +67,7 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
             let text = format!(
                 "{}removed the repo {name}; `{}` stays as it is",
                 would(dry.dry_run),
-                status.path
+                status.place
             );
             Ok(Answer::new(&status, text))
         }
@@ -106,13 +108,14 @@ fn relative_to_workspace(session: &Session, workspace: &Workspace, place: &str) 
 }
 
 fn repo_row(status: &RepoStatus) -> Vec<String> {
-    let packages = status.packages.map_or_else(
-        || "cannot be read".to_owned(),
-        |n| backlot::text::count(n as u64, "package"),
-    );
+    let packages = match status.packages {
+        Some(number) => backlot::text::count(number as u64, "package"),
+        None if status.index => "package index".to_owned(),
+        None => "cannot be read".to_owned(),
+    };
     vec![
         status.name.clone(),
-        status.path.clone(),
+        status.place.clone(),
         packages,
         marks(&[
             (status.blessed, "preferred source"),
@@ -139,7 +142,7 @@ fn describe_repo(status: &RepoStatus) -> String {
     } else {
         format!(" ({marks})")
     };
-    format!("{} at `{}`{marks}", status.name, status.path)
+    format!("{} at `{}`{marks}", status.name, status.place)
 }
 
 pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Error> {

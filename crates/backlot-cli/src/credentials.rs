@@ -1,0 +1,129 @@
+//! Credentials for indexes: the environment first, then netrc.
+//!
+//! Invariants: nothing found here is printed or written down; netrc is read only when an index is used. Deliberately
+//! absent: keyrings and helpers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use backlot::{Credential, Credentials};
+
+/// The user that a token goes with where none is named.
+const TOKEN_USER: &str = "__token__";
+
+/// What the environment says, and where netrc lies.
+#[derive(Clone, Default)]
+pub(crate) struct FromEnvironment {
+    /// The variables that begin with `BACKLOT_REPO_`.
+    pub(crate) variables: BTreeMap<String, String>,
+    /// The netrc file, which need not be there.
+    pub(crate) netrc: Option<PathBuf>,
+}
+
+impl fmt::Debug for FromEnvironment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FromEnvironment")
+            .field("netrc", &self.netrc)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Credentials for FromEnvironment {
+    fn find(&self, repo: &str, host: &str) -> Option<Credential> {
+        let get = |what: &str| {
+            let name = format!("BACKLOT_REPO_{}_{what}", backlot::variable(repo));
+            self.variables
+                .get(&name)
+                .filter(|value| !value.is_empty())
+                .cloned()
+        };
+        let user = get("USERNAME");
+        if let Some(password) = get("TOKEN").or_else(|| get("PASSWORD")) {
+            let user = user.unwrap_or_else(|| TOKEN_USER.to_owned());
+            return Some(Credential { user, password });
+        }
+        let text = fs_err::read_to_string(self.netrc.as_ref()?).ok()?;
+        let found = find_in_netrc(&text, host)?;
+        // A user who is named in the environment is not somebody else of that host.
+        user.is_none_or(|user| user == found.user).then_some(found)
+    }
+}
+
+/// The entry of a host, or the default one (the format of ftp's netrc).
+fn find_in_netrc(text: &str, host: &str) -> Option<Credential> {
+    let mut words = Vec::new();
+    let mut in_macro = false;
+    for line in text.lines() {
+        in_macro &= !line.trim().is_empty();
+        if in_macro || line.trim_start().starts_with('#') {
+            continue;
+        }
+        for word in line.split_whitespace() {
+            // A macro goes on to the next empty line.
+            in_macro |= word == "macdef";
+            if !in_macro {
+                words.push(word);
+            }
+        }
+    }
+    let mut matching = false;
+    let (mut user, mut password) = (None, None);
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        match word {
+            "machine" | "default" if matching && password.is_some() => break,
+            "machine" => matching = words.next()?.eq_ignore_ascii_case(host),
+            "default" => matching = true,
+            "login" | "user" => user = words.next().filter(|_| matching).or(user),
+            "password" => password = words.next().filter(|_| matching).or(password),
+            "account" => drop(words.next()),
+            _ => {}
+        }
+    }
+    Some(Credential {
+        user: user.unwrap_or_default().to_owned(),
+        password: password?.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FromEnvironment, find_in_netrc};
+    use backlot::{Credential, Credentials as _};
+
+    fn pair(user: &str, password: &str) -> Credential {
+        Credential {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_entry_of_the_host_is_found_in_netrc_and_nobody_elses() {
+        let text = "# mine\nmachine a.example login ana password one\nmacdef init\nmachine evil password x\n\n\
+                    machine b.example\n  login ben\n  password two\ndefault login guest password three\n";
+        assert_eq!(find_in_netrc(text, "a.example"), Some(pair("ana", "one")));
+        assert_eq!(find_in_netrc(text, "B.example"), Some(pair("ben", "two")));
+        assert_eq!(find_in_netrc(text, "c.example"), Some(pair("guest", "three")));
+        assert_eq!(find_in_netrc("machine a login x", "a"), None);
+        assert_eq!(find_in_netrc("machine", "a"), None);
+    }
+
+    #[test]
+    fn the_environment_goes_by_the_repos_name() {
+        let variables = [
+            ("BACKLOT_REPO_MY_INDEX_TOKEN", "t"),
+            ("BACKLOT_REPO_OTHER_USERNAME", "u"),
+            ("BACKLOT_REPO_OTHER_PASSWORD", "p"),
+        ];
+        let source = FromEnvironment {
+            variables: variables.map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
+            netrc: None,
+        };
+        assert_eq!(source.find("my-index", "h"), Some(pair("__token__", "t")));
+        assert_eq!(source.find("other", "h"), Some(pair("u", "p")));
+        assert_eq!(source.find("third", "h"), None);
+        assert!(!format!("{source:?}").contains("\"p\""));
+    }
+}

@@ -1,0 +1,407 @@
+//! One request: redirects, credentials, limits, and asking again.
+//!
+//! Invariants: credentials go to the repo's own scheme, host and port and nowhere else, redirected or not; an encrypted
+//! request never continues unencrypted; no answer is read beyond its limit; a body counts only when it is whole.
+//! Deliberately absent: what the answers mean.
+
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::time::Duration;
+
+use backlot_core::{FileError, Sha256};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, RANGE,
+    RETRY_AFTER,
+};
+use reqwest::{Request, RequestBuilder, Response, StatusCode};
+use sha2::Digest as _;
+use url::{Origin, Url};
+
+use super::credentials::Credential;
+use super::error::{IndexError, shown, tame};
+use super::network::{Network, reason};
+use crate::error::{Error, Result};
+
+/// How many redirects are followed.
+const MAX_REDIRECTS: usize = 10;
+/// The longest pause that a server may ask for.
+const MAX_PAUSE: Duration = Duration::from_mins(1);
+/// How much of an error's text is read.
+const MAX_ERROR_TEXT: usize = 8 * 1024;
+
+/// Who we are, and to whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    /// The repo's name in the workspace.
+    pub(crate) repo: String,
+    /// The one place that gets the credential.
+    pub(crate) origin: Origin,
+    pub(crate) credential: Option<Credential>,
+}
+
+/// What to ask for.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    /// The most bytes that are taken.
+    pub(crate) limit: u64,
+    /// The longest it may take in all.
+    pub(crate) deadline: Option<Duration>,
+}
+
+/// The head of an answer; its body went to the sink.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// What answered in the end.
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+}
+
+/// Where a body goes; begun anew for each attempt.
+pub(crate) trait Sink: Send {
+    fn reset(&mut self) -> Result<()>;
+    fn take(&mut self, bytes: &[u8]) -> Result<()>;
+}
+
+impl Sink for Vec<u8> {
+    fn reset(&mut self) -> Result<()> {
+        self.clear();
+        Ok(())
+    }
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// A file that is hashed while it is written.
+pub(crate) struct FileSink<'a> {
+    file: &'a mut fs_err::File,
+    hasher: sha2::Sha256,
+    pub(crate) size: u64,
+    /// Told of each piece.
+    progress: &'a (dyn Fn(u64) + Sync),
+}
+
+impl<'a> FileSink<'a> {
+    pub(crate) fn new(file: &'a mut fs_err::File, progress: &'a (dyn Fn(u64) + Sync)) -> Self {
+        Self {
+            file,
+            hasher: sha2::Sha256::new(),
+            size: 0,
+            progress,
+        }
+    }
+
+    pub(crate) fn digest(self) -> Sha256 {
+        Sha256::from_bytes(self.hasher.finalize().into())
+    }
+}
+
+impl Sink for FileSink<'_> {
+    fn reset(&mut self) -> Result<()> {
+        self.file.seek(SeekFrom::Start(0)).map_err(FileError::from)?;
+        self.file.set_len(0).map_err(FileError::from)?;
+        self.hasher = sha2::Sha256::new();
+        self.size = 0;
+        Ok(())
+    }
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(FileError::from)?;
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        (self.progress)(bytes.len() as u64);
+        Ok(())
+    }
+}
+
+/// Why an attempt failed.
+pub(crate) enum Failure {
+    /// It may pass.
+    Again {
+        reason: String,
+        pause: Option<Duration>,
+        status: Option<u16>,
+    },
+    /// It will not.
+    Final(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl From<IndexError> for Failure {
+    fn from(error: IndexError) -> Self {
+        Self::Final(error.into())
+    }
+}
+
+impl Ask {
+    pub(crate) fn new(url: Url, limit: u64) -> Self {
+        Self {
+            url,
+            headers: HeaderMap::new(),
+            limit,
+            deadline: None,
+        }
+    }
+
+    pub(crate) fn accept(self, what: &'static str) -> Self {
+        self.header(ACCEPT, what)
+    }
+
+    /// Byte for byte: a wheel that is compressed again on the way has other ranges and another length.
+    pub(crate) fn unpacked(self) -> Self {
+        self.header(ACCEPT_ENCODING, "identity")
+    }
+
+    /// A part of it: `0-99`, or `-100` for the last.
+    pub(crate) fn range(self, range: &str) -> Self {
+        self.header(RANGE, &format!("bytes={range}")).unpacked()
+    }
+
+    pub(crate) fn unless(self, etag: Option<&str>, modified: Option<&str>) -> Self {
+        let this = match etag {
+            Some(etag) => self.header(IF_NONE_MATCH, etag),
+            None => self,
+        };
+        match modified {
+            Some(modified) => this.header(IF_MODIFIED_SINCE, modified),
+            None => this,
+        }
+    }
+
+    fn header(mut self, name: HeaderName, value: &str) -> Self {
+        // A value that cannot be a header came from a cache somebody touched; without it the request is only dearer.
+        if let Ok(value) = value.parse() {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+}
+
+impl Network {
+    /// Ask until there is an answer: 200, 206, 304, 404, 416 and other refusals as they are; what may pass is tried again.
+    pub(crate) async fn ask(&self, account: &Account, ask: &Ask, sink: &mut dyn Sink) -> Result<Answer> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let attempt = self.attempt(account, ask, sink);
+            let outcome = match ask.deadline {
+                Some(deadline) => tokio::time::timeout(deadline, attempt).await.unwrap_or_else(|_| {
+                    Err(Failure::Again {
+                        reason: format!("it was not done after {} seconds", deadline.as_secs()),
+                        pause: None,
+                        status: None,
+                    })
+                }),
+                None => attempt.await,
+            };
+            match outcome {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Again {
+                    reason,
+                    pause,
+                    status,
+                }) => {
+                    self.pause(attempts, pause, &ask.url, reason, status).await?;
+                }
+            }
+        }
+    }
+
+    /// Wait before the next attempt; an error if there is none.
+    pub(crate) async fn pause(
+        &self,
+        attempts: u32,
+        asked: Option<Duration>,
+        url: &Url,
+        reason: String,
+        status: Option<u16>,
+    ) -> Result<()> {
+        if attempts > self.0.options.retries || asked.is_some_and(|pause| pause > MAX_PAUSE) {
+            let url = shown(url);
+            return Err(match status {
+                Some(status) => IndexError::Refused { url, status, reason },
+                None => IndexError::Unreachable {
+                    url,
+                    reason,
+                    attempts,
+                },
+            }
+            .into());
+        }
+        let base = self.0.options.pause * 2u32.saturating_pow(attempts - 1);
+        let jitter = base.mul_f64(fastrand::f64());
+        tokio::time::sleep(asked.unwrap_or(base + jitter)).await;
+        Ok(())
+    }
+
+    async fn attempt(&self, account: &Account, ask: &Ask, sink: &mut dyn Sink) -> Result<Answer, Failure> {
+        sink.reset()?;
+        let _permit = self.0.permits.acquire().await.map_err(|e| IndexError::Setup {
+            reason: e.to_string(),
+        })?;
+        let mut url = ask.url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let request = self
+                .client(url.scheme())?
+                .get(url.clone())
+                .headers(ask.headers.clone());
+            let mut response = self.send(account, &url, request).await?;
+            let status = response.status();
+            if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+                url = follow(&url, &response)?;
+                continue;
+            }
+            if let Some(failure) = failure(account, &url, &mut response).await {
+                return Err(failure);
+            }
+            // All of a file where a part was asked for: a server that does not do parts. It is not read here.
+            let unasked = status == StatusCode::OK && ask.headers.contains_key(RANGE);
+            if matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) && !unasked {
+                read(&mut response, ask, sink).await?;
+            }
+            return Ok(Answer {
+                status: status.as_u16(),
+                url,
+                headers: response.headers().clone(),
+            });
+        }
+        Err(IndexError::Redirect {
+            url: shown(&ask.url),
+            to: shown(&url),
+            reason: format!("it was redirected more than {MAX_REDIRECTS} times"),
+        }
+        .into())
+    }
+
+    /// Send one request, with the credential if it goes where that belongs.
+    pub(crate) async fn send(
+        &self,
+        account: &Account,
+        url: &Url,
+        request: RequestBuilder,
+    ) -> Result<Response, Failure> {
+        let request = match &account.credential {
+            Some(credential) if url.origin() == account.origin => {
+                request.basic_auth(&credential.user, Some(&credential.password))
+            }
+            _ => request,
+        };
+        let request: Request = request.build().map_err(|e| IndexError::BadUrl {
+            url: shown(url),
+            reason: reason(e),
+        })?;
+        let again = |e: reqwest::Error| Failure::Again {
+            reason: reason(e),
+            pause: None,
+            status: None,
+        };
+        self.client(url.scheme())?.execute(request).await.map_err(again)
+    }
+}
+
+/// Where a redirect leads.
+pub(crate) fn follow(from: &Url, response: &Response) -> Result<Url, IndexError> {
+    let location = response
+        .headers()
+        .get(LOCATION)
+        .and_then(|l| l.to_str().ok())
+        .unwrap_or_default();
+    let refuse = |to: String, reason: &str| IndexError::Redirect {
+        url: shown(from),
+        to,
+        reason: reason.to_owned(),
+    };
+    let to = from
+        .join(location)
+        .map_err(|e| refuse(tame(location, 200), &e.to_string()))?;
+    match (from.scheme(), to.scheme()) {
+        ("https", "http") => Err(refuse(shown(&to), "that is not encrypted any more")),
+        (_, "http" | "https") => Ok(to),
+        _ => Err(refuse(shown(&to), "only http and https are followed")),
+    }
+}
+
+/// What stands for a failure: to try again, or for good.
+pub(crate) async fn failure(account: &Account, url: &Url, response: &mut Response) -> Option<Failure> {
+    let status = response.status();
+    match status.as_u16() {
+        408 | 425 | 429 | 500 | 502 | 503 | 504 => {
+            let pause = response
+                .headers()
+                .get(RETRY_AFTER)
+                .and_then(|after| after.to_str().ok()?.trim().parse().ok())
+                .map(Duration::from_secs);
+            Some(Failure::Again {
+                reason: error_text(response).await,
+                pause,
+                status: Some(status.as_u16()),
+            })
+        }
+        401 | 403 => Some(Failure::Final(
+            IndexError::Denied {
+                url: shown(url),
+                status: status.as_u16(),
+                sent: account.credential.is_some() && url.origin() == account.origin,
+                repo: account.repo.clone(),
+            }
+            .into(),
+        )),
+        _ => None,
+    }
+}
+
+/// What a server says about its refusal, shortened.
+pub(crate) async fn error_text(response: &mut Response) -> String {
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > MAX_ERROR_TEXT {
+            bytes.truncate(MAX_ERROR_TEXT);
+            break;
+        }
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    // A page of HTML says nothing that the status does not.
+    if text.trim_start().starts_with('<') {
+        return String::new();
+    }
+    tame(&text, 300)
+}
+
+async fn read(response: &mut Response, ask: &Ask, sink: &mut dyn Sink) -> Result<(), Failure> {
+    let too_large = || IndexError::TooLarge {
+        url: shown(&ask.url),
+        limit: ask.limit,
+    };
+    if response.content_length().is_some_and(|length| length > ask.limit) {
+        return Err(too_large().into());
+    }
+    let mut size = 0;
+    loop {
+        match response.chunk().await {
+            Ok(None) => return Ok(()),
+            Ok(Some(chunk)) => {
+                size += chunk.len() as u64;
+                if size > ask.limit {
+                    return Err(too_large().into());
+                }
+                sink.take(&chunk)?;
+            }
+            Err(e) => {
+                return Err(Failure::Again {
+                    reason: format!("the answer broke off after {size} bytes: {}", reason(e)),
+                    pause: None,
+                    status: None,
+                });
+            }
+        }
+    }
+}

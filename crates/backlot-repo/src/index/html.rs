@@ -1,0 +1,81 @@
+//! Index pages in HTML (PEP 503, 592, 629, 658, 714), also those that no standard describes.
+//!
+//! A tokenizer after the HTML standard finds the tags; only `a`, `base` and `meta` matter. Invariant: any bytes give a page,
+//! if an empty one. Deliberately absent: judging what is read.
+
+use html5gum::emitters::default::DefaultEmitter;
+use html5gum::{StartTag, Token, Tokenizer};
+
+use super::page::{CoreMetadata, RawFile, RawPage, digest, file_of};
+
+/// Read a page.
+pub(crate) fn read(body: &[u8]) -> RawPage {
+    let mut page = RawPage::default();
+    let mut emitter: DefaultEmitter = DefaultEmitter::default();
+    // Otherwise a script or a comment in one could hold links.
+    emitter.naively_switch_states(true);
+    let mut link: Option<(Option<RawFile>, String)> = None;
+    for Ok(token) in Tokenizer::new_with_emitter(body, emitter) {
+        match token {
+            Token::StartTag(tag) => match tag.name.as_slice() {
+                b"a" => {
+                    finish(&mut page, link.take());
+                    link = Some((file(&tag), String::new()));
+                }
+                b"base" if page.base.is_none() => page.base = attribute(&tag, b"href"),
+                b"meta" if attribute(&tag, b"name").as_deref() == Some("pypi:repository-version") => {
+                    page.version = attribute(&tag, b"content");
+                }
+                _ => {}
+            },
+            Token::String(text) => {
+                if let Some((_, words)) = &mut link {
+                    words.push_str(&String::from_utf8_lossy(&text));
+                }
+            }
+            Token::EndTag(tag) if tag.name.as_slice() == b"a" => finish(&mut page, link.take()),
+            _ => {}
+        }
+    }
+    finish(&mut page, link);
+    page
+}
+
+/// What a link may be: a file by where it leads, a project by its text.
+fn finish(page: &mut RawPage, link: Option<(Option<RawFile>, String)>) {
+    let Some((file, words)) = link else { return };
+    let words = words.trim().trim_end_matches('/');
+    if !words.is_empty() {
+        page.projects.push(words.to_owned());
+    }
+    page.files.extend(file);
+}
+
+fn file(tag: &StartTag<()>) -> Option<RawFile> {
+    let url = attribute(tag, b"href")?.trim().to_owned();
+    let fragment = url
+        .split_once('#')
+        .map(|(_, fragment)| fragment)
+        .unwrap_or_default();
+    let sha256 = fragment.split('&').find_map(|part| part.strip_prefix("sha256="));
+    let core = attribute(tag, b"data-core-metadata").or_else(|| attribute(tag, b"data-dist-info-metadata"));
+    Some(RawFile {
+        file: file_of(&url)?,
+        sha256: sha256.map(ToOwned::to_owned),
+        requires_python: attribute(tag, b"data-requires-python"),
+        core_metadata: match core.as_deref() {
+            None | Some("false") => CoreMetadata::Absent,
+            Some(text) => CoreMetadata::Present(text.strip_prefix("sha256=").and_then(digest)),
+        },
+        yanked: attribute(tag, b"data-yanked"),
+        size: None,
+        uploaded: None,
+        url,
+    })
+}
+
+fn attribute(tag: &StartTag<()>, name: &[u8]) -> Option<String> {
+    tag.attributes
+        .get(name)
+        .map(|value| String::from_utf8_lossy(value).into_owned())
+}

@@ -1,0 +1,185 @@
+//! Repos behind HTTP: package indexes as pip and uv know them.
+//!
+//! Invariants: what a server says is checked before it is believed (see [`page`]); a file that has a digest is used only
+//! with that digest; pages are asked for again when they may have changed, metadata never. Deliberately absent: choosing
+//! versions, facts about releases other than a yank, and anything that an index cannot do (reindexing, deprecating).
+
+mod credentials;
+mod error;
+mod fetch;
+mod html;
+mod json;
+mod network;
+mod page;
+mod pages;
+mod ranges;
+mod store;
+mod upload;
+mod wheels;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use backlot_core::PackageName;
+use url::Url;
+
+pub use credentials::{Credential, Credentials};
+pub use error::{IndexError, variable};
+pub use network::{Network, NetworkOptions, Proxies};
+
+use crate::error::{Error, Result};
+use crate::fact::{Fact, FactKind, ReleaseStatus};
+use crate::listing::Listing;
+use crate::place::Place;
+use crate::release::Release;
+use error::shown;
+use fetch::Account;
+
+/// An index. Cheap to clone; clones share what they remember.
+#[derive(Clone)]
+pub struct IndexRepo(Arc<Inner>);
+
+struct Inner {
+    network: Network,
+    /// Ends with `/`.
+    url: Url,
+    upload: Option<Url>,
+    account: Account,
+    /// Who we are where uploads go.
+    uploader: Account,
+    memory: Mutex<Memory>,
+}
+
+/// What was read in this process: one run of a command sees one state of a page.
+#[derive(Default)]
+struct Memory {
+    pages: HashMap<PackageName, (Instant, Arc<Listing<Release>>)>,
+    warned: BTreeSet<String>,
+}
+
+impl fmt::Debug for IndexRepo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("IndexRepo").field(&shown(&self.0.url)).finish()
+    }
+}
+
+impl IndexRepo {
+    /// Open an index by its URL, as `name` in messages and for credentials. Nothing is asked yet. `upload` is where
+    /// releases are sent, if that is not found from the URL.
+    pub fn open(network: &Network, name: &str, url: &str, upload: Option<&str>) -> Result<Self> {
+        let url = index_url(url)?;
+        let upload = upload.map(index_url).transpose()?;
+        let account = |url: &Url| {
+            let host = url.host_str().unwrap_or_default();
+            let credentials = network.0.options.credentials.as_ref();
+            Account {
+                repo: name.to_owned(),
+                origin: url.origin(),
+                credential: credentials.and_then(|c| c.find(name, host)),
+            }
+        };
+        let uploader = upload.as_ref().map(&account);
+        let account = account(&url);
+        Ok(Self(Arc::new(Inner {
+            network: network.clone(),
+            url,
+            upload,
+            uploader: uploader.unwrap_or_else(|| account.clone()),
+            account,
+            memory: Mutex::default(),
+        })))
+    }
+
+    /// The index's URL.
+    pub fn place(&self) -> Place {
+        Place::Url(shown(&self.0.url))
+    }
+
+    /// What is known about a release beside its wheel: whether it is yanked.
+    pub(crate) fn status(release: &Release) -> ReleaseStatus {
+        let yanked = release.yanked.as_ref().map(|reason| {
+            let at = release.published_at.unwrap_or(backlot_core::Timestamp(0));
+            Fact {
+                format: 1,
+                kind: FactKind::Yanked,
+                package: release.package.clone(),
+                version: release.version.clone(),
+                file: None,
+                sha256: None,
+                modified: None,
+                author: String::new(),
+                reason: reason.clone(),
+                machine: String::new(),
+                tool: String::new(),
+                at,
+                time: at.to_string(),
+            }
+        });
+        ReleaseStatus {
+            yanked,
+            ..ReleaseStatus::default()
+        }
+    }
+
+    /// The good wheels of a package; the others are warned about once.
+    pub(crate) fn wheels(&self, name: &PackageName) -> Result<Vec<Release>> {
+        let listing = self.releases_with_problems(name)?;
+        for broken in &listing.broken {
+            let message = format!("`{}` is not used: {}", broken.place, broken.reason);
+            self.warn_once("repo::broken_release", message);
+        }
+        Ok(listing.releases.clone())
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Warn, once about each thing.
+    fn warn_once(&self, code: &'static str, message: String) {
+        if self.memory().warned.insert(message.clone()) {
+            self.0.network.0.context.warn(code, message);
+        }
+    }
+
+    fn is_offline(&self) -> bool {
+        self.0.network.0.options.offline
+    }
+}
+
+fn offline(what: impl Into<String>, url: &Url) -> Error {
+    IndexError::Offline {
+        what: what.into(),
+        url: shown(url),
+    }
+    .into()
+}
+
+/// A URL that can be an index, with `/` at its end.
+fn index_url(text: &str) -> Result<Url> {
+    let bad = |url: String, reason: &str| IndexError::BadUrl {
+        url,
+        reason: reason.to_owned(),
+    };
+    // A text that is no URL may still hold a password, so it is not repeated.
+    let mut url = Url::parse(text).map_err(|e| bad("…".to_owned(), &e.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(bad(shown(&url), "only http and https are spoken").into());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(bad(shown(&url), "it has a user or a password in it").into());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(bad(shown(&url), "it has a `?` or `#` in it").into());
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! What an index said, kept on this disk: pages with how long they hold, metadata for ever.
+//!
+//! One file an answer: a line of JSON about it, then its bytes. Invariants: a file is read only if its bytes have the
+//! digest its first line says, so a torn or damaged one counts as absent; files appear by a rename, so any number of
+//! processes may write and any may delete. Deliberately absent: syncing (what is lost is asked for again), and credentials.
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::{Sha256, file};
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::record::sha256;
+
+const FORMAT: u32 = 1;
+
+/// What is known about a kept answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    /// The format of the file.
+    pub(crate) format: u32,
+    /// What was asked for.
+    pub(crate) url: String,
+    /// What answered, after redirects: links on the page are relative to it.
+    pub(crate) base: String,
+    /// 200, or 404 for a page that is known to be absent.
+    pub(crate) status: u16,
+    /// How to ask whether it changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) etag: Option<String>,
+    /// The same by time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_modified: Option<String>,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) content_type: Option<String>,
+    /// Until when nobody need be asked, in milliseconds since the Unix epoch.
+    pub(crate) fresh_until: u64,
+    /// The digest of the bytes.
+    pub(crate) sha256: Sha256,
+}
+
+/// A kept answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) head: Head,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What kind of answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Page,
+    Metadata,
+}
+
+/// The folder of kept answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    root: PathBuf,
+}
+
+impl Head {
+    pub(crate) fn new(url: &str, base: &str, status: u16, body: &[u8]) -> Self {
+        Self {
+            format: FORMAT,
+            url: url.to_owned(),
+            base: base.to_owned(),
+            status,
+            etag: None,
+            last_modified: None,
+            content_type: None,
+            fresh_until: 0,
+            sha256: sha256(body),
+        }
+    }
+}
+
+impl Store {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_path_buf(),
+        }
+    }
+
+    /// The answer under a key, if it is there and whole.
+    pub(crate) fn find(&self, kind: Kind, key: &str) -> Option<Kept> {
+        let bytes = fs::read(self.path(kind, key)).ok()?;
+        let end = bytes.iter().position(|b| *b == b'\n')?;
+        let head: Head = serde_json::from_slice(&bytes[..end]).ok()?;
+        let body = bytes.get(end + 1..)?.to_vec();
+        (head.format == FORMAT && head.sha256 == sha256(&body)).then_some(Kept { head, body })
+    }
+
+    /// Keep an answer. A disk that does not take it only costs asking again.
+    pub(crate) fn keep(&self, kind: Kind, key: &str, head: &Head, body: &[u8]) {
+        let target = self.path(kind, key);
+        let mut bytes = serde_json::to_vec(head).expect("a head is plain data");
+        bytes.push(b'\n');
+        bytes.extend_from_slice(body);
+        let folder = target.parent().unwrap_or(&self.root);
+        let temporary = file::temporary_in(folder);
+        let written = fs::write(&temporary, &bytes)
+            .or_else(|_| fs::create_dir_all(folder).and_then(|()| fs::write(&temporary, &bytes)));
+        if written.is_err() || file::rename(&temporary, &target).is_err() {
+            fs::remove_file(&temporary).ok();
+        }
+    }
+
+    /// Forget an answer.
+    pub(crate) fn forget(&self, kind: Kind, key: &str) {
+        fs::remove_file(self.path(kind, key)).ok();
+    }
+
+    /// Where a whole wheel is kept: a folder of its own, so that the file has its right name.
+    pub(crate) fn wheel(&self, key: &str, file: &str) -> PathBuf {
+        self.root.join("wheels").join(hex(key)).join(file)
+    }
+
+    fn path(&self, kind: Kind, key: &str) -> PathBuf {
+        let folder = match kind {
+            Kind::Page => "pages",
+            Kind::Metadata => "metadata",
+        };
+        let name = hex(key);
+        self.root.join(folder).join(&name[..2]).join(name)
+    }
+}
+
+fn hex(key: &str) -> String {
+    sha256(key.as_bytes()).to_hex()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Head, Kind, Store};
+    use fs_err as fs;
+
+    #[test]
+    fn what_is_kept_is_found_and_what_is_damaged_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        assert!(store.find(Kind::Page, "a").is_none());
+        let mut head = Head::new("a", "b", 200, b"hello\nthere");
+        head.etag = Some("\"1\"".to_owned());
+        store.keep(Kind::Page, "a", &head, b"hello\nthere");
+        let kept = store.find(Kind::Page, "a").unwrap();
+        assert_eq!((kept.head, kept.body.as_slice()), (head, &b"hello\nthere"[..]));
+        let path = store.path(Kind::Page, "a");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.pop();
+        fs::write(&path, bytes).unwrap();
+        assert!(store.find(Kind::Page, "a").is_none());
+        store.forget(Kind::Page, "a");
+        assert!(!path.exists());
+    }
+}

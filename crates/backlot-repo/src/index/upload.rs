@@ -1,0 +1,340 @@
+//! Publishing to an index by the legacy upload API, as twine does.
+//!
+//! The order: look whether the version is there, send, look what is there now. Invariants: a version that is there is a
+//! conflict, whoever was first, as far as the server keeps one (a devpi index must not be volatile); the bytes that were
+//! checked are the bytes that are sent, or the request breaks off. Deliberately absent: who and why: an index keeps its
+//! own records.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context as Task, Poll};
+
+use backlot_core::{Context, Operation, Sha256};
+use bytes::Bytes;
+use fs_err as fs;
+use http_body::{Body, Frame, SizeHint};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use sha2::Digest as _;
+use ulid::Ulid;
+use url::Url;
+
+use super::error::{IndexError, shown};
+use super::fetch::{Failure, error_text, failure};
+use super::{IndexRepo, offline};
+use crate::error::{Error, Result};
+use crate::place::Place;
+use crate::publish::{ExistingRelease, Offer, PublishPlan};
+use crate::record::sha256_of_file;
+use crate::release::Release;
+
+/// How much of the wheel is read at once.
+const BLOCK: usize = 256 * 1024;
+
+/// What the server did.
+enum Outcome {
+    Taken,
+    /// It has a file of that name.
+    Exists,
+}
+
+impl IndexRepo {
+    /// What [`Self::publish`] would do now. Changes nothing.
+    pub fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
+        let offer = Offer::check(wheel, context)?;
+        let existing = self.existing(&offer)?;
+        let writes = match existing {
+            Some(_) => Vec::new(),
+            None => vec![Place::Url(shown(&self.upload_url()))],
+        };
+        Ok(PublishPlan {
+            package: offer.name.package.clone(),
+            version: offer.name.version.clone(),
+            file: offer.file,
+            repo: self.place(),
+            sha256: offer.sha256,
+            size: offer.size,
+            makes_repo: false,
+            existing,
+            writes,
+        })
+    }
+
+    /// Upload a wheel; a version that is there is [`Error::ReleaseExists`].
+    pub fn publish(&self, wheel: &Path, context: &Context) -> Result<()> {
+        let offer = Offer::check(wheel, context)?;
+        if self.is_offline() {
+            return Err(offline("the place for an upload", &self.0.url));
+        }
+        if let Some(existing) = self.existing(&offer)? {
+            return Err(self.conflict(&offer, &existing));
+        }
+        let running = context.start(Operation::Push, 1, offer.size);
+        let (outcome, attempts) = self.0.network.block(self.send_wheel(&offer))?;
+        running.advance(1, offer.size);
+        let there = self.existing(&offer)?;
+        match (outcome, there) {
+            // Sent twice because the first answer was lost: ours is there.
+            (Outcome::Exists, Some(there)) if there.identical && attempts > 1 => Ok(()),
+            (Outcome::Taken, Some(there)) if there.identical => Ok(()),
+            // Listed a moment later.
+            (Outcome::Taken, None) => Ok(()),
+            (_, Some(there)) => Err(self.conflict(&offer, &there)),
+            (Outcome::Exists, None) => Err(self.conflict(
+                &offer,
+                &ExistingRelease {
+                    place: self.place(),
+                    author: None,
+                    at: None,
+                    identical: false,
+                },
+            )),
+        }
+    }
+
+    fn conflict(&self, offer: &Offer, existing: &ExistingRelease) -> Error {
+        Error::ReleaseExists {
+            package: offer.name.package.clone(),
+            version: offer.name.version.clone(),
+            repo: self.place(),
+            author: existing.author.clone(),
+            at: existing.at,
+            identical: existing.identical,
+            complete: true,
+        }
+    }
+
+    /// A wheel of the offered version that is there now, asked anew.
+    fn existing(&self, offer: &Offer) -> Result<Option<ExistingRelease>> {
+        if !self.is_offline() {
+            self.forget(&offer.name.package);
+        }
+        let listing = self.releases_with_problems(&offer.name.package)?;
+        let same = listing
+            .releases
+            .iter()
+            .filter(|r| r.version == offer.name.version);
+        let Some(release) = same.min_by_key(|r| r.name != offer.name) else {
+            return Ok(None);
+        };
+        Ok(Some(ExistingRelease {
+            place: release.place.clone(),
+            author: None,
+            at: release.published_at,
+            identical: release.name == offer.name && self.has_bytes(release, &offer.sha256)?,
+        }))
+    }
+
+    fn has_bytes(&self, release: &Release, sha256: &Sha256) -> Result<bool> {
+        Ok(match release.sha256 {
+            Some(known) => known == *sha256,
+            // An index that promises nothing is asked for the file itself.
+            None => sha256_of_file(self.archive(release)?.path())? == *sha256,
+        })
+    }
+
+    /// Where uploads go: as configured; else beside the pages of an index whose address ends in `simple`.
+    fn upload_url(&self) -> Url {
+        if let Some(url) = &self.0.upload {
+            return url.clone();
+        }
+        let url = &self.0.url;
+        let path = url.path().trim_end_matches('/');
+        match path
+            .strip_suffix("/+simple")
+            .or_else(|| path.strip_suffix("/simple"))
+        {
+            Some(above) => {
+                let mut above_url = url.clone();
+                above_url.set_path(&format!("{above}/"));
+                above_url
+            }
+            None => url.clone(),
+        }
+    }
+
+    async fn send_wheel(&self, offer: &Offer) -> Result<(Outcome, u32)> {
+        let url = self.upload_url();
+        let network = &self.0.network;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.try_send(offer, &url).await {
+                Ok(outcome) => return Ok((outcome, attempts)),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Again {
+                    reason,
+                    pause,
+                    status,
+                }) => {
+                    network.pause(attempts, pause, &url, reason, status).await?;
+                }
+            }
+        }
+    }
+
+    async fn try_send(&self, offer: &Offer, url: &Url) -> Result<Outcome, Failure> {
+        let network = &self.0.network;
+        let _permit = network.0.permits.acquire().await.map_err(|e| IndexError::Setup {
+            reason: e.to_string(),
+        })?;
+        let boundary = format!("backlot-{}", Ulid::new());
+        let body = WheelBody::new(offer, &boundary)?;
+        let request = network
+            .client(url.scheme())?
+            .post(url.clone())
+            .header(CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
+            .header(CONTENT_LENGTH, body.left())
+            .body(reqwest::Body::wrap(body));
+        let account = &self.0.uploader;
+        let mut response = network.send(account, url, request).await?;
+        let status = response.status().as_u16();
+        if response.status().is_redirection() {
+            return Err(IndexError::Redirect {
+                url: shown(url),
+                to: super::fetch::follow(url, &response).map(|u| shown(&u))?,
+                reason: "an upload is not redirected".to_owned(),
+            }
+            .into());
+        }
+        if response.status().is_success() {
+            return Ok(Outcome::Taken);
+        }
+        if status == 409 {
+            return Ok(Outcome::Exists);
+        }
+        if let Some(failure) = failure(account, url, &mut response).await {
+            return Err(failure);
+        }
+        let reason = error_text(&mut response).await;
+        if status == 400 && reason.to_lowercase().contains("already exist") {
+            return Ok(Outcome::Exists);
+        }
+        Err(IndexError::UploadRefused {
+            url: shown(url),
+            file: offer.file.clone(),
+            status,
+            reason,
+        }
+        .into())
+    }
+}
+
+/// The form with the wheel at its end, streamed from the file.
+struct WheelBody {
+    before: Option<Bytes>,
+    file: fs::File,
+    in_file: u64,
+    hasher: sha2::Sha256,
+    expected: Sha256,
+    after: Option<Bytes>,
+}
+
+impl WheelBody {
+    fn new(offer: &Offer, boundary: &str) -> Result<Self> {
+        let mut before = String::new();
+        for (name, value) in fields(offer) {
+            before.push_str(&format!(
+                "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            ));
+        }
+        before.push_str(&format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"content\"; filename=\"{}\"\r\nContent-Type: application/octet-stream\r\n\r\n",
+            offer.file
+        ));
+        Ok(Self {
+            before: Some(before.into()),
+            file: fs::File::open(&offer.source)?,
+            in_file: offer.size,
+            hasher: sha2::Sha256::new(),
+            expected: offer.sha256,
+            after: Some(format!("\r\n--{boundary}--\r\n").into()),
+        })
+    }
+
+    /// How many bytes are still to come.
+    fn left(&self) -> u64 {
+        let around = [&self.before, &self.after]
+            .into_iter()
+            .flatten()
+            .map(|b| b.len() as u64);
+        around.sum::<u64>() + self.in_file
+    }
+
+    fn next(&mut self) -> std::io::Result<Option<Bytes>> {
+        if let Some(before) = self.before.take() {
+            return Ok(Some(before));
+        }
+        if self.in_file > 0 {
+            let want = usize::try_from(self.in_file).unwrap_or(BLOCK).min(BLOCK);
+            let mut block = vec![0; want];
+            let read = self.file.read(&mut block)?;
+            block.truncate(read);
+            self.hasher.update(&block);
+            self.in_file -= read as u64;
+            let found = (self.in_file == 0).then(|| self.hasher.clone().finalize().into());
+            if read == 0 || found.is_some_and(|found| Sha256::from_bytes(found) != self.expected) {
+                return Err(std::io::Error::other("the wheel changed while it was being sent"));
+            }
+            return Ok(Some(block.into()));
+        }
+        Ok(self.after.take())
+    }
+}
+
+impl Body for WheelBody {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _task: &mut Task<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        Poll::Ready(self.next().transpose().map(|next| next.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left() == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left())
+    }
+}
+
+/// The fields of the form, in the order and by the names of the legacy API.
+fn fields(offer: &Offer) -> Vec<(String, String)> {
+    let text = String::from_utf8_lossy(&offer.metadata);
+    let (headers, body) = backlot_wheel::metadata_headers(&text);
+    let mut fields: Vec<(String, String)> = [
+        (":action", "file_upload"),
+        ("protocol_version", "1"),
+        ("filetype", "bdist_wheel"),
+        ("pyversion", offer.name.python.as_str()),
+        ("sha256_digest", &offer.sha256.to_hex()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let mut has_range = false;
+    for (header, value) in headers {
+        let name = match header.as_str() {
+            "classifier" => "classifiers".to_owned(),
+            "project-url" => "project_urls".to_owned(),
+            "home-page" => "home_page".to_owned(),
+            other => other.replace('-', "_"),
+        };
+        // A name from a wheel must stay inside its quotes.
+        if name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            has_range |= name == "requires_python";
+            fields.push((name, value));
+        }
+    }
+    if !has_range {
+        // Some servers want the field even where it says nothing.
+        fields.push(("requires_python".to_owned(), String::new()));
+    }
+    if let Some(body) = body {
+        fields.push(("description".to_owned(), body));
+    }
+    fields
+}

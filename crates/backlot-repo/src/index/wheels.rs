@@ -1,0 +1,323 @@
+//! The files of an index: metadata, and whole wheels.
+//!
+//! Invariants: what has a digest is handed out only with that digest, from the server and from this disk alike; metadata is
+//! that of the release it was asked for, or an error. A wheel without a digest is hashed when it arrives, and people are
+//! told. Deliberately absent: unpacking.
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use backlot_core::file::{self, Staged};
+use backlot_core::{Context, FileError, Operation, Sha256};
+use backlot_wheel::{Metadata, WheelArchive};
+use fs_err as fs;
+use url::Url;
+
+use super::error::{IndexError, shown};
+use super::fetch::{Ask, FileSink};
+use super::store::{Head, Kept, Kind};
+use super::{IndexRepo, offline, ranges};
+use crate::error::{Error, Result};
+use crate::record::{METADATA_LIMIT, sha256, sha256_of_file};
+use crate::release::Release;
+
+/// The largest wheel without a stated size.
+const WHEEL_LIMIT: u64 = 64 << 30;
+
+impl IndexRepo {
+    /// The metadata of a release: kept, from beside the wheel, from a few reads of the wheel, or from the whole of it.
+    pub(crate) fn metadata(&self, release: &Release) -> Result<Metadata> {
+        // What is kept needs no asynchronous work.
+        let bytes = match self.kept_metadata(release) {
+            Some(kept) => kept.body,
+            None => self.0.network.block(self.fetch_metadata(release))?,
+        };
+        parse(release, &bytes)
+    }
+
+    /// The same for many releases at once, for later; see [`Self::prefetch`] for what fails.
+    pub(crate) fn prefetch_metadata(&self, releases: &[&Release]) -> Result<()> {
+        let missing: Vec<Release> = releases
+            .iter()
+            .filter(|r| self.kept_metadata(r).is_none())
+            .map(|r| (*r).clone())
+            .collect();
+        self.for_all(missing, |repo, release| async move {
+            repo.fetch_metadata(&release).await.map(drop)
+        })
+    }
+
+    /// Fetch many wheels at once; [`Self::open_wheel`] then takes them from this disk.
+    pub(crate) fn prefetch_wheels(&self, releases: &[&Release]) -> Result<()> {
+        if self.is_offline() {
+            return Ok(());
+        }
+        let missing: Vec<Release> = releases.iter().map(|r| (*r).clone()).collect();
+        self.for_all(missing, |repo, release| async move {
+            repo.local_wheel(&release).await.map(drop)
+        })
+    }
+
+    /// The wheel of a release, open; fetched whole and kept.
+    pub(crate) fn archive(&self, release: &Release) -> Result<WheelArchive> {
+        let path = self.0.network.block(self.local_wheel(release))?;
+        Ok(WheelArchive::open(&path)?)
+    }
+
+    /// The digest of a wheel: the index's, or that of the wheel itself where the index has none.
+    pub(crate) fn digest(&self, release: &Release) -> Result<Sha256> {
+        if let Some(known) = release.sha256 {
+            return Ok(known);
+        }
+        let path = self.0.network.block(self.local_wheel(release))?;
+        sha256_of_file(&path)
+    }
+
+    /// Put a wheel in place if it has the digest that the release has.
+    pub(crate) fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
+        let running = context.start(Operation::Pull, 1, release.size.unwrap_or(0));
+        let progress = |bytes| running.advance(0, bytes);
+        match self.find_wheel(release) {
+            // It is unpacked next and kept in that form.
+            Some(path) if file::rename(&path, target).is_ok() => {}
+            Some(path) => copy(&path, target)?,
+            None => self.0.network.block(self.download(release, target, &progress))?,
+        }
+        running.advance(1, 0);
+        Ok(())
+    }
+
+    fn kept_metadata(&self, release: &Release) -> Option<Kept> {
+        let kept = self
+            .0
+            .network
+            .0
+            .store
+            .find(Kind::Metadata, &metadata_key(release))?;
+        release
+            .metadata_sha256
+            .is_none_or(|digest| digest == kept.head.sha256)
+            .then_some(kept)
+    }
+
+    async fn fetch_metadata(&self, release: &Release) -> Result<Vec<u8>> {
+        let url = link(release)?;
+        let network = &self.0.network;
+        if self.is_offline() && self.find_wheel(release).is_none() {
+            return Err(offline(
+                format!("the metadata of {} {}", release.package, release.version),
+                &url,
+            ));
+        }
+        let mut found = None;
+        if release.has_metadata && !self.is_offline() {
+            found = self.metadata_beside(&url).await?;
+        }
+        if found.is_none() && self.find_wheel(release).is_none() {
+            found = ranges::metadata(network, &self.0.account, &url).await?;
+        }
+        let bytes = match found {
+            Some(bytes) => bytes,
+            None => WheelArchive::open(&self.local_wheel(release).await?)?
+                .metadata_bytes()
+                .to_vec(),
+        };
+        // Only what is right is kept for ever.
+        self.check_metadata_digest(release, &bytes)?;
+        parse(release, &bytes)?;
+        let head = Head::new(&shown(&url), &shown(&url), 200, &bytes);
+        network
+            .0
+            .store
+            .keep(Kind::Metadata, &metadata_key(release), &head, &bytes);
+        Ok(bytes)
+    }
+
+    /// `<wheel>.metadata`; `None` where the index promised it and does not have it.
+    async fn metadata_beside(&self, wheel: &Url) -> Result<Option<Vec<u8>>> {
+        let mut url = wheel.clone();
+        url.set_path(&format!("{}.metadata", wheel.path()));
+        let mut ask = Ask::new(url.clone(), METADATA_LIMIT);
+        ask.deadline = Some(self.0.network.0.options.page_timeout);
+        let mut bytes = Vec::new();
+        let answer = self.0.network.ask(&self.0.account, &ask, &mut bytes).await?;
+        match answer.status {
+            200 => Ok(Some(bytes)),
+            404 | 410 => {
+                let message = format!("`{}` is promised by its index and not there", shown(&url));
+                self.warn_once("index::no_metadata", message);
+                Ok(None)
+            }
+            status => Err(refused(&url, status)),
+        }
+    }
+
+    fn check_metadata_digest(&self, release: &Release, bytes: &[u8]) -> Result<()> {
+        let found = sha256(bytes);
+        match release.metadata_sha256 {
+            Some(expected) if expected != found => Err(IndexError::WrongDigest {
+                file: format!("{}.metadata", release.file),
+                url: self.place().to_string(),
+                expected,
+                found,
+            }
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// A wheel on this disk, fetched if it is not there.
+    async fn local_wheel(&self, release: &Release) -> Result<PathBuf> {
+        if let Some(path) = self.find_wheel(release) {
+            return Ok(path);
+        }
+        let target = self
+            .0
+            .network
+            .0
+            .store
+            .wheel(&wheel_keys(release)[0], &release.file);
+        self.download(release, &target, &|_| {}).await?;
+        Ok(target)
+    }
+
+    /// A wheel that is on this disk and still what it should be.
+    fn find_wheel(&self, release: &Release) -> Option<PathBuf> {
+        for key in wheel_keys(release) {
+            let path = self.0.network.0.store.wheel(&key, &release.file);
+            if !path.is_file() {
+                continue;
+            }
+            let is_right = release
+                .sha256
+                .is_none_or(|expected| sha256_of_file(&path).is_ok_and(|found| found == expected));
+            if is_right {
+                return Some(path);
+            }
+            file::remove(&path).ok();
+        }
+        None
+    }
+
+    async fn download(
+        &self,
+        release: &Release,
+        target: &Path,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<()> {
+        let url = link(release)?;
+        if self.is_offline() {
+            return Err(offline(
+                format!("the wheel of {} {}", release.package, release.version),
+                &url,
+            ));
+        }
+        let mut staged = Staged::beside(target)?;
+        let ask = Ask::new(url.clone(), release.size.unwrap_or(WHEEL_LIMIT)).unpacked();
+        let mut sink = FileSink::new(staged.file(), progress);
+        let answer = self.0.network.ask(&self.0.account, &ask, &mut sink).await;
+        let wrong_size = |expected, found| IndexError::WrongSize {
+            file: release.file.clone(),
+            url: shown(&url),
+            expected,
+            found,
+        };
+        let answer = match (answer, release.size) {
+            (Err(Error::Index(IndexError::TooLarge { .. })), Some(size)) => {
+                return Err(wrong_size(size, size + 1).into());
+            }
+            (answer, _) => answer?,
+        };
+        if answer.status != 200 {
+            return Err(refused(&url, answer.status));
+        }
+        let (size, found) = (sink.size, sink.digest());
+        // A digest tells more than a length, so it is compared first.
+        match (release.sha256, release.size) {
+            (Some(expected), _) if expected != found => {
+                return Err(IndexError::WrongDigest {
+                    file: release.file.clone(),
+                    url: shown(&url),
+                    expected,
+                    found,
+                }
+                .into());
+            }
+            (_, Some(expected)) if expected != size => return Err(wrong_size(expected, size).into()),
+            (None, _) => {
+                let message = format!(
+                    "`{}` has no digest on its index; what arrived has {found}",
+                    shown(&url)
+                );
+                self.warn_once("index::no_digest", message);
+            }
+            _ => {}
+        }
+        // Not synced: what a power cut takes is fetched again, and what is damaged is found out by its digest.
+        staged.file().flush().map_err(FileError::from)?;
+        file::rename(staged.path(), target)?;
+        Ok(())
+    }
+}
+
+/// Metadata of this release, or the reason why it is not.
+fn parse(release: &Release, bytes: &[u8]) -> Result<Metadata> {
+    let wrong = |reason: String| IndexError::WrongMetadata {
+        file: release.file.clone(),
+        url: release.place.to_string(),
+        reason,
+    };
+    let metadata = Metadata::parse(&String::from_utf8_lossy(bytes)).map_err(|e| wrong(e.to_string()))?;
+    if metadata.package() != release.package || metadata.version != release.version {
+        return Err(wrong(format!("it is of {} {}", metadata.name, metadata.version)).into());
+    }
+    Ok(metadata)
+}
+
+fn link(release: &Release) -> Result<Url> {
+    let link = release.link.as_deref().unwrap_or_default();
+    Url::parse(link).map_err(|e| {
+        IndexError::BadUrl {
+            url: release.place.to_string(),
+            reason: e.to_string(),
+        }
+        .into()
+    })
+}
+
+/// What the metadata of a release is kept under: its own digest, its wheel's, or its address.
+fn metadata_key(release: &Release) -> String {
+    match (release.metadata_sha256, release.sha256) {
+        (Some(digest), _) => format!("metadata {digest} of {}", release.file),
+        (None, Some(digest)) => format!("wheel {digest} of {}", release.file),
+        (None, None) => format!("wheel {}", release.link.as_deref().unwrap_or_default()),
+    }
+}
+
+/// What a wheel may be kept under, the surest first.
+fn wheel_keys(release: &Release) -> Vec<String> {
+    let mut keys: Vec<String> = release.sha256.iter().map(ToString::to_string).collect();
+    keys.extend(release.link.clone());
+    keys
+}
+
+fn refused(url: &Url, status: u16) -> Error {
+    IndexError::Refused {
+        url: shown(url),
+        status,
+        reason: String::new(),
+    }
+    .into()
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut source = fs::File::open(from)?;
+    let mut staged = Staged::beside(to)?;
+    let mut block = vec![0; 256 * 1024];
+    loop {
+        match source.read(&mut block).map_err(FileError::from)? {
+            0 => return Ok(staged.replace()?),
+            length => staged.write_all(&block[..length]).map_err(FileError::from)?,
+        }
+    }
+}

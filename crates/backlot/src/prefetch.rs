@@ -1,0 +1,147 @@
+//! Reading ahead from repos that are far away, so that solving does not wait for one answer at a time.
+//!
+//! Breadth first from what is asked for: all pages of a level at once, then the metadata of the releases that will be looked
+//! at first, which name the next level. Invariant: it changes what is known early, never what is chosen. What fails here is
+//! the solver's to meet, if it needs it at all; only a server that does not answer ends it. Deliberately absent: guessing
+//! beyond the newest release that fits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use backlot_core::{PackageName, Requirement};
+use backlot_repo::Release;
+use backlot_resolve::Problem;
+
+use crate::error::Result;
+use crate::lockfile::LockedPackage;
+use crate::resolution::Pool;
+use crate::workspace::Workspace;
+
+impl Pool<'_> {
+    /// Read what a problem will ask for.
+    pub(crate) fn prefetch(&self, problem: &Problem<'_>) -> Result<()> {
+        if !self.repos.iter().any(|(_, repo)| repo.is_remote()) {
+            return Ok(());
+        }
+        let mut level: Vec<Requirement> = problem
+            .requirements
+            .iter()
+            .map(|r| r.requirement.clone())
+            .collect();
+        let mut seen = BTreeSet::new();
+        while !level.is_empty() {
+            self.context.check()?;
+            level.retain(|r| seen.insert((r.name().clone(), r.groups())));
+            let (ours, theirs): (Vec<_>, Vec<_>) =
+                level.drain(..).partition(|r| self.outputs.contains_key(r.name()));
+            let names: BTreeSet<PackageName> = theirs.iter().map(|r| r.name().clone()).collect();
+            let names: Vec<PackageName> = names.into_iter().collect();
+            self.prefetch_pages(names, problem)?;
+            let likely: Vec<(usize, Release, Requirement)> = theirs
+                .into_iter()
+                .filter_map(|r| self.likely(&r, problem).map(|(rank, release)| (rank, release, r)))
+                .collect();
+            for (rank, (_, repo)) in self.repos.iter().enumerate() {
+                let of_this: Vec<&Release> = likely.iter().filter(|l| l.0 == rank).map(|l| &l.1).collect();
+                repo.prefetch_metadata(&of_this)?;
+            }
+            let mut needs = |metadata: &backlot_wheel::Metadata, requirement: &Requirement| {
+                let groups = requirement.groups();
+                let all = self.dependencies_of(metadata).requires;
+                level.extend(all.into_iter().filter(|r| r.applies(problem.env, &groups)));
+            };
+            for requirement in &ours {
+                needs(&self.outputs[requirement.name()].project.metadata, requirement);
+            }
+            for (rank, release, requirement) in &likely {
+                if let Ok(metadata) = self.metadata(*rank, release) {
+                    needs(&metadata, requirement);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Read the pages of packages wherever the solver would look: of a public index only what nobody nearer has.
+    fn prefetch_pages(&self, names: Vec<PackageName>, problem: &Problem<'_>) -> Result<()> {
+        let mut names = names;
+        let mut found = BTreeSet::new();
+        for group in groups(problem) {
+            names.retain(|name| !found.contains(name));
+            for rank in group {
+                let may_ask = |n: &&PackageName| problem.pins.get(*n).is_none_or(|pin| *pin == rank);
+                let asked: Vec<PackageName> = names.iter().filter(may_ask).cloned().collect();
+                self.repos[rank].1.prefetch(&asked)?;
+                found.extend(
+                    asked
+                        .into_iter()
+                        .filter(|n| self.releases_in(n, rank).is_ok_and(|r| !r.is_empty())),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The release that a solver will try first for a requirement.
+    fn likely(&self, requirement: &Requirement, problem: &Problem<'_>) -> Option<(usize, Release)> {
+        let (name, specifiers) = (requirement.name(), requirement.specifiers());
+        let preferred = problem.preferences.get(name);
+        for rank in groups(problem).into_iter().flatten() {
+            if problem.pins.get(name).is_some_and(|pin| *pin != rank) {
+                continue;
+            }
+            let releases = self.releases_in(name, rank).ok()?;
+            let fitting = releases.iter().filter(|r| {
+                specifiers.contains(&r.version) && r.yanked.is_none() && self.fit(&r.name).is_some()
+            });
+            let best = fitting.max_by_key(|r| {
+                (
+                    Some(&r.version) == preferred,
+                    !r.version.is_prerelease(),
+                    &r.version,
+                )
+            });
+            if let Some(best) = best {
+                return Some((rank, best.clone()));
+            }
+        }
+        None
+    }
+}
+
+/// The ranks of the sources, those that combine together, the most trusted first.
+fn groups(problem: &Problem<'_>) -> Vec<Vec<usize>> {
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (rank, source) in problem.sources.iter().enumerate() {
+        groups.entry(source.trust).or_default().push(rank);
+    }
+    groups.into_values().collect()
+}
+
+impl Workspace {
+    /// Fetch the wheels of locked packages that lie far away, many at once. What fails is met again one by one.
+    pub(crate) fn prefetch_wheels(&self, packages: &[&LockedPackage]) -> Result<()> {
+        let unpacked = self.settings().cache.value.join("wheels");
+        for entry in self.repos().into_iter().filter(|e| e.is_index()) {
+            let missing: Vec<&&LockedPackage> = packages
+                .iter()
+                .filter(|p| p.repo.as_deref() == Some(&entry.name))
+                .filter(|p| {
+                    p.sha256
+                        .is_some_and(|digest| !unpacked.join(digest.to_hex()).is_dir())
+                })
+                .collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let repo = self.open_repo(entry)?;
+            repo.prefetch(&missing.iter().map(|p| p.name.clone()).collect::<Vec<_>>())?;
+            let mut releases = Vec::new();
+            for package in missing {
+                let wheels = repo.wheels(&package.name, self.context()).unwrap_or_default();
+                releases.extend(wheels.into_iter().filter(|r| package.sha256 == r.sha256));
+            }
+            repo.prefetch_wheels(&releases.iter().collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+}
