@@ -214,7 +214,7 @@ pub(crate) enum Command {
     },
     /// Install releases with what they need
     #[command(
-        after_help = "Examples:\n  backlot install Shot010                    and remember that it was asked for\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            bring inputs in step with what was asked for\n  backlot install --upgrade                  and take newer releases where they fit\n  backlot install Table --from review        prefer a repo this once\n  backlot install --locked                   exactly backlot.lock\n  backlot install --from-lock pylock.toml    exactly what another tool locked\n  backlot install Shot010 -c \"Table<2\"       keep Table below 2, whoever asks for it\n  backlot install Shot010 --override \"Table==1.4\"\n  backlot install --resolution lowest --dry-run\nThen `backlot pull` brings the files."
+        after_help = "Examples:\n  backlot install Shot010                    and remember that it was asked for\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            bring inputs in step with what was asked for\n  backlot install --upgrade                  and take newer releases where they fit\n  backlot install Table --from review        prefer a repo this once\n  backlot install --locked                   exactly backlot.lock\n  backlot install --repair                   what `backlot verify --inputs` found damaged\n  backlot install --from-lock pylock.toml    exactly what another tool locked\n  backlot install Shot010 -c \"Table<2\"       keep Table below 2, whoever asks for it\n  backlot install Shot010 --override \"Table==1.4\"\n  backlot install --resolution lowest --dry-run\nThen `backlot pull` brings the files."
     )]
     Install {
         /// Requirements
@@ -231,6 +231,9 @@ pub(crate) enum Command {
         /// Install exactly what backlot.lock says
         #[arg(long, conflicts_with_all = ["upgrade", "pre", "from", "resolution", "constraints", "overrides", "exclude_newer"])]
         locked: bool,
+        /// Install anew what is damaged in the environment, and nothing else
+        #[arg(long, conflicts_with_all = ["requirements", "upgrade", "pre", "from", "locked"])]
+        repair: bool,
         /// Install exactly what a pylock.toml says, and ask for that from now on
         #[arg(long, value_name = "FILE", conflicts_with_all = ["requirements", "upgrade", "pre", "from", "locked"])]
         from_lock: Option<PathBuf>,
@@ -273,6 +276,20 @@ pub(crate) enum Command {
     Why {
         /// The package
         name: String,
+    },
+    /// Run a command with the inputs
+    #[command(
+        after_help = "PATH, VIRTUAL_ENV and, without an interpreter, PYTHONPATH are set; the exit code is the command's.\n\nExamples:\n  backlot run python -c \"import table\"\n  backlot run -- pytest -q"
+    )]
+    Run {
+        /// The command and its arguments
+        #[arg(
+            required = true,
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "COMMAND"
+        )]
+        command: Vec<std::ffi::OsString>,
     },
     /// Stop asking for packages
     #[command(

@@ -37,6 +37,14 @@ pub(crate) fn workspace() -> Option<PathBuf> {
     text("BACKLOT_WORKSPACE").map(PathBuf::from)
 }
 
+/// A search path (`PATH`, `PYTHONPATH`) with a folder before what it has.
+pub(crate) fn search_path(name: &str, first: &Path) -> std::ffi::OsString {
+    let rest = std::env::var_os(name).unwrap_or_default();
+    let rest = std::env::split_paths(&rest).filter(|p| !p.as_os_str().is_empty());
+    std::env::join_paths(std::iter::once(first.to_path_buf()).chain(rest))
+        .unwrap_or_else(|_| first.as_os_str().to_owned())
+}
+
 /// Whether colours are not wanted.
 pub(crate) fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) || text("TERM").as_deref() == Some("dumb")

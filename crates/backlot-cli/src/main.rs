@@ -40,6 +40,7 @@ fn main() -> ExitCode {
     let result = commands::run(&arguments.command, &session);
     session.finish_progress();
     match result {
+        Ok(answer) if answer.exit.is_some() => ExitCode::from(answer.exit.unwrap_or(1)),
         Ok(answer) => {
             output::print(&answer, &session);
             answer.failure.map_or(ExitCode::SUCCESS, |failure| {

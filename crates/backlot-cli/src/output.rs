@@ -16,6 +16,8 @@ pub(crate) struct Answer {
     pub(crate) text: String,
     /// Why the command fails all the same (`verify` that found damage).
     pub(crate) failure: Option<Box<dyn Coded>>,
+    /// The exit code of a command that was run; nothing is printed then.
+    pub(crate) exit: Option<u8>,
 }
 
 impl Answer {
@@ -25,6 +27,15 @@ impl Answer {
             json,
             text: text.into(),
             failure: None,
+            exit: None,
+        }
+    }
+
+    /// The exit code of a command that has spoken for itself.
+    pub(crate) fn exit(code: u8) -> Self {
+        Self {
+            exit: Some(code),
+            ..Self::new(&Value::Null, "")
         }
     }
 }

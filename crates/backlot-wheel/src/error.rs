@@ -76,12 +76,14 @@ pub enum Error {
         reason: String,
     },
     /// Two packages that bring the same file.
-    #[error("`{path}` of {package} is there already and belongs to something else")]
+    #[error("`{path}` is brought by {package} and by {other}, with different bytes")]
     FileConflict {
         /// The path in the environment.
         path: String,
         /// The package to be installed.
         package: String,
+        /// Whose it is already.
+        other: String,
     },
 }
 
@@ -128,7 +130,7 @@ impl Coded for Error {
             Self::BadInterpreter { .. } => {
                 Some("name another one with `python = \"...\"` in backlot.toml, or `python = \"none\"` for a plain tree".to_owned())
             }
-            Self::FileConflict { .. } => Some("two packages cannot bring one file; uninstall one of them".to_owned()),
+            Self::FileConflict { .. } => Some("uninstall one of them, or ask its maker to move the file: which of the two wins would be chance".to_owned()),
         }
     }
 }

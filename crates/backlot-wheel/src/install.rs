@@ -15,6 +15,7 @@ use crate::entry_points::EntryPoints;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::metadata::Metadata;
+use crate::owners::Owners;
 use crate::project::Project;
 use crate::record::{RecordEntry, parse_record, write_record};
 use crate::scripts;
@@ -46,6 +47,7 @@ pub struct InstalledWheel {
 struct Installing<'a> {
     layout: &'a Layout,
     options: &'a InstallOptions<'a>,
+    owners: &'a mut Owners,
     package: String,
     record: Vec<RecordEntry>,
 }
@@ -55,6 +57,7 @@ pub fn install_unpacked(
     unpacked: &Path,
     layout: &Layout,
     options: &InstallOptions<'_>,
+    owners: &mut Owners,
     context: &Context,
 ) -> Result<InstalledWheel> {
     let dist_info = dist_info_of(unpacked)?;
@@ -65,7 +68,8 @@ pub fn install_unpacked(
     let mut install = Installing {
         layout,
         options,
-        package: metadata.name.clone(),
+        owners,
+        package: metadata.package().file_stem(),
         record: Vec::new(),
     };
     for entry in parse_record(&text("RECORD")?) {
@@ -104,6 +108,7 @@ pub fn install_editable(
     project: &Project,
     layout: &Layout,
     options: &InstallOptions<'_>,
+    owners: &mut Owners,
     context: &Context,
 ) -> Result<InstalledWheel> {
     context.check()?;
@@ -112,7 +117,8 @@ pub fn install_editable(
     let mut install = Installing {
         layout,
         options,
-        package: project.metadata.name.clone(),
+        owners,
+        package: stem.clone(),
         record: Vec::new(),
     };
     let mut folders: Vec<String> = project
@@ -123,7 +129,7 @@ pub fn install_editable(
             root.source
                 .ancestors()
                 .nth(above)
-                .map(|folder| folder.display().to_string())
+                .map(|folder| seen_from_site_packages(folder, layout))
         })
         .collect();
     folders.sort();
@@ -151,15 +157,33 @@ pub fn install_editable(
     install.finish(&dist_info)
 }
 
+/// A folder as a line of a `.pth` file: relative if it lies beside the environment, so that both can move together.
+fn seen_from_site_packages(folder: &Path, layout: &Layout) -> String {
+    let beside = layout
+        .final_root
+        .parent()
+        .and_then(|parent| folder.strip_prefix(parent).ok());
+    match beside {
+        Some(inside) => {
+            let up = "../".repeat(layout.purelib.parts().count() + 1);
+            format!("{up}{}", inside.display())
+        }
+        None => folder.display().to_string(),
+    }
+}
+
 impl Installing<'_> {
     /// Place a file of the wheel.
     fn place(&mut self, source: &Path, target: &RelPath, entry: &RecordEntry) -> Result<()> {
+        self.refuse_reserved(target)?;
         let path = target.to_path(&self.layout.root);
         fs::create_dir_all(path.parent().unwrap_or(&self.layout.root))?;
         match link::place_at(source, &path, self.options.links, true) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                self.refuse_foreign(target)?;
+                let record_path = self.layout.record_path(target);
+                self.owners
+                    .check(self.layout, &record_path, entry.sha256, &self.package)?;
                 link::place(source, &path, self.options.links, true)?;
             }
             Err(error) => return Err(error.into()),
@@ -171,21 +195,25 @@ impl Installing<'_> {
         Ok(())
     }
 
-    /// A file that is there already may be an old one of nobody's, but not one of another package.
-    fn refuse_foreign(&self, target: &RelPath) -> Result<()> {
-        let record_path = self.layout.record_path(target);
-        for dist in fs::read_dir(self.layout.site_packages())? {
-            let record = dist?.path().join("RECORD");
-            if let Some(bytes) = file::read_if_exists(&record).ok().flatten()
-                && parse_record(&String::from_utf8_lossy(&bytes))
-                    .iter()
-                    .any(|e| e.path == record_path)
-            {
-                return Err(Error::FileConflict {
-                    path: record_path,
-                    package: self.package.clone(),
-                });
+    /// What makes the environment one is no package's to replace.
+    fn refuse_reserved(&self, target: &RelPath) -> Result<()> {
+        if self.layout.python.is_none() {
+            return Ok(());
+        }
+        let own = match target.as_str().strip_prefix("bin/") {
+            Some(script) => {
+                let version = script.strip_prefix("python");
+                let version = version.is_some_and(|v| v.bytes().all(|b| b == b'.' || b.is_ascii_digit()));
+                version || matches!(script, "activate" | "activate.fish")
             }
+            None => matches!(target.as_str(), "pyvenv.cfg" | "bin" | "lib" | "lib64"),
+        };
+        if own {
+            return Err(Error::FileConflict {
+                path: target.to_string(),
+                package: self.package.clone(),
+                other: "the environment itself".to_owned(),
+            });
         }
         Ok(())
     }
@@ -202,7 +230,16 @@ impl Installing<'_> {
             "purelib" | "platlib" => path.below(&self.layout.purelib),
             "data" => path,
             "headers" => {
-                let folder = format!("include/site/{}", self.package);
+                let python = self
+                    .layout
+                    .purelib
+                    .parts()
+                    .find(|part| part.starts_with("python"));
+                let folder = ["include", "site"]
+                    .into_iter()
+                    .chain(python)
+                    .chain([self.package.as_str()]);
+                let folder = folder.collect::<Vec<_>>().join("/");
                 path.below(&RelPath::parse(&folder).map_err(hostile)?)
             }
             "scripts" if self.layout.python.is_none() => return Ok(()),
@@ -249,13 +286,18 @@ impl Installing<'_> {
     }
 
     fn write_tree(&mut self, target: &RelPath, bytes: &[u8]) -> Result<()> {
+        self.refuse_reserved(target)?;
         let path = target.to_path(&self.layout.root);
         fs::create_dir_all(path.parent().unwrap_or(&self.layout.root))?;
+        let sha256 = Sha256::from_bytes(Sha256Hasher::digest(bytes).into());
+        let record_path = self.layout.record_path(target);
+        if fs::symlink_metadata(&path).is_ok() {
+            self.owners
+                .check(self.layout, &record_path, Some(sha256), &self.package)?;
+        }
         // The old file may be a hard link to one in use: it is removed, not written to.
         file::remove(&path)?;
         fs::write(&path, bytes)?;
-        let sha256 = Sha256::from_bytes(Sha256Hasher::digest(bytes).into());
-        let record_path = self.layout.record_path(target);
         self.record.push(RecordEntry {
             path: record_path,
             sha256: Some(sha256),
@@ -279,6 +321,7 @@ impl Installing<'_> {
             )?;
         }
         let files = self.record.len() as u64 + 1;
+        self.owners.add(&self.package, &self.record);
         self.record.push(RecordEntry {
             path: format!("{dist_info}/RECORD"),
             sha256: None,
@@ -304,9 +347,16 @@ pub struct UninstallReport {
     pub kept: Vec<String>,
 }
 
-/// Remove an installed package by its RECORD, and the folders that become empty. Never touches a path outside the tree.
-pub fn uninstall(dist_info: &Path, layout: &Layout, context: &Context) -> Result<UninstallReport> {
-    let record = fs::read_to_string(dist_info.join("RECORD"))?;
+/// Remove an installed package by its RECORD, and the folders that become empty. Never touches a path outside the tree, nor
+/// a file that another package has too. Without a RECORD only its `.dist-info` goes.
+pub fn uninstall(
+    dist_info: &Path,
+    layout: &Layout,
+    others: &Owners,
+    context: &Context,
+) -> Result<UninstallReport> {
+    let record = file::read_if_exists(&dist_info.join("RECORD"))?.unwrap_or_default();
+    let record = String::from_utf8_lossy(&record);
     let mut report = UninstallReport::default();
     let mut folders = std::collections::BTreeSet::new();
     for entry in parse_record(&record) {
@@ -315,6 +365,9 @@ pub fn uninstall(dist_info: &Path, layout: &Layout, context: &Context) -> Result
             report.kept.push(entry.path);
             continue;
         };
+        if others.has(&entry.path) {
+            continue;
+        }
         let full = path.to_path(&layout.root);
         if fs::symlink_metadata(&full).is_ok_and(|m| !m.is_dir()) {
             fs::remove_file(&full)?;
@@ -338,7 +391,37 @@ pub fn uninstall(dist_info: &Path, layout: &Layout, context: &Context) -> Result
             fs::remove_dir(&full).ok();
         }
     }
+    remove_byte_code(&report.removed, layout)?;
+    // What RECORD did not name of it would be a half-removed package to every tool.
+    file::remove(dist_info)?;
     Ok(report)
+}
+
+/// Remove the byte code that interpreters made of modules that lay in site-packages itself and are gone.
+fn remove_byte_code(removed: &[RelPath], layout: &Layout) -> Result<()> {
+    let mut gone = std::collections::BTreeSet::new();
+    for path in removed {
+        if path.parent().as_ref() == Some(&layout.purelib)
+            && let Some(module) = path.file_name().strip_suffix(".py")
+        {
+            gone.insert(module.to_owned());
+        }
+    }
+    let folder = layout.site_packages().join("__pycache__");
+    if gone.is_empty() || !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(&folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // `module.cpython-311.pyc`
+        let module = name.split('.').next().unwrap_or_default();
+        if name.ends_with(".pyc") && gone.contains(module) {
+            file::remove(&entry.path())?;
+        }
+    }
+    fs::remove_dir(&folder).ok();
+    Ok(())
 }
 
 fn dist_info_of(unpacked: &Path) -> Result<String> {

@@ -72,6 +72,48 @@ pub fn installed(site_packages: &Path) -> Result<Vec<InstalledDist>> {
     Ok(all)
 }
 
+/// The `.dist-info` folders without readable metadata: what is left of packages that were removed by halves.
+pub fn strays(site_packages: &Path) -> Result<Vec<PathBuf>> {
+    let mut strays = Vec::new();
+    if !site_packages.is_dir() {
+        return Ok(strays);
+    }
+    for entry in fs::read_dir(site_packages)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "dist-info") && InstalledDist::load(&path)?.is_none() {
+            strays.push(path);
+        }
+    }
+    strays.sort();
+    Ok(strays)
+}
+
+/// Whether every file of a folder made by [`crate::unpack`] still is what its RECORD says.
+pub fn verify_unpacked(folder: &Path) -> Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|e| e != "dist-info") {
+            continue;
+        }
+        let record = file::read_if_exists(&path.join("RECORD"))?.unwrap_or_default();
+        let entries = parse_record(&String::from_utf8_lossy(&record));
+        for entry in &entries {
+            let Some(sha256) = entry.sha256 else { continue };
+            let Ok(path) = RelPath::parse(&entry.path) else {
+                return Ok(false);
+            };
+            match wheel_sha256(&path.to_path(folder)) {
+                Ok((found, _)) if found == sha256 => {}
+                Ok(_) => return Ok(false),
+                Err(crate::Error::File(e)) if e.is_not_found() => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        return Ok(!entries.is_empty());
+    }
+    Ok(false)
+}
+
 impl InstalledDist {
     fn load(dist_info: &Path) -> Result<Option<Self>> {
         let text = |name: &str| -> Result<Option<String>> {
@@ -117,11 +159,23 @@ impl InstalledDist {
             .collect())
     }
 
-    /// Compare every file with RECORD.
+    /// Compare every file with RECORD, which must name the metadata beside it.
     pub fn verify(&self, layout: &Layout) -> Result<Vec<Damage>> {
-        let record = self.read_dist_info("RECORD")?.unwrap_or_default();
+        let record = self.read_dist_info("RECORD")?;
         let mut damage = Vec::new();
-        for entry in parse_record(&String::from_utf8_lossy(&record)) {
+        let entries = parse_record(&String::from_utf8_lossy(record.as_deref().unwrap_or_default()));
+        let folder = self.dist_info.file_name().unwrap_or_default().to_string_lossy();
+        let metadata = format!("{folder}/METADATA");
+        if !entries.iter().any(|e| e.path == metadata && e.sha256.is_some()) {
+            damage.push(Damage {
+                path: format!("{}/{folder}/RECORD", layout.purelib),
+                kind: match record {
+                    Some(_) => DamageKind::Changed,
+                    None => DamageKind::Missing,
+                },
+            });
+        }
+        for entry in entries {
             let (Some(path), Some(sha256)) = (layout.tree_path(&entry.path), entry.sha256) else {
                 continue;
             };

@@ -16,6 +16,7 @@ mod install;
 mod installed;
 mod layout;
 mod metadata;
+mod owners;
 mod project;
 mod record;
 mod scripts;
@@ -37,9 +38,10 @@ pub use filename::WheelName;
 pub use install::{
     InstallOptions, InstalledWheel, UninstallReport, file_url, install_editable, install_unpacked, uninstall,
 };
-pub use installed::{Damage, DamageKind, InstalledDist, installed};
+pub use installed::{Damage, DamageKind, InstalledDist, installed, strays, verify_unpacked};
 pub use layout::Layout;
 pub use metadata::{Metadata, metadata_headers};
+pub use owners::Owners;
 pub use project::{ModuleRoot, Project};
 pub use record::{RecordEntry, parse_record, write_record};
 pub use tags::{Fit, Tags};

@@ -1,15 +1,12 @@
 //! Console scripts: small launchers that call an entry point.
 //!
-//! Invariant: a script's name never leads out of the scripts folder. The first line follows what kernels accept: an
-//! absolute interpreter up to 127 bytes without spaces, else `sh` finds the interpreter beside the script.
+//! Invariant: a script's name never leads out of the scripts folder. `sh` finds the interpreter beside the script, so that
+//! the environment can be moved, lie under a long path or one with spaces, and has the same bytes everywhere.
 
 use backlot_core::RelPath;
 
 use crate::entry_points::EntryPoints;
 use crate::layout::Layout;
-
-/// The longest first line that every kernel reads whole.
-const MAX_SHEBANG: usize = 127;
 
 /// A script to be written.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,22 +50,11 @@ fn is_dotted(name: &str) -> bool {
     })
 }
 
-/// The first line or lines of a Python script of the environment; `None` in a plain tree.
-pub(crate) fn shebang(layout: &Layout) -> Option<String> {
-    let python = layout
-        .python
-        .as_ref()?
-        .to_path(&layout.final_root)
-        .display()
-        .to_string();
-    if python.len() + 3 <= MAX_SHEBANG && !python.contains(char::is_whitespace) {
-        return Some(format!("#!{python}\n"));
-    }
+/// The first lines of a Python script of the environment; `None` in a plain tree.
+pub(crate) fn shebang(layout: &Layout) -> Option<&'static str> {
+    layout.python.as_ref()?;
     // To `sh` this runs the interpreter beside the script; to Python it is a string.
-    Some(
-        "#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\" \"$@\"\n' '''\n"
-            .to_owned(),
-    )
+    Some("#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\" \"$@\"\n' '''\n")
 }
 
 #[cfg(test)]
@@ -93,12 +79,11 @@ mod tests {
     }
 
     #[test]
-    fn long_and_spaced_paths_go_through_sh() {
+    fn scripts_name_no_place() {
         let at = |root: &str| {
             shebang(&Layout::environment(Path::new(root), Path::new(root), "3.11")).expect("a python")
         };
-        assert_eq!(at("/env"), "#!/env/bin/python\n");
-        assert!(at("/my env").starts_with("#!/bin/sh\n"));
-        assert!(at(&format!("/{}", "x".repeat(130))).starts_with("#!/bin/sh\n"));
+        assert_eq!(at("/env"), at("/my env"));
+        assert!(at("/env").starts_with("#!/bin/sh\n"));
     }
 }

@@ -12,9 +12,9 @@ use futures_lite::future::block_on;
 use sha2::Digest as _;
 
 use crate::{
-    BuildOptions, BuiltWheel, Error, InstallOptions, Layout, Project, RecordEntry, WheelArchive, build,
-    create_environment, find_interpreter, install_editable, install_unpacked, installed, uninstall, unpack,
-    write_record,
+    BuildOptions, BuiltWheel, Error, InstallOptions, Layout, Owners, Project, RecordEntry, WheelArchive,
+    build, create_environment, find_interpreter, install_editable, install_unpacked, installed, uninstall,
+    unpack, write_record,
 };
 
 const OPTIONS: InstallOptions<'static> = InstallOptions {
@@ -160,7 +160,8 @@ fn an_installed_wheel_runs_in_an_environment_and_leaves_nothing_behind() {
         let interpreter = crate::read_interpreter(&executable).expect("known");
         let layout = create_environment(&root, &interpreter, &root).expect("made");
         let context = Context::default();
-        let done = install_unpacked(&source, &layout, &OPTIONS, &context).expect("installed");
+        let done = install_unpacked(&source, &layout, &OPTIONS, &mut Owners::default(), &context)
+            .expect("installed");
         let output = Command::new(root.join("bin/mytool")).output().expect("runs");
         assert_eq!(
             String::from_utf8_lossy(&output.stdout),
@@ -187,7 +188,7 @@ fn an_installed_wheel_runs_in_an_environment_and_leaves_nothing_behind() {
             dists[0].pointer_paths().expect("read")[0].as_str(),
             "my_tool/frames.dvc"
         );
-        let report = uninstall(&done.dist_info, &layout, &context).expect("uninstalled");
+        let report = uninstall(&done.dist_info, &layout, &Owners::default(), &context).expect("uninstalled");
         assert!(report.kept.is_empty());
         assert_eq!(fs::read_dir(layout.site_packages()).expect("there").count(), 0);
         assert!(!root.join("bin/mytool").exists() && root.join("bin/python").exists());
@@ -210,7 +211,14 @@ fn an_editable_is_imported_from_where_it_lies() {
         &root,
     )
     .expect("made");
-    let done = install_editable(&project, &layout, &OPTIONS, &Context::default()).expect("installed");
+    let done = install_editable(
+        &project,
+        &layout,
+        &OPTIONS,
+        &mut Owners::default(),
+        &Context::default(),
+    )
+    .expect("installed");
     let code = "import my_tool; print(my_tool.__file__)";
     let output = Command::new(root.join("bin/python"))
         .args(["-c", code])
@@ -228,7 +236,7 @@ fn an_editable_is_imported_from_where_it_lies() {
             .as_deref()
             .is_some_and(|url| url.starts_with("file:///"))
     );
-    uninstall(&done.dist_info, &layout, &Context::default()).expect("uninstalled");
+    uninstall(&done.dist_info, &layout, &Owners::default(), &Context::default()).expect("uninstalled");
     assert!(expected.is_file());
 }
 
@@ -241,6 +249,7 @@ fn a_plain_tree_needs_no_interpreter_and_gets_no_scripts() {
         &unpacked(&wheel.path, folder.path()),
         &layout,
         &OPTIONS,
+        &mut Owners::default(),
         &Context::default(),
     )
     .expect("installed");

@@ -93,7 +93,12 @@ impl Workspace {
             return Ok(false);
         };
         Ok(match self.interpreter()? {
-            Some(wanted) => current.layout.python.is_some() && current.layout.purelib == purelib_of(&wanted),
+            Some(wanted) => {
+                let python = current.layout.python.as_ref();
+                // Also a link to an interpreter that is gone does not fit.
+                python.is_some_and(|python| python.to_path(&current.layout.root).exists())
+                    && current.layout.purelib == purelib_of(&wanted)
+            }
             None => current.layout.python.is_none(),
         })
     }

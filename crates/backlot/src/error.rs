@@ -290,6 +290,21 @@ pub enum WorkspaceError {
         /// The project file.
         path: PathBuf,
     },
+    /// Nothing is installed yet.
+    #[error("the workspace has no environment in `{}`", path.display())]
+    NoEnvironment {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A command that does not start.
+    #[error("`{program}` cannot be started")]
+    CannotRun {
+        /// What was to be run.
+        program: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The folder for `inputs` holds something that is not ours.
     #[error("`{}` is not an environment of this workspace", path.display())]
     ForeignInputs {
@@ -333,6 +348,8 @@ impl Coded for WorkspaceError {
             Self::LockedSource { .. } => "lock::not_a_wheel",
             Self::NewerFormat { .. } => "lock::newer_format",
             Self::NoVersionSource { .. } => "output::no_version_source",
+            Self::NoEnvironment { .. } => "environment::none",
+            Self::CannotRun { .. } => "run::cannot_start",
             Self::ForeignInputs { .. } => "workspace::foreign_inputs",
         }
     }
@@ -347,6 +364,8 @@ impl Coded for WorkspaceError {
             | Self::NoSuchInput { .. }
             | Self::MissingFiles { .. }
             | Self::FilesNotThere { .. }
+            | Self::NoEnvironment { .. }
+            | Self::CannotRun { .. }
             | Self::UnknownManifests { .. }
             | Self::NoSuchRelease { .. } => Class::NotFound,
             Self::BadConfig { .. }
@@ -402,6 +421,8 @@ impl Coded for WorkspaceError {
             Self::LockedSource { .. } => "build its wheel, publish it to a repo of the workspace, and lock again".to_owned(),
             Self::NewerFormat { .. } => "use a newer backlot".to_owned(),
             Self::NoVersionSource { .. } => "give `[project] version`, or `[tool.hatch.version] path` a file with `__version__ = \"1.0.0\"`".to_owned(),
+            Self::NoEnvironment { .. } => "run `backlot install`".to_owned(),
+            Self::CannotRun { .. } => "check its name; scripts of inputs lie in `inputs/bin`".to_owned(),
             Self::ForeignInputs { .. } => "move it away; `backlot install` makes the environment anew".to_owned(),
         })
     }

@@ -10,7 +10,7 @@ use backlot_core::{LinkMode, Operation, PackageName, RelPath, Requirement, Sha25
 use backlot_dvc::{Out, Pointer};
 use backlot_repo::Release;
 use backlot_store::{Cache, Transfer};
-use backlot_wheel::{InstallOptions, InstalledDist, WheelArchive};
+use backlot_wheel::{InstallOptions, InstalledDist, Layout, Owners, WheelArchive};
 use serde::Serialize;
 
 use crate::environment::EnvironmentEdit;
@@ -222,7 +222,12 @@ impl Workspace {
         Ok(report)
     }
 
-    fn report(&self, plan: &EnvironmentPlan, lock_changed: bool, dry_run: bool) -> Result<InstallReport> {
+    pub(crate) fn report(
+        &self,
+        plan: &EnvironmentPlan,
+        lock_changed: bool,
+        dry_run: bool,
+    ) -> Result<InstallReport> {
         Ok(InstallReport {
             changes: plan.changes(),
             unchanged: plan.unchanged,
@@ -280,7 +285,7 @@ impl Workspace {
     }
 
     /// Compare the environment with a lock.
-    fn plan_environment(
+    pub(crate) fn plan_environment(
         &self,
         old: Option<&Lock>,
         lock: &Lock,
@@ -320,7 +325,7 @@ impl Workspace {
     }
 
     /// The unpacked wheel of every package to be put, fetched and proven.
-    fn unpack_wheels(&self, plan: &EnvironmentPlan) -> Result<BTreeMap<PackageName, PathBuf>> {
+    pub(crate) fn unpack_wheels(&self, plan: &EnvironmentPlan) -> Result<BTreeMap<PackageName, PathBuf>> {
         let published: Vec<&LockedPackage> = plan
             .put
             .iter()
@@ -382,7 +387,7 @@ impl Workspace {
     }
 
     /// Make the environment what the plan says, at once.
-    fn apply(
+    pub(crate) fn apply(
         &self,
         plan: &EnvironmentPlan,
         wheels: &BTreeMap<PackageName, PathBuf>,
@@ -399,14 +404,24 @@ impl Workspace {
             .map(|(n, _)| n)
             .chain(plan.put.iter().map(|(p, _)| &p.name))
             .collect();
+        let layout = &edit.environment.layout;
+        let mut owners = if leaving.is_empty() {
+            Owners::default()
+        } else {
+            let stays = before.iter().filter(|d| !leaving.contains(&d.metadata.package()));
+            Owners::of(stays.map(|d| d.dist_info.as_path()))?
+        };
+        for stray in &plan.strays {
+            file::remove(&edit.environment.site_packages().join(stray))?;
+        }
         let mut old_files = BTreeMap::new();
         for dist in before.iter().filter(|d| leaving.contains(&d.metadata.package())) {
             old_files.insert(dist.metadata.package(), tracked_files(dist, &edit)?);
-            backlot_wheel::uninstall(&dist.dist_info, &edit.environment.layout, self.context())?;
+            backlot_wheel::uninstall(&dist.dist_info, layout, &owners, self.context())?;
         }
         for (package, _) in &plan.put {
             self.context().check()?;
-            self.place(package, wheels, outputs, &edit)?;
+            self.place(package, wheels, outputs, layout, &mut owners)?;
         }
         self.drop_stale_files(old_files, &edit)?;
         edit.commit()
@@ -417,9 +432,9 @@ impl Workspace {
         package: &LockedPackage,
         wheels: &BTreeMap<PackageName, PathBuf>,
         outputs: &[Output],
-        edit: &EnvironmentEdit<'_>,
+        layout: &Layout,
+        owners: &mut Owners,
     ) -> Result<()> {
-        let layout = &edit.environment.layout;
         let options = InstallOptions {
             links: &WHEEL_LINKS,
             installer: INSTALLER,
@@ -428,10 +443,10 @@ impl Workspace {
         };
         if package.editable.is_some() {
             if let Some(output) = outputs.iter().find(|o| o.package() == package.name) {
-                backlot_wheel::install_editable(&output.project, layout, &options, self.context())?;
+                backlot_wheel::install_editable(&output.project, layout, &options, owners, self.context())?;
             }
         } else if let Some(folder) = wheels.get(&package.name) {
-            backlot_wheel::install_unpacked(folder, layout, &options, self.context())?;
+            backlot_wheel::install_unpacked(folder, layout, &options, owners, self.context())?;
         }
         Ok(())
     }
@@ -510,16 +525,18 @@ fn tracked_files(
 
 /// What has to happen to an environment.
 #[derive(Debug, Default)]
-struct EnvironmentPlan {
-    put: Vec<(LockedPackage, Option<Version>)>,
+pub(crate) struct EnvironmentPlan {
+    pub(crate) put: Vec<(LockedPackage, Option<Version>)>,
     remove: Vec<(PackageName, Version)>,
-    unchanged: usize,
-    rebuild: bool,
+    pub(crate) unchanged: usize,
+    pub(crate) rebuild: bool,
+    /// Names of `.dist-info` folders that are half removed.
+    pub(crate) strays: Vec<String>,
 }
 
 impl EnvironmentPlan {
-    fn is_empty(&self) -> bool {
-        self.put.is_empty() && self.remove.is_empty() && !self.rebuild
+    pub(crate) fn is_empty(&self) -> bool {
+        self.put.is_empty() && self.remove.is_empty() && self.strays.is_empty() && !self.rebuild
     }
 
     fn changes(&self) -> Vec<PackageChange> {

@@ -95,7 +95,7 @@ impl Coded for DamageFound {
         Class::Integrity
     }
     fn help(&self) -> Option<String> {
-        Some("`backlot pull` fetches what is missing from the cache, `backlot repair` stores again what is wrong on the remote, `backlot install` repairs inputs after `backlot uninstall`".to_owned())
+        Some("`backlot pull` fetches what is missing from the cache, `backlot repair` stores again what is wrong on the remote, `backlot install --repair` mends inputs".to_owned())
     }
 }
 
@@ -138,7 +138,7 @@ impl Workspace {
             report.remote = Some(object_report(remote.place(), &found, &needed));
         }
         if options.inputs {
-            report.inputs = Some(self.verify_inputs()?);
+            report.inputs = Some(self.damaged_inputs()?);
         }
         report.sound = report.damage() == 0;
         Ok(report)
@@ -158,25 +158,6 @@ impl Workspace {
             }
         }
         Ok(needed)
-    }
-
-    fn verify_inputs(&self) -> Result<Vec<PackageDamage>> {
-        let Some(environment) = self.environment()? else {
-            return Ok(Vec::new());
-        };
-        let mut damaged = Vec::new();
-        for dist in environment.installed()? {
-            self.context().check()?;
-            let mut files = dist.verify(&environment.layout)?;
-            files.sort_by(|a, b| a.path.cmp(&b.path));
-            if !files.is_empty() {
-                damaged.push(PackageDamage {
-                    package: dist.metadata.package().to_string(),
-                    files,
-                });
-            }
-        }
-        Ok(damaged)
     }
 
     /// Every object that pointers of outputs and inputs name, as far as manifests are at hand.

@@ -17,6 +17,11 @@ pub(super) fn install(
     Ok(Answer::new(&report, describe(&report)))
 }
 
+pub(super) fn repair(session: &Session, dry_run: bool) -> Result<Answer, Error> {
+    let report = session.open()?.repair_inputs(dry_run)?;
+    Ok(Answer::new(&report, describe(&report)))
+}
+
 pub(super) fn update(session: &Session, names: &[String], dry_run: bool) -> Result<Answer, Error> {
     let report = session.open()?.update(names, dry_run)?;
     Ok(Answer::new(&report, describe(&report)))

@@ -6,6 +6,7 @@ mod environment;
 mod graph;
 mod places;
 mod releases;
+mod run;
 mod storage;
 
 use backlot::{Error, Verdict};
@@ -94,9 +95,13 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             pre,
             locked,
             from_lock,
+            repair,
             rules,
             dry,
         } => {
+            if *repair {
+                return environment::repair(session, dry.dry_run);
+            }
             if let Some(file) = from_lock {
                 return environment::install_from_lock(session, file, dry.dry_run);
             }
@@ -118,6 +123,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Outdated => graph::outdated(session),
         Command::Tree { name, invert, depth } => graph::tree(session, name.as_deref(), *invert, *depth),
         Command::Why { name } => graph::why(session, name),
+        Command::Run { command } => run::run(session, command),
         Command::Uninstall { names, dry } => environment::uninstall(session, names, dry.dry_run),
         Command::Lock {
             upgrade,
