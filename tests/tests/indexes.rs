@@ -45,11 +45,11 @@ impl Peer {
         panic!("{command:?} does not listen");
     }
 
-    /// A devpi server with the index `root/dev`, which never changes a release.
+    /// A devpi server with the index `ana/dev`, which never changes a release.
     fn devpi(studio: &Studio) -> Self {
         let folder = studio.path("devpi");
         let mut init = Command::new(tool("devpi-init"));
-        init.args(["--no-root-pypi", "--root-passwd", "secret", "--serverdir"])
+        init.args(["--no-root-pypi", "--root-passwd", "other", "--serverdir"])
             .arg(&folder);
         run_command(&mut init).ok();
         let port = free_port();
@@ -63,9 +63,10 @@ def call(method, path, data, **headers):
     body = json.dumps(data).encode()
     headers['Content-Type'] = 'application/json'
     return json.load(u.urlopen(u.Request(sys.argv[1] + path, body, headers, method=method)))
-token = call('POST', '/+login', {'user': 'root', 'password': 'secret'})['result']['password']
-auth = base64.b64encode(f'root:{token}'.encode()).decode()
-call('PUT', '/root/dev', {'type': 'stage', 'bases': [], 'volatile': False}, **{'X-Devpi-Auth': auth})";
+call('PUT', '/ana', {'password': 'secret'})
+token = call('POST', '/+login', {'user': 'ana', 'password': 'secret'})['result']['password']
+auth = base64.b64encode(f'ana:{token}'.encode()).decode()
+call('PUT', '/ana/dev', {'type': 'stage', 'bases': [], 'volatile': False}, **{'X-Devpi-Auth': auth})";
         let mut python = Command::new(tool("python"));
         run_command(python.args(["-c", code, &peer.url])).ok();
         peer
@@ -102,7 +103,7 @@ fn free_port() -> u16 {
 fn known(studio: &Studio, arguments: &[&str]) -> Run {
     let mut command = studio.command(arguments);
     command
-        .env("BACKLOT_REPO_STUDIO_USERNAME", "root")
+        .env("BACKLOT_REPO_STUDIO_USERNAME", "ana")
         .env("BACKLOT_REPO_STUDIO_PASSWORD", "secret");
     run_command(&mut command)
 }
@@ -150,7 +151,7 @@ fn twine_uploads(studio: &Studio, url: &str, wheel: &Path) {
             "--non-interactive",
             "--disable-progress-bar",
             "-u",
-            "root",
+            "ana",
             "-p",
             "secret",
             "--repository-url",
@@ -173,13 +174,13 @@ fn what_we_publish_to_devpi_others_install_and_what_twine_uploads_we_install() {
             "repo",
             "add",
             "studio",
-            &format!("{}/root/dev", devpi.url),
+            &format!("{}/ana/dev", devpi.url),
             "--json",
         ],
     );
     assert_eq!(
         added.ok().json()["place"],
-        format!("{}/root/dev/+simple/", devpi.url)
+        format!("{}/ana/dev/+simple/", devpi.url)
     );
 
     studio.asset("Table", 2, 2000);
@@ -201,7 +202,7 @@ fn what_we_publish_to_devpi_others_install_and_what_twine_uploads_we_install() {
     error.fails(5, "repo::release_exists");
     pip_and_uv_install(
         &studio,
-        &format!("{}/root/dev/+simple/", devpi.url),
+        &format!("{}/ana/dev/+simple/", devpi.url),
         "table",
         "table",
     );
@@ -227,7 +228,7 @@ fn what_others_upload_is_installed(studio: &Studio, devpi: &Peer) {
     studio.ws(&["input", "add", "Chair", "Table>=0.1"]).ok();
     twine_uploads(
         studio,
-        &format!("{}/root/dev/", devpi.url),
+        &format!("{}/ana/dev/", devpi.url),
         &wheel_of(studio, "Chair"),
     );
     studio.run(&["init", "other"]).ok();
@@ -238,7 +239,7 @@ fn what_others_upload_is_installed(studio: &Studio, devpi: &Peer) {
             "repo",
             "add",
             "studio",
-            &format!("{}/root/dev/+simple", devpi.url),
+            &format!("{}/ana/dev/+simple", devpi.url),
         ])
         .ok();
     let installed = studio

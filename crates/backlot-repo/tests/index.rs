@@ -471,7 +471,7 @@ fn an_index_is_found_below_the_address_that_was_typed_and_what_is_none_is_refuse
     let folder = tempfile::tempdir().unwrap();
     let version = "<meta name=\"pypi:repository-version\" content=\"1.0\">";
     let server = Server::start(move |request| match request.path.as_str() {
-        "/root/dev/+simple/" | "/plain/simple/" => Reply::html("<a href=\"chair/\">chair</a>"),
+        "/ana/dev/+simple/" | "/plain/simple/" => Reply::html("<a href=\"chair/\">chair</a>"),
         "/marked/" => Reply::html(version),
         "/web/" => Reply::html("<a href=\"/login\">log in</a>"),
         "/new/" => Reply::html("<meta name=\"pypi:repository-version\" content=\"2.0\">"),
@@ -479,7 +479,7 @@ fn an_index_is_found_below_the_address_that_was_typed_and_what_is_none_is_refuse
     });
     let network = Network::new(options(folder.path()), Context::default()).unwrap();
     let find = |path: &str| IndexRepo::find(&network, "studio", &server.url(path));
-    assert_eq!(find("/root/dev").unwrap(), server.url("/root/dev/+simple/"));
+    assert_eq!(find("/ana/dev").unwrap(), server.url("/ana/dev/+simple/"));
     assert_eq!(find("/plain/").unwrap(), server.url("/plain/simple/"));
     assert_eq!(find("/plain/simple").unwrap(), server.url("/plain/simple/"));
     assert_eq!(find("/marked").unwrap(), server.url("/marked/"));

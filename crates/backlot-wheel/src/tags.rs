@@ -156,7 +156,8 @@ fn glibc_minor(library: &[u8]) -> Option<u32> {
 
 fn linux_platforms(arch: &str, libc: Libc) -> Vec<String> {
     let arch = if arch == "x86" { "i686" } else { arch };
-    let mut platforms = Vec::new();
+    // What was built on a machine like this one comes first, as in `packaging` and uv.
+    let mut platforms = vec![format!("linux_{arch}")];
     match libc {
         Libc::Glibc(newest) => {
             let oldest = if matches!(arch, "x86_64" | "i686") {
@@ -177,7 +178,6 @@ fn linux_platforms(arch: &str, libc: Libc) -> Vec<String> {
         }
         Libc::Musl(newest) => platforms.extend((0..=newest).rev().map(|m| format!("musllinux_1_{m}_{arch}"))),
     }
-    platforms.push(format!("linux_{arch}"));
     platforms
 }
 
@@ -224,10 +224,10 @@ mod tests {
     fn wheels_are_ordered_as_the_standard_says() {
         // In the order of `packaging.tags.sys_tags()`.
         let best_first = [
+            "cp312-cp312-linux_x86_64",
             "cp312-cp312-manylinux_2_36_x86_64",
             "cp312-cp312-manylinux_2_17_x86_64",
             "cp312-cp312-manylinux2014_x86_64",
-            "cp312-cp312-linux_x86_64",
             "cp312-abi3-manylinux_2_28_x86_64",
             "cp312-none-linux_x86_64",
             "cp311-abi3-manylinux1_x86_64",
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(glibc_minor(banner), Some(36));
         assert_eq!(glibc_minor(b"no such thing"), None);
         assert_eq!(
-            linux_platforms("x86_64", Libc::Musl(1))[0],
+            linux_platforms("x86_64", Libc::Musl(1))[1],
             "musllinux_1_1_x86_64"
         );
         assert_eq!(linux_platforms("aarch64", Libc::Glibc(17)).len(), 3);

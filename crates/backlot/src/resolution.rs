@@ -64,6 +64,8 @@ pub(crate) struct Pool<'w> {
     pub(crate) context: &'w Context,
     releases: RefCell<HashMap<(PackageName, usize), Releases>>,
     metadata: RefCell<HashMap<(PackageName, Version, usize), Rc<Metadata>>>,
+    /// Which repos are public, by rank.
+    public: Vec<bool>,
     /// The Python whose wheels are chosen; any wheel will do where it is not said.
     python: Option<String>,
     tags: OnceCell<Tags>,
@@ -94,6 +96,10 @@ impl<'w> Pool<'w> {
         for entry in entries {
             repos.push((entry.name.clone(), workspace.open_repo(entry)?));
         }
+        let public = repos
+            .iter()
+            .map(|(name, _)| workspace.config().public_repos.contains(name))
+            .collect();
         let outputs = outputs.iter().map(|o| (o.package(), o)).collect();
         let context = workspace.context();
         let mut pool = Self {
@@ -102,15 +108,15 @@ impl<'w> Pool<'w> {
             context,
             releases: RefCell::default(),
             metadata: RefCell::default(),
+            public,
             python: None,
             tags: OnceCell::new(),
             engine_is_provided: true,
         };
         let engine = PackageName::parse(ENGINE_PACKAGE)?;
         pool.engine_is_provided = !pool.outputs.contains_key(&engine);
-        for (rank, (name, _)) in pool.repos.iter().enumerate() {
-            let public = workspace.config().public_repos.contains(name);
-            pool.engine_is_provided &= public || pool.releases_in(&engine, rank)?.is_empty();
+        for (rank, public) in pool.public.iter().enumerate() {
+            pool.engine_is_provided &= *public || pool.releases_in(&engine, rank)?.is_empty();
         }
         Ok(pool)
     }
@@ -290,6 +296,16 @@ impl Candidates for Pool<'_> {
         };
         let metadata = self.metadata(source, release).map_err(boxed)?;
         Ok(self.dependencies_of(&metadata))
+    }
+
+    fn prefetch(&self, names: &[&PackageName]) {
+        let names: Vec<PackageName> = names.iter().map(|n| (*n).clone()).collect();
+        // A public index is asked only when the studio's own repos are known not to have it.
+        for ((_, repo), public) in self.repos.iter().zip(&self.public) {
+            if !public {
+                repo.prefetch(&names).ok();
+            }
+        }
     }
 
     fn near(&self, name: &PackageName) -> Vec<String> {

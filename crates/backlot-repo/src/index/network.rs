@@ -126,9 +126,9 @@ impl Drop for Shared {
 impl Network {
     /// Set it up; nothing is asked yet.
     pub fn new(options: NetworkOptions, context: Context) -> Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("backlot-http")
+        // On the thread that asks: where one answer leads to the next question, each hop between threads costs as much as
+        // the question. What is asked from several threads at once takes turns.
+        let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| IndexError::Setup {

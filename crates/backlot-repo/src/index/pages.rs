@@ -23,8 +23,10 @@ use crate::release::Release;
 /// What we read, best first.
 const ACCEPT: &str =
     "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01";
-/// The most a page may have.
-const PAGE_LIMIT: u64 = 128 << 20;
+/// The most the page of a package may have: three times the largest that is known.
+const PAGE_LIMIT: u64 = 32 << 20;
+/// The most the list of all packages may have.
+const ROOT_LIMIT: u64 = 128 << 20;
 /// The longest that a page is used without asking, whatever the server says.
 const MAX_FRESH: Duration = Duration::from_mins(10);
 /// How long a process sees the same page.
@@ -53,7 +55,7 @@ impl IndexRepo {
                 url: shown(base),
                 reason: e.to_string(),
             })?;
-            let kept = match network.block(given.page(&candidate)) {
+            let kept = match network.block(given.page(&candidate, ROOT_LIMIT)) {
                 // Some servers answer oddly where they have nothing.
                 Err(
                     error @ Error::Index(
@@ -97,7 +99,7 @@ impl IndexRepo {
     /// The packages of the index, sorted.
     pub fn packages(&self) -> Result<Vec<PackageName>> {
         let network = &self.0.network;
-        let kept = network.block(self.page(&self.0.url))?;
+        let kept = network.block(self.page(&self.0.url, ROOT_LIMIT))?;
         if kept.head.status != 200 {
             return Err(IndexError::NoListing {
                 url: shown(&self.0.url),
@@ -184,7 +186,7 @@ impl IndexRepo {
 
     async fn listing(&self, name: &PackageName) -> Result<Arc<Listing<Release>>> {
         let url = self.page_url(name)?;
-        let kept = self.page(&url).await.map_err(|error| match error {
+        let kept = self.page(&url, PAGE_LIMIT).await.map_err(|error| match error {
             Error::Index(IndexError::Offline { .. }) => offline(format!("the page of {name}"), &self.0.url),
             other => other,
         })?;
@@ -206,7 +208,7 @@ impl IndexRepo {
     }
 
     /// A page, or that it is not there (404), as it is now.
-    async fn page(&self, url: &Url) -> Result<Kept> {
+    async fn page(&self, url: &Url, limit: u64) -> Result<Kept> {
         let network = &self.0.network;
         let (store, now) = (&network.0.store, network.0.context.now().0);
         let kept = store.find(Kind::Page, url.as_str());
@@ -219,7 +221,7 @@ impl IndexRepo {
         {
             return Ok(kept.clone());
         }
-        let mut ask = Ask::new(url.clone(), PAGE_LIMIT).accept(ACCEPT);
+        let mut ask = Ask::new(url.clone(), limit).accept(ACCEPT);
         ask.deadline = Some(network.0.options.page_timeout);
         if let Some(kept) = &kept {
             ask = ask.unless(kept.head.etag.as_deref(), kept.head.last_modified.as_deref());

@@ -79,7 +79,11 @@ impl IndexRepo {
         let progress = |bytes| running.advance(0, bytes);
         match self.find_wheel(release) {
             // It is unpacked next and kept in that form.
-            Some(path) if file::rename(&path, target).is_ok() => {}
+            Some(path) if file::rename(&path, target).is_ok() => {
+                if let Some(folder) = path.parent() {
+                    fs::remove_dir(folder).ok();
+                }
+            }
             Some(path) => copy(&path, target)?,
             None => self.0.network.block(self.download(release, target, &progress))?,
         }
