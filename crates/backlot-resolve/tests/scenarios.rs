@@ -64,7 +64,7 @@ struct Broken;
 
 impl Coded for Broken {
     fn code(&self) -> &'static str {
-        "test::broken"
+        concat!("test", "::broken")
     }
     fn class(&self) -> Class {
         Class::Integrity
