@@ -6,8 +6,12 @@
 
 use super::wire::Malformed;
 
-/// zstd's fastest standard level: faster than any disk here, and shuffled data gains little above it.
+/// zstd's fastest standard level: shuffled data gains little above it.
 const LEVEL: i32 = 1;
+/// A level that finds repetitions only, and does not look for bytes that are more frequent than others: twice as fast.
+const QUICK: i32 = -1;
+/// [`QUICK`] is taken where it gives no more than so many hundredths of what [`LEVEL`] does.
+const QUICK_ENOUGH: usize = 102;
 /// How much of a chunk a trial looks at.
 const SAMPLE: usize = 16 << 10;
 /// A chunk is stored raw unless it shrinks to less than this many hundredths.
@@ -52,9 +56,38 @@ impl Scheme {
     }
 }
 
+/// What a writer does to chunks. Readers need the scheme only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Method {
+    pub(super) scheme: Scheme,
+    /// Whether zstd only looks for repetitions.
+    pub(super) quick: bool,
+}
+
+impl Method {
+    /// What is done until a trial finds something better.
+    pub(super) const FIRST: Self = Self {
+        scheme: Scheme::Zstd,
+        quick: true,
+    };
+
+    /// As one byte, to be shared between threads.
+    pub(super) fn byte(self) -> u8 {
+        self.scheme.byte() | u8::from(self.quick) << 7
+    }
+
+    pub(super) fn from_byte(byte: u8) -> Self {
+        Scheme::from_byte(byte & 0x7f).map_or(Self::FIRST, |scheme| Self {
+            scheme,
+            quick: byte >> 7 == 1,
+        })
+    }
+}
+
 /// The buffers and contexts of one thread that encodes or decodes.
 pub(super) struct Coder {
     compressor: zstd::bulk::Compressor<'static>,
+    quick: zstd::bulk::Compressor<'static>,
     decompressor: zstd::bulk::Decompressor<'static>,
     shuffled: Vec<u8>,
     packed: Vec<u8>,
@@ -68,11 +101,15 @@ impl std::fmt::Debug for Coder {
 
 impl Coder {
     pub(super) fn new() -> std::io::Result<Self> {
-        let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
-        // The length is in the chunk's record already.
-        compressor.include_contentsize(false)?;
+        let new = |level| {
+            let mut compressor = zstd::bulk::Compressor::new(level)?;
+            // The length is in the chunk's record already.
+            compressor.include_contentsize(false)?;
+            Ok::<_, std::io::Error>(compressor)
+        };
         Ok(Self {
-            compressor,
+            compressor: new(LEVEL)?,
+            quick: new(QUICK)?,
             decompressor: zstd::bulk::Decompressor::new()?,
             shuffled: Vec::new(),
             packed: Vec::new(),
@@ -90,8 +127,8 @@ impl Coder {
         })
     }
 
-    /// The scheme that makes a sample smallest; `None` if none makes it smaller at all.
-    pub(super) fn best_for(&mut self, chunk: &[u8]) -> Option<Scheme> {
+    /// What makes a sample smallest; `None` if nothing makes it smaller at all.
+    pub(super) fn best_for(&mut self, chunk: &[u8]) -> Option<Method> {
         // The middle of a chunk is less likely to hold a header than its start.
         let start = (chunk.len().saturating_sub(SAMPLE) / 2) / 48 * 48;
         let sample = &chunk[start..(start + SAMPLE).min(chunk.len())];
@@ -102,25 +139,39 @@ impl Coder {
             Scheme::Shuffle4,
             Scheme::Shuffle12,
         ] {
-            if let Some(packed) = self.compressed(sample, scheme)
+            let method = Method { scheme, quick: false };
+            if let Some(packed) = self.compressed(sample, method)
                 && packed < best.0
             {
                 // Rearranging costs time on both sides: it has to gain a little over plain.
-                best = (packed * 97 / 100, Some(scheme));
+                best = (packed * 97 / 100, Some((method, packed)));
             }
         }
-        best.1
+        let (method, packed) = best.1?;
+        let quick = Method {
+            quick: true,
+            ..method
+        };
+        let enough = |quick| quick <= packed * QUICK_ENOUGH / 100;
+        Some(if self.compressed(sample, quick).is_some_and(enough) {
+            quick
+        } else {
+            method
+        })
     }
 
-    /// Store a chunk behind `out` by a scheme, or raw if that does not pay.
-    pub(super) fn encode(&mut self, chunk: &[u8], scheme: Scheme, out: &mut Vec<u8>) -> Scheme {
+    /// Store a chunk behind `out`, or raw if what is to be done does not pay.
+    pub(super) fn encode(&mut self, chunk: &[u8], method: Method, out: &mut Vec<u8>) -> Scheme {
+        let scheme = method.scheme;
         if scheme != Scheme::Raw {
             let Self {
                 compressor,
+                quick,
                 shuffled,
                 packed,
                 ..
             } = self;
+            let compressor = if method.quick { quick } else { compressor };
             let input = if scheme.width() == 1 {
                 chunk
             } else {
@@ -139,9 +190,9 @@ impl Coder {
         Scheme::Raw
     }
 
-    fn compressed(&mut self, bytes: &[u8], scheme: Scheme) -> Option<usize> {
+    fn compressed(&mut self, bytes: &[u8], method: Method) -> Option<usize> {
         let mut out = Vec::with_capacity(bytes.len());
-        (self.encode(bytes, scheme, &mut out) != Scheme::Raw).then_some(out.len())
+        (self.encode(bytes, method, &mut out) != Scheme::Raw).then_some(out.len())
     }
 
     /// The bytes of a stored chunk. Whether they are the right ones is for the caller to prove.
@@ -247,7 +298,7 @@ fn unshuffle(planes: &mut [u8], width: usize, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Coder, Scheme};
+    use super::{Coder, Method, Scheme};
     use proptest::prelude::{any, prop, proptest};
 
     const ALL: [Scheme; 5] = [
@@ -266,10 +317,11 @@ mod tests {
         ) {
             let chunk: Vec<u8> = seed.iter().copied().cycle().take(length).collect();
             let mut coder = Coder::new().expect("a coder");
-            for scheme in ALL {
-                assert_eq!(Scheme::from_byte(scheme.byte()), Ok(scheme));
+            for method in ALL.into_iter().flat_map(|scheme| [false, true].map(|quick| Method { scheme, quick })) {
+                assert_eq!(Scheme::from_byte(method.scheme.byte()), Ok(method.scheme));
+                assert_eq!(Method::from_byte(method.byte()), method);
                 let mut stored = Vec::new();
-                let used = coder.encode(&chunk, scheme, &mut stored);
+                let used = coder.encode(&chunk, method, &mut stored);
                 assert!(stored.len() <= chunk.len());
                 let mut back = vec![9];
                 coder.decode(&stored, used, chunk.len(), &mut back).expect("decoded");
@@ -300,7 +352,16 @@ mod tests {
         let smooth: Vec<u8> = (0..40_000u16)
             .flat_map(|i| (15_000 + i / 7 + (i.wrapping_mul(i) >> 9) % 3).to_le_bytes())
             .collect();
-        assert_eq!(coder.best_for(&smooth), Some(Scheme::Shuffle2));
+        let shuffled = Method {
+            scheme: Scheme::Shuffle2,
+            quick: false,
+        };
+        assert_eq!(coder.best_for(&smooth), Some(shuffled));
+        let lines: String = (0..2_000)
+            .map(|n| format!("{{\"frame\": 7, \"at\": {n}, \"layer\": \"beauty\"}}\n"))
+            .collect();
+        let best = coder.best_for(lines.as_bytes()).expect("text shrinks");
+        assert_eq!(best.scheme, Scheme::Zstd);
         let mut state = 1u64;
         let noise: Vec<u8> = (0..60_000)
             .map(|_| {
@@ -309,6 +370,6 @@ mod tests {
             })
             .collect();
         assert_eq!(coder.best_for(&noise), None);
-        assert_eq!(coder.encode(&noise, Scheme::Zstd, &mut Vec::new()), Scheme::Raw);
+        assert_eq!(coder.encode(&noise, Method::FIRST, &mut Vec::new()), Scheme::Raw);
     }
 }

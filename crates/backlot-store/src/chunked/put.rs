@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use super::chunker::Profile;
 use super::config::RemoteFormat;
 use super::cutter::Cutter;
-use super::filter::{Coder, Scheme};
+use super::filter::{Coder, Method, Scheme};
 use super::pack::{PackFacts, RECORD};
 use super::recipe::{Run, SegmentBuilder};
 use super::wire::small;
@@ -118,8 +118,8 @@ struct Worker<'a> {
     known: Known<'a>,
     /// Chunks of this run: pack and position.
     seen: HashMap<Blake3, (u32, u32)>,
-    /// The scheme that won the last trial, and how many chunks there were.
-    scheme: AtomicU8,
+    /// The method that won the last trial, and how many chunks there were.
+    method: AtomicU8,
     tried: AtomicUsize,
 }
 
@@ -145,7 +145,7 @@ impl<'a> Pipeline<'a> {
                 cutter: Cutter::new(format.chunker),
                 known,
                 seen: HashMap::new(),
-                scheme: AtomicU8::new(Scheme::Zstd.byte()),
+                method: AtomicU8::new(Method::FIRST.byte()),
                 tried: AtomicUsize::new(0),
             },
             stream,
@@ -444,12 +444,12 @@ impl Worker<'_> {
                 .is_multiple_of(TRIAL_EVERY)
                 && let Some(best) = coder.best_for(chunk)
             {
-                self.scheme.store(best.byte(), Ordering::Relaxed);
+                self.method.store(best.byte(), Ordering::Relaxed);
             }
-            let scheme = Scheme::from_byte(self.scheme.load(Ordering::Relaxed)).unwrap_or(Scheme::Zstd);
+            let method = Method::from_byte(self.method.load(Ordering::Relaxed));
             piece.stored.reserve_exact(RECORD + chunk.len());
             piece.stored.resize(RECORD, 0);
-            piece.scheme = coder.encode(chunk, scheme, &mut piece.stored);
+            piece.scheme = coder.encode(chunk, method, &mut piece.stored);
             Ok(())
         })?
     }
