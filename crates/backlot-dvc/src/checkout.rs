@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Context, LinkMode};
-use backlot_store::{Cache, CheckoutItem, ObjectId, StatCache, hash_files};
+use backlot_core::Context;
+use backlot_store::{Cache, CheckoutItem, CheckoutOptions, ObjectId, StatCache, hash_files};
 use fs_err as fs;
 use serde::Serialize;
 
@@ -18,15 +18,6 @@ use crate::ignore::Ignore;
 use crate::pointer::{Out, Pointer};
 use crate::scan::{self, Scanned};
 use crate::tracked::TrackedPointer;
-
-/// How to check out.
-#[derive(Clone, Copy, Debug)]
-pub struct CheckoutOptions<'a> {
-    /// How files may share content with the cache, best first.
-    pub links: &'a [LinkMode],
-    /// Whether to lose what is nowhere else.
-    pub force: bool,
-}
 
 /// What a checkout did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -186,8 +177,7 @@ impl Placing<'_> {
             executable,
         };
         let items: Vec<CheckoutItem> = todo.iter().map(item).collect();
-        let (links, force) = (self.options.links, self.options.force);
-        let placed = backlot_store::checkout(self.cache, self.stat, &items, links, force, self.context)?;
+        let placed = backlot_store::checkout(self.cache, self.stat, &items, self.options, self.context)?;
         report.placed += placed.placed;
         report.unchanged += placed.unchanged;
         report.bytes += placed.bytes;

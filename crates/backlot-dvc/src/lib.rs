@@ -26,7 +26,8 @@ pub mod transfer;
 pub mod yaml;
 
 pub use add::{AddOptions, AddedOut, add};
-pub use checkout::{CheckoutOptions, CheckoutReport, checkout, remove_stale};
+pub use backlot_store::CheckoutOptions;
+pub use checkout::{CheckoutReport, checkout, remove_stale};
 pub use config::{DvcConfig, DvcRemote};
 pub use content::read_manifest;
 pub use error::{Error, Result};

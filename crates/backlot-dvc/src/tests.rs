@@ -99,6 +99,7 @@ impl Place {
         let options = CheckoutOptions {
             links: &[LinkMode::Copy],
             force,
+            proven: None,
         };
         checkout(
             &found.iter().collect::<Vec<_>>(),

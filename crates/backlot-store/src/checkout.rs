@@ -1,9 +1,11 @@
 //! Placing cached files into a workspace: each appears whole, and nothing that exists nowhere else is overwritten.
 //!
-//! Copies are hashed while they are made, so a damaged cache object is found before anybody sees it; links trust the
-//! object's read-only mode. Targets that are right already are left alone.
+//! Copies are hashed while they are made, so a damaged cache object is found before anybody sees it, unless this very
+//! call of the program has just proven it: then the system copies alone. Links trust the object's read-only mode. Targets
+//! that are right already are left alone.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -15,6 +17,7 @@ use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::hash::{self, Copy, Job, Outcome};
 use crate::object::{FileDigests, ObjectId};
+use crate::parallel::each;
 use crate::stat::{FileStat, StatCache, StatEntry};
 
 /// A file to be placed.
@@ -26,6 +29,17 @@ pub struct CheckoutItem {
     pub target: PathBuf,
     /// Whether it is executable (copies only).
     pub executable: bool,
+}
+
+/// How to place files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CheckoutOptions<'a> {
+    /// How files may share content with the cache, best first.
+    pub links: &'a [LinkMode],
+    /// Whether to lose what is stored nowhere else.
+    pub force: bool,
+    /// Objects that were fetched and proven a moment ago.
+    pub proven: Option<&'a BTreeMap<ObjectId, FileDigests>>,
 }
 
 /// What a checkout did.
@@ -46,12 +60,12 @@ pub fn checkout(
     cache: &Cache,
     stat: &StatCache,
     items: &[CheckoutItem],
-    links: &[LinkMode],
-    force: bool,
+    options: &CheckoutOptions<'_>,
     context: &Context,
 ) -> Result<CheckoutReport> {
+    let links = options.links;
     let mut report = CheckoutReport::default();
-    let todo = what_to_place(cache, stat, items, force, &mut report, context)?;
+    let todo = what_to_place(cache, stat, items, options.force, &mut report, context)?;
     let mut sizes = Vec::with_capacity(todo.len());
     let mut missing = Vec::new();
     for item in &todo {
@@ -78,7 +92,15 @@ pub fn checkout(
         if !todo.is_empty() {
             report.modes.insert(LinkMode::Copy.to_string(), todo.len() as u64);
         }
-        copy_all(cache, &todo, &running, context)?
+        let digests = |item: &CheckoutItem| options.proven.and_then(|proven| proven.get(&item.id).copied());
+        let (proven, others): (Vec<_>, Vec<_>) = todo.iter().partition(|item| digests(item).is_some());
+        let proven: Vec<_> = proven
+            .into_iter()
+            .filter_map(|item| Some((item, digests(item)?)))
+            .collect();
+        let mut placed = copy_proven(cache, &proven, &running, context)?;
+        placed.extend(copy_all(cache, &others, &running, context)?);
+        placed
     } else {
         link_all(cache, stat, &todo, links, &running, &mut report, context)?
     };
@@ -188,6 +210,51 @@ fn link_all(
     Ok(placed)
 }
 
+/// Copy what was proven a moment ago: by the system, which need not show us the bytes.
+fn copy_proven(
+    cache: &Cache,
+    items: &[(&CheckoutItem, FileDigests)],
+    running: &backlot_core::context::Running<'_>,
+    context: &Context,
+) -> Result<Vec<(StatEntry, FileDigests)>> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    each(cores, items.len(), context, |n| {
+        let (item, digests) = items[n];
+        let copy = job(cache, item).1;
+        let done = (|| {
+            let mut target = hash::create(&copy)?;
+            let copied = io::copy(&mut fs::File::open(cache.object_path(&item.id))?, &mut target)?;
+            if copied != digests.size {
+                return Err(Error::Corrupt {
+                    objects: vec![item.id],
+                    place: cache.place(),
+                });
+            }
+            drop(target);
+            file::rename(&copy.temporary, &item.target)?;
+            // The rename changed the inode's times.
+            let stat = FileStat::of(&fs::metadata(&item.target)?);
+            running.advance(1, copied);
+            let path = item.target.clone();
+            Ok((StatEntry { path, stat }, digests))
+        })();
+        if done.is_err() {
+            fs::remove_file(&copy.temporary).ok();
+        }
+        done
+    })
+}
+
+/// The object of an item, and its copy.
+fn job(cache: &Cache, item: &CheckoutItem) -> (PathBuf, Copy) {
+    let copy = Copy {
+        temporary: file::temporary_in(item.target.parent().unwrap_or(Path::new("."))),
+        mode: if item.executable { 0o755 } else { 0o644 },
+        durable: false,
+    };
+    (cache.object_path(&item.id), copy)
+}
+
 /// Copy and prove in one pass.
 fn copy_all(
     cache: &Cache,
@@ -197,13 +264,12 @@ fn copy_all(
 ) -> Result<Vec<(StatEntry, FileDigests)>> {
     let jobs: Vec<Job> = items
         .iter()
-        .map(|item| Job {
-            source: cache.object_path(&item.id),
-            copy: Some(Copy {
-                temporary: file::temporary_in(item.target.parent().unwrap_or(Path::new("."))),
-                mode: if item.executable { 0o755 } else { 0o644 },
-                durable: false,
-            }),
+        .map(|item| {
+            let (source, copy) = job(cache, item);
+            Job {
+                source,
+                copy: Some(copy),
+            }
         })
         .collect();
     let stats: Vec<Mutex<Option<FileStat>>> = items.iter().map(|_| Mutex::new(None)).collect();

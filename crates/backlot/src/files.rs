@@ -3,6 +3,7 @@
 //! Invariant: a pointer names only content that is in the cache; a file appears complete and verified. Deliberately
 //! absent: DVC's formats (`backlot-dvc`) and the moving of bytes (`backlot-store`).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{LinkMode, RelPath};
@@ -367,18 +368,15 @@ impl Workspace {
         };
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
         let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
+        let mut proven = BTreeMap::new();
         if !backlot_dvc::all_cached(&pointers, &cache)? {
             let entry = self.remote_entry(remote, "pulling files")?;
             report.remote = Some(entry.name.clone());
             let remote = self.open_remote(entry)?;
-            report.take(&backlot_dvc::fetch(
-                &pointers,
-                &remote,
-                &cache,
-                &stat,
-                dry_run,
-                self.context(),
-            )?);
+            let context = self.context();
+            let fetched = backlot_dvc::fetch(&pointers, &remote, &cache, &stat, dry_run, context)?;
+            report.take(&fetched);
+            proven = fetched.digests;
         }
         let _lock = self.lock()?;
         for asset in &tracked {
@@ -393,6 +391,7 @@ impl Workspace {
                 let options = CheckoutOptions {
                     links: self.links_for(asset.installed),
                     force,
+                    proven: Some(&proven),
                 };
                 let placed = backlot_dvc::checkout(&pointers, &cache, &stat, &options, self.context())?;
                 moved.placed = placed.placed;

@@ -4,7 +4,9 @@ use backlot_core::{Context, LinkMode};
 use fs_err as fs;
 
 use super::{Remote, RemoteConfig, RemoteLayout};
-use crate::{Cache, CheckoutItem, Error, ObjectId, StatCache, Transfer, add_files, checkout};
+use crate::{
+    Cache, CheckoutItem, CheckoutOptions, Error, ObjectId, StatCache, Transfer, add_files, checkout,
+};
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -185,8 +187,10 @@ fn a_truncated_cache_object_is_never_pushed_and_never_placed() {
         &bench.cache,
         &bench.stat,
         &[item],
-        &[LinkMode::Copy],
-        false,
+        &CheckoutOptions {
+            links: &[LinkMode::Copy],
+            ..CheckoutOptions::default()
+        },
         &Context::default(),
     );
     assert!(matches!(error, Err(Error::Corrupt { .. })));
@@ -214,8 +218,11 @@ fn a_file_that_is_stored_nowhere_is_not_overwritten() {
                 &bench.cache,
                 &bench.stat,
                 std::slice::from_ref(&item),
-                links,
-                force,
+                &CheckoutOptions {
+                    links,
+                    force,
+                    proven: None,
+                },
                 &Context::default(),
             )
         };
