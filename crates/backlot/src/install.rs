@@ -1,7 +1,8 @@
 //! Installing: choose releases, fetch and unpack their wheels, and make `inputs/` hold exactly those.
 //!
-//! Order, so that a kill anywhere is harmless: wheels are fetched and proven first, then the wishes and the lock are
-//! written, then the environment is swapped. A rerun continues from wherever it stopped.
+//! Order, so that a kill anywhere is harmless: wheels are fetched and proven and the environment is made ready beside, then
+//! the wishes and the lock are written, then the environment is swapped. A rerun continues from wherever it stopped; an
+//! install that fails changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -213,12 +214,16 @@ impl Workspace {
             return Ok(report);
         }
         let wheels = self.unpack_wheels(&plan)?;
-        if self.config().inputs != inputs {
-            self.config.set_inputs(inputs);
+        // Made ready before anything is written down, so that what cannot be installed is not asked for either.
+        let edit = self.prepare(&plan, &wheels, outputs)?;
+        let mut config = self.config.clone();
+        if config.inputs != inputs {
+            config.set_inputs(inputs);
         }
-        self.config.save()?;
+        config.save()?;
         lock.save(self.root())?;
-        self.apply(&plan, &wheels, outputs)?;
+        edit.map_or(Ok(()), EnvironmentEdit::commit)?;
+        self.config = config;
         Ok(report)
     }
 
@@ -280,8 +285,9 @@ impl Workspace {
         let lock = Lock::new(env.python_short(), requirements, packages);
         let plan = self.plan_environment(old.as_ref(), &lock, &outputs)?;
         let wheels = self.unpack_wheels(&plan)?;
+        let edit = self.prepare(&plan, &wheels, &outputs)?;
         lock.save(self.root())?;
-        self.apply(&plan, &wheels, &outputs)
+        edit.map_or(Ok(()), EnvironmentEdit::commit)
     }
 
     /// Compare the environment with a lock.
@@ -386,15 +392,15 @@ impl Workspace {
         Ok(folder)
     }
 
-    /// Make the environment what the plan says, at once.
-    pub(crate) fn apply(
+    /// A private copy of the environment as the plan says, to be swapped in; `None` if nothing changes.
+    pub(crate) fn prepare(
         &self,
         plan: &EnvironmentPlan,
         wheels: &BTreeMap<PackageName, PathBuf>,
         outputs: &[Output],
-    ) -> Result<()> {
+    ) -> Result<Option<EnvironmentEdit<'_>>> {
         if plan.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let edit = self.edit_environment()?;
         let before = edit.environment.installed()?;
@@ -424,7 +430,7 @@ impl Workspace {
             self.place(package, wheels, outputs, layout, &mut owners)?;
         }
         self.drop_stale_files(old_files, &edit)?;
-        edit.commit()
+        Ok(Some(edit))
     }
 
     fn place(

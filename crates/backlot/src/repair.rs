@@ -50,7 +50,9 @@ impl Workspace {
                 }
             }
             let wheels = self.unpack_wheels(&plan)?;
-            self.apply(&plan, &wheels, &outputs)?;
+            if let Some(edit) = self.prepare(&plan, &wheels, &outputs)? {
+                edit.commit()?;
+            }
         }
         Ok(report)
     }
