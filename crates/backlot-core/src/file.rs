@@ -121,6 +121,12 @@ impl Staged {
         sync_folder_of(&self.target)
     }
 
+    /// Put in place without waiting for the disk: for a file that only this process reads, in a folder that it removes.
+    pub fn replace_for_now(mut self) -> Result<(), FileError> {
+        self.file = None;
+        rename(&self.temporary, &self.target)
+    }
+
     /// Sync and put in place only if nothing is there: exclusive among processes and machines.
     pub fn create(mut self) -> Result<Created, FileError> {
         self.sync()?;

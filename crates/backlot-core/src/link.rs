@@ -130,6 +130,18 @@ pub fn place_at(
     Err(last.unwrap_or_else(none).into())
 }
 
+/// Those of `modes` that work between the disk of `sample`, a file with something in it, and `folder`; asked once before many
+/// files are placed, so that none pays for a mode the disk does not offer.
+pub fn usable(sample: &Path, folder: &Path, modes: &[LinkMode]) -> Vec<LinkMode> {
+    let works = |mode: &LinkMode| {
+        let target = file::temporary_in(folder);
+        let placed = place_at(sample, &target, std::slice::from_ref(mode), true).is_ok();
+        file::remove(&target).ok();
+        placed
+    };
+    modes.iter().filter(|mode| works(mode)).copied().collect()
+}
+
 /// Whether trying another mode is pointless.
 fn is_fatal(error: &io::Error) -> bool {
     matches!(
@@ -186,8 +198,20 @@ fn set_mode(_source: &Path, target: &Path, writable: bool) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LinkMode, place};
+    use super::{LinkMode, place, usable};
     use fs_err as fs;
+
+    #[test]
+    fn a_probe_tells_what_works_and_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let sample = folder.path().join("a");
+        fs::write(&sample, b"x").expect("written");
+        let modes = usable(&sample, folder.path(), &[LinkMode::Hardlink, LinkMode::Copy]);
+        assert_eq!(modes, [LinkMode::Hardlink, LinkMode::Copy]);
+        fs::write(&sample, b"").expect("written");
+        assert_eq!(usable(&sample, folder.path(), &modes), [LinkMode::Copy]);
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
 
     #[test]
     fn a_mode_that_does_not_work_falls_through_and_no_temporary_stays() {

@@ -60,7 +60,7 @@ impl FolderRepo {
                 found,
             });
         }
-        staged.replace()?;
+        staged.replace_for_now()?;
         running.advance(1, 0);
         Ok(())
     }

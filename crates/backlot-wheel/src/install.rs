@@ -4,6 +4,8 @@
 //! here; one that is there already is replaced by a rename and never written to, since it may be a hard link. What was
 //! installed is written to RECORD, by which [`uninstall`] removes it, and nothing else.
 
+use std::collections::HashSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{Context, LinkMode, RelPath, Sha256, file, link};
@@ -50,6 +52,8 @@ struct Installing<'a> {
     owners: &'a mut Owners,
     package: String,
     record: Vec<RecordEntry>,
+    /// Folders that are there, so that a package asks for each once.
+    made: HashSet<PathBuf>,
 }
 
 /// Install a folder made by [`crate::unpack`].
@@ -71,6 +75,7 @@ pub fn install_unpacked(
         owners,
         package: metadata.package().file_stem(),
         record: Vec::new(),
+        made: HashSet::new(),
     };
     for entry in parse_record(&text("RECORD")?) {
         context.check()?;
@@ -120,6 +125,7 @@ pub fn install_editable(
         owners,
         package: stem.clone(),
         record: Vec::new(),
+        made: HashSet::new(),
     };
     let mut folders: Vec<String> = project
         .module_roots
@@ -172,12 +178,35 @@ fn seen_from_site_packages(folder: &Path, layout: &Layout) -> String {
     }
 }
 
+/// Write a file. An old one may be a hard link to one in use: it is removed, not written to.
+fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut open = fs::OpenOptions::new();
+    open.write(true).create_new(true);
+    let mut file = match open.open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            file::remove(path)?;
+            open.open(path)?
+        }
+        opened => opened?,
+    };
+    Ok(file.write_all(bytes)?)
+}
+
 impl Installing<'_> {
+    fn make_folder_of(&mut self, path: &Path) -> Result<()> {
+        let folder = path.parent().unwrap_or(&self.layout.root);
+        if !self.made.contains(folder) {
+            fs::create_dir_all(folder)?;
+            self.made.insert(folder.to_path_buf());
+        }
+        Ok(())
+    }
+
     /// Place a file of the wheel.
     fn place(&mut self, source: &Path, target: &RelPath, entry: &RecordEntry) -> Result<()> {
         self.refuse_reserved(target)?;
         let path = target.to_path(&self.layout.root);
-        fs::create_dir_all(path.parent().unwrap_or(&self.layout.root))?;
+        self.make_folder_of(&path)?;
         match link::place_at(source, &path, self.options.links, true) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -288,16 +317,14 @@ impl Installing<'_> {
     fn write_tree(&mut self, target: &RelPath, bytes: &[u8]) -> Result<()> {
         self.refuse_reserved(target)?;
         let path = target.to_path(&self.layout.root);
-        fs::create_dir_all(path.parent().unwrap_or(&self.layout.root))?;
+        self.make_folder_of(&path)?;
         let sha256 = Sha256::from_bytes(Sha256Hasher::digest(bytes).into());
         let record_path = self.layout.record_path(target);
         if fs::symlink_metadata(&path).is_ok() {
             self.owners
                 .check(self.layout, &record_path, Some(sha256), &self.package)?;
         }
-        // The old file may be a hard link to one in use: it is removed, not written to.
-        file::remove(&path)?;
-        fs::write(&path, bytes)?;
+        write_new(&path, bytes)?;
         self.record.push(RecordEntry {
             path: record_path,
             sha256: Some(sha256),
@@ -328,9 +355,7 @@ impl Installing<'_> {
             size: None,
         });
         let folder = self.layout.site_packages().join(dist_info);
-        let path = folder.join("RECORD");
-        file::remove(&path)?;
-        fs::write(&path, write_record(&self.record))?;
+        write_new(&folder.join("RECORD"), write_record(&self.record).as_bytes())?;
         Ok(InstalledWheel {
             dist_info: folder,
             files,

@@ -4,7 +4,7 @@
 //! the wishes and the lock are written, then the environment is swapped. A rerun continues from wherever it stopped; an
 //! install that fails changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use backlot_core::{LinkMode, Operation, PackageName, RelPath, Requirement, Sha256, Version, file};
@@ -12,6 +12,7 @@ use backlot_dvc::{Out, Pointer};
 use backlot_repo::Release;
 use backlot_store::{Cache, Transfer};
 use backlot_wheel::{InstallOptions, InstalledDist, Layout, Owners, WheelArchive};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::environment::EnvironmentEdit;
@@ -42,6 +43,13 @@ pub struct InstallRequest {
     pub locked: bool,
     /// Change nothing.
     pub dry_run: bool,
+}
+
+impl InstallRequest {
+    /// Whether it only wants what is locked to be installed.
+    fn asks_nothing_new(&self) -> bool {
+        self.from.is_none() && self.upgrade == Upgrade::None && !self.prereleases && self.rules.is_empty()
+    }
 }
 
 /// One package that changed in the environment.
@@ -81,6 +89,17 @@ impl Workspace {
     pub fn install(&mut self, requirements: &[String], options: &InstallRequest) -> Result<InstallReport> {
         let _lock = self.lock()?;
         let outputs = self.outputs()?;
+        if requirements.is_empty()
+            && outputs.is_empty()
+            && options.asks_nothing_new()
+            && let Some(unchanged) = self.known_to_be_installed()?
+        {
+            let plan = EnvironmentPlan {
+                unchanged,
+                ..EnvironmentPlan::default()
+            };
+            return self.report(&plan, false, options.dry_run);
+        }
         let mut inputs = self.config().inputs.clone();
         let mut upgrade = options.upgrade.clone();
         for text in requirements {
@@ -224,6 +243,7 @@ impl Workspace {
         lock.save(self.root())?;
         edit.map_or(Ok(()), EnvironmentEdit::commit)?;
         self.config = config;
+        self.remember_installed(lock.packages.len())?;
         Ok(report)
     }
 
@@ -306,11 +326,12 @@ impl Workspace {
             rebuild,
             ..EnvironmentPlan::default()
         };
-        for dist in &current {
-            let name = dist.metadata.package();
+        let names: Vec<PackageName> = current.iter().map(|d| d.metadata.package()).collect();
+        let by_name: HashMap<&PackageName, &InstalledDist> = names.iter().zip(&current).collect();
+        for (dist, name) in current.iter().zip(&names) {
             let ours = dist.installer.as_deref() == Some(INSTALLER);
-            match lock.package(&name) {
-                None if ours => plan.remove.push((name, dist.metadata.version.clone())),
+            match lock.package(name) {
+                None if ours => plan.remove.push((name.clone(), dist.metadata.version.clone())),
                 Some(package) if !ours && package.editable.is_none() && dist.editable.is_some() => {
                     return Err(foreign_editable(dist, package));
                 }
@@ -318,7 +339,7 @@ impl Workspace {
             }
         }
         for package in &lock.packages {
-            let dist = current.iter().find(|d| d.metadata.package() == package.name);
+            let dist = by_name.get(&package.name).copied();
             let from = dist.map(|d| d.metadata.version.clone());
             let right = dist.is_some_and(|d| is_right(d, package, old, outputs));
             if right && !rebuild {
@@ -342,13 +363,13 @@ impl Workspace {
             .context()
             .start(Operation::Install, published.len() as u64, 0);
         self.prefetch_wheels(&published)?;
-        let mut folders = BTreeMap::new();
-        for package in published {
+        let unpack = |package: &LockedPackage| {
             self.context().check()?;
-            folders.insert(package.name.clone(), self.unpacked_wheel(package)?);
+            let folder = self.unpacked_wheel(package)?;
             running.advance(1, 0);
-        }
-        Ok(folders)
+            Ok((package.name.clone(), folder))
+        };
+        published.into_par_iter().map(unpack).collect()
     }
 
     /// The folder of an unpacked wheel in the cache; fetched, checked against the lock and unpacked if absent.
@@ -425,11 +446,14 @@ impl Workspace {
             old_files.insert(dist.metadata.package(), tracked_files(dist, &edit)?);
             backlot_wheel::uninstall(&dist.dist_info, layout, &owners, self.context())?;
         }
+        let links = usable_links(wheels, &edit);
         for (package, _) in &plan.put {
             self.context().check()?;
-            self.place(package, wheels, outputs, layout, &mut owners)?;
+            self.place(package, wheels, outputs, layout, &mut owners, &links)?;
         }
-        self.drop_stale_files(old_files, &edit)?;
+        if !old_files.is_empty() {
+            self.drop_stale_files(old_files, &edit)?;
+        }
         Ok(Some(edit))
     }
 
@@ -440,9 +464,10 @@ impl Workspace {
         outputs: &[Output],
         layout: &Layout,
         owners: &mut Owners,
+        links: &[LinkMode],
     ) -> Result<()> {
         let options = InstallOptions {
-            links: &WHEEL_LINKS,
+            links,
             installer: INSTALLER,
             requested: package.requested,
             direct_url: None,
@@ -508,6 +533,20 @@ impl Workspace {
         }
         Ok(())
     }
+}
+
+/// The ways to place wheels that work here.
+fn usable_links(wheels: &BTreeMap<PackageName, PathBuf>, edit: &EnvironmentEdit<'_>) -> Vec<LinkMode> {
+    let root = &edit.environment.layout.root;
+    let sample = wheels.values().next().and_then(|folder| {
+        let mut entries = fs_err::read_dir(folder).ok()?.filter_map(std::result::Result::ok);
+        let dist_info = entries.find(|e| e.file_name().to_string_lossy().ends_with(".dist-info"))?;
+        Some(dist_info.path().join("METADATA"))
+    });
+    let usable = sample.map(|sample| backlot_core::link::usable(&sample, root, &WHEEL_LINKS));
+    usable
+        .filter(|usable| !usable.is_empty())
+        .unwrap_or_else(|| WHEEL_LINKS.to_vec())
 }
 
 /// The pointers of an installed release by their path in site-packages; `None` for one that cannot be read.

@@ -33,6 +33,7 @@ mod resolution;
 mod rules;
 mod run;
 mod settings;
+mod stamp;
 mod verdicts;
 mod verify;
 mod workspace;

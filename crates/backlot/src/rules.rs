@@ -39,6 +39,16 @@ pub struct RuleChanges {
     pub resolution: Option<Preference>,
 }
 
+impl RuleChanges {
+    /// Whether there is no change.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.constraints.is_empty()
+            && self.overrides.is_empty()
+            && self.exclude_newer.is_none()
+            && self.resolution.is_none()
+    }
+}
+
 impl Rules {
     /// The same with changes. Files are relative to `folder`.
     pub(crate) fn changed(&self, changes: &RuleChanges, folder: &Path) -> Result<Self> {
