@@ -446,6 +446,8 @@ impl Workspace {
             old_files.insert(dist.metadata.package(), tracked_files(dist, &edit)?);
             backlot_wheel::uninstall(&dist.dist_info, layout, &owners, self.context())?;
         }
+        // A collection of the cache spares what this workspace uses from now on.
+        crate::gc::register_workspace(&self.settings().cache.value, self.root())?;
         let links = usable_links(wheels, &edit);
         for (package, _) in &plan.put {
             self.context().check()?;
