@@ -9,6 +9,8 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "a harness reads its environment")]
 
+pub mod channel;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -1,5 +1,6 @@
 //! The arguments: every command, its options, and the examples its help teaches with.
 
+mod external;
 mod places;
 mod releases;
 mod rules;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use external::{Channel, External, Python};
 pub(crate) use places::{Input, Remote, Repo};
 pub(crate) use releases::{CopyArgs, MirrorArgs, VerdictArgs};
 pub(crate) use rules::RuleArgs;
@@ -74,6 +76,15 @@ pub(crate) enum Command {
     /// Name the remotes that file content is pushed to and pulled from
     #[command(subcommand)]
     Remote(Remote),
+    /// Install interpreters, for machines that have none
+    #[command(subcommand)]
+    Python(Python),
+    /// Name the channels that conda packages come from
+    #[command(subcommand)]
+    Channel(Channel),
+    /// Conda packages beside the inputs
+    #[command(subcommand)]
+    External(External),
     /// Make an asset
     #[command(
         after_help = "Examples:\n  backlot new Table --type Prop\n  backlot new \"Kitchen Set\" --type Set --tag hero --tag interior"

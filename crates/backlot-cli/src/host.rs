@@ -1,8 +1,8 @@
 //! The environment variables, read in this one place.
 //!
-//! `BACKLOT_CACHE_DIR`, `BACKLOT_AUTHOR`, `BACKLOT_PYTHON`, `BACKLOT_LINKS`, `BACKLOT_CONFIG`, `BACKLOT_WORKSPACE`,
-//! `BACKLOT_OFFLINE`, `BACKLOT_REPO_<NAME>_USERNAME`, `_PASSWORD` and `_TOKEN`, `NETRC`, `SSL_CERT_FILE`, `HTTP_PROXY`,
-//! `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, and what the platform says of folders and names.
+//! `BACKLOT_CACHE_DIR`, `BACKLOT_DATA_DIR`, `BACKLOT_AUTHOR`, `BACKLOT_PYTHON`, `BACKLOT_LINKS`, `BACKLOT_CONFIG`,
+//! `BACKLOT_WORKSPACE`, `BACKLOT_OFFLINE`, `BACKLOT_REPO_<NAME>_USERNAME`, `_PASSWORD` and `_TOKEN`, `NETRC`,
+//! `SSL_CERT_FILE`, `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, and what the platform says of folders and names.
 #![expect(
     clippy::disallowed_methods,
     reason = "only the command line reads the environment, here"
@@ -92,6 +92,10 @@ pub(crate) fn host() -> Host {
     Host {
         network: network(&cache),
         default_cache: cache,
+        data: text("BACKLOT_DATA_DIR").map_or_else(
+            || folder("XDG_DATA_HOME", ".local/share").join("backlot"),
+            |d| std::path::absolute(&d).unwrap_or_else(|_| PathBuf::from(d)),
+        ),
         user_config: Some(
             config.unwrap_or_else(|| folder("XDG_CONFIG_HOME", ".config").join("backlot/config.toml")),
         ),

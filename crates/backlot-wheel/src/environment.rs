@@ -20,6 +20,8 @@ pub struct Interpreter {
     pub executable: PathBuf,
     /// Its full version, `3.11.7`.
     pub version: String,
+    /// Whether its environments see what is installed into its own site-packages too (PEP 405). Never so as found.
+    pub shared: bool,
 }
 
 impl Interpreter {
@@ -76,6 +78,7 @@ pub fn read_interpreter(executable: &Path) -> Result<Interpreter> {
         return Ok(Interpreter {
             executable: real,
             version,
+            shared: false,
         });
     }
     let code =
@@ -95,6 +98,7 @@ pub fn read_interpreter(executable: &Path) -> Result<Interpreter> {
     Ok(Interpreter {
         executable: real,
         version: version.trim_end_matches('+').to_owned(),
+        shared: false,
     })
 }
 
@@ -122,9 +126,10 @@ pub fn create_environment(root: &Path, interpreter: &Interpreter, final_root: &P
     fs::create_dir_all(root.join("bin"))?;
     let home = interpreter.executable.parent().unwrap_or(Path::new("/"));
     let config = format!(
-        "home = {}\nimplementation = CPython\nversion_info = {}\ninclude-system-site-packages = false\n",
+        "home = {}\nimplementation = CPython\nversion_info = {}\ninclude-system-site-packages = {}\n",
         home.display(),
-        interpreter.version
+        interpreter.version,
+        interpreter.shared
     );
     file::write(&root.join("pyvenv.cfg"), config.as_bytes())?;
     for (name, target) in [
@@ -161,6 +166,27 @@ pub fn open_environment(root: &Path, final_root: &Path) -> Result<Layout> {
     })?;
     let short = version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
     Ok(Layout::environment(root, final_root, &short))
+}
+
+/// Whether the environment in `root` can go on with an interpreter: what it was made with is still there, sees as much as it
+/// should, and is that very one if packages are shared with it.
+pub fn environment_fits(root: &Path, interpreter: &Interpreter) -> Result<bool> {
+    let Some(text) = file::read_if_exists(&root.join("pyvenv.cfg"))? else {
+        return Ok(false);
+    };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let value = |key: &str| {
+        text.lines()
+            .find_map(|l| l.split_once('=').filter(|(k, _)| k.trim() == key))
+            .map(|(_, v)| v.trim().to_owned())
+    };
+    let shared = value("include-system-site-packages").as_deref() == Some("true");
+    let home = interpreter
+        .executable
+        .parent()
+        .map(|home| home.display().to_string());
+    let same = !shared || value("home") == home;
+    Ok(shared == interpreter.shared && same && root.join("bin/python").is_file())
 }
 
 #[cfg(unix)]

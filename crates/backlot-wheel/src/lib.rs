@@ -31,7 +31,7 @@ pub use asset::{AssetInfo, AssetRepo, AssetToml, INFO_GROUP};
 pub use build::{BuildOptions, BuiltWheel, build};
 pub use entry_points::EntryPoints;
 pub use environment::{
-    Interpreter, create_environment, find_interpreter, open_environment, read_interpreter,
+    Interpreter, create_environment, environment_fits, find_interpreter, open_environment, read_interpreter,
 };
 pub use error::{Error, Result};
 pub use filename::WheelName;

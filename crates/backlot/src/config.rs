@@ -80,18 +80,24 @@ pub struct Config {
     pub public_repos: BTreeSet<String>,
     /// The rules of choosing.
     pub rules: Rules,
+    /// Where conda packages come from, in order of preference.
+    pub channels: Vec<String>,
+    /// The conda packages that are wanted in `external_packages/`.
+    pub external_conda: Vec<String>,
 }
 
-const TOP_KEYS: [&str; 6] = [
+const TOP_KEYS: [&str; 7] = [
     "version",
     "workspace",
     "repos",
     "remotes",
     "resolution",
     "sources",
+    "external",
 ];
+const EXTERNAL_KEYS: [&str; 1] = ["conda"];
 const RESOLUTION_KEYS: [&str; 4] = ["constraints", "overrides", "exclude-newer", "resolution"];
-const WORKSPACE_KEYS: [&str; 7] = [
+const WORKSPACE_KEYS: [&str; 8] = [
     "blessed",
     "publish-to",
     "remote",
@@ -99,6 +105,7 @@ const WORKSPACE_KEYS: [&str; 7] = [
     "python",
     "cache",
     "links",
+    "channels",
 ];
 const REPO_KEYS: [&str; 4] = ["path", "url", "upload", "public"];
 const REMOTE_KEYS: [&str; 2] = ["url", "layout"];
@@ -187,6 +194,8 @@ impl Config {
             links: None,
             public_repos: public_repos(&document),
             rules: rules(&document).map_err(bad)?,
+            channels: strings(workspace, "channels"),
+            external_conda: external_conda(&document),
             document: document.clone(),
         };
         config.check_sources().map_err(bad)?;
@@ -244,6 +253,16 @@ impl Config {
         check("", self.document.as_table(), &TOP_KEYS)?;
         if let Some(table) = self.document.get("workspace").and_then(Item::as_table) {
             check("workspace.", table, &WORKSPACE_KEYS)?;
+        }
+        if self.channels.iter().any(|channel| has_url_password(channel)) {
+            return Err(WorkspaceError::SecretInConfig {
+                path: self.path.clone(),
+                key: "workspace.channels".to_owned(),
+            }
+            .into());
+        }
+        if let Some(table) = self.document.get("external").and_then(Item::as_table) {
+            check("external.", table, &EXTERNAL_KEYS)?;
         }
         if let Some(table) = self.document.get("resolution").and_then(Item::as_table) {
             check("resolution.", table, &RESOLUTION_KEYS)?;
@@ -366,9 +385,30 @@ impl Config {
     }
     /// Replace the requirements of the workspace; one a line in the file.
     pub fn set_inputs(&mut self, inputs: Vec<Requirement>) {
-        let array = one_a_line(&inputs);
+        let array = one_a_line(inputs.iter().map(Requirement::text));
         self.workspace_table().insert("inputs", value(array));
         self.inputs = inputs;
+    }
+    /// Replace the channels.
+    pub fn set_channels(&mut self, channels: Vec<String>) {
+        if channels.is_empty() {
+            self.workspace_table().remove("channels");
+        } else {
+            self.workspace_table()
+                .insert("channels", value(one_a_line(channels.iter())));
+        }
+        self.channels = channels;
+    }
+    /// Replace the conda packages of `external_packages/`.
+    pub fn set_external_conda(&mut self, specs: Vec<String>) {
+        let table = self.section("external");
+        table.set_implicit(specs.is_empty());
+        if specs.is_empty() {
+            table.remove("conda");
+        } else {
+            table.insert("conda", value(one_a_line(specs.iter())));
+        }
+        self.external_conda = specs;
     }
     /// Replace the constraints, overrides and cutoff; what is not set leaves the file.
     pub fn set_rules(&mut self, rules: &Rules) {
@@ -385,7 +425,9 @@ impl Config {
                 None => drop(table.remove(key)),
             }
         };
-        let list = |all: &[Requirement]| (!all.is_empty()).then(|| value(one_a_line(all)));
+        let list = |all: &[Requirement]| {
+            (!all.is_empty()).then(|| value(one_a_line(all.iter().map(Requirement::text))))
+        };
         keep("constraints", list(&rules.constraints));
         keep("overrides", list(&rules.overrides));
         keep(
@@ -404,10 +446,10 @@ impl Config {
     }
 }
 
-/// Requirements as an array with one a line.
-fn one_a_line(requirements: &[Requirement]) -> Array {
-    let mut array: Array = requirements.iter().map(Requirement::text).collect();
-    if !requirements.is_empty() {
+/// Texts as an array with one a line.
+fn one_a_line<T: Into<toml_edit::Value>>(texts: impl Iterator<Item = T>) -> Array {
+    let mut array: Array = texts.collect();
+    if !array.is_empty() {
         for item in array.iter_mut() {
             item.decor_mut().set_prefix("\n    ");
         }
@@ -415,6 +457,12 @@ fn one_a_line(requirements: &[Requirement]) -> Array {
         array.set_trailing_comma(true);
     }
     array
+}
+
+/// `conda` of `[external]`.
+fn external_conda(document: &DocumentMut) -> Vec<String> {
+    let table = document.get("external").and_then(Item::as_table);
+    table.map(|table| strings(table, "conda")).unwrap_or_default()
 }
 
 /// The repos with `public = true`.

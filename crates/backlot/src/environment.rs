@@ -64,10 +64,15 @@ impl Workspace {
         if let Some(path) = wanted.filter(|w| w.contains(std::path::MAIN_SEPARATOR)) {
             return Ok(Some(backlot_wheel::read_interpreter(&self.root().join(path))?));
         }
-        let Some(path) = &self.host().path else {
-            return Ok(None);
-        };
-        Ok(backlot_wheel::find_interpreter(path, wanted)?)
+        if let Some(interpreter) = self.external_interpreter()? {
+            return Ok(Some(interpreter));
+        }
+        if let Some(path) = &self.host().path
+            && let Some(found) = backlot_wheel::find_interpreter(path, wanted)?
+        {
+            return Ok(Some(found));
+        }
+        crate::python::find(self.host(), wanted)
     }
 
     /// The environment as it is now; `None` before the first sync.
@@ -94,10 +99,9 @@ impl Workspace {
         };
         Ok(match self.interpreter()? {
             Some(wanted) => {
-                let python = current.layout.python.as_ref();
-                // Also a link to an interpreter that is gone does not fit.
-                python.is_some_and(|python| python.to_path(&current.layout.root).exists())
+                current.layout.python.is_some()
                     && current.layout.purelib == purelib_of(&wanted)
+                    && backlot_wheel::environment_fits(&self.inputs_dir(), &wanted)?
             }
             None => current.layout.python.is_none(),
         })

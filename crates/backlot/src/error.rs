@@ -59,6 +59,10 @@ pub enum Error {
     /// Reading or publishing to a repo.
     #[error(transparent)]
     Repo(#[from] backlot_repo::Error),
+    /// Conda packages.
+    #[cfg(feature = "conda")]
+    #[error(transparent)]
+    Conda(#[from] backlot_conda::Error),
     /// What only a workspace can get wrong.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -305,6 +309,48 @@ pub enum WorkspaceError {
         #[source]
         source: std::io::Error,
     },
+    /// A channel that is not there to be removed, or is there already.
+    #[error("`{channel}` is {} of the workspace", if *known { "already a channel" } else { "not a channel" })]
+    Channel {
+        /// The channel.
+        channel: String,
+        /// Whether it is configured.
+        known: bool,
+    },
+    /// A Python version that is none.
+    #[error("`{version}` is not a version of Python")]
+    BadPythonVersion {
+        /// What was given.
+        version: String,
+    },
+    /// No interpreter of ours is of that version.
+    #[error("no Python {version} was installed by `backlot python install`{}", if have.is_empty() { String::new() } else { format!("; there is {}", have.join(", ")) })]
+    NoSuchPython {
+        /// What was asked for.
+        version: String,
+        /// What there is.
+        have: Vec<String>,
+    },
+    /// Conda packages beside an interpreter that is not conda's.
+    #[error("conda packages need a Python of their own, and the workspace names one by path: `{python}`")]
+    PythonByPath {
+        /// The setting.
+        python: String,
+    },
+    /// A package that is not asked for in `[external]`.
+    #[error("`{name}` is not among the external packages of the workspace{}", near(nearest.as_deref()))]
+    NotExternal {
+        /// The package.
+        name: String,
+        /// One like it.
+        nearest: Option<String>,
+    },
+    /// This program was built without conda.
+    #[error("{action} needs conda packages, which this build of backlot leaves out")]
+    WithoutConda {
+        /// What was to be done.
+        action: &'static str,
+    },
     /// The folder for `inputs` holds something that is not ours.
     #[error("`{}` is not an environment of this workspace", path.display())]
     ForeignInputs {
@@ -351,6 +397,12 @@ impl Coded for WorkspaceError {
             Self::NoEnvironment { .. } => "environment::none",
             Self::CannotRun { .. } => "run::cannot_start",
             Self::ForeignInputs { .. } => "workspace::foreign_inputs",
+            Self::Channel { .. } => "config::channel",
+            Self::BadPythonVersion { .. } => "python::bad_version",
+            Self::NoSuchPython { .. } => "python::not_installed",
+            Self::PythonByPath { .. } => "external::python_by_path",
+            Self::NotExternal { .. } => "external::unknown",
+            Self::WithoutConda { .. } => "conda::left_out",
         }
     }
 
@@ -363,6 +415,9 @@ impl Coded for WorkspaceError {
             | Self::NotInstalled { .. }
             | Self::NoSuchInput { .. }
             | Self::MissingFiles { .. }
+            | Self::NoSuchPython { .. }
+            | Self::NotExternal { .. }
+            | Self::Channel { known: false, .. }
             | Self::FilesNotThere { .. }
             | Self::NoEnvironment { .. }
             | Self::CannotRun { .. }
@@ -373,14 +428,18 @@ impl Coded for WorkspaceError {
             | Self::NoneConfigured { .. }
             | Self::NewerFormat { .. }
             | Self::BadLockFile { .. }
+            | Self::PythonByPath { .. }
+            | Self::WithoutConda { .. }
             | Self::NoVersionSource { .. } => Class::Config,
             Self::UnreadableRelease { .. } => Class::Integrity,
             Self::AmbiguousOutput { .. }
             | Self::AmbiguousRepo { .. }
             | Self::NotOneRelease { .. }
+            | Self::BadPythonVersion { .. }
             | Self::LockedSource { .. } => Class::User,
             Self::WorkspaceExists { .. }
             | Self::NameTaken { .. }
+            | Self::Channel { known: true, .. }
             | Self::OutputExists { .. }
             | Self::TargetExists { .. }
             | Self::StillNeeded { .. }
@@ -423,6 +482,12 @@ impl Coded for WorkspaceError {
             Self::NoVersionSource { .. } => "give `[project] version`, or `[tool.hatch.version] path` a file with `__version__ = \"1.0.0\"`".to_owned(),
             Self::NoEnvironment { .. } => "run `backlot install`".to_owned(),
             Self::CannotRun { .. } => "check its name; scripts of inputs lie in `inputs/bin`".to_owned(),
+            Self::Channel { .. } => "see `backlot channel list`".to_owned(),
+            Self::BadPythonVersion { .. } => "give two or three numbers, as in 3.12 or 3.12.4".to_owned(),
+            Self::NoSuchPython { .. } => "see `backlot python list`".to_owned(),
+            Self::PythonByPath { .. } => "set a version instead, as in `python = \"3.12\"`; it is then installed with the packages".to_owned(),
+            Self::NotExternal { .. } => "see `backlot external list`".to_owned(),
+            Self::WithoutConda { .. } => "use a backlot built with the feature `conda`".to_owned(),
             Self::ForeignInputs { .. } => "move it away; `backlot install` makes the environment anew".to_owned(),
         })
     }
@@ -447,6 +512,8 @@ impl Error {
             Self::Store(e) => e,
             Self::Dvc(e) => e,
             Self::Repo(e) => e,
+            #[cfg(feature = "conda")]
+            Self::Conda(e) => e,
             Self::Workspace(e) => e,
         }
     }

@@ -88,6 +88,8 @@ impl Workspace {
     /// Install requirements, and everything the workspace asked for before. With none given, bring `inputs/` in step.
     pub fn install(&mut self, requirements: &[String], options: &InstallRequest) -> Result<InstallReport> {
         let _lock = self.lock()?;
+        // First, because it decides what Python everything else is chosen for.
+        self.sync_external(options.locked, options.dry_run)?;
         let outputs = self.outputs()?;
         if requirements.is_empty()
             && outputs.is_empty()
@@ -302,7 +304,7 @@ impl Workspace {
             });
         }
         let requirements = self.config().inputs.iter().map(ToString::to_string).collect();
-        let lock = Lock::new(env.python_short(), requirements, packages);
+        let lock = Lock::new(env.python_short(), requirements, packages).with_conda_of(old.as_ref());
         let plan = self.plan_environment(old.as_ref(), &lock, &outputs)?;
         let wheels = self.unpack_wheels(&plan)?;
         let edit = self.prepare(&plan, &wheels, &outputs)?;

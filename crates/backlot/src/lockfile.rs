@@ -23,9 +23,35 @@ pub struct Lock {
     /// What was asked for when it was made, as written, sorted.
     #[serde(default)]
     pub requirements: Vec<String>,
+    /// The conda requirements it was made for, with the one for Python, sorted.
+    #[serde(default, rename = "conda-requirements", skip_serializing_if = "Vec::is_empty")]
+    pub conda_requirements: Vec<String>,
     /// The releases, sorted by name.
     #[serde(default, rename = "package")]
     pub packages: Vec<LockedPackage>,
+    /// The conda packages of `external_packages/`, sorted by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conda: Vec<LockedConda>,
+}
+
+/// One conda package of the lock.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LockedConda {
+    /// Its name, in lower case.
+    pub name: String,
+    /// Its version, as conda counts.
+    pub version: String,
+    /// Which build of that version.
+    pub build: String,
+    /// The platform it is for: `linux-64`, `noarch`.
+    pub subdir: String,
+    /// Where it lies: a URL, or a path relative to the workspace.
+    pub url: String,
+    /// The digest of the archive.
+    pub sha256: Sha256,
+    /// Bytes of the archive, where the channel tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
 }
 
 /// The part of the file that every format has.
@@ -74,8 +100,26 @@ impl Lock {
             version: FORMAT,
             python,
             requirements,
+            conda_requirements: Vec::new(),
             packages,
+            conda: Vec::new(),
         }
+    }
+
+    /// The same with the conda packages of another one: they are chosen by themselves.
+    #[must_use]
+    pub(crate) fn with_conda_of(mut self, other: Option<&Self>) -> Self {
+        if let Some(other) = other {
+            self.conda_requirements.clone_from(&other.conda_requirements);
+            self.conda.clone_from(&other.conda);
+        }
+        self
+    }
+
+    /// Whether the lock may name conda packages, without reading all of it as TOML: asked by every install.
+    pub(crate) fn may_have_conda(root: &Path) -> Result<bool> {
+        let bytes = file::read_if_exists(&Self::path(root))?;
+        Ok(bytes.is_some_and(|bytes| String::from_utf8_lossy(&bytes).contains("conda")))
     }
 
     /// Where the lock of a workspace lies.

@@ -234,7 +234,7 @@ impl Workspace {
             package.requested = inputs.iter().any(|r| r.name() == &package.name);
         }
         let old = Lock::load(self.root())?;
-        let lock = Lock::new(env.python_short(), requirements, packages);
+        let lock = Lock::new(env.python_short(), requirements, packages).with_conda_of(old.as_ref());
         self.realise(inputs, old.as_ref(), &lock, &outputs, dry_run)
     }
 

@@ -385,7 +385,8 @@ impl Workspace {
             env.python_short(),
             wish.inputs.iter().map(ToString::to_string).collect(),
             packages,
-        ))
+        )
+        .with_conda_of(lock))
     }
 
     fn locked(&self, pool: &Pool<'_>, resolution: &Resolution, wish: &Wish) -> Result<Vec<LockedPackage>> {

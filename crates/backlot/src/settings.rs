@@ -18,6 +18,8 @@ use crate::error::{Error, Result, WorkspaceError};
 pub struct Host {
     /// The cache folder where nothing else says so, shared by all workspaces of this user.
     pub default_cache: PathBuf,
+    /// The folder for what this user's workspaces share and no cache may lose: installed interpreters.
+    pub data: PathBuf,
     /// The user's configuration file, read if it exists.
     pub user_config: Option<PathBuf>,
     /// Where interpreters are looked for, as in `PATH`; `None` looks nowhere.
@@ -33,11 +35,12 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host with a cache folder and nothing else: no interpreter, nobody's name.
+    /// A host with a cache folder (and `data` in it) and nothing else: no interpreter, nobody's name.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         let cache = cache.into();
         Self {
             network: NetworkOptions::new(&cache),
+            data: cache.join("data"),
             default_cache: cache,
             user_config: None,
             path: None,
@@ -95,6 +98,8 @@ pub struct Settings {
     pub python: Setting<Option<String>>,
     /// Who publishes.
     pub author: Setting<String>,
+    /// Where conda packages come from, in order of preference.
+    pub channels: Setting<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -104,6 +109,7 @@ struct UserFile {
     links: Option<Vec<LinkMode>>,
     python: Option<String>,
     author: Option<String>,
+    channels: Option<Vec<String>>,
 }
 
 impl UserFile {
@@ -121,6 +127,14 @@ impl UserFile {
             })
         })
     }
+}
+
+/// A place of a file: a URL, or a folder relative to that of the file.
+fn beside(folder: &Path, place: &str) -> String {
+    if place.contains("://") {
+        return place.to_owned();
+    }
+    folder.join(place).display().to_string()
 }
 
 /// The topmost of the layers that says something.
@@ -176,6 +190,21 @@ impl Settings {
                     (user.author, from_user()),
                 ],
                 host.author.clone(),
+            ),
+            channels: pick(
+                [
+                    (None, Origin::Override),
+                    (
+                        Some(config.channels.clone()).filter(|c| !c.is_empty()),
+                        Origin::Workspace,
+                    ),
+                    (
+                        user.channels
+                            .map(|all| all.iter().map(|c| beside(&user_folder, c)).collect()),
+                        from_user(),
+                    ),
+                ],
+                Vec::new(),
             ),
         })
     }

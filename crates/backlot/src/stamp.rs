@@ -2,7 +2,8 @@
 //!
 //! Invariant: the sign names everything that decides: the configuration, the lock, the interpreter, and the folder that
 //! any installer changes when it puts or removes a package. If one of them is another, there is no sign. It lies in
-//! `.backlot/` and can be deleted. Deliberately absent: damage inside packages; `backlot verify --inputs` looks for that.
+//! `.backlot/` and can be deleted. Deliberately absent: damage inside packages; `backlot verify --inputs` looks for that; and
+//! conda packages, which an install compares with the lock before it looks for the sign.
 
 use std::time::UNIX_EPOCH;
 

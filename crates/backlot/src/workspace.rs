@@ -121,6 +121,12 @@ impl Workspace {
         })
     }
 
+    /// Fold the settings again after the configuration changed.
+    pub(crate) fn refresh_settings(&mut self) -> Result<()> {
+        self.settings = Settings::layered(&self.root, &self.config, &self.host)?;
+        Ok(())
+    }
+
     /// The folder it is.
     pub fn root(&self) -> &Path {
         &self.root

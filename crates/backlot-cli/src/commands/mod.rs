@@ -3,6 +3,7 @@
 mod assets;
 mod browse;
 mod environment;
+mod external;
 mod graph;
 mod places;
 mod releases;
@@ -34,6 +35,9 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         ),
         Command::Repo(repo) => places::repo(session, repo),
         Command::Remote(remote) => places::remote(session, remote),
+        Command::Python(python) => external::python(session, python),
+        Command::Channel(channel) => external::channel(session, channel),
+        Command::External(command) => external::external(session, command),
         Command::New {
             name,
             asset_type,

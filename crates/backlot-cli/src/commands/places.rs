@@ -75,7 +75,7 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
 }
 
 /// A place typed in another folder than the workspace's is kept relative to the workspace, as the file means it.
-fn relative_to_workspace(session: &Session, workspace: &Workspace, place: &str) -> String {
+pub(super) fn relative_to_workspace(session: &Session, workspace: &Workspace, place: &str) -> String {
     if place.contains("://") || Path::new(place).is_absolute() {
         return place.to_owned();
     }

@@ -1,0 +1,234 @@
+//! What can go wrong with conda packages.
+//!
+//! Invariant: the channel, spec or package that is meant is named; no URL in a message holds a secret.
+
+use std::error::Error as StdError;
+use std::path::PathBuf;
+
+use backlot_core::{Cancelled, Class, Coded, FileError, Sha256};
+
+/// Result of a conda operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why it did not work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A place that cannot be a channel.
+    #[error("`{channel}` is not a channel: {reason}")]
+    BadChannel {
+        /// As written, without secrets.
+        channel: String,
+        /// Why.
+        reason: String,
+    },
+    /// Nobody said where conda packages come from.
+    #[error("no conda channel is configured")]
+    NoChannel,
+    /// A spec that cannot be read.
+    #[error("`{spec}` is not a conda requirement: {reason}")]
+    BadSpec {
+        /// As written.
+        spec: String,
+        /// Why.
+        reason: String,
+    },
+    /// A channel that does not answer, or whose index cannot be read.
+    #[error("the conda packages of {channel} cannot be listed: {reason}")]
+    ChannelUnreadable {
+        /// The channels that were asked.
+        channel: String,
+        /// Why.
+        reason: String,
+        /// Whether it may pass.
+        retry: bool,
+    },
+    /// Something that is not cached, and nobody may be asked.
+    #[error("{what} is not in the cache, and the network is not to be used")]
+    Offline {
+        /// What is missing.
+        what: String,
+    },
+    /// Specs exclude each other, or ask for what is nowhere.
+    #[error("no choice of conda packages satisfies every requirement\n{explanation}")]
+    Unsolvable {
+        /// What excludes what, one a line.
+        explanation: String,
+        /// Where it was looked for.
+        channels: Vec<String>,
+    },
+    /// The solver gave up for a reason of its own.
+    #[error("conda packages cannot be chosen: {reason}")]
+    Solver {
+        /// Why.
+        reason: String,
+    },
+    /// A package whose channel states no digest.
+    #[error("the channel states no SHA-256 of {package}")]
+    NoDigest {
+        /// The package.
+        package: String,
+    },
+    /// A package that is not what its channel or the lock says.
+    #[error("{package} is not what was promised: `{url}` has SHA-256 {found}, not {expected}")]
+    WrongDigest {
+        /// The package.
+        package: String,
+        /// Where it lies.
+        url: String,
+        /// What was promised.
+        expected: Sha256,
+        /// What is there.
+        found: Sha256,
+    },
+    /// A package that is damaged, hostile or another one.
+    #[error("the conda package {package} is refused: {reason}")]
+    BadPackage {
+        /// The package.
+        package: String,
+        /// Why.
+        reason: String,
+    },
+    /// A package that cannot be fetched.
+    #[error("the conda package {package} cannot be fetched: {reason}")]
+    FetchFailed {
+        /// The package.
+        package: String,
+        /// Why.
+        reason: String,
+        /// Whether it may pass.
+        retry: bool,
+    },
+    /// Installing failed; what was there before is still there.
+    #[error("`{}` cannot be made: {reason}", prefix.display())]
+    InstallFailed {
+        /// The prefix.
+        prefix: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Something else is where the prefix shall be.
+    #[error("`{}` was not made by backlot", prefix.display())]
+    ForeignPrefix {
+        /// The folder.
+        prefix: PathBuf,
+    },
+    /// A machine that conda has no packages for.
+    #[error("conda has no name for this kind of machine")]
+    NoPlatform,
+    /// The runtime, the HTTP client or the cache does not start.
+    #[error("conda cannot be set up: {reason}")]
+    Setup {
+        /// Why.
+        reason: String,
+    },
+    /// A file operation.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Stopped on request.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+/// An error of another crate with its causes, in one sentence.
+pub(crate) fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let said = next.to_string();
+        // Many say their cause themselves.
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = next.source();
+    }
+    text
+}
+
+impl Coded for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::BadChannel { .. } => "conda::bad_channel",
+            Self::NoChannel => "conda::no_channel",
+            Self::BadSpec { .. } => "conda::bad_spec",
+            Self::ChannelUnreadable { .. } => "conda::channel_unreadable",
+            Self::Offline { .. } => "conda::offline",
+            Self::Unsolvable { .. } => "conda::unsolvable",
+            Self::Solver { .. } => "conda::solver",
+            Self::NoDigest { .. } => "conda::no_digest",
+            Self::WrongDigest { .. } => "conda::wrong_digest",
+            Self::BadPackage { .. } => "conda::bad_package",
+            Self::FetchFailed { .. } => "conda::fetch_failed",
+            Self::InstallFailed { .. } => "conda::install_failed",
+            Self::ForeignPrefix { .. } => "conda::foreign_prefix",
+            Self::NoPlatform => "conda::no_platform",
+            Self::Setup { .. } => "conda::setup",
+            Self::File(e) => e.code(),
+            Self::Cancelled(e) => e.code(),
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::BadChannel { .. } | Self::BadSpec { .. } => Class::User,
+            Self::NoChannel => Class::Config,
+            Self::Unsolvable { .. } | Self::Solver { .. } | Self::ForeignPrefix { .. } => Class::Conflict,
+            Self::NoDigest { .. } | Self::WrongDigest { .. } | Self::BadPackage { .. } => Class::Integrity,
+            Self::ChannelUnreadable { .. }
+            | Self::Offline { .. }
+            | Self::FetchFailed { .. }
+            | Self::InstallFailed { .. }
+            | Self::NoPlatform
+            | Self::Setup { .. } => Class::Environment,
+            Self::File(e) => e.class(),
+            Self::Cancelled(e) => e.class(),
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        let text = match self {
+            Self::BadChannel { .. } => {
+                "give a folder or a URL like https://conda.studio.example/main, without secrets"
+            }
+            Self::NoChannel => "name where conda packages come from: backlot channel add FOLDER-OR-URL",
+            Self::BadSpec { .. } => "write a name and versions, as in `numpy >=1.26,<2` or `python 3.12.*`",
+            Self::ChannelUnreadable { .. } => {
+                "see that it is there and has a noarch/repodata.json: backlot channel list"
+            }
+            Self::Offline { .. } => {
+                "run it once with the network, or bring the cache from a machine that has it"
+            }
+            Self::Unsolvable { channels, .. } => {
+                return Some(format!(
+                    "loosen a requirement, or add the channel that has it; looked in {}",
+                    channels.join(", ")
+                ));
+            }
+            Self::Solver { .. } => "see whether the index of the channel is sound",
+            Self::NoDigest { .. } => "index the channel again with a tool that writes digests",
+            Self::WrongDigest { .. } => {
+                "do not use that file; ask whoever keeps the channel, or index it again if you replaced the file"
+            }
+            Self::BadPackage { .. } => "do not use that package; tell whoever keeps the channel",
+            Self::FetchFailed { .. } => "see that the channel is there, then run it again",
+            Self::InstallFailed { .. } => {
+                "what was there before is still there; see to the cause, then run it again"
+            }
+            Self::ForeignPrefix { .. } => "move it away; it is made anew",
+            Self::NoPlatform => "use an interpreter of the system: backlot init --python PATH",
+            Self::Setup { .. } => "see to the cause, then run it again",
+            Self::File(e) => return e.help(),
+            Self::Cancelled(e) => return e.help(),
+        };
+        Some(text.to_owned())
+    }
+
+    fn retry(&self) -> bool {
+        match self {
+            Self::ChannelUnreadable { retry, .. } | Self::FetchFailed { retry, .. } => *retry,
+            Self::File(e) => e.retry(),
+            _ => false,
+        }
+    }
+}
