@@ -115,13 +115,13 @@ fn a_lock_that_uv_made_is_read_by_us_and_what_is_no_wheel_is_refused() {
         studio.write(name, format!("{head}{body}").as_bytes());
         from(name).fails(exit, code)
     };
-    let sdist = "[[packages]]\nname = \"x\"\nversion = \"1\"\nsdist = { path = \"x-1.tar.gz\", hashes = { sha256 = \"00\" } }\n";
-    let error = refused("pylock.a.toml", sdist, 2, "lock::not_a_wheel");
+    let archive = "[[packages]]\nname = \"x\"\nversion = \"1\"\narchive = { path = \"x-1.zip\", hashes = { sha256 = \"00\" } }\n";
+    let error = refused("pylock.a.toml", archive, 2, "lock::not_a_wheel");
     assert!(
         error["message"]
             .as_str()
             .unwrap_or_default()
-            .contains("source distribution")
+            .contains("an archive")
     );
     let elsewhere = "environments = [\"sys_platform == 'amiga'\"]\npackages = []\n";
     refused("pylock.b.toml", elsewhere, 5, "lock::stale");

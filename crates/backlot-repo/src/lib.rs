@@ -46,7 +46,7 @@ pub use layout::{FORMAT, RepoKind};
 pub use listing::{BrokenRelease, FolderRelease, Listing, UnsupportedRelease};
 pub use place::Place;
 pub use publish::{ExistingRelease, Publication, PublishPlan, Published};
-pub use release::Release;
+pub use release::{Release, ReleaseKind};
 pub use repo::Repo;
 pub use search::{Found, Query};
 pub use settle::ReindexReport;

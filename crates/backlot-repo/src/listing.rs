@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use backlot_core::{Context, PackageName, Sha256, Timestamp, Version};
-use backlot_wheel::{WheelArchive, WheelName};
+use backlot_wheel::{WheelArchive, WheelName, sdist_name};
 use fs_err as fs;
 use serde::Serialize;
 
@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::layout::{RepoKind, is_wheel, source_suffix};
 use crate::place::Place;
 use crate::record::{find_record, sha256, sha256_of_file};
+use crate::release::Release;
 
 /// One wheel of a repo in a folder.
 #[derive(Clone, Debug, Serialize)]
@@ -74,9 +75,11 @@ pub struct UnsupportedRelease {
 pub struct Listing<R> {
     /// The good wheels: by version, then the one that runs everywhere first.
     pub releases: Vec<R>,
+    /// Source distributions, by version. Whether one can be built is seen inside it.
+    pub sources: Vec<Release>,
     /// Wheels that cannot be used.
     pub broken: Vec<BrokenRelease>,
-    /// Source distributions and the like.
+    /// Packages of older kinds.
     pub unsupported: Vec<UnsupportedRelease>,
 }
 
@@ -93,12 +96,13 @@ pub(crate) struct WheelFile {
 #[derive(Default)]
 struct Files {
     wheels: Vec<WheelFile>,
+    sources: Vec<Release>,
     broken: Vec<BrokenRelease>,
     unsupported: Vec<UnsupportedRelease>,
 }
 
 impl FolderRepo {
-    /// The packages that have at least one wheel (by its file name), sorted.
+    /// The packages that have at least one wheel or source distribution (by its file name), sorted.
     pub fn packages(&self) -> Result<Vec<PackageName>> {
         let mut names = BTreeSet::new();
         match self.kind()? {
@@ -112,7 +116,8 @@ impl FolderRepo {
             }
             RepoKind::Backlot => {
                 for name in self.package_folders()? {
-                    if self.has_wheels(&name)? {
+                    let files = file_names(&self.places.package(&name))?;
+                    if files.iter().any(|f| package_of(f).as_ref() == Some(&name)) {
                         names.insert(name);
                     }
                 }
@@ -131,14 +136,18 @@ impl FolderRepo {
 
     /// The same with all wheels of each version.
     pub fn wheels(&self, name: &PackageName, context: &Context) -> Result<Vec<FolderRelease>> {
+        Ok(self.good(name, context)?.releases)
+    }
+
+    /// All that lies under a package's name; what cannot be used is warned about once.
+    pub(crate) fn good(&self, name: &PackageName, context: &Context) -> Result<Listing<FolderRelease>> {
         let listing = self.releases_with_problems(name)?;
-        for broken in listing.broken {
-            if self.warned().insert(broken.place.clone()) {
-                let BrokenRelease { place, reason } = broken;
+        for BrokenRelease { place, reason } in &listing.broken {
+            if self.warned().insert(place.clone()) {
                 context.warn("repo::broken_release", format!("`{place}` is not used: {reason}"));
             }
         }
-        Ok(listing.releases)
+        Ok(listing)
     }
 
     /// One release.
@@ -158,6 +167,7 @@ impl FolderRepo {
         let files = self.files(name)?;
         let mut listing = Listing {
             releases: Vec::with_capacity(files.wheels.len()),
+            sources: files.sources,
             broken: files.broken,
             unsupported: files.unsupported,
         };
@@ -175,6 +185,9 @@ impl FolderRepo {
         listing.releases.sort_by(|a, b| {
             (&a.version, preference(&a.name), &a.file).cmp(&(&b.version, preference(&b.name), &b.file))
         });
+        listing
+            .sources
+            .sort_by(|a, b| (&a.version, &a.file).cmp(&(&b.version, &b.file)));
         Ok(listing)
     }
 
@@ -201,13 +214,19 @@ impl FolderRepo {
                         reason,
                     }),
                 }
+            } else if let Some((package, version)) = sdist_name(&file) {
+                if package == *name
+                    && let Some(source) = look_at_source(path, file, package, version)
+                {
+                    found.sources.push(source);
+                }
             } else if let Some((package, version)) = source_name(&file)
                 && package == *name
             {
                 found.unsupported.push(UnsupportedRelease {
                     place: path.into(),
                     version,
-                    reason: "it is a source distribution; only wheels are installed".to_owned(),
+                    reason: UNSUPPORTED.to_owned(),
                 });
             }
         }
@@ -253,8 +272,25 @@ impl FolderRepo {
     /// Whether a package's folder has a file that is named as one of its wheels.
     pub(crate) fn has_wheels(&self, name: &PackageName) -> Result<bool> {
         let files = file_names(&self.places.package(name))?;
-        Ok(files.iter().any(|f| package_of(f).as_ref() == Some(name)))
+        Ok(files
+            .iter()
+            .any(|f| is_wheel(f) && package_of(f).as_ref() == Some(name)))
     }
+}
+
+/// What is said of packages of other kinds.
+pub(crate) const UNSUPPORTED: &str = "it is neither a wheel nor a source distribution in `.tar.gz`";
+
+/// A source distribution as the folder shows it; `None` if it is no file, or gone since.
+fn look_at_source(path: PathBuf, file: String, package: PackageName, version: Version) -> Option<Release> {
+    let found = fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
+    let modified = modified_of(&found);
+    Some(Release {
+        size: Some(found.len()),
+        published_at: Some(Timestamp(modified)),
+        modified,
+        ..Release::sdist(file, package, version, path.into())
+    })
 }
 
 /// Open a wheel without a usable record and read off what a record would say. Opening refuses a wheel whose metadata is
@@ -352,10 +388,12 @@ fn file_names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The package a wheel's file name begins with, without looking at the rest of the name.
+/// The package a wheel's file name begins with, without looking at the rest of the name; that of a source distribution.
 fn package_of(file: &str) -> Option<PackageName> {
-    let stem = file.strip_suffix(".whl")?;
-    PackageName::parse(stem.split_once('-')?.0).ok()
+    match file.strip_suffix(".whl") {
+        Some(stem) => PackageName::parse(stem.split_once('-')?.0).ok(),
+        None => sdist_name(file).map(|(package, _)| package),
+    }
 }
 
 /// Package and version of a source distribution, from its file name.

@@ -38,30 +38,45 @@ impl FolderRepo {
 
     /// Copy a release's wheel to `target` (atomically, replacing what is there) if it has the right size and digest; else
     /// nothing is written. Reads at most one byte more than the release has.
+    #[allow(
+        clippy::unused_self,
+        reason = "a release is asked for at the repo it came from"
+    )]
     pub fn open_wheel(&self, release: &FolderRelease, target: &Path, context: &Context) -> Result<()> {
-        context.check()?;
-        let running = context.start(Operation::Pull, 1, release.size);
-        let mut source = fs::File::open(&release.path)?.take(release.size.saturating_add(1));
-        let mut staged = Staged::beside(target)?;
-        let mut hasher = sha2::Sha256::new();
-        let mut size = 0;
-        copy_blocks(&mut source, |block| {
-            context.check()?;
-            hasher.update(block);
-            size += block.len() as u64;
-            running.advance(0, block.len() as u64);
-            Ok(staged.write_all(block)?)
-        })?;
-        let found = Sha256::from_bytes(hasher.finalize().into());
-        if found != release.sha256 || size != release.size {
-            return Err(Error::WrongBytes {
-                place: release.path.clone().into(),
-                expected: release.sha256,
-                found,
-            });
-        }
-        staged.replace_for_now()?;
-        running.advance(1, 0);
-        Ok(())
+        copy_proven(&release.path, release.size, release.sha256, target, context)
     }
+}
+
+/// Copy a file (atomically, replacing what is there) if it has a size and a digest; else nothing is written.
+pub(crate) fn copy_proven(
+    path: &Path,
+    expected_size: u64,
+    expected: Sha256,
+    target: &Path,
+    context: &Context,
+) -> Result<()> {
+    context.check()?;
+    let running = context.start(Operation::Pull, 1, expected_size);
+    let mut source = fs::File::open(path)?.take(expected_size.saturating_add(1));
+    let mut staged = Staged::beside(target)?;
+    let mut hasher = sha2::Sha256::new();
+    let mut size = 0;
+    copy_blocks(&mut source, |block| {
+        context.check()?;
+        hasher.update(block);
+        size += block.len() as u64;
+        running.advance(0, block.len() as u64);
+        Ok(staged.write_all(block)?)
+    })?;
+    let found = Sha256::from_bytes(hasher.finalize().into());
+    if found != expected || size != expected_size {
+        return Err(Error::WrongBytes {
+            place: path.to_path_buf().into(),
+            expected,
+            found,
+        });
+    }
+    staged.replace_for_now()?;
+    running.advance(1, 0);
+    Ok(())
 }

@@ -1,6 +1,6 @@
-//! One wheel of a repo, wherever the repo is.
+//! One wheel of a repo, wherever the repo is, or a source distribution of a version that has no wheel there.
 //!
-//! Invariant: what is `None` is not known without reading the wheel: a folder knows all of it, an index only what its
+//! Invariant: what is `None` is not known without reading the file: a folder knows all of a wheel, an index only what its
 //! pages say. Deliberately absent: reading; see [`crate::Repo`].
 
 use std::path::Path;
@@ -12,10 +12,23 @@ use serde::Serialize;
 use crate::listing::{FolderRelease, Listing};
 use crate::place::Place;
 
-/// One wheel of a repo.
+/// What kind of file a release is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReleaseKind {
+    /// A wheel.
+    #[default]
+    Wheel,
+    /// A source distribution.
+    Sdist,
+}
+
+/// One file of a repo that can be installed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Release {
-    /// The file name, parsed.
+    /// What kind of file it is.
+    pub kind: ReleaseKind,
+    /// The file name, parsed; of a source distribution, that of the wheel it becomes.
     #[serde(skip)]
     pub name: WheelName,
     /// The file name.
@@ -24,7 +37,7 @@ pub struct Release {
     pub package: PackageName,
     /// The version.
     pub version: Version,
-    /// Where the wheel lies.
+    /// Where it lies.
     pub place: Place,
     /// Its size in bytes, if known.
     pub size: Option<u64>,
@@ -51,7 +64,33 @@ pub struct Release {
 }
 
 impl Release {
-    /// The same as its folder knows it; `None` for one of an index.
+    /// A source distribution of which nothing is known but its name.
+    pub(crate) fn sdist(file: String, package: PackageName, version: Version, place: Place) -> Self {
+        Self {
+            kind: ReleaseKind::Sdist,
+            name: WheelName::pure(&package, &version),
+            file,
+            package,
+            version,
+            place,
+            size: None,
+            sha256: None,
+            requires_python: None,
+            published_at: None,
+            yanked: None,
+            metadata_sha256: None,
+            has_metadata: false,
+            link: None,
+            modified: 0,
+        }
+    }
+
+    /// Whether it is a source distribution.
+    pub fn is_sdist(&self) -> bool {
+        self.kind == ReleaseKind::Sdist
+    }
+
+    /// The same as its folder knows it; `None` for one of an index, and for what is no wheel.
     pub(crate) fn in_folder(&self) -> Option<FolderRelease> {
         Some(FolderRelease {
             name: self.name.clone(),
@@ -72,6 +111,7 @@ impl Release {
 impl From<FolderRelease> for Release {
     fn from(release: FolderRelease) -> Self {
         Self {
+            kind: ReleaseKind::Wheel,
             name: release.name,
             file: release.file,
             package: release.package,
@@ -94,6 +134,7 @@ impl From<Listing<FolderRelease>> for Listing<Release> {
     fn from(listing: Listing<FolderRelease>) -> Self {
         Self {
             releases: listing.releases.into_iter().map(Release::from).collect(),
+            sources: listing.sources,
             broken: listing.broken,
             unsupported: listing.unsupported,
         }

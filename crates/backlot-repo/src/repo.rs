@@ -3,10 +3,11 @@
 //! Invariant: whoever holds a [`Repo`] need not know what it is; a release is asked about at the repo it came from.
 //! Deliberately absent: choosing versions, and which repos there are.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use backlot_core::{Context, PackageName, Sha256, Version};
-use backlot_wheel::{Metadata, WheelArchive};
+use backlot_wheel::{AssetInfo, Metadata, Sdist, WheelArchive};
 
 use crate::FolderRepo;
 use crate::error::{Error, Result};
@@ -16,6 +17,8 @@ use crate::layout::RepoKind;
 use crate::listing::{FolderRelease, Listing};
 use crate::place::Place;
 use crate::publish::{Publication, PublishPlan};
+use crate::read::copy_proven;
+use crate::record::sha256_of_file;
 use crate::release::Release;
 use crate::search::{self, Found, Query};
 use crate::verdict::{CarriedFact, Verdict, VerdictReport};
@@ -57,7 +60,7 @@ impl Repo {
         Ok(())
     }
 
-    /// The packages that have at least one wheel (by its file name), sorted.
+    /// The packages that have at least one wheel or source distribution (by its file name), sorted.
     pub fn packages(&self) -> Result<Vec<PackageName>> {
         match self {
             Self::Folder(repo) => repo.packages(),
@@ -82,6 +85,39 @@ impl Repo {
             }
             Self::Index(repo) => repo.wheels(name),
         }
+    }
+
+    /// What can be installed of a package: its good wheels, and source distributions of versions that have none; oldest
+    /// version first.
+    pub fn offered(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+        let (mut releases, sources) = match self {
+            Self::Folder(repo) => {
+                let listing: Listing<Release> = repo.good(name, context)?.into();
+                (listing.releases, listing.sources)
+            }
+            Self::Index(repo) => (
+                repo.wheels(name)?,
+                repo.releases_with_problems(name)?.sources.clone(),
+            ),
+        };
+        let mut sources = sources;
+        if !sources.is_empty() {
+            let wheels: BTreeSet<&Version> = releases.iter().map(|r| &r.version).collect();
+            sources.retain(|source| !wheels.contains(&source.version));
+            sources.dedup_by(|next, kept| next.version == kept.version);
+            releases.extend(sources);
+            // Stable, so the wheels of a version stay in their order.
+            releases.sort_by(|a, b| a.version.cmp(&b.version));
+        }
+        Ok(releases)
+    }
+
+    /// The source distributions of a package, oldest version first.
+    pub fn sources(&self, name: &PackageName) -> Result<Vec<Release>> {
+        Ok(match self {
+            Self::Folder(repo) => repo.releases_with_problems(name)?.sources,
+            Self::Index(repo) => repo.releases_with_problems(name)?.sources.clone(),
+        })
     }
 
     /// Read what the repo has of many packages, many at once where that is faster.
@@ -132,8 +168,13 @@ impl Repo {
         }
     }
 
-    /// The metadata of a release, proven where a digest of it is known.
+    /// The metadata of a release, proven where a digest of it is known. Of a source distribution: if it can be built.
     pub fn metadata(&self, release: &Release) -> Result<Metadata> {
+        if release.is_sdist() {
+            let source = self.source(release)?;
+            source.check_buildable()?;
+            return Ok(source.metadata().clone());
+        }
         match self {
             Self::Folder(repo) => repo.metadata(&self.own(release)?),
             Self::Index(repo) => repo.metadata(release),
@@ -148,17 +189,45 @@ impl Repo {
         }
     }
 
-    /// The digest of a release's wheel.
-    pub fn digest(&self, release: &Release) -> Result<Sha256> {
-        match self {
-            Self::Folder(_) => Ok(self.own(release)?.sha256),
-            Self::Index(repo) => repo.digest(release),
+    /// The source distribution that a release is.
+    pub fn source(&self, release: &Release) -> Result<Sdist> {
+        match (self, release.place.path()) {
+            (Self::Folder(_), Some(path)) => Ok(Sdist::open(path)?),
+            (Self::Folder(_), None) => Err(self.not_here(release)),
+            (Self::Index(repo), _) => repo.source(release),
         }
     }
 
-    /// Copy a release's wheel to `target` if it has the right size and digest; see [`FolderRepo::open_wheel`].
+    /// The metadata of a release with the asset it is of, out of its file.
+    pub fn describe(&self, release: &Release) -> Result<(Metadata, Option<AssetInfo>)> {
+        if release.is_sdist() {
+            let source = self.source(release)?;
+            return Ok((source.metadata().clone(), source.asset_info()));
+        }
+        let archive = self.archive(release)?;
+        Ok((archive.metadata().clone(), archive.asset_info()))
+    }
+
+    /// The digest of a release's file.
+    pub fn digest(&self, release: &Release) -> Result<Sha256> {
+        match (self, release.place.path()) {
+            (Self::Folder(_), Some(path)) if release.is_sdist() => sha256_of_file(path),
+            (Self::Folder(_), _) => Ok(self.own(release)?.sha256),
+            (Self::Index(repo), _) => repo.digest(release),
+        }
+    }
+
+    /// Copy a release's file to `target` if it has the right size and digest; see [`FolderRepo::open_wheel`].
     pub fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
         match self {
+            Self::Folder(_) if release.is_sdist() => {
+                match (release.place.path(), release.size, release.sha256) {
+                    (Some(path), Some(size), Some(sha256)) => {
+                        copy_proven(path, size, sha256, target, context)
+                    }
+                    _ => Err(self.not_here(release)),
+                }
+            }
             Self::Folder(repo) => repo.open_wheel(&self.own(release)?, target, context),
             Self::Index(repo) => repo.open_wheel(release, target, context),
         }
@@ -167,6 +236,8 @@ impl Repo {
     /// What is known about a release beside its wheel: by whom it was published, whether it is yanked.
     pub fn status(&self, release: &Release) -> Result<ReleaseStatus> {
         match self {
+            // What is said of releases is said of wheels.
+            Self::Folder(_) if release.is_sdist() => Ok(ReleaseStatus::default()),
             Self::Folder(repo) => repo.status(&self.own(release)?),
             Self::Index(_) => Ok(IndexRepo::status(release)),
         }
@@ -248,10 +319,14 @@ impl Repo {
 
     /// A release as the folder knows it.
     fn own(&self, release: &Release) -> Result<FolderRelease> {
-        release.in_folder().ok_or_else(|| Error::NoRelease {
+        release.in_folder().ok_or_else(|| self.not_here(release))
+    }
+
+    fn not_here(&self, release: &Release) -> Error {
+        Error::NoRelease {
             package: release.package.clone(),
             version: release.version.clone(),
             repo: self.place(),
-        })
+        }
     }
 }

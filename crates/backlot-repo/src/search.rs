@@ -67,7 +67,8 @@ pub(crate) fn search(repo: &Repo, query: &Query, context: &Context) -> Result<Ve
         {
             continue;
         }
-        let releases = repo.releases(&package, context)?;
+        let mut releases = repo.offered(&package, context)?;
+        releases.dedup_by(|next, kept| next.version == kept.version);
         let mut statuses = Vec::with_capacity(releases.len());
         for release in &releases {
             statuses.push(repo.status(release)?);
@@ -112,11 +113,9 @@ fn newest<'a>(all: &[(&'a Release, &'a ReleaseStatus)]) -> Option<(&'a Release, 
     all.iter().max_by_key(|one| worth(one)).copied()
 }
 
-/// Ask a release the questions that need its wheel.
+/// Ask a release the questions that need its file.
 fn look_inside(repo: &Repo, latest: &Release, query: &Query) -> Result<Option<Found>> {
-    let archive = repo.archive(latest)?;
-    let metadata = archive.metadata();
-    let asset = archive.asset_info();
+    let (metadata, asset) = repo.describe(latest)?;
     let is_type = |wanted: &String| {
         asset
             .as_ref()

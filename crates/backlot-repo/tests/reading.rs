@@ -43,7 +43,7 @@ fn junk_never_breaks_listing_and_a_corrupt_wheel_is_named_once() {
     let listing = repo.releases_with_problems(&package("chair")).unwrap();
     assert_eq!(listing.releases.len(), 1);
     assert_eq!(listing.broken.len(), 6, "{:#?}", listing.broken);
-    assert_eq!(listing.unsupported[0].version, Some(version("0.1")));
+    assert_eq!(listing.sources[0].version, version("0.1"));
     let warnings = Warnings::default();
     for _ in 0..2 {
         assert_eq!(
@@ -93,7 +93,7 @@ fn a_flat_folder_is_read_and_not_published_to() {
         repo.metadata(&listing.releases[0]).unwrap().version,
         version("0.2.0")
     );
-    assert_eq!(listing.unsupported[0].version, Some(version("0.1.0")));
+    assert_eq!(listing.sources[0].version, version("0.1.0"));
     assert_eq!(listing.broken, []);
     assert_eq!(
         repo.releases_with_problems(&package("broken"))

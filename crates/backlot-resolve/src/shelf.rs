@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use backlot_core::{Coded, PackageName};
+use backlot_core::{Class, Coded, PackageName};
 
 use crate::problem::{Candidate, Candidates, Dependencies, Problem};
 
@@ -104,7 +104,13 @@ impl<'a> Shelf<'a> {
         let read = self
             .source
             .dependencies(package, &candidate.version, candidate.source)
-            .map_err(|e| format!("cannot be read: {e}"));
+            .map_err(|error| {
+                match (error.class(), error.help()) {
+                    // It was read, and is not taken as it is.
+                    (Class::User, Some(help)) => format!("cannot be used: {error}; {help}"),
+                    _ => format!("cannot be read: {error}"),
+                }
+            });
         let needs = Rc::new(read);
         let mut all = self.needs.borrow_mut();
         let of_package = all

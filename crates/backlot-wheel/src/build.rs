@@ -29,7 +29,9 @@ pub struct BuildOptions<'a> {
     pub output: &'a Path,
     /// Whether a path of the wheel is left out (tracked files; their pointers stay).
     pub exclude: &'a dyn Fn(&RelPath) -> bool,
-    /// More files for `.dist-info`, by name.
+    /// Whether all is packaged that hatchling would package, leavings of other tools too: an unpacked source distribution.
+    pub whole: bool,
+    /// More files for `.dist-info`, by path; one that would be generated is replaced.
     pub extra_dist_info: BTreeMap<String, Vec<u8>>,
     /// What WHEEL says it was made by.
     pub generator: &'a str,
@@ -94,7 +96,7 @@ fn generated_files(
     options: &BuildOptions<'_>,
     name: &WheelName,
 ) -> BTreeMap<String, Vec<u8>> {
-    let mut files = options.extra_dist_info.clone();
+    let mut files = BTreeMap::new();
     files.insert("METADATA".to_owned(), project.metadata.to_text().into_bytes());
     let wheel = format!(
         "Wheel-Version: 1.0\nGenerator: {}\nRoot-Is-Purelib: true\nTag: {}-{}-{}\n",
@@ -105,6 +107,7 @@ fn generated_files(
     if !entry_points.is_empty() {
         files.insert("entry_points.txt".to_owned(), entry_points.into_bytes());
     }
+    files.extend(options.extra_dist_info.clone());
     files
 }
 
@@ -133,7 +136,12 @@ fn collect(
                     path: entry.path(),
                     reason: "its name is not valid UTF-8".to_owned(),
                 })?;
-                if is_packaged(name) {
+                let packaged = if options.whole {
+                    crate::hatchling::packages(name)
+                } else {
+                    is_packaged(name)
+                };
+                if packaged {
                     let child = RelPath::parse(name).map_err(|e| Error::BadProject {
                         path: entry.path(),
                         reason: e.to_string(),

@@ -43,6 +43,22 @@ pub enum Error {
         #[source]
         source: HostilePath,
     },
+    /// A file that is no source distribution, or a damaged or hostile one.
+    #[error("`{}` is not a sound source distribution: {reason}", path.display())]
+    BadSdist {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A source distribution that would need code to be run.
+    #[error("`{file}` is a source distribution that is not built here: {reason}")]
+    UnsupportedSdist {
+        /// Its file name.
+        file: String,
+        /// What it needs.
+        reason: String,
+    },
     /// Core metadata that cannot be read.
     #[error("the metadata of {of} cannot be read: {reason}")]
     BadMetadata {
@@ -95,6 +111,8 @@ impl Coded for Error {
             Self::BadFileName { .. } => "wheel::bad_file_name",
             Self::BadWheel { .. } => "wheel::unsound",
             Self::HostileEntry { .. } => "wheel::hostile_entry",
+            Self::BadSdist { .. } => "sdist::unsound",
+            Self::UnsupportedSdist { .. } => "sdist::unsupported",
             Self::BadMetadata { .. } => "wheel::bad_metadata",
             Self::BadProject { .. } => "project::invalid",
             Self::NoModule { .. } => "project::no_module",
@@ -107,8 +125,14 @@ impl Coded for Error {
         match self {
             Self::File(e) => e.class(),
             Self::Cancelled(e) => e.class(),
-            Self::BadFileName { .. } | Self::BadProject { .. } | Self::NoModule { .. } => Class::User,
-            Self::BadWheel { .. } | Self::HostileEntry { .. } | Self::BadMetadata { .. } => Class::Integrity,
+            Self::BadFileName { .. }
+            | Self::BadProject { .. }
+            | Self::NoModule { .. }
+            | Self::UnsupportedSdist { .. } => Class::User,
+            Self::BadWheel { .. }
+            | Self::BadSdist { .. }
+            | Self::HostileEntry { .. }
+            | Self::BadMetadata { .. } => Class::Integrity,
             Self::BadInterpreter { .. } => Class::Environment,
             Self::FileConflict { .. } => Class::Conflict,
         }
@@ -119,10 +143,13 @@ impl Coded for Error {
             Self::File(e) => e.help(),
             Self::Cancelled(e) => e.help(),
             Self::BadFileName { .. } => Some("wheels are named as in `main_pack-1.0.0-py3-none-any.whl` (PEP 427)".to_owned()),
-            Self::BadWheel { .. } | Self::BadMetadata { .. } => {
+            Self::BadWheel { .. } | Self::BadSdist { .. } | Self::BadMetadata { .. } => {
                 Some("fetch or build it again; do not install it as it is".to_owned())
             }
-            Self::HostileEntry { .. } => Some("do not use this wheel; ask whoever made it".to_owned()),
+            Self::HostileEntry { .. } => Some("do not use this package; ask whoever made it".to_owned()),
+            Self::UnsupportedSdist { file, .. } => Some(format!(
+                "make a wheel of it (`pip wheel --no-deps {file}`) and put that into the repo: by `twine upload` into an index, or into a folder of packages as it is"
+            )),
             Self::BadProject { .. } => Some("correct the file; `[project]` follows PEP 621".to_owned()),
             Self::NoModule { module, .. } => {
                 Some(format!("make `src/{module}/`, or name the folder in `[tool.hatch.build.targets.wheel] packages`"))

@@ -1,7 +1,8 @@
 //! One wheel: built, read, checked, installed, uninstalled; without Python, and the same bytes everywhere.
 //!
 //! A project ([`Project`]) becomes a wheel by [`build()`]; a wheel ([`WheelArchive`]) becomes a folder by [`unpack()`], and
-//! the folder part of an environment by [`install_unpacked`]. Follows PEP 376, 405, 427, 503, 566, 610, 621, 660.
+//! the folder part of an environment by [`install_unpacked`]. A source distribution ([`Sdist`]) becomes a wheel where that
+//! needs none of its code. Follows PEP 376, 405, 427, 503, 517, 566, 610, 621, 660.
 //!
 //! Deliberately absent: networks, repos, choosing versions, and running any code of a package.
 
@@ -12,6 +13,7 @@ mod entry_points;
 mod environment;
 mod error;
 mod filename;
+mod hatchling;
 mod install;
 mod installed;
 mod layout;
@@ -20,6 +22,9 @@ mod owners;
 mod project;
 mod record;
 mod scripts;
+mod sdist;
+#[cfg(test)]
+mod sdist_tests;
 mod tags;
 mod unpack;
 
@@ -44,5 +49,6 @@ pub use metadata::{Metadata, metadata_headers};
 pub use owners::Owners;
 pub use project::{ModuleRoot, Project};
 pub use record::{RecordEntry, parse_record, write_record};
+pub use sdist::{Sdist, sdist_name};
 pub use tags::{Fit, Tags};
 pub use unpack::unpack;

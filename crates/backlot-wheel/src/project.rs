@@ -139,6 +139,11 @@ struct HatchWheel {
 impl Project {
     /// Load the project of a folder.
     pub fn load(root: &Path) -> Result<Self> {
+        Self::load_as(root, None)
+    }
+
+    /// The same, of a version that is known from elsewhere.
+    pub(crate) fn load_as(root: &Path, version: Option<&Version>) -> Result<Self> {
         let path = root.join("pyproject.toml");
         let text = fs_err::read_to_string(&path)?;
         let bad = |reason: String| Error::BadProject {
@@ -153,30 +158,19 @@ impl Project {
             .name
             .clone()
             .ok_or_else(|| bad("`project.name` is missing".to_owned()))?;
-        let version = match &table.version {
-            Some(version) => version.clone(),
-            None => dynamic_version(root, file.tool.hatch.version.path.as_deref(), &bad)?,
+        let written = match (version, &table.version) {
+            (Some(known), _) => known.to_string(),
+            (None, Some(version)) => version.clone(),
+            (None, None) => dynamic_version(root, file.tool.hatch.version.path.as_deref(), &bad)?,
         };
-        let version = Version::parse(&version).map_err(|e| bad(format!("`project.version`: {e}")))?;
+        let version = Version::parse(&written).map_err(|e| bad(format!("`project.version`: {e}")))?;
         let mut metadata = Metadata::new(&name, version).map_err(|e| bad(e.to_string()))?;
         let module_roots = module_roots(root, &name, &file.tool.hatch.build.targets.wheel.packages, &bad)?;
         let requires = requirements(&table.dependencies, "project.dependencies", &bad)?;
-        let mut groups = BTreeMap::new();
-        for (group, list) in &table.optional_dependencies {
-            let name = GroupName::parse(group).map_err(|e| bad(e.to_string()))?;
-            groups.insert(
-                name,
-                requirements(list, &format!("project.optional-dependencies.{group}"), &bad)?,
-            );
-        }
+        let groups = groups(&table, &bad)?;
         fill(&mut metadata, &table, root, &bad)?;
-        metadata.requires_dist.clone_from(&requires);
+        metadata.requires_dist = all_requirements(&requires, &groups);
         metadata.provides_extra = groups.keys().cloned().collect();
-        for (group, list) in &groups {
-            metadata
-                .requires_dist
-                .extend(list.iter().map(|r| r.in_group(group)));
-        }
         let asset = module_roots
             .iter()
             .map(|m| m.source.join("asset.toml"))
@@ -192,6 +186,54 @@ impl Project {
             groups,
         })
     }
+}
+
+/// The requirements that a `pyproject.toml` declares, those of groups with their marker, and the groups.
+pub(crate) fn declared(path: &Path, text: &str) -> Result<(Vec<Requirement>, Vec<GroupName>)> {
+    let bad = |reason: String| Error::BadProject {
+        path: path.to_path_buf(),
+        reason,
+    };
+    let file: File = toml::from_str(text).map_err(|e| bad(e.to_string().trim().to_owned()))?;
+    let Some(table) = file.project else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    let requires = requirements(&table.dependencies, "project.dependencies", &bad)?;
+    let groups = groups(&table, &bad)?;
+    Ok((
+        all_requirements(&requires, &groups),
+        groups.keys().cloned().collect(),
+    ))
+}
+
+/// The entry points that a `pyproject.toml` declares; `None` if it cannot be read.
+pub(crate) fn declared_entry_points(text: &str) -> Option<EntryPoints> {
+    let file: File = toml::from_str(text).ok()?;
+    file.project.map(entry_points)
+}
+
+fn groups(
+    table: &ProjectTable,
+    bad: &dyn Fn(String) -> Error,
+) -> Result<BTreeMap<GroupName, Vec<Requirement>>> {
+    let mut groups = BTreeMap::new();
+    for (group, list) in &table.optional_dependencies {
+        let name = GroupName::parse(group).map_err(|e| bad(e.to_string()))?;
+        let key = format!("project.optional-dependencies.{group}");
+        groups.insert(name, requirements(list, &key, bad)?);
+    }
+    Ok(groups)
+}
+
+fn all_requirements(
+    requires: &[Requirement],
+    groups: &BTreeMap<GroupName, Vec<Requirement>>,
+) -> Vec<Requirement> {
+    let mut all = requires.to_vec();
+    for (group, list) in groups {
+        all.extend(list.iter().map(|r| r.in_group(group)));
+    }
+    all
 }
 
 fn entry_points(table: ProjectTable) -> EntryPoints {

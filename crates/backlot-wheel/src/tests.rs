@@ -49,6 +49,7 @@ fn build_in(project: &Project, output: &Path) -> BuiltWheel {
     let options = BuildOptions {
         output,
         exclude: &exclude,
+        whole: false,
         extra_dist_info: extra,
         generator: "backlot test",
     };
@@ -115,6 +116,7 @@ fn an_archive_of_more_files_than_zip_can_count_is_read_by_python() {
     let options = BuildOptions {
         output: folder.path(),
         exclude: &|_| false,
+        whole: false,
         extra_dist_info: BTreeMap::new(),
         generator: "t",
     };

@@ -180,7 +180,8 @@ impl Workspace {
         let mut names = Vec::new();
         for entry in self.repos() {
             let repo = self.open_repo(entry)?;
-            let releases = repo.releases(requirement.name(), self.context())?;
+            let mut releases = repo.offered(requirement.name(), self.context())?;
+            releases.dedup_by(|next, kept| next.version == kept.version);
             let versions: Vec<Version> = releases.iter().map(|r| r.version.clone()).collect();
             let mut admitted = Vec::new();
             for release in releases.iter().rev() {
@@ -194,15 +195,20 @@ impl Workspace {
                 names.extend(repo.packages()?.iter().map(ToString::to_string));
                 continue;
             };
-            let archive = repo.archive(release)?;
-            let provenance = Provenance::of(&archive)?;
+            let (metadata, asset) = repo.describe(release)?;
+            // Only wheels are made by us.
+            let provenance = if release.is_sdist() {
+                None
+            } else {
+                Provenance::of(&repo.archive(release)?)?
+            };
             details.push(ReleaseDetail {
                 repo: entry.name.clone(),
                 package: release.package.clone(),
                 version: release.version.clone(),
-                asset: archive.asset_info(),
-                summary: archive.metadata().summary.clone(),
-                requires: rows(archive.metadata()),
+                asset,
+                requires: rows(&metadata),
+                summary: metadata.summary,
                 wheel: release.place.clone(),
                 wheel_size: release.size,
                 provenance,

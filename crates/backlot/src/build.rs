@@ -137,6 +137,7 @@ impl Workspace {
         let options = BuildOptions {
             output: &folder,
             exclude: &exclude,
+            whole: false,
             extra_dist_info: extra,
             generator: TOOL,
         };

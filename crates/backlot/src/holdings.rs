@@ -4,8 +4,9 @@
 //! parsed, a manifest that is nowhere: each stops a collection, since what they name would be taken for garbage.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 
-use backlot_core::{Blake3, PackageName, Version};
+use backlot_core::{Blake3, PackageName, RelPath, Version};
 use backlot_dvc::Pointer;
 use backlot_repo::{Release, Repo};
 use backlot_store::{Cache, ObjectId, Remote, Transfer};
@@ -47,6 +48,16 @@ impl Workspace {
                         reason: broken.reason.clone(),
                     }
                     .into());
+                }
+                // What is not installed from there needs nothing either.
+                let is_public = self.config().public_repos.contains(&entry.name);
+                for source in listing.sources.iter().filter(|_| !is_public) {
+                    self.context().check()?;
+                    if seen.insert(repo.digest(source)?) {
+                        let key = (package.clone(), source.version.clone());
+                        let found = pointers_in_sdist(&repo, source)?;
+                        pointers.entry(key).or_default().extend(found);
+                    }
                 }
                 for release in listing.releases {
                     self.context().check()?;
@@ -150,22 +161,43 @@ impl Workspace {
 fn pointers_in(archive: &WheelArchive) -> Result<Vec<Pointer>> {
     let mut pointers = Vec::new();
     for entry in archive.entries() {
-        if !entry.path.as_str().ends_with(".dvc") || entry.path.as_str().ends_with("/.dvc") {
+        if !is_pointer(&entry.path) {
             continue;
         }
         let Some(bytes) = archive.read(&entry.path)? else {
             continue;
         };
-        let path = archive.path().join(entry.path.as_str());
-        let text = String::from_utf8(bytes).map_err(|_| {
-            Error::from(backlot_dvc::Error::BadPointer {
-                pointer: path.clone(),
-                reason: "it is no UTF-8 text".to_owned(),
-            })
-        })?;
-        pointers.push(Pointer::parse(&path, &text)?);
+        pointers.push(pointer(&archive.path().join(entry.path.as_str()), bytes)?);
     }
     Ok(pointers)
+}
+
+/// The pointers in a source distribution, installed by whom it may be.
+fn pointers_in_sdist(repo: &Repo, release: &Release) -> Result<Vec<Pointer>> {
+    let files = repo.source(release).and_then(|s| Ok(s.read(&is_pointer)?));
+    let files = files.map_err(|error| WorkspaceError::UnreadableRelease {
+        place: release.place.clone(),
+        reason: error.to_string(),
+    })?;
+    let path = Path::new(&release.file);
+    files
+        .into_iter()
+        .map(|(inner, bytes)| pointer(&path.join(inner.as_str()), bytes))
+        .collect()
+}
+
+fn is_pointer(path: &RelPath) -> bool {
+    path.as_str().ends_with(".dvc") && !path.as_str().ends_with("/.dvc")
+}
+
+fn pointer(path: &Path, bytes: Vec<u8>) -> Result<Pointer> {
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Error::from(backlot_dvc::Error::BadPointer {
+            pointer: path.to_path_buf(),
+            reason: "it is no UTF-8 text".to_owned(),
+        })
+    })?;
+    Ok(Pointer::parse(path, &text)?)
 }
 
 /// The objects that a pointer names; its manifests are in the cache.

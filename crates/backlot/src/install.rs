@@ -11,10 +11,11 @@ use backlot_core::{LinkMode, Operation, PackageName, RelPath, Requirement, Sha25
 use backlot_dvc::{Out, Pointer};
 use backlot_repo::Release;
 use backlot_store::{Cache, Transfer};
-use backlot_wheel::{InstallOptions, InstalledDist, Layout, Owners, WheelArchive};
+use backlot_wheel::{InstallOptions, InstalledDist, Layout, Owners, Sdist, WheelArchive};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::build::TOOL;
 use crate::environment::EnvironmentEdit;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::lockfile::{Lock, LockedPackage};
@@ -296,6 +297,7 @@ impl Workspace {
                 version: output.project.metadata.version.clone(),
                 repo: None,
                 wheel: None,
+                sdist: None,
                 sha256: None,
                 editable: Some(self.display_path(&output.project.root)),
                 requested: asked,
@@ -374,7 +376,8 @@ impl Workspace {
         published.into_par_iter().map(unpack).collect()
     }
 
-    /// The folder of an unpacked wheel in the cache; fetched, checked against the lock and unpacked if absent.
+    /// The folder of an unpacked wheel in the cache; fetched, checked against the lock and unpacked if absent. The wheel
+    /// of a source distribution is built first, and lies under the digest of that.
     pub(crate) fn unpacked_wheel(&self, package: &LockedPackage) -> Result<PathBuf> {
         let no_release = || -> Error {
             let what = format!(
@@ -390,10 +393,10 @@ impl Workspace {
             return Ok(folder);
         }
         let repo = self.open_repo(self.repo_entry(package.repo.as_deref().ok_or_else(no_release)?)?)?;
-        let releases = repo.wheels(&package.name, self.context())?;
+        let releases = package.of_its_kind(&repo, self.context())?;
         let is_it = |release: &Release| match release.sha256 {
             Some(known) => known == sha256,
-            None => Some(&release.file) == package.wheel.as_ref(),
+            None => Some(&release.file) == package.file(),
         };
         let mut release = releases.into_iter().find(is_it).ok_or_else(no_release)?;
         // What was chosen is what is fetched, also where the repo itself promises no digest.
@@ -403,8 +406,13 @@ impl Workspace {
         let guard = TemporaryFolder(stage.clone());
         let local = stage.join(&release.file);
         repo.open_wheel(&release, &local, self.context())?;
+        let wheel = if release.is_sdist() {
+            Sdist::open(&local)?.build(&stage, TOOL, self.context())?.path
+        } else {
+            local
+        };
         let unpacked = stage.join("tree");
-        backlot_wheel::unpack(&WheelArchive::open(&local)?, &unpacked, self.context())?;
+        backlot_wheel::unpack(&WheelArchive::open(&wheel)?, &unpacked, self.context())?;
         // Another process may have been first; its folder holds the same bytes.
         if let Err(error) = file::rename(&unpacked, &folder)
             && !folder.is_dir()

@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{GroupName, PackageName, Sha256, Version, file};
+use backlot_core::{Context, GroupName, PackageName, Sha256, Version, file};
+use backlot_repo::{Release, Repo};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, WorkspaceError};
@@ -74,7 +75,10 @@ pub struct LockedPackage {
     /// The wheel's file name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wheel: Option<String>,
-    /// The wheel's digest.
+    /// The file name of the source distribution, where there is no wheel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sdist: Option<String>,
+    /// The file's digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
     /// The output folder of an editable, relative to the workspace.
@@ -89,6 +93,34 @@ pub struct LockedPackage {
     /// The packages it needs here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<PackageName>,
+}
+
+impl LockedPackage {
+    /// Take a release's file from a repo.
+    pub(crate) fn take(&mut self, repo: &str, release: &Release, sha256: Sha256) {
+        let file = Some(release.file.clone());
+        (self.wheel, self.sdist) = if release.is_sdist() {
+            (None, file)
+        } else {
+            (file, None)
+        };
+        self.repo = Some(repo.to_owned());
+        self.sha256 = Some(sha256);
+    }
+
+    /// The file name.
+    pub(crate) fn file(&self) -> Option<&String> {
+        self.wheel.as_ref().or(self.sdist.as_ref())
+    }
+
+    /// What a repo has of the package, of the kind that is locked.
+    pub(crate) fn of_its_kind(&self, repo: &Repo, context: &Context) -> Result<Vec<Release>> {
+        Ok(if self.sdist.is_some() {
+            repo.sources(&self.name)?
+        } else {
+            repo.wheels(&self.name, context)?
+        })
+    }
 }
 
 impl Lock {

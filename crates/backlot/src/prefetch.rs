@@ -91,7 +91,10 @@ impl Pool<'_> {
             }
             let releases = self.releases_in(name, rank).ok()?;
             let fitting = releases.iter().filter(|r| {
-                specifiers.contains(&r.version) && r.yanked.is_none() && self.fit(&r.name).is_some()
+                specifiers.contains(&r.version)
+                    && r.yanked.is_none()
+                    && self.fit(&r.name).is_some()
+                    && !self.is_foreign_source(r, rank)
             });
             let best = fitting.max_by_key(|r| {
                 (
@@ -137,8 +140,8 @@ impl Workspace {
             repo.prefetch(&missing.iter().map(|p| p.name.clone()).collect::<Vec<_>>())?;
             let mut releases = Vec::new();
             for package in missing {
-                let wheels = repo.wheels(&package.name, self.context()).unwrap_or_default();
-                releases.extend(wheels.into_iter().filter(|r| package.sha256 == r.sha256));
+                let files = package.of_its_kind(&repo, self.context()).unwrap_or_default();
+                releases.extend(files.into_iter().filter(|r| package.sha256 == r.sha256));
             }
             repo.prefetch_wheels(&releases.iter().collect::<Vec<_>>())?;
         }

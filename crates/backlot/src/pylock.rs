@@ -2,7 +2,8 @@
 //!
 //! Invariants: what is written names each wheel with its digest, and the environment it was chosen for; what is read is
 //! installed only if every wheel it needs is, digest for digest, in a repo of the workspace, so nothing comes from a place
-//! the workspace does not know. What else a file may hold (sdists, archives, version control) is refused by name.
+//! the workspace does not know; the same of a source distribution where there is no wheel. What else a file may hold
+//! (archives, version control) is refused by name.
 //! Deliberately absent: the extras and groups of a lock, which workspaces do not have.
 
 use std::path::{Path, PathBuf};
@@ -54,8 +55,8 @@ struct Package {
     vcs: Option<toml::Value>,
     #[serde(default, skip_serializing)]
     archive: Option<toml::Value>,
-    #[serde(default, skip_serializing)]
-    sdist: Option<toml::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sdist: Option<Wheel>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     wheels: Vec<Wheel>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,6 +76,7 @@ struct Directory {
     editable: bool,
 }
 
+/// A wheel or a source distribution: both tables have the same keys.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Wheel {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -174,7 +176,7 @@ impl Workspace {
         };
         let release = self.release_of(package, repo)?;
         let mut wheel = Wheel {
-            name: package.wheel.clone(),
+            name: package.file().cloned(),
             size: release.as_ref().and_then(|r| r.size),
             hashes: Hashes {
                 sha256: Some(sha256.to_hex()),
@@ -190,14 +192,18 @@ impl Workspace {
             }
         }
         entry.requires_python = release.and_then(|r| r.requires_python);
-        entry.wheels.push(wheel);
+        if package.sdist.is_some() {
+            entry.sdist = Some(wheel);
+        } else {
+            entry.wheels.push(wheel);
+        }
         Ok(entry)
     }
 
     /// The release in its repo that a lock names.
     fn release_of(&self, package: &LockedPackage, repo: &str) -> Result<Option<Release>> {
         let repo = self.open_repo(self.repo_entry(repo)?)?;
-        for release in repo.releases_with_problems(&package.name)?.releases {
+        for release in package.of_its_kind(&repo, self.context())? {
             if release.version == package.version && Some(repo.digest(&release)?) == package.sha256 {
                 return Ok(Some(release));
             }
@@ -247,6 +253,7 @@ impl Workspace {
             name,
             repo: None,
             wheel: None,
+            sdist: None,
             sha256: None,
             editable: None,
             requested: false,
@@ -269,7 +276,7 @@ impl Workspace {
                 _ if !entry.wheels.is_empty() && entry.version.is_some() => None,
                 (Some(_), ..) => Some("a checkout of version control"),
                 (_, Some(_), _) => Some("an archive"),
-                (.., Some(_)) => Some("a source distribution only"),
+                (.., Some(_)) if entry.version.is_some() => None,
                 _ => Some("nothing that could be installed, or no version"),
             };
             if let Some(what) = what {
@@ -287,29 +294,36 @@ impl Workspace {
         Ok(locked)
     }
 
-    /// The wheel of an entry in a repo of the workspace, by its digest.
+    /// The wheel of an entry in a repo of the workspace, by its digest; else its source distribution.
     fn find_locked_wheel(
         &self,
         entry: &Package,
         locked: &mut LockedPackage,
     ) -> Result<backlot_wheel::Metadata> {
-        let digests: Vec<Sha256> = entry
-            .wheels
-            .iter()
-            .filter_map(|w| w.hashes.sha256.as_deref()?.parse().ok())
-            .collect();
-        for repo_entry in self.repos() {
-            let repo = self.open_repo(repo_entry)?;
-            for release in repo.releases(&locked.name, self.context())? {
-                if release.version != locked.version {
-                    continue;
-                }
-                let digest = repo.digest(&release)?;
-                if digests.contains(&digest) {
-                    locked.repo = Some(repo_entry.name.clone());
-                    locked.wheel = Some(release.file.clone());
-                    locked.sha256 = Some(digest);
-                    return Ok(repo.metadata(&release)?);
+        let digests_of = |files: &mut dyn Iterator<Item = &Wheel>| -> Vec<Sha256> {
+            files
+                .filter_map(|w| w.hashes.sha256.as_deref()?.parse().ok())
+                .collect()
+        };
+        let wheels = digests_of(&mut entry.wheels.iter());
+        let sources = digests_of(&mut entry.sdist.iter());
+        for (digests, of_sources) in [(wheels, false), (sources, true)] {
+            if digests.is_empty() {
+                continue;
+            }
+            for repo_entry in self.repos() {
+                let repo = self.open_repo(repo_entry)?;
+                let releases = if of_sources {
+                    repo.sources(&locked.name)?
+                } else {
+                    repo.wheels(&locked.name, self.context())?
+                };
+                for release in releases.iter().filter(|r| r.version == locked.version) {
+                    let digest = repo.digest(release)?;
+                    if digests.contains(&digest) {
+                        locked.take(&repo_entry.name, release, digest);
+                        return Ok(repo.metadata(release)?);
+                    }
                 }
             }
         }

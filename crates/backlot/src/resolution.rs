@@ -25,6 +25,9 @@ const ENGINE_PACKAGE: &str = "tgzr-pipeline";
 /// How a wheel fits that runs everywhere: after any that was built for this Python or platform.
 const PURE: Fit = (601, 0);
 
+/// What is said of source distributions of public indexes.
+const FOREIGN_SOURCE: &str = "is a source distribution; of a public index only wheels are used";
+
 /// What to choose, and how.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wish {
@@ -66,6 +69,8 @@ pub(crate) struct Pool<'w> {
     metadata: RefCell<HashMap<(PackageName, Version, usize), Rc<Metadata>>>,
     /// Which repos are public, by rank.
     public: Vec<bool>,
+    /// Whether source distributions are among the releases.
+    with_sdists: bool,
     /// The Python whose wheels are chosen; any wheel will do where it is not said.
     python: Option<String>,
     tags: OnceCell<Tags>,
@@ -73,6 +78,7 @@ pub(crate) struct Pool<'w> {
 }
 
 impl<'w> Pool<'w> {
+    /// With what can be installed from all repos of a workspace, source distributions too.
     pub(crate) fn open(
         workspace: &'w Workspace,
         outputs: &'w [Output],
@@ -83,14 +89,23 @@ impl<'w> Pool<'w> {
             workspace.repo_entry(prefer)?;
             entries.sort_by_key(|r| r.name != prefer);
         }
-        Self::of(workspace, entries, outputs)
+        Self::new(workspace, entries, outputs, true)
     }
 
-    /// The same of these repos, most preferred first.
+    /// With the wheels of these repos, most preferred first.
     pub(crate) fn of(
         workspace: &'w Workspace,
         entries: Vec<&RepoEntry>,
         outputs: &'w [Output],
+    ) -> Result<Self> {
+        Self::new(workspace, entries, outputs, false)
+    }
+
+    fn new(
+        workspace: &'w Workspace,
+        entries: Vec<&RepoEntry>,
+        outputs: &'w [Output],
+        with_sdists: bool,
     ) -> Result<Self> {
         let mut repos = Vec::new();
         for entry in entries {
@@ -109,6 +124,7 @@ impl<'w> Pool<'w> {
             releases: RefCell::default(),
             metadata: RefCell::default(),
             public,
+            with_sdists,
             python: None,
             tags: OnceCell::new(),
             engine_is_provided: true,
@@ -132,7 +148,7 @@ impl<'w> Pool<'w> {
     }
 
     /// The releases of a package in the repo of a rank: of each version the wheel that fits best; one that does not fit only
-    /// where none does.
+    /// where none does. A source distribution stands for a version that has no wheel.
     pub(crate) fn releases_in(&self, name: &PackageName, rank: usize) -> Result<Releases> {
         let key = (name.clone(), rank);
         if let Some(known) = self.releases.borrow().get(&key) {
@@ -141,7 +157,11 @@ impl<'w> Pool<'w> {
         let Some((_, repo)) = self.repos.get(rank) else {
             return Ok(Rc::default());
         };
-        let mut releases = repo.wheels(name, self.context)?;
+        let mut releases = if self.with_sdists {
+            repo.offered(name, self.context)?
+        } else {
+            repo.wheels(name, self.context)?
+        };
         if releases.iter().any(|r| !r.name.is_pure()) {
             // Sorted by version already; what does not run here comes last.
             releases.sort_by_cached_key(|r| {
@@ -222,6 +242,12 @@ impl<'w> Pool<'w> {
         Ok(false)
     }
 
+    /// Whether a release is a source distribution of a public index. Looking whether it can be built would mean to fetch
+    /// it, and those of old versions are many.
+    pub(crate) fn is_foreign_source(&self, release: &Release, rank: usize) -> bool {
+        release.is_sdist() && self.public[rank]
+    }
+
     /// The metadata of a release, read once.
     pub(crate) fn metadata(&self, rank: usize, release: &Release) -> Result<Rc<Metadata>> {
         let key = (release.package.clone(), release.version.clone(), rank);
@@ -264,6 +290,7 @@ impl Candidates for Pool<'_> {
                 .status(release)
                 .map_err(|e| boxed(e.into()))?;
             let excluded = match &self.python {
+                _ if self.is_foreign_source(release, source) => Some(FOREIGN_SOURCE.to_owned()),
                 Some(python) if self.fit(&release.name).is_none() => {
                     Some(format!("has no wheel for Python {python} on this platform"))
                 }
@@ -294,7 +321,13 @@ impl Candidates for Pool<'_> {
         let Some(release) = releases.iter().find(|release| &release.version == version) else {
             return Ok(Dependencies::default());
         };
-        let metadata = self.metadata(source, release).map_err(boxed)?;
+        let metadata = self.metadata(source, release).map_err(|error| {
+            if error.code() == "sdist::unsupported" {
+                let message = format!("{name} {version} is passed over: {error}");
+                self.context.warn("sdist::unsupported", message);
+            }
+            boxed(error)
+        })?;
         Ok(self.dependencies_of(&metadata))
     }
 
@@ -400,6 +433,7 @@ impl Workspace {
                 version: chosen.version.clone(),
                 repo: None,
                 wheel: None,
+                sdist: None,
                 sha256: None,
                 editable: None,
                 requested: wish.inputs.iter().any(|r| r.name() == &chosen.name),
@@ -413,9 +447,7 @@ impl Workspace {
                 if let Some(fact) = repo.status(&release)?.deprecated {
                     self.warn_deprecated(&release, name, &fact);
                 }
-                package.repo = Some(name.to_owned());
-                package.wheel = Some(release.file.clone());
-                package.sha256 = Some(repo.digest(&release)?);
+                package.take(name, &release, repo.digest(&release)?);
             }
             packages.push(package);
         }

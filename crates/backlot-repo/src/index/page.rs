@@ -1,21 +1,21 @@
 //! What an index page says, checked line by line: nothing on it is believed that need not be.
 //!
-//! Invariants: a file that is kept is named as a wheel of the package that was asked for and has a link over HTTP without
+//! Invariants: a file that is kept is named as a wheel or source distribution of the package that was asked for and has a link over HTTP without
 //! user or password; all others are named with the reason, and stop nobody. Deliberately absent: how pages are written;
 //! see [`super::json`] and [`super::html`]. Sources: PEP 503, 592, 629, 658, 691, 700, 714.
 
 use std::collections::BTreeSet;
 
 use backlot_core::{PackageName, Sha256, Timestamp};
-use backlot_wheel::WheelName;
+use backlot_wheel::{WheelName, sdist_name};
 use url::Url;
 
 use super::error::{IndexError, shown, tame};
 use super::{html, json};
 use crate::layout::is_wheel;
-use crate::listing::{BrokenRelease, Listing, UnsupportedRelease, preference, source_name};
+use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, preference, source_name};
 use crate::place::Place;
-use crate::release::Release;
+use crate::release::{Release, ReleaseKind};
 
 /// The most that is shown of a text on a page.
 const MAX_TEXT: usize = 300;
@@ -121,27 +121,31 @@ pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<L
         .unwrap_or_else(|| url.clone());
     let mut listing = Listing {
         releases: Vec::with_capacity(page.files.len()),
+        sources: Vec::new(),
         broken: Vec::new(),
         unsupported: Vec::new(),
     };
     let mut seen = BTreeSet::new();
     for file in page.files {
-        if let Some((package, version)) = source_name(&file.file)
+        let source = sdist_name(&file.file).filter(|(package, _)| package == name);
+        if source.is_none()
+            && let Some((package, version)) = source_name(&file.file)
             && package == *name
         {
             listing.unsupported.push(UnsupportedRelease {
                 place: place_of(&base, &file),
                 version,
-                reason: "it is a source distribution; only wheels are installed".to_owned(),
+                reason: UNSUPPORTED.to_owned(),
             });
-        } else if is_wheel(&file.file) {
+        } else if source.is_some() || is_wheel(&file.file) {
             let place = place_of(&base, &file);
             match check(file, name, &base) {
-                Ok(release) if seen.insert(release.file.clone()) => listing.releases.push(release),
-                Ok(_) => listing.broken.push(BrokenRelease {
+                Ok(release) if !seen.insert(release.file.clone()) => listing.broken.push(BrokenRelease {
                     place,
                     reason: "the page has it twice; the first is used".to_owned(),
                 }),
+                Ok(release) if release.is_sdist() => listing.sources.push(release),
+                Ok(release) => listing.releases.push(release),
                 Err(reason) => listing.broken.push(BrokenRelease { place, reason }),
             }
         }
@@ -149,14 +153,21 @@ pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<L
     listing.releases.sort_by(|a, b| {
         (&a.version, preference(&a.name), &a.file).cmp(&(&b.version, preference(&b.name), &b.file))
     });
+    listing
+        .sources
+        .sort_by(|a, b| (&a.version, &a.file).cmp(&(&b.version, &b.file)));
     Ok(listing)
 }
 
 fn check(file: RawFile, package: &PackageName, base: &Url) -> Result<Release, String> {
-    let name: WheelName = file
-        .file
-        .parse()
-        .map_err(|_| "its name is not that of a wheel".to_owned())?;
+    let (kind, name) = match sdist_name(&file.file) {
+        Some((package, version)) => (ReleaseKind::Sdist, WheelName::pure(&package, &version)),
+        None => {
+            let name = file.file.parse::<WheelName>();
+            let name = name.map_err(|_| "its name is not that of a wheel".to_owned())?;
+            (ReleaseKind::Wheel, name)
+        }
+    };
     if name.package != *package {
         return Err(format!("it is a release of {}, not of {package}", name.package));
     }
@@ -178,6 +189,7 @@ fn check(file: RawFile, package: &PackageName, base: &Url) -> Result<Release, St
     let mut link = url;
     link.set_fragment(None);
     Ok(Release {
+        kind,
         file: file.file,
         package: name.package.clone(),
         version: name.version.clone(),

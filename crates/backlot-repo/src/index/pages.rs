@@ -196,6 +196,7 @@ impl IndexRepo {
         } else {
             Listing {
                 releases: Vec::new(),
+                sources: Vec::new(),
                 broken: Vec::new(),
                 unsupported: Vec::new(),
             }

@@ -36,6 +36,10 @@ fn show(kind: &str, body: &str) -> String {
         )
         .unwrap();
     }
+    for s in &listing.sources {
+        let link = s.link.as_deref().unwrap_or_default();
+        writeln!(text, "source {} {}\n  {link}", s.package, s.version).unwrap();
+    }
     for b in &listing.broken {
         writeln!(text, "broken {}: {}", b.place, b.reason).unwrap();
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, Staged};
 use backlot_core::{Context, FileError, Operation, Sha256};
-use backlot_wheel::{Metadata, WheelArchive};
+use backlot_wheel::{Metadata, Sdist, WheelArchive};
 use fs_err as fs;
 use url::Url;
 
@@ -35,11 +35,17 @@ impl IndexRepo {
         parse(release, &bytes)
     }
 
+    /// The source distribution of a release; fetched whole and kept.
+    pub(crate) fn source(&self, release: &Release) -> Result<Sdist> {
+        let path = self.0.network.block(self.local_wheel(release))?;
+        Ok(Sdist::open(&path)?)
+    }
+
     /// The same for many releases at once, for later; see [`Self::prefetch`] for what fails.
     pub(crate) fn prefetch_metadata(&self, releases: &[&Release]) -> Result<()> {
         let missing: Vec<Release> = releases
             .iter()
-            .filter(|r| self.kept_metadata(r).is_none())
+            .filter(|r| !r.is_sdist() && self.kept_metadata(r).is_none())
             .map(|r| (*r).clone())
             .collect();
         self.for_all(missing, |repo, release| async move {
