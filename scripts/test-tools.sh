@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the tests need and a fresh Debian machine lacks: a C compiler, Python, and the real peers that judge us
-# (pip, uv, twine, dvc, packaging, devpi-server, pypiserver, build, hatchling) in an environment of their own, outside the repository. Does nothing when all is there.
+# (pip, uv, twine, dvc, packaging, devpi-server, pypiserver, build, hatchling, moto, wsgidav) in an environment of their own, outside the repository. Does nothing when all is there.
 set -euo pipefail
 
 tools="${BACKLOT_TEST_TOOLS:-$HOME/.cache/backlot/test-tools}"
-peers="pip==26.3 uv==0.13.8 twine==7.0.0 dvc==3.67.1 packaging==26.3 devpi-server==6.20.3 pypiserver==2.4.2 build==1.6.1 hatchling==1.33.0"
+peers="pip==26.3 uv==0.13.8 twine==7.0.0 dvc==3.67.1 packaging==26.3 devpi-server==6.20.3 pypiserver==2.4.2 build==1.6.1 hatchling==1.33.0 moto[server,s3]==5.2.5 wsgidav==4.4.0 cheroot==11.1.2"
 
 have() { command -v "$1" >/dev/null 2>&1; }
 

@@ -39,7 +39,8 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("resolvo", &["backlot-resolve"]),
     ("uv-pep440", &["backlot-core"]),
     ("uv-pep508", &["backlot-core"]),
-    ("opendal", &["backlot-store"]),
+    ("opendal", &["backlot-repo", "backlot-store"]),
+    ("opendal-http-transport-reqwest", &["backlot-repo"]),
     ("rusqlite", &["backlot-store"]),
     ("async_zip", &["backlot-wheel"]),
     // rattler must be given a client, or it makes one with an environment and certificates of its own choice.

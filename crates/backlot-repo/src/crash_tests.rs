@@ -9,11 +9,8 @@ use fs_err as fs;
 use backlot_core::{Coded, Context};
 
 use crate::publish::{Probe, Step};
+use crate::support::{self, Wheel, by, package, temporaries, tree, version};
 use crate::{FolderRelease, FolderRepo};
-use support::{Wheel, by, package, temporaries, tree, version};
-
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 const BEFORE_COMMIT: [Step; 3] = [Step::Layout, Step::Staged, Step::Fact];
 const AFTER_COMMIT: [Step; 9] = [

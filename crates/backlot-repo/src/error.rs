@@ -61,18 +61,18 @@ pub enum Error {
         path: PathBuf,
     },
     /// `repo.json` is not a format marker.
-    #[error("`{}` is not the marker of a Backlot repo: {reason}", path.display())]
+    #[error("`{place}` is not the marker of a Backlot repo: {reason}")]
     BadMarker {
-        /// The marker file.
-        path: PathBuf,
+        /// The marker.
+        place: Place,
         /// What is wrong with it.
         reason: String,
     },
     /// The repo was made by a later Backlot with a layout this one does not know.
-    #[error("the repo `{}` has format {found}; this Backlot knows format {known}", path.display())]
+    #[error("the repo `{place}` has format {found}; this Backlot knows format {known}")]
     NewerFormat {
         /// The root of the repo.
-        path: PathBuf,
+        place: Place,
         /// The format it says it has.
         found: u64,
         /// The newest format known here.
@@ -105,12 +105,44 @@ pub enum Error {
         repo: Place,
     },
     /// A file that is read whole is too big to be what it should be.
-    #[error("`{}` is larger than {limit} bytes and cannot be what its name says", path.display())]
+    #[error("`{place}` is larger than {limit} bytes and cannot be what its name says")]
     TooLarge {
-        /// The file.
-        path: PathBuf,
+        /// The file or object.
+        place: Place,
         /// The most it may have.
         limit: u64,
+    },
+    /// The URL or options of a store that cannot be one.
+    #[error("`{url}` cannot be a repo: {reason}")]
+    BadStore {
+        /// The URL.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A store of objects refused, or did not answer.
+    #[error("`{place}`: {reason}")]
+    Store {
+        /// The object or folder it was asked about.
+        place: String,
+        /// What happened, without anything secret.
+        reason: String,
+        /// Whether the same may work later.
+        temporary: bool,
+    },
+    /// A store that does not keep two publishers apart.
+    #[error("`{place}` cannot be published to: {reason}")]
+    NoExclusiveCreate {
+        /// The repo.
+        place: Place,
+        /// What it did when it was tried.
+        reason: String,
+    },
+    /// A repo whose releases are committed in another way than this one would.
+    #[error("`{place}` is published to in another way: through its folder, or through its server")]
+    OtherWay {
+        /// The repo.
+        place: Place,
     },
     /// Talking to an index failed.
     #[error(transparent)]
@@ -170,6 +202,10 @@ impl Coded for Error {
             Self::WrongBytes { .. } => "repo::wrong_bytes",
             Self::NoRelease { .. } => "repo::no_release",
             Self::TooLarge { .. } => "repo::too_large",
+            Self::BadStore { .. } => "repo::bad_store",
+            Self::Store { .. } => "repo::store",
+            Self::NoExclusiveCreate { .. } => "repo::no_exclusive_create",
+            Self::OtherWay { .. } => "repo::other_way",
             Self::Index(e) => e.code(),
             Self::Wheel(e) => e.code(),
             Self::File(e) => e.code(),
@@ -184,8 +220,11 @@ impl Coded for Error {
             Self::FlatFolder { .. }
             | Self::NotAFolder { .. }
             | Self::BadMarker { .. }
-            | Self::NewerFormat { .. } => Class::Config,
-            Self::NoPlace { .. } | Self::WheelChanged { .. } => Class::Environment,
+            | Self::NewerFormat { .. }
+            | Self::BadStore { .. }
+            | Self::NoExclusiveCreate { .. }
+            | Self::OtherWay { .. } => Class::Config,
+            Self::NoPlace { .. } | Self::WheelChanged { .. } | Self::Store { .. } => Class::Environment,
             Self::WrongBytes { .. } | Self::TooLarge { .. } => Class::Integrity,
             Self::NoRelease { .. } => Class::NotFound,
             Self::Index(e) => e.class(),
@@ -229,6 +268,23 @@ impl Coded for Error {
             }
             Self::NoRelease { .. } => "list what the repo has, or name another repo".to_owned(),
             Self::TooLarge { .. } => "look at the file and move it away if it is not the repo's".to_owned(),
+            Self::BadStore { .. } => {
+                "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS) or `webdav+https://host/path`"
+                    .to_owned()
+            }
+            Self::Store { temporary: true, .. } => "look whether the server is well, and try again".to_owned(),
+            Self::Store { .. } => {
+                "look at the URL, the credentials and what they may do, and that the bucket or folder is there"
+                    .to_owned()
+            }
+            Self::NoExclusiveCreate { .. } => {
+                "publish to a folder, an index, WebDAV or a store with conditional writes; reading this one works"
+                    .to_owned()
+            }
+            Self::OtherWay { .. } => {
+                "publish as the repo was made, through its folder or its URL: the two cannot see each other in a race"
+                    .to_owned()
+            }
             Self::Index(e) => return e.help(),
             Self::Wheel(e) => return e.help(),
             Self::File(e) => return e.help(),
@@ -239,6 +295,7 @@ impl Coded for Error {
     fn retry(&self) -> bool {
         match self {
             Self::WheelChanged { .. } => true,
+            Self::Store { temporary, .. } => *temporary,
             Self::Index(e) => e.retry(),
             Self::Wheel(e) => e.retry(),
             Self::File(e) => e.retry(),
@@ -252,6 +309,9 @@ impl Coded for Error {
             | Self::WrongBytes { .. }
             | Self::NoRelease { .. }
             | Self::TooLarge { .. }
+            | Self::BadStore { .. }
+            | Self::NoExclusiveCreate { .. }
+            | Self::OtherWay { .. }
             | Self::Cancelled(_) => false,
         }
     }

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::read_bounded;
 
 /// The most a fact may have.
-const FACT_LIMIT: u64 = 64 * 1024;
+pub(crate) const FACT_LIMIT: u64 = 64 * 1024;
 
 /// What a fact says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +118,12 @@ pub(crate) fn fact_path(folder: &Path, at: Timestamp) -> PathBuf {
 
 /// The file of a fact.
 pub(crate) fn id_path(folder: &Path, id: Ulid) -> PathBuf {
-    folder.join(format!("{}.json", id.to_string().to_lowercase()))
+    folder.join(fact_name(id))
+}
+
+/// The file name of a fact.
+pub(crate) fn fact_name(id: Ulid) -> String {
+    format!("{}.json", id.to_string().to_lowercase())
 }
 
 /// The bytes of a fact's file.

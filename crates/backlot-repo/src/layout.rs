@@ -12,6 +12,8 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::object::CommitBy;
+use crate::place::Place;
 use crate::read_bounded;
 
 /// The layout's version, as `repo.json` says it.
@@ -32,10 +34,51 @@ pub enum RepoKind {
     Flat,
 }
 
-#[derive(Deserialize)]
-struct Marker {
+/// What `repo.json` says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Marker {
     #[serde(rename = "backlot-repo")]
     format: u64,
+    /// How a store of objects commits; a folder does it by a link and says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) commit: Option<CommitBy>,
+}
+
+impl Marker {
+    pub(crate) fn new(commit: Option<CommitBy>) -> Self {
+        Self {
+            format: FORMAT,
+            commit,
+        }
+    }
+
+    /// The bytes of its file.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let by = match self.commit {
+            None => "",
+            Some(CommitBy::Create) => ", \"commit\": \"create\"",
+            Some(CommitBy::Move) => ", \"commit\": \"move\"",
+        };
+        format!("{{\"backlot-repo\": {FORMAT}{by}}}\n").into_bytes()
+    }
+}
+
+/// Read a marker that lies at `place` in a repo at `root`.
+pub(crate) fn read_marker(bytes: &[u8], place: &Place, root: &Place) -> Result<Marker> {
+    let bad = |reason: String| Error::BadMarker {
+        place: place.clone(),
+        reason,
+    };
+    let marker: Marker = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
+    match marker.format {
+        FORMAT => Ok(marker),
+        0 => Err(bad("there is no format 0".to_owned())),
+        found => Err(Error::NewerFormat {
+            place: root.clone(),
+            found,
+            known: FORMAT,
+        }),
+    }
 }
 
 /// The paths of one repo.
@@ -110,25 +153,13 @@ impl Places {
 
     /// Whether the marker is there; an error if it is wrong.
     fn is_marked(&self) -> Result<bool> {
-        let Some(bytes) = read_bounded(&self.marker(), MARKER_LIMIT)? else {
-            return Ok(false);
-        };
-        let marker: Marker = serde_json::from_slice(&bytes).map_err(|e| Error::BadMarker {
-            path: self.marker(),
-            reason: e.to_string(),
-        })?;
-        match marker.format {
-            FORMAT => Ok(true),
-            0 => Err(Error::BadMarker {
-                path: self.marker(),
-                reason: "there is no format 0".to_owned(),
-            }),
-            found => Err(Error::NewerFormat {
-                path: self.root.clone(),
-                found,
-                known: FORMAT,
-            }),
-        }
+        Ok(self.find_marker()?.is_some())
+    }
+
+    fn find_marker(&self) -> Result<Option<Marker>> {
+        let bytes = read_bounded(&self.marker(), MARKER_LIMIT)?;
+        let marker = bytes.map(|bytes| read_marker(&bytes, &self.marker().into(), &self.root.clone().into()));
+        marker.transpose()
     }
 
     /// Make sure the folder is a repo of ours. Returns whether it was made just now, by us.
@@ -148,12 +179,15 @@ impl Places {
             });
         }
         make_folder(&self.root)?;
+        let found = self.find_marker()?;
+        if found.as_ref().is_some_and(|marker| marker.commit.is_some()) {
+            return Err(Error::OtherWay {
+                place: self.root.clone().into(),
+            });
+        }
         // The link is tried only when needed: most publishes find a repo.
-        let made = !self.marker().is_file()
-            && file::create(
-                &self.marker(),
-                format!("{{\"backlot-repo\": {FORMAT}}}\n").as_bytes(),
-            )? == Created::New;
+        let made =
+            found.is_none() && file::create(&self.marker(), &Marker::new(None).to_bytes())? == Created::New;
         make_folder(&self.packages())?;
         Ok(made)
     }

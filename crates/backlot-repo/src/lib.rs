@@ -20,6 +20,7 @@ mod fact;
 mod index;
 mod layout;
 mod listing;
+mod object;
 mod pages;
 mod place;
 mod publish;
@@ -29,6 +30,9 @@ mod release;
 mod repo;
 mod search;
 mod settle;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 mod verdict;
 
 use std::collections::{BTreeSet, HashMap};
@@ -44,6 +48,7 @@ pub use fact::{Fact, FactKind, ReleaseStatus};
 pub use index::{Credential, Credentials, IndexError, IndexRepo, Network, NetworkOptions, Proxies, variable};
 pub use layout::{FORMAT, RepoKind};
 pub use listing::{BrokenRelease, FolderRelease, Listing, UnsupportedRelease};
+pub use object::{ObjectRepo, StoreOptions};
 pub use place::Place;
 pub use publish::{ExistingRelease, Publication, PublishPlan, Published};
 pub use release::{Release, ReleaseKind};
@@ -135,7 +140,7 @@ fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(Error::TooLarge {
-            path: path.to_path_buf(),
+            place: path.into(),
             limit,
         });
     }

@@ -323,19 +323,9 @@ fn look_at(
     package: &PackageName,
     shared: bool,
 ) -> Result<Option<WheelFile>, String> {
-    let name = match file.parse::<WheelName>() {
-        Ok(name) => name,
-        // In a flat folder, only a file that is about this package is this package's problem.
-        Err(_) if shared && package_of(file).as_ref() != Some(package) => return Ok(None),
-        Err(error) => return Err(error.to_string()),
+    let Some(name) = named(file, package, shared)? else {
+        return Ok(None);
     };
-    if name.package != *package {
-        return if shared {
-            Ok(None)
-        } else {
-            Err(format!("it is a release of {}, not of {package}", name.package))
-        };
-    }
     let found = match fs::metadata(path) {
         Ok(found) => found,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -351,6 +341,21 @@ fn look_at(
         size: found.len(),
         modified: modified_of(&found),
     }))
+}
+
+/// The name of a wheel of this package; the reason if it is not one. In a shared place the wheels of others are passed over.
+pub(crate) fn named(file: &str, package: &PackageName, shared: bool) -> Result<Option<WheelName>, String> {
+    let name = match file.parse::<WheelName>() {
+        Ok(name) => name,
+        // In a flat folder, only a file that is about this package is this package's problem.
+        Err(_) if shared && package_of(file).as_ref() != Some(package) => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    match name.package == *package {
+        true => Ok(Some(name)),
+        false if shared => Ok(None),
+        false => Err(format!("it is a release of {}, not of {package}", name.package)),
+    }
 }
 
 /// A file's modification time in milliseconds since the Unix epoch; 0 where there is none.
@@ -389,7 +394,7 @@ fn file_names(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// The package a wheel's file name begins with, without looking at the rest of the name; that of a source distribution.
-fn package_of(file: &str) -> Option<PackageName> {
+pub(crate) fn package_of(file: &str) -> Option<PackageName> {
     match file.strip_suffix(".whl") {
         Some(stem) => PackageName::parse(stem.split_once('-')?.0).ok(),
         None => sdist_name(file).map(|(package, _)| package),
@@ -411,7 +416,7 @@ pub(crate) fn preference(name: &WheelName) -> (bool, Reverse<u64>) {
 }
 
 /// An error and its causes on one line.
-fn reason_of(error: &dyn std::error::Error) -> String {
+pub(crate) fn reason_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use backlot_core::{PackageName, Sha256, Version};
 use serde_json::{Map, Value, json};
 
-use crate::listing::FolderRelease;
+use crate::release::Release;
 
 /// The version of the index format these pages have.
 const API_VERSION: &str = "1.1";
@@ -16,7 +16,7 @@ const API_VERSION: &str = "1.1";
 /// One wheel on a page.
 #[derive(Debug)]
 pub(crate) struct PageEntry {
-    pub(crate) release: FolderRelease,
+    pub(crate) release: Release,
     /// The digest of the sidecar, where it exists and is right: a promised but missing sidecar is fatal to installers.
     pub(crate) sidecar: Option<Sha256>,
     /// The reason it is yanked for.
@@ -40,7 +40,10 @@ pub(crate) fn package_html(name: &PackageName, entries: &[PageEntry]) -> String 
         if let Some(reason) = &entry.yanked {
             attribute(&mut attributes, "data-yanked", reason);
         }
-        let url = format!("{}#sha256={}", file_url(name, &release.file), release.sha256);
+        let mut url = file_url(name, &release.file);
+        if let Some(sha256) = release.sha256 {
+            write!(url, "#sha256={sha256}").expect("a string takes all");
+        }
         let text = escape(&release.file);
         writeln!(
             body,
@@ -96,7 +99,10 @@ fn file_json(name: &PackageName, entry: &PageEntry) -> Value {
     let mut file = Map::new();
     file.insert("filename".to_owned(), json!(release.file));
     file.insert("url".to_owned(), json!(file_url(name, &release.file)));
-    file.insert("hashes".to_owned(), json!({ "sha256": release.sha256 }));
+    let hashes = release
+        .sha256
+        .map_or_else(|| json!({}), |sha256| json!({ "sha256": sha256 }));
+    file.insert("hashes".to_owned(), hashes);
     if let Some(range) = &release.requires_python {
         file.insert("requires-python".to_owned(), json!(range));
     }
@@ -105,7 +111,9 @@ fn file_json(name: &PackageName, entry: &PageEntry) -> Value {
         file.insert("dist-info-metadata".to_owned(), json!({ "sha256": sha256 }));
     }
     file.insert("size".to_owned(), json!(release.size));
-    file.insert("upload-time".to_owned(), json!(release.published_at.to_string()));
+    if let Some(at) = &release.published_at {
+        file.insert("upload-time".to_owned(), json!(at.to_string()));
+    }
     let yanked = match &entry.yanked {
         None => json!(false),
         Some(reason) if reason.is_empty() => json!(true),
@@ -193,7 +201,8 @@ mod tests {
                 requires_python: sidecar.then(|| ">=3.9,<4".to_owned()),
                 published_at: Timestamp(1_709_210_096_000),
                 modified: 0,
-            },
+            }
+            .into(),
             sidecar: sidecar.then_some(Sha256::from_bytes([0xcd; 32])),
             yanked: yanked.map(str::to_owned),
         }

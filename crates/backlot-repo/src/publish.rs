@@ -124,7 +124,7 @@ pub(crate) struct Offer {
     pub(crate) size: u64,
     pub(crate) sha256: Sha256,
     pub(crate) metadata: Vec<u8>,
-    requires_python: Option<String>,
+    pub(crate) requires_python: Option<String>,
 }
 
 impl FolderRepo {
@@ -282,21 +282,7 @@ impl FolderRepo {
         modified: u64,
     ) -> Result<PathBuf> {
         let (package, version) = (&offer.name.package, &offer.name.version);
-        let fact = Fact {
-            format: 1,
-            kind: FactKind::Published,
-            package: package.clone(),
-            version: version.clone(),
-            file: Some(offer.file.clone()),
-            sha256: Some(offer.sha256),
-            modified: Some(modified),
-            author: publication.author.clone(),
-            reason: publication.reason.clone(),
-            machine: publication.machine.clone(),
-            tool: TOOL.to_owned(),
-            at,
-            time: at.to_string(),
-        };
+        let fact = published_fact(offer, publication, at, modified);
         let folder = self.places.status(package, version);
         make_folder(&folder)?;
         let path = fact_path(&folder, at);
@@ -384,6 +370,25 @@ impl Offer {
             published_at: at,
             modified,
         }
+    }
+}
+
+/// The fact that an offer is published.
+pub(crate) fn published_fact(offer: &Offer, publication: &Publication, at: Timestamp, modified: u64) -> Fact {
+    Fact {
+        format: 1,
+        kind: FactKind::Published,
+        package: offer.name.package.clone(),
+        version: offer.name.version.clone(),
+        file: Some(offer.file.clone()),
+        sha256: Some(offer.sha256),
+        modified: Some(modified),
+        author: publication.author.clone(),
+        reason: publication.reason.clone(),
+        machine: publication.machine.clone(),
+        tool: TOOL.to_owned(),
+        at,
+        time: at.to_string(),
     }
 }
 

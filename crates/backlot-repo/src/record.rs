@@ -15,7 +15,7 @@ use crate::listing::WheelFile;
 use crate::read_bounded;
 
 /// The most a record may have.
-const RECORD_LIMIT: u64 = 64 * 1024;
+pub(crate) const RECORD_LIMIT: u64 = 64 * 1024;
 
 /// The most the metadata of a wheel may have.
 pub(crate) const METADATA_LIMIT: u64 = 16 * 1024 * 1024;

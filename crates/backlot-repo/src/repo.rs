@@ -15,6 +15,7 @@ use crate::fact::ReleaseStatus;
 use crate::index::{IndexError, IndexRepo};
 use crate::layout::RepoKind;
 use crate::listing::{FolderRelease, Listing};
+use crate::object::ObjectRepo;
 use crate::place::Place;
 use crate::publish::{Publication, PublishPlan};
 use crate::read::copy_proven;
@@ -31,6 +32,8 @@ pub enum Repo {
     Folder(FolderRepo),
     /// Behind HTTP.
     Index(IndexRepo),
+    /// In a store of objects.
+    Object(ObjectRepo),
 }
 
 impl Repo {
@@ -44,6 +47,7 @@ impl Repo {
         match self {
             Self::Folder(repo) => repo.root().into(),
             Self::Index(repo) => repo.place(),
+            Self::Object(repo) => repo.place(),
         }
     }
 
@@ -56,6 +60,12 @@ impl Repo {
                 }
             }
             Self::Index(_) => {}
+            Self::Object(repo) => {
+                // One that may only be read can be named too.
+                if !repo.is_made()? {
+                    repo.make()?;
+                }
+            }
         }
         Ok(())
     }
@@ -65,6 +75,7 @@ impl Repo {
         match self {
             Self::Folder(repo) => repo.packages(),
             Self::Index(repo) => repo.packages(),
+            Self::Object(repo) => repo.packages(),
         }
     }
 
@@ -84,6 +95,7 @@ impl Repo {
                 Ok(releases.into_iter().map(Release::from).collect())
             }
             Self::Index(repo) => repo.wheels(name),
+            Self::Object(repo) => repo.wheels(name, context),
         }
     }
 
@@ -99,6 +111,7 @@ impl Repo {
                 repo.wheels(name)?,
                 repo.releases_with_problems(name)?.sources.clone(),
             ),
+            Self::Object(repo) => (repo.wheels(name, context)?, Vec::new()),
         };
         let mut sources = sources;
         if !sources.is_empty() {
@@ -117,6 +130,7 @@ impl Repo {
         Ok(match self {
             Self::Folder(repo) => repo.releases_with_problems(name)?.sources,
             Self::Index(repo) => repo.releases_with_problems(name)?.sources.clone(),
+            Self::Object(_) => Vec::new(),
         })
     }
 
@@ -125,6 +139,7 @@ impl Repo {
         match self {
             Self::Folder(_) => Ok(()),
             Self::Index(repo) => repo.prefetch(names),
+            Self::Object(repo) => repo.prefetch(names),
         }
     }
 
@@ -133,6 +148,7 @@ impl Repo {
         match self {
             Self::Folder(_) => Ok(()),
             Self::Index(repo) => repo.prefetch_metadata(releases),
+            Self::Object(repo) => repo.prefetch_metadata(releases),
         }
     }
 
@@ -141,12 +157,13 @@ impl Repo {
         match self {
             Self::Folder(_) => Ok(()),
             Self::Index(repo) => repo.prefetch_wheels(releases),
+            Self::Object(repo) => repo.prefetch_wheels(releases),
         }
     }
 
     /// Whether asking it costs a journey, so that many questions are better asked together.
     pub fn is_remote(&self) -> bool {
-        matches!(self, Self::Index(_))
+        !matches!(self, Self::Folder(_))
     }
 
     /// One release.
@@ -165,6 +182,7 @@ impl Repo {
         match self {
             Self::Folder(repo) => Ok(repo.releases_with_problems(name)?.into()),
             Self::Index(repo) => Ok(Listing::clone(&*repo.releases_with_problems(name)?)),
+            Self::Object(repo) => repo.releases_with_problems(name),
         }
     }
 
@@ -178,6 +196,7 @@ impl Repo {
         match self {
             Self::Folder(repo) => repo.metadata(&self.own(release)?),
             Self::Index(repo) => repo.metadata(release),
+            Self::Object(repo) => repo.metadata(release),
         }
     }
 
@@ -186,6 +205,7 @@ impl Repo {
         match self {
             Self::Folder(_) => Ok(WheelArchive::open(&self.own(release)?.path)?),
             Self::Index(repo) => repo.archive(release),
+            Self::Object(repo) => repo.archive(release),
         }
     }
 
@@ -193,8 +213,9 @@ impl Repo {
     pub fn source(&self, release: &Release) -> Result<Sdist> {
         match (self, release.place.path()) {
             (Self::Folder(_), Some(path)) => Ok(Sdist::open(path)?),
-            (Self::Folder(_), None) => Err(self.not_here(release)),
             (Self::Index(repo), _) => repo.source(release),
+            // In a store they are named, and not installed.
+            (Self::Folder(_), None) | (Self::Object(_), _) => Err(self.not_here(release)),
         }
     }
 
@@ -214,6 +235,7 @@ impl Repo {
             (Self::Folder(_), Some(path)) if release.is_sdist() => sha256_of_file(path),
             (Self::Folder(_), _) => Ok(self.own(release)?.sha256),
             (Self::Index(repo), _) => repo.digest(release),
+            (Self::Object(_), _) => release.sha256.ok_or_else(|| self.not_here(release)),
         }
     }
 
@@ -230,6 +252,7 @@ impl Repo {
             }
             Self::Folder(repo) => repo.open_wheel(&self.own(release)?, target, context),
             Self::Index(repo) => repo.open_wheel(release, target, context),
+            Self::Object(repo) => repo.open_wheel(release, target, context),
         }
     }
 
@@ -240,6 +263,7 @@ impl Repo {
             Self::Folder(_) if release.is_sdist() => Ok(ReleaseStatus::default()),
             Self::Folder(repo) => repo.status(&self.own(release)?),
             Self::Index(_) => Ok(IndexRepo::status(release)),
+            Self::Object(repo) => repo.status(release),
         }
     }
 
@@ -254,6 +278,7 @@ impl Repo {
     ) -> Result<VerdictReport> {
         match self {
             Self::Folder(repo) => repo.judge(&self.own(release)?, verdict, by, dry_run, context),
+            Self::Object(repo) => repo.judge(release, verdict, by, dry_run, context),
             Self::Index(repo) => Err(IndexError::NoFacts {
                 url: repo.place().to_string(),
             }
@@ -266,6 +291,7 @@ impl Repo {
         match self {
             Self::Folder(repo) => repo.facts_to_carry(&release.package, &release.version),
             Self::Index(_) => Ok(Vec::new()),
+            Self::Object(repo) => repo.facts_to_carry(release),
         }
     }
 
@@ -281,6 +307,7 @@ impl Repo {
             Self::Folder(repo) => {
                 repo.carry_facts(&release.package, &release.version, facts, dry_run, context)
             }
+            Self::Object(repo) => repo.carry_facts(release, facts, dry_run, context),
             Self::Index(repo) => {
                 if !facts.is_empty() {
                     let (package, version) = (&release.package, &release.version);
@@ -305,6 +332,7 @@ impl Repo {
         match self {
             Self::Folder(repo) => repo.plan_publish(wheel, context),
             Self::Index(repo) => repo.plan_publish(wheel, context),
+            Self::Object(repo) => repo.plan_publish(wheel, context),
         }
     }
 
@@ -314,6 +342,7 @@ impl Repo {
             Self::Folder(repo) => repo.publish(wheel, publication, context).map(|_| ()),
             // An index keeps no record of who and why beyond the account.
             Self::Index(repo) => repo.publish(wheel, context),
+            Self::Object(repo) => repo.publish(wheel, publication, context),
         }
     }
 

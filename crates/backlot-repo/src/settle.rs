@@ -25,13 +25,13 @@ use crate::read_bounded;
 use crate::record::{RECORD_FORMAT, ReleaseRecord, find_record, find_sidecar, record_path, sidecar_path};
 
 /// How often a page is written again because the folder changed meanwhile, before it is left to the others.
-const ROUNDS: usize = 100;
+pub(crate) const ROUNDS: usize = 100;
 
 /// A temporary this old belongs to nobody.
 const STALE_MILLISECONDS: u64 = 24 * 60 * 60 * 1000;
 
 /// The most a root page may have.
-const ROOT_PAGE_LIMIT: u64 = 256 * 1024 * 1024;
+pub(crate) const ROOT_PAGE_LIMIT: u64 = 256 * 1024 * 1024;
 
 /// What a reindex found and did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -199,7 +199,7 @@ impl FolderRepo {
                 find_sidecar(&release.path, &release.metadata_sha256).map(|_| release.metadata_sha256);
             let yanked = self.status(&release)?.yanked.map(|fact| fact.reason);
             entries.push(PageEntry {
-                release,
+                release: release.into(),
                 sidecar,
                 yanked,
             });

@@ -47,7 +47,7 @@ impl Verdict {
     }
 
     /// Whether it holds already, in the same words of the same person.
-    fn holds(self, status: &ReleaseStatus, by: &Publication) -> bool {
+    pub(crate) fn holds(self, status: &ReleaseStatus, by: &Publication) -> bool {
         let same = |fact: &Fact| fact.author == by.author && fact.reason == by.reason;
         match self {
             Self::Approve => status.approved.iter().any(same),
@@ -72,8 +72,46 @@ pub struct VerdictReport {
 /// A fact with the name it has in its repo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CarriedFact {
-    id: Ulid,
-    fact: Fact,
+    pub(crate) id: Ulid,
+    pub(crate) fact: Fact,
+}
+
+/// The fact that a verdict becomes, after the last fact that is there.
+pub(crate) fn verdict_fact(
+    (package, version): (&PackageName, &Version),
+    verdict: Verdict,
+    by: &Publication,
+    now: Timestamp,
+    last: Option<u64>,
+) -> Fact {
+    let at = Timestamp(last.map_or(now.0, |last| now.0.max(last + 1)).min(LAST_TIME));
+    Fact {
+        format: 1,
+        kind: verdict.kind(),
+        package: package.clone(),
+        version: version.clone(),
+        file: None,
+        sha256: None,
+        modified: None,
+        author: by.author.clone(),
+        reason: by.reason.clone(),
+        machine: by.machine.clone(),
+        tool: TOOL.to_owned(),
+        at,
+        time: at.to_string(),
+    }
+}
+
+/// Those of a release's facts that go with it to another repo.
+pub(crate) fn carried(
+    facts: impl IntoIterator<Item = (Ulid, Fact)>,
+    package: &PackageName,
+    version: &Version,
+) -> Vec<CarriedFact> {
+    let said = |fact: &Fact| !matches!(fact.kind, FactKind::Published | FactKind::Unknown);
+    let about = |fact: &Fact| fact.package == *package && fact.version == *version;
+    let carried = facts.into_iter().filter(|(_, fact)| said(fact) && about(fact));
+    carried.map(|(id, fact)| CarriedFact { id, fact }).collect()
 }
 
 impl FolderRepo {
@@ -89,24 +127,9 @@ impl FolderRepo {
         let (package, version) = (&release.package, &release.version);
         let folder = self.facts_folder(package, version)?;
         let status = self.status(release)?;
-        let now = context.now().0;
         let last = last_time(&folder)?;
-        let at = Timestamp(last.map_or(now, |last| now.max(last + 1)).min(LAST_TIME));
-        let fact = Fact {
-            format: 1,
-            kind: verdict.kind(),
-            package: package.clone(),
-            version: version.clone(),
-            file: None,
-            sha256: None,
-            modified: None,
-            author: by.author.clone(),
-            reason: by.reason.clone(),
-            machine: by.machine.clone(),
-            tool: TOOL.to_owned(),
-            at,
-            time: at.to_string(),
-        };
+        let fact = verdict_fact((package, version), verdict, by, context.now(), last);
+        let at = fact.at;
         let already = verdict.holds(&status, by);
         if dry_run {
             let mut facts = read_facts(&folder)?;
@@ -134,10 +157,7 @@ impl FolderRepo {
     /// What was said of a release, to be carried to another repo. How it was published is not: that is each repo's own.
     pub fn facts_to_carry(&self, package: &PackageName, version: &Version) -> Result<Vec<CarriedFact>> {
         let facts = named_facts(&self.places.status(package, version))?;
-        let said = |fact: &Fact| !matches!(fact.kind, FactKind::Published | FactKind::Unknown);
-        let about = |fact: &Fact| fact.package == *package && fact.version == *version;
-        let carried = facts.into_iter().filter(|(_, fact)| said(fact) && about(fact));
-        Ok(carried.map(|(id, fact)| CarriedFact { id, fact }).collect())
+        Ok(carried(facts, package, version))
     }
 
     /// Add what was said elsewhere of a release, which need not be here yet. Returns how much of it is new here (or would

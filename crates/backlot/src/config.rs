@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{Context, LinkMode, PackageName, Requirement, Timestamp, file, text};
+use backlot_repo::{ObjectRepo, StoreOptions};
 use backlot_store::RemoteLayout;
 use serde::Serialize;
 use toml_edit::{Array, DocumentMut, Item, Table, value};
@@ -28,12 +29,39 @@ pub struct RepoEntry {
     /// Where releases are uploaded to, if that does not follow from the URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upload: Option<String>,
+    /// How a store of objects is reached.
+    #[serde(flatten)]
+    pub store: StoreOptions,
+}
+
+/// What a repo is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum RepoPlace {
+    /// A folder.
+    Folder,
+    /// A package index behind a URL.
+    Index,
+    /// A store of objects behind a URL.
+    Store,
 }
 
 impl RepoEntry {
-    /// Whether it is an index behind a URL, not a folder.
-    pub fn is_index(&self) -> bool {
-        is_url(&self.place)
+    /// What it is, by how its place is written.
+    pub fn kind(&self) -> RepoPlace {
+        if ObjectRepo::knows(&self.place) {
+            RepoPlace::Store
+        } else if is_url(&self.place) {
+            RepoPlace::Index
+        } else {
+            RepoPlace::Folder
+        }
+    }
+
+    /// Whether it lies behind a URL, not in a folder.
+    pub fn is_remote(&self) -> bool {
+        self.kind() != RepoPlace::Folder
     }
 }
 
@@ -107,7 +135,15 @@ const WORKSPACE_KEYS: [&str; 8] = [
     "links",
     "channels",
 ];
-const REPO_KEYS: [&str; 4] = ["path", "url", "upload", "public"];
+const REPO_KEYS: [&str; 7] = [
+    "path",
+    "url",
+    "upload",
+    "public",
+    "endpoint",
+    "region",
+    "anonymous",
+];
 const REMOTE_KEYS: [&str; 2] = ["url", "layout"];
 const SECRET_WORDS: [&str; 6] = [
     "password",
@@ -165,7 +201,7 @@ impl Config {
             path: path.to_path_buf(),
             repos: entries(&document, "repos", repo_of).map_err(|name| {
                 bad(format!(
-                    "`[repos.{name}]` needs `path = \"...\"` for a folder or `url = \"https://...\"` for an index"
+                    "`[repos.{name}]` needs `path = \"...\"` for a folder or `url = \"https://...\"` for an index or a store"
                 ))
             })?,
             remotes: entries(&document, "remotes", |name, table| {
@@ -322,10 +358,20 @@ impl Config {
     /// Add a repo, last in preference.
     pub fn add_repo(&mut self, entry: RepoEntry) {
         let mut table = Table::new();
-        let key = if entry.is_index() { "url" } else { "path" };
+        let key = if entry.is_remote() { "url" } else { "path" };
         table.insert(key, value(&entry.place));
-        if let Some(upload) = &entry.upload {
-            table.insert("upload", value(upload));
+        let texts = [
+            ("upload", &entry.upload),
+            ("endpoint", &entry.store.endpoint),
+            ("region", &entry.store.region),
+        ];
+        for (key, text) in texts {
+            if let Some(text) = text {
+                table.insert(key, value(text));
+            }
+        }
+        if entry.store.anonymous {
+            table.insert("anonymous", value(true));
         }
         self.section("repos").insert(&entry.name, Item::Table(table));
         self.repos.push(entry);
@@ -523,6 +569,11 @@ fn repo_of(name: String, table: &Table) -> Option<RepoEntry> {
         name,
         place,
         upload: string(table, "upload"),
+        store: StoreOptions {
+            endpoint: string(table, "endpoint"),
+            region: string(table, "region"),
+            anonymous: table.get("anonymous").and_then(Item::as_bool) == Some(true),
+        },
     })
 }
 
@@ -589,6 +640,7 @@ mod tests {
                 name: name.to_owned(),
                 place: format!("../repos/{name}"),
                 upload: None,
+                store: backlot_repo::StoreOptions::default(),
             });
         }
         config.add_remote(RemoteEntry {

@@ -47,14 +47,14 @@ pub use backlot_core::{
 };
 pub use backlot_dvc::Change;
 pub use backlot_repo::{Credential, Credentials, NetworkOptions, Proxies, variable};
-pub use backlot_repo::{Fact, FactKind, Place, Query, Verdict, VerdictReport};
+pub use backlot_repo::{Fact, FactKind, Place, Query, StoreOptions, Verdict, VerdictReport};
 pub use backlot_resolve::Preference;
 pub use backlot_store::{CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, Usage};
 pub use browse::{
     InputStatus, OutStatus, OutputStatus, PackageRow, ReleaseDetail, RequirementRow, StatusReport,
 };
 pub use build::{BuildReport, OutRecord, Provenance, TOOL};
-pub use config::{Config, RemoteEntry, RepoEntry};
+pub use config::{Config, RemoteEntry, RepoEntry, RepoPlace};
 pub use copy::{CopiedRelease, CopyOptions, CopyReport, CopyState};
 pub use edit::EditReport;
 pub use environment::DEFAULT_PYTHON;

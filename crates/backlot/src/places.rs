@@ -3,11 +3,11 @@
 //! Invariant: adding one that is named already is a conflict, never a silent change; removing one deletes no data.
 
 use backlot_core::{AssetName, text};
-use backlot_repo::IndexRepo;
+use backlot_repo::{IndexRepo, ObjectRepo, StoreOptions};
 use backlot_store::{Remote, RemoteLayout};
 use serde::Serialize;
 
-use crate::config::{RemoteEntry, RepoEntry, is_url};
+use crate::config::{RemoteEntry, RepoEntry, RepoPlace, is_url};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::workspace::Workspace;
 
@@ -18,13 +18,13 @@ pub struct RepoStatus {
     pub name: String,
     /// Its folder or URL, as configured.
     pub place: String,
-    /// Whether it is a package index behind the URL.
-    pub index: bool,
+    /// What it is.
+    pub kind: RepoPlace,
     /// Installs prefer it.
     pub blessed: bool,
     /// Publishes go to it.
     pub publish_to: bool,
-    /// How many packages it holds; `None` if it cannot be read, and for an index, which is not asked.
+    /// How many packages it holds; `None` if it cannot be read, and for what lies behind a URL, which is not asked.
     pub packages: Option<usize>,
 }
 
@@ -50,6 +50,8 @@ pub struct AddRepo {
     pub publish_to: bool,
     /// Where releases are uploaded to, if that does not follow from an index's URL.
     pub upload: Option<String>,
+    /// How a store of objects is reached.
+    pub store: StoreOptions,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -90,7 +92,13 @@ impl Workspace {
             // A later `review` takes over from a first repo that only became the target for want of another.
             || name == "review" && self.config.publish_to == self.config.blessed;
         let takes_blessing = name == "blessed" && self.config.blessed == self.config.publish_to;
-        let place = if is_url(place) {
+        if !ObjectRepo::knows(place) && options.store != StoreOptions::default() {
+            return Err(Error::from(backlot_repo::Error::BadStore {
+                url: name.to_owned(),
+                reason: "an endpoint, a region and `anonymous` are for `s3://`".to_owned(),
+            }));
+        }
+        let place = if is_url(place) && !ObjectRepo::knows(place) {
             IndexRepo::find(&self.network()?, name, place)?
         } else {
             place.to_owned()
@@ -99,6 +107,7 @@ impl Workspace {
             name: name.to_owned(),
             place,
             upload: options.upload.clone(),
+            store: options.store.clone(),
         });
         if blessed || takes_blessing {
             self.config.set_blessed(Some(name));
@@ -137,7 +146,7 @@ impl Workspace {
     }
 
     fn repo_status(&self, entry: &RepoEntry) -> RepoStatus {
-        let packages = if entry.is_index() {
+        let packages = if entry.is_remote() {
             None
         } else {
             self.open_repo(entry)
@@ -147,7 +156,7 @@ impl Workspace {
         RepoStatus {
             name: entry.name.clone(),
             place: entry.place.clone(),
-            index: entry.is_index(),
+            kind: entry.kind(),
             blessed: self.config.blessed.as_ref() == Some(&entry.name),
             publish_to: self.config.publish_to.as_ref() == Some(&entry.name),
             packages,

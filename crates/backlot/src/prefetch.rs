@@ -124,7 +124,7 @@ impl Workspace {
     /// Fetch the wheels of locked packages that lie far away, many at once. What fails is met again one by one.
     pub(crate) fn prefetch_wheels(&self, packages: &[&LockedPackage]) -> Result<()> {
         let unpacked = self.settings().cache.value.join("wheels");
-        for entry in self.repos().into_iter().filter(|e| e.is_index()) {
+        for entry in self.repos().into_iter().filter(|e| e.is_remote()) {
             let missing: Vec<&&LockedPackage> = packages
                 .iter()
                 .filter(|p| p.repo.as_deref() == Some(&entry.name))

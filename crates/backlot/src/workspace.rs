@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use backlot_core::{Context, FileLock, file, text};
 use backlot_dvc::DvcConfig;
-use backlot_repo::{IndexRepo, Network, NetworkOptions, Repo};
+use backlot_repo::{IndexRepo, Network, NetworkOptions, ObjectRepo, Repo};
 use backlot_store::{Cache, Remote, RemoteConfig, RemoteLayout, StatCache};
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::config::{Config, FILE_NAME, RemoteEntry, RepoEntry};
+use crate::config::{Config, FILE_NAME, RemoteEntry, RepoEntry, RepoPlace};
 use crate::error::{Result, WorkspaceError};
 use crate::settings::{Host, Settings};
 
@@ -31,8 +31,8 @@ pub struct Workspace {
     host: Host,
     context: Context,
     network: OnceLock<Network>,
-    /// The indexes that were opened: what they said is remembered.
-    indexes: Mutex<BTreeMap<RepoEntry, IndexRepo>>,
+    /// The repos behind URLs that were opened: what they said is remembered.
+    remote_repos: Mutex<BTreeMap<RepoEntry, Repo>>,
 }
 
 /// How to make a workspace.
@@ -117,7 +117,7 @@ impl Workspace {
             host: host.clone(),
             context: context.clone(),
             network: OnceLock::new(),
-            indexes: Mutex::default(),
+            remote_repos: Mutex::default(),
         })
     }
 
@@ -216,17 +216,22 @@ impl Workspace {
 
     /// Open a configured repo.
     pub fn open_repo(&self, entry: &RepoEntry) -> Result<Repo> {
-        if !entry.is_index() {
+        if !entry.is_remote() {
             return Ok(Repo::open_folder(&absolute(&self.root.join(&entry.place))?)?);
         }
         let network = self.network()?;
-        let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = indexes.get(entry) {
-            return Ok(Repo::Index(known.clone()));
+        let mut remote = self.remote_repos.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = remote.get(entry) {
+            return Ok(known.clone());
         }
-        let index = IndexRepo::open(&network, &entry.name, &entry.place, entry.upload.as_deref())?;
-        indexes.insert(entry.clone(), index.clone());
-        Ok(Repo::Index(index))
+        let (name, place) = (&entry.name, &entry.place);
+        let repo = if entry.kind() == RepoPlace::Store {
+            Repo::Object(ObjectRepo::open(&network, name, place, &entry.store)?)
+        } else {
+            Repo::Index(IndexRepo::open(&network, name, place, entry.upload.as_deref())?)
+        };
+        remote.insert(entry.clone(), repo.clone());
+        Ok(repo)
     }
 
     /// The way to indexes, set up when first needed.

@@ -6,14 +6,15 @@ use super::DryRun;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Repo {
-    /// Name a folder or a package index as a repo
+    /// Name a folder, a package index or a store of objects as a repo
     #[command(
-        after_help = "A repo named `blessed` becomes the preferred source, one named `review` the publish target.\n\nExamples:\n  backlot repo add blessed /studio/repos/blessed\n  backlot repo add review ../repos/review\n  backlot repo add wip ../wip --publish\n  backlot repo add studio https://index.studio.lan/team/dev\n\nCredentials of an index come from BACKLOT_REPO_<NAME>_TOKEN, or _USERNAME and _PASSWORD, or ~/.netrc."
+        after_help = "A repo named `blessed` becomes the preferred source, one named `review` the publish target.\n\nExamples:\n  backlot repo add blessed /studio/repos/blessed\n  backlot repo add review ../repos/review\n  backlot repo add wip ../wip --publish\n  backlot repo add studio https://index.studio.lan/team/dev\n  backlot repo add site s3://assets/repo --endpoint https://s3.studio.lan --region eu-west-1\n  backlot repo add home webdav+https://files.studio.lan/repo\n\nCredentials come from BACKLOT_REPO_<NAME>_TOKEN, or _USERNAME and _PASSWORD, or ~/.netrc.\nA bucket's are a key id and a secret key; without them, what AWS's own tools use."
     )]
     Add {
         /// Its name in this workspace
         name: String,
-        /// The folder, made if absent; or the URL of a package index, as pip or uv are given it
+        /// The folder, made if absent; or the URL of a package index, as pip or uv are given it; or that
+        /// of a bucket or a `WebDAV` folder
         place: String,
         /// Make it the preferred source of installs
         #[arg(long)]
@@ -24,6 +25,15 @@ pub(crate) enum Repo {
         /// Where an index takes uploads, if that is not beside its pages
         #[arg(long, value_name = "URL")]
         upload: Option<String>,
+        /// The server of an s3:// bucket, if it is not AWS
+        #[arg(long, value_name = "URL")]
+        endpoint: Option<String>,
+        /// The region of an s3:// bucket [default: as for AWS's tools]
+        #[arg(long)]
+        region: Option<String>,
+        /// Ask an s3:// bucket without credentials, unless the repo has some of its own
+        #[arg(long)]
+        anonymous: bool,
         #[command(flatten)]
         dry: DryRun,
     },

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use backlot::{AddRepo, Error, InitOptions, RemoteStatus, RepoStatus, Workspace};
+use backlot::{AddRepo, Error, InitOptions, RemoteStatus, RepoPlace, RepoStatus, StoreOptions, Workspace};
 
 use crate::args::{Remote, Repo};
 use crate::output::{Answer, columns, would};
@@ -39,12 +39,20 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
             blessed,
             publish,
             upload,
+            endpoint,
+            region,
+            anonymous,
             dry,
         } => {
             let options = AddRepo {
                 blessed: *blessed,
                 publish_to: *publish,
                 upload: upload.clone(),
+                store: StoreOptions {
+                    endpoint: endpoint.clone(),
+                    region: region.clone(),
+                    anonymous: *anonymous,
+                },
                 dry_run: dry.dry_run,
             };
             let place = relative_to_workspace(session, &workspace, place);
@@ -110,7 +118,8 @@ pub(super) fn relative_to_workspace(session: &Session, workspace: &Workspace, pl
 fn repo_row(status: &RepoStatus) -> Vec<String> {
     let packages = match status.packages {
         Some(number) => backlot::text::count(number as u64, "package"),
-        None if status.index => "package index".to_owned(),
+        None if status.kind == RepoPlace::Index => "package index".to_owned(),
+        None if status.kind == RepoPlace::Store => "store of objects".to_owned(),
         None => "cannot be read".to_owned(),
     };
     vec![

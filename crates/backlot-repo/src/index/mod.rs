@@ -28,6 +28,9 @@ use url::Url;
 pub use credentials::{Credential, Credentials};
 pub use error::{IndexError, variable};
 pub use network::{Network, NetworkOptions, Proxies};
+pub(crate) use page::percent_decode;
+pub(crate) use store::{Head, Kind, Store};
+pub(crate) use wheels::{metadata_key, parse as parse_metadata};
 
 use crate::error::{Error, Result};
 use crate::fact::{Fact, FactKind, ReleaseStatus};

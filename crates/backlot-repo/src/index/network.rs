@@ -19,7 +19,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 
-use super::credentials::Credentials;
+use super::credentials::{Credential, Credentials};
 use super::error::IndexError;
 use super::store::Store;
 use crate::error::{Error, Result};
@@ -176,6 +176,33 @@ impl Network {
         }
         let made = slot.get_or_init(|| build(&self.0.options, encrypted));
         made.clone().map_err(|reason| IndexError::Setup { reason }.into())
+    }
+}
+
+impl Network {
+    /// A client for requests that may take long until something is answered, as uploads do.
+    pub(crate) fn patient_client(&self, scheme: &str, patience: Duration) -> Result<Client> {
+        let options = NetworkOptions {
+            read_timeout: patience,
+            ..self.0.options.clone()
+        };
+        let made = build(&options, scheme == "https");
+        made.map_err(|reason| IndexError::Setup { reason }.into())
+    }
+
+    /// Who we are to a repo.
+    pub(crate) fn credential(&self, repo: &str, host: &str) -> Option<Credential> {
+        self.0.options.credentials.as_ref()?.find(repo, host)
+    }
+
+    /// Whether nothing may be asked.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.0.options.offline
+    }
+
+    /// Where answers are kept.
+    pub(crate) fn store(&self) -> Store {
+        self.0.store.clone()
     }
 }
 

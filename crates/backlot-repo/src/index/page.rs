@@ -245,7 +245,8 @@ pub(crate) fn file_of(href: &str) -> Option<String> {
     plain.then_some(decoded)
 }
 
-fn percent_decode(text: &str) -> Option<String> {
+/// Text of a URL as it is meant; `None` if that is no UTF-8.
+pub(crate) fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -271,7 +271,7 @@ impl IndexRepo {
 }
 
 /// Metadata of this release, or the reason why it is not.
-fn parse(release: &Release, bytes: &[u8]) -> Result<Metadata> {
+pub(crate) fn parse(release: &Release, bytes: &[u8]) -> Result<Metadata> {
     let wrong = |reason: String| IndexError::WrongMetadata {
         file: release.file.clone(),
         url: release.place.to_string(),
@@ -296,7 +296,7 @@ fn link(release: &Release) -> Result<Url> {
 }
 
 /// What the metadata of a release is kept under: its own digest, its wheel's, or its address.
-fn metadata_key(release: &Release) -> String {
+pub(crate) fn metadata_key(release: &Release) -> String {
     match (release.metadata_sha256, release.sha256) {
         (Some(digest), _) => format!("metadata {digest} of {}", release.file),
         (None, Some(digest)) => format!("wheel {digest} of {}", release.file),

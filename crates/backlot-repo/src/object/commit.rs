@@ -1,0 +1,268 @@
+//! The one request that makes a release, in a race with any number of other publishers.
+//!
+//! **By create**: the wheel is written under its name on the condition that there is none (`If-None-Match: *`), in one
+//! request. **By move**, where there is no such condition: each publisher stages its wheel under a name of its own, and
+//! then (1) lists what is staged, (2) removes what others staged for the version, (3) looks that the version is not there,
+//! (4) moves its own. A publisher whose staged wheel was removed begins again under a new name.
+//!
+//! Invariant of the second: at most one move succeeds. Of two that would, take the one that staged later: it listed after
+//! both had staged, so it removed the other's (which can then never be moved) or did not find it any more (because it was
+//! moved, which step 3 sees). No clock takes part: how long a rival is given before it is removed decides only who
+//! wins. `tests/model.rs` goes through all interleavings. A staged object is never written twice (a request that arrives
+//! late could revive what was removed), and the store refuses to move over something, should its move be two steps.
+//! Deliberately absent: taking back a commit.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use backlot_core::{Context, PackageName};
+use backlot_wheel::WheelName;
+use ulid::Ulid;
+
+use super::verbs::{CommitBy, Moved, Put};
+use super::{ObjectRepo, WHEEL};
+use crate::error::{Error, Result};
+use crate::publish::Offer;
+
+/// How often a commit whose answer was lost is sent again.
+const ATTEMPTS: u32 = 5;
+
+/// How often a wheel is staged again because others removed it.
+const GENERATIONS: u32 = 100;
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Committed {
+    Won,
+    /// Somebody else's release is there.
+    Lost,
+    /// A release is there, and an answer about ours was lost.
+    Unclear,
+}
+
+/// A wheel that is about to be moved to its name.
+struct Staged {
+    key: String,
+    id: Ulid,
+    name: WheelName,
+}
+
+impl ObjectRepo {
+    pub(super) fn commit(
+        &self,
+        offer: &Offer,
+        bytes: &[u8],
+        target: &str,
+        context: &Context,
+    ) -> Result<Committed> {
+        match self.0.objects.commit_by() {
+            CommitBy::Create => self.commit_by_create(bytes, target, context),
+            CommitBy::Move => self.commit_by_move(offer, bytes, target, context),
+        }
+    }
+
+    fn commit_by_create(&self, bytes: &[u8], target: &str, context: &Context) -> Result<Committed> {
+        let mut lost_answers = 0;
+        loop {
+            context.check()?;
+            match self.0.objects.create(target, bytes.to_vec(), WHEEL) {
+                Ok(Put::New) => return Ok(Committed::Won),
+                Ok(Put::Exists) => return Ok(lost(lost_answers)),
+                Err(error) => lost_answers = after(error, lost_answers)?,
+            }
+        }
+    }
+
+    fn commit_by_move(
+        &self,
+        offer: &Offer,
+        bytes: &[u8],
+        target: &str,
+        context: &Context,
+    ) -> Result<Committed> {
+        let mut mine = None;
+        let outcome = self.race(offer, bytes, target, &mut mine, context);
+        if let Some(id) = mine
+            && !matches!(outcome, Ok(Committed::Won))
+        {
+            // Else the next publisher of the version does it.
+            self.0.objects.delete(&staged_key(offer, id)).ok();
+        }
+        outcome
+    }
+
+    /// Race until somebody's release is there. `mine` is what is staged and has to be removed if it is not ours.
+    fn race(
+        &self,
+        offer: &Offer,
+        bytes: &[u8],
+        target: &str,
+        mine: &mut Option<Ulid>,
+        context: &Context,
+    ) -> Result<Committed> {
+        let objects = &self.0.objects;
+        let (mut lost_answers, mut generations, mut last) = (0, 0, Ulid::nil());
+        let mut seen: HashMap<Ulid, Instant> = HashMap::new();
+        loop {
+            context.check()?;
+            let Some(id) = *mine else {
+                if last != Ulid::nil() && self.has_version(offer)? {
+                    return Ok(lost(lost_answers));
+                }
+                if generations == GENERATIONS {
+                    return Err(self.in_the_way(
+                        target,
+                        "others remove what is staged, and do not publish",
+                        true,
+                    ));
+                }
+                generations += 1;
+                let id = after_all(last);
+                last = id;
+                match objects.stage(&staged_key(offer, id), bytes.to_vec()) {
+                    Ok(()) => *mine = Some(id),
+                    Err(error) => {
+                        // It may have arrived.
+                        objects.delete(&staged_key(offer, id)).ok();
+                        lost_answers = after(error, lost_answers)?;
+                    }
+                }
+                continue;
+            };
+            let rivals = self.rivals(offer, id)?;
+            last = rivals.iter().map(|r| r.id).fold(last, Ord::max);
+            // Who staged first goes first; one that does not go is taken for dead.
+            let waits = rivals.iter().any(|rival| {
+                rival.id < id && seen.entry(rival.id).or_insert_with(Instant::now).elapsed() < self.0.patience
+            });
+            if !waits {
+                for rival in &rivals {
+                    objects.delete(&rival.key)?;
+                }
+            }
+            if self.has_version(offer)? {
+                return Ok(lost(lost_answers));
+            }
+            if waits {
+                pause(50);
+                continue;
+            }
+            match objects.rename(&staged_key(offer, id), target) {
+                Ok(Moved::Done) => return Ok(Committed::Won),
+                // Removed by somebody who is now before us, or moved by a request whose answer was lost.
+                Ok(Moved::Gone) => *mine = None,
+                Ok(Moved::Exists) if self.has_version(offer)? => return Ok(lost(lost_answers)),
+                Ok(Moved::Exists) => {
+                    return Err(self.in_the_way(target, "something that is no wheel has this name", false));
+                }
+                Err(error) => lost_answers = after(error, lost_answers)?,
+            }
+            if mine.is_none() {
+                // Whoever removed it is about to commit: a wheel is not sent again for nothing.
+                let until = Instant::now() + self.0.patience / 10;
+                while Instant::now() < until && !self.has_version(offer)? {
+                    pause(50);
+                }
+            }
+        }
+    }
+
+    /// What others have staged for the offered version.
+    fn rivals(&self, offer: &Offer, mine: Ulid) -> Result<Vec<Staged>> {
+        let staged = self.staged(&offer.name.package)?.into_iter();
+        let rivals = staged.filter(|s| s.id != mine && s.name.version == offer.name.version);
+        Ok(rivals.collect())
+    }
+
+    fn staged(&self, package: &PackageName) -> Result<Vec<Staged>> {
+        let prefix = staged_prefix(package);
+        let entries = self.0.objects.list(&prefix, false)?;
+        let staged = entries.into_iter().filter_map(|entry| {
+            let (id, file) = entry.key.strip_prefix(&prefix)?.split_once('-')?;
+            Some(Staged {
+                id: Ulid::from_string(id).ok()?,
+                name: file.parse().ok()?,
+                key: entry.key,
+            })
+        });
+        Ok(staged.collect())
+    }
+
+    fn in_the_way(&self, target: &str, reason: &str, temporary: bool) -> Error {
+        Error::Store {
+            place: self.at(target).to_string(),
+            reason: reason.to_owned(),
+            temporary,
+        }
+    }
+
+    /// Whether a wheel of the offered version is there, whatever its tags.
+    fn has_version(&self, offer: &Offer) -> Result<bool> {
+        let wheels = self.wheel_names(&offer.name.package)?;
+        Ok(wheels.iter().any(|name| name.version == offer.name.version))
+    }
+}
+
+fn staged_prefix(package: &PackageName) -> String {
+    format!("staged/{package}/")
+}
+
+fn staged_key(offer: &Offer, id: Ulid) -> String {
+    let id = id.to_string().to_lowercase();
+    format!("{}{id}-{}", staged_prefix(&offer.name.package), offer.file)
+}
+
+/// An id that nobody else has, later than all that were seen. Random below the millisecond also where another clock is
+/// ahead of ours: two that follow the same rival must not meet.
+fn after_all(last: Ulid) -> Ulid {
+    let id = Ulid::new();
+    if id > last {
+        return id;
+    }
+    let later = Ulid::from_parts(last.timestamp_ms().saturating_add(1), id.random());
+    // Nothing is later than the end of time, which somebody made up.
+    if later > last { later } else { id }
+}
+
+fn lost(lost_answers: u32) -> Committed {
+    if lost_answers == 0 {
+        Committed::Lost
+    } else {
+        Committed::Unclear
+    }
+}
+
+/// After a failure that may pass: once more, a little later.
+fn after(error: Error, lost_answers: u32) -> Result<u32> {
+    if lost_answers + 1 >= ATTEMPTS || !matches!(error, Error::Store { temporary: true, .. }) {
+        return Err(error);
+    }
+    pause(100 << lost_answers);
+    Ok(lost_answers + 1)
+}
+
+/// Wait about so many milliseconds.
+fn pause(milliseconds: u64) {
+    std::thread::sleep(Duration::from_millis(
+        milliseconds / 2 + fastrand::u64(0..=milliseconds),
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use ulid::Ulid;
+
+    use super::after_all;
+
+    #[test]
+    fn those_who_follow_the_same_rival_do_not_meet() {
+        let ahead = Ulid::from_parts(Ulid::new().timestamp_ms() + 60_000, 7);
+        for last in [Ulid::nil(), ahead, Ulid::from_parts(u64::MAX, u128::MAX)] {
+            let ids: HashSet<Ulid> = (0..100).map(|_| after_all(last)).collect();
+            assert_eq!(ids.len(), 100);
+            assert!(last.timestamp_ms() >> 47 == 1 || ids.iter().all(|id| *id > last));
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Repos in a store of objects, on S3 and `WebDAV`, with no server of ours.
+//!
+//! The layout is a folder repo's (`docs/format/repo-folder.md`). Invariants: **a release is committed by one request that
+//! at most one publisher can win** (`commit`), which the store is seen to honour before the first publish of each process;
+//! what is derived is believed only where it agrees with a listing or has the digest it should have; nothing that lies in
+//! the store makes reading fail. Deliberately absent: stores that can neither create exclusively nor move atomically
+//! (reading them works), plain folders ([`crate::FolderRepo`] is better at them), and plain HTTP ([`crate::IndexRepo`]
+//! reads the pages).
+
+mod commit;
+mod offer;
+mod pages;
+mod probe;
+mod service;
+mod shelf;
+#[cfg(test)]
+mod tests;
+mod verbs;
+mod verdicts;
+mod wheels;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use backlot_core::{PackageName, Version};
+use serde::Serialize;
+use url::Url;
+
+pub(crate) use verbs::CommitBy;
+
+use crate::error::{Error, Result};
+use crate::index::{Network, Store};
+use crate::layout::{Marker, read_marker};
+use crate::place::Place;
+use shelf::Shelf;
+use verbs::{Objects, each, folders};
+
+/// The most a marker may have.
+const MARKER_LIMIT: u64 = 64 * 1024;
+
+/// How a store is reached; nothing of it is secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct StoreOptions {
+    /// The URL of an S3 server, if it is not the one of AWS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The region of an S3 bucket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Ask without credentials where the repo has none of its own; for public buckets.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub anonymous: bool,
+}
+
+/// A repo in a store of objects. Cheap to clone; clones share what they remember.
+#[derive(Clone)]
+pub struct ObjectRepo(Arc<Inner>);
+
+struct Inner {
+    objects: Box<dyn Objects>,
+    /// Without user, password and trailing `/`.
+    url: String,
+    /// What was read is kept on this disk.
+    kept: Store,
+    shelves: Mutex<HashMap<PackageName, Arc<Shelf>>>,
+    warned: Mutex<BTreeSet<Place>>,
+    /// The store honours what a commit relies on: seen in this process.
+    proven: OnceLock<()>,
+    /// How long another publisher may take between staging and moving before it is taken for dead. Nothing but haste
+    /// depends on it.
+    patience: Duration,
+}
+
+impl fmt::Debug for ObjectRepo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ObjectRepo").field(&self.0.url).finish()
+    }
+}
+
+impl ObjectRepo {
+    /// Whether a URL is that of a store: `s3://bucket/prefix`, `webdav+https://host/path`, `webdav+http://host/path`.
+    pub fn knows(url: &str) -> bool {
+        ["s3://", "webdav+http://", "webdav+https://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme))
+    }
+
+    /// Open a store by its URL, as `name` in messages and for credentials. Nothing is asked yet. Without a credential of
+    /// its own, S3 is asked with what AWS's own tools would use.
+    pub fn open(network: &Network, name: &str, url: &str, options: &StoreOptions) -> Result<Self> {
+        let bad = |reason: &str| Error::BadStore {
+            url: shown(url),
+            reason: reason.to_owned(),
+        };
+        let parsed = Url::parse(url).map_err(|e| bad(&e.to_string()))?;
+        if !parsed.username().is_empty() || parsed.password().is_some() {
+            return Err(bad("credentials do not belong in a URL"));
+        }
+        let Some(host) = parsed.host_str().filter(|host| !host.is_empty()) else {
+            return Err(bad("it names no bucket or host"));
+        };
+        if parsed.query().is_some() || parsed.fragment().is_some() {
+            return Err(bad("it has more than a path"));
+        }
+        // Whom the person knows is the server, which of AWS's buckets is not told.
+        let server = options.endpoint.as_deref().and_then(|e| Url::parse(e).ok());
+        let server = server.as_ref().and_then(Url::host_str).unwrap_or(host);
+        let credential = network.credential(name, server);
+        let service = service::Service::open(network, &parsed, options, credential)?;
+        Ok(Self::over(Box::new(service), url, network.store()))
+    }
+
+    pub(crate) fn over(objects: Box<dyn Objects>, url: &str, kept: Store) -> Self {
+        Self(Arc::new(Inner {
+            objects,
+            url: url.trim_end_matches('/').to_owned(),
+            kept,
+            shelves: Mutex::default(),
+            warned: Mutex::default(),
+            proven: OnceLock::new(),
+            patience: Duration::from_secs(5),
+        }))
+    }
+
+    /// The store's URL.
+    pub fn place(&self) -> Place {
+        Place::Url(self.0.url.clone())
+    }
+
+    /// Whether there is a repo.
+    pub fn is_made(&self) -> Result<bool> {
+        Ok(self.marker()?.is_some())
+    }
+
+    /// Make the repo if there is none, having seen that the store honours what publishing needs. Fine if it is one.
+    pub fn make(&self) -> Result<bool> {
+        let by = self.0.objects.commit_by();
+        let found = self.marker()?;
+        if let Some(marker) = &found
+            && marker.commit != Some(by)
+        {
+            return Err(Error::OtherWay { place: self.place() });
+        }
+        self.prove()?;
+        if found.is_some() {
+            return Ok(false);
+        }
+        // Everybody writes the same bytes, so it does not matter who is first or last; only half of them must not be seen.
+        let marker = Marker::new(Some(by)).to_bytes();
+        match by {
+            CommitBy::Create => self.0.objects.write("repo.json", marker, JSON)?,
+            CommitBy::Move => {
+                let staged = format!("staged/repo-{}", ulid::Ulid::new().to_string().to_lowercase());
+                self.0.objects.stage(&staged, marker)?;
+                if self.0.objects.rename(&staged, "repo.json")? == verbs::Moved::Exists {
+                    self.0.objects.delete(&staged)?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The packages that have at least one wheel (by its file name), sorted.
+    pub fn packages(&self) -> Result<Vec<PackageName>> {
+        self.marker()?;
+        let names = self.package_folders()?;
+        let have = each(&names, |name| self.has_wheels(name))?;
+        let both = names.into_iter().zip(have);
+        Ok(both.filter_map(|(name, has)| has.then_some(name)).collect())
+    }
+
+    /// What the marker says; `None` if there is none. A format of a later version is an error.
+    fn marker(&self) -> Result<Option<Marker>> {
+        let place = self.at("repo.json");
+        match self.0.objects.read("repo.json", MARKER_LIMIT)? {
+            Some(bytes) if bytes.len() as u64 > MARKER_LIMIT => Err(Error::TooLarge {
+                place,
+                limit: MARKER_LIMIT,
+            }),
+            Some(bytes) => read_marker(&bytes, &place, &self.place()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The folders below `packages/` that are named as packages are.
+    fn package_folders(&self) -> Result<Vec<PackageName>> {
+        let entries = self.0.objects.list("packages/", false)?;
+        let names = folders(&entries, "packages/").into_iter();
+        Ok(names
+            .filter_map(|n| PackageName::parse(&n).ok().filter(|p| p.as_str() == n))
+            .collect())
+    }
+
+    /// Where an object lies, for people.
+    fn at(&self, key: &str) -> Place {
+        Place::Url(format!("{}/{key}", self.0.url))
+    }
+
+    fn shelves(&self) -> MutexGuard<'_, HashMap<PackageName, Arc<Shelf>>> {
+        self.0.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn warned(&self) -> MutexGuard<'_, BTreeSet<Place>> {
+        self.0.warned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A URL without what may be secret, for messages about one that is not right.
+fn shown(url: &str) -> String {
+    let text = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.to_owned();
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
+}
+
+/// What an object is, for those who fetch it: without it a store says `binary/octet-stream`, and installers take that for
+/// no page at all.
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+const PAGE: &str = "application/vnd.pypi.simple.v1+json";
+const WHEEL: &str = "application/zip";
+const METADATA: &str = "text/plain; charset=utf-8";
+
+fn package_prefix(name: &PackageName) -> String {
+    format!("packages/{name}/")
+}
+
+fn status_prefix(name: &PackageName, version: &Version) -> String {
+    format!("status/{name}/{version}/")
+}

@@ -1,0 +1,79 @@
+//! Seeing that a store honours what a commit relies on, before relying on it.
+//!
+//! Invariant: what a service's documentation or OpenDAL's table of capabilities says decides nothing. Deliberately absent:
+//! races; that a store which refuses the second of two requests refuses the second of two at once is its own to promise,
+//! and was measured for those named in `docs/decisions`.
+
+use ulid::Ulid;
+
+use super::verbs::{CommitBy, Moved, Put};
+use super::{ObjectRepo, WHEEL};
+use crate::error::{Error, Result};
+
+impl ObjectRepo {
+    /// Try it out with objects of names of our own, once a process.
+    pub(super) fn prove(&self) -> Result<()> {
+        if self.0.proven.get().is_some() {
+            return Ok(());
+        }
+        let id = Ulid::new().to_string().to_lowercase();
+        let names = ["a", "b", "c", "d"].map(|part| format!("staged/probe-{id}{part}"));
+        let outcome = match self.0.objects.commit_by() {
+            CommitBy::Create => self.prove_create(&names[0]),
+            CommitBy::Move => self.prove_move(&names),
+        };
+        for key in &names {
+            // Left behind, it harms nobody.
+            self.0.objects.delete(key).ok();
+        }
+        if let Some(reason) = outcome? {
+            return Err(Error::NoExclusiveCreate {
+                place: self.place(),
+                reason: reason.to_owned(),
+            });
+        }
+        self.0.proven.get_or_init(|| ());
+        Ok(())
+    }
+
+    fn prove_create(&self, key: &str) -> Result<Option<&'static str>> {
+        let create = || self.0.objects.create(key, b"probe".to_vec(), WHEEL);
+        Ok(match (create()?, create()?) {
+            (Put::New, Put::Exists) => None,
+            (Put::Exists, _) => Some("it says that an object exists which nobody wrote"),
+            (Put::New, Put::New) => {
+                Some("it lets an object be created that exists (`If-None-Match: *` is ignored)")
+            }
+        })
+    }
+
+    fn prove_move(&self, [one, two, target, free]: &[String; 4]) -> Result<Option<&'static str>> {
+        let objects = &self.0.objects;
+        objects.stage(one, b"one".to_vec())?;
+        objects.stage(two, b"two".to_vec())?;
+        if !self.is_listed(one)? || !self.is_listed(two)? {
+            return Ok(Some("its listings do not show what was written"));
+        }
+        if objects.rename(one, target)? != Moved::Done {
+            return Ok(Some("it does not move an object to a free name"));
+        }
+        if objects.rename(one, free)? != Moved::Gone {
+            return Ok(Some("it moves an object that is not there"));
+        }
+        if objects.rename(two, target)? != Moved::Exists {
+            return Ok(Some(
+                "it moves an object over another (`Overwrite: F` is ignored)",
+            ));
+        }
+        if self.is_listed(one)? || !self.is_listed(target)? {
+            return Ok(Some("its listings do not show what was moved"));
+        }
+        let stays = objects.read(target, 16)?.as_deref() == Some(b"one") && objects.read(one, 16)?.is_none();
+        Ok((!stays).then_some("a move leaves something else than was moved"))
+    }
+
+    fn is_listed(&self, key: &str) -> Result<bool> {
+        let entries = self.0.objects.list("staged/", false)?;
+        Ok(entries.iter().any(|entry| entry.key == key))
+    }
+}

@@ -1,0 +1,343 @@
+//! What a store has of one package: two listings, and the small objects they name.
+//!
+//! Invariants: releases and facts come from listings made anew each time; what was read once is kept on this disk under
+//! its key, size and tag, and not read again while those stay; nothing that lies there makes reading fail: it is named with
+//! the reason or passed over. Deliberately absent: the pages, which are derived.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use backlot_core::{Context, PackageName, Timestamp, Version};
+use backlot_wheel::{WheelArchive, WheelName, sdist_name};
+use ulid::Ulid;
+
+use super::offer::WHEEL_LIMIT;
+use super::verbs::{Entry, each};
+use super::{ObjectRepo, package_prefix};
+use crate::error::{Error, Result};
+use crate::fact::{FACT_LIMIT, Fact, ReleaseStatus};
+use crate::index::{Head, Kind};
+use crate::layout::is_wheel;
+use crate::listing::{
+    BrokenRelease, Listing, UnsupportedRelease, named, package_of, preference, reason_of, source_name,
+};
+use crate::record::{METADATA_LIMIT, RECORD_FORMAT, RECORD_LIMIT, ReleaseRecord, sha256};
+use crate::release::{Release, ReleaseKind};
+
+/// A package as it was when it was last read.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    pub(super) listing: Listing<Release>,
+    /// Everything that lies below `packages/<name>/`, by key.
+    pub(super) entries: HashMap<String, Entry>,
+    /// The wheels without a record that agrees, by key.
+    pub(super) unrecorded: Vec<String>,
+    /// All facts, by version as the folder spells it, oldest first.
+    facts: BTreeMap<String, Vec<(Ulid, Fact)>>,
+}
+
+/// A wheel as listed.
+struct Listed {
+    name: WheelName,
+    file: String,
+    entry: Entry,
+}
+
+impl Shelf {
+    /// The facts about a version.
+    pub(super) fn facts(&self, version: &Version) -> &[(Ulid, Fact)] {
+        self.facts.get(&version.to_string()).map_or(&[], Vec::as_slice)
+    }
+
+    /// What they amount to for one of its wheels.
+    pub(super) fn status(&self, release: &Release) -> ReleaseStatus {
+        let facts = self.facts(&release.version).iter().map(|(_, fact)| fact.clone());
+        let sha256 = release.sha256.unwrap_or_else(|| sha256(b""));
+        ReleaseStatus::fold(facts, &sha256, release.modified)
+    }
+}
+
+impl ObjectRepo {
+    /// A package as it is now.
+    pub(super) fn shelf(&self, name: &PackageName) -> Result<Arc<Shelf>> {
+        let facts = std::thread::scope(|scope| {
+            let facts = scope.spawn(|| self.read_facts(&format!("status/{name}/")));
+            let packages = self.read_package(name);
+            let facts = facts
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            packages.and_then(|shelf| Ok((shelf, facts?)))
+        });
+        let (mut shelf, facts) = facts?;
+        shelf.facts = facts;
+        let shelf = Arc::new(shelf);
+        self.shelves().insert(name.clone(), shelf.clone());
+        Ok(shelf)
+    }
+
+    /// The same, or as it was when this process last read it.
+    pub(super) fn known_shelf(&self, name: &PackageName) -> Result<Arc<Shelf>> {
+        let known = self.shelves().get(name).cloned();
+        known.map_or_else(|| self.shelf(name), Ok)
+    }
+
+    /// The wheels of a package by their names alone.
+    pub(super) fn wheel_names(&self, name: &PackageName) -> Result<Vec<WheelName>> {
+        let prefix = package_prefix(name);
+        let entries = self.0.objects.list(&prefix, false)?;
+        let files = entries.iter().filter_map(|e| e.key.strip_prefix(&prefix));
+        Ok(files
+            .filter(|file| is_wheel(file))
+            .filter_map(|file| named(file, name, false).ok().flatten())
+            .collect())
+    }
+
+    /// Whether there is an object that is named as one of a package's wheels.
+    pub(super) fn has_wheels(&self, name: &PackageName) -> Result<bool> {
+        let prefix = package_prefix(name);
+        let entries = self.0.objects.list(&prefix, false)?;
+        let mut files = entries.iter().filter_map(|e| e.key.strip_prefix(&prefix));
+        Ok(files.any(|file| is_wheel(file) && package_of(file).as_ref() == Some(name)))
+    }
+
+    fn read_package(&self, name: &PackageName) -> Result<Shelf> {
+        let prefix = package_prefix(name);
+        let mut listing = Listing {
+            releases: Vec::new(),
+            sources: Vec::new(),
+            broken: Vec::new(),
+            unsupported: Vec::new(),
+        };
+        let (mut wheels, mut entries) = (Vec::new(), HashMap::new());
+        for entry in self.listed(&prefix, false)? {
+            let Some(file) = entry.key.strip_prefix(&prefix).map(ToOwned::to_owned) else {
+                continue;
+            };
+            if file.is_empty() || file.starts_with('.') || file.contains('/') {
+                continue;
+            }
+            if is_wheel(&file) {
+                match named(&file, name, false) {
+                    Ok(Some(name)) => wheels.push(Listed {
+                        name,
+                        file,
+                        entry: entry.clone(),
+                    }),
+                    Ok(None) => {}
+                    Err(reason) => listing.broken.push(BrokenRelease {
+                        place: self.at(&entry.key),
+                        reason,
+                    }),
+                }
+            } else if let Some((package, version)) = sdist_name(&file)
+                .map(|(package, version)| (package, Some(version)))
+                .or_else(|| source_name(&file))
+                && package == *name
+            {
+                listing.unsupported.push(UnsupportedRelease {
+                    place: self.at(&entry.key),
+                    version,
+                    reason: "it is a source distribution; of a store of objects, only wheels are installed"
+                        .to_owned(),
+                });
+            }
+            entries.insert(entry.key.clone(), entry);
+        }
+        let mut unrecorded = Vec::new();
+        let described = each(&wheels, |wheel| self.describe(wheel, &entries))?;
+        for (wheel, described) in wheels.iter().zip(described) {
+            match described {
+                Ok((release, recorded)) => {
+                    unrecorded.extend((!recorded).then(|| wheel.entry.key.clone()));
+                    listing.releases.push(release);
+                }
+                Err(reason) => listing.broken.push(BrokenRelease {
+                    place: self.at(&wheel.entry.key),
+                    reason,
+                }),
+            }
+        }
+        listing.releases.sort_by(|a, b| {
+            (&a.version, preference(&a.name), &a.file).cmp(&(&b.version, preference(&b.name), &b.file))
+        });
+        Ok(Shelf {
+            listing,
+            entries,
+            unrecorded,
+            facts: BTreeMap::new(),
+        })
+    }
+
+    /// Everything about a wheel, and whether its record says so; the inner error is what is wrong with the wheel.
+    fn describe(
+        &self,
+        wheel: &Listed,
+        entries: &HashMap<String, Entry>,
+    ) -> Result<Result<(Release, bool), String>> {
+        if let Some(entry) = entries.get(&format!("{}.json", wheel.entry.key))
+            && let Some(bytes) = self.small(entry, RECORD_LIMIT)?
+            && let Ok(record) = serde_json::from_slice::<ReleaseRecord>(&bytes)
+            && record.format == RECORD_FORMAT
+            && record.filename == wheel.file
+            && record.size == wheel.entry.size
+        {
+            return Ok(Ok((self.release(wheel, record), true)));
+        }
+        match self.inspect(wheel) {
+            Ok(record) => Ok(Ok((self.release(wheel, record), false))),
+            // A store that does not answer says nothing about the wheel.
+            Err(error @ (Error::Store { .. } | Error::File(_) | Error::Cancelled(_))) => Err(error),
+            Err(error) => Ok(Err(reason_of(&error))),
+        }
+    }
+
+    /// Fetch a wheel without a usable record, and read off what a record would say. Kept, so that it happens once.
+    fn inspect(&self, wheel: &Listed) -> Result<ReleaseRecord> {
+        let entry = &wheel.entry;
+        let key = self.kept_key("inspected", entry);
+        if !entry.tag.is_empty()
+            && let Some(kept) = self.0.kept.find(Kind::Metadata, &key)
+            && let Ok(record) = serde_json::from_slice(&kept.body)
+        {
+            return Ok(record);
+        }
+        if entry.size > WHEEL_LIMIT {
+            return Err(Error::TooLarge {
+                place: self.at(&entry.key),
+                limit: WHEEL_LIMIT,
+            });
+        }
+        let path = self.0.kept.wheel(&key, &wheel.file);
+        let found = self.download(&entry.key, &path, entry.size, None, &Context::default(), &|_| {})?;
+        let sha256_of_it = found.ok_or_else(|| Error::NoRelease {
+            package: wheel.name.package.clone(),
+            version: wheel.name.version.clone(),
+            repo: self.place(),
+        })?;
+        let opened = WheelArchive::open(&path);
+        let record = opened.map(|archive| ReleaseRecord {
+            format: RECORD_FORMAT,
+            filename: wheel.file.clone(),
+            sha256: sha256_of_it,
+            size: entry.size,
+            modified: entry.modified,
+            metadata_sha256: sha256(archive.metadata_bytes()),
+            requires_python: archive
+                .metadata()
+                .requires_python
+                .as_ref()
+                .map(ToString::to_string),
+            published_at: Timestamp(entry.modified),
+        });
+        backlot_core::file::remove(&path).ok();
+        let record = record?;
+        self.keep(&key, entry, &record.to_bytes());
+        Ok(record)
+    }
+
+    fn release(&self, wheel: &Listed, record: ReleaseRecord) -> Release {
+        Release {
+            kind: ReleaseKind::Wheel,
+            name: wheel.name.clone(),
+            file: wheel.file.clone(),
+            package: wheel.name.package.clone(),
+            version: wheel.name.version.clone(),
+            place: self.at(&wheel.entry.key),
+            size: Some(record.size),
+            sha256: Some(record.sha256),
+            requires_python: record.requires_python,
+            published_at: Some(record.published_at),
+            yanked: None,
+            metadata_sha256: Some(record.metadata_sha256),
+            has_metadata: true,
+            link: Some(wheel.entry.key.clone()),
+            modified: record.modified,
+        }
+    }
+
+    /// All readable facts below a prefix, by the folder they lie in.
+    fn read_facts(&self, prefix: &str) -> Result<BTreeMap<String, Vec<(Ulid, Fact)>>> {
+        let entries = self.listed(prefix, true)?;
+        let named: Vec<(String, Ulid, Entry)> = entries
+            .into_iter()
+            .filter_map(|entry| {
+                let (version, file) = entry.key.strip_prefix(prefix)?.rsplit_once('/')?;
+                let id = Ulid::from_string(file.strip_suffix(".json")?).ok()?;
+                Some((version.to_owned(), id, entry))
+            })
+            .collect();
+        let read = each(&named, |(_, _, entry)| self.small(entry, FACT_LIMIT))?;
+        let mut facts: BTreeMap<String, Vec<(Ulid, Fact)>> = BTreeMap::new();
+        for ((version, id, _), bytes) in named.into_iter().zip(read) {
+            if let Some(Ok(fact)) = bytes.map(|bytes| serde_json::from_slice(&bytes)) {
+                facts.entry(version).or_default().push((id, fact));
+            }
+        }
+        for list in facts.values_mut() {
+            list.sort_by_key(|(id, _)| *id);
+        }
+        Ok(facts)
+    }
+
+    /// What lies below a prefix now; offline, when it was last listed.
+    fn listed(&self, prefix: &str, deep: bool) -> Result<Vec<Entry>> {
+        let place = self.at(prefix).to_string();
+        let key = format!("listing {place}");
+        if self.0.objects.is_offline()
+            && let Some(kept) = self.0.kept.find(Kind::Metadata, &key)
+            && let Ok(entries) = serde_json::from_slice(&kept.body)
+        {
+            return Ok(entries);
+        }
+        let entries = self.0.objects.list(prefix, deep)?;
+        let bytes = serde_json::to_vec(&entries).expect("entries are plain data");
+        let head = Head::new(&place, &place, 200, &bytes);
+        self.0.kept.keep(Kind::Metadata, &key, &head, &bytes);
+        Ok(entries)
+    }
+
+    /// A small object as it was listed; `None` if it is too large or gone.
+    pub(super) fn small(&self, entry: &Entry, limit: u64) -> Result<Option<Vec<u8>>> {
+        if entry.size > limit {
+            return Ok(None);
+        }
+        let key = self.kept_key("object", entry);
+        if !entry.tag.is_empty()
+            && let Some(kept) = self.0.kept.find(Kind::Metadata, &key)
+        {
+            return Ok(Some(kept.body));
+        }
+        let Some(bytes) = self.0.objects.read(&entry.key, limit)? else {
+            return Ok(None);
+        };
+        if bytes.len() as u64 > limit {
+            return Ok(None);
+        }
+        // Another length: it was replaced since it was listed, and is not what the key says.
+        if !entry.tag.is_empty() && bytes.len() as u64 == entry.size {
+            self.keep(&key, entry, &bytes);
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Whether the sidecar of a release is there and right.
+    pub(super) fn has_sidecar(&self, shelf: &Shelf, release: &Release) -> Result<bool> {
+        let key = format!("{}.metadata", release.link.as_deref().unwrap_or_default());
+        let Some(entry) = shelf.entries.get(&key) else {
+            return Ok(false);
+        };
+        let bytes = self.small(entry, METADATA_LIMIT)?;
+        Ok(bytes.is_some_and(|bytes| Some(sha256(&bytes)) == release.metadata_sha256))
+    }
+
+    fn kept_key(&self, what: &str, entry: &Entry) -> String {
+        let Entry { key, size, tag, .. } = entry;
+        format!("{what} {} {size} {tag}", self.at(key))
+    }
+
+    fn keep(&self, key: &str, entry: &Entry, bytes: &[u8]) {
+        let place = self.at(&entry.key).to_string();
+        let head = Head::new(&place, &place, 200, bytes);
+        self.0.kept.keep(Kind::Metadata, key, &head, bytes);
+    }
+}

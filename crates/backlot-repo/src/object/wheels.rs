@@ -1,0 +1,183 @@
+//! Reading a store: releases, metadata, and whole wheels.
+//!
+//! Invariant: bytes leave here only with the digest that the release has. Deliberately absent: reading parts of a wheel:
+//! its metadata lies beside it.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use backlot_core::file::{self, Staged};
+use backlot_core::{Context, Operation, PackageName, Sha256};
+use backlot_wheel::{Metadata, WheelArchive};
+use sha2::Digest as _;
+
+use super::ObjectRepo;
+use super::verbs::each;
+use crate::error::{Error, Result};
+use crate::fact::ReleaseStatus;
+use crate::index::{Head, Kind, metadata_key, parse_metadata};
+use crate::listing::{BrokenRelease, Listing};
+use crate::record::{METADATA_LIMIT, sha256, sha256_of_file};
+use crate::release::Release;
+
+impl ObjectRepo {
+    /// The good wheels of a package, oldest version first. Those that cannot be used are warned about once.
+    pub(crate) fn wheels(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+        let listing = self.releases_with_problems(name)?;
+        for BrokenRelease { place, reason } in listing.broken {
+            if self.warned().insert(place.clone()) {
+                context.warn("repo::broken_release", format!("`{place}` is not used: {reason}"));
+            }
+        }
+        Ok(listing.releases)
+    }
+
+    /// All that the store has under a package's name.
+    pub(crate) fn releases_with_problems(&self, name: &PackageName) -> Result<Listing<Release>> {
+        Ok(self.shelf(name)?.listing.clone())
+    }
+
+    /// What is known about a release beside its wheel, as of when its package was last read.
+    pub(crate) fn status(&self, release: &Release) -> Result<ReleaseStatus> {
+        Ok(self.known_shelf(&release.package)?.status(release))
+    }
+
+    /// Read many packages at once.
+    pub(crate) fn prefetch(&self, names: &[PackageName]) -> Result<()> {
+        each(names, |name| self.shelf(name).map(drop)).map(drop)
+    }
+
+    /// Read the metadata of many releases at once.
+    pub(crate) fn prefetch_metadata(&self, releases: &[&Release]) -> Result<()> {
+        each(releases, |release| self.metadata_bytes(release).map(drop)).map(drop)
+    }
+
+    /// The metadata of a release: kept, from its sidecar, or from the wheel.
+    pub(crate) fn metadata(&self, release: &Release) -> Result<Metadata> {
+        parse_metadata(release, &self.metadata_bytes(release)?)
+    }
+
+    fn metadata_bytes(&self, release: &Release) -> Result<Vec<u8>> {
+        let is_right = |bytes: &[u8]| Some(sha256(bytes)) == release.metadata_sha256;
+        let key = metadata_key(release);
+        if let Some(kept) = self.0.kept.find(Kind::Metadata, &key)
+            && is_right(&kept.body)
+        {
+            return Ok(kept.body);
+        }
+        let sidecar = format!("{}.metadata", object_key(release));
+        let bytes = match self.0.objects.read(&sidecar, METADATA_LIMIT)? {
+            Some(bytes) if is_right(&bytes) => bytes,
+            _ => {
+                let archive = self.archive(release)?;
+                let bytes = archive.metadata_bytes().to_vec();
+                if !is_right(&bytes) {
+                    return Err(Error::WrongBytes {
+                        place: release.place.clone(),
+                        expected: release.metadata_sha256.unwrap_or_else(|| sha256(b"")),
+                        found: sha256(&bytes),
+                    });
+                }
+                bytes
+            }
+        };
+        let place = release.place.to_string();
+        let head = Head::new(&place, &place, 200, &bytes);
+        self.0.kept.keep(Kind::Metadata, &key, &head, &bytes);
+        Ok(bytes)
+    }
+
+    /// Fetch many wheels at once; [`Self::open_wheel`] then takes them from this disk.
+    pub(crate) fn prefetch_wheels(&self, releases: &[&Release]) -> Result<()> {
+        each(releases, |release| self.local_wheel(release).map(drop)).map(drop)
+    }
+
+    /// The wheel of a release, open; fetched whole and kept.
+    pub(crate) fn archive(&self, release: &Release) -> Result<WheelArchive> {
+        Ok(WheelArchive::open(&self.local_wheel(release)?)?)
+    }
+
+    /// Put a wheel in place if it has the size and digest that the release has.
+    pub(crate) fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
+        let size = release.size.unwrap_or(0);
+        let running = context.start(Operation::Pull, 1, size);
+        let kept = self.kept_wheel(release);
+        let is_kept = sha256_of_file(&kept).is_ok_and(|found| Some(found) == release.sha256);
+        if !is_kept || file::rename(&kept, target).is_err() {
+            let key = object_key(release);
+            let found = self.download(&key, target, size, release.sha256, context, &|bytes| {
+                running.advance(0, bytes);
+            })?;
+            if found.is_none() {
+                return Err(self.no_release(release));
+            }
+        }
+        running.advance(1, 0);
+        Ok(())
+    }
+
+    fn local_wheel(&self, release: &Release) -> Result<PathBuf> {
+        let path = self.kept_wheel(release);
+        if sha256_of_file(&path).is_ok_and(|found| Some(found) == release.sha256) {
+            return Ok(path);
+        }
+        let (key, size) = (object_key(release), release.size.unwrap_or(0));
+        let found = self.download(&key, &path, size, release.sha256, &Context::default(), &|_| {})?;
+        found.map(|_| path).ok_or_else(|| self.no_release(release))
+    }
+
+    fn kept_wheel(&self, release: &Release) -> PathBuf {
+        let key = release
+            .sha256
+            .map_or_else(|| release.place.to_string(), |digest| digest.to_string());
+        self.0.kept.wheel(&key, &release.file)
+    }
+
+    /// Fetch an object of a known size to a file that appears only if it is right; `None` if it is gone. Reads little more
+    /// than the size.
+    pub(super) fn download(
+        &self,
+        key: &str,
+        target: &Path,
+        size: u64,
+        expected: Option<Sha256>,
+        context: &Context,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Option<Sha256>> {
+        let mut staged = Staged::beside(target)?;
+        let (mut hasher, mut read) = (sha2::Sha256::new(), 0);
+        let found = self.0.objects.fetch(key, &mut |block| {
+            context.check()?;
+            read += block.len() as u64;
+            if read > size {
+                return Err(Error::TooLarge {
+                    place: self.at(key),
+                    limit: size,
+                });
+            }
+            hasher.update(block);
+            progress(block.len() as u64);
+            Ok(staged.write_all(block)?)
+        })?;
+        let digest = Sha256::from_bytes(hasher.finalize().into());
+        if !found {
+            return Ok(None);
+        }
+        if read != size || expected.is_some_and(|expected| expected != digest) {
+            return Err(Error::WrongBytes {
+                place: self.at(key),
+                expected: expected.unwrap_or(digest),
+                found: digest,
+            });
+        }
+        // Not synced: what a power cut takes is fetched again, and what is damaged is found out by its digest.
+        staged.file().flush()?;
+        file::rename(staged.path(), target)?;
+        Ok(Some(digest))
+    }
+}
+
+/// The key of a release's wheel.
+pub(super) fn object_key(release: &Release) -> String {
+    release.link.clone().unwrap_or_default()
+}
