@@ -32,6 +32,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("backlot-xtask", &[]),
     ("backlot-benches", &[]),
     ("backlot-tests", &["backlot-xtask"]),
+    (
+        "backlot-fuzz-checks",
+        &["backlot", "backlot-core", "backlot-wheel", "backlot-repo"],
+    ),
 ];
 
 /// Third parties that only these crates may see.

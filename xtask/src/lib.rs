@@ -9,10 +9,17 @@ use fs_err as fs;
 /// The crates' sources, sorted.
 pub fn sources(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> = ["crates", "tests", "benches", "xtask"]
-        .iter()
-        .map(|f| root.join(f))
-        .collect();
+    let mut folders: Vec<PathBuf> = [
+        "crates",
+        "tests",
+        "benches",
+        "xtask",
+        "fuzz/checks",
+        "fuzz/fuzz_targets",
+    ]
+    .iter()
+    .map(|f| root.join(f))
+    .collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();

@@ -73,11 +73,30 @@ impl Requirement {
             text: text.to_owned(),
             reason: e.to_string(),
         })?;
-        Ok(Self {
+        let requirement = Self {
             inner,
             text: text.to_owned(),
             name,
-        })
+        };
+        requirement.check_writable()?;
+        Ok(requirement)
+    }
+
+    /// A quote inside a text of a marker is written as it is, and some URLs swallow the marker behind them: nobody could
+    /// read such a requirement again, or would read another.
+    fn check_writable(&self) -> Result<(), RequirementError> {
+        let quotes = self.text.contains('\'') && self.text.contains('"');
+        if !quotes && self.url().is_none() {
+            return Ok(());
+        }
+        let always = self.inner.marker.is_true();
+        match uv_pep508::Requirement::<VerbatimUrl>::from_str(&self.normalised()) {
+            Ok(again) if again.marker.is_true() == always => Ok(()),
+            _ => Err(RequirementError {
+                text: self.text.clone(),
+                reason: "its URL or marker has characters that could not be written down again".to_owned(),
+            }),
+        }
     }
 
     /// Parse PEP 508, and also a range whose comma was forgotten (`Table>=1.2.3<2.0`); the second value is then the text

@@ -45,7 +45,10 @@ use fs_err as fs;
 
 pub use error::{Error, Result};
 pub use fact::{Fact, FactKind, ReleaseStatus};
-pub use index::{Credential, Credentials, IndexError, IndexRepo, Network, NetworkOptions, Proxies, variable};
+pub use index::{
+    Credential, Credentials, IndexError, IndexRepo, Network, NetworkOptions, Proxies, read_package_page,
+    variable,
+};
 pub use layout::{FORMAT, RepoKind};
 pub use listing::{BrokenRelease, FolderRelease, Listing, UnsupportedRelease};
 pub use object::{ObjectRepo, StoreOptions};

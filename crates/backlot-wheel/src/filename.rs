@@ -64,6 +64,10 @@ impl FromStr for WheelName {
         let bad = || Error::BadFileName {
             name: name.to_owned(),
         };
+        // Versions are read tolerantly, also with spaces around them; a file name has none.
+        if !name.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(bad());
+        }
         let stem = name.strip_suffix(".whl").ok_or_else(bad)?;
         let parts: Vec<&str> = stem.split('-').collect();
         let (build, tags) = match parts.len() {

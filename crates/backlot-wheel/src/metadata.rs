@@ -137,6 +137,7 @@ impl Metadata {
             let value = value
                 .split(['\r', '\n'])
                 .map(str::trim)
+                .filter(|part| !part.is_empty())
                 .collect::<Vec<_>>()
                 .join(" ");
             out.push_str(&format!("{header}: {value}\n"));

@@ -41,6 +41,9 @@ const MAX_PATH: usize = 4096;
 
 /// Package and version of a source distribution, from its file name; `None` if it is not named as one.
 pub fn sdist_name(file: &str) -> Option<(PackageName, Version)> {
+    if !file.bytes().all(|b| b.is_ascii_graphic()) {
+        return None;
+    }
     let (package, version) = file.strip_suffix(".tar.gz")?.rsplit_once('-')?;
     Some((PackageName::parse(package).ok()?, Version::parse(version).ok()?))
 }

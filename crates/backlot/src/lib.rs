@@ -72,6 +72,7 @@ pub use outdated::{NewestIn, OutdatedRow};
 pub use outputs::{NewAsset, NewReport, Output};
 pub use places::{AddRepo, RemoteStatus, RepoStatus};
 pub use publish::{PublishOptions, PublishReport};
+pub use pylock::Pylock;
 pub use python::{InstalledPython, PythonReport, RemovedPythons, installed_pythons, remove_python};
 pub use remotes::{CollectedRemote, CopyFilesReport, LostObject, ReleaseUsage, RepairReport};
 pub use resolution::Upgrade;

@@ -165,23 +165,33 @@ impl Lock {
         let Some(bytes) = file::read_if_exists(&path)? else {
             return Ok(None);
         };
-        let bad = |reason: String| {
+        let text = String::from_utf8(bytes).map_err(|e| {
             Error::from(WorkspaceError::BadConfig {
                 path: path.clone(),
+                reason: e.to_string(),
+            })
+        })?;
+        Self::parse(&path, &text).map(Some)
+    }
+
+    /// Read the text of a lock; `path` is for messages.
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        let bad = |reason: String| {
+            Error::from(WorkspaceError::BadConfig {
+                path: path.to_path_buf(),
                 reason,
             })
         };
-        let text = String::from_utf8(bytes).map_err(|e| bad(e.to_string()))?;
-        let probe: Probe = toml::from_str(&text).map_err(|e| bad(e.to_string()))?;
+        let probe: Probe = toml::from_str(text).map_err(|e| bad(e.to_string()))?;
         if probe.version > FORMAT {
             return Err(WorkspaceError::NewerFormat {
-                path,
+                path: path.to_path_buf(),
                 found: probe.version,
                 known: FORMAT,
             }
             .into());
         }
-        toml::from_str(&text).map(Some).map_err(|e| bad(e.to_string()))
+        toml::from_str(text).map_err(|e| bad(e.to_string()))
     }
 
     /// The file's text.

@@ -22,9 +22,10 @@ use crate::workspace::Workspace;
 /// The most a lock file may have.
 const LIMIT: usize = 64 * 1024 * 1024;
 
+/// A `pylock.toml`, as far as it is used.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Pylock {
+pub struct Pylock {
     lock_version: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     environments: Vec<String>,
@@ -118,6 +119,30 @@ struct PackageTable {
     groups: Vec<GroupName>,
 }
 
+impl Pylock {
+    /// Read the text of a lock of a version that is known; `path` is for messages.
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        let bad = |reason: String| {
+            Error::from(WorkspaceError::BadLockFile {
+                path: path.to_path_buf(),
+                reason,
+            })
+        };
+        let pylock: Self = toml::from_str(text).map_err(|e| bad(e.to_string()))?;
+        let version = Version::parse(&pylock.lock_version).map_err(|e| bad(e.to_string()))?;
+        let known = Specifiers::parse(">=1,<2").expect("a range");
+        if !known.contains(&version) {
+            return Err(bad(format!("its lock-version is {version}; known is 1")));
+        }
+        Ok(pylock)
+    }
+
+    /// The text, without what is not used.
+    pub fn to_text(&self) -> String {
+        toml::to_string(self).expect("a lock is plain data")
+    }
+}
+
 impl Workspace {
     /// The lock as the text of a `pylock.toml` that lies in `folder`.
     pub(crate) fn pylock_text(&self, lock: &Lock, folder: &Path) -> Result<String> {
@@ -142,9 +167,9 @@ impl Workspace {
             }),
             ..Pylock::default()
         };
-        let body = toml::to_string(&pylock).expect("a lock is plain data");
         Ok(format!(
-            "# The exact inputs of a Backlot workspace (PEP 751), written by `backlot export`.\n{body}"
+            "# The exact inputs of a Backlot workspace (PEP 751), written by `backlot export`.\n{}",
+            pylock.to_text()
         ))
     }
 
@@ -349,12 +374,7 @@ impl Reader<'_> {
             return Err(self.bad("it is too large".to_owned()));
         }
         let text = String::from_utf8(bytes).map_err(|e| self.bad(e.to_string()))?;
-        let pylock: Pylock = toml::from_str(&text).map_err(|e| self.bad(e.to_string()))?;
-        let version = Version::parse(&pylock.lock_version).map_err(|e| self.bad(e.to_string()))?;
-        let known = Specifiers::parse(">=1,<2").expect("a range");
-        if !known.contains(&version) {
-            return Err(self.bad(format!("its lock-version is {version}; known is 1")));
-        }
+        let pylock = Pylock::parse(self.path, &text)?;
         self.check_python(pylock.requires_python.as_deref(), "it")?;
         let mut fits = pylock.environments.is_empty();
         for marker in &pylock.environments {

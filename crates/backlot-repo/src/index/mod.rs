@@ -29,6 +29,7 @@ pub use credentials::{Credential, Credentials};
 pub use error::{IndexError, variable};
 pub use network::{Network, NetworkOptions, Proxies};
 pub(crate) use page::percent_decode;
+pub use page::read_package_page;
 pub(crate) use store::{Head, Kind, Store};
 pub(crate) use wheels::{metadata_key, parse as parse_metadata};
 

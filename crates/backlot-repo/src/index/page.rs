@@ -58,6 +58,20 @@ pub(crate) struct RawPage {
     pub(crate) projects: Vec<String>,
 }
 
+/// Read the page that an index at `url` has of a package, of a content type, as [`super::IndexRepo`] does.
+pub fn read_package_page(
+    content_type: &str,
+    body: &[u8],
+    url: &str,
+    package: &PackageName,
+) -> Result<Listing<Release>, IndexError> {
+    let url = Url::parse(url).map_err(|e| IndexError::BadUrl {
+        url: "…".to_owned(),
+        reason: e.to_string(),
+    })?;
+    releases(read(Some(content_type), body, &url)?, package, &url)
+}
+
 /// Read a page by what it says it is.
 pub(crate) fn read(content_type: Option<&str>, body: &[u8], url: &Url) -> Result<RawPage, IndexError> {
     let kind = content_type
@@ -139,7 +153,7 @@ pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<L
             });
         } else if source.is_some() || is_wheel(&file.file) {
             let place = place_of(&base, &file);
-            match check(file, name, &base) {
+            match check(file, name, &base, url) {
                 Ok(release) if !seen.insert(release.file.clone()) => listing.broken.push(BrokenRelease {
                     place,
                     reason: "the page has it twice; the first is used".to_owned(),
@@ -159,7 +173,7 @@ pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<L
     Ok(listing)
 }
 
-fn check(file: RawFile, package: &PackageName, base: &Url) -> Result<Release, String> {
+fn check(file: RawFile, package: &PackageName, base: &Url, page: &Url) -> Result<Release, String> {
     let (kind, name) = match sdist_name(&file.file) {
         Some((package, version)) => (ReleaseKind::Sdist, WheelName::pure(&package, &version)),
         None => {
@@ -178,7 +192,7 @@ fn check(file: RawFile, package: &PackageName, base: &Url) -> Result<Release, St
         Some(text) => Some(digest(text).ok_or("its SHA-256 is none")?),
         None => None,
     };
-    check_link(&url, base, sha256.is_some())?;
+    check_link(&url, page, sha256.is_some())?;
     if file.size.is_some_and(|size| size > MAX_WHEEL) {
         return Err(format!("it says that it has {} bytes", file.size.unwrap_or(0)));
     }
@@ -210,8 +224,9 @@ fn check(file: RawFile, package: &PackageName, base: &Url) -> Result<Release, St
     })
 }
 
-fn check_link(url: &Url, base: &Url, has_digest: bool) -> Result<(), String> {
-    match (base.scheme(), url.scheme()) {
+/// `page` is where the page came from, whatever it says that its links are relative to.
+fn check_link(url: &Url, page: &Url, has_digest: bool) -> Result<(), String> {
+    match (page.scheme(), url.scheme()) {
         (_, "https") | ("http", "http") => {}
         // Only its digest, which came encrypted, makes such a file trustworthy.
         ("https", "http") if has_digest => {}
