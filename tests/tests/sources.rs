@@ -365,7 +365,7 @@ fn an_sdist_on_an_index_is_installed_with_its_digest_proven() {
     page(&digest);
     fs::remove_dir_all(studio.path("cache")).expect("removed");
     let config = fs::read_to_string(studio.path("other/backlot.toml")).expect("a workspace");
-    let public = config.replace("url = ", "public = true\nurl = ");
+    let public = config.replace("url = ", "public = true\nallow = [\"main-pack\"]\nurl = ");
     assert_ne!(config, public);
     studio.write("other/backlot.toml", public.as_bytes());
     server.take_log();

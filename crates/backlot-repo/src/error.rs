@@ -104,6 +104,22 @@ pub enum Error {
         /// The repo.
         repo: Place,
     },
+    /// A repo outside the studio that may not be asked for a package, nor given it.
+    #[error("{package} is not on the list of what may come from `{repo}` or go there")]
+    NotAllowed {
+        /// The package.
+        package: PackageName,
+        /// The repo's name in the workspace.
+        repo: String,
+    },
+    /// Something on such a list that stands for no package.
+    #[error("`{text}` cannot be on a list of packages: {reason}")]
+    BadAllowedName {
+        /// What is there.
+        text: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A file that is read whole is too big to be what it should be.
     #[error("`{place}` is larger than {limit} bytes and cannot be what its name says")]
     TooLarge {
@@ -201,6 +217,8 @@ impl Coded for Error {
             Self::WheelChanged { .. } => "repo::wheel_changed",
             Self::WrongBytes { .. } => "repo::wrong_bytes",
             Self::NoRelease { .. } => "repo::no_release",
+            Self::NotAllowed { .. } => "repo::not_allowed",
+            Self::BadAllowedName { .. } => "repo::bad_allowed_name",
             Self::TooLarge { .. } => "repo::too_large",
             Self::BadStore { .. } => "repo::bad_store",
             Self::Store { .. } => "repo::store",
@@ -216,14 +234,15 @@ impl Coded for Error {
     fn class(&self) -> Class {
         match self {
             Self::ReleaseExists { .. } => Class::Conflict,
-            Self::LocalVersion { .. } => Class::User,
+            Self::LocalVersion { .. } | Self::BadAllowedName { .. } => Class::User,
             Self::FlatFolder { .. }
             | Self::NotAFolder { .. }
             | Self::BadMarker { .. }
             | Self::NewerFormat { .. }
             | Self::BadStore { .. }
             | Self::NoExclusiveCreate { .. }
-            | Self::OtherWay { .. } => Class::Config,
+            | Self::OtherWay { .. }
+            | Self::NotAllowed { .. } => Class::Config,
             Self::NoPlace { .. } | Self::WheelChanged { .. } | Self::Store { .. } => Class::Environment,
             Self::WrongBytes { .. } | Self::TooLarge { .. } => Class::Integrity,
             Self::NoRelease { .. } => Class::NotFound,
@@ -267,6 +286,12 @@ impl Coded for Error {
                     .to_owned()
             }
             Self::NoRelease { .. } => "list what the repo has, or name another repo".to_owned(),
+            Self::NotAllowed { package, repo } => {
+                format!("if it may, add it to `allow` in `[repos.{repo}]`: backlot repo allow {repo} {package}")
+            }
+            Self::BadAllowedName { .. } => {
+                "write the name of a package, the beginning of names and `*`, or `*` for everything".to_owned()
+            }
             Self::TooLarge { .. } => "look at the file and move it away if it is not the repo's".to_owned(),
             Self::BadStore { .. } => {
                 "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS) or `webdav+https://host/path`"
@@ -308,6 +333,8 @@ impl Coded for Error {
             | Self::NewerFormat { .. }
             | Self::WrongBytes { .. }
             | Self::NoRelease { .. }
+            | Self::NotAllowed { .. }
+            | Self::BadAllowedName { .. }
             | Self::TooLarge { .. }
             | Self::BadStore { .. }
             | Self::NoExclusiveCreate { .. }

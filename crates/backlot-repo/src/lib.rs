@@ -13,6 +13,7 @@
 #[cfg(test)]
 extern crate self as backlot_repo;
 
+mod allow;
 #[cfg(test)]
 mod crash_tests;
 mod error;
@@ -43,6 +44,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use backlot_core::{Context, FileError};
 use fs_err as fs;
 
+pub use allow::{AllowedName, Gate};
 pub use error::{Error, Result};
 pub use fact::{Fact, FactKind, ReleaseStatus};
 pub use index::{

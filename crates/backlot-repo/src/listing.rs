@@ -83,6 +83,17 @@ pub struct Listing<R> {
     pub unsupported: Vec<UnsupportedRelease>,
 }
 
+impl<R> Default for Listing<R> {
+    fn default() -> Self {
+        Self {
+            releases: Vec::new(),
+            sources: Vec::new(),
+            broken: Vec::new(),
+            unsupported: Vec::new(),
+        }
+    }
+}
+
 /// A wheel as the folder shows it.
 #[derive(Clone, Debug)]
 pub(crate) struct WheelFile {

@@ -10,6 +10,7 @@ use backlot_core::{Context, PackageName, Sha256, Version};
 use backlot_wheel::{AssetInfo, Metadata, Sdist, WheelArchive};
 
 use crate::FolderRepo;
+use crate::allow::Gate;
 use crate::error::{Error, Result};
 use crate::fact::ReleaseStatus;
 use crate::index::{IndexError, IndexRepo};
@@ -48,6 +49,24 @@ impl Repo {
             Self::Folder(repo) => repo.root().into(),
             Self::Index(repo) => repo.place(),
             Self::Object(repo) => repo.place(),
+        }
+    }
+
+    /// Whether the repo may be asked for a package at all; see [`Gate`].
+    pub fn admits(&self, name: &PackageName) -> bool {
+        self.gate().is_none_or(|gate| gate.admits(name))
+    }
+
+    /// Fine if the repo may be asked for a package; see [`Gate`].
+    pub fn check_admits(&self, name: &PackageName) -> Result<()> {
+        self.gate().map_or(Ok(()), |gate| gate.check(name))
+    }
+
+    fn gate(&self) -> Option<&Gate> {
+        match self {
+            Self::Folder(_) => None,
+            Self::Index(repo) => repo.gate(),
+            Self::Object(repo) => repo.gate(),
         }
     }
 
@@ -168,6 +187,7 @@ impl Repo {
 
     /// One release.
     pub fn release(&self, name: &PackageName, version: &Version, context: &Context) -> Result<Release> {
+        self.check_admits(name)?;
         let releases = self.releases(name, context)?;
         let found = releases.into_iter().find(|r| r.version == *version);
         found.ok_or_else(|| Error::NoRelease {

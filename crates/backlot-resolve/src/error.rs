@@ -7,6 +7,8 @@ use std::fmt;
 
 use backlot_core::{Cancelled, Class, Coded, PackageName};
 
+use crate::problem::Remark;
+
 /// Result of choosing.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -23,7 +25,7 @@ pub enum Error {
         proposals: Vec<String>,
     },
     /// A package that nobody has.
-    #[error("there is no package `{name}`, which {asked_by}{looked_in}")]
+    #[error("there is no package `{name}`, which {asked_by}{looked_in}{}", fact(remark.as_deref()))]
     UnknownPackage {
         /// The package.
         name: PackageName,
@@ -33,6 +35,8 @@ pub enum Error {
         looked_in: String,
         /// Names like it.
         near: Vec<String>,
+        /// What the sources say of it, and of the others that are missing.
+        remark: Option<Box<Remark>>,
     },
     /// A requirement by URL.
     #[error("`{requirement}` names a direct URL, which cannot be resolved")]
@@ -52,6 +56,13 @@ pub enum Error {
     /// Stopped on request.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+/// A remark's fact on a line of its own.
+fn fact(remark: Option<&Remark>) -> String {
+    remark
+        .map(|remark| format!("\n  {}", remark.fact))
+        .unwrap_or_default()
 }
 
 /// An error of whoever provides the candidates, passed through.
@@ -101,11 +112,16 @@ impl Coded for Error {
             Self::TooHard { .. } => Some(
                 "narrow the requirements: ask for exact versions of the packages that matter most".to_owned(),
             ),
-            Self::UnknownPackage { near, .. } if !near.is_empty() => {
-                Some(format!("is it `{}`?", near.join("` or `")))
-            }
-            Self::UnknownPackage { .. } => {
-                Some("publish it, or add the repo that has it with `backlot repo add`".to_owned())
+            Self::UnknownPackage { near, remark, .. } => {
+                let near = (!near.is_empty()).then(|| format!("is it `{}`?", near.join("` or `")));
+                match (near, remark) {
+                    (Some(near), Some(remark)) => Some(format!("{near}\nor {}", remark.help)),
+                    (Some(near), None) => Some(near),
+                    (None, Some(remark)) => Some(remark.help.clone()),
+                    (None, None) => {
+                        Some("publish it, or add the repo that has it with `backlot repo add`".to_owned())
+                    }
+                }
             }
             Self::DirectUrl { .. } => Some("publish the package to a repo and require it by name".to_owned()),
             Self::Candidates(cause) => cause.0.help(),

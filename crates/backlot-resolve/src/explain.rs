@@ -13,6 +13,7 @@ use resolvo::{Interner as _, Requirement as SolverRequirement, Solver};
 use crate::advise::advise;
 use crate::error::Error;
 use crate::offer::Bar;
+use crate::problem::Remark;
 use crate::provider::{Node, Provider, Range, requirement_text};
 
 /// How many chains are told.
@@ -65,6 +66,7 @@ pub(crate) fn explain(conflict: &Conflict, solver: &Solver<Provider<'_>>, contex
                 .map(|s| format!(" ({s})"))
                 .unwrap_or_default(),
             near: provider.shelf.source.near(name),
+            remark: remark(name, provider).map(Box::new),
         };
     }
     let mut lines = chains(&facts, provider);
@@ -92,6 +94,45 @@ pub(crate) fn explain(conflict: &Conflict, solver: &Solver<Provider<'_>>, contex
         explanation,
         proposals: advise(&facts, provider, context),
     }
+}
+
+/// What the sources say of a package that nobody has; if anything, then of all that are missing.
+fn remark(name: &PackageName, provider: &Provider<'_>) -> Option<Remark> {
+    let source = provider.shelf.source;
+    let free = |name: &PackageName| !provider.problem.pins.contains_key(name);
+    let only = source.remark(std::slice::from_ref(name)).filter(|_| free(name))?;
+    let all: Vec<PackageName> = missing(provider).into_iter().filter(free).collect();
+    source.remark(&all).or(Some(only))
+}
+
+/// The packages that nobody has among all that the first choices lead to.
+fn missing(provider: &Provider<'_>) -> BTreeSet<PackageName> {
+    let mut missing = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let mut wanted: VecDeque<Requirement> = provider.problem.roots().map(|(_, r)| r.clone()).collect();
+    while let Some(requirement) = wanted.pop_front() {
+        let range = requirement.specifiers();
+        for node in Node::all_of(&requirement) {
+            let offer = provider.offer(&node.package);
+            if offer.candidates().is_empty() {
+                missing.insert(node.package.clone());
+            }
+            if !seen.insert(node.clone()) {
+                continue;
+            }
+            let fits =
+                |i: &usize| offer.bars[*i].is_none() && range.contains(&offer.candidates()[*i].version);
+            let first = (0..offer.candidates().len())
+                .filter(fits)
+                .min_by_key(|i| offer.places[*i]);
+            let Some(first) = first else { continue };
+            let needs = provider.shelf.needs(&node.package, &offer.stock, first);
+            if let Ok(dependencies) = needs.as_ref() {
+                wanted.extend(provider.active(&node, dependencies).into_iter().cloned());
+            }
+        }
+    }
+    missing
 }
 
 fn collect(conflict: &Conflict, solver: &Solver<Provider<'_>>) -> Facts {

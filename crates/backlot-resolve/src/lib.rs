@@ -19,7 +19,7 @@ mod tests;
 
 pub use error::{Cause, Error, Result};
 pub use problem::{
-    Candidate, Candidates, Dependencies, Order, Preference, PrereleasePolicy, Problem, Resolution, Resolved,
-    RootRequirement, Source,
+    Candidate, Candidates, Dependencies, Order, Preference, PrereleasePolicy, Problem, Remark, Resolution,
+    Resolved, RootRequirement, Source,
 };
 pub use resolve::resolve;

@@ -61,6 +61,15 @@ pub struct Source {
     pub local: bool,
 }
 
+/// Something to say beside an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// What is the case, as a sentence without its full stop.
+    pub fact: String,
+    /// What would help, in the imperative.
+    pub help: String,
+}
+
 /// Where candidates come from. Asked at most once for each package and source, and for each version.
 pub trait Candidates {
     /// All versions of a package in a source, in any order; empty if it has no such package.
@@ -74,6 +83,14 @@ pub trait Candidates {
     ) -> Result<Dependencies, Box<dyn Coded>>;
     /// These packages will be asked for soon: a chance to fetch several at once. Never an error: asking tells.
     fn prefetch(&self, _names: &[&PackageName]) {}
+    /// Whether a source may be asked for a package; if not, it is as if it did not have it.
+    fn asks(&self, _name: &PackageName, _source: usize) -> bool {
+        true
+    }
+    /// What is to be said beside that no source has these packages.
+    fn remark(&self, _missing: &[PackageName]) -> Option<Remark> {
+        None
+    }
     /// Names like this one, for messages.
     fn near(&self, _name: &PackageName) -> Vec<String> {
         Vec::new()

@@ -48,7 +48,7 @@ impl Node {
     }
 
     /// The node a requirement names, and one for each of its groups.
-    fn all_of(requirement: &Requirement) -> Vec<Self> {
+    pub(crate) fn all_of(requirement: &Requirement) -> Vec<Self> {
         let mut nodes = vec![Self::of(requirement.name())];
         nodes.extend(requirement.groups().into_iter().map(|group| Self {
             package: requirement.name().clone(),

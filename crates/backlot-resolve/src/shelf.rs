@@ -77,6 +77,9 @@ impl<'a> Shelf<'a> {
                 stock.spared.push(rank);
                 continue;
             }
+            if !self.source.asks(package, rank) {
+                continue;
+            }
             stock.asked.push(rank);
             let candidates = self.source.candidates(package, rank)?;
             if !candidates.is_empty() {

@@ -222,6 +222,11 @@ impl Workspace {
             let nearest = nearest
                 .filter(|n| *n != requirement.name().as_str())
                 .map(ToOwned::to_owned);
+            if nearest.is_none() {
+                for entry in self.repos() {
+                    self.open_repo(entry)?.check_admits(requirement.name())?;
+                }
+            }
             return Err(WorkspaceError::NoSuchRelease {
                 what: format!("`{requirement}`"),
                 nearest,

@@ -3,15 +3,15 @@
 //! Invariants: the order of `[repos]` is their order of preference; no secret is ever accepted here; unknown keys are
 //! warned about with the nearest known one. Relative places are relative to the workspace.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{Context, LinkMode, PackageName, Requirement, Timestamp, file, text};
-use backlot_repo::{ObjectRepo, StoreOptions};
+use backlot_repo::{AllowedName, ObjectRepo, StoreOptions};
 use backlot_store::RemoteLayout;
 use serde::Serialize;
-use toml_edit::{Array, DocumentMut, Item, Table, value};
+use toml_edit::{Array, DocumentMut, Item, Table, TableLike, value};
 
+use crate::allow::{array_of, read_lists};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::rules::{Rules, preference};
 
@@ -32,6 +32,9 @@ pub struct RepoEntry {
     /// How a store of objects is reached.
     #[serde(flatten)]
     pub store: StoreOptions,
+    /// The packages that may come from it; `None` if it is not public, and everything may.
+    #[serde(rename = "allow", skip_serializing_if = "Option::is_none")]
+    pub public: Option<Vec<AllowedName>>,
 }
 
 /// What a repo is.
@@ -104,8 +107,6 @@ pub struct Config {
     pub cache: Option<String>,
     /// How files are placed.
     pub links: Option<Vec<LinkMode>>,
-    /// Repos that are public: what another repo has is never looked for there.
-    pub public_repos: BTreeSet<String>,
     /// The rules of choosing.
     pub rules: Rules,
     /// Where conda packages come from, in order of preference.
@@ -135,11 +136,12 @@ const WORKSPACE_KEYS: [&str; 8] = [
     "links",
     "channels",
 ];
-const REPO_KEYS: [&str; 7] = [
+const REPO_KEYS: [&str; 8] = [
     "path",
     "url",
     "upload",
     "public",
+    "allow",
     "endpoint",
     "region",
     "anonymous",
@@ -228,12 +230,13 @@ impl Config {
             cache: string(workspace, "cache"),
             inputs: Vec::new(),
             links: None,
-            public_repos: public_repos(&document),
             rules: rules(&document).map_err(bad)?,
             channels: strings(workspace, "channels"),
             external_conda: external_conda(&document),
             document: document.clone(),
         };
+        let tables = config.document.get("repos").and_then(Item::as_table_like);
+        read_lists(&mut config.repos, tables).map_err(bad)?;
         config.check_sources().map_err(bad)?;
         for requirement in strings(workspace, "inputs") {
             config
@@ -373,14 +376,22 @@ impl Config {
         if entry.store.anonymous {
             table.insert("anonymous", value(true));
         }
+        if let Some(allow) = &entry.public {
+            table.insert("public", value(true));
+            table.insert("allow", value(array_of(allow)));
+        }
         self.section("repos").insert(&entry.name, Item::Table(table));
         self.repos.push(entry);
+    }
+    /// The table of a repo.
+    pub(crate) fn repo_table(&mut self, name: &str) -> Option<&mut dyn TableLike> {
+        let all = self.document.get_mut("repos")?.as_table_like_mut()?;
+        all.get_mut(name)?.as_table_like_mut()
     }
     /// Remove a repo.
     pub fn remove_repo(&mut self, name: &str) {
         self.section("repos").remove(name);
         self.repos.retain(|r| r.name != name);
-        self.public_repos.remove(name);
         if self.blessed.as_deref() == Some(name) {
             self.set_blessed(None);
         }
@@ -484,7 +495,7 @@ impl Config {
             .document
             .get("resolution")
             .and_then(Item::as_table_like)
-            .is_some_and(toml_edit::TableLike::is_empty);
+            .is_some_and(TableLike::is_empty);
         if empty {
             self.document.remove("resolution");
         }
@@ -493,7 +504,7 @@ impl Config {
 }
 
 /// Texts as an array with one a line.
-fn one_a_line<T: Into<toml_edit::Value>>(texts: impl Iterator<Item = T>) -> Array {
+pub(crate) fn one_a_line<T: Into<toml_edit::Value>>(texts: impl Iterator<Item = T>) -> Array {
     let mut array: Array = texts.collect();
     if !array.is_empty() {
         for item in array.iter_mut() {
@@ -509,19 +520,6 @@ fn one_a_line<T: Into<toml_edit::Value>>(texts: impl Iterator<Item = T>) -> Arra
 fn external_conda(document: &DocumentMut) -> Vec<String> {
     let table = document.get("external").and_then(Item::as_table);
     table.map(|table| strings(table, "conda")).unwrap_or_default()
-}
-
-/// The repos with `public = true`.
-fn public_repos(document: &DocumentMut) -> BTreeSet<String> {
-    let all = document.get("repos").and_then(Item::as_table_like);
-    let public = all
-        .into_iter()
-        .flat_map(toml_edit::TableLike::iter)
-        .filter(|(_, item)| {
-            let item = item.as_table_like().and_then(|table| table.get("public"));
-            item.and_then(Item::as_bool) == Some(true)
-        });
-    public.map(|(name, _)| name.to_owned()).collect()
 }
 
 /// `[resolution]` and `[sources]`.
@@ -574,6 +572,7 @@ fn repo_of(name: String, table: &Table) -> Option<RepoEntry> {
             region: string(table, "region"),
             anonymous: table.get("anonymous").and_then(Item::as_bool) == Some(true),
         },
+        public: None,
     })
 }
 
@@ -641,6 +640,7 @@ mod tests {
                 place: format!("../repos/{name}"),
                 upload: None,
                 store: backlot_repo::StoreOptions::default(),
+                public: None,
             });
         }
         config.add_remote(RemoteEntry {

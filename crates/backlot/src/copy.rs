@@ -172,6 +172,7 @@ impl Workspace {
     fn newest_admitted(&self, repo: &Repo, requirement: &Requirement, name: &str) -> Result<Release> {
         let pinned = requirement.specifiers().pinned().is_some();
         let mut admitted = Vec::new();
+        repo.check_admits(requirement.name())?;
         for release in repo.releases(requirement.name(), self.context())? {
             if requirement.specifiers().contains(&release.version)
                 && (pinned || repo.status(&release)?.yanked.is_none())
@@ -204,7 +205,7 @@ impl Workspace {
             format!("[{}]", groups.join(","))
         };
         let mut problem = Problem::new(env);
-        problem.sources = pool.sources(self);
+        problem.sources = pool.sources();
         problem.requirements.push(RootRequirement {
             requirement: Requirement::parse(&format!("{}{groups}=={}", root.package, root.version))?,
             asked_by: "the copy".to_owned(),

@@ -126,6 +126,24 @@ pub enum WorkspaceError {
         /// The nearest configured name.
         nearest: Option<String>,
     },
+    /// A list of what may come from a repo that has none.
+    #[error("{}", if *folder { format!("`{repo}` is a folder, and only what lies behind a URL can be public") } else { format!("the repo `{repo}` is not public: everything in it may be used") })]
+    NotPublic {
+        /// The repo.
+        repo: String,
+        /// Whether it is a folder.
+        folder: bool,
+    },
+    /// A name that is not on the list of a public repo and should leave it.
+    #[error("`{name}` is not on the list of what may come from `{repo}`{}", near(nearest.as_deref()))]
+    NotAllowed {
+        /// The repo.
+        repo: String,
+        /// The name.
+        name: String,
+        /// One on the list.
+        nearest: Option<String>,
+    },
     /// A repo or remote name that is taken.
     #[error("the workspace has a {what} named `{name}` already: {existing}")]
     NameTaken {
@@ -373,6 +391,8 @@ impl Coded for WorkspaceError {
             Self::BadConfig { .. } => "config::invalid",
             Self::SecretInConfig { .. } => "config::secret",
             Self::UnknownName { .. } => "config::unknown_name",
+            Self::NotPublic { .. } => "config::not_public",
+            Self::NotAllowed { .. } => "config::not_on_list",
             Self::NameTaken { .. } => "config::name_taken",
             Self::NoneConfigured { .. } => "config::none_configured",
             Self::OutputExists { .. } => "output::exists",
@@ -410,6 +430,7 @@ impl Coded for WorkspaceError {
         match self {
             Self::NoWorkspace { .. }
             | Self::UnknownName { .. }
+            | Self::NotAllowed { .. }
             | Self::UnknownOutput { .. }
             | Self::NotInOutput { .. }
             | Self::NotInstalled { .. }
@@ -425,6 +446,7 @@ impl Coded for WorkspaceError {
             | Self::NoSuchRelease { .. } => Class::NotFound,
             Self::BadConfig { .. }
             | Self::SecretInConfig { .. }
+            | Self::NotPublic { .. }
             | Self::NoneConfigured { .. }
             | Self::NewerFormat { .. }
             | Self::BadLockFile { .. }
@@ -458,6 +480,9 @@ impl Coded for WorkspaceError {
             Self::BadConfig { .. } => "correct the file; docs/format/workspace.md describes its keys".to_owned(),
             Self::SecretInConfig { .. } => "remove it from the file and change it at its source: project files are shared".to_owned(),
             Self::UnknownName { what, .. } => format!("see `backlot {what} list`, or add it with `backlot {what} add NAME PLACE`"),
+            Self::NotPublic { folder: true, .. } => "leave `public` away; only packages from outside need a list".to_owned(),
+            Self::NotPublic { repo, .. } => format!("if it is outside the studio, write `public = true` in `[repos.{repo}]`"),
+            Self::NotAllowed { .. } => "see `backlot repo list`".to_owned(),
             Self::NameTaken { what, name, .. } => format!("choose another name, or run `backlot {what} remove {name}` first"),
             Self::NoneConfigured { what, .. } => format!("add one with `backlot {what} add NAME PLACE`"),
             Self::OutputExists { .. } => "choose another name, or work on the one that is there".to_owned(),

@@ -82,7 +82,9 @@ impl Workspace {
         let hashes = hashes && lock.packages.iter().all(|p| p.sha256.is_some());
         let mut text =
             String::from("# The exact inputs of a Backlot workspace, written by `backlot export`.\n");
-        for entry in self.repos() {
+        // Of what is outside the studio, files are named and never the index: a reader would ask it for every package.
+        let is_public = |name: &str| self.repo_entry(name).is_ok_and(|entry| entry.public.is_some());
+        for entry in self.repos().into_iter().filter(|entry| entry.public.is_none()) {
             let line = match self.open_repo(entry)?.place() {
                 Place::Path(root) if root.join("simple").is_dir() => {
                     format!(
@@ -99,7 +101,11 @@ impl Workspace {
             match &package.editable {
                 Some(path) => text.push_str(&format!("-e {}\n", self.root().join(path).display())),
                 None => {
-                    text.push_str(&format!("{}=={}", package.name, package.version));
+                    let line = match package.repo.as_deref().filter(|repo| is_public(repo)) {
+                        Some(repo) => format!("{} @ {}", package.name, self.release_of(package, repo)?.place),
+                        None => format!("{}=={}", package.name, package.version),
+                    };
+                    text.push_str(&line);
                     if let Some(sha256) = package.sha256.filter(|_| hashes) {
                         text.push_str(&format!(" \\\n    --hash=sha256:{sha256}"));
                     }

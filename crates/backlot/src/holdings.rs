@@ -50,7 +50,7 @@ impl Workspace {
                     .into());
                 }
                 // What is not installed from there needs nothing either.
-                let is_public = self.config().public_repos.contains(&entry.name);
+                let is_public = entry.public.is_some();
                 for source in listing.sources.iter().filter(|_| !is_public) {
                     self.context().check()?;
                     if seen.insert(repo.digest(source)?) {

@@ -393,6 +393,7 @@ impl Workspace {
             return Ok(folder);
         }
         let repo = self.open_repo(self.repo_entry(package.repo.as_deref().ok_or_else(no_release)?)?)?;
+        repo.check_admits(&package.name)?;
         let releases = package.of_its_kind(&repo, self.context())?;
         let is_it = |release: &Release| match release.sha256 {
             Some(known) => known == sha256,

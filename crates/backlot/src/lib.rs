@@ -5,6 +5,7 @@
 //!
 //! Deliberately absent: terminals, environment variables, globals, signal handlers.
 
+mod allow;
 mod browse;
 mod build;
 mod conda;
@@ -41,12 +42,13 @@ mod verdicts;
 mod verify;
 mod workspace;
 
+pub use allow::AllowReport;
 pub use backlot_core::{
     AssetName, BumpStep, Cancel, Class, Clock, Coded, Context, Event, FixedClock, LinkMode, Observer,
     Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
 };
 pub use backlot_dvc::Change;
-pub use backlot_repo::{Credential, Credentials, NetworkOptions, Proxies, variable};
+pub use backlot_repo::{AllowedName, Credential, Credentials, NetworkOptions, Proxies, variable};
 pub use backlot_repo::{Fact, FactKind, Place, Query, StoreOptions, Verdict, VerdictReport};
 pub use backlot_resolve::Preference;
 pub use backlot_store::{CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, Usage};

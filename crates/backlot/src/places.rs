@@ -3,7 +3,7 @@
 //! Invariant: adding one that is named already is a conflict, never a silent change; removing one deletes no data.
 
 use backlot_core::{AssetName, text};
-use backlot_repo::{IndexRepo, ObjectRepo, StoreOptions};
+use backlot_repo::{AllowedName, IndexRepo, ObjectRepo, StoreOptions};
 use backlot_store::{Remote, RemoteLayout};
 use serde::Serialize;
 
@@ -24,6 +24,9 @@ pub struct RepoStatus {
     pub blessed: bool,
     /// Publishes go to it.
     pub publish_to: bool,
+    /// The packages that may come from it, if it is public.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<AllowedName>>,
     /// How many packages it holds; `None` if it cannot be read, and for what lies behind a URL, which is not asked.
     pub packages: Option<usize>,
 }
@@ -52,6 +55,8 @@ pub struct AddRepo {
     pub upload: Option<String>,
     /// How a store of objects is reached.
     pub store: StoreOptions,
+    /// It is outside the studio: only these packages may come from it.
+    pub public: Option<Vec<String>>,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -85,13 +90,18 @@ impl Workspace {
             }
             .into());
         }
-        let blessed = options.blessed
-            || (name == "blessed" || self.config.repos.is_empty()) && self.config.blessed.is_none();
-        let publish = options.publish_to
-            || (name == "review" || self.config.repos.is_empty()) && self.config.publish_to.is_none()
-            // A later `review` takes over from a first repo that only became the target for want of another.
-            || name == "review" && self.config.publish_to == self.config.blessed;
-        let takes_blessing = name == "blessed" && self.config.blessed == self.config.publish_to;
+        let names = options.public.as_ref();
+        let public = names
+            .map(|names| names.iter().map(|name| AllowedName::parse(name)).collect())
+            .transpose()?;
+        if public.is_some() && !is_url(place) {
+            return Err(WorkspaceError::NotPublic {
+                repo: name.to_owned(),
+                folder: true,
+            }
+            .into());
+        }
+        let (blessed, publish, takes_blessing) = self.roles(name, options);
         if !ObjectRepo::knows(place) && options.store != StoreOptions::default() {
             return Err(Error::from(backlot_repo::Error::BadStore {
                 url: name.to_owned(),
@@ -108,6 +118,7 @@ impl Workspace {
             place,
             upload: options.upload.clone(),
             store: options.store.clone(),
+            public,
         });
         if blessed || takes_blessing {
             self.config.set_blessed(Some(name));
@@ -123,6 +134,26 @@ impl Workspace {
             self.config.save()?;
         }
         Ok(self.repo_status(&entry))
+    }
+
+    /// Whether a new repo becomes the preferred source, the publish target, and the preferred source in place of another.
+    fn roles(&self, name: &str, options: &AddRepo) -> (bool, bool, bool) {
+        let (blessed, publish) = (&self.config.blessed, &self.config.publish_to);
+        // What is outside the studio is neither, unless somebody says so.
+        if options.public.is_some() {
+            return (options.blessed, options.publish_to, false);
+        }
+        let first = self.config.repos.iter().all(|repo| repo.public.is_some());
+        let becomes_blessed = options.blessed || (name == "blessed" || first) && blessed.is_none();
+        let becomes_target = options.publish_to
+            || (name == "review" || first) && publish.is_none()
+            // A later `review` takes over from a first repo that only became the target for want of another.
+            || name == "review" && publish == blessed;
+        (
+            becomes_blessed,
+            becomes_target,
+            name == "blessed" && blessed == publish,
+        )
     }
 
     /// Forget a repo; its folder stays.
@@ -159,6 +190,7 @@ impl Workspace {
             kind: entry.kind(),
             blessed: self.config.blessed.as_ref() == Some(&entry.name),
             publish_to: self.config.publish_to.as_ref() == Some(&entry.name),
+            allow: entry.public.clone(),
             packages,
         }
     }

@@ -202,21 +202,17 @@ impl Workspace {
         let release = self.release_of(package, repo)?;
         let mut wheel = Wheel {
             name: package.file().cloned(),
-            size: release.as_ref().and_then(|r| r.size),
+            size: release.size,
             hashes: Hashes {
                 sha256: Some(sha256.to_hex()),
             },
             ..Wheel::default()
         };
-        match release.as_ref().map(|r| &r.place) {
-            Some(Place::Url(url)) => wheel.url = Some(url.clone()),
-            Some(Place::Path(path)) => wheel.path = Some(relative(path, folder)),
-            None => {
-                let what = format!("{} {} with the digest of the lock", package.name, package.version);
-                return Err(WorkspaceError::NoSuchRelease { what, nearest: None }.into());
-            }
+        match &release.place {
+            Place::Url(url) => wheel.url = Some(url.clone()),
+            Place::Path(path) => wheel.path = Some(relative(path, folder)),
         }
-        entry.requires_python = release.and_then(|r| r.requires_python);
+        entry.requires_python = release.requires_python;
         if package.sdist.is_some() {
             entry.sdist = Some(wheel);
         } else {
@@ -226,14 +222,16 @@ impl Workspace {
     }
 
     /// The release in its repo that a lock names.
-    fn release_of(&self, package: &LockedPackage, repo: &str) -> Result<Option<Release>> {
+    pub(crate) fn release_of(&self, package: &LockedPackage, repo: &str) -> Result<Release> {
         let repo = self.open_repo(self.repo_entry(repo)?)?;
+        repo.check_admits(&package.name)?;
         for release in package.of_its_kind(&repo, self.context())? {
             if release.version == package.version && Some(repo.digest(&release)?) == package.sha256 {
-                return Ok(Some(release));
+                return Ok(release);
             }
         }
-        Ok(None)
+        let what = format!("{} {} with the digest of the lock", package.name, package.version);
+        Err(WorkspaceError::NoSuchRelease { what, nearest: None }.into())
     }
 
     /// Make `inputs/` what a `pylock.toml` says, and the lock and the requirements of the workspace with it.

@@ -9,7 +9,9 @@ use std::rc::Rc;
 
 use backlot_core::{Coded, Context, MarkerEnv, PackageName, Requirement, Version};
 use backlot_repo::{Release, Repo};
-use backlot_resolve::{Candidate, Candidates, Dependencies, Problem, Resolution, RootRequirement, Source};
+use backlot_resolve::{
+    Candidate, Candidates, Dependencies, Problem, Remark, Resolution, RootRequirement, Source,
+};
 use backlot_wheel::{Fit, Metadata, Tags, WheelName};
 
 use crate::config::RepoEntry;
@@ -108,13 +110,10 @@ impl<'w> Pool<'w> {
         with_sdists: bool,
     ) -> Result<Self> {
         let mut repos = Vec::new();
+        let public = entries.iter().map(|entry| entry.public.is_some()).collect();
         for entry in entries {
             repos.push((entry.name.clone(), workspace.open_repo(entry)?));
         }
-        let public = repos
-            .iter()
-            .map(|(name, _)| workspace.config().public_repos.contains(name))
-            .collect();
         let outputs = outputs.iter().map(|o| (o.package(), o)).collect();
         let context = workspace.context();
         let mut pool = Self {
@@ -204,12 +203,11 @@ impl<'w> Pool<'w> {
     }
 
     /// The repos as the solver's sources, in the same order.
-    pub(crate) fn sources(&self, workspace: &Workspace) -> Vec<Source> {
-        let public = &workspace.config().public_repos;
+    pub(crate) fn sources(&self) -> Vec<Source> {
         let sources = self.repos.iter().enumerate().map(|(rank, (name, repo))| Source {
             name: name.clone(),
             // All repos of the studio are one group; each public index is one of its own, after them.
-            trust: if public.contains(name) { rank + 1 } else { 0 },
+            trust: if self.public[rank] { rank + 1 } else { 0 },
             local: matches!(repo, Repo::Folder(_)),
         });
         sources.collect()
@@ -341,6 +339,15 @@ impl Candidates for Pool<'_> {
         }
     }
 
+    fn asks(&self, name: &PackageName, source: usize) -> bool {
+        let repo = self.repos.get(source).map(|(_, repo)| repo);
+        self.outputs.contains_key(name) || repo.is_none_or(|repo| repo.admits(name))
+    }
+
+    fn remark(&self, missing: &[PackageName]) -> Option<Remark> {
+        self.not_allowed(missing)
+    }
+
     fn near(&self, name: &PackageName) -> Vec<String> {
         let mut names: Vec<String> = self.outputs.keys().map(ToString::to_string).collect();
         // A whole index is too much to ask for only because of a typing error.
@@ -390,7 +397,7 @@ impl Workspace {
         let rules = wish.rules.as_ref().unwrap_or(&self.config().rules);
         let mut problem = Problem {
             requirements,
-            sources: pool.sources(self),
+            sources: pool.sources(),
             pins: pool.pins(rules),
             constraints: rules.constraints.clone(),
             overrides: rules.overrides.clone(),

@@ -226,9 +226,17 @@ impl Workspace {
         }
         let (name, place) = (&entry.name, &entry.place);
         let repo = if entry.kind() == RepoPlace::Store {
-            Repo::Object(ObjectRepo::open(&network, name, place, &entry.store)?)
+            let repo = ObjectRepo::open(&network, name, place, &entry.store)?;
+            Repo::Object(match self.gate_of(entry) {
+                Some(gate) => repo.gated(gate),
+                None => repo,
+            })
         } else {
-            Repo::Index(IndexRepo::open(&network, name, place, entry.upload.as_deref())?)
+            let repo = IndexRepo::open(&network, name, place, entry.upload.as_deref())?;
+            Repo::Index(match self.gate_of(entry) {
+                Some(gate) => repo.gated(gate),
+                None => repo,
+            })
         };
         remote.insert(entry.clone(), repo.clone());
         Ok(repo)

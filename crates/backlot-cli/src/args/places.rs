@@ -8,7 +8,7 @@ use super::DryRun;
 pub(crate) enum Repo {
     /// Name a folder, a package index or a store of objects as a repo
     #[command(
-        after_help = "A repo named `blessed` becomes the preferred source, one named `review` the publish target.\n\nExamples:\n  backlot repo add blessed /studio/repos/blessed\n  backlot repo add review ../repos/review\n  backlot repo add wip ../wip --publish\n  backlot repo add studio https://index.studio.lan/team/dev\n  backlot repo add site s3://assets/repo --endpoint https://s3.studio.lan --region eu-west-1\n  backlot repo add home webdav+https://files.studio.lan/repo\n\nCredentials come from BACKLOT_REPO_<NAME>_TOKEN, or _USERNAME and _PASSWORD, or ~/.netrc.\nA bucket's are a key id and a secret key; without them, what AWS's own tools use."
+        after_help = "A repo named `blessed` becomes the preferred source, one named `review` the publish target.\n\nExamples:\n  backlot repo add blessed /studio/repos/blessed\n  backlot repo add review ../repos/review\n  backlot repo add wip ../wip --publish\n  backlot repo add studio https://index.studio.lan/team/dev\n  backlot repo add site s3://assets/repo --endpoint https://s3.studio.lan --region eu-west-1\n  backlot repo add home webdav+https://files.studio.lan/repo\n  backlot repo add outside https://index.example/simple --public --allow numpy --allow \"opencolorio-*\"\n\nCredentials come from BACKLOT_REPO_<NAME>_TOKEN, or _USERNAME and _PASSWORD, or ~/.netrc.\nA bucket's are a key id and a secret key; without them, what AWS's own tools use."
     )]
     Add {
         /// Its name in this workspace
@@ -34,11 +34,33 @@ pub(crate) enum Repo {
         /// Ask an s3:// bucket without credentials, unless the repo has some of its own
         #[arg(long)]
         anonymous: bool,
+        /// It is outside the studio: it is asked only for what --allow or `[sources]` names
+        #[arg(long, conflicts_with = "blessed")]
+        public: bool,
+        /// A package that may come from a public repo; `*` at the end stands for more, alone for all
+        #[arg(long, value_name = "PACKAGE", requires = "public")]
+        allow: Vec<String>,
         #[command(flatten)]
         dry: DryRun,
     },
     /// The repos in order of preference
     List,
+    /// Let packages come from a public repo
+    #[command(
+        after_help = "What these need from there has to be named too: a public repo never sees another name.\n\nExamples:\n  backlot repo allow outside numpy pillow\n  backlot repo allow outside \"opencolorio-*\"     all that begin so\n  backlot repo allow outside pillow --remove"
+    )]
+    Allow {
+        /// The repo
+        name: String,
+        /// Names of packages; `*` at the end stands for more, alone for all
+        #[arg(required = true, value_name = "PACKAGE")]
+        packages: Vec<String>,
+        /// Take them off the list
+        #[arg(long)]
+        remove: bool,
+        #[command(flatten)]
+        dry: DryRun,
+    },
     /// Forget a repo; its folder stays
     Remove {
         /// Its name

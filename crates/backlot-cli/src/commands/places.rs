@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use backlot::{AddRepo, Error, InitOptions, RemoteStatus, RepoPlace, RepoStatus, StoreOptions, Workspace};
+use backlot::{
+    AddRepo, AllowReport, AllowedName, Error, InitOptions, RemoteStatus, RepoPlace, RepoStatus, StoreOptions,
+    Workspace,
+};
 
 use crate::args::{Remote, Repo};
 use crate::output::{Answer, columns, would};
@@ -42,6 +45,8 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
             endpoint,
             region,
             anonymous,
+            public,
+            allow,
             dry,
         } => {
             let options = AddRepo {
@@ -53,6 +58,7 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
                     region: region.clone(),
                     anonymous: *anonymous,
                 },
+                public: public.then(|| allow.clone()),
                 dry_run: dry.dry_run,
             };
             let place = relative_to_workspace(session, &workspace, place);
@@ -69,6 +75,16 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
                 columns(&rows)
             };
             Ok(Answer::new(&serde_json::json!({ "repos": all }), text))
+        }
+        Repo::Allow {
+            name,
+            packages,
+            remove,
+            dry,
+        } => {
+            let report = workspace.allow(name, packages, *remove, dry.dry_run)?;
+            let text = format!("{}{}", would(dry.dry_run), describe_list(&report));
+            Ok(Answer::new(&report, text))
         }
         Repo::Remove { name, dry } => {
             let status = workspace.remove_repo(name, dry.dry_run)?;
@@ -129,8 +145,18 @@ fn repo_row(status: &RepoStatus) -> Vec<String> {
         marks(&[
             (status.blessed, "preferred source"),
             (status.publish_to, "publish target"),
+            (status.allow.is_some(), &list_of(status)),
         ]),
     ]
+}
+
+/// `public: numpy, pillow`
+fn list_of(status: &RepoStatus) -> String {
+    let names: Vec<String> = status.allow.iter().flatten().map(ToString::to_string).collect();
+    match names.as_slice() {
+        [] => "public: asked for nothing".to_owned(),
+        names => format!("public: {}", names.join(", ")),
+    }
 }
 
 fn marks(all: &[(bool, &str)]) -> String {
@@ -141,10 +167,30 @@ fn marks(all: &[(bool, &str)]) -> String {
         .join(", ")
 }
 
+fn describe_list(report: &AllowReport) -> String {
+    let listed = |names: &[AllowedName]| {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        names.join(", ")
+    };
+    let repo = &report.repo;
+    let change = if !report.added.is_empty() {
+        format!("allowed {} from {repo}", listed(&report.added))
+    } else if report.removed.is_empty() {
+        "changed nothing".to_owned()
+    } else {
+        format!("took {} off the list of {repo}", listed(&report.removed))
+    };
+    match report.allow.as_slice() {
+        [] => format!("{change}; now nothing is on it"),
+        all => format!("{change}; its list: {}", listed(all)),
+    }
+}
+
 fn describe_repo(status: &RepoStatus) -> String {
     let marks = marks(&[
         (status.blessed, "preferred source"),
         (status.publish_to, "publish target"),
+        (status.allow.is_some(), &list_of(status)),
     ]);
     let marks = if marks.is_empty() {
         String::new()

@@ -19,7 +19,7 @@ mod wheels;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use backlot_core::PackageName;
@@ -33,6 +33,7 @@ pub use page::read_package_page;
 pub(crate) use store::{Head, Kind, Store};
 pub(crate) use wheels::{metadata_key, parse as parse_metadata};
 
+use crate::allow::Gate;
 use crate::error::{Error, Result};
 use crate::fact::{Fact, FactKind, ReleaseStatus};
 use crate::listing::Listing;
@@ -54,6 +55,8 @@ struct Inner {
     /// Who we are where uploads go.
     uploader: Account,
     memory: Mutex<Memory>,
+    /// What it may be asked for; anything, if it has none.
+    gate: OnceLock<Gate>,
 }
 
 /// What was read in this process: one run of a command sees one state of a page.
@@ -93,7 +96,19 @@ impl IndexRepo {
             uploader: uploader.unwrap_or_else(|| account.clone()),
             account,
             memory: Mutex::default(),
+            gate: OnceLock::new(),
         })))
+    }
+
+    /// From now on ask only for what the gate admits. Once: a second gate changes nothing.
+    #[must_use]
+    pub fn gated(self, gate: Gate) -> Self {
+        self.0.gate.get_or_init(|| gate);
+        self
+    }
+
+    pub(crate) fn gate(&self) -> Option<&Gate> {
+        self.0.gate.get()
     }
 
     /// The index's URL.

@@ -16,6 +16,7 @@ use super::error::{IndexError, shown};
 use super::fetch::Ask;
 use super::store::{Head, Kept, Kind};
 use super::{IndexRepo, Network, offline, page};
+use crate::allow::Gate;
 use crate::error::{Error, Result};
 use crate::listing::Listing;
 use crate::release::Release;
@@ -99,6 +100,18 @@ impl IndexRepo {
     /// The packages of the index, sorted.
     pub fn packages(&self) -> Result<Vec<PackageName>> {
         let network = &self.0.network;
+        if let Some(mut names) = self.gate().and_then(Gate::names) {
+            self.prefetch(&names)?;
+            let mut failure = None;
+            names.retain(|name| match self.releases_with_problems(name) {
+                Ok(listing) => !(listing.releases.is_empty() && listing.sources.is_empty()),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    false
+                }
+            });
+            return failure.map_or(Ok(names), Err);
+        }
         let kept = network.block(self.page(&self.0.url, ROOT_LIMIT))?;
         if kept.head.status != 200 {
             return Err(IndexError::NoListing {
@@ -107,7 +120,11 @@ impl IndexRepo {
             }
             .into());
         }
-        Ok(page::packages(&read(&kept)?))
+        let mut names = page::packages(&read(&kept)?);
+        if let Some(gate) = self.gate() {
+            names.retain(|name| gate.admits(name));
+        }
+        Ok(names)
     }
 
     /// All that the index has under a package's name.
@@ -185,6 +202,9 @@ impl IndexRepo {
     }
 
     async fn listing(&self, name: &PackageName) -> Result<Arc<Listing<Release>>> {
+        if self.gate().is_some_and(|gate| !gate.admits(name)) {
+            return Ok(Arc::default());
+        }
         let url = self.page_url(name)?;
         let kept = self.page(&url, PAGE_LIMIT).await.map_err(|error| match error {
             Error::Index(IndexError::Offline { .. }) => offline(format!("the page of {name}"), &self.0.url),
@@ -194,12 +214,7 @@ impl IndexRepo {
             let base = Url::parse(&kept.head.base).unwrap_or(url);
             page::releases(read(&kept)?, name, &base)?
         } else {
-            Listing {
-                releases: Vec::new(),
-                sources: Vec::new(),
-                broken: Vec::new(),
-                unsupported: Vec::new(),
-            }
+            Listing::default()
         };
         let listing = Arc::new(listing);
         self.memory()

@@ -41,7 +41,7 @@ enum Outcome {
 impl IndexRepo {
     /// What [`Self::publish`] would do now. Changes nothing.
     pub fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
-        let offer = Offer::check(wheel, context)?;
+        let offer = self.admitted(wheel, context)?;
         let existing = self.existing(&offer)?;
         let writes = match existing {
             Some(_) => Vec::new(),
@@ -62,7 +62,7 @@ impl IndexRepo {
 
     /// Upload a wheel; a version that is there is [`Error::ReleaseExists`].
     pub fn publish(&self, wheel: &Path, context: &Context) -> Result<()> {
-        let offer = Offer::check(wheel, context)?;
+        let offer = self.admitted(wheel, context)?;
         if self.is_offline() {
             return Err(offline("the place for an upload", &self.0.url));
         }
@@ -90,6 +90,15 @@ impl IndexRepo {
                 },
             )),
         }
+    }
+
+    /// A wheel that can be published, here.
+    fn admitted(&self, wheel: &Path, context: &Context) -> Result<Offer> {
+        let offer = Offer::check(wheel, context)?;
+        if let Some(gate) = self.gate() {
+            gate.check(&offer.name.package)?;
+        }
+        Ok(offer)
     }
 
     fn conflict(&self, offer: &Offer, existing: &ExistingRelease) -> Error {

@@ -30,6 +30,7 @@ use url::Url;
 
 pub(crate) use verbs::CommitBy;
 
+use crate::allow::Gate;
 use crate::error::{Error, Result};
 use crate::index::{Network, Store};
 use crate::layout::{Marker, read_marker};
@@ -71,6 +72,8 @@ struct Inner {
     /// How long another publisher may take between staging and moving before it is taken for dead. Nothing but haste
     /// depends on it.
     patience: Duration,
+    /// What it may be asked for; anything, if it has none.
+    gate: OnceLock<Gate>,
 }
 
 impl fmt::Debug for ObjectRepo {
@@ -121,7 +124,19 @@ impl ObjectRepo {
             warned: Mutex::default(),
             proven: OnceLock::new(),
             patience: Duration::from_secs(5),
+            gate: OnceLock::new(),
         }))
+    }
+
+    /// From now on ask only for what the gate admits. Once: a second gate changes nothing.
+    #[must_use]
+    pub fn gated(self, gate: Gate) -> Self {
+        self.0.gate.get_or_init(|| gate);
+        self
+    }
+
+    pub(crate) fn gate(&self) -> Option<&Gate> {
+        self.0.gate.get()
     }
 
     /// The store's URL.
@@ -165,7 +180,8 @@ impl ObjectRepo {
     /// The packages that have at least one wheel (by its file name), sorted.
     pub fn packages(&self) -> Result<Vec<PackageName>> {
         self.marker()?;
-        let names = self.package_folders()?;
+        let mut names = self.package_folders()?;
+        names.retain(|name| self.gate().is_none_or(|gate| gate.admits(name)));
         let have = each(&names, |name| self.has_wheels(name))?;
         let both = names.into_iter().zip(have);
         Ok(both.filter_map(|(name, has)| has.then_some(name)).collect())

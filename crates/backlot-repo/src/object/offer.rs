@@ -25,7 +25,7 @@ pub(super) const WHEEL_LIMIT: u64 = 4 << 30;
 impl ObjectRepo {
     /// What [`Self::publish`] would do now. Changes nothing.
     pub(crate) fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
-        let offer = Offer::check(wheel, context)?;
+        let offer = self.admitted(wheel, context)?;
         let makes_repo = self.marker()?.is_none();
         let existing = self.find_version(&offer)?;
         let (package, version) = (&offer.name.package, &offer.name.version);
@@ -58,10 +58,19 @@ impl ObjectRepo {
         })
     }
 
+    /// A wheel that can be published, here.
+    fn admitted(&self, wheel: &Path, context: &Context) -> Result<Offer> {
+        let offer = Offer::check(wheel, context)?;
+        if let Some(gate) = self.gate() {
+            gate.check(&offer.name.package)?;
+        }
+        Ok(offer)
+    }
+
     /// Publish a wheel: exactly one of any number of publishers of a version wins, the others get
     /// [`Error::ReleaseExists`]. What an earlier publisher could not write is written too, also when this is a conflict.
     pub(crate) fn publish(&self, wheel: &Path, publication: &Publication, context: &Context) -> Result<()> {
-        let offer = Offer::check(wheel, context)?;
+        let offer = self.admitted(wheel, context)?;
         if self.make()? {
             let message = format!("made a new repo in `{}`", self.place());
             context.warn("repo::created", message);

@@ -25,7 +25,7 @@ use crate::record::{METADATA_LIMIT, RECORD_FORMAT, RECORD_LIMIT, ReleaseRecord, 
 use crate::release::{Release, ReleaseKind};
 
 /// A package as it was when it was last read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shelf {
     pub(super) listing: Listing<Release>,
     /// Everything that lies below `packages/<name>/`, by key.
@@ -60,6 +60,9 @@ impl Shelf {
 impl ObjectRepo {
     /// A package as it is now.
     pub(super) fn shelf(&self, name: &PackageName) -> Result<Arc<Shelf>> {
+        if self.gate().is_some_and(|gate| !gate.admits(name)) {
+            return Ok(Arc::default());
+        }
         let facts = std::thread::scope(|scope| {
             let facts = scope.spawn(|| self.read_facts(&format!("status/{name}/")));
             let packages = self.read_package(name);
