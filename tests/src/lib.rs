@@ -10,6 +10,7 @@
 #![expect(clippy::disallowed_methods, reason = "a harness reads its environment")]
 
 pub mod channel;
+pub mod sshd;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -51,6 +51,8 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("reqwest", &["backlot-repo", "backlot-conda"]),
     ("rustls", &["backlot-repo", "backlot-conda"]),
     ("html5gum", &["backlot-repo"]),
+    ("russh", &["backlot-repo"]),
+    ("ring", &["backlot-repo"]),
     ("clap", &["backlot-cli"]),
     ("rattler", &["backlot-conda"]),
     ("rattler_conda_types", &["backlot-conda"]),

@@ -1,10 +1,12 @@
-//! Repos in stores of objects, judged by real servers (moto for S3, `wsgidav` for `WebDAV`) and real installers.
+//! Repos in stores of objects, judged by real servers (moto for S3, `wsgidav` for `WebDAV`, OpenSSH for SFTP) and real installers.
 
 use std::ffi::OsStr;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use backlot_tests::sshd::{Sshd, find, make_key};
 use backlot_tests::{Run, Studio, run_command, tool};
 use fs_err as fs;
 
@@ -81,6 +83,16 @@ impl Peer {
         })
     }
 
+    /// A folder as plain HTTP.
+    fn files(folder: &Path) -> Self {
+        Self::start(|port| {
+            let mut python = Command::new(tool("python"));
+            python.args(["-m", "http.server", "--bind", "127.0.0.1", port, "--directory"]);
+            python.arg(folder);
+            python
+        })
+    }
+
     fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -91,8 +103,9 @@ struct Store {
     studio: Studio,
     url: String,
     endpoint: Option<String>,
-    user: &'static str,
-    _server: Peer,
+    user: Option<&'static str>,
+    /// Ends with the test.
+    _server: Option<Peer>,
     /// Shows it to the world as plain HTTP.
     front: Peer,
     /// Where its `simple/` is there.
@@ -114,10 +127,10 @@ impl Store {
         Self {
             url: "s3://assets/team/repo".to_owned(),
             endpoint: Some(server.url()),
-            user: "a-key-id",
+            user: Some("a-key-id"),
             simple: format!("{}/assets/team/repo/simple/", front.url()),
             studio,
-            _server: server,
+            _server: Some(server),
             front,
         }
     }
@@ -127,29 +140,49 @@ impl Store {
         let folder = studio.path("dav");
         fs::create_dir(&folder).expect("made");
         let server = Peer::python(WEBDAV, &folder);
-        let front = Peer::start(|port| {
-            let mut python = Command::new(tool("python"));
-            python.args(["-m", "http.server", "--bind", "127.0.0.1", port, "--directory"]);
-            python.arg(&folder);
-            python
-        });
+        let front = Peer::files(&folder);
         Self {
             url: format!("webdav+{}/team/repo", server.url()),
             endpoint: None,
-            user: "ana",
+            user: Some("ana"),
             simple: format!("{}/team/repo/simple/", front.url()),
             studio,
-            _server: server,
+            _server: Some(server),
             front,
         }
     }
 
+    /// A folder behind SFTP, with the host key and the user's key where `ssh` has them.
+    fn sftp() -> (Self, Sshd) {
+        let studio = Studio::empty();
+        let server = Sshd::start(&studio.path("sshd"), "");
+        let ssh = studio.path("home/.ssh");
+        fs::create_dir_all(&ssh).expect("made");
+        fs::write(ssh.join("known_hosts"), server.known()).expect("written");
+        fs::copy(server.user_key(), ssh.join("id_ed25519")).expect("copied");
+        let folder = studio.path("far");
+        fs::create_dir(&folder).expect("made");
+        let front = Peer::files(&folder);
+        let store = Self {
+            url: server.url(&folder.join("team/repo")),
+            endpoint: None,
+            user: None,
+            simple: format!("{}/team/repo/simple/", front.url()),
+            studio,
+            _server: None,
+            front,
+        };
+        (store, server)
+    }
+
     fn command(&self, workspace: &str, arguments: &[&str]) -> Command {
         let mut command = self.studio.command(&[&["-w", workspace], arguments].concat());
-        command
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("BACKLOT_REPO_FAR_USERNAME", self.user)
-            .env("BACKLOT_REPO_FAR_PASSWORD", "secret");
+        command.env("AWS_EC2_METADATA_DISABLED", "true");
+        if let Some(user) = self.user {
+            command
+                .env("BACKLOT_REPO_FAR_USERNAME", user)
+                .env("BACKLOT_REPO_FAR_PASSWORD", "secret");
+        }
         command
     }
 
@@ -324,8 +357,125 @@ fn a_webdav_folder_is_a_repo() {
             .contains("other credentials"),
         "{error:#}"
     );
-    let sftp = store
+    let ftp = store
         .studio
-        .run(&["-w", "ws", "repo", "add", "x", "sftp://host/repo", "--json"]);
-    sftp.fails(3, "index::bad_url");
+        .run(&["-w", "ws", "repo", "add", "x", "ftp://host/repo", "--json"]);
+    ftp.fails(3, "index::bad_url");
+}
+
+#[test]
+fn a_folder_behind_sftp_is_a_repo() {
+    let (store, _server) = Store::sftp();
+    goes_the_whole_way(&store);
+    is_raced_for(&store);
+    let left = fs::read_dir(store.studio.path("far/team/repo/staged")).expect("listed");
+    assert_eq!(left.count(), 0, "nothing is left of what was on its way");
+    let marker = fs::read_to_string(store.studio.path("far/team/repo/repo.json")).expect("a marker");
+    assert!(marker.contains("\"create\""), "{marker}");
+}
+
+#[test]
+fn a_server_behind_ssh_is_trusted_and_trusts_only_by_its_keys() {
+    let (store, server) = Store::sftp();
+    store.workspace("ws").json();
+    let home = |name: &str| store.studio.path(&format!("home/.ssh/{name}"));
+    let ask = |variables: &[(&str, &Path)]| {
+        let mut command = store.command("ws", &["search", "--json"]);
+        run_command(command.envs(variables.iter().copied()))
+    };
+    ask(&[]).ok();
+
+    // The host's key: not known, another, revoked. Nothing is learnt.
+    let known = server.known();
+    fs::write(home("known_hosts"), "").expect("written");
+    let unknown = ask(&[]).fails(3, "repo::unknown_host_key");
+    assert!(
+        unknown["help"].to_string().contains("ssh-keyscan -p"),
+        "{unknown:#}"
+    );
+    assert!(unknown["message"].to_string().contains("SHA256:"), "{unknown:#}");
+    assert_eq!(fs::read_to_string(home("known_hosts")).expect("read"), "");
+    make_key(&home("other"), "ed25519");
+    let other = fs::read_to_string(home("other.pub")).expect("a key");
+    fs::write(
+        home("known_hosts"),
+        format!("[127.0.0.1]:{} {other}", server.port),
+    )
+    .expect("written");
+    ask(&[]).fails(7, "repo::changed_host_key");
+    fs::write(
+        home("known_hosts"),
+        format!("{known}@revoked * {}", &known[known.find(' ').expect("a key")..]),
+    )
+    .expect("written");
+    ask(&[]).fails(7, "repo::changed_host_key");
+    fs::write(store.studio.path("hosts"), &known).expect("written");
+    ask(&[("BACKLOT_KNOWN_HOSTS", &store.studio.path("hosts"))]).ok();
+    fs::write(home("known_hosts"), &known).expect("written");
+
+    // Ours: another, one that is named, one of the agent's.
+    fs::remove_file(home("id_ed25519")).expect("removed");
+    let none = ask(&[]).fails(3, "repo::sign_in");
+    assert!(
+        none["message"].to_string().contains("no key and no password"),
+        "{none:#}"
+    );
+    fs::copy(home("other"), home("id_ed25519")).expect("copied");
+    let wrong = ask(&[("BACKLOT_REPO_FAR_PASSWORD", Path::new("hunter2"))]);
+    let wrong = wrong.fails(3, "repo::sign_in");
+    assert!(wrong["message"].to_string().contains("id_ed25519"), "{wrong:#}");
+    assert!(!wrong.to_string().contains("hunter2"), "{wrong:#}");
+    ask(&[("BACKLOT_REPO_FAR_KEY", &server.user_key())]).ok();
+    make_key(&home("rsa"), "rsa");
+    ask(&[("BACKLOT_REPO_FAR_KEY", &home("rsa"))]).fails(3, "repo::sign_in");
+    server.admit(&home("rsa"));
+    ask(&[("BACKLOT_REPO_FAR_KEY", &home("rsa"))]).ok();
+    let socket = store.studio.path("agent");
+    let mut agent = Command::new(find("ssh-agent"));
+    agent
+        .arg("-D")
+        .arg("-a")
+        .arg(&socket)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    let _agent = Peer {
+        child: agent.spawn().expect("started"),
+        port: 0,
+    };
+    while !socket.exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    run_command(
+        Command::new(find("ssh-add"))
+            .arg("-q")
+            .arg(home("rsa"))
+            .env("SSH_AUTH_SOCK", &socket),
+    )
+    .ok();
+    ask(&[("SSH_AUTH_SOCK", &socket)]).ok();
+}
+
+#[test]
+fn a_server_behind_ssh_that_makes_no_links_is_read_and_not_published_to() {
+    let (store, _server) = Store::sftp();
+    store.workspace("ws").json();
+    store.run("ws", &["new", "Table"]).ok();
+    store.run("ws", &["publish", "Table"]).ok();
+    let weak = Sshd::start(&store.studio.path("weak"), "-P hardlink");
+    let folder = store.studio.path("far/team/repo");
+    fs::write(store.studio.path("hosts"), weak.known()).expect("written");
+    let settings = fs::read_to_string(store.studio.path("ws/backlot.toml")).expect("read");
+    store.studio.run(&["init", "other"]).ok();
+    let settings = settings.replace(&store.url, &weak.url(&folder));
+    fs::write(store.studio.path("other/backlot.toml"), settings).expect("written");
+    let ask = |arguments: &[&str]| {
+        let mut command = store.command("other", arguments);
+        command
+            .env("BACKLOT_KNOWN_HOSTS", store.studio.path("hosts"))
+            .env("BACKLOT_REPO_FAR_KEY", weak.user_key());
+        run_command(&mut command)
+    };
+    ask(&["install", "Table"]).ok();
+    ask(&["new", "Lamp"]).ok();
+    ask(&["publish", "Lamp", "--json"]).fails(3, "repo::no_exclusive_create");
 }

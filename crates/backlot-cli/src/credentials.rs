@@ -48,6 +48,12 @@ impl Credentials for FromEnvironment {
         // A user who is named in the environment is not somebody else of that host.
         user.is_none_or(|user| user == found.user).then_some(found)
     }
+
+    fn key(&self, repo: &str) -> Option<PathBuf> {
+        let name = format!("BACKLOT_REPO_{}_KEY", backlot::variable(repo));
+        let path = self.variables.get(&name).filter(|path| !path.is_empty());
+        path.map(PathBuf::from)
+    }
 }
 
 /// The entry of a host, or the default one (the format of ftp's netrc).
@@ -116,6 +122,7 @@ mod tests {
             ("BACKLOT_REPO_MY_INDEX_TOKEN", "t"),
             ("BACKLOT_REPO_OTHER_USERNAME", "u"),
             ("BACKLOT_REPO_OTHER_PASSWORD", "p"),
+            ("BACKLOT_REPO_OTHER_KEY", "/keys/studio"),
         ];
         let source = FromEnvironment {
             variables: variables.map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
@@ -124,6 +131,8 @@ mod tests {
         assert_eq!(source.find("my-index", "h"), Some(pair("__token__", "t")));
         assert_eq!(source.find("other", "h"), Some(pair("u", "p")));
         assert_eq!(source.find("third", "h"), None);
+        assert_eq!(source.key("other"), Some("/keys/studio".into()));
+        assert_eq!(source.key("third"), None);
         assert!(!format!("{source:?}").contains("\"p\""));
     }
 }

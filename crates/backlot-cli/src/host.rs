@@ -1,7 +1,8 @@
 //! The environment variables, read in this one place.
 //!
 //! `BACKLOT_CACHE_DIR`, `BACKLOT_DATA_DIR`, `BACKLOT_AUTHOR`, `BACKLOT_PYTHON`, `BACKLOT_LINKS`, `BACKLOT_CONFIG`,
-//! `BACKLOT_WORKSPACE`, `BACKLOT_OFFLINE`, `BACKLOT_REPO_<NAME>_USERNAME`, `_PASSWORD` and `_TOKEN`, `NETRC`,
+//! `BACKLOT_WORKSPACE`, `BACKLOT_OFFLINE`, `BACKLOT_REPO_<NAME>_USERNAME`, `_PASSWORD`, `_TOKEN` and `_KEY`, `NETRC`,
+//! `BACKLOT_KNOWN_HOSTS`, `SSH_AUTH_SOCK`,
 //! `SSL_CERT_FILE`, `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, and what the platform says of folders and names.
 #![expect(
     clippy::disallowed_methods,
@@ -11,7 +12,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backlot::{Host, NetworkOptions, Overrides, Proxies};
+use backlot::{Host, NetworkOptions, Overrides, Proxies, SshOptions};
 
 use crate::credentials::FromEnvironment;
 
@@ -68,8 +69,23 @@ fn network(cache: &Path) -> NetworkOptions {
             .collect(),
         netrc: text("NETRC")
             .map(PathBuf::from)
-            .or_else(|| home.map(|home| PathBuf::from(home).join(".netrc"))),
+            .or_else(|| home.as_ref().map(|home| PathBuf::from(home).join(".netrc"))),
     };
+    let ssh = home.map(|home| PathBuf::from(home).join(".ssh"));
+    let in_ssh = |names: &[&str]| -> Vec<PathBuf> {
+        let folder = ssh.iter();
+        folder
+            .flat_map(|folder| names.iter().map(|name| folder.join(name)))
+            .collect()
+    };
+    let known_hosts = text("BACKLOT_KNOWN_HOSTS").map_or_else(
+        || {
+            let mut files = in_ssh(&["known_hosts"]);
+            files.push(PathBuf::from("/etc/ssh/ssh_known_hosts"));
+            files
+        },
+        |path| vec![PathBuf::from(path)],
+    );
     NetworkOptions {
         offline: text("BACKLOT_OFFLINE")
             .is_some_and(|v| !matches!(v.to_ascii_lowercase().as_str(), "0" | "false" | "no")),
@@ -80,6 +96,14 @@ fn network(cache: &Path) -> NetworkOptions {
         },
         roots: text("SSL_CERT_FILE").map(PathBuf::from).into_iter().collect(),
         credentials: Some(Arc::new(credentials)),
+        ssh: SshOptions {
+            user: text("USER")
+                .or_else(|| text("LOGNAME"))
+                .or_else(|| text("USERNAME")),
+            agent: text("SSH_AUTH_SOCK").map(PathBuf::from),
+            keys: in_ssh(&["id_ed25519", "id_rsa"]),
+            known_hosts,
+        },
         ..NetworkOptions::new(cache)
     }
 }

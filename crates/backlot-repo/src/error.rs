@@ -160,6 +160,38 @@ pub enum Error {
         /// The repo.
         place: Place,
     },
+    /// An SSH server that nobody said we know.
+    #[error("the host key of `{host}` is not known: it shows {shown}")]
+    UnknownHostKey {
+        /// The server, as files of known hosts name it.
+        host: String,
+        /// The kind and the fingerprint of the key that it showed.
+        shown: String,
+        /// The command that makes it known.
+        scan: String,
+    },
+    /// An SSH server that shows another key than it should, or a revoked one.
+    #[error("`{host}` may be another server than it was: it shows the host key {shown}, and {reason}")]
+    ChangedHostKey {
+        /// The server.
+        host: String,
+        /// The kind and the fingerprint of the key that it showed.
+        shown: String,
+        /// What speaks against it.
+        reason: String,
+    },
+    /// An SSH server that does not let us in.
+    #[error("`{host}` does not let `{user}` in; tried: {tried}")]
+    SignIn {
+        /// The server.
+        host: String,
+        /// Who we are to it.
+        user: String,
+        /// What was tried, without anything secret.
+        tried: String,
+        /// The repo's name in the variables that could hold credentials.
+        variable: String,
+    },
     /// Talking to an index failed.
     #[error(transparent)]
     Index(#[from] crate::index::IndexError),
@@ -224,6 +256,9 @@ impl Coded for Error {
             Self::Store { .. } => "repo::store",
             Self::NoExclusiveCreate { .. } => "repo::no_exclusive_create",
             Self::OtherWay { .. } => "repo::other_way",
+            Self::UnknownHostKey { .. } => "repo::unknown_host_key",
+            Self::ChangedHostKey { .. } => "repo::changed_host_key",
+            Self::SignIn { .. } => "repo::sign_in",
             Self::Index(e) => e.code(),
             Self::Wheel(e) => e.code(),
             Self::File(e) => e.code(),
@@ -242,9 +277,11 @@ impl Coded for Error {
             | Self::BadStore { .. }
             | Self::NoExclusiveCreate { .. }
             | Self::OtherWay { .. }
-            | Self::NotAllowed { .. } => Class::Config,
+            | Self::NotAllowed { .. }
+            | Self::UnknownHostKey { .. }
+            | Self::SignIn { .. } => Class::Config,
             Self::NoPlace { .. } | Self::WheelChanged { .. } | Self::Store { .. } => Class::Environment,
-            Self::WrongBytes { .. } | Self::TooLarge { .. } => Class::Integrity,
+            Self::WrongBytes { .. } | Self::TooLarge { .. } | Self::ChangedHostKey { .. } => Class::Integrity,
             Self::NoRelease { .. } => Class::NotFound,
             Self::Index(e) => e.class(),
             Self::Wheel(e) => e.class(),
@@ -294,7 +331,7 @@ impl Coded for Error {
             }
             Self::TooLarge { .. } => "look at the file and move it away if it is not the repo's".to_owned(),
             Self::BadStore { .. } => {
-                "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS) or `webdav+https://host/path`"
+                "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS), `webdav+https://host/path` or `sftp://user@host/path`"
                     .to_owned()
             }
             Self::Store { temporary: true, .. } => "look whether the server is well, and try again".to_owned(),
@@ -303,13 +340,22 @@ impl Coded for Error {
                     .to_owned()
             }
             Self::NoExclusiveCreate { .. } => {
-                "publish to a folder, an index, WebDAV or a store with conditional writes; reading this one works"
+                "publish to a folder, an index, WebDAV, an SFTP server with hard links or a store with conditional writes; reading this one works"
                     .to_owned()
             }
             Self::OtherWay { .. } => {
                 "publish as the repo was made, through its folder or its URL: the two cannot see each other in a race"
                     .to_owned()
             }
+            Self::UnknownHostKey { scan, .. } => format!(
+                "ask who runs the server for its fingerprint; if it is the same, run `{scan}`"
+            ),
+            Self::ChangedHostKey { .. } => {
+                "do not go on before whoever runs the server says why; then correct the file of known hosts".to_owned()
+            }
+            Self::SignIn { variable, .. } => format!(
+                "name a key that the server knows in `BACKLOT_REPO_{variable}_KEY`, add it to ssh-agent, or set `BACKLOT_REPO_{variable}_PASSWORD`"
+            ),
             Self::Index(e) => return e.help(),
             Self::Wheel(e) => return e.help(),
             Self::File(e) => return e.help(),
@@ -339,6 +385,9 @@ impl Coded for Error {
             | Self::BadStore { .. }
             | Self::NoExclusiveCreate { .. }
             | Self::OtherWay { .. }
+            | Self::UnknownHostKey { .. }
+            | Self::ChangedHostKey { .. }
+            | Self::SignIn { .. }
             | Self::Cancelled(_) => false,
         }
     }

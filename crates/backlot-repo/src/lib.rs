@@ -48,8 +48,8 @@ pub use allow::{AllowedName, Gate};
 pub use error::{Error, Result};
 pub use fact::{Fact, FactKind, ReleaseStatus};
 pub use index::{
-    Credential, Credentials, IndexError, IndexRepo, Network, NetworkOptions, Proxies, read_package_page,
-    variable,
+    Credential, Credentials, IndexError, IndexRepo, Network, NetworkOptions, Proxies, SshOptions,
+    read_package_page, variable,
 };
 pub use layout::{FORMAT, RepoKind};
 pub use listing::{BrokenRelease, FolderRelease, Listing, UnsupportedRelease};

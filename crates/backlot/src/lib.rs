@@ -48,7 +48,7 @@ pub use backlot_core::{
     Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
 };
 pub use backlot_dvc::Change;
-pub use backlot_repo::{AllowedName, Credential, Credentials, NetworkOptions, Proxies, variable};
+pub use backlot_repo::{AllowedName, Credential, Credentials, NetworkOptions, Proxies, SshOptions, variable};
 pub use backlot_repo::{Fact, FactKind, Place, Query, StoreOptions, Verdict, VerdictReport};
 pub use backlot_resolve::Preference;
 pub use backlot_store::{CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, Usage};

@@ -8,13 +8,13 @@ use super::DryRun;
 pub(crate) enum Repo {
     /// Name a folder, a package index or a store of objects as a repo
     #[command(
-        after_help = "A repo named `blessed` becomes the preferred source, one named `review` the publish target.\n\nExamples:\n  backlot repo add blessed /studio/repos/blessed\n  backlot repo add review ../repos/review\n  backlot repo add wip ../wip --publish\n  backlot repo add studio https://index.studio.lan/team/dev\n  backlot repo add site s3://assets/repo --endpoint https://s3.studio.lan --region eu-west-1\n  backlot repo add home webdav+https://files.studio.lan/repo\n  backlot repo add outside https://index.example/simple --public --allow numpy --allow \"opencolorio-*\"\n\nCredentials come from BACKLOT_REPO_<NAME>_TOKEN, or _USERNAME and _PASSWORD, or ~/.netrc.\nA bucket's are a key id and a secret key; without them, what AWS's own tools use."
+        after_help = "A repo named `blessed` becomes the preferred source, one named `review` the publish target.\n\nExamples:\n  backlot repo add blessed /studio/repos/blessed\n  backlot repo add review ../repos/review\n  backlot repo add wip ../wip --publish\n  backlot repo add studio https://index.studio.lan/team/dev\n  backlot repo add site s3://assets/repo --endpoint https://s3.studio.lan --region eu-west-1\n  backlot repo add home webdav+https://files.studio.lan/repo\n  backlot repo add farm sftp://ana@farm.studio.lan/srv/repo\n  backlot repo add outside https://index.example/simple --public --allow numpy --allow \"opencolorio-*\"\n\nCredentials come from BACKLOT_REPO_<NAME>_TOKEN, or _USERNAME and _PASSWORD, or ~/.netrc.\nA bucket's are a key id and a secret key; without them, what AWS's own tools use.\nAn SFTP server is signed in to with the key in BACKLOT_REPO_<NAME>_KEY, the password in\nBACKLOT_REPO_<NAME>_PASSWORD, ssh-agent, ~/.ssh/id_ed25519 or id_rsa; its host key must be in ~/.ssh/known_hosts (or BACKLOT_KNOWN_HOSTS)."
     )]
     Add {
         /// Its name in this workspace
         name: String,
         /// The folder, made if absent; or the URL of a package index, as pip or uv are given it; or that
-        /// of a bucket or a `WebDAV` folder
+        /// of a bucket, or of a folder behind `WebDAV` or SFTP
         place: String,
         /// Make it the preferred source of installs
         #[arg(long)]

@@ -4,6 +4,7 @@
 //! where credentials come from; the command line has the environment and netrc, others have a keyring.
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// A user and a password. A token is the password of a user that the index names, `__token__` as a rule.
 #[derive(Clone, PartialEq, Eq)]
@@ -26,6 +27,11 @@ impl fmt::Debug for Credential {
 pub trait Credentials: Send + Sync + fmt::Debug {
     /// The credential for a repo, by its name in the workspace and its host.
     fn find(&self, repo: &str, host: &str) -> Option<Credential>;
+
+    /// The file with the SSH key for a repo, if one is named.
+    fn key(&self, _repo: &str) -> Option<PathBuf> {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use url::Url;
 
 pub use credentials::{Credential, Credentials};
 pub use error::{IndexError, variable};
-pub use network::{Network, NetworkOptions, Proxies};
+pub use network::{Network, NetworkOptions, Proxies, SshOptions};
 pub(crate) use page::percent_decode;
 pub use page::read_package_page;
 pub(crate) use store::{Head, Kind, Store};

@@ -37,6 +37,8 @@ pub struct NetworkOptions {
     pub roots: Vec<PathBuf>,
     /// Finds credentials.
     pub credentials: Option<Arc<dyn Credentials>>,
+    /// How SSH servers are signed in to.
+    pub ssh: SshOptions,
     /// How long to wait for a connection.
     pub connect_timeout: Duration,
     /// How long to wait for the next bytes.
@@ -62,6 +64,19 @@ pub struct Proxies {
     pub none: Option<String>,
 }
 
+/// Who we are to SSH servers where a repo does not say it, and which of them we know. Without known hosts, none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SshOptions {
+    /// The user where a URL names none.
+    pub user: Option<String>,
+    /// The socket (on Windows the pipe) of an agent.
+    pub agent: Option<PathBuf>,
+    /// Files with keys to try where a repo has none of its own; those that are not there are passed over.
+    pub keys: Vec<PathBuf>,
+    /// Files with the host keys of servers, as `ssh` keeps them. New ones belong into the first; nothing is ever added.
+    pub known_hosts: Vec<PathBuf>,
+}
+
 impl fmt::Debug for Proxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The URLs may hold passwords.
@@ -82,6 +97,7 @@ impl NetworkOptions {
             proxies: Proxies::default(),
             roots: Vec::new(),
             credentials: None,
+            ssh: SshOptions::default(),
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
             page_timeout: Duration::from_mins(5),
@@ -193,6 +209,21 @@ impl Network {
     /// Who we are to a repo.
     pub(crate) fn credential(&self, repo: &str, host: &str) -> Option<Credential> {
         self.0.options.credentials.as_ref()?.find(repo, host)
+    }
+
+    /// The file with the SSH key that a repo is used with.
+    pub(crate) fn key(&self, repo: &str) -> Option<PathBuf> {
+        self.0.options.credentials.as_ref()?.key(repo)
+    }
+
+    /// How SSH servers are signed in to.
+    pub(crate) fn ssh(&self) -> &SshOptions {
+        &self.0.options.ssh
+    }
+
+    /// How long to wait for a connection.
+    pub(crate) fn connect_patience(&self) -> Duration {
+        self.0.options.connect_timeout
     }
 
     /// Whether nothing may be asked.

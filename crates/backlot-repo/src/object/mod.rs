@@ -1,4 +1,4 @@
-//! Repos in a store of objects, on S3 and `WebDAV`, with no server of ours.
+//! Repos in a store of objects, on S3, `WebDAV` and SFTP, with no server of ours.
 //!
 //! The layout is a folder repo's (`docs/format/repo-folder.md`). Invariants: **a release is committed by one request that
 //! at most one publisher can win** (`commit`), which the store is seen to honour before the first publish of each process;
@@ -12,6 +12,7 @@ mod offer;
 mod pages;
 mod probe;
 mod service;
+mod sftp;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -83,9 +84,10 @@ impl fmt::Debug for ObjectRepo {
 }
 
 impl ObjectRepo {
-    /// Whether a URL is that of a store: `s3://bucket/prefix`, `webdav+https://host/path`, `webdav+http://host/path`.
+    /// Whether a URL is that of a store: `s3://bucket/prefix`, `webdav+https://host/path`, `webdav+http://host/path`,
+    /// `sftp://user@host/path`.
     pub fn knows(url: &str) -> bool {
-        ["s3://", "webdav+http://", "webdav+https://"]
+        ["s3://", "webdav+http://", "webdav+https://", "sftp://"]
             .iter()
             .any(|scheme| url.starts_with(scheme))
     }
@@ -98,7 +100,9 @@ impl ObjectRepo {
             reason: reason.to_owned(),
         };
         let parsed = Url::parse(url).map_err(|e| bad(&e.to_string()))?;
-        if !parsed.username().is_empty() || parsed.password().is_some() {
+        let is_sftp = parsed.scheme() == "sftp";
+        // Who one is there is part of an SSH address, as it is for `ssh` itself.
+        if !is_sftp && !parsed.username().is_empty() || parsed.password().is_some() {
             return Err(bad("credentials do not belong in a URL"));
         }
         let Some(host) = parsed.host_str().filter(|host| !host.is_empty()) else {
@@ -106,6 +110,13 @@ impl ObjectRepo {
         };
         if parsed.query().is_some() || parsed.fragment().is_some() {
             return Err(bad("it has more than a path"));
+        }
+        if is_sftp {
+            if *options != StoreOptions::default() {
+                return Err(bad("an endpoint, a region and `anonymous` are for `s3://`"));
+            }
+            let sftp = sftp::Sftp::open(network, name, &parsed)?;
+            return Ok(Self::over(Box::new(sftp), url, network.store()));
         }
         // Whom the person knows is the server, which of AWS's buckets is not told.
         let server = options.endpoint.as_deref().and_then(|e| Url::parse(e).ok());

@@ -374,7 +374,7 @@ fn unwrapped(error: std::io::Error) -> opendal::Error {
 }
 
 /// What a server said, without control characters and cut.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 

@@ -36,7 +36,17 @@ fn an_address_that_cannot_be_a_store_is_refused_and_its_secrets_are_not_told() {
         ("webdav+https://ana:hunter2@host/repo", none.clone()),
         ("webdav+https://", none.clone()),
         ("webdav+https://host/repo", endpoint("https://host")),
-        ("sftp://host/repo", none),
+        ("sftp://ana:hunter2@host/repo", none.clone()),
+        ("sftp://host/repo", none.clone()),
+        ("sftp://ana@host", none.clone()),
+        ("sftp://ana@host/", none.clone()),
+        ("sftp://ana@host/a%0Ab", none.clone()),
+        ("sftp://a%00na@host/repo", none.clone()),
+        ("sftp://ana@-oProxyCommand/repo", none.clone()),
+        ("sftp://ana@ho%20st/repo", none.clone()),
+        ("sftp://ana@host/repo?password=hunter2", none.clone()),
+        ("sftp://ana@host/repo", endpoint("https://host")),
+        ("ftp://host/repo", none),
     ] {
         let error = open(url, &options).unwrap_err();
         assert_eq!(error.code(), "repo::bad_store", "{url}: {error}");

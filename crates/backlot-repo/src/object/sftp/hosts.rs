@@ -1,0 +1,256 @@
+//! Which host keys are a server's own, by the files that `ssh` keeps (sshd(8) has their format).
+//!
+//! Invariants: a key is believed only if a line for the server has it and no line revokes it; nothing is ever added.
+//! Deliberately absent: certificates (`@cert-authority` lines are passed over).
+
+use std::path::PathBuf;
+
+use fs_err as fs;
+use ring::hmac;
+use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, Marker};
+use russh::keys::{Algorithm, HashAlg, PublicKey};
+use russh::{Preferred, keys::ssh_key::public::KeyData};
+
+/// What a file of known hosts may have.
+const FILE_LIMIT: u64 = 16 << 20;
+
+/// What is known of one server.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    keys: Vec<(KeyData, Algorithm, String)>,
+    revoked: Vec<KeyData>,
+}
+
+/// What a server's key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Known,
+    /// No line is about the server.
+    Unknown,
+    /// Another key is known, by the line at this place.
+    Changed(String),
+    Revoked,
+}
+
+impl Known {
+    /// Read what the files say of a server. A file that is not there says nothing, nor does a line that cannot be read.
+    pub(super) fn read(files: &[PathBuf], host: &str, port: u16) -> Self {
+        let mut known = Self::default();
+        for path in files {
+            let small = fs::metadata(path).is_ok_and(|about| about.len() <= FILE_LIMIT);
+            if let Some(bytes) = small.then(|| fs::read(path).ok()).flatten() {
+                known.add(
+                    &String::from_utf8_lossy(&bytes),
+                    &path.display().to_string(),
+                    host,
+                    port,
+                );
+            }
+        }
+        known
+    }
+
+    fn add(&mut self, text: &str, place: &str, host: &str, port: u16) {
+        let host = name(host, port);
+        for (number, line) in text.lines().enumerate() {
+            let words: Vec<&str> = line.split_whitespace().take(5).collect();
+            if words.first().is_none_or(|first| first.starts_with('#')) {
+                continue;
+            }
+            let Ok(entry) = words.join(" ").parse::<Entry>() else {
+                continue;
+            };
+            if !is_about(entry.host_patterns(), &host) {
+                continue;
+            }
+            let key = entry.public_key();
+            match entry.marker() {
+                None => self.keys.push((
+                    key.key_data().clone(),
+                    key.algorithm(),
+                    format!("{place}:{}", number + 1),
+                )),
+                Some(Marker::Revoked) => self.revoked.push(key.key_data().clone()),
+                Some(Marker::CertAuthority) => {}
+            }
+        }
+    }
+
+    /// What a key is that the server showed to have.
+    pub(super) fn judge(&self, key: &PublicKey) -> Standing {
+        if self.revoked.contains(key.key_data()) {
+            return Standing::Revoked;
+        }
+        if self.keys.iter().any(|(known, _, _)| known == key.key_data()) {
+            return Standing::Known;
+        }
+        // The line about a key of the same kind, if there is one.
+        let same = self.keys.iter().find(|(_, kind, _)| *kind == key.algorithm());
+        let line = same.or_else(|| self.keys.first());
+        line.map_or(Standing::Unknown, |(_, _, line)| Standing::Changed(line.clone()))
+    }
+
+    /// The kinds of keys to ask the server for: known ones first, so that of several it shows the one that is known. Never
+    /// SHA-1.
+    pub(super) fn preferred(&self) -> Preferred {
+        let is_known = |kind: &Algorithm| {
+            let plain = |kind: &Algorithm| match kind {
+                Algorithm::Rsa { .. } => Algorithm::Rsa { hash: None },
+                other => other.clone(),
+            };
+            self.keys.iter().any(|(_, known, _)| plain(known) == plain(kind))
+        };
+        let mut kinds: Vec<Algorithm> = Preferred::DEFAULT.key.to_vec();
+        kinds.retain(|kind| *kind != Algorithm::Rsa { hash: None });
+        kinds.sort_by_key(|kind| !is_known(kind));
+        Preferred {
+            key: kinds.into(),
+            ..Preferred::DEFAULT
+        }
+    }
+}
+
+/// A key for people, as `ssh` shows it.
+pub(super) fn fingerprint(key: &PublicKey) -> String {
+    format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256))
+}
+
+/// A server as the files name it.
+pub(super) fn name(host: &str, port: u16) -> String {
+    if port == 22 {
+        host.to_owned()
+    } else {
+        format!("[{host}]:{port}")
+    }
+}
+
+fn is_about(patterns: &HostPatterns, host: &str) -> bool {
+    match patterns {
+        HostPatterns::HashedName { salt, hash } => {
+            let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, salt);
+            hmac::verify(&key, host.as_bytes(), hash).is_ok()
+        }
+        HostPatterns::Patterns(patterns) => {
+            let fits = |pattern: &str| file_pattern(&pattern.to_lowercase(), host);
+            let not = patterns.iter().filter_map(|p| p.strip_prefix('!'));
+            !not.into_iter().any(fits) && patterns.iter().any(|p| !p.starts_with('!') && fits(p))
+        }
+    }
+}
+
+/// Whether a text fits a pattern of `*` and `?`.
+fn file_pattern(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t, mut star) = (0, 0, None);
+    while t < text.len() {
+        if pattern.get(p) == Some(&'*') {
+            star = Some((p, t));
+            p += 1;
+        } else if pattern.get(p).is_some_and(|c| *c == '?' || *c == text[t]) {
+            (p, t) = (p + 1, t + 1);
+        } else if let Some((at, from)) = star {
+            star = Some((at, from + 1));
+            (p, t) = (at + 1, from + 1);
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+mod tests {
+    use russh::keys::{Algorithm, PublicKey};
+
+    use super::{Known, Standing, file_pattern};
+
+    const ONE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+    const TWO: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA6rWI3G2sz07DnfFlrouTcysQlj2P+jpNSOEWD9OJ3X";
+    const HASHED: &str = "|1|O33ESRMWPVkMYIwJ1Uw+n877jTo=|nuuC5vEqXlEZ/8BXQR7m619W6Ak=";
+
+    fn judge(text: &str, host: &str, port: u16, key: &str) -> Standing {
+        let mut known = Known::default();
+        known.add(text, "hosts", host, port);
+        known.judge(&PublicKey::from_openssh(key).unwrap())
+    }
+
+    #[test]
+    fn a_key_is_known_only_by_a_line_about_its_server() {
+        for (line, host, port) in [
+            (format!("files.studio.lan {ONE}"), "files.studio.lan", 22),
+            (
+                format!("10.0.0.9,FILES.studio.lan\t{ONE} a comment"),
+                "files.studio.lan",
+                22,
+            ),
+            (
+                format!("# old\n\nnonsense\n*.studio.lan {ONE}"),
+                "files.studio.lan",
+                22,
+            ),
+            (format!("[files.studio.lan]:2222 {ONE}"), "files.studio.lan", 2222),
+            (format!("{HASHED} {ONE}"), "example.com", 22),
+            (format!("a {TWO}\na {ONE}"), "a", 22),
+        ] {
+            assert_eq!(judge(&line, host, port, ONE), Standing::Known, "{line}");
+        }
+        for (line, host, port) in [
+            (format!("files.studio.lan {ONE}"), "files.studio.lan", 2222),
+            (format!("[files.studio.lan]:2222 {ONE}"), "files.studio.lan", 22),
+            (format!("other.studio.lan {ONE}"), "files.studio.lan", 22),
+            (format!("*.lan,!files.* {ONE}"), "files.studio.lan", 22),
+            (format!("#files.studio.lan {ONE}"), "files.studio.lan", 22),
+            (
+                format!("@cert-authority files.studio.lan {ONE}"),
+                "files.studio.lan",
+                22,
+            ),
+            (format!("{HASHED} {ONE}"), "example.org", 22),
+            (
+                "files.studio.lan ssh-ed25519 AAAA".to_owned(),
+                "files.studio.lan",
+                22,
+            ),
+        ] {
+            assert_eq!(judge(&line, host, port, ONE), Standing::Unknown, "{line}");
+        }
+    }
+
+    #[test]
+    fn another_key_and_a_revoked_one_are_told_apart() {
+        let changed = Standing::Changed("hosts:2".to_owned());
+        assert_eq!(judge(&format!("b {ONE}\na {TWO}"), "a", 22, ONE), changed);
+        let revoked = format!("a {ONE}\n@revoked * {ONE}");
+        assert_eq!(judge(&revoked, "a", 22, ONE), Standing::Revoked);
+    }
+
+    #[test]
+    fn the_kind_that_is_known_is_asked_for_first() {
+        let rsa = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC5";
+        let mut known = Known::default();
+        known.add(&format!("a {ONE}"), "hosts", "a", 22);
+        let kinds = known.preferred().key;
+        assert_eq!(kinds[0], Algorithm::Ed25519);
+        assert!(!kinds.contains(&Algorithm::Rsa { hash: None }));
+        // Cut short, it is no key.
+        known.add(&format!("a {rsa}"), "hosts", "a", 22);
+        assert_eq!(known.keys.len(), 1);
+    }
+
+    #[test]
+    fn patterns_are_those_of_ssh() {
+        for (pattern, text) in [
+            ("*", ""),
+            ("a*c", "abbc"),
+            ("a?c", "abc"),
+            ("*.lan", "x.y.lan"),
+            ("[h]:2", "[h]:2"),
+        ] {
+            assert!(file_pattern(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [("", "a"), ("a?c", "ac"), ("*.lan", "lan"), ("a*b", "acbd")] {
+            assert!(!file_pattern(pattern, text), "{pattern} {text}");
+        }
+    }
+}

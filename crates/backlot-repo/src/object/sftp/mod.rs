@@ -1,0 +1,467 @@
+//! The verbs on a folder of an SFTP server, over SSH in Rust: no `ssh` is started.
+//!
+//! Invariants: a file is written under a name of its own, brought to the server's disk, and only then gets its name: by a
+//! hard link where it must be new (link(2) refuses a name that is taken, in any race), by a rename that replaces elsewhere.
+//! A link is never sent again after its answer was lost. One connection, at most [`PARALLEL`] verbs on it at once; after a
+//! drop it is made anew, once a verb. Deliberately absent: committing by a rename (many servers look and then rename, or
+//! replace), and syncing folders, which SFTP cannot.
+
+mod account;
+mod hosts;
+mod line;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Mutex, Semaphore};
+use ulid::Ulid;
+use url::Url;
+
+use super::verbs::{CommitBy, Entry, Moved, Objects, Put};
+use crate::error::{Error, Result};
+use crate::index::{IndexError, Network, percent_decode, variable};
+use crate::place::Place;
+use account::Account;
+use line::{Asked, Line, Trouble};
+use wire::Kind;
+
+/// Verbs on the connection at once.
+const PARALLEL: usize = 8;
+
+/// How often a connection is tried for: a server that is asked by many at once drops some.
+const CONNECTS: u32 = 4;
+
+/// How deep a listing goes; deeper than any repo.
+const DEPTH: usize = 8;
+
+/// How old what was staged must be, by the server's clock, to be somebody's who died.
+const STALE_SECONDS: u32 = 24 * 60 * 60;
+
+/// What begins the name of a file on its way.
+const STAGED: &str = "put-";
+
+/// A folder on an SFTP server.
+pub(super) struct Sftp {
+    account: Account,
+    network: Network,
+    /// Without a `/` at its end; empty for the folder one comes to.
+    root: String,
+    place: String,
+    line: Mutex<Option<Arc<Line>>>,
+    permits: Semaphore,
+    swept: AtomicBool,
+}
+
+impl fmt::Debug for Sftp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sftp").field(&self.place).finish()
+    }
+}
+
+impl Sftp {
+    /// Open the folder behind `sftp://user@host:port/path`, as `name` for credentials. A path that begins with `/~/` begins
+    /// where one comes to. Nothing is asked yet.
+    pub(super) fn open(network: &Network, name: &str, url: &Url) -> Result<Self> {
+        let bad = |reason: &str| Error::BadStore {
+            url: super::shown(url.as_str()),
+            reason: reason.to_owned(),
+        };
+        let text = |part: &str| percent_decode(part).filter(|text| !text.contains(char::is_control));
+        let path = text(url.path()).ok_or_else(|| bad("its path is not text"))?;
+        let path = path.trim_end_matches('/');
+        if path.split('/').any(|part| part == "..") {
+            return Err(bad("its path has `..`"));
+        }
+        let root = match path.strip_prefix("/~") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => rest.trim_start_matches('/'),
+            _ if path.is_empty() => return Err(bad("it names no folder")),
+            _ => path,
+        };
+        let host = url.host_str().unwrap_or_default().to_lowercase();
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let odd = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'));
+        if host.contains(odd) || host.starts_with('-') {
+            return Err(bad("its host is none"));
+        }
+        let named = text(url.username()).ok_or_else(|| bad("its user is not text"))?;
+        let named = Some(named).filter(|user| !user.is_empty());
+        let options = network.ssh();
+        let credential = network.credential(name, &host).filter(|found| {
+            // Somebody else's password is not for this user. A token has no user of its own.
+            found.user == "__token__"
+                || found.user.is_empty()
+                || named.as_ref().is_none_or(|user| *user == found.user)
+        });
+        let found = credential.as_ref().map(|found| found.user.clone());
+        let found = found.filter(|user| !user.is_empty() && user != "__token__");
+        let user = named.or(found).or_else(|| options.user.clone());
+        let account = Account {
+            host,
+            port: url.port().unwrap_or(22),
+            user: user.ok_or_else(|| bad("it names no user: `sftp://user@host/path`"))?,
+            variable: variable(name),
+            key: network.key(name),
+            password: credential.map(|found| found.password),
+            agent: options.agent.clone(),
+            keys: options.keys.clone(),
+            known_hosts: options.known_hosts.clone(),
+            connect_patience: network.connect_patience(),
+        };
+        Ok(Self {
+            account,
+            network: network.clone(),
+            root: root.to_owned(),
+            place: url.as_str().trim_end_matches('/').to_owned(),
+            line: Mutex::new(None),
+            permits: Semaphore::new(PARALLEL),
+            swept: AtomicBool::new(false),
+        })
+    }
+
+    fn path(&self, key: &str) -> String {
+        let key = key.trim_end_matches('/');
+        match (self.root.as_str(), key) {
+            ("", "") => ".".to_owned(),
+            ("", key) => key.to_owned(),
+            (root, "") => root.to_owned(),
+            (root, key) => format!("{root}/{key}"),
+        }
+    }
+
+    fn failed(&self, key: &str, trouble: Trouble) -> Error {
+        let (reason, temporary) = match trouble {
+            Trouble::Failed(error) => return error,
+            Trouble::Unfit(reason) => {
+                return Error::NoExclusiveCreate {
+                    place: Place::Url(self.place.clone()),
+                    reason: reason.to_owned(),
+                };
+            }
+            Trouble::Dropped(reason) => (super::service::clean(&reason), true),
+            Trouble::Nonsense(reason) => (reason.to_owned(), false),
+            Trouble::Refused { code, message } => {
+                let message = super::service::clean(&message);
+                let what = match code {
+                    wire::NO_SUCH_FILE => "there is no such file",
+                    wire::DENIED => "not allowed",
+                    _ => "the server refused",
+                };
+                (format!("{what} (status {code}: {message})"), false)
+            }
+        };
+        Error::Store {
+            place: format!("{}/{key}", self.place),
+            reason,
+            temporary,
+        }
+    }
+
+    /// The connection, made if there is none.
+    async fn line(&self) -> Asked<Arc<Line>> {
+        let mut line = self.line.lock().await;
+        if let Some(open) = line.as_ref().filter(|line| line.is_open()) {
+            return Ok(Arc::clone(open));
+        }
+        let (mut failures, started) = (0, Instant::now());
+        loop {
+            let opened = Box::pin(Line::open(&self.account)).await;
+            // One that does not answer at all is not waited for again.
+            let soon = started.elapsed() < self.account.connect_patience;
+            match opened {
+                Ok(opened) => return Ok(Arc::clone(line.insert(Arc::new(opened)))),
+                Err(Trouble::Dropped(_)) if soon && failures + 1 < CONNECTS => {
+                    let pause = 100 << failures;
+                    tokio::time::sleep(Duration::from_millis(pause + fastrand::u64(0..=pause))).await;
+                    failures += 1;
+                }
+                Err(trouble) => return Err(trouble),
+            }
+        }
+    }
+
+    fn check_online(&self, key: &str) -> Result<()> {
+        if self.network.is_offline() {
+            return Err(IndexError::Offline {
+                what: format!("`{key}`"),
+                url: self.place.clone(),
+            }
+            .into());
+        }
+        Ok(())
+    }
+
+    /// Do something on the connection; once more after a drop, if that can do no harm. `None` if what it is about is not there.
+    fn ask<T>(
+        &self,
+        key: &str,
+        again: bool,
+        mut verb: impl AsyncFnMut(&Line) -> Asked<T>,
+    ) -> Result<Option<T>> {
+        self.check_online(key)?;
+        self.network.block(async {
+            let _permit = self.permits.acquire().await.expect("never closed");
+            let mut again = again;
+            loop {
+                let done = match self.line().await {
+                    Ok(line) => match verb(&line).await {
+                        Err(Trouble::Dropped(_)) if again => {
+                            again = false;
+                            continue;
+                        }
+                        done => done,
+                    },
+                    Err(trouble) => Err(trouble),
+                };
+                return match done {
+                    Ok(value) => Ok(Some(value)),
+                    Err(trouble) if trouble.is_missing() => Ok(None),
+                    Err(trouble) => Err(self.failed(key, trouble)),
+                };
+            }
+        })
+    }
+
+    fn gone(&self, key: &str) -> Error {
+        self.failed(
+            key,
+            Trouble::Refused {
+                code: wire::NO_SUCH_FILE,
+                message: "its folder".to_owned(),
+            },
+        )
+    }
+
+    /// Make the folders of a path, as far as they are not there. What is in the way is told by what follows.
+    async fn make_folders(&self, line: &Line, path: &str) -> Asked<()> {
+        let mut missing = Vec::new();
+        let mut folder = path;
+        loop {
+            match line.make_folder(folder).await {
+                Err(trouble) if trouble.is_missing() => {}
+                Err(Trouble::Refused { .. }) | Ok(()) => break,
+                Err(trouble) => return Err(trouble),
+            }
+            missing.push(folder);
+            match folder.rsplit_once('/') {
+                Some((above, _)) if !above.is_empty() => folder = above,
+                _ => break,
+            }
+        }
+        for folder in missing.into_iter().rev() {
+            match line.make_folder(folder).await {
+                // Somebody else made it.
+                Err(Trouble::Refused { .. }) | Ok(()) => {}
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Ok(())
+    }
+
+    /// Do something that needs the folder of a path; it is made if that is why it failed.
+    async fn in_folder(&self, line: &Line, path: &str, work: impl AsyncFn() -> Asked<()>) -> Asked<()> {
+        match work().await {
+            Err(trouble) if trouble.is_missing() => {
+                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                self.make_folders(line, folder).await?;
+                work().await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Write a file under a name of its own. Returns its path.
+    async fn put(&self, line: &Line, bytes: &[u8]) -> Asked<String> {
+        let id = Ulid::new().to_string().to_lowercase();
+        let path = self.path(&format!("staged/{STAGED}{id}"));
+        self.in_folder(line, &path, async || line.put(&path, bytes).await)
+            .await?;
+        if !self.swept.swap(true, Ordering::Relaxed) {
+            self.sweep(line, &path).await.ok();
+        }
+        Ok(path)
+    }
+
+    /// Remove what those staged who died, by the server's own clock.
+    async fn sweep(&self, line: &Line, mine: &str) -> Asked<()> {
+        let now = line.about(mine, false).await?.modified;
+        for (name, about) in line.entries(&self.path("staged")).await? {
+            let is_stale = about.modified.saturating_add(STALE_SECONDS) < now;
+            if is_stale && name.starts_with(STAGED) && about.kind == Kind::File {
+                line.remove(&self.path(&format!("staged/{name}"))).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn replace(&self, line: &Line, key: &str, bytes: &[u8]) -> Asked<()> {
+        if !line.offers.replace {
+            return Err(Trouble::Unfit(
+                "it cannot replace a file in one step (`posix-rename@openssh.com`)",
+            ));
+        }
+        let (staged, path) = (self.put(line, bytes).await?, self.path(key));
+        let moved = self.in_folder(line, &path, async || line.replace(&staged, &path).await);
+        let moved = moved.await;
+        if moved.is_err() {
+            line.remove(&staged).await.ok();
+        }
+        moved
+    }
+
+    /// Link a file to a name that must be free.
+    async fn link(&self, line: &Line, from: &str, to: &str) -> Asked<Put> {
+        if !line.offers.link {
+            return Err(Trouble::Unfit("it makes no hard links (`hardlink@openssh.com`)"));
+        }
+        match self.in_folder(line, to, async || line.link(from, to).await).await {
+            Ok(()) => Ok(Put::New),
+            // In version 3, a failure is not told apart from a name that is taken.
+            Err(refused @ Trouble::Refused { .. }) if !refused.is_missing() => {
+                match line.about(to, false).await {
+                    Ok(_) => Ok(Put::Exists),
+                    Err(trouble) if trouble.is_missing() => Err(refused),
+                    Err(trouble) => Err(trouble),
+                }
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// What lies in a folder, and below it if that is wanted.
+    async fn entries(&self, line: &Line, prefix: &str, deep: bool) -> Asked<Vec<Entry>> {
+        let (mut folders, mut found) = (vec![(prefix.to_owned(), 1)], Vec::new());
+        while let Some((prefix, depth)) = folders.pop() {
+            let names = match line.entries(&self.path(&prefix)).await {
+                // Gone since its parent was listed.
+                Err(trouble) if trouble.is_missing() => continue,
+                names => names?,
+            };
+            for (name, mut about) in names {
+                let key = format!("{prefix}{name}");
+                if about.kind == Kind::Link {
+                    // To a file it is one; to a folder it may lead in circles.
+                    match line.about(&self.path(&key), true).await {
+                        Ok(target) if target.kind == Kind::File => about = target,
+                        Ok(_) | Err(Trouble::Refused { .. }) => continue,
+                        Err(trouble) => return Err(trouble),
+                    }
+                }
+                let modified = u64::from(about.modified) * 1000;
+                match about.kind {
+                    Kind::File => found.push(Entry {
+                        key,
+                        size: about.size,
+                        modified,
+                        tag: if modified == 0 {
+                            String::new()
+                        } else {
+                            modified.to_string()
+                        },
+                    }),
+                    Kind::Folder if !deep => found.push(Entry {
+                        key: format!("{key}/"),
+                        size: 0,
+                        modified: 0,
+                        tag: String::new(),
+                    }),
+                    Kind::Folder if depth < DEPTH => folders.push((format!("{key}/"), depth + 1)),
+                    _ => {}
+                }
+            }
+            if found.len() + folders.len() > line::ENTRIES_LIMIT {
+                return Err(Trouble::Nonsense("it lists without end"));
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Objects for Sftp {
+    fn commit_by(&self) -> CommitBy {
+        CommitBy::Create
+    }
+
+    fn is_offline(&self) -> bool {
+        self.network.is_offline()
+    }
+
+    fn list(&self, prefix: &str, deep: bool) -> Result<Vec<Entry>> {
+        let found = self.ask(prefix, true, async |line| self.entries(line, prefix, deep).await)?;
+        Ok(found.unwrap_or_default())
+    }
+
+    fn read(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        let most = usize::try_from(limit.saturating_add(1)).unwrap_or(usize::MAX);
+        self.ask(key, true, async |line| {
+            let mut bytes = Vec::new();
+            line.read(&self.path(key), 0, &mut |block| {
+                let wanted = block.len().min(most - bytes.len());
+                bytes.extend_from_slice(&block[..wanted]);
+                bytes.len() < most
+            })
+            .await?;
+            Ok(bytes)
+        })
+    }
+
+    fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<bool> {
+        let (mut refused, mut at) = (None, 0);
+        let read = self.ask(key, true, async |line| {
+            // After a drop, from where it was.
+            let from = at;
+            let mut take = |block: &[u8]| {
+                at += block.len() as u64;
+                refused = sink(block).err();
+                refused.is_none()
+            };
+            line.read(&self.path(key), from, &mut take).await
+        })?;
+        refused.map_or(Ok(read.is_some()), Err)
+    }
+
+    fn write(&self, key: &str, bytes: Vec<u8>, _kind: &'static str) -> Result<()> {
+        let written = self.ask(key, true, async |line| self.replace(line, key, &bytes).await)?;
+        written.ok_or_else(|| self.gone(key))
+    }
+
+    fn stage(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+        self.create(key, bytes, "").map(drop)
+    }
+
+    fn create(&self, key: &str, bytes: Vec<u8>, _kind: &'static str) -> Result<Put> {
+        let created = self.ask(key, false, async |line| {
+            let staged = self.put(line, &bytes).await?;
+            let linked = self.link(line, &staged, &self.path(key)).await;
+            // What stays is swept up one day later.
+            line.remove(&staged).await.ok();
+            linked
+        })?;
+        created.ok_or_else(|| self.gone(key))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<Moved> {
+        let moved = self.ask(to, false, async |line| {
+            let from = self.path(from);
+            let linked = self.link(line, &from, &self.path(to)).await?;
+            if linked == Put::New {
+                line.remove(&from).await.ok();
+            }
+            Ok(linked)
+        })?;
+        Ok(match moved {
+            Some(Put::New) => Moved::Done,
+            Some(Put::Exists) => Moved::Exists,
+            None => Moved::Gone,
+        })
+    }
+
+    fn delete(&self, key: &str) -> Result<()> {
+        self.ask(key, true, async |line| line.remove(&self.path(key)).await)
+            .map(drop)
+    }
+}
