@@ -164,6 +164,7 @@ const DRY_RUNS: &[&[&str]] = &[
     &["-w", "ws", "gc", "--remote", "--young", "0", "--dry-run"],
     &["-w", "ws", "gc", "--remote", "--restore", "--dry-run"],
     &["-w", "ws", "repair", "--dry-run"],
+    &["-w", "ws", "repo", "reindex", "review", "--dry-run"],
     &["-w", "ws", "remote", "copy", "main", "main", "--dry-run"],
 ];
 

@@ -149,7 +149,7 @@ fn killed_after_the_commit_the_release_is_complete_and_the_next_publish_of_the_n
             scene.publish(name, "2.0", "ana").unwrap();
             scene.assert_pages_hold(name, true);
         }
-        let report = scene.repo.reindex(&Context::default()).unwrap();
+        let report = scene.repo.reindex(false, &Context::default()).unwrap();
         assert_eq!((report.releases, report.healed.len()), (5, 0), "{step:?}");
     }
 }
@@ -175,7 +175,7 @@ fn killed_after_the_commit_a_rerun_says_that_it_is_done_and_makes_it_so() {
 fn reindex_heals_every_crash_too() {
     for step in AFTER_COMMIT {
         let scene = Scene::killed_after(step);
-        scene.repo.reindex(&Context::default()).unwrap();
+        scene.repo.reindex(false, &Context::default()).unwrap();
         for (name, expected) in [("chair", 2), ("table", 1)] {
             scene.assert_pages_hold(name, true);
             let releases = scene.releases(name);
@@ -254,13 +254,16 @@ fn what_the_dead_left_behind_goes_after_a_day_and_not_before() {
     let left = temporaries(scene.repo.root());
     assert_eq!(left.len(), 2);
     assert_eq!(
-        scene.repo.reindex(&Context::default()).unwrap().removed,
+        scene.repo.reindex(false, &Context::default()).unwrap().removed,
         Vec::<std::path::PathBuf>::new()
     );
     assert_eq!(temporaries(scene.repo.root()), left);
     let later = Context::default().now().0 + 25 * 60 * 60 * 1000;
     let later = Arc::new(backlot_core::FixedClock(backlot_core::Timestamp(later)));
-    let report = scene.repo.reindex(&Context::default().with_clock(later)).unwrap();
+    let report = scene
+        .repo
+        .reindex(false, &Context::default().with_clock(later))
+        .unwrap();
     assert_eq!(report.removed.len(), 2);
     assert_eq!(temporaries(scene.repo.root()), Vec::<String>::new());
 }
@@ -284,6 +287,6 @@ fn a_disk_that_refuses_the_index_does_not_undo_the_release() {
         "it is not called complete while it is not"
     );
     fs::remove_file(repo.root().join("simple")).unwrap();
-    repo.reindex(&Context::default()).unwrap();
+    repo.reindex(false, &Context::default()).unwrap();
     assert!(tree(repo.root()).contains(&"simple/chair/index.html".to_owned()));
 }

@@ -234,7 +234,7 @@ impl FolderRepo {
 
     /// Make all derived files of a package right, and the root index.
     fn complete(&self, package: &PackageName, context: &Context) -> Result<Vec<PathBuf>> {
-        let healed = self.heal(package)?;
+        let healed = self.heal(package, false)?;
         self.settle_package(package, context)?;
         self.settle_root(false, context)?;
         Ok(healed)

@@ -23,6 +23,7 @@ use crate::read::copy_proven;
 use crate::record::sha256_of_file;
 use crate::release::Release;
 use crate::search::{self, Found, Query};
+use crate::settle::ReindexReport;
 use crate::verdict::{CarriedFact, Verdict, VerdictReport};
 
 /// A repo. Cheap to clone; clones share what they remember.
@@ -339,6 +340,17 @@ impl Repo {
                 }
                 Ok(0)
             }
+        }
+    }
+
+    /// Make again what is derived from the releases and does not agree with them; see [`FolderRepo::reindex`].
+    pub fn reindex(&self, dry_run: bool, context: &Context) -> Result<ReindexReport> {
+        match self {
+            Self::Folder(repo) => repo.reindex(dry_run, context),
+            Self::Index(_) | Self::Object(_) => Err(IndexError::OwnPages {
+                url: self.place().to_string(),
+            }
+            .into()),
         }
     }
 

@@ -42,17 +42,25 @@ pub struct ReindexReport {
     pub releases: u64,
     /// Sidecars and records that were made again.
     pub healed: Vec<PathBuf>,
+    /// Packages whose pages were written.
+    pub paged: Vec<PackageName>,
     /// Wheels that cannot be used.
     pub broken: Vec<BrokenRelease>,
     /// Left-over temporaries and pages of packages that are gone, which were removed.
     pub removed: Vec<PathBuf>,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
 }
 
 impl FolderRepo {
     /// Make every derived file again that does not agree with the wheels and facts, and remove temporaries left by
-    /// publishers that died more than a day ago. Safe beside publishers and other reindexes.
-    pub fn reindex(&self, context: &Context) -> Result<ReindexReport> {
-        let mut report = ReindexReport::default();
+    /// publishers that died more than a day ago. Safe beside publishers and other reindexes. A dry run changes nothing and
+    /// reports what would be done; pages are then compared as if the healing had been done.
+    pub fn reindex(&self, dry_run: bool, context: &Context) -> Result<ReindexReport> {
+        let mut report = ReindexReport {
+            dry_run,
+            ..ReindexReport::default()
+        };
         match self.kind()? {
             RepoKind::Backlot => {}
             RepoKind::Empty => return Ok(report),
@@ -62,38 +70,48 @@ impl FolderRepo {
                 });
             }
         }
-        self.places.ensure(false)?;
+        if !dry_run {
+            self.places.ensure(false)?;
+        }
         let mut names: BTreeSet<PackageName> = self.package_folders()?.into_iter().collect();
         let in_use = names.len() as u64;
         names.extend(self.names_with_pages()?);
         let running = context.start(Operation::Verify, in_use, 0);
-        remove_stale(&self.places.root, context, &mut report)?;
-        remove_stale(&self.places.packages(), context, &mut report)?;
-        remove_stale(&self.places.simple(), context, &mut report)?;
+        remove_stale(&self.places.root, dry_run, context, &mut report)?;
+        remove_stale(&self.places.packages(), dry_run, context, &mut report)?;
+        remove_stale(&self.places.simple(), dry_run, context, &mut report)?;
         for name in &names {
             context.check()?;
-            remove_stale(&self.places.package(name), context, &mut report)?;
-            remove_stale(&self.places.pages(name), context, &mut report)?;
-            report.healed.extend(self.heal(name)?);
+            remove_stale(&self.places.package(name), dry_run, context, &mut report)?;
+            remove_stale(&self.places.pages(name), dry_run, context, &mut report)?;
+            let healed = self.heal(name, dry_run)?;
             let listing = self.releases_with_problems(name)?;
-            report.packages += u64::from(!listing.releases.is_empty());
+            let gone = listing.releases.is_empty();
+            report.packages += u64::from(!gone);
             report.releases += listing.releases.len() as u64;
             report.broken.extend(listing.broken);
-            let had_pages = self.places.pages(name).exists();
-            self.settle_package(name, context)?;
-            let pages = self.places.pages(name);
-            if had_pages && !pages.exists() {
-                report.removed.push(pages);
+            let changed = if dry_run {
+                !healed.is_empty() || self.has_stale_pages(name)?
+            } else {
+                self.settle_package(name, context)?
+            };
+            report.healed.extend(healed);
+            if changed && gone {
+                report.removed.push(self.places.pages(name));
+            } else if changed {
+                report.paged.push(name.clone());
             }
             running.advance(1, 0);
         }
-        self.settle_root(true, context)?;
+        if !dry_run {
+            self.settle_root(true, context)?;
+        }
         Ok(report)
     }
 
     /// Make the missing or wrong sidecars and records of a package's wheels. Returns what was written. A wheel that cannot
-    /// be read is passed over.
-    pub(crate) fn heal(&self, name: &PackageName) -> Result<Vec<PathBuf>> {
+    /// be read is passed over. A dry run only names them.
+    pub(crate) fn heal(&self, name: &PackageName, dry_run: bool) -> Result<Vec<PathBuf>> {
         let mut healed = Vec::new();
         for wheel in self.wheel_files(name)? {
             let record = find_record(&wheel);
@@ -107,6 +125,12 @@ impl FolderRepo {
             let (Ok(release), Ok(archive)) = (self.describe(&wheel), WheelArchive::open(&wheel.path)) else {
                 continue;
             };
+            if dry_run {
+                let sidecar = find_sidecar(&wheel.path, &release.metadata_sha256);
+                healed.extend(sidecar.is_none().then(|| sidecar_path(&wheel.path)));
+                healed.extend(record.is_none().then(|| record_path(&wheel.path)));
+                continue;
+            }
             healed.extend(write_sidecar(&wheel.path, archive.metadata_bytes())?);
             if record.is_none() {
                 let published = self.status(&release)?.published;
@@ -127,11 +151,25 @@ impl FolderRepo {
         ))
     }
 
-    /// Write the pages of a package until they agree with a listing made after writing them. A package without wheels has
-    /// none.
-    pub(crate) fn settle_package(&self, name: &PackageName, context: &Context) -> Result<()> {
+    /// Whether the pages of a package differ from what they should be.
+    fn has_stale_pages(&self, name: &PackageName) -> Result<bool> {
         let folder = self.places.pages(name);
         let (html, json) = (folder.join("index.html"), folder.join("index.json"));
+        let entries = self.page_entries(name)?;
+        if entries.is_empty() {
+            return Ok(html.exists() || json.exists());
+        }
+        let stale = |path: &Path, page: String| fs::read(path).ok() != Some(page.into_bytes());
+        Ok(stale(&html, pages::package_html(name, &entries))
+            || stale(&json, pages::package_json(name, &entries)))
+    }
+
+    /// Write the pages of a package until they agree with a listing made after writing them. A package without wheels has
+    /// none. Returns whether one changed.
+    pub(crate) fn settle_package(&self, name: &PackageName, context: &Context) -> Result<bool> {
+        let folder = self.places.pages(name);
+        let (html, json) = (folder.join("index.html"), folder.join("index.json"));
+        let mut any = false;
         for _ in 0..ROUNDS {
             let entries = self.page_entries(name)?;
             self.reached(Step::PackageListed)?;
@@ -146,14 +184,15 @@ impl FolderRepo {
                 html || json
             };
             if !changed {
-                return Ok(());
+                return Ok(any);
             }
+            any = true;
         }
         context.warn(
             "repo::busy_index",
             format!("the index of {name} was still changing; those who change it will finish it"),
         );
-        Ok(())
+        Ok(any)
     }
 
     /// The same for the root pages. Names that are on the page are believed to have wheels as long as their folder is
@@ -279,7 +318,7 @@ fn remove_pages(folder: &Path, files: [&Path; 2]) -> Result<bool> {
 }
 
 /// Remove the temporaries in a folder that nobody can be writing any more.
-fn remove_stale(folder: &Path, context: &Context, report: &mut ReindexReport) -> Result<()> {
+fn remove_stale(folder: &Path, dry_run: bool, context: &Context, report: &mut ReindexReport) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Ok(());
     };
@@ -297,7 +336,9 @@ fn remove_stale(folder: &Path, context: &Context, report: &mut ReindexReport) ->
             .ok()
             .map(|m| context.now().0.saturating_sub(modified_of(&m)));
         if age.is_some_and(|age| age > STALE_MILLISECONDS) {
-            file::remove(&entry.path())?;
+            if !dry_run {
+                file::remove(&entry.path())?;
+            }
             report.removed.push(entry.path());
         }
     }

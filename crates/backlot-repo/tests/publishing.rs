@@ -271,7 +271,7 @@ fn different_versions_published_at_once_are_all_in_the_index() {
         assert_eq!(temporaries(&root), Vec::<String>::new());
         let report = FolderRepo::open(&root)
             .unwrap()
-            .reindex(&Context::default())
+            .reindex(false, &Context::default())
             .unwrap();
         assert_eq!((report.packages, report.releases), (5, 12));
         assert_eq!(report.healed, Vec::<std::path::PathBuf>::new());

@@ -111,7 +111,7 @@ fn a_flat_folder_is_read_and_not_published_to() {
         repo.plan_publish(&source, &Context::default())
             .map(|_| ())
             .unwrap_err(),
-        repo.reindex(&Context::default()).map(|_| ()).unwrap_err(),
+        repo.reindex(false, &Context::default()).map(|_| ()).unwrap_err(),
     ] {
         assert_eq!(
             (error.code(), error.class()),
@@ -147,7 +147,7 @@ fn a_copy_of_the_packages_alone_is_the_same_repo_and_reindex_makes_the_rest() {
             .len(),
         2
     );
-    let report = second.reindex(&Context::default()).unwrap();
+    let report = second.reindex(false, &Context::default()).unwrap();
     assert_eq!(report.healed.len(), 4);
     assert_eq!(report.removed, [folder.path().join("b/simple/gone")]);
     for file in [
@@ -165,7 +165,10 @@ fn a_copy_of_the_packages_alone_is_the_same_repo_and_reindex_makes_the_rest() {
         page,
         fs::read_to_string(folder.path().join("a/simple/chair/index.html")).unwrap()
     );
-    assert_eq!(second.reindex(&Context::default()).unwrap().healed.len(), 0);
+    assert_eq!(
+        second.reindex(false, &Context::default()).unwrap().healed.len(),
+        0
+    );
     assert_eq!(temporaries(folder.path()), Vec::<String>::new());
 }
 
@@ -305,7 +308,7 @@ fn a_yank_is_seen_by_readers_and_on_the_pages() {
     let status = repo.status(&release).unwrap();
     assert_eq!(status.yanked.unwrap().reason, "legs too <short>");
     assert_eq!(status.published.unwrap().author, "ana");
-    repo.reindex(&Context::default()).unwrap();
+    repo.reindex(false, &Context::default()).unwrap();
     let page = fs::read_to_string(folder.path().join("simple/chair/index.html")).unwrap();
     assert!(page.contains("data-yanked=\"legs too &lt;short&gt;\""), "{page}");
     let found = repo.search(&Query::default(), &Context::default()).unwrap();

@@ -49,7 +49,7 @@ pub use backlot_core::{
 };
 pub use backlot_dvc::Change;
 pub use backlot_repo::{AllowedName, Credential, Credentials, NetworkOptions, Proxies, SshOptions, variable};
-pub use backlot_repo::{Fact, FactKind, Place, Query, StoreOptions, Verdict, VerdictReport};
+pub use backlot_repo::{Fact, FactKind, Place, Query, ReindexReport, StoreOptions, Verdict, VerdictReport};
 pub use backlot_resolve::Preference;
 pub use backlot_store::{CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, Usage};
 pub use browse::{

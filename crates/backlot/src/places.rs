@@ -3,7 +3,7 @@
 //! Invariant: adding one that is named already is a conflict, never a silent change; removing one deletes no data.
 
 use backlot_core::{AssetName, text};
-use backlot_repo::{AllowedName, IndexRepo, ObjectRepo, StoreOptions};
+use backlot_repo::{AllowedName, IndexRepo, ObjectRepo, ReindexReport, StoreOptions};
 use backlot_store::{Remote, RemoteLayout};
 use serde::Serialize;
 
@@ -154,6 +154,13 @@ impl Workspace {
             becomes_target,
             name == "blessed" && blessed == publish,
         )
+    }
+
+    /// Make the index of a repo in a folder again from its releases, for instance after wheels were laid there by hand or
+    /// its pages were lost.
+    pub fn reindex_repo(&self, name: &str, dry_run: bool) -> Result<ReindexReport> {
+        let repo = self.open_repo(self.repo_entry(name)?)?;
+        Ok(repo.reindex(dry_run, self.context())?)
     }
 
     /// Forget a repo; its folder stays.

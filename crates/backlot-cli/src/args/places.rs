@@ -61,6 +61,16 @@ pub(crate) enum Repo {
         #[command(flatten)]
         dry: DryRun,
     },
+    /// Make the index of a repo in a folder again from its releases
+    #[command(
+        after_help = "Publishing keeps the index right. This is for wheels that were laid into the folder by other means, and\nfor pages, records or sidecars that were lost. Safe beside publishers.\n\nExamples:\n  backlot repo reindex review\n  backlot repo reindex review --dry-run"
+    )]
+    Reindex {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        dry: DryRun,
+    },
     /// Forget a repo; its folder stays
     Remove {
         /// Its name

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use backlot::text::count;
 use backlot::{
     AddRepo, AllowReport, AllowedName, Error, InitOptions, RemoteStatus, RepoPlace, RepoStatus, StoreOptions,
     Workspace,
@@ -86,6 +87,21 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
             let text = format!("{}{}", would(dry.dry_run), describe_list(&report));
             Ok(Answer::new(&report, text))
         }
+        Repo::Reindex { name, dry } => {
+            let report = workspace.reindex_repo(name, dry.dry_run)?;
+            let text = format!(
+                "{}reindexed {name}: {} of {}; {} made again, pages of {} written, {} removed",
+                would(dry.dry_run),
+                count(report.releases, "release"),
+                count(report.packages, "package"),
+                count(report.healed.len() as u64, "derived file"),
+                count(report.paged.len() as u64, "package"),
+                count(report.removed.len() as u64, "left-over"),
+            );
+            let broken = report.broken.iter();
+            let broken = broken.map(|b| format!("\nnot used: `{}`: {}", b.place, b.reason));
+            Ok(Answer::new(&report, text + &broken.collect::<String>()))
+        }
         Repo::Remove { name, dry } => {
             let status = workspace.remove_repo(name, dry.dry_run)?;
             let text = format!(
@@ -133,7 +149,7 @@ pub(super) fn relative_to_workspace(session: &Session, workspace: &Workspace, pl
 
 fn repo_row(status: &RepoStatus) -> Vec<String> {
     let packages = match status.packages {
-        Some(number) => backlot::text::count(number as u64, "package"),
+        Some(number) => count(number as u64, "package"),
         None if status.kind == RepoPlace::Index => "package index".to_owned(),
         None if status.kind == RepoPlace::Store => "store of objects".to_owned(),
         None => "cannot be read".to_owned(),
@@ -265,7 +281,7 @@ pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Erro
             let text = format!(
                 "{}copied {}{sent} from {from} to {to}; {} there already",
                 would(dry.dry_run),
-                backlot::text::count(report.objects, "object"),
+                count(report.objects, "object"),
                 report.already_there
             );
             Answer::new(&report, text)

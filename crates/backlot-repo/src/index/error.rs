@@ -150,6 +150,12 @@ pub enum IndexError {
         /// The index.
         url: String,
     },
+    /// Its pages are made by the server.
+    #[error("the pages of `{url}` are not made from here")]
+    OwnPages {
+        /// The index.
+        url: String,
+    },
     /// An upload that was not taken.
     #[error("`{url}` did not take `{file}`: it answered {status}{}", said(reason))]
     UploadRefused {
@@ -196,6 +202,7 @@ impl Coded for IndexError {
             Self::NotAnIndex { .. } => "index::not_an_index",
             Self::NoListing { .. } => "index::no_listing",
             Self::NoFacts { .. } => "index::no_facts",
+            Self::OwnPages { .. } => "index::own_pages",
             Self::UploadRefused { .. } => "index::upload_refused",
             Self::BadCertificates { .. } => "index::bad_certificates",
             Self::Setup { .. } => "index::setup",
@@ -213,6 +220,7 @@ impl Coded for IndexError {
             | Self::NotAnIndex { .. }
             | Self::NoListing { .. }
             | Self::NoFacts { .. }
+            | Self::OwnPages { .. }
             | Self::BadCertificates { .. }
             | Self::Setup { .. } => Class::Config,
             Self::Redirect { .. }
@@ -243,6 +251,7 @@ impl Coded for IndexError {
             Self::NotAnIndex { .. } => "give the address that pip or uv would be given as the index URL".to_owned(),
             Self::NoListing { .. } => "name the package; this index answers only for names".to_owned(),
             Self::NoFacts { .. } => "yank it with the server's own tools, or keep such releases in a repo in a folder".to_owned(),
+            Self::OwnPages { .. } => "only repos in folders are reindexed from here".to_owned(),
             Self::UploadRefused { .. } => "see what the server says; the address for uploads can be set as `upload = \"...\"` in `[repos.NAME]`".to_owned(),
             Self::BadCertificates { .. } => "give a PEM file with the certificates of the authorities to trust".to_owned(),
             Self::Setup { .. } => "check `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`".to_owned(),

@@ -1,0 +1,138 @@
+//! The command `backlot` against real `uv`: resolving and installing packages, from the same repo, in the same run.
+//!
+//! `cargo run --release -p backlot-benches --bin resolve_rival -- [--small]` prints a Markdown table and writes JSON. What
+//! is resolved is in [`assets`], how it stays fair in [`contest`] and [`sides`], how it measures in
+//! `backlot_benches::measure`.
+
+mod assets;
+mod contest;
+mod serve;
+mod sides;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use backlot_benches::machine::{Environment, machine, said};
+use backlot_benches::measure::{self, Bench, say};
+use backlot_benches::report::Report;
+use clap::Parser;
+use fs_err as fs;
+
+use contest::Contest;
+use sides::{Backlot, Side as _, Source, Uv};
+
+/// Measure `backlot` against `uv`
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Small studios: seconds instead of minutes, to see that it works
+    #[arg(long)]
+    small: bool,
+    /// Only the studio of this name: diamond, chain, web
+    #[arg(long, value_name = "NAME")]
+    workload: Option<String>,
+    /// How often each step is repeated
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    repeat: u8,
+    /// The uv to measure [default: $`BACKLOT_TEST_TOOLS/bin/uv`, else `uv` on PATH]
+    #[arg(long, value_name = "FILE")]
+    uv: Option<PathBuf>,
+    /// The interpreter to install for [default: `python3` on PATH]
+    #[arg(long, value_name = "FILE")]
+    python: Option<PathBuf>,
+    /// The backlot to measure [default: beside this program]
+    #[arg(long, value_name = "FILE")]
+    backlot: Option<PathBuf>,
+    /// A folder on the disk to measure; about 2 GiB are used below it and removed [default: the temporary folder]
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Do not use memory once before each step: for machines whose memory is their own
+    #[arg(long)]
+    no_warm_memory: bool,
+    /// Where the JSON goes [default: `resolve_rival.json` beside this program]
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+fn main() -> io::Result<std::process::ExitCode> {
+    let raw: Vec<OsString> = std::env::args_os().collect();
+    if raw.get(1).is_some_and(|first| first == measure::PROBE) {
+        let success = measure::probe(&raw[2..])?;
+        return Ok(u8::from(!success).into());
+    }
+    let arguments = Arguments::parse();
+    let folder = arguments.folder.clone().unwrap_or_else(std::env::temp_dir);
+    let folder = std::path::absolute(folder)?.join(format!("backlot-bench-{}", std::process::id()));
+    fs::create_dir_all(folder.join("home"))?;
+    let result = run(&arguments, &folder);
+    fs::remove_dir_all(&folder)?;
+    result.map(|()| 0.into())
+}
+
+fn run(arguments: &Arguments, folder: &Path) -> io::Result<()> {
+    let environment = Environment::read();
+    let bench = Bench {
+        folder: folder.to_path_buf(),
+        variables: vec![
+            ("HOME".to_owned(), folder.join("home").into()),
+            ("LANG".to_owned(), "C.UTF-8".into()),
+        ],
+        warm: !arguments.no_warm_memory,
+    };
+    let find = |given: &Option<PathBuf>, program: &str| {
+        let found = given.clone().or_else(|| environment.find(program));
+        let help =
+            format!("no {program}: run scripts/test-tools.sh and set BACKLOT_TEST_TOOLS, or name the file");
+        std::path::absolute(found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, help))?)
+    };
+    let python = find(&arguments.python, "python3")?;
+    let uv = Uv {
+        program: find(&arguments.uv, "uv")?,
+        python: python.clone(),
+        path: environment.path.clone(),
+    };
+    let beside = std::env::current_exe()?.with_file_name("backlot");
+    let backlot = Backlot {
+        program: std::path::absolute(arguments.backlot.clone().unwrap_or(beside))?,
+        python,
+        path: environment.path.clone(),
+    };
+    let contest = Contest {
+        bench: &bench,
+        sides: [&uv, &backlot],
+        repetitions: usize::from(arguments.repeat),
+        patience: Duration::from_secs(if arguments.small { 0 } else { 30 }),
+    };
+    let mut report = Report {
+        date: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
+        machine: machine(folder),
+        rival: uv.version_text(&bench)?,
+        subject: backlot.version_text(&bench)?,
+        repetitions: contest.repetitions,
+        ..Report::default()
+    };
+    let studios = if arguments.small {
+        assets::SMALL
+    } else {
+        assets::FULL
+    };
+    let wanted = |name: &str| arguments.workload.as_ref().is_none_or(|only| only == name);
+    for studio in studios.iter().filter(|studio| wanted(studio.name)) {
+        let repo = folder.join("repos").join(studio.name);
+        studio.write(&repo)?;
+        backlot.reindex(&bench, &repo)?;
+        let installs = studio.name == "diamond";
+        let in_folder = Source::Folder(repo.clone());
+        report.rows.extend(contest.run(studio, &in_folder, installs)?);
+        let served = Source::Http(serve::serve(&repo)?);
+        report.rows.extend(contest.run(studio, &served, installs)?);
+    }
+    report
+        .machine
+        .insert("load after".to_owned(), format!("{:.2}", measure::load()));
+    let default = || std::env::current_exe().map(|program| program.with_file_name("resolve_rival.json"));
+    let json = arguments.json.clone().map_or_else(default, Ok)?;
+    fs::write(&json, serde_json::to_vec_pretty(&report)?)?;
+    say(&format!("\n{}\nJSON: {}\n", report.to_markdown(), json.display()))
+}
