@@ -25,6 +25,7 @@ mod object;
 mod pages;
 mod place;
 mod publish;
+mod quick;
 mod read;
 mod record;
 mod release;

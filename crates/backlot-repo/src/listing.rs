@@ -94,6 +94,24 @@ impl<R> Default for Listing<R> {
     }
 }
 
+impl Listing<Release> {
+    /// What can be installed: the good wheels, and source distributions of versions that have none; oldest version first.
+    pub fn offered(&self) -> Vec<&Release> {
+        let mut all: Vec<&Release> = self.releases.iter().collect();
+        if self.sources.is_empty() {
+            return all;
+        }
+        let wheels: BTreeSet<&Version> = self.releases.iter().map(|r| &r.version).collect();
+        let mut sources: Vec<&Release> = self.sources.iter().collect();
+        sources.retain(|source| !wheels.contains(&source.version));
+        sources.dedup_by(|next, kept| next.version == kept.version);
+        all.extend(sources);
+        // Stable, so the wheels of a version stay in their order.
+        all.sort_by(|a, b| a.version.cmp(&b.version));
+        all
+    }
+}
+
 /// A wheel as the folder shows it.
 #[derive(Clone, Debug)]
 pub(crate) struct WheelFile {

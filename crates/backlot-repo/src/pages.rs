@@ -21,6 +21,8 @@ pub(crate) struct PageEntry {
     pub(crate) sidecar: Option<Sha256>,
     /// The reason it is yanked for.
     pub(crate) yanked: Option<String>,
+    /// Why people should move away from it.
+    pub(crate) deprecated: Option<String>,
 }
 
 /// `simple/<name>/index.html`
@@ -120,6 +122,9 @@ fn file_json(name: &PackageName, entry: &PageEntry) -> Value {
         Some(reason) => json!(reason),
     };
     file.insert("yanked".to_owned(), yanked);
+    if let Some(reason) = &entry.deprecated {
+        file.insert("_deprecated".to_owned(), json!(reason));
+    }
     Value::Object(file)
 }
 
@@ -205,6 +210,7 @@ mod tests {
             .into(),
             sidecar: sidecar.then_some(Sha256::from_bytes([0xcd; 32])),
             yanked: yanked.map(str::to_owned),
+            deprecated: yanked.map(|_| "use 2.1".to_owned()),
         }
     }
 

@@ -19,17 +19,22 @@ use crate::{FolderRepo, copy_blocks};
 impl FolderRepo {
     /// The metadata of a release: from its sidecar where that has the right digest, else from the wheel.
     pub fn metadata(&self, release: &FolderRelease) -> Result<Metadata> {
-        if let Some(bytes) = find_sidecar(&release.path, &release.metadata_sha256)
+        Self::metadata_of(&release.path, release.metadata_sha256)
+    }
+
+    /// The same by where the wheel lies, and the digest of its metadata.
+    pub(crate) fn metadata_of(wheel: &Path, metadata_sha256: Sha256) -> Result<Metadata> {
+        if let Some(bytes) = find_sidecar(wheel, &metadata_sha256)
             && let Ok(text) = std::str::from_utf8(&bytes)
         {
             return Ok(Metadata::parse(text)?);
         }
-        let archive = WheelArchive::open(&release.path)?;
+        let archive = WheelArchive::open(wheel)?;
         let found = sha256(archive.metadata_bytes());
-        if found != release.metadata_sha256 {
+        if found != metadata_sha256 {
             return Err(Error::WrongBytes {
-                place: release.path.clone().into(),
-                expected: release.metadata_sha256,
+                place: wheel.into(),
+                expected: metadata_sha256,
                 found,
             });
         }

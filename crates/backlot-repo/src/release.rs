@@ -3,13 +3,11 @@
 //! Invariant: what is `None` is not known without reading the file: a folder knows all of a wheel, an index only what its
 //! pages say. Deliberately absent: reading; see [`crate::Repo`].
 
-use std::path::Path;
-
 use backlot_core::{PackageName, Sha256, Timestamp, Version};
 use backlot_wheel::WheelName;
 use serde::Serialize;
 
-use crate::listing::{FolderRelease, Listing};
+use crate::listing::{FolderRelease, Listing, modified_of};
 use crate::place::Place;
 
 /// What kind of file a release is.
@@ -49,6 +47,8 @@ pub struct Release {
     pub published_at: Option<Timestamp>,
     /// The reason, if its index says it is yanked; for a folder see [`crate::Repo::status`].
     pub yanked: Option<String>,
+    /// The reason, if people should move away from it; for a folder see [`crate::Repo::status`].
+    pub deprecated: Option<String>,
     /// The digest of its METADATA, if known.
     #[serde(skip)]
     pub(crate) metadata_sha256: Option<Sha256>,
@@ -58,7 +58,7 @@ pub struct Release {
     /// The whole URL of the wheel, which may hold a signature and is not shown.
     #[serde(skip)]
     pub(crate) link: Option<String>,
-    /// A file's modification time in milliseconds; 0 on an index.
+    /// A file's modification time in milliseconds; 0 on an index, and where it was not looked at.
     #[serde(skip)]
     pub(crate) modified: u64,
 }
@@ -78,6 +78,7 @@ impl Release {
             requires_python: None,
             published_at: None,
             yanked: None,
+            deprecated: None,
             metadata_sha256: None,
             has_metadata: false,
             link: None,
@@ -92,18 +93,23 @@ impl Release {
 
     /// The same as its folder knows it; `None` for one of an index, and for what is no wheel.
     pub(crate) fn in_folder(&self) -> Option<FolderRelease> {
+        let path = self.place.path()?;
+        let modified = match self.modified {
+            0 => modified_of(&fs_err::metadata(path).ok()?),
+            known => known,
+        };
         Some(FolderRelease {
             name: self.name.clone(),
             file: self.file.clone(),
             package: self.package.clone(),
             version: self.version.clone(),
-            path: self.place.path().map(Path::to_path_buf)?,
+            path: path.to_path_buf(),
             size: self.size?,
             sha256: self.sha256?,
             metadata_sha256: self.metadata_sha256?,
             requires_python: self.requires_python.clone(),
             published_at: self.published_at?,
-            modified: self.modified,
+            modified,
         })
     }
 }
@@ -122,6 +128,7 @@ impl From<FolderRelease> for Release {
             requires_python: release.requires_python,
             published_at: Some(release.published_at),
             yanked: None,
+            deprecated: None,
             metadata_sha256: Some(release.metadata_sha256),
             has_metadata: false,
             link: None,

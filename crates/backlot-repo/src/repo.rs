@@ -3,8 +3,8 @@
 //! Invariant: whoever holds a [`Repo`] need not know what it is; a release is asked about at the repo it came from.
 //! Deliberately absent: choosing versions, and which repos there are.
 
-use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use backlot_core::{Context, PackageName, Sha256, Version};
 use backlot_wheel::{AssetInfo, Metadata, Sdist, WheelArchive};
@@ -119,30 +119,21 @@ impl Repo {
         }
     }
 
+    /// All that the repo has under a package's name, with what was said of each release: what choosing reads. Shared, and
+    /// read from an index page where that is proven to be current. What cannot be used is warned about once.
+    pub fn listing(&self, name: &PackageName, context: &Context) -> Result<Arc<Listing<Release>>> {
+        match self {
+            Self::Folder(repo) => Ok(Arc::new(repo.listing(name, context)?)),
+            Self::Index(repo) => repo.listed(name),
+            Self::Object(repo) => Ok(Arc::new(repo.listing(name, context)?)),
+        }
+    }
+
     /// What can be installed of a package: its good wheels, and source distributions of versions that have none; oldest
     /// version first.
     pub fn offered(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
-        let (mut releases, sources) = match self {
-            Self::Folder(repo) => {
-                let listing: Listing<Release> = repo.good(name, context)?.into();
-                (listing.releases, listing.sources)
-            }
-            Self::Index(repo) => (
-                repo.wheels(name)?,
-                repo.releases_with_problems(name)?.sources.clone(),
-            ),
-            Self::Object(repo) => (repo.wheels(name, context)?, Vec::new()),
-        };
-        let mut sources = sources;
-        if !sources.is_empty() {
-            let wheels: BTreeSet<&Version> = releases.iter().map(|r| &r.version).collect();
-            sources.retain(|source| !wheels.contains(&source.version));
-            sources.dedup_by(|next, kept| next.version == kept.version);
-            releases.extend(sources);
-            // Stable, so the wheels of a version stay in their order.
-            releases.sort_by(|a, b| a.version.cmp(&b.version));
-        }
-        Ok(releases)
+        let listing = self.listing(name, context)?;
+        Ok(listing.offered().into_iter().cloned().collect())
     }
 
     /// The source distributions of a package, oldest version first.
@@ -150,6 +141,7 @@ impl Repo {
         Ok(match self {
             Self::Folder(repo) => repo.releases_with_problems(name)?.sources,
             Self::Index(repo) => repo.releases_with_problems(name)?.sources.clone(),
+            // Those of a store are named as what is not installed from there.
             Self::Object(_) => Vec::new(),
         })
     }
@@ -215,7 +207,10 @@ impl Repo {
             return Ok(source.metadata().clone());
         }
         match self {
-            Self::Folder(repo) => repo.metadata(&self.own(release)?),
+            Self::Folder(_) => match (release.place.path(), release.metadata_sha256) {
+                (Some(wheel), Some(digest)) => FolderRepo::metadata_of(wheel, digest),
+                _ => Err(self.not_here(release)),
+            },
             Self::Index(repo) => repo.metadata(release),
             Self::Object(repo) => repo.metadata(release),
         }
@@ -235,7 +230,7 @@ impl Repo {
         match (self, release.place.path()) {
             (Self::Folder(_), Some(path)) => Ok(Sdist::open(path)?),
             (Self::Index(repo), _) => repo.source(release),
-            // In a store they are named, and not installed.
+            // Those of a store are named as what is not installed from there.
             (Self::Folder(_), None) | (Self::Object(_), _) => Err(self.not_here(release)),
         }
     }

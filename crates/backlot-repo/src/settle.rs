@@ -21,6 +21,7 @@ use crate::layout::{RepoKind, make_folder};
 use crate::listing::{BrokenRelease, FolderRelease, WheelFile, modified_of};
 use crate::pages::{self, PageEntry};
 use crate::publish::Step;
+use crate::quick::PENDING;
 use crate::read_bounded;
 use crate::record::{RECORD_FORMAT, ReleaseRecord, find_record, find_sidecar, record_path, sidecar_path};
 
@@ -95,6 +96,8 @@ impl FolderRepo {
             } else {
                 self.settle_package(name, context)?
             };
+            // Of those who died while they said something: its page is made now.
+            remove_stale(&self.places.statuses(name), dry_run, context, &mut report)?;
             report.healed.extend(healed);
             if changed && gone {
                 report.removed.push(self.places.pages(name));
@@ -179,7 +182,14 @@ impl FolderRepo {
                 make_folder(&folder)?;
                 let html = file::write_if_changed(&html, pages::package_html(name, &entries).as_bytes())?;
                 self.reached(Step::PackageHtml)?;
-                let json = file::write_if_changed(&json, pages::package_json(name, &entries).as_bytes())?;
+                let page = pages::package_json(name, &entries);
+                // Written again, too, where it is older than the last change: only then it counts as current.
+                let json = if is_older(&json, &self.places.package(name)) {
+                    file::write(&json, page.as_bytes())?;
+                    true
+                } else {
+                    file::write_if_changed(&json, page.as_bytes())?
+                };
                 self.reached(Step::PackageJson)?;
                 html || json
             };
@@ -236,11 +246,12 @@ impl FolderRepo {
         for release in listing.releases {
             let sidecar =
                 find_sidecar(&release.path, &release.metadata_sha256).map(|_| release.metadata_sha256);
-            let yanked = self.status(&release)?.yanked.map(|fact| fact.reason);
+            let status = self.status(&release)?;
             entries.push(PageEntry {
                 release: release.into(),
                 sidecar,
-                yanked,
+                yanked: status.yanked.map(|fact| fact.reason),
+                deprecated: status.deprecated.map(|fact| fact.reason),
             });
         }
         Ok(entries)
@@ -262,6 +273,12 @@ impl FolderRepo {
         }
         Ok(names)
     }
+}
+
+/// Whether a page was written before the last change of a folder.
+fn is_older(page: &Path, folder: &Path) -> bool {
+    let modified = |path: &Path| fs::metadata(path).and_then(|m| m.modified());
+    matches!((modified(page), modified(folder)), (Ok(page), Ok(folder)) if page < folder)
 }
 
 /// Put the metadata beside a wheel. Returns the path if it was not there.
@@ -327,7 +344,7 @@ fn remove_stale(folder: &Path, dry_run: bool, context: &Context, report: &mut Re
         let temporary = entry
             .file_name()
             .to_str()
-            .is_some_and(|n| n.starts_with(TEMPORARY_PREFIX));
+            .is_some_and(|n| n.starts_with(TEMPORARY_PREFIX) || n.starts_with(PENDING));
         if !temporary {
             continue;
         }

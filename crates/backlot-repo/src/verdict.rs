@@ -141,12 +141,14 @@ impl FolderRepo {
                 status,
             });
         }
+        let pending = self.pending(package)?;
         if !already {
             make_folder(&folder)?;
             // Chance in the name keeps two writers of one millisecond apart; should they ever meet, one draws again.
             while file::create(&fact_path(&folder, at), &fact_bytes(&fact))? == Created::Exists {}
         }
         self.settle_package(package, context)?;
+        pending.done()?;
         Ok(VerdictReport {
             fact,
             already,
@@ -179,6 +181,7 @@ impl FolderRepo {
         }
         self.ensure(context)?;
         let folder = self.facts_folder(package, version)?;
+        let pending = self.pending(package)?;
         make_folder(&folder)?;
         let mut new = 0;
         for carried in facts {
@@ -190,6 +193,7 @@ impl FolderRepo {
         if self.has_wheels(package)? {
             self.settle_package(package, context)?;
         }
+        pending.done()?;
         Ok(new)
     }
 

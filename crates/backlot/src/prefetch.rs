@@ -1,4 +1,5 @@
-//! Reading ahead from repos that are far away, so that solving does not wait for one answer at a time.
+//! Reading ahead, so that solving does not wait for one answer at a time of a repo far away, nor reads with one core alone
+//! from one that is near.
 //!
 //! Breadth first from what is asked for: all pages of a level at once, then the metadata of the releases that will be looked
 //! at first, which name the next level. Invariant: it changes what is known early, never what is chosen. What fails here is
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use backlot_core::{PackageName, Requirement};
 use backlot_repo::Release;
 use backlot_resolve::Problem;
+use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::lockfile::LockedPackage;
@@ -19,9 +21,6 @@ use crate::workspace::Workspace;
 impl Pool<'_> {
     /// Read what a problem will ask for.
     pub(crate) fn prefetch(&self, problem: &Problem<'_>) -> Result<()> {
-        if !self.repos.iter().any(|(_, repo)| repo.is_remote()) {
-            return Ok(());
-        }
         let mut level: Vec<Requirement> = problem
             .requirements
             .iter()
@@ -40,10 +39,7 @@ impl Pool<'_> {
                 .into_iter()
                 .filter_map(|r| self.likely(&r, problem).map(|(rank, release)| (rank, release, r)))
                 .collect();
-            for (rank, (_, repo)) in self.repos.iter().enumerate() {
-                let of_this: Vec<&Release> = likely.iter().filter(|l| l.0 == rank).map(|l| &l.1).collect();
-                repo.prefetch_metadata(&of_this)?;
-            }
+            self.prefetch_metadata(&likely)?;
             let mut needs = |metadata: &backlot_wheel::Metadata, requirement: &Requirement| {
                 let groups = requirement.groups();
                 let all = self.dependencies_of(metadata).requires;
@@ -71,11 +67,38 @@ impl Pool<'_> {
                 let may_ask = |n: &&PackageName| problem.pins.get(*n).is_none_or(|pin| *pin == rank);
                 let asked: Vec<PackageName> = names.iter().filter(may_ask).cloned().collect();
                 self.repos[rank].1.prefetch(&asked)?;
+                self.take_all(rank, &asked);
                 found.extend(
                     asked
                         .into_iter()
                         .filter(|n| self.releases_in(n, rank).is_ok_and(|r| !r.is_empty())),
                 );
+            }
+        }
+        Ok(())
+    }
+
+    /// Read what the repo of a rank has of packages, on all cores.
+    fn take_all(&self, rank: usize, names: &[PackageName]) {
+        let (repo, context) = (self.repo(rank).1, self.context);
+        let missing: Vec<&PackageName> = names.iter().filter(|name| !self.knows(name, rank)).collect();
+        let read = |name: &&PackageName| Some(((*name).clone(), repo.listing(name, context).ok()?));
+        let found: Vec<_> = missing.par_iter().filter_map(read).collect();
+        for (name, listing) in found {
+            self.take((name, rank), listing);
+        }
+    }
+
+    fn prefetch_metadata(&self, likely: &[(usize, Release, Requirement)]) -> Result<()> {
+        for (rank, (_, repo)) in self.repos.iter().enumerate() {
+            let of_this: Vec<&Release> = likely.iter().filter(|l| l.0 == rank).map(|l| &l.1).collect();
+            repo.prefetch_metadata(&of_this)?;
+            let wheels = of_this.into_par_iter().filter(|release| !release.is_sdist());
+            let found: Vec<_> = wheels
+                .filter_map(|release| Some((release, repo.metadata(release).ok()?)))
+                .collect();
+            for (release, metadata) in found {
+                self.take_metadata(rank, release, metadata);
             }
         }
         Ok(())

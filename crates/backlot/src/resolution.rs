@@ -6,9 +6,10 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use backlot_core::{Coded, Context, MarkerEnv, PackageName, Requirement, Version};
-use backlot_repo::{Release, Repo};
+use backlot_repo::{Listing, Release, Repo};
 use backlot_resolve::{
     Candidate, Candidates, Dependencies, Problem, Remark, Resolution, RootRequirement, Source,
 };
@@ -59,15 +60,36 @@ pub enum Upgrade {
     All,
 }
 
-/// The releases of a package in one repo.
-type Releases = Rc<Vec<Release>>;
+/// The releases of a package in one repo: of each version the one to use, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Releases {
+    listing: Arc<Listing<Release>>,
+    /// Which they are: an index into the wheels, then on into the source distributions.
+    chosen: Vec<usize>,
+}
+
+impl Releases {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Release> {
+        let wheels = self.listing.releases.len();
+        self.chosen.iter().map(move |index| {
+            let source = index
+                .checked_sub(wheels)
+                .map(|index| &self.listing.sources[index]);
+            source.unwrap_or_else(|| &self.listing.releases[*index])
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chosen.is_empty()
+    }
+}
 
 /// The repos of a workspace, open, with what was read from them.
 pub(crate) struct Pool<'w> {
     pub(crate) repos: Vec<(String, Repo)>,
     pub(crate) outputs: BTreeMap<PackageName, &'w Output>,
     pub(crate) context: &'w Context,
-    releases: RefCell<HashMap<(PackageName, usize), Releases>>,
+    releases: RefCell<HashMap<(PackageName, usize), Rc<Releases>>>,
     metadata: RefCell<HashMap<(PackageName, Version, usize), Rc<Metadata>>>,
     /// Which repos are public, by rank.
     public: Vec<bool>,
@@ -148,7 +170,7 @@ impl<'w> Pool<'w> {
 
     /// The releases of a package in the repo of a rank: of each version the wheel that fits best; one that does not fit only
     /// where none does. A source distribution stands for a version that has no wheel.
-    pub(crate) fn releases_in(&self, name: &PackageName, rank: usize) -> Result<Releases> {
+    pub(crate) fn releases_in(&self, name: &PackageName, rank: usize) -> Result<Rc<Releases>> {
         let key = (name.clone(), rank);
         if let Some(known) = self.releases.borrow().get(&key) {
             return Ok(Rc::clone(known));
@@ -156,24 +178,31 @@ impl<'w> Pool<'w> {
         let Some((_, repo)) = self.repos.get(rank) else {
             return Ok(Rc::default());
         };
-        let mut releases = if self.with_sdists {
-            repo.offered(name, self.context)?
-        } else {
-            repo.wheels(name, self.context)?
-        };
-        if releases.iter().any(|r| !r.name.is_pure()) {
+        Ok(self.take(key, repo.listing(name, self.context)?))
+    }
+
+    /// Remember what a repo said of a package.
+    pub(crate) fn take(&self, key: (PackageName, usize), listing: Arc<Listing<Release>>) -> Rc<Releases> {
+        let mut offered: Vec<(usize, &Release)> = listing.releases.iter().enumerate().collect();
+        if offered.iter().any(|(_, r)| !r.name.is_pure()) {
             // Sorted by version already; what does not run here comes last.
-            releases.sort_by_cached_key(|r| {
+            offered.sort_by_cached_key(|(_, r)| {
                 (
                     r.version.clone(),
                     self.fit(&r.name).map_or((1, PURE), |fit| (0, fit)),
                 )
             });
         }
-        releases.dedup_by(|next, kept| next.version == kept.version);
-        let releases = Rc::new(releases);
+        if self.with_sdists && !listing.sources.is_empty() {
+            offered.extend((listing.releases.len()..).zip(&listing.sources));
+            // Stable, so wheels come before sources.
+            offered.sort_by(|(_, a), (_, b)| a.version.cmp(&b.version));
+        }
+        offered.dedup_by(|(_, next), (_, kept)| next.version == kept.version);
+        let chosen = offered.into_iter().map(|(index, _)| index).collect();
+        let releases = Rc::new(Releases { listing, chosen });
         self.releases.borrow_mut().insert(key, Rc::clone(&releases));
-        Ok(releases)
+        releases
     }
 
     /// Choose wheels for a Python.
@@ -252,9 +281,21 @@ impl<'w> Pool<'w> {
         if let Some(known) = self.metadata.borrow().get(&key) {
             return Ok(Rc::clone(known));
         }
-        let metadata = Rc::new(self.repos[rank].1.metadata(release)?);
+        let metadata = self.repos[rank].1.metadata(release)?;
+        Ok(self.take_metadata(rank, release, metadata))
+    }
+
+    /// Remember the metadata of a release.
+    pub(crate) fn take_metadata(&self, rank: usize, release: &Release, metadata: Metadata) -> Rc<Metadata> {
+        let key = (release.package.clone(), release.version.clone(), rank);
+        let metadata = Rc::new(metadata);
         self.metadata.borrow_mut().insert(key, Rc::clone(&metadata));
-        Ok(metadata)
+        metadata
+    }
+
+    /// Whether it was read already what the repo of a rank has of a package.
+    pub(crate) fn knows(&self, name: &PackageName, rank: usize) -> bool {
+        self.releases.borrow().contains_key(&(name.clone(), rank))
     }
 
     /// What a package's metadata needs here: all but what the engine provides.
@@ -281,12 +322,8 @@ impl Candidates for Pool<'_> {
             )]);
         }
         let releases = self.releases_in(name, source).map_err(boxed)?;
-        let mut candidates = Vec::with_capacity(releases.len());
+        let mut candidates = Vec::with_capacity(releases.chosen.len());
         for release in releases.iter() {
-            let status = self.repos[source]
-                .1
-                .status(release)
-                .map_err(|e| boxed(e.into()))?;
             let excluded = match &self.python {
                 _ if self.is_foreign_source(release, source) => Some(FOREIGN_SOURCE.to_owned()),
                 Some(python) if self.fit(&release.name).is_none() => {
@@ -296,8 +333,8 @@ impl Candidates for Pool<'_> {
             };
             candidates.push(Candidate {
                 excluded,
-                yanked: status.yanked.map(|fact| fact.reason),
-                deprecated: status.deprecated.map(|fact| fact.reason),
+                yanked: release.yanked.clone(),
+                deprecated: release.deprecated.clone(),
                 requires_python: release.requires_python.clone(),
                 published: release.published_at,
                 ..Candidate::new(release.version.clone(), source)

@@ -70,6 +70,7 @@ fn file(tag: &StartTag<()>) -> Option<RawFile> {
         yanked: attribute(tag, b"data-yanked"),
         size: None,
         uploaded: None,
+        deprecated: None,
         url,
     })
 }

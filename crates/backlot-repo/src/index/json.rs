@@ -55,6 +55,9 @@ struct File {
     size: Value,
     #[serde(default)]
     upload_time: Value,
+    /// What our own pages add (PEP 691 leaves names with `_` to each index).
+    #[serde(default, rename = "_deprecated")]
+    deprecated: Value,
 }
 
 /// Read a page.
@@ -93,6 +96,7 @@ fn raw(file: File) -> RawFile {
         },
         size: file.size.as_u64(),
         uploaded: text(&file.upload_time),
+        deprecated: text(&file.deprecated),
         file: file.filename,
         url: file.url,
     }

@@ -30,6 +30,7 @@ pub use error::{IndexError, variable};
 pub use network::{Network, NetworkOptions, Proxies, SshOptions};
 pub(crate) use page::percent_decode;
 pub use page::read_package_page;
+pub(crate) use page::timestamp;
 pub(crate) use store::{Head, Kind, Store};
 pub(crate) use wheels::{metadata_key, parse as parse_metadata};
 
@@ -118,11 +119,11 @@ impl IndexRepo {
 
     /// What is known about a release beside its wheel: whether it is yanked.
     pub(crate) fn status(release: &Release) -> ReleaseStatus {
-        let yanked = release.yanked.as_ref().map(|reason| {
+        let fact = |kind: FactKind, reason: &String| {
             let at = release.published_at.unwrap_or(backlot_core::Timestamp(0));
             Fact {
                 format: 1,
-                kind: FactKind::Yanked,
+                kind,
                 package: release.package.clone(),
                 version: release.version.clone(),
                 file: None,
@@ -135,21 +136,28 @@ impl IndexRepo {
                 at,
                 time: at.to_string(),
             }
-        });
+        };
+        let said = |kind, reason: &Option<String>| reason.as_ref().map(|reason| fact(kind, reason));
         ReleaseStatus {
-            yanked,
+            yanked: said(FactKind::Yanked, &release.yanked),
+            deprecated: said(FactKind::Deprecated, &release.deprecated),
             ..ReleaseStatus::default()
         }
     }
 
     /// The good wheels of a package; the others are warned about once.
     pub(crate) fn wheels(&self, name: &PackageName) -> Result<Vec<Release>> {
+        Ok(self.listed(name)?.releases.clone())
+    }
+
+    /// All that the index has under a package's name; what cannot be used is warned about once.
+    pub(crate) fn listed(&self, name: &PackageName) -> Result<Arc<Listing<Release>>> {
         let listing = self.releases_with_problems(name)?;
         for broken in &listing.broken {
             let message = format!("`{}` is not used: {}", broken.place, broken.reason);
             self.warn_once("repo::broken_release", message);
         }
-        Ok(listing.releases.clone())
+        Ok(listing)
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

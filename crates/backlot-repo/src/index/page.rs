@@ -42,6 +42,7 @@ pub(crate) struct RawFile {
     pub(crate) yanked: Option<String>,
     pub(crate) size: Option<u64>,
     pub(crate) uploaded: Option<String>,
+    pub(crate) deprecated: Option<String>,
 }
 
 /// A page of either kind, as far as it was read.
@@ -217,6 +218,7 @@ fn check(file: RawFile, package: &PackageName, base: &Url, page: &Url) -> Result
             .map(|r| tame(&r, MAX_TEXT)),
         published_at: file.uploaded.as_deref().and_then(timestamp),
         yanked: file.yanked.map(|reason| tame(&reason, MAX_TEXT)),
+        deprecated: file.deprecated.map(|reason| tame(&reason, MAX_TEXT)),
         metadata_sha256,
         has_metadata,
         link: Some(link.into()),
@@ -276,7 +278,7 @@ pub(crate) fn percent_decode(text: &str) -> Option<String> {
 }
 
 /// RFC 3339 in UTC, as PEP 700 has it: `2026-11-20T23:48:00.123456Z`.
-fn timestamp(text: &str) -> Option<Timestamp> {
+pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
     let text = text
         .trim()
         .strip_suffix('Z')

@@ -111,10 +111,12 @@ impl ObjectRepo {
         let shelf = self.shelf(name)?;
         each(&shelf.listing.releases, |release| {
             let has_sidecar = self.has_sidecar(&shelf, release)?;
+            let status = shelf.status(release);
             Ok(PageEntry {
                 release: release.clone(),
                 sidecar: release.metadata_sha256.filter(|_| has_sidecar),
-                yanked: shelf.status(release).yanked.map(|fact| fact.reason),
+                yanked: status.yanked.map(|fact| fact.reason),
+                deprecated: status.deprecated.map(|fact| fact.reason),
             })
         })
     }

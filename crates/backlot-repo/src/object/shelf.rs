@@ -105,12 +105,7 @@ impl ObjectRepo {
 
     fn read_package(&self, name: &PackageName) -> Result<Shelf> {
         let prefix = package_prefix(name);
-        let mut listing = Listing {
-            releases: Vec::new(),
-            sources: Vec::new(),
-            broken: Vec::new(),
-            unsupported: Vec::new(),
-        };
+        let mut listing = Listing::default();
         let (mut wheels, mut entries) = (Vec::new(), HashMap::new());
         for entry in self.listed(&prefix, false)? {
             let Some(file) = entry.key.strip_prefix(&prefix).map(ToOwned::to_owned) else {
@@ -251,6 +246,7 @@ impl ObjectRepo {
             requires_python: record.requires_python,
             published_at: Some(record.published_at),
             yanked: None,
+            deprecated: None,
             metadata_sha256: Some(record.metadata_sha256),
             has_metadata: true,
             link: Some(wheel.entry.key.clone()),

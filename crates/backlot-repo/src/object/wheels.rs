@@ -23,13 +23,25 @@ use crate::release::Release;
 impl ObjectRepo {
     /// The good wheels of a package, oldest version first. Those that cannot be used are warned about once.
     pub(crate) fn wheels(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
-        let listing = self.releases_with_problems(name)?;
-        for BrokenRelease { place, reason } in listing.broken {
+        Ok(self.listing(name, context)?.releases)
+    }
+
+    /// All that the store has under a package's name, with what was said of each release; what cannot be used is warned
+    /// about once.
+    pub(crate) fn listing(&self, name: &PackageName, context: &Context) -> Result<Listing<Release>> {
+        let shelf = self.shelf(name)?;
+        let mut listing = shelf.listing.clone();
+        for release in &mut listing.releases {
+            let status = shelf.status(release);
+            release.yanked = status.yanked.map(|fact| fact.reason);
+            release.deprecated = status.deprecated.map(|fact| fact.reason);
+        }
+        for BrokenRelease { place, reason } in &listing.broken {
             if self.warned().insert(place.clone()) {
                 context.warn("repo::broken_release", format!("`{place}` is not used: {reason}"));
             }
         }
-        Ok(listing.releases)
+        Ok(listing)
     }
 
     /// All that the store has under a package's name.
