@@ -3,6 +3,7 @@
 //! Cheap to clone. Deliberately absent: configuration and credentials; those are arguments.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cancel::{Cancel, Cancelled};
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -14,6 +15,7 @@ pub struct Context {
     observer: Arc<dyn Observer>,
     cancel: Cancel,
     clock: Arc<dyn Clock>,
+    warnings: Arc<AtomicU64>,
 }
 
 impl Default for Context {
@@ -23,6 +25,7 @@ impl Default for Context {
             observer: Arc::new(Silent),
             cancel: Cancel::default(),
             clock: Arc::new(SystemClock),
+            warnings: Arc::default(),
         }
     }
 }
@@ -64,10 +67,15 @@ impl Context {
     }
     /// Tell the observer something a person should know. The code is listed in `docs/errors.md`.
     pub fn warn(&self, code: &'static str, message: impl Into<String>) {
+        self.warnings.fetch_add(1, Ordering::Relaxed);
         self.emit(&Event::Warned(Warning {
             code,
             message: message.into(),
         }));
+    }
+    /// How many warnings were given so far, through this context and those it was made from or for.
+    pub fn warnings(&self) -> u64 {
+        self.warnings.load(Ordering::Relaxed)
     }
     /// Announce work; it is announced as finished when the returned guard is dropped.
     pub fn start(&self, operation: Operation, items: u64, bytes: u64) -> Running<'_> {

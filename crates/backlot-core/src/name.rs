@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +71,7 @@ impl Coded for NameError {
 /// A package name, normalised by PEP 503: lower case, runs of `-_.` as one `-`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct PackageName(String);
+pub struct PackageName(Arc<str>);
 
 /// The name of a dependency group (an extra of the wheel), normalised by PEP 685 the same way.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -108,7 +109,7 @@ macro_rules! normalised_name {
         impl $name {
             /// Normalise a name.
             pub fn parse(name: &str) -> Result<Self, NameError> {
-                normalise(name.trim(), $what).map(Self)
+                normalise(name.trim(), $what).map(|text| Self(text.into()))
             }
             /// The normalised text, as in `main-pack`.
             pub fn as_str(&self) -> &str {
@@ -134,7 +135,7 @@ macro_rules! normalised_name {
         }
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0
+                name.as_str().to_owned()
             }
         }
     };

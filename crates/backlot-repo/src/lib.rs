@@ -32,6 +32,7 @@ mod release;
 mod repo;
 mod search;
 mod settle;
+mod stamp;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -61,6 +62,7 @@ pub use release::{Release, ReleaseKind};
 pub use repo::Repo;
 pub use search::{Found, Query};
 pub use settle::ReindexReport;
+pub use stamp::Stamp;
 pub use verdict::{CarriedFact, Verdict, VerdictReport};
 
 use layout::Places;

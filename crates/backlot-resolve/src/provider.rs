@@ -27,8 +27,11 @@ use crate::offer::{Offer, wants_lowest};
 use crate::problem::{Dependencies, Problem};
 use crate::shelf::Shelf;
 
-/// How many rounds of the solver make a search a hard one. Easy ones need about one a package.
-const EASY_ROUNDS: u32 = 20_000;
+/// How many rounds of the solver, a package, make a search a hard one. Easy ones need about 35: they look at a package
+/// again for each package that requires it.
+const EASY_ROUNDS: usize = 60;
+/// As many are easy whatever the number of packages.
+const FREE_ROUNDS: usize = 20_000;
 /// How often the time is looked at, in rounds.
 const ROUNDS_A_LOOK: u32 = 16;
 
@@ -209,7 +212,8 @@ impl<'a> Provider<'a> {
         if self.context.cancel().is_cancelled() {
             return Some(Stop::Cancelled);
         }
-        if self.gait == Gait::Lazy && round > EASY_ROUNDS {
+        let easy = || FREE_ROUNDS.max(EASY_ROUNDS * self.offers.borrow().len());
+        if self.gait == Gait::Lazy && round as usize > easy() {
             return Some(Stop::Hard);
         }
         let late = |deadline: Instant| round.is_multiple_of(ROUNDS_A_LOOK) && Instant::now() > deadline;

@@ -6,6 +6,7 @@
 //! Deliberately absent: terminals, environment variables, globals, signal handlers.
 
 mod allow;
+mod answers;
 mod browse;
 mod build;
 mod conda;

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::lockfile::LockedPackage;
-use crate::resolution::Pool;
+use crate::resolution::{Pool, read};
 use crate::workspace::Workspace;
 
 impl Pool<'_> {
@@ -82,10 +82,12 @@ impl Pool<'_> {
     fn take_all(&self, rank: usize, names: &[PackageName]) {
         let (repo, context) = (self.repo(rank).1, self.context);
         let missing: Vec<&PackageName> = names.iter().filter(|name| !self.knows(name, rank)).collect();
-        let read = |name: &&PackageName| Some(((*name).clone(), repo.listing(name, context).ok()?));
-        let found: Vec<_> = missing.par_iter().filter_map(read).collect();
-        for (name, listing) in found {
-            self.take((name, rank), listing);
+        let found: Vec<_> = missing
+            .into_par_iter()
+            .filter_map(|name| Some((name.clone(), read(repo, name, context).ok()?)))
+            .collect();
+        for (name, (listing, stamp)) in found {
+            self.take((name, rank), listing, stamp);
         }
     }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use backlot_core::{Coded, Context, MarkerEnv, PackageName, Requirement, Version};
-use backlot_repo::{Listing, Release, Repo};
+use backlot_repo::{Listing, Release, Repo, Stamp};
 use backlot_resolve::{
     Candidate, Candidates, Dependencies, Problem, Remark, Resolution, RootRequirement, Source,
 };
@@ -91,6 +91,8 @@ pub(crate) struct Pool<'w> {
     pub(crate) context: &'w Context,
     releases: RefCell<HashMap<(PackageName, usize), Rc<Releases>>>,
     metadata: RefCell<HashMap<(PackageName, Version, usize), Rc<Metadata>>>,
+    /// The sign of what each repo had when it was asked; `None` where nothing tells a change.
+    stamps: RefCell<HashMap<(PackageName, usize), Option<Stamp>>>,
     /// Which repos are public, by rank.
     public: Vec<bool>,
     /// Whether source distributions are among the releases.
@@ -144,6 +146,7 @@ impl<'w> Pool<'w> {
             context,
             releases: RefCell::default(),
             metadata: RefCell::default(),
+            stamps: RefCell::default(),
             public,
             with_sdists,
             python: None,
@@ -178,11 +181,34 @@ impl<'w> Pool<'w> {
         let Some((_, repo)) = self.repos.get(rank) else {
             return Ok(Rc::default());
         };
-        Ok(self.take(key, repo.listing(name, self.context)?))
+        let (listing, stamp) = read(repo, name, self.context)?;
+        Ok(self.take(key, listing, stamp))
+    }
+
+    /// What the answer depends on: every package that a repo was asked for. `None` where a change could not be told, or a
+    /// repo has something that cannot be used, of which people are to be told each time.
+    pub(crate) fn stamps(&self) -> Option<Vec<(usize, PackageName, Stamp)>> {
+        let stamps = self.stamps.borrow();
+        let all = stamps
+            .iter()
+            .map(|((name, rank), stamp)| Some((*rank, name.clone(), stamp.clone()?)));
+        all.collect()
+    }
+
+    /// The Python whose wheels are chosen.
+    pub(crate) fn python(&self) -> Option<&str> {
+        self.python.as_deref()
     }
 
     /// Remember what a repo said of a package.
-    pub(crate) fn take(&self, key: (PackageName, usize), listing: Arc<Listing<Release>>) -> Rc<Releases> {
+    pub(crate) fn take(
+        &self,
+        key: (PackageName, usize),
+        listing: Arc<Listing<Release>>,
+        stamp: Option<Stamp>,
+    ) -> Rc<Releases> {
+        let stamp = stamp.filter(|_| listing.broken.is_empty());
+        self.stamps.borrow_mut().insert(key.clone(), stamp);
         let mut offered: Vec<(usize, &Release)> = listing.releases.iter().enumerate().collect();
         if offered.iter().any(|(_, r)| !r.name.is_pure()) {
             // Sorted by version already; what does not run here comes last.
@@ -403,6 +429,23 @@ impl Candidates for Pool<'_> {
     }
 }
 
+/// What a repo has of a package, with the sign of it.
+pub(crate) fn read(
+    repo: &Repo,
+    name: &PackageName,
+    context: &Context,
+) -> Result<(Arc<Listing<Release>>, Option<Stamp>)> {
+    let before = repo.stamp(name, context.now());
+    let listing = repo.listing(name, context)?;
+    // Of what is kept of a page only after it was read; a folder may change while it is.
+    let stamp = if repo.is_remote() {
+        repo.stamp(name, context.now())
+    } else {
+        before
+    };
+    Ok((listing, stamp))
+}
+
 fn boxed(error: Error) -> Box<dyn Coded> {
     Box::new(error)
 }
@@ -452,18 +495,25 @@ impl Workspace {
             },
             ..Problem::new(&env)
         };
+        let lock_of = |packages| {
+            let inputs = wish.inputs.iter().map(ToString::to_string).collect();
+            Lock::new(env.python_short(), inputs, packages).with_conda_of(lock)
+        };
+        let answer = self.answer_to(&problem, &pool, wish, lock)?;
+        if let Some(packages) = answer.find(&pool, self.context().now()) {
+            return Ok(lock_of(packages));
+        }
+        let warnings = self.context().warnings();
         pool.prefetch(&problem)?;
         let mut resolution = backlot_resolve::resolve(&pool, &problem, self.context())?;
         while wish.spare_deprecated && keep_instead(&pool, &resolution, lock, &mut problem)? {
             resolution = backlot_resolve::resolve(&pool, &problem, self.context())?;
         }
         let packages = self.locked(&pool, &resolution, wish)?;
-        Ok(Lock::new(
-            env.python_short(),
-            wish.inputs.iter().map(ToString::to_string).collect(),
-            packages,
-        )
-        .with_conda_of(lock))
+        if self.context().warnings() == warnings {
+            answer.keep(&packages, &pool);
+        }
+        Ok(lock_of(packages))
     }
 
     fn locked(&self, pool: &Pool<'_>, resolution: &Resolution, wish: &Wish) -> Result<Vec<LockedPackage>> {
@@ -488,7 +538,9 @@ impl Workspace {
                 package.editable = Some(self.display_path(&output.project.root));
             } else if let Some(release) = pool.release(&chosen.name, &chosen.version, chosen.source)? {
                 let (name, repo) = pool.repo(chosen.source);
-                if let Some(fact) = repo.status(&release)?.deprecated {
+                if release.deprecated.is_some()
+                    && let Some(fact) = repo.status(&release)?.deprecated
+                {
                     self.warn_deprecated(&release, name, &fact);
                 }
                 package.take(name, &release, repo.digest(&release)?);

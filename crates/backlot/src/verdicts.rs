@@ -92,11 +92,15 @@ impl Workspace {
 
     /// Tell people that a chosen release is deprecated.
     pub(crate) fn warn_deprecated(&self, release: &Release, repo: &str, fact: &Fact) {
+        // An index does not say who.
+        let by = match fact.author.as_str() {
+            "" => String::new(),
+            author => format!(" by {}", text::printable(author)),
+        };
         let message = format!(
-            "{} {} in {repo} is deprecated by {}: {}",
+            "{} {} in {repo} is deprecated{by}: {}",
             release.package,
             release.version,
-            text::printable(&fact.author),
             text::printable(&fact.reason)
         );
         self.context().warn("resolve::deprecated", message);

@@ -4,17 +4,18 @@
 //! changed. A package that is not there is remembered as such, so that an offline run knows it too. Deliberately absent:
 //! reading pages; see [`super::page`].
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backlot_core::PackageName;
+use backlot_core::{PackageName, Timestamp};
 use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 use tokio::task::JoinSet;
 use url::Url;
 
 use super::error::{IndexError, shown};
 use super::fetch::Ask;
-use super::store::{Head, Kept, Kind};
+use super::store::{Head, Kept, Kind, Store};
 use super::{IndexRepo, Network, offline, page};
 use crate::allow::Gate;
 use crate::error::{Error, Result};
@@ -148,6 +149,25 @@ impl IndexRepo {
         })
     }
 
+    /// Where the page of a package is kept, and until when it holds; `None` if it is not kept.
+    pub(crate) fn kept_page(&self, name: &PackageName) -> Option<(PathBuf, u64)> {
+        let path = self.kept_page_path(name)?;
+        let head = Store::head(&path)?;
+        Some((path, head.fresh_until))
+    }
+
+    /// Where the page of a package is kept if it is.
+    pub(crate) fn kept_page_path(&self, name: &PackageName) -> Option<PathBuf> {
+        let url = self.page_url(name).ok()?;
+        Some(self.0.network.0.store.path(Kind::Page, url.as_str()))
+    }
+
+    /// Whether a page that holds until a time may be used without asking.
+    pub(crate) fn is_fresh(&self, until: u64, now: Timestamp) -> bool {
+        let longest = u64::try_from(MAX_FRESH.as_millis()).unwrap_or(0);
+        self.is_offline() || (now.0..=now.0 + longest).contains(&until)
+    }
+
     /// Do something with many things, as many at once as the network allows.
     pub(super) fn for_all<T, F>(&self, things: Vec<T>, each: impl Fn(Self, T) -> F) -> Result<()>
     where
@@ -231,9 +251,8 @@ impl IndexRepo {
         if self.is_offline() {
             return kept.ok_or_else(|| offline("the page", url));
         }
-        let longest = now + u64::try_from(MAX_FRESH.as_millis()).unwrap_or(0);
         if let Some(kept) = &kept
-            && (now..=longest).contains(&kept.head.fresh_until)
+            && self.is_fresh(kept.head.fresh_until, Timestamp(now))
         {
             return Ok(kept.clone());
         }

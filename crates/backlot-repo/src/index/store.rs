@@ -4,6 +4,7 @@
 //! digest its first line says, so a torn or damaged one counts as absent; files appear by a rename, so any number of
 //! processes may write and any may delete. Deliberately absent: syncing (what is lost is asked for again), and credentials.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use backlot_core::{Sha256, file};
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::record::sha256;
 
 const FORMAT: u32 = 1;
+/// The most that the first line of a file may have.
+const HEAD_LIMIT: u64 = 64 * 1024;
 
 /// What is known about a kept answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +120,17 @@ impl Store {
         self.root.join("wheels").join(hex(key)).join(file)
     }
 
-    fn path(&self, kind: Kind, key: &str) -> PathBuf {
+    /// What is known about the answer in a file; its bytes are not looked at.
+    pub(crate) fn head(path: &Path) -> Option<Head> {
+        let mut line = Vec::new();
+        let file = fs::File::open(path).ok()?;
+        BufReader::new(file.take(HEAD_LIMIT))
+            .read_until(b'\n', &mut line)
+            .ok()?;
+        serde_json::from_slice(&line).ok()
+    }
+
+    pub(crate) fn path(&self, kind: Kind, key: &str) -> PathBuf {
         let folder = match kind {
             Kind::Page => "pages",
             Kind::Metadata => "metadata",

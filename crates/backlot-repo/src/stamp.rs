@@ -1,0 +1,123 @@
+//! Whether what a repo has of a package is what it was: told by a few times of change, without reading it again.
+//!
+//! Invariant: as long as a [`Stamp`] holds, reading the package would give what it gave when the stamp was taken. A folder
+//! changes its own time when a wheel comes or goes, and that of `status/<name>/` when something is said of a release (see
+//! [`crate::quick`]). A change less than two seconds ago is not told apart from the next one, so there is no stamp then.
+//! Deliberately absent: stores of objects, which are listed anew each time.
+
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use backlot_core::{PackageName, Timestamp};
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::FolderRepo;
+use crate::layout::RepoKind;
+use crate::repo::Repo;
+
+/// How long a time of change may be the same for two changes, in milliseconds: file systems and servers are coarse.
+const COARSE: u64 = 2_000;
+
+/// A sign of what a repo has of a package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Times of change in nanoseconds, and what else tells one state from another.
+    state: Vec<u64>,
+    /// Until when an index need not be asked, in milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
+}
+
+impl Repo {
+    /// The sign of what it has of a package now. Of a folder, taken before reading; of an index, after, about what is kept of
+    /// it. `None` where nothing would tell a change.
+    pub fn stamp(&self, name: &PackageName, now: Timestamp) -> Option<Stamp> {
+        match self {
+            Self::Folder(repo) => {
+                let state = repo.state(name)?;
+                let last = state.iter().max().copied().unwrap_or(0) / 1_000_000;
+                (last + COARSE < now.0).then_some(Stamp { state, until: None })
+            }
+            Self::Index(repo) => {
+                let (page, until) = repo.kept_page(name)?;
+                let state = vec![changed(&page)?];
+                (until > now.0).then_some(Stamp {
+                    state,
+                    until: Some(until),
+                })
+            }
+            Self::Object(_) => None,
+        }
+    }
+
+    /// Whether a stamp still holds.
+    pub fn holds(&self, stamp: &Stamp, name: &PackageName, now: Timestamp) -> bool {
+        match self {
+            Self::Folder(repo) => repo.state(name).is_some_and(|state| state == stamp.state),
+            Self::Index(repo) => {
+                let fresh = stamp.until.is_some_and(|until| repo.is_fresh(until, now));
+                let page = repo.kept_page_path(name);
+                fresh
+                    && page
+                        .and_then(|page| changed(&page))
+                        .is_some_and(|at| stamp.state == [at])
+            }
+            Self::Object(_) => false,
+        }
+    }
+}
+
+impl FolderRepo {
+    fn state(&self, name: &PackageName) -> Option<Vec<u64>> {
+        let or_absent = |path: PathBuf| changed(&path).unwrap_or(0);
+        match self.kind().ok()? {
+            RepoKind::Empty => Some(Vec::new()),
+            RepoKind::Flat => Some(vec![changed(self.root())?]),
+            RepoKind::Backlot => Some(vec![
+                or_absent(self.places.package(name)),
+                or_absent(self.places.statuses(name)),
+                or_absent(self.places.pages(name).join("index.json")),
+            ]),
+        }
+    }
+}
+
+/// When a file or folder changed, in nanoseconds since the Unix epoch.
+fn changed(path: &Path) -> Option<u64> {
+    let modified = fs::metadata(path).ok()?.modified().ok()?;
+    u64::try_from(modified.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use backlot_core::{Context, PackageName, Timestamp};
+    use fs_err as fs;
+
+    use crate::repo::Repo;
+
+    #[test]
+    fn a_stamp_holds_until_something_of_the_package_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("repo");
+        fs::create_dir_all(root.join("packages/chair")).unwrap();
+        let repo = Repo::open_folder(&root).unwrap();
+        let chair = PackageName::parse("chair").unwrap();
+        let now = Context::default().now();
+        assert_eq!(repo.stamp(&chair, now), None, "it may change again unseen");
+        let later = Timestamp(now.0 + 10_000);
+        let stamp = repo.stamp(&chair, later).unwrap();
+        assert!(repo.holds(&stamp, &chair, later));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fs::create_dir_all(root.join("status/chair/1.0")).unwrap();
+        assert!(!repo.holds(&stamp, &chair, later));
+        let stamp = repo.stamp(&chair, later).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fs::write(root.join("packages/chair/chair-1.0-py3-none-any.whl"), b"").unwrap();
+        assert!(!repo.holds(&stamp, &chair, later));
+        let table = PackageName::parse("table").unwrap();
+        let absent = repo.stamp(&table, later).unwrap();
+        fs::create_dir_all(root.join("packages/table")).unwrap();
+        assert!(!repo.holds(&absent, &table, later));
+    }
+}
