@@ -103,11 +103,11 @@ impl Places {
     pub(crate) fn pages(&self, name: &PackageName) -> PathBuf {
         self.simple().join(name.as_str())
     }
-    pub(crate) fn statuses(&self, name: &PackageName) -> PathBuf {
-        self.root.join("status").join(name.as_str())
-    }
     pub(crate) fn status(&self, name: &PackageName, version: &Version) -> PathBuf {
-        self.statuses(name).join(version.to_string())
+        self.root
+            .join("status")
+            .join(name.as_str())
+            .join(version.to_string())
     }
 
     /// Look at the folder. Looked at anew for each operation: somebody else may just have made the repo.

@@ -41,6 +41,7 @@ mod verdict;
 use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backlot_core::{Context, FileError};
@@ -82,6 +83,8 @@ pub struct FolderRepo {
 struct Memory {
     inspected: Mutex<HashMap<(PathBuf, u64, u64), FolderRelease>>,
     warned: Mutex<BTreeSet<Place>>,
+    /// Once laid out by Backlot, always: nobody takes a marker away.
+    is_ours: AtomicBool,
 }
 
 impl FolderRepo {
@@ -113,7 +116,14 @@ impl FolderRepo {
 
     /// What kind of folder it is now.
     pub fn kind(&self) -> Result<RepoKind> {
-        self.places.kind()
+        if self.memory.is_ours.load(Ordering::Relaxed) {
+            return Ok(RepoKind::Backlot);
+        }
+        let kind = self.places.kind()?;
+        self.memory
+            .is_ours
+            .store(kind == RepoKind::Backlot, Ordering::Relaxed);
+        Ok(kind)
     }
 
     /// Make the repo real for a publish, telling people if it was not.
@@ -144,7 +154,9 @@ fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e.into()),
     };
-    let mut bytes = Vec::new();
+    // Room for all of it, so that it takes one read.
+    let length = file.metadata()?.len().min(limit);
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(Error::TooLarge {

@@ -176,7 +176,7 @@ fn html_page(title: &str, body: &str) -> String {
 }
 
 fn json_page(page: &Value) -> String {
-    let mut text = serde_json::to_string_pretty(page).expect("a page is plain data");
+    let mut text = serde_json::to_string(page).expect("a page is plain data");
     text.push('\n');
     text
 }

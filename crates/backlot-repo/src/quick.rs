@@ -138,14 +138,14 @@ impl FolderRepo {
 
     /// Whether somebody says something of a release of this package just now, or died while at it.
     fn is_pending(&self, name: &PackageName) -> bool {
-        let entries = fs::read_dir(self.places.statuses(name));
+        let entries = fs::read_dir(self.places.pages(name));
         let mut entries = entries.into_iter().flatten().flatten();
         entries.any(|entry| entry.file_name().to_string_lossy().starts_with(PENDING))
     }
 
     /// Mark that facts about a package are about to be added: until its pages are made again, they are not current.
     pub(crate) fn pending(&self, name: &PackageName) -> Result<Pending> {
-        let folder = self.places.statuses(name);
+        let folder = self.places.pages(name);
         make_folder(&folder)?;
         let id = Ulid::new().to_string().to_lowercase();
         let marker = folder.join(format!("{PENDING}{id}"));
@@ -154,7 +154,7 @@ impl FolderRepo {
     }
 }
 
-/// A marker in `status/<name>/`. It stays if its maker dies: then the pages may be old until somebody makes them again.
+/// A marker beside the pages of a package. It stays if its maker dies: then the pages may be old until somebody makes them again.
 #[must_use]
 pub(crate) struct Pending(PathBuf);
 

@@ -78,13 +78,37 @@ impl FolderRepo {
         let in_use = names.len() as u64;
         names.extend(self.names_with_pages()?);
         let running = context.start(Operation::Verify, in_use, 0);
-        remove_stale(&self.places.root, dry_run, context, &mut report)?;
-        remove_stale(&self.places.packages(), dry_run, context, &mut report)?;
-        remove_stale(&self.places.simple(), dry_run, context, &mut report)?;
+        remove_stale(&self.places.root, TEMPORARY_PREFIX, dry_run, context, &mut report)?;
+        remove_stale(
+            &self.places.packages(),
+            TEMPORARY_PREFIX,
+            dry_run,
+            context,
+            &mut report,
+        )?;
+        remove_stale(
+            &self.places.simple(),
+            TEMPORARY_PREFIX,
+            dry_run,
+            context,
+            &mut report,
+        )?;
         for name in &names {
             context.check()?;
-            remove_stale(&self.places.package(name), dry_run, context, &mut report)?;
-            remove_stale(&self.places.pages(name), dry_run, context, &mut report)?;
+            remove_stale(
+                &self.places.package(name),
+                TEMPORARY_PREFIX,
+                dry_run,
+                context,
+                &mut report,
+            )?;
+            remove_stale(
+                &self.places.pages(name),
+                TEMPORARY_PREFIX,
+                dry_run,
+                context,
+                &mut report,
+            )?;
             let healed = self.heal(name, dry_run)?;
             let listing = self.releases_with_problems(name)?;
             let gone = listing.releases.is_empty();
@@ -97,7 +121,7 @@ impl FolderRepo {
                 self.settle_package(name, context)?
             };
             // Of those who died while they said something: its page is made now.
-            remove_stale(&self.places.statuses(name), dry_run, context, &mut report)?;
+            remove_stale(&self.places.pages(name), PENDING, dry_run, context, &mut report)?;
             report.healed.extend(healed);
             if changed && gone {
                 report.removed.push(self.places.pages(name));
@@ -334,17 +358,20 @@ fn remove_pages(folder: &Path, files: [&Path; 2]) -> Result<bool> {
     Ok(removed)
 }
 
-/// Remove the temporaries in a folder that nobody can be writing any more.
-fn remove_stale(folder: &Path, dry_run: bool, context: &Context, report: &mut ReindexReport) -> Result<()> {
+/// Remove what begins with a prefix in a folder and belongs to nobody any more.
+fn remove_stale(
+    folder: &Path,
+    prefix: &str,
+    dry_run: bool,
+    context: &Context,
+    report: &mut ReindexReport,
+) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Ok(());
     };
     for entry in entries {
         let entry = entry?;
-        let temporary = entry
-            .file_name()
-            .to_str()
-            .is_some_and(|n| n.starts_with(TEMPORARY_PREFIX) || n.starts_with(PENDING));
+        let temporary = entry.file_name().to_str().is_some_and(|n| n.starts_with(prefix));
         if !temporary {
             continue;
         }

@@ -1,7 +1,7 @@
 //! Whether what a repo has of a package is what it was: told by a few times of change, without reading it again.
 //!
 //! Invariant: as long as a [`Stamp`] holds, reading the package would give what it gave when the stamp was taken. A folder
-//! changes its own time when a wheel comes or goes, and that of `status/<name>/` when something is said of a release (see
+//! changes its own time when a wheel comes or goes, and that of the pages when something is said of a release (see
 //! [`crate::quick`]). A change less than two seconds ago is not told apart from the next one, so there is no stamp then.
 //! Deliberately absent: stores of objects, which are listed anew each time.
 
@@ -76,8 +76,7 @@ impl FolderRepo {
             RepoKind::Flat => Some(vec![changed(self.root())?]),
             RepoKind::Backlot => Some(vec![
                 or_absent(self.places.package(name)),
-                or_absent(self.places.statuses(name)),
-                or_absent(self.places.pages(name).join("index.json")),
+                or_absent(self.places.pages(name)),
             ]),
         }
     }
@@ -109,7 +108,7 @@ mod tests {
         let stamp = repo.stamp(&chair, later).unwrap();
         assert!(repo.holds(&stamp, &chair, later));
         std::thread::sleep(std::time::Duration::from_millis(20));
-        fs::create_dir_all(root.join("status/chair/1.0")).unwrap();
+        fs::create_dir_all(root.join("simple/chair")).unwrap();
         assert!(!repo.holds(&stamp, &chair, later));
         let stamp = repo.stamp(&chair, later).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));

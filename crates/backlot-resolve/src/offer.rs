@@ -4,6 +4,7 @@
 //! uv); pre-releases last (uv); of `Requires-Python` only the lower bound counts (uv); constraints narrow.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use backlot_core::{PackageName, Specifiers};
@@ -77,9 +78,10 @@ impl Offer {
             .filter(|c| c.name() == package && c.applies(problem.env, &[]))
             .map(|c| (c.specifiers(), c.text().to_owned()))
             .collect();
+        let mut pythons = HashMap::new();
         let bars = stock.candidates.iter().map(|candidate| {
             let asked_for = pinned.contains(&candidate.version);
-            bar(package, candidate, problem, asked_for).or_else(|| {
+            bar(package, candidate, problem, asked_for, &mut pythons).or_else(|| {
                 constraints
                     .iter()
                     .find(|(range, _)| !range.contains(&candidate.version))
@@ -101,7 +103,16 @@ impl Offer {
     }
 }
 
-fn bar(package: &PackageName, candidate: &Candidate, problem: &Problem<'_>, asked_for: bool) -> Option<Bar> {
+/// What is judged of a range of Python versions. Most versions of a package have the same.
+type Pythons<'s> = HashMap<&'s str, Option<Bar>>;
+
+fn bar<'s>(
+    package: &PackageName,
+    candidate: &'s Candidate,
+    problem: &Problem<'_>,
+    asked_for: bool,
+    pythons: &mut Pythons<'s>,
+) -> Option<Bar> {
     if let Some(fixed) = problem.fixed.get(package) {
         return (fixed != &candidate.version).then(|| Bar::Fixed(fixed.to_string()));
     }
@@ -109,13 +120,9 @@ fn bar(package: &PackageName, candidate: &Candidate, problem: &Problem<'_>, aske
         return Some(Bar::Source(reason.clone()));
     }
     if let Some(range) = &candidate.requires_python {
-        match Specifiers::parse(range) {
-            Ok(parsed) if parsed.starts_at_most_at(problem.env.python()) => {}
-            Ok(_) => return Some(Bar::Python(range.clone())),
-            Err(_) => {
-                let reason = format!("needs a Python that cannot be told: `{range}`");
-                return Some(Bar::Source(reason));
-            }
+        let judged = pythons.entry(range).or_insert_with(|| python_bar(range, problem));
+        if let Some(bar) = judged {
+            return Some(bar.clone());
         }
     }
     if let Some(cutoff) = problem.exclude_newer {
@@ -134,6 +141,16 @@ fn bar(package: &PackageName, candidate: &Candidate, problem: &Problem<'_>, aske
     }
     let forbidden = problem.prereleases == PrereleasePolicy::Disallow && !asked_for;
     (forbidden && candidate.version.is_prerelease()).then_some(Bar::Prerelease)
+}
+
+fn python_bar(range: &str, problem: &Problem<'_>) -> Option<Bar> {
+    match Specifiers::parse(range) {
+        Ok(parsed) if parsed.starts_at_most_at(problem.env.python()) => None,
+        Ok(_) => Some(Bar::Python(range.to_owned())),
+        Err(_) => Some(Bar::Source(format!(
+            "needs a Python that cannot be told: `{range}`"
+        ))),
+    }
 }
 
 /// Whether the oldest version of a package is tried first.

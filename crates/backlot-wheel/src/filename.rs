@@ -2,12 +2,25 @@
 //!
 //! Invariant: printing a parsed name gives a name that parses to the same value.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use backlot_core::{PackageName, Version};
 
 use crate::error::Error;
+
+/// A tag of a file name. The common ones take no memory: an index may have a hundred thousand names.
+type Tag = Cow<'static, str>;
+
+fn common(tag: &str) -> Tag {
+    match tag {
+        "py3" => Cow::Borrowed("py3"),
+        "none" => Cow::Borrowed("none"),
+        "any" => Cow::Borrowed("any"),
+        other => Cow::Owned(other.to_owned()),
+    }
+}
 
 /// A parsed file name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,11 +32,11 @@ pub struct WheelName {
     /// The build tag, which breaks ties.
     pub build: Option<String>,
     /// Python tags, joined by dots.
-    pub python: String,
+    pub python: Tag,
     /// ABI tags.
-    pub abi: String,
+    pub abi: Tag,
     /// Platform tags.
-    pub platform: String,
+    pub platform: Tag,
 }
 
 impl WheelName {
@@ -33,15 +46,16 @@ impl WheelName {
             package: package.clone(),
             version: version.clone(),
             build: None,
-            python: "py3".to_owned(),
-            abi: "none".to_owned(),
-            platform: "any".to_owned(),
+            python: Cow::Borrowed("py3"),
+            abi: Cow::Borrowed("none"),
+            platform: Cow::Borrowed("any"),
         }
     }
 
     /// Whether it runs on any Python 3: `py3-none-any`, also among others.
     pub fn is_pure(&self) -> bool {
-        self.python.split('.').any(|tag| tag.starts_with("py3"))
+        let most = (&*self.python, &*self.abi, &*self.platform) == ("py3", "none", "any");
+        most || self.python.split('.').any(|tag| tag.starts_with("py3"))
             && self.abi.split('.').any(|tag| tag == "none")
             && self.platform.split('.').any(|tag| tag == "any")
     }
@@ -87,7 +101,7 @@ impl FromStr for WheelName {
                 && text
                     .chars()
                     .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
-            if plain { Ok(text.to_owned()) } else { Err(bad()) }
+            if plain { Ok(common(text)) } else { Err(bad()) }
         };
         Ok(Self {
             package: PackageName::parse(parts[0]).map_err(|_| bad())?,

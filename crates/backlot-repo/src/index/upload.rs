@@ -319,7 +319,7 @@ fn fields(offer: &Offer) -> Vec<(String, String)> {
         (":action", "file_upload"),
         ("protocol_version", "1"),
         ("filetype", "bdist_wheel"),
-        ("pyversion", offer.name.python.as_str()),
+        ("pyversion", &*offer.name.python),
         ("sha256_digest", &offer.sha256.to_hex()),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
