@@ -146,3 +146,56 @@ fn of_people_who_speak_at_once_all_are_heard_and_wrong_names_are_refused() {
         .ws(&["yank", "Table==1.0.0", "--repo", "blessed", "-m", "why"])
         .ok();
 }
+
+/// Make all folders of a repo look as if nothing had changed for long: what changed just now may change again unseen.
+fn age(folder: &std::path::Path, day: u64) {
+    let past = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000 + day * 86_400);
+    for entry in fs_err::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            age(&path, day);
+        }
+    }
+    let opened = std::fs::File::open(folder).expect("opened");
+    opened.set_modified(past).expect("set");
+}
+
+#[test]
+fn an_answer_is_used_again_while_nothing_changed_and_never_after() {
+    let studio = tables(&["0.1.0", "0.2.0"]);
+    let repo = studio.path("repos/review");
+    let chosen = |name: &str| {
+        studio.workspace(name);
+        let args = ["-w", name, "install", "Table", "--dry-run", "--json"];
+        let report = studio.run(&args).ok().json();
+        report["changes"][0]["to"].as_str().unwrap_or_default().to_owned()
+    };
+    let answers = || fs_err::read_dir(studio.path("cache/answers")).map_or(0, Iterator::count);
+    assert_eq!(
+        (chosen("a").as_str(), answers()),
+        ("0.2.0", 0),
+        "it was too young to tell"
+    );
+    for place in [&repo, &studio.path("repos/blessed")] {
+        age(place, 0);
+    }
+    assert_eq!((chosen("b").as_str(), answers()), ("0.2.0", 1));
+    // Nothing but the times of two folders is looked at: what is in them does not matter now.
+    let (packages, hidden) = (repo.join("packages/table"), studio.path("hidden"));
+    fs_err::rename(&packages, &hidden).expect("hidden");
+    fs_err::create_dir(&packages).expect("made");
+    age(&packages, 0);
+    assert_eq!(chosen("c"), "0.2.0");
+    fs_err::remove_dir(&packages).expect("removed");
+    fs_err::rename(&hidden, &packages).expect("back");
+    studio
+        .run(&["-w", "ws", "yank", "Table==0.2.0", "-m", "wrong"])
+        .ok();
+    assert_eq!(chosen("d"), "0.1.0");
+    age(&repo, 1);
+    assert_eq!(chosen("e"), "0.1.0");
+    let text = b"__version__ = \"0.3.0\"\n";
+    studio.write("ws/outputs/table/src/table/__version__.py", text);
+    studio.ws(&["publish", "Table"]).ok();
+    assert_eq!(chosen("f"), "0.3.0");
+}

@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("backlot-cli", &["backlot"]),
     ("backlot-xtask", &[]),
-    ("backlot-benches", &[]),
+    ("backlot-benches", &["backlot-core"]),
     ("backlot-tests", &["backlot-xtask"]),
     (
         "backlot-fuzz-checks",

@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 
 use backlot_core::{PackageName, Sha256, Timestamp, file};
-use backlot_repo::Stamp;
+use backlot_repo::{Repo, Stamp};
 use backlot_resolve::Problem;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -56,11 +56,13 @@ impl Workspace {
             .iter()
             .map(|r| (r.requirement.to_string(), r.asked_by.as_str()))
             .collect();
-        let repos: Vec<(&String, String)> = pool
-            .repos
-            .iter()
-            .map(|(n, r)| (n, r.place().to_string()))
-            .collect();
+        // As they are, not as each workspace names them.
+        let place = |repo: &Repo| {
+            let place = repo.place();
+            let path = place.path().and_then(|path| fs::canonicalize(path).ok());
+            path.map_or_else(|| place.to_string(), |path| path.display().to_string())
+        };
+        let repos: Vec<(&String, String)> = pool.repos.iter().map(|(n, r)| (n, place(r))).collect();
         let outputs: Vec<_> = pool
             .outputs
             .values()
