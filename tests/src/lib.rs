@@ -10,11 +10,13 @@
 #![expect(clippy::disallowed_methods, reason = "a harness reads its environment")]
 
 pub mod channel;
+mod environments;
 pub mod sshd;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fs_err as fs;
 use serde_json::Value;
@@ -63,6 +65,8 @@ pub fn repository() -> PathBuf {
 #[derive(Debug)]
 pub struct Studio {
     folder: tempfile::TempDir,
+    /// The test harmed its environments, so they are not looked at when it ends.
+    harmed: AtomicBool,
 }
 
 /// What a run of the command gave.
@@ -78,6 +82,7 @@ impl Studio {
     pub fn empty() -> Self {
         Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
+            harmed: AtomicBool::new(false),
         }
     }
 
@@ -105,6 +110,11 @@ impl Studio {
                 .ok();
         }
         self.run(&["-w", name, "remote", "add", "main", "remote"]).ok();
+    }
+
+    /// This test ends with environments that are wrong on purpose.
+    pub fn leaves_harm(&self) {
+        self.harmed.store(true, Ordering::Relaxed);
     }
 
     /// The folder.
@@ -203,6 +213,15 @@ impl Studio {
             }
         }
         wrong
+    }
+}
+
+/// Every environment that a test leaves behind is sound; see `environments`.
+impl Drop for Studio {
+    fn drop(&mut self) {
+        if !std::thread::panicking() && !self.harmed.load(Ordering::Relaxed) {
+            environments::check_all(self.root());
+        }
     }
 }
 

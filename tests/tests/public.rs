@@ -137,10 +137,10 @@ fn nothing_else_says_a_name(studio: &Studio, server: &Server, allowed: &BTreeSet
             "outside",
             "--with-deps",
         ],
-        &["mirror", "--from", "outside", "--to", "review"],
+        &["mirror", "outside", "review", "--dry-run"],
         &["publish", "Secret", "--to", "outside"],
         &["publish", "Secret"],
-        &["approve", "Secret==0.1.0", "--repo", "outside"],
+        &["approve", "Secret==0.1.0", "--repo", "outside", "-m", "x"],
         &["install", "--repair"],
         &["install", "--locked"],
         &["export", "-o", "pylock.toml"],
@@ -149,7 +149,12 @@ fn nothing_else_says_a_name(studio: &Studio, server: &Server, allowed: &BTreeSet
     ] {
         // No answer is kept: each has to ask if it wants to know.
         fs::remove_dir_all(studio.path("cache/index")).ok();
-        studio.ws(arguments);
+        let run = studio.ws(arguments);
+        assert!(
+            !run.stderr().contains("Usage:"),
+            "{arguments:?}: {}",
+            run.stderr()
+        );
         let heard = asked(server);
         assert!(heard.is_subset(allowed), "{arguments:?} asked for {heard:?}");
     }

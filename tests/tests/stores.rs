@@ -277,6 +277,83 @@ fn goes_the_whole_way(store: &Store) {
     }
 }
 
+/// Releases with what they need, their files and what is said of them: from a folder to the store, and all of the store to
+/// another folder.
+fn is_copied_to_and_from(store: &Store) {
+    store.workspace("desk");
+    let desk = |arguments: &[&str]| store.run("desk", arguments).ok();
+    let report = |arguments: &[&str]| desk(&[arguments, &["--json"]].concat()).json();
+    let many = |report: &serde_json::Value, list: &str| report[list].as_array().expect("a list").len();
+    desk(&["repo", "add", "near", "near", "--publish"]);
+    desk(&["remote", "add", "main", "files"]);
+    for name in ["Mat", "Rug"] {
+        desk(&["new", name]);
+    }
+    desk(&["input", "add", "Rug", "Mat"]);
+    store.studio.frames("desk/outputs/rug/src/rug/frames", 3, 3000, 7);
+    desk(&["add", "desk/outputs/rug/src/rug/frames"]);
+    desk(&["publish", "Mat"]);
+    desk(&["publish", "Rug"]);
+    desk(&["approve", "Rug==0.1.0", "--repo", "near", "-m", "seen in dailies"]);
+    let copy = ["copy", "Rug", "--from", "near", "--to", "far", "--with-deps"];
+    let copied = report(&copy);
+    assert_eq!(
+        (many(&copied, "releases"), &copied["releases"][1]["facts"]),
+        (2, &1.into()),
+        "{copied:#}"
+    );
+    assert_eq!(report(&copy)["releases"][0]["state"], "there");
+    desk(&["yank", "Mat==0.1.0", "--repo", "near", "-m", "torn"]);
+    let late = report(&["mirror", "near", "far"]);
+    assert_eq!(
+        (many(&late, "copied"), &late["facts"], &late["already_there"]),
+        (0, &1.into(), &2.into()),
+        "{late:#}"
+    );
+
+    desk(&["repo", "add", "back", "back"]);
+    let back = report(&["mirror", "far", "back", "--files"]);
+    assert_eq!(
+        (many(&back, "copied"), many(&back, "conflicts")),
+        (5, 0),
+        "{back:#}"
+    );
+    let again = report(&["mirror", "far", "back", "--files"]);
+    assert_eq!(
+        (many(&again, "copied"), &again["facts"], &again["already_there"]),
+        (0, &0.into(), &5.into()),
+        "{again:#}"
+    );
+    let shown = report(&["show", "Mat==0.1.0"]);
+    let releases = shown["releases"].as_array().expect("releases");
+    assert_eq!(releases.len(), 3, "{shown:#}");
+    assert!(
+        releases
+            .iter()
+            .all(|r| r["yanked"]["reason"] == "torn" && r["yanked"]["author"] == "ana"),
+        "{shown:#}"
+    );
+
+    // The same name with other bytes stays out.
+    desk(&["repo", "add", "odd", "odd"]);
+    store.studio.write("desk/outputs/rug/src/rug/more.py", b"x = 1\n");
+    desk(&["publish", "Rug", "--to", "odd"]);
+    let other = store.run("desk", &["copy", "Rug", "--from", "odd", "--to", "far", "--json"]);
+    other.fails(5, "repo::release_exists");
+
+    // Who sees only the copy has everything; the yanked one because it is asked for by name.
+    store.studio.run(&["init", "home"]).ok();
+    for arguments in [
+        &["repo", "add", "back", "back"][..],
+        &["remote", "add", "main", "files"],
+        &["install", "Rug", "Mat==0.1.0"],
+        &["pull"],
+        &["verify", "--inputs"],
+    ] {
+        store.run("home", arguments).ok();
+    }
+}
+
 /// Eight processes at once: with one version one wins, with different ones all are on the page.
 fn is_raced_for(store: &Store) {
     let race = |prepare: &dyn Fn(usize, &str)| -> Vec<(Option<i32>, String)> {
@@ -340,6 +417,7 @@ fn is_raced_for(store: &Store) {
 fn an_s3_bucket_is_a_repo() {
     let store = Store::s3();
     goes_the_whole_way(&store);
+    is_copied_to_and_from(&store);
     is_raced_for(&store);
 }
 
@@ -347,6 +425,7 @@ fn an_s3_bucket_is_a_repo() {
 fn a_webdav_folder_is_a_repo() {
     let store = Store::webdav();
     goes_the_whole_way(&store);
+    is_copied_to_and_from(&store);
     is_raced_for(&store);
     let error = store.studio.run(&["-w", "ws", "publish", "Table", "--json"]);
     let error = error.fails(6, "repo::store");

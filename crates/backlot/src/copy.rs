@@ -402,9 +402,11 @@ pub(crate) fn dependencies_first<'a>(
     let mut ordered = Vec::new();
     let mut seen = BTreeSet::new();
     for start in starts {
+        if !seen.insert(start.clone()) {
+            continue;
+        }
         // Not recursive: a chain of dependencies may be longer than a stack.
         let mut open = vec![(start.clone(), 0)];
-        seen.insert(start.clone());
         while let Some((name, next)) = open.pop() {
             match needs.get(&name).and_then(|all| all.get(next)) {
                 Some(need) => {
@@ -446,6 +448,12 @@ mod tests {
         assert_eq!(
             dependencies_first(&circle, [&name(1)]),
             [name(3), name(2), name(1)]
+        );
+        let all = [name(1), name(2), name(3)];
+        assert_eq!(
+            dependencies_first(&circle, &all),
+            [name(3), name(2), name(1)],
+            "each once"
         );
     }
 }
