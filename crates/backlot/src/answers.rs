@@ -81,6 +81,7 @@ impl Workspace {
             "tool": env!("CARGO_PKG_VERSION"),
             "config": file::read_if_exists(&self.root().join("backlot.toml"))?,
             "environment": format!("{:?} {:?}", problem.env, pool.python()),
+            "engine-is-provided": pool.engine_is_provided(),
             "requirements": requirements,
             "inputs": texts(&wish.inputs),
             "constraints": texts(&problem.constraints),

@@ -158,6 +158,10 @@ impl<'w> Pool<'w> {
         for (rank, public) in pool.public.iter().enumerate() {
             pool.engine_is_provided &= *public || pool.releases_in(&engine, rank)?.is_empty();
         }
+        if pool.engine_is_provided {
+            // Asked anew each time, so what was chosen depends on the outcome alone; an index has no sign of what it lacks.
+            pool.stamps.borrow_mut().clear();
+        }
         Ok(pool)
     }
 
@@ -193,6 +197,11 @@ impl<'w> Pool<'w> {
             .iter()
             .map(|((name, rank), stamp)| Some((*rank, name.clone(), stamp.clone()?)));
         all.collect()
+    }
+
+    /// Whether the host provides the original engine, because no repo has it.
+    pub(crate) fn engine_is_provided(&self) -> bool {
+        self.engine_is_provided
     }
 
     /// The Python whose wheels are chosen.
