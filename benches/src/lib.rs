@@ -6,6 +6,7 @@
 
 pub mod machine;
 pub mod measure;
+pub mod program;
 pub mod report;
 pub mod tree;
 

@@ -6,21 +6,19 @@
 mod contest;
 mod sides;
 
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use backlot_benches::machine::{Environment, machine, said};
-use backlot_benches::measure::{self, Bench, say};
+use backlot_benches::program::{self, Common};
 use backlot_benches::report::Report;
 use backlot_benches::{FULL, SMALL};
 use clap::Parser;
-use fs_err as fs;
 
 use contest::Contest;
 use sides::{Backlot, Dvc, Side as _};
 
-/// Measure `backlot` against `dvc`
+/// Measure `backlot` against `dvc`; about 8 GiB are used below the folder
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Small sets: seconds instead of minutes, to see that it works
@@ -35,52 +33,23 @@ struct Arguments {
     /// The dvc to measure [default: $`BACKLOT_TEST_TOOLS/bin/dvc`, else `dvc` on PATH]
     #[arg(long, value_name = "FILE")]
     dvc: Option<PathBuf>,
-    /// The backlot to measure [default: beside this program]
-    #[arg(long, value_name = "FILE")]
-    backlot: Option<PathBuf>,
-    /// A folder on the disk to measure; about 8 GiB are used below it and removed [default: the temporary folder]
-    #[arg(long, value_name = "DIR")]
-    folder: Option<PathBuf>,
-    /// Do not use memory once before each step: for machines whose memory is their own
-    #[arg(long)]
-    no_warm_memory: bool,
-    /// Where the JSON goes [default: `dvc_rival.json` beside this program]
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
 }
 
 fn main() -> io::Result<std::process::ExitCode> {
-    let raw: Vec<OsString> = std::env::args_os().collect();
-    if raw.get(1).is_some_and(|first| first == measure::PROBE) {
-        let success = measure::probe(&raw[2..])?;
-        return Ok(u8::from(!success).into());
-    }
-    let arguments = Arguments::parse();
-    let folder = arguments.folder.clone().unwrap_or_else(std::env::temp_dir);
-    let folder = std::path::absolute(folder)?.join(format!("backlot-bench-{}", std::process::id()));
-    fs::create_dir_all(folder.join("home"))?;
-    let result = run(&arguments, &folder);
-    fs::remove_dir_all(&folder)?;
-    result.map(|()| 0.into())
+    program::main(|arguments: &Arguments| &arguments.common, run)
 }
 
-fn run(arguments: &Arguments, folder: &Path) -> io::Result<()> {
+fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
     let environment = Environment::read();
-    let bench = Bench {
-        folder: folder.to_path_buf(),
-        variables: vec![
-            ("HOME".to_owned(), folder.join("home").into()),
-            ("LANG".to_owned(), "C.UTF-8".into()),
-        ],
-        warm: !arguments.no_warm_memory,
-    };
-    let beside = std::env::current_exe()?.with_file_name("backlot");
+    let bench = arguments.common.bench_with_home(folder);
     let dvc = Dvc {
         program: find_dvc(arguments, &environment)?,
         path: environment.path.clone(),
     };
     let backlot = Backlot {
-        program: std::path::absolute(arguments.backlot.clone().unwrap_or(beside))?,
+        program: arguments.common.backlot()?,
         path: environment.path,
     };
     let contest = Contest {
@@ -111,13 +80,8 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<()> {
         report.ceilings.extend(ceilings);
     }
     report.rows.push(contest.starts()?);
-    report
-        .machine
-        .insert("load after".to_owned(), format!("{:.2}", measure::load()));
-    let default = || std::env::current_exe().map(|program| program.with_file_name("dvc_rival.json"));
-    let json = arguments.json.clone().map_or_else(default, Ok)?;
-    fs::write(&json, serde_json::to_vec_pretty(&report)?)?;
-    say(&format!("\n{}\nJSON: {}\n", report.to_markdown(), json.display()))
+    arguments.common.publish(report)?;
+    Ok(0)
 }
 
 fn find_dvc(arguments: &Arguments, environment: &Environment) -> io::Result<PathBuf> {

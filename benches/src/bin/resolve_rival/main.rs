@@ -9,21 +9,19 @@ mod contest;
 mod serve;
 mod sides;
 
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use backlot_benches::machine::{Environment, machine, said};
-use backlot_benches::measure::{self, Bench, say};
+use backlot_benches::program::{self, Common};
 use backlot_benches::report::Report;
 use clap::Parser;
-use fs_err as fs;
 
 use contest::Contest;
 use sides::{Backlot, Side as _, Source, Uv};
 
-/// Measure `backlot` against `uv`
+/// Measure `backlot` against `uv`; about 2 GiB are used below the folder
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Small studios: seconds instead of minutes, to see that it works
@@ -41,45 +39,17 @@ struct Arguments {
     /// The interpreter to install for [default: `python3` on PATH]
     #[arg(long, value_name = "FILE")]
     python: Option<PathBuf>,
-    /// The backlot to measure [default: beside this program]
-    #[arg(long, value_name = "FILE")]
-    backlot: Option<PathBuf>,
-    /// A folder on the disk to measure; about 2 GiB are used below it and removed [default: the temporary folder]
-    #[arg(long, value_name = "DIR")]
-    folder: Option<PathBuf>,
-    /// Do not use memory once before each step: for machines whose memory is their own
-    #[arg(long)]
-    no_warm_memory: bool,
-    /// Where the JSON goes [default: `resolve_rival.json` beside this program]
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
 }
 
 fn main() -> io::Result<std::process::ExitCode> {
-    let raw: Vec<OsString> = std::env::args_os().collect();
-    if raw.get(1).is_some_and(|first| first == measure::PROBE) {
-        let success = measure::probe(&raw[2..])?;
-        return Ok(u8::from(!success).into());
-    }
-    let arguments = Arguments::parse();
-    let folder = arguments.folder.clone().unwrap_or_else(std::env::temp_dir);
-    let folder = std::path::absolute(folder)?.join(format!("backlot-bench-{}", std::process::id()));
-    fs::create_dir_all(folder.join("home"))?;
-    let result = run(&arguments, &folder);
-    fs::remove_dir_all(&folder)?;
-    result.map(|()| 0.into())
+    program::main(|arguments: &Arguments| &arguments.common, run)
 }
 
-fn run(arguments: &Arguments, folder: &Path) -> io::Result<()> {
+fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
     let environment = Environment::read();
-    let bench = Bench {
-        folder: folder.to_path_buf(),
-        variables: vec![
-            ("HOME".to_owned(), folder.join("home").into()),
-            ("LANG".to_owned(), "C.UTF-8".into()),
-        ],
-        warm: !arguments.no_warm_memory,
-    };
+    let bench = arguments.common.bench_with_home(folder);
     let find = |given: &Option<PathBuf>, program: &str| {
         let found = given.clone().or_else(|| environment.find(program));
         let help =
@@ -92,9 +62,8 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<()> {
         python: python.clone(),
         path: environment.path.clone(),
     };
-    let beside = std::env::current_exe()?.with_file_name("backlot");
     let backlot = Backlot {
-        program: std::path::absolute(arguments.backlot.clone().unwrap_or(beside))?,
+        program: arguments.common.backlot()?,
         python,
         path: environment.path.clone(),
     };
@@ -128,11 +97,6 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<()> {
         let served = Source::Http(serve::serve(&repo)?);
         report.rows.extend(contest.run(studio, &served, installs)?);
     }
-    report
-        .machine
-        .insert("load after".to_owned(), format!("{:.2}", measure::load()));
-    let default = || std::env::current_exe().map(|program| program.with_file_name("resolve_rival.json"));
-    let json = arguments.json.clone().map_or_else(default, Ok)?;
-    fs::write(&json, serde_json::to_vec_pretty(&report)?)?;
-    say(&format!("\n{}\nJSON: {}\n", report.to_markdown(), json.display()))
+    arguments.common.publish(report)?;
+    Ok(0)
 }

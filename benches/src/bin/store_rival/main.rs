@@ -12,22 +12,21 @@ mod render;
 mod report;
 mod sets;
 
-use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use backlot_benches::machine::{Environment, machine, said};
 use backlot_benches::measure::{self, Bench, say};
+use backlot_benches::program::{self, Common};
 use clap::Parser;
-use fs_err as fs;
 
 use contest::Contest;
 use contestants::{Backlot, Contestant, Dvc};
 use peers::{Peer, RECIPES};
 use report::Report;
 
-/// Measure `backlot` against those who store files, too
+/// Measure `backlot` against those who store files, too; about 12 GiB are used below the folder
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Small sets: two minutes instead of an hour or two, to see that it works
@@ -42,42 +41,17 @@ struct Arguments {
     /// How often each step is repeated [default: 3; 1 with --small]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     repeat: Option<u8>,
-    /// The backlot to measure [default: beside this program]
-    #[arg(long, value_name = "FILE")]
-    backlot: Option<PathBuf>,
-    /// A folder on the disk to measure; about 12 GiB are used below it and removed [default: the temporary folder]
-    #[arg(long, value_name = "DIR")]
-    folder: Option<PathBuf>,
-    /// Do not use memory once before each step: for machines whose memory is their own
-    #[arg(long)]
-    no_warm_memory: bool,
-    /// Where the JSON goes [default: `store_rival.json` beside this program]
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
 }
 
 fn main() -> io::Result<std::process::ExitCode> {
-    let raw: Vec<OsString> = std::env::args_os().collect();
-    if raw.get(1).is_some_and(|first| first == measure::PROBE) {
-        let success = measure::probe(&raw[2..])?;
-        return Ok(u8::from(!success).into());
-    }
-    let arguments = Arguments::parse();
-    let folder = arguments.folder.clone().unwrap_or_else(std::env::temp_dir);
-    let folder = std::path::absolute(folder)?.join(format!("backlot-bench-{}", std::process::id()));
-    fs::create_dir_all(folder.join("home"))?;
-    let result = run(&arguments, &folder);
-    fs::remove_dir_all(&folder)?;
-    result.map(|failures| u8::from(failures > 0).into())
+    program::main(|arguments: &Arguments| &arguments.common, run)
 }
 
 /// Returns how many turns failed.
 fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
-    let bench = Bench {
-        folder: folder.to_path_buf(),
-        variables: vec![("LANG".to_owned(), "C.UTF-8".into())],
-        warm: !arguments.no_warm_memory,
-    };
+    let bench = arguments.common.bench(folder);
     let (contestants, missing) = find_contestants(arguments, &bench)?;
     let contest = Contest {
         bench: &bench,
@@ -116,10 +90,8 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
 /// The tables, the expectations, the JSON.
 fn print(arguments: &Arguments, report: &Report) -> io::Result<()> {
     let expectations = expectations::all(report);
-    let default = || std::env::current_exe().map(|program| program.with_file_name("store_rival.json"));
-    let json = arguments.json.clone().map_or_else(default, Ok)?;
     let all = serde_json::json!({ "report": report, "expectations": expectations });
-    fs::write(&json, serde_json::to_vec_pretty(&all)?)?;
+    let json = arguments.common.write_json(&all)?;
     say(&format!("\n{}\n### Expected\n\n", report.to_markdown()))?;
     if report.small {
         say("These sets are small: the bounds are for the full ones.\n\n")?;
@@ -147,9 +119,8 @@ fn find_contestants(arguments: &Arguments, bench: &Bench) -> io::Result<(Contest
         return Err(io::Error::other(format!("no contestant is called `{unknown}`")));
     }
     if wanted("backlot") {
-        let beside = std::env::current_exe()?.with_file_name("backlot");
         found.push(Box::new(Backlot {
-            program: std::path::absolute(arguments.backlot.clone().unwrap_or(beside))?,
+            program: arguments.common.backlot()?,
             path: path.clone(),
         }));
     }
