@@ -294,6 +294,12 @@ pub fn run_command(command: &mut Command) -> Run {
     Run { line, output }
 }
 
+/// The names of the packages that a report of an install says have changed.
+pub fn changed(report: &Value) -> Vec<&str> {
+    let changes = report["changes"].as_array().expect("changes");
+    changes.iter().filter_map(|c| c["name"].as_str()).collect()
+}
+
 impl Run {
     /// What it printed.
     pub fn stdout(&self) -> String {

@@ -17,6 +17,12 @@ fn bare(studio: &Studio, arguments: &[&str]) -> Run {
     run_command(command.env("PATH", studio.path("nothing")))
 }
 
+/// Make a workspace that has no Python.
+fn without_python(studio: &Studio, name: &str) {
+    let mut command = studio.command(&["init", name, "--python", "none"]);
+    run_command(command.env("PATH", "")).ok();
+}
+
 /// What the Python of `ws/inputs` prints.
 fn inputs_python(studio: &Studio, code: &str) -> String {
     let mut command = Command::new(studio.path("ws/inputs/bin/python"));
@@ -237,12 +243,7 @@ fn the_lock_reproduces_external_packages_elsewhere() {
 #[test]
 fn packages_that_are_not_what_was_promised_are_refused_by_name_and_leave_nothing() {
     let studio = Studio::new();
-    run_command(
-        studio
-            .command(&["init", "ws2", "--python", "none"])
-            .env("PATH", ""),
-    )
-    .ok();
+    without_python(&studio, "ws2");
     let mut channel = Channel::new(&studio.path("channel"));
     studio.run(&["-w", "ws2", "channel", "add", "channel"]).ok();
     let add = |spec: &str| studio.run(&["-w", "ws2", "external", "add", spec, "--json"]);
@@ -326,12 +327,7 @@ fn packages_that_are_not_what_was_promised_are_refused_by_name_and_leave_nothing
 #[test]
 fn what_cannot_be_is_explained() {
     let studio = Studio::empty();
-    run_command(
-        studio
-            .command(&["init", "ws", "--python", "none"])
-            .env("PATH", ""),
-    )
-    .ok();
+    without_python(&studio, "ws");
     let mut channel = Channel::new(&studio.path("channel"));
     channel.add(&Package::new("renderer", "4.0").needs("imath >=3"));
     channel.add(&Package::new("plugin", "1.0").needs("imath <3"));
@@ -368,12 +364,7 @@ fn what_cannot_be_is_explained() {
 #[test]
 fn an_install_killed_anywhere_leaves_no_prefix_or_a_whole_one_and_a_rerun_completes() {
     let studio = Studio::empty();
-    run_command(
-        studio
-            .command(&["init", "ws", "--python", "none"])
-            .env("PATH", ""),
-    )
-    .ok();
+    without_python(&studio, "ws");
     let mut channel = Channel::new(&studio.path("channel"));
     for number in 0..20 {
         let mut package = Package::new(&format!("part{number}"), "1.0");
@@ -468,12 +459,7 @@ fn serve(root: &Path) -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>
 #[test]
 fn a_channel_behind_http_is_needed_once_then_the_cache_serves_offline() {
     let studio = Studio::empty();
-    run_command(
-        studio
-            .command(&["init", "ws", "--python", "none"])
-            .env("PATH", ""),
-    )
-    .ok();
+    without_python(&studio, "ws");
     let mut channel = Channel::new(&studio.path("channel"));
     channel.add(&Package::new("imath", "3.1").file("lib/imath", b"imath"));
     channel.add(&Package::new("other", "1.0").file("lib/other", b"other"));

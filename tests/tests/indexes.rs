@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use backlot_tests::{Run, Studio, run_command, tool};
+use backlot_tests::{Run, Studio, changed, run_command, tool};
 use fs_err as fs;
 use server::Server;
 
@@ -246,13 +246,7 @@ fn what_others_upload_is_installed(studio: &Studio, devpi: &Peer) {
         .run(&["-w", "other", "install", "Chair", "--json"])
         .ok()
         .json();
-    let names: Vec<&str> = installed["changes"]
-        .as_array()
-        .expect("changes")
-        .iter()
-        .filter_map(|c| c["name"].as_str())
-        .collect();
-    assert_eq!(names, ["chair", "table"]);
+    assert_eq!(changed(&installed), ["chair", "table"]);
     let mut pip = Command::new(tool("python"));
     pip.args(["-m", "pip", "--python"])
         .arg(studio.path("other/inputs/bin/python"))

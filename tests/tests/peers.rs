@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use backlot_tests::{Studio, repository, run_command, tool};
+use backlot_tests::{Studio, changed, repository, run_command, tool};
 use fs_err as fs;
 
 /// A studio with `table` and `kitchenset` in the repo `review`.
@@ -273,13 +273,7 @@ z.writestr(sys.argv[2], record + sys.argv[2] + ',,\\n')";
         .run(&["-w", "other", "install", "Main-Pack", "--json"])
         .ok()
         .json();
-    let names: Vec<&str> = installed["changes"]
-        .as_array()
-        .expect("changes")
-        .iter()
-        .filter_map(|c| c["name"].as_str())
-        .collect();
-    assert_eq!(names, ["main-pack", "table"]);
+    assert_eq!(changed(&installed), ["main-pack", "table"]);
     studio.run(&["-w", "other", "edit", "Main-Pack"]).ok();
     studio.run(&["-w", "other", "build", "Main-Pack"]).ok();
 }

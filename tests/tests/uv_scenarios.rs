@@ -4,7 +4,7 @@
 //! a folder of tiny wheels with a page for each package, which `uv pip compile` reads by a `file://` URL.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use backlot_tests::{repository, tool};
 use fs_err as fs;
 use toml::{Table, Value};
+use zip::write::SimpleFileOptions;
 
 /// How many uv run at once.
 const AT_ONCE: usize = 3;
@@ -44,50 +45,15 @@ fn normalised(name: &str) -> String {
     normalised
 }
 
-fn crc32(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
-        })
-    };
-    !bytes.iter().fold(!0, step)
-}
-
 /// An archive of stored files.
-fn zip(files: &[(String, String)]) -> Vec<u8> {
-    let (mut body, mut directory) = (Vec::new(), Vec::new());
+fn archive(files: &[(String, String)]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for (name, content) in files {
-        let offset = u32::try_from(body.len()).expect("small");
-        let size = u32::try_from(content.len()).expect("small").to_le_bytes();
-        let length = u16::try_from(name.len()).expect("small").to_le_bytes();
-        // Version, flags, method, time, date (1980-01-01).
-        let mut common: Vec<u8> = vec![20, 0, 0, 0, 0, 0, 0, 0, 33, 0];
-        common.extend(crc32(content.as_bytes()).to_le_bytes());
-        common.extend([size, size].concat());
-        common.extend(length);
-        body.extend(b"PK\x03\x04");
-        body.extend(&common);
-        body.extend([0, 0]);
-        body.extend(name.as_bytes());
-        body.extend(content.as_bytes());
-        directory.extend(b"PK\x01\x02\x14\x00");
-        directory.extend(&common);
-        directory.extend([0; 12]);
-        directory.extend(offset.to_le_bytes());
-        directory.extend(name.as_bytes());
+        archive.start_file(name, stored).expect("begun");
+        archive.write_all(content.as_bytes()).expect("written");
     }
-    let count = u16::try_from(files.len()).expect("few").to_le_bytes();
-    let (at, size) = (
-        u32::try_from(body.len()).expect("small"),
-        u32::try_from(directory.len()).expect("small"),
-    );
-    body.extend(directory);
-    body.extend(b"PK\x05\x06\0\0\0\0");
-    body.extend([count, count].concat());
-    body.extend(size.to_le_bytes());
-    body.extend(at.to_le_bytes());
-    body.extend([0, 0]);
-    body
+    archive.finish().expect("finished").into_inner()
 }
 
 /// Write a release and return its line on the page.
@@ -123,7 +89,7 @@ fn publish(folder: &Path, name: &str, version: &str, release: &Value) -> String 
     let wheel = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
     let files = [("METADATA", metadata.as_str()), ("WHEEL", wheel), ("RECORD", "")];
     let files = files.map(|(name, content)| (format!("{stem}.dist-info/{name}"), content.to_owned()));
-    fs::write(folder.join(&file), zip(&files)).expect("written");
+    fs::write(folder.join(&file), archive(&files)).expect("written");
     let escaped = |text: &str| text.replace('<', "&lt;").replace('>', "&gt;");
     let yanked = get("yanked")
         .map(|why| format!(" data-yanked=\"{why}\""))
