@@ -89,12 +89,17 @@ impl Staged {
     /// Begin a file that will be published as `target`; its folder is made if absent.
     pub fn beside(target: &Path) -> Result<Self, FileError> {
         let folder = target.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
         let temporary = temporary_in(folder);
-        let file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&temporary)?;
+        let mut open = fs::OpenOptions::new();
+        open.write(true).create_new(true);
+        let file = match open.open(&temporary) {
+            // Mostly it is there.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(folder)?;
+                open.open(&temporary)?
+            }
+            opened => opened?,
+        };
         Ok(Self {
             file: Some(file),
             temporary,
@@ -121,7 +126,7 @@ impl Staged {
         sync_folder_of(&self.target)
     }
 
-    /// Put in place without waiting for the disk: for a file that only this process reads, in a folder that it removes.
+    /// Put in place without waiting for the disk: for what may be lost, because it can be made again or dies with the process.
     pub fn replace_for_now(mut self) -> Result<(), FileError> {
         self.file = None;
         rename(&self.temporary, &self.target)
@@ -209,6 +214,13 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut staged = Staged::beside(path)?;
     staged.write_all(bytes)?;
     staged.replace()
+}
+
+/// Write a whole file atomically without waiting for the disk; see [`Staged::replace_for_now`].
+pub fn write_for_now(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut staged = Staged::beside(path)?;
+    staged.write_all(bytes)?;
+    staged.replace_for_now()
 }
 
 /// Write a whole file atomically if nothing is there. Exclusive.

@@ -135,12 +135,7 @@ impl Place {
         let body = serde_json::to_vec(&answer).expect("plain data");
         let digest = Sha256::from_bytes(sha2::Sha256::digest(&body).into());
         let bytes = [digest.to_hex().into_bytes(), body].concat();
-        let Some(folder) = self.path.parent() else { return };
-        let temporary = file::temporary_in(folder);
-        let written = fs::create_dir_all(folder).and_then(|()| fs::write(&temporary, bytes));
-        if written.is_err() || file::rename(&temporary, &self.path).is_err() {
-            file::remove(&temporary).ok();
-        }
+        file::write_for_now(&self.path, &bytes).ok();
         self.forget_oldest();
     }
 

@@ -38,7 +38,7 @@ impl Workspace {
     pub(crate) fn remember_installed(&self, packages: usize) -> Result<()> {
         if let Some(state) = self.installed_state()? {
             let stamp = serde_json::to_vec(&Stamp { state, packages }).expect("a stamp is plain data");
-            fs_err::write(self.state_dir().join(FILE), stamp)?;
+            file::write_for_now(&self.state_dir().join(FILE), &stamp)?;
         }
         Ok(())
     }

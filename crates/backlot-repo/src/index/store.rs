@@ -97,17 +97,10 @@ impl Store {
 
     /// Keep an answer. A disk that does not take it only costs asking again.
     pub(crate) fn keep(&self, kind: Kind, key: &str, head: &Head, body: &[u8]) {
-        let target = self.path(kind, key);
         let mut bytes = serde_json::to_vec(head).expect("a head is plain data");
         bytes.push(b'\n');
         bytes.extend_from_slice(body);
-        let folder = target.parent().unwrap_or(&self.root);
-        let temporary = file::temporary_in(folder);
-        let written = fs::write(&temporary, &bytes)
-            .or_else(|_| fs::create_dir_all(folder).and_then(|()| fs::write(&temporary, &bytes)));
-        if written.is_err() || file::rename(&temporary, &target).is_err() {
-            fs::remove_file(&temporary).ok();
-        }
+        file::write_for_now(&self.path(kind, key), &bytes).ok();
     }
 
     /// Forget an answer.
