@@ -211,9 +211,9 @@ impl FolderRepo {
                 }),
             }
         }
-        listing.releases.sort_by(|a, b| {
-            (&a.version, preference(&a.name), &a.file).cmp(&(&b.version, preference(&b.name), &b.file))
-        });
+        listing
+            .releases
+            .sort_by(|a, b| in_order(&a.name, &a.file).cmp(&in_order(&b.name, &b.file)));
         listing
             .sources
             .sort_by(|a, b| (&a.version, &a.file).cmp(&(&b.version, &b.file)));
@@ -437,11 +437,12 @@ pub(crate) fn source_name(file: &str) -> Option<(PackageName, Option<Version>)> 
     Some((PackageName::parse(package).ok()?, Version::parse(version).ok()))
 }
 
-/// Order among the wheels of one version: runs everywhere, then the latest build.
-pub(crate) fn preference(name: &WheelName) -> (bool, Reverse<u64>) {
+/// The order of a listing: by version, then the wheel that runs everywhere, then the latest build.
+pub(crate) fn in_order<'a>(name: &'a WheelName, file: &'a str) -> impl Ord + use<'a> {
     let build = name.build.as_deref().unwrap_or_default();
     let digits = build.bytes().take_while(u8::is_ascii_digit).count();
-    (!name.is_pure(), Reverse(build[..digits].parse().unwrap_or(0)))
+    let build: u64 = build[..digits].parse().unwrap_or(0);
+    (&name.version, !name.is_pure(), Reverse(build), file)
 }
 
 /// An error and its causes on one line.

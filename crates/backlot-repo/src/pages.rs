@@ -13,16 +13,12 @@ use crate::release::Release;
 /// The version of the index format these pages have.
 const API_VERSION: &str = "1.1";
 
-/// One wheel on a page.
+/// One wheel on a page, with what was said of it.
 #[derive(Debug)]
 pub(crate) struct PageEntry {
     pub(crate) release: Release,
     /// The digest of the sidecar, where it exists and is right: a promised but missing sidecar is fatal to installers.
     pub(crate) sidecar: Option<Sha256>,
-    /// The reason it is yanked for.
-    pub(crate) yanked: Option<String>,
-    /// Why people should move away from it.
-    pub(crate) deprecated: Option<String>,
 }
 
 /// `simple/<name>/index.html`
@@ -39,7 +35,7 @@ pub(crate) fn package_html(name: &PackageName, entries: &[PageEntry]) -> String 
             attribute(&mut attributes, "data-core-metadata", &value);
             attribute(&mut attributes, "data-dist-info-metadata", &value);
         }
-        if let Some(reason) = &entry.yanked {
+        if let Some(reason) = &release.yanked {
             attribute(&mut attributes, "data-yanked", reason);
         }
         let mut url = file_url(name, &release.file);
@@ -116,13 +112,13 @@ fn file_json(name: &PackageName, entry: &PageEntry) -> Value {
     if let Some(at) = &release.published_at {
         file.insert("upload-time".to_owned(), json!(at.to_string()));
     }
-    let yanked = match &entry.yanked {
+    let yanked = match &release.yanked {
         None => json!(false),
         Some(reason) if reason.is_empty() => json!(true),
         Some(reason) => json!(reason),
     };
     file.insert("yanked".to_owned(), yanked);
-    if let Some(reason) = &entry.deprecated {
+    if let Some(reason) = &release.deprecated {
         file.insert("_deprecated".to_owned(), json!(reason));
     }
     Value::Object(file)
@@ -188,29 +184,32 @@ mod tests {
         root_json,
     };
     use crate::listing::FolderRelease;
+    use crate::release::Release;
     use backlot_core::{PackageName, Sha256, Timestamp};
     use backlot_wheel::WheelName;
 
     fn entry(file: &str, sidecar: bool, yanked: Option<&str>) -> PageEntry {
         let name: WheelName = file.parse().unwrap();
+        let release = FolderRelease {
+            file: file.to_owned(),
+            package: name.package.clone(),
+            version: name.version.clone(),
+            name,
+            path: file.into(),
+            size: 1234,
+            sha256: Sha256::from_bytes([0xab; 32]),
+            metadata_sha256: Sha256::from_bytes([0xcd; 32]),
+            requires_python: sidecar.then(|| ">=3.9,<4".to_owned()),
+            published_at: Timestamp(1_709_210_096_000),
+            modified: 0,
+        };
         PageEntry {
-            release: FolderRelease {
-                file: file.to_owned(),
-                package: name.package.clone(),
-                version: name.version.clone(),
-                name,
-                path: file.into(),
-                size: 1234,
-                sha256: Sha256::from_bytes([0xab; 32]),
-                metadata_sha256: Sha256::from_bytes([0xcd; 32]),
-                requires_python: sidecar.then(|| ">=3.9,<4".to_owned()),
-                published_at: Timestamp(1_709_210_096_000),
-                modified: 0,
-            }
-            .into(),
+            release: Release {
+                yanked: yanked.map(str::to_owned),
+                deprecated: yanked.map(|_| "use 2.1".to_owned()),
+                ..release.into()
+            },
             sidecar: sidecar.then_some(Sha256::from_bytes([0xcd; 32])),
-            yanked: yanked.map(str::to_owned),
-            deprecated: yanked.map(|_| "use 2.1".to_owned()),
         }
     }
 

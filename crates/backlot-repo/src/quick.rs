@@ -21,7 +21,7 @@ use crate::FolderRepo;
 use crate::error::Result;
 use crate::index::timestamp;
 use crate::layout::{RepoKind, is_wheel, make_folder, source_suffix};
-use crate::listing::{Listing, preference};
+use crate::listing::{Listing, in_order};
 use crate::read_bounded;
 use crate::release::{Release, ReleaseKind};
 
@@ -76,11 +76,7 @@ impl FolderRepo {
         let mut releases = Vec::with_capacity(found.releases.len());
         for release in found.releases {
             let status = self.status(&release)?;
-            releases.push(Release {
-                yanked: status.yanked.map(|fact| fact.reason),
-                deprecated: status.deprecated.map(|fact| fact.reason),
-                ..Release::from(release)
-            });
+            releases.push(Release::from(release).said(status));
         }
         Ok(Listing {
             releases,
@@ -127,9 +123,7 @@ impl FolderRepo {
         if !there.is_empty() {
             return Ok(None);
         }
-        releases.sort_by(|a, b| {
-            (&a.version, preference(&a.name), &a.file).cmp(&(&b.version, preference(&b.name), &b.file))
-        });
+        releases.sort_by(|a, b| in_order(&a.name, &a.file).cmp(&in_order(&b.name, &b.file)));
         Ok(Some(Listing {
             releases,
             ..Listing::default()
@@ -213,6 +207,7 @@ fn wheels_in(folder: &std::path::Path) -> Option<HashMap<String, PathBuf>> {
     Some(wheels)
 }
 
-fn modified(path: &std::path::Path) -> Option<SystemTime> {
+/// When a file or folder changed.
+pub(crate) fn modified(path: &std::path::Path) -> Option<SystemTime> {
     fs::metadata(path).ok()?.modified().ok()
 }

@@ -7,6 +7,7 @@ use backlot_core::{PackageName, Sha256, Timestamp, Version};
 use backlot_wheel::WheelName;
 use serde::Serialize;
 
+use crate::fact::ReleaseStatus;
 use crate::listing::{FolderRelease, Listing, modified_of};
 use crate::place::Place;
 
@@ -83,6 +84,15 @@ impl Release {
             has_metadata: false,
             link: None,
             modified: 0,
+        }
+    }
+
+    /// With what was said of it.
+    pub(crate) fn said(self, status: ReleaseStatus) -> Self {
+        Self {
+            yanked: status.yanked.map(|fact| fact.reason),
+            deprecated: status.deprecated.map(|fact| fact.reason),
+            ..self
         }
     }
 

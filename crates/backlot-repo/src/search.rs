@@ -69,22 +69,17 @@ pub(crate) fn search(repo: &Repo, query: &Query, context: &Context) -> Result<Ve
         }
         let mut releases = repo.offered(&package, context)?;
         releases.dedup_by(|next, kept| next.version == kept.version);
-        let mut statuses = Vec::with_capacity(releases.len());
-        for release in &releases {
-            statuses.push(repo.status(release)?);
-        }
-        let all: Vec<_> = releases.iter().zip(&statuses).collect();
-        let Some((latest, status)) = newest(&all) else {
+        let Some(latest) = newest(&releases) else {
             continue;
         };
         match look_inside(repo, latest, query) {
             Ok(Some(one)) => found.push(Found {
-                status: status.clone(),
+                status: repo.status(latest)?,
                 versions: releases.iter().map(|r| r.version.clone()).collect(),
-                yanked: all
+                yanked: releases
                     .iter()
-                    .filter(|(_, status)| status.yanked.is_some())
-                    .map(|(release, _)| release.version.clone())
+                    .filter(|release| release.yanked.is_some())
+                    .map(|release| release.version.clone())
                     .collect(),
                 ..one
             }),
@@ -102,15 +97,10 @@ pub(crate) fn search(repo: &Repo, query: &Query, context: &Context) -> Result<Ve
 }
 
 /// The release that people mean by the package: the newest that is not yanked and no pre-release, as far as there is one.
-fn newest<'a>(all: &[(&'a Release, &'a ReleaseStatus)]) -> Option<(&'a Release, &'a ReleaseStatus)> {
-    let worth = |(release, status): &(&Release, &ReleaseStatus)| {
-        (
-            status.yanked.is_none(),
-            !release.version.is_prerelease(),
-            release.version.clone(),
-        )
-    };
-    all.iter().max_by_key(|one| worth(one)).copied()
+fn newest(releases: &[Release]) -> Option<&Release> {
+    releases
+        .iter()
+        .max_by_key(|r| (r.yanked.is_none(), !r.version.is_prerelease(), &r.version))
 }
 
 /// Ask a release the questions that need its file.

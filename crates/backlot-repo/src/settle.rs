@@ -21,9 +21,10 @@ use crate::layout::{RepoKind, make_folder};
 use crate::listing::{BrokenRelease, FolderRelease, WheelFile, modified_of};
 use crate::pages::{self, PageEntry};
 use crate::publish::Step;
-use crate::quick::PENDING;
+use crate::quick::{PENDING, modified};
 use crate::read_bounded;
 use crate::record::{RECORD_FORMAT, ReleaseRecord, find_record, find_sidecar, record_path, sidecar_path};
+use crate::release::Release;
 
 /// How often a page is written again because the folder changed meanwhile, before it is left to the others.
 pub(crate) const ROUNDS: usize = 100;
@@ -78,37 +79,15 @@ impl FolderRepo {
         let in_use = names.len() as u64;
         names.extend(self.names_with_pages()?);
         let running = context.start(Operation::Verify, in_use, 0);
-        remove_stale(&self.places.root, TEMPORARY_PREFIX, dry_run, context, &mut report)?;
-        remove_stale(
-            &self.places.packages(),
-            TEMPORARY_PREFIX,
-            dry_run,
-            context,
-            &mut report,
-        )?;
-        remove_stale(
-            &self.places.simple(),
-            TEMPORARY_PREFIX,
-            dry_run,
-            context,
-            &mut report,
-        )?;
+        let sweep = |folder: &Path, prefix: &str| remove_stale(folder, prefix, dry_run, context);
+        for folder in [&self.places.root, &self.places.packages(), &self.places.simple()] {
+            report.removed.extend(sweep(folder, TEMPORARY_PREFIX)?);
+        }
         for name in &names {
             context.check()?;
-            remove_stale(
-                &self.places.package(name),
-                TEMPORARY_PREFIX,
-                dry_run,
-                context,
-                &mut report,
-            )?;
-            remove_stale(
-                &self.places.pages(name),
-                TEMPORARY_PREFIX,
-                dry_run,
-                context,
-                &mut report,
-            )?;
+            for folder in [self.places.package(name), self.places.pages(name)] {
+                report.removed.extend(sweep(&folder, TEMPORARY_PREFIX)?);
+            }
             let healed = self.heal(name, dry_run)?;
             let listing = self.releases_with_problems(name)?;
             let gone = listing.releases.is_empty();
@@ -121,7 +100,7 @@ impl FolderRepo {
                 self.settle_package(name, context)?
             };
             // Of those who died while they said something: its page is made now.
-            remove_stale(&self.places.pages(name), PENDING, dry_run, context, &mut report)?;
+            report.removed.extend(sweep(&self.places.pages(name), PENDING)?);
             report.healed.extend(healed);
             if changed && gone {
                 report.removed.push(self.places.pages(name));
@@ -271,12 +250,8 @@ impl FolderRepo {
             let sidecar =
                 find_sidecar(&release.path, &release.metadata_sha256).map(|_| release.metadata_sha256);
             let status = self.status(&release)?;
-            entries.push(PageEntry {
-                release: release.into(),
-                sidecar,
-                yanked: status.yanked.map(|fact| fact.reason),
-                deprecated: status.deprecated.map(|fact| fact.reason),
-            });
+            let release = Release::from(release).said(status);
+            entries.push(PageEntry { release, sidecar });
         }
         Ok(entries)
     }
@@ -301,8 +276,7 @@ impl FolderRepo {
 
 /// Whether a page was written before the last change of a folder.
 fn is_older(page: &Path, folder: &Path) -> bool {
-    let modified = |path: &Path| fs::metadata(path).and_then(|m| m.modified());
-    matches!((modified(page), modified(folder)), (Ok(page), Ok(folder)) if page < folder)
+    matches!((modified(page), modified(folder)), (Some(page), Some(folder)) if page < folder)
 }
 
 /// Put the metadata beside a wheel. Returns the path if it was not there.
@@ -358,21 +332,16 @@ fn remove_pages(folder: &Path, files: [&Path; 2]) -> Result<bool> {
     Ok(removed)
 }
 
-/// Remove what begins with a prefix in a folder and belongs to nobody any more.
-fn remove_stale(
-    folder: &Path,
-    prefix: &str,
-    dry_run: bool,
-    context: &Context,
-    report: &mut ReindexReport,
-) -> Result<()> {
+/// Remove what begins with a prefix in a folder and belongs to nobody any more. Returns what it was.
+fn remove_stale(folder: &Path, prefix: &str, dry_run: bool, context: &Context) -> Result<Vec<PathBuf>> {
+    let mut removed = Vec::new();
     let Ok(entries) = fs::read_dir(folder) else {
-        return Ok(());
+        return Ok(removed);
     };
     for entry in entries {
         let entry = entry?;
-        let temporary = entry.file_name().to_str().is_some_and(|n| n.starts_with(prefix));
-        if !temporary {
+        let ours = entry.file_name().to_str().is_some_and(|n| n.starts_with(prefix));
+        if !ours {
             continue;
         }
         let age = entry
@@ -383,8 +352,8 @@ fn remove_stale(
             if !dry_run {
                 file::remove(&entry.path())?;
             }
-            report.removed.push(entry.path());
+            removed.push(entry.path());
         }
     }
-    Ok(())
+    Ok(removed)
 }

@@ -6,14 +6,18 @@
 //! Deliberately absent: stores of objects, which are listed anew each time.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use backlot_core::{PackageName, Timestamp};
+use backlot_core::{Context, PackageName, Timestamp};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::FolderRepo;
+use crate::error::Result;
 use crate::layout::RepoKind;
+use crate::listing::Listing;
+use crate::release::Release;
 use crate::repo::Repo;
 
 /// How long a time of change may be the same for two changes, in milliseconds: file systems and servers are coarse.
@@ -30,9 +34,23 @@ pub struct Stamp {
 }
 
 impl Repo {
-    /// The sign of what it has of a package now. Of a folder, taken before reading; of an index, after, about what is kept of
-    /// it. `None` where nothing would tell a change.
-    pub fn stamp(&self, name: &PackageName, now: Timestamp) -> Option<Stamp> {
+    /// What [`Self::listing`] gives, with the sign of it; `None` where nothing would tell a change.
+    pub fn stamped_listing(
+        &self,
+        name: &PackageName,
+        context: &Context,
+    ) -> Result<(Arc<Listing<Release>>, Option<Stamp>)> {
+        // A folder may change while it is read; of a page there is something to look at only after it was.
+        if self.is_remote() {
+            let listing = self.listing(name, context)?;
+            return Ok((listing, self.stamp(name, context.now())));
+        }
+        let stamp = self.stamp(name, context.now());
+        Ok((self.listing(name, context)?, stamp))
+    }
+
+    /// The sign of what it has of a package now.
+    fn stamp(&self, name: &PackageName, now: Timestamp) -> Option<Stamp> {
         match self {
             Self::Folder(repo) => {
                 let state = repo.state(name)?;

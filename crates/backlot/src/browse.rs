@@ -186,12 +186,12 @@ impl Workspace {
             let mut admitted = Vec::new();
             for release in releases.iter().rev() {
                 if requirement.specifiers().contains(&release.version) {
-                    admitted.push((release, repo.status(release)?));
+                    admitted.push(release);
                 }
             }
             // Pre-releases and yanked ones only where there is nothing else, as an install would choose.
-            admitted.sort_by_key(|(r, status)| (status.yanked.is_some(), r.version.is_prerelease()));
-            let Some((release, status)) = admitted.into_iter().next() else {
+            admitted.sort_by_key(|r| (r.yanked.is_some(), r.version.is_prerelease()));
+            let Some(release) = admitted.into_iter().next() else {
                 names.extend(repo.packages()?.iter().map(ToString::to_string));
                 continue;
             };
@@ -213,7 +213,7 @@ impl Workspace {
                 wheel_size: release.size,
                 provenance,
                 versions,
-                status,
+                status: repo.status(release)?,
             });
         }
         if details.is_empty() {

@@ -226,7 +226,7 @@ impl Workspace {
                 };
                 let provenance = Provenance::of(&pool.repo(chosen.source).1.archive(&release)?)?;
                 for (name, version) in provenance.into_iter().flat_map(|p| p.inputs) {
-                    if !problem.preferences.contains_key(&name) && is_good(pool, &name, &version)? {
+                    if !problem.preferences.contains_key(&name) && pool.has_good(&name, &version)? {
                         problem.preferences.insert(name, version);
                         grown = true;
                     }
@@ -420,16 +420,6 @@ pub(crate) fn dependencies_first<'a>(
         }
     }
     ordered
-}
-
-/// Whether a repo has a version that is not yanked.
-fn is_good(pool: &Pool<'_>, name: &PackageName, version: &Version) -> Result<bool> {
-    for (rank, release) in pool.releases(name)? {
-        if release.version == *version && pool.repo(rank).1.status(&release)?.yanked.is_none() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! is. Nothing here changes anything. Deliberately absent: whether all newest ones fit together; `update --dry-run` knows.
 
 use backlot_core::{PackageName, Requirement, Specifiers, Version};
-use backlot_repo::{Fact, Release, ReleaseStatus};
+use backlot_repo::{Fact, Release};
 use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
@@ -121,29 +121,29 @@ fn row(
         yanked: None,
         deprecated: None,
     };
-    let mut candidates: Vec<(usize, Release, ReleaseStatus)> = Vec::new();
+    let mut candidates: Vec<(usize, Release)> = Vec::new();
     for (rank, release) in pool.releases(&package.name)? {
         let (repo, opened) = pool.repo(rank);
-        let status = opened.status(&release)?;
         if release.version == package.version && package.repo.as_deref() == Some(repo) {
-            (row.yanked, row.deprecated) = (status.yanked.clone(), status.deprecated.clone());
+            let status = opened.status(&release)?;
+            (row.yanked, row.deprecated) = (status.yanked, status.deprecated);
         }
         let range = release.requires_python.as_deref();
         let runs = range.is_none_or(|range| Specifiers::parse(range).is_ok_and(|r| r.contains(python)));
         let stable = !release.version.is_prerelease() || package.version.is_prerelease();
-        if status.yanked.is_none() && runs && stable {
-            candidates.push((rank, release, status));
+        if release.yanked.is_none() && runs && stable {
+            candidates.push((rank, release));
         }
     }
     // The best last: deprecated ones first, then by version.
-    candidates.sort_by_key(|(_, r, status)| (status.deprecated.is_none(), r.version.clone()));
+    candidates.sort_by_key(|(_, r)| (r.deprecated.is_none(), r.version.clone()));
     let mut newest: Vec<(usize, NewestIn)> = Vec::new();
-    for (rank, release, status) in candidates.iter().rev() {
+    for (rank, release) in candidates.iter().rev() {
         if !newest.iter().any(|(known, _)| known == rank) {
             let best = NewestIn {
                 repo: pool.repo(*rank).0.to_owned(),
                 version: release.version.clone(),
-                deprecated: status.deprecated.is_some(),
+                deprecated: release.deprecated.is_some(),
             };
             newest.push((*rank, best));
         }

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::lockfile::LockedPackage;
-use crate::resolution::{Pool, read};
+use crate::resolution::Pool;
 use crate::workspace::Workspace;
 
 impl Pool<'_> {
@@ -84,7 +84,7 @@ impl Pool<'_> {
         let missing: Vec<&PackageName> = names.iter().filter(|name| !self.knows(name, rank)).collect();
         let found: Vec<_> = missing
             .into_par_iter()
-            .filter_map(|name| Some((name.clone(), read(repo, name, context).ok()?)))
+            .filter_map(|name| Some((name.clone(), repo.stamped_listing(name, context).ok()?)))
             .collect();
         for (name, (listing, stamp)) in found {
             self.take((name, rank), listing, stamp);

@@ -155,12 +155,12 @@ impl<'w> Pool<'w> {
         };
         let engine = PackageName::parse(ENGINE_PACKAGE)?;
         pool.engine_is_provided = !pool.outputs.contains_key(&engine);
-        for (rank, public) in pool.public.iter().enumerate() {
-            pool.engine_is_provided &= *public || pool.releases_in(&engine, rank)?.is_empty();
-        }
-        if pool.engine_is_provided {
-            // Asked anew each time, so what was chosen depends on the outcome alone; an index has no sign of what it lacks.
-            pool.stamps.borrow_mut().clear();
+        // Not through the pool, so that an answer does not depend on it twice: the question says what was found.
+        for ((_, repo), public) in pool.repos.iter().zip(&pool.public) {
+            pool.engine_is_provided &= *public || {
+                let listing = repo.listing(&engine, context)?;
+                listing.releases.is_empty() && (!with_sdists || listing.sources.is_empty())
+            };
         }
         Ok(pool)
     }
@@ -185,7 +185,7 @@ impl<'w> Pool<'w> {
         let Some((_, repo)) = self.repos.get(rank) else {
             return Ok(Rc::default());
         };
-        let (listing, stamp) = read(repo, name, self.context)?;
+        let (listing, stamp) = repo.stamped_listing(name, self.context)?;
         Ok(self.take(key, listing, stamp))
     }
 
@@ -294,14 +294,12 @@ impl<'w> Pool<'w> {
         Ok(all.iter().find(|release| &release.version == version).cloned())
     }
 
-    /// Whether a repo still has a locked release and does not yank it.
-    fn has_good(&self, locked: &LockedPackage) -> Result<bool> {
-        for (rank, release) in self.releases(&locked.name)? {
-            if release.version == locked.version && self.repos[rank].1.status(&release)?.yanked.is_none() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    /// Whether a repo has a version that is not yanked.
+    pub(crate) fn has_good(&self, name: &PackageName, version: &Version) -> Result<bool> {
+        let releases = self.releases(name)?;
+        Ok(releases
+            .iter()
+            .any(|(_, r)| r.version == *version && r.yanked.is_none()))
     }
 
     /// Whether a release is a source distribution of a public index. Looking whether it can be built would mean to fetch
@@ -438,23 +436,6 @@ impl Candidates for Pool<'_> {
     }
 }
 
-/// What a repo has of a package, with the sign of it.
-pub(crate) fn read(
-    repo: &Repo,
-    name: &PackageName,
-    context: &Context,
-) -> Result<(Arc<Listing<Release>>, Option<Stamp>)> {
-    let before = repo.stamp(name, context.now());
-    let listing = repo.listing(name, context)?;
-    // Of what is kept of a page only after it was read; a folder may change while it is.
-    let stamp = if repo.is_remote() {
-        repo.stamp(name, context.now())
-    } else {
-        before
-    };
-    Ok((listing, stamp))
-}
-
 fn boxed(error: Error) -> Box<dyn Coded> {
     Box::new(error)
 }
@@ -578,7 +559,7 @@ fn keep_instead(
         let Some(release) = pool.release(&chosen.name, &chosen.version, chosen.source)? else {
             continue;
         };
-        if pool.repo(chosen.source).1.status(&release)?.deprecated.is_some() && pool.has_good(locked)? {
+        if release.deprecated.is_some() && pool.has_good(&locked.name, &locked.version)? {
             problem
                 .preferences
                 .insert(chosen.name.clone(), locked.version.clone());

@@ -226,6 +226,18 @@ impl Network {
         self.0.options.connect_timeout
     }
 
+    /// Fine if a store at a place may be asked for an object.
+    pub(crate) fn check_online(&self, key: &str, place: &str) -> Result<()> {
+        if self.is_offline() {
+            return Err(IndexError::Offline {
+                what: format!("`{key}`"),
+                url: place.to_owned(),
+            }
+            .into());
+        }
+        Ok(())
+    }
+
     /// Whether nothing may be asked.
     pub(crate) fn is_offline(&self) -> bool {
         self.0.options.offline

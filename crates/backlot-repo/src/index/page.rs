@@ -13,7 +13,7 @@ use url::Url;
 use super::error::{IndexError, shown, tame};
 use super::{html, json};
 use crate::layout::is_wheel;
-use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, preference, source_name};
+use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, in_order, source_name};
 use crate::place::Place;
 use crate::release::{Release, ReleaseKind};
 
@@ -165,9 +165,9 @@ pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<L
             }
         }
     }
-    listing.releases.sort_by(|a, b| {
-        (&a.version, preference(&a.name), &a.file).cmp(&(&b.version, preference(&b.name), &b.file))
-    });
+    listing
+        .releases
+        .sort_by(|a, b| in_order(&a.name, &a.file).cmp(&in_order(&b.name, &b.file)));
     listing
         .sources
         .sort_by(|a, b| (&a.version, &a.file).cmp(&(&b.version, &b.file)));

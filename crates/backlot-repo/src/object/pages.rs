@@ -111,12 +111,9 @@ impl ObjectRepo {
         let shelf = self.shelf(name)?;
         each(&shelf.listing.releases, |release| {
             let has_sidecar = self.has_sidecar(&shelf, release)?;
-            let status = shelf.status(release);
             Ok(PageEntry {
-                release: release.clone(),
                 sidecar: release.metadata_sha256.filter(|_| has_sidecar),
-                yanked: status.yanked.map(|fact| fact.reason),
-                deprecated: status.deprecated.map(|fact| fact.reason),
+                release: release.clone().said(shelf.status(release)),
             })
         })
     }

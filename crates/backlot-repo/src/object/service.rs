@@ -19,7 +19,7 @@ use url::Url;
 use super::StoreOptions;
 use super::verbs::{CommitBy, Entry, Moved, Objects, Put};
 use crate::error::{Error, Result};
-use crate::index::{Credential, IndexError, Network, percent_decode};
+use crate::index::{Credential, Network, percent_decode};
 
 /// How long a request with a body may go without an answer: a wheel on a slow line.
 const UPLOAD_PATIENCE: Duration = Duration::from_mins(30);
@@ -126,30 +126,19 @@ impl Service {
         format!("{}/{key}", self.place.trim_end_matches('/'))
     }
 
-    fn check_online(&self, key: &str) -> Result<()> {
-        if self.network.is_offline() {
-            return Err(IndexError::Offline {
-                what: format!("`{key}`"),
-                url: self.place.clone(),
-            }
-            .into());
-        }
-        Ok(())
-    }
-
     /// Ask once.
     fn once<T>(
         &self,
         key: &str,
         request: impl Future<Output = opendal::Result<T>>,
     ) -> Result<opendal::Result<T>> {
-        self.check_online(key)?;
+        self.network.check_online(key, &self.place)?;
         self.network.block(async { Ok(guarded(request).await) })
     }
 
     /// Ask, and again after a failure that may pass; `None` if what it is about is not there.
     fn ask<T>(&self, key: &str, mut request: impl AsyncFnMut() -> opendal::Result<T>) -> Result<Option<T>> {
-        self.check_online(key)?;
+        self.network.check_online(key, &self.place)?;
         self.network.block(async {
             let mut failures = 0;
             loop {

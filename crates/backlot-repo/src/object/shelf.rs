@@ -19,7 +19,7 @@ use crate::fact::{FACT_LIMIT, Fact, ReleaseStatus};
 use crate::index::{Head, Kind};
 use crate::layout::is_wheel;
 use crate::listing::{
-    BrokenRelease, Listing, UnsupportedRelease, named, package_of, preference, reason_of, source_name,
+    BrokenRelease, Listing, UnsupportedRelease, in_order, named, package_of, reason_of, source_name,
 };
 use crate::record::{METADATA_LIMIT, RECORD_FORMAT, RECORD_LIMIT, ReleaseRecord, sha256};
 use crate::release::{Release, ReleaseKind};
@@ -155,9 +155,9 @@ impl ObjectRepo {
                 }),
             }
         }
-        listing.releases.sort_by(|a, b| {
-            (&a.version, preference(&a.name), &a.file).cmp(&(&b.version, preference(&b.name), &b.file))
-        });
+        listing
+            .releases
+            .sort_by(|a, b| in_order(&a.name, &a.file).cmp(&in_order(&b.name, &b.file)));
         Ok(Shelf {
             listing,
             entries,

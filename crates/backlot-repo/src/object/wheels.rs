@@ -31,11 +31,13 @@ impl ObjectRepo {
     pub(crate) fn listing(&self, name: &PackageName, context: &Context) -> Result<Listing<Release>> {
         let shelf = self.shelf(name)?;
         let mut listing = shelf.listing.clone();
-        for release in &mut listing.releases {
-            let status = shelf.status(release);
-            release.yanked = status.yanked.map(|fact| fact.reason);
-            release.deprecated = status.deprecated.map(|fact| fact.reason);
-        }
+        let releases = listing.releases.into_iter();
+        listing.releases = releases
+            .map(|release| {
+                let status = shelf.status(&release);
+                release.said(status)
+            })
+            .collect();
         for BrokenRelease { place, reason } in &listing.broken {
             if self.warned().insert(place.clone()) {
                 context.warn("repo::broken_release", format!("`{place}` is not used: {reason}"));

@@ -24,7 +24,7 @@ use url::Url;
 
 use super::verbs::{CommitBy, Entry, Moved, Objects, Put};
 use crate::error::{Error, Result};
-use crate::index::{IndexError, Network, percent_decode, variable};
+use crate::index::{Network, percent_decode, variable};
 use crate::place::Place;
 use account::Account;
 use line::{Asked, Line, Trouble};
@@ -184,17 +184,6 @@ impl Sftp {
         }
     }
 
-    fn check_online(&self, key: &str) -> Result<()> {
-        if self.network.is_offline() {
-            return Err(IndexError::Offline {
-                what: format!("`{key}`"),
-                url: self.place.clone(),
-            }
-            .into());
-        }
-        Ok(())
-    }
-
     /// Do something on the connection; once more after a drop, if that can do no harm. `None` if what it is about is not there.
     fn ask<T>(
         &self,
@@ -202,7 +191,7 @@ impl Sftp {
         again: bool,
         mut verb: impl AsyncFnMut(&Line) -> Asked<T>,
     ) -> Result<Option<T>> {
-        self.check_online(key)?;
+        self.network.check_online(key, &self.place)?;
         self.network.block(async {
             let _permit = self.permits.acquire().await.expect("never closed");
             let mut again = again;
