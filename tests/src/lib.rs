@@ -11,6 +11,8 @@
 
 pub mod channel;
 mod environments;
+pub mod peer;
+pub mod rig;
 pub mod sshd;
 
 use std::collections::BTreeMap;

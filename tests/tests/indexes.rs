@@ -3,110 +3,13 @@
 #[path = "../../crates/backlot-repo/tests/support/server.rs"]
 mod server;
 
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
-use backlot_tests::{Run, Studio, changed, run_command, tool};
+use backlot_tests::peer::{Peer, free_port, known};
+use backlot_tests::{Studio, changed, rig, run_command, tool};
 use fs_err as fs;
 use server::Server;
-
-/// A server that ends with the test.
-struct Peer {
-    child: Child,
-    url: String,
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-impl Peer {
-    fn start(command: &mut Command, port: u16) -> Self {
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let peer = Self {
-            child: child.expect("the server starts"),
-            url: format!("http://127.0.0.1:{port}"),
-        };
-        for _ in 0..600 {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return peer;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("{command:?} does not listen");
-    }
-
-    /// A devpi server with the index `ana/dev`, which never changes a release.
-    fn devpi(studio: &Studio) -> Self {
-        let folder = studio.path("devpi");
-        let mut init = Command::new(tool("devpi-init"));
-        init.args(["--no-root-pypi", "--root-passwd", "other", "--serverdir"])
-            .arg(&folder);
-        run_command(&mut init).ok();
-        let port = free_port();
-        let mut serve = Command::new(tool("devpi-server"));
-        serve
-            .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--serverdir"])
-            .arg(&folder);
-        let peer = Self::start(&mut serve, port);
-        let code = "import base64, json, sys, urllib.request as u
-def call(method, path, data, **headers):
-    body = json.dumps(data).encode()
-    headers['Content-Type'] = 'application/json'
-    return json.load(u.urlopen(u.Request(sys.argv[1] + path, body, headers, method=method)))
-call('PUT', '/ana', {'password': 'secret'})
-token = call('POST', '/+login', {'user': 'ana', 'password': 'secret'})['result']['password']
-auth = base64.b64encode(f'ana:{token}'.encode()).decode()
-call('PUT', '/ana/dev', {'type': 'stage', 'bases': [], 'volatile': False}, **{'X-Devpi-Auth': auth})";
-        let mut python = Command::new(tool("python"));
-        run_command(python.args(["-c", code, &peer.url])).ok();
-        peer
-    }
-
-    /// A server of a flat folder of packages.
-    fn pypiserver(studio: &Studio) -> Self {
-        let folder = studio.path("packages");
-        fs::create_dir_all(&folder).expect("made");
-        let port = free_port();
-        let mut serve = Command::new(tool("pypi-server"));
-        serve.args([
-            "run",
-            "-i",
-            "127.0.0.1",
-            "-p",
-            &port.to_string(),
-            "-P",
-            ".",
-            "-a",
-            ".",
-            "--disable-fallback",
-        ]);
-        Self::start(serve.arg(&folder), port)
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
-}
-
-/// The command in a workspace, as somebody whom devpi knows.
-fn known(studio: &Studio, arguments: &[&str]) -> Run {
-    let mut command = studio.command(arguments);
-    command
-        .env("BACKLOT_REPO_STUDIO_USERNAME", "ana")
-        .env("BACKLOT_REPO_STUDIO_PASSWORD", "secret");
-    run_command(&mut command)
-}
 
 fn wheel_of(studio: &Studio, name: &str) -> std::path::PathBuf {
     studio.ws(&["build", name]).ok();
@@ -306,6 +209,33 @@ fn a_server_of_a_flat_folder_is_read_and_published_to() {
     assert!(studio.path("other/inputs").is_dir());
     let lock = fs::read_to_string(studio.path("other/backlot.lock")).expect("locked");
     assert_eq!(lock.matches("sha256").count(), 2, "{lock}");
+
+    // All files of a release: from a folder to the index, where pip and uv take what they want, and on into a folder.
+    let folder = studio.path("drop");
+    rig::make(&folder, "1.0", "ours", &["wheels", "sdist"]);
+    studio.ws(&["repo", "add", "drop", "drop"]).ok();
+    studio.ws(&["mirror", "drop", "studio"]).ok();
+    for from_source in [false, true] {
+        let (index, place) = (format!("{}/simple/", peer.url), format!("rig-{from_source}"));
+        for by in rig::installed_by_pip_and_uv(&index, &studio.path(&place), "1.0", from_source) {
+            assert_eq!(by == "which = 'sdist'", from_source, "{by}");
+        }
+    }
+    let copy = [
+        "copy",
+        "Rig",
+        "--from",
+        "studio",
+        "--to",
+        "blessed",
+        "--without-files",
+        "--json",
+    ];
+    let copied = studio.ws(&copy).ok().json();
+    assert_eq!(copied["releases"][0]["files"].as_array().map(Vec::len), Some(5));
+    let there = studio.path("repos/blessed/packages/rig");
+    assert_eq!(rig::files(&there), rig::files(&folder));
+    assert_eq!(studio.ws(&copy).ok().json()["releases"][0]["state"], "there");
 }
 
 #[test]

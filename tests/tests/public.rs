@@ -248,3 +248,95 @@ fn what_others_are_told(studio: &Studio, server: &Server) {
     let listed = studio.ws(&["repo", "list"]).ok().stdout();
     assert!(listed.contains("public: pillish, open-color-tools"), "{listed}");
 }
+
+#[test]
+fn a_collection_does_not_look_into_a_public_repo_because_no_tracked_files_get_there() {
+    let (studio, server) = studio();
+    let url = server.url("/simple/");
+    studio
+        .ws(&["repo", "add", "outside", &url, "--public", "--allow", "*"])
+        .ok();
+    studio.asset("Prop", 3, 2000);
+    studio.ws(&["publish", "Prop"]).ok();
+    server.take_log();
+    let collect = ["gc", "--remote", "--young", "0", "--json"];
+    let report = studio.ws(&collect).ok().json();
+    assert_eq!(report["condemned"], serde_json::json!([]), "{report:#}");
+    assert_eq!(report["passed_over"][0]["repo"], "outside", "{report:#}");
+    let verify = ["verify", "--remote", "--releases", "--json"];
+    let report = studio.ws(&verify).ok().json();
+    assert_eq!(report["passed_over"][0]["repo"], "outside", "{report:#}");
+    assert_eq!(asked(&server), names(&[]));
+    // A repo of the studio that is not where it was may be a disk that is not mounted.
+    let there = studio.path("repos/far");
+    studio.ws(&["repo", "add", "far", "repos/far"]).ok();
+    fs::remove_dir_all(&there).expect("removed");
+    studio.ws(&collect).fails(6, "workspace::repo_not_there");
+    fs::create_dir(&there).expect("made");
+    studio.ws(&collect).fails(6, "workspace::repo_not_there");
+    studio.ws(&["repo", "remove", "far"]).ok();
+
+    // What would be garbage to a collection does not get there, by no way.
+    studio
+        .ws(&["publish", "Prop", "--to", "outside", "--json"])
+        .fails(3, "publish::files_in_public");
+    for dry_run in [&["--dry-run"][..], &[]] {
+        let copy = ["copy", "Prop", "--from", "review", "--to", "outside", "--json"];
+        studio
+            .ws(&[&copy[..], dry_run].concat())
+            .fails(3, "publish::files_in_public");
+        let mirror = ["mirror", "review", "outside", "--name", "prop", "--json"];
+        studio
+            .ws(&[&mirror[..], dry_run].concat())
+            .fails(3, "publish::files_in_public");
+    }
+    assert!(server.log().iter().all(|logged| logged.request.method != "POST"));
+    studio.run(&["init", "stranger"]).ok();
+    for arguments in [
+        &["repo", "add", "outside", &url, "--public", "--allow", "*"][..],
+        &["remote", "add", "main", "remote"],
+    ] {
+        studio.run(&[&["-w", "stranger"], arguments].concat()).ok();
+    }
+    studio
+        .run(&[&["-w", "stranger"], &collect[..]].concat())
+        .fails(3, "config::none_configured");
+}
+
+#[test]
+fn a_collection_fetches_of_the_wheels_of_an_index_their_pointers_only_and_each_once() {
+    let studio = Studio::new();
+    studio.asset("Prop", 3, 2000);
+    let noise = backlot_tests::noise(400_000, 3);
+    studio.write("ws/outputs/prop/src/prop/look.bin", &noise);
+    studio.ws(&["publish", "Prop"]).ok();
+    let server = Server::folder(&studio.path("repos/review"), true);
+    for folder in ["ws", "cache"] {
+        fs::remove_dir_all(studio.path(folder)).expect("removed");
+    }
+    studio.run(&["init", "keeper"]).ok();
+    let keeper = |arguments: &[&str]| studio.run(&[&["-w", "keeper"], arguments].concat()).ok();
+    keeper(&["repo", "add", "far", &server.url("/simple/")]);
+    keeper(&["remote", "add", "main", "remote"]);
+    let collect = ["gc", "--remote", "--young", "0", "--json"];
+    for first in [true, false] {
+        server.take_log();
+        let report = keeper(&collect).json();
+        assert_eq!(
+            (&report["condemned"], &report["releases"]),
+            (&serde_json::json!([]), &1.into()),
+            "{report:#}"
+        );
+        let log = server.take_log();
+        let parts: Vec<_> = log.iter().filter(|l| l.request.path.ends_with(".whl")).collect();
+        assert_eq!(parts.is_empty(), !first, "{parts:#?}");
+        assert!(parts.iter().all(|l| l.status == 206), "{parts:#?}");
+        assert!(parts.iter().map(|l| l.sent).sum::<u64>() < 100_000, "{parts:#?}");
+    }
+    // What cannot be read stops it.
+    let wheel = "repos/review/packages/prop/prop-0.1.0-py3-none-any.whl";
+    fs::remove_file(studio.path(wheel)).expect("removed");
+    fs::remove_dir_all(studio.path("cache/index/metadata")).expect("removed");
+    let run = studio.run(&[&["-w", "keeper"], &collect[..]].concat());
+    assert!(!run.output.status.success(), "{}", run.stdout());
+}

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use backlot_tests::sshd::{Sshd, find, make_key};
-use backlot_tests::{Run, Studio, run_command, tool};
+use backlot_tests::{Run, Studio, rig, run_command, tool};
 use fs_err as fs;
 
 /// `WebDAV` over a folder, with a password.
@@ -354,6 +354,43 @@ fn is_copied_to_and_from(store: &Store) {
     }
 }
 
+/// Releases of many files, and of a source distribution alone: into the store, to pip, uv and us, and back into a folder.
+fn takes_whole_releases(store: &Store) {
+    let folder = store.studio.path("drop");
+    rig::make(&folder, "0.5", "ours", &["sdist"]);
+    rig::make(&folder, "1.0", "ours", &["wheels", "sdist"]);
+    let names = rig::files(&folder);
+    let desk = |arguments: &[&str]| store.run("desk", arguments).ok();
+    desk(&["repo", "add", "drop", "drop"]);
+    let mirror = |from: &str, to: &str| desk(&["mirror", from, to, "--json"]).json();
+    let first = mirror("drop", "far");
+    let files = |release: &serde_json::Value| release["files"].as_array().map(Vec::len);
+    assert_eq!(
+        (files(&first["copied"][0]), files(&first["copied"][1])),
+        (Some(1), Some(5)),
+        "{first:#}"
+    );
+    assert_eq!(mirror("drop", "far")["already_there"], 2);
+    for from_source in [false, true] {
+        let place = store.studio.path(&format!("rig-{from_source}"));
+        for by in rig::installed_by_pip_and_uv(&store.simple, &place, "1.0", from_source) {
+            assert_eq!(by == "which = 'sdist'", from_source, "{by}");
+        }
+    }
+    store.workspace("rigger");
+    store.run("rigger", &["install", "Rig==0.5"]).ok();
+    let which = store.run("rigger", &["run", "python", "-c", "import rig; print(rig.which)"]);
+    assert_eq!(which.ok().stdout().trim(), "sdist");
+    desk(&["repo", "add", "whole", "whole"]);
+    desk(&["mirror", "far", "whole", "--name", "rig"]);
+    let back = store.studio.path("whole/packages/rig");
+    assert_eq!(rig::files(&back), names);
+    for name in names {
+        let (ours, theirs) = (fs::read(folder.join(&name)), fs::read(back.join(&name)));
+        assert_eq!(ours.expect("read"), theirs.expect("read"), "{name}");
+    }
+}
+
 /// Eight processes at once: with one version one wins, with different ones all are on the page.
 fn is_raced_for(store: &Store) {
     let race = |prepare: &dyn Fn(usize, &str)| -> Vec<(Option<i32>, String)> {
@@ -418,6 +455,7 @@ fn an_s3_bucket_is_a_repo() {
     let store = Store::s3();
     goes_the_whole_way(&store);
     is_copied_to_and_from(&store);
+    takes_whole_releases(&store);
     is_raced_for(&store);
 }
 
@@ -426,6 +464,7 @@ fn a_webdav_folder_is_a_repo() {
     let store = Store::webdav();
     goes_the_whole_way(&store);
     is_copied_to_and_from(&store);
+    takes_whole_releases(&store);
     is_raced_for(&store);
     let error = store.studio.run(&["-w", "ws", "publish", "Table", "--json"]);
     let error = error.fails(6, "repo::store");

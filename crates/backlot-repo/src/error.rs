@@ -17,7 +17,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The version is published already, or somebody else was first in a race.
-    #[error("{package} {version} is already in the repo `{repo}`{}", published(author.as_deref(), *at))]
+    #[error("{package} {version} is already in the repo `{repo}`{}{}", published(author.as_deref(), *at), other(files, *identical))]
     ReleaseExists {
         /// The package.
         package: PackageName,
@@ -25,8 +25,10 @@ pub enum Error {
         version: Version,
         /// The repo.
         repo: Place,
+        /// Of a release that was copied, the files there that are not those of the source.
+        files: Box<[String]>,
         /// Who published it, if its fact says so.
-        author: Option<String>,
+        author: Option<Box<str>>,
         /// When it was published, if its fact says so.
         at: Option<Timestamp>,
         /// Whether what is there has the same bytes as what was to be published.
@@ -226,6 +228,15 @@ fn published(author: Option<&str>, at: Option<Timestamp>) -> String {
         (Some(author), None) => format!(", published by {author}"),
         (None, Some(at)) => format!(", there since {at}"),
         (None, None) => String::new(),
+    }
+}
+
+/// `, with other bytes: chair-1.0-py3-none-any.whl`
+fn other(files: &[String], identical: bool) -> String {
+    match files {
+        [] => String::new(),
+        _ if identical => String::new(),
+        files => format!(", with other bytes: {}", files.join(", ")),
     }
 }
 

@@ -19,10 +19,12 @@ mod crash_tests;
 mod error;
 mod fact;
 mod index;
+mod inside;
 mod layout;
 mod listing;
 mod object;
 mod pages;
+mod parts;
 mod place;
 mod publish;
 mod quick;
@@ -37,6 +39,7 @@ mod stamp;
 #[path = "../tests/support/mod.rs"]
 mod support;
 mod verdict;
+mod whole;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
@@ -54,17 +57,19 @@ pub use index::{
     Credential, Credentials, IndexError, IndexRepo, Network, NetworkOptions, Proxies, SshOptions,
     read_package_page, variable,
 };
+pub use inside::{Inside, Wanted};
 pub use layout::{FORMAT, RepoKind};
 pub use listing::{BrokenRelease, FolderRelease, Listing, UnsupportedRelease};
 pub use object::{ObjectRepo, StoreOptions};
 pub use place::Place;
-pub use publish::{ExistingRelease, Publication, PublishPlan, Published};
+pub use publish::{Checked, ExistingRelease, Publication, PublishPlan, Published};
 pub use release::{Release, ReleaseKind};
 pub use repo::Repo;
 pub use search::{Found, Query};
 pub use settle::ReindexReport;
 pub use stamp::Stamp;
 pub use verdict::{CarriedFact, Verdict, VerdictReport};
+pub use whole::WholeRelease;
 
 use layout::Places;
 use publish::Probe;

@@ -123,9 +123,9 @@ pub(crate) struct WheelFile {
 }
 
 #[derive(Default)]
-struct Files {
-    wheels: Vec<WheelFile>,
-    sources: Vec<Release>,
+pub(crate) struct Files {
+    pub(crate) wheels: Vec<WheelFile>,
+    pub(crate) sources: Vec<Release>,
     broken: Vec<BrokenRelease>,
     unsupported: Vec<UnsupportedRelease>,
 }
@@ -225,7 +225,8 @@ impl FolderRepo {
         Ok(self.files(name)?.wheels)
     }
 
-    fn files(&self, name: &PackageName) -> Result<Files> {
+    /// What lies under a package's name, without looking inside.
+    pub(crate) fn files(&self, name: &PackageName) -> Result<Files> {
         let mut found = Files::default();
         let (folder, shared) = match self.kind()? {
             RepoKind::Empty => return Ok(found),
@@ -298,12 +299,10 @@ impl FolderRepo {
         Ok(names)
     }
 
-    /// Whether a package's folder has a file that is named as one of its wheels.
-    pub(crate) fn has_wheels(&self, name: &PackageName) -> Result<bool> {
+    /// Whether a package's folder has a file that is named as one of its wheels or source distributions.
+    pub(crate) fn has_files(&self, name: &PackageName) -> Result<bool> {
         let files = file_names(&self.places.package(name))?;
-        Ok(files
-            .iter()
-            .any(|f| is_wheel(f) && package_of(f).as_ref() == Some(name)))
+        Ok(files.iter().any(|f| package_of(f).as_ref() == Some(name)))
     }
 }
 
@@ -313,12 +312,28 @@ pub(crate) const UNSUPPORTED: &str = "it is neither a wheel nor a source distrib
 /// A source distribution as the folder shows it; `None` if it is no file, or gone since.
 fn look_at_source(path: PathBuf, file: String, package: PackageName, version: Version) -> Option<Release> {
     let found = fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
-    let modified = modified_of(&found);
-    Some(Release {
-        size: Some(found.len()),
-        published_at: Some(Timestamp(modified)),
-        modified,
+    let seen = WheelFile {
+        name: WheelName::pure(&package, &version),
+        file: file.clone(),
+        path: path.clone(),
+        size: found.len(),
+        modified: modified_of(&found),
+    };
+    let source = Release {
+        size: Some(seen.size),
+        published_at: Some(Timestamp(seen.modified)),
+        modified: seen.modified,
         ..Release::sdist(file, package, version, path.into())
+    };
+    Some(match find_record(&seen) {
+        Some(record) => Release {
+            sha256: Some(record.sha256),
+            metadata_sha256: Some(record.metadata_sha256),
+            requires_python: record.requires_python,
+            published_at: Some(record.published_at),
+            ..source
+        },
+        None => source,
     })
 }
 

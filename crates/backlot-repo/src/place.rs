@@ -24,6 +24,17 @@ impl Place {
             Self::Url(_) => None,
         }
     }
+
+    /// The last part of it: a file's name.
+    pub fn file(&self) -> &str {
+        match self {
+            Self::Path(path) => path
+                .file_name()
+                .and_then(|file| file.to_str())
+                .unwrap_or_default(),
+            Self::Url(url) => url.rsplit('/').next().unwrap_or_default(),
+        }
+    }
 }
 
 impl fmt::Display for Place {

@@ -1,10 +1,11 @@
-//! Publishing a wheel: look, then do.
+//! Publishing a wheel, or one file of a release that is copied: look, then do.
 //!
 //! The order: check the wheel, look whether the version is there, stage the bytes beside their final name, write the
 //! `published` fact, **commit by one exclusive link**, then the derived files. Invariant: before the commit readers see
 //! nothing, after it a complete release, wherever the publisher dies; a loser touches nothing of the winner and takes its
-//! own fact and temporary away. What is exclusive is the wheel's file name; wheels of one version with different tags are
-//! found by listing, before and after. Deliberately absent: building wheels, and pushing the files they point to.
+//! own fact and temporary away. What is exclusive is the file name; other files of the version are found by listing, before
+//! and after: a publish tolerates none, a copy those of the release it copies ([`Checked`]). Deliberately absent: building
+//! wheels, and pushing the files they point to.
 
 use std::fmt;
 use std::io::Write as _;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use backlot_core::file::{self, Created, Staged};
 use backlot_core::{Cancelled, Context, Operation, PackageName, Sha256, Timestamp, Version};
-use backlot_wheel::{WheelArchive, WheelName};
+use backlot_wheel::{Sdist, WheelArchive, WheelName, sdist_name};
 use fs_err as fs;
 use serde::Serialize;
 use sha2::Digest;
@@ -26,6 +27,7 @@ use crate::layout::{RepoKind, make_folder};
 use crate::listing::{FolderRelease, WheelFile, modified_of};
 use crate::place::Place;
 use crate::record::{record_path, sha256, sha256_of_file, sidecar_path};
+use crate::release::{Release, ReleaseKind};
 use crate::settle::{write_record, write_sidecar};
 
 /// The tool's name and version in facts.
@@ -116,21 +118,48 @@ impl fmt::Debug for Probe {
     }
 }
 
-/// A checked wheel that wants to become a release.
+/// A file of a release that was checked from end to end, to be added to a repo with the others of the release.
+#[derive(Debug)]
+pub struct Checked(pub(crate) Offer);
+
+impl Checked {
+    /// Check a wheel or source distribution. `siblings` are the digests of the files of its release: a repo that has its
+    /// version must have one of them, or has another release under that version.
+    pub fn check(file: &Path, siblings: &[Sha256], context: &Context) -> Result<Self> {
+        let mut offer = Offer::check(file, context)?;
+        offer.siblings = Some(siblings.to_vec());
+        Ok(Self(offer))
+    }
+}
+
+/// A checked wheel or source distribution that wants to become a release, or part of one.
+#[derive(Debug)]
 pub(crate) struct Offer {
     pub(crate) source: PathBuf,
+    pub(crate) kind: ReleaseKind,
+    /// The file name, parsed; of a source distribution, that of the wheel it becomes.
     pub(crate) name: WheelName,
     pub(crate) file: String,
     pub(crate) size: u64,
     pub(crate) sha256: Sha256,
     pub(crate) metadata: Vec<u8>,
     pub(crate) requires_python: Option<String>,
+    /// The files of the release it belongs to, which may be there already; without them nothing of its version may be.
+    pub(crate) siblings: Option<Vec<Sha256>>,
+}
+
+/// A file of a version, as a repo has it.
+pub(crate) struct There<'a, T> {
+    pub(crate) file: &'a str,
+    /// `None` where it cannot be read.
+    pub(crate) sha256: Option<Sha256>,
+    pub(crate) of: T,
 }
 
 impl FolderRepo {
     /// What [`Self::publish`] would do now. Changes nothing.
     pub fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
-        let offer = Offer::check(wheel, context)?;
+        let offer = Offer::check_wheel(wheel, context)?;
         let kind = self.kind()?;
         if kind == RepoKind::Flat {
             return Err(Error::FlatFolder {
@@ -148,7 +177,8 @@ impl FolderRepo {
             }
             writes.push(self.places.status(package, version));
             writes.push(target.clone());
-            writes.extend([sidecar_path(&target), record_path(&target)]);
+            writes.extend((!offer.is_sdist()).then(|| sidecar_path(&target)));
+            writes.push(record_path(&target));
             for folder in [pages, simple] {
                 writes.extend([folder.join("index.html"), folder.join("index.json")]);
             }
@@ -170,34 +200,43 @@ impl FolderRepo {
     /// [`Error::ReleaseExists`]. Derived files of the package that an earlier publisher could not write are made too, also
     /// when this publish is a conflict.
     pub fn publish(&self, wheel: &Path, publication: &Publication, context: &Context) -> Result<Published> {
-        let offer = Offer::check(wheel, context)?;
+        self.commit(&Offer::check_wheel(wheel, context)?, publication, context)
+    }
+
+    /// The same with what was checked already, which may be one file of several.
+    pub(crate) fn commit(
+        &self,
+        offer: &Offer,
+        publication: &Publication,
+        context: &Context,
+    ) -> Result<Published> {
         self.ensure(context)?;
         self.reached(Step::Layout)?;
         context.check()?;
-        if let Some(existing) = self.find_version(&offer)? {
-            return Err(self.conflict(&offer, existing, context));
+        if let Some(existing) = self.find_version(offer)? {
+            return Err(self.conflict(offer, existing, context));
         }
         let package = &offer.name.package;
         let folder = self.places.package(package);
         make_folder(&folder)?;
         let target = folder.join(&offer.file);
         let running = context.start(Operation::Push, 1, offer.size);
-        let (staged, modified) = stage(&offer, &target, context)?;
+        let (staged, modified) = stage(offer, &target, context)?;
         let staged = self.killed_holding(Step::Staged, staged)?;
         let at = context.now();
-        let fact = self.write_fact(&offer, publication, at, modified)?;
+        let fact = self.write_fact(offer, publication, at, modified)?;
         let staged = self.killed_holding(Step::Fact, staged)?;
         if staged.create()? == Created::Exists {
             file::remove(&fact)?;
-            let existing = self.find_version(&offer)?.unwrap_or_else(|| unknown(&target));
-            return Err(self.conflict(&offer, existing, context));
+            let existing = self.find_version(offer)?.unwrap_or_else(|| unknown(&target));
+            return Err(self.conflict(offer, existing, context));
         }
         running.advance(1, offer.size);
         self.reached(Step::Committed)?;
-        self.warn_of_siblings(&offer, context);
+        self.warn_of_siblings(offer, context);
         // From here on the release stands whatever happens, so nothing stops it any more.
         let release = offer.release(&target, at, modified);
-        let (healed, unfinished) = match self.finish(&offer, &release, context) {
+        let (healed, unfinished) = match self.finish(offer, &release, context) {
             Ok(healed) => (healed, None),
             Err(Error::Cancelled(killed)) => return Err(killed.into()),
             Err(error) => {
@@ -218,7 +257,9 @@ impl FolderRepo {
 
     /// The derived files after a commit.
     fn finish(&self, offer: &Offer, release: &FolderRelease, context: &Context) -> Result<Vec<PathBuf>> {
-        write_sidecar(&release.path, &offer.metadata)?;
+        if !offer.is_sdist() {
+            write_sidecar(&release.path, &offer.metadata)?;
+        }
         self.reached(Step::Sidecar)?;
         let wheel = WheelFile {
             name: offer.name.clone(),
@@ -243,31 +284,33 @@ impl FolderRepo {
     /// The error for a version that is there; completes what its publisher may have left undone.
     fn conflict(&self, offer: &Offer, existing: ExistingRelease, context: &Context) -> Error {
         let complete = self.complete(&offer.name.package, context).is_ok();
-        Error::ReleaseExists {
-            package: offer.name.package.clone(),
-            version: offer.name.version.clone(),
-            repo: self.places.root.clone().into(),
-            author: existing.author,
-            at: existing.at,
-            identical: existing.identical,
-            complete,
-        }
+        offer.conflict(self.places.root.clone().into(), existing, complete)
     }
 
-    /// A wheel of the offered version, whatever its tags and however its version is spelled.
+    /// What is in the way of an offer: as a rule any file of its version, whatever its tags and however it is spelled.
     fn find_version(&self, offer: &Offer) -> Result<Option<ExistingRelease>> {
-        let wheels = self.wheel_files(&offer.name.package)?;
-        let same = wheels.iter().filter(|w| w.name.version == offer.name.version);
-        let Some(wheel) = same.min_by_key(|w| w.file != offer.file) else {
+        let (package, version) = (&offer.name.package, &offer.name.version);
+        let files = self.files(package)?;
+        let wheels = files.wheels.iter().filter(|w| w.name.version == *version);
+        let wheels = wheels.map(|wheel| (wheel.path.clone(), self.describe(wheel).ok()));
+        let sources = files.sources.iter().filter(|source| source.version == *version);
+        let sources = sources.filter_map(|s| Some((s.place.path()?.to_path_buf(), source_in_folder(s).ok())));
+        let all: Vec<(PathBuf, Option<FolderRelease>)> = wheels.chain(sources).collect();
+        let there = all.iter().map(|(path, release)| There {
+            file: path.file_name().and_then(|f| f.to_str()).unwrap_or_default(),
+            sha256: release.as_ref().map(|r| r.sha256),
+            of: (path, release),
+        });
+        let Some((path, release)) = offer.in_the_way(there.collect()) else {
             return Ok(None);
         };
-        let Ok(release) = self.describe(wheel) else {
-            // Broken, but in the way: a release is never replaced.
-            return Ok(Some(unknown(&wheel.path)));
+        // Broken, but in the way: a release is never replaced.
+        let Some(release) = release else {
+            return Ok(Some(unknown(path)));
         };
-        let published = self.status(&release)?.published;
+        let published = self.status(release)?.published;
         Ok(Some(ExistingRelease {
-            place: wheel.path.clone().into(),
+            place: path.clone().into(),
             at: Some(published.as_ref().map_or(release.published_at, |fact| fact.at)),
             author: published.map(|fact| fact.author),
             identical: release.sha256 == offer.sha256,
@@ -292,6 +335,9 @@ impl FolderRepo {
 
     /// Two publishers of one version with different tags can pass each other; people must know.
     fn warn_of_siblings(&self, offer: &Offer, context: &Context) {
+        if offer.siblings.is_some() {
+            return;
+        }
         let wheels = self.wheel_files(&offer.name.package).unwrap_or_default();
         let other = wheels
             .iter()
@@ -326,24 +372,17 @@ impl FolderRepo {
 }
 
 impl Offer {
-    /// Check a wheel from end to end. Its digest is taken first and compared again while staging, so that what is checked
-    /// here is what is published.
-    pub(crate) fn check(wheel: &Path, context: &Context) -> Result<Self> {
+    /// The same for what can only be a wheel.
+    pub(crate) fn check_wheel(wheel: &Path, context: &Context) -> Result<Self> {
         let sha256 = sha256_of_file(wheel)?;
         context.check()?;
         let archive = WheelArchive::open(wheel)?;
         archive.check()?;
-        let name = archive.name().clone();
-        if name.version.is_local() {
-            return Err(Error::LocalVersion {
-                package: name.package,
-                version: name.version,
-            });
-        }
-        Ok(Self {
+        Self {
             source: wheel.to_path_buf(),
-            file: name.to_string(),
-            name,
+            kind: ReleaseKind::Wheel,
+            file: archive.name().to_string(),
+            name: archive.name().clone(),
             size: fs::metadata(wheel)?.len(),
             sha256,
             metadata: archive.metadata_bytes().to_vec(),
@@ -352,7 +391,82 @@ impl Offer {
                 .requires_python
                 .as_ref()
                 .map(ToString::to_string),
-        })
+            siblings: None,
+        }
+        .of_no_local_version()
+    }
+
+    /// Check a wheel or a source distribution from end to end. Its digest is taken first and compared again while staging,
+    /// so that what is checked here is what is published.
+    pub(crate) fn check(file: &Path, context: &Context) -> Result<Self> {
+        let name = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let Some((package, version)) = sdist_name(name) else {
+            return Self::check_wheel(file, context);
+        };
+        let sha256 = sha256_of_file(file)?;
+        context.check()?;
+        let sdist = Sdist::open(file)?;
+        let metadata = sdist.metadata();
+        Self {
+            source: file.to_path_buf(),
+            kind: ReleaseKind::Sdist,
+            // As PEP 625 spells it.
+            file: format!("{}-{version}.tar.gz", package.file_stem()),
+            name: WheelName::pure(&package, &version),
+            size: fs::metadata(file)?.len(),
+            sha256,
+            metadata: sdist.pkg_info().to_vec(),
+            requires_python: metadata.requires_python.as_ref().map(ToString::to_string),
+            siblings: None,
+        }
+        .of_no_local_version()
+    }
+
+    fn of_no_local_version(self) -> Result<Self> {
+        if self.name.version.is_local() {
+            return Err(Error::LocalVersion {
+                package: self.name.package,
+                version: self.name.version,
+            });
+        }
+        Ok(self)
+    }
+
+    pub(crate) fn is_sdist(&self) -> bool {
+        self.kind == ReleaseKind::Sdist
+    }
+
+    /// Of the files of its version that a repo has, the one that is in its way. For a file of several, that is one of its
+    /// own name; else any, if none of them is of the same release.
+    pub(crate) fn in_the_way<T>(&self, mut there: Vec<There<'_, T>>) -> Option<T> {
+        there.sort_by_key(|one| one.file != self.file);
+        let own = there.first().is_some_and(|one| one.file == self.file);
+        let same = |one: &There<'_, T>| match (&self.siblings, &one.sha256) {
+            (Some(siblings), Some(sha256)) => siblings.contains(sha256),
+            _ => false,
+        };
+        if !own && there.iter().any(same) {
+            return None;
+        }
+        there.into_iter().next().map(|one| one.of)
+    }
+
+    /// The error for what is in its way.
+    pub(crate) fn conflict(&self, repo: Place, existing: ExistingRelease, complete: bool) -> Error {
+        let file = existing.place.file().to_owned();
+        Error::ReleaseExists {
+            package: self.name.package.clone(),
+            version: self.name.version.clone(),
+            repo,
+            files: self.siblings.iter().map(|_| file.clone()).collect(),
+            author: existing.author.map(Into::into),
+            at: existing.at,
+            identical: existing.identical,
+            complete,
+        }
     }
 
     /// The release this becomes at `target`.
@@ -418,6 +532,25 @@ fn stage(offer: &Offer, target: &Path, context: &Context) -> Result<(Staged, u64
     }
     let modified = modified_of(&fs::metadata(staged.path())?);
     Ok((staged, modified))
+}
+
+/// A source distribution as its folder knows it; hashed where it has no record.
+pub(crate) fn source_in_folder(source: &Release) -> Result<FolderRelease> {
+    let path = source.place.path().unwrap_or(Path::new(""));
+    let sha256 = source.sha256.map_or_else(|| sha256_of_file(path), Ok)?;
+    Ok(FolderRelease {
+        name: source.name.clone(),
+        file: source.file.clone(),
+        package: source.package.clone(),
+        version: source.version.clone(),
+        path: path.to_path_buf(),
+        size: source.size.unwrap_or(0),
+        sha256,
+        metadata_sha256: source.metadata_sha256.unwrap_or(sha256),
+        requires_python: source.requires_python.clone(),
+        published_at: source.published_at.unwrap_or(Timestamp(source.modified)),
+        modified: source.modified,
+    })
 }
 
 /// A release of which nothing can be said but that it is there.

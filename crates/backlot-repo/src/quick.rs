@@ -78,9 +78,14 @@ impl FolderRepo {
             let status = self.status(&release)?;
             releases.push(Release::from(release).said(status));
         }
+        let mut sources = Vec::with_capacity(found.sources.len());
+        for source in found.sources {
+            let status = self.status_of_source(&source)?;
+            sources.push(source.said(status));
+        }
         Ok(Listing {
             releases,
-            sources: found.sources,
+            sources,
             broken: found.broken,
             unsupported: found.unsupported,
         })

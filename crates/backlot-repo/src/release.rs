@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::fact::ReleaseStatus;
 use crate::listing::{FolderRelease, Listing, modified_of};
 use crate::place::Place;
+use crate::publish::source_in_folder;
 
 /// What kind of file a release is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -101,9 +102,12 @@ impl Release {
         self.kind == ReleaseKind::Sdist
     }
 
-    /// The same as its folder knows it; `None` for one of an index, and for what is no wheel.
+    /// The same as its folder knows it; `None` for one of an index, and for what cannot be read.
     pub(crate) fn in_folder(&self) -> Option<FolderRelease> {
         let path = self.place.path()?;
+        if self.is_sdist() {
+            return source_in_folder(self).ok();
+        }
         let modified = match self.modified {
             0 => modified_of(&fs_err::metadata(path).ok()?),
             known => known,

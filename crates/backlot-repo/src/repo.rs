@@ -18,7 +18,7 @@ use crate::layout::RepoKind;
 use crate::listing::{FolderRelease, Listing};
 use crate::object::ObjectRepo;
 use crate::place::Place;
-use crate::publish::{Publication, PublishPlan};
+use crate::publish::{Checked, Publication, PublishPlan};
 use crate::read::copy_proven;
 use crate::record::sha256_of_file;
 use crate::release::Release;
@@ -63,6 +63,11 @@ impl Repo {
         self.gate().map_or(Ok(()), |gate| gate.check(name))
     }
 
+    /// Whether it is outside the studio: only what its list names goes there or comes from it.
+    pub fn is_public(&self) -> bool {
+        self.gate().is_some()
+    }
+
     fn gate(&self) -> Option<&Gate> {
         match self {
             Self::Folder(_) => None,
@@ -88,6 +93,16 @@ impl Repo {
             }
         }
         Ok(())
+    }
+
+    /// Whether there is a repo at its place. A folder that is not there, or empty, may be a disk that is not mounted. An
+    /// index that does not answer is an error of its pages.
+    pub fn is_there(&self) -> Result<bool> {
+        Ok(match self {
+            Self::Folder(repo) => repo.kind()? != RepoKind::Empty,
+            Self::Index(_) => true,
+            Self::Object(repo) => repo.is_made()? || !repo.packages()?.is_empty(),
+        })
     }
 
     /// The packages that have at least one wheel or source distribution (by its file name), sorted.
@@ -141,8 +156,7 @@ impl Repo {
         Ok(match self {
             Self::Folder(repo) => repo.releases_with_problems(name)?.sources,
             Self::Index(repo) => repo.releases_with_problems(name)?.sources.clone(),
-            // Those of a store are named as what is not installed from there.
-            Self::Object(_) => Vec::new(),
+            Self::Object(repo) => repo.releases_with_problems(name)?.sources,
         })
     }
 
@@ -230,8 +244,8 @@ impl Repo {
         match (self, release.place.path()) {
             (Self::Folder(_), Some(path)) => Ok(Sdist::open(path)?),
             (Self::Index(repo), _) => repo.source(release),
-            // Those of a store are named as what is not installed from there.
-            (Self::Folder(_), None) | (Self::Object(_), _) => Err(self.not_here(release)),
+            (Self::Object(repo), _) => repo.source(release),
+            (Self::Folder(_), None) => Err(self.not_here(release)),
         }
     }
 
@@ -275,8 +289,7 @@ impl Repo {
     /// What is known about a release beside its wheel: by whom it was published, whether it is yanked.
     pub fn status(&self, release: &Release) -> Result<ReleaseStatus> {
         match self {
-            // What is said of releases is said of wheels.
-            Self::Folder(_) if release.is_sdist() => Ok(ReleaseStatus::default()),
+            Self::Folder(repo) if release.is_sdist() => repo.status_of_source(release),
             Self::Folder(repo) => repo.status(&self.own(release)?),
             Self::Index(_) => Ok(IndexRepo::status(release)),
             Self::Object(repo) => repo.status(release),
@@ -370,6 +383,16 @@ impl Repo {
             // An index keeps no record of who and why beyond the account.
             Self::Index(repo) => repo.publish(wheel, context),
             Self::Object(repo) => repo.publish(wheel, publication, context),
+        }
+    }
+
+    /// Add a file of a release, which may have others there; one of its name is [`Error::ReleaseExists`], and so is another
+    /// release under its version.
+    pub fn add_file(&self, file: &Checked, publication: &Publication, context: &Context) -> Result<()> {
+        match self {
+            Self::Folder(repo) => repo.commit(&file.0, publication, context).map(|_| ()),
+            Self::Index(repo) => repo.commit(&file.0, context),
+            Self::Object(repo) => repo.offer(&file.0, publication, context),
         }
     }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, Created, TEMPORARY_PREFIX};
 use backlot_core::{Context, Operation, PackageName, Timestamp};
-use backlot_wheel::WheelArchive;
+use backlot_wheel::{Sdist, WheelArchive};
 use fs_err as fs;
 use serde::Serialize;
 
@@ -20,10 +20,12 @@ use crate::fact::{ReleaseStatus, read_facts};
 use crate::layout::{RepoKind, make_folder};
 use crate::listing::{BrokenRelease, FolderRelease, WheelFile, modified_of};
 use crate::pages::{self, PageEntry};
-use crate::publish::Step;
+use crate::publish::{Step, source_in_folder};
 use crate::quick::{PENDING, modified};
 use crate::read_bounded;
-use crate::record::{RECORD_FORMAT, ReleaseRecord, find_record, find_sidecar, record_path, sidecar_path};
+use crate::record::{
+    RECORD_FORMAT, ReleaseRecord, find_record, find_sidecar, record_path, sha256, sidecar_path,
+};
 use crate::release::Release;
 
 /// How often a page is written again because the folder changed meanwhile, before it is left to the others.
@@ -40,7 +42,7 @@ pub(crate) const ROOT_PAGE_LIMIT: u64 = 256 * 1024 * 1024;
 pub struct ReindexReport {
     /// How many packages the repo has.
     pub packages: u64,
-    /// How many good wheels.
+    /// How many good wheels and source distributions.
     pub releases: u64,
     /// Sidecars and records that were made again.
     pub healed: Vec<PathBuf>,
@@ -90,9 +92,9 @@ impl FolderRepo {
             }
             let healed = self.heal(name, dry_run)?;
             let listing = self.releases_with_problems(name)?;
-            let gone = listing.releases.is_empty();
+            let gone = listing.releases.is_empty() && listing.sources.is_empty();
             report.packages += u64::from(!gone);
-            report.releases += listing.releases.len() as u64;
+            report.releases += (listing.releases.len() + listing.sources.len()) as u64;
             report.broken.extend(listing.broken);
             let changed = if dry_run {
                 !healed.is_empty() || self.has_stale_pages(name)?
@@ -115,11 +117,15 @@ impl FolderRepo {
         Ok(report)
     }
 
-    /// Make the missing or wrong sidecars and records of a package's wheels. Returns what was written. A wheel that cannot
-    /// be read is passed over. A dry run only names them.
+    /// Make the missing or wrong sidecars and records of a package's files. Returns what was written. What cannot be read is
+    /// passed over. A dry run only names them.
     pub(crate) fn heal(&self, name: &PackageName, dry_run: bool) -> Result<Vec<PathBuf>> {
         let mut healed = Vec::new();
-        for wheel in self.wheel_files(name)? {
+        let files = self.files(name)?;
+        for source in files.sources.iter().filter(|source| source.sha256.is_none()) {
+            healed.extend(self.heal_source(source, dry_run)?);
+        }
+        for wheel in files.wheels {
             let record = find_record(&wheel);
             if record
                 .as_ref()
@@ -145,6 +151,45 @@ impl FolderRepo {
             }
         }
         Ok(healed)
+    }
+
+    /// Make the record of a source distribution that has none.
+    fn heal_source(&self, source: &Release, dry_run: bool) -> Result<Option<PathBuf>> {
+        let Some(path) = source.place.path() else {
+            return Ok(None);
+        };
+        let (Ok(known), Ok(sdist)) = (source_in_folder(source), Sdist::open(path)) else {
+            return Ok(None);
+        };
+        if dry_run {
+            return Ok(Some(record_path(path)));
+        }
+        let requires_python = sdist.metadata().requires_python.as_ref();
+        let release = FolderRelease {
+            metadata_sha256: sha256(sdist.pkg_info()),
+            requires_python: requires_python.map(ToString::to_string),
+            ..known
+        };
+        let published = self.status(&release)?.published;
+        let at = published.map_or(Timestamp(release.modified), |fact| fact.at);
+        let file = WheelFile {
+            name: release.name.clone(),
+            file: release.file.clone(),
+            path: release.path.clone(),
+            size: release.size,
+            modified: release.modified,
+        };
+        write_record(&file, &release, at, false)
+    }
+
+    /// What was said of a source distribution; who published it only if its digest is known.
+    pub(crate) fn status_of_source(&self, source: &Release) -> Result<ReleaseStatus> {
+        if self.kind()? != RepoKind::Backlot {
+            return Ok(ReleaseStatus::default());
+        }
+        let facts = read_facts(&self.places.status(&source.package, &source.version))?;
+        let digest = source.sha256.unwrap_or_else(|| sha256(b""));
+        Ok(ReleaseStatus::fold(facts, &digest, source.modified))
     }
 
     /// All facts about a release, folded.
@@ -223,7 +268,7 @@ impl FolderRepo {
             };
             let mut names = Vec::new();
             for name in self.package_folders()? {
-                if known.contains(&name) || self.has_wheels(&name)? {
+                if known.contains(&name) || self.has_files(&name)? {
                     names.push(name);
                 }
             }
@@ -253,6 +298,20 @@ impl FolderRepo {
             let release = Release::from(release).said(status);
             entries.push(PageEntry { release, sidecar });
         }
+        for mut source in listing.sources {
+            let Ok(known) = source_in_folder(&source) else {
+                // Gone since it was listed, or unreadable: nobody could fetch it.
+                continue;
+            };
+            source.sha256 = Some(known.sha256);
+            let status = self.status_of_source(&source)?;
+            entries.push(PageEntry {
+                release: source.said(status),
+                sidecar: None,
+            });
+        }
+        // Stable: of a version the wheels come first.
+        entries.sort_by(|a, b| a.release.version.cmp(&b.release.version));
         Ok(entries)
     }
 

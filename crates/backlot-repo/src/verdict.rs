@@ -190,7 +190,7 @@ impl FolderRepo {
             new += u64::from(created == Created::New);
         }
         // Also if all were there: whoever wrote them may have been killed before the pages.
-        if self.has_wheels(package)? {
+        if self.has_files(package)? {
             self.settle_package(package, context)?;
         }
         pending.done()?;

@@ -53,8 +53,9 @@ pub fn sdist_name(file: &str) -> Option<(PackageName, Version)> {
 pub struct Sdist {
     path: PathBuf,
     metadata: Metadata,
-    /// PKG-INFO, where it is the whole metadata.
-    pkg_info: Option<Vec<u8>>,
+    pkg_info: Vec<u8>,
+    /// Whether that is the whole metadata.
+    says_all: bool,
     /// Files that the metadata names as licences.
     licenses: Vec<RelPath>,
     pyproject: Option<String>,
@@ -101,7 +102,8 @@ impl Sdist {
                 source,
             })?,
             metadata,
-            pkg_info: Some(pkg_info),
+            pkg_info,
+            says_all: true,
             pyproject,
         };
         sdist.complete()?;
@@ -110,8 +112,7 @@ impl Sdist {
 
     /// Take the requirements from `[project]` where PKG-INFO does not say them.
     fn complete(&mut self) -> Result<()> {
-        let headers = self.pkg_info.as_deref().map(String::from_utf8_lossy);
-        let (headers, _) = metadata_headers(headers.as_deref().unwrap_or_default());
+        let (headers, _) = metadata_headers(&String::from_utf8_lossy(&self.pkg_info));
         let is_dynamic = headers
             .iter()
             .any(|(name, value)| name == "dynamic" && value.eq_ignore_ascii_case("requires-dist"));
@@ -126,9 +127,14 @@ impl Sdist {
         if !requires.is_empty() {
             self.metadata.requires_dist = requires;
             self.metadata.provides_extra = groups;
-            self.pkg_info = None;
+            self.says_all = false;
         }
         Ok(())
+    }
+
+    /// Its PKG-INFO, as it lies there.
+    pub fn pkg_info(&self) -> &[u8] {
+        &self.pkg_info
     }
 
     /// Its metadata.
@@ -193,8 +199,8 @@ impl Sdist {
             .ok_or_else(|| self.unsupported("hatchling would not find its module either".to_owned()))?;
         project.metadata = self.metadata.clone();
         let mut extra = BTreeMap::new();
-        if let Some(pkg_info) = &self.pkg_info {
-            extra.insert("METADATA".to_owned(), pkg_info.clone());
+        if self.says_all {
+            extra.insert("METADATA".to_owned(), self.pkg_info.clone());
         }
         for license in &self.licenses {
             let bytes = fs::read(license.to_path(&root))?;

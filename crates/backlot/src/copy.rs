@@ -1,19 +1,23 @@
 //! Copying a release from one repo to another, with what it needs: a promotion.
 //!
-//! Invariants: the bytes are the same; files are on the remote of the target's people before any release is in the
-//! target, and what a release needs before the release itself, so a kill anywhere exposes nothing that cannot be
-//! installed and pulled; a rerun copies what is missing. Deliberately absent: whole repos (`mirror`).
+//! Invariants: a release is copied whole, the wheels of all platforms and builds and the source distribution, byte for
+//! byte; files are on the remote of the target's people before any release is in the target, all of a release is fetched
+//! and checked before its first file is added, and what a release needs comes before the release itself, so a kill anywhere
+//! exposes nothing that cannot be installed and pulled; a rerun copies what is missing, and success means that all is
+//! there. Deliberately absent: whole repos (`mirror`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backlot_core::{PackageName, Requirement, Version, file};
-use backlot_repo::{Release, Repo};
+use backlot_core::{PackageName, Requirement, Sha256, Version, file};
+use backlot_repo::{Checked, Release, ReleaseKind, Repo, WholeRelease};
 use backlot_resolve::{Problem, Resolution, RootRequirement};
 use backlot_store::ObjectId;
+use backlot_wheel::Metadata;
 use serde::Serialize;
 
 use crate::build::Provenance;
 use crate::error::{Error, Result, WorkspaceError};
+use crate::install::TemporaryFolder;
 use crate::remotes::CopyFilesReport;
 use crate::resolution::Pool;
 use crate::workspace::Workspace;
@@ -54,6 +58,21 @@ pub enum CopyState {
     There,
 }
 
+/// One file of a release.
+#[derive(Clone, Debug, Serialize)]
+pub struct CopiedFile {
+    /// Its name in the source.
+    pub file: String,
+    /// What kind of file it is.
+    pub kind: ReleaseKind,
+    /// Its digest.
+    pub sha256: Sha256,
+    /// Its size in bytes, if the source says it.
+    pub size: Option<u64>,
+    /// What became of it.
+    pub state: CopyState,
+}
+
 /// One release of a copy.
 #[derive(Clone, Debug, Serialize)]
 pub struct CopiedRelease {
@@ -61,9 +80,11 @@ pub struct CopiedRelease {
     pub package: PackageName,
     /// The version.
     pub version: Version,
-    /// The wheel's file name.
+    /// The name of the wheel that says what it is, or of the source distribution if it has none.
     pub wheel: String,
-    /// What became of it.
+    /// All its files, in the order in which they are copied.
+    pub files: Vec<CopiedFile>,
+    /// What became of it: there, if all its files were.
     pub state: CopyState,
     /// How many facts about it (approvals, yanks) are new in the target.
     pub facts: u64,
@@ -88,6 +109,31 @@ pub struct CopyReport {
     pub files: Option<CopyFilesReport>,
     /// Whether nothing was changed.
     pub dry_run: bool,
+}
+
+/// A release with what has to happen to each of its files.
+pub(crate) struct PlannedRelease {
+    pub(crate) release: WholeRelease,
+    /// In the order of its files.
+    digests: Vec<Sha256>,
+    states: Vec<CopyState>,
+}
+
+impl PlannedRelease {
+    pub(crate) fn state(&self) -> CopyState {
+        if self.states.contains(&CopyState::Copied) {
+            CopyState::Copied
+        } else {
+            CopyState::There
+        }
+    }
+}
+
+/// Whether a release can go where it shall.
+pub(crate) enum Fit {
+    Fits(PlannedRelease),
+    /// The target has another release under its version: these files.
+    Differs(Vec<Release>),
 }
 
 /// The two ends of a copy.
@@ -120,30 +166,37 @@ impl Workspace {
         if options.with_deps {
             for (package, version) in self.closure(&pool, &env, &root, &requirement)? {
                 // What only another repo has is neither here nor there.
-                let all = ends.source.releases(&package, self.context())?;
+                let all = ends.source.whole_releases(&package, self.context())?;
                 releases.extend(all.into_iter().find(|r| r.version == version));
             }
         } else {
-            self.warn_missing(&pool, &env, &root, &options.to)?;
+            self.warn_missing(&pool, &env, root.best(), &options.to)?;
             releases.push(root.clone());
         }
         let mut plan = Vec::new();
         for release in releases {
-            match ends.state(&release, self)? {
-                Some(state) => plan.push((release, state)),
-                None if release.package == root.package => {
-                    return Err(ends.other_bytes(&release, self)?);
+            self.context().check()?;
+            let (package, version) = (release.package.clone(), release.version.clone());
+            let there = ends.target.own_files(&package, self.context())?;
+            match ends.plan(release, &there)? {
+                Fit::Fits(planned) => plan.push(planned),
+                Fit::Differs(files) if package == root.package => {
+                    return Err(ends.other_bytes(&root, &files)?);
                 }
-                None => self.context().warn(
+                Fit::Differs(_) => self.context().warn(
                     "copy::other_bytes",
                     format!(
-                        "{} {} in {} has other bytes than in {}; it stays as it is",
-                        release.package, release.version, options.to, options.from
+                        "{package} {version} in {} has other bytes than in {}; it stays as it is",
+                        options.to, options.from
                     ),
                 ),
             }
         }
-        let chosen: Vec<&Release> = plan.iter().map(|(release, _)| release).collect();
+        let chosen: Vec<&WholeRelease> = plan.iter().map(|planned| &planned.release).collect();
+        for release in &chosen {
+            let files: Vec<&Release> = release.files.iter().collect();
+            self.refuse_public_files(&ends.target, &ends.source, &files)?;
+        }
         let files = if options.without_files {
             None
         } else {
@@ -151,16 +204,16 @@ impl Workspace {
             self.copy_release_files(&ends, &chosen, from, to)?
         };
         let mut copied = Vec::new();
-        for (release, state) in &plan {
+        for planned in &plan {
             self.context().check()?;
-            copied.push(self.copy_one(&ends, release, *state)?);
+            copied.push(self.copy_one(&ends, planned)?);
         }
         Ok(CopyReport {
+            wheel: root.best().file.clone(),
             package: root.package,
             version: root.version,
             from: options.from.clone(),
             to: options.to.clone(),
-            wheel: root.file,
             releases: copied,
             files,
             dry_run: options.dry_run,
@@ -169,17 +222,13 @@ impl Workspace {
 
     /// The newest release of a repo that a requirement admits: a yanked one only if it is pinned, a pre-release only if
     /// there is nothing else.
-    fn newest_admitted(&self, repo: &Repo, requirement: &Requirement, name: &str) -> Result<Release> {
+    fn newest_admitted(&self, repo: &Repo, requirement: &Requirement, name: &str) -> Result<WholeRelease> {
         let pinned = requirement.specifiers().pinned().is_some();
-        let mut admitted = Vec::new();
         repo.check_admits(requirement.name())?;
-        for release in repo.releases(requirement.name(), self.context())? {
-            if requirement.specifiers().contains(&release.version)
-                && (pinned || repo.status(&release)?.yanked.is_none())
-            {
-                admitted.push(release);
-            }
-        }
+        let mut admitted = repo.whole_releases(requirement.name(), self.context())?;
+        admitted.retain(|release| {
+            requirement.specifiers().contains(&release.version) && (pinned || !release.is_yanked())
+        });
         let best = admitted
             .into_iter()
             .max_by_key(|r| (!r.version.is_prerelease(), r.version.clone()));
@@ -195,7 +244,7 @@ impl Workspace {
         &self,
         pool: &Pool<'_>,
         env: &backlot_core::MarkerEnv,
-        root: &Release,
+        root: &WholeRelease,
         requirement: &Requirement,
     ) -> Result<Vec<(PackageName, Version)>> {
         let groups: Vec<String> = requirement.groups().iter().map(ToString::to_string).collect();
@@ -224,6 +273,10 @@ impl Workspace {
                 let Some(release) = pool.release(&chosen.name, &chosen.version, chosen.source)? else {
                     continue;
                 };
+                if release.is_sdist() {
+                    // Only wheels are made by us.
+                    continue;
+                }
                 let provenance = Provenance::of(&pool.repo(chosen.source).1.archive(&release)?)?;
                 for (name, version) in provenance.into_iter().flat_map(|p| p.inputs) {
                     if !problem.preferences.contains_key(&name) && pool.has_good(&name, &version)? {
@@ -263,7 +316,7 @@ impl Workspace {
         to: &str,
     ) -> Result<()> {
         const SOURCE: usize = 1;
-        let metadata = pool.metadata(SOURCE, root)?;
+        let (metadata, _) = pool.repo(SOURCE).1.describe(root)?;
         let needs = pool.dependencies_of(&metadata).requires;
         for need in needs.iter().filter(|need| need.applies(env, &[])) {
             let there = pool.releases(need.name())?;
@@ -284,7 +337,7 @@ impl Workspace {
     pub(crate) fn copy_release_files(
         &self,
         ends: &Ends,
-        releases: &[&Release],
+        releases: &[&WholeRelease],
         from: Option<&str>,
         to: Option<&str>,
     ) -> Result<Option<CopyFilesReport>> {
@@ -297,8 +350,8 @@ impl Workspace {
         let to = self.remote_entry(Some(to.unwrap_or(&from.name)), "copying files")?;
         let source = self.open_remote(from)?;
         let mut wanted: BTreeMap<ObjectId, String> = BTreeMap::new();
-        let pairs: Vec<_> = releases.iter().map(|r| (&ends.source, *r)).collect();
-        for release in self.objects_in(&pairs, &source)? {
+        let files: Vec<&Release> = releases.iter().flat_map(|r| &r.files).collect();
+        for release in self.objects_in(&ends.source, &files, &source)? {
             let label = release.label();
             wanted.extend(release.objects.into_keys().map(|id| (id, label.clone())));
         }
@@ -330,54 +383,121 @@ impl Workspace {
         Ok(Some(report))
     }
 
-    /// Copy one release: first what was said of it, so that a yanked one never shows as good, then its wheel.
-    pub(crate) fn copy_one(&self, ends: &Ends, release: &Release, state: CopyState) -> Result<CopiedRelease> {
-        let facts = ends.source.facts_to_carry(release)?;
-        let facts = ends
-            .target
-            .carry_facts(release, &facts, ends.dry_run, self.context())?;
-        if state == CopyState::Copied && !ends.dry_run {
-            let wheels = self.settings().cache.value.join("wheels");
-            let stage = file::temporary_in(&wheels);
-            fs_err::create_dir_all(&stage)?;
-            let local = stage.join(&release.file);
-            let by = self.publication(Some(&ends.reason));
-            let done = ends
-                .source
-                .open_wheel(release, &local, self.context())
-                .and_then(|()| ends.target.publish(&local, &by, self.context()));
-            file::remove(&stage)?;
-            match done {
+    /// Copy one release: first what was said of it, so that a yanked one never shows as good, then its files.
+    pub(crate) fn copy_one(&self, ends: &Ends, planned: &PlannedRelease) -> Result<CopiedRelease> {
+        let release = &planned.release;
+        let mut facts = 0;
+        let mut spellings = BTreeSet::new();
+        for file in &release.files {
+            // What is said of a version lies under it as its files spell it.
+            if spellings.insert(file.version.to_string()) {
+                let carried = ends.source.facts_to_carry(file)?;
+                facts += ends
+                    .target
+                    .carry_facts(file, &carried, ends.dry_run, self.context())?;
+            }
+        }
+        if planned.state() == CopyState::Copied && !ends.dry_run {
+            self.copy_missing(ends, planned)?;
+        }
+        let files = release.files.iter().zip(&planned.digests).zip(&planned.states);
+        let files = files.map(|((file, sha256), state)| CopiedFile {
+            file: file.file.clone(),
+            kind: file.kind,
+            sha256: *sha256,
+            size: file.size,
+            state: *state,
+        });
+        Ok(CopiedRelease {
+            package: release.package.clone(),
+            version: release.version.clone(),
+            wheel: release.best().file.clone(),
+            files: files.collect(),
+            state: planned.state(),
+            facts,
+        })
+    }
+
+    /// Fetch and check all files that the target does not have, then add them one by one.
+    fn copy_missing(&self, ends: &Ends, planned: &PlannedRelease) -> Result<()> {
+        let wheels = self.settings().cache.value.join("wheels");
+        let stage = file::temporary_in(&wheels);
+        fs_err::create_dir_all(&stage)?;
+        let _guard = TemporaryFolder(stage.clone());
+        let mut checked = Vec::new();
+        let files = planned.release.files.iter().zip(&planned.digests);
+        for ((file, sha256), state) in files.zip(&planned.states) {
+            if *state == CopyState::There {
+                continue;
+            }
+            // What was compared is what is fetched, also where the source itself promises no digest.
+            let mut file = file.clone();
+            file.sha256 = Some(*sha256);
+            let local = stage.join(&file.file);
+            ends.source.open_wheel(&file, &local, self.context())?;
+            checked.push(Checked::check(&local, &planned.digests, self.context())?);
+        }
+        let by = self.publication(Some(&ends.reason));
+        for file in &checked {
+            self.context().check()?;
+            match ends.target.add_file(file, &by, self.context()) {
                 // Somebody else copied the same at the same time.
                 Ok(()) | Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(CopiedRelease {
-            package: release.package.clone(),
-            version: release.version.clone(),
-            wheel: release.file.clone(),
-            state,
-            facts,
-        })
+        Ok(())
     }
 }
 
 impl Ends {
-    /// What has to happen to a release of the source; `None` if the target has other bytes under its version.
-    pub(crate) fn state(&self, release: &Release, workspace: &Workspace) -> Result<Option<CopyState>> {
-        let there = self.target.releases(&release.package, workspace.context())?;
-        let Some(there) = there.into_iter().find(|r| r.version == release.version) else {
-            return Ok(Some(CopyState::Copied));
-        };
-        let same = self.target.digest(&there)? == self.source.digest(release)?;
-        Ok(same.then_some(CopyState::There))
+    /// What has to happen to each file of a release of the source. `there` is what the target itself has of the package: a file there by the name of one of ours has its bytes, and if there are any, one of ours is among them.
+    pub(crate) fn plan(&self, release: WholeRelease, there: &[Release]) -> Result<Fit> {
+        let there: Vec<&Release> = there.iter().filter(|r| r.version == release.version).collect();
+        let mut digests = Vec::with_capacity(release.files.len());
+        for file in &release.files {
+            digests.push(self.source.digest(file)?);
+        }
+        let mut other = Vec::new();
+        let mut shared = BTreeMap::new();
+        for &file in &there {
+            let is_of = |ours: &Release| ours.kind == file.kind && ours.name == file.name;
+            let digest = self.target.digest(file)?;
+            match release.files.iter().position(is_of) {
+                Some(index) if digests[index] == digest => {
+                    shared.insert(index, CopyState::There);
+                }
+                Some(_) => other.push(file.clone()),
+                None => {}
+            }
+        }
+        if shared.is_empty() && other.is_empty() {
+            other = there.into_iter().cloned().collect();
+        }
+        if !other.is_empty() {
+            return Ok(Fit::Differs(other));
+        }
+        let states = (0..release.files.len()).map(|index| shared.get(&index).copied());
+        Ok(Fit::Fits(PlannedRelease {
+            states: states.map(|state| state.unwrap_or(CopyState::Copied)).collect(),
+            digests,
+            release,
+        }))
     }
 
-    fn other_bytes(&self, release: &Release, workspace: &Workspace) -> Result<Error> {
-        let there = self.target.releases(&release.package, workspace.context())?;
-        let there = there.into_iter().find(|r| r.version == release.version);
-        let published = match &there {
+    /// The metadata of a release, from its source.
+    pub(crate) fn metadata(&self, planned: &PlannedRelease) -> Result<Metadata> {
+        let best = planned.release.best();
+        if best.is_sdist() {
+            // Also of one that cannot be built.
+            return Ok(self.source.describe(best)?.0);
+        }
+        Ok(self.source.metadata(best)?)
+    }
+
+    /// The error for a version of which the target has other files.
+    fn other_bytes(&self, release: &WholeRelease, files: &[Release]) -> Result<Error> {
+        let published = match files.first() {
             Some(there) => self.target.status(there)?.published,
             None => None,
         };
@@ -385,7 +505,8 @@ impl Ends {
             package: release.package.clone(),
             version: release.version.clone(),
             repo: self.target.place(),
-            author: published.as_ref().map(|f| f.author.clone()),
+            files: files.iter().map(|file| file.file.clone()).collect(),
+            author: published.as_ref().map(|f| f.author.clone().into()),
             at: published.map(|f| f.at),
             identical: false,
             complete: true,

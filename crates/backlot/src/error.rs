@@ -256,6 +256,24 @@ pub enum WorkspaceError {
         /// What was given.
         what: String,
     },
+    /// What a repo's releases need cannot be known, because there is none at its place.
+    #[error("there is no repo `{repo}` at `{place}`, so what its releases need is not known")]
+    RepoNotThere {
+        /// Its name.
+        repo: String,
+        /// Where it should be.
+        place: Place,
+    },
+    /// A release with tracked files that would get into a public repo.
+    #[error("{package} {version} has tracked files, and `{repo}` is public")]
+    FilesInPublic {
+        /// The package.
+        package: PackageName,
+        /// The version.
+        version: Version,
+        /// The repo.
+        repo: Place,
+    },
     /// Files of releases that are to be shown to others are not where those would look.
     #[error("files of {releases} are not on the remote `{remote}`")]
     FilesNotThere {
@@ -406,6 +424,8 @@ impl Coded for WorkspaceError {
             Self::EditableInTheWay { .. } => "input::editable_in_the_way",
             Self::NoSuchRelease { .. } => "release::unknown",
             Self::FilesNotThere { .. } => "copy::files_missing",
+            Self::FilesInPublic { .. } => "publish::files_in_public",
+            Self::RepoNotThere { .. } => "workspace::repo_not_there",
             Self::AmbiguousRepo { .. } => "release::ambiguous_repo",
             Self::NotOneRelease { .. } => "release::not_one",
             Self::MissingFiles { .. } => "publish::missing_files",
@@ -447,6 +467,7 @@ impl Coded for WorkspaceError {
             Self::BadConfig { .. }
             | Self::SecretInConfig { .. }
             | Self::NotPublic { .. }
+            | Self::FilesInPublic { .. }
             | Self::NoneConfigured { .. }
             | Self::NewerFormat { .. }
             | Self::BadLockFile { .. }
@@ -454,6 +475,7 @@ impl Coded for WorkspaceError {
             | Self::WithoutConda { .. }
             | Self::NoVersionSource { .. } => Class::Config,
             Self::UnreadableRelease { .. } => Class::Integrity,
+            Self::RepoNotThere { .. } => Class::Environment,
             Self::AmbiguousOutput { .. }
             | Self::AmbiguousRepo { .. }
             | Self::NotOneRelease { .. }
@@ -497,6 +519,8 @@ impl Coded for WorkspaceError {
             Self::EditableInTheWay { path, .. } => format!("an editable is never silently replaced: publish it or move `{}` out of outputs first", path.display()),
             Self::NoSuchRelease { .. } => "see `backlot search`; `backlot repo list` shows where it was looked for".to_owned(),
             Self::FilesNotThere { remote, .. } => format!("copy them there first: name the remote that has them with `--from-remote NAME --to-remote {remote}`; or leave files out with `--without-files`"),
+            Self::FilesInPublic { .. } => "a collection of a remote looks into the studio's repos only, and would take the files for garbage: publish it to one of those; if this is one, take `public` from its entry in backlot.toml".to_owned(),
+            Self::RepoNotThere { repo, .. } => format!("look whether the disk is mounted and the path is right; if the repo is gone for good, `backlot repo remove {repo}`"),
             Self::AmbiguousRepo { .. } => "name the one that is meant with `--repo`".to_owned(),
             Self::NotOneRelease { .. } => "name one release, as in `Table==1.0.0`".to_owned(),
             Self::MissingFiles { missing, .. } => format!("bring them back with `backlot pull`, or drop them with `backlot add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),

@@ -1,21 +1,35 @@
 //! What releases and workspaces need of a remote: the objects that their pointers name, down to the last frame.
 //!
-//! Invariant: a list of what is needed is complete or it is an error. A repo that cannot be read, a pointer that cannot be
-//! parsed, a manifest that is nowhere: each stops a collection, since what they name would be taken for garbage.
+//! Invariants: a list of what is needed is complete or it is an error: a repo that cannot be read, a pointer that cannot be
+//! parsed, a manifest that is nowhere each stop a collection, since what they name would be taken for garbage. **Only
+//! public repos are passed over, and no release with tracked files gets into one** ([`Workspace::refuse_public_files`]).
+//! Memory: the pointers of a batch of releases, and the objects of one of them; of wheels on servers only their pointers
+//! are fetched.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use backlot_core::{Blake3, PackageName, RelPath, Version};
 use backlot_dvc::Pointer;
-use backlot_repo::{Release, Repo};
+use backlot_repo::{Inside, Release, Repo, Wanted};
 use backlot_store::{Cache, ObjectId, Remote, Transfer};
-use backlot_wheel::WheelArchive;
+use serde::Serialize;
 
 use crate::error::{Error, Result, WorkspaceError};
 use crate::workspace::Workspace;
 
-/// A release with the objects of its tracked files.
+/// How many releases are asked for their pointers at once.
+const RELEASES: usize = 64;
+/// How many outs are held before what they name is looked up.
+const OUTS: usize = 20_000;
+
+/// The files of a release that say what it needs.
+const POINTERS: Wanted<'static> = Wanted {
+    name: "pointers",
+    is: &is_pointer,
+};
+
+/// A release with the objects of its tracked files. One that several repos have with other bytes comes several times.
 #[derive(Clone, Debug)]
 pub(crate) struct ReleaseObjects {
     pub(crate) package: PackageName,
@@ -31,86 +45,145 @@ impl ReleaseObjects {
     }
 }
 
+/// A repo of which nothing was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PassedOver {
+    /// The repo.
+    pub repo: String,
+    /// Why nothing in it can need a remote.
+    pub reason: String,
+}
+
+/// Pointers of releases that were not looked up yet.
+#[derive(Default)]
+struct Batch {
+    pointers: BTreeMap<(PackageName, Version), Vec<Pointer>>,
+    outs: usize,
+}
+
+/// Whether the releases of a package are wanted.
+type IsWanted<'a> = &'a dyn Fn(&PackageName) -> bool;
+
 impl Workspace {
-    /// The releases of all repos of this workspace with their objects, each release once. Manifests that are not in the
-    /// cache are fetched from `remote`.
-    pub(crate) fn release_objects(&self, remote: &Remote) -> Result<Vec<ReleaseObjects>> {
+    /// Hand out the releases of all repos of this workspace but public ones with their objects. Manifests that are not in
+    /// the cache are fetched from `remote`. Returns what was passed over.
+    pub(crate) fn each_release(
+        &self,
+        remote: &Remote,
+        wanted: IsWanted<'_>,
+        take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
+    ) -> Result<Vec<PassedOver>> {
         let cache = self.cache()?;
-        let mut pointers: BTreeMap<(PackageName, Version), Vec<Pointer>> = BTreeMap::new();
-        let mut seen = HashSet::new();
+        let (mut batch, mut seen, mut passed_over) = (Batch::default(), HashSet::new(), Vec::new());
         for entry in self.repos() {
             let repo = self.open_repo(entry)?;
-            for package in repo.packages()? {
-                let listing = repo.releases_with_problems(&package)?;
-                if let Some(broken) = listing.broken.first() {
-                    return Err(WorkspaceError::UnreadableRelease {
-                        place: broken.place.clone(),
-                        reason: broken.reason.clone(),
-                    }
-                    .into());
+            if repo.is_public() {
+                passed_over.push(PassedOver {
+                    repo: entry.name.clone(),
+                    reason: "it is public, and no release with tracked files goes there".to_owned(),
+                });
+                continue;
+            }
+            if !repo.is_there()? {
+                return Err(WorkspaceError::RepoNotThere {
+                    repo: entry.name.clone(),
+                    place: repo.place(),
                 }
-                // What is not installed from there needs nothing either.
-                let is_public = entry.public.is_some();
-                for source in listing.sources.iter().filter(|_| !is_public) {
-                    self.context().check()?;
-                    if seen.insert(repo.digest(source)?) {
-                        let key = (package.clone(), source.version.clone());
-                        let found = pointers_in_sdist(&repo, source)?;
-                        pointers.entry(key).or_default().extend(found);
-                    }
+                .into());
+            }
+            let mut packages = repo.packages()?;
+            packages.retain(|package| wanted(package));
+            for some in packages.chunks(RELEASES) {
+                if matches!(repo, Repo::Index(_)) {
+                    repo.prefetch(some)?;
                 }
-                for release in listing.releases {
-                    self.context().check()?;
-                    if seen.insert(repo.digest(&release)?) {
-                        let key = (package.clone(), release.version.clone());
-                        pointers
-                            .entry(key)
-                            .or_default()
-                            .extend(pointers_in(&repo.archive(&release)?)?);
+                for package in some {
+                    let listing = repo.releases_with_problems(package)?;
+                    if let Some(broken) = listing.broken.first() {
+                        return Err(WorkspaceError::UnreadableRelease {
+                            place: broken.place.clone(),
+                            reason: broken.reason.clone(),
+                        }
+                        .into());
+                    }
+                    let mut files = Vec::new();
+                    for file in listing.sources.iter().chain(&listing.releases) {
+                        // Without a digest it is read, however often it is there.
+                        if file.sha256.is_none_or(|digest| seen.insert(digest)) {
+                            files.push(file);
+                        }
+                    }
+                    for files in files.chunks(RELEASES) {
+                        self.context().check()?;
+                        batch.add(&repo, files)?;
+                        if batch.outs >= OUTS {
+                            self.hand_out(std::mem::take(&mut batch), &cache, remote, take)?;
+                        }
                     }
                 }
             }
         }
-        self.objects_of_pointers(pointers, &cache, remote)
+        self.hand_out(batch, &cache, remote, take)?;
+        Ok(passed_over)
     }
 
-    /// These releases of a repo with their objects; manifests that are not in the cache are fetched from `remote`.
+    /// The releases of a repo that have these files, with their objects; manifests that are not in the cache are fetched
+    /// from `remote`.
     pub(crate) fn objects_in(
         &self,
-        releases: &[(&Repo, &Release)],
+        repo: &Repo,
+        files: &[&Release],
         remote: &Remote,
     ) -> Result<Vec<ReleaseObjects>> {
-        let mut pointers = BTreeMap::new();
-        for (repo, release) in releases {
+        let mut batch = Batch::default();
+        for files in files.chunks(RELEASES) {
             self.context().check()?;
-            let key = (release.package.clone(), release.version.clone());
-            pointers.insert(key, pointers_in(&repo.archive(release)?)?);
+            batch.add(repo, files)?;
         }
-        self.objects_of_pointers(pointers, &self.cache()?, remote)
+        let mut found = Vec::new();
+        self.hand_out(batch, &self.cache()?, remote, &mut |release| {
+            found.push(release);
+            Ok(())
+        })?;
+        Ok(found)
     }
 
-    fn objects_of_pointers(
+    /// An error if a release with tracked files would get into a public repo, where no collection looks.
+    pub(crate) fn refuse_public_files(&self, target: &Repo, source: &Repo, files: &[&Release]) -> Result<()> {
+        if !target.is_public() {
+            return Ok(());
+        }
+        for files in files.chunks(RELEASES) {
+            self.context().check()?;
+            let inside = source.read_inside(files, &POINTERS)?;
+            if let Some((file, _)) = files.iter().zip(inside).find(|(_, found)| !found.is_empty()) {
+                return Err(files_in_public(&file.package, &file.version, target));
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_out(
         &self,
-        pointers: BTreeMap<(PackageName, Version), Vec<Pointer>>,
+        batch: Batch,
         cache: &Cache,
         remote: &Remote,
-    ) -> Result<Vec<ReleaseObjects>> {
-        let all: Vec<&Pointer> = pointers.values().flatten().collect();
+        take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
+    ) -> Result<()> {
+        let all: Vec<&Pointer> = batch.pointers.values().flatten().collect();
         self.need_manifests(&all, cache, remote)?;
-        pointers
-            .into_iter()
-            .map(|((package, version), pointers)| {
-                let mut objects = BTreeMap::new();
-                for pointer in &pointers {
-                    objects_of(pointer, cache, &mut objects)?;
-                }
-                Ok(ReleaseObjects {
-                    package,
-                    version,
-                    objects,
-                })
-            })
-            .collect()
+        for ((package, version), pointers) in batch.pointers {
+            let mut objects = BTreeMap::new();
+            for pointer in &pointers {
+                objects_of(pointer, cache, &mut objects)?;
+            }
+            take(ReleaseObjects {
+                package,
+                version,
+                objects,
+            })?;
+        }
+        Ok(())
     }
 
     /// The objects that the pointers of this workspace's outputs and inputs name.
@@ -157,33 +230,52 @@ impl Workspace {
     }
 }
 
-/// The pointers in a wheel.
-fn pointers_in(archive: &WheelArchive) -> Result<Vec<Pointer>> {
-    let mut pointers = Vec::new();
-    for entry in archive.entries() {
-        if !is_pointer(&entry.path) {
-            continue;
-        }
-        let Some(bytes) = archive.read(&entry.path)? else {
-            continue;
+impl Batch {
+    /// Read the pointers of some files of a repo.
+    fn add(&mut self, repo: &Repo, files: &[&Release]) -> Result<()> {
+        let inside = repo.read_inside(files, &POINTERS);
+        let inside: Vec<Inside> = match inside {
+            Ok(inside) => inside,
+            // Which of them it is, is told by reading them one by one.
+            Err(error) => one_by_one(repo, files).and(Err(error.into()))?,
         };
-        pointers.push(pointer(&archive.path().join(entry.path.as_str()), bytes)?);
+        for (file, found) in files.iter().zip(inside) {
+            let path = Path::new(&file.file);
+            let key = (file.package.clone(), file.version.clone());
+            let pointers = self.pointers.entry(key).or_default();
+            for (inner, bytes) in found {
+                let pointer = pointer(&path.join(inner.as_str()), bytes)?;
+                self.outs += pointer.outs.len();
+                pointers.push(pointer);
+            }
+        }
+        Ok(())
     }
-    Ok(pointers)
 }
 
-/// The pointers in a source distribution, installed by whom it may be.
-fn pointers_in_sdist(repo: &Repo, release: &Release) -> Result<Vec<Pointer>> {
-    let files = repo.source(release).and_then(|s| Ok(s.read(&is_pointer)?));
-    let files = files.map_err(|error| WorkspaceError::UnreadableRelease {
-        place: release.place.clone(),
-        reason: error.to_string(),
-    })?;
-    let path = Path::new(&release.file);
-    files
-        .into_iter()
-        .map(|(inner, bytes)| pointer(&path.join(inner.as_str()), bytes))
-        .collect()
+/// The error of the first file that cannot be read.
+fn one_by_one(repo: &Repo, files: &[&Release]) -> Result<()> {
+    for file in files {
+        repo.read_inside(&[file], &POINTERS)
+            .map_err(|error| match error {
+                damaged @ backlot_repo::Error::Wheel(_) => Error::from(WorkspaceError::UnreadableRelease {
+                    place: file.place.clone(),
+                    reason: damaged.to_string(),
+                }),
+                other => other.into(),
+            })?;
+    }
+    Ok(())
+}
+
+/// The error for tracked files that would get into a public repo.
+pub(crate) fn files_in_public(package: &PackageName, version: &Version, repo: &Repo) -> Error {
+    WorkspaceError::FilesInPublic {
+        package: package.clone(),
+        version: version.clone(),
+        repo: repo.place(),
+    }
+    .into()
 }
 
 fn is_pointer(path: &RelPath) -> bool {

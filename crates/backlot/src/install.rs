@@ -690,7 +690,7 @@ fn foreign_editable(dist: &InstalledDist, package: &LockedPackage) -> Error {
 }
 
 /// Removes a temporary folder when dropped.
-struct TemporaryFolder(PathBuf);
+pub(crate) struct TemporaryFolder(pub(crate) PathBuf);
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {

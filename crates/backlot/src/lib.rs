@@ -58,7 +58,7 @@ pub use browse::{
 };
 pub use build::{BuildReport, OutRecord, Provenance, TOOL};
 pub use config::{Config, RemoteEntry, RepoEntry, RepoPlace};
-pub use copy::{CopiedRelease, CopyOptions, CopyReport, CopyState};
+pub use copy::{CopiedFile, CopiedRelease, CopyOptions, CopyReport, CopyState};
 pub use edit::EditReport;
 pub use environment::DEFAULT_PYTHON;
 pub use error::{Error, Result, WorkspaceError};
@@ -67,6 +67,7 @@ pub use external::{ChannelStatus, CondaChange, ExternalReport, ExternalStatus};
 pub use files::{AddFiles, AddReport, AddedFiles, MoveReport, MovedFiles};
 pub use gc::{GcReport, Unreferenced};
 pub use graph::{ChainLink, TreeEdge, TreeNode, TreeReport, WhyReport};
+pub use holdings::PassedOver;
 pub use inputs::{BumpReport, InputChange, InputReport};
 pub use install::{INSTALLER, InstallReport, InstallRequest, PackageChange};
 pub use lockfile::{Lock, LockedConda, LockedPackage};

@@ -1,16 +1,16 @@
 //! Mirroring: the releases of one repo that another does not have, with what was said of them.
 //!
-//! Invariants: as in a copy, files come before releases and what is needed before what needs it; nothing in the target is
-//! changed or removed. It has no state of its own: a run that was killed is continued by the next, which copies what is
+//! Invariants: as in a copy, releases are whole, files come before releases and what is needed before what needs it; nothing
+//! in the target is changed or removed. It has no state of its own: a run that was killed is continued by the next, which copies what is
 //! missing. Deliberately absent: removing what the source does not have.
 
 use std::collections::BTreeMap;
 
 use backlot_core::{Class, Coded, Operation, PackageName, Version};
-use backlot_repo::Release;
+use backlot_repo::WholeRelease;
 use serde::Serialize;
 
-use crate::copy::{CopiedRelease, CopyState, Ends, dependencies_first};
+use crate::copy::{CopiedRelease, CopyState, Ends, Fit, PlannedRelease, dependencies_first};
 use crate::error::Result;
 use crate::remotes::CopyFilesReport;
 use crate::workspace::Workspace;
@@ -45,7 +45,7 @@ pub struct MirrorReport {
     pub from: String,
     /// The repo that was filled.
     pub to: String,
-    /// The releases that were copied, what is needed first.
+    /// The releases that were copied or completed, what is needed first.
     pub copied: Vec<CopiedRelease>,
     /// How many were there already.
     pub already_there: u64,
@@ -66,6 +66,8 @@ pub struct MirrorConflict {
     pub package: PackageName,
     /// The version.
     pub version: Version,
+    /// The files in the target that are not those of the source.
+    pub files: Vec<String>,
 }
 
 /// The two repos say different things under one name; the report tells which.
@@ -96,7 +98,7 @@ impl Coded for ReposDiffer {
 }
 
 /// A package's releases that are to be in the target, with what has to happen to each.
-type Wanted = Vec<(Release, CopyState)>;
+type Wanted = Vec<PlannedRelease>;
 
 impl Workspace {
     /// Bring the releases of one repo into another.
@@ -123,8 +125,8 @@ impl Workspace {
             if options.names.as_ref().is_none_or(fits) {
                 let releases = self.wanted_of(&name, &ends, options, &mut report)?;
                 let mut names = Vec::new();
-                for (release, _) in releases.iter().filter(|(_, s)| *s == CopyState::Copied) {
-                    let metadata = ends.source.metadata(release)?;
+                for planned in releases.iter().filter(|one| one.state() == CopyState::Copied) {
+                    let metadata = ends.metadata(planned)?;
                     names.extend(metadata.requires_dist.iter().map(|r| r.name().clone()));
                 }
                 needs.insert(name.clone(), names);
@@ -138,15 +140,19 @@ impl Workspace {
             let Some(releases) = wanted.get(&name) else {
                 continue;
             };
+            for planned in releases {
+                let files: Vec<_> = planned.release.files.iter().collect();
+                self.refuse_public_files(&ends.target, &ends.source, &files)?;
+            }
             if options.files {
                 self.mirror_files(&ends, releases, options, &mut report)?;
             }
-            for (release, state) in releases {
+            for planned in releases {
                 self.context().check()?;
-                let one = self.copy_one(&ends, release, *state)?;
+                let one = self.copy_one(&ends, planned)?;
                 running.advance(1, 0);
                 report.facts += one.facts;
-                match state {
+                match one.state {
                     CopyState::Copied => report.copied.push(one),
                     CopyState::There => report.already_there += 1,
                 }
@@ -162,34 +168,34 @@ impl Workspace {
         options: &MirrorOptions,
         report: &mut MirrorReport,
     ) -> Result<Wanted> {
-        let there = ends.target.releases(name, self.context())?;
+        let there = ends.target.own_files(name, self.context())?;
         let mut wanted = Vec::new();
         let mut good = 0;
-        for release in ends.source.releases(name, self.context())?.into_iter().rev() {
+        for release in ends
+            .source
+            .whole_releases(name, self.context())?
+            .into_iter()
+            .rev()
+        {
             self.context().check()?;
             if let Some(newest) = options.newest {
                 if good == newest {
                     break;
                 }
-                if ends.source.status(&release)?.yanked.is_some() {
+                if release.is_yanked() {
                     continue;
                 }
                 good += 1;
             }
-            let state = match there.iter().find(|r| r.version == release.version) {
-                None => CopyState::Copied,
-                Some(other) if ends.target.digest(other)? == ends.source.digest(&release)? => {
-                    CopyState::There
-                }
-                Some(_) => {
-                    report.conflicts.push(MirrorConflict {
-                        package: release.package,
-                        version: release.version,
-                    });
-                    continue;
-                }
-            };
-            wanted.push((release, state));
+            let version = release.version.clone();
+            match ends.plan(release, &there)? {
+                Fit::Fits(planned) => wanted.push(planned),
+                Fit::Differs(files) => report.conflicts.push(MirrorConflict {
+                    package: name.clone(),
+                    version,
+                    files: files.into_iter().map(|file| file.file).collect(),
+                }),
+            }
         }
         wanted.reverse();
         Ok(wanted)
@@ -202,10 +208,10 @@ impl Workspace {
         options: &MirrorOptions,
         report: &mut MirrorReport,
     ) -> Result<()> {
-        let new: Vec<&Release> = releases
+        let new: Vec<&WholeRelease> = releases
             .iter()
-            .filter(|(_, state)| *state == CopyState::Copied)
-            .map(|(release, _)| release)
+            .filter(|planned| planned.state() == CopyState::Copied)
+            .map(|planned| &planned.release)
             .collect();
         let (from, to) = (options.from_remote.as_deref(), options.to_remote.as_deref());
         let files = if new.is_empty() {

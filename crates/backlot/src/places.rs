@@ -57,6 +57,8 @@ pub struct AddRepo {
     pub store: StoreOptions,
     /// It is outside the studio: only these packages may come from it.
     pub public: Option<Vec<String>>,
+    /// It is an index of devpi: make it if it is not there, inheriting from these (`user/index`).
+    pub create: Option<Vec<String>>,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -108,11 +110,7 @@ impl Workspace {
                 reason: "an endpoint, a region and `anonymous` are for `s3://`".to_owned(),
             }));
         }
-        let place = if is_url(place) && !ObjectRepo::knows(place) {
-            IndexRepo::find(&self.network()?, name, place)?
-        } else {
-            place.to_owned()
-        };
+        let place = self.find_place(name, place, options)?;
         self.config.add_repo(RepoEntry {
             name: name.to_owned(),
             place,
@@ -134,6 +132,26 @@ impl Workspace {
             self.config.save()?;
         }
         Ok(self.repo_status(&entry))
+    }
+
+    /// Where a new repo is: an index is looked for, or made.
+    fn find_place(&self, name: &str, place: &str, options: &AddRepo) -> Result<String> {
+        if let Some(bases) = &options.create {
+            let network = self.network()?;
+            if options.dry_run {
+                return Ok(IndexRepo::plan_create(&network, name, place)?);
+            }
+            let (url, made) = IndexRepo::create(&network, name, place, bases)?;
+            if !made {
+                let message = format!("`{url}` is there already and stays as it is");
+                self.context().warn("index::exists", message);
+            }
+            return Ok(url);
+        }
+        if is_url(place) && !ObjectRepo::knows(place) {
+            return Ok(IndexRepo::find(&self.network()?, name, place)?);
+        }
+        Ok(place.to_owned())
     }
 
     /// Whether a new repo becomes the preferred source, the publish target, and the preferred source in place of another.

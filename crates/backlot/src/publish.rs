@@ -61,6 +61,9 @@ impl Workspace {
         let added = self.record_changes(output, options.dry_run)?;
         let tracked = [self.tracked_of_output(output)?];
         let wheel = self.build_tracked(output, &tracked[0], options.dry_run)?;
+        if repo.is_public() && tracked.iter().any(|one| !one.pointers.is_empty()) {
+            return Err(crate::holdings::files_in_public(&package, &version, &repo));
+        }
         let publication = self.publication(options.message.as_deref());
         let mut files = MoveReport {
             dry_run: options.dry_run,
@@ -90,16 +93,17 @@ impl Workspace {
 
     /// A conflict if a repo has a release of this version.
     fn refuse_existing(&self, repo: &Repo, package: &PackageName, version: &Version) -> Result<()> {
-        let releases = repo.releases(package, self.context())?;
-        let Some(release) = releases.into_iter().find(|r| &r.version == version) else {
+        let there = repo.own_files(package, self.context())?;
+        let Some(release) = there.iter().find(|r| &r.version == version) else {
             return Ok(());
         };
-        let published = repo.status(&release)?.published;
+        let published = repo.status(release)?.published;
         Err(backlot_repo::Error::ReleaseExists {
             package: package.clone(),
             version: version.clone(),
             repo: repo.place(),
-            author: published.as_ref().map(|f| f.author.clone()),
+            files: Box::default(),
+            author: published.as_ref().map(|f| f.author.clone().into()),
             at: published.map(|f| f.at),
             identical: false,
             complete: true,

@@ -3,13 +3,16 @@
 //!
 //! Invariant: what to keep is known completely before anything is condemned. Deliberately absent: how it is stored.
 
+use std::cell::RefCell;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use backlot_core::{PackageName, Version};
+use backlot_core::{PackageName, Requirement, Version};
 use backlot_store::{CollectOptions, CollectReport, Error as StoreError, ObjectId, Remote, Transfer, Usage};
 use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
+use crate::holdings::{PassedOver, ReleaseObjects};
 use crate::verify::VerifyOptions;
 use crate::workspace::Workspace;
 
@@ -20,6 +23,8 @@ pub struct CollectedRemote {
     pub remote: String,
     /// How many releases of this workspace's repos are kept.
     pub releases: usize,
+    /// Repos that were not read, because nothing in them can need a remote.
+    pub passed_over: Vec<PassedOver>,
     /// The workspaces of this cache whose files are kept.
     pub workspaces: Vec<std::path::PathBuf>,
     /// What became of the rest.
@@ -40,6 +45,8 @@ pub struct RepairReport {
     pub packs: Vec<String>,
     /// Objects that are damaged or missing and that neither the cache nor the other remotes have.
     pub lost: Vec<LostObject>,
+    /// Repos that were not read, because nothing in them can need a remote.
+    pub passed_over: Vec<PassedOver>,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
@@ -89,15 +96,20 @@ impl Workspace {
     pub fn collect_remote(&self, remote: Option<&str>, options: &CollectOptions) -> Result<CollectedRemote> {
         let entry = self.remote_entry(remote, "collecting")?.clone();
         let opened = self.open_remote(&entry)?;
-        if self.repos().is_empty() {
+        if self.repos().iter().all(|repo| repo.public.is_some()) {
             return Err(WorkspaceError::NoneConfigured {
                 what: "repo",
                 action: "collecting a remote".to_owned(),
             }
             .into());
         }
-        let releases = self.release_objects(&opened)?;
-        let mut keep: HashSet<ObjectId> = releases.iter().flat_map(|r| r.objects.keys().copied()).collect();
+        let mut keep: HashSet<ObjectId> = HashSet::new();
+        let mut releases = HashSet::new();
+        let passed_over = self.each_release(&opened, &|_| true, &mut |release| {
+            keep.extend(release.objects.keys());
+            releases.insert((release.package, release.version));
+            Ok(())
+        })?;
         let mut workspaces = Vec::new();
         for root in crate::gc::registered(self.cache()?.root())? {
             if !root.join(crate::config::FILE_NAME).is_file() {
@@ -124,6 +136,7 @@ impl Workspace {
         Ok(CollectedRemote {
             remote: entry.name,
             releases: releases.len(),
+            passed_over,
             workspaces,
             report: opened.collect(&keep, options, self.context())?,
         })
@@ -148,7 +161,7 @@ impl Workspace {
     ) -> Result<RepairReport> {
         let entry = self.remote_entry(remote, "repairing")?.clone();
         let opened = self.open_remote(&entry)?;
-        let needed = self.needed_of(
+        let (needed, passed_over) = self.needed_of(
             &opened,
             &VerifyOptions {
                 releases: true,
@@ -164,6 +177,7 @@ impl Workspace {
             remote: entry.name,
             repaired: items.iter().map(|item| item.id).collect(),
             packs: found.packs.iter().map(|pack| pack.key.clone()).collect(),
+            passed_over,
             dry_run,
             ..RepairReport::default()
         };
@@ -299,39 +313,61 @@ impl Workspace {
     }
 
     /// The releases that some requirements (`Table==1.2.0`, `Table`) admit.
-    fn chosen_releases(
-        &self,
-        remote: &Remote,
-        wanted: &[String],
-    ) -> Result<Vec<crate::holdings::ReleaseObjects>> {
-        let all = self.release_objects(remote)?;
-        let mut chosen: BTreeMap<String, crate::holdings::ReleaseObjects> = BTreeMap::new();
+    fn chosen_releases(&self, remote: &Remote, wanted: &[String]) -> Result<Vec<ReleaseObjects>> {
+        let mut requirements = Vec::new();
         for text in wanted {
-            let requirement = self.parse_requirement(text)?;
-            let before = chosen.len();
-            for release in &all {
-                if &release.package == requirement.name()
-                    && requirement.specifiers().contains(&release.version)
-                {
-                    chosen.insert(release.label(), release.clone());
-                }
-            }
-            if chosen.len() == before {
-                let names = all.iter().map(|release| release.package.as_str());
+            requirements.push(self.parse_requirement(text)?);
+        }
+        let names = RefCell::new(BTreeSet::new());
+        let is_asked_for = |package: &PackageName| {
+            names.borrow_mut().insert(package.clone());
+            requirements.iter().any(|r| r.name() == package)
+        };
+        let all = self.release_objects(remote, &is_asked_for)?;
+        let admits = |requirement: &Requirement, release: &ReleaseObjects| {
+            &release.package == requirement.name() && requirement.specifiers().contains(&release.version)
+        };
+        for requirement in &requirements {
+            if !all.iter().any(|release| admits(requirement, release)) {
+                let names = names.borrow();
+                let names = names.iter().map(PackageName::as_str);
                 let nearest =
                     backlot_core::text::nearest(requirement.name().as_str(), names).map(ToOwned::to_owned);
                 let what = format!("`{requirement}`");
                 return Err(WorkspaceError::NoSuchRelease { what, nearest }.into());
             }
         }
-        Ok(chosen.into_values().collect())
+        let chosen = all.into_iter().filter(|release| {
+            requirements
+                .iter()
+                .any(|requirement| admits(requirement, release))
+        });
+        Ok(chosen.collect())
+    }
+
+    /// The releases of wanted packages with their objects, each once.
+    fn release_objects(
+        &self,
+        remote: &Remote,
+        wanted: &dyn Fn(&PackageName) -> bool,
+    ) -> Result<Vec<ReleaseObjects>> {
+        let mut all: BTreeMap<(PackageName, Version), ReleaseObjects> = BTreeMap::new();
+        self.each_release(remote, wanted, &mut |release| {
+            let key = (release.package.clone(), release.version.clone());
+            match all.entry(key) {
+                Entry::Vacant(slot) => drop(slot.insert(release)),
+                Entry::Occupied(mut known) => known.get_mut().objects.extend(release.objects),
+            }
+            Ok(())
+        })?;
+        Ok(all.into_values().collect())
     }
 
     /// What releases take on a remote, by package and in the order of their versions.
     pub fn usage(&self, names: &[String], remote: Option<&str>) -> Result<Vec<ReleaseUsage>> {
         let opened = self.open_remote(self.remote_entry(remote, "telling what is stored")?)?;
         let releases = if names.is_empty() {
-            self.release_objects(&opened)?
+            self.release_objects(&opened, &|_| true)?
         } else {
             self.chosen_releases(&opened, names)?
         };

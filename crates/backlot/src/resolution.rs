@@ -95,8 +95,6 @@ pub(crate) struct Pool<'w> {
     stamps: RefCell<HashMap<(PackageName, usize), Option<Stamp>>>,
     /// Which repos are public, by rank.
     public: Vec<bool>,
-    /// Whether source distributions are among the releases.
-    with_sdists: bool,
     /// The Python whose wheels are chosen; any wheel will do where it is not said.
     python: Option<String>,
     tags: OnceCell<Tags>,
@@ -115,23 +113,14 @@ impl<'w> Pool<'w> {
             workspace.repo_entry(prefer)?;
             entries.sort_by_key(|r| r.name != prefer);
         }
-        Self::new(workspace, entries, outputs, true)
+        Self::of(workspace, entries, outputs)
     }
 
-    /// With the wheels of these repos, most preferred first.
+    /// With what can be installed from these repos, most preferred first.
     pub(crate) fn of(
         workspace: &'w Workspace,
         entries: Vec<&RepoEntry>,
         outputs: &'w [Output],
-    ) -> Result<Self> {
-        Self::new(workspace, entries, outputs, false)
-    }
-
-    fn new(
-        workspace: &'w Workspace,
-        entries: Vec<&RepoEntry>,
-        outputs: &'w [Output],
-        with_sdists: bool,
     ) -> Result<Self> {
         let mut repos = Vec::new();
         let public = entries.iter().map(|entry| entry.public.is_some()).collect();
@@ -148,7 +137,6 @@ impl<'w> Pool<'w> {
             metadata: RefCell::default(),
             stamps: RefCell::default(),
             public,
-            with_sdists,
             python: None,
             tags: OnceCell::new(),
             engine_is_provided: true,
@@ -159,7 +147,7 @@ impl<'w> Pool<'w> {
         for ((_, repo), public) in pool.repos.iter().zip(&pool.public) {
             pool.engine_is_provided &= *public || {
                 let listing = repo.listing(&engine, context)?;
-                listing.releases.is_empty() && (!with_sdists || listing.sources.is_empty())
+                listing.releases.is_empty() && listing.sources.is_empty()
             };
         }
         Ok(pool)
@@ -228,7 +216,7 @@ impl<'w> Pool<'w> {
                 )
             });
         }
-        if self.with_sdists && !listing.sources.is_empty() {
+        if !listing.sources.is_empty() {
             offered.extend((listing.releases.len()..).zip(&listing.sources));
             // Stable, so wheels come before sources.
             offered.sort_by(|(_, a), (_, b)| a.version.cmp(&b.version));

@@ -44,7 +44,7 @@ impl Workspace {
         let mut found = Vec::new();
         for entry in entries {
             let opened = self.open_repo(entry)?;
-            let releases = opened.releases(&name, self.context())?;
+            let releases = opened.offered(&name, self.context())?;
             let release = releases.into_iter().find(|r| r.version == version);
             found.extend(release.map(|release| (entry, opened, release)));
         }

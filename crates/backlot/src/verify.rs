@@ -10,7 +10,11 @@ use backlot_wheel::Damage;
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::holdings::PassedOver;
 use crate::workspace::Workspace;
+
+/// How many of those that need an object are named.
+const NAMED: usize = 20;
 
 /// What to verify.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +42,8 @@ pub struct VerifyReport {
     pub remote: Option<ObjectReport>,
     /// The installed packages with damage.
     pub inputs: Option<Vec<PackageDamage>>,
+    /// Repos of which no release was read, because nothing in them can need a remote.
+    pub passed_over: Vec<PassedOver>,
     /// Whether all is well.
     pub sound: bool,
 }
@@ -66,7 +72,7 @@ pub struct ObjectReport {
 pub struct ObjectDamage {
     /// The object.
     pub object: ObjectId,
-    /// The assets that need it.
+    /// The assets that need it, at most twenty releases.
     pub needed_by: Vec<String>,
 }
 
@@ -131,7 +137,8 @@ impl Workspace {
         if options.remote && (options.remote_name.is_some() || !self.config().remotes.is_empty()) {
             let entry = self.remote_entry(options.remote_name.as_deref(), "verifying")?;
             let remote = self.open_remote(entry)?;
-            let needed = self.needed_of(&remote, options)?;
+            let (needed, passed_over) = self.needed_of(&remote, options)?;
+            report.passed_over = passed_over;
             let all: Vec<(ObjectId, Option<Blake3>)> =
                 needed.iter().map(|(id, (proof, _))| (*id, *proof)).collect();
             let found = remote.verify(&all, options.sample, self.context())?;
@@ -145,19 +152,28 @@ impl Workspace {
     }
 
     /// What should be on a remote: what this workspace names and, where asked for, what releases name.
-    pub(crate) fn needed_of(&self, remote: &Remote, options: &VerifyOptions) -> Result<Expected> {
+    pub(crate) fn needed_of(
+        &self,
+        remote: &Remote,
+        options: &VerifyOptions,
+    ) -> Result<(Expected, Vec<PassedOver>)> {
         let mut needed = self.expected()?;
+        let mut passed_over = Vec::new();
         if options.releases {
-            for release in self.release_objects(remote)? {
+            passed_over = self.each_release(remote, &|_| true, &mut |release| {
                 let label = release.label();
                 for (id, proof) in release.objects {
                     let slot = needed.entry(id).or_insert_with(|| (proof, BTreeSet::new()));
                     slot.0 = slot.0.or(proof);
-                    slot.1.insert(label.clone());
+                    // A frame that never changes is in every version: enough to know where to look.
+                    if slot.1.len() < NAMED {
+                        slot.1.insert(label.clone());
+                    }
                 }
-            }
+                Ok(())
+            })?;
         }
-        Ok(needed)
+        Ok((needed, passed_over))
     }
 
     /// Every object that pointers of outputs and inputs name, as far as manifests are at hand.

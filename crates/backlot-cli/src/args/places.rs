@@ -8,7 +8,7 @@ use super::DryRun;
 pub(crate) enum Repo {
     /// Name a folder, a package index or a store of objects as a repo
     #[command(
-        after_help = "A repo named `blessed` becomes the preferred source, one named `review` the publish target.\n\nExamples:\n  backlot repo add blessed /studio/repos/blessed\n  backlot repo add review ../repos/review\n  backlot repo add wip ../wip --publish\n  backlot repo add studio https://index.studio.lan/team/dev\n  backlot repo add site s3://assets/repo --endpoint https://s3.studio.lan --region eu-west-1\n  backlot repo add home webdav+https://files.studio.lan/repo\n  backlot repo add farm sftp://ana@farm.studio.lan/srv/repo\n  backlot repo add outside https://index.example/simple --public --allow numpy --allow \"opencolorio-*\"\n\nCredentials come from BACKLOT_REPO_<NAME>_TOKEN, or _USERNAME and _PASSWORD, or ~/.netrc.\nA bucket's are a key id and a secret key; without them, what AWS's own tools use.\nAn SFTP server is signed in to with the key in BACKLOT_REPO_<NAME>_KEY, the password in\nBACKLOT_REPO_<NAME>_PASSWORD, ssh-agent, ~/.ssh/id_ed25519 or id_rsa; its host key must be in ~/.ssh/known_hosts (or BACKLOT_KNOWN_HOSTS)."
+        after_help = "A repo named `blessed` becomes the preferred source, one named `review` the publish target.\n\nExamples:\n  backlot repo add blessed /studio/repos/blessed\n  backlot repo add review ../repos/review\n  backlot repo add wip ../wip --publish\n  backlot repo add studio https://index.studio.lan/team/dev\n  backlot repo add dev https://index.studio.lan/ana/dev --create --base studio/prod\n  backlot repo add site s3://assets/repo --endpoint https://s3.studio.lan --region eu-west-1\n  backlot repo add home webdav+https://files.studio.lan/repo\n  backlot repo add farm sftp://ana@farm.studio.lan/srv/repo\n  backlot repo add outside https://index.example/simple --public --allow numpy --allow \"opencolorio-*\"\n\nCredentials come from BACKLOT_REPO_<NAME>_TOKEN, or _USERNAME and _PASSWORD, or ~/.netrc.\nA bucket's are a key id and a secret key; without them, what AWS's own tools use.\nAn SFTP server is signed in to with the key in BACKLOT_REPO_<NAME>_KEY, the password in\nBACKLOT_REPO_<NAME>_PASSWORD, ssh-agent, ~/.ssh/id_ed25519 or id_rsa; its host key must be in ~/.ssh/known_hosts (or BACKLOT_KNOWN_HOSTS)."
     )]
     Add {
         /// Its name in this workspace
@@ -40,6 +40,12 @@ pub(crate) enum Repo {
         /// A package that may come from a public repo; `*` at the end stands for more, alone for all
         #[arg(long, value_name = "PACKAGE", requires = "public")]
         allow: Vec<String>,
+        /// Make the index of a devpi server if it is not there; it never lets a release be replaced
+        #[arg(long, conflicts_with_all = ["public", "upload"])]
+        create: bool,
+        /// An index that a new one inherits from, best first
+        #[arg(long, value_name = "USER/INDEX", requires = "create")]
+        base: Vec<String>,
         #[command(flatten)]
         dry: DryRun,
     },

@@ -193,7 +193,7 @@ pub(super) fn verify(session: &Session, mut options: VerifyOptions) -> Result<An
         (options.cache, options.remote, options.inputs) = (true, true, true);
     }
     let report = session.open()?.verify(&options)?;
-    let mut lines = String::new();
+    let mut lines = super::storage::describe_passed_over(&report.passed_over);
     for objects in [&report.cache, &report.remote].into_iter().flatten() {
         lines.push_str(&describe_objects(objects));
     }

@@ -48,6 +48,8 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
             anonymous,
             public,
             allow,
+            create,
+            base,
             dry,
         } => {
             let options = AddRepo {
@@ -60,6 +62,7 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
                     anonymous: *anonymous,
                 },
                 public: public.then(|| allow.clone()),
+                create: create.then(|| base.clone()),
                 dry_run: dry.dry_run,
             };
             let place = relative_to_workspace(session, &workspace, place);

@@ -102,8 +102,11 @@ pub(super) fn mirror(session: &Session, args: &MirrorArgs) -> Result<Answer, Err
     }
     for conflict in &report.conflicts {
         lines.push_str(&format!(
-            "{} {} has other bytes in {}; left alone\n",
-            conflict.package, conflict.version, report.to
+            "{} {} has other bytes in {} ({}); left alone\n",
+            conflict.package,
+            conflict.version,
+            report.to,
+            conflict.files.join(", ")
         ));
     }
     lines.push_str(&format!(
@@ -145,8 +148,18 @@ fn describe_release(release: &CopiedRelease, from: &str, to: &str, dry_run: bool
         0 => String::new(),
         facts => format!(", with {} about it", text::count(facts, "fact")),
     };
-    match release.state {
+    let mut lines = match release.state {
         CopyState::Copied => format!("{}copied {name} from {from} to {to}{facts}\n", would(dry_run)),
         CopyState::There => format!("{name} is in {to} already{facts}\n"),
+    };
+    if release.files.len() > 1 && release.state == CopyState::Copied {
+        for file in &release.files {
+            let there = match file.state {
+                CopyState::Copied => "",
+                CopyState::There => ", there already",
+            };
+            lines.push_str(&format!("  {}{there}\n", file.file));
+        }
     }
+    lines
 }

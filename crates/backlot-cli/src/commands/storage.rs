@@ -1,6 +1,6 @@
 //! Looking after remotes: collecting, restoring, repairing, telling what is stored.
 
-use backlot::{CollectOptions, Collected, Error, text};
+use backlot::{CollectOptions, Collected, Error, PassedOver, text};
 
 use crate::output::{Answer, columns, would};
 use crate::session::Session;
@@ -24,6 +24,7 @@ pub(super) fn collect(
         text::count(collected.workspaces.len() as u64, "workspace"),
         text::count(report.files_kept, "file"),
     );
+    lines.push_str(&describe_passed_over(&collected.passed_over));
     if report.rewritten > 0 {
         let packs = text::count(report.rewritten, "pack");
         lines.push_str(&format!(
@@ -52,6 +53,12 @@ pub(super) fn collect(
         );
     }
     Ok(Answer::new(&collected, lines))
+}
+
+/// The repos that were not read, one a line.
+pub(super) fn describe_passed_over(repos: &[PassedOver]) -> String {
+    let line = |one: &PassedOver| format!("not read: the repo {}: {}\n", one.repo, one.reason);
+    repos.iter().map(line).collect()
 }
 
 fn describe(lines: &mut String, what: &str, objects: &[Collected]) {
@@ -101,6 +108,7 @@ pub(super) fn repair(
         text::count(report.repaired.len() as u64, "object"),
         text::bytes(report.bytes)
     );
+    lines.push_str(&describe_passed_over(&report.passed_over));
     for pack in &report.packs {
         lines.push_str(&format!("  damaged pack: {pack}\n"));
     }

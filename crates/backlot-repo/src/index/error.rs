@@ -168,6 +168,38 @@ pub enum IndexError {
         /// What the server said, shortened.
         reason: String,
     },
+    /// An upload to an index of devpi that is not there.
+    #[error("there is no index `{index}` at `{url}` to upload `{file}` to")]
+    NoSuchIndex {
+        /// Where it was sent.
+        url: String,
+        /// Its user and name.
+        index: String,
+        /// What was to be uploaded.
+        file: String,
+    },
+    /// 403 of devpi to an upload with credentials: they are right, and are not enough.
+    #[error("`{url}` does not let `{user}` upload{}", said(reason))]
+    MayNotUpload {
+        /// Where it was sent.
+        url: String,
+        /// Who we are there.
+        user: String,
+        /// Its user and name.
+        index: String,
+        /// What the server said, shortened.
+        reason: String,
+    },
+    /// An index that a server did not make.
+    #[error("`{url}` was not made: the server answered {status}{}", said(reason))]
+    NotMade {
+        /// The index.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// What the server said, shortened.
+        reason: String,
+    },
     /// A file of certificates that cannot be used.
     #[error("`{}` holds no usable certificates: {reason}", path.display())]
     BadCertificates {
@@ -204,6 +236,9 @@ impl Coded for IndexError {
             Self::NoFacts { .. } => "index::no_facts",
             Self::OwnPages { .. } => "index::own_pages",
             Self::UploadRefused { .. } => "index::upload_refused",
+            Self::NoSuchIndex { .. } => "index::no_such_index",
+            Self::MayNotUpload { .. } => "index::may_not_upload",
+            Self::NotMade { .. } => "index::not_made",
             Self::BadCertificates { .. } => "index::bad_certificates",
             Self::Setup { .. } => "index::setup",
         }
@@ -215,6 +250,8 @@ impl Coded for IndexError {
                 Class::Environment
             }
             Self::Denied { .. }
+            | Self::MayNotUpload { .. }
+            | Self::NotMade { .. }
             | Self::NewerApi { .. }
             | Self::BadUrl { .. }
             | Self::NotAnIndex { .. }
@@ -229,7 +266,7 @@ impl Coded for IndexError {
             | Self::WrongDigest { .. }
             | Self::WrongSize { .. }
             | Self::WrongMetadata { .. } => Class::Integrity,
-            Self::Offline { .. } => Class::NotFound,
+            Self::Offline { .. } | Self::NoSuchIndex { .. } => Class::NotFound,
         }
     }
 
@@ -248,11 +285,14 @@ impl Coded for IndexError {
             Self::WrongDigest { .. } | Self::WrongSize { .. } | Self::WrongMetadata { .. } => "do not use this file: tell whoever runs the index, which is broken or not who it should be".to_owned(),
             Self::Offline { .. } => "run it once without `--offline`".to_owned(),
             Self::BadUrl { .. } => "give an address like `https://host/path/simple/`; credentials come from the environment or ~/.netrc".to_owned(),
-            Self::NotAnIndex { .. } => "give the address that pip or uv would be given as the index URL".to_owned(),
+            Self::NotAnIndex { .. } => "give the address that pip or uv would be given as the index URL; one of devpi that is not there yet is made with `--create`".to_owned(),
             Self::NoListing { .. } => "name the package; this index answers only for names".to_owned(),
             Self::NoFacts { .. } => "yank it with the server's own tools, or keep such releases in a repo in a folder".to_owned(),
             Self::OwnPages { .. } => "only repos in folders are reindexed from here".to_owned(),
             Self::UploadRefused { .. } => "see what the server says; the address for uploads can be set as `upload = \"...\"` in `[repos.NAME]`".to_owned(),
+            Self::NoSuchIndex { url, index, .. } => format!("make it with `backlot repo add NAME {url} --create` (`--base USER/INDEX` for each index it inherits from), or with devpi's own client: `devpi index -c {index} volatile=False bases=USER/INDEX`"),
+            Self::MayNotUpload { index, user, .. } => format!("let its owner add you: `devpi index {index} acl_upload+={user}`"),
+            Self::NotMade { .. } => "only the user of an index may make it, and its bases have to be there: `devpi user -c USER` and `devpi index -c USER/INDEX` come first".to_owned(),
             Self::BadCertificates { .. } => "give a PEM file with the certificates of the authorities to trust".to_owned(),
             Self::Setup { .. } => "check `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`".to_owned(),
         })

@@ -369,11 +369,24 @@ pub(crate) async fn error_text(response: &mut Response) -> String {
         }
     }
     let text = String::from_utf8_lossy(&bytes);
-    // A page of HTML says nothing that the status does not.
+    // Of a page of HTML the title says what the rest repeats.
     if text.trim_start().starts_with('<') {
-        return String::new();
+        return title(&text).map(|title| tame(title, 300)).unwrap_or_default();
     }
-    tame(&text, 300)
+    // devpi and others put it into an object.
+    let told = serde_json::from_str::<serde_json::Value>(&text).ok();
+    match told.as_ref().and_then(|told| told["message"].as_str()) {
+        Some(message) => tame(message, 300),
+        None => tame(&text, 300),
+    }
+}
+
+/// The title of a page of HTML.
+fn title(page: &str) -> Option<&str> {
+    let lower = page.to_ascii_lowercase();
+    let from = lower.find("<title>")? + "<title>".len();
+    let to = from + lower[from..].find("</title>")?;
+    page.get(from..to)
 }
 
 async fn read(response: &mut Response, ask: &Ask, sink: &mut dyn Sink) -> Result<(), Failure> {

@@ -4,6 +4,7 @@
 //! with that digest; pages are asked for again when they may have changed, metadata never. Deliberately absent: choosing
 //! versions, facts about releases other than a yank, and anything that an index cannot do (reindexing, deprecating).
 
+mod create;
 mod credentials;
 mod error;
 mod fetch;
@@ -115,6 +116,25 @@ impl IndexRepo {
     /// The index's URL.
     pub fn place(&self) -> Place {
         Place::Url(shown(&self.0.url))
+    }
+
+    /// User and name of the index, where its address is that of one of devpi: `…/ana/dev/+simple/`.
+    pub(crate) fn devpi_index(&self) -> Option<(&str, &str)> {
+        let path = self.0.url.path().strip_suffix("/+simple/")?;
+        let (above, index) = path.rsplit_once('/')?;
+        let user = above.rsplit('/').next()?;
+        (!user.is_empty() && !index.is_empty()).then_some((user, index))
+    }
+
+    /// Whether a file on its pages is that of another index: a devpi index shows what its bases have, too, and takes a
+    /// release whatever they have.
+    pub(crate) fn inherits(&self, file: &Release) -> bool {
+        let Some((user, index)) = self.devpi_index() else {
+            return false;
+        };
+        let link = file.link.as_deref().unwrap_or_default();
+        let own = ["+f", "+e"].map(|kind| format!("/{user}/{index}/{kind}/"));
+        !own.iter().any(|own| link.contains(own))
     }
 
     /// What is known about a release beside its wheel: whether it is yanked.

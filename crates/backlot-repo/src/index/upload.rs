@@ -22,10 +22,9 @@ use url::Url;
 use super::error::{IndexError, shown};
 use super::fetch::{Failure, error_text, failure};
 use super::{IndexRepo, offline};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::place::Place;
-use crate::publish::{ExistingRelease, Offer, PublishPlan};
-use crate::record::sha256_of_file;
+use crate::publish::{ExistingRelease, Offer, PublishPlan, There};
 use crate::release::Release;
 
 /// How much of the wheel is read at once.
@@ -62,83 +61,111 @@ impl IndexRepo {
 
     /// Upload a wheel; a version that is there is [`Error::ReleaseExists`].
     pub fn publish(&self, wheel: &Path, context: &Context) -> Result<()> {
-        let offer = self.admitted(wheel, context)?;
+        self.commit(&self.admitted(wheel, context)?, context)
+    }
+
+    /// The same with what was checked already, which may be one file of several.
+    pub(crate) fn commit(&self, offer: &Offer, context: &Context) -> Result<()> {
+        self.check_gate(offer)?;
         if self.is_offline() {
             return Err(offline("the place for an upload", &self.0.url));
         }
-        if let Some(existing) = self.existing(&offer)? {
-            return Err(self.conflict(&offer, &existing));
+        if let Some(existing) = self.existing(offer)? {
+            return Err(offer.conflict(self.place(), existing, true));
         }
+        self.warn_of_base(offer, context)?;
         let running = context.start(Operation::Push, 1, offer.size);
-        let (outcome, attempts) = self.0.network.block(self.send_wheel(&offer))?;
+        let (outcome, attempts) = self.0.network.block(self.send_wheel(offer))?;
         running.advance(1, offer.size);
-        let there = self.existing(&offer)?;
+        let there = self.existing(offer)?;
         match (outcome, there) {
             // Sent twice because the first answer was lost: ours is there.
             (Outcome::Exists, Some(there)) if there.identical && attempts > 1 => Ok(()),
             (Outcome::Taken, Some(there)) if there.identical => Ok(()),
             // Listed a moment later.
             (Outcome::Taken, None) => Ok(()),
-            (_, Some(there)) => Err(self.conflict(&offer, &there)),
-            (Outcome::Exists, None) => Err(self.conflict(
-                &offer,
-                &ExistingRelease {
+            (_, Some(there)) => Err(offer.conflict(self.place(), there, true)),
+            (Outcome::Exists, None) => {
+                let there = ExistingRelease {
                     place: self.place(),
                     author: None,
                     at: None,
                     identical: false,
-                },
-            )),
+                };
+                Err(offer.conflict(self.place(), there, true))
+            }
         }
     }
 
     /// A wheel that can be published, here.
     fn admitted(&self, wheel: &Path, context: &Context) -> Result<Offer> {
-        let offer = Offer::check(wheel, context)?;
-        if let Some(gate) = self.gate() {
-            gate.check(&offer.name.package)?;
-        }
+        let offer = Offer::check_wheel(wheel, context)?;
+        self.check_gate(&offer)?;
         Ok(offer)
     }
 
-    fn conflict(&self, offer: &Offer, existing: &ExistingRelease) -> Error {
-        Error::ReleaseExists {
-            package: offer.name.package.clone(),
-            version: offer.name.version.clone(),
-            repo: self.place(),
-            author: existing.author.clone(),
-            at: existing.at,
-            identical: existing.identical,
-            complete: true,
-        }
+    fn check_gate(&self, offer: &Offer) -> Result<()> {
+        self.gate().map_or(Ok(()), |gate| gate.check(&offer.name.package))
     }
 
-    /// A wheel of the offered version that is there now, asked anew.
+    /// What is in the way of an offer now, asked anew: as a rule any file of its version that is in the index itself.
     fn existing(&self, offer: &Offer) -> Result<Option<ExistingRelease>> {
         if !self.is_offline() {
             self.forget(&offer.name.package);
         }
         let listing = self.releases_with_problems(&offer.name.package)?;
-        let same = listing
-            .releases
-            .iter()
-            .filter(|r| r.version == offer.name.version);
-        let Some(release) = same.min_by_key(|r| r.name != offer.name) else {
+        let same: Vec<&Release> = (listing.releases.iter().chain(&listing.sources))
+            .filter(|file| file.version == offer.name.version && !self.inherits(file))
+            .collect();
+        let mut there = Vec::with_capacity(same.len());
+        for release in same {
+            // However its server spells the file: of a version there is one source distribution, and one wheel of a name.
+            let is_it = release.kind == offer.kind && release.name == offer.name;
+            there.push(There {
+                file: if is_it { &offer.file } else { &release.file },
+                sha256: match (&offer.siblings, release.sha256) {
+                    (Some(_), None) => Some(self.digest(release)?),
+                    (_, known) => known,
+                },
+                of: (release, is_it),
+            });
+        }
+        let Some((release, is_it)) = offer.in_the_way(there) else {
             return Ok(None);
         };
         Ok(Some(ExistingRelease {
             place: release.place.clone(),
             author: None,
             at: release.published_at,
-            identical: release.name == offer.name && self.has_bytes(release, &offer.sha256)?,
+            identical: is_it && self.has_bytes(release, &offer.sha256)?,
         }))
+    }
+
+    /// What an index has hides what it inherits under the same name: people must know if that is something else.
+    fn warn_of_base(&self, offer: &Offer, context: &Context) -> Result<()> {
+        let listing = self.releases_with_problems(&offer.name.package)?;
+        let mut inherited = listing.releases.iter().chain(&listing.sources);
+        let hidden = inherited.find(|file| {
+            let is_it = file.kind == offer.kind && file.name == offer.name;
+            is_it && self.inherits(file) && file.sha256.is_some_and(|known| known != offer.sha256)
+        });
+        if let Some(hidden) = hidden {
+            let message = format!(
+                "`{}` hides `{}`, which `{}` inherits and which has other bytes",
+                offer.file,
+                hidden.place,
+                self.place()
+            );
+            context.warn("index::hides_inherited", message);
+        }
+        Ok(())
     }
 
     fn has_bytes(&self, release: &Release, sha256: &Sha256) -> Result<bool> {
         Ok(match release.sha256 {
             Some(known) => known == *sha256,
             // An index that promises nothing is asked for the file itself.
-            None => sha256_of_file(self.archive(release)?.path())? == *sha256,
+            None => self.digest(release)? == *sha256,
         })
     }
 
@@ -212,10 +239,34 @@ impl IndexRepo {
         if status == 409 {
             return Ok(Outcome::Exists);
         }
+        let devpi = self.devpi_index().map(|(user, index)| format!("{user}/{index}"));
+        if status == 403
+            && let Some(index) = &devpi
+            && let Some(credential) = account
+                .credential
+                .as_ref()
+                .filter(|_| url.origin() == account.origin)
+        {
+            return Err(IndexError::MayNotUpload {
+                url: shown(url),
+                user: credential.user.clone(),
+                index: index.clone(),
+                reason: error_text(&mut response).await,
+            }
+            .into());
+        }
         if let Some(failure) = failure(account, url, &mut response).await {
             return Err(failure);
         }
         let reason = error_text(&mut response).await;
+        if let Some(index) = devpi.filter(|_| status == 404 && !reason.contains("mirror")) {
+            return Err(IndexError::NoSuchIndex {
+                url: shown(url),
+                index,
+                file: offer.file.clone(),
+            }
+            .into());
+        }
         if status == 400 && reason.to_lowercase().contains("already exist") {
             return Ok(Outcome::Exists);
         }
@@ -318,8 +369,15 @@ fn fields(offer: &Offer) -> Vec<(String, String)> {
     let mut fields: Vec<(String, String)> = [
         (":action", "file_upload"),
         ("protocol_version", "1"),
-        ("filetype", "bdist_wheel"),
-        ("pyversion", &*offer.name.python),
+        ("filetype", if offer.is_sdist() { "sdist" } else { "bdist_wheel" }),
+        (
+            "pyversion",
+            if offer.is_sdist() {
+                "source"
+            } else {
+                &*offer.name.python
+            },
+        ),
         ("sha256_digest", &offer.sha256.to_hex()),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -15,9 +15,10 @@ use url::Url;
 
 use super::error::{IndexError, shown};
 use super::fetch::{Ask, FileSink};
-use super::store::{Head, Kept, Kind};
+use super::store::{Head, Kept, Kind, Store};
 use super::{IndexRepo, offline, ranges};
 use crate::error::{Error, Result};
+use crate::parts::{Part, Piece};
 use crate::record::{METADATA_LIMIT, sha256, sha256_of_file};
 use crate::release::Release;
 
@@ -39,6 +40,29 @@ impl IndexRepo {
     pub(crate) fn source(&self, release: &Release) -> Result<Sdist> {
         let path = self.0.network.block(self.local_wheel(release))?;
         Ok(Sdist::open(&path)?)
+    }
+
+    /// A part of a release's file, if its server does that.
+    pub(crate) fn part(&self, release: &Release, part: Part) -> Result<Option<Piece>> {
+        if self.is_offline() || self.find_wheel(release).is_some() {
+            // Of what is on this disk all is read.
+            return Ok(None);
+        }
+        let url = link(release)?;
+        let network = &self.0.network;
+        network.block(ranges::part(network, &self.0.account, &url, part))
+    }
+
+    /// Where the file of a release will be kept, if it is not there yet.
+    pub(crate) fn absent(&self, release: &Release) -> Option<PathBuf> {
+        let store = &self.0.network.0.store;
+        let path = || store.wheel(&wheel_keys(release)[0], &release.file);
+        self.find_wheel(release).is_none().then(path)
+    }
+
+    /// What was read is kept there.
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.network.0.store
     }
 
     /// The same for many releases at once, for later; see [`Self::prefetch`] for what fails.

@@ -15,12 +15,12 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use backlot_core::{Context, PackageName};
-use backlot_wheel::WheelName;
+use backlot_core::{Context, PackageName, Version};
+use backlot_wheel::{WheelName, sdist_name};
 use ulid::Ulid;
 
 use super::verbs::{CommitBy, Moved, Put};
-use super::{ObjectRepo, WHEEL};
+use super::{ObjectRepo, SDIST, WHEEL};
 use crate::error::{Error, Result};
 use crate::publish::Offer;
 
@@ -44,7 +44,7 @@ pub(super) enum Committed {
 struct Staged {
     key: String,
     id: Ulid,
-    name: WheelName,
+    version: Version,
 }
 
 impl ObjectRepo {
@@ -56,16 +56,24 @@ impl ObjectRepo {
         context: &Context,
     ) -> Result<Committed> {
         match self.0.objects.commit_by() {
-            CommitBy::Create => self.commit_by_create(bytes, target, context),
+            CommitBy::Create => self.commit_by_create(offer, bytes, target, context),
             CommitBy::Move => self.commit_by_move(offer, bytes, target, context),
         }
     }
 
-    fn commit_by_create(&self, bytes: &[u8], target: &str, context: &Context) -> Result<Committed> {
+    fn commit_by_create(
+        &self,
+        offer: &Offer,
+        bytes: &[u8],
+        target: &str,
+        context: &Context,
+    ) -> Result<Committed> {
+        // pip unpacks a file as what its server says it is.
+        let kind = if offer.is_sdist() { SDIST } else { WHEEL };
         let mut lost_answers = 0;
         loop {
             context.check()?;
-            match self.0.objects.create(target, bytes.to_vec(), WHEEL) {
+            match self.0.objects.create(target, bytes.to_vec(), kind) {
                 Ok(Put::New) => return Ok(Committed::Won),
                 Ok(Put::Exists) => return Ok(lost(lost_answers)),
                 Err(error) => lost_answers = after(error, lost_answers)?,
@@ -170,7 +178,7 @@ impl ObjectRepo {
     /// What others have staged for the offered version.
     fn rivals(&self, offer: &Offer, mine: Ulid) -> Result<Vec<Staged>> {
         let staged = self.staged(&offer.name.package)?.into_iter();
-        let rivals = staged.filter(|s| s.id != mine && s.name.version == offer.name.version);
+        let rivals = staged.filter(|s| s.id != mine && s.version == offer.name.version);
         Ok(rivals.collect())
     }
 
@@ -181,7 +189,7 @@ impl ObjectRepo {
             let (id, file) = entry.key.strip_prefix(&prefix)?.split_once('-')?;
             Some(Staged {
                 id: Ulid::from_string(id).ok()?,
-                name: file.parse().ok()?,
+                version: version_of(file)?,
                 key: entry.key,
             })
         });
@@ -196,11 +204,25 @@ impl ObjectRepo {
         }
     }
 
-    /// Whether a wheel of the offered version is there, whatever its tags.
+    /// Whether what would be in the offer's way is there: as a rule any file of its version.
     fn has_version(&self, offer: &Offer) -> Result<bool> {
-        let wheels = self.wheel_names(&offer.name.package)?;
-        Ok(wheels.iter().any(|name| name.version == offer.name.version))
+        let files = self.file_names(&offer.name.package)?;
+        let mut same = files.iter().filter(|(_, version)| *version == offer.name.version);
+        if offer.siblings.is_none() {
+            return Ok(same.next().is_some());
+        }
+        let same: Vec<&String> = same.map(|(file, _)| file).collect();
+        if same.is_empty() || same.contains(&&offer.file) {
+            return Ok(!same.is_empty());
+        }
+        Ok(self.find_version(offer)?.is_some())
     }
+}
+
+/// The version of a wheel or source distribution.
+fn version_of(file: &str) -> Option<Version> {
+    let wheel = file.parse::<WheelName>().ok().map(|name| name.version);
+    wheel.or_else(|| sdist_name(file).map(|(_, version)| version))
 }
 
 fn staged_prefix(package: &PackageName) -> String {

@@ -29,7 +29,7 @@ use backlot_core::{PackageName, Version};
 use serde::Serialize;
 use url::Url;
 
-pub(crate) use verbs::CommitBy;
+pub(crate) use verbs::{CommitBy, each};
 
 use crate::allow::Gate;
 use crate::error::{Error, Result};
@@ -37,7 +37,7 @@ use crate::index::{Network, Store};
 use crate::layout::{Marker, read_marker};
 use crate::place::Place;
 use shelf::Shelf;
-use verbs::{Objects, each, folders};
+use verbs::{Objects, folders};
 
 /// The most a marker may have.
 const MARKER_LIMIT: u64 = 64 * 1024;
@@ -188,12 +188,12 @@ impl ObjectRepo {
         Ok(true)
     }
 
-    /// The packages that have at least one wheel (by its file name), sorted.
+    /// The packages that have at least one wheel or source distribution (by its file name), sorted.
     pub fn packages(&self) -> Result<Vec<PackageName>> {
         self.marker()?;
         let mut names = self.package_folders()?;
         names.retain(|name| self.gate().is_none_or(|gate| gate.admits(name)));
-        let have = each(&names, |name| self.has_wheels(name))?;
+        let have = each(&names, |name| self.has_files(name))?;
         let both = names.into_iter().zip(have);
         Ok(both.filter_map(|(name, has)| has.then_some(name)).collect())
     }
@@ -251,6 +251,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 const PAGE: &str = "application/vnd.pypi.simple.v1+json";
 const WHEEL: &str = "application/zip";
+const SDIST: &str = "application/gzip";
 const METADATA: &str = "text/plain; charset=utf-8";
 
 fn package_prefix(name: &PackageName) -> String {

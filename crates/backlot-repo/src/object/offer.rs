@@ -16,7 +16,7 @@ use super::{JSON, METADATA, ObjectRepo, package_prefix, status_prefix};
 use crate::error::{Error, Result};
 use crate::fact::{Fact, FactKind, fact_bytes, fact_name};
 use crate::place::Place;
-use crate::publish::{ExistingRelease, Offer, Publication, PublishPlan, published_fact};
+use crate::publish::{ExistingRelease, Offer, Publication, PublishPlan, There, published_fact};
 use crate::record::{RECORD_FORMAT, ReleaseRecord, sha256};
 
 /// The largest wheel that is sent in one request, or fetched to see what it is.
@@ -36,11 +36,10 @@ impl ObjectRepo {
                 writes.push("repo.json".to_owned());
             }
             writes.push(status_prefix(package, version).trim_end_matches('/').to_owned());
-            writes.extend([
-                target.clone(),
-                format!("{target}.metadata"),
-                format!("{target}.json"),
-            ]);
+            let metadata = (!offer.is_sdist()).then(|| format!("{target}.metadata"));
+            writes.push(target.clone());
+            writes.extend(metadata);
+            writes.push(format!("{target}.json"));
             for folder in [format!("simple/{package}"), "simple".to_owned()] {
                 writes.extend([format!("{folder}/index.html"), format!("{folder}/index.json")]);
             }
@@ -60,45 +59,52 @@ impl ObjectRepo {
 
     /// A wheel that can be published, here.
     fn admitted(&self, wheel: &Path, context: &Context) -> Result<Offer> {
-        let offer = Offer::check(wheel, context)?;
-        if let Some(gate) = self.gate() {
-            gate.check(&offer.name.package)?;
-        }
+        let offer = Offer::check_wheel(wheel, context)?;
+        self.check_gate(&offer)?;
         Ok(offer)
+    }
+
+    fn check_gate(&self, offer: &Offer) -> Result<()> {
+        self.gate().map_or(Ok(()), |gate| gate.check(&offer.name.package))
     }
 
     /// Publish a wheel: exactly one of any number of publishers of a version wins, the others get
     /// [`Error::ReleaseExists`]. What an earlier publisher could not write is written too, also when this is a conflict.
     pub(crate) fn publish(&self, wheel: &Path, publication: &Publication, context: &Context) -> Result<()> {
-        let offer = self.admitted(wheel, context)?;
+        self.offer(&self.admitted(wheel, context)?, publication, context)
+    }
+
+    /// The same with what was checked already, which may be one file of several.
+    pub(crate) fn offer(&self, offer: &Offer, publication: &Publication, context: &Context) -> Result<()> {
+        self.check_gate(offer)?;
         if self.make()? {
             let message = format!("made a new repo in `{}`", self.place());
             context.warn("repo::created", message);
         }
-        if let Some(existing) = self.find_version(&offer)? {
-            return Err(self.conflict(&offer, existing, context));
+        if let Some(existing) = self.find_version(offer)? {
+            return Err(self.conflict(offer, existing, context));
         }
-        let bytes = read_wheel(&offer)?;
+        let bytes = read_wheel(offer)?;
         let running = context.start(Operation::Push, 1, offer.size);
         let at = context.now();
-        let fact = self.write_fact(&offer, publication, at)?;
-        match self.commit(&offer, &bytes, &target(&offer), context)? {
+        let fact = self.write_fact(offer, publication, at)?;
+        match self.commit(offer, &bytes, &target(offer), context)? {
             Committed::Won => {}
             // Also without a lost answer: what stands between us and the store may have sent the request twice.
-            _ if self.is_ours(&offer, &fact)? => {}
+            _ if self.is_ours(offer, &fact)? => {}
             outcome => {
                 // Where it is not clear whose it is, the fact may be about the release, and harms nobody if it is not.
                 if outcome == Committed::Lost {
                     self.0.objects.delete(&fact)?;
                 }
-                let existing = self.find_version(&offer)?;
-                let existing = existing.unwrap_or_else(|| unknown(self.at(&target(&offer))));
-                return Err(self.conflict(&offer, existing, context));
+                let existing = self.find_version(offer)?;
+                let existing = existing.unwrap_or_else(|| unknown(self.at(&target(offer))));
+                return Err(self.conflict(offer, existing, context));
             }
         }
         running.advance(1, offer.size);
         // From here on the release stands whatever happens.
-        if let Err(error) = self.finish(&offer, at, context) {
+        if let Err(error) = self.finish(offer, at, context) {
             let message = format!(
                 "{} {} is published, but its index is not: {error}",
                 offer.name.package, offer.name.version
@@ -123,7 +129,9 @@ impl ObjectRepo {
             published_at: at,
         };
         let objects = &*self.0.objects;
-        objects.write(&format!("{target}.metadata"), offer.metadata.clone(), METADATA)?;
+        if !offer.is_sdist() {
+            objects.write(&format!("{target}.metadata"), offer.metadata.clone(), METADATA)?;
+        }
         objects.write(&format!("{target}.json"), record.to_bytes(), JSON)?;
         self.complete(&offer.name.package, context)
     }
@@ -131,29 +139,37 @@ impl ObjectRepo {
     /// The error for a version that is there; completes what its publisher may have left undone.
     fn conflict(&self, offer: &Offer, existing: ExistingRelease, context: &Context) -> Error {
         let complete = self.complete(&offer.name.package, context).is_ok();
-        Error::ReleaseExists {
-            package: offer.name.package.clone(),
-            version: offer.name.version.clone(),
-            repo: self.place(),
-            author: existing.author,
-            at: existing.at,
-            identical: existing.identical,
-            complete,
-        }
+        offer.conflict(self.place(), existing, complete)
     }
 
-    /// A wheel of the offered version, whatever its tags and however its version is spelled.
-    fn find_version(&self, offer: &Offer) -> Result<Option<ExistingRelease>> {
-        let names = self.wheel_names(&offer.name.package)?;
-        if !names.iter().any(|name| name.version == offer.name.version) {
+    /// What is in the way of an offer: as a rule any file of its version, whatever its tags and however it is spelled.
+    pub(super) fn find_version(&self, offer: &Offer) -> Result<Option<ExistingRelease>> {
+        let (package, version) = (&offer.name.package, &offer.name.version);
+        let names = self.file_names(package)?;
+        let names: Vec<&String> = names
+            .iter()
+            .filter(|(_, v)| v == version)
+            .map(|(file, _)| file)
+            .collect();
+        if names.is_empty() {
             return Ok(None);
         }
-        let shelf = self.shelf(&offer.name.package)?;
-        let same = shelf.listing.releases.iter();
-        let same = same.filter(|r| r.version == offer.name.version);
-        let Some(release) = same.min_by_key(|r| r.file != offer.file) else {
+        let shelf = self.shelf(package)?;
+        let there = names.into_iter().map(|file| {
+            let release = shelf.files().find(|release| release.file == *file);
+            There {
+                file,
+                sha256: release.and_then(|release| release.sha256),
+                of: (file, release),
+            }
+        });
+        let Some((file, release)) = offer.in_the_way(there.collect()) else {
+            return Ok(None);
+        };
+        let Some(release) = release else {
             // Broken, but in the way: a release is never replaced.
-            return Ok(Some(unknown(self.at(&target(offer)))));
+            let key = format!("{}{file}", package_prefix(package));
+            return Ok(Some(unknown(self.at(&key))));
         };
         let published = shelf.status(release).published;
         let since = published.as_ref().map(|fact| fact.at).or(release.published_at);
@@ -169,8 +185,9 @@ impl ObjectRepo {
     fn is_ours(&self, offer: &Offer, fact: &str) -> Result<bool> {
         let shelf = self.shelf(&offer.name.package)?;
         let target = target(offer);
-        let mut releases = shelf.listing.releases.iter();
-        let is_same = releases.any(|r| object_key(r) == target && r.sha256 == Some(offer.sha256));
+        let is_same = shelf
+            .files()
+            .any(|r| object_key(r) == target && r.sha256 == Some(offer.sha256));
         let prefix = status_prefix(&offer.name.package, &offer.name.version);
         let claims = shelf.facts(&offer.name.version).iter().filter(|(id, claim)| {
             let about = |digest: &Sha256| *digest == offer.sha256;

@@ -25,13 +25,15 @@ impl ObjectRepo {
         self.settle_root(context)
     }
 
-    /// Make the missing or wrong sidecars and records of a package's wheels.
+    /// Make the missing or wrong sidecars and records of a package's files.
     fn heal(&self, package: &PackageName) -> Result<()> {
         let shelf = self.shelf(package)?;
-        each(&shelf.listing.releases, |release| {
+        let files: Vec<&Release> = shelf.files().collect();
+        each(&files, |release| {
             let key = release.link.clone().unwrap_or_default();
             let unrecorded = shelf.unrecorded.contains(&key);
-            let has_sidecar = self.has_sidecar(&shelf, release)?;
+            // A source distribution has none.
+            let has_sidecar = release.is_sdist() || self.has_sidecar(&shelf, release)?;
             if has_sidecar && !unrecorded {
                 return Ok(());
             }
@@ -88,10 +90,7 @@ impl ObjectRepo {
                 .unwrap_or_default();
             let known: BTreeSet<PackageName> = pages::names_in_root_json(&page).into_iter().collect();
             let folders = self.package_folders()?;
-            let have = each(
-                &folders,
-                |name| Ok(known.contains(name) || self.has_wheels(name)?),
-            )?;
+            let have = each(&folders, |name| Ok(known.contains(name) || self.has_files(name)?))?;
             let both = folders.into_iter().zip(have);
             let names: Vec<PackageName> = both.filter_map(|(name, has)| has.then_some(name)).collect();
             let html = pages::root_html(&names).into_bytes();
@@ -109,11 +108,14 @@ impl ObjectRepo {
 
     fn page_entries(&self, name: &PackageName) -> Result<Vec<PageEntry>> {
         let shelf = self.shelf(name)?;
-        each(&shelf.listing.releases, |release| {
-            let has_sidecar = self.has_sidecar(&shelf, release)?;
+        let mut files: Vec<&Release> = shelf.files().collect();
+        // Stable: of a version the wheels come first.
+        files.sort_by(|a, b| a.version.cmp(&b.version));
+        each(&files, |release| {
+            let has_sidecar = !release.is_sdist() && self.has_sidecar(&shelf, release)?;
             Ok(PageEntry {
                 sidecar: release.metadata_sha256.filter(|_| has_sidecar),
-                release: release.clone().said(shelf.status(release)),
+                release: (*release).clone().said(shelf.status(release)),
             })
         })
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use backlot_core::{Context, PackageName, Timestamp, Version};
-use backlot_wheel::{WheelArchive, WheelName, sdist_name};
+use backlot_wheel::{Sdist, WheelArchive, WheelName, sdist_name};
 use ulid::Ulid;
 
 use super::offer::WHEEL_LIMIT;
@@ -19,7 +19,8 @@ use crate::fact::{FACT_LIMIT, Fact, ReleaseStatus};
 use crate::index::{Head, Kind};
 use crate::layout::is_wheel;
 use crate::listing::{
-    BrokenRelease, Listing, UnsupportedRelease, in_order, named, package_of, reason_of, source_name,
+    BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, in_order, named, package_of, reason_of,
+    source_name,
 };
 use crate::record::{METADATA_LIMIT, RECORD_FORMAT, RECORD_LIMIT, ReleaseRecord, sha256};
 use crate::release::{Release, ReleaseKind};
@@ -30,20 +31,36 @@ pub(super) struct Shelf {
     pub(super) listing: Listing<Release>,
     /// Everything that lies below `packages/<name>/`, by key.
     pub(super) entries: HashMap<String, Entry>,
-    /// The wheels without a record that agrees, by key.
+    /// The files without a record that agrees, by key.
     pub(super) unrecorded: Vec<String>,
     /// All facts, by version as the folder spells it, oldest first.
     facts: BTreeMap<String, Vec<(Ulid, Fact)>>,
 }
 
-/// A wheel as listed.
+/// A wheel or source distribution as listed.
 struct Listed {
+    kind: ReleaseKind,
     name: WheelName,
     file: String,
     entry: Entry,
 }
 
+/// What a file of a package is by its name; `None` if it is neither a wheel nor a source distribution, the reason if it
+/// should be one of this package and is not.
+fn parse(file: &str, package: &PackageName) -> Result<Option<(ReleaseKind, WheelName)>, String> {
+    if is_wheel(file) {
+        return Ok(named(file, package, false)?.map(|name| (ReleaseKind::Wheel, name)));
+    }
+    let source = sdist_name(file).filter(|(of, _)| of == package);
+    Ok(source.map(|(of, version)| (ReleaseKind::Sdist, WheelName::pure(&of, &version))))
+}
+
 impl Shelf {
+    /// All files that can be used.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Release> {
+        self.listing.releases.iter().chain(&self.listing.sources)
+    }
+
     /// The facts about a version.
     pub(super) fn facts(&self, version: &Version) -> &[(Ulid, Fact)] {
         self.facts.get(&version.to_string()).map_or(&[], Vec::as_slice)
@@ -84,29 +101,31 @@ impl ObjectRepo {
         known.map_or_else(|| self.shelf(name), Ok)
     }
 
-    /// The wheels of a package by their names alone.
-    pub(super) fn wheel_names(&self, name: &PackageName) -> Result<Vec<WheelName>> {
+    /// The files of a package by their names alone, with their versions.
+    pub(super) fn file_names(&self, name: &PackageName) -> Result<Vec<(String, Version)>> {
         let prefix = package_prefix(name);
         let entries = self.0.objects.list(&prefix, false)?;
         let files = entries.iter().filter_map(|e| e.key.strip_prefix(&prefix));
         Ok(files
-            .filter(|file| is_wheel(file))
-            .filter_map(|file| named(file, name, false).ok().flatten())
+            .filter_map(|file| {
+                let (_, parsed) = parse(file, name).ok().flatten()?;
+                Some((file.to_owned(), parsed.version))
+            })
             .collect())
     }
 
-    /// Whether there is an object that is named as one of a package's wheels.
-    pub(super) fn has_wheels(&self, name: &PackageName) -> Result<bool> {
+    /// Whether there is an object that is named as one of a package's wheels or source distributions.
+    pub(super) fn has_files(&self, name: &PackageName) -> Result<bool> {
         let prefix = package_prefix(name);
         let entries = self.0.objects.list(&prefix, false)?;
         let mut files = entries.iter().filter_map(|e| e.key.strip_prefix(&prefix));
-        Ok(files.any(|file| is_wheel(file) && package_of(file).as_ref() == Some(name)))
+        Ok(files.any(|file| package_of(file).as_ref() == Some(name)))
     }
 
     fn read_package(&self, name: &PackageName) -> Result<Shelf> {
         let prefix = package_prefix(name);
         let mut listing = Listing::default();
-        let (mut wheels, mut entries) = (Vec::new(), HashMap::new());
+        let (mut files, mut entries) = (Vec::new(), HashMap::new());
         for entry in self.listed(&prefix, false)? {
             let Some(file) = entry.key.strip_prefix(&prefix).map(ToOwned::to_owned) else {
                 continue;
@@ -114,43 +133,45 @@ impl ObjectRepo {
             if file.is_empty() || file.starts_with('.') || file.contains('/') {
                 continue;
             }
-            if is_wheel(&file) {
-                match named(&file, name, false) {
-                    Ok(Some(name)) => wheels.push(Listed {
-                        name,
-                        file,
-                        entry: entry.clone(),
-                    }),
-                    Ok(None) => {}
-                    Err(reason) => listing.broken.push(BrokenRelease {
-                        place: self.at(&entry.key),
-                        reason,
-                    }),
+            match parse(&file, name) {
+                Ok(Some((kind, name))) => files.push(Listed {
+                    kind,
+                    name,
+                    file,
+                    entry: entry.clone(),
+                }),
+                Ok(None) => {
+                    if let Some((package, version)) = source_name(&file)
+                        && package == *name
+                    {
+                        listing.unsupported.push(UnsupportedRelease {
+                            place: self.at(&entry.key),
+                            version,
+                            reason: UNSUPPORTED.to_owned(),
+                        });
+                    }
                 }
-            } else if let Some((package, version)) = sdist_name(&file)
-                .map(|(package, version)| (package, Some(version)))
-                .or_else(|| source_name(&file))
-                && package == *name
-            {
-                listing.unsupported.push(UnsupportedRelease {
+                Err(reason) => listing.broken.push(BrokenRelease {
                     place: self.at(&entry.key),
-                    version,
-                    reason: "it is a source distribution; of a store of objects, only wheels are installed"
-                        .to_owned(),
-                });
+                    reason,
+                }),
             }
             entries.insert(entry.key.clone(), entry);
         }
         let mut unrecorded = Vec::new();
-        let described = each(&wheels, |wheel| self.describe(wheel, &entries))?;
-        for (wheel, described) in wheels.iter().zip(described) {
+        let described = each(&files, |file| self.describe(file, &entries))?;
+        for (file, described) in files.iter().zip(described) {
             match described {
                 Ok((release, recorded)) => {
-                    unrecorded.extend((!recorded).then(|| wheel.entry.key.clone()));
-                    listing.releases.push(release);
+                    unrecorded.extend((!recorded).then(|| file.entry.key.clone()));
+                    if release.is_sdist() {
+                        listing.sources.push(release);
+                    } else {
+                        listing.releases.push(release);
+                    }
                 }
                 Err(reason) => listing.broken.push(BrokenRelease {
-                    place: self.at(&wheel.entry.key),
+                    place: self.at(&file.entry.key),
                     reason,
                 }),
             }
@@ -158,6 +179,9 @@ impl ObjectRepo {
         listing
             .releases
             .sort_by(|a, b| in_order(&a.name, &a.file).cmp(&in_order(&b.name, &b.file)));
+        listing
+            .sources
+            .sort_by(|a, b| (&a.version, &a.file).cmp(&(&b.version, &b.file)));
         Ok(Shelf {
             listing,
             entries,
@@ -166,7 +190,7 @@ impl ObjectRepo {
         })
     }
 
-    /// Everything about a wheel, and whether its record says so; the inner error is what is wrong with the wheel.
+    /// Everything about a file, and whether its record says so; the inner error is what is wrong with it.
     fn describe(
         &self,
         wheel: &Listed,
@@ -189,7 +213,7 @@ impl ObjectRepo {
         }
     }
 
-    /// Fetch a wheel without a usable record, and read off what a record would say. Kept, so that it happens once.
+    /// Fetch a file without a usable record, and read off what a record would say. Kept, so that it happens once.
     fn inspect(&self, wheel: &Listed) -> Result<ReleaseRecord> {
         let entry = &wheel.entry;
         let key = self.kept_key("inspected", entry);
@@ -212,19 +236,21 @@ impl ObjectRepo {
             version: wheel.name.version.clone(),
             repo: self.place(),
         })?;
-        let opened = WheelArchive::open(&path);
-        let record = opened.map(|archive| ReleaseRecord {
+        let opened = match wheel.kind {
+            ReleaseKind::Wheel => WheelArchive::open(&path)
+                .map(|archive| (archive.metadata_bytes().to_vec(), archive.metadata().clone())),
+            ReleaseKind::Sdist => {
+                Sdist::open(&path).map(|sdist| (sdist.pkg_info().to_vec(), sdist.metadata().clone()))
+            }
+        };
+        let record = opened.map(|(bytes, metadata)| ReleaseRecord {
             format: RECORD_FORMAT,
             filename: wheel.file.clone(),
             sha256: sha256_of_it,
             size: entry.size,
             modified: entry.modified,
-            metadata_sha256: sha256(archive.metadata_bytes()),
-            requires_python: archive
-                .metadata()
-                .requires_python
-                .as_ref()
-                .map(ToString::to_string),
+            metadata_sha256: sha256(&bytes),
+            requires_python: metadata.requires_python.as_ref().map(ToString::to_string),
             published_at: Timestamp(entry.modified),
         });
         backlot_core::file::remove(&path).ok();
@@ -235,7 +261,7 @@ impl ObjectRepo {
 
     fn release(&self, wheel: &Listed, record: ReleaseRecord) -> Release {
         Release {
-            kind: ReleaseKind::Wheel,
+            kind: wheel.kind,
             name: wheel.name.clone(),
             file: wheel.file.clone(),
             package: wheel.name.package.clone(),
@@ -248,7 +274,7 @@ impl ObjectRepo {
             yanked: None,
             deprecated: None,
             metadata_sha256: Some(record.metadata_sha256),
-            has_metadata: true,
+            has_metadata: wheel.kind == ReleaseKind::Wheel,
             link: Some(wheel.entry.key.clone()),
             modified: record.modified,
         }

@@ -66,6 +66,8 @@ pub(crate) trait Objects: Send + Sync + fmt::Debug {
     fn read(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>>;
     /// An object block by block; `false` if there is none.
     fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<bool>;
+    /// So many bytes of an object from somewhere on, or fewer if it ends before.
+    fn part(&self, key: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>>;
     /// Write an object, replacing what is there.
     fn write(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()>;
     /// Write an object of a name that nobody else has, in one request that is never sent twice.

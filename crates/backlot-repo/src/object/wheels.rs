@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, Staged};
 use backlot_core::{Context, Operation, PackageName, Sha256};
-use backlot_wheel::{Metadata, WheelArchive};
+use backlot_wheel::{Metadata, Sdist, WheelArchive};
 use sha2::Digest as _;
 
 use super::ObjectRepo;
 use super::verbs::each;
 use crate::error::{Error, Result};
 use crate::fact::ReleaseStatus;
-use crate::index::{Head, Kind, metadata_key, parse_metadata};
+use crate::index::{Head, Kind, Store, metadata_key, parse_metadata};
 use crate::listing::{BrokenRelease, Listing};
+use crate::parts::{Part, Piece};
 use crate::record::{METADATA_LIMIT, sha256, sha256_of_file};
 use crate::release::Release;
 
@@ -31,13 +32,13 @@ impl ObjectRepo {
     pub(crate) fn listing(&self, name: &PackageName, context: &Context) -> Result<Listing<Release>> {
         let shelf = self.shelf(name)?;
         let mut listing = shelf.listing.clone();
-        let releases = listing.releases.into_iter();
-        listing.releases = releases
-            .map(|release| {
+        for files in [&mut listing.releases, &mut listing.sources] {
+            let said = std::mem::take(files).into_iter().map(|release| {
                 let status = shelf.status(&release);
                 release.said(status)
-            })
-            .collect();
+            });
+            *files = said.collect();
+        }
         for BrokenRelease { place, reason } in &listing.broken {
             if self.warned().insert(place.clone()) {
                 context.warn("repo::broken_release", format!("`{place}` is not used: {reason}"));
@@ -63,7 +64,9 @@ impl ObjectRepo {
 
     /// Read the metadata of many releases at once.
     pub(crate) fn prefetch_metadata(&self, releases: &[&Release]) -> Result<()> {
-        each(releases, |release| self.metadata_bytes(release).map(drop)).map(drop)
+        let mut wheels = releases.to_vec();
+        wheels.retain(|release| !release.is_sdist());
+        each(&wheels, |release| self.metadata_bytes(release).map(drop)).map(drop)
     }
 
     /// The metadata of a release: kept, from its sidecar, or from the wheel.
@@ -109,6 +112,38 @@ impl ObjectRepo {
     /// The wheel of a release, open; fetched whole and kept.
     pub(crate) fn archive(&self, release: &Release) -> Result<WheelArchive> {
         Ok(WheelArchive::open(&self.local_wheel(release)?)?)
+    }
+
+    /// The source distribution of a release; fetched whole and kept.
+    pub(crate) fn source(&self, release: &Release) -> Result<Sdist> {
+        Ok(Sdist::open(&self.local_wheel(release)?)?)
+    }
+
+    /// A part of a release's file.
+    pub(crate) fn part(&self, release: &Release, part: Part) -> Result<Option<Piece>> {
+        let Some(total) = release.size.filter(|_| self.absent(release).is_some()) else {
+            // Of what is on this disk all is read.
+            return Ok(None);
+        };
+        let (start, length) = match part {
+            Part::Last(length) => (total.saturating_sub(length), length.min(total)),
+            Part::At(start, length) => (start, length),
+        };
+        let bytes = self.0.objects.part(&object_key(release), start, length)?;
+        let whole = bytes.filter(|bytes| bytes.len() as u64 == length);
+        Ok(whole.map(|bytes| Piece { start, bytes, total }))
+    }
+
+    /// Where the file of a release will be kept, if it is not there yet.
+    pub(crate) fn absent(&self, release: &Release) -> Option<PathBuf> {
+        let path = self.kept_wheel(release);
+        let is_there = sha256_of_file(&path).is_ok_and(|found| Some(found) == release.sha256);
+        (!is_there).then_some(path)
+    }
+
+    /// What was read is kept there.
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.kept
     }
 
     /// Put a wheel in place if it has the size and digest that the release has.

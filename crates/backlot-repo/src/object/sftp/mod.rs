@@ -413,6 +413,20 @@ impl Objects for Sftp {
         refused.map_or(Ok(read.is_some()), Err)
     }
 
+    fn part(&self, key: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        let read = self.ask(key, true, async |line| {
+            bytes.clear();
+            let mut take = |block: &[u8]| {
+                let left = usize::try_from(length).unwrap_or(usize::MAX) - bytes.len();
+                bytes.extend_from_slice(&block[..block.len().min(left)]);
+                (bytes.len() as u64) < length
+            };
+            line.read(&self.path(key), start, &mut take).await
+        })?;
+        Ok(read.map(|()| bytes))
+    }
+
     fn write(&self, key: &str, bytes: Vec<u8>, _kind: &'static str) -> Result<()> {
         let written = self.ask(key, true, async |line| self.replace(line, key, &bytes).await)?;
         written.ok_or_else(|| self.gone(key))

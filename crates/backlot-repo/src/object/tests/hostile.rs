@@ -22,6 +22,7 @@ fn what_is_wrong_in_a_store_is_named_and_the_rest_is_used() {
     put("chair-1.3-py3-none-any.whl.json", &vec![b'['; 1 << 20]);
     put("chair-1.3-py3-none-any.whl.metadata", b"Name: evil\n");
     put("chair-1.4.tar.gz", b"x");
+    put("chair-1.5.zip", b"x");
     put(".hidden.whl", b"x");
     put("deeper/chair-1.5-py3-none-any.whl", b"x");
     world.put("status/chair/1.0/01JCZ3M4E1ZQ0Q0Q0Q0Q0Q0Q0Q.json", b"{ not json");
@@ -39,10 +40,16 @@ fn what_is_wrong_in_a_store_is_named_and_the_rest_is_used() {
     for broken in &listing.broken {
         writeln!(text, "{}: {}", broken.place, broken.reason).unwrap();
     }
-    for name in ["chair-one-", "table-1.0-", "chair-1.1-", "chair-1.2-"] {
+    for name in [
+        "chair-one-",
+        "table-1.0-",
+        "chair-1.1-",
+        "chair-1.2-",
+        "chair-1.4.",
+    ] {
         assert!(text.contains(name), "{name} in {text}");
     }
-    assert_eq!(listing.broken.len(), 4, "{text}");
+    assert_eq!(listing.broken.len(), 5, "{text}");
     assert_eq!(listing.unsupported.len(), 1);
     let metadata = repo.metadata(&listing.releases[1]).unwrap();
     assert_eq!(metadata.name, "chair", "the sidecar of 1.3 lies");

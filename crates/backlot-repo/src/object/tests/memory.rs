@@ -182,6 +182,15 @@ impl Objects for Reached {
         Ok(true)
     }
 
+    fn part(&self, key: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>> {
+        let whole = self.ask(|_| Some(self.world.get(key)))?;
+        Ok(whole.map(|bytes| {
+            let from = usize::try_from(start).unwrap().min(bytes.len());
+            let to = usize::try_from(start + length).unwrap().min(bytes.len());
+            bytes[from..to].to_vec()
+        }))
+    }
+
     fn write(&self, key: &str, bytes: Vec<u8>, _kind: &'static str) -> Result<()> {
         self.ask(|torn| {
             let length = if torn { bytes.len() / 2 } else { bytes.len() };

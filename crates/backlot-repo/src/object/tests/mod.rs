@@ -19,6 +19,7 @@ use super::verbs::CommitBy;
 use super::{Inner, ObjectRepo};
 use crate::error::{Error, Result};
 use crate::index::Store;
+use crate::inside::Wanted;
 use crate::repo::Repo;
 use crate::support::{Wheel, by, package};
 use memory::{Line, World};
@@ -112,6 +113,48 @@ impl Scene {
             assert!(root.contains("chair"));
         }
         versions
+    }
+}
+
+#[test]
+fn a_few_files_of_a_large_wheel_are_read_without_the_rest_of_it() {
+    for commit_by in BOTH {
+        let scene = Scene::new(commit_by);
+        let wheel = Wheel {
+            content: &"x = 1\n".repeat(100_000),
+            entry_points: "[console_scripts]\n",
+            ..Wheel::new("chair", "1.0")
+        };
+        let wheel = wheel.write(&scene.folder.path().join("wheels"));
+        let writer = scene.repo(Line::good());
+        writer.publish(&wheel, &by("ana"), &Context::default()).unwrap();
+        let repo = Repo::Object(scene.repo(Line::good()));
+        let listing = repo.releases_with_problems(&package("chair")).unwrap();
+        let read = |end: &'static str| {
+            let is = |path: &backlot_core::RelPath| path.as_str().ends_with(end);
+            let wanted = Wanted { name: end, is: &is };
+            let found = repo
+                .read_inside(&[&listing.releases[0]], &wanted)
+                .unwrap()
+                .remove(0);
+            found.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>()
+        };
+        assert_eq!(read("entry_points.txt"), [b"[console_scripts]\n"]);
+        assert_eq!(read("none.txt"), [b""; 0]);
+        let Repo::Object(opened) = &repo else {
+            unreachable!()
+        };
+        assert!(
+            opened.absent(&listing.releases[0]).is_some(),
+            "the wheel was not fetched"
+        );
+        assert_eq!(read("__init__.py")[0].len(), 600_000);
+        scene.world.put("packages/chair/chair-1.0-py3-none-any.whl", b"");
+        assert_eq!(
+            read("entry_points.txt"),
+            [b"[console_scripts]\n"],
+            "kept by digest"
+        );
     }
 }
 

@@ -1,0 +1,106 @@
+//! A release with all its files: the wheels of every platform and build, and the source distribution.
+//!
+//! Invariant: nothing of a version is left out that its repo lists as good. The files stand in the order in which they are
+//! copied: those made for a platform first, of those the latest build first, then what runs everywhere, the source
+//! distribution last; so nobody is given the poorer file because the better one is still on its way. Deliberately absent:
+//! files of other kinds, which no repo of ours installs.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use backlot_core::{Context, PackageName, Version};
+
+use crate::error::Result;
+use crate::release::Release;
+use crate::repo::Repo;
+
+/// All files of one version.
+#[derive(Clone, Debug)]
+pub struct WholeRelease {
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// Its files, at least one.
+    pub files: Vec<Release>,
+}
+
+impl WholeRelease {
+    /// The file that says what the release is: a wheel that runs everywhere, else any wheel, else the source distribution.
+    pub fn best(&self) -> &Release {
+        let rank = |file: &&Release| (file.is_sdist(), !file.name.is_pure());
+        let best = self.files.iter().min_by_key(rank);
+        best.expect("a release has a file")
+    }
+
+    /// Whether all of it is yanked.
+    pub fn is_yanked(&self) -> bool {
+        self.files.iter().all(|file| file.yanked.is_some())
+    }
+}
+
+impl Repo {
+    /// The releases of a package with all their files, oldest version first. What cannot be used is warned about once.
+    pub fn whole_releases(&self, name: &PackageName, context: &Context) -> Result<Vec<WholeRelease>> {
+        let listing = self.listing(name, context)?;
+        let mut releases: BTreeMap<&Version, Vec<Release>> = BTreeMap::new();
+        for file in listing.releases.iter().chain(&listing.sources) {
+            releases.entry(&file.version).or_default().push(file.clone());
+        }
+        for other in &listing.unsupported {
+            if other
+                .version
+                .as_ref()
+                .is_some_and(|version| releases.contains_key(version))
+            {
+                let message = format!(
+                    "`{}` is no part of its release here: {}",
+                    other.place, other.reason
+                );
+                context.warn("repo::unsupported_file", message);
+            }
+        }
+        let whole = releases.into_iter().map(|(version, mut files)| {
+            files.sort_by_cached_key(|file| {
+                let build = file.name.build.clone().unwrap_or_default();
+                let digits: String = build.chars().take_while(char::is_ascii_digit).collect();
+                let build: u64 = digits.parse().unwrap_or(0);
+                (
+                    file.is_sdist(),
+                    file.name.is_pure(),
+                    Reverse(build),
+                    file.file.clone(),
+                )
+            });
+            files.dedup_by(|next, kept| {
+                let twice = next.kind == kept.kind && next.name == kept.name;
+                if twice {
+                    let message = format!("`{}` is `{}` again, and is passed over", next.place, kept.place);
+                    context.warn("repo::double_file", message);
+                }
+                twice
+            });
+            WholeRelease {
+                package: name.clone(),
+                version: version.clone(),
+                files,
+            }
+        });
+        Ok(whole.collect())
+    }
+
+    /// The files of a package that are in the repo itself, whatever it inherits from others.
+    pub fn own_files(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+        let listing = self.listing(name, context)?;
+        let files = listing.releases.iter().chain(&listing.sources);
+        Ok(files.filter(|file| !self.inherits(file)).cloned().collect())
+    }
+
+    /// Whether a file of an index is that of another index that it inherits from.
+    pub fn inherits(&self, file: &Release) -> bool {
+        match self {
+            Self::Index(repo) => repo.inherits(file),
+            Self::Folder(_) | Self::Object(_) => false,
+        }
+    }
+}

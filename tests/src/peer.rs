@@ -1,0 +1,113 @@
+//! Servers of packages that others made, on loopback: devpi and pypiserver.
+//!
+//! Deliberately absent: stores of objects, which only one test has.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use fs_err as fs;
+
+use crate::{Run, Studio, run_command, tool};
+
+/// A server that ends with the test.
+#[derive(Debug)]
+pub struct Peer {
+    child: Child,
+    /// Where it is.
+    pub url: String,
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Peer {
+    /// Start a server and wait until it listens.
+    pub fn start(command: &mut Command, port: u16) -> Self {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let peer = Self {
+            child: child.expect("the server starts"),
+            url: format!("http://127.0.0.1:{port}"),
+        };
+        for _ in 0..600 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return peer;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{command:?} does not listen");
+    }
+
+    /// A devpi server with the index `ana/dev`, which never changes a release.
+    pub fn devpi(studio: &Studio) -> Self {
+        let folder = studio.path("devpi");
+        let mut init = Command::new(tool("devpi-init"));
+        init.args(["--no-root-pypi", "--root-passwd", "other", "--serverdir"])
+            .arg(&folder);
+        run_command(&mut init).ok();
+        let port = free_port();
+        let mut serve = Command::new(tool("devpi-server"));
+        serve
+            .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--serverdir"])
+            .arg(&folder);
+        let peer = Self::start(&mut serve, port);
+        let code = "import base64, json, sys, urllib.request as u
+def call(method, path, data, **headers):
+    body = json.dumps(data).encode()
+    headers['Content-Type'] = 'application/json'
+    return json.load(u.urlopen(u.Request(sys.argv[1] + path, body, headers, method=method)))
+call('PUT', '/ana', {'password': 'secret'})
+token = call('POST', '/+login', {'user': 'ana', 'password': 'secret'})['result']['password']
+auth = base64.b64encode(f'ana:{token}'.encode()).decode()
+call('PUT', '/ana/dev', {'type': 'stage', 'bases': [], 'volatile': False}, **{'X-Devpi-Auth': auth})";
+        let mut python = Command::new(tool("python"));
+        run_command(python.args(["-c", code, &peer.url])).ok();
+        peer
+    }
+
+    /// A server of a flat folder of packages.
+    pub fn pypiserver(studio: &Studio) -> Self {
+        let folder = studio.path("packages");
+        fs::create_dir_all(&folder).expect("made");
+        let port = free_port();
+        let mut serve = Command::new(tool("pypi-server"));
+        serve.args([
+            "run",
+            "-i",
+            "127.0.0.1",
+            "-p",
+            &port.to_string(),
+            "-P",
+            ".",
+            "-a",
+            ".",
+            "--disable-fallback",
+        ]);
+        Self::start(serve.arg(&folder), port)
+    }
+}
+
+/// A port that nobody listens at.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// The command in a workspace, as somebody whom devpi knows.
+pub fn known(studio: &Studio, arguments: &[&str]) -> Run {
+    let mut command = studio.command(arguments);
+    for repo in ["STUDIO", "BASE", "GONE", "FAR", "MIXED", "OUTSIDE"] {
+        command
+            .env(format!("BACKLOT_REPO_{repo}_USERNAME"), "ana")
+            .env(format!("BACKLOT_REPO_{repo}_PASSWORD"), "secret");
+    }
+    run_command(&mut command)
+}
