@@ -71,8 +71,13 @@ fn a_copy_brings_every_wheel_and_the_sdist_and_pip_and_uv_install_each() {
         );
         assert!(there.join(format!("{name}.json")).is_file());
     }
+    // Somebody was killed before the pages: whoever comes next makes them, before it says that all is there.
+    let pages = studio.snapshot("repos/blessed/simple");
+    fs::remove_dir_all(studio.path("repos/blessed/simple/rig")).expect("removed");
+    studio.write("repos/blessed/simple/index.json", b"{}");
     let again = studio.ws(&COPY).ok().json();
     assert_eq!(again["releases"][0]["state"], "there");
+    assert_eq!(studio.snapshot("repos/blessed/simple"), pages);
     assert_eq!(states(&again["releases"][0]), all(&names, "there"));
 
     let served = Server::folder(&studio.path("repos/blessed"), true);
@@ -212,6 +217,25 @@ fn a_file_with_other_bytes_is_named_and_nothing_of_the_release_is_touched() {
     );
     let back = studio.ws(&["mirror", "few", "pure", "--json"]).ok().json();
     assert_eq!(back["already_there"], 1);
+}
+
+#[test]
+fn of_four_who_copy_at_once_all_succeed_and_every_file_is_there() {
+    let studio = studio();
+    let arguments = [&["-w", "ws"], &COPY[..]].concat();
+    let children: Vec<_> = (0..4).map(|_| studio.start(&arguments)).collect();
+    for child in children {
+        let output = child.wait_with_output().expect("it ends");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let there = studio.path("repos/blessed/packages/rig");
+    assert_eq!(rig::files(&there), rig::files(&studio.path("drop")));
+    let page = fs::read_to_string(studio.path("repos/blessed/simple/rig/index.html")).expect("a page");
+    assert_eq!(page.matches("<a href").count(), 5, "{page}");
 }
 
 #[test]

@@ -281,6 +281,21 @@ impl FolderRepo {
         Ok(healed)
     }
 
+    /// The same for many, and only where a page is not proven to be current.
+    pub(crate) fn complete_all(&self, names: &[PackageName], context: &Context) -> Result<()> {
+        if self.kind()? != RepoKind::Backlot || names.is_empty() {
+            return Ok(());
+        }
+        for name in names {
+            context.check()?;
+            if self.by_page(name)?.is_none() {
+                self.heal(name, false)?;
+                self.settle_package(name, context)?;
+            }
+        }
+        self.settle_root(false, context)
+    }
+
     /// The error for a version that is there; completes what its publisher may have left undone.
     fn conflict(&self, offer: &Offer, existing: ExistingRelease, context: &Context) -> Error {
         let complete = self.complete(&offer.name.package, context).is_ok();

@@ -92,7 +92,7 @@ impl FolderRepo {
     }
 
     /// The same by the package's page; `None` where it is not proven to be current.
-    fn by_page(&self, name: &PackageName) -> Result<Option<Listing<Release>>> {
+    pub(crate) fn by_page(&self, name: &PackageName) -> Result<Option<Listing<Release>>> {
         if self.kind()? != RepoKind::Backlot {
             return Ok(None);
         }

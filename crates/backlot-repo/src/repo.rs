@@ -396,6 +396,16 @@ impl Repo {
         }
     }
 
+    /// Make sure that what is derived of some packages names all their files, where somebody who was killed left it behind.
+    /// Where it does, little is read and nothing written; the pages of an index are its server's.
+    pub fn complete(&self, names: &[PackageName], context: &Context) -> Result<()> {
+        match self {
+            Self::Folder(repo) => repo.complete_all(names, context),
+            Self::Object(repo) => repo.complete_all(names, context),
+            Self::Index(_) => Ok(()),
+        }
+    }
+
     /// A release as the folder knows it.
     fn own(&self, release: &Release) -> Result<FolderRelease> {
         release.in_folder().ok_or_else(|| self.not_here(release))

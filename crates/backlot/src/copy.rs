@@ -208,6 +208,7 @@ impl Workspace {
             self.context().check()?;
             copied.push(self.copy_one(&ends, planned)?);
         }
+        self.complete_target(&ends, &plan)?;
         Ok(CopyReport {
             wheel: root.best().file.clone(),
             package: root.package,
@@ -416,6 +417,21 @@ impl Workspace {
             state: planned.state(),
             facts,
         })
+    }
+
+    /// Of what was there already, pip and uv see all, too, also if whoever brought it was killed at the end.
+    pub(crate) fn complete_target<'a>(
+        &self,
+        ends: &Ends,
+        planned: impl IntoIterator<Item = &'a PlannedRelease>,
+    ) -> Result<()> {
+        if ends.dry_run {
+            return Ok(());
+        }
+        let there = planned.into_iter().filter(|one| one.state() == CopyState::There);
+        let names: BTreeSet<PackageName> = there.map(|one| one.release.package.clone()).collect();
+        let names: Vec<PackageName> = names.into_iter().collect();
+        Ok(ends.target.complete(&names, self.context())?)
     }
 
     /// Fetch and check all files that the target does not have, then add them one by one.

@@ -158,6 +158,7 @@ impl Workspace {
                 }
             }
         }
+        self.complete_target(&ends, wanted.values().flatten())?;
         Ok(report)
     }
 

@@ -25,6 +25,28 @@ impl ObjectRepo {
         self.settle_root(context)
     }
 
+    /// The same for many, and only where the page does not name all files.
+    pub(crate) fn complete_all(&self, names: &[PackageName], context: &Context) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        for name in names {
+            context.check()?;
+            let page = self
+                .0
+                .objects
+                .read(&format!("simple/{name}/index.json"), ROOT_PAGE_LIMIT)?;
+            let page = String::from_utf8_lossy(&page.unwrap_or_default()).into_owned();
+            let shelf = self.known_shelf(name)?;
+            let is_named = |file: &Release| page.contains(&format!("\"filename\":\"{}\"", file.file));
+            if !shelf.files().all(is_named) {
+                self.heal(name)?;
+                self.settle_package(name, context)?;
+            }
+        }
+        self.settle_root(context)
+    }
+
     /// Make the missing or wrong sidecars and records of a package's files.
     fn heal(&self, package: &PackageName) -> Result<()> {
         let shelf = self.shelf(package)?;
