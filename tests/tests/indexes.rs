@@ -272,6 +272,18 @@ fn a_folder_repo_behind_a_static_host_is_installed_from_and_its_yanks_hold() {
         );
         let error = studio.run(&["-w", name, "publish", "Chair", "--json"]);
         error.fails(4, "output::unknown");
+        // What the index says of a release goes with it, once.
+        let copy = ["-w", name, "mirror", "far", "near", "--name", "table", "--json"];
+        studio
+            .run(&["-w", name, "repo", "add", "near", &format!("near-{name}")])
+            .ok();
+        for facts in [1, 0] {
+            let mirrored = studio.run(&copy).ok().json();
+            assert_eq!(mirrored["facts"], facts, "{mirrored:#}");
+        }
+        let page = studio.path(&format!("near-{name}/simple/table/index.html"));
+        let page = fs::read_to_string(page).expect("a page");
+        assert_eq!(page.matches("data-yanked=\"wrong scale\"").count(), 1, "{page}");
         // A static host takes no uploads, and says so.
         let error = studio.ws(&["repo", "add", name, &server.url("/simple/")]);
         error.ok();

@@ -25,6 +25,7 @@ use crate::release::Release;
 use crate::search::{self, Found, Query};
 use crate::settle::ReindexReport;
 use crate::verdict::{CarriedFact, Verdict, VerdictReport};
+use crate::whole::WholeRelease;
 
 /// A repo. Cheap to clone; clones share what they remember.
 #[derive(Clone, Debug)]
@@ -315,13 +316,27 @@ impl Repo {
         }
     }
 
-    /// What was said of a release; see [`FolderRepo::facts_to_carry`].
-    pub fn facts_to_carry(&self, release: &Release) -> Result<Vec<CarriedFact>> {
-        match self {
-            Self::Folder(repo) => repo.facts_to_carry(&release.package, &release.version),
-            Self::Index(_) => Ok(Vec::new()),
-            Self::Object(repo) => repo.facts_to_carry(release),
+    /// What was said of a release, under each spelling of its version; see [`FolderRepo::facts_to_carry`].
+    pub fn facts_to_carry<'a>(
+        &self,
+        release: &'a WholeRelease,
+    ) -> Result<Vec<(&'a Release, Vec<CarriedFact>)>> {
+        let mut all: Vec<(&Release, Vec<CarriedFact>)> = Vec::new();
+        for file in &release.files {
+            if all
+                .iter()
+                .any(|(known, _)| known.version.to_string() == file.version.to_string())
+            {
+                continue;
+            }
+            let facts = match self {
+                Self::Folder(repo) => repo.facts_to_carry(&file.package, &file.version)?,
+                Self::Index(repo) => repo.facts_to_carry(release, file),
+                Self::Object(repo) => repo.facts_to_carry(file)?,
+            };
+            all.push((file, facts));
         }
+        Ok(all)
     }
 
     /// Add what was said of a release elsewhere; see [`FolderRepo::carry_facts`].

@@ -388,15 +388,10 @@ impl Workspace {
     pub(crate) fn copy_one(&self, ends: &Ends, planned: &PlannedRelease) -> Result<CopiedRelease> {
         let release = &planned.release;
         let mut facts = 0;
-        let mut spellings = BTreeSet::new();
-        for file in &release.files {
-            // What is said of a version lies under it as its files spell it.
-            if spellings.insert(file.version.to_string()) {
-                let carried = ends.source.facts_to_carry(file)?;
-                facts += ends
-                    .target
-                    .carry_facts(file, &carried, ends.dry_run, self.context())?;
-            }
+        for (file, carried) in ends.source.facts_to_carry(release)? {
+            facts += ends
+                .target
+                .carry_facts(file, &carried, ends.dry_run, self.context())?;
         }
         if planned.state() == CopyState::Copied && !ends.dry_run {
             self.copy_missing(ends, planned)?;

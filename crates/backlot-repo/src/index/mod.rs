@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use backlot_core::PackageName;
+use ulid::Ulid;
 use url::Url;
 
 pub use credentials::{Credential, Credentials};
@@ -40,7 +41,11 @@ use crate::error::{Error, Result};
 use crate::fact::{Fact, FactKind, ReleaseStatus};
 use crate::listing::Listing;
 use crate::place::Place;
+use crate::publish::TOOL;
+use crate::record::sha256;
 use crate::release::Release;
+use crate::verdict::CarriedFact;
+use crate::whole::WholeRelease;
 use error::shown;
 use fetch::Account;
 
@@ -163,6 +168,32 @@ impl IndexRepo {
             deprecated: said(FactKind::Deprecated, &release.deprecated),
             ..ReleaseStatus::default()
         }
+    }
+
+    /// What the index says of a release, as facts for another repo: that it is yanked, if all its files are, and deprecated.
+    /// The same words become the same fact, so carrying them again adds nothing. Who said so, and when, an index does not
+    /// tell: they are said by the index, when the release was published.
+    pub(crate) fn facts_to_carry(&self, release: &WholeRelease, file: &Release) -> Vec<CarriedFact> {
+        let status = Self::status(file);
+        let yanked = status.yanked.filter(|_| release.is_yanked());
+        let said = yanked.into_iter().chain(status.deprecated);
+        let carried = said.map(|fact| {
+            let words = format!(
+                "{:?} {} {} {}",
+                fact.kind, fact.package, fact.version, fact.reason
+            );
+            let digest = sha256(words.as_bytes()).to_hex();
+            let chance = u128::from_str_radix(&digest[..20], 16).unwrap_or_default();
+            CarriedFact {
+                id: Ulid::from_parts(fact.at.0, chance),
+                fact: Fact {
+                    author: self.place().to_string(),
+                    tool: TOOL.to_owned(),
+                    ..fact
+                },
+            }
+        });
+        carried.collect()
     }
 
     /// The good wheels of a package; the others are warned about once.
