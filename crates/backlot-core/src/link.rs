@@ -107,11 +107,22 @@ pub fn place_at(
     modes: &[LinkMode],
     writable: bool,
 ) -> Result<LinkMode, FileError> {
+    place_sized(source, None, target, modes, writable)
+}
+
+/// As [`place_at`], of a file whose length in bytes is known or `None`.
+pub fn place_sized(
+    source: &Path,
+    size: Option<u64>,
+    target: &Path,
+    modes: &[LinkMode],
+    writable: bool,
+) -> Result<LinkMode, FileError> {
     let mut last = None;
     for mode in modes {
         let result = match mode {
             LinkMode::Reflink => reflink(source, target, writable),
-            LinkMode::Hardlink => hard_link(source, target),
+            LinkMode::Hardlink => hard_link(source, size, target),
             LinkMode::Symlink => symlink(source, target),
             LinkMode::Copy => copy(source, target, writable),
         };
@@ -155,8 +166,9 @@ fn reflink(source: &Path, target: &Path, writable: bool) -> io::Result<()> {
     set_mode(source, target, writable)
 }
 
-fn hard_link(source: &Path, target: &Path) -> io::Result<()> {
-    if fs::metadata(source)?.len() == 0 {
+fn hard_link(source: &Path, size: Option<u64>, target: &Path) -> io::Result<()> {
+    let size = size.map_or_else(|| fs::metadata(source).map(|found| found.len()), Ok)?;
+    if size == 0 {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
             "empty files are not hard-linked",

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Context, LinkMode, RelPath, Sha256, file, link};
+use backlot_core::{Context, LinkMode, PackageName, RelPath, Sha256, file, link};
 use fs_err as fs;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256 as Sha256Hasher};
@@ -49,11 +49,104 @@ pub struct InstalledWheel {
 struct Installing<'a> {
     layout: &'a Layout,
     options: &'a InstallOptions<'a>,
-    owners: &'a mut Owners,
+    owners: &'a Owners,
     package: String,
     record: Vec<RecordEntry>,
     /// Folders that are there, so that a package asks for each once.
     made: HashSet<PathBuf>,
+}
+
+/// A folder made by [`crate::unpack`], and what its RECORD says that lies there.
+#[derive(Clone, Debug)]
+pub struct UnpackedWheel {
+    folder: PathBuf,
+    dist_info: String,
+    /// The package as file names spell it.
+    pub(crate) package: String,
+    /// Its files without those that each installation makes anew.
+    files: Vec<(RelPath, RecordEntry)>,
+    entry_points: EntryPoints,
+}
+
+impl UnpackedWheel {
+    /// Read the RECORD of an unpacked wheel. `name` is what its `.dist-info` is most likely called, without the ending.
+    pub fn read(folder: &Path, name: &str) -> Result<Self> {
+        let likely = format!("{name}.dist-info");
+        let (dist_info, record) = match fs::read_to_string(folder.join(&likely).join("RECORD")) {
+            Ok(record) => (likely, record),
+            Err(_) => {
+                let found = dist_info_of(folder)?;
+                let record = fs::read_to_string(folder.join(&found).join("RECORD"))?;
+                (found, record)
+            }
+        };
+        let entries = parse_record(&record);
+        let mut files = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let path = RelPath::parse(&entry.path).map_err(|source| Error::HostileEntry {
+                path: folder.to_path_buf(),
+                source,
+            })?;
+            if !is_made_anew(&path, &dist_info) {
+                files.push((path, entry));
+            }
+        }
+        let entry_points = format!("{dist_info}/entry_points.txt");
+        let has_some = files.iter().any(|(path, _)| path.as_str() == entry_points);
+        let entry_points = if has_some {
+            EntryPoints::parse(&fs::read_to_string(folder.join(entry_points))?)
+        } else {
+            EntryPoints::default()
+        };
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            package: package_of(folder, &dist_info)?,
+            dist_info,
+            files,
+            entry_points,
+        })
+    }
+
+    /// Whether all that it brings lies in site-packages as it lies in the wheel. Many such can be installed at once, after
+    /// [`Owners::expect`] was told of each.
+    pub fn is_plain(&self, layout: &Layout) -> bool {
+        scripts::launchers(&self.entry_points, layout).is_empty()
+            && !self.files.iter().any(|(path, _)| self.in_data(path).is_some())
+    }
+
+    /// The files that are placed as they are, by their path as RECORD has it.
+    pub(crate) fn plain_files(&self, layout: &Layout) -> impl Iterator<Item = (String, &RecordEntry)> {
+        let plain = self.files.iter().filter(|(path, _)| self.in_data(path).is_none());
+        plain.map(|(path, entry)| (layout.record_path(&path.below(&layout.purelib)), entry))
+    }
+
+    /// `<kind>/...` of `<name>.data/<kind>/...`.
+    fn in_data<'p>(&self, path: &'p RelPath) -> Option<&'p str> {
+        let stem = self.dist_info.strip_suffix(".dist-info")?;
+        let rest = path.as_str().strip_prefix(stem)?;
+        rest.strip_prefix(".data/")
+    }
+
+    /// Put it into a tree.
+    pub fn install(
+        &self,
+        layout: &Layout,
+        options: &InstallOptions<'_>,
+        owners: &Owners,
+        context: &Context,
+    ) -> Result<InstalledWheel> {
+        let mut install = Installing::new(layout, options, owners, self.package.clone());
+        for (path, entry) in &self.files {
+            context.check()?;
+            let source = path.to_path(&self.folder);
+            match self.in_data(path) {
+                Some(rest) => install.place_data(&source, rest, entry)?,
+                None => install.place(&source, &path.below(&layout.purelib), entry)?,
+            }
+        }
+        install.write_scripts(&self.entry_points)?;
+        install.finish(&self.dist_info)
+    }
 }
 
 /// Install a folder made by [`crate::unpack`].
@@ -61,51 +154,34 @@ pub fn install_unpacked(
     unpacked: &Path,
     layout: &Layout,
     options: &InstallOptions<'_>,
-    owners: &mut Owners,
+    owners: &Owners,
     context: &Context,
 ) -> Result<InstalledWheel> {
-    let dist_info = dist_info_of(unpacked)?;
-    let text = |name: &str| fs::read_to_string(unpacked.join(&dist_info).join(name));
-    let metadata = Metadata::parse(&text("METADATA")?)?;
-    let entry_points = EntryPoints::parse(&text("entry_points.txt").unwrap_or_default());
-    let data = dist_info.replace(".dist-info", ".data");
-    let mut install = Installing {
-        layout,
-        options,
-        owners,
-        package: metadata.package().file_stem(),
-        record: Vec::new(),
-        made: HashSet::new(),
-    };
-    for entry in parse_record(&text("RECORD")?) {
-        context.check()?;
-        let path = RelPath::parse(&entry.path).map_err(|source| Error::HostileEntry {
-            path: unpacked.to_path_buf(),
-            source,
-        })?;
-        let own = path
-            .as_str()
-            .strip_prefix(&dist_info)
-            .is_some_and(|rest| rest.starts_with('/'));
-        if own
-            && matches!(
-                path.file_name(),
-                "RECORD" | "INSTALLER" | "REQUESTED" | "direct_url.json" | "RECORD.jws" | "RECORD.p7s"
-            )
-        {
-            continue;
-        }
-        match path
-            .as_str()
-            .strip_prefix(&data)
-            .and_then(|rest| rest.strip_prefix('/'))
-        {
-            Some(rest) => install.place_data(&path.to_path(unpacked), rest, &entry)?,
-            None => install.place(&path.to_path(unpacked), &path.below(&layout.purelib), &entry)?,
+    UnpackedWheel::read(unpacked, "")?.install(layout, options, owners, context)
+}
+
+/// Whether a file of a wheel is one that each installation writes for itself.
+fn is_made_anew(path: &RelPath, dist_info: &str) -> bool {
+    let own = path.as_str().strip_prefix(dist_info);
+    own.is_some_and(|rest| rest.starts_with('/'))
+        && matches!(
+            path.file_name(),
+            "RECORD" | "INSTALLER" | "REQUESTED" | "direct_url.json" | "RECORD.jws" | "RECORD.p7s"
+        )
+}
+
+/// The package that an unpacked wheel is of: the name before the last `-` of its `.dist-info`, which is that of its METADATA.
+fn package_of(unpacked: &Path, dist_info: &str) -> Result<String> {
+    let name = dist_info
+        .strip_suffix(".dist-info")
+        .and_then(|stem| stem.rsplit_once('-'));
+    match name.and_then(|(name, _)| PackageName::parse(name).ok()) {
+        Some(package) => Ok(package.file_stem()),
+        None => {
+            let text = fs::read_to_string(unpacked.join(dist_info).join("METADATA"))?;
+            Ok(Metadata::parse(&text)?.package().file_stem())
         }
     }
-    install.write_scripts(&entry_points)?;
-    install.finish(&dist_info)
 }
 
 /// Install a project so that its source is used where it lies: a `.pth` file (PEP 660) and `direct_url.json` (PEP 610).
@@ -113,20 +189,13 @@ pub fn install_editable(
     project: &Project,
     layout: &Layout,
     options: &InstallOptions<'_>,
-    owners: &mut Owners,
+    owners: &Owners,
     context: &Context,
 ) -> Result<InstalledWheel> {
     context.check()?;
     let stem = project.metadata.package().file_stem();
     let dist_info = format!("{stem}-{}.dist-info", project.metadata.version);
-    let mut install = Installing {
-        layout,
-        options,
-        owners,
-        package: stem.clone(),
-        record: Vec::new(),
-        made: HashSet::new(),
-    };
+    let mut install = Installing::new(layout, options, owners, stem.clone());
     let mut folders: Vec<String> = project
         .module_roots
         .iter()
@@ -178,21 +247,30 @@ fn seen_from_site_packages(folder: &Path, layout: &Layout) -> String {
     }
 }
 
-/// Write a file. An old one may be a hard link to one in use: it is removed, not written to.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Write a file that is not there.
+fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut open = fs::OpenOptions::new();
-    open.write(true).create_new(true);
-    let mut file = match open.open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            file::remove(path)?;
-            open.open(path)?
-        }
-        opened => opened?,
-    };
-    Ok(file.write_all(bytes)?)
+    open.write(true).create_new(true).open(path)?.write_all(bytes)
 }
 
-impl Installing<'_> {
+/// Write a file anew. The old one may be a hard link to one in use: it is removed, not written to.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    file::remove(path)?;
+    Ok(write_new(path, bytes)?)
+}
+
+impl<'a> Installing<'a> {
+    fn new(layout: &'a Layout, options: &'a InstallOptions<'a>, owners: &'a Owners, package: String) -> Self {
+        Self {
+            layout,
+            options,
+            owners,
+            package,
+            record: Vec::new(),
+            made: HashSet::new(),
+        }
+    }
+
     fn make_folder_of(&mut self, path: &Path) -> Result<()> {
         let folder = path.parent().unwrap_or(&self.layout.root);
         if !self.made.contains(folder) {
@@ -207,7 +285,7 @@ impl Installing<'_> {
         self.refuse_reserved(target)?;
         let path = target.to_path(&self.layout.root);
         self.make_folder_of(&path)?;
-        match link::place_at(source, &path, self.options.links, true) {
+        match link::place_sized(source, entry.size, &path, self.options.links, true) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 let record_path = self.layout.record_path(target);
@@ -320,11 +398,14 @@ impl Installing<'_> {
         self.make_folder_of(&path)?;
         let sha256 = Sha256::from_bytes(Sha256Hasher::digest(bytes).into());
         let record_path = self.layout.record_path(target);
-        if fs::symlink_metadata(&path).is_ok() {
-            self.owners
-                .check(self.layout, &record_path, Some(sha256), &self.package)?;
+        match write_new(&path, bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                self.owners
+                    .check(self.layout, &record_path, Some(sha256), &self.package)?;
+                replace(&path, bytes)?;
+            }
+            written => written?,
         }
-        write_new(&path, bytes)?;
         self.record.push(RecordEntry {
             path: record_path,
             sha256: Some(sha256),
@@ -355,7 +436,13 @@ impl Installing<'_> {
             size: None,
         });
         let folder = self.layout.site_packages().join(dist_info);
-        write_new(&folder.join("RECORD"), write_record(&self.record).as_bytes())?;
+        let (path, record) = (folder.join("RECORD"), write_record(&self.record));
+        match write_new(&path, record.as_bytes()) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                replace(&path, record.as_bytes())?;
+            }
+            written => written?,
+        }
         Ok(InstalledWheel {
             dist_info: folder,
             files,

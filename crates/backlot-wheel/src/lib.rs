@@ -41,7 +41,8 @@ pub use environment::{
 pub use error::{Error, Result};
 pub use filename::WheelName;
 pub use install::{
-    InstallOptions, InstalledWheel, UninstallReport, file_url, install_editable, install_unpacked, uninstall,
+    InstallOptions, InstalledWheel, UninstallReport, UnpackedWheel, file_url, install_editable,
+    install_unpacked, uninstall,
 };
 pub use installed::{Damage, DamageKind, InstalledDist, installed, strays, verify_unpacked};
 pub use layout::Layout;

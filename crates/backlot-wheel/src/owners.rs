@@ -5,57 +5,79 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use backlot_core::{Sha256, file};
 use fs_err as fs;
 
 use crate::error::{Error, Result};
+use crate::install::UnpackedWheel;
 use crate::layout::Layout;
 use crate::record::{RecordEntry, parse_record};
 
-/// The owners of files, by their path as RECORD has it.
+/// Whose a file is, and its bytes, by the file's path as RECORD has it.
+type Files = HashMap<String, (String, Option<Sha256>)>;
+
+/// The owners of files, by their path as RECORD has it. Several threads may install under one.
 #[derive(Debug, Default)]
-pub struct Owners {
-    known: Option<HashMap<String, (String, Option<Sha256>)>>,
+pub struct Owners(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Of what was there before; read when it matters.
+    before: Option<Files>,
+    /// Of what is being installed.
+    coming: Files,
 }
 
 impl Owners {
     /// The owners of what these `.dist-info` folders name.
     pub fn of<'a>(dist_infos: impl IntoIterator<Item = &'a Path>) -> Result<Self> {
-        let mut owners = Self {
-            known: Some(HashMap::new()),
-        };
-        for folder in dist_infos {
-            let record = file::read_if_exists(&folder.join("RECORD"))?.unwrap_or_default();
-            let entries = parse_record(&String::from_utf8_lossy(&record));
-            owners.add(&package_of(folder), &entries);
-        }
-        Ok(owners)
+        let before = Some(read(dist_infos)?);
+        let coming = Files::new();
+        Ok(Self(Mutex::new(State { before, coming })))
     }
 
-    /// Whether a package that is known here has this path.
+    /// Say what a wheel will bring, before many are installed at once: two that bring one file with different bytes are
+    /// told here, where none of them may have placed it yet.
+    pub fn expect(&self, wheel: &UnpackedWheel, layout: &Layout) -> Result<()> {
+        let mut state = self.state();
+        for (path, entry) in wheel.plain_files(layout) {
+            check_one(&state.coming, &path, entry.sha256, &wheel.package)?;
+            let owner = || (wheel.package.clone(), entry.sha256);
+            state.coming.entry(path).or_insert_with(owner);
+        }
+        Ok(())
+    }
+
+    /// Whether a package that was there before has this path.
     pub(crate) fn has(&self, path: &str) -> bool {
-        self.known.as_ref().is_some_and(|known| known.contains_key(path))
+        let state = self.state();
+        state
+            .before
+            .as_ref()
+            .is_some_and(|known| known.contains_key(path))
     }
 
     /// Remember what was installed.
-    pub(crate) fn add(&mut self, package: &str, record: &[RecordEntry]) {
-        if let Some(known) = &mut self.known {
-            for entry in record {
-                known.insert(entry.path.clone(), (package.to_owned(), entry.sha256));
-            }
+    pub(crate) fn add(&self, package: &str, record: &[RecordEntry]) {
+        let mut state = self.state();
+        for entry in record {
+            let owner = (package.to_owned(), entry.sha256);
+            state.coming.insert(entry.path.clone(), owner);
         }
     }
 
     /// A file that is there already may be nobody's, or another package's if it has the same bytes.
     pub(crate) fn check(
-        &mut self,
+        &self,
         layout: &Layout,
         path: &str,
         sha256: Option<Sha256>,
         package: &str,
     ) -> Result<()> {
-        if self.known.is_none() {
+        let mut state = self.state();
+        if state.before.is_none() {
             let mut folders = Vec::new();
             for entry in fs::read_dir(layout.site_packages())? {
                 let folder = entry?.path();
@@ -63,18 +85,42 @@ impl Owners {
                     folders.push(folder);
                 }
             }
-            *self = Self::of(folders.iter().map(std::path::PathBuf::as_path))?;
+            state.before = Some(read(folders.iter().map(std::path::PathBuf::as_path))?);
         }
-        match self.known.as_ref().and_then(|known| known.get(path)) {
-            Some((other, theirs)) if other != package && (sha256.is_none() || *theirs != sha256) => {
-                Err(Error::FileConflict {
-                    path: path.to_owned(),
-                    package: package.to_owned(),
-                    other: other.clone(),
-                })
-            }
-            _ => Ok(()),
+        check_one(&state.coming, path, sha256, package)?;
+        state
+            .before
+            .as_ref()
+            .map_or(Ok(()), |before| check_one(before, path, sha256, package))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read<'a>(dist_infos: impl IntoIterator<Item = &'a Path>) -> Result<Files> {
+    let mut files = Files::new();
+    for folder in dist_infos {
+        let record = file::read_if_exists(&folder.join("RECORD"))?.unwrap_or_default();
+        let package = package_of(folder);
+        for entry in parse_record(&String::from_utf8_lossy(&record)) {
+            files.insert(entry.path, (package.clone(), entry.sha256));
         }
+    }
+    Ok(files)
+}
+
+fn check_one(files: &Files, path: &str, sha256: Option<Sha256>, package: &str) -> Result<()> {
+    match files.get(path) {
+        Some((other, theirs)) if other != package && (sha256.is_none() || *theirs != sha256) => {
+            Err(Error::FileConflict {
+                path: path.to_owned(),
+                package: package.to_owned(),
+                other: other.clone(),
+            })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -12,9 +12,9 @@ use futures_lite::future::block_on;
 use sha2::Digest as _;
 
 use crate::{
-    BuildOptions, BuiltWheel, Error, InstallOptions, Layout, Owners, Project, RecordEntry, WheelArchive,
-    build, create_environment, find_interpreter, install_editable, install_unpacked, installed, uninstall,
-    unpack, write_record,
+    BuildOptions, BuiltWheel, Error, InstallOptions, Layout, Owners, Project, RecordEntry, UnpackedWheel,
+    WheelArchive, build, create_environment, find_interpreter, install_editable, install_unpacked, installed,
+    uninstall, unpack, write_record,
 };
 
 const OPTIONS: InstallOptions<'static> = InstallOptions {
@@ -162,8 +162,8 @@ fn an_installed_wheel_runs_in_an_environment_and_leaves_nothing_behind() {
         let interpreter = crate::read_interpreter(&executable).expect("known");
         let layout = create_environment(&root, &interpreter, &root).expect("made");
         let context = Context::default();
-        let done = install_unpacked(&source, &layout, &OPTIONS, &mut Owners::default(), &context)
-            .expect("installed");
+        let done =
+            install_unpacked(&source, &layout, &OPTIONS, &Owners::default(), &context).expect("installed");
         let output = Command::new(root.join("bin/mytool")).output().expect("runs");
         assert_eq!(
             String::from_utf8_lossy(&output.stdout),
@@ -217,7 +217,7 @@ fn an_editable_is_imported_from_where_it_lies() {
         &project,
         &layout,
         &OPTIONS,
-        &mut Owners::default(),
+        &Owners::default(),
         &Context::default(),
     )
     .expect("installed");
@@ -251,12 +251,54 @@ fn a_plain_tree_needs_no_interpreter_and_gets_no_scripts() {
         &unpacked(&wheel.path, folder.path()),
         &layout,
         &OPTIONS,
-        &mut Owners::default(),
+        &Owners::default(),
         &Context::default(),
     )
     .expect("installed");
     assert!(layout.site_packages().join("my_tool/__init__.py").is_file());
     assert!(!layout.root.join("bin").exists());
+}
+
+#[test]
+fn two_wheels_that_bring_one_file_are_compared_before_either_is_placed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let layout = Layout::plain(&folder.path().join("tree"));
+    let wheel = |name: &str, shared: &str| {
+        let (root, info) = (folder.path().join(name), format!("{name}-1.0.dist-info"));
+        fs::create_dir_all(root.join(&info)).expect("made");
+        let digest = backlot_core::Sha256::from_bytes(sha2::Sha256::digest(shared).into());
+        let record = format!(
+            "shared.py,sha256={},{}\n{info}/RECORD,,\n",
+            digest.to_base64url(),
+            shared.len()
+        );
+        fs::write(root.join("shared.py"), shared).expect("written");
+        fs::write(root.join(&info).join("RECORD"), record).expect("written");
+        UnpackedWheel::read(&root, &format!("{name}-1.0")).expect("read")
+    };
+    let (a, b, c) = (wheel("a", "1"), wheel("b", "1"), wheel("c", "2"));
+    assert!(a.is_plain(&layout));
+    let owners = Owners::default();
+    owners.expect(&a, &layout).expect("the first");
+    owners.expect(&b, &layout).expect("the same bytes");
+    let error = owners.expect(&c, &layout).expect_err("other bytes");
+    let Error::FileConflict { path, package, other } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(
+        (path.as_str(), package.as_str(), other.as_str()),
+        ("shared.py", "c", "a")
+    );
+    fs::create_dir_all(layout.site_packages()).expect("made");
+    for wheel in [&a, &b] {
+        wheel
+            .install(&layout, &OPTIONS, &owners, &Context::default())
+            .expect("installed");
+    }
+    assert_eq!(
+        fs::read(layout.site_packages().join("shared.py")).expect("read"),
+        b"1"
+    );
 }
 
 /// A wheel made by hand, with whatever entries and RECORD.

@@ -11,7 +11,7 @@ use backlot_core::{LinkMode, Operation, PackageName, RelPath, Requirement, Sha25
 use backlot_dvc::{Out, Pointer};
 use backlot_repo::Release;
 use backlot_store::{Cache, Transfer};
-use backlot_wheel::{InstallOptions, InstalledDist, Layout, Owners, Sdist, WheelArchive};
+use backlot_wheel::{InstalledDist, Owners, Sdist, WheelArchive};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -20,6 +20,7 @@ use crate::environment::EnvironmentEdit;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::lockfile::{Lock, LockedPackage};
 use crate::outputs::Output;
+use crate::place::Placing;
 use crate::resolution::{Upgrade, Wish};
 use crate::rules::{RuleChanges, Rules};
 use crate::workspace::Workspace;
@@ -443,7 +444,7 @@ impl Workspace {
             .chain(plan.put.iter().map(|(p, _)| &p.name))
             .collect();
         let layout = &edit.environment.layout;
-        let mut owners = if leaving.is_empty() {
+        let owners = if leaving.is_empty() {
             Owners::default()
         } else {
             let stays = before.iter().filter(|d| !leaving.contains(&d.metadata.package()));
@@ -460,39 +461,16 @@ impl Workspace {
         // A collection of the cache spares what this workspace uses from now on.
         crate::gc::register_workspace(&self.settings().cache.value, self.root())?;
         let links = usable_links(wheels, &edit);
-        for (package, _) in &plan.put {
-            self.context().check()?;
-            self.place(package, wheels, outputs, layout, &mut owners, &links)?;
-        }
+        let placing = Placing {
+            layout,
+            owners: &owners,
+            links: &links,
+        };
+        self.place_all(plan, wheels, outputs, &placing)?;
         if !old_files.is_empty() {
             self.drop_stale_files(old_files, &edit)?;
         }
         Ok(Some(edit))
-    }
-
-    fn place(
-        &self,
-        package: &LockedPackage,
-        wheels: &BTreeMap<PackageName, PathBuf>,
-        outputs: &[Output],
-        layout: &Layout,
-        owners: &mut Owners,
-        links: &[LinkMode],
-    ) -> Result<()> {
-        let options = InstallOptions {
-            links,
-            installer: INSTALLER,
-            requested: package.requested,
-            direct_url: None,
-        };
-        if package.editable.is_some() {
-            if let Some(output) = outputs.iter().find(|o| o.package() == package.name) {
-                backlot_wheel::install_editable(&output.project, layout, &options, owners, self.context())?;
-            }
-        } else if let Some(folder) = wheels.get(&package.name) {
-            backlot_wheel::install_unpacked(folder, layout, &options, owners, self.context())?;
-        }
-        Ok(())
     }
 
     /// Remove pulled files of replaced releases that are not, byte for byte, files of the new ones: what lies beside a

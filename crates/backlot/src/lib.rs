@@ -27,6 +27,7 @@ mod lockfile;
 mod mirror;
 mod outdated;
 mod outputs;
+mod place;
 mod places;
 mod prefetch;
 mod publish;
