@@ -127,6 +127,6 @@ fn keep(store: &Store, key: &str, release: &Release, found: &Inside) {
         return;
     };
     let body = serde_json::to_vec(&texts).expect("texts are plain data");
-    let place = release.place.to_string();
+    let place = release.place().to_string();
     store.keep(Kind::Metadata, key, &Head::new(&place, &place, 200, &body), &body);
 }

@@ -23,6 +23,7 @@ mod inside;
 mod layout;
 mod listing;
 mod object;
+mod own_page;
 mod pages;
 mod parts;
 mod place;

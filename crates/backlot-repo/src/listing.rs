@@ -7,6 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use backlot_core::{Context, PackageName, Sha256, Timestamp, Version};
@@ -19,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::layout::{RepoKind, is_wheel, source_suffix};
 use crate::place::Place;
 use crate::record::{find_record, sha256, sha256_of_file};
-use crate::release::Release;
+use crate::release::{Lies, Release};
 
 /// One wheel of a repo in a folder.
 #[derive(Clone, Debug, Serialize)]
@@ -233,6 +234,7 @@ impl FolderRepo {
             RepoKind::Flat => (self.places.root.clone(), true),
             RepoKind::Backlot => (self.places.package(name), false),
         };
+        let here: Arc<Path> = folder.as_path().into();
         for file in file_names(&folder)? {
             let path = folder.join(&file);
             if is_wheel(&file) {
@@ -246,7 +248,7 @@ impl FolderRepo {
                 }
             } else if let Some((package, version)) = sdist_name(&file) {
                 if package == *name
-                    && let Some(source) = look_at_source(path, file, package, version)
+                    && let Some(source) = look_at_source(&here, file, package, version)
                 {
                     found.sources.push(source);
                 }
@@ -310,12 +312,18 @@ impl FolderRepo {
 pub(crate) const UNSUPPORTED: &str = "it is neither a wheel nor a source distribution in `.tar.gz`";
 
 /// A source distribution as the folder shows it; `None` if it is no file, or gone since.
-fn look_at_source(path: PathBuf, file: String, package: PackageName, version: Version) -> Option<Release> {
+fn look_at_source(
+    folder: &Arc<Path>,
+    file: String,
+    package: PackageName,
+    version: Version,
+) -> Option<Release> {
+    let path = folder.join(&file);
     let found = fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
     let seen = WheelFile {
         name: WheelName::pure(&package, &version),
         file: file.clone(),
-        path: path.clone(),
+        path,
         size: found.len(),
         modified: modified_of(&found),
     };
@@ -323,7 +331,7 @@ fn look_at_source(path: PathBuf, file: String, package: PackageName, version: Ve
         size: Some(seen.size),
         published_at: Some(Timestamp(seen.modified)),
         modified: seen.modified,
-        ..Release::sdist(file, package, version, path.into())
+        ..Release::sdist(file, package, version, Lies::In(Arc::clone(folder)))
     };
     Some(match find_record(&seen) {
         Some(record) => Release {
@@ -454,7 +462,7 @@ pub(crate) fn source_name(file: &str) -> Option<(PackageName, Option<Version>)> 
 
 /// The order of a listing: by version, then the wheel that runs everywhere, then the latest build.
 pub(crate) fn in_order<'a>(name: &'a WheelName, file: &'a str) -> impl Ord + use<'a> {
-    let build = name.build.as_deref().unwrap_or_default();
+    let build = name.build().unwrap_or_default();
     let digits = build.bytes().take_while(u8::is_ascii_digit).count();
     let build: u64 = build[..digits].parse().unwrap_or(0);
     (&name.version, !name.is_pure(), Reverse(build), file)

@@ -178,7 +178,7 @@ fn json_page(page: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::{
         PageEntry, escape, names_in_root_json, package_html, package_json, percent_encode, root_html,
         root_json,
@@ -213,7 +213,7 @@ mod tests {
         }
     }
 
-    fn entries() -> Vec<PageEntry> {
+    pub(crate) fn entries() -> Vec<PageEntry> {
         vec![
             entry("main_pack-1.0.0-py3-none-any.whl", true, None),
             entry(

@@ -309,7 +309,7 @@ impl FolderRepo {
         let wheels = files.wheels.iter().filter(|w| w.name.version == *version);
         let wheels = wheels.map(|wheel| (wheel.path.clone(), self.describe(wheel).ok()));
         let sources = files.sources.iter().filter(|source| source.version == *version);
-        let sources = sources.filter_map(|s| Some((s.place.path()?.to_path_buf(), source_in_folder(s).ok())));
+        let sources = sources.filter_map(|s| Some((s.path()?, source_in_folder(s).ok())));
         let all: Vec<(PathBuf, Option<FolderRelease>)> = wheels.chain(sources).collect();
         let there = all.iter().map(|(path, release)| There {
             file: path.file_name().and_then(|f| f.to_str()).unwrap_or_default(),
@@ -551,14 +551,14 @@ fn stage(offer: &Offer, target: &Path, context: &Context) -> Result<(Staged, u64
 
 /// A source distribution as its folder knows it; hashed where it has no record.
 pub(crate) fn source_in_folder(source: &Release) -> Result<FolderRelease> {
-    let path = source.place.path().unwrap_or(Path::new(""));
-    let sha256 = source.sha256.map_or_else(|| sha256_of_file(path), Ok)?;
+    let path = source.path().unwrap_or_default();
+    let sha256 = source.sha256.map_or_else(|| sha256_of_file(&path), Ok)?;
     Ok(FolderRelease {
         name: source.name.clone(),
         file: source.file.clone(),
         package: source.package.clone(),
         version: source.version.clone(),
-        path: path.to_path_buf(),
+        path,
         size: source.size.unwrap_or(0),
         sha256,
         metadata_sha256: source.metadata_sha256.unwrap_or(sha256),

@@ -6,65 +6,29 @@
 //! listed as always. Invariant: what comes out is what listing would say. A wheel that somebody swapped in place, which
 //! nobody may, is met when it is read: its digest is another. Deliberately absent: pages of other makers.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use backlot_core::{Context, PackageName, Sha256, file};
+use backlot_core::{Context, PackageName, file};
 use backlot_wheel::WheelName;
 use fs_err as fs;
-use serde::Deserialize;
 use ulid::Ulid;
 
 use crate::FolderRepo;
 use crate::error::Result;
-use crate::index::timestamp;
 use crate::layout::{RepoKind, is_wheel, make_folder, source_suffix};
 use crate::listing::{Listing, in_order};
+use crate::own_page::{self, OwnFile};
 use crate::read_bounded;
-use crate::release::{Release, ReleaseKind};
+use crate::release::{Lies, Release, ReleaseKind};
 
 /// The largest page that is read.
 const PAGE_LIMIT: u64 = 64 << 20;
 
 /// How the name of a marker begins.
 pub(crate) const PENDING: &str = ".pending-";
-
-#[derive(Deserialize)]
-struct Page<'a> {
-    #[serde(borrow)]
-    files: Vec<File<'a>>,
-}
-
-/// One wheel on a page that we wrote.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct File<'a> {
-    #[serde(borrow)]
-    filename: Cow<'a, str>,
-    hashes: Hashes,
-    requires_python: Option<String>,
-    core_metadata: Option<Hashes>,
-    size: u64,
-    #[serde(borrow)]
-    upload_time: Cow<'a, str>,
-    yanked: Yanked,
-    #[serde(rename = "_deprecated")]
-    deprecated: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Hashes {
-    sha256: Sha256,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Yanked {
-    Whether(bool),
-    Because(String),
-}
 
 impl FolderRepo {
     /// All that lies under a package's name, with what was said of each release; what cannot be used is warned about once.
@@ -100,7 +64,7 @@ impl FolderRepo {
         let Some(changed) = modified(&folder) else {
             return Ok((!folder.exists()).then(Listing::default));
         };
-        let Some(mut there) = wheels_in(&folder) else {
+        let Some(there) = wheels_in(&folder) else {
             return Ok(None);
         };
         let page = self.places.pages(name).join("index.json");
@@ -114,18 +78,20 @@ impl FolderRepo {
         if self.is_pending(name) {
             return Ok(None);
         }
-        let Ok(page) = serde_json::from_slice::<Page<'_>>(&bytes) else {
+        let Some(files) = own_page::read(&bytes) else {
             return Ok(None);
         };
-        let mut releases = Vec::with_capacity(page.files.len());
-        for file in page.files {
-            let path = there.remove(&*file.filename);
-            let Some(release) = path.and_then(|path| release(file, path, name)) else {
+        let mut left: HashSet<&str> = there.lines().collect();
+        let here: Arc<Path> = folder.into();
+        let mut releases = Vec::with_capacity(files.len());
+        for file in files {
+            let is_there = left.remove(&*file.filename);
+            let Some(release) = is_there.then(|| release(file, &here, name)).flatten() else {
                 return Ok(None);
             };
             releases.push(release);
         }
-        if !there.is_empty() {
+        if !left.is_empty() {
             return Ok(None);
         }
         releases.sort_by(|a, b| in_order(&a.name, &a.file).cmp(&in_order(&b.name, &b.file)));
@@ -164,55 +130,51 @@ impl Pending {
     }
 }
 
-fn release(file: File<'_>, path: PathBuf, package: &PackageName) -> Option<Release> {
-    let name: WheelName = file.filename.parse().ok()?;
+fn release(file: OwnFile<'_>, folder: &Arc<Path>, package: &PackageName) -> Option<Release> {
+    let name = WheelName::parse_likely(&file.filename, package).ok()?;
     if name.package != *package {
         return None;
     }
     Some(Release {
         kind: ReleaseKind::Wheel,
-        file: file.filename.into_owned(),
         package: package.clone(),
         version: name.version.clone(),
         name,
-        place: path.into(),
+        lies: Lies::In(Arc::clone(folder)),
         size: Some(file.size),
-        sha256: Some(file.hashes.sha256),
+        sha256: Some(file.sha256()),
+        metadata_sha256: Some(file.metadata_sha256()?),
         requires_python: file.requires_python,
-        published_at: Some(timestamp(&file.upload_time)?),
-        yanked: match file.yanked {
-            Yanked::Whether(false) => None,
-            Yanked::Whether(true) => Some(String::new()),
-            Yanked::Because(reason) => Some(reason),
-        },
+        published_at: Some(file.upload_time),
+        yanked: file.yanked,
         deprecated: file.deprecated,
-        metadata_sha256: Some(file.core_metadata?.sha256),
         has_metadata: false,
-        link: None,
         modified: 0,
+        file: file.filename.into_owned(),
     })
 }
 
-/// The wheels in a folder; `None` if there are packages of other kinds, too, or it cannot be listed.
-fn wheels_in(folder: &std::path::Path) -> Option<HashMap<String, PathBuf>> {
-    let mut wheels = HashMap::new();
+/// The names of the wheels in a folder, one a line; `None` if there are packages of other kinds, too, it cannot be listed, or a
+/// name is no text of one line.
+fn wheels_in(folder: &Path) -> Option<String> {
+    let mut wheels = String::new();
     for entry in fs::read_dir(folder).ok()? {
-        let name = entry.ok()?.file_name().into_string().ok()?;
+        let name = entry.ok()?.file_name();
+        let name = name.to_str()?;
         if name.starts_with('.') {
             continue;
         }
-        if source_suffix(&name).is_some() {
+        if source_suffix(name).is_some() || name.contains(['\n', '\r']) {
             return None;
         }
-        if is_wheel(&name) {
-            let path = folder.join(&name);
-            wheels.insert(name, path);
+        if is_wheel(name) {
+            wheels.push_str(name);
+            wheels.push('\n');
         }
     }
     Some(wheels)
 }
 
-/// When a file or folder changed.
-pub(crate) fn modified(path: &std::path::Path) -> Option<SystemTime> {
+pub(crate) fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).ok()?.modified().ok()
 }

@@ -3,17 +3,22 @@
 //! Invariant: what is `None` is not known without reading the file: a folder knows all of a wheel, an index only what its
 //! pages say. Deliberately absent: reading; see [`crate::Repo`].
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
 use backlot_core::{PackageName, Sha256, Timestamp, Version};
 use backlot_wheel::WheelName;
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
+use url::Url;
 
 use crate::fact::ReleaseStatus;
+use crate::index::shown;
 use crate::listing::{FolderRelease, Listing, modified_of};
 use crate::place::Place;
 use crate::publish::source_in_folder;
 
 /// What kind of file a release is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReleaseKind {
     /// A wheel.
@@ -23,13 +28,23 @@ pub enum ReleaseKind {
     Sdist,
 }
 
+/// Where a release lies. Told from as little as can be: there may be a hundred thousand of them.
+#[derive(Clone, Debug)]
+pub(crate) enum Lies {
+    /// In a folder, under its file name.
+    In(Arc<Path>),
+    /// Behind a URL, whole: it may hold a signature, and is not shown.
+    Behind(Box<str>),
+    /// In a store of objects, under a key.
+    Under(Box<str>, Place),
+}
+
 /// One file of a repo that can be installed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Release {
     /// What kind of file it is.
     pub kind: ReleaseKind,
     /// The file name, parsed; of a source distribution, that of the wheel it becomes.
-    #[serde(skip)]
     pub name: WheelName,
     /// The file name.
     pub file: String,
@@ -38,7 +53,7 @@ pub struct Release {
     /// The version.
     pub version: Version,
     /// Where it lies.
-    pub place: Place,
+    pub(crate) lies: Lies,
     /// Its size in bytes, if known.
     pub size: Option<u64>,
     /// Its digest, if known; [`crate::Repo::digest`] finds it out where it is not.
@@ -52,29 +67,23 @@ pub struct Release {
     /// The reason, if people should move away from it; for a folder see [`crate::Repo::status`].
     pub deprecated: Option<String>,
     /// The digest of its METADATA, if known.
-    #[serde(skip)]
     pub(crate) metadata_sha256: Option<Sha256>,
     /// Whether an index has its metadata beside it.
-    #[serde(skip)]
     pub(crate) has_metadata: bool,
-    /// The whole URL of the wheel, which may hold a signature and is not shown.
-    #[serde(skip)]
-    pub(crate) link: Option<String>,
     /// A file's modification time in milliseconds; 0 on an index, and where it was not looked at.
-    #[serde(skip)]
     pub(crate) modified: u64,
 }
 
 impl Release {
     /// A source distribution of which nothing is known but its name.
-    pub(crate) fn sdist(file: String, package: PackageName, version: Version, place: Place) -> Self {
+    pub(crate) fn sdist(file: String, package: PackageName, version: Version, lies: Lies) -> Self {
         Self {
             kind: ReleaseKind::Sdist,
             name: WheelName::pure(&package, &version),
             file,
             package,
             version,
-            place,
+            lies,
             size: None,
             sha256: None,
             requires_python: None,
@@ -83,8 +92,34 @@ impl Release {
             deprecated: None,
             metadata_sha256: None,
             has_metadata: false,
-            link: None,
             modified: 0,
+        }
+    }
+
+    /// Where it lies, as it is shown to people.
+    pub fn place(&self) -> Place {
+        match &self.lies {
+            Lies::In(folder) => folder.join(&self.file).into(),
+            Lies::Behind(link) => {
+                Place::Url(Url::parse(link).map_or_else(|_| self.file.clone(), |url| shown(&url)))
+            }
+            Lies::Under(_, place) => place.clone(),
+        }
+    }
+
+    /// Its path, if it lies in a folder.
+    pub fn path(&self) -> Option<PathBuf> {
+        match &self.lies {
+            Lies::In(folder) => Some(folder.join(&self.file)),
+            Lies::Behind(_) | Lies::Under(..) => None,
+        }
+    }
+
+    /// The whole URL of one on an index, or its key in a store; neither is shown.
+    pub(crate) fn link(&self) -> Option<&str> {
+        match &self.lies {
+            Lies::In(_) => None,
+            Lies::Behind(link) | Lies::Under(link, _) => Some(link),
         }
     }
 
@@ -104,12 +139,12 @@ impl Release {
 
     /// The same as its folder knows it; `None` for one of an index, and for what cannot be read.
     pub(crate) fn in_folder(&self) -> Option<FolderRelease> {
-        let path = self.place.path()?;
+        let path = self.path()?;
         if self.is_sdist() {
             return source_in_folder(self).ok();
         }
         let modified = match self.modified {
-            0 => modified_of(&fs_err::metadata(path).ok()?),
+            0 => modified_of(&fs_err::metadata(&path).ok()?),
             known => known,
         };
         Some(FolderRelease {
@@ -117,7 +152,7 @@ impl Release {
             file: self.file.clone(),
             package: self.package.clone(),
             version: self.version.clone(),
-            path: path.to_path_buf(),
+            path,
             size: self.size?,
             sha256: self.sha256?,
             metadata_sha256: self.metadata_sha256?,
@@ -125,6 +160,25 @@ impl Release {
             published_at: self.published_at?,
             modified,
         })
+    }
+}
+
+/// What people and programs are shown of it.
+impl Serialize for Release {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut shown = serializer.serialize_struct("Release", 11)?;
+        shown.serialize_field("kind", &self.kind)?;
+        shown.serialize_field("file", &self.file)?;
+        shown.serialize_field("package", &self.package)?;
+        shown.serialize_field("version", &self.version)?;
+        shown.serialize_field("place", &self.place())?;
+        shown.serialize_field("size", &self.size)?;
+        shown.serialize_field("sha256", &self.sha256)?;
+        shown.serialize_field("requires_python", &self.requires_python)?;
+        shown.serialize_field("published_at", &self.published_at)?;
+        shown.serialize_field("yanked", &self.yanked)?;
+        shown.serialize_field("deprecated", &self.deprecated)?;
+        shown.end()
     }
 }
 
@@ -136,7 +190,7 @@ impl From<FolderRelease> for Release {
             file: release.file,
             package: release.package,
             version: release.version,
-            place: release.path.into(),
+            lies: Lies::In(release.path.parent().unwrap_or(Path::new("")).into()),
             size: Some(release.size),
             sha256: Some(release.sha256),
             requires_python: release.requires_python,
@@ -145,7 +199,6 @@ impl From<FolderRelease> for Release {
             deprecated: None,
             metadata_sha256: Some(release.metadata_sha256),
             has_metadata: false,
-            link: None,
             modified: release.modified,
         }
     }

@@ -222,8 +222,8 @@ impl Repo {
             return Ok(source.metadata().clone());
         }
         match self {
-            Self::Folder(_) => match (release.place.path(), release.metadata_sha256) {
-                (Some(wheel), Some(digest)) => FolderRepo::metadata_of(wheel, digest),
+            Self::Folder(_) => match (release.path(), release.metadata_sha256) {
+                (Some(wheel), Some(digest)) => FolderRepo::metadata_of(&wheel, digest),
                 _ => Err(self.not_here(release)),
             },
             Self::Index(repo) => repo.metadata(release),
@@ -242,8 +242,8 @@ impl Repo {
 
     /// The source distribution that a release is.
     pub fn source(&self, release: &Release) -> Result<Sdist> {
-        match (self, release.place.path()) {
-            (Self::Folder(_), Some(path)) => Ok(Sdist::open(path)?),
+        match (self, release.path()) {
+            (Self::Folder(_), Some(path)) => Ok(Sdist::open(&path)?),
             (Self::Index(repo), _) => repo.source(release),
             (Self::Object(repo), _) => repo.source(release),
             (Self::Folder(_), None) => Err(self.not_here(release)),
@@ -262,8 +262,8 @@ impl Repo {
 
     /// The digest of a release's file.
     pub fn digest(&self, release: &Release) -> Result<Sha256> {
-        match (self, release.place.path()) {
-            (Self::Folder(_), Some(path)) if release.is_sdist() => sha256_of_file(path),
+        match (self, release.path()) {
+            (Self::Folder(_), Some(path)) if release.is_sdist() => sha256_of_file(&path),
             (Self::Folder(_), _) => Ok(self.own(release)?.sha256),
             (Self::Index(repo), _) => repo.digest(release),
             (Self::Object(_), _) => release.sha256.ok_or_else(|| self.not_here(release)),
@@ -273,14 +273,10 @@ impl Repo {
     /// Copy a release's file to `target` if it has the right size and digest; see [`FolderRepo::open_wheel`].
     pub fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
         match self {
-            Self::Folder(_) if release.is_sdist() => {
-                match (release.place.path(), release.size, release.sha256) {
-                    (Some(path), Some(size), Some(sha256)) => {
-                        copy_proven(path, size, sha256, target, context)
-                    }
-                    _ => Err(self.not_here(release)),
-                }
-            }
+            Self::Folder(_) if release.is_sdist() => match (release.path(), release.size, release.sha256) {
+                (Some(path), Some(size), Some(sha256)) => copy_proven(&path, size, sha256, target, context),
+                _ => Err(self.not_here(release)),
+            },
             Self::Folder(repo) => repo.open_wheel(&self.own(release)?, target, context),
             Self::Index(repo) => repo.open_wheel(release, target, context),
             Self::Object(repo) => repo.open_wheel(release, target, context),

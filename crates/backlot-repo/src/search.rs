@@ -85,7 +85,7 @@ pub(crate) fn search(repo: &Repo, query: &Query, context: &Context) -> Result<Ve
             }),
             Ok(None) => {}
             Err(error) => {
-                let place = &latest.place;
+                let place = &latest.place();
                 context.warn(
                     "repo::broken_release",
                     format!("`{place}` is not searched: {error}"),

@@ -155,14 +155,14 @@ impl FolderRepo {
 
     /// Make the record of a source distribution that has none.
     fn heal_source(&self, source: &Release, dry_run: bool) -> Result<Option<PathBuf>> {
-        let Some(path) = source.place.path() else {
+        let Some(path) = source.path() else {
             return Ok(None);
         };
-        let (Ok(known), Ok(sdist)) = (source_in_folder(source), Sdist::open(path)) else {
+        let (Ok(known), Ok(sdist)) = (source_in_folder(source), Sdist::open(&path)) else {
             return Ok(None);
         };
         if dry_run {
-            return Ok(Some(record_path(path)));
+            return Ok(Some(record_path(&path)));
         }
         let requires_python = sdist.metadata().requires_python.as_ref();
         let release = FolderRelease {

@@ -62,7 +62,7 @@ impl Repo {
         }
         let whole = releases.into_iter().map(|(version, mut files)| {
             files.sort_by_cached_key(|file| {
-                let build = file.name.build.clone().unwrap_or_default();
+                let build = file.name.build().unwrap_or_default();
                 let digits: String = build.chars().take_while(char::is_ascii_digit).collect();
                 let build: u64 = digits.parse().unwrap_or(0);
                 (
@@ -75,7 +75,11 @@ impl Repo {
             files.dedup_by(|next, kept| {
                 let twice = next.kind == kept.kind && next.name == kept.name;
                 if twice {
-                    let message = format!("`{}` is `{}` again, and is passed over", next.place, kept.place);
+                    let message = format!(
+                        "`{}` is `{}` again, and is passed over",
+                        next.place(),
+                        kept.place()
+                    );
                     context.warn("repo::double_file", message);
                 }
                 twice

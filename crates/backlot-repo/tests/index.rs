@@ -124,7 +124,7 @@ fn our_own_repo_is_the_same_over_http_in_json_and_in_html() {
                 far.open_wheel(b, &target, &context).unwrap();
                 assert_eq!(
                     fs_err::read(target).unwrap(),
-                    fs_err::read(a.place.path().unwrap()).unwrap()
+                    fs_err::read(a.path().unwrap()).unwrap()
                 );
             }
         }

@@ -100,7 +100,10 @@ fn generated_files(
     files.insert("METADATA".to_owned(), project.metadata.to_text().into_bytes());
     let wheel = format!(
         "Wheel-Version: 1.0\nGenerator: {}\nRoot-Is-Purelib: true\nTag: {}-{}-{}\n",
-        options.generator, name.python, name.abi, name.platform
+        options.generator,
+        name.python(),
+        name.abi(),
+        name.platform()
     );
     files.insert("WHEEL".to_owned(), wheel.into_bytes());
     let entry_points = project.entry_points.to_text();

@@ -2,41 +2,32 @@
 //!
 //! Invariant: printing a parsed name gives a name that parses to the same value.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use backlot_core::{PackageName, Version};
 
 use crate::error::Error;
 
-/// A tag of a file name. The common ones take no memory: an index may have a hundred thousand names.
-type Tag = Cow<'static, str>;
-
-fn common(tag: &str) -> Tag {
-    match tag {
-        "py3" => Cow::Borrowed("py3"),
-        "none" => Cow::Borrowed("none"),
-        "any" => Cow::Borrowed("any"),
-        other => Cow::Owned(other.to_owned()),
-    }
-}
-
-/// A parsed file name.
+/// A parsed file name. Small, since an index may have a hundred thousand of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WheelName {
     /// The package.
     pub package: PackageName,
     /// Its version.
     pub version: Version,
-    /// The build tag, which breaks ties.
-    pub build: Option<String>,
-    /// Python tags, joined by dots.
-    pub python: Tag,
-    /// ABI tags.
-    pub abi: Tag,
-    /// Platform tags.
-    pub platform: Tag,
+    /// What follows the version; `None` for `py3-none-any`, as nearly all have it.
+    rest: Option<Arc<Rest>>,
+}
+
+/// What follows the version.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Rest {
+    build: Option<Box<str>>,
+    python: Box<str>,
+    abi: Box<str>,
+    platform: Box<str>,
 }
 
 impl WheelName {
@@ -45,29 +36,54 @@ impl WheelName {
         Self {
             package: package.clone(),
             version: version.clone(),
-            build: None,
-            python: Cow::Borrowed("py3"),
-            abi: Cow::Borrowed("none"),
-            platform: Cow::Borrowed("any"),
+            rest: None,
         }
+    }
+
+    /// Parse the name of a wheel that most likely is one of a package; whose it is stands in the result.
+    pub fn parse_likely(name: &str, package: &PackageName) -> Result<Self, Error> {
+        parse(name, Some(package)).ok_or_else(|| Error::BadFileName {
+            name: name.to_owned(),
+        })
+    }
+
+    /// The build tag, which breaks ties.
+    pub fn build(&self) -> Option<&str> {
+        self.rest.as_ref()?.build.as_deref()
+    }
+
+    /// Python tags, joined by dots.
+    pub fn python(&self) -> &str {
+        self.rest.as_ref().map_or("py3", |rest| &rest.python)
+    }
+
+    /// ABI tags.
+    pub fn abi(&self) -> &str {
+        self.rest.as_ref().map_or("none", |rest| &rest.abi)
+    }
+
+    /// Platform tags.
+    pub fn platform(&self) -> &str {
+        self.rest.as_ref().map_or("any", |rest| &rest.platform)
     }
 
     /// Whether it runs on any Python 3: `py3-none-any`, also among others.
     pub fn is_pure(&self) -> bool {
-        let most = (&*self.python, &*self.abi, &*self.platform) == ("py3", "none", "any");
-        most || self.python.split('.').any(|tag| tag.starts_with("py3"))
-            && self.abi.split('.').any(|tag| tag == "none")
-            && self.platform.split('.').any(|tag| tag == "any")
+        self.rest.as_ref().is_none_or(|rest| {
+            rest.python.split('.').any(|tag| tag.starts_with("py3"))
+                && rest.abi.split('.').any(|tag| tag == "none")
+                && rest.platform.split('.').any(|tag| tag == "any")
+        })
     }
 }
 
 impl fmt::Display for WheelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.package.file_stem(), self.version)?;
-        if let Some(build) = &self.build {
+        if let Some(build) = self.build() {
             write!(f, "-{build}")?;
         }
-        write!(f, "-{}-{}-{}.whl", self.python, self.abi, self.platform)
+        write!(f, "-{}-{}-{}.whl", self.python(), self.abi(), self.platform())
     }
 }
 
@@ -75,48 +91,93 @@ impl FromStr for WheelName {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        let bad = || Error::BadFileName {
+        parse(name, None).ok_or_else(|| Error::BadFileName {
             name: name.to_owned(),
-        };
-        // Versions are read tolerantly, also with spaces around them; a file name has none.
-        if !name.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(bad());
-        }
-        let stem = name.strip_suffix(".whl").ok_or_else(bad)?;
-        let parts: Vec<&str> = stem.split('-').collect();
-        let (build, tags) = match parts.len() {
-            5 => (None, &parts[2..]),
-            // As plain as the tags: the name becomes part of paths.
-            6 if parts[2].starts_with(|c: char| c.is_ascii_digit())
-                && parts[2]
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')) =>
-            {
-                (Some(parts[2].to_owned()), &parts[3..])
-            }
-            _ => return Err(bad()),
-        };
-        let tag = |text: &str| {
-            let plain = !text.is_empty()
-                && text
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
-            if plain { Ok(common(text)) } else { Err(bad()) }
-        };
-        Ok(Self {
-            package: PackageName::parse(parts[0]).map_err(|_| bad())?,
-            version: Version::parse(&parts[1].replace('_', "+")).map_err(|_| bad())?,
-            build,
-            python: tag(tags[0])?,
-            abi: tag(tags[1])?,
-            platform: tag(tags[2])?,
         })
     }
+}
+
+fn parse(name: &str, likely: Option<&PackageName>) -> Option<WheelName> {
+    // Versions are read tolerantly, also with spaces around them; a file name has none.
+    if !name.bytes().all(|b| b.is_ascii_graphic()) {
+        return None;
+    }
+    let (package, rest) = name.strip_suffix(".whl")?.split_once('-')?;
+    let (version, rest) = rest.split_once('-')?;
+    let rest = parse_rest(rest)?;
+    let package = match likely {
+        Some(likely) if is_stem_of(package, likely) => likely.clone(),
+        _ => PackageName::parse(package).ok()?,
+    };
+    let version = if version.contains('_') {
+        Version::parse(&version.replace('_', "+"))
+    } else {
+        Version::parse(version)
+    };
+    Some(WheelName {
+        package,
+        version: version.ok()?,
+        rest,
+    })
+}
+
+/// What follows the version.
+#[expect(clippy::option_option, reason = "nothing is said, or it is no name")]
+fn parse_rest(text: &str) -> Option<Option<Arc<Rest>>> {
+    if text == "py3-none-any" {
+        return Some(None);
+    }
+    let parts: Vec<&str> = text.split('-').collect();
+    // As plain as the tags: the name becomes part of paths.
+    let plain = |text: &str| {
+        let mut bytes = text.bytes();
+        !text.is_empty() && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'))
+    };
+    let (build, tags) = match *parts {
+        [python, abi, platform] => (None, [python, abi, platform]),
+        [build, python, abi, platform] if plain(build) && build.starts_with(|c: char| c.is_ascii_digit()) => {
+            (Some(build), [python, abi, platform])
+        }
+        _ => return None,
+    };
+    if !tags.into_iter().all(plain) {
+        return None;
+    }
+    let [python, abi, platform] = tags.map(Box::from);
+    Some(Some(Arc::new(Rest {
+        build: build.map(Box::from),
+        python,
+        abi,
+        platform,
+    })))
+}
+
+/// Whether the first part of a file name is that of a package, written as is usual.
+fn is_stem_of(stem: &str, package: &PackageName) -> bool {
+    let package = package.as_str().bytes();
+    let usual = package.map(|b| if b == b'-' { b'_' } else { b });
+    stem.bytes().eq(usual)
 }
 
 #[cfg(test)]
 mod tests {
     use super::WheelName;
+
+    #[test]
+    fn a_package_that_is_guessed_changes_nothing() {
+        let guess = backlot_core::PackageName::parse("main-pack").expect("valid");
+        for name in [
+            "main_pack-1.0.0-py3-none-any.whl",
+            "Main.Pack-1.0.0-1-py3-none-any.whl",
+            "other-1.0+x-py3-none-any.whl",
+            "main_pack_-1.0.0-py3-none-any.whl",
+            "-1.0.0-py3-none-any.whl",
+            "main_pack--py3-none-any.whl",
+        ] {
+            let parsed = name.parse::<WheelName>().ok();
+            assert_eq!(WheelName::parse_likely(name, &guess).ok(), parsed, "{name}");
+        }
+    }
 
     #[test]
     fn names_round_trip_and_others_are_refused() {

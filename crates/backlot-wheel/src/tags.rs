@@ -59,9 +59,9 @@ impl Tags {
     /// How well a wheel fits; `None` if it does not run.
     pub fn fit(&self, name: &WheelName) -> Option<Fit> {
         let mut best = None;
-        for python in name.python.split('.') {
-            for abi in name.abi.split('.') {
-                for platform in name.platform.split('.') {
+        for python in name.python().split('.') {
+            for abi in name.abi().split('.') {
+                for platform in name.platform().split('.') {
                     let fit = self.fit_of(python, abi, platform);
                     best = match (best, fit) {
                         (Some(a), Some(b)) => Some(std::cmp::min(a, b)),

@@ -209,7 +209,7 @@ impl Workspace {
                 asset,
                 requires: rows(&metadata),
                 summary: metadata.summary,
-                wheel: release.place.clone(),
+                wheel: release.place(),
                 wheel_size: release.size,
                 provenance,
                 versions,

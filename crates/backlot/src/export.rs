@@ -102,7 +102,9 @@ impl Workspace {
                 Some(path) => text.push_str(&format!("-e {}\n", self.root().join(path).display())),
                 None => {
                     let line = match package.repo.as_deref().filter(|repo| is_public(repo)) {
-                        Some(repo) => format!("{} @ {}", package.name, self.release_of(package, repo)?.place),
+                        Some(repo) => {
+                            format!("{} @ {}", package.name, self.release_of(package, repo)?.place())
+                        }
                         None => format!("{}=={}", package.name, package.version),
                     };
                     text.push_str(&line);

@@ -259,7 +259,7 @@ fn one_by_one(repo: &Repo, files: &[&Release]) -> Result<()> {
         repo.read_inside(&[file], &POINTERS)
             .map_err(|error| match error {
                 damaged @ backlot_repo::Error::Wheel(_) => Error::from(WorkspaceError::UnreadableRelease {
-                    place: file.place.clone(),
+                    place: file.place(),
                     reason: damaged.to_string(),
                 }),
                 other => other.into(),

@@ -208,7 +208,7 @@ impl Workspace {
             },
             ..Wheel::default()
         };
-        match &release.place {
+        match &release.place() {
             Place::Url(url) => wheel.url = Some(url.clone()),
             Place::Path(path) => wheel.path = Some(relative(path, folder)),
         }

@@ -84,8 +84,8 @@ fn check(kind: &str, input: &[u8]) {
         assert_eq!(release.package, chair);
         let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | '\\');
         assert!(release.file.chars().all(plain), "{:?}", release.file);
-        let Place::Url(url) = &release.place else {
-            panic!("{:?} is no URL", release.place);
+        let Place::Url(url) = &release.place() else {
+            panic!("{:?} is no URL", release.place());
         };
         assert!(url.starts_with("https://") || release.sha256.is_some(), "{url}");
         let host = url.split('/').nth(2).expect("a host");

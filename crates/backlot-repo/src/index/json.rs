@@ -9,14 +9,15 @@ use serde_json::Value;
 use super::page::{CoreMetadata, RawFile, RawPage, digest};
 
 #[derive(Deserialize)]
-struct Page {
+#[serde(bound(deserialize = "F: Deserialize<'de>, P: Deserialize<'de>"))]
+struct Page<F, P> {
     #[serde(default)]
     meta: Meta,
     name: Option<String>,
-    #[serde(default)]
-    files: Vec<Entry<File>>,
-    #[serde(default)]
-    projects: Vec<Entry<Project>>,
+    #[serde(default = "Vec::new")]
+    files: Vec<F>,
+    #[serde(default = "Vec::new")]
+    projects: Vec<P>,
 }
 
 #[derive(Default, Deserialize)]
@@ -62,22 +63,38 @@ struct File {
 
 /// Read a page.
 pub(crate) fn read(body: &[u8]) -> Result<RawPage, serde_json::Error> {
-    let page: Page = serde_json::from_slice(body)?;
-    let files = page.files.into_iter().filter_map(|entry| match entry {
-        Entry::Read(file) => Some(raw(file)),
-        Entry::Other(_) => None,
-    });
-    let projects = page.projects.into_iter().filter_map(|entry| match entry {
-        Entry::Read(project) => Some(project.name),
-        Entry::Other(_) => None,
-    });
-    Ok(RawPage {
-        version: page.meta.version,
-        name: page.name,
-        base: None,
-        files: files.collect(),
-        projects: projects.collect(),
-    })
+    // Where every entry can be read, as nearly everywhere, none needs to be held in another form first.
+    if let Ok(page) = serde_json::from_slice::<Page<File, Project>>(body) {
+        return Ok(page.into_raw(Some, Some));
+    }
+    let page: Page<Entry<File>, Entry<Project>> = serde_json::from_slice(body)?;
+    Ok(page.into_raw(Entry::read, Entry::read))
+}
+
+impl<F, P> Page<F, P> {
+    fn into_raw(self, file: fn(F) -> Option<File>, project: fn(P) -> Option<Project>) -> RawPage {
+        RawPage {
+            version: self.meta.version,
+            name: self.name,
+            base: None,
+            files: self.files.into_iter().filter_map(file).map(raw).collect(),
+            projects: self
+                .projects
+                .into_iter()
+                .filter_map(project)
+                .map(|p| p.name)
+                .collect(),
+        }
+    }
+}
+
+impl<T> Entry<T> {
+    fn read(self) -> Option<T> {
+        match self {
+            Self::Read(entry) => Some(entry),
+            Self::Other(_) => None,
+        }
+    }
 }
 
 fn raw(file: File) -> RawFile {

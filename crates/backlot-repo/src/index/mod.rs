@@ -28,6 +28,7 @@ use ulid::Ulid;
 use url::Url;
 
 pub use credentials::{Credential, Credentials};
+pub(crate) use error::shown;
 pub use error::{IndexError, variable};
 pub use network::{Network, NetworkOptions, Proxies, SshOptions};
 pub(crate) use page::percent_decode;
@@ -46,7 +47,6 @@ use crate::record::sha256;
 use crate::release::Release;
 use crate::verdict::CarriedFact;
 use crate::whole::WholeRelease;
-use error::shown;
 use fetch::Account;
 
 /// An index. Cheap to clone; clones share what they remember.
@@ -137,7 +137,7 @@ impl IndexRepo {
         let Some((user, index)) = self.devpi_index() else {
             return false;
         };
-        let link = file.link.as_deref().unwrap_or_default();
+        let link = file.link().unwrap_or_default();
         let own = ["+f", "+e"].map(|kind| format!("/{user}/{index}/{kind}/"));
         !own.iter().any(|own| link.contains(own))
     }

@@ -15,7 +15,7 @@ use super::{html, json};
 use crate::layout::is_wheel;
 use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, in_order, source_name};
 use crate::place::Place;
-use crate::release::{Release, ReleaseKind};
+use crate::release::{Lies, Release, ReleaseKind};
 
 /// The most that is shown of a text on a page.
 const MAX_TEXT: usize = 300;
@@ -153,15 +153,17 @@ pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<L
                 reason: UNSUPPORTED.to_owned(),
             });
         } else if source.is_some() || is_wheel(&file.file) {
-            let place = place_of(&base, &file);
-            match check(file, name, &base, url) {
-                Ok(release) if !seen.insert(release.file.clone()) => listing.broken.push(BrokenRelease {
-                    place,
+            match check(&file, name, &base, url) {
+                Ok(_) if !seen.insert(file.file.clone()) => listing.broken.push(BrokenRelease {
+                    place: place_of(&base, &file),
                     reason: "the page has it twice; the first is used".to_owned(),
                 }),
                 Ok(release) if release.is_sdist() => listing.sources.push(release),
                 Ok(release) => listing.releases.push(release),
-                Err(reason) => listing.broken.push(BrokenRelease { place, reason }),
+                Err(reason) => listing.broken.push(BrokenRelease {
+                    place: place_of(&base, &file),
+                    reason,
+                }),
             }
         }
     }
@@ -174,11 +176,11 @@ pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<L
     Ok(listing)
 }
 
-fn check(file: RawFile, package: &PackageName, base: &Url, page: &Url) -> Result<Release, String> {
+fn check(file: &RawFile, package: &PackageName, base: &Url, page: &Url) -> Result<Release, String> {
     let (kind, name) = match sdist_name(&file.file) {
         Some((package, version)) => (ReleaseKind::Sdist, WheelName::pure(&package, &version)),
         None => {
-            let name = file.file.parse::<WheelName>();
+            let name = WheelName::parse_likely(&file.file, package);
             let name = name.map_err(|_| "its name is not that of a wheel".to_owned())?;
             (ReleaseKind::Wheel, name)
         }
@@ -205,23 +207,23 @@ fn check(file: RawFile, package: &PackageName, base: &Url, page: &Url) -> Result
     link.set_fragment(None);
     Ok(Release {
         kind,
-        file: file.file,
+        file: file.file.clone(),
         package: name.package.clone(),
         version: name.version.clone(),
         name,
-        place: Place::Url(shown(&link)),
+        lies: Lies::Behind(String::from(link).into()),
         size: file.size,
         sha256,
         requires_python: file
             .requires_python
+            .as_ref()
             .filter(|r| !r.trim().is_empty())
-            .map(|r| tame(&r, MAX_TEXT)),
+            .map(|r| tame(r, MAX_TEXT)),
         published_at: file.uploaded.as_deref().and_then(timestamp),
-        yanked: file.yanked.map(|reason| tame(&reason, MAX_TEXT)),
-        deprecated: file.deprecated.map(|reason| tame(&reason, MAX_TEXT)),
+        yanked: file.yanked.as_ref().map(|reason| tame(reason, MAX_TEXT)),
+        deprecated: file.deprecated.as_ref().map(|reason| tame(reason, MAX_TEXT)),
         metadata_sha256,
         has_metadata,
-        link: Some(link.into()),
         modified: 0,
     })
 }
@@ -286,7 +288,7 @@ pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
     let (date, time) = text.split_once('T')?;
     let mut date = date.splitn(3, '-').map(|n| n.parse::<u64>().ok());
     let (year, month, day) = (date.next()??, date.next()??, date.next()??);
-    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
     let mut time = time.splitn(3, ':').map(|n| n.parse::<u64>().ok());
     let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
     let sane = (1970..10_000).contains(&year)
@@ -298,7 +300,14 @@ pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
     if !sane {
         return None;
     }
-    let millis: u64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
+    let mut millis = 0;
+    for place in 0..3 {
+        let digit = fraction
+            .as_bytes()
+            .get(place)
+            .map_or(Some(0), |b| char::from(*b).to_digit(10));
+        millis = millis * 10 + u64::from(digit?);
+    }
     // Days since 1970-01-01 by eras of 400 years that start in March.
     let (year, month) = if month > 2 {
         (year, month - 3)

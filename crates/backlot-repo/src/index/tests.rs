@@ -32,12 +32,12 @@ fn show(kind: &str, body: &str) -> String {
                 .map(|d| format!(":{}", &d.to_hex()[..8]))
                 .unwrap_or_default(),
             r.published_at.map(|at| at.to_string()),
-            r.link.as_deref().unwrap_or_default(),
+            r.link().unwrap_or_default(),
         )
         .unwrap();
     }
     for s in &listing.sources {
-        let link = s.link.as_deref().unwrap_or_default();
+        let link = s.link().unwrap_or_default();
         writeln!(text, "source {} {}\n  {link}", s.package, s.version).unwrap();
     }
     for b in &listing.broken {

@@ -134,7 +134,7 @@ impl IndexRepo {
             return Ok(None);
         };
         Ok(Some(ExistingRelease {
-            place: release.place.clone(),
+            place: release.place(),
             author: None,
             at: release.published_at,
             identical: is_it && self.has_bytes(release, &offer.sha256)?,
@@ -153,7 +153,7 @@ impl IndexRepo {
             let message = format!(
                 "`{}` hides `{}`, which `{}` inherits and which has other bytes",
                 offer.file,
-                hidden.place,
+                hidden.place(),
                 self.place()
             );
             context.warn("index::hides_inherited", message);
@@ -375,7 +375,7 @@ fn fields(offer: &Offer) -> Vec<(String, String)> {
             if offer.is_sdist() {
                 "source"
             } else {
-                &*offer.name.python
+                offer.name.python()
             },
         ),
         ("sha256_digest", &offer.sha256.to_hex()),

@@ -298,7 +298,7 @@ impl IndexRepo {
 pub(crate) fn parse(release: &Release, bytes: &[u8]) -> Result<Metadata> {
     let wrong = |reason: String| IndexError::WrongMetadata {
         file: release.file.clone(),
-        url: release.place.to_string(),
+        url: release.place().to_string(),
         reason,
     };
     let metadata = Metadata::parse(&String::from_utf8_lossy(bytes)).map_err(|e| wrong(e.to_string()))?;
@@ -309,10 +309,10 @@ pub(crate) fn parse(release: &Release, bytes: &[u8]) -> Result<Metadata> {
 }
 
 fn link(release: &Release) -> Result<Url> {
-    let link = release.link.as_deref().unwrap_or_default();
+    let link = release.link().unwrap_or_default();
     Url::parse(link).map_err(|e| {
         IndexError::BadUrl {
-            url: release.place.to_string(),
+            url: release.place().to_string(),
             reason: e.to_string(),
         }
         .into()
@@ -324,14 +324,14 @@ pub(crate) fn metadata_key(release: &Release) -> String {
     match (release.metadata_sha256, release.sha256) {
         (Some(digest), _) => format!("metadata {digest} of {}", release.file),
         (None, Some(digest)) => format!("wheel {digest} of {}", release.file),
-        (None, None) => format!("wheel {}", release.link.as_deref().unwrap_or_default()),
+        (None, None) => format!("wheel {}", release.link().unwrap_or_default()),
     }
 }
 
 /// What a wheel may be kept under, the surest first.
 fn wheel_keys(release: &Release) -> Vec<String> {
     let mut keys: Vec<String> = release.sha256.iter().map(ToString::to_string).collect();
-    keys.extend(release.link.clone());
+    keys.extend(release.link().map(ToOwned::to_owned));
     keys
 }
 

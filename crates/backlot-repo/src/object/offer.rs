@@ -174,7 +174,7 @@ impl ObjectRepo {
         let published = shelf.status(release).published;
         let since = published.as_ref().map(|fact| fact.at).or(release.published_at);
         Ok(Some(ExistingRelease {
-            place: release.place.clone(),
+            place: release.place(),
             at: since,
             author: published.map(|fact| fact.author),
             identical: release.sha256 == Some(offer.sha256),

@@ -52,7 +52,7 @@ impl ObjectRepo {
         let shelf = self.shelf(package)?;
         let files: Vec<&Release> = shelf.files().collect();
         each(&files, |release| {
-            let key = release.link.clone().unwrap_or_default();
+            let key = release.link().unwrap_or_default().to_owned();
             let unrecorded = shelf.unrecorded.contains(&key);
             // A source distribution has none.
             let has_sidecar = release.is_sdist() || self.has_sidecar(&shelf, release)?;

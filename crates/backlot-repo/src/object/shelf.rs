@@ -23,7 +23,7 @@ use crate::listing::{
     source_name,
 };
 use crate::record::{METADATA_LIMIT, RECORD_FORMAT, RECORD_LIMIT, ReleaseRecord, sha256};
-use crate::release::{Release, ReleaseKind};
+use crate::release::{Lies, Release, ReleaseKind};
 
 /// A package as it was when it was last read.
 #[derive(Debug, Default)]
@@ -266,7 +266,7 @@ impl ObjectRepo {
             file: wheel.file.clone(),
             package: wheel.name.package.clone(),
             version: wheel.name.version.clone(),
-            place: self.at(&wheel.entry.key),
+            lies: Lies::Under(wheel.entry.key.as_str().into(), self.at(&wheel.entry.key)),
             size: Some(record.size),
             sha256: Some(record.sha256),
             requires_python: record.requires_python,
@@ -275,7 +275,6 @@ impl ObjectRepo {
             deprecated: None,
             metadata_sha256: Some(record.metadata_sha256),
             has_metadata: wheel.kind == ReleaseKind::Wheel,
-            link: Some(wheel.entry.key.clone()),
             modified: record.modified,
         }
     }
@@ -347,7 +346,7 @@ impl ObjectRepo {
 
     /// Whether the sidecar of a release is there and right.
     pub(super) fn has_sidecar(&self, shelf: &Shelf, release: &Release) -> Result<bool> {
-        let key = format!("{}.metadata", release.link.as_deref().unwrap_or_default());
+        let key = format!("{}.metadata", release.link().unwrap_or_default());
         let Some(entry) = shelf.entries.get(&key) else {
             return Ok(false);
         };

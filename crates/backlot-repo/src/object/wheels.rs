@@ -90,7 +90,7 @@ impl ObjectRepo {
                 let bytes = archive.metadata_bytes().to_vec();
                 if !is_right(&bytes) {
                     return Err(Error::WrongBytes {
-                        place: release.place.clone(),
+                        place: release.place(),
                         expected: release.metadata_sha256.unwrap_or_else(|| sha256(b"")),
                         found: sha256(&bytes),
                     });
@@ -98,7 +98,7 @@ impl ObjectRepo {
                 bytes
             }
         };
-        let place = release.place.to_string();
+        let place = release.place().to_string();
         let head = Head::new(&place, &place, 200, &bytes);
         self.0.kept.keep(Kind::Metadata, &key, &head, &bytes);
         Ok(bytes)
@@ -178,7 +178,7 @@ impl ObjectRepo {
     fn kept_wheel(&self, release: &Release) -> PathBuf {
         let key = release
             .sha256
-            .map_or_else(|| release.place.to_string(), |digest| digest.to_string());
+            .map_or_else(|| release.place().to_string(), |digest| digest.to_string());
         self.0.kept.wheel(&key, &release.file)
     }
 
@@ -228,5 +228,5 @@ impl ObjectRepo {
 
 /// The key of a release's wheel.
 pub(super) fn object_key(release: &Release) -> String {
-    release.link.clone().unwrap_or_default()
+    release.link().unwrap_or_default().to_owned()
 }
