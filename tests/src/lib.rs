@@ -14,6 +14,7 @@ mod environments;
 pub mod peer;
 pub mod rig;
 pub mod sshd;
+pub mod wheels;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

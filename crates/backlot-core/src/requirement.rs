@@ -1,15 +1,18 @@
 //! Requirements: PEP 508 behind a type of our own, with the one mistake of the field that can be put right (a missing
 //! comma) put right.
 //!
-//! Invariant: [`Requirement::text`] is valid PEP 508 and keeps the case the name was written in. The parser is uv's:
-//! the older `pep508_rs` can be crashed by one marker in a package's metadata.
+//! Invariants: [`Requirement::text`] is valid PEP 508 and keeps the case the name was written in; no user or password of a
+//! URL gets past the border (they are left out, and [`Requirement::had_credentials`] tells); no variable of the environment
+//! is put into a URL. The parser is uv's: the older `pep508_rs` can be crashed by one marker in a package's metadata.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use uv_pep508::{VerbatimUrl, VersionOrUrl};
 
+use crate::direct_url::{DirectUrl, DirectUrlError};
 use crate::error::{Class, Coded};
 use crate::marker::MarkerEnv;
 use crate::name::{GroupName, PackageName};
@@ -34,6 +37,7 @@ pub struct Requirement {
     inner: uv_pep508::Requirement<VerbatimUrl>,
     text: String,
     name: PackageName,
+    had_credentials: bool,
 }
 
 /// A text that is no requirement.
@@ -65,18 +69,34 @@ impl Requirement {
     /// Parse PEP 508, strictly.
     pub fn parse(text: &str) -> Result<Self, RequirementError> {
         let text = text.trim();
-        let inner = uv_pep508::Requirement::<VerbatimUrl>::from_str(text).map_err(|e| RequirementError {
-            text: text.to_owned(),
-            reason: e.message.to_string(),
-        })?;
-        let name = PackageName::parse(inner.name.as_ref()).map_err(|e| RequirementError {
-            text: text.to_owned(),
-            reason: e.to_string(),
-        })?;
+        let bad = |reason: &str| RequirementError {
+            text: untold(text),
+            reason: untold(reason),
+        };
+        // The parser would look them up, and whoever wrote this may not know what they hold.
+        if text.contains("${") {
+            return Err(bad("variables of the environment are not put into requirements"));
+        }
+        let parse = |text: &str| {
+            uv_pep508::Requirement::<VerbatimUrl>::from_str(text).map_err(|e| bad(&e.message.to_string()))
+        };
+        let mut inner = parse(text)?;
+        let mut text = text.to_owned();
+        let clean = match &inner.version_or_url {
+            Some(VersionOrUrl::Url(url)) => without_credentials(url),
+            _ => None,
+        };
+        let had_credentials = clean.is_some();
+        if let Some((written, clean)) = clean {
+            text = text.replacen(&written, &clean, 1);
+            inner = parse(&text)?;
+        }
+        let name = PackageName::parse(inner.name.as_ref()).map_err(|e| bad(&e.to_string()))?;
         let requirement = Self {
             inner,
-            text: text.to_owned(),
+            text,
             name,
+            had_credentials,
         };
         requirement.check_writable()?;
         Ok(requirement)
@@ -138,9 +158,17 @@ impl Requirement {
     /// The direct URL it names (`Table @ file:///...`), if it does.
     pub fn url(&self) -> Option<String> {
         match &self.inner.version_or_url {
-            Some(VersionOrUrl::Url(url)) => Some(url.to_string()),
+            Some(VersionOrUrl::Url(url)) => Some(url.raw().as_str().to_owned()),
             _ => None,
         }
+    }
+    /// The same, as a file that could be fetched.
+    pub fn direct_url(&self) -> Option<Result<DirectUrl, DirectUrlError>> {
+        self.url().map(|url| DirectUrl::parse(&url))
+    }
+    /// Whether its URL was written with a user or password, which are left out here.
+    pub fn had_credentials(&self) -> bool {
+        self.had_credentials
     }
     /// How tightly it binds.
     pub fn kind(&self) -> RequirementKind {
@@ -165,9 +193,19 @@ impl Requirement {
     pub fn text(&self) -> &str {
         &self.text
     }
+    /// As it is told to people: as it was written, without its marker, and of a URL only what is no secret.
+    pub fn told(&self) -> Cow<'_, str> {
+        let Some(url) = self.direct_url() else {
+            return Cow::Borrowed(self.text.split(';').next().unwrap_or_default().trim());
+        };
+        let url = url.map_or_else(|error| error.url().to_owned(), |url| url.to_string());
+        let name = self.text.split('@').next().unwrap_or_default().trim();
+        Cow::Owned(format!("{name} @ {url}"))
+    }
     /// With the name and range normalised, as METADATA carries it: `table>=1.2.3,<2.0`.
     pub fn normalised(&self) -> String {
-        self.inner.to_string()
+        // There are none; what is shown otherwise lacks parts of a query.
+        self.inner.displayable_with_credentials().to_string()
     }
     /// The name as it was written: `KitchenSet`.
     pub fn written_name(&self) -> &str {
@@ -197,13 +235,43 @@ impl Requirement {
             return self.clone();
         };
         let inner = self.inner.clone().with_extra_marker(extra);
-        let text = inner.to_string();
+        let text = inner.displayable_with_credentials().to_string();
         Self {
             inner,
             text,
             name: self.name.clone(),
+            had_credentials: self.had_credentials,
         }
     }
+}
+
+/// A URL as it was written, and the same without user and password; `None` if it has neither. The user of SSH alone is an
+/// address, not a secret.
+fn without_credentials(url: &VerbatimUrl) -> Option<(String, String)> {
+    let mut clean: url::Url = url.to_url().into();
+    let user_only = clean.scheme().ends_with("ssh") && clean.password().is_none();
+    if (clean.username().is_empty() && clean.password().is_none()) || user_only {
+        return None;
+    }
+    clean.set_username("").ok();
+    clean.set_password(None).ok();
+    Some((url.given()?.to_owned(), clean.into()))
+}
+
+/// A text without what may be the user and password of a URL in it, for messages.
+fn untold(text: &str) -> String {
+    let mut told = String::with_capacity(text.len());
+    for word in text.split_inclusive(char::is_whitespace) {
+        match (word.find(':'), word.rfind('@')) {
+            (Some(scheme), Some(at)) if scheme < at => {
+                told.push_str(&word[..=scheme]);
+                told.push_str("//…");
+                told.push_str(&word[at..]);
+            }
+            _ => told.push_str(word),
+        }
+    }
+    told
 }
 
 /// Put a comma before each comparison that follows a version directly: `>=1.2.3<2.0` to `>=1.2.3,<2.0`.
@@ -297,6 +365,46 @@ mod tests {
         assert_eq!(kind("Table>=1.2.3,<2.0"), RequirementKind::Bounded);
         assert_eq!(kind("Table==3.2.1"), RequirementKind::Concrete);
         assert_eq!(kind("Table==3.2.*"), RequirementKind::Bounded);
+    }
+
+    #[test]
+    fn no_secret_of_a_url_gets_in_and_no_variable_is_looked_up() {
+        let parse = |text| Requirement::parse(text).expect(text);
+        for text in [
+            "Table @ https://ana:hunter2@host/table-1.0-py3-none-any.whl ; python_version > '3'",
+            "Table @ https:ana:hunter2@host/table-1.0-py3-none-any.whl ; python_version > '3'",
+            "Table @ https://hunter2@host/table-1.0-py3-none-any.whl ; python_version > '3'",
+        ] {
+            let requirement = parse(text);
+            assert!(requirement.had_credentials());
+            let clean = "Table @ https://host/table-1.0-py3-none-any.whl ; python_version > '3'";
+            assert_eq!(requirement.text(), clean);
+            assert!(!format!("{requirement:?} {}", requirement.normalised()).contains("hunter2"));
+        }
+        let plain = parse("Table[x] @ https://host/a;b/t.whl?X-Amz-Signature=s#sha256=00 ; extra == 'y'");
+        assert!(!plain.had_credentials());
+        assert_eq!(
+            plain.url().as_deref(),
+            Some("https://host/a;b/t.whl?X-Amz-Signature=s#sha256=00")
+        );
+        assert_eq!(
+            parse("Table[x]@https://host/a;b/t.whl?X-Amz-Signature=s ; extra == 'y'").told(),
+            "Table[x] @ https://host/a;b/t.whl"
+        );
+        assert!(
+            plain.normalised().contains("X-Amz-Signature=s#"),
+            "{}",
+            plain.normalised()
+        );
+        assert!(!parse("Table @ git+ssh://git@host/table.git").had_credentials());
+        for text in [
+            "Table @ https://${HOME}/table.whl",
+            "https://ana:hunter2@host/x.whl",
+            "x y @ https://ana:hunter2@h",
+        ] {
+            let error = Requirement::parse(text).expect_err(text).to_string();
+            assert!(!error.contains("hunter2") && !error.contains("/root"), "{error}");
+        }
     }
 
     #[test]

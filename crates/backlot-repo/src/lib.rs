@@ -55,8 +55,8 @@ pub use allow::{AllowedName, Gate};
 pub use error::{Error, Result};
 pub use fact::{Fact, FactKind, ReleaseStatus};
 pub use index::{
-    Credential, Credentials, IndexError, IndexRepo, Network, NetworkOptions, Proxies, SshOptions,
-    read_package_page, variable,
+    Credential, Credentials, DirectFetch, DirectFile, IndexError, IndexRepo, Network, NetworkOptions,
+    Promise, Proxies, SshOptions, read_package_page, variable,
 };
 pub use inside::{Inside, Wanted};
 pub use layout::{FORMAT, RepoKind};

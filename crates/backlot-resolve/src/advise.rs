@@ -52,7 +52,8 @@ pub(crate) fn advise(facts: &Facts, provider: &Provider<'_>, context: &Context) 
         let bump = format!("bump the output `{package}` to a version that fits, or move it out of outputs");
         return vec![bump];
     }
-    let mut proposals = trial.moved_bounds();
+    let mut proposals = trial.named_urls();
+    proposals.extend(trial.moved_bounds());
     proposals.extend(trial.relaxed_rules());
     proposals.extend(trial.dropped_constraints());
     // Overriding somebody, or giving up a wish, is said only where nothing smaller helps.
@@ -115,11 +116,23 @@ impl Trial<'_> {
             .filter(move |(_, r)| involved(r) && !self.problem.fixed.contains_key(r.name()))
     }
 
+    /// A URL that somebody needs, named by the root. Not tried: that would ask a host that nobody configured.
+    fn named_urls(&self) -> Vec<String> {
+        let good = self.facts.foreign.keys().filter(|(_, foreign)| foreign.good);
+        let name = |(_, foreign): &(crate::provider::Node, crate::urls::Foreign)| {
+            format!("ask for `{}` yourself, if you trust it", foreign.needed)
+        };
+        good.map(name).collect()
+    }
+
     /// One bound of one requirement moved just so far that there is a solution.
     fn moved_bounds(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (index, requirement) in self.roots() {
             let range = requirement.specifiers();
+            if requirement.url().is_some() {
+                continue;
+            }
             if let Some(text) = self.move_one_bound(index, requirement, &range) {
                 found.push(text);
             } else if range.len() > 1 {
@@ -303,14 +316,15 @@ impl Trial<'_> {
             for replacement in wish
                 .into_iter()
                 .chain(others)
-                .filter(|r| !r.specifiers().is_any())
+                .filter(|r| !r.specifiers().is_any() || r.url().is_some())
             {
                 let mut problem = self.problem.clone();
                 problem.overrides.push(replacement.clone());
                 if let Some(version) = version_of(self.attempt(&problem, None), &replacement) {
                     let name = replacement.written_name();
                     found.push(format!(
-                        "override what others ask of {name} (`--override \"{replacement}\"`), if you know that it works: that chooses {name} {version}"
+                        "override what others ask of {name} (`--override \"{}\"`), if you know that it works: that chooses {name} {version}",
+                        replacement.told()
                     ));
                     break;
                 }
@@ -323,7 +337,7 @@ impl Trial<'_> {
         let mut found = Vec::new();
         for (index, requirement) in self.roots() {
             if self.attempt(&self.with_root(index, None), None).is_some() {
-                found.push(format!("do without `{requirement}`"));
+                found.push(format!("do without `{}`", requirement.told()));
             }
         }
         found

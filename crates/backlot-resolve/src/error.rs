@@ -5,7 +5,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use backlot_core::{Cancelled, Class, Coded, PackageName};
+use backlot_core::{Cancelled, Class, Coded, DirectUrlError, PackageName};
 
 use crate::problem::Remark;
 
@@ -38,11 +38,15 @@ pub enum Error {
         /// What the sources say of it, and of the others that are missing.
         remark: Option<Box<Remark>>,
     },
-    /// A requirement by URL.
-    #[error("`{requirement}` names a direct URL, which cannot be resolved")]
+    /// A requirement by a URL that cannot be followed.
+    #[error("{asked_by} `{requirement}`: {source}")]
     DirectUrl {
-        /// The requirement.
+        /// Who asks for it, as a clause: `the workspace asks for`.
+        asked_by: String,
+        /// The requirement, without its URL.
         requirement: String,
+        /// Why not.
+        source: DirectUrlError,
     },
     /// The search took too long.
     #[error("no choice of versions was found in {seconds} s, nor that there is none")]
@@ -86,7 +90,7 @@ impl Coded for Error {
         match self {
             Self::Conflict { .. } => "resolve::conflict",
             Self::UnknownPackage { .. } => "resolve::unknown_package",
-            Self::DirectUrl { .. } => "resolve::direct_url",
+            Self::DirectUrl { source, .. } => source.code(),
             Self::TooHard { .. } => "resolve::too_hard",
             Self::Candidates(cause) => cause.0.code(),
             Self::Cancelled(e) => e.code(),
@@ -97,7 +101,7 @@ impl Coded for Error {
         match self {
             Self::Conflict { .. } | Self::TooHard { .. } => Class::Conflict,
             Self::UnknownPackage { .. } => Class::NotFound,
-            Self::DirectUrl { .. } => Class::User,
+            Self::DirectUrl { source, .. } => source.class(),
             Self::Candidates(cause) => cause.0.class(),
             Self::Cancelled(e) => e.class(),
         }
@@ -123,7 +127,7 @@ impl Coded for Error {
                     }
                 }
             }
-            Self::DirectUrl { .. } => Some("publish the package to a repo and require it by name".to_owned()),
+            Self::DirectUrl { source, .. } => source.help(),
             Self::Candidates(cause) => cause.0.help(),
             Self::Cancelled(e) => e.help(),
         }

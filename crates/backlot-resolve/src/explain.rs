@@ -14,7 +14,8 @@ use crate::advise::advise;
 use crate::error::Error;
 use crate::offer::Bar;
 use crate::problem::Remark;
-use crate::provider::{Node, Provider, Range, requirement_text};
+use crate::provider::{Node, Provider, Range};
+use crate::urls::Foreign;
 
 /// How many chains are told.
 const CHAINS: usize = 12;
@@ -45,6 +46,8 @@ pub(crate) struct Facts {
     pub(crate) barred: BTreeMap<(PackageName, Bar), BTreeSet<Version>>,
     /// The same for versions whose metadata cannot be read.
     unreadable: BTreeMap<(PackageName, String), BTreeSet<Version>>,
+    /// The same for versions that need what a URL names that nobody here named.
+    pub(crate) foreign: BTreeMap<(Node, Foreign), BTreeSet<Version>>,
     /// Where it comes to blows: no version satisfies all that is asked of these.
     pub(crate) clashes: BTreeSet<PackageName>,
 }
@@ -81,6 +84,10 @@ pub(crate) fn explain(conflict: &Conflict, solver: &Solver<Provider<'_>>, contex
     }
     for ((package, reason), versions) in &facts.unreadable {
         lines.push(format!("{} {} {reason}", spelled(package), list(versions)));
+    }
+    for ((node, foreign), versions) in &facts.foreign {
+        let clause = plural(&foreign.to_string(), versions);
+        lines.push(format!("{node} {} {clause}", list(versions)));
     }
     for package in &facts.clashes {
         lines.push(existing(package, &facts, provider));
@@ -213,7 +220,7 @@ impl Facts {
             return;
         }
         for (root, requirement) in provider.problem.roots() {
-            if requirement.name() == &wanted.package && requirement_text(requirement) == text {
+            if requirement.name() == &wanted.package && requirement.told() == text {
                 add(By::Root(root.asked_by.clone()), None);
             }
         }
@@ -221,18 +228,24 @@ impl Facts {
 
     fn add_unreadable(&mut self, provider: &Provider<'_>, id: resolvo::SolvableId) {
         let solvable = provider.pool.resolve_solvable(id);
-        let package = &provider.pool.resolve_package_name(solvable.name).package;
+        let node = provider.pool.resolve_package_name(solvable.name);
+        let package = &node.package;
         let (offer, index) = (provider.offer(package), solvable.record as usize);
         if offer.bars[index].is_some() {
             return;
         }
-        if let Err(reason) = provider.shelf.needs(package, &offer.stock, index).as_ref() {
-            let versions = self
+        let needs = provider.shelf.needs(package, &offer.stock, index);
+        let versions = match needs.as_ref() {
+            Err(reason) => self
                 .unreadable
                 .entry((package.clone(), reason.clone()))
-                .or_default();
-            versions.insert(offer.candidates()[index].version.clone());
-        }
+                .or_default(),
+            Ok(dependencies) => match provider.problem.foreign(&provider.active(node, dependencies)) {
+                Some(foreign) => self.foreign.entry((node.clone(), foreign)).or_default(),
+                None => return,
+            },
+        };
+        versions.insert(offer.candidates()[index].version.clone());
     }
 
     /// A package as somebody wrote it.
@@ -376,6 +389,10 @@ fn existing(package: &PackageName, facts: &Facts, provider: &Provider<'_>) -> St
         return format!("{spelled} is an editable output at {fixed}, which is never replaced");
     }
     let offer = provider.offer(package);
+    if let Some(url) = provider.problem.urls.get(package) {
+        let versions = offer.candidates().iter().map(|c| c.version.clone()).collect();
+        return format!("{spelled} comes from {url} alone, which is {}", list(&versions));
+    }
     let mut by_source: BTreeMap<usize, BTreeSet<Version>> = BTreeMap::new();
     for candidate in offer.candidates() {
         by_source

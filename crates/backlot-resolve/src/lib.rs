@@ -11,6 +11,7 @@ mod problem;
 mod provider;
 mod resolve;
 mod shelf;
+mod urls;
 
 #[cfg(test)]
 mod explain_tests;

@@ -125,6 +125,10 @@ fn bar<'s>(
             return Some(bar.clone());
         }
     }
+    // Whoever names a file by its URL means that one, whatever the rules say of versions.
+    if problem.urls.contains_key(package) {
+        return None;
+    }
     if let Some(cutoff) = problem.exclude_newer {
         match candidate.published {
             Some(published) if published <= cutoff => {}

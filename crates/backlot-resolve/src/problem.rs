@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use backlot_core::{Coded, GroupName, MarkerEnv, PackageName, Requirement, Timestamp, Version};
+use backlot_core::{Coded, DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Timestamp, Version};
 use serde::Serialize;
 
 /// A version of a package that could be chosen.
@@ -155,6 +155,8 @@ pub struct Problem<'a> {
     pub preferences: BTreeMap<PackageName, Version>,
     /// Packages of which only this version can be had (editable outputs).
     pub fixed: BTreeMap<PackageName, Version>,
+    /// Packages that come from one file alone, by its URL: see [`Problem::name_urls`].
+    pub urls: BTreeMap<PackageName, DirectUrl>,
     /// Ranges that every choice must be in; they ask for nothing.
     pub constraints: Vec<Requirement>,
     /// Requirements that replace whatever anybody asks of their packages.
@@ -181,6 +183,7 @@ impl<'a> Problem<'a> {
             pins: BTreeMap::new(),
             preferences: BTreeMap::new(),
             fixed: BTreeMap::new(),
+            urls: BTreeMap::new(),
             constraints: Vec::new(),
             overrides: Vec::new(),
             exclude_newer: None,

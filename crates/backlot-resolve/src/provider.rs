@@ -148,14 +148,14 @@ impl<'a> Provider<'a> {
 
     /// The solver's requirements for one of ours: its package, and each group asked for.
     pub(crate) fn version_sets(&self, requirement: &Requirement) -> Vec<VersionSetId> {
-        let text = requirement_text(requirement);
+        let text = requirement.told();
         let mut sets = self.sets.borrow_mut();
         Node::all_of(requirement)
             .into_iter()
             .map(|node| {
                 let name = self.pool.intern_package_name(node);
-                *sets.entry((name, text.to_owned())).or_insert_with(|| {
-                    let range = Range::Written(requirement.specifiers(), text.to_owned());
+                *sets.entry((name, text.clone().into_owned())).or_insert_with(|| {
+                    let range = Range::Written(requirement.specifiers(), text.clone().into_owned());
                     self.pool.intern_version_set(name, range)
                 })
             })
@@ -231,11 +231,6 @@ impl<'a> Provider<'a> {
         let some = offer.candidates().iter().zip(ids);
         HintDependenciesAvailable::Some(some.filter(|(c, _)| near(c.source)).map(|(_, id)| *id).collect())
     }
-}
-
-/// A requirement without its marker, in the case it was written.
-pub(crate) fn requirement_text(requirement: &Requirement) -> &str {
-    requirement.text().split(';').next().unwrap_or_default().trim()
 }
 
 impl Interner for Provider<'_> {
@@ -351,6 +346,14 @@ impl DependencyProvider for Provider<'_> {
             known.requirements.push(same.into());
         }
         let active = self.active(node, dependencies);
+        if let Some(foreign) = self.problem.foreign(&active) {
+            let version = offer.candidates()[solvable.record as usize].version.clone();
+            let reason = foreign.to_string();
+            let id = self.pool.intern_string(reason.clone());
+            let mut passed_over = self.shelf.passed_over.borrow_mut();
+            passed_over.insert((node.package.clone(), version), reason);
+            return SolverDependencies::Unknown(id);
+        }
         self.announce(active.iter().copied());
         for requirement in active {
             let sets = self.version_sets(requirement);

@@ -16,13 +16,7 @@ use crate::shelf::Shelf;
 /// Choose a version of every package that is needed. Deterministic: the same candidates and problem give the same answer.
 pub fn resolve(candidates: &dyn Candidates, problem: &Problem<'_>, context: &Context) -> Result<Resolution> {
     let running = context.start(Operation::Resolve, 0, 0);
-    for (_, requirement) in problem.roots() {
-        if requirement.url().is_some() && !problem.fixed.contains_key(requirement.name()) {
-            return Err(Error::DirectUrl {
-                requirement: requirement.to_string(),
-            });
-        }
-    }
+    problem.check_urls()?;
     let shelf = Shelf::new(candidates);
     let deadline = Instant::now().checked_add(problem.patience);
     let search = Search {
@@ -38,6 +32,7 @@ pub fn resolve(candidates: &dyn Candidates, problem: &Problem<'_>, context: &Con
         (_, Err(Outcome::Stopped(stop))) => return Err(search.stopped(stop)),
     };
     warn_unknown_groups(&shelf, problem, &resolution, context);
+    shelf.warn_passed_over(&resolution, context);
     drop(running);
     Ok(resolution)
 }

@@ -4,12 +4,12 @@
 //! learns its name. Deliberately absent: judging candidates; that depends on the problem (see `offer`).
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use backlot_core::{Class, Coded, PackageName};
+use backlot_core::{Class, Coded, Context, PackageName, Version};
 
-use crate::problem::{Candidate, Candidates, Dependencies, Problem};
+use crate::problem::{Candidate, Candidates, Dependencies, Problem, Resolution};
 
 /// What a version needs, or why that cannot be read.
 pub(crate) type Needs = Rc<Result<Dependencies, String>>;
@@ -32,6 +32,8 @@ pub(crate) struct Shelf<'a> {
     needs: RefCell<HashMap<PackageName, Vec<Option<Needs>>>>,
     /// The first error that is about more than one version.
     pub(crate) failure: RefCell<Option<Box<dyn Coded>>>,
+    /// Versions that need what a URL names that nobody here named.
+    pub(crate) passed_over: RefCell<BTreeMap<(PackageName, Version), String>>,
 }
 
 impl<'a> Shelf<'a> {
@@ -41,6 +43,7 @@ impl<'a> Shelf<'a> {
             stock: RefCell::default(),
             needs: RefCell::default(),
             failure: RefCell::default(),
+            passed_over: RefCell::default(),
         }
     }
 
@@ -67,6 +70,8 @@ impl<'a> Shelf<'a> {
         let mut ranks: Vec<usize> = match problem.pins.get(package) {
             // An editable is where it is, whatever the pins say; whoever has it answers for the first source.
             _ if problem.fixed.contains_key(package) => vec![0],
+            // So is what a URL names.
+            _ if problem.urls.contains_key(package) => vec![0],
             Some(pinned) => vec![*pinned],
             None => (0..problem.sources.len().max(1)).collect(),
         };
@@ -121,5 +126,18 @@ impl<'a> Shelf<'a> {
             .or_insert_with(|| vec![None; stock.candidates.len()]);
         of_package[index] = Some(Rc::clone(&needs));
         needs
+    }
+
+    /// Tell of versions newer than those chosen that were passed over because of a URL: nobody would look for it.
+    pub(crate) fn warn_passed_over(&self, resolution: &Resolution, context: &Context) {
+        for ((package, version), reason) in &*self.passed_over.borrow() {
+            let chosen = resolution.packages.iter().find(|p| &p.name == package);
+            if chosen.is_some_and(|chosen| &chosen.version < version) {
+                context.warn(
+                    "resolve::direct_url",
+                    format!("{package} {version} is passed over: it {reason}"),
+                );
+            }
+        }
     }
 }

@@ -33,6 +33,8 @@ pub struct InstalledDist {
     pub requested: bool,
     /// The project it shows, if it is editable.
     pub editable: Option<String>,
+    /// Where it came from, if not from an index (PEP 610).
+    pub direct_url: Option<Value>,
     /// The asset, if it is one.
     pub asset: Option<AssetInfo>,
 }
@@ -140,6 +142,7 @@ impl InstalledDist {
             metadata,
             entry_points,
             editable,
+            direct_url,
         }))
     }
 

@@ -3,7 +3,8 @@
 //!
 //! The key of an answer is the digest of all that decides: the wish, the rules, the lock, the outputs, the environment, the
 //! repos. Beside the answer lies a stamp of every package that any repo was asked for. Invariants: an answer is used only
-//! while every stamp holds; one that came with a warning is not kept, so that the warning comes again; a file is believed
+//! while every stamp holds; one about a URL is kept only if the digest of its file was known before, from the requirement or
+//! the lock; one that came with a warning is not kept, so that the warning comes again; a file is believed
 //! only if its bytes have the digest it begins with. Deliberately absent: answers about stores of objects, and conflicts.
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use crate::direct::Direct;
 use crate::error::Result;
 use crate::lockfile::{Lock, LockedPackage};
 use crate::resolution::{Pool, Wish};
@@ -92,6 +94,7 @@ impl Workspace {
             "preferences": problem.preferences,
             "spare-deprecated": wish.spare_deprecated,
             "pins": problem.pins,
+            "urls": pool.direct.values().map(Direct::question).collect::<Vec<_>>(),
             "sources": format!("{:?}", problem.sources),
             "repos": repos,
             "outputs": outputs,
@@ -108,6 +111,9 @@ impl Workspace {
 impl Place {
     /// The answer, if there is one and everything it depends on is as it was.
     pub(crate) fn find(&self, pool: &Pool<'_>, now: Timestamp) -> Option<Vec<LockedPackage>> {
+        if !Self::may_keep(pool) {
+            return None;
+        }
         let bytes = fs::read(&self.path).ok()?;
         let (digest, body) = bytes.split_at_checked(64)?;
         if Sha256::from_bytes(sha2::Sha256::digest(body).into())
@@ -127,7 +133,9 @@ impl Place {
 
     /// Keep an answer, if it can be told when it is no longer right. A disk that does not take it only costs a search.
     pub(crate) fn keep(&self, packages: &[LockedPackage], pool: &Pool<'_>) {
-        let Some(asked) = pool.stamps() else { return };
+        let Some(asked) = pool.stamps().filter(|_| Self::may_keep(pool)) else {
+            return;
+        };
         let answer = Answer {
             packages: packages.to_vec(),
             asked,
@@ -137,6 +145,11 @@ impl Place {
         let bytes = [digest.to_hex().into_bytes(), body].concat();
         file::write_for_now(&self.path, &bytes).ok();
         self.forget_oldest();
+    }
+
+    /// Whether it can be told from here what the answer depends on: what a URL leads to only where its digest is known.
+    fn may_keep(pool: &Pool<'_>) -> bool {
+        pool.direct.values().all(Direct::is_known)
     }
 
     fn forget_oldest(&self) {

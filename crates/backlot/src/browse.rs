@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::build::Provenance;
 use crate::error::{Result, WorkspaceError};
-use crate::lockfile::Lock;
+use crate::lockfile::{Lock, LockedPackage};
 use crate::workspace::Workspace;
 
 /// A package in a repo.
@@ -123,6 +123,8 @@ pub struct InputStatus {
     pub editable: Option<String>,
     /// The repo it came from.
     pub repo: Option<String>,
+    /// The URL it comes from, if it does.
+    pub url: Option<String>,
     /// Its tracked files and folders.
     pub outs: Vec<OutStatus>,
 }
@@ -305,6 +307,7 @@ impl Workspace {
                 requested: locked.is_some_and(|l| l.requested),
                 editable: locked.and_then(|l| l.editable.clone()).or(dist.editable),
                 repo: locked.and_then(|l| l.repo.clone()),
+                url: locked.and_then(LockedPackage::told_url),
                 package,
                 outs,
             });

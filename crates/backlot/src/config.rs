@@ -300,6 +300,14 @@ impl Config {
             }
             .into());
         }
+        let rules = self.rules.constraints.iter().chain(&self.rules.overrides);
+        if let Some(bad) = self.inputs.iter().chain(rules).find(|r| r.had_credentials()) {
+            return Err(WorkspaceError::SecretInConfig {
+                path: self.path.clone(),
+                key: bad.written_name().to_owned(),
+            }
+            .into());
+        }
         if let Some(table) = self.document.get("external").and_then(Item::as_table) {
             check("external.", table, &EXTERNAL_KEYS)?;
         }

@@ -17,9 +17,9 @@ use serde::Serialize;
 
 use crate::build::Provenance;
 use crate::error::{Error, Result, WorkspaceError};
-use crate::install::TemporaryFolder;
 use crate::remotes::CopyFilesReport;
 use crate::resolution::Pool;
+use crate::unpacked::TemporaryFolder;
 use crate::workspace::Workspace;
 
 /// The target's rank among the repos of a copy: what is there already is preferred.

@@ -35,6 +35,9 @@ pub enum Error {
     /// A bad requirement.
     #[error(transparent)]
     Requirement(#[from] backlot_core::requirement::RequirementError),
+    /// A URL that cannot be followed.
+    #[error(transparent)]
+    DirectUrl(#[from] backlot_core::DirectUrlError),
     /// A bad Python version.
     #[error(transparent)]
     Marker(#[from] backlot_core::marker::MarkerEnvError),
@@ -115,6 +118,14 @@ pub enum WorkspaceError {
         path: PathBuf,
         /// The key.
         key: String,
+    },
+    /// An asset to be published that needs a file of this machine.
+    #[error("{asset} needs `{requirement}`, a file of this machine, which nobody else has")]
+    LocalRequirement {
+        /// The asset.
+        asset: String,
+        /// What it needs.
+        requirement: String,
     },
     /// A repo or remote name nobody configured.
     #[error("the workspace has no {what} named `{name}`{}", near(nearest.as_deref()))]
@@ -408,6 +419,7 @@ impl Coded for WorkspaceError {
             Self::WorkspaceExists { .. } => "workspace::exists",
             Self::BadConfig { .. } => "config::invalid",
             Self::SecretInConfig { .. } => "config::secret",
+            Self::LocalRequirement { .. } => "publish::local_url",
             Self::UnknownName { .. } => "config::unknown_name",
             Self::NotPublic { .. } => "config::not_public",
             Self::NotAllowed { .. } => "config::not_on_list",
@@ -480,6 +492,7 @@ impl Coded for WorkspaceError {
             | Self::AmbiguousRepo { .. }
             | Self::NotOneRelease { .. }
             | Self::BadPythonVersion { .. }
+            | Self::LocalRequirement { .. }
             | Self::LockedSource { .. } => Class::User,
             Self::WorkspaceExists { .. }
             | Self::NameTaken { .. }
@@ -501,6 +514,7 @@ impl Coded for WorkspaceError {
             Self::WorkspaceExists { .. } => "work in it as it is; `backlot status` shows what it holds".to_owned(),
             Self::BadConfig { .. } => "correct the file; docs/format/workspace.md describes its keys".to_owned(),
             Self::SecretInConfig { .. } => "remove it from the file and change it at its source: project files are shared".to_owned(),
+            Self::LocalRequirement { .. } => "publish that to a repo and require it by name, or name it by an address that others reach".to_owned(),
             Self::UnknownName { what, .. } => format!("see `backlot {what} list`, or add it with `backlot {what} add NAME PLACE`"),
             Self::NotPublic { folder: true, .. } => "leave `public` away; only packages from outside need a list".to_owned(),
             Self::NotPublic { repo, .. } => format!("if it is outside the studio, write `public = true` in `[repos.{repo}]`"),
@@ -553,6 +567,7 @@ impl Error {
             Self::Time(e) => e,
             Self::Bump(e) => e,
             Self::Requirement(e) => e,
+            Self::DirectUrl(e) => e,
             Self::Marker(e) => e,
             Self::Lock(e) => e,
             Self::Path(e) => e,

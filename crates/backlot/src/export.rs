@@ -101,7 +101,15 @@ impl Workspace {
             match &package.editable {
                 Some(path) => text.push_str(&format!("-e {}\n", self.root().join(path).display())),
                 None => {
-                    let line = match package.repo.as_deref().filter(|repo| is_public(repo)) {
+                    let public = package.repo.as_deref().filter(|repo| is_public(repo));
+                    let line = match public {
+                        _ if package.url.is_some() => {
+                            format!(
+                                "{} @ {}",
+                                package.name,
+                                package.url.as_deref().unwrap_or_default()
+                            )
+                        }
                         Some(repo) => {
                             format!("{} @ {}", package.name, self.release_of(package, repo)?.place())
                         }

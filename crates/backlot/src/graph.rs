@@ -34,6 +34,8 @@ pub struct TreeNode {
     pub version: Version,
     /// The repo it comes from.
     pub repo: Option<String>,
+    /// The URL it comes from, if it does.
+    pub url: Option<String>,
     /// The output's folder, if it is editable.
     pub editable: Option<String>,
     /// Whether the workspace asks for it by name.
@@ -105,7 +107,7 @@ impl Workspace {
         let asked = |node: &TreeNode| {
             let requirement = self.config().inputs.iter().find(|r| r.name() == &node.name);
             match (requirement, &node.editable) {
-                (Some(requirement), _) => Some(requirement.to_string()),
+                (Some(requirement), _) => Some(requirement.told().into_owned()),
                 (None, Some(path)) => Some(format!("the output in {path}")),
                 (None, None) => None,
             }
@@ -163,7 +165,7 @@ impl Workspace {
                 let texts = requires.into_iter().flatten().filter(|r| r.name() == name);
                 let text = texts
                     .filter(|r| r.applies(&env, &package.groups))
-                    .map(|r| r.text().split(';').next().unwrap_or_default().trim().to_owned())
+                    .map(|r| r.told().into_owned())
                     .next();
                 let requirement = text.unwrap_or_else(|| name.to_string());
                 backwards.entry(name.clone()).or_default().push(TreeEdge {
@@ -179,6 +181,7 @@ impl Workspace {
                 name: package.name.clone(),
                 version: package.version.clone(),
                 repo: package.repo.clone(),
+                url: package.told_url(),
                 editable: package.editable.clone(),
                 requested: package.requested,
                 needs,

@@ -5,7 +5,9 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{BumpStep, GroupName, PackageName, Requirement, RequirementKind, Version, file};
+use backlot_core::{
+    BumpStep, DirectUrlError, GroupName, PackageName, Requirement, RequirementKind, Version, file,
+};
 use backlot_wheel::AssetToml;
 use serde::Serialize;
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
@@ -54,9 +56,10 @@ pub struct BumpReport {
 }
 
 impl Workspace {
-    /// Parse a requirement as a person wrote it; a missing comma is put in and said.
+    /// Parse a requirement as a person wrote it; a missing comma is put in and said. A URL must be one that can be followed.
     pub fn parse_requirement(&self, text: &str) -> Result<Requirement> {
         let (requirement, given) = Requirement::parse_lenient(text)?;
+        let requirement = checked(requirement)?;
         if let Some(given) = given {
             self.context().warn(
                 "requirement::normalised",
@@ -205,6 +208,17 @@ impl Workspace {
         }
         Ok(path)
     }
+}
+
+/// A requirement of a person, whose URL, if it has one, can be followed and holds no secret.
+pub(crate) fn checked(requirement: Requirement) -> Result<Requirement> {
+    if let Some(url) = requirement.direct_url() {
+        let url = url?;
+        if requirement.had_credentials() {
+            return Err(DirectUrlError::Secret { url: url.to_string() }.into());
+        }
+    }
+    Ok(requirement)
 }
 
 /// A `pyproject.toml` being edited.

@@ -7,15 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use backlot_core::{LinkMode, Operation, PackageName, RelPath, Requirement, Sha256, Version, file};
+use backlot_core::{LinkMode, PackageName, RelPath, Requirement, Version, file};
 use backlot_dvc::{Out, Pointer};
-use backlot_repo::Release;
 use backlot_store::{Cache, Transfer};
-use backlot_wheel::{InstalledDist, Owners, Sdist, WheelArchive};
-use rayon::prelude::*;
+use backlot_wheel::{InstalledDist, Owners};
 use serde::Serialize;
 
-use crate::build::TOOL;
 use crate::environment::EnvironmentEdit;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::lockfile::{Lock, LockedPackage};
@@ -65,6 +62,8 @@ pub struct PackageChange {
     pub to: Option<Version>,
     /// The repo it came from.
     pub repo: Option<String>,
+    /// The URL it came from, if it did.
+    pub url: Option<String>,
     /// The output folder of an editable.
     pub editable: Option<String>,
 }
@@ -297,6 +296,7 @@ impl Workspace {
                 name,
                 version: output.project.metadata.version.clone(),
                 repo: None,
+                url: None,
                 wheel: None,
                 sdist: None,
                 sha256: None,
@@ -354,75 +354,6 @@ impl Workspace {
             }
         }
         Ok(plan)
-    }
-
-    /// The unpacked wheel of every package to be put, fetched and proven.
-    pub(crate) fn unpack_wheels(&self, plan: &EnvironmentPlan) -> Result<BTreeMap<PackageName, PathBuf>> {
-        let published: Vec<&LockedPackage> = plan
-            .put
-            .iter()
-            .map(|(package, _)| package)
-            .filter(|p| p.editable.is_none())
-            .collect();
-        let running = self
-            .context()
-            .start(Operation::Install, published.len() as u64, 0);
-        self.prefetch_wheels(&published)?;
-        let unpack = |package: &LockedPackage| {
-            self.context().check()?;
-            let folder = self.unpacked_wheel(package)?;
-            running.advance(1, 0);
-            Ok((package.name.clone(), folder))
-        };
-        published.into_par_iter().map(unpack).collect()
-    }
-
-    /// The folder of an unpacked wheel in the cache; fetched, checked against the lock and unpacked if absent. The wheel
-    /// of a source distribution is built first, and lies under the digest of that.
-    pub(crate) fn unpacked_wheel(&self, package: &LockedPackage) -> Result<PathBuf> {
-        let no_release = || -> Error {
-            let what = format!(
-                "{} {} with the digest that was chosen",
-                package.name, package.version
-            );
-            WorkspaceError::NoSuchRelease { what, nearest: None }.into()
-        };
-        let sha256: Sha256 = package.sha256.ok_or_else(no_release)?;
-        let wheels = self.settings().cache.value.join("wheels");
-        let folder = wheels.join(sha256.to_hex());
-        if folder.is_dir() {
-            return Ok(folder);
-        }
-        let repo = self.open_repo(self.repo_entry(package.repo.as_deref().ok_or_else(no_release)?)?)?;
-        repo.check_admits(&package.name)?;
-        let releases = package.of_its_kind(&repo, self.context())?;
-        let is_it = |release: &Release| match release.sha256 {
-            Some(known) => known == sha256,
-            None => Some(&release.file) == package.file(),
-        };
-        let mut release = releases.into_iter().find(is_it).ok_or_else(no_release)?;
-        // What was chosen is what is fetched, also where the repo itself promises no digest.
-        release.sha256 = Some(sha256);
-        let stage = file::temporary_in(&wheels);
-        fs_err::create_dir_all(&stage)?;
-        let guard = TemporaryFolder(stage.clone());
-        let local = stage.join(&release.file);
-        repo.open_wheel(&release, &local, self.context())?;
-        let wheel = if release.is_sdist() {
-            Sdist::open(&local)?.build(&stage, TOOL, self.context())?.path
-        } else {
-            local
-        };
-        let unpacked = stage.join("tree");
-        backlot_wheel::unpack(&WheelArchive::open(&wheel)?, &unpacked, self.context())?;
-        // Another process may have been first; its folder holds the same bytes.
-        if let Err(error) = file::rename(&unpacked, &folder)
-            && !folder.is_dir()
-        {
-            return Err(error.into());
-        }
-        drop(guard);
-        Ok(folder)
     }
 
     /// A private copy of the environment as the plan says, to be swapped in; `None` if nothing changes.
@@ -581,6 +512,7 @@ impl EnvironmentPlan {
             from: from.clone(),
             to: Some(package.version.clone()),
             repo: package.repo.clone(),
+            url: package.told_url(),
             editable: package.editable.clone(),
         });
         let removed = self.remove.iter().map(|(name, version)| PackageChange {
@@ -588,6 +520,7 @@ impl EnvironmentPlan {
             from: Some(version.clone()),
             to: None,
             repo: None,
+            url: None,
             editable: None,
         });
         let mut changes: Vec<PackageChange> = put.chain(removed).collect();
@@ -614,7 +547,7 @@ fn is_right(dist: &InstalledDist, package: &LockedPackage, old: Option<&Lock>, o
             let before = old.and_then(|l| l.package(&package.name));
             let same_wheel =
                 before.is_none_or(|b| b.sha256 == package.sha256 || b.version != package.version);
-            dist.editable.is_none() && same_wheel
+            dist.direct_url == package.direct_url_json() && same_wheel
         }
     }
 }
@@ -646,9 +579,10 @@ fn editable_in_the_way(output: &Output, requirement: String) -> WorkspaceError {
 fn refuse_replacing_editable(requirement: &Requirement, outputs: &[Output]) -> Result<()> {
     match outputs.iter().find(|o| &o.package() == requirement.name()) {
         Some(output)
-            if !requirement
-                .specifiers()
-                .contains(&output.project.metadata.version) =>
+            if requirement.url().is_some()
+                || !requirement
+                    .specifiers()
+                    .contains(&output.project.metadata.version) =>
         {
             Err(editable_in_the_way(output, requirement.to_string()).into())
         }
@@ -665,13 +599,4 @@ fn foreign_editable(dist: &InstalledDist, package: &LockedPackage) -> Error {
         path: Path::new(dist.editable.as_deref().unwrap_or_default()).to_path_buf(),
     }
     .into()
-}
-
-/// Removes a temporary folder when dropped.
-pub(crate) struct TemporaryFolder(pub(crate) PathBuf);
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        file::remove(&self.0).ok();
-    }
 }

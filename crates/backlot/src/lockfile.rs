@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Context, GroupName, PackageName, Sha256, Version, file};
-use backlot_repo::{Release, Repo};
+use backlot_core::{Context, DirectUrl, GroupName, PackageName, Sha256, Version, file};
+use backlot_repo::{DirectFile, Release, ReleaseKind, Repo};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, WorkspaceError};
@@ -69,9 +69,12 @@ pub struct LockedPackage {
     pub name: PackageName,
     /// Its version.
     pub version: Version,
-    /// The repo it comes from; none for an editable.
+    /// The repo it comes from; none for an editable, or for what a URL names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
+    /// The URL it comes from, without its fragment, where the workspace names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// The wheel's file name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wheel: Option<String>,
@@ -106,6 +109,37 @@ impl LockedPackage {
         };
         self.repo = Some(repo.to_owned());
         self.sha256 = Some(sha256);
+    }
+
+    /// Take the file that a URL names.
+    pub(crate) fn take_direct(&mut self, url: &DirectUrl, found: &DirectFile) {
+        let file = Some(url.file().to_owned());
+        (self.wheel, self.sdist) = match found.kind {
+            ReleaseKind::Wheel => (file, None),
+            ReleaseKind::Sdist => (None, file),
+        };
+        self.url = Some(url.as_str().to_owned());
+        self.sha256 = Some(found.sha256);
+    }
+
+    /// The URL it comes from, if it does.
+    pub(crate) fn direct_url(&self) -> Result<Option<DirectUrl>> {
+        let url = self.url.as_deref().map(DirectUrl::parse).transpose()?;
+        Ok(url.map(|url| url.promising(self.sha256)))
+    }
+
+    /// The same as it is told to people.
+    pub(crate) fn told_url(&self) -> Option<String> {
+        Some(self.direct_url().ok()??.to_string())
+    }
+
+    /// What its `direct_url.json` says (PEP 610), as pip writes it.
+    pub(crate) fn direct_url_json(&self) -> Option<serde_json::Value> {
+        let (url, sha256) = (self.url.as_ref()?, self.sha256?.to_hex());
+        Some(serde_json::json!({
+            "url": url,
+            "archive_info": { "hash": format!("sha256={sha256}"), "hashes": { "sha256": sha256 } },
+        }))
     }
 
     /// The file name.

@@ -69,7 +69,9 @@ impl Workspace {
             }
         }
         let mut rows = Vec::new();
-        for package in lock.packages.iter().filter(|p| p.editable.is_none()) {
+        // What a URL names is never behind: nothing else was asked for.
+        let published = |p: &&LockedPackage| p.editable.is_none() && p.url.is_none();
+        for package in lock.packages.iter().filter(published) {
             self.context().check()?;
             let asks: Vec<&(String, Requirement)> =
                 asks.iter().filter(|(_, r)| r.name() == &package.name).collect();

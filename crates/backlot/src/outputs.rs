@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{AssetName, PackageName, file, text};
+use backlot_core::{AssetName, PackageName, Requirement, file, text};
 use backlot_wheel::{AssetToml, Project};
 use fs_err as fs;
 use serde::Serialize;
@@ -83,6 +83,18 @@ impl Output {
 
     fn load(root: &Path) -> Result<Self> {
         let project = Project::load(root)?;
+        if project
+            .metadata
+            .requires_dist
+            .iter()
+            .any(Requirement::had_credentials)
+        {
+            return Err(WorkspaceError::SecretInConfig {
+                path: root.join("pyproject.toml"),
+                key: "project.dependencies".to_owned(),
+            }
+            .into());
+        }
         let name = project
             .asset
             .as_ref()

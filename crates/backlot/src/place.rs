@@ -71,7 +71,7 @@ impl Workspace {
             links: to.links,
             installer: INSTALLER,
             requested: package.requested,
-            direct_url: None,
+            direct_url: package.direct_url_json(),
         };
         if package.editable.is_some() {
             if let Some(output) = outputs.iter().find(|o| o.package() == package.name) {

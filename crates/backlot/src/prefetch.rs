@@ -30,8 +30,7 @@ impl Pool<'_> {
         while !level.is_empty() {
             self.context.check()?;
             level.retain(|r| seen.insert((r.name().clone(), r.groups())));
-            let (ours, theirs): (Vec<_>, Vec<_>) =
-                level.drain(..).partition(|r| self.outputs.contains_key(r.name()));
+            let (ours, theirs): (Vec<_>, Vec<_>) = level.drain(..).partition(|r| self.is_own(r.name()));
             let names: BTreeSet<PackageName> = theirs.iter().map(|r| r.name().clone()).collect();
             let names: Vec<PackageName> = names.into_iter().collect();
             self.prefetch_pages(names, problem)?;
@@ -46,7 +45,9 @@ impl Pool<'_> {
                 level.extend(all.into_iter().filter(|r| r.applies(problem.env, &groups)));
             };
             for requirement in &ours {
-                needs(&self.outputs[requirement.name()].project.metadata, requirement);
+                if let Ok(Some(metadata)) = self.own_metadata(requirement.name()) {
+                    needs(metadata, requirement);
+                }
             }
             for (rank, release, requirement) in &likely {
                 if let Ok(metadata) = self.metadata(*rank, release) {

@@ -58,6 +58,7 @@ impl Workspace {
         if options.dry_run {
             self.refuse_existing(&repo, &package, &version)?;
         }
+        self.check_urls(output)?;
         let added = self.record_changes(output, options.dry_run)?;
         let tracked = [self.tracked_of_output(output)?];
         let wheel = self.build_tracked(output, &tracked[0], options.dry_run)?;
@@ -89,6 +90,30 @@ impl Workspace {
             wheel,
             dry_run: options.dry_run,
         })
+    }
+
+    /// What a requirement by URL means for whoever installs the release. A file of this machine is nobody else's.
+    fn check_urls(&self, output: &Output) -> Result<()> {
+        let metadata = &output.project.metadata;
+        for requirement in metadata.requires_dist.iter().filter(|r| r.url().is_some()) {
+            let told = requirement.told().into_owned();
+            let url = requirement.direct_url().and_then(std::result::Result::ok);
+            if url.is_some_and(|url| url.path().is_some()) {
+                return Err(WorkspaceError::LocalRequirement {
+                    asset: output.name.clone(),
+                    requirement: told,
+                }
+                .into());
+            }
+            self.context().warn(
+                "publish::direct_url",
+                format!(
+                    "{} needs `{told}`: whoever installs it has to name that URL, too, and public indexes refuse it",
+                    output.name
+                ),
+            );
+        }
+        Ok(())
     }
 
     /// A conflict if a repo has a release of this version.

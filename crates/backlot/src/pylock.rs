@@ -2,18 +2,19 @@
 //!
 //! Invariants: what is written names each wheel with its digest, and the environment it was chosen for; what is read is
 //! installed only if every wheel it needs is, digest for digest, in a repo of the workspace, so nothing comes from a place
-//! the workspace does not know; the same of a source distribution where there is no wheel. What else a file may hold
-//! (archives, version control) is refused by name.
+//! the workspace does not know; the same of a source distribution where there is no wheel. An archive, which a file names by
+//! its URL, becomes a requirement of the workspace, with its digest. What else a file may hold (version control) is refused.
 //! Deliberately absent: the extras and groups of a lock, which workspaces do not have.
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{GroupName, MarkerEnv, PackageName, Requirement, Sha256, Specifiers, Version};
+use backlot_core::{DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Sha256, Specifiers, Version};
 use backlot_repo::{Place, Release};
 use serde::{Deserialize, Serialize};
 
 use crate::build::TOOL;
 use crate::error::{Error, Result, WorkspaceError};
+use crate::inputs::checked;
 use crate::install::InstallReport;
 use crate::lockfile::{Lock, LockedPackage};
 use crate::outputs::Output;
@@ -54,8 +55,8 @@ struct Package {
     directory: Option<Directory>,
     #[serde(default, skip_serializing)]
     vcs: Option<toml::Value>,
-    #[serde(default, skip_serializing)]
-    archive: Option<toml::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    archive: Option<Wheel>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sdist: Option<Wheel>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -77,7 +78,7 @@ struct Directory {
     editable: bool,
 }
 
-/// A wheel or a source distribution: both tables have the same keys.
+/// A wheel, a source distribution or an archive: the tables have the same keys.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Wheel {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,6 +89,8 @@ struct Wheel {
     path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
+    #[serde(default, skip_serializing)]
+    subdirectory: Option<String>,
     #[serde(default)]
     hashes: Hashes,
 }
@@ -191,6 +194,18 @@ impl Workspace {
             }),
             ..Package::default()
         };
+        if let Some(url) = package.direct_url()? {
+            let path = url.path().map(|path| relative(&path, folder));
+            entry.archive = Some(Wheel {
+                url: path.is_none().then(|| url.as_str().to_owned()),
+                path,
+                hashes: Hashes {
+                    sha256: package.sha256.map(|sha256| sha256.to_hex()),
+                },
+                ..Wheel::default()
+            });
+            return Ok(entry);
+        }
         let (Some(repo), Some(sha256)) = (&package.repo, package.sha256) else {
             let path = self.root().join(package.editable.as_deref().unwrap_or_default());
             entry.directory = Some(Directory {
@@ -255,10 +270,13 @@ impl Workspace {
             Some(table) => table.requirements,
             None => roots(&packages),
         };
-        let inputs = requirements
-            .iter()
-            .map(|text| Requirement::parse(text).map_err(|e| reader.bad(e.to_string())))
-            .collect::<Result<Vec<_>>>()?;
+        let mut inputs = Vec::new();
+        for text in &requirements {
+            let requirement = Requirement::parse(text).map_err(|e| reader.bad(e.to_string()))?;
+            inputs.push(checked(requirement)?);
+        }
+        self.name_archives(&packages, &outputs, &mut inputs)?;
+        let requirements = inputs.iter().map(ToString::to_string).collect();
         for package in &mut packages {
             package.requested = inputs.iter().any(|r| r.name() == &package.name);
         }
@@ -275,6 +293,7 @@ impl Workspace {
                 .map_err(|e| reader.bad(format!("{name}: {e}")))?,
             name,
             repo: None,
+            url: None,
             wheel: None,
             sdist: None,
             sha256: None,
@@ -294,12 +313,13 @@ impl Workspace {
             locked.version = output.project.metadata.version.clone();
             locked.editable = Some(self.display_path(&output.project.root));
             output.project.metadata.clone()
+        } else if let Some(archive) = &entry.archive {
+            self.locked_archive(entry, archive, &mut locked, reader)?
         } else {
-            let what = match (&entry.vcs, &entry.archive, &entry.sdist) {
+            let what = match (&entry.vcs, &entry.sdist) {
                 _ if !entry.wheels.is_empty() && entry.version.is_some() => None,
-                (Some(_), ..) => Some("a checkout of version control"),
-                (_, Some(_), _) => Some("an archive"),
-                (.., Some(_)) if entry.version.is_some() => None,
+                (Some(_), _) => Some("a checkout of version control"),
+                (_, Some(_)) if entry.version.is_some() => None,
                 _ => Some("nothing that could be installed, or no version"),
             };
             if let Some(what) = what {
@@ -315,6 +335,70 @@ impl Workspace {
         locked.needs.sort();
         locked.needs.dedup();
         Ok(locked)
+    }
+
+    /// The file that the archive of an entry names.
+    fn locked_archive(
+        &self,
+        entry: &Package,
+        archive: &Wheel,
+        locked: &mut LockedPackage,
+        reader: &Reader<'_>,
+    ) -> Result<backlot_wheel::Metadata> {
+        let name = locked.name.clone();
+        if archive.subdirectory.is_some() {
+            return Err(reader.refused(&name, "a folder of an archive"));
+        }
+        let sha256 = archive.hashes.sha256.as_deref().and_then(|hex| hex.parse().ok());
+        let sha256: Sha256 = sha256.ok_or_else(|| reader.refused(&name, "an archive without a SHA-256"))?;
+        let url = match (&archive.url, &archive.path) {
+            (Some(url), _) => url.clone(),
+            (None, Some(path)) => {
+                let folder = std::path::absolute(reader.path)?;
+                let folder = folder.parent().unwrap_or(Path::new(""));
+                backlot_wheel::file_url(&crate::workspace::absolute(&folder.join(path))?)
+            }
+            (None, None) => return Err(reader.refused(&name, "an archive without a URL or path")),
+        };
+        let url = DirectUrl::parse(&url)?.promising(Some(sha256));
+        let file = self.direct_file(&name, &url)?;
+        if entry.version.is_some() && file.metadata.version != locked.version {
+            let found = &file.metadata.version;
+            return Err(reader.bad(format!(
+                "{name} is {} there, and {found} at {url}",
+                locked.version
+            )));
+        }
+        locked.version = file.metadata.version.clone();
+        locked.take_direct(&url, &file);
+        Ok(file.metadata)
+    }
+
+    /// Ask for each archive by its URL, unless the workspace does so already.
+    fn name_archives(
+        &self,
+        packages: &[LockedPackage],
+        outputs: &[Output],
+        inputs: &mut Vec<Requirement>,
+    ) -> Result<()> {
+        for package in packages {
+            let Some(url) = package.direct_url()? else {
+                continue;
+            };
+            let rules = &self.config().rules;
+            let named = inputs.iter().chain(&rules.constraints).chain(&rules.overrides);
+            let mut named = named.chain(outputs.iter().flat_map(|o| &o.project.metadata.requires_dist));
+            let is_it = |r: &Requirement| r.name() == &package.name && names(r, &url);
+            if named.any(is_it) {
+                continue;
+            }
+            let requirement = Requirement::parse(&format!("{} @ {}", package.name, url.as_str()))?;
+            match inputs.iter_mut().find(|r| r.name() == &package.name) {
+                Some(old) => *old = requirement,
+                None => inputs.push(requirement),
+            }
+        }
+        Ok(())
     }
 
     /// The wheel of an entry in a repo of the workspace, by its digest; else its source distribution.
@@ -448,8 +532,17 @@ fn roots(packages: &[LockedPackage]) -> Vec<String> {
     packages
         .iter()
         .filter(|p| !needed(&p.name))
-        .map(|p| format!("{}=={}", p.name, p.version))
+        .map(|p| match &p.url {
+            Some(url) => format!("{} @ {url}", p.name),
+            None => format!("{}=={}", p.name, p.version),
+        })
         .collect()
+}
+
+/// Whether a requirement names a URL.
+fn names(requirement: &Requirement, url: &DirectUrl) -> bool {
+    let own = requirement.direct_url().and_then(std::result::Result::ok);
+    own.is_some_and(|own| own.agrees(url))
 }
 
 /// A path relative to a folder that it lies in; else absolute.

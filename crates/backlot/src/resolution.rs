@@ -16,6 +16,7 @@ use backlot_resolve::{
 use backlot_wheel::{Fit, Metadata, Tags, WheelName};
 
 use crate::config::RepoEntry;
+use crate::direct::{Direct, urls_of};
 use crate::error::{Error, Result};
 use crate::lockfile::{Lock, LockedPackage};
 use crate::outputs::Output;
@@ -99,6 +100,8 @@ pub(crate) struct Pool<'w> {
     python: Option<String>,
     tags: OnceCell<Tags>,
     engine_is_provided: bool,
+    /// What URLs name, which no repo is asked for.
+    pub(crate) direct: BTreeMap<PackageName, Direct>,
 }
 
 impl<'w> Pool<'w> {
@@ -140,6 +143,7 @@ impl<'w> Pool<'w> {
             python: None,
             tags: OnceCell::new(),
             engine_is_provided: true,
+            direct: BTreeMap::new(),
         };
         let engine = PackageName::parse(ENGINE_PACKAGE)?;
         pool.engine_is_provided = !pool.outputs.contains_key(&engine);
@@ -342,6 +346,9 @@ impl Candidates for Pool<'_> {
                 source,
             )]);
         }
+        if let Some(direct) = self.direct.get(name) {
+            return Ok(vec![direct.candidate(self, source).map_err(boxed)?]);
+        }
         let releases = self.releases_in(name, source).map_err(boxed)?;
         let mut candidates = Vec::with_capacity(releases.chosen.len());
         for release in releases.iter() {
@@ -370,8 +377,8 @@ impl Candidates for Pool<'_> {
         version: &Version,
         source: usize,
     ) -> Result<Dependencies, Box<dyn Coded>> {
-        if let Some(output) = self.outputs.get(name) {
-            return Ok(self.dependencies_of(&output.project.metadata));
+        if let Some(metadata) = self.own_metadata(name).map_err(boxed)? {
+            return Ok(self.dependencies_of(metadata));
         }
         let releases = self.releases_in(name, source).map_err(boxed)?;
         let Some(release) = releases.iter().find(|release| &release.version == version) else {
@@ -388,7 +395,8 @@ impl Candidates for Pool<'_> {
     }
 
     fn prefetch(&self, names: &[&PackageName]) {
-        let names: Vec<PackageName> = names.iter().map(|n| (*n).clone()).collect();
+        let names = names.iter().filter(|n| !self.is_own(n));
+        let names: Vec<PackageName> = names.map(|n| (*n).clone()).collect();
         // A public index is asked only when the studio's own repos are known not to have it.
         for ((_, repo), public) in self.repos.iter().zip(&self.public) {
             if !public {
@@ -399,7 +407,7 @@ impl Candidates for Pool<'_> {
 
     fn asks(&self, name: &PackageName, source: usize) -> bool {
         let repo = self.repos.get(source).map(|(_, repo)| repo);
-        self.outputs.contains_key(name) || repo.is_none_or(|repo| repo.admits(name))
+        self.is_own(name) || repo.is_none_or(|repo| repo.admits(name))
     }
 
     fn remark(&self, missing: &[PackageName]) -> Option<Remark> {
@@ -432,7 +440,7 @@ impl Workspace {
     /// Choose releases for a wish and the outputs, keeping the lock's choices where they still fit.
     pub(crate) fn choose(&self, wish: &Wish, outputs: &[Output], lock: Option<&Lock>) -> Result<Lock> {
         let env = self.marker_env()?;
-        let pool = Pool::open(self, outputs, wish.prefer.as_deref())?.for_python(&env);
+        let mut pool = Pool::open(self, outputs, wish.prefer.as_deref())?.for_python(&env);
         let mut requirements: Vec<RootRequirement> = wish
             .inputs
             .iter()
@@ -473,6 +481,12 @@ impl Workspace {
             },
             ..Problem::new(&env)
         };
+        problem.name_urls(&urls_of(outputs, &env))?;
+        pool.direct = self.direct_files(&problem.urls, |url| {
+            let known = lock.into_iter().flat_map(|l| &l.packages);
+            let mut known = known.filter(|p| p.url.as_deref() == Some(url.as_str()));
+            known.find(|p| keeps(p, &wish.upgrade))?.sha256
+        })?;
         let lock_of = |packages| {
             let inputs = wish.inputs.iter().map(ToString::to_string).collect();
             Lock::new(env.python_short(), inputs, packages).with_conda_of(lock)
@@ -504,6 +518,7 @@ impl Workspace {
                 name: chosen.name.clone(),
                 version: chosen.version.clone(),
                 repo: None,
+                url: None,
                 wheel: None,
                 sdist: None,
                 sha256: None,
@@ -514,6 +529,8 @@ impl Workspace {
             };
             if let Some(output) = pool.outputs.get(&chosen.name) {
                 package.editable = Some(self.display_path(&output.project.root));
+            } else if let Some(direct) = pool.direct.get(&chosen.name) {
+                direct.lock(&mut package)?;
             } else if let Some(release) = pool.release(&chosen.name, &chosen.version, chosen.source)? {
                 let (name, repo) = pool.repo(chosen.source);
                 if release.deprecated.is_some()
@@ -542,6 +559,9 @@ fn keep_instead(
             continue;
         };
         if locked.version == chosen.version || problem.preferences.contains_key(&chosen.name) {
+            continue;
+        }
+        if pool.is_own(&chosen.name) {
             continue;
         }
         let Some(release) = pool.release(&chosen.name, &chosen.version, chosen.source)? else {

@@ -10,6 +10,7 @@ use backlot_core::{PackageName, Requirement, RequirementKind, Timestamp};
 use backlot_resolve::Preference;
 
 use crate::error::{Result, WorkspaceError};
+use crate::inputs::checked;
 
 /// The rules in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +60,7 @@ impl Rules {
             }
         }
         for text in &changes.overrides {
-            put(&mut rules.overrides, Requirement::parse(text)?);
+            put(&mut rules.overrides, checked(Requirement::parse(text)?)?);
         }
         match changes.exclude_newer.as_deref() {
             None => {}
@@ -77,7 +78,7 @@ impl Rules {
 fn read_requirements(text: &str, folder: &Path) -> Result<Vec<Requirement>> {
     let path = folder.join(text);
     if !path.is_file() {
-        return Ok(vec![Requirement::parse(text)?]);
+        return Ok(vec![checked(Requirement::parse(text)?)?]);
     }
     let content = fs_err::read_to_string(&path)?;
     let mut requirements = Vec::new();
@@ -90,7 +91,7 @@ fn read_requirements(text: &str, folder: &Path) -> Result<Vec<Requirement>> {
             path: path.clone(),
             reason: format!("line {}: {error}", number + 1),
         })?;
-        requirements.push(requirement);
+        requirements.push(checked(requirement)?);
     }
     Ok(requirements)
 }

@@ -142,7 +142,7 @@ pub(crate) enum Remote {
 pub(crate) enum Input {
     /// Add requirements
     #[command(
-        after_help = "Abstract (Table) follows every release, bounded (Table>=1.0,<2.0) those in the range,\nconcrete (Table==1.2.0) none.\n\nExamples:\n  backlot input add KitchenSet \"Table>=1.0,<2.0\"\n  backlot input add KitchenSet Lamp --group build"
+        after_help = "Abstract (Table) follows every release, bounded (Table>=1.0,<2.0) those in the range,\nconcrete (Table==1.2.0) none.\n\nExamples:\n  backlot input add KitchenSet \"Table>=1.0,<2.0\"\n  backlot input add KitchenSet Lamp --group build\n  backlot input add KitchenSet \"Rug @ https://host/rug-1.0-py3-none-any.whl#sha256=...\"\n\nA URL leads to a wheel, or to a source distribution of hatchling; whoever installs the asset elsewhere names it, too."
     )]
     Add {
         /// The asset

@@ -34,7 +34,11 @@ pub(super) fn status(session: &Session) -> Result<Answer, Error> {
     lines.push_str("\ninputs\n");
     for input in report.inputs.iter().filter(|i| i.editable.is_none()) {
         let asked = if input.requested { "" } else { ", needed by others" };
-        let origin = input.repo.as_deref().unwrap_or("elsewhere");
+        let origin = input
+            .repo
+            .as_deref()
+            .or(input.url.as_deref())
+            .unwrap_or("elsewhere");
         lines.push_str(&format!(
             "  {} {} (from {origin}{asked})\n",
             input.name, input.version

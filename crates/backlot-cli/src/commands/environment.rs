@@ -61,7 +61,7 @@ fn row(change: &PackageChange) -> Vec<String> {
         (Some(from), Some(to)) => ("~", format!("{from} -> {to}")),
         (from, None) => ("-", from.as_ref().map(ToString::to_string).unwrap_or_default()),
     };
-    let origin = match (&change.editable, &change.repo) {
+    let origin = match (&change.editable, change.repo.as_ref().or(change.url.as_ref())) {
         (Some(path), _) => format!("editable in {path}"),
         (None, Some(repo)) => format!("from {repo}"),
         (None, None) => String::new(),

@@ -93,7 +93,7 @@ fn draw(report: &TreeReport, invert: bool, depth: usize) -> String {
 }
 
 fn label(node: &TreeNode) -> String {
-    let origin = match (&node.editable, &node.repo) {
+    let origin = match (&node.editable, node.repo.as_ref().or(node.url.as_ref())) {
         (Some(path), _) => format!(" (editable in {path})"),
         (None, Some(repo)) => format!(" (from {repo})"),
         (None, None) => String::new(),

@@ -5,8 +5,29 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Class, Coded, Sha256};
+use backlot_core::{Class, Coded, PackageName, Sha256};
 use url::Url;
+
+/// Who says which digest a file should have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// The requirement that names it.
+    Requirement,
+    /// The lock of the workspace.
+    Lock,
+    /// A lock file of any tool.
+    LockFile,
+}
+
+impl Promise {
+    fn says(self) -> &'static str {
+        match self {
+            Self::Requirement => "its requirement says",
+            Self::Lock => "the lock says",
+            Self::LockFile => "the lock file says",
+        }
+    }
+}
 
 /// Why talking to an index failed.
 #[derive(Debug, thiserror::Error)]
@@ -200,6 +221,46 @@ pub enum IndexError {
         /// What the server said, shortened.
         reason: String,
     },
+    /// A file named by its URL that is not of the package, or nothing that could be installed.
+    #[error("`{url}` cannot be used as {package}: {reason}")]
+    BadFile {
+        /// The package that it should be of.
+        package: PackageName,
+        /// The file.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file named by its URL that has another digest than it should have.
+    #[error("`{url}` has the SHA-256 {found}; {} {expected}", by.says())]
+    WrongFile {
+        /// The package that it should be of.
+        package: PackageName,
+        /// The file.
+        url: String,
+        /// What it should be.
+        expected: Box<Sha256>,
+        /// What it is.
+        found: Sha256,
+        /// Who says what it should be.
+        by: Promise,
+    },
+    /// A folder named by its URL.
+    #[error("`{url}` is a folder, and {package} is to be a wheel or a source distribution")]
+    Folder {
+        /// The package that it should be of.
+        package: PackageName,
+        /// The folder.
+        url: String,
+    },
+    /// A file of this machine named by its URL that is not there.
+    #[error("there is no file `{url}` for {package}")]
+    NoFile {
+        /// The package that it should be of.
+        package: PackageName,
+        /// The file.
+        url: String,
+    },
     /// A file of certificates that cannot be used.
     #[error("`{}` holds no usable certificates: {reason}", path.display())]
     BadCertificates {
@@ -239,6 +300,10 @@ impl Coded for IndexError {
             Self::NoSuchIndex { .. } => "index::no_such_index",
             Self::MayNotUpload { .. } => "index::may_not_upload",
             Self::NotMade { .. } => "index::not_made",
+            Self::BadFile { .. } => "direct_url::bad_file",
+            Self::WrongFile { .. } => "direct_url::wrong_digest",
+            Self::Folder { .. } => "direct_url::folder",
+            Self::NoFile { .. } => "direct_url::no_file",
             Self::BadCertificates { .. } => "index::bad_certificates",
             Self::Setup { .. } => "index::setup",
         }
@@ -265,8 +330,11 @@ impl Coded for IndexError {
             | Self::TooLarge { .. }
             | Self::WrongDigest { .. }
             | Self::WrongSize { .. }
-            | Self::WrongMetadata { .. } => Class::Integrity,
-            Self::Offline { .. } | Self::NoSuchIndex { .. } => Class::NotFound,
+            | Self::WrongMetadata { .. }
+            | Self::BadFile { .. }
+            | Self::WrongFile { .. } => Class::Integrity,
+            Self::Folder { .. } => Class::User,
+            Self::Offline { .. } | Self::NoSuchIndex { .. } | Self::NoFile { .. } => Class::NotFound,
         }
     }
 
@@ -274,6 +342,7 @@ impl Coded for IndexError {
         Some(match self {
             Self::Unreachable { .. } => "check the address, the network and the proxy, and run it again; with `--offline` only what is cached is used".to_owned(),
             Self::Refused { .. } => "run it again later, or ask whoever runs the server".to_owned(),
+            Self::Denied { repo, .. } if repo.is_empty() => "put the host into ~/.netrc, or name the server as a repo: the credentials of that are used for its files".to_owned(),
             Self::Denied { repo, sent, .. } => {
                 let variables = format!("`BACKLOT_REPO_{0}_TOKEN`, or `BACKLOT_REPO_{0}_USERNAME` and `BACKLOT_REPO_{0}_PASSWORD`, or the host's entry in ~/.netrc", variable(repo));
                 if *sent { format!("check what is in {variables}") } else { format!("set {variables}") }
@@ -293,6 +362,11 @@ impl Coded for IndexError {
             Self::NoSuchIndex { url, index, .. } => format!("make it with `backlot repo add NAME {url} --create` (`--base USER/INDEX` for each index it inherits from), or with devpi's own client: `devpi index -c {index} volatile=False bases=USER/INDEX`"),
             Self::MayNotUpload { index, user, .. } => format!("let its owner add you: `devpi index {index} acl_upload+={user}`"),
             Self::NotMade { .. } => "only the user of an index may make it, and its bases have to be there: `devpi user -c USER` and `devpi index -c USER/INDEX` come first".to_owned(),
+            Self::BadFile { .. } => "check the URL: it leads to a wheel (`.whl`), or to a source distribution (`NAME-VERSION.tar.gz`) of hatchling, by its own name".to_owned(),
+            Self::WrongFile { package, by: Promise::Lock, .. } => format!("if it was replaced on purpose, take what is there now with `backlot update {package}`"),
+            Self::WrongFile { .. } => "do not use this file, or correct the digest that it should have".to_owned(),
+            Self::Folder { .. } => "to work on it, move or clone it into `outputs/`, where it is installed as an editable; or build a wheel of it and name that".to_owned(),
+            Self::NoFile { .. } => "see that it is there, or name another".to_owned(),
             Self::BadCertificates { .. } => "give a PEM file with the certificates of the authorities to trust".to_owned(),
             Self::Setup { .. } => "check `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`".to_owned(),
         })

@@ -6,6 +6,7 @@
 
 mod create;
 mod credentials;
+mod direct;
 mod error;
 mod fetch;
 mod html;
@@ -28,8 +29,9 @@ use ulid::Ulid;
 use url::Url;
 
 pub use credentials::{Credential, Credentials};
+pub use direct::{DirectFetch, DirectFile};
 pub(crate) use error::shown;
-pub use error::{IndexError, variable};
+pub use error::{IndexError, Promise, variable};
 pub use network::{Network, NetworkOptions, Proxies, SshOptions};
 pub(crate) use page::percent_decode;
 pub use page::read_package_page;

@@ -341,6 +341,11 @@ fn freshness(headers: &HeaderMap) -> (Duration, bool) {
     (fresh, true)
 }
 
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+/// Whether an answer may be kept.
+pub(super) fn may_keep(headers: &HeaderMap) -> bool {
+    freshness(headers).1
+}
+
+pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(ToOwned::to_owned)
 }

@@ -23,7 +23,7 @@ use crate::record::{METADATA_LIMIT, sha256, sha256_of_file};
 use crate::release::Release;
 
 /// The largest wheel without a stated size.
-const WHEEL_LIMIT: u64 = 64 << 30;
+pub(super) const WHEEL_LIMIT: u64 = 64 << 30;
 
 impl IndexRepo {
     /// The metadata of a release: kept, from beside the wheel, from a few reads of the wheel, or from the whole of it.
@@ -335,7 +335,7 @@ fn wheel_keys(release: &Release) -> Vec<String> {
     keys
 }
 
-fn refused(url: &Url, status: u16) -> Error {
+pub(super) fn refused(url: &Url, status: u16) -> Error {
     IndexError::Refused {
         url: shown(url),
         status,
@@ -344,7 +344,7 @@ fn refused(url: &Url, status: u16) -> Error {
     .into()
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     let mut source = fs::File::open(from)?;
     let mut staged = Staged::beside(to)?;
     let mut block = vec![0; 256 * 1024];

@@ -1,0 +1,272 @@
+//! A file named by its URL (`Table @ https://host/table-1.0-py3-none-any.whl#sha256=...`): what PEP 508 and PEP 610 allow,
+//! as far as it can be fetched without starting another program.
+//!
+//! Invariants: http, https or file; no user and no password; a digest, if there is one, is a SHA-256. Printing it leaves
+//! out the query, which may be a signature. Deliberately absent: version control, folders inside archives, fetching.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use url::Url;
+
+use crate::digest::Sha256;
+use crate::error::{Class, Coded};
+
+/// The URL of one file, with the digest that its fragment promises.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DirectUrl {
+    /// Without its fragment.
+    url: Url,
+    file: String,
+    sha256: Option<Sha256>,
+}
+
+/// A URL that no file can be taken from.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DirectUrlError {
+    /// A checkout of version control.
+    #[error("`{url}` is a checkout of version control, and no such program is started")]
+    VersionControl {
+        /// As far as it may be shown.
+        url: String,
+    },
+    /// It has a user or a password in it.
+    #[error("`{url}` was given with a user or a password in it")]
+    Secret {
+        /// Without them.
+        url: String,
+    },
+    /// Anything else that cannot be followed.
+    #[error("`{url}` cannot be followed: {reason}")]
+    Invalid {
+        /// As far as it may be shown.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl DirectUrlError {
+    /// The URL, as far as it may be shown.
+    pub fn url(&self) -> &str {
+        match self {
+            Self::VersionControl { url } | Self::Secret { url } | Self::Invalid { url, .. } => url,
+        }
+    }
+}
+
+impl Coded for DirectUrlError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::VersionControl { .. } => "direct_url::version_control",
+            Self::Secret { .. } => "direct_url::secret",
+            Self::Invalid { .. } => "direct_url::invalid",
+        }
+    }
+    fn class(&self) -> Class {
+        Class::User
+    }
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::VersionControl { .. } => "build a wheel of it and name that by its URL, publish it to a repo, or clone it into `outputs/` to work on it".to_owned(),
+            Self::Secret { .. } => "write it without them: credentials come from ~/.netrc, or from those of a repo on the same server".to_owned(),
+            Self::Invalid { .. } => "write `NAME @ https://host/path/name-1.0-py3-none-any.whl#sha256=...`, or `file:///path/...`".to_owned(),
+        })
+    }
+}
+
+/// Digests that others write into fragments.
+const OTHER_DIGESTS: [&str; 7] = ["md5", "sha1", "sha224", "sha384", "sha512", "blake2b", "blake2s"];
+
+impl DirectUrl {
+    /// Read a URL.
+    pub fn parse(text: &str) -> Result<Self, DirectUrlError> {
+        let mut url = Url::parse(text).map_err(|e| DirectUrlError::Invalid {
+            // A text that is no URL may still hold a password, so it is not repeated.
+            url: "…".to_owned(),
+            reason: e.to_string(),
+        })?;
+        let secret = !url.username().is_empty() || url.password().is_some();
+        let invalid = |url: &Url, reason: String| DirectUrlError::Invalid {
+            url: shown(url),
+            reason,
+        };
+        match url.scheme() {
+            "http" | "https" if secret => return Err(DirectUrlError::Secret { url: shown(&url) }),
+            "http" | "https" => {}
+            "file" if url.host_str().is_none_or(str::is_empty) => {}
+            "file" => {
+                return Err(invalid(
+                    &url,
+                    "a file lies on this machine, so it has no host".to_owned(),
+                ));
+            }
+            scheme if is_version_control(scheme) => {
+                return Err(DirectUrlError::VersionControl { url: shown(&url) });
+            }
+            _ => return Err(invalid(&url, "it is neither http, https nor file".to_owned())),
+        }
+        let sha256 = digest(url.fragment().unwrap_or_default()).map_err(|reason| invalid(&url, reason))?;
+        url.set_fragment(None);
+        let last = url.path_segments().and_then(|mut parts| parts.next_back());
+        let file = last.and_then(decode).unwrap_or_default();
+        let is_plain = |c: char| !c.is_control() && !matches!(c, '/' | '\\');
+        if (file.is_empty() && url.scheme() != "file") || !file.chars().all(is_plain) || file == ".." {
+            return Err(invalid(&url, "it does not end in the name of a file".to_owned()));
+        }
+        Ok(Self { url, file, sha256 })
+    }
+
+    /// Without its fragment. Its query may be a signature: not for messages.
+    pub fn as_str(&self) -> &str {
+        self.url.as_str()
+    }
+    /// The URL itself, without its fragment.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+    /// The digest that its fragment promises.
+    pub fn sha256(&self) -> Option<Sha256> {
+        self.sha256
+    }
+    /// The same with another digest promised, or none.
+    #[must_use]
+    pub fn promising(self, sha256: Option<Sha256>) -> Self {
+        Self { sha256, ..self }
+    }
+    /// The name of the file at its end; empty for a folder.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+    /// The file, if it lies on this machine.
+    pub fn path(&self) -> Option<PathBuf> {
+        (self.url.scheme() == "file")
+            .then(|| self.url.to_file_path().ok())
+            .flatten()
+    }
+    /// Whether both name one file: the same URL, and no two digests.
+    pub fn agrees(&self, other: &Self) -> bool {
+        let digests = self.sha256.is_none() || other.sha256.is_none() || self.sha256 == other.sha256;
+        self.url == other.url && digests
+    }
+}
+
+impl fmt::Display for DirectUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(&self.url))
+    }
+}
+
+/// The schemes of pip's version control, with and without `+`.
+fn is_version_control(scheme: &str) -> bool {
+    let tool = scheme.split('+').next().unwrap_or_default();
+    matches!(tool, "git" | "hg" | "svn" | "bzr" | "ssh")
+}
+
+/// The digest of a fragment (`sha256=...&egg=...`), or why it cannot be followed.
+fn digest(fragment: &str) -> Result<Option<Sha256>, String> {
+    let mut digest = None;
+    for part in fragment.split('&') {
+        match part.split_once('=') {
+            Some(("sha256", hex)) => {
+                digest = Some(hex.parse().map_err(|_| "its sha256 is not one".to_owned())?);
+            }
+            Some(("subdirectory", _)) => {
+                return Err("a project in a folder of an archive is not built".to_owned());
+            }
+            Some((name, _)) if OTHER_DIGESTS.contains(&name) => {
+                return Err(format!("it promises its {name}, and only sha256 is compared"));
+            }
+            // `egg=`, and what nobody knows, says nothing of the file.
+            _ => {}
+        }
+    }
+    Ok(digest)
+}
+
+/// `%2B` as `+`; `None` if that is not UTF-8.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = |byte: u8| char::from(byte).to_digit(16);
+        let escaped = match tail {
+            [high, low, ..] if *first == b'%' => hex(*high).zip(hex(*low)),
+            _ => None,
+        };
+        rest = if let Some((high, low)) = escaped {
+            bytes.push(u8::try_from(high * 16 + low).ok()?);
+            &tail[2..]
+        } else {
+            bytes.push(*first);
+            tail
+        };
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// A URL without what may be secret.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_username("").ok();
+    url.set_password(None).ok();
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DirectUrl;
+    use crate::error::Coded as _;
+
+    #[test]
+    fn a_file_is_named_with_its_digest_and_shown_without_secrets() {
+        let digest = "ab".repeat(32);
+        let text = format!("https://host:8080/a/table-1.0%2Bx-py3-none-any.whl?sig=s#egg=t&sha256={digest}");
+        let url = DirectUrl::parse(&text).expect("valid");
+        assert_eq!(url.file(), "table-1.0+x-py3-none-any.whl");
+        assert_eq!(
+            url.to_string(),
+            "https://host:8080/a/table-1.0%2Bx-py3-none-any.whl"
+        );
+        assert!(url.as_str().ends_with("?sig=s"));
+        assert_eq!(url.sha256().map(|d| d.to_hex()), Some(digest));
+        let plain =
+            DirectUrl::parse("https://HOST:8080/a/table-1.0%2Bx-py3-none-any.whl?sig=s").expect("valid");
+        assert!(url.agrees(&plain) && plain.agrees(&url));
+        let other = url.clone().promising(Some(crate::Sha256::from_bytes([1; 32])));
+        assert!(!url.agrees(&other));
+        let local = DirectUrl::parse("file:///a%20b/t-1.tar.gz").expect("valid");
+        assert_eq!(local.path(), Some("/a b/t-1.tar.gz".into()));
+        assert_eq!(
+            DirectUrl::parse("file://localhost/t").expect("valid").path(),
+            Some("/t".into())
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_named_and_its_secrets_are_not() {
+        for (text, code) in [
+            ("git+https://pw@host/table.git@v1", "direct_url::version_control"),
+            ("git+ssh://git@host/table.git", "direct_url::version_control"),
+            ("https://ana:pw@host/t.whl", "direct_url::secret"),
+            ("ftp://host/t.whl", "direct_url::invalid"),
+            ("https://host/", "direct_url::invalid"),
+            ("https://host/a%2Fb.whl", "direct_url::invalid"),
+            ("https://host/t.whl#sha256=12", "direct_url::invalid"),
+            ("https://host/t.whl#md5=12", "direct_url::invalid"),
+            ("https://host/t.tar.gz#subdirectory=x", "direct_url::invalid"),
+            ("file://server/share/t.whl", "direct_url::invalid"),
+            ("pw@host", "direct_url::invalid"),
+        ] {
+            let error = DirectUrl::parse(text).expect_err(text);
+            assert_eq!(error.code(), code, "{text}");
+            assert!(
+                !error.to_string().contains("pw") && error.help().is_some(),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Files named by their URL instead of an index: fetched with the same client, limits, credentials and cache.
+//!
+//! Invariants: a file whose digest is known, from its URL or a lock, is used only with that digest, and nobody is asked for
+//! what is on this disk; one whose digest is not known is asked for each time, and what was there is what counts from then
+//! on. Nothing is kept before it was read and is what its name says. Deliberately absent: folders, archives without the
+//! name of a wheel or source distribution, and who may name a URL (`backlot-resolve`).
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use backlot_core::file::{self, Staged};
+use backlot_core::{Context, DirectUrl, FileError, Operation, PackageName, Sha256};
+use backlot_wheel::{Metadata, Sdist, WheelArchive, WheelName, sdist_name};
+use reqwest::header::{ETAG, LAST_MODIFIED};
+use serde::{Deserialize, Serialize};
+
+use super::error::{IndexError, Promise, shown};
+use super::fetch::{Account, Ask, FileSink};
+use super::network::Network;
+use super::offline;
+use super::pages::{may_keep, text};
+use super::store::{Head, Kind};
+use super::wheels::{WHEEL_LIMIT, copy, refused};
+use crate::error::{Error, Result};
+use crate::record::sha256_of_file;
+use crate::release::ReleaseKind;
+
+/// A file that a URL names, as far as choosing versions needs it.
+#[derive(Clone, Debug)]
+pub struct DirectFile {
+    /// What kind of file it is.
+    pub kind: ReleaseKind,
+    /// Its name, parsed; of a source distribution, that of the wheel it becomes.
+    pub name: WheelName,
+    /// Its digest.
+    pub sha256: Sha256,
+    /// Its metadata.
+    pub metadata: Metadata,
+}
+
+/// A file to be had by its URL, and who asks for it.
+#[derive(Clone, Debug)]
+pub struct DirectFetch<'a> {
+    /// The package that it should be of.
+    pub package: &'a PackageName,
+    /// Where it lies.
+    pub url: &'a DirectUrl,
+    /// The digest that it must have, if that is known, and who says so.
+    pub expected: Option<(Sha256, Promise)>,
+    /// The repo on the same server, by whose name there may be credentials; may be empty.
+    pub repo: &'a str,
+}
+
+/// What is remembered of a URL whose digest nobody promised.
+#[derive(Debug, Serialize, Deserialize)]
+struct Seen {
+    sha256: Sha256,
+}
+
+impl Network {
+    /// Read what a URL names; fetched and kept if need be.
+    pub fn direct(&self, fetch: &DirectFetch<'_>) -> Result<DirectFile> {
+        let (kind, name) = kind_of(fetch)?;
+        let found = match fetch.url.path() {
+            Some(path) => local(fetch, kind, &path)?,
+            None => self.remote(fetch, kind)?,
+        };
+        let (sha256, metadata) = found;
+        if &metadata.package() != fetch.package {
+            return Err(fetch.bad(format!("its metadata is of {}", metadata.name)));
+        }
+        if metadata.version != name.version {
+            return Err(fetch.bad(format!("its metadata is of version {}", metadata.version)));
+        }
+        Ok(DirectFile {
+            kind,
+            name,
+            sha256,
+            metadata,
+        })
+    }
+
+    /// Put what a URL names in place, if it has the digest expected.
+    pub fn open_direct(&self, fetch: &DirectFetch<'_>, target: &Path, context: &Context) -> Result<()> {
+        let (kind, _) = kind_of(fetch)?;
+        let running = context.start(Operation::Pull, 1, 0);
+        if let Some(path) = fetch.url.path() {
+            let _ = path_of_file(fetch, &path)?;
+            copy(&path, target)?;
+            fetch.check(sha256_of_file(target)?)?;
+        } else {
+            let progress = |bytes| running.advance(0, bytes);
+            let expected = fetch.expected.map(|(sha256, _)| sha256);
+            let kept = expected.and_then(|sha256| self.kept_file(fetch, sha256));
+            let path = match kept {
+                Some(path) => path,
+                None => {
+                    let found = self.block(self.download(fetch, kind, None, &progress))?;
+                    let sha256 = found.map(|(sha256, _)| sha256).or(expected);
+                    let path = sha256.and_then(|sha256| self.kept_file(fetch, sha256));
+                    path.ok_or_else(|| fetch.bad("it went away while it was looked at".to_owned()))?
+                }
+            };
+            // It is unpacked next and kept in that form.
+            if file::rename(&path, target).is_err() {
+                copy(&path, target)?;
+            } else if let Some(folder) = path.parent() {
+                fs_err::remove_dir(folder).ok();
+            }
+        }
+        running.advance(1, 0);
+        Ok(())
+    }
+
+    /// Digest and metadata of a file on a server.
+    fn remote(&self, fetch: &DirectFetch<'_>, kind: ReleaseKind) -> Result<(Sha256, Metadata)> {
+        if let Some((expected, _)) = fetch.expected
+            && let Some(metadata) = self.kept(fetch, kind, expected)
+        {
+            return Ok((expected, metadata));
+        }
+        let seen = match fetch.expected {
+            Some(_) => None,
+            None => self.seen(fetch, kind),
+        };
+        if self.is_offline() {
+            return match seen {
+                Some((_, sha256, metadata)) => Ok((sha256, metadata)),
+                None => Err(offline(format!("the file of {}", fetch.package), fetch.url.url())),
+            };
+        }
+        let head = seen.as_ref().map(|(head, ..)| head);
+        let found = self.block(self.download(fetch, kind, head, &|_| {}))?;
+        match (found, seen) {
+            (Some(found), _) => Ok(found),
+            (None, Some((_, sha256, metadata))) => Ok((sha256, metadata)),
+            (None, None) => Err(refused(fetch.url.url(), 304)),
+        }
+    }
+
+    /// What was seen at a URL last, if it is still at hand.
+    fn seen(&self, fetch: &DirectFetch<'_>, kind: ReleaseKind) -> Option<(Head, Sha256, Metadata)> {
+        let kept = self.0.store.find(Kind::Metadata, &seen_key(fetch.url))?;
+        let seen: Seen = serde_json::from_slice(&kept.body).ok()?;
+        let metadata = self.kept(fetch, kind, seen.sha256)?;
+        Some((kept.head, seen.sha256, metadata))
+    }
+
+    /// The metadata of a file of a digest, if it is on this disk.
+    fn kept(&self, fetch: &DirectFetch<'_>, kind: ReleaseKind, sha256: Sha256) -> Option<Metadata> {
+        if let Some(kept) = self
+            .0
+            .store
+            .find(Kind::Metadata, &metadata_key(fetch.url, sha256))
+        {
+            return Metadata::parse(&String::from_utf8_lossy(&kept.body)).ok();
+        }
+        let path = self.kept_file(fetch, sha256)?;
+        read(fetch, kind, &path).ok()
+    }
+
+    /// A file of a digest on this disk that is still what it should be.
+    fn kept_file(&self, fetch: &DirectFetch<'_>, sha256: Sha256) -> Option<PathBuf> {
+        let path = self.0.store.wheel(&sha256.to_hex(), fetch.url.file());
+        let is_right = path.is_file() && sha256_of_file(&path).is_ok_and(|found| found == sha256);
+        is_right.then_some(path)
+    }
+
+    /// Fetch and keep; `None` if it is what the head says.
+    async fn download(
+        &self,
+        fetch: &DirectFetch<'_>,
+        kind: ReleaseKind,
+        head: Option<&Head>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Option<(Sha256, Metadata)>> {
+        let url = fetch.url.url();
+        if self.is_offline() {
+            return Err(offline(format!("the file of {}", fetch.package), url));
+        }
+        let store = &self.0.store;
+        // Under its own name, since that tells what it is.
+        let folder = file::temporary_in(&store.wheel("direct", ""));
+        fs_err::create_dir_all(&folder)?;
+        let guard = Folder(folder.clone());
+        let arrived = folder.join(fetch.url.file());
+        let mut staged = Staged::beside(&arrived)?;
+        let mut ask = Ask::new(url.clone(), WHEEL_LIMIT).unpacked();
+        if let Some(head) = head {
+            ask = ask.unless(head.etag.as_deref(), head.last_modified.as_deref());
+        }
+        let mut sink = FileSink::new(staged.file(), progress);
+        let answer = self.ask(&self.account_for(fetch), &ask, &mut sink).await?;
+        match answer.status {
+            304 if head.is_some() => return Ok(None),
+            200 => {}
+            status => return Err(refused(url, status)),
+        }
+        let sha256 = sink.digest();
+        fetch.check(sha256)?;
+        // Not synced: what a power cut takes is fetched again, and what is damaged is found out by its digest.
+        staged.file().flush().map_err(FileError::from)?;
+        file::rename(staged.path(), &arrived)?;
+        let metadata = read(fetch, kind, &arrived)?;
+        if &metadata.package() == fetch.package {
+            let target = store.wheel(&sha256.to_hex(), fetch.url.file());
+            if let Some(folder) = target.parent() {
+                fs_err::create_dir_all(folder)?;
+            }
+            file::rename(&arrived, &target)?;
+            let (named, body) = (shown(url), metadata.to_text().into_bytes());
+            let head = Head::new(&named, &named, 200, &body);
+            store.keep(Kind::Metadata, &metadata_key(fetch.url, sha256), &head, &body);
+            if may_keep(&answer.headers) {
+                let body = serde_json::to_vec(&Seen { sha256 }).expect("plain data");
+                let mut head = Head::new(&named, &named, 200, &body);
+                head.etag = text(&answer.headers, &ETAG);
+                head.last_modified = text(&answer.headers, &LAST_MODIFIED);
+                store.keep(Kind::Metadata, &seen_key(fetch.url), &head, &body);
+            }
+        }
+        drop(guard);
+        Ok(Some((sha256, metadata)))
+    }
+
+    fn account_for(&self, fetch: &DirectFetch<'_>) -> Account {
+        let url = fetch.url.url();
+        Account {
+            repo: fetch.repo.to_owned(),
+            origin: url.origin(),
+            credential: self.credential(fetch.repo, url.host_str().unwrap_or_default()),
+        }
+    }
+}
+
+impl DirectFetch<'_> {
+    fn bad(&self, reason: String) -> Error {
+        IndexError::BadFile {
+            package: self.package.clone(),
+            url: self.url.to_string(),
+            reason,
+        }
+        .into()
+    }
+
+    fn check(&self, found: Sha256) -> Result<()> {
+        match self.expected {
+            Some((expected, by)) if expected != found => Err(IndexError::WrongFile {
+                package: self.package.clone(),
+                url: self.url.to_string(),
+                expected: Box::new(expected),
+                found,
+                by,
+            }
+            .into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a URL names, by the name of its file.
+fn kind_of(fetch: &DirectFetch<'_>) -> Result<(ReleaseKind, WheelName)> {
+    let file = fetch.url.file();
+    if fetch.url.path().is_some_and(|path| path.is_dir()) {
+        return Err(IndexError::Folder {
+            package: fetch.package.clone(),
+            url: fetch.url.to_string(),
+        }
+        .into());
+    }
+    let found = match file.parse::<WheelName>() {
+        Ok(name) => Some((ReleaseKind::Wheel, name)),
+        Err(_) => sdist_name(file)
+            .map(|(package, version)| (ReleaseKind::Sdist, WheelName::pure(&package, &version))),
+    };
+    match found {
+        Some((_, name)) if &name.package != fetch.package => {
+            Err(fetch.bad(format!("by its name it is of {}", name.package)))
+        }
+        Some(found) => Ok(found),
+        None => Err(fetch.bad("by its name it is neither a wheel nor a source distribution".to_owned())),
+    }
+}
+
+/// Digest and metadata of a file on this machine.
+fn local(fetch: &DirectFetch<'_>, kind: ReleaseKind, path: &Path) -> Result<(Sha256, Metadata)> {
+    let path = path_of_file(fetch, path)?;
+    let sha256 = sha256_of_file(path)?;
+    fetch.check(sha256)?;
+    Ok((sha256, read(fetch, kind, path)?))
+}
+
+fn path_of_file<'p>(fetch: &DirectFetch<'_>, path: &'p Path) -> Result<&'p Path> {
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(IndexError::NoFile {
+        package: fetch.package.clone(),
+        url: fetch.url.to_string(),
+    }
+    .into())
+}
+
+/// The metadata of a file, if it is what its name says.
+fn read(fetch: &DirectFetch<'_>, kind: ReleaseKind, path: &Path) -> Result<Metadata> {
+    let metadata = match kind {
+        ReleaseKind::Wheel => WheelArchive::open(path).map(|archive| archive.metadata().clone()),
+        ReleaseKind::Sdist => Sdist::open(path).and_then(|sdist| {
+            sdist.check_buildable()?;
+            Ok(sdist.metadata().clone())
+        }),
+    };
+    metadata.map_err(|error| match error {
+        backlot_wheel::Error::BadWheel { reason, .. } | backlot_wheel::Error::BadSdist { reason, .. } => {
+            let page = begins_like_a_page(path);
+            fetch.bad(if page {
+                "it is a web page".to_owned()
+            } else {
+                reason
+            })
+        }
+        other => other.into(),
+    })
+}
+
+/// Whether a file is HTML: what servers send instead of what they do not have, or want a sign-in for.
+fn begins_like_a_page(path: &Path) -> bool {
+    let mut start = [0; 256];
+    let read = fs_err::File::open(path).and_then(|mut file| std::io::Read::read(&mut file, &mut start));
+    let length = read.unwrap_or(0);
+    String::from_utf8_lossy(&start[..length])
+        .trim_start()
+        .starts_with('<')
+}
+
+fn metadata_key(url: &DirectUrl, sha256: Sha256) -> String {
+    format!("direct {sha256} of {}", url.file())
+}
+
+fn seen_key(url: &DirectUrl) -> String {
+    format!("direct {}", url.as_str())
+}
+
+/// Removes a temporary folder when dropped.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        file::remove(&self.0).ok();
+    }
+}

@@ -1,0 +1,101 @@
+//! Wheels unpacked in the cache, each under the digest of the file it came out of: what environments are made of.
+//!
+//! Invariant: a folder appears whole, out of a file that was proven against the lock. Deliberately absent: choosing files.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use backlot_core::{Operation, PackageName, Sha256, file};
+use backlot_repo::Release;
+use backlot_wheel::{Sdist, WheelArchive};
+use rayon::prelude::*;
+
+use crate::build::TOOL;
+use crate::error::{Error, Result, WorkspaceError};
+use crate::install::EnvironmentPlan;
+use crate::lockfile::LockedPackage;
+use crate::workspace::Workspace;
+
+impl Workspace {
+    /// The unpacked wheel of every package to be put, fetched and proven.
+    pub(crate) fn unpack_wheels(&self, plan: &EnvironmentPlan) -> Result<BTreeMap<PackageName, PathBuf>> {
+        let published: Vec<&LockedPackage> = plan
+            .put
+            .iter()
+            .map(|(package, _)| package)
+            .filter(|p| p.editable.is_none())
+            .collect();
+        let running = self
+            .context()
+            .start(Operation::Install, published.len() as u64, 0);
+        self.prefetch_wheels(&published)?;
+        let unpack = |package: &LockedPackage| {
+            self.context().check()?;
+            let folder = self.unpacked_wheel(package)?;
+            running.advance(1, 0);
+            Ok((package.name.clone(), folder))
+        };
+        published.into_par_iter().map(unpack).collect()
+    }
+
+    /// The folder of an unpacked wheel in the cache; fetched, checked against the lock and unpacked if absent. The wheel
+    /// of a source distribution is built first, and lies under the digest of that.
+    pub(crate) fn unpacked_wheel(&self, package: &LockedPackage) -> Result<PathBuf> {
+        let no_release = || -> Error {
+            let what = format!(
+                "{} {} with the digest that was chosen",
+                package.name, package.version
+            );
+            WorkspaceError::NoSuchRelease { what, nearest: None }.into()
+        };
+        let sha256: Sha256 = package.sha256.ok_or_else(no_release)?;
+        let wheels = self.settings().cache.value.join("wheels");
+        let folder = wheels.join(sha256.to_hex());
+        if folder.is_dir() {
+            return Ok(folder);
+        }
+        let stage = file::temporary_in(&wheels);
+        fs_err::create_dir_all(&stage)?;
+        let guard = TemporaryFolder(stage.clone());
+        let local = stage.join(package.file().ok_or_else(no_release)?);
+        if let Some(url) = package.direct_url()? {
+            self.fetch_direct(&package.name, &url, &local)?;
+        } else {
+            let repo = self.open_repo(self.repo_entry(package.repo.as_deref().ok_or_else(no_release)?)?)?;
+            repo.check_admits(&package.name)?;
+            let releases = package.of_its_kind(&repo, self.context())?;
+            let is_it = |release: &Release| match release.sha256 {
+                Some(known) => known == sha256,
+                None => Some(&release.file) == package.file(),
+            };
+            let mut release = releases.into_iter().find(is_it).ok_or_else(no_release)?;
+            // What was chosen is what is fetched, also where the repo itself promises no digest.
+            release.sha256 = Some(sha256);
+            repo.open_wheel(&release, &local, self.context())?;
+        }
+        let wheel = if package.sdist.is_some() {
+            Sdist::open(&local)?.build(&stage, TOOL, self.context())?.path
+        } else {
+            local
+        };
+        let unpacked = stage.join("tree");
+        backlot_wheel::unpack(&WheelArchive::open(&wheel)?, &unpacked, self.context())?;
+        // Another process may have been first; its folder holds the same bytes.
+        if let Err(error) = file::rename(&unpacked, &folder)
+            && !folder.is_dir()
+        {
+            return Err(error.into());
+        }
+        drop(guard);
+        Ok(folder)
+    }
+}
+
+/// Removes a temporary folder when dropped.
+pub(crate) struct TemporaryFolder(pub(crate) PathBuf);
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        file::remove(&self.0).ok();
+    }
+}
