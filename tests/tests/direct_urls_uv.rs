@@ -207,6 +207,10 @@ fn a_url_of_a_package_is_passed_over(studio: &Studio, server: &Server, table: &s
     );
     assert_eq!(locked(studio, "older", "shot")["version"].as_str(), Some("1.0"));
     assert!(uvs(studio, &["shot".to_owned()], &[]).is_err());
+    studio
+        .run(&["-w", "older", "install", "shot>=2", "--override", table])
+        .ok();
+    locked(studio, "older", "table");
     // uv follows what a package needs that was named by URL itself; that is somebody else's word all the same.
     put(studio, "www", "kit", "1.0", &format!("Requires-Dist: {table}\n"));
     let kit = [format!("kit @ {}", server.url("/kit-1.0-py3-none-any.whl"))];

@@ -41,8 +41,8 @@ struct Named {
 }
 
 impl Problem<'_> {
-    /// Take up the URLs that may be followed: those of the root requirements and the constraints that hold here, overrides
-    /// in place, and those of `also`, whose `asked_by` is a clause about whoever asks. Two for one package are a conflict.
+    /// Take up the URLs that may be followed: those of the root requirements, the constraints and the overrides that hold
+    /// here, overrides in place, and those of `also`. Two for one package are a conflict.
     pub fn name_urls(&mut self, also: &[RootRequirement]) -> Result<()> {
         let mut found: BTreeMap<PackageName, Vec<Named>> = BTreeMap::new();
         for (root, requirement) in self.roots() {
@@ -50,6 +50,9 @@ impl Problem<'_> {
         }
         for constraint in self.constraints.iter().filter(|c| c.applies(self.env, &[])) {
             self.name_url("a constraint names".to_owned(), constraint, &mut found)?;
+        }
+        for rule in self.overrides.iter().filter(|o| o.applies(self.env, &[])) {
+            self.name_url("an override names".to_owned(), rule, &mut found)?;
         }
         for root in also {
             for requirement in self.replaced(&root.requirement) {
@@ -151,4 +154,113 @@ fn agreed(package: &PackageName, named: &[Named]) -> Result<DirectUrl> {
         url = url.promising(digest);
     }
     Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use backlot_core::{Coded as _, Requirement};
+
+    use crate::tests::{Index, roots, run};
+    use crate::{Error, RootRequirement};
+
+    const LAMP: &str = "lamp @ https://host/lamp-1.0-py3-none-any.whl";
+
+    /// With these constraints, overrides, and what an output needs.
+    fn chosen(
+        index: &[&str],
+        wanted: &[&str],
+        constraints: &[&str],
+        overrides: &[&str],
+        output: &[&str],
+    ) -> Result<String, Error> {
+        let parsed = |texts: &[&str]| -> Vec<Requirement> {
+            texts.iter().map(|t| Requirement::parse(t).expect(t)).collect()
+        };
+        let mut named = Ok(());
+        let found = run(&Index::of(index), wanted, |problem| {
+            problem.constraints = parsed(constraints);
+            problem.overrides = parsed(overrides);
+            let also: Vec<RootRequirement> = roots(output)
+                .into_iter()
+                .map(|root| RootRequirement {
+                    asked_by: "the output Kit".to_owned(),
+                    ..root
+                })
+                .collect();
+            named = problem.name_urls(&also);
+        });
+        named.and(found)
+    }
+
+    /// `lamp` 1.0 stands for what the URL leads to, and is the only one of the first source.
+    const INDEX: [&str; 6] = [
+        "lamp 1.0",
+        "lamp 2.0 @1",
+        "shot 1.0",
+        "shot 2.0: lamp @ https://host/lamp-1.0-py3-none-any.whl",
+        "set 1.0: lamp @ https://host/lamp-1.0-py3-none-any.whl ; extra == 'build'",
+        "old 1.0: lamp<1",
+    ];
+
+    #[test]
+    fn a_url_is_followed_where_the_root_a_constraint_an_override_or_an_output_names_it() {
+        let shot = "lamp 1.0, shot 2.0";
+        assert_eq!(
+            chosen(&INDEX, &["shot", LAMP], &[], &[], &[]).expect("named"),
+            shot
+        );
+        assert_eq!(chosen(&INDEX, &["shot"], &[LAMP], &[], &[]).expect("named"), shot);
+        assert_eq!(chosen(&INDEX, &["shot"], &[], &[LAMP], &[]).expect("named"), shot);
+        assert_eq!(
+            chosen(&INDEX, &["shot", "lamp>=2"], &[], &[LAMP], &[]).expect("named"),
+            shot
+        );
+        assert_eq!(chosen(&INDEX, &["shot"], &[], &[], &[LAMP]).expect("named"), shot);
+        // Overridden, it is neither followed nor missed.
+        let other = chosen(&INDEX, &["shot", LAMP], &[], &["lamp>=2"], &[]).expect("overridden");
+        assert_eq!(other, "lamp 2.0, shot 2.0");
+        // Nobody names it: the version that needs it is passed over, a group only where it is asked for.
+        assert_eq!(
+            chosen(&INDEX, &["shot"], &[], &[], &[]).expect("passed over"),
+            "shot 1.0"
+        );
+        assert_eq!(
+            chosen(&INDEX, &["set"], &[], &[], &[]).expect("no group"),
+            "set 1.0"
+        );
+        let error = chosen(&INDEX, &["set[build]"], &[], &[], &[]).expect_err("refused");
+        assert!(
+            error
+                .to_string()
+                .contains("set[build] 1.0 needs `lamp @ https://host"),
+            "{error}"
+        );
+        assert!(
+            error.help().is_some_and(|help| help.contains("yourself")),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_one_file_is_refused_in_words() {
+        let digest = |digit: &str| format!("{LAMP}#sha256={}", digit.repeat(64));
+        let (ones, twos) = (digest("1"), digest("2"));
+        let error = chosen(&INDEX, &[&ones], &[], &[], &[&twos]).expect_err("two digests");
+        assert_eq!(error.code(), "resolve::conflict");
+        assert!(
+            error.to_string().contains("the output Kit needs lamp @"),
+            "{error}"
+        );
+        chosen(&INDEX, &[&ones], &[LAMP], &[], &[&ones]).expect("one digest");
+        let error = chosen(&INDEX, &["old", LAMP], &[], &[], &[]).expect_err("another version");
+        let only = "lamp comes from https://host/lamp-1.0-py3-none-any.whl alone, which is 1.0";
+        assert!(error.to_string().contains(only), "{error}");
+        let git = "lamp @ git+https://host/lamp.git";
+        let error = chosen(&INDEX, &[git], &[], &[], &[]).expect_err("version control");
+        assert_eq!(error.code(), "direct_url::version_control");
+        assert_eq!(
+            chosen(&INDEX, &[git], &[], &["lamp>=2"], &[]).expect("overridden"),
+            "lamp 2.0"
+        );
+    }
 }

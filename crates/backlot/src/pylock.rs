@@ -89,7 +89,7 @@ struct Wheel {
     path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
-    #[serde(default, skip_serializing)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     subdirectory: Option<String>,
     #[serde(default)]
     hashes: Hashes,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use backlot::{Lock, Pylock};
-use backlot_core::{MarkerEnv, Requirement, Specifiers, Version};
+use backlot_core::{DirectUrl, MarkerEnv, Requirement, Specifiers, Version};
 use backlot_wheel::{EntryPoints, Metadata, WheelName, parse_record, sdist_name, write_record};
 
 /// Words of METADATA, RECORD and entry points.
@@ -97,6 +97,10 @@ pub(crate) const REQUIREMENT_WORDS: &[&str] = &[
     "extras",
     "dependency_groups",
     "https://h/x.whl",
+    "https://ana:hunter2@h/x-1.tar.gz",
+    "git+ssh://git@h/x",
+    "#sha256=",
+    "?sig=",
     "file:///",
     "${HOME}",
     "1.0",
@@ -232,6 +236,7 @@ pub(crate) fn requirement(input: &[u8]) {
         );
     }
     assert_eq!(again.kind(), requirement.kind());
+    direct_url(&requirement);
     assert_eq!(
         requirement.with_range(&Specifiers::any()).name(),
         requirement.name()
@@ -244,6 +249,23 @@ pub(crate) fn requirement(input: &[u8]) {
             of_group.applies(&env, std::slice::from_ref(group))
         );
         assert!(!again.applies(&env, &[]), "{}", again.normalised());
+    }
+}
+
+/// What a requirement says of a URL: no user and password in it, and the same when it is read again.
+fn direct_url(requirement: &Requirement) {
+    let again = Requirement::parse(requirement.text()).expect("its text can be read");
+    assert!(!again.had_credentials(), "{}", requirement.text());
+    assert_eq!(again.url(), requirement.url());
+    match requirement.direct_url() {
+        Some(Ok(url)) => {
+            let plain = DirectUrl::parse(url.as_str()).expect("what is shown can be read");
+            assert!(plain.agrees(&url) && plain.sha256().is_none(), "{url}");
+            assert_eq!(plain.file(), url.file());
+            assert!(!url.file().contains(['/', '\\', '\0']) && !requirement.told().contains('?'));
+        }
+        Some(Err(error)) => assert!(!error.to_string().contains("hunter2@"), "{error}"),
+        None => {}
     }
 }
 
