@@ -5,7 +5,7 @@
 //! who was first. Deliberately absent: renaming, appending, locks.
 
 use std::fmt::Debug;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use fs_err as fs;
 use opendal::ErrorKind;
 use std::future::IntoFuture as _;
 
+use super::direct::BlockWriter;
 use crate::error::{Error, Result};
 use crate::remote::service::ServiceRemote;
 
@@ -63,6 +64,10 @@ pub(super) trait BlobStore: Send + Sync + Debug {
 /// An object that is being written. Dropped unfinished, it never appears.
 pub(super) trait BlobWriter: Send {
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Hold nothing back in memory: the last bytes were written, and others are before it in finishing.
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// Bring it to the disk and give it its name.
     fn finish(self: Box<Self>) -> Result<()>;
 }
@@ -116,6 +121,7 @@ impl BlobStore for FolderBlobs {
         };
         Ok(Box::new(FolderWriter {
             staged: file::Staged::beside(&target)?,
+            blocks: BlockWriter::default(),
             new_in,
         }))
     }
@@ -180,15 +186,20 @@ impl BlobStore for FolderBlobs {
 /// A file that is being written.
 struct FolderWriter {
     staged: file::Staged,
+    blocks: BlockWriter,
     /// The folder in which its folder is new, whose name has to survive a power cut too.
     new_in: Option<PathBuf>,
 }
 
 impl BlobWriter for FolderWriter {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.staged.file().write_all(bytes)?)
+        Ok(self.blocks.write(self.staged.file(), bytes)?)
     }
-    fn finish(self: Box<Self>) -> Result<()> {
+    fn flush(&mut self) -> Result<()> {
+        Ok(self.blocks.finish(self.staged.file())?)
+    }
+    fn finish(mut self: Box<Self>) -> Result<()> {
+        self.flush()?;
         self.staged.replace()?;
         match self.new_in {
             Some(folder) => Ok(file::sync_folder(&folder)?),

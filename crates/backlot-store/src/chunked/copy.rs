@@ -9,7 +9,7 @@ use backlot_core::{Blake3, Context, Operation};
 
 use super::catalog::{Catalog, Found, damaged, put};
 use super::name::{Kind, StoredName};
-use super::pack::{Entry, PackFacts, RECORD};
+use super::pack::{Entry, PackFacts};
 use super::push::{Pushed, Site, commit_index};
 use super::recipe::{Recipe, SegmentBuilder};
 use super::tomb::{self, Condemned};
@@ -178,11 +178,7 @@ impl Site {
             let chunks: Vec<(u32, Entry)> = chunks.into_iter().collect();
             source.each_chunk(facts, &chunks, |_, entry, proven| {
                 let stored = proven.map_err(|why| damaged(&*source.blobs, Kind::Pack.key(pack), why))?;
-                let mut bytes = Vec::with_capacity(RECORD + stored.len());
-                bytes.resize(RECORD, 0);
-                bytes.extend_from_slice(stored);
-                let (name, position) = stream.push(entry.id, entry.scheme, entry.raw as usize, bytes)?;
-                stream.flush()?;
+                let (name, position) = stream.push_one(entry.id, entry.scheme, entry.raw as usize, stored)?;
                 sent.push((entry.id, name, position));
                 Ok(())
             })?;

@@ -14,6 +14,7 @@ mod chunks;
 mod config;
 mod copy;
 mod cutter;
+mod direct;
 mod filter;
 mod gc;
 mod get;

@@ -9,7 +9,9 @@
 
 use std::collections::HashMap;
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use backlot_core::context::Running;
@@ -89,8 +91,8 @@ struct Slot<'a> {
     fresh: usize,
     /// How much of the buffer was cut.
     cut: usize,
-    /// The chunks of this batch.
-    pieces: Vec<Piece>,
+    /// The chunks of this batch, in order.
+    portions: Vec<Portion>,
     read: u64,
     md5: Md5Hasher,
     blake3: blake3::Hasher,
@@ -107,8 +109,15 @@ struct Piece {
     raw: usize,
     known: Option<(PackFacts, u32)>,
     scheme: Scheme,
-    /// The record's place, then the stored bytes. Empty if it is stored already.
-    stored: Vec<u8>,
+    /// Where in the portion's bytes the record's place and the stored bytes are. Empty if it is stored already.
+    stored: Range<usize>,
+}
+
+/// Chunks that one core worked on, one after the other.
+#[derive(Default)]
+struct Portion {
+    pieces: Vec<Piece>,
+    bytes: Vec<u8>,
 }
 
 /// What every core needs to work on chunks.
@@ -116,6 +125,7 @@ struct Worker<'a> {
     profile: Profile,
     cutter: Cutter,
     known: Known<'a>,
+    spares: Spares,
     /// Chunks of this run: pack and position.
     seen: HashMap<Blake3, (u32, u32)>,
     /// The method that won the last trial, and how many chunks there were.
@@ -144,6 +154,7 @@ impl<'a> Pipeline<'a> {
                 profile: format.chunker,
                 cutter: Cutter::new(format.chunker),
                 known,
+                spares: Spares::default(),
                 seen: HashMap::new(),
                 method: AtomicU8::new(Method::FIRST.byte()),
                 tried: AtomicUsize::new(0),
@@ -170,6 +181,9 @@ impl<'a> Pipeline<'a> {
                 break;
             }
             let share = (BATCH / slots.len()).max(SHARE);
+            while let Some(buffer) = self.stream.used() {
+                self.worker.spares.give(buffer);
+            }
             self.worker.work(&mut slots, share);
             let bytes = slots.iter().map(|s| (s.buffer.len() - s.fresh) as u64).sum();
             self.place_all(&mut slots)?;
@@ -194,27 +208,30 @@ impl<'a> Pipeline<'a> {
     /// Give the chunks of a batch their places, and hand over those that are new.
     fn place_all(&mut self, slots: &mut [Slot<'_>]) -> Result<()> {
         for slot in slots {
-            for piece in std::mem::take(&mut slot.pieces) {
-                let (id, raw) = (piece.id, small(piece.raw));
-                let (pack, position) = self.place(piece)?;
-                SegmentBuilder::extend(&mut slot.runs, pack, position);
-                slot.chunks.push((id, raw));
+            for mut portion in slot.portions.drain(..) {
+                for piece in portion.pieces {
+                    let (id, raw) = (piece.id, small(piece.raw));
+                    let (pack, position) = self.place(piece, &mut portion.bytes);
+                    SegmentBuilder::extend(&mut slot.runs, pack, position);
+                    slot.chunks.push((id, raw));
+                }
+                self.stream.keep(portion.bytes);
             }
         }
         self.stream.flush()
     }
 
     /// Where a piece is or will be: number of the pack, position.
-    fn place(&mut self, piece: Piece) -> Result<(u32, u32)> {
+    fn place(&mut self, piece: Piece, bytes: &mut [u8]) -> (u32, u32) {
         if let Some((facts, position)) = piece.known {
-            return Ok((self.number(&facts), position));
+            return (self.number(&facts), position);
         }
         if let Some(place) = self.worker.seen.get(&piece.id) {
-            return Ok(*place);
+            return *place;
         }
         let (name, position) = self
             .stream
-            .push(piece.id, piece.scheme, piece.raw, piece.stored)?;
+            .push(piece.id, piece.scheme, piece.raw, bytes, piece.stored);
         // What else is to be known of the pack comes when it is complete.
         let facts = PackFacts {
             name,
@@ -224,7 +241,7 @@ impl<'a> Pipeline<'a> {
         };
         let place = (self.number(&facts), position);
         self.worker.seen.insert(piece.id, place);
-        Ok(place)
+        place
     }
 
     fn number(&mut self, facts: &PackFacts) -> u32 {
@@ -246,6 +263,7 @@ impl<'a> Pipeline<'a> {
                 continue;
             }
             done += 1;
+            self.worker.spares.give(std::mem::take(&mut slot.buffer));
             if let Some(failure) = slot.failure {
                 self.stored.failure.get_or_insert(failure);
                 continue;
@@ -303,7 +321,7 @@ impl<'a> Slot<'a> {
             buffer: Vec::new(),
             fresh: 0,
             cut: 0,
-            pieces: Vec::new(),
+            portions: Vec::new(),
             read: 0,
             md5: Md5Hasher::default(),
             blake3: blake3::Hasher::new(),
@@ -315,7 +333,7 @@ impl<'a> Slot<'a> {
     }
 
     /// Read and hash the next share of the file.
-    fn advance(&mut self, share: usize) -> Result<()> {
+    fn advance(&mut self, share: usize, worker: &Worker<'_>) -> Result<()> {
         self.fresh = self.buffer.len();
         self.cut = 0;
         let left = self.source.size - self.read;
@@ -324,6 +342,15 @@ impl<'a> Slot<'a> {
             Some(file) => file,
             slot => slot.insert(fs::File::open(&self.source.path)?),
         };
+        if self.buffer.capacity() == 0 {
+            // What a batch leaves for the next is less than a chunk.
+            let rest = if left > wanted as u64 {
+                worker.profile.max
+            } else {
+                0
+            };
+            self.buffer = worker.spares.take(wanted + rest);
+        }
         self.buffer.reserve_exact(wanted);
         let mut rest = wanted;
         while rest > 0 {
@@ -360,12 +387,12 @@ impl Worker<'_> {
     /// Read the next share of every file and work on its chunks.
     fn work(&self, slots: &mut [Slot<'_>], share: usize) {
         slots.par_iter_mut().for_each(|slot| {
-            let done = slot.advance(share);
+            let done = slot.advance(share, self);
             let done = if done.is_ok() && slot.source.blake3.is_some() {
                 self.chunks(
                     &slot.buffer,
                     slot.read == slot.source.size,
-                    &mut slot.pieces,
+                    &mut slot.portions,
                     &mut slot.cut,
                 )
             } else {
@@ -382,15 +409,15 @@ impl Worker<'_> {
             let buffer: &[u8] = &slot.buffer;
             lanes.push((&mut slot.md5, &buffer[slot.fresh..]));
             let last = slot.read == slot.source.size;
-            others.push((buffer, last, &mut slot.pieces, &mut slot.cut, &mut slot.failure));
+            others.push((buffer, last, &mut slot.portions, &mut slot.cut, &mut slot.failure));
         }
         rayon::join(
             || md5::update_many(&mut lanes),
             || {
                 others
                     .par_iter_mut()
-                    .for_each(|(buffer, last, pieces, cut, failure)| {
-                        **failure = self.chunks(buffer, *last, pieces, cut).err();
+                    .for_each(|(buffer, last, portions, cut, failure)| {
+                        **failure = self.chunks(buffer, *last, portions, cut).err();
                     });
             },
         );
@@ -398,12 +425,13 @@ impl Worker<'_> {
 
     /// Cut, hash, look up and compress: one chunk after the other while it is near, or, where a file has the batch for
     /// itself, as many as there are cores.
-    fn chunks(&self, buffer: &[u8], last: bool, pieces: &mut Vec<Piece>, cut: &mut usize) -> Result<()> {
+    fn chunks(&self, buffer: &[u8], last: bool, portions: &mut Vec<Portion>, cut: &mut usize) -> Result<()> {
         if buffer.len() <= 4 * SHARE {
-            *cut = self.cutter.cut(buffer, last, |chunk| {
-                pieces.push(self.piece(chunk)?);
-                Ok::<(), Error>(())
-            })?;
+            let mut portion = self.portion(buffer.len());
+            *cut = self
+                .cutter
+                .cut(buffer, last, |chunk| self.add_piece(chunk, &mut portion))?;
+            portions.push(portion);
             return Ok(());
         }
         let mut all = Vec::new();
@@ -411,33 +439,52 @@ impl Worker<'_> {
             all.push(chunk);
             Ok::<(), Error>(())
         })?;
-        *pieces = all
-            .par_iter()
-            .map(|chunk| self.piece(chunk))
+        *portions = all
+            .par_chunks(all.len().div_ceil(LANES).max(1))
+            .map(|chunks| {
+                let mut portion = self.portion(chunks.iter().map(|chunk| chunk.len()).sum());
+                for chunk in chunks {
+                    self.add_piece(chunk, &mut portion)?;
+                }
+                Ok(portion)
+            })
             .collect::<Result<_>>()?;
         Ok(())
     }
 
-    fn piece(&self, chunk: &[u8]) -> Result<Piece> {
+    /// An empty portion with room for so many bytes that do not shrink.
+    fn portion(&self, raw: usize) -> Portion {
+        let records = RECORD * (raw / self.profile.min.max(1) + 1);
+        Portion {
+            pieces: Vec::new(),
+            bytes: self.spares.take(raw + records),
+        }
+    }
+
+    fn add_piece(&self, chunk: &[u8], portion: &mut Portion) -> Result<()> {
         let id = super::wire::blake3_of(chunk);
+        let start = portion.bytes.len();
         let mut piece = Piece {
             id,
             raw: chunk.len(),
             known: None,
             scheme: Scheme::Raw,
-            stored: Vec::new(),
+            stored: start..start,
         };
         if !self.seen.contains_key(&id) {
             piece.known = (self.known)(&id)?;
             if piece.known.is_none() {
-                self.encode(chunk, &mut piece)?;
+                portion.bytes.resize(start + RECORD, 0);
+                piece.scheme = self.encode(chunk, &mut portion.bytes)?;
+                piece.stored.end = portion.bytes.len();
             }
         }
-        Ok(piece)
+        portion.pieces.push(piece);
+        Ok(())
     }
 
-    fn encode(&self, chunk: &[u8], piece: &mut Piece) -> Result<()> {
-        Coder::with(|coder| {
+    fn encode(&self, chunk: &[u8], out: &mut Vec<u8>) -> Result<Scheme> {
+        Ok(Coder::with(|coder| {
             if self
                 .tried
                 .fetch_add(1, Ordering::Relaxed)
@@ -447,10 +494,51 @@ impl Worker<'_> {
                 self.method.store(best.byte(), Ordering::Relaxed);
             }
             let method = Method::from_byte(self.method.load(Ordering::Relaxed));
-            piece.stored.reserve_exact(RECORD + chunk.len());
-            piece.stored.resize(RECORD, 0);
-            piece.scheme = coder.encode(chunk, method, &mut piece.stored);
-            Ok(())
-        })?
+            coder.encode(chunk, method, out)
+        })?)
+    }
+}
+
+/// Large buffers to be filled again: giving memory back and asking for it costs more than compressing what is in it.
+#[derive(Default)]
+struct Spares(Mutex<Vec<Vec<u8>>>);
+
+impl Spares {
+    /// Smaller ones are not worth keeping.
+    const LEAST: usize = 128 << 10;
+    /// How many are kept: those of two batches.
+    const MOST: usize = 4 * LANES;
+
+    /// An empty buffer for so many bytes.
+    fn take(&self, size: usize) -> Vec<u8> {
+        let fits = |spare: &Vec<u8>| (size..=2 * size).contains(&spare.capacity());
+        let spare = self
+            .0
+            .lock()
+            .ok()
+            .filter(|_| size >= Self::LEAST)
+            .and_then(|mut spares| {
+                let position = spares.iter().position(fits)?;
+                Some(spares.swap_remove(position))
+            });
+        spare.map_or_else(
+            || Vec::with_capacity(size),
+            |mut spare| {
+                spare.clear();
+                spare
+            },
+        )
+    }
+
+    fn give(&self, buffer: Vec<u8>) {
+        let kept = (Self::LEAST..=4 * SHARE).contains(&buffer.capacity());
+        if let Ok(mut spares) = self.0.lock()
+            && kept
+        {
+            if spares.len() == Self::MOST {
+                spares.swap_remove(0);
+            }
+            spares.push(buffer);
+        }
     }
 }

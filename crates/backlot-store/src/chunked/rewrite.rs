@@ -11,7 +11,7 @@ use backlot_core::Context;
 use super::catalog::{Catalog, Found, damaged, put};
 use super::gc::{CollectOptions, Needed};
 use super::name::{Kind, StoredName, name_of};
-use super::pack::{Entry, PackFacts, RECORD};
+use super::pack::{Entry, PackFacts};
 use super::push::{Site, commit_index};
 use super::recipe::{Recipe, SegmentBuilder};
 use super::writer::PackStream;
@@ -132,12 +132,9 @@ impl Site {
                 .collect();
             self.each_chunk(facts, &chunks, |position, entry, proven| {
                 let stored = proven.map_err(|why| damaged(&*self.blobs, Kind::Pack.key(*name), why))?;
-                let mut bytes = Vec::with_capacity(RECORD + stored.len());
-                bytes.resize(RECORD, 0);
-                bytes.extend_from_slice(stored);
-                let place = stream.push(entry.id, entry.scheme, entry.raw as usize, bytes)?;
+                let place = stream.push_one(entry.id, entry.scheme, entry.raw as usize, stored)?;
                 moved.insert((*name, position), place);
-                stream.flush()
+                Ok(())
             })?;
         }
         let packs = stream.finish()?;

@@ -3,8 +3,9 @@
 //! Channels are bounded, so a slow remote slows the pipeline instead of filling memory. Invariant: a pack is noted in the
 //! local journal only after it is complete on the remote; an interrupted push finds it there and does not send it again.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -16,7 +17,7 @@ use super::config::PackLimits;
 use super::filter::Scheme;
 use super::index::{self, SegmentBuilder};
 use super::name::{Kind, StoredName};
-use super::pack::{Entry, PackFacts, PackLayout, TRAILER};
+use super::pack::{Entry, HEADER, PackFacts, PackLayout, RECORD, TRAILER};
 use crate::error::Result;
 
 /// Batches that wait for the writer.
@@ -25,15 +26,20 @@ const QUEUE: usize = 1;
 const FINISHING: usize = 8;
 /// Packs that are finished at once: while one waits for its name to be on the disk, another waits for its bytes.
 const FINISHERS: usize = 2;
-/// Chunks of so many bytes are written as they are; smaller ones are collected first.
-const LARGE: usize = 32 << 10;
-/// Bytes that are written at once.
-const BLOCK: usize = 1 << 20;
 
-enum Message {
-    Begin(StoredName),
-    Bytes(Vec<Vec<u8>>),
+/// What the writer does next.
+enum Step {
+    Begin(StoredName, [u8; HEADER]),
+    /// Write a part of a buffer of the batch.
+    Bytes(usize, Range<usize>),
     End(Vec<u8>, PackFacts, Vec<Entry>),
+}
+
+/// Stored chunks and where they go.
+#[derive(Default)]
+struct Batch {
+    buffers: Vec<Vec<u8>>,
+    steps: Vec<Step>,
 }
 
 type Finishing = (Box<dyn BlobWriter>, PackFacts, Vec<Entry>);
@@ -42,8 +48,10 @@ type Finishing = (Box<dyn BlobWriter>, PackFacts, Vec<Entry>);
 pub(super) struct PackStream<'a> {
     limits: &'a PackLimits,
     layout: Option<PackLayout>,
-    pending: Vec<Vec<u8>>,
-    sender: Option<SyncSender<Message>>,
+    batch: Batch,
+    sender: Option<SyncSender<Batch>>,
+    /// Buffers that were written.
+    used: Receiver<Vec<u8>>,
     threads: Vec<JoinHandle<Result<()>>>,
     done: Arc<Mutex<Vec<PackFacts>>>,
 }
@@ -56,13 +64,14 @@ impl std::fmt::Debug for PackStream<'_> {
 
 impl<'a> PackStream<'a> {
     pub(super) fn start(blobs: &Arc<dyn BlobStore>, limits: &'a PackLimits, journal: &Path) -> Self {
-        let (sender, messages) = sync_channel(QUEUE);
+        let (sender, batches) = sync_channel(QUEUE);
         let (finish, finishing) = sync_channel(FINISHING);
+        let (give_back, used) = channel();
         let done = Arc::new(Mutex::new(Vec::new()));
         let finishing = Arc::new(Mutex::new(finishing));
         let writer = {
             let blobs = Arc::clone(blobs);
-            std::thread::spawn(move || write_all(&*blobs, &messages, &finish))
+            std::thread::spawn(move || write_all(&*blobs, &batches, &finish, &give_back))
         };
         let finisher = || {
             let (done, finishing, journal) =
@@ -75,74 +84,101 @@ impl<'a> PackStream<'a> {
         Self {
             limits,
             layout: None,
-            pending: Vec::new(),
+            batch: Batch::default(),
             sender: Some(sender),
+            used,
             threads,
             done,
         }
     }
 
-    /// Add a chunk: `stored` has room for its record in front. Returns where it will be.
+    /// Add a chunk that lies in a part of a buffer, behind room for its record. The buffer is the one that is
+    /// [kept](Self::keep) next. Returns where the chunk will be.
     pub(super) fn push(
         &mut self,
         id: Blake3,
         scheme: Scheme,
         raw: usize,
-        mut stored: Vec<u8>,
-    ) -> Result<(StoredName, u32)> {
+        buffer: &mut [u8],
+        part: Range<usize>,
+    ) -> (StoredName, u32) {
         let full = self.layout.as_ref().is_some_and(|layout| {
             layout.chunks() >= self.limits.chunks
-                || layout.length() + stored.len() + TRAILER > self.limits.bytes as usize
+                || layout.length() + part.len() + TRAILER > self.limits.bytes as usize
         });
         if full {
-            self.end_pack()?;
+            self.end_pack();
         }
-        if self.layout.is_none() {
+        let steps = &mut self.batch.steps;
+        let layout = self.layout.get_or_insert_with(|| {
             let (layout, header) = PackLayout::begin();
-            self.send(Message::Begin(layout.name))?;
-            self.pending.push(header.to_vec());
-            self.layout = Some(layout);
+            steps.push(Step::Begin(layout.name, header));
+            layout
+        });
+        let (position, record) = layout.push(id, scheme, raw, part.len() - RECORD);
+        buffer[part.start..part.start + RECORD].copy_from_slice(&record);
+        let number = self.batch.buffers.len();
+        match steps.last_mut() {
+            Some(Step::Bytes(of, before)) if *of == number && before.end == part.start => {
+                before.end = part.end;
+            }
+            _ => steps.push(Step::Bytes(number, part)),
         }
-        let Some(layout) = &mut self.layout else {
-            return Ok((StoredName::fresh(), 0));
-        };
-        let (position, record) = layout.push(id, scheme, raw, stored.len() - record_length());
-        stored[..record.len()].copy_from_slice(&record);
-        self.pending.push(stored);
-        Ok((layout.name, position))
+        (layout.name, position)
+    }
+
+    /// Take the buffer of the chunks that were added since the last one was taken.
+    pub(super) fn keep(&mut self, buffer: Vec<u8>) {
+        self.batch.buffers.push(buffer);
+    }
+
+    /// Add one chunk that has a buffer of its own, and hand it over.
+    pub(super) fn push_one(
+        &mut self,
+        id: Blake3,
+        scheme: Scheme,
+        raw: usize,
+        stored: &[u8],
+    ) -> Result<(StoredName, u32)> {
+        let mut buffer = Vec::with_capacity(RECORD + stored.len());
+        buffer.resize(RECORD, 0);
+        buffer.extend_from_slice(stored);
+        let part = 0..buffer.len();
+        let place = self.push(id, scheme, raw, &mut buffer, part);
+        self.keep(buffer);
+        self.flush()?;
+        Ok(place)
     }
 
     /// Hand over what was added.
     pub(super) fn flush(&mut self) -> Result<()> {
-        if self.pending.is_empty() {
+        let batch = std::mem::take(&mut self.batch);
+        if batch.steps.is_empty() {
             return Ok(());
         }
-        let bytes = std::mem::take(&mut self.pending);
-        self.send(Message::Bytes(bytes))
-    }
-
-    fn end_pack(&mut self) -> Result<()> {
-        self.flush()?;
-        match self.layout.take() {
-            Some(layout) => {
-                let (end, facts, entries) = layout.finish();
-                self.send(Message::End(end, facts, entries))
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn send(&mut self, message: Message) -> Result<()> {
         let sent = self
             .sender
             .as_ref()
-            .is_some_and(|sender| sender.send(message).is_ok());
+            .is_some_and(|sender| sender.send(batch).is_ok());
         if sent { Ok(()) } else { self.join() }
+    }
+
+    /// A buffer that was written and may be filled again, so that memory is not given back and asked for all the time.
+    pub(super) fn used(&self) -> Option<Vec<u8>> {
+        self.used.try_recv().ok()
+    }
+
+    fn end_pack(&mut self) {
+        if let Some(layout) = self.layout.take() {
+            let (end, facts, entries) = layout.finish();
+            self.batch.steps.push(Step::End(end, facts, entries));
+        }
     }
 
     /// Wait until all packs are complete. Returns what is to be known of them.
     pub(super) fn finish(&mut self) -> Result<Vec<PackFacts>> {
-        self.end_pack()?;
+        self.end_pack();
+        self.flush()?;
         self.join()?;
         Ok(self
             .done
@@ -164,10 +200,6 @@ impl<'a> PackStream<'a> {
     }
 }
 
-const fn record_length() -> usize {
-    super::pack::RECORD
-}
-
 impl Drop for PackStream<'_> {
     fn drop(&mut self) {
         self.sender = None;
@@ -180,39 +212,36 @@ impl Drop for PackStream<'_> {
 
 fn write_all(
     blobs: &dyn BlobStore,
-    messages: &Receiver<Message>,
+    batches: &Receiver<Batch>,
     finish: &SyncSender<Finishing>,
+    give_back: &Sender<Vec<u8>>,
 ) -> Result<()> {
-    let mut writer: Option<Box<dyn BlobWriter>> = None;
-    let mut block = Vec::with_capacity(BLOCK + (64 << 10));
-    for message in messages {
-        match message {
-            Message::Begin(name) => writer = Some(blobs.begin(&Kind::Pack.key(name))?),
-            Message::Bytes(chunks) => {
-                let Some(writer) = &mut writer else { continue };
-                for chunk in chunks {
-                    if chunk.len() < LARGE {
-                        block.extend_from_slice(&chunk);
+    let mut open: Option<Box<dyn BlobWriter>> = None;
+    for batch in batches {
+        for step in batch.steps {
+            match step {
+                Step::Begin(name, header) => {
+                    open.insert(blobs.begin(&Kind::Pack.key(name))?).write(&header)?;
+                }
+                Step::Bytes(buffer, part) => {
+                    if let Some(writer) = &mut open {
+                        writer.write(&batch.buffers[buffer][part])?;
                     }
-                    if block.len() >= BLOCK || chunk.len() >= LARGE && !block.is_empty() {
-                        writer.write(&block)?;
-                        block.clear();
-                    }
-                    if chunk.len() >= LARGE {
-                        writer.write(&chunk)?;
+                }
+                Step::End(end, facts, entries) => {
+                    let Some(mut writer) = open.take() else { continue };
+                    writer.write(&end)?;
+                    writer.flush()?;
+                    if finish.send((writer, facts, entries)).is_err() {
+                        // The finisher stopped; its error is the one to be told.
+                        return Ok(());
                     }
                 }
             }
-            Message::End(end, facts, entries) => {
-                let Some(mut writer) = writer.take() else { continue };
-                block.extend_from_slice(&end);
-                writer.write(&block)?;
-                block.clear();
-                if finish.send((writer, facts, entries)).is_err() {
-                    // The finisher stopped; its error is the one to be told.
-                    return Ok(());
-                }
-            }
+        }
+        for buffer in batch.buffers {
+            // Nobody takes them any more once the last batch was handed over.
+            give_back.send(buffer).ok();
         }
     }
     Ok(())

@@ -126,6 +126,9 @@ impl BlobWriter for FaultyWriter {
         }
         inner.write(bytes)
     }
+    fn flush(&mut self) -> Result<()> {
+        self.inner.as_mut().expect("not finished").flush()
+    }
     fn finish(mut self: Box<Self>) -> Result<()> {
         let left = self.left.fetch_sub(1, Ordering::SeqCst);
         let inner = self.inner.take().expect("not finished");
