@@ -106,7 +106,7 @@ pub(crate) enum Command {
     },
     /// Track files or folders of an asset
     #[command(
-        after_help = "Examples:\n  backlot add outputs/table/src/table/frames          a folder inside an asset\n  backlot add ~/renders/turntable --asset Table       copy a folder into the asset and track it\n  backlot add ~/tmp/v3.abc --asset Table --as model.abc"
+        after_help = "Examples:\n  backlot add outputs/table/src/table/frames          a folder inside an asset\n  backlot add ~/renders/turntable --asset Table       copy a folder into the asset and track it\n  backlot add ~/tmp/v3.abc --asset Table --as model.abc\n  backlot add outputs/table/src/table/frames --push   add and push in one pass"
     )]
     Add {
         /// Files or folders
@@ -118,6 +118,12 @@ pub(crate) enum Command {
         /// The name a path from outside gets in the asset
         #[arg(long = "as", value_name = "NAME")]
         rename: Option<String>,
+        /// Push the asset's files, too; what is new is sent while it is read
+        #[arg(long)]
+        push: bool,
+        /// The remote to push to
+        #[arg(long, value_name = "NAME", requires = "push")]
+        remote: Option<String>,
         #[command(flatten)]
         dry: DryRun,
     },

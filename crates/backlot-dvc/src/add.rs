@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use backlot_core::{Blake3, Context, LinkMode, file};
-use backlot_store::{Added, Cache, FileDigests, ObjectId, StatCache, add_files, hash_files};
+use backlot_store::{Added, Cache, FileDigests, ObjectId, Remote, StatCache, add_files, hash_files};
 use fs_err as fs;
 use serde::Serialize;
 
@@ -29,6 +29,27 @@ pub struct AddOptions<'a> {
     pub git_ignore: bool,
     /// Hash and report, but write nothing.
     pub dry_run: bool,
+    /// Where content is sent while it is read for the first time. A push has to follow.
+    pub ahead: Option<&'a Remote>,
+}
+
+/// What was sent to a remote while files were added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SentAhead {
+    /// Files that are stored there now and were not before.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes that were written to the remote for them.
+    pub sent: u64,
+}
+
+impl std::ops::AddAssign for SentAhead {
+    fn add_assign(&mut self, more: Self) {
+        self.objects += more.objects;
+        self.bytes += more.bytes;
+        self.sent += more.sent;
+    }
 }
 
 /// A tracked file or folder after adding.
@@ -56,6 +77,8 @@ pub struct AddedOut {
     pub stored_bytes: u64,
     /// Whether the pointer was (would be) written.
     pub written: bool,
+    /// What was sent ahead of the push.
+    pub ahead: SentAhead,
 }
 
 /// Track paths inside the asset folder `root`. Results are one an out, in the order of the targets.
@@ -106,7 +129,7 @@ impl Adding<'_> {
     }
 
     fn add_file(&self, target: &AddTarget, executable: bool, out: &mut Out) -> Result<AddedOut> {
-        let added = self.store(std::slice::from_ref(&target.path))?;
+        let (added, ahead) = self.store(std::slice::from_ref(&target.path))?;
         let digests = added
             .first()
             .map(|a| a.digests)
@@ -118,7 +141,7 @@ impl Adding<'_> {
         // A link into the cache cannot be executable, so a missing bit alone is no change.
         let executable = executable || (changed == 0 && out.isexec);
         set_content(out, id, digests.size, None, executable);
-        Ok(report(target, id, digests.blake3, &added, (changed, 0)))
+        Ok(report(target, id, digests.blake3, &added, (changed, 0), ahead))
     }
 
     fn add_folder(
@@ -129,7 +152,7 @@ impl Adding<'_> {
         out: &mut Out,
     ) -> Result<AddedOut> {
         let paths: Vec<PathBuf> = files.iter().map(|f| f.full.clone()).collect();
-        let added = self.store(&paths)?;
+        let (added, ahead) = self.store(&paths)?;
         let entry = |(file, added): (&ScannedFile, &Added)| ManifestEntry {
             md5: added.digests.md5,
             path: file.path.clone(),
@@ -152,19 +175,24 @@ impl Adding<'_> {
             Some(added.len() as u64),
             false,
         );
-        Ok(report(target, id, blake3, &added, changes))
+        Ok(report(target, id, blake3, &added, changes, ahead))
     }
 
     /// Put files into the cache, or in a dry run only say what would be new to it.
-    fn store(&self, paths: &[PathBuf]) -> Result<Vec<Added>> {
+    fn store(&self, paths: &[PathBuf]) -> Result<(Vec<Added>, SentAhead)> {
+        let nothing = SentAhead::default();
         if !self.options.dry_run {
-            return Ok(add_files(
-                self.cache,
-                self.stat,
-                paths,
-                self.options.links,
-                self.context,
-            )?);
+            let (cache, stat, links) = (self.cache, self.stat, self.options.links);
+            let Some(remote) = self.options.ahead else {
+                return Ok((add_files(cache, stat, paths, links, self.context)?, nothing));
+            };
+            let (added, report) = remote.add_files(cache, stat, paths, links, self.context)?;
+            let ahead = SentAhead {
+                objects: report.objects,
+                bytes: report.bytes,
+                sent: report.sent,
+            };
+            return Ok((added, ahead));
         }
         let mut added = Vec::with_capacity(paths.len());
         let mut seen = std::collections::HashSet::new();
@@ -172,7 +200,7 @@ impl Adding<'_> {
             let stored = !self.cache.has(&ObjectId::file(digests.md5))? && seen.insert(digests.md5);
             added.push(Added { digests, stored });
         }
-        Ok(added)
+        Ok((added, nothing))
     }
 
     /// How many files are new or changed, and how many are gone. Everything is new if the old manifest is not known.
@@ -245,6 +273,7 @@ fn report(
     blake3: Blake3,
     added: &[Added],
     changes: (u64, u64),
+    ahead: SentAhead,
 ) -> AddedOut {
     let stored = || added.iter().filter(|a| a.stored);
     AddedOut {
@@ -259,6 +288,7 @@ fn report(
         stored_files: stored().count() as u64,
         stored_bytes: stored().map(|a| a.digests.size).sum(),
         written: false,
+        ahead,
     }
 }
 

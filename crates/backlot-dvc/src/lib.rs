@@ -25,7 +25,7 @@ pub mod tracked;
 pub mod transfer;
 pub mod yaml;
 
-pub use add::{AddOptions, AddedOut, add};
+pub use add::{AddOptions, AddedOut, SentAhead, add};
 pub use backlot_store::CheckoutOptions;
 pub use checkout::{CheckoutReport, checkout, remove_stale};
 pub use config::{DvcConfig, DvcRemote};

@@ -54,6 +54,7 @@ impl Place {
             links: &[LinkMode::Copy],
             git_ignore,
             dry_run,
+            ahead: None,
         };
         add(
             &self.root,

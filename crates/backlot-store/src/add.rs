@@ -3,15 +3,16 @@
 //! Invariant: a digest is returned only for content that is in the cache under it. With hard or symbolic links the
 //! workspace file becomes a link to the object; with clones and copies it stays as it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use backlot_core::context::Running;
 use backlot_core::{Context, LinkMode, Operation, link};
 use fs_err as fs;
 
 use crate::cache::{Cache, set_read_only};
 use crate::error::Result;
-use crate::hash::{self, Copy, Job, Outcome, TemporaryFolder};
+use crate::hash::{self, Copy, Job, Judge, Outcome, Publish, TemporaryFolder};
 use crate::object::{FileDigests, ObjectId};
 use crate::stat::{FileStat, StatCache, StatEntry};
 
@@ -55,8 +56,31 @@ pub fn hash_files(paths: &[PathBuf], stat: &StatCache, context: &Context) -> Res
     Ok(known.into_iter().flatten().collect())
 }
 
+/// One pass over files that are new or changed: each is read once, and judged and published as [`hash::run`] says.
+pub(crate) struct Pass<'a> {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) sizes: Vec<u64>,
+    pub(crate) judge: Judge<'a>,
+    pub(crate) publish: Publish<'a>,
+    pub(crate) running: &'a Running<'a>,
+    pub(crate) context: &'a Context,
+}
+
 /// Put files into the cache. Results in the order of the paths; the first failure is returned after the others are done.
 pub fn add_files(
+    cache: &Cache,
+    stat: &StatCache,
+    paths: &[PathBuf],
+    links: &[LinkMode],
+    context: &Context,
+) -> Result<Vec<Added>> {
+    let run = |pass: &Pass<'_>| hash::run(&pass.jobs, pass.judge, pass.publish, pass.running, pass.context);
+    add_files_by(run, cache, stat, paths, links, context)
+}
+
+/// Put files into the cache by a pass that may do more with them.
+pub(crate) fn add_files_by(
+    run: impl FnOnce(&Pass<'_>) -> Vec<Result<Outcome>>,
     cache: &Cache,
     stat: &StatCache,
     paths: &[PathBuf],
@@ -78,8 +102,11 @@ pub fn add_files(
             _ => todo.push(index),
         }
     }
-    let bytes = todo.iter().map(|i| entries[*i].stat.size).sum();
-    let running = context.start(Operation::Add, todo.len() as u64, bytes);
+    if todo.is_empty() {
+        return Ok(added.into_iter().flatten().collect());
+    }
+    let sizes: Vec<u64> = todo.iter().map(|i| entries[*i].stat.size).collect();
+    let running = context.start(Operation::Add, todo.len() as u64, sizes.iter().sum());
     let temporaries = TemporaryFolder::in_folder(&cache.temporaries())?;
     let clones = clones_work(
         paths.iter().zip(&todo).next().map(|(_, i)| &paths[*i]),
@@ -111,9 +138,14 @@ pub fn add_files(
         moves,
         stored: &stored,
     };
-    let judge = |n: usize, outcome: &Outcome| take.judge(n, &jobs[n], outcome);
-    let publish = |n: usize, outcome: &Outcome| take.publish(n, outcome);
-    let results = hash::run(&jobs, &judge, &publish, &running, context);
+    let results = run(&Pass {
+        judge: &|n, outcome| take.judge(n, &paths[todo[n]], outcome),
+        publish: &|n, outcome| take.publish(n, outcome),
+        jobs,
+        sizes,
+        running: &running,
+        context,
+    });
     let stored = stored
         .into_iter()
         .map(|s| s.into_inner().unwrap_or_default())
@@ -178,7 +210,7 @@ struct Taker<'a> {
 
 impl Taker<'_> {
     /// Whether the copy of the pass is wanted. Clones and links are made here instead.
-    fn judge(&self, n: usize, job: &Job, outcome: &Outcome) -> Result<bool> {
+    fn judge(&self, n: usize, source: &Path, outcome: &Outcome) -> Result<bool> {
         let id = ObjectId::file(outcome.digests.md5);
         let there = self.cache.size(&id)? == Some(outcome.digests.size);
         if self.clones || self.moves {
@@ -189,12 +221,12 @@ impl Taker<'_> {
                 } else {
                     &[LinkMode::Reflink, LinkMode::Copy]
                 };
-                link::place_at(&job.source, &temporary, modes, false)?;
+                link::place_at(source, &temporary, modes, false)?;
                 set_read_only(&temporary)?;
                 self.publish_as(n, &id)?;
             }
             if self.moves {
-                link::place(&self.cache.object_path(&id), &job.source, self.links, true)?;
+                link::place(&self.cache.object_path(&id), source, self.links, true)?;
             }
             return Ok(false);
         }

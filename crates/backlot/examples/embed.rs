@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let add = AddFiles {
         asset: Some("Turntable".to_owned()),
         rename: Some("frames".to_owned()),
-        dry_run: false,
+        ..AddFiles::default()
     };
     artist.add(&[PathBuf::from(&frames)], &add)?;
     let published = artist.publish(&artist.output("Turntable")?, &PublishOptions::default())?;

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{LinkMode, RelPath};
-use backlot_dvc::{AddOptions, AddedOut, CheckoutOptions, Ignore, OutState, Scanned, TrackedPointer};
-use backlot_store::{ObjectId, TransferReport};
+use backlot_dvc::{
+    AddOptions, AddedOut, CheckoutOptions, Ignore, OutState, Scanned, SentAhead, TrackedPointer,
+};
+use backlot_store::{ObjectId, Remote, TransferReport};
 use backlot_wheel::InstalledDist;
 use fs_err as fs;
 use serde::Serialize;
@@ -26,6 +28,10 @@ pub struct AddFiles {
     pub asset: Option<String>,
     /// The name a path from outside gets in the asset; its own by default.
     pub rename: Option<String>,
+    /// Whether the outputs' files are pushed, too: what is new is sent while it is read.
+    pub push: bool,
+    /// The remote to push to, instead of the default one.
+    pub remote: Option<String>,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -35,6 +41,9 @@ pub struct AddFiles {
 pub struct AddReport {
     /// One entry a tracked file or folder.
     pub outs: Vec<AddedFiles>,
+    /// What was pushed, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pushed: Option<MoveReport>,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
@@ -112,7 +121,14 @@ impl Workspace {
     /// Track files or folders: those inside an output where they are, others after copying them into one.
     pub fn add(&self, paths: &[PathBuf], options: &AddFiles) -> Result<AddReport> {
         let _lock = self.lock()?;
+        let pushes = options.push && !options.dry_run;
+        let remote = match pushes {
+            true => Some(self.open_remote(self.remote_entry(options.remote.as_deref(), "pushing files")?)?),
+            false => None,
+        };
         let mut outs = Vec::new();
+        let mut outputs: Vec<Output> = Vec::new();
+        let mut ahead = SentAhead::default();
         for path in paths {
             let path = absolute(path)?;
             let (output, target) = self.place_target(&path, options)?;
@@ -120,11 +136,22 @@ impl Workspace {
                 outs.push(self.preview(&output, &path, &target)?);
                 continue;
             }
-            let added = self.add_in_place(&output, &[target], options.dry_run)?;
-            outs.extend(added.into_iter().map(|out| self.added(&output, &out)));
+            for out in self.add_in_place(&output, &[target], options.dry_run, remote.as_ref())? {
+                outs.push(self.added(&output, &out));
+                ahead += out.ahead;
+            }
+            if !outputs.iter().any(|known| known.name == output.name) {
+                outputs.push(output);
+            }
+        }
+        let mut pushed = None;
+        if pushes {
+            let tracked: Result<Vec<Tracked>> = outputs.iter().map(|o| self.tracked_of_output(o)).collect();
+            pushed = Some(self.push_tracked(&tracked?, options.remote.as_deref(), ahead, false)?);
         }
         Ok(AddReport {
             outs,
+            pushed,
             dry_run: options.dry_run,
         })
     }
@@ -161,17 +188,19 @@ impl Workspace {
         }
     }
 
-    /// Add paths that lie in an output's module folder.
+    /// Add paths that lie in an output's module folder; with `ahead`, send what is new there while it is read.
     pub(crate) fn add_in_place(
         &self,
         output: &Output,
         targets: &[PathBuf],
         dry_run: bool,
+        ahead: Option<&Remote>,
     ) -> Result<Vec<AddedOut>> {
         let options = AddOptions {
             links: &self.settings().links.value,
             git_ignore: self.in_git(),
             dry_run,
+            ahead,
         };
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
         let root = crate::outputs::module_folder(output).unwrap_or_else(|| output.project.root.clone());
@@ -308,13 +337,15 @@ impl Workspace {
     /// Send the tracked files of outputs to a remote.
     pub fn push(&self, names: &[String], remote: Option<&str>, dry_run: bool) -> Result<MoveReport> {
         let tracked = self.tracked(names, false)?;
-        self.push_tracked(&tracked, remote, dry_run)
+        self.push_tracked(&tracked, remote, SentAhead::default(), dry_run)
     }
 
+    /// Send tracked files to a remote, of which some were sent ahead while they were added.
     pub(crate) fn push_tracked(
         &self,
         tracked: &[Tracked],
         remote: Option<&str>,
+        ahead: SentAhead,
         dry_run: bool,
     ) -> Result<MoveReport> {
         let mut report = MoveReport {
@@ -349,6 +380,10 @@ impl Workspace {
             report.already_there = transfers.len() as u64 - report.objects;
         } else {
             report.take(&remote.push(&cache, &transfers, self.context())?);
+            report.objects += ahead.objects;
+            report.bytes += ahead.bytes;
+            report.sent += ahead.sent;
+            report.already_there = report.already_there.saturating_sub(ahead.objects);
         }
         Ok(report)
     }

@@ -4,8 +4,9 @@
 //! that exists is a conflict, whoever was first. A kill anywhere leaves no release or a whole one.
 
 use backlot_core::{PackageName, Version};
-use backlot_dvc::OutState;
+use backlot_dvc::{OutState, SentAhead};
 use backlot_repo::{Publication, Repo};
+use backlot_store::Remote;
 use serde::Serialize;
 
 use crate::build::BuildReport;
@@ -59,7 +60,7 @@ impl Workspace {
             self.refuse_existing(&repo, &package, &version)?;
         }
         self.check_urls(output)?;
-        let added = self.record_changes(output, options.dry_run)?;
+        let (added, ahead) = self.record_changes(output, &repo, options)?;
         let tracked = [self.tracked_of_output(output)?];
         let wheel = self.build_tracked(output, &tracked[0], options.dry_run)?;
         if repo.is_public() && tracked.iter().any(|one| !one.pointers.is_empty()) {
@@ -73,12 +74,12 @@ impl Workspace {
         if !options.dry_run {
             // Cheap and early; the exclusive create at the end is what decides.
             if repo.plan_publish(&wheel.path, self.context())?.existing.is_none() {
-                files = self.push_tracked(&tracked, options.remote.as_deref(), false)?;
+                files = self.push_tracked(&tracked, options.remote.as_deref(), ahead, false)?;
             }
             self.context().check()?;
             repo.publish(&wheel.path, &publication, self.context())?;
         } else if added.is_empty() {
-            files = self.push_tracked(&tracked, options.remote.as_deref(), true)?;
+            files = self.push_tracked(&tracked, options.remote.as_deref(), ahead, true)?;
         }
         Ok(PublishReport {
             asset: output.name.clone(),
@@ -136,8 +137,13 @@ impl Workspace {
         .into())
     }
 
-    /// Add what changed in tracked files since they were last added. Returns the paths.
-    fn record_changes(&self, output: &Output, dry_run: bool) -> Result<Vec<String>> {
+    /// Add what changed in tracked files since they were last added, and send it while it is read. Returns the paths.
+    fn record_changes(
+        &self,
+        output: &Output,
+        repo: &Repo,
+        options: &PublishOptions,
+    ) -> Result<(Vec<String>, SentAhead)> {
         let tracked = self.tracked_of_output(output)?;
         let mut changed = Vec::new();
         let mut missing = Vec::new();
@@ -165,10 +171,28 @@ impl Workspace {
             }
             .into());
         }
-        if !dry_run && !changed.is_empty() {
-            self.add_in_place(output, &changed, false)?;
+        let mut ahead = SentAhead::default();
+        if !options.dry_run && !changed.is_empty() {
+            let remote = self.remote_ahead(output, repo, options)?;
+            for out in self.add_in_place(output, &changed, false, remote.as_ref())? {
+                ahead += out.ahead;
+            }
         }
-        Ok(changed.iter().map(|p| self.display_path(p)).collect())
+        Ok((changed.iter().map(|p| self.display_path(p)).collect(), ahead))
+    }
+
+    /// Where files can be sent before the release is known to be possible: nowhere if its version exists, or if there is
+    /// no remote, which the push will tell.
+    fn remote_ahead(&self, output: &Output, repo: &Repo, options: &PublishOptions) -> Result<Option<Remote>> {
+        let version = &output.project.metadata.version;
+        let releases = repo.releases(&output.package(), self.context())?;
+        if releases.iter().any(|release| &release.version == version) {
+            return Ok(None);
+        }
+        match self.remote_entry(options.remote.as_deref(), "pushing files") {
+            Ok(entry) => Ok(Some(self.open_remote(entry)?)),
+            Err(_) => Ok(None),
+        }
     }
 
     pub(crate) fn publication(&self, message: Option<&str>) -> Publication {

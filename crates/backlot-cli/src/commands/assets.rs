@@ -34,25 +34,14 @@ pub(super) fn new(
     Ok(Answer::new(&report, text))
 }
 
-pub(super) fn add(
-    session: &Session,
-    paths: &[PathBuf],
-    asset: Option<&String>,
-    rename: Option<&String>,
-    dry_run: bool,
-) -> Result<Answer, Error> {
+pub(super) fn add(session: &Session, paths: &[PathBuf], options: &AddFiles) -> Result<Answer, Error> {
     let paths: Vec<PathBuf> = paths.iter().map(|p| session.here.join(p)).collect();
-    let options = AddFiles {
-        asset: asset.cloned(),
-        rename: rename.cloned(),
-        dry_run,
-    };
-    let report = session.open()?.add(&paths, &options)?;
+    let report = session.open()?.add(&paths, options)?;
     let mut lines = String::new();
     for out in &report.outs {
         lines.push_str(&format!(
             "{}added {} ({}, {}): {} new or changed, {} stored ({})\n",
-            would(dry_run),
+            would(report.dry_run),
             out.path,
             text::count(out.files, "file"),
             text::bytes(out.bytes),
@@ -60,6 +49,9 @@ pub(super) fn add(
             out.stored_files,
             text::bytes(out.stored_bytes),
         ));
+    }
+    if let Some(pushed) = &report.pushed {
+        lines.push_str(&describe_push(pushed));
     }
     Ok(Answer::new(&report, lines))
 }

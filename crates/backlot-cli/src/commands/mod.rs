@@ -49,8 +49,19 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             paths,
             asset,
             rename,
+            push,
+            remote,
             dry,
-        } => assets::add(session, paths, asset.as_ref(), rename.as_ref(), dry.dry_run),
+        } => {
+            let options = backlot::AddFiles {
+                asset: asset.clone(),
+                rename: rename.clone(),
+                push: *push,
+                remote: remote.clone(),
+                dry_run: dry.dry_run,
+            };
+            assets::add(session, paths, &options)
+        }
         Command::Status => browse::status(session),
         Command::Input(input) => assets::input(session, input),
         Command::Bump { words, dry } => assets::bump(session, words, dry.dry_run),

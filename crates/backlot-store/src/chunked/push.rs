@@ -13,17 +13,18 @@ use backlot_core::context::Running;
 use backlot_core::{Context, Operation};
 
 use super::blob::BlobStore;
-use super::catalog::{Catalog, Index, put};
+use super::catalog::{Catalog, Found, Index, put};
 use super::config::RemoteFormat;
 use super::index;
 use super::name::{Kind, StoredName};
 use super::pack::PackFacts;
-use super::put::{Pipeline, Source, Stored};
+use super::put::{Content, Intake, Pipeline, Source, Stored, StoredFile};
 use super::recipe::{self, Recipe, Run};
 use super::seeds::Seeds;
 use super::tomb::{self, Condemned};
 use super::writer::{Journal, PackStream, add_pack};
 use crate::error::{Error, Result};
+use crate::object::ObjectId;
 use crate::parallel::each;
 
 /// Files are stored and committed in groups of about so many bytes, and no more than so many files.
@@ -58,6 +59,18 @@ struct Relied {
     recipes: BTreeSet<StoredName>,
 }
 
+/// What a push goes by.
+pub(super) struct Work<'a> {
+    /// Where chunks of files in the cache are remembered.
+    pub(super) seeds: Option<&'a Seeds>,
+    /// Packs that nothing relies on: damaged ones, and those that collectors took.
+    pub(super) avoid: HashSet<StoredName>,
+    /// Where files go that are read for the first time.
+    pub(super) intake: Option<&'a Intake<'a>>,
+    pub(super) running: &'a Running<'a>,
+    pub(super) context: &'a Context,
+}
+
 impl Site {
     /// Store files. With `avoid`, nothing in these packs is relied on (they are damaged).
     pub(super) fn push(
@@ -70,61 +83,50 @@ impl Site {
         let bytes = sources.iter().map(|s| s.size).sum();
         let running = context.start(Operation::Push, sources.len() as u64, bytes);
         let mut pushed = Pushed::default();
-        let mut rest = sources;
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let count = rest
-                .iter()
-                .take(GROUP_FILES)
-                .take_while(|source| {
-                    let fits = bytes == 0 || bytes + source.size <= GROUP_BYTES;
-                    bytes += source.size;
-                    fits
-                })
-                .count();
-            let (group, later) = rest.split_at(count);
-            self.push_group(group, seeds, avoid, &running, &mut pushed, context)?;
-            rest = later;
+        for group in groups(sources) {
+            let work = Work {
+                seeds,
+                avoid: avoid.clone(),
+                intake: None,
+                running: &running,
+                context,
+            };
+            self.push_group(group, work, &mut pushed)?;
         }
         Ok(pushed)
     }
 
-    fn push_group(
-        &self,
-        group: &[Source],
-        seeds: Option<&Seeds>,
-        avoid: &HashSet<StoredName>,
-        running: &Running<'_>,
-        pushed: &mut Pushed,
-        context: &Context,
-    ) -> Result<()> {
-        let mut avoid = avoid.clone();
+    /// Store files that are read for the first time, and put them into the cache in the same pass. What became of each is
+    /// in the intake. A [push](Self::push) has to follow: only that sees whether what was relied on is still there.
+    pub(super) fn take_in(&self, sources: &[Source], work: &Work<'_>) -> Result<Pushed> {
+        let mut pushed = Pushed::default();
+        for group in groups(sources) {
+            let catalog = Catalog::load(&*self.blobs, &self.mirror, work.context)?;
+            self.store(group, &catalog, work, &mut Relied::default(), &mut pushed)?;
+        }
+        Ok(pushed)
+    }
+
+    fn push_group(&self, group: &[Source], mut work: Work<'_>, pushed: &mut Pushed) -> Result<()> {
         for round in 0..ROUNDS {
-            let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
+            let catalog = Catalog::load(&*self.blobs, &self.mirror, work.context)?;
             let mut relied = Relied::default();
-            let todo = missing(&catalog, group, &avoid, &mut relied)?;
+            let todo = missing(&catalog, group, &work.avoid, &mut relied)?;
             if round == 0 {
                 pushed.already_there += (group.len() - todo.len()) as u64;
-                pushed.objects += todo.len() as u64;
-                pushed.bytes += todo.iter().map(|s| s.size).sum::<u64>();
             }
             if !todo.is_empty() {
-                self.store(
-                    &todo,
-                    &catalog,
-                    seeds,
-                    &avoid,
-                    &mut relied,
-                    running,
-                    pushed,
-                    context,
-                )?;
+                // What is stored again was counted already.
+                let mut again = Pushed::default();
+                let counted = if round == 0 { &mut *pushed } else { &mut again };
+                self.store(&todo, &catalog, &work, &mut relied, counted)?;
+                pushed.sent += again.sent;
             }
-            let lost = self.lost(&relied, context)?;
+            let lost = self.lost(&relied, work.context)?;
             if lost.is_empty() {
                 return Ok(());
             }
-            avoid.extend(lost);
+            work.avoid.extend(lost);
         }
         Err(Error::Contended {
             place: self.blobs.place(),
@@ -132,25 +134,19 @@ impl Site {
     }
 
     /// Store and commit files.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one step of one function, split to be readable"
-    )]
     fn store(
         &self,
         todo: &[Source],
         catalog: &Catalog,
-        seeds: Option<&Seeds>,
-        avoid: &HashSet<StoredName>,
+        work: &Work<'_>,
         relied: &mut Relied,
-        running: &Running<'_>,
         pushed: &mut Pushed,
-        context: &Context,
     ) -> Result<()> {
-        let index = self.whole_index(catalog, context)?;
+        let index = self.whole_index(catalog, work.context)?;
         let journal = Journal::new(&self.mirror);
-        let noted = self.resumable(&journal, &index, context)?;
-        let usable = |name: &StoredName| !catalog.condemned.packs.contains(name) && !avoid.contains(name);
+        let noted = self.resumable(&journal, &index, work.context)?;
+        let usable =
+            |name: &StoredName| !catalog.condemned.packs.contains(name) && !work.avoid.contains(name);
         let known = |id: &backlot_core::Blake3| {
             for (name, segment) in &noted {
                 if usable(name)
@@ -171,9 +167,15 @@ impl Site {
             }))
         };
         let stream = PackStream::start(&self.blobs, &self.format.packs, &self.mirror);
-        let stored = Pipeline::new(&self.format, &known, stream).run(todo, running, context)?;
+        let pipeline = Pipeline::new(&self.format, &known, work.intake, stream);
+        let mut stored = pipeline.run(todo, work.running, work.context)?;
+        if work.intake.is_some() {
+            leave_out_known(&mut stored.files, catalog, &work.avoid)?;
+        }
+        pushed.objects += stored.files.len() as u64;
+        pushed.bytes += stored.files.iter().map(|file| file.digests.size).sum::<u64>();
         self.commit(&stored, &index, relied, pushed)?;
-        if let Some(seeds) = seeds {
+        if let Some(seeds) = work.seeds {
             seeds.note(&stored.files)?;
         }
         if let Some(failure) = stored.failure {
@@ -355,6 +357,40 @@ pub(super) fn commit_index(site: &Site) -> Result<u64> {
     Ok(bytes.len() as u64)
 }
 
+/// The files in portions that are stored and committed together.
+fn groups(mut rest: &[Source]) -> impl Iterator<Item = &[Source]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let count = rest
+            .iter()
+            .take(GROUP_FILES)
+            .take_while(|source| {
+                let fits = bytes == 0 || bytes + source.size <= GROUP_BYTES;
+                bytes += source.size;
+                fits
+            })
+            .count();
+        let (group, later) = rest.split_at(count);
+        rest = later;
+        (!group.is_empty()).then_some(group)
+    })
+}
+
+/// The recipe of a file that we may rely on.
+fn usable<'a>(
+    catalog: &'a Catalog,
+    id: &ObjectId,
+    size: u64,
+    avoid: &HashSet<StoredName>,
+) -> Result<Option<Found<'a>>> {
+    catalog.find_with(id, &|found| {
+        catalog.is_clean(found)
+            && found.recipe.size == size
+            && !avoid.contains(&found.segment.name)
+            && found.packs().all(|pack| !avoid.contains(&pack.name))
+    })
+}
+
 /// The files that have no recipe we may rely on. What the others rely on is noted.
 fn missing(
     catalog: &Catalog,
@@ -365,16 +401,13 @@ fn missing(
     let mut todo = Vec::new();
     let mut seen = HashSet::new();
     for source in group {
-        if !seen.insert(source.id) {
+        let Content::Known(id, _) = source.content else {
+            continue;
+        };
+        if !seen.insert(id) {
             continue;
         }
-        let usable = catalog.find_with(&source.id, &|found| {
-            catalog.is_clean(found)
-                && found.recipe.size == source.size
-                && !avoid.contains(&found.segment.name)
-                && found.packs().all(|pack| !avoid.contains(&pack.name))
-        })?;
-        match usable {
+        match usable(catalog, &id, source.size, avoid)? {
             Some(found) => {
                 relied.recipes.insert(found.segment.name);
                 relied.packs.extend(found.packs().map(|pack| pack.name));
@@ -383,6 +416,23 @@ fn missing(
         }
     }
     Ok(todo)
+}
+
+/// Of files whose names were not known before, leave out what has a recipe already, and all but one of the same.
+fn leave_out_known(
+    files: &mut Vec<StoredFile>,
+    catalog: &Catalog,
+    avoid: &HashSet<StoredName>,
+) -> Result<()> {
+    let mut seen = HashSet::new();
+    let mut fresh = Vec::with_capacity(files.len());
+    for file in files.drain(..) {
+        if seen.insert(file.id) && usable(catalog, &file.id, file.digests.size, avoid)?.is_none() {
+            fresh.push(file);
+        }
+    }
+    *files = fresh;
+    Ok(())
 }
 
 /// The recipes of what was stored, with only the packs they name.

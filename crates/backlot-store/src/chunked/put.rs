@@ -3,12 +3,13 @@
 //! A batch of segments of up to [`LANES`] large files, or of many small ones, is worked on by all cores, a segment a core: a
 //! chunk is cut, hashed, looked up and compressed while its bytes are in the core's cache. Where a file's proof is not
 //! known, MD5 runs in SIMD lanes across the files beside that. Meanwhile a writer thread writes the batch before, and a
-//! finisher waits for the disk. Memory: 5 batches of [`BATCH`] bytes, the buffers of one writer, and 130 bytes a new
+//! finisher waits for the disk. A file that is read for the first time is copied into the cache in the same pass
+//! ([`Intake`]). Memory: 5 batches of [`BATCH`] bytes, the buffers of one writer, and 130 bytes a new
 //! chunk of the group of files: below 160 MiB for groups of [`super::push::GROUP_BYTES`]. Invariant: the result names only
 //! chunks whose packs are complete on the remote, and only files whose bytes were what their name or proof says.
 
 use std::collections::HashMap;
-use std::io::Read as _;
+use std::io::{Read, Write as _};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -29,7 +30,9 @@ use super::wire::small;
 use super::writer::PackStream;
 use crate::error::{Error, Result};
 use crate::hash::md5::{self, Md5Hasher};
+use crate::hash::{self, Job, Judge, Outcome, Publish};
 use crate::object::{FileDigests, ObjectId};
+use crate::stat::FileStat;
 
 /// Raw bytes that go through the stages together.
 const BATCH: usize = 16 << 20;
@@ -47,11 +50,36 @@ const TRIAL_EVERY: usize = 32;
 /// A file to be stored.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
-    pub(super) id: ObjectId,
+    pub(super) content: Content,
     pub(super) path: PathBuf,
     pub(super) size: u64,
-    /// Its proof; where it is known, MD5 is not computed again.
-    pub(super) blake3: Option<Blake3>,
+}
+
+/// What is known of a file before it is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content {
+    /// Its name and, where MD5 need not be computed again, its proof.
+    Known(ObjectId, Option<Blake3>),
+    /// It is new: the [`Intake`]'s job of this number.
+    New(usize),
+}
+
+impl Content {
+    const fn proof(self) -> Option<Blake3> {
+        match self {
+            Self::Known(_, proof) => proof,
+            Self::New(_) => None,
+        }
+    }
+}
+
+/// Where files go that are read for the first time, in the same pass.
+pub(super) struct Intake<'a> {
+    pub(super) jobs: &'a [Job],
+    pub(super) judge: Judge<'a>,
+    pub(super) publish: Publish<'a>,
+    /// What became of each.
+    results: Mutex<Vec<Option<Result<Outcome>>>>,
 }
 
 /// A file that was stored: its chunks by number of pack in [`Stored::packs`].
@@ -85,6 +113,8 @@ pub(super) type Known<'a> = &'a (dyn Fn(&Blake3) -> std::io::Result<Option<(Pack
 struct Slot<'a> {
     source: &'a Source,
     file: Option<fs::File>,
+    /// Of a new file: its state on disk while it is read, and its copy.
+    new: Option<(FileStat, Option<fs::File>)>,
     /// Bytes that were read and not cut yet, then those read now.
     buffer: Vec<u8>,
     /// Where those read now begin.
@@ -125,6 +155,7 @@ struct Worker<'a> {
     profile: Profile,
     cutter: Cutter,
     known: Known<'a>,
+    intake: Option<&'a Intake<'a>>,
     spares: Spares,
     /// Chunks of this run: pack and position.
     seen: HashMap<Blake3, (u32, u32)>,
@@ -148,12 +179,18 @@ impl std::fmt::Debug for Pipeline<'_> {
 }
 
 impl<'a> Pipeline<'a> {
-    pub(super) fn new(format: &'a RemoteFormat, known: Known<'a>, stream: PackStream<'a>) -> Self {
+    pub(super) fn new(
+        format: &'a RemoteFormat,
+        known: Known<'a>,
+        intake: Option<&'a Intake<'a>>,
+        stream: PackStream<'a>,
+    ) -> Self {
         Self {
             worker: Worker {
                 profile: format.chunker,
                 cutter: Cutter::new(format.chunker),
                 known,
+                intake,
                 spares: Spares::default(),
                 seen: HashMap::new(),
                 method: AtomicU8::new(Method::FIRST.byte()),
@@ -254,42 +291,68 @@ impl<'a> Pipeline<'a> {
 
     /// Take out the files that ended. Returns how many.
     fn finish(&mut self, slots: &mut Vec<Slot<'_>>) -> u64 {
-        let mut done = 0;
-        let mut kept = Vec::with_capacity(slots.len());
-        for mut slot in slots.drain(..) {
+        let mut ended = Vec::new();
+        for mut slot in std::mem::take(slots) {
             if slot.failure.is_none() && slot.read < slot.source.size {
                 slot.buffer.drain(..slot.cut);
-                kept.push(slot);
-                continue;
+                slots.push(slot);
+            } else {
+                ended.push(slot);
             }
-            done += 1;
+        }
+        let intake = self.worker.intake;
+        let names: Vec<Option<ObjectId>> = ended.par_iter_mut().map(|slot| slot.name(intake)).collect();
+        let done = ended.len() as u64;
+        for (mut slot, name) in ended.into_iter().zip(names) {
             self.worker.spares.give(std::mem::take(&mut slot.buffer));
+            let blake3 = slot.digest();
             if let Some(failure) = slot.failure {
                 self.stored.failure.get_or_insert(failure);
-                continue;
+            } else if let Some(id) = name {
+                self.stored.files.push(StoredFile {
+                    digests: FileDigests {
+                        md5: id.md5,
+                        blake3,
+                        size: slot.read,
+                    },
+                    id,
+                    runs: slot.runs,
+                    chunks: slot.chunks,
+                });
+            } else if let Content::Known(id, _) = slot.source.content {
+                self.stored.damaged.push(id);
             }
-            let blake3 = slot.digest();
-            let right = match slot.source.blake3 {
-                Some(proof) => proof == blake3,
-                None => slot.md5.finish() == slot.source.id.md5,
-            };
-            if !right {
-                self.stored.damaged.push(slot.source.id);
-                continue;
-            }
-            self.stored.files.push(StoredFile {
-                digests: FileDigests {
-                    md5: slot.source.id.md5,
-                    blake3,
-                    size: slot.read,
-                },
-                id: slot.source.id,
-                runs: slot.runs,
-                chunks: slot.chunks,
-            });
         }
-        *slots = kept;
         done
+    }
+}
+
+impl Intake<'_> {
+    pub(super) fn new<'a>(jobs: &'a [Job], judge: Judge<'a>, publish: Publish<'a>) -> Intake<'a> {
+        let mut results = Vec::new();
+        results.resize_with(jobs.len(), || None);
+        Intake {
+            jobs,
+            judge,
+            publish,
+            results: Mutex::new(results),
+        }
+    }
+
+    /// What became of each file. Those that were not come to are reported as cancelled.
+    pub(super) fn into_results(self) -> Vec<Result<Outcome>> {
+        let stopped = || Err(Error::Cancelled(backlot_core::Cancelled));
+        let results = self.results.into_inner().unwrap_or_default();
+        results
+            .into_iter()
+            .map(|result| result.unwrap_or_else(stopped))
+            .collect()
+    }
+
+    fn report(&self, number: usize, result: Result<Outcome>) {
+        if let Ok(mut results) = self.results.lock() {
+            results[number] = Some(result);
+        }
     }
 }
 
@@ -318,6 +381,7 @@ impl<'a> Slot<'a> {
         Self {
             source,
             file: None,
+            new: None,
             buffer: Vec::new(),
             fresh: 0,
             cut: 0,
@@ -338,10 +402,11 @@ impl<'a> Slot<'a> {
         self.cut = 0;
         let left = self.source.size - self.read;
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(share);
-        let file = match &mut self.file {
-            Some(file) => file,
-            slot => slot.insert(fs::File::open(&self.source.path)?),
-        };
+        if self.file.is_none() {
+            self.open(worker)?;
+        }
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let mut copy = self.new.as_mut().and_then(|(_, copy)| copy.as_mut());
         if self.buffer.capacity() == 0 {
             // What a batch leaves for the next is less than a chunk.
             let rest = if left > wanted as u64 {
@@ -356,7 +421,9 @@ impl<'a> Slot<'a> {
         while rest > 0 {
             let start = self.buffer.len();
             let step = rest.min(if wanted > SHARE { wanted } else { STEP });
-            file.by_ref().take(step as u64).read_to_end(&mut self.buffer)?;
+            Read::by_ref(file)
+                .take(step as u64)
+                .read_to_end(&mut self.buffer)?;
             let fresh = &self.buffer[start..];
             if fresh.len() < step {
                 return Err(Error::Changing {
@@ -368,10 +435,102 @@ impl<'a> Slot<'a> {
             } else if !self.single {
                 self.blake3.update(fresh);
             }
+            if let Some(copy) = &mut copy {
+                copy.write_all(fresh)?;
+            }
             rest -= step;
         }
         self.read += wanted as u64;
         Ok(())
+    }
+
+    fn open(&mut self, worker: &Worker<'_>) -> Result<()> {
+        let file = fs::File::open(&self.source.path)?;
+        if let (Content::New(number), Some(intake)) = (self.source.content, worker.intake) {
+            let stat = FileStat::of(&file.metadata()?);
+            if stat.size != self.source.size {
+                return Err(self.changing());
+            }
+            // A small one is copied when it is known whether the copy is wanted.
+            let copy = intake.jobs[number]
+                .copy
+                .as_ref()
+                .filter(|_| stat.size > STEP as u64);
+            self.new = Some((stat, copy.map(hash::create).transpose()?));
+        }
+        self.file = Some(file);
+        Ok(())
+    }
+
+    fn changing(&self) -> Error {
+        Error::Changing {
+            path: self.source.path.clone(),
+        }
+    }
+
+    /// The name of a file that was read; a new one is in the cache under it then. `None` if it is not what it should be,
+    /// or cannot be taken in.
+    fn name(&mut self, intake: Option<&Intake<'_>>) -> Option<ObjectId> {
+        match (self.source.content, intake) {
+            _ if self.failure.is_some() && intake.is_none() => None,
+            (Content::Known(id, proof), _) => {
+                let right = match proof {
+                    Some(proof) => proof == self.digest(),
+                    None => std::mem::take(&mut self.md5).finish() == id.md5,
+                };
+                right.then_some(id)
+            }
+            (Content::New(number), Some(intake)) => {
+                let taken = match self.failure.take() {
+                    None => self.take_in(number, intake),
+                    Some(failure) => Err(failure),
+                };
+                let id = taken
+                    .as_ref()
+                    .ok()
+                    .map(|outcome| ObjectId::file(outcome.digests.md5));
+                if id.is_none()
+                    && let Some(target) = &intake.jobs[number].copy
+                {
+                    // It may not have been made yet; then there is nothing to tidy.
+                    fs::remove_file(&target.temporary).ok();
+                }
+                intake.report(number, taken);
+                id
+            }
+            (Content::New(_), None) => None,
+        }
+    }
+
+    /// Put a new file that was read into the cache.
+    fn take_in(&mut self, number: usize, intake: &Intake<'_>) -> Result<Outcome> {
+        let job = &intake.jobs[number];
+        let (Some(file), Some((stat, copy))) = (&self.file, self.new.take()) else {
+            return Err(self.changing());
+        };
+        if FileStat::of(&file.metadata()?) != stat {
+            return Err(self.changing());
+        }
+        let outcome = Outcome {
+            digests: FileDigests {
+                md5: std::mem::take(&mut self.md5).finish(),
+                blake3: self.digest(),
+                size: self.read,
+            },
+            stat,
+        };
+        let wanted = (intake.judge)(number, &outcome)?;
+        if let Some(target) = &job.copy {
+            match copy {
+                None if wanted => hash::create(target)?.write_all(&self.buffer[self.fresh..])?,
+                Some(_) if !wanted => fs::remove_file(&target.temporary)?,
+                _ => {}
+            }
+            if wanted {
+                (intake.publish)(number, &outcome)?;
+            }
+        }
+        Ok(outcome)
     }
 
     /// The BLAKE3 of the whole file, once it is read.
@@ -388,7 +547,7 @@ impl Worker<'_> {
     fn work(&self, slots: &mut [Slot<'_>], share: usize) {
         slots.par_iter_mut().for_each(|slot| {
             let done = slot.advance(share, self);
-            let done = if done.is_ok() && slot.source.blake3.is_some() {
+            let done = if done.is_ok() && slot.source.content.proof().is_some() {
                 self.chunks(
                     &slot.buffer,
                     slot.read == slot.source.size,
@@ -404,7 +563,7 @@ impl Worker<'_> {
         let mut others = Vec::new();
         for slot in slots
             .iter_mut()
-            .filter(|s| s.source.blake3.is_none() && s.failure.is_none())
+            .filter(|s| s.source.content.proof().is_none() && s.failure.is_none())
         {
             let buffer: &[u8] = &slot.buffer;
             lanes.push((&mut slot.md5, &buffer[slot.fresh..]));

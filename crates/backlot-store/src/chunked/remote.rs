@@ -4,22 +4,25 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backlot_core::{Blake3, Context};
+use backlot_core::{Blake3, Context, LinkMode};
 
 use super::blob::{BlobStore, FolderBlobs, ServiceBlobs};
 use super::catalog::Catalog;
 use super::config::{KEY, RemoteFormat};
 use super::gc::{CollectOptions, CollectReport};
 use super::name::StoredName;
-use super::push::{Pushed, Site, mirror_of};
-use super::put::Source;
+use super::push::{Pushed, Site, Work, mirror_of};
+use super::put::{Content, Intake, Source};
 use super::seeds::Seeds;
 use super::tomb::{self, Condemned, TombContent};
+use crate::add::{Added, Pass, add_files_by};
 use crate::cache::{Cache, ObjectEntry, VerifyReport};
 use crate::error::{Error, Result};
+use crate::hash::Job;
 use crate::object::{ObjectId, Transfer};
 use crate::remote::service::ServiceRemote;
 use crate::remote::{Fetched, TransferReport};
+use crate::stat::StatCache;
 use crate::usage::FileParts;
 
 /// A chunked remote. Its config object is read, or made, on first use.
@@ -99,16 +102,55 @@ impl ChunkedRemote {
         Ok(report(&pushed))
     }
 
+    /// Put files into the cache, and send those that are new in the same pass. A push has to follow.
+    pub(crate) fn add_files(
+        &self,
+        cache: &Cache,
+        stat: &StatCache,
+        paths: &[PathBuf],
+        links: &[LinkMode],
+        context: &Context,
+    ) -> Result<(Vec<Added>, TransferReport)> {
+        let mut sent = Ok(Pushed::default());
+        let run = |pass: &Pass<'_>| {
+            let source = |(number, (job, size)): (usize, (&Job, &u64))| Source {
+                content: Content::New(number),
+                path: job.source.clone(),
+                size: *size,
+            };
+            let sources: Vec<Source> = pass
+                .jobs
+                .iter()
+                .zip(&pass.sizes)
+                .enumerate()
+                .map(source)
+                .collect();
+            let intake = Intake::new(&pass.jobs, pass.judge, pass.publish);
+            let work = Work {
+                seeds: Some(&Seeds::of(cache)),
+                avoid: HashSet::new(),
+                intake: Some(&intake),
+                running: pass.running,
+                context,
+            };
+            sent = self.find_or_make().and_then(|site| site.take_in(&sources, &work));
+            intake.into_results()
+        };
+        let added = add_files_by(run, cache, stat, paths, links, context);
+        // Where sending stopped the pass, that is the reason to be told.
+        let pushed = sent?;
+        Ok((added?, report(&pushed)))
+    }
+
     /// Where the cache has the objects. Manifests come last, as everywhere.
     fn sources(cache: &Cache, items: &[Transfer]) -> Result<Vec<Source>> {
         let (mut sources, mut missing) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
             match cache.size(&item.id)? {
                 Some(size) => sources.push(Source {
-                    id: item.id,
+                    content: Content::Known(item.id, item.blake3),
                     path: cache.object_path(&item.id),
                     size,
-                    blake3: item.blake3,
                 }),
                 None => missing.push(item.id),
             }

@@ -11,13 +11,15 @@ pub(crate) mod service;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use backlot_core::{Blake3, Context};
+use backlot_core::{Blake3, Context, LinkMode};
 use serde::{Deserialize, Serialize};
 
+use crate::add::{Added, add_files};
 use crate::cache::{Cache, ObjectEntry, VerifyReport};
 use crate::chunked::{ChunkedRemote, CollectOptions, CollectReport, StoredName};
 use crate::error::{Error, Result};
 use crate::object::{FileDigests, ObjectId, Transfer};
+use crate::stat::StatCache;
 use crate::usage::{self, FileParts, Part, Usage};
 
 /// How content lies in a remote.
@@ -126,6 +128,25 @@ impl Remote {
             Some((scheme, _)) => return Err(bad(&format!("the scheme `{scheme}` is not known"))),
         };
         Ok(Self { backend })
+    }
+
+    /// Put files into the cache as [`add_files`] does and, where the layout is ours, send their content
+    /// in the same pass. This only comes before a push: what was sent is there for others when that has succeeded.
+    pub fn add_files(
+        &self,
+        cache: &Cache,
+        stat: &StatCache,
+        paths: &[PathBuf],
+        links: &[LinkMode],
+        context: &Context,
+    ) -> Result<(Vec<Added>, TransferReport)> {
+        match &self.backend {
+            Backend::Chunked(remote) => remote.add_files(cache, stat, paths, links, context),
+            _ => Ok((
+                add_files(cache, stat, paths, links, context)?,
+                TransferReport::default(),
+            )),
+        }
     }
 
     /// The layout of what lies in a place: DVC's if DVC put it there, else ours.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use backlot_core::Context;
 
 use super::collecting::AT_ONCE;
-use super::{Place, Random, contents, push};
+use super::{Files, Place, Random, contents, push};
 use crate::chunked::blob::{BlobEntry, BlobStore, BlobWriter};
 use crate::chunked::remote::ChunkedRemote;
 use crate::error::{Error, Result};
@@ -194,6 +194,33 @@ fn a_push_that_breaks_anywhere_loses_nothing_and_is_completed_by_the_next() {
             faulty.was_reached()
         });
         assert!(broke > 8, "{fault:?}: only {broke} requests");
+    }
+}
+
+#[test]
+fn adding_ahead_of_a_push_may_break_anywhere_and_is_completed_by_the_next() {
+    for fault in [Fault::Dies, Fault::Refuses, Fault::LosesAnswer] {
+        let broke = at_every_request(fault, |after| {
+            let place = Place::new();
+            let cache = place.cache("cache");
+            let files = Files::of(&place, &contents(2)[..10]);
+            let faulty = Faulty::on(&place, fault, after);
+            let remote = ChunkedRemote::on(faulty.clone(), &place.path("mirrors"));
+            let result = files.add_ahead(&remote, &cache);
+            assert!(result.is_ok() || faulty.was_reached(), "{fault:?} {after}");
+            // Whatever came of it, what is in the cache is whole, and a rerun and a push make all of it so.
+            let damaged = cache.list().expect("listed").iter().any(|entry| {
+                let bytes = fs_err::read(cache.object_path(&entry.id)).expect("there");
+                crate::digest_bytes(&bytes).md5 != entry.id.md5
+            });
+            assert!(!damaged, "{fault:?} {after}");
+            let (items, _) = files.add_ahead(&place.remote(), &cache).expect("added");
+            push(&place.remote(), &cache, &items).expect("pushed");
+            let broken = place.broken(&place.remote_from("elsewhere"), &items, &cache);
+            assert!(broken.is_empty(), "{fault:?} {after}");
+            faulty.was_reached()
+        });
+        assert!(broke > 3, "{fault:?}: only {broke} requests");
     }
 }
 

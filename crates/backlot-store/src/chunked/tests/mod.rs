@@ -1,5 +1,6 @@
 //! The chunked remote as a whole: what comes back, what it costs, what happens when things break.
 
+mod ahead;
 mod collecting;
 mod damage;
 mod faults;
@@ -129,6 +130,45 @@ impl Place {
     }
     pub(super) fn stored_bytes(&self) -> u64 {
         self.stored().iter().map(|(_, size)| size).sum()
+    }
+}
+
+/// Files of a workspace, which nobody has added yet.
+pub(super) struct Files {
+    pub(super) paths: Vec<PathBuf>,
+    stat: StatCache,
+}
+
+impl Files {
+    pub(super) fn of(place: &Place, contents: &[Vec<u8>]) -> Self {
+        let folder = place.path(&format!("files-{}", super::name::StoredName::fresh()));
+        fs::create_dir_all(&folder).expect("made");
+        let write = |(n, bytes): (usize, &Vec<u8>)| {
+            let path = folder.join(n.to_string());
+            fs::write(&path, bytes).expect("written");
+            path
+        };
+        Self {
+            paths: contents.iter().enumerate().map(write).collect(),
+            stat: StatCache::open(&folder.join("state.db")).expect("a stat cache"),
+        }
+    }
+
+    /// Add them to a cache and a remote in one pass.
+    pub(super) fn add_ahead(
+        &self,
+        remote: &ChunkedRemote,
+        cache: &Cache,
+    ) -> Result<(Vec<Transfer>, crate::TransferReport), Error> {
+        let links = [LinkMode::Copy];
+        let (added, report) =
+            remote.add_files(cache, &self.stat, &self.paths, &links, &Context::default())?;
+        let transfer = |added: crate::Added| Transfer {
+            id: ObjectId::file(added.digests.md5),
+            size: Some(added.digests.size),
+            blake3: Some(added.digests.blake3),
+        };
+        Ok((added.into_iter().map(transfer).collect(), report))
     }
 }
 
