@@ -122,9 +122,10 @@ impl Workspace {
     pub fn add(&self, paths: &[PathBuf], options: &AddFiles) -> Result<AddReport> {
         let _lock = self.lock()?;
         let pushes = options.push && !options.dry_run;
-        let remote = match pushes {
-            true => Some(self.open_remote(self.remote_entry(options.remote.as_deref(), "pushing files")?)?),
-            false => None,
+        let remote = if pushes {
+            Some(self.open_remote(self.remote_entry(options.remote.as_deref(), "pushing files")?)?)
+        } else {
+            None
         };
         let mut outs = Vec::new();
         let mut outputs: Vec<Output> = Vec::new();

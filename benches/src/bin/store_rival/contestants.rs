@@ -122,7 +122,7 @@ impl Contestant for Backlot {
         root.join("first").join(MODULE).join("frames")
     }
     fn put(&self, bench: &Bench, root: &Path, _version: &str, _first: bool) -> Option<Command> {
-        let text = format!(r#""$0" add {MODULE}/frames && "$0" push"#);
+        let text = format!(r#""$0" add {MODULE}/frames --push"#);
         Some(self.script(bench, &text, &root.join("first")))
     }
     fn places(&self) -> &'static [Place] {

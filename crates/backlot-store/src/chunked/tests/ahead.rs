@@ -60,7 +60,12 @@ fn the_same_content_is_stored_once_whoever_had_it_first() {
     let place = Place::new();
     let frame = Random::new(4).bytes(3_000_000);
     let here = place.cache("here");
-    push(&place.remote(), &here, &place.add(&here, &[frame.clone()])).expect("pushed");
+    push(
+        &place.remote(),
+        &here,
+        &place.add(&here, std::slice::from_ref(&frame)),
+    )
+    .expect("pushed");
     let before = place.stored();
     let again = Files::of(&place, &[frame.clone(), frame]);
     let (items, sent) = again

@@ -1,0 +1,86 @@
+//! One file of 20 GiB: added, sent and fetched within the memory that is promised.
+//!
+//! Needs 23 GiB of disk below `TMPDIR` and some minutes, so it runs only when asked for:
+//! `cargo test -p backlot-tests --test heavy -- --ignored`. Each MiB of the file begins with bytes of its own; the rest is a
+//! hole, which costs no disk and is read like anything else.
+
+use std::io::{Read, Seek as _, SeekFrom, Write as _};
+use std::process::Command;
+
+use backlot_tests::{Studio, noise};
+use fs_err as fs;
+
+const BLOCKS: u64 = 20 << 10;
+const BLOCK: usize = 1 << 20;
+const OWN: usize = 64 << 10;
+/// What is promised, in KiB.
+const MOST_KIB: u64 = 256 << 10;
+
+/// The bytes of a block that are not zero.
+fn own(block: u64) -> Vec<u8> {
+    noise(OWN, 1 + block)
+}
+
+/// Run the command in a workspace below a shell that tells the peak of its memory afterwards. Returns it in KiB.
+fn peak(studio: &Studio, arguments: &[&str]) -> u64 {
+    let plain = studio.command(arguments);
+    let mut watched = Command::new("python3");
+    watched
+        .args(["-c", WATCH])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .current_dir(studio.root())
+        .envs(plain.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    let run = backlot_tests::run_command(&mut watched).ok();
+    let last = run.stdout();
+    last.lines()
+        .last()
+        .and_then(|line| line.parse().ok())
+        .expect("a number")
+}
+
+const WATCH: &str = "import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)";
+
+#[test]
+#[ignore = "needs 23 GiB of disk and some minutes"]
+fn a_file_of_20_gib_is_put_and_got_in_less_than_256_mib_of_memory() {
+    let studio = Studio::new();
+    let settings = "ws/backlot.toml";
+    let text = fs::read_to_string(studio.path(settings)).expect("there");
+    // No second copy of it: the disk is to be filled once.
+    let text = text.replacen("[workspace]", "[workspace]\nlinks = [\"hardlink\"]", 1);
+    studio.write(settings, text.as_bytes());
+    studio.ws(&["new", "Sim"]).ok();
+    let cache = "ws/outputs/sim/src/sim/sim.cache";
+    let mut file = fs::File::create(studio.path(cache)).expect("made");
+    for block in 0..BLOCKS {
+        file.seek(SeekFrom::Start(block * BLOCK as u64)).expect("moved");
+        file.write_all(&own(block)).expect("written");
+    }
+    file.set_len(BLOCKS * BLOCK as u64).expect("made longer");
+    drop(file);
+
+    let put = peak(&studio, &["-w", "ws", "add", cache, "--push"]);
+    for old in [cache, "cache"] {
+        let old = studio.path(old);
+        if old.is_dir() {
+            fs::remove_dir_all(old).expect("removed");
+        } else {
+            fs::remove_file(old).expect("removed");
+        }
+    }
+    let get = peak(&studio, &["-w", "ws", "pull"]);
+
+    let mut file = fs::File::open(studio.path(cache)).expect("it is back");
+    let mut bytes = vec![0; BLOCK];
+    for block in 0..BLOCKS {
+        file.read_exact(&mut bytes).expect("long enough");
+        assert!(bytes[..OWN] == own(block), "block {block}");
+        assert!(bytes[OWN..].iter().all(|byte| *byte == 0), "block {block}");
+    }
+    assert_eq!(Read::read(&mut file, &mut bytes).expect("read"), 0);
+    assert!(put < MOST_KIB && get < MOST_KIB, "put {put} KiB, get {get} KiB");
+}
