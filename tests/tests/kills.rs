@@ -141,6 +141,36 @@ fn publish_killed_anywhere_leaves_no_release_or_a_whole_one_and_a_rerun_complete
 }
 
 #[test]
+fn adding_and_sending_at_once_killed_anywhere_is_completed_by_a_rerun() {
+    // Enough for one pass over the files.
+    const LARGE: usize = 7 << 20;
+    let studio = Studio::new();
+    studio.ws(&["new", "Table"]).ok();
+    let frames = "ws/outputs/table/src/table/frames";
+    let fill = |seed: u64| studio.frames(frames, 5, LARGE, seed);
+    fill(1);
+    let put = ["-w", "ws", "add", frames, "--push"];
+    let whole = measure(|| drop(studio.run(&put).ok()));
+    let mut random = Random(55);
+    for round in 0..rounds() / 5 {
+        fill(2 + round);
+        kill(&studio, &put, whole, &mut random);
+        assert_eq!(
+            studio.wrong_objects("cache"),
+            [] as [std::path::PathBuf; 0],
+            "round {round}"
+        );
+        studio.run(&put).ok();
+        let right = studio.snapshot(frames);
+        for place in [frames, "cache"] {
+            fs::remove_dir_all(studio.path(place)).expect("removed");
+        }
+        studio.ws(&["pull"]).ok();
+        assert!(studio.snapshot(frames) == right, "round {round}");
+    }
+}
+
+#[test]
 fn pull_killed_anywhere_leaves_whole_files_and_a_rerun_completes() {
     let studio = Studio::new();
     studio.asset("Table", FILES, SIZE);

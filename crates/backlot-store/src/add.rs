@@ -74,8 +74,14 @@ pub fn add_files(
     links: &[LinkMode],
     context: &Context,
 ) -> Result<Vec<Added>> {
-    let run = |pass: &Pass<'_>| hash::run(&pass.jobs, pass.judge, pass.publish, pass.running, pass.context);
-    add_files_by(run, cache, stat, paths, links, context)
+    add_files_by(|pass: &Pass<'_>| pass.hash(), cache, stat, paths, links, context)
+}
+
+impl Pass<'_> {
+    /// Read the files to hash and cache them, and for nothing else.
+    pub(crate) fn hash(&self) -> Vec<Result<Outcome>> {
+        hash::run(&self.jobs, self.judge, self.publish, self.running, self.context)
+    }
 }
 
 /// Put files into the cache by a pass that may do more with them.

@@ -39,4 +39,4 @@ mod tests;
 
 pub use gc::{CollectOptions, CollectReport, Collected};
 pub use name::{NotAStoredName, StoredName};
-pub(crate) use remote::ChunkedRemote;
+pub(crate) use remote::{AHEAD_FROM, ChunkedRemote};

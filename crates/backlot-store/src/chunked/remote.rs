@@ -25,6 +25,10 @@ use crate::remote::{Fetched, TransferReport};
 use crate::stat::StatCache;
 use crate::usage::FileParts;
 
+/// New files of so many bytes are sent while they are added. Sending them apart from the manifest that names them costs
+/// three objects more, so few are left to the push.
+pub(crate) const AHEAD_FROM: u64 = 32 << 20;
+
 /// A chunked remote. Its config object is read, or made, on first use.
 #[derive(Debug)]
 pub(crate) struct ChunkedRemote {
@@ -102,17 +106,22 @@ impl ChunkedRemote {
         Ok(report(&pushed))
     }
 
-    /// Put files into the cache, and send those that are new in the same pass. A push has to follow.
+    /// Put files into the cache, and send those that are new in the same pass, if they are so many bytes that this pays
+    /// ([`AHEAD_FROM`]). A push has to follow.
     pub(crate) fn add_files(
         &self,
         cache: &Cache,
         stat: &StatCache,
         paths: &[PathBuf],
         links: &[LinkMode],
+        ahead_from: u64,
         context: &Context,
     ) -> Result<(Vec<Added>, TransferReport)> {
         let mut sent = Ok(Pushed::default());
         let run = |pass: &Pass<'_>| {
+            if pass.sizes.iter().sum::<u64>() < ahead_from {
+                return pass.hash();
+            }
             let source = |(number, (job, size)): (usize, (&Job, &u64))| Source {
                 content: Content::New(number),
                 path: job.source.clone(),

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::add::{Added, add_files};
 use crate::cache::{Cache, ObjectEntry, VerifyReport};
-use crate::chunked::{ChunkedRemote, CollectOptions, CollectReport, StoredName};
+use crate::chunked::{AHEAD_FROM, ChunkedRemote, CollectOptions, CollectReport, StoredName};
 use crate::error::{Error, Result};
 use crate::object::{FileDigests, ObjectId, Transfer};
 use crate::stat::StatCache;
@@ -130,8 +130,8 @@ impl Remote {
         Ok(Self { backend })
     }
 
-    /// Put files into the cache as [`add_files`] does and, where the layout is ours, send their content
-    /// in the same pass. This only comes before a push: what was sent is there for others when that has succeeded.
+    /// Put files into the cache as [`add_files`] does and, where the layout is ours, send much
+    /// new content in the same pass. This only comes before a push: what was sent is there for others when that has succeeded.
     pub fn add_files(
         &self,
         cache: &Cache,
@@ -141,7 +141,7 @@ impl Remote {
         context: &Context,
     ) -> Result<(Vec<Added>, TransferReport)> {
         match &self.backend {
-            Backend::Chunked(remote) => remote.add_files(cache, stat, paths, links, context),
+            Backend::Chunked(remote) => remote.add_files(cache, stat, paths, links, AHEAD_FROM, context),
             _ => Ok((
                 add_files(cache, stat, paths, links, context)?,
                 TransferReport::default(),

@@ -161,8 +161,8 @@ impl Files {
         cache: &Cache,
     ) -> Result<(Vec<Transfer>, crate::TransferReport), Error> {
         let links = [LinkMode::Copy];
-        let (added, report) =
-            remote.add_files(cache, &self.stat, &self.paths, &links, &Context::default())?;
+        let context = Context::default();
+        let (added, report) = remote.add_files(cache, &self.stat, &self.paths, &links, 0, &context)?;
         let transfer = |added: crate::Added| Transfer {
             id: ObjectId::file(added.digests.md5),
             size: Some(added.digests.size),
