@@ -181,9 +181,12 @@ impl Workspace {
         Ok((changed.iter().map(|p| self.display_path(p)).collect(), ahead))
     }
 
-    /// Where files can be sent before the release is known to be possible: nowhere if its version exists, or if there is
-    /// no remote, which the push will tell.
+    /// Where files can be sent before the release is known to be possible: nowhere if its version exists, if the repo takes
+    /// no releases with files, or if there is no remote; what comes later tells which.
     fn remote_ahead(&self, output: &Output, repo: &Repo, options: &PublishOptions) -> Result<Option<Remote>> {
+        if repo.is_public() {
+            return Ok(None);
+        }
         let version = &output.project.metadata.version;
         let releases = repo.releases(&output.package(), self.context())?;
         if releases.iter().any(|release| &release.version == version) {
