@@ -28,6 +28,7 @@ mod recipe;
 mod remote;
 mod rewrite;
 mod seeds;
+mod spares;
 mod table;
 mod tomb;
 mod usage;

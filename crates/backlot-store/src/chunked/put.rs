@@ -26,6 +26,7 @@ use super::cutter::Cutter;
 use super::filter::{Coder, Method, Scheme};
 use super::pack::{PackFacts, RECORD};
 use super::recipe::{Run, SegmentBuilder};
+use super::spares::Spares;
 use super::wire::small;
 use super::writer::PackStream;
 use crate::error::{Error, Result};
@@ -655,49 +656,5 @@ impl Worker<'_> {
             let method = Method::from_byte(self.method.load(Ordering::Relaxed));
             coder.encode(chunk, method, out)
         })?)
-    }
-}
-
-/// Large buffers to be filled again: giving memory back and asking for it costs more than compressing what is in it.
-#[derive(Default)]
-struct Spares(Mutex<Vec<Vec<u8>>>);
-
-impl Spares {
-    /// Smaller ones are not worth keeping.
-    const LEAST: usize = 128 << 10;
-    /// How many are kept: those of two batches.
-    const MOST: usize = 4 * LANES;
-
-    /// An empty buffer for so many bytes.
-    fn take(&self, size: usize) -> Vec<u8> {
-        let fits = |spare: &Vec<u8>| (size..=2 * size).contains(&spare.capacity());
-        let spare = self
-            .0
-            .lock()
-            .ok()
-            .filter(|_| size >= Self::LEAST)
-            .and_then(|mut spares| {
-                let position = spares.iter().position(fits)?;
-                Some(spares.swap_remove(position))
-            });
-        spare.map_or_else(
-            || Vec::with_capacity(size),
-            |mut spare| {
-                spare.clear();
-                spare
-            },
-        )
-    }
-
-    fn give(&self, buffer: Vec<u8>) {
-        let kept = (Self::LEAST..=4 * SHARE).contains(&buffer.capacity());
-        if let Ok(mut spares) = self.0.lock()
-            && kept
-        {
-            if spares.len() == Self::MOST {
-                spares.swap_remove(0);
-            }
-            spares.push(buffer);
-        }
     }
 }
