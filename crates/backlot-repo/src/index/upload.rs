@@ -59,7 +59,7 @@ impl IndexRepo {
         })
     }
 
-    /// Upload a wheel; a version that is there is [`Error::ReleaseExists`].
+    /// Upload a wheel; a version that is there is [`crate::Error::ReleaseExists`].
     pub fn publish(&self, wheel: &Path, context: &Context) -> Result<()> {
         self.commit(&self.admitted(wheel, context)?, context)
     }

@@ -544,8 +544,10 @@ fn two_pushers_and_a_collector_at_once_lose_nothing() {
             let (place, keep) = (&place, &keep);
             scope.spawn(move || push_and_check(place, who, until, keep))
         });
-        let rounds = pushers.map(|thread| thread.join().expect("it lost nothing"));
+        let ended = pushers.map(std::thread::ScopedJoinHandle::join);
+        // Before anything is judged, or the collector would go on for ever.
         stop.store(true, Ordering::SeqCst);
+        let rounds = ended.map(|rounds| rounds.expect("it lost nothing"));
         collector.join().expect("it collected");
         assert!(rounds.iter().all(|n| *n > 3), "{rounds:?} rounds");
     });
