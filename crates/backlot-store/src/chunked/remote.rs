@@ -7,7 +7,7 @@ use std::sync::Arc;
 use backlot_core::{Blake3, Context, LinkMode};
 
 use super::blob::{BlobStore, FolderBlobs, ServiceBlobs};
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Found};
 use super::config::{KEY, RemoteFormat};
 use super::gc::{CollectOptions, CollectReport};
 use super::name::StoredName;
@@ -193,7 +193,7 @@ impl ChunkedRemote {
             .collect()
     }
 
-    /// All files, sorted.
+    /// All files, sorted, without those that a collector condemned: their packs may be gone already.
     pub(crate) fn list(&self, context: &Context) -> Result<Vec<ObjectEntry>> {
         let Some(site) = self.find()? else {
             return Ok(Vec::new());
@@ -202,10 +202,13 @@ impl ChunkedRemote {
         let mut all = Vec::new();
         for segment in &catalog.recipes {
             segment.each(|recipe| {
-                all.push(ObjectEntry {
-                    id: recipe.id,
-                    size: recipe.size,
-                });
+                let found = Found { recipe, segment };
+                if catalog.is_clean(&found) {
+                    all.push(ObjectEntry {
+                        id: found.recipe.id,
+                        size: found.recipe.size,
+                    });
+                }
                 Ok::<(), std::io::Error>(())
             })?;
         }

@@ -358,6 +358,20 @@ fn a_collection_that_breaks_anywhere_loses_nothing_and_is_completed_by_the_next(
                     .is_empty(),
                 "{fault:?} {after}"
             );
+            // What the broken one condemned is no part of all that is there.
+            let all = place
+                .remote_from("copied")
+                .list(&Context::default())
+                .expect("listed");
+            let all: Vec<ObjectId> = all.into_iter().map(|entry| entry.id).collect();
+            assert!(
+                kept.iter().all(|item| all.contains(&item.id)),
+                "{fault:?} {after}"
+            );
+            Place::new()
+                .remote()
+                .copy_from(&place.remote_from("copied"), &all, &Context::default())
+                .expect("copied");
             place
                 .remote()
                 .collect(&keep, &AT_ONCE, &Context::default())
