@@ -11,6 +11,7 @@
 
 pub mod channel;
 mod environments;
+pub mod installers;
 pub mod peer;
 pub mod rig;
 pub mod sshd;

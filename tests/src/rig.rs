@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::installers::{INSTALLERS, install_by};
 use crate::{run_command, tool};
 
 /// Writes `rig` of a version into a folder; what is asked for beyond the folder, the version and a note to tell two
@@ -71,45 +72,12 @@ pub fn files(folder: &Path) -> Vec<String> {
 /// What pip and uv install of `rig` from an index: the line `which` of its module, of each. Source only, if `from_source`.
 pub fn installed_by_pip_and_uv(index: &str, folder: &Path, version: &str, from_source: bool) -> [String; 2] {
     let wanted = format!("rig=={version}");
-    let source: &[&str] = if from_source {
-        &["--no-binary", "rig", "--no-build-isolation"]
-    } else {
-        &[]
-    };
-    let mut pip = Command::new(tool("python"));
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-cache-dir",
-        "--no-deps",
-        "--index-url",
-        index,
-    ]);
-    run_command(
-        pip.args(source)
-            .arg("--target")
-            .arg(folder.join("pip"))
-            .arg(&wanted),
-    )
-    .ok();
-    let mut uv = Command::new(tool("uv"));
-    uv.args([
-        "pip",
-        "install",
-        "--no-cache",
-        "--no-deps",
-        "--index-url",
-        index,
-        "--python",
-    ]);
-    uv.arg(tool("python"))
-        .args(source)
-        .arg("--target")
-        .arg(folder.join("uv"));
-    run_command(uv.arg(&wanted)).ok();
-    ["pip", "uv"].map(|by| {
+    let mut arguments = vec!["--no-deps", "--index-url", index, &wanted];
+    if from_source {
+        arguments.extend(["--no-binary", "rig", "--no-build-isolation"]);
+    }
+    INSTALLERS.map(|by| {
+        install_by(by, &folder.join(by), &arguments).ok();
         let module = folder.join(by).join("rig/__init__.py");
         let text = fs_err::read_to_string(module).expect("installed");
         text.lines().next().unwrap_or_default().to_owned()

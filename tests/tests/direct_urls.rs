@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use backlot_tests::installers::{build_sdist, pip, site_packages};
 use backlot_tests::wheels::{TABLE, drop_and_www, locked, sha256, wheel, with_drop as workspace};
 use backlot_tests::{Run, Studio, changed, run_command, snapshot, tool};
 use fs_err as fs;
@@ -25,24 +26,6 @@ fn elsewhere(studio: &Studio, cache: &str, arguments: &[&str]) -> Run {
     let mut command = studio.command(arguments);
     command.env("BACKLOT_CACHE_DIR", studio.path(cache));
     run_command(&mut command)
-}
-
-fn pip(studio: &Studio, arguments: &[&str]) -> Run {
-    let mut pip = Command::new(tool("python"));
-    pip.current_dir(studio.root())
-        .args(["-m", "pip", "--no-cache-dir", "--disable-pip-version-check"])
-        .args(arguments);
-    run_command(&mut pip)
-}
-
-fn site_packages(studio: &Studio, workspace: &str) -> std::path::PathBuf {
-    let lib = studio.path(workspace).join("inputs/lib");
-    let python = fs::read_dir(lib)
-        .expect("an environment")
-        .next()
-        .expect("a Python")
-        .expect("readable");
-    python.path().join("site-packages")
 }
 
 fn direct_url(site_packages: &Path, dist_info: &str) -> Value {
@@ -304,18 +287,7 @@ fn a_source_distribution_is_installed_by_its_url() {
                      [build-system]\nrequires = [\"hatchling\"]\nbuild-backend = \"hatchling.build\"\n";
     studio.write("project/pyproject.toml", pyproject.as_bytes());
     studio.write("project/src/main_pack/__init__.py", b"SAYS = 'packed'\n");
-    let mut build = Command::new(tool("python"));
-    build
-        .args([
-            "-m",
-            "build",
-            "--sdist",
-            "--no-isolation",
-            "--skip-dependency-check",
-            "--outdir",
-        ])
-        .args([studio.path("www"), studio.path("project")]);
-    run_command(&mut build).ok();
+    build_sdist(&studio.path("project"), &studio.path("www"));
     let requirement = format!("Main-Pack @ {}", server.url("/main_pack-0.2.0.tar.gz"));
     workspace(&studio, "ws");
     studio.ws(&["install", &requirement]).ok();

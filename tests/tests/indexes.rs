@@ -6,6 +6,7 @@ mod server;
 use std::path::Path;
 use std::process::Command;
 
+use backlot_tests::installers::{INSTALLERS, install_by};
 use backlot_tests::peer::{Peer, free_port, known};
 use backlot_tests::{Studio, changed, rig, run_command, tool};
 use fs_err as fs;
@@ -25,24 +26,10 @@ fn wheel_of(studio: &Studio, name: &str) -> std::path::PathBuf {
 }
 
 fn pip_and_uv_install(studio: &Studio, index: &str, name: &str, module: &str) {
-    let mut pip = Command::new(tool("python"));
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-cache-dir",
-        "--index-url",
-        index,
-        "--target",
-    ]);
-    run_command(pip.arg(studio.path("by-pip")).arg(name)).ok();
-    let mut uv = Command::new(tool("uv"));
-    uv.args(["pip", "install", "--no-cache", "--index-url", index, "--python"])
-        .arg(tool("python"));
-    run_command(uv.arg("--target").arg(studio.path("by-uv")).arg(name)).ok();
-    for place in ["by-pip", "by-uv"] {
-        assert!(studio.path(place).join(module).join("__init__.py").is_file());
+    for by in INSTALLERS {
+        let target = studio.path(&format!("by-{by}"));
+        install_by(by, &target, &["--index-url", index, name]).ok();
+        assert!(target.join(module).join("__init__.py").is_file());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use backlot_tests::installers::install_by;
 use backlot_tests::{Studio, changed, repository, run_command, tool};
 use fs_err as fs;
 
@@ -48,6 +49,11 @@ fn sources(studio: &Studio) -> [(&'static str, Vec<String>); 2] {
     ]
 }
 
+fn wanted(options: &[String]) -> Vec<&str> {
+    let options = options.iter().map(String::as_str);
+    options.chain(["kitchen-set"]).collect()
+}
+
 fn python_prints(studio: &Studio, site_packages: &str, code: &str) -> String {
     let mut python = Command::new(tool("python"));
     python
@@ -60,12 +66,7 @@ fn python_prints(studio: &Studio, site_packages: &str, code: &str) -> String {
 fn pip_installs_from_the_index_and_from_find_links() {
     let studio = published();
     for (place, options) in sources(&studio) {
-        let mut pip = Command::new(tool("python"));
-        pip.args(["-m", "pip", "install", "--no-cache-dir", "--target"])
-            .arg(studio.path(place))
-            .args(options)
-            .arg("kitchen-set");
-        run_command(&mut pip).ok();
+        install_by("pip", &studio.path(place), &wanted(&options)).ok();
         let names = python_prints(
             &studio,
             place,
@@ -79,12 +80,7 @@ fn pip_installs_from_the_index_and_from_find_links() {
 fn uv_installs_from_the_index_and_from_find_links() {
     let studio = published();
     for (place, options) in sources(&studio) {
-        let mut uv = Command::new(tool("uv"));
-        uv.args(["pip", "install", "--no-cache", "--python"])
-            .arg(tool("python"))
-            .arg("--target")
-            .arg(studio.path(place));
-        run_command(uv.args(options).arg("kitchen-set")).ok();
+        install_by("uv", &studio.path(place), &wanted(&options)).ok();
         assert!(studio.path(place).join("table/frames.dvc").is_file());
     }
 }

@@ -4,9 +4,9 @@
 mod server;
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
-use backlot_tests::{Studio, run_command, tool};
+use backlot_tests::Studio;
+use backlot_tests::installers::install_by;
 use fs_err as fs;
 use server::Server;
 
@@ -195,25 +195,14 @@ fn what_others_are_told(studio: &Studio, server: &Server) {
         "{text}"
     );
     studio.write("requirements.txt", text.replace("-e ", "# -e ").as_bytes());
-    let mut pip = Command::new(tool("python"));
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-cache-dir",
-        "--no-deps",
-        "--no-index",
-        "--target",
-    ]);
-    pip.arg(studio.path("by-pip"))
-        .arg("-r")
-        .arg(studio.path("requirements.txt"));
-    run_command(
-        pip.arg("--find-links")
-            .arg(studio.path("repos/review/packages/shot")),
-    )
-    .ok();
+    let (requirements, links) = (
+        studio.path("requirements.txt"),
+        studio.path("repos/review/packages/shot"),
+    );
+    let mut arguments = vec!["--no-deps", "--no-index", "-r"];
+    arguments.extend([requirements.to_str().expect("text"), "--find-links"]);
+    arguments.push(links.to_str().expect("text"));
+    install_by("pip", &studio.path("by-pip"), &arguments).ok();
     assert!(studio.path("by-pip/numpish/__init__.py").is_file());
 
     // Taken off the list, what is installed stays; it is not fetched again.

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use backlot_tests::installers::install_by;
 use backlot_tests::{Studio, run_command, tool};
 
 /// A studio with these versions of `Table` in the repo `review`.
@@ -18,31 +19,15 @@ fn tables(versions: &[&str]) -> Studio {
 }
 
 /// The version of `table` that a client puts into a folder.
-fn installed_by(studio: &Studio, client: &mut Command, requirement: &str, folder: &str) -> String {
+fn installed_by(studio: &Studio, by: &str, requirement: &str, folder: &str) -> String {
     let index = format!("file://{}", studio.path("repos/review/simple").display());
-    client
-        .args(["--target"])
-        .arg(studio.path(folder))
-        .args(["--index-url", &index, requirement]);
-    run_command(client).ok();
+    let arguments = ["--no-deps", "--index-url", &index, requirement];
+    install_by(by, &studio.path(folder), &arguments).ok();
     let mut python = Command::new(tool("python"));
     python
         .args(["-c", "import table; print(table.__version__)"])
         .env("PYTHONPATH", studio.path(folder));
     run_command(&mut python).ok().stdout().trim().to_owned()
-}
-
-fn pip() -> Command {
-    let mut pip = Command::new(tool("python"));
-    pip.args(["-m", "pip", "install", "--no-cache-dir", "--no-deps"]);
-    pip
-}
-
-fn uv() -> Command {
-    let mut uv = Command::new(tool("uv"));
-    uv.args(["pip", "install", "--no-cache", "--no-deps", "--python"])
-        .arg(tool("python"));
-    uv
 }
 
 /// The version of `table` in the environment of `other` after an install.
@@ -69,10 +54,10 @@ fn a_yanked_release_is_skipped_unless_pinned_by_us_by_pip_and_by_uv() {
         (&"wrong scale".into(), &"review".into())
     );
     assert!(!done["fact"]["machine"].as_str().unwrap_or_default().is_empty());
-    assert_eq!(installed_by(&studio, &mut pip(), "table", "pip"), "1.0.0");
-    assert_eq!(installed_by(&studio, &mut uv(), "table", "uv"), "1.0.0");
-    assert_eq!(installed_by(&studio, &mut pip(), "table==2.0.0", "pip2"), "2.0.0");
-    assert_eq!(installed_by(&studio, &mut uv(), "table==2.0.0", "uv2"), "2.0.0");
+    assert_eq!(installed_by(&studio, "pip", "table", "pip"), "1.0.0");
+    assert_eq!(installed_by(&studio, "uv", "table", "uv"), "1.0.0");
+    assert_eq!(installed_by(&studio, "pip", "table==2.0.0", "pip2"), "2.0.0");
+    assert_eq!(installed_by(&studio, "uv", "table==2.0.0", "uv2"), "2.0.0");
     assert_eq!(installed(&studio, &["Table"]), "1.0.0");
     assert_eq!(installed(&studio, &["Table==2.0.0"]), "2.0.0");
 
@@ -86,8 +71,8 @@ fn a_yanked_release_is_skipped_unless_pinned_by_us_by_pip_and_by_uv() {
     );
 
     studio.ws(&["unyank", "Table==2.0.0", "-m", "it was right"]).ok();
-    assert_eq!(installed_by(&studio, &mut pip(), "table", "pip3"), "2.0.0");
-    assert_eq!(installed_by(&studio, &mut uv(), "table", "uv3"), "2.0.0");
+    assert_eq!(installed_by(&studio, "pip", "table", "pip3"), "2.0.0");
+    assert_eq!(installed_by(&studio, "uv", "table", "uv3"), "2.0.0");
 }
 
 #[test]

@@ -7,7 +7,8 @@ mod server;
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use backlot_tests::{Run, Studio, run_command, snapshot, tool};
+use backlot_tests::installers::{build_sdist, pip, site_packages};
+use backlot_tests::{Studio, run_command, snapshot, tool};
 use fs_err as fs;
 use server::Server;
 
@@ -73,19 +74,7 @@ fn sdist(studio: &Studio, version: &str, pyproject: &str) {
     write("src/main_pack/execution_log.txt", "a leaving that was packed");
     let deep = "a-folder-with-a-long-name/".repeat(8);
     write(&format!("src/main_pack/{deep}file.txt"), "far down");
-    let mut build = Command::new(tool("python"));
-    build
-        .args([
-            "-m",
-            "build",
-            "--sdist",
-            "--no-isolation",
-            "--skip-dependency-check",
-            "--outdir",
-        ])
-        .arg(studio.path("drop"))
-        .arg(studio.path(&root));
-    run_command(&mut build).ok();
+    build_sdist(&studio.path(&root), &studio.path("drop"));
 }
 
 /// The files of `main_pack` in a site-packages folder, but for what each installer writes by itself.
@@ -100,24 +89,6 @@ fn files_of(site_packages: &std::path::Path) -> BTreeMap<String, Vec<u8>> {
                 .any(|name| path.ends_with(&format!(".dist-info/{name}")))
     });
     files
-}
-
-fn site_packages(studio: &Studio, workspace: &str) -> std::path::PathBuf {
-    let lib = studio.path(workspace).join("inputs/lib");
-    let python = fs::read_dir(lib)
-        .expect("an environment")
-        .next()
-        .expect("a Python")
-        .expect("readable");
-    python.path().join("site-packages")
-}
-
-fn pip(studio: &Studio, arguments: &[&str]) -> Run {
-    let mut pip = Command::new(tool("python"));
-    pip.current_dir(studio.root())
-        .args(["-m", "pip", "--no-cache-dir", "--disable-pip-version-check"])
-        .args(arguments);
-    run_command(&mut pip)
 }
 
 fn locked(studio: &Studio, workspace: &str) -> toml::Table {

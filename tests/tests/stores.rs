@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use backlot_tests::installers::{INSTALLERS, install_by};
 use backlot_tests::sshd::{Sshd, find, make_key};
 use backlot_tests::{Run, Studio, rig, run_command, tool};
 use fs_err as fs;
@@ -246,33 +247,16 @@ fn goes_the_whole_way(store: &Store) {
     let missing = store.run("afar", &["install", "Sofa", "--offline", "--json"]);
     missing.fails(4, "index::offline");
 
-    let mut pip = Command::new(tool("python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--no-cache-dir", "--index-url"]);
-    pip.args([&store.simple, "chair", "--target"])
-        .arg(store.studio.path("by-pip"));
-    run_command(&mut pip).ok();
-    let mut uv = Command::new(tool("uv"));
-    uv.args([
-        "pip",
-        "install",
-        "--no-cache",
-        "--index-url",
-        &store.simple,
-        "chair",
-    ]);
-    uv.arg("--python")
-        .arg(tool("python"))
-        .arg("--target")
-        .arg(store.studio.path("by-uv"));
-    run_command(&mut uv).ok();
-    for place in ["by-pip", "by-uv"] {
-        let installed = fs::read_dir(store.studio.path(place)).expect("installed");
+    for by in INSTALLERS {
+        let target = store.studio.path(&format!("by-{by}"));
+        install_by(by, &target, &["--index-url", &store.simple, "chair"]).ok();
+        let installed = fs::read_dir(target).expect("installed");
         let names: Vec<_> = installed
             .filter_map(|e| e.ok()?.file_name().into_string().ok())
             .collect();
         assert!(
             names.iter().any(|n| n == "table-0.1.0.dist-info"),
-            "{place}: {names:?}"
+            "{by}: {names:?}"
         );
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use backlot_core::file::TemporaryFolder;
 use backlot_core::{FileError, Operation, RelPath, Sha256};
 use fs_err as fs;
 use rattler::package_cache::PackageCache;
@@ -176,11 +177,9 @@ async fn fetch_and_unpack(source: &Source, package: &CondaPackage, url: &Url, ta
     }
     fs::create_dir_all(&source.folder).map_err(FileError::from)?;
     // The name decides how it is unpacked, and is unique among processes by the folder it is in.
-    let stage = backlot_core::file::temporary_in(&source.folder);
-    let _guard = Stage(stage.clone());
-    fs::create_dir_all(&stage).map_err(FileError::from)?;
+    let stage = TemporaryFolder::in_folder(&source.folder)?;
     let name = package.archive(url)?.to_string();
-    let archive = stage.join(name);
+    let archive = stage.path().join(name);
     let mut pause = Duration::from_millis(250);
     for left in (0..=source.retries).rev() {
         match download(source, package, url, &archive).await {
@@ -266,14 +265,5 @@ fn failed(package: &CondaPackage, reason: &str, retry: bool) -> Error {
         package: package.to_string(),
         reason: reason.to_owned(),
         retry,
-    }
-}
-
-/// Removes a download when dropped.
-struct Stage(PathBuf);
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        backlot_core::file::remove(&self.0).ok();
     }
 }

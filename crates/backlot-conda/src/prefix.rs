@@ -6,7 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{FileError, file};
+use backlot_core::FileError;
+use backlot_core::file::{self, TemporaryFolder};
 use fs_err as fs;
 use rattler::install::{ExternalSymlinkPolicy, Installer};
 use serde::{Deserialize, Serialize};
@@ -66,8 +67,7 @@ impl Conda {
         fs::create_dir_all(parent).map_err(FileError::from)?;
         sweep(parent)?;
         let records = self.fetch(&packages)?;
-        let stage = file::temporary_in(parent);
-        let _guard = Stage(stage.clone());
+        let stage = TemporaryFolder::absent_in(parent);
         let installer = Installer::new()
             .with_package_cache(self.packages.clone())
             .with_download_client(self.client(false)?)
@@ -77,7 +77,7 @@ impl Conda {
             .with_execute_link_scripts(false);
         self.block(async {
             installer
-                .install(&stage, records)
+                .install(stage.path(), records)
                 .await
                 .map(drop)
                 .map_err(|e| Error::InstallFailed {
@@ -91,10 +91,10 @@ impl Conda {
             packages,
         };
         let marker = serde_json::to_vec_pretty(&state).expect("plain data");
-        file::write(&stage.join(MARKER), &marker)?;
+        file::write(&stage.path().join(MARKER), &marker)?;
         self.context.check()?;
-        file::sync_disk_of(&stage)?;
-        put_in_place(&stage, prefix)?;
+        file::sync_disk_of(stage.path())?;
+        put_in_place(stage.path(), prefix)?;
         Ok(true)
     }
 }
@@ -106,8 +106,8 @@ fn put_in_place(stage: &Path, prefix: &Path) -> Result<()> {
     }
     if !file::exchange(stage, prefix)? {
         let parent = prefix.parent().unwrap_or(prefix);
-        let old = Stage(file::temporary_in(parent));
-        file::rename(prefix, &old.0)?;
+        let old = TemporaryFolder::absent_in(parent);
+        file::rename(prefix, old.path())?;
         file::rename(stage, prefix)?;
     }
     Ok(())
@@ -126,13 +126,4 @@ fn sweep(parent: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Removed when dropped: a half-made prefix, or the one before.
-struct Stage(PathBuf);
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        file::remove(&self.0).ok();
-    }
 }

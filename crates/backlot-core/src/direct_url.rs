@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::digest::Sha256;
 use crate::error::{Class, Coded};
+use crate::web::{percent_decode, shown};
 
 /// The URL of one file, with the digest that its fragment promises.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,7 +111,7 @@ impl DirectUrl {
         let sha256 = digest(url.fragment().unwrap_or_default()).map_err(|reason| invalid(&url, reason))?;
         url.set_fragment(None);
         let last = url.path_segments().and_then(|mut parts| parts.next_back());
-        let file = last.and_then(decode).unwrap_or_default();
+        let file = last.and_then(percent_decode).unwrap_or_default();
         let is_plain = |c: char| !c.is_control() && !matches!(c, '/' | '\\');
         if (file.is_empty() && url.scheme() != "file") || !file.chars().all(is_plain) || file == ".." {
             return Err(invalid(&url, "it does not end in the name of a file".to_owned()));
@@ -183,37 +184,6 @@ fn digest(fragment: &str) -> Result<Option<Sha256>, String> {
         }
     }
     Ok(digest)
-}
-
-/// `%2B` as `+`; `None` if that is not UTF-8.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let hex = |byte: u8| char::from(byte).to_digit(16);
-        let escaped = match tail {
-            [high, low, ..] if *first == b'%' => hex(*high).zip(hex(*low)),
-            _ => None,
-        };
-        rest = if let Some((high, low)) = escaped {
-            bytes.push(u8::try_from(high * 16 + low).ok()?);
-            &tail[2..]
-        } else {
-            bytes.push(*first);
-            tail
-        };
-    }
-    String::from_utf8(bytes).ok()
-}
-
-/// A URL without what may be secret.
-fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_username("").ok();
-    url.set_password(None).ok();
-    url.set_query(None);
-    url.set_fragment(None);
-    url.into()
 }
 
 #[cfg(test)]

@@ -77,6 +77,40 @@ pub fn temporary_in(folder: &Path) -> PathBuf {
     ))
 }
 
+/// A folder for what is on its way to its place; removed with all that is left in it when dropped.
+#[derive(Debug)]
+pub struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    /// A new, empty folder in `parent`, which is made if absent.
+    pub fn in_folder(parent: &Path) -> Result<Self, FileError> {
+        let folder = Self::absent_in(parent);
+        fs::create_dir_all(&folder.0)?;
+        Ok(folder)
+    }
+
+    /// A path in `parent` for a folder that somebody else makes, or moves there.
+    pub fn absent_in(parent: &Path) -> Self {
+        Self(temporary_in(parent))
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A path in it for the file of a number.
+    pub fn file(&self, number: usize) -> PathBuf {
+        self.0.join(number.to_string())
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        remove(&self.0).ok();
+    }
+}
+
 /// A temporary file beside its final place; removed when dropped unpublished.
 #[derive(Debug)]
 pub struct Staged {

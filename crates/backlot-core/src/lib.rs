@@ -21,6 +21,7 @@ pub mod relpath;
 pub mod requirement;
 pub mod text;
 pub mod version;
+pub mod web;
 
 pub use bump::BumpStep;
 pub use cancel::{Cancel, Cancelled};

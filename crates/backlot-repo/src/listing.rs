@@ -96,6 +96,11 @@ impl<R> Default for Listing<R> {
 }
 
 impl Listing<Release> {
+    /// All good files: wheels, then source distributions.
+    pub fn files(&self) -> impl Iterator<Item = &Release> {
+        self.releases.iter().chain(&self.sources)
+    }
+
     /// What can be installed: the good wheels, and source distributions of versions that have none; oldest version first.
     pub fn offered(&self) -> Vec<&Release> {
         let mut all: Vec<&Release> = self.releases.iter().collect();
@@ -212,12 +217,8 @@ impl FolderRepo {
                 }),
             }
         }
-        listing
-            .releases
-            .sort_by(|a, b| in_order(&a.name, &a.file).cmp(&in_order(&b.name, &b.file)));
-        listing
-            .sources
-            .sort_by(|a, b| (&a.version, &a.file).cmp(&(&b.version, &b.file)));
+        sort(&mut listing.releases);
+        sort(&mut listing.sources);
         Ok(listing)
     }
 
@@ -460,12 +461,35 @@ pub(crate) fn source_name(file: &str) -> Option<(PackageName, Option<Version>)> 
     Some((PackageName::parse(package).ok()?, Version::parse(version).ok()))
 }
 
+/// Wheels in the order of a listing.
+pub(crate) fn sort<R: Named>(wheels: &mut [R]) {
+    wheels.sort_by(|a, b| {
+        let ((a, a_file), (b, b_file)) = (a.named(), b.named());
+        in_order(a, a_file).cmp(&in_order(b, b_file))
+    });
+}
+
+/// A wheel that has its name.
+pub(crate) trait Named {
+    /// As it was read, and as it is written.
+    fn named(&self) -> (&WheelName, &str);
+}
+
+impl Named for FolderRelease {
+    fn named(&self) -> (&WheelName, &str) {
+        (&self.name, &self.file)
+    }
+}
+
+impl Named for Release {
+    fn named(&self) -> (&WheelName, &str) {
+        (&self.name, &self.file)
+    }
+}
+
 /// The order of a listing: by version, then the wheel that runs everywhere, then the latest build.
-pub(crate) fn in_order<'a>(name: &'a WheelName, file: &'a str) -> impl Ord + use<'a> {
-    let build = name.build().unwrap_or_default();
-    let digits = build.bytes().take_while(u8::is_ascii_digit).count();
-    let build: u64 = build[..digits].parse().unwrap_or(0);
-    (&name.version, !name.is_pure(), Reverse(build), file)
+fn in_order<'a>(name: &'a WheelName, file: &'a str) -> impl Ord + use<'a> {
+    (&name.version, !name.is_pure(), Reverse(name.build_number()), file)
 }
 
 /// An error and its causes on one line.

@@ -14,11 +14,11 @@ use crate::inside::Inside;
 /// How much of the end is read first: as a rule all that is needed.
 pub(crate) const TAIL: u64 = 32 * 1024;
 /// The largest directory that is read this way.
-pub(crate) const MAX_DIRECTORY: u64 = 16 << 20;
+const MAX_DIRECTORY: u64 = 16 << 20;
 /// The largest entry that is read this way.
 const MAX_ENTRY: u64 = 16 << 20;
 /// Room for what a local header may have beyond what the directory says.
-pub(crate) const SLACK: u64 = 1024;
+const SLACK: u64 = 1024;
 
 /// Which piece of a file.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +46,8 @@ impl Piece {
 
 /// Where a directory lies.
 pub(crate) struct Directory {
-    pub(crate) start: u64,
-    pub(crate) length: u64,
+    start: u64,
+    length: u64,
     /// How many entries it has.
     count: u16,
 }
@@ -60,7 +60,7 @@ pub(crate) struct Entry<'a> {
     crc: u32,
     pub(crate) packed: u64,
     pub(crate) size: u64,
-    pub(crate) header: u64,
+    header: u64,
 }
 
 /// The files of an archive that are wanted, by its pieces; `None` where the whole has to be read for it.
@@ -71,18 +71,14 @@ pub(crate) fn read(
     let Some(tail) = get(Part::Last(TAIL))? else {
         return Ok(None);
     };
-    let Some(place) = directory(&tail).filter(|place| place.length <= MAX_DIRECTORY) else {
+    let Some(place) = directory(&tail) else {
         return Ok(None);
     };
-    let fetched = match tail.get(place.start, place.length) {
+    let fetched = match place.bytes(&tail) {
         Some(_) => None,
-        None => get(Part::At(place.start, place.length))?,
+        None => get(place.part())?,
     };
-    let source = fetched.as_ref().unwrap_or(&tail);
-    let Some(entries) = source
-        .get(place.start, place.length)
-        .and_then(|bytes| entries(bytes, &place))
-    else {
+    let Some(entries) = place.entries(fetched.as_ref().unwrap_or(&tail)) else {
         return Ok(None);
     };
     let mut found = Vec::new();
@@ -98,16 +94,10 @@ pub(crate) fn read(
         }
         let bytes = match unpack(&tail, &entry) {
             Some(bytes) => Some(bytes),
-            None => {
-                let end = (entry.header + 30 + SLACK + entry.packed).min(tail.total);
-                let length = end.saturating_sub(entry.header);
-                let piece = if length == 0 {
-                    None
-                } else {
-                    get(Part::At(entry.header, length))?
-                };
-                piece.and_then(|piece| unpack(&piece, &entry))
-            }
+            None => match entry.part(tail.total) {
+                Some(part) => get(part)?.and_then(|piece| unpack(&piece, &entry)),
+                None => None,
+            },
         };
         let Some(bytes) = bytes else { return Ok(None) };
         found.push((path, bytes));
@@ -115,7 +105,7 @@ pub(crate) fn read(
     Ok(Some(found))
 }
 
-/// Where the directory lies, by the record at the end.
+/// Where the directory lies, by the record at the end; `None` also if it is too large.
 pub(crate) fn directory(tail: &Piece) -> Option<Directory> {
     let bytes = &tail.bytes;
     let at = (0..=bytes.len().checked_sub(22)?).rev().find(|at| {
@@ -129,29 +119,50 @@ pub(crate) fn directory(tail: &Piece) -> Option<Directory> {
     );
     let zip64 = start == u64::from(u32::MAX) || length == u64::from(u32::MAX) || count == u16::MAX;
     let inside = start.checked_add(length)? <= tail.start + at as u64;
-    (!zip64 && inside && length > 0).then_some(Directory { start, length, count })
+    (!zip64 && inside && (1..=MAX_DIRECTORY).contains(&length)).then_some(Directory { start, length, count })
 }
 
-/// All entries of a directory; `None` unless they fill it and are as many as it says.
-pub(crate) fn entries<'a>(mut bytes: &'a [u8], place: &Directory) -> Option<Vec<Entry<'a>>> {
-    let mut found = Vec::with_capacity(usize::from(place.count));
-    while bytes.starts_with(b"PK\x01\x02") {
-        let lengths = [28, 30, 32].map(|at| u16_at(bytes, at).map(usize::from));
-        let [Some(name), Some(extra), Some(comment)] = lengths else {
-            return None;
-        };
-        found.push(Entry {
-            name: bytes.get(46..46 + name)?,
-            encrypted: u16_at(bytes, 8)? & 1 == 1,
-            method: u16_at(bytes, 10)?,
-            crc: u32_at(bytes, 16)?,
-            packed: u64::from(u32_at(bytes, 20)?),
-            size: u64::from(u32_at(bytes, 24)?),
-            header: u64::from(u32_at(bytes, 42)?),
-        });
-        bytes = bytes.get(46 + name + extra + comment..)?;
+impl Directory {
+    /// The piece of the file that it is.
+    pub(crate) fn part(&self) -> Part {
+        Part::At(self.start, self.length)
     }
-    (bytes.is_empty() && found.len() == usize::from(place.count)).then_some(found)
+
+    /// Its bytes, if a piece has them.
+    pub(crate) fn bytes<'a>(&self, piece: &'a Piece) -> Option<&'a [u8]> {
+        piece.get(self.start, self.length)
+    }
+
+    /// All entries, if a piece has them; `None` unless they fill it and are as many as it says.
+    pub(crate) fn entries<'a>(&self, piece: &'a Piece) -> Option<Vec<Entry<'a>>> {
+        let mut bytes = self.bytes(piece)?;
+        let mut found = Vec::with_capacity(usize::from(self.count));
+        while bytes.starts_with(b"PK\x01\x02") {
+            let lengths = [28, 30, 32].map(|at| u16_at(bytes, at).map(usize::from));
+            let [Some(name), Some(extra), Some(comment)] = lengths else {
+                return None;
+            };
+            found.push(Entry {
+                name: bytes.get(46..46 + name)?,
+                encrypted: u16_at(bytes, 8)? & 1 == 1,
+                method: u16_at(bytes, 10)?,
+                crc: u32_at(bytes, 16)?,
+                packed: u64::from(u32_at(bytes, 20)?),
+                size: u64::from(u32_at(bytes, 24)?),
+                header: u64::from(u32_at(bytes, 42)?),
+            });
+            bytes = bytes.get(46 + name + extra + comment..)?;
+        }
+        (bytes.is_empty() && found.len() == usize::from(self.count)).then_some(found)
+    }
+}
+
+impl Entry<'_> {
+    /// The piece of a file of so many bytes that has it; `None` if it begins past the end.
+    pub(crate) fn part(&self, total: u64) -> Option<Part> {
+        let end = (self.header + 30 + SLACK + self.packed).min(total);
+        (self.header < end).then(|| Part::At(self.header, end - self.header))
+    }
 }
 
 /// The one METADATA of a directory, if it can be read.

@@ -20,6 +20,7 @@ use serde::Serialize;
 use sha2::Digest;
 
 use crate::FolderRepo;
+use crate::allow::Gate;
 use crate::copy_blocks;
 use crate::error::{Error, Result};
 use crate::fact::{Fact, FactKind, fact_bytes, fact_path};
@@ -448,6 +449,11 @@ impl Offer {
             });
         }
         Ok(self)
+    }
+
+    /// Whether a repo that takes only some packages takes it.
+    pub(crate) fn check_gate(&self, gate: Option<&Gate>) -> Result<()> {
+        gate.map_or(Ok(()), |gate| gate.check(&self.name.package))
     }
 
     pub(crate) fn is_sdist(&self) -> bool {

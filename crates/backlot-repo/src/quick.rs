@@ -19,7 +19,7 @@ use ulid::Ulid;
 use crate::FolderRepo;
 use crate::error::Result;
 use crate::layout::{RepoKind, is_wheel, make_folder, source_suffix};
-use crate::listing::{Listing, in_order};
+use crate::listing::{Listing, sort};
 use crate::own_page::{self, OwnFile};
 use crate::read_bounded;
 use crate::release::{Lies, Release, ReleaseKind};
@@ -94,7 +94,7 @@ impl FolderRepo {
         if !left.is_empty() {
             return Ok(None);
         }
-        releases.sort_by(|a, b| in_order(&a.name, &a.file).cmp(&in_order(&b.name, &b.file)));
+        sort(&mut releases);
         Ok(Some(Listing {
             releases,
             ..Listing::default()

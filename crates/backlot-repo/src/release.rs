@@ -6,13 +6,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use backlot_core::web::shown;
 use backlot_core::{PackageName, Sha256, Timestamp, Version};
 use backlot_wheel::WheelName;
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use url::Url;
 
 use crate::fact::ReleaseStatus;
-use crate::index::shown;
 use crate::listing::{FolderRelease, Listing, modified_of};
 use crate::place::Place;
 use crate::publish::source_in_folder;

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use backlot_core::{Context, PackageName, Timestamp};
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::FolderRepo;
 use crate::error::Result;
 use crate::layout::RepoKind;
 use crate::listing::Listing;
+use crate::quick::modified;
 use crate::release::Release;
 use crate::repo::Repo;
 
@@ -102,8 +102,7 @@ impl FolderRepo {
 
 /// When a file or folder changed, in nanoseconds since the Unix epoch.
 fn changed(path: &Path) -> Option<u64> {
-    let modified = fs::metadata(path).ok()?.modified().ok()?;
-    u64::try_from(modified.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok()
+    u64::try_from(modified(path)?.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok()
 }
 
 #[cfg(test)]

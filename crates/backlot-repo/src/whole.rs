@@ -44,7 +44,7 @@ impl Repo {
     pub fn whole_releases(&self, name: &PackageName, context: &Context) -> Result<Vec<WholeRelease>> {
         let listing = self.listing(name, context)?;
         let mut releases: BTreeMap<&Version, Vec<Release>> = BTreeMap::new();
-        for file in listing.releases.iter().chain(&listing.sources) {
+        for file in listing.files() {
             releases.entry(&file.version).or_default().push(file.clone());
         }
         for other in &listing.unsupported {
@@ -62,13 +62,10 @@ impl Repo {
         }
         let whole = releases.into_iter().map(|(version, mut files)| {
             files.sort_by_cached_key(|file| {
-                let build = file.name.build().unwrap_or_default();
-                let digits: String = build.chars().take_while(char::is_ascii_digit).collect();
-                let build: u64 = digits.parse().unwrap_or(0);
                 (
                     file.is_sdist(),
                     file.name.is_pure(),
-                    Reverse(build),
+                    Reverse(file.name.build_number()),
                     file.file.clone(),
                 )
             });
@@ -96,8 +93,11 @@ impl Repo {
     /// The files of a package that are in the repo itself, whatever it inherits from others.
     pub fn own_files(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
         let listing = self.listing(name, context)?;
-        let files = listing.releases.iter().chain(&listing.sources);
-        Ok(files.filter(|file| !self.inherits(file)).cloned().collect())
+        Ok(listing
+            .files()
+            .filter(|file| !self.inherits(file))
+            .cloned()
+            .collect())
     }
 
     /// Whether a file of an index is that of another index that it inherits from.

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use backlot_core::context::Running;
+use backlot_core::file::TemporaryFolder;
 use backlot_core::{Context, LinkMode, Operation, link};
 use fs_err as fs;
 
 use crate::cache::{Cache, set_read_only};
 use crate::error::Result;
-use crate::hash::{self, Copy, Job, Judge, Outcome, Publish, TemporaryFolder};
+use crate::hash::{self, Copy, Job, Judge, Outcome, Publish};
 use crate::object::{FileDigests, ObjectId};
 use crate::stat::{FileStat, StatCache, StatEntry};
 

@@ -9,13 +9,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use backlot_core::file::TEMPORARY_PREFIX;
+use backlot_core::file::{TEMPORARY_PREFIX, TemporaryFolder};
 use backlot_core::{Blake3, Context, Operation, file};
 use fs_err as fs;
 
 use crate::chunked::StoredName;
 use crate::error::{Error, Result};
-use crate::hash::{self, Job, TemporaryFolder};
+use crate::hash::{self, Job};
 use crate::object::{FileDigests, ObjectId};
 
 const STALE_TEMPORARY: Duration = Duration::from_hours(24);

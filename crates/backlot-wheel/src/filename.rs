@@ -52,6 +52,13 @@ impl WheelName {
         self.rest.as_ref()?.build.as_deref()
     }
 
+    /// The number that the build tag begins with; 0 without one.
+    pub fn build_number(&self) -> u64 {
+        let build = self.build().unwrap_or_default();
+        let digits = build.bytes().take_while(u8::is_ascii_digit).count();
+        build[..digits].parse().unwrap_or(0)
+    }
+
     /// Python tags, joined by dots.
     pub fn python(&self) -> &str {
         self.rest.as_ref().map_or("py3", |rest| &rest.python)

@@ -149,17 +149,6 @@ impl UnpackedWheel {
     }
 }
 
-/// Install a folder made by [`crate::unpack`].
-pub fn install_unpacked(
-    unpacked: &Path,
-    layout: &Layout,
-    options: &InstallOptions<'_>,
-    owners: &Owners,
-    context: &Context,
-) -> Result<InstalledWheel> {
-    UnpackedWheel::read(unpacked, "")?.install(layout, options, owners, context)
-}
-
 /// Whether a file of a wheel is one that each installation writes for itself.
 fn is_made_anew(path: &RelPath, dist_info: &str) -> bool {
     let own = path.as_str().strip_prefix(dist_info);

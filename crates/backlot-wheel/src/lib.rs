@@ -1,7 +1,7 @@
 //! One wheel: built, read, checked, installed, uninstalled; without Python, and the same bytes everywhere.
 //!
 //! A project ([`Project`]) becomes a wheel by [`build()`]; a wheel ([`WheelArchive`]) becomes a folder by [`unpack()`], and
-//! the folder part of an environment by [`install_unpacked`]. A source distribution ([`Sdist`]) becomes a wheel where that
+//! the folder part of an environment by [`UnpackedWheel`]. A source distribution ([`Sdist`]) becomes a wheel where that
 //! needs none of its code. Follows PEP 376, 405, 427, 503, 517, 566, 610, 621, 660.
 //!
 //! Deliberately absent: networks, repos, choosing versions, and running any code of a package.
@@ -41,8 +41,7 @@ pub use environment::{
 pub use error::{Error, Result};
 pub use filename::WheelName;
 pub use install::{
-    InstallOptions, InstalledWheel, UninstallReport, UnpackedWheel, file_url, install_editable,
-    install_unpacked, uninstall,
+    InstallOptions, InstalledWheel, UninstallReport, UnpackedWheel, file_url, install_editable, uninstall,
 };
 pub use installed::{Damage, DamageKind, InstalledDist, installed, strays, verify_unpacked};
 pub use layout::Layout;

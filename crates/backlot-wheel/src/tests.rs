@@ -12,8 +12,8 @@ use futures_lite::future::block_on;
 use sha2::Digest as _;
 
 use crate::{
-    BuildOptions, BuiltWheel, Error, InstallOptions, Layout, Owners, Project, RecordEntry, UnpackedWheel,
-    WheelArchive, build, create_environment, find_interpreter, install_editable, install_unpacked, installed,
+    BuildOptions, BuiltWheel, Error, InstallOptions, InstalledWheel, Layout, Owners, Project, RecordEntry,
+    UnpackedWheel, WheelArchive, build, create_environment, find_interpreter, install_editable, installed,
     uninstall, unpack, write_record,
 };
 
@@ -54,6 +54,11 @@ fn build_in(project: &Project, output: &Path) -> BuiltWheel {
         generator: "backlot test",
     };
     build(project, &options, &Context::default()).expect("built")
+}
+
+fn install(unpacked: &Path, layout: &Layout) -> crate::Result<InstalledWheel> {
+    let wheel = UnpackedWheel::read(unpacked, "")?;
+    wheel.install(layout, &OPTIONS, &Owners::default(), &Context::default())
 }
 
 fn unpacked(wheel: &Path, folder: &Path) -> PathBuf {
@@ -162,8 +167,7 @@ fn an_installed_wheel_runs_in_an_environment_and_leaves_nothing_behind() {
         let interpreter = crate::read_interpreter(&executable).expect("known");
         let layout = create_environment(&root, &interpreter, &root).expect("made");
         let context = Context::default();
-        let done =
-            install_unpacked(&source, &layout, &OPTIONS, &Owners::default(), &context).expect("installed");
+        let done = install(&source, &layout).expect("installed");
         let output = Command::new(root.join("bin/mytool")).output().expect("runs");
         assert_eq!(
             String::from_utf8_lossy(&output.stdout),
@@ -247,14 +251,7 @@ fn a_plain_tree_needs_no_interpreter_and_gets_no_scripts() {
     let folder = tempfile::tempdir().expect("a folder");
     let wheel = build_in(&project(&folder.path().join("p")), folder.path());
     let layout = Layout::plain(&folder.path().join("tree"));
-    install_unpacked(
-        &unpacked(&wheel.path, folder.path()),
-        &layout,
-        &OPTIONS,
-        &Owners::default(),
-        &Context::default(),
-    )
-    .expect("installed");
+    install(&unpacked(&wheel.path, folder.path()), &layout).expect("installed");
     assert!(layout.site_packages().join("my_tool/__init__.py").is_file());
     assert!(!layout.root.join("bin").exists());
 }

@@ -8,7 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backlot_core::{PackageName, Requirement, Sha256, Version, file};
+use backlot_core::file::TemporaryFolder;
+use backlot_core::{PackageName, Requirement, Sha256, Version};
 use backlot_repo::{Checked, Release, ReleaseKind, Repo, WholeRelease};
 use backlot_resolve::{Problem, Resolution, RootRequirement};
 use backlot_store::ObjectId;
@@ -19,7 +20,6 @@ use crate::build::Provenance;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::remotes::CopyFilesReport;
 use crate::resolution::Pool;
-use crate::unpacked::TemporaryFolder;
 use crate::workspace::Workspace;
 
 /// The target's rank among the repos of a copy: what is there already is preferred.
@@ -194,8 +194,7 @@ impl Workspace {
         }
         let chosen: Vec<&WholeRelease> = plan.iter().map(|planned| &planned.release).collect();
         for release in &chosen {
-            let files: Vec<&Release> = release.files.iter().collect();
-            self.refuse_public_files(&ends.target, &ends.source, &files)?;
+            self.refuse_public_files(&ends.target, &ends.source, release)?;
         }
         let files = if options.without_files {
             None
@@ -432,9 +431,7 @@ impl Workspace {
     /// Fetch and check all files that the target does not have, then add them one by one.
     fn copy_missing(&self, ends: &Ends, planned: &PlannedRelease) -> Result<()> {
         let wheels = self.settings().cache.value.join("wheels");
-        let stage = file::temporary_in(&wheels);
-        fs_err::create_dir_all(&stage)?;
-        let _guard = TemporaryFolder(stage.clone());
+        let stage = TemporaryFolder::in_folder(&wheels)?;
         let mut checked = Vec::new();
         let files = planned.release.files.iter().zip(&planned.digests);
         for ((file, sha256), state) in files.zip(&planned.states) {
@@ -444,7 +441,7 @@ impl Workspace {
             // What was compared is what is fetched, also where the source itself promises no digest.
             let mut file = file.clone();
             file.sha256 = Some(*sha256);
-            let local = stage.join(&file.file);
+            let local = stage.path().join(&file.file);
             ends.source.open_wheel(&file, &local, self.context())?;
             checked.push(Checked::check(&local, &planned.digests, self.context())?);
         }

@@ -102,18 +102,12 @@ impl Workspace {
                 Some(path) => text.push_str(&format!("-e {}\n", self.root().join(path).display())),
                 None => {
                     let public = package.repo.as_deref().filter(|repo| is_public(repo));
-                    let line = match public {
-                        _ if package.url.is_some() => {
-                            format!(
-                                "{} @ {}",
-                                package.name,
-                                package.url.as_deref().unwrap_or_default()
-                            )
-                        }
-                        Some(repo) => {
+                    let line = match (&package.url, public) {
+                        (Some(url), _) => format!("{} @ {url}", package.name),
+                        (None, Some(repo)) => {
                             format!("{} @ {}", package.name, self.release_of(package, repo)?.place())
                         }
-                        None => format!("{}=={}", package.name, package.version),
+                        (None, None) => format!("{}=={}", package.name, package.version),
                     };
                     text.push_str(&line);
                     if let Some(sha256) = package.sha256.filter(|_| hashes) {

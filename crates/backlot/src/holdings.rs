@@ -11,7 +11,7 @@ use std::path::Path;
 
 use backlot_core::{Blake3, PackageName, RelPath, Version};
 use backlot_dvc::Pointer;
-use backlot_repo::{Inside, Release, Repo, Wanted};
+use backlot_repo::{Inside, Listing, Release, Repo, Wanted, WholeRelease};
 use backlot_store::{Cache, ObjectId, Remote, Transfer};
 use serde::Serialize;
 
@@ -98,21 +98,12 @@ impl Workspace {
                     repo.prefetch(some)?;
                 }
                 for package in some {
-                    let listing = repo.releases_with_problems(package)?;
-                    if let Some(broken) = listing.broken.first() {
-                        return Err(WorkspaceError::UnreadableRelease {
-                            place: broken.place.clone(),
-                            reason: broken.reason.clone(),
-                        }
-                        .into());
-                    }
-                    let mut files = Vec::new();
-                    for file in listing.sources.iter().chain(&listing.releases) {
-                        // Without a digest it is read, however often it is there.
-                        if file.sha256.is_none_or(|digest| seen.insert(digest)) {
-                            files.push(file);
-                        }
-                    }
+                    let listing = whole_listing(&repo, package)?;
+                    // Without a digest it is read, however often it is there.
+                    let files = listing
+                        .files()
+                        .filter(|file| file.sha256.is_none_or(|digest| seen.insert(digest)));
+                    let files: Vec<&Release> = files.collect();
                     for files in files.chunks(RELEASES) {
                         self.context().check()?;
                         batch.add(&repo, files)?;
@@ -149,10 +140,16 @@ impl Workspace {
     }
 
     /// An error if a release with tracked files would get into a public repo, where no collection looks.
-    pub(crate) fn refuse_public_files(&self, target: &Repo, source: &Repo, files: &[&Release]) -> Result<()> {
+    pub(crate) fn refuse_public_files(
+        &self,
+        target: &Repo,
+        source: &Repo,
+        release: &WholeRelease,
+    ) -> Result<()> {
         if !target.is_public() {
             return Ok(());
         }
+        let files: Vec<&Release> = release.files.iter().collect();
         for files in files.chunks(RELEASES) {
             self.context().check()?;
             let inside = source.read_inside(files, &POINTERS)?;
@@ -250,6 +247,19 @@ impl Batch {
             }
         }
         Ok(())
+    }
+}
+
+/// All that a repo has of a package; an error if any of it cannot be read.
+fn whole_listing(repo: &Repo, package: &PackageName) -> Result<Listing<Release>> {
+    let listing = repo.releases_with_problems(package)?;
+    match listing.broken.first() {
+        None => Ok(listing),
+        Some(broken) => Err(WorkspaceError::UnreadableRelease {
+            place: broken.place.clone(),
+            reason: broken.reason.clone(),
+        }
+        .into()),
     }
 }
 

@@ -281,7 +281,7 @@ impl Workspace {
         packages.retain(|p| p.editable.is_none() && !outputs.iter().any(|o| o.package() == p.name));
         for output in &outputs {
             let name = output.package();
-            let asked = self.config().inputs.iter().any(|r| r.name() == &name);
+            let requested = self.config().inputs.iter().any(|r| r.name() == &name);
             let mut needs: Vec<PackageName> = output
                 .project
                 .metadata
@@ -293,17 +293,10 @@ impl Workspace {
             needs.sort();
             needs.dedup();
             packages.push(LockedPackage {
-                name,
-                version: output.project.metadata.version.clone(),
-                repo: None,
-                url: None,
-                wheel: None,
-                sdist: None,
-                sha256: None,
                 editable: Some(self.display_path(&output.project.root)),
-                requested: asked,
-                groups: Vec::new(),
+                requested,
                 needs,
+                ..LockedPackage::new(name, output.project.metadata.version.clone())
             });
         }
         let requirements = self.config().inputs.iter().map(ToString::to_string).collect();

@@ -99,6 +99,23 @@ pub struct LockedPackage {
 }
 
 impl LockedPackage {
+    /// A package that is taken from nowhere yet.
+    pub(crate) fn new(name: PackageName, version: Version) -> Self {
+        Self {
+            name,
+            version,
+            repo: None,
+            url: None,
+            wheel: None,
+            sdist: None,
+            sha256: None,
+            editable: None,
+            requested: false,
+            groups: Vec::new(),
+            needs: Vec::new(),
+        }
+    }
+
     /// Take a release's file from a repo.
     pub(crate) fn take(&mut self, repo: &str, release: &Release, sha256: Sha256) {
         let file = Some(release.file.clone());

@@ -141,8 +141,7 @@ impl Workspace {
                 continue;
             };
             for planned in releases {
-                let files: Vec<_> = planned.release.files.iter().collect();
-                self.refuse_public_files(&ends.target, &ends.source, &files)?;
+                self.refuse_public_files(&ends.target, &ends.source, &planned.release)?;
             }
             if options.files {
                 self.mirror_files(&ends, releases, options, &mut report)?;

@@ -5,7 +5,7 @@
 
 use backlot_core::{PackageName, Version};
 use backlot_dvc::{OutState, SentAhead};
-use backlot_repo::{Publication, Repo};
+use backlot_repo::{Publication, Release, Repo};
 use backlot_store::Remote;
 use serde::Serialize;
 
@@ -117,13 +117,18 @@ impl Workspace {
         Ok(())
     }
 
+    /// A file of a release that a repo has itself, if it has one.
+    fn own_release(&self, repo: &Repo, package: &PackageName, version: &Version) -> Result<Option<Release>> {
+        let there = repo.own_files(package, self.context())?;
+        Ok(there.into_iter().find(|release| &release.version == version))
+    }
+
     /// A conflict if a repo has a release of this version.
     fn refuse_existing(&self, repo: &Repo, package: &PackageName, version: &Version) -> Result<()> {
-        let there = repo.own_files(package, self.context())?;
-        let Some(release) = there.iter().find(|r| &r.version == version) else {
+        let Some(release) = self.own_release(repo, package, version)? else {
             return Ok(());
         };
-        let published = repo.status(release)?.published;
+        let published = repo.status(&release)?.published;
         Err(backlot_repo::Error::ReleaseExists {
             package: package.clone(),
             version: version.clone(),
@@ -188,8 +193,7 @@ impl Workspace {
             return Ok(None);
         }
         let version = &output.project.metadata.version;
-        let releases = repo.releases(&output.package(), self.context())?;
-        if releases.iter().any(|release| &release.version == version) {
+        if self.own_release(repo, &output.package(), version)?.is_some() {
             return Ok(None);
         }
         match self.remote_entry(options.remote.as_deref(), "pushing files") {

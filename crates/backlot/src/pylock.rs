@@ -288,19 +288,11 @@ impl Workspace {
     fn locked_package(&self, entry: &Package, reader: &Reader<'_>) -> Result<LockedPackage> {
         let name = PackageName::parse(&entry.name).map_err(|e| reader.bad(e.to_string()))?;
         let table = entry.tool.as_ref().and_then(|t| t.backlot.as_ref());
+        let version = Version::parse(entry.version.as_deref().unwrap_or("0"))
+            .map_err(|e| reader.bad(format!("{name}: {e}")))?;
         let mut locked = LockedPackage {
-            version: Version::parse(entry.version.as_deref().unwrap_or("0"))
-                .map_err(|e| reader.bad(format!("{name}: {e}")))?,
-            name,
-            repo: None,
-            url: None,
-            wheel: None,
-            sdist: None,
-            sha256: None,
-            editable: None,
-            requested: false,
             groups: table.map(|t| t.groups.clone()).unwrap_or_default(),
-            needs: Vec::new(),
+            ..LockedPackage::new(name, version)
         };
         let metadata = if entry.directory.is_some() {
             let output = reader.outputs.iter().find(|o| o.package() == locked.name);

@@ -151,7 +151,7 @@ impl<'w> Pool<'w> {
         for ((_, repo), public) in pool.repos.iter().zip(&pool.public) {
             pool.engine_is_provided &= *public || {
                 let listing = repo.listing(&engine, context)?;
-                listing.releases.is_empty() && listing.sources.is_empty()
+                listing.files().next().is_none()
             };
         }
         Ok(pool)
@@ -515,17 +515,10 @@ impl Workspace {
             needs.sort();
             needs.dedup();
             let mut package = LockedPackage {
-                name: chosen.name.clone(),
-                version: chosen.version.clone(),
-                repo: None,
-                url: None,
-                wheel: None,
-                sdist: None,
-                sha256: None,
-                editable: None,
                 requested: wish.inputs.iter().any(|r| r.name() == &chosen.name),
                 groups: chosen.groups.clone(),
                 needs,
+                ..LockedPackage::new(chosen.name.clone(), chosen.version.clone())
             };
             if let Some(output) = pool.outputs.get(&chosen.name) {
                 package.editable = Some(self.display_path(&output.project.root));

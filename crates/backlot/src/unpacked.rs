@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use backlot_core::{Operation, PackageName, Sha256, file};
+use backlot_core::file::{self, TemporaryFolder};
+use backlot_core::{Operation, PackageName, Sha256};
 use backlot_repo::Release;
 use backlot_wheel::{Sdist, WheelArchive};
 use rayon::prelude::*;
@@ -54,10 +55,8 @@ impl Workspace {
         if folder.is_dir() {
             return Ok(folder);
         }
-        let stage = file::temporary_in(&wheels);
-        fs_err::create_dir_all(&stage)?;
-        let guard = TemporaryFolder(stage.clone());
-        let local = stage.join(package.file().ok_or_else(no_release)?);
+        let stage = TemporaryFolder::in_folder(&wheels)?;
+        let local = stage.path().join(package.file().ok_or_else(no_release)?);
         if let Some(url) = package.direct_url()? {
             self.fetch_direct(&package.name, &url, &local)?;
         } else {
@@ -74,11 +73,13 @@ impl Workspace {
             repo.open_wheel(&release, &local, self.context())?;
         }
         let wheel = if package.sdist.is_some() {
-            Sdist::open(&local)?.build(&stage, TOOL, self.context())?.path
+            Sdist::open(&local)?
+                .build(stage.path(), TOOL, self.context())?
+                .path
         } else {
             local
         };
-        let unpacked = stage.join("tree");
+        let unpacked = stage.path().join("tree");
         backlot_wheel::unpack(&WheelArchive::open(&wheel)?, &unpacked, self.context())?;
         // Another process may have been first; its folder holds the same bytes.
         if let Err(error) = file::rename(&unpacked, &folder)
@@ -86,16 +87,6 @@ impl Workspace {
         {
             return Err(error.into());
         }
-        drop(guard);
         Ok(folder)
-    }
-}
-
-/// Removes a temporary folder when dropped.
-pub(crate) struct TemporaryFolder(pub(crate) PathBuf);
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        file::remove(&self.0).ok();
     }
 }

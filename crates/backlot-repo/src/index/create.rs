@@ -3,10 +3,11 @@
 //! Invariants: the index never lets a release be replaced (`volatile` is false); one that is there stays as it is.
 //! Deliberately absent: users, mirrors, and changing or removing an index.
 
+use backlot_core::web::shown;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use url::Url;
 
-use super::error::{IndexError, shown};
+use super::error::IndexError;
 use super::fetch::{Failure, error_text, failure};
 use super::{IndexRepo, Network, offline};
 use crate::error::Result;
@@ -28,7 +29,9 @@ impl IndexRepo {
         if given.is_offline() {
             return Err(offline("the server", &given.0.url));
         }
-        let made = network.block(given.put(&index, bases))?;
+        let body = serde_json::json!({ "type": "stage", "bases": bases, "volatile": false }).to_string();
+        let made = network.retried(&index, || given.try_put(&index, body.clone()));
+        let (made, _) = network.block(made)?;
         Ok((pages.into(), matches!(made, Outcome::Made)))
     }
 
@@ -36,24 +39,6 @@ impl IndexRepo {
     pub fn plan_create(network: &Network, name: &str, url: &str) -> Result<String> {
         let given = Self::open(network, name, url, None)?;
         Ok(pages_of(&index_of(&given.0.url)?).into())
-    }
-
-    async fn put(&self, url: &Url, bases: &[String]) -> Result<Outcome> {
-        let body = serde_json::json!({ "type": "stage", "bases": bases, "volatile": false }).to_string();
-        let network = &self.0.network;
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            match self.try_put(url, body.clone()).await {
-                Ok(outcome) => return Ok(outcome),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Again {
-                    reason,
-                    pause,
-                    status,
-                }) => network.pause(attempts, pause, url, reason, status).await?,
-            }
-        }
     }
 
     async fn try_put(&self, url: &Url, body: String) -> Result<Outcome, Failure> {

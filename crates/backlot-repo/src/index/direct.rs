@@ -8,13 +8,14 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use backlot_core::file::{self, Staged};
+use backlot_core::file::{self, Staged, TemporaryFolder};
+use backlot_core::web::shown;
 use backlot_core::{Context, DirectUrl, FileError, Operation, PackageName, Sha256};
 use backlot_wheel::{Metadata, Sdist, WheelArchive, WheelName, sdist_name};
 use reqwest::header::{ETAG, LAST_MODIFIED};
 use serde::{Deserialize, Serialize};
 
-use super::error::{IndexError, Promise, shown};
+use super::error::{IndexError, Promise};
 use super::fetch::{Account, Ask, FileSink};
 use super::network::Network;
 use super::offline;
@@ -180,10 +181,8 @@ impl Network {
         }
         let store = &self.0.store;
         // Under its own name, since that tells what it is.
-        let folder = file::temporary_in(&store.wheel("direct", ""));
-        fs_err::create_dir_all(&folder)?;
-        let guard = Folder(folder.clone());
-        let arrived = folder.join(fetch.url.file());
+        let folder = TemporaryFolder::in_folder(&store.wheel("direct", ""))?;
+        let arrived = folder.path().join(fetch.url.file());
         let mut staged = Staged::beside(&arrived)?;
         let mut ask = Ask::new(url.clone(), WHEEL_LIMIT).unpacked();
         if let Some(head) = head {
@@ -219,7 +218,6 @@ impl Network {
                 store.keep(Kind::Metadata, &seen_key(fetch.url), &head, &body);
             }
         }
-        drop(guard);
         Ok(Some((sha256, metadata)))
     }
 
@@ -339,13 +337,4 @@ fn metadata_key(url: &DirectUrl, sha256: Sha256) -> String {
 
 fn seen_key(url: &DirectUrl) -> String {
     format!("direct {}", url.as_str())
-}
-
-/// Removes a temporary folder when dropped.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        file::remove(&self.0).ok();
-    }
 }

@@ -7,6 +7,7 @@
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
 
+use backlot_core::web::shown;
 use backlot_core::{FileError, Sha256};
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, RANGE,
@@ -17,7 +18,7 @@ use sha2::Digest as _;
 use url::{Origin, Url};
 
 use super::credentials::Credential;
-use super::error::{IndexError, shown, tame};
+use super::error::{IndexError, tame};
 use super::network::{Network, reason};
 use crate::error::{Error, Result};
 
@@ -215,8 +216,29 @@ impl Network {
         }
     }
 
+    /// Try until it is done, or was tried too often. Returns how often, too.
+    pub(crate) async fn retried<T>(
+        &self,
+        url: &Url,
+        attempt: impl AsyncFn() -> Result<T, Failure>,
+    ) -> Result<(T, u32)> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match attempt().await {
+                Ok(done) => return Ok((done, attempts)),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Again {
+                    reason,
+                    pause,
+                    status,
+                }) => self.pause(attempts, pause, url, reason, status).await?,
+            }
+        }
+    }
+
     /// Wait before the next attempt; an error if there is none.
-    pub(crate) async fn pause(
+    async fn pause(
         &self,
         attempts: u32,
         asked: Option<Duration>,

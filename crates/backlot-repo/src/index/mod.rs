@@ -25,15 +25,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use backlot_core::PackageName;
+use backlot_core::web::shown;
 use ulid::Ulid;
 use url::Url;
 
 pub use credentials::{Credential, Credentials};
 pub use direct::{DirectFetch, DirectFile};
-pub(crate) use error::shown;
 pub use error::{IndexError, Promise, variable};
 pub use network::{Network, NetworkOptions, Proxies, SshOptions};
-pub(crate) use page::percent_decode;
 pub use page::read_package_page;
 pub(crate) use page::timestamp;
 pub(crate) use store::{Head, Kind, Store};

@@ -6,14 +6,15 @@
 
 use std::collections::BTreeSet;
 
+use backlot_core::web::{percent_decode, shown};
 use backlot_core::{PackageName, Sha256, Timestamp};
 use backlot_wheel::{WheelName, sdist_name};
 use url::Url;
 
-use super::error::{IndexError, shown, tame};
+use super::error::{IndexError, tame};
 use super::{html, json};
 use crate::layout::is_wheel;
-use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, in_order, source_name};
+use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, sort, source_name};
 use crate::place::Place;
 use crate::release::{Lies, Release, ReleaseKind};
 
@@ -167,12 +168,8 @@ pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<L
             }
         }
     }
-    listing
-        .releases
-        .sort_by(|a, b| in_order(&a.name, &a.file).cmp(&in_order(&b.name, &b.file)));
-    listing
-        .sources
-        .sort_by(|a, b| (&a.version, &a.file).cmp(&(&b.version, &b.file)));
+    sort(&mut listing.releases);
+    sort(&mut listing.sources);
     Ok(listing)
 }
 
@@ -262,21 +259,6 @@ pub(crate) fn file_of(href: &str) -> Option<String> {
     let decoded = percent_decode(last)?;
     let plain = !decoded.is_empty() && !decoded.contains(['/', '\\', '\0']);
     plain.then_some(decoded)
-}
-
-/// Text of a URL as it is meant; `None` if that is no UTF-8.
-pub(crate) fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// RFC 3339 in UTC, as PEP 700 has it: `2026-11-20T23:48:00.123456Z`.

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use backlot_core::web::shown;
 use backlot_core::{PackageName, Timestamp};
 use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 use tokio::task::JoinSet;
 use url::Url;
 
-use super::error::{IndexError, shown};
+use super::error::IndexError;
 use super::fetch::Ask;
 use super::store::{Head, Kept, Kind, Store};
 use super::{IndexRepo, Network, offline, page};

@@ -11,7 +11,7 @@ use url::Url;
 use super::fetch::{Account, Answer, Ask};
 use super::network::Network;
 use crate::error::Result;
-use crate::parts::{MAX_DIRECTORY, Part, Piece, SLACK, TAIL, directory, entries, find_metadata, unpack};
+use crate::parts::{Part, Piece, TAIL, directory, find_metadata, unpack};
 use crate::record::METADATA_LIMIT;
 
 /// The bytes of METADATA; `None` where the whole wheel has to be read for it.
@@ -19,16 +19,15 @@ pub(crate) async fn metadata(network: &Network, account: &Account, url: &Url) ->
     let Some(tail) = part(network, account, url, Part::Last(TAIL)).await? else {
         return Ok(None);
     };
-    let Some(place) = directory(&tail).filter(|place| place.length <= MAX_DIRECTORY) else {
+    let Some(place) = directory(&tail) else {
         return Ok(None);
     };
-    let fetched = match tail.get(place.start, place.length) {
+    let fetched = match place.bytes(&tail) {
         Some(_) => None,
-        None => part(network, account, url, Part::At(place.start, place.length)).await?,
+        None => part(network, account, url, place.part()).await?,
     };
-    let bytes = fetched.as_ref().unwrap_or(&tail).get(place.start, place.length);
-    let entry = bytes
-        .and_then(|bytes| entries(bytes, &place))
+    let entry = place
+        .entries(fetched.as_ref().unwrap_or(&tail))
         .and_then(find_metadata);
     let Some(entry) = entry.filter(|e| e.packed <= METADATA_LIMIT && e.size <= METADATA_LIMIT) else {
         return Ok(None);
@@ -36,11 +35,10 @@ pub(crate) async fn metadata(network: &Network, account: &Account, url: &Url) ->
     if let Some(found) = unpack(&tail, &entry) {
         return Ok(Some(found));
     }
-    let end = (entry.header + 30 + SLACK + entry.packed).min(tail.total);
-    if entry.header >= end {
+    let Some(around) = entry.part(tail.total) else {
         return Ok(None);
-    }
-    let piece = part(network, account, url, Part::At(entry.header, end - entry.header)).await?;
+    };
+    let piece = part(network, account, url, around).await?;
     Ok(piece.and_then(|p| unpack(&p, &entry)))
 }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context as Task, Poll};
 
+use backlot_core::web::shown;
 use backlot_core::{Context, Operation, Sha256};
 use bytes::Bytes;
 use fs_err as fs;
@@ -19,7 +20,7 @@ use sha2::Digest as _;
 use ulid::Ulid;
 use url::Url;
 
-use super::error::{IndexError, shown};
+use super::error::IndexError;
 use super::fetch::{Failure, error_text, failure};
 use super::{IndexRepo, offline};
 use crate::error::Result;
@@ -40,7 +41,8 @@ enum Outcome {
 impl IndexRepo {
     /// What [`Self::publish`] would do now. Changes nothing.
     pub fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
-        let offer = self.admitted(wheel, context)?;
+        let offer = Offer::check_wheel(wheel, context)?;
+        offer.check_gate(self.gate())?;
         let existing = self.existing(&offer)?;
         let writes = match existing {
             Some(_) => Vec::new(),
@@ -61,12 +63,12 @@ impl IndexRepo {
 
     /// Upload a wheel; a version that is there is [`crate::Error::ReleaseExists`].
     pub fn publish(&self, wheel: &Path, context: &Context) -> Result<()> {
-        self.commit(&self.admitted(wheel, context)?, context)
+        self.commit(&Offer::check_wheel(wheel, context)?, context)
     }
 
     /// The same with what was checked already, which may be one file of several.
     pub(crate) fn commit(&self, offer: &Offer, context: &Context) -> Result<()> {
-        self.check_gate(offer)?;
+        offer.check_gate(self.gate())?;
         if self.is_offline() {
             return Err(offline("the place for an upload", &self.0.url));
         }
@@ -75,7 +77,9 @@ impl IndexRepo {
         }
         self.warn_of_base(offer, context)?;
         let running = context.start(Operation::Push, 1, offer.size);
-        let (outcome, attempts) = self.0.network.block(self.send_wheel(offer))?;
+        let (network, url) = (&self.0.network, self.upload_url());
+        let sent = network.retried(&url, || self.try_send(offer, &url));
+        let (outcome, attempts) = network.block(sent)?;
         running.advance(1, offer.size);
         let there = self.existing(offer)?;
         match (outcome, there) {
@@ -97,24 +101,13 @@ impl IndexRepo {
         }
     }
 
-    /// A wheel that can be published, here.
-    fn admitted(&self, wheel: &Path, context: &Context) -> Result<Offer> {
-        let offer = Offer::check_wheel(wheel, context)?;
-        self.check_gate(&offer)?;
-        Ok(offer)
-    }
-
-    fn check_gate(&self, offer: &Offer) -> Result<()> {
-        self.gate().map_or(Ok(()), |gate| gate.check(&offer.name.package))
-    }
-
     /// What is in the way of an offer now, asked anew: as a rule any file of its version that is in the index itself.
     fn existing(&self, offer: &Offer) -> Result<Option<ExistingRelease>> {
         if !self.is_offline() {
             self.forget(&offer.name.package);
         }
         let listing = self.releases_with_problems(&offer.name.package)?;
-        let same: Vec<&Release> = (listing.releases.iter().chain(&listing.sources))
+        let same: Vec<&Release> = (listing.files())
             .filter(|file| file.version == offer.name.version && !self.inherits(file))
             .collect();
         let mut there = Vec::with_capacity(same.len());
@@ -144,8 +137,7 @@ impl IndexRepo {
     /// What an index has hides what it inherits under the same name: people must know if that is something else.
     fn warn_of_base(&self, offer: &Offer, context: &Context) -> Result<()> {
         let listing = self.releases_with_problems(&offer.name.package)?;
-        let mut inherited = listing.releases.iter().chain(&listing.sources);
-        let hidden = inherited.find(|file| {
+        let hidden = listing.files().find(|file| {
             let is_it = file.kind == offer.kind && file.name == offer.name;
             is_it && self.inherits(file) && file.sha256.is_some_and(|known| known != offer.sha256)
         });
@@ -186,26 +178,6 @@ impl IndexRepo {
                 above_url
             }
             None => url.clone(),
-        }
-    }
-
-    async fn send_wheel(&self, offer: &Offer) -> Result<(Outcome, u32)> {
-        let url = self.upload_url();
-        let network = &self.0.network;
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            match self.try_send(offer, &url).await {
-                Ok(outcome) => return Ok((outcome, attempts)),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Again {
-                    reason,
-                    pause,
-                    status,
-                }) => {
-                    network.pause(attempts, pause, &url, reason, status).await?;
-                }
-            }
         }
     }
 

@@ -8,12 +8,13 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, Staged};
+use backlot_core::web::shown;
 use backlot_core::{Context, FileError, Operation, Sha256};
 use backlot_wheel::{Metadata, Sdist, WheelArchive};
 use fs_err as fs;
 use url::Url;
 
-use super::error::{IndexError, shown};
+use super::error::IndexError;
 use super::fetch::{Ask, FileSink};
 use super::store::{Head, Kept, Kind, Store};
 use super::{IndexRepo, offline, ranges};

@@ -25,7 +25,8 @@ pub(super) const WHEEL_LIMIT: u64 = 4 << 30;
 impl ObjectRepo {
     /// What [`Self::publish`] would do now. Changes nothing.
     pub(crate) fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
-        let offer = self.admitted(wheel, context)?;
+        let offer = Offer::check_wheel(wheel, context)?;
+        offer.check_gate(self.gate())?;
         let makes_repo = self.marker()?.is_none();
         let existing = self.find_version(&offer)?;
         let (package, version) = (&offer.name.package, &offer.name.version);
@@ -57,26 +58,15 @@ impl ObjectRepo {
         })
     }
 
-    /// A wheel that can be published, here.
-    fn admitted(&self, wheel: &Path, context: &Context) -> Result<Offer> {
-        let offer = Offer::check_wheel(wheel, context)?;
-        self.check_gate(&offer)?;
-        Ok(offer)
-    }
-
-    fn check_gate(&self, offer: &Offer) -> Result<()> {
-        self.gate().map_or(Ok(()), |gate| gate.check(&offer.name.package))
-    }
-
     /// Publish a wheel: exactly one of any number of publishers of a version wins, the others get
     /// [`Error::ReleaseExists`]. What an earlier publisher could not write is written too, also when this is a conflict.
     pub(crate) fn publish(&self, wheel: &Path, publication: &Publication, context: &Context) -> Result<()> {
-        self.offer(&self.admitted(wheel, context)?, publication, context)
+        self.offer(&Offer::check_wheel(wheel, context)?, publication, context)
     }
 
     /// The same with what was checked already, which may be one file of several.
     pub(crate) fn offer(&self, offer: &Offer, publication: &Publication, context: &Context) -> Result<()> {
-        self.check_gate(offer)?;
+        offer.check_gate(self.gate())?;
         if self.make()? {
             let message = format!("made a new repo in `{}`", self.place());
             context.warn("repo::created", message);

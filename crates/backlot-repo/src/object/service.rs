@@ -11,6 +11,7 @@ use std::future::{Future, IntoFuture as _};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use backlot_core::web::percent_decode;
 use futures_lite::{FutureExt as _, StreamExt as _};
 use opendal::{Buffer, ErrorKind, HttpTransporter, Operator, services};
 use opendal_http_transport_reqwest::ReqwestTransport;
@@ -19,7 +20,7 @@ use url::Url;
 use super::StoreOptions;
 use super::verbs::{CommitBy, Entry, Moved, Objects, Put};
 use crate::error::{Error, Result};
-use crate::index::{Credential, Network, percent_decode};
+use crate::index::{Credential, Network};
 
 /// How long a request with a body may go without an answer: a wheel on a slow line.
 const UPLOAD_PATIENCE: Duration = Duration::from_mins(30);

@@ -19,8 +19,7 @@ use crate::fact::{FACT_LIMIT, Fact, ReleaseStatus};
 use crate::index::{Head, Kind};
 use crate::layout::is_wheel;
 use crate::listing::{
-    BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, in_order, named, package_of, reason_of,
-    source_name,
+    BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, named, package_of, reason_of, sort, source_name,
 };
 use crate::record::{METADATA_LIMIT, RECORD_FORMAT, RECORD_LIMIT, ReleaseRecord, sha256};
 use crate::release::{Lies, Release, ReleaseKind};
@@ -58,7 +57,7 @@ fn parse(file: &str, package: &PackageName) -> Result<Option<(ReleaseKind, Wheel
 impl Shelf {
     /// All files that can be used.
     pub(super) fn files(&self) -> impl Iterator<Item = &Release> {
-        self.listing.releases.iter().chain(&self.listing.sources)
+        self.listing.files()
     }
 
     /// The facts about a version.
@@ -176,12 +175,8 @@ impl ObjectRepo {
                 }),
             }
         }
-        listing
-            .releases
-            .sort_by(|a, b| in_order(&a.name, &a.file).cmp(&in_order(&b.name, &b.file)));
-        listing
-            .sources
-            .sort_by(|a, b| (&a.version, &a.file).cmp(&(&b.version, &b.file)));
+        sort(&mut listing.releases);
+        sort(&mut listing.sources);
         Ok(Shelf {
             listing,
             entries,

@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use backlot_core::context::Running;
+use backlot_core::file::TemporaryFolder;
 use backlot_core::{Blake3, Context, Operation};
 use fs_err as fs;
 
@@ -26,8 +27,8 @@ use super::seeds::{SeedReader, Seeds};
 use super::wire::{Malformed, blake3_of};
 use crate::cache::{Cache, set_read_only};
 use crate::error::{Error, Result};
+use crate::hash;
 use crate::hash::md5::{Md5Hasher, update_many};
-use crate::hash::{self, TemporaryFolder};
 use crate::object::{FileDigests, Transfer};
 use crate::parallel::each;
 use crate::remote::Fetched;

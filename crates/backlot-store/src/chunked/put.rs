@@ -473,7 +473,7 @@ impl<'a> Slot<'a> {
     /// or cannot be taken in.
     fn name(&mut self, intake: Option<&Intake<'_>>) -> Option<ObjectId> {
         match (self.source.content, intake) {
-            _ if self.failure.is_some() && intake.is_none() => None,
+            (Content::Known(..), _) if self.failure.is_some() => None,
             (Content::Known(id, proof), _) => {
                 let right = match proof {
                     Some(proof) => proof == self.digest(),

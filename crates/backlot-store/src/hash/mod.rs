@@ -10,7 +10,7 @@ mod lanes;
 pub(crate) mod md5;
 
 use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backlot_core::context::Running;
@@ -376,30 +376,6 @@ pub(crate) fn create(copy: &Copy) -> Result<fs::File> {
         options.mode(copy.mode);
     }
     Ok(options.open(&copy.temporary)?)
-}
-
-/// Where the copies of one run go until they are published; removed with what is left in it when dropped.
-#[derive(Debug)]
-pub(crate) struct TemporaryFolder(PathBuf);
-
-impl TemporaryFolder {
-    /// A new folder below `root`.
-    pub(crate) fn in_folder(root: &Path) -> Result<Self> {
-        let path = backlot_core::file::temporary_in(root);
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-
-    /// The path of the temporary of a job.
-    pub(crate) fn file(&self, position: usize) -> PathBuf {
-        self.0.join(position.to_string())
-    }
-}
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        backlot_core::file::remove(&self.0).ok();
-    }
 }
 
 #[cfg(test)]

@@ -7,13 +7,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Blake3, Context, Operation, file};
+use backlot_core::file::{self, TemporaryFolder};
+use backlot_core::{Blake3, Context, Operation};
 use fs_err as fs;
 
 use super::Fetched;
 use crate::cache::{self, Cache, ObjectEntry, VerifyReport};
 use crate::error::{Error, Result};
-use crate::hash::{self, Copy, Job, Outcome, TemporaryFolder};
+use crate::hash::{self, Copy, Job, Outcome};
 use crate::object::{ObjectId, Transfer};
 
 /// How much is written before it is synced and named: what a killed push has to send again at most.

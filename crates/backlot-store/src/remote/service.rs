@@ -6,6 +6,7 @@
 use std::future::IntoFuture as _;
 
 use backlot_core::context::Running;
+use backlot_core::file::TemporaryFolder;
 use backlot_core::{Blake3, Context, Operation};
 use fs_err as fs;
 use opendal::layers::RetryLayer;
@@ -15,7 +16,6 @@ use std::io::{Read as _, Write as _};
 use super::Fetched;
 use crate::cache::{Cache, ObjectEntry, VerifyReport, set_read_only};
 use crate::error::{Error, Result};
-use crate::hash::TemporaryFolder;
 use crate::hash::md5::{Md5Hasher, update_many};
 use crate::object::{FileDigests, ObjectId, Transfer};
 use crate::parallel::each;

@@ -18,13 +18,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use backlot_core::web::percent_decode;
 use tokio::sync::{Mutex, Semaphore};
 use ulid::Ulid;
 use url::Url;
 
 use super::verbs::{CommitBy, Entry, Moved, Objects, Put};
 use crate::error::{Error, Result};
-use crate::index::{Network, percent_decode, variable};
+use crate::index::{Network, variable};
 use crate::place::Place;
 use account::Account;
 use line::{Asked, Line, Trouble};
