@@ -13,7 +13,7 @@ use fs_err as fs;
 /// What is written at once: long enough for several requests to be on their way to the disk together.
 const BLOCK: usize = 4 << 20;
 /// What the memory of a block begins at a multiple of; no disk asks for more.
-const ALIGNMENT: usize = 4096;
+pub(super) const ALIGNMENT: usize = 4096;
 
 /// A file's bytes on their way, in order.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl BlockWriter {
         while !bytes.is_empty() {
             if self.memory.is_empty() {
                 self.memory = vec![0; BLOCK + ALIGNMENT];
-                self.start = self.memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+                self.start = to_alignment(self.memory.as_ptr());
             }
             let (now, later) = bytes.split_at(bytes.len().min(BLOCK - self.filled));
             let at = self.start + self.filled;
@@ -58,39 +58,53 @@ impl BlockWriter {
     }
 
     fn write_block(&mut self, file: &mut fs::File) -> io::Result<()> {
-        let mut rest = &self.memory[self.start..self.start + self.filled];
-        if self.filled == BLOCK && *self.direct.get_or_insert_with(|| set_direct(file, true).is_ok()) {
-            while !rest.is_empty() {
-                match file.write(rest) {
-                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                    Ok(written) => rest = &rest[written..],
-                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                    // A file system that takes the flag and not the block, or a block that was written in part.
-                    Err(e) if e.kind() == ErrorKind::InvalidInput => {
-                        set_direct(file, false)?;
-                        self.direct = Some(false);
-                        break;
-                    }
-                    Err(e) => return Err(e),
-                }
-            }
+        let block = &self.memory[self.start..self.start + self.filled];
+        if self.filled == BLOCK {
+            let direct = self.direct.get_or_insert_with(|| set_direct(file, true).is_ok());
+            write_direct(file, block, direct)?;
+        } else {
+            file.write_all(block)?;
         }
-        file.write_all(rest)?;
         self.filled = 0;
         Ok(())
     }
 }
 
+/// Write whole blocks to a file that may be open for direct writing; where that does not work it is so no more.
+pub(super) fn write_direct(file: &mut fs::File, mut blocks: &[u8], direct: &mut bool) -> io::Result<()> {
+    while *direct && !blocks.is_empty() {
+        match file.write(blocks) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => blocks = &blocks[written..],
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            // A file system that takes the flag and not the block, or a block that was written in part.
+            Err(e) if e.kind() == ErrorKind::InvalidInput => {
+                set_direct(file, false)?;
+                *direct = false;
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    file.write_all(blocks)
+}
+
+/// How far it is from an address to the next that a direct write can begin at.
+pub(super) fn to_alignment(address: *const u8) -> usize {
+    address.align_offset(ALIGNMENT).min(ALIGNMENT)
+}
+
+/// Turn direct writing on or off.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn set_direct(file: &fs::File, direct: bool) -> io::Result<()> {
+pub(super) fn set_direct(file: &fs::File, direct: bool) -> io::Result<()> {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
     let mut flags = fcntl_getfl(file)?;
     flags.set(OFlags::DIRECT, direct);
     Ok(fcntl_setfl(file, flags)?)
 }
 
+/// Direct writing is not to be had here.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn set_direct(_: &fs::File, _: bool) -> io::Result<()> {
+pub(super) fn set_direct(_: &fs::File, _: bool) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 

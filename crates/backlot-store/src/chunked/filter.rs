@@ -4,6 +4,8 @@
 //! differences are stored (measured in `benches/README.md`). Which width pays is tried on a sample, every so many chunks.
 //! Invariants: decoding needs the scheme byte and the raw length only; what does not shrink by 2 % is stored raw.
 
+use std::io::Cursor;
+
 use super::wire::Malformed;
 
 /// zstd's fastest standard level: shuffled data gains little above it.
@@ -93,7 +95,6 @@ pub(super) struct Coder {
     quick: zstd::bulk::Compressor<'static>,
     decompressor: zstd::bulk::Decompressor<'static>,
     shuffled: Vec<u8>,
-    packed: Vec<u8>,
 }
 
 impl std::fmt::Debug for Coder {
@@ -115,7 +116,6 @@ impl Coder {
             quick: new(QUICK)?,
             decompressor: zstd::bulk::Decompressor::new()?,
             shuffled: Vec::new(),
-            packed: Vec::new(),
         })
     }
 
@@ -173,23 +173,20 @@ impl Coder {
                 compressor,
                 quick,
                 shuffled,
-                packed,
                 ..
             } = self;
             let compressor = if method.quick { quick } else { compressor };
             let input = if scheme.width() == 1 {
                 chunk
             } else {
-                shuffle(chunk, scheme.width(), shuffled);
-                shuffled
+                shuffle(chunk, scheme.width(), shuffled)
             };
-            packed.clear();
-            packed.reserve(chunk.len());
-            let done = compressor.compress_to_buffer(input, packed);
-            if done.is_ok() && packed.len() < chunk.len() * WORTH_IT / 100 {
-                out.extend_from_slice(packed);
+            let start = out.len();
+            let done = compressor.compress_to_buffer(input, &mut room(out, chunk.len()));
+            if done.is_ok_and(|packed| packed < chunk.len() * WORTH_IT / 100) {
                 return scheme;
             }
+            out.truncate(start);
         }
         out.extend_from_slice(chunk);
         Scheme::Raw
@@ -218,8 +215,9 @@ impl Coder {
         }
         let wrong = "a chunk cannot be unpacked";
         if scheme.width() == 1 {
-            into.resize(start + raw_length, 0);
-            let found = self.decompressor.decompress_to_buffer(stored, &mut into[start..]);
+            let found = self
+                .decompressor
+                .decompress_to_buffer(stored, &mut room(into, raw_length));
             return if found.is_ok_and(|n| n == raw_length) {
                 Ok(())
             } else {
@@ -227,10 +225,10 @@ impl Coder {
                 Err(wrong)
             };
         }
-        self.shuffled.resize(raw_length, 0);
+        self.shuffled.clear();
         match self
             .decompressor
-            .decompress_to_buffer(stored, &mut self.shuffled[..])
+            .decompress_to_buffer(stored, &mut room(&mut self.shuffled, raw_length))
         {
             Ok(n) if n == raw_length => {
                 unshuffle(&mut self.shuffled, scheme.width(), into);
@@ -241,17 +239,29 @@ impl Coder {
     }
 }
 
+/// Room for so many bytes behind what a buffer has.
+fn room(buffer: &mut Vec<u8>, bytes: usize) -> Cursor<&mut Vec<u8>> {
+    buffer.reserve(bytes);
+    let end = buffer.len() as u64;
+    let mut room = Cursor::new(buffer);
+    room.set_position(end);
+    room
+}
+
 /// Bytes 0 of all numbers, then bytes 1, ...; each as the difference to the one before. An incomplete last number stays
 /// as it is at the end.
-fn shuffle(bytes: &[u8], width: usize, out: &mut Vec<u8>) {
+fn shuffle<'a>(bytes: &[u8], width: usize, out: &'a mut Vec<u8>) -> &'a [u8] {
     let count = bytes.len() / width;
-    out.clear();
-    out.resize(bytes.len(), 0);
+    // Every byte is written below, so what an earlier chunk left is not cleared.
+    if out.len() < bytes.len() {
+        out.resize(bytes.len(), 0);
+    }
+    let out = &mut out[..bytes.len()];
     let (whole, rest) = bytes.split_at(count * width);
     let (planes, tail) = out.split_at_mut(count * width);
     tail.copy_from_slice(rest);
     if count == 0 {
-        return;
+        return out;
     }
     if width == 2 {
         let (low, high) = planes.split_at_mut(count);
@@ -261,7 +271,7 @@ fn shuffle(bytes: &[u8], width: usize, out: &mut Vec<u8>) {
             *high = pair[1].wrapping_sub(before[1]);
             before = *pair;
         }
-        return;
+        return out;
     }
     for (position, plane) in planes.chunks_exact_mut(count).enumerate() {
         let mut before = 0;
@@ -270,6 +280,7 @@ fn shuffle(bytes: &[u8], width: usize, out: &mut Vec<u8>) {
             before = number[position];
         }
     }
+    out
 }
 
 /// The inverse of [`shuffle`], appended to `out`.

@@ -1,0 +1,149 @@
+//! Copies of files into the cache, written while their chunks are worked on.
+//!
+//! A copy goes past the page cache, where nobody looks for it soon: the file itself was just read and is there. Threads
+//! that wait for the disk leave the cores to those who compute; where the disk is slower than those, later files go through
+//! the page cache, which takes them at once. Invariant: a copy has the bytes in their order, or its failure is told.
+//! Deliberately absent: syncing; a cache may lose what it has, and finds that out.
+
+use std::io::{self, Write as _};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use fs_err as fs;
+
+use super::direct::{ALIGNMENT, set_direct, to_alignment, write_direct};
+use crate::hash;
+
+/// Threads that write.
+const WRITERS: usize = 3;
+/// How many times as long as the computing the disk may take.
+const PATIENCE: u32 = 3;
+
+/// The copy of one file on its way.
+#[derive(Debug)]
+pub(super) struct CopyFile {
+    file: fs::File,
+    /// Whether it goes past the page cache.
+    direct: bool,
+}
+
+/// Bytes to be appended to a copy.
+#[derive(Debug)]
+pub(super) struct Append<'a> {
+    pub(super) copy: &'a mut CopyFile,
+    pub(super) bytes: &'a [u8],
+    /// Which file it is, for the caller.
+    pub(super) number: usize,
+    pub(super) done: io::Result<()>,
+}
+
+impl CopyFile {
+    /// Begin a copy.
+    pub(super) fn create(target: &hash::Copy, direct: bool) -> crate::Result<Self> {
+        let file = hash::create(target)?;
+        let direct = direct && set_direct(&file, true).is_ok();
+        Ok(Self { file, direct })
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let whole = if self.direct && to_alignment(bytes.as_ptr()) == 0 {
+            bytes.len() / ALIGNMENT * ALIGNMENT
+        } else {
+            0
+        };
+        let (blocks, rest) = bytes.split_at(whole);
+        write_direct(&mut self.file, blocks, &mut self.direct)?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        if self.direct {
+            set_direct(&self.file, false)?;
+            self.direct = false;
+        }
+        self.file.write_all(rest)
+    }
+}
+
+/// Append to copies while something else is done. Takes back `direct` if that is done long before.
+pub(super) fn append_beside(all: &mut [Append<'_>], direct: &AtomicBool, beside: impl FnOnce()) {
+    if all.is_empty() {
+        return beside();
+    }
+    let begun = Instant::now();
+    let writers = WRITERS.min(all.len());
+    let waiting = Mutex::new(all.iter_mut());
+    let next = || waiting.lock().ok().and_then(|mut all| all.next());
+    let mut computed = begun.elapsed();
+    std::thread::scope(|scope| {
+        for _ in 0..writers {
+            scope.spawn(|| {
+                while let Some(one) = next() {
+                    one.done = one.copy.append(one.bytes);
+                }
+            });
+        }
+        beside();
+        computed = begun.elapsed();
+    });
+    if begun.elapsed() > computed * PATIENCE {
+        direct.store(false, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::super::window::Window;
+    use super::{Append, CopyFile, append_beside};
+    use crate::hash;
+    use fs_err as fs;
+
+    #[test]
+    fn copies_have_their_bytes_in_order_whatever_their_portions_and_however_they_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..1_200_345_u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        for (name, direct, portion) in [("a", true, 65_536), ("b", true, 70_001), ("c", false, 70_001)] {
+            let target = hash::Copy {
+                temporary: folder.path().join(name),
+                mode: 0o644,
+                durable: false,
+            };
+            let mut copies = [
+                CopyFile::create(&target, direct).unwrap(),
+                CopyFile::create(
+                    &hash::Copy {
+                        temporary: folder.path().join(format!("{name}2")),
+                        ..target.clone()
+                    },
+                    direct,
+                )
+                .unwrap(),
+            ];
+            let mut beside = 0;
+            for part in bytes.chunks(portion) {
+                let mut window = Window::of(Vec::with_capacity(portion + Window::SLACK));
+                window.end().extend_from_slice(part);
+                let mut all: Vec<Append<'_>> = copies
+                    .iter_mut()
+                    .enumerate()
+                    .map(|(number, copy)| Append {
+                        copy,
+                        bytes: window.fresh(),
+                        number,
+                        done: Ok(()),
+                    })
+                    .collect();
+                append_beside(&mut all, &AtomicBool::new(true), || beside += 1);
+                assert!(all.iter().all(|one| one.done.is_ok()));
+            }
+            assert_eq!(beside, bytes.chunks(portion).len());
+            for file in [name.to_owned(), format!("{name}2")] {
+                assert!(fs::read(folder.path().join(&file)).unwrap() == bytes, "{file}");
+            }
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! One file on its way into packs: read a share at a time, hashed, and, where it is read for the first time, copied into
+//! the cache.
+//!
+//! Invariant: a file that changes while it is read, or is not what its name or proof says, gets no name. Deliberately
+//! absent: cutting, and what becomes of chunks.
+
+use std::io::{Read, Write as _};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use backlot_core::Blake3;
+use fs_err as fs;
+
+use super::chunker::Profile;
+use super::copies::CopyFile;
+use super::filter::Scheme;
+use super::pack::PackFacts;
+use super::recipe::Run;
+use super::spares::Spares;
+use super::window::Window;
+use crate::error::{Error, Result};
+use crate::hash::md5::Md5Hasher;
+use crate::hash::{self, Job, Judge, Outcome, Publish};
+use crate::object::{FileDigests, ObjectId};
+use crate::stat::FileStat;
+
+/// What a large file contributes to a batch while others do too: also the shortest run of its chunks in a pack.
+pub(super) const SHARE: usize = 1 << 20;
+/// What is read at once: it is hashed while it is in the core's cache.
+const STEP: usize = 256 << 10;
+
+/// A file to be stored.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) content: Content,
+    pub(super) path: PathBuf,
+    pub(super) size: u64,
+}
+
+/// What is known of a file before it is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content {
+    /// Its name and, where MD5 need not be computed again, its proof.
+    Known(ObjectId, Option<Blake3>),
+    /// It is new: the [`Intake`]'s job of this number.
+    New(usize),
+}
+
+impl Content {
+    pub(super) const fn proof(self) -> Option<Blake3> {
+        match self {
+            Self::Known(_, proof) => proof,
+            Self::New(_) => None,
+        }
+    }
+}
+
+/// Where files go that are read for the first time, in the same pass.
+pub(super) struct Intake<'a> {
+    pub(super) jobs: &'a [Job],
+    pub(super) judge: Judge<'a>,
+    pub(super) publish: Publish<'a>,
+    /// What became of each.
+    results: Mutex<Vec<Option<Result<Outcome>>>>,
+}
+
+/// One open file.
+pub(super) struct Slot<'a> {
+    pub(super) source: &'a Source,
+    file: Option<fs::File>,
+    /// Of a new file: its state on disk while it is read, and its copy.
+    pub(super) new: Option<(FileStat, Option<CopyFile>)>,
+    pub(super) window: Window,
+    /// How much of the window was cut.
+    pub(super) cut: usize,
+    /// The chunks of this batch, in order.
+    pub(super) portions: Vec<Portion>,
+    pub(super) read: u64,
+    pub(super) md5: Md5Hasher,
+    blake3: blake3::Hasher,
+    /// Whether the file is too small to be cut: then its chunk's BLAKE3 is its own.
+    pub(super) single: bool,
+    pub(super) runs: Vec<Run>,
+    pub(super) chunks: Vec<(Blake3, u32)>,
+    pub(super) failure: Option<Error>,
+}
+
+/// What is to become of one chunk.
+pub(super) struct Piece {
+    pub(super) id: Blake3,
+    pub(super) raw: usize,
+    pub(super) known: Option<(PackFacts, u32)>,
+    pub(super) scheme: Scheme,
+    /// Where in the portion's bytes the record's place and the stored bytes are. Empty if it is stored already.
+    pub(super) stored: Range<usize>,
+}
+
+/// Chunks that one core worked on, one after the other.
+#[derive(Default)]
+pub(super) struct Portion {
+    pub(super) pieces: Vec<Piece>,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What is needed to read files.
+pub(super) struct Reading<'a> {
+    pub(super) profile: Profile,
+    pub(super) intake: Option<&'a Intake<'a>>,
+    pub(super) spares: Spares,
+    /// Whether copies into the cache go past the page cache.
+    pub(super) direct: AtomicBool,
+}
+
+impl Intake<'_> {
+    pub(super) fn new<'a>(jobs: &'a [Job], judge: Judge<'a>, publish: Publish<'a>) -> Intake<'a> {
+        let mut results = Vec::new();
+        results.resize_with(jobs.len(), || None);
+        Intake {
+            jobs,
+            judge,
+            publish,
+            results: Mutex::new(results),
+        }
+    }
+
+    /// What became of each file. Those that were not come to are reported as cancelled.
+    pub(super) fn into_results(self) -> Vec<Result<Outcome>> {
+        let stopped = || Err(Error::Cancelled(backlot_core::Cancelled));
+        let results = self.results.into_inner().unwrap_or_default();
+        results
+            .into_iter()
+            .map(|result| result.unwrap_or_else(stopped))
+            .collect()
+    }
+
+    fn report(&self, number: usize, result: Result<Outcome>) {
+        if let Ok(mut results) = self.results.lock() {
+            results[number] = Some(result);
+        }
+    }
+}
+
+impl<'a> Slot<'a> {
+    pub(super) fn new(source: &'a Source, single: bool) -> Self {
+        Self {
+            source,
+            file: None,
+            new: None,
+            window: Window::default(),
+            cut: 0,
+            portions: Vec::new(),
+            read: 0,
+            md5: Md5Hasher::default(),
+            blake3: blake3::Hasher::new(),
+            single,
+            runs: Vec::new(),
+            chunks: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// Read and hash the next share of the file.
+    pub(super) fn advance(&mut self, share: usize, reading: &Reading<'_>) -> Result<()> {
+        self.cut = 0;
+        let left = self.source.size - self.read;
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(share);
+        if self.file.is_none() {
+            self.open(reading)?;
+        }
+        let Some(file) = &mut self.file else { return Ok(()) };
+        if self.window.is_unused() {
+            // What a batch leaves for the next is less than a chunk.
+            let rest = if left > wanted as u64 {
+                reading.profile.max + Window::SLACK
+            } else {
+                0
+            };
+            self.window = Window::of(reading.spares.take(wanted + rest + Window::SLACK));
+        }
+        let buffer = self.window.end();
+        buffer.reserve_exact(wanted);
+        let mut rest = wanted;
+        while rest > 0 {
+            let start = buffer.len();
+            let step = rest.min(if wanted > SHARE { wanted } else { STEP });
+            Read::by_ref(file).take(step as u64).read_to_end(buffer)?;
+            let fresh = &buffer[start..];
+            if fresh.len() < step {
+                return Err(Error::Changing {
+                    path: self.source.path.clone(),
+                });
+            }
+            if wanted > SHARE {
+                self.blake3.update_rayon(fresh);
+            } else if !self.single {
+                self.blake3.update(fresh);
+            }
+            rest -= step;
+        }
+        self.read += wanted as u64;
+        Ok(())
+    }
+
+    fn open(&mut self, reading: &Reading<'_>) -> Result<()> {
+        let file = fs::File::open(&self.source.path)?;
+        if let (Content::New(number), Some(intake)) = (self.source.content, reading.intake) {
+            let stat = FileStat::of(&file.metadata()?);
+            if stat.size != self.source.size {
+                return Err(self.changing());
+            }
+            // A small one is copied when it is known whether the copy is wanted.
+            let copy = intake.jobs[number]
+                .copy
+                .as_ref()
+                .filter(|_| stat.size > STEP as u64);
+            let direct = reading.direct.load(Ordering::Relaxed);
+            let copy = copy.map(|copy| CopyFile::create(copy, direct)).transpose()?;
+            self.new = Some((stat, copy));
+        }
+        self.file = Some(file);
+        Ok(())
+    }
+
+    fn changing(&self) -> Error {
+        Error::Changing {
+            path: self.source.path.clone(),
+        }
+    }
+
+    /// The name of a file that was read; a new one is in the cache under it then. `None` if it is not what it should be,
+    /// or cannot be taken in.
+    pub(super) fn name(&mut self, intake: Option<&Intake<'_>>) -> Option<ObjectId> {
+        match (self.source.content, intake) {
+            (Content::Known(..), _) if self.failure.is_some() => None,
+            (Content::Known(id, proof), _) => {
+                let right = match proof {
+                    Some(proof) => proof == self.digest(),
+                    None => std::mem::take(&mut self.md5).finish() == id.md5,
+                };
+                right.then_some(id)
+            }
+            (Content::New(number), Some(intake)) => {
+                let taken = match self.failure.take() {
+                    None => self.take_in(number, intake),
+                    Some(failure) => Err(failure),
+                };
+                let id = taken
+                    .as_ref()
+                    .ok()
+                    .map(|outcome| ObjectId::file(outcome.digests.md5));
+                if id.is_none()
+                    && let Some(target) = &intake.jobs[number].copy
+                {
+                    // It may not have been made yet; then there is nothing to tidy.
+                    fs::remove_file(&target.temporary).ok();
+                }
+                intake.report(number, taken);
+                id
+            }
+            (Content::New(_), None) => None,
+        }
+    }
+
+    /// Put a new file that was read into the cache.
+    fn take_in(&mut self, number: usize, intake: &Intake<'_>) -> Result<Outcome> {
+        let job = &intake.jobs[number];
+        let (Some(file), Some((stat, copy))) = (&self.file, self.new.take()) else {
+            return Err(self.changing());
+        };
+        if FileStat::of(&file.metadata()?) != stat {
+            return Err(self.changing());
+        }
+        let outcome = Outcome {
+            digests: FileDigests {
+                md5: std::mem::take(&mut self.md5).finish(),
+                blake3: self.digest(),
+                size: self.read,
+            },
+            stat,
+        };
+        let wanted = (intake.judge)(number, &outcome)?;
+        if let Some(target) = &job.copy {
+            match copy {
+                None if wanted => hash::create(target)?.write_all(self.window.fresh())?,
+                Some(_) if !wanted => fs::remove_file(&target.temporary)?,
+                _ => {}
+            }
+            if wanted {
+                (intake.publish)(number, &outcome)?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The BLAKE3 of the whole file, once it is read.
+    pub(super) fn digest(&self) -> Blake3 {
+        match self.chunks.as_slice() {
+            [(id, _)] if self.single => *id,
+            _ => Blake3::from_bytes(*self.blake3.finalize().as_bytes()),
+        }
+    }
+}
