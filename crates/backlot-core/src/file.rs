@@ -79,35 +79,62 @@ pub fn temporary_in(folder: &Path) -> PathBuf {
 
 /// A folder for what is on its way to its place; removed with all that is left in it when dropped.
 #[derive(Debug)]
-pub struct TemporaryFolder(PathBuf);
+pub struct TemporaryFolder {
+    path: PathBuf,
+    /// Over how many folders its files are spread.
+    parts: usize,
+}
 
 impl TemporaryFolder {
+    /// From how many files on they are spread over [`Self::PARTS`] folders.
+    const MANY: usize = 256;
+    /// Enough that threads seldom meet.
+    const PARTS: usize = 16;
+
     /// A new, empty folder in `parent`, which is made if absent.
     pub fn in_folder(parent: &Path) -> Result<Self, FileError> {
         let folder = Self::absent_in(parent);
-        fs::create_dir_all(&folder.0)?;
+        fs::create_dir_all(&folder.path)?;
+        Ok(folder)
+    }
+
+    /// The same for so many files: who makes a file waits for all others who make one in the same folder.
+    pub fn for_files(parent: &Path, count: usize) -> Result<Self, FileError> {
+        let mut folder = Self::in_folder(parent)?;
+        if count >= Self::MANY {
+            folder.parts = Self::PARTS;
+            for part in 0..folder.parts {
+                fs::create_dir(folder.path.join(part.to_string()))?;
+            }
+        }
         Ok(folder)
     }
 
     /// A path in `parent` for a folder that somebody else makes, or moves there.
     pub fn absent_in(parent: &Path) -> Self {
-        Self(temporary_in(parent))
+        Self {
+            path: temporary_in(parent),
+            parts: 1,
+        }
     }
 
     /// Where it lies.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// A path in it for the file of a number.
     pub fn file(&self, number: usize) -> PathBuf {
-        self.0.join(number.to_string())
+        if self.parts == 1 {
+            return self.path.join(number.to_string());
+        }
+        self.path.join(format!("{}/{number}", number % self.parts))
     }
 }
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
-        remove(&self.0).ok();
+        remove(&self.path).ok();
     }
 }
 
@@ -215,8 +242,8 @@ fn link_new(existing: &Path, new: &Path) -> Result<Created, FileError> {
             ) =>
         {
             match fs::OpenOptions::new().write(true).create_new(true).open(new) {
-                Ok(mut file) => {
-                    io::copy(&mut fs::File::open(existing)?, &mut file)?;
+                Ok(file) => {
+                    copy_bytes(&fs::File::open(existing)?, &file)?;
                     file.sync_all()?;
                     Ok(Created::New)
                 }
@@ -226,6 +253,20 @@ fn link_new(existing: &Path, new: &Path) -> Result<Created, FileError> {
         }
         Err(e) => Err(e.into()),
     }
+}
+
+/// Append all bytes of a file to another, as fast as the system does it. Returns how many.
+pub fn copy_bytes(source: &fs::File, target: &fs::File) -> Result<u64, FileError> {
+    // Of the files of `fs_err`, `io::copy` does not know that they are files, and would take 8 KiB at a time.
+    let copied = io::copy(&mut source.file(), &mut target.file());
+    copied.map_err(|error| {
+        let (source, target) = (source.path().display(), target.path().display());
+        io::Error::new(
+            error.kind(),
+            format!("cannot copy `{source}` to `{target}`: {error}"),
+        )
+        .into()
+    })
 }
 
 /// Whether two names are of one file; `false` where that cannot be told.
@@ -351,8 +392,23 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Created, create, exchange, write};
+    use super::{Created, TemporaryFolder, create, exchange, write};
     use fs_err as fs;
+
+    #[test]
+    fn a_temporary_folder_goes_with_all_that_is_in_it_however_many_files() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for count in [1, 3_000] {
+            let temporaries = TemporaryFolder::for_files(folder.path(), count).expect("made");
+            let paths: std::collections::BTreeSet<_> = (0..count).map(|n| temporaries.file(n)).collect();
+            assert_eq!(paths.len(), count);
+            for path in paths {
+                fs::write(path, b"").expect("its folder is there");
+            }
+            drop(temporaries);
+            assert!(fs::read_dir(folder.path()).expect("read").next().is_none());
+        }
+    }
 
     #[test]
     fn an_exclusive_create_has_one_winner_and_leaves_no_temporary() {

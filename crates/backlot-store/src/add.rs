@@ -114,7 +114,7 @@ pub(crate) fn add_files_by(
     }
     let sizes: Vec<u64> = todo.iter().map(|i| entries[*i].stat.size).collect();
     let running = context.start(Operation::Add, todo.len() as u64, sizes.iter().sum());
-    let temporaries = TemporaryFolder::in_folder(&cache.temporaries())?;
+    let temporaries = TemporaryFolder::for_files(&cache.temporaries(), todo.len())?;
     let clones = clones_work(
         paths.iter().zip(&todo).next().map(|(_, i)| &paths[*i]),
         links,

@@ -5,7 +5,6 @@
 //! that are right already are left alone.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -222,8 +221,8 @@ fn copy_proven(
         let (item, digests) = items[n];
         let copy = job(cache, item).1;
         let done = (|| {
-            let mut target = hash::create(&copy)?;
-            let copied = io::copy(&mut fs::File::open(cache.object_path(&item.id))?, &mut target)?;
+            let target = hash::create(&copy)?;
+            let copied = file::copy_bytes(&fs::File::open(cache.object_path(&item.id))?, &target)?;
             if copied != digests.size {
                 return Err(Error::Corrupt {
                     objects: vec![item.id],

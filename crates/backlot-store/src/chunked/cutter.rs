@@ -19,6 +19,8 @@ const MEMORY: usize = 48;
 const STRIPS: usize = 4;
 /// Bytes that each of them goes through.
 const STRIP: usize = 8 << 10;
+/// The same for what is left.
+const SHORT_STRIP: usize = 512;
 /// Bytes that are scanned at once; they stay in the core's cache until their chunks are worked on.
 const BLOCK: usize = STRIPS * STRIP;
 
@@ -168,20 +170,8 @@ fn scan(bytes: &[u8], start: usize, end: usize, cutter: &Cutter, found: &mut Vec
         return;
     };
     let shared = cutter.strict & cutter.loose;
-    let mut at = start;
-    while let Some(block) = bytes[..end].get(at..).and_then(|rest| rest.first_chunk()) {
-        let before: [&[u8]; STRIPS] =
-            std::array::from_fn(|n| &bytes[at + n * STRIP - MEMORY..at + n * STRIP]);
-        scan_block(
-            block,
-            before.map(|bytes| warm(gear, bytes)),
-            gear,
-            shared,
-            at,
-            found,
-        );
-        at += BLOCK;
-    }
+    let at = scan_blocks::<STRIP>(&bytes[..end], start, gear, shared, found);
+    let at = scan_blocks::<SHORT_STRIP>(&bytes[..end], at, gear, shared, found);
     let mut hash = warm(gear, &bytes[at - MEMORY..at]);
     for (place, byte) in (at..end).zip(&bytes[at..end]) {
         hash = (hash << 1).wrapping_add(gear[usize::from(*byte)]);
@@ -191,9 +181,30 @@ fn scan(bytes: &[u8], start: usize, end: usize, cutter: &Cutter, found: &mut Vec
     }
 }
 
+/// Find all candidates of the blocks of strips of so many bytes that fit behind `start`. Returns where they end.
+fn scan_blocks<const STRIP: usize>(
+    bytes: &[u8],
+    mut start: usize,
+    gear: &[u64; 256],
+    shared: u64,
+    found: &mut Vec<Candidate>,
+) -> usize {
+    while let Some(block) = bytes.get(start..start + STRIPS * STRIP) {
+        let (strips, _) = block.as_chunks::<STRIP>();
+        let Ok(strips) = strips.try_into() else { break };
+        let hashes = std::array::from_fn(|n| {
+            let strip = start + n * STRIP;
+            warm(gear, &bytes[strip - MEMORY..strip])
+        });
+        scan_block(strips, hashes, gear, shared, start, found);
+        start += STRIPS * STRIP;
+    }
+    start
+}
+
 /// Find all candidates of a block, given the hashes before each strip.
-fn scan_block(
-    block: &[u8; BLOCK],
+fn scan_block<const STRIP: usize>(
+    strips: &[[u8; STRIP]; STRIPS],
     mut hashes: [u64; STRIPS],
     gear: &[u64; 256],
     shared: u64,
@@ -203,7 +214,7 @@ fn scan_block(
     let first = found.len();
     let mut at = 0;
     while at < STRIP {
-        (at, hashes) = until_hit(block, at, hashes, gear, shared);
+        (at, hashes) = until_hit(strips, at, hashes, gear, shared);
         for (n, hash) in hashes
             .into_iter()
             .enumerate()
@@ -221,8 +232,9 @@ fn scan_block(
 
 /// Go on from `at` until one of the hashes is a candidate, or the strips end. Alone, so that all it needs has a register.
 #[inline(never)]
-fn until_hit(
-    block: &[u8; BLOCK],
+#[expect(clippy::needless_range_loop, reason = "it goes through four strips at once")]
+fn until_hit<const STRIP: usize>(
+    strips: &[[u8; STRIP]; STRIPS],
     at: usize,
     hashes: [u64; STRIPS],
     gear: &[u64; 256],
@@ -231,10 +243,10 @@ fn until_hit(
     let [mut a, mut b, mut c, mut d] = hashes;
     for at in at..STRIP {
         let step = |hash: u64, byte: u8| (hash << 1).wrapping_add(gear[usize::from(byte)]);
-        a = step(a, block[at]);
-        b = step(b, block[at + STRIP]);
-        c = step(c, block[at + 2 * STRIP]);
-        d = step(d, block[at + 3 * STRIP]);
+        a = step(a, strips[0][at]);
+        b = step(b, strips[1][at]);
+        c = step(c, strips[2][at]);
+        d = step(d, strips[3][at]);
         if a & shared == 0 || b & shared == 0 || c & shared == 0 || d & shared == 0 {
             return (at, [a, b, c, d]);
         }

@@ -76,7 +76,7 @@ impl Site {
         let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
         let bytes = items.iter().filter_map(|t| t.size).sum();
         let running = context.start(Operation::Pull, items.len() as u64, bytes);
-        let temporaries = TemporaryFolder::in_folder(&cache.temporaries())?;
+        let temporaries = TemporaryFolder::for_files(&cache.temporaries(), items.len())?;
         let seeds = Seeds::of(cache);
         let getter = Getter {
             site: self,

@@ -137,7 +137,7 @@ impl FolderRemote {
         running: &backlot_core::context::Running<'_>,
         context: &Context,
     ) -> Result<()> {
-        let temporaries = TemporaryFolder::in_folder(&self.root.join("tmp"))?;
+        let temporaries = TemporaryFolder::for_files(&self.root.join("tmp"), items.len())?;
         let copy = |n: usize| Copy {
             temporary: temporaries.file(n),
             mode: 0o444,
@@ -208,7 +208,7 @@ impl FolderRemote {
     pub(super) fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<Vec<Fetched>> {
         let bytes = items.iter().filter_map(|t| t.size).sum();
         let running = context.start(Operation::Pull, items.len() as u64, bytes);
-        let temporaries = TemporaryFolder::in_folder(&cache.temporaries())?;
+        let temporaries = TemporaryFolder::for_files(&cache.temporaries(), items.len())?;
         let jobs: Vec<Job> = items
             .iter()
             .enumerate()

@@ -223,7 +223,7 @@ impl ServiceRemote {
     pub(super) fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<Vec<Fetched>> {
         let bytes = items.iter().filter_map(|t| t.size).sum();
         let running = context.start(Operation::Pull, items.len() as u64, bytes);
-        let temporaries = TemporaryFolder::in_folder(&cache.temporaries())?;
+        let temporaries = TemporaryFolder::for_files(&cache.temporaries(), items.len())?;
         each(CONCURRENCY, items.len(), context, |n| {
             let item = &items[n];
             let temporary = temporaries.file(n);
