@@ -1,13 +1,12 @@
 //! Copies of files into the cache, written while their chunks are worked on.
 //!
 //! A copy goes past the page cache, where nobody looks for it soon: the file itself was just read and is there. Threads
-//! that wait for the disk leave the cores to those who compute; where the disk is slower than those, later files go through
-//! the page cache, which takes them at once. Invariant: a copy has the bytes in their order, or its failure is told.
+//! that wait for the disk leave the cores to those who compute; while the disk is slower than those, files go through the
+//! page cache, which takes them at once. Invariant: a copy has the bytes in their order, or its failure is told.
 //! Deliberately absent: syncing; a cache may lose what it has, and finds that out.
 
 use std::io::{self, Write as _};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use fs_err as fs;
@@ -17,8 +16,6 @@ use crate::hash;
 
 /// Threads that write.
 const WRITERS: usize = 3;
-/// How many times as long as the computing the disk may take.
-const PATIENCE: u32 = 3;
 
 /// The copy of one file on its way.
 #[derive(Debug)]
@@ -65,10 +62,11 @@ impl CopyFile {
     }
 }
 
-/// Append to copies while something else is done. Takes back `direct` if that is done long before.
-pub(super) fn append_beside(all: &mut [Append<'_>], direct: &AtomicBool, beside: impl FnOnce()) {
+/// Append to copies while something else is done. Returns whether they were written by then.
+pub(super) fn append_beside(all: &mut [Append<'_>], beside: impl FnOnce()) -> bool {
     if all.is_empty() {
-        return beside();
+        beside();
+        return true;
     }
     let begun = Instant::now();
     let writers = WRITERS.min(all.len());
@@ -86,15 +84,12 @@ pub(super) fn append_beside(all: &mut [Append<'_>], direct: &AtomicBool, beside:
         beside();
         computed = begun.elapsed();
     });
-    if begun.elapsed() > computed * PATIENCE {
-        direct.store(false, Ordering::Relaxed);
-    }
+    // Not to the microsecond: ending threads takes some of them.
+    begun.elapsed() < computed * 11 / 10
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
-
     use super::super::window::Window;
     use super::{Append, CopyFile, append_beside};
     use crate::hash;
@@ -137,7 +132,7 @@ mod tests {
                         done: Ok(()),
                     })
                     .collect();
-                append_beside(&mut all, &AtomicBool::new(true), || beside += 1);
+                append_beside(&mut all, || beside += 1);
                 assert!(all.iter().all(|one| one.done.is_ok()));
             }
             assert_eq!(beside, bytes.chunks(portion).len());

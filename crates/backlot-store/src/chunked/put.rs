@@ -9,7 +9,7 @@
 //! chunks whose packs are complete on the remote, and only files whose bytes were what their name or proof says.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use backlot_core::context::Running;
 use backlot_core::{Blake3, Context};
@@ -106,7 +106,7 @@ impl<'a> Pipeline<'a> {
                     profile: format.chunker,
                     intake,
                     spares: Spares::default(),
-                    direct: AtomicBool::new(true),
+                    direct: true,
                 },
                 cutter: Cutter::new(format.chunker),
                 known,
@@ -140,9 +140,11 @@ impl<'a> Pipeline<'a> {
             while let Some(buffer) = self.stream.used() {
                 self.worker.reading.spares.give(buffer);
             }
-            self.worker.work(&mut slots, share);
+            let copied = self.worker.work(&mut slots, share);
             let bytes = slots.iter().map(|s| s.window.fresh().len() as u64).sum();
-            self.place_all(&mut slots)?;
+            let packed = self.place_all(&mut slots)?;
+            // As much past the page cache as the disk takes while the cores compute, and no more.
+            self.worker.reading.direct = copied && packed;
             let done = self.finish(&mut slots);
             running.advance(done, bytes);
         }
@@ -161,8 +163,8 @@ impl<'a> Pipeline<'a> {
         Ok(self.stored)
     }
 
-    /// Give the chunks of a batch their places, and hand over those that are new.
-    fn place_all(&mut self, slots: &mut [Slot<'_>]) -> Result<()> {
+    /// Give the chunks of a batch their places, and hand over those that are new. Returns whether the writer kept up.
+    fn place_all(&mut self, slots: &mut [Slot<'_>]) -> Result<bool> {
         for slot in slots {
             for mut portion in slot.portions.drain(..) {
                 for piece in portion.pieces {
@@ -268,8 +270,8 @@ fn admit<'a>(slots: &mut Vec<Slot<'a>>, waiting: &mut std::slice::Iter<'a, Sourc
 }
 
 impl Worker<'_> {
-    /// Read the next share of every file and work on its chunks.
-    fn work(&self, slots: &mut [Slot<'_>], share: usize) {
+    /// Read the next share of every file and work on its chunks. Returns whether the copies were written meanwhile.
+    fn work(&self, slots: &mut [Slot<'_>], share: usize) -> bool {
         slots.par_iter_mut().for_each(|slot| {
             let done = slot.advance(share, &self.reading);
             let done = if done.is_ok() && slot.source.content.proof().is_some() {
@@ -299,7 +301,7 @@ impl Worker<'_> {
                 });
             }
         }
-        append_beside(&mut appends, &self.reading.direct, || {
+        let copied = append_beside(&mut appends, || {
             rayon::join(
                 || md5::update_many(&mut lanes),
                 || {
@@ -318,6 +320,7 @@ impl Worker<'_> {
         for (number, error) in failed {
             slots[number].failure.get_or_insert(error.into());
         }
+        copied
     }
 
     /// Cut, hash, look up and compress: one chunk after the other while it is near, or, where a file has the batch for

@@ -8,7 +8,6 @@ use std::io::{Read, Write as _};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use backlot_core::Blake3;
 use fs_err as fs;
@@ -109,8 +108,8 @@ pub(super) struct Reading<'a> {
     pub(super) profile: Profile,
     pub(super) intake: Option<&'a Intake<'a>>,
     pub(super) spares: Spares,
-    /// Whether copies into the cache go past the page cache.
-    pub(super) direct: AtomicBool,
+    /// Whether copies into the cache that are begun now go past the page cache.
+    pub(super) direct: bool,
 }
 
 impl Intake<'_> {
@@ -215,8 +214,9 @@ impl<'a> Slot<'a> {
                 .copy
                 .as_ref()
                 .filter(|_| stat.size > STEP as u64);
-            let direct = reading.direct.load(Ordering::Relaxed);
-            let copy = copy.map(|copy| CopyFile::create(copy, direct)).transpose()?;
+            let copy = copy
+                .map(|copy| CopyFile::create(copy, reading.direct))
+                .transpose()?;
             self.new = Some((stat, copy));
         }
         self.file = Some(file);

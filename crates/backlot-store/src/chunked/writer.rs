@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -150,17 +150,21 @@ impl<'a> PackStream<'a> {
         Ok(place)
     }
 
-    /// Hand over what was added.
-    pub(super) fn flush(&mut self) -> Result<()> {
+    /// Hand over what was added. Returns whether the writer kept up; if not, this waited for it.
+    pub(super) fn flush(&mut self) -> Result<bool> {
         let batch = std::mem::take(&mut self.batch);
-        if batch.steps.is_empty() {
-            return Ok(());
+        let Some(sender) = self.sender.as_ref().filter(|_| !batch.steps.is_empty()) else {
+            return Ok(true);
+        };
+        let (sent, kept_up) = match sender.try_send(batch) {
+            Ok(()) => (true, true),
+            Err(TrySendError::Full(batch)) => (sender.send(batch).is_ok(), false),
+            Err(TrySendError::Disconnected(_)) => (false, false),
+        };
+        if !sent {
+            self.join()?;
         }
-        let sent = self
-            .sender
-            .as_ref()
-            .is_some_and(|sender| sender.send(batch).is_ok());
-        if sent { Ok(()) } else { self.join() }
+        Ok(kept_up)
     }
 
     /// A buffer that was written and may be filled again, so that memory is not given back and asked for all the time.
