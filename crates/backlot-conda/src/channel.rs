@@ -5,6 +5,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use backlot_core::web;
 use url::Url;
 
 use crate::error::{Error, Result};
@@ -121,23 +122,13 @@ fn clean(path: &Path) -> PathBuf {
 
 /// A place without what may be a secret in it, for messages.
 pub(crate) fn shown(text: &str) -> String {
-    match text.split_once("://") {
-        Some((scheme, rest)) => {
-            let rest = rest.split(['?', '#']).next().unwrap_or_default();
-            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-            let host = authority.rsplit('@').next().unwrap_or_default();
-            let path = match path.split_once("t/") {
-                Some((before, token)) if before.is_empty() || before.ends_with('/') => {
-                    let after = token.split_once('/').map_or("", |(_, after)| after);
-                    format!("{before}t/***/{after}")
-                }
-                _ => path.to_owned(),
-            };
-            format!("{scheme}://{host}/{path}")
-                .trim_end_matches('/')
-                .to_owned()
+    let text = web::shown_text(text);
+    match text.split_once("/t/") {
+        Some((before, token)) if before.contains("://") => {
+            let after = token.find('/').map_or("", |end| &token[end..]);
+            format!("{before}/t/***{after}")
         }
-        None => text.to_owned(),
+        _ => text,
     }
 }
 

@@ -93,7 +93,17 @@ impl TemporaryFolder {
 
     /// A new, empty folder in `parent`, which is made if absent.
     pub fn in_folder(parent: &Path) -> Result<Self, FileError> {
-        let folder = Self::absent_in(parent);
+        Self::at(temporary_in(parent))
+    }
+
+    /// A new, empty folder with a name that others go by; what was there before is removed.
+    pub fn replacing(path: PathBuf) -> Result<Self, FileError> {
+        remove(&path)?;
+        Self::at(path)
+    }
+
+    fn at(path: PathBuf) -> Result<Self, FileError> {
+        let folder = Self { path, parts: 1 };
         fs::create_dir_all(&folder.path)?;
         Ok(folder)
     }

@@ -1,7 +1,7 @@
 //! URLs as text: what is escaped in them, and what of them may be shown.
 //!
-//! Invariant: nothing that may be secret (user, password, query, fragment) is in what [`shown`] gives; signed links are
-//! secrets. Deliberately absent: fetching, and which URLs are taken.
+//! Invariant: nothing that may be secret (user, password, query, fragment) is in what [`shown`] and [`shown_text`] give;
+//! signed links are secrets. Deliberately absent: fetching, and which URLs are taken.
 
 use url::Url;
 
@@ -31,9 +31,25 @@ pub fn shown(url: &Url) -> String {
     url.into()
 }
 
+/// The same for what was meant to be a URL and may be none; what has no `://` in it is a path and stays as it is.
+pub fn shown_text(text: &str) -> String {
+    match text.split_once("://") {
+        None => text.to_owned(),
+        Some((scheme, rest)) => Url::parse(text).map_or_else(
+            |_| {
+                let rest = rest.split(['?', '#']).next().unwrap_or_default();
+                // Where a user and a password end is not known of what is no URL.
+                let rest = rest.rsplit('@').next().unwrap_or_default();
+                format!("{scheme}://{rest}")
+            },
+            |url| shown(&url),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{percent_decode, shown};
+    use super::{percent_decode, shown, shown_text};
 
     #[test]
     fn escapes_are_read_or_refused() {
@@ -47,5 +63,14 @@ mod tests {
     fn secrets_are_not_shown() {
         let url = url::Url::parse("https://ana:pw@host/a/b?X-Amz-Signature=s#f").expect("valid");
         assert_eq!(shown(&url), "https://host/a/b");
+        for (text, safe) in [
+            ("https://ana:pw@host/a@b?key=s#f", "https://host/a@b"),
+            ("https://ana:p/w@host/a?key=s#f", "https://host/a"),
+            ("s3://key:secret@", "s3://"),
+            ("sftp://host?password=s", "sftp://host"),
+            ("/srv/what is this?", "/srv/what is this?"),
+        ] {
+            assert_eq!(shown_text(text), safe);
+        }
     }
 }

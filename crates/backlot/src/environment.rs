@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use backlot_core::file::TemporaryFolder;
 use backlot_core::{Context, FileError, MarkerEnv, RelPath, file};
 use backlot_wheel::{InstalledDist, Interpreter, Layout};
 use fs_err as fs;
@@ -50,7 +51,8 @@ impl Environment {
 #[derive(Debug)]
 pub(crate) struct EnvironmentEdit<'w> {
     workspace: &'w Workspace,
-    stage: PathBuf,
+    /// What is left in it in the end is the old environment after a commit, the unwanted copy otherwise.
+    stage: TemporaryFolder,
     pub(crate) environment: Environment,
 }
 
@@ -118,11 +120,9 @@ impl Workspace {
         let stage = self
             .state_dir()
             .join(format!("{STAGE_PREFIX}{}", std::process::id()));
-        file::remove(&stage)?;
-        let tree = stage.join("tree");
-        fs::create_dir_all(&tree)?;
-        // From here on a drop removes the stage.
-        let guard = StageGuard(Some(stage.clone()));
+        let stage = TemporaryFolder::replacing(stage)?;
+        let tree = stage.path().join("tree");
+        fs::create_dir(&tree)?;
         let fits = self.environment_fits()?;
         let environment = match (current, fits) {
             (Some(current), true) => {
@@ -143,7 +143,6 @@ impl Workspace {
                 Environment { layout }
             }
         };
-        guard.keep();
         Ok(EnvironmentEdit {
             workspace: self,
             stage,
@@ -182,40 +181,16 @@ impl EnvironmentEdit<'_> {
     pub(crate) fn commit(self) -> Result<()> {
         self.workspace.context().check()?;
         let inputs = self.workspace.inputs_dir();
-        let tree = self.stage.join("tree");
+        let tree = self.stage.path().join("tree");
         if !inputs.exists() {
             return Ok(file::rename(&tree, &inputs)?);
         }
         if !file::exchange(&tree, &inputs)? {
-            file::write(&self.stage.join(READY), b"")?;
-            file::rename(&inputs, &self.stage.join("old"))?;
+            file::write(&self.stage.path().join(READY), b"")?;
+            file::rename(&inputs, &self.stage.path().join("old"))?;
             file::rename(&tree, &inputs)?;
         }
         Ok(())
-    }
-}
-
-impl Drop for EnvironmentEdit<'_> {
-    fn drop(&mut self) {
-        // What is left here is the old environment after a commit, the unwanted copy otherwise.
-        file::remove(&self.stage).ok();
-    }
-}
-
-/// Removes a half-made stage when making it fails.
-struct StageGuard(Option<PathBuf>);
-
-impl StageGuard {
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for StageGuard {
-    fn drop(&mut self) {
-        if let Some(stage) = &self.0 {
-            file::remove(stage).ok();
-        }
     }
 }
 

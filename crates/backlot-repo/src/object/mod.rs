@@ -25,6 +25,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use backlot_core::web::shown_text;
 use backlot_core::{PackageName, Version};
 use serde::Serialize;
 use url::Url;
@@ -96,7 +97,7 @@ impl ObjectRepo {
     /// its own, S3 is asked with what AWS's own tools would use.
     pub fn open(network: &Network, name: &str, url: &str, options: &StoreOptions) -> Result<Self> {
         let bad = |reason: &str| Error::BadStore {
-            url: shown(url),
+            url: shown_text(url),
             reason: reason.to_owned(),
         };
         let parsed = Url::parse(url).map_err(|e| bad(&e.to_string()))?;
@@ -232,17 +233,6 @@ impl ObjectRepo {
     fn warned(&self) -> MutexGuard<'_, BTreeSet<Place>> {
         self.0.warned.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A URL without what may be secret, for messages about one that is not right.
-fn shown(url: &str) -> String {
-    let text = url.split(['?', '#']).next().unwrap_or_default();
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return text.to_owned();
-    };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}{path}")
 }
 
 /// What an object is, for those who fetch it: without it a store says `binary/octet-stream`, and installers take that for

@@ -11,7 +11,7 @@ use std::future::{Future, IntoFuture as _};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use backlot_core::web::percent_decode;
+use backlot_core::web::{percent_decode, shown_text};
 use futures_lite::{FutureExt as _, StreamExt as _};
 use opendal::{Buffer, ErrorKind, HttpTransporter, Operator, services};
 use opendal_http_transport_reqwest::ReqwestTransport;
@@ -306,7 +306,7 @@ fn s3(
     credential: Option<Credential>,
 ) -> Result<(opendal::Result<Operator>, &'static str)> {
     let bad = |url: &str, reason: &str| Error::BadStore {
-        url: super::shown(url),
+        url: shown_text(url),
         reason: reason.to_owned(),
     };
     if url.port().is_some() {

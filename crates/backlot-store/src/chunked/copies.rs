@@ -5,13 +5,13 @@
 //! page cache, which takes them at once. Invariant: a copy has the bytes in their order, or its failure is told.
 //! Deliberately absent: syncing; a cache may lose what it has, and finds that out.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::Mutex;
 use std::time::Instant;
 
 use fs_err as fs;
 
-use super::direct::{ALIGNMENT, set_direct, to_alignment, write_direct};
+use super::direct::{set_direct, write_direct};
 use crate::hash;
 
 /// Threads that write.
@@ -44,21 +44,7 @@ impl CopyFile {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let whole = if self.direct && to_alignment(bytes.as_ptr()) == 0 {
-            bytes.len() / ALIGNMENT * ALIGNMENT
-        } else {
-            0
-        };
-        let (blocks, rest) = bytes.split_at(whole);
-        write_direct(&mut self.file, blocks, &mut self.direct)?;
-        if rest.is_empty() {
-            return Ok(());
-        }
-        if self.direct {
-            set_direct(&self.file, false)?;
-            self.direct = false;
-        }
-        self.file.write_all(rest)
+        write_direct(&mut self.file, bytes, &mut self.direct)
     }
 }
 

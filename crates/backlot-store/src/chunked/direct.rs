@@ -48,44 +48,48 @@ impl BlockWriter {
 
     /// Write what is left, and let go of the memory.
     pub(super) fn finish(&mut self, file: &mut fs::File) -> io::Result<()> {
-        if self.direct == Some(true) {
-            set_direct(file, false)?;
-            self.direct = Some(false);
-        }
         self.write_block(file)?;
         (self.memory, self.start) = (Vec::new(), 0);
         Ok(())
     }
 
     fn write_block(&mut self, file: &mut fs::File) -> io::Result<()> {
-        let block = &self.memory[self.start..self.start + self.filled];
-        if self.filled == BLOCK {
-            let direct = self.direct.get_or_insert_with(|| set_direct(file, true).is_ok());
-            write_direct(file, block, direct)?;
-        } else {
-            file.write_all(block)?;
-        }
+        let direct = match &mut self.direct {
+            Some(direct) => direct,
+            // What is shorter than a block is not worth it.
+            None => self
+                .direct
+                .insert(self.filled == BLOCK && set_direct(file, true).is_ok()),
+        };
+        write_direct(file, &self.memory[self.start..self.start + self.filled], direct)?;
         self.filled = 0;
         Ok(())
     }
 }
 
-/// Write whole blocks to a file that may be open for direct writing; where that does not work it is so no more.
-pub(super) fn write_direct(file: &mut fs::File, mut blocks: &[u8], direct: &mut bool) -> io::Result<()> {
+/// Append to a file that may be open for direct writing; where that does not work, or no more, it is so no more.
+pub(super) fn write_direct(file: &mut fs::File, bytes: &[u8], direct: &mut bool) -> io::Result<()> {
+    let whole = match to_alignment(bytes.as_ptr()) {
+        0 => bytes.len() / ALIGNMENT * ALIGNMENT,
+        _ => 0,
+    };
+    let (mut blocks, rest) = bytes.split_at(whole);
     while *direct && !blocks.is_empty() {
         match file.write(blocks) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(written) => blocks = &blocks[written..],
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             // A file system that takes the flag and not the block, or a block that was written in part.
-            Err(e) if e.kind() == ErrorKind::InvalidInput => {
-                set_direct(file, false)?;
-                *direct = false;
-            }
+            Err(e) if e.kind() == ErrorKind::InvalidInput => break,
             Err(e) => return Err(e),
         }
     }
-    file.write_all(blocks)
+    if *direct && !(blocks.is_empty() && rest.is_empty()) {
+        set_direct(file, false)?;
+        *direct = false;
+    }
+    file.write_all(blocks)?;
+    file.write_all(rest)
 }
 
 /// How far it is from an address to the next that a direct write can begin at.

@@ -172,7 +172,7 @@ impl<'a> Slot<'a> {
         if self.window.is_unused() {
             // What a batch leaves for the next is less than a chunk.
             let rest = if left > wanted as u64 {
-                reading.profile.max + Window::SLACK
+                reading.profile.max
             } else {
                 0
             };

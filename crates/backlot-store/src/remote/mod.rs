@@ -11,6 +11,7 @@ pub(crate) mod service;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use backlot_core::web::shown_text;
 use backlot_core::{Blake3, Context, LinkMode};
 use serde::{Deserialize, Serialize};
 
@@ -106,7 +107,7 @@ impl Remote {
     pub fn open(config: &RemoteConfig) -> Result<Self> {
         let url = config.url.as_str();
         let bad = |reason: &str| Error::BadRemote {
-            url: redacted(url),
+            url: shown_text(url),
             reason: reason.to_owned(),
         };
         let folder = |path: &str| match config.layout {
@@ -510,17 +511,6 @@ fn whole_file(id: &ObjectId, size: u64) -> FileParts {
             stored: size,
             raw: size,
         }],
-    }
-}
-
-/// A URL without the part before `@`, which may hold a secret.
-fn redacted(url: &str) -> String {
-    match url
-        .split_once("://")
-        .and_then(|(scheme, rest)| rest.split_once('@').map(|(_, host)| (scheme, host)))
-    {
-        Some((scheme, host)) => format!("{scheme}://***@{host}"),
-        None => url.to_owned(),
     }
 }
 
