@@ -23,16 +23,8 @@ pub(super) struct CopyFile {
     file: fs::File,
     /// Whether it goes past the page cache.
     direct: bool,
-}
-
-/// Bytes to be appended to a copy.
-#[derive(Debug)]
-pub(super) struct Append<'a> {
-    pub(super) copy: &'a mut CopyFile,
-    pub(super) bytes: &'a [u8],
-    /// Which file it is, for the caller.
-    pub(super) number: usize,
-    pub(super) done: io::Result<()>,
+    /// Whether all bytes were written until now.
+    written: io::Result<()>,
 }
 
 impl CopyFile {
@@ -40,16 +32,27 @@ impl CopyFile {
     pub(super) fn create(target: &hash::Copy, direct: bool) -> crate::Result<Self> {
         let file = hash::create(target)?;
         let direct = direct && set_direct(&file, true).is_ok();
-        Ok(Self { file, direct })
+        Ok(Self {
+            file,
+            direct,
+            written: Ok(()),
+        })
     }
 
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        write_direct(&mut self.file, bytes, &mut self.direct)
+    fn append(&mut self, bytes: &[u8]) {
+        if self.written.is_ok() {
+            self.written = write_direct(&mut self.file, bytes, &mut self.direct);
+        }
+    }
+
+    /// Whether all bytes that were appended were written.
+    pub(super) fn finish(self) -> io::Result<()> {
+        self.written
     }
 }
 
 /// Append to copies while something else is done. Returns whether they were written by then.
-pub(super) fn append_beside(all: &mut [Append<'_>], beside: impl FnOnce()) -> bool {
+pub(super) fn append_beside(all: &mut [(&mut CopyFile, &[u8])], beside: impl FnOnce()) -> bool {
     if all.is_empty() {
         beside();
         return true;
@@ -62,8 +65,8 @@ pub(super) fn append_beside(all: &mut [Append<'_>], beside: impl FnOnce()) -> bo
     std::thread::scope(|scope| {
         for _ in 0..writers {
             scope.spawn(|| {
-                while let Some(one) = next() {
-                    one.done = one.copy.append(one.bytes);
+                while let Some((copy, bytes)) = next() {
+                    copy.append(bytes);
                 }
             });
         }
@@ -77,7 +80,7 @@ pub(super) fn append_beside(all: &mut [Append<'_>], beside: impl FnOnce()) -> bo
 #[cfg(test)]
 mod tests {
     use super::super::window::Window;
-    use super::{Append, CopyFile, append_beside};
+    use super::{CopyFile, append_beside};
     use crate::hash;
     use fs_err as fs;
 
@@ -106,20 +109,13 @@ mod tests {
             ];
             let mut beside = 0;
             for part in bytes.chunks(portion) {
-                let mut window = Window::of(Vec::with_capacity(portion + Window::SLACK));
+                let mut window = Window::of(Vec::with_capacity(portion + Window::SLACK), &[]);
                 window.end().extend_from_slice(part);
-                let mut all: Vec<Append<'_>> = copies
-                    .iter_mut()
-                    .enumerate()
-                    .map(|(number, copy)| Append {
-                        copy,
-                        bytes: window.fresh(),
-                        number,
-                        done: Ok(()),
-                    })
-                    .collect();
+                let mut all: Vec<_> = copies.iter_mut().map(|copy| (copy, window.fresh())).collect();
                 append_beside(&mut all, || beside += 1);
-                assert!(all.iter().all(|one| one.done.is_ok()));
+            }
+            for copy in copies {
+                copy.finish().unwrap();
             }
             assert_eq!(beside, bytes.chunks(portion).len());
             for file in [name.to_owned(), format!("{name}2")] {

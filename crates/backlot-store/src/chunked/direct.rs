@@ -6,6 +6,7 @@
 //! Invariant: the file's bytes are the same either way. Deliberately absent: reading past the cache; what is read may be
 //! read again.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind, Write as _};
 
 use fs_err as fs;
@@ -14,6 +15,11 @@ use fs_err as fs;
 const BLOCK: usize = 4 << 20;
 /// What the memory of a block begins at a multiple of; no disk asks for more.
 pub(super) const ALIGNMENT: usize = 4096;
+
+thread_local! {
+    /// The memory of the file that this thread wrote last: the next one needs as much.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// A file's bytes on their way, in order.
 #[derive(Debug, Default)]
@@ -31,7 +37,8 @@ impl BlockWriter {
     pub(super) fn write(&mut self, file: &mut fs::File, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.memory.is_empty() {
-                self.memory = vec![0; BLOCK + ALIGNMENT];
+                self.memory = SPARE.take();
+                self.memory.resize(BLOCK + ALIGNMENT, 0);
                 self.start = to_alignment(self.memory.as_ptr());
             }
             let (now, later) = bytes.split_at(bytes.len().min(BLOCK - self.filled));
@@ -46,10 +53,13 @@ impl BlockWriter {
         Ok(())
     }
 
-    /// Write what is left, and let go of the memory.
+    /// Write what is left, and leave the memory to the next file.
     pub(super) fn finish(&mut self, file: &mut fs::File) -> io::Result<()> {
         self.write_block(file)?;
-        (self.memory, self.start) = (Vec::new(), 0);
+        if !self.memory.is_empty() {
+            SPARE.set(std::mem::take(&mut self.memory));
+        }
+        self.start = 0;
         Ok(())
     }
 

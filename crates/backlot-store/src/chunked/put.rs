@@ -1,12 +1,13 @@
 //! Files to packs: read, hash, cut, find what is new, compress, pack.
 //!
-//! A batch of segments of up to [`LANES`] large files, or of many small ones, is worked on by all cores, a segment a core: a
-//! chunk is cut, hashed, looked up and compressed while its bytes are in the core's cache. Where a file's proof is not
-//! known, MD5 runs in SIMD lanes across the files beside that. Meanwhile a writer thread writes the batch before, and a
-//! finisher waits for the disk. A file that is read for the first time is copied into the cache in the same pass
-//! ([`Intake`], [`super::copies`]). Memory: 5 batches of [`BATCH`] bytes, the buffers of one writer, and 130 bytes a new
-//! chunk of the group of files: below 160 MiB for groups of [`super::push::GROUP_BYTES`]. Invariant: the result names only
-//! chunks whose packs are complete on the remote, and only files whose bytes were what their name or proof says.
+//! A batch of segments of up to [`LANES`] large files, or of many small ones, is worked on by all cores, a segment a core: it
+//! is read, hashed and cut, and its chunks are hashed, looked up and compressed, while its bytes are in the core's cache.
+//! Beside that the batch before is finished: where a file's proof is not known, by MD5 in SIMD lanes across the files, and,
+//! where a file is read for the first time, by a copy into the cache ([`Intake`], [`super::copies`]); a writer thread writes
+//! its packs, and a finisher waits for the disk. Memory: 5 batches of [`BATCH`] bytes, 2 of spare buffers, those of one
+//! writer, and 130 bytes a new chunk of the group of files: with what the allocator holds back below 240 MiB for groups of
+//! [`super::push::GROUP_BYTES`]. Invariant: the result names only chunks whose packs are complete on the remote, and only
+//! files whose bytes were what their name or proof says.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -17,26 +18,26 @@ use rayon::prelude::*;
 
 use super::chunker::Profile;
 use super::config::RemoteFormat;
-use super::copies::{Append, append_beside};
+use super::copies::append_beside;
 use super::cutter::Cutter;
 use super::direct::ALIGNMENT;
 use super::filter::{Coder, Method, Scheme};
 use super::pack::{PackFacts, RECORD};
 use super::recipe::{Run, SegmentBuilder};
-use super::slot::{Content, Intake, Piece, Portion, Reading, SHARE, Slot, Source};
+use super::slot::{Ahead, Content, Intake, Piece, Portion, Reading, SHARE, Slot, Source};
 use super::spares::Spares;
 use super::wire::small;
 use super::writer::PackStream;
 use crate::error::{Error, Result};
-use crate::hash::md5::{self, Md5Hasher};
+use crate::hash::md5;
 use crate::object::{FileDigests, ObjectId};
 
 /// Raw bytes that go through the stages together.
-const BATCH: usize = 16 << 20;
+pub(super) const BATCH: usize = 12 << 20;
 /// Large files that advance together.
 const LANES: usize = BATCH / SHARE;
 /// Files in a batch.
-const MOST_FILES: usize = 2048;
+const MOST_FILES: usize = 256;
 /// Chunks between two trials of the filters.
 const TRIAL_EVERY: usize = 32;
 
@@ -135,13 +136,17 @@ impl<'a> Pipeline<'a> {
             if slots.is_empty() {
                 break;
             }
+            let reading = slots.iter().filter(|slot| !slot.ahead.is_over()).count();
             // Whole pages, so that copies can be written as they are.
-            let share = (BATCH / slots.len()).max(SHARE) / ALIGNMENT * ALIGNMENT;
+            let share = (BATCH / reading.max(1)).max(SHARE) / ALIGNMENT * ALIGNMENT;
             while let Some(buffer) = self.stream.used() {
                 self.worker.reading.spares.give(buffer);
             }
             let copied = self.worker.work(&mut slots, share);
-            let bytes = slots.iter().map(|s| s.window.fresh().len() as u64).sum();
+            let bytes = slots
+                .iter()
+                .map(|slot| slot.ahead.window.fresh().len() as u64)
+                .sum();
             let packed = self.place_all(&mut slots)?;
             // As much past the page cache as the disk takes while the cores compute, and no more.
             self.worker.reading.direct = copied && packed;
@@ -165,7 +170,7 @@ impl<'a> Pipeline<'a> {
 
     /// Give the chunks of a batch their places, and hand over those that are new. Returns whether the writer kept up.
     fn place_all(&mut self, slots: &mut [Slot<'_>]) -> Result<bool> {
-        for slot in slots {
+        for Slot { ahead: slot, .. } in slots {
             for mut portion in slot.portions.drain(..) {
                 for piece in portion.pieces {
                     let (id, raw) = (piece.id, small(piece.raw));
@@ -210,23 +215,14 @@ impl<'a> Pipeline<'a> {
         })
     }
 
-    /// Take out the files that ended. Returns how many.
+    /// Take out the files that went through everything. Returns how many.
     fn finish(&mut self, slots: &mut Vec<Slot<'_>>) -> u64 {
-        let mut ended = Vec::new();
-        for mut slot in std::mem::take(slots) {
-            if slot.failure.is_none() && slot.read < slot.source.size {
-                slot.window.give_up(slot.cut);
-                slots.push(slot);
-            } else {
-                ended.push(slot);
-            }
-        }
+        let mut ended: Vec<Slot<'_>> = slots.extract_if(.., |slot| slot.behind.last).collect();
         let intake = self.worker.reading.intake;
         let names: Vec<Option<ObjectId>> = ended.par_iter_mut().map(|slot| slot.name(intake)).collect();
         let done = ended.len() as u64;
-        for (mut slot, name) in ended.into_iter().zip(names) {
-            let window = std::mem::take(&mut slot.window);
-            self.worker.reading.spares.give(window.into_memory());
+        for (Slot { ahead: slot, behind }, name) in ended.into_iter().zip(names) {
+            self.worker.reading.spares.give(behind.window.into_memory());
             let blake3 = slot.digest();
             if let Some(failure) = slot.failure {
                 self.stored.failure.get_or_insert(failure);
@@ -235,7 +231,7 @@ impl<'a> Pipeline<'a> {
                     digests: FileDigests {
                         md5: id.md5,
                         blake3,
-                        size: slot.read,
+                        size: slot.source.size,
                     },
                     id,
                     runs: slot.runs,
@@ -251,12 +247,16 @@ impl<'a> Pipeline<'a> {
 
 /// Open what fits into the next batch.
 fn admit<'a>(slots: &mut Vec<Slot<'a>>, waiting: &mut std::slice::Iter<'a, Source>, profile: Profile) {
-    let share = |source: &Source, read: u64| {
-        usize::try_from(source.size - read).map_or(SHARE, |left| left.min(SHARE))
+    let reading = || {
+        slots
+            .iter()
+            .map(|slot| &slot.ahead)
+            .filter(|slot| !slot.is_over())
     };
-    let mut planned: usize = slots.iter().map(|s| share(s.source, s.read)).sum();
-    while planned < BATCH && slots.len() < MOST_FILES {
-        let large = slots.iter().filter(|s| s.source.size > SHARE as u64).count();
+    let mut planned: usize = reading().map(|slot| slot.share(SHARE)).sum();
+    let mut files = reading().count();
+    let mut large = reading().filter(|slot| slot.source.size > SHARE as u64).count();
+    while planned < BATCH && files < MOST_FILES {
         let Some(next) = waiting.as_slice().first() else {
             return;
         };
@@ -264,63 +264,47 @@ fn admit<'a>(slots: &mut Vec<Slot<'a>>, waiting: &mut std::slice::Iter<'a, Sourc
             return;
         }
         waiting.next();
-        planned += share(next, 0);
-        slots.push(Slot::new(next, next.size <= profile.min as u64));
+        let slot = Slot::new(next, next.size <= profile.min as u64);
+        planned += slot.ahead.share(SHARE);
+        files += 1;
+        large += usize::from(next.size > SHARE as u64);
+        slots.push(slot);
     }
 }
 
 impl Worker<'_> {
-    /// Read the next share of every file and work on its chunks. Returns whether the copies were written meanwhile.
+    /// Read the next share of every file and work on its chunks; hash and copy the share before. Returns whether the copies
+    /// were written meanwhile.
     fn work(&self, slots: &mut [Slot<'_>], share: usize) -> bool {
-        slots.par_iter_mut().for_each(|slot| {
-            let done = slot.advance(share, &self.reading);
-            let done = if done.is_ok() && slot.source.content.proof().is_some() {
-                let last = slot.read == slot.source.size;
-                self.chunks(slot.window.bytes(), last, &mut slot.portions, &mut slot.cut)
-            } else {
-                done
-            };
-            slot.failure = slot.failure.take().or(done.err());
-        });
-        let mut lanes: Vec<(&mut Md5Hasher, &[u8])> = Vec::new();
-        let (mut others, mut appends) = (Vec::new(), Vec::new());
-        for (number, slot) in slots.iter_mut().enumerate() {
-            if slot.source.content.proof().is_some() || slot.failure.is_some() {
-                continue;
+        let (mut ahead, mut lanes, mut copies) = (Vec::new(), Vec::new(), Vec::new());
+        for slot in slots {
+            slot.pass_on(share, &self.reading.spares);
+            let (slot, behind) = (&mut slot.ahead, &mut slot.behind);
+            let fresh = behind.window.fresh();
+            if !fresh.is_empty() && slot.source.content.proof().is_none() {
+                lanes.push((&mut behind.md5, fresh));
+                copies.extend(behind.copy.as_mut().map(|copy| (copy, fresh)));
             }
-            let (bytes, fresh) = (slot.window.bytes(), slot.window.fresh());
-            let last = slot.read == slot.source.size;
-            lanes.push((&mut slot.md5, fresh));
-            others.push((bytes, last, &mut slot.portions, &mut slot.cut, &mut slot.failure));
-            if let Some((_, Some(copy))) = &mut slot.new {
-                appends.push(Append {
-                    copy,
-                    bytes: fresh,
-                    number,
-                    done: Ok(()),
-                });
+            if !behind.last {
+                ahead.push(slot);
             }
         }
-        let copied = append_beside(&mut appends, || {
+        append_beside(&mut copies, || {
             rayon::join(
                 || md5::update_many(&mut lanes),
                 || {
-                    others
-                        .par_iter_mut()
-                        .for_each(|(bytes, last, portions, cut, failure)| {
-                            **failure = self.chunks(bytes, *last, portions, cut).err();
-                        });
+                    ahead.par_iter_mut().for_each(|slot| {
+                        slot.failure = self.read_and_cut(slot, share).err();
+                    });
                 },
             );
-        });
-        let failed: Vec<(usize, std::io::Error)> = appends
-            .into_iter()
-            .filter_map(|append| Some((append.number, append.done.err()?)))
-            .collect();
-        for (number, error) in failed {
-            slots[number].failure.get_or_insert(error.into());
-        }
-        copied
+        })
+    }
+
+    fn read_and_cut(&self, slot: &mut Ahead<'_>, share: usize) -> Result<()> {
+        slot.read(share, &self.reading)?;
+        let last = slot.left() == 0;
+        self.chunks(slot.window.bytes(), last, &mut slot.portions, &mut slot.cut)
     }
 
     /// Cut, hash, look up and compress: one chunk after the other while it is near, or, where a file has the batch for

@@ -1,7 +1,8 @@
 //! One file on its way into packs: read a share at a time, hashed, and, where it is read for the first time, copied into
 //! the cache.
 //!
-//! Invariant: a file that changes while it is read, or is not what its name or proof says, gets no name. Deliberately
+//! What needs many files at once (MD5) or waits for the disk (the copy) is one batch behind what is read and cut, so that
+//! no core waits between the two. Invariant: a file that changes while it is read, or is not what its name or proof says, gets no name. Deliberately
 //! absent: cutting, and what becomes of chunks.
 
 use std::io::{Read, Write as _};
@@ -26,7 +27,7 @@ use crate::object::{FileDigests, ObjectId};
 use crate::stat::FileStat;
 
 /// What a large file contributes to a batch while others do too: also the shortest run of its chunks in a pack.
-pub(super) const SHARE: usize = 1 << 20;
+pub(super) const SHARE: usize = 768 << 10;
 /// What is read at once: it is hashed while it is in the core's cache.
 const STEP: usize = 256 << 10;
 
@@ -67,23 +68,41 @@ pub(super) struct Intake<'a> {
 
 /// One open file.
 pub(super) struct Slot<'a> {
+    pub(super) ahead: Ahead<'a>,
+    pub(super) behind: Behind,
+}
+
+/// What is done with a share of a file while it is near.
+pub(super) struct Ahead<'a> {
     pub(super) source: &'a Source,
     file: Option<fs::File>,
-    /// Of a new file: its state on disk while it is read, and its copy.
-    pub(super) new: Option<(FileStat, Option<CopyFile>)>,
+    /// Of a new file: its state on disk while it is read.
+    stat: Option<FileStat>,
+    /// Of a new file that is large enough to be copied while it is read.
+    copy: Option<CopyFile>,
     pub(super) window: Window,
     /// How much of the window was cut.
     pub(super) cut: usize,
     /// The chunks of this batch, in order.
     pub(super) portions: Vec<Portion>,
-    pub(super) read: u64,
-    pub(super) md5: Md5Hasher,
+    read: u64,
     blake3: blake3::Hasher,
     /// Whether the file is too small to be cut: then its chunk's BLAKE3 is its own.
     pub(super) single: bool,
     pub(super) runs: Vec<Run>,
     pub(super) chunks: Vec<(Blake3, u32)>,
     pub(super) failure: Option<Error>,
+}
+
+/// What is done one batch later.
+#[derive(Default)]
+pub(super) struct Behind {
+    /// With what was read in the batch before.
+    pub(super) window: Window,
+    pub(super) md5: Md5Hasher,
+    pub(super) copy: Option<CopyFile>,
+    /// Whether that was the last of the file.
+    pub(super) last: bool,
 }
 
 /// What is to become of one chunk.
@@ -144,42 +163,68 @@ impl Intake<'_> {
 impl<'a> Slot<'a> {
     pub(super) fn new(source: &'a Source, single: bool) -> Self {
         Self {
-            source,
-            file: None,
-            new: None,
-            window: Window::default(),
-            cut: 0,
-            portions: Vec::new(),
-            read: 0,
-            md5: Md5Hasher::default(),
-            blake3: blake3::Hasher::new(),
-            single,
-            runs: Vec::new(),
-            chunks: Vec::new(),
-            failure: None,
+            ahead: Ahead {
+                source,
+                file: None,
+                stat: None,
+                copy: None,
+                window: Window::default(),
+                cut: 0,
+                portions: Vec::new(),
+                read: 0,
+                blake3: blake3::Hasher::new(),
+                single,
+                runs: Vec::new(),
+                chunks: Vec::new(),
+                failure: None,
+            },
+            behind: Behind::default(),
         }
     }
 
+    /// Leave behind what was read, and make room for the next share.
+    pub(super) fn pass_on(&mut self, share: usize, spares: &Spares) {
+        let Self { ahead, behind } = self;
+        spares.give(std::mem::take(&mut behind.window).into_memory());
+        behind.last = ahead.is_over();
+        let next = if behind.last {
+            Window::default()
+        } else {
+            let rest = &ahead.window.bytes()[ahead.cut..];
+            let size = rest.len() + ahead.share(share) + Window::SLACK;
+            Window::of(spares.take(size), rest)
+        };
+        behind.window = std::mem::replace(&mut ahead.window, next);
+        ahead.cut = 0;
+        if ahead.copy.is_some() {
+            behind.copy = ahead.copy.take();
+        }
+    }
+}
+
+impl Ahead<'_> {
+    /// How much is to be read in a batch that gives each file a share.
+    pub(super) fn share(&self, share: usize) -> usize {
+        usize::try_from(self.left()).map_or(share, |left| left.min(share))
+    }
+
+    pub(super) fn left(&self) -> u64 {
+        self.source.size - self.read
+    }
+
+    /// Whether nothing more is read of it.
+    pub(super) fn is_over(&self) -> bool {
+        self.failure.is_some() || self.file.is_some() && self.left() == 0
+    }
+
     /// Read and hash the next share of the file.
-    pub(super) fn advance(&mut self, share: usize, reading: &Reading<'_>) -> Result<()> {
-        self.cut = 0;
-        let left = self.source.size - self.read;
-        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(share);
+    pub(super) fn read(&mut self, share: usize, reading: &Reading<'_>) -> Result<()> {
+        let wanted = self.share(share);
         if self.file.is_none() {
             self.open(reading)?;
         }
         let Some(file) = &mut self.file else { return Ok(()) };
-        if self.window.is_unused() {
-            // What a batch leaves for the next is less than a chunk.
-            let rest = if left > wanted as u64 {
-                reading.profile.max
-            } else {
-                0
-            };
-            self.window = Window::of(reading.spares.take(wanted + rest + Window::SLACK));
-        }
         let buffer = self.window.end();
-        buffer.reserve_exact(wanted);
         let mut rest = wanted;
         while rest > 0 {
             let start = buffer.len();
@@ -210,14 +255,12 @@ impl<'a> Slot<'a> {
                 return Err(self.changing());
             }
             // A small one is copied when it is known whether the copy is wanted.
-            let copy = intake.jobs[number]
-                .copy
-                .as_ref()
-                .filter(|_| stat.size > STEP as u64);
-            let copy = copy
-                .map(|copy| CopyFile::create(copy, reading.direct))
-                .transpose()?;
-            self.new = Some((stat, copy));
+            if let Some(copy) = &intake.jobs[number].copy
+                && stat.size > STEP as u64
+            {
+                self.copy = Some(CopyFile::create(copy, reading.direct)?);
+            }
+            self.stat = Some(stat);
         }
         self.file = Some(file);
         Ok(())
@@ -229,20 +272,30 @@ impl<'a> Slot<'a> {
         }
     }
 
+    /// The BLAKE3 of the whole file, once it is read.
+    pub(super) fn digest(&self) -> Blake3 {
+        match self.chunks.as_slice() {
+            [(id, _)] if self.single => *id,
+            _ => Blake3::from_bytes(*self.blake3.finalize().as_bytes()),
+        }
+    }
+}
+
+impl Slot<'_> {
     /// The name of a file that was read; a new one is in the cache under it then. `None` if it is not what it should be,
     /// or cannot be taken in.
     pub(super) fn name(&mut self, intake: Option<&Intake<'_>>) -> Option<ObjectId> {
-        match (self.source.content, intake) {
-            (Content::Known(..), _) if self.failure.is_some() => None,
+        match (self.ahead.source.content, intake) {
+            (Content::Known(..), _) if self.ahead.failure.is_some() => None,
             (Content::Known(id, proof), _) => {
                 let right = match proof {
-                    Some(proof) => proof == self.digest(),
-                    None => std::mem::take(&mut self.md5).finish() == id.md5,
+                    Some(proof) => proof == self.ahead.digest(),
+                    None => std::mem::take(&mut self.behind.md5).finish() == id.md5,
                 };
                 right.then_some(id)
             }
             (Content::New(number), Some(intake)) => {
-                let taken = match self.failure.take() {
+                let taken = match self.ahead.failure.take() {
                     None => self.take_in(number, intake),
                     Some(failure) => Err(failure),
                 };
@@ -266,39 +319,33 @@ impl<'a> Slot<'a> {
     /// Put a new file that was read into the cache.
     fn take_in(&mut self, number: usize, intake: &Intake<'_>) -> Result<Outcome> {
         let job = &intake.jobs[number];
-        let (Some(file), Some((stat, copy))) = (&self.file, self.new.take()) else {
-            return Err(self.changing());
+        let Self { ahead, behind } = self;
+        let (Some(file), Some(stat)) = (&ahead.file, ahead.stat) else {
+            return Err(ahead.changing());
         };
         if FileStat::of(&file.metadata()?) != stat {
-            return Err(self.changing());
+            return Err(ahead.changing());
         }
         let outcome = Outcome {
             digests: FileDigests {
-                md5: std::mem::take(&mut self.md5).finish(),
-                blake3: self.digest(),
-                size: self.read,
+                md5: std::mem::take(&mut behind.md5).finish(),
+                blake3: ahead.digest(),
+                size: ahead.read,
             },
             stat,
         };
         let wanted = (intake.judge)(number, &outcome)?;
         if let Some(target) = &job.copy {
-            match copy {
-                None if wanted => hash::create(target)?.write_all(self.window.fresh())?,
-                Some(_) if !wanted => fs::remove_file(&target.temporary)?,
-                _ => {}
+            match behind.copy.take() {
+                None if wanted => hash::create(target)?.write_all(behind.window.fresh())?,
+                None => {}
+                Some(copy) if wanted => copy.finish()?,
+                Some(_) => fs::remove_file(&target.temporary)?,
             }
             if wanted {
                 (intake.publish)(number, &outcome)?;
             }
         }
         Ok(outcome)
-    }
-
-    /// The BLAKE3 of the whole file, once it is read.
-    pub(super) fn digest(&self) -> Blake3 {
-        match self.chunks.as_slice() {
-            [(id, _)] if self.single => *id,
-            _ => Blake3::from_bytes(*self.blake3.finalize().as_bytes()),
-        }
     }
 }

@@ -5,17 +5,24 @@
 
 use std::sync::Mutex;
 
+use super::put::BATCH;
+
 /// Large buffers to be filled again: giving memory back and asking for it costs more than compressing what is in it.
 #[derive(Default)]
-pub(super) struct Spares(Mutex<Vec<Vec<u8>>>);
+pub(super) struct Spares(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    buffers: Vec<Vec<u8>>,
+    /// What they hold together.
+    bytes: usize,
+}
 
 impl Spares {
     /// Smaller ones are not worth keeping.
     const LEAST: usize = 128 << 10;
-    /// Larger ones would be few and take much.
-    const LARGEST: usize = 4 << 20;
-    /// How many are kept: those of two batches.
-    const MOST: usize = 64;
+    /// How much is kept: two batches.
+    const MOST: usize = 2 * BATCH;
 
     /// An empty buffer for so many bytes.
     pub(super) fn take(&self, size: usize) -> Vec<u8> {
@@ -25,9 +32,11 @@ impl Spares {
             .lock()
             .ok()
             .filter(|_| size >= Self::LEAST)
-            .and_then(|mut spares| {
-                let position = spares.iter().position(fits)?;
-                Some(spares.swap_remove(position))
+            .and_then(|mut kept| {
+                let position = kept.buffers.iter().position(fits)?;
+                let spare = kept.buffers.swap_remove(position);
+                kept.bytes -= spare.capacity();
+                Some(spare)
             });
         spare.map_or_else(
             || Vec::with_capacity(size),
@@ -40,14 +49,16 @@ impl Spares {
 
     /// Keep a buffer, if it is of a size that pays.
     pub(super) fn give(&self, buffer: Vec<u8>) {
-        let kept = (Self::LEAST..=Self::LARGEST).contains(&buffer.capacity());
-        if let Ok(mut spares) = self.0.lock()
-            && kept
-        {
-            if spares.len() == Self::MOST {
-                spares.swap_remove(0);
+        if buffer.capacity() < Self::LEAST {
+            return;
+        }
+        if let Ok(mut kept) = self.0.lock() {
+            kept.bytes += buffer.capacity();
+            kept.buffers.push(buffer);
+            while kept.bytes > Self::MOST {
+                // The one that nobody asked for for the longest time, about.
+                kept.bytes -= kept.buffers.swap_remove(0).capacity();
             }
-            spares.push(buffer);
         }
     }
 }
