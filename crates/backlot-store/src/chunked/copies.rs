@@ -45,6 +45,11 @@ impl CopyFile {
         }
     }
 
+    /// Whether not all bytes that were appended were written: then more of them are of no use.
+    pub(super) const fn is_broken(&self) -> bool {
+        self.written.is_err()
+    }
+
     /// Whether all bytes that were appended were written.
     pub(super) fn finish(self) -> io::Result<()> {
         self.written

@@ -132,11 +132,10 @@ impl<'a> Pipeline<'a> {
         let mut slots: Vec<Slot<'_>> = Vec::new();
         loop {
             context.check()?;
-            admit(&mut slots, &mut waiting, self.worker.reading.profile);
+            let reading = admit(&mut slots, &mut waiting, self.worker.reading.profile);
             if slots.is_empty() {
                 break;
             }
-            let reading = slots.iter().filter(|slot| !slot.ahead.is_over()).count();
             // Whole pages, so that copies can be written as they are.
             let share = (BATCH / reading.max(1)).max(SHARE) / ALIGNMENT * ALIGNMENT;
             while let Some(buffer) = self.stream.used() {
@@ -245,31 +244,35 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-/// Open what fits into the next batch.
-fn admit<'a>(slots: &mut Vec<Slot<'a>>, waiting: &mut std::slice::Iter<'a, Source>, profile: Profile) {
-    let reading = || {
-        slots
-            .iter()
-            .map(|slot| &slot.ahead)
-            .filter(|slot| !slot.is_over())
+/// Open what fits into the next batch. Returns how many files there are to be read.
+fn admit<'a>(
+    slots: &mut Vec<Slot<'a>>,
+    waiting: &mut std::slice::Iter<'a, Source>,
+    profile: Profile,
+) -> usize {
+    let (mut planned, mut files, mut large) = (0, 0, 0);
+    let mut count = |slot: &Ahead<'_>| {
+        planned += slot.share(SHARE);
+        files += 1;
+        large += usize::from(slot.source.size > SHARE as u64);
+        (planned < BATCH && files < MOST_FILES, large < LANES)
     };
-    let mut planned: usize = reading().map(|slot| slot.share(SHARE)).sum();
-    let mut files = reading().count();
-    let mut large = reading().filter(|slot| slot.source.size > SHARE as u64).count();
-    while planned < BATCH && files < MOST_FILES {
-        let Some(next) = waiting.as_slice().first() else {
-            return;
-        };
-        if next.size > SHARE as u64 && large >= LANES {
-            return;
+    let mut room = (true, true);
+    for slot in slots.iter().map(|slot| &slot.ahead) {
+        if !slot.is_over() {
+            room = count(slot);
         }
+    }
+    while room.0
+        && let Some(next) = waiting.as_slice().first()
+        && (room.1 || next.size <= SHARE as u64)
+    {
         waiting.next();
         let slot = Slot::new(next, next.size <= profile.min as u64);
-        planned += slot.ahead.share(SHARE);
-        files += 1;
-        large += usize::from(next.size > SHARE as u64);
+        room = count(&slot.ahead);
         slots.push(slot);
     }
+    files
 }
 
 impl Worker<'_> {

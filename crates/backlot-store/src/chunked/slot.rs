@@ -186,6 +186,10 @@ impl<'a> Slot<'a> {
     pub(super) fn pass_on(&mut self, share: usize, spares: &Spares) {
         let Self { ahead, behind } = self;
         spares.give(std::mem::take(&mut behind.window).into_memory());
+        if let Some(copy) = behind.copy.take_if(|copy| copy.is_broken()) {
+            let failure = copy.finish().err().map(Error::from);
+            ahead.failure = ahead.failure.take().or(failure);
+        }
         behind.last = ahead.is_over();
         let next = if behind.last {
             Window::default()

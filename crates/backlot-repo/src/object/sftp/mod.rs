@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use backlot_core::web::{percent_decode, shown_text};
+use backlot_core::web::{percent_decode, shown};
 use tokio::sync::{Mutex, Semaphore};
 use ulid::Ulid;
 use url::Url;
@@ -69,7 +69,7 @@ impl Sftp {
     /// where one comes to. Nothing is asked yet.
     pub(super) fn open(network: &Network, name: &str, url: &Url) -> Result<Self> {
         let bad = |reason: &str| Error::BadStore {
-            url: shown_text(url.as_str()),
+            url: shown(url),
             reason: reason.to_owned(),
         };
         let text = |part: &str| percent_decode(part).filter(|text| !text.contains(char::is_control));
