@@ -10,6 +10,7 @@ use backlot_core::context::Running;
 use backlot_core::file::TemporaryFolder;
 use backlot_core::{Context, LinkMode, Operation, link};
 use fs_err as fs;
+use rayon::prelude::*;
 
 use crate::cache::{Cache, set_read_only};
 use crate::error::Result;
@@ -266,13 +267,14 @@ fn clones_work(sample: Option<&PathBuf>, links: &[LinkMode], temporaries: &Tempo
 
 /// The state of files now.
 pub(crate) fn stat_all(paths: &[PathBuf]) -> Result<Vec<StatEntry>> {
-    paths
-        .iter()
+    let entries: Vec<Result<StatEntry>> = paths
+        .par_iter()
         .map(|path| {
             Ok(StatEntry {
                 path: path.clone(),
                 stat: FileStat::of(&fs::metadata(path)?),
             })
         })
-        .collect()
+        .collect();
+    entries.into_iter().collect()
 }

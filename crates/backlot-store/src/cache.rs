@@ -12,6 +12,7 @@ use std::time::Duration;
 use backlot_core::file::{TEMPORARY_PREFIX, TemporaryFolder};
 use backlot_core::{Blake3, Context, Operation, file};
 use fs_err as fs;
+use rayon::prelude::*;
 
 use crate::chunked::StoredName;
 use crate::error::{Error, Result};
@@ -123,6 +124,25 @@ impl Cache {
     /// Whether an object is there and trusted. One that was made writable is hashed first.
     pub fn has(&self, id: &ObjectId) -> Result<bool> {
         Ok(self.size(id)?.is_some())
+    }
+
+    /// The sizes of objects, as [`Self::size`] says; all that are not there are named together.
+    pub(crate) fn sizes(&self, ids: &[ObjectId]) -> Result<Vec<u64>> {
+        let sizes: Vec<Result<Option<u64>>> = ids.par_iter().map(|id| self.size(id)).collect();
+        let sizes = sizes.into_iter().collect::<Result<Vec<Option<u64>>>>()?;
+        let missing: Vec<ObjectId> = ids
+            .iter()
+            .zip(&sizes)
+            .filter_map(|(id, size)| size.is_none().then_some(*id))
+            .collect();
+        if missing.is_empty() {
+            Ok(sizes.into_iter().flatten().collect())
+        } else {
+            Err(Error::Missing {
+                objects: missing,
+                place: self.place(),
+            })
+        }
     }
 
     /// The size of an object, if it is there and trusted.

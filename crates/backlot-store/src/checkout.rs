@@ -65,20 +65,8 @@ pub fn checkout(
     let links = options.links;
     let mut report = CheckoutReport::default();
     let todo = what_to_place(cache, stat, items, options.force, &mut report, context)?;
-    let mut sizes = Vec::with_capacity(todo.len());
-    let mut missing = Vec::new();
-    for item in &todo {
-        match cache.size(&item.id)? {
-            Some(size) => sizes.push(size),
-            None => missing.push(item.id),
-        }
-    }
-    if !missing.is_empty() {
-        return Err(Error::Missing {
-            objects: missing,
-            place: cache.place(),
-        });
-    }
+    let ids: Vec<ObjectId> = todo.iter().map(|item| item.id).collect();
+    let sizes = cache.sizes(&ids)?;
     for folder in folders(&todo) {
         fs::create_dir_all(folder)?;
     }

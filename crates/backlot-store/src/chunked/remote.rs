@@ -153,25 +153,13 @@ impl ChunkedRemote {
 
     /// Where the cache has the objects. Manifests come last, as everywhere.
     fn sources(cache: &Cache, items: &[Transfer]) -> Result<Vec<Source>> {
-        let (mut sources, mut missing) = (Vec::with_capacity(items.len()), Vec::new());
-        for item in items {
-            match cache.size(&item.id)? {
-                Some(size) => sources.push(Source {
-                    content: Content::Known(item.id, item.blake3),
-                    path: cache.object_path(&item.id),
-                    size,
-                }),
-                None => missing.push(item.id),
-            }
-        }
-        if missing.is_empty() {
-            Ok(sources)
-        } else {
-            Err(Error::Missing {
-                objects: missing,
-                place: cache.place(),
-            })
-        }
+        let ids: Vec<ObjectId> = items.iter().map(|item| item.id).collect();
+        let source = |(item, size): (&Transfer, u64)| Source {
+            content: Content::Known(item.id, item.blake3),
+            path: cache.object_path(&item.id),
+            size,
+        };
+        Ok(items.iter().zip(cache.sizes(&ids)?).map(source).collect())
     }
 
     /// Fetch objects into the cache; one result for each.

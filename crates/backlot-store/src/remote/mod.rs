@@ -197,27 +197,19 @@ impl Remote {
         if items.is_empty() {
             return Ok(report);
         }
-        let mut todo = Vec::new();
-        let mut missing = Vec::new();
+        let mut wanted = Vec::new();
         let ids: Vec<ObjectId> = items.iter().map(|t| t.id).collect();
         let there = self.sizes(&ids, context)?;
         for (item, there) in items.iter().zip(there) {
             // The size of the cached copy is not asked for where the remote's fits what the caller knows.
             if there.is_some() && (item.size.is_none() || there == item.size) {
                 report.already_there += 1;
-                continue;
-            }
-            match cache.size(&item.id)? {
-                Some(size) => todo.push((item.id, size)),
-                None => missing.push(item.id),
+            } else {
+                wanted.push(item.id);
             }
         }
-        if !missing.is_empty() {
-            return Err(Error::Missing {
-                objects: missing,
-                place: cache.place(),
-            });
-        }
+        let sizes = cache.sizes(&wanted)?;
+        let todo: Vec<(ObjectId, u64)> = wanted.into_iter().zip(sizes).collect();
         report.objects = todo.len() as u64;
         report.bytes = todo.iter().map(|(_, size)| size).sum();
         report.sent = report.bytes;
