@@ -4,7 +4,7 @@
 //! is read, hashed and cut, and its chunks are hashed, looked up and compressed, while its bytes are in the core's cache.
 //! Beside that the batch before is finished: where a file's proof is not known, by MD5 in SIMD lanes across the files, and,
 //! where a file is read for the first time, by a copy into the cache ([`Intake`], [`super::copies`]); a writer thread writes
-//! its packs, and a finisher waits for the disk. Memory: 5 batches of [`BATCH`] bytes, 2 of spare buffers, those of one
+//! its packs, and a finisher waits for the disk. Memory: 5 batches of [`BATCH`] bytes, 3 of spare buffers, those of one
 //! writer, and 130 bytes a new chunk of the group of files: with what the allocator holds back below 240 MiB for groups of
 //! [`super::push::GROUP_BYTES`]. Invariant: the result names only chunks whose packs are complete on the remote, and only
 //! files whose bytes were what their name or proof says.

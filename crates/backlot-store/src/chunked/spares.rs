@@ -21,11 +21,17 @@ struct Kept {
 impl Spares {
     /// Smaller ones are not worth keeping.
     const LEAST: usize = 128 << 10;
-    /// How much is kept: two batches.
-    const MOST: usize = 2 * BATCH;
+    /// Sizes are multiples of this, so that buffers for about as much are interchangeable.
+    const STEP: usize = 256 << 10;
+    /// How much is kept: what was read of two batches, and what was packed of one.
+    const MOST: usize = 3 * BATCH;
 
     /// An empty buffer for so many bytes.
     pub(super) fn take(&self, size: usize) -> Vec<u8> {
+        let size = match size {
+            0..Self::LEAST => size,
+            large => large.next_multiple_of(Self::STEP),
+        };
         let fits = |spare: &Vec<u8>| (size..=2 * size).contains(&spare.capacity());
         let spare = self
             .0
