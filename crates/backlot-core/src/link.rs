@@ -100,6 +100,23 @@ pub fn place(
     }
 }
 
+/// As [`place`], of a file whose length in bytes is known or `None`, where most likely nothing is in the way: then a link needs
+/// no temporary, since it appears whole by itself.
+pub fn place_new(
+    source: &Path,
+    size: Option<u64>,
+    target: &Path,
+    modes: &[LinkMode],
+    writable: bool,
+) -> Result<LinkMode, FileError> {
+    if let [first @ (LinkMode::Hardlink | LinkMode::Symlink), ..] = modes
+        && place_sized(source, size, target, std::slice::from_ref(first), writable).is_ok()
+    {
+        return Ok(*first);
+    }
+    place(source, target, modes, writable)
+}
+
 /// As [`place`], onto a name that does not exist and that nobody else looks at yet.
 pub fn place_at(
     source: &Path,
@@ -210,7 +227,7 @@ fn set_mode(_source: &Path, target: &Path, writable: bool) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LinkMode, place, usable};
+    use super::{LinkMode, place, place_new, usable};
     use fs_err as fs;
 
     #[test]
@@ -238,6 +255,23 @@ mod tests {
         for _ in 0..2 {
             let mode = place(&source, &target, &[LinkMode::Hardlink], true).expect("placed");
             assert_eq!(mode, LinkMode::Hardlink);
+        }
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 2);
+    }
+
+    #[test]
+    fn a_new_link_replaces_what_is_in_its_way_all_the_same() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (source, target) = (folder.path().join("a"), folder.path().join("b"));
+        fs::write(&source, b"x").expect("written");
+        for before in [None, Some(b"old")] {
+            if let Some(before) = before {
+                fs::remove_file(&target).expect("removed");
+                fs::write(&target, before).expect("written");
+            }
+            let mode = place_new(&source, Some(1), &target, &[LinkMode::Hardlink], true).expect("placed");
+            assert_eq!(mode, LinkMode::Hardlink);
+            assert_eq!(fs::read(&target).expect("read"), b"x");
         }
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 2);
     }

@@ -4,7 +4,7 @@
 //! the cache) is kept and reported unless `force`; nothing is written through a linked folder. What is removed is in the
 //! cache, so a kill in between loses nothing. Unlike DVC, which removes every file it does not know.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::Context;
@@ -90,13 +90,21 @@ impl Placing<'_> {
         let todo = self.compare(&members, &there, report)?;
         require(&todo, self.cache)?;
         if !todo.is_empty() {
-            prove(place, out, &content, self.cache, self.stat, self.context)?;
+            let none = BTreeMap::new();
+            let fetched = self.options.proven.unwrap_or(&none);
+            prove(place, out, &content, fetched, self.cache, self.stat, self.context)?;
         }
         self.remove_others(place, &members, &there, report)?;
-        if matches!(content, Content::Folder(_)) {
-            make_folder(place)?;
+        let folder = matches!(content, Content::Folder(_));
+        if folder && (place.is_file() || place.is_symlink()) {
+            return Err(Error::InTheWay {
+                path: place.to_path_buf(),
+            });
         }
         check_way(place, &todo)?;
+        if folder {
+            fs::create_dir_all(place)?;
+        }
         self.place(&todo, out.isexec, report)
     }
 
@@ -231,34 +239,17 @@ fn check_link(path: &Path) -> Result<()> {
     }
 }
 
-fn make_folder(place: &Path) -> Result<()> {
-    if place.is_file() || place.is_symlink() {
-        return Err(Error::InTheWay {
-            path: place.to_path_buf(),
-        });
-    }
-    Ok(fs::create_dir_all(place)?)
-}
-
 /// Every folder of the members below `place` must be a folder or absent, every target a file or absent.
 fn check_way(place: &Path, todo: &[Member]) -> Result<()> {
-    let mut seen: HashSet<&Path> = HashSet::new();
+    let mut absent: HashMap<&Path, bool> = HashMap::new();
     for member in todo {
-        if std::fs::symlink_metadata(&member.target).is_ok_and(|found| found.is_dir()) {
-            return Err(Error::InTheWay {
-                path: member.target.clone(),
-            });
-        }
-        for folder in member
-            .target
-            .ancestors()
-            .skip(1)
-            .take_while(|p| p.starts_with(place))
-        {
-            if !seen.insert(folder) {
+        let above = member.target.ancestors().skip(1);
+        for folder in above.take_while(|folder| folder.starts_with(place)) {
+            if absent.contains_key(folder) {
                 break;
             }
-            match std::fs::symlink_metadata(folder) {
+            let found = std::fs::symlink_metadata(folder);
+            match &found {
                 Ok(found) if found.is_symlink() => {
                     return Err(Error::LinkedFolder {
                         path: folder.to_path_buf(),
@@ -271,6 +262,14 @@ fn check_way(place: &Path, todo: &[Member]) -> Result<()> {
                 }
                 _ => {}
             }
+            absent.insert(folder, found.is_err());
+        }
+        // Nothing is in the way in a folder that is not there.
+        let new = member.target.parent().and_then(|folder| absent.get(folder)) == Some(&true);
+        if !new && std::fs::symlink_metadata(&member.target).is_ok_and(|found| found.is_dir()) {
+            return Err(Error::InTheWay {
+                path: member.target.clone(),
+            });
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 //! Invariant: content that a pointer gives a proof for is compared with it before it is placed anywhere. Digests of cache
 //! objects come from the stat cache where it knows them, so that proving again costs a look-up.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{Blake3, Context, RelPath};
@@ -64,13 +65,10 @@ pub fn read_manifest(cache: &Cache, id: &ObjectId) -> Result<Manifest> {
 
 /// The members that are not in the cache.
 pub(crate) fn missing<'a>(members: &'a [Member], cache: &Cache) -> Result<Vec<&'a Member>> {
-    let mut missing = Vec::new();
-    for member in members {
-        if !cache.has(&member.id)? {
-            missing.push(member);
-        }
-    }
-    Ok(missing)
+    let ids: Vec<ObjectId> = members.iter().map(|member| member.id).collect();
+    let sizes = cache.sizes(&ids)?;
+    let absent = members.iter().zip(sizes).filter(|(_, size)| size.is_none());
+    Ok(absent.map(|(member, _)| member).collect())
 }
 
 /// An error if members are not in the cache.
@@ -85,11 +83,27 @@ pub(crate) fn require(members: &[Member], cache: &Cache) -> Result<()> {
     }
 }
 
-/// Compare the cached content of an out with the pointer's proof, if it has one.
+/// The digests of cached objects. Those in `fetched` were proven a moment ago.
+pub(crate) fn digests_of(
+    ids: &[ObjectId],
+    fetched: &BTreeMap<ObjectId, FileDigests>,
+    cache: &Cache,
+    stat: &StatCache,
+    context: &Context,
+) -> Result<Vec<FileDigests>> {
+    let others = ids.iter().filter(|id| !fetched.contains_key(id));
+    let others: Vec<PathBuf> = others.map(|id| cache.object_path(id)).collect();
+    let mut others = hash_files(&others, stat, context)?.into_iter();
+    let digests = |id| fetched.get(id).copied().or_else(|| others.next());
+    Ok(ids.iter().filter_map(digests).collect())
+}
+
+/// Compare the cached content of an out with the pointer's proof, if it has one. What is in `fetched` is not read again.
 pub(crate) fn prove(
     place: &Path,
     out: &Out,
     content: &Content,
+    fetched: &BTreeMap<ObjectId, FileDigests>,
     cache: &Cache,
     stat: &StatCache,
     context: &Context,
@@ -97,12 +111,8 @@ pub(crate) fn prove(
     let Some(expected) = out.blake3() else {
         return Ok(());
     };
-    let objects: Vec<PathBuf> = content
-        .members(place)
-        .iter()
-        .map(|m| cache.object_path(&m.id))
-        .collect();
-    let digests = hash_files(&objects, stat, context)?;
+    let ids: Vec<ObjectId> = content.members(place).iter().map(|m| m.id).collect();
+    let digests = digests_of(&ids, fetched, cache, stat, context)?;
     let proven = match content {
         Content::File(id) => digests.iter().all(|d| d.blake3 == expected && d.md5 == id.md5),
         Content::Folder(manifest) => {

@@ -11,11 +11,10 @@ use std::path::{Path, PathBuf};
 use backlot_core::Context;
 use backlot_store::{
     Cache, FileDigests, FileStat, ObjectId, Remote, StatCache, StatEntry, Transfer, TransferReport,
-    hash_files,
 };
 use fs_err as fs;
 
-use crate::content::{Content, missing, proof_of};
+use crate::content::{Content, digests_of, missing, proof_of};
 use crate::error::{Error, Result};
 use crate::pointer::Out;
 use crate::tracked::TrackedPointer;
@@ -54,24 +53,23 @@ pub fn plan_push(
             lacks(place, out.nfiles.unwrap_or(1).max(1));
             continue;
         };
-        for member in content.members(&place) {
-            if !seen.insert(member.id) {
+        let mut fresh = content.members(&place);
+        fresh.retain(|member| seen.insert(member.id));
+        let ids: Vec<ObjectId> = fresh.iter().map(|member| member.id).collect();
+        for (member, size) in fresh.into_iter().zip(cache.sizes(&ids)?) {
+            let Some(size) = size else {
+                lacks(member.target, 1);
                 continue;
+            };
+            let blake3 = if id.tree { None } else { out.blake3() };
+            if blake3.is_none() && size >= WORTH_A_LOOK {
+                unproven.push((members.len(), member.target));
             }
-            match cache.size(&member.id)? {
-                Some(size) => {
-                    let blake3 = if id.tree { None } else { out.blake3() };
-                    if blake3.is_none() && size >= WORTH_A_LOOK {
-                        unproven.push((members.len(), member.target));
-                    }
-                    members.push(Transfer {
-                        id: member.id,
-                        size: Some(size),
-                        blake3,
-                    });
-                }
-                None => lacks(member.target, 1),
-            }
+            members.push(Transfer {
+                id: member.id,
+                size: Some(size),
+                blake3,
+            });
         }
         if id.tree && seen.insert(id) {
             trees.push(Transfer {
@@ -126,7 +124,8 @@ pub fn all_cached(pointers: &[&TrackedPointer], cache: &Cache) -> Result<bool> {
 }
 
 /// Bring all content of the pointers into the cache: manifests, then members, then the proofs. A dry run counts only;
-/// of folders whose manifest is not here it counts what the pointer says.
+/// of folders whose manifest is not here it counts what the pointer says. The digests of what was fetched are for a checkout,
+/// which also remembers them.
 pub fn fetch(
     pointers: &[&TrackedPointer],
     remote: &Remote,
@@ -164,7 +163,6 @@ pub fn fetch(
         contents.push((place, out, content));
     }
     let fetched = remote.pull(cache, &wanted, context)?;
-    remember(&fetched.digests, cache, stat, context)?;
     report.objects += fetched.objects;
     report.bytes += fetched.bytes;
     report.already_there += fetched.already_there;
@@ -195,25 +193,6 @@ fn count_missing(pointers: &[&TrackedPointer], cache: &Cache) -> Result<Transfer
     Ok(report)
 }
 
-/// Keep the digests of objects that were just fetched, so that nothing has to read them again.
-fn remember(
-    digests: &BTreeMap<ObjectId, FileDigests>,
-    cache: &Cache,
-    stat: &StatCache,
-    context: &Context,
-) -> Result<()> {
-    let mut entries = Vec::with_capacity(digests.len());
-    for (id, digests) in digests {
-        let path = cache.object_path(id);
-        let entry = StatEntry {
-            stat: FileStat::of(&fs::metadata(&path)?),
-            path,
-        };
-        entries.push((entry, *digests));
-    }
-    Ok(stat.store(&entries, context)?)
-}
-
 /// Compare a folder with its pointer's proof if something of it was fetched now; if it is wrong, what was fetched leaves
 /// the cache. Single files were compared by the store before they got there.
 fn prove_fetched(
@@ -233,16 +212,7 @@ fn prove_fetched(
     if tree.is_none() && !ids.iter().any(|id| fetched.contains_key(id)) {
         return Ok(());
     }
-    let others: Vec<PathBuf> = ids
-        .iter()
-        .filter(|id| !fetched.contains_key(id))
-        .map(|id| cache.object_path(id))
-        .collect();
-    let mut others = hash_files(&others, stat, context)?.into_iter();
-    let digests: Vec<FileDigests> = ids
-        .iter()
-        .filter_map(|id| fetched.get(id).copied().or_else(|| others.next()))
-        .collect();
+    let digests = digests_of(&ids, fetched, cache, stat, context)?;
     if proof_of(manifest.entries().iter().map(|e| &e.path), &digests) == expected {
         return Ok(());
     }

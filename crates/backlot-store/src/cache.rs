@@ -126,10 +126,15 @@ impl Cache {
         Ok(self.size(id)?.is_some())
     }
 
-    /// The sizes of objects, as [`Self::size`] says; all that are not there are named together.
-    pub(crate) fn sizes(&self, ids: &[ObjectId]) -> Result<Vec<u64>> {
+    /// The sizes of objects, each as [`Self::size`] says.
+    pub fn sizes(&self, ids: &[ObjectId]) -> Result<Vec<Option<u64>>> {
         let sizes: Vec<Result<Option<u64>>> = ids.par_iter().map(|id| self.size(id)).collect();
-        let sizes = sizes.into_iter().collect::<Result<Vec<Option<u64>>>>()?;
+        sizes.into_iter().collect()
+    }
+
+    /// The sizes of objects; all that are not there are named together.
+    pub(crate) fn sizes_of_all(&self, ids: &[ObjectId]) -> Result<Vec<u64>> {
+        let sizes = self.sizes(ids)?;
         let missing: Vec<ObjectId> = ids
             .iter()
             .zip(&sizes)

@@ -8,15 +8,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use backlot_core::context::Running;
 use backlot_core::{Context, LinkMode, Operation, file, link};
 use fs_err as fs;
+use rayon::prelude::*;
 
 use crate::add;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::hash::{self, Copy, Job, Outcome};
 use crate::object::{FileDigests, ObjectId};
-use crate::parallel::each;
+use crate::parallel::{cores, each};
 use crate::stat::{FileStat, StatCache, StatEntry};
 
 /// A file to be placed.
@@ -62,34 +64,42 @@ pub fn checkout(
     options: &CheckoutOptions<'_>,
     context: &Context,
 ) -> Result<CheckoutReport> {
-    let links = options.links;
     let mut report = CheckoutReport::default();
     let todo = what_to_place(cache, stat, items, options.force, &mut report, context)?;
     let ids: Vec<ObjectId> = todo.iter().map(|item| item.id).collect();
-    let sizes = cache.sizes(&ids)?;
+    let sizes = cache.sizes_of_all(&ids)?;
     for folder in folders(&todo) {
         fs::create_dir_all(folder)?;
     }
     let running = context.start(Operation::Checkout, todo.len() as u64, sizes.iter().sum());
-    let by_copy = match todo.first() {
-        Some(sample) => first_working_mode(cache, sample, links)? == LinkMode::Copy,
-        None => true,
+    // One with something in it: an empty file cannot be hard-linked and says nothing of the others.
+    let links = match todo.iter().zip(&sizes).find(|(_, size)| **size > 0) {
+        Some((sample, _)) => working(cache, sample, options.links)?,
+        None => &[],
     };
-    let placed = if by_copy {
+    let proven = |item: &CheckoutItem| options.proven.and_then(|proven| proven.get(&item.id).copied());
+    let placed = if links.is_empty() {
         if !todo.is_empty() {
             report.modes.insert(LinkMode::Copy.to_string(), todo.len() as u64);
         }
-        let digests = |item: &CheckoutItem| options.proven.and_then(|proven| proven.get(&item.id).copied());
-        let (proven, others): (Vec<_>, Vec<_>) = todo.iter().partition(|item| digests(item).is_some());
-        let proven: Vec<_> = proven
+        let (trusted, others): (Vec<_>, Vec<_>) = todo.iter().partition(|item| proven(item).is_some());
+        let trusted: Vec<_> = trusted
             .into_iter()
-            .filter_map(|item| Some((item, digests(item)?)))
+            .filter_map(|item| Some((item, proven(item)?)))
             .collect();
-        let mut placed = copy_proven(cache, &proven, &running, context)?;
+        let mut placed = copy_proven(cache, &trusted, &running, context)?;
         placed.extend(copy_all(cache, &others, &running, context)?);
         placed
     } else {
-        link_all(cache, stat, &todo, links, &running, &mut report, context)?
+        let digests: Vec<_> = todo.iter().map(|item| proven(item)).collect();
+        let linking = Linking {
+            cache,
+            items: &todo,
+            sizes: &sizes,
+            digests: known(cache, stat, &todo, digests)?,
+            links,
+        };
+        linking.all(&mut report, &running, context)?
     };
     report.placed = todo.len() as u64;
     report.bytes = sizes.iter().sum();
@@ -106,18 +116,19 @@ fn what_to_place<'a>(
     report: &mut CheckoutReport,
     context: &Context,
 ) -> Result<Vec<&'a CheckoutItem>> {
-    let mut present = Vec::new();
-    let mut todo = Vec::new();
-    for item in items {
-        match fs::metadata(&item.target) {
-            Ok(found) if found.is_file() => present.push(item),
-            Ok(_) => {
+    let is_file = |item: &CheckoutItem| fs::metadata(&item.target).map(|found| found.is_file()).ok();
+    let found: Vec<Option<bool>> = items.par_iter().map(is_file).collect();
+    let (mut present, mut todo) = (Vec::new(), Vec::new());
+    for (item, is_file) in items.iter().zip(found) {
+        match is_file {
+            Some(true) => present.push(item),
+            Some(false) => {
                 return Err(Error::WouldOverwrite {
                     path: item.target.clone(),
                     others: 0,
                 });
             }
-            Err(_) => todo.push(item),
+            None => todo.push(item),
         }
     }
     let paths: Vec<PathBuf> = present.iter().map(|item| item.target.clone()).collect();
@@ -148,69 +159,113 @@ fn folders<'a>(items: &[&'a CheckoutItem]) -> Vec<&'a Path> {
     folders
 }
 
-/// Which of the modes works between the cache and the workspace: tried once, on a real file.
-fn first_working_mode(cache: &Cache, sample: &CheckoutItem, links: &[LinkMode]) -> Result<LinkMode> {
+/// The modes from the first on that works between the cache and the workspace, tried once, on a real file. None if that is
+/// copying.
+fn working<'a>(cache: &Cache, sample: &CheckoutItem, links: &'a [LinkMode]) -> Result<&'a [LinkMode]> {
     let folder = sample.target.parent().unwrap_or(Path::new("."));
     let probe = file::temporary_in(folder);
     let object = cache.object_path(&sample.id);
-    for mode in links {
+    for (n, mode) in links.iter().enumerate() {
         if *mode == LinkMode::Copy {
-            return Ok(LinkMode::Copy);
+            break;
         }
         let result = link::place_at(&object, &probe, &[*mode], true);
         file::remove(&probe)?;
         match result {
-            Ok(mode) => return Ok(mode),
+            Ok(_) => return Ok(&links[n..]),
             Err(error) if error.is_not_found() => return Err(error.into()),
             Err(_) => {}
         }
     }
-    Ok(LinkMode::Copy)
+    Ok(&[])
 }
 
-/// Place by clones or links. What is known of an object becomes known of its target; a hard link also changes the
-/// object's own state on disk, so that is noted anew.
-fn link_all(
+/// The digests of the items' objects: those that are given, those that the stat cache knows, `None` for the others.
+fn known(
     cache: &Cache,
     stat: &StatCache,
     items: &[&CheckoutItem],
-    links: &[LinkMode],
-    running: &backlot_core::context::Running<'_>,
-    report: &mut CheckoutReport,
-    context: &Context,
-) -> Result<Vec<(StatEntry, FileDigests)>> {
-    let objects: Vec<PathBuf> = items.iter().map(|item| cache.object_path(&item.id)).collect();
-    let known = stat.lookup(&add::stat_all(&objects)?)?;
-    let mut placed = Vec::with_capacity(items.len());
-    for ((item, object), digests) in items.iter().zip(objects).zip(known) {
-        context.check()?;
-        let mode = link::place(&object, &item.target, links, true)?;
-        *report.modes.entry(mode.to_string()).or_default() += 1;
-        running.advance(1, digests.map_or(0, |d| d.size));
-        if let Some(digests) = digests {
-            for path in [item.target.clone(), object] {
-                let stat = FileStat::of(&fs::metadata(&path)?);
-                placed.push((StatEntry { path, stat }, digests));
-            }
-        }
+    mut digests: Vec<Option<FileDigests>>,
+) -> Result<Vec<Option<FileDigests>>> {
+    let unknown: Vec<usize> = (0..items.len()).filter(|n| digests[*n].is_none()).collect();
+    let objects: Vec<PathBuf> = unknown.iter().map(|n| cache.object_path(&items[*n].id)).collect();
+    for (n, found) in unknown.into_iter().zip(stat.lookup(&add::stat_all(&objects)?)?) {
+        digests[n] = found;
     }
-    Ok(placed)
+    Ok(digests)
 }
 
-/// Copy what was proven a moment ago: by the system, which need not show us the bytes.
+/// Placing by clones or links.
+struct Linking<'a> {
+    cache: &'a Cache,
+    items: &'a [&'a CheckoutItem],
+    sizes: &'a [u64],
+    digests: Vec<Option<FileDigests>>,
+    links: &'a [LinkMode],
+}
+
+impl Linking<'_> {
+    /// Place all. Returns what is now known of targets and objects.
+    fn all(
+        &self,
+        report: &mut CheckoutReport,
+        running: &Running<'_>,
+        context: &Context,
+    ) -> Result<Vec<(StatEntry, FileDigests)>> {
+        let done = each(cores(), self.items.len(), context, |n| {
+            let placed = self.one(n)?;
+            running.advance(1, self.sizes[n]);
+            Ok(placed)
+        })?;
+        let mut known = Vec::with_capacity(2 * done.len());
+        for ((mode, states), digests) in done.into_iter().zip(&self.digests) {
+            *report.modes.entry(mode.to_string()).or_default() += 1;
+            known.extend(
+                digests
+                    .iter()
+                    .flat_map(|d| states.clone().map(|state| (state, *d))),
+            );
+        }
+        Ok(known)
+    }
+
+    /// Place one, and look at its target and its object. A hard link changes the state of the object, which is its target.
+    fn one(&self, n: usize) -> Result<(LinkMode, [StatEntry; 2])> {
+        let target = &self.items[n].target;
+        let object = self.cache.object_path(&self.items[n].id);
+        // As in DVC, an empty file is nobody's link: there is nothing to share.
+        let links = if self.sizes[n] == 0 {
+            &[LinkMode::Copy]
+        } else {
+            self.links
+        };
+        let mode = link::place_new(&object, Some(self.sizes[n]), target, links, true)?;
+        let placed = FileStat::of(&fs::metadata(target)?);
+        let cached = if mode == LinkMode::Hardlink {
+            placed
+        } else {
+            FileStat::of(&fs::metadata(&object)?)
+        };
+        let entry = |path, stat| StatEntry { path, stat };
+        Ok((mode, [entry(target.clone(), placed), entry(object, cached)]))
+    }
+}
+
+/// Copy what was proven a moment ago: by the system, which need not show us the bytes. Returns what is now known of targets
+/// and objects.
 fn copy_proven(
     cache: &Cache,
     items: &[(&CheckoutItem, FileDigests)],
-    running: &backlot_core::context::Running<'_>,
+    running: &Running<'_>,
     context: &Context,
 ) -> Result<Vec<(StatEntry, FileDigests)>> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    each(cores, items.len(), context, |n| {
+    let copied = each(cores(), items.len(), context, |n| {
         let (item, digests) = items[n];
-        let copy = job(cache, item).1;
+        let (object, copy) = job(cache, item);
         let done = (|| {
             let target = hash::create(&copy)?;
-            let copied = file::copy_bytes(&fs::File::open(cache.object_path(&item.id))?, &target)?;
+            let source = fs::File::open(&object)?;
+            let copied = file::copy_bytes(&source, &target)?;
             if copied != digests.size {
                 return Err(Error::Corrupt {
                     objects: vec![item.id],
@@ -220,16 +275,18 @@ fn copy_proven(
             drop(target);
             file::rename(&copy.temporary, &item.target)?;
             // The rename changed the inode's times.
-            let stat = FileStat::of(&fs::metadata(&item.target)?);
+            let placed = FileStat::of(&fs::metadata(&item.target)?);
             running.advance(1, copied);
-            let path = item.target.clone();
-            Ok((StatEntry { path, stat }, digests))
+            let entry = |path, stat| (StatEntry { path, stat }, digests);
+            let cached = FileStat::of(&source.metadata()?);
+            Ok([entry(item.target.clone(), placed), entry(object, cached)])
         })();
         if done.is_err() {
             fs::remove_file(&copy.temporary).ok();
         }
         done
-    })
+    })?;
+    Ok(copied.into_iter().flatten().collect())
 }
 
 /// The object of an item, and its copy.
@@ -246,7 +303,7 @@ fn job(cache: &Cache, item: &CheckoutItem) -> (PathBuf, Copy) {
 fn copy_all(
     cache: &Cache,
     items: &[&CheckoutItem],
-    running: &backlot_core::context::Running<'_>,
+    running: &Running<'_>,
     context: &Context,
 ) -> Result<Vec<(StatEntry, FileDigests)>> {
     let jobs: Vec<Job> = items

@@ -6,6 +6,11 @@ use backlot_core::Context;
 
 use crate::error::Result;
 
+/// How many cores there are for this process.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// Run `work` for each of `count` positions, `width` at a time; results in order. The first failure stops the rest.
 pub(crate) fn each<T: Send>(
     width: usize,

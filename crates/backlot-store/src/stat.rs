@@ -96,8 +96,10 @@ impl StatCache {
         let open = || -> rusqlite::Result<Connection> {
             let connection = Connection::open(path)?;
             connection.busy_timeout(Duration::from_secs(20))?;
-            // It can be made again, so a power cut may lose it; a killed process cannot damage it.
-            connection.pragma_update(None, "journal_mode", "WAL")?;
+            // It can be made again, so a power cut may lose it; a killed process cannot damage it. A rollback journal holds
+            // old pages only, so what is new is written once; a log would hold it too. Another process that has the database
+            // open may forbid the change of mode; then it stays as it is.
+            connection.pragma_update(None, "journal_mode", "TRUNCATE").ok();
             connection.pragma_update(None, "synchronous", "OFF")?;
             connection.execute_batch(SCHEMA)?;
             connection.query_row("SELECT count(*) FROM (SELECT md5 FROM files LIMIT 1)", [], |_| {
@@ -117,7 +119,7 @@ impl StatCache {
                     rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt
                 ) =>
             {
-                for suffix in ["", "-wal", "-shm"] {
+                for suffix in ["", "-journal", "-wal", "-shm"] {
                     let mut name = path.as_os_str().to_owned();
                     name.push(suffix);
                     backlot_core::file::remove(Path::new(&name))?;
@@ -181,6 +183,9 @@ impl StatCache {
             return Ok(());
         }
         let now = context.now();
+        // In the order of the key, so that each page is filled once.
+        let mut files: Vec<&(StatEntry, FileDigests)> = files.iter().collect();
+        files.sort_unstable_by(|a, b| a.0.path.as_os_str().cmp(b.0.path.as_os_str()));
         let mut connection = self.connection();
         let transaction = connection.transaction().map_err(|e| self.failed(e))?;
         {

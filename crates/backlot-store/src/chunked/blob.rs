@@ -17,6 +17,7 @@ use std::future::IntoFuture as _;
 
 use super::direct::BlockWriter;
 use crate::error::{Error, Result};
+use crate::parallel::cores;
 use crate::remote::service::ServiceRemote;
 
 /// An object as listed.
@@ -175,7 +176,7 @@ impl BlobStore for FolderBlobs {
     }
 
     fn concurrency(&self) -> usize {
-        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+        cores()
     }
 
     fn gap(&self) -> u32 {

@@ -14,13 +14,16 @@ use super::blob::BlobStore;
 use super::index::{self, Location};
 use super::name::{Kind, StoredName, name_of};
 use super::pack::PackFacts;
-
 use super::recipe::{self, Recipe};
+use super::table::Near;
 use super::tomb::{self, Condemned, Tomb};
 use super::wire::Malformed;
 use crate::error::{Error, Result};
 use crate::object::ObjectId;
 use crate::parallel::each;
+
+/// Files that are asked for together where what is found need not be kept: some 16 MiB.
+pub(super) const TOGETHER: usize = 1 << 16;
 
 /// Recipes and tombs of a remote at one moment.
 #[derive(Debug)]
@@ -70,47 +73,66 @@ impl Catalog {
         })
     }
 
-    /// Every recipe of a file, the newest first.
-    pub(super) fn find_all(&self, id: &ObjectId) -> Result<Vec<Found<'_>>> {
-        let mut found = Vec::new();
-        for segment in &self.recipes {
-            if let Some(recipe) = segment.find(id)? {
-                found.push(Found { recipe, segment });
-            }
-        }
+    /// Every recipe of each file, the newest first.
+    pub(super) fn find_all(&self, ids: &[ObjectId]) -> Result<Vec<Vec<Found<'_>>>> {
+        let mut found = vec![Vec::new(); ids.len()];
+        self.visit(ids, |n, one| {
+            found[n].push(one);
+            false
+        })?;
         Ok(found)
     }
 
-    /// The newest recipe of a file that somebody can use.
+    /// The newest recipe of each file that somebody can use.
     pub(super) fn find_with(
         &self,
-        id: &ObjectId,
-        usable: &dyn Fn(&Found<'_>) -> bool,
-    ) -> Result<Option<Found<'_>>> {
-        for segment in &self.recipes {
-            if let Some(recipe) = segment.find(id)? {
-                let found = Found { recipe, segment };
-                if usable(&found) {
-                    return Ok(Some(found));
-                }
+        ids: &[ObjectId],
+        usable: impl Fn(usize, &Found<'_>) -> bool,
+    ) -> Result<Vec<Option<Found<'_>>>> {
+        let mut found = vec![None; ids.len()];
+        self.visit(ids, |n, one| {
+            let right = usable(n, &one);
+            if right {
+                found[n] = Some(one);
             }
-        }
-        Ok(None)
+            right
+        })?;
+        Ok(found)
     }
 
-    /// The recipe of a file that a reader should use: the newest one that nobody condemned, else the newest.
-    pub(super) fn find(&self, id: &ObjectId) -> Result<Option<Found<'_>>> {
-        let mut first = None;
+    /// The recipe of each file that a reader should use: the newest one that nobody condemned, else the newest.
+    pub(super) fn find(&self, ids: &[ObjectId]) -> Result<Vec<Option<Found<'_>>>> {
+        let mut found = vec![None; ids.len()];
+        self.visit(ids, |n, one| {
+            let right = self.is_clean(&one);
+            if right || found[n].is_none() {
+                found[n] = Some(one);
+            }
+            right
+        })?;
+        Ok(found)
+    }
+
+    /// Show the recipes of files, of each the newest first, until `visit` says that it was the right one. Segments are read in
+    /// the order of the files' names, so each part of them once.
+    fn visit<'a>(&'a self, ids: &[ObjectId], mut visit: impl FnMut(usize, Found<'a>) -> bool) -> Result<()> {
+        let mut open: Vec<usize> = (0..ids.len()).collect();
+        open.sort_unstable_by_key(|n| ids[*n]);
         for segment in &self.recipes {
-            if let Some(recipe) = segment.find(id)? {
-                let found = Found { recipe, segment };
-                if self.is_clean(&found) {
-                    return Ok(Some(found));
+            let mut near = Near::default();
+            let mut rest = Vec::with_capacity(open.len());
+            for n in open {
+                let recipe = segment.find(&ids[n], &mut near)?;
+                if !recipe.is_some_and(|recipe| visit(n, Found { recipe, segment })) {
+                    rest.push(n);
                 }
-                first = first.or(Some(found));
+            }
+            open = rest;
+            if open.is_empty() {
+                break;
             }
         }
-        Ok(first)
+        Ok(())
     }
 
     /// Whether some pack that a recipe names is unknown to an index: then a segment of it was lost.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use backlot_core::{Blake3, Context, Operation};
 
-use super::catalog::{Catalog, Found, damaged, put};
+use super::catalog::{Catalog, Found, TOGETHER, damaged, put};
 use super::name::{Kind, StoredName};
 use super::pack::{Entry, PackFacts};
 use super::push::{Pushed, Site, commit_index};
@@ -39,20 +39,22 @@ impl Site {
         let (mut pushed, mut missing) = (Pushed::default(), Vec::new());
         let mut group: Vec<Found<'_>> = Vec::new();
         let (mut seen, mut bytes) = (HashSet::new(), 0);
-        for id in ids {
-            let Some(found) = theirs.find(id)? else {
-                missing.push(*id);
-                continue;
-            };
-            if !seen.insert(*id) {
-                continue;
-            }
-            bytes += found.recipe.size;
-            group.push(found);
-            if bytes > GROUP_BYTES {
-                running.advance(group.len() as u64, bytes);
-                self.copy_group(source, std::mem::take(&mut group), &mut pushed, context)?;
-                bytes = 0;
+        for ids in ids.chunks(TOGETHER) {
+            for (id, found) in ids.iter().zip(theirs.find(ids)?) {
+                let Some(found) = found else {
+                    missing.push(*id);
+                    continue;
+                };
+                if !seen.insert(*id) {
+                    continue;
+                }
+                bytes += found.recipe.size;
+                group.push(found);
+                if bytes > GROUP_BYTES {
+                    running.advance(group.len() as u64, bytes);
+                    self.copy_group(source, std::mem::take(&mut group), &mut pushed, context)?;
+                    bytes = 0;
+                }
             }
         }
         running.advance(group.len() as u64, bytes);
@@ -71,15 +73,15 @@ impl Site {
         let mut relied: HashSet<StoredName> = HashSet::new();
         let mut segments: HashSet<StoredName> = HashSet::new();
         let mut todo = Vec::new();
-        for found in group {
-            let there = ours.find(&found.recipe.id)?.filter(|there| ours.is_clean(there));
+        let ids: Vec<ObjectId> = group.iter().map(|found| found.recipe.id).collect();
+        for (found, there) in group.into_iter().zip(ours.find(&ids)?) {
             match there {
-                Some(there) => {
+                Some(there) if ours.is_clean(&there) => {
                     pushed.already_there += 1;
                     segments.insert(there.segment.name);
                     relied.extend(there.packs().map(|pack| pack.name));
                 }
-                None => todo.push(found),
+                _ => todo.push(found),
             }
         }
         if !todo.is_empty() {

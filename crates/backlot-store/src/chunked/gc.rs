@@ -221,15 +221,13 @@ impl Site {
                 Ok::<(), std::io::Error>(())
             })?;
         }
-        for id in unclean {
-            if needed.files.contains(&id) {
-                continue;
-            }
-            for found in catalog.find_all(&id)? {
-                needed.add(&found);
-            }
-            needed.files.insert(id);
+        unclean.retain(|id| !needed.files.contains(id));
+        unclean.sort_unstable();
+        unclean.dedup();
+        for found in catalog.find_all(&unclean)?.iter().flatten() {
+            needed.add(found);
         }
+        needed.files.extend(unclean);
         Ok(needed)
     }
 

@@ -29,7 +29,7 @@ use crate::cache::{Cache, set_read_only};
 use crate::error::{Error, Result};
 use crate::hash;
 use crate::hash::md5::{Md5Hasher, update_many};
-use crate::object::{FileDigests, Transfer};
+use crate::object::{FileDigests, ObjectId, Transfer};
 use crate::parallel::each;
 use crate::remote::Fetched;
 
@@ -141,19 +141,20 @@ fn candidates<'a>(
     rest: &[usize],
     attempt: usize,
 ) -> Result<Vec<(usize, Found<'a>)>> {
-    let mut found = Vec::new();
-    for item in rest {
-        let id = &items[*item].id;
-        let recipe = if attempt == 0 {
-            catalog.find(id)?
-        } else {
-            let mut all = catalog.find_all(id)?;
+    let ids: Vec<ObjectId> = rest.iter().map(|item| items[*item].id).collect();
+    let recipes = if attempt == 0 {
+        catalog.find(&ids)?
+    } else {
+        let chosen = |mut all: Vec<Found<'a>>| {
             all.sort_by_key(|found| !catalog.is_clean(found));
             (attempt < all.len()).then(|| all.swap_remove(attempt))
         };
-        found.extend(recipe.map(|recipe| (*item, recipe)));
-    }
-    Ok(found)
+        catalog.find_all(&ids)?.into_iter().map(chosen).collect()
+    };
+    let found = rest.iter().zip(recipes);
+    Ok(found
+        .filter_map(|(item, recipe)| Some((*item, recipe?)))
+        .collect())
 }
 
 /// Groups whose tables fit into memory.

@@ -10,7 +10,7 @@ use backlot_core::Blake3;
 use fs_err as fs;
 
 use super::pack::{FACTS, PackFacts};
-use super::table::{SortedTable, fence_count, fences_of};
+use super::table::{Near, SortedTable, fence_count, fences_of};
 use super::wire::{Malformed, Reader, SEAL, seal, small, unseal};
 
 const MAGIC: [u8; 8] = *b"BKLINDX1";
@@ -166,7 +166,7 @@ impl Segment {
 
     /// Everywhere a chunk lies.
     pub(super) fn find(&self, id: &Blake3) -> std::io::Result<Vec<Location>> {
-        let found = self.table.find(id.as_bytes())?;
+        let found = self.table.find(id.as_bytes(), &mut Near::default())?;
         Ok(found.iter().filter_map(|record| self.location(record)).collect())
     }
 

@@ -39,8 +39,9 @@ impl Site {
         let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
         let mut report = VerifyReport::default();
         let mut found: Vec<(ObjectId, Found<'_>)> = Vec::new();
-        for (id, proof) in expected {
-            match catalog.find(id)? {
+        let ids: Vec<ObjectId> = expected.iter().map(|(id, _)| *id).collect();
+        for ((id, proof), one) in expected.iter().zip(catalog.find(&ids)?) {
+            match one {
                 Some(one) if proof.is_some_and(|proof| proof != one.recipe.blake3) => {
                     report.damaged.push(*id);
                 }

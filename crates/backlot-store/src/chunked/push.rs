@@ -377,16 +377,16 @@ fn groups(mut rest: &[Source]) -> impl Iterator<Item = &[Source]> {
     })
 }
 
-/// The recipe of a file that we may rely on.
+/// The recipes of files of known sizes that we may rely on.
 fn usable<'a>(
     catalog: &'a Catalog,
-    id: &ObjectId,
-    size: u64,
+    files: &[(ObjectId, u64)],
     avoid: &HashSet<StoredName>,
-) -> Result<Option<Found<'a>>> {
-    catalog.find_with(id, &|found| {
+) -> Result<Vec<Option<Found<'a>>>> {
+    let ids: Vec<ObjectId> = files.iter().map(|(id, _)| *id).collect();
+    catalog.find_with(&ids, |n, found| {
         catalog.is_clean(found)
-            && found.recipe.size == size
+            && found.recipe.size == files[n].1
             && !avoid.contains(&found.segment.name)
             && found.packs().all(|pack| !avoid.contains(&pack.name))
     })
@@ -399,16 +399,15 @@ fn missing(
     avoid: &HashSet<StoredName>,
     relied: &mut Relied,
 ) -> Result<Vec<Source>> {
-    let mut todo = Vec::new();
     let mut seen = HashSet::new();
-    for source in group {
-        let Content::Known(id, _) = source.content else {
-            continue;
-        };
-        if !seen.insert(id) {
-            continue;
-        }
-        match usable(catalog, &id, source.size, avoid)? {
+    let known = group.iter().filter_map(|source| match source.content {
+        Content::Known(id, _) => seen.insert(id).then_some((source, (id, source.size))),
+        Content::New(_) => None,
+    });
+    let (sources, files): (Vec<&Source>, Vec<_>) = known.unzip();
+    let mut todo = Vec::new();
+    for (source, found) in sources.into_iter().zip(usable(catalog, &files, avoid)?) {
+        match found {
             Some(found) => {
                 relied.recipes.insert(found.segment.name);
                 relied.packs.extend(found.packs().map(|pack| pack.name));
@@ -426,13 +425,10 @@ fn leave_out_known(
     avoid: &HashSet<StoredName>,
 ) -> Result<()> {
     let mut seen = HashSet::new();
-    let mut fresh = Vec::with_capacity(files.len());
-    for file in files.drain(..) {
-        if seen.insert(file.id) && usable(catalog, &file.id, file.digests.size, avoid)?.is_none() {
-            fresh.push(file);
-        }
-    }
-    *files = fresh;
+    files.retain(|file| seen.insert(file.id));
+    let asked: Vec<_> = files.iter().map(|file| (file.id, file.digests.size)).collect();
+    let mut found = usable(catalog, &asked, avoid)?.into_iter();
+    files.retain(|_| found.next().flatten().is_none());
     Ok(())
 }
 

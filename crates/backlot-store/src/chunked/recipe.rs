@@ -12,7 +12,7 @@ use fs_err as fs;
 
 use super::name::StoredName;
 use super::pack::{FACTS, PackFacts};
-use super::table::{SortedTable, fence_count, fences_of};
+use super::table::{Near, SortedTable, fence_count, fences_of};
 use super::wire::{Malformed, Reader, SEAL, seal, small, unseal};
 use crate::object::ObjectId;
 
@@ -201,9 +201,9 @@ impl Segment {
     }
 
     /// The recipe of a file, if this segment has it.
-    pub(super) fn find(&self, id: &ObjectId) -> std::io::Result<Option<Recipe>> {
-        for record in self.table.find(id.md5.as_bytes())? {
-            let recipe = self.parse(&record)?;
+    pub(super) fn find(&self, id: &ObjectId, near: &mut Near) -> std::io::Result<Option<Recipe>> {
+        for record in self.table.find(id.md5.as_bytes(), near)? {
+            let recipe = self.parse(&record, near)?;
             if recipe.id == *id {
                 return Ok(Some(recipe));
             }
@@ -216,10 +216,11 @@ impl Segment {
         &self,
         mut visit: impl FnMut(Recipe) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.table.each(|record| visit(self.parse(record)?))
+        let mut near = Near::default();
+        self.table.each(|record| visit(self.parse(record, &mut near)?))
     }
 
-    fn parse(&self, record: &[u8]) -> std::io::Result<Recipe> {
+    fn parse(&self, record: &[u8], near: &mut Near) -> std::io::Result<Recipe> {
         let (mut recipe, first, count) = parse_file(record).map_err(malformed)?;
         let end = first.checked_add(count).filter(|end| *end <= self.header.runs);
         let count = end
@@ -228,8 +229,8 @@ impl Segment {
         if count > 0 {
             let bytes = self
                 .table
-                .read_at(self.header.runs() + first * RUN as u64, count * RUN)?;
-            recipe.runs = self.parse_runs(&bytes).map_err(malformed)?;
+                .read_at(self.header.runs() + first * RUN as u64, count * RUN, near)?;
+            recipe.runs = self.parse_runs(bytes).map_err(malformed)?;
         }
         Ok(recipe)
     }
@@ -283,6 +284,7 @@ mod tests {
     use super::{Recipe, Run, Segment, SegmentBuilder, check};
     use crate::chunked::name::StoredName;
     use crate::chunked::pack::PackFacts;
+    use crate::chunked::table::Near;
     use crate::chunked::wire::blake3_of;
     use crate::object::ObjectId;
     use backlot_core::Md5;
@@ -306,6 +308,7 @@ mod tests {
         ) {
             let mut builder = SegmentBuilder::default();
             let mut recipes = std::collections::BTreeMap::new();
+            let mut twice = std::collections::BTreeSet::new();
             for (md5, tree, runs) in files {
                 let id = ObjectId { md5: Md5::from_bytes(md5), tree };
                 let runs = runs.into_iter().map(|(pack, first, count)| Run { pack: builder.pack(&facts(pack)), first, count });
@@ -313,9 +316,8 @@ mod tests {
                 if recipes.insert(id, recipe.clone()).is_none() {
                     builder.push(recipe);
                 } else {
-                    recipes.remove(&id);
-                    builder.push(recipe.clone());
-                    recipes.insert(id, recipe);
+                    builder.push(recipe);
+                    twice.insert(id);
                 }
             }
             let bytes = builder.finish();
@@ -331,11 +333,14 @@ mod tests {
                 Ok::<(), std::io::Error>(())
             }).expect("read");
             assert_eq!(seen, recipes.len());
-            for (id, recipe) in &recipes {
-                assert_eq!(segment.find(id).expect("read").map(|r| r.id), Some(recipe.id));
+            // In order, and against it.
+            let mut near = Near::default();
+            for (id, recipe) in recipes.iter().chain(recipes.iter().rev()) {
+                let found = segment.find(id, &mut near).expect("read").expect("there");
+                assert!(found == *recipe || found.id == *id && twice.contains(id));
             }
             let absent = ObjectId::file(Md5::from_bytes([0xfe; 16]));
-            assert_eq!(segment.find(&absent).expect("read").is_some(), recipes.contains_key(&absent));
+            assert_eq!(segment.find(&absent, &mut near).expect("read").is_some(), recipes.contains_key(&absent));
             let mut torn = bytes.clone();
             let at = flip.index(torn.len());
             torn[at] ^= 4;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use backlot_core::{Blake3, Context, LinkMode};
 
 use super::blob::{BlobStore, FolderBlobs, ServiceBlobs};
-use super::catalog::{Catalog, Found};
+use super::catalog::{Catalog, Found, TOGETHER};
 use super::config::{KEY, RemoteFormat};
 use super::gc::{CollectOptions, CollectReport};
 use super::name::StoredName;
@@ -159,7 +159,7 @@ impl ChunkedRemote {
             path: cache.object_path(&item.id),
             size,
         };
-        Ok(items.iter().zip(cache.sizes(&ids)?).map(source).collect())
+        Ok(items.iter().zip(cache.sizes_of_all(&ids)?).map(source).collect())
     }
 
     /// Fetch objects into the cache; one result for each.
@@ -176,9 +176,12 @@ impl ChunkedRemote {
             return Ok(vec![None; ids.len()]);
         };
         let catalog = Catalog::load(&*site.blobs, &site.mirror, context)?;
-        ids.iter()
-            .map(|id| Ok(catalog.find(id)?.map(|found| found.recipe.size)))
-            .collect()
+        let mut sizes = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(TOGETHER) {
+            let found = catalog.find(ids)?.into_iter();
+            sizes.extend(found.map(|one| Some(one?.recipe.size)));
+        }
+        Ok(sizes)
     }
 
     /// All files, sorted, without those that a collector condemned: their packs may be gone already.

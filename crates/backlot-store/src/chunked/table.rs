@@ -23,6 +23,18 @@ pub(super) struct SortedTable {
     fences: Vec<u64>,
 }
 
+/// Bytes outside the records are read in blocks of at least this length.
+const BLOCK: usize = 4 << 10;
+
+/// What was read last, for look-ups in the order of the keys: they read what lies together once.
+#[derive(Debug, Default)]
+pub(super) struct Near {
+    run: Option<u64>,
+    records: Vec<u8>,
+    block: Vec<u8>,
+    block_at: u64,
+}
+
 /// Where a key begins.
 fn word(bytes: &[u8]) -> u64 {
     bytes
@@ -79,7 +91,7 @@ impl SortedTable {
     }
 
     /// All records that begin with `key`, in order.
-    pub(super) fn find(&self, key: &[u8]) -> std::io::Result<Vec<Vec<u8>>> {
+    pub(super) fn find(&self, key: &[u8], near: &mut Near) -> std::io::Result<Vec<Vec<u8>>> {
         let wanted = word(key);
         // Equal words may begin in the run before the first fence that has them.
         let first = self
@@ -91,9 +103,13 @@ impl SortedTable {
             if self.fences[run] > wanted {
                 break;
             }
-            let bytes = self.run(run as u64)?;
+            if near.run != Some(run as u64) {
+                near.run = None;
+                self.read_run(run as u64, &mut near.records)?;
+                near.run = Some(run as u64);
+            }
             found.extend(
-                bytes
+                near.records
                     .chunks_exact(self.record)
                     .filter(|record| record.starts_with(key))
                     .map(<[u8]>::to_vec),
@@ -102,12 +118,11 @@ impl SortedTable {
         Ok(found)
     }
 
-    fn run(&self, run: u64) -> std::io::Result<Vec<u8>> {
+    fn read_run(&self, run: u64, bytes: &mut Vec<u8>) -> std::io::Result<()> {
         let count = RUN.min(self.count - run * RUN);
-        let mut bytes = vec![0; usize::try_from(count).unwrap_or(0) * self.record];
+        bytes.resize(usize::try_from(count).unwrap_or(0) * self.record, 0);
         let at = self.start + run * RUN * self.record as u64;
-        self.file.file().read_exact_at(&mut bytes, at)?;
-        Ok(bytes)
+        self.file.file().read_exact_at(bytes, at)
     }
 
     /// Visit all records in order.
@@ -115,8 +130,10 @@ impl SortedTable {
         &self,
         mut visit: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
+        let mut bytes = Vec::new();
         for run in 0..fence_count(self.count) {
-            for record in self.run(run)?.chunks_exact(self.record) {
+            self.read_run(run, &mut bytes)?;
+            for record in bytes.chunks_exact(self.record) {
                 visit(record)?;
             }
         }
@@ -124,9 +141,43 @@ impl SortedTable {
     }
 
     /// Bytes of the file outside the table.
-    pub(super) fn read_at(&self, at: u64, length: usize) -> std::io::Result<Vec<u8>> {
-        let mut bytes = vec![0; length];
-        self.file.file().read_exact_at(&mut bytes, at)?;
-        Ok(bytes)
+    pub(super) fn read_at<'a>(
+        &self,
+        at: u64,
+        length: usize,
+        near: &'a mut Near,
+    ) -> std::io::Result<&'a [u8]> {
+        let inside = |near: &Near| {
+            let start = usize::try_from(at.checked_sub(near.block_at)?).ok()?;
+            let range = start..start.checked_add(length)?;
+            (range.end <= near.block.len()).then_some(range)
+        };
+        let range = match inside(near) {
+            Some(range) => range,
+            None => {
+                near.block.clear();
+                near.block.resize(length.max(BLOCK), 0);
+                near.block_at = at;
+                let mut filled = 0;
+                while filled < near.block.len() {
+                    match self
+                        .file
+                        .file()
+                        .read_at(&mut near.block[filled..], at + filled as u64)
+                    {
+                        Ok(0) => break,
+                        Ok(count) => filled += count,
+                        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                        Err(error) => {
+                            near.block.clear();
+                            return Err(error);
+                        }
+                    }
+                }
+                near.block.truncate(filled);
+                inside(near).ok_or(std::io::ErrorKind::UnexpectedEof)?
+            }
+        };
+        Ok(&near.block[range])
     }
 }

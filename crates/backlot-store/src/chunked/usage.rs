@@ -16,10 +16,7 @@ impl Site {
     /// The chunks of each file, with their stored bytes. Files that are not there have none.
     pub(super) fn parts(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<FileParts>>> {
         let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
-        let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            found.push(catalog.find(id)?);
-        }
+        let found = catalog.find(ids)?;
         let packs: BTreeMap<StoredName, PackFacts> = found
             .iter()
             .flatten()

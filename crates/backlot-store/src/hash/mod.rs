@@ -19,6 +19,7 @@ use fs_err as fs;
 
 use crate::error::{Error, Result};
 use crate::object::FileDigests;
+use crate::parallel::cores;
 use crate::stat::FileStat;
 use md5::Md5Hasher;
 
@@ -79,8 +80,7 @@ pub(crate) fn run(
     let waits = jobs
         .iter()
         .any(|job| job.copy.as_ref().is_some_and(|copy| copy.durable));
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let workers = (if waits { cores * 2 } else { cores }).min(jobs.len().max(1));
+    let workers = (if waits { cores() * 2 } else { cores() }).min(jobs.len().max(1));
     let mut results: Vec<Option<Result<Outcome>>> = Vec::new();
     results.resize_with(jobs.len(), || None);
     // A worker takes no more than its share of a small batch, so that the others have some too.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use backlot_core::file::{self, TemporaryFolder};
 use backlot_core::{Blake3, Context, Operation};
 use fs_err as fs;
+use rayon::prelude::*;
 
 use super::Fetched;
 use crate::cache::{self, Cache, ObjectEntry, VerifyReport};
@@ -20,8 +21,6 @@ use crate::object::{ObjectId, Transfer};
 /// How much is written before it is synced and named: what a killed push has to send again at most.
 const BATCH_BYTES: u64 = 4 << 30;
 const BATCH_OBJECTS: usize = 50_000;
-/// From this many objects on, a second thread is worth its start.
-const PARALLEL_FROM: usize = 2_000;
 
 #[derive(Debug)]
 pub(super) struct FolderRemote {
@@ -38,42 +37,13 @@ impl FolderRemote {
     }
 
     pub(super) fn sizes(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<u64>>> {
-        if ids.len() >= PARALLEL_FROM {
-            return Ok(self.sizes_in_parallel(ids));
-        }
-        let mut sizes = Vec::with_capacity(ids.len());
-        for id in ids {
-            context.check()?;
-            sizes.push(
-                fs::metadata(self.root.join(id.key()))
-                    .ok()
-                    .map(|found| found.len()),
-            );
-        }
-        Ok(sizes)
-    }
-
-    /// One `stat` an object, shared among the cores.
-    fn sizes_in_parallel(&self, ids: &[ObjectId]) -> Vec<Option<u64>> {
-        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let chunk = ids.len().div_ceil(workers);
-        let parts: Vec<Vec<Option<u64>>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = ids
-                .chunks(chunk)
-                .map(|part| {
-                    scope.spawn(move || {
-                        part.iter()
-                            .map(|id| fs::metadata(self.root.join(id.key())).ok().map(|m| m.len()))
-                            .collect()
-                    })
-                })
-                .collect();
-            threads
-                .into_iter()
-                .map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        });
-        parts.into_iter().flatten().collect()
+        context.check()?;
+        let size = |id: &ObjectId| {
+            fs::metadata(self.root.join(id.key()))
+                .ok()
+                .map(|found| found.len())
+        };
+        Ok(ids.par_iter().map(size).collect())
     }
 
     /// Whether something was stored here in this layout.

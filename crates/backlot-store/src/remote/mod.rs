@@ -208,7 +208,7 @@ impl Remote {
                 wanted.push(item.id);
             }
         }
-        let sizes = cache.sizes(&wanted)?;
+        let sizes = cache.sizes_of_all(&wanted)?;
         let todo: Vec<(ObjectId, u64)> = wanted.into_iter().zip(sizes).collect();
         report.objects = todo.len() as u64;
         report.bytes = todo.iter().map(|(_, size)| size).sum();
@@ -225,18 +225,13 @@ impl Remote {
     /// Fetch objects into the cache. Those that are damaged or absent are named together at the end; the others are kept.
     pub fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<TransferReport> {
         let mut report = TransferReport::default();
-        let mut todo = Vec::new();
+        let mut todo = items.to_vec();
         let mut seen = std::collections::HashSet::new();
-        for item in items {
-            if !seen.insert(item.id) {
-                continue;
-            }
-            if cache.has(&item.id)? {
-                report.already_there += 1;
-            } else {
-                todo.push(*item);
-            }
-        }
+        todo.retain(|item| seen.insert(item.id));
+        let ids: Vec<ObjectId> = todo.iter().map(|item| item.id).collect();
+        let mut here = cache.sizes(&ids)?.into_iter();
+        todo.retain(|_| here.next().flatten().is_none());
+        report.already_there = (ids.len() - todo.len()) as u64;
         if todo.is_empty() {
             return Ok(report);
         }

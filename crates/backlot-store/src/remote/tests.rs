@@ -1,9 +1,13 @@
 //! One conformance suite for every kind of remote.
 
-use backlot_core::{Context, LinkMode};
+use std::sync::Arc;
+
+use backlot_core::{Context, FixedClock, LinkMode, Timestamp};
 use fs_err as fs;
 
 use super::{Remote, RemoteConfig, RemoteLayout};
+use crate::add::stat_all;
+use crate::cache::digest_bytes;
 use crate::{
     Cache, CheckoutItem, CheckoutOptions, Error, ObjectId, StatCache, Transfer, add_files, checkout,
 };
@@ -255,4 +259,54 @@ fn every_way_of_placing_survives_adding_again() {
         assert_eq!((again[0].digests, again[0].stored), (first[0].digests, false));
         assert_eq!(fs::read(&path).expect("there"), vec![7u8; 200_000]);
     }
+}
+
+#[test]
+fn links_are_made_where_they_work_and_what_is_linked_stays_known() {
+    let bench = Bench::new();
+    let items = bench.add(&[0, 100, 5000]);
+    let targets: Vec<_> = ["a", "sub/b", "sub/c"]
+        .map(|name| bench.folder.path().join(name))
+        .into();
+    let wanted: Vec<CheckoutItem> = items
+        .iter()
+        .zip(&targets)
+        .map(|(item, target)| CheckoutItem {
+            id: item.id,
+            target: target.clone(),
+            executable: false,
+        })
+        .collect();
+    // One of them has something in its way.
+    fs::create_dir_all(targets[1].parent().expect("a folder")).expect("made");
+    fs::write(&targets[1], b"in the way").expect("written");
+    let digests = |item: &Transfer| {
+        let bytes = fs::read(bench.cache.object_path(&item.id)).expect("cached");
+        (item.id, digest_bytes(&bytes))
+    };
+    let proven = items.iter().map(digests).collect();
+    let options = CheckoutOptions {
+        links: &[LinkMode::Hardlink],
+        force: true,
+        proven: Some(&proven),
+    };
+    // What changed a moment ago is not remembered, so this happens a minute later.
+    let later = Timestamp(Context::default().now().0 + 60_000);
+    let context = Context::default().with_clock(Arc::new(FixedClock(later)));
+    let report = checkout(&bench.cache, &bench.stat, &wanted, &options, &context).expect("placed");
+    let modes: Vec<(&str, u64)> = report.modes.iter().map(|(mode, n)| (mode.as_str(), *n)).collect();
+    assert_eq!(modes, [("copy", 1), ("hardlink", 2)]);
+    let objects = items.iter().map(|item| bench.cache.object_path(&item.id));
+    let all: Vec<_> = targets.iter().cloned().chain(objects).collect();
+    let known = bench.stat.lookup(&stat_all(&all).expect("there")).expect("read");
+    for (n, digests) in known.iter().enumerate() {
+        let item = items[n % items.len()];
+        assert_eq!(
+            digests.map(|d| (d.md5, Some(d.size))),
+            Some((item.id.md5, item.size)),
+            "{n}"
+        );
+    }
+    let names = fs::read_dir(targets[1].parent().expect("a folder")).expect("listed");
+    assert_eq!(names.count(), 2, "nothing is left beside them");
 }
