@@ -75,16 +75,24 @@ impl FromStr for LinkMode {
 }
 
 /// Place `source` as `target`, trying `modes` in order; a mode the disk does not offer is passed over. Clones and copies
-/// are writable by their owner if `writable`; the executable bit is kept. Returns the mode that worked.
+/// are writable by their owner if `writable`; the executable bit is kept. `size` is the source's length in bytes, or `None` where
+/// it is not known. Returns the mode that worked.
 pub fn place(
     source: &Path,
+    size: Option<u64>,
     target: &Path,
     modes: &[LinkMode],
     writable: bool,
 ) -> Result<LinkMode, FileError> {
+    // A link appears whole by itself, so where nothing is in its way it needs no temporary.
+    if let [first @ (LinkMode::Hardlink | LinkMode::Symlink), ..] = modes
+        && place_sized(source, size, target, std::slice::from_ref(first), writable).is_ok()
+    {
+        return Ok(*first);
+    }
     let folder = target.parent().unwrap_or(Path::new("."));
     let temporary = file::temporary_in(folder);
-    let placed = place_at(source, &temporary, modes, writable);
+    let placed = place_sized(source, size, &temporary, modes, writable);
     match placed.and_then(|mode| file::rename(&temporary, target).map(|()| mode)) {
         Ok(mode) => {
             // Renaming a hard link onto another name of the same file does nothing and leaves the temporary.
@@ -98,23 +106,6 @@ pub fn place(
             Err(error)
         }
     }
-}
-
-/// As [`place`], of a file whose length in bytes is known or `None`, where most likely nothing is in the way: then a link needs
-/// no temporary, since it appears whole by itself.
-pub fn place_new(
-    source: &Path,
-    size: Option<u64>,
-    target: &Path,
-    modes: &[LinkMode],
-    writable: bool,
-) -> Result<LinkMode, FileError> {
-    if let [first @ (LinkMode::Hardlink | LinkMode::Symlink), ..] = modes
-        && place_sized(source, size, target, std::slice::from_ref(first), writable).is_ok()
-    {
-        return Ok(*first);
-    }
-    place(source, target, modes, writable)
 }
 
 /// As [`place`], onto a name that does not exist and that nobody else looks at yet.
@@ -227,7 +218,7 @@ fn set_mode(_source: &Path, target: &Path, writable: bool) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LinkMode, place, place_new, usable};
+    use super::{LinkMode, place, usable};
     use fs_err as fs;
 
     #[test]
@@ -248,12 +239,19 @@ mod tests {
         let (source, target) = (folder.path().join("a"), folder.path().join("b"));
         fs::write(&source, b"").expect("written");
         fs::write(&target, b"old").expect("written");
-        let mode = place(&source, &target, &[LinkMode::Hardlink, LinkMode::Copy], true).expect("placed");
+        let mode = place(
+            &source,
+            None,
+            &target,
+            &[LinkMode::Hardlink, LinkMode::Copy],
+            true,
+        )
+        .expect("placed");
         assert_eq!(mode, LinkMode::Copy);
         assert_eq!(fs::read(&target).expect("read"), b"");
         fs::write(&source, b"x").expect("written");
         for _ in 0..2 {
-            let mode = place(&source, &target, &[LinkMode::Hardlink], true).expect("placed");
+            let mode = place(&source, None, &target, &[LinkMode::Hardlink], true).expect("placed");
             assert_eq!(mode, LinkMode::Hardlink);
         }
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 2);
@@ -269,7 +267,7 @@ mod tests {
                 fs::remove_file(&target).expect("removed");
                 fs::write(&target, before).expect("written");
             }
-            let mode = place_new(&source, Some(1), &target, &[LinkMode::Hardlink], true).expect("placed");
+            let mode = place(&source, Some(1), &target, &[LinkMode::Hardlink], true).expect("placed");
             assert_eq!(mode, LinkMode::Hardlink);
             assert_eq!(fs::read(&target).expect("read"), b"x");
         }

@@ -234,7 +234,7 @@ impl Taker<'_> {
                 self.publish_as(n, &id)?;
             }
             if self.moves {
-                link::place(&self.cache.object_path(&id), source, self.links, true)?;
+                link::place(&self.cache.object_path(&id), None, source, self.links, true)?;
             }
             return Ok(false);
         }

@@ -239,7 +239,7 @@ impl Linking<'_> {
         } else {
             self.links
         };
-        let mode = link::place_new(&object, Some(self.sizes[n]), target, links, true)?;
+        let mode = link::place(&object, Some(self.sizes[n]), target, links, true)?;
         let placed = FileStat::of(&fs::metadata(target)?);
         let cached = if mode == LinkMode::Hardlink {
             placed

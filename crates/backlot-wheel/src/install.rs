@@ -280,7 +280,7 @@ impl<'a> Installing<'a> {
                 let record_path = self.layout.record_path(target);
                 self.owners
                     .check(self.layout, &record_path, entry.sha256, &self.package)?;
-                link::place(source, &path, self.options.links, true)?;
+                link::place(source, entry.size, &path, self.options.links, true)?;
             }
             Err(error) => return Err(error.into()),
         }

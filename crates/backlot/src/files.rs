@@ -500,7 +500,7 @@ pub(crate) fn copy_tree(source: &Path, target: &Path, workspace: &Workspace) -> 
                 pending.push((entry.path(), to.join(entry.file_name())));
             }
         } else {
-            backlot_core::link::place(&from, &to, &modes, true)?;
+            backlot_core::link::place(&from, None, &to, &modes, true)?;
         }
     }
     Ok(())
