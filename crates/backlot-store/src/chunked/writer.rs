@@ -191,16 +191,13 @@ impl<'a> PackStream<'a> {
             .unwrap_or_default())
     }
 
-    /// Let the threads end, and tell what stopped them.
+    /// Let all threads end, so that what they completed is noted, and tell what stopped the first.
     fn join(&mut self) -> Result<()> {
         self.sender = None;
-        for thread in self.threads.drain(..) {
-            match thread.join() {
-                Ok(result) => result?,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok(())
+        let ended: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
+        ended
+            .into_iter()
+            .try_for_each(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     }
 }
 

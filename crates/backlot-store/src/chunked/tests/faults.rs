@@ -272,6 +272,11 @@ fn an_interrupted_push_sends_nothing_twice() {
             &cache,
             &items,
         );
+        assert_eq!(
+            Arc::strong_count(&faulty.uploaded),
+            1,
+            "nothing goes on when a push has ended"
+        );
         uploaded += faulty.uploaded.load(Ordering::SeqCst);
         if result.is_ok() {
             break;
