@@ -1,19 +1,23 @@
-//! How one chunk is stored: raw, or one zstd frame, of its bytes or of a byte-shuffled, delta-coded arrangement of them.
+//! How one chunk is stored: raw, or as zstd frames, of its bytes or of a byte-shuffled, delta-coded arrangement of them.
 //!
 //! Half and float pixels compress twice as well when equal bytes of neighbouring numbers lie together and only their
 //! differences are stored (measured in `benches/README.md`). Which width pays is tried on a sample, every so many chunks.
+//! What is noise in a chunk ([`super::regions`]) gets a frame of its own that is not compressed, which readers need not know.
 //! Invariants: decoding needs the scheme byte and the raw length only; what does not shrink by 2 % is stored raw.
 
 use std::io::Cursor;
 
+use super::regions::{self, Region};
 use super::wire::Malformed;
 
 /// zstd's fastest standard level: shuffled data gains little above it.
 const LEVEL: i32 = 1;
 /// A level that finds repetitions only, and does not look for bytes that are more frequent than others: twice as fast.
 const QUICK: i32 = -1;
-/// [`QUICK`] is taken where it gives no more than so many hundredths of what [`LEVEL`] does.
+/// What is quicker is taken where it gives no more than so many hundredths of what is slower.
 const QUICK_ENOUGH: usize = 102;
+/// Regions are told apart where that gives no more than so many thousandths of what one frame does.
+const SPLIT_ENOUGH: usize = 1005;
 /// Bytes are rearranged where that stores at least one part of so many of the raw bytes less: it costs time on both
 /// sides, and a sample of text between noise is a little smaller by chance.
 const REARRANGED_GAINS: usize = 16;
@@ -67,6 +71,8 @@ pub(super) struct Method {
     pub(super) scheme: Scheme,
     /// Whether zstd only looks for repetitions.
     pub(super) quick: bool,
+    /// Whether noise is told apart, and not compressed.
+    pub(super) split: bool,
 }
 
 impl Method {
@@ -74,17 +80,19 @@ impl Method {
     pub(super) const FIRST: Self = Self {
         scheme: Scheme::Zstd,
         quick: true,
+        split: true,
     };
 
     /// As one byte, to be shared between threads.
     pub(super) fn byte(self) -> u8 {
-        self.scheme.byte() | u8::from(self.quick) << 7
+        self.scheme.byte() | u8::from(self.quick) << 7 | u8::from(self.split) << 6
     }
 
     pub(super) fn from_byte(byte: u8) -> Self {
-        Scheme::from_byte(byte & 0x7f).map_or(Self::FIRST, |scheme| Self {
+        Scheme::from_byte(byte & 0x3f).map_or(Self::FIRST, |scheme| Self {
             scheme,
-            quick: byte >> 7 == 1,
+            quick: byte & 0x80 != 0,
+            split: byte & 0x40 != 0,
         })
     }
 }
@@ -95,6 +103,8 @@ pub(super) struct Coder {
     quick: zstd::bulk::Compressor<'static>,
     decompressor: zstd::bulk::Decompressor<'static>,
     shuffled: Vec<u8>,
+    /// Of what was encoded last.
+    regions: Vec<Region>,
 }
 
 impl std::fmt::Debug for Coder {
@@ -116,6 +126,7 @@ impl Coder {
             quick: new(QUICK)?,
             decompressor: zstd::bulk::Decompressor::new()?,
             shuffled: Vec::new(),
+            regions: Vec::new(),
         })
     }
 
@@ -130,14 +141,16 @@ impl Coder {
         })
     }
 
-    /// What makes a sample smallest; `None` if nothing makes it smaller at all.
+    /// What makes a chunk smallest, or nearly so and quicker; `None` if nothing makes it smaller at all.
     pub(super) fn best_for(&mut self, chunk: &[u8]) -> Option<Method> {
-        // The middle of a chunk is less likely to hold a header than its start.
-        let start = (chunk.len().saturating_sub(SAMPLE) / 2) / 48 * 48;
-        let sample = &chunk[start..(start + SAMPLE).min(chunk.len())];
+        let sample = self.sample(chunk);
         let worth = sample.len() * WORTH_IT / 100;
         let mut size = |scheme| {
-            let method = Method { scheme, quick: false };
+            let method = Method {
+                scheme,
+                quick: false,
+                split: false,
+            };
             let packed = self.compressed(sample, method).filter(|packed| *packed < worth)?;
             Some((packed, method))
         };
@@ -150,19 +163,52 @@ impl Coder {
             .filter_map(size)
             .min_by_key(|(packed, _)| *packed)
             .filter(|(packed, _)| *packed < limit);
-        let (_, method) = rearranged.or(plain)?;
+        let (_, whole) = rearranged.or(plain)?;
+        Some(self.quickest_for(chunk, whole))
+    }
+
+    /// What a trial looks at: the middle, which is less likely to hold a header than the start, of what is not noise.
+    fn sample<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {
+        regions::split(chunk, &mut self.regions);
+        let longest = self
+            .regions
+            .iter()
+            .filter(|region| !region.noise)
+            .map(|region| region.range.clone())
+            .max_by_key(ExactSizeIterator::len);
+        let part = &chunk[longest.unwrap_or(0..chunk.len())];
+        let start = (part.len().saturating_sub(SAMPLE) / 2) / 48 * 48;
+        &part[start..(start + SAMPLE).min(part.len())]
+    }
+
+    /// Whether noise is told apart and zstd only looks for repetitions. A sample would not tell: what is frequent in a part of
+    /// a chunk may not be in the whole.
+    fn quickest_for(&mut self, chunk: &[u8], whole: Method) -> Method {
+        let mut size = |method| {
+            let packed = self.compressed(chunk, method).unwrap_or(chunk.len());
+            let noise = |region: &Region| if region.noise { region.range.len() } else { 0 };
+            (packed, self.regions.iter().map(noise).sum::<usize>())
+        };
+        let split = Method { split: true, ..whole };
+        let (in_one, _) = size(whole);
+        let (in_parts, noise) = size(split);
+        let (method, full, noise) = if in_parts <= in_one * SPLIT_ENOUGH / 1000 {
+            (split, in_parts, noise)
+        } else {
+            (whole, in_one, 0)
+        };
         let quick = Method {
             quick: true,
             ..method
         };
-        // A sample would not tell: what is frequent in a part of a chunk may not be in the whole.
-        let full = self.compressed(chunk, method).unwrap_or(chunk.len());
-        let enough = |packed| packed <= full * QUICK_ENOUGH / 100;
-        Some(if self.compressed(chunk, quick).is_some_and(enough) {
+        // What is noise is as long either way, and hides the difference.
+        let without = |packed: usize| packed.saturating_sub(noise);
+        let (packed, _) = size(quick);
+        if without(packed) <= without(full) * QUICK_ENOUGH / 100 {
             quick
         } else {
             method
-        })
+        }
     }
 
     /// Store a chunk behind `out`, or raw if what is to be done does not pay.
@@ -173,6 +219,7 @@ impl Coder {
                 compressor,
                 quick,
                 shuffled,
+                regions,
                 ..
             } = self;
             let compressor = if method.quick { quick } else { compressor };
@@ -181,9 +228,20 @@ impl Coder {
             } else {
                 shuffle(chunk, scheme.width(), shuffled)
             };
+            if method.split {
+                regions::split(input, regions);
+            } else {
+                regions.clear();
+                regions.push(Region {
+                    range: 0..input.len(),
+                    noise: false,
+                });
+            }
             let start = out.len();
-            let done = compressor.compress_to_buffer(input, &mut room(out, chunk.len()));
-            if done.is_ok_and(|packed| packed < chunk.len() * WORTH_IT / 100) {
+            for region in regions {
+                add_frame(&input[region.range.clone()], region.noise, compressor, out);
+            }
+            if out.len() - start < chunk.len() * WORTH_IT / 100 {
                 return scheme;
             }
             out.truncate(start);
@@ -236,6 +294,34 @@ impl Coder {
             }
             _ => Err(wrong),
         }
+    }
+}
+
+/// Append a zstd frame: compressed, unless its bytes are noise or do not shrink.
+fn add_frame(bytes: &[u8], noise: bool, compressor: &mut zstd::bulk::Compressor<'_>, out: &mut Vec<u8>) {
+    let start = out.len();
+    if !noise
+        && compressor
+            .compress_to_buffer(bytes, &mut room(out, bytes.len()))
+            .is_ok_and(|packed| packed < bytes.len())
+    {
+        return;
+    }
+    out.truncate(start);
+    add_raw_frame(bytes, out);
+}
+
+/// Append a zstd frame of raw blocks (RFC 8878, 3.1.1): no content size, no checksum, a window of one block.
+fn add_raw_frame(bytes: &[u8], out: &mut Vec<u8>) {
+    const MOST: usize = 128 << 10;
+    const WINDOW: u8 = 7 << 3;
+    out.extend_from_slice(&[0x28, 0xb5, 0x2f, 0xfd, 0, WINDOW]);
+    let mut blocks = bytes.chunks(MOST).peekable();
+    while let Some(block) = blocks.next() {
+        let last = u32::from(blocks.peek().is_none());
+        let header = (super::wire::small(block.len()) << 3 | last).to_le_bytes();
+        out.extend_from_slice(&header[..3]);
+        out.extend_from_slice(block);
     }
 }
 
@@ -325,6 +411,30 @@ mod tests {
         Scheme::Shuffle12,
     ];
 
+    fn methods(scheme: Scheme) -> [Method; 4] {
+        [(false, false), (false, true), (true, false), (true, true)].map(|(quick, split)| Method {
+            scheme,
+            quick,
+            split,
+        })
+    }
+
+    fn noise(length: usize) -> Vec<u8> {
+        let mut state = 1u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state.to_le_bytes()[7]
+        };
+        (0..length).map(|_| next()).collect()
+    }
+
+    fn lines() -> Vec<u8> {
+        (0..2_000)
+            .map(|n| format!("{{\"frame\": 7, \"at\": {n}, \"layer\": \"beauty\"}}\n"))
+            .collect::<String>()
+            .into_bytes()
+    }
+
     proptest! {
         #[test]
         fn every_scheme_gives_back_what_it_was_given(
@@ -333,7 +443,7 @@ mod tests {
         ) {
             let chunk: Vec<u8> = seed.iter().copied().cycle().take(length).collect();
             let mut coder = Coder::new().expect("a coder");
-            for method in ALL.into_iter().flat_map(|scheme| [false, true].map(|quick| Method { scheme, quick })) {
+            for method in ALL.into_iter().flat_map(methods) {
                 assert_eq!(Scheme::from_byte(method.scheme.byte()), Ok(method.scheme));
                 assert_eq!(Method::from_byte(method.byte()), method);
                 let mut stored = Vec::new();
@@ -368,24 +478,45 @@ mod tests {
         let smooth: Vec<u8> = (0..40_000u16)
             .flat_map(|i| (15_000 + i / 7 + (i.wrapping_mul(i) >> 9) % 3).to_le_bytes())
             .collect();
-        let shuffled = Method {
-            scheme: Scheme::Shuffle2,
-            quick: false,
-        };
-        assert_eq!(coder.best_for(&smooth), Some(shuffled));
-        let lines: String = (0..2_000)
-            .map(|n| format!("{{\"frame\": 7, \"at\": {n}, \"layer\": \"beauty\"}}\n"))
-            .collect();
-        let best = coder.best_for(lines.as_bytes()).expect("text shrinks");
+        assert_eq!(
+            coder.best_for(&smooth).map(|best| (best.scheme, best.quick)),
+            Some((Scheme::Shuffle2, false))
+        );
+        let best = coder.best_for(&lines()).expect("text shrinks");
         assert_eq!(best.scheme, Scheme::Zstd);
-        let mut state = 1u64;
-        let noise: Vec<u8> = (0..60_000)
-            .map(|_| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                state.to_le_bytes()[7]
-            })
-            .collect();
+        let noise = noise(60_000);
         assert_eq!(coder.best_for(&noise), None);
         assert_eq!(coder.encode(&noise, Method::FIRST, &mut Vec::new()), Scheme::Raw);
+    }
+
+    #[test]
+    fn noise_beside_text_is_told_apart_and_both_are_smaller_for_it() {
+        let mut coder = Coder::new().expect("a coder");
+        let text = lines();
+        let mixed = [&text[..40_000], &noise(150_000), &text[40_000..]].concat();
+        let best = coder.best_for(&mixed).expect("it shrinks");
+        assert!(best.split && best.scheme == Scheme::Zstd, "{best:?}");
+        let mut size = |method| coder.compressed(&mixed, method).expect("it shrinks");
+        let whole = Method { split: false, ..best };
+        let (split, whole) = (size(best), size(whole));
+        assert!(split < whole, "{split} {whole}");
+        let mut stored = Vec::new();
+        let scheme = coder.encode(&mixed, best, &mut stored);
+        let mut back = Vec::new();
+        coder
+            .decode(&stored, scheme, mixed.len(), &mut back)
+            .expect("decoded");
+        assert_eq!(back, mixed);
+        // A decoder that knows nothing of us reads it too.
+        assert_eq!(zstd::decode_all(stored.as_slice()).expect("decoded"), mixed);
+    }
+
+    #[test]
+    fn what_repeats_evenly_spread_bytes_is_compressed_whole() {
+        let mut coder = Coder::new().expect("a coder");
+        let tiles = noise(10_000).repeat(12);
+        let best = coder.best_for(&tiles).expect("it shrinks");
+        assert!(!best.split, "{best:?}");
+        assert!(coder.compressed(&tiles, best).expect("it shrinks") < 2 * 10_000);
     }
 }

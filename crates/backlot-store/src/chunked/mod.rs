@@ -26,6 +26,7 @@ mod pack;
 mod push;
 mod put;
 mod recipe;
+mod regions;
 mod remote;
 mod rewrite;
 mod seeds;
