@@ -1,7 +1,8 @@
 //! How one chunk is stored: raw, or as zstd frames, of its bytes or of a byte-shuffled, delta-coded arrangement of them.
 //!
 //! Half and float pixels compress twice as well when equal bytes of neighbouring numbers lie together and only their
-//! differences are stored (measured in `benches/README.md`). Which width pays is tried on a sample, every so many chunks.
+//! differences are stored (measured in `benches/README.md`). Which width pays is tried on a sample, every so many chunks
+//! ([`super::choice`]).
 //! What is noise in a chunk ([`super::regions`]) gets a frame of its own that is not compressed, which readers need not know.
 //! Invariants: decoding needs the scheme byte and the raw length only; what does not shrink by 2 % is stored raw.
 

@@ -9,6 +9,7 @@
 
 mod blob;
 mod catalog;
+mod choice;
 mod chunker;
 mod chunks;
 mod config;

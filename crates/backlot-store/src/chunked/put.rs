@@ -10,18 +10,18 @@
 //! files whose bytes were what their name or proof says.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use backlot_core::context::Running;
 use backlot_core::{Blake3, Context};
 use rayon::prelude::*;
 
+use super::choice::Choice;
 use super::chunker::Profile;
 use super::config::RemoteFormat;
 use super::copies::append_beside;
 use super::cutter::Cutter;
 use super::direct::ALIGNMENT;
-use super::filter::{Coder, Method, Scheme};
+use super::filter::Scheme;
 use super::pack::{PackFacts, RECORD};
 use super::recipe::{Run, SegmentBuilder};
 use super::slot::{Ahead, Content, Intake, Piece, Portion, Reading, SHARE, Slot, Source};
@@ -38,8 +38,6 @@ pub(super) const BATCH: usize = 12 << 20;
 const LANES: usize = BATCH / SHARE;
 /// Files in a batch.
 const MOST_FILES: usize = 256;
-/// Chunks between two trials of the filters.
-const TRIAL_EVERY: usize = 32;
 
 /// A file that was stored: its chunks by number of pack in [`Stored::packs`].
 #[derive(Debug)]
@@ -75,9 +73,7 @@ struct Worker<'a> {
     known: Known<'a>,
     /// Chunks of this run: pack and position.
     seen: HashMap<Blake3, (u32, u32)>,
-    /// The method that won the last trial, and how many chunks there were.
-    method: AtomicU8,
-    tried: AtomicUsize,
+    choice: Choice,
 }
 
 /// The state of one run.
@@ -112,8 +108,7 @@ impl<'a> Pipeline<'a> {
                 cutter: Cutter::new(format.chunker),
                 known,
                 seen: HashMap::new(),
-                method: AtomicU8::new(Method::FIRST.byte()),
-                tried: AtomicUsize::new(0),
+                choice: Choice::new(),
             },
             stream,
             numbers: HashMap::new(),
@@ -362,26 +357,11 @@ impl Worker<'_> {
             piece.known = (self.known)(&id)?;
             if piece.known.is_none() {
                 portion.bytes.resize(start + RECORD, 0);
-                piece.scheme = self.encode(chunk, &mut portion.bytes)?;
+                piece.scheme = self.choice.encode(chunk, &mut portion.bytes)?;
                 piece.stored.end = portion.bytes.len();
             }
         }
         portion.pieces.push(piece);
         Ok(())
-    }
-
-    fn encode(&self, chunk: &[u8], out: &mut Vec<u8>) -> Result<Scheme> {
-        Ok(Coder::with(|coder| {
-            if self
-                .tried
-                .fetch_add(1, Ordering::Relaxed)
-                .is_multiple_of(TRIAL_EVERY)
-                && let Some(best) = coder.best_for(chunk)
-            {
-                self.method.store(best.byte(), Ordering::Relaxed);
-            }
-            let method = Method::from_byte(self.method.load(Ordering::Relaxed));
-            coder.encode(chunk, method, out)
-        })?)
     }
 }
