@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 use super::filter::{Coder, Method, Scheme};
 
-/// Distances at which bytes may resemble each other: neither, or those of the numbers that can be rearranged.
+/// Distances at which bytes may resemble each other: the widths of the numbers that can be rearranged.
 const DISTANCES: [usize; 3] = [2, 4, 12];
 /// Runs of bytes that are looked at, spread over the chunk.
 const RUNS: usize = 8;
@@ -60,11 +60,12 @@ impl Class {
     fn method(&self, chunk: &[u8], coder: &mut Coder) -> Method {
         let every = self.every.load(Relaxed);
         if self.seen.fetch_add(1, Relaxed).is_multiple_of(every) {
-            let best = coder.best_for(chunk).map(Method::byte);
-            // Where nothing helps, what helped others is kept.
-            let agrees = best.is_none_or(|best| self.method.swap(best, Relaxed) == best);
-            let next = if agrees { (2 * every).min(SELDOM) } else { OFTEN };
-            self.every.store(next, Relaxed);
+            // Where nothing helps, nothing is learnt.
+            if let Some(best) = coder.best_for(chunk) {
+                let agrees = self.method.swap(best.byte(), Relaxed) == best.byte();
+                let next = if agrees { (2 * every).min(SELDOM) } else { OFTEN };
+                self.every.store(next, Relaxed);
+            }
         }
         Method::from_byte(self.method.load(Relaxed))
     }
@@ -99,8 +100,7 @@ fn class_of(chunk: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Choice, class_of};
-    use crate::chunked::filter::Scheme;
+    use super::{Choice, Coder, OFTEN, Relaxed, SELDOM, Scheme, class_of};
 
     fn text(n: u16) -> Vec<u8> {
         (0..2_000)
@@ -146,6 +146,23 @@ mod tests {
             }
         }
         all
+    }
+
+    #[test]
+    fn trials_get_rare_while_they_agree_and_frequent_again_when_not() {
+        let choice = Choice::new();
+        let class = &choice.classes[0];
+        let show = |chunk: &[u8]| Coder::with(|coder| class.method(chunk, coder)).expect("a coder");
+        let every = || class.every.load(Relaxed);
+        assert_eq!(show(&text(0)).scheme, Scheme::Zstd);
+        assert_eq!(every(), OFTEN);
+        for n in 0..1_000 {
+            show(&text(n));
+        }
+        assert_eq!(every(), SELDOM);
+        let other = (0..256).find(|n| show(&halves(*n)).scheme != Scheme::Zstd);
+        assert!(other.is_some());
+        assert_eq!(every(), OFTEN);
     }
 
     #[test]
