@@ -149,7 +149,7 @@ impl Workspace {
     /// Take back what collections condemned and did not delete yet. Returns the keys on the remote.
     pub fn restore_remote(&self, remote: Option<&str>, dry_run: bool) -> Result<Vec<String>> {
         let opened = self.open_remote(self.remote_entry(remote, "restoring")?)?;
-        Ok(opened.restore(dry_run)?)
+        Ok(opened.restore(dry_run, self.context())?)
     }
 
     /// Verify a remote and store again what is damaged or missing, from the cache or from other remotes.

@@ -43,8 +43,13 @@ pub(super) trait BlobStore: Send + Sync + Debug {
     fn stat(&self, key: &str) -> Result<Option<BlobEntry>>;
     /// All objects below a prefix that ends in `/`, sorted.
     fn list(&self, prefix: &str) -> Result<Vec<BlobEntry>>;
-    /// Remove an object; fine if it is not there.
+    /// Remove an object; fine if it is not there. After a power cut it may be there again.
     fn delete(&self, key: &str) -> Result<()>;
+    /// Bring to the disk what was deleted below a prefix.
+    fn sync_deleted(&self, prefix: &str) -> Result<()> {
+        let _services_do_by_themselves = prefix;
+        Ok(())
+    }
     /// Remove what killed writers left more than a day ago, where anything is left.
     fn tidy(&self) -> Result<()> {
         Ok(())
@@ -59,6 +64,11 @@ pub(super) trait BlobStore: Send + Sync + Debug {
         let mut writer = self.begin(key)?;
         writer.write(bytes)?;
         writer.finish()
+    }
+
+    /// The same for what can be made again: a power cut may take it, or leave it torn.
+    fn put_derived(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        self.put(key, bytes)
     }
 }
 
@@ -143,12 +153,19 @@ impl BlobStore for FolderBlobs {
     }
 
     fn delete(&self, key: &str) -> Result<()> {
-        let path = self.root.join(key);
-        file::remove(&path)?;
-        match path.parent() {
-            Some(folder) if folder.is_dir() => Ok(file::sync_folder(folder)?),
-            _ => Ok(()),
+        Ok(file::remove(&self.root.join(key))?)
+    }
+
+    fn sync_deleted(&self, prefix: &str) -> Result<()> {
+        let folder = self.root.join(prefix);
+        if folder.is_dir() {
+            file::sync_folder(&folder)?;
         }
+        Ok(())
+    }
+
+    fn put_derived(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        Ok(file::write_for_now(&self.root.join(key), bytes)?)
     }
 
     fn tidy(&self) -> Result<()> {

@@ -7,12 +7,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use backlot_core::{Blake3, Context, Operation};
 
-use super::catalog::{Catalog, Found, TOGETHER, damaged, put};
+use super::catalog::{Catalog, Found, TOGETHER, damaged};
 use super::name::{Kind, StoredName};
 use super::pack::{Entry, PackFacts};
-use super::push::{Pushed, Site, commit_index};
+use super::push::{Pushed, Relied, Rounds, Site, commit_index};
 use super::recipe::{Recipe, SegmentBuilder};
-use super::tomb::{self, Condemned};
 use super::writer::PackStream;
 use crate::error::{Error, Result};
 use crate::object::ObjectId;
@@ -69,46 +68,43 @@ impl Site {
         pushed: &mut Pushed,
         context: &Context,
     ) -> Result<()> {
-        let ours = Catalog::load(&*self.blobs, &self.mirror, context)?;
-        let mut relied: HashSet<StoredName> = HashSet::new();
-        let mut segments: HashSet<StoredName> = HashSet::new();
-        let mut todo = Vec::new();
+        let mut rounds = Rounds::default();
         let ids: Vec<ObjectId> = group.iter().map(|found| found.recipe.id).collect();
-        for (found, there) in group.into_iter().zip(ours.find(&ids)?) {
-            match there {
-                Some(there) if ours.is_clean(&there) => {
-                    pushed.already_there += 1;
-                    segments.insert(there.segment.name);
-                    relied.extend(there.packs().map(|pack| pack.name));
+        let mut group: Vec<Option<Found<'_>>> = group.into_iter().map(Some).collect();
+        loop {
+            let ours = Catalog::load(&*self.blobs, &self.mirror, context)?;
+            let mut relied = Relied::default();
+            let mut todo = Vec::new();
+            for (waiting, there) in group.iter_mut().zip(ours.find(&ids)?) {
+                match there {
+                    Some(there) if ours.is_clean(&there) => {
+                        pushed.already_there += u64::from(waiting.take().is_some());
+                        relied.recipes.insert(there.segment.name);
+                        relied.packs.extend(there.packs().map(|pack| pack.name));
+                    }
+                    // What was copied in a round before and taken by a collector since is brought by running the copy again.
+                    _ => todo.push(waiting.take().ok_or_else(|| Error::Contended {
+                        place: self.blobs.place(),
+                    })?),
                 }
-                _ => todo.push(found),
             }
-        }
-        if !todo.is_empty() {
-            pushed.objects += todo.len() as u64;
-            pushed.bytes += todo.iter().map(|found| found.recipe.size).sum::<u64>();
-            let orders = source.orders(todo, context)?;
-            let builder = self.copy_chunks(source, &orders, &ours, pushed, context)?;
-            relied.extend(builder.packs().iter().map(|pack| pack.name));
-            let bytes = builder.finish();
-            pushed.sent += bytes.len() as u64;
-            segments.insert(put(&*self.blobs, Kind::Recipe, &bytes)?);
-        }
-        // The writer's last step; running the copy again brings what a collector took.
-        let condemned = Condemned::by(&tomb::read_all(&*self.blobs)?);
-        for (kind, names, condemned) in [
-            (Kind::Pack, relied, condemned.packs),
-            (Kind::Recipe, segments, condemned.recipes),
-        ] {
-            let names: Vec<StoredName> = names.into_iter().collect();
-            let lost = self.exist(kind, &names, context)?.contains(&false);
-            if lost || names.iter().any(|name| condemned.contains(name)) {
-                return Err(Error::Contended {
-                    place: self.blobs.place(),
-                });
+            if !todo.is_empty() {
+                pushed.objects += todo.len() as u64;
+                pushed.bytes += todo.iter().map(|found| found.recipe.size).sum::<u64>();
+                let orders = source.orders(todo, context)?;
+                let builder = self.copy_chunks(source, &orders, &ours, pushed, context)?;
+                relied.packs.extend(builder.packs().iter().map(|pack| pack.name));
+                let bytes = builder.finish();
+                pushed.sent += bytes.len() as u64;
+                relied.recipes.insert(self.put_segment(Kind::Recipe, &bytes)?);
             }
+            // The writer's last step.
+            let lost = self.lost(&relied, context)?;
+            if lost.is_empty() {
+                return Ok(());
+            }
+            rounds.another(&lost, &*self.blobs)?;
         }
-        Ok(())
     }
 
     /// The chunks of files, by the tables of their packs.
@@ -191,7 +187,7 @@ impl Site {
             .map(|pack| (pack.name, pack))
             .collect();
         pushed.sent += packs.values().map(|pack| pack.length).sum::<u64>();
-        pushed.sent += commit_index(self)?;
+        pushed.sent += commit_index(self)?.bytes;
         for (id, name, position) in sent {
             if let Some(facts) = packs.get(&name) {
                 places.insert(id, (*facts, position));
@@ -213,6 +209,7 @@ fn recipes(orders: &[Order<'_>], places: &HashMap<Blake3, (PackFacts, u32)>) -> 
         }
         builder.push(Recipe {
             runs,
+            stored: None,
             ..order.found.recipe.clone()
         });
     }

@@ -3,8 +3,9 @@
 //! The collector's half of the protocol in `docs/format/remote-chunked.md`. Condemning is writing a tomb; the objects stay
 //! where they are, readable, and taking the tomb back restores them. Invariants: what is deleted was condemned by a tomb
 //! that everybody could see for the grace period, and was not needed by any recipe listed after that; ages are differences
-//! of the service's own times; a recipe segment that cannot be read stops everything. Deliberately absent: what to keep;
-//! the caller says so.
+//! of the service's own times; a recipe segment that cannot be read stops everything; what a run writes anew it also
+//! condemns in its old form, so a run never leaves more than live data, the unused part that is allowed, and what it wrote.
+//! Deliberately absent: what to keep; the caller says so.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -15,8 +16,10 @@ use serde::Serialize;
 
 use super::blob::BlobEntry;
 use super::catalog::{Catalog, Found, Index, damaged};
-use super::name::{Kind, StoredName, name_of};
+use super::name::{Kind, StoredName, TOMBS, name_of};
 use super::push::Site;
+use super::rewrite::Plan;
+use super::tiers::Merger;
 use super::tomb::{self, Tomb, TombContent};
 use crate::error::{Error, Result};
 use crate::object::ObjectId;
@@ -28,8 +31,9 @@ pub struct CollectOptions {
     pub grace: Duration,
     /// Objects younger than this are kept: somebody may be about to name them.
     pub young: Duration,
-    /// Packs of which less than this many hundredths are needed are written anew, without the rest.
-    pub rewrite_below: u8,
+    /// Unused bytes that may stay in packs, in hundredths of the bytes that are needed. Where there are more, packs are written
+    /// anew without them, those with the least use first.
+    pub max_unused: u8,
     /// Condemn even if it is most of what the remote holds.
     pub allow_most: bool,
     /// Change nothing.
@@ -41,7 +45,7 @@ impl Default for CollectOptions {
         Self {
             grace: Duration::from_hours(14 * 24),
             young: Duration::from_hours(24),
-            rewrite_below: 50,
+            max_unused: 10,
             allow_most: false,
             dry_run: false,
         }
@@ -70,8 +74,14 @@ pub struct CollectReport {
     pub packs: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Packs that are written anew because too little of them is needed.
+    /// Bytes of the packs that are needed.
+    pub needed_bytes: u64,
+    /// Packs that are written anew because too little of them is needed, or because they are small.
     pub rewritten: u64,
+    /// Bytes of packs and segments that were written for that.
+    pub written_bytes: u64,
+    /// Whether the run would take more than half of all files, which it refuses unless that is allowed (dry run only).
+    pub takes_most: bool,
     /// What is condemned now; it is deleted by a collection after the grace period.
     pub condemned: Vec<Collected>,
     /// What was condemned before and waits.
@@ -91,11 +101,64 @@ pub(super) struct Needed {
     /// Packs, with the runs of their chunks that are needed: position and count.
     pub(super) packs: HashMap<StoredName, Vec<(u32, u32)>>,
     pub(super) files: HashSet<ObjectId>,
-    pub(super) unreferenced: HashSet<ObjectId>,
+    /// Bytes of these files.
+    bytes: u64,
+    /// The others, with their bytes if they can still be had.
+    unreferenced: HashMap<ObjectId, u64>,
 }
 
 /// Objects of one kind by name.
-type Listed = BTreeMap<StoredName, BlobEntry>;
+pub(super) type Listed = BTreeMap<StoredName, BlobEntry>;
+
+/// The remote as one collector sees it at one moment.
+pub(super) struct View {
+    pub(super) catalog: Catalog,
+    pub(super) packs: Listed,
+    pub(super) needed: Needed,
+    pub(super) now: Timestamp,
+}
+
+impl View {
+    /// Whether a pack may be somebody's work in progress.
+    pub(super) fn is_young(&self, pack: &StoredName, options: &CollectOptions) -> bool {
+        self.packs
+            .get(pack)
+            .is_none_or(|entry| is_young(entry.modified, self.now, options))
+    }
+
+    /// Packs that nothing needs: neither young nor condemned yet.
+    pub(super) fn unneeded_packs(&self, options: &CollectOptions) -> HashSet<StoredName> {
+        let unneeded = |name: &&StoredName| {
+            !self.needed.packs.contains_key(name)
+                && !self.catalog.condemned.packs.contains(name)
+                && !self.is_young(name, options)
+        };
+        self.packs.keys().filter(unneeded).copied().collect()
+    }
+
+    /// Recipe segments that nothing needs. What is in them is known, so their own age does not matter.
+    fn unneeded_segments(&self) -> HashSet<StoredName> {
+        let names = self.catalog.recipes.iter().map(|segment| segment.name);
+        names
+            .filter(|name| {
+                !self.needed.segments.contains(name) && !self.catalog.condemned.recipes.contains(name)
+            })
+            .collect()
+    }
+
+    /// Bytes of files that this collection would make unreachable, if that is most of what there is.
+    fn most(&self) -> Option<(u64, u64)> {
+        let lost: u64 = self
+            .needed
+            .unreferenced
+            .iter()
+            .filter(|(id, _)| !self.needed.files.contains(id))
+            .map(|(_, bytes)| *bytes)
+            .sum();
+        let all = lost + self.needed.bytes;
+        (lost * 2 > all).then_some((lost, all))
+    }
+}
 
 impl Site {
     /// Collect what `keep` does not name.
@@ -115,44 +178,89 @@ impl Site {
             dry_run: options.dry_run,
             ..CollectReport::default()
         };
-        let mut catalog = self.sound_catalog(context)?;
-        let mut rewritten = HashSet::new();
-        let mut needed = self.needed(&catalog, keep, now, options)?;
-        report.rewritten = if options.dry_run {
-            self.worth_rewriting(&catalog, &needed, options)?.len() as u64
-        } else {
-            let packs;
-            (packs, rewritten) = self.rewrite(&catalog, &needed, options, context)?;
-            packs
-        };
-        if !rewritten.is_empty() {
-            catalog = self.sound_catalog(context)?;
-            needed = self.needed(&catalog, keep, now, options)?;
+        let mut view = self.view(keep, now, options, context)?;
+        if let Some((bytes, of)) = view.most().filter(|_| !options.allow_most) {
+            if !options.dry_run {
+                return Err(Error::CollectsMost {
+                    place: self.blobs.place(),
+                    bytes,
+                    of,
+                });
+            }
+            report.takes_most = true;
         }
-        report.files_kept = needed.files.len() as u64;
-        report.files_unreferenced = needed.unreferenced.difference(&needed.files).count() as u64;
-        self.condemn(&catalog, &needed, &rewritten, now, options, &mut report)?;
+        let plan = self.plan_rewrite(&view, options)?;
+        report.rewritten = plan.packs.len() as u64;
+        if !options.dry_run && !plan.is_empty() {
+            report.written_bytes = self.rewrite(&view, &plan, context)?;
+            view = self.view(keep, now, options, context)?;
+        }
+        report.files_kept = view.needed.files.len() as u64;
+        let files = &view.needed.files;
+        report.files_unreferenced = view
+            .needed
+            .unreferenced
+            .keys()
+            .filter(|id| !files.contains(id))
+            .count() as u64;
+        self.condemn(&view, &plan, options, &mut report)?;
         running.advance(report.condemned.len() as u64, 0);
         self.sweep(keep, now, options, &mut report, context)?;
         if !options.dry_run {
             self.blobs.tidy()?;
+            self.put_in_order(context)?;
         }
         Ok(report)
     }
 
+    /// Merge all segments that can be merged, and drop what is in them twice.
+    pub(super) fn put_in_order(&self, context: &Context) -> Result<()> {
+        let index = Index::load(&*self.blobs, &self.mirror, context)?;
+        self.compact_index(index, &Merger::Upkeep, context)?;
+        let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
+        self.compact_recipes(catalog, &Merger::Upkeep, context)
+    }
+
+    fn view(
+        &self,
+        keep: &HashSet<ObjectId>,
+        now: Timestamp,
+        options: &CollectOptions,
+        context: &Context,
+    ) -> Result<View> {
+        let catalog = self.sound_catalog(context)?;
+        let packs = self.listed(Kind::Pack)?;
+        let needed = needed(&catalog, &packs, keep, now, options)?;
+        Ok(View {
+            catalog,
+            packs,
+            needed,
+            now,
+        })
+    }
+
     /// Take back what was condemned and not deleted yet. Returns the keys of what is restored.
-    pub(super) fn restore(&self, dry_run: bool) -> Result<Vec<String>> {
+    pub(super) fn restore(&self, dry_run: bool, context: &Context) -> Result<Vec<String>> {
         let mut keys = Vec::new();
         for tomb in tomb::read_all(&*self.blobs)? {
             // Damaged packs stay condemned: relying on them is what the tomb prevents.
             if tomb.content.reason == "damaged" {
                 continue;
             }
-            keys.extend(tomb.content.packs.iter().map(|name| Kind::Pack.key(*name)));
-            keys.extend(tomb.content.recipes.iter().map(|name| Kind::Recipe.key(*name)));
+            for (kind, names) in [
+                (Kind::Pack, &tomb.content.packs),
+                (Kind::Recipe, &tomb.content.recipes),
+            ] {
+                let there = self.exist(kind, names, context)?;
+                let there = names.iter().zip(there).filter(|(_, there)| *there);
+                keys.extend(there.map(|(name, _)| kind.key(*name)));
+            }
             if !dry_run {
                 self.blobs.delete(&tomb::key(tomb.name))?;
             }
+        }
+        if !dry_run {
+            self.blobs.sync_deleted(TOMBS)?;
         }
         Ok(keys)
     }
@@ -186,113 +294,52 @@ impl Site {
             .collect())
     }
 
-    /// What the kept files and the young segments need. Of a file with several recipes it is the newest clean one; of a
-    /// file with none that is clean, all of them.
-    fn needed(
-        &self,
-        catalog: &Catalog,
-        keep: &HashSet<ObjectId>,
-        now: Timestamp,
-        options: &CollectOptions,
-    ) -> Result<Needed> {
-        let listed = self.listed(Kind::Recipe)?;
-        let packs = self.listed(Kind::Pack)?;
-        let mut needed = Needed::default();
-        let mut unclean: Vec<ObjectId> = Vec::new();
-        for segment in &catalog.recipes {
-            let young = listed
-                .get(&segment.name)
-                .is_none_or(|entry| is_young(entry, now, options));
-            segment.each(|recipe| {
-                let id = recipe.id;
-                if !young && !keep.contains(&id) {
-                    needed.unreferenced.insert(id);
-                    return Ok(());
-                }
-                let found = Found { recipe, segment };
-                let whole = found.packs().all(|pack| packs.contains_key(&pack.name));
-                if catalog.is_clean(&found) && whole {
-                    if needed.files.insert(id) || young {
-                        needed.add(&found);
-                    }
-                } else {
-                    unclean.push(id);
-                }
-                Ok::<(), std::io::Error>(())
-            })?;
-        }
-        unclean.retain(|id| !needed.files.contains(id));
-        unclean.sort_unstable();
-        unclean.dedup();
-        for found in catalog.find_all(&unclean)?.iter().flatten() {
-            needed.add(found);
-        }
-        needed.files.extend(unclean);
-        Ok(needed)
-    }
-
-    /// Write a tomb for everything that is not needed, not young and not condemned yet.
+    /// Write a tomb for everything that is not needed, and for what was written anew.
     fn condemn(
         &self,
-        catalog: &Catalog,
-        needed: &Needed,
-        rewritten: &HashSet<StoredName>,
-        now: Timestamp,
+        view: &View,
+        plan: &Plan,
         options: &CollectOptions,
         report: &mut CollectReport,
     ) -> Result<()> {
-        let packs = self.listed(Kind::Pack)?;
-        report.packs = packs.len() as u64;
-        report.bytes = packs.values().map(|entry| entry.size).sum();
-        let recipes = self.listed(Kind::Recipe)?;
-        let dead = |listed: &Listed, kept: &dyn Fn(&StoredName) -> bool, known: &HashSet<StoredName>| {
-            let chosen = listed.iter().filter(|(name, entry)| {
-                !kept(name) && !known.contains(name) && !is_young(entry, now, options)
-            });
-            chosen
-                .map(|(name, entry)| (*name, entry.clone()))
-                .collect::<Vec<_>>()
-        };
-        let dead_packs = dead(
-            &packs,
-            &|n| needed.packs.contains_key(n),
-            &catalog.condemned.packs,
-        );
-        let dead_recipes = dead(
-            &recipes,
-            &|n| needed.segments.contains(n),
-            &catalog.condemned.recipes,
-        );
-        let reason = |name: &StoredName| {
-            if rewritten.contains(name) {
-                "rewritten"
-            } else {
-                "unreferenced"
-            }
-        };
-        for (name, entry) in dead_packs.iter().chain(&dead_recipes) {
-            report.condemned.push(Collected {
+        report.packs = view.packs.len() as u64;
+        report.bytes = view.packs.values().map(|entry| entry.size).sum();
+        let mut packs = view.unneeded_packs(options);
+        let mut recipes = view.unneeded_segments();
+        if options.dry_run {
+            packs.extend(plan.packs.keys());
+            recipes.extend(&plan.segments);
+        }
+        let sizes = self.listed(Kind::Recipe)?;
+        let collected = |name: &StoredName, listed: &Listed, anew: bool| {
+            listed.get(name).map(|entry| Collected {
                 key: entry.key.clone(),
                 bytes: entry.size,
-                reason: reason(name).to_owned(),
-            });
-        }
-        let lost: u64 = dead_packs
+                reason: if anew { "rewritten" } else { "unreferenced" }.to_owned(),
+            })
+        };
+        let condemned = packs
             .iter()
-            .filter(|(name, _)| !rewritten.contains(name))
-            .map(|(_, entry)| entry.size)
-            .sum();
-        if !options.dry_run && !options.allow_most && lost * 2 > report.bytes {
-            return Err(Error::CollectsMost {
-                place: self.blobs.place(),
-                bytes: lost,
-                of: report.bytes,
-            });
-        }
+            .filter_map(|name| collected(name, &view.packs, plan.packs.contains_key(name)))
+            .chain(
+                recipes
+                    .iter()
+                    .filter_map(|name| collected(name, &sizes, plan.segments.contains(name))),
+            );
+        report.condemned.extend(condemned);
+        report.condemned.sort_by(|a, b| a.key.cmp(&b.key));
+        let kept = view
+            .packs
+            .iter()
+            .filter(|(name, _)| view.needed.packs.contains_key(name));
+        report.needed_bytes = kept.map(|(_, entry)| entry.size).sum();
         if !options.dry_run && !report.condemned.is_empty() {
-            let names = |dead: &[(StoredName, BlobEntry)]| dead.iter().map(|(name, _)| *name).collect();
-            let content = TombContent::new("unreferenced", names(&dead_packs), names(&dead_recipes));
-            tomb::put(&*self.blobs, &content)?;
+            let sorted =
+                |names: HashSet<StoredName>| names.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+            tomb::put(
+                &*self.blobs,
+                &TombContent::new("unreferenced", sorted(packs), sorted(recipes)),
+            )?;
         }
         Ok(())
     }
@@ -307,9 +354,13 @@ impl Site {
         context: &Context,
     ) -> Result<()> {
         // Listed anew: after the tombs, whoever wrote them, were there for all to see.
-        let catalog = self.sound_catalog(context)?;
-        let needed = self.needed(&catalog, keep, now, options)?;
-        let (packs, recipes) = (self.listed(Kind::Pack)?, self.listed(Kind::Recipe)?);
+        let View {
+            catalog,
+            packs,
+            needed,
+            ..
+        } = self.view(keep, now, options, context)?;
+        let recipes = self.listed(Kind::Recipe)?;
         for tomb in &catalog.tombs {
             context.check()?;
             let aged = is_older(tomb.written, now, options.grace);
@@ -326,7 +377,7 @@ impl Site {
             }
             let gone: HashSet<StoredName> = grave.packs.keys().copied().collect();
             if !gone.is_empty() {
-                Index::load(&*self.blobs, &self.mirror, context)?.drop_packs(&*self.blobs, &gone)?;
+                self.drop_packs(Index::load(&*self.blobs, &self.mirror, context)?, &gone)?;
             }
             for entry in grave.packs.values().chain(grave.recipes.values()) {
                 self.blobs.delete(&entry.key)?;
@@ -349,6 +400,45 @@ impl Site {
         }
         Ok(true)
     }
+}
+
+/// What the kept files and what is young need. Of a file with several recipes it is the newest clean one; of a file with
+/// none that is clean, all of them.
+fn needed(
+    catalog: &Catalog,
+    packs: &Listed,
+    keep: &HashSet<ObjectId>,
+    now: Timestamp,
+    options: &CollectOptions,
+) -> Result<Needed> {
+    let mut needed = Needed::default();
+    let mut unclean: Vec<ObjectId> = Vec::new();
+    for segment in &catalog.recipes {
+        segment.each(|recipe| {
+            let (id, size) = (recipe.id, recipe.size);
+            let young = is_young(segment.stored(&recipe), now, options);
+            let found = Found { recipe, segment };
+            let clean = catalog.is_clean(&found) && found.packs().all(|pack| packs.contains_key(&pack.name));
+            if !young && !keep.contains(&id) {
+                let bytes = needed.unreferenced.entry(id).or_default();
+                *bytes = (*bytes).max(if clean { size } else { 0 });
+            } else if !clean {
+                unclean.push(id);
+            } else if needed.files.insert(id) {
+                needed.bytes += size;
+                needed.add(&found);
+            }
+            Ok::<(), std::io::Error>(())
+        })?;
+    }
+    unclean.retain(|id| !needed.files.contains(id));
+    unclean.sort_unstable();
+    unclean.dedup();
+    for found in catalog.find_all(&unclean)?.iter().flatten() {
+        needed.add(found);
+    }
+    needed.files.extend(unclean);
+    Ok(needed)
 }
 
 impl Needed {
@@ -419,9 +509,9 @@ impl Grave {
     }
 }
 
-/// Whether an object may be somebody's work in progress. One without a time always may.
-fn is_young(entry: &BlobEntry, now: Timestamp, options: &CollectOptions) -> bool {
-    !is_older(entry.modified, now, options.young)
+/// Whether what was written at a time may be somebody's work in progress. What has no time always may.
+fn is_young(written: Option<Timestamp>, now: Timestamp, options: &CollectOptions) -> bool {
+    !is_older(written, now, options.young)
 }
 
 fn is_older(written: Option<Timestamp>, now: Timestamp, age: Duration) -> bool {

@@ -3,13 +3,14 @@
 //! One format serves the remote (chunk to pack and position) and the cache (chunk to object and offset). Invariant: an
 //! entry is a hint; who follows it proves the chunk or looks after the pack. Format in `docs/format/remote-chunked.md`.
 
-use std::io::Read as _;
+use std::collections::HashSet;
 use std::path::Path;
 
 use backlot_core::Blake3;
-use fs_err as fs;
 
+use super::name::StoredName;
 use super::pack::{FACTS, PackFacts};
+use super::segment_bytes::SegmentBytes;
 use super::table::{Near, SortedTable, fence_count, fences_of};
 use super::wire::{Malformed, Reader, SEAL, seal, small, unseal};
 
@@ -36,6 +37,8 @@ pub(super) struct Location {
 #[derive(Debug, Default)]
 pub(super) struct SegmentBuilder {
     containers: Vec<Container>,
+    /// Those that were taken over from other segments.
+    absorbed: HashSet<StoredName>,
     entries: Vec<[u8; ENTRY]>,
 }
 
@@ -60,7 +63,8 @@ impl SegmentBuilder {
         self.containers.is_empty()
     }
 
-    /// Take over the containers of another segment that `keep` accepts, with their chunks.
+    /// Take over the containers of another segment that `keep` accepts, with their chunks. What was taken over before is not
+    /// taken again: a segment names all chunks of a container or none, so the first is as good as any.
     pub(super) fn absorb(
         &mut self,
         segment: &Segment,
@@ -68,7 +72,8 @@ impl SegmentBuilder {
     ) -> std::io::Result<()> {
         let mut moved: Vec<Option<u32>> = Vec::with_capacity(segment.containers.len());
         for container in &segment.containers {
-            moved.push(keep(container).then(|| {
+            let wanted = keep(container) && self.absorbed.insert(container.name);
+            moved.push(wanted.then(|| {
                 self.containers.push(*container);
                 small(self.containers.len() - 1)
             }));
@@ -108,7 +113,7 @@ impl SegmentBuilder {
     }
 }
 
-/// A segment in a local file.
+/// A segment that can be looked up.
 #[derive(Debug)]
 pub(super) struct Segment {
     containers: Vec<Container>,
@@ -129,6 +134,11 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Malformed> {
     }
 }
 
+/// Whether a segment's length fits its header.
+pub(super) fn has_shape(bytes: &SegmentBytes) -> bool {
+    Segment::shape(bytes).is_ok()
+}
+
 fn header(reader: &mut Reader<'_>) -> Result<(u64, u64), Malformed> {
     reader.magic(MAGIC)?;
     let containers = u64::from(reader.u32()?);
@@ -140,27 +150,38 @@ fn header(reader: &mut Reader<'_>) -> Result<(u64, u64), Malformed> {
     Ok((containers, entries))
 }
 
+fn malformed(why: Malformed) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidData, why)
+}
+
 impl Segment {
-    /// Open a segment that was checked when it got here.
+    /// Open a local file that was checked when it got here.
     pub(super) fn open(path: &Path) -> std::io::Result<Self> {
-        let malformed = |why| std::io::Error::new(std::io::ErrorKind::InvalidData, why);
-        let mut file = fs::File::open(path)?;
-        let length = file.metadata()?.len();
-        let mut head = [0; HEADER];
-        file.read_exact(&mut head)?;
+        Self::of(SegmentBytes::open(path)?)
+    }
+
+    /// How many containers and entries a segment has.
+    fn shape(bytes: &SegmentBytes) -> std::io::Result<(u64, u64)> {
+        let head = bytes.part(0, HEADER as u64)?;
         let (containers, entries) = header(&mut Reader::new(&head)).map_err(malformed)?;
+        let records = HEADER as u64 + containers * CONTAINER as u64 + entries * ENTRY as u64;
+        if bytes.len()? == records + fence_count(entries) * 8 + SEAL as u64 {
+            Ok((containers, entries))
+        } else {
+            Err(malformed("its length does not fit its header"))
+        }
+    }
+
+    /// A segment of bytes that were checked when they got here.
+    pub(super) fn of(bytes: SegmentBytes) -> std::io::Result<Self> {
+        let (containers, entries) = Self::shape(&bytes)?;
         let table = HEADER as u64 + containers * CONTAINER as u64;
         let fences = table + entries * ENTRY as u64;
-        if length != fences + fence_count(entries) * 8 + SEAL as u64 {
-            return Err(malformed("its length does not fit its header"));
-        }
-        let mut names = vec![0; usize::try_from(containers).unwrap_or(0) * CONTAINER];
-        file.read_exact(&mut names)?;
-        let mut words = vec![0; usize::try_from(fence_count(entries)).unwrap_or(0) * 8];
-        std::os::unix::fs::FileExt::read_exact_at(file.file(), &mut words, fences)?;
+        let names = bytes.part(HEADER as u64, containers * CONTAINER as u64)?;
+        let words = bytes.part(fences, fence_count(entries) * 8)?;
         Ok(Self {
             containers: PackFacts::read_all(&names).map_err(malformed)?,
-            table: SortedTable::new(file, table, ENTRY, entries, &words).map_err(malformed)?,
+            table: SortedTable::new(bytes, table, ENTRY, entries, &words).map_err(malformed)?,
         })
     }
 
@@ -183,6 +204,13 @@ impl Segment {
     pub(super) fn containers(&self) -> &[Container] {
         &self.containers
     }
+
+    /// Its bytes.
+    pub(super) const fn bytes(&self) -> &SegmentBytes {
+        self.table.segment()
+    }
+
+    #[cfg(test)]
     pub(super) const fn count(&self) -> u64 {
         self.table.count()
     }

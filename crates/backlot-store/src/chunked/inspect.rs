@@ -9,6 +9,7 @@ use backlot_core::context::Running;
 use backlot_core::{Blake3, Context, Operation};
 
 use super::catalog::{Catalog, Found};
+use super::mirror::Source;
 use super::name::{Kind, StoredName};
 use super::pack::{Entry, PackFacts};
 use super::push::Site;
@@ -36,7 +37,8 @@ impl Site {
         sample: Option<u8>,
         context: &Context,
     ) -> Result<VerifyReport> {
-        let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
+        // The remote itself is looked at, not this machine's copy of it.
+        let catalog = Catalog::load_from(Source::Remote, &*self.blobs, &self.mirror, context)?;
         let mut report = VerifyReport::default();
         let mut found: Vec<(ObjectId, Found<'_>)> = Vec::new();
         let ids: Vec<ObjectId> = expected.iter().map(|(id, _)| *id).collect();
@@ -82,6 +84,8 @@ impl Site {
             }
         }
         report.segments.clone_from(&catalog.damaged);
+        let index = self.segments(Kind::Index).load(Source::Remote, context)?;
+        report.segments.extend(index.damaged);
         report.damaged.sort_unstable();
         report.damaged.dedup();
         Ok(report)

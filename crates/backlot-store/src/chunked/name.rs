@@ -27,6 +27,17 @@ impl StoredName {
     pub(crate) fn fresh() -> Self {
         Self(ulid::Ulid::new().to_bytes())
     }
+    /// A unique name that sorts right after those given, and before what is named later.
+    ///
+    /// An object that replaces others needs one. A list that is made page by page in the order of names then meets the new
+    /// object behind the old ones, so it never passes over both; and of two objects with the same content, the one with
+    /// the smaller name is the redundant one for everybody.
+    pub(super) fn after<'a>(names: impl IntoIterator<Item = &'a Self>) -> Self {
+        let fresh = ulid::Ulid::new();
+        let newest = names.into_iter().map(|name| ulid::Ulid::from_bytes(name.0)).max();
+        let time = newest.map_or(fresh.timestamp_ms(), |name| name.timestamp_ms().saturating_add(1));
+        Self(ulid::Ulid::from_parts(time, fresh.random()).to_bytes())
+    }
     pub(super) const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }

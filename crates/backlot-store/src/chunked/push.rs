@@ -13,17 +13,19 @@ use backlot_core::context::Running;
 use backlot_core::{Context, Operation};
 
 use super::blob::BlobStore;
-use super::catalog::{Catalog, Found, Index, put};
+use super::catalog::{Catalog, Found, Index};
 use super::config::RemoteFormat;
 use super::index;
+use super::mirror::Mirror;
 use super::name::{Kind, StoredName};
 use super::pack::PackFacts;
 use super::put::{Pipeline, Stored, StoredFile};
 use super::recipe::{self, Recipe, Run};
 use super::seeds::Seeds;
 use super::slot::{Content, Intake, Source};
+use super::tiers::Merger;
 use super::tomb::{self, Condemned};
-use super::writer::{Journal, PackStream, add_pack};
+use super::writer::{GonePacks, Journal, PackStream, add_pack};
 use crate::error::{Error, Result};
 use crate::object::ObjectId;
 use crate::parallel::each;
@@ -33,6 +35,8 @@ pub(super) const GROUP_BYTES: u64 = 32 << 30;
 const GROUP_FILES: usize = 200_000;
 /// How often a push stores again what collectors took from under it.
 const ROUNDS: usize = 8;
+/// How often it looks again for recipes that were merged into other segments meanwhile: that is cheap, and its turn comes.
+const MERGE_ROUNDS: usize = 1000;
 
 /// An open remote with its local folder.
 #[derive(Debug)]
@@ -55,9 +59,58 @@ pub(super) struct Pushed {
 
 /// What a group of files relies on.
 #[derive(Debug, Default)]
-struct Relied {
-    packs: BTreeSet<StoredName>,
-    recipes: BTreeSet<StoredName>,
+pub(super) struct Relied {
+    pub(super) packs: BTreeSet<StoredName>,
+    pub(super) recipes: BTreeSet<StoredName>,
+}
+
+/// What of it cannot be relied on any more.
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    /// Packs that are condemned or gone.
+    packs: Vec<StoredName>,
+    condemned_recipes: Vec<StoredName>,
+    /// Recipe segments that are gone: what they had is in others now, or a collector deleted it.
+    merged_recipes: Vec<StoredName>,
+}
+
+impl Lost {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.packs.is_empty() && self.condemned_recipes.is_empty() && self.merged_recipes.is_empty()
+    }
+}
+
+/// How often a writer went through its protocol again.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    collected: usize,
+    merged: usize,
+}
+
+impl Rounds {
+    const fn is_first(&self) -> bool {
+        self.collected == 0 && self.merged == 0
+    }
+
+    /// Begin another one, if there were not too many.
+    pub(super) fn another(&mut self, lost: &Lost, blobs: &dyn BlobStore) -> Result<()> {
+        if lost.packs.is_empty() && lost.condemned_recipes.is_empty() {
+            self.merged += 1;
+        } else {
+            self.collected += 1;
+        }
+        if self.collected < ROUNDS && self.merged < MERGE_ROUNDS {
+            return Ok(());
+        }
+        Err(Error::Contended { place: blobs.place() })
+    }
+}
+
+/// Segments that a push wrote.
+#[derive(Debug, Default)]
+struct Written {
+    index: HashSet<StoredName>,
+    recipes: HashSet<StoredName>,
 }
 
 /// What a push goes by.
@@ -103,38 +156,57 @@ impl Site {
         let mut pushed = Pushed::default();
         for group in groups(sources) {
             let catalog = Catalog::load(&*self.blobs, &self.mirror, work.context)?;
-            self.store(group, &catalog, work, &mut Relied::default(), &mut pushed)?;
+            let own = self.store(group, &catalog, work, &mut Relied::default(), &mut pushed)?;
+            self.compact_recipes_of_push(catalog, &own, work.context)?;
         }
         Ok(pushed)
     }
 
     fn push_group(&self, group: &[Source], mut work: Work<'_>, pushed: &mut Pushed) -> Result<()> {
-        for round in 0..ROUNDS {
+        let mut rounds = Rounds::default();
+        let mut own = HashSet::new();
+        loop {
             let catalog = Catalog::load(&*self.blobs, &self.mirror, work.context)?;
             let mut relied = Relied::default();
             let todo = missing(&catalog, group, &work.avoid, &mut relied)?;
-            if round == 0 {
+            let first = rounds.is_first();
+            if first {
                 pushed.already_there += (group.len() - todo.len()) as u64;
             }
             if !todo.is_empty() {
                 // What is stored again was counted already.
                 let mut again = Pushed::default();
-                let counted = if round == 0 { &mut *pushed } else { &mut again };
-                self.store(&todo, &catalog, &work, &mut relied, counted)?;
+                let counted = if first { &mut *pushed } else { &mut again };
+                own.extend(self.store(&todo, &catalog, &work, &mut relied, counted)?);
                 pushed.sent += again.sent;
             }
             let lost = self.lost(&relied, work.context)?;
             if lost.is_empty() {
-                return Ok(());
+                return self.compact_recipes_of_push(catalog, &own, work.context);
             }
-            work.avoid.extend(lost);
+            rounds.another(&lost, &*self.blobs)?;
+            work.avoid.extend(lost.packs);
+            work.avoid.extend(lost.condemned_recipes);
         }
-        Err(Error::Contended {
-            place: self.blobs.place(),
-        })
     }
 
-    /// Store and commit files.
+    /// Merge what is due. What was pushed is safe by now, so a failure here is no failure of the push.
+    fn compact_recipes_of_push(
+        &self,
+        catalog: Catalog,
+        own: &HashSet<StoredName>,
+        context: &Context,
+    ) -> Result<()> {
+        // A view that lacks what was just written is as good: it is merged in its turn.
+        let catalog = if own.is_empty() {
+            catalog
+        } else {
+            Catalog::load(&*self.blobs, &self.mirror, context)?
+        };
+        self.compact_recipes(catalog, &Merger::Push(own, fastrand::f64()), context)
+    }
+
+    /// Store and commit files. Returns the recipe segments that were written.
     fn store(
         &self,
         todo: &[Source],
@@ -142,7 +214,7 @@ impl Site {
         work: &Work<'_>,
         relied: &mut Relied,
         pushed: &mut Pushed,
-    ) -> Result<()> {
+    ) -> Result<HashSet<StoredName>> {
         let index = self.whole_index(catalog, work.context)?;
         let journal = Journal::new(&self.mirror);
         let noted = self.resumable(&journal, &index, work.context)?;
@@ -175,7 +247,12 @@ impl Site {
         }
         pushed.objects += stored.files.len() as u64;
         pushed.bytes += stored.files.iter().map(|file| file.digests.size).sum::<u64>();
-        self.commit(&stored, &index, relied, pushed)?;
+        let own = self.commit(&stored, relied, pushed)?;
+        drop(index);
+        if !own.index.is_empty() {
+            let index = Index::load(&*self.blobs, &self.mirror, work.context)?;
+            self.compact_index(index, &Merger::Push(&own.index, fastrand::f64()), work.context)?;
+        }
         if let Some(seeds) = work.seeds {
             seeds.note(&stored.files)?;
         }
@@ -183,7 +260,7 @@ impl Site {
             return Err(failure);
         }
         if stored.damaged.is_empty() {
-            Ok(())
+            Ok(own.recipes)
         } else {
             Err(Error::Corrupt {
                 objects: stored.damaged,
@@ -217,37 +294,66 @@ impl Site {
     }
 
     /// Make what was stored findable: index first, then the recipes, which are the commit point.
-    fn commit(&self, stored: &Stored, index: &Index, relied: &mut Relied, pushed: &mut Pushed) -> Result<()> {
-        pushed.sent += stored.sent + commit_index(self)?;
+    fn commit(&self, stored: &Stored, relied: &mut Relied, pushed: &mut Pushed) -> Result<Written> {
+        let mut written = Written::default();
+        let index = commit_index(self)?;
+        pushed.sent += stored.sent + index.bytes;
+        written.index.extend(index.name);
         let builder = recipes_of(stored);
         relied.packs.extend(builder.packs().iter().map(|pack| pack.name));
         if !builder.is_empty() {
             let bytes = builder.finish();
             pushed.sent += bytes.len() as u64;
-            relied.recipes.insert(put(&*self.blobs, Kind::Recipe, &bytes)?);
+            let name = self.put_segment(Kind::Recipe, &bytes)?;
+            written.recipes.insert(name);
+            relied.recipes.insert(name);
         }
-        index.compact(&*self.blobs)
+        Ok(written)
     }
 
     /// What of the things relied on is condemned or gone by now.
-    fn lost(&self, relied: &Relied, context: &Context) -> Result<Vec<StoredName>> {
+    pub(super) fn lost(&self, relied: &Relied, context: &Context) -> Result<Lost> {
         let condemned = Condemned::by(&tomb::read_all(&*self.blobs)?);
-        let mut lost = Vec::new();
-        for (kind, names, condemned) in [
-            (Kind::Pack, &relied.packs, &condemned.packs),
-            (Kind::Recipe, &relied.recipes, &condemned.recipes),
-        ] {
+        let gone = |kind, names: &BTreeSet<StoredName>| -> Result<Vec<StoredName>> {
             let names: Vec<StoredName> = names.iter().copied().collect();
             let there = self.exist(kind, &names, context)?;
-            lost.extend(
-                names
-                    .into_iter()
-                    .zip(there)
-                    .filter(|(name, there)| !there || condemned.contains(name))
-                    .map(|(name, _)| name),
-            );
+            Ok(names
+                .into_iter()
+                .zip(there)
+                .filter_map(|(name, there)| (!there).then_some(name))
+                .collect())
+        };
+        let mut packs = gone(Kind::Pack, &relied.packs)?;
+        packs.extend(
+            relied
+                .packs
+                .intersection(&condemned.packs.iter().copied().collect()),
+        );
+        Ok(Lost {
+            packs,
+            condemned_recipes: relied
+                .recipes
+                .iter()
+                .filter(|name| condemned.recipes.contains(name))
+                .copied()
+                .collect(),
+            merged_recipes: gone(Kind::Recipe, &relied.recipes)?,
+        })
+    }
+
+    /// The segments of one kind, which is not that of packs.
+    pub(super) fn segments(&self, kind: Kind) -> Mirror<'_> {
+        match kind {
+            Kind::Index => Mirror::of_index(&*self.blobs, &self.mirror),
+            Kind::Recipe | Kind::Pack => Mirror::of_recipes(&*self.blobs, &self.mirror),
         }
-        Ok(lost)
+    }
+
+    /// Write a new segment under a fresh name.
+    pub(super) fn put_segment(&self, kind: Kind, bytes: &[u8]) -> Result<StoredName> {
+        let name = StoredName::fresh();
+        self.segments(kind).put(name, bytes, false)?;
+        Ok(name)
     }
 
     /// Which objects are there.
@@ -260,15 +366,49 @@ impl Site {
     /// The index, made anew from the packs where a segment of it is lost or damaged.
     pub(super) fn whole_index(&self, catalog: &Catalog, context: &Context) -> Result<Index> {
         let index = Index::load(&*self.blobs, &self.mirror, context)?;
-        if index.damaged.is_empty() && !catalog.misses_some_of(&index.packs()) {
+        let mut added = 0;
+        if !index.damaged.is_empty() {
+            added += self.rebuild_index(context)?;
+            // Derived, and derived anew by now.
+            for key in &index.damaged {
+                self.blobs.delete(key)?;
+            }
+        }
+        added += self.index_packs(&catalog.unknown_to(&index), context)?;
+        if added == 0 && index.damaged.is_empty() {
             return Ok(index);
         }
-        self.rebuild_index(context)?;
-        // Derived, and derived anew by now.
-        for key in &index.damaged {
-            self.blobs.delete(key)?;
-        }
         Index::load(&*self.blobs, &self.mirror, context)
+    }
+
+    /// Add packs that recipes name to the index, and remember those that are gone. Returns how many were added.
+    fn index_packs(&self, packs: &[PackFacts], context: &Context) -> Result<u64> {
+        let gone = GonePacks::load(&self.mirror);
+        let packs: Vec<&PackFacts> = packs.iter().filter(|pack| !gone.has(pack.name)).collect();
+        let tables = each(self.blobs.concurrency(), packs.len(), context, |n| {
+            match self.pack_table(packs[n]) {
+                // What is damaged is named when it is read; here it is passed over.
+                Err(Error::DamagedRemote { .. }) => Ok(Some(Vec::new())),
+                other => other,
+            }
+        })?;
+        let mut builder = index::SegmentBuilder::default();
+        let (mut count, mut absent) = (0, Vec::new());
+        for (facts, table) in packs.into_iter().zip(tables) {
+            match table {
+                Some(entries) if !entries.is_empty() => {
+                    add_pack(&mut builder, facts, &entries);
+                    count += 1;
+                }
+                Some(_) => {}
+                None => absent.push(facts.name),
+            }
+        }
+        gone.note(&absent)?;
+        if count > 0 {
+            self.put_segment(Kind::Index, &builder.finish())?;
+        }
+        Ok(count)
     }
 
     /// The chunks of a pack, by its table; `None` if the pack is not there.
@@ -333,29 +473,39 @@ impl Site {
             count += 1;
         }
         if count > 0 {
-            put(&*self.blobs, Kind::Index, &builder.finish())?;
+            self.put_segment(Kind::Index, &builder.finish())?;
         }
         Ok(count)
     }
 }
 
-/// Write an index segment of all packs that are noted as complete. Returns its bytes.
-pub(super) fn commit_index(site: &Site) -> Result<u64> {
+/// An index segment that was written, if one was.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct IndexWritten {
+    name: Option<StoredName>,
+    pub(super) bytes: u64,
+}
+
+/// Write an index segment of all packs that are noted as complete.
+pub(super) fn commit_index(site: &Site) -> Result<IndexWritten> {
     let journal = Journal::new(&site.mirror);
     let noted = journal.open()?;
     if noted.is_empty() {
-        return Ok(0);
+        return Ok(IndexWritten::default());
     }
     let mut builder = index::SegmentBuilder::default();
     for (_, segment) in &noted {
         builder.absorb(segment, &|_| true)?;
     }
     let bytes = builder.finish();
-    put(&*site.blobs, Kind::Index, &bytes)?;
+    let name = site.put_segment(Kind::Index, &bytes)?;
     for (name, _) in &noted {
         journal.forget(*name)?;
     }
-    Ok(bytes.len() as u64)
+    Ok(IndexWritten {
+        name: Some(name),
+        bytes: bytes.len() as u64,
+    })
 }
 
 /// The files in portions that are stored and committed together.
@@ -448,6 +598,7 @@ fn recipes_of(stored: &Stored) -> recipe::SegmentBuilder {
             id: file.id,
             size: file.digests.size,
             blake3: file.digests.blake3,
+            stored: None,
             runs,
         });
     }

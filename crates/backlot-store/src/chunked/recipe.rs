@@ -4,14 +4,13 @@
 //! the newest segment that has a file counts. Format in `docs/format/remote-chunked.md`.
 
 use std::collections::HashMap;
-use std::io::Read as _;
-use std::path::Path;
 
+use backlot_core::clock::Timestamp;
 use backlot_core::{Blake3, Md5};
-use fs_err as fs;
 
 use super::name::StoredName;
 use super::pack::{FACTS, PackFacts};
+use super::segment_bytes::SegmentBytes;
 use super::table::{Near, SortedTable, fence_count, fences_of};
 use super::wire::{Malformed, Reader, SEAL, seal, small, unseal};
 use crate::object::ObjectId;
@@ -20,6 +19,8 @@ const MAGIC: [u8; 8] = *b"BKLRCPE1";
 const HEADER: usize = 24;
 const FILE: usize = 80;
 const RUN: usize = 12;
+/// Bytes of a time in milliseconds: enough for 8,900 years.
+const TIME: usize = 6;
 
 /// Neighbouring chunks of one pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,16 @@ pub(super) struct Recipe {
     pub(super) id: ObjectId,
     pub(super) size: u64,
     pub(super) blake3: Blake3,
+    /// When it was stored, by the clock of the service; `None` as long as the time of its segment tells.
+    pub(super) stored: Option<Timestamp>,
     pub(super) runs: Vec<Run>,
+}
+
+impl Recipe {
+    /// Whether two recipes make the same file of the same chunks, by the numbers of one segment.
+    fn is_same(&self, other: &Self) -> bool {
+        (self.id, self.size, self.blake3) == (other.id, other.size, other.blake3) && self.runs == other.runs
+    }
 }
 
 /// A segment that is being made.
@@ -80,10 +90,58 @@ impl SegmentBuilder {
         &self.packs
     }
 
+    /// Take over all recipes of another segment. The result is their union: of a file with several recipes, each that
+    /// names other chunks stays, those of the segments that were taken over first before the others.
+    pub(super) fn absorb(&mut self, segment: &Segment) -> std::io::Result<()> {
+        segment.each(|recipe| {
+            let moved = self.moved(recipe, segment);
+            self.push(moved);
+            Ok(())
+        })
+    }
+
+    /// A recipe of another segment as it is in this one.
+    pub(super) fn moved(&mut self, recipe: Recipe, from: &Segment) -> Recipe {
+        let run = |run: &Run| {
+            from.packs().get(run.pack as usize).map(|facts| Run {
+                pack: self.pack(facts),
+                ..*run
+            })
+        };
+        Recipe {
+            runs: recipe.runs.iter().filter_map(run).collect(),
+            stored: recipe.stored.or(from.written),
+            ..recipe
+        }
+    }
+
+    /// How many recipes it has so far.
+    pub(super) fn count(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Make it a set: in order, nothing twice.
+    fn settle(&mut self) {
+        self.files.sort_by_key(|file| file.id);
+        let mut kept: Vec<Recipe> = Vec::with_capacity(self.files.len());
+        for file in self.files.drain(..) {
+            let twin = kept
+                .iter_mut()
+                .rev()
+                .take_while(|known| known.id == file.id)
+                .find(|known| known.is_same(&file));
+            match twin {
+                // It was stored when it was stored first.
+                Some(twin) => twin.stored = twin.stored.min(file.stored).or(twin.stored).or(file.stored),
+                None => kept.push(file),
+            }
+        }
+        self.files = kept;
+    }
+
     /// The bytes of the segment.
     pub(super) fn finish(mut self) -> Vec<u8> {
-        self.files.sort_unstable_by_key(|file| file.id);
-        self.files.dedup_by_key(|file| file.id);
+        self.settle();
         let runs: usize = self.files.iter().map(|f| f.runs.len()).sum();
         let mut bytes =
             Vec::with_capacity(HEADER + self.packs.len() * FACTS + self.files.len() * 81 + runs * RUN + SEAL);
@@ -98,7 +156,9 @@ impl SegmentBuilder {
         let mut first = 0u64;
         for file in &self.files {
             bytes.extend_from_slice(file.id.md5.as_bytes());
-            bytes.extend_from_slice(&[u8::from(file.id.tree), 0, 0, 0, 0, 0, 0, 0]);
+            bytes.push(u8::from(file.id.tree));
+            bytes.extend_from_slice(&file.stored.map_or(0, |time| time.0).to_le_bytes()[..TIME]);
+            bytes.push(0);
             bytes.extend_from_slice(&file.size.to_le_bytes());
             bytes.extend_from_slice(file.blake3.as_bytes());
             bytes.extend_from_slice(&first.to_le_bytes());
@@ -134,6 +194,16 @@ impl Header {
         }
         Ok(Self { packs, files, runs })
     }
+    /// That of a segment, if its length is what it says.
+    fn of(bytes: &SegmentBytes) -> std::io::Result<Self> {
+        let head = bytes.part(0, HEADER as u64)?;
+        let header = Self::read(&mut Reader::new(&head)).map_err(malformed)?;
+        if header.length() == bytes.len()? {
+            Ok(header)
+        } else {
+            Err(malformed("its length does not fit its header"))
+        }
+    }
     const fn table(&self) -> u64 {
         HEADER as u64 + self.packs * FACTS as u64
     }
@@ -158,10 +228,17 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Malformed> {
     }
 }
 
-/// A segment in a local file.
+/// Whether a segment's length fits its header.
+pub(super) fn has_shape(bytes: &SegmentBytes) -> bool {
+    Header::of(bytes).is_ok()
+}
+
+/// A segment that can be looked up.
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) name: StoredName,
+    /// When it was written, by the clock of the service.
+    pub(super) written: Option<Timestamp>,
     header: Header,
     packs: Vec<PackFacts>,
     table: SortedTable,
@@ -172,43 +249,47 @@ fn malformed(why: Malformed) -> std::io::Error {
 }
 
 impl Segment {
-    /// Open a segment that was checked when it got here.
-    pub(super) fn open(name: StoredName, path: &Path) -> std::io::Result<Self> {
-        let mut file = fs::File::open(path)?;
-        let length = file.metadata()?.len();
-        let mut head = [0; HEADER];
-        file.read_exact(&mut head)?;
-        let header = Header::read(&mut Reader::new(&head)).map_err(malformed)?;
-        if header.length() != length {
-            return Err(malformed("its length does not fit its header"));
-        }
-        let mut bytes = vec![0; usize::try_from(header.packs).unwrap_or(0) * FACTS];
-        file.read_exact(&mut bytes)?;
-        let packs = parse_packs(&bytes).map_err(malformed)?;
-        let mut words = vec![0; usize::try_from(fence_count(header.files)).unwrap_or(0) * 8];
-        std::os::unix::fs::FileExt::read_exact_at(file.file(), &mut words, header.fences())?;
-        let table = SortedTable::new(file, header.table(), FILE, header.files, &words).map_err(malformed)?;
+    /// A segment of bytes that were checked when they got here.
+    pub(super) fn of(
+        name: StoredName,
+        written: Option<Timestamp>,
+        bytes: SegmentBytes,
+    ) -> std::io::Result<Self> {
+        let header = Header::of(&bytes)?;
+        let packs = bytes.part(HEADER as u64, header.packs * FACTS as u64)?;
+        let packs = parse_packs(&packs).map_err(malformed)?;
+        let words = bytes.part(header.fences(), fence_count(header.files) * 8)?;
+        let table = SortedTable::new(bytes, header.table(), FILE, header.files, &words).map_err(malformed)?;
         Ok(Self {
             name,
+            written,
             header,
             packs,
             table,
         })
     }
 
+    /// Its bytes.
+    pub(super) const fn bytes(&self) -> &SegmentBytes {
+        self.table.segment()
+    }
+
+    /// When a recipe of it was stored, by the clock of the service.
+    pub(super) fn stored(&self, recipe: &Recipe) -> Option<Timestamp> {
+        recipe.stored.or(self.written)
+    }
+
     pub(super) fn packs(&self) -> &[PackFacts] {
         &self.packs
     }
 
-    /// The recipe of a file, if this segment has it.
-    pub(super) fn find(&self, id: &ObjectId, near: &mut Near) -> std::io::Result<Option<Recipe>> {
-        for record in self.table.find(id.md5.as_bytes(), near)? {
-            let recipe = self.parse(&record, near)?;
-            if recipe.id == *id {
-                return Ok(Some(recipe));
-            }
-        }
-        Ok(None)
+    /// The recipes of a file in this segment, the preferred one first.
+    pub(super) fn find(&self, id: &ObjectId, near: &mut Near) -> std::io::Result<Vec<Recipe>> {
+        let records = self.table.find(id.md5.as_bytes(), near)?;
+        let recipes = records.iter().map(|record| self.parse(record, near));
+        recipes
+            .filter(|recipe| recipe.as_ref().map_or(true, |recipe| recipe.id == *id))
+            .collect()
     }
 
     /// Visit every recipe, in order of names.
@@ -258,13 +339,17 @@ fn parse_file(record: &[u8]) -> Result<(Recipe, u64, u64), Malformed> {
     let mut reader = Reader::new(record);
     let md5 = Md5::from_bytes(reader.array()?);
     let tree = reader.byte()? != 0;
-    reader.take(7)?;
+    let mut time = [0; 8];
+    time[..TIME].copy_from_slice(reader.take(TIME)?);
+    reader.take(1)?;
+    let time = u64::from_le_bytes(time);
     let size = reader.u64()?;
     let blake3 = Blake3::from_bytes(reader.array()?);
     let recipe = Recipe {
         id: ObjectId { md5, tree },
         size,
         blake3,
+        stored: (time > 0).then_some(Timestamp(time)),
         runs: Vec::new(),
     };
     Ok((recipe, reader.u64()?, reader.u64()?))
@@ -281,14 +366,17 @@ fn parse_packs(bytes: &[u8]) -> Result<Vec<PackFacts>, Malformed> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::{Recipe, Run, Segment, SegmentBuilder, check};
     use crate::chunked::name::StoredName;
     use crate::chunked::pack::PackFacts;
+    use crate::chunked::segment_bytes::SegmentBytes;
     use crate::chunked::table::Near;
     use crate::chunked::wire::blake3_of;
     use crate::object::ObjectId;
     use backlot_core::Md5;
-    use fs_err as fs;
+    use backlot_core::clock::Timestamp;
     use proptest::prelude::{any, prop, proptest};
 
     fn facts(n: u8) -> PackFacts {
@@ -307,40 +395,46 @@ mod tests {
             flip in any::<prop::sample::Index>(),
         ) {
             let mut builder = SegmentBuilder::default();
-            let mut recipes = std::collections::BTreeMap::new();
-            let mut twice = std::collections::BTreeSet::new();
-            for (md5, tree, runs) in files {
+            let mut recipes: BTreeMap<ObjectId, Vec<Recipe>> = BTreeMap::new();
+            for (n, (md5, tree, runs)) in files.into_iter().enumerate() {
                 let id = ObjectId { md5: Md5::from_bytes(md5), tree };
                 let runs = runs.into_iter().map(|(pack, first, count)| Run { pack: builder.pack(&facts(pack)), first, count });
-                let recipe = Recipe { id, size: 7, blake3: blake3_of(&md5), runs: runs.collect() };
-                if recipes.insert(id, recipe.clone()).is_none() {
-                    builder.push(recipe);
-                } else {
-                    builder.push(recipe);
-                    twice.insert(id);
+                let stored = (n % 3 > 0).then_some(Timestamp(1_700_000_000_000 + n as u64));
+                let recipe = Recipe { id, size: 7, blake3: blake3_of(&md5), stored, runs: runs.collect() };
+                builder.push(recipe.clone());
+                let known = recipes.entry(id).or_default();
+                if !known.iter().any(|one| one.runs == recipe.runs) {
+                    known.push(recipe);
                 }
             }
             let bytes = builder.finish();
             check(&bytes).expect("sound");
-            let folder = tempfile::tempdir().expect("a folder");
-            let path = folder.path().join("segment");
-            fs::write(&path, &bytes).expect("written");
-            let segment = Segment::open(StoredName::fresh(), &path).expect("opened");
+            let segment = Segment::of(StoredName::fresh(), None, SegmentBytes::Memory(bytes.clone())).expect("opened");
             let mut seen = 0;
             segment.each(|recipe| {
                 assert!(recipes.contains_key(&recipe.id));
                 seen += 1;
                 Ok::<(), std::io::Error>(())
             }).expect("read");
-            assert_eq!(seen, recipes.len());
+            assert_eq!(seen, recipes.values().map(Vec::len).sum::<usize>());
             // In order, and against it.
             let mut near = Near::default();
-            for (id, recipe) in recipes.iter().chain(recipes.iter().rev()) {
-                let found = segment.find(id, &mut near).expect("read").expect("there");
-                assert!(found == *recipe || found.id == *id && twice.contains(id));
+            for (id, known) in recipes.iter().chain(recipes.iter().rev()) {
+                let found = segment.find(id, &mut near).expect("read");
+                assert_eq!(found.iter().map(|one| &one.runs).collect::<Vec<_>>(), known.iter().map(|one| &one.runs).collect::<Vec<_>>());
+                assert!(found.iter().zip(known).all(|(found, known)| found.stored == known.stored || found.stored.is_some()));
             }
             let absent = ObjectId::file(Md5::from_bytes([0xfe; 16]));
-            assert_eq!(segment.find(&absent, &mut near).expect("read").is_some(), recipes.contains_key(&absent));
+            assert_eq!(segment.find(&absent, &mut near).expect("read").is_empty(), !recipes.contains_key(&absent));
+            // Merging it with itself gives the same.
+            let mut union = SegmentBuilder::default();
+            for _ in 0..2 {
+                union.absorb(&segment).expect("read");
+            }
+            let union = Segment::of(StoredName::fresh(), None, SegmentBytes::Memory(union.finish())).expect("opened");
+            let mut again = 0;
+            union.each(|_| { again += 1; Ok::<(), std::io::Error>(()) }).expect("read");
+            assert_eq!(again, seen);
             let mut torn = bytes.clone();
             let at = flip.index(torn.len());
             torn[at] ^= 4;

@@ -238,9 +238,9 @@ impl ChunkedRemote {
     }
 
     /// Take back what was condemned and not deleted yet.
-    pub(crate) fn restore(&self, dry_run: bool) -> Result<Vec<String>> {
+    pub(crate) fn restore(&self, dry_run: bool, context: &Context) -> Result<Vec<String>> {
         match self.find()? {
-            Some(site) => site.restore(dry_run),
+            Some(site) => site.restore(dry_run, context),
             None => Ok(Vec::new()),
         }
     }
@@ -291,6 +291,7 @@ impl ChunkedRemote {
         site.set_aside(&catalog.damaged)?;
         let avoid = damaged.iter().copied().collect();
         let pushed = site.push(&sources, Some(&Seeds::of(cache)), &avoid, context)?;
+        site.put_in_order(context)?;
         Ok(report(&pushed))
     }
 }

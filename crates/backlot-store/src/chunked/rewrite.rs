@@ -1,105 +1,165 @@
-//! Writing packs anew that hold little of what is needed.
+//! Writing packs and recipe segments anew that hold much of what is not needed, or are small.
 //!
-//! Their needed chunks go, as they are stored, into new packs, and the files that use them get new recipes; after that the
-//! old packs and recipes are needed by nobody, and are condemned like anything else. Invariant: this is a push, with its
-//! protocol; whatever stops it leaves at worst packs that nothing names. Each chunk is proven before it is written again.
+//! The needed chunks of packs go, as they are stored, into new packs, and the files that use them get new recipes; after that
+//! the old packs and recipes are needed by nobody, and are condemned like anything else. Invariants: this is a push, with its
+//! protocol; whatever stops it leaves at worst packs that nothing names; only packs that can be condemned at once are chosen,
+//! so that no run leaves two forms of the same; a second run finds nothing to do. Each chunk is proven before it is written again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use backlot_core::Context;
 
-use super::catalog::{Catalog, Found, damaged, put};
-use super::gc::{CollectOptions, Needed};
-use super::name::{Kind, StoredName, name_of};
+use super::catalog::{Catalog, Found, damaged};
+use super::gc::{CollectOptions, Needed, View};
+use super::name::{Kind, StoredName};
 use super::pack::{Entry, PackFacts};
 use super::push::{Site, commit_index};
 use super::recipe::{Recipe, SegmentBuilder};
 use super::writer::PackStream;
 use crate::error::{Error, Result};
+use crate::object::ObjectId;
 
-/// More recipe segments than this are made one.
-const MANY_SEGMENTS: usize = 64;
 /// Packs smaller than this part of the limit are joined, if there are several.
 const SMALL_PART: u64 = 8;
 const MANY_SMALL: usize = 32;
+/// A segment of which more than one recipe in so many is not needed is written anew.
+const UNNEEDED_PART: u64 = 4;
+/// Recipes of one new segment.
+const RECIPES: usize = 1 << 20;
 
 /// Where chunks of old packs are now.
 type Moved = HashMap<(StoredName, u32), (StoredName, u32)>;
 
+/// What is written anew.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) packs: BTreeMap<StoredName, PackFacts>,
+    pub(super) segments: HashSet<StoredName>,
+}
+
+impl Plan {
+    pub(super) fn is_empty(&self) -> bool {
+        self.packs.is_empty() && self.segments.is_empty()
+    }
+}
+
+/// A pack with the part of it that is needed.
+struct Use {
+    facts: PackFacts,
+    chunks: u64,
+}
+
+impl Use {
+    /// Bytes that are needed, as far as the number of chunks tells.
+    fn needed(&self) -> u64 {
+        let all = u64::from(self.facts.chunks).max(1);
+        self.facts.length * self.chunks.min(all) / all
+    }
+    fn unused(&self) -> u64 {
+        self.facts.length - self.needed()
+    }
+}
+
 impl Site {
-    /// The packs that should be written anew.
-    pub(super) fn worth_rewriting(
-        &self,
-        catalog: &Catalog,
-        needed: &Needed,
-        options: &CollectOptions,
-    ) -> Result<BTreeMap<StoredName, PackFacts>> {
-        // A push that is not finished may name a pack that is gone; it will see to that itself.
-        let there: HashSet<StoredName> = self
-            .blobs
-            .list(Kind::Pack.prefix())?
+    /// The packs and segments that should be written anew.
+    pub(super) fn plan_rewrite(&self, view: &View, options: &CollectOptions) -> Result<Plan> {
+        let mut plan = Plan {
+            packs: self.packs_to_rewrite(view, options),
+            segments: HashSet::new(),
+        };
+        let mut dead = view.unneeded_packs(options);
+        dead.extend(plan.packs.keys());
+        let mut wanted = Wanted::of(&view.needed, &view.catalog);
+        for segment in &view.catalog.recipes {
+            let (mut touched, mut leads_nowhere) = (false, false);
+            let (mut all, mut needed) = (0, 0);
+            segment.each(|recipe| {
+                let found = Found { recipe, segment };
+                let names_dead = found.packs().any(|pack| dead.contains(&pack.name));
+                all += 1;
+                if wanted.takes(&found) {
+                    needed += 1;
+                    touched |= names_dead;
+                } else {
+                    leads_nowhere |= names_dead;
+                }
+                Ok::<(), std::io::Error>(())
+            })?;
+            let mostly_unneeded = (all - needed) * UNNEEDED_PART > all;
+            if needed > 0 && (touched || leads_nowhere || mostly_unneeded) {
+                plan.segments.insert(segment.name);
+            }
+        }
+        Ok(plan)
+    }
+
+    fn packs_to_rewrite(&self, view: &View, options: &CollectOptions) -> BTreeMap<StoredName, PackFacts> {
+        let mut seen = HashSet::new();
+        let (mut needed, mut unused, mut old) = (0, 0, Vec::new());
+        for pack in view
+            .catalog
+            .recipes
             .iter()
-            .filter_map(|entry| name_of(&entry.key))
-            .collect();
+            .flat_map(super::recipe::Segment::packs)
+        {
+            let usable = view.needed.packs.contains_key(&pack.name)
+                && view.packs.contains_key(&pack.name)
+                && !view.catalog.condemned.packs.contains(&pack.name);
+            if !usable || !seen.insert(pack.name) {
+                continue;
+            }
+            let one = Use {
+                facts: *pack,
+                chunks: view.needed.chunks_of(&pack.name).len() as u64,
+            };
+            needed += one.needed();
+            // A young pack stays: what was written for it could not be condemned.
+            if !view.is_young(&pack.name, options) {
+                unused += one.unused();
+                old.push(one);
+            }
+        }
+        let allowed = needed / 100 * u64::from(options.max_unused);
+        old.sort_by_key(|one| (one.needed() * 1000 / one.facts.length.max(1), one.facts.name));
         let mut chosen = BTreeMap::new();
         let mut small = BTreeMap::new();
         let limit = u64::from(self.format.packs.bytes) / SMALL_PART;
-        for segment in &catalog.recipes {
-            for pack in segment.packs() {
-                let wanted = needed.packs.contains_key(&pack.name) && there.contains(&pack.name);
-                if !wanted || catalog.condemned.packs.contains(&pack.name) {
-                    continue;
-                }
-                let used = needed.chunks_of(&pack.name).len() as u64;
-                if used * 100 < u64::from(pack.chunks) * u64::from(options.rewrite_below) {
-                    chosen.insert(pack.name, *pack);
-                } else if pack.length < limit {
-                    small.insert(pack.name, *pack);
-                }
+        for one in old {
+            if unused > allowed && one.unused() > 0 {
+                unused -= one.unused();
+                chosen.insert(one.facts.name, one.facts);
+            } else if one.facts.length < limit {
+                small.insert(one.facts.name, one.facts);
             }
         }
         if small.len() >= MANY_SMALL {
             chosen.append(&mut small);
         }
-        Ok(chosen)
+        chosen
     }
 
-    /// Write them anew. Returns how many packs that were, and the names of packs and segments that are needed no more.
-    pub(super) fn rewrite(
-        &self,
-        catalog: &Catalog,
-        needed: &Needed,
-        options: &CollectOptions,
-        context: &Context,
-    ) -> Result<(u64, HashSet<StoredName>)> {
-        let old = self.worth_rewriting(catalog, needed, options)?;
-        let join_segments = catalog.recipes.len() > MANY_SEGMENTS;
-        if old.is_empty() && !join_segments {
-            return Ok((0, HashSet::new()));
-        }
-        let (moved, packs) = self.move_chunks(&old, needed, context)?;
+    /// Write them anew. Returns the bytes that were written.
+    pub(super) fn rewrite(&self, view: &View, plan: &Plan, context: &Context) -> Result<u64> {
+        let (moved, packs, mut written) = self.move_chunks(&plan.packs, &view.needed, context)?;
+        let mut wanted = Wanted::of(&view.needed, &view.catalog);
         let mut builder = SegmentBuilder::default();
-        let mut done = HashSet::new();
-        let mut replaced: HashSet<StoredName> = old.keys().copied().collect();
-        for segment in &catalog.recipes {
+        let mut relied = HashSet::new();
+        for segment in &view.catalog.recipes {
             segment.each(|recipe| {
                 let found = Found { recipe, segment };
-                let touched = found.packs().any(|pack| old.contains_key(&pack.name));
-                let id = found.recipe.id;
-                let wanted = needed.files.contains(&id) && catalog.is_clean(&found) && done.insert(id);
-                if wanted && (touched || join_segments) {
+                if wanted.takes(&found) && plan.segments.contains(&segment.name) {
                     let recipe = moved_recipe(&found, &moved, &packs, &mut builder);
                     builder.push(recipe);
-                    replaced.insert(segment.name);
                 }
                 Ok::<(), std::io::Error>(())
             })?;
+            if builder.count() >= RECIPES {
+                written += self.put_anew(std::mem::take(&mut builder), &view.catalog, &mut relied)?;
+            }
         }
-        let relied: Vec<StoredName> = builder.packs().iter().map(|pack| pack.name).collect();
-        if !builder.is_empty() {
-            put(&*self.blobs, Kind::Recipe, &builder.finish())?;
-        }
+        written += self.put_anew(builder, &view.catalog, &mut relied)?;
         // The writer's last step. What was lost meanwhile is whole in the old recipes, which nobody has condemned yet.
+        let relied: Vec<StoredName> = relied.into_iter().collect();
         let condemned = super::tomb::Condemned::by(&super::tomb::read_all(&*self.blobs)?);
         let there = self.exist(Kind::Pack, &relied, context)?;
         if there.contains(&false) || relied.iter().any(|name| condemned.packs.contains(name)) {
@@ -107,7 +167,24 @@ impl Site {
                 place: self.blobs.place(),
             });
         }
-        Ok((old.len() as u64, replaced))
+        Ok(written)
+    }
+
+    /// Write a segment that everybody prefers to those it was made from.
+    fn put_anew(
+        &self,
+        builder: SegmentBuilder,
+        catalog: &Catalog,
+        relied: &mut HashSet<StoredName>,
+    ) -> Result<u64> {
+        if builder.is_empty() {
+            return Ok(0);
+        }
+        relied.extend(builder.packs().iter().map(|pack| pack.name));
+        let bytes = builder.finish();
+        let name = StoredName::after(catalog.recipes.iter().map(|segment| &segment.name));
+        self.segments(Kind::Recipe).put(name, &bytes, true)?;
+        Ok(bytes.len() as u64)
     }
 
     /// Copy the needed chunks of packs into new ones.
@@ -116,7 +193,7 @@ impl Site {
         old: &BTreeMap<StoredName, PackFacts>,
         needed: &Needed,
         context: &Context,
-    ) -> Result<(Moved, HashMap<StoredName, PackFacts>)> {
+    ) -> Result<(Moved, HashMap<StoredName, PackFacts>, u64)> {
         let mut moved = Moved::new();
         let mut stream = PackStream::start(&self.blobs, &self.format.packs, &self.mirror);
         for (name, facts) in old {
@@ -138,8 +215,39 @@ impl Site {
             })?;
         }
         let packs = stream.finish()?;
-        commit_index(self)?;
-        Ok((moved, packs.into_iter().map(|pack| (pack.name, pack)).collect()))
+        let written = packs.iter().map(|pack| pack.length).sum::<u64>() + commit_index(self)?.bytes;
+        Ok((
+            moved,
+            packs.into_iter().map(|pack| (pack.name, pack)).collect(),
+            written,
+        ))
+    }
+}
+
+/// Picks, of recipes that are shown with the newest first, the one of each needed file that is needed.
+struct Wanted<'a> {
+    needed: &'a Needed,
+    catalog: &'a Catalog,
+    done: HashSet<ObjectId>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(needed: &'a Needed, catalog: &'a Catalog) -> Self {
+        Self {
+            needed,
+            catalog,
+            done: HashSet::new(),
+        }
+    }
+
+    fn takes(&mut self, found: &Found<'_>) -> bool {
+        let id = found.recipe.id;
+        self.needed.files.contains(&id)
+            && self.catalog.is_clean(found)
+            && found
+                .packs()
+                .all(|pack| self.needed.packs.contains_key(&pack.name))
+            && self.done.insert(id)
     }
 }
 
@@ -166,6 +274,7 @@ fn moved_recipe(
     }
     Recipe {
         runs,
+        stored: found.segment.stored(&found.recipe),
         ..found.recipe.clone()
     }
 }

@@ -10,16 +10,14 @@ use backlot_core::{Blake3, Md5, file};
 use fs_err as fs;
 
 use super::index::{self, Segment, SegmentBuilder};
-use super::name::StoredName;
+use super::name::{StoredName, name_of};
 use super::pack::PackFacts;
 use super::put::StoredFile;
+use super::tiers::{Merger, Sized, due};
 use super::wire::{blake3_of, small};
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::object::ObjectId;
-
-/// More segments than this are merged.
-const MANY: usize = 12;
 
 /// The chunk index of a cache.
 #[derive(Debug)]
@@ -53,18 +51,12 @@ impl Seeds {
         if builder.is_empty() {
             return Ok(());
         }
-        self.write(builder.finish())?;
+        self.write(StoredName::fresh(), builder.finish())?;
         self.merge()
     }
 
-    fn write(&self, bytes: Vec<u8>) -> Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        let temporary = file::temporary_in(&self.folder);
-        fs::write(&temporary, bytes)?;
-        Ok(file::rename(
-            &temporary,
-            &self.folder.join(StoredName::fresh().to_string()),
-        )?)
+    fn write(&self, name: StoredName, bytes: Vec<u8>) -> Result<()> {
+        Ok(file::write_for_now(&self.folder.join(name.to_string()), &bytes)?)
     }
 
     fn paths(&self) -> Result<Vec<PathBuf>> {
@@ -72,7 +64,7 @@ impl Seeds {
         if self.folder.is_dir() {
             for entry in fs::read_dir(&self.folder)? {
                 let path = entry?.path();
-                if super::name::name_of(&path.to_string_lossy()).is_some() {
+                if name_of(&path.to_string_lossy()).is_some() {
                     paths.push(path);
                 }
             }
@@ -81,29 +73,32 @@ impl Seeds {
         Ok(paths)
     }
 
-    /// Make one segment of many, without objects that have left the cache.
+    /// Make larger segments of small ones, tier by tier, without objects that have left the cache.
     fn merge(&self) -> Result<()> {
-        let paths = self.paths()?;
-        if paths.len() <= MANY {
-            return Ok(());
-        }
-        let mut builder = SegmentBuilder::default();
         let there = |object: &PackFacts| {
             let id = ObjectId::file(Md5::from_bytes(*object.name.as_bytes()));
             self.cache.object_path(&id).is_file()
         };
-        for path in &paths {
-            if let Some(segment) = open(path) {
-                builder.absorb(&segment, &there)?;
+        loop {
+            let sized =
+                |path: &PathBuf| Some((name_of(&path.to_string_lossy())?, fs::metadata(path).ok()?.len()));
+            let segments: Vec<Sized> = self.paths()?.iter().filter_map(sized).collect();
+            let Some(group) = due(&segments, &Merger::Upkeep) else {
+                return Ok(());
+            };
+            let mut builder = SegmentBuilder::default();
+            for name in &group {
+                if let Some(segment) = open(&self.folder.join(name.to_string())) {
+                    builder.absorb(&segment, &there)?;
+                }
+            }
+            if !builder.is_empty() {
+                self.write(StoredName::after(&group), builder.finish())?;
+            }
+            for name in &group {
+                file::remove(&self.folder.join(name.to_string()))?;
             }
         }
-        if !builder.is_empty() {
-            self.write(builder.finish())?;
-        }
-        for path in paths {
-            file::remove(&path)?;
-        }
-        Ok(())
     }
 
     pub(super) fn open(&self) -> Result<SeedReader<'_>> {

@@ -1,13 +1,10 @@
-//! Sorted records in a file, looked up without reading the file: the index and recipe segments lie on this.
+//! Sorted records, looked up without reading all of them: the index and recipe segments lie on this.
 //!
 //! In memory is only the first word of every 64th record; a look-up reads one run of 64. So a segment of a billion chunks
 //! needs 125 MB, and the page cache does the rest. Deliberately absent: a memory map, which would need unsafe code and
 //! turns a truncated file into a signal.
 
-use std::os::unix::fs::FileExt as _;
-
-use fs_err as fs;
-
+use super::segment_bytes::SegmentBytes;
 use super::wire::{Malformed, Reader};
 
 /// Records in a run.
@@ -16,7 +13,7 @@ const RUN: u64 = 64;
 /// A table of records of one length, sorted by their first bytes.
 #[derive(Debug)]
 pub(super) struct SortedTable {
-    file: fs::File,
+    bytes: SegmentBytes,
     start: u64,
     record: usize,
     count: u64,
@@ -56,9 +53,9 @@ pub(super) const fn fence_count(count: u64) -> u64 {
 }
 
 impl SortedTable {
-    /// A table that lies in a file at `start`; `fences` are the bytes behind it.
+    /// A table that lies at `start` of a segment; `fences` are the bytes behind it.
     pub(super) fn new(
-        file: fs::File,
+        bytes: SegmentBytes,
         start: u64,
         record: usize,
         count: u64,
@@ -73,7 +70,7 @@ impl SortedTable {
             return Err("it has another number of records than it says");
         }
         Ok(Self {
-            file,
+            bytes,
             start,
             record,
             count,
@@ -83,6 +80,11 @@ impl SortedTable {
 
     pub(super) const fn count(&self) -> u64 {
         self.count
+    }
+
+    /// The whole segment.
+    pub(super) const fn segment(&self) -> &SegmentBytes {
+        &self.bytes
     }
 
     #[cfg(test)]
@@ -122,7 +124,7 @@ impl SortedTable {
         let count = RUN.min(self.count - run * RUN);
         bytes.resize(usize::try_from(count).unwrap_or(0) * self.record, 0);
         let at = self.start + run * RUN * self.record as u64;
-        self.file.file().read_exact_at(bytes, at)
+        self.bytes.read_exact_at(bytes, at)
     }
 
     /// Visit all records in order.
@@ -140,7 +142,7 @@ impl SortedTable {
         Ok(())
     }
 
-    /// Bytes of the file outside the table.
+    /// Bytes of the segment outside the table.
     pub(super) fn read_at<'a>(
         &self,
         at: u64,
@@ -160,11 +162,7 @@ impl SortedTable {
                 near.block_at = at;
                 let mut filled = 0;
                 while filled < near.block.len() {
-                    match self
-                        .file
-                        .file()
-                        .read_at(&mut near.block[filled..], at + filled as u64)
-                    {
+                    match self.bytes.read_at(&mut near.block[filled..], at + filled as u64) {
                         Ok(0) => break,
                         Ok(count) => filled += count,
                         Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}

@@ -318,6 +318,37 @@ impl Journal {
     }
 }
 
+/// Packs that recipes name and that are gone, so that no push asks for them again: no name is ever used twice.
+#[derive(Debug)]
+pub(super) struct GonePacks {
+    path: PathBuf,
+    names: Vec<StoredName>,
+}
+
+impl GonePacks {
+    pub(super) fn load(mirror: &Path) -> Self {
+        let path = mirror.join("gone-packs");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let mut names: Vec<StoredName> = text.lines().filter_map(|line| line.parse().ok()).collect();
+        names.sort_unstable();
+        Self { path, names }
+    }
+
+    pub(super) fn has(&self, name: StoredName) -> bool {
+        self.names.binary_search(&name).is_ok()
+    }
+
+    pub(super) fn note(mut self, names: &[StoredName]) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.names.extend(names);
+        let text: String = self.names.iter().map(|name| format!("{name}\n")).collect();
+        // Another push may write at the same time; what it lost is asked for once more.
+        Ok(file::write_for_now(&self.path, text.as_bytes())?)
+    }
+}
+
 /// Put a pack and its chunks into an index segment.
 pub(super) fn add_pack(builder: &mut SegmentBuilder, facts: &PackFacts, entries: &[Entry]) {
     builder.container(*facts);

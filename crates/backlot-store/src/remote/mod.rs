@@ -427,9 +427,9 @@ impl Remote {
     }
 
     /// Take back what was condemned and not deleted yet. Returns the keys. Chunked remotes only.
-    pub fn restore(&self, dry_run: bool) -> Result<Vec<String>> {
+    pub fn restore(&self, dry_run: bool, context: &Context) -> Result<Vec<String>> {
         match &self.backend {
-            Backend::Chunked(remote) => remote.restore(dry_run),
+            Backend::Chunked(remote) => remote.restore(dry_run, context),
             Backend::Folder(_) | Backend::Service(_) => Err(Error::NotChunked { place: self.place() }),
         }
     }

@@ -1,0 +1,242 @@
+//! The local mirror of a remote's segments: each is fetched once, proven, and read from here from then on.
+//!
+//! Segments never change, so a copy is as good as the original. Invariants: a segment that compaction replaced while it was
+//! being fetched is not missed, since the remote is listed again; a local copy that is torn or damaged is fetched again; a
+//! damaged one on the remote is passed over with a warning and named. Small copies are not synced: the mirror can be lost.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use backlot_core::clock::Timestamp;
+use backlot_core::{Context, file};
+use fs_err as fs;
+
+use super::blob::{BlobEntry, BlobStore};
+use super::name::{Kind, StoredName, name_of};
+use super::segment_bytes::{IN_MEMORY, SegmentBytes};
+use super::wire::Malformed;
+use super::{index, recipe};
+use crate::error::{Error, Result};
+use crate::parallel::each;
+
+/// How often a listing is made again because what it named was replaced meanwhile.
+const ROUNDS: usize = 32;
+/// A folder with more entries is not listed in one step; what is renamed meanwhile could be missed.
+const ONE_STEP: usize = 256;
+
+/// A segment as it was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) name: StoredName,
+    /// When it was written, by the clock of the service.
+    pub(super) written: Option<Timestamp>,
+    pub(super) bytes: SegmentBytes,
+}
+
+/// All segments of one kind.
+#[derive(Debug, Default)]
+pub(super) struct Segments {
+    /// In the order of their names.
+    pub(super) found: Vec<Found>,
+    /// Keys of those that cannot be read.
+    pub(super) damaged: Vec<String>,
+}
+
+/// Where segments are taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// From the mirror where it has them.
+    Mirror,
+    /// From the remote, to see what is there.
+    Remote,
+}
+
+/// One kind of segments of a remote.
+#[derive(Debug)]
+pub(super) struct Mirror<'a> {
+    blobs: &'a dyn BlobStore,
+    kind: Kind,
+    folder: PathBuf,
+    /// Whether bytes are a sound segment.
+    check: fn(&[u8]) -> std::result::Result<(), Malformed>,
+    /// Whether the length of a segment fits its header.
+    has_shape: fn(&SegmentBytes) -> bool,
+}
+
+/// What became of one segment.
+enum Fetch {
+    Here(SegmentBytes),
+    Gone,
+    Damaged(Malformed),
+}
+
+impl<'a> Mirror<'a> {
+    pub(super) fn of_recipes(blobs: &'a dyn BlobStore, mirror: &Path) -> Self {
+        Self {
+            blobs,
+            kind: Kind::Recipe,
+            folder: mirror.join("recipes"),
+            check: recipe::check,
+            has_shape: recipe::has_shape,
+        }
+    }
+
+    pub(super) fn of_index(blobs: &'a dyn BlobStore, mirror: &Path) -> Self {
+        Self {
+            blobs,
+            kind: Kind::Index,
+            folder: mirror.join("index"),
+            check: index::check,
+            has_shape: index::has_shape,
+        }
+    }
+
+    /// Everything that the remote lists. The mirror keeps that and nothing else.
+    pub(super) fn load(&self, source: Source, context: &Context) -> Result<Segments> {
+        fs::create_dir_all(&self.folder)?;
+        let mut source = source;
+        for _ in 0..ROUNDS {
+            let listed = self.list()?;
+            let here = self.tidy(&listed)?;
+            let fetched = each(self.blobs.concurrency(), listed.len(), context, |n| {
+                self.fetch(
+                    listed[n].0,
+                    source == Source::Mirror && here.contains(&listed[n].0),
+                )
+            })?;
+            if !fetched.iter().any(|one| matches!(one, Fetch::Gone)) {
+                return Ok(self.sorted(listed, fetched, context));
+            }
+            // Those that were fetched now are proven.
+            source = Source::Mirror;
+        }
+        Err(Error::Contended {
+            place: self.blobs.place(),
+        })
+    }
+
+    /// Write a segment to the remote, and keep it here. A new part of the index is derived, so it need not outlive a power cut;
+    /// what replaces others does.
+    pub(super) fn put(&self, name: StoredName, bytes: &[u8], replaces: bool) -> Result<()> {
+        let key = self.kind.key(name);
+        if self.kind == Kind::Index && !replaces {
+            self.blobs.put_derived(&key, bytes)?;
+        } else {
+            self.blobs.put(&key, bytes)?;
+        }
+        self.keep(name, bytes).map(|_| ())
+    }
+
+    fn keep(&self, name: StoredName, bytes: &[u8]) -> Result<PathBuf> {
+        let path = self.folder.join(name.to_string());
+        if bytes.len() as u64 <= IN_MEMORY {
+            file::write_for_now(&path, bytes)?;
+        } else {
+            // It is not read whole again to see whether a power cut tore it.
+            file::write(&path, bytes)?;
+        }
+        Ok(path)
+    }
+
+    /// The names on the remote with their times.
+    fn list(&self) -> Result<Vec<(StoredName, Option<Timestamp>)>> {
+        let list = || -> Result<HashMap<StoredName, Option<Timestamp>>> {
+            let entry = |entry: &BlobEntry| Some((name_of(&entry.key)?, entry.modified));
+            Ok(self
+                .blobs
+                .list(self.kind.prefix())?
+                .iter()
+                .filter_map(entry)
+                .collect())
+        };
+        let mut listed = list()?;
+        if listed.len() > ONE_STEP {
+            for _ in 0..ROUNDS {
+                let again = list()?;
+                if again.len() == listed.len() && again.keys().all(|name| listed.contains_key(name)) {
+                    break;
+                }
+                listed = again;
+            }
+        }
+        let mut listed: Vec<_> = listed.into_iter().collect();
+        listed.sort_unstable_by_key(|(name, _)| *name);
+        Ok(listed)
+    }
+
+    /// Remove what the remote has no more. Returns what is here.
+    fn tidy(&self, listed: &[(StoredName, Option<Timestamp>)]) -> Result<HashSet<StoredName>> {
+        let mut here = HashSet::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            match name.parse::<StoredName>() {
+                Ok(name) if listed.binary_search_by_key(&name, |(name, _)| *name).is_ok() => {
+                    here.insert(name);
+                }
+                _ if name.starts_with(file::TEMPORARY_PREFIX) => {}
+                // Another command may have removed it first.
+                _ => drop(fs::remove_file(entry.path()).ok()),
+            }
+        }
+        Ok(here)
+    }
+
+    fn fetch(&self, name: StoredName, is_here: bool) -> Result<Fetch> {
+        let path = self.folder.join(name.to_string());
+        if is_here && let Some(bytes) = self.read_local(&path) {
+            return Ok(Fetch::Here(bytes));
+        }
+        let Some(bytes) = self.blobs.read(&self.kind.key(name))? else {
+            return Ok(Fetch::Gone);
+        };
+        if let Err(why) = (self.check)(&bytes) {
+            return Ok(Fetch::Damaged(why));
+        }
+        let path = self.keep(name, &bytes)?;
+        if bytes.len() as u64 <= IN_MEMORY {
+            return Ok(Fetch::Here(SegmentBytes::Memory(bytes)));
+        }
+        // Another command, with a newer listing, may have removed it again.
+        Ok(Fetch::Here(
+            SegmentBytes::open(&path).unwrap_or(SegmentBytes::Memory(bytes)),
+        ))
+    }
+
+    /// A local copy, unless it is gone, torn or damaged. Of large ones only the shape is looked at.
+    fn read_local(&self, path: &Path) -> Option<SegmentBytes> {
+        let bytes = SegmentBytes::open(path).ok()?;
+        let sound = match &bytes {
+            SegmentBytes::Memory(bytes) => (self.check)(bytes).is_ok(),
+            SegmentBytes::File(_) => (self.has_shape)(&bytes),
+        };
+        sound.then_some(bytes)
+    }
+
+    fn sorted(
+        &self,
+        listed: Vec<(StoredName, Option<Timestamp>)>,
+        fetched: Vec<Fetch>,
+        context: &Context,
+    ) -> Segments {
+        let mut segments = Segments::default();
+        for ((name, written), one) in listed.into_iter().zip(fetched) {
+            match one {
+                Fetch::Here(bytes) => segments.found.push(Found { name, written, bytes }),
+                Fetch::Gone => {}
+                Fetch::Damaged(why) => {
+                    let key = self.kind.key(name);
+                    context.warn(
+                        "store::damaged_segment",
+                        format!(
+                            "`{key}` in {} cannot be read and is passed over: {why}",
+                            self.blobs.place()
+                        ),
+                    );
+                    segments.damaged.push(key);
+                }
+            }
+        }
+        segments
+    }
+}
