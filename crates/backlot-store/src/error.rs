@@ -97,13 +97,13 @@ pub enum Error {
         place: String,
     },
     /// A collection that would take most of what a remote holds.
-    #[error("{bytes} of {of} bytes in {place} are named by nothing that was given")]
+    #[error("{bytes} of {of} bytes of files in {place} are not needed by any given repo or workspace")]
     CollectsMost {
         /// The remote.
         place: String,
-        /// Bytes that would be condemned.
+        /// Bytes of the files that would be lost.
         bytes: u64,
-        /// Bytes there are.
+        /// Bytes of all files.
         of: u64,
     },
     /// The stat cache cannot be used or made anew.

@@ -1,6 +1,6 @@
 //! Looking after remotes: collecting, restoring, repairing, telling what is stored.
 
-use backlot::{CollectOptions, Collected, Error, PassedOver, text};
+use backlot::{CollectOptions, CollectReport, Collected, Error, PassedOver, text};
 
 use crate::output::{Answer, columns, would};
 use crate::session::Session;
@@ -25,13 +25,7 @@ pub(super) fn collect(
         text::count(report.files_kept, "file"),
     );
     lines.push_str(&describe_passed_over(&collected.passed_over));
-    if report.rewritten > 0 {
-        let packs = text::count(report.rewritten, "pack");
-        lines.push_str(&format!(
-            "{}wrote anew {packs} of which little is needed\n",
-            would(options.dry_run)
-        ));
-    }
+    lines.push_str(&describe_rewritten(report));
     describe(
         &mut lines,
         &format!("{}condemned", would(options.dry_run)),
@@ -49,10 +43,28 @@ pub(super) fn collect(
     }
     if !report.condemned.is_empty() && !options.dry_run {
         lines.push_str(
-            "`backlot gc --remote --restore` takes this back; a later `backlot gc --remote` deletes it\n",
+            "condemned objects stay readable for the grace period: `backlot gc --remote --restore` undoes this, a later `backlot gc --remote` deletes them\n",
         );
     }
     Ok(Answer::new(&collected, lines))
+}
+
+/// What was written again so that the old form can go.
+fn describe_rewritten(report: &CollectReport) -> String {
+    let mut lines = format!("needed: {} in packs\n", text::bytes(report.needed_bytes));
+    if report.rewritten > 0 {
+        let packs = text::count(report.rewritten, "pack");
+        lines.push_str(&if report.dry_run {
+            format!("would rewrite {packs} that are small or hold unused data\n")
+        } else {
+            let written = text::bytes(report.written_bytes);
+            format!("rewrote {packs} that were small or held unused data: {written} written\n")
+        });
+    }
+    if report.takes_most {
+        lines.push_str("this would take most of the remote's files and is refused without `--allow-most`\n");
+    }
+    lines
 }
 
 /// The repos that were not read, one a line.

@@ -78,6 +78,7 @@ impl SortedTable {
         })
     }
 
+    #[cfg(test)]
     pub(super) const fn count(&self) -> u64 {
         self.count
     }

@@ -209,3 +209,133 @@ fn many_small_pushes_are_joined() {
             .is_empty()
     );
 }
+
+/// Bytes of packs on the remote.
+fn packs_of(place: &Place) -> u64 {
+    place
+        .stored()
+        .iter()
+        .filter(|(key, _)| key.contains("/packs/"))
+        .map(|(_, size)| size)
+        .sum()
+}
+
+#[test]
+fn a_collection_never_leaves_two_forms_of_the_same_and_a_second_one_changes_nothing() {
+    let place = Place::new();
+    let context = Context::default();
+    let cache = place.cache("cache");
+    let remote = place.remote();
+    let mut all = Vec::new();
+    for seed in 0..40 {
+        let items = place.add(&cache, &[Random::new(seed + 500).bytes(40_000)]);
+        push(&remote, &cache, &items).expect("pushed");
+        all.extend(items);
+    }
+    // By default nothing of the last day is written anew: the old form could not be condemned.
+    let before = place.stored();
+    let report = remote
+        .collect(&ids(&all), &CollectOptions::default(), &context)
+        .expect("collected");
+    assert_eq!(
+        (report.rewritten, report.written_bytes, report.condemned.len()),
+        (0, 0, 0)
+    );
+    let packs = |stored: &[(String, u64)]| {
+        stored
+            .iter()
+            .filter(|(key, _)| key.contains("/packs/"))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(packs(&place.stored()), packs(&before));
+    let options = CollectOptions {
+        young: Duration::ZERO,
+        ..CollectOptions::default()
+    };
+    let planned = remote
+        .collect(
+            &ids(&all),
+            &CollectOptions {
+                dry_run: true,
+                ..options
+            },
+            &context,
+        )
+        .expect("planned");
+    let live = packs_of(&place);
+    let report = remote.collect(&ids(&all), &options, &context).expect("collected");
+    let keys = |report: &super::super::gc::CollectReport, kind: &str| {
+        let keys = report.condemned.iter().filter(|one| one.key.contains(kind));
+        keys.map(|one| (one.key.clone(), one.bytes, one.reason.clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        keys(&planned, "/packs/"),
+        keys(&report, "/packs/"),
+        "the dry run is the plan"
+    );
+    assert_eq!((planned.rewritten, report.rewritten), (40, 40));
+    let condemned: u64 = report.condemned.iter().map(|one| one.bytes).sum();
+    assert!(condemned >= live, "the old form is condemned in the same run");
+    assert!(
+        place.stored_bytes() * 10 <= live * 11 + (report.written_bytes + condemned) * 10,
+        "{} bytes are left of {live}",
+        place.stored_bytes()
+    );
+    for _ in 0..3 {
+        let before = place.stored();
+        let again = remote.collect(&ids(&all), &options, &context).expect("collected");
+        assert_eq!(
+            (again.rewritten, again.condemned.len(), again.deleted.len()),
+            (0, 0, 0)
+        );
+        assert_eq!(place.stored(), before);
+    }
+    let grace_over = CollectOptions {
+        grace: Duration::ZERO,
+        ..options
+    };
+    remote
+        .collect(&ids(&all), &grace_over, &context)
+        .expect("collected");
+    assert!(packs_of(&place) * 10 <= live * 11);
+    assert!(
+        place
+            .broken(&place.remote_from("elsewhere"), &all, &cache)
+            .is_empty()
+    );
+}
+
+#[test]
+fn what_is_unused_in_packs_is_at_most_a_tenth_of_what_is_needed() {
+    let place = Place::new();
+    let context = Context::default();
+    let cache = place.cache("cache");
+    let remote = place.remote();
+    let (mut keep, mut all) = (Vec::new(), Vec::new());
+    // Each pack is needed by three fifths: none of them is mostly unused.
+    for seed in 0..6 {
+        let items = place.add(&cache, &frames(seed + 40, 5));
+        push(&remote, &cache, &items).expect("pushed");
+        keep.extend(items[..3].iter().cloned());
+        all.extend(items);
+    }
+    let report = remote
+        .collect(&ids(&keep), &AT_ONCE, &context)
+        .expect("collected");
+    assert!(report.rewritten >= 5, "{report:?}");
+    let live = report.needed_bytes;
+    assert!(
+        packs_of(&place) * 10 <= live * 11,
+        "{} bytes for {live}",
+        packs_of(&place)
+    );
+    assert!(
+        place
+            .broken(&place.remote_from("elsewhere"), &keep, &cache)
+            .is_empty()
+    );
+    // The recipes of what was dropped are gone too: nothing leads to packs that are not there.
+    assert_eq!(remote.list(&context).expect("listed").len(), keep.len());
+}

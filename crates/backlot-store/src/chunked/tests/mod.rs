@@ -5,6 +5,7 @@ mod collecting;
 mod damage;
 mod faults;
 mod fixtures;
+mod merging;
 mod model;
 mod sharing;
 

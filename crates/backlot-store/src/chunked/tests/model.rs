@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 
 /// Visit all states; a state in which `broken` holds is an error.
-fn explore<S: Clone + Eq + Hash + Debug>(
+pub(super) fn explore<S: Clone + Eq + Hash + Debug>(
     first: S,
     next: impl Fn(&S, &mut Vec<S>),
     broken: impl Fn(&S) -> bool,
