@@ -212,6 +212,14 @@ impl Staged {
         Ok(created)
     }
 
+    /// The same without waiting for the disk; see [`Self::replace_for_now`].
+    pub fn create_for_now(mut self) -> Result<Created, FileError> {
+        self.file = None;
+        let created = link_new(&self.temporary, &self.target)?;
+        fs::remove_file(&self.temporary)?;
+        Ok(created)
+    }
+
     fn sync(&mut self) -> Result<(), FileError> {
         if let Some(file) = self.file.take() {
             file.sync_all()?;
@@ -321,6 +329,14 @@ pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
         return Ok(false);
     }
     write(path, bytes).map(|()| true)
+}
+
+/// The same without waiting for the disk: for what is derived from other files, and made again from them.
+pub fn write_for_now_if_changed(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
+    if fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(false);
+    }
+    write_for_now(path, bytes).map(|()| true)
 }
 
 /// Read a file, or `None` if there is none.

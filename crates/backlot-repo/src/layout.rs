@@ -195,14 +195,20 @@ impl Places {
 
 /// Make a folder (and those above it) if absent, so that its entry survives a power cut.
 pub(crate) fn make_folder(folder: &Path) -> Result<()> {
-    if folder.is_dir() {
+    let new: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|one| !one.as_os_str().is_empty() && !one.is_dir())
+        .collect();
+    if new.is_empty() {
         return Ok(());
     }
     fs::create_dir_all(folder)?;
-    for made in folder.ancestors().skip(1).take(3) {
-        if !made.as_os_str().is_empty() && made.is_dir() {
-            file::sync_folder(made)?;
-        }
+    for parent in new.into_iter().rev().filter_map(Path::parent) {
+        file::sync_folder(if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        })?;
     }
     Ok(())
 }

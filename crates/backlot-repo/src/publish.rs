@@ -527,7 +527,7 @@ pub(crate) fn published_fact(offer: &Offer, publication: &Publication, at: Times
     }
 }
 
-/// Copy the offered wheel beside its final name, synced and read-only. Returns also its modification time, which stays
+/// Copy the offered wheel beside its final name, read-only; it is synced when it gets that. Returns also its modification time, which stays
 /// when it is linked.
 fn stage(offer: &Offer, target: &Path, context: &Context) -> Result<(Staged, u64)> {
     let mut staged = Staged::beside(target)?;
@@ -543,7 +543,6 @@ fn stage(offer: &Offer, target: &Path, context: &Context) -> Result<(Staged, u64
             path: offer.source.clone(),
         });
     }
-    staged.file().sync_all()?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

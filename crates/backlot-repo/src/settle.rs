@@ -6,9 +6,10 @@
 //! publish of that name or a reindex settles it. Deliberately absent: locks, and any change to a wheel or a fact.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use backlot_core::file::{self, Created, TEMPORARY_PREFIX};
+use backlot_core::file::{self, Created, Staged, TEMPORARY_PREFIX};
 use backlot_core::{Context, Operation, PackageName, Timestamp};
 use backlot_wheel::{Sdist, WheelArchive};
 use fs_err as fs;
@@ -228,15 +229,16 @@ impl FolderRepo {
                 remove_pages(&folder, [&html, &json])?
             } else {
                 make_folder(&folder)?;
-                let html = file::write_if_changed(&html, pages::package_html(name, &entries).as_bytes())?;
+                let html =
+                    file::write_for_now_if_changed(&html, pages::package_html(name, &entries).as_bytes())?;
                 self.reached(Step::PackageHtml)?;
                 let page = pages::package_json(name, &entries);
                 // Written again, too, where it is older than the last change: only then it counts as current.
                 let json = if is_older(&json, &self.places.package(name)) {
-                    file::write(&json, page.as_bytes())?;
+                    file::write_for_now(&json, page.as_bytes())?;
                     true
                 } else {
-                    file::write_if_changed(&json, page.as_bytes())?
+                    file::write_for_now_if_changed(&json, page.as_bytes())?
                 };
                 self.reached(Step::PackageJson)?;
                 html || json
@@ -273,9 +275,9 @@ impl FolderRepo {
                 }
             }
             self.reached(Step::RootListed)?;
-            let html = file::write_if_changed(&html, pages::root_html(&names).as_bytes())?;
+            let html = file::write_for_now_if_changed(&html, pages::root_html(&names).as_bytes())?;
             self.reached(Step::RootHtml)?;
-            let json = file::write_if_changed(&json, pages::root_json(&names).as_bytes())?;
+            let json = file::write_for_now_if_changed(&json, pages::root_json(&names).as_bytes())?;
             self.reached(Step::RootJson)?;
             if !html && !json {
                 return Ok(());
@@ -341,7 +343,7 @@ fn is_older(page: &Path, folder: &Path) -> bool {
 /// Put the metadata beside a wheel. Returns the path if it was not there.
 pub(crate) fn write_sidecar(wheel: &Path, metadata: &[u8]) -> Result<Option<PathBuf>> {
     let path = sidecar_path(wheel);
-    Ok(file::write_if_changed(&path, metadata)?.then_some(path))
+    Ok(file::write_for_now_if_changed(&path, metadata)?.then_some(path))
 }
 
 /// Write the record of a wheel. `ours` replaces what is there; a healer only fills a hole or replaces what disagrees with
@@ -364,15 +366,17 @@ pub(crate) fn write_record(
     };
     let path = record_path(&wheel.path);
     if ours {
-        return Ok(file::write_if_changed(&path, &record.to_bytes())?.then_some(path));
+        return Ok(file::write_for_now_if_changed(&path, &record.to_bytes())?.then_some(path));
     }
-    if file::create(&path, &record.to_bytes())? == Created::New {
+    let mut staged = Staged::beside(&path)?;
+    staged.write_all(&record.to_bytes()).map_err(file::FileError::from)?;
+    if staged.create_for_now()? == Created::New {
         return Ok(Some(path));
     }
     if find_record(wheel).is_some() {
         return Ok(None);
     }
-    file::write(&path, &record.to_bytes())?;
+    file::write_for_now(&path, &record.to_bytes())?;
     Ok(Some(path))
 }
 

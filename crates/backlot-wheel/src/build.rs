@@ -79,7 +79,8 @@ pub fn build(project: &Project, options: &BuildOptions<'_>, context: &Context) -
         }
         writer.finish(&format!("{dist_info}/RECORD"))?;
     }
-    staged.replace()?;
+    // Whoever depends on the wheel after a power cut has a copy of it that was synced: that in the repo.
+    staged.replace_for_now()?;
     let (sha256, size) = wheel_sha256(&path)?;
     Ok(BuiltWheel {
         path,
