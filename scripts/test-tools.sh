@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need and a fresh Debian machine lacks: a C compiler, Python, an SSH server, and the real peers that judge us
+# Installs what the tests need and a fresh Debian machine lacks: a C compiler, Python, an SSH server, strace, and the real peers that judge us
 # (pip, uv, twine, dvc, packaging, devpi-server, pypiserver, build, hatchling, moto, wsgidav) in an environment of their own, outside the repository. Does nothing when all is there.
 set -euo pipefail
 
@@ -15,6 +15,7 @@ have python3 || missing+=(python3 python3-venv python3-pip)
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
 have setpriv || missing+=(util-linux)
 [ -x /usr/sbin/sshd ] || have sshd || missing+=(openssh-server)
+have strace || missing+=(strace)
 have ssh-agent || missing+=(openssh-client)
 if [ "${#missing[@]}" -gt 0 ]; then
     sudo=""

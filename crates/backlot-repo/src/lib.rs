@@ -20,6 +20,7 @@ mod error;
 mod fact;
 mod index;
 mod inside;
+mod known_page;
 mod layout;
 mod listing;
 mod object;

@@ -199,7 +199,11 @@ impl FolderRepo {
 
     /// All that lies under a package's name: every good wheel, and what cannot be used with the reason.
     pub fn releases_with_problems(&self, name: &PackageName) -> Result<Listing<FolderRelease>> {
-        let files = self.files(name)?;
+        Ok(self.described(self.files(name)?))
+    }
+
+    /// Look inside files.
+    pub(crate) fn described(&self, files: Files) -> Listing<FolderRelease> {
         let mut listing = Listing {
             releases: Vec::with_capacity(files.wheels.len()),
             sources: files.sources,
@@ -219,7 +223,7 @@ impl FolderRepo {
         }
         sort(&mut listing.releases);
         sort(&mut listing.sources);
-        Ok(listing)
+        listing
     }
 
     /// The wheels of a package by their names, without looking inside.
@@ -229,6 +233,11 @@ impl FolderRepo {
 
     /// What lies under a package's name, without looking inside.
     pub(crate) fn files(&self, name: &PackageName) -> Result<Files> {
+        self.files_named(name, &|_| true)
+    }
+
+    /// The same of those files whose names are wanted; the others are not looked at.
+    pub(crate) fn files_named(&self, name: &PackageName, wanted: &dyn Fn(&str) -> bool) -> Result<Files> {
         let mut found = Files::default();
         let (folder, shared) = match self.kind()? {
             RepoKind::Empty => return Ok(found),
@@ -236,7 +245,7 @@ impl FolderRepo {
             RepoKind::Backlot => (self.places.package(name), false),
         };
         let here: Arc<Path> = folder.as_path().into();
-        for file in file_names(&folder)? {
+        for file in file_names(&folder)?.into_iter().filter(|file| wanted(file)) {
             let path = folder.join(&file);
             if is_wheel(&file) {
                 match look_at(&path, &file, name, shared) {
@@ -421,7 +430,7 @@ pub(crate) fn modified_of(metadata: &std::fs::Metadata) -> u64 {
 }
 
 /// The names in a folder that are plain text and not hidden, sorted; none if there is no such folder.
-fn file_names(folder: &Path) -> Result<Vec<String>> {
+pub(crate) fn file_names(folder: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e)
@@ -463,10 +472,13 @@ pub(crate) fn source_name(file: &str) -> Option<(PackageName, Option<Version>)> 
 
 /// Wheels in the order of a listing.
 pub(crate) fn sort<R: Named>(wheels: &mut [R]) {
-    wheels.sort_by(|a, b| {
-        let ((a, a_file), (b, b_file)) = (a.named(), b.named());
-        in_order(a, a_file).cmp(&in_order(b, b_file))
-    });
+    wheels.sort_by(by_name);
+}
+
+/// The order of files of a package.
+pub(crate) fn by_name<R: Named>(a: &R, b: &R) -> std::cmp::Ordering {
+    let ((a, a_file), (b, b_file)) = (a.named(), b.named());
+    in_order(a, a_file).cmp(&in_order(b, b_file))
 }
 
 /// A wheel that has its name.

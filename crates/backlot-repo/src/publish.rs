@@ -276,8 +276,9 @@ impl FolderRepo {
 
     /// Make all derived files of a package right, and the root index.
     fn complete(&self, package: &PackageName, context: &Context) -> Result<Vec<PathBuf>> {
-        let healed = self.heal(package, false)?;
-        self.settle_package(package, context)?;
+        let known = self.known_page(package)?;
+        let healed = self.heal_unknown(package, &known, false)?;
+        self.settle_after(package, &known, context)?;
         self.settle_root(false, context)?;
         Ok(healed)
     }
@@ -306,7 +307,12 @@ impl FolderRepo {
     /// What is in the way of an offer: as a rule any file of its version, whatever its tags and however it is spelled.
     fn find_version(&self, offer: &Offer) -> Result<Option<ExistingRelease>> {
         let (package, version) = (&offer.name.package, &offer.name.version);
-        let files = self.files(package)?;
+        // A name that does not tell its version may be of this one.
+        let wanted = |file: &str| {
+            file.parse::<WheelName>()
+                .map_or(true, |name| name.version == *version)
+        };
+        let files = self.files_named(package, &wanted)?;
         let wheels = files.wheels.iter().filter(|w| w.name.version == *version);
         let wheels = wheels.map(|wheel| (wheel.path.clone(), self.describe(wheel).ok()));
         let sources = files.sources.iter().filter(|source| source.version == *version);

@@ -25,7 +25,7 @@ use crate::read_bounded;
 use crate::release::{Lies, Release, ReleaseKind};
 
 /// The largest page that is read.
-const PAGE_LIMIT: u64 = 64 << 20;
+pub(crate) const PAGE_LIMIT: u64 = 64 << 20;
 
 /// How the name of a marker begins.
 pub(crate) const PENDING: &str = ".pending-";
@@ -130,7 +130,7 @@ impl Pending {
     }
 }
 
-fn release(file: OwnFile<'_>, folder: &Arc<Path>, package: &PackageName) -> Option<Release> {
+pub(crate) fn release(file: OwnFile<'_>, folder: &Arc<Path>, package: &PackageName) -> Option<Release> {
     let name = WheelName::parse_likely(&file.filename, package).ok()?;
     if name.package != *package {
         return None;

@@ -5,7 +5,7 @@
 //! whoever committed after it will write the page again. Killed in between, a page may be old but never torn, and the next
 //! publish of that name or a reindex settles it. Deliberately absent: locks, and any change to a wheel or a fact.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -18,8 +18,9 @@ use serde::Serialize;
 use crate::FolderRepo;
 use crate::error::{Error, Result};
 use crate::fact::{ReleaseStatus, read_facts};
+use crate::known_page::KnownPage;
 use crate::layout::{RepoKind, make_folder};
-use crate::listing::{BrokenRelease, FolderRelease, WheelFile, modified_of};
+use crate::listing::{BrokenRelease, FolderRelease, WheelFile, by_name, modified_of};
 use crate::pages::{self, PageEntry};
 use crate::publish::{Step, source_in_folder};
 use crate::quick::{PENDING, modified};
@@ -121,8 +122,18 @@ impl FolderRepo {
     /// Make the missing or wrong sidecars and records of a package's files. Returns what was written. What cannot be read is
     /// passed over. A dry run only names them.
     pub(crate) fn heal(&self, name: &PackageName, dry_run: bool) -> Result<Vec<PathBuf>> {
+        self.heal_unknown(name, &KnownPage::default(), dry_run)
+    }
+
+    /// The same without the wheels of which a page of before says all.
+    pub(crate) fn heal_unknown(
+        &self,
+        name: &PackageName,
+        known: &KnownPage,
+        dry_run: bool,
+    ) -> Result<Vec<PathBuf>> {
         let mut healed = Vec::new();
-        let files = self.files(name)?;
+        let files = self.files_named(name, &|file| !known.has(file))?;
         for source in files.sources.iter().filter(|source| source.sha256.is_none()) {
             healed.extend(self.heal_source(source, dry_run)?);
         }
@@ -207,7 +218,7 @@ impl FolderRepo {
     fn has_stale_pages(&self, name: &PackageName) -> Result<bool> {
         let folder = self.places.pages(name);
         let (html, json) = (folder.join("index.html"), folder.join("index.json"));
-        let entries = self.page_entries(name)?;
+        let entries = self.page_entries(name, &KnownPage::default())?;
         if entries.is_empty() {
             return Ok(html.exists() || json.exists());
         }
@@ -219,11 +230,21 @@ impl FolderRepo {
     /// Write the pages of a package until they agree with a listing made after writing them. A package without wheels has
     /// none. Returns whether one changed.
     pub(crate) fn settle_package(&self, name: &PackageName, context: &Context) -> Result<bool> {
+        self.settle_after(name, &KnownPage::default(), context)
+    }
+
+    /// The same by a page of before, so that only what is new is read.
+    pub(crate) fn settle_after(
+        &self,
+        name: &PackageName,
+        known: &KnownPage,
+        context: &Context,
+    ) -> Result<bool> {
         let folder = self.places.pages(name);
         let (html, json) = (folder.join("index.html"), folder.join("index.json"));
         let mut any = false;
         for _ in 0..ROUNDS {
-            let entries = self.page_entries(name)?;
+            let entries = self.page_entries(name, known)?;
             self.reached(Step::PackageListed)?;
             let changed = if entries.is_empty() {
                 remove_pages(&folder, [&html, &json])?
@@ -290,9 +311,13 @@ impl FolderRepo {
         Ok(())
     }
 
-    fn page_entries(&self, name: &PackageName) -> Result<Vec<PageEntry>> {
-        let listing = self.releases_with_problems(name)?;
-        let mut entries = Vec::with_capacity(listing.releases.len());
+    fn page_entries(&self, name: &PackageName, known: &KnownPage) -> Result<Vec<PageEntry>> {
+        let mut entries = known.entries(self, name)?;
+        let files = {
+            let known: HashSet<&str> = entries.iter().map(|entry| &*entry.release.file).collect();
+            self.files_named(name, &|file| !known.contains(file))?
+        };
+        let listing = self.described(files);
         for release in listing.releases {
             let sidecar =
                 find_sidecar(&release.path, &release.metadata_sha256).map(|_| release.metadata_sha256);
@@ -300,6 +325,7 @@ impl FolderRepo {
             let release = Release::from(release).said(status);
             entries.push(PageEntry { release, sidecar });
         }
+        entries.sort_by(|a, b| by_name(&a.release, &b.release));
         for mut source in listing.sources {
             let Ok(known) = source_in_folder(&source) else {
                 // Gone since it was listed, or unreadable: nobody could fetch it.
@@ -369,7 +395,9 @@ pub(crate) fn write_record(
         return Ok(file::write_for_now_if_changed(&path, &record.to_bytes())?.then_some(path));
     }
     let mut staged = Staged::beside(&path)?;
-    staged.write_all(&record.to_bytes()).map_err(file::FileError::from)?;
+    staged
+        .write_all(&record.to_bytes())
+        .map_err(file::FileError::from)?;
     if staged.create_for_now()? == Created::New {
         return Ok(Some(path));
     }

@@ -1,0 +1,132 @@
+//! A remote and a repo stay small and cheap with age and many publishers. Counts of objects, descriptors and system calls,
+//! never times: the bench `growth` has those.
+
+use std::process::Command;
+
+use backlot_tests::{Run, Studio, repository, run_command};
+use fs_err as fs;
+
+/// The same command under another program, which gets it as its last arguments.
+fn under(command: &Command, program: &str, arguments: &[&str]) -> Run {
+    let mut wrapped = Command::new(program);
+    wrapped
+        .args(arguments)
+        .arg(command.get_program())
+        .args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        wrapped.current_dir(folder);
+    }
+    wrapped.env_clear();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            wrapped.env(name, value);
+        }
+    }
+    run_command(&mut wrapped)
+}
+
+/// Run a command that may have 64 files open.
+fn with_64_descriptors(studio: &Studio, arguments: &[&str]) -> Run {
+    let script = "ulimit -n 64 && exec \"$@\"";
+    under(&studio.command(arguments), "/bin/sh", &["-c", script, "sh"])
+}
+
+/// Put the remote that the version before left, with 160 recipe segments, where the studio's remote is.
+fn grow(studio: &Studio) {
+    let archive = repository().join("fixtures/format/v1/grown.tar.zst");
+    let packed = fs::read(archive).expect("a fixture");
+    let bytes = zstd::stream::decode_all(&packed[..]).expect("unpacked");
+    let remote = studio.path("remote");
+    fs::create_dir_all(&remote).expect("made");
+    tar::Archive::new(&bytes[..]).unpack(&remote).expect("unpacked");
+}
+
+#[test]
+fn an_old_remote_is_used_with_64_descriptors() {
+    let studio = Studio::empty();
+    grow(&studio);
+    studio.workspace("ws");
+    studio.asset("Table", 5, 20_000);
+    with_64_descriptors(&studio, &["-w", "ws", "publish", "Table"]).ok();
+    for arguments in [
+        vec!["-w", "ws", "verify", "--remote"],
+        vec!["-w", "ws", "du", "Table"],
+        vec![
+            "-w",
+            "ws",
+            "gc",
+            "--remote",
+            "--young",
+            "0s",
+            "--grace",
+            "0s",
+            "--allow-most",
+        ],
+        vec!["-w", "ws", "push"],
+    ] {
+        with_64_descriptors(&studio, &arguments).ok();
+    }
+    studio.workspace("other");
+    with_64_descriptors(&studio, &["-w", "other", "install", "Table"]).ok();
+    with_64_descriptors(&studio, &["-w", "other", "pull"]).ok();
+    assert_eq!(studio.wrong_objects("cache"), Vec::<std::path::PathBuf>::new());
+}
+
+/// System calls of a command by name.
+fn calls(studio: &Studio, names: &str, arguments: &[&str]) -> String {
+    let log = studio.path("calls.log");
+    let (log, names) = (log.display().to_string(), format!("trace={names}"));
+    let arguments_of_strace = ["-f", "-qq", "-e", &names, "-e", "signal=none", "-o", &log];
+    under(&studio.command(arguments), "strace", &arguments_of_strace).ok();
+    fs::read_to_string(&log).expect("a log")
+}
+
+fn count(log: &str, name: &str) -> usize {
+    let call = format!("{name}(");
+    log.lines().filter(|line| line.contains(&call)).count()
+}
+
+/// Change two of five files and publish the next version; the calls of the publish.
+fn publish_next(studio: &Studio, seed: u64, traced: bool) -> String {
+    for frame in ["f.0001.exr", "f.0002.exr"] {
+        let path = format!("ws/outputs/table/src/table/frames/{frame}");
+        studio.write(
+            &path,
+            &backlot_tests::noise(20_000, seed + u64::from(frame.as_bytes()[5])),
+        );
+    }
+    studio.ws(&["bump", "Table", "minor"]).ok();
+    if traced {
+        return calls(
+            studio,
+            "fsync,fdatasync,openat",
+            &["-w", "ws", "publish", "Table"],
+        );
+    }
+    studio.ws(&["publish", "Table"]).ok();
+    String::new()
+}
+
+#[test]
+fn a_publish_waits_for_the_disk_only_for_what_a_promise_rests_on_and_costs_the_same_after_many_versions() {
+    let studio = Studio::new();
+    studio.asset("Table", 5, 20_000);
+    studio.ws(&["publish", "Table"]).ok();
+    publish_next(&studio, 100, false);
+    let young = publish_next(&studio, 200, true);
+    // Pack, recipe, manifest, pointer, wheel and event, each with the folders that name it.
+    let syncs = count(&young, "fsync") + count(&young, "fdatasync");
+    assert!(syncs <= 16, "{syncs} syncs:\n{young}");
+    for version in 0..30 {
+        publish_next(&studio, 1000 + version * 100, false);
+    }
+    // Events of the last two seconds are read again, whatever they are of.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    publish_next(&studio, 9000, false);
+    let old = publish_next(&studio, 9100, true);
+    let (before, after) = (count(&young, "openat"), count(&old, "openat"));
+    assert!(
+        after <= before + 60,
+        "{before} files were opened at 3 versions, {after} at 35"
+    );
+}
