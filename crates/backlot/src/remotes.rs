@@ -184,7 +184,7 @@ impl Workspace {
             repaired: items.iter().map(|item| item.id).collect(),
             packs: found.packs.iter().map(|pack| pack.key.clone()).collect(),
             passed_over,
-            cache: damaged,
+            cache: damaged.clone(),
             dry_run,
             ..RepairReport::default()
         };

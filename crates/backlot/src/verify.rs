@@ -101,7 +101,7 @@ impl Coded for DamageFound {
         Class::Integrity
     }
     fn help(&self) -> Option<String> {
-        Some("`backlot pull` fetches what is missing from the cache, `backlot repair` stores again what is wrong on the remote, `backlot install --repair` mends inputs".to_owned())
+        Some("`backlot pull` fetches what is damaged in the cache or missing from it, `backlot repair` stores again what is wrong on the remote, `backlot install --repair` mends inputs".to_owned())
     }
 }
 
