@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use crate::clock::Timestamp;
 use crate::error::{Class, Coded};
 
 /// A file operation the system refused. The message names the path and the operation.
@@ -273,10 +274,70 @@ fn link_new(existing: &Path, new: &Path) -> Result<Created, FileError> {
     }
 }
 
-/// Append all bytes of a file to another, as fast as the system does it. Returns how many.
+/// Put a file under a new name, in one step; where something has that name already, both stay as they are.
+pub fn rename_new(from: &Path, to: &Path) -> Result<Created, FileError> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Ok(()) => return Ok(Created::New),
+            Err(Errno::EXIST) => return Ok(Created::Exists),
+            // Not every disk can; there it takes a link.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            Err(errno) => {
+                let (from, to) = (from.display(), to.display());
+                let error = io::Error::from(errno);
+                let text = format!("cannot rename `{from}` to `{to}`: {error}");
+                return Err(io::Error::new(error.kind(), text).into());
+            }
+        }
+    }
+    let created = link_new(from, to)?;
+    if created == Created::New {
+        fs::remove_file(from)?;
+    }
+    Ok(created)
+}
+
+/// Set the modification time of a file; no other time changes but the inode's.
+pub fn set_modified(path: &Path, time: Timestamp) -> Result<(), FileError> {
+    #[cfg(unix)]
+    {
+        use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
+        let times = Timestamps {
+            last_access: Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_OMIT,
+            },
+            last_modification: Timespec {
+                tv_sec: i64::try_from(time.0 / 1000).unwrap_or(i64::MAX),
+                tv_nsec: i64::try_from(time.0 % 1000 * 1_000_000).unwrap_or_default(),
+            },
+        };
+        utimensat(CWD, path, &times, AtFlags::empty()).map_err(|errno| {
+            let error = io::Error::from(errno);
+            io::Error::new(
+                error.kind(),
+                format!("cannot set the time of `{}`: {error}", path.display()),
+            )
+        })?;
+    }
+    #[cfg(not(unix))]
+    {
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(time.0);
+        fs::File::options()
+            .write(true)
+            .open(path)?
+            .file()
+            .set_modified(time)?;
+    }
+    Ok(())
+}
+
+/// Append all bytes of a file to an empty one, as fast as the system does it; holes stay holes. Returns how many.
 pub fn copy_bytes(source: &fs::File, target: &fs::File) -> Result<u64, FileError> {
-    // Of the files of `fs_err`, `io::copy` does not know that they are files, and would take 8 KiB at a time.
-    let copied = io::copy(&mut source.file(), &mut target.file());
+    let copied = copy_sparse(source, target);
     copied.map_err(|error| {
         let (source, target) = (source.path().display(), target.path().display());
         io::Error::new(
@@ -287,8 +348,60 @@ pub fn copy_bytes(source: &fs::File, target: &fs::File) -> Result<u64, FileError
     })
 }
 
+/// Whether a file has holes: it takes less of the disk than its length. `false` where that cannot be told.
+pub fn is_sparse(found: &std::fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        found.blocks().saturating_mul(512) < found.len()
+    }
+    #[cfg(not(unix))]
+    {
+        let _unused = found;
+        false
+    }
+}
+
+fn copy_sparse(source: &fs::File, target: &fs::File) -> io::Result<u64> {
+    // Of the files of `fs_err`, `io::copy` does not know that they are files, and would take 8 KiB at a time.
+    let (mut from, mut to) = (source.file(), target.file());
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    {
+        use rustix::fs::{SeekFrom, seek};
+        use rustix::io::Errno;
+        use std::io::{Read as _, Seek as _};
+        let found = source.metadata()?;
+        if is_sparse(&found) {
+            let mut end = 0;
+            while end < found.len() {
+                let start = match seek(from, SeekFrom::Data(end)) {
+                    Ok(start) => start,
+                    // Nothing but a hole is left.
+                    Err(Errno::NXIO) => break,
+                    // A disk that does not tell.
+                    Err(Errno::INVAL) => end,
+                    Err(errno) => return Err(errno.into()),
+                };
+                end = match seek(from, SeekFrom::Hole(start)) {
+                    Err(Errno::INVAL) => found.len(),
+                    hole => hole?,
+                };
+                from.seek(io::SeekFrom::Start(start))?;
+                to.seek(io::SeekFrom::Start(start))?;
+                let length = end - start;
+                if io::copy(&mut from.take(length), &mut to)? != length {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            to.set_len(found.len())?;
+            return Ok(found.len());
+        }
+    }
+    io::copy(&mut from, &mut to)
+}
+
 /// Whether two names are of one file; `false` where that cannot be told.
-fn is_same_file(a: &Path, b: &Path) -> bool {
+pub fn is_same_file(a: &Path, b: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
@@ -418,7 +531,7 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Created, TemporaryFolder, create, exchange, write};
+    use super::{Created, TemporaryFolder, copy_bytes, create, exchange, is_sparse, rename_new, write};
     use fs_err as fs;
 
     #[test]
@@ -469,6 +582,48 @@ mod tests {
         assert_eq!(staged.create().expect("created or not"), Created::New);
         assert_eq!(create(&target, b"ours").expect("created or not"), Created::Exists);
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn a_new_name_is_never_taken_from_another_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [a, b, c] = ["a", "b", "c"].map(|name| folder.path().join(name));
+        fs::write(&a, b"1").expect("written");
+        fs::write(&b, b"2").expect("written");
+        assert_eq!(rename_new(&a, &b).expect("renamed or not"), Created::Exists);
+        assert_eq!(fs::read(&b).expect("readable"), b"2");
+        assert_eq!(rename_new(&a, &c).expect("renamed or not"), Created::New);
+        assert_eq!(fs::read(&c).expect("readable"), b"1");
+        assert!(!a.exists());
+        assert!(rename_new(&a, &c.join("d")).is_err());
+    }
+
+    #[test]
+    fn a_copy_of_a_file_with_holes_has_the_same_bytes_and_the_holes() {
+        use std::io::{Seek as _, SeekFrom, Write as _};
+        let folder = tempfile::tempdir().expect("a folder");
+        // Data at the beginning, in the middle, at the end; a hole at the end; nothing but a hole.
+        for (n, parts) in [&[0u64, 6 << 20, 9 << 20][..], &[3 << 20], &[]]
+            .into_iter()
+            .enumerate()
+        {
+            let path = folder.path().join(n.to_string());
+            let mut file = fs::File::create(&path).expect("made");
+            file.set_len((9 << 20) + 70_000).expect("long");
+            for start in parts {
+                file.seek(SeekFrom::Start(*start)).expect("there");
+                file.write_all(&[7; 70_000]).expect("written");
+            }
+            let source = fs::File::open(&path).expect("opened");
+            let copy = fs::File::create(path.with_extension("copy")).expect("made");
+            let copied = copy_bytes(&source, &copy).expect("copied");
+            assert_eq!(copied, (9 << 20) + 70_000);
+            assert!(fs::read(&path).expect("read") == fs::read(copy.path()).expect("read"));
+            assert_eq!(
+                is_sparse(&copy.metadata().expect("there")),
+                is_sparse(&source.metadata().expect("there"))
+            );
+        }
     }
 
     #[test]

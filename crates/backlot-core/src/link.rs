@@ -196,8 +196,8 @@ fn symlink(_source: &Path, _target: &Path) -> io::Result<()> {
 }
 
 fn copy(source: &Path, target: &Path, writable: bool) -> io::Result<()> {
-    // `fs::copy` also copies the mode, which a store keeps read-only.
-    fs::copy(source, target)?;
+    let (from, to) = (fs::File::open(source)?, fs::File::create(target)?);
+    file::copy_bytes(&from, &to).map_err(|error| io::Error::new(error.kind(), error))?;
     set_mode(source, target, writable)
 }
 

@@ -92,7 +92,7 @@ impl Placing<'_> {
         if !todo.is_empty() {
             let none = BTreeMap::new();
             let fetched = self.options.proven.unwrap_or(&none);
-            prove(place, out, &content, fetched, self.cache, self.stat, self.context)?;
+            prove(place, out, &content, fetched, self.cache)?;
         }
         self.remove_others(place, &members, &there, report)?;
         let folder = matches!(content, Content::Folder(_));
@@ -130,7 +130,7 @@ impl Placing<'_> {
         for (member, digests) in present.into_iter().zip(digests) {
             if digests.md5 == member.id.md5 {
                 report.unchanged += 1;
-            } else if self.options.force || self.cache.has(&ObjectId::file(digests.md5))? {
+            } else if self.options.force || self.cache.keeps(&member.target, digests.md5, &member.id)? {
                 todo.push(member.clone());
             } else {
                 report.kept.push(member.target.clone());

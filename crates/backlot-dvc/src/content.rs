@@ -1,13 +1,13 @@
 //! What an out should be: its files, read from the cache and proven.
 //!
 //! Invariant: content that a pointer gives a proof for is compared with it before it is placed anywhere. Digests of cache
-//! objects come from the stat cache where it knows them, so that proving again costs a look-up.
+//! objects come from the cache's record where it has them, so that proving again costs a look-up.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Blake3, Context, RelPath};
-use backlot_store::{Cache, FileDigests, ObjectId, StatCache, hash_files};
+use backlot_core::{Blake3, RelPath};
+use backlot_store::{Cache, FileDigests, ObjectId};
 
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
@@ -35,8 +35,12 @@ impl Content {
     pub(crate) fn find(out: &Out, cache: &Cache) -> Result<Option<Self>> {
         match out.id() {
             Some(id) if !id.tree => Ok(Some(Self::File(id))),
-            Some(id) if cache.has(&id)? => Ok(Some(Self::Folder(read_manifest(cache, &id)?))),
-            _ => Ok(None),
+            Some(id) => {
+                let bytes = cache.read_if_there(&id)?;
+                let manifest = bytes.map(|bytes| Manifest::parse(&id.to_string(), &bytes));
+                Ok(manifest.transpose()?.map(Self::Folder))
+            }
+            None => Ok(None),
         }
     }
 
@@ -63,6 +67,14 @@ pub fn read_manifest(cache: &Cache, id: &ObjectId) -> Result<Manifest> {
     Manifest::parse(&id.to_string(), &cache.read(id)?)
 }
 
+/// As [`read_manifest`]; `None` if it is not there or not right, and nothing is changed then.
+pub fn peek_manifest(cache: &Cache, id: &ObjectId) -> Result<Option<Manifest>> {
+    let bytes = cache.peek(id)?;
+    bytes
+        .map(|bytes| Manifest::parse(&id.to_string(), &bytes))
+        .transpose()
+}
+
 /// The members that are not in the cache.
 pub(crate) fn missing<'a>(members: &'a [Member], cache: &Cache) -> Result<Vec<&'a Member>> {
     let ids: Vec<ObjectId> = members.iter().map(|member| member.id).collect();
@@ -83,17 +95,15 @@ pub(crate) fn require(members: &[Member], cache: &Cache) -> Result<()> {
     }
 }
 
-/// The digests of cached objects. Those in `fetched` were proven a moment ago.
+/// The digests of cached objects, which have the bytes their names say. Those in `fetched` were proven a moment ago.
 pub(crate) fn digests_of(
     ids: &[ObjectId],
     fetched: &BTreeMap<ObjectId, FileDigests>,
     cache: &Cache,
-    stat: &StatCache,
-    context: &Context,
 ) -> Result<Vec<FileDigests>> {
     let others = ids.iter().filter(|id| !fetched.contains_key(id));
-    let others: Vec<PathBuf> = others.map(|id| cache.object_path(id)).collect();
-    let mut others = hash_files(&others, stat, context)?.into_iter();
+    let others: Vec<ObjectId> = others.copied().collect();
+    let mut others = cache.proven_of_all(&others)?.into_iter();
     let digests = |id| fetched.get(id).copied().or_else(|| others.next());
     Ok(ids.iter().filter_map(digests).collect())
 }
@@ -105,14 +115,12 @@ pub(crate) fn prove(
     content: &Content,
     fetched: &BTreeMap<ObjectId, FileDigests>,
     cache: &Cache,
-    stat: &StatCache,
-    context: &Context,
 ) -> Result<()> {
     let Some(expected) = out.blake3() else {
         return Ok(());
     };
     let ids: Vec<ObjectId> = content.members(place).iter().map(|m| m.id).collect();
-    let digests = digests_of(&ids, fetched, cache, stat, context)?;
+    let digests = digests_of(&ids, fetched, cache)?;
     let proven = match content {
         Content::File(id) => digests.iter().all(|d| d.blake3 == expected && d.md5 == id.md5),
         Content::Folder(manifest) => {

@@ -29,7 +29,7 @@ pub use add::{AddOptions, AddedOut, SentAhead, add};
 pub use backlot_store::CheckoutOptions;
 pub use checkout::{CheckoutReport, checkout, remove_stale};
 pub use config::{DvcConfig, DvcRemote};
-pub use content::read_manifest;
+pub use content::{peek_manifest, read_manifest};
 pub use error::{Error, Result};
 pub use ignore::Ignore;
 pub use manifest::{Manifest, ManifestEntry};

@@ -100,7 +100,7 @@ impl Place {
         let options = CheckoutOptions {
             links: &[LinkMode::Copy],
             force,
-            proven: None,
+            ..CheckoutOptions::default()
         };
         checkout(
             &found.iter().collect::<Vec<_>>(),
@@ -128,7 +128,7 @@ impl Place {
     fn fetch(&self, remote: &Remote) -> Result<u64> {
         let found = self.pointers();
         let pointers: Vec<_> = found.iter().collect();
-        Ok(fetch(&pointers, remote, &self.cache, &self.stat, false, &self.context)?.objects)
+        Ok(fetch(&pointers, remote, &self.cache, false, &self.context)?.objects)
     }
 
     /// Take over the pointers of another place, as a wheel would bring them.
@@ -357,15 +357,7 @@ fn files_travel_from_one_workspace_to_another() {
     let found = there.pointers();
     let pointers: Vec<_> = found.iter().collect();
     assert!(!all_cached(&pointers, &there.cache).expect("known"));
-    let planned = fetch(
-        &pointers,
-        &remote,
-        &there.cache,
-        &there.stat,
-        true,
-        &there.context,
-    )
-    .expect("counted");
+    let planned = fetch(&pointers, &remote, &there.cache, true, &there.context).expect("counted");
     assert_eq!(
         (planned.objects, there.cache.list().expect("listed").len()),
         (5, 0)

@@ -130,7 +130,6 @@ pub fn fetch(
     pointers: &[&TrackedPointer],
     remote: &Remote,
     cache: &Cache,
-    stat: &StatCache,
     dry_run: bool,
     context: &Context,
 ) -> Result<TransferReport> {
@@ -168,7 +167,7 @@ pub fn fetch(
     report.already_there += fetched.already_there;
     report.digests.extend(fetched.digests);
     for (place, out, content) in &contents {
-        prove_fetched(place, out, content, &report.digests, cache, stat, context)?;
+        prove_fetched(place, out, content, &report.digests, cache)?;
     }
     Ok(report)
 }
@@ -201,8 +200,6 @@ fn prove_fetched(
     content: &Content,
     fetched: &BTreeMap<ObjectId, FileDigests>,
     cache: &Cache,
-    stat: &StatCache,
-    context: &Context,
 ) -> Result<()> {
     let (Content::Folder(manifest), Some(expected)) = (content, out.blake3()) else {
         return Ok(());
@@ -212,7 +209,7 @@ fn prove_fetched(
     if tree.is_none() && !ids.iter().any(|id| fetched.contains_key(id)) {
         return Ok(());
     }
-    let digests = digests_of(&ids, fetched, cache, stat, context)?;
+    let digests = digests_of(&ids, fetched, cache)?;
     if proof_of(manifest.entries().iter().map(|e| &e.path), &digests) == expected {
         return Ok(());
     }

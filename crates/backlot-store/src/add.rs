@@ -3,6 +3,7 @@
 //! Invariant: a digest is returned only for content that is in the cache under it. With hard or symbolic links the
 //! workspace file becomes a link to the object; with clones and copies it stays as it is.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -16,6 +17,7 @@ use crate::cache::{Cache, set_read_only};
 use crate::error::Result;
 use crate::hash::{self, Copy, Job, Judge, Outcome, Publish};
 use crate::object::{FileDigests, ObjectId};
+use crate::parallel::{cores, each};
 use crate::stat::{FileStat, StatCache, StatEntry};
 
 /// A file that is in the cache now.
@@ -76,7 +78,68 @@ pub fn add_files(
     links: &[LinkMode],
     context: &Context,
 ) -> Result<Vec<Added>> {
-    add_files_by(|pass: &Pass<'_>| pass.hash(), cache, stat, paths, links, context)
+    let copied = copy_known(cache, stat, paths, links, context)?;
+    let mut added = add_files_by(|pass: &Pass<'_>| pass.hash(), cache, stat, paths, links, context)?;
+    for n in copied {
+        added[n].stored = true;
+    }
+    Ok(added)
+}
+
+/// Put those files into the cache whose digests are known, because something looked at them since they changed: the system
+/// copies them, and they are not hashed again. Returns which. One that changes meanwhile is left to be read.
+fn copy_known(
+    cache: &Cache,
+    stat: &StatCache,
+    paths: &[PathBuf],
+    links: &[LinkMode],
+    context: &Context,
+) -> Result<Vec<usize>> {
+    if moves(links) {
+        return Ok(Vec::new());
+    }
+    let entries = stat_all(paths)?;
+    let known = stat.lookup(&entries)?;
+    let ids: Vec<ObjectId> = known.iter().flatten().map(|d| ObjectId::file(d.md5)).collect();
+    let mut there = cache.proven(&ids)?.into_iter();
+    let mut seen = HashSet::new();
+    let mut todo = Vec::new();
+    for (index, digests) in known.into_iter().enumerate() {
+        if let Some(digests) = digests
+            && there.next().flatten().is_none()
+            && seen.insert(digests.md5)
+        {
+            todo.push((index, digests));
+        }
+    }
+    if todo.is_empty() {
+        return Ok(Vec::new());
+    }
+    let bytes = todo.iter().map(|(_, digests)| digests.size).sum();
+    let running = context.start(Operation::Add, todo.len() as u64, bytes);
+    let temporaries = TemporaryFolder::for_files(&cache.temporaries(), todo.len())?;
+    let copied = each(cores(), todo.len(), context, |n| {
+        let (index, digests) = todo[n];
+        let (path, temporary) = (&paths[index], temporaries.file(n));
+        link::place_at(path, &temporary, &[LinkMode::Reflink, LinkMode::Copy], false)?;
+        set_read_only(&temporary)?;
+        let same = FileStat::of(&fs::metadata(path)?) == entries[index].stat;
+        if !same || fs::metadata(&temporary)?.len() != digests.size {
+            return Ok(None);
+        }
+        let id = ObjectId::file(digests.md5);
+        cache.publish(&temporary, &id)?;
+        running.advance(1, digests.size);
+        Ok(Some((index, (id, digests))))
+    })?;
+    let (copied, objects): (Vec<usize>, Vec<_>) = copied.into_iter().flatten().unzip();
+    cache.record(&objects);
+    Ok(copied)
+}
+
+/// Whether files become links to their objects.
+fn moves(links: &[LinkMode]) -> bool {
+    matches!(links.first(), Some(LinkMode::Hardlink | LinkMode::Symlink))
 }
 
 impl Pass<'_> {
@@ -99,15 +162,17 @@ pub(crate) fn add_files_by(
     let known = stat.lookup(&entries)?;
     let mut added: Vec<Option<Added>> = vec![None; paths.len()];
     let mut todo = Vec::new();
+    let hashed: Vec<ObjectId> = known.iter().flatten().map(|d| ObjectId::file(d.md5)).collect();
+    let mut there = cache.proven(&hashed)?.into_iter();
     for (index, digests) in known.iter().enumerate() {
-        match digests {
-            Some(digests) if cache.size(&ObjectId::file(digests.md5))? == Some(digests.size) => {
+        match digests.filter(|_| there.next().flatten().is_some()) {
+            Some(digests) => {
                 added[index] = Some(Added {
-                    digests: *digests,
+                    digests,
                     stored: false,
                 });
             }
-            _ => todo.push(index),
+            None => todo.push(index),
         }
     }
     if todo.is_empty() {
@@ -121,7 +186,7 @@ pub(crate) fn add_files_by(
         links,
         &temporaries,
     );
-    let moves = matches!(links.first(), Some(LinkMode::Hardlink | LinkMode::Symlink));
+    let moves = moves(links);
     let jobs: Vec<Job> = todo
         .iter()
         .enumerate()
@@ -145,6 +210,7 @@ pub(crate) fn add_files_by(
         clones,
         moves,
         stored: &stored,
+        here: Mutex::default(),
     };
     let results = run(&Pass {
         judge: &|n, outcome| take.judge(n, &paths[todo[n]], outcome),
@@ -163,20 +229,20 @@ pub(crate) fn add_files_by(
         .zip(stored)
         .zip(results)
         .map(|((index, stored), result)| (index, stored, result));
-    remember(stat, paths, done, moves, &mut added, context)?;
+    remember((cache, stat), paths, done, moves, &mut added, context)?;
     Ok(added.into_iter().flatten().collect())
 }
 
 /// Note what was added, in the results and in the stat cache. The first failure is returned after the others are kept.
 fn remember(
-    stat: &StatCache,
+    (cache, stat): (&Cache, &StatCache),
     paths: &[PathBuf],
     done: impl Iterator<Item = (usize, bool, Result<Outcome>)>,
     moves: bool,
     added: &mut [Option<Added>],
     context: &Context,
 ) -> Result<()> {
-    let mut fresh = Vec::new();
+    let (mut fresh, mut new) = (Vec::new(), Vec::new());
     let mut failure = None;
     for (index, stored, result) in done {
         match result {
@@ -185,6 +251,9 @@ fn remember(
                     digests: outcome.digests,
                     stored,
                 });
+                if stored {
+                    new.push((ObjectId::file(outcome.digests.md5), outcome.digests));
+                }
                 // Linking changes the inode's times; the state to remember is the one after it.
                 let stat = if moves {
                     FileStat::of(&fs::metadata(&paths[index])?)
@@ -202,6 +271,7 @@ fn remember(
             Err(error) => failure = failure.or(Some(error)),
         }
     }
+    cache.record(&new);
     stat.store(&fresh, context)?;
     failure.map_or(Ok(()), Err)
 }
@@ -214,17 +284,32 @@ struct Taker<'a> {
     clones: bool,
     moves: bool,
     stored: &'a [Mutex<bool>],
+    /// Objects that this pass stored, or found to be there and right.
+    here: Mutex<HashSet<ObjectId>>,
 }
 
 impl Taker<'_> {
+    /// Whether the cache has the object, with the bytes that its name says.
+    fn is_there(&self, id: ObjectId) -> Result<bool> {
+        if self.here.lock().is_ok_and(|here| here.contains(&id)) {
+            return Ok(true);
+        }
+        let there = self.cache.proven(&[id])? != [None];
+        if there && let Ok(mut here) = self.here.lock() {
+            here.insert(id);
+        }
+        Ok(there)
+    }
+
     /// Whether the copy of the pass is wanted. Clones and links are made here instead.
     fn judge(&self, n: usize, source: &Path, outcome: &Outcome) -> Result<bool> {
         let id = ObjectId::file(outcome.digests.md5);
-        let there = self.cache.size(&id)? == Some(outcome.digests.size);
+        let there = self.is_there(id)?;
         if self.clones || self.moves {
             if !there {
                 let temporary = self.temporaries.file(n);
-                let modes: &[LinkMode] = if self.moves {
+                // A file with another name would give the object that name, too.
+                let modes: &[LinkMode] = if self.moves && outcome.stat.names == 1 {
                     &[LinkMode::Hardlink, LinkMode::Copy]
                 } else {
                     &[LinkMode::Reflink, LinkMode::Copy]
@@ -246,9 +331,17 @@ impl Taker<'_> {
     }
 
     fn publish_as(&self, n: usize, id: &ObjectId) -> Result<()> {
-        self.cache.publish(&self.temporaries.file(n), id)?;
+        let temporary = self.temporaries.file(n);
+        let new = if self.moves {
+            self.cache.publish_as_it_is(&temporary, id)?
+        } else {
+            self.cache.publish(&temporary, id)?
+        };
+        if let Ok(mut here) = self.here.lock() {
+            here.insert(*id);
+        }
         if let Ok(mut stored) = self.stored[n].lock() {
-            *stored = true;
+            *stored = new;
         }
         Ok(())
     }

@@ -1,30 +1,56 @@
 //! The cache: whole files under the MD5 of their bytes, in DVC's layout, shareable with DVC and between workspaces.
 //!
-//! Invariants: an object appears complete or not at all (a temporary on the same disk, then a rename), and it is
-//! read-only (0444). As in DVC, the mode means trust: an object that somebody made writable is hashed again before it
-//! counts, and set aside (never deleted) if it is not what its name says. Format in `docs/format/cache.md`.
+//! Invariants: an object appears complete or not at all (a temporary on the same disk, then an exclusive rename), it is
+//! read-only (0444), and nothing replaces it: of two that write it, the first is kept if it has the right bytes. As in DVC, the
+//! mode means trust, but not blind trust: an object that is writable, or not in the state it was recorded in, is hashed again
+//! before it counts, and set aside (never deleted) if it is not what its name says; one of which nothing is recorded is
+//! hashed before it is placed anywhere. Format in `docs/format/cache.md`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
-use backlot_core::file::{TEMPORARY_PREFIX, TemporaryFolder};
-use backlot_core::{Blake3, Context, Operation, file};
+use backlot_core::file::{Created, TemporaryFolder};
+use backlot_core::{Blake3, Context, Md5, Operation, Timestamp, file};
 use fs_err as fs;
 use rayon::prelude::*;
 
 use crate::chunked::StoredName;
 use crate::error::{Error, Result};
 use crate::hash::{self, Job};
+use crate::ledger::Ledger;
 use crate::object::{FileDigests, ObjectId};
+use crate::stat::{FileStat, Recorded, StatEntry};
+use crate::sweep;
 
-const STALE_TEMPORARY: Duration = Duration::from_hours(24);
+/// How far back the modification time of what we write is set, so that any edit after it changes that time however coarse
+/// the disk's clock is.
+const BACKDATED_MS: u64 = 2000;
 
 /// A cache folder.
 #[derive(Clone, Debug)]
 pub struct Cache {
     root: PathBuf,
+    ledger: Arc<Ledger>,
+    context: Context,
+}
+
+/// An object as it lies in a cache.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) size: u64,
+    /// Where they are recorded, or were computed just now.
+    pub(crate) digests: Option<FileDigests>,
+}
+
+/// Which objects are hashed before they count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// Those that are writable or not in the state they were recorded in, and small manifests.
+    Doubtful,
+    /// Those of which nothing is recorded, too.
+    All,
 }
 
 /// What a verification found.
@@ -78,15 +104,24 @@ pub struct ObjectEntry {
 }
 
 impl Cache {
-    /// Open a cache folder, made if absent. Temporaries that a killed process left more than a day ago are removed.
+    /// Open a cache folder, made if absent. What killed processes left in it more than a day ago is removed, once a day.
     pub fn open(root: &Path) -> Result<Self> {
         let cache = Self {
             root: root.to_path_buf(),
+            ledger: Arc::new(Ledger::new(root.join("state.db"))),
+            context: Context::default(),
         };
         fs::create_dir_all(cache.objects())?;
         fs::create_dir_all(cache.temporaries())?;
-        cache.sweep_temporaries()?;
+        sweep::cache(root);
         Ok(cache)
+    }
+
+    /// The same cache, whose warnings and work go to a context.
+    #[must_use]
+    pub fn with_context(mut self, context: &Context) -> Self {
+        self.context = context.clone();
+        self
     }
 
     /// Its folder.
@@ -99,49 +134,66 @@ impl Cache {
     pub(crate) fn temporaries(&self) -> PathBuf {
         self.root.join("tmp")
     }
+    pub(crate) fn claims(&self) -> PathBuf {
+        self.root.join("claims")
+    }
+    fn quarantined(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
     /// Where an object lies.
     pub fn object_path(&self, id: &ObjectId) -> PathBuf {
         self.root.join(id.key())
     }
 
-    fn sweep_temporaries(&self) -> Result<()> {
-        for entry in fs::read_dir(self.temporaries())? {
-            let entry = entry?;
-            let old = entry
-                .metadata()
-                .ok()
-                .and_then(|m| m.modified().ok())
-                .and_then(|t| t.elapsed().ok());
-            if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX)
-                && old.is_some_and(|age| age > STALE_TEMPORARY)
-            {
-                file::remove(&entry.path())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether an object is there and trusted. One that was made writable is hashed first.
+    /// Whether an object is there and trusted. A doubtful one is hashed first.
     pub fn has(&self, id: &ObjectId) -> Result<bool> {
         Ok(self.size(id)?.is_some())
     }
 
+    /// The size of an object, if it is there and trusted.
+    pub fn size(&self, id: &ObjectId) -> Result<Option<u64>> {
+        Ok(self.sizes(std::slice::from_ref(id))?.into_iter().next().flatten())
+    }
+
     /// The sizes of objects, each as [`Self::size`] says.
     pub fn sizes(&self, ids: &[ObjectId]) -> Result<Vec<Option<u64>>> {
-        let sizes: Vec<Result<Option<u64>>> = ids.par_iter().map(|id| self.size(id)).collect();
-        sizes.into_iter().collect()
+        let held = self.look(ids, Proof::Doubtful)?;
+        Ok(held.into_iter().map(|held| Some(held?.size)).collect())
     }
 
     /// The sizes of objects; all that are not there are named together.
     pub(crate) fn sizes_of_all(&self, ids: &[ObjectId]) -> Result<Vec<u64>> {
         let sizes = self.sizes(ids)?;
+        self.all_of(ids, sizes)
+    }
+
+    /// The digests of objects that have the bytes their names say, `None` for those that are not there. All of which that is
+    /// not recorded are hashed; those that are wrong are set aside.
+    pub fn proven(&self, ids: &[ObjectId]) -> Result<Vec<Option<FileDigests>>> {
+        let held = self.look(ids, Proof::All)?;
+        Ok(held.into_iter().map(|held| held?.digests).collect())
+    }
+
+    /// Objects with their digests as far as those are recorded; all that are not there are named together.
+    pub(crate) fn held_all(&self, ids: &[ObjectId]) -> Result<Vec<Held>> {
+        let held = self.look(ids, Proof::Doubtful)?;
+        self.all_of(ids, held)
+    }
+
+    /// As [`Self::proven`]; all that are not there are named together.
+    pub fn proven_of_all(&self, ids: &[ObjectId]) -> Result<Vec<FileDigests>> {
+        let digests = self.proven(ids)?;
+        self.all_of(ids, digests)
+    }
+
+    fn all_of<T>(&self, ids: &[ObjectId], found: Vec<Option<T>>) -> Result<Vec<T>> {
         let missing: Vec<ObjectId> = ids
             .iter()
-            .zip(&sizes)
-            .filter_map(|(id, size)| size.is_none().then_some(*id))
+            .zip(&found)
+            .filter_map(|(id, found)| found.is_none().then_some(*id))
             .collect();
         if missing.is_empty() {
-            Ok(sizes.into_iter().flatten().collect())
+            Ok(found.into_iter().flatten().collect())
         } else {
             Err(Error::Missing {
                 objects: missing,
@@ -150,59 +202,212 @@ impl Cache {
         }
     }
 
-    /// The size of an object, if it is there and trusted.
-    pub fn size(&self, id: &ObjectId) -> Result<Option<u64>> {
+    /// Objects as they are. Each that has to be hashed is: then it is right and recorded, or set aside.
+    fn look(&self, ids: &[ObjectId], proof: Proof) -> Result<Vec<Option<Held>>> {
+        let stats: Vec<Result<Option<FileStat>>> = ids.par_iter().map(|id| self.stat(id)).collect();
+        let stats = stats.into_iter().collect::<Result<Vec<_>>>()?;
+        let there: Vec<(usize, ObjectId, FileStat)> = stats
+            .into_iter()
+            .enumerate()
+            .filter_map(|(n, stat)| Some((n, ids[n], stat?)))
+            .collect();
+        let states: Vec<(ObjectId, FileStat)> = there.iter().map(|(_, id, stat)| (*id, *stat)).collect();
+        let mut held = vec![None; ids.len()];
+        let mut doubtful = BTreeMap::new();
+        for ((n, id, stat), recorded) in there.into_iter().zip(self.ledger.recorded(&states)) {
+            let digests = match recorded {
+                Recorded::Digests(digests) if stat.read_only => Some(digests),
+                Recorded::Nothing if stat.read_only && proof == Proof::Doubtful && !id.tree => None,
+                _ => {
+                    doubtful.entry(id).or_insert_with(Vec::new).push(n);
+                    continue;
+                }
+            };
+            let size = stat.size;
+            held[n] = Some(Held { size, digests });
+        }
+        let wanted: Vec<ObjectId> = doubtful.keys().copied().collect();
+        for (positions, digests) in doubtful.into_values().zip(self.hash(&wanted)?) {
+            for n in positions {
+                held[n] = digests.map(|digests| Held {
+                    size: digests.size,
+                    digests: Some(digests),
+                });
+            }
+        }
+        Ok(held)
+    }
+
+    fn stat(&self, id: &ObjectId) -> Result<Option<FileStat>> {
         let path = self.object_path(id);
         match std::fs::symlink_metadata(&path) {
-            Ok(found) if found.is_file() && found.permissions().readonly() => Ok(Some(found.len())),
-            Ok(found) if found.is_file() => self.retrust(id, &path),
-            Ok(_) => Ok(None),
+            Ok(found) => Ok(found.is_file().then(|| FileStat::of(&found))),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(_) => Err(fs::symlink_metadata(&path).map(|_| ()).err().map_or_else(
-                || Error::Missing {
-                    objects: vec![*id],
-                    place: self.place(),
-                },
-                Error::from,
-            )),
+            // Once more, for an error that names the path.
+            Err(_) => Ok(Some(FileStat::of(&fs::symlink_metadata(&path)?))),
         }
     }
 
-    /// Hash an object that somebody made writable: trusted again if it is right, else set aside.
-    fn retrust(&self, id: &ObjectId, path: &Path) -> Result<Option<u64>> {
-        let digests = hash_one(path)?;
-        if digests.md5 == id.md5 {
-            set_read_only(path)?;
-            return Ok(Some(digests.size));
+    /// Hash objects: their digests if they are right, and are recorded then; `None` if they were set aside or are gone.
+    fn hash(&self, ids: &[ObjectId]) -> Result<Vec<Option<FileDigests>>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
         }
-        self.quarantine(id)?;
-        Ok(None)
+        let jobs: Vec<Job> = ids
+            .iter()
+            .map(|id| Job {
+                source: self.object_path(id),
+                copy: None,
+            })
+            .collect();
+        let context = &self.context;
+        let running = context.start(Operation::Scan, ids.len() as u64, 0);
+        let results = hash::run(&jobs, &|_, _| Ok(false), &|_, _| Ok(()), &running, context);
+        let (mut right, mut found) = (Vec::new(), Vec::with_capacity(ids.len()));
+        for (id, result) in ids.iter().zip(results) {
+            found.push(match result {
+                Ok(outcome) if outcome.digests.md5 == id.md5 => {
+                    let path = self.object_path(id);
+                    if !outcome.stat.read_only {
+                        set_read_only(&path)?;
+                    }
+                    // The state that was read, with the mode that it has now.
+                    let stat = FileStat {
+                        read_only: true,
+                        ..outcome.stat
+                    };
+                    right.push((*id, stat, outcome.digests));
+                    Some(outcome.digests)
+                }
+                Ok(outcome) => {
+                    self.set_aside(id, Some(outcome.stat.inode))?;
+                    None
+                }
+                Err(Error::File(e)) if e.is_not_found() => None,
+                Err(error) => return Err(error),
+            });
+        }
+        self.ledger.record(&right, context);
+        Ok(found)
+    }
+
+    /// Remember objects that were just written, or read, and are right.
+    pub(crate) fn record(&self, objects: &[(ObjectId, FileDigests)]) {
+        let state = |(id, digests): &(ObjectId, FileDigests)| {
+            let stat = self.stat(id).ok().flatten()?;
+            (stat.size == digests.size && stat.read_only).then_some((*id, stat, *digests))
+        };
+        let rows: Vec<_> = objects.par_iter().filter_map(state).collect();
+        self.ledger.record(&rows, &self.context);
     }
 
     /// Move an object out of the way, to `quarantine/`, where a person may look at it.
     pub fn quarantine(&self, id: &ObjectId) -> Result<PathBuf> {
-        let folder = self.root.join("quarantine");
+        let folder = self.quarantined();
         fs::create_dir_all(&folder)?;
-        let target = folder.join(format!("{id}-{}", std::process::id()));
+        let unique = file::temporary_in(&folder);
+        let unique = unique.file_name().unwrap_or_default().to_string_lossy();
+        let unique = unique.trim_start_matches(file::TEMPORARY_PREFIX);
+        let target = folder.join(format!("{id}-{unique}"));
         file::rename(&self.object_path(id), &target)?;
+        self.ledger.forget(&[*id]);
         Ok(target)
     }
 
-    /// Read a small object (a manifest), proven by its MD5.
-    pub fn read(&self, id: &ObjectId) -> Result<Vec<u8>> {
+    /// Quarantine an object that is not what its name says, and warn. Where another process did so before and put the right
+    /// one in its place, that stays: it is not the file of the inode.
+    pub(crate) fn set_aside(&self, id: &ObjectId, inode: Option<u64>) -> Result<()> {
+        let is_it = |path: &Path| {
+            let found = std::fs::symlink_metadata(path).map(|found| FileStat::of(&found).inode);
+            found.is_ok_and(|found| inode.is_none_or(|inode| inode == found))
+        };
         let path = self.object_path(id);
-        let bytes = file::read_if_exists(&path)?.ok_or_else(|| Error::Missing {
+        if !is_it(&path) {
+            return Ok(());
+        }
+        let target = match self.quarantine(id) {
+            Ok(target) => target,
+            Err(Error::File(e)) if e.is_not_found() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if !is_it(&target) {
+            file::rename_new(&target, &path)?;
+            return Ok(());
+        }
+        self.context.warn(
+            "store::object_set_aside",
+            format!(
+                "object {id} in {} was damaged; it is kept as `{}`",
+                self.place(),
+                target.display()
+            ),
+        );
+        Ok(())
+    }
+
+    /// Whether what is in a file, with this MD5, is kept in the cache: as an object, or set aside because the object that
+    /// `path` should be was changed through this or another name of it.
+    pub fn keeps(&self, path: &Path, md5: Md5, wanted: &ObjectId) -> Result<bool> {
+        if self.has(&ObjectId::file(md5))? {
+            return Ok(true);
+        }
+        // Looking at the wanted object sets it aside if it was changed.
+        self.has(wanted)?;
+        Ok(self.is_set_aside(path))
+    }
+
+    fn is_set_aside(&self, path: &Path) -> bool {
+        if !std::fs::metadata(path).is_ok_and(|found| FileStat::of(&found).names > 1) {
+            return false;
+        }
+        let names = fs::read_dir(self.quarantined()).into_iter().flatten().flatten();
+        names
+            .into_iter()
+            .any(|entry| file::is_same_file(&entry.path(), path))
+    }
+
+    /// The digests of the object that a file is another name of, if the object is in the state it was recorded in.
+    pub(crate) fn object_of(&self, entry: &StatEntry) -> Option<FileDigests> {
+        self.ledger
+            .with_inode(entry.stat.inode)
+            .into_iter()
+            .find_map(|id| {
+                let stat = self.stat(&id).ok().flatten()?;
+                let path = fs::canonicalize(&entry.path).ok()?;
+                if stat != entry.stat || !file::is_same_file(&path, &self.object_path(&id)) {
+                    return None;
+                }
+                match self.ledger.recorded(&[(id, stat)]).first() {
+                    Some(Recorded::Digests(digests)) => Some(*digests),
+                    _ => None,
+                }
+            })
+    }
+
+    /// Read a small object (a manifest), proven by its MD5. One that is wrong is set aside.
+    pub fn read(&self, id: &ObjectId) -> Result<Vec<u8>> {
+        self.read_if_there(id)?.ok_or_else(|| Error::Missing {
             objects: vec![*id],
             place: self.place(),
-        })?;
+        })
+    }
+
+    /// As [`Self::read`]; `None` if it is not there, or was wrong.
+    pub fn read_if_there(&self, id: &ObjectId) -> Result<Option<Vec<u8>>> {
+        let Some(bytes) = file::read_if_exists(&self.object_path(id))? else {
+            return Ok(None);
+        };
         if digest_bytes(&bytes).md5 == id.md5 {
-            Ok(bytes)
-        } else {
-            Err(Error::Corrupt {
-                objects: vec![*id],
-                place: self.place(),
-            })
+            return Ok(Some(bytes));
         }
+        self.set_aside(id, None)?;
+        Ok(None)
+    }
+
+    /// Read a small object if it is there and right; nothing is changed if it is not.
+    pub fn peek(&self, id: &ObjectId) -> Result<Option<Vec<u8>>> {
+        let bytes = file::read_if_exists(&self.object_path(id))?;
+        Ok(bytes.filter(|bytes| digest_bytes(bytes).md5 == id.md5))
     }
 
     /// Store a small object (a manifest). Returns its digests.
@@ -212,7 +417,7 @@ impl Cache {
             md5: digests.md5,
             tree,
         };
-        if self.size(&id)? != Some(bytes.len() as u64) {
+        if self.proven(&[id])? == [None] {
             let folder = TemporaryFolder::in_folder(&self.temporaries())?;
             let temporary = folder.file(0);
             let mut file = fs::File::create(&temporary)?;
@@ -220,18 +425,38 @@ impl Cache {
             file.sync_all()?;
             set_read_only(&temporary)?;
             self.publish(&temporary, &id)?;
+            self.record(&[(id, digests)]);
         }
         Ok((id, digests))
     }
 
-    /// Put a complete, proven, read-only temporary in its place.
-    pub(crate) fn publish(&self, temporary: &Path, id: &ObjectId) -> Result<()> {
+    /// Put a complete, proven, read-only temporary in its place, unless an object with these bytes is there; the temporary is
+    /// gone either way. Returns whether it is the one that is there now.
+    pub(crate) fn publish(&self, temporary: &Path, id: &ObjectId) -> Result<bool> {
+        backdate(temporary, &self.context)?;
+        self.publish_as_it_is(temporary, id)
+    }
+
+    /// As [`Self::publish`], of a file that keeps its times because it has another name.
+    pub(crate) fn publish_as_it_is(&self, temporary: &Path, id: &ObjectId) -> Result<bool> {
         let target = self.object_path(id);
-        if file::rename(temporary, &target).is_err() {
-            fs::create_dir_all(target.parent().unwrap_or(&self.root))?;
-            file::rename(temporary, &target)?;
+        // Each round sets aside one that is wrong.
+        for _ in 0..4 {
+            match file::rename_new(temporary, &target) {
+                Ok(Created::New) => return Ok(true),
+                Ok(Created::Exists) => {
+                    if self.proven(&[*id])? != [None] {
+                        file::remove(temporary)?;
+                        return Ok(false);
+                    }
+                    if target.is_dir() || target.is_symlink() {
+                        self.set_aside(id, None)?;
+                    }
+                }
+                Err(_) => fs::create_dir_all(target.parent().unwrap_or(&self.root))?,
+            }
         }
-        Ok(())
+        Ok(file::rename_new(temporary, &target)? == Created::New)
     }
 
     /// All objects, sorted. Temporaries and other files are passed over.
@@ -247,8 +472,18 @@ impl Cache {
     }
 
     /// Read objects again and compare them with their names, and with a proof where one is known.
+    /// What is wrong is hashed again before it counts, whatever state it is in.
     pub fn verify(&self, expected: &[(ObjectId, Option<Blake3>)], context: &Context) -> Result<VerifyReport> {
-        verify_folder(&self.root, expected, context)
+        let report = verify_folder(&self.root, expected, context)?;
+        self.ledger.forget(&report.damaged);
+        Ok(report)
+    }
+
+    /// Set aside what a verification found to be wrong, if hashing finds the same; the others are as they were.
+    pub fn set_aside_damaged(&self, damaged: &[ObjectId]) -> Result<()> {
+        self.ledger.forget(damaged);
+        self.proven(damaged)?;
+        Ok(())
     }
 
     /// How this cache is called in messages.
@@ -327,15 +562,10 @@ pub fn digest_bytes(bytes: &[u8]) -> FileDigests {
     }
 }
 
-fn hash_one(path: &Path) -> Result<FileDigests> {
-    let context = Context::default();
-    let running = context.start(Operation::Verify, 1, 0);
-    let jobs = [Job {
-        source: path.to_path_buf(),
-        copy: None,
-    }];
-    let mut results = hash::run(&jobs, &|_, _| Ok(false), &|_, _| Ok(()), &running, &context);
-    results.remove(0).map(|outcome| outcome.digests)
+/// Set the modification time of a file that we just wrote back, before anybody sees it: see [`BACKDATED_MS`].
+pub(crate) fn backdate(path: &Path, context: &Context) -> Result<()> {
+    let then = Timestamp(context.now().0.saturating_sub(BACKDATED_MS));
+    Ok(file::set_modified(path, then)?)
 }
 
 /// Take write permission from everybody: 0444.

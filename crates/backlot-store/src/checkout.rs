@@ -1,8 +1,7 @@
 //! Placing cached files into a workspace: each appears whole, and nothing that exists nowhere else is overwritten.
 //!
-//! Copies are hashed while they are made, so a damaged cache object is found before anybody sees it, unless this very
-//! call of the program has just proven it: then the system copies alone. Links trust the object's read-only mode. Targets
-//! that are right already are left alone.
+//! What is placed is proven: by the cache's record of objects that are as they were, else by hashing, which a copy does while
+//! it is made. A damaged object is set aside before anybody sees it. Targets that are right already are left alone.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use fs_err as fs;
 use rayon::prelude::*;
 
 use crate::add;
-use crate::cache::Cache;
+use crate::cache::{self, Cache};
 use crate::error::{Error, Result};
 use crate::hash::{self, Copy, Job, Outcome};
 use crate::object::{FileDigests, ObjectId};
@@ -41,6 +40,8 @@ pub struct CheckoutOptions<'a> {
     pub force: bool,
     /// Objects that were fetched and proven a moment ago.
     pub proven: Option<&'a BTreeMap<ObjectId, FileDigests>>,
+    /// Whether nobody is meant to edit what is placed: then clones and copies are read-only, as links are.
+    pub read_only: bool,
 }
 
 /// What a checkout did.
@@ -67,7 +68,8 @@ pub fn checkout(
     let mut report = CheckoutReport::default();
     let todo = what_to_place(cache, stat, items, options.force, &mut report, context)?;
     let ids: Vec<ObjectId> = todo.iter().map(|item| item.id).collect();
-    let sizes = cache.sizes_of_all(&ids)?;
+    let held = cache.held_all(&ids)?;
+    let sizes: Vec<u64> = held.iter().map(|held| held.size).collect();
     for folder in folders(&todo) {
         fs::create_dir_all(folder)?;
     }
@@ -78,26 +80,39 @@ pub fn checkout(
         None => &[],
     };
     let proven = |item: &CheckoutItem| options.proven.and_then(|proven| proven.get(&item.id).copied());
+    let digests: Vec<Option<FileDigests>> = todo
+        .iter()
+        .zip(&held)
+        .map(|(item, held)| proven(item).or(held.digests))
+        .collect();
     let placed = if links.is_empty() {
         if !todo.is_empty() {
             report.modes.insert(LinkMode::Copy.to_string(), todo.len() as u64);
         }
-        let (trusted, others): (Vec<_>, Vec<_>) = todo.iter().partition(|item| proven(item).is_some());
-        let trusted: Vec<_> = trusted
-            .into_iter()
-            .filter_map(|item| Some((item, proven(item)?)))
-            .collect();
-        let mut placed = copy_proven(cache, &trusted, &running, context)?;
-        placed.extend(copy_all(cache, &others, &running, context)?);
+        let (mut trusted, mut others) = (Vec::new(), Vec::new());
+        for (item, digests) in todo.iter().zip(&digests) {
+            match digests {
+                Some(digests) => trusted.push((*item, *digests)),
+                None => others.push(*item),
+            }
+        }
+        let copying = Copying {
+            cache,
+            read_only: options.read_only,
+            running: &running,
+            context,
+        };
+        let mut placed = copying.proven(&trusted)?;
+        placed.extend(copying.others(&others)?);
         placed
     } else {
-        let digests: Vec<_> = todo.iter().map(|item| proven(item)).collect();
         let linking = Linking {
             cache,
             items: &todo,
             sizes: &sizes,
-            digests: known(cache, stat, &todo, digests)?,
+            digests: prove_all(cache, &ids, digests)?,
             links,
+            writable: !options.read_only,
         };
         linking.all(&mut report, &running, context)?
     };
@@ -137,7 +152,7 @@ fn what_to_place<'a>(
     for (item, digests) in present.into_iter().zip(digests) {
         if digests.md5 == item.id.md5 {
             report.unchanged += 1;
-        } else if force || cache.has(&ObjectId::file(digests.md5))? {
+        } else if force || cache.keeps(&item.target, digests.md5, &item.id)? {
             todo.push(item);
         } else {
             in_the_way.push(item.target.clone());
@@ -180,19 +195,15 @@ fn working<'a>(cache: &Cache, sample: &CheckoutItem, links: &'a [LinkMode]) -> R
     Ok(&[])
 }
 
-/// The digests of the items' objects: those that are given, those that the stat cache knows, `None` for the others.
-fn known(
-    cache: &Cache,
-    stat: &StatCache,
-    items: &[&CheckoutItem],
-    mut digests: Vec<Option<FileDigests>>,
-) -> Result<Vec<Option<FileDigests>>> {
-    let unknown: Vec<usize> = (0..items.len()).filter(|n| digests[*n].is_none()).collect();
-    let objects: Vec<PathBuf> = unknown.iter().map(|n| cache.object_path(&items[*n].id)).collect();
-    for (n, found) in unknown.into_iter().zip(stat.lookup(&add::stat_all(&objects)?)?) {
-        digests[n] = found;
-    }
-    Ok(digests)
+/// The digests of objects, of which those that are not known yet are hashed.
+fn prove_all(cache: &Cache, ids: &[ObjectId], digests: Vec<Option<FileDigests>>) -> Result<Vec<FileDigests>> {
+    let unknown = ids.iter().zip(&digests).filter(|(_, digests)| digests.is_none());
+    let unknown: Vec<ObjectId> = unknown.map(|(id, _)| *id).collect();
+    let mut found = cache.proven_of_all(&unknown)?.into_iter();
+    let digests = digests
+        .into_iter()
+        .map(|digests| digests.or_else(|| found.next()));
+    Ok(digests.flatten().collect())
 }
 
 /// Placing by clones or links.
@@ -200,12 +211,13 @@ struct Linking<'a> {
     cache: &'a Cache,
     items: &'a [&'a CheckoutItem],
     sizes: &'a [u64],
-    digests: Vec<Option<FileDigests>>,
+    digests: Vec<FileDigests>,
     links: &'a [LinkMode],
+    writable: bool,
 }
 
 impl Linking<'_> {
-    /// Place all. Returns what is now known of targets and objects.
+    /// Place all. Returns what is now known of targets.
     fn all(
         &self,
         report: &mut CheckoutReport,
@@ -213,24 +225,20 @@ impl Linking<'_> {
         context: &Context,
     ) -> Result<Vec<(StatEntry, FileDigests)>> {
         let done = each(cores(), self.items.len(), context, |n| {
-            let placed = self.one(n)?;
+            let placed = self.one(n, context)?;
             running.advance(1, self.sizes[n]);
             Ok(placed)
         })?;
-        let mut known = Vec::with_capacity(2 * done.len());
-        for ((mode, states), digests) in done.into_iter().zip(&self.digests) {
+        let mut known = Vec::with_capacity(done.len());
+        for ((mode, entry), digests) in done.into_iter().zip(&self.digests) {
             *report.modes.entry(mode.to_string()).or_default() += 1;
-            known.extend(
-                digests
-                    .iter()
-                    .flat_map(|d| states.clone().map(|state| (state, *d))),
-            );
+            known.push((entry, *digests));
         }
         Ok(known)
     }
 
-    /// Place one, and look at its target and its object. A hard link changes the state of the object, which is its target.
-    fn one(&self, n: usize) -> Result<(LinkMode, [StatEntry; 2])> {
+    /// Place one, and look at its target.
+    fn one(&self, n: usize, context: &Context) -> Result<(LinkMode, StatEntry)> {
         let target = &self.items[n].target;
         let object = self.cache.object_path(&self.items[n].id);
         // As in DVC, an empty file is nobody's link: there is nothing to share.
@@ -239,124 +247,123 @@ impl Linking<'_> {
         } else {
             self.links
         };
-        let mode = link::place(&object, Some(self.sizes[n]), target, links, true)?;
-        let placed = FileStat::of(&fs::metadata(target)?);
-        let cached = if mode == LinkMode::Hardlink {
-            placed
-        } else {
-            FileStat::of(&fs::metadata(&object)?)
-        };
-        let entry = |path, stat| StatEntry { path, stat };
-        Ok((mode, [entry(target.clone(), placed), entry(object, cached)]))
+        let mode = link::place(&object, Some(self.sizes[n]), target, links, self.writable)?;
+        if matches!(mode, LinkMode::Reflink | LinkMode::Copy) {
+            cache::backdate(target, context)?;
+        }
+        let stat = FileStat::of(&fs::metadata(target)?);
+        let path = target.clone();
+        Ok((mode, StatEntry { path, stat }))
     }
 }
 
-/// Copy what was proven a moment ago: by the system, which need not show us the bytes. Returns what is now known of targets
-/// and objects.
-fn copy_proven(
-    cache: &Cache,
-    items: &[(&CheckoutItem, FileDigests)],
-    running: &Running<'_>,
-    context: &Context,
-) -> Result<Vec<(StatEntry, FileDigests)>> {
-    let copied = each(cores(), items.len(), context, |n| {
-        let (item, digests) = items[n];
-        let (object, copy) = job(cache, item);
-        let done = (|| {
-            let target = hash::create(&copy)?;
-            let source = fs::File::open(&object)?;
-            let copied = file::copy_bytes(&source, &target)?;
-            if copied != digests.size {
-                return Err(Error::Corrupt {
-                    objects: vec![item.id],
-                    place: cache.place(),
-                });
-            }
-            drop(target);
-            file::rename(&copy.temporary, &item.target)?;
-            // The rename changed the inode's times.
-            let placed = FileStat::of(&fs::metadata(&item.target)?);
-            running.advance(1, copied);
-            let entry = |path, stat| (StatEntry { path, stat }, digests);
-            let cached = FileStat::of(&source.metadata()?);
-            Ok([entry(item.target.clone(), placed), entry(object, cached)])
-        })();
-        if done.is_err() {
-            fs::remove_file(&copy.temporary).ok();
-        }
-        done
-    })?;
-    Ok(copied.into_iter().flatten().collect())
+/// Placing by copies. Each returns what is now known of targets.
+struct Copying<'a> {
+    cache: &'a Cache,
+    read_only: bool,
+    running: &'a Running<'a>,
+    context: &'a Context,
 }
 
-/// The object of an item, and its copy.
-fn job(cache: &Cache, item: &CheckoutItem) -> (PathBuf, Copy) {
-    let copy = Copy {
-        temporary: file::temporary_in(item.target.parent().unwrap_or(Path::new("."))),
-        mode: if item.executable { 0o755 } else { 0o644 },
-        durable: false,
-    };
-    (cache.object_path(&item.id), copy)
-}
-
-/// Copy and prove in one pass.
-fn copy_all(
-    cache: &Cache,
-    items: &[&CheckoutItem],
-    running: &Running<'_>,
-    context: &Context,
-) -> Result<Vec<(StatEntry, FileDigests)>> {
-    let jobs: Vec<Job> = items
-        .iter()
-        .map(|item| {
-            let (source, copy) = job(cache, item);
-            Job {
-                source,
-                copy: Some(copy),
-            }
-        })
-        .collect();
-    let stats: Vec<Mutex<Option<FileStat>>> = items.iter().map(|_| Mutex::new(None)).collect();
-    let judge = |n: usize, outcome: &Outcome| {
-        if outcome.digests.md5 == items[n].id.md5 {
-            Ok(true)
-        } else {
-            Err(Error::Corrupt {
-                objects: vec![items[n].id],
-                place: cache.place(),
-            })
-        }
-    };
-    let publish = |n: usize, _: &Outcome| {
-        let Some(copy) = &jobs[n].copy else { return Ok(()) };
-        file::rename(&copy.temporary, &items[n].target)?;
-        if let Ok(mut stat) = stats[n].lock() {
-            *stat = Some(FileStat::of(&fs::metadata(&items[n].target)?));
-        }
-        Ok(())
-    };
-    let results = hash::run(&jobs, &judge, &publish, running, context);
-    let mut placed = Vec::with_capacity(items.len());
-    let mut damaged = Vec::new();
-    for (n, result) in results.into_iter().enumerate() {
-        match result {
-            Ok(outcome) => {
-                let stat = stats[n].lock().ok().and_then(|s| *s);
-                if let Some(stat) = stat {
-                    let path = items[n].target.clone();
-                    placed.push((StatEntry { path, stat }, outcome.digests));
+impl Copying<'_> {
+    /// Copy what is proven: by the system, which need not show us the bytes.
+    fn proven(&self, items: &[(&CheckoutItem, FileDigests)]) -> Result<Vec<(StatEntry, FileDigests)>> {
+        each(cores(), items.len(), self.context, |n| {
+            let (item, digests) = items[n];
+            let (object, copy) = self.job(item);
+            let done = (|| {
+                let target = hash::create(&copy)?;
+                let copied = file::copy_bytes(&fs::File::open(&object)?, &target)?;
+                if copied != digests.size {
+                    return Err(self.corrupt(vec![item.id]));
                 }
+                drop(target);
+                let entry = self.publish(&copy, item)?;
+                self.running.advance(1, copied);
+                Ok((entry, digests))
+            })();
+            if done.is_err() {
+                fs::remove_file(&copy.temporary).ok();
             }
-            Err(Error::Corrupt { objects, .. }) => damaged.extend(objects),
-            Err(error) => return Err(error),
+            done
+        })
+    }
+
+    /// The object of an item, and its copy.
+    fn job(&self, item: &CheckoutItem) -> (PathBuf, Copy) {
+        let copy = Copy {
+            temporary: file::temporary_in(item.target.parent().unwrap_or(Path::new("."))),
+            mode: if self.read_only { 0o444 } else { 0o644 } | if item.executable { 0o111 } else { 0 },
+            durable: false,
+        };
+        (self.cache.object_path(&item.id), copy)
+    }
+
+    /// Put a complete copy in its place.
+    fn publish(&self, copy: &Copy, item: &CheckoutItem) -> Result<StatEntry> {
+        cache::backdate(&copy.temporary, self.context)?;
+        file::rename(&copy.temporary, &item.target)?;
+        // The rename changed the inode's times.
+        let stat = FileStat::of(&fs::metadata(&item.target)?);
+        let path = item.target.clone();
+        Ok(StatEntry { path, stat })
+    }
+
+    fn corrupt(&self, objects: Vec<ObjectId>) -> Error {
+        Error::Corrupt {
+            objects,
+            place: self.cache.place(),
         }
     }
-    if damaged.is_empty() {
-        Ok(placed)
-    } else {
-        Err(Error::Corrupt {
-            objects: damaged,
-            place: cache.place(),
-        })
+
+    /// Copy and prove in one pass. Objects that are wrong are set aside and named together at the end.
+    fn others(&self, items: &[&CheckoutItem]) -> Result<Vec<(StatEntry, FileDigests)>> {
+        let jobs: Vec<Job> = items
+            .iter()
+            .map(|item| {
+                let (source, copy) = self.job(item);
+                Job {
+                    source,
+                    copy: Some(copy),
+                }
+            })
+            .collect();
+        let entries: Vec<Mutex<Option<StatEntry>>> = items.iter().map(|_| Mutex::new(None)).collect();
+        let judge = |n: usize, outcome: &Outcome| {
+            let id = items[n].id;
+            if outcome.digests.md5 == id.md5 {
+                return Ok(true);
+            }
+            self.cache.set_aside(&id, Some(outcome.stat.inode))?;
+            Err(self.corrupt(vec![id]))
+        };
+        let publish = |n: usize, _: &Outcome| {
+            let Some(copy) = &jobs[n].copy else { return Ok(()) };
+            let entry = self.publish(copy, items[n])?;
+            if let Ok(mut slot) = entries[n].lock() {
+                *slot = Some(entry);
+            }
+            Ok(())
+        };
+        let results = hash::run(&jobs, &judge, &publish, self.running, self.context);
+        let (mut placed, mut right) = (Vec::with_capacity(items.len()), Vec::new());
+        let (mut damaged, mut failure) = (Vec::new(), None);
+        for ((item, entry), result) in items.iter().zip(entries).zip(results) {
+            match result {
+                Ok(outcome) => {
+                    right.push((item.id, outcome.digests));
+                    let entry = entry.into_inner().unwrap_or_default();
+                    placed.extend(entry.map(|entry| (entry, outcome.digests)));
+                }
+                Err(Error::Corrupt { objects, .. }) => damaged.extend(objects),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        self.cache.record(&right);
+        match failure {
+            Some(error) => Err(error),
+            None if damaged.is_empty() => Ok(placed),
+            None => Err(self.corrupt(damaged)),
+        }
     }
 }

@@ -8,14 +8,20 @@
 
 mod add;
 mod cache;
+#[cfg(all(test, unix))]
+mod cache_tests;
 mod checkout;
 mod chunked;
+mod claims;
 mod error;
 mod hash;
+mod holes;
+mod ledger;
 mod object;
 mod parallel;
 mod remote;
 mod stat;
+mod sweep;
 mod usage;
 
 pub use add::{Added, add_files, hash_files};
@@ -26,4 +32,5 @@ pub use error::{Error, Result};
 pub use object::{FileDigests, ObjectId, Transfer};
 pub use remote::{Remote, RemoteConfig, RemoteLayout, TransferReport};
 pub use stat::{FileStat, StatCache, StatEntry};
+pub use sweep::{is_sweep_due, sweep_tree};
 pub use usage::Usage;

@@ -1,9 +1,12 @@
 //! The stat cache: digests of files that have not changed since they were hashed.
 //!
-//! A file is taken for unchanged if inode, size, modification time and change time are what they were. Change time cannot
-//! be set back by a program, so an edit that keeps size and modification time is seen. A file that changed less than
-//! [`RACY_MS`] before it was recorded is not recorded: another edit could fall into the same tick of the disk's clock
-//! (git's "racy" entries). Invariant: losing the database costs time, never correctness; a damaged one is made anew.
+//! A file is taken for unchanged if inode, size, modification time and mode are what they were and, where it can be written
+//! to, its change time, too. Change time cannot be set back by a program, so an edit that keeps size and modification time is
+//! seen. Of a read-only file it counts for nothing: every new or removed name of it changes it (see
+//! `docs/decisions/0010-what-is-known-unread.md`). A file that was modified less than [`RACY_MS`] before it was recorded is not
+//! recorded: another edit could fall into the same tick of the disk's clock (git's "racy" entries). A name of a cache object
+//! that is not known by its path is known by its inode. Invariant: losing the database costs time, never correctness; a
+//! damaged one is made anew.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,19 +16,25 @@ use std::time::Duration;
 use backlot_core::{Blake3, Context, Md5, Timestamp};
 use rusqlite::{Connection, params};
 
+use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::object::FileDigests;
 
-/// How old a change must be for the entry to be sound, in milliseconds. Kernel ticks are at most 10 ms.
+/// How old a modification must be for the entry to be sound, in milliseconds. Kernel ticks are at most 10 ms.
 const RACY_MS: u64 = 50;
-const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS files (
+/// Up to how many files of a folder are asked for one by one.
+const FEW: usize = 16;
+const SCHEMA: &str = "DROP TABLE IF EXISTS files;
+    CREATE TABLE IF NOT EXISTS states (
     folder TEXT NOT NULL, name TEXT NOT NULL,
     inode INTEGER NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL, changed INTEGER NOT NULL,
-    md5 BLOB NOT NULL, blake3 BLOB NOT NULL,
+    read_only INTEGER NOT NULL, md5 BLOB NOT NULL, blake3 BLOB NOT NULL,
     PRIMARY KEY (folder, name)) WITHOUT ROWID;";
+const COLUMNS: &str = "name, inode, size, modified, changed, read_only, md5, blake3";
 
-/// What tells one state of a file from another. Times in nanoseconds since the epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What tells one state of a file from another. Times in nanoseconds since the epoch. Two are equal if nothing says that the
+/// bytes differ: change time counts only where the file can be written to.
+#[derive(Clone, Copy, Debug)]
 pub struct FileStat {
     /// Inode number; 0 where there are none.
     pub inode: u64,
@@ -35,6 +44,29 @@ pub struct FileStat {
     pub modified: i64,
     /// Change time of the inode.
     pub changed: i64,
+    /// Whether its mode lets nobody write to it.
+    pub read_only: bool,
+    /// How many names it has.
+    pub names: u64,
+}
+
+impl PartialEq for FileStat {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |stat: &Self| (stat.inode, stat.size, stat.modified, stat.read_only);
+        key(self) == key(other) && (self.read_only || self.changed == other.changed)
+    }
+}
+impl Eq for FileStat {}
+
+/// What is recorded of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// Nothing.
+    Nothing,
+    /// Another state than it has now.
+    OtherState,
+    /// This state, with these digests.
+    Digests(FileDigests),
 }
 
 impl FileStat {
@@ -50,6 +82,8 @@ impl FileStat {
                 size: metadata.len(),
                 modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
                 changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+                read_only: metadata.permissions().readonly(),
+                names: metadata.nlink(),
             }
         }
         #[cfg(not(unix))]
@@ -64,13 +98,20 @@ impl FileStat {
                 size: metadata.len(),
                 modified,
                 changed: modified,
+                read_only: metadata.permissions().readonly(),
+                names: 1,
             }
         }
     }
 
     fn is_racy(&self, now: Timestamp) -> bool {
-        let changed = u64::try_from(self.changed.max(self.modified) / 1_000_000).unwrap_or(0);
-        changed.saturating_add(RACY_MS) > now.0
+        let modified = u64::try_from(self.modified / 1_000_000).unwrap_or(0);
+        modified.saturating_add(RACY_MS) > now.0
+    }
+
+    /// Whether this may be one of several names of a cache object.
+    const fn may_be_object(&self) -> bool {
+        self.read_only && self.names > 1
     }
 }
 
@@ -83,11 +124,13 @@ pub struct StatEntry {
     pub stat: FileStat,
 }
 
-/// The database of one workspace.
+/// The database of one workspace, or of one cache.
 #[derive(Debug)]
 pub struct StatCache {
     connection: Mutex<Connection>,
     path: PathBuf,
+    /// Where names of objects are known by their inodes.
+    cache: Option<Cache>,
 }
 
 impl StatCache {
@@ -102,9 +145,11 @@ impl StatCache {
             connection.pragma_update(None, "journal_mode", "TRUNCATE").ok();
             connection.pragma_update(None, "synchronous", "OFF")?;
             connection.execute_batch(SCHEMA)?;
-            connection.query_row("SELECT count(*) FROM (SELECT md5 FROM files LIMIT 1)", [], |_| {
-                Ok(())
-            })?;
+            connection.query_row(
+                "SELECT count(*) FROM (SELECT md5 FROM states LIMIT 1)",
+                [],
+                |_| Ok(()),
+            )?;
             Ok(connection)
         };
         let failed = |source| Error::State {
@@ -131,7 +176,23 @@ impl StatCache {
         Ok(Self {
             connection: Mutex::new(connection),
             path: path.to_path_buf(),
+            cache: None,
         })
+    }
+
+    /// The same, which knows other names of the objects of a cache by their inodes.
+    #[must_use]
+    pub fn beside(mut self, cache: &Cache) -> Self {
+        self.cache = Some(cache.clone());
+        self
+    }
+
+    /// Make files findable by their inodes.
+    pub(crate) fn with_inodes(self) -> Result<Self> {
+        self.connection()
+            .execute_batch("CREATE INDEX IF NOT EXISTS inodes ON states (inode);")
+            .map_err(|e| self.failed(e))?;
+        Ok(self)
     }
 
     fn failed(&self, source: rusqlite::Error) -> Error {
@@ -147,37 +208,91 @@ impl StatCache {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The digests of those files that are as they were; `None` for the others. One query a folder.
+    /// The digests of those files that are as they were; `None` for the others.
     pub fn lookup(&self, entries: &[StatEntry]) -> Result<Vec<Option<FileDigests>>> {
-        let mut found = vec![None; entries.len()];
-        let connection = self.connection();
-        let mut folders: HashMap<&Path, HashMap<&str, usize>> = HashMap::new();
-        for (position, entry) in entries.iter().enumerate() {
-            if let Some((folder, name)) = split(&entry.path) {
-                folders.entry(folder).or_default().insert(name, position);
-            }
-        }
-        let mut query = connection
-            .prepare_cached(
-                "SELECT name, inode, size, modified, changed, md5, blake3 FROM files WHERE folder = ?1",
-            )
-            .map_err(|e| self.failed(e))?;
-        #[expect(clippy::iter_over_hash_type, reason = "each result goes to its own place")]
-        for (folder, names) in folders {
-            let Some(folder) = folder.to_str() else { continue };
-            let mut rows = query.query([folder]).map_err(|e| self.failed(e))?;
-            while let Some(row) = rows.next().map_err(|e| self.failed(e))? {
-                if let Some((position, digests)) =
-                    read_row(row, &names, entries).map_err(|e| self.failed(e))?
-                {
-                    found[position] = Some(digests);
+        let mut found: Vec<Option<FileDigests>> = self
+            .recorded(entries)?
+            .into_iter()
+            .map(|recorded| match recorded {
+                Recorded::Digests(digests) => Some(digests),
+                Recorded::Nothing | Recorded::OtherState => None,
+            })
+            .collect();
+        if let Some(cache) = &self.cache {
+            for (entry, found) in entries.iter().zip(&mut found) {
+                if found.is_none() && entry.stat.may_be_object() {
+                    *found = cache.object_of(entry);
                 }
             }
         }
         Ok(found)
     }
 
-    /// Remember digests, in one transaction. Files that changed a moment ago are left out.
+    /// What is recorded of files. One query a folder, or one a file where they are few.
+    pub(crate) fn recorded(&self, entries: &[StatEntry]) -> Result<Vec<Recorded>> {
+        let mut found = vec![Recorded::Nothing; entries.len()];
+        let mut folders: HashMap<&Path, HashMap<&str, usize>> = HashMap::new();
+        for (position, entry) in entries.iter().enumerate() {
+            if let Some((folder, name)) = split(&entry.path) {
+                folders.entry(folder).or_default().insert(name, position);
+            }
+        }
+        let connection = self.connection();
+        let prepare = |condition| {
+            connection
+                .prepare_cached(&format!("SELECT {COLUMNS} FROM states WHERE {condition}"))
+                .map_err(|e| self.failed(e))
+        };
+        let mut one = prepare("folder = ?1 AND name = ?2")?;
+        let mut all = prepare("folder = ?1")?;
+        let mut take = |rows: rusqlite::Rows<'_>, names: &HashMap<&str, usize>| {
+            read_rows(rows, names, entries, &mut found).map_err(|e| self.failed(e))
+        };
+        #[expect(clippy::iter_over_hash_type, reason = "each result goes to its own place")]
+        for (folder, names) in &folders {
+            let Some(folder) = folder.to_str() else { continue };
+            if names.len() > FEW {
+                take(all.query([folder]).map_err(|e| self.failed(e))?, names)?;
+                continue;
+            }
+            for name in names.keys() {
+                take(one.query([folder, name]).map_err(|e| self.failed(e))?, names)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The files that have an inode of this number, with what was recorded of them.
+    pub(crate) fn by_inode(&self, inode: u64) -> Result<Vec<PathBuf>> {
+        let connection = self.connection();
+        let mut query = connection
+            .prepare_cached("SELECT folder, name FROM states WHERE inode = ?1")
+            .map_err(|e| self.failed(e))?;
+        let path = |row: &rusqlite::Row<'_>| {
+            let (folder, name): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok(Path::new(&folder).join(name))
+        };
+        let rows = query
+            .query_map([inode.cast_signed()], path)
+            .map_err(|e| self.failed(e))?;
+        rows.collect::<rusqlite::Result<_>>().map_err(|e| self.failed(e))
+    }
+
+    /// Drop what is recorded of files.
+    pub(crate) fn forget(&self, paths: &[PathBuf]) -> Result<()> {
+        let connection = self.connection();
+        let mut delete = connection
+            .prepare_cached("DELETE FROM states WHERE folder = ?1 AND name = ?2")
+            .map_err(|e| self.failed(e))?;
+        for (folder, name) in paths.iter().filter_map(|path| split(path)) {
+            if let Some(folder) = folder.to_str() {
+                delete.execute([folder, name]).map_err(|e| self.failed(e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Remember digests, in one transaction. Files that were modified a moment ago are left out.
     pub fn store(&self, files: &[(StatEntry, FileDigests)], context: &Context) -> Result<()> {
         if files.is_empty() {
             return Ok(());
@@ -190,7 +305,7 @@ impl StatCache {
         let transaction = connection.transaction().map_err(|e| self.failed(e))?;
         {
             let mut insert = transaction
-                .prepare_cached("INSERT OR REPLACE INTO files VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
+                .prepare_cached("INSERT OR REPLACE INTO states VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
                 .map_err(|e| self.failed(e))?;
             for (entry, digests) in files {
                 let Some((folder, name)) = split(&entry.path) else {
@@ -210,6 +325,7 @@ impl StatCache {
                         size,
                         entry.stat.modified,
                         entry.stat.changed,
+                        entry.stat.read_only,
                         md5,
                         blake3
                     ])
@@ -224,32 +340,38 @@ fn split(path: &Path) -> Option<(&Path, &str)> {
     Some((path.parent()?, path.file_name()?.to_str()?))
 }
 
-fn read_row(
-    row: &rusqlite::Row<'_>,
+fn read_rows(
+    mut rows: rusqlite::Rows<'_>,
     names: &HashMap<&str, usize>,
     entries: &[StatEntry],
-) -> rusqlite::Result<Option<(usize, FileDigests)>> {
-    let name = row.get_ref(0)?;
-    let Some(position) = name.as_str().ok().and_then(|name| names.get(name)).copied() else {
-        return Ok(None);
-    };
-    let stat = entries[position].stat;
-    let recorded = FileStat {
-        inode: row.get::<_, i64>(1)?.cast_unsigned(),
-        size: row.get::<_, i64>(2)?.cast_unsigned(),
-        modified: row.get(3)?,
-        changed: row.get(4)?,
-    };
-    if recorded != stat {
-        return Ok(None);
+    found: &mut [Recorded],
+) -> rusqlite::Result<()> {
+    while let Some(row) = rows.next()? {
+        let name = row.get_ref(0)?;
+        let Some(position) = name.as_str().ok().and_then(|name| names.get(name)).copied() else {
+            continue;
+        };
+        let stat = entries[position].stat;
+        let recorded = FileStat {
+            inode: row.get::<_, i64>(1)?.cast_unsigned(),
+            size: row.get::<_, i64>(2)?.cast_unsigned(),
+            modified: row.get(3)?,
+            changed: row.get(4)?,
+            read_only: row.get(5)?,
+            names: stat.names,
+        };
+        let (md5, blake3): ([u8; 16], [u8; 32]) = (row.get(6)?, row.get(7)?);
+        found[position] = if recorded == stat {
+            Recorded::Digests(FileDigests {
+                md5: Md5::from_bytes(md5),
+                blake3: Blake3::from_bytes(blake3),
+                size: stat.size,
+            })
+        } else {
+            Recorded::OtherState
+        };
     }
-    let (md5, blake3): ([u8; 16], [u8; 32]) = (row.get(5)?, row.get(6)?);
-    let digests = FileDigests {
-        md5: Md5::from_bytes(md5),
-        blake3: Blake3::from_bytes(blake3),
-        size: stat.size,
-    };
-    Ok(Some((position, digests)))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -259,12 +381,14 @@ mod tests {
     use backlot_core::{Blake3, Context, FixedClock, Md5, Timestamp};
     use std::sync::Arc;
 
-    fn entry(changed_ms: i64) -> StatEntry {
+    fn entry(ms: i64) -> StatEntry {
         let stat = FileStat {
             inode: 7,
             size: 3,
-            modified: 5,
-            changed: changed_ms * 1_000_000,
+            modified: ms * 1_000_000,
+            changed: ms * 1_000_000,
+            read_only: false,
+            names: 1,
         };
         StatEntry {
             path: "/a/b".into(),
@@ -272,8 +396,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_change_of_a_moment_ago_is_not_trusted_and_an_older_one_is() {
+    fn stored(entry: StatEntry) -> (tempfile::TempDir, StatCache, FileDigests) {
         let folder = tempfile::tempdir().expect("a folder");
         let cache = StatCache::open(&folder.path().join("state.db")).expect("opened");
         let context = Context::default().with_clock(Arc::new(FixedClock(Timestamp(1000))));
@@ -282,11 +405,44 @@ mod tests {
             blake3: Blake3::from_bytes([2; 32]),
             size: 3,
         };
-        cache.store(&[(entry(980), digests)], &context).expect("stored");
+        cache.store(&[(entry, digests)], &context).expect("stored");
+        (folder, cache, digests)
+    }
+
+    #[test]
+    fn a_change_of_a_moment_ago_is_not_trusted_and_an_older_one_is() {
+        let (_folder, cache, _) = stored(entry(980));
         assert_eq!(cache.lookup(&[entry(980)]).expect("read"), [None]);
-        cache.store(&[(entry(900), digests)], &context).expect("stored");
+        let (_folder, cache, digests) = stored(entry(900));
         assert_eq!(cache.lookup(&[entry(900)]).expect("read"), [Some(digests)]);
         assert_eq!(cache.lookup(&[entry(901)]).expect("read"), [None]);
+    }
+
+    #[test]
+    fn a_new_name_of_a_read_only_file_is_no_change_and_a_new_time_or_mode_is() {
+        let with = |edit: fn(&mut FileStat)| {
+            let mut entry = entry(900);
+            entry.stat.read_only = true;
+            edit(&mut entry.stat);
+            entry
+        };
+        let (_folder, cache, digests) = stored(with(|_| ()));
+        let linked = with(|stat| (stat.changed, stat.names) = (5, 2));
+        assert_eq!(cache.lookup(&[linked]).expect("read"), [Some(digests)]);
+        let edits: [fn(&mut FileStat); 4] = [
+            |stat| stat.modified += 1,
+            |stat| stat.size += 1,
+            |stat| stat.inode += 1,
+            |stat| stat.read_only = false,
+        ];
+        for edit in edits {
+            assert_eq!(cache.lookup(&[with(edit)]).expect("read"), [None]);
+        }
+        // Who may write to a file may set its times: then only the change time tells.
+        let (_folder, cache, _) = stored(entry(900));
+        let mut reset = entry(900);
+        reset.stat.changed += 1;
+        assert_eq!(cache.lookup(&[reset]).expect("read"), [None]);
     }
 
     #[test]

@@ -160,12 +160,26 @@ pub fn open_environment(root: &Path, final_root: &Path) -> Result<Layout> {
             .map(|(_, v)| v.trim().to_owned())
     };
     let version = value("version_info").or_else(|| value("version"));
+    // A damaged one still has its packages, and `environment_fits` has it made anew.
+    let version = version.or_else(|| only_version_in(root));
     let version = version.ok_or_else(|| Error::BadInterpreter {
         path: path.clone(),
         reason: "its pyvenv.cfg names no version".to_owned(),
     })?;
     let short = version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
     Ok(Layout::environment(root, final_root, &short))
+}
+
+/// The version of the only `lib/python3.x` of an environment.
+fn only_version_in(root: &Path) -> Option<String> {
+    let entries = fs::read_dir(root.join("lib")).into_iter().flatten().flatten();
+    let version = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        name.strip_prefix("python").map(ToOwned::to_owned)
+    };
+    let mut versions = entries.filter_map(version);
+    let first = versions.next()?;
+    versions.next().is_none().then_some(first)
 }
 
 /// Whether the environment in `root` can go on with an interpreter: what it was made with is still there, sees as much as it
@@ -186,7 +200,8 @@ pub fn environment_fits(root: &Path, interpreter: &Interpreter) -> Result<bool> 
         .parent()
         .map(|home| home.display().to_string());
     let same = !shared || value("home") == home;
-    Ok(shared == interpreter.shared && same && root.join("bin/python").is_file())
+    let whole = value("home").is_some() && value("version_info").or_else(|| value("version")).is_some();
+    Ok(whole && shared == interpreter.shared && same && root.join("bin/python").is_file())
 }
 
 #[cfg(unix)]

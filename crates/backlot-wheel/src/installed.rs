@@ -3,6 +3,7 @@
 //! Reads what any installer writes (PEP 376, PEP 610). A `.dist-info` that cannot be read is passed over: it is some
 //! other tool's.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{RelPath, file};
@@ -90,7 +91,7 @@ pub fn strays(site_packages: &Path) -> Result<Vec<PathBuf>> {
     Ok(strays)
 }
 
-/// Whether every file of a folder made by [`crate::unpack`] still is what its RECORD says.
+/// Whether every file of a folder made by [`crate::unpack`] still is what its RECORD says, and RECORD names them all.
 pub fn verify_unpacked(folder: &Path) -> Result<bool> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -99,11 +100,20 @@ pub fn verify_unpacked(folder: &Path) -> Result<bool> {
         }
         let record = file::read_if_exists(&path.join("RECORD"))?.unwrap_or_default();
         let entries = parse_record(&String::from_utf8_lossy(&record));
+        let metadata = format!(
+            "{}/METADATA",
+            path.file_name().unwrap_or_default().to_string_lossy()
+        );
+        if !entries.iter().any(|entry| entry.path == metadata) {
+            return Ok(false);
+        }
+        let mut named = HashSet::new();
         for entry in &entries {
-            let Some(sha256) = entry.sha256 else { continue };
             let Ok(path) = RelPath::parse(&entry.path) else {
                 return Ok(false);
             };
+            named.insert(path.to_path(folder));
+            let Some(sha256) = entry.sha256 else { continue };
             match wheel_sha256(&path.to_path(folder)) {
                 Ok((found, _)) if found == sha256 => {}
                 Ok(_) => return Ok(false),
@@ -111,7 +121,15 @@ pub fn verify_unpacked(folder: &Path) -> Result<bool> {
                 Err(error) => return Err(error),
             }
         }
-        return Ok(!entries.is_empty());
+        // A RECORD that lost lines names too few; signatures of it are never named.
+        let is_named = |file: &PathBuf| {
+            let name = file
+                .strip_prefix(&path)
+                .map(|inside| inside.to_string_lossy().into_owned());
+            let of_record = name.is_ok_and(|name| matches!(&*name, "RECORD" | "RECORD.jws" | "RECORD.p7s"));
+            of_record || named.contains(file)
+        };
+        return Ok(crate::seal::files(folder)?.iter().all(is_named));
     }
     Ok(false)
 }

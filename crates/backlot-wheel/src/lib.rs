@@ -25,6 +25,7 @@ mod scripts;
 mod sdist;
 #[cfg(test)]
 mod sdist_tests;
+mod seal;
 mod tags;
 mod unpack;
 
@@ -50,5 +51,6 @@ pub use owners::Owners;
 pub use project::{ModuleRoot, Project};
 pub use record::{RecordEntry, parse_record, write_record};
 pub use sdist::{Sdist, sdist_name};
+pub use seal::{is_intact, seal};
 pub use tags::{Fit, Tags};
 pub use unpack::unpack;

@@ -10,15 +10,14 @@ use backlot_core::{LinkMode, RelPath};
 use backlot_dvc::{
     AddOptions, AddedOut, CheckoutOptions, Ignore, OutState, Scanned, SentAhead, TrackedPointer,
 };
-use backlot_store::{ObjectId, Remote, TransferReport};
+use backlot_store::{Cache, FileDigests, ObjectId, Remote, StatCache, TransferReport};
 use backlot_wheel::InstalledDist;
 use fs_err as fs;
 use serde::Serialize;
 
 use crate::environment::Environment;
-use crate::error::{Result, WorkspaceError};
+use crate::error::{Error, Result, WorkspaceError};
 use crate::outputs::Output;
-use crate::settings::Origin;
 use crate::workspace::{Workspace, absolute};
 
 /// Where files to be tracked come from and go to.
@@ -403,51 +402,86 @@ impl Workspace {
             ..MoveReport::default()
         };
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
-        let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
-        let mut proven = BTreeMap::new();
-        if !backlot_dvc::all_cached(&pointers, &cache)? {
-            let entry = self.remote_entry(remote, "pulling files")?;
-            report.remote = Some(entry.name.clone());
-            let remote = self.open_remote(entry)?;
-            let context = self.context();
-            let fetched = backlot_dvc::fetch(&pointers, &remote, &cache, &stat, dry_run, context)?;
-            report.take(&fetched);
-            proven = fetched.digests;
-        }
-        let _lock = self.lock()?;
         for asset in &tracked {
-            let mut moved = MovedFiles {
+            report.assets.push(MovedFiles {
                 name: asset.name.clone(),
                 files: asset.files(),
                 placed: 0,
                 kept: Vec::new(),
-            };
-            if !dry_run {
-                let pointers: Vec<&TrackedPointer> = asset.pointers.iter().collect();
-                let options = CheckoutOptions {
-                    links: self.links_for(asset.installed),
-                    force,
-                    proven: Some(&proven),
-                };
-                let placed = backlot_dvc::checkout(&pointers, &cache, &stat, &options, self.context())?;
-                moved.placed = placed.placed;
-                moved.kept = placed.kept.iter().map(|p| self.display_path(p)).collect();
+            });
+        }
+        let mut proven = BTreeMap::new();
+        for round in 1.. {
+            self.fetch_tracked(&tracked, remote, &cache, dry_run, (&mut report, &mut proven))?;
+            if dry_run {
+                break;
             }
-            report.assets.push(moved);
+            let _lock = self.lock()?;
+            match self.place_tracked(&tracked, &cache, &stat, (force, &proven), &mut report) {
+                // What was damaged was set aside by then, so it is fetched like what was never there.
+                Err(error) if round < PULL_ROUNDS && lacks_objects(&error, &cache) => {}
+                placed => {
+                    placed?;
+                    break;
+                }
+            }
         }
         Ok(report)
     }
 
-    /// How files are placed. Nobody edits installed releases, so where nothing else is asked for they are links to the
-    /// cache, read-only as it is: one copy on the disk, not two.
-    fn links_for(&self, installed: bool) -> &[LinkMode] {
-        const INSTALLED: [LinkMode; 3] = [LinkMode::Reflink, LinkMode::Hardlink, LinkMode::Copy];
-        let links = &self.settings().links;
-        if installed && links.origin == Origin::BuiltIn {
-            &INSTALLED
-        } else {
-            &links.value
+    /// Bring into the cache what it does not have of some assets.
+    fn fetch_tracked(
+        &self,
+        tracked: &[Tracked],
+        remote: Option<&str>,
+        cache: &Cache,
+        dry_run: bool,
+        (report, proven): (&mut MoveReport, &mut BTreeMap<ObjectId, FileDigests>),
+    ) -> Result<()> {
+        let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
+        for round in 1.. {
+            if backlot_dvc::all_cached(&pointers, cache)? {
+                break;
+            }
+            let entry = self.remote_entry(remote, "pulling files")?;
+            report.remote = Some(entry.name.clone());
+            let remote = self.open_remote(entry)?;
+            match backlot_dvc::fetch(&pointers, &remote, cache, dry_run, self.context()).map_err(Error::from)
+            {
+                Err(error) if round < PULL_ROUNDS && lacks_objects(&error, cache) => {}
+                fetched => {
+                    let fetched = fetched?;
+                    report.take(&fetched);
+                    proven.extend(fetched.digests);
+                    break;
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// Place what the cache has of some assets. The caller holds the lock.
+    fn place_tracked(
+        &self,
+        tracked: &[Tracked],
+        cache: &Cache,
+        stat: &StatCache,
+        (force, proven): (bool, &BTreeMap<ObjectId, FileDigests>),
+        report: &mut MoveReport,
+    ) -> Result<()> {
+        for (asset, moved) in tracked.iter().zip(&mut report.assets) {
+            let pointers: Vec<&TrackedPointer> = asset.pointers.iter().collect();
+            let options = CheckoutOptions {
+                links: &self.settings().links.value,
+                force,
+                proven: Some(proven),
+                read_only: asset.installed,
+            };
+            let placed = backlot_dvc::checkout(&pointers, cache, stat, &options, self.context())?;
+            moved.placed += placed.placed;
+            moved.kept = placed.kept.iter().map(|p| self.display_path(p)).collect();
+        }
+        Ok(())
     }
 
     /// The state of every tracked file or folder of some assets.
@@ -464,6 +498,24 @@ impl MoveReport {
         self.bytes += transfer.bytes;
         self.sent += transfer.sent;
         self.already_there += transfer.already_there;
+    }
+}
+
+/// How often a pull begins again because objects of the cache were damaged.
+const PULL_ROUNDS: u32 = 3;
+
+/// Whether something failed because the cache does not have objects, or set them aside.
+fn lacks_objects(error: &Error, cache: &Cache) -> bool {
+    use backlot_dvc::Error as DvcError;
+    use backlot_store::Error as StoreError;
+    let of_store = |error: &StoreError| match error {
+        StoreError::Corrupt { place, .. } | StoreError::Missing { place, .. } => *place == cache.place(),
+        _ => false,
+    };
+    match error {
+        Error::Dvc(DvcError::NotInCache { .. }) => true,
+        Error::Dvc(DvcError::Store(error)) | Error::Store(error) => of_store(error),
+        _ => false,
     }
 }
 

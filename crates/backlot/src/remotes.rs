@@ -41,6 +41,8 @@ pub struct RepairReport {
     pub repaired: Vec<ObjectId>,
     /// Their bytes.
     pub bytes: u64,
+    /// Objects of the cache that were damaged; those that the remote has are fetched again.
+    pub cache: Vec<ObjectId>,
     /// Damaged packs, which nobody relies on from now on.
     pub packs: Vec<String>,
     /// Objects that are damaged or missing and that neither the cache nor the other remotes have.
@@ -169,15 +171,20 @@ impl Workspace {
             },
         )?;
         let all: Vec<_> = needed.iter().map(|(id, (proof, _))| (*id, *proof)).collect();
+        let cache = self.cache()?;
+        let damaged = cache.verify(&all, self.context())?.damaged;
+        if !dry_run {
+            cache.set_aside_damaged(&damaged)?;
+        }
         let found = opened.verify(&all, None, self.context())?;
         let broken: BTreeSet<ObjectId> = found.damaged.iter().chain(&found.missing).copied().collect();
         let (items, lost) = self.find_elsewhere(&broken, &needed, &entry.name, from)?;
-        let cache = self.cache()?;
         let mut report = RepairReport {
             remote: entry.name,
             repaired: items.iter().map(|item| item.id).collect(),
             packs: found.packs.iter().map(|pack| pack.key.clone()).collect(),
             passed_over,
+            cache: damaged.clone(),
             dry_run,
             ..RepairReport::default()
         };
@@ -194,6 +201,9 @@ impl Workspace {
         if !dry_run {
             let packs: Vec<_> = found.packs.iter().map(|pack| pack.name).collect();
             opened.repair(&cache, &items, &packs, self.context())?;
+            let sound = damaged.iter().filter(|id| !broken.contains(id));
+            let sound: Vec<Transfer> = sound.map(|id| Transfer::of(*id)).collect();
+            opened.pull(&cache, &sound, self.context())?;
         }
         Ok(report)
     }

@@ -1,6 +1,7 @@
 //! Wheels unpacked in the cache, each under the digest of the file it came out of: what environments are made of.
 //!
-//! Invariant: a folder appears whole, out of a file that was proven against the lock. Deliberately absent: choosing files.
+//! Invariants: a folder appears whole, out of a file that was proven against the lock; one that was there is used only if it
+//! still is what was unpacked. Deliberately absent: choosing files.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -53,7 +54,13 @@ impl Workspace {
         let wheels = self.settings().cache.value.join("wheels");
         let folder = wheels.join(sha256.to_hex());
         if folder.is_dir() {
-            return Ok(folder);
+            if backlot_wheel::is_intact(&folder)? {
+                return Ok(folder);
+            }
+            let message = format!("`{}` was damaged and is unpacked again", folder.display());
+            self.context().warn("install::damaged_wheel", message);
+            let aside = TemporaryFolder::absent_in(&wheels);
+            file::rename(&folder, aside.path())?;
         }
         let stage = TemporaryFolder::in_folder(&wheels)?;
         let local = stage.path().join(package.file().ok_or_else(no_release)?);
@@ -87,6 +94,7 @@ impl Workspace {
         {
             return Err(error.into());
         }
+        backlot_wheel::seal(&folder)?;
         Ok(folder)
     }
 }

@@ -101,7 +101,7 @@ impl Coded for DamageFound {
         Class::Integrity
     }
     fn help(&self) -> Option<String> {
-        Some("`backlot pull` fetches what is missing from the cache, `backlot repair` stores again what is wrong on the remote, `backlot install --repair` mends inputs".to_owned())
+        Some("`backlot pull` fetches what is damaged in the cache or missing from it, `backlot repair` stores again what is wrong on the remote, `backlot install --repair` mends inputs".to_owned())
     }
 }
 
@@ -190,8 +190,10 @@ impl Workspace {
                         .or_insert_with(|| (proof, BTreeSet::new()))
                         .1
                         .insert(tracked.name.clone());
-                    if id.tree && cache.has(&id)? {
-                        for entry in backlot_dvc::read_manifest(&cache, &id)?.entries() {
+                    if id.tree
+                        && let Some(manifest) = backlot_dvc::peek_manifest(&cache, &id)?
+                    {
+                        for entry in manifest.entries() {
                             let member = expected
                                 .entry(ObjectId::file(entry.md5))
                                 .or_insert_with(|| (None, BTreeSet::new()));

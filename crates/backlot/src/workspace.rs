@@ -173,16 +173,19 @@ impl Workspace {
 
     /// Hold the workspace while changing it.
     pub(crate) fn lock(&self) -> Result<FileLock> {
-        Ok(FileLock::acquire(
-            &self.state_dir().join("lock"),
-            PATIENCE,
-            &self.context,
-        )?)
+        let lock = FileLock::acquire(&self.state_dir().join("lock"), PATIENCE, &self.context)?;
+        // What killed commands left beside the files they were about to write.
+        if backlot_store::is_sweep_due(&self.state_dir().join("swept")) {
+            for folder in ["outputs", "build", "inputs", "status"] {
+                backlot_store::sweep_tree(&self.root.join(folder));
+            }
+        }
+        Ok(lock)
     }
 
     /// The cache, known to hold files of this workspace so that a collection of the shared cache spares them.
     pub fn cache(&self) -> Result<Cache> {
-        let cache = Cache::open(&self.settings.cache.value)?;
+        let cache = Cache::open(&self.settings.cache.value)?.with_context(&self.context);
         crate::gc::register_workspace(&self.settings.cache.value, &self.root)?;
         Ok(cache)
     }
@@ -190,7 +193,7 @@ impl Workspace {
     /// The cache of file digests.
     pub fn stat_cache(&self) -> Result<StatCache> {
         fs::create_dir_all(self.state_dir())?;
-        Ok(StatCache::open(&self.state_dir().join("state.db"))?)
+        Ok(StatCache::open(&self.state_dir().join("state.db"))?.beside(&self.cache()?))
     }
 
     /// The repos in order of preference: the blessed one first, then as configured.

@@ -29,6 +29,7 @@ use crate::cache::{Cache, set_read_only};
 use crate::error::{Error, Result};
 use crate::hash;
 use crate::hash::md5::{Md5Hasher, update_many};
+use crate::holes;
 use crate::object::{FileDigests, ObjectId, Transfer};
 use crate::parallel::each;
 use crate::remote::Fetched;
@@ -351,7 +352,9 @@ impl Getter<'_> {
         let mut files = Vec::with_capacity(plans.len());
         let mut jobs = Vec::new();
         for (number, plan) in plans.iter().enumerate() {
-            files.push(fs::File::create(self.temporaries.file(plan.item))?);
+            let file = fs::File::create(self.temporaries.file(plan.item))?;
+            file.set_len(plan.recipe.size)?;
+            files.push(file);
             jobs.extend(parts(number, plan, self.job));
         }
         let sound = each(self.site.blobs.concurrency(), jobs.len(), self.context, |n| {
@@ -409,7 +412,7 @@ impl Getter<'_> {
         let Some((bytes, _)) = assembled else {
             return Ok(false);
         };
-        std::os::unix::fs::FileExt::write_all_at(file.file(), &bytes, offset)?;
+        holes::write_at(file, &bytes, offset)?;
         self.running.advance(0, bytes.len() as u64);
         Ok(true)
     }

@@ -14,10 +14,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backlot_core::context::Running;
-use backlot_core::{Blake3, Context, FileError};
+use backlot_core::{Blake3, Context, FileError, file};
 use fs_err as fs;
 
 use crate::error::{Error, Result};
+use crate::holes;
 use crate::object::FileDigests;
 use crate::parallel::cores;
 use crate::stat::FileStat;
@@ -130,6 +131,8 @@ struct Slot {
     position: usize,
     file: fs::File,
     copy: Option<fs::File>,
+    /// Whether the file has holes, which its copy gets, too.
+    sparse: bool,
     stat: FileStat,
     read: u64,
     md5: Md5Hasher,
@@ -223,6 +226,7 @@ impl Worker<'_> {
             md5,
             blake3,
             stat,
+            sparse,
             ..
         } = slot;
         let (mut now, mut next) = (Vec::new(), Vec::new());
@@ -235,7 +239,7 @@ impl Worker<'_> {
                     read_exactly(file, &mut next, AHEAD, job)?;
                     blake3.update(&next);
                     if let Some(copy) = copy {
-                        copy.write_all(&next)?;
+                        append(copy, &next, *sparse)?;
                     }
                     Ok::<(), Error>(())
                 },
@@ -260,6 +264,7 @@ impl Worker<'_> {
             md5,
             blake3,
             buffer,
+            sparse,
         } = slot;
         let result = (|| {
             let now = FileStat::of(&file.metadata()?);
@@ -288,6 +293,8 @@ impl Worker<'_> {
                 };
                 if read <= SEGMENT as u64 {
                     copy.write_all(&buffer)?;
+                } else if sparse {
+                    copy.set_len(read)?;
                 }
                 if target.durable && read > SEGMENT as u64 {
                     copy.sync_data()?;
@@ -323,6 +330,7 @@ impl Slot {
             position,
             file,
             copy,
+            sparse: file::is_sparse(&metadata),
             stat,
             read: 0,
             md5: Md5Hasher::default(),
@@ -337,7 +345,7 @@ impl Slot {
         read_exactly(&mut self.file, &mut self.buffer, left.min(SEGMENT), job)?;
         self.read += self.buffer.len() as u64;
         if let Some(copy) = &mut self.copy {
-            copy.write_all(&self.buffer)?;
+            append(copy, &self.buffer, self.sparse)?;
         }
         Ok(())
     }
@@ -346,6 +354,14 @@ impl Slot {
         if let (Some(_), Some(target)) = (self.copy, &jobs[self.position].copy) {
             fs::remove_file(&target.temporary).ok();
         }
+    }
+}
+
+fn append(copy: &mut fs::File, bytes: &[u8], sparse: bool) -> std::io::Result<()> {
+    if sparse {
+        holes::append(copy, bytes)
+    } else {
+        copy.write_all(bytes)
     }
 }
 
@@ -409,5 +425,34 @@ mod tests {
         assert_eq!(results.remove(0).unwrap().digests, digest_bytes(&bytes));
         assert_eq!(results.remove(0).unwrap().digests, digest_bytes(b"small"));
         assert!(fs::read(folder.path().join("copy")).unwrap() == bytes);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_copy_of_a_sparse_file_is_sparse() {
+        let folder = tempfile::tempdir().unwrap();
+        let jobs = ["large", "small"].map(|name| Job {
+            source: folder.path().join(name),
+            copy: Some(Copy {
+                temporary: folder.path().join(format!("{name}.copy")),
+                mode: 0o644,
+                durable: false,
+            }),
+        });
+        for (job, size) in jobs.iter().zip([40 << 20, 300_000]) {
+            let file = fs::File::create(&job.source).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(file.file(), &[7; 70_000], 100_000).unwrap();
+            file.set_len(size).unwrap();
+        }
+        let context = Context::default();
+        let running = context.start(Operation::Add, 2, 0);
+        let results = run(&jobs, &|_, _| Ok(true), &|_, _| Ok(()), &running, &context);
+        for (job, result) in jobs.iter().zip(results) {
+            let copy = &job.copy.as_ref().unwrap().temporary;
+            let bytes = fs::read(&job.source).unwrap();
+            assert_eq!(result.unwrap().digests, digest_bytes(&bytes));
+            assert!(fs::read(copy).unwrap() == bytes);
+            assert!(backlot_core::file::is_sparse(&fs::metadata(copy).unwrap()));
+        }
     }
 }

@@ -141,6 +141,7 @@ impl FolderRemote {
         if damaged.is_empty() {
             Ok(())
         } else {
+            cache.set_aside_damaged(&damaged)?;
             Err(Error::Corrupt {
                 objects: damaged,
                 place: cache.place(),
@@ -192,7 +193,7 @@ impl FolderRemote {
             })
             .collect();
         let judge = |n: usize, outcome: &Outcome| Ok(Fetched::is_right(&items[n], &outcome.digests));
-        let publish = |n: usize, _: &Outcome| cache.publish(&temporaries.file(n), &items[n].id);
+        let publish = |n: usize, _: &Outcome| cache.publish(&temporaries.file(n), &items[n].id).map(|_| ());
         let results = hash::run(&jobs, &judge, &publish, &running, context);
         let mut fetched = Vec::with_capacity(items.len());
         for (item, result) in items.iter().zip(results) {

@@ -8,7 +8,7 @@
 mod folder;
 pub(crate) mod service;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use backlot_core::web::shown_text;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::add::{Added, add_files};
 use crate::cache::{Cache, ObjectEntry, VerifyReport};
 use crate::chunked::{AHEAD_FROM, ChunkedRemote, CollectOptions, CollectReport, StoredName};
+use crate::claims::{self, Claim};
 use crate::error::{Error, Result};
 use crate::object::{FileDigests, ObjectId, Transfer};
 use crate::stat::StatCache;
@@ -87,6 +88,14 @@ pub struct TransferReport {
     pub sent: u64,
     /// The digests of fetched objects (pull only).
     pub digests: BTreeMap<ObjectId, FileDigests>,
+}
+
+/// Those of some transfers whose objects the cache does not have.
+fn absent(cache: &Cache, mut items: Vec<Transfer>) -> Result<Vec<Transfer>> {
+    let ids: Vec<ObjectId> = items.iter().map(|item| item.id).collect();
+    let mut here = cache.sizes(&ids)?.into_iter();
+    items.retain(|_| here.next().flatten().is_none());
+    Ok(items)
 }
 
 /// An open remote.
@@ -223,35 +232,61 @@ impl Remote {
     }
 
     /// Fetch objects into the cache. Those that are damaged or absent are named together at the end; the others are kept.
+    /// What another pull of this machine is fetching right now is waited for.
     pub fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<TransferReport> {
         let mut report = TransferReport::default();
         let mut todo = items.to_vec();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         todo.retain(|item| seen.insert(item.id));
-        let ids: Vec<ObjectId> = todo.iter().map(|item| item.id).collect();
-        let mut here = cache.sizes(&ids)?.into_iter();
-        todo.retain(|_| here.next().flatten().is_none());
-        report.already_there = (ids.len() - todo.len()) as u64;
+        let count = todo.len();
+        let mut todo = absent(cache, todo)?;
+        while !todo.is_empty() {
+            let ids: Vec<ObjectId> = todo.iter().map(|item| item.id).collect();
+            let (claim, taken) = Claim::of(cache, &ids);
+            let (theirs, ours): (Vec<Transfer>, Vec<Transfer>) =
+                todo.iter().partition(|item| taken.contains(&item.id));
+            // Who had an object claimed before may have brought it by now.
+            let ours = absent(cache, ours)?;
+            self.fetch(cache, &ours, &mut report, context)?;
+            drop(claim);
+            let theirs = theirs.iter().map(|item| item.id).collect();
+            let left: HashSet<ObjectId> = claims::wait(cache, theirs, context)?.into_iter().collect();
+            todo.retain(|item| left.contains(&item.id));
+        }
+        report.already_there = count as u64 - report.objects;
+        Ok(report)
+    }
+
+    /// Fetch objects that the cache does not have.
+    fn fetch(
+        &self,
+        cache: &Cache,
+        todo: &[Transfer],
+        report: &mut TransferReport,
+        context: &Context,
+    ) -> Result<()> {
         if todo.is_empty() {
-            return Ok(report);
+            return Ok(());
         }
         let fetched = match &self.backend {
-            Backend::Folder(remote) => remote.pull(cache, &todo, context)?,
-            Backend::Service(remote) => remote.pull(cache, &todo, context)?,
-            Backend::Chunked(remote) => remote.pull(cache, &todo, context)?,
+            Backend::Folder(remote) => remote.pull(cache, todo, context)?,
+            Backend::Service(remote) => remote.pull(cache, todo, context)?,
+            Backend::Chunked(remote) => remote.pull(cache, todo, context)?,
         };
-        let (mut damaged, mut missing) = (Vec::new(), Vec::new());
+        let (mut damaged, mut missing, mut stored) = (Vec::new(), Vec::new(), Vec::new());
         for (item, fetched) in todo.iter().zip(fetched) {
             match fetched {
                 Fetched::Stored(digests) => {
                     report.objects += 1;
                     report.bytes += digests.size;
                     report.digests.insert(item.id, digests);
+                    stored.push((item.id, digests));
                 }
                 Fetched::Damaged => damaged.push(item.id),
                 Fetched::Missing => missing.push(item.id),
             }
         }
+        cache.record(&stored);
         if !damaged.is_empty() {
             return Err(Error::Corrupt {
                 objects: damaged,
@@ -264,7 +299,7 @@ impl Remote {
                 place: self.place(),
             });
         }
-        Ok(report)
+        Ok(())
     }
 
     /// The sizes of objects; `None` for those that are not there.
@@ -416,7 +451,7 @@ impl Remote {
     /// Condemn what `keep` does not name, and delete what was condemned long enough ago. Chunked remotes only.
     pub fn collect(
         &self,
-        keep: &std::collections::HashSet<ObjectId>,
+        keep: &HashSet<ObjectId>,
         options: &CollectOptions,
         context: &Context,
     ) -> Result<CollectReport> {

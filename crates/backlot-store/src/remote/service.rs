@@ -174,6 +174,7 @@ impl ServiceRemote {
         if damaged.is_empty() {
             Ok(())
         } else {
+            cache.set_aside_damaged(&damaged)?;
             Err(Error::Corrupt {
                 objects: damaged,
                 place: cache.place(),

@@ -1,0 +1,190 @@
+//! One cache for many: damage in it is mended, edits do not travel through it, and many processes use it at once.
+
+use std::path::{Path, PathBuf};
+
+use backlot_tests::{Studio, snapshot};
+use fs_err as fs;
+
+const FRAMES: &str = "outputs/table/src/table/frames";
+
+/// A release `Table` with frames, and a workspace `user` that has it as an input, without its frames.
+fn published(count: usize) -> Studio {
+    let studio = Studio::new();
+    studio.asset("Table", count, 3000);
+    studio.ws(&["publish", "Table"]).ok();
+    user(&studio, "user");
+    studio
+}
+
+fn user(studio: &Studio, name: &str) {
+    studio.workspace(name);
+    studio.run(&["-w", name, "install", "Table"]).ok();
+}
+
+/// The frames of `Table` in the inputs of a workspace.
+fn inputs(studio: &Studio, name: &str) -> PathBuf {
+    let files = snapshot(&studio.path(&format!("{name}/inputs")));
+    let info = files
+        .keys()
+        .find(|path| path.ends_with("table/frames.dvc"))
+        .expect("a pointer");
+    studio
+        .path(&format!("{name}/inputs"))
+        .join(info.trim_end_matches(".dvc"))
+}
+
+#[track_caller]
+fn assert_right(studio: &Studio, name: &str) {
+    let ours = studio.snapshot(&format!("ws/{FRAMES}"));
+    assert!(snapshot(&inputs(studio, name)) == ours, "{name}");
+}
+
+fn objects(studio: &Studio) -> Vec<PathBuf> {
+    let root = studio.path("cache/files/md5");
+    snapshot(&root).into_keys().map(|path| root.join(path)).collect()
+}
+
+/// Overwrite a file and keep its mode.
+fn overwrite(path: &Path, change: impl Fn(&mut Vec<u8>)) {
+    let mode = fs::metadata(path).expect("there").permissions();
+    let mut bytes = fs::read(path).expect("read");
+    change(&mut bytes);
+    fs::remove_file(path).expect("removed");
+    fs::write(path, bytes).expect("written");
+    fs::set_permissions(path, mode).expect("set");
+}
+
+type Damage = fn(&mut Vec<u8>);
+const DAMAGES: [Damage; 3] = [|bytes| bytes[1] ^= 1, |bytes| bytes.truncate(7), Vec::clear];
+
+#[test]
+fn a_pull_mends_every_damaged_object_of_the_cache_and_names_it() {
+    for damage in DAMAGES {
+        for force in [false, true] {
+            let studio = published(4);
+            for path in objects(&studio) {
+                overwrite(&path, damage);
+            }
+            let pull: &[&str] = if force { &["pull", "--force"] } else { &["pull"] };
+            let run = studio.run(&[&["-w", "user"], pull].concat()).ok();
+            assert_right(&studio, "user");
+            assert!(run.stderr().contains("quarantine"), "{}", run.stderr());
+            assert!(studio.wrong_objects("cache").is_empty());
+            studio.run(&["-w", "user", "verify"]).ok();
+        }
+    }
+}
+
+#[test]
+fn a_repair_mends_the_cache_too_and_an_add_does_from_the_right_bytes() {
+    let studio = published(4);
+    for path in objects(&studio) {
+        overwrite(&path, DAMAGES[0]);
+    }
+    studio.ws(&["repair"]).ok();
+    assert!(studio.wrong_objects("cache").is_empty());
+    for path in objects(&studio) {
+        overwrite(&path, DAMAGES[1]);
+    }
+    studio.ws(&["add", &format!("ws/{FRAMES}")]).ok();
+    assert!(studio.wrong_objects("cache").is_empty());
+}
+
+#[test]
+fn an_edit_of_an_input_does_not_reach_the_cache_or_another_workspace() {
+    let studio = published(4);
+    user(&studio, "other");
+    for name in ["user", "other"] {
+        studio.run(&["-w", name, "pull"]).ok();
+    }
+    edit(&inputs(&studio, "user").join("f.0001.exr"), |bytes| bytes[0] ^= 1);
+    assert_right(&studio, "other");
+    assert!(studio.wrong_objects("cache").is_empty());
+    studio.run(&["-w", "other", "pull"]).ok();
+    assert_right(&studio, "other");
+}
+
+#[test]
+fn a_damaged_unpacked_wheel_is_unpacked_again() {
+    let damages: [(&str, Damage); 4] = [
+        ("RECORD", |bytes| bytes.truncate(60)),
+        ("RECORD", Vec::clear),
+        ("__init__.py", |bytes| bytes.extend(b"import os\n")),
+        ("METADATA", |bytes| bytes.truncate(9)),
+    ];
+    for (name, damage) in damages {
+        let studio = published(1);
+        let wheels = studio.path("cache/wheels");
+        let files = snapshot(&wheels);
+        let path = files
+            .keys()
+            .find(|path| path.ends_with(name))
+            .expect("in the wheel");
+        edit(&wheels.join(path), damage);
+        studio.workspace("next");
+        studio.run(&["-w", "next", "install", "Table"]).ok();
+        studio.run(&["-w", "next", "verify", "--inputs"]).ok();
+        assert_eq!(snapshot(&wheels)[path], files[path], "{name}");
+        // The other workspace has a link to what was edited in place.
+        studio.run(&["-w", "user", "install", "--repair"]).ok();
+        studio.run(&["-w", "user", "verify", "--inputs"]).ok();
+    }
+}
+
+/// Change a file in place, through all its names.
+fn edit(path: &Path, change: Damage) {
+    let mode = fs::metadata(path).expect("there").permissions();
+    let mut writable = mode.clone();
+    #[expect(clippy::permissions_set_readonly_false, reason = "a test of what people do")]
+    writable.set_readonly(false);
+    fs::set_permissions(path, writable).expect("set");
+    let mut bytes = fs::read(path).expect("read");
+    change(&mut bytes);
+    fs::write(path, bytes).expect("written");
+    fs::set_permissions(path, mode).expect("set");
+}
+
+#[test]
+fn a_damaged_pyvenv_cfg_is_mended_by_a_repair() {
+    for damage in [DAMAGES[1], DAMAGES[2]] {
+        let studio = published(1);
+        let config = studio.path("user/inputs/pyvenv.cfg");
+        if !config.exists() {
+            panic!("the tests need a Python for environments");
+        }
+        overwrite(&config, damage);
+        studio.run(&["-w", "user", "install", "--repair"]).ok();
+        assert!(
+            fs::read_to_string(&config)
+                .expect("read")
+                .contains("version_info")
+        );
+        studio.run(&["-w", "user", "pull"]).ok();
+        assert_right(&studio, "user");
+    }
+}
+
+#[test]
+fn processes_that_pull_into_one_cache_at_once_all_succeed() {
+    let studio = published(20);
+    for n in 0..6 {
+        user(&studio, &format!("user{n}"));
+    }
+    for _ in 0..3 {
+        fs::remove_dir_all(studio.path("cache/files")).expect("removed");
+        let pulls: Vec<_> = (0..6)
+            .map(|n| studio.start(&["-w", &format!("user{n}"), "pull", "--json"]))
+            .collect();
+        for pull in pulls {
+            let output = pull.wait_with_output().expect("it ends");
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{error}");
+        }
+        for n in 0..6 {
+            let name = format!("user{n}");
+            assert_right(&studio, &name);
+            fs::remove_dir_all(inputs(&studio, &name)).expect("removed");
+        }
+        assert!(studio.wrong_objects("cache").is_empty());
+    }
+}
