@@ -237,6 +237,20 @@ impl Write for Staged {
     }
 }
 
+/// Make a folder (and those above it) if absent, so that its entry survives a power cut.
+pub fn make_folder(folder: &Path) -> Result<(), FileError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    for made in folder.ancestors().skip(1).take(3) {
+        if !made.as_os_str().is_empty() && made.is_dir() {
+            sync_folder(made)?;
+        }
+    }
+    Ok(())
+}
+
 /// Hard-link `existing` as `new`; `Exists` if something is there. On disks without hard links, an exclusive open and
 /// copy (readers may then see a partial file for a moment; such disks are not fit for a shared repo).
 fn link_new(existing: &Path, new: &Path) -> Result<Created, FileError> {

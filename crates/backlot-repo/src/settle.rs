@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use backlot_core::file::{self, Created, TEMPORARY_PREFIX};
+use backlot_core::file::{self, Created, TEMPORARY_PREFIX, make_folder};
 use backlot_core::{Context, Operation, PackageName, Timestamp};
 use backlot_wheel::{Sdist, WheelArchive};
 use fs_err as fs;
@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::FolderRepo;
 use crate::error::{Error, Result};
 use crate::fact::{ReleaseStatus, read_facts};
-use crate::layout::{RepoKind, make_folder};
+use crate::layout::RepoKind;
 use crate::listing::{BrokenRelease, FolderRelease, WheelFile, modified_of};
 use crate::pages::{self, PageEntry};
 use crate::publish::{Step, source_in_folder};

@@ -267,13 +267,29 @@ pub enum WorkspaceError {
         /// What was given.
         what: String,
     },
-    /// What a repo's releases need cannot be known, because there is none at its place.
-    #[error("there is no repo `{repo}` at `{place}`, so what its releases need is not known")]
-    RepoNotThere {
-        /// Its name.
-        repo: String,
+    /// A repo or remote is not at its place: a disk that is not mounted looks like an empty folder.
+    #[error("the {what} `{name}` is not at `{place}`: there is nothing, or an empty folder")]
+    PlaceGone {
+        /// `repo` or `remote`.
+        what: &'static str,
+        /// Its name in the workspace.
+        name: String,
         /// Where it should be.
-        place: Place,
+        place: String,
+    },
+    /// Another repo or remote is at the place of one that was added.
+    #[error("at `{place}` is another {what} than the `{name}` that was added: {}, not `{remembered}`", found.as_ref().map_or_else(|| "one without an identity".to_owned(), |id| format!("`{id}`")))]
+    OtherPlace {
+        /// `repo` or `remote`.
+        what: &'static str,
+        /// Its name in the workspace.
+        name: String,
+        /// Where it should be.
+        place: String,
+        /// The identity of what is there, if it has one.
+        found: Option<String>,
+        /// The identity in `backlot.toml`.
+        remembered: String,
     },
     /// A release with tracked files that would get into a public repo.
     #[error("{package} {version} has tracked files, and `{repo}` is public")]
@@ -437,7 +453,10 @@ impl Coded for WorkspaceError {
             Self::NoSuchRelease { .. } => "release::unknown",
             Self::FilesNotThere { .. } => "copy::files_missing",
             Self::FilesInPublic { .. } => "publish::files_in_public",
-            Self::RepoNotThere { .. } => "workspace::repo_not_there",
+            Self::PlaceGone { what: "repo", .. } => "workspace::repo_not_there",
+            Self::PlaceGone { .. } => "workspace::remote_not_there",
+            Self::OtherPlace { what: "repo", .. } => "workspace::other_repo",
+            Self::OtherPlace { .. } => "workspace::other_remote",
             Self::AmbiguousRepo { .. } => "release::ambiguous_repo",
             Self::NotOneRelease { .. } => "release::not_one",
             Self::MissingFiles { .. } => "publish::missing_files",
@@ -487,7 +506,7 @@ impl Coded for WorkspaceError {
             | Self::WithoutConda { .. }
             | Self::NoVersionSource { .. } => Class::Config,
             Self::UnreadableRelease { .. } => Class::Integrity,
-            Self::RepoNotThere { .. } => Class::Environment,
+            Self::PlaceGone { .. } | Self::OtherPlace { .. } => Class::Environment,
             Self::AmbiguousOutput { .. }
             | Self::AmbiguousRepo { .. }
             | Self::NotOneRelease { .. }
@@ -534,7 +553,8 @@ impl Coded for WorkspaceError {
             Self::NoSuchRelease { .. } => "see `backlot search`; `backlot repo list` shows where it was looked for".to_owned(),
             Self::FilesNotThere { remote, .. } => format!("copy them there first: name the remote that has them with `--from-remote NAME --to-remote {remote}`; or leave files out with `--without-files`"),
             Self::FilesInPublic { .. } => "a collection of a remote looks into the studio's repos only, and would take the files for garbage: publish it to one of those; if this is one, take `public` from its entry in backlot.toml".to_owned(),
-            Self::RepoNotThere { repo, .. } => format!("look whether the disk is mounted and the path is right; if the repo is gone for good, `backlot repo remove {repo}`"),
+            Self::PlaceGone { what, name, place } => format!("check that the disk is mounted and the path in backlot.toml is right; if the {what} is gone for good, make a new one with `backlot {what} remove {name}` and `backlot {what} add {name} {place}`"),
+            Self::OtherPlace { what, name, place, .. } => format!("check that the right disk is mounted and the path in backlot.toml is right; to use what is there, run `backlot {what} remove {name}` and `backlot {what} add {name} {place}`"),
             Self::AmbiguousRepo { .. } => "name the one that is meant with `--repo`".to_owned(),
             Self::NotOneRelease { .. } => "name one release, as in `Table==1.0.0`".to_owned(),
             Self::MissingFiles { missing, .. } => format!("bring them back with `backlot pull`, or drop them with `backlot add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),

@@ -77,7 +77,7 @@ pub use lockfile::{Lock, LockedConda, LockedPackage};
 pub use mirror::{MirrorConflict, MirrorOptions, MirrorReport, ReposDiffer};
 pub use outdated::{NewestIn, OutdatedRow};
 pub use outputs::{NewAsset, NewReport, Output};
-pub use places::{AddRepo, RemoteStatus, RepoStatus};
+pub use places::{AddRepo, PlaceProblem, RemoteStatus, RepoStatus};
 pub use publish::{PublishOptions, PublishReport};
 pub use pylock::Pylock;
 pub use python::{InstalledPython, PythonReport, RemovedPythons, installed_pythons, remove_python};
