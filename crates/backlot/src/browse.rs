@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::build::Provenance;
 use crate::error::{Result, WorkspaceError};
 use crate::lockfile::{Lock, LockedPackage};
+use crate::untracked::{Untracked, UntrackedFiles};
 use crate::workspace::Workspace;
 
 /// A package in a repo.
@@ -97,6 +98,8 @@ pub struct OutputStatus {
     pub inputs: Vec<RequirementRow>,
     /// Its tracked files and folders.
     pub outs: Vec<OutStatus>,
+    /// What it has that is neither tracked nor code: forgotten, or left by an `add` that was stopped.
+    pub untracked: Vec<UntrackedFiles>,
 }
 
 /// A tracked file or folder at a glance.
@@ -267,10 +270,19 @@ impl Workspace {
                 }
             }
             let tracked = self.tracked_of_output(&output)?;
+            let untracked = self
+                .provenance(&output, &tracked)
+                .and_then(|made| self.untracked(&output, &made.outs));
+            let untracked = untracked.unwrap_or_else(|error| {
+                self.context()
+                    .warn(error.code(), format!("{}: {error}", output.name));
+                Untracked::default()
+            });
             outputs.push(OutputStatus {
                 published_in,
                 path: self.display_path(&output.project.root),
                 inputs: rows(&output.project.metadata),
+                untracked: untracked.files,
                 outs: self.out_rows(&tracked)?,
                 name: output.name,
                 package,

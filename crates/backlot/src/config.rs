@@ -14,6 +14,7 @@ use toml_edit::{Array, DocumentMut, Item, Table, TableLike, value};
 use crate::allow::{array_of, read_lists};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::rules::{Rules, preference};
+use crate::untracked::{PUBLISH_KEYS, PublishLimits};
 
 /// File name of the workspace configuration.
 pub(crate) const FILE_NAME: &str = "backlot.toml";
@@ -119,9 +120,11 @@ pub struct Config {
     pub channels: Vec<String>,
     /// The conda packages that are wanted in `external_packages/`.
     pub external_conda: Vec<String>,
+    /// What may become part of a wheel.
+    pub publish: PublishLimits,
 }
 
-const TOP_KEYS: [&str; 7] = [
+const TOP_KEYS: [&str; 8] = [
     "version",
     "workspace",
     "repos",
@@ -129,6 +132,7 @@ const TOP_KEYS: [&str; 7] = [
     "resolution",
     "sources",
     "external",
+    "publish",
 ];
 const EXTERNAL_KEYS: [&str; 1] = ["conda"];
 const RESOLUTION_KEYS: [&str; 4] = ["constraints", "overrides", "exclude-newer", "resolution"];
@@ -241,6 +245,7 @@ impl Config {
             rules: rules(&document).map_err(bad)?,
             channels: strings(workspace, "channels"),
             external_conda: external_conda(&document),
+            publish: PublishLimits::read(&document).map_err(bad)?,
             document: document.clone(),
         };
         let tables = config.document.get("repos").and_then(Item::as_table_like);
@@ -318,6 +323,9 @@ impl Config {
         }
         if let Some(table) = self.document.get("external").and_then(Item::as_table) {
             check("external.", table, &EXTERNAL_KEYS)?;
+        }
+        if let Some(table) = self.document.get("publish").and_then(Item::as_table) {
+            check("publish.", table, &PUBLISH_KEYS)?;
         }
         if let Some(table) = self.document.get("resolution").and_then(Item::as_table) {
             check("resolution.", table, &RESOLUTION_KEYS)?;

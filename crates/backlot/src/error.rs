@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Cancelled, Class, Coded, FileError, PackageName, Version};
+use backlot_core::{Cancelled, Class, Coded, FileError, PackageName, Version, text};
 use backlot_repo::Place;
 
 /// Result of a facade operation.
@@ -291,6 +291,16 @@ pub enum WorkspaceError {
         /// The identity in `backlot.toml`.
         remembered: String,
     },
+    /// Content that is not tracked and would become part of a wheel.
+    #[error("{asset} has files that are not tracked and are too large for its wheel, or are media ({} in all): {}", text::bytes(*bytes), paths.iter().take(5).cloned().collect::<Vec<_>>().join(", "))]
+    UntrackedFiles {
+        /// The asset.
+        asset: String,
+        /// Folders and files, relative to the workspace.
+        paths: Vec<String>,
+        /// The bytes of all that would be packaged.
+        bytes: u64,
+    },
     /// A release with tracked files that would get into a public repo.
     #[error("{package} {version} has tracked files, and `{repo}` is public")]
     FilesInPublic {
@@ -452,6 +462,7 @@ impl Coded for WorkspaceError {
             Self::EditableInTheWay { .. } => "input::editable_in_the_way",
             Self::NoSuchRelease { .. } => "release::unknown",
             Self::FilesNotThere { .. } => "copy::files_missing",
+            Self::UntrackedFiles { .. } => "publish::untracked_files",
             Self::FilesInPublic { .. } => "publish::files_in_public",
             Self::PlaceGone { what: "repo", .. } => "workspace::repo_not_there",
             Self::PlaceGone { .. } => "workspace::remote_not_there",
@@ -512,6 +523,7 @@ impl Coded for WorkspaceError {
             | Self::NotOneRelease { .. }
             | Self::BadPythonVersion { .. }
             | Self::LocalRequirement { .. }
+            | Self::UntrackedFiles { .. }
             | Self::LockedSource { .. } => Class::User,
             Self::WorkspaceExists { .. }
             | Self::NameTaken { .. }
@@ -552,6 +564,7 @@ impl Coded for WorkspaceError {
             Self::EditableInTheWay { path, .. } => format!("an editable is never silently replaced: publish it or move `{}` out of outputs first", path.display()),
             Self::NoSuchRelease { .. } => "see `backlot search`; `backlot repo list` shows where it was looked for".to_owned(),
             Self::FilesNotThere { remote, .. } => format!("copy them there first: name the remote that has them with `--from-remote NAME --to-remote {remote}`; or leave files out with `--without-files`"),
+            Self::UntrackedFiles { paths, .. } => format!("track them with `backlot add {}`; what belongs into the wheel all the same is allowed by `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml", paths.join(" ")),
             Self::FilesInPublic { .. } => "a collection of a remote looks into the studio's repos only, and would take the files for garbage: publish it to one of those; if this is one, take `public` from its entry in backlot.toml".to_owned(),
             Self::PlaceGone { what, name, place } => format!("check that the disk is mounted and the path in backlot.toml is right; if the {what} is gone for good, make a new one with `backlot {what} remove {name}` and `backlot {what} add {name} {place}`"),
             Self::OtherPlace { what, name, place, .. } => format!("check that the right disk is mounted and the path in backlot.toml is right; to use what is there, run `backlot {what} remove {name}` and `backlot {what} add {name} {place}`"),

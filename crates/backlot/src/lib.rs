@@ -5,6 +5,7 @@
 //!
 //! Deliberately absent: terminals, environment variables, globals, signal handlers.
 
+mod adding;
 mod allow;
 mod answers;
 mod browse;
@@ -42,6 +43,7 @@ mod run;
 mod settings;
 mod stamp;
 mod unpacked;
+mod untracked;
 mod verdicts;
 mod verify;
 mod workspace;
@@ -86,6 +88,7 @@ pub use resolution::Upgrade;
 pub use rules::{RuleChanges, Rules};
 pub use run::RunEnvironment;
 pub use settings::{Host, Origin, Overrides, Setting, Settings};
+pub use untracked::{PublishLimits, UntrackedFiles};
 pub use verdicts::JudgeReport;
 pub use verify::{DamageFound, ObjectDamage, ObjectReport, PackageDamage, VerifyOptions, VerifyReport};
 pub use workspace::{InitOptions, InitReport, Workspace};
