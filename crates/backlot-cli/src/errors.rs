@@ -5,11 +5,12 @@ use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use backlot::Coded;
+use backlot::{Class, Coded};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use serde_json::json;
 
 use crate::host;
+use crate::output::with_schema;
 use crate::session::Session;
 
 /// A coded error as miette sees it.
@@ -37,22 +38,73 @@ impl Diagnostic for Adapter<'_> {
     }
 }
 
+/// Wrong usage.
+#[derive(Debug)]
+struct Usage {
+    message: String,
+    help: String,
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Usage {}
+
+impl Coded for Usage {
+    fn code(&self) -> &'static str {
+        "command::usage"
+    }
+    fn class(&self) -> Class {
+        Class::User
+    }
+    fn help(&self) -> Option<String> {
+        Some(self.help.clone())
+    }
+}
+
+/// Print wrong usage in JSON and give its exit code.
+pub(crate) fn print_usage(error: &clap::Error) -> ExitCode {
+    let text = error.to_string();
+    let mut parts = text
+        .split("\n\n")
+        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+    let message = parts.next().unwrap_or_default();
+    let usage = parts.find(|part| part.starts_with("Usage:")).unwrap_or_default();
+    let usage = Usage {
+        message: message.trim_start_matches("error: ").to_owned(),
+        help: format!("{usage} (`backlot help` lists the commands)")
+            .trim()
+            .to_owned(),
+    };
+    drop(writeln!(std::io::stdout(), "{:#}", object(&usage, "")));
+    ExitCode::from(usage.class().exit_code())
+}
+
+/// An error as JSON.
+fn object(error: &dyn Coded, command: &str) -> serde_json::Value {
+    let mut causes = Vec::new();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        causes.push(next.to_string());
+        cause = next.source();
+    }
+    let object = json!({ "error": {
+        "code": error.code(),
+        "class": error.class().as_str(),
+        "message": error.to_string(),
+        "help": error.help(),
+        "causes": causes,
+    }});
+    with_schema(object, command)
+}
+
 /// Print an error and give its exit code. After a report in JSON, the error goes to standard error.
 pub(crate) fn print(error: &dyn Coded, session: &Session, reported: bool) -> ExitCode {
     if session.json {
-        let mut causes = Vec::new();
-        let mut cause = error.source();
-        while let Some(next) = cause {
-            causes.push(next.to_string());
-            cause = next.source();
-        }
-        let object = json!({ "error": {
-            "code": error.code(),
-            "class": error.class().as_str(),
-            "message": error.to_string(),
-            "help": error.help(),
-            "causes": causes,
-        }});
+        let object = object(error, &session.command);
         if reported {
             drop(writeln!(std::io::stderr(), "{object}"));
         } else {

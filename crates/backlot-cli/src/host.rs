@@ -108,6 +108,18 @@ fn network(cache: &Path) -> NetworkOptions {
     }
 }
 
+/// The name of the account that runs this, by the system's list of them: `USER` says what anybody wrote into it. An
+/// account of a directory service is not in the list.
+fn account() -> Option<String> {
+    let id = rustix::process::getuid().as_raw().to_string();
+    let list = fs_err::read_to_string("/etc/passwd").ok()?;
+    list.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == id).then(|| name.to_owned())
+    })
+}
+
 /// Who and where this command runs.
 pub(crate) fn host() -> Host {
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -124,7 +136,8 @@ pub(crate) fn host() -> Host {
             config.unwrap_or_else(|| folder("XDG_CONFIG_HOME", ".config").join("backlot/config.toml")),
         ),
         path: std::env::var_os("PATH"),
-        author: text("USER")
+        author: account()
+            .or_else(|| text("USER"))
             .or_else(|| text("LOGNAME"))
             .unwrap_or_else(|| "unknown".to_owned()),
         machine,

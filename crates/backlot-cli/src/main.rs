@@ -19,14 +19,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use crate::args::Arguments;
 use crate::session::Session;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let session = Session::new(&arguments.global);
+    let (arguments, command) = match parse() {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
+    let session = Session::new(&arguments.global, command);
     let cancel = session.cancel.clone();
     // The second signal ends at once; the first lets running work stop between two steps.
     ctrlc::set_handler(move || {
@@ -42,11 +45,43 @@ fn main() -> ExitCode {
     match result {
         Ok(answer) if answer.exit.is_some() => ExitCode::from(answer.exit.unwrap_or(1)),
         Ok(answer) => {
-            output::print(&answer, &session);
+            if let Err(error) = output::print(&answer, &session) {
+                return errors::print(&error, &session, true);
+            }
             answer.failure.map_or(ExitCode::SUCCESS, |failure| {
                 errors::print(&*failure, &session, true)
             })
         }
         Err(error) => errors::print(&error, &session, false),
     }
+}
+
+/// The arguments, and the whole name of the command. Help and the version are printed; wrong usage is an error like any
+/// other, in JSON where that was asked for.
+fn parse() -> Result<(Arguments, String), ExitCode> {
+    let parsed = Arguments::command().try_get_matches().and_then(|matches| {
+        let name = full_name(&matches);
+        Ok((Arguments::from_arg_matches(&matches)?, name))
+    });
+    parsed.map_err(|error| {
+        let given = std::env::args_os()
+            .skip(1)
+            .take_while(|argument| argument != "--");
+        if error.use_stderr() && given.into_iter().any(|argument| argument == "--json") {
+            return errors::print_usage(&error);
+        }
+        error.print().ok();
+        ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+    })
+}
+
+/// `repo add`.
+fn full_name(matches: &ArgMatches) -> String {
+    let mut words = Vec::new();
+    let mut next = matches.subcommand();
+    while let Some((name, below)) = next {
+        words.push(name.to_owned());
+        next = below.subcommand();
+    }
+    words.join(" ")
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use backlot::Coded;
+use backlot::{Class, Coded};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -40,13 +40,60 @@ impl Answer {
     }
 }
 
-/// Print an answer; a closed pipe is nobody's fault.
-pub(crate) fn print(answer: &Answer, session: &Session) {
+/// The version of what is answered in JSON: it rises when a key changes its meaning or goes.
+pub(crate) const SCHEMA: u64 = 1;
+
+/// An object with the version of its schema and the command that made it.
+pub(crate) fn with_schema(mut object: Value, command: &str) -> Value {
+    if let Value::Object(fields) = &mut object {
+        fields.insert("schema".to_owned(), SCHEMA.into());
+        fields.insert("command".to_owned(), command.into());
+    }
+    object
+}
+
+/// The report did not reach standard output, so whoever reads it has nothing or half of it.
+#[derive(Debug)]
+pub(crate) struct NotWritten(std::io::Error);
+
+impl std::fmt::Display for NotWritten {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the report could not be written to standard output")
+    }
+}
+
+impl std::error::Error for NotWritten {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl Coded for NotWritten {
+    fn code(&self) -> &'static str {
+        "output::not_written"
+    }
+    fn class(&self) -> Class {
+        Class::Environment
+    }
+    fn help(&self) -> Option<String> {
+        Some("the command itself is done; free some space where its output goes, then ask again".to_owned())
+    }
+}
+
+/// Print an answer. A reader that has seen enough and closed the pipe is not an error.
+pub(crate) fn print(answer: &Answer, session: &Session) -> Result<(), NotWritten> {
     let mut out = std::io::stdout().lock();
-    if session.json {
-        drop(writeln!(out, "{:#}", answer.json));
+    let written = if session.json {
+        let object = with_schema(answer.json.clone(), &session.command);
+        writeln!(out, "{object:#}")
     } else if !session.quiet && !answer.text.is_empty() {
-        drop(writeln!(out, "{}", answer.text.trim_end()));
+        writeln!(out, "{}", answer.text.trim_end())
+    } else {
+        Ok(())
+    };
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(NotWritten(error)),
+        _ => Ok(()),
     }
 }
 

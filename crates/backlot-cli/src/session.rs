@@ -22,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) here: PathBuf,
     /// The folder the workspace is looked for from.
     pub(crate) workspace: PathBuf,
+    /// The whole name of the command.
+    pub(crate) command: String,
     /// Answer in JSON.
     pub(crate) json: bool,
     /// Answer nothing.
@@ -30,7 +32,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global, command: String) -> Self {
         let cancel = Cancel::default();
         let terminal = Arc::new(Terminal::new(global.quiet, global.json));
         let context = Context::default()
@@ -50,6 +52,7 @@ impl Session {
             cancel,
             here,
             workspace,
+            command,
             json: global.json,
             quiet: global.quiet,
             terminal,
@@ -64,6 +67,7 @@ impl Session {
             cancel: self.cancel.clone(),
             here,
             workspace,
+            command: self.command.clone(),
             json: false,
             quiet: self.quiet,
             terminal: Arc::clone(&self.terminal),

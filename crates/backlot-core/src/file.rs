@@ -246,6 +246,26 @@ impl Write for Staged {
     }
 }
 
+/// Make a folder (and those above it) if absent, so that its entry survives a power cut.
+pub fn make_folder(folder: &Path) -> Result<(), FileError> {
+    let new: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|one| !one.as_os_str().is_empty() && !one.is_dir())
+        .collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    for parent in new.into_iter().rev().filter_map(Path::parent) {
+        sync_folder(if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        })?;
+    }
+    Ok(())
+}
+
 /// Hard-link `existing` as `new`; `Exists` if something is there. On disks without hard links, an exclusive open and
 /// copy (readers may then see a partial file for a moment; such disks are not fit for a shared repo).
 fn link_new(existing: &Path, new: &Path) -> Result<Created, FileError> {

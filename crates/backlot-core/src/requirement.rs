@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use uv_pep508::{VerbatimUrl, VersionOrUrl};
+use uv_pep508::{MarkerTree, VerbatimUrl, VersionOrUrl};
 
 use crate::direct_url::{DirectUrl, DirectUrlError};
 use crate::error::{Class, Coded};
@@ -50,6 +50,9 @@ pub struct RequirementError {
     pub reason: String,
 }
 
+/// How the reason begins where only the marker is wrong.
+const MARKER_FAULT: &str = "installers read its marker differently";
+
 impl Coded for RequirementError {
     fn code(&self) -> &'static str {
         "requirement::invalid"
@@ -58,6 +61,12 @@ impl Coded for RequirementError {
         Class::User
     }
     fn help(&self) -> Option<String> {
+        if self.reason.starts_with(MARKER_FAULT) {
+            return Some(
+                "compare versions with a range or a list with spaces (`python_version in '3.11 3.12'`), texts with `==`, `!=`, `in` or `not in`"
+                    .to_owned(),
+            );
+        }
         Some(
             "write a name with an optional range, as in `Table`, `Table>=1.2.3,<2.0` or `Table==3.2.1`"
                 .to_owned(),
@@ -202,10 +211,46 @@ impl Requirement {
         let name = self.text.split('@').next().unwrap_or_default().trim();
         Cow::Owned(format!("{name} @ {url}"))
     }
-    /// With the name and range normalised, as METADATA carries it: `table>=1.2.3,<2.0`.
+    /// With the name and range normalised, and its marker as it was written, as METADATA carries it:
+    /// `table>=1.2.3,<2.0 ; python_version < "3.12"`. The parser simplifies markers, and drops what it gives no meaning.
     pub fn normalised(&self) -> String {
-        // There are none; what is shown otherwise lacks parts of a query.
-        self.inner.displayable_with_credentials().to_string()
+        let mut inner = self.inner.clone();
+        let marker = self.marker_text();
+        if marker.is_some() {
+            inner.marker = MarkerTree::TRUE;
+        }
+        // There are no credentials; what is shown otherwise lacks parts of a query.
+        let mut text = inner.displayable_with_credentials().to_string();
+        if let Some(marker) = marker {
+            // A header is one line.
+            let marker = marker.replace(|c: char| c.is_whitespace(), " ");
+            text.push_str(&format!(" ; {marker}"));
+        }
+        text
+    }
+    /// Its marker as it was written, if it has one.
+    fn marker_text(&self) -> Option<&str> {
+        let start = if self.url().is_some() {
+            // A `;` inside a URL is part of it.
+            let mut ends = self.text.match_indices(';');
+            let end = ends.find(|(at, _)| self.text[..*at].ends_with(char::is_whitespace));
+            end.map(|(at, _)| at)
+        } else {
+            self.text.find(';')
+        };
+        let marker = self.text[start? + 1..].trim();
+        (!marker.is_empty()).then_some(marker)
+    }
+    /// Fine if its marker means the same to all installers: `python_version in '3.11,3.12'` is always true to some and a
+    /// search in a text to others. What is published, or written for publishing, has no other.
+    pub fn check_marker(&self) -> Result<(), RequirementError> {
+        match self.marker_text().and_then(crate::plain_marker::ambiguity) {
+            Some(reason) => Err(RequirementError {
+                text: self.text.clone(),
+                reason: format!("{MARKER_FAULT}: {reason}"),
+            }),
+            None => Ok(()),
+        }
     }
     /// The name as it was written: `KitchenSet`.
     pub fn written_name(&self) -> &str {
@@ -234,8 +279,15 @@ impl Requirement {
         let Ok(extra) = uv_normalize::ExtraName::from_str(group.as_str()) else {
             return self.clone();
         };
+        let text = match self.marker_text() {
+            Some(marker) => {
+                let head = self.text[..self.text.len() - marker.len()].trim_end();
+                let head = head.strip_suffix(';').unwrap_or(head).trim_end();
+                format!("{head} ; ({marker}) and extra == '{group}'")
+            }
+            None => format!("{} ; extra == '{group}'", self.text),
+        };
         let inner = self.inner.clone().with_extra_marker(extra);
-        let text = inner.displayable_with_credentials().to_string();
         Self {
             inner,
             text,
@@ -413,7 +465,69 @@ mod tests {
         let build = GroupName::parse("build").expect("valid");
         let requirement = Requirement::parse("Table>=1").expect("valid").in_group(&build);
         assert!(!requirement.applies(&env, &[]));
-        assert!(requirement.applies(&env, &[build]));
+        assert!(requirement.applies(&env, std::slice::from_ref(&build)));
         assert_eq!(requirement.normalised(), "table>=1 ; extra == 'build'");
+        let marked = Requirement::parse("Table; os_name == 'nt' or python_version>'3.8'").expect("valid");
+        assert_eq!(
+            marked.in_group(&build).normalised(),
+            "table ; (os_name == 'nt' or python_version>'3.8') and extra == 'build'"
+        );
+        assert!(!marked.in_group(&build).applies(&env, &[]));
+    }
+
+    #[test]
+    fn a_marker_is_written_as_it_was_given() {
+        for (given, written) in [
+            (
+                "foo ; python_version in '3.11,3.12'",
+                "foo ; python_version in '3.11,3.12'",
+            ),
+            ("Foo;sys_platform > 'a'", "foo ; sys_platform > 'a'"),
+            (
+                "foo >= 1.0 ; python_version<\"3.8\"",
+                "foo>=1.0 ; python_version<\"3.8\"",
+            ),
+            ("foo ; os_name == sys_platform", "foo ; os_name == sys_platform"),
+            (
+                "foo ; python_version >= '3' or\npython_version < '3'",
+                "foo ; python_version >= '3' or python_version < '3'",
+            ),
+            (
+                "foo @ https://h/foo-1.whl?a;b ; os_name == 'nt'",
+                "foo @ https://h/foo-1.whl?a;b ; os_name == 'nt'",
+            ),
+            ("foo[a,b]>=1", "foo[a,b]>=1"),
+        ] {
+            let requirement = Requirement::parse(given).expect(given);
+            assert_eq!(requirement.normalised(), written);
+            let again = Requirement::parse(written).expect(written);
+            assert_eq!(again.normalised(), written, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_marker_that_installers_read_differently_is_known() {
+        for text in [
+            "foo ; python_version in '3.11,3.12'",
+            "foo ; sys_platform > 'a'",
+            "foo ; os_name == sys_platform",
+            "foo ; '3.9' > '3.10'",
+            "foo ; extra > 'a'",
+            "foo ; python_version >= '3.8' and python_version > 'three'",
+        ] {
+            let requirement = Requirement::parse(text).expect(text);
+            let error = requirement.check_marker().expect_err(text);
+            assert!(error.reason.starts_with("installers read"), "{error}");
+        }
+        for text in [
+            "foo",
+            "foo ; python_version >= '3.8' and extra == 'build'",
+            "foo ; python_version in '3.11 3.12'",
+            "foo ; os.name == 'nt'",
+            "foo ; sys_platform == 'win32' or platform_machine in 'x86_64 arm64'",
+        ] {
+            let requirement = Requirement::parse(text).expect(text);
+            assert_eq!(requirement.check_marker(), Ok(()), "{text}");
+        }
     }
 }

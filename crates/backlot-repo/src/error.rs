@@ -56,6 +56,12 @@ pub enum Error {
         /// The missing parent folder.
         path: PathBuf,
     },
+    /// A repo that was there before is gone, or another one is in its place.
+    #[error("the repo that was at `{place}` is not there any more")]
+    NotThere {
+        /// Where it was.
+        place: Place,
+    },
     /// The repo's path leads to something that is not a folder.
     #[error("`{}` is not a folder", path.display())]
     NotAFolder {
@@ -254,6 +260,7 @@ impl Coded for Error {
             Self::LocalVersion { .. } => "repo::local_version",
             Self::FlatFolder { .. } => "repo::flat_folder",
             Self::NoPlace { .. } => "repo::no_place",
+            Self::NotThere { .. } => "repo::not_there",
             Self::NotAFolder { .. } => "repo::not_a_folder",
             Self::BadMarker { .. } => "repo::bad_marker",
             Self::NewerFormat { .. } => "repo::newer_format",
@@ -291,7 +298,9 @@ impl Coded for Error {
             | Self::NotAllowed { .. }
             | Self::UnknownHostKey { .. }
             | Self::SignIn { .. } => Class::Config,
-            Self::NoPlace { .. } | Self::WheelChanged { .. } | Self::Store { .. } => Class::Environment,
+            Self::NoPlace { .. } | Self::NotThere { .. } | Self::WheelChanged { .. } | Self::Store { .. } => {
+                Class::Environment
+            }
             Self::WrongBytes { .. } | Self::TooLarge { .. } | Self::ChangedHostKey { .. } => Class::Integrity,
             Self::NoRelease { .. } => Class::NotFound,
             Self::Index(e) => e.class(),
@@ -322,6 +331,9 @@ impl Coded for Error {
                     .to_owned()
             }
             Self::NoPlace { path } => parent_help(path),
+            Self::NotThere { .. } => {
+                "check that its disk is mounted, then run the command again; nothing was published".to_owned()
+            }
             Self::NotAFolder { .. } => "name a folder as the repo's path".to_owned(),
             Self::BadMarker { .. } => {
                 "point the repo at another folder, or move this file away if it is not meant for Backlot"
@@ -385,6 +397,7 @@ impl Coded for Error {
             | Self::LocalVersion { .. }
             | Self::FlatFolder { .. }
             | Self::NoPlace { .. }
+            | Self::NotThere { .. }
             | Self::NotAFolder { .. }
             | Self::BadMarker { .. }
             | Self::NewerFormat { .. }

@@ -6,8 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::file::{self, Created};
-use backlot_core::{PackageName, Version};
+use backlot_core::file::{self, Created, make_folder};
+use backlot_core::{PackageName, PlaceIdentity, Version};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
@@ -42,14 +42,24 @@ pub(crate) struct Marker {
     /// How a store of objects commits; a folder does it by a link and says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) commit: Option<CommitBy>,
+    /// Tells this repo from others, wherever it is mounted; older versions wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
 }
 
 impl Marker {
-    pub(crate) fn new(commit: Option<CommitBy>) -> Self {
+    /// That of a new repo.
+    pub(crate) fn fresh(commit: Option<CommitBy>) -> Self {
         Self {
             format: FORMAT,
             commit,
+            id: Some(PlaceIdentity::fresh()),
         }
+    }
+
+    /// Which repo it says this is.
+    pub(crate) fn identity(self) -> PlaceIdentity {
+        self.id.map_or(PlaceIdentity::Unnamed, PlaceIdentity::Named)
     }
 
     /// The bytes of its file.
@@ -59,7 +69,9 @@ impl Marker {
             Some(CommitBy::Create) => ", \"commit\": \"create\"",
             Some(CommitBy::Move) => ", \"commit\": \"move\"",
         };
-        format!("{{\"backlot-repo\": {FORMAT}{by}}}\n").into_bytes()
+        let id = self.id.as_ref().map(|id| format!(", \"id\": \"{id}\""));
+        let id = id.unwrap_or_default();
+        format!("{{\"backlot-repo\": {FORMAT}{by}{id}}}\n").into_bytes()
     }
 }
 
@@ -85,6 +97,8 @@ pub(crate) fn read_marker(bytes: &[u8], place: &Place, root: &Place) -> Result<M
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     pub(crate) root: PathBuf,
+    /// Set for a repo that must be there, with the identity it must have, if one is known.
+    pub(crate) known: Option<Option<String>>,
 }
 
 impl Places {
@@ -156,6 +170,17 @@ impl Places {
         Ok(self.find_marker()?.is_some())
     }
 
+    /// Which repo this is.
+    pub(crate) fn identity(&self) -> Result<PlaceIdentity> {
+        if let Some(marker) = self.find_marker()? {
+            return Ok(marker.identity());
+        }
+        Ok(match self.kind()? {
+            RepoKind::Empty => PlaceIdentity::Absent,
+            RepoKind::Backlot | RepoKind::Flat => PlaceIdentity::Unnamed,
+        })
+    }
+
     fn find_marker(&self) -> Result<Option<Marker>> {
         let bytes = read_bounded(&self.marker(), MARKER_LIMIT)?;
         let marker = bytes.map(|bytes| read_marker(&bytes, &self.marker().into(), &self.root.clone().into()));
@@ -164,6 +189,14 @@ impl Places {
 
     /// Make sure the folder is a repo of ours. Returns whether it was made just now, by us.
     pub(crate) fn ensure(&self, with_parents: bool) -> Result<bool> {
+        // Looked at again when it matters: the disk may have gone since the repo was opened.
+        if let Some(known) = &self.known
+            && !self.identity()?.is(known.as_deref())
+        {
+            return Err(Error::NotThere {
+                place: self.root.clone().into(),
+            });
+        }
         if self.kind()? == RepoKind::Flat {
             return Err(Error::FlatFolder {
                 path: self.root.clone(),
@@ -187,30 +220,10 @@ impl Places {
         }
         // The link is tried only when needed: most publishes find a repo.
         let made =
-            found.is_none() && file::create(&self.marker(), &Marker::new(None).to_bytes())? == Created::New;
+            found.is_none() && file::create(&self.marker(), &Marker::fresh(None).to_bytes())? == Created::New;
         make_folder(&self.packages())?;
         Ok(made)
     }
-}
-
-/// Make a folder (and those above it) if absent, so that its entry survives a power cut.
-pub(crate) fn make_folder(folder: &Path) -> Result<()> {
-    let new: Vec<&Path> = folder
-        .ancestors()
-        .take_while(|one| !one.as_os_str().is_empty() && !one.is_dir())
-        .collect();
-    if new.is_empty() {
-        return Ok(());
-    }
-    fs::create_dir_all(folder)?;
-    for parent in new.into_iter().rev().filter_map(Path::parent) {
-        file::sync_folder(if parent.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            parent
-        })?;
-    }
-    Ok(())
 }
 
 /// Whether a file name is that of a package archive of any kind.

@@ -49,7 +49,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use backlot_core::{Context, FileError};
+use backlot_core::{Context, FileError, PlaceIdentity};
 use fs_err as fs;
 
 pub use allow::{AllowedName, Gate};
@@ -101,6 +101,7 @@ impl FolderRepo {
         let repo = Self {
             places: Places {
                 root: root.to_path_buf(),
+                known: None,
             },
             memory: Arc::default(),
             probe: None,
@@ -114,6 +115,19 @@ impl FolderRepo {
         let repo = Self::open(root)?;
         repo.places.ensure(true)?;
         Ok(repo)
+    }
+
+    /// From now on publish only to this very repo, with the identity that was remembered, if any: where it is gone, a
+    /// publish is an error and makes nothing.
+    #[must_use]
+    pub fn known(mut self, identity: Option<&str>) -> Self {
+        self.places.known = Some(identity.map(ToOwned::to_owned));
+        self
+    }
+
+    /// Which repo the folder is now.
+    pub fn identity(&self) -> Result<PlaceIdentity> {
+        self.places.identity()
     }
 
     /// The folder.

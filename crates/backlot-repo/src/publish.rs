@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backlot_core::file::{self, Created, Staged};
+use backlot_core::file::{self, Created, Staged, make_folder};
 use backlot_core::{Cancelled, Context, Operation, PackageName, Sha256, Timestamp, Version};
 use backlot_wheel::{Sdist, WheelArchive, WheelName, sdist_name};
 use fs_err as fs;
@@ -24,7 +24,7 @@ use crate::allow::Gate;
 use crate::copy_blocks;
 use crate::error::{Error, Result};
 use crate::fact::{Fact, FactKind, fact_bytes, fact_path};
-use crate::layout::{RepoKind, make_folder};
+use crate::layout::RepoKind;
 use crate::listing::{FolderRelease, WheelFile, modified_of};
 use crate::place::Place;
 use crate::record::{record_path, sha256, sha256_of_file, sidecar_path};

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use backlot_core::file::make_folder;
 use backlot_core::{Context, PackageName, file};
 use backlot_wheel::WheelName;
 use fs_err as fs;
@@ -18,7 +19,7 @@ use ulid::Ulid;
 
 use crate::FolderRepo;
 use crate::error::Result;
-use crate::layout::{RepoKind, is_wheel, make_folder, source_suffix};
+use crate::layout::{RepoKind, is_wheel, source_suffix};
 use crate::listing::{Listing, sort};
 use crate::own_page::{self, OwnFile};
 use crate::read_bounded;

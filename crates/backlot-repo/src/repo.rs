@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use backlot_core::{Context, PackageName, Sha256, Version};
+use backlot_core::{Context, PackageName, PlaceIdentity, Sha256, Version};
 use backlot_wheel::{AssetInfo, Metadata, Sdist, WheelArchive};
 
 use crate::FolderRepo;
@@ -77,33 +77,40 @@ impl Repo {
         }
     }
 
-    /// Make the repo if its place is empty and it can be made from here.
-    pub fn make(&self) -> Result<()> {
-        match self {
+    /// Make the repo if its place is empty and it can be made from here. Returns whether it was made.
+    pub fn make(&self) -> Result<bool> {
+        Ok(match self {
             Self::Folder(repo) => {
-                if repo.kind()? == RepoKind::Empty {
+                let absent = repo.kind()? == RepoKind::Empty;
+                if absent {
                     FolderRepo::create(repo.root())?;
                 }
+                absent
             }
-            Self::Index(_) => {}
-            Self::Object(repo) => {
-                // One that may only be read can be named too.
-                if !repo.is_made()? {
-                    repo.make()?;
-                }
-            }
-        }
-        Ok(())
+            Self::Index(_) => false,
+            // One that may only be read can be named too.
+            Self::Object(repo) => !repo.is_made()? && repo.make()?,
+        })
     }
 
-    /// Whether there is a repo at its place. A folder that is not there, or empty, may be a disk that is not mounted. An
-    /// index that does not answer is an error of its pages.
-    pub fn is_there(&self) -> Result<bool> {
+    /// Which repo is at its place now. A server with an index has none but its URL, and a store that may not be asked
+    /// (offline) is taken for what it was: `None`.
+    pub fn identity(&self) -> Result<Option<PlaceIdentity>> {
         Ok(match self {
-            Self::Folder(repo) => repo.kind()? != RepoKind::Empty,
-            Self::Index(_) => true,
-            Self::Object(repo) => repo.is_made()? || !repo.packages()?.is_empty(),
+            Self::Folder(repo) => Some(repo.identity()?),
+            Self::Index(_) => None,
+            Self::Object(repo) => repo.identity()?,
         })
+    }
+
+    /// From now on publish only to this very repo; see [`FolderRepo::known`].
+    #[must_use]
+    pub fn known(self, identity: Option<&str>) -> Self {
+        match self {
+            Self::Folder(repo) => Self::Folder(repo.known(identity)),
+            Self::Object(repo) => Self::Object(repo.known(identity)),
+            Self::Index(_) => self,
+        }
     }
 
     /// The packages that have at least one wheel or source distribution (by its file name), sorted.

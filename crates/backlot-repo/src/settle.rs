@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use backlot_core::file::{self, Created, Staged, TEMPORARY_PREFIX};
+use backlot_core::file::{self, Created, Staged, TEMPORARY_PREFIX, make_folder};
 use backlot_core::{Context, Operation, PackageName, Timestamp};
 use backlot_wheel::{Sdist, WheelArchive};
 use fs_err as fs;
@@ -19,7 +19,7 @@ use crate::FolderRepo;
 use crate::error::{Error, Result};
 use crate::fact::{ReleaseStatus, read_facts};
 use crate::known_page::KnownPage;
-use crate::layout::{RepoKind, make_folder};
+use crate::layout::RepoKind;
 use crate::listing::{BrokenRelease, FolderRelease, WheelFile, by_name, modified_of};
 use crate::pages::{self, PageEntry};
 use crate::publish::{Step, source_in_folder};

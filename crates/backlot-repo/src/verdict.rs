@@ -5,7 +5,7 @@
 //! Facts carried from another repo keep their names: carrying them again adds nothing. Deliberately absent: changing or
 //! removing a fact, and who may say what.
 
-use backlot_core::file::{self, Created};
+use backlot_core::file::{self, Created, make_folder};
 use backlot_core::{Context, PackageName, Timestamp, Version};
 use serde::Serialize;
 use ulid::Ulid;
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::fact::{
     Fact, FactKind, ReleaseStatus, fact_bytes, fact_path, id_path, last_time, named_facts, read_facts,
 };
-use crate::layout::{RepoKind, make_folder};
+use crate::layout::RepoKind;
 use crate::listing::FolderRelease;
 use crate::publish::{Publication, TOOL};
 

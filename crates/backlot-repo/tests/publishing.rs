@@ -71,9 +71,13 @@ fn a_publish_writes_exactly_the_layout_and_reads_back() {
     for place in &plan.writes {
         assert!(place.path().unwrap().exists(), "{place} was planned");
     }
+    let identity = repo.identity().unwrap();
     assert_eq!(
-        fs::read(root.join("repo.json")).unwrap(),
-        b"{\"backlot-repo\": 1}\n"
+        fs::read_to_string(root.join("repo.json")).unwrap(),
+        format!(
+            "{{\"backlot-repo\": 1, \"id\": \"{}\"}}\n",
+            identity.name().unwrap()
+        )
     );
     let again = FolderRepo::open(&root).unwrap();
     assert_eq!(again.packages().unwrap(), [package("main-pack")]);

@@ -51,6 +51,12 @@ pub enum Error {
         /// How many more there are.
         others: usize,
     },
+    /// A remote that was there before is gone, or another one is in its place.
+    #[error("{place} is not there any more")]
+    NotThere {
+        /// The remote.
+        place: String,
+    },
     /// A remote address we cannot use.
     #[error("`{url}` is no remote we can use: {reason}")]
     BadRemote {
@@ -143,6 +149,7 @@ impl Coded for Error {
             Self::Missing { .. } => "store::missing_object",
             Self::Changing { .. } => "store::file_changing",
             Self::WouldOverwrite { .. } => "store::would_overwrite",
+            Self::NotThere { .. } => "store::not_there",
             Self::BadRemote { .. } => "store::bad_remote",
             Self::NotChunked { .. } => "store::not_chunked",
             Self::UnknownLayout { .. } => "store::unknown_layout",
@@ -165,7 +172,7 @@ impl Coded for Error {
             | Self::Contended { .. }
             | Self::CollectsMost { .. } => Class::Conflict,
             Self::BadRemote { .. } | Self::UnknownLayout { .. } | Self::NotChunked { .. } => Class::Config,
-            Self::Service { .. } | Self::State { .. } => Class::Environment,
+            Self::NotThere { .. } | Self::Service { .. } | Self::State { .. } => Class::Environment,
         }
     }
 
@@ -185,6 +192,9 @@ impl Coded for Error {
                 Some("use `dvc gc --cloud`, or copy to a chunked remote with `backlot remote copy`".to_owned())
             }
             Self::UnknownLayout { .. } => Some("use `chunked` or `dvc`".to_owned()),
+            Self::NotThere { .. } => {
+                Some("check that its disk is mounted, then run the command again; nothing was sent".to_owned())
+            }
             Self::BadRemote { .. } => Some("use a folder or a file:// address".to_owned()),
             Self::Service { .. } => Some("check that the remote can be reached, then run the command again".to_owned()),
             Self::DamagedRemote { .. } => {

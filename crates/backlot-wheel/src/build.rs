@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 
 use async_zip::base::write::ZipFileWriter;
 use async_zip::{AttributeCompatibility, Compression, DeflateOption, ZipDateTimeBuilder, ZipEntryBuilder};
-use backlot_core::file::{Staged, TEMPORARY_PREFIX};
+use backlot_core::file::{self, Staged};
 use backlot_core::{Context, Operation, RelPath, Sha256};
 use fs_err as fs;
 use futures_lite::future::block_on;
 use futures_lite::io::AssertAsync;
 use sha2::{Digest as _, Sha256 as Sha256Hasher};
 
-use crate::archive::wheel_sha256;
+use crate::archive::{WheelArchive, wheel_sha256};
+use crate::collect::packaged_files;
 use crate::error::{Error, Result};
 use crate::filename::WheelName;
 use crate::project::Project;
@@ -58,8 +59,16 @@ const ZIP64_ENTRIES: usize = 65_000;
 /// Build the wheel of a project.
 pub fn build(project: &Project, options: &BuildOptions<'_>, context: &Context) -> Result<BuiltWheel> {
     let metadata = &project.metadata;
+    if !options.whole {
+        for requirement in &metadata.requires_dist {
+            requirement.check_marker().map_err(|e| Error::BadProject {
+                path: project.root.join("pyproject.toml"),
+                reason: e.to_string(),
+            })?;
+        }
+    }
     let name = WheelName::pure(&metadata.package(), &metadata.version);
-    let sources = collect(project, options, context)?;
+    let sources = packaged_files(project, options, context)?;
     let running = context.start(Operation::Build, sources.len() as u64, 0);
     let path = options.output.join(name.to_string());
     let mut staged = Staged::beside(&path)?;
@@ -81,6 +90,14 @@ pub fn build(project: &Project, options: &BuildOptions<'_>, context: &Context) -
     }
     // Whoever depends on the wheel after a power cut has a copy of it that was synced: that in the repo.
     staged.replace_for_now()?;
+    // What readers refuse is not built: they would refuse it for ever.
+    if let Err(error) = WheelArchive::open(&path) {
+        file::remove(&path)?;
+        return Err(Error::BadProject {
+            path: project.root.clone(),
+            reason: format!("its wheel could not be read: {error}"),
+        });
+    }
     let (sha256, size) = wheel_sha256(&path)?;
     Ok(BuiltWheel {
         path,
@@ -113,67 +130,6 @@ fn generated_files(
     }
     files.extend(options.extra_dist_info.clone());
     files
-}
-
-/// What is packaged: wheel paths with their files, sorted.
-fn collect(
-    project: &Project,
-    options: &BuildOptions<'_>,
-    context: &Context,
-) -> Result<BTreeMap<RelPath, PathBuf>> {
-    let mut found = BTreeMap::new();
-    for root in &project.module_roots {
-        let mut pending = vec![(root.source.clone(), root.target.clone())];
-        while let Some((source, target)) = pending.pop() {
-            context.check()?;
-            if (options.exclude)(&target) {
-                continue;
-            }
-            if !fs::metadata(&source)?.is_dir() {
-                found.insert(target, source);
-                continue;
-            }
-            for entry in fs::read_dir(&source)? {
-                let entry = entry?;
-                let name = entry.file_name();
-                let name = name.to_str().ok_or_else(|| Error::BadProject {
-                    path: entry.path(),
-                    reason: "its name is not valid UTF-8".to_owned(),
-                })?;
-                let packaged = if options.whole {
-                    crate::hatchling::packages(name)
-                } else {
-                    is_packaged(name)
-                };
-                if packaged {
-                    let child = RelPath::parse(name).map_err(|e| Error::BadProject {
-                        path: entry.path(),
-                        reason: e.to_string(),
-                    })?;
-                    pending.push((entry.path(), child.below(&target)));
-                }
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// Leavings of interpreters, desktops and version control are not packaged, nor the original engine's logs.
-fn is_packaged(name: &str) -> bool {
-    !matches!(
-        name,
-        "__pycache__"
-            | ".git"
-            | ".hg"
-            | ".svn"
-            | ".gitignore"
-            | ".DS_Store"
-            | "Thumbs.db"
-            | "execution_log.txt"
-            | "execution_log.svg"
-    ) && !name.ends_with(".pyc")
-        && !name.ends_with(".pyo")
-        && !name.starts_with(TEMPORARY_PREFIX)
 }
 
 fn is_executable(path: &Path) -> Result<bool> {

@@ -2,9 +2,10 @@
 //!
 //! Nothing here changes anything or waits for a lock.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use backlot_core::{PackageName, Requirement, RequirementKind, Version};
+use backlot_core::{Coded as _, PackageName, Requirement, RequirementKind, Version};
 use backlot_dvc::Change;
 use backlot_repo::{Fact, Place, Query, ReleaseStatus};
 use backlot_wheel::{AssetInfo, Metadata};
@@ -13,6 +14,7 @@ use serde::Serialize;
 use crate::build::Provenance;
 use crate::error::{Result, WorkspaceError};
 use crate::lockfile::{Lock, LockedPackage};
+use crate::untracked::{Untracked, UntrackedFiles};
 use crate::workspace::Workspace;
 
 /// A package in a repo.
@@ -96,6 +98,8 @@ pub struct OutputStatus {
     pub inputs: Vec<RequirementRow>,
     /// Its tracked files and folders.
     pub outs: Vec<OutStatus>,
+    /// What it has that is neither tracked nor code: forgotten, or left by an `add` that was stopped.
+    pub untracked: Vec<UntrackedFiles>,
 }
 
 /// A tracked file or folder at a glance.
@@ -240,23 +244,45 @@ impl Workspace {
 
     /// Files, versions and inputs at a glance.
     pub fn status(&self) -> Result<StatusReport> {
-        let mut outputs = Vec::new();
+        let (mut outputs, mut unread) = (Vec::new(), BTreeSet::new());
         for output in self.outputs()? {
             let (package, version) = (output.package(), output.project.metadata.version.clone());
             let mut published_in = Vec::new();
             for entry in self.repos() {
-                // A repo that cannot be read is `repo list`'s to tell; the rest of the status is still worth seeing.
-                let Ok(repo) = self.open_repo(entry) else { continue };
-                let releases = repo.releases(&package, self.context()).unwrap_or_default();
-                if releases.iter().any(|r| r.version == version) {
-                    published_in.push(entry.name.clone());
+                // The rest of the status is useful without a repo that cannot be read.
+                if unread.contains(&entry.name) {
+                    continue;
+                }
+                let releases = self
+                    .open_repo(entry)
+                    .and_then(|repo| Ok(repo.releases(&package, self.context())?));
+                match releases {
+                    Ok(releases) if releases.iter().any(|r| r.version == version) => {
+                        published_in.push(entry.name.clone());
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        let message =
+                            format!("whether releases are in `{}` is not known: {error}", entry.name);
+                        self.context().warn(error.code(), message);
+                        unread.insert(entry.name.clone());
+                    }
                 }
             }
             let tracked = self.tracked_of_output(&output)?;
+            let untracked = self
+                .provenance(&output, &tracked)
+                .and_then(|made| self.untracked(&output, &made.outs));
+            let untracked = untracked.unwrap_or_else(|error| {
+                self.context()
+                    .warn(error.code(), format!("{}: {error}", output.name));
+                Untracked::default()
+            });
             outputs.push(OutputStatus {
                 published_in,
                 path: self.display_path(&output.project.root),
                 inputs: rows(&output.project.metadata),
+                untracked: untracked.files,
                 outs: self.out_rows(&tracked)?,
                 name: output.name,
                 package,

@@ -106,6 +106,7 @@ impl Workspace {
             .build_dir()
             .join(output.project.root.file_name().unwrap_or_default());
         let provenance = self.provenance(output, tracked)?;
+        self.check_untracked(output, &provenance.outs)?;
         let mut report = BuildReport {
             asset: output.name.clone(),
             package: output.package(),
@@ -149,7 +150,7 @@ impl Workspace {
     }
 
     /// What a release of this output is built from, now.
-    fn provenance(&self, output: &Output, tracked: &Tracked) -> Result<Provenance> {
+    pub(crate) fn provenance(&self, output: &Output, tracked: &Tracked) -> Result<Provenance> {
         let lock = Lock::load(self.root())?;
         let mut inputs = BTreeMap::new();
         let chosen = lock.iter().flat_map(|l| &l.packages);

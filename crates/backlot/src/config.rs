@@ -14,6 +14,7 @@ use toml_edit::{Array, DocumentMut, Item, Table, TableLike, value};
 use crate::allow::{array_of, read_lists};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::rules::{Rules, preference};
+use crate::untracked::{PUBLISH_KEYS, PublishLimits};
 
 /// File name of the workspace configuration.
 pub(crate) const FILE_NAME: &str = "backlot.toml";
@@ -35,6 +36,9 @@ pub struct RepoEntry {
     /// The packages that may come from it; `None` if it is not public, and everything may.
     #[serde(rename = "allow", skip_serializing_if = "Option::is_none")]
     pub public: Option<Vec<AllowedName>>,
+    /// Which repo it was when it was added; `None` for an index, and for what an older version made or added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 /// What a repo is.
@@ -82,6 +86,9 @@ pub struct RemoteEntry {
     pub url: String,
     /// How content lies there.
     pub layout: RemoteLayout,
+    /// Which remote it was when it was added; `None` for what an older version made or added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 /// The parsed `backlot.toml` with the document it came from.
@@ -113,9 +120,11 @@ pub struct Config {
     pub channels: Vec<String>,
     /// The conda packages that are wanted in `external_packages/`.
     pub external_conda: Vec<String>,
+    /// What may become part of a wheel.
+    pub publish: PublishLimits,
 }
 
-const TOP_KEYS: [&str; 7] = [
+const TOP_KEYS: [&str; 8] = [
     "version",
     "workspace",
     "repos",
@@ -123,6 +132,7 @@ const TOP_KEYS: [&str; 7] = [
     "resolution",
     "sources",
     "external",
+    "publish",
 ];
 const EXTERNAL_KEYS: [&str; 1] = ["conda"];
 const RESOLUTION_KEYS: [&str; 4] = ["constraints", "overrides", "exclude-newer", "resolution"];
@@ -136,7 +146,7 @@ const WORKSPACE_KEYS: [&str; 8] = [
     "links",
     "channels",
 ];
-const REPO_KEYS: [&str; 8] = [
+const REPO_KEYS: [&str; 9] = [
     "path",
     "url",
     "upload",
@@ -145,8 +155,9 @@ const REPO_KEYS: [&str; 8] = [
     "endpoint",
     "region",
     "anonymous",
+    "id",
 ];
-const REMOTE_KEYS: [&str; 2] = ["url", "layout"];
+const REMOTE_KEYS: [&str; 3] = ["url", "layout", "id"];
 const SECRET_WORDS: [&str; 6] = [
     "password",
     "secret",
@@ -216,6 +227,7 @@ impl Config {
                     name,
                     url: string(table, "url")?,
                     layout,
+                    id: string(table, "id"),
                 })
             })
             .map_err(|name| {
@@ -233,6 +245,7 @@ impl Config {
             rules: rules(&document).map_err(bad)?,
             channels: strings(workspace, "channels"),
             external_conda: external_conda(&document),
+            publish: PublishLimits::read(&document).map_err(bad)?,
             document: document.clone(),
         };
         let tables = config.document.get("repos").and_then(Item::as_table_like);
@@ -311,6 +324,9 @@ impl Config {
         if let Some(table) = self.document.get("external").and_then(Item::as_table) {
             check("external.", table, &EXTERNAL_KEYS)?;
         }
+        if let Some(table) = self.document.get("publish").and_then(Item::as_table) {
+            check("publish.", table, &PUBLISH_KEYS)?;
+        }
         if let Some(table) = self.document.get("resolution").and_then(Item::as_table) {
             check("resolution.", table, &RESOLUTION_KEYS)?;
         }
@@ -375,6 +391,7 @@ impl Config {
             ("upload", &entry.upload),
             ("endpoint", &entry.store.endpoint),
             ("region", &entry.store.region),
+            ("id", &entry.id),
         ];
         for (key, text) in texts {
             if let Some(text) = text {
@@ -412,6 +429,9 @@ impl Config {
         let mut table = Table::new();
         table.insert("url", value(&entry.url));
         table.insert("layout", value(entry.layout.as_str()));
+        if let Some(id) = &entry.id {
+            table.insert("id", value(id));
+        }
         self.section("remotes").insert(&entry.name, Item::Table(table));
         self.remotes.push(entry);
     }
@@ -581,6 +601,7 @@ fn repo_of(name: String, table: &Table) -> Option<RepoEntry> {
             anonymous: table.get("anonymous").and_then(Item::as_bool) == Some(true),
         },
         public: None,
+        id: string(table, "id"),
     })
 }
 
@@ -633,62 +654,5 @@ fn has_url_password(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Config, RemoteEntry, RepoEntry};
-    use crate::error::{Error, WorkspaceError};
-    use backlot_core::{Context, Requirement};
-
-    #[test]
-    fn what_is_added_is_read_back_in_order_and_comments_survive() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut config = Config::new(folder.path()).expect("new");
-        for name in ["review", "blessed"] {
-            config.add_repo(RepoEntry {
-                name: name.to_owned(),
-                place: format!("../repos/{name}"),
-                upload: None,
-                store: backlot_repo::StoreOptions::default(),
-                public: None,
-            });
-        }
-        config.add_remote(RemoteEntry {
-            name: "main".into(),
-            url: "../files".into(),
-            layout: backlot_store::RemoteLayout::Dvc,
-        });
-        config.set_default_remote(Some("main"));
-        config.set_inputs(vec![Requirement::parse("Shot>=1").expect("valid")]);
-        config.save().expect("saved");
-        let read = Config::load(folder.path(), &Context::default()).expect("loaded");
-        assert_eq!(
-            read.repos.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(),
-            ["review", "blessed"]
-        );
-        assert_eq!(read.default_remote.as_deref(), Some("main"));
-        assert_eq!(read.inputs[0].text(), "Shot>=1");
-        let text = fs_err::read_to_string(folder.path().join("backlot.toml")).expect("read");
-        assert!(text.starts_with("# A Backlot workspace."));
-    }
-
-    #[test]
-    fn secrets_are_refused() {
-        let folder = tempfile::tempdir().expect("a folder");
-        for line in [
-            "[remotes.a]\nurl = \"s3://b\"\naccess_key_secret = \"x\"",
-            "[remotes.a]\nurl = \"sftp://me:pw@host/x\"",
-            "[repos.a]\nurl = \"https://me:pw@host/simple/\"",
-            "[repos.a]\nurl = \"https://host/simple/\"\ntoken = \"x\"",
-        ] {
-            backlot_core::file::write(
-                &folder.path().join("backlot.toml"),
-                format!("version = 1\n{line}\n").as_bytes(),
-            )
-            .expect("written");
-            let error = Config::load(folder.path(), &Context::default()).expect_err("a secret");
-            assert!(
-                matches!(error, Error::Workspace(WorkspaceError::SecretInConfig { .. })),
-                "{error}"
-            );
-        }
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Cancelled, Class, Coded, FileError, PackageName, Version};
+use backlot_core::{Cancelled, Class, Coded, FileError, PackageName, Version, text};
 use backlot_repo::Place;
 
 /// Result of a facade operation.
@@ -267,13 +267,39 @@ pub enum WorkspaceError {
         /// What was given.
         what: String,
     },
-    /// What a repo's releases need cannot be known, because there is none at its place.
-    #[error("there is no repo `{repo}` at `{place}`, so what its releases need is not known")]
-    RepoNotThere {
-        /// Its name.
-        repo: String,
+    /// A repo or remote is not at its place: a disk that is not mounted looks like an empty folder.
+    #[error("the {what} `{name}` is not at `{place}`: there is nothing, or an empty folder")]
+    PlaceGone {
+        /// `repo` or `remote`.
+        what: &'static str,
+        /// Its name in the workspace.
+        name: String,
         /// Where it should be.
-        place: Place,
+        place: String,
+    },
+    /// Another repo or remote is at the place of one that was added.
+    #[error("at `{place}` is another {what} than the `{name}` that was added: {}, not `{remembered}`", found.as_ref().map_or_else(|| "one without an identity".to_owned(), |id| format!("`{id}`")))]
+    OtherPlace {
+        /// `repo` or `remote`.
+        what: &'static str,
+        /// Its name in the workspace.
+        name: String,
+        /// Where it should be.
+        place: String,
+        /// The identity of what is there, if it has one.
+        found: Option<String>,
+        /// The identity in `backlot.toml`.
+        remembered: String,
+    },
+    /// Content that is not tracked and would become part of a wheel.
+    #[error("{asset} has files that are not tracked and are too large for its wheel, or are media ({} in all): {}", text::bytes(*bytes), paths.iter().take(5).cloned().collect::<Vec<_>>().join(", "))]
+    UntrackedFiles {
+        /// The asset.
+        asset: String,
+        /// Folders and files, relative to the workspace.
+        paths: Vec<String>,
+        /// The bytes of all that would be packaged.
+        bytes: u64,
     },
     /// A release with tracked files that would get into a public repo.
     #[error("{package} {version} has tracked files, and `{repo}` is public")]
@@ -436,8 +462,12 @@ impl Coded for WorkspaceError {
             Self::EditableInTheWay { .. } => "input::editable_in_the_way",
             Self::NoSuchRelease { .. } => "release::unknown",
             Self::FilesNotThere { .. } => "copy::files_missing",
+            Self::UntrackedFiles { .. } => "publish::untracked_files",
             Self::FilesInPublic { .. } => "publish::files_in_public",
-            Self::RepoNotThere { .. } => "workspace::repo_not_there",
+            Self::PlaceGone { what: "repo", .. } => "workspace::repo_not_there",
+            Self::PlaceGone { .. } => "workspace::remote_not_there",
+            Self::OtherPlace { what: "repo", .. } => "workspace::other_repo",
+            Self::OtherPlace { .. } => "workspace::other_remote",
             Self::AmbiguousRepo { .. } => "release::ambiguous_repo",
             Self::NotOneRelease { .. } => "release::not_one",
             Self::MissingFiles { .. } => "publish::missing_files",
@@ -487,12 +517,13 @@ impl Coded for WorkspaceError {
             | Self::WithoutConda { .. }
             | Self::NoVersionSource { .. } => Class::Config,
             Self::UnreadableRelease { .. } => Class::Integrity,
-            Self::RepoNotThere { .. } => Class::Environment,
+            Self::PlaceGone { .. } | Self::OtherPlace { .. } => Class::Environment,
             Self::AmbiguousOutput { .. }
             | Self::AmbiguousRepo { .. }
             | Self::NotOneRelease { .. }
             | Self::BadPythonVersion { .. }
             | Self::LocalRequirement { .. }
+            | Self::UntrackedFiles { .. }
             | Self::LockedSource { .. } => Class::User,
             Self::WorkspaceExists { .. }
             | Self::NameTaken { .. }
@@ -533,8 +564,10 @@ impl Coded for WorkspaceError {
             Self::EditableInTheWay { path, .. } => format!("an editable is never silently replaced: publish it or move `{}` out of outputs first", path.display()),
             Self::NoSuchRelease { .. } => "see `backlot search`; `backlot repo list` shows where it was looked for".to_owned(),
             Self::FilesNotThere { remote, .. } => format!("copy them there first: name the remote that has them with `--from-remote NAME --to-remote {remote}`; or leave files out with `--without-files`"),
+            Self::UntrackedFiles { paths, .. } => format!("track them with `backlot add {}`; what belongs into the wheel all the same is allowed by `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml", paths.join(" ")),
             Self::FilesInPublic { .. } => "a collection of a remote looks into the studio's repos only, and would take the files for garbage: publish it to one of those; if this is one, take `public` from its entry in backlot.toml".to_owned(),
-            Self::RepoNotThere { repo, .. } => format!("look whether the disk is mounted and the path is right; if the repo is gone for good, `backlot repo remove {repo}`"),
+            Self::PlaceGone { what, name, place } => format!("check that the disk is mounted and the path in backlot.toml is right; if the {what} is gone for good, make a new one with `backlot {what} remove {name}` and `backlot {what} add {name} {place}`"),
+            Self::OtherPlace { what, name, place, .. } => format!("check that the right disk is mounted and the path in backlot.toml is right; to use what is there, run `backlot {what} remove {name}` and `backlot {what} add {name} {place}`"),
             Self::AmbiguousRepo { .. } => "name the one that is meant with `--repo`".to_owned(),
             Self::NotOneRelease { .. } => "name one release, as in `Table==1.0.0`".to_owned(),
             Self::MissingFiles { missing, .. } => format!("bring them back with `backlot pull`, or drop them with `backlot add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),

@@ -238,6 +238,10 @@ impl Workspace {
         let folder = crate::outputs::module_folder(&output).ok_or_else(not_in_output)?;
         let target = name.to_path(&folder);
         if target.exists() {
+            // A run that was stopped after copying goes on from there.
+            if crate::adding::is_begun(self, path, &target)? {
+                return Ok((output, target));
+            }
             return Err(WorkspaceError::TargetExists { path: target }.into());
         }
         fs::metadata(path)?;
@@ -532,7 +536,10 @@ fn copy_in(source: &Path, target: &Path, workspace: &Workspace) -> Result<()> {
     let stage = backlot_core::file::temporary_in(folder);
     let copied = copy_tree(source, &stage, workspace);
     match copied {
-        Ok(()) => Ok(backlot_core::file::rename(&stage, target)?),
+        Ok(()) => {
+            crate::adding::begin(workspace, source, target)?;
+            Ok(backlot_core::file::rename(&stage, target)?)
+        }
         Err(error) => {
             backlot_core::file::remove(&stage).ok();
             Err(error)

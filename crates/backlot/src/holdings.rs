@@ -84,13 +84,6 @@ impl Workspace {
                 });
                 continue;
             }
-            if !repo.is_there()? {
-                return Err(WorkspaceError::RepoNotThere {
-                    repo: entry.name.clone(),
-                    place: repo.place(),
-                }
-                .into());
-            }
             let mut packages = repo.packages()?;
             packages.retain(|package| wanted(package));
             for some in packages.chunks(RELEASES) {

@@ -83,6 +83,9 @@ impl Workspace {
             .iter()
             .map(|r| self.parse_requirement(r))
             .collect::<Result<_>>()?;
+        for requirement in &parsed {
+            requirement.check_marker()?;
+        }
         let mut project = ProjectFile::open(output)?;
         let list = project.requirements(group.as_ref());
         let mut changes = Vec::new();

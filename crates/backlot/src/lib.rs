@@ -5,6 +5,7 @@
 //!
 //! Deliberately absent: terminals, environment variables, globals, signal handlers.
 
+mod adding;
 mod allow;
 mod answers;
 mod browse;
@@ -42,6 +43,7 @@ mod run;
 mod settings;
 mod stamp;
 mod unpacked;
+mod untracked;
 mod verdicts;
 mod verify;
 mod workspace;
@@ -77,7 +79,7 @@ pub use lockfile::{Lock, LockedConda, LockedPackage};
 pub use mirror::{MirrorConflict, MirrorOptions, MirrorReport, ReposDiffer};
 pub use outdated::{NewestIn, OutdatedRow};
 pub use outputs::{NewAsset, NewReport, Output};
-pub use places::{AddRepo, RemoteStatus, RepoStatus};
+pub use places::{AddRepo, PlaceProblem, RemoteStatus, RepoStatus};
 pub use publish::{PublishOptions, PublishReport};
 pub use pylock::Pylock;
 pub use python::{InstalledPython, PythonReport, RemovedPythons, installed_pythons, remove_python};
@@ -86,6 +88,7 @@ pub use resolution::Upgrade;
 pub use rules::{RuleChanges, Rules};
 pub use run::RunEnvironment;
 pub use settings::{Host, Origin, Overrides, Setting, Settings};
+pub use untracked::{PublishLimits, UntrackedFiles};
 pub use verdicts::JudgeReport;
 pub use verify::{DamageFound, ObjectDamage, ObjectReport, PackageDamage, VerifyOptions, VerifyReport};
 pub use workspace::{InitOptions, InitReport, Workspace};

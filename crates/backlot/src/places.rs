@@ -2,7 +2,7 @@
 //!
 //! Invariant: adding one that is named already is a conflict, never a silent change; removing one deletes no data.
 
-use backlot_core::{AssetName, text};
+use backlot_core::{AssetName, Coded as _, PlaceIdentity, text};
 use backlot_repo::{AllowedName, IndexRepo, ObjectRepo, ReindexReport, StoreOptions};
 use backlot_store::{Remote, RemoteLayout};
 use serde::Serialize;
@@ -29,6 +29,30 @@ pub struct RepoStatus {
     pub allow: Option<Vec<AllowedName>>,
     /// How many packages it holds; `None` if it cannot be read, and for what lies behind a URL, which is not asked.
     pub packages: Option<usize>,
+    /// It was made just now, by adding it; or would be.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub created: bool,
+    /// Why it cannot be used, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<PlaceProblem>,
+}
+
+/// Why a repo or remote cannot be used.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlaceProblem {
+    /// The code of the error that using it gives.
+    pub code: &'static str,
+    /// Its message.
+    pub message: String,
+}
+
+impl From<Error> for PlaceProblem {
+    fn from(error: Error) -> Self {
+        Self {
+            code: error.code(),
+            message: error.to_string(),
+        }
+    }
 }
 
 /// A remote as listed.
@@ -42,6 +66,12 @@ pub struct RemoteStatus {
     pub layout: RemoteLayout,
     /// Push and pull use it.
     pub default: bool,
+    /// It was made just now, by adding it; or would be.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub created: bool,
+    /// Why it cannot be used, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<PlaceProblem>,
 }
 
 /// How to add a repo.
@@ -111,27 +141,47 @@ impl Workspace {
             }));
         }
         let place = self.find_place(name, place, options)?;
-        self.config.add_repo(RepoEntry {
+        let mut entry = RepoEntry {
             name: name.to_owned(),
             place,
             upload: options.upload.clone(),
             store: options.store.clone(),
             public,
-        });
+            id: None,
+        };
+        let (created, id) = self.make_repo(&entry, options.dry_run)?;
+        entry.id = id;
+        self.config.add_repo(entry);
         if blessed || takes_blessing {
             self.config.set_blessed(Some(name));
         }
         if publish {
             self.config.set_publish_to(Some(name));
         }
-        let entry = self.repo_entry(name)?.clone();
-        let repo = self.open_repo(&entry)?;
+        let mut status = self.named_repo(self.repo_entry(name)?);
+        status.created = created;
         if !options.dry_run {
-            // Made now, by the person who names it: a publish to a folder that is absent is an unmounted disk.
-            repo.make()?;
             self.config.save()?;
         }
-        Ok(self.repo_status(&entry))
+        if !(created && options.dry_run) {
+            self.look_into(&mut status)?;
+        }
+        Ok(status)
+    }
+
+    /// Make a repo where none is, by the person who names it: anywhere else, a folder that is absent is an unmounted disk.
+    /// Returns whether it was made, and which it is.
+    fn make_repo(&self, entry: &RepoEntry, dry_run: bool) -> Result<(bool, Option<String>)> {
+        let repo = self.connect_repo(entry)?;
+        if dry_run {
+            return Ok((repo.identity()? == Some(PlaceIdentity::Absent), None));
+        }
+        let created = repo.make()?;
+        let found = repo.identity()?;
+        Ok((
+            created,
+            found.and_then(|found| found.name().map(ToOwned::to_owned)),
+        ))
     }
 
     /// Where a new repo is: an index is looked for, or made.
@@ -202,13 +252,24 @@ impl Workspace {
     }
 
     fn repo_status(&self, entry: &RepoEntry) -> RepoStatus {
-        let packages = if entry.is_remote() {
-            None
-        } else {
-            self.open_repo(entry)
-                .and_then(|repo| Ok(repo.packages()?.len()))
-                .ok()
-        };
+        let mut status = self.named_repo(entry);
+        if let Err(error) = self.look_into(&mut status) {
+            status.problem = Some(error.into());
+        }
+        status
+    }
+
+    /// Count the packages of a repo in a folder.
+    fn look_into(&self, status: &mut RepoStatus) -> Result<()> {
+        let entry = self.repo_entry(&status.name)?;
+        if !entry.is_remote() {
+            status.packages = Some(self.open_repo(entry)?.packages()?.len());
+        }
+        Ok(())
+    }
+
+    /// What the workspace says of a repo.
+    fn named_repo(&self, entry: &RepoEntry) -> RepoStatus {
         RepoStatus {
             name: entry.name.clone(),
             place: entry.place.clone(),
@@ -216,7 +277,9 @@ impl Workspace {
             blessed: self.config.blessed.as_ref() == Some(&entry.name),
             publish_to: self.config.publish_to.as_ref() == Some(&entry.name),
             allow: entry.public.clone(),
-            packages,
+            packages: None,
+            created: false,
+            problem: None,
         }
     }
 
@@ -253,23 +316,33 @@ impl Workspace {
             }
             .into());
         }
-        let entry = RemoteEntry {
+        let mut entry = RemoteEntry {
             name: name.to_owned(),
             url: url.to_owned(),
             layout: match layout {
                 Some(layout) => layout,
                 None => Remote::detect_layout(&self.resolve_place(url))?,
             },
+            id: None,
         };
-        // A place that cannot be a remote is refused before it is written down.
-        self.open_remote(&entry)?;
+        // A place that cannot be a remote is refused before it is written down; where none is, it is made here alone.
+        let remote = self.connect_remote(&entry)?;
+        let created = if dry_run {
+            remote.identity()? == PlaceIdentity::Absent
+        } else {
+            remote.make()?
+        };
+        entry.id = remote.identity()?.name().map(ToOwned::to_owned);
         let default = default || self.config.remotes.is_empty();
         self.config.add_remote(entry);
         if default {
             self.config.set_default_remote(Some(name));
         }
         self.save_remotes(dry_run)?;
-        self.remote_status(name)
+        Ok(RemoteStatus {
+            created,
+            ..self.remote_status(name)?
+        })
     }
 
     /// Forget a remote; its content stays.
@@ -300,7 +373,11 @@ impl Workspace {
 
     /// The remotes.
     pub fn list_remotes(&self) -> Vec<RemoteStatus> {
-        self.config.remotes.iter().map(|r| self.status_of(r)).collect()
+        let look = |entry: &RemoteEntry| RemoteStatus {
+            problem: self.open_remote(entry).err().map(PlaceProblem::from),
+            ..self.status_of(entry)
+        };
+        self.config.remotes.iter().map(look).collect()
     }
 
     fn remote_status(&self, name: &str) -> Result<RemoteStatus> {
@@ -313,6 +390,8 @@ impl Workspace {
             url: entry.url.clone(),
             layout: entry.layout,
             default: self.config.default_remote.as_ref() == Some(&entry.name),
+            created: false,
+            problem: None,
         }
     }
 

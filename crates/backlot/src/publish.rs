@@ -45,6 +45,8 @@ pub struct PublishReport {
     pub files: MoveReport,
     /// The wheel.
     pub wheel: BuildReport,
+    /// Whether the repo had the release already, with the same bytes.
+    pub already: bool,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
@@ -71,13 +73,19 @@ impl Workspace {
             dry_run: options.dry_run,
             ..MoveReport::default()
         };
+        let mut already = false;
         if !options.dry_run {
             // Cheap and early; the exclusive create at the end is what decides.
-            if repo.plan_publish(&wheel.path, self.context())?.existing.is_none() {
+            let existing = repo.plan_publish(&wheel.path, self.context())?.existing;
+            if existing.is_none_or(|existing| existing.identical) {
                 files = self.push_tracked(&tracked, options.remote.as_deref(), ahead, false)?;
             }
             self.context().check()?;
-            repo.publish(&wheel.path, &publication, self.context())?;
+            match repo.publish(&wheel.path, &publication, self.context()) {
+                // A run that was repeated, by a farm or after its answer was lost.
+                Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => already = true,
+                published => published?,
+            }
         } else if added.is_empty() {
             files = self.push_tracked(&tracked, options.remote.as_deref(), ahead, true)?;
         }
@@ -89,6 +97,7 @@ impl Workspace {
             added,
             files,
             wheel,
+            already,
             dry_run: options.dry_run,
         })
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use backlot_core::{Context, FileLock, file, text};
+use backlot_core::{Context, FileLock, PlaceIdentity, file, text};
 use backlot_dvc::DvcConfig;
 use backlot_repo::{IndexRepo, Network, NetworkOptions, ObjectRepo, Repo};
 use backlot_store::{Cache, Remote, RemoteConfig, RemoteLayout, StatCache};
@@ -217,8 +217,24 @@ impl Workspace {
         })
     }
 
-    /// Open a configured repo.
+    /// Open a configured repo: the very one that was added. One that is gone, as with a disk that is not mounted, is an
+    /// error, never an empty repo.
     pub fn open_repo(&self, entry: &RepoEntry) -> Result<Repo> {
+        let repo = self.connect_repo(entry)?;
+        if let Some(found) = repo.identity()? {
+            check_place(
+                "repo",
+                &entry.name,
+                repo.place().to_string(),
+                &found,
+                entry.id.as_deref(),
+            )?;
+        }
+        Ok(repo.known(entry.id.as_deref()))
+    }
+
+    /// Open whatever is at the place of a repo.
+    pub(crate) fn connect_repo(&self, entry: &RepoEntry) -> Result<Repo> {
         if !entry.is_remote() {
             return Ok(Repo::open_folder(&absolute(&self.root.join(&entry.place))?)?);
         }
@@ -282,8 +298,23 @@ impl Workspace {
         })
     }
 
-    /// Open a configured remote.
+    /// Open a configured remote: the very one that was added. One that is gone, as with a disk that is not mounted, is an
+    /// error, never an empty remote.
     pub fn open_remote(&self, entry: &RemoteEntry) -> Result<Remote> {
+        let remote = self.connect_remote(entry)?;
+        let place = self.resolve_place(&entry.url);
+        check_place(
+            "remote",
+            &entry.name,
+            place,
+            &remote.identity()?,
+            entry.id.as_deref(),
+        )?;
+        Ok(remote.known(entry.id.as_deref()))
+    }
+
+    /// Open whatever is at the place of a remote.
+    pub(crate) fn connect_remote(&self, entry: &RemoteEntry) -> Result<Remote> {
         Ok(Remote::open(&RemoteConfig {
             url: self.resolve_place(&entry.url),
             layout: entry.layout,
@@ -321,6 +352,31 @@ impl Workspace {
         file::write_if_changed(&path, dvc.to_text().as_bytes())?;
         Ok(())
     }
+}
+
+/// Fine if what was found at a place is what was added.
+fn check_place(
+    what: &'static str,
+    name: &str,
+    place: String,
+    found: &PlaceIdentity,
+    remembered: Option<&str>,
+) -> Result<()> {
+    if found.is(remembered) {
+        return Ok(());
+    }
+    let name = name.to_owned();
+    Err(match found {
+        PlaceIdentity::Absent => WorkspaceError::PlaceGone { what, name, place },
+        found => WorkspaceError::OtherPlace {
+            what,
+            name,
+            place,
+            found: found.name().map(ToOwned::to_owned),
+            remembered: remembered.unwrap_or_default().to_owned(),
+        },
+    }
+    .into())
 }
 
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {

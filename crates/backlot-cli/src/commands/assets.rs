@@ -170,8 +170,13 @@ pub(super) fn publish(
         ));
     }
     lines.push_str(&describe_push(&report.files));
+    let published = if report.already {
+        "already published with identical contents: "
+    } else {
+        "published "
+    };
     lines.push_str(&format!(
-        "{}published {} {} to {}: {}\n",
+        "{}{published}{} {} to {}: {}\n",
         would(options.dry_run),
         report.asset,
         report.version,

@@ -27,6 +27,13 @@ pub(super) fn status(session: &Session) -> Result<Answer, Error> {
             lines.push_str(&format!("    requires {}\n", input.requirement));
         }
         lines.push_str(&outs(&output.outs, "    "));
+        for one in &output.untracked {
+            let (files, bytes) = (text::count(one.files, "file"), text::bytes(one.bytes));
+            lines.push_str(&format!(
+                "    untracked: {} ({files}, {bytes}); `backlot add {}` tracks it\n",
+                one.path, one.path
+            ));
+        }
     }
     if report.outputs.is_empty() {
         lines.push_str("  none; `backlot new NAME` makes one\n");

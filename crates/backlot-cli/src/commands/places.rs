@@ -4,8 +4,8 @@ use std::path::Path;
 
 use backlot::text::count;
 use backlot::{
-    AddRepo, AllowReport, AllowedName, Error, InitOptions, RemoteStatus, RepoPlace, RepoStatus, StoreOptions,
-    Workspace,
+    AddRepo, AllowReport, AllowedName, Error, InitOptions, PlaceProblem, RemoteStatus, RepoPlace, RepoStatus,
+    StoreOptions, Workspace,
 };
 
 use crate::args::{Remote, Repo};
@@ -67,7 +67,12 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
             };
             let place = relative_to_workspace(session, &workspace, place);
             let status = workspace.add_repo(name, &place, &options)?;
-            let text = format!("{}added the repo {}", would(dry.dry_run), describe_repo(&status));
+            let made = made_or_found("repo", status.created, dry.dry_run);
+            let text = format!(
+                "{}added the repo {}{made}",
+                would(dry.dry_run),
+                describe_repo(&status)
+            );
             Ok(Answer::new(&status, text))
         }
         Repo::List => {
@@ -76,7 +81,7 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
             let text = if rows.is_empty() {
                 "no repos; add one with `backlot repo add NAME PATH`".to_owned()
             } else {
-                columns(&rows)
+                columns(&rows) + &problems(all.iter().map(|repo| (&repo.name, &repo.problem)))
             };
             Ok(Answer::new(&serde_json::json!({ "repos": all }), text))
         }
@@ -153,9 +158,10 @@ pub(super) fn relative_to_workspace(session: &Session, workspace: &Workspace, pl
 fn repo_row(status: &RepoStatus) -> Vec<String> {
     let packages = match status.packages {
         Some(number) => count(number as u64, "package"),
+        None if status.problem.is_some() => "NOT USABLE".to_owned(),
         None if status.kind == RepoPlace::Index => "package index".to_owned(),
         None if status.kind == RepoPlace::Store => "store of objects".to_owned(),
-        None => "cannot be read".to_owned(),
+        None => "not counted".to_owned(),
     };
     vec![
         status.name.clone(),
@@ -176,6 +182,23 @@ fn list_of(status: &RepoStatus) -> String {
         [] => "public: asked for nothing".to_owned(),
         names => format!("public: {}", names.join(", ")),
     }
+}
+
+/// Whether adding a place made it: a person who expected one that is in use sees that the path is wrong.
+fn made_or_found(what: &str, created: bool, dry_run: bool) -> &'static str {
+    match (what, created, dry_run) {
+        ("repo", true, false) => "\ncreated: there was no repo at that place",
+        ("repo", true, true) => "\nwould create it: there is no repo at that place",
+        ("remote", true, false) => "\ncreated: there was no remote at that place",
+        ("remote", true, true) => "\nwould create it: there is no remote at that place",
+        _ => "",
+    }
+}
+
+/// A line for each place that cannot be used.
+fn problems<'a>(all: impl Iterator<Item = (&'a String, &'a Option<PlaceProblem>)>) -> String {
+    all.filter_map(|(name, problem)| Some(format!("\n{name}: {}", problem.as_ref()?.message)))
+        .collect()
 }
 
 fn marks(all: &[(bool, &str)]) -> String {
@@ -224,11 +247,16 @@ pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Erro
     let one = |status: RemoteStatus, verb: &str, dry_run: bool| {
         let default = if status.default { " (default)" } else { "" };
         let text = format!(
-            "{}{verb} the remote {} at `{}` (layout {}){default}",
+            "{}{verb} the remote {} at `{}` (layout {}){default}{}",
             would(dry_run),
             status.name,
             status.url,
-            status.layout
+            status.layout,
+            if verb == "added" {
+                made_or_found("remote", status.created, dry_run)
+            } else {
+                ""
+            }
         );
         Answer::new(&status, text)
     };
@@ -261,7 +289,7 @@ pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Erro
             let text = if rows.is_empty() {
                 "no remotes; add one with `backlot remote add NAME PLACE`".to_owned()
             } else {
-                columns(&rows)
+                columns(&rows) + &problems(all.iter().map(|remote| (&remote.name, &remote.problem)))
             };
             Answer::new(&serde_json::json!({ "remotes": all }), text)
         }

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use backlot_core::web::shown_text;
-use backlot_core::{PackageName, Version};
+use backlot_core::{PackageName, PlaceIdentity, Version};
 use serde::Serialize;
 use url::Url;
 
@@ -76,6 +76,8 @@ struct Inner {
     patience: Duration,
     /// What it may be asked for; anything, if it has none.
     gate: OnceLock<Gate>,
+    /// Set for a repo that must be there, with the identity it must have, if one is known.
+    known: OnceLock<Option<String>>,
 }
 
 impl fmt::Debug for ObjectRepo {
@@ -137,6 +139,7 @@ impl ObjectRepo {
             proven: OnceLock::new(),
             patience: Duration::from_secs(5),
             gate: OnceLock::new(),
+            known: OnceLock::new(),
         }))
     }
 
@@ -149,6 +152,26 @@ impl ObjectRepo {
 
     pub(crate) fn gate(&self) -> Option<&Gate> {
         self.0.gate.get()
+    }
+
+    /// From now on publish only to this very repo; see [`crate::FolderRepo::known`]. Once: a second call changes nothing.
+    #[must_use]
+    pub fn known(self, identity: Option<&str>) -> Self {
+        self.0.known.get_or_init(|| identity.map(ToOwned::to_owned));
+        self
+    }
+
+    /// Which repo is there now; `None` where it may not be asked.
+    pub fn identity(&self) -> Result<Option<PlaceIdentity>> {
+        if self.0.objects.is_offline() {
+            return Ok(None);
+        }
+        Ok(Some(match self.marker()? {
+            Some(marker) => marker.identity(),
+            // The objects are the truth: a copy of `packages/` without the marker is the same repo.
+            None if self.package_folders()?.is_empty() => PlaceIdentity::Absent,
+            None => PlaceIdentity::Unnamed,
+        }))
     }
 
     /// The store's URL.
@@ -170,14 +193,19 @@ impl ObjectRepo {
         {
             return Err(Error::OtherWay { place: self.place() });
         }
+        if let Some(known) = self.0.known.get()
+            && !self.identity()?.is_none_or(|found| found.is(known.as_deref()))
+        {
+            return Err(Error::NotThere { place: self.place() });
+        }
         self.prove()?;
         if found.is_some() {
             return Ok(false);
         }
-        // Everybody writes the same bytes, so it does not matter who is first or last; only half of them must not be seen.
-        let marker = Marker::new(Some(by)).to_bytes();
+        // Of several that make it at once, the first gives it its identity.
+        let marker = Marker::fresh(Some(by)).to_bytes();
         match by {
-            CommitBy::Create => self.0.objects.write("repo.json", marker, JSON)?,
+            CommitBy::Create => drop(self.0.objects.create("repo.json", marker, JSON)?),
             CommitBy::Move => {
                 let staged = format!("staged/repo-{}", ulid::Ulid::new().to_string().to_lowercase());
                 self.0.objects.stage(&staged, marker)?;

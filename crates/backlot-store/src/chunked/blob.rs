@@ -59,6 +59,11 @@ pub(super) trait BlobStore: Send + Sync + Debug {
     /// How many unwanted bytes cost less than another request.
     fn gap(&self) -> u32;
 
+    /// Write a small object if there is none, where the service can tell; else it is replaced.
+    fn create(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        self.put(key, bytes)
+    }
+
     /// Write a small object.
     fn put(&self, key: &str, bytes: &[u8]) -> Result<()> {
         let mut writer = self.begin(key)?;
@@ -105,6 +110,12 @@ impl BlobStore for FolderBlobs {
 
     fn read(&self, key: &str) -> Result<Option<Vec<u8>>> {
         Ok(file::read_if_exists(&self.root.join(key))?)
+    }
+
+    fn create(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        file::make_folder(&self.root)?;
+        file::create(&self.root.join(key), bytes)?;
+        Ok(())
     }
 
     fn read_range(&self, key: &str, range: Range<u64>) -> Result<Option<Vec<u8>>> {

@@ -9,7 +9,7 @@ use super::chunker::Profile;
 use super::name::StoredName;
 
 /// The key of the config object.
-pub(super) const KEY: &str = "backlot-remote.json";
+pub(crate) const KEY: &str = "backlot-remote.json";
 const FORMAT: u32 = 1;
 
 /// What is written in `backlot-remote.json`.
@@ -71,6 +71,8 @@ impl RemoteFormat {
         #[derive(Deserialize)]
         struct Version {
             format: u32,
+            #[serde(default)]
+            layout: String,
         }
         let version: Version =
             serde_json::from_slice(bytes).map_err(|e| format!("`{KEY}` cannot be read: {e}"))?;
@@ -79,6 +81,9 @@ impl RemoteFormat {
                 "it has format {}, and this version of backlot knows format {FORMAT}",
                 version.format
             ));
+        }
+        if version.layout == "dvc" {
+            return Err("it has DVC's layout; add it with `--layout dvc`".to_owned());
         }
         let parsed: Self =
             serde_json::from_slice(bytes).map_err(|e| format!("`{KEY}` cannot be used: {e}"))?;

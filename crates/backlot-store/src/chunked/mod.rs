@@ -47,6 +47,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use config::KEY as CONFIG_KEY;
 pub use gc::{CollectOptions, CollectReport, Collected};
 pub use name::{NotAStoredName, StoredName};
 pub(crate) use remote::{AHEAD_FROM, ChunkedRemote};

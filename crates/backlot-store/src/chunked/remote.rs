@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backlot_core::{Blake3, Context, LinkMode};
+use backlot_core::{Blake3, Context, LinkMode, PlaceIdentity};
 
 use super::blob::{BlobStore, FolderBlobs, ServiceBlobs};
 use super::catalog::{Catalog, Found, TOGETHER};
@@ -80,8 +80,21 @@ impl ChunkedRemote {
         Ok(Some(self.site(format)))
     }
 
-    /// The remote, made if it is not there. Who writes its config last wins; until then nothing else was written by
-    /// anybody who has read it again.
+    /// Which remote is there.
+    pub(crate) fn identity(&self) -> Result<PlaceIdentity> {
+        Ok(match self.find()? {
+            Some(site) => PlaceIdentity::Named(site.format.id.to_string()),
+            None => PlaceIdentity::Absent,
+        })
+    }
+
+    /// Make the remote if it is not there.
+    pub(crate) fn make(&self) -> Result<()> {
+        self.find_or_make().map(drop)
+    }
+
+    /// The remote, made if it is not there. Where a service cannot create exclusively, who writes its config last wins; until
+    /// then nothing else was written by anybody who has read it again.
     pub(super) fn find_or_make(&self) -> Result<Site> {
         if let Some(site) = self.find()? {
             return Ok(site);
@@ -89,7 +102,7 @@ impl ChunkedRemote {
         if !self.blobs.list("files/md5/")?.is_empty() {
             return Err(self.bad("it has DVC's layout; add it with `--layout dvc`".to_owned()));
         }
-        self.blobs.put(KEY, &RemoteFormat::fresh().to_bytes())?;
+        self.blobs.create(KEY, &RemoteFormat::fresh().to_bytes())?;
         self.find()?.ok_or_else(|| self.bad(format!("`{KEY}` vanished")))
     }
 

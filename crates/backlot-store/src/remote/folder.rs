@@ -46,6 +46,18 @@ impl FolderRemote {
         Ok(ids.par_iter().map(size).collect())
     }
 
+    /// A small file of the remote's own.
+    pub(super) fn read(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        Ok(file::read_if_exists(&self.root.join(key))?)
+    }
+
+    /// Write a small file if there is none, with the folders above it.
+    pub(super) fn create(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        file::make_folder(&self.root)?;
+        file::create(&self.root.join(key), bytes)?;
+        Ok(())
+    }
+
     /// Whether something was stored here in this layout.
     pub(super) fn is_used(&self) -> bool {
         self.root.join("files/md5").is_dir()

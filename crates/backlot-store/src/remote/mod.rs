@@ -6,6 +6,7 @@
 //! names them (the caller's order); what was moved before an interruption is not moved again.
 
 mod folder;
+mod identity;
 pub(crate) mod service;
 
 use std::collections::{BTreeMap, HashSet};
@@ -102,6 +103,10 @@ fn absent(cache: &Cache, mut items: Vec<Transfer>) -> Result<Vec<Transfer>> {
 #[derive(Debug)]
 pub struct Remote {
     backend: Backend,
+    /// It outlives this process.
+    lasting: bool,
+    /// Set for a remote that must be there, with the identity it must have, if one is known.
+    known: Option<Option<String>>,
 }
 
 #[derive(Debug)]
@@ -137,7 +142,11 @@ impl Remote {
             Some(("", _)) => return Err(bad("it has no scheme")),
             Some((scheme, _)) => return Err(bad(&format!("the scheme `{scheme}` is not known"))),
         };
-        Ok(Self { backend })
+        Ok(Self {
+            backend,
+            lasting: !url.starts_with("memory://"),
+            known: None,
+        })
     }
 
     /// Put files into the cache as [`add_files`] does and, where the layout is ours, send much
@@ -150,6 +159,7 @@ impl Remote {
         links: &[LinkMode],
         context: &Context,
     ) -> Result<(Vec<Added>, TransferReport)> {
+        self.check_known()?;
         match &self.backend {
             Backend::Chunked(remote) => remote.add_files(cache, stat, paths, links, AHEAD_FROM, context),
             _ => Ok((
@@ -159,7 +169,7 @@ impl Remote {
         }
     }
 
-    /// The layout of what lies in a place: DVC's if DVC put it there, else ours.
+    /// The layout of what lies in a place: what its identity says, else DVC's if DVC put it there, else ours.
     pub fn detect_layout(url: &str) -> Result<RemoteLayout> {
         let open = |layout| {
             Self::open(&RemoteConfig {
@@ -168,7 +178,14 @@ impl Remote {
                 mirrors: PathBuf::new(),
             })
         };
-        let dvc = match &open(RemoteLayout::Dvc)?.backend {
+        let found = open(RemoteLayout::Dvc)?;
+        if let Some(layout) = found
+            .read_identity()?
+            .and_then(|bytes| identity::layout_of(&bytes))
+        {
+            return Ok(layout);
+        }
+        let dvc = match &found.backend {
             Backend::Folder(remote) => remote.is_used(),
             Backend::Service(remote) => remote.is_used()?,
             Backend::Chunked(_) => false,
@@ -191,6 +208,7 @@ impl Remote {
 
     /// Send objects from the cache, in order: those before a manifest are there before it.
     pub fn push(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<TransferReport> {
+        self.check_known()?;
         if let Backend::Chunked(remote) = &self.backend {
             return remote.push(cache, items, context);
         }

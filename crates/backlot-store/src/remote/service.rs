@@ -109,6 +109,28 @@ impl ServiceRemote {
         })
     }
 
+    /// A small object of the remote's own.
+    pub(super) fn read_small(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        match self.wait(self.operator.read(key)) {
+            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(self.failed(e)),
+        }
+    }
+
+    /// Write a small object if there is none.
+    pub(super) fn create(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+        if self.operator.info().capability().write_with_if_not_exists {
+            let write = self.operator.write_with(key, bytes).if_not_exists(true);
+            return match self.wait(write.into_future()) {
+                Err(e) if e.kind() != ErrorKind::ConditionNotMatch => Err(self.failed(e)),
+                _ => Ok(()),
+            };
+        }
+        let write = self.wait(self.operator.write(key, bytes));
+        write.map(drop).map_err(|e| self.failed(e))
+    }
+
     /// Whether something was stored here in this layout.
     pub(super) fn is_used(&self) -> Result<bool> {
         match self.wait(self.operator.list("files/md5/")) {

@@ -1,0 +1,156 @@
+//! What of a project is packaged.
+//!
+//! Invariant: only regular files are opened, and only those inside the project: a link that leaves it would package what
+//! lies on one machine, and a pipe would wait for ever. What is left out is warned about. Deliberately absent: tracked files,
+//! which the caller excludes, and patterns.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use backlot_core::file::TEMPORARY_PREFIX;
+use backlot_core::{Context, RelPath};
+use fs_err as fs;
+
+use crate::build::BuildOptions;
+use crate::error::{Error, Result};
+use crate::project::Project;
+
+/// What a path is to the builder.
+enum Found {
+    Folder,
+    File,
+    /// Not packaged, for a reason.
+    Left(&'static str),
+}
+
+/// A folder or file to be looked at.
+struct Pending {
+    source: PathBuf,
+    target: RelPath,
+    /// The folders that links on the way led to: a second time is a loop.
+    through: Vec<PathBuf>,
+}
+
+/// The files that are packaged: wheel paths with their files, sorted. What is left out is warned about.
+pub fn packaged_files(
+    project: &Project,
+    options: &BuildOptions<'_>,
+    context: &Context,
+) -> Result<BTreeMap<RelPath, PathBuf>> {
+    let inside = fs::canonicalize(&project.root)?;
+    let mut found = BTreeMap::new();
+    for root in &project.module_roots {
+        let mut pending = vec![Pending {
+            source: root.source.clone(),
+            target: root.target.clone(),
+            through: Vec::new(),
+        }];
+        while let Some(mut next) = pending.pop() {
+            context.check()?;
+            if (options.exclude)(&next.target) {
+                continue;
+            }
+            match look(&mut next, &inside)? {
+                Found::File => {
+                    found.insert(next.target, next.source);
+                }
+                Found::Folder => enter(&next, options, &mut pending)?,
+                Found::Left(reason) if next.source == root.source => {
+                    return Err(Error::BadProject {
+                        path: next.source,
+                        reason: reason.to_owned(),
+                    });
+                }
+                Found::Left(reason) => context.warn(
+                    "build::left_out",
+                    format!("`{}` is not packaged: {reason}", next.source.display()),
+                ),
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn look(pending: &mut Pending, inside: &Path) -> Result<Found> {
+    let mut metadata = fs::symlink_metadata(&pending.source)?;
+    if metadata.is_symlink() {
+        // Also a link to itself.
+        let Ok(target) = fs::canonicalize(&pending.source) else {
+            return Ok(Found::Left("the link leads nowhere"));
+        };
+        if !target.starts_with(inside) {
+            return Ok(Found::Left("the link leaves the asset"));
+        }
+        metadata = fs::metadata(&target)?;
+        if metadata.is_dir() {
+            let folder = pending.source.parent().map(fs::canonicalize).transpose()?;
+            let above = folder.is_some_and(|folder| folder.starts_with(&target));
+            if above || pending.through.contains(&target) {
+                return Ok(Found::Left("the link leads to a folder that it is in"));
+            }
+            pending.through.push(target);
+        }
+    }
+    Ok(if metadata.is_dir() {
+        Found::Folder
+    } else if metadata.is_file() {
+        Found::File
+    } else {
+        Found::Left("it is neither a file nor a folder")
+    })
+}
+
+fn enter(folder: &Pending, options: &BuildOptions<'_>, pending: &mut Vec<Pending>) -> Result<()> {
+    for entry in fs::read_dir(&folder.source)? {
+        let path = entry?.path();
+        let bad = |reason: String| Error::BadProject {
+            path: path.clone(),
+            reason,
+        };
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| bad("its name is not valid UTF-8".to_owned()))?;
+        let packaged = if options.whole {
+            crate::hatchling::packages(name)
+        } else {
+            is_packaged(name)
+        };
+        if !packaged {
+            continue;
+        }
+        // A line break would end a row of RECORD, for every reader.
+        if name.contains(char::is_control) {
+            return Err(bad(
+                "its name has a line break or another control character".to_owned()
+            ));
+        }
+        let child = RelPath::parse(name).map_err(|e| bad(e.to_string()))?;
+        pending.push(Pending {
+            target: child.below(&folder.target),
+            through: folder.through.clone(),
+            source: path,
+        });
+    }
+    Ok(())
+}
+
+/// Leavings of interpreters, desktops and version control are not packaged, nor the original engine's logs.
+fn is_packaged(name: &str) -> bool {
+    !matches!(
+        name,
+        "__pycache__"
+            | ".git"
+            | ".hg"
+            | ".svn"
+            | ".gitignore"
+            | ".DS_Store"
+            | ".localized"
+            | "Thumbs.db"
+            | "ehthumbs.db"
+            | "desktop.ini"
+            | "execution_log.txt"
+            | "execution_log.svg"
+    ) && !name.ends_with(".pyc")
+        && !name.ends_with(".pyo")
+        && !name.starts_with("._")
+        && !name.starts_with(TEMPORARY_PREFIX)
+}

@@ -1,0 +1,65 @@
+//! Tests of `config`.
+
+use super::{Config, RemoteEntry, RepoEntry};
+use crate::error::{Error, WorkspaceError};
+use backlot_core::{Context, Requirement};
+
+#[test]
+fn what_is_added_is_read_back_in_order_and_comments_survive() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = Config::new(folder.path()).expect("new");
+    for name in ["review", "blessed"] {
+        config.add_repo(RepoEntry {
+            name: name.to_owned(),
+            place: format!("../repos/{name}"),
+            upload: None,
+            store: backlot_repo::StoreOptions::default(),
+            public: None,
+            id: Some(format!("of-{name}")),
+        });
+    }
+    config.add_remote(RemoteEntry {
+        name: "main".into(),
+        url: "../files".into(),
+        layout: backlot_store::RemoteLayout::Dvc,
+        id: Some("of-main".into()),
+    });
+    config.set_default_remote(Some("main"));
+    config.set_inputs(vec![Requirement::parse("Shot>=1").expect("valid")]);
+    config.save().expect("saved");
+    let read = Config::load(folder.path(), &Context::default()).expect("loaded");
+    assert_eq!(
+        read.repos.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(),
+        ["review", "blessed"]
+    );
+    assert_eq!(read.default_remote.as_deref(), Some("main"));
+    assert_eq!(
+        (read.repos[0].id.as_deref(), read.remotes[0].id.as_deref()),
+        (Some("of-review"), Some("of-main"))
+    );
+    assert_eq!(read.inputs[0].text(), "Shot>=1");
+    let text = fs_err::read_to_string(folder.path().join("backlot.toml")).expect("read");
+    assert!(text.starts_with("# A Backlot workspace."));
+}
+
+#[test]
+fn secrets_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for line in [
+        "[remotes.a]\nurl = \"s3://b\"\naccess_key_secret = \"x\"",
+        "[remotes.a]\nurl = \"sftp://me:pw@host/x\"",
+        "[repos.a]\nurl = \"https://me:pw@host/simple/\"",
+        "[repos.a]\nurl = \"https://host/simple/\"\ntoken = \"x\"",
+    ] {
+        backlot_core::file::write(
+            &folder.path().join("backlot.toml"),
+            format!("version = 1\n{line}\n").as_bytes(),
+        )
+        .expect("written");
+        let error = Config::load(folder.path(), &Context::default()).expect_err("a secret");
+        assert!(
+            matches!(error, Error::Workspace(WorkspaceError::SecretInConfig { .. })),
+            "{error}"
+        );
+    }
+}
