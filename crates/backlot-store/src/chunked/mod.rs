@@ -22,6 +22,7 @@ mod gc;
 mod get;
 mod index;
 mod inspect;
+mod known;
 mod name;
 mod pack;
 mod push;
