@@ -106,12 +106,15 @@ pub(crate) enum Command {
     },
     /// Track files or folders of an asset
     #[command(
-        after_help = "Examples:\n  backlot add outputs/table/src/table/frames          a folder inside an asset\n  backlot add ~/renders/turntable --asset Table       copy a folder into the asset and track it\n  backlot add ~/tmp/v3.abc --asset Table --as model.abc\n  backlot add outputs/table/src/table/frames --push   add and push in one pass"
+        after_help = "Examples:\n  backlot add outputs/table/src/table/frames          a folder inside an asset\n  backlot add ~/renders/turntable --asset Table       copy a folder into the asset and track it\n  backlot add ~/tmp/v3.abc --asset Table --as model.abc\n  backlot add outputs/table/src/table/frames --push   add and push in one pass\n  backlot add outputs/table/src/table/frames/f.0004.exr            only this frame of a tracked folder\n  backlot add --remove outputs/table/src/table/frames/f.0004.exr   the folder without this frame\nFiles of a tracked folder that were never pulled here stay as they are."
     )]
     Add {
         /// Files or folders
-        #[arg(required = true)]
+        #[arg(required_unless_present = "remove")]
         paths: Vec<PathBuf>,
+        /// Remove a file or folder from its tracked folder, though it may never have been pulled here
+        #[arg(long, value_name = "PATH")]
+        remove: Vec<PathBuf>,
         /// The asset that shall track paths from outside
         #[arg(long, value_name = "NAME")]
         asset: Option<String>,
@@ -156,7 +159,7 @@ pub(crate) enum Command {
     },
     /// Publish an asset: push its files, build its wheel, create the release
     #[command(
-        after_help = "Changed files are added first. A version that exists is a conflict, whoever was first.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where"
+        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. A version that\nexists is a conflict, whoever was first.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr"
     )]
     Publish {
         /// The asset
@@ -170,6 +173,9 @@ pub(crate) enum Command {
         /// Why, for the record
         #[arg(long, short)]
         message: Option<String>,
+        /// Remove a file or folder from its tracked folder, though it may never have been pulled here
+        #[arg(long, value_name = "PATH")]
+        remove: Vec<PathBuf>,
         #[command(flatten)]
         dry: DryRun,
     },

@@ -1,24 +1,31 @@
 //! Tracking files: hash, cache, manifest, pointer, in this order.
 //!
-//! Invariants: the pointer is written last, when all it names is in the cache, so a kill leaves the old pointer or the new
-//! one; adding what did not change writes nothing. A path inside a tracked folder stands for that folder. Deliberately
-//! absent: moving files into the asset, and committing to git.
+//! Invariants: the pointer is written last, when all that is new in it is in the cache, so a kill leaves the old pointer or
+//! the new one; adding what did not change writes nothing; a file of a tracked folder that was never here stays what it was
+//! ([`crate::merge`]). A path inside a tracked folder stands for that part of it, as in DVC. Deliberately absent: moving
+//! files into the asset, and committing to git.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Blake3, Context, LinkMode, file};
-use backlot_store::{Added, Cache, FileDigests, ObjectId, Remote, StatCache, add_files, hash_files};
+use backlot_core::{Blake3, Context, LinkMode, RelPath, file};
+use backlot_store::{
+    Added, Cache, FileDigests, ObjectId, Remote, StatCache, Transfer, add_files, digest_bytes, hash_files,
+};
 use fs_err as fs;
 use serde::Serialize;
 
 use crate::content::{proof_of, read_manifest};
 use crate::error::{Error, Result};
 use crate::ignore::Ignore;
+use crate::kept::Kept;
 use crate::manifest::{Manifest, ManifestEntry};
+use crate::merge::{FileChanges, Merged, merge};
 use crate::patch::updated_text;
 use crate::plan::{AddTarget, plan_add};
 use crate::pointer::Out;
-use crate::scan::{Scanned, ScannedFile, scan_out};
+use crate::record::Record;
+use crate::scan::{Scanned, ScannedFile, scan_out, survey};
 
 /// How to add.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +38,10 @@ pub struct AddOptions<'a> {
     pub dry_run: bool,
     /// Where content is sent while it is read for the first time. A push has to follow.
     pub ahead: Option<&'a Remote>,
+    /// Where unchanged files of tracked folders that are not here are looked for.
+    pub elsewhere: Option<&'a Remote>,
+    /// Files and folders that are to be removed from tracked folders, though they may never have been here.
+    pub removals: &'a [PathBuf],
 }
 
 /// What was sent to a remote while files were added.
@@ -53,7 +64,7 @@ impl std::ops::AddAssign for SentAhead {
 }
 
 /// A tracked file or folder after adding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AddedOut {
     /// Where it is.
     pub path: PathBuf,
@@ -61,16 +72,20 @@ pub struct AddedOut {
     pub pointer: PathBuf,
     /// Its content.
     pub id: ObjectId,
-    /// Its proof.
-    pub blake3: Blake3,
+    /// Its proof; `None` where a dry run cannot tell it, and where nothing changed in a folder that has none.
+    pub blake3: Option<Blake3>,
     /// Its files.
     pub files: u64,
     /// Its bytes.
     pub bytes: u64,
     /// Files that are new or changed since it was last added.
     pub changed: u64,
-    /// Files that were tracked and are gone.
+    /// Files that were tracked and are removed.
     pub removed: u64,
+    /// The changes, with names.
+    pub changes: FileChanges,
+    /// Files that are as they were and were not looked at: those that are not here, or not asked for.
+    pub kept: u64,
     /// Files that were (or, in a dry run, would be) new to the cache.
     pub stored_files: u64,
     /// Their bytes.
@@ -79,6 +94,12 @@ pub struct AddedOut {
     pub written: bool,
     /// What was sent ahead of the push.
     pub ahead: SentAhead,
+    /// The out as the pointer has it (would have it) now.
+    #[serde(skip)]
+    pub out: Out,
+    /// All its objects, those it keeps among them; the manifest of a folder last.
+    #[serde(skip)]
+    pub objects: Vec<Transfer>,
 }
 
 /// Track paths inside the asset folder `root`. Results are one an out, in the order of the targets.
@@ -90,7 +111,7 @@ pub fn add(
     options: &AddOptions<'_>,
     context: &Context,
 ) -> Result<Vec<AddedOut>> {
-    let plan = plan_add(root, targets, context)?;
+    let plan = plan_add(root, targets, options.removals, context)?;
     let adding = Adding {
         cache,
         stat,
@@ -108,27 +129,81 @@ struct Adding<'a> {
     context: &'a Context,
 }
 
+/// What was found out about the content of an out.
+struct Content {
+    id: ObjectId,
+    size: u64,
+    /// Files, if it is a folder.
+    nfiles: Option<u64>,
+    executable: bool,
+    blake3: Option<Blake3>,
+    objects: Vec<Transfer>,
+    added: Vec<Added>,
+    changes: FileChanges,
+    kept: u64,
+    ahead: SentAhead,
+}
+
 impl Adding<'_> {
     fn add(&self, target: &AddTarget) -> Result<AddedOut> {
         self.context.check()?;
         let ignore = Ignore::of_folder(target.path.parent().unwrap_or(&target.path))?;
         let mut out = target.out();
         let before = out.id();
-        let mut report = match scan_out(&target.path, &ignore, self.context)? {
+        let record = Record::load(self.stat, &target.path)?;
+        let (content, manifest) = match self.scan(target, &ignore)? {
             Scanned::Missing => {
                 return Err(Error::NoSuchPath {
                     path: target.path.clone(),
                 });
             }
-            Scanned::File { executable, .. } => self.add_file(target, executable, &mut out)?,
-            Scanned::Folder(files) => self.add_folder(target, &files, before, &mut out)?,
+            Scanned::File { executable, .. } => (self.add_file(target, executable, &out)?, None),
+            Scanned::Folder(files) => {
+                let (content, merged) = self.add_folder(target, &files, before, &out, &record)?;
+                (content, Some((merged.manifest, files)))
+            }
         };
-        out.set_blake3(report.blake3);
-        report.written = self.write(target, out)?;
-        Ok(report)
+        set_content(&mut out, &content);
+        let written = self.write(target, &out)?;
+        if !self.options.dry_run {
+            match manifest {
+                None => record.note_file(content.id.md5)?,
+                Some((manifest, files)) => {
+                    let here: HashSet<&str> = files.iter().map(|f| f.path.as_str()).collect();
+                    let is_here = |entry: &ManifestEntry| {
+                        target.covers(&entry.path) && here.contains(entry.path.as_str())
+                    };
+                    record.note(&manifest, &is_here)?;
+                }
+            }
+        }
+        Ok(report(target, content, out, written))
     }
 
-    fn add_file(&self, target: &AddTarget, executable: bool, out: &mut Out) -> Result<AddedOut> {
+    /// Look at the target; where only parts of a folder are asked for, what cannot be tracked elsewhere is in nobody's way.
+    fn scan(&self, target: &AddTarget, ignore: &Ignore) -> Result<Scanned> {
+        if target.parts.is_none() {
+            return scan_out(&target.path, ignore, self.context);
+        }
+        let (found, strange) = survey(&target.path, ignore, self.context)?;
+        let inside = |path: &PathBuf| {
+            let part = RelPath::from_path(path.strip_prefix(&target.path).unwrap_or(path));
+            part.is_ok_and(|part| target.covers(&part))
+        };
+        if strange.iter().any(inside) {
+            // It names what is wrong.
+            return scan_out(&target.path, ignore, self.context);
+        }
+        match found {
+            // Files can be removed from a folder that was never pulled.
+            Scanned::Missing if target.parts.as_ref().is_some_and(Vec::is_empty) => {
+                Ok(Scanned::Folder(Vec::new()))
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn add_file(&self, target: &AddTarget, executable: bool, out: &Out) -> Result<Content> {
         let (added, ahead) = self.store(std::slice::from_ref(&target.path))?;
         let digests = added
             .first()
@@ -137,11 +212,29 @@ impl Adding<'_> {
                 path: target.path.clone(),
             })?;
         let id = ObjectId::file(digests.md5);
-        let changed = u64::from(out.id() != Some(id));
-        // A link into the cache cannot be executable, so a missing bit alone is no change.
-        let executable = executable || (changed == 0 && out.isexec);
-        set_content(out, id, digests.size, None, executable);
-        Ok(report(target, id, digests.blake3, &added, (changed, 0), ahead))
+        let changed = out.id() != Some(id);
+        let mut changes = FileChanges::default();
+        if changed {
+            let (count, sign) = match out.id() {
+                Some(_) => (&mut changes.changed, '~'),
+                None => (&mut changes.new, '+'),
+            };
+            *count = 1;
+            changes.names.push(format!("{sign} {}", out.path.file_name()));
+        }
+        Ok(Content {
+            id,
+            size: digests.size,
+            nfiles: None,
+            // A link into the cache cannot be executable, so a missing bit alone is no change.
+            executable: executable || (!changed && out.isexec),
+            blake3: Some(digests.blake3),
+            objects: vec![transfer(&digests)],
+            added,
+            changes,
+            kept: 0,
+            ahead,
+        })
     }
 
     fn add_folder(
@@ -149,33 +242,121 @@ impl Adding<'_> {
         target: &AddTarget,
         files: &[ScannedFile],
         before: Option<ObjectId>,
-        out: &mut Out,
-    ) -> Result<AddedOut> {
-        let paths: Vec<PathBuf> = files.iter().map(|f| f.full.clone()).collect();
+        out: &Out,
+        record: &Record<'_>,
+    ) -> Result<(Content, Merged)> {
+        let base = self.base(before)?;
+        let none = Manifest::default();
+        check_parts(target, files, base.as_ref().unwrap_or(&none), record)?;
+        let looked_at: Vec<&ScannedFile> = files.iter().filter(|f| target.covers(&f.path)).collect();
+        let paths: Vec<PathBuf> = looked_at.iter().map(|f| f.full.clone()).collect();
         let (added, ahead) = self.store(&paths)?;
-        let entry = |(file, added): (&ScannedFile, &Added)| ManifestEntry {
+        let present = looked_at.iter().zip(&added).map(|(file, added)| ManifestEntry {
             md5: added.digests.md5,
             path: file.path.clone(),
+        });
+        let is_removed = |entry: &ManifestEntry| {
+            target.removals.iter().any(|part| entry.path.is_within(part))
+                || (target.covers(&entry.path) && record.had(entry))
         };
         let name = target.path.display().to_string();
-        let manifest = Manifest::new(&name, files.iter().zip(&added).map(entry).collect())?;
-        let digests: Vec<FileDigests> = added.iter().map(|a| a.digests).collect();
-        let blake3 = proof_of(files.iter().map(|f| &f.path), &digests);
-        let bytes = manifest.to_bytes();
-        let id = if self.options.dry_run {
-            manifest.id()
-        } else {
-            self.cache.insert_bytes(&bytes, true)?.0
-        };
-        let changes = self.changes(before, &manifest)?;
-        set_content(
-            out,
+        let merged = merge(
+            &name,
+            base.as_ref().unwrap_or(&none),
+            present.collect(),
+            &is_removed,
+        )?;
+        let bytes = merged.manifest.to_bytes();
+        let id = ObjectId::tree(digest_bytes(&bytes).md5);
+        if let (None, Some(before)) = (&base, before.filter(|before| *before != id)) {
+            return Err(Error::NoManifest {
+                path: target.path.clone(),
+                manifest: before.to_string(),
+            });
+        }
+        if !self.options.dry_run {
+            self.cache.insert_bytes(&bytes, true)?;
+        }
+        let base = base.unwrap_or(none);
+        let read = looked_at
+            .iter()
+            .zip(&added)
+            .map(|(file, added)| (&file.path, added.digests));
+        let proven = self.prove(target, &merged, &base, read.collect(), before == Some(id), out)?;
+        let mut objects = proven.objects;
+        objects.push(Transfer {
             id,
-            digests.iter().map(|d| d.size).sum(),
-            Some(added.len() as u64),
-            false,
-        );
-        Ok(report(target, id, blake3, &added, changes, ahead))
+            size: Some(bytes.len() as u64),
+            blake3: None,
+        });
+        let changes = if before == Some(id) {
+            FileChanges::default()
+        } else {
+            merged.changes()
+        };
+        let content = Content {
+            id,
+            size: proven.size,
+            nfiles: Some(merged.manifest.entries().len() as u64),
+            executable: false,
+            blake3: proven.blake3,
+            objects,
+            added,
+            changes,
+            kept: merged.kept.len() as u64,
+            ahead,
+        };
+        Ok((content, merged))
+    }
+
+    /// What the folder was: nothing if it is new or was a file, `None` if its manifest is not in the cache.
+    fn base(&self, before: Option<ObjectId>) -> Result<Option<Manifest>> {
+        match before {
+            Some(id) if !id.tree => Ok(Some(Manifest::default())),
+            None => Ok(Some(Manifest::default())),
+            Some(id) if self.cache.has(&id)? => Ok(Some(read_manifest(self.cache, &id)?)),
+            Some(_) => Ok(None),
+        }
+    }
+
+    /// Size and proof of a merged folder, out of the files that were `read` and those that are kept.
+    fn prove(
+        &self,
+        target: &AddTarget,
+        merged: &Merged,
+        base: &Manifest,
+        read: HashMap<&RelPath, FileDigests>,
+        same: bool,
+        out: &Out,
+    ) -> Result<Proven> {
+        if same && !merged.kept.is_empty() {
+            // Nothing changed, so nothing has to be known of what is not here.
+            let object = |entry: &ManifestEntry| Transfer::of(ObjectId::file(entry.md5));
+            return Ok(Proven {
+                size: out.size.unwrap_or(0),
+                blake3: out.blake3(),
+                objects: merged.manifest.entries().iter().map(object).collect(),
+            });
+        }
+        let kept = Kept {
+            place: &target.path,
+            base,
+            proof: out.blake3(),
+            cache: self.cache,
+            stat: self.stat,
+            remote: self.options.elsewhere,
+            context: self.context,
+        };
+        let (others, whole) = kept.digests(&merged.kept, self.options.dry_run)?;
+        let mut all = read;
+        all.extend(merged.kept.iter().map(|entry| &entry.path).zip(others));
+        let paths = || merged.manifest.entries().iter().map(|entry| &entry.path);
+        let digests: Vec<FileDigests> = paths().filter_map(|path| all.get(path).copied()).collect();
+        Ok(Proven {
+            size: digests.iter().map(|d| d.size).sum(),
+            blake3: whole.then(|| proof_of(paths(), &digests)),
+            objects: digests.iter().map(transfer).collect(),
+        })
     }
 
     /// Put files into the cache, or in a dry run only say what would be new to it.
@@ -195,7 +376,7 @@ impl Adding<'_> {
             return Ok((added, ahead));
         }
         let mut added = Vec::with_capacity(paths.len());
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         for digests in hash_files(paths, self.stat, self.context)? {
             let stored = !self.cache.has(&ObjectId::file(digests.md5))? && seen.insert(digests.md5);
             added.push(Added { digests, stored });
@@ -203,32 +384,12 @@ impl Adding<'_> {
         Ok((added, nothing))
     }
 
-    /// How many files are new or changed, and how many are gone. Everything is new if the old manifest is not known.
-    fn changes(&self, before: Option<ObjectId>, manifest: &Manifest) -> Result<(u64, u64)> {
-        let old = match before {
-            Some(id) if id == manifest.id() => return Ok((0, 0)),
-            Some(id) if id.tree && self.cache.has(&id)? => read_manifest(self.cache, &id)?,
-            _ => Manifest::default(),
-        };
-        let changed = manifest
-            .entries()
-            .iter()
-            .filter(|e| old.get(&e.path) != Some(e.md5))
-            .count();
-        let removed = old
-            .entries()
-            .iter()
-            .filter(|e| manifest.get(&e.path).is_none())
-            .count();
-        Ok((changed as u64, removed as u64))
-    }
-
     /// Write the pointer and the ignore file where they change. Returns whether the pointer was written.
-    fn write(&self, target: &AddTarget, out: Out) -> Result<bool> {
+    fn write(&self, target: &AddTarget, out: &Out) -> Result<bool> {
         let mut pointer = target.pointer.clone().unwrap_or_default();
         match pointer.outs.iter_mut().find(|o| o.path == out.path) {
-            Some(old) => *old = out,
-            None => pointer.outs.push(out),
+            Some(old) => *old = out.clone(),
+            None => pointer.outs.push(out.clone()),
         }
         let changed = target.pointer.as_ref() != Some(&pointer);
         if self.options.dry_run || !changed {
@@ -256,39 +417,81 @@ impl Adding<'_> {
     }
 }
 
-/// Put content into an out; what DVC knew of the old content elsewhere goes.
-fn set_content(out: &mut Out, id: ObjectId, size: u64, nfiles: Option<u64>, executable: bool) {
-    if out.id() != Some(id) {
-        (out.version_id, out.etag, out.checksum, out.cloud, out.files) = (None, None, None, None, None);
-    }
-    out.md5 = Some(id);
-    out.size = Some(size);
-    out.nfiles = nfiles;
-    out.isexec = executable;
+/// Size, proof and objects of a folder's files.
+struct Proven {
+    size: u64,
+    blake3: Option<Blake3>,
+    objects: Vec<Transfer>,
 }
 
-fn report(
+fn transfer(digests: &FileDigests) -> Transfer {
+    Transfer {
+        id: ObjectId::file(digests.md5),
+        size: Some(digests.size),
+        blake3: None,
+    }
+}
+
+/// Each part that was asked for is there, or was; each that is said to be removed is listed, and is not there.
+fn check_parts(
     target: &AddTarget,
-    id: ObjectId,
-    blake3: Blake3,
-    added: &[Added],
-    changes: (u64, u64),
-    ahead: SentAhead,
-) -> AddedOut {
-    let stored = || added.iter().filter(|a| a.stored);
+    files: &[ScannedFile],
+    base: &Manifest,
+    record: &Record<'_>,
+) -> Result<()> {
+    let there = |part: &RelPath| files.iter().any(|file| file.path.is_within(part));
+    for part in target.parts.iter().flatten() {
+        let path = part.to_path(&target.path);
+        let was_here = |entry: &ManifestEntry| entry.path.is_within(part) && record.had(entry);
+        if !there(part) && !path.is_dir() && !base.entries().iter().any(was_here) {
+            return Err(Error::NoSuchPath { path });
+        }
+    }
+    for part in &target.removals {
+        let path = part.to_path(&target.path);
+        if there(part) {
+            return Err(Error::StillThere { path });
+        }
+        if !base.entries().iter().any(|entry| entry.path.is_within(part)) {
+            return Err(Error::NotAMember { path });
+        }
+    }
+    Ok(())
+}
+
+/// Put content into an out; what DVC knew of the old content elsewhere goes.
+fn set_content(out: &mut Out, content: &Content) {
+    if out.id() != Some(content.id) {
+        (out.version_id, out.etag, out.checksum, out.cloud, out.files) = (None, None, None, None, None);
+    }
+    out.md5 = Some(content.id);
+    out.size = Some(content.size);
+    out.nfiles = content.nfiles;
+    out.isexec = content.executable;
+    if let Some(blake3) = content.blake3 {
+        out.set_blake3(blake3);
+    }
+}
+
+fn report(target: &AddTarget, content: Content, out: Out, written: bool) -> AddedOut {
+    let stored = || content.added.iter().filter(|a| a.stored);
     AddedOut {
         path: target.path.clone(),
         pointer: target.pointer_path.clone(),
-        id,
-        blake3,
-        files: added.len() as u64,
-        bytes: added.iter().map(|a| a.digests.size).sum(),
-        changed: changes.0,
-        removed: changes.1,
+        id: content.id,
+        blake3: content.blake3,
+        files: content.nfiles.unwrap_or(1),
+        bytes: content.size,
+        changed: content.changes.new + content.changes.changed,
+        removed: content.changes.gone,
         stored_files: stored().count() as u64,
         stored_bytes: stored().map(|a| a.digests.size).sum(),
-        written: false,
-        ahead,
+        changes: content.changes,
+        kept: content.kept,
+        written,
+        ahead: content.ahead,
+        out,
+        objects: content.objects,
     }
 }
 

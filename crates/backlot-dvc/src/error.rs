@@ -136,6 +136,36 @@ pub enum Error {
         /// How many files.
         count: u64,
     },
+    /// Unchanged files that are neither here nor on the remote.
+    #[error("{} that {} unchanged and not here cannot be found {}: {}", text::count(*count, "file"), if *count == 1 { "is" } else { "are" }, match remote { Some(place) => format!("in the remote {place}"), None => "in the cache, and there is no remote".to_owned() }, some_paths(paths))]
+    NotOnRemote {
+        /// The files.
+        paths: Vec<PathBuf>,
+        /// How many.
+        count: u64,
+        /// The remote that was asked, if there is one.
+        remote: Option<String>,
+    },
+    /// A folder whose list of files is nowhere.
+    #[error("the files that `{}` had are not known: its manifest {manifest} is not in the cache", path.display())]
+    NoManifest {
+        /// The folder.
+        path: PathBuf,
+        /// The object.
+        manifest: String,
+    },
+    /// A path to be removed that is not a file of a tracked folder.
+    #[error("`{}` is not a file of a tracked folder", path.display())]
+    NotAMember {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A path to be removed that is there.
+    #[error("`{}` cannot be removed from its tracked folder while it is there", path.display())]
+    StillThere {
+        /// The path.
+        path: PathBuf,
+    },
     /// Content that is not what was published.
     #[error("the content of `{}` is not what its pointer proves", path.display())]
     ProofFailed {
@@ -186,6 +216,10 @@ impl Coded for Error {
             Self::Overlap { .. } => "dvc::overlap",
             Self::Imported { .. } => "dvc::imported",
             Self::NotInCache { .. } => "dvc::not_in_cache",
+            Self::NotOnRemote { .. } => "dvc::not_on_remote",
+            Self::NoManifest { .. } => "dvc::no_manifest",
+            Self::NotAMember { .. } => "dvc::not_a_member",
+            Self::StillThere { .. } => "dvc::still_there",
             Self::ProofFailed { .. } => "dvc::proof_failed",
             Self::InTheWay { .. } => "dvc::in_the_way",
             Self::LinkedFolder { .. } => "dvc::linked_folder",
@@ -208,8 +242,13 @@ impl Coded for Error {
             | Self::HostileManifest { .. }
             | Self::ProofFailed { .. } => Class::Integrity,
             Self::Untrackable { .. } | Self::Outside { .. } | Self::Ignored { .. } => Class::User,
-            Self::NoSuchPath { .. } | Self::NotInCache { .. } => Class::NotFound,
+            Self::NoSuchPath { .. }
+            | Self::NotInCache { .. }
+            | Self::NotOnRemote { .. }
+            | Self::NoManifest { .. }
+            | Self::NotAMember { .. } => Class::NotFound,
             Self::Overlap { .. }
+            | Self::StillThere { .. }
             | Self::Imported { .. }
             | Self::InTheWay { .. }
             | Self::LinkedFolder { .. } => Class::Conflict,
@@ -234,12 +273,25 @@ impl Coded for Error {
             Self::BadManifest { .. } => "pull it again, or add the folder again where its files are",
             Self::Untrackable { .. } => "remove or rename it, or put its name in .dvcignore",
             Self::Outside { .. } => "move it into the asset, then add it there",
-            Self::NoSuchPath { .. } => "check the spelling",
+            Self::NoSuchPath { .. } => {
+                "check the spelling; `--remove` removes a file from a tracked folder if it was never here"
+            }
             Self::Ignored { .. } => "remove the pattern from .dvcignore, or leave the file untracked",
             Self::BadIgnore { .. } => "correct the pattern",
             Self::Overlap { .. } => "add the tracked path itself, or remove its pointer first",
             Self::Imported { .. } => "copy it to another name to change it, or update the import with DVC",
             Self::NotInCache { .. } => "run pull to fetch it, or add where the files are",
+            Self::NotOnRemote { .. } => {
+                "push them from the workspace that has them, name the remote that has them with --remote, or use --remove to \
+                 publish without them"
+            }
+            Self::NoManifest { .. } => {
+                "run pull to fetch it; if it is lost, remove the pointer and add the whole folder where its files are"
+            }
+            Self::NotAMember { .. } => {
+                "check the spelling; to stop tracking a whole file or folder, remove its pointer"
+            }
+            Self::StillThere { .. } => "delete the file, then try again",
             Self::ProofFailed { .. } => {
                 "do not use the files; pull again from a remote you trust, or ask who published them"
             }
@@ -261,5 +313,20 @@ impl Coded for Error {
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::File(error.into())
+    }
+}
+
+/// Some paths of a list, for a message.
+fn some_paths(paths: &[PathBuf]) -> String {
+    let shown = paths
+        .iter()
+        .take(crate::merge::MAX_NAMES)
+        .map(|p| format!("`{}`", p.display()));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let more = paths.len().saturating_sub(crate::merge::MAX_NAMES);
+    if more == 0 {
+        shown
+    } else {
+        format!("{shown} and {more} more")
     }
 }

@@ -1,7 +1,7 @@
 //! What an add would track: targets matched with the pointers that exist.
 //!
-//! Invariant: no two outs overlap. A pointer file as a target stands for what it tracks, a path inside a tracked folder
-//! for that folder. Deliberately absent: content; nothing is read here but pointers.
+//! Invariant: no two outs overlap. A pointer file as a target stands for what it tracks; a path inside a tracked folder for
+//! that part of the folder, as in DVC. Deliberately absent: content; nothing is read here but pointers.
 
 use std::path::{Path, PathBuf};
 
@@ -25,15 +25,46 @@ pub struct AddTarget {
     pub pointer: Option<Pointer>,
     /// The path in the pointer.
     pub out_path: RelPath,
+    /// The parts of a tracked folder that are looked at; `None` for all of it.
+    pub parts: Option<Vec<RelPath>>,
+    /// Files and folders of a tracked folder that are said to be removed.
+    pub removals: Vec<RelPath>,
 }
 
-/// Match paths inside the asset folder `root` with its pointers.
-pub fn plan_add(root: &Path, targets: &[PathBuf], context: &Context) -> Result<Vec<AddTarget>> {
+impl AddTarget {
+    /// Whether a file of the folder is looked at.
+    pub(crate) fn covers(&self, path: &RelPath) -> bool {
+        let within = |parts: &Vec<RelPath>| parts.iter().any(|part| path.is_within(part));
+        self.parts.as_ref().is_none_or(within)
+    }
+
+    /// Take over what another target of the same out is about.
+    fn join(&mut self, other: Self) {
+        match (&mut self.parts, other.parts) {
+            (Some(mine), Some(more)) => mine.extend(more),
+            (parts, _) => *parts = None,
+        }
+        self.removals.extend(other.removals);
+    }
+}
+
+/// Match paths inside the asset folder `root`, and those to be removed from tracked folders, with its pointers.
+pub fn plan_add(
+    root: &Path,
+    targets: &[PathBuf],
+    removals: &[PathBuf],
+    context: &Context,
+) -> Result<Vec<AddTarget>> {
     let existing = pointers(root, context)?;
     let mut plan: Vec<AddTarget> = Vec::new();
-    for target in targets {
-        for target in resolve(root, target, &existing)? {
-            if plan.iter().any(|planned| planned.path == target.path) {
+    let resolved = targets.iter().map(|target| resolve(root, target, &existing));
+    let removed = removals
+        .iter()
+        .map(|path| Ok(vec![removal(root, path, &existing)?]));
+    for targets in resolved.chain(removed) {
+        for target in targets? {
+            if let Some(planned) = plan.iter_mut().find(|planned| planned.path == target.path) {
+                planned.join(target);
                 continue;
             }
             if let Some(other) = plan.iter().find(|p| overlap(&p.path, &target.path)) {
@@ -67,8 +98,13 @@ fn resolve(root: &Path, given: &Path, existing: &[TrackedPointer]) -> Result<Vec
     }
     for pointer in existing {
         for (place, out) in pointer.located_outs() {
-            if path.starts_with(&place) {
-                return Ok(vec![known(pointer, place, &out.path)?]);
+            if let Ok(part) = path.strip_prefix(&place) {
+                let mut target = known(pointer, place.clone(), &out.path)?;
+                let is_folder = out.id().is_some_and(|id| id.tree) && place.is_dir();
+                if is_folder && !part.as_os_str().is_empty() {
+                    target.parts = Some(vec![part_of(&path, part)?]);
+                }
+                return Ok(vec![target]);
             }
             if place.starts_with(&path) {
                 return Err(Error::Overlap {
@@ -80,6 +116,32 @@ fn resolve(root: &Path, given: &Path, existing: &[TrackedPointer]) -> Result<Vec
         }
     }
     fresh(root, path, existing).map(|target| vec![target])
+}
+
+/// A path inside a tracked folder that is said to be removed.
+fn removal(root: &Path, given: &Path, existing: &[TrackedPointer]) -> Result<AddTarget> {
+    let path = inside(root, given)?;
+    for pointer in existing {
+        for (place, out) in pointer.located_outs() {
+            match path.strip_prefix(&place) {
+                Ok(part) if !part.as_os_str().is_empty() && out.id().is_some_and(|id| id.tree) => {
+                    let mut target = known(pointer, place.clone(), &out.path)?;
+                    target.parts = Some(Vec::new());
+                    target.removals.push(part_of(&path, part)?);
+                    return Ok(target);
+                }
+                _ => {}
+            }
+        }
+    }
+    Err(Error::NotAMember { path })
+}
+
+fn part_of(path: &Path, part: &Path) -> Result<RelPath> {
+    RelPath::from_path(part).map_err(|_| Error::Untrackable {
+        path: path.to_path_buf(),
+        what: "named so that it means different things on different platforms",
+    })
 }
 
 /// An out that is tracked already.
@@ -95,6 +157,8 @@ fn known(pointer: &TrackedPointer, path: PathBuf, out_path: &RelPath) -> Result<
         pointer_path: pointer.path.clone(),
         pointer: Some(pointer.pointer.clone()),
         out_path: out_path.clone(),
+        parts: None,
+        removals: Vec::new(),
     })
 }
 
@@ -142,6 +206,8 @@ fn fresh(root: &Path, path: PathBuf, existing: &[TrackedPointer]) -> Result<AddT
         pointer_path,
         pointer: None,
         out_path,
+        parts: None,
+        removals: Vec::new(),
     })
 }
 

@@ -1,21 +1,21 @@
 //! How tracked files differ from their pointers. Cheap: unchanged files are known by the stat cache.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Context, RelPath};
-use backlot_store::{Cache, ObjectId, StatCache, hash_files};
+use backlot_core::Context;
+use backlot_store::{Cache, FileDigests, ObjectId, StatCache, hash_files};
 use serde::Serialize;
 
-use crate::content::{Content, missing};
+use crate::content::Content;
 use crate::error::Result;
 use crate::ignore::Ignore;
 use crate::manifest::{Manifest, ManifestEntry};
+use crate::merge::{FileChanges, MAX_NAMES, merge};
 use crate::pointer::Out;
+use crate::record::Record;
 use crate::scan::{Scanned, ScannedFile, survey};
 use crate::tracked::TrackedPointer;
-
-/// How many names of each kind a status carries.
-const MAX_NAMES: usize = 20;
 
 /// The state of a tracked file or folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,21 +34,40 @@ pub struct OutState {
 pub enum Change {
     /// It is what the pointer says, and the cache has it.
     Unchanged,
+    /// Nothing of it was ever pulled here. It counts as unchanged.
+    NotPulled,
+    /// Some of its files were never pulled here and count as unchanged, as are the others.
+    Partial {
+        /// How many are not here.
+        absent: u64,
+    },
     /// It is something else.
     Modified {
         /// Files that the pointer does not know.
         added: u64,
-        /// Files that are gone.
+        /// Files that were here and are gone.
         removed: u64,
         /// Files with other content.
         changed: u64,
+        /// Files that were never pulled here and count as unchanged.
+        absent: u64,
         /// Some of the files, each with `+`, `-` or `~` before it.
         names: Vec<String>,
     },
-    /// It is not there.
+    /// It was here and is gone.
     Missing,
+    /// Something is there, but which files the pointer stands for is not known: its manifest is not in the cache.
+    NoManifest,
     /// It is what the pointer says, but the cache does not have it: nobody could restore it.
     NotInCache,
+}
+
+/// How to look at tracked files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StatusOptions {
+    /// Whether to record which files are here, so that one that is removed later is known to be. Files of installed releases
+    /// are not edited, so there is nothing to record of them.
+    pub record: bool,
 }
 
 /// The state of every out of some pointers.
@@ -56,13 +75,20 @@ pub fn status(
     pointers: &[&TrackedPointer],
     cache: &Cache,
     stat: &StatCache,
+    options: StatusOptions,
     context: &Context,
 ) -> Result<Vec<OutState>> {
+    let looking = Looking {
+        cache,
+        stat,
+        options,
+        context,
+    };
     let mut states = Vec::new();
     for pointer in pointers {
         for (path, out) in pointer.located_outs() {
             context.check()?;
-            let change = out_change(&path, out, cache, stat, context)?;
+            let change = looking.change(&path, out)?;
             states.push(OutState {
                 path,
                 pointer: pointer.path.clone(),
@@ -73,76 +99,131 @@ pub fn status(
     Ok(states)
 }
 
-fn out_change(path: &Path, out: &Out, cache: &Cache, stat: &StatCache, context: &Context) -> Result<Change> {
-    let ignore = Ignore::of_folder(path.parent().unwrap_or(path))?;
-    let Some(id) = out.id() else {
-        return Ok(Change::Missing);
-    };
-    let (found, strange) = survey(path, &ignore, context)?;
-    if !strange.is_empty() {
-        // What cannot be tracked is a change that `add` will name.
-        let names = strange
-            .iter()
-            .take(MAX_NAMES)
-            .map(|p| format!("~ {}", p.strip_prefix(path).unwrap_or(p).display()));
-        return Ok(modified(0, 0, strange.len() as u64, names.collect()));
-    }
-    match found {
-        Scanned::Missing => Ok(Change::Missing),
-        Scanned::File { executable, .. } => {
-            let digests = hash_files(&[path.to_path_buf()], stat, context)?;
-            let same = digests.iter().all(|d| ObjectId::file(d.md5) == id);
-            if !same {
-                return Ok(modified(0, 0, 1, vec![format!("~ {}", out.path.file_name())]));
-            }
-            // Links into the cache cannot be executable, so a missing bit is no change.
-            if executable && !out.isexec {
-                return Ok(modified(
-                    0,
-                    0,
-                    1,
-                    vec![format!("~ {} (executable)", out.path.file_name())],
-                ));
-            }
-            in_cache(cache, &Content::File(id), path, out)
-        }
-        Scanned::Folder(files) => {
-            let now = manifest_of(path, &files, stat, context)?;
-            match Content::find(out, cache)? {
-                _ if !id.tree => Ok(modified(now.entries().len() as u64, 1, 0, Vec::new())),
-                None if now.id() == id => Ok(Change::NotInCache),
-                None => Ok(modified(0, 0, now.entries().len() as u64, Vec::new())),
-                Some(content) if now.id() == id => in_cache(cache, &content, path, out),
-                Some(Content::Folder(before)) => Ok(difference(&before, &now, cache, path, out)?),
-                Some(Content::File(_)) => Ok(Change::Missing),
-            }
-        }
-    }
+/// What is the same for all outs.
+struct Looking<'a> {
+    cache: &'a Cache,
+    stat: &'a StatCache,
+    options: StatusOptions,
+    context: &'a Context,
 }
 
-/// What a folder's manifest would be now.
-fn manifest_of(
-    folder: &Path,
-    files: &[ScannedFile],
-    stat: &StatCache,
-    context: &Context,
-) -> Result<Manifest> {
-    let paths: Vec<PathBuf> = files.iter().map(|f| f.full.clone()).collect();
-    let digests = hash_files(&paths, stat, context)?;
-    let entries = files.iter().zip(digests).map(|(f, d)| ManifestEntry {
-        md5: d.md5,
-        path: f.path.clone(),
-    });
-    Manifest::new(&folder.display().to_string(), entries.collect())
-}
+impl Looking<'_> {
+    fn change(&self, path: &Path, out: &Out) -> Result<Change> {
+        let ignore = Ignore::of_folder(path.parent().unwrap_or(path))?;
+        let Some(id) = out.id() else {
+            return Ok(Change::Missing);
+        };
+        let (found, strange) = survey(path, &ignore, self.context)?;
+        if !strange.is_empty() {
+            // What cannot be tracked is a change that `add` will name.
+            let names = strange
+                .iter()
+                .take(MAX_NAMES)
+                .map(|p| format!("~ {}", p.strip_prefix(path).unwrap_or(p).display()));
+            return Ok(modified(0, 0, strange.len() as u64, names.collect()));
+        }
+        let record = Record::load(self.stat, path)?;
+        match found {
+            Scanned::Missing if record.is_empty() => Ok(Change::NotPulled),
+            Scanned::Missing => Ok(Change::Missing),
+            Scanned::File { executable, .. } => self.file(path, out, id, executable, &record),
+            Scanned::Folder(files) if !id.tree => Ok(modified(files.len() as u64, 1, 0, Vec::new())),
+            Scanned::Folder(files) => self.folder(path, out, id, &files, &record),
+        }
+    }
 
-fn in_cache(cache: &Cache, content: &Content, path: &Path, out: &Out) -> Result<Change> {
-    let whole = !out.cache || missing(&content.members(path), cache)?.is_empty();
-    Ok(if whole {
-        Change::Unchanged
-    } else {
-        Change::NotInCache
-    })
+    fn file(
+        &self,
+        path: &Path,
+        out: &Out,
+        id: ObjectId,
+        executable: bool,
+        record: &Record<'_>,
+    ) -> Result<Change> {
+        let digests = hash_files(&[path.to_path_buf()], self.stat, self.context)?;
+        let name = out.path.file_name();
+        if digests.iter().any(|d| ObjectId::file(d.md5) != id) {
+            return Ok(modified(0, 0, 1, vec![format!("~ {name}")]));
+        }
+        if self.options.record {
+            record.note_file(id.md5)?;
+        }
+        // Links into the cache cannot be executable, so a missing bit is no change.
+        if executable && !out.isexec {
+            return Ok(modified(0, 0, 1, vec![format!("~ {name} (executable)")]));
+        }
+        let whole = !out.cache || self.cache.has(&id)?;
+        Ok(if whole {
+            Change::Unchanged
+        } else {
+            Change::NotInCache
+        })
+    }
+
+    fn folder(
+        &self,
+        path: &Path,
+        out: &Out,
+        id: ObjectId,
+        files: &[ScannedFile],
+        record: &Record<'_>,
+    ) -> Result<Change> {
+        let present = self.entries_of(files)?;
+        let name = path.display().to_string();
+        let Some(Content::Folder(base)) = Content::find(out, self.cache)? else {
+            return Ok(if Manifest::new(&name, present)?.id() == id {
+                Change::NotInCache
+            } else if files.is_empty() && record.is_empty() {
+                Change::NotPulled
+            } else {
+                Change::NoManifest
+            });
+        };
+        let merged = merge(&name, &base, present, &|entry| record.had(entry))?;
+        let absent = merged.kept.len() as u64;
+        let kept: HashSet<&str> = merged.kept.iter().map(|entry| entry.path.as_str()).collect();
+        if self.options.record {
+            let here = |entry: &ManifestEntry| merged.manifest.get(&entry.path) == Some(entry.md5);
+            record.note(&base, &|entry| here(entry) && !kept.contains(entry.path.as_str()))?;
+        }
+        let changes = merged.changes();
+        if !changes.is_empty() {
+            let FileChanges {
+                new,
+                changed,
+                gone,
+                names,
+            } = changes;
+            return Ok(Change::Modified {
+                added: new,
+                removed: gone,
+                changed,
+                absent,
+                names,
+            });
+        }
+        let entries = base.entries().iter();
+        let here = entries.filter(|entry| !kept.contains(entry.path.as_str()));
+        let ids: Vec<ObjectId> = here.map(|entry| ObjectId::file(entry.md5)).collect();
+        let whole = !out.cache || self.cache.sizes(&ids)?.iter().all(Option::is_some);
+        Ok(match (whole, absent) {
+            (false, _) => Change::NotInCache,
+            (true, 0) => Change::Unchanged,
+            (true, _) if files.is_empty() => Change::NotPulled,
+            (true, absent) => Change::Partial { absent },
+        })
+    }
+
+    /// The files of a folder with their content.
+    fn entries_of(&self, files: &[ScannedFile]) -> Result<Vec<ManifestEntry>> {
+        let paths: Vec<PathBuf> = files.iter().map(|f| f.full.clone()).collect();
+        let digests = hash_files(&paths, self.stat, self.context)?;
+        let entry = |(file, digests): (&ScannedFile, FileDigests)| ManifestEntry {
+            md5: digests.md5,
+            path: file.path.clone(),
+        };
+        Ok(files.iter().zip(digests).map(entry).collect())
+    }
 }
 
 fn modified(added: u64, removed: u64, changed: u64, names: Vec<String>) -> Change {
@@ -150,37 +231,7 @@ fn modified(added: u64, removed: u64, changed: u64, names: Vec<String>) -> Chang
         added,
         removed,
         changed,
+        absent: 0,
         names,
     }
-}
-
-fn difference(before: &Manifest, now: &Manifest, cache: &Cache, path: &Path, out: &Out) -> Result<Change> {
-    let new: Vec<&RelPath> = now
-        .entries()
-        .iter()
-        .map(|e| &e.path)
-        .filter(|p| before.get(p).is_none())
-        .collect();
-    let gone: Vec<&RelPath> = before
-        .entries()
-        .iter()
-        .map(|e| &e.path)
-        .filter(|p| now.get(p).is_none())
-        .collect();
-    let other = |e: &&ManifestEntry| before.get(&e.path).is_some_and(|md5| md5 != e.md5);
-    let changed: Vec<&RelPath> = now.entries().iter().filter(other).map(|e| &e.path).collect();
-    if new.is_empty() && gone.is_empty() && changed.is_empty() {
-        // The same files under a manifest that somebody else wrote in another form.
-        return in_cache(cache, &Content::Folder(before.clone()), path, out);
-    }
-    let mut names = Vec::new();
-    for (sign, paths) in [('+', &new), ('-', &gone), ('~', &changed)] {
-        names.extend(paths.iter().take(MAX_NAMES).map(|p| format!("{sign} {p}")));
-    }
-    Ok(modified(
-        new.len() as u64,
-        gone.len() as u64,
-        changed.len() as u64,
-        names,
-    ))
 }

@@ -8,8 +8,18 @@ use backlot_store::{Cache, Remote, RemoteConfig, RemoteLayout, StatCache};
 use fs_err as fs;
 
 use crate::{
-    AddOptions, AddedOut, Change, CheckoutOptions, CheckoutReport, Result, TrackedPointer, add, all_cached,
-    checkout, fetch, plan_push, pointers, remove_stale, status, tracked_paths,
+    AddOptions, AddedOut, Change, CheckoutOptions, CheckoutReport, Result, StatusOptions, TrackedPointer,
+    add, all_cached, check_elsewhere, checkout, fetch, fetch_manifests, plan_push, pointers, remove_stale,
+    status, tracked_paths,
+};
+
+const PLAIN: AddOptions<'static> = AddOptions {
+    links: &[LinkMode::Copy],
+    git_ignore: false,
+    dry_run: false,
+    ahead: None,
+    elsewhere: None,
+    removals: &[],
 };
 
 /// An asset folder with a cache of its own.
@@ -49,21 +59,72 @@ impl Place {
     }
 
     fn add_with(&self, targets: &[&str], git_ignore: bool, dry_run: bool) -> Result<Vec<AddedOut>> {
-        let targets: Vec<PathBuf> = targets.iter().map(|t| self.root.join(t)).collect();
         let options = AddOptions {
-            links: &[LinkMode::Copy],
             git_ignore,
             dry_run,
-            ahead: None,
+            ..PLAIN
         };
+        self.add_by(targets, &options)
+    }
+
+    fn add_by(&self, targets: &[&str], options: &AddOptions<'_>) -> Result<Vec<AddedOut>> {
+        let targets: Vec<PathBuf> = targets.iter().map(|t| self.root.join(t)).collect();
         add(
             &self.root,
             &targets,
             &self.cache,
             &self.stat,
-            &options,
+            options,
             &self.context,
         )
+    }
+
+    /// What adding `targets` does, in a dry run and then indeed: both say the same.
+    fn add_from(&self, targets: &[&str], removals: &[&str], remote: &Remote) -> Result<AddedOut> {
+        let removals: Vec<PathBuf> = removals.iter().map(|t| self.root.join(t)).collect();
+        let options = AddOptions {
+            elsewhere: Some(remote),
+            removals: &removals,
+            ..PLAIN
+        };
+        let dry = AddOptions {
+            dry_run: true,
+            ..options
+        };
+        let (files, planned) = (self.files(), self.add_by(targets, &dry));
+        assert_eq!(self.files(), files);
+        let mut done = self.add_by(targets, &options)?.remove(0);
+        let mut planned = planned.expect("planned").remove(0);
+        assert_eq!(
+            (
+                planned.id,
+                planned.files,
+                planned.bytes,
+                planned.kept,
+                &planned.changes,
+                planned.written
+            ),
+            (
+                done.id,
+                done.files,
+                done.bytes,
+                done.kept,
+                &done.changes,
+                done.written
+            )
+        );
+        planned
+            .objects
+            .iter_mut()
+            .chain(&mut done.objects)
+            .for_each(|o| o.blake3 = None);
+        assert_eq!(planned.objects, done.objects);
+        Ok(done)
+    }
+
+    fn note_placed(&self) {
+        let found = self.pointers();
+        crate::note_placed(&found.iter().collect::<Vec<_>>(), &[], &self.cache, &self.stat).expect("noted");
     }
 
     fn add(&self, target: &str) -> Result<AddedOut> {
@@ -85,6 +146,7 @@ impl Place {
             &found.iter().collect::<Vec<_>>(),
             &self.cache,
             &self.stat,
+            StatusOptions { record: true },
             &self.context,
         )
         .expect("status");
@@ -119,8 +181,9 @@ impl Place {
             &self.stat,
             &self.context,
         )?;
+        check_elsewhere(&plan.elsewhere, remote, &self.context)?;
         Ok(remote
-            .push(&self.cache, &plan, &self.context)
+            .push(&self.cache, &plan.transfers, &self.context)
             .expect("pushed")
             .objects)
     }
@@ -195,6 +258,7 @@ fn modified(added: u64, removed: u64, changed: u64, names: &[&str]) -> Change {
         added,
         removed,
         changed,
+        absent: 0,
         names: names.iter().map(ToString::to_string).collect(),
     }
 }
@@ -230,7 +294,10 @@ fn adding_the_files_of_the_golden_folder_gives_the_pointer_of_dvc() {
     let text = place.read("frames.dvc");
     assert_eq!(
         text,
-        format!("{golden}  meta:\n    backlot:\n      blake3: {}\n", added.blake3)
+        format!(
+            "{golden}  meta:\n    backlot:\n      blake3: {}\n",
+            added.blake3.expect("a proof")
+        )
     );
 }
 
@@ -244,13 +311,13 @@ fn adding_again_writes_nothing_and_a_change_is_counted() {
     place.write("frames/b.exr", "B, longer");
     place.write("frames/new.exr", "new");
     fs::remove_file(place.root.join("frames/sub/c.exr")).expect("removed");
-    // A path inside the folder stands for the folder.
-    let changed = place.add("frames/b.exr").expect("added");
+    let changed = place.add("frames").expect("added");
     assert_eq!(
         (changed.path.as_path(), changed.changed, changed.removed),
         (place.root.join("frames").as_path(), 2, 1)
     );
     assert_eq!((changed.stored_files, changed.stored_bytes), (2, 12));
+    assert_eq!(changed.changes.names, ["+ new.exr", "- sub/c.exr", "~ b.exr"]);
     assert!(
         place.read("frames.dvc").contains("  size: 13\n  nfiles: 3\n"),
         "{}",
@@ -390,19 +457,17 @@ fn what_may_not_be_pushed_is_not_and_what_is_missing_is_named() {
     )
     .expect("planned");
     assert_eq!(
-        plan.iter().map(|t| t.id.tree).collect::<Vec<_>>(),
+        plan.transfers.iter().map(|t| t.id.tree).collect::<Vec<_>>(),
         [false, false, false, true]
     );
-    place.cache.quarantine(&plan[1].id).expect("gone");
-    let error = plan_push(
-        &found.iter().collect::<Vec<_>>(),
-        &place.cache,
-        &place.stat,
-        &place.context,
-    )
-    .expect_err("refused");
-    assert_eq!(error.code(), "dvc::not_in_cache");
+    place.cache.quarantine(&plan.transfers[1].id).expect("gone");
+    let shared = tempfile::tempdir().expect("a folder");
+    let error = place.push(&folder_remote(shared.path())).expect_err("refused");
+    assert_eq!(error.code(), "dvc::not_on_remote");
     assert!(error.to_string().contains("frames/b.exr"), "{error}");
+    place.cache.quarantine(&plan.transfers[3].id).expect("gone");
+    let error = place.push(&folder_remote(shared.path())).expect_err("refused");
+    assert_eq!(error.code(), "dvc::not_in_cache");
 }
 
 #[test]
@@ -561,7 +626,7 @@ fn a_pointer_without_a_proof_is_served_and_gets_one_when_added() {
     assert!(
         place
             .read("frames.dvc")
-            .ends_with(&format!("blake3: {}\n", added.blake3))
+            .ends_with(&format!("blake3: {}\n", added.blake3.expect("a proof")))
     );
 }
 
@@ -630,4 +695,182 @@ fn files_of_a_replaced_release_go_unless_they_were_changed() {
     assert!(!place.root.join("frames/a.exr").exists() && place.root.join("frames/sub/c.exr").exists());
     assert_eq!(stale(&old[1], None), Vec::<PathBuf>::new());
     assert!(!place.root.join("one.bin").exists());
+}
+
+fn chunked_remote(folder: &Path) -> Remote {
+    let url = folder.join("remote").to_str().expect("text").to_owned();
+    Remote::open(&RemoteConfig {
+        url,
+        layout: RemoteLayout::Chunked,
+        mirrors: folder.join("mirrors"),
+    })
+    .expect("a remote")
+}
+
+/// A place that has the pointers of [`frames`], whose content is on a remote of each layout, and nothing else.
+fn for_each_layout(check: impl Fn(&Place, &Place, &Remote)) {
+    for open in [folder_remote, chunked_remote] {
+        let (here, there) = (frames(), Place::new());
+        let shared = tempfile::tempdir().expect("a folder");
+        let remote = open(shared.path());
+        here.push(&remote).expect("pushed");
+        there.take_pointers(&here);
+        let found = there.pointers();
+        fetch_manifests(
+            &found.iter().collect::<Vec<_>>(),
+            &remote,
+            &there.cache,
+            &there.context,
+        )
+        .expect("fetched");
+        check(&here, &there, &remote);
+    }
+}
+
+#[test]
+fn a_partial_folder_stands_for_the_whole_with_what_changed() {
+    for_each_layout(|here, there, remote| {
+        assert_eq!(there.change("frames"), Change::NotPulled);
+        assert_eq!(there.change("one.bin"), Change::NotPulled);
+        there.write("frames/b.exr", "B, longer");
+        let absent = Change::Modified {
+            added: 0,
+            removed: 0,
+            changed: 1,
+            absent: 2,
+            names: vec!["~ b.exr".to_owned()],
+        };
+        assert_eq!(there.change("frames"), absent);
+        let added = there.add_from(&["frames"], &[], remote).expect("added");
+        assert_eq!((added.files, added.bytes, added.kept), (3, 11, 2));
+        assert_eq!(there.change("frames"), Change::Partial { absent: 2 });
+        // It is what it would be if all of it had been there.
+        here.write("frames/b.exr", "B, longer");
+        here.add("frames").expect("added");
+        assert_eq!(there.read("frames.dvc"), here.read("frames.dvc"));
+        // One frame and the manifest are sent; the others are there.
+        assert_eq!(there.push(remote).expect("pushed"), 2);
+        there.fetch(remote).expect("fetched");
+        there.checkout(false).expect("checked out");
+        assert_eq!(there.files(), here.files());
+    });
+}
+
+#[test]
+fn adding_a_member_updates_that_entry_alone() {
+    for_each_layout(|_, there, remote| {
+        there.write("frames/sub/d.exr", "d");
+        there.write("frames/not_asked.exr", "n");
+        let added = there.add_from(&["frames/sub/d.exr"], &[], remote).expect("added");
+        assert_eq!(
+            (added.files, added.kept, &added.changes.names[..]),
+            (4, 3, &["+ sub/d.exr".to_owned()][..])
+        );
+        // A file that was never here is not removed by its name alone, one that was here is.
+        for absent in ["frames/a.exr", "frames/nothing", "frames/nothing/x"] {
+            let error = there.add_by(&[absent], &PLAIN).expect_err("refused");
+            assert_eq!(error.code(), "dvc::no_such_path", "{absent}");
+        }
+        fs::remove_file(there.root.join("frames/sub/d.exr")).expect("removed");
+        let added = there.add_from(&["frames/sub/d.exr"], &[], remote).expect("added");
+        assert_eq!(
+            (added.files, &added.changes.names[..]),
+            (3, &["- sub/d.exr".to_owned()][..])
+        );
+    });
+}
+
+#[test]
+fn a_member_that_was_here_and_is_gone_is_removed_and_one_that_was_not_has_to_be_named() {
+    for_each_layout(|_, there, remote| {
+        let refused = |path: &str| {
+            let path = [there.root.join(path)];
+            let options = AddOptions {
+                removals: &path,
+                ..PLAIN
+            };
+            there.add_by(&[], &options).expect_err("refused").code()
+        };
+        assert_eq!(refused("frames/x.exr"), "dvc::not_a_member");
+        assert_eq!(refused("frames"), "dvc::not_a_member");
+        assert_eq!(refused("one.bin"), "dvc::not_a_member");
+        let added = there.add_from(&[], &["frames/sub"], remote).expect("removed");
+        assert_eq!(
+            (added.files, &added.changes.names[..]),
+            (2, &["- sub/c.exr".to_owned()][..])
+        );
+        there.fetch(remote).expect("fetched");
+        there.checkout(false).expect("checked out");
+        there.note_placed();
+        assert_eq!(refused("frames/a.exr"), "dvc::still_there");
+        fs::remove_file(there.root.join("frames/a.exr")).expect("removed");
+        assert_eq!(there.change("frames"), modified(0, 1, 0, &["- a.exr"]));
+        let added = there.add_from(&["frames"], &[], remote).expect("added");
+        assert_eq!((added.files, added.removed), (1, 1));
+        // Somebody else's next version has it again: nothing of that was here, so nothing is removed.
+        there.write("frames/a.exr", "a");
+        there.add("frames").expect("added");
+        let again = there.read("frames.dvc");
+        fs::remove_file(there.root.join("frames/a.exr")).expect("removed");
+        there.add("frames").expect("added");
+        there.write("frames.dvc", &again);
+        assert_eq!(there.change("frames"), Change::Partial { absent: 1 });
+    });
+}
+
+#[test]
+fn without_a_record_nothing_counts_as_removed() {
+    let mut place = frames();
+    fs::remove_file(place.root.join("frames/a.exr")).expect("removed");
+    place.stat = StatCache::open(&place.root.with_file_name("other.db")).expect("a state");
+    assert_eq!(place.change("frames"), Change::Partial { absent: 1 });
+    let added = place.add("frames").expect("added");
+    assert_eq!((added.files, added.kept, added.written), (3, 1, false));
+}
+
+#[test]
+fn unchanged_members_that_are_nowhere_or_not_what_was_proven_are_refused() {
+    let (here, there) = (frames(), Place::new());
+    let shared = tempfile::tempdir().expect("a folder");
+    let remote = folder_remote(shared.path());
+    here.push(&remote).expect("pushed");
+    there.take_pointers(&here);
+    there.write("frames/b.exr", "new");
+    let refused = |options: &AddOptions<'_>| there.add_by(&["frames"], options).expect_err("refused");
+    let from = AddOptions {
+        elsewhere: Some(&remote),
+        ..PLAIN
+    };
+    assert_eq!(there.change("frames"), Change::NoManifest);
+    assert_eq!(refused(&from).code(), "dvc::no_manifest");
+    let found = there.pointers();
+    fetch_manifests(
+        &found.iter().collect::<Vec<_>>(),
+        &remote,
+        &there.cache,
+        &there.context,
+    )
+    .expect("fetched");
+    assert_eq!(refused(&PLAIN).code(), "dvc::not_on_remote");
+    let a = backlot_store::ObjectId::file("0cc175b9c0f1b6a831c399e269772661".parse().expect("md5 of a"));
+    fs::remove_file(shared.path().join(a.key())).expect("removed");
+    let error = refused(&from);
+    assert_eq!(error.code(), "dvc::not_on_remote");
+    assert!(error.to_string().contains("frames/a.exr"), "{error}");
+    assert!(!error.to_string().contains("frames/sub/c.exr"), "{error}");
+    // The proof of a chunked remote's recipes is the pointer's.
+    let other = tempfile::tempdir().expect("a folder");
+    let remote = chunked_remote(other.path());
+    here.push(&remote).expect("pushed");
+    let text = there.read("frames.dvc");
+    let (head, _) = text.split_once("blake3: ").expect("a proof");
+    there.write(
+        "frames.dvc",
+        &format!("{head}blake3: {}\n", Blake3::from_bytes([0xab; 32])),
+    );
+    let from = AddOptions {
+        elsewhere: Some(&remote),
+        ..PLAIN
+    };
+    assert_eq!(refused(&from).code(), "dvc::proof_failed");
 }

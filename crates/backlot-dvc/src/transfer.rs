@@ -16,6 +16,7 @@ use fs_err as fs;
 
 use crate::content::{Content, digests_of, missing, proof_of};
 use crate::error::{Error, Result};
+use crate::kept::not_found;
 use crate::pointer::Out;
 use crate::tracked::TrackedPointer;
 
@@ -30,15 +31,26 @@ fn cached_outs<'a>(pointers: &[&'a TrackedPointer]) -> impl Iterator<Item = (Pat
         .into_iter()
 }
 
+/// What has to be in a remote for pointers to be useful to others.
+#[derive(Clone, Debug, Default)]
+pub struct PushPlan {
+    /// What the cache has: members first, then manifests.
+    pub transfers: Vec<Transfer>,
+    /// Files of folders that the cache does not have, with where they would be here. They have to be in the remote already;
+    /// see [`check_elsewhere`].
+    pub elsewhere: Vec<(ObjectId, PathBuf)>,
+}
+
 /// What has to be in a remote for the pointers to be useful to others: members first, then manifests. Outs with
 /// `push: false` are left out. Proofs of large files come from the stat cache, where it knows the files in the workspace.
-/// An error if the cache does not have it all.
+/// An error if the cache does not have the manifests.
 pub fn plan_push(
     pointers: &[&TrackedPointer],
     cache: &Cache,
     stat: &StatCache,
     context: &Context,
-) -> Result<Vec<Transfer>> {
+) -> Result<PushPlan> {
+    let mut elsewhere = Vec::new();
     let (mut members, mut trees) = (Vec::new(), Vec::new());
     let mut unproven = Vec::new();
     let mut seen = HashSet::new();
@@ -58,7 +70,7 @@ pub fn plan_push(
         let ids: Vec<ObjectId> = fresh.iter().map(|member| member.id).collect();
         for (member, size) in fresh.into_iter().zip(cache.sizes(&ids)?) {
             let Some(size) = size else {
-                lacks(member.target, 1);
+                elsewhere.push((member.id, member.target));
                 continue;
             };
             let blake3 = if id.tree { None } else { out.blake3() };
@@ -84,7 +96,37 @@ pub fn plan_push(
     }
     add_proofs(&mut members, unproven, stat)?;
     members.append(&mut trees);
-    Ok(members)
+    Ok(PushPlan {
+        transfers: members,
+        elsewhere,
+    })
+}
+
+/// See that files that the cache does not have are in the remote, and can be relied on there. An error names those that
+/// are not.
+pub fn check_elsewhere(elsewhere: &[(ObjectId, PathBuf)], remote: &Remote, context: &Context) -> Result<()> {
+    if elsewhere.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<ObjectId> = elsewhere.iter().map(|(id, _)| *id).collect();
+    let known = remote.known_files(&ids, context)?;
+    let lost = elsewhere.iter().zip(known).filter(|(_, known)| known.is_none());
+    let lost = lost.map(|((_, path), _)| path.clone()).collect();
+    not_found(lost, Some(remote)).map_or(Ok(()), Err)
+}
+
+/// Bring the manifests of folders into the cache, and nothing else.
+pub fn fetch_manifests(
+    pointers: &[&TrackedPointer],
+    remote: &Remote,
+    cache: &Cache,
+    context: &Context,
+) -> Result<TransferReport> {
+    let trees: Vec<Transfer> = cached_outs(pointers)
+        .filter(|(.., id)| id.tree)
+        .map(|(.., id)| Transfer::of(id))
+        .collect();
+    Ok(remote.pull(cache, &trees, context)?)
 }
 
 /// Files of this size are worth a look at the stat cache: with a proof, a push need not compute their MD5.
@@ -136,11 +178,7 @@ pub fn fetch(
     if dry_run {
         return count_missing(pointers, cache);
     }
-    let trees: Vec<Transfer> = cached_outs(pointers)
-        .filter(|(.., id)| id.tree)
-        .map(|(.., id)| Transfer::of(id))
-        .collect();
-    let mut report = remote.pull(cache, &trees, context)?;
+    let mut report = fetch_manifests(pointers, remote, cache, context)?;
     let mut wanted = Vec::new();
     let mut contents = Vec::new();
     for (place, out, id) in cached_outs(pointers) {

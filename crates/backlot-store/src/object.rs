@@ -30,6 +30,15 @@ pub struct FileDigests {
     pub size: u64,
 }
 
+/// What a place knows of a file without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownFile {
+    /// The length in bytes.
+    pub size: u64,
+    /// The proof, where the place keeps proofs.
+    pub blake3: Option<Blake3>,
+}
+
 /// An object to be pushed or pulled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transfer {

@@ -145,6 +145,7 @@ impl StatCache {
             connection.pragma_update(None, "journal_mode", "TRUNCATE").ok();
             connection.pragma_update(None, "synchronous", "OFF")?;
             connection.execute_batch(SCHEMA)?;
+            connection.execute_batch(crate::placed::SCHEMA)?;
             connection.query_row(
                 "SELECT count(*) FROM (SELECT md5 FROM states LIMIT 1)",
                 [],
@@ -195,14 +196,14 @@ impl StatCache {
         Ok(self)
     }
 
-    fn failed(&self, source: rusqlite::Error) -> Error {
+    pub(crate) fn failed(&self, source: rusqlite::Error) -> Error {
         Error::State {
             path: self.path.clone(),
             source,
         }
     }
 
-    fn connection(&self) -> std::sync::MutexGuard<'_, Connection> {
+    pub(crate) fn connection(&self) -> std::sync::MutexGuard<'_, Connection> {
         self.connection
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -270,6 +270,7 @@ impl Workspace {
                 }
             }
             let tracked = self.tracked_of_output(&output)?;
+            self.bring_needed_manifests(&tracked);
             let untracked = self
                 .provenance(&output, &tracked)
                 .and_then(|made| self.untracked(&output, &made.outs));
@@ -297,6 +298,25 @@ impl Workspace {
             repos: self.repos().iter().map(|r| r.name.clone()).collect(),
             remote: self.remote_entry(None, "").ok().map(|r| r.name.clone()),
         })
+    }
+
+    /// Bring the manifests of folders of which something is here: what that changes shows only against them. Without a remote
+    /// that answers, the state of such a folder is that its manifest is not known.
+    fn bring_needed_manifests(&self, tracked: &crate::files::Tracked) {
+        let is_here = |pointer: &backlot_dvc::TrackedPointer| {
+            pointer
+                .located_outs()
+                .any(|(place, out)| out.id().is_some_and(|id| id.tree) && place.is_dir())
+        };
+        let some = crate::files::Tracked {
+            name: tracked.name.clone(),
+            pointers: tracked.pointers.iter().filter(|p| is_here(p)).cloned().collect(),
+            installed: tracked.installed,
+        };
+        if !some.pointers.is_empty() {
+            let remote = self.remote_elsewhere(None);
+            self.bring_manifests(&some, remote.as_ref()).ok();
+        }
     }
 
     fn out_rows(&self, tracked: &crate::files::Tracked) -> Result<Vec<OutStatus>> {

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::{LinkMode, RelPath};
 use backlot_dvc::{
-    AddOptions, AddedOut, CheckoutOptions, Ignore, OutState, Scanned, SentAhead, TrackedPointer,
+    AddOptions, AddedOut, CheckoutOptions, FileChanges, Ignore, OutState, Scanned, SentAhead, StatusOptions,
+    TrackedPointer,
 };
-use backlot_store::{Cache, FileDigests, ObjectId, Remote, StatCache, TransferReport};
+use backlot_store::{Cache, FileDigests, ObjectId, Remote, StatCache, Transfer, TransferReport};
 use backlot_wheel::InstalledDist;
 use fs_err as fs;
 use serde::Serialize;
@@ -27,6 +28,8 @@ pub struct AddFiles {
     pub asset: Option<String>,
     /// The name a path from outside gets in the asset; its own by default.
     pub rename: Option<String>,
+    /// Files and folders to be removed from tracked folders of outputs, though they may never have been here.
+    pub remove: Vec<PathBuf>,
     /// Whether the outputs' files are pushed, too: what is new is sent while it is read.
     pub push: bool,
     /// The remote to push to, instead of the default one.
@@ -60,10 +63,24 @@ pub struct AddedFiles {
     pub bytes: u64,
     /// How many files are new or changed since it was last added.
     pub changed: u64,
+    /// What changed, with names.
+    pub changes: FileChanges,
+    /// Files that stay as they are and were not looked at: they are not here, or were not asked for.
+    pub kept: u64,
     /// How many files were new to the cache.
     pub stored_files: u64,
     /// How many bytes were new to the cache.
     pub stored_bytes: u64,
+}
+
+/// What is to be recorded of an output.
+#[derive(Debug)]
+pub(crate) struct Additions {
+    pub(crate) output: Output,
+    /// Paths to be added.
+    pub(crate) targets: Vec<PathBuf>,
+    /// Paths to be removed from tracked folders.
+    pub(crate) removals: Vec<PathBuf>,
 }
 
 /// What a push or pull moved.
@@ -127,26 +144,39 @@ impl Workspace {
             None
         };
         let mut outs = Vec::new();
-        let mut outputs: Vec<Output> = Vec::new();
-        let mut ahead = SentAhead::default();
+        let mut all: Vec<Additions> = Vec::new();
         for path in paths {
             let path = absolute(path)?;
             let (output, target) = self.place_target(&path, options)?;
             if options.dry_run && target != path {
                 outs.push(self.preview(&output, &path, &target)?);
-                continue;
+            } else {
+                additions_of(&mut all, output).targets.push(target);
             }
-            for out in self.add_in_place(&output, &[target], options.dry_run, remote.as_ref())? {
-                outs.push(self.added(&output, &out));
+        }
+        for path in &options.remove {
+            let path = absolute(path)?;
+            let not_in_output = || WorkspaceError::NotInOutput { path: path.clone() };
+            let output = self.output_of(&path)?.ok_or_else(not_in_output)?;
+            additions_of(&mut all, output).removals.push(path);
+        }
+        let mut ahead = SentAhead::default();
+        for additions in &all {
+            let elsewhere = self.remote_elsewhere(options.remote.as_deref());
+            self.bring_manifests(&self.tracked_of_output(&additions.output)?, elsewhere.as_ref())
+                .ok();
+            let (dry_run, ahead_to) = (options.dry_run, remote.as_ref());
+            for out in self.add_in_place(additions, dry_run, ahead_to, elsewhere.as_ref())? {
+                outs.push(self.added(&additions.output, &out));
                 ahead += out.ahead;
-            }
-            if !outputs.iter().any(|known| known.name == output.name) {
-                outputs.push(output);
             }
         }
         let mut pushed = None;
         if pushes {
-            let tracked: Result<Vec<Tracked>> = outputs.iter().map(|o| self.tracked_of_output(o)).collect();
+            let tracked: Result<Vec<Tracked>> = all
+                .iter()
+                .map(|one| self.tracked_of_output(&one.output))
+                .collect();
             pushed = Some(self.push_tracked(&tracked?, options.remote.as_deref(), ahead, false)?);
         }
         Ok(AddReport {
@@ -154,6 +184,31 @@ impl Workspace {
             pushed,
             dry_run: options.dry_run,
         })
+    }
+
+    /// The remote where files that are not here are looked for, if there is one.
+    pub(crate) fn remote_elsewhere(&self, name: Option<&str>) -> Option<Remote> {
+        let entry = self.remote_entry(name, "looking for files").ok()?;
+        self.open_remote(entry).ok()
+    }
+
+    /// Bring the manifests of tracked folders that the cache lacks: without them a partial folder cannot be told from a
+    /// whole one.
+    pub(crate) fn bring_manifests(&self, tracked: &Tracked, remote: Option<&Remote>) -> Result<()> {
+        let cache = self.cache()?;
+        let mut lacking = Vec::new();
+        for pointer in &tracked.pointers {
+            let trees = pointer.pointer.outs.iter().filter_map(backlot_dvc::Out::id);
+            for id in trees.filter(|id| id.tree) {
+                if !cache.has(&id)? {
+                    lacking.push(pointer);
+                }
+            }
+        }
+        if let Some(remote) = remote.filter(|_| !lacking.is_empty()) {
+            backlot_dvc::fetch_manifests(&lacking, remote, &cache, self.context())?;
+        }
+        Ok(())
     }
 
     /// What adding a path from outside would do, as far as that shows without reading it.
@@ -171,6 +226,11 @@ impl Workspace {
             files,
             bytes,
             changed: files,
+            changes: FileChanges {
+                new: files,
+                ..FileChanges::default()
+            },
+            kept: 0,
             stored_files: files,
             stored_bytes: bytes,
         })
@@ -183,30 +243,36 @@ impl Workspace {
             files: out.files,
             bytes: out.bytes,
             changed: out.changed,
+            changes: out.changes.clone(),
+            kept: out.kept,
             stored_files: out.stored_files,
             stored_bytes: out.stored_bytes,
         }
     }
 
-    /// Add paths that lie in an output's module folder; with `ahead`, send what is new there while it is read.
+    /// Add paths that lie in an output's module folder; with `ahead`, send what is new there while it is read. What is
+    /// unchanged and not here is looked for in `elsewhere`.
     pub(crate) fn add_in_place(
         &self,
-        output: &Output,
-        targets: &[PathBuf],
+        additions: &Additions,
         dry_run: bool,
         ahead: Option<&Remote>,
+        elsewhere: Option<&Remote>,
     ) -> Result<Vec<AddedOut>> {
         let options = AddOptions {
             links: &self.settings().links.value,
             git_ignore: self.in_git(),
             dry_run,
             ahead,
+            elsewhere,
+            removals: &additions.removals,
         };
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
+        let output = &additions.output;
         let root = crate::outputs::module_folder(output).unwrap_or_else(|| output.project.root.clone());
         Ok(backlot_dvc::add(
             &root,
-            targets,
+            &additions.targets,
             &cache,
             &stat,
             &options,
@@ -370,20 +436,21 @@ impl Workspace {
         }
         let entry = self.remote_entry(remote, "pushing files")?;
         report.remote = Some(entry.name.clone());
-        let (cache, stat) = (self.cache()?, self.stat_cache()?);
-        let transfers = backlot_dvc::plan_push(&pointers, &cache, &stat, self.context())?;
+        for asset in tracked {
+            let remote = self.open_remote(entry)?;
+            self.bring_manifests(asset, Some(&remote))?;
+        }
+        let (cache, stat, context) = (self.cache()?, self.stat_cache()?, self.context());
+        let plan = backlot_dvc::plan_push(&pointers, &cache, &stat, context)?;
         let remote = self.open_remote(entry)?;
+        backlot_dvc::check_elsewhere(&plan.elsewhere, &remote, context)?;
+        report.already_there = plan.elsewhere.len() as u64;
         if dry_run {
-            let ids: Vec<ObjectId> = transfers.iter().map(|t| t.id).collect();
-            let there = remote.exists_many(&ids, self.context())?;
-            let missing = transfers.iter().zip(&there).filter(|(_, there)| !**there);
-            for (transfer, _) in missing {
-                report.objects += 1;
-                report.bytes += transfer.size.unwrap_or(0);
-            }
-            report.already_there = transfers.len() as u64 - report.objects;
+            report.plan(&plan.transfers, &remote, self)?;
         } else {
-            report.take(&remote.push(&cache, &transfers, self.context())?);
+            report.take(&remote.push(&cache, &plan.transfers, context)?);
+            // A collector may have condemned them meanwhile. What was pushed was looked after by the push itself.
+            backlot_dvc::check_elsewhere(&plan.elsewhere, &remote, context)?;
             report.objects += ahead.objects;
             report.bytes += ahead.bytes;
             report.sent += ahead.sent;
@@ -484,6 +551,9 @@ impl Workspace {
             let placed = backlot_dvc::checkout(&pointers, cache, stat, &options, self.context())?;
             moved.placed += placed.placed;
             moved.kept = placed.kept.iter().map(|p| self.display_path(p)).collect();
+            if !asset.installed {
+                backlot_dvc::note_placed(&pointers, &placed.kept, cache, stat)?;
+            }
         }
         Ok(())
     }
@@ -492,11 +562,41 @@ impl Workspace {
     pub(crate) fn out_states(&self, tracked: &Tracked) -> Result<Vec<OutState>> {
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
         let pointers: Vec<&TrackedPointer> = tracked.pointers.iter().collect();
-        Ok(backlot_dvc::status(&pointers, &cache, &stat, self.context())?)
+        let options = StatusOptions {
+            record: !tracked.installed,
+        };
+        Ok(backlot_dvc::status(
+            &pointers,
+            &cache,
+            &stat,
+            options,
+            self.context(),
+        )?)
     }
 }
 
 impl MoveReport {
+    /// Count what a push of objects would send.
+    pub(crate) fn plan(
+        &mut self,
+        objects: &[Transfer],
+        remote: &Remote,
+        workspace: &Workspace,
+    ) -> Result<()> {
+        let ids: Vec<ObjectId> = objects.iter().map(|t| t.id).collect();
+        let there = remote.exists_many(&ids, workspace.context())?;
+        let mut seen = std::collections::HashSet::new();
+        for (transfer, there) in objects.iter().zip(there).filter(|(t, _)| seen.insert(t.id)) {
+            if there {
+                self.already_there += 1;
+            } else {
+                self.objects += 1;
+                self.bytes += transfer.size.unwrap_or(0);
+            }
+        }
+        Ok(())
+    }
+
     fn take(&mut self, transfer: &TransferReport) {
         self.objects += transfer.objects;
         self.bytes += transfer.bytes;
@@ -521,6 +621,20 @@ fn lacks_objects(error: &Error, cache: &Cache) -> bool {
         Error::Dvc(DvcError::Store(error)) | Error::Store(error) => of_store(error),
         _ => false,
     }
+}
+
+/// What is to be recorded of an output, among those of others.
+fn additions_of(all: &mut Vec<Additions>, output: Output) -> &mut Additions {
+    let known = all.iter().position(|one| one.output.name == output.name);
+    let at = known.unwrap_or_else(|| {
+        all.push(Additions {
+            output,
+            targets: Vec::new(),
+            removals: Vec::new(),
+        });
+        all.len() - 1
+    });
+    &mut all[at]
 }
 
 /// Whether two names mean the same asset: as written or as packages.

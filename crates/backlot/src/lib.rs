@@ -53,7 +53,7 @@ pub use backlot_core::{
     AssetName, BumpStep, Cancel, Class, Clock, Coded, Context, Event, FixedClock, LinkMode, Observer,
     Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
 };
-pub use backlot_dvc::Change;
+pub use backlot_dvc::{Change, FileChanges};
 pub use backlot_repo::{AllowedName, Credential, Credentials, NetworkOptions, Proxies, SshOptions, variable};
 pub use backlot_repo::{Fact, FactKind, Place, Query, ReindexReport, StoreOptions, Verdict, VerdictReport};
 pub use backlot_resolve::Preference;
@@ -80,7 +80,7 @@ pub use mirror::{MirrorConflict, MirrorOptions, MirrorReport, ReposDiffer};
 pub use outdated::{NewestIn, OutdatedRow};
 pub use outputs::{NewAsset, NewReport, Output};
 pub use places::{AddRepo, PlaceProblem, RemoteStatus, RepoStatus};
-pub use publish::{PublishOptions, PublishReport};
+pub use publish::{PathChanges, PublishOptions, PublishReport};
 pub use pylock::Pylock;
 pub use python::{InstalledPython, PythonReport, RemovedPythons, installed_pythons, remove_python};
 pub use remotes::{CollectedRemote, CopyFilesReport, LostObject, ReleaseUsage, RepairReport};

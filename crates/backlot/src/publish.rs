@@ -3,17 +3,19 @@
 //! Invariants: a release is created last, by one exclusive create, when its files are on the remote already; a version
 //! that exists is a conflict, whoever was first. A kill anywhere leaves no release or a whole one.
 
+use std::path::PathBuf;
+
 use backlot_core::{PackageName, Version};
-use backlot_dvc::{OutState, SentAhead};
+use backlot_dvc::{AddedOut, Change, FileChanges, SentAhead};
 use backlot_repo::{Publication, Release, Repo};
 use backlot_store::Remote;
 use serde::Serialize;
 
 use crate::build::BuildReport;
 use crate::error::{Result, WorkspaceError};
-use crate::files::MoveReport;
+use crate::files::{Additions, MoveReport, Tracked};
 use crate::outputs::Output;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, absolute};
 
 /// How to publish.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +26,8 @@ pub struct PublishOptions {
     pub remote: Option<String>,
     /// Why, for the record.
     pub message: Option<String>,
+    /// Files and folders to be removed from tracked folders, though they may never have been here.
+    pub remove: Vec<PathBuf>,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -41,6 +45,8 @@ pub struct PublishReport {
     pub repo: String,
     /// Tracked paths whose changes were recorded first.
     pub added: Vec<String>,
+    /// What changed in them.
+    pub changes: Vec<PathChanges>,
     /// What was pushed.
     pub files: MoveReport,
     /// The wheel.
@@ -49,6 +55,18 @@ pub struct PublishReport {
     pub already: bool,
     /// Whether nothing was changed.
     pub dry_run: bool,
+}
+
+/// What changed in a tracked file or folder since it was last added.
+#[derive(Clone, Debug, Serialize)]
+pub struct PathChanges {
+    /// The path, relative to the workspace.
+    pub path: String,
+    /// The changes, with names.
+    #[serde(flatten)]
+    pub changes: FileChanges,
+    /// Files that are not here and stay as they are.
+    pub kept: u64,
 }
 
 impl Workspace {
@@ -62,8 +80,8 @@ impl Workspace {
             self.refuse_existing(&repo, &package, &version)?;
         }
         self.check_urls(output)?;
-        let (added, ahead) = self.record_changes(output, &repo, options)?;
-        let tracked = [self.tracked_of_output(output)?];
+        let recorded = self.record_changes(output, &repo, options)?;
+        let tracked = [self.tracked_after(output, &recorded, options.dry_run)?];
         let wheel = self.build_tracked(output, &tracked[0], options.dry_run)?;
         if repo.is_public() && tracked.iter().any(|one| !one.pointers.is_empty()) {
             return Err(crate::holdings::files_in_public(&package, &version, &repo));
@@ -78,7 +96,7 @@ impl Workspace {
             // Cheap and early; the exclusive create at the end is what decides.
             let existing = repo.plan_publish(&wheel.path, self.context())?.existing;
             if existing.is_none_or(|existing| existing.identical) {
-                files = self.push_tracked(&tracked, options.remote.as_deref(), ahead, false)?;
+                files = self.push_tracked(&tracked, options.remote.as_deref(), ahead_of(&recorded), false)?;
             }
             self.context().check()?;
             match repo.publish(&wheel.path, &publication, self.context()) {
@@ -86,15 +104,16 @@ impl Workspace {
                 Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => already = true,
                 published => published?,
             }
-        } else if added.is_empty() {
-            files = self.push_tracked(&tracked, options.remote.as_deref(), ahead, true)?;
+        } else {
+            files = self.plan_files(&tracked[0], &recorded, options)?;
         }
         Ok(PublishReport {
             asset: output.name.clone(),
             package,
             version,
             repo: entry.name,
-            added,
+            added: recorded.iter().map(|out| self.display_path(&out.path)).collect(),
+            changes: recorded.iter().map(|out| self.path_changes(out)).collect(),
             files,
             wheel,
             already,
@@ -151,31 +170,25 @@ impl Workspace {
         .into())
     }
 
-    /// Add what changed in tracked files since they were last added, and send it while it is read. Returns the paths.
+    /// Add what changed in tracked files since they were last added, and send it while it is read.
     fn record_changes(
         &self,
         output: &Output,
         repo: &Repo,
         options: &PublishOptions,
-    ) -> Result<(Vec<String>, SentAhead)> {
+    ) -> Result<Vec<AddedOut>> {
         let tracked = self.tracked_of_output(output)?;
-        let mut changed = Vec::new();
+        let elsewhere = self.remote_elsewhere(options.remote.as_deref());
+        if !tracked.pointers.is_empty() {
+            self.bring_manifests(&tracked, elsewhere.as_ref())?;
+        }
+        let mut targets = Vec::new();
         let mut missing = Vec::new();
         for state in self.out_states(&tracked)? {
-            match state {
-                OutState {
-                    path,
-                    change: backlot_dvc::Change::Missing,
-                    ..
-                } => missing.push(self.display_path(&path)),
-                OutState {
-                    path,
-                    change: backlot_dvc::Change::Modified { .. } | backlot_dvc::Change::NotInCache,
-                    ..
-                } => {
-                    changed.push(path);
-                }
-                _ => {}
+            match state.change {
+                Change::Missing => missing.push(self.display_path(&state.path)),
+                Change::Modified { .. } | Change::NotInCache | Change::NoManifest => targets.push(state.path),
+                Change::Unchanged | Change::NotPulled | Change::Partial { .. } => {}
             }
         }
         if !missing.is_empty() {
@@ -185,14 +198,85 @@ impl Workspace {
             }
             .into());
         }
-        let mut ahead = SentAhead::default();
-        if !options.dry_run && !changed.is_empty() {
-            let remote = self.remote_ahead(output, repo, options)?;
-            for out in self.add_in_place(output, &changed, false, remote.as_ref())? {
-                ahead += out.ahead;
+        let removals: Result<Vec<PathBuf>> = options.remove.iter().map(|path| absolute(path)).collect();
+        let additions = Additions {
+            output: output.clone(),
+            targets,
+            removals: removals?,
+        };
+        if additions.targets.is_empty() && additions.removals.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ahead = if options.dry_run {
+            None
+        } else {
+            self.remote_ahead(output, repo, options)?
+        };
+        self.add_in_place(&additions, options.dry_run, ahead.as_ref(), elsewhere.as_ref())
+    }
+
+    /// What the output tracks once its changes are recorded; after a dry run, what it would.
+    fn tracked_after(&self, output: &Output, recorded: &[AddedOut], dry_run: bool) -> Result<Tracked> {
+        let mut tracked = self.tracked_of_output(output)?;
+        if !dry_run {
+            return Ok(tracked);
+        }
+        for pointer in &mut tracked.pointers {
+            let base = pointer.pointer.base(pointer.folder());
+            for out in &mut pointer.pointer.outs {
+                let place = out.path.to_path(&base);
+                if let Some(planned) = recorded.iter().find(|planned| planned.path == place) {
+                    *out = planned.out.clone();
+                }
             }
         }
-        Ok((changed.iter().map(|p| self.display_path(p)).collect(), ahead))
+        Ok(tracked)
+    }
+
+    /// What a push would send once the changes are recorded.
+    fn plan_files(
+        &self,
+        tracked: &Tracked,
+        recorded: &[AddedOut],
+        options: &PublishOptions,
+    ) -> Result<MoveReport> {
+        let mut others = Tracked {
+            name: tracked.name.clone(),
+            pointers: tracked.pointers.clone(),
+            installed: false,
+        };
+        for pointer in &mut others.pointers {
+            let base = pointer.pointer.base(pointer.folder());
+            let is_planned = |path: PathBuf| recorded.iter().any(|planned| planned.path == path);
+            pointer
+                .pointer
+                .outs
+                .retain(|out| !is_planned(out.path.to_path(&base)));
+        }
+        let remote = options.remote.as_deref();
+        let mut report = self.push_tracked(&[others], remote, SentAhead::default(), true)?;
+        for asset in &mut report.assets {
+            asset.files = tracked.files();
+        }
+        if !recorded.is_empty() {
+            let remote = self.open_remote(self.remote_entry(remote, "pushing files")?)?;
+            let pushed = recorded
+                .iter()
+                .filter(|planned| planned.out.push && planned.out.cache);
+            let objects: Vec<_> = pushed
+                .flat_map(|planned| planned.objects.iter().copied())
+                .collect();
+            report.plan(&objects, &remote, self)?;
+        }
+        Ok(report)
+    }
+
+    fn path_changes(&self, out: &AddedOut) -> PathChanges {
+        PathChanges {
+            path: self.display_path(&out.path),
+            changes: out.changes.clone(),
+            kept: out.kept,
+        }
     }
 
     /// Where files can be sent before the release is known to be possible: nowhere if its version exists, if the repo takes
@@ -218,4 +302,13 @@ impl Workspace {
             reason: message.unwrap_or("manual").to_owned(),
         }
     }
+}
+
+/// What was sent while changes were recorded.
+fn ahead_of(recorded: &[AddedOut]) -> SentAhead {
+    let mut ahead = SentAhead::default();
+    for out in recorded {
+        ahead += out.ahead;
+    }
+    ahead
 }

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use backlot::{AddFiles, BuildReport, Error, MoveReport, NewAsset, PublishOptions, bump as bumps, text};
+use backlot::{
+    AddFiles, BuildReport, Error, FileChanges, MoveReport, NewAsset, PublishOptions, bump as bumps, text,
+};
 
 use crate::args::Input;
 use crate::output::{Answer, columns, would};
@@ -36,19 +38,25 @@ pub(super) fn new(
 
 pub(super) fn add(session: &Session, paths: &[PathBuf], options: &AddFiles) -> Result<Answer, Error> {
     let paths: Vec<PathBuf> = paths.iter().map(|p| session.here.join(p)).collect();
-    let report = session.open()?.add(&paths, options)?;
+    let options = AddFiles {
+        remove: options.remove.iter().map(|p| session.here.join(p)).collect(),
+        ..options.clone()
+    };
+    let report = session.open()?.add(&paths, &options)?;
     let mut lines = String::new();
     for out in &report.outs {
         lines.push_str(&format!(
-            "{}added {} ({}, {}): {} new or changed, {} stored ({})\n",
+            "{}added {} ({}, {}): {} new or changed{}, {} stored ({})\n",
             would(report.dry_run),
             out.path,
             text::count(out.files, "file"),
             text::bytes(out.bytes),
             out.changed,
+            describe_others(out.changes.gone, out.kept),
             out.stored_files,
             text::bytes(out.stored_bytes),
         ));
+        lines.push_str(&names_of_removed(&out.changes));
     }
     if let Some(pushed) = &report.pushed {
         lines.push_str(&describe_push(pushed));
@@ -161,13 +169,22 @@ pub(super) fn publish(
 ) -> Result<Answer, Error> {
     let workspace = session.open()?;
     let output = workspace.output_or_here(asset, &session.here)?;
-    let report = workspace.publish(&output, options)?;
+    let options = PublishOptions {
+        remove: options.remove.iter().map(|p| session.here.join(p)).collect(),
+        ..options.clone()
+    };
+    let report = workspace.publish(&output, &options)?;
     let mut lines = String::new();
-    for path in &report.added {
+    for one in &report.changes {
         lines.push_str(&format!(
-            "{}added the changes in {path}\n",
-            would(options.dry_run)
+            "{}added the changes in {}: {} new, {} changed{}\n",
+            would(options.dry_run),
+            one.path,
+            one.changes.new,
+            one.changes.changed,
+            describe_others(one.changes.gone, one.kept)
         ));
+        lines.push_str(&names_of(&one.changes));
     }
     lines.push_str(&describe_push(&report.files));
     let published = if report.already {
@@ -184,6 +201,42 @@ pub(super) fn publish(
         describe_wheel(&report.wheel)
     ));
     Ok(Answer::new(&report, lines))
+}
+
+/// Files that are removed, and those that are unchanged and were not looked at.
+fn describe_others(gone: u64, kept: u64) -> String {
+    let gone = if gone == 0 {
+        String::new()
+    } else {
+        format!(", {gone} removed")
+    };
+    let kept = if kept == 0 {
+        String::new()
+    } else {
+        format!(", {kept} kept as they were")
+    };
+    gone + &kept
+}
+
+/// The names of changed files, one a line.
+fn names_of(changes: &FileChanges) -> String {
+    let mut lines: String = changes.names.iter().map(|name| format!("  {name}\n")).collect();
+    let all = changes.new + changes.changed + changes.gone;
+    let more = all.saturating_sub(changes.names.len() as u64);
+    if more > 0 {
+        lines.push_str(&format!("  ... and {more} more\n"));
+    }
+    lines
+}
+
+/// Of the names of changed files those that are removed.
+fn names_of_removed(changes: &FileChanges) -> String {
+    let removed = changes.names.iter().filter(|name| name.starts_with('-')).cloned();
+    names_of(&FileChanges {
+        gone: changes.gone,
+        names: removed.collect(),
+        ..FileChanges::default()
+    })
 }
 
 fn describe_push(report: &MoveReport) -> String {

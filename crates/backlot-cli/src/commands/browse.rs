@@ -73,15 +73,24 @@ fn outs(outs: &[OutStatus], indent: &str) -> String {
 fn describe(change: &Change) -> String {
     match change {
         Change::Unchanged => "unchanged".to_owned(),
+        Change::NotPulled => "not pulled; `backlot pull` brings it".to_owned(),
+        Change::Partial { absent } => format!("unchanged; {absent} not pulled"),
         Change::Missing => "missing; `backlot pull` brings it".to_owned(),
+        Change::NoManifest => "what it was is not known here; `backlot pull` brings it".to_owned(),
         Change::NotInCache => "not in the cache; `backlot add` stores it".to_owned(),
         Change::Modified {
             added,
             removed,
             changed,
+            absent,
             names,
         } => {
-            let all = [(*added, "new"), (*changed, "changed"), (*removed, "gone")];
+            let all = [
+                (*added, "new"),
+                (*changed, "changed"),
+                (*removed, "gone"),
+                (*absent, "not pulled"),
+            ];
             let counts: Vec<String> = all
                 .iter()
                 .filter(|(n, _)| *n > 0)

@@ -47,6 +47,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         } => assets::new(session, name, asset_type, tags, summary.as_deref(), dry.dry_run),
         Command::Add {
             paths,
+            remove,
             asset,
             rename,
             push,
@@ -56,6 +57,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             let options = backlot::AddFiles {
                 asset: asset.clone(),
                 rename: rename.clone(),
+                remove: remove.clone(),
                 push: *push,
                 remote: remote.clone(),
                 dry_run: dry.dry_run,
@@ -71,12 +73,14 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             to,
             remote,
             message,
+            remove,
             dry,
         } => {
             let options = backlot::PublishOptions {
                 to: to.clone(),
                 remote: remote.clone(),
                 message: message.clone(),
+                remove: remove.clone(),
                 dry_run: dry.dry_run,
             };
             assets::publish(session, asset.as_deref(), &options)

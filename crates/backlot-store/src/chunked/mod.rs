@@ -23,6 +23,7 @@ mod gc;
 mod get;
 mod index;
 mod inspect;
+mod known;
 mod mirror;
 mod name;
 mod pack;

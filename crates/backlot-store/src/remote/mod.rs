@@ -21,7 +21,7 @@ use crate::cache::{Cache, ObjectEntry, VerifyReport};
 use crate::chunked::{AHEAD_FROM, ChunkedRemote, CollectOptions, CollectReport, StoredName};
 use crate::claims::{self, Claim};
 use crate::error::{Error, Result};
-use crate::object::{FileDigests, ObjectId, Transfer};
+use crate::object::{FileDigests, KnownFile, ObjectId, Transfer};
 use crate::stat::StatCache;
 use crate::usage::{self, FileParts, Part, Usage};
 
@@ -336,6 +336,16 @@ impl Remote {
             .into_iter()
             .map(|size| size.is_some())
             .collect())
+    }
+
+    /// Sizes and proofs of objects that are there and that a release may rely on: not condemned, and all they are made of is
+    /// there. `None` for the others. DVC's layout keeps no proofs.
+    pub fn known_files(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<KnownFile>>> {
+        if let Backend::Chunked(remote) = &self.backend {
+            return remote.known(ids, context);
+        }
+        let known = |size: Option<u64>| size.map(|size| KnownFile { size, blake3: None });
+        Ok(self.sizes(ids, context)?.into_iter().map(known).collect())
     }
 
     /// All objects, sorted.

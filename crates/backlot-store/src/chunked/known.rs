@@ -1,0 +1,60 @@
+//! What a remote knows of files without reading them, for a writer that relies on what others stored.
+//!
+//! Invariant: a file is named only if a reader could fetch it now and nobody condemned it: its newest clean recipe, whose
+//! packs were each seen to be there after the tombs were read.
+
+use std::collections::{BTreeSet, HashSet};
+
+use backlot_core::Context;
+
+use super::catalog::{Catalog, TOGETHER};
+use super::name::{Kind, StoredName};
+use super::push::Site;
+use super::remote::ChunkedRemote;
+use crate::error::Result;
+use crate::object::{KnownFile, ObjectId};
+
+impl ChunkedRemote {
+    /// Sizes and proofs of files that can be relied on; `None` for the others.
+    pub(crate) fn known(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<KnownFile>>> {
+        match self.find()? {
+            Some(site) => site.known(ids, context),
+            None => Ok(vec![None; ids.len()]),
+        }
+    }
+}
+
+impl Site {
+    fn known(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<KnownFile>>> {
+        let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
+        let mut known = Vec::with_capacity(ids.len());
+        let mut there: HashSet<StoredName> = HashSet::new();
+        for ids in ids.chunks(TOGETHER) {
+            let found = catalog.find_with(ids, |_, one| catalog.is_clean(one))?;
+            let packs: BTreeSet<StoredName> = found
+                .iter()
+                .flatten()
+                .flat_map(super::catalog::Found::packs)
+                .map(|pack| pack.name)
+                .filter(|name| !there.contains(name))
+                .collect();
+            let packs: Vec<StoredName> = packs.into_iter().collect();
+            let seen = self.exist(Kind::Pack, &packs, context)?;
+            there.extend(
+                packs
+                    .into_iter()
+                    .zip(seen)
+                    .filter(|(_, seen)| *seen)
+                    .map(|(name, _)| name),
+            );
+            known.extend(found.into_iter().map(|one| {
+                let one = one.filter(|one| one.packs().all(|pack| there.contains(&pack.name)))?;
+                Some(KnownFile {
+                    size: one.recipe.size,
+                    blake3: Some(one.recipe.blake3),
+                })
+            }));
+        }
+        Ok(known)
+    }
+}
