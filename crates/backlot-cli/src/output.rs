@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use backlot::Coded;
+use backlot::{Coded, text};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -46,7 +46,7 @@ pub(crate) fn print(answer: &Answer, session: &Session) {
     if session.json {
         drop(writeln!(out, "{:#}", answer.json));
     } else if !session.quiet && !answer.text.is_empty() {
-        drop(writeln!(out, "{}", answer.text.trim_end()));
+        drop(writeln!(out, "{}", text::sanitize(answer.text.trim_end())));
     }
 }
 

@@ -13,6 +13,7 @@ pub mod direct_url;
 pub mod error;
 pub mod event;
 pub mod file;
+mod lenient;
 pub mod link;
 pub mod lock;
 pub mod marker;
