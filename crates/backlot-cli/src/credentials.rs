@@ -1,13 +1,14 @@
 //! Credentials for indexes: the environment first, then netrc.
 //!
-//! Invariants: nothing found here is printed or written down; netrc is read only when an index is used. Deliberately
-//! absent: keyrings and helpers.
+//! Invariants: nothing found here is printed or written down; netrc is read only when an index is used. A secret belongs to a
+//! host: the one of its entry in netrc, or that in `BACKLOT_REPO_<NAME>_HOST`; a name in a project file is nobody's proof, since
+//! a project may come from anywhere. This machine needs no such variable. Deliberately absent: keyrings and helpers.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use backlot::{Credential, Credentials};
+use backlot::{Credential, Credentials, is_loopback};
 
 /// The user that a token goes with where none is named.
 const TOKEN_USER: &str = "__token__";
@@ -39,7 +40,9 @@ impl Credentials for FromEnvironment {
                 .cloned()
         };
         let user = get("USERNAME");
-        if let Some(password) = get("TOKEN").or_else(|| get("PASSWORD")) {
+        let is_bound = is_loopback(host) || get("HOST").is_some_and(|bound| bound.eq_ignore_ascii_case(host));
+        let password = get("TOKEN").or_else(|| get("PASSWORD")).filter(|_| is_bound);
+        if let Some(password) = password {
             let user = user.unwrap_or_else(|| TOKEN_USER.to_owned());
             return Some(Credential { user, password });
         }
@@ -119,7 +122,9 @@ mod tests {
     #[test]
     fn the_environment_goes_by_the_repos_name() {
         let variables = [
+            ("BACKLOT_REPO_MY_INDEX_HOST", "h"),
             ("BACKLOT_REPO_MY_INDEX_TOKEN", "t"),
+            ("BACKLOT_REPO_OTHER_HOST", "H"),
             ("BACKLOT_REPO_OTHER_USERNAME", "u"),
             ("BACKLOT_REPO_OTHER_PASSWORD", "p"),
             ("BACKLOT_REPO_OTHER_KEY", "/keys/studio"),
@@ -131,6 +136,10 @@ mod tests {
         assert_eq!(source.find("my-index", "h"), Some(pair("__token__", "t")));
         assert_eq!(source.find("other", "h"), Some(pair("u", "p")));
         assert_eq!(source.find("third", "h"), None);
+        // Another server is not sent it, whatever a project names it.
+        assert_eq!(source.find("my-index", "evil"), None);
+        assert_eq!(source.find("my-index", ""), None);
+        assert_eq!(source.find("my-index", "127.0.0.1"), Some(pair("__token__", "t")));
         assert_eq!(source.key("other"), Some("/keys/studio".into()));
         assert_eq!(source.key("third"), None);
         assert!(!format!("{source:?}").contains("\"p\""));

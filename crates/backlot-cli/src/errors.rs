@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
+use backlot::text::sanitize;
 use backlot::{Class, Coded};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use serde_json::json;
@@ -13,28 +14,55 @@ use crate::host;
 use crate::output::with_schema;
 use crate::session::Session;
 
-/// A coded error as miette sees it.
+/// An error as it is shown to people: its texts, which may hold what somebody else wrote, fit for a terminal.
 #[derive(Debug)]
-struct Adapter<'a>(&'a dyn Coded);
+struct Shown {
+    message: String,
+    code: Option<&'static str>,
+    help: Option<String>,
+    cause: Option<Box<Shown>>,
+}
 
-impl fmt::Display for Adapter<'_> {
+impl Shown {
+    fn of(error: &dyn Coded) -> Self {
+        Self {
+            code: Some(error.code()),
+            help: error.help().map(|help| sanitize(&help)),
+            ..Self::plain(&error.to_string(), error.source())
+        }
+    }
+
+    fn plain(message: &str, cause: Option<&(dyn StdError + 'static)>) -> Self {
+        Self {
+            message: sanitize(message),
+            code: None,
+            help: None,
+            cause: cause.map(|cause| Box::new(Self::plain(&cause.to_string(), cause.source()))),
+        }
+    }
+}
+
+impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self.0, f)
+        f.write_str(&self.message)
     }
 }
 
-impl StdError for Adapter<'_> {
+impl StdError for Shown {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source()
+        self.cause
+            .as_deref()
+            .map(|cause| cause as &(dyn StdError + 'static))
     }
 }
 
-impl Diagnostic for Adapter<'_> {
+impl Diagnostic for Shown {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(self.0.code()))
+        self.code.map(|code| Box::new(code) as Box<dyn fmt::Display>)
     }
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.0.help().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        let help = self.help.as_deref();
+        help.map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 }
 
@@ -120,9 +148,9 @@ pub(crate) fn print(error: &dyn Coded, session: &Session, reported: bool) -> Exi
         let mut text = String::new();
         let rendered = GraphicalReportHandler::new_themed(theme)
             .with_width(110)
-            .render_report(&mut text, &Adapter(error));
+            .render_report(&mut text, &Shown::of(error));
         if rendered.is_err() {
-            text = error.to_string();
+            text = sanitize(&error.to_string());
         }
         drop(writeln!(std::io::stderr(), "{}", text.trim_end()));
     }

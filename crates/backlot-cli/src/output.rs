@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use backlot::{Class, Coded};
+use backlot::{Class, Coded, text};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -87,7 +87,7 @@ pub(crate) fn print(answer: &Answer, session: &Session) -> Result<(), NotWritten
         let object = with_schema(answer.json.clone(), &session.command);
         writeln!(out, "{object:#}")
     } else if !session.quiet && !answer.text.is_empty() {
-        writeln!(out, "{}", answer.text.trim_end())
+        writeln!(out, "{}", text::sanitize(answer.text.trim_end()))
     } else {
         Ok(())
     };

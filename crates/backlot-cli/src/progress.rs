@@ -61,7 +61,8 @@ impl Terminal {
         let line = if self.json {
             serde_json::json!({ "warning": warning }).to_string()
         } else {
-            format!("warning: {} [{}]", warning.message, warning.code)
+            let message = backlot::text::sanitize(&warning.message);
+            format!("warning: {message} [{}]", warning.code)
         };
         let bars = self.bars();
         let print = || drop(writeln!(std::io::stderr(), "{line}"));

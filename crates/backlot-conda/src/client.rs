@@ -1,17 +1,34 @@
 //! The HTTP client for channels behind URLs.
 //!
-//! Invariant: proxies and certificates are given, never looked up here (the system's own store of certificates excepted).
+//! Invariants: proxies and certificates are given, never looked up here (the system's own store of certificates excepted); an
+//! encrypted request never continues unencrypted.
 
 use std::sync::Arc;
 
 use fs_err as fs;
-use reqwest::{Client, NoProxy, Proxy};
+use reqwest::redirect::Policy;
+use reqwest::{Client, NoProxy, Proxy, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::conda::CondaOptions;
 use crate::error::{Error, Result};
+
+/// How many redirects are followed.
+const MAX_REDIRECTS: usize = 10;
+
+/// Why a redirect is not followed, after the addresses that were asked; `None` if it is.
+fn refused(previous: &[Url], next: &Url) -> Option<&'static str> {
+    let was_encrypted = previous.iter().any(|url| url.scheme() == "https");
+    match next.scheme() {
+        "https" => {}
+        "http" if !was_encrypted => {}
+        "http" => return Some("it is redirected from https to http, which is not encrypted any more"),
+        _ => return Some("it is redirected to what is neither http nor https"),
+    }
+    (previous.len() > MAX_REDIRECTS).then_some("it is redirected too often")
+}
 
 /// A client; one that never encrypts spares loading the system's certificates.
 pub(crate) fn build(options: &CondaOptions, encrypted: bool) -> Result<Client> {
@@ -39,6 +56,12 @@ pub(crate) fn build(options: &CondaOptions, encrypted: bool) -> Result<Client> {
         .user_agent(concat!("backlot/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(options.connect_timeout)
         .read_timeout(options.read_timeout)
+        .redirect(Policy::custom(|attempt| {
+            match refused(attempt.previous(), attempt.url()) {
+                Some(reason) => attempt.error(reason),
+                None => attempt.follow(),
+            }
+        }))
         .no_proxy();
     let wrong = |e: reqwest::Error| setup(e.without_url().to_string());
     let skip = || options.proxies.none.as_deref().and_then(NoProxy::from_string);
@@ -49,4 +72,25 @@ pub(crate) fn build(options: &CondaOptions, encrypted: bool) -> Result<Client> {
         builder = builder.proxy(Proxy::https(proxy).map_err(wrong)?.no_proxy(skip()));
     }
     builder.build().map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Url;
+
+    use super::refused;
+
+    #[test]
+    fn a_redirect_from_https_to_http_is_not_followed() {
+        let url = |text: &str| Url::parse(text).expect("valid");
+        let asked = |texts: &[&str]| texts.iter().map(|text| url(text)).collect::<Vec<_>>();
+        assert_eq!(refused(&asked(&["https://a/x"]), &url("https://b/x")), None);
+        assert_eq!(refused(&asked(&["http://a/x"]), &url("http://b/x")), None);
+        assert_eq!(refused(&asked(&["http://a/x"]), &url("https://b/x")), None);
+        assert!(refused(&asked(&["https://a/x"]), &url("http://a/x")).is_some());
+        // Nor in two steps.
+        assert!(refused(&asked(&["https://a/x", "https://b/x"]), &url("http://c/x")).is_some());
+        assert!(refused(&asked(&["https://a/x"]), &url("file:///etc/passwd")).is_some());
+        assert!(refused(&asked(&["https://a/x"; 11]), &url("https://b/x")).is_some());
+    }
 }

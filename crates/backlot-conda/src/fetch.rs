@@ -28,6 +28,8 @@ use crate::system;
 
 /// How many packages are fetched and unpacked at the same time.
 const PARALLEL: usize = 4;
+/// The largest package whose channel does not say how large it is.
+const MAX_PACKAGE: u64 = 16 << 30;
 
 /// What every fetch needs.
 #[derive(Clone)]
@@ -199,7 +201,7 @@ async fn fetch_and_unpack(source: &Source, package: &CondaPackage, url: &Url, ta
 async fn download(source: &Source, package: &CondaPackage, url: &Url, archive: &Path) -> Result<()> {
     let passing = |e: reqwest::Error| {
         let status = e.status().map(|s| s.as_u16());
-        let retry = status.is_none_or(|s| s >= 500 || s == 429 || s == 408);
+        let retry = !e.is_redirect() && status.is_none_or(|s| s >= 500 || s == 429 || s == 408);
         failed(package, &chain(&e.without_url()), retry)
     };
     let answer = source.client.get(url.clone()).send().await.map_err(passing)?;
@@ -208,8 +210,18 @@ async fn download(source: &Source, package: &CondaPackage, url: &Url, archive: &
     let mut received = 0_u64;
     while let Some(chunk) = answer.chunk().await.map_err(passing)? {
         received += chunk.len() as u64;
-        if package.size.is_some_and(|size| received > size) {
-            return Err(failed(package, "it is longer than its channel says", false));
+        match package.size {
+            Some(size) if received > size => {
+                return Err(failed(package, "it is longer than its channel says", false));
+            }
+            None if received > MAX_PACKAGE => {
+                return Err(failed(
+                    package,
+                    "it is longer than 16 GiB, and its channel says no length",
+                    false,
+                ));
+            }
+            _ => {}
         }
         file.write_all(&chunk).map_err(FileError::from)?;
     }

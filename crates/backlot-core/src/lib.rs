@@ -14,6 +14,7 @@ pub mod error;
 pub mod event;
 pub mod file;
 pub mod identity;
+mod lenient;
 pub mod link;
 pub mod lock;
 pub mod marker;

@@ -14,6 +14,7 @@ use uv_pep508::{MarkerTree, VerbatimUrl, VersionOrUrl};
 
 use crate::direct_url::{DirectUrl, DirectUrlError};
 use crate::error::{Class, Coded};
+use crate::lenient::repair_requirement;
 use crate::marker::MarkerEnv;
 use crate::name::{GroupName, PackageName};
 use crate::version::{Specifiers, Version};
@@ -138,6 +139,14 @@ impl Requirement {
                 _ => Err(error),
             },
         }
+    }
+
+    /// Parse what a package's metadata has: PEP 508, and the mistakes of old packages that can mean one thing only.
+    pub fn parse_repaired(text: &str) -> Result<Self, RequirementError> {
+        Self::parse(text).or_else(|error| {
+            let repaired = repair_requirement(text.trim()).map(|repaired| Self::parse(&repaired));
+            repaired.and_then(Result::ok).ok_or(error)
+        })
     }
 
     /// A requirement of exactly one release.

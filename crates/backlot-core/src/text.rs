@@ -57,9 +57,50 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
+/// A text with parts that somebody else wrote, safe to show on a terminal: what would steer it, hide or reorder other text
+/// (control characters but line breaks and tabs, marks of direction) is a replacement character each, so that columns stay.
+pub fn sanitize(text: &str) -> String {
+    let steers = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(
+                c,
+                '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}' | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+            )
+    };
+    text.chars()
+        .map(|c| if steers(c) { '\u{fffd}' } else { c })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{bytes, nearest};
+    use super::{bytes, nearest, sanitize};
+
+    #[test]
+    fn nothing_that_steers_a_terminal_is_left_and_columns_stay() {
+        for evil in [
+            "\u{1b}[31m",
+            "\u{9b}31m",
+            "\u{7f}",
+            "\r",
+            "\u{8}",
+            "\u{7}",
+            "\0",
+            "\u{202e}",
+            "\u{2066}",
+            "\u{200f}",
+            "\u{61c}",
+            "\u{2028}",
+            "\u{e0041}",
+        ] {
+            let safe = sanitize(&format!("a{evil}b"));
+            assert!(!safe.contains(evil), "{evil:?}");
+            assert_eq!(safe.chars().count(), 2 + evil.chars().count(), "{evil:?}");
+        }
+        let plain = "  a\tb\n\u{e4}\u{65e5}\u{1f600}\u{5d0}";
+        assert_eq!(sanitize(plain), plain);
+    }
 
     #[test]
     fn sizes_and_near_words() {

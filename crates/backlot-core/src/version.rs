@@ -110,6 +110,13 @@ impl Specifiers {
                 reason: e.to_string(),
             })
     }
+    /// Parse what a package's metadata or page has: PEP 440, and the mistakes of old packages that can mean one thing only.
+    pub fn parse_repaired(text: &str) -> Result<Self, VersionError> {
+        Self::parse(text).or_else(|error| {
+            let repaired = crate::lenient::repair_range(text.trim()).map(|repaired| Self::parse(&repaired));
+            repaired.and_then(Result::ok).ok_or(error)
+        })
+    }
     /// Whether every specifier admits the version (PEP 440; pre-releases are the caller's business).
     pub fn contains(&self, version: &Version) -> bool {
         self.0.contains(&version.0)

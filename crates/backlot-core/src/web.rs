@@ -31,6 +31,19 @@ pub fn shown(url: &Url) -> String {
     url.into()
 }
 
+/// Whether a host is this machine, which no packet leaves to reach.
+pub fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let address = host.parse::<std::net::IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether a password may be sent to a URL: never unencrypted, except to this machine. Schemes that only name another way of
+/// talking (`webdav+http`) count as what they end in.
+pub fn may_carry_secret(url: &Url) -> bool {
+    !(url.scheme() == "http" || url.scheme().ends_with("+http")) || url.host_str().is_some_and(is_loopback)
+}
+
 /// The same for what was meant to be a URL and may be none; what has no `://` in it is a path and stays as it is.
 pub fn shown_text(text: &str) -> String {
     match text.split_once("://") {
@@ -49,13 +62,32 @@ pub fn shown_text(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{percent_decode, shown, shown_text};
+    use super::{may_carry_secret, percent_decode, shown, shown_text};
 
     #[test]
     fn escapes_are_read_or_refused() {
         assert_eq!(percent_decode("a%2Bb%c3%A4").as_deref(), Some("a+b\u{e4}"));
         for wrong in ["%", "%2", "%zz", "%+1", "%ff"] {
             assert_eq!(percent_decode(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_secret_goes_unencrypted_to_this_machine_only() {
+        for (url, may) in [
+            ("https://host/simple/", true),
+            ("http://host/simple/", false),
+            ("webdav+http://host/x", false),
+            ("webdav+https://host/x", true),
+            ("http://localhost:3141/x", true),
+            ("http://127.8.0.1:3141/x", true),
+            ("http://[::1]:3141/x", true),
+            ("http://127.0.0.1.evil.example/x", false),
+            ("http://localhost.evil.example/x", false),
+            ("http://2130706433.evil/x", false),
+        ] {
+            let url = url::Url::parse(url).expect("valid");
+            assert_eq!(may_carry_secret(&url), may, "{url}");
         }
     }
 

@@ -102,6 +102,16 @@ pub enum Error {
         /// The digest it has (of as many bytes as it should have, if it has more).
         found: Sha256,
     },
+    /// A file of a repo that could not be read, or is damaged.
+    #[error("`{place}` cannot be used: {reason}")]
+    Unreadable {
+        /// The file.
+        place: Place,
+        /// Why not.
+        reason: String,
+        /// Whether it is damaged, or could not be read.
+        class: Class,
+    },
     /// No such release.
     #[error("{package} {version} is not in the repo `{repo}`")]
     NoRelease {
@@ -266,6 +276,7 @@ impl Coded for Error {
             Self::NewerFormat { .. } => "repo::newer_format",
             Self::WheelChanged { .. } => "repo::wheel_changed",
             Self::WrongBytes { .. } => "repo::wrong_bytes",
+            Self::Unreadable { .. } => "repo::unreadable",
             Self::NoRelease { .. } => "repo::no_release",
             Self::NotAllowed { .. } => "repo::not_allowed",
             Self::BadAllowedName { .. } => "repo::bad_allowed_name",
@@ -303,6 +314,7 @@ impl Coded for Error {
             }
             Self::WrongBytes { .. } | Self::TooLarge { .. } | Self::ChangedHostKey { .. } => Class::Integrity,
             Self::NoRelease { .. } => Class::NotFound,
+            Self::Unreadable { class, .. } => *class,
             Self::Index(e) => e.class(),
             Self::Wheel(e) => e.class(),
             Self::File(e) => e.class(),
@@ -345,6 +357,9 @@ impl Coded for Error {
                 "do not use this file; restore it from a backup, or publish the work under a new version"
                     .to_owned()
             }
+            Self::Unreadable { place, .. } => format!(
+                "restore `{place}`, or exclude its version with a constraint"
+            ),
             Self::NoRelease { .. } => "list what the repo has, or name another repo".to_owned(),
             Self::NotAllowed { package, repo } => {
                 format!("if it may, add it to `allow` in `[repos.{repo}]`: backlot repo allow {repo} {package}")
@@ -403,6 +418,7 @@ impl Coded for Error {
             | Self::NewerFormat { .. }
             | Self::WrongBytes { .. }
             | Self::NoRelease { .. }
+            | Self::Unreadable { .. }
             | Self::NotAllowed { .. }
             | Self::BadAllowedName { .. }
             | Self::TooLarge { .. }

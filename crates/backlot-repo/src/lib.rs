@@ -61,7 +61,7 @@ pub use index::{
 };
 pub use inside::{Inside, Wanted};
 pub use layout::{FORMAT, RepoKind};
-pub use listing::{BrokenRelease, FolderRelease, Listing, UnsupportedRelease};
+pub use listing::{BrokenRelease, Failure, FolderRelease, Listing, UnsupportedRelease};
 pub use object::{ObjectRepo, StoreOptions};
 pub use place::Place;
 pub use publish::{Checked, ExistingRelease, Publication, PublishPlan, Published};

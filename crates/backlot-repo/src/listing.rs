@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use backlot_core::{Context, PackageName, Sha256, Timestamp, Version};
+use backlot_core::{Class, Coded as _, Context, PackageName, Sha256, Timestamp, Version};
 use backlot_wheel::{WheelArchive, WheelName, sdist_name};
 use fs_err as fs;
 use serde::Serialize;
@@ -58,6 +58,51 @@ pub struct BrokenRelease {
     pub place: Place,
     /// Why not.
     pub reason: String,
+    /// If it could not be read, or is damaged: then no older version may silently take its place.
+    #[serde(skip)]
+    pub failure: Option<Failure>,
+}
+
+/// What is known of a file that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The version its file name says it has.
+    pub version: Version,
+    /// Whether the file is damaged, or could not be read.
+    pub class: Class,
+}
+
+impl BrokenRelease {
+    /// One that is not used for what it is, with the reason.
+    pub(crate) fn new(place: Place, reason: impl Into<String>) -> Self {
+        Self {
+            place,
+            reason: reason.into(),
+            failure: None,
+        }
+    }
+
+    /// One that could not be read. Metadata that is not right makes it one that is not for us, as for pip and uv.
+    pub(crate) fn failed(place: Place, version: &Version, error: &Error) -> Self {
+        let is_failure = error.code() != "wheel::bad_metadata";
+        Self {
+            failure: is_failure.then(|| Failure {
+                version: version.clone(),
+                class: error.class(),
+            }),
+            ..Self::new(place, reason_of(error))
+        }
+    }
+
+    /// That it cannot be read, as an error; `None` for one that is merely not for us.
+    pub fn error(&self) -> Option<Error> {
+        let failure = self.failure.as_ref()?;
+        Some(Error::Unreadable {
+            place: self.place.clone(),
+            reason: self.reason.clone(),
+            class: failure.class,
+        })
+    }
 }
 
 /// A package of a kind that Backlot does not install.
@@ -177,7 +222,7 @@ impl FolderRepo {
     /// All that lies under a package's name; what cannot be used is warned about once.
     pub(crate) fn good(&self, name: &PackageName, context: &Context) -> Result<Listing<FolderRelease>> {
         let listing = self.releases_with_problems(name)?;
-        for BrokenRelease { place, reason } in &listing.broken {
+        for BrokenRelease { place, reason, .. } in &listing.broken {
             if self.warned().insert(place.clone()) {
                 context.warn("repo::broken_release", format!("`{place}` is not used: {reason}"));
             }
@@ -215,10 +260,11 @@ impl FolderRepo {
                 Ok(release) => listing.releases.push(release),
                 // Gone between listing and reading: as if it had never been listed.
                 Err(_) if !wheel.path.exists() => {}
-                Err(error) => listing.broken.push(BrokenRelease {
-                    place: wheel.path.clone().into(),
-                    reason: reason_of(&error),
-                }),
+                Err(error) => {
+                    let place = wheel.path.clone().into();
+                    let broken = BrokenRelease::failed(place, &wheel.name.version, &error);
+                    listing.broken.push(broken);
+                }
             }
         }
         sort(&mut listing.releases);
@@ -251,10 +297,7 @@ impl FolderRepo {
                 match look_at(&path, &file, name, shared) {
                     Ok(Some(wheel)) => found.wheels.push(wheel),
                     Ok(None) => {}
-                    Err(reason) => found.broken.push(BrokenRelease {
-                        place: path.into(),
-                        reason,
-                    }),
+                    Err(reason) => found.broken.push(BrokenRelease::new(path.into(), reason)),
                 }
             } else if let Some((package, version)) = sdist_name(&file) {
                 if package == *name

@@ -223,11 +223,11 @@ impl Trial<'_> {
             .filter(|p| !self.problem.fixed.contains_key(&p.name))
             .map(|p| {
                 let stock = self.shelf.stock(&p.name, self.problem);
-                stock
-                    .candidates
+                let chosen = stock
+                    .files
                     .iter()
-                    .find(|c| c.version == p.version)
-                    .and_then(|c| c.published)
+                    .find(|c| (c.source, c.file) == (p.source, p.file) && c.version == p.version);
+                chosen.and_then(|c| c.published)
             })
             .collect();
         match times.and_then(|times| times.into_iter().max()) {
@@ -246,7 +246,7 @@ impl Trial<'_> {
 
     fn newer_python(&self) -> Option<String> {
         let ranges = self.facts.barred.keys().filter_map(|(_, bar)| match bar {
-            Bar::Python(range) => Specifiers::parse(range).ok()?.lower_bound(),
+            Bar::Python(range) => Specifiers::parse_repaired(range).ok()?.lower_bound(),
             _ => None,
         });
         let mut pythons: Vec<Version> = ranges.collect();

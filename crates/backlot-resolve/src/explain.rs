@@ -133,7 +133,7 @@ fn missing(provider: &Provider<'_>) -> BTreeSet<PackageName> {
                 .filter(fits)
                 .min_by_key(|i| offer.places[*i]);
             let Some(first) = first else { continue };
-            let needs = provider.shelf.needs(&node.package, &offer.stock, first);
+            let needs = provider.shelf.needs(&node.package, &offer, first);
             if let Ok(dependencies) = needs.as_ref() {
                 wanted.extend(provider.active(&node, dependencies).into_iter().cloned());
             }
@@ -234,7 +234,7 @@ impl Facts {
         if offer.bars[index].is_some() {
             return;
         }
-        let needs = provider.shelf.needs(package, &offer.stock, index);
+        let needs = provider.shelf.needs(package, &offer, index);
         let versions = match needs.as_ref() {
             Err(reason) => self
                 .unreadable
@@ -437,7 +437,7 @@ fn looked_in(package: &PackageName, provider: &Provider<'_>) -> Option<String> {
         text.push_str(" alone, as configured");
     }
     let spared = names(&stock.spared);
-    if let Some(first) = stock.candidates.iter().map(|c| c.source).min()
+    if let Some(first) = stock.files.iter().map(|c| c.source).min()
         && !spared.is_empty()
     {
         let has = source_name(first, provider).unwrap_or("another source");

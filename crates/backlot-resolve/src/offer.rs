@@ -1,5 +1,6 @@
 //! The versions of one package under one problem: which of them can be had, why not the others, and which is tried first.
 //!
+//! A version can be had if one of its files can; the first such file stands for it, one that is not yanked before one that is.
 //! Judged once for each package and search. Rules: a yanked version only where the root pins it or the lock has it (pip,
 //! uv); pre-releases last (uv); of `Requires-Python` only the lower bound counts (uv); constraints narrow.
 
@@ -56,6 +57,10 @@ impl Bar {
 #[derive(Debug)]
 pub(crate) struct Offer {
     pub(crate) stock: Rc<Stock>,
+    /// Beside each version of the stock: the file that stands for it.
+    pub(crate) files: Vec<usize>,
+    /// Those files.
+    candidates: Vec<Candidate>,
     /// Beside each candidate: why it cannot be had.
     pub(crate) bars: Vec<Option<Bar>>,
     /// Beside each candidate: its place among all, first tried first.
@@ -79,7 +84,8 @@ impl Offer {
             .map(|c| (c.specifiers(), c.text().to_owned()))
             .collect();
         let mut pythons = HashMap::new();
-        let bars = stock.candidates.iter().map(|candidate| {
+        let mut judge = |file: usize| {
+            let candidate = &stock.files[file];
             let asked_for = pinned.contains(&candidate.version);
             bar(package, candidate, problem, asked_for, &mut pythons).or_else(|| {
                 constraints
@@ -87,19 +93,39 @@ impl Offer {
                     .find(|(range, _)| !range.contains(&candidate.version))
                     .map(|(_, text)| Bar::Constraint(text.clone()))
             })
-        });
-        let bars = bars.collect();
-        let mut by_preference: Vec<usize> = (0..stock.candidates.len()).collect();
-        by_preference.sort_by(|a, b| prefers(&stock.candidates[*a], &stock.candidates[*b], problem, lowest));
+        };
+        let mut files = Vec::with_capacity(stock.versions.len());
+        let mut bars = Vec::with_capacity(stock.versions.len());
+        for version in &stock.versions {
+            let judged = version.clone().map(|file| (file, judge(file)));
+            let best = judged.min_by_key(|(file, bar)| {
+                (
+                    bar.is_some(),
+                    bar.is_none() && stock.files[*file].yanked.is_some(),
+                )
+            });
+            let (file, bar) = best.expect("a version has a file");
+            files.push(file);
+            bars.push(bar);
+        }
+        let candidates: Vec<Candidate> = files.iter().map(|file| stock.files[*file].clone()).collect();
+        let mut by_preference: Vec<usize> = (0..candidates.len()).collect();
+        by_preference.sort_by(|a, b| prefers(&candidates[*a], &candidates[*b], problem, lowest));
         let mut places = vec![0; by_preference.len()];
         for (place, index) in by_preference.into_iter().enumerate() {
             places[index] = u32::try_from(place).unwrap_or(u32::MAX);
         }
-        Self { stock, bars, places }
+        Self {
+            stock,
+            files,
+            candidates,
+            bars,
+            places,
+        }
     }
 
     pub(crate) fn candidates(&self) -> &[Candidate] {
-        &self.stock.candidates
+        &self.candidates
     }
 }
 
@@ -147,8 +173,8 @@ fn bar<'s>(
     (forbidden && candidate.version.is_prerelease()).then_some(Bar::Prerelease)
 }
 
-fn python_bar(range: &str, problem: &Problem<'_>) -> Option<Bar> {
-    match Specifiers::parse(range) {
+pub(crate) fn python_bar(range: &str, problem: &Problem<'_>) -> Option<Bar> {
+    match Specifiers::parse_repaired(range) {
         Ok(parsed) if parsed.starts_at_most_at(problem.env.python()) => None,
         Ok(_) => Some(Bar::Python(range.to_owned())),
         Err(_) => Some(Bar::Source(format!(

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use backlot_core::{Coded, DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Timestamp, Version};
+use backlot_core::{
+    Class, Coded, DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Timestamp, Version,
+};
 use serde::Serialize;
 
-/// A version of a package that could be chosen.
+/// A file of a package that could be chosen. Several may have one version: what speaks against a file speaks for no other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The version.
     pub version: Version,
     /// The rank of where it comes from; lower is preferred.
     pub source: usize,
+    /// Which file of its source it is, for [`Candidates::dependencies`].
+    pub file: usize,
     /// Why it was withdrawn; it can still be had by asking for exactly this version.
     pub yanked: Option<String>,
     /// Why people should move away from it; chosen only where its source has no other that fits.
@@ -31,6 +35,7 @@ impl Candidate {
         Self {
             version,
             source,
+            file: 0,
             yanked: None,
             deprecated: None,
             excluded: None,
@@ -47,6 +52,8 @@ pub struct Dependencies {
     pub requires: Vec<Requirement>,
     /// Its groups.
     pub groups: Vec<GroupName>,
+    /// The range of Python versions that its metadata says it needs: that of its page may be missing.
+    pub requires_python: Option<String>,
 }
 
 /// Somewhere candidates come from.
@@ -70,17 +77,18 @@ pub struct Remark {
     pub help: String,
 }
 
-/// Where candidates come from. Asked at most once for each package and source, and for each version.
+/// Where candidates come from. Asked at most once for each package and source, and for each file.
 pub trait Candidates {
-    /// All versions of a package in a source, in any order; empty if it has no such package.
+    /// All files of a package in a source; of each version the one to be preferred first. Empty if it has no such package.
     fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Coded>>;
-    /// What a version needs, as the source of its candidate says.
-    fn dependencies(
-        &self,
-        name: &PackageName,
-        version: &Version,
-        source: usize,
-    ) -> Result<Dependencies, Box<dyn Coded>>;
+    /// What a file needs, as its source says.
+    fn dependencies(&self, name: &PackageName, candidate: &Candidate)
+    -> Result<Dependencies, Box<dyn Coded>>;
+    /// Whether an error of [`Self::dependencies`] means that the version is not there or not for us, so that another may be
+    /// chosen. Any other ends the search: a server that fails must not bring back an older version.
+    fn excludes(&self, error: &dyn Coded) -> bool {
+        matches!(error.class(), Class::User | Class::NotFound)
+    }
     /// These packages will be asked for soon: a chance to fetch several at once. Never an error: asking tells.
     fn prefetch(&self, _names: &[&PackageName]) {}
     /// Whether a source may be asked for a package; if not, it is as if it did not have it.
@@ -228,6 +236,8 @@ pub struct Resolved {
     pub version: Version,
     /// The rank of where it comes from.
     pub source: usize,
+    /// Which file of its source it is.
+    pub file: usize,
     /// Its groups that were asked for, sorted.
     pub groups: Vec<GroupName>,
     /// What it needs here: package and requirement.

@@ -2,7 +2,7 @@
 //!
 //! A package is a name to the solver; a group of a package (`Table[build]`) is another, whose versions need exactly the
 //! same version of the package plus the requirements of the group. Metadata is read when the solver asks, once, never
-//! recursively. A version whose metadata cannot be read is excluded with the reason; it does not end the search.
+//! recursively. A version whose file is gone or not for us is excluded with the reason; any other error ends the search.
 //!
 //! Two gaits: the first search reads what it looks at and no more; one that turns out hard is begun again with all
 //! metadata of near sources at hand, which lets the solver learn faster by far (2,000 packages of 10 versions with
@@ -23,7 +23,7 @@ use resolvo::{
     KnownDependencies, NameId, SolvableId, SolverCache, StringId, VersionSetId, VersionSetUnionId,
 };
 
-use crate::offer::{Offer, wants_lowest};
+use crate::offer::{Offer, python_bar, wants_lowest};
 use crate::problem::{Dependencies, Problem};
 use crate::shelf::Shelf;
 
@@ -332,13 +332,15 @@ impl DependencyProvider for Provider<'_> {
         let solvable = self.pool.resolve_solvable(solvable);
         let node = self.pool.resolve_package_name(solvable.name);
         let offer = self.offer(&node.package);
-        let needs = self
-            .shelf
-            .needs(&node.package, &offer.stock, solvable.record as usize);
+        let needs = self.shelf.needs(&node.package, &offer, solvable.record as usize);
         let dependencies = match needs.as_ref() {
             Ok(dependencies) => dependencies,
             Err(reason) => return SolverDependencies::Unknown(self.pool.intern_string(reason.clone())),
         };
+        let range = dependencies.requires_python.as_deref();
+        if let Some(bar) = range.and_then(|range| python_bar(range, self.problem)) {
+            return SolverDependencies::Unknown(self.pool.intern_string(bar.clause()));
+        }
         let mut known = KnownDependencies::default();
         if node.group.is_some() {
             let base = self.pool.intern_package_name(Node::of(&node.package));
@@ -350,8 +352,9 @@ impl DependencyProvider for Provider<'_> {
             let version = offer.candidates()[solvable.record as usize].version.clone();
             let reason = foreign.to_string();
             let id = self.pool.intern_string(reason.clone());
-            let mut passed_over = self.shelf.passed_over.borrow_mut();
-            passed_over.insert((node.package.clone(), version), reason);
+            let reason = format!("it {reason}");
+            self.shelf
+                .pass_over(&node.package, &version, "resolve::direct_url", reason);
             return SolverDependencies::Unknown(id);
         }
         self.announce(active.iter().copied());

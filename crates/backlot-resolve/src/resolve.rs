@@ -26,12 +26,12 @@ pub fn resolve(candidates: &dyn Candidates, problem: &Problem<'_>, context: &Con
         deadline,
         lowest: None,
     };
-    let resolution = match search.run() {
-        (_, Ok(resolution)) => resolution,
+    let (solver, resolution) = match search.run() {
+        (solver, Ok(resolution)) => (solver, resolution),
         (solver, Err(Outcome::Conflict(conflict))) => return Err(explain(&conflict, &solver, context)),
         (_, Err(Outcome::Stopped(stop))) => return Err(search.stopped(stop)),
     };
-    warn_unknown_groups(&shelf, problem, &resolution, context);
+    warn_unknown_groups(solver.provider(), &resolution, context);
     shelf.warn_passed_over(&resolution, context);
     drop(running);
     Ok(resolution)
@@ -135,7 +135,7 @@ fn resolved(
 ) -> Resolved {
     let offer = provider.offer(&name);
     let candidate = &offer.candidates()[index as usize];
-    let needs = provider.shelf.needs(&name, &offer.stock, index as usize);
+    let needs = provider.shelf.needs(&name, &offer, index as usize);
     let mut requires: Vec<(PackageName, String)> = Vec::new();
     if let Ok(dependencies) = needs.as_ref() {
         let base = Node::of(&name);
@@ -153,6 +153,7 @@ fn resolved(
     Resolved {
         version: candidate.version.clone(),
         source: candidate.source,
+        file: candidate.file,
         groups: groups.into_iter().collect(),
         requires,
         requested,
@@ -161,11 +162,15 @@ fn resolved(
 }
 
 /// A group that the chosen version does not have adds nothing, as in pip; the person is told.
-fn warn_unknown_groups(shelf: &Shelf<'_>, problem: &Problem<'_>, resolution: &Resolution, context: &Context) {
+fn warn_unknown_groups(provider: &Provider<'_>, resolution: &Resolution, context: &Context) {
     for package in resolution.packages.iter().filter(|p| !p.groups.is_empty()) {
-        let stock = shelf.stock(&package.name, problem);
-        let index = stock.candidates.iter().position(|c| c.version == package.version);
-        let Some(needs) = index.map(|index| shelf.needs(&package.name, &stock, index)) else {
+        let offer = provider.offer(&package.name);
+        let index = offer
+            .candidates()
+            .iter()
+            .position(|c| c.version == package.version);
+        let needs = index.map(|index| provider.shelf.needs(&package.name, &offer, index));
+        let Some(needs) = needs else {
             continue;
         };
         let Ok(dependencies) = needs.as_ref() else {

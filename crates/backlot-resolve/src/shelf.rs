@@ -5,10 +5,12 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::rc::Rc;
 
 use backlot_core::{Class, Coded, Context, PackageName, Version};
 
+use crate::offer::Offer;
 use crate::problem::{Candidate, Candidates, Dependencies, Problem, Resolution};
 
 /// What a version needs, or why that cannot be read.
@@ -17,8 +19,10 @@ pub(crate) type Needs = Rc<Result<Dependencies, String>>;
 /// The versions of a package as the sources have them.
 #[derive(Debug, Default)]
 pub(crate) struct Stock {
-    /// By version, each once, from its best source.
-    pub(crate) candidates: Vec<Candidate>,
+    /// By version, then by source, the preferred one first.
+    pub(crate) files: Vec<Candidate>,
+    /// The files of each version.
+    pub(crate) versions: Vec<Range<usize>>,
     /// The sources that were asked.
     pub(crate) asked: Vec<usize>,
     /// The sources that were not, because one of a lower group has the package.
@@ -32,8 +36,8 @@ pub(crate) struct Shelf<'a> {
     needs: RefCell<HashMap<PackageName, Vec<Option<Needs>>>>,
     /// The first error that is about more than one version.
     pub(crate) failure: RefCell<Option<Box<dyn Coded>>>,
-    /// Versions that need what a URL names that nobody here named.
-    pub(crate) passed_over: RefCell<BTreeMap<(PackageName, Version), String>>,
+    /// Versions that were not taken for what was found in them, with a code and a sentence.
+    passed_over: RefCell<BTreeMap<(PackageName, Version), (&'static str, String)>>,
 }
 
 impl<'a> Shelf<'a> {
@@ -90,16 +94,24 @@ impl<'a> Shelf<'a> {
             if !candidates.is_empty() {
                 found = Some(trust(rank));
             }
-            stock.candidates.extend(candidates);
+            stock.files.extend(candidates);
         }
-        let all = &mut stock.candidates;
-        all.sort_by(|a, b| a.version.cmp(&b.version).then(a.source.cmp(&b.source)));
-        all.dedup_by(|later, first| later.version == first.version);
+        // Stable, so the files of a source stay in their order.
+        let by_version =
+            |a: &Candidate, b: &Candidate| a.version.cmp(&b.version).then(a.source.cmp(&b.source));
+        stock.files.sort_by(by_version);
+        let mut from = 0;
+        for same in stock.files.chunk_by(|a, b| a.version == b.version) {
+            stock.versions.push(from..from + same.len());
+            from += same.len();
+        }
         Ok(stock)
     }
 
-    /// What the candidate at an index of a package's stock needs.
-    pub(crate) fn needs(&self, package: &PackageName, stock: &Stock, index: usize) -> Needs {
+    /// What the file that stands for a version needs. Only a file that is not there or not for us excludes its version; any
+    /// other error is the search's.
+    pub(crate) fn needs(&self, package: &PackageName, offer: &Offer, version: usize) -> Needs {
+        let (stock, index) = (&offer.stock, offer.files[version]);
         let known = self
             .needs
             .borrow()
@@ -108,35 +120,47 @@ impl<'a> Shelf<'a> {
         if let Some(needs) = known {
             return needs;
         }
-        let candidate = &stock.candidates[index];
-        let read = self
-            .source
-            .dependencies(package, &candidate.version, candidate.source)
-            .map_err(|error| {
-                match (error.class(), error.help()) {
-                    // It was read, and is not taken as it is.
-                    (Class::User, Some(help)) => format!("cannot be used: {error}; {help}"),
-                    _ => format!("cannot be read: {error}"),
-                }
-            });
+        let candidate = &stock.files[index];
+        let read = self.source.dependencies(package, candidate).map_err(|error| {
+            let reason = match (error.class(), error.help()) {
+                // It was read, and is not taken as it is.
+                (Class::User, Some(help)) => format!("cannot be used: {error}; {help}"),
+                _ => format!("cannot be read: {error}"),
+            };
+            if self.source.excludes(&*error) {
+                self.pass_over(package, &candidate.version, error.code(), error.to_string());
+            } else {
+                self.failure.borrow_mut().get_or_insert(error);
+            }
+            reason
+        });
         let needs = Rc::new(read);
         let mut all = self.needs.borrow_mut();
         let of_package = all
             .entry(package.clone())
-            .or_insert_with(|| vec![None; stock.candidates.len()]);
+            .or_insert_with(|| vec![None; stock.files.len()]);
         of_package[index] = Some(Rc::clone(&needs));
         needs
     }
 
-    /// Tell of versions newer than those chosen that were passed over because of a URL: nobody would look for it.
+    /// Remember that a version was not taken, and why.
+    pub(crate) fn pass_over(
+        &self,
+        package: &PackageName,
+        version: &Version,
+        code: &'static str,
+        reason: String,
+    ) {
+        let mut passed_over = self.passed_over.borrow_mut();
+        passed_over.insert((package.clone(), version.clone()), (code, reason));
+    }
+
+    /// Warn about versions newer than those chosen that were passed over: an older one would otherwise look like the newest.
     pub(crate) fn warn_passed_over(&self, resolution: &Resolution, context: &Context) {
-        for ((package, version), reason) in &*self.passed_over.borrow() {
+        for ((package, version), (code, reason)) in &*self.passed_over.borrow() {
             let chosen = resolution.packages.iter().find(|p| &p.name == package);
             if chosen.is_some_and(|chosen| &chosen.version < version) {
-                context.warn(
-                    "resolve::direct_url",
-                    format!("{package} {version} is passed over: it {reason}"),
-                );
+                context.warn(code, format!("{package} {version} is passed over: {reason}"));
             }
         }
     }

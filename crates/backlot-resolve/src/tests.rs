@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use backlot_core::{Coded, Context, MarkerEnv, PackageName, Requirement, Specifiers, Timestamp, Version};
+use backlot_core::{
+    Class, Coded, Context, MarkerEnv, PackageName, Requirement, Specifiers, Timestamp, Version,
+};
 use proptest::prelude::{Strategy, any, prop, proptest};
 
 use crate::{
@@ -41,11 +43,14 @@ impl Index {
                 .map(|r| Requirement::parse(&r.replace('&', ",")).expect(r))
                 .collect();
             let groups = ["build", "edit"].iter().filter_map(|g| g.parse().ok()).collect();
-            index
-                .0
-                .entry(name)
-                .or_default()
-                .push((candidate, Dependencies { requires, groups }));
+            index.0.entry(name).or_default().push((
+                candidate,
+                Dependencies {
+                    requires,
+                    groups,
+                    ..Dependencies::default()
+                },
+            ));
         }
         index
     }
@@ -63,12 +68,9 @@ impl Candidates for Index {
     fn dependencies(
         &self,
         name: &PackageName,
-        version: &Version,
-        source: usize,
+        candidate: &Candidate,
     ) -> Result<Dependencies, Box<dyn Coded>> {
-        let found = self.0[name]
-            .iter()
-            .find(|(c, _)| &c.version == version && c.source == source);
+        let found = self.0[name].iter().find(|(c, _)| c == candidate);
         Ok(found.map(|(_, d)| d.clone()).unwrap_or_default())
     }
     fn near(&self, name: &PackageName) -> Vec<String> {
@@ -215,6 +217,81 @@ fn a_search_that_is_stopped_says_so() {
         resolve(&index, &problem, &context),
         Err(Error::Cancelled(_))
     ));
+}
+
+#[test]
+fn what_speaks_against_one_file_speaks_for_no_other_of_its_version() {
+    for bad in ["!broken", "?>=3.99", "%2026-01-01T00:00:00Z"] {
+        let good = "a 1.0 %2020-01-01T00:00:00Z";
+        let lines = ["a 0.9 %2020-01-01T00:00:00Z", &format!("a 1.0 {bad}"), good];
+        let cutoff = Timestamp::parse("2025-01-01T00:00:00Z").expect("a date");
+        let found = run(&Index::of(&lines), &["a"], |p| p.exclude_newer = Some(cutoff));
+        assert_eq!(found.expect("a choice"), "a 1.0", "{bad}");
+    }
+    // Nor what one source says of its file.
+    assert_eq!(chosen(&["a 0.9", "a 1.0 ?>=3.99", "a 1.0 @1"], &["a"]), "a 1.0@1");
+    // Where every file is barred, the version is; a pin takes the file that is not yanked.
+    assert_eq!(chosen(&["a 0.9", "a 1.0 !x", "a 1.0 ?>=3.99"], &["a"]), "a 0.9");
+    let index = Index::of(&["a 1.0 !x: b", "a 1.0: c", "b 1", "c 1"]);
+    assert_eq!(run(&index, &["a==1.0"], |_| {}).expect("a choice"), "a 1.0, c 1");
+}
+
+/// A source whose files of version 1.0 fail with an error of a class.
+struct Failing(Class, &'static str);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the file failed")]
+struct Failed(Class);
+
+impl Coded for Failed {
+    fn code(&self) -> &'static str {
+        concat!("test", "::failed")
+    }
+    fn class(&self) -> Class {
+        self.0
+    }
+}
+
+impl Candidates for Failing {
+    fn candidates(&self, _name: &PackageName, _source: usize) -> Result<Vec<Candidate>, Box<dyn Coded>> {
+        let version = |text| Version::parse(text).expect("a version");
+        Ok(["0.9", self.1].map(|v| Candidate::new(version(v), 0)).to_vec())
+    }
+    fn dependencies(
+        &self,
+        _name: &PackageName,
+        candidate: &Candidate,
+    ) -> Result<Dependencies, Box<dyn Coded>> {
+        match candidate.version.to_string().as_str() {
+            "1.0" => Err(Box::new(Failed(self.0))),
+            _ => Ok(Dependencies::default()),
+        }
+    }
+}
+
+#[test]
+fn only_what_is_not_there_or_not_for_us_gives_way_to_an_older_version() {
+    let env = env();
+    let problem = Problem {
+        requirements: roots(&["a"]),
+        ..Problem::new(&env)
+    };
+    for class in [
+        Class::Environment,
+        Class::Config,
+        Class::Integrity,
+        Class::Internal,
+    ] {
+        let error = resolve(&Failing(class, "1.0"), &problem, &Context::default()).expect_err("an error");
+        assert_eq!((error.class(), error.code()), (class, Failed(class).code()));
+    }
+    for class in [Class::User, Class::NotFound] {
+        let context = Context::default();
+        let found = resolve(&Failing(class, "1.0"), &problem, &context).expect("a choice");
+        assert_eq!(found.packages[0].version.to_string(), "0.9");
+        // An older version would look like the newest.
+        assert_eq!(context.warnings(), 1);
+    }
 }
 
 #[test]

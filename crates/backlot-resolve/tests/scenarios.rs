@@ -114,15 +114,18 @@ impl Candidates for Index {
             .map(|(c, _)| c.clone())
             .collect())
     }
+    /// A broken version of these scenarios has metadata that nobody could read.
+    fn excludes(&self, _error: &dyn Coded) -> bool {
+        true
+    }
     fn dependencies(
         &self,
         name: &PackageName,
-        version: &Version,
-        _source: usize,
+        candidate: &Candidate,
     ) -> Result<Dependencies, Box<dyn Coded>> {
         let (_, full) = self.0[name]
             .iter()
-            .find(|(c, _)| &c.version == version)
+            .find(|(c, _)| c.version == candidate.version)
             .expect("a candidate");
         if full.broken {
             return Err(Box::new(Broken));
@@ -132,6 +135,7 @@ impl Candidates for Index {
         Ok(Dependencies {
             requires: requirements(&full.requires),
             groups: groups.collect(),
+            ..Dependencies::default()
         })
     }
 }

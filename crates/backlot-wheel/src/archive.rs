@@ -21,7 +21,7 @@ use crate::entry_points::EntryPoints;
 use crate::error::{Error, Result};
 use crate::filename::WheelName;
 use crate::metadata::Metadata;
-use crate::record::{RecordEntry, parse_record};
+use crate::record::{RecordEntry, StrongDigest, StrongHasher, parse_record, strong_digests, write_record};
 
 /// The largest single file of a wheel that is unpacked.
 const MAX_ENTRY: u64 = 8 << 30;
@@ -56,6 +56,8 @@ pub struct WheelArchive {
     metadata_bytes: Vec<u8>,
     entry_points: EntryPoints,
     record: BTreeMap<String, RecordEntry>,
+    /// The digests of RECORD that are longer than SHA-256.
+    strong: HashMap<String, StrongDigest>,
 }
 
 impl fmt::Debug for WheelArchive {
@@ -117,7 +119,9 @@ impl WheelArchive {
         let wheel = text("WHEEL")?.ok_or_else(|| bad("it has no WHEEL".to_owned()))?;
         check_wheel_version(&String::from_utf8_lossy(&wheel)).map_err(bad)?;
         let record = text("RECORD")?.ok_or_else(|| bad("it has no RECORD".to_owned()))?;
-        let record = parse_record(&String::from_utf8_lossy(&record))
+        let record = String::from_utf8_lossy(&record);
+        let strong = strong_digests(&record);
+        let record = parse_record(&record)
             .into_iter()
             .map(|e| (e.path.clone(), e))
             .collect();
@@ -137,6 +141,7 @@ impl WheelArchive {
             metadata_bytes,
             entry_points,
             record,
+            strong,
         })
     }
 
@@ -210,15 +215,39 @@ impl WheelArchive {
         };
         for path in self.record.keys() {
             let there = RelPath::parse(path).is_ok_and(|path| self.by_path.contains_key(&path));
-            if !there {
+            if !there && !self.is_folder(path) {
                 return Err(bad(format!("RECORD names `{path}`, which is not there")));
             }
         }
         Ok(())
     }
 
-    /// Stream a file out, proven against RECORD: an error after the last byte means the bytes are worth nothing.
-    pub(crate) fn copy_entry(&self, entry: &WheelEntry, target: &mut dyn std::io::Write) -> Result<()> {
+    /// Whether files lie below a path: some builders name folders in RECORD.
+    fn is_folder(&self, path: &str) -> bool {
+        let is_below = |entry: &WheelEntry| {
+            let rest = entry.path.as_str().strip_prefix(path);
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        self.entries.iter().any(is_below)
+    }
+
+    /// RECORD with the SHA-256 of each file that it has another digest of, given those that were found; `None` where it needs
+    /// no change. Installing and checking an installation know SHA-256 only.
+    pub(crate) fn record_with(&self, found: &HashMap<&str, Sha256>) -> Option<String> {
+        if self.strong.is_empty() {
+            return None;
+        }
+        let entries = self.record.values().filter(|entry| !self.is_folder(&entry.path));
+        let entries = entries.map(|entry| RecordEntry {
+            sha256: entry.sha256.or_else(|| found.get(entry.path.as_str()).copied()),
+            ..entry.clone()
+        });
+        Some(write_record(&entries.collect::<Vec<_>>()))
+    }
+
+    /// Stream a file out, proven against RECORD: an error after the last byte means the bytes are worth nothing. Returns its
+    /// SHA-256.
+    pub(crate) fn copy_entry(&self, entry: &WheelEntry, target: &mut dyn std::io::Write) -> Result<Sha256> {
         let bad = |reason: String| Error::BadWheel {
             path: self.path.clone(),
             reason,
@@ -230,6 +259,8 @@ impl WheelArchive {
         let mut file =
             block_on(reader.file(entry.index)).map_err(|e| bad(format!("`{}`: {e}", entry.path)))?;
         let mut hasher = Sha256Hasher::new();
+        let strong = self.strong.get(entry.path.as_str());
+        let mut strong = strong.map(|digest| (digest, StrongHasher::default()));
         let mut buffer = vec![0; 64 * 1024];
         let mut size = 0;
         loop {
@@ -242,15 +273,28 @@ impl WheelArchive {
                 return Err(bad(format!("`{}` is longer than the archive says", entry.path)));
             }
             hasher.update(&buffer[..read]);
+            if let Some((_, hasher)) = &mut strong {
+                hasher.update(&buffer[..read]);
+            }
             target.write_all(&buffer[..read])?;
         }
         if size != entry.size {
             return Err(bad(format!("`{}` is shorter than the archive says", entry.path)));
         }
-        self.check_digest(entry, size, Sha256::from_bytes(hasher.finalize().into()))
+        let digest = Sha256::from_bytes(hasher.finalize().into());
+        let is_right = strong.map(|(digest, hasher)| hasher.is(digest));
+        self.check_digest(entry, size, digest, is_right)?;
+        Ok(digest)
     }
 
-    fn check_digest(&self, entry: &WheelEntry, size: u64, digest: Sha256) -> Result<()> {
+    /// `is_right` is what a longer digest says, where RECORD has one.
+    fn check_digest(
+        &self,
+        entry: &WheelEntry,
+        size: u64,
+        digest: Sha256,
+        is_right: Option<bool>,
+    ) -> Result<()> {
         let bad = |reason: String| Error::BadWheel {
             path: self.path.clone(),
             reason,
@@ -263,7 +307,8 @@ impl WheelArchive {
         }
         let record = self.record.get(entry.path.as_str());
         let record = record.ok_or_else(|| bad(format!("`{}` is not in RECORD", entry.path)))?;
-        if record.sha256 != Some(digest) || record.size.is_some_and(|s| s != size) {
+        let is_right = is_right.unwrap_or(record.sha256 == Some(digest));
+        if !is_right || record.size.is_some_and(|s| s != size) {
             return Err(bad(format!("`{}` is not what RECORD says", entry.path)));
         }
         Ok(())

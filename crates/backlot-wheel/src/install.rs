@@ -87,7 +87,9 @@ impl UnpackedWheel {
                 path: folder.to_path_buf(),
                 source,
             })?;
-            if !is_made_anew(&path, &dist_info) {
+            // Some builders name folders.
+            let is_folder = entry.sha256.is_none() && path.to_path(folder).is_dir();
+            if !is_made_anew(&path, &dist_info) && !is_folder {
                 files.push((path, entry));
             }
         }
@@ -340,7 +342,15 @@ impl<'a> Installing<'a> {
             }
             "scripts" if self.layout.python.is_none() => return Ok(()),
             "scripts" => return self.place_script(source, &path),
-            _ => return Ok(()),
+            // No installer knows where such files belong: pip and uv refuse them, too.
+            other => {
+                return Err(Error::BadWheel {
+                    path: PathBuf::from(&self.package),
+                    reason: format!(
+                        "`{rest}` is in `.data/{other}`, which is not one of purelib, platlib, headers, scripts and data"
+                    ),
+                });
+            }
         };
         self.place(source, &target, entry)
     }

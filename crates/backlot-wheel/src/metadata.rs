@@ -1,6 +1,7 @@
 //! Core metadata (METADATA, PKG-INFO): read tolerantly, written strictly.
 //!
-//! Reading takes versions 1.0 to 2.5, ignores headers it does not know, and keeps requirements it cannot parse apart.
+//! Reading takes versions 1.0 to 2.5, ignores headers it does not know, puts requirements right as uv does, and keeps those it
+//! cannot parse apart.
 //! Writing uses the lowest version that carries the fields, in a fixed order, with nothing `twine check` refuses.
 //! Source: <https://packaging.python.org/specifications/core-metadata/>.
 
@@ -27,10 +28,12 @@ pub struct Metadata {
     pub classifiers: Vec<String>,
     /// Requirements, those of groups with an `extra` marker.
     pub requires_dist: Vec<Requirement>,
-    /// Requirements that are not PEP 508, as written.
+    /// Requirements that are not PEP 508 and could not be put right, as written. Nobody knows what such a release needs.
     pub invalid_requires: Vec<String>,
     /// The Python versions it runs on.
     pub requires_python: Option<Specifiers>,
+    /// The same, as written, where that is not PEP 440.
+    pub invalid_requires_python: Option<String>,
     /// Its groups.
     pub provides_extra: Vec<GroupName>,
     /// Author and others, by header in lower case, in order.
@@ -62,6 +65,7 @@ impl Metadata {
             requires_dist: Vec::new(),
             invalid_requires: Vec::new(),
             requires_python: None,
+            invalid_requires_python: None,
             provides_extra: Vec::new(),
             people: Vec::new(),
             license: None,
@@ -115,12 +119,14 @@ impl Metadata {
                 }
             }
             "classifier" => self.classifiers.push(value.to_owned()),
-            "requires-dist" => match Requirement::parse(value) {
+            "requires-dist" => match Requirement::parse_repaired(value) {
                 Ok(requirement) => self.requires_dist.push(requirement),
                 Err(_) => self.invalid_requires.push(value.to_owned()),
             },
-            // An unparsable range is ignored, as pip does.
-            "requires-python" => self.requires_python = Specifiers::parse(value).ok().filter(|s| !s.is_any()),
+            "requires-python" => match Specifiers::parse_repaired(value) {
+                Ok(range) => self.requires_python = Some(range).filter(|range| !range.is_any()),
+                Err(_) => self.invalid_requires_python = Some(value.to_owned()),
+            },
             "provides-extra" => self.provides_extra.extend(GroupName::parse(value).ok()),
             "license-expression" | "license" if self.license.is_none() => self.license = some(),
             "project-url" => self.project_urls.push(value.to_owned()),

@@ -1,8 +1,12 @@
 //! RECORD: the files of a wheel or an installation with their digests (PEP 376, PEP 427).
 //!
-//! CSV with Python's quoting. Only SHA-256 digests are understood; other algorithms read as none.
+//! CSV with Python's quoting; a byte order mark, `./` before paths and rows of folders are passed over. A file's digest is
+//! SHA-256; SHA-384 and SHA-512, which are allowed as well, are read apart by [`strong_digests`]. Others read as none.
+
+use std::collections::HashMap;
 
 use backlot_core::Sha256;
+use sha2::Digest as _;
 
 /// One line of RECORD.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,21 +19,78 @@ pub struct RecordEntry {
     pub size: Option<u64>,
 }
 
-/// Read RECORD; lines without a path are passed over.
+/// A digest that is longer than SHA-256.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StrongDigest {
+    Sha384([u8; 48]),
+    Sha512([u8; 64]),
+}
+
+/// Computes both, where a file has such a digest.
+#[derive(Default)]
+pub(crate) struct StrongHasher(sha2::Sha384, sha2::Sha512);
+
+impl StrongHasher {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+        self.1.update(bytes);
+    }
+
+    /// Whether the bytes have a digest.
+    pub(crate) fn is(self, digest: &StrongDigest) -> bool {
+        match digest {
+            StrongDigest::Sha384(digest) => self.0.finalize()[..] == digest[..],
+            StrongDigest::Sha512(digest) => self.1.finalize()[..] == digest[..],
+        }
+    }
+}
+
+/// Read RECORD; lines without a path are passed over, and those of folders.
 pub fn parse_record(text: &str) -> Vec<RecordEntry> {
-    text.lines()
-        .filter_map(|line| {
-            let fields = split_csv(line);
-            let path = fields.first().filter(|p| !p.is_empty())?.clone();
-            let digest = fields.get(1).and_then(|d| d.strip_prefix("sha256="));
-            let sha256 = digest.and_then(decode_base64url).map(Sha256::from_bytes);
-            Some(RecordEntry {
+    rows(text)
+        .map(|(path, digest, size)| {
+            let digest = digest.strip_prefix("sha256=");
+            RecordEntry {
                 path,
-                sha256,
-                size: fields.get(2).and_then(|s| s.parse().ok()),
-            })
+                sha256: digest.and_then(decode_base64url).map(Sha256::from_bytes),
+                size,
+            }
         })
         .collect()
+}
+
+/// The SHA-384 and SHA-512 digests in RECORD, by path.
+pub(crate) fn strong_digests(text: &str) -> HashMap<String, StrongDigest> {
+    rows(text)
+        .filter_map(|(path, digest, _)| {
+            let (algorithm, digest) = digest.split_once('=')?;
+            let digest = match algorithm {
+                "sha384" => StrongDigest::Sha384(decode_base64url(digest)?),
+                "sha512" => StrongDigest::Sha512(decode_base64url(digest)?),
+                _ => return None,
+            };
+            Some((path, digest))
+        })
+        .collect()
+}
+
+/// Path, digest as written and size of each row.
+fn rows(text: &str) -> impl Iterator<Item = (String, String, Option<u64>)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.lines().filter_map(|line| {
+        let mut fields = split_csv(line).into_iter();
+        let written = fields.next()?;
+        let mut path = written.as_str();
+        while let Some(rest) = path.strip_prefix("./") {
+            path = rest.trim_start_matches('/');
+        }
+        if path.is_empty() || path.ends_with('/') {
+            return None;
+        }
+        let digest = fields.next().unwrap_or_default();
+        let size = fields.next().and_then(|size| size.parse().ok());
+        Some((path.to_owned(), digest, size))
+    })
 }
 
 /// Write RECORD, in the order given.
@@ -73,9 +134,9 @@ fn split_csv(line: &str) -> Vec<String> {
     fields
 }
 
-/// URL-safe base64 without padding (padding is tolerated) to 32 bytes.
-fn decode_base64url(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = Vec::with_capacity(33);
+/// URL-safe base64 without padding (padding is tolerated) to bytes of a stated number.
+fn decode_base64url<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = Vec::with_capacity(N + 1);
     let (mut word, mut bits) = (0u32, 0);
     for c in text.trim_end_matches('=').bytes() {
         let value = match c {
@@ -107,6 +168,13 @@ mod tests {
         assert_eq!(entries.len(), 7);
         assert!(entries[0].sha256.is_some());
         assert_eq!(write_record(&entries), text);
+    }
+
+    #[test]
+    fn a_byte_order_mark_dots_and_rows_of_folders_are_passed_over() {
+        let text = "\u{feff}./a.py,,3\r\n./,,\ncmake/data/,,\n././b/c.py,,\n,,\n";
+        let paths: Vec<String> = parse_record(text).into_iter().map(|e| e.path).collect();
+        assert_eq!(paths, ["a.py", "b/c.py"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The caller unpacks into a temporary folder and renames it: a folder under its final name is whole and right. Files are
 //! made read-only, since installs may hard-link them.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use backlot_core::{Context, Operation, Timestamp, file};
@@ -20,7 +21,7 @@ pub fn unpack(archive: &WheelArchive, folder: &Path, context: &Context) -> Resul
         entries.iter().map(|e| e.size).sum(),
     );
     fs::create_dir_all(folder)?;
-    let mut made = std::collections::HashSet::new();
+    let (mut made, mut found) = (HashSet::new(), HashMap::new());
     for entry in entries {
         context.check()?;
         let target = entry.path.to_path(folder);
@@ -33,7 +34,7 @@ pub fn unpack(archive: &WheelArchive, folder: &Path, context: &Context) -> Resul
             .write(true)
             .create_new(true)
             .open(&target)?;
-        archive.copy_entry(entry, &mut written)?;
+        found.insert(entry.path.as_str(), archive.copy_entry(entry, &mut written)?);
         drop(written);
         set_mode(&target, if entry.executable { 0o555 } else { 0o444 })?;
         // Every edit changes the time then, see `seal`.
@@ -41,7 +42,15 @@ pub fn unpack(archive: &WheelArchive, folder: &Path, context: &Context) -> Resul
         file::set_modified(&target, then)?;
         running.advance(1, entry.size);
     }
-    archive.check_record_is_complete()
+    archive.check_record_is_complete()?;
+    if let Some(record) = archive.record_with(&found) {
+        let path = folder.join(archive.dist_info()).join("RECORD");
+        file::remove(&path)?;
+        fs::write(&path, record)?;
+        set_mode(&path, 0o444)?;
+        file::set_modified(&path, Timestamp(context.now().0.saturating_sub(2000)))?;
+    }
+    Ok(())
 }
 
 /// Set permissions where the platform has them.

@@ -23,7 +23,7 @@ use crate::resolution::{Pool, Wish};
 use crate::workspace::Workspace;
 
 /// Raised when the solver would answer otherwise, or the file is written otherwise.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// How many answers are kept.
 const KEPT: usize = 64;
 
@@ -83,7 +83,6 @@ impl Workspace {
             "tool": env!("CARGO_PKG_VERSION"),
             "config": file::read_if_exists(&self.root().join("backlot.toml"))?,
             "environment": format!("{:?} {:?}", problem.env, pool.python()),
-            "engine-is-provided": pool.engine_is_provided(),
             "requirements": requirements,
             "inputs": texts(&wish.inputs),
             "constraints": texts(&problem.constraints),

@@ -270,7 +270,7 @@ impl Workspace {
                 {
                     continue;
                 }
-                let Some(release) = pool.release(&chosen.name, &chosen.version, chosen.source)? else {
+                let Some(release) = pool.release(chosen)? else {
                     continue;
                 };
                 if release.is_sdist() {
@@ -317,7 +317,7 @@ impl Workspace {
     ) -> Result<()> {
         const SOURCE: usize = 1;
         let (metadata, _) = pool.repo(SOURCE).1.describe(root)?;
-        let needs = pool.dependencies_of(&metadata).requires;
+        let needs = pool.dependencies_of(&metadata)?.requires;
         for need in needs.iter().filter(|need| need.applies(env, &[])) {
             let there = pool.releases(need.name())?;
             let admits =

@@ -49,6 +49,7 @@ mod verify;
 mod workspace;
 
 pub use allow::AllowReport;
+pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
     AssetName, BumpStep, Cancel, Class, Clock, Coded, Context, Event, FixedClock, LinkMode, Observer,
     Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,

@@ -41,8 +41,12 @@ impl Pool<'_> {
             self.prefetch_metadata(&likely)?;
             let mut needs = |metadata: &backlot_wheel::Metadata, requirement: &Requirement| {
                 let groups = requirement.groups();
-                let all = self.dependencies_of(metadata).requires;
-                level.extend(all.into_iter().filter(|r| r.applies(problem.env, &groups)));
+                let all = self.dependencies_of(metadata).map(|all| all.requires);
+                level.extend(
+                    all.into_iter()
+                        .flatten()
+                        .filter(|r| r.applies(problem.env, &groups)),
+                );
             };
             for requirement in &ours {
                 if let Ok(Some(metadata)) = self.own_metadata(requirement.name()) {

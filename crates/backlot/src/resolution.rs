@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use backlot_core::{Coded, Context, MarkerEnv, PackageName, Requirement, Version};
+use backlot_core::text::printable;
+use backlot_core::{Class, Coded, Context, MarkerEnv, PackageName, Requirement, Version};
 use backlot_repo::{Listing, Release, Repo, Stamp};
 use backlot_resolve::{
-    Candidate, Candidates, Dependencies, Problem, Remark, Resolution, RootRequirement, Source,
+    Candidate, Candidates, Dependencies, Problem, Remark, Resolution, Resolved, RootRequirement, Source,
 };
 use backlot_wheel::{Fit, Metadata, Tags, WheelName};
 
@@ -28,6 +29,9 @@ const ENGINE_PACKAGE: &str = "tgzr-pipeline";
 
 /// How a wheel fits that runs everywhere: after any that was built for this Python or platform.
 const PURE: Fit = (601, 0);
+
+/// Errors that say of metadata that it cannot be read, not that it did not arrive.
+const UNREADABLE: [&str; 2] = ["index::wrong_metadata", "wheel::bad_metadata"];
 
 /// What is said of source distributions of public indexes.
 const FOREIGN_SOURCE: &str = "is a source distribution; of a public index only wheels are used";
@@ -61,27 +65,62 @@ pub enum Upgrade {
     All,
 }
 
-/// The releases of a package in one repo: of each version the one to use, oldest first.
+/// The files of a package in one repo. A number stands for each: an index into the wheels, then on into the source
+/// distributions, then on into those that cannot be used.
 #[derive(Debug, Default)]
 pub(crate) struct Releases {
     listing: Arc<Listing<Release>>,
-    /// Which they are: an index into the wheels, then on into the source distributions.
-    chosen: Vec<usize>,
+    /// The good ones: oldest version first, of each version the one to be preferred first.
+    files: Vec<usize>,
 }
 
 impl Releases {
+    /// Of each version the file to use, oldest version first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Release> {
-        let wheels = self.listing.releases.len();
-        self.chosen.iter().map(move |index| {
-            let source = index
-                .checked_sub(wheels)
-                .map(|index| &self.listing.sources[index]);
-            source.unwrap_or_else(|| &self.listing.releases[*index])
+        let mut last: Option<&Version> = None;
+        self.files().map(|(_, release)| release).filter(move |release| {
+            let is_first = last != Some(&release.version);
+            last = Some(&release.version);
+            is_first
         })
     }
 
+    /// All good files, oldest version first, of each version the one to be preferred first.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (usize, &Release)> {
+        self.files
+            .iter()
+            .filter_map(|index| Some((*index, self.get(*index)?)))
+    }
+
+    /// The good file of a number.
+    pub(crate) fn get(&self, file: usize) -> Option<&Release> {
+        let wheels = self.listing.releases.len();
+        match file.checked_sub(wheels) {
+            None => self.listing.releases.get(file),
+            Some(source) => self.listing.sources.get(source),
+        }
+    }
+
+    /// The files of versions that no good file has, and that could not be read: each with its number.
+    fn failed(&self) -> impl Iterator<Item = (usize, &Version)> {
+        let from = self.listing.releases.len() + self.listing.sources.len();
+        let broken = (from..).zip(&self.listing.broken);
+        broken.filter_map(|(file, broken)| {
+            let version = &broken.failure.as_ref()?.version;
+            let is_alone = self.listing.files().all(|good| good.version != *version);
+            is_alone.then_some((file, version))
+        })
+    }
+
+    /// Why the file of a number cannot be read.
+    fn failure(&self, file: usize) -> Option<Error> {
+        let from = self.listing.releases.len() + self.listing.sources.len();
+        let broken = self.listing.broken.get(file.checked_sub(from)?)?;
+        Some(broken.error()?.into())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.chosen.is_empty()
+        self.files.is_empty()
     }
 }
 
@@ -91,7 +130,8 @@ pub(crate) struct Pool<'w> {
     pub(crate) outputs: BTreeMap<PackageName, &'w Output>,
     pub(crate) context: &'w Context,
     releases: RefCell<HashMap<(PackageName, usize), Rc<Releases>>>,
-    metadata: RefCell<HashMap<(PackageName, Version, usize), Rc<Metadata>>>,
+    /// By file name and rank.
+    metadata: RefCell<HashMap<(String, usize), Rc<Metadata>>>,
     /// The sign of what each repo had when it was asked; `None` where nothing tells a change.
     stamps: RefCell<HashMap<(PackageName, usize), Option<Stamp>>>,
     /// Which repos are public, by rank.
@@ -99,7 +139,6 @@ pub(crate) struct Pool<'w> {
     /// The Python whose wheels are chosen; any wheel will do where it is not said.
     python: Option<String>,
     tags: OnceCell<Tags>,
-    engine_is_provided: bool,
     /// What URLs name, which no repo is asked for.
     pub(crate) direct: BTreeMap<PackageName, Direct>,
 }
@@ -132,7 +171,7 @@ impl<'w> Pool<'w> {
         }
         let outputs = outputs.iter().map(|o| (o.package(), o)).collect();
         let context = workspace.context();
-        let mut pool = Self {
+        Ok(Self {
             repos,
             outputs,
             context,
@@ -142,19 +181,8 @@ impl<'w> Pool<'w> {
             public,
             python: None,
             tags: OnceCell::new(),
-            engine_is_provided: true,
             direct: BTreeMap::new(),
-        };
-        let engine = PackageName::parse(ENGINE_PACKAGE)?;
-        pool.engine_is_provided = !pool.outputs.contains_key(&engine);
-        // Not through the pool, so that an answer does not depend on it twice: the question says what was found.
-        for ((_, repo), public) in pool.repos.iter().zip(&pool.public) {
-            pool.engine_is_provided &= *public || {
-                let listing = repo.listing(&engine, context)?;
-                listing.files().next().is_none()
-            };
-        }
-        Ok(pool)
+        })
     }
 
     /// All releases of a package with the rank of their repo, most preferred repo first.
@@ -167,8 +195,8 @@ impl<'w> Pool<'w> {
         Ok(all)
     }
 
-    /// The releases of a package in the repo of a rank: of each version the wheel that fits best; one that does not fit only
-    /// where none does. A source distribution stands for a version that has no wheel.
+    /// The files of a package in the repo of a rank: of each version those that can be had first, then those that are not
+    /// yanked, then the wheel that fits best; source distributions after wheels.
     pub(crate) fn releases_in(&self, name: &PackageName, rank: usize) -> Result<Rc<Releases>> {
         let key = (name.clone(), rank);
         if let Some(known) = self.releases.borrow().get(&key) {
@@ -191,9 +219,18 @@ impl<'w> Pool<'w> {
         all.collect()
     }
 
-    /// Whether the host provides the original engine, because no repo has it.
-    pub(crate) fn engine_is_provided(&self) -> bool {
-        self.engine_is_provided
+    /// Whether the host provides the original engine, because no repo of the studio has it. Asked only when a package needs it.
+    fn engine_is_provided(&self) -> Result<bool> {
+        let engine = PackageName::parse(ENGINE_PACKAGE)?;
+        if self.outputs.contains_key(&engine) {
+            return Ok(false);
+        }
+        for rank in (0..self.repos.len()).filter(|rank| !self.public[*rank]) {
+            if !self.releases_in(&engine, rank)?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The Python whose wheels are chosen.
@@ -210,24 +247,26 @@ impl<'w> Pool<'w> {
     ) -> Rc<Releases> {
         let stamp = stamp.filter(|_| listing.broken.is_empty());
         self.stamps.borrow_mut().insert(key.clone(), stamp);
-        let mut offered: Vec<(usize, &Release)> = listing.releases.iter().enumerate().collect();
-        if offered.iter().any(|(_, r)| !r.name.is_pure()) {
-            // Sorted by version already; what does not run here comes last.
+        let mut offered: Vec<(usize, &Release)> = listing.files().enumerate().collect();
+        // Pure wheels are in order already.
+        if offered
+            .iter()
+            .any(|(_, r)| !r.name.is_pure() || r.is_sdist() || r.yanked.is_some())
+        {
             offered.sort_by_cached_key(|(_, r)| {
+                let fit = self.fit(&r.name).filter(|_| !self.is_foreign_source(r, key.1));
+                let is_yanked = r.yanked.is_some();
                 (
                     r.version.clone(),
-                    self.fit(&r.name).map_or((1, PURE), |fit| (0, fit)),
+                    fit.is_none(),
+                    is_yanked,
+                    r.is_sdist(),
+                    fit.unwrap_or(PURE),
                 )
             });
         }
-        if !listing.sources.is_empty() {
-            offered.extend((listing.releases.len()..).zip(&listing.sources));
-            // Stable, so wheels come before sources.
-            offered.sort_by(|(_, a), (_, b)| a.version.cmp(&b.version));
-        }
-        offered.dedup_by(|(_, next), (_, kept)| next.version == kept.version);
-        let chosen = offered.into_iter().map(|(index, _)| index).collect();
-        let releases = Rc::new(Releases { listing, chosen });
+        let files = offered.into_iter().map(|(index, _)| index).collect();
+        let releases = Rc::new(Releases { listing, files });
         self.releases.borrow_mut().insert(key, Rc::clone(&releases));
         releases
     }
@@ -275,23 +314,22 @@ impl<'w> Pool<'w> {
         (name, repo)
     }
 
-    /// The release of a version in the repo of a rank.
-    pub(crate) fn release(
-        &self,
-        name: &PackageName,
-        version: &Version,
-        rank: usize,
-    ) -> Result<Option<Release>> {
-        let all = self.releases_in(name, rank)?;
-        Ok(all.iter().find(|release| &release.version == version).cloned())
+    /// The file that was chosen.
+    pub(crate) fn release(&self, chosen: &Resolved) -> Result<Option<Release>> {
+        let all = self.releases_in(&chosen.name, chosen.source)?;
+        Ok(all.get(chosen.file).cloned())
     }
 
     /// Whether a repo has a version that is not yanked.
     pub(crate) fn has_good(&self, name: &PackageName, version: &Version) -> Result<bool> {
-        let releases = self.releases(name)?;
-        Ok(releases
-            .iter()
-            .any(|(_, r)| r.version == *version && r.yanked.is_none()))
+        for rank in 0..self.repos.len() {
+            let releases = self.releases_in(name, rank)?;
+            let good = |r: &Release| r.version == *version && r.yanked.is_none();
+            if releases.files().any(|(_, r)| good(r)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a release is a source distribution of a public index. Looking whether it can be built would mean to fetch
@@ -302,7 +340,7 @@ impl<'w> Pool<'w> {
 
     /// The metadata of a release, read once.
     pub(crate) fn metadata(&self, rank: usize, release: &Release) -> Result<Rc<Metadata>> {
-        let key = (release.package.clone(), release.version.clone(), rank);
+        let key = (release.file.clone(), rank);
         if let Some(known) = self.metadata.borrow().get(&key) {
             return Ok(Rc::clone(known));
         }
@@ -312,7 +350,7 @@ impl<'w> Pool<'w> {
 
     /// Remember the metadata of a release.
     pub(crate) fn take_metadata(&self, rank: usize, release: &Release, metadata: Metadata) -> Rc<Metadata> {
-        let key = (release.package.clone(), release.version.clone(), rank);
+        let key = (release.file.clone(), rank);
         let metadata = Rc::new(metadata);
         self.metadata.borrow_mut().insert(key, Rc::clone(&metadata));
         metadata
@@ -324,9 +362,12 @@ impl<'w> Pool<'w> {
     }
 
     /// What a package's metadata needs here: all but what the engine provides.
-    pub(crate) fn dependencies_of(&self, metadata: &Metadata) -> Dependencies {
-        let provided = |r: &Requirement| self.engine_is_provided && r.name().as_str() == ENGINE_PACKAGE;
-        Dependencies {
+    pub(crate) fn dependencies_of(&self, metadata: &Metadata) -> Result<Dependencies> {
+        let range = metadata.requires_python.as_ref().map(ToString::to_string);
+        let is_engine = |r: &Requirement| r.name().as_str() == ENGINE_PACKAGE;
+        let leave_out = metadata.requires_dist.iter().any(is_engine) && self.engine_is_provided()?;
+        let provided = |r: &Requirement| leave_out && is_engine(r);
+        Ok(Dependencies {
             requires: metadata
                 .requires_dist
                 .iter()
@@ -334,7 +375,8 @@ impl<'w> Pool<'w> {
                 .cloned()
                 .collect(),
             groups: metadata.provides_extra.clone(),
-        }
+            requires_python: range.or_else(|| metadata.invalid_requires_python.clone()),
+        })
     }
 }
 
@@ -350,8 +392,8 @@ impl Candidates for Pool<'_> {
             return Ok(vec![direct.candidate(self, source).map_err(boxed)?]);
         }
         let releases = self.releases_in(name, source).map_err(boxed)?;
-        let mut candidates = Vec::with_capacity(releases.chosen.len());
-        for release in releases.iter() {
+        let mut candidates = Vec::with_capacity(releases.files.len());
+        for (file, release) in releases.files() {
             let excluded = match &self.python {
                 _ if self.is_foreign_source(release, source) => Some(FOREIGN_SOURCE.to_owned()),
                 Some(python) if self.fit(&release.name).is_none() => {
@@ -360,6 +402,7 @@ impl Candidates for Pool<'_> {
                 _ => None,
             };
             candidates.push(Candidate {
+                file,
                 excluded,
                 yanked: release.yanked.clone(),
                 deprecated: release.deprecated.clone(),
@@ -368,30 +411,42 @@ impl Candidates for Pool<'_> {
                 ..Candidate::new(release.version.clone(), source)
             });
         }
+        candidates.extend(releases.failed().map(|(file, version)| Candidate {
+            file,
+            ..Candidate::new(version.clone(), source)
+        }));
         Ok(candidates)
     }
 
     fn dependencies(
         &self,
         name: &PackageName,
-        version: &Version,
-        source: usize,
+        candidate: &Candidate,
     ) -> Result<Dependencies, Box<dyn Coded>> {
         if let Some(metadata) = self.own_metadata(name).map_err(boxed)? {
-            return Ok(self.dependencies_of(metadata));
+            check_requires(metadata).map_err(boxed)?;
+            // Of an output it is asked for as it is; that of a file was judged with its candidate.
+            return Ok(Dependencies {
+                requires_python: None,
+                ..self.dependencies_of(metadata).map_err(boxed)?
+            });
         }
-        let releases = self.releases_in(name, source).map_err(boxed)?;
-        let Some(release) = releases.iter().find(|release| &release.version == version) else {
+        let releases = self.releases_in(name, candidate.source).map_err(boxed)?;
+        if let Some(failure) = releases.failure(candidate.file) {
+            return Err(boxed(failure));
+        }
+        let Some(release) = releases.get(candidate.file) else {
             return Ok(Dependencies::default());
         };
-        let metadata = self.metadata(source, release).map_err(|error| {
-            if error.code() == "sdist::unsupported" {
-                let message = format!("{name} {version} is passed over: {error}");
-                self.context.warn("sdist::unsupported", message);
-            }
-            boxed(error)
-        })?;
-        Ok(self.dependencies_of(&metadata))
+        let metadata = self.metadata(candidate.source, release).map_err(boxed)?;
+        check_requires(&metadata).map_err(boxed)?;
+        self.dependencies_of(&metadata).map_err(boxed)
+    }
+
+    /// Metadata that arrived as it should and cannot be read makes its version one that is not for us, as for pip and uv.
+    fn excludes(&self, error: &dyn Coded) -> bool {
+        let code = error.code();
+        matches!(error.class(), Class::User | Class::NotFound) || UNREADABLE.contains(&code)
     }
 
     fn prefetch(&self, names: &[&PackageName]) {
@@ -430,6 +485,18 @@ impl Candidates for Pool<'_> {
             .into_iter()
             .collect()
     }
+}
+
+/// A release of which one requirement cannot be read may need anything.
+fn check_requires(metadata: &Metadata) -> Result<()> {
+    let Some(text) = metadata.invalid_requires.first() else {
+        return Ok(());
+    };
+    Err(backlot_wheel::Error::BadMetadata {
+        of: format!("{} {}", metadata.name, metadata.version),
+        reason: format!("its `Requires-Dist: {}` is not a requirement", printable(text)),
+    }
+    .into())
 }
 
 fn boxed(error: Error) -> Box<dyn Coded> {
@@ -524,7 +591,7 @@ impl Workspace {
                 package.editable = Some(self.display_path(&output.project.root));
             } else if let Some(direct) = pool.direct.get(&chosen.name) {
                 direct.lock(&mut package)?;
-            } else if let Some(release) = pool.release(&chosen.name, &chosen.version, chosen.source)? {
+            } else if let Some(release) = pool.release(chosen)? {
                 let (name, repo) = pool.repo(chosen.source);
                 if release.deprecated.is_some()
                     && let Some(fact) = repo.status(&release)?.deprecated
@@ -557,7 +624,7 @@ fn keep_instead(
         if pool.is_own(&chosen.name) {
             continue;
         }
-        let Some(release) = pool.release(&chosen.name, &chosen.version, chosen.source)? else {
+        let Some(release) = pool.release(chosen)? else {
             continue;
         };
         if release.deprecated.is_some() && pool.has_good(&locked.name, &locked.version)? {

@@ -58,7 +58,7 @@ impl IndexRepo {
             _ => {}
         }
         if status != 403
-            && let Some(failure) = failure(account, url, &mut response).await
+            && let Some(failure) = failure(account, url, &response)
         {
             return Err(failure);
         }

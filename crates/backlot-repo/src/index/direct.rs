@@ -226,7 +226,7 @@ impl Network {
         Account {
             repo: fetch.repo.to_owned(),
             origin: url.origin(),
-            credential: self.credential(fetch.repo, url.host_str().unwrap_or_default()),
+            credential: self.credential_at(fetch.repo, url),
         }
     }
 }

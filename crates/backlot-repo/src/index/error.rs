@@ -310,6 +310,10 @@ impl Coded for IndexError {
 
     fn class(&self) -> Class {
         match self {
+            // The server is well, and does not have it.
+            Self::Refused {
+                status: 404 | 410, ..
+            } => Class::NotFound,
             Self::Unreachable { .. } | Self::Refused { .. } | Self::UploadRefused { .. } => {
                 Class::Environment
             }
@@ -343,7 +347,7 @@ impl Coded for IndexError {
             Self::Refused { .. } => "run it again later, or ask whoever runs the server".to_owned(),
             Self::Denied { repo, .. } if repo.is_empty() => "put the host into ~/.netrc, or name the server as a repo: the credentials of that are used for its files".to_owned(),
             Self::Denied { repo, sent, .. } => {
-                let variables = format!("`BACKLOT_REPO_{0}_TOKEN`, or `BACKLOT_REPO_{0}_USERNAME` and `BACKLOT_REPO_{0}_PASSWORD`, or the host's entry in ~/.netrc", variable(repo));
+                let variables = format!("`BACKLOT_REPO_{0}_TOKEN`, or `BACKLOT_REPO_{0}_USERNAME` and `BACKLOT_REPO_{0}_PASSWORD`, with the server's name in `BACKLOT_REPO_{0}_HOST`, or the host's entry in ~/.netrc; none is sent over plain http", variable(repo));
                 if *sent { format!("check what is in {variables}") } else { format!("set {variables}") }
             }
             Self::Redirect { .. } => "name the address it leads to as the repo's URL, if that is the right one".to_owned(),

@@ -281,7 +281,7 @@ impl Network {
                 url = follow(&url, &response)?;
                 continue;
             }
-            if let Some(failure) = failure(account, &url, &mut response).await {
+            if let Some(failure) = failure(account, &url, &response) {
                 return Err(failure);
             }
             // All of a file where a part was asked for: a server that does not do parts. It is not read here.
@@ -352,7 +352,7 @@ pub(crate) fn follow(from: &Url, response: &Response) -> Result<Url, IndexError>
 }
 
 /// What stands for a failure: to try again, or for good.
-pub(crate) async fn failure(account: &Account, url: &Url, response: &mut Response) -> Option<Failure> {
+pub(crate) fn failure(account: &Account, url: &Url, response: &Response) -> Option<Failure> {
     let status = response.status();
     match status.as_u16() {
         408 | 425 | 429 | 500 | 502 | 503 | 504 => {
@@ -362,7 +362,12 @@ pub(crate) async fn failure(account: &Account, url: &Url, response: &mut Respons
                 .and_then(|after| after.to_str().ok()?.trim().parse().ok())
                 .map(Duration::from_secs);
             Some(Failure::Again {
-                reason: error_text(response).await,
+                // The body may be anybody's page: what is asked for again is told by its status.
+                reason: response
+                    .status()
+                    .canonical_reason()
+                    .unwrap_or_default()
+                    .to_owned(),
                 pause,
                 status: Some(status.as_u16()),
             })

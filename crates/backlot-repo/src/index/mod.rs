@@ -86,14 +86,10 @@ impl IndexRepo {
     pub fn open(network: &Network, name: &str, url: &str, upload: Option<&str>) -> Result<Self> {
         let url = index_url(url)?;
         let upload = upload.map(index_url).transpose()?;
-        let account = |url: &Url| {
-            let host = url.host_str().unwrap_or_default();
-            let credentials = network.0.options.credentials.as_ref();
-            Account {
-                repo: name.to_owned(),
-                origin: url.origin(),
-                credential: credentials.and_then(|c| c.find(name, host)),
-            }
+        let account = |url: &Url| Account {
+            repo: name.to_owned(),
+            origin: url.origin(),
+            credential: network.credential_at(name, url),
         };
         let uploader = upload.as_ref().map(&account);
         let account = account(&url);

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use backlot_core::Context;
+use backlot_core::web::may_carry_secret;
 use fs_err as fs;
 use reqwest::{Client, NoProxy, Proxy};
 use rustls::pki_types::CertificateDer;
@@ -18,6 +19,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
+use url::Url;
 
 use super::credentials::{Credential, Credentials};
 use super::error::IndexError;
@@ -209,6 +211,14 @@ impl Network {
     /// Who we are to a repo.
     pub(crate) fn credential(&self, repo: &str, host: &str) -> Option<Credential> {
         self.0.options.credentials.as_ref()?.find(repo, host)
+    }
+
+    /// Who we are to a repo at a URL; nobody where that would be said unencrypted.
+    pub(crate) fn credential_at(&self, repo: &str, url: &Url) -> Option<Credential> {
+        let host = url.host_str().unwrap_or_default();
+        may_carry_secret(url)
+            .then(|| self.credential(repo, host))
+            .flatten()
     }
 
     /// The file with the SSH key that a repo is used with.

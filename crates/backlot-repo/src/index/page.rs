@@ -155,16 +155,15 @@ pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<L
             });
         } else if source.is_some() || is_wheel(&file.file) {
             match check(&file, name, &base, url) {
-                Ok(_) if !seen.insert(file.file.clone()) => listing.broken.push(BrokenRelease {
-                    place: place_of(&base, &file),
-                    reason: "the page has it twice; the first is used".to_owned(),
-                }),
+                Ok(_) if !seen.insert(file.file.clone()) => listing.broken.push(BrokenRelease::new(
+                    place_of(&base, &file),
+                    "the page has it twice; the first is used",
+                )),
                 Ok(release) if release.is_sdist() => listing.sources.push(release),
                 Ok(release) => listing.releases.push(release),
-                Err(reason) => listing.broken.push(BrokenRelease {
-                    place: place_of(&base, &file),
-                    reason,
-                }),
+                Err(reason) => listing
+                    .broken
+                    .push(BrokenRelease::new(place_of(&base, &file), reason)),
             }
         }
     }

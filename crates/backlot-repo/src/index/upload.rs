@@ -227,7 +227,7 @@ impl IndexRepo {
             }
             .into());
         }
-        if let Some(failure) = failure(account, url, &mut response).await {
+        if let Some(failure) = failure(account, url, &response) {
             return Err(failure);
         }
         let reason = error_text(&mut response).await;

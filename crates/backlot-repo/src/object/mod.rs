@@ -25,7 +25,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use backlot_core::web::shown_text;
+use backlot_core::web::{may_carry_secret, shown_text};
 use backlot_core::{PackageName, PlaceIdentity, Version};
 use serde::Serialize;
 use url::Url;
@@ -123,8 +123,13 @@ impl ObjectRepo {
         }
         // Whom the person knows is the server, which of AWS's buckets is not told.
         let server = options.endpoint.as_deref().and_then(|e| Url::parse(e).ok());
-        let server = server.as_ref().and_then(Url::host_str).unwrap_or(host);
-        let credential = network.credential(name, server);
+        let credential = match &server {
+            // A signature is made with the key, which is not sent; yet who may listen could use it again.
+            Some(server) => network.credential_at(name, server),
+            None => may_carry_secret(&parsed)
+                .then(|| network.credential(name, host))
+                .flatten(),
+        };
         let service = service::Service::open(network, &parsed, options, credential)?;
         Ok(Self::over(Box::new(service), url, network.store()))
     }

@@ -19,7 +19,7 @@ use crate::fact::{FACT_LIMIT, Fact, ReleaseStatus};
 use crate::index::{Head, Kind};
 use crate::layout::is_wheel;
 use crate::listing::{
-    BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, named, package_of, reason_of, sort, source_name,
+    BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, named, package_of, sort, source_name,
 };
 use crate::record::{METADATA_LIMIT, RECORD_FORMAT, RECORD_LIMIT, ReleaseRecord, sha256};
 use crate::release::{Lies, Release, ReleaseKind};
@@ -150,10 +150,9 @@ impl ObjectRepo {
                         });
                     }
                 }
-                Err(reason) => listing.broken.push(BrokenRelease {
-                    place: self.at(&entry.key),
-                    reason,
-                }),
+                Err(reason) => listing
+                    .broken
+                    .push(BrokenRelease::new(self.at(&entry.key), reason)),
             }
             entries.insert(entry.key.clone(), entry);
         }
@@ -169,10 +168,7 @@ impl ObjectRepo {
                         listing.releases.push(release);
                     }
                 }
-                Err(reason) => listing.broken.push(BrokenRelease {
-                    place: self.at(&file.entry.key),
-                    reason,
-                }),
+                Err(broken) => listing.broken.push(broken),
             }
         }
         sort(&mut listing.releases);
@@ -190,7 +186,7 @@ impl ObjectRepo {
         &self,
         wheel: &Listed,
         entries: &HashMap<String, Entry>,
-    ) -> Result<Result<(Release, bool), String>> {
+    ) -> Result<Result<(Release, bool), BrokenRelease>> {
         if let Some(entry) = entries.get(&format!("{}.json", wheel.entry.key))
             && let Some(bytes) = self.small(entry, RECORD_LIMIT)?
             && let Ok(record) = serde_json::from_slice::<ReleaseRecord>(&bytes)
@@ -204,7 +200,10 @@ impl ObjectRepo {
             Ok(record) => Ok(Ok((self.release(wheel, record), false))),
             // A store that does not answer says nothing about the wheel.
             Err(error @ (Error::Store { .. } | Error::File(_) | Error::Cancelled(_))) => Err(error),
-            Err(error) => Ok(Err(reason_of(&error))),
+            Err(error) => {
+                let place = self.at(&wheel.entry.key);
+                Ok(Err(BrokenRelease::failed(place, &wheel.name.version, &error)))
+            }
         }
     }
 

@@ -39,7 +39,7 @@ impl ObjectRepo {
             });
             *files = said.collect();
         }
-        for BrokenRelease { place, reason } in &listing.broken {
+        for BrokenRelease { place, reason, .. } in &listing.broken {
             if self.warned().insert(place.clone()) {
                 context.warn("repo::broken_release", format!("`{place}` is not used: {reason}"));
             }
