@@ -70,9 +70,10 @@ fn a_copy_brings_what_the_release_was_built_with_and_the_files_first() {
     };
     let elsewhere = ["--with-deps", "--from-remote", "site"];
     copy(&elsewhere).fails(4, "copy::files_missing");
-    let alone = copy(&["--dry-run"]).ok();
+    copy(&[]).fails(5, "publish::cannot_be_installed");
+    let alone = copy(&["--dry-run", "--force", "-m", "Table follows"]).ok();
     assert!(
-        alone.stderr().contains("copy::missing_dependency"),
+        alone.stderr().contains("publish::cannot_be_installed"),
         "{}",
         alone.stderr()
     );

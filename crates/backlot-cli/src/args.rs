@@ -170,6 +170,9 @@ pub(crate) enum Command {
         /// Why, for the record
         #[arg(long, short)]
         message: Option<String>,
+        /// Publish it though nobody could install it; -m says why
+        #[arg(long, requires = "message")]
+        force: bool,
         #[command(flatten)]
         dry: DryRun,
     },

@@ -24,6 +24,8 @@ pub struct PublishOptions {
     pub remote: Option<String>,
     /// Why, for the record.
     pub message: Option<String>,
+    /// Publish what cannot be installed, too.
+    pub force: bool,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -62,6 +64,7 @@ impl Workspace {
             self.refuse_existing(&repo, &package, &version)?;
         }
         self.check_urls(output)?;
+        self.check_installable(output, &entry.name, options.force)?;
         let (added, ahead) = self.record_changes(output, &repo, options)?;
         let tracked = [self.tracked_of_output(output)?];
         let wheel = self.build_tracked(output, &tracked[0], options.dry_run)?;

@@ -71,12 +71,14 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             to,
             remote,
             message,
+            force,
             dry,
         } => {
             let options = backlot::PublishOptions {
                 to: to.clone(),
                 remote: remote.clone(),
                 message: message.clone(),
+                force: *force,
                 dry_run: dry.dry_run,
             };
             assets::publish(session, asset.as_deref(), &options)
