@@ -354,7 +354,14 @@ fn requirements_that_are_not_pep_508_are_put_right_or_refused() {
     let studio = Studio::new();
     studio.ws(&["new", "Kitchen"]).ok();
     let run = studio
-        .ws(&["input", "add", "Kitchen", "Table>=1.2.3<2.0", "--json"])
+        .ws(&[
+            "input",
+            "add",
+            "Kitchen",
+            "Table>=1.2.3<2.0",
+            "--no-check",
+            "--json",
+        ])
         .ok();
     assert_eq!(run.json()["changes"][0]["requirement"], "Table>=1.2.3,<2.0");
     assert!(run.stderr().contains("requirement::normalised"));
@@ -440,8 +447,18 @@ fn a_conflict_says_who_asked_for_what_and_what_there_is() {
     studio.ws(&["new", "Table"]).ok();
     studio.ws(&["publish", "Table"]).ok();
     studio.ws(&["new", "Kitchen"]).ok();
-    studio.ws(&["input", "add", "Kitchen", "Table>=2"]).ok();
-    studio.ws(&["publish", "Kitchen"]).ok();
+    studio
+        .ws(&["input", "add", "Kitchen", "Table>=2", "--json"])
+        .fails(5, "resolve::conflict");
+    studio
+        .ws(&["input", "add", "Kitchen", "Table>=2", "--no-check"])
+        .ok();
+    studio
+        .ws(&["publish", "Kitchen", "--json"])
+        .fails(5, "publish::cannot_be_installed");
+    studio
+        .ws(&["publish", "Kitchen", "--force", "-m", "Table 2 follows"])
+        .ok();
     studio.workspace("other");
     let error = studio
         .run(&["-w", "other", "install", "Kitchen", "--json"])

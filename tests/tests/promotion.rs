@@ -70,9 +70,10 @@ fn a_copy_brings_what_the_release_was_built_with_and_the_files_first() {
     };
     let elsewhere = ["--with-deps", "--from-remote", "site"];
     copy(&elsewhere).fails(4, "copy::files_missing");
-    let alone = copy(&["--dry-run"]).ok();
+    copy(&[]).fails(5, "publish::cannot_be_installed");
+    let alone = copy(&["--dry-run", "--force", "-m", "Table follows"]).ok();
     assert!(
-        alone.stderr().contains("copy::missing_dependency"),
+        alone.stderr().contains("publish::cannot_be_installed"),
         "{}",
         alone.stderr()
     );
@@ -193,9 +194,11 @@ fn a_promotion_killed_anywhere_shows_nothing_without_its_files_and_needs_and_a_r
         "site",
     ];
     let clean = || {
-        for folder in ["repos/blessed", "site"] {
-            fs::remove_dir_all(studio.path(folder)).ok();
-            fs::create_dir_all(studio.path(folder)).expect("made");
+        // Emptied, but still the same places.
+        for (folder, identity) in [("repos/blessed", "repo.json"), ("site", "backlot-remote.json")] {
+            let kept = fs::read(studio.path(folder).join(identity)).expect("an identity");
+            fs::remove_dir_all(studio.path(folder)).expect("removed");
+            studio.write(&format!("{folder}/{identity}"), &kept);
         }
     };
     let start = Instant::now();

@@ -27,8 +27,13 @@ fn studio() -> (Studio, Server) {
     let server = Server::folder(&studio.path("web"), true);
     studio.workspace("ws");
     studio.ws(&["new", "Shot"]).ok();
-    studio.ws(&["input", "add", "Shot", "Numpish", "Pillish"]).ok();
-    studio.ws(&["publish", "Shot"]).ok();
+    // They will come from a repo that is not named yet.
+    studio
+        .ws(&["input", "add", "Shot", "Numpish", "Pillish", "--no-check"])
+        .ok();
+    studio
+        .ws(&["publish", "Shot", "--force", "-m", "from outside"])
+        .ok();
     fs::remove_dir_all(studio.path("ws/outputs/shot")).expect("removed");
     (studio, server)
 }

@@ -188,3 +188,55 @@ fn an_answer_is_used_again_while_nothing_changed_and_never_after() {
     studio.ws(&["publish", "Table"]).ok();
     assert_eq!(chosen("f"), "0.3.0");
 }
+
+#[test]
+fn what_nobody_could_install_is_neither_required_nor_published_nor_copied() {
+    let studio = Studio::new();
+    for name in ["Json", "os", "Site"] {
+        studio
+            .ws(&["new", name, "--json"])
+            .fails(2, "output::standard_library");
+    }
+    for name in ["Tab", "Set1", "Table"] {
+        studio.ws(&["new", name]).ok();
+    }
+    let add = |asset: &str, requirement: &str| studio.ws(&["input", "add", asset, requirement, "--json"]);
+    add("Tab", "Tab").fails(2, "input::itself");
+    add("Set1", "Tabel>=1").fails(4, "resolve::unknown_package");
+    add("Set1", "Table>=1").fails(5, "resolve::conflict");
+    // Another output is enough to require it, and not enough to publish.
+    add("Set1", "Table").ok();
+    let publish = ["publish", "Set1", "--json"];
+    studio.ws(&publish).fails(5, "publish::cannot_be_installed");
+    studio
+        .ws(&["publish", "Set1", "--force", "--json"])
+        .fails(2, "command::usage");
+    assert!(!studio.path("repos/review/packages/set1").exists());
+    studio.ws(&["publish", "Table"]).ok();
+    studio.ws(&publish).ok();
+    // A copy without what it needs, to a repo that lacks it, for those who see that repo alone.
+    studio.run(&["init", "other"]).ok();
+    for repo in ["blessed", "review"] {
+        let place = format!("repos/{repo}");
+        studio.run(&["-w", "other", "repo", "add", repo, &place]).ok();
+    }
+    let copy = [
+        "-w",
+        "other",
+        "copy",
+        "Set1",
+        "--from",
+        "review",
+        "--to",
+        "blessed",
+        "--without-files",
+    ];
+    let refused = studio.run(&[&copy[..], &["--json"]].concat());
+    refused.fails(5, "publish::cannot_be_installed");
+    assert!(!studio.path("repos/blessed/packages/set1").exists());
+    studio
+        .run(&[&copy[..], &["--force", "-m", "Table follows today"]].concat())
+        .ok();
+    let shown = studio.run(&["-w", "other", "show", "Set1", "--json"]).ok().json();
+    assert!(shown.to_string().contains("Table follows today"), "{shown:#}");
+}

@@ -249,8 +249,10 @@ fn a_copy_killed_between_two_files_never_says_that_it_is_done_and_is_completed_b
     let whole = Duration::min(start.elapsed(), Duration::from_secs(2));
     let mut random = Random(7);
     for round in 0..10 {
+        // Emptied, but still the same repo.
+        let identity = fs::read(studio.path("repos/blessed/repo.json")).expect("an identity");
         fs::remove_dir_all(studio.path("repos/blessed")).expect("removed");
-        fs::create_dir(studio.path("repos/blessed")).expect("made");
+        studio.write("repos/blessed/repo.json", &identity);
         let mut child = studio.start(&arguments);
         // The files come last.
         let share = 500 + u32::try_from(random.next() % 500).expect("small");

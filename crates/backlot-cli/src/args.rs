@@ -176,6 +176,9 @@ pub(crate) enum Command {
         /// Remove a file or folder from its tracked folder, though it may never have been pulled here
         #[arg(long, value_name = "PATH")]
         remove: Vec<PathBuf>,
+        /// Publish it though nobody could install it; -m says why
+        #[arg(long, requires = "message")]
+        force: bool,
         #[command(flatten)]
         dry: DryRun,
     },

@@ -44,6 +44,8 @@ pub struct CopyOptions {
     pub without_files: bool,
     /// Why, for the record.
     pub message: Option<String>,
+    /// Copy what cannot be installed from the target, too.
+    pub force: bool,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -170,7 +172,8 @@ impl Workspace {
                 releases.extend(all.into_iter().find(|r| r.version == version));
             }
         } else {
-            self.warn_missing(&pool, &env, root.best(), &options.to)?;
+            let missing = Self::missing(&pool, &env, root.best())?;
+            self.check_copied(root.best(), &options.to, &missing, options.force)?;
             releases.push(root.clone());
         }
         let mut plan = Vec::new();
@@ -307,30 +310,24 @@ impl Workspace {
             .collect())
     }
 
-    /// Tell people what a release needs that its new repo and those behind it do not have.
-    fn warn_missing(
-        &self,
-        pool: &Pool<'_>,
-        env: &backlot_core::MarkerEnv,
-        root: &Release,
-        to: &str,
-    ) -> Result<()> {
+    /// What a release needs that its new repo and those behind it do not have.
+    fn missing(pool: &Pool<'_>, env: &backlot_core::MarkerEnv, root: &Release) -> Result<Vec<Requirement>> {
         const SOURCE: usize = 1;
         let (metadata, _) = pool.repo(SOURCE).1.describe(root)?;
-        let needs = pool.dependencies_of(&metadata)?.requires;
-        for need in needs.iter().filter(|need| need.applies(env, &[])) {
+        let mut missing = Vec::new();
+        for need in pool.dependencies_of(&metadata)?.requires {
+            // A URL is where it is, whatever repos have.
+            if !need.applies(env, &[]) || need.url().is_some() {
+                continue;
+            }
             let there = pool.releases(need.name())?;
             let admits =
                 |(rank, r): &(usize, Release)| *rank != SOURCE && need.specifiers().contains(&r.version);
             if !there.iter().any(admits) {
-                let message = format!(
-                    "{} {} needs `{need}`, which {to} does not have; `--with-deps` copies it too",
-                    root.package, root.version
-                );
-                self.context().warn("copy::missing_dependency", message);
+                missing.push(need);
             }
         }
-        Ok(())
+        Ok(missing)
     }
 
     /// Bring the files of releases to the remote where they shall be. Without a second remote they must be on the first.

@@ -291,6 +291,30 @@ pub enum WorkspaceError {
         /// The identity in `backlot.toml`.
         remembered: String,
     },
+    /// A name under which Python finds a module of its own.
+    #[error("an asset `{name}` could never be imported: `{module}` is a module of Python's standard library")]
+    StandardLibrary {
+        /// The name.
+        name: String,
+        /// The module it would be.
+        module: String,
+    },
+    /// An asset that requires itself.
+    #[error("{asset} cannot require itself")]
+    RequiresItself {
+        /// The asset.
+        asset: String,
+    },
+    /// A release that nobody could install from where it shall be.
+    #[error("{what} could not be installed from `{repo}`: {reason}")]
+    CannotBeInstalled {
+        /// The release.
+        what: String,
+        /// The repo.
+        repo: String,
+        /// Why.
+        reason: String,
+    },
     /// Content that is not tracked and would become part of a wheel.
     #[error("{asset} has files that are not tracked and are too large for its wheel, or are media ({} in all): {}", text::bytes(*bytes), paths.iter().take(5).cloned().collect::<Vec<_>>().join(", "))]
     UntrackedFiles {
@@ -462,6 +486,9 @@ impl Coded for WorkspaceError {
             Self::EditableInTheWay { .. } => "input::editable_in_the_way",
             Self::NoSuchRelease { .. } => "release::unknown",
             Self::FilesNotThere { .. } => "copy::files_missing",
+            Self::StandardLibrary { .. } => "output::standard_library",
+            Self::RequiresItself { .. } => "input::itself",
+            Self::CannotBeInstalled { .. } => "publish::cannot_be_installed",
             Self::UntrackedFiles { .. } => "publish::untracked_files",
             Self::FilesInPublic { .. } => "publish::files_in_public",
             Self::PlaceGone { what: "repo", .. } => "workspace::repo_not_there",
@@ -524,6 +551,8 @@ impl Coded for WorkspaceError {
             | Self::BadPythonVersion { .. }
             | Self::LocalRequirement { .. }
             | Self::UntrackedFiles { .. }
+            | Self::StandardLibrary { .. }
+            | Self::RequiresItself { .. }
             | Self::LockedSource { .. } => Class::User,
             Self::WorkspaceExists { .. }
             | Self::NameTaken { .. }
@@ -531,6 +560,7 @@ impl Coded for WorkspaceError {
             | Self::OutputExists { .. }
             | Self::TargetExists { .. }
             | Self::StillNeeded { .. }
+            | Self::CannotBeInstalled { .. }
             | Self::EditableInTheWay { .. }
             | Self::StaleLock { .. }
             | Self::ForeignInputs { .. } => Class::Conflict,
@@ -564,6 +594,9 @@ impl Coded for WorkspaceError {
             Self::EditableInTheWay { path, .. } => format!("an editable is never silently replaced: publish it or move `{}` out of outputs first", path.display()),
             Self::NoSuchRelease { .. } => "see `backlot search`; `backlot repo list` shows where it was looked for".to_owned(),
             Self::FilesNotThere { remote, .. } => format!("copy them there first: name the remote that has them with `--from-remote NAME --to-remote {remote}`; or leave files out with `--without-files`"),
+            Self::StandardLibrary { .. } => "choose another name".to_owned(),
+            Self::RequiresItself { .. } => "name another package".to_owned(),
+            Self::CannotBeInstalled { .. } => "publish or copy first what it needs (`backlot copy --with-deps`), or change its inputs (`backlot input`); to insist, use `--force` with the reason as `-m REASON`".to_owned(),
             Self::UntrackedFiles { paths, .. } => format!("track them with `backlot add {}`; what belongs into the wheel all the same is allowed by `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml", paths.join(" ")),
             Self::FilesInPublic { .. } => "a collection of a remote looks into the studio's repos only, and would take the files for garbage: publish it to one of those; if this is one, take `public` from its entry in backlot.toml".to_owned(),
             Self::PlaceGone { what, name, place } => format!("check that the disk is mounted and the path in backlot.toml is right; if the {what} is gone for good, make a new one with `backlot {what} remove {name}` and `backlot {what} add {name} {place}`"),

@@ -69,12 +69,14 @@ impl Workspace {
         Ok(requirement)
     }
 
-    /// Add requirements to an output, replacing those of the same package and group.
+    /// Add requirements to an output, replacing those of the same package and group. With `check`, something must satisfy
+    /// them: a repo, or another output.
     pub fn add_inputs(
         &self,
         output: &Output,
         requirements: &[String],
         group: Option<&str>,
+        check: bool,
         dry_run: bool,
     ) -> Result<InputReport> {
         let _lock = self.lock()?;
@@ -85,6 +87,13 @@ impl Workspace {
             .collect::<Result<_>>()?;
         for requirement in &parsed {
             requirement.check_marker()?;
+            if *requirement.name() == output.package() {
+                let asset = output.name.clone();
+                return Err(WorkspaceError::RequiresItself { asset }.into());
+            }
+        }
+        if check {
+            self.check_inputs(output, &parsed, group.is_some())?;
         }
         let mut project = ProjectFile::open(output)?;
         let list = project.requirements(group.as_ref());

@@ -107,6 +107,13 @@ impl Workspace {
     /// Make an asset project in `outputs/`, and show it in `inputs/` as an editable.
     pub fn new_asset(&self, name: &str, options: &NewAsset) -> Result<NewReport> {
         let name = AssetName::parse(name)?;
+        if crate::standard_library::has(name.module()) {
+            return Err(WorkspaceError::StandardLibrary {
+                name: name.to_string(),
+                module: name.module().to_owned(),
+            }
+            .into());
+        }
         let root = self.outputs_dir().join(name.module());
         let exists = || WorkspaceError::OutputExists {
             name: name.to_string(),

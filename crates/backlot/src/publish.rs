@@ -28,6 +28,8 @@ pub struct PublishOptions {
     pub message: Option<String>,
     /// Files and folders to be removed from tracked folders, though they may never have been here.
     pub remove: Vec<PathBuf>,
+    /// Publish what cannot be installed, too.
+    pub force: bool,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -80,6 +82,7 @@ impl Workspace {
             self.refuse_existing(&repo, &package, &version)?;
         }
         self.check_urls(output)?;
+        self.check_installable(output, &entry.name, options.force)?;
         let recorded = self.record_changes(output, &repo, options)?;
         let tracked = [self.tracked_after(output, &recorded, options.dry_run)?];
         let wheel = self.build_tracked(output, &tracked[0], options.dry_run)?;

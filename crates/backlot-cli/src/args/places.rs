@@ -153,6 +153,9 @@ pub(crate) enum Input {
         /// The group: build, edit, export, or any name
         #[arg(long)]
         group: Option<String>,
+        /// Do not look whether anything satisfies them
+        #[arg(long)]
+        no_check: bool,
         #[command(flatten)]
         dry: DryRun,
     },

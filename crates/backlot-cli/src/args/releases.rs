@@ -41,6 +41,9 @@ pub(crate) struct CopyArgs {
     /// Why, for the record
     #[arg(long, short)]
     pub(crate) message: Option<String>,
+    /// Copy it though it cannot be installed from there; -m says why
+    #[arg(long, requires = "message")]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) dry: DryRun,
 }

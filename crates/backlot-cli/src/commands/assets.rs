@@ -71,11 +71,12 @@ pub(super) fn input(session: &Session, command: &Input) -> Result<Answer, Error>
             asset,
             requirements,
             group,
+            no_check,
             dry,
         } => {
             let output = workspace.output(asset)?;
             (
-                workspace.add_inputs(&output, requirements, group.as_deref(), dry.dry_run)?,
+                workspace.add_inputs(&output, requirements, group.as_deref(), !no_check, dry.dry_run)?,
                 "requires",
             )
         }

@@ -74,6 +74,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             remote,
             message,
             remove,
+            force,
             dry,
         } => {
             let options = backlot::PublishOptions {
@@ -81,6 +82,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 remote: remote.clone(),
                 message: message.clone(),
                 remove: remove.clone(),
+                force: *force,
                 dry_run: dry.dry_run,
             };
             assets::publish(session, asset.as_deref(), &options)

@@ -63,6 +63,7 @@ pub(super) fn copy(session: &Session, args: &CopyArgs) -> Result<Answer, Error> 
         to_remote: args.ends.to_remote.clone(),
         without_files: args.without_files,
         message: args.message.clone(),
+        force: args.force,
         dry_run: args.dry.dry_run,
     };
     let report = session.open()?.copy_release(&args.release, &options)?;
