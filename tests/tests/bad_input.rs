@@ -58,7 +58,8 @@ fn a_corrupt_wheel_is_never_installed() {
             "wheel::unsound",
             "resolve::unknown_package",
             "release::unknown",
-            "repo::wrong_bytes"
+            "repo::wrong_bytes",
+            "repo::unreadable"
         ]
         .contains(&code),
         "{report:#}"

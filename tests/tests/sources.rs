@@ -327,7 +327,7 @@ fn an_sdist_on_an_index_is_installed_with_its_digest_proven() {
         .ok();
     let error = studio
         .run(&["-w", "other", "install", "Main-Pack", "--json"])
-        .fails(5, "resolve::conflict");
+        .fails(7, "index::wrong_digest");
     assert!(
         error["message"].as_str().unwrap_or_default().contains("0000"),
         "{error:#}"
@@ -415,7 +415,7 @@ with tarfile.open(sys.argv[1], 'w:gz') as tar:
     run_command(&mut python).ok();
     let error = studio
         .ws(&["install", "Main-Pack==9.0", "--json"])
-        .fails(5, "resolve::conflict");
+        .fails(7, "wheel::hostile_entry");
     assert!(
         error["message"]
             .as_str()
