@@ -1,4 +1,8 @@
 //! A repo or remote that was there and is gone, or is another one now, is an error: never an empty place, never made anew.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a disk is unmounted by moving its folder away"
+)]
 
 use backlot_tests::{Studio, run_command, tool};
 use fs_err as fs;
