@@ -149,9 +149,7 @@ fn a_damaged_pyvenv_cfg_is_mended_by_a_repair() {
     for damage in [DAMAGES[1], DAMAGES[2]] {
         let studio = published(1);
         let config = studio.path("user/inputs/pyvenv.cfg");
-        if !config.exists() {
-            panic!("the tests need a Python for environments");
-        }
+        assert!(config.exists(), "the tests need a Python for environments");
         overwrite(&config, damage);
         studio.run(&["-w", "user", "install", "--repair"]).ok();
         assert!(

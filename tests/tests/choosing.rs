@@ -29,11 +29,11 @@ fn faulty(fault: Fault, in_metadata: bool) -> Server {
         _ => sha256(bytes),
     };
     let core = format!(
-        r#"data-core-metadata="sha256={}""#,
+        "data-core-metadata=\"sha256={}\"",
         right(metadata.as_bytes(), in_metadata)
     );
     let page = format!(
-        r##"<a href="/f/pk-0.9-py3-none-any.whl#sha256={}">pk</a><a href="/f/pk-1.0-py3-none-any.whl#sha256={}" {}>pk</a>"##,
+        r#"<a href="/f/pk-0.9-py3-none-any.whl#sha256={}">pk</a><a href="/f/pk-1.0-py3-none-any.whl#sha256={}" {}>pk</a>"#,
         sha256(&old),
         right(&new, !in_metadata),
         if in_metadata { &core } else { "" },
@@ -132,7 +132,7 @@ fn page_of(files: &[(&str, &str)]) -> Server {
             sdist(version)
         };
         page.push_str(&format!(
-            r##"<a href="/f/{file}#sha256={}" {attributes}>{file}</a>"##,
+            r#"<a href="/f/{file}#sha256={}" {attributes}>{file}</a>"#,
             sha256(&bytes)
         ));
         served.insert(format!("/f/{file}"), bytes);

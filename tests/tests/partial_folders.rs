@@ -226,6 +226,7 @@ fn many_changes_are_told_by_some_names_and_a_count() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a person moves the folder away")]
 fn what_was_pulled_into_another_folder_of_that_name_is_not_missed_in_a_new_one() {
     for studio in edited() {
         other(&studio, &["pull"]).ok();

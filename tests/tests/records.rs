@@ -61,12 +61,15 @@ fn with_digest(rows: &str, digest: &str) -> String {
     rows.replace(&format!("sha256={right}"), digest)
 }
 
+/// How a RECORD differs from the right one.
+type Change<'a> = Box<dyn Fn(&str) -> String + 'a>;
+
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row a case")]
 fn records_of_the_field_are_read_and_wrong_ones_refused() {
     let sha512 = base64(&sha2::Sha512::digest(BODY));
     let sha384 = base64(&sha2::Sha384::digest(BODY));
     let same = |rows: &str| rows.to_owned();
-    type Change<'a> = Box<dyn Fn(&str) -> String + 'a>;
     let cases: Vec<(&str, Change<'_>, bool)> = vec![
         ("as it should be", Box::new(same), true),
         (
@@ -111,11 +114,7 @@ fn records_of_the_field_are_read_and_wrong_ones_refused() {
             }),
             true,
         ),
-        (
-            "padding",
-            Box::new(|r| r.replace(",9\n", "=,9\n").replace("=,9", "=,9")),
-            true,
-        ),
+        ("padding", Box::new(|r| r.replace(",9\n", "=,9\n")), true),
         (
             "SHA-512",
             Box::new(|r| with_digest(r, &format!("sha512={sha512}"))),

@@ -20,7 +20,7 @@ struct Shown {
     message: String,
     code: Option<&'static str>,
     help: Option<String>,
-    cause: Option<Box<Shown>>,
+    cause: Option<Box<Self>>,
 }
 
 impl Shown {

@@ -632,7 +632,7 @@ mod tests {
             file.set_len((9 << 20) + 70_000).expect("long");
             for start in parts {
                 file.seek(SeekFrom::Start(*start)).expect("there");
-                file.write_all(&[7; 70_000]).expect("written");
+                file.write_all(&vec![7; 70_000]).expect("written");
             }
             let source = fs::File::open(&path).expect("opened");
             let copy = fs::File::create(path.with_extension("copy")).expect("made");

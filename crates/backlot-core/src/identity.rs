@@ -38,3 +38,19 @@ impl PlaceIdentity {
         }
     }
 }
+
+/// The identity that a place must have, as it was remembered; places of older versions have none.
+#[derive(Clone, Debug)]
+pub struct ExpectedIdentity(Option<String>);
+
+impl ExpectedIdentity {
+    /// That of a place whose identity is known, or that must be there without one.
+    pub fn new(identity: Option<&str>) -> Self {
+        Self(identity.map(ToOwned::to_owned))
+    }
+
+    /// Whether a place that was found is the one.
+    pub fn is_of(&self, found: &PlaceIdentity) -> bool {
+        found.is(self.0.as_deref())
+    }
+}

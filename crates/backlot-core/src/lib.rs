@@ -35,7 +35,7 @@ pub use direct_url::{DirectUrl, DirectUrlError};
 pub use error::{Class, Coded};
 pub use event::{Event, Observer, Operation, Warning};
 pub use file::FileError;
-pub use identity::PlaceIdentity;
+pub use identity::{ExpectedIdentity, PlaceIdentity};
 pub use link::LinkMode;
 pub use lock::FileLock;
 pub use marker::MarkerEnv;

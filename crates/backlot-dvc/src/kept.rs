@@ -34,7 +34,7 @@ impl Kept<'_> {
     /// The digests of `kept`. In a dry run nothing is fetched, and a proof that only content could tell is left open.
     pub(crate) fn digests(&self, kept: &[ManifestEntry], dry_run: bool) -> Result<(Vec<FileDigests>, bool)> {
         let mut known: BTreeMap<ObjectId, FileDigests> = BTreeMap::new();
-        self.from_stat(kept, &mut known)?;
+        self.known_to_stat(kept, &mut known)?;
         let unknown = |known: &BTreeMap<ObjectId, FileDigests>| -> Vec<ObjectId> {
             let ids: BTreeSet<ObjectId> = kept.iter().map(id_of).collect();
             ids.into_iter().filter(|id| !known.contains_key(id)).collect()
@@ -42,7 +42,7 @@ impl Kept<'_> {
         let mut sizes = BTreeMap::new();
         let todo = unknown(&known);
         if !todo.is_empty() {
-            sizes = self.from_remote(&todo, &mut known)?;
+            sizes = self.known_to_remote(&todo, &mut known)?;
         }
         let todo = unknown(&known);
         let here: Vec<bool> = self.cache.sizes(&todo)?.iter().map(Option::is_some).collect();
@@ -95,7 +95,11 @@ impl Kept<'_> {
     }
 
     /// What the stat cache knows of files in the workspace and objects in the cache.
-    fn from_stat(&self, kept: &[ManifestEntry], known: &mut BTreeMap<ObjectId, FileDigests>) -> Result<()> {
+    fn known_to_stat(
+        &self,
+        kept: &[ManifestEntry],
+        known: &mut BTreeMap<ObjectId, FileDigests>,
+    ) -> Result<()> {
         let places: [&dyn Fn(&ManifestEntry) -> PathBuf; 2] =
             [&|entry| entry.path.to_path(self.place), &|entry| {
                 self.cache.object_path(&id_of(entry))
@@ -120,7 +124,7 @@ impl Kept<'_> {
     }
 
     /// What the remote says of files, if it is proven by the old pointer. Returns the sizes of all that are there.
-    fn from_remote(
+    fn known_to_remote(
         &self,
         todo: &[ObjectId],
         known: &mut BTreeMap<ObjectId, FileDigests>,

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, Created, make_folder};
-use backlot_core::{PackageName, PlaceIdentity, Version};
+use backlot_core::{ExpectedIdentity, PackageName, PlaceIdentity, Version};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +98,7 @@ pub(crate) fn read_marker(bytes: &[u8], place: &Place, root: &Place) -> Result<M
 pub(crate) struct Places {
     pub(crate) root: PathBuf,
     /// Set for a repo that must be there, with the identity it must have, if one is known.
-    pub(crate) known: Option<Option<String>>,
+    pub(crate) known: Option<ExpectedIdentity>,
 }
 
 impl Places {
@@ -191,7 +191,7 @@ impl Places {
     pub(crate) fn ensure(&self, with_parents: bool) -> Result<bool> {
         // Looked at again when it matters: the disk may have gone since the repo was opened.
         if let Some(known) = &self.known
-            && !self.identity()?.is(known.as_deref())
+            && !known.is_of(&self.identity()?)
         {
             return Err(Error::NotThere {
                 place: self.root.clone().into(),

@@ -121,7 +121,7 @@ impl FolderRepo {
     /// publish is an error and makes nothing.
     #[must_use]
     pub fn known(mut self, identity: Option<&str>) -> Self {
-        self.places.known = Some(identity.map(ToOwned::to_owned));
+        self.places.known = Some(backlot_core::ExpectedIdentity::new(identity));
         self
     }
 

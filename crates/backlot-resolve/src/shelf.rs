@@ -37,8 +37,11 @@ pub(crate) struct Shelf<'a> {
     /// The first error that is about more than one version.
     pub(crate) failure: RefCell<Option<Box<dyn Coded>>>,
     /// Versions that were not taken for what was found in them, with a code and a sentence.
-    passed_over: RefCell<BTreeMap<(PackageName, Version), (&'static str, String)>>,
+    passed_over: RefCell<PassedOver>,
 }
+
+/// Why versions were passed over, each with a code and a sentence.
+type PassedOver = BTreeMap<(PackageName, Version), (&'static str, String)>;
 
 impl<'a> Shelf<'a> {
     pub(crate) fn new(source: &'a dyn Candidates) -> Self {

@@ -21,7 +21,7 @@ impl Index {
     pub(crate) fn of(lines: &[&str]) -> Self {
         let mut index = Self::default();
         for line in lines {
-            let (head, requires) = line.split_once(':').unwrap_or((line, ""));
+            let (head, requires) = line.split_once(": ").unwrap_or((line, ""));
             let mut words = head.split_whitespace();
             let name = PackageName::parse(words.next().expect("a name")).expect("a name");
             let version = Version::parse(words.next().expect("a version")).expect("a version");

@@ -357,7 +357,7 @@ impl Cache {
     }
 
     fn is_set_aside(&self, path: &Path) -> bool {
-        if !std::fs::metadata(path).is_ok_and(|found| FileStat::of(&found).names > 1) {
+        if !fs::metadata(path).is_ok_and(|found| FileStat::of(&found).names > 1) {
             return false;
         }
         let names = fs::read_dir(self.quarantined()).into_iter().flatten().flatten();

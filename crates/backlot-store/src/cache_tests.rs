@@ -338,7 +338,9 @@ fn age(path: &Path) {
 fn a_file_that_was_hashed_is_not_hashed_again_to_be_added() {
     let bench = Bench::new();
     let (sources, stat) = (bench.sources(), bench.stat("work"));
-    sources.iter().for_each(|path| age(path));
+    for path in &sources {
+        age(path);
+    }
     let mut digests = crate::hash_files(&sources, &stat, &bench.context).expect("hashed");
     // A proof that only the record can have.
     digests[0].blake3 = backlot_core::Blake3::from_bytes([7; 32]);

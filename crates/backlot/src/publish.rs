@@ -95,7 +95,9 @@ impl Workspace {
             ..MoveReport::default()
         };
         let mut already = false;
-        if !options.dry_run {
+        if options.dry_run {
+            files = self.plan_files(&tracked[0], &recorded, options)?;
+        } else {
             // Cheap and early; the exclusive create at the end is what decides.
             let existing = repo.plan_publish(&wheel.path, self.context())?.existing;
             if existing.is_none_or(|existing| existing.identical) {
@@ -105,10 +107,10 @@ impl Workspace {
             match repo.publish(&wheel.path, &publication, self.context()) {
                 // A run that was repeated, by a farm or after its answer was lost.
                 Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => already = true,
-                published => published?,
+                published => {
+                    published?;
+                }
             }
-        } else {
-            files = self.plan_files(&tracked[0], &recorded, options)?;
         }
         Ok(PublishReport {
             asset: output.name.clone(),

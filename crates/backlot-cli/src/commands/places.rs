@@ -98,17 +98,11 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
         Repo::Reindex { name, dry } => {
             let report = workspace.reindex_repo(name, dry.dry_run)?;
             let text = format!(
-                "{}reindexed {name}: {} of {}; {} made again, pages of {} written, {} removed",
+                "{}reindexed {name}: {}",
                 would(dry.dry_run),
-                count(report.releases, "release"),
-                count(report.packages, "package"),
-                count(report.healed.len() as u64, "derived file"),
-                count(report.paged.len() as u64, "package"),
-                count(report.removed.len() as u64, "left-over"),
+                describe_reindex(&report)
             );
-            let broken = report.broken.iter();
-            let broken = broken.map(|b| format!("\nnot used: `{}`: {}", b.place, b.reason));
-            Ok(Answer::new(&report, text + &broken.collect::<String>()))
+            Ok(Answer::new(&report, text))
         }
         Repo::Remove { name, dry } => {
             let status = workspace.remove_repo(name, dry.dry_run)?;
@@ -120,6 +114,21 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
             Ok(Answer::new(&status, text))
         }
     }
+}
+
+/// What was found and made, and what could not be used.
+fn describe_reindex(report: &backlot::ReindexReport) -> String {
+    let broken = report.broken.iter();
+    let broken = broken.map(|b| format!("\nnot used: `{}`: {}", b.place, b.reason));
+    format!(
+        "{} of {}; {} made again, pages of {} written, {} removed{}",
+        count(report.releases, "release"),
+        count(report.packages, "package"),
+        count(report.healed.len() as u64, "derived file"),
+        count(report.paged.len() as u64, "package"),
+        count(report.removed.len() as u64, "left-over"),
+        broken.collect::<String>()
+    )
 }
 
 /// A place typed in another folder than the workspace's is kept relative to the workspace, as the file means it.
@@ -242,6 +251,27 @@ fn describe_repo(status: &RepoStatus) -> String {
     format!("{} at `{}`{marks}", status.name, status.place)
 }
 
+/// What was copied between remotes.
+fn describe_copied(report: &backlot::CopyFilesReport) -> String {
+    let (bytes, sent) = (
+        backlot::text::bytes(report.bytes),
+        backlot::text::bytes(report.sent),
+    );
+    let moved = if report.dry_run {
+        String::new()
+    } else {
+        format!(" ({bytes}, {sent} sent)")
+    };
+    format!(
+        "{}copied {}{moved} from {} to {}; {} there already",
+        would(report.dry_run),
+        count(report.objects, "object"),
+        report.from,
+        report.to,
+        report.already_there
+    )
+}
+
 pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Error> {
     let mut workspace = session.open()?;
     let one = |status: RemoteStatus, verb: &str, dry_run: bool| {
@@ -300,21 +330,7 @@ pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Erro
             dry,
         } => {
             let report = workspace.copy_files(from, to, releases, dry.dry_run)?;
-            let sent = if dry.dry_run {
-                String::new()
-            } else {
-                format!(
-                    " ({}, {} sent)",
-                    backlot::text::bytes(report.bytes),
-                    backlot::text::bytes(report.sent)
-                )
-            };
-            let text = format!(
-                "{}copied {}{sent} from {from} to {to}; {} there already",
-                would(dry.dry_run),
-                count(report.objects, "object"),
-                report.already_there
-            );
+            let text = describe_copied(&report);
             Answer::new(&report, text)
         }
         Remote::Remove { name, dry } => one(

@@ -310,10 +310,13 @@ impl Coded for IndexError {
 
     fn class(&self) -> Class {
         match self {
-            // The server is well, and does not have it.
+            // A server that answers so is up and does not have it.
             Self::Refused {
                 status: 404 | 410, ..
-            } => Class::NotFound,
+            }
+            | Self::Offline { .. }
+            | Self::NoSuchIndex { .. }
+            | Self::NoFile { .. } => Class::NotFound,
             Self::Unreachable { .. } | Self::Refused { .. } | Self::UploadRefused { .. } => {
                 Class::Environment
             }
@@ -337,7 +340,6 @@ impl Coded for IndexError {
             | Self::BadFile { .. }
             | Self::WrongFile { .. } => Class::Integrity,
             Self::Folder { .. } => Class::User,
-            Self::Offline { .. } | Self::NoSuchIndex { .. } | Self::NoFile { .. } => Class::NotFound,
         }
     }
 

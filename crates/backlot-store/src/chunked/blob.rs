@@ -46,10 +46,7 @@ pub(super) trait BlobStore: Send + Sync + Debug {
     /// Remove an object; fine if it is not there. After a power cut it may be there again.
     fn delete(&self, key: &str) -> Result<()>;
     /// Bring to the disk what was deleted below a prefix.
-    fn sync_deleted(&self, prefix: &str) -> Result<()> {
-        let _services_do_by_themselves = prefix;
-        Ok(())
-    }
+    fn sync_deleted(&self, prefix: &str) -> Result<()>;
     /// Remove what killed writers left more than a day ago, where anything is left.
     fn tidy(&self) -> Result<()> {
         Ok(())
@@ -365,6 +362,11 @@ impl BlobStore for ServiceBlobs {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
             Err(e) => Err(self.service.failed(e)),
         }
+    }
+
+    fn sync_deleted(&self, _prefix: &str) -> Result<()> {
+        // A service has it on its disks when it answers.
+        Ok(())
     }
 
     fn concurrency(&self) -> usize {

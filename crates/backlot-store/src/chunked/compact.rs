@@ -35,7 +35,7 @@ impl Site {
         loop {
             context.check()?;
             self.drop_covered(&mut index)?;
-            let group = match self.doubled(&index, merger) {
+            let group = match Self::doubled(&index, merger) {
                 Some(group) => group,
                 None => match due(
                     &sizes(index.segments.iter().map(|(n, s)| (*n, s.bytes())))?,
@@ -138,7 +138,7 @@ impl Site {
     }
 
     /// Segments that name packs which others name, too, or one pack many times, if that is most of the index.
-    fn doubled(&self, index: &Index, merger: &Merger<'_>) -> Option<Vec<StoredName>> {
+    fn doubled(index: &Index, merger: &Merger<'_>) -> Option<Vec<StoredName>> {
         let mut times: HashMap<StoredName, usize> = HashMap::new();
         for pack in index
             .segments

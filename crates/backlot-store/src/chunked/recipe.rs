@@ -94,14 +94,14 @@ impl SegmentBuilder {
     /// names other chunks stays, those of the segments that were taken over first before the others.
     pub(super) fn absorb(&mut self, segment: &Segment) -> std::io::Result<()> {
         segment.each(|recipe| {
-            let moved = self.moved(recipe, segment);
+            let moved = self.moved(&recipe, segment);
             self.push(moved);
             Ok(())
         })
     }
 
     /// A recipe of another segment as it is in this one.
-    pub(super) fn moved(&mut self, recipe: Recipe, from: &Segment) -> Recipe {
+    pub(super) fn moved(&mut self, recipe: &Recipe, from: &Segment) -> Recipe {
         let run = |run: &Run| {
             from.packs().get(run.pack as usize).map(|facts| Run {
                 pack: self.pack(facts),
@@ -110,8 +110,8 @@ impl SegmentBuilder {
         };
         Recipe {
             runs: recipe.runs.iter().filter_map(run).collect(),
-            stored: recipe.stored.or(from.written),
-            ..recipe
+            stored: from.stored(recipe),
+            ..*recipe
         }
     }
 

@@ -51,12 +51,12 @@ impl Seeds {
         if builder.is_empty() {
             return Ok(());
         }
-        self.write(StoredName::fresh(), builder.finish())?;
+        self.write(StoredName::fresh(), &builder.finish())?;
         self.merge()
     }
 
-    fn write(&self, name: StoredName, bytes: Vec<u8>) -> Result<()> {
-        Ok(file::write_for_now(&self.folder.join(name.to_string()), &bytes)?)
+    fn write(&self, name: StoredName, bytes: &[u8]) -> Result<()> {
+        Ok(file::write_for_now(&self.folder.join(name.to_string()), bytes)?)
     }
 
     fn paths(&self) -> Result<Vec<PathBuf>> {
@@ -93,7 +93,7 @@ impl Seeds {
                 }
             }
             if !builder.is_empty() {
-                self.write(StoredName::after(&group), builder.finish())?;
+                self.write(StoredName::after(&group), &builder.finish())?;
             }
             for name in &group {
                 file::remove(&self.folder.join(name.to_string()))?;

@@ -14,6 +14,8 @@ use super::name::StoredName;
 pub(super) const FAN: usize = 8;
 /// The size of the smallest tier, in bytes; one file with one chunk is half of it.
 const BASE: u64 = 256;
+/// The chance of one publisher among all that see what was left over.
+const TURN: f64 = 0.125;
 /// A merge never makes more than so many bytes: what a push does is bounded, and so is its memory.
 pub(super) const LARGEST: u64 = 256 << 20;
 
@@ -72,7 +74,7 @@ fn is_for(merger: &Merger<'_>, in_tier: usize, group: &[StoredName]) -> bool {
         Merger::Upkeep => true,
         Merger::Push(own, lot) => {
             let responsible = group.last().is_some_and(|newest| own.contains(newest));
-            responsible || in_tier >= FAN * 4 || (in_tier >= FAN * 2 && *lot * FAN as f64 <= 1.0)
+            responsible || in_tier >= FAN * 4 || (in_tier >= FAN * 2 && *lot <= TURN)
         }
     }
 }

@@ -441,7 +441,7 @@ mod tests {
         });
         for (job, size) in jobs.iter().zip([40 << 20, 300_000]) {
             let file = fs::File::create(&job.source).unwrap();
-            std::os::unix::fs::FileExt::write_all_at(file.file(), &[7; 70_000], 100_000).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(file.file(), &vec![7; 70_000], 100_000).unwrap();
             file.set_len(size).unwrap();
         }
         let context = Context::default();

@@ -100,16 +100,14 @@ impl Remote {
     /// is an error and makes nothing.
     #[must_use]
     pub fn known(mut self, identity: Option<&str>) -> Self {
-        self.known = Some(identity.map(ToOwned::to_owned));
+        self.known = Some(backlot_core::ExpectedIdentity::new(identity));
         self
     }
 
     /// Look again before sending: the disk may have gone since the remote was opened.
     pub(super) fn check_known(&self) -> Result<()> {
         match &self.known {
-            Some(known) if !self.identity()?.is(known.as_deref()) => {
-                Err(Error::NotThere { place: self.place() })
-            }
+            Some(known) if !known.is_of(&self.identity()?) => Err(Error::NotThere { place: self.place() }),
             _ => Ok(()),
         }
     }

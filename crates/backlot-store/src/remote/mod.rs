@@ -106,7 +106,7 @@ pub struct Remote {
     /// It outlives this process.
     lasting: bool,
     /// Set for a remote that must be there, with the identity it must have, if one is known.
-    known: Option<Option<String>>,
+    known: Option<backlot_core::ExpectedIdentity>,
 }
 
 #[derive(Debug)]

@@ -210,6 +210,14 @@ fn many_small_pushes_are_joined() {
     );
 }
 
+/// The packs among objects.
+fn packs(stored: Vec<(String, u64)>) -> Vec<(String, u64)> {
+    stored
+        .into_iter()
+        .filter(|(key, _)| key.contains("/packs/"))
+        .collect()
+}
+
 /// Bytes of packs on the remote.
 fn packs_of(place: &Place) -> u64 {
     place
@@ -241,14 +249,7 @@ fn a_collection_never_leaves_two_forms_of_the_same_and_a_second_one_changes_noth
         (report.rewritten, report.written_bytes, report.condemned.len()),
         (0, 0, 0)
     );
-    let packs = |stored: &[(String, u64)]| {
-        stored
-            .iter()
-            .filter(|(key, _)| key.contains("/packs/"))
-            .cloned()
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(packs(&place.stored()), packs(&before));
+    assert_eq!(packs(place.stored()), packs(before));
     let options = CollectOptions {
         young: Duration::ZERO,
         ..CollectOptions::default()
@@ -318,7 +319,7 @@ fn what_is_unused_in_packs_is_at_most_a_tenth_of_what_is_needed() {
     for seed in 0..6 {
         let items = place.add(&cache, &frames(seed + 40, 5));
         push(&remote, &cache, &items).expect("pushed");
-        keep.extend(items[..3].iter().cloned());
+        keep.extend_from_slice(&items[..3]);
         all.extend(items);
     }
     let report = remote

@@ -109,6 +109,9 @@ impl BlobStore for Faulty {
     fn delete(&self, key: &str) -> Result<()> {
         self.attempt(|| self.inner.delete(key))
     }
+    fn sync_deleted(&self, prefix: &str) -> Result<()> {
+        self.attempt(|| self.inner.sync_deleted(prefix))
+    }
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
     }
@@ -477,6 +480,10 @@ impl BlobStore for Slow {
     fn delete(&self, key: &str) -> Result<()> {
         self.wait();
         self.inner.delete(key)
+    }
+    fn sync_deleted(&self, prefix: &str) -> Result<()> {
+        self.wait();
+        self.inner.sync_deleted(prefix)
     }
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
