@@ -158,7 +158,7 @@ fn a_truncated_cache_object_is_never_placed_or_sent_and_is_mended_from_the_remot
     overwrite(&studio, &object, b"short");
     read_only(&studio, &object);
     fs::remove_dir_all(studio.path("remote/files/md5")).expect("removed");
-    studio.ws(&["push", "--json"]).fails(4, "store::missing_object");
+    studio.ws(&["push", "--json"]).fails(4, "dvc::not_on_remote");
     assert!(studio.wrong_objects("remote").is_empty());
     // The source files are whole, so adding them again repairs the cache.
     studio.ws(&["add", "ws/outputs/table/src/table/frames"]).ok();

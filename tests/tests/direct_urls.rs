@@ -366,7 +366,7 @@ table @ HERE/good/table-1.0.tar.gz#subdirectory=a           2  direct_url::inval
 table @ HERE/dies/table-1.0-py3-none-any.whl                6  index::unreachable           broke off
 table @ HERE/large/table-1.0-py3-none-any.whl               7  index::too_large             more than
 table @ HERE/away/table-1.0-py3-none-any.whl                7  index::redirect              only http
-table @ HERE/gone/table-1.0-py3-none-any.whl                6  index::refused               404
+table @ HERE/gone/table-1.0-py3-none-any.whl                4  index::refused               404
 table @ HERE/denied/table-1.0-py3-none-any.whl              3  index::denied                401
 table @ git+https://host/table.git@main                     2  direct_url::version_control  version control
 table @ ftp://host/table-1.0-py3-none-any.whl               2  requirement::invalid         ftp

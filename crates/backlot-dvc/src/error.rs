@@ -137,7 +137,7 @@ pub enum Error {
         count: u64,
     },
     /// Unchanged files that are neither here nor on the remote.
-    #[error("{} that {} unchanged and not here cannot be found {}: {}", text::count(*count, "file"), if *count == 1 { "is" } else { "are" }, match remote { Some(place) => format!("in the remote {place}"), None => "in the cache, and there is no remote".to_owned() }, some_paths(paths))]
+    #[error("{} {} neither in the cache nor {}: {}", text::count(*count, "unchanged file"), if *count == 1 { "is" } else { "are" }, match remote { Some(place) => format!("in {place}"), None => "on a remote, as none is configured".to_owned() }, some_paths(paths))]
     NotOnRemote {
         /// The files.
         paths: Vec<PathBuf>,
@@ -282,8 +282,8 @@ impl Coded for Error {
             Self::Imported { .. } => "copy it to another name to change it, or update the import with DVC",
             Self::NotInCache { .. } => "run pull to fetch it, or add where the files are",
             Self::NotOnRemote { .. } => {
-                "push them from the workspace that has them, name the remote that has them with --remote, or use --remove to \
-                 publish without them"
+                "run `backlot add` on them where they are, push them from the workspace that has them, name the remote that \
+                 has them with --remote, or use --remove to publish without them"
             }
             Self::NoManifest { .. } => {
                 "run pull to fetch it; if it is lost, remove the pointer and add the whole folder where its files are"
