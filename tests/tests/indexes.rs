@@ -157,7 +157,17 @@ fn what_others_upload_is_installed(studio: &Studio, devpi: &Peer) {
     // From here into a repo in a folder.
     known(
         studio,
-        &["-w", "ws", "copy", "Chair", "--from", "studio", "--to", "blessed"],
+        &[
+            "-w",
+            "ws",
+            "copy",
+            "Chair",
+            "--from",
+            "studio",
+            "--to",
+            "blessed",
+            "--with-deps",
+        ],
     )
     .ok();
     assert!(

@@ -5,7 +5,7 @@
 //! and segment relied on is still there. What is not is stored again under new names. Only then success is reported. So
 //! no lock is needed, and no condition on any request.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,26 +18,20 @@ use super::config::RemoteFormat;
 use super::index;
 use super::mirror::Mirror;
 use super::name::{Kind, StoredName};
-use super::pack::PackFacts;
 use super::put::{Pipeline, Stored, StoredFile};
 use super::recipe::{self, Recipe, Run};
+use super::relied::{Relied, Rounds};
 use super::seeds::Seeds;
 use super::slot::{Content, Intake, Source};
 use super::tiers::Merger;
-use super::tomb::{self, Condemned};
-use super::writer::{GonePacks, Journal, PackStream, add_pack};
+use super::whole_index::commit_index;
+use super::writer::{Journal, PackStream};
 use crate::error::{Error, Result};
 use crate::object::ObjectId;
-use crate::parallel::each;
 
 /// Files are stored and committed in groups of about so many bytes, and no more than so many files.
 pub(super) const GROUP_BYTES: u64 = 32 << 30;
 const GROUP_FILES: usize = 200_000;
-/// How often a push stores again what collectors took from under it.
-const ROUNDS: usize = 8;
-/// How often it looks again for recipes that were merged into other segments meanwhile: that is cheap, and its turn comes.
-const MERGE_ROUNDS: usize = 1000;
-
 /// An open remote with its local folder.
 #[derive(Debug)]
 pub(super) struct Site {
@@ -55,55 +49,6 @@ pub(super) struct Pushed {
     pub(super) already_there: u64,
     /// Bytes of the packs and segments that were written.
     pub(super) sent: u64,
-}
-
-/// What a group of files relies on.
-#[derive(Debug, Default)]
-pub(super) struct Relied {
-    pub(super) packs: BTreeSet<StoredName>,
-    pub(super) recipes: BTreeSet<StoredName>,
-}
-
-/// What of it cannot be relied on any more.
-#[derive(Debug, Default)]
-pub(super) struct Lost {
-    /// Packs that are condemned or gone.
-    packs: Vec<StoredName>,
-    condemned_recipes: Vec<StoredName>,
-    /// Recipe segments that are gone: what they had is in others now, or a collector deleted it.
-    merged_recipes: Vec<StoredName>,
-}
-
-impl Lost {
-    pub(super) const fn is_empty(&self) -> bool {
-        self.packs.is_empty() && self.condemned_recipes.is_empty() && self.merged_recipes.is_empty()
-    }
-}
-
-/// How often a writer went through its protocol again.
-#[derive(Debug, Default)]
-pub(super) struct Rounds {
-    collected: usize,
-    merged: usize,
-}
-
-impl Rounds {
-    const fn is_first(&self) -> bool {
-        self.collected == 0 && self.merged == 0
-    }
-
-    /// Begin another one, if there were not too many.
-    pub(super) fn another(&mut self, lost: &Lost, blobs: &dyn BlobStore) -> Result<()> {
-        if lost.packs.is_empty() && lost.condemned_recipes.is_empty() {
-            self.merged += 1;
-        } else {
-            self.collected += 1;
-        }
-        if self.collected < ROUNDS && self.merged < MERGE_ROUNDS {
-            return Ok(());
-        }
-        Err(Error::Contended { place: blobs.place() })
-    }
 }
 
 /// Segments that a push wrote.
@@ -157,7 +102,7 @@ impl Site {
         for group in groups(sources) {
             let catalog = Catalog::load(&*self.blobs, &self.mirror, work.context)?;
             let own = self.store(group, &catalog, work, &mut Relied::default(), &mut pushed)?;
-            self.compact_recipes_of_push(catalog, &own, work.context)?;
+            self.merge_recipes(catalog, &own, work.context)?;
         }
         Ok(pushed)
     }
@@ -182,7 +127,7 @@ impl Site {
             }
             let lost = self.lost(&relied, work.context)?;
             if lost.is_empty() {
-                return self.compact_recipes_of_push(catalog, &own, work.context);
+                return self.merge_recipes(catalog, &own, work.context);
             }
             rounds.another(&lost, &*self.blobs)?;
             work.avoid.extend(lost.packs);
@@ -190,20 +135,42 @@ impl Site {
         }
     }
 
-    /// Merge what is due. What was pushed is safe by now, so a failure here is no failure of the push.
-    fn compact_recipes_of_push(
-        &self,
-        catalog: Catalog,
-        own: &HashSet<StoredName>,
-        context: &Context,
-    ) -> Result<()> {
+    /// Merge recipe segments, if it is the turn of this push.
+    fn merge_recipes(&self, catalog: Catalog, own: &HashSet<StoredName>, context: &Context) -> Result<()> {
         // A view that lacks what was just written is as good: it is merged in its turn.
         let catalog = if own.is_empty() {
-            catalog
+            Ok(catalog)
         } else {
-            Catalog::load(&*self.blobs, &self.mirror, context)?
+            Catalog::load(&*self.blobs, &self.mirror, context)
         };
-        self.compact_recipes(catalog, &Merger::Push(own, fastrand::f64()), context)
+        let merger = Merger::Push(own, fastrand::f64());
+        let merged = catalog.and_then(|catalog| self.compact_recipes(catalog, &merger, context));
+        self.unless_cancelled(merged, context)
+    }
+
+    /// Merge index segments, if it is the turn of this push.
+    fn merge_index_of(&self, own: &HashSet<StoredName>, context: &Context) -> Result<()> {
+        if own.is_empty() {
+            return Ok(());
+        }
+        let merger = Merger::Push(own, fastrand::f64());
+        let index = Index::load(&*self.blobs, &self.mirror, context);
+        let merged = index.and_then(|index| self.compact_index(index, &merger, context));
+        self.unless_cancelled(merged, context)
+    }
+
+    /// What is pushed is stored whether or not its segments could be merged: a remote where nothing may be deleted is as good.
+    fn unless_cancelled(&self, merged: Result<()>, context: &Context) -> Result<()> {
+        match merged {
+            Err(error) if !matches!(error, Error::Cancelled(_)) => {
+                let place = self.blobs.place();
+                let message =
+                    format!("the files are stored in {place}, but its segments could not be merged: {error}");
+                context.warn("store::not_merged", message);
+                Ok(())
+            }
+            merged => merged,
+        }
     }
 
     /// Store and commit files. Returns the recipe segments that were written.
@@ -249,10 +216,7 @@ impl Site {
         pushed.bytes += stored.files.iter().map(|file| file.digests.size).sum::<u64>();
         let own = self.commit(&stored, relied, pushed)?;
         drop(index);
-        if !own.index.is_empty() {
-            let index = Index::load(&*self.blobs, &self.mirror, work.context)?;
-            self.compact_index(index, &Merger::Push(&own.index, fastrand::f64()), work.context)?;
-        }
+        self.merge_index_of(&own.index, work.context)?;
         if let Some(seeds) = work.seeds {
             seeds.note(&stored.files)?;
         }
@@ -311,36 +275,6 @@ impl Site {
         Ok(written)
     }
 
-    /// What of the things relied on is condemned or gone by now.
-    pub(super) fn lost(&self, relied: &Relied, context: &Context) -> Result<Lost> {
-        let condemned = Condemned::by(&tomb::read_all(&*self.blobs)?);
-        let gone = |kind, names: &BTreeSet<StoredName>| -> Result<Vec<StoredName>> {
-            let names: Vec<StoredName> = names.iter().copied().collect();
-            let there = self.exist(kind, &names, context)?;
-            Ok(names
-                .into_iter()
-                .zip(there)
-                .filter_map(|(name, there)| (!there).then_some(name))
-                .collect())
-        };
-        let mut packs = gone(Kind::Pack, &relied.packs)?;
-        packs.extend(
-            relied
-                .packs
-                .intersection(&condemned.packs.iter().copied().collect()),
-        );
-        Ok(Lost {
-            packs,
-            condemned_recipes: relied
-                .recipes
-                .iter()
-                .filter(|name| condemned.recipes.contains(name))
-                .copied()
-                .collect(),
-            merged_recipes: gone(Kind::Recipe, &relied.recipes)?,
-        })
-    }
-
     /// The segments of one kind, which is not that of packs.
     pub(super) fn segments(&self, kind: Kind) -> Mirror<'_> {
         match kind {
@@ -355,157 +289,6 @@ impl Site {
         self.segments(kind).put(name, bytes, false)?;
         Ok(name)
     }
-
-    /// Which objects are there.
-    pub(super) fn exist(&self, kind: Kind, names: &[StoredName], context: &Context) -> Result<Vec<bool>> {
-        each(self.blobs.concurrency(), names.len(), context, |n| {
-            Ok(self.blobs.stat(&kind.key(names[n]))?.is_some())
-        })
-    }
-
-    /// The index, made anew from the packs where a segment of it is lost or damaged.
-    pub(super) fn whole_index(&self, catalog: &Catalog, context: &Context) -> Result<Index> {
-        let index = Index::load(&*self.blobs, &self.mirror, context)?;
-        let mut added = 0;
-        if !index.damaged.is_empty() {
-            added += self.rebuild_index(context)?;
-            // Derived, and derived anew by now.
-            for key in &index.damaged {
-                self.blobs.delete(key)?;
-            }
-        }
-        added += self.index_packs(&catalog.unknown_to(&index), context)?;
-        if added == 0 && index.damaged.is_empty() {
-            return Ok(index);
-        }
-        Index::load(&*self.blobs, &self.mirror, context)
-    }
-
-    /// Add packs that recipes name to the index, and remember those that are gone. Returns how many were added.
-    fn index_packs(&self, packs: &[PackFacts], context: &Context) -> Result<u64> {
-        let gone = GonePacks::load(&self.mirror);
-        let packs: Vec<&PackFacts> = packs.iter().filter(|pack| !gone.has(pack.name)).collect();
-        let tables = each(self.blobs.concurrency(), packs.len(), context, |n| {
-            match self.pack_table(packs[n]) {
-                // What is damaged is named when it is read; here it is passed over.
-                Err(Error::DamagedRemote { .. }) => Ok(Some(Vec::new())),
-                other => other,
-            }
-        })?;
-        let mut builder = index::SegmentBuilder::default();
-        let (mut count, mut absent) = (0, Vec::new());
-        for (facts, table) in packs.into_iter().zip(tables) {
-            match table {
-                Some(entries) if !entries.is_empty() => {
-                    add_pack(&mut builder, facts, &entries);
-                    count += 1;
-                }
-                Some(_) => {}
-                None => absent.push(facts.name),
-            }
-        }
-        gone.note(&absent)?;
-        if count > 0 {
-            self.put_segment(Kind::Index, &builder.finish())?;
-        }
-        Ok(count)
-    }
-
-    /// The chunks of a pack, by its table; `None` if the pack is not there.
-    pub(super) fn pack_table(&self, facts: &PackFacts) -> Result<Option<Vec<super::pack::Entry>>> {
-        let key = Kind::Pack.key(facts.name);
-        let Some(bytes) = self.blobs.read_range(&key, facts.table_range())? else {
-            return Ok(None);
-        };
-        match super::pack::parse_table(&bytes, facts) {
-            Ok(entries) => Ok(Some(entries)),
-            Err(why) => Err(super::catalog::damaged(&*self.blobs, key, why)),
-        }
-    }
-
-    /// The chunks of a pack, by its table or, if that is damaged, by the records before the chunks.
-    pub(super) fn salvaged_table(&self, facts: &PackFacts) -> Result<Option<Vec<super::pack::Entry>>> {
-        let damage = match self.pack_table(facts) {
-            Err(damage @ Error::DamagedRemote { .. }) => damage,
-            other => return other,
-        };
-        let whole = self.blobs.read(&Kind::Pack.key(facts.name))?.unwrap_or_default();
-        let entries = super::pack::scan(&whole);
-        if entries.len() == facts.chunks as usize {
-            Ok(Some(entries))
-        } else {
-            Err(damage)
-        }
-    }
-
-    /// Make the index anew from the packs that no segment knows. Returns how many packs that were.
-    pub(super) fn rebuild_index(&self, context: &Context) -> Result<u64> {
-        let known = Index::load(&*self.blobs, &self.mirror, context)?.packs();
-        let listed = self.blobs.list(Kind::Pack.prefix())?;
-        let unknown: Vec<_> = listed
-            .iter()
-            .filter_map(|entry| Some((super::name::name_of(&entry.key)?, entry)))
-            .filter(|(name, _)| !known.contains(name))
-            .collect();
-        let tables = each(self.blobs.concurrency(), unknown.len(), context, |n| {
-            let (name, entry) = unknown[n];
-            let trailer = entry.size.saturating_sub(super::pack::TRAILER as u64)..entry.size;
-            let Some(bytes) = self.blobs.read_range(&entry.key, trailer)? else {
-                return Ok(None);
-            };
-            let Ok(facts) = super::pack::parse_trailer(name, &bytes, entry.size) else {
-                context.warn(
-                    "store::damaged_pack",
-                    format!(
-                        "`{}` in {} is damaged and is passed over",
-                        entry.key,
-                        self.blobs.place()
-                    ),
-                );
-                return Ok(None);
-            };
-            Ok(self.pack_table(&facts)?.map(|entries| (facts, entries)))
-        })?;
-        let mut builder = index::SegmentBuilder::default();
-        let mut count = 0;
-        for (facts, entries) in tables.into_iter().flatten() {
-            add_pack(&mut builder, &facts, &entries);
-            count += 1;
-        }
-        if count > 0 {
-            self.put_segment(Kind::Index, &builder.finish())?;
-        }
-        Ok(count)
-    }
-}
-
-/// An index segment that was written, if one was.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct IndexWritten {
-    name: Option<StoredName>,
-    pub(super) bytes: u64,
-}
-
-/// Write an index segment of all packs that are noted as complete.
-pub(super) fn commit_index(site: &Site) -> Result<IndexWritten> {
-    let journal = Journal::new(&site.mirror);
-    let noted = journal.open()?;
-    if noted.is_empty() {
-        return Ok(IndexWritten::default());
-    }
-    let mut builder = index::SegmentBuilder::default();
-    for (_, segment) in &noted {
-        builder.absorb(segment, &|_| true)?;
-    }
-    let bytes = builder.finish();
-    let name = site.put_segment(Kind::Index, &bytes)?;
-    for (name, _) in &noted {
-        journal.forget(*name)?;
-    }
-    Ok(IndexWritten {
-        name: Some(name),
-        bytes: bytes.len() as u64,
-    })
 }
 
 /// The files in portions that are stored and committed together.
