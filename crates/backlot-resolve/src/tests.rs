@@ -229,7 +229,7 @@ fn what_speaks_against_one_file_speaks_for_no_other_of_its_version() {
         assert_eq!(found.expect("a choice"), "a 1.0", "{bad}");
     }
     // Nor what one source says of its file.
-    assert_eq!(chosen(&["a 1.0 ?>=3.99", "a 1.0 @1"], &["a"]), "a 1.0@1");
+    assert_eq!(chosen(&["a 1.0 ?>=3.99", "a 1.0 @1"], &["a"]), "a 1.0");
     // Where every file is barred, the version is; a pin takes the file that is not yanked.
     assert_eq!(chosen(&["a 0.9", "a 1.0 !x", "a 1.0 ?>=3.99"], &["a"]), "a 0.9");
     let index = Index::of(&["a 1.0 !x: b", "a 1.0: c", "b 1", "c 1"]);

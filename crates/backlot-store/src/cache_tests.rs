@@ -441,7 +441,7 @@ fn what_killed_commands_left_is_swept_after_a_day_wherever_it_is() {
     let bench = Bench::new();
     let cache = bench.path("cache");
     let places = [
-        "../work/deep",
+        "../swept/deep",
         "tmp",
         "wheels",
         "chunks",
@@ -473,8 +473,8 @@ fn what_killed_commands_left_is_swept_after_a_day_wherever_it_is() {
         }
     }
     bench.cache();
-    crate::sweep_tree(&bench.path("work"));
-    assert!(!bench.path("work/deep").join(gone).exists() && bench.path("work/deep").join(young).exists());
+    crate::sweep_tree(&bench.path("swept"));
+    assert!(!bench.path("swept/deep").join(gone).exists() && bench.path("swept/deep").join(young).exists());
     for place in places {
         let there = |name: &str| cache.join(place).join(name).exists();
         assert!(!there(gone) && there(young) && there(".tmp-mine"), "{place}");
