@@ -322,7 +322,15 @@ fn is_copied_to_and_from(store: &Store) {
     desk(&["repo", "add", "odd", "odd"]);
     store.studio.write("desk/outputs/rug/src/rug/more.py", b"x = 1\n");
     // What it needs was yanked meanwhile.
-    desk(&["publish", "Rug", "--to", "odd", "--force", "-m", "other bytes of a version"]);
+    desk(&[
+        "publish",
+        "Rug",
+        "--to",
+        "odd",
+        "--force",
+        "-m",
+        "other bytes of a version",
+    ]);
     let other = store.run("desk", &["copy", "Rug", "--from", "odd", "--to", "far", "--json"]);
     other.fails(5, "repo::release_exists");
 
