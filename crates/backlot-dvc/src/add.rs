@@ -2,7 +2,7 @@
 //!
 //! Invariants: the pointer is written last, when all that is new in it is in the cache, so a kill leaves the old pointer or
 //! the new one; adding what did not change writes nothing; a file of a tracked folder that was never here stays what it was
-//! ([`crate::merge`]). A path inside a tracked folder stands for that part of it, as in DVC. Deliberately absent: moving
+//! ([`merge`](mod@crate::merge)). A path inside a tracked folder stands for that part of it, as in DVC. Deliberately absent: moving
 //! files into the asset, and committing to git.
 
 use std::collections::{HashMap, HashSet};
