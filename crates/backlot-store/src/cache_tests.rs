@@ -382,7 +382,8 @@ fn an_object_is_created_and_never_replaced() {
     let bench = Bench::new();
     let (cache, published) = (bench.cache(), bench.published());
     let path = cache.object_path(&published[0].id);
-    let before = crate::FileStat::of(&fs::metadata(&path).expect("there"));
+    let stat = |path: &Path| crate::FileStat::of(&fs::metadata(path).expect("there"));
+    let size = stat(&path).size;
     for (bytes, kept) in [(vec![0; SIZES[0]], true), (b"x".to_vec(), false)] {
         if !kept {
             damage(&path, &bytes);
@@ -390,13 +391,15 @@ fn an_object_is_created_and_never_replaced() {
         let temporary = cache.temporaries().join("new");
         fs::write(&temporary, vec![0; SIZES[0]]).expect("written");
         crate::cache::set_read_only(&temporary).expect("set");
+        // Both are there now, so that no number of an inode is one that was used before.
+        let offered = stat(&temporary).inode;
         assert_eq!(
             cache.publish(&temporary, &published[0].id).expect("published"),
             !kept
         );
-        let after = crate::FileStat::of(&fs::metadata(&path).expect("there"));
-        assert_eq!(after.inode == before.inode, kept);
-        assert!(!temporary.exists() && after.size == before.size);
+        let after = stat(&path);
+        assert_eq!(after.inode == offered, !kept);
+        assert!(!temporary.exists() && after.size == size);
     }
 }
 
