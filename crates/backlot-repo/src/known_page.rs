@@ -79,7 +79,7 @@ impl KnownPage {
                 continue;
             };
             let events = repo.places.status(&release.package, &release.version);
-            if !events.exists() || self.is_newer_than(&events) {
+            if self.is_newer_than(&events) || !events.exists() {
                 entries.push(PageEntry {
                     release: release.clone(),
                     sidecar: release.metadata_sha256,

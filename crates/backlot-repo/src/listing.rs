@@ -222,24 +222,34 @@ impl FolderRepo {
     /// All that lies under a package's name; what cannot be used is warned about once.
     pub(crate) fn good(&self, name: &PackageName, context: &Context) -> Result<Listing<FolderRelease>> {
         let listing = self.releases_with_problems(name)?;
-        for BrokenRelease { place, reason, .. } in &listing.broken {
+        self.warn_of_broken(&listing.broken, context);
+        Ok(listing)
+    }
+
+    /// Warn once about each file that cannot be used.
+    fn warn_of_broken(&self, broken: &[BrokenRelease], context: &Context) {
+        for BrokenRelease { place, reason, .. } in broken {
             if self.warned().insert(place.clone()) {
                 context.warn("repo::broken_release", format!("`{place}` is not used: {reason}"));
             }
         }
-        Ok(listing)
     }
 
     /// One release.
     pub fn release(&self, name: &PackageName, version: &Version, context: &Context) -> Result<FolderRelease> {
-        self.releases(name, context)?
-            .into_iter()
-            .find(|r| r.version == *version)
-            .ok_or_else(|| Error::NoRelease {
-                package: name.clone(),
-                version: version.clone(),
-                repo: self.places.root.clone().into(),
-            })
+        // Only the wheels of this version are looked into: its cost does not grow with the others.
+        let is_of_it = |file: &str| match WheelName::parse_likely(file, name) {
+            Ok(wheel) => wheel.version == *version,
+            Err(_) => false,
+        };
+        let found = self.described(self.files_named(name, &is_of_it)?);
+        self.warn_of_broken(&found.broken, context);
+        let first = found.releases.into_iter().next();
+        first.ok_or_else(|| Error::NoRelease {
+            package: name.clone(),
+            version: version.clone(),
+            repo: self.places.root.clone().into(),
+        })
     }
 
     /// All that lies under a package's name: every good wheel, and what cannot be used with the reason.

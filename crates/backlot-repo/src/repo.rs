@@ -133,10 +133,7 @@ impl Repo {
     /// used are warned about once.
     pub fn wheels(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
         match self {
-            Self::Folder(repo) => {
-                let releases = repo.wheels(name, context)?;
-                Ok(releases.into_iter().map(Release::from).collect())
-            }
+            Self::Folder(repo) => Ok(repo.listing(name, context)?.releases),
             Self::Index(repo) => repo.wheels(name),
             Self::Object(repo) => repo.wheels(name, context),
         }
@@ -162,7 +159,10 @@ impl Repo {
     /// The source distributions of a package, oldest version first.
     pub fn sources(&self, name: &PackageName) -> Result<Vec<Release>> {
         Ok(match self {
-            Self::Folder(repo) => repo.releases_with_problems(name)?.sources,
+            Self::Folder(repo) => match repo.by_page(name)? {
+                Some(listing) => listing.sources,
+                None => repo.releases_with_problems(name)?.sources,
+            },
             Self::Index(repo) => repo.releases_with_problems(name)?.sources.clone(),
             Self::Object(repo) => repo.releases_with_problems(name)?.sources,
         })

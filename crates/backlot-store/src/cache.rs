@@ -124,6 +124,11 @@ impl Cache {
         self
     }
 
+    /// Whether its folder is there, as it was when it was opened.
+    pub fn is_there(&self) -> bool {
+        self.temporaries().is_dir()
+    }
+
     /// Its folder.
     pub fn root(&self) -> &Path {
         &self.root

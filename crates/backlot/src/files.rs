@@ -161,8 +161,8 @@ impl Workspace {
             additions_of(&mut all, output).removals.push(path);
         }
         let mut ahead = SentAhead::default();
+        let elsewhere = self.remote_elsewhere(options.remote.as_deref());
         for additions in &all {
-            let elsewhere = self.remote_elsewhere(options.remote.as_deref());
             self.bring_manifests(&self.tracked_of_output(&additions.output)?, elsewhere.as_ref())
                 .ok();
             let (dry_run, ahead_to) = (options.dry_run, remote.as_ref());
@@ -436,13 +436,12 @@ impl Workspace {
         }
         let entry = self.remote_entry(remote, "pushing files")?;
         report.remote = Some(entry.name.clone());
+        let remote = self.open_remote(entry)?;
         for asset in tracked {
-            let remote = self.open_remote(entry)?;
             self.bring_manifests(asset, Some(&remote))?;
         }
         let (cache, stat, context) = (self.cache()?, self.stat_cache()?, self.context());
         let plan = backlot_dvc::plan_push(&pointers, &cache, &stat, context)?;
-        let remote = self.open_remote(entry)?;
         backlot_dvc::check_elsewhere(&plan.elsewhere, &remote, context)?;
         report.already_there = plan.elsewhere.len() as u64;
         if dry_run {

@@ -207,10 +207,15 @@ impl Workspace {
     /// The output a path lies in.
     pub fn output_of(&self, path: &Path) -> Result<Option<Output>> {
         let path = absolute(path)?;
-        Ok(self
-            .outputs()?
-            .into_iter()
-            .find(|o| path.starts_with(&o.project.root)))
+        let folder = self.outputs_dir();
+        let name = path
+            .strip_prefix(&folder)
+            .ok()
+            .and_then(|inside| inside.iter().next());
+        // Only this one is read: the cost does not grow with the others.
+        let root = name.map(|name| folder.join(name));
+        let root = root.filter(|root| root.join("pyproject.toml").is_file());
+        root.map(|root| Output::load(&root)).transpose()
     }
 }
 

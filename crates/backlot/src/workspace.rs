@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use backlot_core::{Context, FileLock, PlaceIdentity, file, text};
@@ -31,6 +31,8 @@ pub struct Workspace {
     host: Host,
     context: Context,
     network: OnceLock<Network>,
+    cache: OnceLock<Cache>,
+    stat_cache: OnceLock<Arc<StatCache>>,
     /// The repos behind URLs that were opened: what they said is remembered.
     remote_repos: Mutex<BTreeMap<RepoEntry, Repo>>,
 }
@@ -117,6 +119,8 @@ impl Workspace {
             host: host.clone(),
             context: context.clone(),
             network: OnceLock::new(),
+            cache: OnceLock::new(),
+            stat_cache: OnceLock::new(),
             remote_repos: Mutex::default(),
         })
     }
@@ -124,6 +128,8 @@ impl Workspace {
     /// Fold the settings again after the configuration changed.
     pub(crate) fn refresh_settings(&mut self) -> Result<()> {
         self.settings = Settings::layered(&self.root, &self.config, &self.host)?;
+        self.cache = OnceLock::new();
+        self.stat_cache = OnceLock::new();
         Ok(())
     }
 
@@ -184,16 +190,24 @@ impl Workspace {
     }
 
     /// The cache, known to hold files of this workspace so that a collection of the shared cache spares them.
+    /// Opened once, and again if its folder was deleted meanwhile.
     pub fn cache(&self) -> Result<Cache> {
+        if let Some(cache) = self.cache.get().filter(|cache| cache.is_there()) {
+            return Ok(cache.clone());
+        }
         let cache = Cache::open(&self.settings.cache.value)?.with_context(&self.context);
         crate::gc::register_workspace(&self.settings.cache.value, &self.root)?;
-        Ok(cache)
+        Ok(self.cache.get_or_init(|| cache).clone())
     }
 
-    /// The cache of file digests.
-    pub fn stat_cache(&self) -> Result<StatCache> {
+    /// The cache of file digests, opened once.
+    pub fn stat_cache(&self) -> Result<Arc<StatCache>> {
+        if let Some(stat) = self.stat_cache.get() {
+            return Ok(Arc::clone(stat));
+        }
         fs::create_dir_all(self.state_dir())?;
-        Ok(StatCache::open(&self.state_dir().join("state.db"))?.beside(&self.cache()?))
+        let stat = StatCache::open(&self.state_dir().join("state.db"))?.beside(&self.cache()?);
+        Ok(Arc::clone(self.stat_cache.get_or_init(|| Arc::new(stat))))
     }
 
     /// The repos in order of preference: the blessed one first, then as configured.
