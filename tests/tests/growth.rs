@@ -130,3 +130,77 @@ fn a_publish_waits_for_the_disk_only_for_what_a_promise_rests_on_and_costs_the_s
         "{before} files were opened at 3 versions, {after} at 35"
     );
 }
+
+/// How many calls a command makes that touch files.
+fn touches(studio: &Studio, arguments: &[&str]) -> usize {
+    let names = "openat,statx,newfstatat,read,pread64,linkat,mkdir,rename,unlink";
+    let log = calls(studio, names, arguments);
+    names.split(',').map(|name| count(&log, name)).sum()
+}
+
+/// A studio of published assets of three files, and a consumer `w2` that has them all. Without an interpreter, so that none is
+/// asked what it is.
+fn wide(assets: usize) -> Studio {
+    let studio = Studio::empty();
+    for workspace in ["ws", "w2"] {
+        studio.run(&["init", workspace, "--python", "none"]).ok();
+        for place in [
+            ["repo", "add", "review", "review"],
+            ["remote", "add", "main", "remote"],
+        ] {
+            studio.run(&[&["-w", workspace], &place[..]].concat()).ok();
+        }
+    }
+    let names: Vec<String> = (0..assets).map(|asset| format!("A{asset}")).collect();
+    for name in &names {
+        studio.asset(name, 3, 2_000);
+        studio.ws(&["publish", name]).ok();
+    }
+    let mut install = vec!["-w", "w2", "install"];
+    install.extend(names.iter().map(String::as_str));
+    studio.run(&install).ok();
+    studio.run(&["-w", "w2", "pull"]).ok();
+    // A change of a moment ago is looked at again.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    studio.ws(&["status"]).ok();
+    studio.run(&["-w", "w2", "pull"]).ok();
+    studio
+}
+
+#[test]
+fn a_command_costs_what_it_is_asked_for_and_a_bounded_number_of_calls_for_each_asset_it_looks_at() {
+    let (few, many) = (4, 16);
+    let studios = [(wide(few), few), (wide(many), many)];
+    let folders: Vec<String> = (0..many)
+        .map(|asset| format!("ws/outputs/a{asset}/src/a{asset}/frames"))
+        .collect();
+    // A command, and the calls that one more asset of three files may cost it.
+    let bounds: [(&[&str], usize); 10] = [
+        (&["-w", "ws", "new", "Extra"], 2),
+        (&["-w", "ws", "bump", "A1", "minor"], 30),
+        (&["-w", "ws", "publish", "A1"], 35),
+        (&["-w", "ws", "status"], 230),
+        (&["-w", "ws", "push"], 80),
+        (&["-w", "ws", "add"], 230),
+        (&["-w", "w2", "pull"], 120),
+        (&["-w", "w2", "install", "A1"], 130),
+        (&["-w", "w2", "install"], 40),
+        (&["-w", "w2", "status"], 120),
+    ];
+    let mut found = Vec::new();
+    for (command, bound) in bounds {
+        let [at_few, at_many] = studios.each_ref().map(|(studio, count)| {
+            let mut arguments = command.to_vec();
+            if command.contains(&"add") {
+                arguments.extend(folders[..*count].iter().map(String::as_str));
+            }
+            touches(studio, &arguments)
+        });
+        let each = at_many.saturating_sub(at_few) / (many - few);
+        found.push((
+            each <= bound,
+            format!("{command:?}: {at_few} and {at_many}, {each} each, at most {bound}"),
+        ));
+    }
+    assert!(found.iter().all(|(holds, _)| *holds), "{found:#?}");
+}

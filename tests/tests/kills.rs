@@ -296,3 +296,40 @@ fn ctrl_c_stops_with_130_and_a_rerun_completes() {
     assert!(stopped > 0, "no run was stopped");
     run_command(&mut studio.command(&["-w", "ws", "add", frames])).ok();
 }
+
+/// The versions of a package that an environment shows, by its `.dist-info` folders with metadata.
+fn shown(studio: &Studio, package: &str) -> Vec<String> {
+    let prefix = format!("{package}-");
+    let metadata = |path: &String| {
+        let folder = path.strip_suffix(".dist-info/METADATA")?;
+        let name = folder.rsplit('/').next()?;
+        Some(name.strip_prefix(&prefix)?.to_owned())
+    };
+    let files = studio.snapshot("ws/inputs");
+    files.keys().filter_map(metadata).collect()
+}
+
+#[test]
+fn bump_killed_anywhere_shows_the_old_or_the_new_version_and_the_next_install_shows_one() {
+    let studio = Studio::new();
+    studio.asset("Table", 1, 10);
+    studio.asset("Chair", 1, 10);
+    let whole = measure(|| drop(studio.ws(&["bump", "Table", "minor"]).ok()));
+    let mut random = Random(15);
+    for round in 0..rounds() {
+        kill(
+            &studio,
+            &["-w", "ws", "bump", "Table", "minor"],
+            whole,
+            &mut random,
+        );
+        assert!(!shown(&studio, "table").is_empty(), "round {round}");
+        studio.ws(&["install"]).ok();
+        let status = studio.ws(&["status", "--json"]).ok().json();
+        let outputs = status["outputs"].as_array().expect("outputs");
+        let table = outputs.iter().find(|output| output["name"] == "Table");
+        let version = table.expect("Table")["version"].as_str().expect("a version");
+        assert_eq!(shown(&studio, "table"), [version], "round {round}");
+        assert_eq!(shown(&studio, "chair"), ["0.1.0"], "round {round}");
+    }
+}

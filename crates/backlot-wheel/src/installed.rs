@@ -135,7 +135,8 @@ pub fn verify_unpacked(folder: &Path) -> Result<bool> {
 }
 
 impl InstalledDist {
-    fn load(dist_info: &Path) -> Result<Option<Self>> {
+    /// The package of a `.dist-info` folder; `None` if its metadata cannot be read.
+    pub fn load(dist_info: &Path) -> Result<Option<Self>> {
         let text = |name: &str| -> Result<Option<String>> {
             let bytes = file::read_if_exists(&dist_info.join(name))?;
             Ok(bytes.map(|b| String::from_utf8_lossy(&b).into_owned()))

@@ -72,7 +72,7 @@ impl Layout {
     }
 
     /// The path in the tree that a RECORD path means; `None` if it leads out of the tree.
-    pub(crate) fn tree_path(&self, record: &str) -> Option<RelPath> {
+    pub fn tree_path(&self, record: &str) -> Option<RelPath> {
         let mut parts: Vec<&str> = self.purelib.parts().collect();
         for part in record.split('/') {
             match part {

@@ -16,7 +16,7 @@ use crate::workspace::Workspace;
 
 /// The Python that markers are judged for where there is no interpreter and nobody said.
 pub const DEFAULT_PYTHON: &str = "3.13";
-const STAGE_PREFIX: &str = "stage-";
+pub(crate) const STAGE_PREFIX: &str = "stage-";
 const READY: &str = "ready";
 
 /// An environment as it is on disk.
@@ -69,9 +69,7 @@ impl Workspace {
         if let Some(interpreter) = self.external_interpreter()? {
             return Ok(Some(interpreter));
         }
-        if let Some(path) = &self.host().path
-            && let Some(found) = backlot_wheel::find_interpreter(path, wanted)?
-        {
+        if let Some(found) = self.interpreter_on_path(wanted)? {
             return Ok(Some(found));
         }
         crate::python::find(self.host(), wanted)
@@ -151,7 +149,7 @@ impl Workspace {
     }
 
     /// Finish or undo a swap that was killed, and remove stages nobody is working on. The caller holds the lock.
-    fn recover_environment(&self) -> Result<()> {
+    pub(crate) fn recover_environment(&self) -> Result<()> {
         let inputs = self.inputs_dir();
         if !self.state_dir().is_dir() {
             return Ok(());

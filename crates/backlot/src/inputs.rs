@@ -167,7 +167,7 @@ impl Workspace {
         let to = from.bump(steps)?;
         let file = Self::write_version(output, &to, dry_run)?;
         if !dry_run {
-            self.sync_editables()?;
+            self.sync_editable(&Output::load(&output.project.root)?)?;
         }
         Ok(BumpReport {
             asset: output.name.clone(),

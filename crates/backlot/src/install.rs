@@ -279,26 +279,7 @@ impl Workspace {
         let env = self.marker_env()?;
         let mut packages: Vec<LockedPackage> = old.iter().flat_map(|l| l.packages.clone()).collect();
         packages.retain(|p| p.editable.is_none() && !outputs.iter().any(|o| o.package() == p.name));
-        for output in &outputs {
-            let name = output.package();
-            let requested = self.config().inputs.iter().any(|r| r.name() == &name);
-            let mut needs: Vec<PackageName> = output
-                .project
-                .metadata
-                .requires_dist
-                .iter()
-                .filter(|r| r.applies(&env, &[]))
-                .map(|r| r.name().clone())
-                .collect();
-            needs.sort();
-            needs.dedup();
-            packages.push(LockedPackage {
-                editable: Some(self.display_path(&output.project.root)),
-                requested,
-                needs,
-                ..LockedPackage::new(name, output.project.metadata.version.clone())
-            });
-        }
+        packages.extend(outputs.iter().map(|output| self.locked_editable(output, &env)));
         let requirements = self.config().inputs.iter().map(ToString::to_string).collect();
         let lock = Lock::new(env.python_short(), requirements, packages).with_conda_of(old.as_ref());
         let plan = self.plan_environment(old.as_ref(), &lock, &outputs)?;
@@ -336,11 +317,14 @@ impl Workspace {
                 _ => {}
             }
         }
+        // A change that was killed left the old and the new one.
+        let mut seen = BTreeSet::new();
+        let twice: BTreeSet<&PackageName> = names.iter().filter(|name| !seen.insert(*name)).collect();
         for package in &lock.packages {
             let dist = by_name.get(&package.name).copied();
             let from = dist.map(|d| d.metadata.version.clone());
             let right = dist.is_some_and(|d| is_right(d, package, old, outputs));
-            if right && !rebuild {
+            if right && !rebuild && !twice.contains(&package.name) {
                 plan.unchanged += 1;
             } else {
                 plan.put.push((package.clone(), from));

@@ -15,6 +15,7 @@ mod config;
 mod copy;
 mod direct;
 mod edit;
+mod editable;
 mod environment;
 mod error;
 mod export;

@@ -189,6 +189,15 @@ impl Lock {
         }
     }
 
+    /// The same with another state of one package.
+    #[must_use]
+    pub(crate) fn with(mut self, package: LockedPackage) -> Self {
+        self.packages.retain(|other| other.name != package.name);
+        self.packages.push(package);
+        self.packages.sort_by(|a, b| a.name.cmp(&b.name));
+        self
+    }
+
     /// The same with the conda packages of another one: they are chosen by themselves.
     #[must_use]
     pub(crate) fn with_conda_of(mut self, other: Option<&Self>) -> Self {

@@ -81,7 +81,7 @@ impl Output {
             .collect()
     }
 
-    fn load(root: &Path) -> Result<Self> {
+    pub(crate) fn load(root: &Path) -> Result<Self> {
         let project = Project::load(root)?;
         if project
             .metadata
@@ -144,7 +144,7 @@ impl Workspace {
         }
         fs::create_dir_all(self.outputs_dir())?;
         file::rename(&stage, &root)?;
-        self.sync_editables()?;
+        self.sync_editable(&Output::load(&root)?)?;
         Ok(report)
     }
 

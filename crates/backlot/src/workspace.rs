@@ -12,6 +12,7 @@ use backlot_core::{Context, FileLock, PlaceIdentity, file, text};
 use backlot_dvc::DvcConfig;
 use backlot_repo::{IndexRepo, Network, NetworkOptions, ObjectRepo, Repo};
 use backlot_store::{Cache, Remote, RemoteConfig, RemoteLayout, StatCache};
+use backlot_wheel::Interpreter;
 use fs_err as fs;
 use serde::Serialize;
 
@@ -33,6 +34,8 @@ pub struct Workspace {
     network: OnceLock<Network>,
     cache: OnceLock<Cache>,
     stat_cache: OnceLock<Arc<StatCache>>,
+    /// The interpreter that the search path has for a version, once one was found: it may have been run to tell.
+    on_path: Mutex<BTreeMap<Option<String>, Interpreter>>,
     /// The repos behind URLs that were opened: what they said is remembered.
     remote_repos: Mutex<BTreeMap<RepoEntry, Repo>>,
 }
@@ -121,6 +124,7 @@ impl Workspace {
             network: OnceLock::new(),
             cache: OnceLock::new(),
             stat_cache: OnceLock::new(),
+            on_path: Mutex::default(),
             remote_repos: Mutex::default(),
         })
     }
@@ -208,6 +212,23 @@ impl Workspace {
         fs::create_dir_all(self.state_dir())?;
         let stat = StatCache::open(&self.state_dir().join("state.db"))?.beside(&self.cache()?);
         Ok(Arc::clone(self.stat_cache.get_or_init(|| Arc::new(stat))))
+    }
+
+    /// The first interpreter of a version on the search path.
+    pub(crate) fn interpreter_on_path(&self, wanted: Option<&str>) -> Result<Option<Interpreter>> {
+        let mut known = self.on_path.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = wanted.map(ToOwned::to_owned);
+        if let Some(known) = known.get(&key) {
+            return Ok(Some(known.clone()));
+        }
+        let Some(path) = &self.host.path else {
+            return Ok(None);
+        };
+        let found = backlot_wheel::find_interpreter(path, wanted)?;
+        if let Some(found) = &found {
+            known.insert(key, found.clone());
+        }
+        Ok(found)
     }
 
     /// The repos in order of preference: the blessed one first, then as configured.
