@@ -26,9 +26,9 @@ impl Farm {
     fn on(&self, machine: &str, arguments: &[&str]) -> Command {
         let mut command = self.studio.command(arguments);
         let folder = self.studio.path(&format!("machines/{machine}"));
-        fs::create_dir_all(folder.join("work")).expect("made");
+        fs::create_dir_all(folder.join("job")).expect("made");
         command
-            .current_dir(folder.join("work"))
+            .current_dir(folder.join("job"))
             .env("HOME", folder.join("home"))
             .env("BACKLOT_CACHE_DIR", folder.join("cache"));
         command
@@ -41,7 +41,7 @@ impl Farm {
     /// Render frames on a node: other bytes for another seed.
     fn render(&self, node: &str, frames: impl IntoIterator<Item = u64>, seed: u64) {
         for frame in frames {
-            let path = format!("machines/{node}/work/render/f.{frame:04}.exr");
+            let path = format!("machines/{node}/job/render/f.{frame:04}.exr");
             self.studio.write(&path, &content(frame, seed));
         }
     }
@@ -107,7 +107,7 @@ impl Farm {
         at(&["-w", "ws", "verify", "--remote", "--releases"]);
         let frames = self
             .studio
-            .path(&format!("machines/{name}/work/ws/{MODULE}/frames"));
+            .path(&format!("machines/{name}/job/ws/{MODULE}/frames"));
         snapshot(&frames).into_iter().collect()
     }
 
@@ -401,7 +401,7 @@ fn parts_of_another_folder_or_with_another_padding_are_refused() {
     let remote = farm.remote();
     let push = |folder: &str, file: &str| {
         farm.studio
-            .write(&format!("machines/b/work/{file}"), &content(4, 1));
+            .write(&format!("machines/b/job/{file}"), &content(4, 1));
         let arguments = [
             "part", "push", file, "--job", JOB, "--as", folder, "--remote", &remote, "--node", "b",
         ];
@@ -528,9 +528,9 @@ fn what_cannot_be_a_part_is_refused_before_anything_is_sent() {
     push(&["render"], "../x", "frames").fails(2, "store::bad_job_id");
     push(&["render"], JOB, "../frames").fails(7, "core::hostile_path");
     push(&["nothing"], JOB, "frames").fails(4, "dvc::no_such_path");
-    fs::create_dir_all(farm.studio.path("machines/a/work/empty")).expect("made");
+    fs::create_dir_all(farm.studio.path("machines/a/job/empty")).expect("made");
     push(&["empty"], JOB, "frames").fails(2, "parts::no_files");
-    farm.studio.write("machines/a/work/other/f.0001.exr", b"other");
+    farm.studio.write("machines/a/job/other/f.0001.exr", b"other");
     push(&["render", "other"], JOB, "frames").fails(2, "parts::same_name");
     assert_eq!(farm.studio.snapshot("remote/v1").len(), 0);
     farm.publish(&["--expect", "frames=1"]).fails(4, "parts::none");

@@ -277,7 +277,7 @@ pub(crate) enum Command {
     },
     /// Take newer releases where they fit; what need not move stays
     #[command(
-        after_help = "Never moves to a deprecated release. What holds a package back is shown by `backlot outdated`.\n\nExamples:\n  backlot update                   all inputs\n  backlot update Table --dry-run   only this one, shown and not done"
+        after_help = "Never moves to a deprecated release, and to a lower one only where the installed one is not admitted any more, which is\nsaid. What holds a package back is shown by `backlot outdated`.\n\nExamples:\n  backlot update                   all inputs\n  backlot update Table --dry-run   only this one, shown and not done"
     )]
     Update {
         /// Packages [default: all]
@@ -287,7 +287,7 @@ pub(crate) enum Command {
     },
     /// Show which inputs are behind, and what holds them
     #[command(
-        after_help = "Columns: installed, newest that all requirements admit, newest of each repo.\n\nExamples:\n  backlot outdated\n  backlot outdated --json | jq .outdated[].package"
+        after_help = "Columns: installed, what `backlot update` would take, newest of each repo.\n\nExamples:\n  backlot outdated\n  backlot outdated --json | jq .outdated[].package"
     )]
     Outdated,
     /// Show what needs what
