@@ -169,8 +169,23 @@ impl Workspace {
         Err(PartsError::NotOnRemote { files: lost, count }.into())
     }
 
-    /// Note that a release was made from parts, and tell of those that came too late for it.
+    /// Note that a release was made from parts, and tell of those that came too late for it. The release stands either way.
     pub(crate) fn note_parts(
+        &self,
+        used: &PartsUsed,
+        (package, version): (&PackageName, &Version),
+        repo: &str,
+        options: &PublishOptions,
+    ) {
+        if let Err(error) = self.try_note_parts(used, (package, version), repo, options) {
+            let message = format!(
+                "{package} {version} is published, but that could not be noted beside its parts, which are kept until they are too old; publishing again notes it: {error}"
+            );
+            self.context().warn("parts::not_noted", message);
+        }
+    }
+
+    fn try_note_parts(
         &self,
         used: &PartsUsed,
         (package, version): (&PackageName, &Version),

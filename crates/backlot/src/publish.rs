@@ -125,7 +125,7 @@ impl Workspace {
                 }
             }
             if let Some(used) = &parts {
-                self.note_parts(used, (&package, &version), &entry.name, options)?;
+                self.note_parts(used, (&package, &version), &entry.name, options);
             }
         }
         Ok(PublishReport {
