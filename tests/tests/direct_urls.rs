@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use backlot_tests::installers::{build_sdist, pip, site_packages};
-use backlot_tests::wheels::{TABLE, drop_and_www, locked, sha256, wheel, with_drop as workspace};
+use backlot_tests::wheels::{TABLE, drop_and_www, locked, put, sha256, wheel, with_drop as workspace};
 use backlot_tests::{Run, Studio, changed, run_command, snapshot, tool};
 use fs_err as fs;
 use serde_json::{Value, json};
@@ -278,6 +278,30 @@ fn what_was_there_first_is_what_counts_until_it_is_updated() {
     studio.ws(&["install", "table==1.0"]).ok();
     let info = site_packages(&studio, "ws").join("table-1.0.dist-info");
     assert!(info.join("METADATA").is_file() && !info.join("direct_url.json").exists());
+}
+
+#[test]
+fn a_digest_that_a_package_promises_of_a_url_is_enforced_where_the_workspace_names_none() {
+    let studio = drop_and_www();
+    let file = studio.path(&format!("www{TABLE}"));
+    let url = format!("file://{}", file.display());
+    let right = sha256(&fs::read(file).expect("read"));
+    for (name, digest) in [("shot", right), ("other", "0".repeat(64))] {
+        let needs = format!("Requires-Dist: table @ {url}#sha256={digest}\n");
+        put(&studio, "drop", name, "1.0", &needs);
+    }
+    workspace(&studio, "ws");
+    let requirement = format!("table @ {url}");
+    studio.ws(&["install", "shot", &requirement]).ok();
+    let error = studio
+        .ws(&["install", "other", &requirement, "--json"])
+        .fails(7, "direct_url::wrong_digest");
+    assert!(
+        error["message"]
+            .as_str()
+            .is_some_and(|m| m.contains("its requirement says 0000")),
+        "{error:#}"
+    );
 }
 
 #[test]

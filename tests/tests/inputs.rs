@@ -125,3 +125,119 @@ fn what_is_behind_is_shown_with_what_holds_it_and_updates_take_what_fits_and_is_
         .ws(&["update", "Lamp", "--json"])
         .fails(4, "input::not_installed");
 }
+
+/// A workspace `other` beside `ws`, with `Table` 0.1.0 in the repo `blessed` and 0.2.0 in `review`.
+fn preferred() -> Studio {
+    let studio = Studio::new();
+    studio.ws(&["new", "Table"]).ok();
+    studio.ws(&["publish", "Table", "--to", "blessed"]).ok();
+    studio.ws(&["bump", "Table", "minor"]).ok();
+    studio.ws(&["publish", "Table", "--to", "review"]).ok();
+    studio.workspace("other");
+    studio
+}
+
+#[test]
+fn what_outdated_says_of_a_package_is_what_update_does_and_a_preferred_repo_lowers_nothing() {
+    let studio = preferred();
+    let other = |arguments: &[&str]| studio.run(&[&["-w", "other"], arguments].concat());
+    other(&["install", "Table"]).ok();
+    let report = other(&["outdated", "--json"]).ok().json();
+    let table = row(&report, "outdated", "package", "table");
+    assert_eq!(
+        (&table["version"], &table["admitted"]),
+        (&"0.1.0".into(), &"0.1.0".into()),
+        "{report:#}"
+    );
+    assert_eq!(
+        table["held_by"][0],
+        "the workspace: blessed is preferred to review"
+    );
+    let updated = other(&["update", "--json"]).ok().json();
+    assert_eq!(updated["changes"], serde_json::json!([]));
+    // Who has the newer one keeps it, though another repo is preferred.
+    other(&["install", "Table", "--from", "review"]).ok();
+    let report = other(&["outdated", "--json"]).ok();
+    assert_eq!(report.json()["outdated"], serde_json::json!([]));
+    for arguments in [
+        &["update", "--json"][..],
+        &["install", "-U", "--json"][..],
+        &["lock", "-U", "--json"][..],
+    ] {
+        let run = other(arguments).ok();
+        assert!(!run.stderr().contains("resolve::lowered"), "{}", run.stderr());
+        let lock = fs_err::read_to_string(studio.path("other/backlot.lock")).expect("a lock");
+        assert!(lock.contains("version = \"0.2.0\""), "{arguments:?}: {lock}");
+    }
+}
+
+#[test]
+fn an_update_that_has_to_lower_a_package_says_so_and_outdated_knew() {
+    let studio = preferred();
+    let other = |arguments: &[&str]| studio.run(&[&["-w", "other"], arguments].concat());
+    other(&["install", "Table", "--from", "review"]).ok();
+    studio.ws(&["yank", "Table==0.2.0", "-m", "wrong scale"]).ok();
+    let report = other(&["outdated", "--json"]).ok();
+    assert!(
+        report.stderr().contains("resolve::lowered"),
+        "{}",
+        report.stderr()
+    );
+    let report = report.json();
+    assert_eq!(row(&report, "outdated", "package", "table")["admitted"], "0.1.0");
+    let run = other(&["update", "--json"]).ok();
+    assert!(
+        run.stderr()
+            .contains("table goes down from 0.2.0 to 0.1.0: 0.2.0 is yanked"),
+        "{}",
+        run.stderr()
+    );
+    assert_eq!(run.json()["changes"][0]["to"], "0.1.0");
+}
+
+#[test]
+fn a_yanked_or_deprecated_input_is_told_with_its_reason_and_author_by_every_command_that_uses_it_once() {
+    let studio = preferred();
+    let other = |arguments: &[&str]| studio.run(&[&["-w", "other"], arguments].concat());
+    other(&["install", "Table"]).ok();
+    let commands: [&[&str]; 9] = [
+        &["install"],
+        &["install", "--locked"],
+        &["install", "Table==0.1.0", "--dry-run"],
+        &["status"],
+        &["tree"],
+        &["why", "Table"],
+        &["run", "true"],
+        &["show", "Table==0.1.0"],
+        &["lock", "--dry-run"],
+    ];
+    for command in commands {
+        let told = other(command).ok().stderr();
+        assert!(
+            !told.contains("deprecated") && !told.contains("yanked"),
+            "{command:?}: {told}"
+        );
+    }
+    studio
+        .ws(&[
+            "deprecate",
+            "Table==0.1.0",
+            "--repo",
+            "blessed",
+            "-m",
+            "use the new rig",
+        ])
+        .ok();
+    studio
+        .ws(&["yank", "Table==0.1.0", "--repo", "blessed", "-m", "wrong scale"])
+        .ok();
+    for command in commands {
+        let told = other(command).ok().stderr();
+        for line in [
+            "is deprecated by ana: use the new rig",
+            "is yanked by ana: wrong scale",
+        ] {
+            assert_eq!(told.matches(line).count(), 1, "{command:?}: {told}");
+        }
+    }
+}

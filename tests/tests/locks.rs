@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use backlot_tests::{Studio, run_command, snapshot, tool};
+use backlot_tests::wheels::sha256;
+use backlot_tests::{Studio, changed, run_command, snapshot, tool};
 use fs_err as fs;
 
 /// `KitchenSet` with a script and a table in `review`; `ws` locked to it.
@@ -138,6 +139,132 @@ fn a_lock_that_uv_made_is_read_by_us_and_what_is_no_wheel_is_refused() {
         b"lock-version = \"2.0\"\ncreated-by = \"x\"\npackages = []\n",
     );
     from("pylock.f.toml").fails(3, "lock::invalid");
+}
+
+/// A `pylock.toml` with entries for wheels of a repo of the studio.
+fn pylock(studio: &Studio, head: &str, entries: &[(&str, &str, &str)]) -> String {
+    let mut text = format!("lock-version = \"1.0\"\ncreated-by = \"test\"\n{head}");
+    for (name, version, marker) in entries {
+        let file = format!("repos/review/{name}-{version}-py3-none-any.whl");
+        let files = studio.snapshot("repos/review");
+        let found = files
+            .iter()
+            .find(|(path, _)| path.ends_with(&format!("{name}-{version}-py3-none-any.whl")));
+        let digest = sha256(found.expect(&file).1);
+        text.push_str(&format!(
+            "[[packages]]\nname = \"{name}\"\nversion = \"{version}\"\n{marker}wheels = [{{ path = \"{file}\", hashes = {{ sha256 = \"{digest}\" }} }}]\n"
+        ));
+    }
+    text
+}
+
+#[test]
+fn the_default_groups_of_a_lock_are_installed_and_two_entries_of_a_package_are_refused() {
+    let studio = studio();
+    studio.workspace("other");
+    let from = |text: String| {
+        studio.write("pylock.g.toml", text.as_bytes());
+        studio.run(&["-w", "other", "install", "--from-lock", "pylock.g.toml", "--json"])
+    };
+    let entries = [
+        ("table", "0.1.0", "marker = \"'dev' in dependency_groups\"\n"),
+        (
+            "kitchenset",
+            "0.1.0",
+            "marker = \"'docs' in dependency_groups\"\n",
+        ),
+    ];
+    let head = "dependency-groups = [\"dev\", \"docs\"]\ndefault-groups = [\"dev\"]\n";
+    let report = from(pylock(&studio, head, &entries)).ok().json();
+    assert_eq!(changed(&report), ["table"]);
+    let head = "dependency-groups = [\"dev\", \"docs\"]\n";
+    let report = from(pylock(&studio, head, &entries)).ok().json();
+    assert_eq!(changed(&report), ["table"], "it leaves: {report:#}");
+    assert!(report["changes"][0]["to"].is_null(), "{report:#}");
+    let twice = [
+        ("table", "0.1.0", ""),
+        ("table", "0.1.0", "marker = \"sys_platform != 'amiga'\"\n"),
+    ];
+    let error = from(pylock(&studio, "", &twice)).fails(3, "lock::invalid");
+    assert!(
+        error["message"]
+            .as_str()
+            .is_some_and(|m| m.contains("table has two entries")),
+        "{error:#}"
+    );
+    let once = [
+        ("table", "0.1.0", ""),
+        ("table", "0.1.0", "marker = \"sys_platform == 'amiga'\"\n"),
+    ];
+    from(pylock(&studio, "", &once)).ok();
+}
+
+#[test]
+fn a_lock_neither_replaces_nor_removes_an_editable_and_one_whose_output_is_gone_is_stale() {
+    let studio = studio();
+    let lock = pylock(&studio, "", &[("table", "0.1.0", "")]);
+    studio.write("pylock.e.toml", lock.as_bytes());
+    studio.workspace("third");
+    studio.run(&["-w", "third", "new", "Table"]).ok();
+    let error = studio
+        .run(&["-w", "third", "install", "--from-lock", "pylock.e.toml", "--json"])
+        .fails(5, "input::editable_in_the_way");
+    assert!(
+        error["message"].as_str().is_some_and(|m| m.contains("table")),
+        "{error:#}"
+    );
+    // An output that the lock does not name.
+    studio.workspace("other");
+    studio.run(&["-w", "other", "new", "Lamp"]).ok();
+    let report = studio
+        .run(&["-w", "other", "install", "--from-lock", "pylock.e.toml", "--json"])
+        .ok()
+        .json();
+    assert_eq!(changed(&report), ["table"], "the editable stays: {report:#}");
+    let status = studio.run(&["-w", "other", "status", "--json"]).ok().json();
+    let inputs = status["inputs"].as_array().expect("inputs");
+    assert!(
+        inputs
+            .iter()
+            .any(|i| i["package"] == "lamp" && i["editable"].is_string()),
+        "{status:#}"
+    );
+    // A copy of the workspace without its outputs.
+    studio.workspace("copy");
+    for file in ["backlot.toml", "backlot.lock"] {
+        let bytes = fs::read(studio.path(&format!("other/{file}"))).expect("read");
+        studio.write(&format!("copy/{file}"), &bytes);
+    }
+    let error = studio
+        .run(&["-w", "copy", "install", "--locked", "--json"])
+        .fails(5, "lock::stale");
+    assert!(
+        error["message"]
+            .as_str()
+            .is_some_and(|m| m.contains("outputs/lamp")),
+        "{error:#}"
+    );
+    // It has a lock and no environment.
+    fs::remove_dir_all(studio.path("copy")).expect("removed");
+}
+
+#[test]
+fn an_editable_with_a_requirement_in_capitals_is_installed_once() {
+    let studio = Studio::new();
+    for name in ["Table", "KitchenSet"] {
+        studio.ws(&["new", name]).ok();
+    }
+    let project = studio.path("ws/outputs/kitchenset/pyproject.toml");
+    let text = fs::read_to_string(&project).expect("read");
+    let text = text.replace(
+        "dependencies = []",
+        "dependencies = [\"Table >=0.1 ; python_version>'3'\"]",
+    );
+    fs::write(&project, text).expect("written");
+    let first = studio.ws(&["install", "--json"]).ok().json();
+    assert_eq!(changed(&first), ["kitchenset"]);
+    let again = studio.ws(&["install", "--json"]).ok().json();
+    assert_eq!(again["changes"].as_array().map(Vec::len), Some(0), "{again:#}");
 }
 
 #[test]

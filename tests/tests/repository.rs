@@ -34,7 +34,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("backlot-tests", &["backlot-xtask"]),
     (
         "backlot-fuzz-checks",
-        &["backlot", "backlot-core", "backlot-wheel", "backlot-repo"],
+        &[
+            "backlot",
+            "backlot-core",
+            "backlot-wheel",
+            "backlot-store",
+            "backlot-repo",
+        ],
     ),
 ];
 

@@ -1,6 +1,7 @@
 //! The arguments: every command, its options, and the examples its help teaches with.
 
 mod external;
+mod parts;
 mod places;
 mod releases;
 mod rules;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use external::{Channel, External, Python};
+pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
 pub(crate) use places::{Input, Remote, Repo};
 pub(crate) use releases::{CopyArgs, MirrorArgs, VerdictArgs};
 pub(crate) use rules::RuleArgs;
@@ -159,7 +161,7 @@ pub(crate) enum Command {
     },
     /// Publish an asset: push its files, build its wheel, create the release
     #[command(
-        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. A version that\nexists is a conflict, whoever was first.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr"
+        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. A version that\nexists is a conflict, whoever was first.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
     )]
     Publish {
         /// The asset
@@ -180,8 +182,13 @@ pub(crate) enum Command {
         #[arg(long, requires = "message")]
         force: bool,
         #[command(flatten)]
+        parts: FromPartsArgs,
+        #[command(flatten)]
         dry: DryRun,
     },
+    /// Store what the nodes of a farm render, until it is published
+    #[command(subcommand)]
+    Part(Part),
     /// Copy a release from one repo to another, byte for byte
     #[command(
         after_help = "Files go first, then what it needs, then the release; a rerun copies what is missing. Approvals and yanks go too.\n\nExamples:\n  backlot copy Table==1.0.0 --from review --to blessed\n  backlot copy Table --from review --to blessed           the newest\n  backlot copy Shot010 --from review --to blessed --with-deps\n  backlot copy Table==1.0.0 --from review --to site --from-remote main --to-remote site"
@@ -270,7 +277,7 @@ pub(crate) enum Command {
     },
     /// Take newer releases where they fit; what need not move stays
     #[command(
-        after_help = "Never moves to a deprecated release. What holds a package back is shown by `backlot outdated`.\n\nExamples:\n  backlot update                   all inputs\n  backlot update Table --dry-run   only this one, shown and not done"
+        after_help = "Never moves to a deprecated release, and to a lower one only where the installed one is not admitted any more, which is\nsaid. What holds a package back is shown by `backlot outdated`.\n\nExamples:\n  backlot update                   all inputs\n  backlot update Table --dry-run   only this one, shown and not done"
     )]
     Update {
         /// Packages [default: all]
@@ -280,7 +287,7 @@ pub(crate) enum Command {
     },
     /// Show which inputs are behind, and what holds them
     #[command(
-        after_help = "Columns: installed, newest that all requirements admit, newest of each repo.\n\nExamples:\n  backlot outdated\n  backlot outdated --json | jq .outdated[].package"
+        after_help = "Columns: installed, what `backlot update` would take, newest of each repo.\n\nExamples:\n  backlot outdated\n  backlot outdated --json | jq .outdated[].package"
     )]
     Outdated,
     /// Show what needs what
@@ -460,6 +467,9 @@ pub(crate) enum Command {
         /// Objects younger than this are kept, whoever needs them
         #[arg(long, value_name = "AGE", default_value = "24h", requires = "remote", value_parser = parse_age)]
         young: std::time::Duration,
+        /// Parts of farm jobs keep their files until they are older than this, and are dropped then
+        #[arg(long, value_name = "AGE", default_value = "30d", requires = "remote", value_parser = parse_age)]
+        part_age: std::time::Duration,
         /// Collect even if it is most of what the remote holds
         #[arg(long, requires = "remote")]
         allow_most: bool,

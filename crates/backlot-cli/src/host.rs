@@ -1,7 +1,7 @@
 //! The environment variables, read in this one place.
 //!
 //! `BACKLOT_CACHE_DIR`, `BACKLOT_DATA_DIR`, `BACKLOT_AUTHOR`, `BACKLOT_PYTHON`, `BACKLOT_LINKS`, `BACKLOT_CONFIG`,
-//! `BACKLOT_WORKSPACE`, `BACKLOT_OFFLINE`, `BACKLOT_REPO_<NAME>_USERNAME`, `_PASSWORD`, `_TOKEN` and `_KEY`, `NETRC`,
+//! `BACKLOT_WORKSPACE`, `BACKLOT_PART_REMOTE`, `BACKLOT_OFFLINE`, `BACKLOT_REPO_<NAME>_USERNAME`, `_PASSWORD`, `_TOKEN` and `_KEY`, `NETRC`,
 //! `BACKLOT_KNOWN_HOSTS`, `SSH_AUTH_SOCK`,
 //! `SSL_CERT_FILE`, `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, and what the platform says of folders and names.
 #![expect(
@@ -36,6 +36,11 @@ fn folder(name: &str, fallback: &str) -> PathBuf {
 /// The folder to look for the workspace from, if the environment names one.
 pub(crate) fn workspace() -> Option<PathBuf> {
     text("BACKLOT_WORKSPACE").map(PathBuf::from)
+}
+
+/// The remote that parts of farm jobs go to, if the environment names one.
+pub(crate) fn part_remote() -> Option<String> {
+    text("BACKLOT_PART_REMOTE")
 }
 
 /// A search path (`PATH`, `PYTHONPATH`) with a folder before what it has.

@@ -49,6 +49,12 @@ impl Context {
         self.clock = clock;
         self
     }
+    /// The same context, watched by nobody; what it warns of counts no more either.
+    #[must_use]
+    pub fn silent(mut self) -> Self {
+        (self.observer, self.warnings) = (Arc::new(Silent), Arc::default());
+        self
+    }
     /// The flag that stops the work.
     pub fn cancel(&self) -> &Cancel {
         &self.cancel

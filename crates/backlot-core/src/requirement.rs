@@ -207,6 +207,15 @@ impl Requirement {
             .collect();
         self.inner.evaluate_markers(&env.inner, &extras)
     }
+    /// Whether its marker holds in a lock (PEP 751), where markers may ask for `extras` and `dependency_groups`: no extras,
+    /// and these groups.
+    pub fn applies_in_lock(&self, env: &MarkerEnv, groups: &[GroupName]) -> bool {
+        let groups: Vec<_> = groups
+            .iter()
+            .filter_map(|g| uv_normalize::GroupName::from_str(g.as_str()).ok())
+            .collect();
+        self.inner.marker.evaluate_pep751(&env.inner, &[], &groups)
+    }
     /// As it was written (with commas put in), name case kept.
     pub fn text(&self) -> &str {
         &self.text

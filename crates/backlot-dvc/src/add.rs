@@ -5,6 +5,8 @@
 //! ([`merge`](mod@crate::merge)). A path inside a tracked folder stands for that part of it, as in DVC. Deliberately absent: moving
 //! files into the asset, and committing to git.
 
+mod known;
+
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -26,6 +28,8 @@ use crate::plan::{AddTarget, plan_add};
 use crate::pointer::Out;
 use crate::record::Record;
 use crate::scan::{Scanned, ScannedFile, scan_out, survey};
+
+pub use known::add_known;
 
 /// How to add.
 #[derive(Clone, Copy, Debug)]

@@ -22,6 +22,9 @@ pub enum Error {
     /// Cache, remote or state.
     #[error(transparent)]
     Store(#[from] backlot_store::Error),
+    /// Parts of a job that make no release.
+    #[error(transparent)]
+    Parts(#[from] crate::parts::PartsError),
     /// A pointer with a key that DVC does not know.
     #[error("`{}` has the unknown key `{key}`", pointer.display())]
     UnknownKey {
@@ -202,6 +205,7 @@ impl Coded for Error {
             Self::File(e) => e.code(),
             Self::Cancelled(e) => e.code(),
             Self::Store(e) => e.code(),
+            Self::Parts(e) => e.code(),
             Self::UnknownKey { .. } => "dvc::unknown_key",
             Self::BadPointer { .. } => "dvc::bad_pointer",
             Self::HostilePointer { .. } => "dvc::hostile_pointer",
@@ -232,6 +236,7 @@ impl Coded for Error {
             Self::File(e) => e.class(),
             Self::Cancelled(e) => e.class(),
             Self::Store(e) => e.class(),
+            Self::Parts(e) => e.class(),
             Self::UnknownKey { .. }
             | Self::LegacyPointer { .. }
             | Self::BadIgnore { .. }
@@ -260,6 +265,7 @@ impl Coded for Error {
             Self::File(e) => return e.help(),
             Self::Cancelled(e) => return e.help(),
             Self::Store(e) => return e.help(),
+            Self::Parts(e) => return e.help(),
             Self::UnknownKey { .. } => "remove the key; DVC takes data of your own only under `meta`",
             Self::BadPointer { .. } => {
                 "restore the file from its last good version, or remove it and add the files again"

@@ -162,6 +162,28 @@ fn known(pointer: &TrackedPointer, path: PathBuf, out_path: &RelPath) -> Result<
     })
 }
 
+/// A folder inside the asset folder `root` that is to be tracked and need not be here.
+pub(crate) fn plan_folder(root: &Path, folder: &RelPath, context: &Context) -> Result<AddTarget> {
+    let existing = pointers(root, context)?;
+    let path = folder.to_path(root);
+    check_links(root, path.strip_prefix(root).unwrap_or(&path))?;
+    for pointer in &existing {
+        for (place, out) in pointer.located_outs() {
+            if place == path {
+                return known(pointer, place, &out.path);
+            }
+            if overlap(&place, &path) {
+                return Err(Error::Overlap {
+                    path,
+                    tracked: place,
+                    pointer: pointer.path.clone(),
+                });
+            }
+        }
+    }
+    fresh_as(root, path, true, &existing)
+}
+
 /// A path that is not tracked yet.
 fn fresh(root: &Path, path: PathBuf, existing: &[TrackedPointer]) -> Result<AddTarget> {
     let found = match std::fs::symlink_metadata(&path) {
@@ -169,6 +191,11 @@ fn fresh(root: &Path, path: PathBuf, existing: &[TrackedPointer]) -> Result<AddT
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoSuchPath { path }),
         Err(_) => fs::symlink_metadata(&path)?,
     };
+    fresh_as(root, path, found.is_dir(), existing)
+}
+
+/// The same of a path that is, or will be, a folder or a file.
+fn fresh_as(root: &Path, path: PathBuf, is_folder: bool, existing: &[TrackedPointer]) -> Result<AddTarget> {
     let untrackable = |what| Error::Untrackable {
         path: path.clone(),
         what,
@@ -187,7 +214,7 @@ fn fresh(root: &Path, path: PathBuf, existing: &[TrackedPointer]) -> Result<AddT
     }
     let out_path = RelPath::parse(name)
         .map_err(|_| untrackable("named so that it means different things on different platforms"))?;
-    if Ignore::of_folder(path.parent().unwrap_or(root))?.excludes_below(root, &path, found.is_dir()) {
+    if Ignore::of_folder(path.parent().unwrap_or(root))?.excludes_below(root, &path, is_folder) {
         return Err(Error::Ignored { path });
     }
     let pointer_path = path.with_file_name(format!("{name}{}", names::POINTER_SUFFIX));

@@ -36,6 +36,17 @@ impl TrackedPointer {
         })
     }
 
+    /// The pointer file that an add would make.
+    pub fn planned(added: &crate::add::AddedOut) -> Self {
+        Self {
+            path: added.pointer.clone(),
+            pointer: Pointer {
+                outs: vec![added.out.clone()],
+                ..Pointer::default()
+            },
+        }
+    }
+
     /// The folder it lies in.
     pub fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))

@@ -71,6 +71,42 @@ pub enum Error {
         /// The remote.
         place: String,
     },
+    /// Parts of jobs on a remote that cannot have them.
+    #[error("{place} has DVC's layout, which has no parts of jobs")]
+    NoParts {
+        /// The remote.
+        place: String,
+    },
+    /// A text that cannot be the ID of a job.
+    #[error("`{}` is not the ID of a job: up to 100 letters, digits, `.`, `-` and `_`, beginning with a letter or digit", id.escape_debug())]
+    BadJobId {
+        /// What was given.
+        id: String,
+    },
+    /// A part of a job that cannot be read.
+    #[error("`{object}` in {place} is not a part of a job that can be read: {reason}")]
+    DamagedPart {
+        /// The remote.
+        place: String,
+        /// Its key.
+        object: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A part with more files than one part can have.
+    #[error("{} are too many for one part of a job", plural(usize::try_from(*files).unwrap_or(usize::MAX), "file"))]
+    PartTooLarge {
+        /// How many.
+        files: u64,
+    },
+    /// A remote that has other bytes of the same MD5.
+    #[error("{place} has other content under the MD5 of {}: {}", plural(objects.len(), "file"), some(objects))]
+    OtherContent {
+        /// The objects.
+        objects: Vec<ObjectId>,
+        /// The remote.
+        place: String,
+    },
     /// A word that names no layout.
     #[error("`{text}` is no layout of remotes")]
     UnknownLayout {
@@ -158,6 +194,11 @@ impl Coded for Error {
             Self::Contended { .. } => "store::contended",
             Self::CollectsMost { .. } => "store::collects_most",
             Self::State { .. } => "store::state_database",
+            Self::NoParts { .. } => "store::no_parts",
+            Self::BadJobId { .. } => "store::bad_job_id",
+            Self::DamagedPart { .. } => "store::damaged_part",
+            Self::PartTooLarge { .. } => "store::part_too_large",
+            Self::OtherContent { .. } => "store::other_content",
         }
     }
 
@@ -165,13 +206,20 @@ impl Coded for Error {
         match self {
             Self::File(e) => e.class(),
             Self::Cancelled(e) => e.class(),
-            Self::Corrupt { .. } | Self::DamagedRemote { .. } => Class::Integrity,
+            Self::Corrupt { .. }
+            | Self::DamagedRemote { .. }
+            | Self::DamagedPart { .. }
+            | Self::OtherContent { .. } => Class::Integrity,
+            Self::BadJobId { .. } | Self::PartTooLarge { .. } => Class::User,
             Self::Missing { .. } => Class::NotFound,
             Self::Changing { .. }
             | Self::WouldOverwrite { .. }
             | Self::Contended { .. }
             | Self::CollectsMost { .. } => Class::Conflict,
-            Self::BadRemote { .. } | Self::UnknownLayout { .. } | Self::NotChunked { .. } => Class::Config,
+            Self::BadRemote { .. }
+            | Self::UnknownLayout { .. }
+            | Self::NotChunked { .. }
+            | Self::NoParts { .. } => Class::Config,
             Self::NotThere { .. } | Self::Service { .. } | Self::State { .. } => Class::Environment,
         }
     }
@@ -205,6 +253,19 @@ impl Coded for Error {
             ),
             Self::Contended { .. } => Some("run the push again; run one `backlot gc` at a time".to_owned()),
             Self::State { .. } => Some("remove the file; it is made again".to_owned()),
+            Self::NoParts { .. } => Some(
+                "use a chunked remote: `backlot remote add` makes one in an empty folder, `backlot remote copy` brings files to it"
+                    .to_owned(),
+            ),
+            Self::BadJobId { .. } => Some("give the ID that the farm gave the job, without spaces and slashes".to_owned()),
+            Self::DamagedPart { .. } => Some(
+                "drop the job's parts with `backlot part drop --job ID`, the folder that the object is in, and push the frames again"
+                    .to_owned(),
+            ),
+            Self::PartTooLarge { .. } => Some("push them as several parts, with the same `--job` and `--as`".to_owned()),
+            Self::OtherContent { .. } => Some(
+                "two files with the same MD5 cannot both be stored: render the file again, with other bytes".to_owned(),
+            ),
         }
     }
 

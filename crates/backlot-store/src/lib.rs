@@ -29,6 +29,9 @@ pub use add::{Added, add_files, hash_files};
 pub use cache::{Cache, DamagedPack, ObjectEntry, VerifyReport, digest_bytes};
 pub use checkout::{CheckoutItem, CheckoutOptions, CheckoutReport, checkout};
 pub use chunked::{CollectOptions, CollectReport, Collected, NotAStoredName, StoredName};
+pub use chunked::{
+    DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartFile, PartHead, PartSource, StoredPart,
+};
 pub use error::{Error, Result};
 pub use object::{FileDigests, KnownFile, ObjectId, Transfer};
 pub use placed::PlacedMembers;

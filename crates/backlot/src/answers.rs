@@ -23,7 +23,7 @@ use crate::resolution::{Pool, Wish};
 use crate::workspace::Workspace;
 
 /// Raised when the solver would answer otherwise, or the file is written otherwise.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// How many answers are kept.
 const KEPT: usize = 64;
 
@@ -91,7 +91,7 @@ impl Workspace {
             "preference": format!("{:?} {:?}", problem.preference, problem.order),
             "prereleases": format!("{:?}", problem.prereleases),
             "preferences": problem.preferences,
-            "spare-deprecated": wish.spare_deprecated,
+            "forwards": wish.forwards,
             "pins": problem.pins,
             "urls": pool.direct.values().map(Direct::question).collect::<Vec<_>>(),
             "sources": format!("{:?}", problem.sources),

@@ -202,6 +202,8 @@ impl Workspace {
                 continue;
             };
             let (metadata, asset) = repo.describe(release)?;
+            let status = repo.status(release)?;
+            self.warn_judged(release, &entry.name, || Ok(status.clone()))?;
             // Only wheels are made by us.
             let provenance = if release.is_sdist() {
                 None
@@ -219,7 +221,7 @@ impl Workspace {
                 wheel_size: release.size,
                 provenance,
                 versions,
-                status: repo.status(release)?,
+                status,
             });
         }
         if details.is_empty() {
@@ -244,6 +246,9 @@ impl Workspace {
 
     /// Files, versions and inputs at a glance.
     pub fn status(&self) -> Result<StatusReport> {
+        if let Some(lock) = Lock::load(self.root())? {
+            self.warn_used(&lock, true)?;
+        }
         let (mut outputs, mut unread) = (Vec::new(), BTreeSet::new());
         for output in self.outputs()? {
             let (package, version) = (output.package(), output.project.metadata.version.clone());

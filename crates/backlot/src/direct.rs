@@ -8,9 +8,9 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use backlot_core::{DirectUrl, MarkerEnv, PackageName, Sha256};
-use backlot_repo::{DirectFetch, DirectFile, Network, Promise};
-use backlot_resolve::{Candidate, RootRequirement};
+use backlot_core::{DirectUrl, MarkerEnv, PackageName, Requirement, Sha256};
+use backlot_repo::{DirectFetch, DirectFile, IndexError, Network, Promise};
+use backlot_resolve::{Candidate, Resolution, RootRequirement};
 use backlot_wheel::Metadata;
 
 use crate::error::Result;
@@ -85,6 +85,32 @@ impl Pool<'_> {
     /// Whether no repo is asked for a package: an output is, or a URL names it.
     pub(crate) fn is_own(&self, name: &PackageName) -> bool {
         self.outputs.contains_key(name) || self.direct.contains_key(name)
+    }
+
+    /// See that each file named by a URL has the digests that the packages which need it promise, too.
+    pub(crate) fn check_promises(&self, resolution: &Resolution) -> Result<()> {
+        let requires = resolution.packages.iter().flat_map(|chosen| &chosen.requires);
+        for (name, text) in requires {
+            let Some(direct) = self.direct.get(name) else {
+                continue;
+            };
+            let promised = Requirement::parse(text)
+                .ok()
+                .and_then(|r| r.direct_url()?.ok()?.sha256());
+            let Some(expected) = promised else { continue };
+            let found = direct.file()?.sha256;
+            if found != expected {
+                return Err(backlot_repo::Error::from(IndexError::WrongFile {
+                    package: name.clone(),
+                    url: direct.url.to_string(),
+                    expected: Box::new(expected),
+                    found,
+                    by: Promise::Requirement,
+                })
+                .into());
+            }
+        }
+        Ok(())
     }
 
     /// The metadata of such a package.

@@ -16,7 +16,7 @@ use fs_err as fs;
 use crate::environment::STAGE_PREFIX;
 use crate::error::Result;
 use crate::install::INSTALLER;
-use crate::lockfile::{Lock, LockedPackage};
+use crate::lockfile::Lock;
 use crate::outputs::Output;
 use crate::workspace::Workspace;
 
@@ -50,7 +50,7 @@ impl Workspace {
             }
             _ => return Ok(false),
         };
-        let package = self.locked_editable(output, &env);
+        let package = self.locked_output(output, &env);
         let stage = self
             .state_dir()
             .join(format!("{STAGE_PREFIX}{}", std::process::id()));
@@ -166,25 +166,4 @@ fn replace_files(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-impl Workspace {
-    /// An output as the lock has it.
-    pub(crate) fn locked_editable(&self, output: &Output, env: &backlot_core::MarkerEnv) -> LockedPackage {
-        let name = output.package();
-        let requested = self.config().inputs.iter().any(|r| r.name() == &name);
-        let requires = output.project.metadata.requires_dist.iter();
-        let mut needs: Vec<PackageName> = requires
-            .filter(|r| r.applies(env, &[]))
-            .map(|r| r.name().clone())
-            .collect();
-        needs.sort();
-        needs.dedup();
-        LockedPackage {
-            editable: Some(self.display_path(&output.project.root)),
-            requested,
-            needs,
-            ..LockedPackage::new(name, output.project.metadata.version.clone())
-        }
-    }
 }

@@ -66,6 +66,9 @@ pub enum Error {
     #[cfg(feature = "conda")]
     #[error(transparent)]
     Conda(#[from] backlot_conda::Error),
+    /// A part of a job that cannot be pushed.
+    #[error(transparent)]
+    Part(#[from] crate::parts::PartError),
     /// What only a workspace can get wrong.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -644,8 +647,15 @@ impl Error {
             Self::Repo(e) => e,
             #[cfg(feature = "conda")]
             Self::Conda(e) => e,
+            Self::Part(e) => e,
             Self::Workspace(e) => e,
         }
+    }
+}
+
+impl From<backlot_dvc::PartsError> for Error {
+    fn from(error: backlot_dvc::PartsError) -> Self {
+        Self::Dvc(error.into())
     }
 }
 

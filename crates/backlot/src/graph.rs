@@ -86,6 +86,7 @@ impl Workspace {
             reason: "there is no backlot.lock".to_owned(),
         })?;
         let packages = self.nodes(&lock)?;
+        self.warn_used(&lock, true)?;
         let roots = match name {
             Some(name) => vec![known(&packages, name)?],
             None => packages

@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use backlot_core::{LinkMode, PackageName, RelPath, Requirement, Version, file};
+use backlot_core::{LinkMode, MarkerEnv, PackageName, RelPath, Requirement, Version, file};
 use backlot_dvc::{Out, Pointer};
 use backlot_store::{Cache, Transfer};
-use backlot_wheel::{InstalledDist, Owners};
+use backlot_wheel::{InstalledDist, Metadata, Owners};
 use serde::Serialize;
 
 use crate::environment::EnvironmentEdit;
@@ -97,6 +97,9 @@ impl Workspace {
             && options.asks_nothing_new()
             && let Some(unchanged) = self.known_to_be_installed()?
         {
+            if let Some(lock) = Lock::load(self.root())? {
+                self.warn_used(&lock, false)?;
+            }
             let plan = EnvironmentPlan {
                 unchanged,
                 ..EnvironmentPlan::default()
@@ -124,7 +127,7 @@ impl Workspace {
             let wish = Wish {
                 inputs: inputs.clone(),
                 prefer: options.from.clone(),
-                spare_deprecated: options.upgrade != Upgrade::None,
+                forwards: options.upgrade != Upgrade::None,
                 upgrade,
                 prereleases: options.prereleases,
                 rules: Some(rules.clone()),
@@ -192,7 +195,7 @@ impl Workspace {
         let old = Lock::load(self.root())?;
         let wish = Wish {
             inputs: self.config().inputs.clone(),
-            spare_deprecated: upgrade != Upgrade::None,
+            forwards: upgrade != Upgrade::None,
             upgrade,
             prefer: request.from.clone(),
             prereleases: request.prereleases,
@@ -200,6 +203,7 @@ impl Workspace {
         };
         let lock = self.choose(&wish, &outputs, old.as_ref())?;
         let changed = old.as_ref() != Some(&lock);
+        self.warn_used(&lock, true)?;
         if !request.dry_run {
             self.config.set_rules(&rules);
             self.config.save()?;
@@ -232,6 +236,7 @@ impl Workspace {
     ) -> Result<InstallReport> {
         let plan = self.plan_environment(old, lock, outputs)?;
         let report = self.report(&plan, old != Some(lock), dry_run)?;
+        self.warn_used(lock, true)?;
         if dry_run {
             return Ok(report);
         }
@@ -279,7 +284,7 @@ impl Workspace {
         let env = self.marker_env()?;
         let mut packages: Vec<LockedPackage> = old.iter().flat_map(|l| l.packages.clone()).collect();
         packages.retain(|p| p.editable.is_none() && !outputs.iter().any(|o| o.package() == p.name));
-        packages.extend(outputs.iter().map(|output| self.locked_editable(output, &env)));
+        packages.extend(outputs.iter().map(|output| self.locked_output(output, &env)));
         let requirements = self.config().inputs.iter().map(ToString::to_string).collect();
         let lock = Lock::new(env.python_short(), requirements, packages).with_conda_of(old.as_ref());
         let plan = self.plan_environment(old.as_ref(), &lock, &outputs)?;
@@ -287,6 +292,22 @@ impl Workspace {
         let edit = self.prepare(&plan, &wheels, &outputs)?;
         lock.save(self.root())?;
         edit.map_or(Ok(()), EnvironmentEdit::commit)
+    }
+
+    /// An output as a lock has it.
+    pub(crate) fn locked_output(&self, output: &Output, env: &MarkerEnv) -> LockedPackage {
+        let name = output.package();
+        let requires = output.project.metadata.requires_dist.iter();
+        let active = requires.filter(|r| r.applies(env, &[]));
+        let mut needs: Vec<PackageName> = active.map(|r| r.name().clone()).collect();
+        needs.sort();
+        needs.dedup();
+        LockedPackage {
+            editable: Some(self.display_path(&output.project.root)),
+            requested: self.config().inputs.iter().any(|r| r.name() == &name),
+            needs,
+            ..LockedPackage::new(name, output.project.metadata.version.clone())
+        }
     }
 
     /// Compare the environment with a lock.
@@ -321,6 +342,15 @@ impl Workspace {
         let mut seen = BTreeSet::new();
         let twice: BTreeSet<&PackageName> = names.iter().filter(|name| !seen.insert(*name)).collect();
         for package in &lock.packages {
+            if let Some(path) = &package.editable
+                && outputs.iter().all(|output| output.package() != package.name)
+            {
+                let reason = format!(
+                    "it has {} as the output in `{path}`, which is not there",
+                    package.name
+                );
+                return Err(WorkspaceError::StaleLock { reason }.into());
+            }
             let dist = by_name.get(&package.name).copied();
             let from = dist.map(|d| d.metadata.version.clone());
             let right = dist.is_some_and(|d| is_right(d, package, old, outputs));
@@ -517,7 +547,7 @@ fn is_right(dist: &InstalledDist, package: &LockedPackage, old: Option<&Lock>, o
             .find(|o| o.package() == package.name)
             .is_some_and(|output| {
                 dist.editable.is_some()
-                    && dist.metadata == output.project.metadata
+                    && is_written(&output.project.metadata, &dist.metadata)
                     && dist.entry_points == output.project.entry_points
             }),
         None => {
@@ -527,6 +557,11 @@ fn is_right(dist: &InstalledDist, package: &LockedPackage, old: Option<&Lock>, o
             dist.direct_url == package.direct_url_json() && same_wheel
         }
     }
+}
+
+/// Whether metadata that was read is what is written of other metadata, with names and markers in their normal form.
+fn is_written(of: &Metadata, read: &Metadata) -> bool {
+    of == read || Metadata::parse(&of.to_text()).is_ok_and(|written| written == *read)
 }
 
 fn put(inputs: &mut Vec<Requirement>, requirement: Requirement) {
@@ -544,7 +579,7 @@ fn dependents(lock: &Lock, name: &PackageName) -> Vec<String> {
         .collect()
 }
 
-fn editable_in_the_way(output: &Output, requirement: String) -> WorkspaceError {
+pub(crate) fn editable_in_the_way(output: &Output, requirement: String) -> WorkspaceError {
     WorkspaceError::EditableInTheWay {
         name: output.package(),
         version: output.project.metadata.version.clone(),

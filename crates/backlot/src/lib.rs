@@ -21,6 +21,7 @@ mod error;
 mod export;
 mod external;
 mod files;
+mod from_parts;
 mod gc;
 mod graph;
 mod holdings;
@@ -31,6 +32,7 @@ mod lockfile;
 mod mirror;
 mod outdated;
 mod outputs;
+mod parts;
 mod place;
 mod places;
 mod prefetch;
@@ -57,11 +59,12 @@ pub use backlot_core::{
     AssetName, BumpStep, Cancel, Class, Clock, Coded, Context, Event, FixedClock, LinkMode, Observer,
     Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
 };
-pub use backlot_dvc::{Change, FileChanges};
+pub use backlot_dvc::{Change, FileChanges, MissingFrames, PartsError};
 pub use backlot_repo::{AllowedName, Credential, Credentials, NetworkOptions, Proxies, SshOptions, variable};
 pub use backlot_repo::{Fact, FactKind, Place, Query, ReindexReport, StoreOptions, Verdict, VerdictReport};
 pub use backlot_resolve::Preference;
 pub use backlot_store::{CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, Usage};
+pub use backlot_store::{DamagedPart, DroppedPart, JobId, JobRelease, PartHead, StoredName};
 pub use browse::{
     InputStatus, OutStatus, OutputStatus, PackageRow, ReleaseDetail, RequirementRow, StatusReport,
 };
@@ -74,6 +77,7 @@ pub use error::{Error, Result, WorkspaceError};
 pub use export::{ExportFormat, ExportOptions, ExportReport};
 pub use external::{ChannelStatus, CondaChange, ExternalReport, ExternalStatus};
 pub use files::{AddFiles, AddReport, AddedFiles, MoveReport, MovedFiles};
+pub use from_parts::{FromParts, PartsUsed};
 pub use gc::{GcReport, Unreferenced};
 pub use graph::{ChainLink, TreeEdge, TreeNode, TreeReport, WhyReport};
 pub use holdings::PassedOver;
@@ -83,6 +87,7 @@ pub use lockfile::{Lock, LockedConda, LockedPackage};
 pub use mirror::{MirrorConflict, MirrorOptions, MirrorReport, ReposDiffer};
 pub use outdated::{NewestIn, OutdatedRow};
 pub use outputs::{NewAsset, NewReport, Output};
+pub use parts::{DroppedParts, PartError, PartList, PartRow, PartState, Parts, PushPart, PushedPart};
 pub use places::{AddRepo, PlaceProblem, RemoteStatus, RepoStatus};
 pub use publish::{PathChanges, PublishOptions, PublishReport};
 pub use pylock::Pylock;

@@ -1,16 +1,17 @@
 //! What is behind: the installed releases, the newest that the requirements admit, and the newest there are.
 //!
-//! Invariant: yanked releases are never offered, pre-releases only to who has one, deprecated ones only where nothing else
-//! is. Nothing here changes anything. Deliberately absent: whether all newest ones fit together; `update --dry-run` knows.
+//! Invariants: what is admitted is what [`Workspace::update`] would take, by the same judgement; yanked releases are never
+//! offered, pre-releases only to who has one, deprecated ones only where nothing else is. Nothing here changes anything.
 
-use backlot_core::{PackageName, Requirement, Specifiers, Version};
+use backlot_core::{Class, Coded as _, PackageName, Requirement, Specifiers, Version};
 use backlot_repo::{Fact, Release};
 use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
 use crate::install::{InstallReport, InstallRequest};
 use crate::lockfile::{Lock, LockedPackage};
-use crate::resolution::{Pool, Upgrade};
+use crate::outputs::Output;
+use crate::resolution::{Pool, Upgrade, Wish};
 use crate::workspace::Workspace;
 
 /// An installed release that is behind, or that should be moved away from.
@@ -22,11 +23,11 @@ pub struct OutdatedRow {
     pub version: Version,
     /// The repo it came from.
     pub repo: Option<String>,
-    /// The newest version that all requirements admit.
+    /// The version that [`Workspace::update`] would take; `None` if it would fail.
     pub admitted: Option<Version>,
     /// The newest version of each repo that has any, most preferred repo first.
     pub newest: Vec<NewestIn>,
-    /// Requirements that keep it from the newest.
+    /// What keeps it from the newest: requirements, or the preference of a repo.
     pub held_by: Vec<String>,
     /// Why the installed one is yanked, if it is.
     pub yanked: Option<Fact>,
@@ -68,6 +69,8 @@ impl Workspace {
                 asks.extend(active.map(|r| (dist.metadata.package().to_string(), r.clone())));
             }
         }
+        let outputs = self.outputs()?;
+        let updated = self.updated(&outputs, &lock)?;
         let mut rows = Vec::new();
         // What a URL names is never behind: nothing else was asked for.
         let published = |p: &&LockedPackage| p.editable.is_none() && p.url.is_none();
@@ -75,9 +78,28 @@ impl Workspace {
             self.context().check()?;
             let asks: Vec<&(String, Requirement)> =
                 asks.iter().filter(|(_, r)| r.name() == &package.name).collect();
-            rows.extend(row(&pool, package, &asks, env.python())?);
+            let chosen = updated.as_ref().and_then(|lock| lock.package(&package.name));
+            rows.extend(row(&pool, (package, chosen), &asks, env.python())?);
         }
         Ok(rows)
+    }
+
+    /// The lock as an update of everything would leave it; `None`, with a warning, if it would fail.
+    fn updated(&self, outputs: &[Output], lock: &Lock) -> Result<Option<Lock>> {
+        let wish = Wish {
+            inputs: self.config().inputs.clone(),
+            upgrade: Upgrade::All,
+            forwards: true,
+            ..Wish::default()
+        };
+        match self.choose(&wish, outputs, Some(lock)) {
+            Err(error) if matches!(error.class(), Class::Conflict | Class::NotFound) => {
+                let message = format!("`backlot update` would fail: {error}");
+                self.context().warn(error.code(), message);
+                Ok(None)
+            }
+            updated => updated.map(Some),
+        }
     }
 
     /// Take newer releases of some inputs, or of all, where they fit; the others move only if they must.
@@ -109,7 +131,7 @@ impl Workspace {
 
 fn row(
     pool: &Pool<'_>,
-    package: &LockedPackage,
+    (package, chosen): (&LockedPackage, Option<&LockedPackage>),
     asks: &[&(String, Requirement)],
     python: &Version,
 ) -> Result<Option<OutdatedRow>> {
@@ -117,7 +139,7 @@ fn row(
         package: package.name.clone(),
         version: package.version.clone(),
         repo: package.repo.clone(),
-        admitted: None,
+        admitted: chosen.map(|chosen| chosen.version.clone()),
         newest: Vec::new(),
         held_by: Vec::new(),
         yanked: None,
@@ -149,12 +171,6 @@ fn row(
             };
             newest.push((*rank, best));
         }
-        let admitted = asks
-            .iter()
-            .all(|(_, r)| r.specifiers().contains(&release.version));
-        if admitted && row.admitted.is_none() {
-            row.admitted = Some(release.version.clone());
-        }
     }
     newest.sort_by_key(|(rank, _)| *rank);
     row.newest = newest.into_iter().map(|(_, newest)| newest).collect();
@@ -163,7 +179,19 @@ fn row(
     if let Some(newest) = newest.filter(|_| behind) {
         let holds = asks.iter().filter(|(_, r)| !r.specifiers().contains(&newest));
         row.held_by = holds.map(|(who, r)| format!("{who}: {r}")).collect();
+        let there = row.newest.iter().find(|n| n.version == newest);
+        let preferred = chosen.and_then(|chosen| chosen.repo.as_ref());
+        if let (true, Some(there), Some(preferred)) = (row.held_by.is_empty(), there, preferred)
+            && row.admitted.as_ref() < Some(&newest)
+            && there.repo != *preferred
+        {
+            row.held_by.push(format!(
+                "the workspace: {preferred} is preferred to {}",
+                there.repo
+            ));
+        }
     }
-    let worth_telling = behind || row.yanked.is_some() || row.deprecated.is_some();
+    let moves = row.admitted.as_ref().is_some_and(|to| *to != row.version);
+    let worth_telling = behind || moves || row.yanked.is_some() || row.deprecated.is_some();
     Ok(worth_telling.then_some(row))
 }

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use backlot_core::{PackageName, Version};
-use backlot_dvc::{AddedOut, Change, FileChanges, SentAhead};
+use backlot_dvc::{AddedOut, Change, FileChanges, SentAhead, TrackedPointer};
 use backlot_repo::{Publication, Release, Repo};
 use backlot_store::Remote;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::build::BuildReport;
 use crate::error::{Result, WorkspaceError};
 use crate::files::{Additions, MoveReport, Tracked};
+use crate::from_parts::{FromParts, PartsUsed};
 use crate::outputs::Output;
 use crate::workspace::{Workspace, absolute};
 
@@ -28,6 +29,8 @@ pub struct PublishOptions {
     pub message: Option<String>,
     /// Files and folders to be removed from tracked folders, though they may never have been here.
     pub remove: Vec<PathBuf>,
+    /// Take the files of some folders from the parts of a job, not from the workspace.
+    pub parts: Option<FromParts>,
     /// Publish what cannot be installed, too.
     pub force: bool,
     /// Change nothing.
@@ -49,6 +52,9 @@ pub struct PublishReport {
     pub added: Vec<String>,
     /// What changed in them.
     pub changes: Vec<PathChanges>,
+    /// The parts that files are from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<PartsUsed>,
     /// What was pushed.
     pub files: MoveReport,
     /// The wheel.
@@ -83,7 +89,14 @@ impl Workspace {
         }
         self.check_urls(output)?;
         self.check_installable(output, &entry.name, options.force)?;
-        let recorded = self.record_changes(output, &repo, options)?;
+        let (parts, mut recorded) = match &options.parts {
+            Some(parts) => {
+                let (used, outs) = self.record_parts(output, parts, options)?;
+                (Some(used), outs)
+            }
+            None => (None, Vec::new()),
+        };
+        recorded.extend(self.record_changes(output, &repo, &recorded, options)?);
         let tracked = [self.tracked_after(output, &recorded, options.dry_run)?];
         let wheel = self.build_tracked(output, &tracked[0], options.dry_run)?;
         if repo.is_public() && tracked.iter().any(|one| !one.pointers.is_empty()) {
@@ -111,6 +124,9 @@ impl Workspace {
                     published?;
                 }
             }
+            if let Some(used) = &parts {
+                self.note_parts(used, (&package, &version), &entry.name, options);
+            }
         }
         Ok(PublishReport {
             asset: output.name.clone(),
@@ -119,6 +135,7 @@ impl Workspace {
             repo: entry.name,
             added: recorded.iter().map(|out| self.display_path(&out.path)).collect(),
             changes: recorded.iter().map(|out| self.path_changes(out)).collect(),
+            parts,
             files,
             wheel,
             already,
@@ -175,11 +192,13 @@ impl Workspace {
         .into())
     }
 
-    /// Add what changed in tracked files since they were last added, and send it while it is read.
+    /// Add what changed in tracked files since they were last added, and send it while it is read. What is `recorded` already
+    /// is left as it is.
     fn record_changes(
         &self,
         output: &Output,
         repo: &Repo,
+        recorded: &[AddedOut],
         options: &PublishOptions,
     ) -> Result<Vec<AddedOut>> {
         let tracked = self.tracked_of_output(output)?;
@@ -189,7 +208,8 @@ impl Workspace {
         }
         let mut targets = Vec::new();
         let mut missing = Vec::new();
-        for state in self.out_states(&tracked)? {
+        let states = self.out_states(&tracked)?.into_iter();
+        for state in states.filter(|state| recorded.iter().all(|out| out.path != state.path)) {
             match state.change {
                 Change::Missing => missing.push(self.display_path(&state.path)),
                 Change::Modified { .. } | Change::NotInCache | Change::NoManifest => targets.push(state.path),
@@ -226,13 +246,19 @@ impl Workspace {
         if !dry_run {
             return Ok(tracked);
         }
-        for pointer in &mut tracked.pointers {
-            let base = pointer.pointer.base(pointer.folder());
-            for out in &mut pointer.pointer.outs {
-                let place = out.path.to_path(&base);
-                if let Some(planned) = recorded.iter().find(|planned| planned.path == place) {
-                    *out = planned.out.clone();
+        for planned in recorded {
+            let mut is_new = true;
+            for pointer in &mut tracked.pointers {
+                let base = pointer.pointer.base(pointer.folder());
+                for out in &mut pointer.pointer.outs {
+                    if out.path.to_path(&base) == planned.path {
+                        *out = planned.out.clone();
+                        is_new = false;
+                    }
                 }
+            }
+            if is_new {
+                tracked.pointers.push(TrackedPointer::planned(planned));
             }
         }
         Ok(tracked)

@@ -4,8 +4,10 @@
 //! installed only if every wheel it needs is, digest for digest, in a repo of the workspace, so nothing comes from a place
 //! the workspace does not know; the same of a source distribution where there is no wheel. An archive, which a file names by
 //! its URL, becomes a requirement of the workspace, with its digest. What else a file may hold (version control) is refused.
-//! Deliberately absent: the extras and groups of a lock, which workspaces do not have.
+//! Of the groups of a lock the default ones are taken. Deliberately absent: its extras, and choosing groups, which workspaces
+//! do not have.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Sha256, Specifiers, Version};
@@ -15,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::build::TOOL;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::inputs::checked;
-use crate::install::InstallReport;
+use crate::install::{InstallReport, editable_in_the_way};
 use crate::lockfile::{Lock, LockedPackage};
 use crate::outputs::Output;
 use crate::workspace::Workspace;
@@ -32,6 +34,9 @@ pub struct Pylock {
     environments: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requires_python: Option<String>,
+    /// The groups that are installed where none is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    default_groups: Vec<GroupName>,
     created_by: String,
     #[serde(default)]
     packages: Vec<Package>,
@@ -261,8 +266,21 @@ impl Workspace {
         let pylock = reader.read()?;
         let mut packages = Vec::new();
         for entry in &pylock.packages {
-            if reader.applies(entry)? {
+            if reader.applies(entry, &pylock.default_groups)? {
                 packages.push(self.locked_package(entry, &reader)?);
+            }
+        }
+        reader.check_once(&packages)?;
+        // An editable is never silently replaced, and does not go because another tool knows nothing of it.
+        let mut others = Vec::new();
+        for output in &outputs {
+            match packages.iter().find(|p| p.name == output.package()) {
+                Some(package) if package.editable.is_some() => {}
+                Some(package) => {
+                    let requirement = format!("{}=={}", package.name, package.version);
+                    return Err(editable_in_the_way(output, requirement).into());
+                }
+                None => others.push(self.locked_output(output, &env)),
             }
         }
         let table = pylock.tool.and_then(|t| t.backlot);
@@ -270,6 +288,7 @@ impl Workspace {
             Some(table) => table.requirements,
             None => roots(&packages),
         };
+        packages.extend(others);
         let mut inputs = Vec::new();
         for text in &requirements {
             let requirement = Requirement::parse(text).map_err(|e| reader.bad(e.to_string()))?;
@@ -452,7 +471,7 @@ impl Reader<'_> {
         self.check_python(pylock.requires_python.as_deref(), "it")?;
         let mut fits = pylock.environments.is_empty();
         for marker in &pylock.environments {
-            fits |= self.holds(marker)?;
+            fits |= self.holds(marker, &[])?;
         }
         if !fits {
             return Err(WorkspaceError::StaleLock {
@@ -467,9 +486,9 @@ impl Reader<'_> {
         Ok(pylock)
     }
 
-    fn applies(&self, entry: &Package) -> Result<bool> {
+    fn applies(&self, entry: &Package, groups: &[GroupName]) -> Result<bool> {
         if let Some(marker) = &entry.marker
-            && !self.holds(marker)?
+            && !self.holds(marker, groups)?
         {
             return Ok(false);
         }
@@ -477,11 +496,24 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    /// Whether a marker holds here.
-    fn holds(&self, marker: &str) -> Result<bool> {
+    /// A package has one entry in an environment.
+    fn check_once(&self, packages: &[LockedPackage]) -> Result<()> {
+        let mut seen = BTreeMap::new();
+        for package in packages {
+            if let Some(other) = seen.insert(&package.name, &package.version) {
+                let name = &package.name;
+                let reason = format!("{name} has two entries here, {other} and {}", package.version);
+                return Err(self.bad(reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a marker holds here, for some groups of the lock.
+    fn holds(&self, marker: &str, groups: &[GroupName]) -> Result<bool> {
         let requirement = Requirement::parse(&format!("x ; {marker}"));
         let requirement = requirement.map_err(|e| self.bad(e.to_string()))?;
-        Ok(requirement.applies(self.env, &[]))
+        Ok(requirement.applies_in_lock(self.env, groups))
     }
 
     fn check_python(&self, range: Option<&str>, who: &str) -> Result<()> {

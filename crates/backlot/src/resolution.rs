@@ -49,8 +49,8 @@ pub(crate) struct Wish {
     pub(crate) prereleases: bool,
     /// Constraints, overrides, the cutoff and pins to repos; those of `backlot.toml` where nothing is said.
     pub(crate) rules: Option<Rules>,
-    /// Rather keep a choice of the lock than move to a deprecated release.
-    pub(crate) spare_deprecated: bool,
+    /// Rather keep a choice of the lock than move to a deprecated or to a lower release.
+    pub(crate) forwards: bool,
 }
 
 /// Which choices of the lock may move.
@@ -565,8 +565,14 @@ impl Workspace {
         let warnings = self.context().warnings();
         pool.prefetch(&problem)?;
         let mut resolution = backlot_resolve::resolve(&pool, &problem, self.context())?;
-        while wish.spare_deprecated && keep_instead(&pool, &resolution, lock, &mut problem)? {
+        // Whoever names a repo or the lowest versions may mean lower ones.
+        let spare_lower = wish.prefer.is_none() && rules.resolution == backlot_resolve::Preference::Highest;
+        while wish.forwards && keep_instead(&pool, &resolution, lock, spare_lower, &mut problem)? {
             resolution = backlot_resolve::resolve(&pool, &problem, self.context())?;
+        }
+        pool.check_promises(&resolution)?;
+        if wish.forwards {
+            self.warn_lowered(&pool, &resolution, lock)?;
         }
         let packages = self.locked(&pool, &resolution, wish)?;
         if self.context().warnings() == warnings {
@@ -593,24 +599,40 @@ impl Workspace {
                 direct.lock(&mut package)?;
             } else if let Some(release) = pool.release(chosen)? {
                 let (name, repo) = pool.repo(chosen.source);
-                if release.deprecated.is_some()
-                    && let Some(fact) = repo.status(&release)?.deprecated
-                {
-                    self.warn_deprecated(&release, name, &fact);
-                }
                 package.take(name, &release, repo.digest(&release)?);
             }
             packages.push(package);
         }
         Ok(packages)
     }
+
+    /// Say which packages go down all the same, and why.
+    fn warn_lowered(&self, pool: &Pool<'_>, resolution: &Resolution, lock: Option<&Lock>) -> Result<()> {
+        for chosen in resolution.packages.iter().filter(|p| !pool.is_own(&p.name)) {
+            let locked = lock.and_then(|l| l.package(&chosen.name));
+            let Some(locked) = locked.filter(|l| l.version > chosen.version && l.repo.is_some()) else {
+                continue;
+            };
+            let why = if pool.has_good(&locked.name, &locked.version)? {
+                "is not what the requirements and rules of the workspace admit or prefer"
+            } else {
+                "is yanked, or not in a repo of the workspace any more"
+            };
+            let (name, from, to) = (&locked.name, &locked.version, &chosen.version);
+            let message = format!("{name} goes down from {from} to {to}: {from} {why}");
+            self.context().warn("resolve::lowered", message);
+        }
+        Ok(())
+    }
 }
 
-/// Prefer the lock's release of each package that would move to a deprecated one. Returns whether any is newly preferred.
+/// Prefer the lock's release of each package that would move to a deprecated one, or to a lower one. Returns whether any is
+/// newly preferred.
 fn keep_instead(
     pool: &Pool<'_>,
     resolution: &Resolution,
     lock: Option<&Lock>,
+    spare_lower: bool,
     problem: &mut Problem<'_>,
 ) -> Result<bool> {
     let mut found = false;
@@ -627,7 +649,8 @@ fn keep_instead(
         let Some(release) = pool.release(chosen)? else {
             continue;
         };
-        if release.deprecated.is_some() && pool.has_good(&locked.name, &locked.version)? {
+        let is_lower = spare_lower && chosen.version < locked.version;
+        if (release.deprecated.is_some() || is_lower) && pool.has_good(&locked.name, &locked.version)? {
             problem
                 .preferences
                 .insert(chosen.name.clone(), locked.version.clone());

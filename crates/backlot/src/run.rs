@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use crate::error::{Result, WorkspaceError};
+use crate::lockfile::Lock;
 use crate::workspace::Workspace;
 
 /// How a command is run in an environment.
@@ -19,11 +20,15 @@ pub struct RunEnvironment {
 }
 
 impl Workspace {
-    /// What to set to run a command with the inputs of this workspace.
+    /// What to set to run a command with the inputs of this workspace. Warns of inputs that are yanked or deprecated; no host
+    /// is asked for that.
     pub fn run_environment(&self) -> Result<RunEnvironment> {
         let environment = self.environment()?.ok_or_else(|| WorkspaceError::NoEnvironment {
             path: self.inputs_dir(),
         })?;
+        if let Some(lock) = Lock::load(self.root())? {
+            self.warn_used(&lock, false)?;
+        }
         let root = self.inputs_dir();
         Ok(if environment.layout.python.is_some() {
             RunEnvironment {

@@ -3,11 +3,14 @@
 //! Invariant: exactly one release in one repo is meant, or it is an error. Deliberately absent: how it is kept
 //! (`backlot-repo`), and what it does to a choice (`resolution`).
 
+use std::collections::BTreeMap;
+
 use backlot_core::{PackageName, Version, text};
-use backlot_repo::{Fact, Publication, Release, Verdict, VerdictReport};
+use backlot_repo::{Publication, Release, ReleaseStatus, Repo, Verdict, VerdictReport};
 use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
+use crate::lockfile::Lock;
 use crate::workspace::Workspace;
 
 /// What was said of a release.
@@ -90,19 +93,62 @@ impl Workspace {
         }
     }
 
-    /// Tell people that a chosen release is deprecated.
-    pub(crate) fn warn_deprecated(&self, release: &Release, repo: &str, fact: &Fact) {
-        // An index does not say who.
-        let by = match fact.author.as_str() {
-            "" => String::new(),
-            author => format!(" by {}", text::printable(author)),
-        };
-        let message = format!(
-            "{} {} in {repo} is deprecated{by}: {}",
-            release.package,
-            release.version,
-            text::printable(&fact.reason)
-        );
-        self.context().warn("resolve::deprecated", message);
+    /// Warn of releases of a lock that are yanked or deprecated, with who said so and why. What cannot be looked up is
+    /// passed over: the lock holds all the same. Without `ask`, repos behind URLs are left alone.
+    pub(crate) fn warn_used(&self, lock: &Lock, ask: bool) -> Result<()> {
+        let quiet = self.context().clone().silent();
+        let mut repos: BTreeMap<&str, Option<Repo>> = BTreeMap::new();
+        for package in &lock.packages {
+            self.context().check()?;
+            let Some(name) = package.repo.as_deref() else {
+                continue;
+            };
+            let repo = repos.entry(name).or_insert_with(|| {
+                let entry = self.repo_entry(name).ok();
+                let entry = entry.filter(|entry| ask || !entry.is_remote())?;
+                self.open_repo(entry).ok()
+            });
+            let Some(repo) = repo else { continue };
+            let Ok(listing) = repo.listing(&package.name, &quiet) else {
+                continue;
+            };
+            let locked = |release: &&Release| Some(&release.file) == package.file();
+            if let Some(release) = listing.files().find(locked) {
+                self.warn_judged(release, name, || Ok(repo.status(release)?))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Warn of a release if it is yanked or deprecated.
+    pub(crate) fn warn_judged(
+        &self,
+        release: &Release,
+        repo: &str,
+        status: impl FnOnce() -> Result<ReleaseStatus>,
+    ) -> Result<()> {
+        if release.yanked.is_none() && release.deprecated.is_none() {
+            return Ok(());
+        }
+        let status = status()?;
+        for (code, what, fact) in [
+            ("resolve::yanked", "yanked", status.yanked),
+            ("resolve::deprecated", "deprecated", status.deprecated),
+        ] {
+            let Some(fact) = fact else { continue };
+            // An index does not say who.
+            let by = match fact.author.as_str() {
+                "" => String::new(),
+                author => format!(" by {}", text::printable(author)),
+            };
+            let message = format!(
+                "{} {} in {repo} is {what}{by}: {}",
+                release.package,
+                release.version,
+                text::printable(&fact.reason)
+            );
+            self.context().warn(code, message);
+        }
+        Ok(())
     }
 }

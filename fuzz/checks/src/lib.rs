@@ -25,7 +25,7 @@ pub struct Target {
 }
 
 /// All checks.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target {
         name: "metadata",
         check: texts::metadata,
@@ -73,6 +73,12 @@ pub const TARGETS: [Target; 8] = [
         check: texts::lock,
         words: texts::LOCK_WORDS,
         rounds: 8000,
+    },
+    Target {
+        name: "part",
+        check: texts::part,
+        words: texts::PART_WORDS,
+        rounds: 12_000,
     },
 ];
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use backlot::{Lock, Pylock};
 use backlot_core::{DirectUrl, MarkerEnv, Requirement, Specifiers, Version};
+use backlot_store::Part;
 use backlot_wheel::{EntryPoints, Metadata, WheelName, parse_record, sdist_name, write_record};
 
 /// Words of METADATA, RECORD and entry points.
@@ -266,6 +267,49 @@ fn direct_url(requirement: &Requirement) {
         }
         Some(Err(error)) => assert!(!error.to_string().contains("hunter2@"), "{error}"),
         None => {}
+    }
+}
+
+pub(crate) const PART_WORDS: &[&str] = &[
+    "\"format\":1,",
+    "\"job\":\"7\",",
+    "\"folder\":\"frames\",",
+    "\"files\":[",
+    "{\"path\":\"f.0001.exr\",",
+    "\"size\":",
+    "../",
+    "\\u0000",
+    "18446744073709551616",
+    "]}",
+];
+
+/// A part of a farm job: what is read has safe and unique paths, and nothing that was left out.
+pub(crate) fn part(input: &[u8]) {
+    let name = "0123456789abcdef0123456789abcdef".parse().expect("a name");
+    let Ok(part) = Part::read(name, None, input) else {
+        return;
+    };
+    assert!(!part.files.is_empty());
+    for pair in part.files.windows(2) {
+        assert!(pair[0].path.as_str() < pair[1].path.as_str());
+    }
+    for path in part
+        .files
+        .iter()
+        .map(|file| &file.path)
+        .chain([&part.head.folder])
+    {
+        assert!(backlot_core::RelPath::parse(path.as_str()).is_ok(), "{path}");
+    }
+    assert!(
+        part.head
+            .job
+            .as_str()
+            .bytes()
+            .all(|c| c.is_ascii_graphic() && c != b'/')
+    );
+    for text in [&part.head.node, &part.head.user, &part.head.tool] {
+        assert!(!text.contains(char::is_control), "{text:?}");
     }
 }
 

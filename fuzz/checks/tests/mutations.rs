@@ -74,6 +74,11 @@ fn source_distributions_of_any_bytes_stay_in_their_folder() {
 }
 
 #[test]
+fn parts_of_any_bytes_have_safe_paths() {
+    named("part");
+}
+
+#[test]
 fn locks_of_any_bytes_are_read_and_written_the_same() {
     named("lock");
 }

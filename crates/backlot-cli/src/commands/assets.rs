@@ -175,7 +175,11 @@ pub(super) fn publish(
         ..options.clone()
     };
     let report = workspace.publish(&output, &options)?;
-    let mut lines = String::new();
+    let mut lines = report
+        .parts
+        .as_ref()
+        .map(super::parts::describe_used)
+        .unwrap_or_default();
     for one in &report.changes {
         lines.push_str(&format!(
             "{}added the changes in {}: {} new, {} changed{}\n",

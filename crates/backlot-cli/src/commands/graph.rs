@@ -126,7 +126,7 @@ pub(super) fn outdated(session: &Session) -> Result<Answer, Error> {
     let text = if rows.is_empty() {
         "all inputs are the newest".to_owned()
     } else {
-        let head = ["package", "installed", "admitted", "newest", "", ""];
+        let head = ["package", "installed", "update", "newest", "", ""];
         let mut table = vec![head.map(ToOwned::to_owned).to_vec()];
         table.extend(rows.iter().map(describe));
         columns(&table)

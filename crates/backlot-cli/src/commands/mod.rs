@@ -5,6 +5,7 @@ mod browse;
 mod environment;
 mod external;
 mod graph;
+mod parts;
 mod places;
 mod releases;
 mod run;
@@ -75,9 +76,11 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             message,
             remove,
             force,
+            parts,
             dry,
         } => {
             let options = backlot::PublishOptions {
+                parts: parts.options(),
                 to: to.clone(),
                 remote: remote.clone(),
                 message: message.clone(),
@@ -87,6 +90,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             };
             assets::publish(session, asset.as_deref(), &options)
         }
+        Command::Part(part) => parts::part(session, part),
         Command::Copy(args) => releases::copy(session, args),
         Command::Mirror(args) => releases::mirror(session, args),
         Command::Approve(args) => releases::judge(session, Verdict::Approve, args),
@@ -204,6 +208,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             remote,
             grace,
             young,
+            part_age,
             allow_most,
             restore,
             dry_run,
@@ -218,6 +223,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             let options = backlot::CollectOptions {
                 grace: *grace,
                 young: *young,
+                parts: *part_age,
                 allow_most: *allow_most,
                 dry_run: *dry_run,
                 ..backlot::CollectOptions::default()

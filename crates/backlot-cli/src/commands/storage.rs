@@ -25,6 +25,17 @@ pub(super) fn collect(
         text::count(report.files_kept, "file"),
     );
     lines.push_str(&describe_passed_over(&collected.passed_over));
+    if report.parts > 0 {
+        let parts = text::count(report.parts, "part");
+        lines.push_str(&format!("kept for farm jobs: {parts}\n"));
+    }
+    if !report.parts_dropped.is_empty() {
+        let dropped = text::count(report.parts_dropped.len() as u64, "part");
+        lines.push_str(&format!(
+            "{}dropped {dropped} of farm jobs that are too old\n",
+            would(options.dry_run)
+        ));
+    }
     lines.push_str(&describe_rewritten(report));
     describe(
         &mut lines,

@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::blob::BlobEntry;
 use super::catalog::{Catalog, Found, Index, damaged};
 use super::name::{Kind, StoredName, TOMBS, name_of};
+use super::parts::KeptParts;
 use super::push::Site;
 use super::rewrite::Plan;
 use super::tiers::Merger;
@@ -31,6 +32,8 @@ pub struct CollectOptions {
     pub grace: Duration,
     /// Objects younger than this are kept: somebody may be about to name them.
     pub young: Duration,
+    /// Parts of jobs older than this keep nothing and are dropped.
+    pub parts: Duration,
     /// Unused bytes that may stay in packs, in hundredths of the bytes that are needed. Where there are more, packs are written
     /// anew without them, those with the least use first.
     pub max_unused: u8,
@@ -45,6 +48,7 @@ impl Default for CollectOptions {
         Self {
             grace: Duration::from_hours(14 * 24),
             young: Duration::from_hours(24),
+            parts: Duration::from_hours(30 * 24),
             max_unused: 10,
             allow_most: false,
             dry_run: false,
@@ -88,6 +92,10 @@ pub struct CollectReport {
     pub waiting: Vec<Collected>,
     /// What is deleted now.
     pub deleted: Vec<Collected>,
+    /// Parts of jobs whose files are kept.
+    pub parts: u64,
+    /// Parts, and records of their releases, that are too old and are dropped now.
+    pub parts_dropped: Vec<String>,
     /// What was condemned and is needed again.
     pub spared: Vec<String>,
     /// Whether nothing was changed.
@@ -178,7 +186,8 @@ impl Site {
             dry_run: options.dry_run,
             ..CollectReport::default()
         };
-        let mut view = self.view(keep, now, options, context)?;
+        let mut parts = KeptParts::default();
+        let mut view = self.view((keep, &mut parts), now, options, context)?;
         if let Some((bytes, of)) = view.most().filter(|_| !options.allow_most) {
             if !options.dry_run {
                 return Err(Error::CollectsMost {
@@ -193,7 +202,7 @@ impl Site {
         report.rewritten = plan.packs.len() as u64;
         if !options.dry_run && !plan.is_empty() {
             report.written_bytes = self.rewrite(&view, &plan, context)?;
-            view = self.view(keep, now, options, context)?;
+            view = self.view((keep, &mut parts), now, options, context)?;
         }
         report.files_kept = view.needed.files.len() as u64;
         let files = &view.needed.files;
@@ -205,8 +214,13 @@ impl Site {
             .count() as u64;
         self.condemn(&view, &plan, options, &mut report)?;
         running.advance(report.condemned.len() as u64, 0);
-        self.sweep(keep, now, options, &mut report, context)?;
+        self.sweep((keep, &mut parts), now, options, &mut report, context)?;
+        report.parts = parts.count;
+        report.parts_dropped = parts.expired;
         if !options.dry_run {
+            for key in &report.parts_dropped {
+                self.blobs.delete(key)?;
+            }
             self.blobs.tidy()?;
             self.put_in_order(context)?;
         }
@@ -221,16 +235,19 @@ impl Site {
         self.compact_recipes(catalog, &Merger::Upkeep, context)
     }
 
+    /// What is needed now: the parts of jobs are listed each time, behind the tombs.
     fn view(
         &self,
-        keep: &HashSet<ObjectId>,
+        (keep, parts): (&HashSet<ObjectId>, &mut KeptParts),
         now: Timestamp,
         options: &CollectOptions,
         context: &Context,
     ) -> Result<View> {
         let catalog = self.sound_catalog(context)?;
         let packs = self.listed(Kind::Pack)?;
-        let needed = needed(&catalog, &packs, keep, now, options)?;
+        parts.refresh(self, now, options, context)?;
+        let is_kept = |id: &ObjectId| keep.contains(id) || parts.files.contains(id);
+        let needed = needed(&catalog, &packs, &is_kept, now, options)?;
         Ok(View {
             catalog,
             packs,
@@ -347,7 +364,7 @@ impl Site {
     /// Delete what tombs that have aged enough name, if it is still not needed by what is listed now.
     fn sweep(
         &self,
-        keep: &HashSet<ObjectId>,
+        keep: (&HashSet<ObjectId>, &mut KeptParts),
         now: Timestamp,
         options: &CollectOptions,
         report: &mut CollectReport,
@@ -407,7 +424,7 @@ impl Site {
 fn needed(
     catalog: &Catalog,
     packs: &Listed,
-    keep: &HashSet<ObjectId>,
+    is_kept: &dyn Fn(&ObjectId) -> bool,
     now: Timestamp,
     options: &CollectOptions,
 ) -> Result<Needed> {
@@ -419,7 +436,7 @@ fn needed(
             let young = is_young(segment.stored(&recipe), now, options);
             let found = Found { recipe, segment };
             let clean = catalog.is_clean(&found) && found.packs().all(|pack| packs.contains_key(&pack.name));
-            if !young && !keep.contains(&id) {
+            if !young && !is_kept(&id) {
                 let bytes = needed.unreferenced.entry(id).or_default();
                 *bytes = (*bytes).max(if clean { size } else { 0 });
             } else if !clean {
@@ -514,7 +531,7 @@ fn is_young(written: Option<Timestamp>, now: Timestamp, options: &CollectOptions
     !is_older(written, now, options.young)
 }
 
-fn is_older(written: Option<Timestamp>, now: Timestamp, age: Duration) -> bool {
+pub(super) fn is_older(written: Option<Timestamp>, now: Timestamp, age: Duration) -> bool {
     let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
     written.is_some_and(|written| now.0.saturating_sub(written.0) >= age)
 }

@@ -25,7 +25,7 @@ impl ChunkedRemote {
 }
 
 impl Site {
-    fn known(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<KnownFile>>> {
+    pub(super) fn known(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<KnownFile>>> {
         let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
         let mut known = Vec::with_capacity(ids.len());
         let mut there: HashSet<StoredName> = HashSet::new();

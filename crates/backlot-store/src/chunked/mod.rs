@@ -1,7 +1,8 @@
 //! The chunked layout of a remote: content-defined chunks in packs, found by index segments, named by recipes.
 //!
 //! Files that share most of their bytes share most of their chunks, so a new version costs what changed. The way in is
-//! [`put`] (files to packs) under [`push`] (the writer's protocol), the way out is [`get`]; [`gc`] collects. The format, to
+//! [`put`] (files to packs) under [`push`] (the writer's protocol), the way out is [`get`]; [`gc`] collects. [`parts`] are
+//! what nodes of a farm leave for a publisher. The format, to
 //! the byte, and the protocol that makes all of it safe without a lock are in `docs/format/remote-chunked.md`.
 //! Invariants: objects are written once under random names; a file is there once a recipe segment names it; every chunk
 //! is proven by its BLAKE3 when it is read. Deliberately absent: encryption (its place is in the config object), and the
@@ -27,6 +28,8 @@ mod known;
 mod mirror;
 mod name;
 mod pack;
+mod part;
+mod parts;
 mod push;
 mod put;
 mod recipe;
@@ -53,4 +56,6 @@ mod tests;
 pub(crate) use config::KEY as CONFIG_KEY;
 pub use gc::{CollectOptions, CollectReport, Collected};
 pub use name::{NotAStoredName, StoredName};
+pub use part::{JobId, JobRelease, Part, PartFile, PartHead};
+pub use parts::{DamagedPart, DroppedPart, JobParts, PartSource, StoredPart};
 pub(crate) use remote::{AHEAD_FROM, ChunkedRemote};

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::parallel::each;
 
 /// How often a push stores again what collectors took from under it.
-const ROUNDS: usize = 8;
+pub(super) const ROUNDS: usize = 8;
 /// How often it looks again for recipes that were merged into other segments meanwhile: that is cheap, and its turn comes.
 const MERGE_ROUNDS: usize = 1000;
 

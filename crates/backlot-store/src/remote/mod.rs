@@ -7,6 +7,7 @@
 
 mod folder;
 mod identity;
+mod parts;
 pub(crate) mod service;
 
 use std::collections::{BTreeMap, HashSet};

@@ -12,6 +12,7 @@ use crate::{CollectOptions, Error};
 pub(super) const AT_ONCE: CollectOptions = CollectOptions {
     grace: Duration::ZERO,
     young: Duration::ZERO,
+    parts: Duration::MAX,
     max_unused: 10,
     allow_most: true,
     dry_run: false,

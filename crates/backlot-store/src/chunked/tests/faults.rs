@@ -18,7 +18,7 @@ use crate::{Cache, CollectOptions};
 
 /// How a remote misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+pub(super) enum Fault {
     /// From some request on, every request fails.
     Dies,
     /// One request fails, the next ones work.
@@ -32,7 +32,7 @@ enum Fault {
 
 /// A remote that misbehaves at one request.
 #[derive(Debug)]
-struct Faulty {
+pub(super) struct Faulty {
     inner: Arc<dyn BlobStore>,
     fault: Fault,
     left: Arc<AtomicI64>,
@@ -47,7 +47,7 @@ fn refused() -> Error {
 }
 
 impl Faulty {
-    fn on(place: &Place, fault: Fault, after: i64) -> Arc<Self> {
+    pub(super) fn on(place: &Place, fault: Fault, after: i64) -> Arc<Self> {
         Arc::new(Self {
             inner: place.blobs(),
             fault,
@@ -67,7 +67,7 @@ impl Faulty {
         }
     }
 
-    fn was_reached(&self) -> bool {
+    pub(super) fn was_reached(&self) -> bool {
         self.left.load(Ordering::SeqCst) < 0
     }
 }

@@ -7,6 +7,7 @@ mod faults;
 mod fixtures;
 mod merging;
 mod model;
+mod parts;
 mod sharing;
 
 use std::path::PathBuf;

@@ -1,0 +1,99 @@
+//! The arguments of `part`: what the nodes of a farm store, and who looks after it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::DryRun;
+
+/// Where parts are.
+#[derive(Debug, Args)]
+pub(crate) struct AtRemote {
+    /// The remote: a path, a file:// address, or a name in this workspace [env: `BACKLOT_PART_REMOTE`]
+    /// [default: the default one of this workspace]
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) remote: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Part {
+    /// Store rendered files as a part of a job; no workspace is needed, only a remote
+    #[command(
+        after_help = "Files are read once: hashed, cut and sent at the same time. The part is there when all of them are, so a node that dies\nleaves none; push the same frames again from any node. `backlot publish --from-parts` makes a release of all parts.\n\nExamples:\n  backlot part push render/f.00*.exr --job 5f3e91 --as frames --remote /studio/files\n  backlot part push render --job 5f3e91 --as frames          the files in the folder\n  export BACKLOT_PART_REMOTE=/studio/files                   for all commands of a node"
+    )]
+    Push {
+        /// Files, or folders that have them
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// The ID of the farm's job, the same on all nodes
+        #[arg(long, value_name = "ID")]
+        job: String,
+        /// The tracked folder that the files are of, relative to the asset's module
+        #[arg(long = "as", value_name = "FOLDER")]
+        folder: String,
+        /// The name of this node [default: this machine's]
+        #[arg(long, value_name = "NAME")]
+        node: Option<String>,
+        #[command(flatten)]
+        at: AtRemote,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// List parts: of which node, how many files, and whether a release has them
+    #[command(
+        after_help = "States: waiting (in no release), released, late (its job was released without it). Times are those of the remote.\n\nExamples:\n  backlot part list --job 5f3e91\n  backlot part list --json | jq '.parts[] | select(.state == \"late\")'"
+    )]
+    List {
+        /// Only those of a job
+        #[arg(long, value_name = "ID")]
+        job: Option<String>,
+        #[command(flatten)]
+        at: AtRemote,
+    },
+    /// Drop the parts of a job; a release that was made from them stays whole
+    #[command(
+        after_help = "Files that nothing else needs are collected by `backlot gc --remote`.\n\nExamples:\n  backlot part drop --job 5f3e91 --dry-run\n  backlot part drop --job 5f3e91 --node render12"
+    )]
+    Drop {
+        /// The ID of the job
+        #[arg(long, value_name = "ID")]
+        job: String,
+        /// Only those of a node
+        #[arg(long, value_name = "NAME")]
+        node: Option<String>,
+        #[command(flatten)]
+        at: AtRemote,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+}
+
+/// How a release is made from parts.
+#[derive(Debug, Args)]
+pub(crate) struct FromPartsArgs {
+    /// Take the files of folders from the parts of a farm job
+    #[arg(long, value_name = "ID", requires = "expect", conflicts_with = "remove")]
+    from_parts: Option<String>,
+    /// The frames that each sequence in a folder must have, as frames=1-100 or frames=1001-1100x2,1105
+    #[arg(long, value_name = "FOLDER=FRAMES", requires = "from_parts")]
+    expect: Vec<String>,
+    /// Publish without frames that no part has; they are listed
+    #[arg(long, requires = "from_parts")]
+    allow_missing: bool,
+    /// Where nodes stored other bytes of a file, take the part that the remote received last
+    #[arg(long, requires = "from_parts")]
+    newest: bool,
+}
+
+impl FromPartsArgs {
+    /// As the facade takes them.
+    pub(crate) fn options(&self) -> Option<backlot::FromParts> {
+        let job = self.from_parts.clone()?;
+        Some(backlot::FromParts {
+            job,
+            expect: self.expect.clone(),
+            allow_missing: self.allow_missing,
+            newest: self.newest,
+        })
+    }
+}

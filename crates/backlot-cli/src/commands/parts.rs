@@ -1,0 +1,158 @@
+//! Parts of farm jobs: pushed, listed, dropped.
+
+use backlot::{Error, PartState, Parts, PartsUsed, PushPart, Timestamp, text};
+
+use crate::args::{AtRemote, Part};
+use crate::host;
+use crate::output::{Answer, columns, would};
+use crate::session::Session;
+
+pub(super) fn part(session: &Session, command: &Part) -> Result<Answer, Error> {
+    match command {
+        Part::Push {
+            files,
+            job,
+            folder,
+            node,
+            at,
+            dry,
+        } => {
+            let part = PushPart {
+                files: files.iter().map(|file| session.here.join(file)).collect(),
+                job: job.clone(),
+                folder: folder.clone(),
+                node: node.clone(),
+                dry_run: dry.dry_run,
+            };
+            push(&open(session, at)?, &part)
+        }
+        Part::List { job, at } => list(&open(session, at)?, job.as_deref()),
+        Part::Drop { job, node, at, dry } => {
+            drop_parts(&open(session, at)?, job, node.as_deref(), dry.dry_run)
+        }
+    }
+}
+
+fn open(session: &Session, at: &AtRemote) -> Result<Parts, Error> {
+    let remote = at.remote.clone().or_else(host::part_remote);
+    Parts::find(
+        remote.as_deref(),
+        &session.here,
+        &session.workspace,
+        &session.host,
+        &session.context,
+    )
+}
+
+fn push(parts: &Parts, part: &PushPart) -> Result<Answer, Error> {
+    let pushed = parts.push(part)?;
+    let sent = if pushed.dry_run {
+        String::new()
+    } else {
+        format!(
+            ", {} new, {} sent",
+            text::count(pushed.objects, "file"),
+            text::bytes(pushed.sent)
+        )
+    };
+    let lines = format!(
+        "{}pushed a part of the job {}: {} of {} ({}{sent}) by {} to {}\n",
+        would(pushed.dry_run),
+        pushed.job,
+        text::count(pushed.files, "file"),
+        pushed.folder,
+        text::bytes(pushed.bytes),
+        pushed.node,
+        pushed.remote
+    );
+    Ok(Answer::new(&pushed, lines))
+}
+
+fn list(parts: &Parts, job: Option<&str>) -> Result<Answer, Error> {
+    let list = parts.list(job)?;
+    let head = [
+        "job", "folder", "node", "user", "files", "bytes", "stored", "state",
+    ];
+    let mut rows: Vec<Vec<String>> = vec![head.iter().map(ToString::to_string).collect()];
+    for row in &list.parts {
+        let state = match row.state {
+            PartState::Released => "released",
+            PartState::Late => "late",
+            _ => "waiting",
+        };
+        rows.push(vec![
+            row.head.job.to_string(),
+            row.head.folder.to_string(),
+            row.head.node.clone(),
+            row.head.user.clone(),
+            row.files.to_string(),
+            text::bytes(row.bytes),
+            row.stored
+                .map_or_else(|| "-".to_owned(), |time| Timestamp(time).to_string()),
+            state.to_owned(),
+        ]);
+    }
+    let mut lines = if list.parts.is_empty() {
+        "no parts\n".to_owned()
+    } else {
+        columns(&rows)
+    };
+    for release in &list.releases {
+        lines.push_str(&format!(
+            "{} was released as {} {} to {} by {}\n",
+            release.job, release.package, release.version, release.repo, release.user
+        ));
+    }
+    for damaged in &list.damaged {
+        lines.push_str(&format!("cannot be read: {}: {}\n", damaged.key, damaged.reason));
+    }
+    Ok(Answer::new(&list, lines))
+}
+
+fn drop_parts(parts: &Parts, job: &str, node: Option<&str>, dry_run: bool) -> Result<Answer, Error> {
+    let dropped = parts.drop_parts(job, node, dry_run)?;
+    let mut lines = String::new();
+    for one in &dropped.dropped {
+        if let Some(node) = &one.node {
+            lines.push_str(&format!(
+                "{}dropped a part of {node}: {}\n",
+                would(dry_run),
+                text::count(one.files, "file")
+            ));
+        } else {
+            lines.push_str(&format!("{}dropped {}\n", would(dry_run), one.key));
+        }
+    }
+    if dropped.dropped.is_empty() {
+        lines.push_str(&format!(
+            "nothing to drop: {} has no such parts of {job}\n",
+            dropped.remote
+        ));
+    }
+    Ok(Answer::new(&dropped, lines))
+}
+
+/// What a release was made from, for people.
+pub(super) fn describe_used(used: &PartsUsed) -> String {
+    let mut lines = format!(
+        "from {} of the job {} by {}\n",
+        text::count(used.parts.len() as u64, "part"),
+        used.job,
+        used.nodes.join(", ")
+    );
+    if used.overruled > 0 {
+        lines.push_str(&format!(
+            "{} of older parts had other bytes and were passed over\n",
+            text::count(used.overruled, "file")
+        ));
+    }
+    for missing in &used.missing {
+        lines.push_str(&format!(
+            "missing: {} {} ({})\n",
+            missing.sequence,
+            missing.frames,
+            text::count(missing.count, "frame")
+        ));
+    }
+    lines
+}

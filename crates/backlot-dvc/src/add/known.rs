@@ -1,0 +1,138 @@
+//! Tracking a folder whose files are on a remote and not here: only its manifest and its pointer are written.
+//!
+//! Invariants: as for every add; files that the folder had and that are not among those given stay as they are, whatever is
+//! here of them. Files that are here must be those of the result: what differs is somebody's work, or stale.
+
+use std::path::Path;
+
+use backlot_core::{Context, RelPath};
+use backlot_store::{
+    Cache, FileDigests, ObjectId, PlacedMembers, StatCache, Transfer, digest_bytes, hash_files,
+};
+
+use super::{AddOptions, AddedOut, Adding, Content, SentAhead, report, set_content};
+use crate::error::{Error, Result};
+use crate::ignore::Ignore;
+use crate::manifest::{Manifest, ManifestEntry};
+use crate::merge::{FileChanges, MAX_NAMES, Merged, merge};
+use crate::parts::PartsError;
+use crate::plan::{AddTarget, plan_folder};
+use crate::scan::{Scanned, scan_out};
+
+/// Track files that are on a remote as those of `folder` inside the asset folder `root`. `check` may refuse the result.
+pub fn add_known(
+    (root, folder): (&Path, &RelPath),
+    files: &[(RelPath, FileDigests)],
+    check: &dyn Fn(&Manifest) -> Result<()>,
+    (cache, stat): (&Cache, &StatCache),
+    options: &AddOptions<'_>,
+    context: &Context,
+) -> Result<AddedOut> {
+    let target = plan_folder(root, folder, context)?;
+    let adding = Adding {
+        cache,
+        stat,
+        options,
+        context,
+    };
+    let mut out = target.out();
+    let before = out.id();
+    let base = adding.base(before)?.ok_or_else(|| Error::NoManifest {
+        path: target.path.clone(),
+        manifest: before.map(|id| id.to_string()).unwrap_or_default(),
+    })?;
+    let present = files.iter().map(|(path, digests)| ManifestEntry {
+        md5: digests.md5,
+        path: path.clone(),
+    });
+    let name = target.path.display().to_string();
+    let merged = merge(&name, &base, present.collect(), &|_| false)?;
+    check(&merged.manifest)?;
+    let here = adding.here(&target, &merged.manifest)?;
+    let content = adding.known_content(&target, &merged, &base, files, before, &out)?;
+    set_content(&mut out, &content);
+    let written = adding.write(&target, &out)?;
+    if !options.dry_run {
+        // What was here before and is gone was not removed by anybody who knew of these files.
+        stat.set_placed(&target.path, &here)?;
+    }
+    Ok(report(&target, content, out, written))
+}
+
+impl Adding<'_> {
+    /// The files of the result that are here.
+    fn here(&self, target: &AddTarget, manifest: &Manifest) -> Result<PlacedMembers> {
+        let ignore = Ignore::of_folder(target.path.parent().unwrap_or(&target.path))?;
+        let found = match scan_out(&target.path, &ignore, self.context)? {
+            Scanned::Missing => Vec::new(),
+            Scanned::Folder(files) => files,
+            Scanned::File { .. } => {
+                return Err(Error::InTheWay {
+                    path: target.path.clone(),
+                });
+            }
+        };
+        let paths: Vec<_> = found.iter().map(|file| file.full.clone()).collect();
+        let digests = hash_files(&paths, self.stat, self.context)?;
+        let (mut here, mut others) = (PlacedMembers::new(), Vec::new());
+        for (file, digests) in found.iter().zip(digests) {
+            if manifest.get(&file.path) == Some(digests.md5) {
+                here.insert(file.path.as_str().to_owned(), digests.md5);
+            } else {
+                others.push(file.path.to_string());
+            }
+        }
+        if others.is_empty() {
+            return Ok(here);
+        }
+        let count = others.len() as u64;
+        others.truncate(MAX_NAMES);
+        Err(PartsError::FilesHere {
+            path: target.path.clone(),
+            files: others,
+            count,
+        }
+        .into())
+    }
+
+    fn known_content(
+        &self,
+        target: &AddTarget,
+        merged: &Merged,
+        base: &Manifest,
+        files: &[(RelPath, FileDigests)],
+        before: Option<ObjectId>,
+        out: &crate::pointer::Out,
+    ) -> Result<Content> {
+        let bytes = merged.manifest.to_bytes();
+        let id = ObjectId::tree(digest_bytes(&bytes).md5);
+        let read = files.iter().map(|(path, digests)| (path, *digests)).collect();
+        let same = before == Some(id);
+        let proven = self.prove(target, merged, base, read, same, out)?;
+        if !self.options.dry_run {
+            self.cache.insert_bytes(&bytes, true)?;
+        }
+        let mut objects = proven.objects;
+        objects.push(Transfer {
+            id,
+            size: Some(bytes.len() as u64),
+            blake3: None,
+        });
+        Ok(Content {
+            id,
+            size: proven.size,
+            nfiles: Some(merged.manifest.entries().len() as u64),
+            executable: false,
+            blake3: proven.blake3,
+            objects,
+            added: Vec::new(),
+            changes: if same {
+                FileChanges::default()
+            } else {
+                merged.changes()
+            },
+            kept: merged.kept.len() as u64,
+            ahead: SentAhead::default(),
+        })
+    }
+}

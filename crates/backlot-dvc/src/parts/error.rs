@@ -1,0 +1,157 @@
+//! Why parts of a job do not make a release.
+
+use std::path::PathBuf;
+
+use backlot_core::{Class, Coded, text};
+use backlot_store::JobId;
+
+use super::MissingFrames;
+
+/// Parts that do not fit together, or not what is expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PartsError {
+    /// A job without parts.
+    #[error("the remote has no parts of the job `{job}`")]
+    NoParts {
+        /// The job.
+        job: JobId,
+    },
+    /// A text that says nothing that could be expected.
+    #[error("`{}` is not a folder with its frames", text.escape_debug())]
+    BadExpectation {
+        /// What was given.
+        text: String,
+    },
+    /// Two nodes that have other bytes under one name.
+    #[error("`{path}`{} {} other bytes in the part of {} than in that of {}{}", if *others == 0 { String::new() } else { format!(" and {}", text::count(*others, "other file")) }, if *others == 0 { "has" } else { "have" }, nodes[0], nodes[1], if *newest { ", and neither was stored later" } else { "" })]
+    Conflict {
+        /// The first such file.
+        path: String,
+        /// How many more there are.
+        others: u64,
+        /// Both nodes, with their parts.
+        nodes: Box<[String; 2]>,
+        /// Whether the newest was asked for.
+        newest: bool,
+    },
+    /// Frames that no part has.
+    #[error("the parts of the job `{job}` lack {}: {}", text::count(missing.iter().map(|one| one.count).sum(), "frame"), told(missing))]
+    MissingFrames {
+        /// The job.
+        job: JobId,
+        /// The frames.
+        missing: Vec<MissingFrames>,
+    },
+    /// Frames that were not expected.
+    #[error("the parts have frames of {sequence} that are not expected: {frames}")]
+    UnexpectedFrames {
+        /// The sequence.
+        sequence: String,
+        /// The frames.
+        frames: String,
+    },
+    /// A part of another folder.
+    #[error("the node {node} stored a part of the folder `{folder}`, and expected {}: {}", if expected.len() == 1 { "is" } else { "are" }, expected.join(", "))]
+    UnexpectedFolder {
+        /// The node.
+        node: String,
+        /// The folder.
+        folder: String,
+        /// Those that are expected.
+        expected: Vec<String>,
+    },
+    /// Frames of one sequence that are numbered in two ways.
+    #[error("{one} and {other} pad the frame number differently")]
+    MixedPadding {
+        /// A file and whose it is.
+        one: String,
+        /// Another.
+        other: String,
+    },
+    /// Files of parts that nobody could pull.
+    #[error("{} of the parts {} not on the remote any more, or about to be collected: {}", text::count(*count, "file"), if *count == 1 { "is" } else { "are" }, files.join(", "))]
+    NotOnRemote {
+        /// Some of the files, with their nodes.
+        files: Vec<String>,
+        /// How many.
+        count: u64,
+    },
+    /// Files in the workspace that are not those of the parts.
+    #[error("`{}` has {} that would not be in the release: {}", path.display(), text::count(*count, "file"), files.join(", "))]
+    FilesHere {
+        /// The folder.
+        path: PathBuf,
+        /// Some of the files.
+        files: Vec<String>,
+        /// How many.
+        count: u64,
+    },
+}
+
+fn told(missing: &[MissingFrames]) -> String {
+    let told = missing
+        .iter()
+        .map(|one| format!("{}: {}", one.sequence, one.frames));
+    told.collect::<Vec<_>>().join("; ")
+}
+
+impl Coded for PartsError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoParts { .. } => "parts::none",
+            Self::BadExpectation { .. } => "parts::bad_expectation",
+            Self::Conflict { .. } => "parts::conflict",
+            Self::MissingFrames { .. } => "parts::missing_frames",
+            Self::UnexpectedFrames { .. } => "parts::unexpected_frames",
+            Self::UnexpectedFolder { .. } => "parts::unexpected_folder",
+            Self::MixedPadding { .. } => "parts::mixed_padding",
+            Self::NotOnRemote { .. } => "parts::not_on_remote",
+            Self::FilesHere { .. } => "parts::files_here",
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::NoParts { .. } | Self::MissingFrames { .. } | Self::NotOnRemote { .. } => Class::NotFound,
+            Self::BadExpectation { .. } => Class::User,
+            Self::Conflict { .. }
+            | Self::UnexpectedFrames { .. }
+            | Self::UnexpectedFolder { .. }
+            | Self::MixedPadding { .. }
+            | Self::FilesHere { .. } => Class::Conflict,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        let help = match self {
+            Self::NoParts { .. } => "see `backlot part list` for the jobs that have parts",
+            Self::BadExpectation { .. } => {
+                "write the folder and its frames, as in `frames=1-100`, `frames=1001-1100x2` or `frames=1-10,15`"
+            }
+            Self::Conflict { newest: false, .. } => {
+                "take the part that was stored last with `--newest`, or drop the wrong ones with `backlot part drop --job ID --node NAME`"
+            }
+            Self::Conflict { .. } => "drop the wrong part with `backlot part drop --job ID --node NAME`",
+            Self::MissingFrames { .. } => {
+                "render them and push them with `backlot part push`, or publish without them with `--allow-missing`"
+            }
+            Self::UnexpectedFrames { .. } => {
+                "add them to `--expect`, or drop the wrong part with `backlot part drop --job ID --node NAME`"
+            }
+            Self::UnexpectedFolder { .. } => {
+                "add the folder to `--expect`, or drop the part with `backlot part drop --job ID --node NAME` and push it with the right `--as`"
+            }
+            Self::MixedPadding { .. } => {
+                "drop the wrong part with `backlot part drop --job ID --node NAME` and push its frames under the right names"
+            }
+            Self::NotOnRemote { .. } => {
+                "push these files again with `backlot part push`; `backlot gc --remote --restore` undoes a pending collection"
+            }
+            Self::FilesHere { .. } => {
+                "move the folder away, then publish again; `backlot pull` brings the files of the release"
+            }
+        };
+        Some(help.to_owned())
+    }
+}

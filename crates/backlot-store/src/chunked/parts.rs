@@ -1,0 +1,480 @@
+//! Parts on a remote: put, listed, dropped, and what they keep from being collected.
+//!
+//! Invariants: a part is written after everything it names can be pulled, so a node that dies leaves none; after it is
+//! written the tombs are read once more, and what a collector took meanwhile is stored again before success is reported;
+//! a collector lists parts after it read the tombs, as it does recipes. So either side sees the other. A part that cannot
+//! be read stops a collection. Ages and order are those of the service's clock, never of a node's.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::PathBuf;
+
+use backlot_core::clock::Timestamp;
+use backlot_core::{Context, Operation, RelPath};
+use serde::Serialize;
+
+use super::blob::BlobEntry;
+use super::gc::{CollectOptions, is_older};
+use super::name::StoredName;
+use super::part::{JobId, JobRelease, MOST_BYTES, Part, PartFile, PartHead};
+use super::push::{Pushed, Site, Work};
+use super::relied::ROUNDS;
+use super::remote::ChunkedRemote;
+use super::slot::{Content, Intake, Source};
+use crate::error::{Error, Result};
+use crate::hash::Job;
+use crate::object::{FileDigests, KnownFile, ObjectId};
+use crate::parallel::each;
+use crate::remote::TransferReport;
+
+/// Where parts lie, by job.
+const PARTS: &str = "v1/parts/";
+/// How the name of a part ends, and that of a release.
+const PART: &str = ".part";
+const DONE: &str = ".done";
+
+/// A file to be stored as a member of a part.
+#[derive(Clone, Debug)]
+pub struct PartSource {
+    /// Its path in the folder of the part.
+    pub path: RelPath,
+    /// Where it is on this machine.
+    pub file: PathBuf,
+}
+
+/// A part that was stored.
+#[derive(Clone, Debug)]
+pub struct StoredPart {
+    /// Its name.
+    pub name: StoredName,
+    /// Its files, in the order of the sources.
+    pub files: Vec<PartFile>,
+    /// What was sent.
+    pub report: TransferReport,
+    /// Releases that were made from the job before: they do not have this part.
+    pub late: Vec<JobRelease>,
+}
+
+/// An object among the parts that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DamagedPart {
+    /// Its key.
+    pub key: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The parts of one job, or of all.
+#[derive(Clone, Debug, Default)]
+pub struct JobParts {
+    /// In the order in which they were stored.
+    pub parts: Vec<Part>,
+    /// The releases that were made from them.
+    pub releases: Vec<JobRelease>,
+    /// What cannot be read.
+    pub damaged: Vec<DamagedPart>,
+}
+
+/// A part that was dropped, or would be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DroppedPart {
+    /// Its key.
+    pub key: String,
+    /// The node that stored it; `None` for what cannot be read, and for the record of a release.
+    pub node: Option<String>,
+    /// Its files.
+    pub files: u64,
+}
+
+/// One object below [`PARTS`].
+#[derive(Debug)]
+enum Found {
+    Part(Part),
+    Release(JobRelease),
+    Damaged(String),
+}
+
+impl ChunkedRemote {
+    /// Store files and the part that names them.
+    pub(crate) fn push_part(
+        &self,
+        head: &PartHead,
+        sources: &[PartSource],
+        context: &Context,
+    ) -> Result<StoredPart> {
+        match self.find()? {
+            Some(site) => site.push_part(head, sources, context),
+            None => Err(Error::NotThere { place: self.place() }),
+        }
+    }
+
+    /// The parts of a job, or of all.
+    pub(crate) fn job_parts(&self, job: Option<&JobId>, context: &Context) -> Result<JobParts> {
+        match self.find()? {
+            Some(site) => site.job_parts(job, context),
+            None => Ok(JobParts::default()),
+        }
+    }
+
+    /// Drop the parts of a job, or those of one of its nodes.
+    pub(crate) fn drop_parts(
+        &self,
+        job: &JobId,
+        node: Option<&str>,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<Vec<DroppedPart>> {
+        match self.find()? {
+            Some(site) => site.drop_parts(job, node, dry_run, context),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Note that a release was made from parts.
+    pub(crate) fn note_job_release(&self, release: &JobRelease, context: &Context) -> Result<()> {
+        match self.find()? {
+            Some(site) => site.note_release(release, context),
+            None => Err(Error::NotThere { place: self.place() }),
+        }
+    }
+}
+
+impl Site {
+    fn push_part(&self, head: &PartHead, sources: &[PartSource], context: &Context) -> Result<StoredPart> {
+        let (digests, pushed) = self.read_once(sources, context)?;
+        let known = |(source, digests): (&PartSource, &FileDigests)| Source {
+            content: Content::Known(ObjectId::file(digests.md5), Some(digests.blake3)),
+            path: source.file.clone(),
+            size: digests.size,
+        };
+        let again: Vec<Source> = sources.iter().zip(&digests).map(known).collect();
+        let mut report = TransferReport {
+            objects: pushed.objects,
+            bytes: pushed.bytes,
+            already_there: (sources.len() as u64).saturating_sub(pushed.objects),
+            sent: pushed.sent,
+            digests: BTreeMap::new(),
+        };
+        report.sent += self.push_seen(&again, context)?.sent;
+        let file = |(source, digests): (&PartSource, &FileDigests)| PartFile {
+            path: source.path.clone(),
+            digests: *digests,
+        };
+        let files: Vec<PartFile> = sources.iter().zip(&digests).map(file).collect();
+        let bytes = head.to_bytes(&files);
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(Error::PartTooLarge {
+                files: files.len() as u64,
+            });
+        }
+        // What it names can be pulled; a release that is noted from now on may have it.
+        let late = self.job_parts(Some(&head.job), context)?.releases;
+        self.require(&files, context)?;
+        let name = StoredName::fresh();
+        let key = key(&head.job, name, PART);
+        report.sent += bytes.len() as u64;
+        self.blobs.put(&key, &bytes)?;
+        match self.secure(&files, &again, context) {
+            Ok(sent) => {
+                report.sent += sent;
+                Ok(StoredPart {
+                    name,
+                    files,
+                    report,
+                    late,
+                })
+            }
+            Err(error) => {
+                // Where this fails, too, a publisher finds that the files are not there.
+                self.blobs.delete(&key).ok();
+                Err(error)
+            }
+        }
+    }
+
+    /// Once a part is written, store again what a collector took that did not see it: its tomb was there before we look
+    /// here. Returns the bytes that were written.
+    fn secure(&self, files: &[PartFile], sources: &[Source], context: &Context) -> Result<u64> {
+        let mut sent = 0;
+        for _ in 0..ROUNDS {
+            if self.require(files, context)? {
+                return Ok(sent);
+            }
+            sent += self.push_seen(sources, context)?.sent;
+        }
+        Err(Error::Contended {
+            place: self.blobs.place(),
+        })
+    }
+
+    /// Read, hash, cut and send files in one pass, without a cache.
+    fn read_once(&self, sources: &[PartSource], context: &Context) -> Result<(Vec<FileDigests>, Pushed)> {
+        let mut jobs = Vec::with_capacity(sources.len());
+        let mut files = Vec::with_capacity(sources.len());
+        for (number, source) in sources.iter().enumerate() {
+            jobs.push(Job {
+                source: source.file.clone(),
+                copy: None,
+            });
+            files.push(Source {
+                content: Content::New(number),
+                path: source.file.clone(),
+                size: fs_err::metadata(&source.file)?.len(),
+            });
+        }
+        let bytes = files.iter().map(|file| file.size).sum();
+        let running = context.start(Operation::Push, files.len() as u64, bytes);
+        let intake = Intake::new(&jobs, &|_, _| Ok(false), &|_, _| Ok(()));
+        let work = Work {
+            seeds: None,
+            avoid: HashSet::new(),
+            intake: Some(&intake),
+            running: &running,
+            context,
+        };
+        let pushed = self.take_in(&files, &work)?;
+        drop(work);
+        let outcomes: Result<Vec<_>> = intake.into_results().into_iter().collect();
+        Ok((outcomes?.iter().map(|outcome| outcome.digests).collect(), pushed))
+    }
+
+    /// Push files that were read before: what is there is relied on, what a collector took is read again.
+    fn push_seen(&self, sources: &[Source], context: &Context) -> Result<Pushed> {
+        match self.push(sources, None, &HashSet::new(), context) {
+            Err(Error::Corrupt { objects, .. }) => {
+                let of = |source: &&Source| matches!(source.content, Content::Known(id, _) if objects.contains(&id));
+                let changed = sources.iter().find(of).or(sources.first());
+                Err(Error::Changing {
+                    path: changed.map(|source| source.path.clone()).unwrap_or_default(),
+                })
+            }
+            pushed => pushed,
+        }
+    }
+
+    /// Whether all files can be relied on. One of which the remote has other content is an error.
+    pub(super) fn require(&self, files: &[PartFile], context: &Context) -> Result<bool> {
+        let ids: Vec<ObjectId> = files.iter().map(PartFile::id).collect();
+        let known = self.known(&ids, context)?;
+        let other = |(file, known): (&PartFile, &Option<KnownFile>)| {
+            let known = known.as_ref()?;
+            let same = known.size == file.digests.size && known.blake3 == Some(file.digests.blake3);
+            (!same).then(|| file.id())
+        };
+        let objects: Vec<ObjectId> = files.iter().zip(&known).filter_map(other).collect();
+        if objects.is_empty() {
+            Ok(known.iter().all(Option::is_some))
+        } else {
+            Err(Error::OtherContent {
+                objects,
+                place: self.blobs.place(),
+            })
+        }
+    }
+
+    fn job_parts(&self, job: Option<&JobId>, context: &Context) -> Result<JobParts> {
+        let mut all = JobParts::default();
+        for (entry, found) in self.read_all(job, context)? {
+            match found {
+                Found::Part(part) => all.parts.push(part),
+                Found::Release(release) => all.releases.push(release),
+                Found::Damaged(reason) => all.damaged.push(DamagedPart {
+                    key: entry.key,
+                    reason,
+                }),
+            }
+        }
+        all.parts.sort_by_key(|part| (part.stored, part.name));
+        Ok(all)
+    }
+
+    /// Everything that was stored for a job, or for all.
+    fn read_all(&self, job: Option<&JobId>, context: &Context) -> Result<Vec<(BlobEntry, Found)>> {
+        let prefix = job.map_or_else(|| PARTS.to_owned(), prefix_of);
+        let mut entries = self.blobs.list(&prefix)?;
+        entries.retain(|entry| entry.key.ends_with(PART) || entry.key.ends_with(DONE));
+        let found = each(self.blobs.concurrency(), entries.len(), context, |n| {
+            self.read_one(&entries[n])
+        })?;
+        let of_job = |found: &Found| {
+            let theirs = match found {
+                Found::Part(part) => &part.head.job,
+                Found::Release(release) => &release.job,
+                Found::Damaged(_) => return true,
+            };
+            job.is_none_or(|job| job == theirs)
+        };
+        let all = entries
+            .into_iter()
+            .zip(found)
+            .filter_map(|(entry, found)| Some((entry, found?)));
+        Ok(all.filter(|(_, found)| of_job(found)).collect())
+    }
+
+    /// One object; `None` if it was dropped since it was listed.
+    fn read_one(&self, entry: &BlobEntry) -> Result<Option<Found>> {
+        if entry.size > MOST_BYTES {
+            return Ok(Some(Found::Damaged(format!("it has {} bytes", entry.size))));
+        }
+        let Some(bytes) = self.blobs.read(&entry.key)? else {
+            return Ok(None);
+        };
+        Ok(Some(parse(entry, &bytes).unwrap_or_else(Found::Damaged)))
+    }
+
+    fn drop_parts(
+        &self,
+        job: &JobId,
+        node: Option<&str>,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<Vec<DroppedPart>> {
+        let mut dropped = Vec::new();
+        for (entry, found) in self.read_all(Some(job), context)? {
+            let (theirs, files) = match found {
+                Found::Part(part) => (Some(part.head.node), part.files.len() as u64),
+                Found::Release(_) | Found::Damaged(_) => (None, 0),
+            };
+            if node.is_some() && node != theirs.as_deref() {
+                continue;
+            }
+            if !dry_run {
+                self.blobs.delete(&entry.key)?;
+            }
+            dropped.push(DroppedPart {
+                key: entry.key,
+                node: theirs,
+                files,
+            });
+        }
+        if !dry_run && !dropped.is_empty() {
+            self.blobs.sync_deleted(&prefix_of(job))?;
+        }
+        Ok(dropped)
+    }
+
+    fn note_release(&self, release: &JobRelease, context: &Context) -> Result<()> {
+        let known = self.job_parts(Some(&release.job), context)?;
+        if known.releases.contains(release) {
+            return Ok(());
+        }
+        self.blobs
+            .put(&key(&release.job, StoredName::fresh(), DONE), &release.to_bytes())
+    }
+}
+
+/// What parts keep during a collection. A part is read once, since it never changes; which of them are there is listed
+/// each time.
+#[derive(Debug, Default)]
+pub(super) struct KeptParts {
+    read: BTreeMap<String, Found>,
+    /// The files of parts that count.
+    pub(super) files: HashSet<ObjectId>,
+    /// How many those are.
+    pub(super) count: u64,
+    /// Keys of what is older than the stated age.
+    pub(super) expired: Vec<String>,
+}
+
+impl KeptParts {
+    /// List the parts, which has to be done after the tombs were read.
+    pub(super) fn refresh(
+        &mut self,
+        site: &Site,
+        now: Timestamp,
+        options: &CollectOptions,
+        context: &Context,
+    ) -> Result<()> {
+        let mut entries = site.blobs.list(PARTS)?;
+        entries.retain(|entry| entry.key.ends_with(PART) || entry.key.ends_with(DONE));
+        let is_new = |entry: &&BlobEntry| !self.read.contains_key(&entry.key);
+        let fresh: Vec<&BlobEntry> = entries.iter().filter(is_new).collect();
+        let found = each(site.blobs.concurrency(), fresh.len(), context, |n| {
+            site.read_one(fresh[n])
+        })?;
+        for (entry, found) in fresh.into_iter().zip(found) {
+            match found {
+                Some(Found::Damaged(reason)) => {
+                    return Err(Error::DamagedPart {
+                        place: site.blobs.place(),
+                        object: entry.key.clone(),
+                        reason,
+                    });
+                }
+                Some(found) => drop(self.read.insert(entry.key.clone(), found)),
+                None => {}
+            }
+        }
+        self.weigh(&entries, now, options);
+        Ok(())
+    }
+
+    /// Tell what counts: parts that are neither too old nor in a release that is there for long enough to be seen.
+    fn weigh(&mut self, entries: &[BlobEntry], now: Timestamp, options: &CollectOptions) {
+        (self.files, self.count, self.expired) = (HashSet::new(), 0, Vec::new());
+        let is_expired = |entry: &BlobEntry| is_older(entry.modified, now, options.parts);
+        let mut released: BTreeSet<StoredName> = BTreeSet::new();
+        for entry in entries {
+            if let Some(Found::Release(release)) = self.read.get(&entry.key)
+                && is_older(entry.modified, now, options.young)
+            {
+                released.extend(&release.parts);
+            }
+        }
+        let mut jobs: BTreeSet<&JobId> = BTreeSet::new();
+        for entry in entries {
+            let Some(Found::Part(part)) = self.read.get(&entry.key) else {
+                continue;
+            };
+            if is_expired(entry) {
+                self.expired.push(entry.key.clone());
+                continue;
+            }
+            jobs.insert(&part.head.job);
+            if !released.contains(&part.name) {
+                self.files.extend(part.files.iter().map(PartFile::id));
+                self.count += 1;
+            }
+        }
+        for entry in entries.iter().filter(|entry| is_expired(entry)) {
+            if let Some(Found::Release(release)) = self.read.get(&entry.key)
+                && !jobs.contains(&release.job)
+            {
+                self.expired.push(entry.key.clone());
+            }
+        }
+    }
+}
+
+/// The folder of a job's parts.
+fn prefix_of(job: &JobId) -> String {
+    format!("{PARTS}{}/", job.folder())
+}
+
+fn key(job: &JobId, name: StoredName, suffix: &str) -> String {
+    format!("{}{name}{suffix}", prefix_of(job))
+}
+
+/// What the bytes of an object are; they have to fit their key.
+fn parse(entry: &BlobEntry, bytes: &[u8]) -> std::result::Result<Found, String> {
+    let rest = entry.key.strip_prefix(PARTS).unwrap_or_default();
+    let (folder, file) = rest.split_once('/').ok_or("it is in no job's folder")?;
+    let is_part = file.ends_with(PART);
+    let stem = file.strip_suffix(PART).or_else(|| file.strip_suffix(DONE));
+    let name: StoredName = stem
+        .and_then(|stem| stem.parse().ok())
+        .ok_or("its name is not that of a stored object")?;
+    let (found, job) = if is_part {
+        let part = Part::parse(name, entry.modified, bytes)?;
+        let job = part.head.job.clone();
+        (Found::Part(part), job)
+    } else {
+        let release = JobRelease::parse(bytes)?;
+        let job = release.job.clone();
+        (Found::Release(release), job)
+    };
+    if job.folder() == folder.to_ascii_lowercase() {
+        Ok(found)
+    } else {
+        Err(format!("it is of the job `{job}`"))
+    }
+}

@@ -1,0 +1,216 @@
+//! Publishing what a farm rendered: manifests and pointers are made out of the parts of a job, and no byte is read.
+//!
+//! Invariants: everything is checked before anything is written; each file of a part has a recipe on the remote, of the
+//! same bytes, that nobody condemned, or is in the cache and pushed again; a release is noted beside the parts only when it
+//! is there. Deliberately absent: which file wins and what is missing (`backlot-dvc`), and the release itself (`publish`).
+
+use backlot_core::{PackageName, RelPath, Version};
+use backlot_dvc::{AddOptions, AddedOut, CombineOptions, Combined, Expectation, MissingFrames, PartsError};
+use backlot_store::{Error as StoreError, FileDigests, JobId, JobRelease, PartFile, Remote, StoredName};
+use serde::Serialize;
+
+use crate::error::{Result, WorkspaceError};
+use crate::outputs::Output;
+use crate::parts::{PartState, state_of};
+use crate::publish::PublishOptions;
+use crate::workspace::Workspace;
+
+/// How to publish the parts of a job.
+#[derive(Clone, Debug, Default)]
+pub struct FromParts {
+    /// The ID of the job.
+    pub job: String,
+    /// What each folder must have, as `frames=1-100`.
+    pub expect: Vec<String>,
+    /// Publish without frames that no part has.
+    pub allow_missing: bool,
+    /// Of files with other bytes, take those of the part that was stored last, by the clock of the remote's service.
+    pub newest: bool,
+}
+
+/// What a release was made from.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartsUsed {
+    /// The job.
+    pub job: JobId,
+    /// The parts.
+    pub parts: Vec<StoredName>,
+    /// The nodes that stored them, sorted.
+    pub nodes: Vec<String>,
+    /// Frames that no part has.
+    pub missing: Vec<MissingFrames>,
+    /// Files that an older part had with other bytes.
+    pub overruled: u64,
+}
+
+impl Workspace {
+    /// Record the files of a job's parts as those of an output's folders, in pointers and manifests.
+    pub(crate) fn record_parts(
+        &self,
+        output: &Output,
+        parts: &FromParts,
+        options: &PublishOptions,
+    ) -> Result<(PartsUsed, Vec<AddedOut>)> {
+        let job: JobId = parts.job.parse()?;
+        let expected: Vec<Expectation> = parts
+            .expect
+            .iter()
+            .map(|one| one.parse())
+            .collect::<Result<_, PartsError>>()?;
+        let remote = self.open_remote(self.remote_entry(options.remote.as_deref(), "publishing parts")?)?;
+        let found = remote.job_parts(Some(&job), self.context())?;
+        if let Some(damaged) = found.damaged.first() {
+            return Err(StoreError::DamagedPart {
+                place: remote.place(),
+                object: damaged.key.clone(),
+                reason: damaged.reason.clone(),
+            }
+            .into());
+        }
+        let how = CombineOptions {
+            newest: parts.newest,
+            allow_missing: parts.allow_missing,
+        };
+        let combined = backlot_dvc::combine(&job, &found.parts, &expected, how)?;
+        self.check_parts(&combined, &remote)?;
+        self.bring_manifests(&self.tracked_of_output(output)?, Some(&remote))?;
+        let mut nodes: Vec<String> = found.parts.iter().map(|part| part.head.node.clone()).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let used = PartsUsed {
+            job,
+            parts: found.parts.iter().map(|part| part.name).collect(),
+            nodes,
+            missing: combined.missing.clone(),
+            overruled: combined.overruled,
+        };
+        // Whatever is refused of one folder is refused before another one is written.
+        self.add_combined(output, &combined, &remote, true)?;
+        let outs = self.add_combined(output, &combined, &remote, options.dry_run)?;
+        Ok((used, outs))
+    }
+
+    fn add_combined(
+        &self,
+        output: &Output,
+        combined: &Combined<'_>,
+        remote: &Remote,
+        dry_run: bool,
+    ) -> Result<Vec<AddedOut>> {
+        let root = crate::outputs::module_folder(output).ok_or_else(|| WorkspaceError::NotInOutput {
+            path: output.project.root.clone(),
+        })?;
+        let options = AddOptions {
+            links: &self.settings().links.value,
+            git_ignore: self.in_git(),
+            dry_run,
+            ahead: None,
+            elsewhere: Some(remote),
+            removals: &[],
+        };
+        let (cache, stat) = (self.cache()?, self.stat_cache()?);
+        let mut outs = Vec::new();
+        for (folder, files) in &combined.folders {
+            let files: Vec<(RelPath, FileDigests)> = files
+                .iter()
+                .map(|(path, (_, file))| (path.clone(), file.digests))
+                .collect();
+            outs.push(backlot_dvc::add_known(
+                (&root, folder),
+                &files,
+                &|merged| Ok(combined.check_padding(folder, merged)?),
+                (&cache, &stat),
+                &options,
+                self.context(),
+            )?);
+        }
+        Ok(outs)
+    }
+
+    /// See that all files can be pulled by whoever gets the release.
+    fn check_parts(&self, combined: &Combined<'_>, remote: &Remote) -> Result<()> {
+        let all: Vec<(&RelPath, &String, &PartFile)> = combined
+            .folders
+            .values()
+            .flat_map(|files| {
+                files
+                    .iter()
+                    .map(|(path, (part, file))| (path, &part.head.node, *file))
+            })
+            .collect();
+        let ids: Vec<_> = all.iter().map(|(_, _, file)| file.id()).collect();
+        let known = remote.known_files(&ids, self.context())?;
+        let cached = self.cache()?.sizes(&ids)?;
+        let (mut lost, mut others) = (Vec::new(), Vec::new());
+        for (((path, node, file), known), cached) in all.into_iter().zip(known).zip(cached) {
+            match known {
+                Some(known) => {
+                    if known.size != file.digests.size || known.blake3 != Some(file.digests.blake3) {
+                        others.push(file.id());
+                    }
+                }
+                // What is in the cache is pushed again.
+                None if cached.is_some() => {}
+                None => lost.push(format!("{path} of {node}")),
+            }
+        }
+        if !others.is_empty() {
+            return Err(StoreError::OtherContent {
+                objects: others,
+                place: remote.place(),
+            }
+            .into());
+        }
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let count = lost.len() as u64;
+        lost.truncate(backlot_dvc::merge::MAX_NAMES);
+        Err(PartsError::NotOnRemote { files: lost, count }.into())
+    }
+
+    /// Note that a release was made from parts, and tell of those that came too late for it. The release stands either way.
+    pub(crate) fn note_parts(
+        &self,
+        used: &PartsUsed,
+        (package, version): (&PackageName, &Version),
+        repo: &str,
+        options: &PublishOptions,
+    ) {
+        if let Err(error) = self.try_note_parts(used, (package, version), repo, options) {
+            let message = format!(
+                "{package} {version} is published, but that could not be noted beside its parts, which are kept until they are too old; publishing again notes it: {error}"
+            );
+            self.context().warn("parts::not_noted", message);
+        }
+    }
+
+    fn try_note_parts(
+        &self,
+        used: &PartsUsed,
+        (package, version): (&PackageName, &Version),
+        repo: &str,
+        options: &PublishOptions,
+    ) -> Result<()> {
+        let remote = self.open_remote(self.remote_entry(options.remote.as_deref(), "publishing parts")?)?;
+        let release = JobRelease::new(
+            &used.job,
+            (package.as_str(), &version.to_string()),
+            repo,
+            &self.settings().author.value,
+            used.parts.clone(),
+        );
+        remote.note_job_release(&release, self.context())?;
+        let found = remote.job_parts(Some(&used.job), self.context())?;
+        for part in &found.parts {
+            if state_of(part, &found) == PartState::Late {
+                let message = format!(
+                    "the part {} of {} came too late for {package} {version}, which does not have it",
+                    part.name, part.head.node
+                );
+                self.context().warn("parts::late", message);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,390 @@
+//! Parts of farm jobs: pushed by nodes that have no workspace, listed, dropped.
+//!
+//! Invariants: a node needs nothing but a remote that is there, since an empty folder may be a disk that is not mounted; a
+//! part appears last and whole; files are read once and no cache is written. Deliberately absent: making a release of parts
+//! (`from_parts`), and how they are stored (`backlot-store`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use backlot_core::{Class, Coded, Context, PlaceIdentity, RelPath};
+use backlot_dvc::{Ignore, Scanned};
+use backlot_store::{
+    DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartHead, PartSource, Remote, RemoteConfig,
+    StoredName,
+};
+use serde::Serialize;
+
+use crate::build::TOOL;
+use crate::config::Config;
+use crate::error::{Error, Result, WorkspaceError};
+use crate::settings::{Host, Settings};
+use crate::workspace::{Workspace, absolute};
+
+/// The parts on a remote.
+#[derive(Debug)]
+pub struct Parts {
+    remote: Remote,
+    /// The remote as people call it: its name in a workspace, or its place.
+    name: String,
+    author: String,
+    host: Host,
+    context: Context,
+}
+
+/// What a node stores.
+#[derive(Clone, Debug, Default)]
+pub struct PushPart {
+    /// Files, which are called as they are named, and folders, whose files are called as in the folder.
+    pub files: Vec<PathBuf>,
+    /// The ID of the job.
+    pub job: String,
+    /// The tracked folder that the files are of, relative to the asset.
+    pub folder: String,
+    /// The node, if it is not called as this machine.
+    pub node: Option<String>,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// A part that was pushed, or would be.
+#[derive(Clone, Debug, Serialize)]
+pub struct PushedPart {
+    /// The remote.
+    pub remote: String,
+    /// The job.
+    pub job: JobId,
+    /// The folder.
+    pub folder: RelPath,
+    /// The node.
+    pub node: String,
+    /// The name of the part; `None` in a dry run.
+    pub part: Option<StoredName>,
+    /// Its files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files whose content was new to the remote.
+    pub objects: u64,
+    /// Bytes that were written to the remote.
+    pub sent: u64,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+/// What became of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum PartState {
+    /// It is in no release yet.
+    Waiting,
+    /// A release was made from it.
+    Released,
+    /// A release was made from its job, and not from it.
+    Late,
+}
+
+/// A part that a remote has.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartRow {
+    /// Its name.
+    pub part: StoredName,
+    /// What the node says of it.
+    #[serde(flatten)]
+    pub head: PartHead,
+    /// When it was stored, by the clock of the service, in milliseconds since 1970.
+    pub stored: Option<u64>,
+    /// Its files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What became of it.
+    pub state: PartState,
+}
+
+/// The parts of a remote.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartList {
+    /// The remote.
+    pub remote: String,
+    /// By job, in the order in which they were stored.
+    pub parts: Vec<PartRow>,
+    /// The releases that were made from them.
+    pub releases: Vec<JobRelease>,
+    /// What cannot be read.
+    pub damaged: Vec<DamagedPart>,
+}
+
+/// What dropping parts did, or would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct DroppedParts {
+    /// The remote.
+    pub remote: String,
+    /// The job.
+    pub job: JobId,
+    /// The parts, and with all of them the records of releases.
+    pub dropped: Vec<DroppedPart>,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+/// What is wrong with a part that is to be pushed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PartError {
+    /// Neither a remote nor a workspace.
+    #[error("no remote is named, and `{}` is not in a workspace", start.display())]
+    NoRemote {
+        /// Where a workspace was looked for.
+        start: PathBuf,
+    },
+    /// A place without a remote.
+    #[error("there is no remote at `{place}`")]
+    RemoteNotThere {
+        /// The place.
+        place: String,
+    },
+    /// Two files of one name.
+    #[error("`{}` and `{}` would both be `{path}`", files[0].display(), files[1].display())]
+    SameName {
+        /// The name.
+        path: RelPath,
+        /// The files.
+        files: Box<[PathBuf; 2]>,
+    },
+    /// Folders without files.
+    #[error("there is nothing to push: no files were found")]
+    NoFiles,
+}
+
+impl Coded for PartError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoRemote { .. } => "parts::no_remote",
+            Self::RemoteNotThere { .. } => "parts::remote_not_there",
+            Self::SameName { .. } => "parts::same_name",
+            Self::NoFiles => "parts::no_files",
+        }
+    }
+    fn class(&self) -> Class {
+        match self {
+            Self::NoRemote { .. } => Class::Config,
+            Self::RemoteNotThere { .. } => Class::Environment,
+            Self::SameName { .. } | Self::NoFiles => Class::User,
+        }
+    }
+    fn help(&self) -> Option<String> {
+        let help = match self {
+            Self::NoRemote { .. } => "name it with `--remote PLACE`, or in the variable BACKLOT_PART_REMOTE",
+            Self::RemoteNotThere { .. } => {
+                "check that its disk is mounted; a new remote is made in a workspace, with `backlot remote add`"
+            }
+            Self::SameName { .. } => {
+                "give the folder that has them in it, or push them with different `--as`"
+            }
+            Self::NoFiles => "check the names of the files",
+        };
+        Some(help.to_owned())
+    }
+}
+
+/// Whether a text says where a remote is, and is not the name of one.
+fn is_place(remote: &str) -> bool {
+    remote.contains(['/', '\\']) || remote.starts_with('.')
+}
+
+impl Parts {
+    /// The parts of a remote: by its place (a path, or a URL), by its name in the workspace that `start` is in, or the
+    /// default one of that. Paths are relative to `here`.
+    pub fn find(
+        remote: Option<&str>,
+        here: &Path,
+        start: &Path,
+        host: &Host,
+        context: &Context,
+    ) -> Result<Self> {
+        if let Some(place) = remote.filter(|remote| is_place(remote)) {
+            return Self::at(place, here, host, context);
+        }
+        match Workspace::open(start, host, context) {
+            Ok(workspace) => workspace.parts(remote),
+            Err(Error::Workspace(WorkspaceError::NoWorkspace { start })) => match remote {
+                Some(place) => Self::at(place, here, host, context),
+                None => Err(PartError::NoRemote { start }.into()),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The parts of the remote at a place, without a workspace.
+    pub fn at(place: &str, here: &Path, host: &Host, context: &Context) -> Result<Self> {
+        let settings = Settings::layered(here, &Config::new(here)?, host)?;
+        let url = if place.contains("://") {
+            place.to_owned()
+        } else {
+            absolute(&here.join(place))?.display().to_string()
+        };
+        let remote = Remote::open(&RemoteConfig {
+            layout: Remote::detect_layout(&url)?,
+            mirrors: settings.cache.value.join("remotes"),
+            url,
+        })?;
+        let identity = remote.identity()?;
+        if identity == PlaceIdentity::Absent {
+            return Err(PartError::RemoteNotThere {
+                place: place.to_owned(),
+            }
+            .into());
+        }
+        Ok(Self {
+            remote: remote.known(identity.name()),
+            name: place.to_owned(),
+            author: settings.author.value,
+            host: host.clone(),
+            context: context.clone(),
+        })
+    }
+
+    /// Store files as a part of a job. It is there, and all its files can be pulled, once this has succeeded.
+    pub fn push(&self, part: &PushPart) -> Result<PushedPart> {
+        let job: JobId = part.job.parse()?;
+        // Refused early, and so by a dry run, too.
+        self.remote.job_parts(Some(&job), &self.context)?;
+        let head = PartHead {
+            job,
+            folder: RelPath::parse(&part.folder)?,
+            node: part.node.clone().unwrap_or_else(|| self.host.machine.clone()),
+            user: self.author.clone(),
+            time: self.context.now(),
+            tool: TOOL.to_owned(),
+        };
+        let (sources, bytes) = self.sources(&part.files)?;
+        let mut pushed = PushedPart {
+            remote: self.name.clone(),
+            job: head.job.clone(),
+            folder: head.folder.clone(),
+            node: head.node.clone(),
+            part: None,
+            files: sources.len() as u64,
+            bytes,
+            objects: 0,
+            sent: 0,
+            dry_run: part.dry_run,
+        };
+        if part.dry_run {
+            return Ok(pushed);
+        }
+        let stored = self.remote.push_part(&head, &sources, &self.context)?;
+        pushed.part = Some(stored.name);
+        pushed.bytes = stored.files.iter().map(|file| file.digests.size).sum();
+        (pushed.objects, pushed.sent) = (stored.report.objects, stored.report.sent);
+        if let Some(release) = stored.late.first() {
+            let message = format!(
+                "{} {} was released from the job `{}` before; it does not have this part",
+                release.package, release.version, head.job
+            );
+            self.context.warn("parts::late", message);
+        }
+        Ok(pushed)
+    }
+
+    /// The files of a part by name, sorted, and their bytes.
+    fn sources(&self, files: &[PathBuf]) -> Result<(Vec<PartSource>, u64)> {
+        let mut found: BTreeMap<RelPath, PathBuf> = BTreeMap::new();
+        let mut bytes = 0;
+        let mut take = |path: RelPath, file: PathBuf, size: u64| -> Result<()> {
+            if let Some(other) = found.get(&path).filter(|other| **other != file) {
+                let files = Box::new([other.clone(), file]);
+                return Err(PartError::SameName { path, files }.into());
+            }
+            if found.insert(path, file).is_none() {
+                bytes += size;
+            }
+            Ok(())
+        };
+        for given in files {
+            let given = absolute(given)?;
+            let ignore = Ignore::of_folder(given.parent().unwrap_or(&given))?;
+            match backlot_dvc::scan_out(&given, &ignore, &self.context)? {
+                Scanned::Missing => return Err(backlot_dvc::Error::NoSuchPath { path: given }.into()),
+                Scanned::File { size, .. } => {
+                    let name = RelPath::from_path(Path::new(given.file_name().unwrap_or_default()))?;
+                    take(name, given, size)?;
+                }
+                Scanned::Folder(files) => {
+                    for file in files {
+                        take(file.path, file.full, file.size)?;
+                    }
+                }
+            }
+        }
+        if found.is_empty() {
+            return Err(PartError::NoFiles.into());
+        }
+        let source = |(path, file)| PartSource { path, file };
+        Ok((found.into_iter().map(source).collect(), bytes))
+    }
+
+    /// The parts of a job, or of all.
+    pub fn list(&self, job: Option<&str>) -> Result<PartList> {
+        let job: Option<JobId> = job.map(str::parse).transpose()?;
+        let mut found = self.remote.job_parts(job.as_ref(), &self.context)?;
+        found.parts.sort_by(|a, b| a.head.job.cmp(&b.head.job));
+        let row = |part: &Part| PartRow {
+            part: part.name,
+            head: part.head.clone(),
+            stored: part.stored.map(|time| time.0),
+            files: part.files.len() as u64,
+            bytes: part.bytes(),
+            state: state_of(part, &found),
+        };
+        Ok(PartList {
+            remote: self.name.clone(),
+            parts: found.parts.iter().map(row).collect(),
+            releases: found.releases,
+            damaged: found.damaged,
+        })
+    }
+
+    /// Drop the parts of a job, also those that cannot be read, or only those of a node.
+    pub fn drop_parts(&self, job: &str, node: Option<&str>, dry_run: bool) -> Result<DroppedParts> {
+        let job: JobId = job.parse()?;
+        let dropped = self.remote.drop_parts(&job, node, dry_run, &self.context)?;
+        Ok(DroppedParts {
+            remote: self.name.clone(),
+            job,
+            dropped,
+            dry_run,
+        })
+    }
+}
+
+/// What became of a part of some job.
+pub(crate) fn state_of(part: &Part, found: &JobParts) -> PartState {
+    let mut releases = found
+        .releases
+        .iter()
+        .filter(|release| release.job == part.head.job);
+    if releases.clone().any(|release| release.parts.contains(&part.name)) {
+        PartState::Released
+    } else if releases.next().is_some() {
+        PartState::Late
+    } else {
+        PartState::Waiting
+    }
+}
+
+impl Workspace {
+    /// The parts of a remote of this workspace, or of the default one.
+    pub fn parts(&self, remote: Option<&str>) -> Result<Parts> {
+        let entry = self.remote_entry(remote, "looking for parts")?;
+        Ok(Parts {
+            remote: self.open_remote(entry)?,
+            name: entry.name.clone(),
+            author: self.settings().author.value.clone(),
+            host: self.host().clone(),
+            context: self.context().clone(),
+        })
+    }
+}
