@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use backlot_core::{Cancelled, Class, Coded, FileError, PackageName, Version, text};
 use backlot_repo::Place;
 
+use crate::outs_error::OutsError;
+
 /// Result of a facade operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -66,6 +68,9 @@ pub enum Error {
     #[cfg(feature = "conda")]
     #[error(transparent)]
     Conda(#[from] backlot_conda::Error),
+    /// Tracked files of a package as a whole.
+    #[error(transparent)]
+    Outs(#[from] OutsError),
     /// What only a workspace can get wrong.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -644,6 +649,7 @@ impl Error {
             Self::Repo(e) => e,
             #[cfg(feature = "conda")]
             Self::Conda(e) => e,
+            Self::Outs(e) => e,
             Self::Workspace(e) => e,
         }
     }

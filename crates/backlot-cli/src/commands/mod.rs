@@ -75,6 +75,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             message,
             remove,
             force,
+            allow_unpushed,
             dry,
         } => {
             let options = backlot::PublishOptions {
@@ -83,6 +84,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 message: message.clone(),
                 remove: remove.clone(),
                 force: *force,
+                allow_unpushed: *allow_unpushed,
                 dry_run: dry.dry_run,
             };
             assets::publish(session, asset.as_deref(), &options)
