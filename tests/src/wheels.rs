@@ -36,8 +36,17 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// The bytes of a wheel that says `content` when it is imported.
 pub fn wheel(name: &str, version: &str, headers: &str, content: &str) -> Vec<u8> {
+    wheel_with(name, version, headers, content, &[])
+}
+
+/// As [`wheel`], with more files.
+pub fn wheel_with(name: &str, version: &str, headers: &str, content: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let info = format!("{name}-{version}.dist-info");
-    let mut files = vec![
+    let more = more
+        .iter()
+        .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+    let mut files: Vec<(String, String)> = more.collect();
+    files.extend([
         (format!("{name}/__init__.py"), format!("SAYS = {content:?}\n")),
         (
             format!("{info}/METADATA"),
@@ -47,7 +56,7 @@ pub fn wheel(name: &str, version: &str, headers: &str, content: &str) -> Vec<u8>
             format!("{info}/WHEEL"),
             "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n".to_owned(),
         ),
-    ];
+    ]);
     let mut record = String::new();
     for (path, text) in &files {
         let digest = base64(&sha2::Sha256::digest(text));

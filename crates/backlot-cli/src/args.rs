@@ -181,6 +181,9 @@ pub(crate) enum Command {
         /// Publish it though nobody could install it; -m says why
         #[arg(long, requires = "message")]
         force: bool,
+        /// Publish pointers with `push: false`, too, whose files nobody can pull
+        #[arg(long)]
+        allow_unpushed: bool,
         #[command(flatten)]
         parts: FromPartsArgs,
         #[command(flatten)]

@@ -26,8 +26,9 @@ use crate::merge::{FileChanges, Merged, merge};
 use crate::patch::updated_text;
 use crate::plan::{AddTarget, plan_add};
 use crate::pointer::Out;
+use crate::portable::{warn_of_name, warn_of_names};
 use crate::record::Record;
-use crate::scan::{Scanned, ScannedFile, scan_out, survey};
+use crate::scan::{HAS_MODES, Scanned, ScannedFile, is_linked, scan_out, survey};
 
 pub use known::add_known;
 
@@ -140,6 +141,7 @@ struct Content {
     /// Files, if it is a folder.
     nfiles: Option<u64>,
     executable: bool,
+    /// `None` where it was not found out.
     blake3: Option<Blake3>,
     objects: Vec<Transfer>,
     added: Vec<Added>,
@@ -167,6 +169,10 @@ impl Adding<'_> {
                 (content, Some((merged.manifest, files)))
             }
         };
+        self.check_same_md5(target, &out, &content)?;
+        if before.is_none() {
+            warn_of_name(&target.path, self.context)?;
+        }
         set_content(&mut out, &content);
         let written = self.write(target, &out)?;
         if !self.options.dry_run {
@@ -182,6 +188,24 @@ impl Adding<'_> {
             }
         }
         Ok(report(target, content, out, written))
+    }
+
+    /// An error if content has the name that the pointer has, but is other content.
+    fn check_same_md5(&self, target: &AddTarget, out: &Out, content: &Content) -> Result<()> {
+        let is_other = content.blake3.is_some_and(|blake3| out.blake3() != Some(blake3));
+        if out.id() != Some(content.id) || !out.is_proof_bound() || !is_other {
+            return Ok(());
+        }
+        if !content.id.tree && content.added.iter().any(|added| added.stored) {
+            // What the pointer stands for can still be pulled.
+            self.cache.quarantine(&content.id)?;
+        }
+        Err(backlot_store::Error::SameMd5 {
+            what: format!("`{}`", target.path.display()),
+            md5: content.id.md5,
+            other: format!("what `{}` stands for", target.pointer_path.display()),
+        }
+        .into())
     }
 
     /// Look at the target; where only parts of a folder are asked for, what cannot be tracked elsewhere is in nobody's way.
@@ -208,7 +232,12 @@ impl Adding<'_> {
     }
 
     fn add_file(&self, target: &AddTarget, executable: bool, out: &Out) -> Result<Content> {
-        let (added, ahead) = self.store(std::slice::from_ref(&target.path))?;
+        let links = self.options.links;
+        let linked = is_linked(&target.path);
+        // A link has the mode of the object, so what can be executed stays a file of its own.
+        let own = [LinkMode::Reflink, LinkMode::Copy];
+        let links = if executable { &own } else { links };
+        let (added, ahead) = self.store(std::slice::from_ref(&target.path), links)?;
         let digests = added
             .first()
             .map(|a| a.digests)
@@ -230,8 +259,8 @@ impl Adding<'_> {
             id,
             size: digests.size,
             nfiles: None,
-            // A link into the cache cannot be executable, so a missing bit alone is no change.
-            executable: executable || (!changed && out.isexec),
+            // A link into the cache cannot be executable, so there a missing bit alone is no change.
+            executable: executable || (!changed && out.isexec && (linked || !HAS_MODES)),
             blake3: Some(digests.blake3),
             objects: vec![transfer(&digests)],
             added,
@@ -254,7 +283,8 @@ impl Adding<'_> {
         check_parts(target, files, base.as_ref().unwrap_or(&none), record)?;
         let looked_at: Vec<&ScannedFile> = files.iter().filter(|f| target.covers(&f.path)).collect();
         let paths: Vec<PathBuf> = looked_at.iter().map(|f| f.full.clone()).collect();
-        let (added, ahead) = self.store(&paths)?;
+        warn_of_names(&target.path, &looked_at, self.context);
+        let (added, ahead) = self.store(&paths, self.options.links)?;
         let present = looked_at.iter().zip(&added).map(|(file, added)| ManifestEntry {
             md5: added.digests.md5,
             path: file.path.clone(),
@@ -338,7 +368,7 @@ impl Adding<'_> {
             let object = |entry: &ManifestEntry| Transfer::of(ObjectId::file(entry.md5));
             return Ok(Proven {
                 size: out.size.unwrap_or(0),
-                blake3: out.blake3(),
+                blake3: None,
                 objects: merged.manifest.entries().iter().map(object).collect(),
             });
         }
@@ -346,6 +376,7 @@ impl Adding<'_> {
             place: &target.path,
             base,
             proof: out.blake3(),
+            is_bound: out.is_proof_bound(),
             cache: self.cache,
             stat: self.stat,
             remote: self.options.elsewhere,
@@ -364,10 +395,10 @@ impl Adding<'_> {
     }
 
     /// Put files into the cache, or in a dry run only say what would be new to it.
-    fn store(&self, paths: &[PathBuf]) -> Result<(Vec<Added>, SentAhead)> {
+    fn store(&self, paths: &[PathBuf], links: &[LinkMode]) -> Result<(Vec<Added>, SentAhead)> {
         let nothing = SentAhead::default();
         if !self.options.dry_run {
-            let (cache, stat, links) = (self.cache, self.stat, self.options.links);
+            let (cache, stat) = (self.cache, self.stat);
             let Some(remote) = self.options.ahead else {
                 return Ok((add_files(cache, stat, paths, links, self.context)?, nothing));
             };
@@ -379,13 +410,35 @@ impl Adding<'_> {
             };
             return Ok((added, ahead));
         }
+        Ok((self.preview(paths)?, nothing))
+    }
+
+    /// What storing files would do.
+    fn preview(&self, paths: &[PathBuf]) -> Result<Vec<Added>> {
+        let digests = hash_files(paths, self.stat, self.context)?;
+        let ids: Vec<ObjectId> = digests.iter().map(|d| ObjectId::file(d.md5)).collect();
+        let there = self.cache.proven(&ids)?;
+        let mut seen: HashMap<ObjectId, (FileDigests, &PathBuf)> = HashMap::new();
         let mut added = Vec::with_capacity(paths.len());
-        let mut seen = HashSet::new();
-        for digests in hash_files(paths, self.stat, self.context)? {
-            let stored = !self.cache.has(&ObjectId::file(digests.md5))? && seen.insert(digests.md5);
+        for (((path, digests), id), there) in paths.iter().zip(digests).zip(ids).zip(there) {
+            let same = match (there, seen.get(&id)) {
+                (Some(there), _) => Some((there, format!("an object in {}", self.cache.place()))),
+                (None, Some((first, of))) => Some((*first, format!("`{}`", of.display()))),
+                (None, None) => None,
+            };
+            let stored = same.is_none();
+            if let Some((_, other)) = same.filter(|(same, _)| *same != digests) {
+                return Err(backlot_store::Error::SameMd5 {
+                    what: format!("`{}`", path.display()),
+                    md5: id.md5,
+                    other,
+                }
+                .into());
+            }
+            seen.insert(id, (digests, path));
             added.push(Added { digests, stored });
         }
-        Ok((added, nothing))
+        Ok(added)
     }
 
     /// Write the pointer and the ignore file where they change. Returns whether the pointer was written.
@@ -397,7 +450,7 @@ impl Adding<'_> {
         }
         let changed = target.pointer.as_ref() != Some(&pointer);
         if self.options.dry_run || !changed {
-            self.ignore_in_git(target)?;
+            self.ignore_in_git(target, out)?;
             return Ok(changed);
         }
         let text = match &target.pointer {
@@ -409,12 +462,13 @@ impl Adding<'_> {
             None => pointer.to_text(),
         };
         let written = file::write_if_changed(&target.pointer_path, text.as_bytes())?;
-        self.ignore_in_git(target)?;
+        self.ignore_in_git(target, out)?;
         Ok(written)
     }
 
-    fn ignore_in_git(&self, target: &AddTarget) -> Result<()> {
-        if self.options.git_ignore && !self.options.dry_run {
+    /// What is not cached is git's to keep.
+    fn ignore_in_git(&self, target: &AddTarget, out: &Out) -> Result<()> {
+        if self.options.git_ignore && !self.options.dry_run && out.cache {
             git_ignore(&target.path)?;
         }
         Ok(())
@@ -483,7 +537,7 @@ fn report(target: &AddTarget, content: Content, out: Out, written: bool) -> Adde
         path: target.path.clone(),
         pointer: target.pointer_path.clone(),
         id: content.id,
-        blake3: content.blake3,
+        blake3: content.blake3.or(out.blake3()),
         files: content.nfiles.unwrap_or(1),
         bytes: content.size,
         changed: content.changes.new + content.changes.changed,

@@ -7,16 +7,17 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use backlot_core::Context;
-use backlot_store::{Cache, CheckoutItem, CheckoutOptions, ObjectId, StatCache, hash_files};
+use backlot_core::{Context, RelPath};
+use backlot_store::{Cache, CheckoutItem, CheckoutOptions, ObjectId, StatCache, hash_files, set_executable};
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::content::{Content, Member, prove, require};
+use crate::content::{Content, Member, missing, prove, require};
 use crate::error::{Error, Result};
 use crate::ignore::Ignore;
 use crate::pointer::{Out, Pointer};
-use crate::scan::{self, Scanned};
+use crate::portable;
+use crate::scan::{self, HAS_MODES, Scanned, is_linked};
 use crate::tracked::TrackedPointer;
 
 /// What a checkout did.
@@ -50,11 +51,17 @@ pub fn checkout(
         stat,
         options,
         context,
+        tells_apart: &portable::tells_apart,
     };
+    checkout_by(pointers, &placing)
+}
+
+pub(crate) fn checkout_by(pointers: &[&TrackedPointer], placing: &Placing<'_>) -> Result<CheckoutReport> {
     let mut report = CheckoutReport::default();
+    refuse_twin_outs(pointers, placing.tells_apart)?;
     for pointer in pointers {
         for (place, out) in pointer.located_outs().filter(|(_, out)| out.cache) {
-            context.check()?;
+            placing.context.check()?;
             check_folders(pointer.folder(), &place)?;
             placing.out(&place, out, &mut report)?;
         }
@@ -63,11 +70,47 @@ pub fn checkout(
 }
 
 /// What is the same for all outs.
-struct Placing<'a> {
-    cache: &'a Cache,
-    stat: &'a StatCache,
-    options: &'a CheckoutOptions<'a>,
-    context: &'a Context,
+pub(crate) struct Placing<'a> {
+    pub(crate) cache: &'a Cache,
+    pub(crate) stat: &'a StatCache,
+    pub(crate) options: &'a CheckoutOptions<'a>,
+    pub(crate) context: &'a Context,
+    pub(crate) tells_apart: TellsApart<'a>,
+}
+
+/// Whether a folder keeps two names apart.
+pub(crate) type TellsApart<'a> = &'a dyn Fn(&Path, &str, &str) -> Result<bool>;
+
+/// An error if two outs have names that the disk takes for one.
+fn refuse_twin_outs(pointers: &[&TrackedPointer], tells_apart: TellsApart<'_>) -> Result<()> {
+    let outs = pointers.iter().flat_map(|pointer| pointer.located_outs());
+    let mut by_folder: BTreeMap<PathBuf, Vec<RelPath>> = BTreeMap::new();
+    for (place, out) in outs.filter(|(_, out)| out.cache && out.id().is_some()) {
+        if let (Some(folder), Ok(name)) = (place.parent(), RelPath::parse(out.path.file_name())) {
+            by_folder.entry(folder.to_path_buf()).or_default().push(name);
+        }
+    }
+    for (folder, names) in &by_folder {
+        refuse_merged(folder, names.iter(), tells_apart)?;
+    }
+    Ok(())
+}
+
+/// An error if two of the paths in a folder are one on its disk.
+fn refuse_merged<'a>(
+    folder: &Path,
+    paths: impl Iterator<Item = &'a RelPath>,
+    tells_apart: TellsApart<'_>,
+) -> Result<()> {
+    for (one, other) in portable::twins(paths) {
+        if !tells_apart(folder, one.file_name(), other.file_name())? {
+            return Err(Error::OneName {
+                path: one.to_path(folder),
+                other: other.to_path(folder),
+            });
+        }
+    }
+    Ok(())
 }
 
 impl Placing<'_> {
@@ -84,11 +127,18 @@ impl Placing<'_> {
             path: place.to_path_buf(),
             count: out.nfiles.unwrap_or(1),
         };
-        let content = Content::find(out, self.cache)?.ok_or_else(absent)?;
+        let Some(content) = Content::find(out, self.cache)? else {
+            return if out.push { Err(absent()) } else { Ok(()) };
+        };
         let members = content.members(place);
         let there = Present::find(place, self.context)?;
-        let todo = self.compare(&members, &there, report)?;
+        let todo = self.compare(out, &members, &there, report)?;
+        if !out.push && !missing(&todo, self.cache)?.is_empty() {
+            // Nobody promised it; the fetch said so.
+            return Ok(());
+        }
         require(&todo, self.cache)?;
+        self.refuse_twins(place, &content)?;
         if !todo.is_empty() {
             let none = BTreeMap::new();
             let fetched = self.options.proven.unwrap_or(&none);
@@ -108,9 +158,19 @@ impl Placing<'_> {
         self.place(&todo, out.isexec, report)
     }
 
+    /// An error if two files of a folder are one on this disk.
+    fn refuse_twins(&self, place: &Path, content: &Content) -> Result<()> {
+        let Content::Folder(manifest) = content else {
+            return Ok(());
+        };
+        let paths = manifest.entries().iter().map(|entry| &entry.path);
+        refuse_merged(place, paths, self.tells_apart)
+    }
+
     /// The members to be placed: those that are absent, and those with other content that may be replaced.
     fn compare(
         &self,
+        out: &Out,
         members: &[Member],
         there: &Present,
         report: &mut CheckoutReport,
@@ -128,9 +188,26 @@ impl Placing<'_> {
             .cloned()
             .collect();
         for (member, digests) in present.into_iter().zip(digests) {
-            if digests.md5 == member.id.md5 {
+            let proof = out.blake3().filter(|_| out.id() == Some(member.id));
+            let same = digests.md5 == member.id.md5;
+            if same && proof.is_none_or(|proof| proof == digests.blake3) {
+                let is_file = out.id() == Some(member.id) && HAS_MODES;
+                if is_file && is_executable(&member.target)? != out.isexec {
+                    if !out.isexec || !is_linked(&member.target) {
+                        set_executable(&member.target, out.isexec)?;
+                    } else if self.cache.holds(&digests)? {
+                        // A link has the mode of the object, so it becomes a file of its own.
+                        fs::remove_file(&member.target)?;
+                        todo.push(member.clone());
+                        continue;
+                    }
+                }
                 report.unchanged += 1;
-            } else if self.options.force || self.cache.keeps(&member.target, digests.md5, &member.id)? {
+            } else if self.options.force || self.cache.keeps(&member.target, &digests, &member.id)? {
+                if same {
+                    // The store goes by the MD5, and would leave it.
+                    fs::remove_file(&member.target)?;
+                }
                 todo.push(member.clone());
             } else {
                 report.kept.push(member.target.clone());
@@ -157,7 +234,7 @@ impl Placing<'_> {
         let digests = hash_files(&others, self.stat, self.context)?;
         for (path, digests) in others.into_iter().zip(digests) {
             self.context.check()?;
-            if self.options.force || self.cache.has(&ObjectId::file(digests.md5))? {
+            if self.options.force || self.cache.holds(&digests)? {
                 fs::remove_file(&path)?;
                 remove_empty_folders(&path, place);
                 report.removed += 1;
@@ -194,6 +271,11 @@ impl Placing<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether the owner of a file may execute it.
+fn is_executable(path: &Path) -> Result<bool> {
+    Ok(scan::is_executable(&fs::metadata(path)?))
 }
 
 /// What is at a place now.
@@ -323,7 +405,7 @@ pub fn remove_stale(
             if wanted.get(&path) == Some(&id) {
                 continue;
             }
-            if known.get(&path) == Some(&id) && cache.has(&id)? {
+            if known.get(&path) == Some(&id) && cache.holds(&digests)? {
                 fs::remove_file(&path)?;
                 remove_empty_folders(&path, &place);
             } else {

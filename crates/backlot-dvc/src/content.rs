@@ -3,7 +3,7 @@
 //! Invariant: content that a pointer gives a proof for is compared with it before it is placed anywhere. Digests of cache
 //! objects come from the cache's record where it has them, so that proving again costs a look-up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use backlot_core::{Blake3, RelPath};
@@ -41,6 +41,19 @@ impl Content {
                 Ok(manifest.transpose()?.map(Self::Folder))
             }
             None => Ok(None),
+        }
+    }
+
+    /// Whether it is what the proof of its out says; see [`judge`](crate::judge).
+    pub(crate) fn judge(
+        &self,
+        out: &Out,
+        proof: Blake3,
+        digests: &dyn Fn(&ObjectId) -> Option<FileDigests>,
+    ) -> Option<bool> {
+        match self {
+            Self::File(id) => crate::judge(*id, proof, None, digests),
+            Self::Folder(manifest) => crate::judge(out.id()?, proof, Some(manifest), digests),
         }
     }
 
@@ -121,23 +134,12 @@ pub(crate) fn prove(
     };
     let ids: Vec<ObjectId> = content.members(place).iter().map(|m| m.id).collect();
     let digests = digests_of(&ids, fetched, cache)?;
-    let proven = match content {
-        Content::File(id) => digests.iter().all(|d| d.blake3 == expected && d.md5 == id.md5),
-        Content::Folder(manifest) => {
-            let right = manifest
-                .entries()
-                .iter()
-                .zip(&digests)
-                .all(|(entry, d)| entry.md5 == d.md5);
-            right && proof_of(manifest.entries().iter().map(|e| &e.path), &digests) == expected
-        }
-    };
-    if proven {
-        Ok(())
-    } else {
-        Err(Error::ProofFailed {
+    let digests: HashMap<ObjectId, FileDigests> = ids.into_iter().zip(digests).collect();
+    match content.judge(out, expected, &|id| digests.get(id).copied()) {
+        Some(true) => Ok(()),
+        _ => Err(Error::ProofFailed {
             path: place.to_path_buf(),
-        })
+        }),
     }
 }
 

@@ -175,6 +175,14 @@ pub enum Error {
         /// The out.
         path: PathBuf,
     },
+    /// Two names that are one on a disk.
+    #[error("`{}` and `{}` are one name on this disk, so only one of them can be there", path.display(), other.display())]
+    OneName {
+        /// One.
+        path: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
     /// Something that has to be moved away by a person.
     #[error("`{}` is in the way of tracked files", path.display())]
     InTheWay {
@@ -225,6 +233,7 @@ impl Coded for Error {
             Self::NotAMember { .. } => "dvc::not_a_member",
             Self::StillThere { .. } => "dvc::still_there",
             Self::ProofFailed { .. } => "dvc::proof_failed",
+            Self::OneName { .. } => "dvc::one_name",
             Self::InTheWay { .. } => "dvc::in_the_way",
             Self::LinkedFolder { .. } => "dvc::linked_folder",
             Self::BadConfig { .. } => "dvc::bad_config",
@@ -255,6 +264,7 @@ impl Coded for Error {
             Self::Overlap { .. }
             | Self::StillThere { .. }
             | Self::Imported { .. }
+            | Self::OneName { .. }
             | Self::InTheWay { .. }
             | Self::LinkedFolder { .. } => Class::Conflict,
         }
@@ -299,7 +309,11 @@ impl Coded for Error {
             }
             Self::StillThere { .. } => "delete the file, then try again",
             Self::ProofFailed { .. } => {
-                "do not use the files; pull again from a remote you trust, or ask who published them"
+                "do not use the files; pull again from a remote you trust, or ask who published them. Where the files are right, \
+                 as after `dvc add`, run `backlot add` on them"
+            }
+            Self::OneName { .. } => {
+                "pull them to a disk that tells such names apart, or have one of them renamed where they are from"
             }
             Self::InTheWay { .. } => "move it away, add it, or use --force to lose it",
             Self::LinkedFolder { .. } => "replace the link by a folder",

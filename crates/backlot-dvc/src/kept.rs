@@ -24,6 +24,8 @@ pub(crate) struct Kept<'a> {
     /// What the folder was, and the proof of that.
     pub(crate) base: &'a Manifest,
     pub(crate) proof: Option<Blake3>,
+    /// Whether the proof says what it is of. One that does not may be of what the folder was before.
+    pub(crate) is_bound: bool,
     pub(crate) cache: &'a Cache,
     pub(crate) stat: &'a StatCache,
     pub(crate) remote: Option<&'a Remote>,
@@ -152,6 +154,7 @@ impl Kept<'_> {
             .iter()
             .filter_map(|(id, file)| digests(*id, *file))
             .collect();
+        // What is not proven is fetched, and hashed.
         if self.is_proven(known, &told)? {
             known.extend(todo.iter().filter_map(|id| Some((*id, *told.get(id)?))));
         }
@@ -175,6 +178,8 @@ impl Kept<'_> {
         }
         if proof_of(self.base.entries().iter().map(|e| &e.path), &all) == proof {
             Ok(true)
+        } else if !self.is_bound {
+            Ok(false)
         } else {
             Err(Error::ProofFailed {
                 path: self.place.to_path_buf(),

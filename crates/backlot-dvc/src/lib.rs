@@ -21,6 +21,7 @@ pub mod patch;
 mod plan;
 pub mod pointer;
 mod pointer_parse;
+mod portable;
 pub mod proof;
 mod record;
 mod scalar;
@@ -43,12 +44,14 @@ pub use merge::{FileChanges, Merged, merge};
 pub use parts::{CombineOptions, Combined, MissingFrames, PartsError, combine};
 pub use plan::{AddTarget, plan_add};
 pub use pointer::{Out, Pointer};
-pub use proof::tree_proof;
+pub use proof::{judge, tree_proof};
 pub use record::note_placed;
 pub use scan::{Scanned, ScannedFile, scan_out};
 pub use status::{Change, OutState, StatusOptions, status};
 pub use tracked::{TrackedPaths, TrackedPointer, pointers, tracked_paths};
-pub use transfer::{PushPlan, all_cached, check_elsewhere, fetch, fetch_manifests, plan_push};
+pub use transfer::{
+    PushPlan, all_cached, check_elsewhere, fetch, fetch_manifests, plan_push, with_path_of_same_md5,
+};
 
 #[cfg(test)]
 mod tests;

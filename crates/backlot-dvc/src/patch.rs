@@ -6,6 +6,8 @@
 
 use std::path::Path;
 
+use backlot_store::ObjectId;
+
 use crate::pointer::{Out, Pointer};
 
 /// The text of `new`, keeping as much of `old` as possible.
@@ -45,25 +47,27 @@ fn patched(old: &str, new: &Pointer) -> Option<String> {
         }
     }
     if let Some(proof) = out.blake3() {
-        set_proof(&mut lines, first, end, &proof.to_hex())?;
+        let of = out.is_proof_bound().then(|| out.md5.map(quoted)).flatten();
+        set_proof(&mut lines, (first, end), &proof.to_hex(), of.as_deref())?;
     }
     Some(lines.join("\n") + "\n")
 }
 
 /// The values that adding content changes, in the form they have as plain YAML.
 fn wanted(out: &Out) -> [(&'static str, Option<String>); 4] {
-    let md5 = out.md5.map(|id| id.to_string());
-    let quoted = md5.map(|text| {
-        let hex = text.trim_end_matches(".dir").to_owned();
-        let number = hex == text && hex.chars().all(|c| c.is_ascii_digit() || c == 'e');
-        if number { format!("'{text}'") } else { text }
-    });
     [
-        ("md5", quoted),
+        ("md5", out.md5.map(quoted)),
         ("size", out.size.map(|n| n.to_string())),
         ("nfiles", out.nfiles.map(|n| n.to_string())),
         ("isexec", out.isexec.then(|| "true".to_owned())),
     ]
+}
+
+/// The name of content as plain YAML: in quotes where it could be read as a number.
+fn quoted(id: ObjectId) -> String {
+    let text = id.to_string();
+    let number = !id.tree && text.chars().all(|c| c.is_ascii_digit() || c == 'e');
+    if number { format!("'{text}'") } else { text }
 }
 
 fn is_entry(line: &str, indent: &str, key: &str) -> bool {
@@ -84,26 +88,47 @@ fn set_value(line: &mut String, key: &str, value: &str) {
     line.push_str(&comment);
 }
 
-fn set_proof(lines: &mut Vec<String>, first: usize, end: usize, hex: &str) -> Option<()> {
+fn set_proof(
+    lines: &mut Vec<String>,
+    (first, end): (usize, usize),
+    hex: &str,
+    of: Option<&str>,
+) -> Option<()> {
     let find = |lines: &[String], from: usize, indent: &str, key: &str| {
         (from..end).find(|i| is_entry(&lines[*i], indent, key))
     };
-    let (table_line, proof_line) = ("    backlot:".to_owned(), format!("      blake3: {hex}"));
+    let table_line = "    backlot:".to_owned();
+    let entries = |hex: &str| {
+        let of = of.map(|of| format!("      md5: {of}"));
+        std::iter::once(format!("      blake3: {hex}")).chain(of)
+    };
     let Some(meta) = find(lines, first, "  ", "meta") else {
-        lines.splice(end..end, ["  meta:".to_owned(), table_line, proof_line]);
+        let fresh = ["  meta:".to_owned(), table_line].into_iter().chain(entries(hex));
+        lines.splice(end..end, fresh);
         return Some(());
     };
     if lines[meta].trim_end() != "  meta:" {
         return None;
     }
     let Some(table) = find(lines, meta, "    ", "backlot") else {
-        lines.insert(meta + 1, table_line);
-        lines.insert(meta + 2, proof_line);
+        let fresh = std::iter::once(table_line).chain(entries(hex));
+        lines.splice(meta + 1..=meta, fresh);
         return Some(());
     };
-    match find(lines, table, "      ", "blake3") {
-        Some(at) => set_value(&mut lines[at], "blake3", hex),
-        None => lines.insert(table + 1, proof_line),
+    match (
+        find(lines, table, "      ", "blake3"),
+        find(lines, table, "      ", "md5"),
+    ) {
+        (None, None) => drop(lines.splice(table + 1..=table, entries(hex))),
+        (Some(at), found) => {
+            set_value(&mut lines[at], "blake3", hex);
+            match (found, of) {
+                (Some(at), Some(of)) => set_value(&mut lines[at], "md5", of),
+                (None, Some(of)) => lines.insert(at + 1, format!("      md5: {of}")),
+                (_, None) => {}
+            }
+        }
+        (None, Some(_)) => return None,
     }
     Some(())
 }

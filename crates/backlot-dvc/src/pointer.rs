@@ -16,6 +16,8 @@ use crate::yaml;
 const META_TABLE: &str = "backlot";
 /// Key of the proof in our table.
 const META_BLAKE3: &str = "blake3";
+/// Key of the content that the proof was made for.
+const META_MD5: &str = "md5";
 
 /// A parsed pointer file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -113,14 +115,34 @@ impl Out {
     }
 
     /// The proof of the content: BLAKE3 of the file, or of the list of the folder's files ([`crate::proof`]). `None` in
-    /// pointers that DVC made.
+    /// pointers that DVC made, and in those whose content another program changed, since DVC keeps `meta`: the proof that
+    /// is left there names other content.
     pub fn blake3(&self) -> Option<Blake3> {
-        let table = self.meta.as_ref()?.as_mapping()?.get(META_TABLE)?;
-        table.as_mapping()?.get(META_BLAKE3)?.as_str()?.parse().ok()
+        let table = self.proof_table()?;
+        let proof = table.get(META_BLAKE3)?.as_str()?.parse().ok()?;
+        match table.get(META_MD5) {
+            None => Some(proof),
+            Some(of) => (of.as_str()?.parse().ok() == Some(self.md5?)).then_some(proof),
+        }
     }
 
-    /// Put the proof into `meta`; whatever else is there is kept. A `meta` that is no mapping stays as it is.
+    /// Whether the proof says which content it is of. Those that were written before it did count, but content with the
+    /// right MD5 that contradicts one may as well mean that another program wrote the pointer after it.
+    pub fn is_proof_bound(&self) -> bool {
+        self.blake3().is_some()
+            && self
+                .proof_table()
+                .is_some_and(|table| table.contains_key(META_MD5))
+    }
+
+    fn proof_table(&self) -> Option<&Mapping> {
+        self.meta.as_ref()?.as_mapping()?.get(META_TABLE)?.as_mapping()
+    }
+
+    /// Put the proof of the content that the out has now into `meta`; whatever else is there is kept. A `meta` that is no
+    /// mapping stays as it is.
     pub fn set_blake3(&mut self, proof: Blake3) {
+        let of = self.md5;
         let meta = self.meta.get_or_insert_with(|| Value::Mapping(Mapping::new()));
         let Some(meta) = meta.as_mapping_mut() else { return };
         let table = meta
@@ -131,6 +153,9 @@ impl Out {
         }
         if let Some(table) = table.as_mapping_mut() {
             table.insert(META_BLAKE3.into(), proof.to_hex().into());
+            if let Some(of) = of {
+                table.insert(META_MD5.into(), of.to_string().into());
+            }
         }
     }
 
@@ -342,6 +367,50 @@ mod tests {
             "{text}"
         );
         assert_eq!(parse(&text).expect("parsed").outs[0].blake3(), Some(proof));
+    }
+
+    #[test]
+    fn a_proof_counts_only_with_the_content_it_was_made_for() {
+        let id = |text: &str| Some(text.parse().expect("an id"));
+        let proof = Blake3::from_bytes([7; 32]);
+        for (made_for, other) in [
+            (
+                "00000000000000000000000000000001",
+                "00000000000000000000000000000002",
+            ),
+            (
+                "00000000000000000000000000000001",
+                "00000000000000000000000000000001.dir",
+            ),
+            (
+                "00000000000000000000000000000001.dir",
+                "00000000000000000000000000000002.dir",
+            ),
+        ] {
+            let mut out = Out::new(RelPath::parse("a").expect("safe"));
+            out.md5 = id(made_for);
+            out.set_blake3(proof);
+            let text = Pointer::of(out.clone()).to_text();
+            let mut read = parse(&text).expect("parsed").outs.remove(0);
+            assert_eq!(
+                (read.blake3(), read.is_proof_bound()),
+                (Some(proof), true),
+                "{text}"
+            );
+            read.md5 = id(other);
+            assert_eq!((read.blake3(), read.is_proof_bound()), (None, false), "{text}");
+            read.md5 = None;
+            assert_eq!(read.blake3(), None);
+        }
+        // Of before it said so.
+        let mut old = Out::new(RelPath::parse("a").expect("safe"));
+        old.set_blake3(proof);
+        old.md5 = id("00000000000000000000000000000001");
+        assert_eq!((old.blake3(), old.is_proof_bound()), (Some(proof), false));
+        // Whatever stands there that we cannot read names other content.
+        let meta = format!("{{backlot: {{blake3: '{proof}', md5: [1]}}}}");
+        old.meta = Some(serde_yaml_ng::from_str(&meta).expect("YAML"));
+        assert_eq!(old.blake3(), None);
     }
 
     proptest! {

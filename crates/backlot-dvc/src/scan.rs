@@ -24,6 +24,8 @@ pub struct ScannedFile {
     pub full: PathBuf,
     /// Its bytes.
     pub size: u64,
+    /// Whether its owner may execute it.
+    pub executable: bool,
 }
 
 /// What a tracked path is on disk.
@@ -129,11 +131,12 @@ impl Scan<'_> {
                     continue;
                 }
                 let size = self.size_of(&found);
-                if let Some(Some(size)) = self.tolerate(&found.full, size)? {
+                if let Some(Some((size, executable))) = self.tolerate(&found.full, size)? {
                     files.push(ScannedFile {
                         path,
                         full: found.full,
                         size,
+                        executable,
                     });
                 }
             }
@@ -153,8 +156,8 @@ impl Scan<'_> {
         }
     }
 
-    /// The size of a file or of the file a link points to; `None` for a link to a folder.
-    fn size_of(&self, found: &Found) -> Result<Option<u64>> {
+    /// The size of a file or of the file a link points to, and whether it can be executed; `None` for a link to a folder.
+    fn size_of(&self, found: &Found) -> Result<Option<(u64, bool)>> {
         let full = &found.full;
         if found.name == IGNORE_FILE {
             return Err(untrackable(full, "an ignore file inside a tracked folder"));
@@ -174,7 +177,7 @@ impl Scan<'_> {
         if !metadata.is_file() {
             return Err(untrackable(full, "a link to a pipe, socket or device"));
         }
-        Ok(Some(metadata.len()))
+        Ok(Some((metadata.len(), is_executable(&metadata))))
     }
 }
 
@@ -248,14 +251,23 @@ fn untrackable(path: &Path, what: &'static str) -> Error {
     }
 }
 
+/// Whether files have a bit that says who may execute them.
+pub(crate) const HAS_MODES: bool = cfg!(unix);
+
+/// Whether a path is a link, or has other names: then it may be an object of the cache, whose mode says nothing.
+pub(crate) fn is_linked(path: &Path) -> bool {
+    let names = |found: std::fs::Metadata| backlot_store::FileStat::of(&found).names;
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink() || names(found) > 1)
+}
+
 #[cfg(unix)]
-fn is_executable(found: &std::fs::Metadata) -> bool {
+pub(crate) fn is_executable(found: &std::fs::Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     found.permissions().mode() & 0o100 != 0
 }
 
 #[cfg(not(unix))]
-fn is_executable(_found: &std::fs::Metadata) -> bool {
+pub(crate) fn is_executable(_found: &std::fs::Metadata) -> bool {
     false
 }
 

@@ -1,6 +1,6 @@
 //! How tracked files differ from their pointers. Cheap: unchanged files are known by the stat cache.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::Context;
@@ -14,7 +14,7 @@ use crate::manifest::{Manifest, ManifestEntry};
 use crate::merge::{FileChanges, MAX_NAMES, merge};
 use crate::pointer::Out;
 use crate::record::Record;
-use crate::scan::{Scanned, ScannedFile, survey};
+use crate::scan::{HAS_MODES, Scanned, ScannedFile, is_linked, survey};
 use crate::tracked::TrackedPointer;
 
 /// The state of a tracked file or folder.
@@ -56,6 +56,8 @@ pub enum Change {
     },
     /// It was here and is gone.
     Missing,
+    /// Its pointer names no content: it was never recorded, or is only in a versioned bucket.
+    NoContent,
     /// Something is there, but which files the pointer stands for is not known: its manifest is not in the cache.
     NoManifest,
     /// It is what the pointer says, but the cache does not have it: nobody could restore it.
@@ -111,7 +113,7 @@ impl Looking<'_> {
     fn change(&self, path: &Path, out: &Out) -> Result<Change> {
         let ignore = Ignore::of_folder(path.parent().unwrap_or(path))?;
         let Some(id) = out.id() else {
-            return Ok(Change::Missing);
+            return Ok(Change::NoContent);
         };
         let (found, strange) = survey(path, &ignore, self.context)?;
         if !strange.is_empty() {
@@ -124,7 +126,8 @@ impl Looking<'_> {
         }
         let record = Record::load(self.stat, path)?;
         match found {
-            Scanned::Missing if record.is_empty() => Ok(Change::NotPulled),
+            // What is not cached is never pulled.
+            Scanned::Missing if record.is_empty() && out.cache => Ok(Change::NotPulled),
             Scanned::Missing => Ok(Change::Missing),
             Scanned::File { executable, .. } => self.file(path, out, id, executable, &record),
             Scanned::Folder(files) if !id.tree => Ok(modified(files.len() as u64, 1, 0, Vec::new())),
@@ -145,12 +148,21 @@ impl Looking<'_> {
         if digests.iter().any(|d| ObjectId::file(d.md5) != id) {
             return Ok(modified(0, 0, 1, vec![format!("~ {name}")]));
         }
+        let found = digests.first().copied();
+        if let Some(proof) = out.blake3()
+            && crate::judge(id, proof, None, &|_| found) == Some(false)
+        {
+            return Ok(unproven(name));
+        }
         if self.options.record {
             record.note_file(id.md5)?;
         }
-        // Links into the cache cannot be executable, so a missing bit is no change.
         if executable && !out.isexec {
             return Ok(modified(0, 0, 1, vec![format!("~ {name} (executable)")]));
+        }
+        // Links into the cache cannot be executable, so there a missing bit is no change.
+        if out.isexec && !executable && HAS_MODES && !is_linked(path) {
+            return Ok(modified(0, 0, 1, vec![format!("~ {name} (not executable)")]));
         }
         let whole = !out.cache || self.cache.has(&id)?;
         Ok(if whole {
@@ -168,7 +180,8 @@ impl Looking<'_> {
         files: &[ScannedFile],
         record: &Record<'_>,
     ) -> Result<Change> {
-        let present = self.entries_of(files)?;
+        let digests = self.digests_of(files)?;
+        let present = entries_of(files, &digests);
         let name = path.display().to_string();
         let Some(Content::Folder(base)) = Content::find(out, self.cache)? else {
             return Ok(if Manifest::new(&name, present)?.id() == id {
@@ -202,6 +215,13 @@ impl Looking<'_> {
                 names,
             });
         }
+        if let (Some(proof), 0) = (out.blake3(), absent) {
+            let of: HashMap<ObjectId, FileDigests> =
+                digests.iter().map(|d| (ObjectId::file(d.md5), *d)).collect();
+            if crate::judge(id, proof, Some(&base), &|id| of.get(id).copied()) == Some(false) {
+                return Ok(unproven(out.path.file_name()));
+            }
+        }
         let entries = base.entries().iter();
         let here = entries.filter(|entry| !kept.contains(entry.path.as_str()));
         let ids: Vec<ObjectId> = here.map(|entry| ObjectId::file(entry.md5)).collect();
@@ -214,16 +234,25 @@ impl Looking<'_> {
         })
     }
 
-    /// The files of a folder with their content.
-    fn entries_of(&self, files: &[ScannedFile]) -> Result<Vec<ManifestEntry>> {
+    fn digests_of(&self, files: &[ScannedFile]) -> Result<Vec<FileDigests>> {
         let paths: Vec<PathBuf> = files.iter().map(|f| f.full.clone()).collect();
-        let digests = hash_files(&paths, self.stat, self.context)?;
-        let entry = |(file, digests): (&ScannedFile, FileDigests)| ManifestEntry {
-            md5: digests.md5,
-            path: file.path.clone(),
-        };
-        Ok(files.iter().zip(digests).map(entry).collect())
+        Ok(hash_files(&paths, self.stat, self.context)?)
     }
+}
+
+/// The files of a folder with their content.
+fn entries_of(files: &[ScannedFile], digests: &[FileDigests]) -> Vec<ManifestEntry> {
+    let entry = |(file, digests): (&ScannedFile, &FileDigests)| ManifestEntry {
+        md5: digests.md5,
+        path: file.path.clone(),
+    };
+    files.iter().zip(digests).map(entry).collect()
+}
+
+/// Its MD5s are those of the pointer, its content is not what the pointer proves: files that were made to have the same MD5,
+/// or a pointer that another program wrote while it had a proof that did not say what it was of.
+fn unproven(name: &str) -> Change {
+    modified(0, 0, 1, vec![format!("~ {name} (not what its pointer proves)")])
 }
 
 fn modified(added: u64, removed: u64, changed: u64, names: Vec<String>) -> Change {

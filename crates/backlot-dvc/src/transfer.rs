@@ -5,18 +5,16 @@
 //! again. Unlike DVC, outs of imports are pushed and pulled like any other, so that a release stands on its own.
 //! Deliberately absent: remotes pinned by `remote:`; the caller names the remote.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use backlot_core::Context;
-use backlot_store::{
-    Cache, FileDigests, FileStat, ObjectId, Remote, StatCache, StatEntry, Transfer, TransferReport,
-};
-use fs_err as fs;
+use backlot_core::{Blake3, Context};
+use backlot_store::{Cache, FileDigests, KnownFile, ObjectId, Remote, Transfer, TransferReport};
 
-use crate::content::{Content, digests_of, missing, proof_of};
+use crate::content::{Content, Member, digests_of, missing};
 use crate::error::{Error, Result};
 use crate::kept::not_found;
+use crate::manifest::Manifest;
 use crate::pointer::Out;
 use crate::tracked::TrackedPointer;
 
@@ -39,119 +37,188 @@ pub struct PushPlan {
     /// Files of folders that the cache does not have, with where they would be here. They have to be in the remote already;
     /// see [`check_elsewhere`].
     pub elsewhere: Vec<(ObjectId, PathBuf)>,
+    /// Folders of which some files are elsewhere, so that their proofs wait for what the remote says of those.
+    unproven: Vec<Unproven>,
+}
+
+/// A folder whose proof was not compared yet.
+#[derive(Clone, Debug)]
+struct Unproven {
+    place: PathBuf,
+    id: ObjectId,
+    proof: Blake3,
+    manifest: Manifest,
+    known: HashMap<ObjectId, FileDigests>,
 }
 
 /// What has to be in a remote for the pointers to be useful to others: members first, then manifests. Outs with
-/// `push: false` are left out. Proofs of large files come from the stat cache, where it knows the files in the workspace.
-/// An error if the cache does not have the manifests.
-pub fn plan_push(
-    pointers: &[&TrackedPointer],
-    cache: &Cache,
-    stat: &StatCache,
-    context: &Context,
-) -> Result<PushPlan> {
-    let mut elsewhere = Vec::new();
-    let (mut members, mut trees) = (Vec::new(), Vec::new());
-    let mut unproven = Vec::new();
+/// `push: false` are left out. What the cache has is proven: by its record, or read.
+/// An error if the cache does not have the manifests, or if content is not what a pointer proves.
+pub fn plan_push(pointers: &[&TrackedPointer], cache: &Cache, context: &Context) -> Result<PushPlan> {
+    let mut plan = PushPlan::default();
+    let mut trees = Vec::new();
     let mut seen = HashSet::new();
     let mut absent: Option<(PathBuf, u64)> = None;
-    let mut lacks = |path: PathBuf, count: u64| {
-        let (_, total) = absent.get_or_insert((path, 0));
-        *total += count;
-    };
     for (place, out, id) in cached_outs(pointers).filter(|(_, out, _)| out.push) {
         context.check()?;
         let Some(content) = Content::find(out, cache)? else {
-            lacks(place, out.nfiles.unwrap_or(1).max(1));
+            let (_, total) = absent.get_or_insert((place, 0));
+            *total += out.nfiles.unwrap_or(1).max(1);
             continue;
         };
-        let mut fresh = content.members(&place);
-        fresh.retain(|member| seen.insert(member.id));
-        let ids: Vec<ObjectId> = fresh.iter().map(|member| member.id).collect();
-        for (member, size) in fresh.into_iter().zip(cache.sizes(&ids)?) {
-            let Some(size) = size else {
-                elsewhere.push((member.id, member.target));
+        let members = content.members(&place);
+        let ids: Vec<ObjectId> = members.iter().map(|member| member.id).collect();
+        let held = cache.proven(&ids)?;
+        plan.prove(&place, out, content, ids.into_iter().zip(&held))?;
+        for (member, held) in members.into_iter().zip(held) {
+            if !seen.insert(member.id) {
                 continue;
-            };
-            let blake3 = if id.tree { None } else { out.blake3() };
-            if blake3.is_none() && size >= WORTH_A_LOOK {
-                unproven.push((members.len(), member.target));
             }
-            members.push(Transfer {
-                id: member.id,
-                size: Some(size),
-                blake3,
-            });
+            match held {
+                Some(digests) => plan.transfers.push(transfer(member.id, &digests)),
+                None => plan.elsewhere.push((member.id, member.target)),
+            }
         }
         if id.tree && seen.insert(id) {
-            trees.push(Transfer {
-                id,
-                size: cache.size(&id)?,
-                blake3: None,
-            });
+            let held = cache.proven_of_all(&[id])?;
+            trees.extend(held.iter().map(|digests| transfer(id, digests)));
         }
     }
     if let Some((path, count)) = absent {
         return Err(Error::NotInCache { path, count });
     }
-    add_proofs(&mut members, unproven, stat)?;
-    members.append(&mut trees);
-    Ok(PushPlan {
-        transfers: members,
-        elsewhere,
-    })
+    plan.transfers.append(&mut trees);
+    Ok(plan)
+}
+
+fn transfer(id: ObjectId, digests: &FileDigests) -> Transfer {
+    Transfer {
+        id,
+        size: Some(digests.size),
+        blake3: Some(digests.blake3),
+    }
+}
+
+impl PushPlan {
+    /// Compare what the cache has of an out with what its pointer says, as whoever pulls it will.
+    fn prove<'a>(
+        &mut self,
+        place: &Path,
+        out: &Out,
+        content: Content,
+        held: impl Iterator<Item = (ObjectId, &'a Option<FileDigests>)>,
+    ) -> Result<()> {
+        let known: HashMap<ObjectId, FileDigests> =
+            held.filter_map(|(id, digests)| Some((id, (*digests)?))).collect();
+        let failed = || Error::ProofFailed {
+            path: place.to_path_buf(),
+        };
+        if let (Content::File(id), Some(size)) = (&content, out.size)
+            && known.get(id).is_some_and(|digests| digests.size != size)
+        {
+            return Err(failed());
+        }
+        let (Some(proof), Some(id)) = (out.blake3(), out.id()) else {
+            return Ok(());
+        };
+        match (content.judge(out, proof, &|id| known.get(id).copied()), content) {
+            (Some(false), _) => return Err(failed()),
+            (None, Content::Folder(manifest)) => self.unproven.push(Unproven {
+                place: place.to_path_buf(),
+                id,
+                proof,
+                manifest,
+                known,
+            }),
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// See that files that the cache does not have are in the remote, and can be relied on there. An error names those that
-/// are not.
-pub fn check_elsewhere(elsewhere: &[(ObjectId, PathBuf)], remote: &Remote, context: &Context) -> Result<()> {
-    if elsewhere.is_empty() {
+/// are not. Where the remote keeps proofs, their folders are compared with what the pointers prove.
+pub fn check_elsewhere(plan: &PushPlan, remote: &Remote, context: &Context) -> Result<()> {
+    if plan.elsewhere.is_empty() {
         return Ok(());
     }
-    let ids: Vec<ObjectId> = elsewhere.iter().map(|(id, _)| *id).collect();
+    let ids: Vec<ObjectId> = plan.elsewhere.iter().map(|(id, _)| *id).collect();
     let known = remote.known_files(&ids, context)?;
-    let lost = elsewhere.iter().zip(known).filter(|(_, known)| known.is_none());
+    let lost = plan
+        .elsewhere
+        .iter()
+        .zip(&known)
+        .filter(|(_, known)| known.is_none());
     let lost = lost.map(|((_, path), _)| path.clone()).collect();
-    not_found(lost, Some(remote)).map_or(Ok(()), Err)
+    if let Some(lost) = not_found(lost, Some(remote)) {
+        return Err(lost);
+    }
+    let told = |(id, known): (ObjectId, Option<KnownFile>)| {
+        let KnownFile { size, blake3 } = known?;
+        let (md5, blake3) = (id.md5, blake3?);
+        Some((id, FileDigests { md5, blake3, size }))
+    };
+    let told: HashMap<ObjectId, FileDigests> = ids.into_iter().zip(known).filter_map(told).collect();
+    for folder in &plan.unproven {
+        let digests = |id: &ObjectId| folder.known.get(id).or_else(|| told.get(id)).copied();
+        if crate::judge(folder.id, folder.proof, Some(&folder.manifest), &digests) == Some(false) {
+            return Err(Error::ProofFailed {
+                path: folder.place.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
-/// Bring the manifests of folders into the cache, and nothing else.
+/// An error about a name that two contents have, with the tracked file that it is about here in place of an object.
+pub fn with_path_of_same_md5(error: Error, pointers: &[&TrackedPointer], cache: &Cache) -> Error {
+    let Error::Store(backlot_store::Error::SameMd5 { md5, other, what }) = error else {
+        return error;
+    };
+    let mut members = cached_outs(pointers).flat_map(|(place, out, _)| {
+        let content = Content::find(out, cache).ok().flatten();
+        content.map(|content| content.members(&place)).unwrap_or_default()
+    });
+    let here = members.find(|member| member.id == ObjectId::file(md5));
+    let what = here.map_or(what, |member| format!("`{}`", member.target.display()));
+    backlot_store::Error::SameMd5 { what, md5, other }.into()
+}
+
+/// Bring the manifests of folders into the cache, and nothing else. Those of outs with `push: false` need not be there.
 pub fn fetch_manifests(
     pointers: &[&TrackedPointer],
     remote: &Remote,
     cache: &Cache,
     context: &Context,
 ) -> Result<TransferReport> {
-    let trees: Vec<Transfer> = cached_outs(pointers)
-        .filter(|(.., id)| id.tree)
-        .map(|(.., id)| Transfer::of(id))
-        .collect();
+    let (mut trees, mut optional) = (Vec::new(), Vec::new());
+    for (_, out, id) in cached_outs(pointers).filter(|(.., id)| id.tree) {
+        if out.push {
+            trees.push(Transfer::of(id));
+        } else {
+            optional.push(Transfer::of(id));
+        }
+    }
+    match remote.pull(cache, &optional, context) {
+        Ok(_) | Err(backlot_store::Error::Missing { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
     Ok(remote.pull(cache, &trees, context)?)
 }
 
-/// Files of this size are worth a look at the stat cache: with a proof, a push need not compute their MD5.
-const WORTH_A_LOOK: u64 = 512 << 10;
+/// Whether the remote or the cache has each of some files.
+fn is_there(members: &[Member], remote: &Remote, cache: &Cache, context: &Context) -> Result<bool> {
+    let absent: Vec<ObjectId> = missing(members, cache)?.iter().map(|m| m.id).collect();
+    Ok(absent.is_empty() || remote.exists_many(&absent, context)?.iter().all(|there| *there))
+}
 
-/// Proofs of files that are in the workspace as they were when they were added.
-fn add_proofs(members: &mut [Transfer], unproven: Vec<(usize, PathBuf)>, stat: &StatCache) -> Result<()> {
-    let mut entries = Vec::with_capacity(unproven.len());
-    let mut positions = Vec::with_capacity(unproven.len());
-    for (position, path) in unproven {
-        // A file that is not placed here has no proof here.
-        if let Ok(found) = fs::metadata(&path) {
-            entries.push(StatEntry {
-                stat: FileStat::of(&found),
-                path,
-            });
-            positions.push(position);
-        }
-    }
-    for (position, digests) in positions.into_iter().zip(stat.lookup(&entries)?) {
-        if let Some(digests) = digests.filter(|d| d.md5 == members[position].id.md5) {
-            members[position].blake3 = Some(digests.blake3);
-        }
-    }
-    Ok(())
+/// DVC does not push it, so that it is not on the remote is what was wanted.
+fn not_pushed(place: &Path, context: &Context) {
+    let message = format!(
+        "`{}` is not on the remote (its pointer says `push: false`) and was passed over",
+        place.display()
+    );
+    context.warn("dvc::not_pushed", message);
 }
 
 /// Whether the cache has all content of the pointers.
@@ -183,22 +250,36 @@ pub fn fetch(
     let mut contents = Vec::new();
     for (place, out, id) in cached_outs(pointers) {
         context.check()?;
-        let content = Content::find(out, cache)?.ok_or_else(|| Error::NotInCache {
-            path: place.clone(),
-            count: out.nfiles.unwrap_or(1),
-        })?;
+        let content = match Content::find(out, cache)? {
+            Some(content) => content,
+            None if !out.push => {
+                not_pushed(&place, context);
+                continue;
+            }
+            None => {
+                let count = out.nfiles.unwrap_or(1);
+                return Err(Error::NotInCache { path: place, count });
+            }
+        };
         let (size, blake3) = if id.tree {
             (None, None)
         } else {
             (out.size, out.blake3())
         };
-        wanted.extend(content.members(&place).iter().map(|m| Transfer {
+        let members = content.members(&place);
+        if !out.push && !is_there(&members, remote, cache, context)? {
+            not_pushed(&place, context);
+            continue;
+        }
+        wanted.extend(members.iter().map(|m| Transfer {
             id: m.id,
             size,
             blake3,
         }));
         contents.push((place, out, content));
     }
+    // Of several uses of a file, one may have a proof.
+    wanted.sort_by_key(|item: &Transfer| item.blake3.is_none());
     let fetched = remote.pull(cache, &wanted, context)?;
     report.objects += fetched.objects;
     report.bytes += fetched.bytes;
@@ -230,8 +311,8 @@ fn count_missing(pointers: &[&TrackedPointer], cache: &Cache) -> Result<Transfer
     Ok(report)
 }
 
-/// Compare a folder with its pointer's proof if something of it was fetched now; if it is wrong, what was fetched leaves
-/// the cache. Single files were compared by the store before they got there.
+/// Compare an out with its pointer's proof if something of it was fetched now; if a folder is wrong, what was fetched leaves
+/// the cache. Single files were compared by the store before they got there, but perhaps with another use's proof.
 fn prove_fetched(
     place: &Path,
     out: &Out,
@@ -239,8 +320,21 @@ fn prove_fetched(
     fetched: &BTreeMap<ObjectId, FileDigests>,
     cache: &Cache,
 ) -> Result<()> {
-    let (Content::Folder(manifest), Some(expected)) = (content, out.blake3()) else {
+    let Some(expected) = out.blake3() else {
         return Ok(());
+    };
+    let failed = || Error::ProofFailed {
+        path: place.to_path_buf(),
+    };
+    let manifest = match content {
+        Content::File(id) => {
+            let digests = fetched.get(id).copied();
+            return match content.judge(out, expected, &|_| digests) {
+                Some(false) => Err(failed()),
+                _ => Ok(()),
+            };
+        }
+        Content::Folder(manifest) => manifest,
     };
     let ids: Vec<ObjectId> = manifest.entries().iter().map(|e| ObjectId::file(e.md5)).collect();
     let tree = out.id().filter(|id| fetched.contains_key(id));
@@ -248,7 +342,8 @@ fn prove_fetched(
         return Ok(());
     }
     let digests = digests_of(&ids, fetched, cache)?;
-    if proof_of(manifest.entries().iter().map(|e| &e.path), &digests) == expected {
+    let digests: HashMap<ObjectId, FileDigests> = ids.iter().copied().zip(digests).collect();
+    if content.judge(out, expected, &|id| digests.get(id).copied()) == Some(true) {
         return Ok(());
     }
     let suspects: HashSet<ObjectId> = ids
@@ -260,7 +355,5 @@ fn prove_fetched(
     for id in suspects {
         cache.quarantine(&id)?;
     }
-    Err(Error::ProofFailed {
-        path: place.to_path_buf(),
-    })
+    Err(failed())
 }

@@ -3,18 +3,18 @@
 //! Invariant: a digest is returned only for content that is in the cache under it. With hard or symbolic links the
 //! workspace file becomes a link to the object; with clones and copies it stays as it is.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use backlot_core::context::Running;
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Context, LinkMode, Operation, link};
+use backlot_core::{Context, LinkMode, Md5, Operation, link};
 use fs_err as fs;
 use rayon::prelude::*;
 
 use crate::cache::{Cache, set_read_only};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hash::{self, Copy, Job, Judge, Outcome, Publish};
 use crate::object::{FileDigests, ObjectId};
 use crate::parallel::{cores, each};
@@ -102,13 +102,19 @@ fn copy_known(
     let known = stat.lookup(&entries)?;
     let ids: Vec<ObjectId> = known.iter().flatten().map(|d| ObjectId::file(d.md5)).collect();
     let mut there = cache.proven(&ids)?.into_iter();
-    let mut seen = HashSet::new();
+    let mut seen: HashMap<Md5, (FileDigests, usize)> = HashMap::new();
     let mut todo = Vec::new();
     for (index, digests) in known.into_iter().enumerate() {
-        if let Some(digests) = digests
-            && there.next().flatten().is_none()
-            && seen.insert(digests.md5)
-        {
+        let Some(digests) = digests else { continue };
+        if let Some(there) = there.next().flatten() {
+            check_same(cache, &paths[index], &digests, &there)?;
+            continue;
+        }
+        let (first, of) = *seen.entry(digests.md5).or_insert((digests, index));
+        if first != digests {
+            return Err(same_md5(&paths[index], &digests, &paths[of]));
+        }
+        if of == index {
             todo.push((index, digests));
         }
     }
@@ -128,13 +134,43 @@ fn copy_known(
             return Ok(None);
         }
         let id = ObjectId::file(digests.md5);
-        cache.publish(&temporary, &id)?;
+        named(cache.publish(&temporary, &id, &digests), path)?;
         running.advance(1, digests.size);
         Ok(Some((index, (id, digests))))
     })?;
     let (copied, objects): (Vec<usize>, Vec<_>) = copied.into_iter().flatten().unzip();
     cache.record(&objects);
     Ok(copied)
+}
+
+/// An error if a file has the name of an object with other bytes.
+fn check_same(cache: &Cache, path: &Path, digests: &FileDigests, there: &FileDigests) -> Result<()> {
+    if digests == there {
+        return Ok(());
+    }
+    let id = ObjectId::file(digests.md5);
+    Err(cache.same_md5(format!("`{}`", path.display()), &id))
+}
+
+/// The error for two files of one add.
+fn same_md5(path: &Path, digests: &FileDigests, other: &Path) -> Error {
+    Error::SameMd5 {
+        what: format!("`{}`", path.display()),
+        md5: digests.md5,
+        other: format!("`{}`", other.display()),
+    }
+}
+
+/// Say which file it is that has the name of another.
+fn named<T>(result: Result<T>, path: &Path) -> Result<T> {
+    result.map_err(|error| match error {
+        Error::SameMd5 { md5, other, .. } => Error::SameMd5 {
+            what: format!("`{}`", path.display()),
+            md5,
+            other,
+        },
+        error => error,
+    })
 }
 
 /// Whether files become links to their objects.
@@ -165,8 +201,13 @@ pub(crate) fn add_files_by(
     let hashed: Vec<ObjectId> = known.iter().flatten().map(|d| ObjectId::file(d.md5)).collect();
     let mut there = cache.proven(&hashed)?.into_iter();
     for (index, digests) in known.iter().enumerate() {
-        match digests.filter(|_| there.next().flatten().is_some()) {
-            Some(digests) => {
+        let Some(digests) = *digests else {
+            todo.push(index);
+            continue;
+        };
+        match there.next().flatten() {
+            Some(there) => {
+                check_same(cache, &paths[index], &digests, &there)?;
                 added[index] = Some(Added {
                     digests,
                     stored: false,
@@ -211,10 +252,11 @@ pub(crate) fn add_files_by(
         moves,
         stored: &stored,
         here: Mutex::default(),
+        named: Mutex::default(),
     };
     let results = run(&Pass {
         judge: &|n, outcome| take.judge(n, &paths[todo[n]], outcome),
-        publish: &|n, outcome| take.publish(n, outcome),
+        publish: &|n, outcome| take.publish(n, &paths[todo[n]], outcome),
         jobs,
         sizes,
         running: &running,
@@ -285,26 +327,40 @@ struct Taker<'a> {
     moves: bool,
     stored: &'a [Mutex<bool>],
     /// Objects that this pass stored, or found to be there and right.
-    here: Mutex<HashSet<ObjectId>>,
+    here: Mutex<HashMap<ObjectId, FileDigests>>,
+    /// The first file of each name.
+    named: Mutex<HashMap<Md5, (FileDigests, PathBuf)>>,
 }
 
 impl Taker<'_> {
-    /// Whether the cache has the object, with the bytes that its name says.
-    fn is_there(&self, id: ObjectId) -> Result<bool> {
-        if self.here.lock().is_ok_and(|here| here.contains(&id)) {
-            return Ok(true);
+    /// Whether the cache has the object of a file. An error if the one that it has is other content.
+    fn is_there(&self, source: &Path, digests: &FileDigests) -> Result<bool> {
+        let id = ObjectId::file(digests.md5);
+        if let Ok(mut named) = self.named.lock() {
+            let first = named.entry(id.md5);
+            let (first, of) = first.or_insert_with(|| (*digests, source.to_path_buf()));
+            if first != digests {
+                return Err(same_md5(source, digests, of));
+            }
         }
-        let there = self.cache.proven(&[id])? != [None];
-        if there && let Ok(mut here) = self.here.lock() {
-            here.insert(id);
+        let known = self.here.lock().ok().and_then(|here| here.get(&id).copied());
+        if let Some(there) = known {
+            return check_same(self.cache, source, digests, &there).map(|()| true);
         }
-        Ok(there)
+        let Some(there) = self.cache.proven(&[id])?.into_iter().next().flatten() else {
+            return Ok(false);
+        };
+        check_same(self.cache, source, digests, &there)?;
+        if let Ok(mut here) = self.here.lock() {
+            here.insert(id, there);
+        }
+        Ok(true)
     }
 
     /// Whether the copy of the pass is wanted. Clones and links are made here instead.
     fn judge(&self, n: usize, source: &Path, outcome: &Outcome) -> Result<bool> {
         let id = ObjectId::file(outcome.digests.md5);
-        let there = self.is_there(id)?;
+        let there = self.is_there(source, &outcome.digests)?;
         if self.clones || self.moves {
             if !there {
                 let temporary = self.temporaries.file(n);
@@ -316,7 +372,7 @@ impl Taker<'_> {
                 };
                 link::place_at(source, &temporary, modes, false)?;
                 set_read_only(&temporary)?;
-                self.publish_as(n, &id)?;
+                self.publish(n, source, outcome)?;
             }
             if self.moves {
                 link::place(&self.cache.object_path(&id), None, source, self.links, true)?;
@@ -326,19 +382,18 @@ impl Taker<'_> {
         Ok(!there)
     }
 
-    fn publish(&self, n: usize, outcome: &Outcome) -> Result<()> {
-        self.publish_as(n, &ObjectId::file(outcome.digests.md5))
-    }
-
-    fn publish_as(&self, n: usize, id: &ObjectId) -> Result<()> {
+    fn publish(&self, n: usize, source: &Path, outcome: &Outcome) -> Result<()> {
         let temporary = self.temporaries.file(n);
+        let digests = outcome.digests;
+        let id = ObjectId::file(digests.md5);
         let new = if self.moves {
-            self.cache.publish_as_it_is(&temporary, id)?
+            self.cache.publish_as_it_is(&temporary, &id, &digests)
         } else {
-            self.cache.publish(&temporary, id)?
+            self.cache.publish(&temporary, &id, &digests)
         };
+        let new = named(new, source)?;
         if let Ok(mut here) = self.here.lock() {
-            here.insert(*id);
+            here.insert(id, digests);
         }
         if let Ok(mut stored) = self.stored[n].lock() {
             *stored = new;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backlot_core::file::{Created, TemporaryFolder};
-use backlot_core::{Blake3, Context, Md5, Operation, Timestamp, file};
+use backlot_core::{Blake3, Context, Operation, Timestamp, file};
 use fs_err as fs;
 use rayon::prelude::*;
 
@@ -68,6 +68,9 @@ pub struct VerifyReport {
     pub packs: Vec<DamagedPack>,
     /// Keys of segments of a chunked remote that cannot be read.
     pub segments: Vec<String>,
+    /// The digests of objects that are what their names say: for whoever has proofs of more than one of them.
+    #[serde(skip)]
+    pub digests: BTreeMap<ObjectId, FileDigests>,
 }
 
 /// A pack of a chunked remote that is not what it should be.
@@ -81,6 +84,17 @@ pub struct DamagedPack {
     pub reason: &'static str,
     /// The objects that cannot be read because of it.
     pub objects: Vec<ObjectId>,
+}
+
+impl VerifyReport {
+    /// Note an object that was read: damaged, or right and with these digests.
+    pub(crate) fn judge(&mut self, id: ObjectId, proof: Option<Blake3>, digests: FileDigests) {
+        if digests.md5 != id.md5 || proof.is_some_and(|proof| proof != digests.blake3) {
+            self.damaged.push(id);
+        } else {
+            self.digests.insert(id, digests);
+        }
+    }
 }
 
 impl DamagedPack {
@@ -350,10 +364,10 @@ impl Cache {
         Ok(())
     }
 
-    /// Whether what is in a file, with this MD5, is kept in the cache: as an object, or set aside because the object that
-    /// `path` should be was changed through this or another name of it.
-    pub fn keeps(&self, path: &Path, md5: Md5, wanted: &ObjectId) -> Result<bool> {
-        if self.has(&ObjectId::file(md5))? {
+    /// Whether what is in a file, with these digests, is kept in the cache: as an object, or set aside because the object
+    /// that `path` should be was changed through this or another name of it.
+    pub fn keeps(&self, path: &Path, digests: &FileDigests, wanted: &ObjectId) -> Result<bool> {
+        if self.holds(digests)? {
             return Ok(true);
         }
         // Looking at the wanted object sets it aside if it was changed.
@@ -429,30 +443,40 @@ impl Cache {
             file.write_all(bytes)?;
             file.sync_all()?;
             set_read_only(&temporary)?;
-            self.publish(&temporary, &id)?;
+            self.publish(&temporary, &id, &digests)?;
             self.record(&[(id, digests)]);
         }
         Ok((id, digests))
     }
 
     /// Put a complete, proven, read-only temporary in its place, unless an object with these bytes is there; the temporary is
-    /// gone either way. Returns whether it is the one that is there now.
-    pub(crate) fn publish(&self, temporary: &Path, id: &ObjectId) -> Result<bool> {
+    /// gone either way. Returns whether it is the one that is there now. An error if there is one of this name with other
+    /// bytes.
+    pub(crate) fn publish(&self, temporary: &Path, id: &ObjectId, digests: &FileDigests) -> Result<bool> {
         backdate(temporary, &self.context)?;
-        self.publish_as_it_is(temporary, id)
+        self.publish_as_it_is(temporary, id, digests)
     }
 
     /// As [`Self::publish`], of a file that keeps its times because it has another name.
-    pub(crate) fn publish_as_it_is(&self, temporary: &Path, id: &ObjectId) -> Result<bool> {
+    pub(crate) fn publish_as_it_is(
+        &self,
+        temporary: &Path,
+        id: &ObjectId,
+        digests: &FileDigests,
+    ) -> Result<bool> {
         let target = self.object_path(id);
         // Each round sets aside one that is wrong.
         for _ in 0..4 {
             match file::rename_new(temporary, &target) {
                 Ok(Created::New) => return Ok(true),
                 Ok(Created::Exists) => {
-                    if self.proven(&[*id])? != [None] {
+                    if let Some(there) = self.proven(&[*id])?.into_iter().next().flatten() {
                         file::remove(temporary)?;
-                        return Ok(false);
+                        return if there == *digests {
+                            Ok(false)
+                        } else {
+                            Err(self.same_md5("a file", id))
+                        };
                     }
                     if target.is_dir() || target.is_symlink() {
                         self.set_aside(id, None)?;
@@ -462,6 +486,20 @@ impl Cache {
             }
         }
         Ok(file::rename_new(temporary, &target)? == Created::New)
+    }
+
+    /// The error for content that has the name of an object with other bytes.
+    pub(crate) fn same_md5(&self, what: impl Into<String>, id: &ObjectId) -> Error {
+        Error::SameMd5 {
+            what: what.into(),
+            md5: id.md5,
+            other: format!("an object in {}", self.place()),
+        }
+    }
+
+    /// Whether the very content with these digests is an object of the cache.
+    pub fn holds(&self, digests: &FileDigests) -> Result<bool> {
+        Ok(self.proven(&[ObjectId::file(digests.md5)])? == [Some(*digests)])
     }
 
     /// All objects, sorted. Temporaries and other files are passed over.
@@ -544,9 +582,7 @@ pub(crate) fn verify_folder(
             Ok(outcome) => {
                 report.objects += 1;
                 report.bytes += outcome.digests.size;
-                if outcome.digests.md5 != id.md5 || proof.is_some_and(|p| p != outcome.digests.blake3) {
-                    report.damaged.push(*id);
-                }
+                report.judge(*id, *proof, outcome.digests);
             }
             Err(Error::File(e)) if e.is_not_found() => report.missing.push(*id),
             Err(e) => return Err(e),

@@ -378,6 +378,32 @@ fn a_file_with_another_name_is_copied_into_the_cache_and_the_name_stays_its_own(
 }
 
 #[test]
+fn what_appears_in_a_place_during_a_checkout_is_never_replaced() {
+    for mode in [LinkMode::Copy, LinkMode::Hardlink, LinkMode::Symlink] {
+        let bench = Bench::new();
+        let published = bench.published();
+        // A disk that takes two names for one: the second file of the run finds the first in its place.
+        let mut items = bench.items("place", &published[..2]);
+        items[1].target = items[0].target.clone();
+        let links = [mode];
+        let options = CheckoutOptions {
+            links: &links,
+            ..CheckoutOptions::default()
+        };
+        let placed = checkout(
+            &bench.cache(),
+            &bench.stat("place"),
+            &items,
+            &options,
+            &bench.context,
+        );
+        assert!(matches!(placed, Err(Error::WouldOverwrite { .. })), "{mode}");
+        let names = fs::read_dir(bench.path("place")).expect("listed");
+        assert_eq!(names.count(), 1, "{mode}: a temporary was left");
+    }
+}
+
+#[test]
 fn an_object_is_created_and_never_replaced() {
     let bench = Bench::new();
     let (cache, published) = (bench.cache(), bench.published());
@@ -394,7 +420,13 @@ fn an_object_is_created_and_never_replaced() {
         // Both are there now, so that no number of an inode is one that was used before.
         let offered = stat(&temporary).inode;
         assert_eq!(
-            cache.publish(&temporary, &published[0].id).expect("published"),
+            cache
+                .publish(
+                    &temporary,
+                    &published[0].id,
+                    &crate::digest_bytes(&vec![0; SIZES[0]])
+                )
+                .expect("published"),
             !kept
         );
         let after = stat(&path);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use backlot_core::context::Running;
+use backlot_core::file::Created;
 use backlot_core::{Context, LinkMode, Operation, file, link};
 use fs_err as fs;
 use rayon::prelude::*;
@@ -27,7 +28,7 @@ pub struct CheckoutItem {
     pub id: ObjectId,
     /// Where it goes, absolute.
     pub target: PathBuf,
-    /// Whether it is executable (copies only).
+    /// Whether it is executable. Such a file is cloned or copied, never linked: a link has the mode of the object.
     pub executable: bool,
 }
 
@@ -66,7 +67,7 @@ pub fn checkout(
     context: &Context,
 ) -> Result<CheckoutReport> {
     let mut report = CheckoutReport::default();
-    let todo = what_to_place(cache, stat, items, options.force, &mut report, context)?;
+    let (todo, absent) = what_to_place(cache, stat, items, options.force, &mut report, context)?;
     let ids: Vec<ObjectId> = todo.iter().map(|item| item.id).collect();
     let held = cache.held_all(&ids)?;
     let sizes: Vec<u64> = held.iter().map(|held| held.size).collect();
@@ -90,10 +91,10 @@ pub fn checkout(
             report.modes.insert(LinkMode::Copy.to_string(), todo.len() as u64);
         }
         let (mut trusted, mut others) = (Vec::new(), Vec::new());
-        for (item, digests) in todo.iter().zip(&digests) {
+        for (n, (item, digests)) in todo.iter().zip(&digests).enumerate() {
             match digests {
-                Some(digests) => trusted.push((*item, *digests)),
-                None => others.push(*item),
+                Some(digests) => trusted.push((*item, *digests, n < absent)),
+                None => others.push((*item, n < absent)),
             }
         }
         let copying = Copying {
@@ -109,6 +110,7 @@ pub fn checkout(
         let linking = Linking {
             cache,
             items: &todo,
+            absent,
             sizes: &sizes,
             digests: prove_all(cache, &ids, digests)?,
             links,
@@ -122,7 +124,8 @@ pub fn checkout(
     Ok(report)
 }
 
-/// The items whose target is not what it should be. A target whose content is stored nowhere is an error.
+/// The items whose target is not what it should be: first those where nothing is, and how many these are. A target whose
+/// content is stored nowhere is an error.
 fn what_to_place<'a>(
     cache: &Cache,
     stat: &StatCache,
@@ -130,10 +133,10 @@ fn what_to_place<'a>(
     force: bool,
     report: &mut CheckoutReport,
     context: &Context,
-) -> Result<Vec<&'a CheckoutItem>> {
+) -> Result<(Vec<&'a CheckoutItem>, usize)> {
     let is_file = |item: &CheckoutItem| fs::metadata(&item.target).map(|found| found.is_file()).ok();
     let found: Vec<Option<bool>> = items.par_iter().map(is_file).collect();
-    let (mut present, mut todo) = (Vec::new(), Vec::new());
+    let (mut present, mut todo, mut dangling) = (Vec::new(), Vec::new(), Vec::new());
     for (item, is_file) in items.iter().zip(found) {
         match is_file {
             Some(true) => present.push(item),
@@ -143,16 +146,20 @@ fn what_to_place<'a>(
                     others: 0,
                 });
             }
+            // A link to nothing, as to an object that was collected.
+            None if item.target.is_symlink() => dangling.push(item),
             None => todo.push(item),
         }
     }
+    let absent = todo.len();
+    todo.extend(dangling);
     let paths: Vec<PathBuf> = present.iter().map(|item| item.target.clone()).collect();
     let digests = add::hash_files(&paths, stat, context)?;
     let mut in_the_way = Vec::new();
     for (item, digests) in present.into_iter().zip(digests) {
         if digests.md5 == item.id.md5 {
             report.unchanged += 1;
-        } else if force || cache.keeps(&item.target, digests.md5, &item.id)? {
+        } else if force || cache.keeps(&item.target, &digests, &item.id)? {
             todo.push(item);
         } else {
             in_the_way.push(item.target.clone());
@@ -163,7 +170,26 @@ fn what_to_place<'a>(
             path: path.clone(),
             others: in_the_way.len() - 1,
         }),
-        None => Ok(todo),
+        None => Ok((todo, absent)),
+    }
+}
+
+/// Put a complete file in its place. Where nothing was when we looked, nothing is replaced: what is there now is somebody's,
+/// or, on a disk that takes two names for one, another file of this checkout.
+fn publish_as(temporary: &Path, target: &Path, exclusive: bool) -> Result<()> {
+    if !exclusive {
+        return Ok(file::rename(temporary, target)?);
+    }
+    match file::rename_new(temporary, target)? {
+        Created::New => Ok(()),
+        Created::Exists => Err(appeared(target)),
+    }
+}
+
+fn appeared(target: &Path) -> Error {
+    Error::WouldOverwrite {
+        path: target.to_path_buf(),
+        others: 0,
     }
 }
 
@@ -210,6 +236,8 @@ fn prove_all(cache: &Cache, ids: &[ObjectId], digests: Vec<Option<FileDigests>>)
 struct Linking<'a> {
     cache: &'a Cache,
     items: &'a [&'a CheckoutItem],
+    /// How many of the first have nothing in their place.
+    absent: usize,
     sizes: &'a [u64],
     digests: Vec<FileDigests>,
     links: &'a [LinkMode],
@@ -242,19 +270,73 @@ impl Linking<'_> {
         let target = &self.items[n].target;
         let object = self.cache.object_path(&self.items[n].id);
         // As in DVC, an empty file is nobody's link: there is nothing to share.
-        let links = if self.sizes[n] == 0 {
+        let links: &[LinkMode] = if self.sizes[n] == 0 {
             &[LinkMode::Copy]
+        } else if self.items[n].executable {
+            &[LinkMode::Reflink, LinkMode::Copy]
         } else {
             self.links
         };
-        let mode = link::place(&object, Some(self.sizes[n]), target, links, self.writable)?;
-        if matches!(mode, LinkMode::Reflink | LinkMode::Copy) {
-            cache::backdate(target, context)?;
-        }
+        let mode = self.link(&object, n, links, context)?;
         let stat = FileStat::of(&fs::metadata(target)?);
         let path = target.clone();
         Ok((mode, StatEntry { path, stat }))
     }
+}
+
+impl Linking<'_> {
+    /// Place one in the first way that works.
+    fn link(&self, object: &Path, n: usize, links: &[LinkMode], context: &Context) -> Result<LinkMode> {
+        let (item, size) = (self.items[n], Some(self.sizes[n]));
+        let (target, exclusive) = (item.target.as_path(), n < self.absent);
+        // A link appears whole by itself, so where nothing is in its way it needs no temporary.
+        if let [first @ (LinkMode::Hardlink | LinkMode::Symlink), ..] = links
+            && exclusive
+        {
+            match link::place_sized(object, size, target, &[*first], self.writable) {
+                Ok(mode) => return Ok(mode),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                    return Err(appeared(target));
+                }
+                Err(_) => {}
+            }
+        }
+        let temporary = file::temporary_in(target.parent().unwrap_or(Path::new(".")));
+        let placed = || -> Result<LinkMode> {
+            let mode = link::place_sized(object, size, &temporary, links, self.writable)?;
+            if matches!(mode, LinkMode::Reflink | LinkMode::Copy) {
+                if item.executable {
+                    set_executable(&temporary, true)?;
+                }
+                cache::backdate(&temporary, context)?;
+            }
+            publish_as(&temporary, target, exclusive)?;
+            Ok(mode)
+        };
+        let placed = placed();
+        // Renaming a hard link onto another name of the same file does nothing and leaves the temporary.
+        if !matches!(placed, Ok(LinkMode::Reflink | LinkMode::Copy | LinkMode::Symlink)) {
+            file::remove(&temporary).ok();
+        }
+        placed
+    }
+}
+
+/// Let everybody who may read a file execute it, or nobody. Nothing where modes have no such bit.
+pub fn set_executable(path: &Path, executable: bool) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(path)?.permissions().mode();
+        let readers = (mode & 0o444) >> 2;
+        let new = if executable { mode | readers } else { mode & !0o111 };
+        if new != mode {
+            fs::set_permissions(path, std::fs::Permissions::from_mode(new))?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _unused = (path, executable);
+    Ok(())
 }
 
 /// Placing by copies. Each returns what is now known of targets.
@@ -267,9 +349,9 @@ struct Copying<'a> {
 
 impl Copying<'_> {
     /// Copy what is proven: by the system, which need not show us the bytes.
-    fn proven(&self, items: &[(&CheckoutItem, FileDigests)]) -> Result<Vec<(StatEntry, FileDigests)>> {
+    fn proven(&self, items: &[(&CheckoutItem, FileDigests, bool)]) -> Result<Vec<(StatEntry, FileDigests)>> {
         each(cores(), items.len(), self.context, |n| {
-            let (item, digests) = items[n];
+            let (item, digests, exclusive) = items[n];
             let (object, copy) = self.job(item);
             let done = (|| {
                 let target = hash::create(&copy)?;
@@ -278,7 +360,7 @@ impl Copying<'_> {
                     return Err(self.corrupt(vec![item.id]));
                 }
                 drop(target);
-                let entry = self.publish(&copy, item)?;
+                let entry = self.publish(&copy, item, exclusive)?;
                 self.running.advance(1, copied);
                 Ok((entry, digests))
             })();
@@ -300,9 +382,9 @@ impl Copying<'_> {
     }
 
     /// Put a complete copy in its place.
-    fn publish(&self, copy: &Copy, item: &CheckoutItem) -> Result<StatEntry> {
+    fn publish(&self, copy: &Copy, item: &CheckoutItem, exclusive: bool) -> Result<StatEntry> {
         cache::backdate(&copy.temporary, self.context)?;
-        file::rename(&copy.temporary, &item.target)?;
+        publish_as(&copy.temporary, &item.target, exclusive)?;
         // The rename changed the inode's times.
         let stat = FileStat::of(&fs::metadata(&item.target)?);
         let path = item.target.clone();
@@ -317,10 +399,10 @@ impl Copying<'_> {
     }
 
     /// Copy and prove in one pass. Objects that are wrong are set aside and named together at the end.
-    fn others(&self, items: &[&CheckoutItem]) -> Result<Vec<(StatEntry, FileDigests)>> {
+    fn others(&self, items: &[(&CheckoutItem, bool)]) -> Result<Vec<(StatEntry, FileDigests)>> {
         let jobs: Vec<Job> = items
             .iter()
-            .map(|item| {
+            .map(|(item, _)| {
                 let (source, copy) = self.job(item);
                 Job {
                     source,
@@ -330,7 +412,7 @@ impl Copying<'_> {
             .collect();
         let entries: Vec<Mutex<Option<StatEntry>>> = items.iter().map(|_| Mutex::new(None)).collect();
         let judge = |n: usize, outcome: &Outcome| {
-            let id = items[n].id;
+            let id = items[n].0.id;
             if outcome.digests.md5 == id.md5 {
                 return Ok(true);
             }
@@ -339,7 +421,12 @@ impl Copying<'_> {
         };
         let publish = |n: usize, _: &Outcome| {
             let Some(copy) = &jobs[n].copy else { return Ok(()) };
-            let entry = self.publish(copy, items[n])?;
+            let (item, exclusive) = items[n];
+            let published = self.publish(copy, item, exclusive);
+            if published.is_err() {
+                fs::remove_file(&copy.temporary).ok();
+            }
+            let entry = published?;
             if let Ok(mut slot) = entries[n].lock() {
                 *slot = Some(entry);
             }
@@ -348,7 +435,7 @@ impl Copying<'_> {
         let results = hash::run(&jobs, &judge, &publish, self.running, self.context);
         let (mut placed, mut right) = (Vec::with_capacity(items.len()), Vec::new());
         let (mut damaged, mut failure) = (Vec::new(), None);
-        for ((item, entry), result) in items.iter().zip(entries).zip(results) {
+        for (((item, _), entry), result) in items.iter().zip(entries).zip(results) {
             match result {
                 Ok(outcome) => {
                     right.push((item.id, outcome.digests));

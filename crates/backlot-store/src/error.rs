@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Cancelled, Class, Coded, FileError};
+use backlot_core::{Cancelled, Class, Coded, FileError, Md5};
 
 use crate::object::ObjectId;
 
@@ -28,6 +28,16 @@ pub enum Error {
         objects: Vec<ObjectId>,
         /// The cache or remote.
         place: String,
+    },
+    /// Content with the MD5 of other content: one name for two files.
+    #[error("{what} has the MD5 {md5} of {other}, and other content")]
+    SameMd5 {
+        /// What was to be stored.
+        what: String,
+        /// The name that both would have.
+        md5: Md5,
+        /// What has the name already.
+        other: String,
     },
     /// Objects that are not there.
     #[error("{} not in {place}: {}", if objects.len() == 1 { "an object is".to_owned() } else { format!("{} objects are", objects.len()) }, some(objects))]
@@ -98,14 +108,6 @@ pub enum Error {
     PartTooLarge {
         /// How many.
         files: u64,
-    },
-    /// A remote that has other bytes of the same MD5.
-    #[error("{place} has other content under the MD5 of {}: {}", plural(objects.len(), "file"), some(objects))]
-    OtherContent {
-        /// The objects.
-        objects: Vec<ObjectId>,
-        /// The remote.
-        place: String,
     },
     /// A word that names no layout.
     #[error("`{text}` is no layout of remotes")]
@@ -182,6 +184,7 @@ impl Coded for Error {
             Self::File(e) => e.code(),
             Self::Cancelled(e) => e.code(),
             Self::Corrupt { .. } => "store::corrupt_object",
+            Self::SameMd5 { .. } => "store::same_md5",
             Self::Missing { .. } => "store::missing_object",
             Self::Changing { .. } => "store::file_changing",
             Self::WouldOverwrite { .. } => "store::would_overwrite",
@@ -198,7 +201,6 @@ impl Coded for Error {
             Self::BadJobId { .. } => "store::bad_job_id",
             Self::DamagedPart { .. } => "store::damaged_part",
             Self::PartTooLarge { .. } => "store::part_too_large",
-            Self::OtherContent { .. } => "store::other_content",
         }
     }
 
@@ -206,13 +208,11 @@ impl Coded for Error {
         match self {
             Self::File(e) => e.class(),
             Self::Cancelled(e) => e.class(),
-            Self::Corrupt { .. }
-            | Self::DamagedRemote { .. }
-            | Self::DamagedPart { .. }
-            | Self::OtherContent { .. } => Class::Integrity,
+            Self::Corrupt { .. } | Self::DamagedRemote { .. } | Self::DamagedPart { .. } => Class::Integrity,
             Self::BadJobId { .. } | Self::PartTooLarge { .. } => Class::User,
             Self::Missing { .. } => Class::NotFound,
-            Self::Changing { .. }
+            Self::SameMd5 { .. }
+            | Self::Changing { .. }
             | Self::WouldOverwrite { .. }
             | Self::Contended { .. }
             | Self::CollectsMost { .. } => Class::Conflict,
@@ -231,6 +231,9 @@ impl Coded for Error {
             Self::Corrupt { .. } => {
                 Some("run `backlot verify` to see all damage; `backlot push` or `backlot pull` from a good copy repairs it".to_owned())
             }
+            Self::SameMd5 { .. } => Some(
+                "files are stored by their MD5, as in DVC, so only one of them can be; such files are made on purpose: find out where they come from, then change a byte of one".to_owned(),
+            ),
             Self::Missing { .. } => Some("push them from a workspace that has the files, or name another remote".to_owned()),
             Self::Changing { .. } => Some("wait until whatever writes it is done, then run the command again".to_owned()),
             Self::WouldOverwrite { .. } => {
@@ -263,9 +266,6 @@ impl Coded for Error {
                     .to_owned(),
             ),
             Self::PartTooLarge { .. } => Some("push them as several parts, with the same `--job` and `--as`".to_owned()),
-            Self::OtherContent { .. } => Some(
-                "two files with the same MD5 cannot both be stored: render the file again, with other bytes".to_owned(),
-            ),
         }
     }
 

@@ -27,7 +27,7 @@ mod usage;
 
 pub use add::{Added, add_files, hash_files};
 pub use cache::{Cache, DamagedPack, ObjectEntry, VerifyReport, digest_bytes};
-pub use checkout::{CheckoutItem, CheckoutOptions, CheckoutReport, checkout};
+pub use checkout::{CheckoutItem, CheckoutOptions, CheckoutReport, checkout, set_executable};
 pub use chunked::{CollectOptions, CollectReport, Collected, NotAStoredName, StoredName};
 pub use chunked::{
     DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartFile, PartHead, PartSource, StoredPart,

@@ -168,7 +168,9 @@ impl Workspace {
         let mut outs = Vec::new();
         for pointer in &tracked.pointers {
             for (path, out) in pointer.located_outs() {
-                let (Some(id), Some(path)) = (out.id(), wheel_path(output, &path)?) else {
+                // What is not cached is on no remote, so it goes into the wheel like any other file.
+                let id = out.id().filter(|_| out.cache);
+                let (Some(id), Some(path)) = (id, wheel_path(output, &path)?) else {
                     continue;
                 };
                 outs.push(OutRecord {

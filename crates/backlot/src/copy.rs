@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::build::Provenance;
 use crate::error::{Error, Result, WorkspaceError};
+use crate::holdings::NamedRemote;
 use crate::remotes::CopyFilesReport;
 use crate::resolution::Pool;
 use crate::workspace::Workspace;
@@ -348,9 +349,13 @@ impl Workspace {
         let source = self.open_remote(from)?;
         let mut wanted: BTreeMap<ObjectId, String> = BTreeMap::new();
         let files: Vec<&Release> = releases.iter().flat_map(|r| &r.files).collect();
-        for release in self.objects_in(&ends.source, &files, &source)? {
+        let named = NamedRemote {
+            name: &from.name,
+            remote: &source,
+        };
+        for release in self.objects_in(&ends.source, &files, named)? {
             let label = release.label();
-            wanted.extend(release.objects.into_keys().map(|id| (id, label.clone())));
+            wanted.extend(release.needs.objects.into_iter().map(|id| (id, label.clone())));
         }
         if wanted.is_empty() {
             return Ok(None);

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use backlot_core::{Cancelled, Class, Coded, FileError, PackageName, Version, text};
 use backlot_repo::Place;
 
+use crate::outs_error::OutsError;
+
 /// Result of a facade operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -69,6 +71,9 @@ pub enum Error {
     /// A part of a job that cannot be pushed.
     #[error(transparent)]
     Part(#[from] crate::parts::PartError),
+    /// Tracked files of a package as a whole.
+    #[error(transparent)]
+    Outs(#[from] OutsError),
     /// What only a workspace can get wrong.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -648,6 +653,7 @@ impl Error {
             #[cfg(feature = "conda")]
             Self::Conda(e) => e,
             Self::Part(e) => e,
+            Self::Outs(e) => e,
             Self::Workspace(e) => e,
         }
     }

@@ -128,6 +128,7 @@ impl Tracked {
         self.pointers
             .iter()
             .flat_map(|p| &p.pointer.outs)
+            .filter(|o| o.cache && o.id().is_some())
             .map(|o| o.nfiles.unwrap_or(1))
             .sum()
     }
@@ -165,7 +166,8 @@ impl Workspace {
         for additions in &all {
             self.bring_manifests(&self.tracked_of_output(&additions.output)?, elsewhere.as_ref())
                 .ok();
-            let (dry_run, ahead_to) = (options.dry_run, remote.as_ref());
+            let sends = self.tracked_of_output(&additions.output)?.sends_all();
+            let (dry_run, ahead_to) = (options.dry_run, remote.as_ref().filter(|_| sends));
             for out in self.add_in_place(additions, dry_run, ahead_to, elsewhere.as_ref())? {
                 outs.push(self.added(&additions.output, &out));
                 ahead += out.ahead;
@@ -190,25 +192,6 @@ impl Workspace {
     pub(crate) fn remote_elsewhere(&self, name: Option<&str>) -> Option<Remote> {
         let entry = self.remote_entry(name, "looking for files").ok()?;
         self.open_remote(entry).ok()
-    }
-
-    /// Bring the manifests of tracked folders that the cache lacks: without them a partial folder cannot be told from a
-    /// whole one.
-    pub(crate) fn bring_manifests(&self, tracked: &Tracked, remote: Option<&Remote>) -> Result<()> {
-        let cache = self.cache()?;
-        let mut lacking = Vec::new();
-        for pointer in &tracked.pointers {
-            let trees = pointer.pointer.outs.iter().filter_map(backlot_dvc::Out::id);
-            for id in trees.filter(|id| id.tree) {
-                if !cache.has(&id)? {
-                    lacking.push(pointer);
-                }
-            }
-        }
-        if let Some(remote) = remote.filter(|_| !lacking.is_empty()) {
-            backlot_dvc::fetch_manifests(&lacking, remote, &cache, self.context())?;
-        }
-        Ok(())
     }
 
     /// What adding a path from outside would do, as far as that shows without reading it.
@@ -410,54 +393,6 @@ impl Workspace {
         self.push_tracked(&tracked, remote, SentAhead::default(), dry_run)
     }
 
-    /// Send tracked files to a remote, of which some were sent ahead while they were added.
-    pub(crate) fn push_tracked(
-        &self,
-        tracked: &[Tracked],
-        remote: Option<&str>,
-        ahead: SentAhead,
-        dry_run: bool,
-    ) -> Result<MoveReport> {
-        let mut report = MoveReport {
-            dry_run,
-            ..MoveReport::default()
-        };
-        let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
-        for asset in tracked {
-            report.assets.push(MovedFiles {
-                name: asset.name.clone(),
-                files: asset.files(),
-                placed: 0,
-                kept: Vec::new(),
-            });
-        }
-        if pointers.is_empty() {
-            return Ok(report);
-        }
-        let entry = self.remote_entry(remote, "pushing files")?;
-        report.remote = Some(entry.name.clone());
-        let remote = self.open_remote(entry)?;
-        for asset in tracked {
-            self.bring_manifests(asset, Some(&remote))?;
-        }
-        let (cache, stat, context) = (self.cache()?, self.stat_cache()?, self.context());
-        let plan = backlot_dvc::plan_push(&pointers, &cache, &stat, context)?;
-        backlot_dvc::check_elsewhere(&plan.elsewhere, &remote, context)?;
-        report.already_there = plan.elsewhere.len() as u64;
-        if dry_run {
-            report.plan(&plan.transfers, &remote, self)?;
-        } else {
-            report.take(&remote.push(&cache, &plan.transfers, context)?);
-            // A collector may have condemned them meanwhile. What was pushed was looked after by the push itself.
-            backlot_dvc::check_elsewhere(&plan.elsewhere, &remote, context)?;
-            report.objects += ahead.objects;
-            report.bytes += ahead.bytes;
-            report.sent += ahead.sent;
-            report.already_there = report.already_there.saturating_sub(ahead.objects);
-        }
-        Ok(report)
-    }
-
     /// Bring the tracked files of outputs and inputs into the cache and into place.
     pub fn pull(
         &self,
@@ -467,6 +402,7 @@ impl Workspace {
         dry_run: bool,
     ) -> Result<MoveReport> {
         let tracked = self.tracked(names, true)?;
+        self.refuse_foreign_outs(&tracked)?;
         let mut report = MoveReport {
             dry_run,
             ..MoveReport::default()
@@ -497,37 +433,6 @@ impl Workspace {
             }
         }
         Ok(report)
-    }
-
-    /// Bring into the cache what it does not have of some assets.
-    fn fetch_tracked(
-        &self,
-        tracked: &[Tracked],
-        remote: Option<&str>,
-        cache: &Cache,
-        dry_run: bool,
-        (report, proven): (&mut MoveReport, &mut BTreeMap<ObjectId, FileDigests>),
-    ) -> Result<()> {
-        let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
-        for round in 1.. {
-            if backlot_dvc::all_cached(&pointers, cache)? {
-                break;
-            }
-            let entry = self.remote_entry(remote, "pulling files")?;
-            report.remote = Some(entry.name.clone());
-            let remote = self.open_remote(entry)?;
-            match backlot_dvc::fetch(&pointers, &remote, cache, dry_run, self.context()).map_err(Error::from)
-            {
-                Err(error) if round < PULL_ROUNDS && lacks_objects(&error, cache) => {}
-                fetched => {
-                    let fetched = fetched?;
-                    report.take(&fetched);
-                    proven.extend(fetched.digests);
-                    break;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Place what the cache has of some assets. The caller holds the lock.
@@ -596,7 +501,7 @@ impl MoveReport {
         Ok(())
     }
 
-    fn take(&mut self, transfer: &TransferReport) {
+    pub(crate) fn take(&mut self, transfer: &TransferReport) {
         self.objects += transfer.objects;
         self.bytes += transfer.bytes;
         self.sent += transfer.sent;
@@ -605,10 +510,10 @@ impl MoveReport {
 }
 
 /// How often a pull begins again because objects of the cache were damaged.
-const PULL_ROUNDS: u32 = 3;
+pub(crate) const PULL_ROUNDS: u32 = 3;
 
 /// Whether something failed because the cache does not have objects, or set them aside.
-fn lacks_objects(error: &Error, cache: &Cache) -> bool {
+pub(crate) fn lacks_objects(error: &Error, cache: &Cache) -> bool {
     use backlot_dvc::Error as DvcError;
     use backlot_store::Error as StoreError;
     let of_store = |error: &StoreError| match error {

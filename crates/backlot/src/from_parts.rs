@@ -141,25 +141,23 @@ impl Workspace {
         let ids: Vec<_> = all.iter().map(|(_, _, file)| file.id()).collect();
         let known = remote.known_files(&ids, self.context())?;
         let cached = self.cache()?.sizes(&ids)?;
-        let (mut lost, mut others) = (Vec::new(), Vec::new());
+        let mut lost = Vec::new();
         for (((path, node, file), known), cached) in all.into_iter().zip(known).zip(cached) {
             match known {
                 Some(known) => {
                     if known.size != file.digests.size || known.blake3 != Some(file.digests.blake3) {
-                        others.push(file.id());
+                        return Err(StoreError::SameMd5 {
+                            what: format!("`{path}` of {node}"),
+                            md5: file.digests.md5,
+                            other: format!("a file in {}", remote.place()),
+                        }
+                        .into());
                     }
                 }
                 // What is in the cache is pushed again.
                 None if cached.is_some() => {}
                 None => lost.push(format!("{path} of {node}")),
             }
-        }
-        if !others.is_empty() {
-            return Err(StoreError::OtherContent {
-                objects: others,
-                place: remote.place(),
-            }
-            .into());
         }
         if lost.is_empty() {
             return Ok(());

@@ -6,11 +6,11 @@
 //! Memory: the pointers of a batch of releases, and the objects of one of them; of wheels on servers only their pointers
 //! are fetched.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use backlot_core::{Blake3, PackageName, RelPath, Version};
-use backlot_dvc::Pointer;
+use backlot_dvc::{Out, Pointer};
 use backlot_repo::{Inside, Listing, Release, Repo, Wanted, WholeRelease};
 use backlot_store::{Cache, ObjectId, Remote, Transfer};
 use serde::Serialize;
@@ -34,8 +34,25 @@ const POINTERS: Wanted<'static> = Wanted {
 pub(crate) struct ReleaseObjects {
     pub(crate) package: PackageName,
     pub(crate) version: Version,
-    /// The objects, with their proofs where pointers have them. Manifests are among them.
-    pub(crate) objects: BTreeMap<ObjectId, Option<Blake3>>,
+    pub(crate) needs: Needs,
+}
+
+/// What pointers need of a remote.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Needs {
+    /// What has to be there. Manifests are among it.
+    pub(crate) objects: BTreeSet<ObjectId>,
+    /// What may be there, and is kept then: of outs that are not pushed, or that are pinned to another remote.
+    pub(crate) optional: BTreeSet<ObjectId>,
+    /// What pointers prove of the files and folders that have to be there, one a use.
+    pub(crate) proofs: BTreeSet<(ObjectId, Blake3)>,
+}
+
+/// A remote under the name that it has in this workspace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NamedRemote<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) remote: &'a Remote,
 }
 
 impl ReleaseObjects {
@@ -69,7 +86,7 @@ impl Workspace {
     /// the cache are fetched from `remote`. Returns what was passed over.
     pub(crate) fn each_release(
         &self,
-        remote: &Remote,
+        remote: NamedRemote<'_>,
         wanted: IsWanted<'_>,
         take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
     ) -> Result<Vec<PassedOver>> {
@@ -117,7 +134,7 @@ impl Workspace {
         &self,
         repo: &Repo,
         files: &[&Release],
-        remote: &Remote,
+        remote: NamedRemote<'_>,
     ) -> Result<Vec<ReleaseObjects>> {
         let mut batch = Batch::default();
         for files in files.chunks(RELEASES) {
@@ -157,27 +174,27 @@ impl Workspace {
         &self,
         batch: Batch,
         cache: &Cache,
-        remote: &Remote,
+        remote: NamedRemote<'_>,
         take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
     ) -> Result<()> {
         let all: Vec<&Pointer> = batch.pointers.values().flatten().collect();
         self.need_manifests(&all, cache, remote)?;
         for ((package, version), pointers) in batch.pointers {
-            let mut objects = BTreeMap::new();
+            let mut needs = Needs::default();
             for pointer in &pointers {
-                objects_of(pointer, cache, &mut objects)?;
+                self.add_needs(pointer, cache, remote.name, &mut needs)?;
             }
             take(ReleaseObjects {
                 package,
                 version,
-                objects,
+                needs,
             })?;
         }
         Ok(())
     }
 
-    /// The objects that the pointers of this workspace's outputs and inputs name.
-    pub(crate) fn workspace_objects(&self, remote: &Remote) -> Result<BTreeMap<ObjectId, Option<Blake3>>> {
+    /// What the pointers of this workspace's outputs and inputs need of a remote.
+    pub(crate) fn workspace_objects(&self, remote: NamedRemote<'_>) -> Result<Needs> {
         let cache = self.cache()?;
         let tracked = self.tracked(&[], true)?;
         let pointers: Vec<&Pointer> = tracked
@@ -186,27 +203,68 @@ impl Workspace {
             .map(|p| &p.pointer)
             .collect();
         self.need_manifests(&pointers, &cache, remote)?;
-        let mut objects = BTreeMap::new();
+        let mut needs = Needs::default();
         for pointer in pointers {
-            objects_of(pointer, &cache, &mut objects)?;
+            self.add_needs(pointer, &cache, remote.name, &mut needs)?;
         }
-        Ok(objects)
+        Ok(needs)
+    }
+
+    /// Whether the content of an out has to be on the remote of a name for others to pull it. A pin to a remote that has no
+    /// such name here cannot be honoured, so everything else that is read for the release has to be enough.
+    pub(crate) fn is_needed_on(&self, out: &Out, remote: &str) -> bool {
+        let elsewhere = |pin: &str| pin != remote && self.config().remotes.iter().any(|r| r.name == pin);
+        out.cache && out.push && !out.remote.as_deref().is_some_and(elsewhere)
+    }
+
+    /// What a pointer needs; its manifests are in the cache.
+    fn add_needs(&self, pointer: &Pointer, cache: &Cache, remote: &str, needs: &mut Needs) -> Result<()> {
+        for out in &pointer.outs {
+            let Some(id) = out.id() else { continue };
+            if !self.is_needed_on(out, remote) {
+                needs.optional.insert(id);
+                let manifest = if id.tree {
+                    backlot_dvc::peek_manifest(cache, &id)?
+                } else {
+                    None
+                };
+                let members = manifest.iter().flat_map(backlot_dvc::Manifest::entries);
+                needs
+                    .optional
+                    .extend(members.map(|entry| ObjectId::file(entry.md5)));
+                continue;
+            }
+            needs.objects.insert(id);
+            needs.proofs.extend(out.blake3().map(|proof| (id, proof)));
+            if id.tree {
+                for entry in backlot_dvc::read_manifest(cache, &id)?.entries() {
+                    needs.objects.insert(ObjectId::file(entry.md5));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Bring the manifests that pointers name into the cache.
-    fn need_manifests(&self, pointers: &[&Pointer], cache: &Cache, remote: &Remote) -> Result<()> {
-        let mut wanted = Vec::new();
-        for id in pointers
-            .iter()
-            .flat_map(|p| &p.outs)
-            .filter_map(backlot_dvc::Out::id)
-        {
-            if id.tree && !cache.has(&id)? {
-                wanted.push(Transfer::of(id));
+    fn need_manifests(&self, pointers: &[&Pointer], cache: &Cache, remote: NamedRemote<'_>) -> Result<()> {
+        let (mut wanted, mut optional) = (Vec::new(), Vec::new());
+        for out in pointers.iter().flat_map(|p| &p.outs) {
+            let Some(id) = out.id().filter(|id| id.tree) else {
+                continue;
+            };
+            if !cache.has(&id)? {
+                let list = if self.is_needed_on(out, remote.name) {
+                    &mut wanted
+                } else {
+                    &mut optional
+                };
+                list.push(Transfer::of(id));
             }
         }
-        if wanted.is_empty() {
-            return Ok(());
+        let NamedRemote { remote, .. } = remote;
+        match remote.pull(cache, &optional, self.context()) {
+            Ok(_) | Err(backlot_store::Error::Missing { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
         match remote.pull(cache, &wanted, self.context()) {
             Ok(_) => Ok(()),
@@ -293,25 +351,4 @@ fn pointer(path: &Path, bytes: Vec<u8>) -> Result<Pointer> {
         })
     })?;
     Ok(Pointer::parse(path, &text)?)
-}
-
-/// The objects that a pointer names; its manifests are in the cache.
-fn objects_of(
-    pointer: &Pointer,
-    cache: &Cache,
-    objects: &mut BTreeMap<ObjectId, Option<Blake3>>,
-) -> Result<()> {
-    for out in &pointer.outs {
-        let Some(id) = out.id() else { continue };
-        // The proof of a folder is of its members, not of its manifest.
-        let proof = if id.tree { None } else { out.blake3() };
-        let slot = objects.entry(id).or_insert(proof);
-        *slot = slot.or(proof);
-        if id.tree {
-            for entry in backlot_dvc::read_manifest(cache, &id)?.entries() {
-                objects.entry(ObjectId::file(entry.md5)).or_insert(None);
-            }
-        }
-    }
-    Ok(())
 }

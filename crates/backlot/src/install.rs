@@ -420,6 +420,7 @@ impl Workspace {
     ) -> Result<()> {
         let new = edit.environment.installed()?;
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
+        let recorded = crate::foreign::Recorded::of(&new)?;
         let site_packages = edit.environment.site_packages();
         for (package, pointers) in old {
             let now = match new.iter().find(|d| d.metadata.package() == package) {
@@ -437,6 +438,7 @@ impl Workspace {
                     if let Some(replacement) = replacement {
                         self.fetch_manifests(replacement, &cache)?;
                     }
+                    let pointer = &recorded.without_recorded(pointer, path.parent().as_ref());
                     backlot_dvc::remove_stale(&folder, pointer, replacement, &cache, &stat, self.context())?;
                 }
             }

@@ -16,6 +16,7 @@ use crate::error::{Result, WorkspaceError};
 use crate::files::{Additions, MoveReport, Tracked};
 use crate::from_parts::{FromParts, PartsUsed};
 use crate::outputs::Output;
+use crate::outs_error::OutsError;
 use crate::workspace::{Workspace, absolute};
 
 /// How to publish.
@@ -33,6 +34,8 @@ pub struct PublishOptions {
     pub parts: Option<FromParts>,
     /// Publish what cannot be installed, too.
     pub force: bool,
+    /// Publish pointers with `push: false`, too, whose files nobody can pull.
+    pub allow_unpushed: bool,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -202,19 +205,29 @@ impl Workspace {
         options: &PublishOptions,
     ) -> Result<Vec<AddedOut>> {
         let tracked = self.tracked_of_output(output)?;
+        self.refuse_unpushed(output, &tracked, options.allow_unpushed)?;
         let elsewhere = self.remote_elsewhere(options.remote.as_deref());
         if !tracked.pointers.is_empty() {
             self.bring_manifests(&tracked, elsewhere.as_ref())?;
         }
         let mut targets = Vec::new();
-        let mut missing = Vec::new();
+        let (mut missing, mut empty) = (Vec::new(), Vec::new());
         let states = self.out_states(&tracked)?.into_iter();
         for state in states.filter(|state| recorded.iter().all(|out| out.path != state.path)) {
             match state.change {
+                Change::NoContent if state.path.exists() => targets.push(state.path),
+                Change::NoContent => empty.push(self.display_path(&state.path)),
                 Change::Missing => missing.push(self.display_path(&state.path)),
                 Change::Modified { .. } | Change::NotInCache | Change::NoManifest => targets.push(state.path),
                 Change::Unchanged | Change::NotPulled | Change::Partial { .. } => {}
             }
+        }
+        if !empty.is_empty() {
+            return Err(OutsError::NoContent {
+                asset: output.name.clone(),
+                paths: empty,
+            }
+            .into());
         }
         if !missing.is_empty() {
             return Err(WorkspaceError::MissingFiles {
@@ -232,12 +245,27 @@ impl Workspace {
         if additions.targets.is_empty() && additions.removals.is_empty() {
             return Ok(Vec::new());
         }
-        let ahead = if options.dry_run {
+        let ahead = if options.dry_run || !tracked.sends_all() {
             None
         } else {
             self.remote_ahead(output, repo, options)?
         };
         self.add_in_place(&additions, options.dry_run, ahead.as_ref(), elsewhere.as_ref())
+    }
+
+    /// An error if there are outs that a push leaves out, unless that is meant.
+    fn refuse_unpushed(&self, output: &Output, tracked: &Tracked, allowed: bool) -> Result<()> {
+        let outs = tracked.pointers.iter().flat_map(TrackedPointer::located_outs);
+        let unpushed = outs.filter(|(_, out)| out.cache && !out.push);
+        let paths: Vec<String> = unpushed.map(|(path, _)| self.display_path(&path)).collect();
+        if allowed || paths.is_empty() {
+            return Ok(());
+        }
+        Err(OutsError::NotPushed {
+            asset: output.name.clone(),
+            paths,
+        }
+        .into())
     }
 
     /// What the output tracks once its changes are recorded; after a dry run, what it would.
@@ -289,16 +317,7 @@ impl Workspace {
         for asset in &mut report.assets {
             asset.files = tracked.files();
         }
-        if !recorded.is_empty() {
-            let remote = self.open_remote(self.remote_entry(remote, "pushing files")?)?;
-            let pushed = recorded
-                .iter()
-                .filter(|planned| planned.out.push && planned.out.cache);
-            let objects: Vec<_> = pushed
-                .flat_map(|planned| planned.objects.iter().copied())
-                .collect();
-            report.plan(&objects, &remote, self)?;
-        }
+        self.plan_recorded(recorded, remote, &mut report)?;
         Ok(report)
     }
 

@@ -1,5 +1,4 @@
-//! Looking after remotes: collecting what nothing needs, repairing damage, copying between them, telling what versions
-//! cost.
+//! Looking after remotes: collecting what nothing needs, copying between them, telling what versions cost.
 //!
 //! Invariant: what to keep is known completely before anything is condemned. Deliberately absent: how it is stored.
 
@@ -8,12 +7,11 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use backlot_core::{PackageName, Requirement, Version};
-use backlot_store::{CollectOptions, CollectReport, Error as StoreError, ObjectId, Remote, Transfer, Usage};
+use backlot_store::{CollectOptions, CollectReport, ObjectId, Remote, Transfer, Usage};
 use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
-use crate::holdings::{PassedOver, ReleaseObjects};
-use crate::verify::VerifyOptions;
+use crate::holdings::{NamedRemote, PassedOver, ReleaseObjects};
 use crate::workspace::Workspace;
 
 /// What a collection of a remote did, or would do.
@@ -37,7 +35,7 @@ pub struct CollectedRemote {
 pub struct RepairReport {
     /// The remote.
     pub remote: String,
-    /// Objects that were damaged or missing there, and are stored again.
+    /// Objects that were damaged or missing there, are stored again, and were read back; in a dry run, those that would be.
     pub repaired: Vec<ObjectId>,
     /// Their bytes.
     pub bytes: u64,
@@ -45,7 +43,8 @@ pub struct RepairReport {
     pub cache: Vec<ObjectId>,
     /// Damaged packs, which nobody relies on from now on.
     pub packs: Vec<String>,
-    /// Objects that are damaged or missing and that neither the cache nor the other remotes have.
+    /// Objects that are damaged or missing still: neither the cache nor the other remotes have them, or not the content that
+    /// the pointer proves.
     pub lost: Vec<LostObject>,
     /// Repos that were not read, because nothing in them can need a remote.
     pub passed_over: Vec<PassedOver>,
@@ -107,8 +106,13 @@ impl Workspace {
         }
         let mut keep: HashSet<ObjectId> = HashSet::new();
         let mut releases = HashSet::new();
-        let passed_over = self.each_release(&opened, &|_| true, &mut |release| {
-            keep.extend(release.objects.keys());
+        let named = NamedRemote {
+            name: &entry.name,
+            remote: &opened,
+        };
+        let passed_over = self.each_release(named, &|_| true, &mut |release| {
+            keep.extend(release.needs.objects);
+            keep.extend(release.needs.optional);
             releases.insert((release.package, release.version));
             Ok(())
         })?;
@@ -119,8 +123,8 @@ impl Workspace {
             }
             let workspace = Self::open(&root, self.host(), self.context())?;
             // A workspace of another studio's remote names what is not here; its manifests are no concern of ours.
-            match workspace.workspace_objects(&opened) {
-                Ok(objects) => keep.extend(objects.into_keys()),
+            match workspace.workspace_objects(named) {
+                Ok(needs) => keep.extend(needs.objects.into_iter().chain(needs.optional)),
                 Err(error) if !workspace.uses(&entry.url) => {
                     self.context().warn(
                         "gc::workspace_skipped",
@@ -154,116 +158,6 @@ impl Workspace {
         Ok(opened.restore(dry_run, self.context())?)
     }
 
-    /// Verify a remote and store again what is damaged or missing, from the cache or from other remotes.
-    pub fn repair_remote(
-        &self,
-        remote: Option<&str>,
-        from: Option<&str>,
-        dry_run: bool,
-    ) -> Result<RepairReport> {
-        let entry = self.remote_entry(remote, "repairing")?.clone();
-        let opened = self.open_remote(&entry)?;
-        let (needed, passed_over) = self.needed_of(
-            &opened,
-            &VerifyOptions {
-                releases: true,
-                ..VerifyOptions::default()
-            },
-        )?;
-        let all: Vec<_> = needed.iter().map(|(id, (proof, _))| (*id, *proof)).collect();
-        let cache = self.cache()?;
-        let damaged = cache.verify(&all, self.context())?.damaged;
-        if !dry_run {
-            cache.set_aside_damaged(&damaged)?;
-        }
-        let found = opened.verify(&all, None, self.context())?;
-        let broken: BTreeSet<ObjectId> = found.damaged.iter().chain(&found.missing).copied().collect();
-        let (items, lost) = self.find_elsewhere(&broken, &needed, &entry.name, from)?;
-        let mut report = RepairReport {
-            remote: entry.name,
-            repaired: items.iter().map(|item| item.id).collect(),
-            packs: found.packs.iter().map(|pack| pack.key.clone()).collect(),
-            passed_over,
-            cache: damaged.clone(),
-            dry_run,
-            ..RepairReport::default()
-        };
-        for item in &items {
-            report.bytes += cache.size(&item.id)?.unwrap_or(0);
-        }
-        for id in lost {
-            let needed_by = needed.get(&id).map(|(_, by)| by.iter().cloned().collect());
-            report.lost.push(LostObject {
-                object: id,
-                needed_by: needed_by.unwrap_or_default(),
-            });
-        }
-        if !dry_run {
-            let packs: Vec<_> = found.packs.iter().map(|pack| pack.name).collect();
-            opened.repair(&cache, &items, &packs, self.context())?;
-            let sound = damaged.iter().filter(|id| !broken.contains(id));
-            let sound: Vec<Transfer> = sound.map(|id| Transfer::of(*id)).collect();
-            opened.pull(&cache, &sound, self.context())?;
-        }
-        Ok(report)
-    }
-
-    /// Bring what is broken on one remote into the cache, from the others. Returns what is in the cache then, and what is
-    /// nowhere.
-    fn find_elsewhere(
-        &self,
-        broken: &BTreeSet<ObjectId>,
-        needed: &crate::verify::Expected,
-        broken_on: &str,
-        from: Option<&str>,
-    ) -> Result<(Vec<Transfer>, Vec<ObjectId>)> {
-        let cache = self.cache()?;
-        let mut absent = Vec::new();
-        for id in broken {
-            if !cache.has(id)? {
-                let blake3 = needed.get(id).and_then(|(proof, _)| *proof);
-                absent.push(Transfer {
-                    id: *id,
-                    size: None,
-                    blake3,
-                });
-            }
-        }
-        let others: Vec<_> = match from {
-            Some(name) => vec![self.remote_entry(Some(name), "repairing")?],
-            None => self
-                .config()
-                .remotes
-                .iter()
-                .filter(|r| r.name != broken_on)
-                .collect(),
-        };
-        for other in others {
-            if absent.is_empty() {
-                break;
-            }
-            let other = self.open_remote(other)?;
-            match other.pull(&cache, &absent, self.context()) {
-                // What it does not have, or has damaged, another may have.
-                Ok(_) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-            let mut still = Vec::new();
-            for item in absent {
-                if !cache.has(&item.id)? {
-                    still.push(item);
-                }
-            }
-            absent = still;
-        }
-        let lost: Vec<ObjectId> = absent.into_iter().map(|item| item.id).collect();
-        let items = broken
-            .iter()
-            .filter(|id| !lost.contains(id))
-            .map(|id| Transfer::of(*id));
-        Ok((items.collect(), lost))
-    }
-
     /// Copy files between remotes, of whatever layout: all, or those of some releases.
     pub fn copy_files(
         &self,
@@ -281,10 +175,14 @@ impl Workspace {
                 .map(|entry| entry.id)
                 .collect()
         } else {
-            let chosen = self.chosen_releases(&source, releases)?;
+            let named = NamedRemote {
+                name: from,
+                remote: &source,
+            };
+            let chosen = self.chosen_releases(named, releases)?;
             chosen
                 .into_iter()
-                .flat_map(|release| release.objects.into_keys())
+                .flat_map(|release| release.needs.objects)
                 .collect()
         };
         let ids: Vec<ObjectId> = wanted.into_iter().collect();
@@ -323,7 +221,7 @@ impl Workspace {
     }
 
     /// The releases that some requirements (`Table==1.2.0`, `Table`) admit.
-    fn chosen_releases(&self, remote: &Remote, wanted: &[String]) -> Result<Vec<ReleaseObjects>> {
+    fn chosen_releases(&self, remote: NamedRemote<'_>, wanted: &[String]) -> Result<Vec<ReleaseObjects>> {
         let mut requirements = Vec::new();
         for text in wanted {
             requirements.push(self.parse_requirement(text)?);
@@ -358,7 +256,7 @@ impl Workspace {
     /// The releases of wanted packages with their objects, each once.
     fn release_objects(
         &self,
-        remote: &Remote,
+        remote: NamedRemote<'_>,
         wanted: &dyn Fn(&PackageName) -> bool,
     ) -> Result<Vec<ReleaseObjects>> {
         let mut all: BTreeMap<(PackageName, Version), ReleaseObjects> = BTreeMap::new();
@@ -366,7 +264,7 @@ impl Workspace {
             let key = (release.package.clone(), release.version.clone());
             match all.entry(key) {
                 Entry::Vacant(slot) => drop(slot.insert(release)),
-                Entry::Occupied(mut known) => known.get_mut().objects.extend(release.objects),
+                Entry::Occupied(mut known) => known.get_mut().needs.objects.extend(release.needs.objects),
             }
             Ok(())
         })?;
@@ -375,17 +273,25 @@ impl Workspace {
 
     /// What releases take on a remote, by package and in the order of their versions.
     pub fn usage(&self, names: &[String], remote: Option<&str>) -> Result<Vec<ReleaseUsage>> {
-        let opened = self.open_remote(self.remote_entry(remote, "telling what is stored")?)?;
-        let releases = if names.is_empty() {
-            self.release_objects(&opened, &|_| true)?
-        } else {
-            self.chosen_releases(&opened, names)?
+        let entry = self.remote_entry(remote, "telling what is stored")?;
+        let opened = self.open_remote(entry)?;
+        let named = NamedRemote {
+            name: &entry.name,
+            remote: &opened,
         };
-        let mut releases: Vec<_> = releases.into_iter().filter(|r| !r.objects.is_empty()).collect();
+        let releases = if names.is_empty() {
+            self.release_objects(named, &|_| true)?
+        } else {
+            self.chosen_releases(named, names)?
+        };
+        let mut releases: Vec<_> = releases
+            .into_iter()
+            .filter(|r| !r.needs.objects.is_empty())
+            .collect();
         releases.sort_by(|a, b| (&a.package, &a.version).cmp(&(&b.package, &b.version)));
         let groups: Vec<Vec<ObjectId>> = releases
             .iter()
-            .map(|r| r.objects.keys().copied().collect())
+            .map(|r| r.needs.objects.iter().copied().collect())
             .collect();
         let usage = opened.usage(&groups, self.context())?;
         Ok(releases

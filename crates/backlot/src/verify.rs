@@ -5,12 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backlot_core::{Blake3, Class, Coded};
-use backlot_store::{DamagedPack, ObjectId, Remote, VerifyReport as StoreReport};
+use backlot_store::{Cache, DamagedPack, FileDigests, ObjectId, VerifyReport as StoreReport};
 use backlot_wheel::Damage;
 use serde::Serialize;
 
-use crate::error::Result;
-use crate::holdings::PassedOver;
+use crate::error::{Error, Result};
+use crate::holdings::{NamedRemote, Needs, PassedOver};
 use crate::workspace::Workspace;
 
 /// How many of those that need an object are named.
@@ -57,7 +57,7 @@ pub struct ObjectReport {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Those that are not what their name says.
+    /// Those that are not what their name says, or what a pointer proves.
     pub damaged: Vec<ObjectDamage>,
     /// Those that are not there.
     pub missing: Vec<ObjectDamage>,
@@ -116,8 +116,77 @@ impl VerifyReport {
     }
 }
 
-/// Objects with their proof and the assets that need them.
-pub(crate) type Expected = BTreeMap<ObjectId, (Option<Blake3>, BTreeSet<String>)>;
+/// What should be in a place.
+#[derive(Debug, Default)]
+pub(crate) struct Expected {
+    /// Objects with the assets that need them.
+    pub(crate) objects: BTreeMap<ObjectId, BTreeSet<String>>,
+    /// What pointers prove of files and folders, one a use: of two that name the same MD5 with different proofs, one is
+    /// wrong.
+    pub(crate) proofs: BTreeMap<(ObjectId, Blake3), BTreeSet<String>>,
+}
+
+impl Expected {
+    fn add(&mut self, id: ObjectId, by: &str) {
+        insert_some(self.objects.entry(id).or_default(), by);
+    }
+
+    fn add_needs(&mut self, needs: Needs, by: &str) {
+        for id in needs.objects {
+            self.add(id, by);
+        }
+        for use_of in needs.proofs {
+            insert_some(self.proofs.entry(use_of).or_default(), by);
+        }
+    }
+
+    /// The objects, each to be compared with its name.
+    pub(crate) fn ids(&self) -> Vec<(ObjectId, Option<Blake3>)> {
+        self.objects.keys().map(|id| (*id, None)).collect()
+    }
+
+    /// Files and folders that are not what a pointer proves, by what was read. As a pull judges them.
+    pub(crate) fn unproven(
+        &self,
+        cache: &Cache,
+        digests: &BTreeMap<ObjectId, FileDigests>,
+    ) -> Result<Vec<(ObjectId, Blake3)>> {
+        let mut wrong = Vec::new();
+        for (id, proof) in self.proofs.keys() {
+            if judge(cache, *id, *proof, digests)? == Some(false) {
+                wrong.push((*id, *proof));
+            }
+        }
+        Ok(wrong)
+    }
+}
+
+/// Whether a file or folder is what a proof says; `None` where what was read does not tell.
+pub(crate) fn judge(
+    cache: &Cache,
+    id: ObjectId,
+    proof: Blake3,
+    digests: &BTreeMap<ObjectId, FileDigests>,
+) -> Result<Option<bool>> {
+    let manifest = if id.tree {
+        let manifest = backlot_dvc::peek_manifest(cache, &id)?;
+        if manifest.is_none() {
+            return Ok(None);
+        }
+        manifest
+    } else {
+        None
+    };
+    let known = |id: &ObjectId| digests.get(id).copied();
+    Ok(backlot_dvc::judge(id, proof, manifest.as_ref(), &known))
+}
+
+/// A frame that never changes is in every version: some are enough to know where to look.
+fn insert_some(names: &mut BTreeSet<String>, name: &str) {
+    if names.len() < NAMED {
+        names.insert(name.to_owned());
+    }
+}
 
 impl Workspace {
     /// Verify parts of what this workspace uses.
@@ -126,23 +195,23 @@ impl Workspace {
         let cache = self.cache()?;
         if options.cache {
             // All of the cache is read; what is only expected counts as missing where the workspace needs it now.
-            let needed = self.expected()?;
-            let mut all: Vec<(ObjectId, Option<Blake3>)> = Vec::new();
-            for entry in cache.list()? {
-                all.push((entry.id, needed.get(&entry.id).and_then(|(proof, _)| *proof)));
-            }
+            let needed = self.expected(None)?;
+            let all: Vec<(ObjectId, Option<Blake3>)> =
+                cache.list()?.into_iter().map(|entry| (entry.id, None)).collect();
             let found = cache.verify(&all, self.context())?;
-            report.cache = Some(object_report(cache.place(), &found, &needed));
+            report.cache = Some(object_report(cache.place(), &found, &needed, &cache)?);
         }
         if options.remote && (options.remote_name.is_some() || !self.config().remotes.is_empty()) {
             let entry = self.remote_entry(options.remote_name.as_deref(), "verifying")?;
             let remote = self.open_remote(entry)?;
-            let (needed, passed_over) = self.needed_of(&remote, options)?;
+            let named = NamedRemote {
+                name: &entry.name,
+                remote: &remote,
+            };
+            let (needed, passed_over) = self.needed_of(named, options)?;
             report.passed_over = passed_over;
-            let all: Vec<(ObjectId, Option<Blake3>)> =
-                needed.iter().map(|(id, (proof, _))| (*id, *proof)).collect();
-            let found = remote.verify(&all, options.sample, self.context())?;
-            report.remote = Some(object_report(remote.place(), &found, &needed));
+            let found = remote.verify(&needed.ids(), options.sample, self.context())?;
+            report.remote = Some(object_report(remote.place(), &found, &needed, &cache)?);
         }
         if options.inputs {
             report.inputs = Some(self.damaged_inputs()?);
@@ -154,78 +223,88 @@ impl Workspace {
     /// What should be on a remote: what this workspace names and, where asked for, what releases name.
     pub(crate) fn needed_of(
         &self,
-        remote: &Remote,
+        remote: NamedRemote<'_>,
         options: &VerifyOptions,
     ) -> Result<(Expected, Vec<PassedOver>)> {
-        let mut needed = self.expected()?;
+        let mut needed = self.expected(Some(remote))?;
         let mut passed_over = Vec::new();
         if options.releases {
             passed_over = self.each_release(remote, &|_| true, &mut |release| {
                 let label = release.label();
-                for (id, proof) in release.objects {
-                    let slot = needed.entry(id).or_insert_with(|| (proof, BTreeSet::new()));
-                    slot.0 = slot.0.or(proof);
-                    // A frame that never changes is in every version: enough to know where to look.
-                    if slot.1.len() < NAMED {
-                        slot.1.insert(label.clone());
-                    }
-                }
+                needed.add_needs(release.needs, &label);
                 Ok(())
             })?;
         }
         Ok((needed, passed_over))
     }
 
-    /// Every object that pointers of outputs and inputs name, as far as manifests are at hand.
-    fn expected(&self) -> Result<Expected> {
+    /// Every object that pointers of outputs and inputs name, or that they need of a remote; as far as manifests are at hand
+    /// or there.
+    fn expected(&self, remote: Option<NamedRemote<'_>>) -> Result<Expected> {
         let cache = self.cache()?;
-        let mut expected = Expected::new();
+        let mut expected = Expected::default();
         for tracked in self.tracked(&[], true)? {
-            for pointer in &tracked.pointers {
-                for (_, out) in pointer.located_outs() {
-                    let Some(id) = out.id() else { continue };
-                    let proof = if id.tree { None } else { out.blake3() };
-                    expected
-                        .entry(id)
-                        .or_insert_with(|| (proof, BTreeSet::new()))
-                        .1
-                        .insert(tracked.name.clone());
-                    if id.tree
-                        && let Some(manifest) = backlot_dvc::peek_manifest(&cache, &id)?
-                    {
-                        for entry in manifest.entries() {
-                            let member = expected
-                                .entry(ObjectId::file(entry.md5))
-                                .or_insert_with(|| (None, BTreeSet::new()));
-                            member.1.insert(tracked.name.clone());
-                        }
-                    }
+            if let Some(named) = remote {
+                // Those that it does not have are reported with what else is missing there.
+                match self.bring_manifests(&tracked, Some(named.remote)) {
+                    Err(Error::Dvc(backlot_dvc::Error::Store(
+                        backlot_store::Error::Missing { .. } | backlot_store::Error::Corrupt { .. },
+                    ))) => {}
+                    brought => brought?,
                 }
+            }
+            for out in tracked.pointers.iter().flat_map(|p| &p.pointer.outs) {
+                let Some(id) = out.id() else { continue };
+                if remote.is_some_and(|named| !self.is_needed_on(out, named.name)) {
+                    continue;
+                }
+                let mut needs = Needs::default();
+                needs.objects.insert(id);
+                needs.proofs.extend(out.blake3().map(|proof| (id, proof)));
+                if id.tree
+                    && let Some(manifest) = backlot_dvc::peek_manifest(&cache, &id)?
+                {
+                    let members = manifest.entries().iter();
+                    needs
+                        .objects
+                        .extend(members.map(|entry| ObjectId::file(entry.md5)));
+                }
+                expected.add_needs(needs, &tracked.name);
             }
         }
         Ok(expected)
     }
 }
 
-fn object_report(place: String, found: &StoreReport, needed: &Expected) -> ObjectReport {
-    let name = |ids: &[ObjectId]| {
+fn object_report(
+    place: String,
+    found: &StoreReport,
+    needed: &Expected,
+    cache: &Cache,
+) -> Result<ObjectReport> {
+    let names = |assets: Option<&BTreeSet<String>>| assets.into_iter().flatten().cloned().collect();
+    let name = |ids: &[ObjectId]| -> Vec<ObjectDamage> {
         ids.iter()
             .map(|id| ObjectDamage {
                 object: *id,
-                needed_by: needed
-                    .get(id)
-                    .map(|(_, assets)| assets.iter().cloned().collect())
-                    .unwrap_or_default(),
+                needed_by: names(needed.objects.get(id)),
             })
             .collect()
     };
-    ObjectReport {
+    let mut damaged = name(&found.damaged);
+    for (id, proof) in needed.unproven(cache, &found.digests)? {
+        damaged.push(ObjectDamage {
+            object: id,
+            needed_by: names(needed.proofs.get(&(id, proof))),
+        });
+    }
+    Ok(ObjectReport {
         place,
         objects: found.objects,
         bytes: found.bytes,
-        damaged: name(&found.damaged),
+        damaged,
         missing: name(&found.missing),
         packs: found.packs.clone(),
         segments: found.segments.clone(),
-    }
+    })
 }

@@ -76,6 +76,7 @@ fn describe(change: &Change) -> String {
         Change::NotPulled => "not pulled; `backlot pull` brings it".to_owned(),
         Change::Partial { absent } => format!("unchanged; {absent} not pulled"),
         Change::Missing => "missing; `backlot pull` brings it".to_owned(),
+        Change::NoContent => "its pointer names no content; `backlot add` records what is there".to_owned(),
         Change::NoManifest => "what it was is not known here; `backlot pull` brings it".to_owned(),
         Change::NotInCache => "not in the cache; `backlot add` stores it".to_owned(),
         Change::Modified {

@@ -77,6 +77,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             remove,
             force,
             parts,
+            allow_unpushed,
             dry,
         } => {
             let options = backlot::PublishOptions {
@@ -86,6 +87,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 message: message.clone(),
                 remove: remove.clone(),
                 force: *force,
+                allow_unpushed: *allow_unpushed,
                 dry_run: dry.dry_run,
             };
             assets::publish(session, asset.as_deref(), &options)

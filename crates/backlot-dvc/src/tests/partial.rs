@@ -175,11 +175,9 @@ fn unchanged_members_that_are_nowhere_or_not_what_was_proven_are_refused() {
     let remote = chunked_remote(other.path());
     here.push(&remote).expect("pushed");
     let text = there.read("frames.dvc");
-    let (head, _) = text.split_once("blake3: ").expect("a proof");
-    there.write(
-        "frames.dvc",
-        &format!("{head}blake3: {}\n", Blake3::from_bytes([0xab; 32])),
-    );
+    let (head, rest) = text.split_once("blake3: ").expect("a proof");
+    let wrong = Blake3::from_bytes([0xab; 32]);
+    there.write("frames.dvc", &format!("{head}blake3: {wrong}{}", &rest[64..]));
     let from = AddOptions {
         elsewhere: Some(&remote),
         ..PLAIN

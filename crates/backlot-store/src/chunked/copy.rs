@@ -80,6 +80,14 @@ impl Site {
             for (waiting, there) in group.iter_mut().zip(ours.find(&ids)?) {
                 match there {
                     Some(there) if ours.is_clean(&there) => {
+                        let same = |found: &Found<'_>| found.recipe.blake3 == there.recipe.blake3;
+                        if waiting.as_ref().is_some_and(|found| !same(found)) {
+                            return Err(Error::SameMd5 {
+                                what: format!("a file in {}", source.blobs.place()),
+                                md5: there.recipe.id.md5,
+                                other: format!("a file in {}", self.blobs.place()),
+                            });
+                        }
                         pushed.already_there += u64::from(waiting.take().is_some());
                         relied.recipes.insert(there.segment.name);
                         relied.packs.extend(there.packs().map(|pack| pack.name));

@@ -343,7 +343,8 @@ impl Getter<'_> {
         })?;
         file.write_all(bytes)?;
         drop(file);
-        self.cache.publish(&temporary, &self.items[plan.item].id)?;
+        self.cache
+            .publish(&temporary, &self.items[plan.item].id, &digests)?;
         Ok(Fetched::Stored(digests))
     }
 
@@ -394,7 +395,8 @@ impl Getter<'_> {
             let temporary = self.temporaries.file(plan.item);
             let fetched = if self.is_right(plan, &digests) {
                 set_read_only(&temporary)?;
-                self.cache.publish(&temporary, &self.items[plan.item].id)?;
+                self.cache
+                    .publish(&temporary, &self.items[plan.item].id, &digests)?;
                 Fetched::Stored(digests)
             } else {
                 Fetched::Damaged

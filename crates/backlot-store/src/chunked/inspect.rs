@@ -16,7 +16,7 @@ use super::push::Site;
 use super::wire::Malformed;
 use crate::cache::{DamagedPack, VerifyReport};
 use crate::error::{Error, Result};
-use crate::object::ObjectId;
+use crate::object::{FileDigests, ObjectId};
 use crate::parallel::each;
 
 /// What is wrong with one pack.
@@ -69,6 +69,9 @@ impl Site {
                 for pack in one.packs().filter(|pack| health.contains_key(&pack.name)) {
                     name_hurt(&mut report, pack, &health[&pack.name], *id);
                 }
+            } else {
+                let (md5, blake3, size) = (id.md5, one.recipe.blake3, one.recipe.size);
+                report.digests.insert(*id, FileDigests { md5, blake3, size });
             }
         }
         report.bytes = health.values().map(|h| h.bytes).sum();

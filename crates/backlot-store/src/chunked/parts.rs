@@ -16,7 +16,7 @@ use super::blob::BlobEntry;
 use super::gc::{CollectOptions, is_older};
 use super::name::StoredName;
 use super::part::{JobId, JobRelease, MOST_BYTES, Part, PartFile, PartHead};
-use super::push::{Pushed, Site, Work};
+use super::push::{Pushed, SameName, Site, Work};
 use super::relied::ROUNDS;
 use super::remote::ChunkedRemote;
 use super::slot::{Content, Intake, Source};
@@ -239,7 +239,7 @@ impl Site {
 
     /// Push files that were read before: what is there is relied on, what a collector took is read again.
     fn push_seen(&self, sources: &[Source], context: &Context) -> Result<Pushed> {
-        match self.push(sources, None, &HashSet::new(), context) {
+        match self.push(sources, None, (&HashSet::new(), SameName::Refuse), context) {
             Err(Error::Corrupt { objects, .. }) => {
                 let of = |source: &&Source| matches!(source.content, Content::Known(id, _) if objects.contains(&id));
                 let changed = sources.iter().find(of).or(sources.first());
@@ -255,19 +255,19 @@ impl Site {
     pub(super) fn require(&self, files: &[PartFile], context: &Context) -> Result<bool> {
         let ids: Vec<ObjectId> = files.iter().map(PartFile::id).collect();
         let known = self.known(&ids, context)?;
-        let other = |(file, known): (&PartFile, &Option<KnownFile>)| {
-            let known = known.as_ref()?;
-            let same = known.size == file.digests.size && known.blake3 == Some(file.digests.blake3);
-            (!same).then(|| file.id())
+        let is_other = |(file, known): &(&PartFile, &Option<KnownFile>)| {
+            let right = (file.digests.size, Some(file.digests.blake3));
+            known
+                .as_ref()
+                .is_some_and(|known| (known.size, known.blake3) != right)
         };
-        let objects: Vec<ObjectId> = files.iter().zip(&known).filter_map(other).collect();
-        if objects.is_empty() {
-            Ok(known.iter().all(Option::is_some))
-        } else {
-            Err(Error::OtherContent {
-                objects,
-                place: self.blobs.place(),
-            })
+        match files.iter().zip(&known).find(is_other) {
+            None => Ok(known.iter().all(Option::is_some)),
+            Some((file, _)) => Err(Error::SameMd5 {
+                what: format!("`{}`", file.path),
+                md5: file.digests.md5,
+                other: format!("a file in {}", self.blobs.place()),
+            }),
         }
     }
 

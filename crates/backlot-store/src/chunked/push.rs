@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backlot_core::context::Running;
-use backlot_core::{Context, Operation};
+use backlot_core::{Blake3, Context, Operation};
 
 use super::blob::BlobStore;
 use super::catalog::{Catalog, Found, Index};
@@ -58,6 +58,15 @@ struct Written {
     recipes: HashSet<StoredName>,
 }
 
+/// What becomes of a file that the remote has other content under the name of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SameName {
+    /// An error, before anything is sent: readers would get either.
+    Refuse,
+    /// It is stored in its place. What is there was found to be wrong.
+    Replace,
+}
+
 /// What a push goes by.
 pub(super) struct Work<'a> {
     /// Where chunks of files in the cache are remembered.
@@ -76,7 +85,7 @@ impl Site {
         &self,
         sources: &[Source],
         seeds: Option<&Seeds>,
-        avoid: &HashSet<StoredName>,
+        (avoid, same_name): (&HashSet<StoredName>, SameName),
         context: &Context,
     ) -> Result<Pushed> {
         let bytes = sources.iter().map(|s| s.size).sum();
@@ -90,7 +99,7 @@ impl Site {
                 running: &running,
                 context,
             };
-            self.push_group(group, work, &mut pushed)?;
+            self.push_group(group, work, same_name, &mut pushed)?;
         }
         Ok(pushed)
     }
@@ -107,13 +116,22 @@ impl Site {
         Ok(pushed)
     }
 
-    fn push_group(&self, group: &[Source], mut work: Work<'_>, pushed: &mut Pushed) -> Result<()> {
+    fn push_group(
+        &self,
+        group: &[Source],
+        mut work: Work<'_>,
+        same_name: SameName,
+        pushed: &mut Pushed,
+    ) -> Result<()> {
         let mut rounds = Rounds::default();
         let mut own = HashSet::new();
         loop {
             let catalog = Catalog::load(&*self.blobs, &self.mirror, work.context)?;
             let mut relied = Relied::default();
             let todo = missing(&catalog, group, &work.avoid, &mut relied)?;
+            if same_name == SameName::Refuse {
+                self.refuse_same_name(&catalog, &todo)?;
+            }
             let first = rounds.is_first();
             if first {
                 pushed.already_there += (group.len() - todo.len()) as u64;
@@ -132,6 +150,29 @@ impl Site {
             rounds.another(&lost, &*self.blobs)?;
             work.avoid.extend(lost.packs);
             work.avoid.extend(lost.condemned_recipes);
+        }
+    }
+
+    /// An error if there are recipes of other content under the names of files that are to be stored.
+    fn refuse_same_name(&self, catalog: &Catalog, todo: &[Source]) -> Result<()> {
+        let known = todo.iter().filter_map(|source| match source.content {
+            Content::Known(id, Some(proof)) => Some((source, id, proof)),
+            Content::Known(..) | Content::New(_) => None,
+        });
+        let known: Vec<_> = known.collect();
+        let ids: Vec<ObjectId> = known.iter().map(|(_, id, _)| *id).collect();
+        let is_other = |n: usize, found: &Found<'_>| {
+            let (source, _, proof) = known[n];
+            catalog.is_clean(found) && (found.recipe.blake3, found.recipe.size) != (proof, source.size)
+        };
+        let found = catalog.find_with(&ids, is_other)?;
+        match known.iter().zip(found).find(|(_, found)| found.is_some()) {
+            None => Ok(()),
+            Some(((source, id, _), _)) => Err(Error::SameMd5 {
+                what: format!("`{}`", source.path.display()),
+                md5: id.md5,
+                other: format!("a file in {}", self.blobs.place()),
+            }),
         }
     }
 
@@ -187,7 +228,7 @@ impl Site {
         let noted = self.resumable(&journal, &index, work.context)?;
         let usable =
             |name: &StoredName| !catalog.condemned.packs.contains(name) && !work.avoid.contains(name);
-        let known = |id: &backlot_core::Blake3| {
+        let known = |id: &Blake3| {
             for (name, segment) in &noted {
                 if usable(name)
                     && let Some(location) = segment.find(id)?.first()
@@ -310,16 +351,18 @@ fn groups(mut rest: &[Source]) -> impl Iterator<Item = &[Source]> {
     })
 }
 
-/// The recipes of files of known sizes that we may rely on.
+/// The recipes of files of known sizes, and proofs where they are known, that we may rely on.
 fn usable<'a>(
     catalog: &'a Catalog,
-    files: &[(ObjectId, u64)],
+    files: &[(ObjectId, u64, Option<Blake3>)],
     avoid: &HashSet<StoredName>,
 ) -> Result<Vec<Option<Found<'a>>>> {
-    let ids: Vec<ObjectId> = files.iter().map(|(id, _)| *id).collect();
+    let ids: Vec<ObjectId> = files.iter().map(|(id, ..)| *id).collect();
     catalog.find_with(&ids, |n, found| {
+        let (_, size, proof) = files[n];
         catalog.is_clean(found)
-            && found.recipe.size == files[n].1
+            && found.recipe.size == size
+            && proof.is_none_or(|proof| proof == found.recipe.blake3)
             && !avoid.contains(&found.segment.name)
             && found.packs().all(|pack| !avoid.contains(&pack.name))
     })
@@ -334,7 +377,7 @@ fn missing(
 ) -> Result<Vec<Source>> {
     let mut seen = HashSet::new();
     let known = group.iter().filter_map(|source| match source.content {
-        Content::Known(id, _) => seen.insert(id).then_some((source, (id, source.size))),
+        Content::Known(id, proof) => seen.insert(id).then_some((source, (id, source.size, proof))),
         Content::New(_) => None,
     });
     let (sources, files): (Vec<&Source>, Vec<_>) = known.unzip();
@@ -359,7 +402,10 @@ fn leave_out_known(
 ) -> Result<()> {
     let mut seen = HashSet::new();
     files.retain(|file| seen.insert(file.id));
-    let asked: Vec<_> = files.iter().map(|file| (file.id, file.digests.size)).collect();
+    let asked: Vec<_> = files
+        .iter()
+        .map(|file| (file.id, file.digests.size, None))
+        .collect();
     let mut found = usable(catalog, &asked, avoid)?.into_iter();
     files.retain(|_| found.next().flatten().is_none());
     Ok(())

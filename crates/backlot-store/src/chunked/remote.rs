@@ -11,7 +11,7 @@ use super::catalog::{Catalog, Found, TOGETHER};
 use super::config::{KEY, RemoteFormat};
 use super::gc::{CollectOptions, CollectReport};
 use super::name::StoredName;
-use super::push::{Pushed, Site, Work, mirror_of};
+use super::push::{Pushed, SameName, Site, Work, mirror_of};
 use super::seeds::Seeds;
 use super::slot::{Content, Intake, Source};
 use super::tomb::{self, Condemned, TombContent};
@@ -115,7 +115,8 @@ impl ChunkedRemote {
     ) -> Result<TransferReport> {
         let sources = Self::sources(cache, items)?;
         let site = self.find_or_make()?;
-        let pushed = site.push(&sources, Some(&Seeds::of(cache)), &HashSet::new(), context)?;
+        let new = (&HashSet::new(), SameName::Refuse);
+        let pushed = site.push(&sources, Some(&Seeds::of(cache)), new, context)?;
         Ok(report(&pushed))
     }
 
@@ -302,8 +303,9 @@ impl ChunkedRemote {
         }
         let catalog = Catalog::load(&*site.blobs, &site.mirror, context)?;
         site.set_aside(&catalog.damaged)?;
-        let avoid = damaged.iter().copied().collect();
-        let pushed = site.push(&sources, Some(&Seeds::of(cache)), &avoid, context)?;
+        let avoid: HashSet<StoredName> = damaged.iter().copied().collect();
+        let again = (&avoid, SameName::Replace);
+        let pushed = site.push(&sources, Some(&Seeds::of(cache)), again, context)?;
         site.put_in_order(context)?;
         Ok(report(&pushed))
     }

@@ -205,7 +205,10 @@ impl FolderRemote {
             })
             .collect();
         let judge = |n: usize, outcome: &Outcome| Ok(Fetched::is_right(&items[n], &outcome.digests));
-        let publish = |n: usize, _: &Outcome| cache.publish(&temporaries.file(n), &items[n].id).map(|_| ());
+        let publish = |n: usize, outcome: &Outcome| {
+            let published = cache.publish(&temporaries.file(n), &items[n].id, &outcome.digests);
+            published.map(|_| ())
+        };
         let results = hash::run(&jobs, &judge, &publish, &running, context);
         let mut fetched = Vec::with_capacity(items.len());
         for (item, result) in items.iter().zip(results) {

@@ -260,7 +260,7 @@ impl ServiceRemote {
                 return Ok(Fetched::Damaged);
             }
             set_read_only(&temporary)?;
-            cache.publish(&temporary, &item.id)?;
+            cache.publish(&temporary, &item.id, &digests)?;
             Ok(Fetched::Stored(digests))
         })
     }
@@ -319,9 +319,7 @@ impl ServiceRemote {
             };
             report.objects += 1;
             report.bytes += digests.size;
-            if digests.md5 != id.md5 || proof.is_some_and(|p| p != digests.blake3) {
-                report.damaged.push(*id);
-            }
+            report.judge(*id, *proof, digests);
         }
         Ok(report)
     }

@@ -379,7 +379,7 @@ fn other_content_under_the_same_md5_is_refused() {
     let error = site
         .require(&[file], &Context::default())
         .expect_err("another file");
-    assert!(matches!(error, Error::OtherContent { .. }));
+    assert!(matches!(error, Error::SameMd5 { .. }));
 }
 
 #[test]

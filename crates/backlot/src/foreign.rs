@@ -1,0 +1,140 @@
+//! Tracked files of installed releases lie inside their own package.
+//!
+//! A pointer in a wheel says where files will be placed, so what holds for the files of wheels holds for what pointers name:
+//! no package writes over the files of another, or into its folders. Invariant: a pull that would is refused before it fetches
+//! anything, and an uninstall never removes what another package's RECORD names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use backlot_core::{PackageName, RelPath};
+use backlot_dvc::Pointer;
+use backlot_wheel::{InstalledDist, parse_record};
+
+use crate::error::Result;
+use crate::files::Tracked;
+use crate::outs_error::OutsError;
+use crate::workspace::Workspace;
+
+/// The files that installed packages have by their RECORDs.
+#[derive(Debug, Default)]
+pub(crate) struct Recorded {
+    owners: BTreeMap<RelPath, PackageName>,
+    /// The folders directly in site-packages that each has files in.
+    tops: BTreeSet<(PackageName, String)>,
+}
+
+impl Recorded {
+    pub(crate) fn of(dists: &[InstalledDist]) -> Result<Self> {
+        let mut recorded = Self::default();
+        for dist in dists {
+            let package = dist.metadata.package();
+            let record = dist.read_dist_info("RECORD")?.unwrap_or_default();
+            for entry in parse_record(&String::from_utf8_lossy(&record)) {
+                let Ok(path) = RelPath::parse(&entry.path) else {
+                    continue;
+                };
+                if let Some((top, _)) = path.as_str().split_once('/') {
+                    recorded.tops.insert((package.clone(), top.to_owned()));
+                }
+                recorded.owners.insert(path, package.clone());
+            }
+        }
+        Ok(recorded)
+    }
+
+    /// The recorded files at a path, below it, or that it lies below.
+    fn at<'a>(&'a self, place: &'a RelPath) -> impl Iterator<Item = (&'a RelPath, &'a PackageName)> {
+        let mut above = Vec::new();
+        let mut next = place.parent();
+        while let Some(path) = next {
+            next = path.parent();
+            above.extend(self.owners.get_key_value(&path));
+        }
+        // Those below it begin with its name, as do some beside it.
+        let below = self.owners.range(place.clone()..);
+        let below = below.take_while(|(path, _)| path.as_str().starts_with(place.as_str()));
+        above
+            .into_iter()
+            .chain(below.filter(|(path, _)| path.is_within(place)))
+    }
+
+    /// Why an out of a package may not be at a place; `None` if it may.
+    fn objection(&self, package: &PackageName, place: &RelPath) -> Option<String> {
+        if let Some((path, owner)) = self.at(place).find(|(_, owner)| *owner != package) {
+            return Some(format!("`{path}` is a file of {owner}"));
+        }
+        let Some((top, _)) = place.as_str().split_once('/') else {
+            return Some(format!("it is not inside a folder of {package}"));
+        };
+        let own = self.tops.contains(&(package.clone(), top.to_owned()));
+        (!own).then(|| format!("`{top}` is not a folder of {package}"))
+    }
+
+    /// A pointer with those outs only at which no package has a file.
+    pub(crate) fn without_recorded(&self, pointer: &Pointer, folder: Option<&RelPath>) -> Pointer {
+        let mut pointer = pointer.clone();
+        let base = pointer.wdir.clone();
+        pointer.outs.retain(|out| {
+            let mut place = out.path.clone();
+            for above in base.iter().chain(folder) {
+                place = place.below(above);
+            }
+            self.at(&place).next().is_none()
+        });
+        pointer
+    }
+}
+
+impl Workspace {
+    /// An error if a pointer of an installed release names files that are not its own package's to have.
+    pub(crate) fn refuse_foreign_outs(&self, tracked: &[Tracked]) -> Result<()> {
+        let Some(environment) = self.environment()? else {
+            return Ok(());
+        };
+        if !tracked.iter().any(|one| one.installed) {
+            return Ok(());
+        }
+        let site_packages = environment.site_packages();
+        let dists = environment.installed()?;
+        let recorded = Recorded::of(&dists)?;
+        let mut outs: Vec<(RelPath, PackageName)> = Vec::new();
+        for dist in dists.iter().filter(|dist| dist.editable.is_none()) {
+            let package = dist.metadata.package();
+            for pointer in Self::tracked_of_dist(&environment, dist)?.pointers {
+                for (place, _) in pointer.located_outs() {
+                    let place = RelPath::from_path(place.strip_prefix(&site_packages).unwrap_or(&place))?;
+                    let other = outs.iter().find(|(path, owner)| {
+                        *owner != package && (path.is_within(&place) || place.is_within(path))
+                    });
+                    let reason = match other {
+                        Some((path, owner)) => Some(format!("{owner} tracks `{path}`")),
+                        None => recorded.objection(&package, &place),
+                    };
+                    if let Some(reason) = reason {
+                        return Err(foreign(&package, &pointer.path, &site_packages, &place, reason));
+                    }
+                    outs.push((place, package.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn foreign(
+    package: &PackageName,
+    pointer: &Path,
+    site_packages: &Path,
+    place: &RelPath,
+    reason: String,
+) -> crate::error::Error {
+    let pointer = pointer.strip_prefix(site_packages).unwrap_or(pointer);
+    OutsError::Foreign {
+        package: package.clone(),
+        pointer: pointer.display().to_string(),
+        path: place.to_string(),
+        reason,
+    }
+    .into()
+}

@@ -1,0 +1,79 @@
+//! What can be wrong with the tracked files of a package as a whole: with where they belong, and with what is published of them.
+
+use backlot_core::{Class, Coded, PackageName, text};
+
+/// Tracked files that cannot be published, pushed or placed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutsError {
+    /// A pointer without content: there is nothing to publish.
+    #[error("`{asset}` cannot be published: {} {} no content: {}", text::count(paths.len() as u64, "pointer"), if paths.len() == 1 { "names" } else { "name" }, paths.join(", "))]
+    NoContent {
+        /// The asset.
+        asset: String,
+        /// Their paths.
+        paths: Vec<String>,
+    },
+    /// Tracked files that no push sends.
+    #[error("`{asset}` cannot be published: {} not pushed (`push: false`), so nobody could pull {}: {}", if paths.len() == 1 { "a tracked path is" } else { "some tracked paths are" }, if paths.len() == 1 { "it" } else { "them" }, paths.join(", "))]
+    NotPushed {
+        /// The asset.
+        asset: String,
+        /// Their paths.
+        paths: Vec<String>,
+    },
+    /// An out is pinned to a remote that is not configured.
+    #[error("`{pointer}` says that its files are on the remote `{remote}`, and there is none of that name")]
+    UnknownPin {
+        /// The pointer.
+        pointer: String,
+        /// The remote.
+        remote: String,
+    },
+    /// A pointer of an installed release names files outside its package.
+    #[error("{package} has the pointer `{pointer}` to `{path}`, which it may not place: {reason}")]
+    Foreign {
+        /// The package.
+        package: PackageName,
+        /// The pointer, in site-packages.
+        pointer: String,
+        /// The path, in site-packages.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Coded for OutsError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoContent { .. } => "publish::no_content",
+            Self::NotPushed { .. } => "publish::not_pushed",
+            Self::UnknownPin { .. } => "config::unknown_pin",
+            Self::Foreign { .. } => "workspace::foreign_files",
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::NoContent { .. } | Self::UnknownPin { .. } => Class::NotFound,
+            Self::NotPushed { .. } => Class::Conflict,
+            Self::Foreign { .. } => Class::Integrity,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::NoContent { .. } => "put the files in place and run `backlot add` on them, or remove the pointers; files that are only in a versioned bucket are pulled by DVC first".to_owned(),
+            Self::NotPushed { .. } => {
+                "remove `push: false` from the pointers, or publish without these files with `--allow-unpushed`".to_owned()
+            }
+            Self::UnknownPin { remote, .. } => {
+                format!("`backlot remote add {remote} URL`, or remove `remote:` from the pointer")
+            }
+            Self::Foreign { .. } => {
+                "do not use the release, and tell its publisher; `backlot uninstall` removes it".to_owned()
+            }
+        })
+    }
+}
