@@ -90,9 +90,10 @@ pub struct BuildReport {
 impl Workspace {
     /// Build the wheel of an output.
     pub fn build(&self, output: &Output, dry_run: bool) -> Result<BuildReport> {
-        let _lock = self.lock()?;
-        let tracked = self.tracked_of_output(output)?;
-        self.build_tracked(output, &tracked, dry_run)
+        let held = self.hold()?;
+        let output = held.own_output(output)?;
+        let tracked = held.tracked_of_output(&output)?;
+        held.build_tracked(&output, &tracked, dry_run)
     }
 
     pub(crate) fn build_tracked(

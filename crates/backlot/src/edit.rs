@@ -33,7 +33,10 @@ pub struct EditReport {
 impl Workspace {
     /// Turn an installed release into an output.
     pub fn edit(&self, name: &str, dry_run: bool) -> Result<EditReport> {
-        let _held = self.lock()?;
+        self.hold()?.make_editable(name, dry_run)
+    }
+
+    fn make_editable(&self, name: &str, dry_run: bool) -> Result<EditReport> {
         let package = PackageName::parse(&name.replace(' ', "-"))?;
         let lock = Lock::load(self.root())?;
         let locked = lock.as_ref().and_then(|l| l.package(&package));

@@ -195,6 +195,16 @@ pub enum WorkspaceError {
         /// How many there are.
         count: usize,
     },
+    /// An output of another workspace than the one that was asked to work on it.
+    #[error("the output `{name}` in `{}` is not one of the workspace `{}`", path.display(), workspace.display())]
+    ForeignOutput {
+        /// The asset.
+        name: String,
+        /// Its folder.
+        path: PathBuf,
+        /// The workspace.
+        workspace: PathBuf,
+    },
     /// A path in no output.
     #[error("`{}` is in no output of the workspace", path.display())]
     NotInOutput {
@@ -478,6 +488,7 @@ impl Coded for WorkspaceError {
             Self::OutputExists { .. } => "output::exists",
             Self::UnknownOutput { .. } => "output::unknown",
             Self::AmbiguousOutput { .. } => "output::ambiguous",
+            Self::ForeignOutput { .. } => "output::other_workspace",
             Self::NotInOutput { .. } => "output::not_in_output",
             Self::TargetExists { .. } => "output::target_exists",
             Self::NotInstalled { .. } => "input::not_installed",
@@ -546,6 +557,7 @@ impl Coded for WorkspaceError {
             Self::UnreadableRelease { .. } => Class::Integrity,
             Self::PlaceGone { .. } | Self::OtherPlace { .. } => Class::Environment,
             Self::AmbiguousOutput { .. }
+            | Self::ForeignOutput { .. }
             | Self::AmbiguousRepo { .. }
             | Self::NotOneRelease { .. }
             | Self::BadPythonVersion { .. }
@@ -586,6 +598,7 @@ impl Coded for WorkspaceError {
             Self::UnknownOutput { name, .. } => format!("see `backlot status`; `backlot new {name}` makes one, `backlot edit {name}` turns an installed release into one"),
             Self::AmbiguousOutput { count: 0 } => "make one with `backlot new NAME`".to_owned(),
             Self::AmbiguousOutput { .. } => "name the asset, or run the command inside its folder".to_owned(),
+            Self::ForeignOutput { .. } => "open the workspace that it lies in".to_owned(),
             Self::NotInOutput { .. } => "name the asset that shall track it: `backlot add PATH --asset NAME`".to_owned(),
             Self::TargetExists { .. } => "change the files where they are, then run `backlot add` on that path; or choose another name with `--as`".to_owned(),
             Self::NotInstalled { name } => format!("see `backlot status`; `backlot install {name}` installs it"),

@@ -115,7 +115,20 @@ pub struct MovedFiles {
     pub kept: Vec<String>,
 }
 
+impl MovedFiles {
+    /// Nothing moved yet.
+    fn of(tracked: &Tracked) -> Self {
+        Self {
+            name: tracked.name.clone(),
+            files: tracked.files(),
+            placed: 0,
+            kept: Vec::new(),
+        }
+    }
+}
+
 /// A folder that has pointers, under the name of its asset.
+#[derive(PartialEq)]
 pub(crate) struct Tracked {
     pub(crate) name: String,
     pub(crate) pointers: Vec<TrackedPointer>,
@@ -136,7 +149,10 @@ impl Tracked {
 impl Workspace {
     /// Track files or folders: those inside an output where they are, others after copying them into one.
     pub fn add(&self, paths: &[PathBuf], options: &AddFiles) -> Result<AddReport> {
-        let _lock = self.lock()?;
+        self.hold()?.add_all(paths, options)
+    }
+
+    fn add_all(&self, paths: &[PathBuf], options: &AddFiles) -> Result<AddReport> {
         let pushes = options.push && !options.dry_run;
         let remote = if pushes {
             Some(self.open_remote(self.remote_entry(options.remote.as_deref(), "pushing files")?)?)
@@ -423,14 +439,7 @@ impl Workspace {
             ..MoveReport::default()
         };
         let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
-        for asset in tracked {
-            report.assets.push(MovedFiles {
-                name: asset.name.clone(),
-                files: asset.files(),
-                placed: 0,
-                kept: Vec::new(),
-            });
-        }
+        report.assets = tracked.iter().map(MovedFiles::of).collect();
         if pointers.is_empty() {
             return Ok(report);
         }
@@ -467,30 +476,31 @@ impl Workspace {
         force: bool,
         dry_run: bool,
     ) -> Result<MoveReport> {
-        let tracked = self.tracked(names, true)?;
+        let mut tracked = self.tracked(names, true)?;
         let mut report = MoveReport {
             dry_run,
             ..MoveReport::default()
         };
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
-        for asset in &tracked {
-            report.assets.push(MovedFiles {
-                name: asset.name.clone(),
-                files: asset.files(),
-                placed: 0,
-                kept: Vec::new(),
-            });
-        }
         let mut proven = BTreeMap::new();
-        for round in 1.. {
+        let mut round = 1;
+        report.assets = tracked.iter().map(MovedFiles::of).collect();
+        loop {
             self.fetch_tracked(&tracked, remote, &cache, dry_run, (&mut report, &mut proven))?;
             if dry_run {
                 break;
             }
-            let _lock = self.lock()?;
-            match self.place_tracked(&tracked, &cache, &stat, (force, &proven), &mut report) {
+            let held = self.hold()?;
+            let now = held.tracked(names, true)?;
+            if now != tracked {
+                // Somebody added, edited or installed while files were fetched: what they made of it is what is placed.
+                tracked = now;
+                report.assets = tracked.iter().map(MovedFiles::of).collect();
+                continue;
+            }
+            match held.place_tracked(&tracked, &cache, &stat, (force, &proven), &mut report) {
                 // What was damaged was set aside by then, so it is fetched like what was never there.
-                Err(error) if round < PULL_ROUNDS && lacks_objects(&error, &cache) => {}
+                Err(error) if round < PULL_ROUNDS && lacks_objects(&error, &cache) => round += 1,
                 placed => {
                     placed?;
                     break;

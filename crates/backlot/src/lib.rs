@@ -22,6 +22,7 @@ mod external;
 mod files;
 mod gc;
 mod graph;
+mod held;
 mod holdings;
 mod inputs;
 mod install;

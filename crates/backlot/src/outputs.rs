@@ -81,7 +81,7 @@ impl Output {
             .collect()
     }
 
-    fn load(root: &Path) -> Result<Self> {
+    pub(crate) fn load(root: &Path) -> Result<Self> {
         let project = Project::load(root)?;
         if project
             .metadata
@@ -119,11 +119,11 @@ impl Workspace {
             name: name.to_string(),
             path: root.clone(),
         };
-        let _lock = self.lock()?;
+        let held = self.hold()?;
         if root.exists() {
             return Err(exists().into());
         }
-        let files = project_files(&name, options, self);
+        let files = project_files(&name, options, &held);
         let report = NewReport {
             name: name.to_string(),
             package: name.package().clone(),
@@ -144,7 +144,7 @@ impl Workspace {
         }
         fs::create_dir_all(self.outputs_dir())?;
         file::rename(&stage, &root)?;
-        self.sync_editables()?;
+        held.sync_editables()?;
         Ok(report)
     }
 

@@ -74,7 +74,11 @@ pub struct PathChanges {
 impl Workspace {
     /// Publish an output.
     pub fn publish(&self, output: &Output, options: &PublishOptions) -> Result<PublishReport> {
-        let _lock = self.lock()?;
+        let held = self.hold()?;
+        held.publish_output(&held.own_output(output)?, options)
+    }
+
+    fn publish_output(&self, output: &Output, options: &PublishOptions) -> Result<PublishReport> {
         let entry = self.publish_target(options.to.as_deref())?.clone();
         let repo = self.open_repo(&entry)?;
         let (package, version) = (output.package(), output.project.metadata.version.clone());

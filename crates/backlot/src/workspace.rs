@@ -109,6 +109,18 @@ impl Workspace {
 
     fn open_at(root: PathBuf, host: &Host, context: &Context) -> Result<Self> {
         let config = Config::load(&root, context)?;
+        Self::with_config(root, config, host, context)
+    }
+
+    /// Another value where the configuration is another than this one's. `warn` about unknown keys in it.
+    pub(crate) fn current(&self, warn: bool) -> Result<Option<Self>> {
+        match self.config.reread(warn.then_some(&self.context))? {
+            None => Ok(None),
+            Some(config) => Self::with_config(self.root.clone(), config, &self.host, &self.context).map(Some),
+        }
+    }
+
+    fn with_config(root: PathBuf, config: Config, host: &Host, context: &Context) -> Result<Self> {
         let settings = Settings::layered(&root, &config, host)?;
         Ok(Self {
             root,
