@@ -34,6 +34,8 @@ pub struct CheckoutReport {
     pub modes: BTreeMap<String, u64>,
     /// What was left alone because its content is nowhere else.
     pub kept: Vec<PathBuf>,
+    /// What was overwritten or removed by force, though its content is nowhere else.
+    pub lost: Vec<PathBuf>,
 }
 
 /// Make the outs of some pointers what the pointers say. All content must be in the cache. Warns with
@@ -47,30 +49,61 @@ pub fn checkout(
 ) -> Result<CheckoutReport> {
     let placing = Placing {
         cache,
+        manifests: None,
         stat,
         options,
+        planned: false,
         context,
     };
-    let mut report = CheckoutReport::default();
-    for pointer in pointers {
-        for (place, out) in pointer.located_outs().filter(|(_, out)| out.cache) {
-            context.check()?;
-            check_folders(pointer.folder(), &place)?;
-            placing.out(&place, out, &mut report)?;
-        }
-    }
-    Ok(report)
+    placing.all(pointers)
+}
+
+/// What a checkout would do, the same numbers and names. Content need not be in the cache; manifests that are not are looked
+/// for in `manifests`.
+pub fn plan_checkout(
+    pointers: &[&TrackedPointer],
+    cache: &Cache,
+    manifests: Option<&Cache>,
+    stat: &StatCache,
+    options: &CheckoutOptions<'_>,
+    context: &Context,
+) -> Result<CheckoutReport> {
+    let placing = Placing {
+        cache,
+        manifests,
+        stat,
+        options,
+        planned: true,
+        context,
+    };
+    placing.all(pointers)
 }
 
 /// What is the same for all outs.
 struct Placing<'a> {
     cache: &'a Cache,
+    /// Where manifests are that the cache does not have.
+    manifests: Option<&'a Cache>,
     stat: &'a StatCache,
     options: &'a CheckoutOptions<'a>,
+    /// Whether nothing is changed.
+    planned: bool,
     context: &'a Context,
 }
 
 impl Placing<'_> {
+    fn all(&self, pointers: &[&TrackedPointer]) -> Result<CheckoutReport> {
+        let mut report = CheckoutReport::default();
+        for pointer in pointers {
+            for (place, out) in pointer.located_outs().filter(|(_, out)| out.cache) {
+                self.context.check()?;
+                check_folders(pointer.folder(), &place)?;
+                self.out(&place, out, &mut report)?;
+            }
+        }
+        Ok(report)
+    }
+
     fn out(&self, place: &Path, out: &Out, report: &mut CheckoutReport) -> Result<()> {
         if out.id().is_none() {
             let message = format!(
@@ -84,12 +117,18 @@ impl Placing<'_> {
             path: place.to_path_buf(),
             count: out.nfiles.unwrap_or(1),
         };
-        let content = Content::find(out, self.cache)?.ok_or_else(absent)?;
+        let content = match (Content::find(out, self.cache)?, self.manifests) {
+            (None, Some(manifests)) => Content::find(out, manifests)?,
+            (found, _) => found,
+        };
+        let content = content.ok_or_else(absent)?;
         let members = content.members(place);
         let there = Present::find(place, self.context)?;
         let todo = self.compare(&members, &there, report)?;
-        require(&todo, self.cache)?;
-        if !todo.is_empty() {
+        if !self.planned {
+            require(&todo, self.cache)?;
+        }
+        if !todo.is_empty() && !self.planned {
             let none = BTreeMap::new();
             let fetched = self.options.proven.unwrap_or(&none);
             prove(place, out, &content, fetched, self.cache)?;
@@ -102,6 +141,10 @@ impl Placing<'_> {
             });
         }
         check_way(place, &todo)?;
+        if self.planned {
+            report.placed += todo.len() as u64;
+            return Ok(());
+        }
         if folder {
             fs::create_dir_all(place)?;
         }
@@ -130,7 +173,10 @@ impl Placing<'_> {
         for (member, digests) in present.into_iter().zip(digests) {
             if digests.md5 == member.id.md5 {
                 report.unchanged += 1;
-            } else if self.options.force || self.cache.keeps(&member.target, digests.md5, &member.id)? {
+            } else if self.cache.keeps(&member.target, digests.md5, &member.id)? {
+                todo.push(member.clone());
+            } else if self.options.force {
+                report.lost.push(member.target.clone());
                 todo.push(member.clone());
             } else {
                 report.kept.push(member.target.clone());
@@ -157,10 +203,14 @@ impl Placing<'_> {
         let digests = hash_files(&others, self.stat, self.context)?;
         for (path, digests) in others.into_iter().zip(digests) {
             self.context.check()?;
-            if self.options.force || self.cache.has(&ObjectId::file(digests.md5))? {
-                fs::remove_file(&path)?;
-                remove_empty_folders(&path, place);
+            let is_kept = self.cache.has(&ObjectId::file(digests.md5))?;
+            if is_kept || self.options.force {
+                if !self.planned {
+                    fs::remove_file(&path)?;
+                    remove_empty_folders(&path, place);
+                }
                 report.removed += 1;
+                report.lost.extend((!is_kept).then_some(path));
             } else {
                 report.kept.push(path);
             }

@@ -30,13 +30,14 @@ pub mod yaml;
 
 pub use add::{AddOptions, AddedOut, SentAhead, add};
 pub use backlot_store::CheckoutOptions;
-pub use checkout::{CheckoutReport, checkout, remove_stale};
+pub use checkout::{CheckoutReport, checkout, plan_checkout, remove_stale};
 pub use config::{DvcConfig, DvcRemote};
 pub use content::{peek_manifest, read_manifest};
 pub use error::{Error, Result};
 pub use ignore::Ignore;
 pub use manifest::{Manifest, ManifestEntry};
 pub use merge::{FileChanges, Merged, merge};
+pub use patch::updated_text;
 pub use plan::{AddTarget, plan_add};
 pub use pointer::{Out, Pointer};
 pub use proof::tree_proof;
@@ -44,7 +45,9 @@ pub use record::note_placed;
 pub use scan::{Scanned, ScannedFile, scan_out};
 pub use status::{Change, OutState, StatusOptions, status};
 pub use tracked::{TrackedPaths, TrackedPointer, pointers, tracked_paths};
-pub use transfer::{PushPlan, all_cached, check_elsewhere, fetch, fetch_manifests, plan_push};
+pub use transfer::{
+    PushPlan, all_cached, check_elsewhere, fetch, fetch_manifests, lacking_manifests, plan_fetch, plan_push,
+};
 
 #[cfg(test)]
 mod tests;
