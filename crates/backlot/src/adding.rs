@@ -1,14 +1,18 @@
-//! Paths from outside that are being added: copied into an asset, and not tracked yet.
+//! Paths from outside: what adding them would do, and those that are copied into an asset and not tracked yet.
 //!
 //! Invariant: an `add` that was stopped between the two is finished by running it again, and only that one: what else lies
 //! at its target is not taken for it. Kept in `.backlot/adding.json`, which can be deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use backlot_core::file;
+use backlot_core::{RelPath, file};
+use backlot_dvc::{FileChanges, Ignore, Manifest, ManifestEntry, Scanned};
+use backlot_store::{FileDigests, ObjectId, Transfer};
 
 use crate::error::Result;
+use crate::files::{AddFiles, AddedFiles, MoveReport};
+use crate::outputs::Output;
 use crate::workspace::Workspace;
 
 /// Targets with the paths that are copied there.
@@ -45,4 +49,100 @@ pub(crate) fn begin(workspace: &Workspace, source: &Path, target: &Path) -> Resu
 /// Whether what lies at a target is the copy of a path whose adding was stopped.
 pub(crate) fn is_begun(workspace: &Workspace, source: &Path, target: &Path) -> Result<bool> {
     Ok(!is_tracked(target) && load(workspace)?.get(target).is_some_and(|from| from == source))
+}
+
+impl Workspace {
+    /// What a push after a dry run would send.
+    pub(crate) fn plan_add_push(
+        &self,
+        planned: Vec<MoveReport>,
+        previewed: &[Transfer],
+        options: &AddFiles,
+    ) -> Result<MoveReport> {
+        let entry = self.remote_entry(options.remote.as_deref(), "pushing files")?;
+        let mut report = MoveReport {
+            remote: Some(entry.name.clone()),
+            dry_run: true,
+            ..MoveReport::default()
+        };
+        for one in planned {
+            report.objects += one.objects;
+            report.bytes += one.bytes;
+            report.already_there += one.already_there;
+            report.assets.extend(one.assets);
+        }
+        report.plan(previewed, &self.open_remote(entry)?, self)?;
+        Ok(report)
+    }
+
+    /// What adding a path from outside would do, and the objects it would consist of.
+    pub(crate) fn preview(
+        &self,
+        output: &Output,
+        path: &Path,
+        target: &Path,
+    ) -> Result<(AddedFiles, Vec<Transfer>)> {
+        let ignore = Ignore::of_folder(path.parent().unwrap_or(path))?;
+        let (sources, names) = match backlot_dvc::scan_out(path, &ignore, self.context())? {
+            Scanned::Missing => (Vec::new(), None),
+            Scanned::File { .. } => (vec![path.to_path_buf()], None),
+            Scanned::Folder(files) => {
+                let names: Vec<RelPath> = files.iter().map(|f| f.path.clone()).collect();
+                (files.into_iter().map(|f| f.full).collect(), Some(names))
+            }
+        };
+        let digests = backlot_store::hash_files(&sources, &self.stat_cache()?, self.context())?;
+        let transfer = |digests: &FileDigests| Transfer {
+            id: ObjectId::file(digests.md5),
+            size: Some(digests.size),
+            blake3: Some(digests.blake3),
+        };
+        let mut objects: Vec<Transfer> = digests.iter().map(transfer).collect();
+        let (cache, mut seen) = (self.cache()?, HashSet::new());
+        let (mut stored_files, mut stored_bytes) = (0, 0);
+        for found in &digests {
+            if seen.insert(found.md5) && !cache.has(&ObjectId::file(found.md5))? {
+                stored_files += 1;
+                stored_bytes += found.size;
+            }
+        }
+        let shown: Vec<String> = match &names {
+            Some(names) => names.iter().map(ToString::to_string).collect(),
+            None => vec![
+                target
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
+            ],
+        };
+        if let Some(names) = names {
+            let entries = names
+                .into_iter()
+                .zip(&digests)
+                .map(|(path, found)| ManifestEntry { md5: found.md5, path });
+            let manifest = Manifest::new(&target.display().to_string(), entries.collect())?;
+            objects.push(Transfer {
+                size: Some(manifest.to_bytes().len() as u64),
+                ..Transfer::of(manifest.id())
+            });
+        }
+        let files = sources.len() as u64;
+        let added = AddedFiles {
+            asset: output.name.clone(),
+            path: self.display_path(target),
+            files,
+            bytes: digests.iter().map(|found| found.size).sum(),
+            changed: files,
+            changes: FileChanges {
+                new: files,
+                names: shown.iter().take(20).map(|name| format!("+ {name}")).collect(),
+                ..FileChanges::default()
+            },
+            kept: 0,
+            stored_files,
+            stored_bytes,
+        };
+        Ok((added, objects))
+    }
 }

@@ -357,6 +357,12 @@ impl Config {
         Ok(())
     }
 
+    /// Write the document if there is no such file; whether it was written.
+    pub(crate) fn create(&self) -> Result<bool> {
+        let created = file::create(&self.path, self.document.to_string().as_bytes())?;
+        Ok(created == file::Created::New)
+    }
+
     fn workspace_table(&mut self) -> &mut Table {
         let item = self
             .document

@@ -62,6 +62,9 @@ pub enum Error {
     /// Reading or publishing to a repo.
     #[error(transparent)]
     Repo(#[from] backlot_repo::Error),
+    /// Outputs and the releases they were edited from.
+    #[error(transparent)]
+    Edit(#[from] crate::edit_error::EditError),
     /// Conda packages.
     #[cfg(feature = "conda")]
     #[error(transparent)]
@@ -431,7 +434,7 @@ pub enum WorkspaceError {
         version: String,
     },
     /// No interpreter of ours is of that version.
-    #[error("no Python {version} was installed by `backlot python install`{}", if have.is_empty() { String::new() } else { format!("; there is {}", have.join(", ")) })]
+    #[error("there is no Python {version}{}", if have.is_empty() { String::new() } else { format!(" here, only {}", have.join(", ")) })]
     NoSuchPython {
         /// What was asked for.
         version: String,
@@ -626,7 +629,7 @@ impl Coded for WorkspaceError {
             Self::CannotRun { .. } => "check its name; scripts of inputs lie in `inputs/bin`".to_owned(),
             Self::Channel { .. } => "see `backlot channel list`".to_owned(),
             Self::BadPythonVersion { .. } => "give two or three numbers, as in 3.12 or 3.12.4".to_owned(),
-            Self::NoSuchPython { .. } => "see `backlot python list`".to_owned(),
+            Self::NoSuchPython { version, .. } => format!("see `backlot python list`; in a workspace with a channel, `backlot python install {version}` gets it. A path names any interpreter, `none` is a tree without one"),
             Self::PythonByPath { .. } => "set a version instead, as in `python = \"3.12\"`; it is then installed with the packages".to_owned(),
             Self::NotExternal { .. } => "see `backlot external list`".to_owned(),
             Self::WithoutConda { .. } => "use a backlot built with the feature `conda`".to_owned(),
@@ -655,6 +658,7 @@ impl Error {
             Self::Store(e) => e,
             Self::Dvc(e) => e,
             Self::Repo(e) => e,
+            Self::Edit(e) => e,
             #[cfg(feature = "conda")]
             Self::Conda(e) => e,
             Self::Workspace(e) => e,

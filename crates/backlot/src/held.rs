@@ -94,7 +94,9 @@ impl Workspace {
             }
             .into());
         }
-        Output::load(&path)
+        let output = Output::load(&path)?;
+        output.check_inside()?;
+        Ok(output)
     }
 }
 

@@ -256,7 +256,9 @@ fn a_pull_through_a_value_that_is_older_than_the_remotes_finds_the_remote() {
     let frames = output.module_folders()[0].join("frames");
     fs::create_dir_all(&frames).expect("made");
     fs::write(frames.join("f.0001.exr"), b"a frame").expect("written");
-    maker.add(&[frames.clone()], &AddFiles::default()).expect("added");
+    maker
+        .add(std::slice::from_ref(&frames), &AddFiles::default())
+        .expect("added");
     maker
         .publish(&output, &PublishOptions::default())
         .expect("published");

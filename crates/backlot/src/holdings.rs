@@ -36,6 +36,9 @@ pub(crate) struct ReleaseObjects {
     pub(crate) version: Version,
     /// The objects, with their proofs where pointers have them. Manifests are among them.
     pub(crate) objects: BTreeMap<ObjectId, Option<Blake3>>,
+    /// Manifests of folders that are neither in the cache nor on the remote, so that the files of the folder are not among the
+    /// objects. None where what is needed has to be known completely.
+    pub(crate) unknown: Vec<ObjectId>,
 }
 
 impl ReleaseObjects {
@@ -73,6 +76,17 @@ impl Workspace {
         wanted: IsWanted<'_>,
         take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
     ) -> Result<Vec<PassedOver>> {
+        self.each_release_by(remote, wanted, false, take)
+    }
+
+    /// The same; with `partly`, a manifest that is nowhere is an unknown of its release, not an error.
+    pub(crate) fn each_release_by(
+        &self,
+        remote: &Remote,
+        wanted: IsWanted<'_>,
+        partly: bool,
+        take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
+    ) -> Result<Vec<PassedOver>> {
         let cache = self.cache()?;
         let (mut batch, mut seen, mut passed_over) = (Batch::default(), HashSet::new(), Vec::new());
         for entry in self.repos() {
@@ -101,13 +115,13 @@ impl Workspace {
                         self.context().check()?;
                         batch.add(&repo, files)?;
                         if batch.outs >= OUTS {
-                            self.hand_out(std::mem::take(&mut batch), &cache, remote, take)?;
+                            self.hand_out(std::mem::take(&mut batch), &cache, remote, partly, take)?;
                         }
                     }
                 }
             }
         }
-        self.hand_out(batch, &cache, remote, take)?;
+        self.hand_out(batch, &cache, remote, partly, take)?;
         Ok(passed_over)
     }
 
@@ -125,7 +139,7 @@ impl Workspace {
             batch.add(repo, files)?;
         }
         let mut found = Vec::new();
-        self.hand_out(batch, &self.cache()?, remote, &mut |release| {
+        self.hand_out(batch, &self.cache()?, remote, false, &mut |release| {
             found.push(release);
             Ok(())
         })?;
@@ -158,22 +172,54 @@ impl Workspace {
         batch: Batch,
         cache: &Cache,
         remote: &Remote,
+        partly: bool,
         take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
     ) -> Result<()> {
         let all: Vec<&Pointer> = batch.pointers.values().flatten().collect();
-        self.need_manifests(&all, cache, remote)?;
+        let found = self.need_manifests(&all, cache, remote);
+        let some_are_lacking = partly
+            && matches!(
+                &found,
+                Err(Error::Workspace(WorkspaceError::UnknownManifests { .. }))
+            );
+        if !some_are_lacking {
+            found?;
+        }
         for ((package, version), pointers) in batch.pointers {
-            let mut objects = BTreeMap::new();
+            let (mut objects, mut unknown) = (BTreeMap::new(), Vec::new());
             for pointer in &pointers {
-                objects_of(pointer, cache, &mut objects)?;
+                let mut known = pointer.clone();
+                if some_are_lacking {
+                    unknown.extend(self.take_unknown(&mut known, cache, remote)?);
+                }
+                objects_of(&known, cache, &mut objects)?;
             }
             take(ReleaseObjects {
                 package,
                 version,
                 objects,
+                unknown,
             })?;
         }
         Ok(())
+    }
+
+    /// Take the outs from a pointer whose manifests are nowhere.
+    fn take_unknown(&self, pointer: &mut Pointer, cache: &Cache, remote: &Remote) -> Result<Vec<ObjectId>> {
+        let mut unknown = Vec::new();
+        for out in &pointer.outs {
+            let Some(id) = out.id().filter(|id| id.tree) else {
+                continue;
+            };
+            if !cache.has(&id)? && !remote.exists_many(&[id], self.context())?.contains(&true) {
+                unknown.push(id);
+            }
+        }
+        pointer
+            .outs
+            .retain(|out| out.id().is_none_or(|id| !unknown.contains(&id)));
+        self.need_manifests(&[pointer], cache, remote)?;
+        Ok(unknown)
     }
 
     /// The objects that the pointers of this workspace's outputs and inputs name.

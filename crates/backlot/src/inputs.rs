@@ -343,7 +343,7 @@ fn put(array: &mut Array, requirement: &Requirement) -> Option<String> {
 }
 
 /// Replace the value of the first `__version__ = "..."` or `VERSION = "..."` line.
-fn replace_version(text: &str, version: &str) -> Option<String> {
+pub(crate) fn replace_version(text: &str, version: &str) -> Option<String> {
     let mut offset = 0;
     for line in text.split_inclusive('\n') {
         let name = line.split(['=', ':']).next().unwrap_or_default().trim();

@@ -100,7 +100,7 @@ impl Workspace {
     ) -> Result<InstallReport> {
         // First, because it decides what Python everything else is chosen for.
         self.sync_external(options.locked, options.dry_run)?;
-        let outputs = self.outputs()?;
+        let outputs = self.shown_outputs()?;
         if requirements.is_empty()
             && outputs.is_empty()
             && options.asks_nothing_new()
@@ -152,7 +152,7 @@ impl Workspace {
     }
 
     fn uninstall_now(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
-        let outputs = self.outputs()?;
+        let outputs = self.shown_outputs()?;
         let old = Lock::load(self.root())?;
         let mut inputs = self.config().inputs.clone();
         for name in names {
@@ -203,7 +203,7 @@ impl Workspace {
     fn lock_now(&mut self, request: &InstallRequest) -> Result<(Lock, bool)> {
         let mut upgrade = request.upgrade.clone();
         let rules = self.changed_rules(&request.rules, &mut upgrade)?;
-        let outputs = self.outputs()?;
+        let outputs = self.shown_outputs()?;
         let old = Lock::load(self.root())?;
         let wish = Wish {
             inputs: self.config().inputs.clone(),
@@ -281,14 +281,9 @@ impl Workspace {
         })
     }
 
-    /// Bring the environment in step with the lock as it is (after `init`, or when the interpreter changed).
-    pub(crate) fn sync_environment(&self) -> Result<()> {
-        self.hold()?.sync_editables()
-    }
-
     /// Show the outputs as they are now in the environment and the lock. The caller holds the lock.
     pub(crate) fn sync_editables(&self) -> Result<()> {
-        let outputs = self.outputs()?;
+        let outputs = self.shown_outputs()?;
         let old = Lock::load(self.root())?;
         let env = self.marker_env()?;
         let mut packages: Vec<LockedPackage> = old.iter().flat_map(|l| l.packages.clone()).collect();

@@ -3,18 +3,21 @@
 //! Invariants: a release is created last, by one exclusive create, when its files are on the remote already; a version
 //! that exists is a conflict, whoever was first. A kill anywhere leaves no release or a whole one.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use backlot_core::{PackageName, Version};
-use backlot_dvc::{AddedOut, Change, FileChanges, SentAhead};
+use backlot_dvc::{AddedOut, Change, FileChanges, SentAhead, TrackedPointer};
 use backlot_repo::{Publication, Release, Repo};
 use backlot_store::Remote;
 use serde::Serialize;
 
+use crate::base::{BaseRelease, Newer};
 use crate::build::BuildReport;
 use crate::error::{Result, WorkspaceError};
 use crate::files::{Additions, MoveReport, Tracked};
 use crate::outputs::Output;
+use crate::sequences::SequenceGap;
 use crate::workspace::{Workspace, absolute};
 
 /// How to publish.
@@ -28,7 +31,7 @@ pub struct PublishOptions {
     pub message: Option<String>,
     /// Files and folders to be removed from tracked folders, though they may never have been here.
     pub remove: Vec<PathBuf>,
-    /// Publish what cannot be installed, too.
+    /// Publish what cannot be installed, too, and what leaves out changes of a newer release.
     pub force: bool,
     /// Change nothing.
     pub dry_run: bool,
@@ -49,6 +52,8 @@ pub struct PublishReport {
     pub added: Vec<String>,
     /// What changed in them.
     pub changes: Vec<PathChanges>,
+    /// Gaps in numbered sequences of tracked files.
+    pub gaps: Vec<SequenceGap>,
     /// What was pushed.
     pub files: MoveReport,
     /// The wheel.
@@ -71,6 +76,19 @@ pub struct PathChanges {
     pub kept: u64,
 }
 
+/// An output that is built and about to be published.
+struct Ready<'a> {
+    output: &'a Output,
+    repo: &'a Repo,
+    /// The release it was edited from.
+    base: Option<BaseRelease>,
+    /// A newer one, unless that does not matter.
+    newer: Option<&'a Newer<'a>>,
+    recorded: &'a [AddedOut],
+    tracked: &'a [Tracked; 1],
+    wheel: &'a BuildReport,
+}
+
 impl Workspace {
     /// Publish an output.
     pub fn publish(&self, output: &Output, options: &PublishOptions) -> Result<PublishReport> {
@@ -82,40 +100,32 @@ impl Workspace {
         let entry = self.publish_target(options.to.as_deref())?.clone();
         let repo = self.open_repo(&entry)?;
         let (package, version) = (output.package(), output.project.metadata.version.clone());
-        if options.dry_run {
-            self.refuse_existing(&repo, &package, &version)?;
+        let known = self.known_releases(&package, &mut BTreeSet::new());
+        let base = Self::base_of(output, &known)?;
+        let newer = Self::newer_release(base.as_ref(), &known)?.filter(|_| !options.force);
+        // Of the very version, the bytes decide, which are not known yet.
+        if let Some(newer) = newer.as_ref().filter(|newer| newer.release.version != version) {
+            return Err(newer.refusal(&output.name, base.as_ref())?.into());
         }
         self.check_urls(output)?;
         self.check_installable(output, &entry.name, options.force)?;
         let recorded = self.record_changes(output, &repo, options)?;
         let tracked = [self.tracked_after(output, &recorded, options.dry_run)?];
-        let wheel = self.build_tracked(output, &tracked[0], options.dry_run)?;
+        let planned = planned_pointers(&tracked[0], options.dry_run)?;
+        let wheel = self.build_tracked(output, &tracked[0], planned, options.dry_run)?;
         if repo.is_public() && tracked.iter().any(|one| !one.pointers.is_empty()) {
             return Err(crate::holdings::files_in_public(&package, &version, &repo));
         }
-        let publication = self.publication(options.message.as_deref());
-        let mut files = MoveReport {
-            dry_run: options.dry_run,
-            ..MoveReport::default()
+        let ready = Ready {
+            output,
+            repo: &repo,
+            base,
+            newer: newer.as_ref(),
+            recorded: &recorded,
+            tracked: &tracked,
+            wheel: &wheel,
         };
-        let mut already = false;
-        if options.dry_run {
-            files = self.plan_files(&tracked[0], &recorded, options)?;
-        } else {
-            // Cheap and early; the exclusive create at the end is what decides.
-            let existing = repo.plan_publish(&wheel.path, self.context())?.existing;
-            if existing.is_none_or(|existing| existing.identical) {
-                files = self.push_tracked(&tracked, options.remote.as_deref(), ahead_of(&recorded), false)?;
-            }
-            self.context().check()?;
-            match repo.publish(&wheel.path, &publication, self.context()) {
-                // A run that was repeated, by a farm or after its answer was lost.
-                Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => already = true,
-                published => {
-                    published?;
-                }
-            }
-        }
+        let (files, already) = self.create_release(ready, options)?;
         Ok(PublishReport {
             asset: output.name.clone(),
             package,
@@ -123,11 +133,66 @@ impl Workspace {
             repo: entry.name,
             added: recorded.iter().map(|out| self.display_path(&out.path)).collect(),
             changes: recorded.iter().map(|out| self.path_changes(out)).collect(),
+            gaps: self.gaps(&recorded, &tracked[0])?,
             files,
             wheel,
             already,
             dry_run: options.dry_run,
         })
+    }
+
+    /// Push the files and create the release. Returns what was pushed, and whether the release was there already.
+    fn create_release(&self, ready: Ready<'_>, options: &PublishOptions) -> Result<(MoveReport, bool)> {
+        let Ready {
+            output,
+            repo,
+            base,
+            tracked,
+            wheel,
+            ..
+        } = ready;
+        // Cheap and early; the exclusive create at the end is what decides.
+        let existing = repo.plan_publish(&wheel.built(), self.context())?.existing;
+        let identical = existing.as_ref().map(|existing| existing.identical);
+        if identical == Some(false)
+            && base.is_some()
+            && let Some(newer) = ready.newer
+        {
+            return Err(newer.refusal(&output.name, base.as_ref())?.into());
+        }
+        if options.dry_run {
+            if identical == Some(false) {
+                self.refuse_existing(repo, &output.package(), &wheel.version)?;
+            }
+            let files = self.plan_files(&tracked[0], ready.recorded, options.remote.as_deref())?;
+            return Ok((files, identical == Some(true)));
+        }
+        let mut files = MoveReport::default();
+        if identical != Some(false) {
+            let ahead = ahead_of(ready.recorded);
+            files = self.push_tracked(tracked, options.remote.as_deref(), ahead, false)?;
+        }
+        self.context().check()?;
+        let next = wheel
+            .sha256
+            .map(|sha256| self.as_base(output, &tracked[0], sha256));
+        let next = next.transpose()?;
+        if let Some(next) = next.clone().filter(|_| identical.is_none()) {
+            Self::note_pending(output, base, next)?;
+        }
+        let publication = self.publication(options.message.as_deref());
+        let mut already = false;
+        match repo.publish(&wheel.path, &publication, self.context()) {
+            // A run that was repeated, by a farm or after its answer was lost.
+            Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => already = true,
+            published => {
+                published?;
+            }
+        }
+        if let Some(next) = next {
+            Self::note_base(&output.project.root, next)?;
+        }
+        Ok((files, already))
     }
 
     /// What a requirement by URL means for whoever installs the release. A file of this machine is nobody else's.
@@ -224,8 +289,36 @@ impl Workspace {
         self.add_in_place(&additions, options.dry_run, ahead.as_ref(), elsewhere.as_ref())
     }
 
+    /// The gaps in numbered files of what an output tracks.
+    fn gaps(&self, recorded: &[AddedOut], tracked: &Tracked) -> Result<Vec<SequenceGap>> {
+        let cache = self.cache()?;
+        let mut gaps = Vec::new();
+        for out in recorded {
+            gaps.extend(crate::sequences::gaps(
+                &self.display_path(&out.path),
+                &out.members,
+            ));
+        }
+        for (place, out) in tracked.pointers.iter().flat_map(TrackedPointer::located_outs) {
+            let is_recorded = recorded.iter().any(|recorded| recorded.path == place);
+            let Some(id) = out.id().filter(|id| id.tree && !is_recorded) else {
+                continue;
+            };
+            if let Some(manifest) = backlot_dvc::peek_manifest(&cache, &id)? {
+                let files: Vec<_> = manifest.entries().iter().map(|e| e.path.clone()).collect();
+                gaps.extend(crate::sequences::gaps(&self.display_path(&place), &files));
+            }
+        }
+        Ok(gaps)
+    }
+
     /// What the output tracks once its changes are recorded; after a dry run, what it would.
-    fn tracked_after(&self, output: &Output, recorded: &[AddedOut], dry_run: bool) -> Result<Tracked> {
+    pub(crate) fn tracked_after(
+        &self,
+        output: &Output,
+        recorded: &[AddedOut],
+        dry_run: bool,
+    ) -> Result<Tracked> {
         let mut tracked = self.tracked_of_output(output)?;
         if !dry_run {
             return Ok(tracked);
@@ -243,11 +336,11 @@ impl Workspace {
     }
 
     /// What a push would send once the changes are recorded.
-    fn plan_files(
+    pub(crate) fn plan_files(
         &self,
         tracked: &Tracked,
         recorded: &[AddedOut],
-        options: &PublishOptions,
+        remote: Option<&str>,
     ) -> Result<MoveReport> {
         let mut others = Tracked {
             name: tracked.name.clone(),
@@ -262,7 +355,6 @@ impl Workspace {
                 .outs
                 .retain(|out| !is_planned(out.path.to_path(&base)));
         }
-        let remote = options.remote.as_deref();
         let mut report = self.push_tracked(&[others], remote, SentAhead::default(), true)?;
         for asset in &mut report.assets {
             asset.files = tracked.files();
@@ -311,6 +403,19 @@ impl Workspace {
             reason: message.unwrap_or("manual").to_owned(),
         }
     }
+}
+
+/// The texts of pointers as they would be, where that is not what they are.
+fn planned_pointers(tracked: &Tracked, dry_run: bool) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let mut planned = BTreeMap::new();
+    for pointer in tracked.pointers.iter().filter(|_| dry_run) {
+        let text = fs_err::read_to_string(&pointer.path)?;
+        let new = backlot_dvc::updated_text(&pointer.path, &text, &pointer.pointer);
+        if new != text {
+            planned.insert(pointer.path.clone(), new.into_bytes());
+        }
+    }
+    Ok(planned)
 }
 
 /// What was sent while changes were recorded.

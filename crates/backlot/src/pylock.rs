@@ -255,7 +255,7 @@ impl Workspace {
     }
 
     fn install_pylock(&mut self, path: &Path, dry_run: bool) -> Result<InstallReport> {
-        let (env, outputs) = (self.marker_env()?, self.outputs()?);
+        let (env, outputs) = (self.marker_env()?, self.shown_outputs()?);
         let reader = Reader {
             path,
             env: &env,

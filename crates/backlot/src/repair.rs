@@ -21,7 +21,7 @@ impl Workspace {
     }
 
     fn repair_now(&self, dry_run: bool) -> Result<InstallReport> {
-        let outputs = self.outputs()?;
+        let outputs = self.shown_outputs()?;
         let lock = Lock::load(self.root())?.ok_or_else(|| WorkspaceError::StaleLock {
             reason: "there is no backlot.lock".to_owned(),
         })?;

@@ -2,7 +2,7 @@
 //!
 //! Reads everything that this workspace names; changes nothing. Damage is reported with the assets it hurts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use backlot_core::{Blake3, Class, Coded};
 use backlot_store::{DamagedPack, ObjectId, Remote, VerifyReport as StoreReport};
@@ -10,7 +10,9 @@ use backlot_wheel::Damage;
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::files::{Tracked, problem_of};
 use crate::holdings::PassedOver;
+use crate::problems::AssetProblem;
 use crate::workspace::Workspace;
 
 /// How many of those that need an object are named.
@@ -44,6 +46,10 @@ pub struct VerifyReport {
     pub inputs: Option<Vec<PackageDamage>>,
     /// Repos of which no release was read, because nothing in them can need a remote.
     pub passed_over: Vec<PassedOver>,
+    /// Files of outputs that were added and not pushed or published yet, so that only the cache has them.
+    pub not_pushed: u64,
+    /// Assets that could not be read, and were left out.
+    pub problems: Vec<AssetProblem>,
     /// Whether all is well.
     pub sound: bool,
 }
@@ -126,7 +132,7 @@ impl Workspace {
         let cache = self.cache()?;
         if options.cache {
             // All of the cache is read; what is only expected counts as missing where the workspace needs it now.
-            let needed = self.expected()?;
+            let needed = self.expected(&mut report.problems)?;
             let mut all: Vec<(ObjectId, Option<Blake3>)> = Vec::new();
             for entry in cache.list()? {
                 all.push((entry.id, needed.get(&entry.id).and_then(|(proof, _)| *proof)));
@@ -137,17 +143,19 @@ impl Workspace {
         if options.remote && (options.remote_name.is_some() || !self.config().remotes.is_empty()) {
             let entry = self.remote_entry(options.remote_name.as_deref(), "verifying")?;
             let remote = self.open_remote(entry)?;
-            let (needed, passed_over) = self.needed_of(&remote, options)?;
+            report.problems.clear();
+            let (needed, passed_over) = self.needed_of(&remote, options, &mut report.problems)?;
             report.passed_over = passed_over;
             let all: Vec<(ObjectId, Option<Blake3>)> =
                 needed.iter().map(|(id, (proof, _))| (*id, *proof)).collect();
-            let found = remote.verify(&all, options.sample, self.context())?;
+            let mut found = remote.verify(&all, options.sample, self.context())?;
+            report.not_pushed = self.split_not_pushed(&mut found, &needed)?;
             report.remote = Some(object_report(remote.place(), &found, &needed));
         }
         if options.inputs {
             report.inputs = Some(self.damaged_inputs()?);
         }
-        report.sound = report.damage() == 0;
+        report.sound = report.damage() == 0 && report.problems.is_empty();
         Ok(report)
     }
 
@@ -156,8 +164,9 @@ impl Workspace {
         &self,
         remote: &Remote,
         options: &VerifyOptions,
+        problems: &mut Vec<AssetProblem>,
     ) -> Result<(Expected, Vec<PassedOver>)> {
-        let mut needed = self.expected()?;
+        let mut needed = self.expected(problems)?;
         let mut passed_over = Vec::new();
         if options.releases {
             passed_over = self.each_release(remote, &|_| true, &mut |release| {
@@ -177,10 +186,51 @@ impl Workspace {
     }
 
     /// Every object that pointers of outputs and inputs name, as far as manifests are at hand.
-    fn expected(&self) -> Result<Expected> {
+    fn expected(&self, problems: &mut Vec<AssetProblem>) -> Result<Expected> {
+        let tracked = self.tracked_or(&[], true, &mut problem_of(problems))?;
+        self.expected_of(&tracked)
+    }
+
+    /// Take from what is missing on a remote what was never promised to be there: content of outputs that is in the cache, and
+    /// in no release that an output was edited from. Returns how much.
+    fn split_not_pushed(&self, found: &mut StoreReport, needed: &Expected) -> Result<u64> {
+        if found.missing.is_empty() {
+            return Ok(0);
+        }
+        let cache = self.cache()?;
+        let all = self.tracked_or(&[], true, &mut |_, _| Ok(()))?;
+        let (installed, own): (Vec<Tracked>, Vec<Tracked>) = all.into_iter().partition(|one| one.installed);
+        let (installed, own) = (self.expected_of(&installed)?, self.expected_of(&own)?);
+        let mut promised = HashSet::new();
+        for output in self.read_outputs()?.0 {
+            for id in Self::released_objects(&output)? {
+                promised.insert(id);
+                if id.tree
+                    && let Some(manifest) = backlot_dvc::peek_manifest(&cache, &id)?
+                {
+                    promised.extend(manifest.entries().iter().map(|entry| ObjectId::file(entry.md5)));
+                }
+            }
+        }
+        let mut not_pushed = 0;
+        let mut lost = Vec::new();
+        for id in found.missing.drain(..) {
+            let by_releases = needed.get(&id).zip(own.get(&id));
+            let of_outputs = by_releases.is_some_and(|(all, own)| all.1.is_subset(&own.1));
+            if of_outputs && !installed.contains_key(&id) && !promised.contains(&id) && cache.has(&id)? {
+                not_pushed += 1;
+            } else {
+                lost.push(id);
+            }
+        }
+        found.missing = lost;
+        Ok(not_pushed)
+    }
+
+    fn expected_of(&self, all: &[Tracked]) -> Result<Expected> {
         let cache = self.cache()?;
         let mut expected = Expected::new();
-        for tracked in self.tracked(&[], true)? {
+        for tracked in all {
             for pointer in &tracked.pointers {
                 for (_, out) in pointer.located_outs() {
                     let Some(id) = out.id() else { continue };
