@@ -4,7 +4,7 @@
 //! the cache) is kept and reported unless `force`; nothing is written through a linked folder. What is removed is in the
 //! cache, so a kill in between loses nothing. Unlike DVC, which removes every file it does not know.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::Context;
@@ -47,8 +47,21 @@ pub fn checkout(
     options: &CheckoutOptions<'_>,
     context: &Context,
 ) -> Result<CheckoutReport> {
+    checkout_sparing(pointers, &BTreeSet::new(), cache, stat, options, context)
+}
+
+/// The same; content in `spare` counts as stored nowhere though the cache has it, because nothing names it.
+pub fn checkout_sparing(
+    pointers: &[&TrackedPointer],
+    spare: &BTreeSet<ObjectId>,
+    cache: &Cache,
+    stat: &StatCache,
+    options: &CheckoutOptions<'_>,
+    context: &Context,
+) -> Result<CheckoutReport> {
     let placing = Placing {
         cache,
+        spare,
         manifests: None,
         stat,
         options,
@@ -62,6 +75,7 @@ pub fn checkout(
 /// for in `manifests`.
 pub fn plan_checkout(
     pointers: &[&TrackedPointer],
+    spare: &BTreeSet<ObjectId>,
     cache: &Cache,
     manifests: Option<&Cache>,
     stat: &StatCache,
@@ -70,6 +84,7 @@ pub fn plan_checkout(
 ) -> Result<CheckoutReport> {
     let placing = Placing {
         cache,
+        spare,
         manifests,
         stat,
         options,
@@ -82,6 +97,8 @@ pub fn plan_checkout(
 /// What is the same for all outs.
 struct Placing<'a> {
     cache: &'a Cache,
+    /// Content that counts as stored nowhere.
+    spare: &'a BTreeSet<ObjectId>,
     /// Where manifests are that the cache does not have.
     manifests: Option<&'a Cache>,
     stat: &'a StatCache,
@@ -173,7 +190,9 @@ impl Placing<'_> {
         for (member, digests) in present.into_iter().zip(digests) {
             if digests.md5 == member.id.md5 {
                 report.unchanged += 1;
-            } else if self.cache.keeps(&member.target, digests.md5, &member.id)? {
+            } else if !self.spare.contains(&ObjectId::file(digests.md5))
+                && self.cache.keeps(&member.target, digests.md5, &member.id)?
+            {
                 todo.push(member.clone());
             } else if self.options.force {
                 report.lost.push(member.target.clone());
@@ -203,7 +222,8 @@ impl Placing<'_> {
         let digests = hash_files(&others, self.stat, self.context)?;
         for (path, digests) in others.into_iter().zip(digests) {
             self.context.check()?;
-            let is_kept = self.cache.has(&ObjectId::file(digests.md5))?;
+            let id = ObjectId::file(digests.md5);
+            let is_kept = !self.spare.contains(&id) && self.cache.has(&id)?;
             if is_kept || self.options.force {
                 if !self.planned {
                     fs::remove_file(&path)?;

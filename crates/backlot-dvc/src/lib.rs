@@ -30,7 +30,7 @@ pub mod yaml;
 
 pub use add::{AddOptions, AddedOut, SentAhead, add};
 pub use backlot_store::CheckoutOptions;
-pub use checkout::{CheckoutReport, checkout, plan_checkout, remove_stale};
+pub use checkout::{CheckoutReport, checkout, checkout_sparing, plan_checkout, remove_stale};
 pub use config::{DvcConfig, DvcRemote};
 pub use content::{peek_manifest, read_manifest};
 pub use error::{Error, Result};

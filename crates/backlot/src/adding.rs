@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::{RelPath, file};
-use backlot_dvc::{FileChanges, Ignore, Manifest, ManifestEntry, Scanned};
+use backlot_dvc::{AddedOut, FileChanges, Ignore, Manifest, ManifestEntry, Scanned, TrackedPointer};
 use backlot_store::{FileDigests, ObjectId, Transfer};
 
 use crate::error::Result;
-use crate::files::{AddFiles, AddedFiles, MoveReport};
+use crate::files::{AddedFiles, Tracked};
 use crate::outputs::Output;
 use crate::workspace::Workspace;
 
@@ -51,37 +51,35 @@ pub(crate) fn is_begun(workspace: &Workspace, source: &Path, target: &Path) -> R
     Ok(!is_tracked(target) && load(workspace)?.get(target).is_some_and(|from| from == source))
 }
 
-impl Workspace {
-    /// What a push after a dry run would send.
-    pub(crate) fn plan_add_push(
-        &self,
-        planned: Vec<MoveReport>,
-        previewed: &[Transfer],
-        options: &AddFiles,
-    ) -> Result<MoveReport> {
-        let entry = self.remote_entry(options.remote.as_deref(), "pushing files")?;
-        let mut report = MoveReport {
-            remote: Some(entry.name.clone()),
-            dry_run: true,
-            ..MoveReport::default()
-        };
-        for one in planned {
-            report.objects += one.objects;
-            report.bytes += one.bytes;
-            report.already_there += one.already_there;
-            report.assets.extend(one.assets);
-        }
-        report.plan(previewed, &self.open_remote(entry)?, self)?;
-        Ok(report)
-    }
+/// What a path from outside would be in an asset.
+#[derive(Debug)]
+pub(crate) struct Preview {
+    pub(crate) asset: String,
+    pub(crate) files: u64,
+    pub(crate) objects: Vec<Transfer>,
+}
 
+impl Preview {
+    /// A path inside an asset that has no pointer yet.
+    pub(crate) fn of_new(tracked: &Tracked, out: &AddedOut) -> Option<Self> {
+        let mut known = tracked.pointers.iter().flat_map(TrackedPointer::located_outs);
+        let is_new = !known.any(|(place, _)| place == out.path);
+        is_new.then(|| Self {
+            asset: tracked.name.clone(),
+            files: out.files,
+            objects: Vec::new(),
+        })
+    }
+}
+
+impl Workspace {
     /// What adding a path from outside would do, and the objects it would consist of.
     pub(crate) fn preview(
         &self,
         output: &Output,
         path: &Path,
         target: &Path,
-    ) -> Result<(AddedFiles, Vec<Transfer>)> {
+    ) -> Result<(AddedFiles, Preview)> {
         let ignore = Ignore::of_folder(path.parent().unwrap_or(path))?;
         let (sources, names) = match backlot_dvc::scan_out(path, &ignore, self.context())? {
             Scanned::Missing => (Vec::new(), None),
@@ -143,6 +141,11 @@ impl Workspace {
             stored_files,
             stored_bytes,
         };
-        Ok((added, objects))
+        let preview = Preview {
+            asset: output.name.clone(),
+            files,
+            objects,
+        };
+        Ok((added, preview))
     }
 }

@@ -6,12 +6,15 @@
 use std::path::{Path, PathBuf};
 
 use backlot_core::{LinkMode, RelPath};
-use backlot_dvc::{AddOptions, AddedOut, FileChanges, OutState, SentAhead, StatusOptions, TrackedPointer};
+use backlot_dvc::{
+    AddOptions, AddedOut, FileChanges, OutState, PushPlan, SentAhead, StatusOptions, TrackedPointer,
+};
 use backlot_store::{ObjectId, Remote, Transfer, TransferReport};
 use backlot_wheel::InstalledDist;
 use fs_err as fs;
 use serde::Serialize;
 
+use crate::adding::Preview;
 use crate::environment::Environment;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::outputs::Output;
@@ -179,9 +182,10 @@ impl Workspace {
             let path = absolute(path)?;
             let (output, target) = self.place_target(&path, options)?;
             if options.dry_run && target != path {
-                let (added, objects) = self.preview(&output, &path, &target)?;
+                let (added, preview) = self.preview(&output, &path, &target)?;
                 outs.push(added);
-                previewed.extend(objects);
+                previewed.push(preview);
+                additions_of(&mut all, output);
             } else {
                 additions_of(&mut all, output).targets.push(target);
             }
@@ -193,7 +197,7 @@ impl Workspace {
             additions_of(&mut all, output).removals.push(path);
         }
         let mut ahead = SentAhead::default();
-        let mut planned: Vec<MoveReport> = Vec::new();
+        let (mut tracked_then, mut planned) = (Vec::new(), Vec::new());
         for additions in &all {
             let elsewhere = self.remote_elsewhere(options.remote.as_deref());
             self.bring_manifests(&self.tracked_of_output(&additions.output)?, elsewhere.as_ref())
@@ -206,12 +210,14 @@ impl Workspace {
             }
             if options.push && dry_run {
                 let tracked = self.tracked_after(&additions.output, &recorded, true)?;
-                planned.push(self.plan_files(&tracked, &recorded, options.remote.as_deref())?);
+                previewed.extend(recorded.iter().filter_map(|out| Preview::of_new(&tracked, out)));
+                tracked_then.push(tracked);
+                planned.extend(recorded);
             }
         }
         let mut pushed = None;
         if options.push && options.dry_run {
-            pushed = Some(self.plan_add_push(planned, &previewed, options)?);
+            pushed = Some(self.plan_files(&tracked_then, &planned, &previewed, options.remote.as_deref())?);
         }
         if pushes {
             let tracked: Result<Vec<Tracked>> = all
@@ -286,14 +292,11 @@ impl Workspace {
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
         let output = &additions.output;
         let root = crate::outputs::module_folder(output).unwrap_or_else(|| output.project.root.clone());
-        Ok(backlot_dvc::add(
-            &root,
-            &additions.targets,
-            &cache,
-            &stat,
-            &options,
-            self.context(),
-        )?)
+        let added = backlot_dvc::add(&root, &additions.targets, &cache, &stat, &options, self.context())?;
+        if !dry_run {
+            self.forget_brought_back(&added)?;
+        }
+        Ok(added)
     }
 
     /// The output and place of a path; a path from outside is copied there first.
@@ -430,7 +433,7 @@ impl Workspace {
         Ok(environment
             .installed()?
             .iter()
-            .any(|d| same_name(&d.metadata.name, name)))
+            .any(|d| d.editable.is_none() && same_name(&d.metadata.name, name)))
     }
 
     /// Send the tracked files of outputs to a remote.
@@ -449,38 +452,64 @@ impl Workspace {
         ahead: SentAhead,
         dry_run: bool,
     ) -> Result<MoveReport> {
-        let mut report = MoveReport {
-            dry_run,
-            ..MoveReport::default()
+        if dry_run {
+            return self.plan_push(tracked, &[], remote);
+        }
+        let Some((mut report, plan, remote)) = self.prepare_push(tracked, false, remote)? else {
+            return Ok(MoveReport::of(tracked));
         };
+        let (cache, context) = (self.cache()?, self.context());
+        report.take(&remote.push(&cache, &plan.transfers, context)?);
+        // A collector may have condemned them meanwhile. What was pushed was looked after by the push itself.
+        backlot_dvc::check_elsewhere(&plan.elsewhere, &remote, context)?;
+        report.objects += ahead.objects;
+        report.bytes += ahead.bytes;
+        report.sent += ahead.sent;
+        report.already_there = report.already_there.saturating_sub(ahead.objects);
+        Ok(report)
+    }
+
+    /// What a push of tracked files and of more objects, which are not in the cache yet, would send.
+    pub(crate) fn plan_push(
+        &self,
+        tracked: &[Tracked],
+        more: &[Transfer],
+        remote: Option<&str>,
+    ) -> Result<MoveReport> {
+        let mut report = MoveReport::of(tracked);
+        if let Some((prepared, plan, remote)) = self.prepare_push(tracked, !more.is_empty(), remote)? {
+            report = prepared;
+            let mut transfers = plan.transfers;
+            transfers.extend(more);
+            report.plan(&transfers, &remote, self)?;
+        }
+        report.dry_run = true;
+        Ok(report)
+    }
+
+    /// What a push has to look after, with the report begun; `None` if there is nothing, and nothing `more`, to be pushed.
+    fn prepare_push(
+        &self,
+        tracked: &[Tracked],
+        more: bool,
+        remote: Option<&str>,
+    ) -> Result<Option<(MoveReport, PushPlan, Remote)>> {
+        let mut report = MoveReport::of(tracked);
         let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
-        report.assets = tracked.iter().map(MovedFiles::of).collect();
-        if pointers.is_empty() {
-            return Ok(report);
+        if pointers.is_empty() && !more {
+            return Ok(None);
         }
         let entry = self.remote_entry(remote, "pushing files")?;
         report.remote = Some(entry.name.clone());
+        let remote = self.open_remote(entry)?;
         for asset in tracked {
-            let remote = self.open_remote(entry)?;
             self.bring_manifests(asset, Some(&remote))?;
         }
         let (cache, stat, context) = (self.cache()?, self.stat_cache()?, self.context());
         let plan = backlot_dvc::plan_push(&pointers, &cache, &stat, context)?;
-        let remote = self.open_remote(entry)?;
         backlot_dvc::check_elsewhere(&plan.elsewhere, &remote, context)?;
         report.already_there = plan.elsewhere.len() as u64;
-        if dry_run {
-            report.plan(&plan.transfers, &remote, self)?;
-        } else {
-            report.take(&remote.push(&cache, &plan.transfers, context)?);
-            // A collector may have condemned them meanwhile. What was pushed was looked after by the push itself.
-            backlot_dvc::check_elsewhere(&plan.elsewhere, &remote, context)?;
-            report.objects += ahead.objects;
-            report.bytes += ahead.bytes;
-            report.sent += ahead.sent;
-            report.already_there = report.already_there.saturating_sub(ahead.objects);
-        }
-        Ok(report)
+        Ok(Some((report, plan, remote)))
     }
 
     /// The state of every tracked file or folder of some assets.
@@ -501,6 +530,14 @@ impl Workspace {
 }
 
 impl MoveReport {
+    /// Nothing moved yet.
+    pub(crate) fn of(tracked: &[Tracked]) -> Self {
+        Self {
+            assets: tracked.iter().map(MovedFiles::of).collect(),
+            ..Self::default()
+        }
+    }
+
     /// Count what a push of objects would send.
     pub(crate) fn plan(
         &mut self,

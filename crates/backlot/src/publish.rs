@@ -12,6 +12,7 @@ use backlot_repo::{Publication, Release, Repo};
 use backlot_store::Remote;
 use serde::Serialize;
 
+use crate::adding::Preview;
 use crate::base::{BaseRelease, Newer};
 use crate::build::BuildReport;
 use crate::error::{Result, WorkspaceError};
@@ -164,7 +165,7 @@ impl Workspace {
             if identical == Some(false) {
                 self.refuse_existing(repo, &output.package(), &wheel.version)?;
             }
-            let files = self.plan_files(&tracked[0], ready.recorded, options.remote.as_deref())?;
+            let files = self.plan_files(tracked, ready.recorded, &[], options.remote.as_deref())?;
             return Ok((files, identical == Some(true)));
         }
         let mut files = MoveReport::default();
@@ -335,39 +336,42 @@ impl Workspace {
         Ok(tracked)
     }
 
-    /// What a push would send once the changes are recorded.
+    /// What a push would send once the changes are recorded, and what is `previewed` is added.
     pub(crate) fn plan_files(
         &self,
-        tracked: &Tracked,
+        tracked: &[Tracked],
         recorded: &[AddedOut],
+        previewed: &[Preview],
         remote: Option<&str>,
     ) -> Result<MoveReport> {
-        let mut others = Tracked {
-            name: tracked.name.clone(),
-            pointers: tracked.pointers.clone(),
-            installed: false,
-        };
-        for pointer in &mut others.pointers {
-            let base = pointer.pointer.base(pointer.folder());
-            let is_planned = |path: PathBuf| recorded.iter().any(|planned| planned.path == path);
-            pointer
-                .pointer
-                .outs
-                .retain(|out| !is_planned(out.path.to_path(&base)));
+        let mut others = Vec::new();
+        for one in tracked {
+            let mut pointers = one.pointers.clone();
+            for pointer in &mut pointers {
+                let base = pointer.pointer.base(pointer.folder());
+                let is_planned = |path: PathBuf| recorded.iter().any(|planned| planned.path == path);
+                pointer
+                    .pointer
+                    .outs
+                    .retain(|out| !is_planned(out.path.to_path(&base)));
+            }
+            others.push(Tracked {
+                name: one.name.clone(),
+                pointers,
+                installed: false,
+            });
         }
-        let mut report = self.push_tracked(&[others], remote, SentAhead::default(), true)?;
-        for asset in &mut report.assets {
-            asset.files = tracked.files();
-        }
-        if !recorded.is_empty() {
-            let remote = self.open_remote(self.remote_entry(remote, "pushing files")?)?;
-            let pushed = recorded
-                .iter()
-                .filter(|planned| planned.out.push && planned.out.cache);
-            let objects: Vec<_> = pushed
-                .flat_map(|planned| planned.objects.iter().copied())
-                .collect();
-            report.plan(&objects, &remote, self)?;
+        let pushed = recorded
+            .iter()
+            .filter(|planned| planned.out.push && planned.out.cache);
+        let mut objects: Vec<_> = pushed
+            .flat_map(|planned| planned.objects.iter().copied())
+            .collect();
+        objects.extend(previewed.iter().flat_map(|preview| &preview.objects));
+        let mut report = self.plan_push(&others, &objects, remote)?;
+        for (asset, one) in report.assets.iter_mut().zip(tracked) {
+            let more = previewed.iter().filter(|preview| preview.asset == one.name);
+            asset.files = one.files() + more.map(|preview| preview.files).sum::<u64>();
         }
         Ok(report)
     }

@@ -86,11 +86,19 @@ impl Workspace {
             report.bytes += sizes.iter().flatten().map(|known| known.size).sum::<u64>();
             report.already_there += there + manifests;
         }
+        let spare = self.brought_back()?;
         for (asset, moved) in tracked.iter().zip(&mut report.assets) {
             let pointers: Vec<&TrackedPointer> = asset.pointers.iter().collect();
             let options = self.checkout_options(asset, force, None);
-            let planned =
-                backlot_dvc::plan_checkout(&pointers, &cache, Some(&aside.0), &stat, &options, context)?;
+            let planned = backlot_dvc::plan_checkout(
+                &pointers,
+                &spare,
+                &cache,
+                Some(&aside.0),
+                &stat,
+                &options,
+                context,
+            )?;
             moved.placed = planned.placed;
             moved.removed = planned.removed;
             moved.kept = planned.kept.iter().map(|p| self.display_path(p)).collect();
@@ -151,13 +159,21 @@ impl Workspace {
         (force, proven): (bool, &BTreeMap<ObjectId, FileDigests>),
         report: &mut MoveReport,
     ) -> Result<()> {
+        let spare = self.brought_back()?;
         if force {
             let mut lost = Vec::new();
             for (asset, moved) in tracked.iter().zip(&mut report.assets) {
                 let pointers: Vec<&TrackedPointer> = asset.pointers.iter().collect();
                 let options = self.checkout_options(asset, true, Some(proven));
-                let planned =
-                    backlot_dvc::plan_checkout(&pointers, cache, None, stat, &options, self.context())?;
+                let planned = backlot_dvc::plan_checkout(
+                    &pointers,
+                    &spare,
+                    cache,
+                    None,
+                    stat,
+                    &options,
+                    self.context(),
+                )?;
                 moved
                     .set_aside
                     .extend(planned.lost.iter().map(|p| self.display_path(p)));
@@ -165,11 +181,14 @@ impl Workspace {
             }
             self.set_aside(&lost, cache, stat)?;
         }
+        // What was just set aside again is no longer spared.
+        let spare = self.brought_back()?;
         for (asset, moved) in tracked.iter().zip(&mut report.assets) {
             let pointers: Vec<&TrackedPointer> = asset.pointers.iter().collect();
             // What was set aside is in the cache; what changed since then is not overwritten, by force neither.
             let options = self.checkout_options(asset, false, Some(proven));
-            let placed = backlot_dvc::checkout(&pointers, cache, stat, &options, self.context())?;
+            let placed =
+                backlot_dvc::checkout_sparing(&pointers, &spare, cache, stat, &options, self.context())?;
             moved.placed += placed.placed;
             moved.removed += placed.removed;
             moved.kept = placed.kept.iter().map(|p| self.display_path(p)).collect();

@@ -3,15 +3,26 @@
 //! Invariant: the content is in the cache and the record is on disk before a file is touched. The record lies in
 //! `.backlot/set-aside.json`; without it the content stays in the cache under its digest.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{Md5, Timestamp, file};
+use backlot_dvc::AddedOut;
 use backlot_store::{Cache, CheckoutItem, CheckoutOptions, ObjectId, StatCache};
 use serde::{Deserialize, Serialize};
 
 use crate::edit_error::EditError;
 use crate::error::{Result, WorkspaceError};
 use crate::workspace::Workspace;
+
+/// The record.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Record {
+    /// What was set aside, the newest last.
+    aside: Vec<SetAside>,
+    /// What was brought back and is named by nothing but this: a pull does not overwrite it.
+    brought_back: BTreeSet<Md5>,
+}
 
 /// What one pull set aside.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,13 +59,13 @@ impl Workspace {
     }
 
     fn bring_back(&self, dry_run: bool) -> Result<UndoReport> {
-        let mut all = load(&record(self))?;
-        let mut last = all.pop().ok_or(EditError::NothingSetAside)?;
+        let mut record = load(&place(self))?;
+        let last = record.aside.pop().ok_or(EditError::NothingSetAside)?;
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
         let (mut items, mut kept, mut restored) = (Vec::new(), Vec::new(), Vec::new());
         for one in &last.files {
             let target = self.root().join(&one.path);
-            if self.is_stored(&target, &cache, &stat)? {
+            if self.is_stored(&target, &cache, &stat, &record.brought_back)? {
                 restored.push(one.path.clone());
                 items.push(CheckoutItem {
                     id: ObjectId::file(one.md5),
@@ -82,17 +93,28 @@ impl Workspace {
             force: true,
             ..CheckoutOptions::default()
         };
+        // Noted before, so that no pull overwrites what is there from now on.
+        let brought_back = items.iter().map(|item| item.id.md5);
+        record.brought_back.extend(brought_back);
+        record.aside.push(last);
+        save(&place(self), &record)?;
         backlot_store::checkout(&cache, &stat, &items, &options, self.context())?;
-        last.files.retain(|one| report.kept.contains(&one.path));
-        if !last.files.is_empty() {
-            all.push(last);
+        if let Some(mut last) = record.aside.pop() {
+            last.files.retain(|one| report.kept.contains(&one.path));
+            record.aside.extend((!last.files.is_empty()).then_some(last));
         }
-        save(&record(self), &all)?;
+        save(&place(self), &record)?;
         Ok(report)
     }
 
     /// Whether nothing is lost when a path is overwritten.
-    fn is_stored(&self, path: &Path, cache: &Cache, stat: &StatCache) -> Result<bool> {
+    fn is_stored(
+        &self,
+        path: &Path,
+        cache: &Cache,
+        stat: &StatCache,
+        brought_back: &BTreeSet<Md5>,
+    ) -> Result<bool> {
         let Ok(found) = fs_err::symlink_metadata(path) else {
             return Ok(true);
         };
@@ -102,7 +124,7 @@ impl Workspace {
         let digests = backlot_store::hash_files(&[path.to_path_buf()], stat, self.context())?;
         let mut stored = true;
         for one in digests {
-            stored &= cache.has(&ObjectId::file(one.md5))?;
+            stored &= !brought_back.contains(&one.md5) && cache.has(&ObjectId::file(one.md5))?;
         }
         Ok(stored)
     }
@@ -122,29 +144,54 @@ impl Workspace {
                 executable: is_executable(path)?,
             });
         }
-        let mut all = load(&record(self))?;
-        all.push(SetAside {
+        let mut record = load(&place(self))?;
+        for one in &files {
+            record.brought_back.remove(&one.md5);
+        }
+        record.aside.push(SetAside {
             at: self.context().now(),
             files,
         });
-        save(&record(self), &all)
+        save(&place(self), &record)
+    }
+
+    /// Content that was brought back, and that nothing else names.
+    pub(crate) fn brought_back(&self) -> Result<BTreeSet<ObjectId>> {
+        let record = load(&place(self))?;
+        Ok(record.brought_back.into_iter().map(ObjectId::file).collect())
+    }
+
+    /// Forget what was brought back and is named by a pointer now.
+    pub(crate) fn forget_brought_back(&self, added: &[AddedOut]) -> Result<()> {
+        let mut record = load(&place(self))?;
+        let before = record.brought_back.len();
+        for object in added.iter().flat_map(|out| &out.objects) {
+            record.brought_back.remove(&object.id.md5);
+        }
+        if record.brought_back.len() < before {
+            save(&place(self), &record)?;
+        }
+        Ok(())
     }
 
     /// The objects that were set aside, which a collection of the cache spares.
     pub(crate) fn objects_set_aside(&self) -> Result<Vec<ObjectId>> {
-        let all = load(&record(self))?;
-        let files = all.iter().flat_map(|one| &one.files);
-        Ok(files.map(|one| ObjectId::file(one.md5)).collect())
+        let record = load(&place(self))?;
+        let files = record.aside.iter().flat_map(|one| &one.files);
+        let all = files
+            .map(|one| one.md5)
+            .chain(record.brought_back.iter().copied());
+        Ok(all.map(ObjectId::file).collect())
     }
 }
 
-fn record(workspace: &Workspace) -> PathBuf {
+fn place(workspace: &Workspace) -> PathBuf {
     workspace.state_dir().join("set-aside.json")
 }
 
-fn load(path: &Path) -> Result<Vec<SetAside>> {
+fn load(path: &Path) -> Result<Record> {
     let Some(bytes) = file::read_if_exists(path)? else {
-        return Ok(Vec::new());
+        return Ok(Record::default());
     };
     serde_json::from_slice(&bytes).map_err(|error| {
         WorkspaceError::BadConfig {
@@ -155,8 +202,8 @@ fn load(path: &Path) -> Result<Vec<SetAside>> {
     })
 }
 
-fn save(path: &Path, all: &[SetAside]) -> Result<()> {
-    let bytes = serde_json::to_vec_pretty(all).expect("a record is plain data");
+fn save(path: &Path, record: &Record) -> Result<()> {
+    let bytes = serde_json::to_vec_pretty(record).expect("a record is plain data");
     Ok(file::write(path, &bytes)?)
 }
 
