@@ -120,7 +120,9 @@ fn a_manifest_that_leads_outside_is_refused_before_anything_is_written() {
         pointer,
         b"outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  size: 0\n  hash: md5\n  path: ../../evil\n",
     );
-    studio.ws(&["pull", "--json"]).fails(7, "dvc::hostile_pointer");
+    studio
+        .ws(&["pull", "Table", "--json"])
+        .fails(7, "dvc::hostile_pointer");
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -557,5 +559,10 @@ fn configuration_faults_name_the_file_and_secrets_are_refused() {
     studio.write("ws/backlot.toml", good.as_bytes());
     studio.ws(&["new", "Table"]).ok();
     studio.write("ws/outputs/table/pyproject.toml", b"[project]\nname = 5\n");
-    studio.ws(&["status", "--json"]).fails(2, "project::invalid");
+    studio
+        .ws(&["build", "Table", "--json"])
+        .fails(2, "project::invalid");
+    let run = studio.ws(&["status", "--json"]);
+    assert_eq!(run.output.status.code(), Some(2));
+    assert_eq!(run.json()["problems"][0]["code"], "project::invalid");
 }

@@ -178,7 +178,7 @@ pub(crate) enum Command {
         /// Remove a file or folder from its tracked folder, though it may never have been pulled here
         #[arg(long, value_name = "PATH")]
         remove: Vec<PathBuf>,
-        /// Publish it though nobody could install it; -m says why
+        /// Publish it though nobody could install it, or though a newer release has changes that it has not; -m says why
         #[arg(long, requires = "message")]
         force: bool,
         /// Publish pointers with `push: false`, too, whose files nobody can pull
@@ -373,7 +373,7 @@ pub(crate) enum Command {
     },
     /// Bring the files of inputs and outputs into place
     #[command(
-        after_help = "Every file is verified before it appears.\n\nExamples:\n  backlot pull\n  backlot pull Shot010 --remote site"
+        after_help = "Every file is verified before it appears. What --force overwrites is kept in the cache, and --undo brings it back.\n\nExamples:\n  backlot pull\n  backlot pull Shot010 --remote site"
     )]
     Pull {
         /// Assets [default: all]
@@ -381,9 +381,12 @@ pub(crate) enum Command {
         /// The remote
         #[arg(long, value_name = "NAME")]
         remote: Option<String>,
-        /// Overwrite files that are stored nowhere
+        /// Set files aside that are stored nowhere, and overwrite or remove them
         #[arg(long)]
         force: bool,
+        /// Bring back what the last `pull --force` set aside
+        #[arg(long, conflicts_with_all = ["names", "remote", "force"])]
+        undo: bool,
         #[command(flatten)]
         dry: DryRun,
     },
@@ -402,11 +405,14 @@ pub(crate) enum Command {
     },
     /// Turn an installed release into an editable output
     #[command(
-        after_help = "Its version is bumped by a micro step. `backlot pull` then brings its files.\n\nExamples:\n  backlot edit Table"
+        after_help = "Its version is bumped by a micro step. `backlot pull` then brings its files. With --rebase, an output takes over what\na newer release changed, file by file; what both changed is a conflict, and nothing is done.\n\nExamples:\n  backlot edit Table\n  backlot edit Table --rebase"
     )]
     Edit {
         /// The package
         name: String,
+        /// Take the changes of the newest release over into the output
+        #[arg(long)]
+        rebase: bool,
         #[command(flatten)]
         dry: DryRun,
     },

@@ -105,6 +105,9 @@ pub struct AddedOut {
     /// All its objects, those it keeps among them; the manifest of a folder last.
     #[serde(skip)]
     pub objects: Vec<Transfer>,
+    /// The files of a folder, those it keeps among them.
+    #[serde(skip)]
+    pub members: Vec<RelPath>,
 }
 
 /// Track paths inside the asset folder `root`. Results are one an out, in the order of the targets.
@@ -175,6 +178,8 @@ impl Adding<'_> {
         }
         set_content(&mut out, &content);
         let written = self.write(target, &out)?;
+        let entries = manifest.iter().flat_map(|(manifest, _)| manifest.entries());
+        let members = entries.map(|entry| entry.path.clone()).collect();
         if !self.options.dry_run {
             match manifest {
                 None => record.note_file(content.id.md5)?,
@@ -187,7 +192,10 @@ impl Adding<'_> {
                 }
             }
         }
-        Ok(report(target, content, out, written))
+        Ok(AddedOut {
+            members,
+            ..report(target, content, out, written)
+        })
     }
 
     /// An error if content has the name that the pointer has, but is other content.
@@ -550,6 +558,7 @@ fn report(target: &AddTarget, content: Content, out: Out, written: bool) -> Adde
         ahead: content.ahead,
         out,
         objects: content.objects,
+        members: Vec::new(),
     }
 }
 

@@ -4,11 +4,13 @@
 //! the cache) is kept and reported unless `force`; nothing is written through a linked folder. What is removed is in the
 //! cache, so a kill in between loses nothing. Unlike DVC, which removes every file it does not know.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::{Context, RelPath};
-use backlot_store::{Cache, CheckoutItem, CheckoutOptions, ObjectId, StatCache, hash_files, set_executable};
+use backlot_store::{
+    Cache, CheckoutItem, CheckoutOptions, FileDigests, ObjectId, StatCache, hash_files, set_executable,
+};
 use fs_err as fs;
 use serde::Serialize;
 
@@ -35,6 +37,8 @@ pub struct CheckoutReport {
     pub modes: BTreeMap<String, u64>,
     /// What was left alone because its content is nowhere else.
     pub kept: Vec<PathBuf>,
+    /// What was overwritten or removed by force, though its content is nowhere else.
+    pub lost: Vec<PathBuf>,
 }
 
 /// Make the outs of some pointers what the pointers say. All content must be in the cache. Warns with
@@ -46,10 +50,49 @@ pub fn checkout(
     options: &CheckoutOptions<'_>,
     context: &Context,
 ) -> Result<CheckoutReport> {
+    checkout_sparing(pointers, &BTreeSet::new(), cache, stat, options, context)
+}
+
+/// The same; content in `spare` counts as stored nowhere though the cache has it, because nothing names it.
+pub fn checkout_sparing(
+    pointers: &[&TrackedPointer],
+    spare: &BTreeSet<ObjectId>,
+    cache: &Cache,
+    stat: &StatCache,
+    options: &CheckoutOptions<'_>,
+    context: &Context,
+) -> Result<CheckoutReport> {
     let placing = Placing {
         cache,
+        spare,
+        manifests: None,
         stat,
         options,
+        planned: false,
+        context,
+        tells_apart: &portable::tells_apart,
+    };
+    checkout_by(pointers, &placing)
+}
+
+/// What a checkout would do, the same numbers and names. Content need not be in the cache; manifests that are not are looked
+/// for in `manifests`.
+pub fn plan_checkout(
+    pointers: &[&TrackedPointer],
+    spare: &BTreeSet<ObjectId>,
+    cache: &Cache,
+    manifests: Option<&Cache>,
+    stat: &StatCache,
+    options: &CheckoutOptions<'_>,
+    context: &Context,
+) -> Result<CheckoutReport> {
+    let placing = Placing {
+        cache,
+        spare,
+        manifests,
+        stat,
+        options,
+        planned: true,
         context,
         tells_apart: &portable::tells_apart,
     };
@@ -72,8 +115,14 @@ pub(crate) fn checkout_by(pointers: &[&TrackedPointer], placing: &Placing<'_>) -
 /// What is the same for all outs.
 pub(crate) struct Placing<'a> {
     pub(crate) cache: &'a Cache,
+    /// Content that counts as stored nowhere.
+    pub(crate) spare: &'a BTreeSet<ObjectId>,
+    /// Where manifests are that the cache does not have.
+    pub(crate) manifests: Option<&'a Cache>,
     pub(crate) stat: &'a StatCache,
     pub(crate) options: &'a CheckoutOptions<'a>,
+    /// Whether nothing is changed.
+    pub(crate) planned: bool,
     pub(crate) context: &'a Context,
     pub(crate) tells_apart: TellsApart<'a>,
 }
@@ -127,7 +176,11 @@ impl Placing<'_> {
             path: place.to_path_buf(),
             count: out.nfiles.unwrap_or(1),
         };
-        let Some(content) = Content::find(out, self.cache)? else {
+        let content = match (Content::find(out, self.cache)?, self.manifests) {
+            (None, Some(manifests)) => Content::find(out, manifests)?,
+            (found, _) => found,
+        };
+        let Some(content) = content else {
             return if out.push { Err(absent()) } else { Ok(()) };
         };
         let members = content.members(place);
@@ -137,9 +190,11 @@ impl Placing<'_> {
             // Nobody promised it; the fetch said so.
             return Ok(());
         }
-        require(&todo, self.cache)?;
+        if !self.planned {
+            require(&todo, self.cache)?;
+        }
         self.refuse_twins(place, &content)?;
-        if !todo.is_empty() {
+        if !todo.is_empty() && !self.planned {
             let none = BTreeMap::new();
             let fetched = self.options.proven.unwrap_or(&none);
             prove(place, out, &content, fetched, self.cache)?;
@@ -152,6 +207,10 @@ impl Placing<'_> {
             });
         }
         check_way(place, &todo)?;
+        if self.planned {
+            report.placed += todo.len() as u64;
+            return Ok(());
+        }
         if folder {
             fs::create_dir_all(place)?;
         }
@@ -194,26 +253,51 @@ impl Placing<'_> {
                 let is_file = out.id() == Some(member.id) && HAS_MODES;
                 if is_file && is_executable(&member.target)? != out.isexec {
                     if !out.isexec || !is_linked(&member.target) {
-                        set_executable(&member.target, out.isexec)?;
+                        if !self.planned {
+                            set_executable(&member.target, out.isexec)?;
+                        }
                     } else if self.cache.holds(&digests)? {
                         // A link has the mode of the object, so it becomes a file of its own.
-                        fs::remove_file(&member.target)?;
+                        if !self.planned {
+                            fs::remove_file(&member.target)?;
+                        }
                         todo.push(member.clone());
                         continue;
                     }
                 }
                 report.unchanged += 1;
-            } else if self.options.force || self.cache.keeps(&member.target, &digests, &member.id)? {
-                if same {
-                    // The store goes by the MD5, and would leave it.
-                    fs::remove_file(&member.target)?;
-                }
+            } else if self.may_go(member, &digests)? {
+                self.clear_twin(member, same)?;
+                todo.push(member.clone());
+            } else if self.options.force {
+                report.lost.push(member.target.clone());
+                self.clear_twin(member, same)?;
                 todo.push(member.clone());
             } else {
                 report.kept.push(member.target.clone());
             }
         }
         Ok(todo)
+    }
+
+    /// Whether the cache has the content of a file, or had and set it aside.
+    fn may_go(&self, member: &Member, digests: &FileDigests) -> Result<bool> {
+        let is_spared = self.spare.contains(&ObjectId::file(digests.md5));
+        Ok(!is_spared && self.cache.keeps(&member.target, digests, &member.id)?)
+    }
+
+    /// Whether the cache has some content, and something names it.
+    fn is_stored(&self, digests: &FileDigests) -> Result<bool> {
+        let is_spared = self.spare.contains(&ObjectId::file(digests.md5));
+        Ok(!is_spared && self.cache.holds(digests)?)
+    }
+
+    /// Remove a file that has the MD5 of a member and other content: the store goes by the MD5, and would leave it.
+    fn clear_twin(&self, member: &Member, same: bool) -> Result<()> {
+        if same && !self.planned {
+            fs::remove_file(&member.target)?;
+        }
+        Ok(())
     }
 
     /// Remove files the content does not name, if the cache has them (or by force).
@@ -234,10 +318,14 @@ impl Placing<'_> {
         let digests = hash_files(&others, self.stat, self.context)?;
         for (path, digests) in others.into_iter().zip(digests) {
             self.context.check()?;
-            if self.options.force || self.cache.holds(&digests)? {
-                fs::remove_file(&path)?;
-                remove_empty_folders(&path, place);
+            let is_kept = self.is_stored(&digests)?;
+            if is_kept || self.options.force {
+                if !self.planned {
+                    fs::remove_file(&path)?;
+                    remove_empty_folders(&path, place);
+                }
                 report.removed += 1;
+                report.lost.extend((!is_kept).then_some(path));
             } else {
                 report.kept.push(path);
             }

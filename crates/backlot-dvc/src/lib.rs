@@ -33,7 +33,7 @@ pub mod yaml;
 
 pub use add::{AddOptions, AddedOut, SentAhead, add, add_known};
 pub use backlot_store::CheckoutOptions;
-pub use checkout::{CheckoutReport, checkout, remove_stale};
+pub use checkout::{CheckoutReport, checkout, checkout_sparing, plan_checkout, remove_stale};
 pub use config::{DvcConfig, DvcRemote};
 pub use content::{peek_manifest, read_manifest};
 pub use error::{Error, Result};
@@ -42,6 +42,7 @@ pub use ignore::Ignore;
 pub use manifest::{Manifest, ManifestEntry};
 pub use merge::{FileChanges, Merged, merge};
 pub use parts::{CombineOptions, Combined, MissingFrames, PartsError, combine};
+pub use patch::updated_text;
 pub use plan::{AddTarget, plan_add};
 pub use pointer::{Out, Pointer};
 pub use proof::{judge, tree_proof};
@@ -50,7 +51,8 @@ pub use scan::{Scanned, ScannedFile, scan_out};
 pub use status::{Change, OutState, StatusOptions, status};
 pub use tracked::{TrackedPaths, TrackedPointer, pointers, tracked_paths};
 pub use transfer::{
-    PushPlan, all_cached, check_elsewhere, fetch, fetch_manifests, plan_push, with_path_of_same_md5,
+    PushPlan, all_cached, check_elsewhere, fetch, fetch_manifests, lacking_manifests, plan_fetch, plan_push,
+    with_path_of_same_md5,
 };
 
 #[cfg(test)]

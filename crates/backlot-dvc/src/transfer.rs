@@ -232,19 +232,14 @@ pub fn all_cached(pointers: &[&TrackedPointer], cache: &Cache) -> Result<bool> {
     Ok(true)
 }
 
-/// Bring all content of the pointers into the cache: manifests, then members, then the proofs. A dry run counts only;
-/// of folders whose manifest is not here it counts what the pointer says. The digests of what was fetched are for a checkout,
-/// which also remembers them.
+/// Bring all content of the pointers into the cache: manifests, then members, then the proofs. The digests of what was fetched
+/// are for a checkout, which also remembers them.
 pub fn fetch(
     pointers: &[&TrackedPointer],
     remote: &Remote,
     cache: &Cache,
-    dry_run: bool,
     context: &Context,
 ) -> Result<TransferReport> {
-    if dry_run {
-        return count_missing(pointers, cache);
-    }
     let mut report = fetch_manifests(pointers, remote, cache, context)?;
     let mut wanted = Vec::new();
     let mut contents = Vec::new();
@@ -291,24 +286,52 @@ pub fn fetch(
     Ok(report)
 }
 
-fn count_missing(pointers: &[&TrackedPointer], cache: &Cache) -> Result<TransferReport> {
-    let mut report = TransferReport::default();
+/// What a fetch would bring into the cache besides manifests, each object once, and how many it would find there. Manifests
+/// that the cache does not have are looked for in `manifests`.
+pub fn plan_fetch(
+    pointers: &[&TrackedPointer],
+    cache: &Cache,
+    manifests: &Cache,
+) -> Result<(Vec<ObjectId>, u64)> {
+    let (mut absent, mut there) = (Vec::new(), 0);
     let mut seen = HashSet::new();
-    for (place, out, id) in cached_outs(pointers) {
-        let Some(content) = Content::find(out, cache)? else {
-            report.objects += out.nfiles.unwrap_or(0) + 1;
-            report.bytes += out.size.unwrap_or(0);
-            continue;
+    for (place, out, _) in cached_outs(pointers) {
+        let content = match Content::find(out, cache)? {
+            None => Content::find(out, manifests)?,
+            found => found,
         };
-        let members = content.members(&place);
-        let absent = missing(&members, cache)?;
-        report.already_there += (members.len() - absent.len()) as u64;
-        report.objects += absent.iter().filter(|m| seen.insert(m.id)).count() as u64;
-        if !id.tree && !absent.is_empty() {
-            report.bytes += out.size.unwrap_or(0);
+        let Some(content) = content else { continue };
+        let members: Vec<_> = content.members(&place);
+        let missing: HashSet<ObjectId> = missing(&members, cache)?.iter().map(|m| m.id).collect();
+        for member in members {
+            if !seen.insert(member.id) {
+                continue;
+            }
+            if missing.contains(&member.id) {
+                absent.push(member.id);
+            } else {
+                there += 1;
+            }
         }
     }
-    Ok(report)
+    Ok((absent, there))
+}
+
+/// The manifests of folders that the cache does not have, each once, and how many it has.
+pub fn lacking_manifests(pointers: &[&TrackedPointer], cache: &Cache) -> Result<(Vec<Transfer>, u64)> {
+    let (mut lacking, mut there) = (Vec::new(), 0);
+    let mut seen = HashSet::new();
+    // One that need not be on a remote may be nowhere; then nothing is placed for it.
+    for (_, _, id) in cached_outs(pointers).filter(|(_, out, _)| out.push) {
+        if id.tree && seen.insert(id) {
+            if cache.has(&id)? {
+                there += 1;
+            } else {
+                lacking.push(Transfer::of(id));
+            }
+        }
+    }
+    Ok((lacking, there))
 }
 
 /// Compare an out with its pointer's proof if something of it was fetched now; if a folder is wrong, what was fetched leaves

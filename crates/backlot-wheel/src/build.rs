@@ -34,6 +34,8 @@ pub struct BuildOptions<'a> {
     pub whole: bool,
     /// More files for `.dist-info`, by path; one that would be generated is replaced.
     pub extra_dist_info: BTreeMap<String, Vec<u8>>,
+    /// What is packaged instead of what a file holds: files that are planned and not written yet.
+    pub planned: BTreeMap<PathBuf, Vec<u8>>,
     /// What WHEEL says it was made by.
     pub generator: &'a str,
 }
@@ -80,7 +82,11 @@ pub fn build(project: &Project, options: &BuildOptions<'_>, context: &Context) -
         let mut writer = WheelWriter::new(AssertAsync::new(buffered), &path, files > ZIP64_ENTRIES as u64);
         for (target, source) in &sources {
             context.check()?;
-            writer.add(target.as_str(), &fs::read(source)?, is_executable(source)?)?;
+            let bytes = match options.planned.get(source) {
+                Some(planned) => planned.clone(),
+                None => fs::read(source)?,
+            };
+            writer.add(target.as_str(), &bytes, is_executable(source)?)?;
             running.advance(1, 0);
         }
         for (file, bytes) in &generated {

@@ -145,11 +145,11 @@ impl Project {
     /// The same, of a version that is known from elsewhere.
     pub(crate) fn load_as(root: &Path, version: Option<&Version>) -> Result<Self> {
         let path = root.join("pyproject.toml");
-        let text = fs_err::read_to_string(&path)?;
         let bad = |reason: String| Error::BadProject {
             path: path.clone(),
             reason,
         };
+        let text = String::from_utf8(fs_err::read(&path)?).map_err(|_| bad("not valid UTF-8".to_owned()))?;
         let file: File = toml::from_str(&text).map_err(|e| bad(e.to_string().trim().to_owned()))?;
         let table = file
             .project

@@ -211,6 +211,7 @@ impl Sdist {
             exclude: &|_| false,
             whole: true,
             extra_dist_info: extra,
+            planned: BTreeMap::new(),
             generator,
         };
         build(&project, &options, context)

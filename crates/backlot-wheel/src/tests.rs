@@ -51,6 +51,7 @@ fn build_in(project: &Project, output: &Path) -> BuiltWheel {
         exclude: &exclude,
         whole: false,
         extra_dist_info: extra,
+        planned: BTreeMap::new(),
         generator: "backlot test",
     };
     build(project, &options, &Context::default()).expect("built")
@@ -123,6 +124,7 @@ fn an_archive_of_more_files_than_zip_can_count_is_read_by_python() {
         exclude: &|_| false,
         whole: false,
         extra_dist_info: BTreeMap::new(),
+        planned: BTreeMap::new(),
         generator: "t",
     };
     let built = build(&project, &options, &Context::default()).expect("built");

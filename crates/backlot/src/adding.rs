@@ -1,14 +1,18 @@
-//! Paths from outside that are being added: copied into an asset, and not tracked yet.
+//! Paths from outside: what adding them would do, and those that are copied into an asset and not tracked yet.
 //!
 //! Invariant: an `add` that was stopped between the two is finished by running it again, and only that one: what else lies
 //! at its target is not taken for it. Kept in `.backlot/adding.json`, which can be deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use backlot_core::file;
+use backlot_core::{RelPath, file};
+use backlot_dvc::{AddedOut, FileChanges, Ignore, Manifest, ManifestEntry, Scanned, TrackedPointer};
+use backlot_store::{FileDigests, ObjectId, Transfer};
 
 use crate::error::Result;
+use crate::files::{AddedFiles, Tracked};
+use crate::outputs::Output;
 use crate::workspace::Workspace;
 
 /// Targets with the paths that are copied there.
@@ -45,4 +49,103 @@ pub(crate) fn begin(workspace: &Workspace, source: &Path, target: &Path) -> Resu
 /// Whether what lies at a target is the copy of a path whose adding was stopped.
 pub(crate) fn is_begun(workspace: &Workspace, source: &Path, target: &Path) -> Result<bool> {
     Ok(!is_tracked(target) && load(workspace)?.get(target).is_some_and(|from| from == source))
+}
+
+/// What a path from outside would be in an asset.
+#[derive(Debug)]
+pub(crate) struct Preview {
+    pub(crate) asset: String,
+    pub(crate) files: u64,
+    pub(crate) objects: Vec<Transfer>,
+}
+
+impl Preview {
+    /// A path inside an asset that has no pointer yet.
+    pub(crate) fn of_new(tracked: &Tracked, out: &AddedOut) -> Option<Self> {
+        let mut known = tracked.pointers.iter().flat_map(TrackedPointer::located_outs);
+        let is_new = !known.any(|(place, _)| place == out.path);
+        is_new.then(|| Self {
+            asset: tracked.name.clone(),
+            files: out.files,
+            objects: Vec::new(),
+        })
+    }
+}
+
+impl Workspace {
+    /// What adding a path from outside would do, and the objects it would consist of.
+    pub(crate) fn preview(
+        &self,
+        output: &Output,
+        path: &Path,
+        target: &Path,
+    ) -> Result<(AddedFiles, Preview)> {
+        let ignore = Ignore::of_folder(path.parent().unwrap_or(path))?;
+        let (sources, names) = match backlot_dvc::scan_out(path, &ignore, self.context())? {
+            Scanned::Missing => (Vec::new(), None),
+            Scanned::File { .. } => (vec![path.to_path_buf()], None),
+            Scanned::Folder(files) => {
+                let names: Vec<RelPath> = files.iter().map(|f| f.path.clone()).collect();
+                (files.into_iter().map(|f| f.full).collect(), Some(names))
+            }
+        };
+        let digests = backlot_store::hash_files(&sources, &*self.stat_cache()?, self.context())?;
+        let transfer = |digests: &FileDigests| Transfer {
+            id: ObjectId::file(digests.md5),
+            size: Some(digests.size),
+            blake3: Some(digests.blake3),
+        };
+        let mut objects: Vec<Transfer> = digests.iter().map(transfer).collect();
+        let (cache, mut seen) = (self.cache()?, HashSet::new());
+        let (mut stored_files, mut stored_bytes) = (0, 0);
+        for found in &digests {
+            if seen.insert(found.md5) && !cache.has(&ObjectId::file(found.md5))? {
+                stored_files += 1;
+                stored_bytes += found.size;
+            }
+        }
+        let shown: Vec<String> = match &names {
+            Some(names) => names.iter().map(ToString::to_string).collect(),
+            None => vec![
+                target
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
+            ],
+        };
+        if let Some(names) = names {
+            let entries = names
+                .into_iter()
+                .zip(&digests)
+                .map(|(path, found)| ManifestEntry { md5: found.md5, path });
+            let manifest = Manifest::new(&target.display().to_string(), entries.collect())?;
+            objects.push(Transfer {
+                size: Some(manifest.to_bytes().len() as u64),
+                ..Transfer::of(manifest.id())
+            });
+        }
+        let files = sources.len() as u64;
+        let added = AddedFiles {
+            asset: output.name.clone(),
+            path: self.display_path(target),
+            files,
+            bytes: digests.iter().map(|found| found.size).sum(),
+            changed: files,
+            changes: FileChanges {
+                new: files,
+                names: shown.iter().take(20).map(|name| format!("+ {name}")).collect(),
+                ..FileChanges::default()
+            },
+            kept: 0,
+            stored_files,
+            stored_bytes,
+        };
+        let preview = Preview {
+            asset: output.name.clone(),
+            files,
+            objects,
+        };
+        Ok((added, preview))
+    }
 }

@@ -158,7 +158,18 @@ impl Workspace {
         remove: bool,
         dry_run: bool,
     ) -> Result<AllowReport> {
-        let _lock = self.lock()?;
+        self.change(dry_run, |workspace| {
+            workspace.change_allowed(repo, names, remove, dry_run)
+        })
+    }
+
+    fn change_allowed(
+        &mut self,
+        repo: &str,
+        names: &[String],
+        remove: bool,
+        dry_run: bool,
+    ) -> Result<AllowReport> {
         let entry = self.repo_entry(repo)?;
         let Some(mut list) = entry.public.clone() else {
             return Err(WorkspaceError::NotPublic {

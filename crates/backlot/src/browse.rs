@@ -11,9 +11,12 @@ use backlot_repo::{Fact, Place, Query, ReleaseStatus};
 use backlot_wheel::{AssetInfo, Metadata};
 use serde::Serialize;
 
+use crate::base::BaseStatus;
 use crate::build::Provenance;
 use crate::error::{Result, WorkspaceError};
 use crate::lockfile::{Lock, LockedPackage};
+use crate::outputs::Output;
+use crate::problems::AssetProblem;
 use crate::untracked::{Untracked, UntrackedFiles};
 use crate::workspace::Workspace;
 
@@ -92,6 +95,8 @@ pub struct OutputStatus {
     pub version: Version,
     /// The repos that have this version already.
     pub published_in: Vec<String>,
+    /// How it stands to the release that it was edited from, and to newer ones.
+    pub base: BaseStatus,
     /// Its folder, relative to the workspace.
     pub path: String,
     /// What it needs.
@@ -144,6 +149,8 @@ pub struct StatusReport {
     pub outputs: Vec<OutputStatus>,
     /// The installed packages.
     pub inputs: Vec<InputStatus>,
+    /// The assets of which nothing can be said, and why.
+    pub problems: Vec<AssetProblem>,
     /// The repos in order of preference.
     pub repos: Vec<String>,
     /// The remote for files.
@@ -249,60 +256,71 @@ impl Workspace {
         if let Some(lock) = Lock::load(self.root())? {
             self.warn_used(&lock, true)?;
         }
-        let (mut outputs, mut unread) = (Vec::new(), BTreeSet::new());
-        for output in self.outputs()? {
-            let (package, version) = (output.package(), output.project.metadata.version.clone());
-            let mut published_in = Vec::new();
-            for entry in self.repos() {
-                // The rest of the status is useful without a repo that cannot be read.
-                if unread.contains(&entry.name) {
-                    continue;
-                }
-                let releases = self
-                    .open_repo(entry)
-                    .and_then(|repo| Ok(repo.releases(&package, self.context())?));
-                match releases {
-                    Ok(releases) if releases.iter().any(|r| r.version == version) => {
-                        published_in.push(entry.name.clone());
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        let message =
-                            format!("whether releases are in `{}` is not known: {error}", entry.name);
-                        self.context().warn(error.code(), message);
-                        unread.insert(entry.name.clone());
-                    }
-                }
-            }
-            let tracked = self.tracked_of_output(&output)?;
-            self.bring_needed_manifests(&tracked);
-            let untracked = self
-                .provenance(&output, &tracked)
-                .and_then(|made| self.untracked(&output, &made.outs));
-            let untracked = untracked.unwrap_or_else(|error| {
-                self.context()
-                    .warn(error.code(), format!("{}: {error}", output.name));
-                Untracked::default()
-            });
-            outputs.push(OutputStatus {
-                published_in,
-                path: self.display_path(&output.project.root),
-                inputs: rows(&output.project.metadata),
-                untracked: untracked.files,
-                outs: self.out_rows(&tracked)?,
-                name: output.name,
-                package,
-                version,
-            });
+        let (mut outputs, mut unread, mut problems) = (Vec::new(), BTreeSet::new(), Vec::new());
+        let (readable, unreadable) = self.read_outputs()?;
+        for one in unreadable {
+            problems.push(AssetProblem::new(self.display_path(&one.path), &one.error));
         }
+        for output in readable {
+            let path = self.display_path(&output.project.root);
+            match self.output_status(output, &mut unread) {
+                Ok(status) => outputs.push(status),
+                Err(error) => problems.push(AssetProblem::new(path, &error)),
+            }
+        }
+        let inputs = self.input_rows(&mut problems)?;
         Ok(StatusReport {
             root: self.root().to_path_buf(),
             requirements: self.config().inputs.iter().map(ToString::to_string).collect(),
             outputs,
-            inputs: self.input_rows()?,
+            inputs,
+            problems,
             repos: self.repos().iter().map(|r| r.name.clone()).collect(),
             remote: self.remote_entry(None, "").ok().map(|r| r.name.clone()),
         })
+    }
+
+    fn output_status(&self, output: Output, unread: &mut BTreeSet<String>) -> Result<OutputStatus> {
+        let (package, version) = (output.package(), output.project.metadata.version.clone());
+        let mut known = self.known_releases(&package, unread);
+        let tracked = self.tracked_of_output(&output)?;
+        self.bring_needed_manifests(&tracked);
+        let outs = self.out_rows(&tracked)?;
+        let modified: Vec<String> = outs
+            .iter()
+            .filter(|out| matches!(out.change, Change::Modified { .. }))
+            .map(|out| self.path_in_package(&output, &out.path))
+            .collect();
+        let base = self.base_status(&output, &tracked, &known, &modified, !unread.is_empty())?;
+        known.retain(|one| one.listing.files().any(|release| release.version == version));
+        let untracked = self
+            .provenance(&output, &tracked)
+            .and_then(|made| self.untracked(&output, &made.outs));
+        let untracked = untracked.unwrap_or_else(|error| {
+            self.context()
+                .warn(error.code(), format!("{}: {error}", output.name));
+            Untracked::default()
+        });
+        Ok(OutputStatus {
+            published_in: known.into_iter().map(|one| one.repo).collect(),
+            path: self.display_path(&output.project.root),
+            inputs: rows(&output.project.metadata),
+            untracked: untracked.files,
+            base,
+            outs,
+            name: output.name,
+            package,
+            version,
+        })
+    }
+
+    /// A path of the workspace as it is called in the package of an output.
+    fn path_in_package(&self, output: &Output, path: &str) -> String {
+        let found = crate::build::wheel_path(output, &self.root().join(path));
+        found
+            .ok()
+            .flatten()
+            .map_or_else(|| path.to_owned(), |path| path.to_string())
     }
 
     /// Bring the manifests of folders of which something is here: what that changes shows only against them. Without a remote
@@ -335,7 +353,8 @@ impl Workspace {
             .collect())
     }
 
-    fn input_rows(&self) -> Result<Vec<InputStatus>> {
+    /// The installed packages; the tracked files of one that cannot be read are a problem.
+    fn input_rows(&self, problems: &mut Vec<AssetProblem>) -> Result<Vec<InputStatus>> {
         let Some(environment) = self.environment()? else {
             return Ok(Vec::new());
         };
@@ -347,7 +366,13 @@ impl Workspace {
             let outs = if dist.editable.is_some() {
                 Vec::new()
             } else {
-                self.out_rows(&Self::tracked_of_dist(&environment, &dist)?)?
+                let tracked = Self::tracked_of_dist(&environment, &dist);
+                tracked
+                    .and_then(|tracked| self.out_rows(&tracked))
+                    .unwrap_or_else(|error| {
+                        problems.push(AssetProblem::new(dist.metadata.name.clone(), &error));
+                        Vec::new()
+                    })
             };
             rows.push(InputStatus {
                 name: dist

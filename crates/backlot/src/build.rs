@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use backlot_core::file::TemporaryFolder;
 use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
 use backlot_wheel::{BuildOptions, WheelArchive};
 use serde::{Deserialize, Serialize};
@@ -85,20 +87,38 @@ pub struct BuildReport {
     /// The wheel's absolute path.
     #[serde(skip)]
     pub path: PathBuf,
+    /// Where a dry run built it.
+    #[serde(skip)]
+    aside: Option<Arc<TemporaryFolder>>,
+}
+
+impl BuildReport {
+    /// Where the wheel lies as long as this report is kept.
+    pub(crate) fn built(&self) -> PathBuf {
+        let folder = self.aside.as_ref().map(|aside| aside.path());
+        folder.map_or_else(
+            || self.path.clone(),
+            |folder| folder.join(self.path.file_name().unwrap_or_default()),
+        )
+    }
 }
 
 impl Workspace {
     /// Build the wheel of an output.
     pub fn build(&self, output: &Output, dry_run: bool) -> Result<BuildReport> {
-        let _lock = self.lock()?;
-        let tracked = self.tracked_of_output(output)?;
-        self.build_tracked(output, &tracked, dry_run)
+        let held = self.hold()?;
+        let output = held.own_output(output)?;
+        let tracked = held.tracked_of_output(&output)?;
+        held.build_tracked(&output, &tracked, BTreeMap::new(), dry_run)
     }
 
+    /// Build the wheel of an output that tracks this. A dry run builds it aside, with pointers as they are `planned`, so it tells
+    /// the very digest that the run would.
     pub(crate) fn build_tracked(
         &self,
         output: &Output,
         tracked: &Tracked,
+        planned: BTreeMap<PathBuf, Vec<u8>>,
         dry_run: bool,
     ) -> Result<BuildReport> {
         let metadata = &output.project.metadata;
@@ -117,13 +137,17 @@ impl Workspace {
             files: 0,
             outs: provenance.outs.clone(),
             dry_run,
+            aside: None,
             path: folder
                 .join(backlot_wheel::WheelName::pure(&output.package(), &metadata.version).to_string()),
         };
         report.wheel = self.display_path(&report.path);
-        if dry_run {
-            return Ok(report);
-        }
+        let aside = if dry_run {
+            Some(TemporaryFolder::in_folder(&self.state_dir())?)
+        } else {
+            None
+        };
+        let folder = aside.as_ref().map_or(folder.as_path(), TemporaryFolder::path);
         let paths: Vec<RelPath> = provenance.outs.iter().map(|o| o.path.clone()).collect();
         let exclude = |path: &RelPath| paths.iter().any(|out| path.is_within(out));
         let mut extra = BTreeMap::new();
@@ -134,18 +158,18 @@ impl Workspace {
             PROJECT_FILE.to_owned(),
             fs_err::read(output.project.root.join("pyproject.toml"))?,
         );
-        fs_err::create_dir_all(&folder)?;
+        fs_err::create_dir_all(folder)?;
         let options = BuildOptions {
-            output: &folder,
+            output: folder,
             exclude: &exclude,
             whole: false,
             extra_dist_info: extra,
+            planned,
             generator: TOOL,
         };
         let built = backlot_wheel::build(&output.project, &options, self.context())?;
-        report.wheel = self.display_path(&built.path);
-        (report.sha256, report.size, report.files, report.path) =
-            (Some(built.sha256), built.size, built.files, built.path);
+        (report.sha256, report.size, report.files) = (Some(built.sha256), built.size, built.files);
+        report.aside = aside.map(Arc::new);
         Ok(report)
     }
 
@@ -193,7 +217,7 @@ impl Workspace {
 }
 
 /// Where a path of a project lies in its wheel.
-fn wheel_path(output: &Output, path: &std::path::Path) -> Result<Option<RelPath>> {
+pub(crate) fn wheel_path(output: &Output, path: &std::path::Path) -> Result<Option<RelPath>> {
     for root in &output.project.module_roots {
         if let Ok(inside) = path.strip_prefix(&root.source) {
             return Ok(Some(RelPath::from_path(inside)?.below(&root.target)));

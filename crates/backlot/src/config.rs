@@ -183,6 +183,15 @@ impl Config {
         Self::parse(&path, &text, Some(context))
     }
 
+    /// The configuration as its file is now; `None` if that is this one.
+    pub(crate) fn reread(&self, context: Option<&Context>) -> Result<Option<Self>> {
+        let text = fs_err::read_to_string(&self.path)?;
+        if text == self.document.to_string() {
+            return Ok(None);
+        }
+        Self::parse(&self.path, &text, context).map(Some)
+    }
+
     fn parse(path: &Path, text: &str, context: Option<&Context>) -> Result<Self> {
         let bad = |reason: String| {
             Error::from(WorkspaceError::BadConfig {
@@ -346,6 +355,12 @@ impl Config {
     pub fn save(&self) -> Result<()> {
         file::write_if_changed(&self.path, self.document.to_string().as_bytes())?;
         Ok(())
+    }
+
+    /// Write the document if there is no such file; whether it was written.
+    pub(crate) fn create(&self) -> Result<bool> {
+        let created = file::create(&self.path, self.document.to_string().as_bytes())?;
+        Ok(created == file::Created::New)
     }
 
     fn workspace_table(&mut self) -> &mut Table {

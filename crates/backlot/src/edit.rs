@@ -3,14 +3,21 @@
 //! Invariant: the new output appears whole, and nothing of the release is lost: code, pointers, metadata. A wheel that
 //! carries its `pyproject.toml` gives it back; for others one is written from the metadata.
 
+use std::path::{Path, PathBuf};
+
+use backlot_core::file::TemporaryFolder;
 use backlot_core::{AssetName, BumpStep, PackageName, Version, file};
+use backlot_dvc::TrackedPointer;
 use backlot_wheel::{EntryPoints, INFO_GROUP, Metadata};
 use fs_err as fs;
 use serde::Serialize;
 
+use crate::base::BaseRelease;
 use crate::build::PROJECT_FILE;
 use crate::error::{Result, WorkspaceError};
-use crate::lockfile::Lock;
+use crate::files::Tracked;
+use crate::lockfile::{Lock, LockedPackage};
+use crate::outputs::Output;
 use crate::workspace::Workspace;
 
 /// An output made of a release.
@@ -33,7 +40,10 @@ pub struct EditReport {
 impl Workspace {
     /// Turn an installed release into an output.
     pub fn edit(&self, name: &str, dry_run: bool) -> Result<EditReport> {
-        let _held = self.lock()?;
+        self.hold()?.make_editable(name, dry_run)
+    }
+
+    fn make_editable(&self, name: &str, dry_run: bool) -> Result<EditReport> {
         let package = PackageName::parse(&name.replace(' ', "-"))?;
         let lock = Lock::load(self.root())?;
         let locked = lock.as_ref().and_then(|l| l.package(&package));
@@ -79,27 +89,43 @@ impl Workspace {
         if dry_run {
             return Ok(report);
         }
-        let stage = file::temporary_in(&self.state_dir());
-        let done = self.write_project(&unpacked, &dist_info, &metadata, &entry_points, &stage);
-        if let Err(error) = done {
-            file::remove(&stage).ok();
-            return Err(error);
+        let stage = TemporaryFolder::absent_in(&self.state_dir());
+        self.write_project(&unpacked, &dist_info, &metadata, &entry_points, stage.path())?;
+        if let Some(sha256) = locked.sha256 {
+            // The record of where it comes from appears with it.
+            let made = Output::load(stage.path())?;
+            let base = BaseRelease {
+                version: locked.version.clone(),
+                ..self.as_base(&made, &staged_pointers(&made)?, sha256)?
+            };
+            Self::note_base(stage.path(), base)?;
         }
         fs::create_dir_all(self.outputs_dir())?;
-        file::rename(&stage, &root)?;
+        file::rename(stage.path(), &root)?;
         let output = self.output(report.package.as_str())?;
         Self::write_version(&output, &to, false)?;
         self.sync_editables()?;
         Ok(report)
     }
 
+    /// A release as a project in a folder that is not there yet.
+    pub(crate) fn unpack_project(&self, package: &LockedPackage, stage: &Path) -> Result<()> {
+        let unpacked = self.unpacked_wheel(package)?;
+        let dist_info = format!("{}-{}.dist-info", package.name.file_stem(), package.version);
+        let dist_info = find_dist_info(&unpacked, &dist_info)?;
+        let metadata = Metadata::parse(&fs::read_to_string(dist_info.join("METADATA"))?)?;
+        let entry_points = fs::read_to_string(dist_info.join("entry_points.txt")).unwrap_or_default();
+        let entry_points = EntryPoints::parse(&entry_points);
+        self.write_project(&unpacked, &dist_info, &metadata, &entry_points, stage)
+    }
+
     fn write_project(
         &self,
-        unpacked: &std::path::Path,
-        dist_info: &std::path::Path,
+        unpacked: &Path,
+        dist_info: &Path,
         metadata: &Metadata,
         entry_points: &EntryPoints,
-        stage: &std::path::Path,
+        stage: &Path,
     ) -> Result<()> {
         let source = stage.join("src");
         fs::create_dir_all(&source)?;
@@ -124,8 +150,30 @@ impl Workspace {
     }
 }
 
+/// The pointers of a project that was just made of a release, and has no tracked files yet.
+pub(crate) fn staged_pointers(output: &Output) -> Result<Tracked> {
+    let mut pointers = Vec::new();
+    let mut pending: Vec<PathBuf> = output.module_folders().iter().map(|p| p.to_path_buf()).collect();
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "dvc") {
+                pointers.push(TrackedPointer::load(&path)?);
+            }
+        }
+    }
+    pointers.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Tracked {
+        name: output.name.clone(),
+        pointers,
+        installed: false,
+    })
+}
+
 /// The `.dist-info` folder of an unpacked wheel, which may be spelled differently.
-fn find_dist_info(unpacked: &std::path::Path, expected: &str) -> Result<std::path::PathBuf> {
+fn find_dist_info(unpacked: &Path, expected: &str) -> Result<PathBuf> {
     let path = unpacked.join(expected);
     if path.is_dir() {
         return Ok(path);

@@ -75,6 +75,30 @@ impl Workspace {
         crate::python::find(self.host(), wanted)
     }
 
+    /// An error if a version of Python is wanted that this machine does not have while it has others. One that has none gets a
+    /// plain tree, until `python install`.
+    pub(crate) fn check_python(&self) -> Result<()> {
+        let Some(version) = self.settings().python.value.clone() else {
+            return Ok(());
+        };
+        if version == "none" || self.interpreter()?.is_some() {
+            return Ok(());
+        }
+        self.marker_env()?;
+        let mut have: Vec<String> = crate::python::installed_pythons(self.host())?
+            .into_iter()
+            .map(|python| python.version)
+            .collect();
+        if let Some(path) = &self.host().path {
+            have.extend(backlot_wheel::find_interpreter(path, None)?.map(|found| found.version));
+        }
+        if have.is_empty() {
+            return Ok(());
+        }
+        have.dedup();
+        Err(WorkspaceError::NoSuchPython { version, have }.into())
+    }
+
     /// The environment as it is now; `None` before the first sync.
     pub(crate) fn environment(&self) -> Result<Option<Environment>> {
         Environment::detect(&self.inputs_dir())

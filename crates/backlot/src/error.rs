@@ -64,6 +64,9 @@ pub enum Error {
     /// Reading or publishing to a repo.
     #[error(transparent)]
     Repo(#[from] backlot_repo::Error),
+    /// Outputs and the releases they were edited from.
+    #[error(transparent)]
+    Edit(#[from] crate::edit_error::EditError),
     /// Conda packages.
     #[cfg(feature = "conda")]
     #[error(transparent)]
@@ -202,6 +205,16 @@ pub enum WorkspaceError {
     AmbiguousOutput {
         /// How many there are.
         count: usize,
+    },
+    /// An output of another workspace than the one that was asked to work on it.
+    #[error("the output `{name}` in `{}` is not one of the workspace `{}`", path.display(), workspace.display())]
+    ForeignOutput {
+        /// The asset.
+        name: String,
+        /// Its folder.
+        path: PathBuf,
+        /// The workspace.
+        workspace: PathBuf,
     },
     /// A path in no output.
     #[error("`{}` is in no output of the workspace", path.display())]
@@ -429,7 +442,7 @@ pub enum WorkspaceError {
         version: String,
     },
     /// No interpreter of ours is of that version.
-    #[error("no Python {version} was installed by `backlot python install`{}", if have.is_empty() { String::new() } else { format!("; there is {}", have.join(", ")) })]
+    #[error("there is no Python {version}{}", if have.is_empty() { String::new() } else { format!(" here, only {}", have.join(", ")) })]
     NoSuchPython {
         /// What was asked for.
         version: String,
@@ -486,6 +499,7 @@ impl Coded for WorkspaceError {
             Self::OutputExists { .. } => "output::exists",
             Self::UnknownOutput { .. } => "output::unknown",
             Self::AmbiguousOutput { .. } => "output::ambiguous",
+            Self::ForeignOutput { .. } => "output::other_workspace",
             Self::NotInOutput { .. } => "output::not_in_output",
             Self::TargetExists { .. } => "output::target_exists",
             Self::NotInstalled { .. } => "input::not_installed",
@@ -554,6 +568,7 @@ impl Coded for WorkspaceError {
             Self::UnreadableRelease { .. } => Class::Integrity,
             Self::PlaceGone { .. } | Self::OtherPlace { .. } => Class::Environment,
             Self::AmbiguousOutput { .. }
+            | Self::ForeignOutput { .. }
             | Self::AmbiguousRepo { .. }
             | Self::NotOneRelease { .. }
             | Self::BadPythonVersion { .. }
@@ -594,6 +609,7 @@ impl Coded for WorkspaceError {
             Self::UnknownOutput { name, .. } => format!("see `backlot status`; `backlot new {name}` makes one, `backlot edit {name}` turns an installed release into one"),
             Self::AmbiguousOutput { count: 0 } => "make one with `backlot new NAME`".to_owned(),
             Self::AmbiguousOutput { .. } => "name the asset, or run the command inside its folder".to_owned(),
+            Self::ForeignOutput { .. } => "open the workspace that it lies in".to_owned(),
             Self::NotInOutput { .. } => "name the asset that shall track it: `backlot add PATH --asset NAME`".to_owned(),
             Self::TargetExists { .. } => "change the files where they are, then run `backlot add` on that path; or choose another name with `--as`".to_owned(),
             Self::NotInstalled { name } => format!("see `backlot status`; `backlot install {name}` installs it"),
@@ -621,7 +637,7 @@ impl Coded for WorkspaceError {
             Self::CannotRun { .. } => "check its name; scripts of inputs lie in `inputs/bin`".to_owned(),
             Self::Channel { .. } => "see `backlot channel list`".to_owned(),
             Self::BadPythonVersion { .. } => "give two or three numbers, as in 3.12 or 3.12.4".to_owned(),
-            Self::NoSuchPython { .. } => "see `backlot python list`".to_owned(),
+            Self::NoSuchPython { version, .. } => format!("see `backlot python list`; in a workspace with a channel, `backlot python install {version}` gets it. A path names any interpreter, `none` is a tree without one"),
             Self::PythonByPath { .. } => "set a version instead, as in `python = \"3.12\"`; it is then installed with the packages".to_owned(),
             Self::NotExternal { .. } => "see `backlot external list`".to_owned(),
             Self::WithoutConda { .. } => "use a backlot built with the feature `conda`".to_owned(),
@@ -650,6 +666,7 @@ impl Error {
             Self::Store(e) => e,
             Self::Dvc(e) => e,
             Self::Repo(e) => e,
+            Self::Edit(e) => e,
             #[cfg(feature = "conda")]
             Self::Conda(e) => e,
             Self::Part(e) => e,

@@ -83,7 +83,10 @@ impl Workspace {
 
     /// Name a channel, last in preference. From then on only the workspace's own channels count, not the user's.
     pub fn add_channel(&mut self, channel: &str, dry_run: bool) -> Result<ChannelStatus> {
-        let _lock = self.lock()?;
+        self.change(dry_run, |workspace| workspace.put_channel(channel, dry_run))
+    }
+
+    fn put_channel(&mut self, channel: &str, dry_run: bool) -> Result<ChannelStatus> {
         let channel = conda::channel(channel, self.root())?;
         let mut channels = self.config.channels.clone();
         if channels.contains(&channel) {
@@ -99,7 +102,10 @@ impl Workspace {
 
     /// Forget a channel of the workspace; what was installed from it stays.
     pub fn remove_channel(&mut self, channel: &str, dry_run: bool) -> Result<ChannelStatus> {
-        let _lock = self.lock()?;
+        self.change(dry_run, |workspace| workspace.drop_channel(channel, dry_run))
+    }
+
+    fn drop_channel(&mut self, channel: &str, dry_run: bool) -> Result<ChannelStatus> {
         let channel = channel.trim_end_matches('/').to_owned();
         let mut channels = self.config.channels.clone();
         let before = channels.len();
@@ -163,7 +169,10 @@ impl Workspace {
 
     /// Ask for conda packages; one that is asked for already gets the new requirement.
     pub fn add_external(&mut self, specs: &[String], dry_run: bool) -> Result<ExternalReport> {
-        let _lock = self.lock()?;
+        self.change(dry_run, |workspace| workspace.put_external(specs, dry_run))
+    }
+
+    fn put_external(&mut self, specs: &[String], dry_run: bool) -> Result<ExternalReport> {
         let mut wanted = self.config.external_conda.clone();
         for text in specs {
             let (name, text) = conda::spec(text)?;
@@ -178,7 +187,10 @@ impl Workspace {
 
     /// Stop asking for conda packages; what nothing else needs leaves the prefix.
     pub fn remove_external(&mut self, names: &[String], dry_run: bool) -> Result<ExternalReport> {
-        let _lock = self.lock()?;
+        self.change(dry_run, |workspace| workspace.drop_external(names, dry_run))
+    }
+
+    fn drop_external(&mut self, names: &[String], dry_run: bool) -> Result<ExternalReport> {
         let mut wanted = self.config.external_conda.clone();
         for name in names {
             let known: Vec<String> = wanted

@@ -3,22 +3,20 @@
 //! Invariant: a pointer names only content that is in the cache; a file appears complete and verified. Deliberately
 //! absent: DVC's formats (`backlot-dvc`) and the moving of bytes (`backlot-store`).
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{LinkMode, RelPath};
-use backlot_dvc::{
-    AddOptions, AddedOut, CheckoutOptions, FileChanges, Ignore, OutState, Scanned, SentAhead, StatusOptions,
-    TrackedPointer,
-};
-use backlot_store::{Cache, FileDigests, ObjectId, Remote, StatCache, Transfer, TransferReport};
+use backlot_dvc::{AddOptions, AddedOut, FileChanges, OutState, SentAhead, StatusOptions, TrackedPointer};
+use backlot_store::{ObjectId, Remote, Transfer, TransferReport};
 use backlot_wheel::InstalledDist;
 use fs_err as fs;
 use serde::Serialize;
 
+use crate::adding::Preview;
 use crate::environment::Environment;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::outputs::Output;
+use crate::problems::AssetProblem;
 use crate::workspace::{Workspace, absolute};
 
 /// Where files to be tracked come from and go to.
@@ -98,6 +96,9 @@ pub struct MoveReport {
     pub sent: u64,
     /// Objects that were there already.
     pub already_there: u64,
+    /// Assets that could not be read, and were left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<AssetProblem>,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
@@ -111,11 +112,37 @@ pub struct MovedFiles {
     pub files: u64,
     /// Files placed in the workspace (pull only).
     pub placed: u64,
+    /// Files that the pointers no longer name and that were removed; they are in the cache (pull only).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub removed: u64,
     /// Files in tracked folders that nobody tracks and that were left alone (pull only).
     pub kept: Vec<String>,
+    /// Files that were stored nowhere, and were set aside and overwritten or removed by force (pull only).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub set_aside: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl MovedFiles {
+    /// Nothing moved yet.
+    pub(crate) fn of(tracked: &Tracked) -> Self {
+        Self {
+            name: tracked.name.clone(),
+            files: tracked.files(),
+            placed: 0,
+            removed: 0,
+            kept: Vec::new(),
+            set_aside: Vec::new(),
+        }
+    }
 }
 
 /// A folder that has pointers, under the name of its asset.
+#[derive(PartialEq)]
 pub(crate) struct Tracked {
     pub(crate) name: String,
     pub(crate) pointers: Vec<TrackedPointer>,
@@ -137,7 +164,10 @@ impl Tracked {
 impl Workspace {
     /// Track files or folders: those inside an output where they are, others after copying them into one.
     pub fn add(&self, paths: &[PathBuf], options: &AddFiles) -> Result<AddReport> {
-        let _lock = self.lock()?;
+        self.hold()?.add_all(paths, options)
+    }
+
+    fn add_all(&self, paths: &[PathBuf], options: &AddFiles) -> Result<AddReport> {
         let pushes = options.push && !options.dry_run;
         let remote = if pushes {
             Some(self.open_remote(self.remote_entry(options.remote.as_deref(), "pushing files")?)?)
@@ -145,12 +175,16 @@ impl Workspace {
             None
         };
         let mut outs = Vec::new();
+        let mut previewed = Vec::new();
         let mut all: Vec<Additions> = Vec::new();
         for path in paths {
             let path = absolute(path)?;
             let (output, target) = self.place_target(&path, options)?;
             if options.dry_run && target != path {
-                outs.push(self.preview(&output, &path, &target)?);
+                let (added, preview) = self.preview(&output, &path, &target)?;
+                outs.push(added);
+                previewed.push(preview);
+                additions_of(&mut all, output);
             } else {
                 additions_of(&mut all, output).targets.push(target);
             }
@@ -163,17 +197,28 @@ impl Workspace {
         }
         let mut ahead = SentAhead::default();
         let elsewhere = self.remote_elsewhere(options.remote.as_deref());
+        let (mut tracked_then, mut planned) = (Vec::new(), Vec::new());
         for additions in &all {
             self.bring_manifests(&self.tracked_of_output(&additions.output)?, elsewhere.as_ref())
                 .ok();
             let sends = self.tracked_of_output(&additions.output)?.sends_all();
             let (dry_run, ahead_to) = (options.dry_run, remote.as_ref().filter(|_| sends));
-            for out in self.add_in_place(additions, dry_run, ahead_to, elsewhere.as_ref())? {
-                outs.push(self.added(&additions.output, &out));
+            let recorded = self.add_in_place(additions, dry_run, ahead_to, elsewhere.as_ref())?;
+            for out in &recorded {
+                outs.push(self.added(&additions.output, out));
                 ahead += out.ahead;
+            }
+            if options.push && dry_run {
+                let tracked = self.tracked_after(&additions.output, &recorded, true)?;
+                previewed.extend(recorded.iter().filter_map(|out| Preview::of_new(&tracked, out)));
+                tracked_then.push(tracked);
+                planned.extend(recorded);
             }
         }
         let mut pushed = None;
+        if options.push && options.dry_run {
+            pushed = Some(self.plan_files(&tracked_then, &planned, &previewed, options.remote.as_deref())?);
+        }
         if pushes {
             let tracked: Result<Vec<Tracked>> = all
                 .iter()
@@ -192,31 +237,6 @@ impl Workspace {
     pub(crate) fn remote_elsewhere(&self, name: Option<&str>) -> Option<Remote> {
         let entry = self.remote_entry(name, "looking for files").ok()?;
         self.open_remote(entry).ok()
-    }
-
-    /// What adding a path from outside would do, as far as that shows without reading it.
-    fn preview(&self, output: &Output, path: &Path, target: &Path) -> Result<AddedFiles> {
-        let ignore = Ignore::of_folder(path.parent().unwrap_or(path))?;
-        let sizes: Vec<u64> = match backlot_dvc::scan_out(path, &ignore, self.context())? {
-            Scanned::Missing => Vec::new(),
-            Scanned::File { size, .. } => vec![size],
-            Scanned::Folder(files) => files.iter().map(|f| f.size).collect(),
-        };
-        let (files, bytes) = (sizes.len() as u64, sizes.iter().sum());
-        Ok(AddedFiles {
-            asset: output.name.clone(),
-            path: self.display_path(target),
-            files,
-            bytes,
-            changed: files,
-            changes: FileChanges {
-                new: files,
-                ..FileChanges::default()
-            },
-            kept: 0,
-            stored_files: files,
-            stored_bytes: bytes,
-        })
     }
 
     fn added(&self, output: &Output, out: &AddedOut) -> AddedFiles {
@@ -253,14 +273,11 @@ impl Workspace {
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
         let output = &additions.output;
         let root = crate::outputs::module_folder(output).unwrap_or_else(|| output.project.root.clone());
-        Ok(backlot_dvc::add(
-            &root,
-            &additions.targets,
-            &cache,
-            &stat,
-            &options,
-            self.context(),
-        )?)
+        let added = backlot_dvc::add(&root, &additions.targets, &cache, &stat, &options, self.context())?;
+        if !dry_run {
+            self.forget_brought_back(&added)?;
+        }
+        Ok(added)
     }
 
     /// The output and place of a path; a path from outside is copied there first.
@@ -269,6 +286,7 @@ impl Workspace {
             path: path.to_path_buf(),
         };
         if let Some(output) = self.output_of(path)? {
+            output.check_inside()?;
             let inside = output
                 .module_folders()
                 .iter()
@@ -280,6 +298,7 @@ impl Workspace {
             };
         }
         let output = self.output(options.asset.as_deref().ok_or_else(not_in_output)?)?;
+        output.check_inside()?;
         let name = match &options.rename {
             Some(name) => RelPath::parse(name)?,
             None => RelPath::from_path(Path::new(path.file_name().ok_or_else(not_in_output)?))?,
@@ -307,6 +326,7 @@ impl Workspace {
 
     /// The pointers of an output.
     pub(crate) fn tracked_of_output(&self, output: &Output) -> Result<Tracked> {
+        output.check_inside()?;
         let mut pointers = Vec::new();
         for folder in output.module_folders() {
             pointers.extend(backlot_dvc::pointers(folder, self.context())?);
@@ -316,24 +336,6 @@ impl Workspace {
             pointers,
             installed: false,
         })
-    }
-
-    /// The pointers of every installed release (not of editables: those are outputs).
-    pub(crate) fn tracked_inputs(&self) -> Result<Vec<Tracked>> {
-        let Some(environment) = self.environment()? else {
-            return Ok(Vec::new());
-        };
-        let mut all = Vec::new();
-        for dist in environment.installed()? {
-            if dist.editable.is_some() {
-                continue;
-            }
-            let tracked = Self::tracked_of_dist(&environment, &dist)?;
-            if !tracked.pointers.is_empty() {
-                all.push(tracked);
-            }
-        }
-        Ok(all)
     }
 
     /// The pointers of an installed release.
@@ -356,24 +358,52 @@ impl Workspace {
 
     /// Outputs and inputs with tracked files, only those named if names are given.
     pub(crate) fn tracked(&self, names: &[String], inputs: bool) -> Result<Vec<Tracked>> {
+        self.tracked_or(names, inputs, &mut |_, error| Err(error))
+    }
+
+    /// The same; of one that was not named and cannot be read, `left_out` says what happens.
+    pub(crate) fn tracked_or(
+        &self,
+        names: &[String],
+        inputs: bool,
+        left_out: &mut dyn FnMut(String, Error) -> Result<()>,
+    ) -> Result<Vec<Tracked>> {
+        let is_wanted = |of: &str| names.is_empty() || names.iter().any(|name| same_name(of, name));
         let mut all = Vec::new();
-        for output in self.outputs()? {
-            all.push(self.tracked_of_output(&output)?);
+        let mut take = |asset: &str, found: Result<Tracked>| match found {
+            Ok(tracked) => {
+                all.push(tracked);
+                Ok(())
+            }
+            Err(error) if names.is_empty() => left_out(asset.to_owned(), error),
+            Err(error) => Err(error),
+        };
+        let (outputs, unreadable) = self.read_outputs()?;
+        for one in unreadable.into_iter().filter(|_| names.is_empty()) {
+            take(&self.display_path(&one.path), Err(one.error))?;
         }
-        if inputs {
-            all.extend(self.tracked_inputs()?);
+        for output in outputs.iter().filter(|output| is_wanted(&output.name)) {
+            take(&output.name, self.tracked_of_output(output))?;
+        }
+        if inputs && let Some(environment) = self.environment()? {
+            for dist in environment.installed()? {
+                let asset = dist.asset.as_ref().map(|asset| asset.name.as_str());
+                let name = asset.unwrap_or(&dist.metadata.name).to_owned();
+                if dist.editable.is_none() && is_wanted(&name) {
+                    take(&name, Self::tracked_of_dist(&environment, &dist))?;
+                }
+            }
         }
         if names.is_empty() {
             all.retain(|t| !t.pointers.is_empty());
             return Ok(all);
         }
-        let wanted = |t: &Tracked, name: &String| same_name(&t.name, name);
         for name in names {
-            if !all.iter().any(|t| wanted(t, name)) && !self.is_installed(name)? {
+            if !all.iter().any(|t| same_name(&t.name, name)) && !self.is_installed(name)? {
                 self.output(name)?;
             }
         }
-        all.retain(|t| names.iter().any(|name| wanted(t, name)));
+        all.retain(|t| !t.installed || !t.pointers.is_empty());
         Ok(all)
     }
 
@@ -384,82 +414,15 @@ impl Workspace {
         Ok(environment
             .installed()?
             .iter()
-            .any(|d| same_name(&d.metadata.name, name)))
+            .any(|d| d.editable.is_none() && same_name(&d.metadata.name, name)))
     }
 
     /// Send the tracked files of outputs to a remote.
     pub fn push(&self, names: &[String], remote: Option<&str>, dry_run: bool) -> Result<MoveReport> {
-        let tracked = self.tracked(names, false)?;
-        self.push_tracked(&tracked, remote, SentAhead::default(), dry_run)
-    }
-
-    /// Bring the tracked files of outputs and inputs into the cache and into place.
-    pub fn pull(
-        &self,
-        names: &[String],
-        remote: Option<&str>,
-        force: bool,
-        dry_run: bool,
-    ) -> Result<MoveReport> {
-        let tracked = self.tracked(names, true)?;
-        self.refuse_foreign_outs(&tracked)?;
-        let mut report = MoveReport {
-            dry_run,
-            ..MoveReport::default()
-        };
-        let (cache, stat) = (self.cache()?, self.stat_cache()?);
-        for asset in &tracked {
-            report.assets.push(MovedFiles {
-                name: asset.name.clone(),
-                files: asset.files(),
-                placed: 0,
-                kept: Vec::new(),
-            });
-        }
-        let mut proven = BTreeMap::new();
-        for round in 1.. {
-            self.fetch_tracked(&tracked, remote, &cache, dry_run, (&mut report, &mut proven))?;
-            if dry_run {
-                break;
-            }
-            let _lock = self.lock()?;
-            match self.place_tracked(&tracked, &cache, &stat, (force, &proven), &mut report) {
-                // What was damaged was set aside by then, so it is fetched like what was never there.
-                Err(error) if round < PULL_ROUNDS && lacks_objects(&error, &cache) => {}
-                placed => {
-                    placed?;
-                    break;
-                }
-            }
-        }
-        Ok(report)
-    }
-
-    /// Place what the cache has of some assets. The caller holds the lock.
-    fn place_tracked(
-        &self,
-        tracked: &[Tracked],
-        cache: &Cache,
-        stat: &StatCache,
-        (force, proven): (bool, &BTreeMap<ObjectId, FileDigests>),
-        report: &mut MoveReport,
-    ) -> Result<()> {
-        for (asset, moved) in tracked.iter().zip(&mut report.assets) {
-            let pointers: Vec<&TrackedPointer> = asset.pointers.iter().collect();
-            let options = CheckoutOptions {
-                links: &self.settings().links.value,
-                force,
-                proven: Some(proven),
-                read_only: asset.installed,
-            };
-            let placed = backlot_dvc::checkout(&pointers, cache, stat, &options, self.context())?;
-            moved.placed += placed.placed;
-            moved.kept = placed.kept.iter().map(|p| self.display_path(p)).collect();
-            if !asset.installed {
-                backlot_dvc::note_placed(&pointers, &placed.kept, cache, stat)?;
-            }
-        }
-        Ok(())
+        let mut problems = Vec::new();
+        let tracked = self.tracked_or(names, false, &mut problem_of(&mut problems))?;
+        let report = self.push_tracked(&tracked, remote, SentAhead::default(), dry_run)?;
+        Ok(MoveReport { problems, ..report })
     }
 
     /// The state of every tracked file or folder of some assets.
@@ -480,6 +443,14 @@ impl Workspace {
 }
 
 impl MoveReport {
+    /// Nothing moved yet.
+    pub(crate) fn of(tracked: &[Tracked]) -> Self {
+        Self {
+            assets: tracked.iter().map(MovedFiles::of).collect(),
+            ..Self::default()
+        }
+    }
+
     /// Count what a push of objects would send.
     pub(crate) fn plan(
         &mut self,
@@ -509,21 +480,13 @@ impl MoveReport {
     }
 }
 
-/// How often a pull begins again because objects of the cache were damaged.
-pub(crate) const PULL_ROUNDS: u32 = 3;
-
-/// Whether something failed because the cache does not have objects, or set them aside.
-pub(crate) fn lacks_objects(error: &Error, cache: &Cache) -> bool {
-    use backlot_dvc::Error as DvcError;
-    use backlot_store::Error as StoreError;
-    let of_store = |error: &StoreError| match error {
-        StoreError::Corrupt { place, .. } | StoreError::Missing { place, .. } => *place == cache.place(),
-        _ => false,
-    };
-    match error {
-        Error::Dvc(DvcError::NotInCache { .. }) => true,
-        Error::Dvc(DvcError::Store(error)) | Error::Store(error) => of_store(error),
-        _ => false,
+/// Collects the assets that are left out.
+pub(crate) fn problem_of(
+    problems: &mut Vec<AssetProblem>,
+) -> impl FnMut(String, Error) -> Result<()> + use<'_> {
+    |asset, error| {
+        problems.push(AssetProblem::new(asset, &error));
+        Ok(())
     }
 }
 

@@ -91,6 +91,7 @@ impl Workspace {
 
     /// Every object that this workspace's pointers name.
     fn mark(&self, cache: &backlot_store::Cache, keep: &mut HashSet<ObjectId>) -> Result<()> {
+        keep.extend(self.objects_set_aside()?);
         for tracked in self.tracked(&[], true)? {
             for pointer in &tracked.pointers {
                 for (_, out) in pointer.located_outs() {

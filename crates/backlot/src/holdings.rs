@@ -35,6 +35,9 @@ pub(crate) struct ReleaseObjects {
     pub(crate) package: PackageName,
     pub(crate) version: Version,
     pub(crate) needs: Needs,
+    /// Manifests of folders that are neither in the cache nor on the remote, so that the files of the folder are not among the
+    /// objects. None where what is needed has to be known completely.
+    pub(crate) unknown: Vec<ObjectId>,
 }
 
 /// What pointers need of a remote.
@@ -90,6 +93,17 @@ impl Workspace {
         wanted: IsWanted<'_>,
         take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
     ) -> Result<Vec<PassedOver>> {
+        self.each_release_by(remote, wanted, false, take)
+    }
+
+    /// The same; with `partly`, a manifest that is nowhere is an unknown of its release, not an error.
+    pub(crate) fn each_release_by(
+        &self,
+        remote: NamedRemote<'_>,
+        wanted: IsWanted<'_>,
+        partly: bool,
+        take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
+    ) -> Result<Vec<PassedOver>> {
         let cache = self.cache()?;
         let (mut batch, mut seen, mut passed_over) = (Batch::default(), HashSet::new(), Vec::new());
         for entry in self.repos() {
@@ -118,13 +132,13 @@ impl Workspace {
                         self.context().check()?;
                         batch.add(&repo, files)?;
                         if batch.outs >= OUTS {
-                            self.hand_out(std::mem::take(&mut batch), &cache, remote, take)?;
+                            self.hand_out(std::mem::take(&mut batch), &cache, remote, partly, take)?;
                         }
                     }
                 }
             }
         }
-        self.hand_out(batch, &cache, remote, take)?;
+        self.hand_out(batch, &cache, remote, partly, take)?;
         Ok(passed_over)
     }
 
@@ -142,7 +156,7 @@ impl Workspace {
             batch.add(repo, files)?;
         }
         let mut found = Vec::new();
-        self.hand_out(batch, &self.cache()?, remote, &mut |release| {
+        self.hand_out(batch, &self.cache()?, remote, false, &mut |release| {
             found.push(release);
             Ok(())
         })?;
@@ -175,22 +189,63 @@ impl Workspace {
         batch: Batch,
         cache: &Cache,
         remote: NamedRemote<'_>,
+        partly: bool,
         take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
     ) -> Result<()> {
         let all: Vec<&Pointer> = batch.pointers.values().flatten().collect();
-        self.need_manifests(&all, cache, remote)?;
+        let found = self.need_manifests(&all, cache, remote);
+        let some_are_lacking = partly
+            && matches!(
+                &found,
+                Err(Error::Workspace(WorkspaceError::UnknownManifests { .. }))
+            );
+        if !some_are_lacking {
+            found?;
+        }
         for ((package, version), pointers) in batch.pointers {
-            let mut needs = Needs::default();
+            let (mut needs, mut unknown) = (Needs::default(), Vec::new());
             for pointer in &pointers {
-                self.add_needs(pointer, cache, remote.name, &mut needs)?;
+                let mut known = pointer.clone();
+                if some_are_lacking {
+                    unknown.extend(self.take_unknown(&mut known, cache, remote)?);
+                }
+                self.add_needs(&known, cache, remote.name, &mut needs)?;
             }
             take(ReleaseObjects {
                 package,
                 version,
                 needs,
+                unknown,
             })?;
         }
         Ok(())
+    }
+
+    /// Take the outs from a pointer whose manifests are nowhere.
+    fn take_unknown(
+        &self,
+        pointer: &mut Pointer,
+        cache: &Cache,
+        remote: NamedRemote<'_>,
+    ) -> Result<Vec<ObjectId>> {
+        let mut unknown = Vec::new();
+        for out in &pointer.outs {
+            let Some(id) = out
+                .id()
+                .filter(|id| id.tree && self.is_needed_on(out, remote.name))
+            else {
+                continue;
+            };
+            let is_there = || remote.remote.exists_many(&[id], self.context());
+            if !cache.has(&id)? && !is_there()?.contains(&true) {
+                unknown.push(id);
+            }
+        }
+        pointer
+            .outs
+            .retain(|out| out.id().is_none_or(|id| !unknown.contains(&id)));
+        self.need_manifests(&[pointer], cache, remote)?;
+        Ok(unknown)
     }
 
     /// What the pointers of this workspace's outputs and inputs need of a remote.

@@ -79,7 +79,8 @@ impl Workspace {
         check: bool,
         dry_run: bool,
     ) -> Result<InputReport> {
-        let _lock = self.lock()?;
+        let held = self.hold()?;
+        let output = &held.own_output(output)?;
         let group = group.map(GroupName::parse).transpose()?;
         let parsed: Vec<Requirement> = requirements
             .iter()
@@ -93,7 +94,7 @@ impl Workspace {
             }
         }
         if check {
-            self.check_inputs(output, &parsed, group.is_some())?;
+            held.check_inputs(output, &parsed, group.is_some())?;
         }
         let mut project = ProjectFile::open(output)?;
         let list = project.requirements(group.as_ref());
@@ -125,7 +126,8 @@ impl Workspace {
         group: Option<&str>,
         dry_run: bool,
     ) -> Result<InputReport> {
-        let _lock = self.lock()?;
+        let held = self.hold()?;
+        let output = &held.own_output(output)?;
         let group = group.map(GroupName::parse).transpose()?;
         let mut project = ProjectFile::open(output)?;
         let list = project.requirements(group.as_ref());
@@ -162,12 +164,13 @@ impl Workspace {
 
     /// Move the version of an output forwards.
     pub fn bump(&self, output: &Output, steps: &[BumpStep], dry_run: bool) -> Result<BumpReport> {
-        let _lock = self.lock()?;
+        let held = self.hold()?;
+        let output = &held.own_output(output)?;
         let from = output.project.metadata.version.clone();
         let to = from.bump(steps)?;
         let file = Self::write_version(output, &to, dry_run)?;
         if !dry_run {
-            self.sync_editable(&Output::load(&output.project.root)?)?;
+            held.sync_editable(&Output::load(&output.project.root)?)?;
         }
         Ok(BumpReport {
             asset: output.name.clone(),
@@ -340,7 +343,7 @@ fn put(array: &mut Array, requirement: &Requirement) -> Option<String> {
 }
 
 /// Replace the value of the first `__version__ = "..."` or `VERSION = "..."` line.
-fn replace_version(text: &str, version: &str) -> Option<String> {
+pub(crate) fn replace_version(text: &str, version: &str) -> Option<String> {
     let mut offset = 0;
     for line in text.split_inclusive('\n') {
         let name = line.split(['=', ':']).next().unwrap_or_default().trim();

@@ -88,10 +88,19 @@ pub struct InstallReport {
 impl Workspace {
     /// Install requirements, and everything the workspace asked for before. With none given, bring `inputs/` in step.
     pub fn install(&mut self, requirements: &[String], options: &InstallRequest) -> Result<InstallReport> {
-        let _lock = self.lock()?;
+        self.change(options.dry_run, |workspace| {
+            workspace.install_now(requirements, options)
+        })
+    }
+
+    pub(crate) fn install_now(
+        &mut self,
+        requirements: &[String],
+        options: &InstallRequest,
+    ) -> Result<InstallReport> {
         // First, because it decides what Python everything else is chosen for.
         self.sync_external(options.locked, options.dry_run)?;
-        let outputs = self.outputs()?;
+        let outputs = self.shown_outputs()?;
         if requirements.is_empty()
             && outputs.is_empty()
             && options.asks_nothing_new()
@@ -142,8 +151,11 @@ impl Workspace {
 
     /// Stop asking for packages; what nothing else needs leaves the environment.
     pub fn uninstall(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
-        let _lock = self.lock()?;
-        let outputs = self.outputs()?;
+        self.change(dry_run, |workspace| workspace.uninstall_now(names, dry_run))
+    }
+
+    fn uninstall_now(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
+        let outputs = self.shown_outputs()?;
         let old = Lock::load(self.root())?;
         let mut inputs = self.config().inputs.clone();
         for name in names {
@@ -188,10 +200,13 @@ impl Workspace {
 
     /// Choose again and write the lock; the environment stays.
     pub fn write_lock(&mut self, request: &InstallRequest) -> Result<(Lock, bool)> {
-        let _held = self.lock()?;
+        self.change(request.dry_run, |workspace| workspace.lock_now(request))
+    }
+
+    fn lock_now(&mut self, request: &InstallRequest) -> Result<(Lock, bool)> {
         let mut upgrade = request.upgrade.clone();
         let rules = self.changed_rules(&request.rules, &mut upgrade)?;
-        let outputs = self.outputs()?;
+        let outputs = self.shown_outputs()?;
         let old = Lock::load(self.root())?;
         let wish = Wish {
             inputs: self.config().inputs.clone(),
@@ -271,15 +286,9 @@ impl Workspace {
         })
     }
 
-    /// Bring the environment in step with the lock as it is (after `init`, or when the interpreter changed).
-    pub(crate) fn sync_environment(&self) -> Result<()> {
-        let _held = self.lock()?;
-        self.sync_editables()
-    }
-
     /// Show the outputs as they are now in the environment and the lock. The caller holds the lock.
     pub(crate) fn sync_editables(&self) -> Result<()> {
-        let outputs = self.outputs()?;
+        let outputs = self.shown_outputs()?;
         let old = Lock::load(self.root())?;
         let env = self.marker_env()?;
         let mut packages: Vec<LockedPackage> = old.iter().flat_map(|l| l.packages.clone()).collect();

@@ -31,7 +31,7 @@ impl Workspace {
 
     /// An output with the other outputs that it needs: those that it does not need may be broken.
     fn with_needed(&self, output: Output, added: &[Requirement]) -> Result<Vec<Output>> {
-        let all = self.outputs()?;
+        let (all, _) = self.read_outputs()?;
         let mut needed = vec![output];
         let mut next = 0;
         while let Some(one) = needed.get(next) {

@@ -104,6 +104,10 @@ impl Workspace {
 
     /// Take newer releases of some inputs, or of all, where they fit; the others move only if they must.
     pub fn update(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
+        self.change(dry_run, |workspace| workspace.update_now(names, dry_run))
+    }
+
+    fn update_now(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
         let lock = Lock::load(self.root())?;
         let mut packages = Vec::new();
         for name in names {
@@ -118,7 +122,7 @@ impl Workspace {
         } else {
             Upgrade::Packages(packages)
         };
-        self.install(
+        self.install_now(
             &[],
             &InstallRequest {
                 upgrade,

@@ -3,14 +3,19 @@
 //! Invariant: a project follows the original engine's conventions (asset.toml, classifiers, keywords, entry points), so
 //! both recognise it; a project that only has a `pyproject.toml` is an output as well. A new project appears whole.
 
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{AssetName, PackageName, Requirement, file, text};
-use backlot_wheel::{AssetToml, Project};
+use backlot_core::{AssetName, PackageName, RelPath, Requirement, file, text};
+use backlot_wheel::{AssetToml, InstalledDist, ModuleRoot, Project};
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::error::{Result, WorkspaceError};
+use crate::edit_error::EditError;
+use crate::error::{Error, Result, WorkspaceError};
+use crate::lockfile::Lock;
+use crate::problems::UnreadableOutput;
 use crate::workspace::{Workspace, absolute};
 
 /// How to make an asset.
@@ -81,6 +86,25 @@ impl Output {
             .collect()
     }
 
+    /// An error if a module is a link that leaves the project: it is not written through.
+    pub(crate) fn check_inside(&self) -> Result<()> {
+        let inside = fs::canonicalize(&self.project.root)?;
+        for module in &self.project.module_roots {
+            let Ok(target) = fs::canonicalize(&module.source) else {
+                continue;
+            };
+            if !target.starts_with(&inside) {
+                return Err(EditError::LinkedModule {
+                    asset: self.name.clone(),
+                    path: module.source.clone(),
+                    target,
+                }
+                .into());
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn load(root: &Path) -> Result<Self> {
         let project = Project::load(root)?;
         if project
@@ -119,11 +143,11 @@ impl Workspace {
             name: name.to_string(),
             path: root.clone(),
         };
-        let _lock = self.lock()?;
+        let held = self.hold()?;
         if root.exists() {
             return Err(exists().into());
         }
-        let files = project_files(&name, options, self);
+        let files = project_files(&name, options, &held);
         let report = NewReport {
             name: name.to_string(),
             package: name.package().clone(),
@@ -144,21 +168,92 @@ impl Workspace {
         }
         fs::create_dir_all(self.outputs_dir())?;
         file::rename(&stage, &root)?;
-        self.sync_editable(&Output::load(&root)?)?;
+        held.sync_editable(&Output::load(&root)?)?;
         Ok(report)
     }
 
-    /// All outputs, sorted by name. A folder without `pyproject.toml` is not one.
+    /// All outputs that can be read, sorted by name; the others are warned about. A folder without `pyproject.toml` is not one.
     pub fn outputs(&self) -> Result<Vec<Output>> {
-        let mut outputs = Vec::new();
+        let (outputs, unreadable) = self.read_outputs()?;
+        self.warn_unreadable(&unreadable);
+        Ok(outputs)
+    }
+
+    /// All outputs, sorted by name, and the folders that should be one and cannot be read. Of several folders that would be
+    /// published as the same package none is known to be the one.
+    pub(crate) fn read_outputs(&self) -> Result<(Vec<Output>, Vec<UnreadableOutput>)> {
+        let (mut outputs, mut unreadable) = (Vec::<Output>::new(), Vec::new());
         let folder = self.outputs_dir();
         if !folder.is_dir() {
-            return Ok(outputs);
+            return Ok((outputs, unreadable));
         }
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
-            if path.join("pyproject.toml").is_file() {
-                outputs.push(Output::load(&path)?);
+            match fs::symlink_metadata(path.join("pyproject.toml")) {
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+                Err(error) => unreadable.push(UnreadableOutput {
+                    path,
+                    error: error.into(),
+                }),
+                Ok(_) => match Output::load(&path) {
+                    Ok(output) => outputs.push(output),
+                    Err(error) => unreadable.push(UnreadableOutput { path, error }),
+                },
+            }
+        }
+        outputs.sort_by(|a, b| (&a.name, &a.project.root).cmp(&(&b.name, &b.project.root)));
+        let mut folders: BTreeMap<PackageName, Vec<String>> = BTreeMap::new();
+        for output in &outputs {
+            let folders = folders.entry(output.package()).or_default();
+            folders.push(self.display_path(&output.project.root));
+        }
+        folders.retain(|_, folders| folders.len() > 1);
+        for output in outputs.extract_if(.., |output| folders.contains_key(&output.package())) {
+            let package = output.package();
+            unreadable.push(UnreadableOutput {
+                error: EditError::SamePackage {
+                    folders: folders[&package].clone(),
+                    package,
+                }
+                .into(),
+                path: output.project.root,
+            });
+        }
+        unreadable.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok((outputs, unreadable))
+    }
+
+    pub(crate) fn warn_unreadable(&self, unreadable: &[UnreadableOutput]) {
+        for one in unreadable {
+            let path = self.display_path(&one.path);
+            self.context()
+                .warn("output::left_out", format!("`{path}` is left out: {}", one.error));
+        }
+    }
+
+    /// The outputs as `inputs/` shows them: one that cannot be read now stays as it was shown last.
+    pub(crate) fn shown_outputs(&self) -> Result<Vec<Output>> {
+        let (mut outputs, unreadable) = self.read_outputs()?;
+        if unreadable.is_empty() {
+            return Ok(outputs);
+        }
+        self.warn_unreadable(&unreadable);
+        let lock = Lock::load(self.root())?;
+        let installed = match self.environment()? {
+            Some(environment) => environment.installed()?,
+            None => Vec::new(),
+        };
+        for one in unreadable {
+            let path = Some(self.display_path(&one.path));
+            let locked = lock.iter().flat_map(|lock| &lock.packages);
+            let Some(locked) = locked.into_iter().find(|package| package.editable == path) else {
+                continue;
+            };
+            if let Some(dist) = installed
+                .iter()
+                .find(|dist| dist.editable.is_some() && dist.metadata.package() == locked.name)
+            {
+                outputs.push(as_shown(&one.path, dist)?);
             }
         }
         outputs.sort_by(|a, b| a.name.cmp(&b.name));
@@ -167,25 +262,30 @@ impl Workspace {
 
     /// The output of a name, as asset, module or package.
     pub fn output(&self, name: &str) -> Result<Output> {
-        let outputs = self.outputs()?;
+        let (outputs, unreadable) = self.read_outputs()?;
         let package = PackageName::parse(&name.replace(' ', "-")).ok();
+        let nearest = text::nearest(name, outputs.iter().map(|o| o.name.as_str())).map(ToOwned::to_owned);
         let found = outputs
-            .iter()
-            .position(|o| o.name == name || Some(o.package()) == package);
-        match found {
-            Some(position) => Ok(outputs
-                .into_iter()
-                .nth(position)
-                .expect("a position of this list")),
-            None => {
-                let nearest =
-                    text::nearest(name, outputs.iter().map(|o| o.name.as_str())).map(ToOwned::to_owned);
-                Err(WorkspaceError::UnknownOutput {
-                    name: name.to_owned(),
-                    nearest,
-                }
-                .into())
+            .into_iter()
+            .find(|o| o.name == name || Some(o.package()) == package);
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        // One that cannot be read goes by its folder, which is how its module is called.
+        let module = AssetName::parse(name).ok().map(|name| name.module().to_owned());
+        let is_meant = |one: &UnreadableOutput| {
+            let folder = one.path.file_name().unwrap_or_default().to_string_lossy();
+            folder == name
+                || Some(folder.as_ref()) == module.as_deref()
+                || matches!(&one.error, Error::Edit(EditError::SamePackage { package: same, .. }) if Some(same) == package.as_ref())
+        };
+        match unreadable.into_iter().find(is_meant) {
+            Some(one) => Err(one.error),
+            None => Err(WorkspaceError::UnknownOutput {
+                name: name.to_owned(),
+                nearest,
             }
+            .into()),
         }
     }
 
@@ -197,10 +297,14 @@ impl Workspace {
         if let Some(output) = self.output_of(here)? {
             return Ok(output);
         }
-        let mut outputs = self.outputs()?;
-        match outputs.len() {
-            1 => Ok(outputs.remove(0)),
-            count => Err(WorkspaceError::AmbiguousOutput { count }.into()),
+        let (mut outputs, mut unreadable) = self.read_outputs()?;
+        match (outputs.len(), unreadable.len()) {
+            (1, 0) => Ok(outputs.remove(0)),
+            (0, 1) => Err(unreadable.remove(0).error),
+            (readable, others) => Err(WorkspaceError::AmbiguousOutput {
+                count: readable + others,
+            }
+            .into()),
         }
     }
 
@@ -213,10 +317,46 @@ impl Workspace {
             .ok()
             .and_then(|inside| inside.iter().next());
         // Only this one is read: the cost does not grow with the others.
-        let root = name.map(|name| folder.join(name));
-        let root = root.filter(|root| root.join("pyproject.toml").is_file());
-        root.map(|root| Output::load(&root)).transpose()
+        match name.map(|name| folder.join(name)) {
+            Some(root) if fs::symlink_metadata(root.join("pyproject.toml")).is_ok() => {
+                Output::load(&root).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
+}
+
+/// An output as its editable in the environment shows it.
+fn as_shown(root: &Path, dist: &InstalledDist) -> Result<Output> {
+    let mut module_roots = Vec::new();
+    let source = root.join("src");
+    if source.is_dir() {
+        for entry in fs::read_dir(&source)? {
+            let entry = entry?;
+            if let Ok(target) = RelPath::from_path(Path::new(&entry.file_name())) {
+                module_roots.push(ModuleRoot {
+                    source: entry.path(),
+                    target,
+                });
+            }
+        }
+    }
+    let name = dist
+        .asset
+        .as_ref()
+        .map_or_else(|| dist.metadata.name.clone(), |asset| asset.name.clone());
+    Ok(Output {
+        name,
+        project: Project {
+            root: root.to_path_buf(),
+            requires: dist.metadata.requires_dist.clone(),
+            metadata: dist.metadata.clone(),
+            entry_points: dist.entry_points.clone(),
+            asset: None,
+            module_roots,
+            groups: BTreeMap::new(),
+        },
+    })
 }
 
 /// The files of a new project, relative to it.

@@ -6,18 +6,18 @@
 
 use std::collections::BTreeMap;
 
-use backlot_core::Context;
-use backlot_dvc::{AddedOut, SentAhead, TrackedPointer};
+use backlot_dvc::{SentAhead, TrackedPointer};
 use backlot_store::{Cache, FileDigests, ObjectId, Remote, Transfer};
 
 use crate::config::RemoteEntry;
 use crate::error::{Error, Result};
-use crate::files::{MoveReport, MovedFiles, PULL_ROUNDS, Tracked, lacks_objects};
+use crate::files::{MoveReport, Tracked};
 use crate::outs_error::OutsError;
+use crate::pull::{PULL_ROUNDS, lacks_objects};
 use crate::workspace::Workspace;
 
 /// Pointers of which only the outs of one pin are left, by pin; those without one under `None`.
-fn by_pin(pointers: &[&TrackedPointer]) -> BTreeMap<Option<String>, Vec<TrackedPointer>> {
+pub(crate) fn by_pin(pointers: &[&TrackedPointer]) -> BTreeMap<Option<String>, Vec<TrackedPointer>> {
     let mut groups: BTreeMap<Option<String>, Vec<TrackedPointer>> = BTreeMap::new();
     for pointer in pointers {
         let mut pins: Vec<&Option<String>> = pointer.pointer.outs.iter().map(|out| &out.remote).collect();
@@ -42,7 +42,7 @@ impl Tracked {
 
 impl Workspace {
     /// The remote that a pin names.
-    fn pinned(&self, pin: &str, pointers: &[TrackedPointer]) -> Result<&RemoteEntry> {
+    pub(crate) fn pinned(&self, pin: &str, pointers: &[TrackedPointer]) -> Result<&RemoteEntry> {
         let entry = self.config().remotes.iter().find(|remote| remote.name == pin);
         entry.ok_or_else(|| {
             let pointer = pointers.first().map(|pointer| self.display_path(&pointer.path));
@@ -91,20 +91,46 @@ impl Workspace {
         ahead: SentAhead,
         dry_run: bool,
     ) -> Result<MoveReport> {
-        let mut report = MoveReport {
-            dry_run,
-            ..MoveReport::default()
-        };
-        let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
-        for asset in tracked {
-            report.assets.push(MovedFiles {
-                name: asset.name.clone(),
-                files: asset.files(),
-                placed: 0,
-                kept: Vec::new(),
-            });
+        if dry_run {
+            return self.plan_push(tracked, &BTreeMap::new(), remote);
         }
-        for (pin, pointers) in by_pin(&pointers) {
+        let mut report = MoveReport::of(tracked);
+        self.push_by_pin(tracked, &BTreeMap::new(), remote, &mut report)?;
+        report.objects += ahead.objects;
+        report.bytes += ahead.bytes;
+        report.sent += ahead.sent;
+        report.already_there = report.already_there.saturating_sub(ahead.objects);
+        Ok(report)
+    }
+
+    /// What a push would send of tracked files and, by pin, of more objects, which need not be in the cache yet.
+    pub(crate) fn plan_push(
+        &self,
+        tracked: &[Tracked],
+        more: &BTreeMap<Option<String>, Vec<Transfer>>,
+        remote: Option<&str>,
+    ) -> Result<MoveReport> {
+        let mut report = MoveReport {
+            dry_run: true,
+            ..MoveReport::of(tracked)
+        };
+        self.push_by_pin(tracked, more, remote, &mut report)?;
+        Ok(report)
+    }
+
+    fn push_by_pin(
+        &self,
+        tracked: &[Tracked],
+        more: &BTreeMap<Option<String>, Vec<Transfer>>,
+        remote: Option<&str>,
+        report: &mut MoveReport,
+    ) -> Result<()> {
+        let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
+        let mut groups = by_pin(&pointers);
+        for pin in more.keys() {
+            groups.entry(pin.clone()).or_default();
+        }
+        for (pin, pointers) in groups {
             let entry = match &pin {
                 Some(pin) => self.pinned(pin, &pointers)?,
                 None => self.remote_entry(remote, "pushing files")?,
@@ -115,23 +141,25 @@ impl Workspace {
                 self.bring_manifests(asset, pin.is_none().then_some(&opened))?;
             }
             let pointers: Vec<&TrackedPointer> = pointers.iter().collect();
-            self.push_to(&opened, &pointers, &mut report)?;
+            let more = more.get(&pin).map(Vec::as_slice).unwrap_or_default();
+            self.push_to(&opened, &pointers, more, report)?;
         }
-        if !dry_run {
-            report.objects += ahead.objects;
-            report.bytes += ahead.bytes;
-            report.sent += ahead.sent;
-            report.already_there = report.already_there.saturating_sub(ahead.objects);
-        }
-        Ok(report)
+        Ok(())
     }
 
-    fn push_to(&self, remote: &Remote, pointers: &[&TrackedPointer], report: &mut MoveReport) -> Result<()> {
+    fn push_to(
+        &self,
+        remote: &Remote,
+        pointers: &[&TrackedPointer],
+        more: &[Transfer],
+        report: &mut MoveReport,
+    ) -> Result<()> {
         let (cache, context) = (self.cache()?, self.context());
-        let plan = backlot_dvc::plan_push(pointers, &cache, context)?;
+        let mut plan = backlot_dvc::plan_push(pointers, &cache, context)?;
         backlot_dvc::check_elsewhere(&plan, remote, context)?;
         report.already_there += plan.elsewhere.len() as u64;
         if report.dry_run {
+            plan.transfers.extend(more);
             return report.plan(&plan.transfers, remote, self);
         }
         let named =
@@ -142,36 +170,12 @@ impl Workspace {
         Ok(backlot_dvc::check_elsewhere(&plan, remote, context)?)
     }
 
-    /// Count what a push would send of outs that are to be recorded.
-    pub(crate) fn plan_recorded(
-        &self,
-        recorded: &[AddedOut],
-        remote: Option<&str>,
-        report: &mut MoveReport,
-    ) -> Result<()> {
-        let mut objects: BTreeMap<&str, Vec<Transfer>> = BTreeMap::new();
-        for planned in recorded
-            .iter()
-            .filter(|planned| planned.out.push && planned.out.cache)
-        {
-            let entry = self.remote_entry(planned.out.remote.as_deref().or(remote), "pushing files")?;
-            let of_remote = objects.entry(&entry.name).or_default();
-            of_remote.extend(planned.objects.iter().copied());
-        }
-        for (name, objects) in objects {
-            let opened = self.open_remote(self.remote_entry(Some(name), "pushing files")?)?;
-            report.plan(&objects, &opened, self)?;
-        }
-        Ok(())
-    }
-
     /// Bring into the cache what it does not have of some assets.
     pub(crate) fn fetch_tracked(
         &self,
         tracked: &[Tracked],
         remote: Option<&str>,
         cache: &Cache,
-        dry_run: bool,
         (report, proven): (&mut MoveReport, &mut BTreeMap<ObjectId, FileDigests>),
     ) -> Result<()> {
         let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
@@ -187,8 +191,9 @@ impl Workspace {
                 };
                 report.name_remote(&entry.name);
                 let opened = self.open_remote(entry)?;
-                let fetched = fetch(&pointers_of_pin, &opened, cache, dry_run, self.context());
-                match fetched {
+                match backlot_dvc::fetch(&pointers_of_pin, &opened, cache, self.context())
+                    .map_err(Error::from)
+                {
                     Err(error) if round < PULL_ROUNDS && lacks_objects(&error, cache) => {}
                     fetched => {
                         let fetched = fetched?;
@@ -203,19 +208,9 @@ impl Workspace {
     }
 }
 
-fn fetch(
-    pointers: &[&TrackedPointer],
-    remote: &Remote,
-    cache: &Cache,
-    dry_run: bool,
-    context: &Context,
-) -> Result<backlot_store::TransferReport> {
-    backlot_dvc::fetch(pointers, remote, cache, dry_run, context).map_err(Error::from)
-}
-
 impl MoveReport {
     /// Note that files go to or come from a remote.
-    fn name_remote(&mut self, name: &str) {
+    pub(crate) fn name_remote(&mut self, name: &str) {
         match &mut self.remote {
             Some(names) if names.split(", ").any(|known| known == name) => {}
             Some(names) => *names = format!("{names}, {name}"),

@@ -111,7 +111,12 @@ impl Workspace {
     /// Name a folder or an index as a repo; of an index, the pages are looked for at the URL and below it. The name `blessed` becomes the preferred source and `review` the publish target unless
     /// others are; the first of all becomes both.
     pub fn add_repo(&mut self, name: &str, place: &str, options: &AddRepo) -> Result<RepoStatus> {
-        let _lock = self.lock()?;
+        self.change(options.dry_run, |workspace| {
+            workspace.put_repo(name, place, options)
+        })
+    }
+
+    fn put_repo(&mut self, name: &str, place: &str, options: &AddRepo) -> Result<RepoStatus> {
         check_name(name)?;
         if let Some(existing) = self.config.repos.iter().find(|r| r.name == name) {
             let existing = existing.place.clone();
@@ -233,7 +238,10 @@ impl Workspace {
 
     /// Forget a repo; its folder stays.
     pub fn remove_repo(&mut self, name: &str, dry_run: bool) -> Result<RepoStatus> {
-        let _lock = self.lock()?;
+        self.change(dry_run, |workspace| workspace.drop_repo(name, dry_run))
+    }
+
+    fn drop_repo(&mut self, name: &str, dry_run: bool) -> Result<RepoStatus> {
         let entry = self.repo_entry(name)?.clone();
         let status = self.repo_status(&entry);
         self.config.remove_repo(name);
@@ -305,7 +313,19 @@ impl Workspace {
         default: bool,
         dry_run: bool,
     ) -> Result<RemoteStatus> {
-        let _lock = self.lock()?;
+        self.change(dry_run, |workspace| {
+            workspace.put_remote(name, url, layout, default, dry_run)
+        })
+    }
+
+    fn put_remote(
+        &mut self,
+        name: &str,
+        url: &str,
+        layout: Option<RemoteLayout>,
+        default: bool,
+        dry_run: bool,
+    ) -> Result<RemoteStatus> {
         check_name(name)?;
         if let Some(existing) = self.config.remotes.iter().find(|r| r.name == name) {
             let existing = existing.url.clone();
@@ -347,20 +367,22 @@ impl Workspace {
 
     /// Forget a remote; its content stays.
     pub fn remove_remote(&mut self, name: &str, dry_run: bool) -> Result<RemoteStatus> {
-        let _lock = self.lock()?;
-        let status = self.remote_status(name)?;
-        self.config.remove_remote(name);
-        self.save_remotes(dry_run)?;
-        Ok(status)
+        self.change(dry_run, |workspace| {
+            let status = workspace.remote_status(name)?;
+            workspace.config.remove_remote(name);
+            workspace.save_remotes(dry_run)?;
+            Ok(status)
+        })
     }
 
     /// Choose the remote that push and pull use.
     pub fn default_remote(&mut self, name: &str, dry_run: bool) -> Result<RemoteStatus> {
-        let _lock = self.lock()?;
-        self.remote_status(name)?;
-        self.config.set_default_remote(Some(name));
-        self.save_remotes(dry_run)?;
-        self.remote_status(name)
+        self.change(dry_run, |workspace| {
+            workspace.remote_status(name)?;
+            workspace.config.set_default_remote(Some(name));
+            workspace.save_remotes(dry_run)?;
+            workspace.remote_status(name)
+        })
     }
 
     fn save_remotes(&self, dry_run: bool) -> Result<()> {

@@ -3,20 +3,24 @@
 //! Invariants: a release is created last, by one exclusive create, when its files are on the remote already; a version
 //! that exists is a conflict, whoever was first. A kill anywhere leaves no release or a whole one.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use backlot_core::{PackageName, Version};
+use backlot_core::{PackageName, Version, file};
 use backlot_dvc::{AddedOut, Change, FileChanges, SentAhead, TrackedPointer};
 use backlot_repo::{Publication, Release, Repo};
-use backlot_store::Remote;
+use backlot_store::{Remote, Transfer};
 use serde::Serialize;
 
+use crate::adding::Preview;
+use crate::base::{BaseRelease, Newer};
 use crate::build::BuildReport;
 use crate::error::{Result, WorkspaceError};
 use crate::files::{Additions, MoveReport, Tracked};
 use crate::from_parts::{FromParts, PartsUsed};
 use crate::outputs::Output;
 use crate::outs_error::OutsError;
+use crate::sequences::SequenceGap;
 use crate::workspace::{Workspace, absolute};
 
 /// How to publish.
@@ -32,7 +36,7 @@ pub struct PublishOptions {
     pub remove: Vec<PathBuf>,
     /// Take the files of some folders from the parts of a job, not from the workspace.
     pub parts: Option<FromParts>,
-    /// Publish what cannot be installed, too.
+    /// Publish what cannot be installed, too, and what leaves out changes of a newer release.
     pub force: bool,
     /// Publish pointers with `push: false`, too, whose files nobody can pull.
     pub allow_unpushed: bool,
@@ -58,6 +62,8 @@ pub struct PublishReport {
     /// The parts that files are from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parts: Option<PartsUsed>,
+    /// Gaps in numbered sequences of tracked files.
+    pub gaps: Vec<SequenceGap>,
     /// What was pushed.
     pub files: MoveReport,
     /// The wheel.
@@ -80,15 +86,36 @@ pub struct PathChanges {
     pub kept: u64,
 }
 
+/// An output that is built and about to be published.
+struct Ready<'a> {
+    output: &'a Output,
+    repo: &'a Repo,
+    /// The release it was edited from.
+    base: Option<BaseRelease>,
+    /// A newer one, unless that does not matter.
+    newer: Option<&'a Newer<'a>>,
+    recorded: &'a [AddedOut],
+    tracked: &'a [Tracked; 1],
+    wheel: &'a BuildReport,
+}
+
 impl Workspace {
     /// Publish an output.
     pub fn publish(&self, output: &Output, options: &PublishOptions) -> Result<PublishReport> {
-        let _lock = self.lock()?;
+        let held = self.hold()?;
+        held.publish_output(&held.own_output(output)?, options)
+    }
+
+    fn publish_output(&self, output: &Output, options: &PublishOptions) -> Result<PublishReport> {
         let entry = self.publish_target(options.to.as_deref())?.clone();
         let repo = self.open_repo(&entry)?;
         let (package, version) = (output.package(), output.project.metadata.version.clone());
-        if options.dry_run {
-            self.refuse_existing(&repo, &package, &version)?;
+        let known = self.known_releases(&package, &mut BTreeSet::new());
+        let base = Self::base_of(output, &known)?;
+        let newer = Self::newer_release(base.as_ref(), &known)?.filter(|_| !options.force);
+        // Of the very version, the bytes decide, which are not known yet.
+        if let Some(newer) = newer.as_ref().filter(|newer| newer.release.version != version) {
+            return Err(newer.refusal(&output.name, base.as_ref())?.into());
         }
         self.check_urls(output)?;
         self.check_installable(output, &entry.name, options.force)?;
@@ -101,35 +128,23 @@ impl Workspace {
         };
         recorded.extend(self.record_changes(output, &repo, &recorded, options)?);
         let tracked = [self.tracked_after(output, &recorded, options.dry_run)?];
-        let wheel = self.build_tracked(output, &tracked[0], options.dry_run)?;
+        let planned = planned_pointers(&tracked[0], options.dry_run)?;
+        let wheel = self.build_tracked(output, &tracked[0], planned, options.dry_run)?;
         if repo.is_public() && tracked.iter().any(|one| !one.pointers.is_empty()) {
             return Err(crate::holdings::files_in_public(&package, &version, &repo));
         }
-        let publication = self.publication(options.message.as_deref());
-        let mut files = MoveReport {
-            dry_run: options.dry_run,
-            ..MoveReport::default()
+        let ready = Ready {
+            output,
+            repo: &repo,
+            base,
+            newer: newer.as_ref(),
+            recorded: &recorded,
+            tracked: &tracked,
+            wheel: &wheel,
         };
-        let mut already = false;
-        if options.dry_run {
-            files = self.plan_files(&tracked[0], &recorded, options)?;
-        } else {
-            // Cheap and early; the exclusive create at the end is what decides.
-            let existing = repo.plan_publish(&wheel.path, self.context())?.existing;
-            if existing.is_none_or(|existing| existing.identical) {
-                files = self.push_tracked(&tracked, options.remote.as_deref(), ahead_of(&recorded), false)?;
-            }
-            self.context().check()?;
-            match repo.publish(&wheel.path, &publication, self.context()) {
-                // A run that was repeated, by a farm or after its answer was lost.
-                Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => already = true,
-                published => {
-                    published?;
-                }
-            }
-            if let Some(used) = &parts {
-                self.note_parts(used, (&package, &version), &entry.name, options);
-            }
+        let (files, already) = self.create_release(ready, options)?;
+        if let Some(used) = parts.as_ref().filter(|_| !options.dry_run) {
+            self.note_parts(used, (&package, &version), &entry.name, options);
         }
         Ok(PublishReport {
             asset: output.name.clone(),
@@ -139,11 +154,66 @@ impl Workspace {
             added: recorded.iter().map(|out| self.display_path(&out.path)).collect(),
             changes: recorded.iter().map(|out| self.path_changes(out)).collect(),
             parts,
+            gaps: self.gaps(&recorded, &tracked[0])?,
             files,
             wheel,
             already,
             dry_run: options.dry_run,
         })
+    }
+
+    /// Push the files and create the release. Returns what was pushed, and whether the release was there already.
+    fn create_release(&self, ready: Ready<'_>, options: &PublishOptions) -> Result<(MoveReport, bool)> {
+        let Ready {
+            output,
+            repo,
+            base,
+            tracked,
+            wheel,
+            ..
+        } = ready;
+        // Cheap and early; the exclusive create at the end is what decides.
+        let existing = repo.plan_publish(&wheel.built(), self.context())?.existing;
+        let identical = existing.as_ref().map(|existing| existing.identical);
+        if identical == Some(false)
+            && base.is_some()
+            && let Some(newer) = ready.newer
+        {
+            return Err(newer.refusal(&output.name, base.as_ref())?.into());
+        }
+        if options.dry_run {
+            if identical == Some(false) {
+                self.refuse_existing(repo, &output.package(), &wheel.version)?;
+            }
+            let files = self.plan_files(tracked, ready.recorded, &[], options.remote.as_deref())?;
+            return Ok((files, identical == Some(true)));
+        }
+        let mut files = MoveReport::default();
+        if identical != Some(false) {
+            let ahead = ahead_of(ready.recorded);
+            files = self.push_tracked(tracked, options.remote.as_deref(), ahead, false)?;
+        }
+        self.context().check()?;
+        let next = wheel
+            .sha256
+            .map(|sha256| self.as_base(output, &tracked[0], sha256));
+        let next = next.transpose()?;
+        if let Some(next) = next.clone().filter(|_| identical.is_none()) {
+            Self::note_pending(output, base, next)?;
+        }
+        let publication = self.publication(options.message.as_deref());
+        let mut already = false;
+        match repo.publish(&wheel.path, &publication, self.context()) {
+            // A run that was repeated, by a farm or after its answer was lost.
+            Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => already = true,
+            published => {
+                published?;
+            }
+        }
+        if let Some(next) = next {
+            Self::note_base(&output.project.root, next)?;
+        }
+        Ok((files, already))
     }
 
     /// What a requirement by URL means for whoever installs the release. A file of this machine is nobody else's.
@@ -268,8 +338,36 @@ impl Workspace {
         .into())
     }
 
+    /// The gaps in numbered files of what an output tracks.
+    fn gaps(&self, recorded: &[AddedOut], tracked: &Tracked) -> Result<Vec<SequenceGap>> {
+        let cache = self.cache()?;
+        let mut gaps = Vec::new();
+        for out in recorded {
+            gaps.extend(crate::sequences::gaps(
+                &self.display_path(&out.path),
+                &out.members,
+            ));
+        }
+        for (place, out) in tracked.pointers.iter().flat_map(TrackedPointer::located_outs) {
+            let is_recorded = recorded.iter().any(|recorded| recorded.path == place);
+            let Some(id) = out.id().filter(|id| id.tree && !is_recorded) else {
+                continue;
+            };
+            if let Some(manifest) = backlot_dvc::peek_manifest(&cache, &id)? {
+                let files: Vec<_> = manifest.entries().iter().map(|e| e.path.clone()).collect();
+                gaps.extend(crate::sequences::gaps(&self.display_path(&place), &files));
+            }
+        }
+        Ok(gaps)
+    }
+
     /// What the output tracks once its changes are recorded; after a dry run, what it would.
-    fn tracked_after(&self, output: &Output, recorded: &[AddedOut], dry_run: bool) -> Result<Tracked> {
+    pub(crate) fn tracked_after(
+        &self,
+        output: &Output,
+        recorded: &[AddedOut],
+        dry_run: bool,
+    ) -> Result<Tracked> {
         let mut tracked = self.tracked_of_output(output)?;
         if !dry_run {
             return Ok(tracked);
@@ -292,32 +390,47 @@ impl Workspace {
         Ok(tracked)
     }
 
-    /// What a push would send once the changes are recorded.
-    fn plan_files(
+    /// What a push would send once the changes are recorded, and what is `previewed` is added.
+    pub(crate) fn plan_files(
         &self,
-        tracked: &Tracked,
+        tracked: &[Tracked],
         recorded: &[AddedOut],
-        options: &PublishOptions,
+        previewed: &[Preview],
+        remote: Option<&str>,
     ) -> Result<MoveReport> {
-        let mut others = Tracked {
-            name: tracked.name.clone(),
-            pointers: tracked.pointers.clone(),
-            installed: false,
-        };
-        for pointer in &mut others.pointers {
-            let base = pointer.pointer.base(pointer.folder());
-            let is_planned = |path: PathBuf| recorded.iter().any(|planned| planned.path == path);
-            pointer
-                .pointer
-                .outs
-                .retain(|out| !is_planned(out.path.to_path(&base)));
+        let mut others = Vec::new();
+        for one in tracked {
+            let mut pointers = one.pointers.clone();
+            for pointer in &mut pointers {
+                let base = pointer.pointer.base(pointer.folder());
+                let is_planned = |path: PathBuf| recorded.iter().any(|planned| planned.path == path);
+                pointer
+                    .pointer
+                    .outs
+                    .retain(|out| !is_planned(out.path.to_path(&base)));
+            }
+            others.push(Tracked {
+                name: one.name.clone(),
+                pointers,
+                installed: false,
+            });
         }
-        let remote = options.remote.as_deref();
-        let mut report = self.push_tracked(&[others], remote, SentAhead::default(), true)?;
-        for asset in &mut report.assets {
-            asset.files = tracked.files();
+        let mut more = BTreeMap::<Option<String>, Vec<Transfer>>::new();
+        for planned in recorded.iter().filter(|one| one.out.push && one.out.cache) {
+            let of_remote = more.entry(planned.out.remote.clone()).or_default();
+            of_remote.extend(planned.objects.iter().copied());
         }
-        self.plan_recorded(recorded, remote, &mut report)?;
+        if !previewed.is_empty() {
+            let objects = previewed
+                .iter()
+                .flat_map(|preview| preview.objects.iter().copied());
+            more.entry(None).or_default().extend(objects);
+        }
+        let mut report = self.plan_push(&others, &more, remote)?;
+        for (asset, one) in report.assets.iter_mut().zip(tracked) {
+            let more = previewed.iter().filter(|preview| preview.asset == one.name);
+            asset.files = one.files() + more.map(|preview| preview.files).sum::<u64>();
+        }
         Ok(report)
     }
 
@@ -352,6 +465,23 @@ impl Workspace {
             reason: message.unwrap_or("manual").to_owned(),
         }
     }
+}
+
+/// The texts of pointers as they would be, where that is not what they are.
+fn planned_pointers(tracked: &Tracked, dry_run: bool) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let mut planned = BTreeMap::new();
+    for pointer in tracked.pointers.iter().filter(|_| dry_run) {
+        let old = file::read_if_exists(&pointer.path)?;
+        let text = old.map(|old| String::from_utf8_lossy(&old).into_owned());
+        let new = match &text {
+            Some(text) => backlot_dvc::updated_text(&pointer.path, text, &pointer.pointer),
+            None => pointer.pointer.to_text(),
+        };
+        if text.as_ref() != Some(&new) {
+            planned.insert(pointer.path.clone(), new.into_bytes());
+        }
+    }
+    Ok(planned)
 }
 
 /// What was sent while changes were recorded.

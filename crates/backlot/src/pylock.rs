@@ -256,8 +256,11 @@ impl Workspace {
 
     /// Make `inputs/` what a `pylock.toml` says, and the lock and the requirements of the workspace with it.
     pub fn install_from_lock(&mut self, path: &Path, dry_run: bool) -> Result<InstallReport> {
-        let _held = self.lock()?;
-        let (env, outputs) = (self.marker_env()?, self.outputs()?);
+        self.change(dry_run, |workspace| workspace.install_pylock(path, dry_run))
+    }
+
+    fn install_pylock(&mut self, path: &Path, dry_run: bool) -> Result<InstallReport> {
+        let (env, outputs) = (self.marker_env()?, self.shown_outputs()?);
         let reader = Reader {
             path,
             env: &env,

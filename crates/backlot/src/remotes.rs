@@ -90,6 +90,29 @@ pub struct ReleaseUsage {
     /// Its files.
     #[serde(flatten)]
     pub usage: Usage,
+    /// Manifests of its folders that are neither in the cache nor on the remote: their files are not counted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<ObjectId>,
+}
+
+fn admits(requirement: &Requirement, release: &ReleaseObjects) -> bool {
+    &release.package == requirement.name() && requirement.specifiers().contains(&release.version)
+}
+
+/// An error if no release is what a requirement asks for.
+fn check_known(
+    requirements: &[Requirement],
+    all: &[ReleaseObjects],
+    packages: &BTreeSet<PackageName>,
+) -> Result<()> {
+    let unknown = |requirement: &&Requirement| !all.iter().any(|release| admits(requirement, release));
+    let Some(requirement) = requirements.iter().find(unknown) else {
+        return Ok(());
+    };
+    let names = packages.iter().map(PackageName::as_str);
+    let nearest = backlot_core::text::nearest(requirement.name().as_str(), names).map(ToOwned::to_owned);
+    let what = format!("`{requirement}`");
+    Err(WorkspaceError::NoSuchRelease { what, nearest }.into())
 }
 
 impl Workspace {
@@ -222,49 +245,38 @@ impl Workspace {
 
     /// The releases that some requirements (`Table==1.2.0`, `Table`) admit.
     fn chosen_releases(&self, remote: NamedRemote<'_>, wanted: &[String]) -> Result<Vec<ReleaseObjects>> {
-        let mut requirements = Vec::new();
-        for text in wanted {
-            requirements.push(self.parse_requirement(text)?);
-        }
+        let requirements = self.parse_requirements(wanted)?;
         let names = RefCell::new(BTreeSet::new());
         let is_asked_for = |package: &PackageName| {
             names.borrow_mut().insert(package.clone());
             requirements.iter().any(|r| r.name() == package)
         };
-        let all = self.release_objects(remote, &is_asked_for)?;
-        let admits = |requirement: &Requirement, release: &ReleaseObjects| {
-            &release.package == requirement.name() && requirement.specifiers().contains(&release.version)
-        };
-        for requirement in &requirements {
-            if !all.iter().any(|release| admits(requirement, release)) {
-                let names = names.borrow();
-                let names = names.iter().map(PackageName::as_str);
-                let nearest =
-                    backlot_core::text::nearest(requirement.name().as_str(), names).map(ToOwned::to_owned);
-                let what = format!("`{requirement}`");
-                return Err(WorkspaceError::NoSuchRelease { what, nearest }.into());
-            }
-        }
-        let chosen = all.into_iter().filter(|release| {
-            requirements
-                .iter()
-                .any(|requirement| admits(requirement, release))
-        });
-        Ok(chosen.collect())
+        let mut all = self.release_objects(remote, false, &is_asked_for)?;
+        check_known(&requirements, &all, &names.borrow())?;
+        all.retain(|release| requirements.iter().any(|r| admits(r, release)));
+        Ok(all)
+    }
+
+    fn parse_requirements(&self, texts: &[String]) -> Result<Vec<Requirement>> {
+        texts.iter().map(|text| self.parse_requirement(text)).collect()
     }
 
     /// The releases of wanted packages with their objects, each once.
     fn release_objects(
         &self,
         remote: NamedRemote<'_>,
+        partly: bool,
         wanted: &dyn Fn(&PackageName) -> bool,
     ) -> Result<Vec<ReleaseObjects>> {
         let mut all: BTreeMap<(PackageName, Version), ReleaseObjects> = BTreeMap::new();
-        self.each_release(remote, wanted, &mut |release| {
+        self.each_release_by(remote, wanted, partly, &mut |release| {
             let key = (release.package.clone(), release.version.clone());
             match all.entry(key) {
                 Entry::Vacant(slot) => drop(slot.insert(release)),
-                Entry::Occupied(mut known) => known.get_mut().needs.objects.extend(release.needs.objects),
+                Entry::Occupied(mut known) => {
+                    known.get_mut().needs.objects.extend(release.needs.objects);
+                    known.get_mut().unknown.extend(release.unknown);
+                }
             }
             Ok(())
         })?;
@@ -279,15 +291,15 @@ impl Workspace {
             name: &entry.name,
             remote: &opened,
         };
-        let releases = if names.is_empty() {
-            self.release_objects(named, &|_| true)?
-        } else {
-            self.chosen_releases(named, names)?
+        // What is shared shows only against all others.
+        let mut releases = self.release_objects(named, true, &|_| true)?;
+        let requirements = self.parse_requirements(names)?;
+        let packages = releases.iter().map(|r| r.package.clone()).collect();
+        check_known(&requirements, &releases, &packages)?;
+        let is_asked_for = |release: &ReleaseObjects| {
+            requirements.is_empty() || requirements.iter().any(|r| admits(r, release))
         };
-        let mut releases: Vec<_> = releases
-            .into_iter()
-            .filter(|r| !r.needs.objects.is_empty())
-            .collect();
+        releases.retain(|r| !r.needs.objects.is_empty() || !r.unknown.is_empty());
         releases.sort_by(|a, b| (&a.package, &a.version).cmp(&(&b.package, &b.version)));
         let groups: Vec<Vec<ObjectId>> = releases
             .iter()
@@ -297,10 +309,12 @@ impl Workspace {
         Ok(releases
             .into_iter()
             .zip(usage)
+            .filter(|(release, _)| is_asked_for(release))
             .map(|(release, usage)| ReleaseUsage {
                 package: release.package,
                 version: release.version,
                 usage,
+                unknown: release.unknown,
             })
             .collect())
     }

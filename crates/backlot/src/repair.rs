@@ -17,8 +17,11 @@ use crate::workspace::Workspace;
 impl Workspace {
     /// Install anew what is damaged in the environment, from the lock as it is.
     pub fn repair_inputs(&mut self, dry_run: bool) -> Result<InstallReport> {
-        let _held = self.lock()?;
-        let outputs = self.outputs()?;
+        self.change(dry_run, |workspace| workspace.repair_now(dry_run))
+    }
+
+    fn repair_now(&self, dry_run: bool) -> Result<InstallReport> {
+        let outputs = self.shown_outputs()?;
         let lock = Lock::load(self.root())?.ok_or_else(|| WorkspaceError::StaleLock {
             reason: "there is no backlot.lock".to_owned(),
         })?;

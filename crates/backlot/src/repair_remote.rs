@@ -45,7 +45,12 @@ impl Workspace {
             releases: true,
             ..VerifyOptions::default()
         };
-        let (needed, passed_over) = self.needed_of(named, &everything)?;
+        let mut problems = Vec::new();
+        let (needed, passed_over) = self.needed_of(named, &everything, &mut problems)?;
+        for one in problems {
+            let message = format!("`{}` is left out: {}", one.asset, one.message);
+            self.context().warn("output::left_out", message);
+        }
         let all = needed.ids();
         let cache = self.cache()?;
         let here = cache.verify(&all, self.context())?;

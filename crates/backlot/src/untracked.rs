@@ -116,17 +116,7 @@ impl Workspace {
     /// What an output has that is not tracked, with what of it is refused.
     pub(crate) fn untracked(&self, output: &Output, outs: &[OutRecord]) -> Result<Untracked> {
         let limits = self.config().publish;
-        let exclude = |path: &RelPath| outs.iter().any(|out| path.is_within(&out.path));
-        let options = BuildOptions {
-            output: &output.project.root,
-            exclude: &exclude,
-            whole: false,
-            extra_dist_info: BTreeMap::new(),
-            generator: TOOL,
-        };
-        // What is left out is told when it is built.
-        let silent = Context::default().with_cancel(self.context().cancel().clone());
-        let packaged = backlot_wheel::packaged_files(&output.project, &options, &silent)?;
+        let packaged = self.packaged(output, outs)?;
         let modules = output.module_folders();
         let mut found = Untracked::default();
         let mut rows: BTreeMap<PathBuf, UntrackedFiles> = BTreeMap::new();
@@ -160,6 +150,22 @@ impl Workspace {
         found.largest.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         found.largest.truncate(3);
         Ok(found)
+    }
+
+    /// The files of an output that become part of its wheel, by their path in it.
+    pub(crate) fn packaged(&self, output: &Output, outs: &[OutRecord]) -> Result<BTreeMap<RelPath, PathBuf>> {
+        let exclude = |path: &RelPath| outs.iter().any(|out| path.is_within(&out.path));
+        let options = BuildOptions {
+            output: &output.project.root,
+            exclude: &exclude,
+            whole: false,
+            extra_dist_info: BTreeMap::new(),
+            planned: BTreeMap::new(),
+            generator: TOOL,
+        };
+        // What is left out is told when it is built.
+        let silent = Context::default().with_cancel(self.context().cancel().clone());
+        Ok(backlot_wheel::packaged_files(&output.project, &options, &silent)?)
     }
 
     /// Refuse a wheel that would hold content.

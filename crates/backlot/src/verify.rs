@@ -2,7 +2,7 @@
 //!
 //! Reads everything that this workspace names; changes nothing. Damage is reported with the assets it hurts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use backlot_core::{Blake3, Class, Coded};
 use backlot_store::{Cache, DamagedPack, FileDigests, ObjectId, VerifyReport as StoreReport};
@@ -10,7 +10,9 @@ use backlot_wheel::Damage;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::files::{Tracked, problem_of};
 use crate::holdings::{NamedRemote, Needs, PassedOver};
+use crate::problems::AssetProblem;
 use crate::workspace::Workspace;
 
 /// How many of those that need an object are named.
@@ -44,6 +46,10 @@ pub struct VerifyReport {
     pub inputs: Option<Vec<PackageDamage>>,
     /// Repos of which no release was read, because nothing in them can need a remote.
     pub passed_over: Vec<PassedOver>,
+    /// Files of outputs that were added and not pushed or published yet, so that only the cache has them.
+    pub not_pushed: u64,
+    /// Assets that could not be read, and were left out.
+    pub problems: Vec<AssetProblem>,
     /// Whether all is well.
     pub sound: bool,
 }
@@ -195,7 +201,7 @@ impl Workspace {
         let cache = self.cache()?;
         if options.cache {
             // All of the cache is read; what is only expected counts as missing where the workspace needs it now.
-            let needed = self.expected(None)?;
+            let needed = self.expected(None, &mut report.problems)?;
             let all: Vec<(ObjectId, Option<Blake3>)> =
                 cache.list()?.into_iter().map(|entry| (entry.id, None)).collect();
             let found = cache.verify(&all, self.context())?;
@@ -208,15 +214,17 @@ impl Workspace {
                 name: &entry.name,
                 remote: &remote,
             };
-            let (needed, passed_over) = self.needed_of(named, options)?;
+            report.problems.clear();
+            let (needed, passed_over) = self.needed_of(named, options, &mut report.problems)?;
             report.passed_over = passed_over;
-            let found = remote.verify(&needed.ids(), options.sample, self.context())?;
+            let mut found = remote.verify(&needed.ids(), options.sample, self.context())?;
+            report.not_pushed = self.split_not_pushed(&mut found, &needed)?;
             report.remote = Some(object_report(remote.place(), &found, &needed, &cache)?);
         }
         if options.inputs {
             report.inputs = Some(self.damaged_inputs()?);
         }
-        report.sound = report.damage() == 0;
+        report.sound = report.damage() == 0 && report.problems.is_empty();
         Ok(report)
     }
 
@@ -225,8 +233,9 @@ impl Workspace {
         &self,
         remote: NamedRemote<'_>,
         options: &VerifyOptions,
+        problems: &mut Vec<AssetProblem>,
     ) -> Result<(Expected, Vec<PassedOver>)> {
-        let mut needed = self.expected(Some(remote))?;
+        let mut needed = self.expected(Some(remote), problems)?;
         let mut passed_over = Vec::new();
         if options.releases {
             passed_over = self.each_release(remote, &|_| true, &mut |release| {
@@ -240,13 +249,62 @@ impl Workspace {
 
     /// Every object that pointers of outputs and inputs name, or that they need of a remote; as far as manifests are at hand
     /// or there.
-    fn expected(&self, remote: Option<NamedRemote<'_>>) -> Result<Expected> {
+    fn expected(
+        &self,
+        remote: Option<NamedRemote<'_>>,
+        problems: &mut Vec<AssetProblem>,
+    ) -> Result<Expected> {
+        let tracked = self.tracked_or(&[], true, &mut problem_of(problems))?;
+        self.expected_of(&tracked, remote)
+    }
+
+    /// Take from what is missing on a remote what was never promised to be there: content of outputs that is in the cache, and
+    /// in no release that an output was edited from. Returns how much.
+    fn split_not_pushed(&self, found: &mut StoreReport, needed: &Expected) -> Result<u64> {
+        if found.missing.is_empty() {
+            return Ok(0);
+        }
+        let cache = self.cache()?;
+        let all = self.tracked_or(&[], true, &mut |_, _| Ok(()))?;
+        let (installed, own): (Vec<Tracked>, Vec<Tracked>) = all.into_iter().partition(|one| one.installed);
+        let (installed, own) = (self.expected_of(&installed, None)?, self.expected_of(&own, None)?);
+        let mut promised = HashSet::new();
+        for output in self.read_outputs()?.0 {
+            for id in Self::released_objects(&output)? {
+                promised.insert(id);
+                if id.tree
+                    && let Some(manifest) = backlot_dvc::peek_manifest(&cache, &id)?
+                {
+                    promised.extend(manifest.entries().iter().map(|entry| ObjectId::file(entry.md5)));
+                }
+            }
+        }
+        let mut not_pushed = 0;
+        let mut lost = Vec::new();
+        for id in found.missing.drain(..) {
+            // Of many that need it, not all are named.
+            let by = needed.objects.get(&id).filter(|by| by.len() < NAMED);
+            let of_outputs = by
+                .zip(own.objects.get(&id))
+                .is_some_and(|(all, own)| all.is_subset(own));
+            let is_promised = installed.objects.contains_key(&id) || promised.contains(&id);
+            if of_outputs && !is_promised && cache.has(&id)? {
+                not_pushed += 1;
+            } else {
+                lost.push(id);
+            }
+        }
+        found.missing = lost;
+        Ok(not_pushed)
+    }
+
+    fn expected_of(&self, all: &[Tracked], remote: Option<NamedRemote<'_>>) -> Result<Expected> {
         let cache = self.cache()?;
         let mut expected = Expected::default();
-        for tracked in self.tracked(&[], true)? {
+        for tracked in all {
             if let Some(named) = remote {
                 // Those that it does not have are reported with what else is missing there.
-                match self.bring_manifests(&tracked, Some(named.remote)) {
+                match self.bring_manifests(tracked, Some(named.remote)) {
                     Err(Error::Dvc(backlot_dvc::Error::Store(
                         backlot_store::Error::Missing { .. } | backlot_store::Error::Corrupt { .. },
                     ))) => {}

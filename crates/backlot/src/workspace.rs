@@ -88,19 +88,34 @@ impl Workspace {
         if options.dry_run {
             return Ok((None, report));
         }
-        for folder in folders.iter().filter(|f| **f != "inputs") {
-            fs::create_dir_all(root.join(folder))?;
-        }
-        file::write_if_changed(&root.join(".backlot/.gitignore"), b"*\n")?;
-        file::write_if_changed(&root.join(".dvcignore"), DVC_IGNORE.as_bytes())?;
         let mut config = Config::new(&root)?;
         config.set_python(options.python.as_deref());
         config.set_cache(options.cache.as_deref());
-        config.save()?;
-        let workspace = Self::open_at(root, host, context)?;
-        workspace.write_dvc_config()?;
-        workspace.sync_environment()?;
+        let workspace = Self::with_config(root, config, host, context)?;
+        workspace.check_python()?;
+        let absent = Absent::below(&workspace.root);
+        if let Err(error) = workspace.make(&folders) {
+            absent.restore(&workspace.root);
+            return Err(error);
+        }
         Ok((Some(workspace), report))
+    }
+
+    /// Make the parts of a workspace, `backlot.toml` last: with it, all of it is there.
+    fn make(&self, folders: &[&str]) -> Result<()> {
+        for folder in folders.iter().filter(|f| **f != "inputs") {
+            fs::create_dir_all(self.root.join(folder))?;
+        }
+        file::write_if_changed(&self.root.join(".backlot/.gitignore"), b"*\n")?;
+        file::write_if_changed(&self.root.join(".dvcignore"), DVC_IGNORE.as_bytes())?;
+        let _lock = self.lock()?;
+        self.write_dvc_config()?;
+        self.sync_editables()?;
+        if self.config.create()? {
+            return Ok(());
+        }
+        let root = self.root.clone();
+        Err(WorkspaceError::WorkspaceExists { root }.into())
     }
 
     /// Open the workspace that `start` is in.
@@ -114,6 +129,18 @@ impl Workspace {
 
     fn open_at(root: PathBuf, host: &Host, context: &Context) -> Result<Self> {
         let config = Config::load(&root, context)?;
+        Self::with_config(root, config, host, context)
+    }
+
+    /// Another value where the configuration is another than this one's. `warn` about unknown keys in it.
+    pub(crate) fn current(&self, warn: bool) -> Result<Option<Self>> {
+        match self.config.reread(warn.then_some(&self.context))? {
+            None => Ok(None),
+            Some(config) => Self::with_config(self.root.clone(), config, &self.host, &self.context).map(Some),
+        }
+    }
+
+    fn with_config(root: PathBuf, config: Config, host: &Host, context: &Context) -> Result<Self> {
         let settings = Settings::layered(&root, &config, host)?;
         Ok(Self {
             root,
@@ -386,6 +413,43 @@ impl Workspace {
         }
         file::write_if_changed(&path, dvc.to_text().as_bytes())?;
         Ok(())
+    }
+}
+
+/// What of a workspace is not there before it is made: all that is removed if that fails.
+struct Absent(Vec<PathBuf>);
+
+impl Absent {
+    fn below(root: &Path) -> Self {
+        // Folders above the workspace, too: the topmost that is not there stands for all.
+        let above = root.ancestors().take_while(|folder| !folder.exists()).last();
+        if let Some(above) = above {
+            return Self(vec![above.to_path_buf()]);
+        }
+        let parts = [
+            "inputs",
+            "outputs",
+            "build",
+            "external_packages",
+            ".backlot",
+            ".dvc",
+            ".dvc/config",
+            ".dvcignore",
+            "backlot.lock",
+        ];
+        let paths = parts.iter().map(|part| root.join(part));
+        Self(paths.filter(|path| fs::symlink_metadata(path).is_err()).collect())
+    }
+
+    fn restore(self, root: &Path) {
+        // Somebody else was first: it is theirs.
+        if root.join(FILE_NAME).exists() {
+            return;
+        }
+        for path in self.0 {
+            // The error that is told is the one before.
+            file::remove(&path).ok();
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use backlot::{
-    AddFiles, BuildReport, Error, FileChanges, MoveReport, NewAsset, PublishOptions, bump as bumps, text,
+    AddFiles, AssetsLeftOut, BuildReport, Error, FileChanges, MoveReport, NewAsset, PublishOptions,
+    bump as bumps, text,
 };
 
 use crate::args::Input;
@@ -146,11 +147,7 @@ pub(super) fn build(session: &Session, asset: Option<&str>, dry_run: bool) -> Re
 fn describe_wheel(report: &BuildReport) -> String {
     let files: u64 = report.outs.iter().map(|o| o.files).sum();
     let bytes: u64 = report.outs.iter().map(|o| o.size).sum();
-    let size = if report.dry_run {
-        String::new()
-    } else {
-        format!(" ({})", text::bytes(report.size))
-    };
+    let size = format!(" ({})", text::bytes(report.size));
     let outs = if files == 0 {
         String::new()
     } else {
@@ -191,6 +188,14 @@ pub(super) fn publish(
         ));
         lines.push_str(&names_of(&one.changes));
     }
+    for gap in &report.gaps {
+        let some = gap.names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+        let more = if gap.missing > 5 { ", ..." } else { "" };
+        lines.push_str(&format!(
+            "note: {} has a gap between {} and {}: {} missing ({some}{more})\n",
+            gap.path, gap.first, gap.last, gap.missing
+        ));
+    }
     lines.push_str(&describe_push(&report.files));
     let published = if report.already {
         "already published with identical contents: "
@@ -199,7 +204,7 @@ pub(super) fn publish(
     };
     lines.push_str(&format!(
         "{}{published}{} {} to {}: {}\n",
-        would(options.dry_run),
+        would(options.dry_run && !report.already),
         report.asset,
         report.version,
         report.repo,
@@ -269,15 +274,19 @@ pub(super) fn push(
     dry_run: bool,
 ) -> Result<Answer, Error> {
     let report = session.open()?.push(names, remote, dry_run)?;
-    let text = describe_push(&report);
-    Ok(Answer::new(
-        &report,
-        if text.is_empty() {
-            "no tracked files to push".to_owned()
-        } else {
-            text
-        },
-    ))
+    let mut text = describe_push(&report);
+    if text.is_empty() {
+        text.push_str("no tracked files to push\n");
+    }
+    text.push_str(&super::browse::left_out(&report.problems));
+    Ok(moved(&report, text))
+}
+
+/// The answer of a push or pull, which fails where assets were left out.
+fn moved(report: &MoveReport, text: impl Into<String>) -> Answer {
+    let mut answer = Answer::new(report, text);
+    answer.failure = AssetsLeftOut::of(&report.problems).map(|failure| Box::new(failure) as _);
+    answer
 }
 
 pub(super) fn pull(
@@ -289,7 +298,8 @@ pub(super) fn pull(
 ) -> Result<Answer, Error> {
     let report = session.open()?.pull(names, remote, force, dry_run)?;
     if report.assets.is_empty() {
-        return Ok(Answer::new(&report, "no tracked files to pull"));
+        let left_out = super::browse::left_out(&report.problems);
+        return Ok(moved(&report, format!("no tracked files to pull\n{left_out}")));
     }
     let mut lines = match &report.remote {
         Some(remote) => format!(
@@ -302,12 +312,16 @@ pub(super) fn pull(
     };
     let mut rows = Vec::new();
     for asset in &report.assets {
-        let placed = if dry_run {
-            String::new()
-        } else {
-            format!("{} placed", asset.placed)
+        let removed = match asset.removed {
+            0 => String::new(),
+            count => format!(", {count} removed"),
         };
+        let placed = format!("{}{} placed{removed}", would(dry_run), asset.placed);
         rows.push(vec![asset.name.clone(), text::count(asset.files, "file"), placed]);
+        for overwritten in &asset.set_aside {
+            let line = format!("{}set aside {overwritten}: it was stored nowhere", would(dry_run));
+            rows.push(vec![String::new(), line]);
+        }
         for kept in &asset.kept {
             rows.push(vec![
                 String::new(),
@@ -316,6 +330,41 @@ pub(super) fn pull(
         }
     }
     lines.push_str(&columns(&rows));
+    if !dry_run && report.assets.iter().any(|asset| !asset.set_aside.is_empty()) {
+        lines.push_str("`backlot pull --undo` brings back what was set aside\n");
+    }
+    lines.push_str(&super::browse::left_out(&report.problems));
+    Ok(moved(&report, lines))
+}
+
+pub(super) fn undo_pull(session: &Session, dry_run: bool) -> Result<Answer, Error> {
+    let report = session.open()?.undo_pull(dry_run)?;
+    let mut lines = String::new();
+    for path in &report.restored {
+        lines.push_str(&format!("{}brought back {path}\n", would(dry_run)));
+    }
+    for path in &report.kept {
+        lines.push_str(&format!("kept {path}: its content is nowhere else\n"));
+    }
+    Ok(Answer::new(&report, lines))
+}
+
+pub(super) fn rebase(session: &Session, name: &str, dry_run: bool) -> Result<Answer, Error> {
+    let report = session.open()?.rebase(name, dry_run)?;
+    let Some(onto) = &report.onto else {
+        let text = format!("{}: there is no newer release", report.asset);
+        return Ok(Answer::new(&report, text));
+    };
+    let mut lines = format!(
+        "{}took the changes of {onto} over into {}, which is {} now: {} new, {} changed, {} removed\n",
+        would(dry_run),
+        report.asset,
+        report.version,
+        report.changes.new,
+        report.changes.changed,
+        report.changes.gone
+    );
+    lines.push_str(&names_of(&report.changes));
     Ok(Answer::new(&report, lines))
 }
 

@@ -1,7 +1,8 @@
 //! Looking, and proving.
 
 use backlot::{
-    Change, Error, ObjectReport, OutStatus, PackageRow, Query, ReleaseDetail, VerifyOptions, text,
+    AssetProblem, AssetsLeftOut, BaseState, Change, Error, ObjectReport, OutStatus, OutputStatus, PackageRow,
+    Query, ReleaseDetail, VerifyOptions, text,
 };
 
 use crate::output::{Answer, columns};
@@ -23,6 +24,7 @@ pub(super) fn status(session: &Session) -> Result<Answer, Error> {
             format!("published in {}", output.published_in.join(", "))
         };
         lines.push_str(&format!("  {} {} ({published})\n", output.name, output.version));
+        lines.push_str(&standing(output));
         for input in &output.inputs {
             lines.push_str(&format!("    requires {}\n", input.requirement));
         }
@@ -55,7 +57,67 @@ pub(super) fn status(session: &Session) -> Result<Answer, Error> {
     if !report.inputs.iter().any(|i| i.editable.is_none()) {
         lines.push_str("  none; `backlot install NAME` installs one\n");
     }
-    Ok(Answer::new(&report, lines))
+    lines.push_str(&left_out(&report.problems));
+    let mut answer = Answer::new(&report, lines);
+    answer.failure = AssetsLeftOut::of(&report.problems).map(|failure| Box::new(failure) as _);
+    Ok(answer)
+}
+
+/// Assets that could not be read.
+pub(super) fn left_out(problems: &[AssetProblem]) -> String {
+    let mut lines = String::new();
+    for problem in problems {
+        lines.push_str(&format!("\nleft out  {}: {}\n", problem.asset, problem.message));
+        if let Some(help) = &problem.help {
+            lines.push_str(&format!("          {help}\n"));
+        }
+    }
+    lines
+}
+
+/// How an output stands to the releases of its package, and the command that comes next.
+fn standing(output: &OutputStatus) -> String {
+    let base = &output.base;
+    let name = &output.name;
+    let from = base.base.as_ref().map(ToString::to_string).unwrap_or_default();
+    let count = base.changes.new + base.changes.changed + base.changes.gone;
+    let some: Vec<&str> = base.changes.names.iter().take(3).map(String::as_str).collect();
+    let more = if count > some.len() as u64 { " ..." } else { "" };
+    let changes = format!("{} ({}{more})", text::count(count, "change"), some.join(" "));
+    let newer = base.newer.as_ref().map(|newer| {
+        let author = newer.author.as_ref().map(|author| format!(" by {author}"));
+        format!(
+            "{} in {}{}",
+            newer.version,
+            newer.repo,
+            author.unwrap_or_default()
+        )
+    });
+    let newer = newer.unwrap_or_default();
+    match base.state {
+        BaseState::Unpublished => String::new(),
+        BaseState::Unchanged => format!("    unchanged since {from}\n"),
+        BaseState::Ahead if base.base.as_ref() == Some(&output.version) => {
+            format!("    ahead of {from}: {changes}; `backlot bump {name} micro`, then publish\n")
+        }
+        BaseState::Ahead => format!("    ahead of {from}: {changes}\n"),
+        BaseState::Behind => {
+            format!(
+                "    behind: edited from {from}, and there is {newer}; `backlot edit {name} --rebase` takes it over\n"
+            )
+        }
+        BaseState::Diverged if from.is_empty() => {
+            format!(
+                "    diverged: not edited from a release, and there is {newer}; `backlot edit {name} --rebase`\n"
+            )
+        }
+        BaseState::Diverged => {
+            format!(
+                "    diverged: edited from {from}, {changes}, and there is {newer}; `backlot edit {name} --rebase`\n"
+            )
+        }
+        _ => "    whether there is a newer release is not known\n".to_owned(),
+    }
 }
 
 fn or_none(text: &str) -> &str {
@@ -234,8 +296,16 @@ pub(super) fn verify(session: &Session, mut options: VerifyOptions) -> Result<An
             }
         }
     }
+    if report.not_pushed > 0 {
+        lines.push_str(&format!(
+            "{} of outputs not pushed yet: only the cache has them; publishing or `backlot push` sends them\n",
+            text::count(report.not_pushed, "object")
+        ));
+    }
+    lines.push_str(&left_out(&report.problems));
     let mut answer = Answer::new(&report, lines);
-    if !report.sound {
+    answer.failure = AssetsLeftOut::of(&report.problems).map(|failure| Box::new(failure) as _);
+    if report.damage() > 0 {
         answer.failure = Some(Box::new(backlot::DamageFound {
             count: report.damage(),
         }));

@@ -181,10 +181,17 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             names,
             remote,
             force,
+            undo,
             dry,
-        } => assets::pull(session, names, remote.as_deref(), *force, dry.dry_run),
+        } => {
+            if *undo {
+                return assets::undo_pull(session, dry.dry_run);
+            }
+            assets::pull(session, names, remote.as_deref(), *force, dry.dry_run)
+        }
         Command::Push { names, remote, dry } => assets::push(session, names, remote.as_deref(), dry.dry_run),
-        Command::Edit { name, dry } => assets::edit(session, name, dry.dry_run),
+        Command::Edit { name, rebase, dry } if *rebase => assets::rebase(session, name, dry.dry_run),
+        Command::Edit { name, dry, .. } => assets::edit(session, name, dry.dry_run),
         Command::Verify {
             cache,
             remote,

@@ -157,11 +157,14 @@ pub(super) fn usage(session: &Session, names: &[String], remote: Option<&str>) -
     let mut rows: Vec<Vec<String>> = vec![head.iter().map(ToString::to_string).collect()];
     for release in &releases {
         let usage = &release.usage;
-        let missing = if usage.missing == 0 {
-            String::new()
-        } else {
-            format!("{} not on this remote", usage.missing)
-        };
+        let mut missing = Vec::new();
+        if usage.missing > 0 {
+            missing.push(format!("{} not on this remote", usage.missing));
+        }
+        if !release.unknown.is_empty() {
+            let folders = text::count(release.unknown.len() as u64, "folder");
+            missing.push(format!("{folders} not counted: the manifest is nowhere"));
+        }
         rows.push(vec![
             format!("{} {}", release.package, release.version),
             usage.files.to_string(),
@@ -169,7 +172,7 @@ pub(super) fn usage(session: &Session, names: &[String], remote: Option<&str>) -
             text::bytes(usage.stored),
             text::bytes(usage.added),
             text::bytes(usage.exclusive),
-            missing,
+            missing.join("; "),
         ]);
     }
     let text = if releases.is_empty() {

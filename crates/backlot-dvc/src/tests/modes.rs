@@ -38,8 +38,11 @@ impl Place {
         };
         let placing = Placing {
             cache: &self.cache,
+            spare: &std::collections::BTreeSet::new(),
+            manifests: None,
             stat: &self.stat,
             options: &options,
+            planned: false,
             context: &self.context,
             tells_apart: &|_, _, _| Ok(!folds),
         };

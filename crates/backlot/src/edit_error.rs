@@ -1,0 +1,119 @@
+//! What can go wrong between an output and the release that it was edited from.
+
+use std::path::PathBuf;
+
+use backlot_core::{Class, Coded, PackageName, Version, text};
+
+use crate::base::NewerRelease;
+
+/// An output and the releases of its package do not fit together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// Somebody published a release since the one that an output was edited from.
+    #[error("{asset} was {}, and {} was published in `{}`{} since: publishing would leave its changes out", edited_from(base.as_ref()), newer.version, newer.repo, by(newer))]
+    Diverged {
+        /// The asset.
+        asset: String,
+        /// The release it was edited from; `None` if it was made here.
+        base: Option<Version>,
+        /// The newest release.
+        newer: Box<NewerRelease>,
+    },
+    /// An asset whose module is a link to somewhere else: what is written there would change the files of others.
+    #[error("`{}` of {asset} is a link that leaves the asset, to `{}`", path.display(), target.display())]
+    LinkedModule {
+        /// The asset.
+        asset: String,
+        /// The link.
+        path: PathBuf,
+        /// Where it leads to.
+        target: PathBuf,
+    },
+    /// Files that changed here and in the newer release, in different ways.
+    #[error("{asset} cannot take over the changes of {newer}: {} changed here and there: {}", text::count(files.len() as u64, "file"), files.iter().take(20).cloned().collect::<Vec<_>>().join(", "))]
+    Conflicts {
+        /// The asset.
+        asset: String,
+        /// The newer release.
+        newer: Version,
+        /// Their paths in the package.
+        files: Vec<String>,
+    },
+    /// Changes of tracked files that no pointer names yet.
+    #[error("{asset} has tracked files whose changes are not added: {}", paths.join(", "))]
+    NotAdded {
+        /// The asset.
+        asset: String,
+        /// What changed, relative to the workspace.
+        paths: Vec<String>,
+    },
+    /// Several outputs that would be published as one package.
+    #[error("{} are the same package, `{package}`", folders.iter().map(|folder| format!("`{folder}`")).collect::<Vec<_>>().join(" and "))]
+    SamePackage {
+        /// The package.
+        package: PackageName,
+        /// The folders, relative to the workspace.
+        folders: Vec<String>,
+    },
+    /// No files were set aside.
+    #[error("nothing was set aside by a `pull --force` that could be brought back")]
+    NothingSetAside,
+}
+
+fn edited_from(base: Option<&Version>) -> String {
+    base.map_or_else(
+        || "not edited from a release".to_owned(),
+        |base| format!("edited from {base}"),
+    )
+}
+
+/// ` by ana at 2026-01-31T12:00:00Z`, as far as it is known.
+fn by(newer: &NewerRelease) -> String {
+    let author = newer.author.as_ref().map(|author| format!(" by {author}"));
+    let at = newer.at.map(|at| format!(" at {at}"));
+    author.unwrap_or_default() + &at.unwrap_or_default()
+}
+
+impl Coded for EditError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Diverged { .. } => "publish::diverged",
+            Self::LinkedModule { .. } => "output::linked",
+            Self::Conflicts { .. } => "edit::conflicts",
+            Self::NotAdded { .. } => "edit::not_added",
+            Self::SamePackage { .. } => "output::same_package",
+            Self::NothingSetAside => "pull::nothing_set_aside",
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Diverged { .. }
+            | Self::Conflicts { .. }
+            | Self::NotAdded { .. }
+            | Self::SamePackage { .. } => Class::Conflict,
+            Self::LinkedModule { .. } => Class::User,
+            Self::NothingSetAside => Class::NotFound,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Diverged { asset, .. } => format!(
+                "run `backlot edit {asset} --rebase` to take its changes over, then publish; or leave them out with `backlot publish {asset} --force -m REASON`"
+            ),
+            Self::Conflicts { asset, .. } => format!(
+                "make these files here what they shall be in the end, as they are in the release, and run it again; or leave the release's changes out with `backlot publish {asset} --force -m REASON`"
+            ),
+            Self::LinkedModule { .. } => "put the files themselves into the asset, or add the folder with `backlot add PATH --asset NAME`".to_owned(),
+            Self::NotAdded { paths, .. } => format!("run `backlot add {}` first", paths.join(" ")),
+            Self::SamePackage { .. } => {
+                "rename one in its pyproject.toml, or move one of the folders out of outputs".to_owned()
+            }
+            Self::NothingSetAside => {
+                "nothing was lost: only `backlot pull --force` sets files aside".to_owned()
+            }
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! Assets that cannot be read: named, while the others go on.
+//!
+//! Invariant: a command about all assets does what it can for those that are sound, and its exit code tells that it was not all;
+//! a command about an unreadable asset fails with the reason.
+
+use std::path::PathBuf;
+
+use backlot_core::{Class, Coded, text};
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// An asset that a command had to leave out.
+#[derive(Clone, Debug, Serialize)]
+pub struct AssetProblem {
+    /// The asset: its name, or its folder relative to the workspace.
+    pub asset: String,
+    /// The code of the error.
+    pub code: &'static str,
+    /// Its message.
+    pub message: String,
+    /// What gets out of it.
+    pub help: Option<String>,
+    #[serde(skip)]
+    class: Class,
+}
+
+impl AssetProblem {
+    pub(crate) fn new(asset: String, error: &Error) -> Self {
+        Self {
+            asset,
+            code: error.code(),
+            message: error.to_string(),
+            help: error.help(),
+            class: error.class(),
+        }
+    }
+}
+
+/// A folder of `outputs/` that cannot be read as a project.
+#[derive(Debug)]
+pub(crate) struct UnreadableOutput {
+    /// The folder.
+    pub(crate) path: PathBuf,
+    /// Why.
+    pub(crate) error: Error,
+}
+
+/// Some assets were left out; the report tells which and why.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{} could not be read: {}", text::count(assets.len() as u64, "asset"), assets.join(", "))]
+pub struct AssetsLeftOut {
+    /// The assets.
+    pub assets: Vec<String>,
+    class: Class,
+}
+
+impl AssetsLeftOut {
+    /// The failure of a command that left assets out; `None` if there were none.
+    pub fn of(problems: &[AssetProblem]) -> Option<Self> {
+        let first = problems.first()?;
+        Some(Self {
+            assets: problems.iter().map(|problem| problem.asset.clone()).collect(),
+            class: first.class,
+        })
+    }
+}
+
+impl Coded for AssetsLeftOut {
+    fn code(&self) -> &'static str {
+        "workspace::assets_left_out"
+    }
+    fn class(&self) -> Class {
+        self.class
+    }
+    fn help(&self) -> Option<String> {
+        Some("everything else was done; the report says what is wrong with each".to_owned())
+    }
+}
