@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use toml_edit::{DocumentMut, Item};
 
-use crate::edit_error::EditError;
+use crate::error::EditError;
 use crate::error::{Result, WorkspaceError};
 use crate::files::Tracked;
 use crate::outputs::Output;
@@ -178,6 +178,13 @@ impl Workspace {
         base: Option<&BaseRelease>,
         known: &'k [KnownReleases],
     ) -> Result<Option<Newer<'k>>> {
+        // Another release of the base's version stands in for it only where it is not in any repo itself.
+        let mut is_there = false;
+        if let Some(base) = base {
+            for one in known {
+                is_there = is_there || one.has(&base.version, &base.sha256)?;
+            }
+        }
         let mut newest: Option<Newer<'k>> = None;
         for one in known {
             for release in one.listing.offered().into_iter().filter(|r| r.yanked.is_none()) {
@@ -190,7 +197,7 @@ impl Workspace {
                 }
                 let is_newer = match base {
                     None => true,
-                    Some(base) if *version == base.version => !one.has(version, &base.sha256)?,
+                    Some(base) if *version == base.version => !is_there,
                     Some(base) => *version > base.version,
                 };
                 if is_newer {

@@ -11,9 +11,9 @@ use backlot_core::{PackageName, RelPath};
 use backlot_dvc::Pointer;
 use backlot_wheel::{InstalledDist, parse_record};
 
+use crate::error::OutsError;
 use crate::error::Result;
 use crate::files::Tracked;
-use crate::outs_error::OutsError;
 use crate::workspace::Workspace;
 
 /// The files that installed packages have by their RECORDs.

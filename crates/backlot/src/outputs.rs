@@ -12,7 +12,7 @@ use backlot_wheel::{AssetToml, InstalledDist, ModuleRoot, Project};
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::edit_error::EditError;
+use crate::error::EditError;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::lockfile::Lock;
 use crate::problems::UnreadableOutput;
@@ -416,7 +416,16 @@ fn pyproject(name: &AssetName, options: &NewAsset) -> String {
         .iter()
         .map(|k| format!("    {},\n", quote(k)))
         .collect::<String>();
-    let default_summary = format!("{name}, a {} asset", options.asset_type);
+    let kind = match options.asset_type.as_str() {
+        "Asset" => "asset".to_owned(),
+        kind => format!("{kind} asset"),
+    };
+    let article = if kind.starts_with(['A', 'E', 'I', 'O', 'U', 'a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    };
+    let default_summary = format!("{name}, {article} {kind}");
     let summary = quote(options.summary.as_deref().unwrap_or(&default_summary));
     let module = name.module();
     let version_file = format!("src/{}/__version__.py", module.replace('.', "/"));

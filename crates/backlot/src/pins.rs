@@ -10,9 +10,9 @@ use backlot_dvc::{SentAhead, TrackedPointer};
 use backlot_store::{Cache, FileDigests, ObjectId, Remote, Transfer};
 
 use crate::config::RemoteEntry;
+use crate::error::OutsError;
 use crate::error::{Error, Result};
 use crate::files::{MoveReport, Tracked};
-use crate::outs_error::OutsError;
 use crate::pull::{PULL_ROUNDS, lacks_objects};
 use crate::workspace::Workspace;
 

@@ -15,11 +15,11 @@ use serde::Serialize;
 use crate::adding::Preview;
 use crate::base::{BaseRelease, Newer};
 use crate::build::BuildReport;
+use crate::error::OutsError;
 use crate::error::{Result, WorkspaceError};
 use crate::files::{Additions, MoveReport, Tracked};
 use crate::from_parts::{FromParts, PartsUsed};
 use crate::outputs::Output;
-use crate::outs_error::OutsError;
 use crate::sequences::SequenceGap;
 use crate::workspace::{Workspace, absolute};
 

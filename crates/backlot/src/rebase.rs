@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::base::{BaseRelease, Content, Newer};
 use crate::build::wheel_path;
 use crate::edit::staged_pointers;
-use crate::edit_error::EditError;
+use crate::error::EditError;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::files::{Additions, Tracked};
 use crate::lockfile::LockedPackage;

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
 
 use backlot_core::{PackageName, Requirement, Version};
 use backlot_store::{CollectOptions, CollectReport, ObjectId, Remote, Transfer, Usage};
@@ -115,10 +116,20 @@ fn check_known(
     Err(WorkspaceError::NoSuchRelease { what, nearest }.into())
 }
 
+/// What a push may take from its first object to its last look: what is younger may be somebody's who is about to name it.
+const LONGEST_PUSH: Duration = Duration::from_hours(1);
+
 impl Workspace {
     /// Collect what neither a release of this workspace's repos nor a workspace of this cache needs.
     pub fn collect_remote(&self, remote: Option<&str>, options: &CollectOptions) -> Result<CollectedRemote> {
         let entry = self.remote_entry(remote, "collecting")?.clone();
+        let alone = options.no_other_writers || options.dry_run;
+        for (what, age) in [("--young", options.young), ("--grace", options.grace)] {
+            if age < LONGEST_PUSH && !alone {
+                let remote = entry.name.clone();
+                return Err(WorkspaceError::OtherWriters { what, remote }.into());
+            }
+        }
         let opened = self.open_remote(&entry)?;
         if self.repos().iter().all(|repo| repo.public.is_some()) {
             return Err(WorkspaceError::NoneConfigured {

@@ -356,8 +356,8 @@ pub(super) fn rebase(session: &Session, name: &str, dry_run: bool) -> Result<Ans
         return Ok(Answer::new(&report, text));
     };
     let mut lines = format!(
-        "{}took the changes of {onto} over into {}, which is {} now: {} new, {} changed, {} removed\n",
-        would(dry_run),
+        "{} the changes of {onto} over into {}, which is {} now: {} new, {} changed, {} removed\n",
+        if dry_run { "would take" } else { "took" },
         report.asset,
         report.version,
         report.changes.new,

@@ -1,0 +1,583 @@
+//! What only a workspace can get wrong.
+
+use std::path::PathBuf;
+
+use backlot_core::{Class, Coded, PackageName, Version, text};
+use backlot_repo::Place;
+
+/// What only a workspace can get wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkspaceError {
+    /// No `backlot.toml` here or above.
+    #[error("no workspace here: neither `{}` nor a folder above it has a backlot.toml", start.display())]
+    NoWorkspace {
+        /// Where the search began.
+        start: PathBuf,
+    },
+    /// Manifests of releases that are nowhere: what they name cannot be known.
+    #[error("{} needed by releases or workspaces {} neither in the cache nor in {place}: {}", backlot_core::text::count(manifests.len() as u64, "manifest"), if manifests.len() == 1 { "is" } else { "are" }, manifests.join(", "))]
+    UnknownManifests {
+        /// Their objects.
+        manifests: Vec<String>,
+        /// The remote.
+        place: String,
+    },
+    /// A release that cannot be read: what it names cannot be known.
+    #[error("`{place}` cannot be read, so what it needs cannot be known: {reason}")]
+    UnreadableRelease {
+        /// The wheel.
+        place: Place,
+        /// Why.
+        reason: String,
+    },
+    /// A workspace is there already.
+    #[error("`{}` is a workspace already", root.display())]
+    WorkspaceExists {
+        /// Its folder.
+        root: PathBuf,
+    },
+    /// A configuration file that cannot be read.
+    #[error("`{}` is not valid: {reason}", path.display())]
+    BadConfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column where known.
+        reason: String,
+    },
+    /// A secret in a project file.
+    #[error("`{}` holds a secret in `{key}`", path.display())]
+    SecretInConfig {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+    },
+    /// An asset to be published that needs a file of this machine.
+    #[error("{asset} needs `{requirement}`, a file of this machine, which nobody else has")]
+    LocalRequirement {
+        /// The asset.
+        asset: String,
+        /// What it needs.
+        requirement: String,
+    },
+    /// A repo or remote name nobody configured.
+    #[error("the workspace has no {what} named `{name}`{}", near(nearest.as_deref()))]
+    UnknownName {
+        /// `repo` or `remote`.
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+        /// The nearest configured name.
+        nearest: Option<String>,
+    },
+    /// A list of what may come from a repo that has none.
+    #[error("{}", if *folder { format!("`{repo}` is a folder, and only what lies behind a URL can be public") } else { format!("the repo `{repo}` is not public: everything in it may be used") })]
+    NotPublic {
+        /// The repo.
+        repo: String,
+        /// Whether it is a folder.
+        folder: bool,
+    },
+    /// A name that is not on the list of a public repo and should leave it.
+    #[error("`{name}` is not on the list of what may come from `{repo}`{}", near(nearest.as_deref()))]
+    NotAllowed {
+        /// The repo.
+        repo: String,
+        /// The name.
+        name: String,
+        /// One on the list.
+        nearest: Option<String>,
+    },
+    /// A repo or remote name that is taken.
+    #[error("the workspace has a {what} named `{name}` already: {existing}")]
+    NameTaken {
+        /// `repo` or `remote`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// Where it points.
+        existing: String,
+    },
+    /// Something needs a repo or remote and none is configured.
+    #[error("{action} needs a {what}, and the workspace has none")]
+    NoneConfigured {
+        /// `repo` or `remote`.
+        what: &'static str,
+        /// What was to be done.
+        action: String,
+    },
+    /// A collection that others might write to meanwhile has graces shorter than their pushes may take.
+    #[error(
+        "a collection with {what} under an hour could take what somebody is pushing to `{remote}` just now"
+    )]
+    OtherWriters {
+        /// `--young` or `--grace`.
+        what: &'static str,
+        /// The remote.
+        remote: String,
+    },
+    /// An asset project exists.
+    #[error("the output `{name}` exists already in `{}`", path.display())]
+    OutputExists {
+        /// The asset.
+        name: String,
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// No such output.
+    #[error("the workspace has no output `{name}`{}", near(nearest.as_deref()))]
+    UnknownOutput {
+        /// What was asked for.
+        name: String,
+        /// The nearest output.
+        nearest: Option<String>,
+    },
+    /// Which output is meant is not clear.
+    #[error("{}", if *count == 0 { "the workspace has no outputs yet".to_owned() } else { format!("which output is meant? the workspace has {count}") })]
+    AmbiguousOutput {
+        /// How many there are.
+        count: usize,
+    },
+    /// An output of another workspace than the one that was asked to work on it.
+    #[error("the output `{name}` in `{}` is not one of the workspace `{}`", path.display(), workspace.display())]
+    ForeignOutput {
+        /// The asset.
+        name: String,
+        /// Its folder.
+        path: PathBuf,
+        /// The workspace.
+        workspace: PathBuf,
+    },
+    /// A path in no output.
+    #[error("`{}` is in no output of the workspace", path.display())]
+    NotInOutput {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file to track that exists already in the output.
+    #[error("`{}` exists already", path.display())]
+    TargetExists {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A package that is not installed.
+    #[error("`{name}` is not among the inputs of the workspace")]
+    NotInstalled {
+        /// The package.
+        name: PackageName,
+    },
+    /// An uninstall that others need.
+    #[error("`{name}` is not asked for by the workspace but needed by {by}")]
+    StillNeeded {
+        /// The package.
+        name: PackageName,
+        /// Who needs it.
+        by: String,
+    },
+    /// A requirement that is not there.
+    #[error("`{asset}` has no input `{name}`{}", group.as_ref().map(|g| format!(" in group `{g}`")).unwrap_or_default())]
+    NoSuchInput {
+        /// The asset.
+        asset: String,
+        /// The requirement's name.
+        name: PackageName,
+        /// The group.
+        group: Option<String>,
+    },
+    /// A requirement of an editable output's own name that its version does not satisfy.
+    #[error("`{name}` is editable in `{}` at version {version}, which `{requirement}` does not admit", path.display())]
+    EditableInTheWay {
+        /// The package.
+        name: PackageName,
+        /// The output's version.
+        version: Version,
+        /// What was asked for.
+        requirement: String,
+        /// The output.
+        path: PathBuf,
+    },
+    /// No release of that description.
+    #[error("no repo of the workspace has {what}{}", near(nearest.as_deref()))]
+    NoSuchRelease {
+        /// `Table 1.2` or the like.
+        what: String,
+        /// A name like it.
+        nearest: Option<String>,
+    },
+    /// Several repos have the release that is meant.
+    #[error("{name} {version} is in several repos: {repos}")]
+    AmbiguousRepo {
+        /// The package.
+        name: PackageName,
+        /// The version.
+        version: Version,
+        /// The repos that have it.
+        repos: String,
+    },
+    /// A requirement where one release must be named.
+    #[error("`{what}` does not name one release")]
+    NotOneRelease {
+        /// What was given.
+        what: String,
+    },
+    /// A repo or remote is not at its place: a disk that is not mounted looks like an empty folder.
+    #[error("the {what} `{name}` is not at `{place}`: there is nothing, or an empty folder")]
+    PlaceGone {
+        /// `repo` or `remote`.
+        what: &'static str,
+        /// Its name in the workspace.
+        name: String,
+        /// Where it should be.
+        place: String,
+    },
+    /// Another repo or remote is at the place of one that was added.
+    #[error("at `{place}` is another {what} than the `{name}` that was added: {}, not `{remembered}`", found.as_ref().map_or_else(|| "one without an identity".to_owned(), |id| format!("`{id}`")))]
+    OtherPlace {
+        /// `repo` or `remote`.
+        what: &'static str,
+        /// Its name in the workspace.
+        name: String,
+        /// Where it should be.
+        place: String,
+        /// The identity of what is there, if it has one.
+        found: Option<String>,
+        /// The identity in `backlot.toml`.
+        remembered: String,
+    },
+    /// A name under which Python finds a module of its own.
+    #[error("an asset `{name}` could never be imported: `{module}` is a module of Python's standard library")]
+    StandardLibrary {
+        /// The name.
+        name: String,
+        /// The module it would be.
+        module: String,
+    },
+    /// An asset that requires itself.
+    #[error("{asset} cannot require itself")]
+    RequiresItself {
+        /// The asset.
+        asset: String,
+    },
+    /// A release that nobody could install from where it shall be.
+    #[error("{what} could not be installed from `{repo}`: {reason}")]
+    CannotBeInstalled {
+        /// The release.
+        what: String,
+        /// The repo.
+        repo: String,
+        /// Why.
+        reason: String,
+    },
+    /// Content that is not tracked and would become part of a wheel.
+    #[error("{asset} has files that are not tracked and are too large for its wheel, or are media ({} in all): {}", text::bytes(*bytes), paths.iter().take(5).cloned().collect::<Vec<_>>().join(", "))]
+    UntrackedFiles {
+        /// The asset.
+        asset: String,
+        /// Folders and files, relative to the workspace.
+        paths: Vec<String>,
+        /// The bytes of all that would be packaged.
+        bytes: u64,
+    },
+    /// A release with tracked files that would get into a public repo.
+    #[error("{package} {version} has tracked files, and `{repo}` is public")]
+    FilesInPublic {
+        /// The package.
+        package: PackageName,
+        /// The version.
+        version: Version,
+        /// The repo.
+        repo: Place,
+    },
+    /// Files of releases that are to be shown to others are not where those would look.
+    #[error("files of {releases} are not on the remote `{remote}`")]
+    FilesNotThere {
+        /// The releases.
+        releases: String,
+        /// The remote.
+        remote: String,
+    },
+    /// Tracked files are gone.
+    #[error("`{asset}` cannot be published: {} of its tracked files {}", missing.len(), if missing.len() == 1 { "is missing" } else { "are missing" })]
+    MissingFiles {
+        /// The asset.
+        asset: String,
+        /// Their paths.
+        missing: Vec<String>,
+    },
+    /// The lock does not fit the workspace any more.
+    #[error("backlot.lock does not match the workspace: {reason}")]
+    StaleLock {
+        /// What differs.
+        reason: String,
+    },
+    /// A `pylock.toml` that cannot be read.
+    #[error("`{}` is not a lock file that can be used: {reason}", path.display())]
+    BadLockFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A `pylock.toml` that wants something other than a wheel.
+    #[error("`{}` gives for {name} {what}; only wheels are installed", path.display())]
+    LockedSource {
+        /// The file.
+        path: PathBuf,
+        /// The package.
+        name: PackageName,
+        /// What it gives instead.
+        what: &'static str,
+    },
+    /// A lock file of a later format.
+    #[error("`{}` has format {found}; this backlot reads up to {known}", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// What we read.
+        known: u64,
+    },
+    /// A project without a version file that a bump could rewrite.
+    #[error("cannot find where `{}` keeps its version", path.display())]
+    NoVersionSource {
+        /// The project file.
+        path: PathBuf,
+    },
+    /// Nothing is installed yet.
+    #[error("the workspace has no environment in `{}`", path.display())]
+    NoEnvironment {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A command that does not start.
+    #[error("`{program}` cannot be started")]
+    CannotRun {
+        /// What was to be run.
+        program: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A channel that is not there to be removed, or is there already.
+    #[error("`{channel}` is {} of the workspace", if *known { "already a channel" } else { "not a channel" })]
+    Channel {
+        /// The channel.
+        channel: String,
+        /// Whether it is configured.
+        known: bool,
+    },
+    /// A Python version that is none.
+    #[error("`{version}` is not a version of Python")]
+    BadPythonVersion {
+        /// What was given.
+        version: String,
+    },
+    /// No interpreter of ours is of that version.
+    #[error("there is no Python {version}{}", if have.is_empty() { String::new() } else { format!(" here, only {}", have.join(", ")) })]
+    NoSuchPython {
+        /// What was asked for.
+        version: String,
+        /// What there is.
+        have: Vec<String>,
+    },
+    /// Conda packages beside an interpreter that is not conda's.
+    #[error("conda packages need a Python of their own, and the workspace names one by path: `{python}`")]
+    PythonByPath {
+        /// The setting.
+        python: String,
+    },
+    /// A package that is not asked for in `[external]`.
+    #[error("`{name}` is not among the external packages of the workspace{}", near(nearest.as_deref()))]
+    NotExternal {
+        /// The package.
+        name: String,
+        /// One like it.
+        nearest: Option<String>,
+    },
+    /// This program was built without conda.
+    #[error("{action} needs conda packages, which this build of backlot leaves out")]
+    WithoutConda {
+        /// What was to be done.
+        action: &'static str,
+    },
+    /// The folder for `inputs` holds something that is not ours.
+    #[error("`{}` is not an environment of this workspace", path.display())]
+    ForeignInputs {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+fn near(nearest: Option<&str>) -> String {
+    nearest.map(|n| format!(" (is it `{n}`?)")).unwrap_or_default()
+}
+
+impl Coded for WorkspaceError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoWorkspace { .. } => "workspace::none",
+            Self::UnknownManifests { .. } => "workspace::unknown_manifests",
+            Self::UnreadableRelease { .. } => "workspace::unreadable_release",
+            Self::WorkspaceExists { .. } => "workspace::exists",
+            Self::BadConfig { .. } => "config::invalid",
+            Self::SecretInConfig { .. } => "config::secret",
+            Self::LocalRequirement { .. } => "publish::local_url",
+            Self::UnknownName { .. } => "config::unknown_name",
+            Self::NotPublic { .. } => "config::not_public",
+            Self::NotAllowed { .. } => "config::not_on_list",
+            Self::NameTaken { .. } => "config::name_taken",
+            Self::NoneConfigured { .. } => "config::none_configured",
+            Self::OtherWriters { .. } => "gc::other_writers",
+            Self::OutputExists { .. } => "output::exists",
+            Self::UnknownOutput { .. } => "output::unknown",
+            Self::AmbiguousOutput { .. } => "output::ambiguous",
+            Self::ForeignOutput { .. } => "output::other_workspace",
+            Self::NotInOutput { .. } => "output::not_in_output",
+            Self::TargetExists { .. } => "output::target_exists",
+            Self::NotInstalled { .. } => "input::not_installed",
+            Self::StillNeeded { .. } => "input::still_needed",
+            Self::NoSuchInput { .. } => "input::unknown",
+            Self::EditableInTheWay { .. } => "input::editable_in_the_way",
+            Self::NoSuchRelease { .. } => "release::unknown",
+            Self::FilesNotThere { .. } => "copy::files_missing",
+            Self::StandardLibrary { .. } => "output::standard_library",
+            Self::RequiresItself { .. } => "input::itself",
+            Self::CannotBeInstalled { .. } => "publish::cannot_be_installed",
+            Self::UntrackedFiles { .. } => "publish::untracked_files",
+            Self::FilesInPublic { .. } => "publish::files_in_public",
+            Self::PlaceGone { what: "repo", .. } => "workspace::repo_not_there",
+            Self::PlaceGone { .. } => "workspace::remote_not_there",
+            Self::OtherPlace { what: "repo", .. } => "workspace::other_repo",
+            Self::OtherPlace { .. } => "workspace::other_remote",
+            Self::AmbiguousRepo { .. } => "release::ambiguous_repo",
+            Self::NotOneRelease { .. } => "release::not_one",
+            Self::MissingFiles { .. } => "publish::missing_files",
+            Self::StaleLock { .. } => "lock::stale",
+            Self::BadLockFile { .. } => "lock::invalid",
+            Self::LockedSource { .. } => "lock::not_a_wheel",
+            Self::NewerFormat { .. } => "lock::newer_format",
+            Self::NoVersionSource { .. } => "output::no_version_source",
+            Self::NoEnvironment { .. } => "environment::none",
+            Self::CannotRun { .. } => "run::cannot_start",
+            Self::ForeignInputs { .. } => "workspace::foreign_inputs",
+            Self::Channel { .. } => "config::channel",
+            Self::BadPythonVersion { .. } => "python::bad_version",
+            Self::NoSuchPython { .. } => "python::not_installed",
+            Self::PythonByPath { .. } => "external::python_by_path",
+            Self::NotExternal { .. } => "external::unknown",
+            Self::WithoutConda { .. } => "conda::left_out",
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::NoWorkspace { .. }
+            | Self::UnknownName { .. }
+            | Self::NotAllowed { .. }
+            | Self::UnknownOutput { .. }
+            | Self::NotInOutput { .. }
+            | Self::NotInstalled { .. }
+            | Self::NoSuchInput { .. }
+            | Self::MissingFiles { .. }
+            | Self::NoSuchPython { .. }
+            | Self::NotExternal { .. }
+            | Self::Channel { known: false, .. }
+            | Self::FilesNotThere { .. }
+            | Self::NoEnvironment { .. }
+            | Self::CannotRun { .. }
+            | Self::UnknownManifests { .. }
+            | Self::NoSuchRelease { .. } => Class::NotFound,
+            Self::BadConfig { .. }
+            | Self::SecretInConfig { .. }
+            | Self::NotPublic { .. }
+            | Self::FilesInPublic { .. }
+            | Self::NoneConfigured { .. }
+            | Self::NewerFormat { .. }
+            | Self::BadLockFile { .. }
+            | Self::PythonByPath { .. }
+            | Self::WithoutConda { .. }
+            | Self::NoVersionSource { .. } => Class::Config,
+            Self::UnreadableRelease { .. } => Class::Integrity,
+            Self::PlaceGone { .. } | Self::OtherPlace { .. } => Class::Environment,
+            Self::OtherWriters { .. }
+            | Self::AmbiguousOutput { .. }
+            | Self::ForeignOutput { .. }
+            | Self::AmbiguousRepo { .. }
+            | Self::NotOneRelease { .. }
+            | Self::BadPythonVersion { .. }
+            | Self::LocalRequirement { .. }
+            | Self::UntrackedFiles { .. }
+            | Self::StandardLibrary { .. }
+            | Self::RequiresItself { .. }
+            | Self::LockedSource { .. } => Class::User,
+            Self::WorkspaceExists { .. }
+            | Self::NameTaken { .. }
+            | Self::Channel { known: true, .. }
+            | Self::OutputExists { .. }
+            | Self::TargetExists { .. }
+            | Self::StillNeeded { .. }
+            | Self::CannotBeInstalled { .. }
+            | Self::EditableInTheWay { .. }
+            | Self::StaleLock { .. }
+            | Self::ForeignInputs { .. } => Class::Conflict,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::NoWorkspace { .. } => "run `backlot init` in the folder that is to be the workspace, or name one with `--workspace`".to_owned(),
+            Self::UnreadableRelease { .. } => "repair the file from another repo that has it, or remove it from the repo".to_owned(),
+            Self::UnknownManifests { .. } => "name the remote that has them with `--remote`, or push them from a workspace that has the files".to_owned(),
+            Self::WorkspaceExists { .. } => "work in it as it is; `backlot status` shows what it holds".to_owned(),
+            Self::BadConfig { .. } => "correct the file; docs/format/workspace.md describes its keys".to_owned(),
+            Self::SecretInConfig { .. } => "remove it from the file and change it at its source: project files are shared".to_owned(),
+            Self::LocalRequirement { .. } => "publish that to a repo and require it by name, or name it by an address that others reach".to_owned(),
+            Self::UnknownName { what, .. } => format!("see `backlot {what} list`, or add it with `backlot {what} add NAME PLACE`"),
+            Self::NotPublic { folder: true, .. } => "leave `public` away; only packages from outside need a list".to_owned(),
+            Self::NotPublic { repo, .. } => format!("if it is outside the studio, write `public = true` in `[repos.{repo}]`"),
+            Self::NotAllowed { .. } => "see `backlot repo list`".to_owned(),
+            Self::NameTaken { what, name, .. } => format!("choose another name, or run `backlot {what} remove {name}` first"),
+            Self::OtherWriters { .. } => "give it an hour or more; `--no-other-writers` if nobody else pushes, publishes or collects meanwhile".to_owned(),
+            Self::NoneConfigured { what, .. } => format!("add one with `backlot {what} add NAME PLACE`"),
+            Self::OutputExists { .. } => "choose another name, or work on the one that is there".to_owned(),
+            Self::UnknownOutput { name, .. } => format!("see `backlot status`; `backlot new {name}` makes one, `backlot edit {name}` turns an installed release into one"),
+            Self::AmbiguousOutput { count: 0 } => "make one with `backlot new NAME`".to_owned(),
+            Self::AmbiguousOutput { .. } => "name the asset, or run the command inside its folder".to_owned(),
+            Self::ForeignOutput { .. } => "open the workspace that it lies in".to_owned(),
+            Self::NotInOutput { .. } => "name the asset that shall track it: `backlot add PATH --asset NAME`".to_owned(),
+            Self::TargetExists { .. } => "change the files where they are, then run `backlot add` on that path; or choose another name with `--as`".to_owned(),
+            Self::NotInstalled { name } => format!("see `backlot status`; `backlot install {name}` installs it"),
+            Self::StillNeeded { .. } => "uninstall what needs it first".to_owned(),
+            Self::NoSuchInput { .. } => "see `backlot status` for the inputs of each output".to_owned(),
+            Self::EditableInTheWay { path, .. } => format!("an editable is never silently replaced: publish it or move `{}` out of outputs first", path.display()),
+            Self::NoSuchRelease { .. } => "see `backlot search`; `backlot repo list` shows where it was looked for".to_owned(),
+            Self::FilesNotThere { remote, .. } => format!("copy them there first: name the remote that has them with `--from-remote NAME --to-remote {remote}`; or leave files out with `--without-files`"),
+            Self::StandardLibrary { .. } => "choose another name".to_owned(),
+            Self::RequiresItself { .. } => "name another package".to_owned(),
+            Self::CannotBeInstalled { .. } => "publish or copy first what it needs (`backlot copy --with-deps`), or change its inputs (`backlot input`); to insist, use `--force` with the reason as `-m REASON`".to_owned(),
+            Self::UntrackedFiles { paths, .. } => format!("track them with `backlot add {}`; what belongs into the wheel all the same is allowed by `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml", paths.join(" ")),
+            Self::FilesInPublic { .. } => "a collection of a remote looks into the studio's repos only, and would take the files for garbage: publish it to one of those; if this is one, take `public` from its entry in backlot.toml".to_owned(),
+            Self::PlaceGone { what, name, place } => format!("check that the disk is mounted and the path in backlot.toml is right; if the {what} is gone for good, make a new one with `backlot {what} remove {name}` and `backlot {what} add {name} {place}`"),
+            Self::OtherPlace { what, name, place, .. } => format!("check that the right disk is mounted and the path in backlot.toml is right; to use what is there, run `backlot {what} remove {name}` and `backlot {what} add {name} {place}`"),
+            Self::AmbiguousRepo { .. } => "name the one that is meant with `--repo`".to_owned(),
+            Self::NotOneRelease { .. } => "name one release, as in `Table==1.0.0`".to_owned(),
+            Self::MissingFiles { missing, .. } => format!("bring them back with `backlot pull`, or drop them with `backlot add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),
+            Self::StaleLock { .. } => "run `backlot lock` to resolve again".to_owned(),
+            Self::BadLockFile { .. } => "write it again with the tool that made it; PEP 751 describes its keys".to_owned(),
+            Self::LockedSource { .. } => "build its wheel, publish it to a repo of the workspace, and lock again".to_owned(),
+            Self::NewerFormat { .. } => "use a newer backlot".to_owned(),
+            Self::NoVersionSource { .. } => "give `[project] version`, or `[tool.hatch.version] path` a file with `__version__ = \"1.0.0\"`".to_owned(),
+            Self::NoEnvironment { .. } => "run `backlot install`".to_owned(),
+            Self::CannotRun { .. } => "check its name; scripts of inputs lie in `inputs/bin`".to_owned(),
+            Self::Channel { .. } => "see `backlot channel list`".to_owned(),
+            Self::BadPythonVersion { .. } => "give two or three numbers, as in 3.12 or 3.12.4".to_owned(),
+            Self::NoSuchPython { version, .. } => format!("see `backlot python list`; in a workspace with a channel, `backlot python install {version}` gets it. A path names any interpreter, `none` is a tree without one"),
+            Self::PythonByPath { .. } => "set a version instead, as in `python = \"3.12\"`; it is then installed with the packages".to_owned(),
+            Self::NotExternal { .. } => "see `backlot external list`".to_owned(),
+            Self::WithoutConda { .. } => "use a backlot built with the feature `conda`".to_owned(),
+            Self::ForeignInputs { .. } => "move it away; `backlot install` makes the environment anew".to_owned(),
+        })
+    }
+}
