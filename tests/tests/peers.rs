@@ -297,3 +297,66 @@ fn a_project_with_only_a_pyproject_builds_and_installs_with_pip() {
     let mut script = Command::new(studio.path("venv/bin/animtool"));
     assert_eq!(run_command(&mut script).ok().stdout(), "hi\n");
 }
+
+/// Patterns, each in a folder of its own, and the files of that folder.
+const IGNORED: [(&str, &[&str]); 24] = [
+    ("*.bak", &["a.bak", "sub/b.bak", "a.bakk"]),
+    ("/top.exr", &["top.exr", "sub/top.exr"]),
+    ("tmp/", &["tmp/a.exr", "sub/tmp/b.exr"]),
+    ("sub/tmp", &["tmp/a.exr", "sub/tmp/b.exr"]),
+    ("**/cache", &["cache/a", "sub/cache/b", "sub/cached"]),
+    ("cache/**", &["cache/a", "sub/cache/b"]),
+    ("a/**/z", &["a/z", "a/b/z", "a/b/c/z", "b/z"]),
+    ("f.{exr,tif}", &["f.exr", "f.tif", "f.{exr,tif}"]),
+    ("{a}", &["a", "{a}"]),
+    ("\\{a}", &["a", "{a}"]),
+    ("x{", &["x{", "x"]),
+    ("[ab].exr", &["a.exr", "b.exr", "c.exr"]),
+    ("[!ab].exr", &["a.exr", "c.exr"]),
+    ("[{a].exr", &["{.exr", "a.exr", "b.exr"]),
+    ("f.?.exr", &["f.1.exr", "f.12.exr"]),
+    ("# comment", &["# comment", "comment"]),
+    ("\\#hash", &["#hash", "hash"]),
+    ("!a.exr", &["a.exr"]),
+    ("\\!bang", &["!bang", "bang"]),
+    ("*.exr\n!keep.exr", &["a.exr", "keep.exr", "sub/keep.exr"]),
+    ("sub/*\n!sub/keep", &["sub/a", "sub/keep"]),
+    ("with space", &["with space", "with"]),
+    ("trailing   ", &["trailing", "trailing   "]),
+    ("f.%04d.exr", &["f.%04d.exr", "f.0001.exr"]),
+];
+
+#[test]
+fn ignore_patterns_mean_to_us_what_they_mean_to_dvc() {
+    let studio = Studio::new();
+    let mut paths = Vec::new();
+    for (number, (patterns, files)) in IGNORED.iter().enumerate() {
+        studio.write(&format!("ws/c{number}/.dvcignore"), patterns.as_bytes());
+        for file in *files {
+            let path = format!("c{number}/{file}");
+            studio.write(&format!("ws/{path}"), b"x");
+            paths.push(path);
+        }
+    }
+    let arguments: Vec<&str> = std::iter::once("check-ignore")
+        .chain(paths.iter().map(String::as_str))
+        .collect();
+    let said = dvc(&studio, "ws", &arguments);
+    let theirs: std::collections::BTreeSet<&str> = said.lines().collect();
+    let root = studio.path("ws");
+    for path in &paths {
+        let folder = root.join(path.split('/').next().expect("a folder"));
+        let mut ignore = backlot_dvc::Ignore::of_folder(&folder).expect("read");
+        let file = root.join(path);
+        let mut ours = false;
+        // As a walk does: a folder that is ignored is not gone into.
+        let mut above: Vec<_> = file.ancestors().take_while(|a| *a != folder).collect();
+        while let Some(part) = above.pop() {
+            ours = ours || ignore.excludes(part, !above.is_empty());
+            if part.join(".dvcignore").is_file() {
+                ignore = ignore.with_file_of(part).expect("read");
+            }
+        }
+        assert_eq!(ours, theirs.contains(path.as_str()), "{path}");
+    }
+}

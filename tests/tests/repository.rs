@@ -31,7 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("backlot-cli", &["backlot"]),
     ("backlot-xtask", &[]),
     ("backlot-benches", &["backlot-core"]),
-    ("backlot-tests", &["backlot-xtask"]),
+    ("backlot-tests", &["backlot-dvc", "backlot-xtask"]),
     (
         "backlot-fuzz-checks",
         &[

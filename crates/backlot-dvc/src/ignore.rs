@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use fs_err as fs;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
@@ -49,8 +50,12 @@ impl Ignore {
             path: path.clone(),
             reason: source.to_string(),
         };
-        if let Some(source) = builder.add(&path) {
-            return Err(bad(source));
+        let text = fs::read(&path)?;
+        let text = String::from_utf8_lossy(&text);
+        for line in text.trim_start_matches('\u{feff}').lines() {
+            builder
+                .add_line(Some(path.clone()), &literal_braces(line))
+                .map_err(bad)?;
         }
         let mut levels = self.levels.clone();
         levels.push(Arc::new(builder.build().map_err(bad)?));
@@ -85,11 +90,43 @@ impl Ignore {
     }
 }
 
+/// A pattern in which braces stand for themselves, as they do for DVC and git.
+fn literal_braces(line: &str) -> String {
+    let mut literal = String::with_capacity(line.len());
+    let (mut is_escaped, mut in_class) = (false, false);
+    for character in line.chars() {
+        let is_brace = matches!(character, '{' | '}');
+        if is_brace && !is_escaped && !in_class {
+            literal.push('\\');
+        }
+        if !is_escaped {
+            in_class = (in_class && character != ']') || (!in_class && character == '[');
+        }
+        is_escaped = character == '\\' && !is_escaped;
+        literal.push(character);
+    }
+    literal
+}
+
 #[cfg(test)]
 mod tests {
     use fs_err as fs;
 
-    use super::Ignore;
+    use super::{Ignore, literal_braces};
+
+    #[test]
+    fn braces_stand_for_themselves_and_nothing_else_changes() {
+        for (line, expected) in [
+            ("f.{exr,tif}", "f.\\{exr,tif\\}"),
+            ("\\{a}", "\\{a\\}"),
+            ("[{a}]{b", "[{a}]\\{b"),
+            ("\\[{", "\\[\\{"),
+            ("# {comment}", "# \\{comment\\}"),
+            ("*.bak", "*.bak"),
+        ] {
+            assert_eq!(literal_braces(line), expected, "{line}");
+        }
+    }
 
     #[test]
     fn deeper_files_win_and_version_control_is_always_ignored() {

@@ -272,6 +272,25 @@ mod tests {
     }
 
     #[test]
+    fn merge_keys_and_a_byte_order_mark_are_read_as_dvc_reads_them() {
+        let md5 = "0123456789abcdef0123456789abcdef";
+        let plain = parse(&format!(
+            "outs:\n- hash: md5\n  md5: {md5}\n  size: 3\n  path: x\n"
+        ))
+        .expect("parsed");
+        for text in [
+            format!("\u{feff}outs:\n- hash: md5\n  md5: {md5}\n  size: 3\n  path: x\n"),
+            format!("outs:\n- <<: {{hash: md5, size: 3}}\n  md5: {md5}\n  path: x\n"),
+            format!("outs:\n- <<: [{{hash: md5}}, {{hash: other, size: 3}}]\n  md5: {md5}\n  path: x\n"),
+            format!("outs:\n- md5: {md5}\n  path: x\n  <<: {{path: z, size: 3, hash: md5}}\n"),
+            format!("meta: &m\n  hash: md5\n  size: 3\nouts:\n- <<: *m\n  md5: {md5}\n  path: x\n"),
+        ] {
+            assert_eq!(parse(&text).expect(&text).outs, plain.outs, "{text}");
+        }
+        assert!(parse("outs:\n- <<: 3\n  path: x\n").is_err());
+    }
+
+    #[test]
     fn an_annotated_pointer_keeps_its_values() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/dvc/pointers");
         let text = fs::read_to_string(format!("{folder}/annotated-after.dvc")).expect("read");

@@ -76,7 +76,10 @@ impl Pointer {
         if text.len() > MAX_BYTES {
             return Err(file.bad("it is too large for a pointer".to_owned()));
         }
-        let document: Value = serde_yaml_ng::from_str(text).map_err(|e| file.bad(e.to_string()))?;
+        let text = text.trim_start_matches('\u{feff}');
+        let mut document: Value = serde_yaml_ng::from_str(text).map_err(|e| file.bad(e.to_string()))?;
+        // `<<: *other`, which people use for keys that many outs share.
+        document.apply_merge().map_err(|e| file.bad(e.to_string()))?;
         let mut top = match document {
             Value::Null => Fields::of(file, "", Mapping::new()),
             Value::Mapping(map) => Fields::of(file, "", map),
