@@ -3,7 +3,7 @@
 //! On `async_zip`'s seeking reader over a standard file (its tokio file reader is fifty times slower). Everything in the
 //! archive is hostile until checked: names, sizes, digests. Memory: the list of entries and one small file at a time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -29,6 +29,8 @@ const MAX_ENTRY: u64 = 8 << 30;
 const MAX_TOTAL: u64 = 64 << 30;
 /// The largest METADATA, RECORD and the like that is read into memory.
 const MAX_TEXT: u64 = 64 << 20;
+/// Bytes of the longest name that file systems hold.
+const MAX_NAME: usize = 255;
 
 type Reader = ZipArchiveReader<BufReader<AssertAsync<fs::File>>>;
 
@@ -99,6 +101,7 @@ impl WheelArchive {
         if by_path.len() != entries.len() {
             return Err(bad("it has two entries of one name".to_owned()));
         }
+        check_places(&entries).map_err(bad)?;
         let dist_info = find_dist_info(&entries, &name)
             .ok_or_else(|| bad("it has no `.dist-info` of its name".to_owned()))?;
         let mut text = |file: &str| -> Result<Option<Vec<u8>>> {
@@ -367,6 +370,26 @@ fn list_entries(path: &Path, reader: &Reader) -> Result<Vec<WheelEntry>> {
         });
     }
     Ok(entries)
+}
+
+/// Whether a file system can hold all entries: no file is also a folder, and no name is too long. The reason if not.
+fn check_places(entries: &[WheelEntry]) -> Result<(), String> {
+    let files: HashSet<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
+    for entry in entries {
+        let path = entry.path.as_str();
+        let mut folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+        if let Some(folder) = folders.find(|folder| files.contains(folder)) {
+            return Err(format!("`{folder}` is a file and the folder of `{path}`"));
+        }
+        if let Some(long) = entry.path.parts().find(|part| part.len() > MAX_NAME) {
+            let start: String = long.chars().take(40).collect();
+            return Err(format!(
+                "an entry has a name of {} bytes, longer than the {MAX_NAME} of file systems: `{start}...`",
+                long.len()
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn find_dist_info(entries: &[WheelEntry], name: &WheelName) -> Option<String> {

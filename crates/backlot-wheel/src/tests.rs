@@ -345,6 +345,18 @@ fn hostile_wheels_are_refused_before_anything_is_written_outside() {
     }
     let twice = forged(folder.path(), &[("a", b"1"), ("a", b"2")], None);
     assert!(matches!(WheelArchive::open(&twice), Err(Error::BadWheel { .. })));
+    let (longest, too_long) = ("n".repeat(255), "n".repeat(256));
+    for (names, is_refused) in [
+        (["a", "a/b"], true),
+        (["d/a/b/c", "d/a"], true),
+        (["a", "a-b/c"], false),
+        (["a", &longest], false),
+        (["a", &too_long], true),
+    ] {
+        let wheel = forged(folder.path(), &[(names[0], b"1"), (names[1], b"2")], None);
+        let is_bad = matches!(WheelArchive::open(&wheel), Err(Error::BadWheel { .. }));
+        assert_eq!(is_bad, is_refused, "{names:?}");
+    }
     let lies = "a,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,1\nx-1.0.dist-info/METADATA,,\nx-1.0.dist-info/WHEEL,,\n";
     for record in [lies, "", "b,,\n"] {
         let wheel = forged(folder.path(), &[("a", b"x")], Some(record));
