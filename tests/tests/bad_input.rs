@@ -223,7 +223,7 @@ fn a_damaged_pack_is_named_with_what_it_hurts_and_repaired() {
 #[test]
 fn a_collection_needs_to_know_everything_and_can_be_taken_back() {
     let studio = published();
-    let at_once = ["gc", "--remote", "--young", "0", "--json"];
+    let at_once = ["gc", "--remote", "--young", "0", "--no-other-writers", "--json"];
     // Nothing can be collected by mistake: a repo that is gone, a release that cannot be read.
     let wheel = fs::read(studio.path(WHEEL)).expect("read");
     overwrite(&studio, WHEEL, b"not a zip");

@@ -97,3 +97,21 @@ fn the_author_is_the_account_and_not_what_a_variable_says() {
         .expect("id runs");
     assert_eq!(author, String::from_utf8_lossy(&id.stdout).trim());
 }
+
+#[test]
+fn a_collection_without_graces_has_to_be_told_that_nobody_else_writes() {
+    let studio = Studio::new();
+    studio.asset("Table", 2, 1_000);
+    studio.ws(&["publish", "Table"]).ok();
+    for age in ["--young", "--grace"] {
+        let gc = ["gc", "--remote", age, "59m"];
+        let error = studio
+            .ws(&[&gc[..], &["--json"]].concat())
+            .fails(2, "gc::other_writers");
+        let message = error["message"].as_str().expect("a message");
+        assert!(message.contains(age) && message.contains("main"), "{message}");
+        studio.ws(&[&gc[..], &["--dry-run"]].concat()).ok();
+        studio.ws(&[&gc[..], &["--no-other-writers"]].concat()).ok();
+        studio.ws(&["gc", "--remote", age, "60m"]).ok();
+    }
+}

@@ -119,6 +119,7 @@ impl Farm {
             &root,
             "gc",
             "--remote",
+            "--no-other-writers",
             "--young",
             "0",
             "--grace",

@@ -240,6 +240,7 @@ fn gc_and_copy_killed_anywhere_lose_nothing_and_a_rerun_completes() {
         "--remote",
         "--grace",
         "0",
+        "--no-other-writers",
         "--young",
         "0",
         "--allow-most",

@@ -253,7 +253,7 @@ fn a_collection_does_not_look_into_a_public_repo_because_no_tracked_files_get_th
     studio.asset("Prop", 3, 2000);
     studio.ws(&["publish", "Prop"]).ok();
     server.take_log();
-    let collect = ["gc", "--remote", "--young", "0", "--json"];
+    let collect = ["gc", "--remote", "--young", "0", "--no-other-writers", "--json"];
     let report = studio.ws(&collect).ok().json();
     assert_eq!(report["condemned"], serde_json::json!([]), "{report:#}");
     assert_eq!(report["passed_over"][0]["repo"], "outside", "{report:#}");
@@ -312,7 +312,7 @@ fn a_collection_fetches_of_the_wheels_of_an_index_their_pointers_only_and_each_o
     let keeper = |arguments: &[&str]| studio.run(&[&["-w", "keeper"], arguments].concat()).ok();
     keeper(&["repo", "add", "far", &server.url("/simple/")]);
     keeper(&["remote", "add", "main", "remote"]);
-    let collect = ["gc", "--remote", "--young", "0", "--json"];
+    let collect = ["gc", "--remote", "--young", "0", "--no-other-writers", "--json"];
     for first in [true, false] {
         server.take_log();
         let report = keeper(&collect).json();

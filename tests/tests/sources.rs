@@ -263,7 +263,7 @@ fn files_that_an_sdist_points_at_are_pulled_and_never_collected() {
         fs::remove_dir_all(studio.path(folder)).expect("removed");
     }
     let report = studio
-        .ws(&["gc", "--remote", "--young", "0", "--json"])
+        .ws(&["gc", "--remote", "--young", "0", "--no-other-writers", "--json"])
         .ok()
         .json();
     assert_eq!(
@@ -278,7 +278,7 @@ fn files_that_an_sdist_points_at_are_pulled_and_never_collected() {
     // One that cannot be read may need anything.
     studio.write("drop/main_pack-0.2.2.tar.gz", b"not a package");
     studio
-        .ws(&["gc", "--remote", "--young", "0", "--json"])
+        .ws(&["gc", "--remote", "--young", "0", "--no-other-writers", "--json"])
         .fails(7, "workspace::unreadable_release");
 }
 

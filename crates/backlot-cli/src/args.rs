@@ -479,6 +479,9 @@ pub(crate) enum Command {
         /// Parts of farm jobs keep their files until they are older than this, and are dropped then
         #[arg(long, value_name = "AGE", default_value = "30d", requires = "remote", value_parser = parse_age)]
         part_age: std::time::Duration,
+        /// Nobody else pushes, publishes or collects meanwhile: `--young` and `--grace` may be less than an hour
+        #[arg(long, requires = "remote")]
+        no_other_writers: bool,
         /// Collect even if it is most of what the remote holds
         #[arg(long, requires = "remote")]
         allow_most: bool,

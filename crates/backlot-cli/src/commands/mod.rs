@@ -219,6 +219,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             young,
             part_age,
             allow_most,
+            no_other_writers,
             restore,
             dry_run,
         } => {
@@ -233,6 +234,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 grace: *grace,
                 young: *young,
                 parts: *part_age,
+                no_other_writers: *no_other_writers,
                 allow_most: *allow_most,
                 dry_run: *dry_run,
                 ..backlot::CollectOptions::default()

@@ -32,6 +32,8 @@ pub struct CollectOptions {
     pub grace: Duration,
     /// Objects younger than this are kept: somebody may be about to name them.
     pub young: Duration,
+    /// Nobody else writes to the remote while this runs: graces that are shorter than a push may take are allowed then.
+    pub no_other_writers: bool,
     /// Parts of jobs older than this keep nothing and are dropped.
     pub parts: Duration,
     /// Unused bytes that may stay in packs, in hundredths of the bytes that are needed. Where there are more, packs are written
@@ -48,6 +50,7 @@ impl Default for CollectOptions {
         Self {
             grace: Duration::from_hours(14 * 24),
             young: Duration::from_hours(24),
+            no_other_writers: false,
             parts: Duration::from_hours(30 * 24),
             max_unused: 10,
             allow_most: false,

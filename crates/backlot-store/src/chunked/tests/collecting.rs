@@ -10,6 +10,7 @@ use crate::object::{ObjectId, Transfer};
 use crate::{CollectOptions, Error};
 
 pub(super) const AT_ONCE: CollectOptions = CollectOptions {
+    no_other_writers: true,
     grace: Duration::ZERO,
     young: Duration::ZERO,
     parts: Duration::MAX,
