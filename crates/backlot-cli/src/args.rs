@@ -418,7 +418,7 @@ pub(crate) enum Command {
     },
     /// Prove the cache, the remote and the installed files again
     #[command(
-        after_help = "Examples:\n  backlot verify                            everything\n  backlot verify --inputs                   only the installed files\n  backlot verify --remote site              only what a remote has of this workspace's files\n  backlot verify --remote --releases        and of every release in this workspace's repos\n  backlot verify --remote --sample 5        about 5 of 100 packs, others next time"
+        after_help = "Examples:\n  backlot verify                            everything\n  backlot verify --inputs                   only the installed files\n  backlot verify --remote site              only what a remote has of this workspace's files\n  backlot verify --remote --releases        and of every release in this workspace's repos\n  backlot verify --remote --sample 5        about 5 of 100 packs, others next time\n  backlot verify --repo blessed             only the releases of a repo"
     )]
     Verify {
         /// Only the cache
@@ -436,6 +436,9 @@ pub(crate) enum Command {
         /// Only the installed files
         #[arg(long)]
         inputs: bool,
+        /// Only the releases in a repo: every wheel, sidecar and page [default: all but indexes over HTTP]
+        #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
+        repo: Option<String>,
     },
     /// Store again what is damaged or missing on a remote
     #[command(

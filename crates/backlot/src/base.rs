@@ -16,8 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use toml_edit::{DocumentMut, Item};
 
-use crate::error::EditError;
-use crate::error::{Result, WorkspaceError};
+use crate::error::{EditError, Result, WorkspaceError};
 use crate::files::Tracked;
 use crate::outputs::Output;
 use crate::workspace::Workspace;

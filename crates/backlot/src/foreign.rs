@@ -11,8 +11,7 @@ use backlot_core::{PackageName, RelPath};
 use backlot_dvc::Pointer;
 use backlot_wheel::{InstalledDist, parse_record};
 
-use crate::error::OutsError;
-use crate::error::Result;
+use crate::error::{OutsError, Result};
 use crate::files::Tracked;
 use crate::workspace::Workspace;
 
@@ -86,6 +85,24 @@ impl Recorded {
     }
 }
 
+/// Places of outs with their packages, so that what lies above and below a place is found without a look at all others.
+#[derive(Default)]
+struct Outs(BTreeMap<String, PackageName>);
+
+impl Outs {
+    /// An out of another package at, above or below a place.
+    fn overlapping(&self, place: &RelPath, package: &PackageName) -> Option<(&String, &PackageName)> {
+        let place = place.as_str();
+        let above = place.match_indices('/').map(|(at, _)| &place[..at]);
+        let mut above = above.chain([place]).filter_map(|path| self.0.get_key_value(path));
+        let start = format!("{place}/");
+        let below = self.0.range(start.clone()..);
+        let mut below = below.take_while(|(path, _)| path.starts_with(&start));
+        let is_other = |found: &(&String, &PackageName)| found.1 != package;
+        above.find(is_other).or_else(|| below.find(is_other))
+    }
+}
+
 impl Workspace {
     /// An error if a pointer of an installed release names files that are not its own package's to have.
     pub(crate) fn refuse_foreign_outs(&self, tracked: &[Tracked]) -> Result<()> {
@@ -98,23 +115,20 @@ impl Workspace {
         let site_packages = environment.site_packages();
         let dists = environment.installed()?;
         let recorded = Recorded::of(&dists)?;
-        let mut outs: Vec<(RelPath, PackageName)> = Vec::new();
+        let mut outs = Outs::default();
         for dist in dists.iter().filter(|dist| dist.editable.is_none()) {
             let package = dist.metadata.package();
             for pointer in Self::tracked_of_dist(&environment, dist)?.pointers {
                 for (place, _) in pointer.located_outs() {
                     let place = RelPath::from_path(place.strip_prefix(&site_packages).unwrap_or(&place))?;
-                    let other = outs.iter().find(|(path, owner)| {
-                        *owner != package && (path.is_within(&place) || place.is_within(path))
-                    });
-                    let reason = match other {
+                    let reason = match outs.overlapping(&place, &package) {
                         Some((path, owner)) => Some(format!("{owner} tracks `{path}`")),
                         None => recorded.objection(&package, &place),
                     };
                     if let Some(reason) = reason {
                         return Err(foreign(&package, &pointer.path, &site_packages, &place, reason));
                     }
-                    outs.push((place, package.clone()));
+                    outs.0.insert(place.to_string(), package.clone());
                 }
             }
         }

@@ -61,6 +61,7 @@ mod unpacked;
 mod untracked;
 mod verdicts;
 mod verify;
+mod verify_repo;
 mod workspace;
 
 pub use allow::AllowReport;
@@ -115,4 +116,5 @@ pub use settings::{Host, Origin, Overrides, Setting, Settings};
 pub use untracked::{PublishLimits, UntrackedFiles};
 pub use verdicts::JudgeReport;
 pub use verify::{DamageFound, ObjectDamage, ObjectReport, PackageDamage, VerifyOptions, VerifyReport};
+pub use verify_repo::{DamagedFile, RepoReport};
 pub use workspace::{InitOptions, InitReport, Workspace};

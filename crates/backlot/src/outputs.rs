@@ -12,8 +12,7 @@ use backlot_wheel::{AssetToml, InstalledDist, ModuleRoot, Project};
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::error::EditError;
-use crate::error::{Error, Result, WorkspaceError};
+use crate::error::{EditError, Error, Result, WorkspaceError};
 use crate::lockfile::Lock;
 use crate::problems::UnreadableOutput;
 use crate::workspace::{Workspace, absolute};

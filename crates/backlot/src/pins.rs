@@ -10,8 +10,7 @@ use backlot_dvc::{SentAhead, TrackedPointer};
 use backlot_store::{Cache, FileDigests, ObjectId, Remote, Transfer};
 
 use crate::config::RemoteEntry;
-use crate::error::OutsError;
-use crate::error::{Error, Result};
+use crate::error::{Error, OutsError, Result};
 use crate::files::{MoveReport, Tracked};
 use crate::pull::{PULL_ROUNDS, lacks_objects};
 use crate::workspace::Workspace;

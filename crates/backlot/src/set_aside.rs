@@ -11,8 +11,7 @@ use backlot_dvc::AddedOut;
 use backlot_store::{Cache, CheckoutItem, CheckoutOptions, ObjectId, StatCache};
 use serde::{Deserialize, Serialize};
 
-use crate::error::EditError;
-use crate::error::{Result, WorkspaceError};
+use crate::error::{EditError, Result, WorkspaceError};
 use crate::workspace::Workspace;
 
 /// The record.

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::files::{Tracked, problem_of};
 use crate::holdings::{NamedRemote, Needs, PassedOver};
 use crate::problems::AssetProblem;
+use crate::verify_repo::RepoReport;
 use crate::workspace::Workspace;
 
 /// How many of those that need an object are named.
@@ -33,6 +34,10 @@ pub struct VerifyOptions {
     pub sample: Option<u8>,
     /// The installed files.
     pub inputs: bool,
+    /// The releases in repos.
+    pub repos: bool,
+    /// Which repo, instead of all.
+    pub repo_name: Option<String>,
 }
 
 /// What was found.
@@ -44,7 +49,9 @@ pub struct VerifyReport {
     pub remote: Option<ObjectReport>,
     /// The installed packages with damage.
     pub inputs: Option<Vec<PackageDamage>>,
-    /// Repos of which no release was read, because nothing in them can need a remote.
+    /// The repos whose releases were read.
+    pub repos: Vec<RepoReport>,
+    /// Repos of which no release was read, with the reason.
     pub passed_over: Vec<PassedOver>,
     /// Files of outputs that were added and not pushed or published yet, so that only the cache has them.
     pub not_pushed: u64,
@@ -107,7 +114,7 @@ impl Coded for DamageFound {
         Class::Integrity
     }
     fn help(&self) -> Option<String> {
-        Some("`backlot pull` fetches what is damaged in the cache or missing from it, `backlot repair` stores again what is wrong on the remote, `backlot install --repair` mends inputs".to_owned())
+        Some("`backlot pull` fetches what is damaged in the cache or missing from it, `backlot repair` stores again what is wrong on the remote, `backlot install --repair` mends inputs, `backlot repo reindex` makes pages and sidecars of a repo again".to_owned())
     }
 }
 
@@ -118,7 +125,8 @@ impl VerifyReport {
         let objects: usize = objects
             .map(|r| r.damaged.len() + r.missing.len() + r.packs.len() + r.segments.len())
             .sum();
-        objects + self.inputs.iter().flatten().map(|p| p.files.len()).sum::<usize>()
+        let repos = self.repos.iter().map(|r| r.damaged.len() + r.stale.len());
+        objects + repos.sum::<usize>() + self.inputs.iter().flatten().map(|p| p.files.len()).sum::<usize>()
     }
 }
 
@@ -220,6 +228,11 @@ impl Workspace {
             let mut found = remote.verify(&needed.ids(), options.sample, self.context())?;
             report.not_pushed = self.split_not_pushed(&mut found, &needed)?;
             report.remote = Some(object_report(remote.place(), &found, &needed, &cache)?);
+        }
+        if options.repos {
+            let (repos, passed_over) = self.verify_repos(options.repo_name.as_deref())?;
+            report.repos = repos;
+            report.passed_over.extend(passed_over);
         }
         if options.inputs {
             report.inputs = Some(self.damaged_inputs()?);

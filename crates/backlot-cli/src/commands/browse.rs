@@ -2,7 +2,7 @@
 
 use backlot::{
     AssetProblem, AssetsLeftOut, BaseState, Change, Error, ObjectReport, OutStatus, OutputStatus, PackageRow,
-    Query, ReleaseDetail, VerifyOptions, text,
+    Query, ReleaseDetail, RepoReport, VerifyOptions, text,
 };
 
 use crate::output::{Answer, columns};
@@ -272,7 +272,7 @@ fn detail(detail: &ReleaseDetail) -> String {
 }
 
 pub(super) fn verify(session: &Session, mut options: VerifyOptions) -> Result<Answer, Error> {
-    if !options.cache && !options.remote && !options.inputs {
+    if !options.cache && !options.remote && !options.inputs && !options.repos {
         (options.cache, options.remote, options.inputs) = (true, true, true);
     }
     let report = session.open()?.verify(&options)?;
@@ -296,6 +296,9 @@ pub(super) fn verify(session: &Session, mut options: VerifyOptions) -> Result<An
             }
         }
     }
+    for repo in &report.repos {
+        lines.push_str(&describe_repo(repo));
+    }
     if report.not_pushed > 0 {
         lines.push_str(&format!(
             "{} of outputs not pushed yet: only the cache has them; publishing or `backlot push` sends them\n",
@@ -311,6 +314,24 @@ pub(super) fn verify(session: &Session, mut options: VerifyOptions) -> Result<An
         }));
     }
     Ok(answer)
+}
+
+fn describe_repo(report: &RepoReport) -> String {
+    let sound = report.damaged.is_empty() && report.stale.is_empty();
+    let mut lines = format!(
+        "repo {}: {} read ({}){}\n",
+        report.repo,
+        text::count(report.files, "file"),
+        text::bytes(report.bytes),
+        if sound { ", sound" } else { "" }
+    );
+    for one in &report.damaged {
+        lines.push_str(&format!("  damaged: {}: {}\n", one.file, one.reason));
+    }
+    for one in &report.stale {
+        lines.push_str(&format!("  stale: {one}\n"));
+    }
+    lines
 }
 
 fn describe_objects(report: &ObjectReport) -> String {

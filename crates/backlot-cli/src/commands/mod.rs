@@ -198,6 +198,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             releases,
             sample,
             inputs,
+            repo,
         } => {
             let options = backlot::VerifyOptions {
                 cache: *cache,
@@ -206,6 +207,8 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 releases: *releases,
                 sample: *sample,
                 inputs: *inputs,
+                repos: repo.is_some(),
+                repo_name: repo.clone().filter(|name| !name.is_empty()),
             };
             browse::verify(session, options)
         }

@@ -1,0 +1,153 @@
+//! Checking the releases of repos: every file is read and compared with the digest that the repo states, every file inside a
+//! wheel with its RECORD, and sidecars and pages with the wheels.
+//!
+//! Reads the repo itself, never a copy of it. Deliberately absent: package indexes over HTTP, whose files are checked against
+//! their page at each download.
+
+use std::path::Path;
+
+use backlot_core::PackageName;
+use backlot_core::file::TemporaryFolder;
+use backlot_core::{Coded as _, Operation};
+use backlot_repo::{Error as RepoError, Release, Repo};
+use backlot_wheel::{Sdist, WheelArchive};
+use serde::Serialize;
+
+use crate::config::RepoEntry;
+use crate::error::{Error, Result};
+use crate::holdings::PassedOver;
+use crate::workspace::Workspace;
+
+/// What was read of a repo.
+#[derive(Clone, Debug, Serialize)]
+pub struct RepoReport {
+    /// Its name.
+    pub repo: String,
+    /// How many wheels and source distributions were read.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that are not what the repo states, or not what they contain says.
+    pub damaged: Vec<DamagedFile>,
+    /// Pages, sidecars and records that do not agree with the files: `backlot repo reindex` makes them again.
+    pub stale: Vec<String>,
+}
+
+/// A damaged file of a release.
+#[derive(Clone, Debug, Serialize)]
+pub struct DamagedFile {
+    /// Where it is.
+    pub file: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Workspace {
+    /// Check a repo, or all but public ones. Returns those that were passed over, too.
+    pub(crate) fn verify_repos(&self, name: Option<&str>) -> Result<(Vec<RepoReport>, Vec<PassedOver>)> {
+        let (mut reports, mut passed_over) = (Vec::new(), Vec::new());
+        let entries = match name {
+            Some(name) => vec![self.repo_entry(name)?],
+            None => self.repos(),
+        };
+        for entry in entries {
+            let repo = self.open_repo(entry)?;
+            if matches!(repo, Repo::Index(_)) {
+                passed_over.push(PassedOver {
+                    repo: entry.name.clone(),
+                    reason: "it is an index over HTTP, whose files are checked at each download".to_owned(),
+                });
+            } else {
+                reports.push(self.verify_repo(entry, &repo)?);
+            }
+        }
+        Ok((reports, passed_over))
+    }
+
+    fn verify_repo(&self, entry: &RepoEntry, repo: &Repo) -> Result<RepoReport> {
+        let mut report = RepoReport {
+            repo: entry.name.clone(),
+            files: 0,
+            bytes: 0,
+            damaged: Vec::new(),
+            stale: Vec::new(),
+        };
+        let stage = TemporaryFolder::in_folder(&self.state_dir())?;
+        let packages = repo.packages()?;
+        let running = self.context().start(Operation::Verify, packages.len() as u64, 0);
+        for package in &packages {
+            self.context().check()?;
+            self.verify_package(repo, package, stage.path(), &mut report)?;
+            running.advance(1, 0);
+        }
+        match repo.reindex(true, self.context()) {
+            Ok(found) => {
+                let files = found.healed.iter().chain(&found.removed);
+                report.stale.extend(files.map(|path| path.display().to_string()));
+                let pages = found.paged.iter();
+                report
+                    .stale
+                    .extend(pages.map(|package| format!("the page of {package}")));
+            }
+            // A plain folder of wheels has no pages.
+            Err(RepoError::FlatFolder { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(report)
+    }
+
+    fn verify_package(
+        &self,
+        repo: &Repo,
+        package: &PackageName,
+        stage: &Path,
+        report: &mut RepoReport,
+    ) -> Result<()> {
+        let listing = repo.listing(package, self.context())?;
+        let broken = listing.broken.iter().map(|broken| DamagedFile {
+            file: broken.place.to_string(),
+            reason: broken.reason.clone(),
+        });
+        report.damaged.extend(broken);
+        for release in listing.files() {
+            self.context().check()?;
+            match self.verify_file(repo, release, stage) {
+                Ok(bytes) => report.bytes += bytes,
+                Err(error) if is_damage(&error) => report.damaged.push(DamagedFile {
+                    file: release.place().to_string(),
+                    reason: error.to_string(),
+                }),
+                Err(error) => return Err(error),
+            }
+            report.files += 1;
+        }
+        Ok(())
+    }
+
+    /// Read a file of a release; the bytes that were read.
+    fn verify_file(&self, repo: &Repo, release: &Release, stage: &Path) -> Result<u64> {
+        if release.is_sdist()
+            && release.sha256.is_none()
+            && let Some(path) = release.path()
+        {
+            // Nothing states its digest.
+            Sdist::open(&path)?;
+            return Ok(fs_err::metadata(&path)?.len());
+        }
+        let copy = stage.join(&release.file);
+        repo.open_wheel(release, &copy, self.context())?;
+        let bytes = fs_err::metadata(&copy)?.len();
+        if release.is_sdist() {
+            Sdist::open(&copy)?;
+        } else {
+            WheelArchive::open(&copy)?.check()?;
+        }
+        backlot_core::file::remove(&copy)?;
+        Ok(bytes)
+    }
+}
+
+/// Whether an error is about what the file is, not about reading it.
+fn is_damage(error: &Error) -> bool {
+    error.class() == backlot_core::Class::Integrity
+}
