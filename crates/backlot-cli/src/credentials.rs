@@ -1,14 +1,14 @@
-//! Credentials for indexes: the environment first, then netrc.
+//! Credentials for repos and remotes: the environment first, then netrc.
 //!
-//! Invariants: nothing found here is printed or written down; netrc is read only when an index is used. A secret belongs to a
-//! host: the one of its entry in netrc, or that in `BACKLOT_REPO_<NAME>_HOST`; a name in a project file is nobody's proof, since
+//! Invariants: nothing found here is printed or written down; netrc is read only when a server is used. A secret belongs to a
+//! host: the one of its entry in netrc, or that in `BACKLOT_REPO_<NAME>_HOST` or `BACKLOT_REMOTE_<NAME>_HOST`; a name in a project file is nobody's proof, since
 //! a project may come from anywhere. This machine needs no such variable. Deliberately absent: keyrings and helpers.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use backlot::{Credential, Credentials, is_loopback};
+use backlot::{Credential, Credentials, PlaceName, is_loopback};
 
 /// The user that a token goes with where none is named.
 const TOKEN_USER: &str = "__token__";
@@ -16,7 +16,7 @@ const TOKEN_USER: &str = "__token__";
 /// What the environment says, and where netrc lies.
 #[derive(Clone, Default)]
 pub(crate) struct FromEnvironment {
-    /// The variables that begin with `BACKLOT_REPO_`.
+    /// The variables that begin with `BACKLOT_REPO_` or `BACKLOT_REMOTE_`.
     pub(crate) variables: BTreeMap<String, String>,
     /// The netrc file, which need not be there.
     pub(crate) netrc: Option<PathBuf>,
@@ -31,14 +31,8 @@ impl fmt::Debug for FromEnvironment {
 }
 
 impl Credentials for FromEnvironment {
-    fn find(&self, repo: &str, host: &str) -> Option<Credential> {
-        let get = |what: &str| {
-            let name = format!("BACKLOT_REPO_{}_{what}", backlot::variable(repo));
-            self.variables
-                .get(&name)
-                .filter(|value| !value.is_empty())
-                .cloned()
-        };
+    fn find(&self, place: &PlaceName, host: &str) -> Option<Credential> {
+        let get = |what: &str| self.variable(place, what);
         let user = get("USERNAME");
         let is_bound = is_loopback(host) || get("HOST").is_some_and(|bound| bound.eq_ignore_ascii_case(host));
         let password = get("TOKEN").or_else(|| get("PASSWORD")).filter(|_| is_bound);
@@ -52,10 +46,18 @@ impl Credentials for FromEnvironment {
         user.is_none_or(|user| user == found.user).then_some(found)
     }
 
-    fn key(&self, repo: &str) -> Option<PathBuf> {
-        let name = format!("BACKLOT_REPO_{}_KEY", backlot::variable(repo));
-        let path = self.variables.get(&name).filter(|path| !path.is_empty());
-        path.map(PathBuf::from)
+    fn key(&self, place: &PlaceName) -> Option<PathBuf> {
+        self.variable(place, "KEY").map(PathBuf::from)
+    }
+}
+
+impl FromEnvironment {
+    fn variable(&self, place: &PlaceName, what: &str) -> Option<String> {
+        let name = format!("{}_{what}", place.variables());
+        self.variables
+            .get(&name)
+            .filter(|value| !value.is_empty())
+            .cloned()
     }
 }
 
@@ -99,7 +101,11 @@ fn find_in_netrc(text: &str, host: &str) -> Option<Credential> {
 #[cfg(test)]
 mod tests {
     use super::{FromEnvironment, find_in_netrc};
-    use backlot::{Credential, Credentials as _};
+    use backlot::{Credential, Credentials as _, PlaceName};
+
+    fn repo(name: &str) -> PlaceName {
+        PlaceName::Repo(name.to_owned())
+    }
 
     fn pair(user: &str, password: &str) -> Credential {
         Credential {
@@ -120,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_goes_by_the_repos_name() {
+    fn the_environment_goes_by_the_name_of_the_repo_or_remote() {
         let variables = [
             ("BACKLOT_REPO_MY_INDEX_HOST", "h"),
             ("BACKLOT_REPO_MY_INDEX_TOKEN", "t"),
@@ -128,20 +134,28 @@ mod tests {
             ("BACKLOT_REPO_OTHER_USERNAME", "u"),
             ("BACKLOT_REPO_OTHER_PASSWORD", "p"),
             ("BACKLOT_REPO_OTHER_KEY", "/keys/studio"),
+            ("BACKLOT_REMOTE_OTHER_HOST", "h"),
+            ("BACKLOT_REMOTE_OTHER_TOKEN", "files"),
         ];
         let source = FromEnvironment {
             variables: variables.map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
             netrc: None,
         };
-        assert_eq!(source.find("my-index", "h"), Some(pair("__token__", "t")));
-        assert_eq!(source.find("other", "h"), Some(pair("u", "p")));
-        assert_eq!(source.find("third", "h"), None);
+        assert_eq!(source.find(&repo("my-index"), "h"), Some(pair("__token__", "t")));
+        assert_eq!(source.find(&repo("other"), "h"), Some(pair("u", "p")));
+        let remote = PlaceName::Remote("other".to_owned());
+        assert_eq!(source.find(&remote, "h"), Some(pair("__token__", "files")));
+        assert_eq!(source.key(&remote), None);
+        assert_eq!(source.find(&repo("third"), "h"), None);
         // Another server is not sent it, whatever a project names it.
-        assert_eq!(source.find("my-index", "evil"), None);
-        assert_eq!(source.find("my-index", ""), None);
-        assert_eq!(source.find("my-index", "127.0.0.1"), Some(pair("__token__", "t")));
-        assert_eq!(source.key("other"), Some("/keys/studio".into()));
-        assert_eq!(source.key("third"), None);
+        assert_eq!(source.find(&repo("my-index"), "evil"), None);
+        assert_eq!(source.find(&repo("my-index"), ""), None);
+        assert_eq!(
+            source.find(&repo("my-index"), "127.0.0.1"),
+            Some(pair("__token__", "t"))
+        );
+        assert_eq!(source.key(&repo("other")), Some("/keys/studio".into()));
+        assert_eq!(source.key(&repo("third")), None);
         assert!(!format!("{source:?}").contains("\"p\""));
     }
 }

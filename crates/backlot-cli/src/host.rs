@@ -1,7 +1,8 @@
 //! The environment variables, read in this one place.
 //!
 //! `BACKLOT_CACHE_DIR`, `BACKLOT_DATA_DIR`, `BACKLOT_AUTHOR`, `BACKLOT_PYTHON`, `BACKLOT_LINKS`, `BACKLOT_CONFIG`,
-//! `BACKLOT_WORKSPACE`, `BACKLOT_PART_REMOTE`, `BACKLOT_OFFLINE`, `BACKLOT_REPO_<NAME>_USERNAME`, `_PASSWORD`, `_TOKEN` and `_KEY`, `NETRC`,
+//! `BACKLOT_WORKSPACE`, `BACKLOT_PART_REMOTE`, `BACKLOT_OFFLINE`, `BACKLOT_REPO_<NAME>_USERNAME`, `_PASSWORD`, `_TOKEN`, `_HOST` and `_KEY`,
+//! the same with `BACKLOT_REMOTE_<NAME>`, `NETRC`,
 //! `BACKLOT_KNOWN_HOSTS`, `SSH_AUTH_SOCK`,
 //! `SSL_CERT_FILE`, `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, and what the platform says of folders and names.
 #![expect(
@@ -63,14 +64,14 @@ fn proxy(name: &str) -> Option<String> {
     text(&name.to_ascii_lowercase()).or_else(|| text(name).filter(|_| !forged))
 }
 
-/// How indexes are reached.
+/// How servers are reached.
 fn network(cache: &Path) -> NetworkOptions {
     let all = proxy("ALL_PROXY");
     let home = text("HOME").or_else(|| text("USERPROFILE"));
     let credentials = FromEnvironment {
         variables: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter(|(name, _)| name.starts_with("BACKLOT_REPO_"))
+            .filter(|(name, _)| name.starts_with("BACKLOT_REPO_") || name.starts_with("BACKLOT_REMOTE_"))
             .collect(),
         netrc: text("NETRC")
             .map(PathBuf::from)

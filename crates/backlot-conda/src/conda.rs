@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use backlot_core::Context;
+use backlot_net::{ClientOptions, Proxies, build_client};
 use rattler::package_cache::PackageCache;
 use reqwest::Client;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::client;
 use crate::error::{Error, Result};
 
 /// Where to keep packages, and how to reach channels.
@@ -25,7 +25,7 @@ pub struct CondaOptions {
     /// Use only what is cached of channels behind URLs.
     pub offline: bool,
     /// Which proxies to go through.
-    pub proxies: CondaProxies,
+    pub proxies: Proxies,
     /// PEM files of certificate authorities to trust beside the system's.
     pub roots: Vec<PathBuf>,
     /// How long to wait for a connection.
@@ -36,27 +36,6 @@ pub struct CondaOptions {
     pub retries: u32,
 }
 
-/// Proxies by the scheme of what is asked for; a URL each.
-#[derive(Clone, Default)]
-pub struct CondaProxies {
-    /// For `http://`.
-    pub http: Option<String>,
-    /// For `https://`.
-    pub https: Option<String>,
-    /// Hosts that are asked directly, as in `NO_PROXY`.
-    pub none: Option<String>,
-}
-
-impl fmt::Debug for CondaProxies {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URLs may hold passwords.
-        f.debug_struct("CondaProxies")
-            .field("http", &self.http.is_some())
-            .field("https", &self.https.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
 impl CondaOptions {
     /// Straight out, with a cache, and a folder that relative places are relative to.
     pub fn new(cache: impl Into<PathBuf>, root: impl Into<PathBuf>) -> Self {
@@ -64,7 +43,7 @@ impl CondaOptions {
             cache: cache.into(),
             root: root.into(),
             offline: false,
-            proxies: CondaProxies::default(),
+            proxies: Proxies::default(),
             roots: Vec::new(),
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
@@ -118,7 +97,17 @@ impl Conda {
     }
 
     pub(crate) fn client(&self, encrypted: bool) -> Result<Client> {
-        client::build(&self.options, encrypted)
+        let made = build_client(ClientOptions {
+            proxies: &self.options.proxies,
+            roots: &self.options.roots,
+            connect_timeout: self.options.connect_timeout,
+            read_timeout: self.options.read_timeout,
+            encrypted,
+            follows: true,
+        });
+        made.map_err(|e| Error::Setup {
+            reason: e.to_string(),
+        })
     }
 
     /// Run to the end, or until the work is cancelled.

@@ -6,7 +6,6 @@
 //! files, or not at all. Deliberately absent: where prefixes lie and what asked for them (the facade knows), logins.
 
 mod channel;
-mod client;
 mod conda;
 mod error;
 mod fetch;
@@ -17,7 +16,7 @@ mod solve;
 mod system;
 
 pub use channel::Channel;
-pub use conda::{Conda, CondaOptions, CondaProxies};
+pub use conda::{Conda, CondaOptions};
 pub use error::{Error, Result};
 pub use package::CondaPackage;
 pub use prefix::{PrefixState, is_prefix, prefix_state};

@@ -155,7 +155,12 @@ impl DvcConfig {
 
     /// Add a remote, or change its address. DVC knows remotes by their names in lower case.
     pub fn add_remote(&mut self, name: &str, url: &str) {
-        self.set(&format!("remote \"{}\"", name.to_lowercase()), "url", url);
+        self.set_remote(name, "url", url);
+    }
+
+    /// Set an option of a remote.
+    pub fn set_remote(&mut self, name: &str, key: &str, value: &str) {
+        self.set(&format!("remote \"{}\"", name.to_lowercase()), key, value);
     }
 
     /// Set an option.

@@ -178,41 +178,15 @@ pub enum Error {
         /// The repo.
         place: Place,
     },
-    /// An SSH server that nobody said we know.
-    #[error("the host key of `{host}` is not known: it shows {shown}")]
-    UnknownHostKey {
-        /// The server, as files of known hosts name it.
-        host: String,
-        /// The kind and the fingerprint of the key that it showed.
-        shown: String,
-        /// The command that makes it known.
-        scan: String,
-    },
-    /// An SSH server that shows another key than it should, or a revoked one.
-    #[error("`{host}` may be another server than it was: it shows the host key {shown}, and {reason}")]
-    ChangedHostKey {
-        /// The server.
-        host: String,
-        /// The kind and the fingerprint of the key that it showed.
-        shown: String,
-        /// What speaks against it.
-        reason: String,
-    },
-    /// An SSH server that does not let us in.
-    #[error("`{host}` does not let `{user}` in; tried: {tried}")]
-    SignIn {
-        /// The server.
-        host: String,
-        /// Who we are to it.
-        user: String,
-        /// What was tried, without anything secret.
-        tried: String,
-        /// The repo's name in the variables that could hold credentials.
-        variable: String,
-    },
     /// Talking to an index failed.
     #[error(transparent)]
     Index(#[from] crate::index::IndexError),
+    /// A store of objects cannot be reached as who we are.
+    #[error(transparent)]
+    Backend(backlot_backend::Error),
+    /// Talking to a server failed.
+    #[error(transparent)]
+    Network(#[from] backlot_net::Error),
     /// The wheel itself is not right.
     #[error(transparent)]
     Wheel(#[from] backlot_wheel::Error),
@@ -222,6 +196,32 @@ pub enum Error {
     /// Stopped on request.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+impl From<backlot_backend::Error> for Error {
+    fn from(error: backlot_backend::Error) -> Self {
+        use backlot_backend::Error as Backend;
+        match error {
+            Backend::BadStore { url, reason } => Self::BadStore { url, reason },
+            Backend::Store {
+                place,
+                reason,
+                temporary,
+            } => Self::Store {
+                place,
+                reason,
+                temporary,
+            },
+            Backend::NoExclusiveCreate { place, reason } => Self::NoExclusiveCreate {
+                place: Place::Url(place),
+                reason,
+            },
+            Backend::Network(error) => Self::Network(error),
+            Backend::File(error) => Self::File(error),
+            Backend::Cancelled(error) => Self::Cancelled(error),
+            other => Self::Backend(other),
+        }
+    }
 }
 
 impl From<std::io::Error> for Error {
@@ -285,10 +285,14 @@ impl Coded for Error {
             Self::Store { .. } => "repo::store",
             Self::NoExclusiveCreate { .. } => "repo::no_exclusive_create",
             Self::OtherWay { .. } => "repo::other_way",
-            Self::UnknownHostKey { .. } => "repo::unknown_host_key",
-            Self::ChangedHostKey { .. } => "repo::changed_host_key",
-            Self::SignIn { .. } => "repo::sign_in",
             Self::Index(e) => e.code(),
+            Self::Backend(e) => match e.code() {
+                "backend::unknown_host_key" => "repo::unknown_host_key",
+                "backend::changed_host_key" => "repo::changed_host_key",
+                "backend::sign_in" => "repo::sign_in",
+                other => other,
+            },
+            Self::Network(e) => e.code(),
             Self::Wheel(e) => e.code(),
             Self::File(e) => e.code(),
             Self::Cancelled(e) => e.code(),
@@ -306,16 +310,16 @@ impl Coded for Error {
             | Self::BadStore { .. }
             | Self::NoExclusiveCreate { .. }
             | Self::OtherWay { .. }
-            | Self::NotAllowed { .. }
-            | Self::UnknownHostKey { .. }
-            | Self::SignIn { .. } => Class::Config,
+            | Self::NotAllowed { .. } => Class::Config,
             Self::NoPlace { .. } | Self::NotThere { .. } | Self::WheelChanged { .. } | Self::Store { .. } => {
                 Class::Environment
             }
-            Self::WrongBytes { .. } | Self::TooLarge { .. } | Self::ChangedHostKey { .. } => Class::Integrity,
+            Self::WrongBytes { .. } | Self::TooLarge { .. } => Class::Integrity,
             Self::NoRelease { .. } => Class::NotFound,
             Self::Unreadable { class, .. } => *class,
             Self::Index(e) => e.class(),
+            Self::Backend(e) => e.class(),
+            Self::Network(e) => e.class(),
             Self::Wheel(e) => e.class(),
             Self::File(e) => e.class(),
             Self::Cancelled(e) => e.class(),
@@ -385,16 +389,9 @@ impl Coded for Error {
                 "publish as the repo was made, through its folder or its URL: the two cannot see each other in a race"
                     .to_owned()
             }
-            Self::UnknownHostKey { scan, .. } => format!(
-                "ask who runs the server for its fingerprint; if it is the same, run `{scan}`"
-            ),
-            Self::ChangedHostKey { .. } => {
-                "do not go on before whoever runs the server says why; then correct the file of known hosts".to_owned()
-            }
-            Self::SignIn { variable, .. } => format!(
-                "name a key that the server knows in `BACKLOT_REPO_{variable}_KEY`, add it to ssh-agent, or set `BACKLOT_REPO_{variable}_PASSWORD`"
-            ),
             Self::Index(e) => return e.help(),
+            Self::Backend(e) => return e.help(),
+            Self::Network(e) => return e.help(),
             Self::Wheel(e) => return e.help(),
             Self::File(e) => return e.help(),
             Self::Cancelled(e) => return e.help(),
@@ -406,6 +403,8 @@ impl Coded for Error {
             Self::WheelChanged { .. } => true,
             Self::Store { temporary, .. } => *temporary,
             Self::Index(e) => e.retry(),
+            Self::Backend(e) => e.retry(),
+            Self::Network(e) => e.retry(),
             Self::Wheel(e) => e.retry(),
             Self::File(e) => e.retry(),
             Self::ReleaseExists { .. }
@@ -425,9 +424,6 @@ impl Coded for Error {
             | Self::BadStore { .. }
             | Self::NoExclusiveCreate { .. }
             | Self::OtherWay { .. }
-            | Self::UnknownHostKey { .. }
-            | Self::ChangedHostKey { .. }
-            | Self::SignIn { .. }
             | Self::Cancelled(_) => false,
         }
     }

@@ -5,12 +5,12 @@
 //! parts) is left to the reader of whole files. Answers are kept on this disk under the digest of the release.
 //! Deliberately absent: the digest of what was read in parts; each entry has the checksum that the archive says.
 
+use backlot_backend::each;
 use backlot_core::RelPath;
+use backlot_net::{Head, Kind, Responses};
 use backlot_wheel::WheelArchive;
 
 use crate::error::Result;
-use crate::index::{Head, Kind, Store};
-use crate::object::each;
 use crate::parts::{Part, Piece};
 use crate::release::Release;
 use crate::repo::Repo;
@@ -109,7 +109,7 @@ fn in_archive(archive: &WheelArchive, wanted: &Wanted<'_>) -> Result<Inside> {
     Ok(found)
 }
 
-fn find(store: &Store, key: &str) -> Option<Inside> {
+fn find(store: &Responses, key: &str) -> Option<Inside> {
     let kept = store.find(Kind::Metadata, key)?;
     let texts: Vec<(String, String)> = serde_json::from_slice(&kept.body).ok()?;
     let parsed = texts
@@ -118,7 +118,7 @@ fn find(store: &Store, key: &str) -> Option<Inside> {
     parsed.collect()
 }
 
-fn keep(store: &Store, key: &str, release: &Release, found: &Inside) {
+fn keep(store: &Responses, key: &str, release: &Release, found: &Inside) {
     let texts = found
         .iter()
         .map(|(path, bytes)| Some((path.as_str(), std::str::from_utf8(bytes).ok()?)));

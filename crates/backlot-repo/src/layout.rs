@@ -6,13 +6,13 @@
 
 use std::path::{Path, PathBuf};
 
+use backlot_backend::CommitBy;
 use backlot_core::file::{self, Created, make_folder};
 use backlot_core::{ExpectedIdentity, PackageName, PlaceIdentity, Version};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::object::CommitBy;
 use crate::place::Place;
 use crate::read_bounded;
 

@@ -55,10 +55,7 @@ use fs_err as fs;
 pub use allow::{AllowedName, Gate};
 pub use error::{Error, Result};
 pub use fact::{Fact, FactKind, ReleaseStatus};
-pub use index::{
-    Credential, Credentials, DirectFetch, DirectFile, IndexError, IndexRepo, Network, NetworkOptions,
-    Promise, Proxies, SshOptions, read_package_page, variable,
-};
+pub use index::{DirectFetch, DirectFile, IndexError, IndexRepo, Promise, read_package_page};
 pub use inside::{Inside, Wanted};
 pub use layout::{FORMAT, RepoKind};
 pub use listing::{BrokenRelease, Failure, FolderRelease, Listing, UnsupportedRelease};

@@ -11,9 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backlot_core::{Cancel, Coded, Context};
-use backlot_repo::{
-    Credential, Credentials, Error, FolderRepo, IndexError, IndexRepo, Network, NetworkOptions, Repo,
-};
+use backlot_net::{Credential, Credentials, Network, NetworkOptions, PlaceName};
+use backlot_repo::{Error, FolderRepo, IndexError, IndexRepo, Repo};
 use server::{Reply, Request, Server, ranged};
 use sha2::Digest as _;
 use support::{Warnings, Wheel, by, package, version};
@@ -415,8 +414,8 @@ fn cancelling_ends_a_wait() {
 struct Ana;
 
 impl Credentials for Ana {
-    fn find(&self, repo: &str, host: &str) -> Option<Credential> {
-        (repo == "studio" && host == "127.0.0.1").then(|| Credential {
+    fn find(&self, repo: &PlaceName, host: &str) -> Option<Credential> {
+        (*repo == PlaceName::Repo("studio".to_owned()) && host == "127.0.0.1").then(|| Credential {
             user: "ana".to_owned(),
             password: "hunter2".to_owned(),
         })

@@ -115,15 +115,9 @@ pub enum Error {
         /// What was given.
         text: String,
     },
-    /// A storage service refused.
-    #[error("the remote `{place}` failed")]
-    Service {
-        /// The remote.
-        place: String,
-        /// What it says.
-        #[source]
-        source: Box<opendal::Error>,
-    },
+    /// A store of objects refused, or did not answer.
+    #[error(transparent)]
+    Backend(#[from] backlot_backend::Error),
     /// An object of a remote that is not a file's content: a segment, a tomb, a pack's table.
     #[error("`{object}` in {place} is damaged: {reason}")]
     DamagedRemote {
@@ -192,7 +186,9 @@ impl Coded for Error {
             Self::BadRemote { .. } => "store::bad_remote",
             Self::NotChunked { .. } => "store::not_chunked",
             Self::UnknownLayout { .. } => "store::unknown_layout",
-            Self::Service { .. } => "store::service",
+            Self::Backend(backlot_backend::Error::Store { .. }) => "store::service",
+            Self::Backend(backlot_backend::Error::BadStore { .. }) => "store::bad_remote",
+            Self::Backend(e) => e.code(),
             Self::DamagedRemote { .. } => "store::damaged_remote",
             Self::Contended { .. } => "store::contended",
             Self::CollectsMost { .. } => "store::collects_most",
@@ -220,7 +216,8 @@ impl Coded for Error {
             | Self::UnknownLayout { .. }
             | Self::NotChunked { .. }
             | Self::NoParts { .. } => Class::Config,
-            Self::NotThere { .. } | Self::Service { .. } | Self::State { .. } => Class::Environment,
+            Self::NotThere { .. } | Self::State { .. } => Class::Environment,
+            Self::Backend(e) => e.class(),
         }
     }
 
@@ -246,8 +243,8 @@ impl Coded for Error {
             Self::NotThere { .. } => {
                 Some("check that its disk is mounted, then run the command again; nothing was sent".to_owned())
             }
-            Self::BadRemote { .. } => Some("use a folder or a file:// address".to_owned()),
-            Self::Service { .. } => Some("check that the remote can be reached, then run the command again".to_owned()),
+            Self::BadRemote { .. } => Some("use a folder, or an address like `s3://bucket/prefix`, `webdav+https://host/path` or `sftp://user@host/path`".to_owned()),
+            Self::Backend(e) => e.help(),
             Self::DamagedRemote { .. } => {
                 Some("run `backlot verify --remote` to see what it hurts, and `backlot repair` where the files are cached".to_owned())
             }
@@ -271,7 +268,7 @@ impl Coded for Error {
 
     fn retry(&self) -> bool {
         match self {
-            Self::Service { source, .. } => source.is_temporary(),
+            Self::Backend(e) => e.retry(),
             Self::Changing { .. } | Self::Contended { .. } => true,
             _ => false,
         }

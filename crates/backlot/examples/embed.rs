@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use backlot::{
-    AddFiles, AddRepo, Context, Event, Host, InitOptions, InstallRequest, NewAsset, Observer, PublishOptions,
-    Workspace,
+    AddFiles, AddRemote, AddRepo, Context, Event, Host, InitOptions, InstallRequest, NewAsset, Observer,
+    PublishOptions, Workspace,
 };
 
 /// Prints warnings; a real program would draw progress from the other events.
@@ -35,7 +35,14 @@ fn workspace(folder: &str, host: &Host, context: &Context) -> Result<Workspace, 
     Workspace::init(folder.as_ref(), &options, host, context)?;
     let mut workspace = Workspace::open(folder.as_ref(), host, context)?;
     workspace.add_repo("review", "../review", &AddRepo::default())?;
-    workspace.add_remote("files", "../files", None, true, false)?;
+    workspace.add_remote(
+        "files",
+        "../files",
+        &AddRemote {
+            default: true,
+            ..AddRemote::default()
+        },
+    )?;
     Ok(workspace)
 }
 

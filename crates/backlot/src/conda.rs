@@ -6,7 +6,7 @@
 mod engine {
     use std::path::{Path, PathBuf};
 
-    use backlot_conda::{Channel, Conda, CondaOptions, CondaPackage, CondaProxies, SolveRequest, Spec};
+    use backlot_conda::{Channel, Conda, CondaOptions, CondaPackage, SolveRequest, Spec};
 
     use crate::error::Result;
     use crate::lockfile::LockedConda;
@@ -44,11 +44,7 @@ mod engine {
         let network = &workspace.host().network;
         let options = CondaOptions {
             offline: network.offline,
-            proxies: CondaProxies {
-                http: network.proxies.http.clone(),
-                https: network.proxies.https.clone(),
-                none: network.proxies.none.clone(),
-            },
+            proxies: network.proxies.clone(),
             roots: network.roots.clone(),
             connect_timeout: network.connect_timeout,
             read_timeout: network.read_timeout,

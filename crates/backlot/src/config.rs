@@ -5,8 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
+use backlot_backend::StoreOptions;
 use backlot_core::{Context, LinkMode, PackageName, Requirement, Timestamp, file, text};
-use backlot_repo::{AllowedName, ObjectRepo, StoreOptions};
+use backlot_repo::{AllowedName, ObjectRepo};
 use backlot_store::RemoteLayout;
 use serde::Serialize;
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, value};
@@ -86,6 +87,9 @@ pub struct RemoteEntry {
     pub url: String,
     /// How content lies there.
     pub layout: RemoteLayout,
+    /// How a store of objects is reached.
+    #[serde(flatten)]
+    pub store: StoreOptions,
     /// Which remote it was when it was added; `None` for what an older version made or added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -157,7 +161,7 @@ const REPO_KEYS: [&str; 9] = [
     "anonymous",
     "id",
 ];
-const REMOTE_KEYS: [&str; 3] = ["url", "layout", "id"];
+const REMOTE_KEYS: [&str; 6] = ["url", "layout", "endpoint", "region", "anonymous", "id"];
 const SECRET_WORDS: [&str; 6] = [
     "password",
     "secret",
@@ -236,6 +240,7 @@ impl Config {
                     name,
                     url: string(table, "url")?,
                     layout,
+                    store: store_options(table),
                     id: string(table, "id"),
                 })
             })
@@ -402,19 +407,12 @@ impl Config {
         let mut table = Table::new();
         let key = if entry.is_remote() { "url" } else { "path" };
         table.insert(key, value(&entry.place));
-        let texts = [
-            ("upload", &entry.upload),
-            ("endpoint", &entry.store.endpoint),
-            ("region", &entry.store.region),
-            ("id", &entry.id),
-        ];
-        for (key, text) in texts {
-            if let Some(text) = text {
-                table.insert(key, value(text));
-            }
+        if let Some(upload) = &entry.upload {
+            table.insert("upload", value(upload));
         }
-        if entry.store.anonymous {
-            table.insert("anonymous", value(true));
+        insert_store(&mut table, &entry.store);
+        if let Some(id) = &entry.id {
+            table.insert("id", value(id));
         }
         if let Some(allow) = &entry.public {
             table.insert("public", value(true));
@@ -444,6 +442,7 @@ impl Config {
         let mut table = Table::new();
         table.insert("url", value(&entry.url));
         table.insert("layout", value(entry.layout.as_str()));
+        insert_store(&mut table, &entry.store);
         if let Some(id) = &entry.id {
             table.insert("id", value(id));
         }
@@ -610,14 +609,30 @@ fn repo_of(name: String, table: &Table) -> Option<RepoEntry> {
         name,
         place,
         upload: string(table, "upload"),
-        store: StoreOptions {
-            endpoint: string(table, "endpoint"),
-            region: string(table, "region"),
-            anonymous: table.get("anonymous").and_then(Item::as_bool) == Some(true),
-        },
+        store: store_options(table),
         public: None,
         id: string(table, "id"),
     })
+}
+
+fn store_options(table: &Table) -> StoreOptions {
+    StoreOptions {
+        endpoint: string(table, "endpoint"),
+        region: string(table, "region"),
+        anonymous: table.get("anonymous").and_then(Item::as_bool) == Some(true),
+    }
+}
+
+/// Write how a store is reached.
+fn insert_store(table: &mut Table, store: &StoreOptions) {
+    for (key, text) in [("endpoint", &store.endpoint), ("region", &store.region)] {
+        if let Some(text) = text {
+            table.insert(key, value(text));
+        }
+    }
+    if store.anonymous {
+        table.insert("anonymous", value(true));
+    }
 }
 
 fn string(table: &Table, key: &str) -> Option<String> {

@@ -13,7 +13,7 @@ fn what_is_added_is_read_back_in_order_and_comments_survive() {
             name: name.to_owned(),
             place: format!("../repos/{name}"),
             upload: None,
-            store: backlot_repo::StoreOptions::default(),
+            store: backlot_backend::StoreOptions::default(),
             public: None,
             id: Some(format!("of-{name}")),
         });
@@ -22,6 +22,7 @@ fn what_is_added_is_read_back_in_order_and_comments_survive() {
         name: "main".into(),
         url: "../files".into(),
         layout: backlot_store::RemoteLayout::Dvc,
+        store: backlot_backend::StoreOptions::default(),
         id: Some("of-main".into()),
     });
     config.set_default_remote(Some("main"));

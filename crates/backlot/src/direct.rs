@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use backlot_core::{DirectUrl, MarkerEnv, PackageName, Requirement, Sha256};
-use backlot_repo::{DirectFetch, DirectFile, IndexError, Network, Promise};
+use backlot_net::Network;
+use backlot_repo::{DirectFetch, DirectFile, IndexError, Promise};
 use backlot_resolve::{Candidate, Resolution, RootRequirement};
 use backlot_wheel::Metadata;
 
@@ -38,7 +39,7 @@ impl Direct {
         if let Some(known) = self.file.get() {
             return Ok(known);
         }
-        let found = self.network.direct(&self.fetch())?;
+        let found = self.fetch().read(&self.network)?;
         Ok(self.file.get_or_init(|| found))
     }
 
@@ -154,7 +155,7 @@ impl Workspace {
             expected: url.sha256().map(|sha256| (sha256, Promise::LockFile)),
             repo: &self.repo_on_server_of(url),
         };
-        Ok(self.network()?.direct(&fetch)?)
+        Ok(fetch.read(&self.network()?)?)
     }
 
     /// Put the file that a URL names in place, with the digest that was locked.
@@ -165,7 +166,7 @@ impl Workspace {
             expected: url.sha256().map(|sha256| (sha256, Promise::Lock)),
             repo: &self.repo_on_server_of(url),
         };
-        Ok(self.network()?.open_direct(&fetch, target, self.context())?)
+        Ok(fetch.open(&self.network()?, target, self.context())?)
     }
 
     /// The repo whose server a URL leads to, so that its credentials serve; empty if there is none.

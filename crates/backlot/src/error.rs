@@ -67,6 +67,9 @@ pub enum Error {
     /// Reading or publishing to a repo.
     #[error(transparent)]
     Repo(#[from] backlot_repo::Error),
+    /// The way to servers.
+    #[error(transparent)]
+    Network(#[from] backlot_net::Error),
     /// Outputs and the releases they were edited from.
     #[error(transparent)]
     Edit(#[from] EditError),
@@ -105,6 +108,7 @@ impl Error {
             Self::Store(e) => e,
             Self::Dvc(e) => e,
             Self::Repo(e) => e,
+            Self::Network(e) => e,
             Self::Edit(e) => e,
             #[cfg(feature = "conda")]
             Self::Conda(e) => e,

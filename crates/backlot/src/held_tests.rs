@@ -9,7 +9,8 @@ use crate::config::FILE_NAME;
 use crate::error::{Error, WorkspaceError};
 use crate::lockfile::Lock;
 use crate::{
-    AddFiles, AddRepo, Host, InitOptions, InstallRequest, NewAsset, Output, PublishOptions, Workspace,
+    AddFiles, AddRemote, AddRepo, Host, InitOptions, InstallRequest, NewAsset, Output, PublishOptions,
+    Workspace,
 };
 
 /// A folder with workspaces that share repo and remote.
@@ -40,7 +41,14 @@ impl Desk {
         let add = AddRepo::default();
         workspace.add_repo("review", "../review", &add).expect("added");
         workspace
-            .add_remote("main", "../files", None, true, false)
+            .add_remote(
+                "main",
+                "../files",
+                &AddRemote {
+                    default: true,
+                    ..AddRemote::default()
+                },
+            )
             .expect("added");
         workspace
     }
@@ -156,8 +164,15 @@ fn two_values_of_a_workspace_keep_each_others_repos_remotes_and_channels() {
         .expect("added");
     two.add_repo("second", "../second", &AddRepo::default())
         .expect("added");
-    one.add_remote("third", "../third", None, true, false)
-        .expect("added");
+    one.add_remote(
+        "third",
+        "../third",
+        &AddRemote {
+            default: true,
+            ..AddRemote::default()
+        },
+    )
+    .expect("added");
     two.add_channel("../conda", false).expect("added");
     two.remove_repo("first", false).expect("removed");
     one.default_remote("main", false).expect("chosen");
@@ -264,8 +279,15 @@ fn a_pull_through_a_value_that_is_older_than_the_remotes_finds_the_remote() {
         .expect("published");
     let old = desk.workspace("ws");
     let mut new = desk.open("ws");
-    new.add_remote("empty", "../empty", None, true, false)
-        .expect("added");
+    new.add_remote(
+        "empty",
+        "../empty",
+        &AddRemote {
+            default: true,
+            ..AddRemote::default()
+        },
+    )
+    .expect("added");
     install(&mut new, "Table");
     // The value that was opened before still reads what a change has to know under the lock.
     old.new_asset("Chair", &NewAsset::default()).expect("made");

@@ -13,6 +13,7 @@ mod browse;
 mod build;
 mod conda;
 mod config;
+mod connect;
 mod copy;
 mod direct;
 mod edit;
@@ -65,14 +66,16 @@ mod verify_repo;
 mod workspace;
 
 pub use allow::AllowReport;
+pub use backlot_backend::StoreOptions;
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
     AssetName, BumpStep, Cancel, Class, Clock, Coded, Context, Event, FixedClock, LinkMode, Observer,
     Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
 };
 pub use backlot_dvc::{Change, FileChanges, MissingFrames, PartsError};
-pub use backlot_repo::{AllowedName, Credential, Credentials, NetworkOptions, Proxies, SshOptions, variable};
-pub use backlot_repo::{Fact, FactKind, Place, Query, ReindexReport, StoreOptions, Verdict, VerdictReport};
+pub use backlot_net::{Credential, Credentials, NetworkOptions, PlaceName, Proxies, SshOptions};
+pub use backlot_repo::AllowedName;
+pub use backlot_repo::{Fact, FactKind, Place, Query, ReindexReport, Verdict, VerdictReport};
 pub use backlot_resolve::Preference;
 pub use backlot_store::{CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, Usage};
 pub use backlot_store::{DamagedPart, DroppedPart, JobId, JobRelease, PartHead, StoredName};
@@ -100,7 +103,7 @@ pub use mirror::{MirrorConflict, MirrorOptions, MirrorReport, ReposDiffer};
 pub use outdated::{NewestIn, OutdatedRow};
 pub use outputs::{NewAsset, NewReport, Output};
 pub use parts::{DroppedParts, PartError, PartList, PartRow, PartState, Parts, PushPart, PushedPart};
-pub use places::{AddRepo, PlaceProblem, RemoteStatus, RepoStatus};
+pub use places::{AddRemote, AddRepo, PlaceProblem, RemoteStatus, RepoStatus};
 pub use problems::{AssetProblem, AssetsLeftOut};
 pub use publish::{PathChanges, PublishOptions, PublishReport};
 pub use pylock::Pylock;

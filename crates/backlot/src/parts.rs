@@ -7,16 +7,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use backlot_backend::StoreOptions;
 use backlot_core::{Class, Coded, Context, PlaceIdentity, RelPath};
 use backlot_dvc::{Ignore, Scanned};
+use backlot_net::{Network, NetworkOptions};
 use backlot_store::{
-    DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartHead, PartSource, Remote, RemoteConfig,
-    StoredName,
+    DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartHead, PartSource, Remote, StoredName,
 };
 use serde::Serialize;
 
 use crate::build::TOOL;
 use crate::config::Config;
+use crate::connect::Address;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::settings::{Host, Settings};
 use crate::workspace::{Workspace, absolute};
@@ -225,11 +227,21 @@ impl Parts {
         } else {
             absolute(&here.join(place))?.display().to_string()
         };
-        let remote = Remote::open(&RemoteConfig {
-            layout: Remote::detect_layout(&url)?,
-            mirrors: settings.cache.value.join("remotes"),
-            url,
-        })?;
+        let options = StoreOptions::default();
+        let address = Address {
+            name: "",
+            url: &url,
+            options: &options,
+        };
+        let network = || {
+            let options = NetworkOptions {
+                cache: settings.cache.value.join("index"),
+                ..host.network.clone()
+            };
+            Ok(Network::new(options, context.clone())?)
+        };
+        let layout = address.layout(network)?;
+        let remote = address.open(layout, &settings.cache.value.join("remotes"), network)?;
         let identity = remote.identity()?;
         if identity == PlaceIdentity::Absent {
             return Err(PartError::RemoteNotThere {

@@ -2,12 +2,14 @@
 //!
 //! Invariant: adding one that is named already is a conflict, never a silent change; removing one deletes no data.
 
+use backlot_backend::{StoreOptions, is_store_url};
 use backlot_core::{AssetName, Coded as _, PlaceIdentity, text};
-use backlot_repo::{AllowedName, IndexRepo, ObjectRepo, ReindexReport, StoreOptions};
-use backlot_store::{Remote, RemoteLayout};
+use backlot_repo::{AllowedName, IndexRepo, ObjectRepo, ReindexReport};
+use backlot_store::RemoteLayout;
 use serde::Serialize;
 
 use crate::config::{RemoteEntry, RepoEntry, RepoPlace, is_url};
+use crate::connect::Address;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::workspace::Workspace;
 
@@ -89,6 +91,19 @@ pub struct AddRepo {
     pub public: Option<Vec<String>>,
     /// It is an index of devpi: make it if it is not there, inheriting from these (`user/index`).
     pub create: Option<Vec<String>>,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// How to add a remote.
+#[derive(Clone, Debug, Default)]
+pub struct AddRemote {
+    /// How content lies there; without it, as what is there already does, else in chunks.
+    pub layout: Option<RemoteLayout>,
+    /// Make it the remote that push and pull use.
+    pub default: bool,
+    /// How a store of objects is reached.
+    pub store: StoreOptions,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -305,27 +320,14 @@ impl Workspace {
 
     /// Name a place as a remote; the first one becomes the default. Without a layout, it is the one that the place has
     /// already, else chunked.
-    pub fn add_remote(
-        &mut self,
-        name: &str,
-        url: &str,
-        layout: Option<RemoteLayout>,
-        default: bool,
-        dry_run: bool,
-    ) -> Result<RemoteStatus> {
-        self.change(dry_run, |workspace| {
-            workspace.put_remote(name, url, layout, default, dry_run)
+    pub fn add_remote(&mut self, name: &str, url: &str, options: &AddRemote) -> Result<RemoteStatus> {
+        self.change(options.dry_run, |workspace| {
+            workspace.put_remote(name, url, options)
         })
     }
 
-    fn put_remote(
-        &mut self,
-        name: &str,
-        url: &str,
-        layout: Option<RemoteLayout>,
-        default: bool,
-        dry_run: bool,
-    ) -> Result<RemoteStatus> {
+    fn put_remote(&mut self, name: &str, url: &str, options: &AddRemote) -> Result<RemoteStatus> {
+        let dry_run = options.dry_run;
         check_name(name)?;
         if let Some(existing) = self.config.remotes.iter().find(|r| r.name == name) {
             let existing = existing.url.clone();
@@ -336,13 +338,26 @@ impl Workspace {
             }
             .into());
         }
+        if !is_store_url(url) && options.store != StoreOptions::default() {
+            return Err(Error::from(backlot_store::Error::BadRemote {
+                url: name.to_owned(),
+                reason: "an endpoint, a region and `anonymous` are for `s3://`".to_owned(),
+            }));
+        }
+        let place = self.resolve_place(url);
+        let address = Address {
+            name,
+            url: &place,
+            options: &options.store,
+        };
         let mut entry = RemoteEntry {
             name: name.to_owned(),
             url: url.to_owned(),
-            layout: match layout {
+            layout: match options.layout {
                 Some(layout) => layout,
-                None => Remote::detect_layout(&self.resolve_place(url))?,
+                None => address.layout(|| self.network())?,
             },
+            store: options.store.clone(),
             id: None,
         };
         // A place that cannot be a remote is refused before it is written down; where none is, it is made here alone.
@@ -353,7 +368,7 @@ impl Workspace {
             remote.make()?
         };
         entry.id = remote.identity()?.name().map(ToOwned::to_owned);
-        let default = default || self.config.remotes.is_empty();
+        let default = options.default || self.config.remotes.is_empty();
         self.config.add_remote(entry);
         if default {
             self.config.set_default_remote(Some(name));

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{LinkMode, file};
-use backlot_repo::NetworkOptions;
+use backlot_net::NetworkOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use backlot_core::{Context, FileLock, PlaceIdentity, file, text};
 use backlot_dvc::DvcConfig;
-use backlot_repo::{IndexRepo, Network, NetworkOptions, ObjectRepo, Repo};
-use backlot_store::{Cache, Remote, RemoteConfig, RemoteLayout, StatCache};
+use backlot_net::{Network, NetworkOptions};
+use backlot_repo::{IndexRepo, ObjectRepo, Repo};
+use backlot_store::{Cache, Remote, RemoteLayout, StatCache};
 use backlot_wheel::Interpreter;
 use fs_err as fs;
 use serde::Serialize;
 
 use crate::config::{Config, FILE_NAME, RemoteEntry, RepoEntry, RepoPlace};
+use crate::connect::Address;
 use crate::error::{Result, WorkspaceError};
 use crate::settings::{Host, Settings};
 
@@ -377,11 +379,14 @@ impl Workspace {
 
     /// Open whatever is at the place of a remote.
     pub(crate) fn connect_remote(&self, entry: &RemoteEntry) -> Result<Remote> {
-        Ok(Remote::open(&RemoteConfig {
-            url: self.resolve_place(&entry.url),
-            layout: entry.layout,
-            mirrors: self.settings.cache.value.join("remotes"),
-        })?)
+        let mirrors = self.settings.cache.value.join("remotes");
+        let url = self.resolve_place(&entry.url);
+        let address = Address {
+            name: &entry.name,
+            url: &url,
+            options: &entry.store,
+        };
+        address.open(entry.layout, &mirrors, || self.network())
     }
 
     /// A folder relative to the workspace as an absolute one; URLs as they are.
@@ -406,7 +411,19 @@ impl Workspace {
         // DVC knows its own layout only.
         let readable = |remote: &&RemoteEntry| remote.layout == RemoteLayout::Dvc;
         for remote in self.config.remotes.iter().filter(readable) {
-            dvc.add_remote(&remote.name, &self.resolve_place(&remote.url));
+            dvc.add_remote(&remote.name, &dvc_url(&self.resolve_place(&remote.url)));
+            let options = [
+                ("endpointurl", &remote.store.endpoint),
+                ("region", &remote.store.region),
+            ];
+            for (key, text) in options {
+                if let Some(text) = text {
+                    dvc.set_remote(&remote.name, key, text);
+                }
+            }
+            if remote.store.anonymous {
+                dvc.set_remote(&remote.name, "allow_anonymous_login", "true");
+            }
         }
         if let Some(default) = self.remote_entry(None, "").ok().filter(readable) {
             dvc.set_default_remote(&default.name);
@@ -414,6 +431,19 @@ impl Workspace {
         file::write_if_changed(&path, dvc.to_text().as_bytes())?;
         Ok(())
     }
+}
+
+/// The address of a remote as DVC writes it.
+fn dvc_url(url: &str) -> String {
+    let schemes = [
+        ("webdav+https://", "webdavs://"),
+        ("webdav+http://", "webdav://"),
+        ("sftp://", "ssh://"),
+    ];
+    let renamed = schemes
+        .iter()
+        .find_map(|(ours, theirs)| Some(format!("{theirs}{}", url.strip_prefix(ours)?)));
+    renamed.unwrap_or_else(|| url.to_owned())
 }
 
 /// What of a workspace is not there before it is made: all that is removed if that fails.

@@ -1,8 +1,32 @@
 //! The arguments of `repo`, `remote` and `input`: where things are published and stored, and what assets require.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::DryRun;
+
+/// How a store of objects is reached.
+#[derive(Debug, Args)]
+pub(crate) struct Store {
+    /// The server of an s3:// bucket, if it is not AWS
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// The region of an s3:// bucket [default: as for AWS's tools]
+    #[arg(long)]
+    region: Option<String>,
+    /// Ask an s3:// bucket without credentials, unless there are some for its name
+    #[arg(long)]
+    anonymous: bool,
+}
+
+impl Store {
+    pub(crate) fn options(&self) -> backlot::StoreOptions {
+        backlot::StoreOptions {
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            anonymous: self.anonymous,
+        }
+    }
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Repo {
@@ -25,15 +49,8 @@ pub(crate) enum Repo {
         /// Where an index takes uploads, if that is not beside its pages
         #[arg(long, value_name = "URL")]
         upload: Option<String>,
-        /// The server of an s3:// bucket, if it is not AWS
-        #[arg(long, value_name = "URL")]
-        endpoint: Option<String>,
-        /// The region of an s3:// bucket [default: as for AWS's tools]
-        #[arg(long)]
-        region: Option<String>,
-        /// Ask an s3:// bucket without credentials, unless the repo has some of its own
-        #[arg(long)]
-        anonymous: bool,
+        #[command(flatten)]
+        store: Store,
         /// It is outside the studio: it is asked only for what --allow or `[sources]` names
         #[arg(long, conflicts_with = "blessed")]
         public: bool,
@@ -90,16 +107,18 @@ pub(crate) enum Repo {
 pub(crate) enum Remote {
     /// Name a place as a remote
     #[command(
-        after_help = "Layout `chunked` stores chunks in packs, so a new version costs what changed; layout `dvc` is DVC's own, for\npeople who use dvc on the same files.\n\nExamples:\n  backlot remote add main /studio/files\n  backlot remote add site file:///mnt/site/files --default\n  backlot remote add old /studio/dvc-files --layout dvc"
+        after_help = "Layout `chunked` stores chunks in packs, so a new version costs what changed; layout `dvc` is DVC's own, for\npeople who use dvc on the same files.\n\nExamples:\n  backlot remote add main /studio/files\n  backlot remote add site file:///mnt/site/files --default\n  backlot remote add old /studio/dvc-files --layout dvc\n  backlot remote add cloud s3://assets/files --endpoint https://s3.studio.lan --region eu-west-1\n  backlot remote add home webdav+https://files.studio.lan/files\n  backlot remote add farm sftp://ana@farm.studio.lan/srv/files\n\nCredentials come from BACKLOT_REMOTE_<NAME>_TOKEN, or _USERNAME and _PASSWORD, for the server in _HOST, from _KEY for SSH,\nor from ~/.netrc, as they do for repos; see `backlot repo add --help`."
     )]
     Add {
         /// Its name in this workspace
         name: String,
-        /// A folder, or a file:// address
+        /// A folder, a file:// address, or the URL of a bucket, or of a folder behind `WebDAV` or SFTP
         url: String,
         /// How content lies there: chunked or dvc [default: what is there, else chunked]
         #[arg(long, value_name = "LAYOUT")]
         layout: Option<backlot::RemoteLayout>,
+        #[command(flatten)]
+        store: Store,
         /// Make it the default
         #[arg(long)]
         default: bool,

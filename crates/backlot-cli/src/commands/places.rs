@@ -4,8 +4,8 @@ use std::path::Path;
 
 use backlot::text::count;
 use backlot::{
-    AddRepo, AllowReport, AllowedName, Error, InitOptions, PlaceProblem, RemoteStatus, RepoPlace, RepoStatus,
-    StoreOptions, Workspace,
+    AddRemote, AddRepo, AllowReport, AllowedName, Error, InitOptions, PlaceProblem, RemoteStatus, RepoPlace,
+    RepoStatus, Workspace,
 };
 
 use crate::args::{Remote, Repo};
@@ -43,9 +43,7 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
             blessed,
             publish,
             upload,
-            endpoint,
-            region,
-            anonymous,
+            store,
             public,
             allow,
             create,
@@ -56,11 +54,7 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
                 blessed: *blessed,
                 publish_to: *publish,
                 upload: upload.clone(),
-                store: StoreOptions {
-                    endpoint: endpoint.clone(),
-                    region: region.clone(),
-                    anonymous: *anonymous,
-                },
+                store: store.options(),
                 public: public.then(|| allow.clone()),
                 create: create.then(|| base.clone()),
                 dry_run: dry.dry_run,
@@ -295,15 +289,18 @@ pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Erro
             name,
             url,
             layout,
+            store,
             default,
             dry,
         } => {
+            let options = AddRemote {
+                layout: *layout,
+                default: *default,
+                store: store.options(),
+                dry_run: dry.dry_run,
+            };
             let url = relative_to_workspace(session, &workspace, url);
-            one(
-                workspace.add_remote(name, &url, *layout, *default, dry.dry_run)?,
-                "added",
-                dry.dry_run,
-            )
+            one(workspace.add_remote(name, &url, &options)?, "added", dry.dry_run)
         }
         Remote::List => {
             let all = workspace.list_remotes();

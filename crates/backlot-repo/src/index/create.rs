@@ -4,13 +4,13 @@
 //! Deliberately absent: users, mirrors, and changing or removing an index.
 
 use backlot_core::web::shown;
+use backlot_net::{Failure, Network, error_text, failure};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use url::Url;
 
 use super::error::IndexError;
-use super::fetch::{Failure, error_text, failure};
-use super::{IndexRepo, Network, offline};
-use crate::error::Result;
+use super::{IndexRepo, final_error, offline};
+use crate::error::{Error, Result};
 
 /// What the server did.
 enum Outcome {
@@ -41,16 +41,20 @@ impl IndexRepo {
         Ok(pages_of(&index_of(&given.0.url)?).into())
     }
 
-    async fn try_put(&self, url: &Url, body: String) -> Result<Outcome, Failure> {
+    async fn try_put(&self, url: &Url, body: String) -> Result<Outcome, Failure<Error>> {
         let network = &self.0.network;
         let request = network
-            .client(url.scheme())?
+            .client(url.scheme())
+            .map_err(Error::from)?
             .put(url.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
             .body(body);
         let account = &self.0.account;
-        let mut response = network.send(account, url, request).await?;
+        let mut response = network
+            .send(account, url, request)
+            .await
+            .map_err(Failure::into_other)?;
         let status = response.status().as_u16();
         match status {
             200 | 201 => return Ok(Outcome::Made),
@@ -60,14 +64,13 @@ impl IndexRepo {
         if status != 403
             && let Some(failure) = failure(account, url, &response)
         {
-            return Err(failure);
+            return Err(failure.into_other());
         }
-        Err(IndexError::NotMade {
+        Err(final_error(IndexError::NotMade {
             url: shown(url),
             status,
             reason: error_text(&mut response).await,
-        }
-        .into())
+        }))
     }
 }
 
@@ -78,7 +81,7 @@ fn index_of(url: &Url) -> Result<Url> {
     let path = path.strip_suffix("/+simple").unwrap_or(path).to_owned();
     let names: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     if names.len() < 2 || names.iter().any(|part| part.starts_with('+')) {
-        return Err(IndexError::BadUrl {
+        return Err(backlot_net::Error::BadUrl {
             url: shown(&url),
             reason: "an index of devpi is `https://host/user/index`".to_owned(),
         }

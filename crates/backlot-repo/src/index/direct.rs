@@ -11,16 +11,14 @@ use std::path::{Path, PathBuf};
 use backlot_core::file::{self, Staged, TemporaryFolder};
 use backlot_core::web::shown;
 use backlot_core::{Context, DirectUrl, FileError, Operation, PackageName, Sha256};
+use backlot_net::{Account, Ask, FileSink, Head, Kind, Network, PlaceName};
 use backlot_wheel::{Metadata, Sdist, WheelArchive, WheelName, sdist_name};
 use reqwest::header::{ETAG, LAST_MODIFIED};
 use serde::{Deserialize, Serialize};
 
 use super::error::{IndexError, Promise};
-use super::fetch::{Account, Ask, FileSink};
-use super::network::Network;
 use super::offline;
 use super::pages::{may_keep, text};
-use super::store::{Head, Kind};
 use super::wheels::{WHEEL_LIMIT, copy, refused};
 use crate::error::{Error, Result};
 use crate::record::sha256_of_file;
@@ -58,9 +56,11 @@ struct Seen {
     sha256: Sha256,
 }
 
-impl Network {
-    /// Read what a URL names; fetched and kept if need be.
-    pub fn direct(&self, fetch: &DirectFetch<'_>) -> Result<DirectFile> {
+/// The way to what URLs name.
+struct Fetcher<'n>(&'n Network);
+
+impl Fetcher<'_> {
+    fn direct(&self, fetch: &DirectFetch<'_>) -> Result<DirectFile> {
         let (kind, name) = kind_of(fetch)?;
         let found = match fetch.url.path() {
             Some(path) => local(fetch, kind, &path)?,
@@ -81,8 +81,7 @@ impl Network {
         })
     }
 
-    /// Put what a URL names in place, if it has the digest expected.
-    pub fn open_direct(&self, fetch: &DirectFetch<'_>, target: &Path, context: &Context) -> Result<()> {
+    fn open(&self, fetch: &DirectFetch<'_>, target: &Path, context: &Context) -> Result<()> {
         let (kind, _) = kind_of(fetch)?;
         let running = context.start(Operation::Pull, 1, 0);
         if let Some(path) = fetch.url.path() {
@@ -96,7 +95,7 @@ impl Network {
             let path = match kept {
                 Some(path) => path,
                 None => {
-                    let found = self.block(self.download(fetch, kind, None, &progress))?;
+                    let found = self.0.block(self.download(fetch, kind, None, &progress))?;
                     let sha256 = found.map(|(sha256, _)| sha256).or(expected);
                     let path = sha256.and_then(|sha256| self.kept_file(fetch, sha256));
                     path.ok_or_else(|| fetch.bad("it went away while it was looked at".to_owned()))?
@@ -124,14 +123,14 @@ impl Network {
             Some(_) => None,
             None => self.seen(fetch, kind),
         };
-        if self.is_offline() {
+        if self.0.is_offline() {
             return match seen {
                 Some((_, sha256, metadata)) => Ok((sha256, metadata)),
                 None => Err(offline(format!("the file of {}", fetch.package), fetch.url.url())),
             };
         }
         let head = seen.as_ref().map(|(head, ..)| head);
-        let found = self.block(self.download(fetch, kind, head, &|_| {}))?;
+        let found = self.0.block(self.download(fetch, kind, head, &|_| {}))?;
         match (found, seen) {
             (Some(found), _) => Ok(found),
             (None, Some((_, sha256, metadata))) => Ok((sha256, metadata)),
@@ -141,7 +140,7 @@ impl Network {
 
     /// What was seen at a URL last, if it is still at hand.
     fn seen(&self, fetch: &DirectFetch<'_>, kind: ReleaseKind) -> Option<(Head, Sha256, Metadata)> {
-        let kept = self.0.store.find(Kind::Metadata, &seen_key(fetch.url))?;
+        let kept = self.0.responses().find(Kind::Metadata, &seen_key(fetch.url))?;
         let seen: Seen = serde_json::from_slice(&kept.body).ok()?;
         let metadata = self.kept(fetch, kind, seen.sha256)?;
         Some((kept.head, seen.sha256, metadata))
@@ -151,7 +150,7 @@ impl Network {
     fn kept(&self, fetch: &DirectFetch<'_>, kind: ReleaseKind, sha256: Sha256) -> Option<Metadata> {
         if let Some(kept) = self
             .0
-            .store
+            .responses()
             .find(Kind::Metadata, &metadata_key(fetch.url, sha256))
         {
             return Metadata::parse(&String::from_utf8_lossy(&kept.body)).ok();
@@ -162,7 +161,7 @@ impl Network {
 
     /// A file of a digest on this disk that is still what it should be.
     fn kept_file(&self, fetch: &DirectFetch<'_>, sha256: Sha256) -> Option<PathBuf> {
-        let path = self.0.store.wheel(&sha256.to_hex(), fetch.url.file());
+        let path = self.0.responses().wheel(&sha256.to_hex(), fetch.url.file());
         let is_right = path.is_file() && sha256_of_file(&path).is_ok_and(|found| found == sha256);
         is_right.then_some(path)
     }
@@ -176,10 +175,10 @@ impl Network {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Option<(Sha256, Metadata)>> {
         let url = fetch.url.url();
-        if self.is_offline() {
+        if self.0.is_offline() {
             return Err(offline(format!("the file of {}", fetch.package), url));
         }
-        let store = &self.0.store;
+        let store = self.0.responses();
         // Under its own name, since that tells what it is.
         let folder = TemporaryFolder::in_folder(&store.wheel("direct", ""))?;
         let arrived = folder.path().join(fetch.url.file());
@@ -189,7 +188,7 @@ impl Network {
             ask = ask.unless(head.etag.as_deref(), head.last_modified.as_deref());
         }
         let mut sink = FileSink::new(staged.file(), progress);
-        let answer = self.ask(&self.account_for(fetch), &ask, &mut sink).await?;
+        let answer = self.0.ask(&self.account_for(fetch), &ask, &mut sink).await?;
         match answer.status {
             304 if head.is_some() => return Ok(None),
             200 => {}
@@ -222,16 +221,26 @@ impl Network {
     }
 
     fn account_for(&self, fetch: &DirectFetch<'_>) -> Account {
-        let url = fetch.url.url();
+        let (url, place) = (fetch.url.url(), PlaceName::Repo(fetch.repo.to_owned()));
         Account {
-            repo: fetch.repo.to_owned(),
             origin: url.origin(),
-            credential: self.credential_at(fetch.repo, url),
+            credential: self.0.credential_at(&place, url),
+            place,
         }
     }
 }
 
 impl DirectFetch<'_> {
+    /// Read what the URL names; fetched and kept if need be.
+    pub fn read(&self, network: &Network) -> Result<DirectFile> {
+        Fetcher(network).direct(self)
+    }
+
+    /// Put what the URL names in place, if it has the digest expected.
+    pub fn open(&self, network: &Network, target: &Path, context: &Context) -> Result<()> {
+        Fetcher(network).open(self, target, context)
+    }
+
     fn bad(&self, reason: String) -> Error {
         IndexError::BadFile {
             package: self.package.clone(),

@@ -3,8 +3,6 @@
 //! Invariant: a URL in a message has neither user, password nor query: signed links are secrets. Every text that a server
 //! said is cut and stripped of control characters. Deliberately absent: conflicts, which are [`crate::Error::ReleaseExists`].
 
-use std::path::PathBuf;
-
 use backlot_core::{Class, Coded, PackageName, Sha256};
 
 /// Who says which digest a file should have.
@@ -32,48 +30,6 @@ impl Promise {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
-    /// No answer, or one that broke off, however often it was asked.
-    #[error("`{url}` does not answer: {reason} (asked {attempts} {})", if *attempts == 1 { "time" } else { "times" })]
-    Unreachable {
-        /// What was asked for.
-        url: String,
-        /// What happened last.
-        reason: String,
-        /// How often it was asked.
-        attempts: u32,
-    },
-    /// An answer that is neither the thing nor a reason to believe it is not there.
-    #[error("`{url}` answered {status}{}", said(reason))]
-    Refused {
-        /// What was asked for.
-        url: String,
-        /// The HTTP status.
-        status: u16,
-        /// What the server said, shortened.
-        reason: String,
-    },
-    /// 401 or 403.
-    #[error("`{url}` {} (it answered {status})", if *sent { "does not accept the credentials" } else { "wants credentials" })]
-    Denied {
-        /// What was asked for.
-        url: String,
-        /// The HTTP status.
-        status: u16,
-        /// Whether credentials were sent.
-        sent: bool,
-        /// The repo's name in the variables that could hold credentials.
-        repo: String,
-    },
-    /// A redirect that is not followed.
-    #[error("`{url}` redirects to `{to}`: {reason}")]
-    Redirect {
-        /// What was asked for.
-        url: String,
-        /// Where it leads.
-        to: String,
-        /// Why it is not followed.
-        reason: String,
-    },
     /// A page that is not one of a package index.
     #[error("`{url}` is not a page of a package index: {reason}")]
     BadPage {
@@ -89,14 +45,6 @@ pub enum IndexError {
         url: String,
         /// What it says.
         version: String,
-    },
-    /// An answer larger than anything of its kind.
-    #[error("`{url}` sent more than {limit} bytes")]
-    TooLarge {
-        /// What was asked for.
-        url: String,
-        /// The most that is taken.
-        limit: u64,
     },
     /// A file that is not what its page says.
     #[error("`{file}` from `{url}` has the SHA-256 {found}; its index says {expected}")]
@@ -130,22 +78,6 @@ pub enum IndexError {
         /// Where the metadata came from.
         url: String,
         /// What is wrong.
-        reason: String,
-    },
-    /// Offline, and it is not in the cache.
-    #[error("{what} of `{url}` is not in the cache, and this run is offline")]
-    Offline {
-        /// The page, the metadata or the wheel of which thing.
-        what: String,
-        /// The index or file.
-        url: String,
-    },
-    /// A URL that cannot be an index.
-    #[error("`{url}` cannot be the URL of an index: {reason}")]
-    BadUrl {
-        /// As far as it may be shown.
-        url: String,
-        /// Why not.
         reason: String,
     },
     /// Nothing like an index behind a URL.
@@ -252,6 +184,9 @@ pub enum IndexError {
         /// The folder.
         url: String,
     },
+    /// A URL that nothing can be asked for by.
+    #[error(transparent)]
+    Network(#[from] backlot_net::Error),
     /// A file of this machine named by its URL that is not there.
     #[error("there is no file `{url}` for {package}")]
     NoFile {
@@ -260,37 +195,16 @@ pub enum IndexError {
         /// The file.
         url: String,
     },
-    /// A file of certificates that cannot be used.
-    #[error("`{}` holds no usable certificates: {reason}", path.display())]
-    BadCertificates {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        reason: String,
-    },
-    /// The HTTP client could not be set up.
-    #[error("the HTTP client cannot be set up: {reason}")]
-    Setup {
-        /// Why: a proxy's address, the system's resources.
-        reason: String,
-    },
 }
 
 impl Coded for IndexError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Unreachable { .. } => "index::unreachable",
-            Self::Refused { .. } => "index::refused",
-            Self::Denied { .. } => "index::denied",
-            Self::Redirect { .. } => "index::redirect",
             Self::BadPage { .. } => "index::bad_page",
             Self::NewerApi { .. } => "index::newer_api",
-            Self::TooLarge { .. } => "index::too_large",
             Self::WrongDigest { .. } => "index::wrong_digest",
             Self::WrongSize { .. } => "index::wrong_size",
             Self::WrongMetadata { .. } => "index::wrong_metadata",
-            Self::Offline { .. } => "index::offline",
-            Self::BadUrl { .. } => "index::bad_url",
             Self::NotAnIndex { .. } => "index::not_an_index",
             Self::NoListing { .. } => "index::no_listing",
             Self::NoFacts { .. } => "index::no_facts",
@@ -303,62 +217,37 @@ impl Coded for IndexError {
             Self::WrongFile { .. } => "direct_url::wrong_digest",
             Self::Folder { .. } => "direct_url::folder",
             Self::NoFile { .. } => "direct_url::no_file",
-            Self::BadCertificates { .. } => "index::bad_certificates",
-            Self::Setup { .. } => "index::setup",
+            Self::Network(e) => e.code(),
         }
     }
 
     fn class(&self) -> Class {
         match self {
-            // A server that answers so is up and does not have it.
-            Self::Refused {
-                status: 404 | 410, ..
-            }
-            | Self::Offline { .. }
-            | Self::NoSuchIndex { .. }
-            | Self::NoFile { .. } => Class::NotFound,
-            Self::Unreachable { .. } | Self::Refused { .. } | Self::UploadRefused { .. } => {
-                Class::Environment
-            }
-            Self::Denied { .. }
-            | Self::MayNotUpload { .. }
+            Self::NoSuchIndex { .. } | Self::NoFile { .. } => Class::NotFound,
+            Self::UploadRefused { .. } => Class::Environment,
+            Self::MayNotUpload { .. }
             | Self::NotMade { .. }
             | Self::NewerApi { .. }
-            | Self::BadUrl { .. }
             | Self::NotAnIndex { .. }
             | Self::NoListing { .. }
             | Self::NoFacts { .. }
-            | Self::OwnPages { .. }
-            | Self::BadCertificates { .. }
-            | Self::Setup { .. } => Class::Config,
-            Self::Redirect { .. }
-            | Self::BadPage { .. }
-            | Self::TooLarge { .. }
+            | Self::OwnPages { .. } => Class::Config,
+            Self::BadPage { .. }
             | Self::WrongDigest { .. }
             | Self::WrongSize { .. }
             | Self::WrongMetadata { .. }
             | Self::BadFile { .. }
             | Self::WrongFile { .. } => Class::Integrity,
             Self::Folder { .. } => Class::User,
+            Self::Network(e) => e.class(),
         }
     }
 
     fn help(&self) -> Option<String> {
         Some(match self {
-            Self::Unreachable { .. } => "check the address, the network and the proxy, and run it again; with `--offline` only what is cached is used".to_owned(),
-            Self::Refused { .. } => "run it again later, or ask whoever runs the server".to_owned(),
-            Self::Denied { repo, .. } if repo.is_empty() => "put the host into ~/.netrc, or name the server as a repo: the credentials of that are used for its files".to_owned(),
-            Self::Denied { repo, sent, .. } => {
-                let variables = format!("`BACKLOT_REPO_{0}_TOKEN`, or `BACKLOT_REPO_{0}_USERNAME` and `BACKLOT_REPO_{0}_PASSWORD`, with the server's name in `BACKLOT_REPO_{0}_HOST`, or the host's entry in ~/.netrc; none is sent over plain http", variable(repo));
-                if *sent { format!("check what is in {variables}") } else { format!("set {variables}") }
-            }
-            Self::Redirect { .. } => "name the address it leads to as the repo's URL, if that is the right one".to_owned(),
             Self::BadPage { .. } => "check the repo's URL: it ends in `/simple/` or `/+simple/` as a rule".to_owned(),
             Self::NewerApi { .. } => "use a newer backlot".to_owned(),
-            Self::TooLarge { .. } => "do not trust this server until somebody has looked at it".to_owned(),
             Self::WrongDigest { .. } | Self::WrongSize { .. } | Self::WrongMetadata { .. } => "do not use this file: tell whoever runs the index, which is broken or not who it should be".to_owned(),
-            Self::Offline { .. } => "run it once without `--offline`".to_owned(),
-            Self::BadUrl { .. } => "give an address like `https://host/path/simple/`; credentials come from the environment or ~/.netrc".to_owned(),
             Self::NotAnIndex { .. } => "give the address that pip or uv would be given as the index URL; one of devpi that is not there yet is made with `--create`".to_owned(),
             Self::NoListing { .. } => "name the package; this index answers only for names".to_owned(),
             Self::NoFacts { .. } => "yank it with the server's own tools, or keep such releases in a repo in a folder".to_owned(),
@@ -372,20 +261,13 @@ impl Coded for IndexError {
             Self::WrongFile { .. } => "do not use this file, or correct the digest that it should have".to_owned(),
             Self::Folder { .. } => "to work on it, move or clone it into `outputs/`, where it is installed as an editable; or build a wheel of it and name that".to_owned(),
             Self::NoFile { .. } => "see that it is there, or name another".to_owned(),
-            Self::BadCertificates { .. } => "give a PEM file with the certificates of the authorities to trust".to_owned(),
-            Self::Setup { .. } => "check `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`".to_owned(),
+            Self::Network(e) => return e.help(),
         })
     }
 
     fn retry(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
-            || matches!(self, Self::Refused { status, .. } | Self::UploadRefused { status, .. } if *status >= 500 || *status == 429)
+        matches!(self, Self::UploadRefused { status, .. } if *status >= 500 || *status == 429)
     }
-}
-
-/// A repo's name as it stands in the names of environment variables: capitals, `-` as `_`.
-pub fn variable(repo: &str) -> String {
-    repo.to_ascii_uppercase().replace('-', "_")
 }
 
 fn said(reason: &str) -> String {
@@ -393,39 +275,5 @@ fn said(reason: &str) -> String {
         String::new()
     } else {
         format!(": {reason}")
-    }
-}
-
-/// A text from outside, fit for a message.
-pub(crate) fn tame(text: &str, limit: usize) -> String {
-    let words = text.split(|c: char| c.is_control() || c.is_whitespace());
-    let mut tame = String::new();
-    for word in words.filter(|w| !w.is_empty()) {
-        if !tame.is_empty() {
-            tame.push(' ');
-        }
-        tame.push_str(word);
-        if tame.len() > limit {
-            let end = tame
-                .char_indices()
-                .map(|(at, _)| at)
-                .take_while(|at| *at <= limit)
-                .last();
-            tame.truncate(end.unwrap_or(0));
-            tame.push('…');
-            break;
-        }
-    }
-    tame
-}
-
-#[cfg(test)]
-mod tests {
-    use super::tame;
-
-    #[test]
-    fn control_characters_do_not_reach_messages() {
-        assert_eq!(tame("a\u{1b}[31m b\n\tc", 100), "a [31m b c");
-        assert_eq!(tame("äääää", 4), "ää…");
     }
 }

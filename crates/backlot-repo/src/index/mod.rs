@@ -5,17 +5,13 @@
 //! versions, facts about releases other than a yank, and anything that an index cannot do (reindexing, deprecating).
 
 mod create;
-mod credentials;
 mod direct;
 mod error;
-mod fetch;
 mod html;
 mod json;
-mod network;
 mod page;
 mod pages;
 mod ranges;
-mod store;
 mod upload;
 mod wheels;
 
@@ -26,16 +22,14 @@ use std::time::Instant;
 
 use backlot_core::PackageName;
 use backlot_core::web::shown;
+use backlot_net::{Account, Failure, Network, PlaceName};
 use ulid::Ulid;
 use url::Url;
 
-pub use credentials::{Credential, Credentials};
 pub use direct::{DirectFetch, DirectFile};
-pub use error::{IndexError, Promise, variable};
-pub use network::{Network, NetworkOptions, Proxies, SshOptions};
+pub use error::{IndexError, Promise};
 pub use page::read_package_page;
 pub(crate) use page::timestamp;
-pub(crate) use store::{Head, Kind, Store};
 pub(crate) use wheels::{metadata_key, parse as parse_metadata};
 
 use crate::allow::Gate;
@@ -48,7 +42,6 @@ use crate::record::sha256;
 use crate::release::Release;
 use crate::verdict::CarriedFact;
 use crate::whole::WholeRelease;
-use fetch::Account;
 
 /// An index. Cheap to clone; clones share what they remember.
 #[derive(Clone)]
@@ -86,10 +79,11 @@ impl IndexRepo {
     pub fn open(network: &Network, name: &str, url: &str, upload: Option<&str>) -> Result<Self> {
         let url = index_url(url)?;
         let upload = upload.map(index_url).transpose()?;
+        let place = PlaceName::Repo(name.to_owned());
         let account = |url: &Url| Account {
-            repo: name.to_owned(),
+            place: place.clone(),
             origin: url.origin(),
-            credential: network.credential_at(name, url),
+            credential: network.credential_at(&place, url),
         };
         let uploader = upload.as_ref().map(&account);
         let account = account(&url);
@@ -215,17 +209,22 @@ impl IndexRepo {
     /// Warn, once about each thing.
     fn warn_once(&self, code: &'static str, message: String) {
         if self.memory().warned.insert(message.clone()) {
-            self.0.network.0.context.warn(code, message);
+            self.0.network.context().warn(code, message);
         }
     }
 
     fn is_offline(&self) -> bool {
-        self.0.network.0.options.offline
+        self.0.network.options().offline
     }
 }
 
+/// What will not pass, however often it is tried.
+fn final_error(error: impl Into<Error>) -> Failure<Error> {
+    Failure::Final(error.into())
+}
+
 fn offline(what: impl Into<String>, url: &Url) -> Error {
-    IndexError::Offline {
+    backlot_net::Error::Offline {
         what: what.into(),
         url: shown(url),
     }
@@ -234,7 +233,7 @@ fn offline(what: impl Into<String>, url: &Url) -> Error {
 
 /// A URL that can be an index, with `/` at its end.
 fn index_url(text: &str) -> Result<Url> {
-    let bad = |url: String, reason: &str| IndexError::BadUrl {
+    let bad = |url: String, reason: &str| backlot_net::Error::BadUrl {
         url,
         reason: reason.to_owned(),
     };

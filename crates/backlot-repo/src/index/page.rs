@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 
 use backlot_core::web::{percent_decode, shown};
 use backlot_core::{PackageName, Sha256, Timestamp};
+use backlot_net::tame;
 use backlot_wheel::{WheelName, sdist_name};
 use url::Url;
 
-use super::error::{IndexError, tame};
+use super::error::IndexError;
 use super::{html, json};
 use crate::layout::is_wheel;
 use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, sort, source_name};
@@ -67,7 +68,7 @@ pub fn read_package_page(
     url: &str,
     package: &PackageName,
 ) -> Result<Listing<Release>, IndexError> {
-    let url = Url::parse(url).map_err(|e| IndexError::BadUrl {
+    let url = Url::parse(url).map_err(|e| backlot_net::Error::BadUrl {
         url: "…".to_owned(),
         reason: e.to_string(),
     })?;

@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 
 use backlot_core::web::shown;
 use backlot_core::{PackageName, Timestamp};
+use backlot_net::{Ask, Head, Kept, Kind, Network, Responses};
 use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 use tokio::task::JoinSet;
 use url::Url;
 
 use super::error::IndexError;
-use super::fetch::Ask;
-use super::store::{Head, Kept, Kind, Store};
-use super::{IndexRepo, Network, offline, page};
+use super::{IndexRepo, offline, page};
 use crate::allow::Gate;
 use crate::error::{Error, Result};
 use crate::listing::Listing;
@@ -54,17 +53,17 @@ impl IndexRepo {
         };
         let mut tried = Vec::new();
         for path in below {
-            let candidate = base.join(path).map_err(|e| IndexError::BadUrl {
+            let candidate = base.join(path).map_err(|e| backlot_net::Error::BadUrl {
                 url: shown(base),
                 reason: e.to_string(),
             })?;
             let kept = match network.block(given.page(&candidate, ROOT_LIMIT)) {
                 // Some servers answer oddly where they have nothing.
                 Err(
-                    error @ Error::Index(
-                        IndexError::Refused { .. }
-                        | IndexError::Redirect { .. }
-                        | IndexError::TooLarge { .. },
+                    error @ Error::Network(
+                        backlot_net::Error::Refused { .. }
+                        | backlot_net::Error::Redirect { .. }
+                        | backlot_net::Error::TooLarge { .. },
                     ),
                 ) if below.len() > 1 => {
                     tried.push(format!("`{}`: {error}", shown(&candidate)));
@@ -85,7 +84,7 @@ impl IndexRepo {
                         "`{}` does not list its packages (it answered {status})",
                         shown(base)
                     );
-                    network.0.context.warn("index::no_listing", message);
+                    network.context().warn("index::no_listing", message);
                     return Ok(candidate.into());
                 }
                 status => status.to_string(),
@@ -153,14 +152,14 @@ impl IndexRepo {
     /// Where the page of a package is kept, and until when it holds; `None` if it is not kept.
     pub(crate) fn kept_page(&self, name: &PackageName) -> Option<(PathBuf, u64)> {
         let path = self.kept_page_path(name)?;
-        let head = Store::head(&path)?;
+        let head = Responses::head(&path)?;
         Some((path, head.fresh_until))
     }
 
     /// Where the page of a package is kept if it is.
     pub(crate) fn kept_page_path(&self, name: &PackageName) -> Option<PathBuf> {
         let url = self.page_url(name).ok()?;
-        Some(self.0.network.0.store.path(Kind::Page, url.as_str()))
+        Some(self.0.network.responses().path(Kind::Page, url.as_str()))
     }
 
     /// Whether a page that holds until a time may be used without asking.
@@ -184,7 +183,9 @@ impl IndexRepo {
             }
             while let Some(done) = tasks.join_next().await {
                 match done {
-                    Ok(Err(error @ Error::Index(IndexError::Unreachable { .. }))) => return Err(error),
+                    Ok(Err(error @ Error::Network(backlot_net::Error::Unreachable { .. }))) => {
+                        return Err(error);
+                    }
                     Ok(_) => {}
                     Err(failed) => {
                         if let Ok(panic) = failed.try_into_panic() {
@@ -201,7 +202,7 @@ impl IndexRepo {
     pub(super) fn forget(&self, name: &PackageName) {
         self.memory().pages.remove(name);
         if let Ok(url) = self.page_url(name) {
-            self.0.network.0.store.forget(Kind::Page, url.as_str());
+            self.0.network.responses().forget(Kind::Page, url.as_str());
         }
     }
 
@@ -214,7 +215,7 @@ impl IndexRepo {
     fn page_url(&self, name: &PackageName) -> Result<Url> {
         let joined = self.0.url.join(&format!("{name}/"));
         joined.map_err(|e| {
-            IndexError::BadUrl {
+            backlot_net::Error::BadUrl {
                 url: shown(&self.0.url),
                 reason: e.to_string(),
             }
@@ -228,7 +229,9 @@ impl IndexRepo {
         }
         let url = self.page_url(name)?;
         let kept = self.page(&url, PAGE_LIMIT).await.map_err(|error| match error {
-            Error::Index(IndexError::Offline { .. }) => offline(format!("the page of {name}"), &self.0.url),
+            Error::Network(backlot_net::Error::Offline { .. }) => {
+                offline(format!("the page of {name}"), &self.0.url)
+            }
             other => other,
         })?;
         let listing = if kept.head.status == 200 {
@@ -247,7 +250,7 @@ impl IndexRepo {
     /// A page, or that it is not there (404), as it is now.
     async fn page(&self, url: &Url, limit: u64) -> Result<Kept> {
         let network = &self.0.network;
-        let (store, now) = (&network.0.store, network.0.context.now().0);
+        let (store, now) = (&network.responses(), network.context().now().0);
         let kept = store.find(Kind::Page, url.as_str());
         if self.is_offline() {
             return kept.ok_or_else(|| offline("the page", url));
@@ -258,7 +261,7 @@ impl IndexRepo {
             return Ok(kept.clone());
         }
         let mut ask = Ask::new(url.clone(), limit).accept(ACCEPT);
-        ask.deadline = Some(network.0.options.page_timeout);
+        ask.deadline = Some(network.options().page_timeout);
         if let Some(kept) = &kept {
             ask = ask.unless(kept.head.etag.as_deref(), kept.head.last_modified.as_deref());
         }
@@ -283,7 +286,7 @@ impl IndexRepo {
             200 => 200,
             404 | 410 => 404,
             status => {
-                return Err(IndexError::Refused {
+                return Err(backlot_net::Error::Refused {
                     url: shown(url),
                     status,
                     reason: String::new(),
@@ -304,7 +307,7 @@ impl IndexRepo {
 }
 
 fn read(kept: &Kept) -> Result<page::RawPage> {
-    let base = Url::parse(&kept.head.base).map_err(|e| IndexError::BadUrl {
+    let base = Url::parse(&kept.head.base).map_err(|e| backlot_net::Error::BadUrl {
         url: "…".to_owned(),
         reason: e.to_string(),
     })?;

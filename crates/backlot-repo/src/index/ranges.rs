@@ -5,11 +5,10 @@
 //! (ZIP64, two METADATA, encryption) is left to the reader of whole wheels. Deliberately absent: believing it: the caller
 //! compares name and version.
 
+use backlot_net::{Account, Answer, Ask, Network};
 use reqwest::header::CONTENT_RANGE;
 use url::Url;
 
-use super::fetch::{Account, Answer, Ask};
-use super::network::Network;
 use crate::error::Result;
 use crate::parts::{Part, Piece, TAIL, directory, find_metadata, unpack};
 use crate::record::METADATA_LIMIT;

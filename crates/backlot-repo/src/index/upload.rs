@@ -12,6 +12,7 @@ use std::task::{Context as Task, Poll};
 
 use backlot_core::web::shown;
 use backlot_core::{Context, Operation, Sha256};
+use backlot_net::{Failure, error_text, failure};
 use bytes::Bytes;
 use fs_err as fs;
 use http_body::{Body, Frame, SizeHint};
@@ -21,9 +22,8 @@ use ulid::Ulid;
 use url::Url;
 
 use super::error::IndexError;
-use super::fetch::{Failure, error_text, failure};
-use super::{IndexRepo, offline};
-use crate::error::Result;
+use super::{IndexRepo, final_error, offline};
+use crate::error::{Error, Result};
 use crate::place::Place;
 use crate::publish::{ExistingRelease, Offer, PublishPlan, There};
 use crate::release::Release;
@@ -181,29 +181,32 @@ impl IndexRepo {
         }
     }
 
-    async fn try_send(&self, offer: &Offer, url: &Url) -> Result<Outcome, Failure> {
+    async fn try_send(&self, offer: &Offer, url: &Url) -> Result<Outcome, Failure<Error>> {
         let network = &self.0.network;
-        let _permit = network.0.permits.acquire().await.map_err(|e| IndexError::Setup {
-            reason: e.to_string(),
-        })?;
+        let _permit = network.permit().await.map_err(Error::from)?;
         let boundary = format!("backlot-{}", Ulid::new());
         let body = WheelBody::new(offer, &boundary)?;
         let request = network
-            .client(url.scheme())?
+            .client(url.scheme())
+            .map_err(Error::from)?
             .post(url.clone())
             .header(CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
             .header(CONTENT_LENGTH, body.left())
             .body(reqwest::Body::wrap(body));
         let account = &self.0.uploader;
-        let mut response = network.send(account, url, request).await?;
+        let mut response = network
+            .send(account, url, request)
+            .await
+            .map_err(Failure::into_other)?;
         let status = response.status().as_u16();
         if response.status().is_redirection() {
-            return Err(IndexError::Redirect {
+            return Err(final_error(backlot_net::Error::Redirect {
                 url: shown(url),
-                to: super::fetch::follow(url, &response).map(|u| shown(&u))?,
+                to: backlot_net::follow(url, &response)
+                    .map(|u| shown(&u))
+                    .map_err(Error::from)?,
                 reason: "an upload is not redirected".to_owned(),
-            }
-            .into());
+            }));
         }
         if response.status().is_success() {
             return Ok(Outcome::Taken);
@@ -219,36 +222,33 @@ impl IndexRepo {
                 .as_ref()
                 .filter(|_| url.origin() == account.origin)
         {
-            return Err(IndexError::MayNotUpload {
+            return Err(final_error(IndexError::MayNotUpload {
                 url: shown(url),
                 user: credential.user.clone(),
                 index: index.clone(),
                 reason: error_text(&mut response).await,
-            }
-            .into());
+            }));
         }
         if let Some(failure) = failure(account, url, &response) {
-            return Err(failure);
+            return Err(failure.into_other());
         }
         let reason = error_text(&mut response).await;
         if let Some(index) = devpi.filter(|_| status == 404 && !reason.contains("mirror")) {
-            return Err(IndexError::NoSuchIndex {
+            return Err(final_error(IndexError::NoSuchIndex {
                 url: shown(url),
                 index,
                 file: offer.file.clone(),
-            }
-            .into());
+            }));
         }
         if status == 400 && reason.to_lowercase().contains("already exist") {
             return Ok(Outcome::Exists);
         }
-        Err(IndexError::UploadRefused {
+        Err(final_error(IndexError::UploadRefused {
             url: shown(url),
             file: offer.file.clone(),
             status,
             reason,
-        }
-        .into())
+        }))
     }
 }
 

@@ -10,13 +10,12 @@ use std::path::{Path, PathBuf};
 use backlot_core::file::{self, Staged};
 use backlot_core::web::shown;
 use backlot_core::{Context, FileError, Operation, Sha256};
+use backlot_net::{Ask, FileSink, Head, Kept, Kind, Responses};
 use backlot_wheel::{Metadata, Sdist, WheelArchive};
 use fs_err as fs;
 use url::Url;
 
 use super::error::IndexError;
-use super::fetch::{Ask, FileSink};
-use super::store::{Head, Kept, Kind, Store};
 use super::{IndexRepo, offline, ranges};
 use crate::error::{Error, Result};
 use crate::parts::{Part, Piece};
@@ -56,14 +55,14 @@ impl IndexRepo {
 
     /// Where the file of a release will be kept, if it is not there yet.
     pub(crate) fn absent(&self, release: &Release) -> Option<PathBuf> {
-        let store = &self.0.network.0.store;
+        let store = &self.0.network.responses();
         let path = || store.wheel(&wheel_keys(release)[0], &release.file);
         self.find_wheel(release).is_none().then(path)
     }
 
     /// What was read is kept there.
-    pub(crate) fn store(&self) -> &Store {
-        &self.0.network.0.store
+    pub(crate) fn store(&self) -> &Responses {
+        &self.0.network.responses()
     }
 
     /// The same for many releases at once, for later; see [`Self::prefetch`] for what fails.
@@ -126,8 +125,7 @@ impl IndexRepo {
         let kept = self
             .0
             .network
-            .0
-            .store
+            .responses()
             .find(Kind::Metadata, &metadata_key(release))?;
         release
             .metadata_sha256
@@ -162,8 +160,7 @@ impl IndexRepo {
         parse(release, &bytes)?;
         let head = Head::new(&shown(&url), &shown(&url), 200, &bytes);
         network
-            .0
-            .store
+            .responses()
             .keep(Kind::Metadata, &metadata_key(release), &head, &bytes);
         Ok(bytes)
     }
@@ -173,7 +170,7 @@ impl IndexRepo {
         let mut url = wheel.clone();
         url.set_path(&format!("{}.metadata", wheel.path()));
         let mut ask = Ask::new(url.clone(), METADATA_LIMIT);
-        ask.deadline = Some(self.0.network.0.options.page_timeout);
+        ask.deadline = Some(self.0.network.options().page_timeout);
         let mut bytes = Vec::new();
         let answer = self.0.network.ask(&self.0.account, &ask, &mut bytes).await?;
         match answer.status {
@@ -209,8 +206,7 @@ impl IndexRepo {
         let target = self
             .0
             .network
-            .0
-            .store
+            .responses()
             .wheel(&wheel_keys(release)[0], &release.file);
         self.download(release, &target, &|_| {}).await?;
         Ok(target)
@@ -219,7 +215,7 @@ impl IndexRepo {
     /// A wheel that is on this disk and still what it should be.
     fn find_wheel(&self, release: &Release) -> Option<PathBuf> {
         for key in wheel_keys(release) {
-            let path = self.0.network.0.store.wheel(&key, &release.file);
+            let path = self.0.network.responses().wheel(&key, &release.file);
             if !path.is_file() {
                 continue;
             }
@@ -258,7 +254,7 @@ impl IndexRepo {
             found,
         };
         let answer = match (answer, release.size) {
-            (Err(Error::Index(IndexError::TooLarge { .. })), Some(size)) => {
+            (Err(backlot_net::Error::TooLarge { .. }), Some(size)) => {
                 return Err(wrong_size(size, size + 1).into());
             }
             (answer, _) => answer?,
@@ -312,7 +308,7 @@ pub(crate) fn parse(release: &Release, bytes: &[u8]) -> Result<Metadata> {
 fn link(release: &Release) -> Result<Url> {
     let link = release.link().unwrap_or_default();
     Url::parse(link).map_err(|e| {
-        IndexError::BadUrl {
+        backlot_net::Error::BadUrl {
             url: release.place().to_string(),
             reason: e.to_string(),
         }
@@ -337,7 +333,7 @@ fn wheel_keys(release: &Release) -> Vec<String> {
 }
 
 pub(super) fn refused(url: &Url, status: u16) -> Error {
-    IndexError::Refused {
+    backlot_net::Error::Refused {
         url: shown(url),
         status,
         reason: String::new(),

@@ -15,11 +15,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use backlot_backend::{CommitBy, Moved, Put};
 use backlot_core::{Context, PackageName, Version};
 use backlot_wheel::{WheelName, sdist_name};
 use ulid::Ulid;
 
-use super::verbs::{CommitBy, Moved, Put};
 use super::{ObjectRepo, SDIST, WHEEL};
 use crate::error::{Error, Result};
 use crate::publish::Offer;
@@ -76,7 +76,7 @@ impl ObjectRepo {
             match self.0.objects.create(target, bytes.to_vec(), kind) {
                 Ok(Put::New) => return Ok(Committed::Won),
                 Ok(Put::Exists) => return Ok(lost(lost_answers)),
-                Err(error) => lost_answers = after(error, lost_answers)?,
+                Err(error) => lost_answers = after(error.into(), lost_answers)?,
             }
         }
     }
@@ -132,7 +132,7 @@ impl ObjectRepo {
                     Err(error) => {
                         // It may have arrived.
                         objects.delete(&staged_key(offer, id)).ok();
-                        lost_answers = after(error, lost_answers)?;
+                        lost_answers = after(error.into(), lost_answers)?;
                     }
                 }
                 continue;
@@ -163,7 +163,7 @@ impl ObjectRepo {
                 Ok(Moved::Exists) => {
                     return Err(self.in_the_way(target, "something that is no wheel has this name", false));
                 }
-                Err(error) => lost_answers = after(error, lost_answers)?,
+                Err(error) => lost_answers = after(error.into(), lost_answers)?,
             }
             if mine.is_none() {
                 // Whoever removed it is about to commit: a wheel is not sent again for nothing.

@@ -11,12 +11,9 @@ mod commit;
 mod offer;
 mod pages;
 mod probe;
-mod service;
-mod sftp;
 mod shelf;
 #[cfg(test)]
 mod tests;
-mod verbs;
 mod verdicts;
 mod wheels;
 
@@ -25,48 +22,29 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use backlot_core::web::{may_carry_secret, shown_text};
+use backlot_backend::{CommitBy, Moved, ObjectStore, each, folders};
 use backlot_core::{PackageName, PlaceIdentity, Version};
-use serde::Serialize;
-use url::Url;
+use backlot_net::{Network, PlaceName, Responses};
 
-pub(crate) use verbs::{CommitBy, each};
+pub use backlot_backend::StoreOptions;
 
 use crate::allow::Gate;
 use crate::error::{Error, Result};
-use crate::index::{Network, Store};
 use crate::layout::{Marker, read_marker};
 use crate::place::Place;
 use shelf::Shelf;
-use verbs::{Objects, folders};
 
 /// The most a marker may have.
 const MARKER_LIMIT: u64 = 64 * 1024;
-
-/// How a store is reached; nothing of it is secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct StoreOptions {
-    /// The URL of an S3 server, if it is not the one of AWS.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
-    /// The region of an S3 bucket.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
-    /// Ask without credentials where the repo has none of its own; for public buckets.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub anonymous: bool,
-}
 
 /// A repo in a store of objects. Cheap to clone; clones share what they remember.
 #[derive(Clone)]
 pub struct ObjectRepo(Arc<Inner>);
 
 struct Inner {
-    objects: Box<dyn Objects>,
-    /// Without user, password and trailing `/`.
-    url: String,
+    objects: Arc<dyn ObjectStore>,
     /// What was read is kept on this disk.
-    kept: Store,
+    kept: Responses,
     shelves: Mutex<HashMap<PackageName, Arc<Shelf>>>,
     warned: Mutex<BTreeSet<Place>>,
     /// The store honours what a commit relies on: seen in this process.
@@ -82,7 +60,9 @@ struct Inner {
 
 impl fmt::Debug for ObjectRepo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ObjectRepo").field(&self.0.url).finish()
+        f.debug_tuple("ObjectRepo")
+            .field(&self.0.objects.place())
+            .finish()
     }
 }
 
@@ -90,54 +70,19 @@ impl ObjectRepo {
     /// Whether a URL is that of a store: `s3://bucket/prefix`, `webdav+https://host/path`, `webdav+http://host/path`,
     /// `sftp://user@host/path`.
     pub fn knows(url: &str) -> bool {
-        ["s3://", "webdav+http://", "webdav+https://", "sftp://"]
-            .iter()
-            .any(|scheme| url.starts_with(scheme))
+        backlot_backend::is_store_url(url)
     }
 
     /// Open a store by its URL, as `name` in messages and for credentials. Nothing is asked yet. Without a credential of
     /// its own, S3 is asked with what AWS's own tools would use.
     pub fn open(network: &Network, name: &str, url: &str, options: &StoreOptions) -> Result<Self> {
-        let bad = |reason: &str| Error::BadStore {
-            url: shown_text(url),
-            reason: reason.to_owned(),
-        };
-        let parsed = Url::parse(url).map_err(|e| bad(&e.to_string()))?;
-        let is_sftp = parsed.scheme() == "sftp";
-        // Who one is there is part of an SSH address, as it is for `ssh` itself.
-        if !is_sftp && !parsed.username().is_empty() || parsed.password().is_some() {
-            return Err(bad("credentials do not belong in a URL"));
-        }
-        let Some(host) = parsed.host_str().filter(|host| !host.is_empty()) else {
-            return Err(bad("it names no bucket or host"));
-        };
-        if parsed.query().is_some() || parsed.fragment().is_some() {
-            return Err(bad("it has more than a path"));
-        }
-        if is_sftp {
-            if *options != StoreOptions::default() {
-                return Err(bad("an endpoint, a region and `anonymous` are for `s3://`"));
-            }
-            let sftp = sftp::Sftp::open(network, name, &parsed)?;
-            return Ok(Self::over(Box::new(sftp), url, network.store()));
-        }
-        // Whom the person knows is the server, which of AWS's buckets is not told.
-        let server = options.endpoint.as_deref().and_then(|e| Url::parse(e).ok());
-        let credential = match &server {
-            // A signature is made with the key, which is not sent; yet who may listen could use it again.
-            Some(server) => network.credential_at(name, server),
-            None => may_carry_secret(&parsed)
-                .then(|| network.credential(name, host))
-                .flatten(),
-        };
-        let service = service::Service::open(network, &parsed, options, credential)?;
-        Ok(Self::over(Box::new(service), url, network.store()))
+        let objects = backlot_backend::open(network, &PlaceName::Repo(name.to_owned()), url, options)?;
+        Ok(Self::over(objects, network.responses().clone()))
     }
 
-    pub(crate) fn over(objects: Box<dyn Objects>, url: &str, kept: Store) -> Self {
+    pub(crate) fn over(objects: Arc<dyn ObjectStore>, kept: Responses) -> Self {
         Self(Arc::new(Inner {
             objects,
-            url: url.trim_end_matches('/').to_owned(),
             kept,
             shelves: Mutex::default(),
             warned: Mutex::default(),
@@ -181,7 +126,7 @@ impl ObjectRepo {
 
     /// The store's URL.
     pub fn place(&self) -> Place {
-        Place::Url(self.0.url.clone())
+        Place::Url(self.0.objects.place().to_owned())
     }
 
     /// Whether there is a repo.
@@ -214,7 +159,7 @@ impl ObjectRepo {
             CommitBy::Move => {
                 let staged = format!("staged/repo-{}", ulid::Ulid::new().to_string().to_lowercase());
                 self.0.objects.stage(&staged, marker)?;
-                if self.0.objects.rename(&staged, "repo.json")? == verbs::Moved::Exists {
+                if self.0.objects.rename(&staged, "repo.json")? == Moved::Exists {
                     self.0.objects.delete(&staged)?;
                 }
             }
@@ -256,7 +201,7 @@ impl ObjectRepo {
 
     /// Where an object lies, for people.
     fn at(&self, key: &str) -> Place {
-        Place::Url(format!("{}/{key}", self.0.url))
+        Place::Url(format!("{}/{key}", self.0.objects.place()))
     }
 
     fn shelves(&self) -> MutexGuard<'_, HashMap<PackageName, Arc<Shelf>>> {

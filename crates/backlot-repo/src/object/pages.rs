@@ -6,12 +6,12 @@
 
 use std::collections::BTreeSet;
 
+use backlot_backend::{ObjectStore, each};
 use backlot_core::{Context, PackageName, Timestamp};
 use backlot_wheel::WheelArchive;
 
-use super::verbs::{Objects, each};
 use super::{HTML, JSON, METADATA, ObjectRepo, PAGE};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pages::{self, PageEntry};
 use crate::record::{RECORD_FORMAT, ReleaseRecord, sha256};
 use crate::release::Release;
@@ -112,7 +112,9 @@ impl ObjectRepo {
                 .unwrap_or_default();
             let known: BTreeSet<PackageName> = pages::names_in_root_json(&page).into_iter().collect();
             let folders = self.package_folders()?;
-            let have = each(&folders, |name| Ok(known.contains(name) || self.has_files(name)?))?;
+            let have = each(&folders, |name| {
+                Ok::<_, Error>(known.contains(name) || self.has_files(name)?)
+            })?;
             let both = folders.into_iter().zip(have);
             let names: Vec<PackageName> = both.filter_map(|(name, has)| has.then_some(name)).collect();
             let html = pages::root_html(&names).into_bytes();
@@ -157,7 +159,12 @@ fn record_of(release: &Release) -> Option<ReleaseRecord> {
 }
 
 /// Write an object unless it has these bytes; whether it was written.
-fn write_if_changed(objects: &dyn Objects, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<bool> {
+fn write_if_changed(
+    objects: &dyn ObjectStore,
+    key: &str,
+    bytes: Vec<u8>,
+    kind: &'static str,
+) -> Result<bool> {
     if objects.read(key, bytes.len() as u64)?.as_ref() == Some(&bytes) {
         return Ok(false);
     }

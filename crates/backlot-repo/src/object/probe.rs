@@ -4,9 +4,9 @@
 //! races; that a store which refuses the second of two requests refuses the second of two at once is its own to promise,
 //! and was measured for those named in `docs/decisions`.
 
+use backlot_backend::{CommitBy, Moved, Put};
 use ulid::Ulid;
 
-use super::verbs::{CommitBy, Moved, Put};
 use super::{ObjectRepo, WHEEL};
 use crate::error::{Error, Result};
 

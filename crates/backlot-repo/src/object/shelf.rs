@@ -7,16 +7,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use backlot_backend::{Entry, each};
 use backlot_core::{Context, PackageName, Timestamp, Version};
+use backlot_net::{Head, Kind};
 use backlot_wheel::{Sdist, WheelArchive, WheelName, sdist_name};
 use ulid::Ulid;
 
 use super::offer::WHEEL_LIMIT;
-use super::verbs::{Entry, each};
 use super::{ObjectRepo, package_prefix};
 use crate::error::{Error, Result};
 use crate::fact::{FACT_LIMIT, Fact, ReleaseStatus};
-use crate::index::{Head, Kind};
 use crate::layout::is_wheel;
 use crate::listing::{
     BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, named, package_of, sort, source_name,

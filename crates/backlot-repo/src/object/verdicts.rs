@@ -1,8 +1,8 @@
 //! What people say of a release in a store; see [`crate::verdict`].
 
+use backlot_backend::each;
 use backlot_core::Context;
 
-use super::verbs::each;
 use super::{JSON, ObjectRepo, status_prefix};
 use crate::error::{Error, Result};
 use crate::fact::{ReleaseStatus, fact_bytes, fact_name};

@@ -6,16 +6,17 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use backlot_backend::each;
 use backlot_core::file::{self, Staged};
 use backlot_core::{Context, Operation, PackageName, Sha256};
+use backlot_net::{Head, Kind, Responses};
 use backlot_wheel::{Metadata, Sdist, WheelArchive};
 use sha2::Digest as _;
 
 use super::ObjectRepo;
-use super::verbs::each;
 use crate::error::{Error, Result};
 use crate::fact::ReleaseStatus;
-use crate::index::{Head, Kind, Store, metadata_key, parse_metadata};
+use crate::index::{metadata_key, parse_metadata};
 use crate::listing::{BrokenRelease, Listing};
 use crate::parts::{Part, Piece};
 use crate::record::{METADATA_LIMIT, sha256, sha256_of_file};
@@ -142,7 +143,7 @@ impl ObjectRepo {
     }
 
     /// What was read is kept there.
-    pub(crate) fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Responses {
         &self.0.kept
     }
 
@@ -195,7 +196,7 @@ impl ObjectRepo {
     ) -> Result<Option<Sha256>> {
         let mut staged = Staged::beside(target)?;
         let (mut hasher, mut read) = (sha2::Sha256::new(), 0);
-        let found = self.0.objects.fetch(key, &mut |block| {
+        let mut take = |block: &[u8]| -> Result<()> {
             context.check()?;
             read += block.len() as u64;
             if read > size {
@@ -207,7 +208,15 @@ impl ObjectRepo {
             hasher.update(block);
             progress(block.len() as u64);
             Ok(staged.write_all(block)?)
+        };
+        let mut refused = None;
+        let found = self.0.objects.fetch(key, &mut |block| {
+            refused = take(block).err();
+            refused.is_none()
         })?;
+        if let Some(error) = refused {
+            return Err(error);
+        }
         let digest = Sha256::from_bytes(hasher.finalize().into());
         if !found {
             return Ok(None);

@@ -8,17 +8,16 @@ use std::fmt::Debug;
 use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use backlot_backend::{CommitBy, Entry, ObjectStore, ObjectWriter};
 use backlot_core::clock::Timestamp;
 use backlot_core::file;
 use fs_err as fs;
-use opendal::ErrorKind;
-use std::future::IntoFuture as _;
 
 use super::direct::BlockWriter;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::parallel::cores;
-use crate::remote::service::ServiceRemote;
 
 /// An object as listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -269,87 +268,63 @@ fn list_folder(folder: &Path, prefix: &str, entries: &mut Vec<BlobEntry>) -> Res
     Ok(())
 }
 
-/// Objects on any OpenDAL service.
+/// Objects in a store.
 #[derive(Debug)]
-pub(super) struct ServiceBlobs {
-    service: ServiceRemote,
+pub(super) struct StoreBlobs {
+    store: Arc<dyn ObjectStore>,
 }
 
-/// Bytes sent at once to a service.
-const PIECE: usize = 8 << 20;
-/// Requests at once.
-const CONCURRENCY: usize = 8;
-
-impl ServiceBlobs {
-    pub(super) fn new(service: ServiceRemote) -> Self {
-        Self { service }
+impl StoreBlobs {
+    pub(super) fn new(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store }
     }
 }
 
-impl BlobStore for ServiceBlobs {
+impl BlobStore for StoreBlobs {
     fn place(&self) -> String {
-        self.service.place()
+        format!("the remote `{}`", self.store.place())
     }
 
     fn read(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        match self.service.wait(self.service.operator().read(key)) {
-            Ok(bytes) => Ok(Some(bytes.to_vec())),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(self.service.failed(e)),
-        }
+        Ok(self.store.read(key, u64::MAX - 1)?)
     }
 
     fn read_range(&self, key: &str, range: Range<u64>) -> Result<Option<Vec<u8>>> {
-        let read = self.service.operator().read_with(key).range(range).into_future();
-        match self.service.wait(read) {
-            Ok(bytes) => Ok(Some(bytes.to_vec())),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            // The object is shorter than what names it says: damage, which the caller sees by the length.
-            Err(e) if e.kind() == ErrorKind::RangeNotSatisfied => Ok(Some(Vec::new())),
-            Err(e) if !e.is_temporary() && e.kind() == ErrorKind::Unexpected => self.shorter(key, e),
-            Err(e) => Err(self.service.failed(e)),
+        Ok(self.store.part(key, range.start, range.end - range.start)?)
+    }
+
+    fn create(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        match self.store.commit_by() {
+            CommitBy::Create => drop(self.store.create(key, bytes.to_vec(), TYPE)?),
+            // Reading it again tells who was first.
+            CommitBy::Move => self.put(key, bytes)?,
         }
+        Ok(())
+    }
+
+    fn put(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        Ok(self.store.write(key, bytes.to_vec(), TYPE)?)
     }
 
     fn begin(&self, key: &str) -> Result<Box<dyn BlobWriter>> {
-        let writer = self
-            .service
-            .wait(self.service.operator().writer(key))
-            .map_err(|e| self.service.failed(e))?;
-        Ok(Box::new(ServiceWriter {
-            handle: self.service.handle(),
-            place: self.service.place(),
-            writer: Some(writer),
-            buffer: Vec::new(),
-        }))
+        Ok(Box::new(StoreWriter(Arc::clone(&self.store).writer(key)?)))
     }
 
     fn stat(&self, key: &str) -> Result<Option<BlobEntry>> {
-        match self.service.wait(self.service.operator().stat(key)) {
-            Ok(found) => Ok(Some(service_entry(key.to_owned(), &found))),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(self.service.failed(e)),
-        }
+        Ok(self.store.stat(key)?.map(entry_of))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<BlobEntry>> {
-        let listing = self.service.operator().list_with(prefix).recursive(true);
-        let listed = match self.service.wait(listing.into_future()) {
-            Ok(listed) => listed,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(self.service.failed(e)),
-        };
         let mut entries = Vec::new();
-        for found in listed {
-            if found.path().ends_with('/') {
+        for found in self.store.list(prefix, true)? {
+            if found.key.ends_with('/') {
                 continue;
             }
-            let entry = service_entry(found.path().to_owned(), found.metadata());
             // Some services list without sizes or times.
-            if entry.size == 0 || entry.modified.is_none() {
-                entries.extend(self.stat(found.path())?);
+            if found.size == 0 || found.modified == 0 {
+                entries.extend(self.stat(&found.key)?);
             } else {
-                entries.push(entry);
+                entries.push(entry_of(found));
             }
         }
         entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
@@ -357,11 +332,7 @@ impl BlobStore for ServiceBlobs {
     }
 
     fn delete(&self, key: &str) -> Result<()> {
-        match self.service.wait(self.service.operator().delete(key)) {
-            Ok(()) => Ok(()),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(self.service.failed(e)),
-        }
+        Ok(self.store.delete(key)?)
     }
 
     fn sync_deleted(&self, _prefix: &str) -> Result<()> {
@@ -370,95 +341,33 @@ impl BlobStore for ServiceBlobs {
     }
 
     fn concurrency(&self) -> usize {
-        CONCURRENCY
+        self.store.traits().concurrency
     }
 
     fn gap(&self) -> u32 {
-        1 << 20
+        self.store.traits().gap
     }
 }
 
-impl ServiceBlobs {
-    /// A range beyond the end is reported differently by every service; the size tells whether that was it.
-    fn shorter(&self, key: &str, error: opendal::Error) -> Result<Option<Vec<u8>>> {
-        match self.stat(key)? {
-            Some(found) => {
-                let whole = self.read(key)?;
-                if whole.is_some_and(|bytes| bytes.len() as u64 == found.size) {
-                    Ok(Some(Vec::new()))
-                } else {
-                    Err(self.service.failed(error))
-                }
-            }
-            None => Ok(None),
-        }
-    }
-}
+/// What a store is told that an object is.
+const TYPE: &str = "application/octet-stream";
 
-fn service_entry(key: String, found: &opendal::Metadata) -> BlobEntry {
-    let modified = found
-        .last_modified()
-        .map(|time| time.into_inner().as_millisecond());
+fn entry_of(found: Entry) -> BlobEntry {
     BlobEntry {
-        key,
-        size: found.content_length(),
-        modified: modified.and_then(|ms| u64::try_from(ms).ok()).map(Timestamp),
+        key: found.key,
+        size: found.size,
+        modified: (found.modified > 0).then_some(Timestamp(found.modified)),
     }
 }
 
-struct ServiceWriter {
-    handle: tokio::runtime::Handle,
-    place: String,
-    writer: Option<opendal::Writer>,
-    buffer: Vec<u8>,
-}
+struct StoreWriter(Box<dyn ObjectWriter>);
 
-impl ServiceWriter {
-    fn send(&mut self) -> Result<()> {
-        let bytes = std::mem::take(&mut self.buffer);
-        if let Some(writer) = &mut self.writer {
-            self.handle
-                .block_on(writer.write(bytes))
-                .map_err(|source| failed(&self.place, source))?;
-        }
-        Ok(())
-    }
-}
-
-fn failed(place: &str, source: opendal::Error) -> Error {
-    Error::Service {
-        place: place.to_owned(),
-        source: Box::new(source),
-    }
-}
-
-impl BlobWriter for ServiceWriter {
+impl BlobWriter for StoreWriter {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= PIECE {
-            self.send()?;
-        }
-        Ok(())
+        Ok(self.0.write(bytes)?)
     }
 
-    fn finish(mut self: Box<Self>) -> Result<()> {
-        if !self.buffer.is_empty() {
-            self.send()?;
-        }
-        if let Some(mut writer) = self.writer.take() {
-            self.handle
-                .block_on(writer.close())
-                .map_err(|source| failed(&self.place, source))?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for ServiceWriter {
-    fn drop(&mut self) {
-        if let Some(mut writer) = self.writer.take() {
-            // Not every service can give up an upload; what was not closed does not appear either way.
-            self.handle.block_on(writer.abort()).ok();
-        }
+    fn finish(self: Box<Self>) -> Result<()> {
+        Ok(self.0.finish()?)
     }
 }

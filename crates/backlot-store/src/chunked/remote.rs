@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use backlot_backend::ObjectStore;
 use backlot_core::{Blake3, Context, LinkMode, PlaceIdentity};
 
-use super::blob::{BlobStore, FolderBlobs, ServiceBlobs};
+use super::blob::{BlobStore, FolderBlobs, StoreBlobs};
 use super::catalog::{Catalog, Found, TOGETHER};
 use super::config::{KEY, RemoteFormat};
 use super::gc::{CollectOptions, CollectReport};
@@ -20,7 +21,6 @@ use crate::cache::{Cache, ObjectEntry, VerifyReport};
 use crate::error::{Error, Result};
 use crate::hash::Job;
 use crate::object::{ObjectId, Transfer};
-use crate::remote::service::ServiceRemote;
 use crate::remote::{Fetched, TransferReport};
 use crate::stat::StatCache;
 use crate::usage::FileParts;
@@ -41,8 +41,8 @@ impl ChunkedRemote {
         Self::on(Arc::new(FolderBlobs::new(root)), mirrors)
     }
 
-    pub(crate) fn on_service(service: ServiceRemote, mirrors: &Path) -> Self {
-        Self::on(Arc::new(ServiceBlobs::new(service)), mirrors)
+    pub(crate) fn in_store(store: Arc<dyn ObjectStore>, mirrors: &Path) -> Self {
+        Self::on(Arc::new(StoreBlobs::new(store)), mirrors)
     }
 
     pub(super) fn on(blobs: Arc<dyn BlobStore>, mirrors: &Path) -> Self {

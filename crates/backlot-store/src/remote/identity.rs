@@ -32,21 +32,13 @@ pub(super) fn layout_of(bytes: &[u8]) -> Option<RemoteLayout> {
 }
 
 impl Remote {
-    /// Which remote is there now. One that only this process has (`memory://`) is always there.
+    /// Which remote is there now.
     pub fn identity(&self) -> Result<PlaceIdentity> {
-        if !self.lasting {
-            return Ok(PlaceIdentity::Unnamed);
-        }
         if let Backend::Chunked(remote) = &self.backend {
             return remote.identity();
         }
         let Some(bytes) = self.read_identity()? else {
-            let used = match &self.backend {
-                Backend::Folder(remote) => remote.is_used(),
-                Backend::Service(remote) => remote.is_used()?,
-                Backend::Chunked(_) => true,
-            };
-            return Ok(if used {
+            return Ok(if self.is_used()? {
                 PlaceIdentity::Unnamed
             } else {
                 PlaceIdentity::Absent
@@ -74,7 +66,7 @@ impl Remote {
             }
             return Ok(found == PlaceIdentity::Absent);
         }
-        if !self.lasting || found.name().is_some() {
+        if found.name().is_some() {
             return Ok(false);
         }
         let identity = DvcIdentity {
@@ -109,6 +101,15 @@ impl Remote {
         match &self.known {
             Some(known) if !known.is_of(&self.identity()?) => Err(Error::NotThere { place: self.place() }),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether something was stored here in DVC's layout.
+    pub(super) fn is_used(&self) -> Result<bool> {
+        match &self.backend {
+            Backend::Folder(remote) => Ok(remote.is_used()),
+            Backend::Service(remote) => remote.is_used(),
+            Backend::Chunked(_) => Ok(true),
         }
     }
 

@@ -11,8 +11,10 @@ mod parts;
 pub(crate) mod service;
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use backlot_backend::ObjectStore;
 use backlot_core::web::shown_text;
 use backlot_core::{Blake3, Context, LinkMode};
 use serde::{Deserialize, Serialize};
@@ -69,12 +71,26 @@ impl std::str::FromStr for RemoteLayout {
 /// The address of a remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteConfig {
-    /// A folder, or `file://`, `opendal+fs://` (a folder through OpenDAL) or `memory://`.
+    /// A folder, as a path or with `file://`. Stores are opened with [`Remote::in_store`].
     pub url: String,
     /// Its layout.
     pub layout: RemoteLayout,
     /// A local folder for what is remembered of chunked remotes; it can be removed at any time.
     pub mirrors: PathBuf,
+}
+
+/// The folder that a URL or path names.
+fn folder_of(url: &str) -> Result<PathBuf> {
+    let bad = |reason: String| Error::BadRemote {
+        url: shown_text(url),
+        reason,
+    };
+    match url.split_once("://") {
+        None => Ok(PathBuf::from(url)),
+        Some(("file", path)) => Ok(PathBuf::from(path)),
+        Some(("", _)) => Err(bad("it has no scheme".to_owned())),
+        Some((scheme, _)) => Err(bad(format!("the scheme `{scheme}` is not known"))),
+    }
 }
 
 /// What a push or pull moved.
@@ -104,8 +120,6 @@ fn absent(cache: &Cache, mut items: Vec<Transfer>) -> Result<Vec<Transfer>> {
 #[derive(Debug)]
 pub struct Remote {
     backend: Backend,
-    /// It outlives this process.
-    lasting: bool,
     /// Set for a remote that must be there, with the identity it must have, if one is known.
     known: Option<backlot_core::ExpectedIdentity>,
 }
@@ -118,36 +132,27 @@ enum Backend {
 }
 
 impl Remote {
-    /// Open a remote; nothing is made until something is pushed.
+    /// Open a remote in a folder; nothing is made until something is pushed.
     pub fn open(config: &RemoteConfig) -> Result<Self> {
-        let url = config.url.as_str();
-        let bad = |reason: &str| Error::BadRemote {
-            url: shown_text(url),
-            reason: reason.to_owned(),
+        let root = folder_of(&config.url)?;
+        let backend = match config.layout {
+            RemoteLayout::Chunked => Backend::Chunked(ChunkedRemote::in_folder(root, &config.mirrors)),
+            RemoteLayout::Dvc => Backend::Folder(folder::FolderRemote::new(root)),
         };
-        let folder = |path: &str| match config.layout {
-            RemoteLayout::Chunked => {
-                Backend::Chunked(ChunkedRemote::in_folder(PathBuf::from(path), &config.mirrors))
-            }
-            RemoteLayout::Dvc => Backend::Folder(folder::FolderRemote::new(PathBuf::from(path))),
-        };
-        let on = |service: service::ServiceRemote| match config.layout {
-            RemoteLayout::Chunked => Backend::Chunked(ChunkedRemote::on_service(service, &config.mirrors)),
-            RemoteLayout::Dvc => Backend::Service(service),
-        };
-        let backend = match url.split_once("://") {
-            None => folder(url),
-            Some(("file", path)) => folder(path),
-            Some(("opendal+fs", path)) => on(service::ServiceRemote::folder(path)?),
-            Some(("memory", _)) => on(service::ServiceRemote::memory()?),
-            Some(("", _)) => return Err(bad("it has no scheme")),
-            Some((scheme, _)) => return Err(bad(&format!("the scheme `{scheme}` is not known"))),
-        };
-        Ok(Self {
-            backend,
-            lasting: !url.starts_with("memory://"),
-            known: None,
+        Ok(Self::on(backend))
+    }
+
+    /// Open a remote in a store of objects; nothing is asked yet. `mirrors` is a local folder for what is remembered of chunked
+    /// remotes.
+    pub fn in_store(store: Arc<dyn ObjectStore>, layout: RemoteLayout, mirrors: &Path) -> Self {
+        Self::on(match layout {
+            RemoteLayout::Chunked => Backend::Chunked(ChunkedRemote::in_store(store, mirrors)),
+            RemoteLayout::Dvc => Backend::Service(service::ServiceRemote::new(store)),
         })
+    }
+
+    fn on(backend: Backend) -> Self {
+        Self { backend, known: None }
     }
 
     /// Put files into the cache as [`add_files`] does and, where the layout is ours, send much
@@ -170,28 +175,24 @@ impl Remote {
         }
     }
 
-    /// The layout of what lies in a place: what its identity says, else DVC's if DVC put it there, else ours.
+    /// The layout of what lies in a folder: what its identity says, else DVC's if DVC put it there, else ours.
     pub fn detect_layout(url: &str) -> Result<RemoteLayout> {
-        let open = |layout| {
-            Self::open(&RemoteConfig {
-                url: url.to_owned(),
-                layout,
-                mirrors: PathBuf::new(),
-            })
-        };
-        let found = open(RemoteLayout::Dvc)?;
-        if let Some(layout) = found
+        Self::on(Backend::Folder(folder::FolderRemote::new(folder_of(url)?))).detected()
+    }
+
+    /// The same of a store.
+    pub fn detect_layout_in(store: Arc<dyn ObjectStore>) -> Result<RemoteLayout> {
+        Self::on(Backend::Service(service::ServiceRemote::new(store))).detected()
+    }
+
+    fn detected(&self) -> Result<RemoteLayout> {
+        if let Some(layout) = self
             .read_identity()?
             .and_then(|bytes| identity::layout_of(&bytes))
         {
             return Ok(layout);
         }
-        let dvc = match &found.backend {
-            Backend::Folder(remote) => remote.is_used(),
-            Backend::Service(remote) => remote.is_used()?,
-            Backend::Chunked(_) => false,
-        };
-        Ok(if dvc {
+        Ok(if self.is_used()? {
             RemoteLayout::Dvc
         } else {
             RemoteLayout::Chunked
@@ -422,7 +423,7 @@ impl Remote {
         &self,
         target: &Self,
         items: &[Transfer],
-        scratch: &std::path::Path,
+        scratch: &Path,
         context: &Context,
     ) -> Result<TransferReport> {
         let ids: Vec<ObjectId> = items.iter().map(|item| item.id).collect();
@@ -444,7 +445,7 @@ impl Remote {
         &self,
         target: &Self,
         items: &[Transfer],
-        scratch: &std::path::Path,
+        scratch: &Path,
         context: &Context,
     ) -> Result<TransferReport> {
         const BATCH_BYTES: u64 = 1 << 30;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use backlot_core::{Context, FixedClock, LinkMode, Timestamp};
+use backlot_net::{Network, NetworkOptions};
 use fs_err as fs;
 
 use super::{Remote, RemoteConfig, RemoteLayout};
@@ -44,20 +45,21 @@ impl Bench {
         .expect("a remote")
     }
 
+    fn in_memory(&self, layout: RemoteLayout) -> Remote {
+        let options = NetworkOptions::new(self.folder.path().join("index"));
+        let network = Network::new(options, Context::default()).expect("a network");
+        let store = backlot_backend::memory(&network).expect("a store");
+        Remote::in_store(store, layout, &self.folder.path().join("mirrors"))
+    }
+
     fn remotes(&self) -> Vec<Remote> {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
-        let through_opendal = path("opendal");
-        fs::create_dir_all(&through_opendal).expect("made");
-        let chunked_through_opendal = path("chunked-opendal");
-        fs::create_dir_all(&chunked_through_opendal).expect("made");
         vec![
             self.chunked(&path("chunked")),
-            self.chunked(&format!("opendal+fs://{chunked_through_opendal}")),
-            self.chunked("memory://"),
+            self.in_memory(RemoteLayout::Chunked),
             Self::remote(&path("folder")),
             Self::remote(&format!("file://{}", path("file"))),
-            Self::remote(&format!("opendal+fs://{through_opendal}")),
-            Self::remote("memory://"),
+            self.in_memory(RemoteLayout::Dvc),
         ]
     }
 

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::super::verbs::{CommitBy, Entry, Moved, Objects, Put};
-use crate::error::{Error, Result};
+use backlot_backend::{CommitBy, Entry, Error, Moved, ObjectStore, ObjectWriter, Put, Result, Traits};
 
 /// What is stored.
 #[derive(Debug)]
@@ -130,7 +129,30 @@ impl Reached {
     }
 }
 
-impl Objects for Reached {
+impl ObjectStore for Reached {
+    fn place(&self) -> &'static str {
+        "memory://repo"
+    }
+
+    fn traits(&self) -> Traits {
+        Traits {
+            concurrency: 1,
+            gap: 0,
+        }
+    }
+
+    fn stat(&self, key: &str) -> Result<Option<Entry>> {
+        let folder = key
+            .rsplit_once('/')
+            .map_or(String::new(), |(folder, _)| format!("{folder}/"));
+        let entries = self.list(&folder, false)?;
+        Ok(entries.into_iter().find(|entry| entry.key == key))
+    }
+
+    fn writer(self: Arc<Self>, _key: &str) -> Result<Box<dyn ObjectWriter>> {
+        unreachable!("a repo writes its objects in one request")
+    }
+
     fn commit_by(&self) -> CommitBy {
         self.world.commit_by
     }
@@ -172,12 +194,14 @@ impl Objects for Reached {
         })
     }
 
-    fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<bool> {
+    fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool> {
         let Some(bytes) = self.ask(|_| Some(self.world.get(key)))? else {
             return Ok(false);
         };
         for block in bytes.chunks(1000) {
-            sink(block)?;
+            if !sink(block) {
+                break;
+            }
         }
         Ok(true)
     }

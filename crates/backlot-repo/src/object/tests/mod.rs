@@ -12,14 +12,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backlot_backend::CommitBy;
 use backlot_core::Context;
+use backlot_net::Responses;
 use fs_err as fs;
 use ulid::Ulid;
 
-use super::verbs::CommitBy;
 use super::{Inner, ObjectRepo};
 use crate::error::{Error, Result};
-use crate::index::Store;
 use crate::inside::Wanted;
 use crate::repo::Repo;
 use crate::support::{Wheel, by, package};
@@ -43,11 +43,7 @@ impl Scene {
     /// The repo as another machine would open it, over a line of its own.
     fn repo(&self, line: Line) -> ObjectRepo {
         let kept = self.folder.path().join(Ulid::new().to_string());
-        let repo = ObjectRepo::over(
-            Box::new(self.world.over(line)),
-            "memory://repo/",
-            Store::new(&kept),
-        );
+        let repo = ObjectRepo::over(Arc::new(self.world.over(line)), Responses::new(&kept));
         let mut inner = Arc::into_inner(repo.0).unwrap();
         inner.patience = Duration::from_millis(30);
         ObjectRepo(Arc::new(Inner { ..inner }))

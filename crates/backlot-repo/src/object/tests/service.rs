@@ -4,10 +4,10 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 
 use backlot_core::{Coded as _, Context};
+use backlot_net::{Network, NetworkOptions};
 
 use super::super::{ObjectRepo, StoreOptions};
 use crate::error::Result;
-use crate::index::{Network, NetworkOptions};
 use crate::support::package;
 
 fn open(url: &str, options: &StoreOptions) -> Result<(tempfile::TempDir, ObjectRepo)> {

@@ -7,11 +7,11 @@ use backlot_core::{Context, Sha256};
 use super::memory::Line;
 use super::{BOTH, Scene};
 use crate::error::{Error, Result};
-use crate::object::verbs::CommitBy;
 use crate::publish::Checked;
 use crate::record::sha256_of_file;
 use crate::repo::Repo;
 use crate::support::{Wheel, by, package};
+use backlot_backend::CommitBy;
 
 const TAGS: [&str; 3] = [
     "cp311-cp311-linux_x86_64",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use backlot_core::{Coded as _, Context};
+use backlot_net::{Credential, Credentials, Network, NetworkOptions, PlaceName, SshOptions};
 use fs_err as fs;
 use russh::keys::{Algorithm, PrivateKey};
 use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session};
@@ -13,10 +14,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Runtime;
 use url::Url;
 
-use super::super::verbs::{Objects as _, Put};
 use super::{Sftp, wire};
 use crate::error::{Error, Result};
-use crate::index::{Credential, Credentials, Network, NetworkOptions, SshOptions};
+use crate::store::{ObjectStore as _, Put};
 
 /// What a server answers to a request of a kind, as it has been asked so often for that, in these words; `None` hangs up.
 type Script = dyn Fn(u8, u32, usize, &[u8]) -> Option<Vec<u8>> + Send + Sync;
@@ -92,7 +92,7 @@ impl Server {
 struct Password(&'static str);
 
 impl Credentials for Password {
-    fn find(&self, _repo: &str, _host: &str) -> Option<Credential> {
+    fn find(&self, _repo: &PlaceName, _host: &str) -> Option<Credential> {
         Some(Credential {
             user: "__token__".to_owned(),
             password: self.0.to_owned(),
@@ -144,7 +144,7 @@ impl Scripted {
         let network = Network::new(options, Context::default()).unwrap();
         let url = Url::parse(&format!("sftp://ana@127.0.0.1:{port}/repo")).unwrap();
         Self {
-            sftp: Sftp::open(&network, "far", &url).unwrap(),
+            sftp: Sftp::open(&network, &PlaceName::Repo("far".to_owned()), &url).unwrap(),
             _folder: folder,
             _runtime: runtime,
             asked,
@@ -306,7 +306,7 @@ fn short_answers_are_put_together_also_after_a_drop_and_no_more_is_taken_than_is
     let (scripted, mut fetched) = (stingy(&whole), Vec::new());
     let found = scripted.sftp.fetch("a.whl", &mut |block| {
         fetched.extend_from_slice(block);
-        Ok(())
+        true
     });
     assert!(found.unwrap());
     assert!(fetched == whole);
@@ -326,7 +326,12 @@ fn a_path_begins_at_the_root_or_where_one_comes_to() {
         ("sftp://ana@host/~", "x"),
         ("sftp://ana@[::1]:2222/~ana", "/~ana/x"),
     ] {
-        let sftp = Sftp::open(&network, "far", &Url::parse(url).unwrap()).unwrap();
+        let sftp = Sftp::open(
+            &network,
+            &PlaceName::Repo("far".to_owned()),
+            &Url::parse(url).unwrap(),
+        )
+        .unwrap();
         assert_eq!(sftp.path("x"), expected, "{url}");
     }
 }

@@ -9,6 +9,7 @@
 mod account;
 mod hosts;
 mod line;
+mod long;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -19,14 +20,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use backlot_core::web::{percent_decode, shown};
+use backlot_net::{Network, PlaceName};
 use tokio::sync::{Mutex, Semaphore};
 use ulid::Ulid;
 use url::Url;
 
-use super::verbs::{CommitBy, Entry, Moved, Objects, Put};
 use crate::error::{Error, Result};
-use crate::index::{Network, variable};
-use crate::place::Place;
+use crate::service::clean;
+use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
+use crate::upload::{Upload, Uploads};
 use account::Account;
 use line::{Asked, Line, Trouble};
 use wire::Kind;
@@ -47,7 +49,7 @@ const STALE_SECONDS: u32 = 24 * 60 * 60;
 const STAGED: &str = "put-";
 
 /// A folder on an SFTP server.
-pub(super) struct Sftp {
+pub(crate) struct Sftp {
     account: Account,
     network: Network,
     /// Without a `/` at its end; empty for the folder one comes to.
@@ -67,7 +69,7 @@ impl fmt::Debug for Sftp {
 impl Sftp {
     /// Open the folder behind `sftp://user@host:port/path`, as `name` for credentials. A path that begins with `/~/` begins
     /// where one comes to. Nothing is asked yet.
-    pub(super) fn open(network: &Network, name: &str, url: &Url) -> Result<Self> {
+    pub(crate) fn open(network: &Network, name: &PlaceName, url: &Url) -> Result<Self> {
         let bad = |reason: &str| Error::BadStore {
             url: shown(url),
             reason: reason.to_owned(),
@@ -91,7 +93,7 @@ impl Sftp {
         }
         let named = text(url.username()).ok_or_else(|| bad("its user is not text"))?;
         let named = Some(named).filter(|user| !user.is_empty());
-        let options = network.ssh();
+        let options = &network.options().ssh;
         let credential = network.credential(name, &host).filter(|found| {
             // Somebody else's password is not for this user. A token has no user of its own.
             found.user == "__token__"
@@ -105,13 +107,13 @@ impl Sftp {
             host,
             port: url.port().unwrap_or(22),
             user: user.ok_or_else(|| bad("it names no user: `sftp://user@host/path`"))?,
-            variable: variable(name),
+            variables: name.variables(),
             key: network.key(name),
             password: credential.map(|found| found.password),
             agent: options.agent.clone(),
             keys: options.keys.clone(),
             known_hosts: options.known_hosts.clone(),
-            connect_patience: network.connect_patience(),
+            connect_patience: network.options().connect_timeout,
         };
         Ok(Self {
             account,
@@ -139,14 +141,14 @@ impl Sftp {
             Trouble::Failed(error) => return error,
             Trouble::Unfit(reason) => {
                 return Error::NoExclusiveCreate {
-                    place: Place::Url(self.place.clone()),
+                    place: self.place.clone(),
                     reason: reason.to_owned(),
                 };
             }
-            Trouble::Dropped(reason) => (super::service::clean(&reason), true),
+            Trouble::Dropped(reason) => (clean(&reason), true),
             Trouble::Nonsense(reason) => (reason.to_owned(), false),
             Trouble::Refused { code, message } => {
-                let message = super::service::clean(&message);
+                let message = clean(&message);
                 let what = match code {
                     wire::NO_SUCH_FILE => "there is no such file",
                     wire::DENIED => "not allowed",
@@ -264,10 +266,15 @@ impl Sftp {
         }
     }
 
+    /// The path of a file of a name that nobody else has.
+    fn staged(&self) -> String {
+        let id = Ulid::new().to_string().to_lowercase();
+        self.path(&format!("staged/{STAGED}{id}"))
+    }
+
     /// Write a file under a name of its own. Returns its path.
     async fn put(&self, line: &Line, bytes: &[u8]) -> Asked<String> {
-        let id = Ulid::new().to_string().to_lowercase();
-        let path = self.path(&format!("staged/{STAGED}{id}"));
+        let path = self.staged();
         self.in_folder(line, &path, async || line.put(&path, bytes).await)
             .await?;
         if !self.swept.swap(true, Ordering::Relaxed) {
@@ -289,18 +296,23 @@ impl Sftp {
     }
 
     async fn replace(&self, line: &Line, key: &str, bytes: &[u8]) -> Asked<()> {
+        let staged = self.put(line, bytes).await?;
+        let moved = self.place_staged(line, &staged, &self.path(key)).await;
+        if moved.is_err() {
+            line.remove(&staged).await.ok();
+        }
+        moved
+    }
+
+    /// Give a staged file its name, whatever has it.
+    async fn place_staged(&self, line: &Line, staged: &str, path: &str) -> Asked<()> {
         if !line.offers.replace {
             return Err(Trouble::Unfit(
                 "it cannot replace a file in one step (`posix-rename@openssh.com`)",
             ));
         }
-        let (staged, path) = (self.put(line, bytes).await?, self.path(key));
-        let moved = self.in_folder(line, &path, async || line.replace(&staged, &path).await);
-        let moved = moved.await;
-        if moved.is_err() {
-            line.remove(&staged).await.ok();
-        }
-        moved
+        self.in_folder(line, path, async || line.replace(staged, path).await)
+            .await
     }
 
     /// Link a file to a name that must be free.
@@ -341,18 +353,8 @@ impl Sftp {
                         Err(trouble) => return Err(trouble),
                     }
                 }
-                let modified = u64::from(about.modified) * 1000;
                 match about.kind {
-                    Kind::File => found.push(Entry {
-                        key,
-                        size: about.size,
-                        modified,
-                        tag: if modified == 0 {
-                            String::new()
-                        } else {
-                            modified.to_string()
-                        },
-                    }),
+                    Kind::File => found.push(entry(key, &about)),
                     Kind::Folder if !deep => found.push(Entry {
                         key: format!("{key}/"),
                         size: 0,
@@ -371,7 +373,18 @@ impl Sftp {
     }
 }
 
-impl Objects for Sftp {
+impl ObjectStore for Sftp {
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    fn traits(&self) -> Traits {
+        Traits {
+            concurrency: PARALLEL,
+            gap: 256 << 10,
+        }
+    }
+
     fn commit_by(&self) -> CommitBy {
         CommitBy::Create
     }
@@ -399,19 +412,25 @@ impl Objects for Sftp {
         })
     }
 
-    fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<bool> {
-        let (mut refused, mut at) = (None, 0);
+    fn stat(&self, key: &str) -> Result<Option<Entry>> {
+        let found = self.ask(key, true, async |line| line.about(&self.path(key), true).await)?;
+        Ok(found
+            .filter(|about| about.kind == Kind::File)
+            .map(|about| entry(key.to_owned(), &about)))
+    }
+
+    fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool> {
+        let mut at = 0;
         let read = self.ask(key, true, async |line| {
             // After a drop, from where it was.
             let from = at;
             let mut take = |block: &[u8]| {
                 at += block.len() as u64;
-                refused = sink(block).err();
-                refused.is_none()
+                sink(block)
             };
             line.read(&self.path(key), from, &mut take).await
         })?;
-        refused.map_or(Ok(read.is_some()), Err)
+        Ok(read.is_some())
     }
 
     fn part(&self, key: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>> {
@@ -431,6 +450,11 @@ impl Objects for Sftp {
     fn write(&self, key: &str, bytes: Vec<u8>, _kind: &'static str) -> Result<()> {
         let written = self.ask(key, true, async |line| self.replace(line, key, &bytes).await)?;
         written.ok_or_else(|| self.gone(key))
+    }
+
+    fn writer(self: Arc<Self>, key: &str) -> Result<Box<dyn ObjectWriter>> {
+        self.network.check_online(key, &self.place)?;
+        Ok(Box::new(Upload::new(self, key)))
     }
 
     fn stage(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
@@ -467,5 +491,29 @@ impl Objects for Sftp {
     fn delete(&self, key: &str) -> Result<()> {
         self.ask(key, true, async |line| line.remove(&self.path(key)).await)
             .map(drop)
+    }
+}
+
+impl Uploads for Sftp {
+    fn whole(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+        self.write(key, bytes, "")
+    }
+
+    fn begin(self: Arc<Self>, key: &str) -> Result<Box<dyn ObjectWriter>> {
+        Ok(Box::new(long::Long::begin(self, key)?))
+    }
+}
+
+fn entry(key: String, about: &wire::About) -> Entry {
+    let modified = u64::from(about.modified) * 1000;
+    Entry {
+        key,
+        size: about.size,
+        modified,
+        tag: if modified == 0 {
+            String::new()
+        } else {
+            modified.to_string()
+        },
     }
 }

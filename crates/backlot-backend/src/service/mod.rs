@@ -2,28 +2,30 @@
 //!
 //! Invariants: what decides a race (`create`, `rename`, `stage`) is sent once, so that its answer is about the one request;
 //! all else is asked again after a failure that may pass. Requests go through the program's HTTP client, with its proxies
-//! and certificates; what is answered is bounded, and no answer makes us panic. Deliberately absent: parts of an upload
-//! (stores that honour a condition on a whole object have been measured to ignore it on the last part of one), and
-//! OpenDAL's layer for asking again: behind it, a failure that may pass looks like one that stays.
+//! and certificates; what is answered is bounded, and no answer makes us panic. Deliberately absent: parts of an
+//! upload where a condition decides (stores that honour one on a whole object have been measured to ignore it on the last
+//! part of one), and there OpenDAL's layer for asking again: behind it, a failure that may pass looks like one that stays.
+
+mod connect;
+mod long;
+mod transport;
 
 use std::fmt;
 use std::future::{Future, IntoFuture as _};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
-use backlot_core::web::{percent_decode, shown_text};
+use backlot_core::web::percent_decode;
+use backlot_net::{Credential, Network};
 use futures_lite::{FutureExt as _, StreamExt as _};
-use opendal::{Buffer, ErrorKind, HttpTransporter, Operator, services};
-use opendal_http_transport_reqwest::ReqwestTransport;
+use opendal::{Buffer, ErrorKind, Operator, services};
 use url::Url;
 
-use super::StoreOptions;
-use super::verbs::{CommitBy, Entry, Moved, Objects, Put};
 use crate::error::{Error, Result};
-use crate::index::{Credential, Network};
-
-/// How long a request with a body may go without an answer: a wheel on a slow line.
-const UPLOAD_PATIENCE: Duration = Duration::from_mins(30);
+use crate::open::StoreOptions;
+use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
+use crate::upload::{Upload, Uploads};
 
 /// How often something is asked again.
 const RETRIES: u32 = 4;
@@ -31,15 +33,15 @@ const RETRIES: u32 = 4;
 /// The most objects that one listing may have.
 const ENTRIES_LIMIT: usize = 1_000_000;
 
-/// The most of one answer that OpenDAL may hold in memory.
-const ANSWER_LIMIT: usize = 64 << 20;
-
 /// An OpenDAL service.
 pub(crate) struct Service {
     operator: Operator,
     network: Network,
     commit_by: CommitBy,
+    traits: Traits,
     place: String,
+    /// Where long objects are sent to a store that takes no parts.
+    whole: Option<long::WholePut>,
 }
 
 impl fmt::Debug for Service {
@@ -67,7 +69,7 @@ impl Service {
         };
         let (operator, commit_by, scheme) = match url.scheme() {
             "s3" => {
-                let (operator, scheme) = s3(url, &root, options, credential)?;
+                let (operator, scheme) = connect::s3(url, &root, options, credential.clone())?;
                 (operator.map_err(failed)?, CommitBy::Create, scheme)
             }
             "webdav+http" | "webdav+https" => {
@@ -77,7 +79,7 @@ impl Service {
                     ));
                 }
                 let scheme = url.scheme().trim_start_matches("webdav+");
-                let operator = webdav(url, scheme, &root, credential);
+                let operator = connect::webdav(url, scheme, &root, credential.clone());
                 (operator.map_err(failed)?, CommitBy::Move, scheme)
             }
             other => {
@@ -86,17 +88,51 @@ impl Service {
                 )));
             }
         };
-        let transport = HttpTransporter::new(Transport {
-            quick: ReqwestTransport::new(network.client(scheme)?),
-            uploads: ReqwestTransport::new(network.patient_client(scheme, UPLOAD_PATIENCE)?),
-        });
-        let context = operator.base_context().with_http_transport(transport);
+        let whole = (commit_by == CommitBy::Move)
+            .then(|| long::WholePut::new(url, scheme, credential))
+            .transpose()?;
+        let context = operator
+            .base_context()
+            .with_http_transport(transport::through(network, scheme)?);
         Ok(Self {
             operator: operator.with_context(context),
             network: network.clone(),
             commit_by,
-            place: url.to_string(),
+            traits: Traits {
+                concurrency: if whole.is_some() { 8 } else { 16 },
+                gap: 1 << 20,
+            },
+            place: url.as_str().trim_end_matches('/').to_owned(),
+            whole,
         })
+    }
+
+    /// A store in this process's memory.
+    pub(crate) fn memory(network: &Network) -> Result<Self> {
+        let place = "memory://".to_owned();
+        let operator = Operator::new(services::Memory::default()).map_err(|e| Error::BadStore {
+            url: place.clone(),
+            reason: clean(e.message()),
+        })?;
+        Ok(Self {
+            operator,
+            network: network.clone(),
+            commit_by: CommitBy::Create,
+            traits: Traits {
+                concurrency: 8,
+                gap: 1 << 20,
+            },
+            place,
+            whole: None,
+        })
+    }
+
+    /// Whether it can be asked, which memory can always be.
+    fn check(&self, key: &str) -> Result<()> {
+        if self.place == "memory://" {
+            return Ok(());
+        }
+        Ok(self.network.check_online(key, &self.place)?)
     }
 
     fn failed(&self, key: &str, error: &opendal::Error) -> Error {
@@ -124,7 +160,7 @@ impl Service {
     }
 
     fn at(&self, key: &str) -> String {
-        format!("{}/{key}", self.place.trim_end_matches('/'))
+        format!("{}/{key}", self.place)
     }
 
     /// Ask once.
@@ -133,13 +169,13 @@ impl Service {
         key: &str,
         request: impl Future<Output = opendal::Result<T>>,
     ) -> Result<opendal::Result<T>> {
-        self.network.check_online(key, &self.place)?;
+        self.check(key)?;
         self.network.block(async { Ok(guarded(request).await) })
     }
 
     /// Ask, and again after a failure that may pass; `None` if what it is about is not there.
     fn ask<T>(&self, key: &str, mut request: impl AsyncFnMut() -> opendal::Result<T>) -> Result<Option<T>> {
-        self.network.check_online(key, &self.place)?;
+        self.check(key)?;
         self.network.block(async {
             let mut failures = 0;
             loop {
@@ -159,7 +195,15 @@ impl Service {
     }
 }
 
-impl Objects for Service {
+impl ObjectStore for Service {
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    fn traits(&self) -> Traits {
+        self.traits
+    }
+
     fn commit_by(&self) -> CommitBy {
         self.commit_by
     }
@@ -180,32 +224,14 @@ impl Objects for Service {
             }
             Ok(found)
         })?;
-        let entries = found
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|e| e.path() != prefix)
-            .map(|e| {
-                let about = e.metadata();
-                let modified = about.last_modified().map(|at| at.into_inner().as_millisecond());
-                let modified = modified.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
-                let tag = about.etag().map_or_else(
-                    || {
-                        if modified == 0 {
-                            String::new()
-                        } else {
-                            modified.to_string()
-                        }
-                    },
-                    ToOwned::to_owned,
-                );
-                Entry {
-                    key: e.path().to_owned(),
-                    size: about.content_length(),
-                    modified,
-                    tag,
-                }
-            });
-        Ok(entries.collect())
+        let found = found.unwrap_or_default();
+        let entries = found.iter().filter(|e| e.path() != prefix);
+        Ok(entries.map(|e| entry(e.path(), e.metadata())).collect())
+    }
+
+    fn stat(&self, key: &str) -> Result<Option<Entry>> {
+        let found = self.ask(key, async || self.operator.stat(key).await)?;
+        Ok(found.map(|found| entry(key, &found)))
     }
 
     fn read(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
@@ -224,22 +250,21 @@ impl Objects for Service {
         })
     }
 
-    fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<bool> {
-        let (mut refused, mut at) = (None, 0);
+    fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool> {
+        let mut at = 0;
         let read = self.ask(key, async || {
             let reader = self.operator.reader(key).await?;
             let mut blocks = reader.into_bytes_stream(at..).await?;
             while let Some(block) = blocks.next().await {
                 let block = block.map_err(unwrapped)?;
                 at += block.len() as u64;
-                if let Err(error) = sink(&block) {
-                    refused = Some(error);
+                if !sink(&block) {
                     break;
                 }
             }
             Ok(())
         })?;
-        refused.map_or(Ok(read.is_some()), Err)
+        Ok(read.is_some())
     }
 
     fn part(&self, key: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>> {
@@ -265,6 +290,11 @@ impl Objects for Service {
             write.content_type(kind).await
         })?;
         written.map(drop).ok_or_else(|| self.gone(key))
+    }
+
+    fn writer(self: Arc<Self>, key: &str) -> Result<Box<dyn ObjectWriter>> {
+        self.check(key)?;
+        Ok(Box::new(Upload::new(self, key)))
     }
 
     fn stage(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
@@ -298,62 +328,35 @@ impl Objects for Service {
     }
 }
 
-/// The bucket, and by what scheme it is reached.
-fn s3(
-    url: &Url,
-    root: &str,
-    options: &StoreOptions,
-    credential: Option<Credential>,
-) -> Result<(opendal::Result<Operator>, &'static str)> {
-    let bad = |url: &str, reason: &str| Error::BadStore {
-        url: shown_text(url),
-        reason: reason.to_owned(),
-    };
-    if url.port().is_some() {
-        return Err(bad(
-            url.as_str(),
-            "a bucket has no port: the server is the `endpoint`",
-        ));
+impl Uploads for Service {
+    fn whole(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+        self.write(key, bytes, "application/octet-stream")
     }
-    let mut service = services::S3::default()
-        .bucket(url.host_str().unwrap_or_default())
-        .root(root);
-    let mut scheme = "https";
-    if let Some(endpoint) = &options.endpoint {
-        let parsed = Url::parse(endpoint).map_err(|e| bad(endpoint, &e.to_string()))?;
-        scheme = match parsed.scheme() {
-            "http" => "http",
-            "https" => "https",
-            _ => return Err(bad(endpoint, "an endpoint begins with `https://` or `http://`")),
-        };
-        if !parsed.username().is_empty() || parsed.password().is_some() {
-            return Err(bad(endpoint, "credentials do not belong in a URL"));
+
+    fn begin(self: Arc<Self>, key: &str) -> Result<Box<dyn ObjectWriter>> {
+        if self.whole.is_some() {
+            return Ok(Box::new(long::Spool::begin(self, key)?));
         }
-        service = service.endpoint(endpoint);
+        Ok(Box::new(long::Parts::begin(self, key)?))
     }
-    if let Some(region) = &options.region {
-        service = service.region(region);
-    }
-    if let Some(credential) = credential {
-        service = service
-            .access_key_id(&credential.user)
-            .secret_access_key(&credential.password);
-    } else if options.anonymous {
-        service = service.skip_signature();
-    }
-    Ok((Operator::new(service), scheme))
 }
 
-fn webdav(url: &Url, scheme: &str, root: &str, credential: Option<Credential>) -> opendal::Result<Operator> {
-    let host = url.host_str().unwrap_or_default();
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let mut service = services::Webdav::default()
-        .endpoint(&format!("{scheme}://{host}{port}"))
-        .root(root);
-    if let Some(credential) = credential {
-        service = service.username(&credential.user).password(&credential.password);
+fn entry(key: &str, about: &opendal::Metadata) -> Entry {
+    let modified = about.last_modified().map(|at| at.into_inner().as_millisecond());
+    let modified = modified.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
+    let by_time = || {
+        if modified == 0 {
+            String::new()
+        } else {
+            modified.to_string()
+        }
+    };
+    Entry {
+        key: key.to_owned(),
+        size: about.content_length(),
+        modified,
+        tag: about.etag().map_or_else(by_time, ToOwned::to_owned),
     }
-    Operator::new(service)
 }
 
 /// OpenDAL takes a listing of a shape that it does not expect for an error of its own, and panics; it is the store's.
@@ -380,55 +383,6 @@ fn unwrapped(error: std::io::Error) -> opendal::Error {
 }
 
 /// What a server said, without control characters and cut.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(300).collect()
-}
-
-/// The program's HTTP client under OpenDAL. Uploads may take their time; a move does not replace anything, which OpenDAL's
-/// service would; and what is read whole into memory has a limit.
-struct Transport {
-    quick: ReqwestTransport,
-    uploads: ReqwestTransport,
-}
-
-impl opendal::HttpTransport for Transport {
-    async fn fetch(
-        &self,
-        mut request: http::Request<Buffer>,
-    ) -> opendal::Result<http::Response<opendal::HttpBody>> {
-        let method = request.method().clone();
-        if method.as_str() == "MOVE" {
-            let never = http::HeaderValue::from_static("F");
-            request.headers_mut().insert("Overwrite", never);
-        }
-        let is_listing = request.uri().query().is_some_and(|q| q.contains("list-type="));
-        let response = if matches!(method.as_str(), "PUT" | "MOVE") {
-            self.uploads.fetch(request).await?
-        } else {
-            self.quick.fetch(request).await?
-        };
-        if response.status() == http::StatusCode::UNAUTHORIZED {
-            let message = "the server wants other credentials (401)";
-            return Err(opendal::Error::new(ErrorKind::PermissionDenied, message));
-        }
-        if method == http::Method::GET && response.status().is_success() && !is_listing {
-            // An object: whoever reads it counts.
-            return Ok(response);
-        }
-        Ok(response.map(|body| body.map_inner(bounded)))
-    }
-}
-
-type Blocks = Box<dyn futures_lite::Stream<Item = opendal::Result<Buffer>> + Send + Sync + Unpin>;
-
-fn bounded(blocks: Blocks) -> Blocks {
-    let mut read = 0;
-    Box::new(blocks.map(move |block| {
-        let block = block?;
-        read += block.len();
-        if read > ANSWER_LIMIT {
-            return Err(unexpected("it answers without end"));
-        }
-        Ok(block)
-    }))
 }

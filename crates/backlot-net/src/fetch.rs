@@ -4,26 +4,25 @@
 //! request never continues unencrypted; no answer is read beyond its limit; a body counts only when it is whole.
 //! Deliberately absent: what the answers mean.
 
+use std::fmt;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
 
 use backlot_core::web::shown;
 use backlot_core::{FileError, Sha256};
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, RANGE,
-    RETRY_AFTER,
+    ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE, RETRY_AFTER,
 };
 use reqwest::{Request, RequestBuilder, Response, StatusCode};
 use sha2::Digest as _;
 use url::{Origin, Url};
 
-use super::credentials::Credential;
-use super::error::{IndexError, tame};
-use super::network::{Network, reason};
-use crate::error::{Error, Result};
+use crate::client::reason;
+use crate::credentials::{Credential, PlaceName};
+use crate::error::{Error, Result, tame};
+use crate::network::Network;
+use crate::redirect::{MAX_REDIRECTS, follow};
 
-/// How many redirects are followed.
-const MAX_REDIRECTS: usize = 10;
 /// The longest pause that a server may ask for.
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// How much of an error's text is read.
@@ -31,37 +30,44 @@ const MAX_ERROR_TEXT: usize = 8 * 1024;
 
 /// Who we are, and to whom.
 #[derive(Clone, Debug)]
-pub(crate) struct Account {
-    /// The repo's name in the workspace.
-    pub(crate) repo: String,
+pub struct Account {
+    /// The repo or remote.
+    pub place: PlaceName,
     /// The one place that gets the credential.
-    pub(crate) origin: Origin,
-    pub(crate) credential: Option<Credential>,
+    pub origin: Origin,
+    /// Who we are there.
+    pub credential: Option<Credential>,
 }
 
 /// What to ask for.
 #[derive(Clone, Debug)]
-pub(crate) struct Ask {
-    pub(crate) url: Url,
-    pub(crate) headers: HeaderMap,
+pub struct Ask {
+    /// Where.
+    pub url: Url,
+    /// What is said beside that.
+    pub headers: HeaderMap,
     /// The most bytes that are taken.
-    pub(crate) limit: u64,
+    pub limit: u64,
     /// The longest it may take in all.
-    pub(crate) deadline: Option<Duration>,
+    pub deadline: Option<Duration>,
 }
 
 /// The head of an answer; its body went to the sink.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
     /// What answered in the end.
-    pub(crate) url: Url,
-    pub(crate) headers: HeaderMap,
+    pub url: Url,
+    /// What it said beside the body.
+    pub headers: HeaderMap,
 }
 
 /// Where a body goes; begun anew for each attempt.
-pub(crate) trait Sink: Send {
+pub trait Sink: Send {
+    /// Forget what came so far.
     fn reset(&mut self) -> Result<()>;
+    /// The next bytes.
     fn take(&mut self, bytes: &[u8]) -> Result<()>;
 }
 
@@ -77,16 +83,18 @@ impl Sink for Vec<u8> {
 }
 
 /// A file that is hashed while it is written.
-pub(crate) struct FileSink<'a> {
+pub struct FileSink<'a> {
     file: &'a mut fs_err::File,
     hasher: sha2::Sha256,
-    pub(crate) size: u64,
+    /// The bytes so far.
+    pub size: u64,
     /// Told of each piece.
     progress: &'a (dyn Fn(u64) + Sync),
 }
 
 impl<'a> FileSink<'a> {
-    pub(crate) fn new(file: &'a mut fs_err::File, progress: &'a (dyn Fn(u64) + Sync)) -> Self {
+    /// Write to a file from its beginning, telling of each piece.
+    pub fn new(file: &'a mut fs_err::File, progress: &'a (dyn Fn(u64) + Sync)) -> Self {
         Self {
             file,
             hasher: sha2::Sha256::new(),
@@ -95,8 +103,17 @@ impl<'a> FileSink<'a> {
         }
     }
 
-    pub(crate) fn digest(self) -> Sha256 {
+    /// The digest of what came.
+    pub fn digest(self) -> Sha256 {
         Sha256::from_bytes(self.hasher.finalize().into())
+    }
+}
+
+impl fmt::Debug for FileSink<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileSink")
+            .field("size", &self.size)
+            .finish_non_exhaustive()
     }
 }
 
@@ -118,31 +135,48 @@ impl Sink for FileSink<'_> {
 }
 
 /// Why an attempt failed.
-pub(crate) enum Failure {
+#[derive(Debug)]
+pub enum Failure<E = Error> {
     /// It may pass.
     Again {
+        /// What happened.
         reason: String,
+        /// How long the server wants to be left alone.
         pause: Option<Duration>,
+        /// The HTTP status, if there was an answer.
         status: Option<u16>,
     },
     /// It will not.
-    Final(Error),
+    Final(E),
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
+impl<E> From<E> for Failure<E> {
+    fn from(error: E) -> Self {
         Self::Final(error)
     }
 }
 
-impl From<IndexError> for Failure {
-    fn from(error: IndexError) -> Self {
-        Self::Final(error.into())
+impl Failure {
+    /// The same with a final error of another kind.
+    pub fn into_other<E: From<Error>>(self) -> Failure<E> {
+        match self {
+            Self::Again {
+                reason,
+                pause,
+                status,
+            } => Failure::Again {
+                reason,
+                pause,
+                status,
+            },
+            Self::Final(error) => Failure::Final(error.into()),
+        }
     }
 }
 
 impl Ask {
-    pub(crate) fn new(url: Url, limit: u64) -> Self {
+    /// Ask for what a URL names.
+    pub fn new(url: Url, limit: u64) -> Self {
         Self {
             url,
             headers: HeaderMap::new(),
@@ -151,21 +185,25 @@ impl Ask {
         }
     }
 
-    pub(crate) fn accept(self, what: &'static str) -> Self {
+    /// What kinds of answer are understood.
+    #[must_use]
+    pub fn accept(self, what: &'static str) -> Self {
         self.header(ACCEPT, what)
     }
 
     /// Byte for byte: a wheel that is compressed again on the way has other ranges and another length.
-    pub(crate) fn unpacked(self) -> Self {
+    pub fn unpacked(self) -> Self {
         self.header(ACCEPT_ENCODING, "identity")
     }
 
     /// A part of it: `0-99`, or `-100` for the last.
-    pub(crate) fn range(self, range: &str) -> Self {
+    pub fn range(self, range: &str) -> Self {
         self.header(RANGE, &format!("bytes={range}")).unpacked()
     }
 
-    pub(crate) fn unless(self, etag: Option<&str>, modified: Option<&str>) -> Self {
+    /// Only if it is not what it was.
+    #[must_use]
+    pub fn unless(self, etag: Option<&str>, modified: Option<&str>) -> Self {
         let this = match etag {
             Some(etag) => self.header(IF_NONE_MATCH, etag),
             None => self,
@@ -187,7 +225,7 @@ impl Ask {
 
 impl Network {
     /// Ask until there is an answer: 200, 206, 304, 404, 416 and other refusals as they are; what may pass is tried again.
-    pub(crate) async fn ask(&self, account: &Account, ask: &Ask, sink: &mut dyn Sink) -> Result<Answer> {
+    pub async fn ask(&self, account: &Account, ask: &Ask, sink: &mut dyn Sink) -> Result<Answer> {
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -217,11 +255,11 @@ impl Network {
     }
 
     /// Try until it is done, or was tried too often. Returns how often, too.
-    pub(crate) async fn retried<T>(
+    pub async fn retried<T, E: From<Error>>(
         &self,
         url: &Url,
-        attempt: impl AsyncFn() -> Result<T, Failure>,
-    ) -> Result<(T, u32)> {
+        attempt: impl AsyncFn() -> Result<T, Failure<E>>,
+    ) -> Result<(T, u32), E> {
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -246,19 +284,18 @@ impl Network {
         reason: String,
         status: Option<u16>,
     ) -> Result<()> {
-        if attempts > self.0.options.retries || asked.is_some_and(|pause| pause > MAX_PAUSE) {
+        if attempts > self.options().retries || asked.is_some_and(|pause| pause > MAX_PAUSE) {
             let url = shown(url);
             return Err(match status {
-                Some(status) => IndexError::Refused { url, status, reason },
-                None => IndexError::Unreachable {
+                Some(status) => Error::Refused { url, status, reason },
+                None => Error::Unreachable {
                     url,
                     reason,
                     attempts,
                 },
-            }
-            .into());
+            });
         }
-        let base = self.0.options.pause * 2u32.saturating_pow(attempts - 1);
+        let base = self.options().pause * 2u32.saturating_pow(attempts - 1);
         let jitter = base.mul_f64(fastrand::f64());
         tokio::time::sleep(asked.unwrap_or(base + jitter)).await;
         Ok(())
@@ -266,9 +303,7 @@ impl Network {
 
     async fn attempt(&self, account: &Account, ask: &Ask, sink: &mut dyn Sink) -> Result<Answer, Failure> {
         sink.reset()?;
-        let _permit = self.0.permits.acquire().await.map_err(|e| IndexError::Setup {
-            reason: e.to_string(),
-        })?;
+        let _permit = self.permit().await?;
         let mut url = ask.url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let request = self
@@ -295,7 +330,7 @@ impl Network {
                 headers: response.headers().clone(),
             });
         }
-        Err(IndexError::Redirect {
+        Err(Error::Redirect {
             url: shown(&ask.url),
             to: shown(&url),
             reason: format!("it was redirected more than {MAX_REDIRECTS} times"),
@@ -304,7 +339,7 @@ impl Network {
     }
 
     /// Send one request, with the credential if it goes where that belongs.
-    pub(crate) async fn send(
+    pub async fn send(
         &self,
         account: &Account,
         url: &Url,
@@ -316,7 +351,7 @@ impl Network {
             }
             _ => request,
         };
-        let request: Request = request.build().map_err(|e| IndexError::BadUrl {
+        let request: Request = request.build().map_err(|e| Error::BadUrl {
             url: shown(url),
             reason: reason(e),
         })?;
@@ -329,30 +364,8 @@ impl Network {
     }
 }
 
-/// Where a redirect leads.
-pub(crate) fn follow(from: &Url, response: &Response) -> Result<Url, IndexError> {
-    let location = response
-        .headers()
-        .get(LOCATION)
-        .and_then(|l| l.to_str().ok())
-        .unwrap_or_default();
-    let refuse = |to: String, reason: &str| IndexError::Redirect {
-        url: shown(from),
-        to,
-        reason: reason.to_owned(),
-    };
-    let to = from
-        .join(location)
-        .map_err(|e| refuse(tame(location, 200), &e.to_string()))?;
-    match (from.scheme(), to.scheme()) {
-        ("https", "http") => Err(refuse(shown(&to), "that is not encrypted any more")),
-        (_, "http" | "https") => Ok(to),
-        _ => Err(refuse(shown(&to), "only http and https are followed")),
-    }
-}
-
 /// What stands for a failure: to try again, or for good.
-pub(crate) fn failure(account: &Account, url: &Url, response: &Response) -> Option<Failure> {
+pub fn failure(account: &Account, url: &Url, response: &Response) -> Option<Failure> {
     let status = response.status();
     match status.as_u16() {
         408 | 425 | 429 | 500 | 502 | 503 | 504 => {
@@ -372,21 +385,18 @@ pub(crate) fn failure(account: &Account, url: &Url, response: &Response) -> Opti
                 status: Some(status.as_u16()),
             })
         }
-        401 | 403 => Some(Failure::Final(
-            IndexError::Denied {
-                url: shown(url),
-                status: status.as_u16(),
-                sent: account.credential.is_some() && url.origin() == account.origin,
-                repo: account.repo.clone(),
-            }
-            .into(),
-        )),
+        401 | 403 => Some(Failure::Final(Error::Denied {
+            url: shown(url),
+            status: status.as_u16(),
+            sent: account.credential.is_some() && url.origin() == account.origin,
+            variables: account.place.variables(),
+        })),
         _ => None,
     }
 }
 
 /// What a server says about its refusal, shortened.
-pub(crate) async fn error_text(response: &mut Response) -> String {
+pub async fn error_text(response: &mut Response) -> String {
     let mut bytes = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         bytes.extend_from_slice(&chunk);
@@ -417,7 +427,7 @@ fn title(page: &str) -> Option<&str> {
 }
 
 async fn read(response: &mut Response, ask: &Ask, sink: &mut dyn Sink) -> Result<(), Failure> {
-    let too_large = || IndexError::TooLarge {
+    let too_large = || Error::TooLarge {
         url: shown(&ask.url),
         limit: ask.limit,
     };

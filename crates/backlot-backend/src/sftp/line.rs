@@ -320,10 +320,9 @@ impl Line {
 
     /// Write a file that must not be there, and have it on the server's disk if that can be asked for.
     pub(super) async fn put(&self, path: &str, bytes: &[u8]) -> Asked<()> {
-        let handle = self.open_file(path, wire::OPEN_NEW).await?;
-        let written = self.put_blocks(&handle, bytes).await;
-        let closed = self.order(wire::CLOSE, |body| body.text(&handle)).await;
-        let outcome = written.and(closed);
+        let handle = self.begin(path).await?;
+        let written = self.put_blocks(&handle, 0, bytes).await;
+        let outcome = self.end(&handle, written).await;
         if outcome.is_err() {
             // Else it is swept up later.
             self.remove(path).await.ok();
@@ -331,7 +330,13 @@ impl Line {
         outcome
     }
 
-    async fn put_blocks(&self, handle: &[u8], bytes: &[u8]) -> Asked<()> {
+    /// Open a file that must not be there, for writing.
+    pub(super) async fn begin(&self, path: &str) -> Asked<Vec<u8>> {
+        self.open_file(path, wire::OPEN_NEW).await
+    }
+
+    /// Write bytes from somewhere on.
+    pub(super) async fn put_blocks(&self, handle: &[u8], from: u64, bytes: &[u8]) -> Asked<()> {
         let mut under_way = std::collections::VecDeque::new();
         for (n, block) in bytes.chunks(BLOCK as usize).enumerate() {
             if under_way.len() == WINDOW
@@ -339,18 +344,30 @@ impl Line {
             {
                 done(self.wait(first, ANSWER_PATIENCE).await?)?;
             }
-            let at = n as u64 * u64::from(BLOCK);
+            let at = from + n as u64 * u64::from(BLOCK);
             let sent = self.send(wire::WRITE, |body| body.text(handle).long(at).text(block));
             under_way.push_back(sent.await?);
         }
         for answer in under_way {
             done(self.wait(answer, ANSWER_PATIENCE).await?)?;
         }
-        if self.offers.sync {
-            let answer = self.send(wire::EXTENDED, |body| body.text(wire::SYNC).text(handle));
-            done(self.wait(answer.await?, SYNC_PATIENCE).await?)?;
-        }
         Ok(())
+    }
+
+    /// Have what was written on the server's disk if that can be asked for, and close it either way.
+    pub(super) async fn end(&self, handle: &[u8], written: Asked<()>) -> Asked<()> {
+        let synced = match written {
+            Ok(()) if self.offers.sync => {
+                let answer = self.send(wire::EXTENDED, |body| body.text(wire::SYNC).text(handle));
+                match answer.await {
+                    Ok(answer) => self.wait(answer, SYNC_PATIENCE).await.and_then(done),
+                    Err(trouble) => Err(trouble),
+                }
+            }
+            other => other,
+        };
+        let closed = self.order(wire::CLOSE, |body| body.text(handle)).await;
+        synced.and(closed)
     }
 
     /// Give a file a second name if that is free.

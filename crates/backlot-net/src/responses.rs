@@ -1,4 +1,4 @@
-//! What an index said, kept on this disk: pages with how long they hold, metadata for ever.
+//! What servers said, kept on this disk: pages with how long they hold, metadata for ever.
 //!
 //! One file an answer: a line of JSON about it, then its bytes. Invariants: a file is read only if its bytes have the
 //! digest its first line says, so a torn or damaged one counts as absent; files appear by a rename, so any number of
@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 use backlot_core::{Sha256, file};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
-
-use crate::record::sha256;
+use sha2::Digest as _;
 
 const FORMAT: u32 = 1;
 /// The most that the first line of a file may have.
@@ -19,52 +18,57 @@ const HEAD_LIMIT: u64 = 64 * 1024;
 
 /// What is known about a kept answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Head {
+pub struct Head {
     /// The format of the file.
-    pub(crate) format: u32,
+    pub format: u32,
     /// What was asked for.
-    pub(crate) url: String,
+    pub url: String,
     /// What answered, after redirects: links on the page are relative to it.
-    pub(crate) base: String,
+    pub base: String,
     /// 200, or 404 for a page that is known to be absent.
-    pub(crate) status: u16,
+    pub status: u16,
     /// How to ask whether it changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) etag: Option<String>,
+    pub etag: Option<String>,
     /// The same by time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) last_modified: Option<String>,
+    pub last_modified: Option<String>,
     /// What it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) content_type: Option<String>,
+    pub content_type: Option<String>,
     /// Until when nobody need be asked, in milliseconds since the Unix epoch.
-    pub(crate) fresh_until: u64,
+    pub fresh_until: u64,
     /// The digest of the bytes.
-    pub(crate) sha256: Sha256,
+    pub sha256: Sha256,
 }
 
 /// A kept answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
-    pub(crate) head: Head,
-    pub(crate) body: Vec<u8>,
+pub struct Kept {
+    /// What is known about it.
+    pub head: Head,
+    /// Its bytes.
+    pub body: Vec<u8>,
 }
 
 /// What kind of answer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// A page, which may change.
     Page,
+    /// The metadata of a file, which does not.
     Metadata,
 }
 
 /// The folder of kept answers.
 #[derive(Clone, Debug)]
-pub(crate) struct Store {
+pub struct Responses {
     root: PathBuf,
 }
 
 impl Head {
-    pub(crate) fn new(url: &str, base: &str, status: u16, body: &[u8]) -> Self {
+    /// The head of an answer that came just now, which may not be used again without asking.
+    pub fn new(url: &str, base: &str, status: u16, body: &[u8]) -> Self {
         Self {
             format: FORMAT,
             url: url.to_owned(),
@@ -79,15 +83,16 @@ impl Head {
     }
 }
 
-impl Store {
-    pub(crate) fn new(root: &Path) -> Self {
+impl Responses {
+    /// The answers in a folder, which need not be there.
+    pub fn new(root: &Path) -> Self {
         Self {
             root: root.to_path_buf(),
         }
     }
 
     /// The answer under a key, if it is there and whole.
-    pub(crate) fn find(&self, kind: Kind, key: &str) -> Option<Kept> {
+    pub fn find(&self, kind: Kind, key: &str) -> Option<Kept> {
         let bytes = fs::read(self.path(kind, key)).ok()?;
         let end = bytes.iter().position(|b| *b == b'\n')?;
         let head: Head = serde_json::from_slice(&bytes[..end]).ok()?;
@@ -96,7 +101,7 @@ impl Store {
     }
 
     /// Keep an answer. A disk that does not take it only costs asking again.
-    pub(crate) fn keep(&self, kind: Kind, key: &str, head: &Head, body: &[u8]) {
+    pub fn keep(&self, kind: Kind, key: &str, head: &Head, body: &[u8]) {
         let mut bytes = serde_json::to_vec(head).expect("a head is plain data");
         bytes.push(b'\n');
         bytes.extend_from_slice(body);
@@ -104,17 +109,17 @@ impl Store {
     }
 
     /// Forget an answer.
-    pub(crate) fn forget(&self, kind: Kind, key: &str) {
+    pub fn forget(&self, kind: Kind, key: &str) {
         fs::remove_file(self.path(kind, key)).ok();
     }
 
     /// Where a whole wheel is kept: a folder of its own, so that the file has its right name.
-    pub(crate) fn wheel(&self, key: &str, file: &str) -> PathBuf {
+    pub fn wheel(&self, key: &str, file: &str) -> PathBuf {
         self.root.join("wheels").join(hex(key)).join(file)
     }
 
     /// What is known about the answer in a file; its bytes are not looked at.
-    pub(crate) fn head(path: &Path) -> Option<Head> {
+    pub fn head(path: &Path) -> Option<Head> {
         let mut line = Vec::new();
         let file = fs::File::open(path).ok()?;
         BufReader::new(file.take(HEAD_LIMIT))
@@ -123,7 +128,8 @@ impl Store {
         serde_json::from_slice(&line).ok()
     }
 
-    pub(crate) fn path(&self, kind: Kind, key: &str) -> PathBuf {
+    /// Where the answer under a key is kept.
+    pub fn path(&self, kind: Kind, key: &str) -> PathBuf {
         let folder = match kind {
             Kind::Page => "pages",
             Kind::Metadata => "metadata",
@@ -133,19 +139,23 @@ impl Store {
     }
 }
 
+fn sha256(bytes: &[u8]) -> Sha256 {
+    Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
+}
+
 fn hex(key: &str) -> String {
     sha256(key.as_bytes()).to_hex()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Head, Kind, Store};
+    use super::{Head, Kind, Responses};
     use fs_err as fs;
 
     #[test]
     fn what_is_kept_is_found_and_what_is_damaged_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::new(folder.path());
+        let store = Responses::new(folder.path());
         assert!(store.find(Kind::Page, "a").is_none());
         let mut head = Head::new("a", "b", 200, b"hello\nthere");
         head.etag = Some("\"1\"".to_owned());

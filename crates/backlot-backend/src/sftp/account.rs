@@ -31,8 +31,8 @@ pub(super) struct Account {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) user: String,
-    /// The repo's name in the variables that hold credentials.
-    pub(super) variable: String,
+    /// What the variables that could hold credentials begin with.
+    pub(super) variables: String,
     /// The key that the repo is used with.
     pub(super) key: Option<PathBuf>,
     pub(super) password: Option<String>,
@@ -93,7 +93,7 @@ impl Account {
             host: name(&self.host, self.port),
             user: self.user.clone(),
             tried,
-            variable: self.variable.clone(),
+            variables: self.variables.clone(),
         }))
     }
 

@@ -1,0 +1,151 @@
+//! What can go wrong between us and a store of objects.
+//!
+//! Invariant: nothing in a message is secret, and every text that a server said is cut and stripped of control characters.
+//! Deliberately absent: what a missing object means, which is an answer and no error.
+
+use backlot_core::{Cancelled, Class, Coded, FileError};
+
+/// The result of this crate's operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The URL or options of a store that cannot be one.
+    #[error("`{url}` cannot be a store of files: {reason}")]
+    BadStore {
+        /// The URL.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It refused, or did not answer.
+    #[error("`{place}`: {reason}")]
+    Store {
+        /// The object or folder it was asked about.
+        place: String,
+        /// What happened, without anything secret.
+        reason: String,
+        /// Whether the same may work later.
+        temporary: bool,
+    },
+    /// It cannot do what exclusive creation needs.
+    #[error("`{place}` cannot be published to: {reason}")]
+    NoExclusiveCreate {
+        /// The store.
+        place: String,
+        /// What it lacks, or did when it was tried.
+        reason: String,
+    },
+    /// An SSH server that nobody said we know.
+    #[error("the host key of `{host}` is not known: it shows {shown}")]
+    UnknownHostKey {
+        /// The server, as files of known hosts name it.
+        host: String,
+        /// The kind and the fingerprint of the key that it showed.
+        shown: String,
+        /// The command that makes it known.
+        scan: String,
+    },
+    /// An SSH server that shows another key than it should, or a revoked one.
+    #[error("`{host}` may be another server than it was: it shows the host key {shown}, and {reason}")]
+    ChangedHostKey {
+        /// The server.
+        host: String,
+        /// The kind and the fingerprint of the key that it showed.
+        shown: String,
+        /// What speaks against it.
+        reason: String,
+    },
+    /// An SSH server that does not let us in.
+    #[error("`{host}` does not let `{user}` in; tried: {tried}")]
+    SignIn {
+        /// The server.
+        host: String,
+        /// Who we are to it.
+        user: String,
+        /// What was tried, without anything secret.
+        tried: String,
+        /// What the variables that could hold credentials begin with.
+        variables: String,
+    },
+    /// The network could not be used.
+    #[error(transparent)]
+    Network(#[from] backlot_net::Error),
+    /// The system refused a file operation.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Stopped on request.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl Coded for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::BadStore { .. } => "backend::bad_store",
+            Self::Store { .. } => "backend::store",
+            Self::NoExclusiveCreate { .. } => "backend::no_exclusive_create",
+            Self::UnknownHostKey { .. } => "backend::unknown_host_key",
+            Self::ChangedHostKey { .. } => "backend::changed_host_key",
+            Self::SignIn { .. } => "backend::sign_in",
+            Self::Network(e) => e.code(),
+            Self::File(e) => e.code(),
+            Self::Cancelled(e) => e.code(),
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::BadStore { .. }
+            | Self::NoExclusiveCreate { .. }
+            | Self::UnknownHostKey { .. }
+            | Self::SignIn { .. } => Class::Config,
+            Self::Store { .. } => Class::Environment,
+            Self::ChangedHostKey { .. } => Class::Integrity,
+            Self::Network(e) => e.class(),
+            Self::File(e) => e.class(),
+            Self::Cancelled(e) => e.class(),
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::BadStore { .. } => {
+                "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS), `webdav+https://host/path` or `sftp://user@host/path`"
+                    .to_owned()
+            }
+            Self::Store { temporary: true, .. } => "look whether the server is well, and try again".to_owned(),
+            Self::Store { .. } => {
+                "look at the URL, the credentials and what they may do, and that the bucket or folder is there"
+                    .to_owned()
+            }
+            Self::NoExclusiveCreate { .. } => {
+                "publish to a folder, an index, WebDAV, an SFTP server with hard links or a store with conditional writes; reading this one works"
+                    .to_owned()
+            }
+            Self::UnknownHostKey { scan, .. } => format!(
+                "ask who runs the server for its fingerprint; if it is the same, run `{scan}`"
+            ),
+            Self::ChangedHostKey { .. } => {
+                "do not go on before whoever runs the server says why; then correct the file of known hosts".to_owned()
+            }
+            Self::SignIn { variables, .. } => format!(
+                "name a key that the server knows in `{variables}_KEY`, add it to ssh-agent, or set `{variables}_PASSWORD`"
+            ),
+            Self::Network(e) => return e.help(),
+            Self::File(e) => return e.help(),
+            Self::Cancelled(e) => return e.help(),
+        })
+    }
+
+    fn retry(&self) -> bool {
+        match self {
+            Self::Store { temporary, .. } => *temporary,
+            Self::Network(e) => e.retry(),
+            Self::File(e) => e.retry(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Which store a URL is of, and opening it.
+//!
+//! Invariants: nothing is asked yet; a URL holds no secret (the user of an SSH address is part of the address); a
+//! credential is looked for by the host that will get it. Deliberately absent: folders and package indexes.
+
+use std::sync::Arc;
+
+use backlot_core::web::{may_carry_secret, shown_text};
+use backlot_net::{Network, PlaceName};
+use serde::Serialize;
+use url::Url;
+
+use crate::error::{Error, Result};
+use crate::service::Service;
+use crate::sftp::Sftp;
+use crate::store::ObjectStore;
+
+/// The schemes of stores.
+const SCHEMES: [&str; 4] = ["s3://", "webdav+http://", "webdav+https://", "sftp://"];
+
+/// How a store is reached; nothing of it is secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct StoreOptions {
+    /// The URL of an S3 server, if it is not the one of AWS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The region of an S3 bucket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Ask without credentials where the place has none of its own; for public buckets.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub anonymous: bool,
+}
+
+/// Whether a URL is that of a store: `s3://bucket/prefix`, `webdav+https://host/path`, `webdav+http://host/path`,
+/// `sftp://user@host/path`.
+pub fn is_store_url(url: &str) -> bool {
+    SCHEMES.iter().any(|scheme| url.starts_with(scheme))
+}
+
+/// Open a store by its URL, as `place` for credentials. Nothing is asked yet. Without a credential of its own, S3 is asked
+/// with what AWS's own tools would use.
+pub fn open(
+    network: &Network,
+    place: &PlaceName,
+    url: &str,
+    options: &StoreOptions,
+) -> Result<Arc<dyn ObjectStore>> {
+    let bad = |reason: &str| Error::BadStore {
+        url: shown_text(url),
+        reason: reason.to_owned(),
+    };
+    let parsed = Url::parse(url).map_err(|e| bad(&e.to_string()))?;
+    let is_sftp = parsed.scheme() == "sftp";
+    // Who one is there is part of an SSH address, as it is for `ssh` itself.
+    if !is_sftp && !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err(bad("credentials do not belong in a URL"));
+    }
+    let Some(host) = parsed.host_str().filter(|host| !host.is_empty()) else {
+        return Err(bad("it names no bucket or host"));
+    };
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err(bad("it has more than a path"));
+    }
+    if is_sftp {
+        if *options != StoreOptions::default() {
+            return Err(bad("an endpoint, a region and `anonymous` are for `s3://`"));
+        }
+        return Ok(Arc::new(Sftp::open(network, place, &parsed)?));
+    }
+    // Whom the person knows is the server, which of AWS's buckets is not told.
+    let server = options.endpoint.as_deref().and_then(|e| Url::parse(e).ok());
+    let credential = match &server {
+        // A signature is made with the key, which is not sent; yet who may listen could use it again.
+        Some(server) => network.credential_at(place, server),
+        None => may_carry_secret(&parsed)
+            .then(|| network.credential(place, host))
+            .flatten(),
+    };
+    Ok(Arc::new(Service::open(network, &parsed, options, credential)?))
+}
+
+/// A store in this process's memory, gone with the last handle: for tests and dry runs.
+pub fn memory(network: &Network) -> Result<Arc<dyn ObjectStore>> {
+    Ok(Arc::new(Service::memory(network)?))
+}

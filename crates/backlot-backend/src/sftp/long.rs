@@ -1,0 +1,97 @@
+//! A long file, written as its bytes come.
+//!
+//! Invariants: memory is bounded by one call's bytes; one that is not finished has no name and is swept up. Deliberately
+//! absent: going on after the connection was lost: what the server has of it is not known.
+
+use std::sync::Arc;
+
+use super::Sftp;
+use super::line::{Asked, Line};
+use crate::error::Result;
+use crate::store::ObjectWriter;
+
+/// A file on its way.
+pub(super) struct Long {
+    sftp: Arc<Sftp>,
+    line: Arc<Line>,
+    key: String,
+    staged: String,
+    handle: Vec<u8>,
+    written: u64,
+    is_done: bool,
+}
+
+impl Long {
+    pub(super) fn begin(sftp: Arc<Sftp>, key: &str) -> Result<Self> {
+        let begun = sftp.network.block(async {
+            let line = sftp.line().await.map_err(|trouble| sftp.failed(key, trouble))?;
+            let staged = sftp.staged();
+            let begun = begin_in(&sftp, &line, &staged).await;
+            let handle = begun.map_err(|trouble| sftp.failed(key, trouble))?;
+            Ok::<_, crate::Error>((line, staged, handle))
+        });
+        let (line, staged, handle) = begun?;
+        Ok(Self {
+            sftp,
+            line,
+            key: key.to_owned(),
+            staged,
+            handle,
+            written: 0,
+            is_done: false,
+        })
+    }
+
+    fn ask(&self, work: impl Future<Output = Asked<()>>) -> Result<()> {
+        let done = async { work.await.map_err(|trouble| self.sftp.failed(&self.key, trouble)) };
+        self.sftp.network.block(done)
+    }
+}
+
+async fn begin_in(sftp: &Sftp, line: &Line, staged: &str) -> Asked<Vec<u8>> {
+    match line.begin(staged).await {
+        Err(trouble) if trouble.is_missing() => {
+            let folder = staged.rsplit_once('/').map_or("", |(folder, _)| folder);
+            sftp.make_folders(line, folder).await?;
+            line.begin(staged).await
+        }
+        begun => begun,
+    }
+}
+
+impl ObjectWriter for Long {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.ask(self.line.put_blocks(&self.handle, self.written, bytes))?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<()> {
+        self.is_done = true;
+        let path = self.sftp.path(&self.key);
+        self.ask(async {
+            let ended = self.line.end(&self.handle, Ok(())).await;
+            let placed = match ended {
+                Ok(()) => self.sftp.place_staged(&self.line, &self.staged, &path).await,
+                other => other,
+            };
+            if placed.is_err() {
+                self.line.remove(&self.staged).await.ok();
+            }
+            placed
+        })
+    }
+}
+
+impl Drop for Long {
+    fn drop(&mut self) {
+        if !self.is_done {
+            let given_up = async {
+                self.line.end(&self.handle, Ok(())).await.ok();
+                self.line.remove(&self.staged).await
+            };
+            // Else it is swept up later.
+            self.ask(given_up).ok();
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What can go wrong between us and a server.
+//!
+//! Invariant: a URL in a message has neither user, password nor query: signed links are secrets. Every text that a server
+//! said is cut and stripped of control characters. Deliberately absent: what an answer means to whoever asked.
+
+use std::path::PathBuf;
+
+use backlot_core::{Cancelled, Class, Coded, FileError};
+
+/// The result of this crate's operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why talking to a server failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No answer, or one that broke off, however often it was asked.
+    #[error("`{url}` does not answer: {reason} (asked {attempts} {})", if *attempts == 1 { "time" } else { "times" })]
+    Unreachable {
+        /// What was asked for.
+        url: String,
+        /// What happened last.
+        reason: String,
+        /// How often it was asked.
+        attempts: u32,
+    },
+    /// An answer that is neither the thing nor a reason to believe it is not there.
+    #[error("`{url}` answered {status}{}", said(reason))]
+    Refused {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// What the server said, shortened.
+        reason: String,
+    },
+    /// 401 or 403.
+    #[error("`{url}` {} (it answered {status})", if *sent { "does not accept the credentials" } else { "wants credentials" })]
+    Denied {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// Whether credentials were sent.
+        sent: bool,
+        /// What the variables that could hold credentials begin with; empty where none could.
+        variables: String,
+    },
+    /// A redirect that is not followed.
+    #[error("`{url}` redirects to `{to}`: {reason}")]
+    Redirect {
+        /// What was asked for.
+        url: String,
+        /// Where it leads.
+        to: String,
+        /// Why it is not followed.
+        reason: String,
+    },
+    /// An answer larger than anything of its kind.
+    #[error("`{url}` sent more than {limit} bytes")]
+    TooLarge {
+        /// What was asked for.
+        url: String,
+        /// The most that is taken.
+        limit: u64,
+    },
+    /// Offline, and it is not in the cache.
+    #[error("{what} of `{url}` is not in the cache, and this run is offline")]
+    Offline {
+        /// The page, the metadata or the wheel of which thing.
+        what: String,
+        /// The server or file.
+        url: String,
+    },
+    /// A URL that nothing can be asked for by.
+    #[error("`{url}` cannot be the URL of an index: {reason}")]
+    BadUrl {
+        /// As far as it may be shown.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A file of certificates that cannot be used.
+    #[error("`{}` holds no usable certificates: {reason}", path.display())]
+    BadCertificates {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The HTTP client could not be set up.
+    #[error("the HTTP client cannot be set up: {reason}")]
+    Setup {
+        /// Why: a proxy's address, the system's resources.
+        reason: String,
+    },
+    /// The system refused a file operation.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Stopped on request.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl Coded for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "index::unreachable",
+            Self::Refused { .. } => "index::refused",
+            Self::Denied { .. } => "index::denied",
+            Self::Redirect { .. } => "index::redirect",
+            Self::TooLarge { .. } => "index::too_large",
+            Self::Offline { .. } => "index::offline",
+            Self::BadUrl { .. } => "index::bad_url",
+            Self::BadCertificates { .. } => "index::bad_certificates",
+            Self::Setup { .. } => "index::setup",
+            Self::File(e) => e.code(),
+            Self::Cancelled(e) => e.code(),
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            // A server that answers so is up and does not have it.
+            Self::Refused {
+                status: 404 | 410, ..
+            }
+            | Self::Offline { .. } => Class::NotFound,
+            Self::Unreachable { .. } | Self::Refused { .. } => Class::Environment,
+            Self::Denied { .. } | Self::BadUrl { .. } | Self::BadCertificates { .. } | Self::Setup { .. } => {
+                Class::Config
+            }
+            Self::Redirect { .. } | Self::TooLarge { .. } => Class::Integrity,
+            Self::File(e) => e.class(),
+            Self::Cancelled(e) => e.class(),
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Unreachable { .. } => "check the address, the network and the proxy, and run it again; with `--offline` only what is cached is used".to_owned(),
+            Self::Refused { .. } => "run it again later, or ask whoever runs the server".to_owned(),
+            Self::Denied { variables, .. } if variables.is_empty() => "put the host into ~/.netrc, or name the server as a repo: the credentials of that are used for its files".to_owned(),
+            Self::Denied { variables, sent, .. } => {
+                let variables = format!("`{variables}_TOKEN`, or `{variables}_USERNAME` and `{variables}_PASSWORD`, with the server's name in `{variables}_HOST`, or the host's entry in ~/.netrc; none is sent over plain http");
+                if *sent { format!("check what is in {variables}") } else { format!("set {variables}") }
+            }
+            Self::Redirect { .. } => "name the address it leads to as the repo's URL, if that is the right one".to_owned(),
+            Self::TooLarge { .. } => "do not trust this server until somebody has looked at it".to_owned(),
+            Self::Offline { .. } => "run it once without `--offline`".to_owned(),
+            Self::BadUrl { .. } => "give an address like `https://host/path/simple/`; credentials come from the environment or ~/.netrc".to_owned(),
+            Self::BadCertificates { .. } => "give a PEM file with the certificates of the authorities to trust".to_owned(),
+            Self::Setup { .. } => "check `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`".to_owned(),
+            Self::File(e) => return e.help(),
+            Self::Cancelled(e) => return e.help(),
+        })
+    }
+
+    fn retry(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+            || matches!(self, Self::Refused { status, .. } if *status >= 500 || *status == 429)
+    }
+}
+
+fn said(reason: &str) -> String {
+    if reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {reason}")
+    }
+}
+
+/// A text from outside, fit for a message.
+pub fn tame(text: &str, limit: usize) -> String {
+    let words = text.split(|c: char| c.is_control() || c.is_whitespace());
+    let mut tame = String::new();
+    for word in words.filter(|w| !w.is_empty()) {
+        if !tame.is_empty() {
+            tame.push(' ');
+        }
+        tame.push_str(word);
+        if tame.len() > limit {
+            let end = tame
+                .char_indices()
+                .map(|(at, _)| at)
+                .take_while(|at| *at <= limit)
+                .last();
+            tame.truncate(end.unwrap_or(0));
+            tame.push('…');
+            break;
+        }
+    }
+    tame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tame;
+
+    #[test]
+    fn control_characters_do_not_reach_messages() {
+        assert_eq!(tame("a\u{1b}[31m b\n\tc", 100), "a [31m b c");
+        assert_eq!(tame("äääää", 4), "ää…");
+    }
+}

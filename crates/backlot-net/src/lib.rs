@@ -1,0 +1,25 @@
+//! The way out of the machine: one HTTP client and one runtime for a program, with proxies, certificates, limits, redirects,
+//! repeats, credentials, and a folder of kept answers.
+//!
+//! Invariants: proxies, certificates and credentials are given, never looked up here (the system's own store of
+//! certificates excepted); **a secret goes to the host it belongs to and nowhere else**, and never unencrypted except to
+//! this machine; an encrypted request never continues unencrypted; no answer is read beyond its limit; every wait ends when
+//! the work is cancelled. Deliberately absent: what is asked for, and where credentials come from.
+
+mod body;
+mod client;
+mod credentials;
+mod error;
+mod fetch;
+mod network;
+mod redirect;
+mod responses;
+
+pub use body::file_body;
+pub use client::{ClientOptions, Proxies, build_client, reason};
+pub use credentials::{Credential, Credentials, PlaceName};
+pub use error::{Error, Result, tame};
+pub use fetch::{Account, Answer, Ask, Failure, FileSink, Sink, error_text, failure};
+pub use network::{Network, NetworkOptions, SshOptions};
+pub use redirect::{follow, refused};
+pub use responses::{Head, Kept, Kind, Responses};

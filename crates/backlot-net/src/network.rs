@@ -1,0 +1,253 @@
+//! The network of a program: its client, its runtime, and how it may be used.
+//!
+//! Invariants: no more requests are in flight than stated; every wait ends when the work is cancelled; a credential is
+//! found for a place and a host together. Deliberately absent: what is asked for.
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use backlot_core::web::may_carry_secret;
+use backlot_core::{Cancelled, Context};
+use reqwest::Client;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use url::Url;
+
+use crate::client::{ClientOptions, Proxies, build_client};
+use crate::credentials::{Credential, Credentials, PlaceName};
+use crate::error::{Error, Result};
+use crate::responses::Responses;
+
+/// How to reach servers, and where to keep what they say.
+#[derive(Clone, Debug)]
+pub struct NetworkOptions {
+    /// The folder for pages and metadata; made when needed, safe to delete at any time.
+    pub cache: PathBuf,
+    /// Use only what is kept.
+    pub offline: bool,
+    /// Which proxies to go through.
+    pub proxies: Proxies,
+    /// PEM files of certificate authorities to trust beside the system's.
+    pub roots: Vec<PathBuf>,
+    /// Finds credentials.
+    pub credentials: Option<Arc<dyn Credentials>>,
+    /// How SSH servers are signed in to.
+    pub ssh: SshOptions,
+    /// How long to wait for a connection.
+    pub connect_timeout: Duration,
+    /// How long to wait for the next bytes.
+    pub read_timeout: Duration,
+    /// How long one page or one file of metadata may take in all.
+    pub page_timeout: Duration,
+    /// How often to ask again after a failure that may pass.
+    pub retries: u32,
+    /// The first pause before asking again; doubled each time, with jitter.
+    pub pause: Duration,
+    /// How many requests may be in flight.
+    pub parallel: usize,
+}
+
+/// Who we are to SSH servers where a repo does not say it, and which of them we know. Without known hosts, none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SshOptions {
+    /// The user where a URL names none.
+    pub user: Option<String>,
+    /// The socket (on Windows the pipe) of an agent.
+    pub agent: Option<PathBuf>,
+    /// Files with keys to try where a repo has none of its own; those that are not there are passed over.
+    pub keys: Vec<PathBuf>,
+    /// Files with the host keys of servers, as `ssh` keeps them. New ones belong into the first; nothing is ever added.
+    pub known_hosts: Vec<PathBuf>,
+}
+
+impl NetworkOptions {
+    /// Straight out, keeping answers in a folder.
+    pub fn new(cache: impl Into<PathBuf>) -> Self {
+        Self {
+            cache: cache.into(),
+            offline: false,
+            proxies: Proxies::default(),
+            roots: Vec::new(),
+            credentials: None,
+            ssh: SshOptions::default(),
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(30),
+            page_timeout: Duration::from_mins(5),
+            retries: 3,
+            pause: Duration::from_millis(250),
+            parallel: 50,
+        }
+    }
+}
+
+/// The network of a program. Cheap to clone; clones share the client and the runtime.
+#[derive(Clone)]
+pub struct Network(Arc<Shared>);
+
+struct Shared {
+    options: NetworkOptions,
+    context: Context,
+    responses: Responses,
+    permits: Semaphore,
+    runtime: Option<Runtime>,
+    plain: OnceLock<Client>,
+    encrypted: OnceLock<Client>,
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("options", &self.0.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting here would be wrong inside somebody's own runtime, and there is nothing to wait for.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Network {
+    /// Set it up; nothing is asked yet.
+    pub fn new(options: NetworkOptions, context: Context) -> Result<Self> {
+        // On the thread that asks: where one answer leads to the next question, each hop between threads costs as much as
+        // the question. What is asked from several threads at once shares it.
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Error::Setup {
+                reason: e.to_string(),
+            })?;
+        Ok(Self(Arc::new(Shared {
+            responses: Responses::new(&options.cache),
+            permits: Semaphore::new(options.parallel.max(1)),
+            options,
+            context,
+            runtime: Some(runtime),
+            plain: OnceLock::new(),
+            encrypted: OnceLock::new(),
+        })))
+    }
+
+    /// Run to the end, or until the work is cancelled; on any thread, also one of somebody's asynchronous runtime, which
+    /// then does nothing else meanwhile.
+    pub fn block<T, E: From<Cancelled>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        self.0.context.check()?;
+        let stopped = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                if let Err(cancelled) = self.0.context.check() {
+                    return Err(E::from(cancelled));
+                }
+            }
+        };
+        let work = Box::pin(futures_lite::future::or(work, stopped));
+        let runtime = self.0.runtime.as_ref().expect("taken only when dropped");
+        if Handle::try_current().is_err() {
+            return runtime.block_on(work);
+        }
+        // A runtime cannot be driven from inside another one: a thread of its own does that, for as long as this one waits.
+        std::thread::scope(|scope| {
+            let (done, wait) = oneshot::channel::<()>();
+            scope.spawn(|| runtime.block_on(wait).ok());
+            let _inside = runtime.enter();
+            let outcome = futures_lite::future::block_on(work);
+            drop(done);
+            outcome
+        })
+    }
+
+    /// The client for a scheme, which follows no redirect by itself.
+    pub fn client(&self, scheme: &str) -> Result<Client> {
+        let encrypted = scheme == "https";
+        let slot = if encrypted {
+            &self.0.encrypted
+        } else {
+            &self.0.plain
+        };
+        if let Some(client) = slot.get() {
+            return Ok(client.clone());
+        }
+        let made = self.build(encrypted, self.0.options.read_timeout)?;
+        Ok(slot.get_or_init(|| made).clone())
+    }
+
+    /// A client for requests that may take long until something is answered, as uploads do.
+    pub fn patient_client(&self, scheme: &str, patience: Duration) -> Result<Client> {
+        self.build(scheme == "https", patience)
+    }
+
+    fn build(&self, encrypted: bool, read_timeout: Duration) -> Result<Client> {
+        build_client(ClientOptions {
+            proxies: &self.0.options.proxies,
+            roots: &self.0.options.roots,
+            connect_timeout: self.0.options.connect_timeout,
+            read_timeout,
+            encrypted,
+            follows: false,
+        })
+    }
+
+    /// Who we are to a place on a host.
+    pub fn credential(&self, place: &PlaceName, host: &str) -> Option<Credential> {
+        self.0.options.credentials.as_ref()?.find(place, host)
+    }
+
+    /// Who we are to a place at a URL; nobody where that would be said unencrypted.
+    pub fn credential_at(&self, place: &PlaceName, url: &Url) -> Option<Credential> {
+        let host = url.host_str().unwrap_or_default();
+        may_carry_secret(url)
+            .then(|| self.credential(place, host))
+            .flatten()
+    }
+
+    /// The file with the SSH key that a place is used with.
+    pub fn key(&self, place: &PlaceName) -> Option<PathBuf> {
+        self.0.options.credentials.as_ref()?.key(place)
+    }
+
+    /// How it was set up.
+    pub fn options(&self) -> &NetworkOptions {
+        &self.0.options
+    }
+
+    /// The work it is used for.
+    pub fn context(&self) -> &Context {
+        &self.0.context
+    }
+
+    /// Where answers are kept.
+    pub fn responses(&self) -> &Responses {
+        &self.0.responses
+    }
+
+    /// Wait until another request may be in flight.
+    pub async fn permit(&self) -> Result<SemaphorePermit<'_>> {
+        self.0.permits.acquire().await.map_err(|e| Error::Setup {
+            reason: e.to_string(),
+        })
+    }
+
+    /// Fine if a store at a place may be asked for an object.
+    pub fn check_online(&self, key: &str, place: &str) -> Result<()> {
+        if self.is_offline() {
+            return Err(Error::Offline {
+                what: format!("`{key}`"),
+                url: place.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether nothing may be asked.
+    pub fn is_offline(&self) -> bool {
+        self.0.options.offline
+    }
+}
