@@ -15,6 +15,7 @@ pub mod installers;
 pub mod peer;
 pub mod rig;
 pub mod sshd;
+pub mod stores;
 pub mod wheels;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,136 @@
+//! Remotes in stores of objects, of both layouts, judged by real servers (moto for S3, `wsgidav` for `WebDAV`, OpenSSH for
+//! SFTP): what one machine sends, another one has.
+
+use std::process::Command;
+
+use backlot_tests::stores::Store;
+use backlot_tests::{Run, run_command};
+use fs_err as fs;
+use serde_json::Value;
+
+/// Both layouts, and the folder of each on the store.
+const LAYOUTS: [&str; 2] = ["chunked", "dvc"];
+
+/// A machine with a cache of its own.
+struct Machine<'s> {
+    store: &'s Store,
+    workspace: String,
+    cache: String,
+}
+
+impl<'s> Machine<'s> {
+    /// A machine whose workspace has the shared repo, and a folder of the store as its remote.
+    fn new(store: &'s Store, name: &str, layout: &str) -> Self {
+        let machine = Self {
+            store,
+            workspace: format!("{name}-{layout}"),
+            cache: store
+                .studio
+                .path(&format!("cache-{name}-{layout}"))
+                .display()
+                .to_string(),
+        };
+        store.studio.run(&["init", &machine.workspace]).ok();
+        machine.run(&["repo", "add", "review", &format!("review-{layout}")]).ok();
+        store.add_remote(&machine.workspace, layout, layout).ok();
+        machine
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.store.command(&self.workspace, arguments);
+        command.env("BACKLOT_CACHE_DIR", &self.cache);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        run_command(&mut self.command(arguments))
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        self.run(&[arguments, &["--json"]].concat()).ok().json()
+    }
+
+    fn path(&self, below: &str) -> String {
+        format!("{}/{below}", self.workspace)
+    }
+
+    /// Make an asset with some frames, and add them.
+    fn shot(&self) {
+        self.run(&["new", "Shot"]).ok();
+        let frames = self.path("outputs/shot/src/shot/frames");
+        self.store.studio.frames(&frames, 6, 300_000, 11);
+        self.store
+            .studio
+            .write(&self.path("outputs/shot/src/shot/frames/empty.txt"), b"");
+        self.run(&["add", &frames]).ok();
+    }
+
+    fn frames(&self, folder: &str) -> std::collections::BTreeMap<String, Vec<u8>> {
+        self.store.studio.snapshot(&self.path(folder))
+    }
+}
+
+/// What one machine publishes, another one pulls, in two versions; the remote is verified, told, copied and looked after.
+fn files_go_the_whole_way(store: &Store) {
+    for layout in LAYOUTS {
+        let here = Machine::new(store, "here", layout);
+        here.shot();
+        let pushed = here.json(&["push"]);
+        assert!(pushed["objects"].as_u64() >= Some(7), "{layout}: {pushed:#}");
+        here.run(&["publish", "Shot"]).ok();
+        // A second push looks, and sends nothing.
+        assert_eq!(here.json(&["push"])["sent"], 0, "{layout}");
+
+        let there = Machine::new(store, "there", layout);
+        there.run(&["install", "Shot"]).ok();
+        there.run(&["pull"]).ok();
+        let sent = here.frames("outputs/shot/src/shot/frames");
+        assert_eq!(there.frames("inputs/shot/frames"), sent, "{layout}");
+
+        here.run(&["bump", "Shot", "minor"]).ok();
+        let frame = here.path("outputs/shot/src/shot/frames/f.0003.exr");
+        store.studio.write(&frame, &backlot_tests::noise(300_000, 99));
+        here.run(&["add", &here.path("outputs/shot/src/shot/frames"), "--push"]).ok();
+        here.run(&["publish", "Shot"]).ok();
+        there.run(&["update", "Shot"]).ok();
+        there.run(&["pull"]).ok();
+        let sent = here.frames("outputs/shot/src/shot/frames");
+        assert_eq!(there.frames("inputs/shot/frames"), sent, "{layout}");
+
+        let verified = there.run(&["verify", "--remote", "--releases"]).ok().stdout();
+        assert!(verified.contains("sound"), "{layout}: {verified}");
+        there.run(&["du", "Shot"]).ok();
+        there.run(&["status"]).ok();
+        if layout == "chunked" {
+            let collected = here.json(&["gc", "--remote", "--young", "0", "--no-other-writers"]);
+            assert!(collected.is_object(), "{collected:#}");
+            there.run(&["verify", "--remote"]).ok();
+        }
+    }
+    let here = Machine::new(store, "copies", "chunked");
+    let other = store.studio.path("copied-files").display().to_string();
+    here.run(&["remote", "add", "local", &other]).ok();
+    let copied = here.json(&["remote", "copy", "files", "local"]);
+    assert!(copied["objects"].as_u64() > Some(7), "{copied:#}");
+    here.run(&["install", "Shot"]).ok();
+    here.run(&["pull", "--remote", "local"]).ok();
+}
+
+#[test]
+fn files_go_to_a_bucket_and_come_back() {
+    let store = Store::s3();
+    files_go_the_whole_way(&store);
+    let text = fs::read_to_string(store.studio.path("here-chunked/backlot.toml")).expect("written");
+    assert!(!text.contains("secret"), "{text}");
+}
+
+#[test]
+fn files_go_to_a_webdav_folder_and_come_back() {
+    files_go_the_whole_way(&Store::webdav());
+}
+
+#[test]
+fn files_go_to_an_sftp_folder_and_come_back() {
+    let (store, _server) = Store::sftp();
+    files_go_the_whole_way(&store);
+}
