@@ -1,7 +1,7 @@
 //! The environment variables, read in this one place.
 //!
 //! `BACKLOT_CACHE_DIR`, `BACKLOT_DATA_DIR`, `BACKLOT_AUTHOR`, `BACKLOT_PYTHON`, `BACKLOT_LINKS`, `BACKLOT_CONFIG`,
-//! `BACKLOT_WORKSPACE`, `BACKLOT_PART_REMOTE`, `BACKLOT_OFFLINE`, `BACKLOT_REPO_<NAME>_USERNAME`, `_PASSWORD`, `_TOKEN`, `_HOST` and `_KEY`,
+//! `BACKLOT_WORKSPACE`, `BACKLOT_PART_REMOTE`, `_ENDPOINT` and `_REGION`, `BACKLOT_OFFLINE`, `BACKLOT_REPO_<NAME>_USERNAME`, `_PASSWORD`, `_TOKEN`, `_HOST` and `_KEY`,
 //! the same with `BACKLOT_REMOTE_<NAME>`, `NETRC`,
 //! `BACKLOT_KNOWN_HOSTS`, `SSH_AUTH_SOCK`,
 //! `SSL_CERT_FILE`, `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, and what the platform says of folders and names.
@@ -13,7 +13,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backlot::{Host, NetworkOptions, Overrides, Proxies, SshOptions};
+use backlot::{Host, NetworkOptions, Overrides, Proxies, SshOptions, StoreOptions};
 
 use crate::credentials::FromEnvironment;
 
@@ -39,9 +39,14 @@ pub(crate) fn workspace() -> Option<PathBuf> {
     text("BACKLOT_WORKSPACE").map(PathBuf::from)
 }
 
-/// The remote that parts of farm jobs go to, if the environment names one.
-pub(crate) fn part_remote() -> Option<String> {
-    text("BACKLOT_PART_REMOTE")
+/// The remote that parts of farm jobs go to, if the environment names one, and how it is reached where that was not said.
+pub(crate) fn part_remote(said: StoreOptions) -> (Option<String>, StoreOptions) {
+    let options = StoreOptions {
+        endpoint: said.endpoint.or_else(|| text("BACKLOT_PART_ENDPOINT")),
+        region: said.region.or_else(|| text("BACKLOT_PART_REGION")),
+        ..said
+    };
+    (text("BACKLOT_PART_REMOTE"), options)
 }
 
 /// A search path (`PATH`, `PYTHONPATH`) with a folder before what it has.

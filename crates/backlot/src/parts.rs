@@ -201,37 +201,43 @@ impl Parts {
     /// default one of that. Paths are relative to `here`.
     pub fn find(
         remote: Option<&str>,
+        store: &StoreOptions,
         here: &Path,
         start: &Path,
         host: &Host,
         context: &Context,
     ) -> Result<Self> {
         if let Some(place) = remote.filter(|remote| is_place(remote)) {
-            return Self::at(place, here, host, context);
+            return Self::at(place, store, here, host, context);
         }
         match Workspace::open(start, host, context) {
             Ok(workspace) => workspace.parts(remote),
             Err(Error::Workspace(WorkspaceError::NoWorkspace { start })) => match remote {
-                Some(place) => Self::at(place, here, host, context),
+                Some(place) => Self::at(place, store, here, host, context),
                 None => Err(PartError::NoRemote { start }.into()),
             },
             Err(error) => Err(error),
         }
     }
 
-    /// The parts of the remote at a place, without a workspace.
-    pub fn at(place: &str, here: &Path, host: &Host, context: &Context) -> Result<Self> {
+    /// The parts of the remote at a place, without a workspace. Of a store, credentials are those of a remote `part`.
+    pub fn at(
+        place: &str,
+        store: &StoreOptions,
+        here: &Path,
+        host: &Host,
+        context: &Context,
+    ) -> Result<Self> {
         let settings = Settings::layered(here, &Config::new(here)?, host)?;
         let url = if place.contains("://") {
             place.to_owned()
         } else {
             absolute(&here.join(place))?.display().to_string()
         };
-        let options = StoreOptions::default();
         let address = Address {
-            name: "",
+            name: "part",
             url: &url,
-            options: &options,
+            options: store,
         };
         let network = || {
             let options = NetworkOptions {

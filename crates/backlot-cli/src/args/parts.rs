@@ -9,17 +9,20 @@ use super::DryRun;
 /// Where parts are.
 #[derive(Debug, Args)]
 pub(crate) struct AtRemote {
-    /// The remote: a path, a file:// address, or a name in this workspace [env: `BACKLOT_PART_REMOTE`]
+    /// The remote: a path, a file:// address, the URL of a bucket, `WebDAV` or SFTP folder, or a name in this workspace
+    /// [env: `BACKLOT_PART_REMOTE`]
     /// [default: the default one of this workspace]
     #[arg(long, value_name = "PLACE")]
     pub(crate) remote: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: super::places::Store,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Part {
     /// Store rendered files as a part of a job; no workspace is needed, only a remote
     #[command(
-        after_help = "Files are read once: hashed, cut and sent at the same time. The part is there when all of them are, so a node that dies\nleaves none; push the same frames again from any node. `backlot publish --from-parts` makes a release of all parts.\n\nExamples:\n  backlot part push render/f.00*.exr --job 5f3e91 --as frames --remote /studio/files\n  backlot part push render --job 5f3e91 --as frames          the files in the folder\n  export BACKLOT_PART_REMOTE=/studio/files                   for all commands of a node"
+        after_help = "Files are read once: hashed, cut and sent at the same time. The part is there when all of them are, so a node that dies\nleaves none; push the same frames again from any node. `backlot publish --from-parts` makes a release of all parts.\n\nExamples:\n  backlot part push render/f.00*.exr --job 5f3e91 --as frames --remote /studio/files\n  backlot part push render --job 5f3e91 --as frames          the files in the folder\n  export BACKLOT_PART_REMOTE=/studio/files                   for all commands of a node\n  export BACKLOT_PART_REMOTE=s3://assets/files BACKLOT_PART_ENDPOINT=https://s3.studio.lan BACKLOT_PART_REGION=eu-west-1\n\nCredentials for a URL come from BACKLOT_REMOTE_PART_TOKEN, or _USERNAME and _PASSWORD, for the server in _HOST, from _KEY for SSH,\nor from ~/.netrc."
     )]
     Push {
         /// Files, or folders that have them

@@ -34,9 +34,14 @@ pub(super) fn part(session: &Session, command: &Part) -> Result<Answer, Error> {
 }
 
 fn open(session: &Session, at: &AtRemote) -> Result<Parts, Error> {
-    let remote = at.remote.clone().or_else(host::part_remote);
+    let (remote, store) = if at.remote.is_some() {
+        (at.remote.clone(), at.store.options())
+    } else {
+        host::part_remote(at.store.options())
+    };
     Parts::find(
         remote.as_deref(),
+        &store,
         &session.here,
         &session.workspace,
         &session.host,
