@@ -15,13 +15,13 @@ use crate::service::Service;
 use crate::sftp::Sftp;
 use crate::store::ObjectStore;
 
-/// The schemes of stores.
+/// The schemes of stores that can be written to.
 const SCHEMES: [&str; 4] = ["s3://", "webdav+http://", "webdav+https://", "sftp://"];
 
 /// How a store is reached; nothing of it is secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct StoreOptions {
-    /// The URL of an S3 server, if it is not the one of AWS.
+    /// The URL of a bucket's server, if it is not the usual one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
     /// The region of an S3 bucket.
@@ -32,14 +32,14 @@ pub struct StoreOptions {
     pub anonymous: bool,
 }
 
-/// Whether a URL is that of a store: `s3://bucket/prefix`, `webdav+https://host/path`, `webdav+http://host/path`,
-/// `sftp://user@host/path`.
+/// Whether a URL is that of a store that can be written to: `s3://bucket/prefix`, `webdav+https://host/path`,
+/// `webdav+http://host/path`, `sftp://user@host/path`.
 pub fn is_store_url(url: &str) -> bool {
     SCHEMES.iter().any(|scheme| url.starts_with(scheme))
 }
 
-/// Open a store by its URL, as `place` for credentials. Nothing is asked yet. Without a credential of its own, S3 is asked
-/// with what AWS's own tools would use.
+/// Open a store by its URL, as `place` for credentials; with `http://` and `https://`, a folder of a web server, which is only
+/// read. Nothing is asked yet. Without a credential of its own, a bucket is asked with what the service's own tools would use.
 pub fn open(
     network: &Network,
     place: &PlaceName,
@@ -64,7 +64,7 @@ pub fn open(
     }
     if is_sftp {
         if *options != StoreOptions::default() {
-            return Err(bad("an endpoint, a region and `anonymous` are for `s3://`"));
+            return Err(bad("an endpoint, a region and `anonymous` are for buckets"));
         }
         return Ok(Arc::new(Sftp::open(network, place, &parsed)?));
     }

@@ -106,6 +106,8 @@ pub struct Traits {
     pub concurrency: usize,
     /// How many unwanted bytes cost less than another request.
     pub gap: u32,
+    /// Whether it tells what it has; a plain web server does not, and is only read.
+    pub lists: bool,
 }
 
 /// The names of one part below a prefix: of objects, or of folders.

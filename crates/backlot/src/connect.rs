@@ -27,7 +27,8 @@ impl Address<'_> {
         &self,
         network: impl FnOnce() -> Result<Network>,
     ) -> Result<Option<std::sync::Arc<dyn ObjectStore>>> {
-        if !is_store_url(self.url) {
+        let is_web = self.url.starts_with("http://") || self.url.starts_with("https://");
+        if !is_web && !is_store_url(self.url) {
             return Ok(None);
         }
         let name = PlaceName::Remote(self.name.to_owned());
@@ -43,7 +44,7 @@ impl Address<'_> {
         network: impl FnOnce() -> Result<Network>,
     ) -> Result<Remote> {
         if let Some(store) = self.store(network)? {
-            return Ok(Remote::in_store(store, layout, mirrors));
+            return Ok(Remote::in_store(store, layout, mirrors)?);
         }
         Ok(Remote::open(&RemoteConfig {
             url: self.url.to_owned(),

@@ -16,7 +16,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backlot_core::web::percent_decode;
 use backlot_net::{Credential, Network};
 use futures_lite::{FutureExt as _, StreamExt as _};
 use opendal::{Buffer, ErrorKind, Operator, services};
@@ -51,57 +50,33 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// Open the store behind a URL: `s3://bucket/prefix`, `webdav+https://host/path`.
+    /// Open the store behind a URL.
     pub(crate) fn open(
         network: &Network,
         url: &Url,
         options: &StoreOptions,
         credential: Option<Credential>,
     ) -> Result<Self> {
-        let bad = |reason: String| Error::BadStore {
-            url: url.to_string(),
-            reason,
+        let given = connect::Given {
+            url,
+            options,
+            credential: credential.as_ref(),
         };
-        let failed = |e: opendal::Error| bad(clean(e.message()));
-        let root = percent_decode(url.path()).filter(|root| !root.contains(char::is_control));
-        let Some(root) = root else {
-            return Err(bad("its path is not text".to_owned()));
-        };
-        let (operator, commit_by, scheme) = match url.scheme() {
-            "s3" => {
-                let (operator, scheme) = connect::s3(url, &root, options, credential.clone())?;
-                (operator.map_err(failed)?, CommitBy::Create, scheme)
-            }
-            "webdav+http" | "webdav+https" => {
-                if *options != StoreOptions::default() {
-                    return Err(bad(
-                        "an endpoint, a region and `anonymous` are for `s3://`".to_owned()
-                    ));
-                }
-                let scheme = url.scheme().trim_start_matches("webdav+");
-                let operator = connect::webdav(url, scheme, &root, credential.clone());
-                (operator.map_err(failed)?, CommitBy::Move, scheme)
-            }
-            other => {
-                return Err(bad(format!(
-                    "`{other}` is not a kind of store that is known here"
-                )));
-            }
-        };
-        let whole = (commit_by == CommitBy::Move)
+        let connection = given.connect()?;
+        let scheme = connection.scheme;
+        let whole = connection
+            .is_one_shot
             .then(|| long::WholePut::new(url, scheme, credential))
             .transpose()?;
+        let operator = connection.operator;
         let context = operator
             .base_context()
             .with_http_transport(transport::through(network, scheme)?);
         Ok(Self {
             operator: operator.with_context(context),
             network: network.clone(),
-            commit_by,
-            traits: Traits {
-                concurrency: if whole.is_some() { 8 } else { 16 },
-                gap: 1 << 20,
-            },
+            commit_by: connection.commit_by,
+            traits: connection.traits,
             place: url.as_str().trim_end_matches('/').to_owned(),
             whole,
         })
@@ -121,6 +96,7 @@ impl Service {
             traits: Traits {
                 concurrency: 8,
                 gap: 1 << 20,
+                lists: true,
             },
             place,
             whole: None,

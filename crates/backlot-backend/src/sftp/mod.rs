@@ -382,6 +382,7 @@ impl ObjectStore for Sftp {
         Traits {
             concurrency: PARALLEL,
             gap: 256 << 10,
+            lists: true,
         }
     }
 

@@ -144,11 +144,18 @@ impl Remote {
 
     /// Open a remote in a store of objects; nothing is asked yet. `mirrors` is a local folder for what is remembered of chunked
     /// remotes.
-    pub fn in_store(store: Arc<dyn ObjectStore>, layout: RemoteLayout, mirrors: &Path) -> Self {
-        Self::on(match layout {
+    pub fn in_store(store: Arc<dyn ObjectStore>, layout: RemoteLayout, mirrors: &Path) -> Result<Self> {
+        Ok(Self::on(match layout {
+            RemoteLayout::Chunked if !store.traits().lists => {
+                return Err(Error::BadRemote {
+                    url: store.place().to_owned(),
+                    reason: "a chunked remote is found by listing it, which a plain web server cannot do"
+                        .to_owned(),
+                });
+            }
             RemoteLayout::Chunked => Backend::Chunked(ChunkedRemote::in_store(store, mirrors)),
             RemoteLayout::Dvc => Backend::Service(service::ServiceRemote::new(store)),
-        })
+        }))
     }
 
     fn on(backend: Backend) -> Self {

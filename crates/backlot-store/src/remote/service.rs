@@ -50,7 +50,7 @@ impl ServiceRemote {
     }
 
     pub(super) fn sizes(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<u64>>> {
-        if ids.len() >= LIST_FROM {
+        if ids.len() >= LIST_FROM && self.store.traits().lists {
             let all: std::collections::HashMap<ObjectId, u64> = self
                 .list(context)?
                 .into_iter()
@@ -79,7 +79,8 @@ impl ServiceRemote {
 
     /// Whether something was stored here in this layout.
     pub(super) fn is_used(&self) -> Result<bool> {
-        Ok(!self.store.list(OBJECTS, false)?.is_empty())
+        // What does not tell what it has was put there by somebody.
+        Ok(!self.store.traits().lists || !self.store.list(OBJECTS, false)?.is_empty())
     }
 
     /// Remove an object that is damaged and about to be sent again.

@@ -49,7 +49,7 @@ impl Bench {
         let options = NetworkOptions::new(self.folder.path().join("index"));
         let network = Network::new(options, Context::default()).expect("a network");
         let store = backlot_backend::memory(&network).expect("a store");
-        Remote::in_store(store, layout, &self.folder.path().join("mirrors"))
+        Remote::in_store(store, layout, &self.folder.path().join("mirrors")).expect("a remote")
     }
 
     fn remotes(&self) -> Vec<Remote> {

@@ -138,6 +138,7 @@ impl ObjectStore for Reached {
         Traits {
             concurrency: 1,
             gap: 0,
+            lists: true,
         }
     }
 
