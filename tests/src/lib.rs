@@ -10,6 +10,7 @@
 #![expect(clippy::disallowed_methods, reason = "a harness reads its environment")]
 
 pub mod channel;
+pub mod disks;
 mod environments;
 pub mod installers;
 pub mod peer;

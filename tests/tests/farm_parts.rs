@@ -335,6 +335,29 @@ fn a_part_that_comes_after_the_release_is_told_and_kept_until_it_is_dropped() {
 }
 
 #[test]
+fn a_release_that_cannot_be_noted_is_published_with_a_warning_and_noted_by_publishing_again() {
+    let farm = Farm::new();
+    farm.render("a", 1..=3, 1);
+    farm.push("a");
+    let folder = farm.studio.path(&format!("remote/v1/parts/{JOB}"));
+    let Some(disk) = backlot_tests::disks::Disk::read_only(&folder) else {
+        return;
+    };
+    let run = farm.publish(&["--expect", "frames=1-3"]).ok();
+    assert!(run.stderr().contains("parts::not_noted"), "{}", run.stderr());
+    assert_eq!(farm.received("lead"), expected(1..=3, 1));
+    assert_eq!(farm.states(), [("a".to_owned(), "waiting".to_owned())]);
+    drop(disk);
+    // Its frames are kept by the part and by the release.
+    assert_eq!(farm.gc(&[]).ok().json()["parts"], 1);
+    let again = farm.publish(&["--expect", "frames=1-3"]).ok();
+    assert!(!again.stderr().contains("parts::not_noted"), "{}", again.stderr());
+    assert_eq!(again.json()["already"], true, "{:#}", again.json());
+    assert_eq!(farm.states(), [("a".to_owned(), "released".to_owned())]);
+    assert_eq!(farm.received("late-lead"), expected(1..=3, 1));
+}
+
+#[test]
 fn two_who_publish_at_once_make_one_release() {
     let farm = Farm::new();
     farm.render("a", 1..=6, 1);

@@ -176,10 +176,11 @@ fn a_command_costs_what_it_is_asked_for_and_a_bounded_number_of_calls_for_each_a
         .map(|asset| format!("ws/outputs/a{asset}/src/a{asset}/frames"))
         .collect();
     // A command, and the calls that one more asset of three files may cost it.
-    let bounds: [(&[&str], usize); 10] = [
+    let bounds: [(&[&str], usize); 11] = [
         (&["-w", "ws", "new", "Extra"], 2),
-        (&["-w", "ws", "bump", "A1", "minor"], 30),
-        (&["-w", "ws", "publish", "A1"], 35),
+        (&["-w", "ws", "bump", "A1", "minor"], 6),
+        (&["-w", "ws", "publish", "A1"], 10),
+        (&["-w", "ws", "push", "A1"], 6),
         (&["-w", "ws", "status"], 270),
         (&["-w", "ws", "push"], 100),
         (&["-w", "ws", "add"], 250),
@@ -204,4 +205,59 @@ fn a_command_costs_what_it_is_asked_for_and_a_bounded_number_of_calls_for_each_a
         ));
     }
     assert!(found.iter().all(|(holds, _)| *holds), "{found:#?}");
+}
+
+/// Publish some versions of an asset, one frame of each new.
+fn publish_versions(studio: &Studio, name: &str, versions: std::ops::Range<u64>) {
+    let module = name.to_lowercase();
+    for version in versions {
+        let path = format!("ws/outputs/{module}/src/{module}/frames/f.0001.exr");
+        studio.write(&path, &backlot_tests::noise(20_000, 500 + version));
+        studio.ws(&["bump", name, "minor"]).ok();
+        studio.ws(&["publish", name]).ok();
+    }
+}
+
+#[test]
+fn du_of_one_asset_reads_the_releases_of_others_once() {
+    let studio = Studio::new();
+    for name in ["Table", "Chair"] {
+        studio.asset(name, 5, 20_000);
+        studio.ws(&["publish", name]).ok();
+    }
+    publish_versions(&studio, "Chair", 0..6);
+    let du = ["-w", "ws", "du", "Table", "--json"];
+    let opens = || count(&calls(&studio, "openat", &du), "openat");
+    let told = || studio.run(&du).ok().json();
+    let reading = opens();
+    let few = opens();
+    assert!(few + 6 <= reading, "{reading} files were opened, then {few}");
+    publish_versions(&studio, "Chair", 6..24);
+    // Frames that another asset has, too, are not only this one's.
+    let first = told()["releases"][0]["exclusive"].clone();
+    studio.asset("Twin", 1, 100);
+    let bytes = fs::read(studio.path("ws/outputs/table/src/table/frames/f.0002.exr")).expect("there");
+    studio.write("ws/outputs/twin/src/twin/frames/f.0001.exr", &bytes);
+    studio.ws(&["publish", "Twin"]).ok();
+    let shared = told();
+    assert!(
+        shared["releases"][0]["exclusive"].as_u64() < first.as_u64(),
+        "{shared:#}"
+    );
+    let many = opens();
+    assert!(
+        many <= few + 8,
+        "{few} files are opened at 8 releases, {many} at 27"
+    );
+    // It is what somebody is told who remembers nothing, or something damaged.
+    let needs = studio.path("cache/needs");
+    let mut bytes = fs::read(&needs).expect("remembered");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&needs, bytes).expect("written");
+    assert_eq!(told(), shared);
+    assert_eq!(told(), shared);
+    fs::remove_file(&needs).expect("removed");
+    assert_eq!(told(), shared);
+    assert!(needs.is_file());
 }

@@ -1,6 +1,6 @@
 //! What versions cost: which stored bytes are shared between them, and which are only theirs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -43,53 +43,67 @@ pub struct Usage {
     pub exclusive: u64,
 }
 
-/// Account for groups in their order.
-pub(crate) fn account(groups: &[Vec<Option<&FileParts>>]) -> Vec<Usage> {
-    // Which group had a unit first, and whether others have it too.
-    let mut owners: HashMap<Unit, (usize, bool)> = HashMap::new();
-    let mut all = Vec::with_capacity(groups.len());
+/// A group of files; those that are not on the remote are `None`.
+#[derive(Debug)]
+pub(crate) struct Group<'a> {
+    pub(crate) files: Vec<Option<&'a FileParts>>,
+    /// Whether it is to be told what it takes. The sizes of others' parts need not be known.
+    pub(crate) asked: bool,
+}
+
+impl Group<'_> {
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.files.iter().copied().flatten().flat_map(|file| &file.parts)
+    }
+}
+
+/// Account for the groups that are asked about, against all in their order.
+pub(crate) fn account(groups: &[Group<'_>]) -> Vec<Option<Usage>> {
+    // Which group had a unit first, and whether others have it too. Units that nobody asks about are passed over.
+    let asked = groups.iter().filter(|group| group.asked).flat_map(Group::parts);
+    let mut owners: HashMap<Unit, Option<(usize, bool)>> = asked.map(|part| (part.unit, None)).collect();
     for (number, group) in groups.iter().enumerate() {
-        let mut usage = Usage::default();
-        let mut seen = std::collections::HashSet::new();
-        for file in group {
-            usage.files += 1;
-            let Some(file) = file else {
-                usage.missing += 1;
+        for part in group.parts() {
+            if let Some(owner) = owners.get_mut(&part.unit) {
+                let (first, shared) = owner.get_or_insert((number, false));
+                *shared |= *first != number;
+            }
+        }
+    }
+    let numbered = groups.iter().enumerate();
+    numbered
+        .map(|(number, group)| group.asked.then(|| usage_of(number, group, &owners)))
+        .collect()
+}
+
+fn usage_of(number: usize, group: &Group<'_>, owners: &HashMap<Unit, Option<(usize, bool)>>) -> Usage {
+    let mut usage = Usage::default();
+    let mut seen = HashSet::new();
+    for file in &group.files {
+        usage.files += 1;
+        let Some(file) = file else {
+            usage.missing += 1;
+            continue;
+        };
+        usage.logical += file.size;
+        for part in file.parts.iter().filter(|part| seen.insert(part.unit)) {
+            usage.unique += part.raw;
+            usage.stored += part.stored;
+            let Some((first, shared)) = owners.get(&part.unit).copied().flatten() else {
                 continue;
             };
-            usage.logical += file.size;
-            for part in &file.parts {
-                if !seen.insert(part.unit) {
-                    continue;
-                }
-                usage.unique += part.raw;
-                usage.stored += part.stored;
-                let owner = owners.entry(part.unit).or_insert_with(|| {
-                    usage.added += part.stored;
-                    (number, false)
-                });
-                owner.1 |= owner.0 != number;
-            }
-        }
-        all.push(usage);
-    }
-    for (number, group) in groups.iter().enumerate() {
-        let mut seen = std::collections::HashSet::new();
-        for part in group.iter().flatten().flat_map(|file| &file.parts) {
-            let alone = owners
-                .get(&part.unit)
-                .is_some_and(|owner| *owner == (number, false));
-            if alone && seen.insert(part.unit) {
-                all[number].exclusive += part.stored;
+            if first == number {
+                usage.added += part.stored;
+                usage.exclusive += if shared { 0 } else { part.stored };
             }
         }
     }
-    all
+    usage
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FileParts, Part, account};
+    use super::{FileParts, Group, Part, account};
 
     #[test]
     fn what_is_shared_is_paid_by_the_first_and_freed_by_nobody() {
@@ -106,17 +120,28 @@ mod tests {
             size: 30,
             parts: vec![part(1, 10), part(3, 7)],
         };
-        let usage = account(&[vec![Some(&first), None], vec![Some(&second)]]);
-        assert_eq!((usage[0].files, usage[0].missing, usage[0].logical), (2, 1, 40));
+        let groups = |asked: [bool; 2]| {
+            [
+                Group {
+                    files: vec![Some(&first), None],
+                    asked: asked[0],
+                },
+                Group {
+                    files: vec![Some(&second)],
+                    asked: asked[1],
+                },
+            ]
+        };
+        let usage = account(&groups([true, true]));
+        let (one, two) = (usage[0].expect("asked"), usage[1].expect("asked"));
+        assert_eq!((one.files, one.missing, one.logical), (2, 1, 40));
         assert_eq!(
-            (
-                usage[0].unique,
-                usage[0].stored,
-                usage[0].added,
-                usage[0].exclusive
-            ),
+            (one.unique, one.stored, one.added, one.exclusive),
             (30, 15, 15, 5)
         );
-        assert_eq!((usage[1].stored, usage[1].added, usage[1].exclusive), (17, 7, 7));
+        assert_eq!((two.stored, two.added, two.exclusive), (17, 7, 7));
+        // Asked about one only, it is told the same of it.
+        assert_eq!(account(&groups([true, false])), [Some(one), None]);
+        assert_eq!(account(&groups([false, true])), [None, Some(two)]);
     }
 }

@@ -378,7 +378,10 @@ impl Workspace {
             Err(error) if names.is_empty() => left_out(asset.to_owned(), error),
             Err(error) => Err(error),
         };
-        let (outputs, unreadable) = self.read_outputs()?;
+        let (outputs, unreadable) = match self.outputs_in_own_folders(names)? {
+            Some(outputs) => (outputs, Vec::new()),
+            None => self.read_outputs()?,
+        };
         for one in unreadable.into_iter().filter(|_| names.is_empty()) {
             take(&self.display_path(&one.path), Err(one.error))?;
         }

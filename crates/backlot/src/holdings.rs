@@ -8,14 +8,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
-use backlot_core::{Blake3, PackageName, RelPath, Version};
+use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
 use backlot_dvc::{Out, Pointer};
 use backlot_repo::{Inside, Listing, Release, Repo, Wanted, WholeRelease};
 use backlot_store::{Cache, ObjectId, Remote, Transfer};
 use serde::Serialize;
 
 use crate::error::{Error, Result, WorkspaceError};
+use crate::known_outs::{KnownOut, KnownOuts};
 use crate::workspace::Workspace;
 
 /// How many releases are asked for their pointers at once.
@@ -77,7 +79,7 @@ pub struct PassedOver {
 /// Pointers of releases that were not looked up yet.
 #[derive(Default)]
 struct Batch {
-    pointers: BTreeMap<(PackageName, Version), Vec<Pointer>>,
+    pointers: BTreeMap<(PackageName, Version, Option<Sha256>), Vec<Pointer>>,
     outs: usize,
 }
 
@@ -93,15 +95,16 @@ impl Workspace {
         wanted: IsWanted<'_>,
         take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
     ) -> Result<Vec<PassedOver>> {
-        self.each_release_by(remote, wanted, false, take)
+        self.each_release_by(remote, wanted, None, take)
     }
 
-    /// The same; with `partly`, a manifest that is nowhere is an unknown of its release, not an error.
+    /// The same to tell, not to decide, where something is `known`: what is remembered there is not read again, and a manifest
+    /// that is nowhere is an unknown of its release, not an error. Releases come once a file then.
     pub(crate) fn each_release_by(
         &self,
         remote: NamedRemote<'_>,
         wanted: IsWanted<'_>,
-        partly: bool,
+        known: Option<&KnownOuts<'_>>,
         take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
     ) -> Result<Vec<PassedOver>> {
         let cache = self.cache()?;
@@ -122,23 +125,30 @@ impl Workspace {
                     repo.prefetch(some)?;
                 }
                 for package in some {
-                    let listing = whole_listing(&repo, package)?;
+                    let listing = match known {
+                        // A page that is proven to be current is enough to tell.
+                        Some(_) => sound(repo.listing(package, self.context())?)?,
+                        None => sound(Arc::new(repo.releases_with_problems(package)?))?,
+                    };
                     // Without a digest it is read, however often it is there.
                     let files = listing
                         .files()
                         .filter(|file| file.sha256.is_none_or(|digest| seen.insert(digest)));
-                    let files: Vec<&Release> = files.collect();
+                    let mut files: Vec<&Release> = files.collect();
+                    if let Some(known) = known {
+                        files = self.take_known(files, known, remote.name, take)?;
+                    }
                     for files in files.chunks(RELEASES) {
                         self.context().check()?;
-                        batch.add(&repo, files)?;
+                        batch.add(&repo, files, known.is_some())?;
                         if batch.outs >= OUTS {
-                            self.hand_out(std::mem::take(&mut batch), &cache, remote, partly, take)?;
+                            self.hand_out(std::mem::take(&mut batch), &cache, remote, known, take)?;
                         }
                     }
                 }
             }
         }
-        self.hand_out(batch, &cache, remote, partly, take)?;
+        self.hand_out(batch, &cache, remote, known, take)?;
         Ok(passed_over)
     }
 
@@ -153,10 +163,10 @@ impl Workspace {
         let mut batch = Batch::default();
         for files in files.chunks(RELEASES) {
             self.context().check()?;
-            batch.add(repo, files)?;
+            batch.add(repo, files, false)?;
         }
         let mut found = Vec::new();
-        self.hand_out(batch, &self.cache()?, remote, false, &mut |release| {
+        self.hand_out(batch, &self.cache()?, remote, None, &mut |release| {
             found.push(release);
             Ok(())
         })?;
@@ -184,17 +194,49 @@ impl Workspace {
         Ok(())
     }
 
+    /// Hand out those files of releases of which it is known what they need; returns the others.
+    fn take_known<'f>(
+        &self,
+        files: Vec<&'f Release>,
+        known: &KnownOuts<'_>,
+        remote: &str,
+        take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
+    ) -> Result<Vec<&'f Release>> {
+        let mut others = Vec::new();
+        for file in files {
+            let Some(outs) = known.get(file) else {
+                others.push(file);
+                continue;
+            };
+            let mut needs = Needs::default();
+            let here = |out: &&KnownOut| self.is_needed(out.cache, out.push, out.remote.as_deref(), remote);
+            for out in outs.iter().filter(here) {
+                needs.objects.insert(out.id);
+                needs
+                    .objects
+                    .extend(out.members.iter().copied().map(ObjectId::file));
+            }
+            take(ReleaseObjects {
+                package: file.package.clone(),
+                version: file.version.clone(),
+                needs,
+                unknown: Vec::new(),
+            })?;
+        }
+        Ok(others)
+    }
+
     fn hand_out(
         &self,
         batch: Batch,
         cache: &Cache,
         remote: NamedRemote<'_>,
-        partly: bool,
+        known: Option<&KnownOuts<'_>>,
         take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
     ) -> Result<()> {
         let all: Vec<&Pointer> = batch.pointers.values().flatten().collect();
         let found = self.need_manifests(&all, cache, remote);
-        let some_are_lacking = partly
+        let some_are_lacking = known.is_some()
             && matches!(
                 &found,
                 Err(Error::Workspace(WorkspaceError::UnknownManifests { .. }))
@@ -202,14 +244,17 @@ impl Workspace {
         if !some_are_lacking {
             found?;
         }
-        for ((package, version), pointers) in batch.pointers {
+        for ((package, version, file), pointers) in batch.pointers {
             let (mut needs, mut unknown) = (Needs::default(), Vec::new());
             for pointer in &pointers {
-                let mut known = pointer.clone();
+                let mut there = pointer.clone();
                 if some_are_lacking {
-                    unknown.extend(self.take_unknown(&mut known, cache, remote)?);
+                    unknown.extend(self.take_unknown(&mut there, cache, remote)?);
                 }
-                self.add_needs(&known, cache, remote.name, &mut needs)?;
+                self.add_needs(&there, cache, remote.name, &mut needs)?;
+            }
+            if let Some((known, file)) = known.zip(file) {
+                known.note(file, &pointers, cache)?;
             }
             take(ReleaseObjects {
                 package,
@@ -268,8 +313,12 @@ impl Workspace {
     /// Whether the content of an out has to be on the remote of a name for others to pull it. A pin to a remote that has no
     /// such name here cannot be honoured, so everything else that is read for the release has to be enough.
     pub(crate) fn is_needed_on(&self, out: &Out, remote: &str) -> bool {
+        self.is_needed(out.cache, out.push, out.remote.as_deref(), remote)
+    }
+
+    fn is_needed(&self, cache: bool, push: bool, pin: Option<&str>, remote: &str) -> bool {
         let elsewhere = |pin: &str| pin != remote && self.config().remotes.iter().any(|r| r.name == pin);
-        out.cache && out.push && !out.remote.as_deref().is_some_and(elsewhere)
+        cache && push && !pin.is_some_and(elsewhere)
     }
 
     /// What a pointer needs; its manifests are in the cache.
@@ -334,8 +383,8 @@ impl Workspace {
 }
 
 impl Batch {
-    /// Read the pointers of some files of a repo.
-    fn add(&mut self, repo: &Repo, files: &[&Release]) -> Result<()> {
+    /// Read the pointers of some files of a repo; those of a release together, or of each file with a digest `apart`.
+    fn add(&mut self, repo: &Repo, files: &[&Release], apart: bool) -> Result<()> {
         let inside = repo.read_inside(files, &POINTERS);
         let inside: Vec<Inside> = match inside {
             Ok(inside) => inside,
@@ -344,7 +393,8 @@ impl Batch {
         };
         for (file, found) in files.iter().zip(inside) {
             let path = Path::new(&file.file);
-            let key = (file.package.clone(), file.version.clone());
+            let digest = file.sha256.filter(|_| apart);
+            let key = (file.package.clone(), file.version.clone(), digest);
             let pointers = self.pointers.entry(key).or_default();
             for (inner, bytes) in found {
                 let pointer = pointer(&path.join(inner.as_str()), bytes)?;
@@ -357,8 +407,7 @@ impl Batch {
 }
 
 /// All that a repo has of a package; an error if any of it cannot be read.
-fn whole_listing(repo: &Repo, package: &PackageName) -> Result<Listing<Release>> {
-    let listing = repo.releases_with_problems(package)?;
+fn sound(listing: Arc<Listing<Release>>) -> Result<Arc<Listing<Release>>> {
     match listing.broken.first() {
         None => Ok(listing),
         Some(broken) => Err(WorkspaceError::UnreadableRelease {

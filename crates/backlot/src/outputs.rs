@@ -261,6 +261,13 @@ impl Workspace {
 
     /// The output of a name, as asset, module or package.
     pub fn output(&self, name: &str) -> Result<Output> {
+        match self.output_in_own_folder(name)? {
+            Some(output) => Ok(output),
+            None => self.output_among_all(name),
+        }
+    }
+
+    fn output_among_all(&self, name: &str) -> Result<Output> {
         let (outputs, unreadable) = self.read_outputs()?;
         let package = PackageName::parse(&name.replace(' ', "-")).ok();
         let nearest = text::nearest(name, outputs.iter().map(|o| o.name.as_str())).map(ToOwned::to_owned);

@@ -1,4 +1,4 @@
-//! Looking after remotes: collecting what nothing needs, copying between them, telling what versions cost.
+//! Looking after remotes: collecting what nothing needs, copying between them.
 //!
 //! Invariant: what to keep is known completely before anything is condemned. Deliberately absent: how it is stored.
 
@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use backlot_core::{PackageName, Requirement, Version};
-use backlot_store::{CollectOptions, CollectReport, ObjectId, Remote, Transfer, Usage};
+use backlot_store::{CollectOptions, CollectReport, ObjectId, Remote, Transfer};
 use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
 use crate::holdings::{NamedRemote, PassedOver, ReleaseObjects};
+use crate::known_outs::KnownOuts;
 use crate::workspace::Workspace;
 
 /// What a collection of a remote did, or would do.
@@ -81,32 +82,20 @@ pub struct CopyFilesReport {
     pub dry_run: bool,
 }
 
-/// What a release takes on a remote.
-#[derive(Clone, Debug, Serialize)]
-pub struct ReleaseUsage {
-    /// The package.
-    pub package: PackageName,
-    /// The version.
-    pub version: Version,
-    /// Its files.
-    #[serde(flatten)]
-    pub usage: Usage,
-    /// Manifests of its folders that are neither in the cache nor on the remote: their files are not counted.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unknown: Vec<ObjectId>,
-}
-
-fn admits(requirement: &Requirement, release: &ReleaseObjects) -> bool {
-    &release.package == requirement.name() && requirement.specifiers().contains(&release.version)
+pub(crate) fn admits(requirement: &Requirement, package: &PackageName, version: &Version) -> bool {
+    package == requirement.name() && requirement.specifiers().contains(version)
 }
 
 /// An error if no release is what a requirement asks for.
-fn check_known(
+pub(crate) fn check_known(
     requirements: &[Requirement],
     all: &[ReleaseObjects],
     packages: &BTreeSet<PackageName>,
 ) -> Result<()> {
-    let unknown = |requirement: &&Requirement| !all.iter().any(|release| admits(requirement, release));
+    let unknown = |requirement: &&Requirement| {
+        !all.iter()
+            .any(|one| admits(requirement, &one.package, &one.version))
+    };
     let Some(requirement) = requirements.iter().find(unknown) else {
         return Ok(());
     };
@@ -262,25 +251,25 @@ impl Workspace {
             names.borrow_mut().insert(package.clone());
             requirements.iter().any(|r| r.name() == package)
         };
-        let mut all = self.release_objects(remote, false, &is_asked_for)?;
+        let mut all = self.release_objects(remote, None, &is_asked_for)?;
         check_known(&requirements, &all, &names.borrow())?;
-        all.retain(|release| requirements.iter().any(|r| admits(r, release)));
+        all.retain(|one| requirements.iter().any(|r| admits(r, &one.package, &one.version)));
         Ok(all)
     }
 
-    fn parse_requirements(&self, texts: &[String]) -> Result<Vec<Requirement>> {
+    pub(crate) fn parse_requirements(&self, texts: &[String]) -> Result<Vec<Requirement>> {
         texts.iter().map(|text| self.parse_requirement(text)).collect()
     }
 
     /// The releases of wanted packages with their objects, each once.
-    fn release_objects(
+    pub(crate) fn release_objects(
         &self,
         remote: NamedRemote<'_>,
-        partly: bool,
+        known: Option<&KnownOuts<'_>>,
         wanted: &dyn Fn(&PackageName) -> bool,
     ) -> Result<Vec<ReleaseObjects>> {
         let mut all: BTreeMap<(PackageName, Version), ReleaseObjects> = BTreeMap::new();
-        self.each_release_by(remote, wanted, partly, &mut |release| {
+        self.each_release_by(remote, wanted, known, &mut |release| {
             let key = (release.package.clone(), release.version.clone());
             match all.entry(key) {
                 Entry::Vacant(slot) => drop(slot.insert(release)),
@@ -292,41 +281,5 @@ impl Workspace {
             Ok(())
         })?;
         Ok(all.into_values().collect())
-    }
-
-    /// What releases take on a remote, by package and in the order of their versions.
-    pub fn usage(&self, names: &[String], remote: Option<&str>) -> Result<Vec<ReleaseUsage>> {
-        let entry = self.remote_entry(remote, "telling what is stored")?;
-        let opened = self.open_remote(entry)?;
-        let named = NamedRemote {
-            name: &entry.name,
-            remote: &opened,
-        };
-        // What is shared shows only against all others.
-        let mut releases = self.release_objects(named, true, &|_| true)?;
-        let requirements = self.parse_requirements(names)?;
-        let packages = releases.iter().map(|r| r.package.clone()).collect();
-        check_known(&requirements, &releases, &packages)?;
-        let is_asked_for = |release: &ReleaseObjects| {
-            requirements.is_empty() || requirements.iter().any(|r| admits(r, release))
-        };
-        releases.retain(|r| !r.needs.objects.is_empty() || !r.unknown.is_empty());
-        releases.sort_by(|a, b| (&a.package, &a.version).cmp(&(&b.package, &b.version)));
-        let groups: Vec<Vec<ObjectId>> = releases
-            .iter()
-            .map(|r| r.needs.objects.iter().copied().collect())
-            .collect();
-        let usage = opened.usage(&groups, self.context())?;
-        Ok(releases
-            .into_iter()
-            .zip(usage)
-            .filter(|(release, _)| is_asked_for(release))
-            .map(|(release, usage)| ReleaseUsage {
-                package: release.package,
-                version: release.version,
-                usage,
-                unknown: release.unknown,
-            })
-            .collect())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A copy goes past the page cache, where nobody looks for it soon: the file itself was just read and is there. Threads
 //! that wait for the disk leave the cores to those who compute; while the disk is slower than those, files go through the
-//! page cache, which takes them at once. Invariant: a copy has the bytes in their order, or its failure is told.
+//! page cache, which takes them at once. Holes of a file are holes of its copy. Invariant: a copy has the bytes in their order, or its failure is told.
 //! Deliberately absent: syncing; a cache may lose what it has, and finds that out.
 
 use std::io;
@@ -13,6 +13,7 @@ use fs_err as fs;
 
 use super::direct::{set_direct, write_direct};
 use crate::hash;
+use crate::holes;
 
 /// Threads that write.
 const WRITERS: usize = 3;
@@ -23,25 +24,34 @@ pub(super) struct CopyFile {
     file: fs::File,
     /// Whether it goes past the page cache.
     direct: bool,
+    /// Of a file with holes, how many bytes came.
+    sparse: Option<u64>,
     /// Whether all bytes were written until now.
     written: io::Result<()>,
 }
 
 impl CopyFile {
-    /// Begin a copy.
-    pub(super) fn create(target: &hash::Copy, direct: bool) -> crate::Result<Self> {
+    /// Begin a copy; of a file with holes, if it is `sparse`.
+    pub(super) fn create(target: &hash::Copy, direct: bool, sparse: bool) -> crate::Result<Self> {
         let file = hash::create(target)?;
-        let direct = direct && set_direct(&file, true).is_ok();
+        let direct = direct && !sparse && set_direct(&file, true).is_ok();
         Ok(Self {
             file,
             direct,
+            sparse: sparse.then_some(0),
             written: Ok(()),
         })
     }
 
     fn append(&mut self, bytes: &[u8]) {
         if self.written.is_ok() {
-            self.written = write_direct(&mut self.file, bytes, &mut self.direct);
+            self.written = match &mut self.sparse {
+                Some(length) => {
+                    *length += bytes.len() as u64;
+                    holes::append(&mut self.file, bytes)
+                }
+                None => write_direct(&mut self.file, bytes, &mut self.direct),
+            };
         }
     }
 
@@ -52,7 +62,8 @@ impl CopyFile {
 
     /// Whether all bytes that were appended were written.
     pub(super) fn finish(self) -> io::Result<()> {
-        self.written
+        self.written?;
+        self.sparse.map_or(Ok(()), |length| self.file.set_len(length))
     }
 }
 
@@ -92,23 +103,32 @@ mod tests {
     #[test]
     fn copies_have_their_bytes_in_order_whatever_their_portions_and_however_they_go() {
         let folder = tempfile::tempdir().unwrap();
-        let bytes: Vec<u8> = (0..1_200_345_u32)
+        let mut bytes: Vec<u8> = (0..1_200_345_u32)
             .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
             .collect();
-        for (name, direct, portion) in [("a", true, 65_536), ("b", true, 70_001), ("c", false, 70_001)] {
+        // Zeros within, and at the end.
+        bytes[200_000..700_000].fill(0);
+        bytes[1_000_000..].fill(0);
+        for (name, direct, sparse, portion) in [
+            ("a", true, false, 65_536),
+            ("b", true, false, 70_001),
+            ("c", false, false, 70_001),
+            ("d", true, true, 65_536),
+        ] {
             let target = hash::Copy {
                 temporary: folder.path().join(name),
                 mode: 0o644,
                 durable: false,
             };
             let mut copies = [
-                CopyFile::create(&target, direct).unwrap(),
+                CopyFile::create(&target, direct, sparse).unwrap(),
                 CopyFile::create(
                     &hash::Copy {
                         temporary: folder.path().join(format!("{name}2")),
                         ..target.clone()
                     },
                     direct,
+                    sparse,
                 )
                 .unwrap(),
             ];

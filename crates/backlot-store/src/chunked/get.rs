@@ -3,11 +3,11 @@
 //! Files of up to a few MiB are put together in memory, as many at a time as MD5 has lanes; larger ones are written part
 //! by part under a temporary name and hashed when all parts are there, while they are in the page cache. Memory:
 //! [`IN_PROGRESS`] twice, and 48 bytes a chunk of a group of files: below 200 MiB. Chunks that
-//! lie in the cache already are taken from there. Invariant: an object gets its name in the cache only after its MD5
+//! lie in the cache already are taken from there; runs of them in a large file are copied by the system, which shares their
+//! blocks where the disk can, so that a new version takes the disk only what is new about it. It is read once all the same. Invariant: an object gets its name in the cache only after its MD5
 //! and its BLAKE3, and with it that of each chunk, were right.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::Write as _;
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -57,6 +57,22 @@ pub(super) struct FilePlan {
 
 /// A part of a large file: which of the wave's, its chunks, where it begins.
 type Part<'a> = (usize, &'a [(StoredName, Entry)], u64);
+
+/// What became of a part of a large file.
+#[derive(Clone, Copy, Debug)]
+struct PlacedPart {
+    sound: bool,
+    /// Whether bytes of cache objects are in it that nothing has proven.
+    copied: bool,
+}
+
+/// A large file that was put together.
+#[derive(Debug)]
+struct Assembled {
+    item: usize,
+    fetched: Fetched,
+    copied: bool,
+}
 
 struct Getter<'a> {
     site: &'a Site,
@@ -249,7 +265,7 @@ impl Getter<'_> {
                 })
                 .count();
             let (wave, later) = rest.split_at(count);
-            done.extend(self.wave(wave)?);
+            done.extend(self.wave(&wave.iter().collect::<Vec<_>>())?);
             rest = later;
         }
         for (item, fetched) in done {
@@ -341,15 +357,35 @@ impl Getter<'_> {
             mode: 0o444,
             durable: false,
         })?;
-        file.write_all(bytes)?;
+        holes::write_whole(&mut file, bytes)?;
         drop(file);
         self.cache
             .publish(&temporary, &self.items[plan.item].id, &digests)?;
         Ok(Fetched::Stored(digests))
     }
 
-    /// Large files, part by part, then their hashes.
-    fn wave(&self, plans: &[FilePlan]) -> Result<Vec<(usize, Fetched)>> {
+    /// Large files, part by part, then their hashes. Ranges of them that cache objects have are copied by the system, or shared
+    /// with them where the disk can, and only the hash of the whole proves those; a file that is wrong then, or whose ranges
+    /// could not be copied, is put together once more of proven chunks.
+    fn wave(&self, plans: &[&FilePlan]) -> Result<Vec<(usize, Fetched)>> {
+        let mut done = self.put_together(plans, holes::COPIES && !self.seeds.is_empty())?;
+        let again = |one: &Assembled| one.copied && matches!(one.fetched, Fetched::Damaged);
+        let wrong: BTreeSet<usize> = done
+            .extract_if(.., |one| again(one))
+            .map(|one| one.item)
+            .collect();
+        if !wrong.is_empty() {
+            let plans: Vec<&FilePlan> = plans
+                .iter()
+                .copied()
+                .filter(|p| wrong.contains(&p.item))
+                .collect();
+            done.extend(self.put_together(&plans, false)?);
+        }
+        Ok(done.into_iter().map(|one| (one.item, one.fetched)).collect())
+    }
+
+    fn put_together(&self, plans: &[&FilePlan], may_copy: bool) -> Result<Vec<Assembled>> {
         let mut files = Vec::with_capacity(plans.len());
         let mut jobs = Vec::new();
         for (number, plan) in plans.iter().enumerate() {
@@ -358,24 +394,27 @@ impl Getter<'_> {
             files.push(file);
             jobs.extend(parts(number, plan, self.job));
         }
-        let sound = each(self.site.blobs.concurrency(), jobs.len(), self.context, |n| {
+        let placed = each(self.site.blobs.concurrency(), jobs.len(), self.context, |n| {
             let (number, chunks, offset) = jobs[n];
-            Ok((number, self.part(&files[number], chunks, offset)?))
+            Ok((number, self.part(&files[number], chunks, offset, may_copy)?))
         })?;
         drop(files);
-        let broken: BTreeSet<usize> = sound.into_iter().filter(|(_, ok)| !ok).map(|(n, _)| n).collect();
-        let whole: Vec<&FilePlan> = plans
-            .iter()
-            .enumerate()
-            .filter(|(n, _)| !broken.contains(n))
-            .map(|(_, plan)| plan)
-            .collect();
-        let mut done: Vec<(usize, Fetched)> = broken
-            .iter()
-            .map(|n| (plans[*n].item, Fetched::Damaged))
-            .collect();
+        let (mut broken, mut copied) = (BTreeSet::new(), BTreeSet::new());
+        for (number, part) in placed {
+            let item = plans[number].item;
+            broken.extend((!part.sound).then_some(item));
+            copied.extend(part.copied.then_some(item));
+        }
+        let is_whole = |plan: &&FilePlan| !broken.contains(&plan.item);
+        let whole: Vec<&FilePlan> = plans.iter().copied().filter(is_whole).collect();
+        let mut done: Vec<(usize, Fetched)> = broken.iter().map(|item| (*item, Fetched::Damaged)).collect();
         done.extend(self.prove_large(&whole)?);
-        Ok(done)
+        let assembled = |(item, fetched)| Assembled {
+            item,
+            fetched,
+            copied: copied.contains(&item),
+        };
+        Ok(done.into_iter().map(assembled).collect())
     }
 
     fn prove_large(&self, plans: &[&FilePlan]) -> Result<Vec<(usize, Fetched)>> {
@@ -407,16 +446,52 @@ impl Getter<'_> {
         Ok(done)
     }
 
-    fn part(&self, file: &fs::File, chunks: &[(StoredName, Entry)], offset: u64) -> Result<bool> {
-        let wanted: Vec<&(StoredName, Entry)> = chunks.iter().collect();
-        let source = self.read(&wanted)?;
-        let assembled = Coder::with(|coder| self.assemble(chunks, &source, None, coder))?;
-        let Some((bytes, _)) = assembled else {
-            return Ok(false);
+    /// Put a part of a file in its place.
+    fn part(
+        &self,
+        file: &fs::File,
+        chunks: &[(StoredName, Entry)],
+        offset: u64,
+        may_copy: bool,
+    ) -> Result<PlacedPart> {
+        let ranges = if may_copy {
+            self.seeds.ranges(chunks)
+        } else {
+            Vec::new()
         };
-        holes::write_at(file, &bytes, offset)?;
-        self.running.advance(0, bytes.len() as u64);
-        Ok(true)
+        let mut placed = PlacedPart {
+            sound: true,
+            copied: !ranges.is_empty(),
+        };
+        let mut rest = Vec::new();
+        let mut next = 0;
+        for range in &ranges {
+            self.context.check()?;
+            rest.push(next..range.chunks.start);
+            next = range.chunks.end;
+            if self.seeds.copy(range, file, offset).is_err() {
+                placed.sound = false;
+                return Ok(placed);
+            }
+            self.running.advance(0, range.length);
+        }
+        rest.push(next..chunks.len());
+        let wanted: Vec<&(StoredName, Entry)> = rest.iter().flat_map(|run| &chunks[run.clone()]).collect();
+        let source = self.read(&wanted)?;
+        for run in rest.into_iter().filter(|run| !run.is_empty()) {
+            let before: u64 = chunks[..run.start]
+                .iter()
+                .map(|(_, entry)| u64::from(entry.raw))
+                .sum();
+            let assembled = Coder::with(|coder| self.assemble(&chunks[run], &source, None, coder))?;
+            let Some((bytes, _)) = assembled else {
+                placed.sound = false;
+                return Ok(placed);
+            };
+            holes::write_at(file, &bytes, offset + before)?;
+            self.running.advance(0, bytes.len() as u64);
+        }
+        Ok(placed)
     }
 
     /// Decode chunks one behind the other. Where they are a whole file, its BLAKE3 proves them all at once, and only if it

@@ -259,11 +259,16 @@ impl ChunkedRemote {
         }
     }
 
-    /// Which stored bytes each file is made of.
-    pub(crate) fn parts(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<FileParts>>> {
+    /// Which stored bytes each file is made of: of those that are `asked` about how many, of the others only which.
+    pub(crate) fn parts(
+        &self,
+        asked: &[ObjectId],
+        others: &[ObjectId],
+        context: &Context,
+    ) -> Result<Vec<Option<FileParts>>> {
         match self.find()? {
-            Some(site) => site.parts(ids, context),
-            None => Ok(vec![None; ids.len()]),
+            Some(site) => site.parts(asked, others, context),
+            None => Ok(vec![None; asked.len() + others.len()]),
         }
     }
 

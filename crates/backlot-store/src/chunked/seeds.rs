@@ -3,7 +3,9 @@
 //! Index segments beside the cache, of the same format as a remote's. Invariant: an entry is a hint. A chunk that is read
 //! from a cache object is proven like one from a remote; objects that are gone are passed over.
 
+use std::collections::HashMap;
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{Blake3, Md5, file};
@@ -11,12 +13,13 @@ use fs_err as fs;
 
 use super::index::{self, Segment, SegmentBuilder};
 use super::name::{StoredName, name_of};
-use super::pack::PackFacts;
+use super::pack::{Entry, PackFacts};
 use super::put::StoredFile;
 use super::tiers::{Merger, Sized, due};
 use super::wire::{blake3_of, small};
 use crate::cache::Cache;
 use crate::error::Result;
+use crate::holes;
 use crate::object::ObjectId;
 
 /// The chunk index of a cache.
@@ -31,6 +34,17 @@ pub(super) struct Seeds {
 pub(super) struct SeedReader<'a> {
     cache: &'a Cache,
     segments: Vec<Segment>,
+}
+
+/// Chunks that follow each other in a file and in a cache object.
+#[derive(Debug)]
+pub(super) struct SeedRange {
+    object: ObjectId,
+    /// Where they begin in the object, and among the chunks that were asked about.
+    from: u64,
+    to: u64,
+    pub(super) length: u64,
+    pub(super) chunks: Range<usize>,
 }
 
 impl Seeds {
@@ -146,6 +160,65 @@ impl SeedReader<'_> {
             }
         }
         None
+    }
+
+    /// Which of the chunks that follow each other in a file lie in cache objects, as far as the index knows: no object is
+    /// read and no chunk proven.
+    pub(super) fn ranges(&self, chunks: &[(StoredName, Entry)]) -> Vec<SeedRange> {
+        let mut ranges: Vec<SeedRange> = Vec::new();
+        let (mut there, mut offset) = (HashMap::new(), 0);
+        for (number, (_, entry)) in chunks.iter().enumerate() {
+            let before = ranges.last_mut().filter(|range| range.chunks.end == number);
+            let locations = self.locations(entry, &mut there);
+            let goes_on = before.as_ref().is_some_and(|range| {
+                let next = (range.object, range.from + range.length);
+                locations.contains(&next)
+            });
+            match (before, locations.first()) {
+                (Some(range), _) if goes_on => {
+                    range.chunks.end += 1;
+                    range.length += u64::from(entry.raw);
+                }
+                (_, Some((object, from))) => ranges.push(SeedRange {
+                    object: *object,
+                    from: *from,
+                    to: offset,
+                    length: u64::from(entry.raw),
+                    chunks: number..number + 1,
+                }),
+                (_, None) => {}
+            }
+            offset += u64::from(entry.raw);
+        }
+        ranges
+    }
+
+    /// The objects that have a chunk, and where. `there`: which are in the cache, as far as it was asked.
+    fn locations(&self, entry: &Entry, there: &mut HashMap<ObjectId, bool>) -> Vec<(ObjectId, u64)> {
+        let found = self
+            .segments
+            .iter()
+            .filter_map(|s| s.find(&entry.id).ok())
+            .flatten();
+        let right = found.filter(|location| location.raw == entry.raw);
+        right
+            .map(|one| {
+                (
+                    ObjectId::file(Md5::from_bytes(*one.container.name.as_bytes())),
+                    one.place,
+                )
+            })
+            .filter(|(object, _)| {
+                let is_there = || self.cache.object_path(object).is_file();
+                *there.entry(*object).or_insert_with(is_there)
+            })
+            .collect()
+    }
+
+    /// Copy a range to its place in a part of a file that begins at `offset`, where nothing is yet.
+    pub(super) fn copy(&self, range: &SeedRange, file: &fs::File, offset: u64) -> std::io::Result<()> {
+        let source = fs::File::open(self.cache.object_path(&range.object))?;
+        holes::copy_range((&source, range.from), (file, offset + range.to), range.length)
     }
 
     fn read_at(&self, location: &index::Location) -> Option<Vec<u8>> {

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use backlot_core::Blake3;
+use backlot_core::file::is_sparse;
 use fs_err as fs;
 
 use super::chunker::Profile;
@@ -254,7 +255,8 @@ impl Ahead<'_> {
     fn open(&mut self, reading: &Reading<'_>) -> Result<()> {
         let file = fs::File::open(&self.source.path)?;
         if let (Content::New(number), Some(intake)) = (self.source.content, reading.intake) {
-            let stat = FileStat::of(&file.metadata()?);
+            let metadata = file.metadata()?;
+            let stat = FileStat::of(&metadata);
             if stat.size != self.source.size {
                 return Err(self.changing());
             }
@@ -262,7 +264,7 @@ impl Ahead<'_> {
             if let Some(copy) = &intake.jobs[number].copy
                 && stat.size > STEP as u64
             {
-                self.copy = Some(CopyFile::create(copy, reading.direct)?);
+                self.copy = Some(CopyFile::create(copy, reading.direct, is_sparse(&metadata))?);
             }
             self.stat = Some(stat);
         }

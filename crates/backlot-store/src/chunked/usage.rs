@@ -13,11 +13,17 @@ use crate::object::ObjectId;
 use crate::usage::{FileParts, Part};
 
 impl Site {
-    /// The chunks of each file, with their stored bytes. Files that are not there have none.
-    pub(super) fn parts(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<FileParts>>> {
+    /// The chunks of each file, with their stored bytes where they are `asked` about. Files that are not there have none.
+    pub(super) fn parts(
+        &self,
+        asked: &[ObjectId],
+        others: &[ObjectId],
+        context: &Context,
+    ) -> Result<Vec<Option<FileParts>>> {
         let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
-        let found = catalog.find(ids)?;
-        let packs: BTreeMap<StoredName, PackFacts> = found
+        let found = catalog.find(&[asked, others].concat())?;
+        // A table is read for each pack; of what is only compared with, the recipe tells which chunks they are.
+        let packs: BTreeMap<StoredName, PackFacts> = found[..asked.len()]
             .iter()
             .flatten()
             .flat_map(|one| one.packs().map(|pack| (pack.name, *pack)))

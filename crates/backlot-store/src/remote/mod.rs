@@ -10,7 +10,7 @@ mod identity;
 mod parts;
 pub(crate) mod service;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -396,30 +396,36 @@ impl Remote {
         Ok(report)
     }
 
-    /// What groups of files (versions of an asset, in their order) take on this remote.
-    pub fn usage(&self, groups: &[Vec<ObjectId>], context: &Context) -> Result<Vec<Usage>> {
-        let ids: Vec<ObjectId> = groups
-            .iter()
-            .flatten()
-            .copied()
-            .collect::<std::collections::BTreeSet<_>>()
-            .into_iter()
-            .collect();
-        let parts: Vec<Option<FileParts>> = match &self.backend {
-            Backend::Chunked(remote) => remote.parts(&ids, context)?,
-            Backend::Folder(_) | Backend::Service(_) => {
-                let sizes = self.sizes(&ids, context)?;
-                ids.iter()
-                    .zip(sizes)
-                    .map(|(id, size)| Some(whole_file(id, size?)))
-                    .collect()
-            }
+    /// What groups of files (versions of an asset, in their order) take on this remote: of those that are asked about, the
+    /// others are only compared with.
+    pub fn usage(&self, groups: &[(Vec<ObjectId>, bool)], context: &Context) -> Result<Vec<Option<Usage>>> {
+        let sorted = |wanted: &dyn Fn(bool) -> bool| -> Vec<ObjectId> {
+            let groups = groups.iter().filter(|(_, asked)| wanted(*asked));
+            let ids: BTreeSet<ObjectId> = groups.flat_map(|(ids, _)| ids).copied().collect();
+            ids.into_iter().collect()
         };
-        let parts: std::collections::HashMap<ObjectId, Option<FileParts>> =
-            ids.into_iter().zip(parts).collect();
-        let groups: Vec<Vec<Option<&FileParts>>> = groups
+        let asked = sorted(&|asked| asked);
+        let mut others = sorted(&|asked| !asked);
+        others.retain(|id| asked.binary_search(id).is_err());
+        let mut parts: HashMap<ObjectId, Option<FileParts>> = HashMap::new();
+        match &self.backend {
+            Backend::Chunked(remote) => {
+                let found = remote.parts(&asked, &others, context)?;
+                parts.extend(asked.into_iter().chain(others).zip(found));
+            }
+            Backend::Folder(_) | Backend::Service(_) => {
+                let sizes = self.sizes(&asked, context)?;
+                let sized = asked.into_iter().zip(sizes);
+                parts.extend(sized.map(|(id, size)| (id, size.map(|size| whole_file(&id, size)))));
+                parts.extend(others.into_iter().map(|id| (id, Some(whole_file(&id, 0)))));
+            }
+        }
+        let groups: Vec<usage::Group<'_>> = groups
             .iter()
-            .map(|group| group.iter().map(|id| parts.get(id)?.as_ref()).collect())
+            .map(|(group, asked)| usage::Group {
+                files: group.iter().map(|id| parts.get(id)?.as_ref()).collect(),
+                asked: *asked,
+            })
             .collect();
         Ok(usage::account(&groups))
     }

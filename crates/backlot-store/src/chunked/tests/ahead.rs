@@ -58,6 +58,42 @@ fn it_stores_what_adding_and_then_pushing_stores() {
 }
 
 #[test]
+#[cfg(unix)]
+fn holes_stay_holes_in_the_cache_and_in_what_comes_back_from_the_remote() {
+    use backlot_core::file::is_sparse;
+    let place = Place::new();
+    for (name, size) in [("cache", 90 << 20), ("small", 3 << 20)] {
+        let files = Files::of(&place, &[Vec::new()]);
+        let file = fs::File::create(&files.paths[0]).expect("made");
+        let data = Random::new(size).bytes(700_000);
+        for offset in [0, size / 2 + 12_345] {
+            std::os::unix::fs::FileExt::write_all_at(file.file(), &data, offset).expect("written");
+        }
+        file.set_len(size).expect("long");
+        assert!(is_sparse(&file.metadata().expect("there")));
+        let cache = place.cache(name);
+        let (items, _) = files.add_ahead(&place.remote(), &cache).expect("added");
+        let elsewhere = place.cache(&format!("{name} elsewhere"));
+        place
+            .remote_from("elsewhere")
+            .pull(&elsewhere, &items, &Context::default())
+            .expect("pulled");
+        for cache in [&cache, &elsewhere] {
+            let object = cache.object_path(&items[0].id);
+            assert!(fs::read(&object).expect("there") == fs::read(&files.paths[0]).expect("there"));
+            let found = fs::metadata(&object).expect("there");
+            assert!(is_sparse(&found), "{name}: {} blocks", found_blocks(&found));
+            assert!(found_blocks(&found) * 512 < 3 << 20, "{}", found_blocks(&found));
+        }
+    }
+}
+
+#[cfg(unix)]
+fn found_blocks(found: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(found)
+}
+
+#[test]
 fn the_same_content_is_stored_once_whoever_had_it_first() {
     let place = Place::new();
     let frame = Random::new(4).bytes(3_000_000);

@@ -7,6 +7,7 @@ mod faults;
 mod fixtures;
 mod merging;
 mod model;
+mod model_parts;
 mod parts;
 mod sharing;
 

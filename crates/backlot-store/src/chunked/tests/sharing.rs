@@ -134,6 +134,59 @@ fn files_are_copied_between_remotes_of_both_layouts_and_back() {
     assert!(report.sent < 600_000, "{} bytes were sent", report.sent);
 }
 
+/// What becomes of a cache.
+type Harm<'a> = &'a dyn Fn(&crate::Cache);
+
+/// Write over a place of a cache object as a damaged disk would.
+fn damage(cache: &crate::Cache, item: &crate::object::Transfer, at: usize) {
+    let path = cache.object_path(&item.id);
+    let mut bytes = fs::read(&path).expect("there");
+    bytes[at] ^= 1;
+    fs::remove_file(&path).expect("removed");
+    fs::write(&path, bytes).expect("written");
+}
+
+#[test]
+fn a_large_file_is_right_whatever_the_cache_objects_that_ranges_of_it_are_copied_from_have_become() {
+    let place = Place::new();
+    let cache = place.cache("cache");
+    let context = Context::default();
+    let mut bytes = Random::new(6).bytes(80 << 20);
+    // Zeros that a copy leaves out are zeros all the same.
+    bytes[20 << 20..24 << 20].fill(0);
+    let first = place.add(&cache, &[bytes.clone()]);
+    bytes.splice(30 << 20..30 << 20, *b"a few bytes more");
+    bytes[70 << 20] ^= 1;
+    let second = place.add(&cache, &[bytes]);
+    let remote = remote(&place, "one", RemoteLayout::Chunked);
+    remote.push(&cache, &first, &context).expect("pushed");
+    remote.push(&cache, &second, &context).expect("pushed");
+    let harms: [(&str, Harm<'_>); 4] = [
+        ("sound", &|_| ()),
+        ("flipped", &|cache| damage(cache, &first[0], 50 << 20)),
+        ("cut", &|cache| {
+            let path = cache.object_path(&first[0].id);
+            let bytes = fs::read(&path).expect("there");
+            fs::remove_file(&path).expect("removed");
+            fs::write(&path, &bytes[..40 << 20]).expect("written");
+        }),
+        ("gone", &|cache| {
+            fs::remove_file(cache.object_path(&first[0].id)).expect("removed");
+        }),
+    ];
+    for (name, harm) in harms {
+        let near = place.cache(name);
+        remote.pull(&near, &first, &context).expect("pulled");
+        harm(&near);
+        remote.pull(&near, &second, &context).expect("pulled");
+        let object = fs::read(near.object_path(&second[0].id)).expect("there");
+        assert!(
+            object == fs::read(cache.object_path(&second[0].id)).expect("there"),
+            "{name}"
+        );
+    }
+}
+
 #[test]
 fn a_version_is_told_what_it_cost() {
     let place = Place::new();
@@ -148,8 +201,17 @@ fn a_version_is_told_what_it_cost() {
         remote.push(&cache, &first, &context).expect("pushed");
         remote.push(&cache, &second, &context).expect("pushed");
         let usage = remote
-            .usage(&[vec![first[0].id], vec![second[0].id]], &context)
+            .usage(&[(vec![first[0].id], true), (vec![second[0].id], true)], &context)
             .expect("told");
+        // What is not asked about is compared with all the same.
+        let alone = remote
+            .usage(
+                &[(vec![first[0].id], false), (vec![second[0].id], true)],
+                &context,
+            )
+            .expect("told");
+        assert_eq!(alone, [None, usage[1]]);
+        let usage: Vec<_> = usage.into_iter().flatten().collect();
         assert_eq!((usage[0].logical, usage[1].logical), (8 << 20, 8 << 20));
         assert_eq!(usage[0].stored, usage[0].added);
         if layout == RemoteLayout::Chunked {
