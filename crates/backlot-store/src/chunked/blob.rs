@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use backlot_core::clock::Timestamp;
-use backlot_core::file;
+use backlot_core::{file, shared};
 use fs_err as fs;
 use opendal::ErrorKind;
 use std::future::IntoFuture as _;
@@ -110,8 +110,8 @@ impl BlobStore for FolderBlobs {
     }
 
     fn create(&self, key: &str, bytes: &[u8]) -> Result<()> {
-        file::make_folder(&self.root)?;
-        file::create(&self.root.join(key), bytes)?;
+        shared::make_root(&self.root)?;
+        shared::create(&self.root.join(key), bytes)?;
         Ok(())
     }
 
@@ -135,11 +135,11 @@ impl BlobStore for FolderBlobs {
         let new_in = if folder.is_dir() {
             None
         } else {
-            fs::create_dir_all(folder)?;
+            shared::make_folder_for_now(folder)?;
             folder.parent().map(Path::to_path_buf)
         };
         Ok(Box::new(FolderWriter {
-            staged: file::Staged::beside(&target)?,
+            staged: shared::staged_beside(&target)?,
             blocks: BlockWriter::default(),
             new_in,
         }))
@@ -173,7 +173,7 @@ impl BlobStore for FolderBlobs {
     }
 
     fn put_derived(&self, key: &str, bytes: &[u8]) -> Result<()> {
-        Ok(file::write_for_now(&self.root.join(key), bytes)?)
+        Ok(shared::write_for_now(&self.root.join(key), bytes)?)
     }
 
     fn tidy(&self) -> Result<()> {

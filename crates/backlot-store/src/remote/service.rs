@@ -6,8 +6,7 @@
 use std::future::IntoFuture as _;
 
 use backlot_core::context::Running;
-use backlot_core::file::TemporaryFolder;
-use backlot_core::{Blake3, Context, Operation};
+use backlot_core::{Blake3, Context, Operation, shared};
 use fs_err as fs;
 use opendal::layers::RetryLayer;
 use opendal::{ErrorKind, Operator, services};
@@ -246,7 +245,7 @@ impl ServiceRemote {
     pub(super) fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<Vec<Fetched>> {
         let bytes = items.iter().filter_map(|t| t.size).sum();
         let running = context.start(Operation::Pull, items.len() as u64, bytes);
-        let temporaries = TemporaryFolder::for_files(&cache.temporaries(), items.len())?;
+        let temporaries = shared::temporary_folder(&cache.temporaries(), items.len())?;
         each(CONCURRENCY, items.len(), context, |n| {
             let item = &items[n];
             let temporary = temporaries.file(n);
