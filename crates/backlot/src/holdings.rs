@@ -56,6 +56,19 @@ pub(crate) struct Needs {
 pub(crate) struct NamedRemote<'a> {
     pub(crate) name: &'a str,
     pub(crate) remote: &'a Remote,
+    /// Only what is pinned to it counts: what is not is on another remote, the default one.
+    pub(crate) pinned_only: bool,
+}
+
+impl<'a> NamedRemote<'a> {
+    /// A remote that what is not pinned goes to.
+    pub(crate) const fn new(name: &'a str, remote: &'a Remote) -> Self {
+        Self {
+            name,
+            remote,
+            pinned_only: false,
+        }
+    }
 }
 
 impl ReleaseObjects {
@@ -104,8 +117,7 @@ impl Workspace {
         partly: bool,
         take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
     ) -> Result<Vec<PassedOver>> {
-        let cache = self.cache()?;
-        let (mut batch, mut seen, mut passed_over) = (Batch::default(), HashSet::new(), Vec::new());
+        let (mut repos, mut passed_over) = (Vec::new(), Vec::new());
         for entry in self.repos() {
             let repo = self.open_repo(entry)?;
             if repo.is_public() {
@@ -113,8 +125,26 @@ impl Workspace {
                     repo: entry.name.clone(),
                     reason: "it is public, and no release with tracked files goes there".to_owned(),
                 });
-                continue;
+            } else {
+                repos.push(repo);
             }
+        }
+        self.each_release_in(&repos, remote, wanted, partly, take)?;
+        Ok(passed_over)
+    }
+
+    /// The same of given repos.
+    pub(crate) fn each_release_in(
+        &self,
+        repos: &[Repo],
+        remote: NamedRemote<'_>,
+        wanted: IsWanted<'_>,
+        partly: bool,
+        take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
+    ) -> Result<()> {
+        let cache = self.cache()?;
+        let (mut batch, mut seen) = (Batch::default(), HashSet::new());
+        for repo in repos {
             let mut packages = repo.packages()?;
             packages.retain(|package| wanted(package));
             for some in packages.chunks(RELEASES) {
@@ -122,7 +152,7 @@ impl Workspace {
                     repo.prefetch(some)?;
                 }
                 for package in some {
-                    let listing = whole_listing(&repo, package)?;
+                    let listing = whole_listing(repo, package)?;
                     // Without a digest it is read, however often it is there.
                     let files = listing
                         .files()
@@ -130,7 +160,7 @@ impl Workspace {
                     let files: Vec<&Release> = files.collect();
                     for files in files.chunks(RELEASES) {
                         self.context().check()?;
-                        batch.add(&repo, files)?;
+                        batch.add(repo, files)?;
                         if batch.outs >= OUTS {
                             self.hand_out(std::mem::take(&mut batch), &cache, remote, partly, take)?;
                         }
@@ -138,8 +168,7 @@ impl Workspace {
                 }
             }
         }
-        self.hand_out(batch, &cache, remote, partly, take)?;
-        Ok(passed_over)
+        self.hand_out(batch, &cache, remote, partly, take)
     }
 
     /// The releases of a repo that have these files, with their objects; manifests that are not in the cache are fetched
@@ -209,7 +238,7 @@ impl Workspace {
                 if some_are_lacking {
                     unknown.extend(self.take_unknown(&mut known, cache, remote)?);
                 }
-                self.add_needs(&known, cache, remote.name, &mut needs)?;
+                self.add_needs(&known, cache, remote, &mut needs)?;
             }
             take(ReleaseObjects {
                 package,
@@ -230,10 +259,7 @@ impl Workspace {
     ) -> Result<Vec<ObjectId>> {
         let mut unknown = Vec::new();
         for out in &pointer.outs {
-            let Some(id) = out
-                .id()
-                .filter(|id| id.tree && self.is_needed_on(out, remote.name))
-            else {
+            let Some(id) = out.id().filter(|id| id.tree && self.is_needed_on(out, remote)) else {
                 continue;
             };
             let is_there = || remote.remote.exists_many(&[id], self.context());
@@ -260,20 +286,31 @@ impl Workspace {
         self.need_manifests(&pointers, &cache, remote)?;
         let mut needs = Needs::default();
         for pointer in pointers {
-            self.add_needs(pointer, &cache, remote.name, &mut needs)?;
+            self.add_needs(pointer, &cache, remote, &mut needs)?;
         }
         Ok(needs)
     }
 
     /// Whether the content of an out has to be on the remote of a name for others to pull it. A pin to a remote that has no
     /// such name here cannot be honoured, so everything else that is read for the release has to be enough.
-    pub(crate) fn is_needed_on(&self, out: &Out, remote: &str) -> bool {
-        let elsewhere = |pin: &str| pin != remote && self.config().remotes.iter().any(|r| r.name == pin);
-        out.cache && out.push && !out.remote.as_deref().is_some_and(elsewhere)
+    pub(crate) fn is_needed_on(&self, out: &Out, remote: NamedRemote<'_>) -> bool {
+        let elsewhere = |pin: &str| pin != remote.name && self.config().remotes.iter().any(|r| r.name == pin);
+        let is_here = match out.remote.as_deref() {
+            Some(pin) if remote.pinned_only => pin == remote.name,
+            Some(pin) => !elsewhere(pin),
+            None => !remote.pinned_only,
+        };
+        out.cache && out.push && is_here
     }
 
     /// What a pointer needs; its manifests are in the cache.
-    fn add_needs(&self, pointer: &Pointer, cache: &Cache, remote: &str, needs: &mut Needs) -> Result<()> {
+    fn add_needs(
+        &self,
+        pointer: &Pointer,
+        cache: &Cache,
+        remote: NamedRemote<'_>,
+        needs: &mut Needs,
+    ) -> Result<()> {
         for out in &pointer.outs {
             let Some(id) = out.id() else { continue };
             if !self.is_needed_on(out, remote) {
@@ -308,7 +345,7 @@ impl Workspace {
                 continue;
             };
             if !cache.has(&id)? {
-                let list = if self.is_needed_on(out, remote.name) {
+                let list = if self.is_needed_on(out, remote) {
                     &mut wanted
                 } else {
                     &mut optional

@@ -59,6 +59,7 @@ mod stamp;
 mod standard_library;
 mod unpacked;
 mod untracked;
+mod users;
 mod verdicts;
 mod verify;
 mod verify_repo;
@@ -74,7 +75,9 @@ pub use backlot_dvc::{Change, FileChanges, MissingFrames, PartsError};
 pub use backlot_repo::{AllowedName, Credential, Credentials, NetworkOptions, Proxies, SshOptions, variable};
 pub use backlot_repo::{Fact, FactKind, Place, Query, ReindexReport, StoreOptions, Verdict, VerdictReport};
 pub use backlot_resolve::Preference;
-pub use backlot_store::{CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, Usage};
+pub use backlot_store::{
+    CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, RestoreReport, Usage,
+};
 pub use backlot_store::{DamagedPart, DroppedPart, JobId, JobRelease, PartHead, StoredName};
 pub use base::{BaseState, BaseStatus, NewerRelease};
 pub use browse::{
@@ -85,7 +88,7 @@ pub use config::{Config, RemoteEntry, RepoEntry, RepoPlace};
 pub use copy::{CopiedFile, CopiedRelease, CopyOptions, CopyReport, CopyState};
 pub use edit::EditReport;
 pub use environment::DEFAULT_PYTHON;
-pub use error::{EditError, Error, OutsError, Result, WorkspaceError};
+pub use error::{EditError, Error, GcError, OutsError, Result, WorkspaceError};
 pub use export::{ExportFormat, ExportOptions, ExportReport};
 pub use external::{ChannelStatus, CondaChange, ExternalReport, ExternalStatus};
 pub use files::{AddFiles, AddReport, AddedFiles, MoveReport, MovedFiles};

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use backlot_core::{PackageName, Requirement, Version};
-use backlot_store::{CollectOptions, CollectReport, ObjectId, Remote, Transfer, Usage};
+use backlot_store::{CollectOptions, CollectReport, ObjectId, Remote, RestoreReport, Transfer, Usage};
 use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
@@ -24,6 +24,12 @@ pub struct CollectedRemote {
     pub releases: usize,
     /// Repos that were not read, because nothing in them can need a remote.
     pub passed_over: Vec<PassedOver>,
+    /// Repos that this workspace does not have, which were read because publishers recorded them on the remote.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also_read: Vec<String>,
+    /// Records of repos that are dropped.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forgotten: Vec<String>,
     /// The workspaces of this cache whose files are kept.
     pub workspaces: Vec<std::path::PathBuf>,
     /// What became of the rest.
@@ -121,7 +127,13 @@ const LONGEST_PUSH: Duration = Duration::from_hours(1);
 
 impl Workspace {
     /// Collect what neither a release of this workspace's repos nor a workspace of this cache needs.
-    pub fn collect_remote(&self, remote: Option<&str>, options: &CollectOptions) -> Result<CollectedRemote> {
+    /// Repos that publishers recorded on the remote are read as well; `forget` drops records.
+    pub fn collect_remote(
+        &self,
+        remote: Option<&str>,
+        options: &CollectOptions,
+        forget: &[String],
+    ) -> Result<CollectedRemote> {
         let entry = self.remote_entry(remote, "collecting")?.clone();
         let alone = options.no_other_writers || options.dry_run;
         for (what, age) in [("--young", options.young), ("--grace", options.grace)] {
@@ -140,19 +152,20 @@ impl Workspace {
         }
         let mut keep: HashSet<ObjectId> = HashSet::new();
         let mut releases = HashSet::new();
-        let named = NamedRemote {
-            name: &entry.name,
-            remote: &opened,
-        };
-        let passed_over = self.each_release(named, &|_| true, &mut |release| {
+        let named = NamedRemote::new(&entry.name, &opened);
+        let others = self.other_repos(named, forget)?;
+        let mut take = |release: ReleaseObjects| {
             keep.extend(release.needs.objects);
             keep.extend(release.needs.optional);
             releases.insert((release.package, release.version));
             Ok(())
-        })?;
+        };
+        let passed_over = self.each_release(named, &|_| true, &mut take)?;
+        // Their releases may have files on other remotes: a manifest that is not here has no files here either.
+        self.each_release_in(&others.repos, named, &|_| true, true, &mut take)?;
         let mut workspaces = Vec::new();
         for root in crate::gc::registered(self.cache()?.root())? {
-            if !root.join(crate::config::FILE_NAME).is_file() {
+            if !self.is_workspace(&root) {
                 continue;
             }
             let workspace = Self::open(&root, self.host(), self.context())?;
@@ -173,9 +186,16 @@ impl Workspace {
             }
             workspaces.push(root);
         }
+        if !options.dry_run {
+            for id in &others.forgotten {
+                opened.forget_user(id)?;
+            }
+        }
         Ok(CollectedRemote {
             remote: entry.name,
             releases: releases.len(),
+            also_read: others.repos.iter().map(|repo| repo.place().to_string()).collect(),
+            forgotten: others.forgotten,
             passed_over,
             workspaces,
             report: opened.collect(&keep, options, self.context())?,
@@ -186,8 +206,8 @@ impl Workspace {
         self.config().remotes.iter().any(|remote| remote.url == url)
     }
 
-    /// Take back what collections condemned and did not delete yet. Returns the keys on the remote.
-    pub fn restore_remote(&self, remote: Option<&str>, dry_run: bool) -> Result<Vec<String>> {
+    /// Take back what collections condemned and did not delete yet.
+    pub fn restore_remote(&self, remote: Option<&str>, dry_run: bool) -> Result<RestoreReport> {
         let opened = self.open_remote(self.remote_entry(remote, "restoring")?)?;
         Ok(opened.restore(dry_run, self.context())?)
     }
@@ -209,10 +229,7 @@ impl Workspace {
                 .map(|entry| entry.id)
                 .collect()
         } else {
-            let named = NamedRemote {
-                name: from,
-                remote: &source,
-            };
+            let named = NamedRemote::new(from, &source);
             let chosen = self.chosen_releases(named, releases)?;
             chosen
                 .into_iter()
@@ -226,6 +243,9 @@ impl Workspace {
             dry_run,
             ..CopyFilesReport::default()
         };
+        if !dry_run {
+            self.note_own_repos(&target)?;
+        }
         self.copy_objects(&source, &target, &ids, &mut report)?;
         Ok(report)
     }
@@ -298,10 +318,7 @@ impl Workspace {
     pub fn usage(&self, names: &[String], remote: Option<&str>) -> Result<Vec<ReleaseUsage>> {
         let entry = self.remote_entry(remote, "telling what is stored")?;
         let opened = self.open_remote(entry)?;
-        let named = NamedRemote {
-            name: &entry.name,
-            remote: &opened,
-        };
+        let named = NamedRemote::new(&entry.name, &opened);
         // What is shared shows only against all others.
         let mut releases = self.release_objects(named, true, &|_| true)?;
         let requirements = self.parse_requirements(names)?;
