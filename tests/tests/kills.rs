@@ -4,7 +4,7 @@
 //! number of kills of each kind (50 by default).
 #![expect(
     clippy::disallowed_methods,
-    reason = "the number of rounds comes from the environment"
+    reason = "the number of rounds comes from the environment; a test moves folders and time"
 )]
 
 use std::collections::BTreeSet;
@@ -333,4 +333,163 @@ fn bump_killed_anywhere_shows_the_old_or_the_new_version_and_the_next_install_sh
         assert_eq!(shown(&studio, "table"), [version], "round {round}");
         assert_eq!(shown(&studio, "chair"), ["0.1.0"], "round {round}");
     }
+}
+
+/// The temporaries in the workspace and the cache, with what is directly in the state folder under a name of its own.
+fn leftovers(studio: &Studio) -> Vec<String> {
+    let folders = ["ws", "cache"];
+    let all = folders.iter().flat_map(|folder| {
+        let names = temporaries(&studio.path(folder));
+        names.into_iter().map(|path| path.display().to_string())
+    });
+    all.collect()
+}
+
+fn temporaries(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_name().to_string_lossy().starts_with(".tmp-") {
+            found.push(path);
+        } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(temporaries(&path));
+        }
+    }
+    found
+}
+
+/// Two days pass for everything that killed runs left, and for the marks of the last sweep.
+fn two_days_pass(studio: &Studio) {
+    let then = std::time::SystemTime::now() - Duration::from_hours(48);
+    let age = |path: &std::path::Path| {
+        let file = std::fs::File::open(path).expect("opened");
+        file.set_modified(then).expect("aged");
+    };
+    for top in leftovers(studio) {
+        let mut pending = vec![std::path::PathBuf::from(top)];
+        while let Some(path) = pending.pop() {
+            if path.is_dir() {
+                let entries = fs::read_dir(&path).expect("listed").flatten();
+                pending.extend(entries.map(|entry| entry.path()));
+            }
+            age(&path);
+        }
+    }
+    for mark in ["ws/.backlot/swept", "cache/swept"] {
+        if studio.path(mark).exists() {
+            age(&studio.path(mark));
+        }
+    }
+}
+
+#[test]
+fn add_from_outside_killed_anywhere_leaves_nothing_untracked_and_a_rerun_completes() {
+    let studio = Studio::new();
+    studio.ws(&["new", "Table"]).ok();
+    studio.frames("renders", FILES, SIZE, 1);
+    let right = studio.snapshot("renders");
+    let add = ["-w", "ws", "add", "renders", "--asset", "Table"];
+    let inside = "ws/outputs/table/src/table";
+    let clear = || {
+        for place in ["renders", "renders.dvc", ".gitignore"] {
+            let path = studio.path(&format!("{inside}/{place}"));
+            if path.is_dir() {
+                fs::remove_dir_all(path).expect("removed");
+            } else {
+                fs::remove_file(path).ok();
+            }
+        }
+        fs::remove_dir_all(studio.path("cache")).ok();
+    };
+    let whole = measure(|| drop(studio.run(&add).ok()));
+    let mut random = Random(66);
+    for round in 0..rounds() {
+        clear();
+        kill(&studio, &add, whole, &mut random);
+        assert_eq!(
+            studio.wrong_objects("cache"),
+            [] as [std::path::PathBuf; 0],
+            "round {round}"
+        );
+        // What is there under its own name is tracked, or said to be waiting for the rerun.
+        let status = studio.ws(&["status", "--json"]).ok().json();
+        let output = &status["outputs"][0];
+        let tracked = output["outs"].as_array().map_or(0, Vec::len);
+        let untracked = output["untracked"].to_string();
+        let there = studio.path(&format!("{inside}/renders")).exists();
+        assert!(
+            tracked == 1 || !there || untracked.contains("renders"),
+            "round {round}: {status:#}"
+        );
+        // One that was killed when all was done has nothing left to do.
+        let again = studio.run(&[&add[..], &["--json"]].concat());
+        if tracked == 1 {
+            again.fails(5, "output::target_exists");
+        } else {
+            again.ok();
+        }
+        assert!(
+            studio.snapshot(&format!("{inside}/renders")) == right,
+            "round {round}"
+        );
+        let status = studio.ws(&["status", "--json"]).ok().json();
+        let output = &status["outputs"][0];
+        assert_eq!(
+            output["outs"][0]["state"], "unchanged",
+            "round {round}: {status:#}"
+        );
+        assert_eq!(
+            output["untracked"].as_array().map_or(0, Vec::len),
+            0,
+            "round {round}: {status:#}"
+        );
+    }
+    two_days_pass(&studio);
+    studio.ws(&["add", &format!("{inside}/renders")]).ok();
+    assert_eq!(leftovers(&studio), [] as [String; 0]);
+}
+
+#[test]
+fn install_killed_anywhere_shows_the_old_or_the_new_environment_and_a_rerun_completes() {
+    let studio = Studio::new();
+    for name in ["Table", "Chair", "Lamp"] {
+        studio.asset(name, 2, 100);
+        studio.ws(&["publish", name]).ok();
+    }
+    studio.workspace("reader");
+    let names = ["Table", "Chair", "Lamp"];
+    let install = [&["-w", "reader", "install"], &names[..]].concat();
+    let whole = measure(|| drop(studio.run(&install).ok()));
+    let right: BTreeSet<String> = studio.snapshot("reader/inputs").into_keys().collect();
+    let mut random = Random(77);
+    for round in 0..rounds() {
+        studio
+            .run(&["-w", "reader", "uninstall", "Table", "Chair", "Lamp"])
+            .ok();
+        let none: BTreeSet<String> = studio.snapshot("reader/inputs").into_keys().collect();
+        if round % 2 == 0 {
+            fs::remove_dir_all(studio.path("cache")).ok();
+        }
+        kill(&studio, &install, whole, &mut random);
+        let now: BTreeSet<String> = studio.snapshot("reader/inputs").into_keys().collect();
+        assert!(
+            now == none || now == right,
+            "round {round}: {:?}",
+            now.symmetric_difference(&right)
+        );
+        studio.run(&["-w", "reader", "status"]).ok();
+        studio.run(&install).ok();
+        let now: BTreeSet<String> = studio.snapshot("reader/inputs").into_keys().collect();
+        assert!(
+            now == right,
+            "round {round}: {:?}",
+            now.symmetric_difference(&right)
+        );
+        studio.run(&["-w", "reader", "verify", "--inputs"]).ok();
+    }
+    fs::rename(studio.path("ws"), studio.path("maker")).expect("moved");
+    fs::rename(studio.path("reader"), studio.path("ws")).expect("moved");
+    two_days_pass(&studio);
+    studio.ws(&["install"]).ok();
+    assert_eq!(leftovers(&studio), [] as [String; 0]);
 }

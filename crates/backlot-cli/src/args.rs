@@ -424,7 +424,7 @@ pub(crate) enum Command {
         /// Only the cache
         #[arg(long)]
         cache: bool,
-        /// Only a remote [default: the default one]
+        /// Only a remote [default: the default one, and of the others what is pinned to them]
         #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
         remote: Option<String>,
         /// On the remote also what any release needs
@@ -467,7 +467,7 @@ pub(crate) enum Command {
     },
     /// Collect what nothing needs: show what the cache could drop, or collect a remote
     #[command(
-        after_help = "On a remote, what no release of this workspace's repos and no workspace of this cache needs is condemned first and\ndeleted by a later collection, after the grace period. Pushing meanwhile is safe. Of the cache it is only shown.\n\nExamples:\n  backlot gc --dry-run                      what the cache could drop\n  backlot gc --remote --dry-run             what a collection of the default remote would do\n  backlot gc --remote site --grace 30d\n  backlot gc --remote --restore             take back what is condemned and not deleted yet"
+        after_help = "On a remote, what no release of this workspace's repos, or of others that publishers recorded on it, and no workspace of this cache needs is\ncondemned first and deleted by a later collection, after the grace period. Pushing meanwhile is safe. Of the cache it is only shown.\n\nExamples:\n  backlot gc --dry-run                      what the cache could drop\n  backlot gc --remote --dry-run             what a collection of the default remote would do\n  backlot gc --remote site --grace 30d\n  backlot gc --remote --forget-user ID      do without the releases of a repo that is gone for good\n  backlot gc --remote --restore             take back what is condemned and not deleted yet"
     )]
     Gc {
         /// Collect a remote [default: the default one]
@@ -488,6 +488,9 @@ pub(crate) enum Command {
         /// Collect even if it is most of what the remote holds
         #[arg(long, requires = "remote")]
         allow_most: bool,
+        /// Drop the record of a repo that needs the remote, and do without reading it: what only its releases need is collected
+        #[arg(long, value_name = "ID", requires = "remote", conflicts_with = "restore")]
+        forget_user: Vec<String>,
         /// Take back what is condemned
         #[arg(long, requires = "remote", conflicts_with = "allow_most")]
         restore: bool,

@@ -160,18 +160,23 @@ pub struct Staged {
 impl Staged {
     /// Begin a file that will be published as `target`; its folder is made if absent.
     pub fn beside(target: &Path) -> Result<Self, FileError> {
-        let folder = target.parent().unwrap_or(Path::new("."));
-        let temporary = temporary_in(folder);
-        let mut open = fs::OpenOptions::new();
-        open.write(true).create_new(true);
-        let file = match open.open(&temporary) {
+        match Self::beside_existing(target) {
             // Mostly it is there.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(folder)?;
-                open.open(&temporary)?
+            Err(e) if e.is_not_found() => {
+                fs::create_dir_all(target.parent().unwrap_or(Path::new(".")))?;
+                Self::beside_existing(target)
             }
-            opened => opened?,
-        };
+            staged => staged,
+        }
+    }
+
+    /// The same in a folder that is there.
+    pub(crate) fn beside_existing(target: &Path) -> Result<Self, FileError> {
+        let temporary = temporary_in(target.parent().unwrap_or(Path::new(".")));
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&temporary)?;
         Ok(Self {
             file: Some(file),
             temporary,
@@ -418,6 +423,19 @@ fn copy_sparse(source: &fs::File, target: &fs::File) -> io::Result<u64> {
         }
     }
     io::copy(&mut from, &mut to)
+}
+
+/// Whether this user may make and remove files in a folder, as far as the system tells beforehand.
+pub fn is_writable(folder: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::fs::{Access, access};
+        access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+    }
+    #[cfg(not(unix))]
+    {
+        fs::metadata(folder).is_ok_and(|found| !found.permissions().readonly())
+    }
 }
 
 /// Whether two names are of one file; `false` where that cannot be told.

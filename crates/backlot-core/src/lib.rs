@@ -22,6 +22,7 @@ pub mod name;
 mod plain_marker;
 pub mod relpath;
 pub mod requirement;
+pub mod shared;
 pub mod text;
 pub mod version;
 pub mod web;

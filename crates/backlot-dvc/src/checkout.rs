@@ -145,6 +145,11 @@ fn refuse_twin_outs(pointers: &[&TrackedPointer], tells_apart: TellsApart<'_>) -
     Ok(())
 }
 
+/// An error if two paths below a folder, or folders above them, are one on its disk.
+pub fn refuse_twins(folder: &Path, paths: &[RelPath]) -> Result<()> {
+    refuse_merged(folder, paths.iter(), &portable::tells_apart)
+}
+
 /// An error if two of the paths in a folder are one on its disk.
 fn refuse_merged<'a>(
     folder: &Path,

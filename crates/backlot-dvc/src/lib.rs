@@ -33,7 +33,7 @@ pub mod yaml;
 
 pub use add::{AddOptions, AddedOut, SentAhead, add, add_known};
 pub use backlot_store::CheckoutOptions;
-pub use checkout::{CheckoutReport, checkout, checkout_sparing, plan_checkout, remove_stale};
+pub use checkout::{CheckoutReport, checkout, checkout_sparing, plan_checkout, refuse_twins, remove_stale};
 pub use config::{DvcConfig, DvcRemote};
 pub use content::{peek_manifest, read_manifest};
 pub use error::{Error, Result};

@@ -7,7 +7,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Sha256, file};
+use backlot_core::{Sha256, shared};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
@@ -105,7 +105,7 @@ impl Responses {
         let mut bytes = serde_json::to_vec(head).expect("a head is plain data");
         bytes.push(b'\n');
         bytes.extend_from_slice(body);
-        file::write_for_now(&self.path(kind, key), &bytes).ok();
+        shared::write_for_now(&self.path(kind, key), &bytes).ok();
     }
 
     /// Forget an answer.

@@ -7,7 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use backlot_backend::CommitBy;
-use backlot_core::file::{self, Created, make_folder};
+use backlot_core::file::Created;
+use backlot_core::shared::{self, make_folder};
 use backlot_core::{ExpectedIdentity, PackageName, PlaceIdentity, Version};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -211,7 +212,7 @@ impl Places {
                 path: parent.to_path_buf(),
             });
         }
-        make_folder(&self.root)?;
+        shared::make_root(&self.root)?;
         let found = self.find_marker()?;
         if found.as_ref().is_some_and(|marker| marker.commit.is_some()) {
             return Err(Error::OtherWay {
@@ -219,8 +220,8 @@ impl Places {
             });
         }
         // The link is tried only when needed: most publishes find a repo.
-        let made =
-            found.is_none() && file::create(&self.marker(), &Marker::fresh(None).to_bytes())? == Created::New;
+        let made = found.is_none()
+            && shared::create(&self.marker(), &Marker::fresh(None).to_bytes())? == Created::New;
         make_folder(&self.packages())?;
         Ok(made)
     }

@@ -12,7 +12,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backlot_core::file::{self, Created, Staged, make_folder};
+use backlot_core::file::{self, Created, Staged};
+use backlot_core::shared::{self, make_folder};
 use backlot_core::{Cancelled, Context, Operation, PackageName, Sha256, Timestamp, Version};
 use backlot_wheel::{Sdist, WheelArchive, WheelName, sdist_name};
 use fs_err as fs;
@@ -351,7 +352,7 @@ impl FolderRepo {
         let folder = self.places.status(package, version);
         make_folder(&folder)?;
         let path = fact_path(&folder, at);
-        file::create(&path, &fact_bytes(&fact))?;
+        shared::create(&path, &fact_bytes(&fact))?;
         Ok(path)
     }
 
@@ -536,7 +537,7 @@ pub(crate) fn published_fact(offer: &Offer, publication: &Publication, at: Times
 /// Copy the offered wheel beside its final name, read-only; it is synced when it gets that. Returns also its modification time, which stays
 /// when it is linked.
 fn stage(offer: &Offer, target: &Path, context: &Context) -> Result<(Staged, u64)> {
-    let mut staged = Staged::beside(target)?;
+    let mut staged = shared::staged_beside(target)?;
     let mut hasher = sha2::Sha256::new();
     let mut source = fs::File::open(&offer.source)?;
     copy_blocks(&mut source, |block| {

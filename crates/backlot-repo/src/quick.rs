@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use backlot_core::file::make_folder;
+use backlot_core::shared::{self, make_folder};
 use backlot_core::{Context, PackageName, file};
 use backlot_wheel::WheelName;
 use fs_err as fs;
@@ -115,7 +115,7 @@ impl FolderRepo {
         make_folder(&folder)?;
         let id = Ulid::new().to_string().to_lowercase();
         let marker = folder.join(format!("{PENDING}{id}"));
-        file::create(&marker, b"")?;
+        shared::create(&marker, b"")?;
         Ok(Pending(marker))
     }
 }

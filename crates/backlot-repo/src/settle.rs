@@ -9,7 +9,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use backlot_core::file::{self, Created, Staged, TEMPORARY_PREFIX, make_folder};
+use backlot_core::file::{self, Created, TEMPORARY_PREFIX};
+use backlot_core::shared::{self, make_folder};
 use backlot_core::{Context, Operation, PackageName, Timestamp};
 use backlot_wheel::{Sdist, WheelArchive};
 use fs_err as fs;
@@ -251,15 +252,15 @@ impl FolderRepo {
             } else {
                 make_folder(&folder)?;
                 let html =
-                    file::write_for_now_if_changed(&html, pages::package_html(name, &entries).as_bytes())?;
+                    shared::write_for_now_if_changed(&html, pages::package_html(name, &entries).as_bytes())?;
                 self.reached(Step::PackageHtml)?;
                 let page = pages::package_json(name, &entries);
                 // Written again, too, where it is older than the last change: only then it counts as current.
                 let json = if is_older(&json, &self.places.package(name)) {
-                    file::write_for_now(&json, page.as_bytes())?;
+                    shared::write_for_now(&json, page.as_bytes())?;
                     true
                 } else {
-                    file::write_for_now_if_changed(&json, page.as_bytes())?
+                    shared::write_for_now_if_changed(&json, page.as_bytes())?
                 };
                 self.reached(Step::PackageJson)?;
                 html || json
@@ -296,9 +297,9 @@ impl FolderRepo {
                 }
             }
             self.reached(Step::RootListed)?;
-            let html = file::write_for_now_if_changed(&html, pages::root_html(&names).as_bytes())?;
+            let html = shared::write_for_now_if_changed(&html, pages::root_html(&names).as_bytes())?;
             self.reached(Step::RootHtml)?;
-            let json = file::write_for_now_if_changed(&json, pages::root_json(&names).as_bytes())?;
+            let json = shared::write_for_now_if_changed(&json, pages::root_json(&names).as_bytes())?;
             self.reached(Step::RootJson)?;
             if !html && !json {
                 return Ok(());
@@ -369,7 +370,7 @@ fn is_older(page: &Path, folder: &Path) -> bool {
 /// Put the metadata beside a wheel. Returns the path if it was not there.
 pub(crate) fn write_sidecar(wheel: &Path, metadata: &[u8]) -> Result<Option<PathBuf>> {
     let path = sidecar_path(wheel);
-    Ok(file::write_for_now_if_changed(&path, metadata)?.then_some(path))
+    Ok(shared::write_for_now_if_changed(&path, metadata)?.then_some(path))
 }
 
 /// Write the record of a wheel. `ours` replaces what is there; a healer only fills a hole or replaces what disagrees with
@@ -392,9 +393,9 @@ pub(crate) fn write_record(
     };
     let path = record_path(&wheel.path);
     if ours {
-        return Ok(file::write_for_now_if_changed(&path, &record.to_bytes())?.then_some(path));
+        return Ok(shared::write_for_now_if_changed(&path, &record.to_bytes())?.then_some(path));
     }
-    let mut staged = Staged::beside(&path)?;
+    let mut staged = shared::staged_beside(&path)?;
     staged
         .write_all(&record.to_bytes())
         .map_err(file::FileError::from)?;
@@ -404,7 +405,7 @@ pub(crate) fn write_record(
     if find_record(wheel).is_some() {
         return Ok(None);
     }
-    file::write_for_now(&path, &record.to_bytes())?;
+    shared::write_for_now(&path, &record.to_bytes())?;
     Ok(Some(path))
 }
 

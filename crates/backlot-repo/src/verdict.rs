@@ -5,7 +5,8 @@
 //! Facts carried from another repo keep their names: carrying them again adds nothing. Deliberately absent: changing or
 //! removing a fact, and who may say what.
 
-use backlot_core::file::{self, Created, make_folder};
+use backlot_core::file::Created;
+use backlot_core::shared::{self, make_folder};
 use backlot_core::{Context, PackageName, Timestamp, Version};
 use serde::Serialize;
 use ulid::Ulid;
@@ -145,7 +146,7 @@ impl FolderRepo {
         if !already {
             make_folder(&folder)?;
             // Chance in the name keeps two writers of one millisecond apart; should they ever meet, one draws again.
-            while file::create(&fact_path(&folder, at), &fact_bytes(&fact))? == Created::Exists {}
+            while shared::create(&fact_path(&folder, at), &fact_bytes(&fact))? == Created::Exists {}
         }
         self.settle_package(package, context)?;
         pending.done()?;
@@ -186,7 +187,7 @@ impl FolderRepo {
         let mut new = 0;
         for carried in facts {
             context.check()?;
-            let created = file::create(&id_path(&folder, carried.id), &fact_bytes(&carried.fact))?;
+            let created = shared::create(&id_path(&folder, carried.id), &fact_bytes(&carried.fact))?;
             new += u64::from(created == Created::New);
         }
         // Also if all were there: whoever wrote them may have been killed before the pages.

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use backlot_core::context::Running;
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Context, LinkMode, Md5, Operation, link};
+use backlot_core::{Context, LinkMode, Md5, Operation, link, shared};
 use fs_err as fs;
 use rayon::prelude::*;
 
@@ -123,7 +123,7 @@ fn copy_known(
     }
     let bytes = todo.iter().map(|(_, digests)| digests.size).sum();
     let running = context.start(Operation::Add, todo.len() as u64, bytes);
-    let temporaries = TemporaryFolder::for_files(&cache.temporaries(), todo.len())?;
+    let temporaries = shared::temporary_folder(&cache.temporaries(), todo.len())?;
     let copied = each(cores(), todo.len(), context, |n| {
         let (index, digests) = todo[n];
         let (path, temporary) = (&paths[index], temporaries.file(n));
@@ -221,7 +221,7 @@ pub(crate) fn add_files_by(
     }
     let sizes: Vec<u64> = todo.iter().map(|i| entries[*i].stat.size).collect();
     let running = context.start(Operation::Add, todo.len() as u64, sizes.iter().sum());
-    let temporaries = TemporaryFolder::for_files(&cache.temporaries(), todo.len())?;
+    let temporaries = shared::temporary_folder(&cache.temporaries(), todo.len())?;
     let clones = clones_work(
         paths.iter().zip(&todo).next().map(|(_, i)| &paths[*i]),
         links,

@@ -11,7 +11,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backlot_core::file::{Created, TemporaryFolder};
+use backlot_core::file::Created;
+use backlot_core::shared::{self, Modes};
 use backlot_core::{Blake3, Context, Operation, Timestamp, file};
 use fs_err as fs;
 use rayon::prelude::*;
@@ -20,6 +21,7 @@ use crate::chunked::StoredName;
 use crate::error::{Error, Result};
 use crate::hash::{self, Job};
 use crate::ledger::Ledger;
+use crate::lower::Lower;
 use crate::object::{FileDigests, ObjectId};
 use crate::stat::{FileStat, Recorded, StatEntry};
 use crate::sweep;
@@ -33,6 +35,10 @@ const BACKDATED_MS: u64 = 2000;
 pub struct Cache {
     root: PathBuf,
     ledger: Arc<Ledger>,
+    /// Of its objects: what its root lets others read.
+    mode: u32,
+    /// A cache that is read as well, and never written to.
+    lower: Option<Arc<Lower>>,
     context: Context,
 }
 
@@ -68,6 +74,11 @@ pub struct VerifyReport {
     pub packs: Vec<DamagedPack>,
     /// Keys of segments of a chunked remote that cannot be read.
     pub segments: Vec<String>,
+    /// Objects that a collection of a chunked remote condemned: they can be read until it deletes them.
+    pub condemned: Vec<ObjectId>,
+    /// Whether those were taken back.
+    #[serde(skip)]
+    pub rescued: bool,
     /// The digests of objects that are what their names say: for whoever has proofs of more than one of them.
     #[serde(skip)]
     pub digests: BTreeMap<ObjectId, FileDigests>,
@@ -120,15 +131,25 @@ pub struct ObjectEntry {
 impl Cache {
     /// Open a cache folder, made if absent. What killed processes left in it more than a day ago is removed, once a day.
     pub fn open(root: &Path) -> Result<Self> {
+        shared::make_root(root)?;
         let cache = Self {
             root: root.to_path_buf(),
             ledger: Arc::new(Ledger::new(root.join("state.db"))),
+            mode: Modes::of(root).read_only(),
+            lower: None,
             context: Context::default(),
         };
-        fs::create_dir_all(cache.objects())?;
-        fs::create_dir_all(cache.temporaries())?;
+        shared::make_folder_for_now(&cache.objects())?;
+        shared::make_folder_for_now(&cache.temporaries())?;
         sweep::cache(root);
         Ok(cache)
+    }
+
+    /// The same cache, in front of one that this user can only read: objects are found in both, and written to this one.
+    #[must_use]
+    pub fn over(mut self, lower: &Path) -> Self {
+        self.lower = Some(Arc::new(Lower::new(lower)));
+        self
     }
 
     /// The same cache, whose warnings and work go to a context.
@@ -159,9 +180,30 @@ impl Cache {
     fn quarantined(&self) -> PathBuf {
         self.root.join("quarantine")
     }
-    /// Where an object lies.
+    /// Where an object lies, or would.
     pub fn object_path(&self, id: &ObjectId) -> PathBuf {
+        let own = self.own_path(id);
+        match &self.lower {
+            Some(lower) if fs::symlink_metadata(&own).is_err() => lower.path_of(id).unwrap_or(own),
+            _ => own,
+        }
+    }
+    /// Where an object is written to.
+    fn own_path(&self, id: &ObjectId) -> PathBuf {
         self.root.join(id.key())
+    }
+    /// Whether what is at a path is only read.
+    fn is_lower(&self, path: &Path) -> bool {
+        self.lower.as_ref().is_some_and(|lower| lower.has(path))
+    }
+
+    /// What is recorded of objects in the states they are in.
+    fn recorded(&self, objects: &[(ObjectId, FileStat)]) -> Vec<Recorded> {
+        let mut recorded = self.ledger.recorded(objects);
+        if let Some(lower) = &self.lower {
+            lower.add_recorded(objects, &mut recorded);
+        }
+        recorded
     }
 
     /// Whether an object is there and trusted. A doubtful one is hashed first.
@@ -233,7 +275,7 @@ impl Cache {
         let states: Vec<(ObjectId, FileStat)> = there.iter().map(|(_, id, stat)| (*id, *stat)).collect();
         let mut held = vec![None; ids.len()];
         let mut doubtful = BTreeMap::new();
-        for ((n, id, stat), recorded) in there.into_iter().zip(self.ledger.recorded(&states)) {
+        for ((n, id, stat), recorded) in there.into_iter().zip(self.recorded(&states)) {
             let digests = match recorded {
                 Recorded::Digests(digests) if stat.read_only => Some(digests),
                 Recorded::Nothing if stat.read_only && proof == Proof::Doubtful && !id.tree => None,
@@ -287,8 +329,8 @@ impl Cache {
             found.push(match result {
                 Ok(outcome) if outcome.digests.md5 == id.md5 => {
                     let path = self.object_path(id);
-                    if !outcome.stat.read_only {
-                        set_read_only(&path)?;
+                    if !outcome.stat.read_only && !self.is_lower(&path) {
+                        shared::set_mode(&path, Some(self.mode))?;
                     }
                     // The state that was read, with the mode that it has now.
                     let stat = FileStat {
@@ -323,12 +365,12 @@ impl Cache {
     /// Move an object out of the way, to `quarantine/`, where a person may look at it.
     pub fn quarantine(&self, id: &ObjectId) -> Result<PathBuf> {
         let folder = self.quarantined();
-        fs::create_dir_all(&folder)?;
+        shared::make_folder_for_now(&folder)?;
         let unique = file::temporary_in(&folder);
         let unique = unique.file_name().unwrap_or_default().to_string_lossy();
         let unique = unique.trim_start_matches(file::TEMPORARY_PREFIX);
         let target = folder.join(format!("{id}-{unique}"));
-        file::rename(&self.object_path(id), &target)?;
+        file::rename(&self.own_path(id), &target)?;
         self.ledger.forget(&[*id]);
         Ok(target)
     }
@@ -342,6 +384,15 @@ impl Cache {
         };
         let path = self.object_path(id);
         if !is_it(&path) {
+            return Ok(());
+        }
+        if let Some(lower) = self.lower.as_ref().filter(|lower| lower.has(&path)) {
+            lower.pass_over(id);
+            let message = format!(
+                "object {id} in the cache is damaged, and `{}` cannot be written to, so it is passed over",
+                path.display()
+            );
+            self.context.warn("store::object_set_aside", message);
             return Ok(());
         }
         let target = match self.quarantine(id) {
@@ -396,7 +447,7 @@ impl Cache {
                 if stat != entry.stat || !file::is_same_file(&path, &self.object_path(&id)) {
                     return None;
                 }
-                match self.ledger.recorded(&[(id, stat)]).first() {
+                match self.recorded(&[(id, stat)]).first() {
                     Some(Recorded::Digests(digests)) => Some(*digests),
                     _ => None,
                 }
@@ -437,12 +488,11 @@ impl Cache {
             tree,
         };
         if self.proven(&[id])? == [None] {
-            let folder = TemporaryFolder::in_folder(&self.temporaries())?;
+            let folder = shared::temporary_folder(&self.temporaries(), 1)?;
             let temporary = folder.file(0);
             let mut file = fs::File::create(&temporary)?;
             file.write_all(bytes)?;
             file.sync_all()?;
-            set_read_only(&temporary)?;
             self.publish(&temporary, &id, &digests)?;
             self.record(&[(id, digests)]);
         }
@@ -464,7 +514,8 @@ impl Cache {
         id: &ObjectId,
         digests: &FileDigests,
     ) -> Result<bool> {
-        let target = self.object_path(id);
+        let target = self.own_path(id);
+        shared::set_mode(temporary, Some(self.mode))?;
         // Each round sets aside one that is wrong.
         for _ in 0..4 {
             match file::rename_new(temporary, &target) {
@@ -482,7 +533,7 @@ impl Cache {
                         self.set_aside(id, None)?;
                     }
                 }
-                Err(_) => fs::create_dir_all(target.parent().unwrap_or(&self.root))?,
+                Err(_) => shared::make_folder_for_now(target.parent().unwrap_or(&self.root))?,
             }
         }
         Ok(file::rename_new(temporary, &target)? == Created::New)
@@ -517,7 +568,7 @@ impl Cache {
     /// Read objects again and compare them with their names, and with a proof where one is known.
     /// What is wrong is hashed again before it counts, whatever state it is in.
     pub fn verify(&self, expected: &[(ObjectId, Option<Blake3>)], context: &Context) -> Result<VerifyReport> {
-        let report = verify_folder(&self.root, expected, context)?;
+        let report = verify_objects(&|id| self.object_path(id), expected, context)?;
         self.ledger.forget(&report.damaged);
         Ok(report)
     }
@@ -567,11 +618,19 @@ pub(crate) fn verify_folder(
     expected: &[(ObjectId, Option<Blake3>)],
     context: &Context,
 ) -> Result<VerifyReport> {
+    verify_objects(&|id| root.join(id.key()), expected, context)
+}
+
+fn verify_objects(
+    path_of: &dyn Fn(&ObjectId) -> PathBuf,
+    expected: &[(ObjectId, Option<Blake3>)],
+    context: &Context,
+) -> Result<VerifyReport> {
     let running = context.start(Operation::Verify, expected.len() as u64, 0);
     let jobs: Vec<Job> = expected
         .iter()
         .map(|(id, _)| Job {
-            source: root.join(id.key()),
+            source: path_of(id),
             copy: None,
         })
         .collect();

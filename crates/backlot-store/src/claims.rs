@@ -11,6 +11,7 @@ use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use backlot_core::shared::{self, Modes};
 use backlot_core::{Context, file};
 use fs_err as fs;
 
@@ -84,9 +85,11 @@ pub(crate) fn wait(cache: &Cache, mut ids: Vec<ObjectId>, context: &Context) -> 
 
 fn write(path: &std::path::Path, ids: &[ObjectId]) -> Option<fs::File> {
     let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
-    fs::create_dir_all(path.parent()?).ok()?;
+    let folder = path.parent()?;
+    shared::make_folder_for_now(folder).ok()?;
     let mut options = fs::OpenOptions::new();
     let mut file = options.write(true).create_new(true).open(path).ok()?;
+    shared::set_mode_of(&file, Modes::of(folder).file()).ok()?;
     file.file().lock().ok()?;
     file.write_all(text.as_bytes()).ok()?;
     Some(file)

@@ -231,7 +231,7 @@ impl Coded for Error {
             Self::SameMd5 { .. } => Some(
                 "files are stored by their MD5, as in DVC, so only one of them can be; such files are made on purpose: find out where they come from, then change a byte of one".to_owned(),
             ),
-            Self::Missing { .. } => Some("push them from a workspace that has the files, or name another remote".to_owned()),
+            Self::Missing { .. } => Some("push them from a workspace that has the files (where its cache lost them, `backlot add` on the files first), or name another remote".to_owned()),
             Self::Changing { .. } => Some("wait until whatever writes it is done, then run the command again".to_owned()),
             Self::WouldOverwrite { .. } => {
                 Some("run `backlot add` to keep what is there, move it away, or use `--force` to lose it".to_owned())

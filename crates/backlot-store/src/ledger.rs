@@ -30,7 +30,13 @@ impl Ledger {
 
     fn database(&self) -> Option<&StatCache> {
         self.database
-            .get_or_init(|| StatCache::open(&self.path).and_then(StatCache::with_inodes).ok())
+            .get_or_init(|| {
+                // With the mode of the cache; what SQLite makes beside it has the same.
+                if !self.path.exists() {
+                    backlot_core::shared::create(&self.path, b"").ok()?;
+                }
+                StatCache::open(&self.path).and_then(StatCache::with_inodes).ok()
+            })
             .as_ref()
     }
 

@@ -17,6 +17,7 @@ mod error;
 mod hash;
 mod holes;
 mod ledger;
+mod lower;
 mod object;
 mod parallel;
 mod placed;
@@ -28,11 +29,13 @@ mod usage;
 pub use add::{Added, add_files, hash_files};
 pub use cache::{Cache, DamagedPack, ObjectEntry, VerifyReport, digest_bytes};
 pub use checkout::{CheckoutItem, CheckoutOptions, CheckoutReport, checkout, set_executable};
-pub use chunked::{CollectOptions, CollectReport, Collected, NotAStoredName, StoredName};
+pub use chunked::{CollectOptions, CollectReport, Collected, NotAStoredName, RestoreReport, StoredName};
 pub use chunked::{
     DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartFile, PartHead, PartSource, StoredPart,
 };
+pub use chunked::{FoundUser, RemoteUser};
 pub use error::{Error, Result};
+pub use lower::is_read_only_cache;
 pub use object::{FileDigests, KnownFile, ObjectId, Transfer};
 pub use placed::PlacedMembers;
 pub use remote::{Remote, RemoteConfig, RemoteLayout, TransferReport};

@@ -7,15 +7,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use backlot_core::file;
+use backlot_core::{file, shared};
 use fs_err as fs;
 
 /// How old a temporary is when nobody works on it any more.
 const STALE: Duration = Duration::from_hours(24);
 const MARK: &str = "swept";
 /// Folders of a cache that have temporaries directly in them; `*` stands for each of its folders.
-const FOLDERS: [&str; 10] = [
+const FOLDERS: [&str; 12] = [
     "",
+    "files",
+    "files/md5",
     "tmp",
     "wheels",
     "chunks",
@@ -31,7 +33,7 @@ const FOLDERS: [&str; 10] = [
 pub fn is_sweep_due(mark: &Path) -> bool {
     let fresh = std::fs::symlink_metadata(mark).is_ok_and(|found| !is_stale(&found));
     // The mark comes first, so that of many commands one sweeps.
-    !fresh && fs::write(mark, b"").is_ok()
+    !fresh && shared::write_for_now(mark, b"").is_ok()
 }
 
 /// Sweep a folder and all that is in it.

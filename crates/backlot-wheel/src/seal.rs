@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use backlot_core::file;
+use backlot_core::{file, shared};
 use fs_err as fs;
 
 use crate::error::Result;
@@ -15,7 +15,10 @@ use crate::installed::verify_unpacked;
 
 /// Note that a folder that [`crate::unpack`] just made, or that was just compared with RECORD, is right.
 pub fn seal(folder: &Path) -> Result<()> {
-    Ok(file::write_for_now(&seal_of(folder), state(folder)?.as_bytes())?)
+    Ok(shared::write_for_now(
+        &seal_of(folder),
+        state(folder)?.as_bytes(),
+    )?)
 }
 
 /// Whether a folder made by [`crate::unpack`] is as it was: by its seal, else by reading it.

@@ -9,7 +9,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{PackageName, Sha256, Timestamp, file};
+use backlot_core::{PackageName, Sha256, Timestamp, file, shared};
 use backlot_repo::{Repo, Stamp};
 use backlot_resolve::Problem;
 use fs_err as fs;
@@ -102,7 +102,7 @@ impl Workspace {
         let digest = sha2::Sha256::digest(serde_json::to_vec(&question).expect("plain data"));
         let name = Sha256::from_bytes(digest.into()).to_hex();
         Ok(Place {
-            path: self.settings().cache.value.join("answers").join(name),
+            path: self.cache_dir().join("answers").join(name),
         })
     }
 }
@@ -142,7 +142,7 @@ impl Place {
         let body = serde_json::to_vec(&answer).expect("plain data");
         let digest = Sha256::from_bytes(sha2::Sha256::digest(&body).into());
         let bytes = [digest.to_hex().into_bytes(), body].concat();
-        file::write_for_now(&self.path, &bytes).ok();
+        shared::write_for_now(&self.path, &bytes).ok();
         self.forget_oldest();
     }
 

@@ -50,7 +50,7 @@ mod engine {
             read_timeout: network.read_timeout,
             retries: network.retries,
             ..CondaOptions::new(
-                workspace.settings().cache.value.join("conda"),
+                workspace.cache_dir().join("conda"),
                 workspace.root().to_path_buf(),
             )
         };

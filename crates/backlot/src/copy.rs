@@ -8,8 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backlot_core::file::TemporaryFolder;
-use backlot_core::{PackageName, Requirement, Sha256, Version};
+use backlot_core::{PackageName, Requirement, Sha256, Version, shared};
 use backlot_repo::{Checked, Release, ReleaseKind, Repo, WholeRelease};
 use backlot_resolve::{Problem, Resolution, RootRequirement};
 use backlot_store::ObjectId;
@@ -349,10 +348,7 @@ impl Workspace {
         let source = self.open_remote(from)?;
         let mut wanted: BTreeMap<ObjectId, String> = BTreeMap::new();
         let files: Vec<&Release> = releases.iter().flat_map(|r| &r.files).collect();
-        let named = NamedRemote {
-            name: &from.name,
-            remote: &source,
-        };
+        let named = NamedRemote::new(&from.name, &source);
         for release in self.objects_in(&ends.source, &files, named)? {
             let label = release.label();
             wanted.extend(release.needs.objects.into_iter().map(|id| (id, label.clone())));
@@ -366,6 +362,9 @@ impl Workspace {
             dry_run: ends.dry_run,
             ..CopyFilesReport::default()
         };
+        if !ends.dry_run {
+            self.note_user(&ends.target, &self.open_remote(to)?)?;
+        }
         let ids: Vec<ObjectId> = wanted.keys().copied().collect();
         if from.name != to.name {
             self.copy_objects(&source, &self.open_remote(to)?, &ids, &mut report)?;
@@ -432,8 +431,8 @@ impl Workspace {
 
     /// Fetch and check all files that the target does not have, then add them one by one.
     fn copy_missing(&self, ends: &Ends, planned: &PlannedRelease) -> Result<()> {
-        let wheels = self.settings().cache.value.join("wheels");
-        let stage = TemporaryFolder::in_folder(&wheels)?;
+        let wheels = self.cache_dir().join("wheels");
+        let stage = shared::temporary_folder(&wheels, 1)?;
         let mut checked = Vec::new();
         let files = planned.release.files.iter().zip(&planned.digests);
         for ((file, sha256), state) in files.zip(&planned.states) {

@@ -3,12 +3,14 @@
 //! Invariant: code, class, help and retry of a lower crate's error pass through unchanged.
 
 mod edit;
+mod gc;
 mod outs;
 mod workspace;
 
 use backlot_core::{Cancelled, Class, Coded, FileError};
 
 pub use edit::EditError;
+pub use gc::GcError;
 pub use outs::OutsError;
 pub use workspace::WorkspaceError;
 
@@ -73,6 +75,9 @@ pub enum Error {
     /// Outputs and the releases they were edited from.
     #[error(transparent)]
     Edit(#[from] EditError),
+    /// A collection that cannot know what is needed.
+    #[error(transparent)]
+    Gc(#[from] GcError),
     /// Conda packages.
     #[cfg(feature = "conda")]
     #[error(transparent)]
@@ -110,6 +115,7 @@ impl Error {
             Self::Repo(e) => e,
             Self::Network(e) => e,
             Self::Edit(e) => e,
+            Self::Gc(e) => e,
             #[cfg(feature = "conda")]
             Self::Conda(e) => e,
             Self::Part(e) => e,

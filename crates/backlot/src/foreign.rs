@@ -115,7 +115,7 @@ impl Workspace {
         let site_packages = environment.site_packages();
         let dists = environment.installed()?;
         let recorded = Recorded::of(&dists)?;
-        let mut outs = Outs::default();
+        let (mut outs, mut places) = (Outs::default(), Vec::new());
         for dist in dists.iter().filter(|dist| dist.editable.is_none()) {
             let package = dist.metadata.package();
             for pointer in Self::tracked_of_dist(&environment, dist)?.pointers {
@@ -129,10 +129,12 @@ impl Workspace {
                         return Err(foreign(&package, &pointer.path, &site_packages, &place, reason));
                     }
                     outs.0.insert(place.to_string(), package.clone());
+                    places.push(place);
                 }
             }
         }
-        Ok(())
+        // Two packages may share a folder of modules, so names of both meet in it.
+        Ok(backlot_dvc::refuse_twins(&site_packages, &places)?)
     }
 }
 

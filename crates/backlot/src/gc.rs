@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Blake3, file};
+use backlot_core::{Blake3, file, shared};
 use backlot_store::ObjectId;
 use fs_err as fs;
 use serde::Serialize;
@@ -21,6 +21,9 @@ pub struct GcReport {
     pub cache: PathBuf,
     /// The workspaces whose files are kept.
     pub workspaces: Vec<PathBuf>,
+    /// Workspaces of other people that cannot be read: which files they need is not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<PathBuf>,
     /// Objects that are kept.
     pub kept: usize,
     /// Objects that nothing names.
@@ -46,7 +49,7 @@ pub(crate) fn register_workspace(cache: &Path, root: &Path) -> Result<()> {
     let name = backlot_store::digest_bytes(text.as_bytes()).blake3;
     let path = cache.join("workspaces").join(short(&name));
     if !path.exists() {
-        file::write(&path, text.as_bytes())?;
+        shared::write(&path, text.as_bytes())?;
     }
     Ok(())
 }
@@ -59,11 +62,12 @@ impl Workspace {
     /// What nothing in any workspace of this cache names.
     pub fn plan_gc(&self) -> Result<GcReport> {
         let cache = self.cache()?;
-        let mut workspaces = Vec::new();
+        let (mut workspaces, mut unreadable) = (Vec::new(), Vec::new());
         let mut keep = HashSet::new();
         for root in registered(cache.root())? {
             self.context().check()?;
-            if !root.join(crate::config::FILE_NAME).is_file() {
+            if !self.is_workspace(&root) {
+                unreadable.extend(is_closed(&root).then_some(root));
                 continue;
             }
             let workspace = Self::open(&root, self.host(), self.context())?;
@@ -82,11 +86,25 @@ impl Workspace {
         Ok(GcReport {
             cache: cache.root().to_path_buf(),
             workspaces,
+            unreadable,
             kept: all - unreferenced.len(),
             bytes: unreferenced.iter().map(|u| u.size).sum(),
             unreferenced,
             dry_run: true,
         })
+    }
+
+    /// Whether a registered workspace is there and can be read. One that other people closed is warned of.
+    pub(crate) fn is_workspace(&self, root: &Path) -> bool {
+        if is_closed(root) {
+            let message = format!(
+                "`{}` uses this cache and cannot be read: what only it needs counts as not needed",
+                root.display()
+            );
+            self.context().warn("gc::unreadable_workspace", message);
+            return false;
+        }
+        root.join(crate::config::FILE_NAME).is_file()
     }
 
     /// Every object that this workspace's pointers name.
@@ -106,6 +124,12 @@ impl Workspace {
         }
         Ok(())
     }
+}
+
+/// Whether a folder, or one above it, lets this user not look into it.
+fn is_closed(root: &Path) -> bool {
+    let found = fs::metadata(root.join(crate::config::FILE_NAME));
+    found.is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 pub(crate) fn registered(cache: &Path) -> Result<Vec<PathBuf>> {

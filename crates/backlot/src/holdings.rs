@@ -58,6 +58,19 @@ pub(crate) struct Needs {
 pub(crate) struct NamedRemote<'a> {
     pub(crate) name: &'a str,
     pub(crate) remote: &'a Remote,
+    /// Only what is pinned to it counts: what is not is on another remote, the default one.
+    pub(crate) pinned_only: bool,
+}
+
+impl<'a> NamedRemote<'a> {
+    /// A remote that what is not pinned goes to.
+    pub(crate) const fn new(name: &'a str, remote: &'a Remote) -> Self {
+        Self {
+            name,
+            remote,
+            pinned_only: false,
+        }
+    }
 }
 
 impl ReleaseObjects {
@@ -83,6 +96,26 @@ struct Batch {
     outs: usize,
 }
 
+/// What the needs of releases are read for.
+#[derive(Clone, Copy)]
+pub(crate) enum Purpose<'a> {
+    /// To decide what is kept: a manifest that is nowhere is an error.
+    Decide,
+    /// To tell: a manifest that is nowhere is an unknown of its release.
+    Tell,
+    /// To tell, and what is remembered is not read again. Releases come once a file.
+    TellKnown(&'a KnownOuts<'a>),
+}
+
+impl<'a> Purpose<'a> {
+    const fn known(self) -> Option<&'a KnownOuts<'a>> {
+        match self {
+            Self::TellKnown(known) => Some(known),
+            Self::Decide | Self::Tell => None,
+        }
+    }
+}
+
 /// Whether the releases of a package are wanted.
 type IsWanted<'a> = &'a dyn Fn(&PackageName) -> bool;
 
@@ -95,20 +128,18 @@ impl Workspace {
         wanted: IsWanted<'_>,
         take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
     ) -> Result<Vec<PassedOver>> {
-        self.each_release_by(remote, wanted, None, take)
+        self.each_release_by(remote, wanted, Purpose::Decide, take)
     }
 
-    /// The same to tell, not to decide, where something is `known`: what is remembered there is not read again, and a manifest
-    /// that is nowhere is an unknown of its release, not an error. Releases come once a file then.
+    /// The same for a purpose.
     pub(crate) fn each_release_by(
         &self,
         remote: NamedRemote<'_>,
         wanted: IsWanted<'_>,
-        known: Option<&KnownOuts<'_>>,
+        purpose: Purpose<'_>,
         take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
     ) -> Result<Vec<PassedOver>> {
-        let cache = self.cache()?;
-        let (mut batch, mut seen, mut passed_over) = (Batch::default(), HashSet::new(), Vec::new());
+        let (mut repos, mut passed_over) = (Vec::new(), Vec::new());
         for entry in self.repos() {
             let repo = self.open_repo(entry)?;
             if repo.is_public() {
@@ -116,8 +147,27 @@ impl Workspace {
                     repo: entry.name.clone(),
                     reason: "it is public, and no release with tracked files goes there".to_owned(),
                 });
-                continue;
+            } else {
+                repos.push(repo);
             }
+        }
+        self.each_release_in(&repos, remote, wanted, purpose, take)?;
+        Ok(passed_over)
+    }
+
+    /// The same of given repos.
+    pub(crate) fn each_release_in(
+        &self,
+        repos: &[Repo],
+        remote: NamedRemote<'_>,
+        wanted: IsWanted<'_>,
+        purpose: Purpose<'_>,
+        take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
+    ) -> Result<()> {
+        let known = purpose.known();
+        let cache = self.cache()?;
+        let (mut batch, mut seen) = (Batch::default(), HashSet::new());
+        for repo in repos {
             let mut packages = repo.packages()?;
             packages.retain(|package| wanted(package));
             for some in packages.chunks(RELEASES) {
@@ -125,10 +175,12 @@ impl Workspace {
                     repo.prefetch(some)?;
                 }
                 for package in some {
-                    let listing = match known {
+                    let listing = match purpose {
                         // A page that is proven to be current is enough to tell.
-                        Some(_) => sound(repo.listing(package, self.context())?)?,
-                        None => sound(Arc::new(repo.releases_with_problems(package)?))?,
+                        Purpose::TellKnown(_) => sound(repo.listing(package, self.context())?)?,
+                        Purpose::Decide | Purpose::Tell => {
+                            sound(Arc::new(repo.releases_with_problems(package)?))?
+                        }
                     };
                     // Without a digest it is read, however often it is there.
                     let files = listing
@@ -136,20 +188,19 @@ impl Workspace {
                         .filter(|file| file.sha256.is_none_or(|digest| seen.insert(digest)));
                     let mut files: Vec<&Release> = files.collect();
                     if let Some(known) = known {
-                        files = self.take_known(files, known, remote.name, take)?;
+                        files = self.take_known(files, known, remote, take)?;
                     }
                     for files in files.chunks(RELEASES) {
                         self.context().check()?;
-                        batch.add(&repo, files, known.is_some())?;
+                        batch.add(repo, files, known.is_some())?;
                         if batch.outs >= OUTS {
-                            self.hand_out(std::mem::take(&mut batch), &cache, remote, known, take)?;
+                            self.hand_out(std::mem::take(&mut batch), &cache, remote, purpose, take)?;
                         }
                     }
                 }
             }
         }
-        self.hand_out(batch, &cache, remote, known, take)?;
-        Ok(passed_over)
+        self.hand_out(batch, &cache, remote, purpose, take)
     }
 
     /// The releases of a repo that have these files, with their objects; manifests that are not in the cache are fetched
@@ -166,7 +217,7 @@ impl Workspace {
             batch.add(repo, files, false)?;
         }
         let mut found = Vec::new();
-        self.hand_out(batch, &self.cache()?, remote, None, &mut |release| {
+        self.hand_out(batch, &self.cache()?, remote, Purpose::Decide, &mut |release| {
             found.push(release);
             Ok(())
         })?;
@@ -199,7 +250,7 @@ impl Workspace {
         &self,
         files: Vec<&'f Release>,
         known: &KnownOuts<'_>,
-        remote: &str,
+        remote: NamedRemote<'_>,
         take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
     ) -> Result<Vec<&'f Release>> {
         let mut others = Vec::new();
@@ -231,12 +282,13 @@ impl Workspace {
         batch: Batch,
         cache: &Cache,
         remote: NamedRemote<'_>,
-        known: Option<&KnownOuts<'_>>,
+        purpose: Purpose<'_>,
         take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
     ) -> Result<()> {
+        let known = purpose.known();
         let all: Vec<&Pointer> = batch.pointers.values().flatten().collect();
         let found = self.need_manifests(&all, cache, remote);
-        let some_are_lacking = known.is_some()
+        let some_are_lacking = !matches!(purpose, Purpose::Decide)
             && matches!(
                 &found,
                 Err(Error::Workspace(WorkspaceError::UnknownManifests { .. }))
@@ -251,7 +303,7 @@ impl Workspace {
                 if some_are_lacking {
                     unknown.extend(self.take_unknown(&mut there, cache, remote)?);
                 }
-                self.add_needs(&there, cache, remote.name, &mut needs)?;
+                self.add_needs(&there, cache, remote, &mut needs)?;
             }
             if let Some((known, file)) = known.zip(file) {
                 known.note(file, &pointers, cache)?;
@@ -275,10 +327,7 @@ impl Workspace {
     ) -> Result<Vec<ObjectId>> {
         let mut unknown = Vec::new();
         for out in &pointer.outs {
-            let Some(id) = out
-                .id()
-                .filter(|id| id.tree && self.is_needed_on(out, remote.name))
-            else {
+            let Some(id) = out.id().filter(|id| id.tree && self.is_needed_on(out, remote)) else {
                 continue;
             };
             let is_there = || remote.remote.exists_many(&[id], self.context());
@@ -305,24 +354,35 @@ impl Workspace {
         self.need_manifests(&pointers, &cache, remote)?;
         let mut needs = Needs::default();
         for pointer in pointers {
-            self.add_needs(pointer, &cache, remote.name, &mut needs)?;
+            self.add_needs(pointer, &cache, remote, &mut needs)?;
         }
         Ok(needs)
     }
 
     /// Whether the content of an out has to be on the remote of a name for others to pull it. A pin to a remote that has no
     /// such name here cannot be honoured, so everything else that is read for the release has to be enough.
-    pub(crate) fn is_needed_on(&self, out: &Out, remote: &str) -> bool {
+    pub(crate) fn is_needed_on(&self, out: &Out, remote: NamedRemote<'_>) -> bool {
         self.is_needed(out.cache, out.push, out.remote.as_deref(), remote)
     }
 
-    fn is_needed(&self, cache: bool, push: bool, pin: Option<&str>, remote: &str) -> bool {
-        let elsewhere = |pin: &str| pin != remote && self.config().remotes.iter().any(|r| r.name == pin);
-        cache && push && !pin.is_some_and(elsewhere)
+    fn is_needed(&self, cache: bool, push: bool, pin: Option<&str>, remote: NamedRemote<'_>) -> bool {
+        let elsewhere = |pin: &str| pin != remote.name && self.config().remotes.iter().any(|r| r.name == pin);
+        let is_here = match pin {
+            Some(pin) if remote.pinned_only => pin == remote.name,
+            Some(pin) => !elsewhere(pin),
+            None => !remote.pinned_only,
+        };
+        cache && push && is_here
     }
 
     /// What a pointer needs; its manifests are in the cache.
-    fn add_needs(&self, pointer: &Pointer, cache: &Cache, remote: &str, needs: &mut Needs) -> Result<()> {
+    fn add_needs(
+        &self,
+        pointer: &Pointer,
+        cache: &Cache,
+        remote: NamedRemote<'_>,
+        needs: &mut Needs,
+    ) -> Result<()> {
         for out in &pointer.outs {
             let Some(id) = out.id() else { continue };
             if !self.is_needed_on(out, remote) {
@@ -357,7 +417,7 @@ impl Workspace {
                 continue;
             };
             if !cache.has(&id)? {
-                let list = if self.is_needed_on(out, remote.name) {
+                let list = if self.is_needed_on(out, remote) {
                     &mut wanted
                 } else {
                     &mut optional

@@ -63,6 +63,7 @@ mod standard_library;
 mod unpacked;
 mod untracked;
 mod usage;
+mod users;
 mod verdicts;
 mod verify;
 mod verify_repo;
@@ -80,7 +81,9 @@ pub use backlot_net::{Credential, Credentials, NetworkOptions, PlaceName, Proxie
 pub use backlot_repo::AllowedName;
 pub use backlot_repo::{Fact, FactKind, Place, Query, ReindexReport, Verdict, VerdictReport};
 pub use backlot_resolve::Preference;
-pub use backlot_store::{CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, Usage};
+pub use backlot_store::{
+    CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, RestoreReport, Usage,
+};
 pub use backlot_store::{DamagedPart, DroppedPart, JobId, JobRelease, PartHead, StoredName};
 pub use base::{BaseState, BaseStatus, NewerRelease};
 pub use browse::{
@@ -91,7 +94,7 @@ pub use config::{Config, RemoteEntry, RepoEntry, RepoPlace};
 pub use copy::{CopiedFile, CopiedRelease, CopyOptions, CopyReport, CopyState};
 pub use edit::EditReport;
 pub use environment::DEFAULT_PYTHON;
-pub use error::{EditError, Error, OutsError, Result, WorkspaceError};
+pub use error::{EditError, Error, GcError, OutsError, Result, WorkspaceError};
 pub use export::{ExportFormat, ExportOptions, ExportReport};
 pub use external::{ChannelStatus, CondaChange, ExternalReport, ExternalStatus};
 pub use files::{AddFiles, AddReport, AddedFiles, MoveReport, MovedFiles};

@@ -189,7 +189,7 @@ impl Workspace {
                     None => self.remote_entry(remote, "pulling files")?,
                 };
                 report.name_remote(&entry.name);
-                let opened = self.open_remote(entry)?;
+                let opened = self.open_remote(entry)?.rescuing();
                 match backlot_dvc::fetch(&pointers_of_pin, &opened, cache, self.context())
                     .map_err(Error::from)
                 {
@@ -197,6 +197,9 @@ impl Workspace {
                     fetched => {
                         let fetched = fetched?;
                         report.take(&fetched);
+                        if fetched.rescued {
+                            self.note_own_repos(&opened)?;
+                        }
                         proven.extend(fetched.digests);
                         break;
                     }

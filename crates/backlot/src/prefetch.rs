@@ -153,14 +153,15 @@ fn groups(problem: &Problem<'_>) -> Vec<Vec<usize>> {
 impl Workspace {
     /// Fetch the wheels of locked packages that lie far away, many at once. What fails is met again one by one.
     pub(crate) fn prefetch_wheels(&self, packages: &[&LockedPackage]) -> Result<()> {
-        let unpacked = self.settings().cache.value.join("wheels");
         for entry in self.repos().into_iter().filter(|e| e.is_remote()) {
             let missing: Vec<&&LockedPackage> = packages
                 .iter()
                 .filter(|p| p.repo.as_deref() == Some(&entry.name))
                 .filter(|p| {
-                    p.sha256
-                        .is_some_and(|digest| !unpacked.join(digest.to_hex()).is_dir())
+                    p.sha256.is_some_and(|digest| {
+                        let mut caches = self.caches();
+                        !caches.any(|cache| cache.join("wheels").join(digest.to_hex()).is_dir())
+                    })
                 })
                 .collect();
             if missing.is_empty() {

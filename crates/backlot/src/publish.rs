@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::adding::Preview;
 use crate::base::{BaseRelease, Newer};
 use crate::build::BuildReport;
-use crate::error::{OutsError, Result, WorkspaceError};
+use crate::error::{Error, OutsError, Result, WorkspaceError};
 use crate::files::{Additions, MoveReport, Tracked};
 use crate::from_parts::{FromParts, PartsUsed};
 use crate::outputs::Output;
@@ -191,6 +191,7 @@ impl Workspace {
         if identical != Some(false) {
             let ahead = ahead_of(ready.recorded);
             files = self.push_tracked(tracked, options.remote.as_deref(), ahead, false)?;
+            self.note_user_on_all(repo, tracked, options.remote.as_deref())?;
         }
         self.context().check()?;
         let next = wheel
@@ -277,7 +278,11 @@ impl Workspace {
         self.refuse_unpushed(output, &tracked, options.allow_unpushed)?;
         let elsewhere = self.remote_elsewhere(options.remote.as_deref());
         if !tracked.pointers.is_empty() {
-            self.bring_manifests(&tracked, elsewhere.as_ref())?;
+            match self.bring_manifests(&tracked, elsewhere.as_ref()) {
+                // Lost before it was pushed, as by a power cut: adding makes it again from the files, if they are all here.
+                Err(Error::Dvc(backlot_dvc::Error::Store(backlot_store::Error::Missing { .. }))) => {}
+                brought => brought?,
+            }
         }
         let mut targets = Vec::new();
         let (mut missing, mut empty) = (Vec::new(), Vec::new());

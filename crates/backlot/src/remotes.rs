@@ -8,12 +8,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use backlot_core::{PackageName, Requirement, Version};
-use backlot_store::{CollectOptions, CollectReport, ObjectId, Remote, Transfer};
+use backlot_store::{CollectOptions, CollectReport, ObjectId, Remote, RestoreReport, Transfer};
 use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
-use crate::holdings::{NamedRemote, PassedOver, ReleaseObjects};
-use crate::known_outs::KnownOuts;
+use crate::holdings::{NamedRemote, PassedOver, Purpose, ReleaseObjects};
 use crate::workspace::Workspace;
 
 /// What a collection of a remote did, or would do.
@@ -25,6 +24,12 @@ pub struct CollectedRemote {
     pub releases: usize,
     /// Repos that were not read, because nothing in them can need a remote.
     pub passed_over: Vec<PassedOver>,
+    /// Repos that this workspace does not have, which were read because publishers recorded them on the remote.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also_read: Vec<String>,
+    /// Records of repos that are dropped.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forgotten: Vec<String>,
     /// The workspaces of this cache whose files are kept.
     pub workspaces: Vec<std::path::PathBuf>,
     /// What became of the rest.
@@ -110,7 +115,13 @@ const LONGEST_PUSH: Duration = Duration::from_hours(1);
 
 impl Workspace {
     /// Collect what neither a release of this workspace's repos nor a workspace of this cache needs.
-    pub fn collect_remote(&self, remote: Option<&str>, options: &CollectOptions) -> Result<CollectedRemote> {
+    /// Repos that publishers recorded on the remote are read as well; `forget` drops records.
+    pub fn collect_remote(
+        &self,
+        remote: Option<&str>,
+        options: &CollectOptions,
+        forget: &[String],
+    ) -> Result<CollectedRemote> {
         let entry = self.remote_entry(remote, "collecting")?.clone();
         let alone = options.no_other_writers || options.dry_run;
         for (what, age) in [("--young", options.young), ("--grace", options.grace)] {
@@ -129,19 +140,20 @@ impl Workspace {
         }
         let mut keep: HashSet<ObjectId> = HashSet::new();
         let mut releases = HashSet::new();
-        let named = NamedRemote {
-            name: &entry.name,
-            remote: &opened,
-        };
-        let passed_over = self.each_release(named, &|_| true, &mut |release| {
+        let named = NamedRemote::new(&entry.name, &opened);
+        let others = self.other_repos(named, forget)?;
+        let mut take = |release: ReleaseObjects| {
             keep.extend(release.needs.objects);
             keep.extend(release.needs.optional);
             releases.insert((release.package, release.version));
             Ok(())
-        })?;
+        };
+        let passed_over = self.each_release(named, &|_| true, &mut take)?;
+        // Their releases may have files on other remotes: a manifest that is not here has no files here either.
+        self.each_release_in(&others.repos, named, &|_| true, Purpose::Tell, &mut take)?;
         let mut workspaces = Vec::new();
         for root in crate::gc::registered(self.cache()?.root())? {
-            if !root.join(crate::config::FILE_NAME).is_file() {
+            if !self.is_workspace(&root) {
                 continue;
             }
             let workspace = Self::open(&root, self.host(), self.context())?;
@@ -162,9 +174,16 @@ impl Workspace {
             }
             workspaces.push(root);
         }
+        if !options.dry_run {
+            for id in &others.forgotten {
+                opened.forget_user(id)?;
+            }
+        }
         Ok(CollectedRemote {
             remote: entry.name,
             releases: releases.len(),
+            also_read: others.repos.iter().map(|repo| repo.place().to_string()).collect(),
+            forgotten: others.forgotten,
             passed_over,
             workspaces,
             report: opened.collect(&keep, options, self.context())?,
@@ -175,8 +194,8 @@ impl Workspace {
         self.config().remotes.iter().any(|remote| remote.url == url)
     }
 
-    /// Take back what collections condemned and did not delete yet. Returns the keys on the remote.
-    pub fn restore_remote(&self, remote: Option<&str>, dry_run: bool) -> Result<Vec<String>> {
+    /// Take back what collections condemned and did not delete yet.
+    pub fn restore_remote(&self, remote: Option<&str>, dry_run: bool) -> Result<RestoreReport> {
         let opened = self.open_remote(self.remote_entry(remote, "restoring")?)?;
         Ok(opened.restore(dry_run, self.context())?)
     }
@@ -198,10 +217,7 @@ impl Workspace {
                 .map(|entry| entry.id)
                 .collect()
         } else {
-            let named = NamedRemote {
-                name: from,
-                remote: &source,
-            };
+            let named = NamedRemote::new(from, &source);
             let chosen = self.chosen_releases(named, releases)?;
             chosen
                 .into_iter()
@@ -215,6 +231,9 @@ impl Workspace {
             dry_run,
             ..CopyFilesReport::default()
         };
+        if !dry_run {
+            self.note_own_repos(&target)?;
+        }
         self.copy_objects(&source, &target, &ids, &mut report)?;
         Ok(report)
     }
@@ -251,7 +270,7 @@ impl Workspace {
             names.borrow_mut().insert(package.clone());
             requirements.iter().any(|r| r.name() == package)
         };
-        let mut all = self.release_objects(remote, None, &is_asked_for)?;
+        let mut all = self.release_objects(remote, Purpose::Decide, &is_asked_for)?;
         check_known(&requirements, &all, &names.borrow())?;
         all.retain(|one| requirements.iter().any(|r| admits(r, &one.package, &one.version)));
         Ok(all)
@@ -265,11 +284,11 @@ impl Workspace {
     pub(crate) fn release_objects(
         &self,
         remote: NamedRemote<'_>,
-        known: Option<&KnownOuts<'_>>,
+        purpose: Purpose<'_>,
         wanted: &dyn Fn(&PackageName) -> bool,
     ) -> Result<Vec<ReleaseObjects>> {
         let mut all: BTreeMap<(PackageName, Version), ReleaseObjects> = BTreeMap::new();
-        self.each_release_by(remote, wanted, known, &mut |release| {
+        self.each_release_by(remote, wanted, purpose, &mut |release| {
             let key = (release.package.clone(), release.version.clone());
             match all.entry(key) {
                 Entry::Vacant(slot) => drop(slot.insert(release)),

@@ -47,7 +47,7 @@ impl Workspace {
         if !dry_run {
             for (package, _) in &plan.put {
                 let Some(sha256) = package.sha256 else { continue };
-                let folder = self.settings().cache.value.join("wheels").join(sha256.to_hex());
+                let folder = self.cache_dir().join("wheels").join(sha256.to_hex());
                 if folder.is_dir() && !backlot_wheel::verify_unpacked(&folder)? {
                     file::remove(&folder)?;
                 }

@@ -37,10 +37,7 @@ impl Workspace {
     ) -> Result<RepairReport> {
         let entry = self.remote_entry(remote, "repairing")?.clone();
         let opened = self.open_remote(&entry)?;
-        let named = NamedRemote {
-            name: &entry.name,
-            remote: &opened,
-        };
+        let named = NamedRemote::new(&entry.name, &opened);
         let everything = VerifyOptions {
             releases: true,
             ..VerifyOptions::default()

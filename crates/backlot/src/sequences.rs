@@ -1,7 +1,9 @@
 //! Gaps in numbered sequences of files: a frame that was never rendered, or never copied.
 //!
 //! Files of one folder whose names differ in their last number alone are a sequence. Its step is the smallest distance of two
-//! of its numbers, so every second frame is no gap. Fewer than three files, or more gaps than files, are no sequence.
+//! of its numbers, so every second frame is no gap. Fewer than three files, or more gaps than files, are no sequence. Neither are
+//! UDIM tiles, which are numbered 1001 + u + 10 v and leave out what no surface uses. Frames often begin at 1001, too, so tiles are
+//! told by their ending, or by two or more rows of ten that end early, each without a hole: a lost frame leaves one hole.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +12,10 @@ use serde::Serialize;
 
 /// How many missing names are carried.
 const MAX_NAMES: usize = 20;
+/// Endings of files that are textures and nothing else.
+const TEXTURES: [&str; 4] = [".tx", ".tex", ".rat", ".ptx"];
+/// The numbers of UDIM tiles: ten columns, up to a hundred rows.
+const UDIM: std::ops::RangeInclusive<u64> = 1001..=1999;
 
 /// A sequence with gaps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,6 +45,9 @@ pub(crate) fn gaps(path: &str, files: &[RelPath]) -> Vec<SequenceGap> {
     }
     let gap = |((prefix, suffix), numbers): ((&str, &str), BTreeMap<u64, &str>)| {
         let all: Vec<u64> = numbers.keys().copied().collect();
+        if are_tiles(&all, suffix) {
+            return None;
+        }
         let step = all.windows(2).map(|pair| pair[1] - pair[0]).min()?;
         let (first, last) = (*all.first()?, *all.last()?);
         let missing = ((last - first) / step + 1).saturating_sub(all.len() as u64);
@@ -58,6 +67,26 @@ pub(crate) fn gaps(path: &str, files: &[RelPath]) -> Vec<SequenceGap> {
         })
     };
     sequences.into_iter().filter_map(gap).collect()
+}
+
+/// Whether numbers, sorted, are those of UDIM tiles.
+fn are_tiles(numbers: &[u64], suffix: &str) -> bool {
+    if !numbers.iter().all(|number| UDIM.contains(number)) {
+        return false;
+    }
+    let mut rows: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for number in numbers {
+        rows.entry((number - 1001) / 10)
+            .or_default()
+            .push((number - 1001) % 10);
+    }
+    let is_run = |columns: &Vec<u64>| (0..).zip(columns).all(|(n, column)| n == *column);
+    let last = rows.keys().next_back().copied();
+    let short = rows
+        .iter()
+        .filter(|(row, columns)| Some(**row) != last && columns.len() < 10);
+    let is_texture = TEXTURES.contains(&suffix.to_ascii_lowercase().as_str());
+    is_texture || (rows.values().all(is_run) && short.count() >= 2)
 }
 
 /// A path before, in and behind the last number of its file name, without its ending.
@@ -104,6 +133,28 @@ mod tests {
             missing(&["a/x.1.mp4", "a/x.2.mp4", "a/x.4.mp4", "b/x.3.mp4"]),
             ["a/x.3.mp4"]
         );
+    }
+
+    #[test]
+    fn tiles_of_a_texture_have_no_gaps_and_a_lost_frame_from_1001_on_is_one() {
+        let named = |numbers: &[u64], ending: &str| -> Vec<String> {
+            let files: Vec<String> = numbers.iter().map(|n| format!("x.{n}.{ending}")).collect();
+            missing(&files.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let tiles = [
+            1001, 1002, 1003, 1004, 1005, 1011, 1012, 1013, 1014, 1021, 1022, 1023, 1024, 1025,
+        ];
+        for ending in ["exr", "tif", "png", "tx"] {
+            assert!(named(&tiles, ending).is_empty(), "{ending}");
+        }
+        assert!(named(&[1001, 1002, 1004, 1005, 1006], "tx").is_empty());
+        assert_eq!(named(&[1001, 1002, 1004, 1005, 1006], "exr"), ["x.1003.exr"]);
+        let frames = |lost: u64| (1001..=1040).filter(|n| *n != lost).collect::<Vec<u64>>();
+        for lost in [1002, 1010, 1011, 1025, 1030] {
+            assert_eq!(named(&frames(lost), "exr"), [format!("x.{lost}.exr")]);
+        }
+        let later: Vec<u64> = (1996..=2010).filter(|n| *n != 2003).collect();
+        assert_eq!(named(&later, "png"), ["x.2003.png"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use backlot_core::file::{self, TemporaryFolder};
+use backlot_core::shared::{self, Modes};
 use backlot_core::{Operation, PackageName, Sha256};
 use backlot_repo::Release;
 use backlot_wheel::{Sdist, WheelArchive};
@@ -51,8 +52,14 @@ impl Workspace {
             WorkspaceError::NoSuchRelease { what, nearest: None }.into()
         };
         let sha256: Sha256 = package.sha256.ok_or_else(no_release)?;
-        let wheels = self.settings().cache.value.join("wheels");
+        let wheels = self.cache_dir().join("wheels");
         let folder = wheels.join(sha256.to_hex());
+        for cache in self.caches().skip(1) {
+            let folder = cache.join("wheels").join(sha256.to_hex());
+            if folder.is_dir() && backlot_wheel::is_intact(&folder).unwrap_or(false) {
+                return Ok(folder);
+            }
+        }
         if folder.is_dir() {
             if backlot_wheel::is_intact(&folder)? {
                 return Ok(folder);
@@ -62,7 +69,7 @@ impl Workspace {
             let aside = TemporaryFolder::absent_in(&wheels);
             file::rename(&folder, aside.path())?;
         }
-        let stage = TemporaryFolder::in_folder(&wheels)?;
+        let stage = shared::temporary_folder(&wheels, 1)?;
         let local = stage.path().join(package.file().ok_or_else(no_release)?);
         if let Some(url) = package.direct_url()? {
             self.fetch_direct(&package.name, &url, &local)?;
@@ -88,6 +95,7 @@ impl Workspace {
         };
         let unpacked = stage.path().join("tree");
         backlot_wheel::unpack(&WheelArchive::open(&wheel)?, &unpacked, self.context())?;
+        shared::follow(&unpacked, Modes::of(&wheels))?;
         // Another process may have been first; its folder holds the same bytes.
         if let Err(error) = file::rename(&unpacked, &folder)
             && !folder.is_dir()

@@ -10,7 +10,7 @@ use backlot_store::{ObjectId, Usage};
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::holdings::{NamedRemote, ReleaseObjects};
+use crate::holdings::{NamedRemote, Purpose, ReleaseObjects};
 use crate::known_outs::KnownOuts;
 use crate::remotes::{admits, check_known};
 use crate::workspace::Workspace;
@@ -36,16 +36,13 @@ impl Workspace {
     pub fn usage(&self, names: &[String], remote: Option<&str>) -> Result<Vec<ReleaseUsage>> {
         let entry = self.remote_entry(remote, "telling what is stored")?;
         let opened = self.open_remote(entry)?;
-        let named = NamedRemote {
-            name: &entry.name,
-            remote: &opened,
-        };
+        let named = NamedRemote::new(&entry.name, &opened);
         let requirements = self.parse_requirements(names)?;
         let is_asked_for = |package: &PackageName, version: &Version| {
             requirements.is_empty() || requirements.iter().any(|r| admits(r, package, version))
         };
         let known = KnownOuts::load(&self.cache()?, &is_asked_for)?;
-        let releases = self.release_objects(named, Some(&known), &|_| true)?;
+        let releases = self.release_objects(named, Purpose::TellKnown(&known), &|_| true)?;
         known.save();
         let packages: BTreeSet<PackageName> = releases.iter().map(|r| r.package.clone()).collect();
         check_known(&requirements, &releases, &packages)?;

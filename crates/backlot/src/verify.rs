@@ -1,6 +1,7 @@
 //! Proving again: that the cache, the remote and the installed files are what they are said to be.
 //!
-//! Reads everything that this workspace names; changes nothing. Damage is reported with the assets it hurts.
+//! Reads everything that this workspace names; changes nothing, but takes back what a collection of a remote condemned
+//! of it. Damage is reported with the assets it hurts.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -26,7 +27,7 @@ pub struct VerifyOptions {
     pub cache: bool,
     /// The remote.
     pub remote: bool,
-    /// Which remote, instead of the default one.
+    /// Which remote, instead of all: the default one, and of the others what is pinned to them.
     pub remote_name: Option<String>,
     /// On the remote also what any release of this workspace's repos needs.
     pub releases: bool,
@@ -47,6 +48,9 @@ pub struct VerifyReport {
     pub cache: Option<ObjectReport>,
     /// The remote.
     pub remote: Option<ObjectReport>,
+    /// The other remotes, where none was named: of each, what is pinned to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_remotes: Vec<ObjectReport>,
     /// The installed packages with damage.
     pub inputs: Option<Vec<PackageDamage>>,
     /// The repos whose releases were read.
@@ -64,6 +68,9 @@ pub struct VerifyReport {
 /// Objects that were read.
 #[derive(Clone, Debug, Serialize)]
 pub struct ObjectReport {
+    /// The name of the remote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The cache or remote.
     pub place: String,
     /// How many were read.
@@ -78,6 +85,9 @@ pub struct ObjectReport {
     pub packs: Vec<DamagedPack>,
     /// Recipe segments of a chunked remote that cannot be read.
     pub segments: Vec<String>,
+    /// Those that a collection of a remote condemned. They can be read, and were taken back where a warning says so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub condemned: Vec<ObjectDamage>,
 }
 
 /// A damaged or missing object.
@@ -114,14 +124,17 @@ impl Coded for DamageFound {
         Class::Integrity
     }
     fn help(&self) -> Option<String> {
-        Some("`backlot pull` fetches what is damaged in the cache or missing from it, `backlot repair` stores again what is wrong on the remote, `backlot install --repair` mends inputs, `backlot repo reindex` makes pages and sidecars of a repo again".to_owned())
+        Some("`backlot pull` fetches what is damaged in the cache or missing from it, `backlot add` stores again what outputs have, `backlot repair` stores again what is wrong on the remote, `backlot install --repair` mends inputs, `backlot repo reindex` makes pages and sidecars of a repo again".to_owned())
     }
 }
 
 impl VerifyReport {
     /// How many things are damaged or missing.
     pub fn damage(&self) -> usize {
-        let objects = [&self.cache, &self.remote].into_iter().flatten();
+        let objects = [&self.cache, &self.remote]
+            .into_iter()
+            .flatten()
+            .chain(&self.other_remotes);
         let objects: usize = objects
             .map(|r| r.damaged.len() + r.missing.len() + r.packs.len() + r.segments.len())
             .sum();
@@ -216,18 +229,7 @@ impl Workspace {
             report.cache = Some(object_report(cache.place(), &found, &needed, &cache)?);
         }
         if options.remote && (options.remote_name.is_some() || !self.config().remotes.is_empty()) {
-            let entry = self.remote_entry(options.remote_name.as_deref(), "verifying")?;
-            let remote = self.open_remote(entry)?;
-            let named = NamedRemote {
-                name: &entry.name,
-                remote: &remote,
-            };
-            report.problems.clear();
-            let (needed, passed_over) = self.needed_of(named, options, &mut report.problems)?;
-            report.passed_over = passed_over;
-            let mut found = remote.verify(&needed.ids(), options.sample, self.context())?;
-            report.not_pushed = self.split_not_pushed(&mut found, &needed)?;
-            report.remote = Some(object_report(remote.place(), &found, &needed, &cache)?);
+            self.verify_remotes(options, &cache, &mut report)?;
         }
         if options.repos {
             let (repos, passed_over) = self.verify_repos(options.repo_name.as_deref())?;
@@ -239,6 +241,45 @@ impl Workspace {
         }
         report.sound = report.damage() == 0 && report.problems.is_empty();
         Ok(report)
+    }
+
+    /// Verify a remote that is named or, without a name, the default one and, of the others, what is pinned to them.
+    fn verify_remotes(
+        &self,
+        options: &VerifyOptions,
+        cache: &Cache,
+        report: &mut VerifyReport,
+    ) -> Result<()> {
+        let first = self.remote_entry(options.remote_name.as_deref(), "verifying")?;
+        let all = options.remote_name.is_none();
+        let others = self
+            .config()
+            .remotes
+            .iter()
+            .filter(|entry| all && entry.name != first.name);
+        for entry in std::iter::once(first).chain(others) {
+            let remote = self.open_remote(entry)?.rescuing();
+            let named = NamedRemote {
+                pinned_only: entry.name != first.name,
+                ..NamedRemote::new(&entry.name, &remote)
+            };
+            report.problems.clear();
+            let (needed, passed_over) = self.needed_of(named, options, &mut report.problems)?;
+            report.passed_over = passed_over;
+            let mut found = remote.verify(&needed.ids(), options.sample, self.context())?;
+            if found.rescued {
+                self.note_own_repos(&remote)?;
+            }
+            report.not_pushed += self.split_not_pushed(&mut found, &needed)?;
+            let mut one = object_report(remote.place(), &found, &needed, cache)?;
+            one.name = Some(entry.name.clone());
+            if named.pinned_only {
+                report.other_remotes.push(one);
+            } else {
+                report.remote = Some(one);
+            }
+        }
+        Ok(())
     }
 
     /// What should be on a remote: what this workspace names and, where asked for, what releases name.
@@ -326,7 +367,7 @@ impl Workspace {
             }
             for out in tracked.pointers.iter().flat_map(|p| &p.pointer.outs) {
                 let Some(id) = out.id() else { continue };
-                if remote.is_some_and(|named| !self.is_needed_on(out, named.name)) {
+                if remote.is_some_and(|named| !self.is_needed_on(out, named)) {
                     continue;
                 }
                 let mut needs = Needs::default();
@@ -370,6 +411,7 @@ fn object_report(
         });
     }
     Ok(ObjectReport {
+        name: None,
         place,
         objects: found.objects,
         bytes: found.bytes,
@@ -377,5 +419,6 @@ fn object_report(
         missing: name(&found.missing),
         packs: found.packs.clone(),
         segments: found.segments.clone(),
+        condemned: name(&found.condemned),
     })
 }

@@ -34,6 +34,7 @@ pub struct Workspace {
     host: Host,
     context: Context,
     network: OnceLock<Network>,
+    cache_dir: OnceLock<PathBuf>,
     cache: OnceLock<Cache>,
     stat_cache: OnceLock<Arc<StatCache>>,
     /// The interpreter that the search path has for a version, once one was found: it may have been run to tell.
@@ -151,6 +152,7 @@ impl Workspace {
             host: host.clone(),
             context: context.clone(),
             network: OnceLock::new(),
+            cache_dir: OnceLock::new(),
             cache: OnceLock::new(),
             stat_cache: OnceLock::new(),
             on_path: Mutex::default(),
@@ -161,6 +163,7 @@ impl Workspace {
     /// Fold the settings again after the configuration changed.
     pub(crate) fn refresh_settings(&mut self) -> Result<()> {
         self.settings = Settings::layered(&self.root, &self.config, &self.host)?;
+        self.cache_dir = OnceLock::new();
         self.cache = OnceLock::new();
         self.stat_cache = OnceLock::new();
         Ok(())
@@ -228,9 +231,39 @@ impl Workspace {
         if let Some(cache) = self.cache.get().filter(|cache| cache.is_there()) {
             return Ok(cache.clone());
         }
-        let cache = Cache::open(&self.settings.cache.value)?.with_context(&self.context);
-        crate::gc::register_workspace(&self.settings.cache.value, &self.root)?;
+        let own = self.cache_dir();
+        let mut cache = Cache::open(own)?.with_context(&self.context);
+        for lower in self.caches().skip(1) {
+            cache = cache.over(lower);
+        }
+        crate::gc::register_workspace(own, &self.root)?;
         Ok(self.cache.get_or_init(|| cache).clone())
+    }
+
+    /// The folder of the cache that is written to: the configured one or, where that can only be read, one of this workspace.
+    pub fn cache_dir(&self) -> &Path {
+        self.cache_dir.get_or_init(|| {
+            let configured = &self.settings.cache.value;
+            if !backlot_store::is_read_only_cache(configured) {
+                return configured.clone();
+            }
+            let own = self.state_dir().join("cache");
+            if !own.is_dir() {
+                let (configured, own) = (configured.display(), own.display());
+                let message = format!(
+                    "the cache `{configured}` cannot be written to: it is read, and new files go to `{own}`"
+                );
+                self.context.warn("cache::read_only", message);
+            }
+            own
+        })
+    }
+
+    /// The folders of all caches that are read, the one that is written to first.
+    pub(crate) fn caches(&self) -> impl Iterator<Item = &Path> {
+        let own = self.cache_dir();
+        let configured = self.settings.cache.value.as_path();
+        std::iter::once(own).chain((configured != own).then_some(configured))
     }
 
     /// The cache of file digests, opened once.
@@ -331,7 +364,7 @@ impl Workspace {
             return Ok(network.clone());
         }
         let options = NetworkOptions {
-            cache: self.settings.cache.value.join("index"),
+            cache: self.cache_dir().join("index"),
             ..self.host.network.clone()
         };
         let made = Network::new(options, self.context.clone())?;
@@ -379,7 +412,7 @@ impl Workspace {
 
     /// Open whatever is at the place of a remote.
     pub(crate) fn connect_remote(&self, entry: &RemoteEntry) -> Result<Remote> {
-        let mirrors = self.settings.cache.value.join("remotes");
+        let mirrors = self.cache_dir().join("remotes");
         let url = self.resolve_place(&entry.url);
         let address = Address {
             name: &entry.name,

@@ -277,7 +277,8 @@ pub(super) fn verify(session: &Session, mut options: VerifyOptions) -> Result<An
     }
     let report = session.open()?.verify(&options)?;
     let mut lines = super::storage::describe_passed_over(&report.passed_over);
-    for objects in [&report.cache, &report.remote].into_iter().flatten() {
+    let remotes = report.remote.iter().chain(&report.other_remotes);
+    for objects in report.cache.iter().chain(remotes) {
         lines.push_str(&describe_objects(objects));
     }
     if let Some(packages) = &report.inputs {

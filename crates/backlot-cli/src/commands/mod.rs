@@ -223,6 +223,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             part_age,
             allow_most,
             no_other_writers,
+            forget_user,
             restore,
             dry_run,
         } => {
@@ -242,7 +243,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 dry_run: *dry_run,
                 ..backlot::CollectOptions::default()
             };
-            storage::collect(session, remote, &options)
+            storage::collect(session, remote, &options, forget_user)
         }
         Command::Completions { shell } => Ok(completions(*shell)),
         Command::Demo { dir, frames } => crate::demo::run(session, dir.as_deref(), *frames),

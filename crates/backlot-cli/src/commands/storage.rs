@@ -12,8 +12,9 @@ pub(super) fn collect(
     session: &Session,
     remote: Option<&str>,
     options: &CollectOptions,
+    forget: &[String],
 ) -> Result<Answer, Error> {
-    let collected = session.open()?.collect_remote(remote, options)?;
+    let collected = session.open()?.collect_remote(remote, options, forget)?;
     let report = &collected.report;
     let mut lines = format!(
         "remote {}: {} in {}\nkept for {} and {}: {}\n",
@@ -24,6 +25,12 @@ pub(super) fn collect(
         text::count(collected.workspaces.len() as u64, "workspace"),
         text::count(report.files_kept, "file"),
     );
+    for repo in &collected.also_read {
+        lines.push_str(&format!("kept for the releases of another repo: {repo}\n"));
+    }
+    for id in &collected.forgotten {
+        lines.push_str(&format!("{}dropped the record {id}\n", would(options.dry_run)));
+    }
     lines.push_str(&describe_passed_over(&collected.passed_over));
     if report.parts > 0 {
         let parts = text::count(report.parts, "part");
@@ -108,13 +115,25 @@ fn describe(lines: &mut String, what: &str, objects: &[Collected]) {
 }
 
 pub(super) fn restore(session: &Session, remote: Option<&str>, dry_run: bool) -> Result<Answer, Error> {
-    let keys = session.open()?.restore_remote(remote, dry_run)?;
-    let count = text::count(keys.len() as u64, "condemned object");
-    let text = format!("{}restored {count}", would(dry_run));
-    Ok(Answer::new(
-        &serde_json::json!({ "restored": keys, "dry_run": dry_run }),
-        text,
-    ))
+    let report = session.open()?.restore_remote(remote, dry_run)?;
+    let mut lines = format!(
+        "{}restored {}: {} ({}) can be read again\n",
+        would(dry_run),
+        text::count(report.restored.len() as u64, "condemned object"),
+        text::count(report.files, "file"),
+        text::bytes(report.bytes),
+    );
+    if !report.gone.is_empty() {
+        let gone = text::count(report.gone.len() as u64, "object");
+        lines.push_str(&format!(
+            "deleted already, and lost unless it is pushed again: {gone}\n"
+        ));
+    }
+    if !report.damaged.is_empty() {
+        let damaged = text::count(report.damaged.len() as u64, "object");
+        lines.push_str(&format!("damaged, and still condemned: {damaged}\n"));
+    }
+    Ok(Answer::new(&report, lines))
 }
 
 pub(super) fn repair(

@@ -8,9 +8,9 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use backlot_core::file::{self, Staged, TemporaryFolder};
+use backlot_core::file;
 use backlot_core::web::shown;
-use backlot_core::{Context, DirectUrl, FileError, Operation, PackageName, Sha256};
+use backlot_core::{Context, DirectUrl, FileError, Operation, PackageName, Sha256, shared};
 use backlot_net::{Account, Ask, FileSink, Head, Kind, Network, PlaceName};
 use backlot_wheel::{Metadata, Sdist, WheelArchive, WheelName, sdist_name};
 use reqwest::header::{ETAG, LAST_MODIFIED};
@@ -180,9 +180,9 @@ impl Fetcher<'_> {
         }
         let store = self.0.responses();
         // Under its own name, since that tells what it is.
-        let folder = TemporaryFolder::in_folder(&store.wheel("direct", ""))?;
+        let folder = shared::temporary_folder(&store.wheel("direct", ""), 1)?;
         let arrived = folder.path().join(fetch.url.file());
-        let mut staged = Staged::beside(&arrived)?;
+        let mut staged = shared::staged_beside(&arrived)?;
         let mut ask = Ask::new(url.clone(), WHEEL_LIMIT).unpacked();
         if let Some(head) = head {
             ask = ask.unless(head.etag.as_deref(), head.last_modified.as_deref());
@@ -203,7 +203,7 @@ impl Fetcher<'_> {
         if &metadata.package() == fetch.package {
             let target = store.wheel(&sha256.to_hex(), fetch.url.file());
             if let Some(folder) = target.parent() {
-                fs_err::create_dir_all(folder)?;
+                shared::make_folder_for_now(folder)?;
             }
             file::rename(&arrived, &target)?;
             let (named, body) = (shown(url), metadata.to_text().into_bytes());

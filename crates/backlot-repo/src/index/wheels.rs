@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, Staged};
 use backlot_core::web::shown;
-use backlot_core::{Context, FileError, Operation, Sha256};
+use backlot_core::{Context, FileError, Operation, Sha256, shared};
 use backlot_net::{Ask, FileSink, Head, Kept, Kind, Responses};
 use backlot_wheel::{Metadata, Sdist, WheelArchive};
 use fs_err as fs;
@@ -243,7 +243,7 @@ impl IndexRepo {
                 &url,
             ));
         }
-        let mut staged = Staged::beside(target)?;
+        let mut staged = shared::staged_beside(target)?;
         let ask = Ask::new(url.clone(), release.size.unwrap_or(WHEEL_LIMIT)).unpacked();
         let mut sink = FileSink::new(staged.file(), progress);
         let answer = self.0.network.ask(&self.0.account, &ask, &mut sink).await;

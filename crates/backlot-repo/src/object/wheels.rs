@@ -7,8 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use backlot_backend::each;
-use backlot_core::file::{self, Staged};
-use backlot_core::{Context, Operation, PackageName, Sha256};
+use backlot_core::{Context, Operation, PackageName, Sha256, file, shared};
 use backlot_net::{Head, Kind, Responses};
 use backlot_wheel::{Metadata, Sdist, WheelArchive};
 use sha2::Digest as _;
@@ -194,7 +193,7 @@ impl ObjectRepo {
         context: &Context,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Option<Sha256>> {
-        let mut staged = Staged::beside(target)?;
+        let mut staged = shared::staged_beside(target)?;
         let (mut hasher, mut read) = (sha2::Sha256::new(), 0);
         let mut take = |block: &[u8]| -> Result<()> {
             context.check()?;

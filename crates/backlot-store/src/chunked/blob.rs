@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use backlot_backend::{CommitBy, Entry, ObjectStore, ObjectWriter};
 use backlot_core::clock::Timestamp;
-use backlot_core::file;
+use backlot_core::{file, shared};
 use fs_err as fs;
 
 use super::direct::BlockWriter;
@@ -109,8 +109,8 @@ impl BlobStore for FolderBlobs {
     }
 
     fn create(&self, key: &str, bytes: &[u8]) -> Result<()> {
-        file::make_folder(&self.root)?;
-        file::create(&self.root.join(key), bytes)?;
+        shared::make_root(&self.root)?;
+        shared::create(&self.root.join(key), bytes)?;
         Ok(())
     }
 
@@ -134,11 +134,11 @@ impl BlobStore for FolderBlobs {
         let new_in = if folder.is_dir() {
             None
         } else {
-            fs::create_dir_all(folder)?;
+            shared::make_folder_for_now(folder)?;
             folder.parent().map(Path::to_path_buf)
         };
         Ok(Box::new(FolderWriter {
-            staged: file::Staged::beside(&target)?,
+            staged: shared::staged_beside(&target)?,
             blocks: BlockWriter::default(),
             new_in,
         }))
@@ -172,7 +172,7 @@ impl BlobStore for FolderBlobs {
     }
 
     fn put_derived(&self, key: &str, bytes: &[u8]) -> Result<()> {
-        Ok(file::write_for_now(&self.root.join(key), bytes)?)
+        Ok(shared::write_for_now(&self.root.join(key), bytes)?)
     }
 
     fn tidy(&self) -> Result<()> {

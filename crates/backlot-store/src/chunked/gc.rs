@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::blob::BlobEntry;
 use super::catalog::{Catalog, Found, Index, damaged};
-use super::name::{Kind, StoredName, TOMBS, name_of};
+use super::name::{Kind, StoredName, name_of};
 use super::parts::KeptParts;
 use super::push::Site;
 use super::rewrite::Plan;
@@ -257,32 +257,6 @@ impl Site {
             needed,
             now,
         })
-    }
-
-    /// Take back what was condemned and not deleted yet. Returns the keys of what is restored.
-    pub(super) fn restore(&self, dry_run: bool, context: &Context) -> Result<Vec<String>> {
-        let mut keys = Vec::new();
-        for tomb in tomb::read_all(&*self.blobs)? {
-            // Damaged packs stay condemned: relying on them is what the tomb prevents.
-            if tomb.content.reason == "damaged" {
-                continue;
-            }
-            for (kind, names) in [
-                (Kind::Pack, &tomb.content.packs),
-                (Kind::Recipe, &tomb.content.recipes),
-            ] {
-                let there = self.exist(kind, names, context)?;
-                let there = names.iter().zip(there).filter(|(_, there)| *there);
-                keys.extend(there.map(|(name, _)| kind.key(*name)));
-            }
-            if !dry_run {
-                self.blobs.delete(&tomb::key(tomb.name))?;
-            }
-        }
-        if !dry_run {
-            self.blobs.sync_deleted(TOMBS)?;
-        }
-        Ok(keys)
     }
 
     fn sound_catalog(&self, context: &Context) -> Result<Catalog> {

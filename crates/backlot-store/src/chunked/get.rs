@@ -13,7 +13,7 @@ use std::sync::Mutex;
 
 use backlot_core::context::Running;
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Blake3, Context, Operation};
+use backlot_core::{Blake3, Context, Operation, shared};
 use fs_err as fs;
 
 use super::catalog::{Catalog, Found};
@@ -23,6 +23,7 @@ use super::pack::{Entry, PackFacts};
 use super::push::{GROUP_BYTES, Site};
 use super::put::StoredFile;
 use super::recipe::Recipe;
+use super::relied::Relied;
 use super::seeds::{SeedReader, Seeds};
 use super::wire::{Malformed, blake3_of};
 use crate::cache::{Cache, set_read_only};
@@ -88,12 +89,17 @@ struct Getter<'a> {
 }
 
 impl Site {
-    /// Fetch objects into a cache. One result for each.
-    pub(super) fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<Vec<Fetched>> {
+    /// Fetch objects into a cache. One result for each, and what is condemned of what those that were stored are made of.
+    pub(super) fn pull(
+        &self,
+        cache: &Cache,
+        items: &[Transfer],
+        context: &Context,
+    ) -> Result<(Vec<Fetched>, Relied)> {
         let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
         let bytes = items.iter().filter_map(|t| t.size).sum();
         let running = context.start(Operation::Pull, items.len() as u64, bytes);
-        let temporaries = TemporaryFolder::for_files(&cache.temporaries(), items.len())?;
+        let temporaries = shared::temporary_folder(&cache.temporaries(), items.len())?;
         let seeds = Seeds::of(cache);
         let getter = Getter {
             site: self,
@@ -107,12 +113,18 @@ impl Site {
             damaged: Mutex::default(),
         };
         let mut results = vec![Fetched::Missing; items.len()];
+        let mut condemned: BTreeMap<usize, Relied> = BTreeMap::new();
         let mut stored = Vec::new();
         let mut rest: Vec<usize> = (0..items.len()).collect();
         for attempt in 0.. {
             let found = candidates(&catalog, items, &rest, attempt)?;
             if found.is_empty() {
                 break;
+            }
+            for (item, found) in &found {
+                let mut relied = Relied::default();
+                relied.add_condemned(&catalog, found);
+                condemned.insert(*item, relied);
             }
             let mut failed = Vec::new();
             for group in groups(found) {
@@ -131,7 +143,14 @@ impl Site {
                 "what it held cannot be found",
             ));
         }
-        Ok(results)
+        let mut relied = Relied::default();
+        for (item, condemned) in condemned {
+            if matches!(results[item], Fetched::Stored(_)) {
+                relied.packs.extend(condemned.packs);
+                relied.recipes.extend(condemned.recipes);
+            }
+        }
+        Ok((results, relied))
     }
 
     /// The tables of some packs.

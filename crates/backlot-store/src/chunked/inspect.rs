@@ -13,6 +13,7 @@ use super::mirror::Source;
 use super::name::{Kind, StoredName};
 use super::pack::{Entry, PackFacts};
 use super::push::Site;
+use super::relied::Relied;
 use super::wire::Malformed;
 use crate::cache::{DamagedPack, VerifyReport};
 use crate::error::{Error, Result};
@@ -30,13 +31,14 @@ struct Health {
 }
 
 impl Site {
-    /// Read the packs of some files again: all, or about so many of a hundred.
+    /// Read the packs of some files again: all, or about so many of a hundred. Returns also what is condemned of what they are made
+    /// of.
     pub(super) fn verify(
         &self,
         expected: &[(ObjectId, Option<Blake3>)],
         sample: Option<u8>,
         context: &Context,
-    ) -> Result<VerifyReport> {
+    ) -> Result<(VerifyReport, Relied)> {
         // The remote itself is looked at, not this machine's copy of it.
         let catalog = Catalog::load_from(Source::Remote, &*self.blobs, &self.mirror, context)?;
         let mut report = VerifyReport::default();
@@ -51,8 +53,13 @@ impl Site {
                 None => report.missing.push(*id),
             }
         }
+        let mut relied = Relied::default();
         let mut packs: BTreeMap<StoredName, PackFacts> = BTreeMap::new();
-        for (_, one) in &found {
+        for (id, one) in &found {
+            if !catalog.is_clean(one) {
+                relied.add_condemned(&catalog, one);
+                report.condemned.push(*id);
+            }
             packs.extend(one.packs().map(|pack| (pack.name, *pack)));
         }
         if let Some(percent) = sample {
@@ -91,7 +98,7 @@ impl Site {
         report.segments.extend(index.damaged);
         report.damaged.sort_unstable();
         report.damaged.dedup();
-        Ok(report)
+        Ok((report, relied))
     }
 
     /// Move damaged recipe segments out of the way, to `v1/quarantine/`. What they held is to be pushed again.

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::clock::Timestamp;
-use backlot_core::{Context, file};
+use backlot_core::{Context, file, shared};
 use fs_err as fs;
 
 use super::blob::{BlobEntry, BlobStore};
@@ -93,7 +93,7 @@ impl<'a> Mirror<'a> {
 
     /// Everything that the remote lists. The mirror keeps that and nothing else.
     pub(super) fn load(&self, source: Source, context: &Context) -> Result<Segments> {
-        fs::create_dir_all(&self.folder)?;
+        shared::make_folder_for_now(&self.folder)?;
         let mut source = source;
         for _ in 0..ROUNDS {
             let listed = self.list()?;
@@ -130,10 +130,10 @@ impl<'a> Mirror<'a> {
     fn keep(&self, name: StoredName, bytes: &[u8]) -> Result<PathBuf> {
         let path = self.folder.join(name.to_string());
         if bytes.len() as u64 <= IN_MEMORY {
-            file::write_for_now(&path, bytes)?;
+            shared::write_for_now(&path, bytes)?;
         } else {
             // It is not read whole again to see whether a power cut tore it.
-            file::write(&path, bytes)?;
+            shared::write(&path, bytes)?;
         }
         Ok(path)
     }

@@ -153,6 +153,7 @@ impl Site {
             already_there: (sources.len() as u64).saturating_sub(pushed.objects),
             sent: pushed.sent,
             digests: BTreeMap::new(),
+            rescued: false,
         };
         report.sent += self.push_seen(&again, context)?.sent;
         let file = |(source, digests): (&PartSource, &FileDigests)| PartFile {

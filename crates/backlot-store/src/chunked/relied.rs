@@ -20,7 +20,7 @@ const MERGE_ROUNDS: usize = 1000;
 
 /// What a group of files relies on.
 #[derive(Debug, Default)]
-pub(super) struct Relied {
+pub(crate) struct Relied {
     pub(super) packs: BTreeSet<StoredName>,
     pub(super) recipes: BTreeSet<StoredName>,
 }

@@ -13,9 +13,12 @@ use super::config::{KEY, RemoteFormat};
 use super::gc::{CollectOptions, CollectReport};
 use super::name::StoredName;
 use super::push::{Pushed, SameName, Site, Work, mirror_of};
+use super::relied::Relied;
+use super::rescue::RestoreReport;
 use super::seeds::Seeds;
 use super::slot::{Content, Intake, Source};
 use super::tomb::{self, Condemned, TombContent};
+use super::users::{FoundUser, RemoteUser};
 use crate::add::{Added, Pass, add_files_by};
 use crate::cache::{Cache, ObjectEntry, VerifyReport};
 use crate::error::{Error, Result};
@@ -176,12 +179,62 @@ impl ChunkedRemote {
         Ok(items.iter().zip(cache.sizes_of_all(&ids)?).map(source).collect())
     }
 
-    /// Fetch objects into the cache; one result for each.
-    pub(crate) fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<Vec<Fetched>> {
+    /// Fetch objects into the cache; one result for each, and what of what they are made of is condemned.
+    pub(crate) fn pull(
+        &self,
+        cache: &Cache,
+        items: &[Transfer],
+        context: &Context,
+    ) -> Result<(Vec<Fetched>, Relied)> {
         match self.find()? {
             Some(site) => site.pull(cache, items, context),
-            None => Ok(vec![Fetched::Missing; items.len()]),
+            None => Ok((vec![Fetched::Missing; items.len()], Relied::default())),
         }
+    }
+
+    /// Take back what is condemned of what somebody needs, and warn. Nothing happens where nothing is.
+    pub(crate) fn rescue(&self, needed: &Relied, context: &Context) -> Result<bool> {
+        let Some(site) = self.find()?.filter(|_| !needed.is_empty()) else {
+            return Ok(false);
+        };
+        let place = self.place();
+        let all = needed.packs.len() + needed.recipes.len();
+        let way_out = "`backlot gc --remote --restore` takes it back while it is there";
+        let (code, message) = match site.rescue(needed, context) {
+            Ok(true) => (
+                "store::condemned_restored",
+                format!(
+                    "a collection of {place} had condemned {all} of its objects that are needed: they are restored"
+                ),
+            ),
+            Ok(false) => (
+                "store::condemned",
+                format!("a collection of {place} deletes what is needed: {way_out}"),
+            ),
+            Err(error) => (
+                "store::condemned",
+                format!(
+                    "a collection of {place} has condemned what is needed, and it cannot be restored from here ({error}): {way_out}"
+                ),
+            ),
+        };
+        context.warn(code, message);
+        Ok(code == "store::condemned_restored")
+    }
+
+    /// Leave the record of a repo that needs the remote.
+    pub(crate) fn note_user(&self, user: &RemoteUser) -> Result<()> {
+        self.find_or_make()?.note_user(user)
+    }
+
+    /// The repos that need the remote.
+    pub(crate) fn users(&self) -> Result<Vec<FoundUser>> {
+        self.find()?.map_or_else(|| Ok(Vec::new()), |site| site.users())
+    }
+
+    /// Drop the record of a repo.
+    pub(crate) fn forget_user(&self, id: &str) -> Result<()> {
+        self.find()?.map_or(Ok(()), |site| site.forget_user(id))
     }
 
     /// The sizes of objects; `None` for those that are not there.
@@ -228,13 +281,16 @@ impl ChunkedRemote {
         expected: &[(ObjectId, Option<Blake3>)],
         sample: Option<u8>,
         context: &Context,
-    ) -> Result<VerifyReport> {
+    ) -> Result<(VerifyReport, Relied)> {
         match self.find()? {
             Some(site) => site.verify(expected, sample, context),
-            None => Ok(VerifyReport {
-                missing: expected.iter().map(|(id, _)| *id).collect(),
-                ..VerifyReport::default()
-            }),
+            None => Ok((
+                VerifyReport {
+                    missing: expected.iter().map(|(id, _)| *id).collect(),
+                    ..VerifyReport::default()
+                },
+                Relied::default(),
+            )),
         }
     }
 
@@ -252,10 +308,13 @@ impl ChunkedRemote {
     }
 
     /// Take back what was condemned and not deleted yet.
-    pub(crate) fn restore(&self, dry_run: bool, context: &Context) -> Result<Vec<String>> {
+    pub(crate) fn restore(&self, dry_run: bool, context: &Context) -> Result<RestoreReport> {
         match self.find()? {
             Some(site) => site.restore(dry_run, context),
-            None => Ok(Vec::new()),
+            None => Ok(RestoreReport {
+                dry_run,
+                ..RestoreReport::default()
+            }),
         }
     }
 
@@ -323,5 +382,6 @@ fn report(pushed: &Pushed) -> TransferReport {
         already_there: pushed.already_there,
         sent: pushed.sent,
         digests: BTreeMap::new(),
+        rescued: false,
     }
 }

@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Blake3, Md5, file};
+use backlot_core::{Blake3, Md5, file, shared};
 use fs_err as fs;
 
 use super::index::{self, Segment, SegmentBuilder};
@@ -70,7 +70,7 @@ impl Seeds {
     }
 
     fn write(&self, name: StoredName, bytes: &[u8]) -> Result<()> {
-        Ok(file::write_for_now(&self.folder.join(name.to_string()), bytes)?)
+        Ok(shared::write_for_now(&self.folder.join(name.to_string()), bytes)?)
     }
 
     fn paths(&self) -> Result<Vec<PathBuf>> {

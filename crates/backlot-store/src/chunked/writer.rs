@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use backlot_core::{Blake3, file};
+use backlot_core::{Blake3, file, shared};
 use fs_err as fs;
 
 use super::blob::{BlobStore, BlobWriter};
@@ -282,12 +282,9 @@ impl Journal {
     fn note(&self, facts: &PackFacts, entries: &[Entry]) -> Result<()> {
         let mut builder = SegmentBuilder::default();
         add_pack(&mut builder, facts, entries);
-        fs::create_dir_all(&self.folder)?;
         let target = self.folder.join(facts.name.to_string());
-        let temporary = file::temporary_in(&self.folder);
         // Not synced: what a power cut takes from here is a pack that is sent again.
-        fs::write(&temporary, builder.finish())?;
-        Ok(file::rename(&temporary, &target)?)
+        Ok(shared::write_for_now(&target, &builder.finish())?)
     }
 
     /// The packs that are noted. What cannot be read is dropped.
@@ -345,7 +342,7 @@ impl GonePacks {
         self.names.extend(names);
         let text: String = self.names.iter().map(|name| format!("{name}\n")).collect();
         // Another push may write at the same time; what it lost is asked for once more.
-        Ok(file::write_for_now(&self.path, text.as_bytes())?)
+        Ok(shared::write_for_now(&self.path, text.as_bytes())?)
     }
 }
 

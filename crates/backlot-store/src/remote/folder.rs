@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, TemporaryFolder};
+use backlot_core::shared::{self, Modes};
 use backlot_core::{Blake3, Context, Operation};
 use fs_err as fs;
 use rayon::prelude::*;
@@ -53,8 +54,8 @@ impl FolderRemote {
 
     /// Write a small file if there is none, with the folders above it.
     pub(super) fn create(&self, key: &str, bytes: &[u8]) -> Result<()> {
-        file::make_folder(&self.root)?;
-        file::create(&self.root.join(key), bytes)?;
+        shared::make_root(&self.root)?;
+        shared::create(&self.root.join(key), bytes)?;
         Ok(())
     }
 
@@ -68,7 +69,7 @@ impl FolderRemote {
         let from = self.root.join(id.key());
         if from.exists() {
             let folder = self.root.join("quarantine");
-            fs::create_dir_all(&folder)?;
+            shared::make_folder_for_now(&folder)?;
             file::rename(&from, &file::temporary_in(&folder).with_file_name(id.to_string()))?;
         }
         Ok(())
@@ -119,7 +120,7 @@ impl FolderRemote {
         running: &backlot_core::context::Running<'_>,
         context: &Context,
     ) -> Result<()> {
-        let temporaries = TemporaryFolder::for_files(&self.root.join("tmp"), items.len())?;
+        let temporaries = shared::temporary_folder(&self.root.join("tmp"), items.len())?;
         let copy = |n: usize| Copy {
             temporary: temporaries.file(n),
             mode: 0o444,
@@ -172,11 +173,13 @@ impl FolderRemote {
         if good.iter().any(|(n, _)| items[*n].1 <= hash::SEGMENT as u64) {
             file::sync_disk_of(&self.root)?;
         }
+        let mode = Some(Modes::of(&self.root).read_only());
         let mut folders = BTreeSet::new();
         for (n, id) in good {
+            shared::set_mode(&temporaries.file(*n), mode)?;
             let target = self.root.join(id.key());
             if file::rename(&temporaries.file(*n), &target).is_err() {
-                fs::create_dir_all(target.parent().unwrap_or(&self.root))?;
+                shared::make_folder_for_now(target.parent().unwrap_or(&self.root))?;
                 file::rename(&temporaries.file(*n), &target)?;
             }
             folders.extend(target.parent().map(Path::to_path_buf));
@@ -191,7 +194,7 @@ impl FolderRemote {
     pub(super) fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<Vec<Fetched>> {
         let bytes = items.iter().filter_map(|t| t.size).sum();
         let running = context.start(Operation::Pull, items.len() as u64, bytes);
-        let temporaries = TemporaryFolder::for_files(&cache.temporaries(), items.len())?;
+        let temporaries = shared::temporary_folder(&cache.temporaries(), items.len())?;
         let jobs: Vec<Job> = items
             .iter()
             .enumerate()

@@ -9,6 +9,7 @@ mod folder;
 mod identity;
 mod parts;
 pub(crate) mod service;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::add::{Added, add_files};
 use crate::cache::{Cache, ObjectEntry, VerifyReport};
-use crate::chunked::{AHEAD_FROM, ChunkedRemote, CollectOptions, CollectReport, StoredName};
+use crate::chunked::{AHEAD_FROM, ChunkedRemote, CollectOptions, CollectReport, RestoreReport, StoredName};
 use crate::claims::{self, Claim};
 use crate::error::{Error, Result};
 use crate::object::{FileDigests, KnownFile, ObjectId, Transfer};
@@ -106,6 +107,8 @@ pub struct TransferReport {
     pub sent: u64,
     /// The digests of fetched objects (pull only).
     pub digests: BTreeMap<ObjectId, FileDigests>,
+    /// Whether some of it was condemned by a collection and is taken back (pull only; see [`Remote::rescuing`]).
+    pub rescued: bool,
 }
 
 /// Those of some transfers whose objects the cache does not have.
@@ -122,6 +125,8 @@ pub struct Remote {
     backend: Backend,
     /// Set for a remote that must be there, with the identity it must have, if one is known.
     known: Option<backlot_core::ExpectedIdentity>,
+    /// What is read of it and condemned is taken back.
+    rescues: bool,
 }
 
 #[derive(Debug)]
@@ -159,7 +164,11 @@ impl Remote {
     }
 
     fn on(backend: Backend) -> Self {
-        Self { backend, known: None }
+        Self {
+            backend,
+            known: None,
+            rescues: false,
+        }
     }
 
     /// Put files into the cache as [`add_files`] does and, where the layout is ours, send much
@@ -298,7 +307,13 @@ impl Remote {
         let fetched = match &self.backend {
             Backend::Folder(remote) => remote.pull(cache, todo, context)?,
             Backend::Service(remote) => remote.pull(cache, todo, context)?,
-            Backend::Chunked(remote) => remote.pull(cache, todo, context)?,
+            Backend::Chunked(remote) => {
+                let (fetched, condemned) = remote.pull(cache, todo, context)?;
+                if self.rescues {
+                    report.rescued |= remote.rescue(&condemned, context)?;
+                }
+                fetched
+            }
         };
         let (mut damaged, mut missing, mut stored) = (Vec::new(), Vec::new(), Vec::new());
         for (item, fetched) in todo.iter().zip(fetched) {
@@ -377,7 +392,13 @@ impl Remote {
         let whole = |expected: &[(ObjectId, Option<Blake3>)]| match &self.backend {
             Backend::Folder(remote) => remote.verify(expected, context),
             Backend::Service(remote) => remote.verify(expected, context),
-            Backend::Chunked(remote) => remote.verify(expected, sample, context),
+            Backend::Chunked(remote) => {
+                let (mut report, condemned) = remote.verify(expected, sample, context)?;
+                if self.rescues {
+                    report.rescued = remote.rescue(&condemned, context)?;
+                }
+                Ok(report)
+            }
         };
         let (Some(percent), Backend::Folder(_) | Backend::Service(_)) = (sample, &self.backend) else {
             return whole(expected);
@@ -505,7 +526,7 @@ impl Remote {
     }
 
     /// Take back what was condemned and not deleted yet. Returns the keys. Chunked remotes only.
-    pub fn restore(&self, dry_run: bool, context: &Context) -> Result<Vec<String>> {
+    pub fn restore(&self, dry_run: bool, context: &Context) -> Result<RestoreReport> {
         match &self.backend {
             Backend::Chunked(remote) => remote.restore(dry_run, context),
             Backend::Folder(_) | Backend::Service(_) => Err(Error::NotChunked { place: self.place() }),
@@ -545,6 +566,7 @@ impl TransferReport {
         self.already_there += other.already_there;
         self.sent += other.sent;
         self.digests.extend(other.digests);
+        self.rescued |= other.rescued;
     }
 }
 

@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use backlot_backend::{CommitBy, ObjectStore};
 use backlot_core::context::Running;
-use backlot_core::file::TemporaryFolder;
-use backlot_core::{Blake3, Context, Operation};
+use backlot_core::{Blake3, Context, Operation, shared};
 use fs_err as fs;
 
 use super::Fetched;
@@ -168,7 +167,7 @@ impl ServiceRemote {
     pub(super) fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<Vec<Fetched>> {
         let bytes = items.iter().filter_map(|t| t.size).sum();
         let running = context.start(Operation::Pull, items.len() as u64, bytes);
-        let temporaries = TemporaryFolder::for_files(&cache.temporaries(), items.len())?;
+        let temporaries = shared::temporary_folder(&cache.temporaries(), items.len())?;
         each(self.width(), items.len(), context, |n| {
             let item = &items[n];
             let temporary = temporaries.file(n);

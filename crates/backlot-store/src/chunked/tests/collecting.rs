@@ -57,7 +57,10 @@ fn what_nothing_needs_is_condemned_first_and_deleted_after_the_grace_period() {
     assert!(report.deleted.is_empty());
     // Condemned is not gone: it can be read, restored, or pushed again under other names.
     assert!(place.broken(&remote, &old, &cache).is_empty());
-    assert_eq!(remote.restore(false, &context).expect("restored").len(), 2);
+    assert_eq!(
+        remote.restore(false, &context).expect("restored").restored.len(),
+        2
+    );
     assert_eq!(place.stored(), before);
     remote.collect(&keep, &careful, &context).expect("collected");
     let waiting = remote

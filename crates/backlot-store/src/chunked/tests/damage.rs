@@ -18,7 +18,7 @@ fn told_broken(place: &Place, mirrors: &str, items: &[Transfer]) -> BTreeSet<Obj
         .remote_from(mirrors)
         .verify(&expected(items), None, &Context::default())
     {
-        Ok(report) => report.damaged.into_iter().chain(report.missing).collect(),
+        Ok((report, _)) => report.damaged.into_iter().chain(report.missing).collect(),
         Err(_) => items.iter().map(|item| item.id).collect(),
     }
 }
@@ -44,7 +44,7 @@ fn a_flipped_bit_anywhere_is_harmless_or_told_and_then_repaired() {
         let fresh = place.remote_from(&mirrors);
         let pulled = place.cache(&format!("pulled-{round}"));
         match fresh.pull(&pulled, &items, &Context::default()) {
-            Ok(results) => {
+            Ok((results, _)) => {
                 for (item, result) in items.iter().zip(results) {
                     if matches!(result, crate::remote::Fetched::Stored(_)) {
                         let same = fs::read(pulled.object_path(&item.id)).expect("there")
@@ -90,7 +90,7 @@ fn damaged_packs_are_named_with_what_they_hurt_and_repaired_from_a_cache() {
     }
     fs::write(&path, bytes).expect("damaged");
     let remote = place.remote();
-    let report = remote
+    let (report, _) = remote
         .verify(&expected(&items), None, &context)
         .expect("verified");
     assert_eq!(report.packs.len(), 1);
@@ -107,7 +107,7 @@ fn damaged_packs_are_named_with_what_they_hurt_and_repaired_from_a_cache() {
             .is_empty()
     );
     // Nothing new is ever built on the damaged pack.
-    let report = remote.verify(&expected(&hurt), None, &context).expect("verified");
+    let (report, _) = remote.verify(&expected(&hurt), None, &context).expect("verified");
     assert!(report.damaged.is_empty() && report.packs.is_empty());
 }
 

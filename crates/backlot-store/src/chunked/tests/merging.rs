@@ -324,7 +324,7 @@ fn pull_all(place: &Place, remote: &ChunkedRemote) -> HashSet<ObjectId> {
         })
         .collect();
     let cache = place.cache(&format!("pulled-{}", crate::chunked::name::StoredName::fresh()));
-    let results = remote.pull(&cache, &all, &context).expect("pulled");
+    let (results, _) = remote.pull(&cache, &all, &context).expect("pulled");
     assert!(
         results
             .iter()

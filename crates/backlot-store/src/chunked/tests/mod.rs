@@ -107,7 +107,7 @@ impl Place {
     ) -> Vec<ObjectId> {
         let name = format!("pulled-{}", super::name::StoredName::fresh());
         let cache = self.cache(&name);
-        let results = remote.pull(&cache, items, &Context::default()).expect("pulled");
+        let (results, _) = remote.pull(&cache, items, &Context::default()).expect("pulled");
         let mut broken = Vec::new();
         for (item, result) in items.iter().zip(results) {
             if matches!(result, crate::remote::Fetched::Stored(_)) {

@@ -55,7 +55,7 @@ fn a_changed_place_in_a_large_file_costs_a_few_chunks_to_send_and_to_fetch() {
     let mut wiped = table.clone();
     wiped[16..15 << 20].fill(0);
     fs::write(&path, wiped).expect("wiped");
-    let results = remote.pull(&other, &second, &Context::default()).expect("pulled");
+    let (results, _) = remote.pull(&other, &second, &Context::default()).expect("pulled");
     assert!(matches!(results[0], crate::remote::Fetched::Stored(_)));
     assert_eq!(
         fs::read(other.object_path(&second[0].id)).expect("there"),
