@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use backlot_core::Sha256;
+use backlot_core::{Sha256, StrongDigest};
 use sha2::Digest as _;
 
 /// One line of RECORD.
@@ -19,28 +19,37 @@ pub struct RecordEntry {
     pub size: Option<u64>,
 }
 
-/// A digest that is longer than SHA-256.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum StrongDigest {
-    Sha384([u8; 48]),
-    Sha512([u8; 64]),
+/// Computes SHA-384 or SHA-512, where a file is promised with such a digest.
+#[derive(Clone, Debug)]
+pub enum StrongHasher {
+    /// SHA-384.
+    Sha384(sha2::Sha384),
+    /// SHA-512.
+    Sha512(sha2::Sha512),
 }
 
-/// Computes both, where a file has such a digest.
-#[derive(Default)]
-pub(crate) struct StrongHasher(sha2::Sha384, sha2::Sha512);
-
 impl StrongHasher {
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-        self.1.update(bytes);
+    /// For a digest of the same kind.
+    pub fn like(digest: &StrongDigest) -> Self {
+        match digest {
+            StrongDigest::Sha384(_) => Self::Sha384(sha2::Sha384::new()),
+            StrongDigest::Sha512(_) => Self::Sha512(sha2::Sha512::new()),
+        }
     }
 
-    /// Whether the bytes have a digest.
-    pub(crate) fn is(self, digest: &StrongDigest) -> bool {
-        match digest {
-            StrongDigest::Sha384(digest) => self.0.finalize()[..] == digest[..],
-            StrongDigest::Sha512(digest) => self.1.finalize()[..] == digest[..],
+    /// Take more bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha384(hasher) => hasher.update(bytes),
+            Self::Sha512(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// The digest of all bytes.
+    pub fn digest(self) -> StrongDigest {
+        match self {
+            Self::Sha384(hasher) => StrongDigest::Sha384(hasher.finalize().into()),
+            Self::Sha512(hasher) => StrongDigest::Sha512(hasher.finalize().into()),
         }
     }
 }

@@ -49,6 +49,7 @@ mod rebase;
 mod remotes;
 mod repair;
 mod repair_remote;
+mod repair_repo;
 mod resolution;
 mod rules;
 mod run;
@@ -67,8 +68,8 @@ mod workspace;
 pub use allow::AllowReport;
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
-    AssetName, BumpStep, Cancel, Class, Clock, Coded, Context, Event, FixedClock, LinkMode, Observer,
-    Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
+    AssetName, BumpStep, Cancel, Cancelled, Class, Clock, Coded, Context, Event, FixedClock, LinkMode,
+    Observer, Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
 };
 pub use backlot_dvc::{Change, FileChanges, MissingFrames, PartsError};
 pub use backlot_repo::{AllowedName, Credential, Credentials, NetworkOptions, Proxies, SshOptions, variable};
@@ -107,12 +108,14 @@ pub use pylock::Pylock;
 pub use python::{InstalledPython, PythonReport, RemovedPythons, installed_pythons, remove_python};
 pub use rebase::RebaseReport;
 pub use remotes::{CollectedRemote, CopyFilesReport, LostObject, ReleaseUsage, RepairReport};
+pub use repair_repo::{RepoRepairReport, RestoredFile};
 pub use resolution::Upgrade;
 pub use rules::{RuleChanges, Rules};
 pub use run::RunEnvironment;
 pub use sequences::SequenceGap;
 pub use set_aside::UndoReport;
 pub use settings::{Host, Origin, Overrides, Setting, Settings};
+pub use unpacked::UnpackedReport;
 pub use untracked::{PublishLimits, UntrackedFiles};
 pub use verdicts::JudgeReport;
 pub use verify::{DamageFound, ObjectDamage, ObjectReport, PackageDamage, VerifyOptions, VerifyReport};

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::files::{Tracked, problem_of};
 use crate::holdings::{NamedRemote, Needs, PassedOver};
 use crate::problems::AssetProblem;
+use crate::unpacked::UnpackedReport;
 use crate::verify_repo::RepoReport;
 use crate::workspace::Workspace;
 
@@ -45,6 +46,8 @@ pub struct VerifyOptions {
 pub struct VerifyReport {
     /// The cache.
     pub cache: Option<ObjectReport>,
+    /// The unpacked wheels in the cache.
+    pub unpacked: Option<UnpackedReport>,
     /// The remote.
     pub remote: Option<ObjectReport>,
     /// The installed packages with damage.
@@ -114,7 +117,7 @@ impl Coded for DamageFound {
         Class::Integrity
     }
     fn help(&self) -> Option<String> {
-        Some("`backlot pull` fetches what is damaged in the cache or missing from it, `backlot repair` stores again what is wrong on the remote, `backlot install --repair` mends inputs, `backlot repo reindex` makes pages and sidecars of a repo again".to_owned())
+        Some("`backlot pull` fetches what is damaged in the cache or missing from it, `backlot repair` stores again what is wrong on the remote, `backlot install --repair` mends inputs, `backlot repair --repo NAME` brings back files of a repo, `backlot repo reindex` makes its pages and sidecars again; the next install unpacks damaged wheels of the cache again".to_owned())
     }
 }
 
@@ -126,7 +129,11 @@ impl VerifyReport {
             .map(|r| r.damaged.len() + r.missing.len() + r.packs.len() + r.segments.len())
             .sum();
         let repos = self.repos.iter().map(|r| r.damaged.len() + r.stale.len());
-        objects + repos.sum::<usize>() + self.inputs.iter().flatten().map(|p| p.files.len()).sum::<usize>()
+        let unpacked = self.unpacked.iter().map(|r| r.damaged.len());
+        objects
+            + repos.sum::<usize>()
+            + unpacked.sum::<usize>()
+            + self.inputs.iter().flatten().map(|p| p.files.len()).sum::<usize>()
     }
 }
 
@@ -214,6 +221,7 @@ impl Workspace {
                 cache.list()?.into_iter().map(|entry| (entry.id, None)).collect();
             let found = cache.verify(&all, self.context())?;
             report.cache = Some(object_report(cache.place(), &found, &needed, &cache)?);
+            report.unpacked = Some(self.verify_unpacked_wheels()?);
         }
         if options.remote && (options.remote_name.is_some() || !self.config().remotes.is_empty()) {
             let entry = self.remote_entry(options.remote_name.as_deref(), "verifying")?;

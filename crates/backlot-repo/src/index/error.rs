@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Class, Coded, PackageName, Sha256};
+use backlot_core::{Class, Coded, PackageName};
 
 /// Who says which digest a file should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,16 +99,16 @@ pub enum IndexError {
         limit: u64,
     },
     /// A file that is not what its page says.
-    #[error("`{file}` from `{url}` has the SHA-256 {found}; its index says {expected}")]
+    #[error("`{file}` from `{url}` has the {found}; its index says {expected}")]
     WrongDigest {
         /// The file.
         file: String,
         /// Where it came from.
         url: String,
         /// What it should be.
-        expected: Sha256,
+        expected: String,
         /// What it is.
-        found: Sha256,
+        found: String,
     },
     /// A file of another length than its page says.
     #[error("`{file}` from `{url}` has {found} bytes; its index says {expected}")]
@@ -231,16 +231,16 @@ pub enum IndexError {
         reason: String,
     },
     /// A file named by its URL that has another digest than it should have.
-    #[error("`{url}` has the SHA-256 {found}; {} {expected}", by.says())]
+    #[error("`{url}` has the {found}; {} {expected}", by.says())]
     WrongFile {
         /// The package that it should be of.
         package: PackageName,
         /// The file.
         url: String,
         /// What it should be.
-        expected: Box<Sha256>,
+        expected: String,
         /// What it is.
-        found: Sha256,
+        found: String,
         /// Who says what it should be.
         by: Promise,
     },

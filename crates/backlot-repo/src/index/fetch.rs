@@ -8,7 +8,8 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
 
 use backlot_core::web::shown;
-use backlot_core::{FileError, Sha256};
+use backlot_core::{FileError, Sha256, StrongDigest};
+use backlot_wheel::StrongHasher;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, RANGE,
     RETRY_AFTER,
@@ -80,23 +81,32 @@ impl Sink for Vec<u8> {
 pub(crate) struct FileSink<'a> {
     file: &'a mut fs_err::File,
     hasher: sha2::Sha256,
+    /// Where a longer digest is promised.
+    strong: Option<(StrongDigest, StrongHasher)>,
     pub(crate) size: u64,
     /// Told of each piece.
     progress: &'a (dyn Fn(u64) + Sync),
 }
 
 impl<'a> FileSink<'a> {
-    pub(crate) fn new(file: &'a mut fs_err::File, progress: &'a (dyn Fn(u64) + Sync)) -> Self {
+    /// `strong` is a digest of the kind to be computed beside SHA-256.
+    pub(crate) fn new(
+        file: &'a mut fs_err::File,
+        progress: &'a (dyn Fn(u64) + Sync),
+        strong: Option<&StrongDigest>,
+    ) -> Self {
         Self {
             file,
             hasher: sha2::Sha256::new(),
+            strong: strong.map(|digest| (*digest, StrongHasher::like(digest))),
             size: 0,
             progress,
         }
     }
 
-    pub(crate) fn digest(self) -> Sha256 {
-        Sha256::from_bytes(self.hasher.finalize().into())
+    pub(crate) fn digests(self) -> (Sha256, Option<StrongDigest>) {
+        let strong = self.strong.map(|(_, hasher)| hasher.digest());
+        (Sha256::from_bytes(self.hasher.finalize().into()), strong)
     }
 }
 
@@ -105,12 +115,18 @@ impl Sink for FileSink<'_> {
         self.file.seek(SeekFrom::Start(0)).map_err(FileError::from)?;
         self.file.set_len(0).map_err(FileError::from)?;
         self.hasher = sha2::Sha256::new();
+        if let Some((digest, hasher)) = &mut self.strong {
+            *hasher = StrongHasher::like(digest);
+        }
         self.size = 0;
         Ok(())
     }
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(FileError::from)?;
         self.hasher.update(bytes);
+        if let Some((_, hasher)) = &mut self.strong {
+            hasher.update(bytes);
+        }
         self.size += bytes.len() as u64;
         (self.progress)(bytes.len() as u64);
         Ok(())
