@@ -44,7 +44,8 @@ http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Front).serve_fo
 /// A server that ends with the test.
 #[derive(Debug)]
 pub struct Peer {
-    child: Child,
+    /// The process.
+    pub child: Child,
     /// Where it listens.
     pub port: u16,
 }

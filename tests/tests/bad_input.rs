@@ -5,6 +5,7 @@ use std::process::Command;
 
 use backlot_tests::{Studio, run_command, tool};
 use fs_err as fs;
+use serde_json::Value;
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -218,6 +219,30 @@ fn a_damaged_pack_is_named_with_what_it_hurts_and_repaired() {
     studio.ws(&["verify", "--remote", "--releases"]).ok();
     studio.run(&["-w", "other", "pull"]).ok();
     studio.run(&["-w", "other", "verify", "--inputs"]).ok();
+}
+
+#[test]
+fn a_push_after_a_pack_was_lost_counts_what_it_sent() {
+    let studio = Studio::new();
+    studio.asset("Table", 3, 40_000);
+    studio.ws(&["push", "Table"]).ok();
+    let pushed = |run: &Value| {
+        let report = run.get("pushed").unwrap_or(run);
+        (
+            report["objects"].as_u64(),
+            report["bytes"].as_u64(),
+            report["already_there"].as_u64(),
+        )
+    };
+    let (_, _, all) = pushed(&studio.ws(&["push", "Table", "--json"]).ok().json());
+    fs::remove_dir_all(studio.path("remote/v1/packs")).expect("removed");
+    let report = studio.ws(&["push", "Table", "--json"]).ok().json();
+    let (objects, bytes, there) = pushed(&report);
+    assert!(objects >= Some(3) && bytes >= Some(120_000), "{report:#}");
+    assert_eq!(objects.zip(there).map(|(a, b)| a + b), all, "{report:#}");
+    studio.ws(&["verify", "--remote"]).ok();
+    let again = studio.ws(&["push", "Table", "--json"]).ok().json();
+    assert_eq!((pushed(&again).0, pushed(&again).2), (Some(0), all), "{again:#}");
 }
 
 #[test]

@@ -15,14 +15,19 @@ fn every_answer_in_json_has_a_schema_and_its_command_also_wrong_usage() {
     );
     let failed = studio.ws(&["show", "Nothing", "--json"]);
     assert_eq!(failed.json()["command"], "show");
-    for wrong in [
-        &["publsh", "--json"][..],
-        &["--json", "repo", "add"],
-        &["publish", "--json", "--no-such"],
-        &["--json"],
+    // As far as the arguments name it.
+    for (wrong, command) in [
+        (&["publsh", "--json"][..], ""),
+        (&["--json", "repo", "add"], "repo add"),
+        (&["--json", "repo", "ad", "x"], "repo"),
+        (&["publish", "--json", "--no-such"], "publish"),
+        (&["publish", "--to", "repo", "--json", "--no-such"], "publish"),
+        (&["-v", "--workspace=ws", "remote", "add", "--json"], "remote add"),
+        (&["--json"], ""),
     ] {
         let run = studio.ws(wrong);
         assert_eq!(run.json()["schema"], 1, "{wrong:?}");
+        assert_eq!(run.json()["command"], command, "{wrong:?}");
         run.fails(2, "command::usage");
     }
     // Without it, and for help, all stays as it was.
@@ -96,6 +101,92 @@ fn the_author_is_the_account_and_not_what_a_variable_says() {
         .output()
         .expect("id runs");
     assert_eq!(author, String::from_utf8_lossy(&id.stdout).trim());
+}
+
+/// Publish from a new workspace as an account of a number; the author that is recorded. Needs root.
+fn author_as(studio: &Studio, id: u32) -> String {
+    use std::os::unix::process::CommandExt as _;
+    let name = format!("by{id}");
+    for arguments in [
+        &["init", &name][..],
+        &["-w", &name, "repo", "add", "drop", &format!("{name}-drop")],
+        &["-w", &name, "new", "Table"],
+        &["-w", &name, "publish", "Table", "--to", "drop"],
+    ] {
+        let mut command = studio.command(arguments);
+        command
+            .env_remove("BACKLOT_AUTHOR")
+            .env("USER", "somebody-else")
+            .env("LOGNAME", "somebody-else")
+            .env("BACKLOT_CACHE_DIR", studio.path(&format!("cache-{id}")))
+            .uid(id);
+        backlot_tests::run_command(&mut command).ok();
+    }
+    let shown = studio.run(&["-w", &name, "show", "Table", "--json"]).ok().json();
+    shown["releases"][0]["published"]["author"]
+        .as_str()
+        .expect("an author")
+        .to_owned()
+}
+
+#[test]
+fn the_author_is_the_name_of_the_account_by_the_system_or_its_number() {
+    if !rustix::process::getuid().is_root() {
+        return;
+    }
+    let studio = Studio::empty();
+    let open: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(studio.root(), open).expect("set");
+    // 1 is `daemon` everywhere; nobody has the other.
+    assert_eq!(author_as(&studio, 1), "daemon");
+    assert_eq!(author_as(&studio, 3_141_592), "uid-3141592");
+}
+
+#[test]
+fn too_many_open_files_are_told_as_such_and_a_low_soft_limit_is_raised() {
+    let studio = Studio::new();
+    studio.asset("Table", 40, 1000);
+    let limited = |limit: &str, arguments: &[&str]| {
+        let mut shell = std::process::Command::new("sh");
+        let line = format!("{limit}; exec \"$0\" \"$@\"");
+        let ours = studio.command(&[]);
+        shell
+            .args(["-c", &line])
+            .arg(backlot_tests::binary())
+            .args(arguments);
+        shell.current_dir(studio.root()).env_clear();
+        shell.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        backlot_tests::run_command(&mut shell)
+    };
+    limited("ulimit -S -n 12", &["-w", "ws", "publish", "Table"]).ok();
+    // Some limit lets it begin and not end; below, the system does not even load it.
+    let mut told = Vec::new();
+    for limit in 4..40 {
+        let run = limited(
+            &format!("ulimit -n {limit}"),
+            &["-w", "ws", "verify", "--cache", "--remote", "--json"],
+        );
+        if run.output.status.success() {
+            break;
+        }
+        if let Ok(report) = serde_json::from_str::<serde_json::Value>(&run.stdout()) {
+            told.push((
+                limit,
+                report["error"]["code"].clone(),
+                report["error"]["message"].clone(),
+            ));
+        }
+    }
+    assert!(
+        told.iter().any(|(_, code, _)| code == "file::too_many_open"),
+        "{told:#?}"
+    );
+    let wrong = ["store::corrupt", "workspace::none", "verify::damage_found"];
+    assert!(
+        told.iter()
+            .all(|(_, code, _)| !wrong.iter().any(|wrong| code == wrong)),
+        "{told:#?}"
+    );
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Repos in stores of objects, judged by real servers (moto for S3, `wsgidav` for `WebDAV`, OpenSSH for SFTP) and real installers.
 
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use backlot_tests::installers::{INSTALLERS, install_by};
 use backlot_tests::sshd::{Sshd, find, make_key};
-use backlot_tests::stores::Store;
-use backlot_tests::{Run, Studio, rig, run_command, tool};
+use backlot_tests::stores::{Peer, Store};
+use backlot_tests::{rig, run_command, tool};
 use fs_err as fs;
 
 /// The whole way, from one workspace to another and to pip and uv.

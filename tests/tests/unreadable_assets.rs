@@ -1,6 +1,6 @@
 //! One asset that cannot be read does not stop commands about others: it is named, and the exit code tells.
 
-use backlot_tests::{Run, Studio};
+use backlot_tests::{Run, Studio, run_command};
 use fs_err as fs;
 use serde_json::Value;
 
@@ -257,6 +257,9 @@ fn an_init_that_fails_leaves_nothing() {
         error["message"].as_str().unwrap_or_default().contains("3.99"),
         "{error:#}"
     );
+    assert!(!studio.path("new").exists());
+    // On a machine without any Python, too.
+    run_command(studio.command(&wrong).env("PATH", "")).fails(4, "python::not_installed");
     assert!(!studio.path("new").exists());
     studio
         .run(&["init", "new/ws", "--python", "three", "--json"])

@@ -75,6 +75,31 @@ fn a_sound_repo_is_read_whole_and_a_damaged_wheel_is_named() {
 }
 
 #[test]
+fn a_wheel_that_is_gone_is_damage_though_nothing_else_is_wrong() {
+    let studio = published();
+    fs::remove_file(studio.path(WHEEL)).expect("removed");
+    let report = verified(&studio);
+    let damaged = report["repos"][1]["damaged"].as_array().expect("a list");
+    assert_eq!(damaged.len(), 1, "{report:#}");
+    // The only one of its package, too.
+    let chair = studio.path("repos/review/packages/chair/chair-0.1.0-py3-none-any.whl");
+    fs::remove_file(chair).expect("removed");
+    let damaged = &verified(&studio)["repos"][1]["damaged"];
+    assert_eq!(damaged.as_array().map(Vec::len), Some(2), "{damaged:#}");
+}
+
+#[test]
+fn another_sound_wheel_under_the_name_of_a_release_is_damage_also_after_a_reindex() {
+    let studio = published();
+    let other = backlot_tests::wheels::wheel("table", "0.1.0", "", "somebody else's");
+    overwrite(&studio, WHEEL, |bytes| *bytes = other);
+    studio.ws(&["repo", "reindex", "review"]).ok();
+    let report = verified(&studio);
+    let damaged = &report["repos"][1]["damaged"];
+    assert_eq!(damaged.as_array().map(Vec::len), Some(1), "{report:#}");
+}
+
+#[test]
 fn sidecars_and_pages_that_do_not_agree_with_the_wheels_are_named_and_made_again_by_reindex() {
     let studio = published();
     let page = "repos/review/simple/table/index.html";

@@ -41,6 +41,9 @@ pub(crate) struct Global {
     /// Print nothing but errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
+    /// Show every warning, also where there are many of a kind
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
     /// Of package indexes, use only what is cached
     #[arg(long, global = true)]
     pub(crate) offline: bool,
@@ -440,15 +443,18 @@ pub(crate) enum Command {
         #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
         repo: Option<String>,
     },
-    /// Store again what is damaged or missing on a remote
+    /// Store again what is damaged or missing on a remote, or in a repo
     #[command(
-        after_help = "The remote is read whole; what is wrong is taken from the cache, or from the other remotes of this workspace.\n\nExamples:\n  backlot repair\n  backlot repair --remote site --from main --dry-run"
+        after_help = "The remote or repo is read whole; what is wrong is taken from the cache, or from the other remotes or repos of this\nworkspace. A release in a repo comes back only with the digest that it was published with.\n\nExamples:\n  backlot repair\n  backlot repair --remote site --from main --dry-run\n  backlot repair --repo review                 wheels, sidecars and pages of a repo in a folder\n  backlot repair --repo blessed --from review"
     )]
     Repair {
         /// The remote [default: the default one]
         #[arg(long, value_name = "NAME")]
         remote: Option<String>,
-        /// Only this other remote
+        /// A repo in a folder, instead of a remote
+        #[arg(long, value_name = "NAME", conflicts_with = "remote")]
+        repo: Option<String>,
+        /// Only this other remote or repo
         #[arg(long, value_name = "NAME")]
         from: Option<String>,
         #[command(flatten)]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use backlot::text::sanitize;
+use backlot::text::{sanitize, without_temporaries};
 use backlot::{Class, Coded};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use serde_json::json;
@@ -13,6 +13,11 @@ use serde_json::json;
 use crate::host;
 use crate::output::with_schema;
 use crate::session::Session;
+
+/// A text of an error or warning as it is shown to people.
+pub(crate) fn for_people(text: &str) -> String {
+    sanitize(&without_temporaries(text))
+}
 
 /// An error as it is shown to people: its texts, which may hold what somebody else wrote, fit for a terminal.
 #[derive(Debug)]
@@ -27,14 +32,14 @@ impl Shown {
     fn of(error: &dyn Coded) -> Self {
         Self {
             code: Some(error.code()),
-            help: error.help().map(|help| sanitize(&help)),
+            help: error.help().map(|help| for_people(&help)),
             ..Self::plain(&error.to_string(), error.source())
         }
     }
 
     fn plain(message: &str, cause: Option<&(dyn StdError + 'static)>) -> Self {
         Self {
-            message: sanitize(message),
+            message: for_people(message),
             code: None,
             help: None,
             cause: cause.map(|cause| Box::new(Self::plain(&cause.to_string(), cause.source()))),
@@ -93,8 +98,8 @@ impl Coded for Usage {
     }
 }
 
-/// Print wrong usage in JSON and give its exit code.
-pub(crate) fn print_usage(error: &clap::Error) -> ExitCode {
+/// Print wrong usage of a command, as far as its name was given, in JSON and give its exit code.
+pub(crate) fn print_usage(error: &clap::Error, command: &str) -> ExitCode {
     let text = error.to_string();
     let mut parts = text
         .split("\n\n")
@@ -107,7 +112,7 @@ pub(crate) fn print_usage(error: &clap::Error) -> ExitCode {
             .trim()
             .to_owned(),
     };
-    drop(writeln!(std::io::stdout(), "{:#}", object(&usage, "")));
+    drop(writeln!(std::io::stdout(), "{:#}", object(&usage, command)));
     ExitCode::from(usage.class().exit_code())
 }
 
@@ -116,13 +121,13 @@ fn object(error: &dyn Coded, command: &str) -> serde_json::Value {
     let mut causes = Vec::new();
     let mut cause = error.source();
     while let Some(next) = cause {
-        causes.push(next.to_string());
+        causes.push(without_temporaries(&next.to_string()).into_owned());
         cause = next.source();
     }
     let object = json!({ "error": {
         "code": error.code(),
         "class": error.class().as_str(),
-        "message": error.to_string(),
+        "message": without_temporaries(&error.to_string()),
         "help": error.help(),
         "causes": causes,
     }});
@@ -131,8 +136,17 @@ fn object(error: &dyn Coded, command: &str) -> serde_json::Value {
 
 /// Print an error and give its exit code. After a report in JSON, the error goes to standard error.
 pub(crate) fn print(error: &dyn Coded, session: &Session, reported: bool) -> ExitCode {
-    if session.json {
-        let object = object(error, &session.command);
+    show(error, session.json, &session.command, reported)
+}
+
+/// Print that a command was stopped which did not stop by itself.
+pub(crate) fn print_cancelled(json: bool, command: &str) {
+    show(&backlot::Cancelled, json, command, false);
+}
+
+fn show(error: &dyn Coded, json: bool, command: &str, reported: bool) -> ExitCode {
+    if json {
+        let object = object(error, command);
         if reported {
             drop(writeln!(std::io::stderr(), "{object}"));
         } else {
@@ -150,7 +164,7 @@ pub(crate) fn print(error: &dyn Coded, session: &Session, reported: bool) -> Exi
             .with_width(110)
             .render_report(&mut text, &Shown::of(error));
         if rendered.is_err() {
-            text = sanitize(&error.to_string());
+            text = for_people(&error.to_string());
         }
         drop(writeln!(std::io::stderr(), "{}", text.trim_end()));
     }

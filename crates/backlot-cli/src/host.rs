@@ -119,16 +119,28 @@ fn network(cache: &Path) -> NetworkOptions {
     }
 }
 
-/// The name of the account that runs this, by the system's list of them: `USER` says what anybody wrote into it. An
-/// account of a directory service is not in the list.
-fn account() -> Option<String> {
-    let id = rustix::process::getuid().as_raw().to_string();
-    let list = fs_err::read_to_string("/etc/passwd").ok()?;
-    list.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == id).then(|| name.to_owned())
-    })
+/// The account that runs this, by the system's own answer: `USER` says what anybody wrote into it. Accounts of a directory
+/// service are found where the C library knows such (glibc through NSS; musl, of which static builds are made, through a
+/// running nscd). One that nobody knows, as in many containers, is its number.
+fn account() -> String {
+    let id = nix::unistd::getuid();
+    let known = nix::unistd::User::from_uid(id).ok().flatten();
+    known.map_or_else(|| format!("uid-{id}"), |user| user.name)
+}
+
+/// Let this process have as many open files as the system allows it: the soft limit is a habit of `select`, which is not used.
+/// What it starts for others keeps the limit it was given, so `run` does not call this.
+pub(crate) fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
+        // Without it, what needs more says so.
+        setrlimit(Resource::Nofile, raised).ok();
+    }
 }
 
 /// Who and where this command runs.
@@ -147,10 +159,7 @@ pub(crate) fn host() -> Host {
             config.unwrap_or_else(|| folder("XDG_CONFIG_HOME", ".config").join("backlot/config.toml")),
         ),
         path: std::env::var_os("PATH"),
-        author: account()
-            .or_else(|| text("USER"))
-            .or_else(|| text("LOGNAME"))
-            .unwrap_or_else(|| "unknown".to_owned()),
+        author: account(),
         machine,
         overrides: Overrides {
             cache: text("BACKLOT_CACHE_DIR")

@@ -17,12 +17,17 @@ mod session;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _};
 
-use crate::args::Arguments;
+use crate::args::{Arguments, Command};
 use crate::session::Session;
+
+/// How long running work has to stop after the first signal.
+const STOPPING: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     let (arguments, command) = match parse() {
@@ -30,16 +35,25 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let session = Session::new(&arguments.global, command);
-    let cancel = session.cancel.clone();
-    // The second signal ends at once; the first lets running work stop between two steps.
+    let (cancel, json, name) = (session.cancel.clone(), session.json, session.command.clone());
+    // The second signal ends at once; the first lets running work stop between two steps. Everything visible is whole at any
+    // instant, so what does not stop (a server that does not answer, a pipe) is ended.
     ctrlc::set_handler(move || {
         if cancel.is_cancelled() {
-            // The person asked twice; everything visible is whole at any instant.
             std::process::exit(130);
         }
         cancel.cancel();
+        let name = name.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(STOPPING);
+            errors::print_cancelled(json, &name);
+            std::process::exit(130);
+        });
     })
     .ok();
+    if !matches!(arguments.command, Command::Run { .. }) {
+        host::raise_open_files();
+    }
     let result = commands::run(&arguments.command, &session);
     session.finish_progress();
     match result {
@@ -64,15 +78,42 @@ fn parse() -> Result<(Arguments, String), ExitCode> {
         Ok((Arguments::from_arg_matches(&matches)?, name))
     });
     parsed.map_err(|error| {
-        let given = std::env::args_os()
+        let given: Vec<OsString> = std::env::args_os()
             .skip(1)
-            .take_while(|argument| argument != "--");
-        if error.use_stderr() && given.into_iter().any(|argument| argument == "--json") {
-            return errors::print_usage(&error);
+            .take_while(|argument| argument != "--")
+            .collect();
+        if error.use_stderr() && given.iter().any(|argument| argument == "--json") {
+            return errors::print_usage(&error, &named(&given));
         }
         error.print().ok();
         ExitCode::from(if error.use_stderr() { 2 } else { 0 })
     })
+}
+
+/// The whole name of the command that arguments name, as far as they do; the rest of them may be wrong.
+fn named(given: &[OsString]) -> String {
+    let mut command = Arguments::command();
+    command.build();
+    let (mut current, mut words) = (&command, Vec::new());
+    let mut given = given.iter().filter_map(|argument| argument.to_str());
+    while let Some(argument) = given.next() {
+        if argument.starts_with('-') {
+            let is_it = |option: &&Arg| match argument.strip_prefix("--") {
+                Some(long) => option.get_long() == Some(long),
+                None => option.get_short() == argument.chars().nth(1) && argument.chars().count() == 2,
+            };
+            let option = current.get_arguments().find(is_it);
+            if option.is_some_and(|option| option.get_action().takes_values()) {
+                given.next();
+            }
+        } else if let Some(below) = current.find_subcommand(argument) {
+            words.push(below.get_name());
+            current = below;
+        } else {
+            break;
+        }
+    }
+    words.join(" ")
 }
 
 /// `repo add`.

@@ -1,14 +1,25 @@
 //! Progress on a terminal: a bar for anything that takes longer than half a second, warnings at once.
 //!
-//! Off without a terminal, with `--quiet` and with `--json` (whose warnings are JSON lines on standard error).
+//! Off without a terminal, with `--quiet` and with `--json` (whose warnings are JSON lines on standard error). Warnings of
+//! which a large repo gives dozens are gathered in one line a kind, at the end; `--verbose` shows each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backlot::{Event, Observer, Operation};
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::errors::for_people;
+
+/// Warnings about files in repos, of which others made as many as they liked: nobody reads the fourth.
+const GATHERED: [&str; 4] = [
+    "index::no_digest",
+    "index::no_metadata",
+    "repo::broken_release",
+    "repo::unsupported_file",
+];
 
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -19,6 +30,9 @@ pub(crate) struct Terminal {
     draws: bool,
     quiet: bool,
     json: bool,
+    verbose: bool,
+    /// Messages of warnings that are told at the end, by their code.
+    gathered: Mutex<BTreeMap<&'static str, Vec<String>>>,
 }
 
 #[derive(Debug)]
@@ -32,13 +46,15 @@ struct Work {
 }
 
 impl Terminal {
-    pub(crate) fn new(quiet: bool, json: bool) -> Self {
+    pub(crate) fn new(quiet: bool, json: bool, verbose: bool) -> Self {
         let draws = !quiet && !json && std::io::stderr().is_terminal();
         Self {
             bars: Mutex::default(),
             draws,
             quiet,
             json,
+            verbose,
+            gathered: Mutex::default(),
         }
     }
 
@@ -52,6 +68,15 @@ impl Terminal {
             .drain()
             .map(|(_, work)| work)
             .for_each(|work| work.clear());
+        let gathered = self.gathered.lock().map(|mut all| std::mem::take(&mut *all));
+        for (code, messages) in gathered.unwrap_or_default() {
+            let Some(first) = messages.first() else { continue };
+            let more = match messages.len() - 1 {
+                0 => String::new(),
+                more => format!(", and {more} more like it (`-v` shows all)"),
+            };
+            drop(writeln!(std::io::stderr(), "warning: {first}{more} [{code}]"));
+        }
     }
 
     fn warn(&self, warning: &backlot::Warning) {
@@ -61,7 +86,12 @@ impl Terminal {
         let line = if self.json {
             serde_json::json!({ "warning": warning }).to_string()
         } else {
-            let message = backlot::text::sanitize(&warning.message);
+            let message = for_people(&warning.message);
+            if GATHERED.contains(&warning.code) && !self.verbose {
+                let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+                gathered.entry(warning.code).or_default().push(message);
+                return;
+            }
             format!("warning: {message} [{}]", warning.code)
         };
         let bars = self.bars();

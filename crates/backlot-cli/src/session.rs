@@ -34,7 +34,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(global: &Global, command: String) -> Self {
         let cancel = Cancel::default();
-        let terminal = Arc::new(Terminal::new(global.quiet, global.json));
+        let terminal = Arc::new(Terminal::new(global.quiet, global.json, global.verbose));
         let context = Context::default()
             .with_observer(Arc::clone(&terminal) as _)
             .with_cancel(cancel.clone());

@@ -11,6 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Class, Coded};
 
+use sha2::Digest as _;
+
 /// A text that is not a digest of the kind asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a {kind} digest ({digits} hexadecimal digits)")]
@@ -143,6 +145,59 @@ digest!(
     Sha256, 32, "sha256"
 );
 
+/// SHA-384 or SHA-512: what Python packaging allows beside SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StrongDigest {
+    /// SHA-384.
+    Sha384([u8; 48]),
+    /// SHA-512.
+    Sha512([u8; 64]),
+}
+
+impl StrongDigest {
+    /// From the name of an algorithm (`sha384`, `sha512`) and hexadecimal digits: `None` of another algorithm, an error of
+    /// digits that are none.
+    pub fn parse(algorithm: &str, hex: &str) -> Option<Result<Self, ParseDigestError>> {
+        let (kind, digits, digest) = match algorithm {
+            "sha384" => ("sha384", 96, parse_hex(hex).map(Self::Sha384)),
+            "sha512" => ("sha512", 128, parse_hex(hex).map(Self::Sha512)),
+            _ => return None,
+        };
+        Some(digest.ok_or_else(|| ParseDigestError {
+            text: hex.to_owned(),
+            kind,
+            digits,
+        }))
+    }
+
+    /// The raw bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Sha384(bytes) => bytes,
+            Self::Sha512(bytes) => bytes,
+        }
+    }
+}
+
+/// `SHA-512` and lower-case hexadecimal digits.
+impl fmt::Display for StrongDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sha384(_) => "SHA-384 ",
+            Self::Sha512(_) => "SHA-512 ",
+        })?;
+        self.as_bytes()
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for StrongDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
 impl Sha256 {
     /// URL-safe base64 without padding, as RECORD writes it (PEP 376, PEP 427).
     pub fn to_base64url(&self) -> String {
@@ -156,6 +211,41 @@ impl Sha256 {
             }
         }
         text
+    }
+}
+
+/// Computes SHA-384 or SHA-512, where a file is promised with such a digest.
+#[derive(Clone, Debug)]
+pub enum StrongHasher {
+    /// SHA-384.
+    Sha384(sha2::Sha384),
+    /// SHA-512.
+    Sha512(sha2::Sha512),
+}
+
+impl StrongHasher {
+    /// For a digest of the same kind.
+    pub fn like(digest: &StrongDigest) -> Self {
+        match digest {
+            StrongDigest::Sha384(_) => Self::Sha384(sha2::Sha384::new()),
+            StrongDigest::Sha512(_) => Self::Sha512(sha2::Sha512::new()),
+        }
+    }
+
+    /// Take more bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha384(hasher) => hasher.update(bytes),
+            Self::Sha512(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// The digest of all bytes.
+    pub fn digest(self) -> StrongDigest {
+        match self {
+            Self::Sha384(hasher) => StrongDigest::Sha384(hasher.finalize().into()),
+            Self::Sha512(hasher) => StrongDigest::Sha512(hasher.finalize().into()),
+        }
     }
 }
 

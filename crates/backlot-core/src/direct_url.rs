@@ -1,7 +1,7 @@
 //! A file named by its URL (`Table @ https://host/table-1.0-py3-none-any.whl#sha256=...`): what PEP 508 and PEP 610 allow,
 //! as far as it can be fetched without starting another program.
 //!
-//! Invariants: http, https or file; no user and no password; a digest, if there is one, is a SHA-256. Printing it leaves
+//! Invariants: http, https or file; no user and no password; digests are SHA-256, SHA-384 or SHA-512. Printing it leaves
 //! out the query, which may be a signature. Deliberately absent: version control, folders inside archives, fetching.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use crate::digest::Sha256;
+use crate::digest::{Sha256, StrongDigest};
 use crate::error::{Class, Coded};
 use crate::web::{percent_decode, shown};
 
@@ -20,6 +20,7 @@ pub struct DirectUrl {
     url: Url,
     file: String,
     sha256: Option<Sha256>,
+    strong: Option<StrongDigest>,
 }
 
 /// A URL that no file can be taken from.
@@ -78,7 +79,7 @@ impl Coded for DirectUrlError {
 }
 
 /// Digests that others write into fragments.
-const OTHER_DIGESTS: [&str; 7] = ["md5", "sha1", "sha224", "sha384", "sha512", "blake2b", "blake2s"];
+const OTHER_DIGESTS: [&str; 5] = ["md5", "sha1", "sha224", "blake2b", "blake2s"];
 
 impl DirectUrl {
     /// Read a URL.
@@ -108,7 +109,8 @@ impl DirectUrl {
             }
             _ => return Err(invalid(&url, "it is neither http, https nor file".to_owned())),
         }
-        let sha256 = digest(url.fragment().unwrap_or_default()).map_err(|reason| invalid(&url, reason))?;
+        let digests = digests(url.fragment().unwrap_or_default());
+        let (sha256, strong) = digests.map_err(|reason| invalid(&url, reason))?;
         url.set_fragment(None);
         let last = url.path_segments().and_then(|mut parts| parts.next_back());
         let file = last.and_then(percent_decode).unwrap_or_default();
@@ -116,7 +118,12 @@ impl DirectUrl {
         if (file.is_empty() && url.scheme() != "file") || !file.chars().all(is_plain) || file == ".." {
             return Err(invalid(&url, "it does not end in the name of a file".to_owned()));
         }
-        Ok(Self { url, file, sha256 })
+        Ok(Self {
+            url,
+            file,
+            sha256,
+            strong,
+        })
     }
 
     /// Without its fragment. Its query may be a signature: not for messages.
@@ -127,14 +134,40 @@ impl DirectUrl {
     pub fn url(&self) -> &Url {
         &self.url
     }
-    /// The digest that its fragment promises.
+    /// The SHA-256 that its fragment promises.
     pub fn sha256(&self) -> Option<Sha256> {
         self.sha256
     }
-    /// The same with another digest promised, or none.
+    /// The SHA-384 or SHA-512 that its fragment promises.
+    pub fn strong(&self) -> Option<&StrongDigest> {
+        self.strong.as_ref()
+    }
+    /// The same with another SHA-256 promised, or none.
     #[must_use]
     pub fn promising(self, sha256: Option<Sha256>) -> Self {
         Self { sha256, ..self }
+    }
+    /// The same with another SHA-384 or SHA-512 promised, or none.
+    #[must_use]
+    pub fn promising_strong(self, strong: Option<StrongDigest>) -> Self {
+        Self { strong, ..self }
+    }
+    /// The same with the digests that another URL of the file promises, where this one has none of the kind.
+    #[must_use]
+    pub fn with_promises_of(self, other: &Self) -> Self {
+        Self {
+            sha256: self.sha256.or(other.sha256),
+            strong: self.strong.or(other.strong),
+            ..self
+        }
+    }
+    /// What its fragment promises, for messages: `SHA-256 ab12...`; empty if nothing.
+    pub fn shown_digest(&self) -> String {
+        match (self.sha256, self.strong) {
+            (Some(sha256), _) => format!("SHA-256 {sha256}"),
+            (None, Some(strong)) => strong.to_string(),
+            (None, None) => String::new(),
+        }
     }
     /// The name of the file at its end; empty for a folder.
     pub fn file(&self) -> &str {
@@ -148,8 +181,10 @@ impl DirectUrl {
     }
     /// Whether both name one file: the same URL, and no two digests.
     pub fn agrees(&self, other: &Self) -> bool {
-        let digests = self.sha256.is_none() || other.sha256.is_none() || self.sha256 == other.sha256;
-        self.url == other.url && digests
+        let sha256 = self.sha256.is_none() || other.sha256.is_none() || self.sha256 == other.sha256;
+        let of_one_kind = |(a, b): (StrongDigest, StrongDigest)| a.as_bytes().len() == b.as_bytes().len();
+        let both = self.strong.zip(other.strong).filter(|both| of_one_kind(*both));
+        self.url == other.url && sha256 && both.is_none_or(|(own, other)| own == other)
     }
 }
 
@@ -165,25 +200,31 @@ fn is_version_control(scheme: &str) -> bool {
     matches!(tool, "git" | "hg" | "svn" | "bzr" | "ssh")
 }
 
-/// The digest of a fragment (`sha256=...&egg=...`), or why it cannot be followed.
-fn digest(fragment: &str) -> Result<Option<Sha256>, String> {
-    let mut digest = None;
+/// The digests of a fragment (`sha256=...&egg=...`), or why it cannot be followed.
+fn digests(fragment: &str) -> Result<(Option<Sha256>, Option<StrongDigest>), String> {
+    let (mut digest, mut strong) = (None, None);
     for part in fragment.split('&') {
         match part.split_once('=') {
             Some(("sha256", hex)) => {
                 digest = Some(hex.parse().map_err(|_| "its sha256 is not one".to_owned())?);
             }
+            Some((name @ ("sha384" | "sha512"), hex)) => {
+                let found = StrongDigest::parse(name, hex).and_then(Result::ok);
+                strong = strong.max(Some(found.ok_or_else(|| format!("its {name} is not one"))?));
+            }
             Some(("subdirectory", _)) => {
                 return Err("a project in a folder of an archive is not built".to_owned());
             }
             Some((name, _)) if OTHER_DIGESTS.contains(&name) => {
-                return Err(format!("it promises its {name}, and only sha256 is compared"));
+                return Err(format!(
+                    "it promises its {name}, and only sha256, sha384 and sha512 are compared"
+                ));
             }
             // `egg=`, and what nobody knows, says nothing of the file.
             _ => {}
         }
     }
-    Ok(digest)
+    Ok((digest, strong))
 }
 
 #[cfg(test)]
@@ -227,6 +268,7 @@ mod tests {
             ("https://host/a%2Fb.whl", "direct_url::invalid"),
             ("https://host/t.whl#sha256=12", "direct_url::invalid"),
             ("https://host/t.whl#md5=12", "direct_url::invalid"),
+            ("https://host/t.whl#sha512=12", "direct_url::invalid"),
             ("https://host/t.tar.gz#subdirectory=x", "direct_url::invalid"),
             ("file://server/share/t.whl", "direct_url::invalid"),
             ("pw@host", "direct_url::invalid"),

@@ -2,6 +2,9 @@
 //!
 //! Deliberately absent: colours and terminal widths.
 
+use std::borrow::Cow;
+use std::path::Path;
+
 /// `1 file`, `3 files`.
 pub fn count(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
@@ -73,9 +76,95 @@ pub fn sanitize(text: &str) -> String {
         .collect()
 }
 
+/// A message without the names of our temporaries, which are gone when somebody reads it: of a path through one, what lies in
+/// it is left, of a path that ends in one the folder.
+///
+/// A path is taken to begin after the last quotation mark or space before it.
+pub fn without_temporaries(text: &str) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(text);
+    while let Some((start, end)) = find_temporary(&text) {
+        let path = text[..start].rfind(['`', '"', '\'', '\n']);
+        let path = path.or_else(|| text[..start].rfind(' ')).map_or(0, |at| at + 1);
+        let is_end = text[end..].chars().next().is_none_or(|c| c != '/' && c != '\\');
+        let cleaned = if is_end {
+            let folder = text[..start].trim_end_matches(['/', '\\']);
+            format!("{}{}", &folder[..folder.len().max(path)], &text[end..])
+        } else {
+            let inside = &text[end + 1..];
+            format!(
+                "{}{}",
+                &text[..path],
+                inside.strip_prefix("tree/").unwrap_or(inside)
+            )
+        };
+        text = Cow::Owned(cleaned);
+    }
+    text
+}
+
+/// A path as messages name it; see [`without_temporaries`].
+pub fn shown_path(path: &Path) -> String {
+    let quoted = format!("`{}`", path.display());
+    without_temporaries(&quoted).trim_matches('`').to_owned()
+}
+
+/// Where a name of a temporary is: `.tmp-` or `stage-` and what makes it unique, as a whole part of a path.
+fn find_temporary(text: &str) -> Option<(usize, usize)> {
+    let is_sep = |c: char| c == '/' || c == '\\';
+    for (prefix, digits) in [(".tmp-", 26), ("/.backlot/stage-", 1)] {
+        for (at, _) in text.match_indices(prefix) {
+            let rest = &text[at + prefix.len()..];
+            let length = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
+            let ends = rest[length..].chars().next();
+            let is_part =
+                ends.is_none_or(|c| is_sep(c) || matches!(c, '`' | '"' | '\'' | ' ' | ':' | ',' | '\n'));
+            if length >= digits && is_part {
+                let start = if prefix.starts_with('/') {
+                    at + "/.backlot/".len()
+                } else {
+                    at
+                };
+                return Some((start, at + prefix.len() + length));
+            }
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{bytes, nearest, sanitize};
+    use super::{bytes, nearest, sanitize, without_temporaries};
+
+    #[test]
+    fn a_message_names_what_lies_in_a_temporary_or_the_folder_of_it() {
+        let tmp = ".tmp-01jd0000000000000000000000";
+        for (message, shown) in [
+            (
+                format!("`/c/wheels/{tmp}/a-1.whl` is not sound"),
+                "`a-1.whl` is not sound",
+            ),
+            (format!("`/c/w s/{tmp}/tree/a/b.py`: no"), "`a/b.py`: no"),
+            (
+                format!("failed to create file `/c/{tmp}`: no space"),
+                "failed to create file `/c`: no space",
+            ),
+            (
+                format!("cannot rename `/c/{tmp}` to `/d/{tmp}/x`"),
+                "cannot rename `/c` to `x`",
+            ),
+            (format!("/c/{tmp}/x broke"), "x broke"),
+            (
+                "`/w/.backlot/stage-12/tree/lib/a.py`: no".to_owned(),
+                "`lib/a.py`: no",
+            ),
+            (
+                "`/w/.tmp-mine/a` and .tmp- stay".to_owned(),
+                "`/w/.tmp-mine/a` and .tmp- stay",
+            ),
+        ] {
+            assert_eq!(without_temporaries(&message), shown, "{message}");
+        }
+    }
 
     #[test]
     fn nothing_that_steers_a_terminal_is_left_and_columns_stay() {

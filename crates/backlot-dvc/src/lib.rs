@@ -47,7 +47,7 @@ pub use plan::{AddTarget, plan_add};
 pub use pointer::{Out, Pointer};
 pub use proof::{judge, tree_proof};
 pub use record::note_placed;
-pub use scan::{Scanned, ScannedFile, scan_out};
+pub use scan::{Scanned, ScannedFile, kind_of, scan_out};
 pub use status::{Change, OutState, StatusOptions, status};
 pub use tracked::{TrackedPaths, TrackedPointer, pointers, tracked_paths};
 pub use transfer::{

@@ -238,10 +238,26 @@ fn follow(link: &Path) -> Result<std::fs::Metadata> {
     match fs::metadata(link) {
         Ok(found) => Ok(found),
         Err(e) if e.kind() == ErrorKind::NotFound => Err(untrackable(link, "a link to nothing")),
-        // ELOOP; its kind is not stable yet.
-        Err(e) if e.raw_os_error() == Some(40) => Err(untrackable(link, "a link to itself")),
+        Err(e) if is_loop(&e) => Err(untrackable(link, "a link to itself")),
         Err(e) => Err(e.into()),
     }
+}
+
+/// Whether an error is that of a link that leads to itself; its kind is not stable yet.
+fn is_loop(error: &std::io::Error) -> bool {
+    // ELOOP; elsewhere than on Linux as BSD has it.
+    const LOOP: i32 = if cfg!(target_os = "linux") { 40 } else { 62 };
+    backlot_core::file::is_os_error(error, LOOP)
+}
+
+/// What lies at a path that may be a link: a folder, or a file that can be read. A link to nothing or to itself, a pipe, a
+/// socket or a device cannot be tracked.
+pub fn kind_of(path: &Path) -> Result<std::fs::FileType> {
+    let found = follow(path)?;
+    if found.is_dir() || found.is_file() {
+        return Ok(found.file_type());
+    }
+    Err(untrackable(path, "a pipe, socket or device"))
 }
 
 fn untrackable(path: &Path, what: &'static str) -> Error {

@@ -9,7 +9,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
 
 use backlot_core::web::shown;
-use backlot_core::{FileError, Sha256};
+use backlot_core::{FileError, Sha256, StrongDigest, StrongHasher};
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE, RETRY_AFTER,
 };
@@ -86,6 +86,8 @@ impl Sink for Vec<u8> {
 pub struct FileSink<'a> {
     file: &'a mut fs_err::File,
     hasher: sha2::Sha256,
+    /// Where a longer digest is promised.
+    strong: Option<(StrongDigest, StrongHasher)>,
     /// The bytes so far.
     pub size: u64,
     /// Told of each piece.
@@ -93,19 +95,25 @@ pub struct FileSink<'a> {
 }
 
 impl<'a> FileSink<'a> {
-    /// Write to a file from its beginning, telling of each piece.
-    pub fn new(file: &'a mut fs_err::File, progress: &'a (dyn Fn(u64) + Sync)) -> Self {
+    /// Write to a file from its beginning, telling of each piece. `strong` is a digest of the kind to be computed beside SHA-256.
+    pub fn new(
+        file: &'a mut fs_err::File,
+        progress: &'a (dyn Fn(u64) + Sync),
+        strong: Option<&StrongDigest>,
+    ) -> Self {
         Self {
             file,
             hasher: sha2::Sha256::new(),
+            strong: strong.map(|digest| (*digest, StrongHasher::like(digest))),
             size: 0,
             progress,
         }
     }
 
-    /// The digest of what came.
-    pub fn digest(self) -> Sha256 {
-        Sha256::from_bytes(self.hasher.finalize().into())
+    /// The digests of what came.
+    pub fn digests(self) -> (Sha256, Option<StrongDigest>) {
+        let strong = self.strong.map(|(_, hasher)| hasher.digest());
+        (Sha256::from_bytes(self.hasher.finalize().into()), strong)
     }
 }
 
@@ -122,12 +130,18 @@ impl Sink for FileSink<'_> {
         self.file.seek(SeekFrom::Start(0)).map_err(FileError::from)?;
         self.file.set_len(0).map_err(FileError::from)?;
         self.hasher = sha2::Sha256::new();
+        if let Some((digest, hasher)) = &mut self.strong {
+            *hasher = StrongHasher::like(digest);
+        }
         self.size = 0;
         Ok(())
     }
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(FileError::from)?;
         self.hasher.update(bytes);
+        if let Some((_, hasher)) = &mut self.strong {
+            hasher.update(bytes);
+        }
         self.size += bytes.len() as u64;
         (self.progress)(bytes.len() as u64);
         Ok(())

@@ -400,6 +400,7 @@ fn look_at_source(
         Some(record) => Release {
             sha256: Some(record.sha256),
             metadata_sha256: Some(record.metadata_sha256),
+            strong: None,
             requires_python: record.requires_python,
             published_at: Some(record.published_at),
             ..source

@@ -536,7 +536,7 @@ pub(crate) fn published_fact(offer: &Offer, publication: &Publication, at: Times
 
 /// Copy the offered wheel beside its final name, read-only; it is synced when it gets that. Returns also its modification time, which stays
 /// when it is linked.
-fn stage(offer: &Offer, target: &Path, context: &Context) -> Result<(Staged, u64)> {
+pub(crate) fn stage(offer: &Offer, target: &Path, context: &Context) -> Result<(Staged, u64)> {
     let mut staged = shared::staged_beside(target)?;
     let mut hasher = sha2::Sha256::new();
     let mut source = fs::File::open(&offer.source)?;

@@ -145,6 +145,7 @@ pub(crate) fn release(file: OwnFile<'_>, folder: &Arc<Path>, package: &PackageNa
         size: Some(file.size),
         sha256: Some(file.sha256()),
         metadata_sha256: Some(file.metadata_sha256()?),
+        strong: None,
         requires_python: file.requires_python,
         published_at: Some(file.upload_time),
         yanked: file.yanked,

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Sha256, Timestamp};
+use backlot_core::{Sha256, StrongDigest, StrongHasher, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
@@ -98,6 +98,24 @@ fn with_suffix(wheel: &Path, suffix: &str) -> PathBuf {
 /// The SHA-256 of bytes.
 pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
     Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
+}
+
+/// The digest of a file of the kind of another one.
+pub(crate) fn strong_of_file(path: &Path, like: &StrongDigest) -> Result<StrongDigest> {
+    let mut hasher = StrongHasher::like(like);
+    let mut file = fs_err::File::open(path)?;
+    crate::copy_blocks(&mut file, |block| {
+        hasher.update(block);
+        Ok(())
+    })?;
+    Ok(hasher.digest())
+}
+
+/// The digest of bytes of the kind of another one.
+pub(crate) fn strong_of_bytes(bytes: &[u8], like: &StrongDigest) -> StrongDigest {
+    let mut hasher = StrongHasher::like(like);
+    hasher.update(bytes);
+    hasher.digest()
 }
 
 /// The SHA-256 of a file.

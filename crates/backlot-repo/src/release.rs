@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backlot_core::web::shown;
-use backlot_core::{PackageName, Sha256, Timestamp, Version};
+use backlot_core::{PackageName, Sha256, StrongDigest, Timestamp, Version};
 use backlot_wheel::WheelName;
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use url::Url;
@@ -39,6 +39,15 @@ pub(crate) enum Lies {
     Under(Box<str>, Place),
 }
 
+/// What an index promises beside or instead of SHA-256.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StrongDigests {
+    /// Of the file.
+    pub(crate) file: Option<StrongDigest>,
+    /// Of its METADATA.
+    pub(crate) metadata: Option<StrongDigest>,
+}
+
 /// One file of a repo that can be installed.
 #[derive(Clone, Debug)]
 pub struct Release {
@@ -68,6 +77,8 @@ pub struct Release {
     pub deprecated: Option<String>,
     /// The digest of its METADATA, if known.
     pub(crate) metadata_sha256: Option<Sha256>,
+    /// Longer digests than those, of an index; few have any.
+    pub(crate) strong: Option<Box<StrongDigests>>,
     /// Whether an index has its metadata beside it.
     pub(crate) has_metadata: bool,
     /// A file's modification time in milliseconds; 0 on an index, and where it was not looked at.
@@ -91,6 +102,7 @@ impl Release {
             yanked: None,
             deprecated: None,
             metadata_sha256: None,
+            strong: None,
             has_metadata: false,
             modified: 0,
         }
@@ -130,6 +142,16 @@ impl Release {
             deprecated: status.deprecated.map(|fact| fact.reason),
             ..self
         }
+    }
+
+    /// The SHA-384 or SHA-512 that an index promises of the file.
+    pub fn strong(&self) -> Option<&StrongDigest> {
+        self.strong.as_ref()?.file.as_ref()
+    }
+
+    /// Whether its place promises a digest of it.
+    pub fn has_digest(&self) -> bool {
+        self.sha256.is_some() || self.strong().is_some()
     }
 
     /// Whether it is a source distribution.
@@ -198,6 +220,7 @@ impl From<FolderRelease> for Release {
             yanked: None,
             deprecated: None,
             metadata_sha256: Some(release.metadata_sha256),
+            strong: None,
             has_metadata: false,
             modified: release.modified,
         }

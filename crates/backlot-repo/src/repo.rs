@@ -6,7 +6,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use backlot_core::{Context, PackageName, PlaceIdentity, Sha256, Version};
+use backlot_core::file::TemporaryFolder;
+use backlot_core::{Context, PackageName, PlaceIdentity, Sha256, StrongDigest, Version};
 use backlot_wheel::{AssetInfo, Metadata, Sdist, WheelArchive};
 
 use crate::FolderRepo;
@@ -20,7 +21,7 @@ use crate::object::ObjectRepo;
 use crate::place::Place;
 use crate::publish::{Checked, Publication, PublishPlan};
 use crate::read::copy_proven;
-use crate::record::sha256_of_file;
+use crate::record::{sha256_of_file, strong_of_file};
 use crate::release::Release;
 use crate::search::{self, Found, Query};
 use crate::settle::ReindexReport;
@@ -274,6 +275,31 @@ impl Repo {
             (Self::Folder(_), _) => Ok(self.own(release)?.sha256),
             (Self::Index(repo), _) => repo.digest(release),
             (Self::Object(_), _) => release.sha256.ok_or_else(|| self.not_here(release)),
+        }
+    }
+
+    /// The digest of a release's file of the kind of another one: what its index promises, else that of the file, which is
+    /// fetched into `scratch` if it lies far away.
+    pub fn strong_digest(
+        &self,
+        release: &Release,
+        like: &StrongDigest,
+        scratch: &Path,
+        context: &Context,
+    ) -> Result<StrongDigest> {
+        if let Some(known) = release.strong()
+            && std::mem::discriminant(known) == std::mem::discriminant(like)
+        {
+            return Ok(*known);
+        }
+        match release.path() {
+            Some(path) => strong_of_file(&path, like),
+            None => {
+                let folder = TemporaryFolder::in_folder(scratch)?;
+                let copy = folder.path().join(&release.file);
+                self.open_wheel(release, &copy, context)?;
+                strong_of_file(&copy, like)
+            }
         }
     }
 

@@ -216,7 +216,7 @@ impl FolderRepo {
     }
 
     /// Whether the pages of a package differ from what they should be.
-    fn has_stale_pages(&self, name: &PackageName) -> Result<bool> {
+    pub(crate) fn has_stale_pages(&self, name: &PackageName) -> Result<bool> {
         let folder = self.places.pages(name);
         let (html, json) = (folder.join("index.html"), folder.join("index.json"));
         let entries = self.page_entries(name, &KnownPage::default())?;
@@ -344,7 +344,7 @@ impl FolderRepo {
         Ok(entries)
     }
 
-    fn names_with_pages(&self) -> Result<Vec<PackageName>> {
+    pub(crate) fn names_with_pages(&self) -> Result<Vec<PackageName>> {
         let mut names = Vec::new();
         if let Ok(entries) = fs::read_dir(self.places.simple()) {
             for entry in entries {

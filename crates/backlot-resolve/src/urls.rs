@@ -132,10 +132,9 @@ fn agreed(package: &PackageName, named: &[Named]) -> Result<DirectUrl> {
     let mut url = first.url.clone();
     for other in named {
         if !url.agrees(&other.url) {
-            let digest = |url: &DirectUrl| {
-                url.sha256()
-                    .map(|d| format!(" with sha256 {d}"))
-                    .unwrap_or_default()
+            let digest = |url: &DirectUrl| match url.shown_digest() {
+                none if none.is_empty() => none,
+                digest => format!(" with {digest}"),
             };
             let line = |n: &Named| format!("  {} {package} @ {}{}", n.by, n.url, digest(&n.url));
             return Err(Error::Conflict {
@@ -150,8 +149,7 @@ fn agreed(package: &PackageName, named: &[Named]) -> Result<DirectUrl> {
                 )],
             });
         }
-        let digest = url.sha256().or(other.url.sha256());
-        url = url.promising(digest);
+        url = url.with_promises_of(&other.url);
     }
     Ok(url)
 }

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use async_zip::base::read1::ZipOptions;
 use async_zip::base::read1::seek::ZipArchiveReader;
-use backlot_core::{RelPath, Sha256};
+use backlot_core::{RelPath, Sha256, StrongDigest, StrongHasher};
 use fs_err as fs;
 use futures_lite::future::block_on;
 use futures_lite::io::{AssertAsync, AsyncReadExt as _, BufReader};
@@ -21,7 +21,7 @@ use crate::entry_points::EntryPoints;
 use crate::error::{Error, Result};
 use crate::filename::WheelName;
 use crate::metadata::Metadata;
-use crate::record::{RecordEntry, StrongDigest, StrongHasher, parse_record, strong_digests, write_record};
+use crate::record::{RecordEntry, parse_record, strong_digests, write_record};
 
 /// The largest single file of a wheel that is unpacked.
 const MAX_ENTRY: u64 = 8 << 30;
@@ -263,7 +263,7 @@ impl WheelArchive {
             block_on(reader.file(entry.index)).map_err(|e| bad(format!("`{}`: {e}", entry.path)))?;
         let mut hasher = Sha256Hasher::new();
         let strong = self.strong.get(entry.path.as_str());
-        let mut strong = strong.map(|digest| (digest, StrongHasher::default()));
+        let mut strong = strong.map(|digest| (digest, StrongHasher::like(digest)));
         let mut buffer = vec![0; 64 * 1024];
         let mut size = 0;
         loop {
@@ -285,7 +285,7 @@ impl WheelArchive {
             return Err(bad(format!("`{}` is shorter than the archive says", entry.path)));
         }
         let digest = Sha256::from_bytes(hasher.finalize().into());
-        let is_right = strong.map(|(digest, hasher)| hasher.is(digest));
+        let is_right = strong.map(|(digest, hasher)| hasher.digest() == *digest);
         self.check_digest(entry, size, digest, is_right)?;
         Ok(digest)
     }

@@ -112,7 +112,7 @@ struct PublishTable {
 impl AssetToml {
     /// Read the file.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = fs_err::read_to_string(path)?;
+        let text = backlot_core::file::read_text(path)?;
         Self::parse(&text).map_err(|reason| Error::BadProject {
             path: path.to_path_buf(),
             reason,

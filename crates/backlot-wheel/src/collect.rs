@@ -1,7 +1,8 @@
 //! What of a project is packaged.
 //!
 //! Invariant: only regular files are opened, and only those inside the project: a link that leaves it would package what
-//! lies on one machine, and a pipe would wait for ever. What is left out is warned about. Deliberately absent: tracked files,
+//! lies on one machine, and a pipe would wait for ever. Links to folders are not followed, as by all that looks for tracked
+//! files: else a folder would be tracked under one name and packaged under the other. What is left out is warned about. Deliberately absent: tracked files,
 //! which the caller excludes, and patterns.
 
 use std::collections::BTreeMap;
@@ -27,8 +28,6 @@ enum Found {
 struct Pending {
     source: PathBuf,
     target: RelPath,
-    /// The folders that links on the way led to: a second time is a loop.
-    through: Vec<PathBuf>,
 }
 
 /// The files that are packaged: wheel paths with their files, sorted. What is left out is warned about.
@@ -43,14 +42,13 @@ pub fn packaged_files(
         let mut pending = vec![Pending {
             source: root.source.clone(),
             target: root.target.clone(),
-            through: Vec::new(),
         }];
-        while let Some(mut next) = pending.pop() {
+        while let Some(next) = pending.pop() {
             context.check()?;
             if (options.exclude)(&next.target) {
                 continue;
             }
-            match look(&mut next, &inside)? {
+            match look(&next, &inside)? {
                 Found::File => {
                     found.insert(next.target, next.source);
                 }
@@ -71,7 +69,7 @@ pub fn packaged_files(
     Ok(found)
 }
 
-fn look(pending: &mut Pending, inside: &Path) -> Result<Found> {
+fn look(pending: &Pending, inside: &Path) -> Result<Found> {
     let mut metadata = fs::symlink_metadata(&pending.source)?;
     if metadata.is_symlink() {
         // Also a link to itself.
@@ -85,10 +83,11 @@ fn look(pending: &mut Pending, inside: &Path) -> Result<Found> {
         if metadata.is_dir() {
             let folder = pending.source.parent().map(fs::canonicalize).transpose()?;
             let above = folder.is_some_and(|folder| folder.starts_with(&target));
-            if above || pending.through.contains(&target) {
-                return Ok(Found::Left("the link leads to a folder that it is in"));
-            }
-            pending.through.push(target);
+            return Ok(Found::Left(if above {
+                "the link leads to a folder that it is in"
+            } else {
+                "it is a link to a folder"
+            }));
         }
     }
     Ok(if metadata.is_dir() {
@@ -126,7 +125,6 @@ fn enter(folder: &Pending, options: &BuildOptions<'_>, pending: &mut Vec<Pending
         let child = RelPath::parse(name).map_err(|e| bad(e.to_string()))?;
         pending.push(Pending {
             target: child.below(&folder.target),
-            through: folder.through.clone(),
             source: path,
         });
     }

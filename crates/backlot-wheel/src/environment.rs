@@ -4,10 +4,12 @@
 //! for their version only where their files do not tell it. Deliberately absent: Windows' layout.
 
 use std::ffi::OsStr;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use backlot_core::{RelPath, Version, file};
+use backlot_core::{Context, RelPath, Version, file};
 use fs_err as fs;
 
 use crate::error::{Error, Result};
@@ -37,7 +39,11 @@ impl Interpreter {
 }
 
 /// The first interpreter on a search path that fits: `python3.11` for `3.11`, else `python3` or `python` of any 3.x.
-pub fn find_interpreter(path: &OsStr, wanted: Option<&str>) -> Result<Option<Interpreter>> {
+pub fn find_interpreter(
+    path: &OsStr,
+    wanted: Option<&str>,
+    context: &Context,
+) -> Result<Option<Interpreter>> {
     let short = wanted.map(|w| w.splitn(3, '.').take(2).collect::<Vec<_>>().join("."));
     let mut names = vec!["python3".to_owned(), "python".to_owned()];
     if let Some(short) = &short {
@@ -50,8 +56,10 @@ pub fn find_interpreter(path: &OsStr, wanted: Option<&str>) -> Result<Option<Int
                 continue;
             }
             // A broken one on the path is passed over; another may work.
-            let Ok(interpreter) = read_interpreter(&candidate) else {
-                continue;
+            let interpreter = match read_interpreter(&candidate, context) {
+                Ok(interpreter) => interpreter,
+                Err(Error::Cancelled(stopped)) => return Err(stopped.into()),
+                Err(_) => continue,
             };
             let fits = match wanted {
                 None => interpreter.version.starts_with("3."),
@@ -67,8 +75,8 @@ pub fn find_interpreter(path: &OsStr, wanted: Option<&str>) -> Result<Option<Int
     Ok(None)
 }
 
-/// What interpreter an executable is.
-pub fn read_interpreter(executable: &Path) -> Result<Interpreter> {
+/// What interpreter an executable is. One that has to be run is waited for until it answers, or work is to be stopped.
+pub fn read_interpreter(executable: &Path, context: &Context) -> Result<Interpreter> {
     let bad = |reason: String| Error::BadInterpreter {
         path: executable.to_path_buf(),
         reason,
@@ -83,12 +91,10 @@ pub fn read_interpreter(executable: &Path) -> Result<Interpreter> {
     }
     let code =
         "import os, platform, sys; print(platform.python_version()); print(os.path.realpath(sys.executable))";
-    let output = Command::new(executable)
-        .args(["-I", "-S", "-c", code])
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| bad(e.to_string()))?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let mut command = Command::new(executable);
+    command.args(["-I", "-S", "-c", code]);
+    let output = answer(&mut command, context)?.map_err(|e| bad(e.to_string()))?;
+    let text = String::from_utf8_lossy(&output);
     let mut lines = text.lines();
     let version = lines
         .next()
@@ -100,6 +106,38 @@ pub fn read_interpreter(executable: &Path) -> Result<Interpreter> {
         version: version.trim_end_matches('+').to_owned(),
         shared: false,
     })
+}
+
+/// What a command prints. It is ended where work is to be stopped, and where it takes longer than anything that is asked here.
+fn answer(command: &mut Command, context: &Context) -> Result<io::Result<Vec<u8>>> {
+    const PATIENCE: Duration = Duration::from_mins(1);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = match command.stderr(Stdio::null()).spawn() {
+        Ok(child) => child,
+        Err(error) => return Ok(Err(error)),
+    };
+    let (began, mut pause) = (Instant::now(), Duration::from_millis(1));
+    // What it prints is two lines, which a pipe holds.
+    let ended = loop {
+        match child.try_wait() {
+            Ok(Some(_)) => break Ok(()),
+            Ok(None) if context.check().is_err() || began.elapsed() > PATIENCE => {
+                break Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
+            }
+            Ok(None) => std::thread::sleep(pause),
+            Err(error) => break Err(error),
+        }
+        pause = (pause * 2).min(Duration::from_millis(20));
+    };
+    if let Err(error) = ended {
+        child.kill().ok();
+        child.wait().ok();
+        context.check()?;
+        return Ok(Err(error));
+    }
+    let mut printed = Vec::new();
+    let read = child.stdout.take().map(|mut out| out.read_to_end(&mut printed));
+    Ok(read.transpose().map(|_| printed))
 }
 
 /// The version in `include/python3.11/patchlevel.h` beside `bin/python3.11`, which CPython installs.

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use backlot_core::relpath::HostilePath;
+use backlot_core::text::shown_path;
 use backlot_core::{Cancelled, Class, Coded, FileError};
 
 /// Result of a wheel operation.
@@ -27,7 +28,7 @@ pub enum Error {
         name: String,
     },
     /// An archive that is no wheel, or a damaged one.
-    #[error("`{}` is not a sound wheel: {reason}", path.display())]
+    #[error("`{}` is not a sound wheel: {reason}", shown_path(path))]
     BadWheel {
         /// The wheel.
         path: PathBuf,
@@ -35,7 +36,7 @@ pub enum Error {
         reason: String,
     },
     /// An archive with an entry that leads outside.
-    #[error("`{}` has an entry that must not be unpacked", path.display())]
+    #[error("`{}` has an entry that must not be unpacked", shown_path(path))]
     HostileEntry {
         /// The wheel.
         path: PathBuf,
@@ -44,7 +45,7 @@ pub enum Error {
         source: HostilePath,
     },
     /// A file that is no source distribution, or a damaged or hostile one.
-    #[error("`{}` is not a sound source distribution: {reason}", path.display())]
+    #[error("`{}` is not a sound source distribution: {reason}", shown_path(path))]
     BadSdist {
         /// The file.
         path: PathBuf,
@@ -68,7 +69,7 @@ pub enum Error {
         reason: String,
     },
     /// A project file that cannot be used.
-    #[error("`{}` cannot be used: {reason}", path.display())]
+    #[error("`{}` cannot be used: {reason}", shown_path(path))]
     BadProject {
         /// The file.
         path: PathBuf,
@@ -76,7 +77,10 @@ pub enum Error {
         reason: String,
     },
     /// A project without anything to package.
-    #[error("`{}` has no module: neither `src/{module}` nor `{module}` is there", root.display())]
+    #[error(
+        "`{}` has no module: neither `src/{module}` nor `{module}` is there",
+        shown_path(root)
+    )]
     NoModule {
         /// The project.
         root: PathBuf,
@@ -84,7 +88,7 @@ pub enum Error {
         module: String,
     },
     /// An interpreter that is none.
-    #[error("`{}` is not a Python interpreter we can use: {reason}", path.display())]
+    #[error("`{}` is not a Python interpreter we can use: {reason}", shown_path(path))]
     BadInterpreter {
         /// The executable.
         path: PathBuf,

@@ -109,6 +109,11 @@ impl UnpackedWheel {
         })
     }
 
+    /// Its entry points.
+    pub fn entry_points(&self) -> &EntryPoints {
+        &self.entry_points
+    }
+
     /// Whether all that it brings lies in site-packages as it lies in the wheel. Many such can be installed at once, after
     /// [`Owners::expect`] was told of each.
     pub fn is_plain(&self, layout: &Layout) -> bool {
@@ -187,17 +192,11 @@ pub fn install_editable(
     let stem = project.metadata.package().file_stem();
     let dist_info = format!("{stem}-{}.dist-info", project.metadata.version);
     let mut install = Installing::new(layout, options, owners, stem.clone());
-    let mut folders: Vec<String> = project
-        .module_roots
+    let folders = project.import_folders();
+    let seen = folders
         .iter()
-        .filter_map(|root| {
-            let above = root.target.parts().count();
-            root.source
-                .ancestors()
-                .nth(above)
-                .map(|folder| seen_from_site_packages(folder, layout))
-        })
-        .collect();
+        .map(|folder| seen_from_site_packages(folder, layout));
+    let mut folders: Vec<String> = seen.collect();
     folders.sort();
     folders.dedup();
     install.write(

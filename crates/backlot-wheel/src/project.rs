@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{GroupName, RelPath, Requirement, Specifiers, Version};
+use backlot_core::{GroupName, RelPath, Requirement, Specifiers, Version, file};
 use serde::Deserialize;
 
 use crate::asset::AssetToml;
@@ -137,6 +137,18 @@ struct HatchWheel {
 }
 
 impl Project {
+    /// The folders that its modules are imported from, sorted.
+    pub fn import_folders(&self) -> Vec<PathBuf> {
+        let folder = |root: &ModuleRoot| {
+            let above = root.target.parts().count();
+            root.source.ancestors().nth(above).map(Path::to_path_buf)
+        };
+        let mut folders: Vec<PathBuf> = self.module_roots.iter().filter_map(folder).collect();
+        folders.sort();
+        folders.dedup();
+        folders
+    }
+
     /// Load the project of a folder.
     pub fn load(root: &Path) -> Result<Self> {
         Self::load_as(root, None)
@@ -149,7 +161,7 @@ impl Project {
             path: path.clone(),
             reason,
         };
-        let text = String::from_utf8(fs_err::read(&path)?).map_err(|_| bad("not valid UTF-8".to_owned()))?;
+        let text = String::from_utf8(file::read(&path)?).map_err(|_| bad("not valid UTF-8".to_owned()))?;
         let file: File = toml::from_str(&text).map_err(|e| bad(e.to_string().trim().to_owned()))?;
         let table = file
             .project
@@ -325,7 +337,7 @@ fn read_readme(
                 Some("rst") => "text/x-rst",
                 _ => "text/plain",
             };
-            fs_err::read_to_string(path.to_path(root))?
+            file::read_text(&path.to_path(root))?
         }
         (None, None) => return Ok(()),
     };
@@ -342,7 +354,7 @@ fn dynamic_version(root: &Path, path: Option<&str>, bad: &dyn Fn(String) -> Erro
         path.ok_or_else(|| bad("`project.version` is missing and `tool.hatch.version.path` too".to_owned()))?;
     let relative = RelPath::parse(path).map_err(|e| bad(format!("`tool.hatch.version.path`: {e}")))?;
     let file = relative.to_path(root);
-    let text = fs_err::read_to_string(&file)?;
+    let text = file::read_text(&file)?;
     let found = text.lines().find_map(|line| {
         let (name, value) = line.split_once('=')?;
         let name = name.split(':').next().unwrap_or_default().trim();

@@ -5,8 +5,7 @@
 
 use std::collections::HashMap;
 
-use backlot_core::Sha256;
-use sha2::Digest as _;
+use backlot_core::{Sha256, StrongDigest};
 
 /// One line of RECORD.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,32 +16,6 @@ pub struct RecordEntry {
     pub sha256: Option<Sha256>,
     /// The length in bytes.
     pub size: Option<u64>,
-}
-
-/// A digest that is longer than SHA-256.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum StrongDigest {
-    Sha384([u8; 48]),
-    Sha512([u8; 64]),
-}
-
-/// Computes both, where a file has such a digest.
-#[derive(Default)]
-pub(crate) struct StrongHasher(sha2::Sha384, sha2::Sha512);
-
-impl StrongHasher {
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-        self.1.update(bytes);
-    }
-
-    /// Whether the bytes have a digest.
-    pub(crate) fn is(self, digest: &StrongDigest) -> bool {
-        match digest {
-            StrongDigest::Sha384(digest) => self.0.finalize()[..] == digest[..],
-            StrongDigest::Sha512(digest) => self.1.finalize()[..] == digest[..],
-        }
-    }
 }
 
 /// Read RECORD; lines without a path are passed over, and those of folders.

@@ -3,6 +3,8 @@
 //! Invariant: a script's name never leads out of the scripts folder. `sh` finds the interpreter beside the script, so that
 //! the environment can be moved, lie under a long path or one with spaces, and has the same bytes everywhere.
 
+use std::path::Path;
+
 use backlot_core::RelPath;
 
 use crate::entry_points::EntryPoints;
@@ -15,32 +17,106 @@ pub(crate) struct Script {
     pub(crate) text: String,
 }
 
-/// The launchers of a package; none in a plain tree. Values that are no `module:attribute` are passed over.
+/// What a script calls.
+struct Call<'a> {
+    name: RelPath,
+    module: &'a str,
+    attribute: &'a str,
+}
+
+impl<'a> Call<'a> {
+    /// Read an entry point, or say why no script can be made of it.
+    fn parse(name: &str, value: &'a str) -> Result<Self, &'static str> {
+        let plain = !name.contains(['/', '\\', '\n', '\0']);
+        let name = RelPath::parse(name).ok().filter(|_| plain);
+        let name = name.ok_or("its name is not that of a file")?;
+        let value = value.split('[').next().unwrap_or_default();
+        let (module, attribute) = value
+            .trim()
+            .split_once(':')
+            .map(|(module, attribute)| (module.trim(), attribute.trim()))
+            .filter(|(module, attribute)| is_dotted(module) && is_dotted(attribute))
+            .ok_or("it is not written as `module:function`")?;
+        Ok(Self {
+            name,
+            module,
+            attribute,
+        })
+    }
+}
+
+/// The names and values of the entry points that scripts are made of.
+fn entries(entry_points: &EntryPoints) -> impl Iterator<Item = (&String, &String)> {
+    ["console_scripts", "gui_scripts"]
+        .into_iter()
+        .filter_map(|group| entry_points.group(group))
+        .flatten()
+}
+
+/// The launchers of a package; none in a plain tree. Values that are no `module:attribute` are passed over, see
+/// [`broken_scripts`].
 pub(crate) fn launchers(entry_points: &EntryPoints, layout: &Layout) -> Vec<Script> {
     let Some(shebang) = shebang(layout) else {
         return Vec::new();
     };
-    let groups = ["console_scripts", "gui_scripts"];
-    let entries = groups
-        .iter()
-        .filter_map(|group| entry_points.group(group))
-        .flatten();
-    entries
-        .filter_map(|(name, value)| {
-            let plain = !name.contains(['/', '\\', '\n', '\0']);
-            let name = RelPath::parse(name).ok().filter(|_| plain)?;
-            let (module, attribute) = value.split('[').next()?.trim().split_once(':')?;
-            let (module, attribute) = (module.trim(), attribute.trim());
-            if !is_dotted(module) || !is_dotted(attribute) {
-                return None;
-            }
-            let first = attribute.split('.').next()?;
+    let calls = entries(entry_points).filter_map(|(name, value)| Call::parse(name, value).ok());
+    calls
+        .map(|call| {
+            let (module, attribute) = (call.module, call.attribute);
+            let first = attribute.split('.').next().unwrap_or(attribute);
             let text = format!(
                 "{shebang}import sys\nfrom {module} import {first}\nif __name__ == \"__main__\":\n    sys.argv[0] = sys.argv[0].removesuffix(\".exe\")\n    sys.exit({attribute}())\n"
             );
-            Some(Script { path: name.below(&Layout::scripts()), text })
+            Script { path: call.name.below(&Layout::scripts()), text }
         })
         .collect()
+}
+
+/// A script that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenScript {
+    /// Its name.
+    pub name: String,
+    /// Why: a clause for messages.
+    pub reason: String,
+}
+
+/// The scripts of a package that cannot be made, or that call a module which is not there by `has_module`.
+pub fn broken_scripts(entry_points: &EntryPoints, has_module: &dyn Fn(&str) -> bool) -> Vec<BrokenScript> {
+    entries(entry_points)
+        .filter_map(|(name, value)| {
+            let reason = match Call::parse(name, value) {
+                Ok(call) if has_module(call.module) => return None,
+                Ok(call) => format!("there is no module `{}`", call.module),
+                Err(reason) => format!("`{value}`: {reason}"),
+            };
+            let name = name.clone();
+            Some(BrokenScript { name, reason })
+        })
+        .collect()
+}
+
+/// Whether a module (`a.b`) lies in a folder that Python imports from: as a file, a folder, or compiled.
+pub fn has_module(folder: &Path, module: &str) -> bool {
+    let (above, last) = module.rsplit_once('.').unwrap_or(("", module));
+    let folder = above
+        .split('.')
+        .fold(folder.to_path_buf(), |path, part| path.join(part));
+    if folder.join(last).is_dir() || folder.join(format!("{last}.py")).is_file() {
+        return true;
+    }
+    let compiled = |name: &str| {
+        let rest = name.strip_prefix(last).and_then(|rest| rest.strip_prefix('.'));
+        rest.is_some_and(|rest| {
+            ["so", "pyd", "pyc", "dylib"]
+                .iter()
+                .any(|end| rest.ends_with(end))
+        })
+    };
+    let entries = fs_err::read_dir(&folder);
+    entries.is_ok_and(|mut entries| {
+        entries.any(|entry| entry.is_ok_and(|entry| compiled(&entry.file_name().to_string_lossy())))
+    })
 }
 
 fn is_dotted(name: &str) -> bool {
@@ -59,7 +135,7 @@ pub(crate) fn shebang(layout: &Layout) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{launchers, shebang};
+    use super::{broken_scripts, launchers, shebang};
     use crate::entry_points::EntryPoints;
     use crate::layout::Layout;
     use std::path::Path;
@@ -76,6 +152,9 @@ mod tests {
             .collect();
         assert_eq!(names, ["bin/tgzr.pipeline.asset.build", "bin/x"]);
         assert!(launchers(&points, &Layout::plain(Path::new("/env"))).is_empty());
+        let broken = broken_scripts(&points, &|module| module != "p");
+        let names: Vec<&str> = broken.iter().map(|script| script.name.as_str()).collect();
+        assert_eq!(names, ["../evil", "tgzr.pipeline.asset.build", "y", "z"]);
     }
 
     #[test]

@@ -21,6 +21,11 @@ pub fn seal(folder: &Path) -> Result<()> {
     )?)
 }
 
+/// Forget the seal of a folder, so that it is read before it is used.
+pub fn unseal(folder: &Path) -> Result<()> {
+    Ok(file::remove(&seal_of(folder))?)
+}
+
 /// Whether a folder made by [`crate::unpack`] is as it was: by its seal, else by reading it.
 pub fn is_intact(folder: &Path) -> Result<bool> {
     let sealed = file::read_if_exists(&seal_of(folder))?;

@@ -153,7 +153,7 @@ fn python() -> Option<PathBuf> {
         reason = "a test looks for the machine's interpreter"
     )]
     let path = std::env::var_os("PATH")?;
-    find_interpreter(&path, None)
+    find_interpreter(&path, None, &Context::default())
         .expect("a search")
         .map(|i| i.executable)
 }
@@ -166,7 +166,7 @@ fn an_installed_wheel_runs_in_an_environment_and_leaves_nothing_behind() {
     let source = unpacked(&wheel.path, folder.path());
     for root in ["env", "an env with spaces", &"long".repeat(40)] {
         let root = folder.path().join(root);
-        let interpreter = crate::read_interpreter(&executable).expect("known");
+        let interpreter = crate::read_interpreter(&executable, &Context::default()).expect("known");
         let layout = create_environment(&root, &interpreter, &root).expect("made");
         let context = Context::default();
         let done = install(&source, &layout).expect("installed");
@@ -215,7 +215,7 @@ fn an_editable_is_imported_from_where_it_lies() {
     let root = folder.path().join("env");
     let layout = create_environment(
         &root,
-        &crate::read_interpreter(&executable).expect("known"),
+        &crate::read_interpreter(&executable, &Context::default()).expect("known"),
         &root,
     )
     .expect("made");

@@ -80,8 +80,14 @@ impl Workspace {
         path: &Path,
         target: &Path,
     ) -> Result<(AddedFiles, Preview)> {
-        let ignore = Ignore::of_folder(path.parent().unwrap_or(path))?;
-        let (sources, names) = match backlot_dvc::scan_out(path, &ignore, self.context())? {
+        // A folder may be named by a link to it, which is not copied.
+        let real = if path.is_dir() {
+            fs_err::canonicalize(path)?
+        } else {
+            path.to_path_buf()
+        };
+        let ignore = Ignore::of_folder(real.parent().unwrap_or(&real))?;
+        let (sources, names) = match backlot_dvc::scan_out(&real, &ignore, self.context())? {
             Scanned::Missing => (Vec::new(), None),
             Scanned::File { .. } => (vec![path.to_path_buf()], None),
             Scanned::Folder(files) => {

@@ -167,10 +167,32 @@ impl Workspace {
             planned,
             generator: TOOL,
         };
+        self.warn_of_own_scripts(output);
         let built = backlot_wheel::build(&output.project, &options, self.context())?;
         (report.sha256, report.size, report.files) = (Some(built.sha256), built.size, built.files);
         report.aside = aside.map(Arc::new);
         Ok(report)
+    }
+
+    /// Tell of scripts that no installer can make, or that call a module which the project should have and has not.
+    fn warn_of_own_scripts(&self, output: &Output) {
+        let project = &output.project;
+        let folders = project.import_folders();
+        let has = |module: &str| {
+            let top = module.split('.').next().unwrap_or(module);
+            let is_own = project.module_roots.iter().any(|root| {
+                let first = root.target.parts().next().unwrap_or_default();
+                first.strip_suffix(".py").unwrap_or(first) == top
+            });
+            !is_own
+                || folders
+                    .iter()
+                    .any(|folder| backlot_wheel::has_module(folder, module))
+        };
+        for script in backlot_wheel::broken_scripts(&project.entry_points, &has) {
+            let message = format!("the script `{}` cannot work: {}", script.name, script.reason);
+            self.context().warn("build::broken_script", message);
+        }
     }
 
     /// What a release of this output is built from, now.

@@ -95,20 +95,28 @@ impl Pool<'_> {
             let Some(direct) = self.direct.get(name) else {
                 continue;
             };
-            let promised = Requirement::parse(text)
-                .ok()
-                .and_then(|r| r.direct_url()?.ok()?.sha256());
-            let Some(expected) = promised else { continue };
-            let found = direct.file()?.sha256;
-            if found != expected {
-                return Err(backlot_repo::Error::from(IndexError::WrongFile {
-                    package: name.clone(),
-                    url: direct.url.to_string(),
-                    expected: Box::new(expected),
-                    found,
-                    by: Promise::Requirement,
-                })
-                .into());
+            let promised = Requirement::parse(text).ok().and_then(|r| r.direct_url()?.ok());
+            let Some(promised) = promised else { continue };
+            if let Some(expected) = promised.sha256() {
+                let found = direct.file()?.sha256;
+                if found != expected {
+                    return Err(backlot_repo::Error::from(IndexError::WrongFile {
+                        package: name.clone(),
+                        url: direct.url.to_string(),
+                        expected: format!("SHA-256 {expected}"),
+                        found: format!("SHA-256 {found}"),
+                        by: Promise::Requirement,
+                    })
+                    .into());
+                }
+            }
+            if let Some(expected) = promised.strong() {
+                let url = direct.url.clone().promising_strong(Some(*expected));
+                let fetch = DirectFetch {
+                    url: &url,
+                    ..direct.fetch()
+                };
+                fetch.read(&direct.network)?;
             }
         }
         Ok(())

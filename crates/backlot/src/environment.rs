@@ -64,7 +64,10 @@ impl Workspace {
             return Ok(None);
         }
         if let Some(path) = wanted.filter(|w| w.contains(std::path::MAIN_SEPARATOR)) {
-            return Ok(Some(backlot_wheel::read_interpreter(&self.root().join(path))?));
+            return Ok(Some(backlot_wheel::read_interpreter(
+                &self.root().join(path),
+                self.context(),
+            )?));
         }
         if let Some(interpreter) = self.external_interpreter()? {
             return Ok(Some(interpreter));
@@ -72,11 +75,11 @@ impl Workspace {
         if let Some(found) = self.interpreter_on_path(wanted)? {
             return Ok(Some(found));
         }
-        crate::python::find(self.host(), wanted)
+        crate::python::find(self.host(), wanted, self.context())
     }
 
-    /// An error if a version of Python is wanted that this machine does not have while it has others. One that has none gets a
-    /// plain tree, until `python install`.
+    /// An error if a version of Python is wanted that this machine does not have while it has others, or that does not exist. A
+    /// machine that has none gets a plain tree, until `python install`.
     pub(crate) fn check_python(&self) -> Result<()> {
         let Some(version) = self.settings().python.value.clone() else {
             return Ok(());
@@ -90,9 +93,11 @@ impl Workspace {
             .map(|python| python.version)
             .collect();
         if let Some(path) = &self.host().path {
-            have.extend(backlot_wheel::find_interpreter(path, None)?.map(|found| found.version));
+            have.extend(
+                backlot_wheel::find_interpreter(path, None, self.context())?.map(|found| found.version),
+            );
         }
-        if have.is_empty() {
+        if have.is_empty() && crate::python::may_exist(&version) {
             return Ok(());
         }
         have.dedup();

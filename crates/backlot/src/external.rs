@@ -148,7 +148,7 @@ impl Workspace {
         let Some((_, executable)) = conda::python_of(&prefix, &packages) else {
             return Ok(None);
         };
-        let found = backlot_wheel::read_interpreter(&executable)?;
+        let found = backlot_wheel::read_interpreter(&executable, self.context())?;
         Ok(Some(Interpreter {
             shared: true,
             ..found

@@ -531,19 +531,24 @@ fn copy_in(source: &Path, target: &Path, workspace: &Workspace) -> Result<()> {
     }
 }
 
+/// Copy a file or folder. Of a folder that is named by a link the content is copied; links to folders inside are passed over, as
+/// in a folder that is tracked where it lies.
 pub(crate) fn copy_tree(source: &Path, target: &Path, workspace: &Workspace) -> Result<()> {
     let modes = [LinkMode::Reflink, LinkMode::Copy];
     let mut pending = vec![(source.to_path_buf(), target.to_path_buf())];
     while let Some((from, to)) = pending.pop() {
         workspace.context().check()?;
-        if fs::metadata(&from)?.is_dir() {
+        if !backlot_dvc::kind_of(&from)?.is_dir() {
+            backlot_core::link::place(&from, None, &to, &modes, true)?;
+        } else if from != source && from.is_symlink() {
+            let message = format!("`{}` is a link to a folder and was skipped", from.display());
+            workspace.context().warn("dvc::skipped_link", message);
+        } else {
             fs::create_dir_all(&to)?;
             for entry in fs::read_dir(&from)? {
                 let entry = entry?;
                 pending.push((entry.path(), to.join(entry.file_name())));
             }
-        } else {
-            backlot_core::link::place(&from, None, &to, &modes, true)?;
         }
     }
     Ok(())

@@ -52,6 +52,7 @@ mod rebase;
 mod remotes;
 mod repair;
 mod repair_remote;
+mod repair_repo;
 mod resolution;
 mod rules;
 mod run;
@@ -73,8 +74,8 @@ pub use allow::AllowReport;
 pub use backlot_backend::StoreOptions;
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
-    AssetName, BumpStep, Cancel, Class, Clock, Coded, Context, Event, FixedClock, LinkMode, Observer,
-    Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
+    AssetName, BumpStep, Cancel, Cancelled, Class, Clock, Coded, Context, Event, FixedClock, LinkMode,
+    Observer, Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
 };
 pub use backlot_dvc::{Change, FileChanges, MissingFrames, PartsError};
 pub use backlot_net::{Credential, Credentials, NetworkOptions, PlaceName, Proxies, SshOptions};
@@ -116,12 +117,14 @@ pub use pylock::Pylock;
 pub use python::{InstalledPython, PythonReport, RemovedPythons, installed_pythons, remove_python};
 pub use rebase::RebaseReport;
 pub use remotes::{CollectedRemote, CopyFilesReport, LostObject, RepairReport};
+pub use repair_repo::{RepoRepairReport, RestoredFile};
 pub use resolution::Upgrade;
 pub use rules::{RuleChanges, Rules};
 pub use run::RunEnvironment;
 pub use sequences::SequenceGap;
 pub use set_aside::UndoReport;
 pub use settings::{Host, Origin, Overrides, Setting, Settings};
+pub use unpacked::UnpackedReport;
 pub use untracked::{PublishLimits, UntrackedFiles};
 pub use usage::ReleaseUsage;
 pub use verdicts::JudgeReport;

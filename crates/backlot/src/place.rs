@@ -9,14 +9,19 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use backlot_core::{LinkMode, PackageName};
-use backlot_wheel::{InstallOptions, Layout, Owners, UnpackedWheel};
+use backlot_wheel::{EntryPoints, InstallOptions, Layout, Owners, UnpackedWheel};
 use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::install::{EnvironmentPlan, INSTALLER};
 use crate::lockfile::LockedPackage;
 use crate::outputs::Output;
+use crate::standard_library;
 use crate::workspace::Workspace;
+
+fn output_of<'o>(package: &LockedPackage, outputs: &'o [Output]) -> Option<&'o Output> {
+    outputs.iter().find(|output| output.package() == package.name)
+}
 
 /// Where packages are placed, and how.
 pub(crate) struct Placing<'a> {
@@ -52,12 +57,48 @@ impl Workspace {
         let all = packages.into_iter().zip(&wheels);
         let (at_once, one_by_one): (Vec<_>, Vec<_>) =
             all.partition(|(_, wheel)| wheel.as_ref().is_some_and(|w| w.is_plain(to.layout)));
+        let scripted: Vec<(&PackageName, &EntryPoints)> = plan
+            .put
+            .iter()
+            .zip(&wheels)
+            .filter_map(|((package, _), wheel)| match wheel {
+                Some(wheel) => Some((&package.name, wheel.entry_points())),
+                None => Some((&package.name, &output_of(package, outputs)?.project.entry_points)),
+            })
+            .collect();
         let place = |(package, wheel): (&LockedPackage, &Option<UnpackedWheel>)| {
             self.context().check()?;
             self.place(package, wheel.as_ref(), outputs, to)
         };
         at_once.into_par_iter().try_for_each(place)?;
-        one_by_one.into_iter().try_for_each(place)
+        one_by_one.into_iter().try_for_each(place)?;
+        self.warn_of_scripts(&scripted, outputs, to.layout);
+        Ok(())
+    }
+
+    /// Tell of scripts that were not made, or that call a module which nothing in the environment has.
+    fn warn_of_scripts(&self, all: &[(&PackageName, &EntryPoints)], outputs: &[Output], layout: &Layout) {
+        if layout.python.is_none() {
+            // There are no scripts.
+            return;
+        }
+        let mut folders = vec![layout.site_packages()];
+        folders.extend(outputs.iter().flat_map(|output| output.project.import_folders()));
+        let has = |module: &str| {
+            standard_library::has(module)
+                || folders
+                    .iter()
+                    .any(|folder| backlot_wheel::has_module(folder, module))
+        };
+        for (package, entry_points) in all {
+            for script in backlot_wheel::broken_scripts(entry_points, &has) {
+                let message = format!(
+                    "the script `{}` of {package} cannot work: {}",
+                    script.name, script.reason
+                );
+                self.context().warn("install::broken_script", message);
+            }
+        }
     }
 
     fn place(
@@ -74,7 +115,7 @@ impl Workspace {
             direct_url: package.direct_url_json(),
         };
         if package.editable.is_some() {
-            if let Some(output) = outputs.iter().find(|o| o.package() == package.name) {
+            if let Some(output) = output_of(package, outputs) {
                 let project = &output.project;
                 backlot_wheel::install_editable(project, to.layout, &options, to.owners, self.context())?;
             }

@@ -172,7 +172,11 @@ impl Workspace {
             let mut releases = Vec::new();
             for package in missing {
                 let files = package.of_its_kind(&repo, self.context()).unwrap_or_default();
-                releases.extend(files.into_iter().filter(|r| package.sha256 == r.sha256));
+                let is_it = |r: &Release| match r.sha256 {
+                    Some(sha256) => package.sha256 == Some(sha256),
+                    None => package.file() == Some(&r.file),
+                };
+                releases.extend(files.into_iter().filter(is_it));
             }
             repo.prefetch_wheels(&releases.iter().collect::<Vec<_>>())?;
         }

@@ -10,8 +10,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Sha256, Specifiers, Version};
-use backlot_repo::{Place, Release};
+use backlot_core::{
+    DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Sha256, Specifiers, StrongDigest, Version,
+};
+use backlot_repo::{Place, Release, Repo};
 use serde::{Deserialize, Serialize};
 
 use crate::build::TOOL;
@@ -104,6 +106,27 @@ struct Wheel {
 struct Hashes {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
+    #[serde(default, skip_serializing)]
+    sha384: Option<String>,
+    #[serde(default, skip_serializing)]
+    sha512: Option<String>,
+}
+
+impl Hashes {
+    fn of(sha256: Option<Sha256>) -> Self {
+        Self {
+            sha256: sha256.map(|sha256| sha256.to_hex()),
+            ..Self::default()
+        }
+    }
+
+    /// Those that are compared: SHA-256, and the longest other one. A text that is not a digest counts as none.
+    fn read(&self) -> (Option<Sha256>, Option<StrongDigest>) {
+        let sha256 = self.sha256.as_deref().and_then(|hex| hex.parse().ok());
+        let read = |name, hex: &Option<String>| StrongDigest::parse(name, hex.as_deref()?)?.ok();
+        let strong = read("sha512", &self.sha512).or_else(|| read("sha384", &self.sha384));
+        (sha256, strong)
+    }
 }
 
 /// The `[tool.backlot]` tables, passed over by other tools.
@@ -204,9 +227,7 @@ impl Workspace {
             entry.archive = Some(Wheel {
                 url: path.is_none().then(|| url.as_str().to_owned()),
                 path,
-                hashes: Hashes {
-                    sha256: package.sha256.map(|sha256| sha256.to_hex()),
-                },
+                hashes: Hashes::of(package.sha256),
                 ..Wheel::default()
             });
             return Ok(entry);
@@ -223,9 +244,7 @@ impl Workspace {
         let mut wheel = Wheel {
             name: package.file().cloned(),
             size: release.size,
-            hashes: Hashes {
-                sha256: Some(sha256.to_hex()),
-            },
+            hashes: Hashes::of(Some(sha256)),
             ..Wheel::default()
         };
         match &release.place() {
@@ -363,8 +382,10 @@ impl Workspace {
         if archive.subdirectory.is_some() {
             return Err(reader.refused(&name, "a folder of an archive"));
         }
-        let sha256 = archive.hashes.sha256.as_deref().and_then(|hex| hex.parse().ok());
-        let sha256: Sha256 = sha256.ok_or_else(|| reader.refused(&name, "an archive without a SHA-256"))?;
+        let (sha256, strong) = archive.hashes.read();
+        if sha256.is_none() && strong.is_none() {
+            return Err(reader.refused(&name, "an archive without a SHA-256, SHA-384 or SHA-512"));
+        }
         let url = match (&archive.url, &archive.path) {
             (Some(url), _) => url.clone(),
             (None, Some(path)) => {
@@ -374,7 +395,7 @@ impl Workspace {
             }
             (None, None) => return Err(reader.refused(&name, "an archive without a URL or path")),
         };
-        let url = DirectUrl::parse(&url)?.promising(Some(sha256));
+        let url = DirectUrl::parse(&url)?.promising(sha256).promising_strong(strong);
         let file = self.direct_file(&name, &url)?;
         if entry.version.is_some() && file.metadata.version != locked.version {
             let found = &file.metadata.version;
@@ -421,15 +442,10 @@ impl Workspace {
         entry: &Package,
         locked: &mut LockedPackage,
     ) -> Result<backlot_wheel::Metadata> {
-        let digests_of = |files: &mut dyn Iterator<Item = &Wheel>| -> Vec<Sha256> {
-            files
-                .filter_map(|w| w.hashes.sha256.as_deref()?.parse().ok())
-                .collect()
-        };
-        let wheels = digests_of(&mut entry.wheels.iter());
-        let sources = digests_of(&mut entry.sdist.iter());
-        for (digests, of_sources) in [(wheels, false), (sources, true)] {
-            if digests.is_empty() {
+        let wheels: Vec<Promised<'_>> = entry.wheels.iter().filter_map(Promised::of).collect();
+        let sources: Vec<Promised<'_>> = entry.sdist.iter().filter_map(Promised::of).collect();
+        for (promised, of_sources) in [(wheels, false), (sources, true)] {
+            if promised.is_empty() {
                 continue;
             }
             for repo_entry in self.repos() {
@@ -441,7 +457,7 @@ impl Workspace {
                 };
                 for release in releases.iter().filter(|r| r.version == locked.version) {
                     let digest = repo.digest(release)?;
-                    if digests.contains(&digest) {
+                    if self.is_promised(&repo, release, digest, &promised)? {
                         locked.take(&repo_entry.name, release, digest);
                         return Ok(repo.metadata(release)?);
                     }
@@ -453,6 +469,50 @@ impl Workspace {
             locked.name, locked.version
         );
         Err(WorkspaceError::NoSuchRelease { what, nearest: None }.into())
+    }
+
+    /// Whether a release, of which `sha256` is the digest, is one of the files that an entry promises.
+    fn is_promised(
+        &self,
+        repo: &Repo,
+        release: &Release,
+        sha256: Sha256,
+        promised: &[Promised<'_>],
+    ) -> Result<bool> {
+        for file in promised {
+            let fits = match (file.sha256, &file.strong) {
+                (Some(own), _) => own == sha256,
+                // Not every file of the version is fetched for it.
+                (None, Some(_)) if file.name.is_some_and(|name| name != release.file) => false,
+                (None, Some(strong)) => {
+                    repo.strong_digest(release, strong, &self.state_dir(), self.context())? == *strong
+                }
+                (None, None) => false,
+            };
+            if fits {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// What an entry promises of one of its files.
+struct Promised<'a> {
+    name: Option<&'a str>,
+    sha256: Option<Sha256>,
+    strong: Option<StrongDigest>,
+}
+
+impl<'a> Promised<'a> {
+    /// `None` where there is no digest that could be compared.
+    fn of(file: &'a Wheel) -> Option<Self> {
+        let (sha256, strong) = file.hashes.read();
+        (sha256.is_some() || strong.is_some()).then_some(Self {
+            name: file.name.as_deref(),
+            sha256,
+            strong,
+        })
     }
 }
 

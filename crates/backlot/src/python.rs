@@ -93,11 +93,12 @@ pub fn installed_pythons(host: &Host) -> Result<Vec<InstalledPython>> {
 }
 
 /// The newest of them that fits.
-pub(crate) fn find(host: &Host, wanted: Option<&str>) -> Result<Option<Interpreter>> {
+pub(crate) fn find(host: &Host, wanted: Option<&str>, context: &Context) -> Result<Option<Interpreter>> {
+    context.check()?;
     for python in installed_pythons(host)? {
         // One that does not run is passed over, as on the path.
         if wanted.is_none_or(|w| is_of(&python.version, w))
-            && let Ok(interpreter) = backlot_wheel::read_interpreter(&python.executable)
+            && let Ok(interpreter) = backlot_wheel::read_interpreter(&python.executable, context)
         {
             return Ok(Some(interpreter));
         }
@@ -120,6 +121,15 @@ fn check_version(version: &str) -> Result<()> {
         version: version.to_owned(),
     }
     .into())
+}
+
+/// The newest minor version of Python 3 that exists, if only as an alpha.
+const NEWEST_MINOR: u64 = 16;
+
+/// Whether a version of Python is one that could be installed: a later one is a typing error, or newer than this program.
+pub(crate) fn may_exist(version: &str) -> bool {
+    let mut numbers = version.split('.').map(str::parse::<u64>);
+    numbers.next() == Some(Ok(3)) && numbers.next().is_none_or(|n| n.is_ok_and(|n| n <= NEWEST_MINOR))
 }
 
 /// The conda requirement for a version of Python.
@@ -202,7 +212,7 @@ impl Workspace {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_of, spec};
+    use super::{is_of, may_exist, spec};
 
     #[test]
     fn versions_are_one_to_three_numbers() {
@@ -212,5 +222,6 @@ mod tests {
             assert!(spec(bad).is_err(), "{bad}");
         }
         assert!(is_of("3.12.4", "3.12") && !is_of("3.12.4", "3.1"));
+        assert!(may_exist("3.12.4") && may_exist("3") && !may_exist("3.99") && !may_exist("2.7"));
     }
 }

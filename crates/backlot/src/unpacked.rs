@@ -4,7 +4,7 @@
 //! still is what was unpacked. Deliberately absent: choosing files.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, TemporaryFolder};
 use backlot_core::shared::{self, Modes};
@@ -12,6 +12,7 @@ use backlot_core::{Operation, PackageName, Sha256};
 use backlot_repo::Release;
 use backlot_wheel::{Sdist, WheelArchive};
 use rayon::prelude::*;
+use serde::Serialize;
 
 use crate::build::TOOL;
 use crate::error::{Error, Result, WorkspaceError};
@@ -19,7 +20,52 @@ use crate::install::EnvironmentPlan;
 use crate::lockfile::LockedPackage;
 use crate::workspace::Workspace;
 
+/// Unpacked wheels of the cache that were read.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct UnpackedReport {
+    /// How many.
+    pub wheels: u64,
+    /// Those that are not what their RECORD says, as `name-version (digest)`. The next install unpacks them again.
+    pub damaged: Vec<String>,
+}
+
 impl Workspace {
+    /// Compare every unpacked wheel of the cache with its RECORD. One that is damaged loses its seal, by which it would be
+    /// trusted unread.
+    pub(crate) fn verify_unpacked_wheels(&self) -> Result<UnpackedReport> {
+        let wheels = self.settings().cache.value.join("wheels");
+        let mut folders = Vec::new();
+        let is_digest = |name: &str| name.parse::<Sha256>().is_ok();
+        if !wheels.is_dir() {
+            return Ok(UnpackedReport::default());
+        }
+        for entry in fs_err::read_dir(&wheels)? {
+            let entry = entry?;
+            let path = entry.path();
+            if entry.file_name().to_str().is_some_and(is_digest) && path.is_dir() {
+                folders.push(path);
+            }
+        }
+        folders.sort();
+        let running = self.context().start(Operation::Verify, folders.len() as u64, 0);
+        let check = |folder: &PathBuf| -> Result<Option<String>> {
+            self.context().check()?;
+            let intact = backlot_wheel::verify_unpacked(folder)?;
+            running.advance(1, 0);
+            // One that went meanwhile was collected.
+            if intact || !folder.is_dir() {
+                return Ok(None);
+            }
+            backlot_wheel::unseal(folder)?;
+            Ok(Some(name_of(folder)))
+        };
+        let found: Vec<Option<String>> = folders.par_iter().map(check).collect::<Result<_>>()?;
+        Ok(UnpackedReport {
+            wheels: folders.len() as u64,
+            damaged: found.into_iter().flatten().collect(),
+        })
+    }
+
     /// The unpacked wheel of every package to be put, fetched and proven.
     pub(crate) fn unpack_wheels(&self, plan: &EnvironmentPlan) -> Result<BTreeMap<PackageName, PathBuf>> {
         let published: Vec<&LockedPackage> = plan
@@ -105,4 +151,13 @@ impl Workspace {
         backlot_wheel::seal(&folder)?;
         Ok(folder)
     }
+}
+
+/// What people call an unpacked wheel.
+fn name_of(folder: &Path) -> String {
+    let digest = folder.file_name().unwrap_or_default().to_string_lossy();
+    let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
+    let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let name = names.find_map(|name| name.strip_suffix(".dist-info").map(ToOwned::to_owned));
+    format!("{} ({digest})", name.unwrap_or_else(|| "a wheel".to_owned()))
 }

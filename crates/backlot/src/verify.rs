@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::files::{Tracked, problem_of};
 use crate::holdings::{NamedRemote, Needs, PassedOver};
 use crate::problems::AssetProblem;
+use crate::unpacked::UnpackedReport;
 use crate::verify_repo::RepoReport;
 use crate::workspace::Workspace;
 
@@ -46,6 +47,8 @@ pub struct VerifyOptions {
 pub struct VerifyReport {
     /// The cache.
     pub cache: Option<ObjectReport>,
+    /// The unpacked wheels in the cache.
+    pub unpacked: Option<UnpackedReport>,
     /// The remote.
     pub remote: Option<ObjectReport>,
     /// The other remotes, where none was named: of each, what is pinned to it.
@@ -124,7 +127,7 @@ impl Coded for DamageFound {
         Class::Integrity
     }
     fn help(&self) -> Option<String> {
-        Some("`backlot pull` fetches what is damaged in the cache or missing from it, `backlot add` stores again what outputs have, `backlot repair` stores again what is wrong on the remote, `backlot install --repair` mends inputs, `backlot repo reindex` makes pages and sidecars of a repo again".to_owned())
+        Some("`backlot pull` fetches what is damaged in the cache or missing from it, `backlot add` stores again what outputs have, `backlot repair` stores again what is wrong on the remote, `backlot install --repair` mends inputs, `backlot repair --repo NAME` brings back files of a repo, `backlot repo reindex` makes its pages and sidecars again; the next install unpacks damaged wheels of the cache again".to_owned())
     }
 }
 
@@ -139,7 +142,11 @@ impl VerifyReport {
             .map(|r| r.damaged.len() + r.missing.len() + r.packs.len() + r.segments.len())
             .sum();
         let repos = self.repos.iter().map(|r| r.damaged.len() + r.stale.len());
-        objects + repos.sum::<usize>() + self.inputs.iter().flatten().map(|p| p.files.len()).sum::<usize>()
+        let unpacked = self.unpacked.iter().map(|r| r.damaged.len());
+        objects
+            + repos.sum::<usize>()
+            + unpacked.sum::<usize>()
+            + self.inputs.iter().flatten().map(|p| p.files.len()).sum::<usize>()
     }
 }
 
@@ -227,6 +234,7 @@ impl Workspace {
                 cache.list()?.into_iter().map(|entry| (entry.id, None)).collect();
             let found = cache.verify(&all, self.context())?;
             report.cache = Some(object_report(cache.place(), &found, &needed, &cache)?);
+            report.unpacked = Some(self.verify_unpacked_wheels()?);
         }
         if options.remote && (options.remote_name.is_some() || !self.config().remotes.is_empty()) {
             self.verify_remotes(options, &cache, &mut report)?;

@@ -1,21 +1,23 @@
 //! Checking the releases of repos: every file is read and compared with the digest that the repo states, every file inside a
 //! wheel with its RECORD, and sidecars and pages with the wheels.
 //!
-//! Reads the repo itself, never a copy of it. Deliberately absent: package indexes over HTTP, whose files are checked against
+//! Reads the repo itself, never a copy of it. A file that a record or a page names and that is not there is damage, and so is
+//! one with other bytes than it was published with. Deliberately absent: package indexes over HTTP, whose files are checked against
 //! their page at each download.
 
 use std::path::Path;
 
-use backlot_core::PackageName;
 use backlot_core::file::TemporaryFolder;
 use backlot_core::{Coded as _, Operation};
-use backlot_repo::{Error as RepoError, Release, Repo};
+use backlot_core::{PackageName, Sha256};
+use backlot_repo::{Error as RepoError, ExpectedFile, Place, Release, Repo};
 use backlot_wheel::{Sdist, WheelArchive};
 use serde::Serialize;
 
 use crate::config::RepoEntry;
 use crate::error::{Error, Result};
 use crate::holdings::PassedOver;
+use crate::repair_repo::names_of;
 use crate::workspace::Workspace;
 
 /// What was read of a repo.
@@ -40,6 +42,21 @@ pub struct DamagedFile {
     pub file: String,
     /// What is wrong with it.
     pub reason: String,
+    /// What is known of what it should be.
+    #[serde(skip)]
+    pub(crate) expected: Option<ExpectedFile>,
+}
+
+impl RepoReport {
+    pub(crate) fn new(repo: &str) -> Self {
+        Self {
+            repo: repo.to_owned(),
+            files: 0,
+            bytes: 0,
+            damaged: Vec::new(),
+            stale: Vec::new(),
+        }
+    }
 }
 
 impl Workspace {
@@ -65,15 +82,9 @@ impl Workspace {
     }
 
     fn verify_repo(&self, entry: &RepoEntry, repo: &Repo) -> Result<RepoReport> {
-        let mut report = RepoReport {
-            repo: entry.name.clone(),
-            files: 0,
-            bytes: 0,
-            damaged: Vec::new(),
-            stale: Vec::new(),
-        };
+        let mut report = RepoReport::new(&entry.name);
         let stage = TemporaryFolder::in_folder(&self.state_dir())?;
-        let packages = repo.packages()?;
+        let packages = names_of(repo)?;
         let running = self.context().start(Operation::Verify, packages.len() as u64, 0);
         for package in &packages {
             self.context().check()?;
@@ -96,43 +107,77 @@ impl Workspace {
         Ok(report)
     }
 
-    fn verify_package(
+    pub(crate) fn verify_package(
         &self,
         repo: &Repo,
         package: &PackageName,
         stage: &Path,
         report: &mut RepoReport,
     ) -> Result<()> {
-        let listing = repo.listing(package, self.context())?;
-        let broken = listing.broken.iter().map(|broken| DamagedFile {
-            file: broken.place.to_string(),
-            reason: broken.reason.clone(),
-        });
-        report.damaged.extend(broken);
+        let listing = repo.releases_with_problems(package)?;
+        let mut expected = match repo {
+            Repo::Folder(folder) => folder.expected_files(package)?,
+            _ => Vec::new(),
+        };
+        let mut take = |place: &Place| {
+            let at = expected.iter().position(|one| one.file == place.file());
+            at.map(|at| expected.swap_remove(at))
+        };
+        for broken in &listing.broken {
+            report.damaged.push(DamagedFile {
+                file: broken.place.to_string(),
+                reason: broken.reason.clone(),
+                expected: take(&broken.place),
+            });
+        }
         for release in listing.files() {
             self.context().check()?;
-            match self.verify_file(repo, release, stage) {
-                Ok(bytes) => report.bytes += bytes,
-                Err(error) if is_damage(&error) => report.damaged.push(DamagedFile {
-                    file: release.place().to_string(),
-                    reason: error.to_string(),
-                }),
+            let place = release.place();
+            let expected = take(&place);
+            let reason = match self.verify_file(repo, release, expected.as_ref(), stage) {
+                Ok((bytes, other)) => {
+                    report.bytes += bytes;
+                    other
+                }
+                Err(error) if is_damage(&error) => Some(error.to_string()),
                 Err(error) => return Err(error),
-            }
+            };
             report.files += 1;
+            report.damaged.extend(reason.map(|reason| DamagedFile {
+                file: place.to_string(),
+                reason,
+                expected,
+            }));
         }
+        expected.retain(|one| !one.is_there());
+        report.damaged.extend(expected.into_iter().map(|one| DamagedFile {
+            file: one.path.display().to_string(),
+            reason: "it is not there, and the repo says that it is".to_owned(),
+            expected: Some(one),
+        }));
         Ok(())
     }
 
-    /// Read a file of a release; the bytes that were read.
-    fn verify_file(&self, repo: &Repo, release: &Release, stage: &Path) -> Result<u64> {
+    /// Read a file of a release; the bytes that were read, and what is wrong where it is sound and not what was published.
+    fn verify_file(
+        &self,
+        repo: &Repo,
+        release: &Release,
+        expected: Option<&ExpectedFile>,
+        stage: &Path,
+    ) -> Result<(u64, Option<String>)> {
+        let other = |found: Sha256| {
+            let is_other = expected.is_some_and(|expected| !expected.admits(found));
+            is_other.then(|| format!("it has the SHA-256 {found}, and was published with another"))
+        };
         if release.is_sdist()
             && release.sha256.is_none()
             && let Some(path) = release.path()
         {
             // Nothing states its digest.
             Sdist::open(&path)?;
-            return Ok(fs_err::metadata(&path)?.len());
+            let (found, size) = backlot_wheel::wheel_sha256(&path)?;
+            return Ok((size, other(found)));
         }
         let copy = stage.join(&release.file);
         repo.open_wheel(release, &copy, self.context())?;
@@ -143,7 +188,7 @@ impl Workspace {
             WheelArchive::open(&copy)?.check()?;
         }
         backlot_core::file::remove(&copy)?;
-        Ok(bytes)
+        Ok((bytes, other(repo.digest(release)?)))
     }
 }
 

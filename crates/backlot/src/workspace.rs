@@ -286,7 +286,7 @@ impl Workspace {
         let Some(path) = &self.host.path else {
             return Ok(None);
         };
-        let found = backlot_wheel::find_interpreter(path, wanted)?;
+        let found = backlot_wheel::find_interpreter(path, wanted, &self.context)?;
         if let Some(found) = &found {
             known.insert(key, found.clone());
         }

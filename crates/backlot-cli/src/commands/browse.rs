@@ -281,6 +281,20 @@ pub(super) fn verify(session: &Session, mut options: VerifyOptions) -> Result<An
     for objects in report.cache.iter().chain(remotes) {
         lines.push_str(&describe_objects(objects));
     }
+    if let Some(unpacked) = &report.unpacked {
+        lines.push_str(&format!(
+            "{} unpacked in the cache{}\n",
+            text::count(unpacked.wheels, "wheel"),
+            if unpacked.damaged.is_empty() {
+                ", sound"
+            } else {
+                ""
+            }
+        ));
+        for wheel in &unpacked.damaged {
+            lines.push_str(&format!("  damaged: {wheel}\n"));
+        }
+    }
     if let Some(packages) = &report.inputs {
         if packages.is_empty() {
             lines.push_str("inputs: sound\n");

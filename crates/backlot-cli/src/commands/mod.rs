@@ -212,9 +212,15 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             };
             browse::verify(session, options)
         }
-        Command::Repair { remote, from, dry } => {
-            storage::repair(session, remote.as_deref(), from.as_deref(), dry.dry_run)
-        }
+        Command::Repair {
+            remote,
+            repo,
+            from,
+            dry,
+        } => match repo {
+            Some(repo) => storage::repair_repo(session, repo, from.as_deref(), dry.dry_run),
+            None => storage::repair(session, remote.as_deref(), from.as_deref(), dry.dry_run),
+        },
         Command::Du { names, remote } => storage::usage(session, names, remote.as_deref()),
         Command::Gc {
             remote,

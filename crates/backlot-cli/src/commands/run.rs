@@ -28,11 +28,28 @@ pub(super) fn run(session: &Session, command: &[OsString]) -> Result<Answer, Err
             child.env(name, host::search_path(name, first));
         }
     }
-    let status = child.status().map_err(|source| WorkspaceError::CannotRun {
+    // What the program prints comes after it.
+    session.finish_progress();
+    let ended = end_as(&mut child).map_err(|source| WorkspaceError::CannotRun {
         program: program.to_string_lossy().into_owned(),
         source,
     })?;
-    Ok(Answer::exit(exit_code(status)))
+    Ok(ended)
+}
+
+/// Become the command: signals are its own then, and it ends as it likes. Returns only if it cannot be started.
+#[cfg(unix)]
+fn end_as(command: &mut Command) -> std::io::Result<Answer> {
+    Err(std::os::unix::process::CommandExt::exec(command))
+}
+
+/// Wait for the command.
+#[cfg(not(unix))]
+fn end_as(command: &mut Command) -> std::io::Result<Answer> {
+    let code = command.status()?.code();
+    Ok(Answer::exit(
+        code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+    ))
 }
 
 /// A plain name as the script of the inputs that has it; the search path of this process knows nothing of those.
@@ -43,16 +60,4 @@ fn found(program: &OsString, scripts: Option<&Path>) -> OsString {
         Some(script) => script.into_os_string(),
         None => program.clone(),
     }
-}
-
-/// As shells have it: 128 and the number of the signal that ended it.
-fn exit_code(status: std::process::ExitStatus) -> u8 {
-    #[cfg(unix)]
-    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        return u8::try_from(128 + signal).unwrap_or(u8::MAX);
-    }
-    status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(1)
 }

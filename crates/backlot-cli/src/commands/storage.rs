@@ -170,6 +170,40 @@ pub(super) fn repair(
     Ok(answer)
 }
 
+pub(super) fn repair_repo(
+    session: &Session,
+    repo: &str,
+    from: Option<&str>,
+    dry_run: bool,
+) -> Result<Answer, Error> {
+    let report = session.open()?.repair_repo(repo, from, dry_run)?;
+    let mut lines = format!(
+        "repo {}: {}restored {} ({}), {}mended {}\n",
+        report.repo,
+        would(dry_run),
+        text::count(report.restored.len() as u64, "file"),
+        text::bytes(report.bytes),
+        would(dry_run),
+        text::count(report.mended.len() as u64, "derived file"),
+    );
+    for file in &report.restored {
+        lines.push_str(&format!("  restored from {}: {}\n", file.from, file.file));
+    }
+    for file in &report.mended {
+        lines.push_str(&format!("  mended: {file}\n"));
+    }
+    for file in &report.lost {
+        lines.push_str(&format!("  lost: {}: {}\n", file.file, file.reason));
+    }
+    let mut answer = Answer::new(&report, lines);
+    if !report.lost.is_empty() {
+        answer.failure = Some(Box::new(backlot::DamageFound {
+            count: report.lost.len(),
+        }));
+    }
+    Ok(answer)
+}
+
 pub(super) fn usage(session: &Session, names: &[String], remote: Option<&str>) -> Result<Answer, Error> {
     let releases = session.open()?.usage(names, remote)?;
     let head = ["release", "files", "logical", "stored", "cost", "exclusive"];

@@ -1,6 +1,7 @@
 //! Files named by their URL instead of an index: fetched with the same client, limits, credentials and cache.
 //!
-//! Invariants: a file whose digest is known, from its URL or a lock, is used only with that digest, and nobody is asked for
+//! Invariants: a file whose digest is known, from its URL or a lock, is used only with that digest (SHA-384 and SHA-512 of a
+//! URL are compared beside the SHA-256 by which files are kept and locked), and nobody is asked for
 //! what is on this disk; one whose digest is not known is asked for each time, and what was there is what counts from then
 //! on. Nothing is kept before it was read and is what its name says. Deliberately absent: folders, archives without the
 //! name of a wheel or source distribution, and who may name a URL (`backlot-resolve`).
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::file;
 use backlot_core::web::shown;
-use backlot_core::{Context, DirectUrl, FileError, Operation, PackageName, Sha256, shared};
+use backlot_core::{Context, DirectUrl, FileError, Operation, PackageName, Sha256, StrongDigest, shared};
 use backlot_net::{Account, Ask, FileSink, Head, Kind, Network, PlaceName};
 use backlot_wheel::{Metadata, Sdist, WheelArchive, WheelName, sdist_name};
 use reqwest::header::{ETAG, LAST_MODIFIED};
@@ -21,7 +22,7 @@ use super::offline;
 use super::pages::{may_keep, text};
 use super::wheels::{WHEEL_LIMIT, copy, refused};
 use crate::error::{Error, Result};
-use crate::record::sha256_of_file;
+use crate::record::{sha256_of_file, strong_of_file};
 use crate::release::ReleaseKind;
 
 /// A file that a URL names, as far as choosing versions needs it.
@@ -56,6 +57,13 @@ struct Seen {
     sha256: Sha256,
 }
 
+/// A file of a digest that was fetched before and is on this disk still, proven.
+pub fn kept_by_digest(network: &Network, file: &str, sha256: Sha256) -> Option<PathBuf> {
+    let path = network.responses().wheel(&sha256.to_hex(), file);
+    let is_right = path.is_file() && sha256_of_file(&path).is_ok_and(|found| found == sha256);
+    is_right.then_some(path)
+}
+
 /// The way to what URLs name.
 struct Fetcher<'n>(&'n Network);
 
@@ -88,6 +96,7 @@ impl Fetcher<'_> {
             let _ = path_of_file(fetch, &path)?;
             copy(&path, target)?;
             fetch.check(sha256_of_file(target)?)?;
+            fetch.check_file(target)?;
         } else {
             let progress = |bytes| running.advance(0, bytes);
             let expected = fetch.expected.map(|(sha256, _)| sha256);
@@ -115,6 +124,7 @@ impl Fetcher<'_> {
     /// Digest and metadata of a file on a server.
     fn remote(&self, fetch: &DirectFetch<'_>, kind: ReleaseKind) -> Result<(Sha256, Metadata)> {
         if let Some((expected, _)) = fetch.expected
+            && self.is_promised(fetch, expected)
             && let Some(metadata) = self.kept(fetch, kind, expected)
         {
             return Ok((expected, metadata));
@@ -142,8 +152,23 @@ impl Fetcher<'_> {
     fn seen(&self, fetch: &DirectFetch<'_>, kind: ReleaseKind) -> Option<(Head, Sha256, Metadata)> {
         let kept = self.0.responses().find(Kind::Metadata, &seen_key(fetch.url))?;
         let seen: Seen = serde_json::from_slice(&kept.body).ok()?;
+        if !self.is_promised(fetch, seen.sha256) {
+            return None;
+        }
         let metadata = self.kept(fetch, kind, seen.sha256)?;
         Some((kept.head, seen.sha256, metadata))
+    }
+
+    /// Whether a file of a SHA-256 is known to have the longer digest that its URL promises, if it promises one.
+    fn is_promised(&self, fetch: &DirectFetch<'_>, sha256: Sha256) -> bool {
+        let Some(strong) = fetch.url.strong() else {
+            return true;
+        };
+        let store = self.0.responses();
+        store.find(Kind::Metadata, &strong_key(sha256, strong)).is_some()
+            || self
+                .kept_file(fetch, sha256)
+                .is_some_and(|path| fetch.check_file(&path).is_ok())
     }
 
     /// The metadata of a file of a digest, if it is on this disk.
@@ -161,9 +186,7 @@ impl Fetcher<'_> {
 
     /// A file of a digest on this disk that is still what it should be.
     fn kept_file(&self, fetch: &DirectFetch<'_>, sha256: Sha256) -> Option<PathBuf> {
-        let path = self.0.responses().wheel(&sha256.to_hex(), fetch.url.file());
-        let is_right = path.is_file() && sha256_of_file(&path).is_ok_and(|found| found == sha256);
-        is_right.then_some(path)
+        kept_by_digest(self.0, fetch.url.file(), sha256)
     }
 
     /// Fetch and keep; `None` if it is what the head says.
@@ -187,15 +210,21 @@ impl Fetcher<'_> {
         if let Some(head) = head {
             ask = ask.unless(head.etag.as_deref(), head.last_modified.as_deref());
         }
-        let mut sink = FileSink::new(staged.file(), progress);
+        let mut sink = FileSink::new(staged.file(), progress, fetch.url.strong());
         let answer = self.0.ask(&self.account_for(fetch), &ask, &mut sink).await?;
         match answer.status {
             304 if head.is_some() => return Ok(None),
             200 => {}
             status => return Err(refused(url, status)),
         }
-        let sha256 = sink.digest();
+        let (sha256, strong) = sink.digests();
         fetch.check(sha256)?;
+        if let Some(strong) = strong {
+            fetch.check_strong(strong)?;
+            let (named, body) = (shown(url), Vec::new());
+            let head = Head::new(&named, &named, 200, &body);
+            store.keep(Kind::Metadata, &strong_key(sha256, &strong), &head, &body);
+        }
         // Not synced: what a power cut takes is fetched again, and what is damaged is found out by its digest.
         staged.file().flush().map_err(FileError::from)?;
         file::rename(staged.path(), &arrived)?;
@@ -252,16 +281,39 @@ impl DirectFetch<'_> {
 
     fn check(&self, found: Sha256) -> Result<()> {
         match self.expected {
-            Some((expected, by)) if expected != found => Err(IndexError::WrongFile {
-                package: self.package.clone(),
-                url: self.url.to_string(),
-                expected: Box::new(expected),
-                found,
-                by,
+            Some((expected, by)) if expected != found => {
+                Err(self.wrong(format!("SHA-256 {expected}"), format!("SHA-256 {found}"), by))
             }
-            .into()),
             _ => Ok(()),
         }
+    }
+
+    /// Compare with the longer digest that the URL promises.
+    fn check_strong(&self, found: StrongDigest) -> Result<()> {
+        match self.url.strong() {
+            Some(expected) if *expected != found => {
+                Err(self.wrong(expected.to_string(), found.to_string(), Promise::Requirement))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_file(&self, path: &Path) -> Result<()> {
+        match self.url.strong() {
+            Some(expected) => self.check_strong(strong_of_file(path, expected)?),
+            None => Ok(()),
+        }
+    }
+
+    fn wrong(&self, expected: String, found: String, by: Promise) -> Error {
+        IndexError::WrongFile {
+            package: self.package.clone(),
+            url: self.url.to_string(),
+            expected,
+            found,
+            by,
+        }
+        .into()
     }
 }
 
@@ -294,6 +346,7 @@ fn local(fetch: &DirectFetch<'_>, kind: ReleaseKind, path: &Path) -> Result<(Sha
     let path = path_of_file(fetch, path)?;
     let sha256 = sha256_of_file(path)?;
     fetch.check(sha256)?;
+    fetch.check_file(path)?;
     Ok((sha256, read(fetch, kind, path)?))
 }
 
@@ -342,6 +395,11 @@ fn begins_like_a_page(path: &Path) -> bool {
 
 fn metadata_key(url: &DirectUrl, sha256: Sha256) -> String {
     format!("direct {sha256} of {}", url.file())
+}
+
+/// That a file of one digest has another one, too, never changes.
+fn strong_key(sha256: Sha256, strong: &StrongDigest) -> String {
+    format!("SHA-256 {sha256} is {strong}")
 }
 
 fn seen_key(url: &DirectUrl) -> String {

@@ -3,7 +3,7 @@
 //! Invariant: a URL in a message has neither user, password nor query: signed links are secrets. Every text that a server
 //! said is cut and stripped of control characters. Deliberately absent: conflicts, which are [`crate::Error::ReleaseExists`].
 
-use backlot_core::{Class, Coded, PackageName, Sha256};
+use backlot_core::{Class, Coded, PackageName};
 
 /// Who says which digest a file should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +47,16 @@ pub enum IndexError {
         version: String,
     },
     /// A file that is not what its page says.
-    #[error("`{file}` from `{url}` has the SHA-256 {found}; its index says {expected}")]
+    #[error("`{file}` from `{url}` has the {found}; its index says {expected}")]
     WrongDigest {
         /// The file.
         file: String,
         /// Where it came from.
         url: String,
         /// What it should be.
-        expected: Sha256,
+        expected: String,
         /// What it is.
-        found: Sha256,
+        found: String,
     },
     /// A file of another length than its page says.
     #[error("`{file}` from `{url}` has {found} bytes; its index says {expected}")]
@@ -163,16 +163,16 @@ pub enum IndexError {
         reason: String,
     },
     /// A file named by its URL that has another digest than it should have.
-    #[error("`{url}` has the SHA-256 {found}; {} {expected}", by.says())]
+    #[error("`{url}` has the {found}; {} {expected}", by.says())]
     WrongFile {
         /// The package that it should be of.
         package: PackageName,
         /// The file.
         url: String,
         /// What it should be.
-        expected: Box<Sha256>,
+        expected: String,
         /// What it is.
-        found: Sha256,
+        found: String,
         /// Who says what it should be.
         by: Promise,
     },

@@ -6,7 +6,7 @@
 use html5gum::emitters::default::DefaultEmitter;
 use html5gum::{StartTag, Token, Tokenizer};
 
-use super::page::{CoreMetadata, RawFile, RawPage, digest, file_of};
+use super::page::{CoreMetadata, MetadataHashes, RawFile, RawHashes, RawPage, file_of};
 
 /// Read a page.
 pub(crate) fn read(body: &[u8]) -> RawPage {
@@ -57,15 +57,21 @@ fn file(tag: &StartTag<()>) -> Option<RawFile> {
         .split_once('#')
         .map(|(_, fragment)| fragment)
         .unwrap_or_default();
-    let sha256 = fragment.split('&').find_map(|part| part.strip_prefix("sha256="));
+    let mut hashes = RawHashes::default();
+    for (algorithm, digest) in fragment.split('&').filter_map(|part| part.split_once('=')) {
+        hashes.add(algorithm, Some(digest));
+    }
     let core = attribute(tag, b"data-core-metadata").or_else(|| attribute(tag, b"data-dist-info-metadata"));
     Some(RawFile {
         file: file_of(&url)?,
-        sha256: sha256.map(ToOwned::to_owned),
+        hashes,
         requires_python: attribute(tag, b"data-requires-python"),
         core_metadata: match core.as_deref() {
             None | Some("false") => CoreMetadata::Absent,
-            Some(text) => CoreMetadata::Present(text.strip_prefix("sha256=").and_then(digest)),
+            Some(text) => CoreMetadata::Present(match text.split_once('=') {
+                Some((algorithm, digest)) => MetadataHashes::default().with(algorithm, digest),
+                None => MetadataHashes::default(),
+            }),
         },
         yanked: attribute(tag, b"data-yanked"),
         size: None,

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::page::{CoreMetadata, RawFile, RawPage, digest};
+use super::page::{CoreMetadata, MetadataHashes, RawFile, RawHashes, RawPage};
 
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "F: Deserialize<'de>, P: Deserialize<'de>"))]
@@ -99,11 +99,12 @@ impl<T> Entry<T> {
 
 fn raw(file: File) -> RawFile {
     let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+    let mut hashes = RawHashes::default();
+    for (algorithm, digest) in file.hashes.as_object().into_iter().flatten() {
+        hashes.add(algorithm, digest.as_str());
+    }
     RawFile {
-        sha256: file
-            .hashes
-            .get("sha256")
-            .map(|digest| text(digest).unwrap_or_default()),
+        hashes,
         requires_python: text(&file.requires_python),
         core_metadata: core_metadata(file.core_metadata.as_ref().or(file.dist_info_metadata.as_ref())),
         yanked: match &file.yanked {
@@ -121,9 +122,13 @@ fn raw(file: File) -> RawFile {
 
 fn core_metadata(value: Option<&Value>) -> CoreMetadata {
     match value {
-        Some(Value::Bool(true)) => CoreMetadata::Present(None),
+        Some(Value::Bool(true)) => CoreMetadata::Present(MetadataHashes::default()),
         Some(Value::Object(hashes)) => {
-            CoreMetadata::Present(hashes.get("sha256").and_then(Value::as_str).and_then(digest))
+            let texts = hashes
+                .iter()
+                .filter_map(|(name, digest)| Some((name, digest.as_str()?)));
+            let add = |all: MetadataHashes, (name, digest): (&String, &str)| all.with(name, digest);
+            CoreMetadata::Present(texts.fold(MetadataHashes::default(), add))
         }
         _ => CoreMetadata::Absent,
     }

@@ -26,7 +26,7 @@ use backlot_net::{Account, Failure, Network, PlaceName};
 use ulid::Ulid;
 use url::Url;
 
-pub use direct::{DirectFetch, DirectFile};
+pub use direct::{DirectFetch, DirectFile, kept_by_digest};
 pub use error::{IndexError, Promise};
 pub use page::read_package_page;
 pub(crate) use page::timestamp;

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use backlot_core::web::{percent_decode, shown};
-use backlot_core::{PackageName, Sha256, Timestamp};
+use backlot_core::{PackageName, Sha256, StrongDigest, Timestamp};
 use backlot_net::tame;
 use backlot_wheel::{WheelName, sdist_name};
 use url::Url;
@@ -17,7 +17,7 @@ use super::{html, json};
 use crate::layout::is_wheel;
 use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, sort, source_name};
 use crate::place::Place;
-use crate::release::{Lies, Release, ReleaseKind};
+use crate::release::{Lies, Release, ReleaseKind, StrongDigests};
 
 /// The most that is shown of a text on a page.
 const MAX_TEXT: usize = 300;
@@ -29,7 +29,61 @@ const MAX_WHEEL: u64 = 64 << 30;
 pub(crate) enum CoreMetadata {
     #[default]
     Absent,
-    Present(Option<Sha256>),
+    Present(MetadataHashes),
+}
+
+/// What a page promises of METADATA; a digest that is none says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MetadataHashes {
+    sha256: Option<Sha256>,
+    strong: Option<StrongDigest>,
+}
+
+impl MetadataHashes {
+    pub(crate) fn with(mut self, algorithm: &str, text: &str) -> Self {
+        if algorithm == "sha256" {
+            self.sha256 = digest(text);
+        } else if let Some(Ok(found)) = StrongDigest::parse(algorithm, text.trim()) {
+            self.strong = self.strong.max(Some(found));
+        }
+        self
+    }
+}
+
+/// The digests of a file as a page writes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RawHashes {
+    sha256: Option<String>,
+    /// SHA-512, else SHA-384, with its name.
+    strong: Option<(&'static str, String)>,
+}
+
+impl RawHashes {
+    /// Take a digest; those of other algorithms say nothing, and one that is no text is kept as one that is none.
+    pub(crate) fn add(&mut self, algorithm: &str, digest: Option<&str>) {
+        let digest = digest.unwrap_or_default().to_owned();
+        match algorithm {
+            "sha256" if self.sha256.is_none() => self.sha256 = Some(digest),
+            "sha512" => self.strong = Some(("sha512", digest)),
+            "sha384" if self.strong.is_none() => self.strong = Some(("sha384", digest)),
+            _ => {}
+        }
+    }
+
+    fn read(&self) -> Result<(Option<Sha256>, Option<StrongDigest>), String> {
+        let sha256 = match &self.sha256 {
+            Some(text) => Some(digest(text).ok_or("its SHA-256 is none")?),
+            None => None,
+        };
+        let strong = match &self.strong {
+            Some((algorithm, text)) => {
+                let found = StrongDigest::parse(algorithm, text.trim()).and_then(Result::ok);
+                Some(found.ok_or_else(|| format!("its {algorithm} is none"))?)
+            }
+            None => None,
+        };
+        Ok((sha256, strong))
+    }
 }
 
 /// One file as a page has it.
@@ -37,8 +91,7 @@ pub(crate) enum CoreMetadata {
 pub(crate) struct RawFile {
     pub(crate) file: String,
     pub(crate) url: String,
-    /// As written; `None` where there is none.
-    pub(crate) sha256: Option<String>,
+    pub(crate) hashes: RawHashes,
     pub(crate) requires_python: Option<String>,
     pub(crate) core_metadata: CoreMetadata,
     pub(crate) yanked: Option<String>,
@@ -188,17 +241,18 @@ fn check(file: &RawFile, package: &PackageName, base: &Url, page: &Url) -> Resul
     let url = base
         .join(&file.url)
         .map_err(|e| format!("its link is no URL: {e}"))?;
-    let sha256 = match &file.sha256 {
-        Some(text) => Some(digest(text).ok_or("its SHA-256 is none")?),
-        None => None,
-    };
-    check_link(&url, page, sha256.is_some())?;
+    let (sha256, strong) = file.hashes.read()?;
+    check_link(&url, page, sha256.is_some() || strong.is_some())?;
     if file.size.is_some_and(|size| size > MAX_WHEEL) {
         return Err(format!("it says that it has {} bytes", file.size.unwrap_or(0)));
     }
-    let (has_metadata, metadata_sha256) = match file.core_metadata {
-        CoreMetadata::Absent => (false, None),
-        CoreMetadata::Present(digest) => (true, digest),
+    let (has_metadata, metadata) = match file.core_metadata {
+        CoreMetadata::Absent => (false, MetadataHashes::default()),
+        CoreMetadata::Present(hashes) => (true, hashes),
+    };
+    let strong = StrongDigests {
+        file: strong,
+        metadata: metadata.strong,
     };
     let mut link = url;
     link.set_fragment(None);
@@ -219,7 +273,8 @@ fn check(file: &RawFile, package: &PackageName, base: &Url, page: &Url) -> Resul
         published_at: file.uploaded.as_deref().and_then(timestamp),
         yanked: file.yanked.as_ref().map(|reason| tame(reason, MAX_TEXT)),
         deprecated: file.deprecated.as_ref().map(|reason| tame(reason, MAX_TEXT)),
-        metadata_sha256,
+        metadata_sha256: metadata.sha256,
+        strong: (strong != StrongDigests::default()).then(|| Box::new(strong)),
         has_metadata,
         modified: 0,
     })
@@ -248,7 +303,7 @@ fn place_of(base: &Url, file: &RawFile) -> Place {
     })
 }
 
-pub(crate) fn digest(text: &str) -> Option<Sha256> {
+fn digest(text: &str) -> Option<Sha256> {
     text.trim().to_ascii_lowercase().parse().ok()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariants: what has a digest is handed out only with that digest, from the server and from this disk alike; metadata is
 //! that of the release it was asked for, or an error. A wheel without a digest is hashed when it arrives, and people are
-//! told. Deliberately absent: unpacking.
+//! told. SHA-384 and SHA-512 are compared wherever an index has them. Deliberately absent: unpacking.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use super::error::IndexError;
 use super::{IndexRepo, offline, ranges};
 use crate::error::{Error, Result};
 use crate::parts::{Part, Piece};
-use crate::record::{METADATA_LIMIT, sha256, sha256_of_file};
+use crate::record::{METADATA_LIMIT, sha256, sha256_of_file, strong_of_bytes, strong_of_file};
 use crate::release::Release;
 
 /// The largest wheel without a stated size.
@@ -127,10 +127,8 @@ impl IndexRepo {
             .network
             .responses()
             .find(Kind::Metadata, &metadata_key(release))?;
-        release
-            .metadata_sha256
-            .is_none_or(|digest| digest == kept.head.sha256)
-            .then_some(kept)
+        let is_right = self.check_metadata(release, &kept.body, kept.head.sha256).is_ok();
+        is_right.then_some(kept)
     }
 
     async fn fetch_metadata(&self, release: &Release) -> Result<Vec<u8>> {
@@ -156,7 +154,7 @@ impl IndexRepo {
                 .to_vec(),
         };
         // Only what is right is kept for ever.
-        self.check_metadata_digest(release, &bytes)?;
+        self.check_metadata(release, &bytes, sha256(&bytes))?;
         parse(release, &bytes)?;
         let head = Head::new(&shown(&url), &shown(&url), 200, &bytes);
         network
@@ -184,18 +182,24 @@ impl IndexRepo {
         }
     }
 
-    fn check_metadata_digest(&self, release: &Release, bytes: &[u8]) -> Result<()> {
-        let found = sha256(bytes);
-        match release.metadata_sha256 {
-            Some(expected) if expected != found => Err(IndexError::WrongDigest {
-                file: format!("{}.metadata", release.file),
-                url: self.place().to_string(),
-                expected,
-                found,
-            }
-            .into()),
-            _ => Ok(()),
+    /// Compare METADATA, of which `found` is the digest, with what the index promises.
+    fn check_metadata(&self, release: &Release, bytes: &[u8], found: Sha256) -> Result<()> {
+        let wrong = |expected: String, found: String| IndexError::WrongDigest {
+            file: format!("{}.metadata", release.file),
+            url: self.place().to_string(),
+            expected,
+            found,
+        };
+        if let Some(expected) = release.metadata_sha256.filter(|expected| *expected != found) {
+            return Err(wrong(format!("SHA-256 {expected}"), format!("SHA-256 {found}")).into());
         }
+        if let Some(expected) = release.strong.as_ref().and_then(|strong| strong.metadata) {
+            let found = strong_of_bytes(bytes, &expected);
+            if found != expected {
+                return Err(wrong(expected.to_string(), found.to_string()).into());
+            }
+        }
+        Ok(())
     }
 
     /// A wheel on this disk, fetched if it is not there.
@@ -222,7 +226,10 @@ impl IndexRepo {
             let is_right = release
                 .sha256
                 .is_none_or(|expected| sha256_of_file(&path).is_ok_and(|found| found == expected));
-            if is_right {
+            let is_promised = release
+                .strong()
+                .is_none_or(|expected| strong_of_file(&path, expected).is_ok_and(|found| found == *expected));
+            if is_right && is_promised {
                 return Some(path);
             }
             file::remove(&path).ok();
@@ -245,7 +252,7 @@ impl IndexRepo {
         }
         let mut staged = shared::staged_beside(target)?;
         let ask = Ask::new(url.clone(), release.size.unwrap_or(WHEEL_LIMIT)).unpacked();
-        let mut sink = FileSink::new(staged.file(), progress);
+        let mut sink = FileSink::new(staged.file(), progress, release.strong());
         let answer = self.0.network.ask(&self.0.account, &ask, &mut sink).await;
         let wrong_size = |expected, found| IndexError::WrongSize {
             file: release.file.clone(),
@@ -262,27 +269,31 @@ impl IndexRepo {
         if answer.status != 200 {
             return Err(refused(&url, answer.status));
         }
-        let (size, found) = (sink.size, sink.digest());
+        let (size, (found, strong)) = (sink.size, sink.digests());
         // A digest tells more than a length, so it is compared first.
-        match (release.sha256, release.size) {
-            (Some(expected), _) if expected != found => {
-                return Err(IndexError::WrongDigest {
-                    file: release.file.clone(),
-                    url: shown(&url),
-                    expected,
-                    found,
-                }
-                .into());
-            }
-            (_, Some(expected)) if expected != size => return Err(wrong_size(expected, size).into()),
-            (None, _) => {
-                let message = format!(
-                    "`{}` has no digest on its index; what arrived has {found}",
-                    shown(&url)
-                );
-                self.warn_once("index::no_digest", message);
-            }
-            _ => {}
+        let wrong = |expected: String, found: String| IndexError::WrongDigest {
+            file: release.file.clone(),
+            url: shown(&url),
+            expected,
+            found,
+        };
+        if let Some(expected) = release.sha256.filter(|expected| *expected != found) {
+            return Err(wrong(format!("SHA-256 {expected}"), format!("SHA-256 {found}")).into());
+        }
+        if let (Some(expected), Some(found)) = (release.strong(), strong)
+            && *expected != found
+        {
+            return Err(wrong(expected.to_string(), found.to_string()).into());
+        }
+        if let Some(expected) = release.size.filter(|expected| *expected != size) {
+            return Err(wrong_size(expected, size).into());
+        }
+        if !release.has_digest() {
+            let message = format!(
+                "`{}` has no digest on its index; what arrived has {found}",
+                shown(&url)
+            );
+            self.warn_once("index::no_digest", message);
         }
         // Not synced: what a power cut takes is fetched again, and what is damaged is found out by its digest.
         staged.file().flush().map_err(FileError::from)?;
@@ -318,16 +329,18 @@ fn link(release: &Release) -> Result<Url> {
 
 /// What the metadata of a release is kept under: its own digest, its wheel's, or its address.
 pub(crate) fn metadata_key(release: &Release) -> String {
-    match (release.metadata_sha256, release.sha256) {
-        (Some(digest), _) => format!("metadata {digest} of {}", release.file),
-        (None, Some(digest)) => format!("wheel {digest} of {}", release.file),
-        (None, None) => format!("wheel {}", release.link().unwrap_or_default()),
+    match (release.metadata_sha256, release.sha256, release.strong()) {
+        (Some(digest), ..) => format!("metadata {digest} of {}", release.file),
+        (None, Some(digest), _) => format!("wheel {digest} of {}", release.file),
+        (None, None, Some(digest)) => format!("wheel {digest} of {}", release.file),
+        (None, None, None) => format!("wheel {}", release.link().unwrap_or_default()),
     }
 }
 
 /// What a wheel may be kept under, the surest first.
 fn wheel_keys(release: &Release) -> Vec<String> {
     let mut keys: Vec<String> = release.sha256.iter().map(ToString::to_string).collect();
+    keys.extend(release.strong().map(ToString::to_string));
     keys.extend(release.link().map(ToOwned::to_owned));
     keys
 }

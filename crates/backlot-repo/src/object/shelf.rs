@@ -268,6 +268,7 @@ impl ObjectRepo {
             yanked: None,
             deprecated: None,
             metadata_sha256: Some(record.metadata_sha256),
+            strong: None,
             has_metadata: wheel.kind == ReleaseKind::Wheel,
             modified: record.modified,
         }

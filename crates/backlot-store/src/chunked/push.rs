@@ -124,7 +124,7 @@ impl Site {
         pushed: &mut Pushed,
     ) -> Result<()> {
         let mut rounds = Rounds::default();
-        let mut own = HashSet::new();
+        let (mut own, mut counted) = (HashSet::new(), HashSet::new());
         loop {
             let catalog = Catalog::load(&*self.blobs, &self.mirror, work.context)?;
             let mut relied = Relied::default();
@@ -136,12 +136,21 @@ impl Site {
             if first {
                 pushed.already_there += (group.len() - todo.len()) as u64;
             }
+            // What is stored again was counted already, but for what seemed to be there and was lost meanwhile.
+            let new: Vec<&Source> = todo
+                .iter()
+                .filter(|source| counted.insert(source.path.clone()))
+                .collect();
             if !todo.is_empty() {
-                // What is stored again was counted already.
                 let mut again = Pushed::default();
-                let counted = if first { &mut *pushed } else { &mut again };
-                own.extend(self.store(&todo, &catalog, &work, &mut relied, counted)?);
+                let stored = if first { &mut *pushed } else { &mut again };
+                own.extend(self.store(&todo, &catalog, &work, &mut relied, stored)?);
                 pushed.sent += again.sent;
+            }
+            if !first {
+                pushed.objects += new.len() as u64;
+                pushed.bytes += new.iter().map(|source| source.size).sum::<u64>();
+                pushed.already_there = pushed.already_there.saturating_sub(new.len() as u64);
             }
             let lost = self.lost(&relied, work.context)?;
             if lost.is_empty() {
