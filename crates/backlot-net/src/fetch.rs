@@ -206,11 +206,13 @@ impl Ask {
     }
 
     /// Byte for byte: a wheel that is compressed again on the way has other ranges and another length.
+    #[must_use]
     pub fn unpacked(self) -> Self {
         self.header(ACCEPT_ENCODING, "identity")
     }
 
     /// A part of it: `0-99`, or `-100` for the last.
+    #[must_use]
     pub fn range(self, range: &str) -> Self {
         self.header(RANGE, &format!("bytes={range}")).unpacked()
     }

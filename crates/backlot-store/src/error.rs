@@ -183,11 +183,12 @@ impl Coded for Error {
             Self::Changing { .. } => "store::file_changing",
             Self::WouldOverwrite { .. } => "store::would_overwrite",
             Self::NotThere { .. } => "store::not_there",
-            Self::BadRemote { .. } => "store::bad_remote",
+            Self::BadRemote { .. } | Self::Backend(backlot_backend::Error::BadStore { .. }) => {
+                "store::bad_remote"
+            }
             Self::NotChunked { .. } => "store::not_chunked",
             Self::UnknownLayout { .. } => "store::unknown_layout",
             Self::Backend(backlot_backend::Error::Store { .. }) => "store::service",
-            Self::Backend(backlot_backend::Error::BadStore { .. }) => "store::bad_remote",
             Self::Backend(e) => e.code(),
             Self::DamagedRemote { .. } => "store::damaged_remote",
             Self::Contended { .. } => "store::contended",

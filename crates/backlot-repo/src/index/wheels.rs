@@ -62,7 +62,7 @@ impl IndexRepo {
 
     /// What was read is kept there.
     pub(crate) fn store(&self) -> &Responses {
-        &self.0.network.responses()
+        self.0.network.responses()
     }
 
     /// The same for many releases at once, for later; see [`Self::prefetch`] for what fails.
