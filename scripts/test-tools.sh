@@ -17,6 +17,9 @@ have setpriv || missing+=(util-linux)
 [ -x /usr/sbin/sshd ] || have sshd || missing+=(openssh-server)
 have strace || missing+=(strace)
 have ssh-agent || missing+=(openssh-client)
+# Disks that share blocks, and that take two names for one; tests that cannot mount them say so.
+have mkfs.xfs || [ -x /sbin/mkfs.xfs ] || missing+=(xfsprogs)
+have mkntfs || [ -x /sbin/mkntfs ] || missing+=(ntfs-3g)
 if [ "${#missing[@]}" -gt 0 ]; then
     sudo=""
     [ "$(id -u)" = 0 ] || sudo="sudo"

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use backlot_tests::installers::site_packages;
-use backlot_tests::stores::Store;
-use backlot_tests::{Run, run_command, snapshot};
+use backlot_tests::stores::{Peer, Store};
+use backlot_tests::{Run, Studio, run_command, snapshot};
 use fs_err as fs;
 use serde_json::Value;
 
@@ -150,4 +150,35 @@ fn files_go_to_a_webdav_folder_and_come_back() {
 fn files_go_to_an_sftp_folder_and_come_back() {
     let (store, _server) = Store::sftp();
     files_go_the_whole_way(&store);
+}
+
+#[test]
+fn files_in_the_layout_of_dvc_are_pulled_from_a_plain_web_server_which_is_only_read() {
+    let studio = Studio::with_dvc_layout();
+    studio.asset("Table", 3, 2000);
+    studio.ws(&["publish", "Table"]).ok();
+    let server = Peer::files(&studio.path("remote"));
+    studio.run(&["init", "far"]).ok();
+    let far = |arguments: &[&str]| {
+        let mut command = studio.command(&[&["-w", "far"], arguments].concat());
+        command.env("BACKLOT_CACHE_DIR", studio.path("far-cache"));
+        run_command(&mut command)
+    };
+    far(&["repo", "add", "review", "repos/review"]).ok();
+    let added = far(&["remote", "add", "web", &server.url(), "--json"])
+        .ok()
+        .json();
+    assert_eq!(added["layout"], "dvc", "{added:#}");
+    far(&["install", "Table"]).ok();
+    far(&["pull"]).ok();
+    let made = snapshot(&studio.path("ws/outputs/table/src/table/frames"));
+    assert!(snapshot(&site_packages(&studio, "far").join("table/frames")) == made);
+    far(&["verify", "--remote"]).ok();
+    // Nothing can be sent there, and that is said.
+    far(&["new", "Lamp"]).ok();
+    studio.frames("far/outputs/lamp/src/lamp/frames", 1, 100, 3);
+    far(&["add", "far/outputs/lamp/src/lamp/frames"]).ok();
+    far(&["push"]).fails(6, "store::service");
+    let chunked = ["remote", "add", "other", &server.url(), "--layout", "chunked"];
+    far(&chunked).fails(3, "store::bad_remote");
 }
