@@ -107,14 +107,22 @@ fn the_author_is_the_account_and_not_what_a_variable_says() {
 fn author_as(studio: &Studio, id: u32) -> String {
     use std::os::unix::process::CommandExt as _;
     let name = format!("by{id}");
+    // Where it was built, others may not look.
+    let program = studio.path("backlot");
+    fs::copy(backlot_tests::binary(), &program).expect("copied");
     for arguments in [
         &["init", &name][..],
         &["-w", &name, "repo", "add", "drop", &format!("{name}-drop")],
         &["-w", &name, "new", "Table"],
         &["-w", &name, "publish", "Table", "--to", "drop"],
     ] {
-        let mut command = studio.command(arguments);
+        let ours = studio.command(arguments);
+        let mut command = std::process::Command::new(&program);
         command
+            .args(arguments)
+            .current_dir(studio.root())
+            .env_clear()
+            .envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))))
             .env_remove("BACKLOT_AUTHOR")
             .env("USER", "somebody-else")
             .env("LOGNAME", "somebody-else")

@@ -299,7 +299,7 @@ fn a_digest_that_a_package_promises_of_a_url_is_enforced_where_the_workspace_nam
     assert!(
         error["message"]
             .as_str()
-            .is_some_and(|m| m.contains("its requirement says 0000")),
+            .is_some_and(|m| m.contains("its requirement says SHA-256 0000")),
         "{error:#}"
     );
 }

@@ -223,6 +223,14 @@ fn du_of_one_asset_reads_the_releases_of_others_once() {
     let studio = Studio::new();
     for name in ["Table", "Chair"] {
         studio.asset(name, 5, 20_000);
+        // A frame that no other asset has.
+        let folder = format!("ws/outputs/{0}/src/{0}/frames", name.to_lowercase());
+        let seed = name.len() as u64 + u64::from(name.as_bytes()[0]);
+        studio.write(
+            &format!("{folder}/f.0002.exr"),
+            &backlot_tests::noise(20_000, seed),
+        );
+        studio.ws(&["add", &folder]).ok();
         studio.ws(&["publish", name]).ok();
     }
     publish_versions(&studio, "Chair", 0..6);

@@ -198,7 +198,7 @@ fn good(kind: u8, id: u32) -> Vec<u8> {
 
 fn temporary<T: std::fmt::Debug>(outcome: Result<T>, reason: &str) -> bool {
     let error = outcome.unwrap_err();
-    assert_eq!(error.code(), "repo::store", "{error}");
+    assert_eq!(error.code(), "backend::store", "{error}");
     assert!(error.to_string().contains(reason), "{error}");
     error.retry()
 }
