@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use backlot_core::{AssetName, PackageName};
+use backlot_core::{AssetName, PackageName, file};
 use fs_err as fs;
 
 use crate::error::Result;
@@ -61,7 +61,7 @@ impl Workspace {
 
 /// Whether the project in a folder may be published as a package, or have its name. One that cannot be read is no output.
 fn may_be_meant(root: &Path, package: &PackageName) -> bool {
-    let Ok(text) = fs::read(root.join("pyproject.toml")) else {
+    let Ok(text) = file::read(&root.join("pyproject.toml")) else {
         return false;
     };
     // An escape may stand for any character.
