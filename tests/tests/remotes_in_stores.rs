@@ -178,7 +178,15 @@ fn files_in_the_layout_of_dvc_are_pulled_from_a_plain_web_server_which_is_only_r
     far(&["new", "Lamp"]).ok();
     studio.frames("far/outputs/lamp/src/lamp/frames", 1, 100, 3);
     far(&["add", "far/outputs/lamp/src/lamp/frames"]).ok();
-    far(&["push"]).fails(6, "store::service");
-    let chunked = ["remote", "add", "other", &server.url(), "--layout", "chunked"];
+    far(&["push", "--json"]).fails(6, "store::service");
+    let chunked = [
+        "remote",
+        "add",
+        "other",
+        &server.url(),
+        "--layout",
+        "chunked",
+        "--json",
+    ];
     far(&chunked).fails(3, "store::bad_remote");
 }
