@@ -1,4 +1,4 @@
-//! A request's body from a file, streamed.
+//! A request's body, streamed.
 //!
 //! Invariant: it has exactly the size that was stated, or the request breaks off. Deliberately absent: sending it again.
 
@@ -10,20 +10,59 @@ use bytes::Bytes;
 use fs_err as fs;
 use http_body::{Body, Frame, SizeHint};
 
-/// How much is read at once.
+/// How much of a file is read at once.
 const BLOCK: usize = 256 * 1024;
 
-struct FileBody {
+/// What a body is made of.
+pub trait Blocks: Unpin + Send + Sync + 'static {
+    /// The next bytes; `None` at the end. An error breaks the request off.
+    fn next(&mut self) -> std::io::Result<Option<Bytes>>;
+    /// How many bytes are still to come.
+    fn left(&self) -> u64;
+}
+
+/// A body of blocks.
+pub fn body(blocks: impl Blocks) -> reqwest::Body {
+    reqwest::Body::wrap(Streamed(blocks))
+}
+
+struct Streamed<B>(B);
+
+impl<B: Blocks> Body for Streamed<B> {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _task: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        Poll::Ready(self.0.next().transpose().map(|next| next.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.left() == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.left())
+    }
+}
+
+/// So many bytes of a file from where it is.
+#[derive(Debug)]
+pub struct FileBlocks {
     file: fs::File,
     left: u64,
 }
 
-/// So many bytes of a file from where it is.
-pub fn file_body(file: fs::File, size: u64) -> reqwest::Body {
-    reqwest::Body::wrap(FileBody { file, left: size })
+impl FileBlocks {
+    /// The next `size` bytes of a file.
+    pub fn new(file: fs::File, size: u64) -> Self {
+        Self { file, left: size }
+    }
 }
 
-impl FileBody {
+impl Blocks for FileBlocks {
     fn next(&mut self) -> std::io::Result<Option<Bytes>> {
         if self.left == 0 {
             return Ok(None);
@@ -37,24 +76,8 @@ impl FileBody {
         self.left -= read as u64;
         Ok(Some(block.into()))
     }
-}
 
-impl Body for FileBody {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _task: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        Poll::Ready(self.next().transpose().map(|next| next.map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+    fn left(&self) -> u64 {
+        self.left
     }
 }

@@ -15,7 +15,7 @@ mod network;
 mod redirect;
 mod responses;
 
-pub use body::file_body;
+pub use body::{Blocks, FileBlocks, body};
 pub use client::{ClientOptions, Proxies, build_client, reason};
 pub use credentials::{Credential, Credentials, PlaceName};
 pub use error::{Error, Result, tame};

@@ -21,6 +21,9 @@ use crate::credentials::{Credential, Credentials, PlaceName};
 use crate::error::{Error, Result};
 use crate::responses::Responses;
 
+/// How long a request with a body may go without an answer: a wheel on a slow line.
+const UPLOAD_PATIENCE: Duration = Duration::from_mins(30);
+
 /// How to reach servers, and where to keep what they say.
 #[derive(Clone, Debug)]
 pub struct NetworkOptions {
@@ -87,14 +90,21 @@ impl NetworkOptions {
 #[derive(Clone)]
 pub struct Network(Arc<Shared>);
 
+/// The clients of a scheme, made when first needed.
+#[derive(Default)]
+struct Clients {
+    quick: OnceLock<Client>,
+    uploads: OnceLock<Client>,
+}
+
 struct Shared {
     options: NetworkOptions,
     context: Context,
     responses: Responses,
     permits: Semaphore,
     runtime: Option<Runtime>,
-    plain: OnceLock<Client>,
-    encrypted: OnceLock<Client>,
+    plain: Clients,
+    encrypted: Clients,
 }
 
 impl fmt::Debug for Network {
@@ -131,8 +141,8 @@ impl Network {
             options,
             context,
             runtime: Some(runtime),
-            plain: OnceLock::new(),
-            encrypted: OnceLock::new(),
+            plain: Clients::default(),
+            encrypted: Clients::default(),
         })))
     }
 
@@ -166,22 +176,31 @@ impl Network {
 
     /// The client for a scheme, which follows no redirect by itself.
     pub fn client(&self, scheme: &str) -> Result<Client> {
+        self.kept(scheme, self.0.options.read_timeout, |clients| &clients.quick)
+    }
+
+    /// The client for requests that may take long until something is answered, as uploads do.
+    pub fn upload_client(&self, scheme: &str) -> Result<Client> {
+        self.kept(scheme, UPLOAD_PATIENCE, |clients| &clients.uploads)
+    }
+
+    fn kept(
+        &self,
+        scheme: &str,
+        patience: Duration,
+        slot: impl Fn(&Clients) -> &OnceLock<Client>,
+    ) -> Result<Client> {
         let encrypted = scheme == "https";
-        let slot = if encrypted {
+        let slot = slot(if encrypted {
             &self.0.encrypted
         } else {
             &self.0.plain
-        };
+        });
         if let Some(client) = slot.get() {
             return Ok(client.clone());
         }
-        let made = self.build(encrypted, self.0.options.read_timeout)?;
+        let made = self.build(encrypted, patience)?;
         Ok(slot.get_or_init(|| made).clone())
-    }
-
-    /// A client for requests that may take long until something is answered, as uploads do.
-    pub fn patient_client(&self, scheme: &str, patience: Duration) -> Result<Client> {
-        self.build(scheme == "https", patience)
     }
 
     fn build(&self, encrypted: bool, read_timeout: Duration) -> Result<Client> {

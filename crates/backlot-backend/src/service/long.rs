@@ -8,13 +8,12 @@ use std::sync::Arc;
 
 use backlot_core::file::TemporaryFolder;
 use backlot_core::{FileError, web};
-use backlot_net::{Credential, file_body};
+use backlot_net::{Credential, FileBlocks, body};
 use fs_err as fs;
 use opendal::Writer;
 use opendal::layers::RetryLayer;
 use url::Url;
 
-use super::transport::UPLOAD_PATIENCE;
 use super::{RETRIES, Service, clean};
 use crate::error::{Error, Result};
 use crate::store::ObjectWriter;
@@ -165,10 +164,10 @@ impl ObjectWriter for Spool {
             let folder = format!("{folder}/");
             service.ask(&folder, async || service.operator.create_dir(&folder).await)?;
         }
-        let client = service.network.patient_client(&target.scheme, UPLOAD_PATIENCE)?;
+        let client = service.network.upload_client(&target.scheme)?;
         let mut request = client
             .put(target.of(&self.key))
-            .body(file_body(self.file, self.size));
+            .body(body(FileBlocks::new(self.file, self.size)));
         if let Some(credential) = &target.credential {
             request = request.basic_auth(&credential.user, Some(&credential.password));
         }

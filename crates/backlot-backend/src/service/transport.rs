@@ -3,8 +3,6 @@
 //! Invariants: uploads may take their time; a move does not replace anything, which OpenDAL's service would; and what is
 //! read whole into memory has a limit. Deliberately absent: redirects, which no store needs.
 
-use std::time::Duration;
-
 use backlot_net::Network;
 use futures_lite::StreamExt as _;
 use opendal::{Buffer, ErrorKind, HttpTransporter};
@@ -13,9 +11,6 @@ use opendal_http_transport_reqwest::ReqwestTransport;
 use super::unexpected;
 use crate::error::Result;
 
-/// How long a request with a body may go without an answer: a wheel on a slow line.
-pub(super) const UPLOAD_PATIENCE: Duration = Duration::from_mins(30);
-
 /// The most of one answer that OpenDAL may hold in memory.
 const ANSWER_LIMIT: usize = 64 << 20;
 
@@ -23,7 +18,7 @@ const ANSWER_LIMIT: usize = 64 << 20;
 pub(super) fn through(network: &Network, scheme: &str) -> Result<HttpTransporter> {
     Ok(HttpTransporter::new(Transport {
         quick: ReqwestTransport::new(network.client(scheme)?),
-        uploads: ReqwestTransport::new(network.patient_client(scheme, UPLOAD_PATIENCE)?),
+        uploads: ReqwestTransport::new(network.upload_client(scheme)?),
     }))
 }
 
@@ -53,7 +48,7 @@ impl opendal::HttpTransport for Transport {
             return Err(opendal::Error::new(ErrorKind::PermissionDenied, message));
         }
         if method == http::Method::GET && response.status().is_success() && !is_listing {
-            // An object: whoever reads it counts.
+            // An object: its reader counts the bytes.
             return Ok(response);
         }
         Ok(response.map(|body| body.map_inner(bounded)))

@@ -7,15 +7,12 @@
 
 use std::io::Read as _;
 use std::path::Path;
-use std::pin::Pin;
-use std::task::{Context as Task, Poll};
 
 use backlot_core::web::shown;
 use backlot_core::{Context, Operation, Sha256};
-use backlot_net::{Failure, error_text, failure};
+use backlot_net::{Blocks, Failure, error_text, failure};
 use bytes::Bytes;
 use fs_err as fs;
-use http_body::{Body, Frame, SizeHint};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use sha2::Digest as _;
 use ulid::Ulid;
@@ -192,7 +189,7 @@ impl IndexRepo {
             .post(url.clone())
             .header(CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
             .header(CONTENT_LENGTH, body.left())
-            .body(reqwest::Body::wrap(body));
+            .body(backlot_net::body(body));
         let account = &self.0.uploader;
         let mut response = network
             .send(account, url, request)
@@ -283,8 +280,9 @@ impl WheelBody {
             after: Some(format!("\r\n--{boundary}--\r\n").into()),
         })
     }
+}
 
-    /// How many bytes are still to come.
+impl Blocks for WheelBody {
     fn left(&self) -> u64 {
         let around = [&self.before, &self.after]
             .into_iter()
@@ -311,26 +309,6 @@ impl WheelBody {
             return Ok(Some(block.into()));
         }
         Ok(self.after.take())
-    }
-}
-
-impl Body for WheelBody {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _task: &mut Task<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        Poll::Ready(self.next().transpose().map(|next| next.map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left() == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left())
     }
 }
 
