@@ -1,7 +1,8 @@
 //! Credentials for repos and remotes: the environment first, then netrc.
 //!
 //! Invariants: nothing found here is printed or written down; netrc is read only when a server is used. A secret belongs to a
-//! host: the one of its entry in netrc, or that in `BACKLOT_REPO_<NAME>_HOST` or `BACKLOT_REMOTE_<NAME>_HOST`; a name in a project file is nobody's proof, since
+//! host: the one of its entry in netrc, or that in `BACKLOT_REPO_<NAME>_HOST` or `BACKLOT_REMOTE_<NAME>_HOST`; a name in a project
+//! file proves nothing, since
 //! a project may come from anywhere. This machine needs no such variable. Deliberately absent: keyrings and helpers.
 
 use std::collections::BTreeMap;
@@ -9,9 +10,6 @@ use std::fmt;
 use std::path::PathBuf;
 
 use backlot::{Credential, Credentials, PlaceName, is_loopback};
-
-/// The user that a token goes with where none is named.
-const TOKEN_USER: &str = "__token__";
 
 /// What the environment says, and where netrc lies.
 #[derive(Clone, Default)]
@@ -37,7 +35,7 @@ impl Credentials for FromEnvironment {
         let is_bound = is_loopback(host) || get("HOST").is_some_and(|bound| bound.eq_ignore_ascii_case(host));
         let password = get("TOKEN").or_else(|| get("PASSWORD")).filter(|_| is_bound);
         if let Some(password) = password {
-            let user = user.unwrap_or_else(|| TOKEN_USER.to_owned());
+            let user = user.unwrap_or_else(|| Credential::TOKEN_USER.to_owned());
             return Some(Credential { user, password });
         }
         let text = fs_err::read_to_string(self.netrc.as_ref()?).ok()?;

@@ -121,7 +121,7 @@ fn network(cache: &Path) -> NetworkOptions {
 
 /// The account that runs this, by the system's own answer: `USER` says what anybody wrote into it. Accounts of a directory
 /// service are found where the C library knows such (glibc through NSS; musl, of which static builds are made, through a
-/// running nscd). One that nobody knows, as in many containers, is its number.
+/// running nscd). An account without a name, as in many containers, is its number.
 fn account() -> String {
     let id = nix::unistd::getuid();
     let known = nix::unistd::User::from_uid(id).ok().flatten();

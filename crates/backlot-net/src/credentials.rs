@@ -6,13 +6,23 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// A user and a password. A token is the password of a user that the index names, `__token__` as a rule.
+/// A user and a password. A token is the password of a user that the index names, [`Self::TOKEN_USER`] as a rule.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// The user.
     pub user: String,
     /// The password or token.
     pub password: String,
+}
+
+impl Credential {
+    /// The user that a token goes with where none is named.
+    pub const TOKEN_USER: &str = "__token__";
+
+    /// Whether the password is a token, which has no user of its own.
+    pub fn is_token(&self) -> bool {
+        self.user == Self::TOKEN_USER
+    }
 }
 
 impl fmt::Debug for Credential {

@@ -12,9 +12,6 @@ use crate::error::{Error, Result};
 use crate::open::StoreOptions;
 use crate::store::{CommitBy, Traits};
 
-/// The user that a token goes with.
-const TOKEN_USER: &str = "__token__";
-
 /// What is good for a store that answers many at once.
 const OBJECTS: Traits = Traits {
     concurrency: 16,
@@ -172,7 +169,7 @@ impl Given<'_> {
             .endpoint(&self.server(scheme))
             .root(root);
         if let Some(credential) = self.credential {
-            service = if credential.user == TOKEN_USER {
+            service = if credential.is_token() {
                 service.token(&credential.password)
             } else {
                 service.username(&credential.user).password(&credential.password)

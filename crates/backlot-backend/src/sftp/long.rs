@@ -23,14 +23,18 @@ pub(super) struct Long {
 
 impl Long {
     pub(super) fn begin(sftp: Arc<Sftp>, key: &str) -> Result<Self> {
-        let begun = sftp.network.block(async {
-            let line = sftp.line().await.map_err(|trouble| sftp.failed(key, trouble))?;
+        let begun = async {
+            let _permit = sftp.permits.acquire().await.expect("never closed");
+            let line = sftp.line().await?;
+            Sftp::check_replaces(&line)?;
             let staged = sftp.staged();
-            let begun = begin_in(&sftp, &line, &staged).await;
-            let handle = begun.map_err(|trouble| sftp.failed(key, trouble))?;
-            Ok::<_, crate::Error>((line, staged, handle))
-        });
-        let (line, staged, handle) = begun?;
+            let handle = sftp
+                .in_folder(&line, &staged, async || line.begin(&staged).await)
+                .await?;
+            Ok((line, staged, handle))
+        };
+        let begun = async { begun.await.map_err(|trouble| sftp.failed(key, trouble)) };
+        let (line, staged, handle) = sftp.network.block(begun)?;
         Ok(Self {
             sftp,
             line,
@@ -43,19 +47,11 @@ impl Long {
     }
 
     fn ask(&self, work: impl Future<Output = Asked<()>>) -> Result<()> {
-        let done = async { work.await.map_err(|trouble| self.sftp.failed(&self.key, trouble)) };
+        let done = async {
+            let _permit = self.sftp.permits.acquire().await.expect("never closed");
+            work.await.map_err(|trouble| self.sftp.failed(&self.key, trouble))
+        };
         self.sftp.network.block(done)
-    }
-}
-
-async fn begin_in(sftp: &Sftp, line: &Line, staged: &str) -> Asked<Vec<u8>> {
-    match line.begin(staged).await {
-        Err(trouble) if trouble.is_missing() => {
-            let folder = staged.rsplit_once('/').map_or("", |(folder, _)| folder);
-            sftp.make_folders(line, folder).await?;
-            line.begin(staged).await
-        }
-        begun => begun,
     }
 }
 

@@ -96,12 +96,12 @@ impl Sftp {
         let options = &network.options().ssh;
         let credential = network.credential(name, &host).filter(|found| {
             // Somebody else's password is not for this user. A token has no user of its own.
-            found.user == "__token__"
-                || found.user.is_empty()
-                || named.as_ref().is_none_or(|user| *user == found.user)
+            found.is_token() || found.user.is_empty() || named.as_ref().is_none_or(|user| *user == found.user)
         });
-        let found = credential.as_ref().map(|found| found.user.clone());
-        let found = found.filter(|user| !user.is_empty() && user != "__token__");
+        let found = credential.as_ref().filter(|found| !found.is_token());
+        let found = found
+            .map(|found| found.user.clone())
+            .filter(|user| !user.is_empty());
         let user = named.or(found).or_else(|| options.user.clone());
         let account = Account {
             host,
@@ -255,7 +255,7 @@ impl Sftp {
     }
 
     /// Do something that needs the folder of a path; it is made if that is why it failed.
-    async fn in_folder(&self, line: &Line, path: &str, work: impl AsyncFn() -> Asked<()>) -> Asked<()> {
+    async fn in_folder<T>(&self, line: &Line, path: &str, work: impl AsyncFn() -> Asked<T>) -> Asked<T> {
         match work().await {
             Err(trouble) if trouble.is_missing() => {
                 let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -266,7 +266,7 @@ impl Sftp {
         }
     }
 
-    /// The path of a file of a name that nobody else has.
+    /// A unique path for a staged file.
     fn staged(&self) -> String {
         let id = Ulid::new().to_string().to_lowercase();
         self.path(&format!("staged/{STAGED}{id}"))
@@ -296,6 +296,7 @@ impl Sftp {
     }
 
     async fn replace(&self, line: &Line, key: &str, bytes: &[u8]) -> Asked<()> {
+        Self::check_replaces(line)?;
         let staged = self.put(line, bytes).await?;
         let moved = self.place_staged(line, &staged, &self.path(key)).await;
         if moved.is_err() {
@@ -304,13 +305,18 @@ impl Sftp {
         moved
     }
 
+    /// An error, before anything is sent, if the server cannot give a staged file a name that is taken.
+    fn check_replaces(line: &Line) -> Asked<()> {
+        if line.offers.replace {
+            return Ok(());
+        }
+        Err(Trouble::Unfit(
+            "it cannot replace a file in one step (`posix-rename@openssh.com`)",
+        ))
+    }
+
     /// Give a staged file its name, whatever has it.
     async fn place_staged(&self, line: &Line, staged: &str, path: &str) -> Asked<()> {
-        if !line.offers.replace {
-            return Err(Trouble::Unfit(
-                "it cannot replace a file in one step (`posix-rename@openssh.com`)",
-            ));
-        }
         self.in_folder(line, path, async || line.replace(staged, path).await)
             .await
     }
