@@ -38,7 +38,7 @@ pub enum Error {
         /// What it lacks, or did when it was tried.
         reason: String,
     },
-    /// An SSH server that nobody said we know.
+    /// An SSH server whose host key is in no file of known hosts.
     #[error("the host key of `{host}` is not known: it shows {shown}")]
     UnknownHostKey {
         /// The server, as files of known hosts name it.
@@ -72,13 +72,23 @@ pub enum Error {
     },
     /// The network could not be used.
     #[error(transparent)]
-    Network(#[from] backlot_net::Error),
+    Network(backlot_net::Error),
     /// The system refused a file operation.
     #[error(transparent)]
     File(#[from] FileError),
     /// Stopped on request.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+impl From<backlot_net::Error> for Error {
+    fn from(error: backlot_net::Error) -> Self {
+        match error {
+            backlot_net::Error::File(error) => Self::File(error),
+            backlot_net::Error::Cancelled(error) => Self::Cancelled(error),
+            other => Self::Network(other),
+        }
+    }
 }
 
 impl Coded for Error {

@@ -154,24 +154,6 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A store of objects refused, or did not answer.
-    #[error("`{place}`: {reason}")]
-    Store {
-        /// The object or folder it was asked about.
-        place: String,
-        /// What happened, without anything secret.
-        reason: String,
-        /// Whether the same may work later.
-        temporary: bool,
-    },
-    /// A store that does not keep two publishers apart.
-    #[error("`{place}` cannot be published to: {reason}")]
-    NoExclusiveCreate {
-        /// The repo.
-        place: Place,
-        /// What it did when it was tried.
-        reason: String,
-    },
     /// A repo whose releases are committed in another way than this one would.
     #[error("`{place}` is published to in another way: through its folder, or through its server")]
     OtherWay {
@@ -181,12 +163,12 @@ pub enum Error {
     /// Talking to an index failed.
     #[error(transparent)]
     Index(#[from] crate::index::IndexError),
-    /// A store of objects cannot be reached as who we are.
+    /// A store of objects refused, did not answer, or does not keep two publishers apart.
     #[error(transparent)]
     Backend(backlot_backend::Error),
     /// Talking to a server failed.
     #[error(transparent)]
-    Network(#[from] backlot_net::Error),
+    Network(backlot_net::Error),
     /// The wheel itself is not right.
     #[error(transparent)]
     Wheel(#[from] backlot_wheel::Error),
@@ -198,25 +180,22 @@ pub enum Error {
     Cancelled(#[from] Cancelled),
 }
 
+impl From<backlot_net::Error> for Error {
+    fn from(error: backlot_net::Error) -> Self {
+        match error {
+            backlot_net::Error::File(error) => Self::File(error),
+            backlot_net::Error::Cancelled(error) => Self::Cancelled(error),
+            other => Self::Network(other),
+        }
+    }
+}
+
 impl From<backlot_backend::Error> for Error {
     fn from(error: backlot_backend::Error) -> Self {
         use backlot_backend::Error as Backend;
         match error {
             Backend::BadStore { url, reason } => Self::BadStore { url, reason },
-            Backend::Store {
-                place,
-                reason,
-                temporary,
-            } => Self::Store {
-                place,
-                reason,
-                temporary,
-            },
-            Backend::NoExclusiveCreate { place, reason } => Self::NoExclusiveCreate {
-                place: Place::Url(place),
-                reason,
-            },
-            Backend::Network(error) => Self::Network(error),
+            Backend::Network(error) => error.into(),
             Backend::File(error) => Self::File(error),
             Backend::Cancelled(error) => Self::Cancelled(error),
             other => Self::Backend(other),
@@ -282,11 +261,11 @@ impl Coded for Error {
             Self::BadAllowedName { .. } => "repo::bad_allowed_name",
             Self::TooLarge { .. } => "repo::too_large",
             Self::BadStore { .. } => "repo::bad_store",
-            Self::Store { .. } => "repo::store",
-            Self::NoExclusiveCreate { .. } => "repo::no_exclusive_create",
             Self::OtherWay { .. } => "repo::other_way",
             Self::Index(e) => e.code(),
             Self::Backend(e) => match e.code() {
+                "backend::store" => "repo::store",
+                "backend::no_exclusive_create" => "repo::no_exclusive_create",
                 "backend::unknown_host_key" => "repo::unknown_host_key",
                 "backend::changed_host_key" => "repo::changed_host_key",
                 "backend::sign_in" => "repo::sign_in",
@@ -308,12 +287,9 @@ impl Coded for Error {
             | Self::BadMarker { .. }
             | Self::NewerFormat { .. }
             | Self::BadStore { .. }
-            | Self::NoExclusiveCreate { .. }
             | Self::OtherWay { .. }
             | Self::NotAllowed { .. } => Class::Config,
-            Self::NoPlace { .. } | Self::NotThere { .. } | Self::WheelChanged { .. } | Self::Store { .. } => {
-                Class::Environment
-            }
+            Self::NoPlace { .. } | Self::NotThere { .. } | Self::WheelChanged { .. } => Class::Environment,
             Self::WrongBytes { .. } | Self::TooLarge { .. } => Class::Integrity,
             Self::NoRelease { .. } => Class::NotFound,
             Self::Unreadable { class, .. } => *class,
@@ -376,15 +352,6 @@ impl Coded for Error {
                 "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS), `webdav+https://host/path` or `sftp://user@host/path`"
                     .to_owned()
             }
-            Self::Store { temporary: true, .. } => "look whether the server is well, and try again".to_owned(),
-            Self::Store { .. } => {
-                "look at the URL, the credentials and what they may do, and that the bucket or folder is there"
-                    .to_owned()
-            }
-            Self::NoExclusiveCreate { .. } => {
-                "publish to a folder, an index, WebDAV, an SFTP server with hard links or a store with conditional writes; reading this one works"
-                    .to_owned()
-            }
             Self::OtherWay { .. } => {
                 "publish as the repo was made, through its folder or its URL: the two cannot see each other in a race"
                     .to_owned()
@@ -401,7 +368,6 @@ impl Coded for Error {
     fn retry(&self) -> bool {
         match self {
             Self::WheelChanged { .. } => true,
-            Self::Store { temporary, .. } => *temporary,
             Self::Index(e) => e.retry(),
             Self::Backend(e) => e.retry(),
             Self::Network(e) => e.retry(),
@@ -422,7 +388,6 @@ impl Coded for Error {
             | Self::BadAllowedName { .. }
             | Self::TooLarge { .. }
             | Self::BadStore { .. }
-            | Self::NoExclusiveCreate { .. }
             | Self::OtherWay { .. }
             | Self::Cancelled(_) => false,
         }

@@ -55,7 +55,7 @@ impl IndexRepo {
 
     /// Where the file of a release will be kept, if it is not there yet.
     pub(crate) fn absent(&self, release: &Release) -> Option<PathBuf> {
-        let store = &self.0.network.responses();
+        let store = self.0.network.responses();
         let path = || store.wheel(&wheel_keys(release)[0], &release.file);
         self.find_wheel(release).is_none().then(path)
     }

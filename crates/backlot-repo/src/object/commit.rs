@@ -15,7 +15,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use backlot_backend::{CommitBy, Moved, Put};
+use backlot_backend::{CommitBy, Error as BackendError, Moved, Put};
 use backlot_core::{Context, PackageName, Version};
 use backlot_wheel::{WheelName, sdist_name};
 use ulid::Ulid;
@@ -76,7 +76,7 @@ impl ObjectRepo {
             match self.0.objects.create(target, bytes.to_vec(), kind) {
                 Ok(Put::New) => return Ok(Committed::Won),
                 Ok(Put::Exists) => return Ok(lost(lost_answers)),
-                Err(error) => lost_answers = after(error.into(), lost_answers)?,
+                Err(error) => lost_answers = after(error, lost_answers)?,
             }
         }
     }
@@ -132,7 +132,7 @@ impl ObjectRepo {
                     Err(error) => {
                         // It may have arrived.
                         objects.delete(&staged_key(offer, id)).ok();
-                        lost_answers = after(error.into(), lost_answers)?;
+                        lost_answers = after(error, lost_answers)?;
                     }
                 }
                 continue;
@@ -163,7 +163,7 @@ impl ObjectRepo {
                 Ok(Moved::Exists) => {
                     return Err(self.in_the_way(target, "something that is no wheel has this name", false));
                 }
-                Err(error) => lost_answers = after(error.into(), lost_answers)?,
+                Err(error) => lost_answers = after(error, lost_answers)?,
             }
             if mine.is_none() {
                 // Whoever removed it is about to commit: a wheel is not sent again for nothing.
@@ -197,11 +197,11 @@ impl ObjectRepo {
     }
 
     fn in_the_way(&self, target: &str, reason: &str, temporary: bool) -> Error {
-        Error::Store {
+        Error::Backend(BackendError::Store {
             place: self.at(target).to_string(),
             reason: reason.to_owned(),
             temporary,
-        }
+        })
     }
 
     /// Whether what would be in the offer's way is there: as a rule any file of its version.
@@ -255,9 +255,9 @@ fn lost(lost_answers: u32) -> Committed {
 }
 
 /// After a failure that may pass: once more, a little later.
-fn after(error: Error, lost_answers: u32) -> Result<u32> {
-    if lost_answers + 1 >= ATTEMPTS || !matches!(error, Error::Store { temporary: true, .. }) {
-        return Err(error);
+fn after(error: BackendError, lost_answers: u32) -> Result<u32> {
+    if lost_answers + 1 >= ATTEMPTS || !matches!(error, BackendError::Store { temporary: true, .. }) {
+        return Err(error.into());
     }
     pause(100 << lost_answers);
     Ok(lost_answers + 1)

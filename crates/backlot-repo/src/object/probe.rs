@@ -4,7 +4,7 @@
 //! races; that a store which refuses the second of two requests refuses the second of two at once is its own to promise,
 //! and was measured for those named in `docs/decisions`.
 
-use backlot_backend::{CommitBy, Moved, Put};
+use backlot_backend::{CommitBy, Error as BackendError, Moved, Put};
 use ulid::Ulid;
 
 use super::{ObjectRepo, WHEEL};
@@ -27,10 +27,11 @@ impl ObjectRepo {
             self.0.objects.delete(key).ok();
         }
         if let Some(reason) = outcome? {
-            return Err(Error::NoExclusiveCreate {
-                place: self.place(),
+            let place = self.0.objects.place().to_owned();
+            return Err(Error::Backend(BackendError::NoExclusiveCreate {
+                place,
                 reason: reason.to_owned(),
-            });
+            }));
         }
         self.0.proven.get_or_init(|| ());
         Ok(())

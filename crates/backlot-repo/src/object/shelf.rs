@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use backlot_backend::{Entry, each};
+use backlot_backend::{Entry, Error as BackendError, each};
 use backlot_core::{Context, PackageName, Timestamp, Version};
 use backlot_net::{Head, Kind};
 use backlot_wheel::{Sdist, WheelArchive, WheelName, sdist_name};
@@ -199,7 +199,9 @@ impl ObjectRepo {
         match self.inspect(wheel) {
             Ok(record) => Ok(Ok((self.release(wheel, record), false))),
             // A store that does not answer says nothing about the wheel.
-            Err(error @ (Error::Store { .. } | Error::File(_) | Error::Cancelled(_))) => Err(error),
+            Err(
+                error @ (Error::Backend(BackendError::Store { .. }) | Error::File(_) | Error::Cancelled(_)),
+            ) => Err(error),
             Err(error) => {
                 let place = self.at(&wheel.entry.key);
                 Ok(Err(BrokenRelease::failed(place, &wheel.name.version, &error)))

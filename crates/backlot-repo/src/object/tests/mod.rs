@@ -207,7 +207,13 @@ fn a_store_that_does_not_keep_its_word_is_not_published_to() {
         let scene = Scene::new(commit_by);
         scene.world.lie();
         let error = scene.publish(Line::good(), "1.0", "ana").unwrap_err();
-        assert!(matches!(error, Error::NoExclusiveCreate { .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                Error::Backend(backlot_backend::Error::NoExclusiveCreate { .. })
+            ),
+            "{error}"
+        );
         assert!(scene.world.keys("").is_empty(), "{:?}", scene.world.keys(""));
     }
 }
