@@ -1,7 +1,7 @@
 //! What is asked of a store of objects: a handful of verbs, so that tests can stand between.
 //!
-//! Invariant: an object appears whole or not at all. The verbs wait: whoever asks for many at once does so from many
-//! threads. Deliberately absent: anything a plain store does not have, such as locks or appending.
+//! Invariant: an object appears whole or not at all. The verbs wait: who needs many at once asks
+//! from many threads. Deliberately absent: anything a plain store does not have, such as locks or appending.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -85,6 +85,14 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     fn stage(&self, key: &str, bytes: Vec<u8>) -> Result<()>;
     /// Write an object if there is none, in one request that is never sent twice.
     fn create(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<Put>;
+    /// Write an object if there is none, where the store can tell; else what is there is replaced, and reading it again tells
+    /// who was first.
+    fn create_or_replace(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()> {
+        match self.commit_by() {
+            CommitBy::Create => self.create(key, bytes, kind).map(drop),
+            CommitBy::Move => self.write(key, bytes, kind),
+        }
+    }
     /// Give an object another name if that is free, by one request that is never sent twice.
     fn rename(&self, from: &str, to: &str) -> Result<Moved>;
     /// Remove an object; fine if there is none.

@@ -1,20 +1,23 @@
 //! Opening a remote by its address: a folder, or a store of objects behind a URL.
 //!
-//! Invariant: nothing is asked by opening; the network is set up only for what lies behind it. Deliberately absent: whether
-//! it is the remote that was added (`workspace.rs`).
+//! Invariant: the network is set up only for what lies behind it, and nothing is asked where the layout is known. Deliberately
+//! absent: whether it is the remote that was added (`workspace.rs`).
 
 use std::path::Path;
+use std::sync::Arc;
 
 use backlot_backend::{ObjectStore, StoreOptions, is_store_url};
-use backlot_net::{Network, PlaceName};
+use backlot_core::Context;
+use backlot_net::{Network, NetworkOptions, PlaceName};
 use backlot_store::{Remote, RemoteConfig, RemoteLayout};
 
 use crate::error::Result;
+use crate::settings::Host;
 
 /// Where a remote is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Address<'a> {
-    /// Its name in the workspace, by which credentials are found; may be empty.
+    /// Its name in the workspace, by which credentials are found.
     pub(crate) name: &'a str,
     /// A path or a URL.
     pub(crate) url: &'a str,
@@ -23,10 +26,7 @@ pub(crate) struct Address<'a> {
 }
 
 impl Address<'_> {
-    fn store(
-        &self,
-        network: impl FnOnce() -> Result<Network>,
-    ) -> Result<Option<std::sync::Arc<dyn ObjectStore>>> {
+    fn store(&self, network: impl FnOnce() -> Result<Network>) -> Result<Option<Arc<dyn ObjectStore>>> {
         let is_web = self.url.starts_with("http://") || self.url.starts_with("https://");
         if !is_web && !is_store_url(self.url) {
             return Ok(None);
@@ -36,28 +36,39 @@ impl Address<'_> {
         Ok(Some(store.map_err(backlot_store::Error::from)?))
     }
 
-    /// Open it. `mirrors` is the folder for what is remembered of chunked remotes.
+    /// Open it; without a layout, with the one of what is there, else chunked. `mirrors` is the folder for what is remembered
+    /// of chunked remotes.
     pub(crate) fn open(
         &self,
-        layout: RemoteLayout,
+        layout: Option<RemoteLayout>,
         mirrors: &Path,
         network: impl FnOnce() -> Result<Network>,
-    ) -> Result<Remote> {
+    ) -> Result<(RemoteLayout, Remote)> {
         if let Some(store) = self.store(network)? {
-            return Ok(Remote::in_store(store, layout, mirrors)?);
+            let layout = match layout {
+                Some(layout) => layout,
+                None => Remote::detect_layout_in(Arc::clone(&store))?,
+            };
+            return Ok((layout, Remote::in_store(store, layout, mirrors)?));
         }
-        Ok(Remote::open(&RemoteConfig {
+        let layout = match layout {
+            Some(layout) => layout,
+            None => Remote::detect_layout(self.url)?,
+        };
+        let remote = Remote::open(&RemoteConfig {
             url: self.url.to_owned(),
             layout,
             mirrors: mirrors.to_path_buf(),
-        })?)
+        })?;
+        Ok((layout, remote))
     }
+}
 
-    /// The layout of what is there already, else chunked.
-    pub(crate) fn layout(&self, network: impl FnOnce() -> Result<Network>) -> Result<RemoteLayout> {
-        Ok(match self.store(network)? {
-            Some(store) => Remote::detect_layout_in(store)?,
-            None => Remote::detect_layout(self.url)?,
-        })
-    }
+/// The network of a host, with a folder of a cache for what is answered.
+pub(crate) fn network(host: &Host, cache: &Path, context: &Context) -> Result<Network> {
+    let options = NetworkOptions {
+        cache: cache.join("index"),
+        ..host.network.clone()
+    };
+    Ok(Network::new(options, context.clone())?)
 }

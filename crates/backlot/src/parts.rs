@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use backlot_backend::StoreOptions;
 use backlot_core::{Class, Coded, Context, PlaceIdentity, RelPath};
 use backlot_dvc::{Ignore, Scanned};
-use backlot_net::{Network, NetworkOptions};
 use backlot_store::{
     DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartHead, PartSource, Remote, StoredName,
 };
@@ -18,7 +17,7 @@ use serde::Serialize;
 
 use crate::build::TOOL;
 use crate::config::Config;
-use crate::connect::Address;
+use crate::connect::{self, Address};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::settings::{Host, Settings};
 use crate::workspace::{Workspace, absolute};
@@ -239,15 +238,9 @@ impl Parts {
             url: &url,
             options: store,
         };
-        let network = || {
-            let options = NetworkOptions {
-                cache: settings.cache.value.join("index"),
-                ..host.network.clone()
-            };
-            Ok(Network::new(options, context.clone())?)
-        };
-        let layout = address.layout(network)?;
-        let remote = address.open(layout, &settings.cache.value.join("remotes"), network)?;
+        let cache = &settings.cache.value;
+        let network = || connect::network(host, cache, context);
+        let (_, remote) = address.open(None, &cache.join("remotes"), network)?;
         let identity = remote.identity()?;
         if identity == PlaceIdentity::Absent {
             return Err(PartError::RemoteNotThere {

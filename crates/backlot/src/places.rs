@@ -350,18 +350,16 @@ impl Workspace {
             url: &place,
             options: &options.store,
         };
+        // A place that cannot be a remote is refused before it is written down; where none is, it is made here alone.
+        let mirrors = self.cache_dir().join("remotes");
+        let (layout, remote) = address.open(options.layout, &mirrors, || self.network())?;
         let mut entry = RemoteEntry {
             name: name.to_owned(),
             url: url.to_owned(),
-            layout: match options.layout {
-                Some(layout) => layout,
-                None => address.layout(|| self.network())?,
-            },
+            layout,
             store: options.store.clone(),
             id: None,
         };
-        // A place that cannot be a remote is refused before it is written down; where none is, it is made here alone.
-        let remote = self.connect_remote(&entry)?;
         let created = if dry_run {
             remote.identity()? == PlaceIdentity::Absent
         } else {

@@ -120,11 +120,8 @@ impl Workspace {
             reason: format!("{}; {why}", damaged.reason),
             ..damaged.clone()
         };
-        let Some(expected) = damaged.expected.as_ref() else {
-            report.lost.push(lost("its digest is not known"));
-            return Ok(());
-        };
-        let Some(sha256) = expected.digest() else {
+        let known = damaged.expected.as_ref();
+        let Some((expected, sha256)) = known.and_then(|expected| Some((expected, expected.digest()?))) else {
             report.lost.push(lost("its digest is not known"));
             return Ok(());
         };

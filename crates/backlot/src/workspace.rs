@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use backlot_core::{Context, FileLock, PlaceIdentity, file, text};
 use backlot_dvc::DvcConfig;
-use backlot_net::{Network, NetworkOptions};
+use backlot_net::Network;
 use backlot_repo::{IndexRepo, ObjectRepo, Repo};
 use backlot_store::{Cache, Remote, RemoteLayout, StatCache};
 use backlot_wheel::Interpreter;
@@ -18,7 +18,7 @@ use fs_err as fs;
 use serde::Serialize;
 
 use crate::config::{Config, FILE_NAME, RemoteEntry, RepoEntry, RepoPlace};
-use crate::connect::Address;
+use crate::connect::{self, Address};
 use crate::error::{Result, WorkspaceError};
 use crate::settings::{Host, Settings};
 
@@ -363,11 +363,7 @@ impl Workspace {
         if let Some(network) = self.network.get() {
             return Ok(network.clone());
         }
-        let options = NetworkOptions {
-            cache: self.cache_dir().join("index"),
-            ..self.host.network.clone()
-        };
-        let made = Network::new(options, self.context.clone())?;
+        let made = connect::network(&self.host, self.cache_dir(), &self.context)?;
         Ok(self.network.get_or_init(|| made).clone())
     }
 
@@ -419,7 +415,8 @@ impl Workspace {
             url: &url,
             options: &entry.store,
         };
-        address.open(entry.layout, &mirrors, || self.network())
+        let (_, remote) = address.open(Some(entry.layout), &mirrors, || self.network())?;
+        Ok(remote)
     }
 
     /// A folder relative to the workspace as an absolute one; URLs as they are.

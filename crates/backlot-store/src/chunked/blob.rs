@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backlot_backend::{CommitBy, Entry, ObjectStore, ObjectWriter};
+use backlot_backend::{Entry, ObjectStore, ObjectWriter};
 use backlot_core::clock::Timestamp;
 use backlot_core::{file, shared};
 use fs_err as fs;
@@ -294,12 +294,7 @@ impl BlobStore for StoreBlobs {
     }
 
     fn create(&self, key: &str, bytes: &[u8]) -> Result<()> {
-        match self.store.commit_by() {
-            CommitBy::Create => drop(self.store.create(key, bytes.to_vec(), TYPE)?),
-            // Reading it again tells who was first.
-            CommitBy::Move => self.put(key, bytes)?,
-        }
-        Ok(())
+        Ok(self.store.create_or_replace(key, bytes.to_vec(), TYPE)?)
     }
 
     fn put(&self, key: &str, bytes: &[u8]) -> Result<()> {

@@ -362,7 +362,7 @@ impl ChunkedRemote {
             .copied()
             .collect();
         if !packs.is_empty() {
-            let content = TombContent::new("damaged", packs, Vec::new());
+            let content = TombContent::new(tomb::DAMAGED, packs, Vec::new());
             tomb::put(&*site.blobs, &content)?;
         }
         let catalog = Catalog::load(&*site.blobs, &site.mirror, context)?;

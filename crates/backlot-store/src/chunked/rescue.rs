@@ -16,8 +16,6 @@ use super::relied::Relied;
 use super::tomb::{self, TombContent};
 use crate::error::Result;
 
-const DAMAGED: &str = "damaged";
-
 /// What can be, or was, taken back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RestoreReport {
@@ -67,7 +65,7 @@ impl Site {
             for (kind, names) in [(Kind::Pack, &content.packs), (Kind::Recipe, &content.recipes)] {
                 let there = self.exist(kind, names, context)?;
                 for (name, there) in names.iter().zip(there) {
-                    let list = match (there, content.reason == DAMAGED) {
+                    let list = match (there, content.reason == tomb::DAMAGED) {
                         // Relying on damaged packs is what the tomb prevents.
                         (true, true) => &mut report.damaged,
                         (true, false) => {
@@ -86,7 +84,11 @@ impl Site {
         }
         (report.files, report.bytes) = self.readable_again(&catalog, &back, context)?;
         if !dry_run {
-            for tomb in catalog.tombs.iter().filter(|tomb| tomb.content.reason != DAMAGED) {
+            for tomb in catalog
+                .tombs
+                .iter()
+                .filter(|tomb| tomb.content.reason != tomb::DAMAGED)
+            {
                 self.blobs.delete(&tomb::key(tomb.name))?;
             }
             self.blobs.sync_deleted(TOMBS)?;
@@ -152,7 +154,7 @@ impl Site {
             let packs = rest(&content.packs, &needed.packs);
             let recipes = rest(&content.recipes, &needed.recipes);
             let all = content.packs.len() + content.recipes.len();
-            if content.reason == DAMAGED || packs.len() + recipes.len() == all {
+            if content.reason == tomb::DAMAGED || packs.len() + recipes.len() == all {
                 continue;
             }
             if !packs.is_empty() || !recipes.is_empty() {

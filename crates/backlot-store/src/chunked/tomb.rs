@@ -10,11 +10,14 @@ use super::blob::BlobStore;
 use super::name::{StoredName, TOMBS};
 use crate::error::{Error, Result};
 
+/// The reason of what cannot be read any more, and stays condemned for ever.
+pub(super) const DAMAGED: &str = "damaged";
+
 /// A tomb as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TombContent {
     pub(super) format: u32,
-    /// Why: `unreferenced`, `rewritten` or `damaged`.
+    /// Why: `unreferenced`, `rewritten` or [`DAMAGED`].
     pub(super) reason: String,
     #[serde(default)]
     pub(super) packs: Vec<StoredName>,

@@ -7,7 +7,7 @@
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
-use backlot_backend::{CommitBy, ObjectStore};
+use backlot_backend::ObjectStore;
 use backlot_core::context::Running;
 use backlot_core::{Blake3, Context, Operation, shared};
 use fs_err as fs;
@@ -69,11 +69,7 @@ impl ServiceRemote {
 
     /// Write a small object if there is none, where the store can tell; else it is replaced.
     pub(super) fn create(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
-        match self.store.commit_by() {
-            CommitBy::Create => drop(self.store.create(key, bytes, TYPE)?),
-            CommitBy::Move => self.store.write(key, bytes, TYPE)?,
-        }
-        Ok(())
+        Ok(self.store.create_or_replace(key, bytes, TYPE)?)
     }
 
     /// Whether something was stored here in this layout.
