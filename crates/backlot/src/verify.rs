@@ -93,6 +93,16 @@ pub struct ObjectReport {
     pub condemned: Vec<ObjectDamage>,
 }
 
+impl ObjectReport {
+    fn damage(&self) -> usize {
+        self.damaged.len() + self.missing.len() + self.packs.len() + self.segments.len()
+    }
+
+    fn has_damage(&self) -> bool {
+        self.damage() > 0
+    }
+}
+
 /// A damaged or missing object.
 #[derive(Clone, Debug, Serialize)]
 pub struct ObjectDamage {
@@ -112,11 +122,13 @@ pub struct PackageDamage {
 }
 
 /// Damage was found; the report tells which.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("verification found {count} damaged or missing {}", if *count == 1 { "thing" } else { "things" })]
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{count} damaged or missing {} found", if *count == 1 { "thing was" } else { "things were" })]
 pub struct DamageFound {
     /// How many.
     pub count: usize,
+    /// What brings back that which was found, each with its command.
+    pub ways_out: Vec<String>,
 }
 
 impl Coded for DamageFound {
@@ -127,7 +139,7 @@ impl Coded for DamageFound {
         Class::Integrity
     }
     fn help(&self) -> Option<String> {
-        Some("`backlot pull` fetches what is damaged in the cache or missing from it, `backlot add` stores again what outputs have, `backlot repair` stores again what is wrong on the remote, `backlot install --repair` mends inputs, `backlot repair --repo NAME` brings back files of a repo, `backlot repo reindex` makes its pages and sidecars again; the next install unpacks damaged wheels of the cache again".to_owned())
+        Some(self.ways_out.join("; "))
     }
 }
 
@@ -138,15 +150,59 @@ impl VerifyReport {
             .into_iter()
             .flatten()
             .chain(&self.other_remotes);
-        let objects: usize = objects
-            .map(|r| r.damaged.len() + r.missing.len() + r.packs.len() + r.segments.len())
-            .sum();
+        let objects: usize = objects.map(ObjectReport::damage).sum();
         let repos = self.repos.iter().map(|r| r.damaged.len() + r.stale.len());
         let unpacked = self.unpacked.iter().map(|r| r.damaged.len());
         objects
             + repos.sum::<usize>()
             + unpacked.sum::<usize>()
             + self.inputs.iter().flatten().map(|p| p.files.len()).sum::<usize>()
+    }
+
+    /// What brings back that which is damaged or missing, each with its command.
+    pub fn ways_out(&self) -> Vec<String> {
+        let mut ways = Vec::new();
+        if self.cache.iter().any(ObjectReport::has_damage) {
+            ways.push("`backlot pull` fetches again what the cache lost, `backlot add` stores again what outputs have".to_owned());
+        }
+        for remote in self
+            .remote
+            .iter()
+            .chain(&self.other_remotes)
+            .filter(|r| r.has_damage())
+        {
+            let named = remote.name.iter().map(|name| format!(" --remote {name}"));
+            ways.push(format!(
+                "`backlot repair{}` stores again what is wrong on the remote",
+                named.collect::<String>()
+            ));
+        }
+        if self
+            .inputs
+            .iter()
+            .flatten()
+            .any(|package| !package.files.is_empty())
+        {
+            ways.push("`backlot install --repair` mends inputs".to_owned());
+        }
+        for repo in &self.repos {
+            if !repo.damaged.is_empty() {
+                ways.push(format!(
+                    "`backlot repair --repo {}` brings back its files",
+                    repo.repo
+                ));
+            }
+            if !repo.stale.is_empty() {
+                ways.push(format!(
+                    "`backlot repo reindex {}` makes its pages and sidecars again",
+                    repo.repo
+                ));
+            }
+        }
+        if self.unpacked.iter().any(|unpacked| !unpacked.damaged.is_empty()) {
+            ways.push("the next `backlot install` unpacks damaged wheels of the cache again".to_owned());
+        }
+        ways
     }
 }
 

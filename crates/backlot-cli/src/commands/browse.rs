@@ -326,6 +326,7 @@ pub(super) fn verify(session: &Session, mut options: VerifyOptions) -> Result<An
     if report.damage() > 0 {
         answer.failure = Some(Box::new(backlot::DamageFound {
             count: report.damage(),
+            ways_out: report.ways_out(),
         }));
     }
     Ok(answer)

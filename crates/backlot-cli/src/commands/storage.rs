@@ -165,6 +165,9 @@ pub(super) fn repair(
     if !report.lost.is_empty() {
         answer.failure = Some(Box::new(backlot::DamageFound {
             count: report.lost.len(),
+            ways_out: vec![
+                "`backlot add` stores again what outputs of a workspace have; `--from REMOTE` takes from another remote".to_owned(),
+            ],
         }));
     }
     Ok(answer)
@@ -199,6 +202,10 @@ pub(super) fn repair_repo(
     if !report.lost.is_empty() {
         answer.failure = Some(Box::new(backlot::DamageFound {
             count: report.lost.len(),
+            ways_out: vec![
+                "`--from REPO` takes from another repo; publish again what exists nowhere, as a new version"
+                    .to_owned(),
+            ],
         }));
     }
     Ok(answer)
