@@ -57,7 +57,10 @@ pub(super) fn collect(
     );
     if !report.spared.is_empty() {
         let spared = text::count(report.spared.len() as u64, "object");
-        lines.push_str(&format!("needed again and spared: {spared}\n"));
+        lines.push_str(&format!(
+            "condemned and needed again: {spared}, {}stored anew\n",
+            would(options.dry_run)
+        ));
     }
     if !report.condemned.is_empty() && !options.dry_run {
         lines.push_str(
@@ -73,10 +76,12 @@ fn describe_rewritten(report: &CollectReport) -> String {
     if report.rewritten > 0 {
         let packs = text::count(report.rewritten, "pack");
         lines.push_str(&if report.dry_run {
-            format!("would rewrite {packs} that are small or hold unused data\n")
+            format!("would rewrite {packs} that are small, hold unused data or are needed again\n")
         } else {
             let written = text::bytes(report.written_bytes);
-            format!("rewrote {packs} that were small or held unused data: {written} written\n")
+            format!(
+                "rewrote {packs} that were small, held unused data or are needed again: {written} written\n"
+            )
         });
     }
     if report.takes_most {

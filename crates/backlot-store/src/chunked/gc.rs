@@ -4,7 +4,8 @@
 //! where they are, readable, and taking the tomb back restores them. Invariants: what is deleted was condemned by a tomb
 //! that everybody could see for the grace period, and was not needed by any recipe listed after that; ages are differences
 //! of the service's own times; a recipe segment that cannot be read stops everything; what a run writes anew it also
-//! condemns in its old form, so a run never leaves more than live data, the unused part that is allowed, and what it wrote.
+//! condemns in its old form, so a run never leaves more than live data, the unused part that is allowed, and what it wrote;
+//! a tomb stays as long as anything that it names is there, since another collection may be acting on it.
 //! Deliberately absent: what to keep; the caller says so.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -21,7 +22,7 @@ use super::parts::KeptParts;
 use super::push::Site;
 use super::rewrite::Plan;
 use super::tiers::Merger;
-use super::tomb::{self, Tomb, TombContent};
+use super::tomb::{self, Condemned, Tomb, TombContent};
 use crate::error::{Error, Result};
 use crate::object::ObjectId;
 
@@ -99,7 +100,7 @@ pub struct CollectReport {
     pub parts: u64,
     /// Parts, and records of their releases, that are too old and are dropped now.
     pub parts_dropped: Vec<String>,
-    /// What was condemned and is needed again.
+    /// What was condemned and is needed again. It is stored anew, or stays, still condemned, until the next collection does that.
     pub spared: Vec<String>,
     /// Whether nothing was changed.
     pub dry_run: bool,
@@ -112,6 +113,8 @@ pub(super) struct Needed {
     /// Packs, with the runs of their chunks that are needed: position and count.
     pub(super) packs: HashMap<StoredName, Vec<(u32, u32)>>,
     pub(super) files: HashSet<ObjectId>,
+    /// Those of them that have no clean recipe.
+    unclean: HashSet<ObjectId>,
     /// Bytes of these files.
     bytes: u64,
     /// The others, with their bytes if they can still be had.
@@ -125,6 +128,8 @@ pub(super) type Listed = BTreeMap<StoredName, BlobEntry>;
 pub(super) struct View {
     pub(super) catalog: Catalog,
     pub(super) packs: Listed,
+    /// Packs that are condemned because they cannot be read.
+    damaged: HashSet<StoredName>,
     pub(super) needed: Needed,
     pub(super) now: Timestamp,
 }
@@ -135,6 +140,18 @@ impl View {
         self.packs
             .get(pack)
             .is_none_or(|entry| is_young(entry.modified, self.now, options))
+    }
+
+    /// Whether a needed file that has no clean recipe can be read by this one: everything is there, and none of it damaged.
+    pub(super) fn is_last_way(&self, found: &Found<'_>) -> bool {
+        let is_sound = |pack: &StoredName| self.packs.contains_key(pack) && !self.damaged.contains(pack);
+        self.needed.unclean.contains(&found.recipe.id) && found.packs().all(|pack| is_sound(&pack.name))
+    }
+
+    /// What tombs name that have aged enough.
+    pub(super) fn doomed(&self, options: &CollectOptions) -> Condemned {
+        let tombs = self.catalog.tombs.iter();
+        Condemned::by(tombs.filter(|tomb| is_older(tomb.written, self.now, options.grace)))
     }
 
     /// Packs that nothing needs: neither young nor condemned yet.
@@ -203,6 +220,7 @@ impl Site {
         }
         let plan = self.plan_rewrite(&view, options)?;
         report.rewritten = plan.packs.len() as u64;
+        report.spared.extend(plan.spared.iter().cloned());
         if !options.dry_run && !plan.is_empty() {
             report.written_bytes = self.rewrite(&view, &plan, context)?;
             view = self.view((keep, &mut parts), now, options, context)?;
@@ -217,13 +235,13 @@ impl Site {
             .count() as u64;
         self.condemn(&view, &plan, options, &mut report)?;
         running.advance(report.condemned.len() as u64, 0);
-        self.sweep((keep, &mut parts), now, options, &mut report, context)?;
+        self.sweep((keep, &mut parts), now, &plan, options, &mut report, context)?;
+        report.spared.sort_unstable();
+        report.spared.dedup();
         report.parts = parts.count;
         report.parts_dropped = parts.expired;
         if !options.dry_run {
-            for key in &report.parts_dropped {
-                self.blobs.delete(key)?;
-            }
+            self.blobs.delete_many(&report.parts_dropped)?;
             self.blobs.tidy()?;
             self.put_in_order(context)?;
         }
@@ -251,7 +269,12 @@ impl Site {
         parts.refresh(self, now, options, context)?;
         let is_kept = |id: &ObjectId| keep.contains(id) || parts.files.contains(id);
         let needed = needed(&catalog, &packs, &is_kept, now, options)?;
+        let damaged = catalog
+            .tombs
+            .iter()
+            .filter(|tomb| tomb.content.reason == tomb::DAMAGED);
         Ok(View {
+            damaged: Condemned::by(damaged).packs,
             catalog,
             packs,
             needed,
@@ -301,8 +324,13 @@ impl Site {
         let mut packs = view.unneeded_packs(options);
         let mut recipes = view.unneeded_segments();
         if options.dry_run {
-            packs.extend(plan.packs.keys());
-            recipes.extend(&plan.segments);
+            let condemned = &view.catalog.condemned;
+            packs.extend(plan.packs.keys().filter(|name| !condemned.packs.contains(name)));
+            recipes.extend(
+                plan.segments
+                    .iter()
+                    .filter(|name| !condemned.recipes.contains(name)),
+            );
         }
         let sizes = self.listed(Kind::Recipe)?;
         let collected = |name: &StoredName, listed: &Listed, anew: bool| {
@@ -343,6 +371,7 @@ impl Site {
         &self,
         keep: (&HashSet<ObjectId>, &mut KeptParts),
         now: Timestamp,
+        plan: &Plan,
         options: &CollectOptions,
         report: &mut CollectReport,
         context: &Context,
@@ -351,9 +380,14 @@ impl Site {
         let View {
             catalog,
             packs,
-            needed,
+            mut needed,
             ..
         } = self.view(keep, now, options, context)?;
+        if options.dry_run {
+            // It would have been written anew by now.
+            needed.packs.retain(|name, _| !plan.packs.contains_key(name));
+            needed.segments.retain(|name| !plan.segments.contains(name));
+        }
         let recipes = self.listed(Kind::Recipe)?;
         for tomb in &catalog.tombs {
             context.check()?;
@@ -373,11 +407,11 @@ impl Site {
             if !gone.is_empty() {
                 self.drop_packs(Index::load(&*self.blobs, &self.mirror, context)?, &gone)?;
             }
-            for entry in grave.packs.values().chain(grave.recipes.values()) {
-                self.blobs.delete(&entry.key)?;
-            }
+            let objects = grave.packs.values().chain(grave.recipes.values());
+            let keys: Vec<String> = objects.map(|entry| entry.key.clone()).collect();
+            self.blobs.delete_many(&keys)?;
             report.deleted.extend(grave.all());
-            if self.all_absent(&grave, context)? {
+            if grave.spared.is_empty() && self.all_absent(&grave, context)? {
                 self.blobs.delete(&tomb::key(tomb.name))?;
             }
         }
@@ -431,7 +465,8 @@ fn needed(
     for found in catalog.find_all(&unclean)?.iter().flatten() {
         needed.add(found);
     }
-    needed.files.extend(unclean);
+    needed.files.extend(&unclean);
+    needed.unclean.extend(unclean);
     Ok(needed)
 }
 

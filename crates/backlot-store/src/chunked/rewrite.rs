@@ -1,4 +1,5 @@
-//! Writing packs and recipe segments anew that hold much of what is not needed, or are small.
+//! Writing packs and recipe segments anew that hold much of what is not needed, or are small, or are about to be deleted and
+//! needed again.
 //!
 //! The needed chunks of packs go, as they are stored, into new packs, and the files that use them get new recipes; after that
 //! the old packs and recipes are needed by nobody, and are condemned like anything else. Invariants: this is a push, with its
@@ -15,6 +16,7 @@ use super::name::{Kind, StoredName};
 use super::pack::{Entry, PackFacts};
 use super::push::Site;
 use super::recipe::{Recipe, SegmentBuilder};
+use super::tomb::{self, Condemned};
 use super::whole_index::commit_index;
 use super::writer::PackStream;
 use crate::error::{Error, Result};
@@ -36,11 +38,44 @@ type Moved = HashMap<(StoredName, u32), (StoredName, u32)>;
 pub(super) struct Plan {
     pub(super) packs: BTreeMap<StoredName, PackFacts>,
     pub(super) segments: HashSet<StoredName>,
+    /// Keys of what is condemned, about to be deleted, and needed again. Taking the tomb away would be faster, but another
+    /// collection may be acting on it.
+    pub(super) spared: Vec<String>,
+    /// The files that need it.
+    files: HashSet<ObjectId>,
 }
 
 impl Plan {
     pub(super) fn is_empty(&self) -> bool {
         self.packs.is_empty() && self.segments.is_empty()
+    }
+
+    /// Note what is about to be deleted and needed again.
+    fn spare(&mut self, view: &View, doomed: &Condemned) -> Result<()> {
+        let condemned = &view.catalog.condemned;
+        for segment in &view.catalog.recipes {
+            let is_doomed = doomed.recipes.contains(&segment.name);
+            segment.each(|recipe| {
+                let found = Found { recipe, segment };
+                if !view.is_last_way(&found)
+                    || !(is_doomed || found.packs().any(|pack| doomed.packs.contains(&pack.name)))
+                    || !self.files.insert(found.recipe.id)
+                {
+                    return Ok(());
+                }
+                if condemned.recipes.contains(&segment.name) && self.segments.insert(segment.name) {
+                    self.spared.push(Kind::Recipe.key(segment.name));
+                }
+                // All of them: what is new relies on nothing that is condemned.
+                for pack in found.packs().filter(|pack| condemned.packs.contains(&pack.name)) {
+                    if self.packs.insert(pack.name, *pack).is_none() {
+                        self.spared.push(Kind::Pack.key(pack.name));
+                    }
+                }
+                Ok::<(), std::io::Error>(())
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -66,11 +101,12 @@ impl Site {
     pub(super) fn plan_rewrite(&self, view: &View, options: &CollectOptions) -> Result<Plan> {
         let mut plan = Plan {
             packs: self.packs_to_rewrite(view, options),
-            segments: HashSet::new(),
+            ..Plan::default()
         };
+        plan.spare(view, &view.doomed(options))?;
         let mut dead = view.unneeded_packs(options);
         dead.extend(plan.packs.keys());
-        let mut wanted = Wanted::of(&view.needed, &view.catalog);
+        let mut wanted = Wanted::of(view, &plan.files);
         for segment in &view.catalog.recipes {
             let (mut touched, mut leads_nowhere) = (false, false);
             let (mut all, mut needed) = (0, 0);
@@ -142,7 +178,7 @@ impl Site {
     /// Write them anew. Returns the bytes that were written.
     pub(super) fn rewrite(&self, view: &View, plan: &Plan, context: &Context) -> Result<u64> {
         let (moved, packs, mut written) = self.move_chunks(&plan.packs, &view.needed, context)?;
-        let mut wanted = Wanted::of(&view.needed, &view.catalog);
+        let mut wanted = Wanted::of(view, &plan.files);
         let mut builder = SegmentBuilder::default();
         let mut relied = HashSet::new();
         for segment in &view.catalog.recipes {
@@ -161,7 +197,7 @@ impl Site {
         written += self.put_anew(builder, &view.catalog, &mut relied)?;
         // The writer's last step. What was lost meanwhile is whole in the old recipes, which nobody has condemned yet.
         let relied: Vec<StoredName> = relied.into_iter().collect();
-        let condemned = super::tomb::Condemned::by(&super::tomb::read_all(&*self.blobs)?);
+        let condemned = Condemned::by(&tomb::read_all(&*self.blobs)?);
         let there = self.exist(Kind::Pack, &relied, context)?;
         if there.contains(&false) || relied.iter().any(|name| condemned.packs.contains(name)) {
             return Err(Error::Contended {
@@ -225,30 +261,33 @@ impl Site {
     }
 }
 
-/// Picks, of recipes that are shown with the newest first, the one of each needed file that is needed.
+/// Picks, of recipes that are shown with the newest first, the one of each needed file that is needed. Of a file that is spared
+/// it is the first that can be read.
 struct Wanted<'a> {
-    needed: &'a Needed,
-    catalog: &'a Catalog,
+    view: &'a View,
+    spared: &'a HashSet<ObjectId>,
     done: HashSet<ObjectId>,
 }
 
 impl<'a> Wanted<'a> {
-    fn of(needed: &'a Needed, catalog: &'a Catalog) -> Self {
+    fn of(view: &'a View, spared: &'a HashSet<ObjectId>) -> Self {
         Self {
-            needed,
-            catalog,
+            view,
+            spared,
             done: HashSet::new(),
         }
     }
 
     fn takes(&mut self, found: &Found<'_>) -> bool {
+        let View { catalog, needed, .. } = self.view;
         let id = found.recipe.id;
-        self.needed.files.contains(&id)
-            && self.catalog.is_clean(found)
-            && found
-                .packs()
-                .all(|pack| self.needed.packs.contains_key(&pack.name))
-            && self.done.insert(id)
+        let is_way =
+            catalog.is_clean(found) && found.packs().all(|pack| needed.packs.contains_key(&pack.name));
+        needed.files.contains(&id) && (is_way || self.is_spared(found)) && self.done.insert(id)
+    }
+
+    fn is_spared(&self, found: &Found<'_>) -> bool {
+        self.spared.contains(&found.recipe.id) && self.view.is_last_way(found)
     }
 }
 

@@ -96,7 +96,7 @@ pub(super) fn read_all(blobs: &dyn BlobStore) -> Result<Vec<Tomb>> {
 }
 
 impl Condemned {
-    pub(super) fn by(tombs: &[Tomb]) -> Self {
+    pub(super) fn by<'a>(tombs: impl IntoIterator<Item = &'a Tomb>) -> Self {
         let mut condemned = Self::default();
         for tomb in tombs {
             condemned.packs.extend(&tomb.content.packs);

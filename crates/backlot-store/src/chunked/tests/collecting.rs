@@ -126,6 +126,26 @@ fn a_condemned_pack_is_not_relied_on_and_a_file_needed_again_is_spared() {
         report.spared.iter().any(|key| key.contains("/packs/")),
         "{report:?}"
     );
+    // It was stored anew, so that the tomb could go with all that it names.
+    assert!(
+        report
+            .spared
+            .iter()
+            .all(|key| report.deleted.iter().any(|one| one.key == *key)),
+        "{report:?}"
+    );
+    let tombs = place
+        .stored()
+        .into_iter()
+        .filter(|(key, _)| key.contains("/tombs/"));
+    assert_eq!(tombs.count(), 0);
+    let twice = remote
+        .collect(&everything, &AT_ONCE, &context)
+        .expect("collected");
+    assert!(
+        twice.spared.is_empty() && twice.deleted.is_empty() && twice.written_bytes == 0,
+        "{twice:?}"
+    );
     for items in [&old, &other, &third] {
         assert!(place.broken(&remote, items, &cache).is_empty());
     }
