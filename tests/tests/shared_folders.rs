@@ -327,3 +327,53 @@ fn a_cache_that_can_only_be_read_serves_and_what_is_new_goes_to_the_workspace() 
     assert!(objects.is_dir());
     studio.leaves_harm();
 }
+
+#[test]
+fn who_may_only_read_a_remote_pulls_what_a_collection_condemned_and_is_told_that_it_could_not_take_it_back() {
+    let Some(studio) = studio(0o2775) else { return };
+    let owner = person(&studio, "2901", "022", true);
+    owner.make_workspace();
+    owner.publish("Table", 100);
+    // Nobody knows any more who needs the remote, and somebody without the repo collects it.
+    fs::remove_dir_all(studio.path("shared/main/v1/users")).expect("removed");
+    let main = owner.shared("main");
+    let main = main.to_str().expect("text");
+    let other = person(&studio, "2902", "022", true);
+    let backlot = studio.path("bin/backlot");
+    run_command(&mut other.command(&backlot, &["init", "ws"])).ok();
+    other.run(&["remote", "add", "main", main]).ok();
+    let collect = [
+        "gc",
+        "--remote",
+        "main",
+        "--young",
+        "0",
+        "--allow-most",
+        "--no-other-writers",
+    ];
+    other.run(&collect).ok();
+    let tombs = studio.snapshot("shared/main/v1/tombs");
+    assert_eq!(tombs.len(), 1);
+    fs::remove_dir_all(studio.path("shared/cache")).expect("removed");
+    let guest = person(&studio, "2903", "022", false);
+    let ws = guest.home().join("ws");
+    let reader = |arguments: &[&str]| {
+        let all = [&["-w", ws.to_str().expect("text")], arguments].concat();
+        let mut command = guest.command(&studio.path("bin/backlot"), &all);
+        run_command(command.env("BACKLOT_CACHE_DIR", guest.home().join("cache")))
+    };
+    run_command(&mut guest.command(&backlot, &["init", "ws"])).ok();
+    let review = guest.shared("review");
+    reader(&["repo", "add", "review", review.to_str().expect("text")]).ok();
+    reader(&["remote", "add", "main", main]).ok();
+    reader(&["install", "Table"]).ok();
+    let pulled = reader(&["pull"]).ok();
+    assert!(
+        pulled.stderr().contains("store::condemned\n")
+            || pulled.stderr().contains("cannot be restored from here"),
+        "{}",
+        pulled.stderr()
+    );
+    assert_eq!(guest.installed("table").len(), 3);
+    assert_eq!(studio.snapshot("shared/main/v1/tombs"), tombs);
+}

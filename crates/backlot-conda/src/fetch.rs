@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backlot_core::file::TemporaryFolder;
+use backlot_core::shared::{self, Modes};
 use backlot_core::{FileError, Operation, RelPath, Sha256};
 use fs_err as fs;
 use rattler::package_cache::PackageCache;
@@ -28,7 +29,6 @@ use crate::system;
 
 /// How many packages are fetched and unpacked at the same time.
 const PARALLEL: usize = 4;
-/// The largest package whose channel does not say how large it is.
 const MAX_PACKAGE: u64 = 16 << 30;
 
 /// What every fetch needs.
@@ -39,6 +39,8 @@ struct Source {
     folder: PathBuf,
     offline: bool,
     retries: u32,
+    /// The largest package whose channel does not say how large it is.
+    most: u64,
 }
 
 impl Conda {
@@ -58,6 +60,7 @@ impl Conda {
             folder: self.options.cache.join("downloads"),
             offline: self.options.offline,
             retries: self.options.retries,
+            most: MAX_PACKAGE,
         };
         let permits = Arc::new(Semaphore::new(PARALLEL));
         self.block(async {
@@ -177,7 +180,7 @@ async fn fetch_and_unpack(source: &Source, package: &CondaPackage, url: &Url, ta
             what: format!("the package {package}"),
         });
     }
-    fs::create_dir_all(&source.folder).map_err(FileError::from)?;
+    shared::make_folder_for_now(&source.folder)?;
     // The name decides how it is unpacked, and is unique among processes by the folder it is in.
     let stage = TemporaryFolder::in_folder(&source.folder)?;
     let name = package.archive(url)?.to_string();
@@ -206,22 +209,19 @@ async fn download(source: &Source, package: &CondaPackage, url: &Url, archive: &
     };
     let answer = source.client.get(url.clone()).send().await.map_err(passing)?;
     let mut answer = answer.error_for_status().map_err(passing)?;
+    let (most, why) = match package.size {
+        Some(size) => (size, "it is longer than its channel says"),
+        None => (
+            source.most,
+            "it is longer than any package, and its channel says no length",
+        ),
+    };
     let mut file = fs::File::create(archive).map_err(FileError::from)?;
     let mut received = 0_u64;
     while let Some(chunk) = answer.chunk().await.map_err(passing)? {
         received += chunk.len() as u64;
-        match package.size {
-            Some(size) if received > size => {
-                return Err(failed(package, "it is longer than its channel says", false));
-            }
-            None if received > MAX_PACKAGE => {
-                return Err(failed(
-                    package,
-                    "it is longer than 16 GiB, and its channel says no length",
-                    false,
-                ));
-            }
-            _ => {}
+        if received > most {
+            return Err(failed(package, why, false));
         }
         file.write_all(&chunk).map_err(FileError::from)?;
     }
@@ -248,10 +248,13 @@ async fn unpack(package: &CondaPackage, archive: PathBuf, target: PathBuf) -> Re
                 reason: chain(&e),
             })?;
         // The file may have been replaced between the two readings.
-        match Sha256::from_bytes(unpacked.sha256.into()) {
-            found if found == package.sha256 => Ok(()),
-            found => Err(wrong(found)),
+        let found = Sha256::from_bytes(unpacked.sha256.into());
+        if found != package.sha256 {
+            return Err(wrong(found));
         }
+        // Others may share the cache.
+        let above = target.parent().unwrap_or(Path::new("."));
+        Ok(shared::follow(&target, Modes::of(above))?)
     });
     match work.await {
         Ok(done) => done,
@@ -277,5 +280,65 @@ fn failed(package: &CondaPackage, reason: &str, retry: bool) -> Error {
         package: package.to_string(),
         reason: reason.to_owned(),
         retry,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CondaPackage, PackageCache, Sha256, Source, download};
+    use crate::conda::{Conda, CondaOptions};
+    use backlot_core::Context;
+    use std::io::Write as _;
+    use std::net::TcpListener;
+
+    /// Answers one request with bytes that never end, until nobody takes them. Returns its URL.
+    fn endless() -> url::Url {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("an address");
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("asked");
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("answered");
+            while stream.write_all(&[0; 4096]).is_ok() {}
+        });
+        format!("http://{address}/endless-1.0-0.conda")
+            .parse()
+            .expect("a URL")
+    }
+
+    #[test]
+    fn a_download_that_never_ends_is_given_up_at_the_stated_length_or_the_largest_there_may_be() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = CondaOptions::new(folder.path(), folder.path());
+        let conda = Conda::new(options, Context::default()).expect("set up");
+        for (size, why) in [
+            (Some(70_000), "than its channel says"),
+            (None, "than any package"),
+        ] {
+            let url = endless();
+            let source = Source {
+                cache: PackageCache::new(folder.path().join("packages")),
+                client: conda.client(false).expect("a client"),
+                folder: folder.path().to_owned(),
+                offline: false,
+                retries: 0,
+                most: 100_000,
+            };
+            let package = CondaPackage {
+                name: "endless".to_owned(),
+                version: "1.0".to_owned(),
+                build: "0".to_owned(),
+                subdir: "noarch".to_owned(),
+                url: url.to_string(),
+                sha256: Sha256::from_bytes([0; 32]),
+                size,
+            };
+            let archive = folder.path().join("archive");
+            let error = conda
+                .block(download(&source, &package, &url, &archive))
+                .expect_err("given up");
+            assert!(error.to_string().contains(why), "{error}");
+            let stored = fs_err::metadata(&archive).expect("begun").len();
+            assert!(stored <= 100_000, "{stored}");
+        }
     }
 }

@@ -30,7 +30,7 @@ fn load(workspace: &Workspace) -> Result<Begun> {
 }
 
 /// Whether a pointer beside a path tracks it.
-fn is_tracked(target: &Path) -> bool {
+pub(crate) fn is_tracked(target: &Path) -> bool {
     let mut pointer = target.as_os_str().to_owned();
     pointer.push(".dvc");
     PathBuf::from(pointer).exists()
@@ -49,6 +49,13 @@ pub(crate) fn begin(workspace: &Workspace, source: &Path, target: &Path) -> Resu
 /// Whether what lies at a target is the copy of a path whose adding was stopped.
 pub(crate) fn is_begun(workspace: &Workspace, source: &Path, target: &Path) -> Result<bool> {
     Ok(!is_tracked(target) && load(workspace)?.get(target).is_some_and(|from| from == source))
+}
+
+/// A path with its files and their digests. A single file has no names.
+struct Read {
+    sources: Vec<PathBuf>,
+    names: Option<Vec<RelPath>>,
+    digests: Vec<FileDigests>,
 }
 
 /// What a path from outside would be in an asset.
@@ -73,13 +80,7 @@ impl Preview {
 }
 
 impl Workspace {
-    /// What adding a path from outside would do, and the objects it would consist of.
-    pub(crate) fn preview(
-        &self,
-        output: &Output,
-        path: &Path,
-        target: &Path,
-    ) -> Result<(AddedFiles, Preview)> {
+    fn read_all_of(&self, path: &Path) -> Result<Read> {
         // A folder may be named by a link to it, which is not copied.
         let real = if path.is_dir() {
             fs_err::canonicalize(path)?
@@ -96,6 +97,34 @@ impl Workspace {
             }
         };
         let digests = backlot_store::hash_files(&sources, &*self.stat_cache()?, self.context())?;
+        Ok(Read {
+            sources,
+            names,
+            digests,
+        })
+    }
+
+    /// Whether a target is tracked and has what a path has: it was added before, as by the retry of a farm job.
+    pub(crate) fn is_added(&self, path: &Path, target: &Path) -> Result<bool> {
+        if !is_tracked(target) {
+            return Ok(false);
+        }
+        let (new, old) = (self.read_all_of(path)?, self.read_all_of(target)?);
+        Ok(new.names == old.names && new.digests == old.digests)
+    }
+
+    /// What adding a path from outside would do, and the objects it would consist of.
+    pub(crate) fn preview(
+        &self,
+        output: &Output,
+        path: &Path,
+        target: &Path,
+    ) -> Result<(AddedFiles, Preview)> {
+        let Read {
+            sources,
+            names,
+            digests,
+        } = self.read_all_of(path)?;
         let transfer = |digests: &FileDigests| Transfer {
             id: ObjectId::file(digests.md5),
             size: Some(digests.size),

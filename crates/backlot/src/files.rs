@@ -12,7 +12,7 @@ use backlot_wheel::InstalledDist;
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::adding::Preview;
+use crate::adding::{self, Preview};
 use crate::environment::Environment;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::outputs::Output;
@@ -180,7 +180,7 @@ impl Workspace {
         for path in paths {
             let path = absolute(path)?;
             let (output, target) = self.place_target(&path, options)?;
-            if options.dry_run && target != path {
+            if options.dry_run && target != path && !adding::is_tracked(&target) {
                 let (added, preview) = self.preview(&output, &path, &target)?;
                 outs.push(added);
                 previewed.push(preview);
@@ -307,7 +307,7 @@ impl Workspace {
         let target = name.to_path(&folder);
         if target.exists() {
             // A run that was stopped after copying goes on from there.
-            if crate::adding::is_begun(self, path, &target)? {
+            if adding::is_begun(self, path, &target)? || self.is_added(path, &target)? {
                 return Ok((output, target));
             }
             return Err(WorkspaceError::TargetExists { path: target }.into());
@@ -521,7 +521,7 @@ fn copy_in(source: &Path, target: &Path, workspace: &Workspace) -> Result<()> {
     let copied = copy_tree(source, &stage, workspace);
     match copied {
         Ok(()) => {
-            crate::adding::begin(workspace, source, target)?;
+            adding::begin(workspace, source, target)?;
             Ok(backlot_core::file::rename(&stage, target)?)
         }
         Err(error) => {
