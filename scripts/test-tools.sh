@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what the tests need and a fresh Debian machine lacks: a C compiler, Python, an SSH server, strace, and the real peers that judge us
-# (pip, uv, twine, dvc, packaging, devpi-server, pypiserver, build, hatchling, moto, wsgidav) in an environment of their own, outside the repository. Does nothing when all is there.
+# Installs what the tests need and a fresh Debian machine lacks: a C compiler, Python, an SSH server, strace, npm, and the real peers that judge us
+# (pip, uv, twine, dvc, packaging, devpi-server, pypiserver, build, hatchling, moto, wsgidav; Azurite) in an environment of their own, outside the repository. Does nothing when all is there.
 set -euo pipefail
 
 tools="${BACKLOT_TEST_TOOLS:-$HOME/.cache/backlot/test-tools}"
-peers="pip==26.3 uv==0.13.8 twine==7.0.0 dvc==3.67.1 packaging==26.3 devpi-server==6.20.3 pypiserver==2.4.2 build==1.6.1 hatchling==1.33.0 moto[server,s3]==5.2.5 wsgidav==4.4.0 cheroot==11.1.2"
+peers="pip==26.3 uv==0.13.8 twine==7.0.0 dvc==3.67.1 dvc-s3==3.3.0 dvc-ssh==4.3.0 dvc-webdav==3.0.1 packaging==26.3 devpi-server==6.20.3 pypiserver==2.4.2 build==1.6.1 hatchling==1.33.0 moto[server,s3]==5.2.5 wsgidav==4.4.0 cheroot==11.1.2"
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -16,6 +16,7 @@ python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
 have setpriv || missing+=(util-linux)
 [ -x /usr/sbin/sshd ] || have sshd || missing+=(openssh-server)
 have strace || missing+=(strace)
+have npm || missing+=(npm)
 have ssh-agent || missing+=(openssh-client)
 # Disks that share blocks, and that take two names for one; tests that cannot mount them say so.
 have mkfs.xfs || [ -x /sbin/mkfs.xfs ] || missing+=(xfsprogs)
@@ -33,5 +34,11 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$peers" ]; then
     # shellcheck disable=SC2086 -- one word a package
     "$tools/bin/python" -m pip install --quiet --upgrade $peers
     printf '%s\n' "$peers" >"$stamp"
+fi
+azurite="azurite@3.37.0"
+if [ "$(cat "$tools/.azurite" 2>/dev/null)" != "$azurite" ]; then
+    npm install --silent --no-fund --no-audit --prefix "$tools/npm" "$azurite"
+    ln -sf ../npm/node_modules/.bin/azurite-blob "$tools/bin/azurite-blob"
+    printf '%s\n' "$azurite" >"$tools/.azurite"
 fi
 echo "test tools: $tools"

@@ -35,6 +35,18 @@ impl Disk {
         Some(Self(folder.to_path_buf()))
     }
 
+    /// A disk of so many bytes, in memory.
+    pub fn small(folder: &Path, bytes: u64) -> Option<Self> {
+        fs::create_dir_all(folder).expect("made");
+        let size = format!("size={bytes}");
+        succeeds(
+            Command::new("mount")
+                .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+                .arg(folder),
+        )?;
+        Some(Self(folder.to_path_buf()))
+    }
+
     /// Bytes in use, once all that was written is on the disk.
     pub fn used(&self) -> u64 {
         succeeds(Command::new("sync").arg("-f").arg(&self.0)).expect("synced");

@@ -12,6 +12,7 @@
 pub mod channel;
 pub mod disks;
 mod environments;
+pub mod faults;
 pub mod installers;
 pub mod peer;
 pub mod rig;
@@ -37,7 +38,7 @@ pub fn binary() -> PathBuf {
     let path = test.ancestors().nth(2).expect("a target folder").join("backlot");
     assert!(
         path.is_file(),
-        "`{}` is not built: run `cargo build -p backlot-cli`",
+        "`{}` is not built: run `cargo test --workspace --no-run`",
         path.display()
     );
     path

@@ -1,10 +1,16 @@
-//! Stores of objects that tests talk to: moto for S3, `wsgidav` for `WebDAV`, OpenSSH for SFTP, each as a repo and as a remote.
+//! Stores of objects that tests talk to, each as a repo and as a remote: moto for S3, Azurite, `wsgidav` for `WebDAV`, OpenSSH for
+//! SFTP, and for what has no server that can be had (Google's two and OSS) one of ours, which knows the requests only.
 
 use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
+
+use backlot_backend::{ObjectStore, StoreOptions};
+use backlot_core::Context;
+use backlot_net::{Credential, Credentials, Network, NetworkOptions, PlaceName, SshOptions};
 
 use fs_err as fs;
 
@@ -26,7 +32,8 @@ class Front(http.server.BaseHTTPRequestHandler):
         path = self.path + ('index.html' if self.path.endswith('/') else '')
         try:
             # Named, as a front before a private bucket is; who it is, moto does not ask.
-            signed = {'Authorization': 'AWS4-HMAC-SHA256 Credential=front/20260101/us-east-1/s3/aws4_request'}
+            named = {'Authorization': 'AWS4-HMAC-SHA256 Credential=front/20260101/us-east-1/s3/aws4_request'}
+            signed = {} if 'devstoreaccount1' in sys.argv[2] else named
             with urllib.request.urlopen(urllib.request.Request(sys.argv[2] + path, headers=signed)) as answer:
                 body, kind = answer.read(), answer.headers['Content-Type']
         except urllib.error.HTTPError as error:
@@ -40,6 +47,24 @@ class Front(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Front).serve_forever()";
+
+/// Makes the container `assets`, which everybody may read, in Azurite: the account and its key are those that it comes with.
+const CONTAINER: &str = "import base64, hashlib, hmac, sys, time, urllib.request as u
+now = time.strftime('%a, %d %b %Y %H:%M:%S GMT', time.gmtime())
+headers = {'x-ms-blob-public-access': 'blob', 'x-ms-date': now, 'x-ms-version': '2021-08-06'}
+named = ''.join(f'{k}:{v}\\n' for k, v in sorted(headers.items()))
+text = 'PUT' + '\\n' * 12 + named + '/devstoreaccount1/devstoreaccount1/assets\\nrestype:container'
+key = hmac.new(base64.b64decode(sys.argv[2]), text.encode(), hashlib.sha256).digest()
+headers['Authorization'] = 'SharedKey devstoreaccount1:' + base64.b64encode(key).decode()
+headers['Content-Length'] = '0'
+u.urlopen(u.Request(sys.argv[1] + '/assets?restype=container', method='PUT', headers=headers))";
+
+/// The key that Azurite's account has in all its documentation.
+const AZURITE_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// Google's and Aliyun's services, as far as they are asked.
+const CLOUDS: &str = include_str!("mocks/clouds.py");
 
 /// A server that ends with the test.
 #[derive(Debug)]
@@ -105,6 +130,16 @@ impl Peer {
     }
 }
 
+/// One credential for whatever asks.
+#[derive(Debug)]
+struct Known(Credential);
+
+impl Credentials for Known {
+    fn find(&self, _place: &PlaceName, _host: &str) -> Option<Credential> {
+        Some(self.0.clone())
+    }
+}
+
 /// A store, and how to name it as a repo.
 #[derive(Debug)]
 pub struct Store {
@@ -114,8 +149,8 @@ pub struct Store {
     pub url: String,
     /// The server of a bucket.
     pub endpoint: Option<String>,
-    /// Who one is there.
-    pub user: Option<&'static str>,
+    /// Who one is there, and how that is proven.
+    pub user: Option<(&'static str, &'static str)>,
     /// Ends with the test.
     _server: Option<Peer>,
     /// Shows it to the world as plain HTTP.
@@ -136,16 +171,138 @@ impl Store {
         let make =
             "import sys, urllib.request as u; u.urlopen(u.Request(sys.argv[1] + '/assets', method='PUT'))";
         run_command(Command::new(tool("python")).args(["-c", make, &server.url()])).ok();
-        let front = Peer::python(FRONT, server.url());
+        let endpoint = server.url();
+        Self::bucket(studio, server, "s3", Some(endpoint), ("a-key-id", "secret"))
+    }
+
+    /// A container of Azurite.
+    pub fn azure() -> Self {
+        let studio = Studio::empty();
+        let folder = studio.path("azurite");
+        let server = Peer::start(|port| {
+            let mut azurite = Command::new(tool("azurite-blob"));
+            azurite.args([
+                "--blobHost",
+                "127.0.0.1",
+                "--blobPort",
+                port,
+                "--skipApiVersionCheck",
+            ]);
+            azurite
+                .args(["--disableTelemetry", "--silent", "--location"])
+                .arg(folder);
+            azurite
+        });
+        let account = format!("{}/devstoreaccount1", server.url());
+        run_command(Command::new(tool("python")).args(["-c", CONTAINER, &account, AZURITE_KEY])).ok();
+        Self::bucket(
+            studio,
+            server,
+            "azure",
+            Some(account),
+            ("devstoreaccount1", AZURITE_KEY),
+        )
+    }
+
+    /// A bucket of what knows Google's requests.
+    pub fn gcs() -> Self {
+        Self::cloud("gcs", "gs", ("__token__", "secret-token"))
+    }
+
+    /// A bucket of what knows Aliyun's requests.
+    pub fn oss() -> Self {
+        Self::cloud("oss", "oss", ("a-key-id", "secret"))
+    }
+
+    /// An account of what knows Google Drive's requests; of a client whose token is asked for.
+    pub fn gdrive() -> Self {
+        let store = Self::cloud("gdrive", "gdrive", ("a-client", "secret refresh-secret"));
         Self {
-            url: "s3://assets/team/repo".to_owned(),
-            endpoint: Some(server.url()),
-            user: Some("a-key-id"),
+            url: "gdrive://root/team/repo".to_owned(),
+            ..store
+        }
+    }
+
+    fn cloud(service: &str, scheme: &str, user: (&'static str, &'static str)) -> Self {
+        let server = Peer::python(CLOUDS, service);
+        let endpoint = server.url();
+        Self::bucket(Studio::empty(), server, scheme, Some(endpoint), user)
+    }
+
+    /// The bucket `assets` of a server, which shows objects below its endpoint.
+    fn bucket(
+        studio: Studio,
+        server: Peer,
+        scheme: &str,
+        endpoint: Option<String>,
+        user: (&'static str, &'static str),
+    ) -> Self {
+        let front = Peer::python(FRONT, endpoint.clone().unwrap_or_else(|| server.url()));
+        Self {
+            url: format!("{scheme}://assets/team/repo"),
+            endpoint,
+            user: Some(user),
             simple: format!("{}/assets/team/repo/simple/", front.url()),
             studio,
             _server: Some(server),
             front,
         }
+    }
+
+    /// Where its server listens.
+    pub fn port(&self) -> u16 {
+        let at = self.endpoint.as_ref().unwrap_or(&self.url);
+        let port = at
+            .rsplit_once("127.0.0.1:")
+            .and_then(|(_, rest)| rest.split('/').next());
+        port.expect("a port").parse().expect("a number")
+    }
+
+    /// The same store, asked through another port of this machine.
+    pub fn asked_at(mut self, port: u16) -> Self {
+        let was = self.port();
+        let (old, new) = (format!("127.0.0.1:{was}"), format!("127.0.0.1:{port}"));
+        for at in [Some(&mut self.url), self.endpoint.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            *at = at.replace(&old, &new);
+        }
+        let hosts = self.studio.path("home/.ssh/known_hosts");
+        if let Ok(known) = fs::read_to_string(&hosts) {
+            let (old, new) = (format!("]:{was}"), format!("]:{port}"));
+            fs::write(&hosts, known.replace(&old, &new)).expect("written");
+        }
+        self
+    }
+
+    /// A folder of it as the library has it, on a machine of its own.
+    pub fn open(&self, folder: &str, machine: usize) -> Arc<dyn ObjectStore> {
+        let mut options = StoreOptions::default();
+        options.endpoint.clone_from(&self.endpoint);
+        options.region = self.url.starts_with("s3:").then(|| "us-east-1".to_owned());
+        let mut network = NetworkOptions::new(self.studio.path(&format!("network-{machine}")));
+        network.credentials = self.user.map(|(user, password)| {
+            Arc::new(Known(Credential {
+                user: user.to_owned(),
+                password: password.to_owned(),
+            })) as Arc<dyn Credentials>
+        });
+        network.ssh = SshOptions {
+            keys: vec![self.studio.path("home/.ssh/id_ed25519")],
+            known_hosts: vec![self.studio.path("home/.ssh/known_hosts")],
+            ..SshOptions::default()
+        };
+        let network = Network::new(network, Context::default()).expect("set up");
+        let place = PlaceName::Remote("files".to_owned());
+        backlot_backend::open(&network, &place, &self.files(folder), &options).expect("opened")
+    }
+
+    /// What is said of it besides its URL.
+    fn options(&self) -> Vec<&str> {
+        let endpoint = self.endpoint.iter().flat_map(|endpoint| ["--endpoint", endpoint]);
+        let region = self.url.starts_with("s3:").then_some(["--region", "us-east-1"]);
+        endpoint.chain(region.into_iter().flatten()).collect()
     }
 
     /// A folder behind `wsgidav`.
@@ -158,7 +315,7 @@ impl Store {
         Self {
             url: format!("webdav+{}/team/repo", server.url()),
             endpoint: None,
-            user: Some("ana"),
+            user: Some(("ana", "secret")),
             simple: format!("{}/team/repo/simple/", front.url()),
             studio,
             _server: Some(server),
@@ -193,12 +350,12 @@ impl Store {
     pub fn command(&self, workspace: &str, arguments: &[&str]) -> Command {
         let mut command = self.studio.command(&[&["-w", workspace], arguments].concat());
         command.env("AWS_EC2_METADATA_DISABLED", "true");
-        if let Some(user) = self.user {
+        if let Some((user, password)) = self.user {
             command
                 .env("BACKLOT_REPO_FAR_USERNAME", user)
-                .env("BACKLOT_REPO_FAR_PASSWORD", "secret")
+                .env("BACKLOT_REPO_FAR_PASSWORD", password)
                 .env("BACKLOT_REMOTE_FILES_USERNAME", user)
-                .env("BACKLOT_REMOTE_FILES_PASSWORD", "secret");
+                .env("BACKLOT_REMOTE_FILES_PASSWORD", password);
         }
         command
     }
@@ -212,9 +369,7 @@ impl Store {
     pub fn workspace(&self, name: &str) -> Run {
         self.studio.run(&["init", name]).ok();
         let mut arguments = vec!["repo", "add", "far", &self.url, "--json"];
-        if let Some(endpoint) = &self.endpoint {
-            arguments.extend(["--endpoint", endpoint, "--region", "us-east-1"]);
-        }
+        arguments.extend(self.options());
         self.run(name, &arguments).ok()
     }
 
@@ -228,9 +383,7 @@ impl Store {
     pub fn add_remote(&self, workspace: &str, folder: &str, layout: &str) -> Run {
         let url = self.files(folder);
         let mut arguments = vec!["remote", "add", "files", &url, "--layout", layout, "--json"];
-        if let Some(endpoint) = &self.endpoint {
-            arguments.extend(["--endpoint", endpoint, "--region", "us-east-1"]);
-        }
+        arguments.extend(self.options());
         self.run(workspace, &arguments)
     }
 }

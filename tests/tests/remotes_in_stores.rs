@@ -1,5 +1,5 @@
-//! Remotes in stores of objects, of both layouts, judged by real servers (moto for S3, `wsgidav` for `WebDAV`, OpenSSH for
-//! SFTP): what one machine sends, another one has.
+//! Remotes in stores of objects, of both layouts, judged by real servers (moto for S3, Azurite, `wsgidav` for `WebDAV`,
+//! OpenSSH for SFTP) and by ours where none can be had (Google, OSS): what one machine sends, another one has.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -139,6 +139,26 @@ fn files_go_to_a_bucket_and_come_back() {
     files_go_the_whole_way(&store);
     let text = fs::read_to_string(store.studio.path("here-chunked/backlot.toml")).expect("written");
     assert!(!text.contains("secret"), "{text}");
+}
+
+#[test]
+fn files_go_to_azure_and_come_back() {
+    files_go_the_whole_way(&Store::azure());
+}
+
+#[test]
+fn files_go_to_google_cloud_storage_and_come_back() {
+    files_go_the_whole_way(&Store::gcs());
+}
+
+#[test]
+fn files_go_to_aliyun_oss_and_come_back() {
+    files_go_the_whole_way(&Store::oss());
+}
+
+#[test]
+fn files_go_to_google_drive_and_come_back() {
+    files_go_the_whole_way(&Store::gdrive());
 }
 
 #[test]

@@ -262,6 +262,37 @@ fn an_s3_bucket_is_a_repo() {
 }
 
 #[test]
+fn a_container_of_azure_is_a_repo() {
+    let store = Store::azure();
+    goes_the_whole_way(&store);
+    is_raced_for(&store);
+}
+
+#[test]
+fn a_bucket_of_google_is_a_repo() {
+    let store = Store::gcs();
+    goes_the_whole_way(&store);
+    is_raced_for(&store);
+}
+
+#[test]
+fn a_bucket_of_aliyun_is_a_repo() {
+    let store = Store::oss();
+    goes_the_whole_way(&store);
+    is_raced_for(&store);
+}
+
+#[test]
+fn google_drive_which_takes_one_name_twice_is_not_published_to() {
+    let store = Store::gdrive();
+    store.workspace("ws");
+    store.run("ws", &["new", "Table"]).ok();
+    store
+        .run("ws", &["publish", "Table", "--json"])
+        .fails(3, "repo::no_exclusive_create");
+}
+
+#[test]
 fn a_webdav_folder_is_a_repo() {
     let store = Store::webdav();
     goes_the_whole_way(&store);

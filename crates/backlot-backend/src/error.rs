@@ -123,7 +123,7 @@ impl Coded for Error {
     fn help(&self) -> Option<String> {
         Some(match self {
             Self::BadStore { .. } => {
-                "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS), `webdav+https://host/path` or `sftp://user@host/path`"
+                "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS), `azure://container/prefix`, `gs://bucket/prefix`, `oss://bucket/prefix`, `gdrive://root/path`, `webdav+https://host/path` or `sftp://user@host/path`"
                     .to_owned()
             }
             Self::Store { temporary: true, .. } => "look whether the server is well, and try again".to_owned(),

@@ -4,11 +4,15 @@
 //! sent once, so that its answer is about the one request, and everything else is asked again after a failure that may
 //! pass; no answer makes us panic, and what is answered is bounded. All requests of a program go through its one
 //! [`backlot_net::Network`]. Deliberately absent: what the objects mean, and plain folders, whose users know their own
-//! disks better.
+//! disks better. Each kind has a Cargo feature; Google Drive and OSS are not in the default set.
 //!
 //! | URL | store | exclusive creation |
 //! |---|---|---|
 //! | `s3://bucket/prefix` | S3 and what speaks it | a conditional write |
+//! | `azure://container/prefix` | Azure Blob Storage | a conditional write |
+//! | `gs://bucket/prefix` | Google Cloud Storage | a conditional write |
+//! | `oss://bucket/prefix` | Aliyun OSS | a conditional write |
+//! | `gdrive://root/path` | Google Drive | none: not published to |
 //! | `webdav+https://host/path`, `webdav+http://…` | WebDAV | a move that does not replace |
 //! | `sftp://user@host/path` | a folder behind SSH | a hard link |
 //! | `memory://` | this process | a conditional write |
@@ -17,11 +21,14 @@ mod each;
 mod error;
 mod open;
 mod service;
+#[cfg(feature = "sftp")]
 mod sftp;
+mod site_cache;
 mod store;
 mod upload;
 
 pub use each::each;
 pub use error::{Error, Result};
 pub use open::{StoreOptions, is_store_url, memory, open};
+pub use site_cache::{IsFixed, via};
 pub use store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits, folders};

@@ -12,11 +12,19 @@ use url::Url;
 
 use crate::error::{Error, Result};
 use crate::service::Service;
-use crate::sftp::Sftp;
 use crate::store::ObjectStore;
 
 /// The schemes of stores that can be written to.
-const SCHEMES: [&str; 4] = ["s3://", "webdav+http://", "webdav+https://", "sftp://"];
+const SCHEMES: [&str; 8] = [
+    "s3://",
+    "azure://",
+    "gs://",
+    "gdrive://",
+    "oss://",
+    "webdav+http://",
+    "webdav+https://",
+    "sftp://",
+];
 
 /// How a store is reached; nothing of it is secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -30,10 +38,21 @@ pub struct StoreOptions {
     /// Ask without credentials where the place has none of its own; for public buckets.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub anonymous: bool,
+    /// The folder of a site cache that it is read through; see [`crate::via`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
 }
 
-/// Whether a URL is that of a store that can be written to: `s3://bucket/prefix`, `webdav+https://host/path`,
-/// `webdav+http://host/path`, `sftp://user@host/path`.
+impl StoreOptions {
+    /// Whether nothing is said that is for buckets.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.endpoint.is_none() && self.region.is_none() && !self.anonymous
+    }
+}
+
+/// Whether a URL is that of a store that can be written to: `s3://bucket/prefix`, `azure://container/prefix`,
+/// `gs://bucket/prefix`, `oss://bucket/prefix`, `gdrive://root/path`, `webdav+https://host/path`, `webdav+http://host/path`,
+/// `sftp://user@host/path`. A scheme that this program was built without is known, and refused by [`open`].
 pub fn is_store_url(url: &str) -> bool {
     SCHEMES.iter().any(|scheme| url.starts_with(scheme))
 }
@@ -63,10 +82,13 @@ pub fn open(
         return Err(bad("it has more than a path"));
     }
     if is_sftp {
-        if *options != StoreOptions::default() {
+        if !options.is_plain() {
             return Err(bad("an endpoint, a region and `anonymous` are for buckets"));
         }
-        return Ok(Arc::new(Sftp::open(network, place, &parsed)?));
+        #[cfg(feature = "sftp")]
+        return Ok(Arc::new(crate::sftp::Sftp::open(network, place, &parsed)?));
+        #[cfg(not(feature = "sftp"))]
+        return Err(bad("this program was built without the feature `sftp`"));
     }
     // Whom the person knows is the server, which of AWS's buckets is not told.
     let server = options.endpoint.as_deref().and_then(|e| Url::parse(e).ok());

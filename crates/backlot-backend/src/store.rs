@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::each::each;
 use crate::error::Result;
 
 /// How a release is committed, as `repo.json` says it.
@@ -89,14 +90,22 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// who was first.
     fn create_or_replace(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()> {
         match self.commit_by() {
-            CommitBy::Create => self.create(key, bytes, kind).map(drop),
-            CommitBy::Move => self.write(key, bytes, kind),
+            CommitBy::Create if self.traits().exclusive => self.create(key, bytes, kind).map(drop),
+            CommitBy::Create | CommitBy::Move => self.write(key, bytes, kind),
         }
     }
     /// Give an object another name if that is free, by one request that is never sent twice.
     fn rename(&self, from: &str, to: &str) -> Result<Moved>;
     /// Remove an object; fine if there is none.
     fn delete(&self, key: &str) -> Result<()>;
+    /// Drop a nearer copy of an object, which was not what it should be. Returns whether there was one.
+    fn forget(&self, _key: &str) -> bool {
+        false
+    }
+    /// Remove objects, in as few requests as the store allows; fine if they are not there.
+    fn delete_many(&self, keys: &[String]) -> Result<()> {
+        each(keys, |key| self.delete(key)).map(drop)
+    }
 }
 
 /// An object that is being written. Dropped unfinished, it never appears.
@@ -116,6 +125,8 @@ pub struct Traits {
     pub gap: u32,
     /// Whether it tells what it has; a plain web server does not, and is only read.
     pub lists: bool,
+    /// Whether it can create an object only if there is none, or says so; Google Drive takes one name twice.
+    pub exclusive: bool,
 }
 
 /// The names of one part below a prefix: of objects, or of folders.

@@ -1,7 +1,7 @@
 //! The environment variables, read in this one place.
 //!
 //! `BACKLOT_CACHE_DIR`, `BACKLOT_DATA_DIR`, `BACKLOT_AUTHOR`, `BACKLOT_PYTHON`, `BACKLOT_LINKS`, `BACKLOT_CONFIG`,
-//! `BACKLOT_WORKSPACE`, `BACKLOT_PART_REMOTE`, `_ENDPOINT` and `_REGION`, `BACKLOT_OFFLINE`, `BACKLOT_REPO_<NAME>_USERNAME`, `_PASSWORD`, `_TOKEN`, `_HOST` and `_KEY`,
+//! `BACKLOT_WORKSPACE`, `BACKLOT_SITE_CACHE`, `BACKLOT_PART_REMOTE`, `_ENDPOINT` and `_REGION`, `BACKLOT_OFFLINE`, `BACKLOT_REPO_<NAME>_USERNAME`, `_PASSWORD`, `_TOKEN`, `_HOST` and `_KEY`,
 //! the same with `BACKLOT_REMOTE_<NAME>`, `NETRC`,
 //! `BACKLOT_KNOWN_HOSTS`, `SSH_AUTH_SOCK`,
 //! `SSL_CERT_FILE`, `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, and what the platform says of folders and names.
@@ -161,6 +161,7 @@ pub(crate) fn host() -> Host {
         path: std::env::var_os("PATH"),
         author: account(),
         machine,
+        site_cache: text("BACKLOT_SITE_CACHE").map(PathBuf::from),
         overrides: Overrides {
             cache: text("BACKLOT_CACHE_DIR")
                 .map(|c| std::path::absolute(&c).unwrap_or_else(|_| PathBuf::from(c))),

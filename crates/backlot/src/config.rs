@@ -620,12 +620,18 @@ fn store_options(table: &Table) -> StoreOptions {
         endpoint: string(table, "endpoint"),
         region: string(table, "region"),
         anonymous: table.get("anonymous").and_then(Item::as_bool) == Some(true),
+        via: string(table, "via"),
     }
 }
 
 /// Write how a store is reached.
 fn insert_store(table: &mut Table, store: &StoreOptions) {
-    for (key, text) in [("endpoint", &store.endpoint), ("region", &store.region)] {
+    let texts = [
+        ("endpoint", &store.endpoint),
+        ("region", &store.region),
+        ("via", &store.via),
+    ];
+    for (key, text) in texts {
         if let Some(text) = text {
             table.insert(key, value(text));
         }

@@ -11,8 +11,30 @@ use backlot_core::Context;
 use backlot_net::{Network, NetworkOptions, PlaceName};
 use backlot_store::{Remote, RemoteConfig, RemoteLayout};
 
+use crate::config::{RemoteEntry, RepoEntry};
 use crate::error::Result;
 use crate::settings::Host;
+
+/// What `via` says where a store is read past the site cache of the machine.
+pub(crate) const NO_SITE_CACHE: &str = "none";
+
+impl RepoEntry {
+    /// The same, past any site cache: for looking at the store itself.
+    pub(crate) fn itself(&self) -> Self {
+        let mut itself = self.clone();
+        itself.store.via = Some(NO_SITE_CACHE.to_owned());
+        itself
+    }
+}
+
+impl RemoteEntry {
+    /// The same, past any site cache: for looking at the store itself.
+    pub(crate) fn itself(&self) -> Self {
+        let mut itself = self.clone();
+        itself.store.via = Some(NO_SITE_CACHE.to_owned());
+        itself
+    }
+}
 
 /// Where a remote is.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +54,13 @@ impl Address<'_> {
             return Ok(None);
         }
         let name = PlaceName::Remote(self.name.to_owned());
-        let store = backlot_backend::open(&network()?, &name, self.url, self.options);
-        Ok(Some(store.map_err(backlot_store::Error::from)?))
+        let network = network()?;
+        let store = backlot_backend::open(&network, &name, self.url, self.options);
+        let store = store.map_err(backlot_store::Error::from)?;
+        Ok(Some(match &self.options.via {
+            Some(via) => backlot_backend::via(store, Path::new(via), Remote::is_fixed, network.context()),
+            None => store,
+        }))
     }
 
     /// Open it; without a layout, with the one of what is there, else chunked. `mirrors` is the folder for what is remembered

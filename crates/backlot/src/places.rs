@@ -157,7 +157,8 @@ impl Workspace {
         if !ObjectRepo::knows(place) && options.store != StoreOptions::default() {
             return Err(Error::from(backlot_repo::Error::BadStore {
                 url: name.to_owned(),
-                reason: "an endpoint, a region and `anonymous` are for buckets".to_owned(),
+                reason: "an endpoint, a region, `anonymous` and a site cache are for stores behind URLs"
+                    .to_owned(),
             }));
         }
         let place = self.find_place(name, place, options)?;
@@ -341,7 +342,8 @@ impl Workspace {
         if !is_store_url(url) && options.store != StoreOptions::default() {
             return Err(Error::from(backlot_store::Error::BadRemote {
                 url: name.to_owned(),
-                reason: "an endpoint, a region and `anonymous` are for buckets".to_owned(),
+                reason: "an endpoint, a region, `anonymous` and a site cache are for stores behind URLs"
+                    .to_owned(),
             }));
         }
         let place = self.resolve_place(url);

@@ -130,7 +130,7 @@ impl Workspace {
                 return Err(WorkspaceError::OtherWriters { what, remote }.into());
             }
         }
-        let opened = self.open_remote(&entry)?;
+        let opened = self.open_remote(&entry.itself())?;
         if self.repos().iter().all(|repo| repo.public.is_some()) {
             return Err(WorkspaceError::NoneConfigured {
                 what: "repo",

@@ -36,7 +36,7 @@ impl Workspace {
         dry_run: bool,
     ) -> Result<RepairReport> {
         let entry = self.remote_entry(remote, "repairing")?.clone();
-        let opened = self.open_remote(&entry)?;
+        let opened = self.open_remote(&entry.itself())?;
         let named = NamedRemote::new(&entry.name, &opened);
         let everything = VerifyOptions {
             releases: true,

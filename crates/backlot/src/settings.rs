@@ -30,6 +30,8 @@ pub struct Host {
     pub machine: String,
     /// What the environment or flags say, above every file.
     pub overrides: Overrides,
+    /// The folder of a site cache that stores of objects are read through where a workspace names no other.
+    pub site_cache: Option<PathBuf>,
     /// How indexes are reached, and by whom. Its cache is set to be below the workspace's.
     pub network: NetworkOptions,
 }
@@ -46,6 +48,7 @@ impl Host {
             path: None,
             author: "unknown".to_owned(),
             machine: "unknown".to_owned(),
+            site_cache: None,
             overrides: Overrides::default(),
         }
     }

@@ -322,7 +322,7 @@ impl Workspace {
             .iter()
             .filter(|entry| all && entry.name != first.name);
         for entry in std::iter::once(first).chain(others) {
-            let remote = self.open_remote(entry)?.rescuing();
+            let remote = self.open_remote(&entry.itself())?.rescuing();
             let named = NamedRemote {
                 pinned_only: entry.name != first.name,
                 ..NamedRemote::new(&entry.name, &remote)

@@ -68,7 +68,7 @@ impl Workspace {
             None => self.repos(),
         };
         for entry in entries {
-            let repo = self.open_repo(entry)?;
+            let repo = self.open_repo(&entry.itself())?;
             if matches!(repo, Repo::Index(_)) {
                 passed_over.push(PassedOver {
                     repo: entry.name.clone(),

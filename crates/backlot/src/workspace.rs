@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use backlot_backend::StoreOptions;
 use backlot_core::{Context, FileLock, PlaceIdentity, file, text};
 use backlot_dvc::DvcConfig;
 use backlot_net::Network;
@@ -18,7 +19,7 @@ use fs_err as fs;
 use serde::Serialize;
 
 use crate::config::{Config, FILE_NAME, RemoteEntry, RepoEntry, RepoPlace};
-use crate::connect::{self, Address};
+use crate::connect::{self, Address, NO_SITE_CACHE};
 use crate::error::{Result, WorkspaceError};
 use crate::settings::{Host, Settings};
 
@@ -342,7 +343,7 @@ impl Workspace {
         }
         let (name, place) = (&entry.name, &entry.place);
         let repo = if entry.kind() == RepoPlace::Store {
-            let repo = ObjectRepo::open(&network, name, place, &entry.store)?;
+            let repo = ObjectRepo::open(&network, name, place, &self.reached(&entry.store))?;
             Repo::Object(match self.gate_of(entry) {
                 Some(gate) => repo.gated(gate),
                 None => repo,
@@ -413,10 +414,27 @@ impl Workspace {
         let address = Address {
             name: &entry.name,
             url: &url,
-            options: &entry.store,
+            options: &self.reached(&entry.store),
         };
         let (_, remote) = address.open(Some(entry.layout), &mirrors, || self.network())?;
         Ok(remote)
+    }
+
+    /// How a store is reached from this machine: through the site cache that it names, else through the machine's own.
+    fn reached(&self, store: &StoreOptions) -> StoreOptions {
+        let named = store.via.as_deref().map(|via| match via {
+            NO_SITE_CACHE => via.to_owned(),
+            folder => self.resolve_place(folder),
+        });
+        let own = self
+            .host()
+            .site_cache
+            .as_ref()
+            .map(|via| via.display().to_string());
+        StoreOptions {
+            via: named.or(own).filter(|via| via != NO_SITE_CACHE),
+            ..store.clone()
+        }
     }
 
     /// A folder relative to the workspace as an absolute one; URLs as they are.
@@ -442,14 +460,11 @@ impl Workspace {
         let readable = |remote: &&RemoteEntry| remote.layout == RemoteLayout::Dvc;
         for remote in self.config.remotes.iter().filter(readable) {
             dvc.add_remote(&remote.name, &dvc_url(&self.resolve_place(&remote.url)));
-            let options = [
-                ("endpointurl", &remote.store.endpoint),
-                ("region", &remote.store.region),
-            ];
-            for (key, text) in options {
-                if let Some(text) = text {
-                    dvc.set_remote(&remote.name, key, text);
-                }
+            if let Some((key, text)) = dvc_endpoint(remote) {
+                dvc.set_remote(&remote.name, key, text);
+            }
+            if let Some(region) = &remote.store.region {
+                dvc.set_remote(&remote.name, "region", region);
             }
             if remote.store.anonymous {
                 dvc.set_remote(&remote.name, "allow_anonymous_login", "true");
@@ -474,6 +489,22 @@ fn dvc_url(url: &str) -> String {
         .iter()
         .find_map(|(ours, theirs)| Some(format!("{theirs}{}", url.strip_prefix(ours)?)));
     renamed.unwrap_or_else(|| url.to_owned())
+}
+
+/// How DVC names the server of a remote: each kind of store has its own option.
+fn dvc_endpoint(remote: &RemoteEntry) -> Option<(&'static str, &str)> {
+    let endpoint = remote.store.endpoint.as_deref()?;
+    match remote.url.split_once("://")?.0 {
+        // An account, whose server follows from its name.
+        "azure" => {
+            let host = endpoint.split_once("://")?.1;
+            let account = host.split_once(".blob.")?.0;
+            Some(("account_name", account))
+        }
+        "oss" => Some(("oss_endpoint", endpoint)),
+        "gdrive" => None,
+        _ => Some(("endpointurl", endpoint)),
+    }
 }
 
 /// What of a workspace is not there before it is made: all that is removed if that fails.

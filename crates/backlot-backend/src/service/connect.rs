@@ -17,6 +17,7 @@ const OBJECTS: Traits = Traits {
     concurrency: 16,
     gap: 1 << 20,
     lists: true,
+    exclusive: true,
 };
 
 /// A store, not asked yet.
@@ -26,8 +27,19 @@ pub(super) struct Connection {
     /// The scheme of its requests.
     pub(super) scheme: &'static str,
     pub(super) traits: Traits,
-    /// It takes an object in one request only, however long.
-    pub(super) is_one_shot: bool,
+    pub(super) long: Long,
+    /// Where its requests go instead of the service's own hosts, for a service that has no endpoint.
+    pub(super) instead: Option<Url>,
+}
+
+/// How a store takes long objects.
+pub(super) enum Long {
+    /// In parts.
+    Parts,
+    /// In one request, which is streamed from a file.
+    Streamed,
+    /// In one request, from memory.
+    Gathered,
 }
 
 /// What was given to reach a store.
@@ -46,13 +58,33 @@ impl Given<'_> {
             return Err(self.bad("its path is not text"));
         };
         match self.url.scheme() {
+            #[cfg(feature = "s3")]
             "s3" => self.s3(&root),
+            #[cfg(feature = "azure")]
+            "azure" => self.azure(&root),
+            #[cfg(feature = "gcs")]
+            "gs" => self.gs(&root),
+            #[cfg(feature = "gdrive")]
+            "gdrive" => self.gdrive(&root),
+            #[cfg(feature = "oss")]
+            "oss" => self.oss(&root),
+            #[cfg(feature = "webdav")]
             "webdav+http" => self.webdav("http", &root),
+            #[cfg(feature = "webdav")]
             "webdav+https" => self.webdav("https", &root),
+            #[cfg(feature = "http")]
             "http" => self.http("http", &root),
+            #[cfg(feature = "http")]
             "https" => self.http("https", &root),
-            other => Err(self.bad(&format!("`{other}` is not a kind of store that is known here"))),
+            scheme => Err(self.unknown(scheme)),
         }
+    }
+
+    fn unknown(self, scheme: &str) -> Error {
+        self.bad(&match feature(scheme) {
+            Some(feature) => format!("this program was built without the feature `{feature}`"),
+            None => format!("`{scheme}` is not a kind of store that is known here"),
+        })
     }
 
     fn bad(self, reason: &str) -> Error {
@@ -94,6 +126,15 @@ impl Given<'_> {
         Ok(Some((parsed, scheme)))
     }
 
+    /// An error if an option was given that this kind of store has not.
+    fn takes(self, region: bool) -> Result<()> {
+        if self.options.region.is_some() && !region {
+            return Err(self.bad("a region is for `s3://`"));
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "s3")]
     fn s3(self, root: &str) -> Result<Connection> {
         let mut service = services::S3::default().bucket(&self.bucket()?).root(root);
         let endpoint = self.endpoint()?;
@@ -113,6 +154,120 @@ impl Given<'_> {
         self.objects(Operator::new(service), endpoint)
     }
 
+    #[cfg(feature = "azure")]
+    fn azure(self, root: &str) -> Result<Connection> {
+        self.takes(false)?;
+        let named = self.credential.filter(|credential| !credential.is_token());
+        let endpoint = match (self.endpoint()?, named) {
+            (Some(endpoint), _) => endpoint,
+            (None, Some(credential)) => {
+                let account = format!("https://{}.blob.core.windows.net", credential.user);
+                let account = Url::parse(&account).map_err(|_| self.bad("its user is no account"))?;
+                (account, "https")
+            }
+            (None, None) => {
+                return Err(self.bad(
+                    "it needs an endpoint, `https://ACCOUNT.blob.core.windows.net`, or an account as the user",
+                ));
+            }
+        };
+        let mut service = services::Azblob::default()
+            .container(&self.bucket()?)
+            .endpoint(endpoint.0.as_str().trim_end_matches('/'))
+            .root(root);
+        service = match (self.credential, named) {
+            (_, Some(key)) => service.account_name(&key.user).account_key(&key.password),
+            (Some(token), None) => service.sas_token(token.password.trim_start_matches('?')),
+            (None, None) if self.options.anonymous => service.skip_signature(),
+            (None, None) => service,
+        };
+        self.objects(Operator::new(service), Some(endpoint))
+    }
+
+    #[cfg(feature = "gcs")]
+    fn gs(self, root: &str) -> Result<Connection> {
+        self.takes(false)?;
+        let mut service = services::Gcs::default().bucket(&self.bucket()?).root(root);
+        let endpoint = self.endpoint()?;
+        if let Some((endpoint, _)) = &endpoint {
+            service = service.endpoint(endpoint.as_str().trim_end_matches('/'));
+        }
+        if let Some(credential) = self.credential {
+            service = service.token(credential.password.clone());
+        } else if self.options.anonymous {
+            service = service
+                .skip_signature()
+                .disable_config_load()
+                .disable_vm_metadata();
+        }
+        self.objects(Operator::new(service), endpoint)
+    }
+
+    #[cfg(feature = "gdrive")]
+    fn gdrive(self, root: &str) -> Result<Connection> {
+        self.takes(false)?;
+        if self.url.host_str() != Some("root") {
+            return Err(self
+                .bad("it begins with `gdrive://root/`: the folders of an account are reached from its own"));
+        }
+        let service = services::Gdrive::default().root(root);
+        let service = match self.credential {
+            Some(token) if token.is_token() => service.access_token(&token.password),
+            Some(client) => {
+                let Some((secret, refresh)) = client.password.split_once(' ') else {
+                    return Err(
+                        self.bad("its password is the client's secret, a blank, and the refresh token")
+                    );
+                };
+                service
+                    .client_id(&client.user)
+                    .client_secret(secret)
+                    .refresh_token(refresh)
+            }
+            None => {
+                return Err(
+                    self.bad("it needs a token, or the id of a client with its secret and a refresh token")
+                );
+            }
+        };
+        Ok(Connection {
+            operator: self.made(Operator::new(service))?,
+            commit_by: CommitBy::Create,
+            scheme: "https",
+            traits: Traits {
+                concurrency: 4,
+                exclusive: false,
+                ..OBJECTS
+            },
+            long: Long::Gathered,
+            instead: self.endpoint()?.map(|(endpoint, _)| endpoint),
+        })
+    }
+
+    #[cfg(feature = "oss")]
+    fn oss(self, root: &str) -> Result<Connection> {
+        self.takes(false)?;
+        let Some(endpoint) = self.endpoint()? else {
+            return Err(self.bad("it needs an endpoint, as `https://oss-eu-central-1.aliyuncs.com`"));
+        };
+        let mut service = services::Oss::default()
+            .bucket(&self.bucket()?)
+            .endpoint(endpoint.0.as_str().trim_end_matches('/'))
+            .root(root);
+        // A server that has only an address has no bucket before its name.
+        if !matches!(endpoint.0.host(), Some(url::Host::Domain(_))) {
+            service = service.addressing_style("path");
+        }
+        if let Some(credential) = self.credential {
+            service = service
+                .access_key_id(&credential.user)
+                .access_key_secret(&credential.password);
+        } else if self.options.anonymous {
+            service = service.skip_signature();
+        }
+        self.objects(Operator::new(service), Some(endpoint))
+    }
+
     fn objects(
         self,
         operator: opendal::Result<Operator>,
@@ -123,13 +278,14 @@ impl Given<'_> {
             commit_by: CommitBy::Create,
             scheme: endpoint.map_or("https", |(_, scheme)| scheme),
             traits: OBJECTS,
-            is_one_shot: false,
+            long: Long::Parts,
+            instead: None,
         })
     }
 
     /// Fine if nothing was said that only buckets have.
     fn takes_no_options(self) -> Result<()> {
-        if *self.options == StoreOptions::default() {
+        if self.options.is_plain() {
             return Ok(());
         }
         Err(self.bad("an endpoint, a region and `anonymous` are for buckets"))
@@ -142,6 +298,7 @@ impl Given<'_> {
         format!("{scheme}://{host}{}", port.unwrap_or_default())
     }
 
+    #[cfg(feature = "webdav")]
     fn webdav(self, scheme: &'static str, root: &str) -> Result<Connection> {
         self.takes_no_options()?;
         let mut service = services::Webdav::default()
@@ -158,10 +315,12 @@ impl Given<'_> {
                 concurrency: 8,
                 ..OBJECTS
             },
-            is_one_shot: true,
+            long: Long::Streamed,
+            instead: None,
         })
     }
 
+    #[cfg(feature = "http")]
     /// A web server's folder, which is only read.
     fn http(self, scheme: &'static str, root: &str) -> Result<Connection> {
         self.takes_no_options()?;
@@ -183,7 +342,23 @@ impl Given<'_> {
                 lists: false,
                 ..OBJECTS
             },
-            is_one_shot: false,
+            long: Long::Parts,
+            instead: None,
         })
     }
+}
+
+/// The feature that a scheme needs.
+fn feature(scheme: &str) -> Option<&'static str> {
+    Some(match scheme {
+        "s3" => "s3",
+        "azure" => "azure",
+        "gs" => "gcs",
+        "gdrive" => "gdrive",
+        "oss" => "oss",
+        "webdav+http" | "webdav+https" => "webdav",
+        "http" | "https" => "http",
+        "sftp" => "sftp",
+        _ => return None,
+    })
 }

@@ -1,6 +1,6 @@
-//! Long objects: in parts where a store takes them, else from a file on this disk, streamed.
+//! Long objects: in parts where a store takes them, else from a file on this disk, streamed, or from memory.
 //!
-//! Invariants: memory is bounded by [`PART`] an object; an upload that is not finished is given up and does not appear.
+//! Invariants: memory is bounded by [`PART`] an object, and by [`GATHERED`] where nothing else is possible; an upload that is not finished is given up and does not appear.
 //! Deliberately absent: conditions, which stores do not honour on what comes in parts.
 
 use std::io::{Seek as _, Write as _};
@@ -17,9 +17,20 @@ use url::Url;
 use super::{RETRIES, Service, clean};
 use crate::error::{Error, Result};
 use crate::store::ObjectWriter;
+use crate::upload::Uploads as _;
 
 /// Bytes of a part. Ten thousand of them, which is what S3 takes, are 160 GiB.
 const PART: usize = 16 << 20;
+
+/// The longest object that is sent from memory.
+const GATHERED: usize = 256 << 20;
+
+/// How a store takes long objects.
+pub(super) enum Way {
+    Parts,
+    Streamed(WholePut),
+    Gathered,
+}
 
 /// An object that is sent in parts.
 pub(super) struct Parts {
@@ -156,7 +167,7 @@ impl ObjectWriter for Spool {
 
     fn finish(mut self: Box<Self>) -> Result<()> {
         let service = &self.service;
-        let Some(target) = &service.whole else {
+        let Way::Streamed(target) = &service.long else {
             return Ok(());
         };
         self.file.rewind().map_err(FileError::from)?;
@@ -186,5 +197,40 @@ impl ObjectWriter for Spool {
             let again = status.is_server_error() || status.as_u16() == 429;
             Err(failed(format!("the server answered {status}"), again))
         })
+    }
+}
+
+/// An object that is gathered in memory.
+pub(super) struct Gathered {
+    service: Arc<Service>,
+    key: String,
+    bytes: Vec<u8>,
+}
+
+impl Gathered {
+    pub(super) fn begin(service: Arc<Service>, key: &str) -> Self {
+        Self {
+            service,
+            key: key.to_owned(),
+            bytes: Vec::new(),
+        }
+    }
+}
+
+impl ObjectWriter for Gathered {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.bytes.len() + bytes.len() > GATHERED {
+            return Err(Error::Store {
+                place: self.service.at(&self.key),
+                reason: "it is longer than the 256 MiB that this kind of store takes; in the layout `chunked` no object is".to_owned(),
+                temporary: false,
+            });
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.service.whole(&self.key, self.bytes)
     }
 }

@@ -29,6 +29,9 @@ use crate::upload::{Upload, Uploads};
 /// How often something is asked again.
 const RETRIES: u32 = 4;
 
+/// How many objects are removed at once; a service makes several requests of it if it takes fewer.
+const DELETED: usize = 1000;
+
 /// The most objects that one listing may have.
 const ENTRIES_LIMIT: usize = 1_000_000;
 
@@ -39,8 +42,7 @@ pub(crate) struct Service {
     commit_by: CommitBy,
     traits: Traits,
     place: String,
-    /// Where long objects are sent to a store that takes no parts.
-    whole: Option<long::WholePut>,
+    long: long::Way,
 }
 
 impl fmt::Debug for Service {
@@ -64,21 +66,24 @@ impl Service {
         };
         let connection = given.connect()?;
         let scheme = connection.scheme;
-        let whole = connection
-            .is_one_shot
-            .then(|| long::WholePut::new(url, scheme, credential))
-            .transpose()?;
+        let long = match connection.long {
+            connect::Long::Parts => long::Way::Parts,
+            connect::Long::Gathered => long::Way::Gathered,
+            connect::Long::Streamed => long::Way::Streamed(long::WholePut::new(url, scheme, credential)?),
+        };
         let operator = connection.operator;
-        let context = operator
-            .base_context()
-            .with_http_transport(transport::through(network, scheme)?);
+        let context = operator.base_context().with_http_transport(transport::through(
+            network,
+            scheme,
+            connection.instead,
+        )?);
         Ok(Self {
             operator: operator.with_context(context),
             network: network.clone(),
             commit_by: connection.commit_by,
             traits: connection.traits,
             place: url.as_str().trim_end_matches('/').to_owned(),
-            whole,
+            long,
         })
     }
 
@@ -97,9 +102,10 @@ impl Service {
                 concurrency: 8,
                 gap: 1 << 20,
                 lists: true,
+                exclusive: true,
             },
             place,
-            whole: None,
+            long: long::Way::Parts,
         })
     }
 
@@ -137,6 +143,23 @@ impl Service {
 
     fn at(&self, key: &str) -> String {
         format!("{}/{key}", self.place)
+    }
+
+    /// So many bytes of an object that has them.
+    fn part_within(&self, key: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>> {
+        self.ask(key, async || {
+            let reader = self.operator.reader(key).await?;
+            let mut blocks = reader.into_bytes_stream(start..start + length).await?;
+            let mut bytes = Vec::new();
+            while let Some(block) = blocks.next().await {
+                bytes.extend_from_slice(&block.map_err(unwrapped)?);
+                // A server that does not do parts sends all of it.
+                if bytes.len() as u64 > length {
+                    break;
+                }
+            }
+            Ok(bytes)
+        })
     }
 
     /// Ask once.
@@ -244,19 +267,16 @@ impl ObjectStore for Service {
     }
 
     fn part(&self, key: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>> {
-        self.ask(key, async || {
-            let reader = self.operator.reader(key).await?;
-            let mut blocks = reader.into_bytes_stream(start..start + length).await?;
-            let mut bytes = Vec::new();
-            while let Some(block) = blocks.next().await {
-                bytes.extend_from_slice(&block.map_err(unwrapped)?);
-                // A server that does not do parts sends all of it.
-                if bytes.len() as u64 > length {
-                    break;
-                }
-            }
-            Ok(bytes)
-        })
+        let error = match self.part_within(key, start, length) {
+            Err(error) => error,
+            read => return read,
+        };
+        // What goes past the end is an error of OpenDAL's or of the service.
+        match self.stat(key)? {
+            Some(found) if found.size <= start => Ok(Some(Vec::new())),
+            Some(found) if found.size < start + length => self.part_within(key, start, found.size - start),
+            _ => Err(error),
+        }
     }
 
     fn write(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()> {
@@ -286,6 +306,10 @@ impl ObjectStore for Service {
             Err(e) if matches!(e.kind(), ErrorKind::ConditionNotMatch | ErrorKind::AlreadyExists) => {
                 Ok(Put::Exists)
             }
+            Err(e) if e.kind() == ErrorKind::Unsupported => Err(Error::NoExclusiveCreate {
+                place: self.place.clone(),
+                reason: "it takes one name twice".to_owned(),
+            }),
             Err(e) => Err(self.failed(key, &e)),
         }
     }
@@ -302,6 +326,23 @@ impl ObjectStore for Service {
     fn delete(&self, key: &str) -> Result<()> {
         self.ask(key, async || self.operator.delete(key).await).map(drop)
     }
+
+    fn delete_many(&self, keys: &[String]) -> Result<()> {
+        if self
+            .operator
+            .info()
+            .capability()
+            .delete_max_size
+            .is_none_or(|most| most < 2)
+        {
+            return crate::each::each(keys, |key| self.delete(key)).map(drop);
+        }
+        for some in keys.chunks(DELETED) {
+            let delete = async || self.operator.delete_iter(some.to_vec()).await;
+            self.ask(&some[0], delete).map(drop)?;
+        }
+        Ok(())
+    }
 }
 
 impl Uploads for Service {
@@ -310,10 +351,11 @@ impl Uploads for Service {
     }
 
     fn begin(self: Arc<Self>, key: &str) -> Result<Box<dyn ObjectWriter>> {
-        if self.whole.is_some() {
-            return Ok(Box::new(long::Spool::begin(self, key)?));
-        }
-        Ok(Box::new(long::Parts::begin(self, key)?))
+        Ok(match self.long {
+            long::Way::Parts => Box::new(long::Parts::begin(self, key)?),
+            long::Way::Streamed(_) => Box::new(long::Spool::begin(self, key)?),
+            long::Way::Gathered => Box::new(long::Gathered::begin(self, key)),
+        })
     }
 }
 

@@ -1,12 +1,16 @@
 //! The program's HTTP client under OpenDAL.
 //!
-//! Invariants: uploads may take their time; a move does not replace anything, which OpenDAL's service would; and what is
-//! read whole into memory has a limit. Deliberately absent: redirects, which no store needs.
+//! Invariants: uploads may take their time; a move does not replace anything, which OpenDAL's service would; what is
+//! read whole into memory has a limit; an answer that comes too slowly to be one is given up; a server that says when to come again
+//! is not asked before. Deliberately absent: redirects, which no store needs.
+
+use std::time::{Duration, Instant};
 
 use backlot_net::Network;
 use futures_lite::StreamExt as _;
 use opendal::{Buffer, ErrorKind, HttpTransporter};
 use opendal_http_transport_reqwest::ReqwestTransport;
+use url::Url;
 
 use super::unexpected;
 use crate::error::Result;
@@ -14,17 +18,27 @@ use crate::error::Result;
 /// The most of one answer that OpenDAL may hold in memory.
 const ANSWER_LIMIT: usize = 64 << 20;
 
-/// The network's clients for a scheme.
-pub(super) fn through(network: &Network, scheme: &str) -> Result<HttpTransporter> {
+/// An answer has to bring so many bytes a second, counted over the time that a server may be silent.
+const SLOWEST: u128 = 100;
+
+/// The longest that is waited because a server says so.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The network's clients for a scheme. With `instead`, requests go there, whatever host they are for.
+pub(super) fn through(network: &Network, scheme: &str, instead: Option<Url>) -> Result<HttpTransporter> {
     Ok(HttpTransporter::new(Transport {
         quick: ReqwestTransport::new(network.client(scheme)?),
         uploads: ReqwestTransport::new(network.upload_client(scheme)?),
+        instead,
+        patience: network.options().read_timeout,
     }))
 }
 
 struct Transport {
     quick: ReqwestTransport,
     uploads: ReqwestTransport,
+    instead: Option<Url>,
+    patience: Duration,
 }
 
 impl opendal::HttpTransport for Transport {
@@ -37,8 +51,15 @@ impl opendal::HttpTransport for Transport {
             let never = http::HeaderValue::from_static("F");
             request.headers_mut().insert("Overwrite", never);
         }
+        if let Some(server) = &self.instead {
+            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+            let moved = server.as_str().trim_end_matches('/').to_owned() + path;
+            *request.uri_mut() = moved
+                .parse()
+                .map_err(|_| unexpected("its endpoint is no address"))?;
+        }
         let is_listing = request.uri().query().is_some_and(|q| q.contains("list-type="));
-        let response = if matches!(method.as_str(), "PUT" | "MOVE") {
+        let response = if matches!(method.as_str(), "PUT" | "POST" | "PATCH" | "MOVE") {
             self.uploads.fetch(request).await?
         } else {
             self.quick.fetch(request).await?
@@ -47,6 +68,14 @@ impl opendal::HttpTransport for Transport {
             let message = "the server wants other credentials (401)";
             return Err(opendal::Error::new(ErrorKind::PermissionDenied, message));
         }
+        if matches!(response.status().as_u16(), 429 | 500 | 502 | 503 | 504) {
+            // Who asks again does so after this.
+            tokio::time::sleep(asked_to_wait(&response)).await;
+            let message = format!("the server answered {}", response.status());
+            return Err(opendal::Error::new(ErrorKind::Unexpected, message).set_temporary());
+        }
+        let patience = self.patience;
+        let response = response.map(|body| body.map_inner(|blocks| steady(blocks, patience)));
         if method == http::Method::GET && response.status().is_success() && !is_listing {
             // An object: its reader counts the bytes.
             return Ok(response);
@@ -56,6 +85,30 @@ impl opendal::HttpTransport for Transport {
 }
 
 type Blocks = Box<dyn futures_lite::Stream<Item = opendal::Result<Buffer>> + Send + Sync + Unpin>;
+
+/// How long the server wants to be left alone.
+fn asked_to_wait(response: &http::Response<opendal::HttpBody>) -> Duration {
+    let seconds = response.headers().get(http::header::RETRY_AFTER);
+    let seconds = seconds.and_then(|seconds| seconds.to_str().ok()?.trim().parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0)).min(LONGEST_PAUSE)
+}
+
+/// An error once less than the least came in a span of time. A server that is silent is seen by the client.
+fn steady(blocks: Blocks, span: Duration) -> Blocks {
+    let (mut since, mut came) = (Instant::now(), 0_u128);
+    Box::new(blocks.map(move |block| {
+        let block = block?;
+        came += block.len() as u128;
+        let passed = since.elapsed();
+        if passed >= span {
+            if came < SLOWEST * u128::from(passed.as_secs()) {
+                return Err(unexpected("it answers too slowly").set_temporary());
+            }
+            (since, came) = (Instant::now(), 0);
+        }
+        Ok(block)
+    }))
+}
 
 fn bounded(blocks: Blocks) -> Blocks {
     let mut read = 0;

@@ -389,6 +389,7 @@ impl ObjectStore for Sftp {
             concurrency: PARALLEL,
             gap: 256 << 10,
             lists: true,
+            exclusive: true,
         }
     }
 

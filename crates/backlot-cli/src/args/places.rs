@@ -16,6 +16,9 @@ pub(crate) struct Store {
     /// Ask an s3:// bucket without credentials, unless there are some for its name
     #[arg(long)]
     anonymous: bool,
+    /// A folder of this site that it is read through, filled once for all machines [env: `BACKLOT_SITE_CACHE`]
+    #[arg(long, value_name = "FOLDER")]
+    via: Option<String>,
 }
 
 impl Store {
@@ -24,6 +27,7 @@ impl Store {
             endpoint: self.endpoint.clone(),
             region: self.region.clone(),
             anonymous: self.anonymous,
+            via: self.via.clone(),
         }
     }
 }

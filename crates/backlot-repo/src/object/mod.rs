@@ -19,18 +19,20 @@ mod wheels;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use backlot_backend::{CommitBy, Moved, ObjectStore, each, folders};
 use backlot_core::{PackageName, PlaceIdentity, Version};
 use backlot_net::{Network, PlaceName, Responses};
+use backlot_wheel::sdist_name;
 
 pub use backlot_backend::StoreOptions;
 
 use crate::allow::Gate;
 use crate::error::{Error, Result};
-use crate::layout::{Marker, read_marker};
+use crate::layout::{Marker, is_wheel, read_marker};
 use crate::place::Place;
 use shelf::Shelf;
 
@@ -76,8 +78,17 @@ impl ObjectRepo {
     /// Open a store by its URL, as `name` in messages and for credentials. Nothing is asked yet. Without a credential of
     /// its own, S3 is asked with what AWS's own tools would use.
     pub fn open(network: &Network, name: &str, url: &str, options: &StoreOptions) -> Result<Self> {
-        let objects = backlot_backend::open(network, &PlaceName::Repo(name.to_owned()), url, options)?;
+        let mut objects = backlot_backend::open(network, &PlaceName::Repo(name.to_owned()), url, options)?;
+        if let Some(via) = &options.via {
+            objects = backlot_backend::via(objects, Path::new(via), Self::is_fixed, network.context());
+        }
         Ok(Self::over(objects, network.responses().clone()))
+    }
+
+    /// Whether the content of an object never changes while it has its name: that of a release's files.
+    fn is_fixed(key: &str) -> bool {
+        let file = key.rsplit('/').next().unwrap_or_default();
+        key.starts_with("packages/") && (is_wheel(file) || sdist_name(file).is_some())
     }
 
     pub(crate) fn over(objects: Arc<dyn ObjectStore>, kept: Responses) -> Self {

@@ -183,8 +183,25 @@ impl ObjectRepo {
     }
 
     /// Fetch an object of a known size to a file that appears only if it is right; `None` if it is gone. Reads little more
-    /// than the size.
+    /// than the size. What a site cache has wrong is read again from the store itself.
     pub(super) fn download(
+        &self,
+        key: &str,
+        target: &Path,
+        size: u64,
+        expected: Option<Sha256>,
+        context: &Context,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Option<Sha256>> {
+        match self.download_once(key, target, size, expected, context, progress) {
+            Err(Error::WrongBytes { .. } | Error::TooLarge { .. }) if self.0.objects.forget(key) => {
+                self.download_once(key, target, size, expected, context, progress)
+            }
+            other => other,
+        }
+    }
+
+    fn download_once(
         &self,
         key: &str,
         target: &Path,

@@ -44,6 +44,14 @@ pub(super) trait BlobStore: Send + Sync + Debug {
     fn list(&self, prefix: &str) -> Result<Vec<BlobEntry>>;
     /// Remove an object; fine if it is not there. After a power cut it may be there again.
     fn delete(&self, key: &str) -> Result<()>;
+    /// The same for many, in as few requests as the service allows.
+    fn delete_many(&self, keys: &[String]) -> Result<()> {
+        keys.iter().try_for_each(|key| self.delete(key))
+    }
+    /// Drop a nearer copy of an object, which was not what it should be. Returns whether there was one.
+    fn forget(&self, _key: &str) -> bool {
+        false
+    }
     /// Bring to the disk what was deleted below a prefix.
     fn sync_deleted(&self, prefix: &str) -> Result<()>;
     /// Remove what killed writers left more than a day ago, where anything is left.
@@ -328,6 +336,14 @@ impl BlobStore for StoreBlobs {
 
     fn delete(&self, key: &str) -> Result<()> {
         Ok(self.store.delete(key)?)
+    }
+
+    fn forget(&self, key: &str) -> bool {
+        self.store.forget(key)
+    }
+
+    fn delete_many(&self, keys: &[String]) -> Result<()> {
+        Ok(self.store.delete_many(keys)?)
     }
 
     fn sync_deleted(&self, _prefix: &str) -> Result<()> {

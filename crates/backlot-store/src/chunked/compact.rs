@@ -130,9 +130,9 @@ impl Site {
             }
             if !adds {
                 covered.insert(*name);
-                self.blobs.delete(&Kind::Index.key(*name))?;
             }
         }
+        self.blobs.delete_many(&keys_of(Kind::Index, &covered))?;
         index.segments.retain(|(name, _)| !covered.contains(name));
         Ok(())
     }
@@ -178,9 +178,7 @@ impl Site {
             builder.absorb(segment, keep)?;
         }
         if builder.is_empty() {
-            for name in group {
-                self.blobs.delete(&Kind::Index.key(*name))?;
-            }
+            self.blobs.delete_many(&keys_of(Kind::Index, group))?;
             index.segments.retain(|(name, _)| !group.contains(name));
             return Ok(group.last().copied());
         }
@@ -228,11 +226,14 @@ impl Site {
                 name
             }
         };
-        for old in group.iter().filter(|old| **old != name) {
-            self.blobs.delete(&kind.key(*old))?;
-        }
+        let old = group.iter().filter(|old| **old != name);
+        self.blobs.delete_many(&keys_of(kind, old))?;
         Ok(Some(name))
     }
+}
+
+fn keys_of<'a>(kind: Kind, names: impl IntoIterator<Item = &'a StoredName>) -> Vec<String> {
+    names.into_iter().map(|name| kind.key(*name)).collect()
 }
 
 /// The segments that this merger wrote, those of this very run too.

@@ -116,21 +116,26 @@ impl Site {
         let mut condemned: BTreeMap<usize, Relied> = BTreeMap::new();
         let mut stored = Vec::new();
         let mut rest: Vec<usize> = (0..items.len()).collect();
-        for attempt in 0.. {
-            let found = candidates(&catalog, items, &rest, attempt)?;
-            if found.is_empty() {
+        for is_last in [false, true] {
+            for attempt in 0.. {
+                let found = candidates(&catalog, items, &rest, attempt)?;
+                if found.is_empty() {
+                    break;
+                }
+                for (item, found) in &found {
+                    let mut relied = Relied::default();
+                    relied.add_condemned(&catalog, found);
+                    condemned.insert(*item, relied);
+                }
+                let mut failed = Vec::new();
+                for group in groups(found) {
+                    getter.group(group, &mut results, &mut failed, &mut stored)?;
+                }
+                rest = failed;
+            }
+            if is_last || !getter.forgets_nearer_packs() {
                 break;
             }
-            for (item, found) in &found {
-                let mut relied = Relied::default();
-                relied.add_condemned(&catalog, found);
-                condemned.insert(*item, relied);
-            }
-            let mut failed = Vec::new();
-            for group in groups(found) {
-                getter.group(group, &mut results, &mut failed, &mut stored)?;
-            }
-            rest = failed;
         }
         seeds.note(&stored)?;
         getter.tell_damage();
@@ -309,6 +314,16 @@ impl Getter<'_> {
         if let Ok(mut damaged) = self.damaged.lock() {
             damaged.entry(pack).or_insert(why);
         }
+    }
+
+    /// Drop what a site cache has of packs that were found damaged. Returns whether reading them again may help.
+    fn forgets_nearer_packs(&self) -> bool {
+        let Ok(mut damaged) = self.damaged.lock() else {
+            return false;
+        };
+        let before = damaged.len();
+        damaged.retain(|pack, _| !self.site.blobs.forget(&Kind::Pack.key(*pack)));
+        damaged.len() < before
     }
 
     fn tell_damage(&self) {

@@ -22,9 +22,7 @@ impl Site {
         if !index.damaged.is_empty() {
             added += self.rebuild_index(context)?;
             // Derived, and derived anew by now.
-            for key in &index.damaged {
-                self.blobs.delete(key)?;
-            }
+            self.blobs.delete_many(&index.damaged)?;
         }
         added += self.index_packs(&catalog.unknown_to(&index), context)?;
         if added == 0 && index.damaged.is_empty() {

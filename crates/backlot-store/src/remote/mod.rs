@@ -147,6 +147,11 @@ impl Remote {
         Ok(Self::on(backend))
     }
 
+    /// Whether the content of an object of a remote never changes while it has its name: packs, and files in DVC's layout.
+    pub fn is_fixed(key: &str) -> bool {
+        key.starts_with("v1/packs/") || key.starts_with("files/md5/")
+    }
+
     /// Open a remote in a store of objects; nothing is asked yet. `mirrors` is a local folder for what is remembered of chunked
     /// remotes.
     pub fn in_store(store: Arc<dyn ObjectStore>, layout: RemoteLayout, mirrors: &Path) -> Result<Self> {

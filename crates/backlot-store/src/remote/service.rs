@@ -167,13 +167,21 @@ impl ServiceRemote {
         each(self.width(), items.len(), context, |n| {
             let item = &items[n];
             let temporary = temporaries.file(n);
-            let mut copy = fs::File::create(&temporary)?;
-            let read = self.read(item.id, &running, context, |piece| Ok(copy.write_all(piece)?))?;
+            let copy = || -> Result<Option<FileDigests>> {
+                let mut copy = fs::File::create(&temporary)?;
+                self.read(item.id, &running, context, |piece| Ok(copy.write_all(piece)?))
+            };
+            let is_wrong =
+                |read: &Option<FileDigests>| read.is_some_and(|found| !Fetched::is_right(item, &found));
+            let mut read = copy()?;
+            if is_wrong(&read) && self.store.forget(&item.id.key()) {
+                read = copy()?;
+            }
             running.advance(1, 0);
             let Some(digests) = read else {
                 return Ok(Fetched::Missing);
             };
-            if !Fetched::is_right(item, &digests) {
+            if is_wrong(&read) {
                 return Ok(Fetched::Damaged);
             }
             set_read_only(&temporary)?;

@@ -139,6 +139,7 @@ impl ObjectStore for Reached {
             concurrency: 1,
             gap: 0,
             lists: true,
+            exclusive: true,
         }
     }
 

@@ -1,0 +1,141 @@
+//! How much of its disk a site cache may take: what was not used for the longest time goes first.
+//!
+//! The folder may have a file `site-cache.json`, `{"max_bytes": 2000000000000, "min_free_bytes": 50000000000}`; without it, a tenth of
+//! the disk, at most 50 GB, stays free. Invariant: nothing but objects that this cache wrote is removed. Deliberately absent: a
+//! count that several machines keep; each looks at the folder itself after it has written a gigabyte.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use backlot_core::{FileError, file};
+use fs_err as fs;
+use serde::Deserialize;
+
+/// Letters of the folder of an origin.
+pub(super) const ORIGIN: usize = 16;
+const SETTINGS: &str = "site-cache.json";
+/// The folder is looked at again after this process wrote so much.
+const LOOK_AFTER: u64 = 1 << 30;
+/// What is free after an eviction beyond what has to be, and what one object may take.
+const SPARE: u64 = 1 << 30;
+const FREE: u64 = 50_000_000_000;
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+struct Limits {
+    max_bytes: Option<u64>,
+    min_free_bytes: Option<u64>,
+}
+
+/// The room of a cache.
+#[derive(Debug)]
+pub(super) struct Room {
+    root: PathBuf,
+    written: AtomicU64,
+}
+
+/// An object that could go.
+struct Candidate {
+    used: SystemTime,
+    size: u64,
+    path: PathBuf,
+}
+
+impl Room {
+    pub(super) fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            // So that the first object looks.
+            written: AtomicU64::new(LOOK_AFTER),
+        }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether the folder is there, and its settings can be read.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if !self.root.is_dir() {
+            return Err("it is not there".to_owned());
+        }
+        self.limits().map(drop).map_err(|e| e.to_string())
+    }
+
+    fn limits(&self) -> Result<Limits, FileError> {
+        let bytes = file::read_if_exists(&self.root.join(SETTINGS))?;
+        let Some(bytes) = bytes else {
+            return Ok(Limits::default());
+        };
+        Ok(serde_json::from_slice(&bytes).map_err(std::io::Error::other)?)
+    }
+
+    /// Note what was written.
+    pub(super) fn took(&self, bytes: u64) {
+        self.written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Have room for an object, or an error.
+    pub(super) fn make(&self) -> Result<(), FileError> {
+        if !self.root.is_dir() {
+            return Err(std::io::Error::new(std::io::ErrorKind::NotFound, "it is not there any more").into());
+        }
+        let limits = self.limits()?;
+        let disk = rustix::fs::statvfs(&self.root).map_err(std::io::Error::from)?;
+        let (free, all) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
+        let kept = limits.min_free_bytes.unwrap_or_else(|| FREE.min(all / 10));
+        let is_tight = free < kept;
+        if !is_tight && self.written.load(Ordering::Relaxed) < LOOK_AFTER {
+            return Ok(());
+        }
+        self.written.store(0, Ordering::Relaxed);
+        let mut candidates = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            if is_of_cache(&entry.file_name().to_string_lossy()) && entry.file_type()?.is_dir() {
+                list(&entry.path(), &mut candidates)?;
+            }
+        }
+        candidates.sort_by_key(|one| one.used);
+        let mut total: u64 = candidates.iter().map(|one| one.size).sum();
+        let (mut freed, wanted) = (0, if is_tight { kept - free + SPARE } else { 0 });
+        let most = limits
+            .max_bytes
+            .map_or(u64::MAX, |most| most.saturating_sub(SPARE.min(most / 10)));
+        for one in candidates {
+            if total <= most && freed >= wanted {
+                break;
+            }
+            // Another machine may have removed it, and who reads it keeps it until it is read.
+            fs::remove_file(&one.path).ok();
+            total -= one.size;
+            freed += one.size;
+        }
+        if is_tight && free + freed < kept {
+            return Err(std::io::Error::new(std::io::ErrorKind::StorageFull, "its disk is full").into());
+        }
+        Ok(())
+    }
+}
+
+/// Whether a folder holds the objects of an origin.
+fn is_of_cache(name: &str) -> bool {
+    name.len() == ORIGIN && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn list(folder: &Path, found: &mut Vec<Candidate>) -> Result<(), FileError> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let Ok(about) = entry.metadata() else { continue };
+        if about.is_dir() {
+            list(&entry.path(), found)?;
+        } else if about.is_file() {
+            found.push(Candidate {
+                used: about.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+                size: about.len(),
+                path: entry.path(),
+            });
+        }
+    }
+    Ok(())
+}

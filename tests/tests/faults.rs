@@ -1,0 +1,301 @@
+//! Networks that fail and servers that are busy: work goes on or ends with an error that names the store, a rerun goes on where it
+//! was, and what is there in the end is right.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use backlot_backend::{Error, StoreOptions};
+use backlot_core::Context;
+use backlot_net::{Network, NetworkOptions, PlaceName};
+use backlot_tests::faults::{Between, FAULTS, Fault, Line};
+use backlot_tests::installers::site_packages;
+use backlot_tests::stores::Store;
+use backlot_tests::{Random, Run, noise, run_command, snapshot};
+
+const FRAMES: &str = "here/outputs/shot/src/shot/frames";
+/// How often each is tried.
+const ROUNDS: u64 = if option_env!("BACKLOT_HEAVY").is_some() {
+    30
+} else {
+    6
+};
+
+/// A workspace with a repo in a folder and the store as its remote.
+fn workspace(store: &Store, name: &str, layout: &str) {
+    store.studio.run(&["init", name]).ok();
+    store.run(name, &["repo", "add", "review", "review"]).ok();
+    store.add_remote(name, "files", layout).ok();
+}
+
+/// One with an asset with frames.
+fn prepare(store: &Store, layout: &str) {
+    workspace(store, "here", layout);
+    store.run("here", &["new", "Shot"]).ok();
+    store.studio.frames(FRAMES, 8, 60_000, 1);
+    store.run("here", &["add", FRAMES]).ok();
+}
+
+/// Another version of two frames, added.
+fn change(store: &Store, round: u64) {
+    for number in [round % 8 + 1, (round + 3) % 8 + 1] {
+        let path = format!("{FRAMES}/f.{number:04}.exr");
+        store
+            .studio
+            .write(&path, &noise(60_000, 1000 + 10 * round + number));
+    }
+    store.run("here", &["add", FRAMES]).ok();
+}
+
+/// A command that may fail in one way only. Returns whether it worked.
+fn works_or_names_the_store(run: &Run, store: &Store) -> bool {
+    if run.output.status.success() {
+        return true;
+    }
+    let error: serde_json::Value = serde_json::from_str(&run.stdout()).expect("JSON");
+    let error = &error["error"];
+    let message = error["message"].as_str().expect("a message");
+    let place = store.files("").replace("webdav+", "");
+    let named = message.contains(&place) || message.contains(&store.url.replace("/repo", ""));
+    assert!(named, "{error:#}");
+    assert_eq!(run.output.status.code(), Some(6), "{error:#}");
+    let help = error["help"].as_str().expect("a help");
+    assert!(help.contains("try again"), "{error:#}");
+    false
+}
+
+/// The frames as a new machine has them.
+fn pulled(store: &Store, round: u64) -> BTreeMap<String, Vec<u8>> {
+    let name = format!("there{round}");
+    workspace(store, &name, "chunked");
+    let run = |arguments: &[&str]| {
+        let mut command = store.command(&name, arguments);
+        command.env("BACKLOT_CACHE_DIR", store.studio.path(&format!("cache-{round}")));
+        run_command(&mut command)
+    };
+    run(&["install", "Shot"]).ok();
+    run(&["pull"]).ok();
+    snapshot(&site_packages(&store.studio, &name).join("shot/frames"))
+}
+
+fn has_what_was_made(store: &Store, round: u64) {
+    let (had, made) = (pulled(store, round), snapshot(&store.studio.path(FRAMES)));
+    let names: Vec<&String> = had.keys().collect();
+    assert_eq!(names, made.keys().collect::<Vec<_>>(), "round {round}");
+    let other: Vec<&&String> = names.iter().filter(|name| had[**name] != made[**name]).collect();
+    assert!(other.is_empty(), "round {round}: {other:?}");
+}
+
+/// Push versions while `is_bad` is set, publish and pull them while it is not.
+fn goes_on(store: &Store, is_bad: &AtomicBool) {
+    prepare(store, "chunked");
+    for round in 0..ROUNDS {
+        change(store, round);
+        is_bad.store(true, Ordering::SeqCst);
+        let mut tries = 0;
+        while !works_or_names_the_store(&store.run("here", &["push", "--json"]), store) {
+            tries += 1;
+            assert!(tries < 20, "it never ends");
+        }
+        is_bad.store(false, Ordering::SeqCst);
+        let again = store.run("here", &["push", "--json"]).ok().json();
+        assert_eq!(again["sent"], 0, "what was said to be sent is there: {again:#}");
+        if round > 0 {
+            store.run("here", &["bump", "Shot", "patch"]).ok();
+        }
+        store.run("here", &["publish", "Shot"]).ok();
+        has_what_was_made(store, round);
+    }
+    let verified = store
+        .run("here", &["verify", "--remote", "--releases"])
+        .ok()
+        .stdout();
+    assert!(verified.contains("sound"), "{verified}");
+}
+
+/// The same for the same number, and far from that of its neighbours.
+fn scattered(number: u64) -> u64 {
+    let mut random = Random((number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    random.next();
+    random.next()
+}
+
+fn now_and_then(
+    is_bad: &Arc<AtomicBool>,
+    one_in: u64,
+) -> impl Fn(&str, u64) -> Fault + Send + Sync + 'static {
+    let is_bad = Arc::clone(is_bad);
+    move |_, number| {
+        let random = scattered(number);
+        if !is_bad.load(Ordering::SeqCst) || !random.is_multiple_of(one_in) {
+            return Fault::None;
+        }
+        FAULTS[usize::try_from(random / one_in % FAULTS.len() as u64).expect("small")]
+    }
+}
+
+fn through_a_bad_network(store: Store) {
+    let is_bad = Arc::new(AtomicBool::new(false));
+    let between = Between::before(store.port(), now_and_then(&is_bad, 5));
+    goes_on(&store.asked_at(between.port), &is_bad);
+}
+
+#[test]
+fn pushes_to_s3_through_a_bad_network_go_on_where_they_were() {
+    through_a_bad_network(Store::s3());
+}
+
+#[test]
+fn pushes_to_webdav_through_a_bad_network_go_on_where_they_were() {
+    through_a_bad_network(Store::webdav());
+}
+
+#[test]
+fn pushes_over_a_line_to_sftp_that_is_cut_go_on_where_they_were() {
+    let (store, server) = Store::sftp();
+    let is_bad = Arc::new(AtomicBool::new(false));
+    let bad = Arc::clone(&is_bad);
+    let line = Line::before(server.port, move |number| {
+        let cut = scattered(number) % 600_000;
+        bad.load(Ordering::SeqCst).then_some(cut)
+    });
+    goes_on(&store.asked_at(line.port), &is_bad);
+}
+
+/// A push that is killed after some time, again and again, and then let be.
+fn goes_on_after_kills(store: &Store) {
+    prepare(store, "chunked");
+    for round in 0..ROUNDS {
+        change(store, round);
+        for kill in 0..2 {
+            let mut push = store.command("here", &["push"]);
+            let mut child = push
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("started");
+            std::thread::sleep(Duration::from_millis(scattered(2 * round + kill) % 300));
+            child.kill().ok();
+            child.wait().expect("ended");
+        }
+        store.run("here", &["push"]).ok();
+        if round > 0 {
+            store.run("here", &["bump", "Shot", "patch"]).ok();
+        }
+        store.run("here", &["publish", "Shot"]).ok();
+        has_what_was_made(store, round);
+    }
+    let verified = store
+        .run("here", &["verify", "--remote", "--releases"])
+        .ok()
+        .stdout();
+    assert!(verified.contains("sound"), "{verified}");
+}
+
+#[test]
+fn killed_pushes_to_s3_go_on() {
+    goes_on_after_kills(&Store::s3());
+}
+
+#[test]
+fn killed_pushes_to_webdav_go_on() {
+    goes_on_after_kills(&Store::webdav());
+}
+
+#[test]
+fn killed_pushes_to_sftp_go_on() {
+    let (store, _server) = Store::sftp();
+    goes_on_after_kills(&store);
+}
+
+#[test]
+fn a_server_that_says_when_to_come_again_is_not_asked_before() {
+    let store = Store::s3();
+    let between = Between::before(store.port(), |_, number| match number {
+        0 => Fault::Answer(503, Some(2)),
+        _ => Fault::None,
+    });
+    let store = store.asked_at(between.port);
+    let begun = Instant::now();
+    store
+        .open("files", 0)
+        .write("object", b"bytes".to_vec(), "text/plain")
+        .expect("written");
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(between.count(), 2);
+}
+
+#[test]
+fn a_server_that_answers_a_byte_at_a_time_is_given_up() {
+    let store = Store::webdav();
+    store
+        .open("files", 0)
+        .write("object", noise(100_000, 1), "text/plain")
+        .expect("written");
+    let slow = Between::before(store.front.port, |_, _| Fault::Slow);
+    let url = format!("http://127.0.0.1:{}/team/files", slow.port);
+    let mut options = NetworkOptions::new(store.studio.path("network"));
+    options.read_timeout = Duration::from_secs(1);
+    let network = Network::new(options, Context::default()).expect("set up");
+    let place = PlaceName::Remote("files".to_owned());
+    let reader = backlot_backend::open(&network, &place, &url, &StoreOptions::default()).expect("opened");
+    let error = reader.read("object", 1 << 20).expect_err("given up");
+    assert!(matches!(error, Error::Store { temporary: true, .. }), "{error}");
+}
+
+#[test]
+fn a_store_that_is_down_is_named() {
+    for make in [Store::s3, Store::webdav] {
+        let store = make();
+        prepare(&store, "chunked");
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = nobody.local_addr().expect("an address").port();
+        drop(nobody);
+        let settings = store.studio.path("here/backlot.toml");
+        let text = fs_err::read_to_string(&settings).expect("read");
+        let (old, new) = (format!(":{}", store.port()), format!(":{port}"));
+        fs_err::write(&settings, text.replace(&old, &new)).expect("written");
+        let store = store.asked_at(port);
+        for command in [&["push", "--json"][..], &["verify", "--remote", "--json"]] {
+            assert!(
+                !works_or_names_the_store(&store.run("here", command), &store),
+                "{command:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn requests_follow_packs_and_not_files() {
+    let store = Store::s3();
+    let between = Between::before(store.port(), |_, _| Fault::None);
+    let store = store.asked_at(between.port);
+    prepare(&store, "chunked");
+    store.studio.frames(FRAMES, 300, 16_000, 40);
+    store.run("here", &["add", FRAMES]).ok();
+    let mut counts = BTreeMap::new();
+    between.count();
+    let mut asked = |what: &'static str, run: &dyn Fn()| {
+        run();
+        counts.insert(what, between.count());
+    };
+    asked("push", &|| drop(store.run("here", &["push"]).ok()));
+    asked("push again", &|| drop(store.run("here", &["push"]).ok()));
+    asked("publish", &|| drop(store.run("here", &["publish", "Shot"]).ok()));
+    asked("status", &|| drop(store.run("here", &["status"]).ok()));
+    asked("another machine", &|| drop(pulled(&store, 0)));
+    asked("pull again", &|| drop(store.run("here", &["pull"]).ok()));
+    let most = BTreeMap::from([
+        ("push", 20),
+        ("push again", 10),
+        ("publish", 16),
+        ("status", 1),
+        ("another machine", 20),
+        ("pull again", 0),
+    ]);
+    for (what, most) in &most {
+        assert!(counts[what] <= *most, "{what}: {counts:?}");
+    }
+}
