@@ -1,5 +1,6 @@
 //! The arguments: every command, its options, and the examples its help teaches with.
 
+mod bundles;
 mod external;
 mod parts;
 mod places;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use bundles::{BundleArgs, UnbundleArgs};
 pub(crate) use external::{Channel, External, Python};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
 pub(crate) use places::{Input, Remote, Repo};
@@ -205,6 +207,16 @@ pub(crate) enum Command {
         after_help = "Only what is missing is copied, with approvals and yanks; what the other repo has more stays. A run that was stopped\nis continued by the next.\n\nExamples:\n  backlot mirror blessed site\n  backlot mirror blessed site --name \"shot*\" --newest 3\n  backlot mirror blessed site --files --from-remote main --to-remote site"
     )]
     Mirror(MirrorArgs),
+    /// Put releases with all they need into one file or folder, to run or import elsewhere
+    #[command(
+        after_help = "Wheels, files, a lock and a tree that runs without Backlot: `./activate python ...`, or env.json for launchers. The\nsame releases give the same bytes. It holds no credentials and no path of this machine.\n\nExamples:\n  backlot bundle Shot010==1.2 -o shot.tar.zst      one file\n  backlot bundle Shot010==1.2 Tools -o /media/usb/shot   a folder\n  backlot bundle -o everything.tar.zst            what is installed in this workspace\n  backlot bundle Shot010 -o shot.tar.zst --dry-run\nWithout Backlot: tar -xf shot.tar.zst --one-top-level=shot && shot/activate python -c \"import shot010\""
+    )]
+    Bundle(BundleArgs),
+    /// Import a bundle into this workspace, a repo or a remote
+    #[command(
+        after_help = "All of it is checked before any is used. Its files go into the cache. Without --into-repo and --push its releases go to\nthe repo `bundles` of this workspace, and `inputs` becomes what the bundle has; no other repo or remote is asked.\n\nExamples:\n  backlot unbundle shot.tar.zst                              install it here\n  backlot unbundle shot.tar.zst --into-repo site --push site  for everybody at this site\n  backlot unbundle /media/usb/shot --push site               only its files\n  backlot unbundle shot.tar.zst --dry-run                    check it"
+    )]
+    Unbundle(UnbundleArgs),
     /// Say that a release is approved
     #[command(after_help = "Examples:\n  backlot approve Table==1.0.0 --repo review -m \"seen by the lead\"")]
     Approve(VerdictArgs),

@@ -150,6 +150,7 @@ fn label(operation: Operation) -> &'static str {
         Operation::Install => "installing",
         Operation::Verify => "verifying",
         Operation::Collect => "collecting",
+        Operation::Bundle => "bundling",
         _ => "working",
     }
 }

@@ -32,6 +32,8 @@ pub enum Operation {
     Verify,
     /// Finding what nothing needs any more.
     Collect,
+    /// Writing releases and files into one archive.
+    Bundle,
 }
 
 /// Something a person should know though nothing failed.

@@ -184,7 +184,7 @@ impl Workspace {
             match ends.plan(release, &there)? {
                 Fit::Fits(planned) => plan.push(planned),
                 Fit::Differs(files) if package == root.package => {
-                    return Err(ends.other_bytes(&root, &files)?);
+                    return Err(other_bytes(&ends.target, &root.package, &root.version, &files)?);
                 }
                 Fit::Differs(_) => self.context().warn(
                     "copy::other_bytes",
@@ -503,25 +503,30 @@ impl Ends {
         }
         Ok(self.source.metadata(best)?)
     }
+}
 
-    /// The error for a version of which the target has other files.
-    fn other_bytes(&self, release: &WholeRelease, files: &[Release]) -> Result<Error> {
-        let published = match files.first() {
-            Some(there) => self.target.status(there)?.published,
-            None => None,
-        };
-        Ok(backlot_repo::Error::ReleaseExists {
-            package: release.package.clone(),
-            version: release.version.clone(),
-            repo: self.target.place(),
-            files: files.iter().map(|file| file.file.clone()).collect(),
-            author: published.as_ref().map(|f| f.author.clone().into()),
-            at: published.map(|f| f.at),
-            identical: false,
-            complete: true,
-        }
-        .into())
+/// The error for a version of which the target has other files.
+pub(crate) fn other_bytes(
+    target: &Repo,
+    package: &PackageName,
+    version: &Version,
+    files: &[Release],
+) -> Result<Error> {
+    let published = match files.first() {
+        Some(there) => target.status(there)?.published,
+        None => None,
+    };
+    Ok(backlot_repo::Error::ReleaseExists {
+        package: package.clone(),
+        version: version.clone(),
+        repo: target.place(),
+        files: files.iter().map(|file| file.file.clone()).collect(),
+        author: published.as_ref().map(|f| f.author.clone().into()),
+        at: published.map(|f| f.at),
+        identical: false,
+        complete: true,
     }
+    .into())
 }
 
 /// Everything that is reached from some packages, each after all it needs (as far as they need each other in no circle).

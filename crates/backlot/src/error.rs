@@ -2,6 +2,7 @@
 //!
 //! Invariant: code, class, help and retry of a lower crate's error pass through unchanged.
 
+mod bundle;
 mod edit;
 mod gc;
 mod outs;
@@ -9,6 +10,7 @@ mod workspace;
 
 use backlot_core::{Cancelled, Class, Coded, FileError};
 
+pub use bundle::BundleError;
 pub use edit::EditError;
 pub use gc::GcError;
 pub use outs::OutsError;
@@ -75,6 +77,9 @@ pub enum Error {
     /// Outputs and the releases they were edited from.
     #[error(transparent)]
     Edit(#[from] EditError),
+    /// Bundles.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// A collection that cannot know what is needed.
     #[error(transparent)]
     Gc(#[from] GcError),
@@ -115,6 +120,7 @@ impl Error {
             Self::Repo(e) => e,
             Self::Network(e) => e,
             Self::Edit(e) => e,
+            Self::Bundle(e) => e,
             Self::Gc(e) => e,
             #[cfg(feature = "conda")]
             Self::Conda(e) => e,

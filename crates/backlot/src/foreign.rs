@@ -11,6 +11,7 @@ use backlot_core::{PackageName, RelPath};
 use backlot_dvc::Pointer;
 use backlot_wheel::{InstalledDist, parse_record};
 
+use crate::environment::Environment;
 use crate::error::{OutsError, Result};
 use crate::files::Tracked;
 use crate::workspace::Workspace;
@@ -112,13 +113,18 @@ impl Workspace {
         if !tracked.iter().any(|one| one.installed) {
             return Ok(());
         }
+        Self::refuse_foreign_outs_in(&environment)
+    }
+
+    /// The same of all that is installed in an environment.
+    pub(crate) fn refuse_foreign_outs_in(environment: &Environment) -> Result<()> {
         let site_packages = environment.site_packages();
         let dists = environment.installed()?;
         let recorded = Recorded::of(&dists)?;
         let (mut outs, mut places) = (Outs::default(), Vec::new());
         for dist in dists.iter().filter(|dist| dist.editable.is_none()) {
             let package = dist.metadata.package();
-            for pointer in Self::tracked_of_dist(&environment, dist)?.pointers {
+            for pointer in Self::tracked_of_dist(environment, dist)?.pointers {
                 for (place, _) in pointer.located_outs() {
                     let place = RelPath::from_path(place.strip_prefix(&site_packages).unwrap_or(&place))?;
                     let reason = match outs.overlapping(&place, &package) {

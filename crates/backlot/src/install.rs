@@ -229,7 +229,7 @@ impl Workspace {
         Ok((lock, changed))
     }
 
-    fn locked_as_is(lock: Option<&Lock>, inputs: &[Requirement]) -> Result<Lock> {
+    pub(crate) fn locked_as_is(lock: Option<&Lock>, inputs: &[Requirement]) -> Result<Lock> {
         let stale = |reason: String| Error::from(WorkspaceError::StaleLock { reason });
         let lock = lock.ok_or_else(|| stale("there is no backlot.lock".to_owned()))?;
         let mut asked: Vec<String> = inputs.iter().map(ToString::to_string).collect();
@@ -520,6 +520,14 @@ pub(crate) struct EnvironmentPlan {
 }
 
 impl EnvironmentPlan {
+    /// To put packages into an empty tree.
+    pub(crate) fn of(packages: impl IntoIterator<Item = LockedPackage>) -> Self {
+        Self {
+            put: packages.into_iter().map(|package| (package, None)).collect(),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.put.is_empty() && self.remove.is_empty() && self.strays.is_empty() && !self.rebuild
     }

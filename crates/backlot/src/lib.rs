@@ -11,6 +11,7 @@ mod answers;
 mod base;
 mod browse;
 mod build;
+mod bundle;
 mod conda;
 mod config;
 mod connect;
@@ -91,11 +92,15 @@ pub use browse::{
     InputStatus, OutStatus, OutputStatus, PackageRow, ReleaseDetail, RequirementRow, StatusReport,
 };
 pub use build::{BuildReport, OutRecord, Provenance, TOOL};
+pub use bundle::{
+    BundleFile, BundleManifest, BundleOptions, BundlePlatform, BundleReport, BundledPackage, UnbundleOptions,
+    UnbundleReport, UnbundledFiles, UnbundledPackage, UnbundledState,
+};
 pub use config::{Config, RemoteEntry, RepoEntry, RepoPlace};
 pub use copy::{CopiedFile, CopiedRelease, CopyOptions, CopyReport, CopyState};
 pub use edit::EditReport;
 pub use environment::DEFAULT_PYTHON;
-pub use error::{EditError, Error, GcError, OutsError, Result, WorkspaceError};
+pub use error::{BundleError, EditError, Error, GcError, OutsError, Result, WorkspaceError};
 pub use export::{ExportFormat, ExportOptions, ExportReport};
 pub use external::{ChannelStatus, CondaChange, ExternalReport, ExternalStatus};
 pub use files::{AddFiles, AddReport, AddedFiles, MoveReport, MovedFiles};

@@ -192,7 +192,7 @@ impl Workspace {
 
     /// Make a repo where none is, by the person who names it: anywhere else, a folder that is absent is an unmounted disk.
     /// Returns whether it was made, and which it is.
-    fn make_repo(&self, entry: &RepoEntry, dry_run: bool) -> Result<(bool, Option<String>)> {
+    pub(crate) fn make_repo(&self, entry: &RepoEntry, dry_run: bool) -> Result<(bool, Option<String>)> {
         let repo = self.connect_repo(entry)?;
         if dry_run {
             return Ok((repo.identity()? == Some(PlaceIdentity::Absent), None));

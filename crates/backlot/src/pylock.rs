@@ -72,6 +72,26 @@ struct Package {
     tool: Option<Tool<PackageTable>>,
 }
 
+impl Package {
+    /// An entry without files.
+    fn named(package: &LockedPackage) -> Self {
+        let needs = package.needs.iter().map(|name| Dependency {
+            name: name.to_string(),
+        });
+        Self {
+            name: package.name.to_string(),
+            version: Some(package.version.to_string()),
+            dependencies: needs.collect(),
+            tool: (!package.groups.is_empty()).then(|| Tool {
+                backlot: Some(PackageTable {
+                    groups: package.groups.clone(),
+                }),
+            }),
+            ..Self::default()
+        }
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Dependency {
     #[serde(default)]
@@ -168,20 +188,8 @@ impl Pylock {
         Ok(pylock)
     }
 
-    /// The text, without what is not used.
-    pub fn to_text(&self) -> String {
-        toml::to_string(self).expect("a lock is plain data")
-    }
-}
-
-impl Workspace {
-    /// The lock as the text of a `pylock.toml` that lies in `folder`.
-    pub(crate) fn pylock_text(&self, lock: &Lock, folder: &Path) -> Result<String> {
-        let mut packages = Vec::new();
-        for package in &lock.packages {
-            packages.push(self.pylock_package(package, folder)?);
-        }
-        let pylock = Pylock {
+    fn of(lock: &Lock, packages: Vec<Package>) -> Self {
+        Self {
             lock_version: "1.0".to_owned(),
             // Markers were judged for this environment only.
             environments: vec![format!(
@@ -196,8 +204,39 @@ impl Workspace {
                     requirements: lock.requirements.clone(),
                 }),
             }),
-            ..Pylock::default()
-        };
+            ..Self::default()
+        }
+    }
+
+    /// A lock of wheels that lie in the folder `wheels` beside it, each with its bytes.
+    pub(crate) fn of_bundle(lock: &Lock, sizes: &BTreeMap<PackageName, u64>) -> Self {
+        let packages = lock.packages.iter().map(|package| Package {
+            wheels: vec![Wheel {
+                name: package.wheel.clone(),
+                path: package.wheel.as_ref().map(|file| format!("wheels/{file}")),
+                size: sizes.get(&package.name).copied(),
+                hashes: Hashes::of(package.sha256),
+                ..Wheel::default()
+            }],
+            ..Package::named(package)
+        });
+        Self::of(lock, packages.collect())
+    }
+
+    /// The text, without what is not used.
+    pub fn to_text(&self) -> String {
+        toml::to_string(self).expect("a lock is plain data")
+    }
+}
+
+impl Workspace {
+    /// The lock as the text of a `pylock.toml` that lies in `folder`.
+    pub(crate) fn pylock_text(&self, lock: &Lock, folder: &Path) -> Result<String> {
+        let mut packages = Vec::new();
+        for package in &lock.packages {
+            packages.push(self.pylock_package(package, folder)?);
+        }
+        let pylock = Pylock::of(lock, packages);
         Ok(format!(
             "# The exact inputs of a Backlot workspace (PEP 751), written by `backlot export`.\n{}",
             pylock.to_text()
@@ -205,23 +244,7 @@ impl Workspace {
     }
 
     fn pylock_package(&self, package: &LockedPackage, folder: &Path) -> Result<Package> {
-        let mut entry = Package {
-            name: package.name.to_string(),
-            version: Some(package.version.to_string()),
-            dependencies: package
-                .needs
-                .iter()
-                .map(|name| Dependency {
-                    name: name.to_string(),
-                })
-                .collect(),
-            tool: (!package.groups.is_empty()).then(|| Tool {
-                backlot: Some(PackageTable {
-                    groups: package.groups.clone(),
-                }),
-            }),
-            ..Package::default()
-        };
+        let mut entry = Package::named(package);
         if let Some(url) = package.direct_url()? {
             let path = url.path().map(|path| relative(&path, folder));
             entry.archive = Some(Wheel {
@@ -275,15 +298,27 @@ impl Workspace {
 
     /// Make `inputs/` what a `pylock.toml` says, and the lock and the requirements of the workspace with it.
     pub fn install_from_lock(&mut self, path: &Path, dry_run: bool) -> Result<InstallReport> {
-        self.change(dry_run, |workspace| workspace.install_pylock(path, dry_run))
+        self.change(dry_run, |workspace| workspace.install_pylock(path, None, dry_run))
     }
 
-    fn install_pylock(&mut self, path: &Path, dry_run: bool) -> Result<InstallReport> {
+    /// An error if a `pylock.toml` cannot be read or is for another environment.
+    pub(crate) fn check_pylock(&self, path: &Path) -> Result<()> {
+        let env = self.marker_env()?;
+        Reader::new(path, &env).read().map(drop)
+    }
+
+    /// The same; releases are looked for in the repo `prefer` first.
+    pub(crate) fn install_pylock(
+        &mut self,
+        path: &Path,
+        prefer: Option<&str>,
+        dry_run: bool,
+    ) -> Result<InstallReport> {
         let (env, outputs) = (self.marker_env()?, self.shown_outputs()?);
         let reader = Reader {
-            path,
-            env: &env,
             outputs: &outputs,
+            prefer,
+            ..Reader::new(path, &env)
         };
         let pylock = reader.read()?;
         let mut packages = Vec::new();
@@ -358,7 +393,7 @@ impl Workspace {
             if let Some(what) = what {
                 return Err(reader.refused(&locked.name, what));
             }
-            self.find_locked_wheel(entry, &mut locked)?
+            self.find_locked_wheel(entry, &mut locked, reader.prefer)?
         };
         for requirement in &metadata.requires_dist {
             if requirement.applies(reader.env, &locked.groups) {
@@ -441,14 +476,17 @@ impl Workspace {
         &self,
         entry: &Package,
         locked: &mut LockedPackage,
+        prefer: Option<&str>,
     ) -> Result<backlot_wheel::Metadata> {
+        let mut repos = self.repos();
+        repos.sort_by_key(|repo| Some(repo.name.as_str()) != prefer);
         let wheels: Vec<Promised<'_>> = entry.wheels.iter().filter_map(Promised::of).collect();
         let sources: Vec<Promised<'_>> = entry.sdist.iter().filter_map(Promised::of).collect();
         for (promised, of_sources) in [(wheels, false), (sources, true)] {
             if promised.is_empty() {
                 continue;
             }
-            for repo_entry in self.repos() {
+            for repo_entry in repos.iter().copied() {
                 let repo = self.open_repo(repo_entry)?;
                 let releases = if of_sources {
                     repo.sources(&locked.name)?
@@ -521,9 +559,20 @@ struct Reader<'a> {
     path: &'a Path,
     env: &'a MarkerEnv,
     outputs: &'a [Output],
+    /// The repo that is looked into first.
+    prefer: Option<&'a str>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(path: &'a Path, env: &'a MarkerEnv) -> Self {
+        Self {
+            path,
+            env,
+            outputs: &[],
+            prefer: None,
+        }
+    }
+
     fn read(&self) -> Result<Pylock> {
         let bytes = fs_err::read(self.path)?;
         if bytes.len() > LIMIT {

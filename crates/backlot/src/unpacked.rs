@@ -90,14 +90,7 @@ impl Workspace {
     /// The folder of an unpacked wheel in the cache; fetched, checked against the lock and unpacked if absent. The wheel
     /// of a source distribution is built first, and lies under the digest of that.
     pub(crate) fn unpacked_wheel(&self, package: &LockedPackage) -> Result<PathBuf> {
-        let no_release = || -> Error {
-            let what = format!(
-                "{} {} with the digest that was chosen",
-                package.name, package.version
-            );
-            WorkspaceError::NoSuchRelease { what, nearest: None }.into()
-        };
-        let sha256: Sha256 = package.sha256.ok_or_else(no_release)?;
+        let sha256: Sha256 = package.sha256.ok_or_else(|| no_release(package))?;
         let wheels = self.cache_dir().join("wheels");
         let folder = wheels.join(sha256.to_hex());
         for cache in self.caches().skip(1) {
@@ -116,7 +109,25 @@ impl Workspace {
             file::rename(&folder, aside.path())?;
         }
         let stage = shared::temporary_folder(&wheels, 1)?;
-        let local = stage.path().join(package.file().ok_or_else(no_release)?);
+        let wheel = self.fetch_wheel(package, stage.path())?;
+        let unpacked = stage.path().join("tree");
+        backlot_wheel::unpack(&WheelArchive::open(&wheel)?, &unpacked, self.context())?;
+        shared::follow(&unpacked, Modes::of(&wheels))?;
+        // Another process may have been first; its folder holds the same bytes.
+        if let Err(error) = file::rename(&unpacked, &folder)
+            && !folder.is_dir()
+        {
+            return Err(error.into());
+        }
+        backlot_wheel::seal(&folder)?;
+        Ok(folder)
+    }
+
+    /// Bring the wheel of a package into a folder, checked against the lock. That of a source distribution is built there.
+    pub(crate) fn fetch_wheel(&self, package: &LockedPackage, folder: &Path) -> Result<PathBuf> {
+        let no_release = || no_release(package);
+        let sha256: Sha256 = package.sha256.ok_or_else(no_release)?;
+        let local = folder.join(package.file().ok_or_else(no_release)?);
         if let Some(url) = package.direct_url()? {
             self.fetch_direct(&package.name, &url, &local)?;
         } else {
@@ -132,25 +143,19 @@ impl Workspace {
             release.sha256 = Some(sha256);
             repo.open_wheel(&release, &local, self.context())?;
         }
-        let wheel = if package.sdist.is_some() {
-            Sdist::open(&local)?
-                .build(stage.path(), TOOL, self.context())?
-                .path
-        } else {
-            local
-        };
-        let unpacked = stage.path().join("tree");
-        backlot_wheel::unpack(&WheelArchive::open(&wheel)?, &unpacked, self.context())?;
-        shared::follow(&unpacked, Modes::of(&wheels))?;
-        // Another process may have been first; its folder holds the same bytes.
-        if let Err(error) = file::rename(&unpacked, &folder)
-            && !folder.is_dir()
-        {
-            return Err(error.into());
+        if package.sdist.is_some() {
+            return Ok(Sdist::open(&local)?.build(folder, TOOL, self.context())?.path);
         }
-        backlot_wheel::seal(&folder)?;
-        Ok(folder)
+        Ok(local)
     }
+}
+
+fn no_release(package: &LockedPackage) -> Error {
+    let what = format!(
+        "{} {} with the digest that was chosen",
+        package.name, package.version
+    );
+    WorkspaceError::NoSuchRelease { what, nearest: None }.into()
 }
 
 /// What people call an unpacked wheel.

@@ -2,6 +2,7 @@
 
 mod assets;
 mod browse;
+mod bundles;
 mod environment;
 mod external;
 mod graph;
@@ -95,6 +96,8 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Part(part) => parts::part(session, part),
         Command::Copy(args) => releases::copy(session, args),
         Command::Mirror(args) => releases::mirror(session, args),
+        Command::Bundle(args) => bundles::bundle(session, args),
+        Command::Unbundle(args) => bundles::unbundle(session, args),
         Command::Approve(args) => releases::judge(session, Verdict::Approve, args),
         Command::Deprecate(args) => releases::judge(session, Verdict::Deprecate, args),
         Command::Yank(args) => releases::judge(session, Verdict::Yank, args),

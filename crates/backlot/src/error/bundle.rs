@@ -1,0 +1,156 @@
+//! Errors of bundles: making one, checking one, importing one.
+
+use std::path::PathBuf;
+
+use backlot_core::{Class, Coded, PackageName, text};
+
+use crate::error::Error;
+
+/// What can go wrong with a bundle.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BundleError {
+    /// No release was named and nothing is installed.
+    #[error("nothing to bundle: no release was named, and the workspace has no inputs")]
+    Nothing,
+    /// An editable output was asked for.
+    #[error("{name} is the output `{path}`, which can still change; only releases are bundled")]
+    Editable {
+        /// The package.
+        name: PackageName,
+        /// Its folder, relative to the workspace.
+        path: String,
+    },
+    /// The place of the bundle is taken.
+    #[error("`{}` exists already{}", path.display(), if *folder { " and is not an empty folder" } else { "" })]
+    Exists {
+        /// The place.
+        path: PathBuf,
+        /// Whether a folder was to be written.
+        folder: bool,
+    },
+    /// A file name that is not that of a bundle.
+    #[error("`{}` ends in `{ending}`: a bundle is a folder, or a file that ends in `.tar.zst`", path.display())]
+    UnknownKind {
+        /// The place.
+        path: PathBuf,
+        /// The ending.
+        ending: &'static str,
+    },
+    /// Files of a release are neither in a cache nor on a remote.
+    #[error("the files of {release} are neither in the cache nor on a remote")]
+    FilesMissing {
+        /// The release, as `Table==1.0`.
+        release: String,
+        /// How that was found out.
+        #[source]
+        source: Box<Error>,
+    },
+    /// The manifest would be larger than what an import reads.
+    #[error("the bundle would have {}, more than its manifest can list", text::count(*files, "file"))]
+    TooManyFiles {
+        /// How many.
+        files: u64,
+    },
+    /// Not a bundle, or one that was made to harm.
+    #[error("`{}` is not a valid bundle: {reason}", path.display())]
+    Invalid {
+        /// The bundle.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Made by a newer Backlot.
+    #[error("`{}` has bundle format {found}; this Backlot reads up to {known}", path.display())]
+    NewerFormat {
+        /// The bundle.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The newest known here.
+        known: u64,
+    },
+    /// A file of the bundle is not what its manifest says.
+    #[error("`{}` is damaged: `{file}` {reason}", path.display())]
+    Damaged {
+        /// The bundle.
+        path: PathBuf,
+        /// The file in it.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A small archive that unpacks to far more than real files would.
+    #[error("`{}` would unpack to {}, more than the {} allowed for an archive of its size", path.display(), text::bytes(*bytes), text::bytes(*limit))]
+    Expands {
+        /// The archive.
+        path: PathBuf,
+        /// What its manifest claims, or how much was read until it was stopped.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The import would remove inputs that the bundle does not have.
+    #[error("the workspace has inputs that are not in the bundle: {}", names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    OtherInputs {
+        /// The inputs.
+        names: Vec<PackageName>,
+        /// The bundle.
+        bundle: PathBuf,
+    },
+}
+
+impl Coded for BundleError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Nothing => "bundle::nothing",
+            Self::Editable { .. } => "bundle::editable",
+            Self::Exists { .. } => "bundle::exists",
+            Self::UnknownKind { .. } => "bundle::unknown_kind",
+            Self::FilesMissing { .. } => "bundle::files_missing",
+            Self::TooManyFiles { .. } => "bundle::too_many_files",
+            Self::Invalid { .. } => "bundle::invalid",
+            Self::NewerFormat { .. } => "bundle::newer_format",
+            Self::Damaged { .. } => "bundle::damaged",
+            Self::Expands { .. } => "bundle::expands",
+            Self::OtherInputs { .. } => "bundle::other_inputs",
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Nothing | Self::UnknownKind { .. } | Self::TooManyFiles { .. } => Class::User,
+            Self::Editable { .. } | Self::Exists { .. } | Self::OtherInputs { .. } => Class::Conflict,
+            Self::FilesMissing { .. } => Class::NotFound,
+            Self::NewerFormat { .. } => Class::Config,
+            Self::Invalid { .. } | Self::Damaged { .. } | Self::Expands { .. } => Class::Integrity,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Nothing => "name a release: `backlot bundle Table==1.0 -o table.tar.zst`".to_owned(),
+            Self::Editable { name, .. } => format!(
+                "run `backlot publish {name}`, then name the version: `backlot bundle {name}==VERSION`"
+            ),
+            Self::Exists { .. } => "give another place with `-o`, or remove it".to_owned(),
+            Self::UnknownKind { .. } => "use `-o NAME.tar.zst`, or `-o FOLDER`".to_owned(),
+            Self::FilesMissing { .. } => {
+                "run `backlot push` where the files are, or name the remote that has them with `--remote NAME`"
+                    .to_owned()
+            }
+            Self::TooManyFiles { .. } => "make several bundles, of fewer releases each".to_owned(),
+            Self::Invalid { .. } => "do not use it; ask for a new bundle".to_owned(),
+            Self::NewerFormat { .. } => "use a newer Backlot".to_owned(),
+            Self::Damaged { .. } => "copy the bundle again; if that does not help, make a new one".to_owned(),
+            Self::Expands { .. } => {
+                "if you trust where it comes from, unpack it with `tar` and run `backlot unbundle FOLDER`"
+                    .to_owned()
+            }
+            Self::OtherInputs { bundle, .. } => format!(
+                "use a new workspace (`backlot init DIR`); or run `backlot unbundle {} --into-repo REPO`, then `backlot install`",
+                bundle.display()
+            ),
+        })
+    }
+}
