@@ -9,6 +9,7 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "a harness reads its environment")]
 
+pub mod bundles;
 pub mod channel;
 pub mod disks;
 mod environments;

@@ -119,7 +119,7 @@ pub(crate) fn unpack(archive: &Path, folder: &Path, context: &Context) -> Result
         inner: zstd::Decoder::new(file)?,
         left: Rc::clone(&budget),
     };
-    let mut reading = Reading {
+    let reading = Reading {
         path: archive,
         budget,
         context,
@@ -162,8 +162,6 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
-type Entries<'a, R> = tar::Entries<'a, R>;
-
 /// A plain file of the archive.
 struct Entry<'a, R: Read> {
     path: Vec<u8>,
@@ -197,7 +195,11 @@ impl Reading<'_> {
     }
 
     /// The next entry, with its long name if it has one.
-    fn next<'e, R: Read>(&self, entries: &mut Entries<'e, R>, wanted: &str) -> Result<Option<Entry<'e, R>>> {
+    fn next<'e, R: Read>(
+        &self,
+        entries: &mut tar::Entries<'e, R>,
+        wanted: &str,
+    ) -> Result<Option<Entry<'e, R>>> {
         let mut long = None;
         loop {
             self.context.check()?;
@@ -231,7 +233,7 @@ impl Reading<'_> {
     }
 
     /// Read the manifest, and allow as many bytes as it lists.
-    fn manifest<R: Read>(&self, entries: &mut Entries<'_, R>, size: u64) -> Result<BundleManifest> {
+    fn manifest<R: Read>(&self, entries: &mut tar::Entries<'_, R>, size: u64) -> Result<BundleManifest> {
         let first = self.next(entries, FILE_NAME)?;
         let Some(mut first) = first.filter(|entry| entry.path == FILE_NAME.as_bytes()) else {
             return Err(self.invalid(format!("it does not begin with {FILE_NAME}")));
@@ -263,8 +265,8 @@ impl Reading<'_> {
 
     /// Write the next entry, which has to be a file of the manifest.
     fn file<R: Read>(
-        &mut self,
-        entries: &mut Entries<'_, R>,
+        &self,
+        entries: &mut tar::Entries<'_, R>,
         file: &BundleFile,
         folder: &Path,
         advance: &dyn Fn(u64),

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, TemporaryFolder};
-use backlot_core::{Class, Coded as _, LinkMode, Operation, PackageName, RelPath, Requirement, shared};
+use backlot_core::{Class, Coded as _, LinkMode, Operation, PackageName, RelPath, Requirement};
 use backlot_dvc::{CheckoutOptions, TrackedPointer};
 use backlot_store::{Cache, FileDigests, ObjectId, StatCache};
 use backlot_wheel::WheelName;

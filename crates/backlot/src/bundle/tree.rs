@@ -25,7 +25,6 @@ pub(crate) const TREE: &str = "tree";
 
 /// Installed wheels.
 pub(crate) struct Tree {
-    pub(crate) environment: Environment,
     /// What is installed, sorted by name.
     pub(crate) dists: Vec<InstalledDist>,
     /// Those that have tracked files.
@@ -93,11 +92,7 @@ impl Workspace {
                 });
             }
         }
-        Ok(Tree {
-            environment,
-            dists,
-            tracked,
-        })
+        Ok(Tree { dists, tracked })
     }
 }
 
