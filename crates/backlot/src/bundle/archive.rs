@@ -139,7 +139,6 @@ pub(crate) fn unpack(archive: &Path, folder: &Path, context: &Context) -> Result
         let more = String::from_utf8_lossy(&entry.path).into_owned();
         return Err(reading.invalid(format!("it has `{more}`, which its manifest does not list")));
     }
-    drop(entries);
     reading.rest(&mut tar.into_inner())?;
     Ok(manifest)
 }

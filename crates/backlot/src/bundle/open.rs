@@ -96,9 +96,8 @@ fn copy_folder(bundle: &Path, folder: &Path, context: &Context) -> Result<Bundle
             file: file.path.to_string(),
             reason: reason.to_owned(),
         };
-        let mut source = match open_plain(bundle, file)? {
-            Some(source) => source,
-            None => return Err(wrong("is missing, or not a plain file").into()),
+        let Some(mut source) = open_plain(bundle, file)? else {
+            return Err(wrong("is missing, or not a plain file").into());
         };
         let read = |buffer: &mut [u8]| Ok(source.read(buffer)?);
         let advance = |bytes| running.advance(0, bytes);
