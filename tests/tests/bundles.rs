@@ -288,7 +288,7 @@ fn secrets_of_the_machine_and_its_paths_are_nowhere_in_a_bundle() {
     );
     let config = studio.path("ws/backlot.toml");
     let text = fs::read_to_string(&config).expect("read")
-        + "\n[repos.studio]\nurl = \"https://index.studio.lan/simple\"\n[remotes.cloud]\nurl = \"s3://planted-bucket/files\"\n";
+        + "\n[repos.studio]\nurl = \"https://index.studio.lan/simple\"\npublic = true\nallow = [\"numpy\"]\n[remotes.cloud]\nurl = \"s3://planted-bucket/files\"\n";
     fs::write(&config, text).expect("written");
     // A wheel named by a path of this machine.
     put(&studio, "private", "lamp", "1.0", "");
@@ -307,7 +307,6 @@ fn secrets_of_the_machine_and_its_paths_are_nowhere_in_a_bundle() {
             output,
             "--from",
             "review",
-            "--offline",
         ]);
         for (name, value) in [
             ("BACKLOT_REPO_STUDIO_TOKEN", "planted-token"),

@@ -173,7 +173,7 @@ fn bundles_that_are_damaged_or_made_to_harm_are_refused_and_leave_nothing() {
         fs::write(path, "{}").expect("written");
     });
     folder_case("gone", &|folder| {
-        fs::remove_file(folder.join("pylock.toml")).expect("removed")
+        fs::remove_file(folder.join("pylock.toml")).expect("removed");
     });
     folder_case("linked", &|folder| {
         fs::rename(folder.join("env.json"), studio.path("env.json")).expect("moved");
@@ -224,7 +224,7 @@ fn an_archive_that_unpacks_to_more_than_it_says_is_stopped() {
     header.set_cksum();
     encoder.write_all(header.as_bytes()).expect("packed");
     for _ in 0..64 {
-        encoder.write_all(&[0; 1 << 20]).expect("packed");
+        encoder.write_all(&vec![0; 1 << 20]).expect("packed");
     }
     studio.write("bomb.tar.zst", &encoder.finish().expect("packed"));
     studio
@@ -235,7 +235,7 @@ fn an_archive_that_unpacks_to_more_than_it_says_is_stopped() {
     header.set_entry_type(tar::EntryType::GNULongName);
     header.set_cksum();
     encoder.write_all(header.as_bytes()).expect("packed");
-    encoder.write_all(&[b'x'; 1 << 20]).expect("packed");
+    encoder.write_all(&vec![b'x'; 1 << 20]).expect("packed");
     studio.write("name.tar.zst", &encoder.finish().expect("packed"));
     studio
         .ws(&["unbundle", "name.tar.zst", "--json"])
