@@ -355,7 +355,7 @@ fn a_release_whose_files_are_nowhere_is_refused_by_its_name() {
             error["message"]
                 .as_str()
                 .expect("a text")
-                .contains("Table==0.1.0"),
+                .contains("table==0.1.0"),
             "{error}"
         );
         assert_eq!(studio.snapshot("out"), BTreeMap::new());
@@ -375,7 +375,7 @@ fn outputs_taken_places_and_other_endings_are_refused() {
     run(&["Shot", "-o", "x"]).fails(5, "bundle::editable");
     run(&["-o", "x"]).fails(5, "bundle::editable");
     run(&["Shot==0.1.0", "-o", "x.zip"]).fails(2, "bundle::unknown_kind");
-    run(&["Shot==9.0", "-o", "x"]).fails(4, "resolve::no_version");
+    run(&["Shot==9.0", "-o", "x"]).fails(5, "resolve::conflict");
     studio.write("taken/file", b"");
     studio.write("taken.tar.zst", b"");
     run(&["Shot==0.1.0", "-o", "taken"]).fails(5, "bundle::exists");
@@ -405,7 +405,7 @@ fn an_import_takes_nothing_away_and_replaces_nothing() {
     site(&["uninstall", "lamp"]).ok();
     // An output of its package.
     site(&["new", "Shot"]).ok();
-    site(&["unbundle", "shot", "--json"]).fails(5, "resolve::editable_in_the_way");
+    site(&["unbundle", "shot", "--json"]).fails(5, "input::editable_in_the_way");
     // Another release of its version.
     put(&studio, "far/flat", "shot", "0.1.0", "");
     site(&["repo", "add", "site", "far/repo"]).ok();

@@ -322,7 +322,9 @@ impl Workspace {
                     };
                     let opened = self.open_remote(entry)?;
                     let (lacking, _) = backlot_dvc::lacking_manifests(&of_pin, &cache)?;
-                    opened.pull(&aside, &lacking, context)?;
+                    let manifests = opened.pull(&aside, &lacking, context)?;
+                    counts.0 += manifests.objects;
+                    counts.1 += manifests.bytes;
                     let (wanted, _) = backlot_dvc::plan_fetch(&of_pin, &cache, &aside)?;
                     let known = opened.known_files(&wanted, context)?;
                     let lost = wanted.iter().zip(&known).filter(|(_, known)| known.is_none());
