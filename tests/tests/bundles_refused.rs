@@ -161,7 +161,7 @@ fn bundles_that_are_damaged_or_made_to_harm_are_refused_and_leave_nothing() {
         (Regular, "pylock.toml", lock),
         (Regular, path, b"no wheel"),
     ];
-    pack_case("no-wheel", &entries, "wheel::bad_wheel");
+    pack_case("no-wheel", &entries, "wheel::unsound");
 
     // Folders: a file changed, gone, or a link to one with the same bytes.
     let folder_case = |name: &str, change: &dyn Fn(&Path)| {

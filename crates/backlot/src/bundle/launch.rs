@@ -32,7 +32,8 @@ elif [ -n "${ZSH_VERSION-}" ]; then
     eval '_backlot_self=${(%):-%x}'
     case ${ZSH_EVAL_CONTEXT-} in *:file*) ;; *) _backlot_sourced= ;; esac
 else
-    case ${0##*/} in activate) _backlot_self=$0; _backlot_sourced= ;; *) _backlot_self=./activate ;; esac
+    _backlot_self=$0
+    _backlot_plain=yes
 fi
 while [ -L "$_backlot_self" ]; do
     _backlot_link=$(readlink -- "$_backlot_self")
@@ -41,6 +42,10 @@ while [ -L "$_backlot_self" ]; do
         *) _backlot_self=$(dirname -- "$_backlot_self")/$_backlot_link ;;
     esac
 done
+if [ -n "${_backlot_plain-}" ]; then
+    # Such a shell does not tell whether it was started for this file or reads it.
+    case ${_backlot_self##*/} in activate) _backlot_sourced= ;; *) _backlot_self=./activate ;; esac
+fi
 _backlot_root=$(CDPATH= cd -- "$(dirname -- "$_backlot_self")" && pwd -P)
 if [ -f "$_backlot_root/bundle.json" ] && [ -d "$_backlot_root/tree" ]; then
     _backlot_found=yes
@@ -54,11 +59,11 @@ if [ -f "$_backlot_root/bundle.json" ] && [ -d "$_backlot_root/tree" ]; then
 fi
 if [ -z "$_backlot_sourced" ]; then
     [ -n "$_backlot_found" ] || exit 1
-    unset _backlot_self _backlot_sourced _backlot_link _backlot_root _backlot_found
+    unset _backlot_self _backlot_sourced _backlot_plain _backlot_link _backlot_root _backlot_found
     if [ $# -gt 0 ]; then exec "$@"; fi
     exec "${SHELL:-/bin/sh}"
 fi
-unset _backlot_self _backlot_sourced _backlot_link _backlot_root
+unset _backlot_self _backlot_sourced _backlot_plain _backlot_link _backlot_root
 if [ -n "$_backlot_found" ]; then unset _backlot_found; else unset _backlot_found; false; fi
 "#;
 
