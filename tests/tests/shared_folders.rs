@@ -341,6 +341,7 @@ fn who_may_only_read_a_remote_pulls_what_a_collection_condemned_and_is_told_that
     let other = person(&studio, "2902", "022", true);
     let backlot = studio.path("bin/backlot");
     run_command(&mut other.command(&backlot, &["init", "ws"])).ok();
+    other.run(&["repo", "add", "own", "own"]).ok();
     other.run(&["remote", "add", "main", main]).ok();
     let collect = [
         "gc",

@@ -285,11 +285,10 @@ fn a_bucket_of_aliyun_is_a_repo() {
 #[test]
 fn google_drive_which_takes_one_name_twice_is_not_published_to() {
     let store = Store::gdrive();
-    store.workspace("ws");
-    store.run("ws", &["new", "Table"]).ok();
-    store
-        .run("ws", &["publish", "Table", "--json"])
-        .fails(3, "repo::no_exclusive_create");
+    store.studio.run(&["init", "ws"]).ok();
+    let endpoint = store.endpoint.as_deref().expect("an endpoint");
+    let add = ["repo", "add", "far", &store.url, "--endpoint", endpoint, "--json"];
+    store.run("ws", &add).fails(3, "repo::no_exclusive_create");
 }
 
 #[test]

@@ -297,6 +297,8 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("asked");
+            let mut request = [0; 4096];
+            assert!(std::io::Read::read(&mut stream, &mut request).expect("asked") > 0);
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("answered");
             while stream.write_all(&[0; 4096]).is_ok() {}
         });

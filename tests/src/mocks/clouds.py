@@ -27,8 +27,9 @@ PAGE = 1000
 class Object:
     """What is stored: bytes, a number that grows with each write, and the time."""
 
-    def __init__(self, data):
+    def __init__(self, data, kind=None):
         self.data, self.number, self.time = data, next(NUMBERS), time.time()
+        self.kind = kind or "application/octet-stream"
         self.tag = '"%s"' % hashlib.md5(data).hexdigest().upper()
 
     def iso(self):
@@ -86,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"ETag": found.tag, "Last_Modified": email.utils.formatdate(found.time, usegmt=True)}
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if not wanted or not found.data:
-            return self.answer(200, found.data, **headers)
+            return self.answer(200, found.data, found.kind, **headers)
         first = int(wanted[1])
         last = min(int(wanted[2] or len(found.data)), len(found.data) - 1)
         if first >= len(found.data):
@@ -115,6 +116,10 @@ def listed(prefix, delimiter, after):
 class Gcs(Handler):
     """JSON for single objects, XML for uploads in parts."""
 
+    def allowed(self):
+        # The address of an upload that was begun is its own proof.
+        return "upload_id" in self.asked or super().allowed()
+
     def fail(self, status, reason):
         self.answer(status, {"error": {"code": status, "message": reason}})
 
@@ -128,7 +133,7 @@ class Gcs(Handler):
             "etag": found.tag,
             "md5Hash": digest,
             "generation": str(found.number),
-            "contentType": "application/octet-stream",
+            "contentType": found.kind,
             "updated": found.iso(),
             "timeCreated": found.iso(),
         }
@@ -156,24 +161,25 @@ class Gcs(Handler):
             return self.answer_object(OBJECTS[key])
         self.answer(200, self.about(key))
 
-    def write(self, key, data):
+    def write(self, key, data, kind=None):
         if self.asked.get("ifGenerationMatch") == "0" and key in OBJECTS:
             return self.fail(412, "conditionNotMet")
-        OBJECTS[key] = Object(data)
+        OBJECTS[key] = Object(data, kind)
         self.answer(200, self.about(key))
 
     def post(self):
         if self.where == "/upload/storage/v1/b/assets/o":
-            data = self.sent
+            data, kind = self.sent, self.headers["Content-Type"]
             if self.asked["uploadType"] == "resumable":
                 name = "r%d" % next(NUMBERS)
-                UPLOADS[name] = dict(self.asked), []
+                UPLOADS[name] = dict(self.asked), [], json.loads(data).get("contentType")
                 host = "http://%s" % self.headers["Host"]
                 return self.answer(200, Location="%s%s?upload_id=%s" % (host, self.where, name))
             if self.asked["uploadType"] == "multipart":
                 mark = re.search(r'boundary="?([^";]+)', self.headers["Content-Type"])[1].encode()
-                data = data.split(b"--" + mark)[2].split(b"\r\n\r\n", 1)[1][:-2]
-            return self.write(self.asked["name"], data)
+                about, data = (part.split(b"\r\n\r\n", 1)[1][:-2] for part in data.split(b"--" + mark)[1:3])
+                kind = json.loads(about).get("contentType")
+            return self.write(self.asked["name"], data, kind)
         if self.where == "/batch/storage/v1":
             mark = re.search(r'boundary="?([^";]+)', self.headers["Content-Type"])[1]
             answers = ""
@@ -199,11 +205,11 @@ class Gcs(Handler):
             UPLOADS[self.asked["uploadId"]][int(self.asked["partNumber"])] = self.sent
             return self.answer(200, ETag=Object(self.sent).tag)
         if "upload_id" in self.asked:
-            self.asked, blocks = UPLOADS[self.asked["upload_id"]]
+            self.asked, blocks, kind = UPLOADS[self.asked["upload_id"]]
             blocks.append(self.sent)
             if self.headers.get("Content-Range", "").endswith("/*"):
                 return self.answer(308, Range="bytes=0-%d" % (sum(map(len, blocks)) - 1))
-            return self.write(self.asked["name"], b"".join(blocks))
+            return self.write(self.asked["name"], b"".join(blocks), kind)
         self.fail(400, "what is this")
 
     def delete(self):
@@ -227,7 +233,7 @@ class Oss(Handler):
     def write(self, data):
         if self.headers.get("x-oss-forbid-overwrite", "").lower() == "true" and self.key() in OBJECTS:
             return self.fail(409, "FileAlreadyExists")
-        OBJECTS[self.key()] = Object(data)
+        OBJECTS[self.key()] = Object(data, self.headers["Content-Type"])
         tag = OBJECTS[self.key()].tag
         self.answer(200, "<CompleteMultipartUploadResult><Key>%s</Key><ETag>%s</ETag></CompleteMultipartUploadResult>" % (escape(self.key()), escape(tag)), ETag=tag)
 

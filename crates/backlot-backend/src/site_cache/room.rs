@@ -15,7 +15,7 @@ use serde::Deserialize;
 /// Letters of the folder of an origin.
 pub(super) const ORIGIN: usize = 16;
 const SETTINGS: &str = "site-cache.json";
-/// The folder is looked at again after this process wrote so much.
+/// The folder is looked at again after this process wrote so much, or a tenth of what it may have.
 const LOOK_AFTER: u64 = 1 << 30;
 /// What is free after an eviction beyond what has to be, and what one object may take.
 const SPARE: u64 = 1 << 30;
@@ -85,7 +85,10 @@ impl Room {
         let (free, all) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
         let kept = limits.min_free_bytes.unwrap_or_else(|| FREE.min(all / 10));
         let is_tight = free < kept;
-        if !is_tight && self.written.load(Ordering::Relaxed) < LOOK_AFTER {
+        let look_after = limits
+            .max_bytes
+            .map_or(LOOK_AFTER, |most| LOOK_AFTER.min(most / 10));
+        if !is_tight && self.written.load(Ordering::Relaxed) < look_after {
             return Ok(());
         }
         self.written.store(0, Ordering::Relaxed);
