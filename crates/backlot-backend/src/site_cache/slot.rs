@@ -91,11 +91,12 @@ impl Slot {
         sink: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<(), Broken> {
         let end = start.saturating_add(length).min(self.length);
+        if start >= end {
+            return Ok(());
+        }
         let mut at = start - start % BLOCK;
         let mut block = vec![0; SIZE];
-        if at < end {
-            self.file.seek(SeekFrom::Start(at))?;
-        }
+        self.file.seek(SeekFrom::Start(at))?;
         while at < end {
             let size = BLOCK.min(self.length - at);
             let bytes = &mut block[..usize::try_from(size).map_err(|_| Broken)?];
