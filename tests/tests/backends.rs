@@ -260,17 +260,29 @@ fn one_of_many_creates(machines: &[Arc<dyn ObjectStore>]) {
         let racers: Vec<usize> = (0..RACERS).collect();
         let won = each(&racers, |n| {
             let bytes = format!("racer {n}").into_bytes();
-            machines[n % machines.len()].create(&key, bytes, KIND)
+            match machines[n % machines.len()].create(&key, bytes, KIND) {
+                Ok(put) => Ok(Some(put)),
+                // A busy server does not always say what became of it: moto answers 500 now and then.
+                Err(Error::Store { temporary: true, .. }) => Ok(None),
+                Err(other) => Err(other),
+            }
         });
         let won = won.expect("each has an answer");
-        let winners: Vec<usize> = racers.into_iter().filter(|n| won[*n] == Put::New).collect();
-        assert!(!winners.is_empty(), "round {round}");
+        let with = |what: Option<Put>| {
+            racers
+                .iter()
+                .copied()
+                .filter(|n| won[*n] == what)
+                .collect::<Vec<_>>()
+        };
+        let (winners, unanswered) = (with(Some(Put::New)), with(None));
+        assert!(!winners.is_empty() || !unanswered.is_empty(), "round {round}");
         doubled += usize::from(winners.len() > 1);
         let stored = store.read(&key, 100).expect("read").expect("there");
+        let mut writers = winners.iter().chain(&unanswered);
         assert!(
-            winners
-                .iter()
-                .any(|n| stored == format!("racer {n}").into_bytes())
+            writers.any(|n| stored == format!("racer {n}").into_bytes()),
+            "round {round}"
         );
     }
     // Moto looks and then writes, in threads: seen is one round of a hundred with two winners. The others are exact.

@@ -259,6 +259,8 @@ fn of_outputs() -> Vec<Case> {
             |studio| {
                 renders(studio);
                 studio.ws(&["add", "renders", "--asset", "Table"]).ok();
+                // Rendered anew: the same files again would be no change.
+                studio.frames("renders", 2, 3000, 6);
             },
             &["add", "renders", "--asset", "Table"],
             Instead("`--as`", &["add", "renders", "--asset", "Table", "--as", "more"]),
