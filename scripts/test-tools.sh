@@ -4,7 +4,7 @@
 set -euo pipefail
 
 tools="${BACKLOT_TEST_TOOLS:-$HOME/.cache/backlot/test-tools}"
-peers="pip==26.3 uv==0.13.8 twine==7.0.0 dvc==3.67.1 dvc-s3==3.3.0 dvc-ssh==4.3.0 dvc-webdav==3.0.1 packaging==26.3 devpi-server==6.20.3 pypiserver==2.4.2 build==1.6.1 hatchling==1.33.0 moto[server,s3]==5.2.5 wsgidav==4.4.0 cheroot==11.1.2"
+peers="pip==26.3 uv==0.13.8 twine==7.0.0 dvc==3.67.1 dvc-s3==3.3.0 dvc-ssh==4.3.0 dvc-webdav==3.0.1 bcrypt==4.3.0 packaging==26.3 devpi-server==6.20.3 pypiserver==2.4.2 build==1.6.1 hatchling==1.33.0 moto[server,s3]==5.2.5 wsgidav==4.4.0 cheroot==11.1.2"
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
