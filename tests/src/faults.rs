@@ -14,7 +14,7 @@ use std::time::Duration;
 pub enum Fault {
     /// It is passed on, and its answer comes back.
     None,
-    /// This is answered, and so many seconds to wait; the store sees nothing of it.
+    /// Answered with this status and, in seconds, this `Retry-After`; the store sees nothing of it.
     Answer(u16, Option<u32>),
     /// The connection is closed before anything of it is passed on.
     Dropped,

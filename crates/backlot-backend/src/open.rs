@@ -14,16 +14,16 @@ use crate::error::{Error, Result};
 use crate::service::Service;
 use crate::store::ObjectStore;
 
-/// The schemes of stores that can be written to.
-const SCHEMES: [&str; 8] = [
-    "s3://",
-    "azure://",
-    "gs://",
-    "gdrive://",
-    "oss://",
-    "webdav+http://",
-    "webdav+https://",
-    "sftp://",
+/// The schemes of stores that can be written to, with the Cargo feature of each.
+const SCHEMES: [(&str, &str); 8] = [
+    ("s3", "s3"),
+    ("azure", "azure"),
+    ("gs", "gcs"),
+    ("gdrive", "gdrive"),
+    ("oss", "oss"),
+    ("webdav+http", "webdav"),
+    ("webdav+https", "webdav"),
+    ("sftp", "sftp"),
 ];
 
 /// How a store is reached; nothing of it is secret.
@@ -54,7 +54,17 @@ impl StoreOptions {
 /// `gs://bucket/prefix`, `oss://bucket/prefix`, `gdrive://root/path`, `webdav+https://host/path`, `webdav+http://host/path`,
 /// `sftp://user@host/path`. A scheme that this program was built without is known, and refused by [`open`].
 pub fn is_store_url(url: &str) -> bool {
-    SCHEMES.iter().any(|scheme| url.starts_with(scheme))
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    SCHEMES.iter().any(|(known, _)| Some(*known) == scheme)
+}
+
+/// Why no store can be opened by a scheme.
+pub(crate) fn unsupported(scheme: &str) -> String {
+    let web = [("http", "http"), ("https", "http")];
+    match SCHEMES.iter().chain(&web).find(|(known, _)| *known == scheme) {
+        Some((_, feature)) => format!("this program was built without the feature `{feature}`"),
+        None => format!("`{scheme}` is not a kind of store that is known here"),
+    }
 }
 
 /// Open a store by its URL, as `place` for credentials; with `http://` and `https://`, a folder of a web server, which is only
@@ -88,7 +98,7 @@ pub fn open(
         #[cfg(feature = "sftp")]
         return Ok(Arc::new(crate::sftp::Sftp::open(network, place, &parsed)?));
         #[cfg(not(feature = "sftp"))]
-        return Err(bad("this program was built without the feature `sftp`"));
+        return Err(bad(&unsupported("sftp")));
     }
     // Whom the person knows is the server, which of AWS's buckets is not told.
     let server = options.endpoint.as_deref().and_then(|e| Url::parse(e).ok());
@@ -99,7 +109,12 @@ pub fn open(
             .then(|| network.credential(place, host))
             .flatten(),
     };
-    Ok(Arc::new(Service::open(network, &parsed, options, credential)?))
+    Ok(Arc::new(Service::open(
+        network,
+        &parsed,
+        options,
+        credential.as_ref(),
+    )?))
 }
 
 /// A store in this process's memory, gone with the last handle: for tests and dry runs.

@@ -291,7 +291,7 @@ mod tests {
     use std::io::Write as _;
     use std::net::TcpListener;
 
-    /// Answers one request with bytes that never end, until nobody takes them. Returns its URL.
+    /// A server that answers one request with an endless body, until the client closes the connection. Returns its URL.
     fn endless() -> url::Url {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let address = listener.local_addr().expect("an address");

@@ -4,6 +4,7 @@
 //! Invariants: a value of a type here is already valid (it parsed once, at the border), and a file written through
 //! [`mod@file`] is either complete or absent. Deliberately absent: any network, any archive, any terminal, any global.
 
+pub mod bounded;
 pub mod bump;
 pub mod cancel;
 pub mod clock;

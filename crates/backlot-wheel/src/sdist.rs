@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 
+use backlot_core::bounded::Bounded;
 use backlot_core::{Context, PackageName, RelPath, Version};
 use flate2::read::MultiGzDecoder;
 use fs_err as fs;
@@ -28,8 +29,10 @@ const MAX_ENTRIES: u64 = 200_000;
 const MAX_TOTAL: u64 = 8 << 30;
 /// An archive may always unpack to this much,
 const FREE_TOTAL: u64 = 64 << 20;
-/// and beyond that to so many times its own size.
+/// and beyond that to this multiple of its own size.
 const MAX_RATIO: u64 = 100;
+/// The error of one that has more.
+const EXCEEDED: &str = "it unpacks to far more than its size, as archives do that are made to fill disks";
 /// The most a text that is read into memory may have.
 const MAX_TEXT: u64 = 16 << 20;
 /// The most a long name or its PAX header may have.
@@ -279,10 +282,8 @@ fn walk(
     let file = fs::File::open(path)?;
     let packed = file.metadata()?.len();
     let bound = packed.saturating_mul(MAX_RATIO).clamp(FREE_TOTAL, MAX_TOTAL);
-    let mut archive = tar::Archive::new(Bounded {
-        source: MultiGzDecoder::new(BufReader::with_capacity(64 * 1024, file)),
-        left: bound,
-    });
+    let unpacked = MultiGzDecoder::new(BufReader::with_capacity(64 * 1024, file));
+    let mut archive = tar::Archive::new(Bounded::new(unpacked, bound, EXCEEDED));
     // Raw, since the library would read names of any length into memory.
     let entries = archive.entries().map_err(|e| bad(e.to_string()))?.raw(true);
     let mut names = Names::default();
@@ -420,22 +421,4 @@ fn read_small(source: &mut (impl Read + ?Sized), limit: u64) -> Result<Vec<u8>, 
         return Err(format!("it has more than {limit} bytes"));
     }
     Ok(bytes)
-}
-
-/// Reads no more than a bound; more is an error, not an end.
-struct Bounded<R> {
-    source: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let length = self.source.read(buffer)?;
-        self.left = self.left.checked_sub(length as u64).ok_or_else(|| {
-            std::io::Error::other(
-                "it unpacks to far more than its size, as archives do that are made to fill disks",
-            )
-        })?;
-        Ok(length)
-    }
 }

@@ -8,8 +8,9 @@ use opendal::{Operator, services};
 use url::Url;
 
 use super::clean;
+use super::long::{Way, WholePut};
 use crate::error::{Error, Result};
-use crate::open::StoreOptions;
+use crate::open::{StoreOptions, unsupported};
 use crate::store::{CommitBy, Traits};
 
 /// What is good for a store that answers many at once.
@@ -27,19 +28,9 @@ pub(super) struct Connection {
     /// The scheme of its requests.
     pub(super) scheme: &'static str,
     pub(super) traits: Traits,
-    pub(super) long: Long,
+    pub(super) long: Way,
     /// Where its requests go instead of the service's own hosts, for a service that has no endpoint.
     pub(super) instead: Option<Url>,
-}
-
-/// How a store takes long objects.
-pub(super) enum Long {
-    /// In parts.
-    Parts,
-    /// In one request, which is streamed from a file.
-    Streamed,
-    /// In one request, from memory.
-    Gathered,
 }
 
 /// What was given to reach a store.
@@ -76,15 +67,8 @@ impl Given<'_> {
             "http" => self.http("http", &root),
             #[cfg(feature = "http")]
             "https" => self.http("https", &root),
-            scheme => Err(self.unknown(scheme)),
+            scheme => Err(self.bad(&unsupported(scheme))),
         }
-    }
-
-    fn unknown(self, scheme: &str) -> Error {
-        self.bad(&match feature(scheme) {
-            Some(feature) => format!("this program was built without the feature `{feature}`"),
-            None => format!("`{scheme}` is not a kind of store that is known here"),
-        })
     }
 
     fn bad(self, reason: &str) -> Error {
@@ -126,12 +110,12 @@ impl Given<'_> {
         Ok(Some((parsed, scheme)))
     }
 
-    /// An error if an option was given that this kind of store has not.
-    fn takes(self, region: bool) -> Result<()> {
-        if self.options.region.is_some() && !region {
-            return Err(self.bad("a region is for `s3://`"));
+    /// An error if a region was given, which only S3 has.
+    fn takes_no_region(self) -> Result<()> {
+        match self.options.region {
+            Some(_) => Err(self.bad("a region is for `s3://`")),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     #[cfg(feature = "s3")]
@@ -156,7 +140,7 @@ impl Given<'_> {
 
     #[cfg(feature = "azure")]
     fn azure(self, root: &str) -> Result<Connection> {
-        self.takes(false)?;
+        self.takes_no_region()?;
         let named = self.credential.filter(|credential| !credential.is_token());
         let endpoint = match (self.endpoint()?, named) {
             (Some(endpoint), _) => endpoint,
@@ -186,7 +170,7 @@ impl Given<'_> {
 
     #[cfg(feature = "gcs")]
     fn gs(self, root: &str) -> Result<Connection> {
-        self.takes(false)?;
+        self.takes_no_region()?;
         let mut service = services::Gcs::default().bucket(&self.bucket()?).root(root);
         let endpoint = self.endpoint()?;
         if let Some((endpoint, _)) = &endpoint {
@@ -205,7 +189,7 @@ impl Given<'_> {
 
     #[cfg(feature = "gdrive")]
     fn gdrive(self, root: &str) -> Result<Connection> {
-        self.takes(false)?;
+        self.takes_no_region()?;
         if self.url.host_str() != Some("root") {
             return Err(self
                 .bad("it begins with `gdrive://root/`: the folders of an account are reached from its own"));
@@ -239,14 +223,14 @@ impl Given<'_> {
                 exclusive: false,
                 ..OBJECTS
             },
-            long: Long::Gathered,
+            long: Way::Gathered,
             instead: self.endpoint()?.map(|(endpoint, _)| endpoint),
         })
     }
 
     #[cfg(feature = "oss")]
     fn oss(self, root: &str) -> Result<Connection> {
-        self.takes(false)?;
+        self.takes_no_region()?;
         let Some(endpoint) = self.endpoint()? else {
             return Err(self.bad("it needs an endpoint, as `https://oss-eu-central-1.aliyuncs.com`"));
         };
@@ -278,7 +262,7 @@ impl Given<'_> {
             commit_by: CommitBy::Create,
             scheme: endpoint.map_or("https", |(_, scheme)| scheme),
             traits: OBJECTS,
-            long: Long::Parts,
+            long: Way::Parts,
             instead: None,
         })
     }
@@ -315,13 +299,13 @@ impl Given<'_> {
                 concurrency: 8,
                 ..OBJECTS
             },
-            long: Long::Streamed,
+            long: Way::Streamed(WholePut::new(self.url, scheme, self.credential.cloned())?),
             instead: None,
         })
     }
 
-    #[cfg(feature = "http")]
     /// A web server's folder, which is only read.
+    #[cfg(feature = "http")]
     fn http(self, scheme: &'static str, root: &str) -> Result<Connection> {
         self.takes_no_options()?;
         let mut service = services::Http::default()
@@ -342,23 +326,8 @@ impl Given<'_> {
                 lists: false,
                 ..OBJECTS
             },
-            long: Long::Parts,
+            long: Way::Parts,
             instead: None,
         })
     }
-}
-
-/// The feature that a scheme needs.
-fn feature(scheme: &str) -> Option<&'static str> {
-    Some(match scheme {
-        "s3" => "s3",
-        "azure" => "azure",
-        "gs" => "gcs",
-        "gdrive" => "gdrive",
-        "oss" => "oss",
-        "webdav+http" | "webdav+https" => "webdav",
-        "http" | "https" => "http",
-        "sftp" => "sftp",
-        _ => return None,
-    })
 }

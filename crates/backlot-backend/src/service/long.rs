@@ -1,6 +1,7 @@
 //! Long objects: in parts where a store takes them, else from a file on this disk, streamed, or from memory.
 //!
-//! Invariants: memory is bounded by [`PART`] an object, and by [`GATHERED`] where nothing else is possible; an upload that is not finished is given up and does not appear.
+//! Invariants: memory is bounded by [`PART`] an object, and by [`GATHERED`] where nothing else is possible; an upload that is
+//! not finished is given up and does not appear.
 //! Deliberately absent: conditions, which stores do not honour on what comes in parts.
 
 use std::io::{Seek as _, Write as _};
@@ -27,8 +28,11 @@ const GATHERED: usize = 256 << 20;
 
 /// How a store takes long objects.
 pub(super) enum Way {
+    /// In parts.
     Parts,
+    /// In one request, which is streamed from a file.
     Streamed(WholePut),
+    /// In one request, from memory.
     Gathered,
 }
 

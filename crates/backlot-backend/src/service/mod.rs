@@ -57,20 +57,15 @@ impl Service {
         network: &Network,
         url: &Url,
         options: &StoreOptions,
-        credential: Option<Credential>,
+        credential: Option<&Credential>,
     ) -> Result<Self> {
         let given = connect::Given {
             url,
             options,
-            credential: credential.as_ref(),
+            credential,
         };
         let connection = given.connect()?;
         let scheme = connection.scheme;
-        let long = match connection.long {
-            connect::Long::Parts => long::Way::Parts,
-            connect::Long::Gathered => long::Way::Gathered,
-            connect::Long::Streamed => long::Way::Streamed(long::WholePut::new(url, scheme, credential)?),
-        };
         let operator = connection.operator;
         let context = operator.base_context().with_http_transport(transport::through(
             network,
@@ -83,7 +78,7 @@ impl Service {
             commit_by: connection.commit_by,
             traits: connection.traits,
             place: url.as_str().trim_end_matches('/').to_owned(),
-            long,
+            long: connection.long,
         })
     }
 
@@ -145,7 +140,7 @@ impl Service {
         format!("{}/{key}", self.place)
     }
 
-    /// So many bytes of an object that has them.
+    /// Read `length` bytes of an object from `start` on, all of which it has.
     fn part_within(&self, key: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>> {
         self.ask(key, async || {
             let reader = self.operator.reader(key).await?;

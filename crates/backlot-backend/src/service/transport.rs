@@ -18,10 +18,10 @@ use crate::error::Result;
 /// The most of one answer that OpenDAL may hold in memory.
 const ANSWER_LIMIT: usize = 64 << 20;
 
-/// An answer has to bring so many bytes a second, counted over the time that a server may be silent.
-const SLOWEST: u128 = 100;
+/// The minimum transfer rate of an answer in bytes per second, measured over the read timeout.
+const SLOWEST: u64 = 100;
 
-/// The longest that is waited because a server says so.
+/// The longest pause that a server's `Retry-After` can ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The network's clients for a scheme. With `instead`, requests go there, whatever host they are for.
@@ -93,15 +93,15 @@ fn asked_to_wait(response: &http::Response<opendal::HttpBody>) -> Duration {
     Duration::from_secs(seconds.unwrap_or(0)).min(LONGEST_PAUSE)
 }
 
-/// An error once less than the least came in a span of time. A server that is silent is seen by the client.
+/// Fail when the transfer rate over `span` falls below [`SLOWEST`]. A silent server is the client's to notice.
 fn steady(blocks: Blocks, span: Duration) -> Blocks {
-    let (mut since, mut came) = (Instant::now(), 0_u128);
+    let (mut since, mut came) = (Instant::now(), 0);
     Box::new(blocks.map(move |block| {
         let block = block?;
-        came += block.len() as u128;
+        came += block.len() as u64;
         let passed = since.elapsed();
         if passed >= span {
-            if came < SLOWEST * u128::from(passed.as_secs()) {
+            if came < SLOWEST * passed.as_secs() {
                 return Err(unexpected("it answers too slowly").set_temporary());
             }
             (since, came) = (Instant::now(), 0);

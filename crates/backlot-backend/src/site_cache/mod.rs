@@ -25,7 +25,7 @@ use self::slot::{Filling, Slot};
 use crate::error::{Error, Result};
 use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
 
-/// How long to wait for an object that somebody fills and that does not grow.
+/// Timeout for an object that another process fills and that does not grow.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
 /// The use of an object is noted no more often than this.
@@ -215,7 +215,7 @@ impl Via {
         outcome
     }
 
-    /// Wait while somebody fills an object. What nobody fills any more is removed.
+    /// Wait while another process fills an object. An abandoned file is removed.
     fn wait(&self, begun: &Path) -> std::result::Result<(), backlot_core::Cancelled> {
         let (mut size, mut since) = (0, Instant::now());
         loop {
@@ -278,6 +278,24 @@ impl Via {
         }
         Ok(Some(true))
     }
+
+    /// The same in memory, or from the store itself if the folder cannot serve.
+    fn bytes_near(
+        &self,
+        key: &str,
+        range: (u64, u64),
+        origin: impl FnOnce() -> Result<Option<Vec<u8>>>,
+    ) -> Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        let read = self.read_near(key, range, &mut |block| {
+            bytes.extend_from_slice(block);
+            true
+        });
+        match read? {
+            Some(is_there) => Ok(is_there.then_some(bytes)),
+            None => origin(),
+        }
+    }
 }
 
 /// What is read from the store at once after the folder's copy ended.
@@ -309,15 +327,8 @@ impl ObjectStore for Via {
     }
 
     fn read(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-        let mut bytes = Vec::new();
-        let read = self.read_near(key, (0, limit.saturating_add(1)), &mut |block| {
-            bytes.extend_from_slice(block);
-            true
-        });
-        match read? {
-            Some(is_there) => Ok(is_there.then_some(bytes)),
-            None => self.origin.read(key, limit),
-        }
+        let range = (0, limit.saturating_add(1));
+        self.bytes_near(key, range, || self.origin.read(key, limit))
     }
 
     fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool> {
@@ -328,15 +339,7 @@ impl ObjectStore for Via {
     }
 
     fn part(&self, key: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>> {
-        let mut bytes = Vec::new();
-        let read = self.read_near(key, (start, length), &mut |block| {
-            bytes.extend_from_slice(block);
-            true
-        });
-        match read? {
-            Some(is_there) => Ok(is_there.then_some(bytes)),
-            None => self.origin.part(key, start, length),
-        }
+        self.bytes_near(key, (start, length), || self.origin.part(key, start, length))
     }
 
     fn write(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! Invariants: what is read was compared with its digest, so a damaged disk or a torn write is never taken for the object; a
 //! slot appears whole or not at all. It is not synced: after a power cut what is torn is seen, and fetched again. Deliberately
-//! absent: whether the bytes are those that somebody wants, which only who asked for them can prove.
+//! absent: whether the bytes are the right ones, which only the caller can prove.
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
@@ -83,7 +83,7 @@ impl Slot {
         self.length
     }
 
-    /// Hand over so many bytes from somewhere on, or fewer if the object ends before, until the sink wants no more.
+    /// Pass up to `length` bytes from `start` on to the sink, until the object ends or the sink returns `false`.
     pub(super) fn read(
         &mut self,
         start: u64,
@@ -129,7 +129,7 @@ impl Filling {
     /// Begin in a file that only this process writes to, and that others see growing.
     pub(super) fn begin(path: &Path) -> std::io::Result<Self> {
         let file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
-        // Held as long as this process lives: who finds it free knows that nobody fills any more.
+        // Held as long as this process lives: if another process can take the lock, the file was abandoned.
         file.file().try_lock().ok();
         Ok(Self {
             file,

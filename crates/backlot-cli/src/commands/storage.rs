@@ -58,8 +58,7 @@ pub(super) fn collect(
     if !report.spared.is_empty() {
         let spared = text::count(report.spared.len() as u64, "object");
         lines.push_str(&format!(
-            "condemned and needed again: {spared}, {}stored anew\n",
-            would(options.dry_run)
+            "condemned and needed again: {spared}, stored anew now or by the next collection\n"
         ));
     }
     if !report.condemned.is_empty() && !options.dry_run {

@@ -193,61 +193,50 @@ impl ObjectRepo {
         context: &Context,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Option<Sha256>> {
-        match self.download_once(key, target, size, expected, context, progress) {
-            Err(Error::WrongBytes { .. } | Error::TooLarge { .. }) if self.0.objects.forget(key) => {
-                self.download_once(key, target, size, expected, context, progress)
+        let once = || -> Result<Option<Sha256>> {
+            let mut staged = shared::staged_beside(target)?;
+            let (mut hasher, mut read) = (sha2::Sha256::new(), 0);
+            let mut take = |block: &[u8]| -> Result<()> {
+                context.check()?;
+                read += block.len() as u64;
+                if read > size {
+                    return Err(Error::TooLarge {
+                        place: self.at(key),
+                        limit: size,
+                    });
+                }
+                hasher.update(block);
+                progress(block.len() as u64);
+                Ok(staged.write_all(block)?)
+            };
+            let mut refused = None;
+            let found = self.0.objects.fetch(key, &mut |block| {
+                refused = take(block).err();
+                refused.is_none()
+            })?;
+            if let Some(error) = refused {
+                return Err(error);
             }
-            other => other,
-        }
-    }
-
-    fn download_once(
-        &self,
-        key: &str,
-        target: &Path,
-        size: u64,
-        expected: Option<Sha256>,
-        context: &Context,
-        progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<Option<Sha256>> {
-        let mut staged = shared::staged_beside(target)?;
-        let (mut hasher, mut read) = (sha2::Sha256::new(), 0);
-        let mut take = |block: &[u8]| -> Result<()> {
-            context.check()?;
-            read += block.len() as u64;
-            if read > size {
-                return Err(Error::TooLarge {
+            let digest = Sha256::from_bytes(hasher.finalize().into());
+            if !found {
+                return Ok(None);
+            }
+            if read != size || expected.is_some_and(|expected| expected != digest) {
+                return Err(Error::WrongBytes {
                     place: self.at(key),
-                    limit: size,
+                    expected: expected.unwrap_or(digest),
+                    found: digest,
                 });
             }
-            hasher.update(block);
-            progress(block.len() as u64);
-            Ok(staged.write_all(block)?)
+            // Not synced: what a power cut takes is fetched again, and what is damaged is found out by its digest.
+            staged.file().flush()?;
+            file::rename(staged.path(), target)?;
+            Ok(Some(digest))
         };
-        let mut refused = None;
-        let found = self.0.objects.fetch(key, &mut |block| {
-            refused = take(block).err();
-            refused.is_none()
-        })?;
-        if let Some(error) = refused {
-            return Err(error);
+        match once() {
+            Err(Error::WrongBytes { .. } | Error::TooLarge { .. }) if self.0.objects.forget(key) => once(),
+            other => other,
         }
-        let digest = Sha256::from_bytes(hasher.finalize().into());
-        if !found {
-            return Ok(None);
-        }
-        if read != size || expected.is_some_and(|expected| expected != digest) {
-            return Err(Error::WrongBytes {
-                place: self.at(key),
-                expected: expected.unwrap_or(digest),
-                found: digest,
-            });
-        }
-        // Not synced: what a power cut takes is fetched again, and what is damaged is found out by its digest.
-        staged.file().flush()?;
-        file::rename(staged.path(), target)?;
-        Ok(Some(digest))
     }
 }
 

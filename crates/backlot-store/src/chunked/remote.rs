@@ -11,7 +11,7 @@ use super::blob::{BlobStore, FolderBlobs, StoreBlobs};
 use super::catalog::{Catalog, Found, TOGETHER};
 use super::config::{KEY, RemoteFormat};
 use super::gc::{CollectOptions, CollectReport};
-use super::name::StoredName;
+use super::name::{Kind, StoredName};
 use super::push::{Pushed, SameName, Site, Work, mirror_of};
 use super::relied::Relied;
 use super::rescue::RestoreReport;
@@ -190,6 +190,11 @@ impl ChunkedRemote {
             Some(site) => site.pull(cache, items, context),
             None => Ok((vec![Fetched::Missing; items.len()], Relied::default())),
         }
+    }
+
+    /// Whether a key is that of a pack.
+    pub(crate) fn is_pack(key: &str) -> bool {
+        key.starts_with(Kind::Pack.prefix())
     }
 
     /// Take back what is condemned of what somebody needs, and warn. Nothing happens where nothing is.

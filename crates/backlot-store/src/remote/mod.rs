@@ -149,7 +149,7 @@ impl Remote {
 
     /// Whether the content of an object of a remote never changes while it has its name: packs, and files in DVC's layout.
     pub fn is_fixed(key: &str) -> bool {
-        key.starts_with("v1/packs/") || key.starts_with("files/md5/")
+        ChunkedRemote::is_pack(key) || key.starts_with(service::OBJECTS)
     }
 
     /// Open a remote in a store of objects; nothing is asked yet. `mirrors` is a local folder for what is remembered of chunked

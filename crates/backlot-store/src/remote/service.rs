@@ -26,7 +26,7 @@ const LIST_FROM: usize = 200;
 /// The most a small object of the remote's own may have.
 const SMALL: u64 = 1 << 20;
 /// Where objects lie.
-const OBJECTS: &str = "files/md5/";
+pub(super) const OBJECTS: &str = "files/md5/";
 /// What a store is told that an object is.
 const TYPE: &str = "application/octet-stream";
 

@@ -10,6 +10,7 @@ use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use backlot_core::bounded::Bounded;
 use backlot_core::file::{Created, Staged};
 use backlot_core::{Context, Operation, RelPath, Sha256};
 use fs_err as fs;
@@ -27,7 +28,7 @@ const LEVEL: i32 = 3;
 const TIME: u64 = 315_532_800;
 /// An archive may always unpack to this much,
 const FREE_TOTAL: u64 = 4 << 30;
-/// and beyond that to so many times its own size.
+/// and beyond that to this multiple of its own size.
 const MAX_RATIO: u64 = 1000;
 const BLOCK: usize = 128 << 10;
 
@@ -114,14 +115,10 @@ impl Read for WholeFile<'_> {
 pub(crate) fn unpack(archive: &Path, folder: &Path, context: &Context) -> Result<BundleManifest> {
     let file = fs::File::open(archive)?;
     let size = file.metadata()?.len();
-    let budget = Rc::new(Cell::new(MAX_MANIFEST + (64 << 10)));
-    let bounded = Bounded {
-        inner: zstd::Decoder::new(file)?,
-        left: Rc::clone(&budget),
-    };
+    let bounded = Bounded::new(zstd::Decoder::new(file)?, MAX_MANIFEST + (64 << 10), EXCEEDED);
     let reading = Reading {
         path: archive,
-        budget,
+        budget: bounded.budget(),
         context,
     };
     let mut tar = tar::Archive::new(bounded);
@@ -143,23 +140,8 @@ pub(crate) fn unpack(archive: &Path, folder: &Path, context: &Context) -> Result
     Ok(manifest)
 }
 
-/// Reads so many bytes and then fails.
-struct Bounded<R> {
-    inner: R,
-    left: Rc<Cell<u64>>,
-}
-
-/// What the error of a reader that is at its limit says.
+/// The error of an archive that has more bytes than it may.
 const EXCEEDED: &str = "more bytes than its manifest lists";
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        let left = self.left.get().checked_sub(count as u64);
-        self.left.set(left.ok_or_else(|| io::Error::other(EXCEEDED))?);
-        Ok(count)
-    }
-}
 
 /// A plain file of the archive.
 struct Entry<'a, R: Read> {

@@ -1,7 +1,7 @@
 //! `bundle.json`: what a bundle has, format 1. See `docs/format/bundle.md`.
 //!
 //! Invariant: a manifest that parsed names every file of the bundle once, by a safe relative path, with size and SHA-256; and
-//! every wheel and every stored object is one of these files. So whoever checks files against it has checked all. It says
+//! every wheel and every stored object is one of these files. Checking files against it therefore checks all. It says
 //! nothing of who made it, when or where, so that the same releases give the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
