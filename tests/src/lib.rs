@@ -12,6 +12,7 @@
 pub mod bundles;
 pub mod channel;
 pub mod disks;
+pub mod door;
 mod environments;
 pub mod faults;
 pub mod installers;

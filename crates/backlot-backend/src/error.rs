@@ -91,6 +91,19 @@ impl From<backlot_net::Error> for Error {
     }
 }
 
+impl Error {
+    /// Whether it is about who we are: no credentials, wrong ones, or ones that may not do this.
+    pub fn is_denied(&self) -> bool {
+        match self {
+            Self::SignIn { .. } => true,
+            Self::Network(error) => matches!(error, backlot_net::Error::Denied { .. }),
+            // As `Service` begins what OpenDAL calls so.
+            Self::Store { reason, .. } => reason.starts_with("PermissionDenied"),
+            _ => false,
+        }
+    }
+}
+
 impl Coded for Error {
     fn code(&self) -> &'static str {
         match self {
@@ -128,7 +141,7 @@ impl Coded for Error {
             }
             Self::Store { temporary: true, .. } => "look whether the server is well, and try again".to_owned(),
             Self::Store { .. } => {
-                "look at the URL, the credentials and what they may do, and that the bucket or folder is there"
+                "look at the URL, the credentials (`backlot auth test URL`) and what they may do, and that the bucket or folder is there"
                     .to_owned()
             }
             Self::NoExclusiveCreate { .. } => {

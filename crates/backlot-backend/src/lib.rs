@@ -29,6 +29,6 @@ mod upload;
 
 pub use each::each;
 pub use error::{Error, Result};
-pub use open::{StoreOptions, is_store_url, memory, open};
+pub use open::{StoreOptions, credentials_url, is_store_url, memory, open};
 pub use site_cache::{IsFixed, via};
 pub use store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits, folders};

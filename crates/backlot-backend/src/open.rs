@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use backlot_core::web::{may_carry_secret, shown_text};
-use backlot_net::{Network, PlaceName};
+use backlot_core::web::shown_text;
+use backlot_net::{Account, Network, PlaceName, server_url};
 use serde::Serialize;
 use url::Url;
 
@@ -85,9 +85,9 @@ pub fn open(
     if !is_sftp && !parsed.username().is_empty() || parsed.password().is_some() {
         return Err(bad("credentials do not belong in a URL"));
     }
-    let Some(host) = parsed.host_str().filter(|host| !host.is_empty()) else {
+    if parsed.host_str().is_none_or(str::is_empty) {
         return Err(bad("it names no bucket or host"));
-    };
+    }
     if parsed.query().is_some() || parsed.fragment().is_some() {
         return Err(bad("it has more than a path"));
     }
@@ -100,21 +100,35 @@ pub fn open(
         #[cfg(not(feature = "sftp"))]
         return Err(bad(&unsupported("sftp")));
     }
-    // Whom the person knows is the server, which of AWS's buckets is not told.
-    let server = options.endpoint.as_deref().and_then(|e| Url::parse(e).ok());
-    let credential = match &server {
-        // A signature is made with the key, which is not sent; yet who may listen could use it again.
-        Some(server) => network.credential_at(place, server),
-        None => may_carry_secret(&parsed)
-            .then(|| network.credential(place, host))
-            .flatten(),
+    let account = Account::open(network, place, &credentials_url(&parsed, options))?;
+    Ok(Arc::new(Service::open(network, &parsed, options, account)?))
+}
+
+/// The address that credentials for a store are found by: of a bucket with an endpoint, the bucket and the prefix below the
+/// endpoint, as `https://s3.studio.lan/assets/team`; the server is what a person knows, which of AWS's buckets is not told.
+///
+/// ```
+/// use backlot_backend::{StoreOptions, credentials_url};
+///
+/// let options = StoreOptions {
+///     endpoint: Some("https://s3.studio.lan".to_owned()),
+///     ..StoreOptions::default()
+/// };
+/// let url = credentials_url(&"s3://assets/team".parse().unwrap(), &options);
+/// assert_eq!(url.as_str(), "https://s3.studio.lan/assets/team");
+/// ```
+pub fn credentials_url(url: &Url, options: &StoreOptions) -> Url {
+    // A signature is made with the key, which is not sent; yet who may listen could use it again.
+    let Some(mut server) = options.endpoint.as_deref().and_then(|e| Url::parse(e).ok()) else {
+        return server_url(url);
     };
-    Ok(Arc::new(Service::open(
-        network,
-        &parsed,
-        options,
-        credential.as_ref(),
-    )?))
+    let above = server.path().trim_end_matches('/').to_owned();
+    server.set_path(&format!(
+        "{above}/{}{}",
+        url.host_str().unwrap_or_default(),
+        url.path()
+    ));
+    server
 }
 
 /// A store in this process's memory, gone with the last handle: for tests and dry runs.

@@ -1,5 +1,6 @@
 //! The arguments: every command, its options, and the examples its help teaches with.
 
+mod auth;
 mod bundles;
 mod external;
 mod parts;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use auth::{Auth, LoginArgs};
 pub(crate) use bundles::{BundleArgs, UnbundleArgs};
 pub(crate) use external::{Channel, External, Python};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
@@ -83,6 +85,9 @@ pub(crate) enum Command {
     /// Name the remotes that file content is pushed to and pulled from
     #[command(subcommand)]
     Remote(Remote),
+    /// Store, list and test the credentials of servers
+    #[command(subcommand)]
+    Auth(Auth),
     /// Install interpreters, for machines that have none
     #[command(subcommand)]
     Python(Python),

@@ -2,7 +2,7 @@
 //!
 //! `BACKLOT_CACHE_DIR`, `BACKLOT_DATA_DIR`, `BACKLOT_AUTHOR`, `BACKLOT_PYTHON`, `BACKLOT_LINKS`, `BACKLOT_CONFIG`,
 //! `BACKLOT_WORKSPACE`, `BACKLOT_SITE_CACHE`, `BACKLOT_PART_REMOTE`, `_ENDPOINT` and `_REGION`, `BACKLOT_OFFLINE`, `BACKLOT_REPO_<NAME>_USERNAME`, `_PASSWORD`, `_TOKEN`, `_HOST` and `_KEY`,
-//! the same with `BACKLOT_REMOTE_<NAME>`, `NETRC`,
+//! the same with `BACKLOT_REMOTE_<NAME>`, `BACKLOT_CREDENTIALS`, `NETRC`,
 //! `BACKLOT_KNOWN_HOSTS`, `SSH_AUTH_SOCK`,
 //! `SSL_CERT_FILE`, `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, and what the platform says of folders and names.
 #![expect(
@@ -13,9 +13,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backlot::{Host, NetworkOptions, Overrides, Proxies, SshOptions, StoreOptions};
-
-use crate::credentials::FromEnvironment;
+use backlot::{
+    CredentialChain, FromVariables, Host, Netrc, NetworkOptions, Overrides, Proxies, SshOptions, StoreOptions,
+};
 
 fn text(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -73,15 +73,15 @@ fn proxy(name: &str) -> Option<String> {
 fn network(cache: &Path) -> NetworkOptions {
     let all = proxy("ALL_PROXY");
     let home = text("HOME").or_else(|| text("USERPROFILE"));
-    let credentials = FromEnvironment {
-        variables: std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter(|(name, _)| name.starts_with("BACKLOT_REPO_") || name.starts_with("BACKLOT_REMOTE_"))
-            .collect(),
-        netrc: text("NETRC")
-            .map(PathBuf::from)
-            .or_else(|| home.as_ref().map(|home| PathBuf::from(home).join(".netrc"))),
-    };
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut credentials = CredentialChain::default().with(Arc::new(FromVariables::new(variables)));
+    let netrc = text("NETRC")
+        .map(PathBuf::from)
+        .or_else(|| home.as_ref().map(|home| PathBuf::from(home).join(".netrc")));
+    if let Some(netrc) = netrc {
+        credentials = credentials.with(Arc::new(Netrc::new(netrc)));
+    }
     let ssh = home.map(|home| PathBuf::from(home).join(".ssh"));
     let in_ssh = |names: &[&str]| -> Vec<PathBuf> {
         let folder = ssh.iter();
@@ -106,7 +106,7 @@ fn network(cache: &Path) -> NetworkOptions {
             none: proxy("NO_PROXY"),
         },
         roots: text("SSL_CERT_FILE").map(PathBuf::from).into_iter().collect(),
-        credentials: Some(Arc::new(credentials)),
+        credentials,
         ssh: SshOptions {
             user: text("USER")
                 .or_else(|| text("LOGNAME"))
@@ -158,6 +158,10 @@ pub(crate) fn host() -> Host {
         user_config: Some(
             config.unwrap_or_else(|| folder("XDG_CONFIG_HOME", ".config").join("backlot/config.toml")),
         ),
+        credential_file: Some(text("BACKLOT_CREDENTIALS").map_or_else(
+            || folder("XDG_CONFIG_HOME", ".config").join("backlot/credentials.json"),
+            |path| std::path::absolute(&path).unwrap_or_else(|_| PathBuf::from(path)),
+        )),
         path: std::env::var_os("PATH"),
         author: account(),
         machine,

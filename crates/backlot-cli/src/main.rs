@@ -5,7 +5,6 @@
 
 mod args;
 mod commands;
-mod credentials;
 mod demo;
 mod errors;
 mod host;

@@ -124,13 +124,26 @@ impl Staged {
         }
     }
 
+    /// The same, readable by its owner only from the start, and so when it is published: for secrets.
+    pub fn private_beside(target: &Path) -> Result<Self, FileError> {
+        fs::create_dir_all(target.parent().unwrap_or(Path::new(".")))?;
+        let mut open = fs::OpenOptions::new();
+        #[cfg(unix)]
+        {
+            use fs_err::os::unix::fs::OpenOptionsExt as _;
+            open.mode(0o600);
+        }
+        Self::opened(target, &mut open)
+    }
+
     /// The same in a folder that is there.
     pub(crate) fn beside_existing(target: &Path) -> Result<Self, FileError> {
+        Self::opened(target, &mut fs::OpenOptions::new())
+    }
+
+    fn opened(target: &Path, open: &mut fs::OpenOptions) -> Result<Self, FileError> {
         let temporary = temporary_in(target.parent().unwrap_or(Path::new(".")));
-        let file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&temporary)?;
+        let file = open.write(true).create_new(true).open(&temporary)?;
         Ok(Self {
             file: Some(file),
             temporary,

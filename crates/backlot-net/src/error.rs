@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use backlot_core::lock::LockError;
 use backlot_core::{Cancelled, Class, Coded, FileError};
 
 /// The result of this crate's operations.
@@ -94,6 +95,49 @@ pub enum Error {
         /// Why: a proxy's address, the system's resources.
         reason: String,
     },
+    /// A credential helper that failed, did not answer in time, or answered what makes no sense.
+    #[error("the credential helper `{command}`, asked about `{host}`: {reason}")]
+    Helper {
+        /// The command, without its options.
+        command: String,
+        /// The server, with its port if that is not the usual one.
+        host: String,
+        /// What happened; nothing that the helper said.
+        reason: String,
+    },
+    /// A file of credentials that others than its owner can read.
+    #[error("`{}` holds credentials, and its mode {mode:03o} lets others than its owner use it", path.display())]
+    OpenFile {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// A file of credentials that cannot be read.
+    #[error("`{}` is not a file of credentials: {reason}", path.display())]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not; nothing of what is in it.
+        reason: String,
+    },
+    /// A URL that no credential can be for.
+    #[error("`{url}` cannot have credentials: {reason}")]
+    BadPrefix {
+        /// As far as it may be shown.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A URL to which a secret would be sent unencrypted.
+    #[error("no credentials are sent to `{url}`, which is not encrypted")]
+    PlainHttp {
+        /// As far as it may be shown.
+        url: String,
+    },
+    /// The file of credentials is being changed by another command.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// The system refused a file operation.
     #[error(transparent)]
     File(#[from] FileError),
@@ -114,6 +158,12 @@ impl Coded for Error {
             Self::BadUrl { .. } => "index::bad_url",
             Self::BadCertificates { .. } => "index::bad_certificates",
             Self::Setup { .. } => "index::setup",
+            Self::Helper { .. } => "auth::helper",
+            Self::OpenFile { .. } => "auth::open_file",
+            Self::BadFile { .. } => "auth::bad_file",
+            Self::BadPrefix { .. } => "auth::bad_url",
+            Self::PlainHttp { .. } => "auth::plain_http",
+            Self::Lock(e) => e.code(),
             Self::File(e) => e.code(),
             Self::Cancelled(e) => e.code(),
         }
@@ -126,10 +176,15 @@ impl Coded for Error {
                 status: 404 | 410, ..
             }
             | Self::Offline { .. } => Class::NotFound,
-            Self::Unreachable { .. } | Self::Refused { .. } => Class::Environment,
-            Self::Denied { .. } | Self::BadUrl { .. } | Self::BadCertificates { .. } | Self::Setup { .. } => {
-                Class::Config
-            }
+            Self::Unreachable { .. } | Self::Refused { .. } | Self::Helper { .. } => Class::Environment,
+            Self::Denied { .. }
+            | Self::BadUrl { .. }
+            | Self::BadCertificates { .. }
+            | Self::Setup { .. }
+            | Self::OpenFile { .. }
+            | Self::BadFile { .. } => Class::Config,
+            Self::BadPrefix { .. } | Self::PlainHttp { .. } => Class::User,
+            Self::Lock(e) => e.class(),
             Self::Redirect { .. } | Self::TooLarge { .. } => Class::Integrity,
             Self::File(e) => e.class(),
             Self::Cancelled(e) => e.class(),
@@ -140,15 +195,21 @@ impl Coded for Error {
         Some(match self {
             Self::Unreachable { .. } => "check the address, the network and the proxy, and run it again; with `--offline` only what is cached is used".to_owned(),
             Self::Refused { .. } => "run it again later, or ask whoever runs the server".to_owned(),
-            Self::Denied { variables, .. } if variables.is_empty() => "put the host into ~/.netrc, or name the server as a repo: the credentials of that are used for its files".to_owned(),
+            Self::Denied { variables, .. } if variables.is_empty() => "store credentials with `backlot auth login URL`, put the host into ~/.netrc, or name the server as a repo: the credentials of that are used for its files".to_owned(),
             Self::Denied { variables, sent, .. } => {
                 let variables = format!("`{variables}_TOKEN`, or `{variables}_USERNAME` and `{variables}_PASSWORD`, with the server's name in `{variables}_HOST`, or the host's entry in ~/.netrc; none is sent over plain http");
-                if *sent { format!("check what is in {variables}") } else { format!("set {variables}") }
+                if *sent { format!("`backlot auth test URL` says where they come from; check what is in {variables}") } else { format!("run `backlot auth login URL`, or set {variables}") }
             }
             Self::Redirect { .. } => "name the address it leads to as the repo's URL, if that is the right one".to_owned(),
             Self::TooLarge { .. } => "do not trust this server until somebody has looked at it".to_owned(),
             Self::Offline { .. } => "run it once without `--offline`".to_owned(),
             Self::BadUrl { .. } => "give an address like `https://host/path/simple/`; credentials come from the environment or ~/.netrc".to_owned(),
+            Self::Helper { host, command, .. } => format!("run it by hand: `printf 'protocol=https\nhost={host}\n\n' | {command} get`; helpers are named under `[auth]` in the user's configuration"),
+            Self::OpenFile { path, .. } => format!("run `chmod 600 '{}'`; change the passwords in it if others may have read them", path.display()),
+            Self::BadFile { path, .. } => format!("move `{}` away and store the credentials again with `backlot auth login URL`", path.display()),
+            Self::BadPrefix { .. } => "give the address of a server or a part of it, like `https://host/team`, without user and password".to_owned(),
+            Self::PlainHttp { .. } => "use `https://`; only a server on this machine is spoken to without".to_owned(),
+            Self::Lock(e) => return e.help(),
             Self::BadCertificates { .. } => "give a PEM file with the certificates of the authorities to trust".to_owned(),
             Self::Setup { .. } => "check `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`".to_owned(),
             Self::File(e) => return e.help(),
@@ -157,8 +218,10 @@ impl Coded for Error {
     }
 
     fn retry(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
-            || matches!(self, Self::Refused { status, .. } if *status >= 500 || *status == 429)
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Lock(LockError::Busy { .. })
+        ) || matches!(self, Self::Refused { status, .. } if *status >= 500 || *status == 429)
     }
 }
 

@@ -15,10 +15,10 @@ use reqwest::header::{
 };
 use reqwest::{Request, RequestBuilder, Response, StatusCode};
 use sha2::Digest as _;
-use url::{Origin, Url};
+use url::Url;
 
 use crate::client::reason;
-use crate::credentials::{Credential, PlaceName};
+use crate::credentials::Account;
 use crate::error::{Error, Result, tame};
 use crate::network::Network;
 use crate::redirect::{MAX_REDIRECTS, follow};
@@ -27,17 +27,6 @@ use crate::redirect::{MAX_REDIRECTS, follow};
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// How much of an error's text is read.
 const MAX_ERROR_TEXT: usize = 8 * 1024;
-
-/// Who we are, and to whom.
-#[derive(Clone, Debug)]
-pub struct Account {
-    /// The repo or remote.
-    pub place: PlaceName,
-    /// The one place that gets the credential.
-    pub origin: Origin,
-    /// Who we are there.
-    pub credential: Option<Credential>,
-}
 
 /// What to ask for.
 #[derive(Clone, Debug)]
@@ -354,19 +343,49 @@ impl Network {
         .into())
     }
 
-    /// Send one request, with the credential if it goes where that belongs.
+    /// Send one request, with the credential if it goes where that belongs. One that is refused is asked for again, once; a
+    /// request whose body is streamed is then a failure that may pass, since the caller has to make it anew.
     pub async fn send(
         &self,
         account: &Account,
         url: &Url,
         request: RequestBuilder,
     ) -> Result<Response, Failure> {
-        let request = match &account.credential {
-            Some(credential) if url.origin() == account.origin => {
-                request.basic_auth(&credential.user, Some(&credential.password))
-            }
-            _ => request,
+        let credential = if url.origin() == account.origin() {
+            account.current().await?
+        } else {
+            None
         };
+        let Some(credential) = credential else {
+            return self.execute(url, request).await;
+        };
+        let again = request.try_clone();
+        let signed = request.basic_auth(&credential.user, Some(&credential.password));
+        let response = self.execute(url, signed).await?;
+        if !matches!(response.status().as_u16(), 401 | 403) {
+            account.worked();
+            return Ok(response);
+        }
+        if !account.renew(&credential).await? {
+            return Ok(response);
+        }
+        let (Some(again), Some(credential)) = (again, account.current().await?) else {
+            return Err(Failure::Again {
+                reason: "the credentials had expired".to_owned(),
+                pause: Some(Duration::ZERO),
+                status: Some(response.status().as_u16()),
+            });
+        };
+        drop(response);
+        let signed = again.basic_auth(&credential.user, Some(&credential.password));
+        let response = self.execute(url, signed).await?;
+        if !matches!(response.status().as_u16(), 401 | 403) {
+            account.worked();
+        }
+        Ok(response)
+    }
+
+    async fn execute(&self, url: &Url, request: RequestBuilder) -> Result<Response, Failure> {
         let request: Request = request.build().map_err(|e| Error::BadUrl {
             url: shown(url),
             reason: reason(e),
@@ -404,8 +423,8 @@ pub fn failure(account: &Account, url: &Url, response: &Response) -> Option<Fail
         401 | 403 => Some(Failure::Final(Error::Denied {
             url: shown(url),
             status: status.as_u16(),
-            sent: account.credential.is_some() && url.origin() == account.origin,
-            variables: account.place.variables(),
+            sent: account.found().is_some() && url.origin() == account.origin(),
+            variables: account.place().variables(),
         })),
         _ => None,
     }

@@ -4,7 +4,7 @@
 //! Invariants: proxies, certificates and credentials are given, never looked up here (the system's own store of
 //! certificates excepted); **a secret goes to the host it belongs to and nowhere else**, and never unencrypted except to
 //! this machine; an encrypted request never continues unencrypted; no answer is read beyond its limit; every wait ends when
-//! the work is cancelled. Deliberately absent: what is asked for, and where credentials come from.
+//! the work is cancelled. Deliberately absent: what is asked for, and reading the environment.
 
 mod body;
 mod client;
@@ -17,9 +17,13 @@ mod responses;
 
 pub use body::{Blocks, FileBlocks, body};
 pub use client::{ClientOptions, Proxies, build_client, reason};
-pub use credentials::{Credential, Credentials, PlaceName};
+pub use credentials::{
+    Account, CommandHelper, CommandHelpers, Credential, CredentialChain, CredentialFile, CredentialRequest,
+    CredentialSource, FoundCredential, FromVariables, GivenCredential, ListedCredential, Netrc, PlaceName,
+    SourceKind, UrlPrefix, server_url,
+};
 pub use error::{Error, Result, tame};
-pub use fetch::{Account, Answer, Ask, Failure, FileSink, Sink, error_text, failure};
+pub use fetch::{Answer, Ask, Failure, FileSink, Sink, error_text, failure};
 pub use network::{Network, NetworkOptions, SshOptions};
 pub use redirect::{follow, refused};
 pub use responses::{Head, Kept, Kind, Responses};

@@ -9,15 +9,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use backlot_core::web::may_carry_secret;
 use backlot_core::{Cancelled, Context};
 use reqwest::Client;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
-use url::Url;
 
 use crate::client::{ClientOptions, Proxies, build_client};
-use crate::credentials::{Credential, Credentials, PlaceName};
+use crate::credentials::{CredentialChain, PlaceName};
 use crate::error::{Error, Result};
 use crate::responses::Responses;
 
@@ -35,8 +33,8 @@ pub struct NetworkOptions {
     pub proxies: Proxies,
     /// PEM files of certificate authorities to trust beside the system's.
     pub roots: Vec<PathBuf>,
-    /// Finds credentials.
-    pub credentials: Option<Arc<dyn Credentials>>,
+    /// Where credentials are found.
+    pub credentials: CredentialChain,
     /// How SSH servers are signed in to.
     pub ssh: SshOptions,
     /// How long to wait for a connection.
@@ -74,7 +72,7 @@ impl NetworkOptions {
             offline: false,
             proxies: Proxies::default(),
             roots: Vec::new(),
-            credentials: None,
+            credentials: CredentialChain::default(),
             ssh: SshOptions::default(),
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
@@ -214,22 +212,9 @@ impl Network {
         })
     }
 
-    /// Who we are to a place on a host.
-    pub fn credential(&self, place: &PlaceName, host: &str) -> Option<Credential> {
-        self.0.options.credentials.as_ref()?.find(place, host)
-    }
-
-    /// Who we are to a place at a URL; nobody where that would be said unencrypted.
-    pub fn credential_at(&self, place: &PlaceName, url: &Url) -> Option<Credential> {
-        let host = url.host_str().unwrap_or_default();
-        may_carry_secret(url)
-            .then(|| self.credential(place, host))
-            .flatten()
-    }
-
     /// The file with the SSH key that a place is used with.
     pub fn key(&self, place: &PlaceName) -> Option<PathBuf> {
-        self.0.options.credentials.as_ref()?.key(place)
+        self.0.options.credentials.key(place)
     }
 
     /// How it was set up.

@@ -11,7 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backlot_core::{Cancel, Coded, Context};
-use backlot_net::{Credential, Credentials, Network, NetworkOptions, PlaceName};
+use backlot_net::{
+    Credential, CredentialChain, CredentialRequest, CredentialSource, FoundCredential, Network,
+    NetworkOptions, PlaceName, SourceKind,
+};
 use backlot_repo::{Error, FolderRepo, IndexError, IndexRepo, Repo};
 use server::{Reply, Request, Server, ranged};
 use sha2::Digest as _;
@@ -413,12 +416,25 @@ fn cancelling_ends_a_wait() {
 #[derive(Debug)]
 struct Ana;
 
-impl Credentials for Ana {
-    fn find(&self, repo: &PlaceName, host: &str) -> Option<Credential> {
-        (*repo == PlaceName::Repo("studio".to_owned()) && host == "127.0.0.1").then(|| Credential {
-            user: "ana".to_owned(),
-            password: "hunter2".to_owned(),
-        })
+impl CredentialSource for Ana {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Given
+    }
+    fn find(
+        &self,
+        request: &CredentialRequest<'_>,
+        _: &Context,
+    ) -> backlot_net::Result<Option<FoundCredential>> {
+        let is_hers = *request.place == PlaceName::Repo("studio".to_owned()) && request.host() == "127.0.0.1";
+        Ok(is_hers.then(|| FoundCredential {
+            credential: Credential {
+                user: "ana".to_owned(),
+                password: "hunter2".to_owned(),
+            },
+            source: SourceKind::Given,
+            from: "a test".to_owned(),
+            expires: None,
+        }))
     }
 }
 
@@ -437,7 +453,7 @@ fn credentials_go_to_their_host_and_nowhere_else() {
         Reply::status(302).with("Location", &format!("{to}{}", request.path))
     });
     let with = NetworkOptions {
-        credentials: Some(Arc::new(Ana)),
+        credentials: CredentialChain::default().with(Arc::new(Ana)),
         ..options(folder.path())
     };
     read_all(
@@ -453,6 +469,68 @@ fn credentials_go_to_their_host_and_nowhere_else() {
     let error = read_all(&without, folder.path()).unwrap_err();
     assert_eq!(error.code(), "index::denied");
     assert!(error.help().unwrap().contains("BACKLOT_REPO_STUDIO_TOKEN"));
+}
+
+/// Says another password each time.
+#[derive(Debug, Default)]
+struct Turning(std::sync::atomic::AtomicUsize);
+
+impl CredentialSource for Turning {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Helper
+    }
+    fn find(&self, _: &CredentialRequest<'_>, _: &Context) -> backlot_net::Result<Option<FoundCredential>> {
+        let number = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(Some(FoundCredential {
+            credential: Credential {
+                user: "a".to_owned(),
+                password: format!("{number}"),
+            },
+            source: SourceKind::Helper,
+            from: "a test".to_owned(),
+            expires: None,
+        }))
+    }
+}
+
+#[test]
+fn credentials_that_end_between_two_requests_are_asked_for_again() {
+    // In base64 `a:0`, `a:1`, `a:2`.
+    const SENT: [&str; 3] = ["Basic YTow", "Basic YTox", "Basic YToy"];
+    let folder = tempfile::tempdir().unwrap();
+    let server = chairs(&format!("../../{CHAIR}"), |request| {
+        // The page lets in the first, the wheel and its metadata the second.
+        let good = SENT[usize::from(!request.path.ends_with('/'))];
+        (request.header("authorization") != good).then(|| Reply::status(401))
+    });
+    let source = Arc::new(Turning::default());
+    let with = NetworkOptions {
+        credentials: CredentialChain::default().with(Arc::clone(&source) as _),
+        ..options(folder.path())
+    };
+    read_all(
+        &open(with, Context::default(), &server.url("/simple/")),
+        folder.path(),
+    )
+    .unwrap();
+    assert_eq!(source.0.load(std::sync::atomic::Ordering::Relaxed), 2);
+    // Where none is good, it is asked once more and no oftener, and the refusal stands.
+    let server = Server::start(|_| Reply::status(401));
+    let source = Arc::new(Turning::default());
+    let with = NetworkOptions {
+        credentials: CredentialChain::default().with(Arc::clone(&source) as _),
+        ..options(&folder.path().join("b"))
+    };
+    let repo = open(with, Context::default(), &server.url("/simple/"));
+    assert_eq!(code_of(&repo, folder.path()), "index::denied");
+    assert_eq!(code_of(&repo, folder.path()), "index::denied");
+    assert_eq!(source.0.load(std::sync::atomic::Ordering::Relaxed), 2);
+    let sent: Vec<String> = server
+        .log()
+        .iter()
+        .map(|l| l.request.header("authorization").to_owned())
+        .collect();
+    assert_eq!(sent[..2], [SENT[0], SENT[1]]);
 }
 
 #[test]

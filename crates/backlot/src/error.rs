@@ -74,6 +74,9 @@ pub enum Error {
     /// The way to servers.
     #[error(transparent)]
     Network(#[from] backlot_net::Error),
+    /// Credentials.
+    #[error(transparent)]
+    Auth(#[from] crate::auth::AuthError),
     /// Outputs and the releases they were edited from.
     #[error(transparent)]
     Edit(#[from] EditError),
@@ -119,6 +122,7 @@ impl Error {
             Self::Dvc(e) => e,
             Self::Repo(e) => e,
             Self::Network(e) => e,
+            Self::Auth(e) => e,
             Self::Edit(e) => e,
             Self::Bundle(e) => e,
             Self::Gc(e) => e,

@@ -8,6 +8,7 @@
 mod adding;
 mod allow;
 mod answers;
+mod auth;
 mod base;
 mod browse;
 mod build;
@@ -72,6 +73,7 @@ mod verify_repo;
 mod workspace;
 
 pub use allow::AllowReport;
+pub use auth::{Auth, AuthError, AuthList, AuthTarget, AuthTest, LoginOptions, LoginReport, LogoutReport};
 pub use backlot_backend::StoreOptions;
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
@@ -79,7 +81,10 @@ pub use backlot_core::{
     Observer, Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
 };
 pub use backlot_dvc::{Change, FileChanges, MissingFrames, PartsError};
-pub use backlot_net::{Credential, Credentials, NetworkOptions, PlaceName, Proxies, SshOptions};
+pub use backlot_net::{
+    Credential, CredentialChain, CredentialRequest, CredentialSource, FoundCredential, FromVariables,
+    ListedCredential, Netrc, NetworkOptions, PlaceName, Proxies, SourceKind, SshOptions,
+};
 pub use backlot_repo::AllowedName;
 pub use backlot_repo::{Fact, FactKind, Place, Query, ReindexReport, Verdict, VerdictReport};
 pub use backlot_resolve::Preference;

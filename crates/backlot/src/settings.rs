@@ -10,6 +10,7 @@ use backlot_core::{LinkMode, file};
 use backlot_net::NetworkOptions;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::AuthSection;
 use crate::config::Config;
 use crate::error::{Error, Result, WorkspaceError};
 
@@ -32,7 +33,10 @@ pub struct Host {
     pub overrides: Overrides,
     /// The folder of a site cache that stores of objects are read through where a workspace names no other.
     pub site_cache: Option<PathBuf>,
-    /// How indexes are reached, and by whom. Its cache is set to be below the workspace's.
+    /// The protected file that logins are stored in, read if it exists.
+    pub credential_file: Option<PathBuf>,
+    /// How servers are reached, and the sources of credentials beside the user's helpers and the file. Its cache is set to be
+    /// below the workspace's.
     pub network: NetworkOptions,
 }
 
@@ -45,6 +49,7 @@ impl Host {
             data: cache.join("data"),
             default_cache: cache,
             user_config: None,
+            credential_file: None,
             path: None,
             author: "unknown".to_owned(),
             machine: "unknown".to_owned(),
@@ -107,7 +112,9 @@ pub struct Settings {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct UserFile {
+pub(crate) struct UserFile {
+    /// The commands that are asked for credentials.
+    pub(crate) auth: Option<AuthSection>,
     cache: Option<PathBuf>,
     links: Option<Vec<LinkMode>>,
     python: Option<String>,
@@ -116,7 +123,7 @@ struct UserFile {
 }
 
 impl UserFile {
-    fn load(path: Option<&Path>) -> Result<Self> {
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else {
             return Ok(Self::default());
         };

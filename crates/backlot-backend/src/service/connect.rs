@@ -299,7 +299,7 @@ impl Given<'_> {
                 concurrency: 8,
                 ..OBJECTS
             },
-            long: Way::Streamed(WholePut::new(self.url, scheme, self.credential.cloned())?),
+            long: Way::Streamed(WholePut::new(self.url, scheme)?),
             instead: None,
         })
     }

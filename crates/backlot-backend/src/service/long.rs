@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use backlot_core::file::TemporaryFolder;
 use backlot_core::{FileError, web};
-use backlot_net::{Credential, FileBlocks, body};
+use backlot_net::{FileBlocks, body};
 use fs_err as fs;
 use opendal::Writer;
 use opendal::layers::RetryLayer;
@@ -48,7 +48,9 @@ impl Parts {
     pub(super) fn begin(service: Arc<Service>, key: &str) -> Result<Self> {
         // What is sent twice is one part of one upload, which ends as the same.
         let again = RetryLayer::new().with_jitter().with_max_times(RETRIES as usize);
-        let operator = service.operator.clone().layer(again);
+        // One that expires while the parts are sent ends the upload: it belongs to whoever began it.
+        let made = service.network.block(service.made())?;
+        let operator = made.operator.layer(again);
         let opened = service.once(key, async { operator.writer(key).await })?;
         let writer = opened.map_err(|e| service.failed(key, &e))?;
         Ok(Self {
@@ -108,11 +110,10 @@ impl Drop for Parts {
 pub(super) struct WholePut {
     base: Url,
     scheme: String,
-    credential: Option<Credential>,
 }
 
 impl WholePut {
-    pub(super) fn new(url: &Url, scheme: &str, credential: Option<Credential>) -> Result<Self> {
+    pub(super) fn new(url: &Url, scheme: &str) -> Result<Self> {
         let rest = url.as_str().split_once("://").map_or("", |(_, rest)| rest);
         let base = Url::parse(&format!("{scheme}://{rest}")).map_err(|e| Error::BadStore {
             url: web::shown(url),
@@ -121,7 +122,6 @@ impl WholePut {
         Ok(Self {
             base,
             scheme: scheme.to_owned(),
-            credential,
         })
     }
 
@@ -169,35 +169,45 @@ impl ObjectWriter for Spool {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> Result<()> {
+    fn finish(self: Box<Self>) -> Result<()> {
         let service = &self.service;
         let Way::Streamed(target) = &service.long else {
             return Ok(());
         };
-        self.file.rewind().map_err(FileError::from)?;
         if let Some((folder, _)) = self.key.rsplit_once('/') {
             let folder = format!("{folder}/");
-            service.ask(&folder, async || service.operator.create_dir(&folder).await)?;
+            service.ask(&folder, async |operator| operator.create_dir(&folder).await)?;
         }
         let client = service.network.upload_client(&target.scheme)?;
-        let mut request = client
-            .put(target.of(&self.key))
-            .body(body(FileBlocks::new(self.file, self.size)));
-        if let Some(credential) = &target.credential {
-            request = request.basic_auth(&credential.user, Some(&credential.password));
-        }
         let failed = |reason: String, temporary: bool| Error::Store {
             place: service.at(&self.key),
             reason,
             temporary,
         };
         service.network.block(async {
-            let response = request.send().await;
-            let response = response.map_err(|e| failed(clean(&backlot_net::reason(e)), true))?;
-            let status = response.status();
-            if status.is_success() {
-                return Ok(());
-            }
+            let mut renewed = false;
+            let status = loop {
+                let made = service.made().await?;
+                let mut file = self.file.try_clone().map_err(FileError::from)?;
+                file.rewind().map_err(FileError::from)?;
+                let blocks = body(FileBlocks::new(file, self.size));
+                let mut request = client.put(target.of(&self.key)).body(blocks);
+                if let Some(credential) = &made.credential {
+                    request = request.basic_auth(&credential.user, Some(&credential.password));
+                }
+                let response = request.send().await;
+                let response = response.map_err(|e| failed(clean(&backlot_net::reason(e)), true))?;
+                let status = response.status();
+                if status.is_success() {
+                    service.worked();
+                    return Ok(());
+                }
+                let denied = matches!(status.as_u16(), 401 | 403);
+                if renewed || !denied || !service.has_other(made.credential.as_ref()).await? {
+                    break status;
+                }
+                renewed = true;
+            };
             let again = status.is_server_error() || status.as_u16() == 429;
             Err(failed(format!("the server answered {status}"), again))
         })

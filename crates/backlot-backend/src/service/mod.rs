@@ -11,12 +11,12 @@ mod long;
 mod transport;
 
 use std::fmt;
-use std::future::{Future, IntoFuture as _};
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use backlot_net::{Credential, Network};
+use backlot_net::{Account, Credential, Network};
 use futures_lite::{FutureExt as _, StreamExt as _};
 use opendal::{Buffer, ErrorKind, Operator, services};
 use url::Url;
@@ -37,12 +37,53 @@ const ENTRIES_LIMIT: usize = 1_000_000;
 
 /// An OpenDAL service.
 pub(crate) struct Service {
-    operator: Operator,
+    made: Mutex<Made>,
+    /// How it is made anew; memory never is.
+    recipe: Option<Recipe>,
     network: Network,
     commit_by: CommitBy,
     traits: Traits,
     place: String,
     long: long::Way,
+    /// Whether it removes many objects with one request.
+    deletes_many: bool,
+}
+
+/// An operator, and the credential that is in it.
+#[derive(Clone)]
+struct Made {
+    operator: Operator,
+    credential: Option<Credential>,
+}
+
+/// What an operator is made of.
+struct Recipe {
+    url: Url,
+    options: StoreOptions,
+    account: Account,
+}
+
+impl Recipe {
+    fn connect(
+        &self,
+        network: &Network,
+        credential: Option<Credential>,
+    ) -> Result<(connect::Connection, Made)> {
+        let given = connect::Given {
+            url: &self.url,
+            options: &self.options,
+            credential: credential.as_ref(),
+        };
+        let connection = given.connect()?;
+        let transport = transport::through(network, connection.scheme, connection.instead.clone())?;
+        let operator = connection.operator.clone();
+        let context = operator.base_context().with_http_transport(transport);
+        let made = Made {
+            operator: operator.with_context(context),
+            credential,
+        };
+        Ok((connection, made))
+    }
 }
 
 impl fmt::Debug for Service {
@@ -57,23 +98,20 @@ impl Service {
         network: &Network,
         url: &Url,
         options: &StoreOptions,
-        credential: Option<&Credential>,
+        account: Account,
     ) -> Result<Self> {
-        let given = connect::Given {
-            url,
-            options,
-            credential,
+        let credential = account.credential()?;
+        let recipe = Recipe {
+            url: url.clone(),
+            options: options.clone(),
+            account,
         };
-        let connection = given.connect()?;
-        let scheme = connection.scheme;
-        let operator = connection.operator;
-        let context = operator.base_context().with_http_transport(transport::through(
-            network,
-            scheme,
-            connection.instead,
-        )?);
+        let (connection, made) = recipe.connect(network, credential)?;
+        let most = made.operator.info().capability().delete_max_size;
         Ok(Self {
-            operator: operator.with_context(context),
+            deletes_many: most.is_some_and(|most| most > 1),
+            made: Mutex::new(made),
+            recipe: Some(recipe),
             network: network.clone(),
             commit_by: connection.commit_by,
             traits: connection.traits,
@@ -90,7 +128,11 @@ impl Service {
             reason: clean(e.message()),
         })?;
         Ok(Self {
-            operator,
+            made: Mutex::new(Made {
+                operator,
+                credential: None,
+            }),
+            recipe: None,
             network: network.clone(),
             commit_by: CommitBy::Create,
             traits: Traits {
@@ -101,6 +143,7 @@ impl Service {
             },
             place,
             long: long::Way::Parts,
+            deletes_many: false,
         })
     }
 
@@ -142,8 +185,8 @@ impl Service {
 
     /// Read `length` bytes of an object from `start` on, all of which it has.
     fn part_within(&self, key: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>> {
-        self.ask(key, async || {
-            let reader = self.operator.reader(key).await?;
+        self.ask(key, async |operator| {
+            let reader = operator.reader(key).await?;
             let mut blocks = reader.into_bytes_stream(start..start + length).await?;
             let mut bytes = Vec::new();
             while let Some(block) = blocks.next().await {
@@ -157,6 +200,41 @@ impl Service {
         })
     }
 
+    /// The operator as it is now: made anew where who we are has changed.
+    async fn made(&self) -> Result<Made> {
+        let known = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(recipe) = &self.recipe else {
+            return Ok(known().clone());
+        };
+        let credential = recipe.account.current().await?;
+        if known().credential == credential {
+            return Ok(known().clone());
+        }
+        let (_, made) = recipe.connect(&self.network, credential)?;
+        *known() = made.clone();
+        Ok(made)
+    }
+
+    /// After a refusal: whether there is another credential now, so that asking again makes sense.
+    async fn renewed(&self, error: &opendal::Error, refused: Option<&Credential>) -> Result<bool> {
+        Ok(error.kind() == ErrorKind::PermissionDenied && self.has_other(refused).await?)
+    }
+
+    /// Whether there is another credential than one that was refused.
+    async fn has_other(&self, refused: Option<&Credential>) -> Result<bool> {
+        match (&self.recipe, refused) {
+            (Some(recipe), Some(refused)) => Ok(recipe.account.renew(refused).await?),
+            _ => Ok(false),
+        }
+    }
+
+    /// The credentials were accepted.
+    fn worked(&self) {
+        if let Some(recipe) = &self.recipe {
+            recipe.account.worked();
+        }
+    }
+
     /// Ask once.
     fn once<T>(
         &self,
@@ -167,15 +245,47 @@ impl Service {
         self.network.block(async { Ok(guarded(request).await) })
     }
 
-    /// Ask, and again after a failure that may pass; `None` if what it is about is not there.
-    fn ask<T>(&self, key: &str, mut request: impl AsyncFnMut() -> opendal::Result<T>) -> Result<Option<T>> {
+    /// Ask once: an answer is about the one request. Only one that was refused for want of credentials, which has done nothing,
+    /// is sent again with others.
+    fn decide<T>(
+        &self,
+        key: &str,
+        mut request: impl AsyncFnMut(Operator) -> opendal::Result<T>,
+    ) -> Result<opendal::Result<T>> {
         self.check(key)?;
         self.network.block(async {
-            let mut failures = 0;
+            let made = self.made().await?;
+            match guarded(request(made.operator)).await {
+                Err(e) if self.renewed(&e, made.credential.as_ref()).await? => {
+                    let made = self.made().await?;
+                    Ok(guarded(request(made.operator)).await.inspect(|_| self.worked()))
+                }
+                outcome => Ok(outcome.inspect(|_| self.worked())),
+            }
+        })
+    }
+
+    /// Ask, and again after a failure that may pass; `None` if what it is about is not there.
+    fn ask<T>(
+        &self,
+        key: &str,
+        mut request: impl AsyncFnMut(Operator) -> opendal::Result<T>,
+    ) -> Result<Option<T>> {
+        self.check(key)?;
+        self.network.block(async {
+            let (mut failures, mut renewed) = (0, false);
             loop {
-                match guarded(request()).await {
-                    Ok(value) => return Ok(Some(value)),
-                    Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+                let made = self.made().await?;
+                match guarded(request(made.operator)).await {
+                    Ok(value) => {
+                        self.worked();
+                        return Ok(Some(value));
+                    }
+                    Err(e) if e.kind() == ErrorKind::NotFound => {
+                        self.worked();
+                        return Ok(None);
+                    }
+                    Err(e) if !renewed && self.renewed(&e, made.credential.as_ref()).await? => renewed = true,
                     Err(e) if e.is_temporary() && failures < RETRIES => {
                         let pause = 100 << failures;
                         let pause = Duration::from_millis(pause / 2 + fastrand::u64(0..=pause));
@@ -207,8 +317,8 @@ impl ObjectStore for Service {
     }
 
     fn list(&self, prefix: &str, deep: bool) -> Result<Vec<Entry>> {
-        let found = self.ask(prefix, async || {
-            let mut lister = self.operator.lister_with(prefix).recursive(deep).await?;
+        let found = self.ask(prefix, async |operator| {
+            let mut lister = operator.lister_with(prefix).recursive(deep).await?;
             let mut found = Vec::new();
             while let Some(entry) = lister.next().await {
                 found.push(entry?);
@@ -224,13 +334,13 @@ impl ObjectStore for Service {
     }
 
     fn stat(&self, key: &str) -> Result<Option<Entry>> {
-        let found = self.ask(key, async || self.operator.stat(key).await)?;
+        let found = self.ask(key, async |operator| operator.stat(key).await)?;
         Ok(found.map(|found| entry(key, &found)))
     }
 
     fn read(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-        self.ask(key, async || {
-            let reader = self.operator.reader(key).await?;
+        self.ask(key, async |operator| {
+            let reader = operator.reader(key).await?;
             let mut blocks = reader.into_bytes_stream(..).await?;
             let mut bytes = Vec::new();
             while let Some(block) = blocks.next().await {
@@ -246,8 +356,8 @@ impl ObjectStore for Service {
 
     fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool> {
         let mut at = 0;
-        let read = self.ask(key, async || {
-            let reader = self.operator.reader(key).await?;
+        let read = self.ask(key, async |operator| {
+            let reader = operator.reader(key).await?;
             let mut blocks = reader.into_bytes_stream(at..).await?;
             while let Some(block) = blocks.next().await {
                 let block = block.map_err(unwrapped)?;
@@ -276,8 +386,8 @@ impl ObjectStore for Service {
 
     fn write(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()> {
         let bytes = Buffer::from(bytes);
-        let written = self.ask(key, async || {
-            let write = self.operator.write_with(key, bytes.clone());
+        let written = self.ask(key, async |operator| {
+            let write = operator.write_with(key, bytes.clone());
             write.content_type(kind).await
         })?;
         written.map(drop).ok_or_else(|| self.gone(key))
@@ -289,14 +399,18 @@ impl ObjectStore for Service {
     }
 
     fn stage(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
-        let outcome = self.once(key, self.operator.write(key, Buffer::from(bytes)))?;
+        let bytes = Buffer::from(bytes);
+        let outcome = self.decide(key, async |operator| operator.write(key, bytes.clone()).await)?;
         outcome.map(drop).map_err(|e| self.failed(key, &e))
     }
 
     fn create(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<Put> {
-        let write = self.operator.write_with(key, Buffer::from(bytes));
-        let write = write.content_type(kind).if_not_exists(true).into_future();
-        match self.once(key, write)? {
+        let bytes = Buffer::from(bytes);
+        let written = self.decide(key, async |operator| {
+            let write = operator.write_with(key, bytes.clone());
+            write.content_type(kind).if_not_exists(true).await
+        })?;
+        match written {
             Ok(_) => Ok(Put::New),
             Err(e) if matches!(e.kind(), ErrorKind::ConditionNotMatch | ErrorKind::AlreadyExists) => {
                 Ok(Put::Exists)
@@ -310,7 +424,7 @@ impl ObjectStore for Service {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<Moved> {
-        match self.once(to, self.operator.rename(from, to))? {
+        match self.decide(to, async |operator| operator.rename(from, to).await)? {
             Ok(()) => Ok(Moved::Done),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(Moved::Gone),
             Err(e) if e.kind() == ErrorKind::ConditionNotMatch => Ok(Moved::Exists),
@@ -319,21 +433,16 @@ impl ObjectStore for Service {
     }
 
     fn delete(&self, key: &str) -> Result<()> {
-        self.ask(key, async || self.operator.delete(key).await).map(drop)
+        self.ask(key, async |operator| operator.delete(key).await)
+            .map(drop)
     }
 
     fn delete_many(&self, keys: &[String]) -> Result<()> {
-        if self
-            .operator
-            .info()
-            .capability()
-            .delete_max_size
-            .is_none_or(|most| most < 2)
-        {
+        if !self.deletes_many {
             return crate::each::each(keys, |key| self.delete(key)).map(drop);
         }
         for some in keys.chunks(DELETED) {
-            let delete = async || self.operator.delete_iter(some.to_vec()).await;
+            let delete = async |operator: Operator| operator.delete_iter(some.to_vec()).await;
             self.ask(&some[0], delete).map(drop)?;
         }
         Ok(())

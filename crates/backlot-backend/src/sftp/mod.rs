@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use backlot_core::web::{percent_decode, shown};
-use backlot_net::{Network, PlaceName};
+use backlot_net::{Credential, Network, PlaceName};
 use tokio::sync::{Mutex, Semaphore};
 use ulid::Ulid;
 use url::Url;
@@ -51,6 +51,8 @@ const STAGED: &str = "put-";
 /// A folder on an SFTP server.
 pub(crate) struct Sftp {
     account: Account,
+    /// Where the password comes from.
+    credentials: backlot_net::Account,
     network: Network,
     /// Without a `/` at its end; empty for the folder one comes to.
     root: String,
@@ -64,6 +66,15 @@ impl fmt::Debug for Sftp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Sftp").field(&self.place).finish()
     }
+}
+
+fn in_network(error: backlot_net::Error) -> Trouble {
+    Trouble::Failed(error.into())
+}
+
+/// Whether a credential is for a user: somebody else's password is not. A token has no user of its own.
+fn is_of(found: &Credential, user: &str) -> bool {
+    found.is_token() || found.user.is_empty() || found.user == user
 }
 
 impl Sftp {
@@ -94,10 +105,9 @@ impl Sftp {
         let named = text(url.username()).ok_or_else(|| bad("its user is not text"))?;
         let named = Some(named).filter(|user| !user.is_empty());
         let options = &network.options().ssh;
-        let credential = network.credential(name, &host).filter(|found| {
-            // Somebody else's password is not for this user. A token has no user of its own.
-            found.is_token() || found.user.is_empty() || named.as_ref().is_none_or(|user| *user == found.user)
-        });
+        let credentials = backlot_net::Account::open(network, name, url)?;
+        let credential = credentials.credential()?;
+        let credential = credential.filter(|found| named.as_ref().is_none_or(|user| is_of(found, user)));
         let found = credential.as_ref().filter(|found| !found.is_token());
         let found = found
             .map(|found| found.user.clone())
@@ -109,7 +119,8 @@ impl Sftp {
             user: user.ok_or_else(|| bad("it names no user: `sftp://user@host/path`"))?,
             variables: name.variables(),
             key: network.key(name),
-            password: credential.map(|found| found.password),
+            // Looked up for each connection: it may have changed.
+            password: None,
             agent: options.agent.clone(),
             keys: options.keys.clone(),
             known_hosts: options.known_hosts.clone(),
@@ -117,6 +128,7 @@ impl Sftp {
         };
         Ok(Self {
             account,
+            credentials,
             network: network.clone(),
             root: root.to_owned(),
             place: url.as_str().trim_end_matches('/').to_owned(),
@@ -164,19 +176,39 @@ impl Sftp {
         }
     }
 
+    /// Whether there is another credential than one that was refused.
+    async fn has_other(&self, refused: Option<&Credential>) -> Asked<bool> {
+        match refused {
+            Some(refused) => self.credentials.renew(refused).await.map_err(in_network),
+            None => Ok(false),
+        }
+    }
+
     /// The connection, made if there is none.
     async fn line(&self) -> Asked<Arc<Line>> {
         let mut line = self.line.lock().await;
         if let Some(open) = line.as_ref().filter(|line| line.is_open()) {
             return Ok(Arc::clone(open));
         }
-        let (mut failures, started) = (0, Instant::now());
+        let (mut failures, mut renewed, started) = (0, false, Instant::now());
         loop {
-            let opened = Box::pin(Line::open(&self.account)).await;
+            let credential = self.credentials.current().await.map_err(in_network)?;
+            let mut account = self.account.clone();
+            let fitting = credential.as_ref().filter(|found| is_of(found, &account.user));
+            account.password = fitting.map(|found| found.password.clone());
+            let opened = Box::pin(Line::open(&account)).await;
             // One that does not answer at all is not waited for again.
             let soon = started.elapsed() < self.account.connect_patience;
             match opened {
-                Ok(opened) => return Ok(Arc::clone(line.insert(Arc::new(opened)))),
+                Ok(opened) => {
+                    self.credentials.worked();
+                    return Ok(Arc::clone(line.insert(Arc::new(opened))));
+                }
+                Err(Trouble::Failed(Error::SignIn { .. }))
+                    if !renewed && self.has_other(credential.as_ref()).await? =>
+                {
+                    renewed = true;
+                }
                 Err(Trouble::Dropped(_)) if soon && failures + 1 < CONNECTS => {
                     let pause = 100 << failures;
                     tokio::time::sleep(Duration::from_millis(pause + fastrand::u64(0..=pause))).await;

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use backlot_core::{Coded as _, Context};
-use backlot_net::{Credential, Credentials, Network, NetworkOptions, PlaceName, SshOptions};
+use backlot_net::{
+    Credential, CredentialChain, GivenCredential, Network, NetworkOptions, PlaceName, SshOptions,
+};
 use fs_err as fs;
 use russh::keys::{Algorithm, PrivateKey};
 use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session};
@@ -88,16 +90,11 @@ impl Server {
     }
 }
 
-#[derive(Debug)]
-struct Password(&'static str);
-
-impl Credentials for Password {
-    fn find(&self, _repo: &PlaceName, _host: &str) -> Option<Credential> {
-        Some(Credential {
-            user: "__token__".to_owned(),
-            password: self.0.to_owned(),
-        })
-    }
+fn password(password: &str) -> CredentialChain {
+    CredentialChain::default().with(Arc::new(GivenCredential(Credential {
+        user: "__token__".to_owned(),
+        password: password.to_owned(),
+    })))
 }
 
 impl Scripted {
@@ -105,7 +102,7 @@ impl Scripted {
         Self::with("secret", Arc::new(script))
     }
 
-    fn with(password: &'static str, script: Arc<Script>) -> Self {
+    fn with(secret: &'static str, script: Arc<Script>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime = Runtime::new().unwrap();
         let key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).unwrap();
@@ -134,7 +131,7 @@ impl Scripted {
         let known_hosts: PathBuf = folder.path().join("known_hosts");
         fs::write(&known_hosts, format!("[127.0.0.1]:{port} {public}\n")).unwrap();
         let options = NetworkOptions {
-            credentials: Some(Arc::new(Password(password))),
+            credentials: password(secret),
             ssh: SshOptions {
                 known_hosts: vec![known_hosts],
                 ..SshOptions::default()

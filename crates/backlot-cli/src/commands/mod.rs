@@ -1,6 +1,7 @@
 //! One function a command: from arguments to the facade and back to text.
 
 mod assets;
+mod auth;
 mod browse;
 mod bundles;
 mod environment;
@@ -37,6 +38,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         ),
         Command::Repo(repo) => places::repo(session, repo),
         Command::Remote(remote) => places::remote(session, remote),
+        Command::Auth(command) => auth::auth(session, command),
         Command::Python(python) => external::python(session, python),
         Command::Channel(channel) => external::channel(session, channel),
         Command::External(command) => external::external(session, command),

@@ -211,7 +211,7 @@ impl Fetcher<'_> {
             ask = ask.unless(head.etag.as_deref(), head.last_modified.as_deref());
         }
         let mut sink = FileSink::new(staged.file(), progress, fetch.url.strong());
-        let answer = self.0.ask(&self.account_for(fetch), &ask, &mut sink).await?;
+        let answer = self.0.ask(&self.account_for(fetch)?, &ask, &mut sink).await?;
         match answer.status {
             304 if head.is_some() => return Ok(None),
             200 => {}
@@ -249,13 +249,9 @@ impl Fetcher<'_> {
         Ok(Some((sha256, metadata)))
     }
 
-    fn account_for(&self, fetch: &DirectFetch<'_>) -> Account {
-        let (url, place) = (fetch.url.url(), PlaceName::Repo(fetch.repo.to_owned()));
-        Account {
-            origin: url.origin(),
-            credential: self.0.credential_at(&place, url),
-            place,
-        }
+    fn account_for(&self, fetch: &DirectFetch<'_>) -> Result<Account> {
+        let place = PlaceName::Repo(fetch.repo.to_owned());
+        Ok(Account::open(self.0, &place, fetch.url.url())?)
     }
 }
 

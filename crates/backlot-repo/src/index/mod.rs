@@ -80,13 +80,9 @@ impl IndexRepo {
         let url = index_url(url)?;
         let upload = upload.map(index_url).transpose()?;
         let place = PlaceName::Repo(name.to_owned());
-        let account = |url: &Url| Account {
-            place: place.clone(),
-            origin: url.origin(),
-            credential: network.credential_at(&place, url),
-        };
-        let uploader = upload.as_ref().map(&account);
-        let account = account(&url);
+        let account = Account::open(network, &place, &url)?;
+        let uploader = upload.as_ref().map(|url| Account::open(network, &place, url));
+        let uploader = uploader.transpose()?;
         Ok(Self(Arc::new(Inner {
             network: network.clone(),
             url,

@@ -214,14 +214,11 @@ impl IndexRepo {
         let devpi = self.devpi_index().map(|(user, index)| format!("{user}/{index}"));
         if status == 403
             && let Some(index) = &devpi
-            && let Some(credential) = account
-                .credential
-                .as_ref()
-                .filter(|_| url.origin() == account.origin)
+            && let Some(found) = account.found().filter(|_| url.origin() == account.origin())
         {
             return Err(final_error(IndexError::MayNotUpload {
                 url: shown(url),
-                user: credential.user.clone(),
+                user: found.credential.user,
                 index: index.clone(),
                 reason: error_text(&mut response).await,
             }));
