@@ -60,7 +60,7 @@ impl Account {
         let url = server_url(url);
         let chain = network.options().credentials.clone();
         let found = if may_carry_secret(&url) {
-            chain.find(place, &url, false, network.context())?
+            chain.find(place, &url, None, network.context())?
         } else {
             None
         };
@@ -98,7 +98,8 @@ impl Account {
         if expired(&self.state()) {
             let _asking = self.0.asking.lock().unwrap_or_else(PoisonError::into_inner);
             if expired(&self.state()) {
-                let found = self.look()?;
+                let old = self.state().found.as_ref().map(|found| found.credential.clone());
+                let found = self.look(old.as_ref())?;
                 self.state().found = found;
             }
         }
@@ -143,7 +144,7 @@ impl Account {
                 return Ok(false);
             }
         }
-        let found = self.look()?;
+        let found = self.look(Some(refused))?;
         let mut state = self.state();
         if found.as_ref().is_none_or(|found| found.credential == *refused) {
             state.given_up = Some(Instant::now());
@@ -154,11 +155,11 @@ impl Account {
         Ok(true)
     }
 
-    fn look(&self) -> Result<Option<FoundCredential>> {
+    fn look(&self, instead_of: Option<&Credential>) -> Result<Option<FoundCredential>> {
         let shared = &self.0;
         shared
             .chain
-            .find(&shared.place, &shared.url, true, &shared.context)
+            .find(&shared.place, &shared.url, instead_of, &shared.context)
     }
 
     fn is_expired(&self, found: &FoundCredential) -> bool {

@@ -144,7 +144,7 @@ mod tests {
             place,
             url: &url,
             user: None,
-            again: false,
+            instead_of: None,
         };
         let found = source().find(&request, &Context::default()).unwrap();
         found.map(|found| found.credential)

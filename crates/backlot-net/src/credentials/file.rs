@@ -219,7 +219,7 @@ mod tests {
             place: &PlaceName::unnamed(),
             url: &url,
             user,
-            again: false,
+            instead_of: None,
         };
         let found = file.find(&request, &Context::default()).unwrap();
         found.map(|found| found.credential.password)

@@ -351,11 +351,17 @@ impl CredentialSource for CommandHelpers {
                 continue;
             }
             let key = (number, helper.question(request));
-            let known = answers.get(&key).filter(|_| !request.again);
-            let fresh = |found: &FoundCredential| found.expires.is_none_or(|at| at > context.now());
-            let found = match known {
-                Some(known) if known.as_ref().is_none_or(fresh) => known.clone(),
-                _ => {
+            let good = |known: &&Option<FoundCredential>| match known {
+                // Another place may have asked again meanwhile.
+                Some(found) => {
+                    found.expires.is_none_or(|at| at > context.now())
+                        && request.instead_of != Some(&found.credential)
+                }
+                None => request.instead_of.is_none(),
+            };
+            let found = match answers.get(&key).filter(good) {
+                Some(known) => known.clone(),
+                None => {
                     let found = helper.ask(request, self.limit, context)?;
                     answers.insert(key, found.clone());
                     found
@@ -383,22 +389,23 @@ impl CredentialSource for CommandHelpers {
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
     use std::time::{Duration, Instant};
 
     use backlot_core::{Coded as _, Context};
 
-    use super::super::{CredentialRequest, CredentialSource as _, FoundCredential, PlaceName, UrlPrefix};
+    use super::super::{
+        Credential, CredentialRequest, CredentialSource as _, FoundCredential, PlaceName, UrlPrefix,
+    };
     use super::{CommandHelper, CommandHelpers, Said};
     use crate::error::Result;
 
     fn script(folder: &Path, name: &str, text: &str) -> CommandHelper {
         let path = folder.join(name);
         fs_err::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        // Read by a shell, not started: another test's child may still have it open for writing.
         CommandHelper {
-            words: vec![path.display().to_string()],
+            words: vec!["sh".to_owned(), path.display().to_string()],
             prefix: None,
         }
     }
@@ -407,14 +414,14 @@ mod tests {
         helpers: &CommandHelpers,
         url: &str,
         user: Option<&str>,
-        again: bool,
+        instead_of: Option<&Credential>,
     ) -> Result<Option<FoundCredential>> {
         let url = url.parse().unwrap();
         let request = CredentialRequest {
             place: &PlaceName::unnamed(),
             url: &url,
             user,
-            again,
+            instead_of,
         };
         helpers.find(&request, &Context::default())
     }
@@ -434,14 +441,23 @@ mod tests {
         let mut helper = script(folder.path(), "helper", &text);
         helper.prefix = Some(UrlPrefix::parse("https://host:8443/team").unwrap());
         let helpers = one(helper);
-        for again in [false, false, true] {
-            let found = ask(&helpers, "https://host:8443/team/dev/", Some("ana"), again)
+        let mut last = None;
+        for is_refused in [false, false, true] {
+            let refused = last.as_ref().filter(|_| is_refused);
+            let found = ask(&helpers, "https://host:8443/team/dev/", Some("ana"), refused)
                 .unwrap()
                 .unwrap();
             assert_eq!(found.credential.password, "a b=c");
+            last = Some(found.credential);
         }
+        // Another place that still has an older one is answered what is known by now.
+        let older = Credential {
+            password: "older".to_owned(),
+            ..last.unwrap()
+        };
+        ask(&helpers, "https://host:8443/team/dev/", Some("ana"), Some(&older)).unwrap();
         assert!(
-            ask(&helpers, "https://host:8443/other", None, false)
+            ask(&helpers, "https://host:8443/other", None, None)
                 .unwrap()
                 .is_none()
         );
@@ -468,7 +484,7 @@ mod tests {
             ("https://host/x", "short"),
             ("https://else/", "all"),
         ] {
-            let found = ask(&helpers, url, None, false).unwrap().unwrap();
+            let found = ask(&helpers, url, None, None).unwrap().unwrap();
             assert_eq!(found.credential.password, expected);
             assert!(found.credential.is_token());
         }
@@ -508,7 +524,7 @@ mod tests {
                 &one(script(folder.path(), name, text)),
                 "https://host/",
                 None,
-                false,
+                None,
             )
             .unwrap_err();
             assert_eq!(error.code(), "auth::helper", "{name}");
@@ -522,7 +538,7 @@ mod tests {
             words: vec!["/no/such/helper".to_owned(), "--token=hunter2".to_owned()],
             prefix: None,
         };
-        let error = ask(&one(missing), "https://host/", None, false).unwrap_err();
+        let error = ask(&one(missing), "https://host/", None, None).unwrap_err();
         assert!(error.to_string().contains("/no/such/helper …"), "{error}");
         assert!(!format!("{error:?}").contains("hunter2"));
         let mark = folder.path().join("mark");
@@ -532,7 +548,7 @@ mod tests {
             Duration::from_millis(200),
         );
         let started = Instant::now();
-        let error = ask(&slow, "https://host/", None, false).unwrap_err();
+        let error = ask(&slow, "https://host/", None, None).unwrap_err();
         assert!(
             error.to_string().contains("did not answer in 0.2 seconds"),
             "{error}"
@@ -548,13 +564,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = "read url; [ \"$url\" = https://host ] || { echo 'credentials not found in native keychain'; exit 1; }\n\
                     echo '{\"ServerURL\": \"https://host\", \"Username\": \"ana\", \"Secret\": \"x\"}'";
-        let helpers = one(script(folder.path(), "docker-credential-test", text));
-        let found = ask(&helpers, "https://host/team", None, false).unwrap().unwrap();
+        script(folder.path(), "answers", text);
+        let shell = folder.path().join("docker-credential-test");
+        std::os::unix::fs::symlink("/bin/sh", &shell).unwrap();
+        let helpers = one(CommandHelper {
+            words: vec![
+                shell.display().to_string(),
+                folder.path().join("answers").display().to_string(),
+            ],
+            prefix: None,
+        });
+        let found = ask(&helpers, "https://host/team", None, None).unwrap().unwrap();
         assert_eq!(
             (found.credential.user.as_str(), found.credential.password.as_str()),
             ("ana", "x")
         );
-        assert!(ask(&helpers, "https://other/", None, false).unwrap().is_none());
+        assert!(ask(&helpers, "https://other/", None, None).unwrap().is_none());
     }
 
     #[test]

@@ -123,8 +123,8 @@ pub struct CredentialRequest<'a> {
     pub url: &'a Url,
     /// The user that the address or the environment names, if any.
     pub user: Option<&'a str>,
-    /// What was found before has expired or was refused: an answer that is remembered does not count.
-    pub again: bool,
+    /// What was found before, and has expired or was refused: the same answer, if it is only remembered, does not count.
+    pub instead_of: Option<&'a Credential>,
 }
 
 impl CredentialRequest<'_> {
@@ -207,7 +207,7 @@ pub trait CredentialSource: Send + Sync + fmt::Debug {
 /// let chain = CredentialChain::default().with(Arc::new(FromVariables::new(variables)));
 /// let url = "https://index.studio.lan/simple/".parse().unwrap();
 /// let studio = PlaceName::Repo("studio".to_owned());
-/// let found = chain.find(&studio, &url, false, &Default::default()).unwrap().unwrap();
+/// let found = chain.find(&studio, &url, None, &Default::default()).unwrap().unwrap();
 /// assert_eq!(found.credential.user, Credential::TOKEN_USER);
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -229,7 +229,7 @@ impl CredentialChain {
         &self,
         place: &PlaceName,
         url: &Url,
-        again: bool,
+        instead_of: Option<&Credential>,
         context: &Context,
     ) -> Result<Option<FoundCredential>> {
         let named = backlot_core::web::percent_decode(url.username()).filter(|user| !user.is_empty());
@@ -238,7 +238,7 @@ impl CredentialChain {
             place,
             url,
             user: user.as_deref(),
-            again,
+            instead_of,
         };
         for source in &self.sources {
             if let Some(found) = source.find(&request, context)? {
@@ -301,7 +301,7 @@ mod tests {
     fn a_password_does_not_print() {
         let chain = CredentialChain::default().with(Arc::new(given("hunter2")));
         let url = "https://host/".parse().unwrap();
-        let found = chain.find(&PlaceName::unnamed(), &url, false, &Context::default());
+        let found = chain.find(&PlaceName::unnamed(), &url, None, &Context::default());
         assert!(!format!("{chain:?} {found:?}").contains("hunter2"));
     }
 
@@ -320,7 +320,7 @@ mod tests {
         let url = "https://host/".parse().unwrap();
         let find = |place: &PlaceName| {
             let found = chain
-                .find(place, &url, false, &Context::default())
+                .find(place, &url, None, &Context::default())
                 .unwrap()
                 .unwrap();
             (found.source, found.credential.password)
@@ -346,7 +346,7 @@ mod tests {
         };
         let url = "https://host/".parse().unwrap();
         let far = PlaceName::Repo("far".to_owned());
-        let find = |user| with(user).find(&far, &url, false, &Context::default()).unwrap();
+        let find = |user| with(user).find(&far, &url, None, &Context::default()).unwrap();
         assert!(find("ana").is_some());
         assert!(find("ben").is_none());
     }

@@ -142,7 +142,7 @@ mod tests {
             place: &PlaceName::unnamed(),
             url: &url,
             user: None,
-            again: false,
+            instead_of: None,
         };
         let found = Netrc::new(&path).find(&request, &Context::default()).unwrap();
         found.map(|found| (found.credential.user, found.credential.password))

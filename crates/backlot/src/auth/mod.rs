@@ -247,7 +247,7 @@ impl Auth {
         }
         // Whether it can be stored is known before the server is asked.
         let before = file.stored(&prefix)?;
-        let first = chain(&self.host)?.find(&target.place, &target.address()?, false, &self.context)?;
+        let first = chain(&self.host)?.find(&target.place, &target.address()?, None, &self.context)?;
         let hidden_by = first.filter(|found| found.source < SourceKind::File);
         let test = if options.untested {
             None
@@ -303,7 +303,7 @@ impl Auth {
 
     fn ask(&self, target: &AuthTarget, chain: CredentialChain) -> Result<AuthTest> {
         let address = target.address()?;
-        let found = chain.find(&target.place, &address, false, &self.context)?;
+        let found = chain.find(&target.place, &address, None, &self.context)?;
         let options = NetworkOptions {
             credentials: chain,
             cache: self.host.default_cache.join("index"),
