@@ -182,8 +182,8 @@ fn a_project_from_elsewhere_gets_nothing_for_its_host_and_starts_no_helper() {
     let twin = format!("http://localhost:{}/team/simple/", door.port());
     studio.run(&["init", "ws"]).ok();
     let config = format!(
-        "[auth]\nhelper = \"{evil}\"\n[repos]\nstudio = \"{0}/team/simple/\"\nfar = \"webdav+{0}/team\"\nother = \"webdav+{0}/other\"\n\
-         twin = \"{twin}\"\n[remotes.main]\nurl = \"webdav+{0}/team/files\"\n",
+        "[auth]\nhelper = \"{evil}\"\n[repos.studio]\nurl = \"{0}/team/simple/\"\n[repos.far]\nurl = \"webdav+{0}/team\"\n\
+         [repos.other]\nurl = \"webdav+{0}/other\"\n[repos.twin]\nurl = \"{twin}\"\n[remotes.main]\nurl = \"webdav+{0}/team/files\"\n",
         ear.url()
     );
     let ours = fs::read_to_string(studio.path("ws/backlot.toml")).expect("there");
@@ -199,7 +199,9 @@ fn a_project_from_elsewhere_gets_nothing_for_its_host_and_starts_no_helper() {
     }
     for name in ["studio", "far", "other", "twin", "main"] {
         let test = studio.ws(&["auth", "test", name, "--json"]);
-        assert_eq!(test.json()["source"], Value::Null, "{name}: {}", test.stdout());
+        let report = test.json();
+        assert_eq!(report["source"], Value::Null, "{name}: {report:#}");
+        assert!(report["accepted"].is_boolean(), "{name}: {report:#}");
     }
     let heard = ear.heard();
     assert!(
@@ -241,15 +243,16 @@ fn plain_http_to_another_machine_is_sent_nothing() {
         b"machine index.studio.lan login ana password planted\n",
     );
     studio.run(&["init", "ws"]).ok();
-    for place in [
-        "http://index.studio.lan/simple/",
-        "webdav+http://index.studio.lan/repo",
+    for (name, place) in [
+        ("far", "http://index.studio.lan/simple/"),
+        ("dav", "webdav+http://index.studio.lan/repo"),
     ] {
-        let mut command = studio.command(&["-w", "ws", "repo", "add", "far", place, "--json"]);
+        let mut command = studio.command(&["-w", "ws", "repo", "add", name, place, "--json"]);
+        let start = format!("BACKLOT_REPO_{}", name.to_uppercase());
         command
             .env("http_proxy", ear.url())
-            .env("BACKLOT_REPO_FAR_HOST", "index.studio.lan")
-            .env("BACKLOT_REPO_FAR_TOKEN", "planted");
+            .env(format!("{start}_HOST"), "index.studio.lan")
+            .env(format!("{start}_TOKEN"), "planted");
         run_command(&mut command);
     }
     let heard = ear.heard();
@@ -412,7 +415,7 @@ fn times_asked(studio: &Studio) -> usize {
 #[test]
 fn credentials_that_end_in_the_middle_of_a_transfer_are_asked_for_again_once() {
     // The first lasts for so many requests only.
-    let door = Door::new(&["ana:first 25", "ana:second"]);
+    let door = Door::new(&["ana:first 25", "ana:second", "ben:setup"]);
     let studio = &door.studio;
     let helper = answers_in_turn(
         studio,
@@ -427,14 +430,21 @@ fn credentials_that_end_in_the_middle_of_a_transfer_are_asked_for_again_once() {
         &backlot_tests::noise(40 << 20, 5),
     );
     studio.ws(&["add", "ws/outputs/shot/src/shot/frames"]).ok();
-    // Nobody asks before the push: the remote is told by its configuration.
-    let config = fs::read_to_string(studio.path("ws/backlot.toml")).expect("there");
-    let remote = format!(
-        "{config}\n[remotes.files]\nurl = \"{}\"\nlayout = \"dvc\"\n",
-        door.dav("files")
-    );
-    fs::create_dir_all(studio.path("door/dav/files/files/md5")).expect("made");
-    studio.write("ws/backlot.toml", remote.as_bytes());
+    // The remote is added as somebody else.
+    let add = [
+        "-w",
+        "ws",
+        "remote",
+        "add",
+        "files",
+        &door.dav("files"),
+        "--layout",
+        "dvc",
+    ];
+    let mut add = studio.command(&add);
+    add.env("BACKLOT_REMOTE_FILES_USERNAME", "ben")
+        .env("BACKLOT_REMOTE_FILES_PASSWORD", "setup");
+    run_command(&mut add).ok();
     configure(studio, &format!("[auth]\nhelper = \"{helper}\"\n"));
     let pushed = studio.ws(&["push", "Shot", "--json"]).ok().json();
     assert_eq!(pushed["objects"], 32, "{pushed:#}");

@@ -204,7 +204,7 @@ impl Coded for Error {
             Self::TooLarge { .. } => "do not trust this server until somebody has looked at it".to_owned(),
             Self::Offline { .. } => "run it once without `--offline`".to_owned(),
             Self::BadUrl { .. } => "give an address like `https://host/path/simple/`; credentials come from the environment or ~/.netrc".to_owned(),
-            Self::Helper { host, command, .. } => format!("run it by hand: `printf 'protocol=https\nhost={host}\n\n' | {command} get`; helpers are named under `[auth]` in the user's configuration"),
+            Self::Helper { host, command, .. } => format!("run it by hand: `printf 'protocol=https\\nhost={host}\\n\\n' | {command} get`; helpers are named under `[auth]` in the user's configuration"),
             Self::OpenFile { path, .. } => format!("run `chmod 600 '{}'`; change the passwords in it if others may have read them", path.display()),
             Self::BadFile { path, .. } => format!("move `{}` away and store the credentials again with `backlot auth login URL`", path.display()),
             Self::BadPrefix { .. } => "give the address of a server or a part of it, like `https://host/team`, without user and password".to_owned(),

@@ -5,7 +5,8 @@
 use std::io::{IsTerminal as _, Read as _, Write as _};
 
 use backlot::{
-    AuthError, AuthTarget, AuthTest, Credential, Error, ListedCredential, LoginOptions, StoreOptions,
+    AuthError, AuthTarget, AuthTest, Coded as _, Credential, Error, ListedCredential, LoginOptions,
+    StoreOptions,
 };
 
 use crate::args::{Auth, LoginArgs};
@@ -50,9 +51,13 @@ pub(super) fn auth(session: &Session, command: &Auth) -> Result<Answer, Error> {
     }
 }
 
-/// What a URL or a name means here; a workspace is not needed.
+/// What a URL or a name means here. A workspace is not needed for a URL, nor one that cannot be read in its way.
 fn target(session: &Session, url: &str, options: &StoreOptions) -> Result<AuthTarget, Error> {
-    let workspace = session.open().ok();
+    let workspace = match session.open() {
+        Ok(workspace) => Some(workspace),
+        Err(error) if error.code() == "config::invalid" && !url.contains("://") => return Err(error),
+        Err(_) => None,
+    };
     AuthTarget::find(url, options, workspace.as_ref())
 }
 
