@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use backlot_backend::{ObjectStore, StoreOptions};
 use backlot_core::Context;
-use backlot_net::{Credential, Credentials, Network, NetworkOptions, PlaceName, SshOptions};
+use backlot_net::{
+    Credential, CredentialChain, GivenCredential, Network, NetworkOptions, PlaceName, SshOptions,
+};
 
 use fs_err as fs;
 
@@ -127,16 +129,6 @@ impl Peer {
     /// Its address.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
-    }
-}
-
-/// One credential for whatever asks.
-#[derive(Debug)]
-struct Known(Credential);
-
-impl Credentials for Known {
-    fn find(&self, _place: &PlaceName, _host: &str) -> Option<Credential> {
-        Some(self.0.clone())
     }
 }
 
@@ -282,12 +274,13 @@ impl Store {
         options.endpoint.clone_from(&self.endpoint);
         options.region = self.url.starts_with("s3:").then(|| "us-east-1".to_owned());
         let mut network = NetworkOptions::new(self.studio.path(&format!("network-{machine}")));
-        network.credentials = self.user.map(|(user, password)| {
-            Arc::new(Known(Credential {
+        if let Some((user, password)) = self.user {
+            let known = GivenCredential(Credential {
                 user: user.to_owned(),
                 password: password.to_owned(),
-            })) as Arc<dyn Credentials>
-        });
+            });
+            network.credentials = CredentialChain::default().with(Arc::new(known));
+        }
         network.ssh = SshOptions {
             keys: vec![self.studio.path("home/.ssh/id_ed25519")],
             known_hosts: vec![self.studio.path("home/.ssh/known_hosts")],
