@@ -2,6 +2,7 @@
 
 mod auth;
 mod bundles;
+mod cache;
 mod external;
 mod parts;
 mod places;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use auth::{Auth, LoginArgs};
 pub(crate) use bundles::{BundleArgs, UnbundleArgs};
+pub(crate) use cache::Cache;
 pub(crate) use external::{Channel, External, Python};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
 pub(crate) use places::{Input, Remote, Repo};
@@ -88,6 +90,9 @@ pub(crate) enum Command {
     /// Store, list and test the credentials of servers
     #[command(subcommand)]
     Auth(Auth),
+    /// The files that this machine keeps for all workspaces: what they take, and making room
+    #[command(subcommand)]
+    Cache(Cache),
     /// Install interpreters, for machines that have none
     #[command(subcommand)]
     Python(Python),
@@ -490,7 +495,7 @@ pub(crate) enum Command {
     },
     /// Collect what nothing needs: show what the cache could drop, or collect a remote
     #[command(
-        after_help = "On a remote, what no release of this workspace's repos, or of others that publishers recorded on it, and no workspace of this cache needs is\ncondemned first and deleted by a later collection, after the grace period. Pushing meanwhile is safe. Of the cache it is only shown.\n\nExamples:\n  backlot gc --dry-run                      what the cache could drop\n  backlot gc --remote --dry-run             what a collection of the default remote would do\n  backlot gc --remote site --grace 30d\n  backlot gc --remote --forget-user ID      do without the releases of a repo that is gone for good\n  backlot gc --remote --restore             take back what is condemned and not deleted yet"
+        after_help = "On a remote, what no release of this workspace's repos, or of others that publishers recorded on it, and no workspace of this cache needs is\ncondemned first and deleted by a later collection, after the grace period. Pushing meanwhile is safe. Of the cache it is only shown; `backlot cache clean`\nremoves it.\n\nExamples:\n  backlot gc --dry-run                      what the cache could drop\n  backlot gc --remote --dry-run             what a collection of the default remote would do\n  backlot gc --remote site --grace 30d\n  backlot gc --remote --forget-user ID      do without the releases of a repo that is gone for good\n  backlot gc --remote --restore             take back what is condemned and not deleted yet"
     )]
     Gc {
         /// Collect a remote [default: the default one]

@@ -550,6 +550,24 @@ pub fn sync_disk_of(path: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
+/// Bytes of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// Those that this user can still write.
+    pub free: u64,
+    /// All.
+    pub all: u64,
+}
+
+/// The space of the disk that holds `path`.
+pub fn disk_space(path: &Path) -> Result<DiskSpace, FileError> {
+    let disk = rustix::fs::statvfs(path).map_err(io::Error::from)?;
+    Ok(DiskSpace {
+        free: disk.f_bavail * disk.f_frsize,
+        all: disk.f_blocks * disk.f_frsize,
+    })
+}
+
 /// Remove a file or a whole folder; fine if there is none.
 pub fn remove(path: &Path) -> Result<(), FileError> {
     let result = match fs::symlink_metadata(path) {

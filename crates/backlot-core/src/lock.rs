@@ -1,4 +1,4 @@
-//! Short exclusive locks between processes, on a file. Released by the system when the process dies.
+//! Locks between processes, on a file: exclusive, or shared by many. Released by the system when the process dies.
 //!
 //! Deliberately absent: anything that decides correctness across machines; repos rely on exclusive creates instead.
 
@@ -77,9 +77,25 @@ impl FileLock {
             .open(path)
             .map_err(FileError::from)?
             .into_file();
+        Self::wait(file, path, std::fs::File::try_lock, patience, context)
+    }
+
+    /// Wait for a lock on a file that is there, which many may hold at a time, but none while one is exclusive.
+    pub fn acquire_shared(path: &Path, patience: Duration, context: &Context) -> Result<Self, LockError> {
+        let file = fs::File::open(path).map_err(FileError::from)?.into_file();
+        Self::wait(file, path, std::fs::File::try_lock_shared, patience, context)
+    }
+
+    fn wait(
+        file: std::fs::File,
+        path: &Path,
+        take: fn(&std::fs::File) -> Result<(), std::fs::TryLockError>,
+        patience: Duration,
+        context: &Context,
+    ) -> Result<Self, LockError> {
         let deadline = Instant::now() + patience;
         loop {
-            match file.try_lock() {
+            match take(&file) {
                 Ok(()) => return Ok(Self { _file: file }),
                 Err(std::fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
                     context.check()?;

@@ -352,6 +352,11 @@ impl Cache {
         Ok(found)
     }
 
+    /// Drop what is recorded of objects that are gone.
+    pub(crate) fn forget(&self, ids: &[ObjectId]) {
+        self.ledger.forget(ids);
+    }
+
     /// Remember objects that were just written, or read, and are right.
     pub(crate) fn record(&self, objects: &[(ObjectId, FileDigests)]) {
         let state = |(id, digests): &(ObjectId, FileDigests)| {

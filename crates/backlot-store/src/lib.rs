@@ -14,6 +14,7 @@ mod checkout;
 mod chunked;
 mod claims;
 mod error;
+mod evict;
 mod hash;
 mod holes;
 mod ledger;
@@ -35,6 +36,7 @@ pub use chunked::{
 };
 pub use chunked::{FoundUser, RemoteUser};
 pub use error::{Error, Result};
+pub use evict::{Evictable, delete_taken_out};
 pub use lower::is_read_only_cache;
 pub use object::{FileDigests, KnownFile, ObjectId, Transfer};
 pub use placed::PlacedMembers;

@@ -3,6 +3,7 @@
 //! Invariant: code, class, help and retry of a lower crate's error pass through unchanged.
 
 mod bundle;
+mod cache;
 mod edit;
 mod gc;
 mod outs;
@@ -11,6 +12,7 @@ mod workspace;
 use backlot_core::{Cancelled, Class, Coded, FileError};
 
 pub use bundle::BundleError;
+pub use cache::CacheError;
 pub use edit::EditError;
 pub use gc::GcError;
 pub use outs::OutsError;
@@ -86,6 +88,9 @@ pub enum Error {
     /// A collection that cannot know what is needed.
     #[error(transparent)]
     Gc(#[from] GcError),
+    /// A cleaning of the local cache that cannot know what is needed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// Conda packages.
     #[cfg(feature = "conda")]
     #[error(transparent)]
@@ -126,6 +131,7 @@ impl Error {
             Self::Edit(e) => e,
             Self::Bundle(e) => e,
             Self::Gc(e) => e,
+            Self::Cache(e) => e,
             #[cfg(feature = "conda")]
             Self::Conda(e) => e,
             Self::Part(e) => e,

@@ -7,11 +7,9 @@
 use std::ops::Deref;
 use std::path::Path;
 
-use backlot_core::FileLock;
-
 use crate::error::{Result, WorkspaceError};
 use crate::outputs::Output;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, WorkspaceLock};
 
 /// A workspace under its lock, as its files are now.
 #[derive(Debug)]
@@ -19,7 +17,7 @@ pub(crate) struct Held<'w> {
     opened: &'w Workspace,
     /// Another value, where the configuration changed since that one was opened.
     current: Option<Box<Workspace>>,
-    _lock: FileLock,
+    _lock: WorkspaceLock,
 }
 
 impl Deref for Held<'_> {

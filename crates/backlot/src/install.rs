@@ -406,7 +406,7 @@ impl Workspace {
             backlot_wheel::uninstall(&dist.dist_info, layout, &owners, self.context())?;
         }
         // A collection of the cache spares what this workspace uses from now on.
-        crate::gc::register_workspace(self.cache_dir(), self.root())?;
+        crate::local_cache::register_workspace(self.cache_dir(), self.root())?;
         let links = usable_links(wheels, &edit);
         let placing = Placing {
             layout,

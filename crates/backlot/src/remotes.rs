@@ -152,11 +152,8 @@ impl Workspace {
         // Their releases may have files on other remotes: a manifest that is not here has no files here either.
         self.each_release_in(&others.repos, named, &|_| true, Purpose::Tell, &mut take)?;
         let mut workspaces = Vec::new();
-        for root in crate::gc::registered(self.cache()?.root())? {
-            if !self.is_workspace(&root) {
-                continue;
-            }
-            let workspace = Self::open(&root, self.host(), self.context())?;
+        for workspace in self.workspaces_of_cache(self.cache()?.root())? {
+            let root = workspace.root().to_path_buf();
             // A workspace of another studio's remote names what is not here; its manifests are no concern of ours.
             match workspace.workspace_objects(named) {
                 Ok(needs) => keep.extend(needs.objects.into_iter().chain(needs.optional)),

@@ -68,6 +68,13 @@ pub struct InitReport {
 
 const DVC_IGNORE: &str = "# Written by backlot: what real DVC must not look into.\n/inputs\n/build\n/external_packages\n/.backlot\n";
 
+/// What a command holds while it changes a workspace.
+#[derive(Debug)]
+pub(crate) struct WorkspaceLock {
+    _workspace: FileLock,
+    _cache: Option<FileLock>,
+}
+
 impl Workspace {
     /// Make a workspace in a folder, which may have other files in it.
     pub fn init(
@@ -214,9 +221,12 @@ impl Workspace {
             .to_string()
     }
 
-    /// Hold the workspace while changing it.
-    pub(crate) fn lock(&self) -> Result<FileLock> {
-        let lock = FileLock::acquire(&self.state_dir().join("lock"), PATIENCE, &self.context)?;
+    /// Hold the workspace while changing it, and the cache against a cleaning.
+    pub(crate) fn lock(&self) -> Result<WorkspaceLock> {
+        let lock = WorkspaceLock {
+            _workspace: FileLock::acquire(&self.state_dir().join("lock"), PATIENCE, &self.context)?,
+            _cache: crate::local_cache::hold(self.cache_dir(), &self.context)?,
+        };
         // What killed commands left beside the files they were about to write.
         if backlot_store::is_sweep_due(&self.state_dir().join("swept")) {
             for folder in ["outputs", "build", "inputs", "status"] {
@@ -237,7 +247,7 @@ impl Workspace {
         for lower in self.caches().skip(1) {
             cache = cache.over(lower);
         }
-        crate::gc::register_workspace(own, &self.root)?;
+        crate::local_cache::register_workspace(own, &self.root)?;
         Ok(self.cache.get_or_init(|| cache).clone())
     }
 

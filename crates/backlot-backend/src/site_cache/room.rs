@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use backlot_core::{FileError, file};
+use backlot_core::FileError;
+use backlot_core::file::{self, DiskSpace};
 use fs_err as fs;
 use serde::Deserialize;
 
@@ -81,8 +82,7 @@ impl Room {
             return Err(std::io::Error::new(std::io::ErrorKind::NotFound, "it is not there any more").into());
         }
         let limits = self.limits()?;
-        let disk = rustix::fs::statvfs(&self.root).map_err(std::io::Error::from)?;
-        let (free, all) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
+        let DiskSpace { free, all } = file::disk_space(&self.root)?;
         let kept = limits.min_free_bytes.unwrap_or_else(|| FREE.min(all / 10));
         let is_tight = free < kept;
         let look_after = limits

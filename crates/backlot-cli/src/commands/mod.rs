@@ -4,6 +4,7 @@ mod assets;
 mod auth;
 mod browse;
 mod bundles;
+mod cache;
 mod environment;
 mod external;
 mod graph;
@@ -39,6 +40,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Repo(repo) => places::repo(session, repo),
         Command::Remote(remote) => places::remote(session, remote),
         Command::Auth(command) => auth::auth(session, command),
+        Command::Cache(command) => cache::cache(session, command),
         Command::Python(python) => external::python(session, python),
         Command::Channel(channel) => external::channel(session, channel),
         Command::External(command) => external::external(session, command),

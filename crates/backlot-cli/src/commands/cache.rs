@@ -1,0 +1,84 @@
+//! The cache of this machine: what it takes, and making room.
+
+use backlot::{CacheUserState, CleanReport, Error, text};
+
+use crate::args::Cache;
+use crate::output::{Answer, columns, would};
+use crate::session::Session;
+
+pub(super) fn cache(session: &Session, command: &Cache) -> Result<Answer, Error> {
+    match command {
+        Cache::Status => status(session),
+        Cache::Clean(args) => {
+            let report = session.open()?.clean_cache(&args.options())?;
+            Ok(Answer::new(&report, describe(&report)))
+        }
+    }
+}
+
+fn status(session: &Session) -> Result<Answer, Error> {
+    let status = session.open()?.cache_status()?;
+    let mut lines = format!("cache {}\n", status.cache.display());
+    let rows: Vec<Vec<String>> = status
+        .parts
+        .iter()
+        .filter(|part| part.count > 0)
+        .map(|part| {
+            vec![
+                format!("  {}", part.kind),
+                part.count.to_string(),
+                text::bytes(part.bytes),
+            ]
+        })
+        .collect();
+    if !rows.is_empty() {
+        lines.push_str(&columns(&rows));
+        lines.push('\n');
+    }
+    lines.push_str(&format!(
+        "{} in all, {} free on its disk\n",
+        text::bytes(status.bytes),
+        text::bytes(status.free)
+    ));
+    lines.push_str("used by\n");
+    for user in &status.workspaces {
+        let state = match user.state {
+            CacheUserState::Missing => "  (not there)",
+            CacheUserState::Unreadable => "  (cannot be read by this user)",
+            CacheUserState::There => "",
+        };
+        lines.push_str(&format!("  {}{state}\n", user.path.display()));
+    }
+    Ok(Answer::new(&status, lines))
+}
+
+fn describe(report: &CleanReport) -> String {
+    let mut lines = format!(
+        "cache {}\nkept for {}\n",
+        report.cache.display(),
+        text::count(report.workspaces.len() as u64, "workspace")
+    );
+    for workspace in &report.forgotten {
+        lines.push_str(&format!(
+            "{}forgot the workspace {}\n",
+            would(report.dry_run),
+            workspace.display()
+        ));
+    }
+    lines.push_str(&format!(
+        "{}removed {} and {}: {}\n",
+        would(report.dry_run),
+        text::count(report.objects, "object"),
+        text::count(report.packages, "unpacked package"),
+        text::bytes(report.freed)
+    ));
+    lines.push_str(&format!(
+        "stays: {}, of which {} that no workspace needs\n",
+        text::bytes(report.kept_bytes),
+        text::bytes(report.unneeded_bytes)
+    ));
+    if !report.within_bounds {
+        lines.push_str("the bounds are not met: what stays is needed, or was used more recently than `--unused-for` says\n");
+    }
+    lines
+}

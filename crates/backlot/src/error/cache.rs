@@ -1,0 +1,93 @@
+//! What stops a cleaning of the local cache because it is not known what is needed.
+
+use std::path::PathBuf;
+
+use backlot_core::{Class, Coded};
+use backlot_store::ObjectId;
+
+use crate::local_cache::{CacheUser, CacheUserState};
+
+/// A cleaning that cannot know what is needed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CacheError {
+    /// Workspaces cannot be asked what they need.
+    #[error("nothing is removed from `{}`: it is not known what workspaces need that use it: {}", .cache.display(), listed(.workspaces))]
+    UnknownNeeds {
+        /// The cache.
+        cache: PathBuf,
+        /// The workspaces.
+        workspaces: Vec<CacheUser>,
+    },
+    /// The manifest of a folder of an output is nowhere, so the files of the folder are not known.
+    #[error("nothing is removed: the manifest {manifest} of `{asset}` in `{}` is neither in the cache nor on the default remote", .workspace.display())]
+    UnknownManifest {
+        /// The workspace.
+        workspace: PathBuf,
+        /// The output.
+        asset: String,
+        /// The manifest.
+        manifest: ObjectId,
+    },
+    /// A workspace that is to be forgotten is not remembered.
+    #[error("`{}` remembers no workspace `{}`", .cache.display(), .workspace.display())]
+    UnknownWorkspace {
+        /// The cache.
+        cache: PathBuf,
+        /// The workspace.
+        workspace: PathBuf,
+    },
+}
+
+fn listed(workspaces: &[CacheUser]) -> String {
+    let one = |user: &CacheUser| {
+        let why = match user.state {
+            CacheUserState::Unreadable => "cannot be read by this user",
+            _ => "is not there",
+        };
+        format!("`{}` {why}", user.path.display())
+    };
+    workspaces.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+impl Coded for CacheError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownNeeds { .. } => "cache::unknown_needs",
+            Self::UnknownManifest { .. } => "cache::unknown_manifest",
+            Self::UnknownWorkspace { .. } => "cache::unknown_workspace",
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::UnknownNeeds { .. } => Class::Environment,
+            Self::UnknownManifest { .. } => Class::Integrity,
+            Self::UnknownWorkspace { .. } => Class::NotFound,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::UnknownNeeds { workspaces, .. } => {
+                let is_missing = |user: &&CacheUser| user.state == CacheUserState::Missing;
+                if workspaces.iter().all(|user| is_missing(&user)) {
+                    "mount the disk they are on; if they were deleted or moved, `backlot cache clean --forget-missing`"
+                        .to_owned()
+                } else {
+                    let path = workspaces.iter().find(|user| !is_missing(user));
+                    let path = path.map_or_else(String::new, |user| user.path.display().to_string());
+                    format!(
+                        "let whoever they belong to clean the cache; to do without knowing what is needed there, `backlot cache clean --forget {path}`"
+                    )
+                }
+            }
+            Self::UnknownManifest { workspace, asset, .. } => format!(
+                "`backlot -w {} add` the files of `{asset}` again, or pull them; to do without knowing what is needed there, `backlot cache clean --forget {}`",
+                workspace.display(),
+                workspace.display()
+            ),
+            Self::UnknownWorkspace { .. } => "`backlot cache status` lists those that use it".to_owned(),
+        })
+    }
+}

@@ -1,0 +1,228 @@
+//! The cache of this machine: what is in it, which workspaces use it, what they need of it, and making room.
+//!
+//! Invariant: what a workspace needs stays, and what a workspace needs is known or nothing goes. Deliberately absent: site caches,
+//! which have a bound of their own, and remotes.
+
+mod clean;
+mod needs;
+mod users;
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::lock::LockError;
+use backlot_core::{Context, FileLock, Sha256, file, shared};
+use backlot_store::{Evictable, ObjectId};
+use fs_err as fs;
+use serde::Serialize;
+
+pub use clean::{CleanOptions, CleanReport};
+pub use users::{CacheUser, CacheUserState};
+pub(crate) use users::{register_workspace, registered};
+
+use self::needs::CacheNeeds;
+use crate::error::Result;
+use crate::workspace::Workspace;
+
+/// What no workspace of a cache needs.
+#[derive(Clone, Debug, Serialize)]
+pub struct GcReport {
+    /// The cache.
+    pub cache: PathBuf,
+    /// The workspaces whose files are kept.
+    pub workspaces: Vec<PathBuf>,
+    /// Workspaces of other people that cannot be read: which files they need is not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<PathBuf>,
+    /// Objects that are kept.
+    pub kept: usize,
+    /// Objects that nothing names.
+    pub unreferenced: Vec<Unreferenced>,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Always true: nothing is deleted.
+    pub dry_run: bool,
+}
+
+/// An object that nothing names.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unreferenced {
+    /// The object.
+    pub object: ObjectId,
+    /// Its bytes.
+    pub size: u64,
+}
+
+/// What is in a cache.
+#[derive(Clone, Debug, Serialize)]
+pub struct CacheStatus {
+    /// Its folder.
+    pub cache: PathBuf,
+    /// Bytes that are free on its disk.
+    pub free: u64,
+    /// What it has, by kind.
+    pub parts: Vec<CachePart>,
+    /// Bytes on the disk of all of it.
+    pub bytes: u64,
+    /// The workspaces that use it.
+    pub workspaces: Vec<CacheUser>,
+}
+
+/// A kind of things in a cache.
+#[derive(Clone, Debug, Serialize)]
+pub struct CachePart {
+    /// `objects`, `wheels`, `conda`, `remotes`, `quarantine` or `other`.
+    pub kind: &'static str,
+    /// How many: objects, unpacked packages, remotes; files of `other`.
+    pub count: u64,
+    /// Their bytes on the disk.
+    pub bytes: u64,
+}
+
+/// What may go from a cache, by kind.
+#[derive(Debug)]
+struct Contents {
+    objects: Vec<Evictable>,
+    wheels: Vec<(Sha256, Evictable)>,
+    conda: Vec<(String, Evictable)>,
+}
+
+impl Workspace {
+    /// What nothing in any workspace of this cache names. Workspaces that are gone from disk do not count.
+    pub fn plan_gc(&self) -> Result<GcReport> {
+        let cache = self.cache()?;
+        let mut needs = CacheNeeds::default();
+        let mut workspaces = Vec::new();
+        for workspace in self.workspaces_of_cache(cache.root())? {
+            needs.add(&workspace, &cache)?;
+            workspaces.push(workspace.root().to_path_buf());
+        }
+        let unreadable = registered(cache.root())?.into_iter();
+        let unreadable = unreadable.filter(|user| user.state == CacheUserState::Unreadable);
+        let all = cache.list()?;
+        let kept = all
+            .iter()
+            .filter(|entry| needs.objects.contains(&entry.id))
+            .count();
+        let unreferenced: Vec<Unreferenced> = all
+            .into_iter()
+            .filter(|entry| !needs.objects.contains(&entry.id))
+            .map(|entry| Unreferenced {
+                object: entry.id,
+                size: entry.size,
+            })
+            .collect();
+        Ok(GcReport {
+            cache: cache.root().to_path_buf(),
+            workspaces,
+            unreadable: unreadable.map(|user| user.path).collect(),
+            kept,
+            bytes: unreferenced.iter().map(|u| u.size).sum(),
+            unreferenced,
+            dry_run: true,
+        })
+    }
+
+    /// What is in the cache, by kind, and which workspaces use it.
+    pub fn cache_status(&self) -> Result<CacheStatus> {
+        let cache = self.cache()?;
+        let root = cache.root();
+        let contents = Contents::read(&cache)?;
+        let mut other = CachePart::new("other");
+        let mut parts = vec![
+            CachePart::of("objects", contents.objects.iter()),
+            CachePart::of("wheels", contents.wheels.iter().map(|(_, one)| one)),
+            CachePart::of("conda", contents.conda.iter().map(|(_, one)| one)),
+            CachePart::of("remotes", all_in(&root.join("remotes"))?.iter()),
+            CachePart::of("quarantine", all_in(&root.join("quarantine"))?.iter()),
+        ];
+        for one in all_in(root)? {
+            let name = one.path.file_name().unwrap_or_default().to_string_lossy();
+            match name.as_ref() {
+                "files" | "wheels" | "remotes" | "quarantine" => {}
+                "conda" => {
+                    let listed: u64 = contents.conda.iter().map(|(_, one)| one.bytes).sum();
+                    other.add(one.bytes.saturating_sub(listed));
+                }
+                _ => other.add(one.bytes),
+            }
+        }
+        parts.push(other);
+        Ok(CacheStatus {
+            cache: root.to_path_buf(),
+            free: file::disk_space(root)?.free,
+            bytes: parts.iter().map(|part| part.bytes).sum(),
+            parts,
+            workspaces: registered(root)?,
+        })
+    }
+}
+
+impl CachePart {
+    const fn new(kind: &'static str) -> Self {
+        Self {
+            kind,
+            count: 0,
+            bytes: 0,
+        }
+    }
+
+    fn of<'e>(kind: &'static str, all: impl Iterator<Item = &'e Evictable>) -> Self {
+        let mut part = Self::new(kind);
+        all.for_each(|one| part.add(one.bytes));
+        part
+    }
+
+    const fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+}
+
+impl Contents {
+    fn read(cache: &backlot_store::Cache) -> Result<Self> {
+        let name = |one: &Evictable| one.path.file_name()?.to_str().map(ToOwned::to_owned);
+        let wheels = all_in(&cache.root().join("wheels"))?.into_iter();
+        let conda = all_in(&cache.root().join("conda/packages"))?.into_iter();
+        Ok(Self {
+            objects: cache.evictable_objects()?,
+            wheels: wheels
+                .filter(|one| one.path.is_dir())
+                .filter_map(|one| Some((name(&one)?.parse().ok()?, one)))
+                .collect(),
+            conda: conda
+                .filter(|one| one.path.is_dir())
+                .filter_map(|one| Some((name(&one)?, one)))
+                .filter(|(name, _)| !name.starts_with('.'))
+                .collect(),
+        })
+    }
+}
+
+/// All that is directly in a folder, which may be absent. What goes meanwhile is passed over.
+fn all_in(folder: &Path) -> Result<Vec<Evictable>> {
+    let mut all = Vec::new();
+    if folder.is_dir() {
+        for entry in fs::read_dir(folder)? {
+            match Evictable::at(&entry?.path()) {
+                Ok(one) => all.push(one),
+                Err(backlot_store::Error::File(e)) if e.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Keep a cache from being cleaned while a command changes a workspace. One that is not there, or on a disk without locks, is
+/// not held.
+pub(crate) fn hold(cache: &Path, context: &Context) -> Result<Option<FileLock>> {
+    let lock = clean::lock_of(cache);
+    if !lock.is_file() && (!cache.is_dir() || shared::create(&lock, b"").is_err()) {
+        return Ok(None);
+    }
+    match FileLock::acquire_shared(&lock, clean::PATIENCE, context) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(LockError::File(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,107 @@
+//! The workspaces that use a cache: remembered in it, so that what they need is kept.
+//!
+//! Invariant: a workspace is remembered before it relies on the cache. Deliberately absent: what they need.
+
+use std::path::{Path, PathBuf};
+
+use backlot_core::{Blake3, file, shared};
+use fs_err as fs;
+use serde::Serialize;
+
+use crate::config::FILE_NAME;
+use crate::error::Result;
+use crate::workspace::Workspace;
+
+const FOLDER: &str = "workspaces";
+
+/// A workspace that uses a cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CacheUser {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Whether it can be asked what it needs.
+    pub state: CacheUserState,
+}
+
+/// Whether a workspace can be asked what it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CacheUserState {
+    /// It can.
+    There,
+    /// Its folder is gone: deleted, moved, or on a disk that is not mounted.
+    Missing,
+    /// It belongs to somebody else, who lets nobody read it.
+    Unreadable,
+}
+
+/// Remember that a workspace uses a cache.
+pub(crate) fn register_workspace(cache: &Path, root: &Path) -> Result<()> {
+    let path = record(cache, root);
+    if !path.exists() {
+        shared::write(&path, root.display().to_string().as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Forget that a workspace uses a cache; its next command remembers it again.
+pub(super) fn forget_workspace(cache: &Path, root: &Path) -> Result<()> {
+    Ok(file::remove(&record(cache, root))?)
+}
+
+fn record(cache: &Path, root: &Path) -> PathBuf {
+    let text = root.display().to_string();
+    let name: Blake3 = backlot_store::digest_bytes(text.as_bytes()).blake3;
+    cache.join(FOLDER).join(&name.to_hex()[..32])
+}
+
+/// The workspaces that are remembered, sorted.
+pub(crate) fn registered(cache: &Path) -> Result<Vec<CacheUser>> {
+    let folder = cache.join(FOLDER);
+    let mut users = Vec::new();
+    if folder.is_dir() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if !name.starts_with(file::TEMPORARY_PREFIX) {
+                let path = PathBuf::from(fs::read_to_string(&path)?);
+                let state = state_of(&path);
+                users.push(CacheUser { path, state });
+            }
+        }
+    }
+    users.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(users)
+}
+
+fn state_of(root: &Path) -> CacheUserState {
+    match fs::metadata(root.join(FILE_NAME)) {
+        Ok(found) if found.is_file() => CacheUserState::There,
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => CacheUserState::Unreadable,
+        _ => CacheUserState::Missing,
+    }
+}
+
+impl Workspace {
+    /// Workspaces of a cache that are there, opened; those that other people closed are warned of.
+    pub(crate) fn workspaces_of_cache(&self, cache: &Path) -> Result<Vec<Self>> {
+        let mut workspaces = Vec::new();
+        for CacheUser { path, state } in registered(cache)? {
+            self.context().check()?;
+            match state {
+                CacheUserState::There => {
+                    workspaces.push(Self::open(&path, self.host(), self.context())?);
+                }
+                CacheUserState::Missing => {}
+                CacheUserState::Unreadable => {
+                    let message = format!(
+                        "`{}` uses this cache and cannot be read: what only it needs counts as not needed",
+                        path.display()
+                    );
+                    self.context().warn("gc::unreadable_workspace", message);
+                }
+            }
+        }
+        Ok(workspaces)
+    }
+}
