@@ -70,6 +70,22 @@ fn is_shared_with_dvc(store: &Store, options: &[(&str, &str)]) {
     );
     store.run("ws", &["verify", "--remote"]).ok();
     assert!(dvc(store, "ws", &["status"]).contains("up to date"));
+
+    // What went there in one pass, without a copy here, is what DVC pulls.
+    studio.frames("scratch", 3, 30_000, 11);
+    let add = [
+        "add",
+        "scratch",
+        "--asset",
+        "Table",
+        "--as",
+        "sent",
+        "--to-remote",
+    ];
+    store.run("ws", &add).ok();
+    assert!(!studio.path(MODULE).join("sent").exists());
+    dvc(store, "ws", &["pull"]);
+    assert!(studio.snapshot(&format!("{MODULE}/sent")) == studio.snapshot("scratch"));
 }
 
 #[test]

@@ -123,7 +123,7 @@ pub(crate) enum Command {
     },
     /// Track files or folders of an asset
     #[command(
-        after_help = "Examples:\n  backlot add outputs/table/src/table/frames          a folder inside an asset\n  backlot add ~/renders/turntable --asset Table       copy a folder into the asset and track it\n  backlot add ~/tmp/v3.abc --asset Table --as model.abc\n  backlot add outputs/table/src/table/frames --push   add and push in one pass\n  backlot add outputs/table/src/table/frames/f.0004.exr            only this frame of a tracked folder\n  backlot add --remove outputs/table/src/table/frames/f.0004.exr   the folder without this frame\nFiles of a tracked folder that were never pulled here stay as they are."
+        after_help = "Examples:\n  backlot add outputs/table/src/table/frames          a folder inside an asset\n  backlot add ~/renders/turntable --asset Table       copy a folder into the asset and track it\n  backlot add ~/tmp/v3.abc --asset Table --as model.abc\n  backlot add outputs/table/src/table/frames --push   add and push in one pass\n  backlot add /scratch/renders --asset Table --to-remote           send them, and keep only the pointer here\n  backlot add outputs/table/src/table/frames/f.0004.exr            only this frame of a tracked folder\n  backlot add --remove outputs/table/src/table/frames/f.0004.exr   the folder without this frame\nFiles of a tracked folder that were never pulled here stay as they are."
     )]
     Add {
         /// Files or folders
@@ -139,10 +139,13 @@ pub(crate) enum Command {
         #[arg(long = "as", value_name = "NAME")]
         rename: Option<String>,
         /// Push the asset's files, too; what is new is sent while it is read
-        #[arg(long)]
+        #[arg(long, group = "sending")]
         push: bool,
-        /// The remote to push to
-        #[arg(long, value_name = "NAME", requires = "push")]
+        /// Send the files in one pass and keep no copy: not in the cache and, from outside, not in the asset
+        #[arg(long, group = "sending")]
+        to_remote: bool,
+        /// The remote to push to [default: the default one]
+        #[arg(long, value_name = "NAME", requires = "sending")]
         remote: Option<String>,
         #[command(flatten)]
         dry: DryRun,
@@ -176,7 +179,7 @@ pub(crate) enum Command {
     },
     /// Publish an asset: push its files, build its wheel, create the release
     #[command(
-        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. A version that\nexists is a conflict, whoever was first.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
+        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. A version that\nexists is a conflict, whoever was first.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
     )]
     Publish {
         /// The asset
@@ -199,6 +202,9 @@ pub(crate) enum Command {
         /// Publish pointers with `push: false`, too, whose files nobody can pull
         #[arg(long)]
         allow_unpushed: bool,
+        /// Send changed files in one pass, without a copy in the cache
+        #[arg(long, conflicts_with_all = ["from_parts", "allow_unpushed"])]
+        no_cache: bool,
         #[command(flatten)]
         parts: FromPartsArgs,
         #[command(flatten)]

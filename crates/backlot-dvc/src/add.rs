@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::{Blake3, Context, LinkMode, RelPath, file};
 use backlot_store::{
-    Added, Cache, FileDigests, ObjectId, Remote, StatCache, Transfer, add_files, digest_bytes, hash_files,
+    Added, Cache, FileDigests, ObjectId, Remote, StatCache, Transfer, TransferReport, add_files,
+    digest_bytes, hash_files,
 };
 use fs_err as fs;
 use serde::Serialize;
@@ -30,7 +31,7 @@ use crate::portable::{warn_of_name, warn_of_names};
 use crate::record::Record;
 use crate::scan::{HAS_MODES, Scanned, ScannedFile, is_linked, scan_out, survey};
 
-pub use known::add_known;
+pub use known::{add_known, add_known_file};
 
 /// How to add.
 #[derive(Clone, Copy, Debug)]
@@ -41,12 +42,34 @@ pub struct AddOptions<'a> {
     pub git_ignore: bool,
     /// Hash and report, but write nothing.
     pub dry_run: bool,
-    /// Where content is sent while it is read for the first time. A push has to follow.
-    pub ahead: Option<&'a Remote>,
+    /// Where content goes.
+    pub to: Destination<'a>,
     /// Where unchanged files of tracked folders that are not here are looked for.
     pub elsewhere: Option<&'a Remote>,
     /// Files and folders that are to be removed from tracked folders, though they may never have been here.
     pub removals: &'a [PathBuf],
+}
+
+/// Where the content of added files goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Destination<'a> {
+    /// Into the cache.
+    Cache,
+    /// Into the cache and, while it is read for the first time, to a remote. A push has to follow.
+    CacheAndRemote(&'a Remote),
+    /// To a remote, and into no cache but for manifests.
+    Remote(&'a Remote),
+}
+
+impl<'a> Destination<'a> {
+    /// A remote and the cache, or only the remote, if there is one; else the cache.
+    pub fn of(remote: Option<&'a Remote>, only: bool) -> Self {
+        match remote {
+            Some(remote) if only => Self::Remote(remote),
+            Some(remote) => Self::CacheAndRemote(remote),
+            None => Self::Cache,
+        }
+    }
 }
 
 /// What was sent to a remote while files were added.
@@ -58,6 +81,17 @@ pub struct SentAhead {
     pub bytes: u64,
     /// Bytes that were written to the remote for them.
     pub sent: u64,
+}
+
+impl SentAhead {
+    /// What a transfer did.
+    pub fn of(report: &TransferReport) -> Self {
+        Self {
+            objects: report.objects,
+            bytes: report.bytes,
+            sent: report.sent,
+        }
+    }
 }
 
 impl std::ops::AddAssign for SentAhead {
@@ -254,15 +288,6 @@ impl Adding<'_> {
             })?;
         let id = ObjectId::file(digests.md5);
         let changed = out.id() != Some(id);
-        let mut changes = FileChanges::default();
-        if changed {
-            let (count, sign) = match out.id() {
-                Some(_) => (&mut changes.changed, '~'),
-                None => (&mut changes.new, '+'),
-            };
-            *count = 1;
-            changes.names.push(format!("{sign} {}", out.path.file_name()));
-        }
         Ok(Content {
             id,
             size: digests.size,
@@ -272,7 +297,7 @@ impl Adding<'_> {
             blake3: Some(digests.blake3),
             objects: vec![transfer(&digests)],
             added,
-            changes,
+            changes: file_changes(out, id),
             kept: 0,
             ahead,
         })
@@ -404,21 +429,28 @@ impl Adding<'_> {
 
     /// Put files into the cache, or in a dry run only say what would be new to it.
     fn store(&self, paths: &[PathBuf], links: &[LinkMode]) -> Result<(Vec<Added>, SentAhead)> {
-        let nothing = SentAhead::default();
-        if !self.options.dry_run {
-            let (cache, stat) = (self.cache, self.stat);
-            let Some(remote) = self.options.ahead else {
-                return Ok((add_files(cache, stat, paths, links, self.context)?, nothing));
-            };
-            let (added, report) = remote.add_files(cache, stat, paths, links, self.context)?;
-            let ahead = SentAhead {
-                objects: report.objects,
-                bytes: report.bytes,
-                sent: report.sent,
-            };
-            return Ok((added, ahead));
+        let (cache, stat, context) = (self.cache, self.stat, self.context);
+        if self.options.dry_run {
+            return Ok((self.preview(paths)?, SentAhead::default()));
         }
-        Ok((self.preview(paths)?, nothing))
+        match self.options.to {
+            Destination::Cache => Ok((
+                add_files(cache, stat, paths, links, context)?,
+                SentAhead::default(),
+            )),
+            Destination::CacheAndRemote(remote) => {
+                let (added, report) = remote.add_files(cache, stat, paths, links, context)?;
+                Ok((added, SentAhead::of(&report)))
+            }
+            Destination::Remote(remote) => {
+                let (digests, report) = remote.store_files(stat, paths, context)?;
+                let added = digests.into_iter().map(|digests| Added {
+                    digests,
+                    stored: false,
+                });
+                Ok((added.collect(), SentAhead::of(&report)))
+            }
+        }
     }
 
     /// What storing files would do.
@@ -434,7 +466,7 @@ impl Adding<'_> {
                 (None, Some((first, of))) => Some((*first, format!("`{}`", of.display()))),
                 (None, None) => None,
             };
-            let stored = same.is_none();
+            let stored = same.is_none() && !matches!(self.options.to, Destination::Remote(_));
             if let Some((_, other)) = same.filter(|(same, _)| *same != digests) {
                 return Err(backlot_store::Error::SameMd5 {
                     what: format!("`{}`", path.display()),
@@ -488,6 +520,20 @@ struct Proven {
     size: u64,
     blake3: Option<Blake3>,
     objects: Vec<Transfer>,
+}
+
+/// What content is to an out of a file.
+fn file_changes(out: &Out, id: ObjectId) -> FileChanges {
+    let mut changes = FileChanges::default();
+    if out.id() != Some(id) {
+        let (count, sign) = match out.id() {
+            Some(_) => (&mut changes.changed, '~'),
+            None => (&mut changes.new, '+'),
+        };
+        *count = 1;
+        changes.names.push(format!("{sign} {}", out.path.file_name()));
+    }
+    changes
 }
 
 fn transfer(digests: &FileDigests) -> Transfer {

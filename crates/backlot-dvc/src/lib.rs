@@ -31,7 +31,7 @@ pub mod tracked;
 pub mod transfer;
 pub mod yaml;
 
-pub use add::{AddOptions, AddedOut, SentAhead, add, add_known};
+pub use add::{AddOptions, AddedOut, Destination, SentAhead, add, add_known, add_known_file};
 pub use backlot_store::CheckoutOptions;
 pub use checkout::{CheckoutReport, checkout, checkout_sparing, plan_checkout, refuse_twins, remove_stale};
 pub use config::{DvcConfig, DvcRemote};

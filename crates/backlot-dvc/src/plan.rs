@@ -162,10 +162,15 @@ fn known(pointer: &TrackedPointer, path: PathBuf, out_path: &RelPath) -> Result<
     })
 }
 
-/// A folder inside the asset folder `root` that is to be tracked and need not be here.
-pub(crate) fn plan_folder(root: &Path, folder: &RelPath, context: &Context) -> Result<AddTarget> {
+/// A folder, or a file, inside the asset folder `root` that is to be tracked and need not be here.
+pub(crate) fn plan_absent(
+    root: &Path,
+    relative: &RelPath,
+    is_folder: bool,
+    context: &Context,
+) -> Result<AddTarget> {
     let existing = pointers(root, context)?;
-    let path = folder.to_path(root);
+    let path = relative.to_path(root);
     check_links(root, path.strip_prefix(root).unwrap_or(&path))?;
     for pointer in &existing {
         for (place, out) in pointer.located_outs() {
@@ -181,7 +186,7 @@ pub(crate) fn plan_folder(root: &Path, folder: &RelPath, context: &Context) -> R
             }
         }
     }
-    fresh_as(root, path, true, &existing)
+    fresh_as(root, path, is_folder, &existing)
 }
 
 /// A path that is not tracked yet.

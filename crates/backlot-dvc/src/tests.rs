@@ -21,7 +21,7 @@ const PLAIN: AddOptions<'static> = AddOptions {
     links: &[LinkMode::Copy],
     git_ignore: false,
     dry_run: false,
-    ahead: None,
+    to: crate::Destination::Cache,
     elsewhere: None,
     removals: &[],
 };

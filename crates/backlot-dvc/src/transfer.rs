@@ -75,13 +75,13 @@ pub fn plan_push(pointers: &[&TrackedPointer], cache: &Cache, context: &Context)
                 continue;
             }
             match held {
-                Some(digests) => plan.transfers.push(transfer(member.id, &digests)),
+                Some(digests) => plan.transfers.push(Transfer::proven(member.id, &digests)),
                 None => plan.elsewhere.push((member.id, member.target)),
             }
         }
         if id.tree && seen.insert(id) {
             let held = cache.proven_of_all(&[id])?;
-            trees.extend(held.iter().map(|digests| transfer(id, digests)));
+            trees.extend(held.iter().map(|digests| Transfer::proven(id, digests)));
         }
     }
     if let Some((path, count)) = absent {
@@ -89,14 +89,6 @@ pub fn plan_push(pointers: &[&TrackedPointer], cache: &Cache, context: &Context)
     }
     plan.transfers.append(&mut trees);
     Ok(plan)
-}
-
-fn transfer(id: ObjectId, digests: &FileDigests) -> Transfer {
-    Transfer {
-        id,
-        size: Some(digests.size),
-        blake3: Some(digests.blake3),
-    }
 }
 
 impl PushPlan {

@@ -153,7 +153,7 @@ fn check_same(cache: &Cache, path: &Path, digests: &FileDigests, there: &FileDig
 }
 
 /// The error for two files of one add.
-fn same_md5(path: &Path, digests: &FileDigests, other: &Path) -> Error {
+pub(crate) fn same_md5(path: &Path, digests: &FileDigests, other: &Path) -> Error {
     Error::SameMd5 {
         what: format!("`{}`", path.display()),
         md5: digests.md5,

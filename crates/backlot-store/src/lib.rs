@@ -42,5 +42,5 @@ pub use object::{FileDigests, KnownFile, ObjectId, Transfer};
 pub use placed::PlacedMembers;
 pub use remote::{Remote, RemoteConfig, RemoteLayout, TransferReport};
 pub use stat::{FileStat, StatCache, StatEntry};
-pub use sweep::{is_sweep_due, sweep_tree};
+pub use sweep::{is_sweep_due, sweep_folder, sweep_tree};
 pub use usage::Usage;

@@ -79,6 +79,15 @@ impl ObjectId {
 }
 
 impl Transfer {
+    /// An object of which all is known.
+    pub const fn proven(id: ObjectId, digests: &FileDigests) -> Self {
+        Self {
+            id,
+            size: Some(digests.size),
+            blake3: Some(digests.blake3),
+        }
+    }
+
     /// A transfer of which only the name is known.
     pub const fn of(id: ObjectId) -> Self {
         Self {

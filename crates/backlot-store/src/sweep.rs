@@ -64,7 +64,7 @@ pub(crate) fn cache(root: &Path) {
 }
 
 /// Remove the stale temporaries that are directly in a folder. What cannot be removed stays for the next time.
-fn sweep_folder(folder: &Path) {
+pub fn sweep_folder(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let ulid = name

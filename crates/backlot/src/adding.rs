@@ -51,11 +51,12 @@ pub(crate) fn is_begun(workspace: &Workspace, source: &Path, target: &Path) -> R
     Ok(!is_tracked(target) && load(workspace)?.get(target).is_some_and(|from| from == source))
 }
 
-/// A path with its files and their digests. A single file has no names.
-struct Read {
-    sources: Vec<PathBuf>,
-    names: Option<Vec<RelPath>>,
-    digests: Vec<FileDigests>,
+/// A path with its files. A single file has no names.
+pub(crate) struct Files {
+    pub(crate) sources: Vec<PathBuf>,
+    pub(crate) names: Option<Vec<RelPath>>,
+    /// Of a single file.
+    pub(crate) executable: bool,
 }
 
 /// What a path from outside would be in an asset.
@@ -80,7 +81,8 @@ impl Preview {
 }
 
 impl Workspace {
-    fn read_all_of(&self, path: &Path) -> Result<Read> {
+    /// The files of a path from outside.
+    pub(crate) fn files_of(&self, path: &Path) -> Result<Files> {
         // A folder may be named by a link to it, which is not copied.
         let real = if path.is_dir() {
             fs_err::canonicalize(path)?
@@ -88,20 +90,31 @@ impl Workspace {
             path.to_path_buf()
         };
         let ignore = Ignore::of_folder(real.parent().unwrap_or(&real))?;
-        let (sources, names) = match backlot_dvc::scan_out(&real, &ignore, self.context())? {
-            Scanned::Missing => (Vec::new(), None),
-            Scanned::File { .. } => (vec![path.to_path_buf()], None),
-            Scanned::Folder(files) => {
-                let names: Vec<RelPath> = files.iter().map(|f| f.path.clone()).collect();
-                (files.into_iter().map(|f| f.full).collect(), Some(names))
-            }
+        let mut found = Files {
+            sources: Vec::new(),
+            names: None,
+            executable: false,
         };
-        let digests = backlot_store::hash_files(&sources, &*self.stat_cache()?, self.context())?;
-        Ok(Read {
-            sources,
-            names,
-            digests,
-        })
+        match backlot_dvc::scan_out(&real, &ignore, self.context())? {
+            Scanned::Missing => {}
+            Scanned::File { executable, .. } => {
+                found.sources.push(path.to_path_buf());
+                found.executable = executable;
+            }
+            Scanned::Folder(files) => {
+                found.names = Some(files.iter().map(|f| f.path.clone()).collect());
+                found.sources = files.into_iter().map(|f| f.full).collect();
+            }
+        }
+        Ok(found)
+    }
+
+    fn digests_of(&self, files: &Files) -> Result<Vec<FileDigests>> {
+        Ok(backlot_store::hash_files(
+            &files.sources,
+            &*self.stat_cache()?,
+            self.context(),
+        )?)
     }
 
     /// Whether a target is tracked and has what a path has: it was added before, as by the retry of a farm job.
@@ -109,8 +122,8 @@ impl Workspace {
         if !is_tracked(target) {
             return Ok(false);
         }
-        let (new, old) = (self.read_all_of(path)?, self.read_all_of(target)?);
-        Ok(new.names == old.names && new.digests == old.digests)
+        let (new, old) = (self.files_of(path)?, self.files_of(target)?);
+        Ok(new.names == old.names && self.digests_of(&new)? == self.digests_of(&old)?)
     }
 
     /// What adding a path from outside would do, and the objects it would consist of.
@@ -120,16 +133,10 @@ impl Workspace {
         path: &Path,
         target: &Path,
     ) -> Result<(AddedFiles, Preview)> {
-        let Read {
-            sources,
-            names,
-            digests,
-        } = self.read_all_of(path)?;
-        let transfer = |digests: &FileDigests| Transfer {
-            id: ObjectId::file(digests.md5),
-            size: Some(digests.size),
-            blake3: Some(digests.blake3),
-        };
+        let files = self.files_of(path)?;
+        let digests = self.digests_of(&files)?;
+        let Files { sources, names, .. } = files;
+        let transfer = |digests: &FileDigests| Transfer::proven(ObjectId::file(digests.md5), digests);
         let mut objects: Vec<Transfer> = digests.iter().map(transfer).collect();
         let (cache, mut seen) = (self.cache()?, HashSet::new());
         let (mut stored_files, mut stored_bytes) = (0, 0);

@@ -6,7 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use backlot_core::{LinkMode, RelPath};
-use backlot_dvc::{AddOptions, AddedOut, FileChanges, OutState, SentAhead, StatusOptions, TrackedPointer};
+use backlot_dvc::{
+    AddOptions, AddedOut, Destination, FileChanges, OutState, SentAhead, StatusOptions, TrackedPointer,
+};
 use backlot_store::{ObjectId, Remote, Transfer, TransferReport};
 use backlot_wheel::InstalledDist;
 use fs_err as fs;
@@ -30,6 +32,9 @@ pub struct AddFiles {
     pub remove: Vec<PathBuf>,
     /// Whether the outputs' files are pushed, too: what is new is sent while it is read.
     pub push: bool,
+    /// Whether files are sent in one pass, and kept neither in the cache nor, from outside, in the output; see
+    /// [`Workspace::add`].
+    pub to_remote: bool,
     /// The remote to push to, instead of the default one.
     pub remote: Option<String>,
     /// Change nothing.
@@ -162,30 +167,39 @@ impl Tracked {
 }
 
 impl Workspace {
-    /// Track files or folders: those inside an output where they are, others after copying them into one.
+    /// Track files or folders: those inside an output where they are, others after copying them into one. With `to_remote` they
+    /// are read once and sent; of paths from outside only a pointer gets here (DVC's `--to-remote`), and the files of a folder
+    /// that is tracked already stay in it beside those that are given.
     pub fn add(&self, paths: &[PathBuf], options: &AddFiles) -> Result<AddReport> {
         self.hold()?.add_all(paths, options)
     }
 
     fn add_all(&self, paths: &[PathBuf], options: &AddFiles) -> Result<AddReport> {
-        let pushes = options.push && !options.dry_run;
-        let remote = if pushes {
+        let sends = options.push || options.to_remote;
+        let remote = if options.to_remote || sends && !options.dry_run {
             Some(self.open_remote(self.remote_entry(options.remote.as_deref(), "pushing files")?)?)
         } else {
             None
         };
-        let mut outs = Vec::new();
-        let mut previewed = Vec::new();
+        let to = Destination::of(remote.as_ref(), options.to_remote);
+        let (mut outs, mut previewed, mut sent) = (Vec::new(), Vec::new(), Vec::new());
         let mut all: Vec<Additions> = Vec::new();
         for path in paths {
             let path = absolute(path)?;
             let (output, target) = self.place_target(&path, options)?;
-            if options.dry_run && target != path && !adding::is_tracked(&target) {
+            if target == path {
+                additions_of(&mut all, output).targets.push(target);
+            } else if let Destination::Remote(remote) = to {
+                let out = self.add_sent(&output, (&path, &target), remote, options.dry_run)?;
+                sent.push((output.name.clone(), out));
+                additions_of(&mut all, output);
+            } else if options.dry_run && !adding::is_tracked(&target) {
                 let (added, preview) = self.preview(&output, &path, &target)?;
                 outs.push(added);
                 previewed.push(preview);
                 additions_of(&mut all, output);
             } else {
+                self.bring_in(&path, &target, options.dry_run)?;
                 additions_of(&mut all, output).targets.push(target);
             }
         }
@@ -199,16 +213,17 @@ impl Workspace {
         let elsewhere = self.remote_elsewhere(options.remote.as_deref());
         let (mut tracked_then, mut planned) = (Vec::new(), Vec::new());
         for additions in &all {
-            self.bring_manifests(&self.tracked_of_output(&additions.output)?, elsewhere.as_ref())
-                .ok();
-            let sends = self.tracked_of_output(&additions.output)?.sends_all();
-            let (dry_run, ahead_to) = (options.dry_run, remote.as_ref().filter(|_| sends));
-            let recorded = self.add_in_place(additions, dry_run, ahead_to, elsewhere.as_ref())?;
+            let before = self.tracked_of_output(&additions.output)?;
+            self.bring_manifests(&before, elsewhere.as_ref()).ok();
+            let to = before.destination(to)?;
+            let mut recorded = self.add_in_place(additions, options.dry_run, to, elsewhere.as_ref())?;
+            let sent = sent.extract_if(.., |(name, _)| *name == additions.output.name);
+            recorded.extend(sent.map(|(_, out)| out));
             for out in &recorded {
                 outs.push(self.added(&additions.output, out));
                 ahead += out.ahead;
             }
-            if options.push && dry_run {
+            if sends && options.dry_run {
                 let tracked = self.tracked_after(&additions.output, &recorded, true)?;
                 previewed.extend(recorded.iter().filter_map(|out| Preview::of_new(&tracked, out)));
                 tracked_then.push(tracked);
@@ -216,10 +231,9 @@ impl Workspace {
             }
         }
         let mut pushed = None;
-        if options.push && options.dry_run {
+        if sends && options.dry_run {
             pushed = Some(self.plan_files(&tracked_then, &planned, &previewed, options.remote.as_deref())?);
-        }
-        if pushes {
+        } else if sends {
             let tracked: Result<Vec<Tracked>> = all
                 .iter()
                 .map(|one| self.tracked_of_output(&one.output))
@@ -253,20 +267,19 @@ impl Workspace {
         }
     }
 
-    /// Add paths that lie in an output's module folder; with `ahead`, send what is new there while it is read. What is
-    /// unchanged and not here is looked for in `elsewhere`.
+    /// Add paths that lie in an output's module folder. What is unchanged and not here is looked for in `elsewhere`.
     pub(crate) fn add_in_place(
         &self,
         additions: &Additions,
         dry_run: bool,
-        ahead: Option<&Remote>,
+        to: Destination<'_>,
         elsewhere: Option<&Remote>,
     ) -> Result<Vec<AddedOut>> {
         let options = AddOptions {
             links: &self.settings().links.value,
             git_ignore: self.in_git(),
             dry_run,
-            ahead,
+            to,
             elsewhere,
             removals: &additions.removals,
         };
@@ -280,7 +293,7 @@ impl Workspace {
         Ok(added)
     }
 
-    /// The output and place of a path; a path from outside is copied there first.
+    /// The output and place of a path; of one from outside, the place that it gets.
     fn place_target(&self, path: &Path, options: &AddFiles) -> Result<(Output, PathBuf)> {
         let not_in_output = || WorkspaceError::NotInOutput {
             path: path.to_path_buf(),
@@ -304,19 +317,23 @@ impl Workspace {
             None => RelPath::from_path(Path::new(path.file_name().ok_or_else(not_in_output)?))?,
         };
         let folder = crate::outputs::module_folder(&output).ok_or_else(not_in_output)?;
-        let target = name.to_path(&folder);
+        Ok((output, name.to_path(&folder)))
+    }
+
+    /// Copy a path from outside to its place. A run that was stopped after copying goes on from there.
+    fn bring_in(&self, path: &Path, target: &Path, dry_run: bool) -> Result<()> {
         if target.exists() {
-            // A run that was stopped after copying goes on from there.
-            if adding::is_begun(self, path, &target)? || self.is_added(path, &target)? {
-                return Ok((output, target));
+            if adding::is_begun(self, path, target)? || self.is_added(path, target)? {
+                return Ok(());
             }
-            return Err(WorkspaceError::TargetExists { path: target }.into());
+            let path = target.to_path_buf();
+            return Err(WorkspaceError::TargetExists { path }.into());
         }
         fs::metadata(path)?;
-        if !options.dry_run {
-            copy_in(path, &target, self)?;
+        if dry_run {
+            return Ok(());
         }
-        Ok((output, target))
+        copy_in(path, target, self)
     }
 
     /// Whether the workspace lies in a git repository, whose ignore files we then keep.

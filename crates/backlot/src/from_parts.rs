@@ -5,7 +5,9 @@
 //! is there. Deliberately absent: which file wins and what is missing (`backlot-dvc`), and the release itself (`publish`).
 
 use backlot_core::{PackageName, RelPath, Version};
-use backlot_dvc::{AddOptions, AddedOut, CombineOptions, Combined, Expectation, MissingFrames, PartsError};
+use backlot_dvc::{
+    AddOptions, AddedOut, CombineOptions, Combined, Destination, Expectation, MissingFrames, PartsError,
+};
 use backlot_store::{Error as StoreError, FileDigests, JobId, JobRelease, PartFile, Remote, StoredName};
 use serde::Serialize;
 
@@ -104,7 +106,7 @@ impl Workspace {
             links: &self.settings().links.value,
             git_ignore: self.in_git(),
             dry_run,
-            ahead: None,
+            to: Destination::Cache,
             elsewhere: Some(remote),
             removals: &[],
         };

@@ -63,6 +63,7 @@ mod set_aside;
 mod settings;
 mod stamp;
 mod standard_library;
+mod to_remote;
 mod unpacked;
 mod untracked;
 mod usage;

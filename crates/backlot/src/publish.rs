@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use backlot_core::{PackageName, Version, file};
-use backlot_dvc::{AddedOut, Change, FileChanges, SentAhead, TrackedPointer};
+use backlot_dvc::{AddedOut, Change, Destination, FileChanges, SentAhead, TrackedPointer};
 use backlot_repo::{Publication, Release, Repo};
 use backlot_store::{Remote, Transfer};
 use serde::Serialize;
@@ -39,6 +39,8 @@ pub struct PublishOptions {
     pub force: bool,
     /// Publish pointers with `push: false`, too, whose files nobody can pull.
     pub allow_unpushed: bool,
+    /// Send changed files in one pass, without a copy in the cache.
+    pub no_cache: bool,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -319,12 +321,15 @@ impl Workspace {
         if additions.targets.is_empty() && additions.removals.is_empty() {
             return Ok(Vec::new());
         }
-        let ahead = if options.dry_run || !tracked.sends_all() {
+        let remote = if options.no_cache {
+            Some(self.open_remote(self.remote_entry(options.remote.as_deref(), "pushing files")?)?)
+        } else if options.dry_run {
             None
         } else {
             self.remote_ahead(output, repo, options)?
         };
-        self.add_in_place(&additions, options.dry_run, ahead.as_ref(), elsewhere.as_ref())
+        let to = tracked.destination(Destination::of(remote.as_ref(), options.no_cache))?;
+        self.add_in_place(&additions, options.dry_run, to, elsewhere.as_ref())
     }
 
     /// An error if there are outs that a push leaves out, unless that is meant.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, TemporaryFolder};
 use backlot_core::{BumpStep, LinkMode, Md5, PackageName, RelPath, Version};
-use backlot_dvc::{Change, FileChanges, Manifest, TrackedPointer};
+use backlot_dvc::{Change, Destination, FileChanges, Manifest, TrackedPointer};
 use backlot_store::{Cache, CheckoutItem, CheckoutOptions, ObjectId, StatCache, Transfer};
 use serde::Serialize;
 
@@ -369,7 +369,12 @@ impl Workspace {
                 targets: items.into_iter().map(|item| item.target).collect(),
                 removals: out.removed.iter().map(target).collect(),
             };
-            self.add_in_place(&additions, false, None, self.remote_elsewhere(None).as_ref())?;
+            self.add_in_place(
+                &additions,
+                false,
+                Destination::Cache,
+                self.remote_elsewhere(None).as_ref(),
+            )?;
         } else if let Some(taken) = &out.taken {
             file::write(&out.pointer, &fs_err::read(taken)?)?;
             // What is here of it is known to have been here, so that removing it later is a change.

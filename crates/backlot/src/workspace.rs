@@ -232,6 +232,9 @@ impl Workspace {
             for folder in ["outputs", "build", "inputs", "status"] {
                 backlot_store::sweep_tree(&self.root.join(folder));
             }
+            for folder in ["", ".backlot", "external_packages"] {
+                backlot_store::sweep_folder(&self.root.join(folder));
+            }
         }
         Ok(lock)
     }

@@ -57,6 +57,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             asset,
             rename,
             push,
+            to_remote,
             remote,
             dry,
         } => {
@@ -65,6 +66,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 rename: rename.clone(),
                 remove: remove.clone(),
                 push: *push,
+                to_remote: *to_remote,
                 remote: remote.clone(),
                 dry_run: dry.dry_run,
             };
@@ -83,6 +85,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             force,
             parts,
             allow_unpushed,
+            no_cache,
             dry,
         } => {
             let options = backlot::PublishOptions {
@@ -93,6 +96,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 remove: remove.clone(),
                 force: *force,
                 allow_unpushed: *allow_unpushed,
+                no_cache: *no_cache,
                 dry_run: dry.dry_run,
             };
             assets::publish(session, asset.as_deref(), &options)

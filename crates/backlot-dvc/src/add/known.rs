@@ -1,4 +1,4 @@
-//! Tracking a folder whose files are on a remote and not here: only its manifest and its pointer are written.
+//! Tracking what is on a remote and not here: only the pointer is written, and the manifest of a folder.
 //!
 //! Invariants: as for every add; files that the folder had and that are not among those given stay as they are, whatever is
 //! here of them. Files that are here must be those of the result: what differs is somebody's work, or stale.
@@ -10,13 +10,13 @@ use backlot_store::{
     Cache, FileDigests, ObjectId, PlacedMembers, StatCache, Transfer, digest_bytes, hash_files,
 };
 
-use super::{AddOptions, AddedOut, Adding, Content, SentAhead, report, set_content};
+use super::{AddOptions, AddedOut, Adding, Content, SentAhead, file_changes, report, set_content, transfer};
 use crate::error::{Error, Result};
 use crate::ignore::Ignore;
 use crate::manifest::{Manifest, ManifestEntry};
 use crate::merge::{FileChanges, MAX_NAMES, Merged, merge};
 use crate::parts::PartsError;
-use crate::plan::{AddTarget, plan_folder};
+use crate::plan::{AddTarget, plan_absent};
 use crate::scan::{Scanned, scan_out};
 
 /// Track files that are on a remote as those of `folder` inside the asset folder `root`. `check` may refuse the result.
@@ -28,7 +28,7 @@ pub fn add_known(
     options: &AddOptions<'_>,
     context: &Context,
 ) -> Result<AddedOut> {
-    let target = plan_folder(root, folder, context)?;
+    let target = plan_absent(root, folder, true, context)?;
     let adding = Adding {
         cache,
         stat,
@@ -56,6 +56,44 @@ pub fn add_known(
         // What was here before and is gone was not removed by anybody who knew of these files.
         stat.set_placed(&target.path, &here)?;
     }
+    Ok(report(&target, content, out, written))
+}
+
+/// Track a file that is on a remote as `path` inside the asset folder `root`, where none is.
+pub fn add_known_file(
+    (root, path): (&Path, &RelPath),
+    (digests, executable): (FileDigests, bool),
+    (cache, stat): (&Cache, &StatCache),
+    options: &AddOptions<'_>,
+    context: &Context,
+) -> Result<AddedOut> {
+    let target = plan_absent(root, path, false, context)?;
+    if std::fs::symlink_metadata(&target.path).is_ok() {
+        return Err(Error::InTheWay { path: target.path });
+    }
+    let adding = Adding {
+        cache,
+        stat,
+        options,
+        context,
+    };
+    let mut out = target.out();
+    let id = ObjectId::file(digests.md5);
+    let content = Content {
+        id,
+        size: digests.size,
+        nfiles: None,
+        executable,
+        blake3: Some(digests.blake3),
+        objects: vec![transfer(&digests)],
+        added: Vec::new(),
+        changes: file_changes(&out, id),
+        kept: 0,
+        ahead: SentAhead::default(),
+    };
+    adding.check_same_md5(&target, &out, &content)?;
+    set_content(&mut out, &content);
+    let written = adding.write(&target, &out)?;
     Ok(report(&target, content, out, written))
 }
 

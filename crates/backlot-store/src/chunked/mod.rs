@@ -45,6 +45,7 @@ mod spares;
 mod table;
 mod tiers;
 mod tomb;
+mod uncached;
 mod usage;
 mod users;
 mod whole_index;

@@ -9,19 +9,19 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use backlot_core::clock::Timestamp;
-use backlot_core::{Context, Operation, RelPath};
+use backlot_core::{Context, RelPath};
 use serde::Serialize;
 
 use super::blob::BlobEntry;
 use super::gc::{CollectOptions, is_older};
 use super::name::StoredName;
 use super::part::{JobId, JobRelease, MOST_BYTES, Part, PartFile, PartHead};
-use super::push::{Pushed, SameName, Site, Work};
+use super::push::Site;
 use super::relied::ROUNDS;
 use super::remote::ChunkedRemote;
-use super::slot::{Content, Intake, Source};
+use super::slot::Source;
+use super::uncached::seen;
 use crate::error::{Error, Result};
-use crate::hash::Job;
 use crate::object::{FileDigests, KnownFile, ObjectId};
 use crate::parallel::each;
 use crate::remote::TransferReport;
@@ -140,13 +140,10 @@ impl ChunkedRemote {
 
 impl Site {
     fn push_part(&self, head: &PartHead, sources: &[PartSource], context: &Context) -> Result<StoredPart> {
-        let (digests, pushed) = self.read_once(sources, context)?;
-        let known = |(source, digests): (&PartSource, &FileDigests)| Source {
-            content: Content::Known(ObjectId::file(digests.md5), Some(digests.blake3)),
-            path: source.file.clone(),
-            size: digests.size,
-        };
-        let again: Vec<Source> = sources.iter().zip(&digests).map(known).collect();
+        let paths: Vec<PathBuf> = sources.iter().map(|source| source.file.clone()).collect();
+        let (outcomes, pushed) = self.read_once(&paths, context)?;
+        let digests: Vec<FileDigests> = outcomes.iter().map(|outcome| outcome.digests).collect();
+        let again = seen(&paths, &digests);
         let mut report = TransferReport {
             objects: pushed.objects,
             bytes: pushed.bytes,
@@ -205,51 +202,6 @@ impl Site {
         Err(Error::Contended {
             place: self.blobs.place(),
         })
-    }
-
-    /// Read, hash, cut and send files in one pass, without a cache.
-    fn read_once(&self, sources: &[PartSource], context: &Context) -> Result<(Vec<FileDigests>, Pushed)> {
-        let mut jobs = Vec::with_capacity(sources.len());
-        let mut files = Vec::with_capacity(sources.len());
-        for (number, source) in sources.iter().enumerate() {
-            jobs.push(Job {
-                source: source.file.clone(),
-                copy: None,
-            });
-            files.push(Source {
-                content: Content::New(number),
-                path: source.file.clone(),
-                size: fs_err::metadata(&source.file)?.len(),
-            });
-        }
-        let bytes = files.iter().map(|file| file.size).sum();
-        let running = context.start(Operation::Push, files.len() as u64, bytes);
-        let intake = Intake::new(&jobs, &|_, _| Ok(false), &|_, _| Ok(()));
-        let work = Work {
-            seeds: None,
-            avoid: HashSet::new(),
-            intake: Some(&intake),
-            running: &running,
-            context,
-        };
-        let pushed = self.take_in(&files, &work)?;
-        drop(work);
-        let outcomes: Result<Vec<_>> = intake.into_results().into_iter().collect();
-        Ok((outcomes?.iter().map(|outcome| outcome.digests).collect(), pushed))
-    }
-
-    /// Push files that were read before: what is there is relied on, what a collector took is read again.
-    fn push_seen(&self, sources: &[Source], context: &Context) -> Result<Pushed> {
-        match self.push(sources, None, (&HashSet::new(), SameName::Refuse), context) {
-            Err(Error::Corrupt { objects, .. }) => {
-                let of = |source: &&Source| matches!(source.content, Content::Known(id, _) if objects.contains(&id));
-                let changed = sources.iter().find(of).or(sources.first());
-                Err(Error::Changing {
-                    path: changed.map(|source| source.path.clone()).unwrap_or_default(),
-                })
-            }
-            pushed => pushed,
-        }
     }
 
     /// Whether all files can be relied on. One of which the remote has other content is an error.

@@ -380,7 +380,7 @@ impl ChunkedRemote {
     }
 }
 
-fn report(pushed: &Pushed) -> TransferReport {
+pub(super) fn report(pushed: &Pushed) -> TransferReport {
     TransferReport {
         objects: pushed.objects,
         bytes: pushed.bytes,

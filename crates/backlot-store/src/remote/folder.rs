@@ -14,6 +14,7 @@ use fs_err as fs;
 use rayon::prelude::*;
 
 use super::Fetched;
+use super::origin::Origin;
 use crate::cache::{self, Cache, ObjectEntry, VerifyReport};
 use crate::error::{Error, Result};
 use crate::hash::{self, Copy, Job, Outcome};
@@ -87,7 +88,12 @@ impl FolderRemote {
         cache::verify_folder(&self.root, expected, context)
     }
 
-    pub(super) fn push(&self, cache: &Cache, items: &[(ObjectId, u64)], context: &Context) -> Result<()> {
+    pub(super) fn push(
+        &self,
+        origin: Origin<'_>,
+        items: &[(ObjectId, u64)],
+        context: &Context,
+    ) -> Result<()> {
         let running = context.start(
             Operation::Push,
             items.len() as u64,
@@ -106,7 +112,7 @@ impl FolderRemote {
                 })
                 .count();
             let (batch, later) = rest.split_at(count);
-            self.push_batch(cache, batch, &running, context)?;
+            self.push_batch(origin, batch, &running, context)?;
             rest = later;
         }
         Ok(())
@@ -115,7 +121,7 @@ impl FolderRemote {
     /// What fails in a batch does not take the rest with it: whatever arrived whole is published.
     fn push_batch(
         &self,
-        cache: &Cache,
+        origin: Origin<'_>,
         items: &[(ObjectId, u64)],
         running: &backlot_core::context::Running<'_>,
         context: &Context,
@@ -130,7 +136,7 @@ impl FolderRemote {
             .iter()
             .enumerate()
             .map(|(n, (id, _))| Job {
-                source: cache.object_path(id),
+                source: origin.path_of(id),
                 copy: Some(copy(n)),
             })
             .collect();
@@ -154,11 +160,7 @@ impl FolderRemote {
         if damaged.is_empty() {
             Ok(())
         } else {
-            cache.set_aside_damaged(&damaged)?;
-            Err(Error::Corrupt {
-                objects: damaged,
-                place: cache.place(),
-            })
+            Err(origin.damaged(damaged)?)
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod folder;
 mod identity;
+mod origin;
 mod parts;
 pub(crate) mod service;
 mod users;
@@ -20,7 +21,8 @@ use backlot_core::web::shown_text;
 use backlot_core::{Blake3, Context, LinkMode};
 use serde::{Deserialize, Serialize};
 
-use crate::add::{Added, add_files};
+use self::origin::Origin;
+use crate::add::{Added, add_files, hash_files, same_md5};
 use crate::cache::{Cache, ObjectEntry, VerifyReport};
 use crate::chunked::{AHEAD_FROM, ChunkedRemote, CollectOptions, CollectReport, RestoreReport, StoredName};
 use crate::claims::{self, Claim};
@@ -196,6 +198,38 @@ impl Remote {
         }
     }
 
+    /// Store files that go into no cache. Their digests, in the order of the paths, are returned when all of them can be pulled. What
+    /// the remote has of files that did not change since they were hashed is not read.
+    pub fn store_files(
+        &self,
+        stat: &StatCache,
+        paths: &[PathBuf],
+        context: &Context,
+    ) -> Result<(Vec<FileDigests>, TransferReport)> {
+        self.check_known()?;
+        if let Backend::Chunked(remote) = &self.backend {
+            return remote.store_files(stat, paths, context);
+        }
+        let digests = hash_files(paths, stat, context)?;
+        let mut files: HashMap<ObjectId, (FileDigests, &PathBuf)> = HashMap::new();
+        for (found, path) in digests.iter().zip(paths) {
+            let (first, of) = files.entry(ObjectId::file(found.md5)).or_insert((*found, path));
+            if first != found {
+                return Err(same_md5(path, found, of));
+            }
+        }
+        let items: Vec<Transfer> = files
+            .iter()
+            .map(|(id, (found, _))| Transfer::proven(*id, found))
+            .collect();
+        let files = files
+            .into_iter()
+            .map(|(id, (_, path))| (id, path.clone()))
+            .collect();
+        let report = self.push_group(Origin::Files(&files), &items, context)?;
+        Ok((digests, report))
+    }
+
     /// The layout of what lies in a folder: what its identity says, else DVC's if DVC put it there, else ours.
     pub fn detect_layout(url: &str) -> Result<RemoteLayout> {
         Self::on(Backend::Folder(folder::FolderRemote::new(folder_of(url)?))).detected()
@@ -237,12 +271,18 @@ impl Remote {
         }
         // Members first: everything up to the first manifest may go in any order, then the manifests.
         let (members, trees): (Vec<Transfer>, Vec<Transfer>) = items.iter().partition(|t| !t.id.tree);
-        let mut report = self.push_group(cache, &members, context)?;
-        report.add(self.push_group(cache, &trees, context)?);
+        let origin = Origin::Cache(cache);
+        let mut report = self.push_group(origin, &members, context)?;
+        report.add(self.push_group(origin, &trees, context)?);
         Ok(report)
     }
 
-    fn push_group(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<TransferReport> {
+    fn push_group(
+        &self,
+        origin: Origin<'_>,
+        items: &[Transfer],
+        context: &Context,
+    ) -> Result<TransferReport> {
         let mut report = TransferReport::default();
         if items.is_empty() {
             return Ok(report);
@@ -258,14 +298,14 @@ impl Remote {
                 wanted.push(item.id);
             }
         }
-        let sizes = cache.sizes_of_all(&wanted)?;
+        let sizes = origin.sizes(&wanted)?;
         let todo: Vec<(ObjectId, u64)> = wanted.into_iter().zip(sizes).collect();
         report.objects = todo.len() as u64;
         report.bytes = todo.iter().map(|(_, size)| size).sum();
         report.sent = report.bytes;
         match &self.backend {
-            Backend::Folder(remote) => remote.push(cache, &todo, context)?,
-            Backend::Service(remote) => remote.push(cache, &todo, context)?,
+            Backend::Folder(remote) => remote.push(origin, &todo, context)?,
+            Backend::Service(remote) => remote.push(origin, &todo, context)?,
             // It has its own order and never comes here.
             Backend::Chunked(_) => {}
         }

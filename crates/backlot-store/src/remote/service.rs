@@ -13,8 +13,9 @@ use backlot_core::{Blake3, Context, Operation, shared};
 use fs_err as fs;
 
 use super::Fetched;
+use super::origin::Origin;
 use crate::cache::{Cache, ObjectEntry, VerifyReport, set_read_only};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hash::md5::{Md5Hasher, update_many};
 use crate::object::{FileDigests, ObjectId, Transfer};
 use crate::parallel::each;
@@ -108,36 +109,37 @@ impl ServiceRemote {
         Ok(objects)
     }
 
-    pub(super) fn push(&self, cache: &Cache, items: &[(ObjectId, u64)], context: &Context) -> Result<()> {
+    pub(super) fn push(
+        &self,
+        origin: Origin<'_>,
+        items: &[(ObjectId, u64)],
+        context: &Context,
+    ) -> Result<()> {
         let running = context.start(
             Operation::Push,
             items.len() as u64,
             items.iter().map(|(_, size)| size).sum(),
         );
         let damaged = each(self.width(), items.len(), context, |n| {
-            self.put(cache, items[n].0, &running, context)
+            self.put(origin, items[n].0, &running, context)
         })?;
         let damaged: Vec<ObjectId> = damaged.into_iter().flatten().collect();
         if damaged.is_empty() {
             Ok(())
         } else {
-            cache.set_aside_damaged(&damaged)?;
-            Err(Error::Corrupt {
-                objects: damaged,
-                place: cache.place(),
-            })
+            Err(origin.damaged(damaged)?)
         }
     }
 
     /// Stream one object, proving it on the way; a damaged one is given up before it becomes visible.
     fn put(
         &self,
-        cache: &Cache,
+        origin: Origin<'_>,
         id: ObjectId,
         running: &Running<'_>,
         context: &Context,
     ) -> Result<Option<ObjectId>> {
-        let mut file = fs::File::open(cache.object_path(&id))?;
+        let mut file = fs::File::open(origin.path_of(&id))?;
         // Dropped unfinished, the object never appears.
         let mut writer = Arc::clone(&self.store).writer(&id.key())?;
         let mut md5 = Md5Hasher::default();

@@ -30,6 +30,14 @@ pub enum OutsError {
         /// The remote.
         remote: String,
     },
+    /// Files that are not pushed to the remote of a command, and would be kept nowhere.
+    #[error(
+        "`{asset}` has tracked files that do not go to this remote (`push: false`, `cache: false` or a remote of their own), so they need the cache"
+    )]
+    NeedsCache {
+        /// The asset.
+        asset: String,
+    },
     /// A pointer of an installed release names files outside its package.
     #[error("{package} has the pointer `{pointer}` to `{path}`, which it may not place: {reason}")]
     Foreign {
@@ -50,6 +58,7 @@ impl Coded for OutsError {
             Self::NoContent { .. } => "publish::no_content",
             Self::NotPushed { .. } => "publish::not_pushed",
             Self::UnknownPin { .. } => "config::unknown_pin",
+            Self::NeedsCache { .. } => "files::needs_cache",
             Self::Foreign { .. } => "workspace::foreign_files",
         }
     }
@@ -57,7 +66,7 @@ impl Coded for OutsError {
     fn class(&self) -> Class {
         match self {
             Self::NoContent { .. } | Self::UnknownPin { .. } => Class::NotFound,
-            Self::NotPushed { .. } => Class::Conflict,
+            Self::NotPushed { .. } | Self::NeedsCache { .. } => Class::Conflict,
             Self::Foreign { .. } => Class::Integrity,
         }
     }
@@ -70,6 +79,9 @@ impl Coded for OutsError {
             }
             Self::UnknownPin { remote, .. } => {
                 format!("`backlot remote add {remote} URL`, or remove `remote:` from the pointer")
+            }
+            Self::NeedsCache { .. } => {
+                "leave out `--to-remote` or `--no-cache`, or change the pointers".to_owned()
             }
             Self::Foreign { .. } => {
                 "do not use the release, and tell its publisher; `backlot uninstall` removes it".to_owned()
