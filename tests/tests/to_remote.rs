@@ -221,7 +221,7 @@ fn what_belongs_elsewhere_needs_the_cache_and_a_remote_is_needed() {
         &["add", FRAMES, "--to-remote", "--json"][..],
         &["publish", "Table", "--no-cache", "--json"],
     ] {
-        studio.ws(arguments).fails(3, "workspace::none_configured");
+        studio.ws(arguments).fails(3, "config::none_configured");
     }
     assert_eq!(
         fs::read(studio.path(&format!("{FRAMES}/f.0001.exr"))).expect("read"),
