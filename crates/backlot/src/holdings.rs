@@ -13,7 +13,7 @@ use std::sync::Arc;
 use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
 use backlot_dvc::{Out, Pointer};
 use backlot_repo::{Inside, Listing, Release, Repo, Wanted, WholeRelease};
-use backlot_store::{Cache, ObjectId, Remote, Transfer};
+use backlot_store::{Cache, Error as StoreError, ObjectId, Remote, Transfer};
 use serde::Serialize;
 
 use crate::error::{Error, Result, WorkspaceError};
@@ -291,7 +291,8 @@ impl Workspace {
         let some_are_lacking = !matches!(purpose, Purpose::Decide)
             && matches!(
                 &found,
-                Err(Error::Workspace(WorkspaceError::UnknownManifests { .. }))
+                Err(Error::Workspace(WorkspaceError::UnknownManifests { .. })
+                    | Error::Store(StoreError::Corrupt { .. }))
             );
         if !some_are_lacking {
             found?;
@@ -318,7 +319,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Take the outs from a pointer whose manifests are nowhere.
+    /// Take the outs from a pointer whose manifests are nowhere, or damaged.
     fn take_unknown(
         &self,
         pointer: &mut Pointer,
@@ -330,9 +331,12 @@ impl Workspace {
             let Some(id) = out.id().filter(|id| id.tree && self.is_needed_on(out, remote)) else {
                 continue;
             };
-            let is_there = || remote.remote.exists_many(&[id], self.context());
-            if !cache.has(&id)? && !is_there()?.contains(&true) {
-                unknown.push(id);
+            if cache.has(&id)? {
+                continue;
+            }
+            match remote.remote.pull(cache, &[Transfer::of(id)], self.context()) {
+                Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => unknown.push(id),
+                pulled => drop(pulled?),
             }
         }
         pointer
@@ -427,12 +431,12 @@ impl Workspace {
         }
         let NamedRemote { remote, .. } = remote;
         match remote.pull(cache, &optional, self.context()) {
-            Ok(_) | Err(backlot_store::Error::Missing { .. }) => {}
+            Ok(_) | Err(StoreError::Missing { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         match remote.pull(cache, &wanted, self.context()) {
             Ok(_) => Ok(()),
-            Err(backlot_store::Error::Missing { objects, place }) => Err(WorkspaceError::UnknownManifests {
+            Err(StoreError::Missing { objects, place }) => Err(WorkspaceError::UnknownManifests {
                 manifests: objects.iter().map(ToString::to_string).collect(),
                 place,
             }
