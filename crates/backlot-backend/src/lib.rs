@@ -19,6 +19,7 @@
 
 mod each;
 mod error;
+mod mover;
 mod open;
 mod service;
 #[cfg(feature = "sftp")]
@@ -29,6 +30,7 @@ mod upload;
 
 pub use each::each;
 pub use error::{Error, Result};
+pub use mover::{Mover, moved_by};
 pub use open::{StoreOptions, credentials_url, is_store_url, memory, open};
 pub use site_cache::{IsFixed, via};
 pub use store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits, folders};

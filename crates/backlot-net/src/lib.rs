@@ -7,6 +7,7 @@
 //! the work is cancelled. Deliberately absent: what is asked for, and reading the environment.
 
 mod body;
+mod child;
 mod client;
 mod credentials;
 mod error;
@@ -16,6 +17,7 @@ mod redirect;
 mod responses;
 
 pub use body::{Blocks, FileBlocks, body};
+pub use child::OwnChild;
 pub use client::{ClientOptions, Proxies, build_client, reason};
 pub use credentials::{
     Account, CommandHelper, CommandHelpers, Credential, CredentialChain, CredentialFile, CredentialRequest,

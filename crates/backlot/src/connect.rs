@@ -45,6 +45,8 @@ pub(crate) struct Address<'a> {
     pub(crate) url: &'a str,
     /// How a store is reached.
     pub(crate) options: &'a StoreOptions,
+    /// Whose movers move its large objects.
+    pub(crate) host: &'a Host,
 }
 
 impl Address<'_> {
@@ -56,7 +58,10 @@ impl Address<'_> {
         let name = PlaceName::Remote(self.name.to_owned());
         let network = network()?;
         let store = backlot_backend::open(&network, &name, self.url, self.options);
-        let store = store.map_err(backlot_store::Error::from)?;
+        let mut store = store.map_err(backlot_store::Error::from)?;
+        if let Some(mover) = self.host.mover(self.url)? {
+            store = backlot_backend::moved_by(store, &mover, Remote::is_fixed, &network);
+        }
         Ok(Some(match &self.options.via {
             Some(via) => backlot_backend::via(store, Path::new(via), Remote::is_fixed, network.context()),
             None => store,

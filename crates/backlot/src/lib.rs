@@ -38,6 +38,7 @@ mod known_outs;
 mod local_cache;
 mod lockfile;
 mod mirror;
+mod movers;
 mod named_output;
 mod outdated;
 mod outputs;

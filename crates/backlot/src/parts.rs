@@ -237,6 +237,7 @@ impl Parts {
             name: "part",
             url: &url,
             options: store,
+            host,
         };
         let cache = &settings.cache.value;
         let network = || connect::network(host, cache, context);

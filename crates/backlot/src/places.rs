@@ -351,6 +351,7 @@ impl Workspace {
             name,
             url: &place,
             options: &options.store,
+            host: self.host(),
         };
         // A place that cannot be a remote is refused before it is written down; where none is, it is made here alone.
         let mirrors = self.cache_dir().join("remotes");

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::AuthSection;
 use crate::config::Config;
 use crate::error::{Error, Result, WorkspaceError};
+use crate::movers::MoverSection;
 
 /// The machine and person a workspace is used by, as the embedding program knows them.
 #[derive(Clone, Debug)]
@@ -115,6 +116,8 @@ pub struct Settings {
 pub(crate) struct UserFile {
     /// The commands that are asked for credentials.
     pub(crate) auth: Option<AuthSection>,
+    /// The programs that move large objects of stores.
+    pub(crate) mover: Option<Vec<MoverSection>>,
     cache: Option<PathBuf>,
     links: Option<Vec<LinkMode>>,
     python: Option<String>,

@@ -428,6 +428,7 @@ impl Workspace {
             name: &entry.name,
             url: &url,
             options: &self.reached(&entry.store),
+            host: &self.host,
         };
         let (_, remote) = address.open(Some(entry.layout), &mirrors, || self.network())?;
         Ok(remote)

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read as _, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +24,7 @@ use serde_json::Value;
 use super::{
     Credential, CredentialRequest, CredentialSource, FoundCredential, ListedCredential, SourceKind, UrlPrefix,
 };
+use crate::child::OwnChild;
 use crate::error::{Error, Result};
 
 /// The most that a helper may say.
@@ -162,20 +163,16 @@ impl CommandHelper {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let child = command
-            .spawn()
-            .map_err(|e| failed(format!("it cannot be started: {e}")))?;
-        let mut running = Running(child);
+        let mut running =
+            OwnChild::start(&mut command).map_err(|e| failed(format!("it cannot be started: {e}")))?;
         let until = Instant::now() + limit;
         let late = || failed(format!("it did not answer in {} seconds", limit.as_secs_f32()));
-        if let Some(mut stdin) = running.0.stdin.take() {
+        if let Some(mut stdin) = running.process().stdin.take() {
             // One that does not read what it is asked may still answer.
             stdin.write_all(question.as_bytes()).ok();
         }
         let (send, said) = channel();
-        let stdout = running.0.stdout.take();
+        let stdout = running.process().stdout.take();
         // It ends when the helper and all that has its output have ended, which killing them brings about.
         std::thread::spawn(move || {
             let mut output = Vec::new();
@@ -197,32 +194,13 @@ impl CommandHelper {
         }
         loop {
             context.check()?;
-            match running.0.try_wait() {
+            match running.process().try_wait() {
                 Ok(Some(status)) => return Ok((output, status.success())),
                 Ok(None) if Instant::now() >= until => return Err(late()),
                 Ok(None) => std::thread::sleep(Duration::from_millis(2)),
                 Err(e) => return Err(failed(format!("it cannot be waited for: {e}"))),
             }
         }
-    }
-}
-
-/// Kills what still runs.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(Some(_))) {
-            return;
-        }
-        #[cfg(unix)]
-        rustix::process::kill_process_group(
-            rustix::process::Pid::from_child(&self.0),
-            rustix::process::Signal::KILL,
-        )
-        .ok();
-        self.0.kill().ok();
-        self.0.wait().ok();
     }
 }
 

@@ -25,15 +25,16 @@ pub(crate) struct AuthSection {
     timeout: Option<f64>,
 }
 
+/// A command of a configuration.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Words {
+pub(crate) enum Words {
     Text(String),
     List(Vec<String>),
 }
 
 impl Words {
-    fn into_words(self) -> Vec<String> {
+    pub(crate) fn into_words(self) -> Vec<String> {
         match self {
             Self::Text(text) => text.split_whitespace().map(ToOwned::to_owned).collect(),
             Self::List(words) => words,

@@ -25,7 +25,7 @@ use crate::settings::{Host, UserFile};
 use crate::workspace::Workspace;
 
 pub use error::AuthError;
-pub(crate) use helpers::AuthSection;
+pub(crate) use helpers::{AuthSection, Words};
 
 /// The object that a store is asked for by a test; every repo has it, and a server tells strangers by the asking.
 const ASKED_FOR: &str = "repo.json";
