@@ -140,6 +140,7 @@ impl Workspace {
                 upgrade,
                 prereleases: options.prereleases,
                 rules: Some(rules.clone()),
+                within_reach: false,
             };
             self.choose(&wish, &outputs, old.as_ref())?
         };
@@ -215,6 +216,7 @@ impl Workspace {
             prefer: request.from.clone(),
             prereleases: request.prereleases,
             rules: Some(rules.clone()),
+            within_reach: false,
         };
         let lock = self.choose(&wish, &outputs, old.as_ref())?;
         let changed = old.as_ref() != Some(&lock);
