@@ -315,6 +315,13 @@ fn a_wheel_that_is_a_link_to_nothing_brings_no_older_version_back() {
     studio
         .run(&["-w", "other", "install", "Table", "--json"])
         .fails(6, "repo::unreadable");
+    // What the workspace built is put in its place.
+    studio.ws(&["repair", "--repo", "review"]).ok();
+    let installed = studio
+        .run(&["-w", "other", "install", "Table", "--json"])
+        .ok()
+        .json();
+    assert_eq!(installed["changes"][0]["to"], "0.2.0");
 }
 
 #[test]

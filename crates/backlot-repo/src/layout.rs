@@ -159,7 +159,8 @@ impl Places {
             }
             Err(error) => return Err(error.into()),
         };
-        if is_gone {
+        // Made by somebody else meanwhile: the folder comes before all that says it was there.
+        if is_gone && !is_folder(&packages).unwrap_or(false) {
             let place = packages.into();
             return Err(Error::NoPackages { place });
         }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use backlot_core::file::{self, Created};
+use backlot_core::presence::{is_absent, is_dead_link};
 use backlot_core::{Context, PackageName, Sha256, Timestamp, Version};
 use backlot_wheel::{WheelName, sdist_name};
 use fs_err as fs;
@@ -199,11 +200,11 @@ impl FolderRepo {
             // What its record and its fact know it by.
             file::set_modified(staged.path(), Timestamp(modified))?;
         }
-        if !expected.is_there() {
+        if is_absent(&expected.path)? {
             return Ok(staged.create()? == Created::New);
         }
         // Somebody else may have been here first.
-        if sha256_of_file(&expected.path)? == digest {
+        if !is_dead_link(&expected.path)? && sha256_of_file(&expected.path)? == digest {
             return Ok(false);
         }
         staged.replace()?;
