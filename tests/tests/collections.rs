@@ -297,3 +297,38 @@ fn verify_without_a_name_looks_at_what_is_pinned_to_the_other_remotes() {
     ws(&studio, "one", &["repair", "--remote", "far"]).ok();
     ws(&studio, "one", &verify).ok();
 }
+
+#[test]
+fn a_release_whose_wheel_is_gone_stops_a_collection_until_it_is_given_up() {
+    for whole in [false, true] {
+        let studio = projects();
+        let folder = studio.path("repos/one/packages/table");
+        let wheel = "table-0.1.0-py3-none-any.whl";
+        if whole {
+            fs::remove_dir_all(&folder).expect("removed");
+        } else {
+            fs::remove_file(folder.join(wheel)).expect("removed");
+        }
+        let verify = ["verify", "--remote", "main", "--releases", "--json"];
+        let planned = [&GC[..], &["--dry-run"]].concat();
+        for (project, arguments) in [("two", &GC[..]), ("two", &planned[..]), ("one", &verify[..])] {
+            let error = ws(&studio, project, arguments).fails(7, "workspace::unreadable_release");
+            let message = error["message"].as_str().expect("a message");
+            assert!(message.contains(wheel), "{arguments:?}: {message}");
+            let help = error["help"].as_str().expect("help");
+            assert!(
+                help.contains("backlot repo reindex") && help.contains(".json"),
+                "{help}"
+            );
+        }
+        // What the help says, for somebody who removed it on purpose.
+        for derived in [".json", ".metadata"] {
+            let path = folder.join(format!("{wheel}{derived}"));
+            assert_eq!(path.exists(), !whole);
+            fs::remove_file(path).ok();
+        }
+        ws(&studio, "one", &["repo", "reindex", "one"]).ok();
+        let report = ws(&studio, "two", &GC).ok().json();
+        assert!(count(&report, "condemned") > 0, "{whole}: {report:#}");
+    }
+}

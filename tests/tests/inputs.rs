@@ -200,7 +200,15 @@ fn a_yanked_or_deprecated_input_is_told_with_its_reason_and_author_by_every_comm
     let studio = preferred();
     let other = |arguments: &[&str]| studio.run(&[&["-w", "other"], arguments].concat());
     other(&["install", "Table"]).ok();
-    let commands: [&[&str]; 9] = [
+    other(&["bundle", "-o", "made"]).ok();
+    let copy = ["copy", "Table==0.1.0", "--from", "blessed", "--to", "review"];
+    let commands: [&[&str]; 15] = [
+        &["edit", "Table", "--dry-run"],
+        &["export"],
+        &["install", "--repair"],
+        &["bundle", "-o", "again", "--dry-run"],
+        &["unbundle", "made", "--into-repo", "review", "--dry-run"],
+        &[&copy[..], &["--dry-run"]].concat(),
         &["install"],
         &["install", "--locked"],
         &["install", "Table==0.1.0", "--dry-run"],

@@ -225,3 +225,112 @@ fn a_dry_run_of_adding_says_what_it_would_create_and_creates_nothing() {
     assert_eq!(remote.ok().json()["created"], true);
     assert!(!studio.path("mnt").exists());
 }
+
+#[test]
+fn a_repo_that_lost_its_packages_is_empty_for_no_command_and_gets_no_new_ones() {
+    let studio = Studio::new();
+    studio.ws(&["new", "Table"]).ok();
+    studio.ws(&["publish", "Table"]).ok();
+    studio.ws(&["bump", "Table", "minor"]).ok();
+    studio.ws(&["publish", "Table", "--to", "blessed"]).ok();
+    studio.ws(&["bump", "Table", "minor"]).ok();
+    studio.workspace("reader");
+    studio.run(&["-w", "reader", "install", "Table"]).ok();
+    studio.workspace("other");
+    let (packages, away) = (studio.path("repos/blessed/packages"), studio.path("away"));
+    let commands: [&[&str]; 13] = [
+        &["-w", "other", "list"],
+        &["-w", "other", "search", "table"],
+        &["-w", "other", "show", "Table"],
+        &["-w", "other", "install", "Table"],
+        &["-w", "other", "install", "Table", "--dry-run"],
+        &["-w", "reader", "outdated"],
+        &["-w", "reader", "update"],
+        &["-w", "reader", "lock", "--upgrade"],
+        &["-w", "reader", "repo", "reindex", "blessed"],
+        &["-w", "reader", "verify", "--repo", "blessed"],
+        &["-w", "reader", "repair", "--repo", "blessed"],
+        &[
+            "-w", "reader", "copy", "Table", "--from", "review", "--to", "blessed",
+        ],
+        &[
+            "-w",
+            "reader",
+            "yank",
+            "Table==0.2.0",
+            "--repo",
+            "blessed",
+            "-m",
+            "no",
+        ],
+    ];
+    for dead_link in [false, true] {
+        fs::rename(&packages, &away).expect("lost");
+        if dead_link {
+            fs::os::unix::fs::symlink(studio.path("nowhere"), &packages).expect("linked");
+        }
+        let before = studio.snapshot("repos/blessed");
+        for arguments in commands {
+            let error = studio.run(&[arguments, &["--json"]].concat());
+            let error = error.fails(6, "repo::no_packages");
+            let message = error["message"].as_str().expect("a message");
+            assert!(message.contains("blessed/packages"), "{arguments:?}: {message}");
+        }
+        let publish = studio.ws(&["publish", "Table", "--to", "blessed", "--json"]);
+        assert_eq!(publish.output.status.code(), Some(6), "{}", publish.stdout());
+        assert_eq!(studio.snapshot("repos/blessed"), before, "nothing was written");
+        if dead_link {
+            fs::remove_file(&packages).expect("unlinked");
+        }
+        fs::rename(&away, &packages).expect("back");
+    }
+    let installed = studio
+        .run(&["-w", "other", "install", "Table", "--json"])
+        .ok()
+        .json();
+    assert_eq!(installed["changes"][0]["to"], "0.2.0");
+    // The folder of a package that is a link to nothing; an absent one is a package that the repo does not have.
+    fs::rename(packages.join("table"), &away).expect("lost");
+    fs::os::unix::fs::symlink(studio.path("nowhere"), packages.join("table")).expect("linked");
+    studio.workspace("third");
+    studio
+        .run(&["-w", "third", "install", "Table", "--json"])
+        .fails(6, "repo::no_packages");
+    studio
+        .run(&["-w", "third", "install", "Chair", "--json"])
+        .fails(4, "resolve::unknown_package");
+}
+
+#[test]
+fn a_wheel_that_is_a_link_to_nothing_brings_no_older_version_back() {
+    let studio = Studio::new();
+    studio.ws(&["new", "Table"]).ok();
+    studio.ws(&["publish", "Table"]).ok();
+    studio.ws(&["bump", "Table", "minor"]).ok();
+    studio.ws(&["publish", "Table"]).ok();
+    let wheel = studio.path("repos/review/packages/table/table-0.2.0-py3-none-any.whl");
+    fs::remove_file(&wheel).expect("removed");
+    fs::os::unix::fs::symlink(studio.path("nowhere"), &wheel).expect("linked");
+    studio.workspace("other");
+    studio
+        .run(&["-w", "other", "install", "Table", "--json"])
+        .fails(6, "repo::unreadable");
+    // What the workspace built is put in its place.
+    studio.ws(&["repair", "--repo", "review"]).ok();
+    let installed = studio
+        .run(&["-w", "other", "install", "Table", "--json"])
+        .ok()
+        .json();
+    assert_eq!(installed["changes"][0]["to"], "0.2.0");
+}
+
+#[test]
+fn a_repo_that_was_never_published_to_works_without_its_packages_folder() {
+    let studio = Studio::new();
+    fs::remove_dir_all(studio.path("repos/blessed/packages")).expect("removed");
+    studio.ws(&["list"]).ok();
+    studio.ws(&["verify", "--repo", "blessed"]).ok();
+    studio.ws(&["new", "Table"]).ok();
+    studio.ws(&["publish", "Table", "--to", "blessed"]).ok();
+    assert!(studio.path("repos/blessed/packages/table").is_dir());
+}

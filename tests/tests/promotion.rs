@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use backlot_tests::wheels::put;
 use backlot_tests::{Random, Studio};
 use fs_err as fs;
 use serde_json::Value;
@@ -235,4 +236,111 @@ fn a_promotion_killed_anywhere_shows_nothing_without_its_files_and_needs_and_a_r
     }
     studio.run(&copy).ok();
     reader_gets(&studio, "last", "site", "KitchenSet");
+}
+
+#[test]
+fn a_copy_is_judged_with_all_that_is_needed_in_turn() {
+    let studio = Studio::new();
+    for name in ["Tab", "Mid", "Shot"] {
+        studio.ws(&["new", name]).ok();
+    }
+    studio.ws(&["input", "add", "Mid", "Tab"]).ok();
+    studio.ws(&["input", "add", "Shot", "Mid"]).ok();
+    for name in ["Tab", "Mid", "Shot"] {
+        studio.ws(&["publish", name]).ok();
+    }
+    let copy = |name: &str, more: &[&str]| {
+        let copy = ["copy", name, "--from", "review", "--to", "blessed", "--json"];
+        studio.ws(&[&copy[..], more].concat())
+    };
+    copy("Mid", &["--force", "-m", "Tab follows"]).ok();
+    // Its own need is there, and what that needs is not.
+    let error = copy("Shot", &[]).fails(5, "publish::cannot_be_installed");
+    assert!(
+        error["message"].as_str().expect("a message").contains("tab"),
+        "{error}"
+    );
+    assert!(!studio.path("repos/blessed/packages/shot").exists());
+    copy("Shot", &["--with-deps"]).ok();
+
+    // What excludes each other in what is needed.
+    put(
+        &studio,
+        "drop",
+        "clash",
+        "1.0",
+        "Requires-Dist: bb\nRequires-Dist: cc\n",
+    );
+    put(&studio, "good", "bb", "1.0", "Requires-Dist: dd<0.5\n");
+    put(&studio, "good", "cc", "1.0", "Requires-Dist: dd>=1\n");
+    put(&studio, "good", "dd", "0.4", "");
+    put(&studio, "good", "dd", "1.0", "");
+    for folder in ["drop", "good"] {
+        studio.ws(&["repo", "add", folder, folder]).ok();
+    }
+    studio.ws(&["mirror", "good", "blessed"]).ok();
+    let clash = [
+        "copy",
+        "clash",
+        "--from",
+        "drop",
+        "--to",
+        "blessed",
+        "--without-files",
+        "--json",
+    ];
+    studio.ws(&clash).fails(5, "publish::cannot_be_installed");
+    let insisted = studio
+        .ws(&[&clash[..], &["--force", "-m", "a new bb follows"]].concat())
+        .ok();
+    assert!(
+        insisted.stderr().contains("publish::cannot_be_installed"),
+        "{}",
+        insisted.stderr()
+    );
+}
+
+#[test]
+fn what_needs_another_python_is_neither_published_nor_copied_without_a_reason() {
+    let studio = Studio::new();
+    studio.ws(&["new", "Lamp"]).ok();
+    let project = "ws/outputs/lamp/pyproject.toml";
+    let text = fs::read_to_string(studio.path(project)).expect("a project");
+    assert!(!text.contains("requires-python"), "{text}");
+    let text = text.replacen("[project]\n", "[project]\nrequires-python = \">=3.99\"\n", 1);
+    studio.write(project, text.as_bytes());
+    let copy = ["copy", "Lamp", "--from", "review", "--to", "blessed", "--json"];
+    for arguments in [&["publish", "Lamp", "--json"][..], &copy] {
+        let error = studio.ws(arguments).fails(5, "publish::cannot_be_installed");
+        assert!(
+            error["message"].as_str().expect("a message").contains("3.99"),
+            "{error}"
+        );
+        let insisted = studio
+            .ws(&[arguments, &["--force", "-m", "for the next Python"]].concat())
+            .ok();
+        assert!(
+            insisted.stderr().contains("publish::cannot_be_installed"),
+            "{}",
+            insisted.stderr()
+        );
+    }
+}
+
+#[test]
+fn what_goes_past_the_repo_of_the_work_may_not_need_what_only_that_has() {
+    let studio = Studio::new();
+    for name in ["Table", "Set1", "Base", "Top"] {
+        studio.ws(&["new", name]).ok();
+    }
+    studio.ws(&["input", "add", "Set1", "Table"]).ok();
+    studio.ws(&["input", "add", "Top", "Base"]).ok();
+    studio.ws(&["publish", "Table"]).ok();
+    studio
+        .ws(&["publish", "Set1", "--to", "blessed", "--json"])
+        .fails(5, "publish::cannot_be_installed");
+    studio.ws(&["publish", "Set1"]).ok();
+    // Whoever has what is under review has what is blessed, too.
+    studio.ws(&["publish", "Base", "--to", "blessed"]).ok();
+    studio.ws(&["publish", "Top"]).ok();
 }

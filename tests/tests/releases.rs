@@ -242,3 +242,14 @@ fn what_nobody_could_install_is_neither_required_nor_published_nor_copied() {
     let shown = studio.run(&["-w", "other", "show", "Set1", "--json"]).ok().json();
     assert!(shown.to_string().contains("Table follows today"), "{shown:#}");
 }
+
+#[test]
+fn a_new_asset_whose_folder_windows_cannot_hold_is_warned_about() {
+    let studio = Studio::new();
+    for name in ["CON", "nul", "aux", "com1"] {
+        let told = studio.ws(&["new", name]).ok().stderr();
+        assert_eq!(told.matches("dvc::unportable_name").count(), 1, "{name}: {told}");
+    }
+    let told = studio.ws(&["new", "Console"]).ok().stderr();
+    assert!(!told.contains("dvc::unportable_name"), "{told}");
+}

@@ -118,3 +118,29 @@ fn sidecars_and_pages_that_do_not_agree_with_the_wheels_are_named_and_made_again
         assert_eq!(verified(&studio)["sound"], true, "{path}");
     }
 }
+
+#[test]
+fn root_pages_that_are_damaged_or_gone_are_named_and_made_again_by_reindex_and_by_repair() {
+    let studio = published();
+    let before = studio.snapshot("repos/review");
+    for mend in [["repo", "reindex", "review"], ["repair", "--repo", "review"]] {
+        for page in ["repos/review/simple/index.html", "repos/review/simple/index.json"] {
+            for is_gone in [false, true] {
+                overwrite(&studio, page, |bytes| bytes.truncate(9));
+                if is_gone {
+                    fs::remove_file(studio.path(page)).expect("removed");
+                }
+                let report = verified(&studio);
+                let stale = report["repos"][1]["stale"].as_array().expect("a list");
+                assert_eq!(stale.len(), 1, "{page}: {report:#}");
+                assert!(
+                    stale[0].as_str().is_some_and(|path| path.ends_with(page)),
+                    "{stale:?}"
+                );
+                studio.ws(&mend).ok();
+                assert_eq!(studio.snapshot("repos/review"), before, "{mend:?} {page}");
+                assert_eq!(verified(&studio)["sound"], true, "{mend:?} {page}");
+            }
+        }
+    }
+}

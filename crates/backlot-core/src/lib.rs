@@ -22,6 +22,7 @@ pub mod lock;
 pub mod marker;
 pub mod name;
 mod plain_marker;
+pub mod presence;
 pub mod relpath;
 pub mod requirement;
 pub mod shared;

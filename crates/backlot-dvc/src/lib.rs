@@ -45,6 +45,7 @@ pub use parts::{CombineOptions, Combined, MissingFrames, PartsError, combine};
 pub use patch::updated_text;
 pub use plan::{AddTarget, plan_add};
 pub use pointer::{Out, Pointer};
+pub use portable::warn_of_new_name;
 pub use proof::{judge, tree_proof};
 pub use record::note_placed;
 pub use scan::{Scanned, ScannedFile, kind_of, scan_out};

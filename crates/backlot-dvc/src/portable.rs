@@ -134,9 +134,7 @@ pub(crate) fn warn_of_name(place: &Path, context: &Context) -> Result<()> {
     let (Some(folder), Some(name)) = (place.parent(), place.file_name().and_then(|n| n.to_str())) else {
         return Ok(());
     };
-    if let Some(why) = unportable(name) {
-        warn_of_odd_name(place, why, 0, context);
-    }
+    warn_of_new_name(place, name, context);
     for found in scan::list(folder)? {
         let other = found.name.strip_suffix(POINTER_SUFFIX);
         if let Some(other) = other.filter(|other| *other != name && fold(other) == fold(name)) {
@@ -144,6 +142,13 @@ pub(crate) fn warn_of_name(place: &Path, context: &Context) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Warn of a name that Windows or macOS cannot hold, of a file or folder at `place`.
+pub fn warn_of_new_name(place: &Path, name: &str, context: &Context) {
+    if let Some(why) = unportable(name) {
+        warn_of_odd_name(place, why, 0, context);
+    }
 }
 
 fn warn_of_twins(folder: &Path, (one, other): (&str, &str), count: usize, context: &Context) {

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use backlot_core::presence::is_folder;
 use backlot_core::{Context, RelPath};
 use fs_err as fs;
 
@@ -65,7 +66,7 @@ impl TrackedPointer {
 /// All pointers in a folder and below, sorted by path. Not those in tracked or ignored folders, nor behind links.
 pub fn pointers(root: &Path, context: &Context) -> Result<Vec<TrackedPointer>> {
     let mut found = Vec::new();
-    if !root.is_dir() {
+    if !is_folder(root)? {
         return Ok(found);
     }
     let above = root

@@ -92,6 +92,12 @@ pub enum Error {
         /// The wheel.
         path: PathBuf,
     },
+    /// The folder with the releases of a repo, or of one of its packages, is gone.
+    #[error("`{place}` is gone, and the repo is one that had releases")]
+    NoPackages {
+        /// The folder.
+        place: Place,
+    },
     /// A release is not what its digest says.
     #[error("`{}` has the digest {found}, not {expected}", place)]
     WrongBytes {
@@ -251,6 +257,7 @@ impl Coded for Error {
             Self::NoPlace { .. } => "repo::no_place",
             Self::NotThere { .. } => "repo::not_there",
             Self::NotAFolder { .. } => "repo::not_a_folder",
+            Self::NoPackages { .. } => "repo::no_packages",
             Self::BadMarker { .. } => "repo::bad_marker",
             Self::NewerFormat { .. } => "repo::newer_format",
             Self::WheelChanged { .. } => "repo::wheel_changed",
@@ -289,7 +296,10 @@ impl Coded for Error {
             | Self::BadStore { .. }
             | Self::OtherWay { .. }
             | Self::NotAllowed { .. } => Class::Config,
-            Self::NoPlace { .. } | Self::NotThere { .. } | Self::WheelChanged { .. } => Class::Environment,
+            Self::NoPlace { .. }
+            | Self::NotThere { .. }
+            | Self::NoPackages { .. }
+            | Self::WheelChanged { .. } => Class::Environment,
             Self::WrongBytes { .. } | Self::TooLarge { .. } => Class::Integrity,
             Self::NoRelease { .. } => Class::NotFound,
             Self::Unreadable { class, .. } => *class,
@@ -327,6 +337,9 @@ impl Coded for Error {
                 "check that its disk is mounted, then run the command again; nothing was published".to_owned()
             }
             Self::NotAFolder { .. } => "name a folder as the repo's path".to_owned(),
+            Self::NoPackages { place } => format!(
+                "mount or restore `{place}`; if its releases were removed on purpose, make the folder again, empty"
+            ),
             Self::BadMarker { .. } => {
                 "point the repo at another folder, or move this file away if it is not meant for Backlot"
                     .to_owned()
@@ -379,6 +392,7 @@ impl Coded for Error {
             | Self::NoPlace { .. }
             | Self::NotThere { .. }
             | Self::NotAFolder { .. }
+            | Self::NoPackages { .. }
             | Self::BadMarker { .. }
             | Self::NewerFormat { .. }
             | Self::WrongBytes { .. }

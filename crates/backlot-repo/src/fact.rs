@@ -12,7 +12,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::read_bounded;
 
 /// The most a fact may have.
@@ -134,7 +134,7 @@ pub(crate) fn fact_bytes(fact: &Fact) -> Vec<u8> {
 }
 
 /// All facts in a version's folder, oldest first. What is not a readable fact is passed over: it cannot be one of ours,
-/// because ours appear whole.
+/// because ours appear whole. One that cannot be read is an error.
 pub(crate) fn read_facts(folder: &Path) -> Result<Vec<Fact>> {
     Ok(named_facts(folder)?.into_iter().map(|(_, fact)| fact).collect())
 }
@@ -149,9 +149,14 @@ pub(crate) fn named_facts(folder: &Path) -> Result<Vec<(Ulid, Fact)>> {
     let names = fact_names(folder)?;
     let mut facts = Vec::with_capacity(names.len());
     for (id, path) in names {
-        if let Ok(Some(bytes)) = read_bounded(&path, FACT_LIMIT)
-            && let Ok(fact) = serde_json::from_slice::<Fact>(&bytes)
-        {
+        let bytes = match read_bounded(&path, FACT_LIMIT) {
+            Ok(bytes) => bytes.unwrap_or_default(),
+            Err(Error::TooLarge { .. }) => continue,
+            Err(_) if fs::metadata(&path).is_ok_and(|found| !found.is_file()) => continue,
+            // It may be a yank.
+            Err(error) => return Err(error),
+        };
+        if let Ok(fact) = serde_json::from_slice::<Fact>(&bytes) {
             facts.push((id, fact));
         }
     }

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use backlot_core::PackageName;
+use backlot_core::presence::is_absent;
 
 use crate::FolderRepo;
 use crate::error::Result;
-use crate::listing::file_names;
 use crate::own_page;
 use crate::pages::PageEntry;
 use crate::quick::{PAGE_LIMIT, modified, release};
@@ -74,12 +74,12 @@ impl KnownPage {
             return Ok(Vec::new());
         }
         let mut entries = Vec::new();
-        for file in file_names(&repo.places.package(name))? {
+        for file in repo.places.package_files(name)? {
             let Some(release) = self.releases.get(&file) else {
                 continue;
             };
             let events = repo.places.status(&release.package, &release.version);
-            if self.is_newer_than(&events) || !events.exists() {
+            if self.is_newer_than(&events) || is_absent(&events)? {
                 entries.push(PageEntry {
                     release: release.clone(),
                     sidecar: release.metadata_sha256,

@@ -2,12 +2,14 @@
 //!
 //! Invariant: every path made here is inside the root, because its parts are normalised names, versions and parsed wheel
 //! names. The marker `repo.json` is created exclusively and before anything else, so two machines that make the same repo
-//! at once agree. Deliberately absent: any decision about releases.
+//! at once agree. **What cannot be read is never taken for empty**: a repo that had releases and has no `packages/` is an
+//! error. Deliberately absent: any decision about releases.
 
 use std::path::{Path, PathBuf};
 
 use backlot_backend::CommitBy;
 use backlot_core::file::Created;
+use backlot_core::presence::{is_absence, is_absent, is_dead_link, is_folder};
 use backlot_core::shared::{self, make_folder};
 use backlot_core::{ExpectedIdentity, PackageName, PlaceIdentity, Version};
 use fs_err as fs;
@@ -125,6 +127,46 @@ impl Places {
             .join(version.to_string())
     }
 
+    /// The names in a package's folder, sorted; none only if it surely has no folder.
+    pub(crate) fn package_files(&self, name: &PackageName) -> Result<Vec<String>> {
+        match names_in(&self.package(name))? {
+            Some(names) => Ok(names),
+            None => self.check_absent(name).map(|()| Vec::new()),
+        }
+    }
+
+    /// An error unless a package whose folder was not found surely has none.
+    pub(crate) fn check_absent(&self, name: &PackageName) -> Result<()> {
+        let folder = self.package(name);
+        if is_dead_link(&folder)? {
+            return Err(Error::NoPackages { place: folder.into() });
+        }
+        self.check_packages()
+    }
+
+    /// An error if the folder of all packages is gone or cannot be reached. A repo that was made and never published to may
+    /// have none: its maker was killed, or somebody wrote the marker by hand.
+    pub(crate) fn check_packages(&self) -> Result<()> {
+        let packages = self.packages();
+        let is_gone = match fs::metadata(&packages) {
+            Ok(found) => !found.is_dir(),
+            Err(error) if is_absence(&error) => {
+                is_dead_link(&packages)?
+                    // Laid out by us when it was looked at, and now nothing is left.
+                    || is_absent(&self.marker())?
+                    || has_folders(&self.root.join("status"))?
+                    || has_folders(&self.simple())?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        // Made by somebody else meanwhile: the folder comes before all that says it was there.
+        if is_gone && !is_folder(&packages).unwrap_or(false) {
+            let place = packages.into();
+            return Err(Error::NoPackages { place });
+        }
+        Ok(())
+    }
+
     /// Look at the folder. Looked at anew for each operation: somebody else may just have made the repo.
     pub(crate) fn kind(&self) -> Result<RepoKind> {
         match fs::metadata(&self.root) {
@@ -151,7 +193,7 @@ impl Places {
             let name = entry.file_name();
             match name.to_str() {
                 Some(hidden) if hidden.starts_with('.') => {}
-                Some("packages") => packages = entry.path().is_dir(),
+                Some("packages") => packages = is_folder(&entry.path())?,
                 Some(archive) if is_archive(archive) => archives = true,
                 _ => others = true,
             }
@@ -222,9 +264,45 @@ impl Places {
         // The link is tried only when needed: most publishes find a repo.
         let made = found.is_none()
             && shared::create(&self.marker(), &Marker::fresh(None).to_bytes())? == Created::New;
+        self.check_packages()?;
         make_folder(&self.packages())?;
         Ok(made)
     }
+}
+
+/// Whether a folder has folders whose names are not hidden; a link to nothing may have had some.
+fn has_folders(folder: &Path) -> Result<bool> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if is_absence(&error) => return Ok(is_dead_link(folder)?),
+        Err(error) => return Err(error.into()),
+    };
+    for entry in entries {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") && entry.file_type()?.is_dir() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The names in a folder that are plain text and not hidden, sorted; `None` if there is no such folder.
+pub(crate) fn names_in(folder: &Path) -> Result<Option<Vec<String>>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if is_absence(&error) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if let Ok(name) = entry?.file_name().into_string()
+            && !name.starts_with('.')
+        {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(Some(names))
 }
 
 /// Whether a file name is that of a package archive of any kind.

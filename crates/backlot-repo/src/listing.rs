@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use backlot_core::presence::{is_absent, is_dead_link};
 use backlot_core::{Class, Coded as _, Context, PackageName, Sha256, Timestamp, Version};
 use backlot_wheel::{WheelArchive, WheelName, sdist_name};
 use fs_err as fs;
@@ -17,7 +18,7 @@ use serde::Serialize;
 
 use crate::FolderRepo;
 use crate::error::{Error, Result};
-use crate::layout::{RepoKind, is_wheel, source_suffix};
+use crate::layout::{RepoKind, is_wheel, names_in, source_suffix};
 use crate::place::Place;
 use crate::record::{find_record, sha256, sha256_of_file};
 use crate::release::{Lies, Release};
@@ -188,7 +189,7 @@ impl FolderRepo {
         match self.kind()? {
             RepoKind::Empty => {}
             RepoKind::Flat => {
-                for file in file_names(&self.places.root)? {
+                for file in names_in(&self.places.root)?.unwrap_or_default() {
                     if let Some(name) = package_of(&file) {
                         names.insert(name);
                     }
@@ -196,7 +197,7 @@ impl FolderRepo {
             }
             RepoKind::Backlot => {
                 for name in self.package_folders()? {
-                    let files = file_names(&self.places.package(&name))?;
+                    let files = self.places.package_files(&name)?;
                     if files.iter().any(|f| package_of(f).as_ref() == Some(&name)) {
                         names.insert(name);
                     }
@@ -269,7 +270,7 @@ impl FolderRepo {
             match self.describe(wheel) {
                 Ok(release) => listing.releases.push(release),
                 // Gone between listing and reading: as if it had never been listed.
-                Err(_) if !wheel.path.exists() => {}
+                Err(_) if is_absent(&wheel.path).is_ok_and(|absent| absent) => {}
                 Err(error) => {
                     let place = wheel.path.clone().into();
                     let broken = BrokenRelease::failed(place, &wheel.name.version, &error);
@@ -295,25 +296,30 @@ impl FolderRepo {
     /// The same of those files whose names are wanted; the others are not looked at.
     pub(crate) fn files_named(&self, name: &PackageName, wanted: &dyn Fn(&str) -> bool) -> Result<Files> {
         let mut found = Files::default();
-        let (folder, shared) = match self.kind()? {
+        let (folder, files, shared) = match self.kind()? {
             RepoKind::Empty => return Ok(found),
-            RepoKind::Flat => (self.places.root.clone(), true),
-            RepoKind::Backlot => (self.places.package(name), false),
+            RepoKind::Flat => {
+                let files = names_in(&self.places.root)?.unwrap_or_default();
+                (self.places.root.clone(), files, true)
+            }
+            RepoKind::Backlot => (self.places.package(name), self.places.package_files(name)?, false),
         };
         let here: Arc<Path> = folder.as_path().into();
-        for file in file_names(&folder)?.into_iter().filter(|file| wanted(file)) {
+        for file in files.into_iter().filter(|file| wanted(file)) {
             let path = folder.join(&file);
             if is_wheel(&file) {
                 match look_at(&path, &file, name, shared) {
                     Ok(Some(wheel)) => found.wheels.push(wheel),
                     Ok(None) => {}
-                    Err(reason) => found.broken.push(BrokenRelease::new(path.into(), reason)),
+                    Err(broken) => found.broken.push(broken),
                 }
             } else if let Some((package, version)) = sdist_name(&file) {
-                if package == *name
-                    && let Some(source) = look_at_source(&here, file, package, version)
-                {
-                    found.sources.push(source);
+                if package != *name {
+                    continue;
+                }
+                match look_at_source(&here, file, package, version) {
+                    Ok(source) => found.sources.extend(source),
+                    Err(broken) => found.broken.push(broken),
                 }
             } else if let Some((package, version)) = source_name(&file)
                 && package == *name
@@ -356,7 +362,10 @@ impl FolderRepo {
 
     /// The folders below `packages/` that are named as packages are.
     pub(crate) fn package_folders(&self) -> Result<Vec<PackageName>> {
-        let mut names: Vec<_> = file_names(&self.places.packages())?
+        let Some(names) = names_in(&self.places.packages())? else {
+            return self.places.check_packages().map(|()| Vec::new());
+        };
+        let mut names: Vec<_> = names
             .iter()
             .filter_map(|n| PackageName::parse(n).ok().filter(|p| p.as_str() == n))
             .collect();
@@ -366,7 +375,7 @@ impl FolderRepo {
 
     /// Whether a package's folder has a file that is named as one of its wheels or source distributions.
     pub(crate) fn has_files(&self, name: &PackageName) -> Result<bool> {
-        let files = file_names(&self.places.package(name))?;
+        let files = self.places.package_files(name)?;
         Ok(files.iter().any(|f| package_of(f).as_ref() == Some(name)))
     }
 }
@@ -374,15 +383,35 @@ impl FolderRepo {
 /// What is said of packages of other kinds.
 pub(crate) const UNSUPPORTED: &str = "it is neither a wheel nor a source distribution in `.tar.gz`";
 
+/// What the file system says of a file of a version; `None` if it is gone since it was listed. One that cannot be reached, or
+/// is a link to nothing, is there: no older version may take its place.
+fn stat(path: &Path, version: &Version) -> Result<Option<std::fs::Metadata>, BrokenRelease> {
+    let error = match fs::metadata(path) {
+        Ok(found) => return Ok(Some(found)),
+        Err(error) => error,
+    };
+    if error.kind() == std::io::ErrorKind::NotFound && matches!(is_dead_link(path), Ok(false)) {
+        return Ok(None);
+    }
+    let mut broken = BrokenRelease::failed(path.into(), version, &error.into());
+    if let Some(failure) = &mut broken.failure {
+        // Not that of a file that was not found: the name is there.
+        failure.class = Class::Environment;
+    }
+    Err(broken)
+}
+
 /// A source distribution as the folder shows it; `None` if it is no file, or gone since.
 fn look_at_source(
     folder: &Arc<Path>,
     file: String,
     package: PackageName,
     version: Version,
-) -> Option<Release> {
+) -> Result<Option<Release>, BrokenRelease> {
     let path = folder.join(&file);
-    let found = fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
+    let Some(found) = stat(&path, &version)?.filter(std::fs::Metadata::is_file) else {
+        return Ok(None);
+    };
     let seen = WheelFile {
         name: WheelName::pure(&package, &version),
         file: file.clone(),
@@ -396,7 +425,7 @@ fn look_at_source(
         modified: seen.modified,
         ..Release::sdist(file, package, version, Lies::In(Arc::clone(folder)))
     };
-    Some(match find_record(&seen) {
+    Ok(Some(match find_record(&seen) {
         Some(record) => Release {
             sha256: Some(record.sha256),
             metadata_sha256: Some(record.metadata_sha256),
@@ -406,7 +435,7 @@ fn look_at_source(
             ..source
         },
         None => source,
-    })
+    }))
 }
 
 /// Open a wheel without a usable record and read off what a record would say. Opening refuses a wheel whose metadata is
@@ -438,17 +467,16 @@ fn look_at(
     file: &str,
     package: &PackageName,
     shared: bool,
-) -> Result<Option<WheelFile>, String> {
-    let Some(name) = named(file, package, shared)? else {
+) -> Result<Option<WheelFile>, BrokenRelease> {
+    let broken = |reason: String| BrokenRelease::new(path.into(), reason);
+    let Some(name) = named(file, package, shared).map_err(broken)? else {
         return Ok(None);
     };
-    let found = match fs::metadata(path) {
-        Ok(found) => found,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e.to_string()),
+    let Some(found) = stat(path, &name.version)? else {
+        return Ok(None);
     };
     if !found.is_file() {
-        return Err("it is not a file".to_owned());
+        return Err(broken("it is not a file".to_owned()));
     }
     Ok(Some(WheelFile {
         name,
@@ -481,32 +509,6 @@ pub(crate) fn modified_of(metadata: &std::fs::Metadata) -> u64 {
         .ok()
         .and_then(|m| m.duration_since(UNIX_EPOCH).ok());
     since.map_or(0, |s| u64::try_from(s.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// The names in a folder that are plain text and not hidden, sorted; none if there is no such folder.
-pub(crate) fn file_names(folder: &Path) -> Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(e)
-            if matches!(
-                e.kind(),
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(Vec::new());
-        }
-        Err(e) => return Err(e.into()),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        if let Ok(name) = entry?.file_name().into_string()
-            && !name.starts_with('.')
-        {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 /// The package a wheel's file name begins with, without looking at the rest of the name; that of a source distribution.

@@ -296,7 +296,7 @@ impl FolderRepo {
                 self.settle_package(name, context)?;
             }
         }
-        self.settle_root(false, context)
+        self.settle_root(false, context).map(drop)
     }
 
     /// The error for a version that is there; completes what its publisher may have left undone.

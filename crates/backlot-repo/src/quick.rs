@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use backlot_core::presence::is_absent;
 use backlot_core::shared::{self, make_folder};
 use backlot_core::{Context, PackageName, file};
 use backlot_wheel::WheelName;
@@ -63,7 +64,12 @@ impl FolderRepo {
         }
         let folder = self.places.package(name);
         let Some(changed) = modified(&folder) else {
-            return Ok((!folder.exists()).then(Listing::default));
+            // What cannot be read is not empty: the listing says why.
+            if !is_absent(&folder)? {
+                return Ok(None);
+            }
+            self.places.check_packages()?;
+            return Ok(Some(Listing::default()));
         };
         let Some(there) = wheels_in(&folder) else {
             return Ok(None);
@@ -103,10 +109,15 @@ impl FolderRepo {
     }
 
     /// Whether somebody says something of a release of this package just now, or died while at it.
+    /// Where that cannot be told, somebody may.
     fn is_pending(&self, name: &PackageName) -> bool {
-        let entries = fs::read_dir(self.places.pages(name));
-        let mut entries = entries.into_iter().flatten().flatten();
-        entries.any(|entry| entry.file_name().to_string_lossy().starts_with(PENDING))
+        let Ok(mut entries) = fs::read_dir(self.places.pages(name)) else {
+            return true;
+        };
+        entries.any(|entry| match entry {
+            Ok(entry) => entry.file_name().to_string_lossy().starts_with(PENDING),
+            Err(_) => true,
+        })
     }
 
     /// Mark that facts about a package are about to be added: until its pages are made again, they are not current.

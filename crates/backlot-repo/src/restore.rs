@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use backlot_core::file::{self, Created};
+use backlot_core::presence::{is_absent, is_dead_link};
 use backlot_core::{Context, PackageName, Sha256, Timestamp, Version};
 use backlot_wheel::{WheelName, sdist_name};
+use fs_err as fs;
 
 use crate::FolderRepo;
 use crate::error::{Error, Result};
 use crate::fact::{FactKind, read_facts};
 use crate::layout::{RepoKind, is_wheel};
-use crate::listing::file_names;
 use crate::own_page;
 use crate::publish::{Offer, stage};
 use crate::quick::PAGE_LIMIT;
@@ -60,9 +61,12 @@ impl ExpectedFile {
         self.published.is_empty() || self.published.contains_key(&found)
     }
 
-    /// Whether there is a file.
+    /// Whether there is a file, or something that cannot be looked at.
     pub fn is_there(&self) -> bool {
-        self.path.is_file()
+        match fs::metadata(&self.path) {
+            Ok(found) => found.is_file(),
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        }
     }
 
     /// Its sidecar and record, as far as they are those of the right bytes: what a repair leaves as it is.
@@ -121,7 +125,7 @@ impl FolderRepo {
             });
             note(expected);
         };
-        for file in file_names(&folder)? {
+        for file in self.places.package_files(name)? {
             if let Some(of) = file.strip_suffix(".json") {
                 let bytes = read_bounded(&folder.join(&file), RECORD_LIMIT)?.unwrap_or_default();
                 if let Ok(record) = serde_json::from_slice::<ReleaseRecord>(&bytes)
@@ -152,6 +156,28 @@ impl FolderRepo {
         Ok(files)
     }
 
+    /// The files of a package that its records or its page name and that are not there; the judgement of
+    /// [`Self::expected_files`], without reading what is known of those that are.
+    pub fn missing_files(&self, name: &PackageName) -> Result<Vec<PathBuf>> {
+        if self.kind()? != RepoKind::Backlot {
+            return Ok(Vec::new());
+        }
+        let there: BTreeSet<String> = self.places.package_files(name)?.into_iter().collect();
+        let mut recorded = there.iter().filter_map(|file| file.strip_suffix(".json"));
+        let is_gone = |file: &str| !there.contains(file) && version_of(file, name).is_some();
+        if !recorded.any(is_gone) {
+            let page = self.places.pages(name).join("index.json");
+            let page = read_bounded(&page, PAGE_LIMIT)?.unwrap_or_default();
+            let on_page = own_page::read(&page).unwrap_or_default();
+            if on_page.iter().all(|file| there.contains(&*file.filename)) {
+                return Ok(Vec::new());
+            }
+        }
+        let mut gone = self.expected_files(name)?;
+        gone.retain(|expected| !expected.is_there());
+        Ok(gone.into_iter().map(|expected| expected.path).collect())
+    }
+
     /// Put a damaged or missing file back from a copy of the right bytes. Returns whether it was wrong.
     pub fn restore(
         &self,
@@ -174,15 +200,27 @@ impl FolderRepo {
             // What its record and its fact know it by.
             file::set_modified(staged.path(), Timestamp(modified))?;
         }
-        if !expected.is_there() {
+        if is_absent(&expected.path)? {
             return Ok(staged.create()? == Created::New);
         }
         // Somebody else may have been here first.
-        if sha256_of_file(&expected.path)? == digest {
+        if !is_dead_link(&expected.path)? && sha256_of_file(&expected.path)? == digest {
             return Ok(false);
         }
         staged.replace()?;
         Ok(true)
+    }
+
+    /// Make the root pages again where they do not agree with the packages. Returns what was wrong; a dry run changes nothing.
+    pub fn mend_root(&self, dry_run: bool, context: &Context) -> Result<Vec<PathBuf>> {
+        if self.kind()? != RepoKind::Backlot {
+            return Ok(Vec::new());
+        }
+        let stale = self.stale_root_pages()?;
+        if !dry_run && !stale.is_empty() {
+            self.settle_root(true, context)?;
+        }
+        Ok(stale)
     }
 
     /// Make the sidecars, records and pages of a package again where they do not agree with its files. Returns what was wrong;
@@ -199,9 +237,6 @@ impl FolderRepo {
         };
         if stale {
             wrong.push(self.places.pages(name).join("index.json"));
-        }
-        if !dry_run && !wrong.is_empty() {
-            self.settle_root(false, context)?;
         }
         Ok(wrong)
     }

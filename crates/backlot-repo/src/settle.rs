@@ -6,7 +6,7 @@
 //! publish of that name or a reindex settles it. Deliberately absent: locks, and any change to a wheel or a fact.
 
 use std::collections::{BTreeSet, HashSet};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, Created, TEMPORARY_PREFIX};
@@ -20,7 +20,7 @@ use crate::FolderRepo;
 use crate::error::{Error, Result};
 use crate::fact::{ReleaseStatus, read_facts};
 use crate::known_page::KnownPage;
-use crate::layout::RepoKind;
+use crate::layout::{RepoKind, names_in};
 use crate::listing::{BrokenRelease, FolderRelease, WheelFile, by_name, modified_of};
 use crate::pages::{self, PageEntry};
 use crate::publish::{Step, source_in_folder};
@@ -51,6 +51,8 @@ pub struct ReindexReport {
     pub healed: Vec<PathBuf>,
     /// Packages whose pages were written.
     pub paged: Vec<PackageName>,
+    /// Root pages that were written.
+    pub root_pages: Vec<PathBuf>,
     /// Wheels that cannot be used.
     pub broken: Vec<BrokenRelease>,
     /// Left-over temporaries and pages of packages that are gone, which were removed.
@@ -114,9 +116,11 @@ impl FolderRepo {
             }
             running.advance(1, 0);
         }
-        if !dry_run {
-            self.settle_root(true, context)?;
-        }
+        report.root_pages = if dry_run {
+            self.stale_root_pages()?
+        } else {
+            self.settle_root(true, context)?
+        };
         Ok(report)
     }
 
@@ -277,12 +281,42 @@ impl FolderRepo {
         Ok(any)
     }
 
-    /// The same for the root pages. Names that are on the page are believed to have wheels as long as their folder is
+    /// The root pages that differ from what they should be. A repo without packages needs none.
+    pub(crate) fn stale_root_pages(&self) -> Result<Vec<PathBuf>> {
+        let names = self.names_for_root(&BTreeSet::new())?;
+        let folder = self.places.simple();
+        let mut stale = Vec::new();
+        for (path, page) in [
+            (folder.join("index.html"), pages::root_html(&names)),
+            (folder.join("index.json"), pages::root_json(&names)),
+        ] {
+            match fs::read(&path) {
+                Ok(found) if found == page.as_bytes() => {}
+                Err(error) if error.kind() == ErrorKind::NotFound && names.is_empty() => {}
+                _ => stale.push(path),
+            }
+        }
+        Ok(stale)
+    }
+
+    /// The packages for the root pages: those that are known and have a folder, and all others that have files.
+    fn names_for_root(&self, known: &BTreeSet<PackageName>) -> Result<Vec<PackageName>> {
+        let mut names = Vec::new();
+        for name in self.package_folders()? {
+            if known.contains(&name) || self.has_files(&name)? {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// The same for the root pages; returns those that changed. Names that are on the page are believed to have wheels as long as their folder is
     /// there, unless `all` is given: so a publish costs one listing however many packages there are.
-    pub(crate) fn settle_root(&self, all: bool, context: &Context) -> Result<()> {
+    pub(crate) fn settle_root(&self, all: bool, context: &Context) -> Result<Vec<PathBuf>> {
         let folder = self.places.simple();
         make_folder(&folder)?;
         let (html, json) = (folder.join("index.html"), folder.join("index.json"));
+        let mut changed = BTreeSet::new();
         for _ in 0..ROUNDS {
             let known: BTreeSet<PackageName> = if all {
                 BTreeSet::new()
@@ -290,26 +324,23 @@ impl FolderRepo {
                 let page = read_bounded(&json, ROOT_PAGE_LIMIT)?.unwrap_or_default();
                 pages::names_in_root_json(&page).into_iter().collect()
             };
-            let mut names = Vec::new();
-            for name in self.package_folders()? {
-                if known.contains(&name) || self.has_files(&name)? {
-                    names.push(name);
-                }
-            }
+            let names = self.names_for_root(&known)?;
             self.reached(Step::RootListed)?;
-            let html = shared::write_for_now_if_changed(&html, pages::root_html(&names).as_bytes())?;
+            let new_html = shared::write_for_now_if_changed(&html, pages::root_html(&names).as_bytes())?;
             self.reached(Step::RootHtml)?;
-            let json = shared::write_for_now_if_changed(&json, pages::root_json(&names).as_bytes())?;
+            let new_json = shared::write_for_now_if_changed(&json, pages::root_json(&names).as_bytes())?;
             self.reached(Step::RootJson)?;
-            if !html && !json {
-                return Ok(());
+            changed.extend(new_html.then(|| html.clone()));
+            changed.extend(new_json.then(|| json.clone()));
+            if !new_html && !new_json {
+                return Ok(changed.into_iter().collect());
             }
         }
         context.warn(
             "repo::busy_index",
             "the root index was still changing; those who change it will finish it",
         );
-        Ok(())
+        Ok(changed.into_iter().collect())
     }
 
     fn page_entries(&self, name: &PackageName, known: &KnownPage) -> Result<Vec<PageEntry>> {
@@ -345,20 +376,17 @@ impl FolderRepo {
     }
 
     pub(crate) fn names_with_pages(&self) -> Result<Vec<PackageName>> {
-        let mut names = Vec::new();
-        if let Ok(entries) = fs::read_dir(self.places.simple()) {
-            for entry in entries {
-                let entry = entry?;
-                if let Some(name) = entry.file_name().to_str()
-                    && let Ok(package) = PackageName::parse(name)
-                    && package.as_str() == name
-                    && entry.path().is_dir()
-                {
-                    names.push(package);
-                }
+        let folder = self.places.simple();
+        let mut packages = Vec::new();
+        for name in names_in(&folder)?.unwrap_or_default() {
+            if let Ok(package) = PackageName::parse(&name)
+                && package.as_str() == name
+                && folder.join(&name).is_dir()
+            {
+                packages.push(package);
             }
         }
-        Ok(names)
+        Ok(packages)
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use backlot_core::presence::is_absent;
 use backlot_core::{Context, PackageName, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -88,14 +89,21 @@ impl Repo {
 
 impl FolderRepo {
     fn state(&self, name: &PackageName) -> Option<Vec<u64>> {
-        let or_absent = |path: PathBuf| changed(&path).unwrap_or(0);
+        // What cannot be read has no sign: it may be anything.
+        let or_absent = |path: PathBuf| match changed(&path) {
+            None if !is_absent(&path).ok()? => None,
+            changed => Some(changed.unwrap_or(0)),
+        };
         match self.kind().ok()? {
             RepoKind::Empty => Some(Vec::new()),
             RepoKind::Flat => Some(vec![changed(self.root())?]),
-            RepoKind::Backlot => Some(vec![
-                or_absent(self.places.package(name)),
-                or_absent(self.places.pages(name)),
-            ]),
+            RepoKind::Backlot => {
+                let package = or_absent(self.places.package(name))?;
+                if package == 0 {
+                    self.places.check_packages().ok()?;
+                }
+                Some(vec![package, or_absent(self.places.pages(name))?])
+            }
         }
     }
 }

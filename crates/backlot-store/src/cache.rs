@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backlot_core::file::Created;
+use backlot_core::presence::is_folder;
 use backlot_core::shared::{self, Modes};
 use backlot_core::{Blake3, Context, Operation, Timestamp, file};
 use fs_err as fs;
@@ -594,7 +595,7 @@ impl Cache {
 /// The objects below a `files/md5` folder.
 pub(crate) fn list_objects(folder: &Path) -> Result<Vec<ObjectEntry>> {
     let mut all = Vec::new();
-    if !folder.is_dir() {
+    if !is_folder(folder)? {
         return Ok(all);
     }
     for sub in fs::read_dir(folder)? {

@@ -23,7 +23,7 @@ use crate::resolution::Pool;
 use crate::workspace::Workspace;
 
 /// The target's rank among the repos of a copy: what is there already is preferred.
-const TARGET: usize = 0;
+pub(crate) const TARGET: usize = 0;
 /// How often the choice is made again because a release that came with it was built from others.
 const ROUNDS: usize = 16;
 
@@ -160,22 +160,11 @@ impl Workspace {
             dry_run: options.dry_run,
         };
         let root = self.newest_admitted(&ends.source, &requirement, &options.from)?;
-        // What is needed is asked of the target first, then of the source, then of the others.
-        let others = self.repos().into_iter().filter(|e| *e != from && *e != to);
-        let env = self.marker_env()?;
-        let pool = Pool::of(self, [to, from].into_iter().chain(others).collect(), &[])?;
-        let mut releases = Vec::new();
-        if options.with_deps {
-            for (package, version) in self.closure(&pool, &env, &root, &requirement)? {
-                // What only another repo has is neither here nor there.
-                let all = ends.source.whole_releases(&package, self.context())?;
-                releases.extend(all.into_iter().find(|r| r.version == version));
-            }
+        let releases = if options.with_deps {
+            self.with_needs(&ends, &root, &requirement, options)?
         } else {
-            let missing = Self::missing(&pool, &env, root.best())?;
-            self.check_copied(root.best(), &options.to, &missing, options.force)?;
-            releases.push(root.clone());
-        }
+            vec![root.clone()]
+        };
         let mut plan = Vec::new();
         for release in releases {
             self.context().check()?;
@@ -195,8 +184,11 @@ impl Workspace {
                 ),
             }
         }
+        self.check_copied(&ends, &root, &plan, options)?;
         let chosen: Vec<&WholeRelease> = plan.iter().map(|planned| &planned.release).collect();
         for release in &chosen {
+            let best = release.best();
+            self.warn_judged(best, &options.from, || Ok(ends.source.status(best)?))?;
             self.refuse_public_files(&ends.target, &ends.source, release)?;
         }
         let files = if options.without_files {
@@ -239,6 +231,28 @@ impl Workspace {
             let what = format!("`{requirement}` (looked in `{name}`)");
             WorkspaceError::NoSuchRelease { what, nearest: None }.into()
         })
+    }
+
+    /// A release with what it needs, as far as the source has it; what is needed first.
+    fn with_needs(
+        &self,
+        ends: &Ends,
+        root: &WholeRelease,
+        requirement: &Requirement,
+        options: &CopyOptions,
+    ) -> Result<Vec<WholeRelease>> {
+        // What is needed is asked of the target first, then of the source, then of the others.
+        let (from, to) = (self.repo_entry(&options.from)?, self.repo_entry(&options.to)?);
+        let others = self.repos().into_iter().filter(|e| *e != from && *e != to);
+        let env = self.marker_env()?;
+        let pool = Pool::of(self, [to, from].into_iter().chain(others).collect(), &[])?;
+        let mut releases = Vec::new();
+        for (package, version) in self.closure(&pool, &env, root, requirement)? {
+            // What only another repo has is neither here nor there.
+            let all = ends.source.whole_releases(&package, self.context())?;
+            releases.extend(all.into_iter().find(|r| r.version == version));
+        }
+        Ok(releases)
     }
 
     /// A release with all it needs, what is needed first: the versions it was built with where it says so, else what the
@@ -308,26 +322,6 @@ impl Workspace {
             .iter()
             .filter_map(|name| Some((name.clone(), version(name)?.version.clone())))
             .collect())
-    }
-
-    /// What a release needs that its new repo and those behind it do not have.
-    fn missing(pool: &Pool<'_>, env: &backlot_core::MarkerEnv, root: &Release) -> Result<Vec<Requirement>> {
-        const SOURCE: usize = 1;
-        let (metadata, _) = pool.repo(SOURCE).1.describe(root)?;
-        let mut missing = Vec::new();
-        for need in pool.dependencies_of(&metadata)?.requires {
-            // A URL is where it is, whatever repos have.
-            if !need.applies(env, &[]) || need.url().is_some() {
-                continue;
-            }
-            let there = pool.releases(need.name())?;
-            let admits =
-                |(rank, r): &(usize, Release)| *rank != SOURCE && need.specifiers().contains(&r.version);
-            if !there.iter().any(admits) {
-                missing.push(need);
-            }
-        }
-        Ok(missing)
     }
 
     /// Bring the files of releases to the remote where they shall be. Without a second remote they must be on the first.

@@ -57,6 +57,7 @@ impl Workspace {
             }
             .into());
         }
+        self.warn_packages([locked], true)?;
         let unpacked = self.unpacked_wheel(locked)?;
         let dist_info = format!("{}-{}.dist-info", package.file_stem(), locked.version);
         let dist_info = find_dist_info(&unpacked, &dist_info)?;

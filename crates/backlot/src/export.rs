@@ -57,6 +57,7 @@ impl Workspace {
         let lock = Lock::load(self.root())?.ok_or_else(|| WorkspaceError::StaleLock {
             reason: "there is no backlot.lock".to_owned(),
         })?;
+        self.warn_used(&lock, true)?;
         let text = match options.format {
             ExportFormat::Requirements => self.requirements_text(&lock, !options.no_hashes)?,
             ExportFormat::Pylock => {

@@ -1,7 +1,8 @@
 //! What releases and workspaces need of a remote: the objects that their pointers name, down to the last frame.
 //!
 //! Invariants: a list of what is needed is complete or it is an error: a repo that cannot be read, a pointer that cannot be
-//! parsed, a manifest that is nowhere each stop a collection, since what they name would be taken for garbage. **Only
+//! parsed, a manifest that is nowhere, a file of a release that its repo names and does not have each stop a collection, since
+//! what they name would be taken for garbage. **Only
 //! public repos are passed over, and no release with tracked files gets into one** ([`Workspace::refuse_public_files`]).
 //! Memory: the pointers of a batch of releases, and the objects of one of them; of wheels on servers only their pointers
 //! are fetched.
@@ -18,6 +19,8 @@ use serde::Serialize;
 
 use crate::error::{Error, Result, WorkspaceError};
 use crate::known_outs::{KnownOut, KnownOuts};
+use crate::repair_repo::names_of;
+use crate::verify_repo::NOT_THERE;
 use crate::workspace::Workspace;
 
 /// How many releases are asked for their pointers at once.
@@ -168,7 +171,10 @@ impl Workspace {
         let cache = self.cache()?;
         let (mut batch, mut seen) = (Batch::default(), HashSet::new());
         for repo in repos {
-            let mut packages = repo.packages()?;
+            let mut packages = match purpose {
+                Purpose::TellKnown(_) => repo.packages()?,
+                Purpose::Decide | Purpose::Tell => names_of(repo)?,
+            };
             packages.retain(|package| wanted(package));
             for some in packages.chunks(RELEASES) {
                 if matches!(repo, Repo::Index(_)) {
@@ -179,6 +185,7 @@ impl Workspace {
                         // A page that is proven to be current is enough to tell.
                         Purpose::TellKnown(_) => sound(repo.listing(package, self.context())?)?,
                         Purpose::Decide | Purpose::Tell => {
+                            refuse_missing(repo, package)?;
                             sound(Arc::new(repo.releases_with_problems(package)?))?
                         }
                     };
@@ -477,6 +484,22 @@ fn sound(listing: Arc<Listing<Release>>) -> Result<Arc<Listing<Release>>> {
         Some(broken) => Err(WorkspaceError::UnreadableRelease {
             place: broken.place.clone(),
             reason: broken.reason.clone(),
+        }
+        .into()),
+    }
+}
+
+/// An error if a repo names a file of a package that is not there: it had a release whose needs nobody can tell.
+fn refuse_missing(repo: &Repo, package: &PackageName) -> Result<()> {
+    let Repo::Folder(folder) = repo else {
+        // A store and a server list what they have, and say nothing beside it.
+        return Ok(());
+    };
+    match folder.missing_files(package)?.into_iter().next() {
+        None => Ok(()),
+        Some(path) => Err(WorkspaceError::UnreadableRelease {
+            place: path.into(),
+            reason: NOT_THERE.to_owned(),
         }
         .into()),
     }

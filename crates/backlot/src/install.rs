@@ -141,6 +141,7 @@ impl Workspace {
                 upgrade,
                 prereleases: options.prereleases,
                 rules: Some(rules.clone()),
+                within_reach: false,
             };
             self.choose(&wish, &outputs, old.as_ref())?
         };
@@ -216,6 +217,7 @@ impl Workspace {
             prefer: request.from.clone(),
             prereleases: request.prereleases,
             rules: Some(rules.clone()),
+            within_reach: false,
         };
         let lock = self.choose(&wish, &outputs, old.as_ref())?;
         let changed = old.as_ref() != Some(&lock);

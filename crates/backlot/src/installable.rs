@@ -4,12 +4,17 @@
 //! reason that is recorded. The judgement is the solver's, the one that an install makes. Deliberately absent: groups other
 //! than the one that is edited.
 
-use backlot_core::{Class, Coded as _, PackageName, Requirement};
-use backlot_repo::Release;
+use std::sync::Arc;
 
+use backlot_core::{Class, Coded as _, PackageName, Requirement};
+use backlot_repo::{Listing, WholeRelease};
+use backlot_resolve::{Problem, RootRequirement};
+
+use crate::config::RepoEntry;
+use crate::copy::{CopyOptions, Ends, PlannedRelease, TARGET};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::outputs::Output;
-use crate::resolution::Wish;
+use crate::resolution::{Pool, Wish};
 use crate::workspace::Workspace;
 
 impl Workspace {
@@ -48,39 +53,90 @@ impl Workspace {
         Ok(needed)
     }
 
-    /// Refuse an output that could not be installed from a repo and the others of the workspace: outputs are nobody else's.
+    /// Refuse an output that could not be installed from a repo and those beside it: outputs are nobody else's.
     pub(crate) fn check_installable(&self, output: &Output, repo: &str, force: bool) -> Result<()> {
-        if output.project.metadata.requires_dist.is_empty() {
+        let metadata = &output.project.metadata;
+        let what = format!("{} {}", output.name, metadata.version);
+        let env = self.marker_env()?;
+        let python = metadata.requires_python.as_ref();
+        if let Some(range) = python.filter(|range| !range.starts_at_most_at(env.python())) {
+            let reason = format!("it needs Python {range}, and this workspace has {}", env.python());
+            return self.refuse_uninstallable(what, repo, reason, force);
+        }
+        if metadata.requires_dist.is_empty() {
             return Ok(());
         }
         let wish = Wish {
             prefer: Some(repo.to_owned()),
+            within_reach: true,
             ..Wish::default()
         };
-        let what = format!("{} {}", output.name, output.project.metadata.version);
         match self.choose(&wish, std::slice::from_ref(output), None) {
             Ok(_) => Ok(()),
-            Err(Error::Resolve(error)) if matches!(error.class(), Class::Conflict | Class::NotFound) => {
+            Err(Error::Resolve(error)) if is_refusal(&error) => {
                 self.refuse_uninstallable(what, repo, error.to_string(), force)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// The same of a release that is copied, with what its new repo lacks of what it needs.
+    /// The same of a release that is copied, with all that comes with it: as if the target had them.
     pub(crate) fn check_copied(
         &self,
-        root: &Release,
-        repo: &str,
-        missing: &[Requirement],
-        force: bool,
+        ends: &Ends,
+        root: &WholeRelease,
+        plan: &[PlannedRelease],
+        options: &CopyOptions,
     ) -> Result<()> {
-        if missing.is_empty() {
-            return Ok(());
+        let env = self.marker_env()?;
+        let to = self.repo_entry(&options.to)?;
+        let mut reach = self.reach_of(to);
+        reach.retain(|entry| *entry == to || entry.name != options.from);
+        let pool = Pool::of(self, reach, &[])?;
+        let mut problem = Problem::new(&env);
+        problem.sources = pool.sources();
+        problem.requirements.push(RootRequirement {
+            requirement: Requirement::parse(&format!("{}=={}", root.package, root.version))?,
+            asked_by: "the copy".to_owned(),
+        });
+        for planned in plan {
+            let release = &planned.release;
+            let best = release.best();
+            let mut metadata = ends.metadata(planned)?;
+            // A URL is where it is, whatever repos have.
+            metadata.requires_dist.retain(|need| need.url().is_none());
+            pool.take_metadata(TARGET, best, metadata);
+            let mut listing = Listing::default();
+            if best.is_sdist() {
+                listing.sources.push(best.clone());
+            } else {
+                listing.releases.push(best.clone());
+            }
+            pool.take((release.package.clone(), TARGET), Arc::new(listing), None);
+            // Also a yanked one, which was chosen because something was built with it.
+            problem
+                .preferences
+                .insert(release.package.clone(), release.version.clone());
         }
-        let needs: Vec<String> = missing.iter().map(|need| format!("`{need}`")).collect();
-        let reason = format!("it needs {}, which is not there", needs.join(", "));
-        self.refuse_uninstallable(format!("{} {}", root.package, root.version), repo, reason, force)
+        match backlot_resolve::resolve(&pool, &problem, self.context()) {
+            Ok(_) => Ok(()),
+            Err(error) if is_refusal(&error) => {
+                let what = format!("{} {}", root.package, root.version);
+                self.refuse_uninstallable(what, &options.to, error.to_string(), options.force)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The repos that people are taken to have who have this one, it first: all of the workspace but the one that its work is
+    /// published to, which others need not have. Who has one from outside the studio has no repo of the studio.
+    pub(crate) fn reach_of<'w>(&'w self, to: &'w RepoEntry) -> Vec<&'w RepoEntry> {
+        let work = self.config().publish_to.as_deref();
+        let others = self.repos().into_iter().filter(|entry| {
+            let is_known = to.public.is_none() && Some(entry.name.as_str()) != work;
+            entry.name != to.name && (entry.public.is_some() || is_known)
+        });
+        std::iter::once(to).chain(others).collect()
     }
 
     fn refuse_uninstallable(&self, what: String, repo: &str, reason: String, force: bool) -> Result<()> {
@@ -95,4 +151,9 @@ impl Workspace {
         }
         Err(error.into())
     }
+}
+
+/// Whether an error of the solver says that there is no solution.
+fn is_refusal(error: &backlot_resolve::Error) -> bool {
+    matches!(error.class(), Class::Conflict | Class::NotFound)
 }

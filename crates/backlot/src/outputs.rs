@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use backlot_core::presence::is_folder;
 use backlot_core::{AssetName, PackageName, RelPath, Requirement, file, text};
 use backlot_wheel::{AssetToml, InstalledDist, ModuleRoot, Project};
 use fs_err as fs;
@@ -146,6 +147,9 @@ impl Workspace {
         if root.exists() {
             return Err(exists().into());
         }
+        for part in name.module().split('.') {
+            backlot_dvc::warn_of_new_name(&root, part, self.context());
+        }
         let files = project_files(&name, options, &held);
         let report = NewReport {
             name: name.to_string(),
@@ -183,7 +187,7 @@ impl Workspace {
     pub(crate) fn read_outputs(&self) -> Result<(Vec<Output>, Vec<UnreadableOutput>)> {
         let (mut outputs, mut unreadable) = (Vec::<Output>::new(), Vec::new());
         let folder = self.outputs_dir();
-        if !folder.is_dir() {
+        if !is_folder(&folder)? {
             return Ok((outputs, unreadable));
         }
         for entry in fs::read_dir(&folder)? {

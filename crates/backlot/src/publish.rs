@@ -118,6 +118,7 @@ impl Workspace {
         if let Some(newer) = newer.as_ref().filter(|newer| newer.release.version != version) {
             return Err(newer.refusal(&output.name, base.as_ref())?.into());
         }
+        repo.check_admits(&package)?;
         self.check_urls(output)?;
         self.check_installable(output, &entry.name, options.force)?;
         let (parts, mut recorded) = match &options.parts {

@@ -25,6 +25,7 @@ impl Workspace {
         let lock = Lock::load(self.root())?.ok_or_else(|| WorkspaceError::StaleLock {
             reason: "there is no backlot.lock".to_owned(),
         })?;
+        self.warn_used(&lock, true)?;
         let mut plan = self.plan_environment(Some(&lock), &lock, &outputs)?;
         let mut damaged = BTreeSet::new();
         for package in self.damaged_inputs()? {

@@ -103,6 +103,13 @@ impl Workspace {
             }
             running.advance(1, 0);
         }
+        // What is lost stays on the root page, too, and what a dry run would bring back.
+        if report.lost.is_empty() && (!dry_run || report.restored.is_empty()) {
+            let root = folder.mend_root(dry_run, self.context())?;
+            report
+                .mended
+                .extend(root.iter().map(|path| path.display().to_string()));
+        }
         Ok(report)
     }
 

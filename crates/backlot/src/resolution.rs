@@ -43,6 +43,8 @@ pub(crate) struct Wish {
     pub(crate) inputs: Vec<Requirement>,
     /// A repo to prefer to all others.
     pub(crate) prefer: Option<String>,
+    /// Ask only repos that people have who have the preferred one.
+    pub(crate) within_reach: bool,
     /// Forget these choices of the lock.
     pub(crate) upgrade: Upgrade,
     /// Admit pre-releases.
@@ -507,7 +509,11 @@ impl Workspace {
     /// Choose releases for a wish and the outputs, keeping the lock's choices where they still fit.
     pub(crate) fn choose(&self, wish: &Wish, outputs: &[Output], lock: Option<&Lock>) -> Result<Lock> {
         let env = self.marker_env()?;
-        let mut pool = Pool::open(self, outputs, wish.prefer.as_deref())?.for_python(&env);
+        let pool = match wish.prefer.as_deref().filter(|_| wish.within_reach) {
+            Some(target) => Pool::of(self, self.reach_of(self.repo_entry(target)?), outputs)?,
+            None => Pool::open(self, outputs, wish.prefer.as_deref())?,
+        };
+        let mut pool = pool.for_python(&env);
         let mut requirements: Vec<RootRequirement> = wish
             .inputs
             .iter()

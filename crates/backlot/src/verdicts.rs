@@ -10,7 +10,7 @@ use backlot_repo::{Publication, Release, ReleaseStatus, Repo, Verdict, VerdictRe
 use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
-use crate::lockfile::Lock;
+use crate::lockfile::{Lock, LockedPackage};
 use crate::workspace::Workspace;
 
 /// What was said of a release.
@@ -96,9 +96,18 @@ impl Workspace {
     /// Warn of releases of a lock that are yanked or deprecated, with who said so and why. What cannot be looked up is
     /// passed over: the lock holds all the same. Without `ask`, repos behind URLs are left alone.
     pub(crate) fn warn_used(&self, lock: &Lock, ask: bool) -> Result<()> {
+        self.warn_packages(&lock.packages, ask)
+    }
+
+    /// The same of some of its packages.
+    pub(crate) fn warn_packages<'p>(
+        &self,
+        packages: impl IntoIterator<Item = &'p LockedPackage>,
+        ask: bool,
+    ) -> Result<()> {
         let quiet = self.context().clone().silent();
         let mut repos: BTreeMap<&str, Option<Repo>> = BTreeMap::new();
-        for package in &lock.packages {
+        for package in packages {
             self.context().check()?;
             let Some(name) = package.repo.as_deref() else {
                 continue;

@@ -20,6 +20,9 @@ use crate::holdings::PassedOver;
 use crate::repair_repo::names_of;
 use crate::workspace::Workspace;
 
+/// What is wrong with a file that a record or a page names and that is gone.
+pub(crate) const NOT_THERE: &str = "it is not there, and the repo says that it is";
+
 /// What was read of a repo.
 #[derive(Clone, Debug, Serialize)]
 pub struct RepoReport {
@@ -94,6 +97,7 @@ impl Workspace {
         match repo.reindex(true, self.context()) {
             Ok(found) => {
                 let files = found.healed.iter().chain(&found.removed);
+                let files = files.chain(&found.root_pages);
                 report.stale.extend(files.map(|path| path.display().to_string()));
                 let pages = found.paged.iter();
                 report
@@ -152,7 +156,7 @@ impl Workspace {
         expected.retain(|one| !one.is_there());
         report.damaged.extend(expected.into_iter().map(|one| DamagedFile {
             file: one.path.display().to_string(),
-            reason: "it is not there, and the repo says that it is".to_owned(),
+            reason: NOT_THERE.to_owned(),
             expected: Some(one),
         }));
         Ok(())

@@ -115,11 +115,16 @@ fn describe_reindex(report: &backlot::ReindexReport) -> String {
     let broken = report.broken.iter();
     let broken = broken.map(|b| format!("\nnot used: `{}`: {}", b.place, b.reason));
     format!(
-        "{} of {}; {} made again, pages of {} written, {} removed{}",
+        "{} of {}; {} made again, pages of {} written{}, {} removed{}",
         count(report.releases, "release"),
         count(report.packages, "package"),
         count(report.healed.len() as u64, "derived file"),
         count(report.paged.len() as u64, "package"),
+        if report.root_pages.is_empty() {
+            ""
+        } else {
+            " and the root pages"
+        },
         count(report.removed.len() as u64, "left-over"),
         broken.collect::<String>()
     )

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, TemporaryFolder};
+use backlot_core::presence::is_folder;
 use backlot_core::shared::{self, Modes};
 use backlot_core::{Blake3, Context, Operation};
 use fs_err as fs;
@@ -61,8 +62,8 @@ impl FolderRemote {
     }
 
     /// Whether something was stored here in this layout.
-    pub(super) fn is_used(&self) -> bool {
-        self.root.join("files/md5").is_dir()
+    pub(super) fn is_used(&self) -> Result<bool> {
+        Ok(is_folder(&self.root.join("files/md5"))?)
     }
 
     /// Move an object out of the way, to `quarantine/`.

@@ -107,7 +107,7 @@ impl Remote {
     /// Whether something was stored here in DVC's layout.
     pub(super) fn is_used(&self) -> Result<bool> {
         match &self.backend {
-            Backend::Folder(remote) => Ok(remote.is_used()),
+            Backend::Folder(remote) => remote.is_used(),
             Backend::Service(remote) => remote.is_used(),
             Backend::Chunked(_) => Ok(true),
         }

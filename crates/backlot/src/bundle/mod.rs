@@ -205,6 +205,7 @@ impl Workspace {
                     "conda packages of this workspace are not in the bundle; its Python has to have them",
                 );
             }
+            self.warn_used(&lock, true)?;
             return Ok(lock);
         }
         let outputs = self.shown_outputs()?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::{LinkMode, PackageName, Sha256, Version, shared};
 use backlot_dvc::{Manifest, TrackedPointer};
-use backlot_repo::{Checked, Repo};
+use backlot_repo::{Checked, Release, Repo};
 use backlot_store::{Cache, ObjectId, StatCache, add_files};
 use fs_err as fs;
 use serde::Serialize;
@@ -135,6 +135,7 @@ impl Workspace {
             pulled: None,
             dry_run: options.dry_run,
         };
+        self.warn_of_bundled(&import)?;
         let state = stage.path().join("state.db");
         match (&options.into_repo, &options.push) {
             (Some(name), _) => self.unbundle_into_repo(&import, name, &state, &mut report)?,
@@ -146,6 +147,33 @@ impl Workspace {
             (None, None) => self.unbundle_here(&import, &state, &mut report)?,
         }
         Ok(report)
+    }
+
+    /// Warn of releases of a bundle that a repo of this workspace knows to be yanked or deprecated: the bundle itself says
+    /// nothing of that. What cannot be looked up is passed over; behind a URL only the repo is asked that it goes to.
+    fn warn_of_bundled(&self, import: &Import<'_>) -> Result<()> {
+        let quiet = self.context().clone().silent();
+        let into = import.options.into_repo.as_deref();
+        for entry in self.repos() {
+            let is_target = into == Some(entry.name.as_str());
+            // What was imported before is installed from there, and warned about then.
+            let is_asked = !entry.is_remote() && entry.name != OWN_REPO;
+            let Some(repo) = self.open_repo(entry).ok().filter(|_| is_target || is_asked) else {
+                continue;
+            };
+            for package in &import.bundle.manifest.packages {
+                self.context().check()?;
+                let Ok(listing) = repo.listing(&package.name, &quiet) else {
+                    continue;
+                };
+                let same =
+                    |file: &&Release| file.version == package.version && file.sha256 == Some(package.sha256);
+                if let Some(release) = listing.files().find(same) {
+                    self.warn_judged(release, &entry.name, || Ok(repo.status(release)?))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn unbundle_into_repo(

@@ -528,7 +528,9 @@ impl Coded for WorkspaceError {
     fn help(&self) -> Option<String> {
         Some(match self {
             Self::NoWorkspace { .. } => "run `backlot init` in the folder that is to be the workspace, or name one with `--workspace`".to_owned(),
-            Self::UnreadableRelease { .. } => "repair the file from another repo that has it, or remove it from the repo".to_owned(),
+            Self::UnreadableRelease { place, .. } => format!(
+                "bring it back from another repo with `backlot repair --repo NAME`; to give the release up for good, remove `{place}` with its `.json` and `.metadata`, then run `backlot repo reindex NAME`"
+            ),
             Self::UnknownManifests { .. } => "name the remote that has them with `--remote`, or push them from a workspace that has the files".to_owned(),
             Self::WorkspaceExists { .. } => "work in it as it is; `backlot status` shows what it holds".to_owned(),
             Self::BadConfig { .. } => "correct the file; docs/format/workspace.md describes its keys".to_owned(),

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use backlot_core::presence::{is_absence, is_folder};
 use backlot_core::{Blake3, file, shared};
 use fs_err as fs;
 use serde::Serialize;
@@ -31,7 +32,7 @@ pub enum CacheUserState {
     There,
     /// Its folder is gone: deleted, moved, or on a disk that is not mounted.
     Missing,
-    /// It belongs to somebody else, who lets nobody read it.
+    /// It belongs to somebody else, who lets nobody read it, or its disk does not answer.
     Unreadable,
 }
 
@@ -59,7 +60,7 @@ fn record(cache: &Path, root: &Path) -> PathBuf {
 pub(crate) fn registered(cache: &Path) -> Result<Vec<CacheUser>> {
     let folder = cache.join(FOLDER);
     let mut users = Vec::new();
-    if folder.is_dir() {
+    if is_folder(&folder)? {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -77,8 +78,9 @@ pub(crate) fn registered(cache: &Path) -> Result<Vec<CacheUser>> {
 fn state_of(root: &Path) -> CacheUserState {
     match fs::metadata(root.join(FILE_NAME)) {
         Ok(found) if found.is_file() => CacheUserState::There,
-        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => CacheUserState::Unreadable,
-        _ => CacheUserState::Missing,
+        Ok(_) => CacheUserState::Missing,
+        Err(error) if is_absence(&error) => CacheUserState::Missing,
+        Err(_) => CacheUserState::Unreadable,
     }
 }
 

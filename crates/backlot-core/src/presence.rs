@@ -1,0 +1,84 @@
+//! Whether something is there: **what cannot be looked at is an error, never absent**.
+//!
+//! `Path::exists` and its kin say no of a folder on a disk that failed, of one that may not be read, and of a link to a place
+//! that is not mounted. Where absence decides something, ask here. Deliberately absent: what is there, and making it.
+
+use std::io::{Error, ErrorKind};
+use std::path::Path;
+
+use fs_err as fs;
+
+use crate::file::FileError;
+
+/// Whether there surely is nothing under a path, not even a link.
+pub fn is_absent(path: &Path) -> Result<bool, FileError> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(false),
+        Err(error) if is_absence(&error) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a path is a link to a place that is not there.
+pub fn is_dead_link(path: &Path) -> Result<bool, FileError> {
+    match fs::metadata(path) {
+        Ok(_) => Ok(false),
+        Err(error) if is_absence(&error) => Ok(!is_absent(path)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a path is a folder; not if it surely is absent, or something else. A link to a place that is not there is an error.
+pub fn is_folder(path: &Path) -> Result<bool, FileError> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(found.is_dir()),
+        Err(error) if is_absence(&error) && is_absent(path)? => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether an error says that there is nothing under a path.
+pub fn is_absence(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use fs_err as fs;
+
+    use super::{is_absent, is_dead_link, is_folder};
+
+    /// What is said of a path: whether it is absent, a dead link, a folder; `None` for an error.
+    fn said(path: &Path) -> [Option<bool>; 3] {
+        [
+            is_absent(path).ok(),
+            is_dead_link(path).ok(),
+            is_folder(path).ok(),
+        ]
+    }
+
+    #[test]
+    fn only_what_surely_is_not_there_is_absent() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir_all(at("closed/inside")).expect("made");
+        fs::write(at("file"), b"x").expect("written");
+        fs::os::unix::fs::symlink(at("gone"), at("dead")).expect("linked");
+        fs::os::unix::fs::symlink(at("closed"), at("link")).expect("linked");
+        assert_eq!(said(&at("nothing")), [Some(true), Some(false), Some(false)]);
+        assert_eq!(said(&at("file/below")), [Some(true), Some(false), Some(false)]);
+        assert_eq!(said(&at("file")), [Some(false), Some(false), Some(false)]);
+        assert_eq!(said(&at("link")), [Some(false), Some(false), Some(true)]);
+        assert_eq!(said(&at("dead")), [Some(false), Some(true), None]);
+        let closed = |mode| fs::set_permissions(at("closed"), std::fs::Permissions::from_mode(mode));
+        closed(0o000).expect("closed");
+        // Whoever may read everything is stopped by nothing.
+        if fs::read_dir(at("closed")).is_err() {
+            assert_eq!(said(&at("closed/inside")), [None, None, None]);
+        }
+        closed(0o755).expect("opened");
+    }
+}
