@@ -46,6 +46,7 @@ mod place;
 mod places;
 mod prefetch;
 mod problems;
+mod promised;
 mod publish;
 mod pull;
 mod pylock;
