@@ -541,6 +541,22 @@ fn files_that_are_gone_are_not_published_and_unknown_files_are_not_overwritten()
 }
 
 #[test]
+fn a_workspace_is_never_its_own_cache() {
+    let studio = Studio::empty();
+    let run = studio.run(&["init", "empty", "--cache", ""]);
+    assert_eq!(run.output.status.code(), Some(2), "{}", run.stderr());
+    studio
+        .run(&["init", "here", "--cache", ".", "--json"])
+        .fails(3, "config::invalid");
+    for workspace in ["empty", "here"] {
+        assert!(
+            !studio.path(workspace).join("backlot.toml").exists(),
+            "{workspace}"
+        );
+    }
+}
+
+#[test]
 fn configuration_faults_name_the_file_and_secrets_are_refused() {
     let studio = Studio::new();
     let good = fs::read_to_string(studio.path("ws/backlot.toml")).expect("read");
@@ -563,6 +579,7 @@ fn configuration_faults_name_the_file_and_secrets_are_refused() {
             3,
             "config::invalid",
         ),
+        ("version = 1\n[workspace]\ncache = \"\"\n", 3, "config::invalid"),
     ] {
         studio.write("ws/backlot.toml", text.as_bytes());
         let error = studio.ws(&["status", "--json"]).fails(exit, code);

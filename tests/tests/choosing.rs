@@ -5,6 +5,7 @@ mod server;
 
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use backlot_tests::installers::{INSTALLERS, install_by};
 use backlot_tests::wheels::{locked, put, sha256, wheel};
@@ -114,6 +115,82 @@ fn a_damaged_wheel_in_a_folder_never_brings_back_an_older_version() {
         .fails(7, "repo::unreadable");
     // The way out.
     studio.ws(&["install", "pk<1", "--json"]).ok();
+}
+
+#[test]
+fn an_answer_that_is_no_page_never_brings_back_an_older_version_and_is_not_kept() {
+    const JSON: &str = "application/vnd.pypi.simple.v1+json";
+    for (kind, body) in [
+        ("application/json", r#"{"error": "maintenance"}"#),
+        (JSON, r#"{"x": 1}"#),
+        (
+            JSON,
+            r#"{"meta": {"api-version": "1.0"}, "name": "dep", "files": null}"#,
+        ),
+        ("text/html", r#"<form><input name="pw" type="password"></form>"#),
+    ] {
+        let is_well = Arc::new(AtomicBool::new(false));
+        let of_server = Arc::clone(&is_well);
+        let server = Server::start(move |request| match request.path.as_str() {
+            "/simple/" => Reply::html(r#"<a href="pk/">pk</a>"#),
+            "/simple/pk/" => Reply::html(
+                r#"<a href="/f/pk-0.9-py3-none-any.whl">pk</a><a href="/f/pk-1.0-py3-none-any.whl">pk</a>"#,
+            ),
+            "/simple/dep/" if of_server.load(Ordering::Relaxed) => {
+                Reply::html(r#"<a href="/f/dep-1.0-py3-none-any.whl">dep</a>"#)
+            }
+            "/simple/dep/" => Reply::new(200, kind, body).with("Cache-Control", "max-age=600"),
+            "/f/pk-0.9-py3-none-any.whl" => Reply::bytes(wheel("pk", "0.9", "", "old")),
+            "/f/pk-1.0-py3-none-any.whl" => Reply::bytes(wheel("pk", "1.0", "Requires-Dist: dep\n", "new")),
+            "/f/dep-1.0-py3-none-any.whl" => Reply::bytes(wheel("dep", "1.0", "", "dep")),
+            _ => Reply::status(404),
+        });
+        let studio = Studio::empty();
+        let error = install_from(&studio, &server).fails(7, "index::bad_page");
+        assert!(error.to_string().contains("/simple/dep/"), "{error}");
+        is_well.store(true, Ordering::Relaxed);
+        studio.ws(&["install", "pk", "--json"]).ok();
+        assert_eq!(
+            locked(&studio, "ws", "pk")["version"].as_str(),
+            Some("1.0"),
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn one_wrong_answer_for_a_file_without_a_digest_is_named_by_its_url_and_not_kept() {
+    for file in ["pk-1.0-py3-none-any.whl", "pk-1.0.tar.gz"] {
+        let is_well = Arc::new(AtomicBool::new(false));
+        let of_server = Arc::clone(&is_well);
+        let right = if file.ends_with(".whl") {
+            wheel("pk", "1.0", "", "new")
+        } else {
+            sdist("1.0")
+        };
+        let server = Server::start(move |request| match request.path.as_str() {
+            "/simple/" => Reply::html(r#"<a href="pk/">pk</a>"#),
+            "/simple/pk/" => Reply::html(format!(r#"<a href="/f/{file}">pk</a>"#)),
+            _ if of_server.load(Ordering::Relaxed) => Reply::bytes(right.clone()),
+            _ => Reply::bytes("<html>captive portal</html>"),
+        });
+        let studio = Studio::empty();
+        let run = install_from(&studio, &server);
+        assert!(!run.output.status.success(), "{file}: {}", run.stdout());
+        if file.ends_with(".whl") {
+            let error = run.fails(7, "wheel::unsound");
+            let message = error["message"].as_str().unwrap_or_default();
+            assert!(message.contains(&server.url(&format!("/f/{file}"))), "{message}");
+            assert!(message.contains("it is a web page"), "{message}");
+        }
+        is_well.store(true, Ordering::Relaxed);
+        studio.ws(&["install", "pk", "--json"]).ok();
+        assert_eq!(
+            locked(&studio, "ws", "pk")["version"].as_str(),
+            Some("1.0"),
+            "{file}"
+        );
+    }
 }
 
 /// A page with files of `pk`, each a line of `file, attributes`; all are the same wheel under other names.

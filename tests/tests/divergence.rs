@@ -281,6 +281,31 @@ fn an_asset_of_the_same_name_made_elsewhere_is_not_published_over() {
 }
 
 #[test]
+fn a_damaged_record_of_the_base_counts_as_absent_and_nobody_is_published_over() {
+    let studio = artists();
+    let record = "one/outputs/table/.backlot-base.json";
+    for garbage in [&[0; 300][..], b"{", b"[]"] {
+        studio.write(record, garbage);
+        let status = at(&studio, "one", &["status"]).ok();
+        assert!(
+            status.stderr().contains("output::base_unreadable"),
+            "{}",
+            status.stderr()
+        );
+        assert_eq!(state(&studio, "one"), "diverged");
+        let run = at(&studio, "one", &["publish", "Table", "--json"]);
+        assert!(run.stderr().contains("base_unreadable") || run.stdout().contains("base_unreadable"));
+        run.fails(5, "publish::diverged");
+    }
+    studio.write(record, b"{\"format\": 2, \"other\": 1}");
+    at(&studio, "one", &["publish", "Table", "--json"]).fails(3, "lock::newer_format");
+    // The way out: what is the same in both is no conflict.
+    studio.write(record, b"{");
+    at(&studio, "one", &["edit", "Table", "--rebase"]).ok();
+    assert_eq!(state(&studio, "one"), "unchanged");
+}
+
+#[test]
 fn an_identical_release_is_published_already_and_a_dry_run_says_so() {
     let studio = Studio::new();
     studio.asset("Table", 3, 1_000);

@@ -125,10 +125,20 @@ fn a_lock_that_uv_made_is_read_by_us_and_what_is_no_wheel_is_refused() {
             .contains("an archive")
     );
     let elsewhere = "environments = [\"sys_platform == 'amiga'\"]\npackages = []\n";
-    refused("pylock.b.toml", elsewhere, 5, "lock::stale");
+    let told_of = |error: &serde_json::Value, file: &str| {
+        let text = error.to_string();
+        assert!(text.contains(file) && !text.contains("backlot lock"), "{text}");
+    };
+    told_of(
+        &refused("pylock.b.toml", elsewhere, 5, "lock::stale"),
+        "pylock.b.toml",
+    );
     refused("pylock.c.toml", "packages = 3\n", 3, "lock::invalid");
     let python = "requires-python = \">=99\"\npackages = []\n";
-    refused("pylock.d.toml", python, 5, "lock::stale");
+    told_of(
+        &refused("pylock.d.toml", python, 5, "lock::stale"),
+        "pylock.d.toml",
+    );
     let digest = "0".repeat(64);
     let unknown = format!(
         "[[packages]]\nname = \"table\"\nversion = \"0.1.0\"\nwheels = [{{ path = \"t.whl\", hashes = {{ sha256 = \"{digest}\" }} }}]\n"

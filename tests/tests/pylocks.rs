@@ -245,6 +245,24 @@ fn locks_mean_to_us_what_they_mean_to_pip_and_uv() {
             locked(&hashed("table", "1.0", &format!("sha512 = \"{wrong}{wrong}\""))),
             Both,
         ),
+        (
+            "a right SHA-256 and a wrong SHA-512",
+            locked(&hashed(
+                "table",
+                "1.0",
+                &format!("sha256 = \"{}\", sha512 = \"{wrong}{wrong}\"", sha256(&table)),
+            )),
+            Refused,
+        ),
+        (
+            "a right SHA-512 and a wrong SHA-384",
+            locked(&hashed(
+                "table",
+                "1.0",
+                &format!("sha512 = \"{sha512}\", sha384 = \"{}\"", "0".repeat(96)),
+            )),
+            Refused,
+        ),
         ("no digest", locked(&hashed("table", "1.0", "")), Refused),
         (
             "an unknown key",

@@ -150,6 +150,16 @@ fn records_of_the_field_are_read_and_wrong_ones_refused() {
             Box::new(|r| with_digest(r, "md5=1B2M2Y8AsgTpgAmY7PhCfg")),
             false,
         ),
+        (
+            "BLAKE2",
+            Box::new(|r| with_digest(r, &format!("blake2b={sha512}"))),
+            false,
+        ),
+        (
+            "SHA-512 in capitals",
+            Box::new(|r| with_digest(r, &format!("SHA512={sha512}"))),
+            true,
+        ),
         ("no digest", Box::new(|r| with_digest(r, "")), false),
         ("a wrong size", Box::new(|r| r.replace(",9\n", ",8\n")), false),
         (
@@ -182,6 +192,15 @@ fn records_of_the_field_are_read_and_wrong_ones_refused() {
             run.stdout(),
             run.stderr()
         );
+        // A message says what is wrong, not that something else is.
+        let said = match *what {
+            "MD5" | "BLAKE2" => "and only sha256, sha384 and sha512 are compared",
+            "no digest" => "RECORD has no digest of `pk/__init__.py`",
+            "a cut SHA-512" => "as the sha512 of `pk/__init__.py` is none",
+            "a wrong SHA-256" | "a wrong SHA-512" | "a wrong size" => "is not what RECORD says",
+            _ => "",
+        };
+        assert!(run.stdout().contains(said), "{what}: {}", run.stdout());
         if *is_taken {
             // What is installed can be checked, and is what pip and uv install.
             studio.ws(&["verify", "--inputs"]).ok();

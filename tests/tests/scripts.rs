@@ -48,6 +48,29 @@ fn scripts_that_cannot_work_are_told_by_name_and_those_that_can_are_not() {
 }
 
 #[test]
+fn lines_of_entry_points_that_are_not_understood_are_told_and_take_no_others_with_them() {
+    let studio = Studio::empty();
+    let warned = install(
+        &studio,
+        "ok = pk.sub:main\nbare pk.sub:main\ncolon : pk.sub:main\n[Gui_Scripts]\ng = pk.sub:main\n[open\nx = pk.sub:main\n\
+         [gui_scripts]\ntwo = pk.sub:other\ntwo = pk.sub:main\n",
+    );
+    for line in [
+        "`bare pk.sub:main`: it has no `=`",
+        "`colon : pk.sub:main`: it has no `=`",
+        "`[Gui_Scripts]`: the group of scripts is called `gui_scripts`",
+        "`[open`: it is a group without its `]`",
+        "`x = pk.sub:main`: it is in no group",
+        "and 1 more",
+    ] {
+        assert!(warned.contains(line), "{line}: {warned}");
+    }
+    for name in ["ok", "two"] {
+        assert!(studio.path("ws/inputs/bin").join(name).is_file(), "{name}");
+    }
+}
+
+#[test]
 fn a_build_tells_of_scripts_that_nobody_could_run() {
     let studio = Studio::new();
     studio.ws(&["new", "Table"]).ok();

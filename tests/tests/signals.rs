@@ -155,6 +155,43 @@ fn a_command_that_is_run_gets_the_signal_itself() {
     assert_eq!(code, 7);
 }
 
+/// Run a command in `ws`; how it ended.
+fn comes_to_an_end(studio: &Studio, arguments: &[&str]) -> std::process::ExitStatus {
+    let mut child = start(studio, &[&["-w", "ws"], arguments].concat());
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("asked") {
+            return status;
+        }
+        if began.elapsed() > Duration::from_secs(30) {
+            child.kill().ok();
+            child.wait().ok();
+            panic!("{arguments:?} hangs");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_lock_or_bundle_is_refused_and_waited_for_by_nobody() {
+    let studio = Studio::new();
+    let (lock, bundle) = (studio.path("pylock.x.toml"), studio.path("x.tar.zst"));
+    pipe(&lock);
+    pipe(&bundle);
+    for arguments in [
+        &["install", "--from-lock", &*lock.to_string_lossy()][..],
+        &["unbundle", &*bundle.to_string_lossy()],
+    ] {
+        assert!(!comes_to_an_end(&studio, arguments).success(), "{arguments:?}");
+    }
+    let held = studio.path("ws/.backlot/lock");
+    fs::remove_file(&held).ok();
+    pipe(&held);
+    assert!(!comes_to_an_end(&studio, &["new", "Table"]).success());
+    assert!(!studio.path("ws/outputs/table").exists());
+    studio.leaves_harm();
+}
+
 #[test]
 fn pipes_in_an_asset_hang_nothing() {
     let studio = Studio::new();
@@ -191,16 +228,7 @@ fn pipes_in_an_asset_hang_nothing() {
         &["bump", "Rug", "minor"],
         &["install"],
     ] {
-        let mut child = start(&studio, &[&["-w", "ws"], arguments].concat());
-        let began = Instant::now();
-        while child.try_wait().expect("asked").is_none() {
-            if began.elapsed() > Duration::from_secs(30) {
-                child.kill().ok();
-                child.wait().ok();
-                panic!("{arguments:?} hangs");
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        comes_to_an_end(&studio, arguments);
     }
     // It still says what is wrong.
     let error = studio

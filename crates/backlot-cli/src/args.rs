@@ -76,7 +76,7 @@ pub(crate) enum Command {
         #[arg(long)]
         python: Option<String>,
         /// Cache folder for this workspace
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", value_parser = clap::builder::NonEmptyStringValueParser::new())]
         cache: Option<String>,
         #[command(flatten)]
         dry: DryRun,

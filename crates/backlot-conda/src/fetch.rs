@@ -10,6 +10,7 @@ use std::time::Duration;
 use backlot_core::file::TemporaryFolder;
 use backlot_core::shared::{self, Modes};
 use backlot_core::{FileError, Operation, RelPath, Sha256};
+use backlot_net::{Pace, TOO_SLOW};
 use fs_err as fs;
 use rattler::package_cache::PackageCache;
 use rattler_conda_types::package::{IndexJson, PackageFile as _, PathsJson};
@@ -39,6 +40,8 @@ struct Source {
     folder: PathBuf,
     offline: bool,
     retries: u32,
+    /// Over how long its pace is measured.
+    patience: Duration,
     /// The largest package whose channel does not say how large it is.
     most: u64,
 }
@@ -60,6 +63,7 @@ impl Conda {
             folder: self.options.cache.join("downloads"),
             offline: self.options.offline,
             retries: self.options.retries,
+            patience: self.options.read_timeout,
             most: MAX_PACKAGE,
         };
         let permits = Arc::new(Semaphore::new(PARALLEL));
@@ -217,11 +221,14 @@ async fn download(source: &Source, package: &CondaPackage, url: &Url, archive: &
         ),
     };
     let mut file = fs::File::create(archive).map_err(FileError::from)?;
-    let mut received = 0_u64;
+    let (mut received, mut pace) = (0_u64, Pace::new(source.patience));
     while let Some(chunk) = answer.chunk().await.map_err(passing)? {
         received += chunk.len() as u64;
         if received > most {
             return Err(failed(package, why, false));
+        }
+        if !pace.is_kept(chunk.len() as u64) {
+            return Err(failed(package, TOO_SLOW, true));
         }
         file.write_all(&chunk).map_err(FileError::from)?;
     }
@@ -323,6 +330,7 @@ mod tests {
                 folder: folder.path().to_owned(),
                 offline: false,
                 retries: 0,
+                patience: conda.options.read_timeout,
                 most: 100_000,
             };
             let package = CondaPackage {

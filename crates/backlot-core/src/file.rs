@@ -4,13 +4,14 @@
 //! number of machines on a shared disk, because it ends in `link(2)`, which is exclusive (a rename is not, and an
 //! exclusive open shows the file while it is being written). Temporaries begin with `.tmp-` so a crash is recognisable.
 
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
 use crate::clock::Timestamp;
 pub use crate::file_error::{FileError, is_os_error};
+pub use crate::plain_file::{open, read, read_if_exists, read_text};
 
 /// What an exclusive create found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -455,44 +456,6 @@ pub fn write_for_now_if_changed(path: &Path, bytes: &[u8]) -> Result<bool, FileE
         return Ok(false);
     }
     write_for_now(path, bytes).map(|()| true)
-}
-
-/// Read a file, or `None` if there is none.
-pub fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
-    match read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if e.is_not_found() => Ok(None),
-        Err(e) => Err(e),
-    }
-}
-
-/// Read a file that somebody else may have put there: a pipe, which would wait for ever, a socket or a device is an error.
-pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    let mut open = fs::OpenOptions::new();
-    open.read(true);
-    #[cfg(unix)]
-    {
-        use fs_err::os::unix::fs::OpenOptionsExt as _;
-        // Opening a pipe does not wait for its writer then; of files it changes nothing.
-        open.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    }
-    let mut file = open.open(path)?;
-    let found = file.metadata()?;
-    if !found.is_file() && !found.is_dir() {
-        let text = format!("`{}` is a pipe, a socket or a device", path.display());
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text).into());
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0));
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// The same as text.
-pub fn read_text(path: &Path) -> Result<String, FileError> {
-    String::from_utf8(read(path)?).map_err(|_| {
-        let text = format!("`{}` is not valid UTF-8", path.display());
-        io::Error::new(io::ErrorKind::InvalidData, text).into()
-    })
 }
 
 /// The one rename of the product: publishes a synced temporary on the same disk.

@@ -21,6 +21,7 @@ pub mod link;
 pub mod lock;
 pub mod marker;
 pub mod name;
+mod plain_file;
 mod plain_marker;
 pub mod presence;
 pub mod relpath;

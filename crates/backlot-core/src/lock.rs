@@ -9,7 +9,8 @@ use fs_err as fs;
 
 use crate::context::Context;
 use crate::error::{Class, Coded};
-use crate::file::FileError;
+use crate::file::{self, FileError};
+use crate::plain_file::open_plain;
 
 /// A held lock; dropping it releases it.
 #[derive(Debug)]
@@ -70,19 +71,14 @@ impl FileLock {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(FileError::from)?;
         }
-        let file = fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)
-            .map_err(FileError::from)?
-            .into_file();
+        let mut open = fs::OpenOptions::new();
+        let file = open_plain(open.create(true).truncate(false).write(true), path)?.into_file();
         Self::wait(file, path, std::fs::File::try_lock, patience, context)
     }
 
     /// Wait for a lock on a file that is there, which many may hold at a time, but none while one is exclusive.
     pub fn acquire_shared(path: &Path, patience: Duration, context: &Context) -> Result<Self, LockError> {
-        let file = fs::File::open(path).map_err(FileError::from)?.into_file();
+        let file = file::open(path)?.into_file();
         Self::wait(file, path, std::fs::File::try_lock_shared, patience, context)
     }
 

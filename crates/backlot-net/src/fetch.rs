@@ -1,7 +1,8 @@
 //! One request: redirects, credentials, limits, and asking again.
 //!
 //! Invariants: credentials go to the repo's own scheme, host and port and nowhere else, redirected or not; an encrypted
-//! request never continues unencrypted; no answer is read beyond its limit; a body counts only when it is whole.
+//! request never continues unencrypted; no answer is read beyond its limit, nor one that only trickles; a body counts only when it is
+//! whole.
 //! Deliberately absent: what the answers mean.
 
 use std::fmt;
@@ -21,12 +22,15 @@ use crate::client::reason;
 use crate::credentials::Account;
 use crate::error::{Error, Result, tame};
 use crate::network::Network;
+use crate::pace::{Pace, TOO_SLOW};
 use crate::redirect::{MAX_REDIRECTS, follow};
 
 /// The longest pause that a server may ask for.
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// How much of an error's text is read.
 const MAX_ERROR_TEXT: usize = 8 * 1024;
+/// How long an error's text is waited for.
+const ERROR_TEXT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What to ask for.
 #[derive(Clone, Debug)]
@@ -327,7 +331,7 @@ impl Network {
             // All of a file where a part was asked for: a server that does not do parts. It is not read here.
             let unasked = status == StatusCode::OK && ask.headers.contains_key(RANGE);
             if matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) && !unasked {
-                read(&mut response, ask, sink).await?;
+                read(&mut response, ask, sink, Pace::new(self.options().read_timeout)).await?;
             }
             return Ok(Answer {
                 status: status.as_u16(),
@@ -433,13 +437,17 @@ pub fn failure(account: &Account, url: &Url, response: &Response) -> Option<Fail
 /// What a server says about its refusal, shortened.
 pub async fn error_text(response: &mut Response) -> String {
     let mut bytes = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > MAX_ERROR_TEXT {
-            bytes.truncate(MAX_ERROR_TEXT);
-            break;
+    let read = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > MAX_ERROR_TEXT {
+                bytes.truncate(MAX_ERROR_TEXT);
+                break;
+            }
         }
-    }
+    };
+    // What came until then is enough: the status tells the most.
+    tokio::time::timeout(ERROR_TEXT_PATIENCE, read).await.ok();
     let text = String::from_utf8_lossy(&bytes);
     // Of a page of HTML the title says what the rest repeats.
     if text.trim_start().starts_with('<') {
@@ -461,7 +469,12 @@ fn title(page: &str) -> Option<&str> {
     page.get(from..to)
 }
 
-async fn read(response: &mut Response, ask: &Ask, sink: &mut dyn Sink) -> Result<(), Failure> {
+async fn read(
+    response: &mut Response,
+    ask: &Ask,
+    sink: &mut dyn Sink,
+    mut pace: Pace,
+) -> Result<(), Failure> {
     let too_large = || Error::TooLarge {
         url: shown(&ask.url),
         limit: ask.limit,
@@ -477,6 +490,13 @@ async fn read(response: &mut Response, ask: &Ask, sink: &mut dyn Sink) -> Result
                 size += chunk.len() as u64;
                 if size > ask.limit {
                     return Err(too_large().into());
+                }
+                if !pace.is_kept(chunk.len() as u64) {
+                    return Err(Failure::Again {
+                        reason: TOO_SLOW.to_owned(),
+                        pause: None,
+                        status: None,
+                    });
                 }
                 sink.take(&chunk)?;
             }

@@ -3,7 +3,7 @@
 //!
 //! Invariants: proxies, certificates and credentials are given, never looked up here (the system's own store of
 //! certificates excepted); **a secret goes to the host it belongs to and nowhere else**, and never unencrypted except to
-//! this machine; an encrypted request never continues unencrypted; no answer is read beyond its limit; every wait ends when
+//! this machine; an encrypted request never continues unencrypted; no answer is read beyond its limit, nor one that only trickles; every wait ends when
 //! the work is cancelled. Deliberately absent: what is asked for, and reading the environment.
 
 mod body;
@@ -13,6 +13,7 @@ mod credentials;
 mod error;
 mod fetch;
 mod network;
+mod pace;
 mod redirect;
 mod responses;
 
@@ -27,5 +28,6 @@ pub use credentials::{
 pub use error::{Error, Result, tame};
 pub use fetch::{Answer, Ask, Failure, FileSink, Sink, error_text, failure};
 pub use network::{Network, NetworkOptions, SshOptions};
+pub use pace::{Pace, TOO_SLOW};
 pub use redirect::{follow, refused};
 pub use responses::{Head, Kept, Kind, Responses};

@@ -581,6 +581,26 @@ fn an_index_is_found_below_the_address_that_was_typed_and_what_is_none_is_refuse
 }
 
 #[test]
+fn an_answer_that_trickles_is_given_up_be_it_a_page_or_a_wheel() {
+    for what in ["/simple/chair/", CHAIR] {
+        let folder = tempfile::tempdir().unwrap();
+        let server = chairs(CHAIR, move |request| {
+            request.path.ends_with(what).then_some(Reply::Trickle)
+        });
+        let patient = NetworkOptions {
+            read_timeout: Duration::from_secs(1),
+            retries: 0,
+            ..options(folder.path())
+        };
+        let repo = open(patient, Context::default(), &server.url("/simple/"));
+        let began = std::time::Instant::now();
+        let error = read_all(&repo, folder.path()).unwrap_err();
+        assert!(error.to_string().contains("too slowly"), "{what}: {error}");
+        assert!(began.elapsed() < Duration::from_secs(30), "{what}");
+    }
+}
+
+#[test]
 fn an_upload_is_a_conflict_where_the_version_is_there_and_says_why_it_was_not_taken() {
     let folder = tempfile::tempdir().unwrap();
     let wheel = Wheel::new("chair", "1.0").write(folder.path());

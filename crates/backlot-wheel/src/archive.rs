@@ -21,7 +21,7 @@ use crate::entry_points::EntryPoints;
 use crate::error::{Error, Result};
 use crate::filename::WheelName;
 use crate::metadata::Metadata;
-use crate::record::{RecordEntry, parse_record, strong_digests, write_record};
+use crate::record::{RecordEntry, parse_record, strong_digests, unchecked_digests, write_record};
 
 /// The largest single file of a wheel that is unpacked.
 const MAX_ENTRY: u64 = 8 << 30;
@@ -31,6 +31,10 @@ const MAX_TOTAL: u64 = 64 << 30;
 const MAX_TEXT: u64 = 64 << 20;
 /// Bytes of the longest name that file systems hold.
 const MAX_NAME: usize = 255;
+/// Bytes of the longest path in a wheel: with the folder that it goes to it fits into the 4,096 of Linux.
+const MAX_PATH: usize = 3_072;
+/// Python's own tools read no other.
+pub(crate) const ENTRY_POINTS_NOT_TEXT: &str = "its entry_points.txt is not UTF-8";
 
 type Reader = ZipArchiveReader<BufReader<AssertAsync<fs::File>>>;
 
@@ -60,6 +64,8 @@ pub struct WheelArchive {
     record: BTreeMap<String, RecordEntry>,
     /// The digests of RECORD that are longer than SHA-256.
     strong: HashMap<String, StrongDigest>,
+    /// What RECORD has of files instead of a digest that is compared.
+    unchecked: HashMap<String, String>,
 }
 
 impl fmt::Debug for WheelArchive {
@@ -123,14 +129,14 @@ impl WheelArchive {
         check_wheel_version(&String::from_utf8_lossy(&wheel)).map_err(bad)?;
         let record = text("RECORD")?.ok_or_else(|| bad("it has no RECORD".to_owned()))?;
         let record = String::from_utf8_lossy(&record);
-        let strong = strong_digests(&record);
+        let (strong, unchecked) = (strong_digests(&record), unchecked_digests(&record));
         let record = parse_record(&record)
             .into_iter()
             .map(|e| (e.path.clone(), e))
             .collect();
-        let entry_points = EntryPoints::parse(&String::from_utf8_lossy(
-            &text("entry_points.txt")?.unwrap_or_default(),
-        ));
+        let entry_points = String::from_utf8(text("entry_points.txt")?.unwrap_or_default())
+            .map_err(|_| bad(ENTRY_POINTS_NOT_TEXT.to_owned()))?;
+        let entry_points = EntryPoints::parse(&entry_points);
         let path = path.to_path_buf();
         let reader = Mutex::new(reader);
         Ok(Self {
@@ -145,6 +151,7 @@ impl WheelArchive {
             entry_points,
             record,
             strong,
+            unchecked,
         })
     }
 
@@ -310,6 +317,10 @@ impl WheelArchive {
         }
         let record = self.record.get(entry.path.as_str());
         let record = record.ok_or_else(|| bad(format!("`{}` is not in RECORD", entry.path)))?;
+        let is_proven = record.sha256.is_some() || is_right.is_some();
+        if let Some(written) = self.unchecked.get(entry.path.as_str()).filter(|_| !is_proven) {
+            return Err(bad(no_proof(&entry.path, written)));
+        }
         let is_right = is_right.unwrap_or(record.sha256 == Some(digest));
         if !is_right || record.size.is_some_and(|s| s != size) {
             return Err(bad(format!("`{}` is not what RECORD says", entry.path)));
@@ -372,21 +383,49 @@ fn list_entries(path: &Path, reader: &Reader) -> Result<Vec<WheelEntry>> {
     Ok(entries)
 }
 
+/// Why a file that RECORD names is not proven by it: by what it has for a digest.
+fn no_proof(path: &RelPath, written: &str) -> String {
+    let Some((algorithm, _)) = written.split_once('=') else {
+        return format!("RECORD has no digest of `{path}`");
+    };
+    let algorithm: String = algorithm.chars().take(40).collect();
+    if ["sha256", "sha384", "sha512"].contains(&algorithm.as_str()) {
+        return format!("what RECORD has as the {algorithm} of `{path}` is none");
+    }
+    format!(
+        "RECORD has of `{path}` a digest by `{algorithm}`, and only sha256, sha384 and sha512 are compared"
+    )
+}
+
+/// Why a path is too long to be in a wheel, if it is.
+pub(crate) fn too_long(path: &str) -> Option<String> {
+    let start = |text: &str| text.chars().take(40).collect::<String>();
+    if path.len() > MAX_PATH {
+        return Some(format!(
+            "an entry has a path of {} bytes, more than {MAX_PATH}: `{}...`",
+            path.len(),
+            start(path)
+        ));
+    }
+    let long = path.split('/').find(|part| part.len() > MAX_NAME)?;
+    Some(format!(
+        "an entry has a name of {} bytes, longer than the {MAX_NAME} of file systems: `{}...`",
+        long.len(),
+        start(long)
+    ))
+}
+
 /// Whether a file system can hold all entries: no file is also a folder, and no name is too long. The reason if not.
 fn check_places(entries: &[WheelEntry]) -> Result<(), String> {
+    if let Some(reason) = entries.iter().find_map(|entry| too_long(entry.path.as_str())) {
+        return Err(reason);
+    }
     let files: HashSet<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
     for entry in entries {
         let path = entry.path.as_str();
         let mut folders = path.match_indices('/').map(|(at, _)| &path[..at]);
         if let Some(folder) = folders.find(|folder| files.contains(folder)) {
             return Err(format!("`{folder}` is a file and the folder of `{path}`"));
-        }
-        if let Some(long) = entry.path.parts().find(|part| part.len() > MAX_NAME) {
-            let start: String = long.chars().take(40).collect();
-            return Err(format!(
-                "an entry has a name of {} bytes, longer than the {MAX_NAME} of file systems: `{start}...`",
-                long.len()
-            ));
         }
     }
     Ok(())

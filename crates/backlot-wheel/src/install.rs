@@ -13,7 +13,8 @@ use fs_err as fs;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256 as Sha256Hasher};
 
-use crate::entry_points::EntryPoints;
+use crate::archive::ENTRY_POINTS_NOT_TEXT;
+use crate::entry_points::{EntryPoints, ReadEntryPoints};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::metadata::Metadata;
@@ -66,6 +67,7 @@ pub struct UnpackedWheel {
     /// Its files without those that each installation makes anew.
     files: Vec<(RelPath, RecordEntry)>,
     entry_points: EntryPoints,
+    problems: Vec<String>,
 }
 
 impl UnpackedWheel {
@@ -96,22 +98,32 @@ impl UnpackedWheel {
         let entry_points = format!("{dist_info}/entry_points.txt");
         let has_some = files.iter().any(|(path, _)| path.as_str() == entry_points);
         let entry_points = if has_some {
-            EntryPoints::parse(&fs::read_to_string(folder.join(entry_points))?)
+            let text = String::from_utf8(fs::read(folder.join(entry_points))?);
+            EntryPoints::read(&text.map_err(|_| Error::BadWheel {
+                path: folder.to_path_buf(),
+                reason: ENTRY_POINTS_NOT_TEXT.to_owned(),
+            })?)
         } else {
-            EntryPoints::default()
+            ReadEntryPoints::default()
         };
         Ok(Self {
             folder: folder.to_path_buf(),
             package: package_of(folder, &dist_info)?,
             dist_info,
             files,
-            entry_points,
+            entry_points: entry_points.points,
+            problems: entry_points.problems,
         })
     }
 
     /// Its entry points.
     pub fn entry_points(&self) -> &EntryPoints {
         &self.entry_points
+    }
+
+    /// What of its `entry_points.txt` was not understood: clauses for messages.
+    pub fn entry_point_problems(&self) -> &[String] {
+        &self.problems
     }
 
     /// Whether all that it brings lies in site-packages as it lies in the wheel. Many such can be installed at once, after

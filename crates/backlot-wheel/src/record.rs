@@ -1,7 +1,8 @@
 //! RECORD: the files of a wheel or an installation with their digests (PEP 376, PEP 427).
 //!
 //! CSV with Python's quoting; a byte order mark, `./` before paths and rows of folders are passed over. A file's digest is
-//! SHA-256; SHA-384 and SHA-512, which are allowed as well, are read apart by [`strong_digests`]. Others read as none.
+//! SHA-256; SHA-384 and SHA-512, which are allowed as well, are read apart by [`strong_digests`]. Others read as none, and
+//! [`unchecked_digests`] tells what is there instead. Names of algorithms compare without case.
 
 use std::collections::HashMap;
 
@@ -22,12 +23,11 @@ pub struct RecordEntry {
 pub fn parse_record(text: &str) -> Vec<RecordEntry> {
     rows(text)
         .map(|(path, digest, size)| {
-            let digest = digest.strip_prefix("sha256=");
-            RecordEntry {
-                path,
-                sha256: digest.and_then(decode_base64url).map(Sha256::from_bytes),
-                size,
-            }
+            let sha256 = match Digest::read(&digest) {
+                Digest::Sha256(sha256) => Some(sha256),
+                _ => None,
+            };
+            RecordEntry { path, sha256, size }
         })
         .collect()
 }
@@ -35,16 +35,45 @@ pub fn parse_record(text: &str) -> Vec<RecordEntry> {
 /// The SHA-384 and SHA-512 digests in RECORD, by path.
 pub(crate) fn strong_digests(text: &str) -> HashMap<String, StrongDigest> {
     rows(text)
-        .filter_map(|(path, digest, _)| {
-            let (algorithm, digest) = digest.split_once('=')?;
-            let digest = match algorithm {
-                "sha384" => StrongDigest::Sha384(decode_base64url(digest)?),
-                "sha512" => StrongDigest::Sha512(decode_base64url(digest)?),
-                _ => return None,
-            };
-            Some((path, digest))
+        .filter_map(|(path, digest, _)| match Digest::read(&digest) {
+            Digest::Strong(strong) => Some((path, strong)),
+            _ => None,
         })
         .collect()
+}
+
+/// What RECORD has of files instead of a digest that is compared, by path: `ALGORITHM=...` with the algorithm in small letters,
+/// or nothing.
+pub(crate) fn unchecked_digests(text: &str) -> HashMap<String, String> {
+    rows(text)
+        .filter_map(|(path, digest, _)| match Digest::read(&digest) {
+            Digest::Unchecked(written) => Some((path, written)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A digest as RECORD writes it.
+enum Digest {
+    Sha256(Sha256),
+    Strong(StrongDigest),
+    Unchecked(String),
+}
+
+impl Digest {
+    fn read(written: &str) -> Self {
+        let Some((algorithm, digest)) = written.split_once('=') else {
+            return Self::Unchecked(String::new());
+        };
+        let algorithm = algorithm.trim().to_ascii_lowercase();
+        let read = match algorithm.as_str() {
+            "sha256" => decode_base64url(digest).map(|d| Self::Sha256(Sha256::from_bytes(d))),
+            "sha384" => decode_base64url(digest).map(|d| Self::Strong(StrongDigest::Sha384(d))),
+            "sha512" => decode_base64url(digest).map(|d| Self::Strong(StrongDigest::Sha512(d))),
+            _ => None,
+        };
+        read.unwrap_or_else(|| Self::Unchecked(format!("{algorithm}={digest}")))
+    }
 }
 
 /// Path, digest as written and size of each row.
@@ -132,7 +161,7 @@ fn decode_base64url<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_record, write_record};
+    use super::{parse_record, unchecked_digests, write_record};
 
     #[test]
     fn the_original_engines_record_round_trips() {
@@ -148,6 +177,21 @@ mod tests {
         let text = "\u{feff}./a.py,,3\r\n./,,\ncmake/data/,,\n././b/c.py,,\n,,\n";
         let paths: Vec<String> = parse_record(text).into_iter().map(|e| e.path).collect();
         assert_eq!(paths, ["a.py", "b/c.py"]);
+    }
+
+    #[test]
+    fn algorithms_compare_without_case_and_what_is_not_compared_is_told() {
+        let digest = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+        let text = format!("a,SHA256={digest},0\nb,Blake2b={digest},0\nc,sha256=x,0\nd,,\n");
+        let found: Vec<bool> = parse_record(&text).iter().map(|e| e.sha256.is_some()).collect();
+        assert_eq!(found, [true, false, false, false]);
+        let unchecked = unchecked_digests(&text);
+        assert_eq!(unchecked.len(), 3);
+        assert_eq!(unchecked["b"], format!("blake2b={digest}"));
+        assert_eq!(
+            (unchecked["c"].as_str(), unchecked["d"].as_str()),
+            ("sha256=x", "")
+        );
     }
 
     #[test]

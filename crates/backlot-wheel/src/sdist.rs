@@ -16,6 +16,7 @@ use flate2::read::MultiGzDecoder;
 use fs_err as fs;
 use tar::EntryType;
 
+use crate::archive::too_long;
 use crate::asset::AssetInfo;
 use crate::build::{BuildOptions, BuiltWheel, build};
 use crate::error::{Error, Result};
@@ -321,6 +322,9 @@ fn walk(
         }
         // Of old, a folder was a file whose name ends so.
         let folder = kind == EntryType::Directory || name.ends_with('/');
+        if let Some(reason) = too_long(name.trim_end_matches('/')) {
+            return Err(bad(reason));
+        }
         let full = RelPath::parse(name.trim_end_matches('/')).map_err(|source| Error::HostileEntry {
             path: path.to_path_buf(),
             source,

@@ -346,17 +346,33 @@ fn hostile_wheels_are_refused_before_anything_is_written_outside() {
     let twice = forged(folder.path(), &[("a", b"1"), ("a", b"2")], None);
     assert!(matches!(WheelArchive::open(&twice), Err(Error::BadWheel { .. })));
     let (longest, too_long) = ("n".repeat(255), "n".repeat(256));
+    let long_path = format!("{}x", "n/".repeat(2500));
     for (names, is_refused) in [
         (["a", "a/b"], true),
         (["d/a/b/c", "d/a"], true),
         (["a", "a-b/c"], false),
         (["a", &longest], false),
         (["a", &too_long], true),
+        (["a", &long_path], true),
     ] {
         let wheel = forged(folder.path(), &[(names[0], b"1"), (names[1], b"2")], None);
         let is_bad = matches!(WheelArchive::open(&wheel), Err(Error::BadWheel { .. }));
         assert_eq!(is_bad, is_refused, "{names:?}");
+        if let Err(error) = WheelArchive::open(&wheel) {
+            assert!(error.to_string().len() < 1000, "{error}");
+        }
     }
+    let points = b"[console_scripts]\nok = x:main\n\xff\xfe\n";
+    let wheel = forged(
+        folder.path(),
+        &[("x-1.0.dist-info/entry_points.txt", points)],
+        None,
+    );
+    let refused = WheelArchive::open(&wheel).expect_err("not text");
+    assert!(
+        matches!(&refused, Error::BadWheel { reason, .. } if reason.contains("UTF-8")),
+        "{refused}"
+    );
     let lies = "a,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,1\nx-1.0.dist-info/METADATA,,\nx-1.0.dist-info/WHEEL,,\n";
     for record in [lies, "", "b,,\n"] {
         let wheel = forged(folder.path(), &[("a", b"x")], Some(record));

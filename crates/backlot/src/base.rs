@@ -210,9 +210,22 @@ impl Workspace {
         Ok(newest)
     }
 
+    /// The record of an output. One that is damaged counts as absent: then nothing is known to be its base, so that any release
+    /// is a newer one, which a publish does not pass over.
+    fn base_record(&self, output: &Output) -> Result<BaseFile> {
+        read(&output.project.root, &mut |path, reason| {
+            let message = format!(
+                "`{}` cannot be read, so which release {} was edited from is not known: {reason}",
+                path.display(),
+                output.name
+            );
+            self.context().warn("output::base_unreadable", message);
+        })
+    }
+
     /// The release that an output was edited from, or that it was published as.
-    pub(crate) fn base_of(output: &Output, known: &[KnownReleases]) -> Result<Option<BaseRelease>> {
-        let record = read(&output.project.root)?;
+    pub(crate) fn base_of(&self, output: &Output, known: &[KnownReleases]) -> Result<Option<BaseRelease>> {
+        let record = self.base_record(output)?;
         let own = |base: &BaseRelease| base.package == output.package();
         if let Some(pending) = record.pending.filter(own) {
             for one in known {
@@ -225,8 +238,8 @@ impl Workspace {
     }
 
     /// The tracked content of the release that an output was edited from, or was published as.
-    pub(crate) fn released_objects(output: &Output) -> Result<Vec<ObjectId>> {
-        let record = read(&output.project.root)?;
+    pub(crate) fn released_objects(&self, output: &Output) -> Result<Vec<ObjectId>> {
+        let record = self.base_record(output)?;
         let content = record.base.iter().flat_map(|base| &base.content);
         let pointers = content.filter(|(path, _)| path.ends_with(".dvc"));
         Ok(pointers
@@ -340,7 +353,7 @@ impl Workspace {
         modified: &[String],
         unread: bool,
     ) -> Result<BaseStatus> {
-        let base = Self::base_of(output, known)?;
+        let base = self.base_of(output, known)?;
         let newer = Self::newer_release(base.as_ref(), known)?;
         let changes = match &base {
             Some(base) => changes(&base.content, &self.content_of(output, tracked)?, modified),
@@ -363,29 +376,41 @@ impl Workspace {
     }
 }
 
-/// The record of an output; an empty one if there is none.
-fn read(root: &Path) -> Result<BaseFile> {
+/// The format of a record, whatever else is in it.
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: u64,
+}
+
+/// The record of an output; an empty one if there is none, or none that can be read, which is told.
+fn read(root: &Path, unreadable: &mut dyn FnMut(&Path, &str)) -> Result<BaseFile> {
     let path = root.join(BASE_FILE);
-    let Some(bytes) = file::read_if_exists(&path)? else {
-        return Ok(BaseFile {
-            format: FORMAT,
-            base: None,
-            pending: None,
-        });
+    let none = BaseFile {
+        format: FORMAT,
+        base: None,
+        pending: None,
     };
-    let record: BaseFile = serde_json::from_slice(&bytes).map_err(|error| WorkspaceError::BadConfig {
-        path: path.clone(),
-        reason: error.to_string(),
-    })?;
-    if record.format > FORMAT {
+    let Some(bytes) = file::read_if_exists(&path)? else {
+        return Ok(none);
+    };
+    // What a newer Backlot wrote may look like anything but for this.
+    if let Ok(FormatOnly { format }) = serde_json::from_slice(&bytes)
+        && format > FORMAT
+    {
         return Err(WorkspaceError::NewerFormat {
             path,
-            found: record.format,
+            found: format,
             known: FORMAT,
         }
         .into());
     }
-    Ok(record)
+    match serde_json::from_slice(&bytes) {
+        Ok(record) => Ok(record),
+        Err(error) => {
+            unreadable(&path, &error.to_string());
+            Ok(none)
+        }
+    }
 }
 
 fn bytes(record: &BaseFile) -> Vec<u8> {

@@ -48,6 +48,7 @@ mod place;
 mod places;
 mod prefetch;
 mod problems;
+mod promised;
 mod publish;
 mod pull;
 mod pylock;

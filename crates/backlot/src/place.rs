@@ -72,6 +72,15 @@ impl Workspace {
         };
         at_once.into_par_iter().try_for_each(place)?;
         one_by_one.into_iter().try_for_each(place)?;
+        for ((package, _), wheel) in plan.put.iter().zip(&wheels) {
+            for problem in wheel.iter().flat_map(UnpackedWheel::entry_point_problems) {
+                let message = format!(
+                    "entry_points.txt of {} is not understood in full: {problem}",
+                    package.name
+                );
+                self.context().warn("install::broken_script", message);
+            }
+        }
         self.warn_of_scripts(&scripted, outputs, to.layout);
         Ok(())
     }

@@ -112,7 +112,7 @@ impl Workspace {
         let repo = self.open_repo(&entry)?;
         let (package, version) = (output.package(), output.project.metadata.version.clone());
         let known = self.known_releases(&package, &mut BTreeSet::new());
-        let base = Self::base_of(output, &known)?;
+        let base = self.base_of(output, &known)?;
         let newer = Self::newer_release(base.as_ref(), &known)?.filter(|_| !options.force);
         // Of the very version, the bytes decide, which are not known yet.
         if let Some(newer) = newer.as_ref().filter(|newer| newer.release.version != version) {

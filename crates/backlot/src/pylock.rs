@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::{
     DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Sha256, Specifiers, StrongDigest, Version,
+    file,
 };
-use backlot_repo::{Place, Release, Repo};
+use backlot_repo::{Place, Release};
 use serde::{Deserialize, Serialize};
 
 use crate::build::TOOL;
@@ -22,6 +23,7 @@ use crate::inputs::checked;
 use crate::install::{InstallReport, editable_in_the_way};
 use crate::lockfile::{Lock, LockedPackage};
 use crate::outputs::Output;
+use crate::promised::Promised;
 use crate::workspace::Workspace;
 
 /// The most a lock file may have.
@@ -140,12 +142,12 @@ impl Hashes {
         }
     }
 
-    /// Those that are compared: SHA-256, and the longest other one. A text that is not a digest counts as none.
-    fn read(&self) -> (Option<Sha256>, Option<StrongDigest>) {
+    /// Those that are compared: SHA-256, and the others, the longest first. A text that is not a digest counts as none.
+    fn read(&self) -> (Option<Sha256>, Vec<StrongDigest>) {
         let sha256 = self.sha256.as_deref().and_then(|hex| hex.parse().ok());
         let read = |name, hex: &Option<String>| StrongDigest::parse(name, hex.as_deref()?)?.ok();
-        let strong = read("sha512", &self.sha512).or_else(|| read("sha384", &self.sha384));
-        (sha256, strong)
+        let strong = [read("sha512", &self.sha512), read("sha384", &self.sha384)];
+        (sha256, strong.into_iter().flatten().collect())
     }
 }
 
@@ -393,7 +395,7 @@ impl Workspace {
             if let Some(what) = what {
                 return Err(reader.refused(&locked.name, what));
             }
-            self.find_locked_wheel(entry, &mut locked, reader.prefer)?
+            self.find_locked_wheel(entry, &mut locked, reader)?
         };
         for requirement in &metadata.requires_dist {
             if requirement.applies(reader.env, &locked.groups) {
@@ -418,7 +420,7 @@ impl Workspace {
             return Err(reader.refused(&name, "a folder of an archive"));
         }
         let (sha256, strong) = archive.hashes.read();
-        if sha256.is_none() && strong.is_none() {
+        if sha256.is_none() && strong.is_empty() {
             return Err(reader.refused(&name, "an archive without a SHA-256, SHA-384 or SHA-512"));
         }
         let url = match (&archive.url, &archive.path) {
@@ -430,7 +432,9 @@ impl Workspace {
             }
             (None, None) => return Err(reader.refused(&name, "an archive without a URL or path")),
         };
-        let url = DirectUrl::parse(&url)?.promising(sha256).promising_strong(strong);
+        let url = DirectUrl::parse(&url)?
+            .promising(sha256)
+            .promising_strong(strong.first().copied());
         let file = self.direct_file(&name, &url)?;
         if entry.version.is_some() && file.metadata.version != locked.version {
             let found = &file.metadata.version;
@@ -476,14 +480,14 @@ impl Workspace {
         &self,
         entry: &Package,
         locked: &mut LockedPackage,
-        prefer: Option<&str>,
+        reader: &Reader<'_>,
     ) -> Result<backlot_wheel::Metadata> {
         let mut repos = self.repos();
-        repos.sort_by_key(|repo| Some(repo.name.as_str()) != prefer);
-        let wheels: Vec<Promised<'_>> = entry.wheels.iter().filter_map(Promised::of).collect();
-        let sources: Vec<Promised<'_>> = entry.sdist.iter().filter_map(Promised::of).collect();
-        for (promised, of_sources) in [(wheels, false), (sources, true)] {
-            if promised.is_empty() {
+        repos.sort_by_key(|repo| Some(repo.name.as_str()) != reader.prefer);
+        let wheels: Vec<Promised<'_>> = entry.wheels.iter().filter_map(promised).collect();
+        let sources: Vec<Promised<'_>> = entry.sdist.iter().filter_map(promised).collect();
+        for (files, of_sources) in [(wheels, false), (sources, true)] {
+            if files.is_empty() {
                 continue;
             }
             for repo_entry in repos.iter().copied() {
@@ -495,7 +499,7 @@ impl Workspace {
                 };
                 for release in releases.iter().filter(|r| r.version == locked.version) {
                     let digest = repo.digest(release)?;
-                    if self.is_promised(&repo, release, digest, &promised)? {
+                    if self.is_promised(&repo, release, digest, &files, &|reason| reader.bad(reason))? {
                         locked.take(&repo_entry.name, release, digest);
                         return Ok(repo.metadata(release)?);
                     }
@@ -508,50 +512,16 @@ impl Workspace {
         );
         Err(WorkspaceError::NoSuchRelease { what, nearest: None }.into())
     }
-
-    /// Whether a release, of which `sha256` is the digest, is one of the files that an entry promises.
-    fn is_promised(
-        &self,
-        repo: &Repo,
-        release: &Release,
-        sha256: Sha256,
-        promised: &[Promised<'_>],
-    ) -> Result<bool> {
-        for file in promised {
-            let fits = match (file.sha256, &file.strong) {
-                (Some(own), _) => own == sha256,
-                // Not every file of the version is fetched for it.
-                (None, Some(_)) if file.name.is_some_and(|name| name != release.file) => false,
-                (None, Some(strong)) => {
-                    repo.strong_digest(release, strong, &self.state_dir(), self.context())? == *strong
-                }
-                (None, None) => false,
-            };
-            if fits {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
 }
 
-/// What an entry promises of one of its files.
-struct Promised<'a> {
-    name: Option<&'a str>,
-    sha256: Option<Sha256>,
-    strong: Option<StrongDigest>,
-}
-
-impl<'a> Promised<'a> {
-    /// `None` where there is no digest that could be compared.
-    fn of(file: &'a Wheel) -> Option<Self> {
-        let (sha256, strong) = file.hashes.read();
-        (sha256.is_some() || strong.is_some()).then_some(Self {
-            name: file.name.as_deref(),
-            sha256,
-            strong,
-        })
-    }
+/// What an entry promises of one of its files; `None` where there is no digest that could be compared.
+fn promised(file: &Wheel) -> Option<Promised<'_>> {
+    let (sha256, strong) = file.hashes.read();
+    (sha256.is_some() || !strong.is_empty()).then_some(Promised {
+        name: file.name.as_deref(),
+        sha256,
+        strong,
+    })
 }
 
 /// A lock file being read, and for whom.
@@ -574,7 +544,7 @@ impl<'a> Reader<'a> {
     }
 
     fn read(&self) -> Result<Pylock> {
-        let bytes = fs_err::read(self.path)?;
+        let bytes = file::read(self.path)?;
         if bytes.len() > LIMIT {
             return Err(self.bad("it is too large".to_owned()));
         }
@@ -586,14 +556,7 @@ impl<'a> Reader<'a> {
             fits |= self.holds(marker, &[])?;
         }
         if !fits {
-            return Err(WorkspaceError::StaleLock {
-                reason: format!(
-                    "`{}` is for {}",
-                    self.path.display(),
-                    pylock.environments.join(" or ")
-                ),
-            }
-            .into());
+            return Err(self.elsewhere(format!("it is for {}", pylock.environments.join(" or "))));
         }
         Ok(pylock)
     }
@@ -635,13 +598,15 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let python = self.env.python();
-        Err(WorkspaceError::StaleLock {
-            reason: format!(
-                "`{}`: {who} needs Python {range}, and here is {python}",
-                self.path.display()
-            ),
+        Err(self.elsewhere(format!("{who} needs Python {range}, and here is {python}")))
+    }
+
+    fn elsewhere(&self, reason: String) -> Error {
+        WorkspaceError::LockForElsewhere {
+            path: self.path.to_path_buf(),
+            reason,
         }
-        .into())
+        .into()
     }
 
     fn bad(&self, reason: String) -> Error {

@@ -103,7 +103,7 @@ impl Workspace {
             }
             known = self.known_releases(&output.package(), &mut BTreeSet::new());
         }
-        let base = Self::base_of(&output, &known)?;
+        let base = self.base_of(&output, &known)?;
         let newer = Self::newer_release(base.as_ref(), &known)?;
         let mut report = RebaseReport {
             asset: output.name.clone(),

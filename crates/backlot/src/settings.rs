@@ -11,7 +11,7 @@ use backlot_net::NetworkOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::AuthSection;
-use crate::config::Config;
+use crate::config::{Config, FILE_NAME};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::movers::MoverSection;
 
@@ -150,6 +150,29 @@ fn beside(folder: &Path, place: &str) -> String {
     folder.join(place).display().to_string()
 }
 
+/// A workspace is not its own cache, as it would be by an empty path, which joined to a folder is that folder.
+fn check_caches(root: &Path, config: &Config, user: &UserFile, user_path: &Path) -> Result<()> {
+    let bad = |path: &Path, reason: &str| {
+        Error::from(WorkspaceError::BadConfig {
+            path: path.to_path_buf(),
+            reason: reason.to_owned(),
+        })
+    };
+    let is_root = |cache: &String| root.join(cache.trim()).components().eq(root.components());
+    if config.cache.as_ref().is_some_and(is_root) {
+        let reason = "`cache` is the workspace itself; name another folder, or leave it out";
+        return Err(bad(&root.join(FILE_NAME), reason));
+    }
+    if user
+        .cache
+        .as_ref()
+        .is_some_and(|cache| cache.as_os_str().is_empty())
+    {
+        return Err(bad(user_path, "`cache` is empty; name a folder, or leave it out"));
+    }
+    Ok(())
+}
+
 /// The topmost of the layers that says something.
 fn pick<T>(layers: [(Option<T>, Origin); 3], built_in: T) -> Setting<T> {
     for (value, origin) in layers {
@@ -168,6 +191,7 @@ impl Settings {
     pub fn layered(root: &Path, config: &Config, host: &Host) -> Result<Self> {
         let user = UserFile::load(host.user_config.as_deref())?;
         let user_path = host.user_config.clone().unwrap_or_default();
+        check_caches(root, config, &user, &user_path)?;
         let user_folder = user_path.parent().unwrap_or(Path::new(".")).to_path_buf();
         let from_user = || Origin::User(user_path.clone());
         let over = &host.overrides;

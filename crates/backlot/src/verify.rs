@@ -388,7 +388,7 @@ impl Workspace {
         let (installed, own) = (self.expected_of(&installed, None)?, self.expected_of(&own, None)?);
         let mut promised = HashSet::new();
         for output in self.read_outputs()?.0 {
-            for id in Self::released_objects(&output)? {
+            for id in self.released_objects(&output)? {
                 promised.insert(id);
                 if id.tree
                     && let Some(manifest) = backlot_dvc::peek_manifest(&cache, &id)?

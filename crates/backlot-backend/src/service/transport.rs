@@ -4,9 +4,9 @@
 //! read whole into memory has a limit; an answer that comes too slowly to be one is given up; a server that says when to come again
 //! is not asked before. Deliberately absent: redirects, which no store needs.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use backlot_net::Network;
+use backlot_net::{Network, Pace, TOO_SLOW};
 use futures_lite::StreamExt as _;
 use opendal::{Buffer, ErrorKind, HttpTransporter};
 use opendal_http_transport_reqwest::ReqwestTransport;
@@ -17,9 +17,6 @@ use crate::error::Result;
 
 /// The most of one answer that OpenDAL may hold in memory.
 const ANSWER_LIMIT: usize = 64 << 20;
-
-/// The minimum transfer rate of an answer in bytes per second, measured over the read timeout.
-const SLOWEST: u64 = 100;
 
 /// The longest pause that a server's `Retry-After` can ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -93,20 +90,16 @@ fn asked_to_wait(response: &http::Response<opendal::HttpBody>) -> Duration {
     Duration::from_secs(seconds.unwrap_or(0)).min(LONGEST_PAUSE)
 }
 
-/// Fail when the transfer rate over `span` falls below [`SLOWEST`]. A silent server is the client's to notice.
+/// Fail when an answer comes too slowly.
 fn steady(blocks: Blocks, span: Duration) -> Blocks {
-    let (mut since, mut came) = (Instant::now(), 0);
+    let mut pace = Pace::new(span);
     Box::new(blocks.map(move |block| {
         let block = block?;
-        came += block.len() as u64;
-        let passed = since.elapsed();
-        if passed >= span {
-            if came < SLOWEST * passed.as_secs() {
-                return Err(unexpected("it answers too slowly").set_temporary());
-            }
-            (since, came) = (Instant::now(), 0);
+        if pace.is_kept(block.len() as u64) {
+            Ok(block)
+        } else {
+            Err(unexpected(TOO_SLOW).set_temporary())
         }
-        Ok(block)
     }))
 }
 

@@ -380,7 +380,7 @@ fn read(fetch: &DirectFetch<'_>, kind: ReleaseKind, path: &Path) -> Result<Metad
 }
 
 /// Whether a file is HTML: what servers send instead of what they do not have, or want a sign-in for.
-fn begins_like_a_page(path: &Path) -> bool {
+pub(super) fn begins_like_a_page(path: &Path) -> bool {
     let mut start = [0; 256];
     let read = fs_err::File::open(path).and_then(|mut file| std::io::Read::read(&mut file, &mut start));
     let length = read.unwrap_or(0);

@@ -1,7 +1,7 @@
 //! Index pages in HTML (PEP 503, 592, 629, 658, 714), also those that no standard describes.
 //!
-//! A tokenizer after the HTML standard finds the tags; only `a`, `base` and `meta` matter. Invariant: any bytes give a page,
-//! if an empty one. Deliberately absent: judging what is read.
+//! A tokenizer after the HTML standard finds the tags; only `a`, `base`, `meta` and `input` matter. Invariants: any bytes give a
+//! page, if an empty one; one that asks for a password is a sign-in, which lists nothing. Deliberately absent: judging what is read.
 
 use html5gum::emitters::default::DefaultEmitter;
 use html5gum::{StartTag, Token, Tokenizer};
@@ -10,7 +10,12 @@ use super::page::{CoreMetadata, MetadataHashes, RawFile, RawHashes, RawPage, fil
 
 /// Read a page.
 pub(crate) fn read(body: &[u8]) -> RawPage {
-    let mut page = RawPage::default();
+    let mut page = RawPage {
+        files: Some(Vec::new()),
+        projects: Some(Vec::new()),
+        ..RawPage::default()
+    };
+    let mut is_sign_in = false;
     let mut emitter: DefaultEmitter = DefaultEmitter::default();
     // Otherwise a script or a comment in one could hold links.
     emitter.naively_switch_states(true);
@@ -26,6 +31,10 @@ pub(crate) fn read(body: &[u8]) -> RawPage {
                 b"meta" if attribute(&tag, b"name").as_deref() == Some("pypi:repository-version") => {
                     page.version = attribute(&tag, b"content");
                 }
+                b"input" => {
+                    let kind = attribute(&tag, b"type").unwrap_or_default();
+                    is_sign_in |= kind.trim().eq_ignore_ascii_case("password");
+                }
                 _ => {}
             },
             Token::String(text) => {
@@ -38,6 +47,9 @@ pub(crate) fn read(body: &[u8]) -> RawPage {
         }
     }
     finish(&mut page, link);
+    if is_sign_in {
+        (page.files, page.projects) = (None, None);
+    }
     page
 }
 
@@ -46,9 +58,9 @@ fn finish(page: &mut RawPage, link: Option<(Option<RawFile>, String)>) {
     let Some((file, words)) = link else { return };
     let words = words.trim().trim_end_matches('/');
     if !words.is_empty() {
-        page.projects.push(words.to_owned());
+        page.projects.get_or_insert_default().push(words.to_owned());
     }
-    page.files.extend(file);
+    page.files.get_or_insert_default().extend(file);
 }
 
 fn file(tag: &StartTag<()>) -> Option<RawFile> {

@@ -1,6 +1,7 @@
 //! Index pages in JSON (PEP 691, 700, 714).
 //!
-//! Invariant: a file that cannot be read is left out, the others stay. Deliberately absent: judging what is read.
+//! Invariants: a file that cannot be read is left out, the others stay; a page without the list that was asked for is told apart
+//! from one with an empty list. Deliberately absent: judging what is read.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -14,10 +15,10 @@ struct Page<F, P> {
     #[serde(default)]
     meta: Meta,
     name: Option<String>,
-    #[serde(default = "Vec::new")]
-    files: Vec<F>,
-    #[serde(default = "Vec::new")]
-    projects: Vec<P>,
+    #[serde(default = "Option::default")]
+    files: Option<Vec<F>>,
+    #[serde(default = "Option::default")]
+    projects: Option<Vec<P>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -77,13 +78,12 @@ impl<F, P> Page<F, P> {
             version: self.meta.version,
             name: self.name,
             base: None,
-            files: self.files.into_iter().filter_map(file).map(raw).collect(),
+            files: self
+                .files
+                .map(|files| files.into_iter().filter_map(file).map(raw).collect()),
             projects: self
                 .projects
-                .into_iter()
-                .filter_map(project)
-                .map(|p| p.name)
-                .collect(),
+                .map(|all| all.into_iter().filter_map(project).map(|p| p.name).collect()),
         }
     }
 }

@@ -109,9 +109,10 @@ pub(crate) struct RawPage {
     pub(crate) name: Option<String>,
     /// What its links are relative to, if not to itself.
     pub(crate) base: Option<String>,
-    pub(crate) files: Vec<RawFile>,
-    /// The names on a root page.
-    pub(crate) projects: Vec<String>,
+    /// What a package's page lists; `None` where it is no such page.
+    pub(crate) files: Option<Vec<RawFile>>,
+    /// The names on a root page; `None` where it is no such page.
+    pub(crate) projects: Option<Vec<String>>,
 }
 
 /// Read the page that an index at `url` has of a package, of a content type, as [`super::IndexRepo`] does.
@@ -165,13 +166,21 @@ pub(crate) fn read(content_type: Option<&str>, body: &[u8], url: &Url) -> Result
 }
 
 /// The packages on a root page; names that are none are left out.
-pub(crate) fn packages(page: &RawPage) -> Vec<PackageName> {
-    let names: BTreeSet<_> = page
-        .projects
+pub(crate) fn packages(page: &RawPage, url: &Url) -> Result<Vec<PackageName>, IndexError> {
+    let projects = page.projects.as_ref().ok_or_else(|| no_list("packages", url))?;
+    let names: BTreeSet<_> = projects
         .iter()
         .filter_map(|n| PackageName::parse(n).ok())
         .collect();
-    names.into_iter().collect()
+    Ok(names.into_iter().collect())
+}
+
+/// An answer that says nothing of what was asked for, which is not the same as that there is none.
+fn no_list(of: &str, url: &Url) -> IndexError {
+    IndexError::BadPage {
+        url: shown(url),
+        reason: format!("it has no list of {of}"),
+    }
 }
 
 /// The files of a package's page, checked.
@@ -184,19 +193,20 @@ pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<L
             reason: format!("it is the page of `{}`, not of {name}", tame(other, 100)),
         });
     }
+    let files = page.files.ok_or_else(|| no_list("files", url))?;
     let base = page
         .base
         .as_deref()
         .and_then(|b| url.join(b).ok())
         .unwrap_or_else(|| url.clone());
     let mut listing = Listing {
-        releases: Vec::with_capacity(page.files.len()),
+        releases: Vec::with_capacity(files.len()),
         sources: Vec::new(),
         broken: Vec::new(),
         unsupported: Vec::new(),
     };
     let mut seen = BTreeSet::new();
-    for file in page.files {
+    for file in files {
         let source = sdist_name(&file.file).filter(|(package, _)| package == name);
         if source.is_none()
             && let Some((package, version)) = source_name(&file.file)

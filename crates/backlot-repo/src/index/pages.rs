@@ -74,8 +74,13 @@ impl IndexRepo {
             let outcome = match kept.head.status {
                 200 => match read(&kept) {
                     // A page for people has links too; an index says so in its type or its address.
-                    Ok(_) if !path.is_empty() || is_simple || is_index(&kept) => return Ok(candidate.into()),
-                    Ok(_) => "a page of another kind".to_owned(),
+                    Ok(page) => match page::packages(&page, &candidate) {
+                        Ok(_) if !path.is_empty() || is_simple || is_index(&kept) => {
+                            return Ok(candidate.into());
+                        }
+                        Ok(_) => "a page of another kind".to_owned(),
+                        Err(error) => error.to_string(),
+                    },
                     Err(error) => error.to_string(),
                 },
                 // Some answer only for names.
@@ -121,7 +126,8 @@ impl IndexRepo {
             }
             .into());
         }
-        let mut names = page::packages(&read(&kept)?);
+        let names = read(&kept).and_then(|page| Ok(page::packages(&page, &self.0.url)?));
+        let mut names = names.inspect_err(|_| self.refuse_page(&self.0.url))?;
         if let Some(gate) = self.gate() {
             names.retain(|name| gate.admits(name));
         }
@@ -206,6 +212,13 @@ impl IndexRepo {
         }
     }
 
+    /// What was no page is asked for again, however long its server says that it holds.
+    fn refuse_page(&self, url: &Url) {
+        if !self.is_offline() {
+            self.0.network.responses().forget(Kind::Page, url.as_str());
+        }
+    }
+
     fn remembered(&self, name: &PackageName) -> Option<Arc<Listing<Release>>> {
         let memory = self.memory();
         let (at, listing) = memory.pages.get(name)?;
@@ -235,8 +248,9 @@ impl IndexRepo {
             other => other,
         })?;
         let listing = if kept.head.status == 200 {
-            let base = Url::parse(&kept.head.base).unwrap_or(url);
-            page::releases(read(&kept)?, name, &base)?
+            let base = Url::parse(&kept.head.base).unwrap_or_else(|_| url.clone());
+            let listing = read(&kept).and_then(|page| Ok(page::releases(page, name, &base)?));
+            listing.inspect_err(|_| self.refuse_page(&url))?
         } else {
             Listing::default()
         };

@@ -119,6 +119,15 @@ fn what_is_no_page_of_this_package_is_an_error() {
             json,
             r#"{"meta": {"api-version": "1.0"}, "name": "table", "files": []}"#,
         ),
+        ("application/json", r#"{"error": "maintenance"}"#),
+        (
+            json,
+            r#"{"meta": {"api-version": "1.0"}, "name": "chair", "files": null}"#,
+        ),
+        (
+            "text/html",
+            r#"<form><input type="Password"></form><a href="chair-1.0-py3-none-any.whl">x</a>"#,
+        ),
         ("application/vnd.pypi.simple.v2+json", "{}"),
         (
             "text/html",
@@ -137,8 +146,23 @@ fn names_on_a_root_page_come_from_either_kind() {
     let json = r#"{"meta": {"api-version": "1.0"}, "projects": [{"name": "Chair"}, {"name": "table"}, {"name": "not a name!"}, 7]}"#;
     for (kind, body) in [("text/html", html), ("application/vnd.pypi.simple.v1+json", json)] {
         let page = page::read(Some(kind), body.as_bytes(), &url).unwrap();
-        let names: Vec<_> = page::packages(&page).iter().map(ToString::to_string).collect();
+        let names: Vec<_> = page::packages(&page, &url)
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(names, ["chair", "table"]);
+    }
+    for (kind, body) in [
+        ("application/json", r#"{"error": "maintenance"}"#),
+        (
+            "text/html",
+            r#"<input type="password"><a href="/simple/chair/">chair</a>"#,
+        ),
+    ] {
+        let page = page::read(Some(kind), body.as_bytes(), &url).unwrap();
+        let error = page::packages(&page, &url).unwrap_err();
+        assert!(matches!(error, IndexError::BadPage { .. }), "{body}");
     }
     let any_bytes: Vec<u8> = (0..=255).cycle().take(10_000).collect();
     page::read(Some("text/html"), &any_bytes, &url).unwrap();

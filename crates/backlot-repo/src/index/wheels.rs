@@ -1,8 +1,8 @@
 //! The files of an index: metadata, and whole wheels.
 //!
 //! Invariants: what has a digest is handed out only with that digest, from the server and from this disk alike; metadata is
-//! that of the release it was asked for, or an error. A wheel without a digest is hashed when it arrives, and people are
-//! told. SHA-384 and SHA-512 are compared wherever an index has them. Deliberately absent: unpacking.
+//! that of the release it was asked for, or an error. A file without a digest gets its name, by which it is kept, only after it
+//! was opened; it is hashed when it arrives, and people are told. SHA-384 and SHA-512 are compared wherever an index has them. Deliberately absent: unpacking.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use backlot_wheel::{Metadata, Sdist, WheelArchive};
 use fs_err as fs;
 use url::Url;
 
+use super::direct::begins_like_a_page;
 use super::error::IndexError;
 use super::{IndexRepo, offline, ranges};
 use crate::error::{Error, Result};
@@ -39,7 +40,7 @@ impl IndexRepo {
     /// The source distribution of a release; fetched whole and kept.
     pub(crate) fn source(&self, release: &Release) -> Result<Sdist> {
         let path = self.0.network.block(self.local_wheel(release))?;
-        Ok(Sdist::open(&path)?)
+        Sdist::open(&path).map_err(|e| named(release, &path, e))
     }
 
     /// A part of a release's file, if its server does that.
@@ -91,7 +92,7 @@ impl IndexRepo {
     /// The wheel of a release, open; fetched whole and kept.
     pub(crate) fn archive(&self, release: &Release) -> Result<WheelArchive> {
         let path = self.0.network.block(self.local_wheel(release))?;
-        Ok(WheelArchive::open(&path)?)
+        WheelArchive::open(&path).map_err(|e| named(release, &path, e))
     }
 
     /// The digest of a wheel: the index's, or that of the wheel itself where the index has none.
@@ -149,9 +150,11 @@ impl IndexRepo {
         }
         let bytes = match found {
             Some(bytes) => bytes,
-            None => WheelArchive::open(&self.local_wheel(release).await?)?
-                .metadata_bytes()
-                .to_vec(),
+            None => {
+                let path = self.local_wheel(release).await?;
+                let archive = WheelArchive::open(&path).map_err(|e| named(release, &path, e))?;
+                archive.metadata_bytes().to_vec()
+            }
         };
         // Only what is right is kept for ever.
         self.check_metadata(release, &bytes, sha256(&bytes))?;
@@ -229,7 +232,9 @@ impl IndexRepo {
             let is_promised = release
                 .strong()
                 .is_none_or(|expected| strong_of_file(&path, expected).is_ok_and(|found| found == *expected));
-            if is_right && is_promised {
+            // Of what nobody proves a power cut may have left anything.
+            let is_sound = || release.has_digest() || check_sound(release, &path).is_ok();
+            if is_right && is_promised && is_sound() {
                 return Some(path);
             }
             file::remove(&path).ok();
@@ -288,18 +293,59 @@ impl IndexRepo {
         if let Some(expected) = release.size.filter(|expected| *expected != size) {
             return Err(wrong_size(expected, size).into());
         }
-        if !release.has_digest() {
-            let message = format!(
-                "`{}` has no digest on its index; what arrived has {found}",
-                shown(&url)
-            );
-            self.warn_once("index::no_digest", message);
-        }
         // Not synced: what a power cut takes is fetched again, and what is damaged is found out by its digest.
         staged.file().flush().map_err(FileError::from)?;
-        file::rename(staged.path(), target)?;
-        Ok(())
+        if release.has_digest() {
+            return Ok(file::rename(staged.path(), target)?);
+        }
+        // Only what is in it tells that it is no page of a server which has something else to say today.
+        let folder = shared::temporary_folder(target.parent().unwrap_or(Path::new(".")), 1)?;
+        let arrived = folder.path().join(&release.file);
+        file::rename(staged.path(), &arrived)?;
+        check_sound(release, &arrived)?;
+        let message = format!(
+            "`{}` has no digest on its index; what arrived has {found}",
+            shown(&url)
+        );
+        self.warn_once("index::no_digest", message);
+        Ok(file::rename(&arrived, target)?)
     }
+}
+
+/// Fine if a file can be opened as what it should be.
+fn check_sound(release: &Release, path: &Path) -> Result<()> {
+    let opened = if release.is_sdist() {
+        Sdist::open(path).map(drop)
+    } else {
+        WheelArchive::open(path).map(drop)
+    };
+    opened.map_err(|error| named(release, path, error))
+}
+
+/// An error about a file that was fetched, called by where it came from: its path in the cache tells nobody anything.
+fn named(release: &Release, path: &Path, error: backlot_wheel::Error) -> Error {
+    use backlot_wheel::Error as Unsound;
+    let place = PathBuf::from(release.place().to_string());
+    let said = |reason: String| {
+        if begins_like_a_page(path) {
+            "it is a web page".to_owned()
+        } else {
+            reason
+        }
+    };
+    let error = match error {
+        Unsound::BadWheel { reason, .. } => Unsound::BadWheel {
+            path: place,
+            reason: said(reason),
+        },
+        Unsound::BadSdist { reason, .. } => Unsound::BadSdist {
+            path: place,
+            reason: said(reason),
+        },
+        Unsound::HostileEntry { source, .. } => Unsound::HostileEntry { path: place, source },
+        other => other,
+    };
+    error.into()
 }
 
 /// Metadata of this release, or the reason why it is not.

@@ -44,6 +44,8 @@ pub enum Reply {
     Raw(Vec<u8>),
     /// A head, then bytes for ever.
     Endless,
+    /// A head, then a byte now and then, for ever.
+    Trickle,
     /// Nothing, for ever.
     Silence,
 }
@@ -180,6 +182,15 @@ fn serve(stream: &TcpStream, handler: &Handler, log: &Mutex<Vec<Logged>>) {
                 stream.write_all(head.as_bytes()).ok();
                 let chunk = [b"10000\r\n".as_slice(), &vec![b'x'; 0x10000], b"\r\n"].concat();
                 while stream.write_all(&chunk).is_ok() {}
+                return;
+            }
+            Reply::Trickle => {
+                note(200, 0);
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n";
+                stream.write_all(head.as_bytes()).ok();
+                while stream.write_all(b"1\r\nx\r\n").is_ok() {
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                }
                 return;
             }
             Reply::Silence => {

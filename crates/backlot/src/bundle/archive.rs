@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use backlot_core::bounded::Bounded;
 use backlot_core::file::{Created, Staged};
-use backlot_core::{Context, Operation, RelPath, Sha256};
+use backlot_core::{Context, Operation, RelPath, Sha256, file};
 use fs_err as fs;
 use sha2::{Digest as _, Sha256 as Sha256Hasher};
 use tar::{Builder, EntryType, Header};
@@ -113,7 +113,7 @@ impl Read for WholeFile<'_> {
 
 /// Unpack an archive into a folder that is made. Every file is there with the size and digest of the manifest, and nothing else.
 pub(crate) fn unpack(archive: &Path, folder: &Path, context: &Context) -> Result<BundleManifest> {
-    let file = fs::File::open(archive)?;
+    let file = file::open(archive)?;
     let size = file.metadata()?.len();
     let bounded = Bounded::new(zstd::Decoder::new(file)?, MAX_MANIFEST + (64 << 10), EXCEEDED);
     let reading = Reading {

@@ -311,6 +311,14 @@ pub enum WorkspaceError {
         /// What differs.
         reason: String,
     },
+    /// A `pylock.toml` that was made for another environment.
+    #[error("`{}` is not for this environment: {reason}", path.display())]
+    LockForElsewhere {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
     /// A `pylock.toml` that cannot be read.
     #[error("`{}` is not a lock file that can be used: {reason}", path.display())]
     BadLockFile {
@@ -454,7 +462,7 @@ impl Coded for WorkspaceError {
             Self::AmbiguousRepo { .. } => "release::ambiguous_repo",
             Self::NotOneRelease { .. } => "release::not_one",
             Self::MissingFiles { .. } => "publish::missing_files",
-            Self::StaleLock { .. } => "lock::stale",
+            Self::StaleLock { .. } | Self::LockForElsewhere { .. } => "lock::stale",
             Self::BadLockFile { .. } => "lock::invalid",
             Self::LockedSource { .. } => "lock::not_a_wheel",
             Self::NewerFormat { .. } => "lock::newer_format",
@@ -521,6 +529,7 @@ impl Coded for WorkspaceError {
             | Self::CannotBeInstalled { .. }
             | Self::EditableInTheWay { .. }
             | Self::StaleLock { .. }
+            | Self::LockForElsewhere { .. }
             | Self::ForeignInputs { .. } => Class::Conflict,
         }
     }
@@ -567,6 +576,7 @@ impl Coded for WorkspaceError {
             Self::NotOneRelease { .. } => "name one release, as in `Table==1.0.0`".to_owned(),
             Self::MissingFiles { missing, .. } => format!("bring them back with `backlot pull`, or drop them with `backlot add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),
             Self::StaleLock { .. } => "run `backlot lock` to resolve again".to_owned(),
+            Self::LockForElsewhere { .. } => "give a lock file that was made for this Python and system, or make the workspace with the Python that it needs: `python = \"...\"` in backlot.toml".to_owned(),
             Self::BadLockFile { .. } => "write it again with the tool that made it; PEP 751 describes its keys".to_owned(),
             Self::LockedSource { .. } => "build its wheel, publish it to a repo of the workspace, and lock again".to_owned(),
             Self::NewerFormat { .. } => "use a newer backlot".to_owned(),
