@@ -311,6 +311,14 @@ pub enum WorkspaceError {
         /// What differs.
         reason: String,
     },
+    /// A `backlot.lock` that cannot be read.
+    #[error("`{}` cannot be read: {reason}", path.display())]
+    DamagedLock {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A `pylock.toml` that cannot be read.
     #[error("`{}` is not a lock file that can be used: {reason}", path.display())]
     BadLockFile {
@@ -455,6 +463,7 @@ impl Coded for WorkspaceError {
             Self::NotOneRelease { .. } => "release::not_one",
             Self::MissingFiles { .. } => "publish::missing_files",
             Self::StaleLock { .. } => "lock::stale",
+            Self::DamagedLock { .. } => "lock::damaged",
             Self::BadLockFile { .. } => "lock::invalid",
             Self::LockedSource { .. } => "lock::not_a_wheel",
             Self::NewerFormat { .. } => "lock::newer_format",
@@ -495,6 +504,7 @@ impl Coded for WorkspaceError {
             | Self::FilesInPublic { .. }
             | Self::NoneConfigured { .. }
             | Self::NewerFormat { .. }
+            | Self::DamagedLock { .. }
             | Self::BadLockFile { .. }
             | Self::PythonByPath { .. }
             | Self::WithoutConda { .. }
@@ -565,6 +575,7 @@ impl Coded for WorkspaceError {
             Self::NotOneRelease { .. } => "name one release, as in `Table==1.0.0`".to_owned(),
             Self::MissingFiles { missing, .. } => format!("bring them back with `backlot pull`, or drop them with `backlot add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),
             Self::StaleLock { .. } => "run `backlot lock` to resolve again".to_owned(),
+            Self::DamagedLock { .. } => "take it from version control; or run `backlot lock`, which chooses again and writes it anew (`backlot install --upgrade` installs that, too)".to_owned(),
             Self::BadLockFile { .. } => "write it again with the tool that made it; PEP 751 describes its keys".to_owned(),
             Self::LockedSource { .. } => "build its wheel, publish it to a repo of the workspace, and lock again".to_owned(),
             Self::NewerFormat { .. } => "use a newer backlot".to_owned(),
