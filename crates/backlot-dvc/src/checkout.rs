@@ -283,9 +283,7 @@ impl Placing<'_> {
                     }
                 }
                 report.unchanged += 1;
-            } else if self.is_ours(&member.target, &digests, record)?
-                && self.cache.keeps(&member.target, &digests, &member.id)?
-            {
+            } else if self.may_go(member, &digests, record)? {
                 self.clear_twin(member, same)?;
                 todo.push(member.clone());
             } else if self.options.force {
@@ -302,6 +300,20 @@ impl Placing<'_> {
     /// Whether a file is as it was placed, or was set aside: then it is nobody's work.
     fn is_ours(&self, path: &Path, digests: &FileDigests, record: &LazyRecord<'_>) -> Result<bool> {
         Ok(self.aside.get(path) == Some(&digests.md5) || record.get()?.is_placed(path, digests.md5))
+    }
+
+    /// Whether a member with other content may be replaced. In an installed release also one that is another name of a damaged
+    /// object, which stays in quarantine: nobody edits there.
+    fn may_go(&self, member: &Member, digests: &FileDigests, record: &LazyRecord<'_>) -> Result<bool> {
+        let path = &member.target;
+        let is_damaged_object = || -> Result<bool> {
+            let is_stored = self.cache.holds(digests)?;
+            Ok(!is_stored && self.cache.keeps(path, digests, &member.id)?)
+        };
+        if self.is_ours(path, digests, record)? {
+            return Ok(self.cache.keeps(path, digests, &member.id)?);
+        }
+        Ok(self.options.read_only && is_damaged_object()?)
     }
 
     /// Remove a file that has the MD5 of a member and other content: the store goes by the MD5, and would leave it.
