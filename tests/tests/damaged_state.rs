@@ -46,7 +46,9 @@ fn a_damaged_record_of_what_was_set_aside_stops_only_what_has_to_know_it() {
         studio
             .ws(&["cache", "clean", "--unused-for", "0", "--json"])
             .fails(7, "pull::damaged_record");
-        studio.ws(&["gc", "--json"]).fails(7, "pull::damaged_record");
+        studio
+            .ws(&["gc", "--dry-run", "--json"])
+            .fails(7, "pull::damaged_record");
         // Setting aside goes on in a new record, and the old one is not forgotten.
         studio.write(&frame, &edit);
         warns(&studio.ws(&["pull", "--force"]).ok(), "pull::unreadable_record");
@@ -111,14 +113,14 @@ fn a_damaged_record_of_a_workspace_is_named_counts_as_unknown_and_is_healed_by_i
     let own = record(&studio);
     let right = fs::read(&own).expect("read");
     fs::write(&own, b"").expect("written");
-    studio.ws(&["gc"]).ok();
+    studio.ws(&["gc", "--dry-run"]).ok();
     assert_eq!(fs::read(&own).expect("read"), right);
 
     let unknown = folder.join("0".repeat(32));
     let named = unknown.display().to_string();
     for damage in [&b""[..], b"\xff\xfe", b"not/absolute"] {
         fs::write(&unknown, damage).expect("written");
-        let report = studio.ws(&["gc", "--json"]).ok();
+        let report = studio.ws(&["gc", "--dry-run", "--json"]).ok();
         warns(&report, "gc::unreadable_workspace");
         assert_eq!(report.json()["unreadable"][0], named.as_str());
         let clean = ["cache", "clean", "--unused-for", "0", "--json"];
