@@ -265,6 +265,77 @@ fn files_that_both_changed_are_named_and_nothing_is_done() {
 }
 
 #[test]
+fn what_a_release_adds_where_something_untracked_is_is_a_conflict_and_the_dry_run_tells() {
+    let studio = artists();
+    for (path, bytes) in [("one.exr", b"theirs"), ("seq/a.exr", b"frames")] {
+        studio.write(&format!("one/{MODULE}/{path}"), bytes);
+    }
+    let added = ["one.exr", "seq"].map(|path| format!("one/{MODULE}/{path}"));
+    at(&studio, "one", &["add", &added[0], &added[1]]).ok();
+    publish_as(&studio, "one", "ben").ok();
+
+    let mine = |path: &str| format!("two/{MODULE}/{path}");
+    let conflict = |names: &str| {
+        let before = studio.snapshot("two/outputs");
+        for more in [&["--dry-run"][..], &[]] {
+            let rebase = ["edit", "Table", "--rebase", "--json"];
+            let error = at(&studio, "two", &[&rebase[..], more].concat()).fails(5, "edit::conflicts");
+            let message = error["message"].as_str().unwrap_or_default();
+            assert!(message.ends_with(names), "{message}");
+        }
+        assert_eq!(studio.snapshot("two/outputs"), before);
+    };
+    studio.write(&mine("one.exr"), b"mine");
+    studio.write(&mine("seq"), b"a file where the folder would be");
+    conflict(": table/one.exr (not tracked here), table/seq/a.exr (not tracked here)");
+    fs::remove_file(studio.path(&mine("seq"))).expect("removed");
+    studio.write(&mine("seq/a.exr"), b"my frame");
+    studio.write(&mine("seq/b.exr"), b"another of mine");
+    conflict(": table/one.exr (not tracked here), table/seq/a.exr (not tracked here)");
+    // The same content, or out of the way: no conflict. What the release has not is left alone.
+    studio.write(&mine("one.exr"), b"theirs");
+    fs::remove_file(studio.path(&mine("seq/a.exr"))).expect("removed");
+    at(&studio, "two", &["edit", "Table", "--rebase"]).ok();
+    at(&studio, "two", &["pull"]).ok();
+    let read = |path: &str| fs::read(studio.path(&mine(path))).expect("read");
+    assert_eq!(
+        (read("one.exr"), read("seq/a.exr"), read("seq/b.exr")),
+        (
+            b"theirs".to_vec(),
+            b"frames".to_vec(),
+            b"another of mine".to_vec()
+        )
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_a_release_changed_is_executable_after_a_rebase_as_it_is_there() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let studio = artists();
+    let script = |artist: &str| format!("{artist}/{MODULE}/tool.bin");
+    studio.write(&script("one"), b"#!/bin/sh\n");
+    let executable = std::fs::Permissions::from_mode(0o755);
+    fs::set_permissions(studio.path(&script("one")), executable).expect("set");
+    at(&studio, "one", &["add", &script("one")]).ok();
+    publish_as(&studio, "one", "ben").ok();
+    for step in [&["edit", "Table", "--rebase"][..], &["pull"]] {
+        at(&studio, "two", step).ok();
+    }
+    studio.write(&script("one"), b"#!/bin/sh\necho newer\n");
+    at(&studio, "one", &["bump", "Table", "micro"]).ok();
+    publish_as(&studio, "one", "ben").ok();
+    at(&studio, "two", &["edit", "Table", "--rebase"]).ok();
+    let here = studio.path(&script("two"));
+    assert_eq!(fs::read(&here).expect("read"), b"#!/bin/sh\necho newer\n");
+    let mode = fs::metadata(&here).expect("there").permissions().mode();
+    assert_eq!(mode & 0o111, 0o111, "{mode:o}");
+    let report = at(&studio, "two", &["status", "--json"]).ok().json();
+    let outs = report["outputs"][0]["outs"].as_array().expect("outs");
+    assert!(outs.iter().all(|out| out["state"] == "unchanged"), "{report:#}");
+}
+
+#[test]
 fn an_asset_of_the_same_name_made_elsewhere_is_not_published_over() {
     let studio = artists();
     studio.workspace("stranger");

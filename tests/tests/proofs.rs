@@ -247,6 +247,52 @@ fn an_out_that_is_not_cached_goes_into_the_wheel_or_nothing_is_published() {
 }
 
 #[test]
+fn media_that_are_tracked_and_not_cached_are_told_as_that_and_both_ways_out_work() {
+    for path in ["rig.exr", "frames"] {
+        for cached in [true, false] {
+            let studio = Studio::new();
+            studio.asset("Table", 3, 1_000);
+            studio.write(&format!("{MODULE}/rig.exr"), b"one file");
+            studio.ws(&["add", &format!("{MODULE}/rig.exr")]).ok();
+            extend(&studio, &format!("{path}.dvc"), "  cache: false\n");
+            let report = studio.ws(&["status", "--json"]).ok().json();
+            let output = &report["outputs"][0];
+            assert_eq!(output["untracked"], serde_json::json!([]), "{report:#}");
+            let outs = output["outs"].as_array().expect("outs");
+            let uncached: Vec<&Value> = outs.iter().filter(|out| out["cached"] == false).collect();
+            assert!(
+                uncached.len() == 1 && uncached[0]["path"].as_str().is_some_and(|p| p.ends_with(path)),
+                "{report:#}"
+            );
+            for command in [&["build", "Table", "--json"][..], &["publish", "Table", "--json"]] {
+                let error = studio.ws(command).fails(5, "publish::not_cached");
+                let help = error["help"].as_str().expect("help");
+                assert!(
+                    help.contains(&format!("backlot add outputs/table/src/table/{path}")),
+                    "{help}"
+                );
+            }
+            if cached {
+                let pointer = studio.path(MODULE).join(format!("{path}.dvc"));
+                let text = fs::read_to_string(&pointer).expect("read");
+                fs::write(&pointer, text.replace("  cache: false\n", "")).expect("written");
+                studio.ws(&["add", &format!("{MODULE}/{path}")]).ok();
+            } else {
+                let config = studio.path("ws/backlot.toml");
+                let text = fs::read_to_string(&config).expect("read");
+                fs::write(&config, format!("{text}\n[publish]\nmedia = true\n")).expect("written");
+            }
+            studio.ws(&["publish", "Table"]).ok();
+            // Whoever installs it has it, and is told nothing else.
+            consumer(&studio, "other");
+            other_cache(&studio, &["-w", "other", "pull"]).ok();
+            assert!(site_packages(&studio, "other").join("table").join(path).exists());
+            assert_eq!(states(&studio, "other"), ["unchanged", "unchanged"]);
+        }
+    }
+}
+
+#[test]
 fn an_out_that_is_never_pushed_is_published_only_if_that_is_meant() {
     for path in ["rig.bin", "frames"] {
         let studio = Studio::new();
@@ -265,6 +311,14 @@ fn an_out_that_is_never_pushed_is_published_only_if_that_is_meant() {
         let mut seen: Vec<String> = states(&studio, "other").iter().map(ToString::to_string).collect();
         seen.sort();
         assert_eq!(seen, ["\"not-pulled\"", "\"unchanged\""]);
+        // The status promises no more than the pull keeps.
+        let status = other_cache(&studio, &["-w", "other", "status"]).ok().stdout();
+        let line = status.lines().find(|line| line.contains("push: false"));
+        let line = line.unwrap_or_else(|| panic!("{status}"));
+        assert!(
+            line.contains(path) && !line.contains("`backlot pull` brings it"),
+            "{line}"
+        );
         // Nothing on the remote is missing, and nothing stops a collection.
         studio.ws(&["verify", "--remote", "--releases"]).ok();
         other_cache(&studio, &["-w", "other", "gc", "--remote", "main", "--dry-run"]).ok();

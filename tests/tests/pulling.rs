@@ -1,4 +1,4 @@
-//! Pulls over files that are stored nowhere, and that dry runs tell what the runs do.
+//! Pulls over files that somebody changed, renamed or copied, and that dry runs tell what the runs do.
 
 use backlot_tests::{Run, Studio};
 use fs_err as fs;
@@ -66,7 +66,7 @@ fn what_a_forced_pull_overwrites_is_named_before_and_brought_back_after() {
     // What was brought back is not overwritten by a plain pull, though the cache has it.
     studio.ws(&["pull"]).ok();
     assert_eq!(studio.snapshot(FRAMES), before);
-    // A second loss is brought back first, then the one before; what is stored nowhere by then is left alone.
+    // A second loss is brought back first, then the one before; what was changed since is left alone.
     studio.ws(&["pull", "--force"]).ok();
     studio.write(&format!("{FRAMES}/f.0002.exr"), b"a later edit");
     studio.ws(&["pull", "--force"]).ok();
@@ -89,6 +89,111 @@ fn what_a_forced_pull_overwrites_is_named_before_and_brought_back_after() {
         fs::read(studio.path(&format!("{FRAMES}/f.0001.exr"))).expect("read"),
         b"the latest edit"
     );
+}
+
+fn frame(number: usize) -> String {
+    format!("{FRAMES}/f.{number:04}.exr")
+}
+
+fn bytes_of(studio: &Studio, number: usize) -> Vec<u8> {
+    fs::read(studio.path(&frame(number))).expect("read")
+}
+
+fn count(report: &Value, list: &str) -> usize {
+    report[list].as_array().map_or(0, Vec::len)
+}
+
+#[test]
+fn renamed_copied_and_retimed_frames_outlive_a_pull_and_come_back_after_a_forced_one() {
+    let studio = studio();
+    let released = studio.snapshot(FRAMES);
+    let [first, second, fourth] = [0, 1, 3].map(|number| bytes_of(&studio, number));
+    // A rename, a duplicate, and a frame in the place of another: all of that content is in the cache.
+    studio.write(&frame(1000), &first);
+    fs::remove_file(studio.path(&frame(0))).expect("removed");
+    studio.write(&frame(2000), &second);
+    studio.write(&frame(2), &fourth);
+    let renamed = studio.snapshot(FRAMES);
+
+    let done = planned_and_done(&|a| studio.ws(a), &["pull"], &PULL);
+    let asset = &done["assets"][0];
+    assert_eq!(
+        (count(asset, "kept"), &asset["placed"], &asset["removed"]),
+        (3, &1.into(), &Value::Null),
+        "{done:#}"
+    );
+    let mut expected = renamed.clone();
+    expected.insert("f.0000.exr".to_owned(), first);
+    assert_eq!(studio.snapshot(FRAMES), expected);
+
+    fs::remove_file(studio.path(&frame(0))).expect("removed");
+    let done = planned_and_done(&|a| studio.ws(a), &["pull", "--force"], &PULL);
+    let asset = &done["assets"][0];
+    assert_eq!(
+        (count(asset, "set_aside"), &asset["placed"], &asset["removed"]),
+        (3, &2.into(), &2.into()),
+        "{done:#}"
+    );
+    assert_eq!(studio.snapshot(FRAMES), released);
+
+    // The frame that was removed is gone again, too.
+    let undone = planned_and_done(&|a| studio.ws(a), &["pull", "--undo"], &["restored", "kept"]);
+    assert_eq!(
+        (count(&undone, "restored"), count(&undone, "kept")),
+        (4, 0),
+        "{undone:#}"
+    );
+    assert_eq!(studio.snapshot(FRAMES), renamed);
+    studio.ws(&["add", FRAMES]).ok();
+    let again = studio.ws(&["pull", "--json"]).ok().json();
+    assert_eq!(count(&again["assets"][0], "kept"), 0, "{again:#}");
+    assert_eq!(studio.snapshot(FRAMES), renamed);
+}
+
+#[test]
+fn frames_of_another_version_go_though_somebody_looked_and_what_was_made_of_them_stays() {
+    let studio = studio();
+    let (pointer, first) = (format!("{FRAMES}.dvc"), bytes_of(&studio, 0));
+    let released = studio.snapshot(FRAMES);
+    let before = fs::read(studio.path(&pointer)).expect("read");
+    for number in [1, 8, 9] {
+        studio.write(&frame(number), format!("version two of {number}").as_bytes());
+    }
+    studio.ws(&["add", FRAMES]).ok();
+    // As version control brings the version before back.
+    studio.write(&pointer, &before);
+    studio.ws(&["status"]).ok();
+    studio.write(&frame(8), &first);
+    let done = planned_and_done(&|a| studio.ws(a), &["pull"], &PULL);
+    let asset = &done["assets"][0];
+    assert_eq!(
+        (count(asset, "kept"), &asset["placed"], &asset["removed"]),
+        (1, &1.into(), &1.into()),
+        "{done:#}"
+    );
+    let mut expected = released;
+    expected.insert("f.0008.exr".to_owned(), first);
+    assert_eq!(studio.snapshot(FRAMES), expected);
+}
+
+#[test]
+fn an_undo_leaves_alone_what_was_put_there_since_though_its_content_is_in_the_cache() {
+    let studio = studio();
+    studio.write(&frame(1), b"an edit");
+    studio.ws(&["pull", "--force"]).ok();
+    let first = bytes_of(&studio, 0);
+    studio.write(&frame(1), &first);
+    let undone = planned_and_done(&|a| studio.ws(a), &["pull", "--undo"], &["restored", "kept"]);
+    assert_eq!(
+        (count(&undone, "restored"), count(&undone, "kept")),
+        (0, 1),
+        "{undone:#}"
+    );
+    assert_eq!(bytes_of(&studio, 1), first);
+    // Out of the way, it comes back.
+    fs::remove_file(studio.path(&frame(1))).expect("removed");
+    studio.ws(&["pull", "--undo"]).ok();
+    assert_eq!(bytes_of(&studio, 1), b"an edit");
 }
 
 #[test]

@@ -412,7 +412,7 @@ pub(crate) enum Command {
         /// The remote
         #[arg(long, value_name = "NAME")]
         remote: Option<String>,
-        /// Set files aside that are stored nowhere, and overwrite or remove them
+        /// Set files aside that were changed, renamed or copied here, and overwrite or remove them
         #[arg(long)]
         force: bool,
         /// Bring back what the last `pull --force` set aside

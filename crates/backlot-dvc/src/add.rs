@@ -222,7 +222,11 @@ impl Adding<'_> {
                     let is_here = |entry: &ManifestEntry| {
                         target.covers(&entry.path) && here.contains(entry.path.as_str())
                     };
-                    record.note(&manifest, &is_here)?;
+                    // What was not looked at and is not tracked any more may still be what was placed.
+                    let is_still = |path: &str, _| {
+                        here.contains(path) && RelPath::parse(path).is_ok_and(|path| !target.covers(&path))
+                    };
+                    record.note(&manifest, &is_here, &is_still)?;
                 }
             }
         }

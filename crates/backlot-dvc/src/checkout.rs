@@ -1,13 +1,14 @@
 //! Making the workspace what the pointers say.
 //!
-//! Invariants: content is proven before it is placed; a file whose content is nowhere else (not in the manifest, not in
-//! the cache) is kept and reported unless `force`; nothing is written through a linked folder. What is removed is in the
-//! cache, so a kill in between loses nothing. Unlike DVC, which removes every file it does not know.
+//! Invariants: content is proven before it is placed; a file that is not, byte for byte, what was placed at its path (or is in
+//! no cache) is kept and reported unless `force`, so a rename, a duplicate or an edit outlives it though its content is in the
+//! cache; nothing is written through a linked folder. What is removed is in the cache, so a kill in between loses nothing.
+//! Unlike DVC, which removes every file it does not know and overwrites all whose content is cached.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Context, RelPath};
+use backlot_core::{Context, Md5, RelPath};
 use backlot_store::{
     Cache, CheckoutItem, CheckoutOptions, FileDigests, ObjectId, StatCache, hash_files, set_executable,
 };
@@ -19,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::ignore::Ignore;
 use crate::pointer::{Out, Pointer};
 use crate::portable;
+use crate::record::LazyRecord;
 use crate::scan::{self, HAS_MODES, Scanned, is_linked};
 use crate::tracked::TrackedPointer;
 
@@ -29,16 +31,18 @@ pub struct CheckoutReport {
     pub placed: u64,
     /// Files that were right already.
     pub unchanged: u64,
-    /// Files removed: the pointer no longer names them, the cache has them.
+    /// Files removed: the pointer no longer names them, they are as they were placed, the cache has them.
     pub removed: u64,
     /// Bytes placed.
     pub bytes: u64,
     /// How many were placed in which way.
     pub modes: BTreeMap<String, u64>,
-    /// What was left alone because its content is nowhere else.
+    /// What was left alone: it is not what was placed there, or its content is nowhere else.
     pub kept: Vec<PathBuf>,
-    /// What was overwritten or removed by force, though its content is nowhere else.
+    /// What was overwritten or removed by force, though it is somebody's.
     pub lost: Vec<PathBuf>,
+    /// Files that somebody removed, and that are placed again by force, with their content.
+    pub returned: Vec<(PathBuf, Md5)>,
 }
 
 /// Make the outs of some pointers what the pointers say. All content must be in the cache. Warns with
@@ -50,13 +54,13 @@ pub fn checkout(
     options: &CheckoutOptions<'_>,
     context: &Context,
 ) -> Result<CheckoutReport> {
-    checkout_sparing(pointers, &BTreeSet::new(), cache, stat, options, context)
+    checkout_after(pointers, &BTreeMap::new(), cache, stat, options, context)
 }
 
-/// The same; content in `spare` counts as stored nowhere though the cache has it, because nothing names it.
-pub fn checkout_sparing(
+/// The same; files in `aside` were set aside a moment ago, and may go if they still have that content.
+pub fn checkout_after(
     pointers: &[&TrackedPointer],
-    spare: &BTreeSet<ObjectId>,
+    aside: &BTreeMap<PathBuf, Md5>,
     cache: &Cache,
     stat: &StatCache,
     options: &CheckoutOptions<'_>,
@@ -64,7 +68,7 @@ pub fn checkout_sparing(
 ) -> Result<CheckoutReport> {
     let placing = Placing {
         cache,
-        spare,
+        aside,
         manifests: None,
         stat,
         options,
@@ -79,7 +83,6 @@ pub fn checkout_sparing(
 /// for in `manifests`.
 pub fn plan_checkout(
     pointers: &[&TrackedPointer],
-    spare: &BTreeSet<ObjectId>,
     cache: &Cache,
     manifests: Option<&Cache>,
     stat: &StatCache,
@@ -88,7 +91,7 @@ pub fn plan_checkout(
 ) -> Result<CheckoutReport> {
     let placing = Placing {
         cache,
-        spare,
+        aside: &BTreeMap::new(),
         manifests,
         stat,
         options,
@@ -115,8 +118,8 @@ pub(crate) fn checkout_by(pointers: &[&TrackedPointer], placing: &Placing<'_>) -
 /// What is the same for all outs.
 pub(crate) struct Placing<'a> {
     pub(crate) cache: &'a Cache,
-    /// Content that counts as stored nowhere.
-    pub(crate) spare: &'a BTreeSet<ObjectId>,
+    /// Files that were set aside, with the content that they had.
+    pub(crate) aside: &'a BTreeMap<PathBuf, Md5>,
     /// Where manifests are that the cache does not have.
     pub(crate) manifests: Option<&'a Cache>,
     pub(crate) stat: &'a StatCache,
@@ -190,7 +193,8 @@ impl Placing<'_> {
         };
         let members = content.members(place);
         let there = Present::find(place, self.context)?;
-        let todo = self.compare(out, &members, &there, report)?;
+        let record = LazyRecord::new(self.stat, place);
+        let todo = self.compare(out, &members, &there, &record, report)?;
         if !out.push && !missing(&todo, self.cache)?.is_empty() {
             // Nobody promised it; the fetch said so.
             return Ok(());
@@ -204,7 +208,7 @@ impl Placing<'_> {
             let fetched = self.options.proven.unwrap_or(&none);
             prove(place, out, &content, fetched, self.cache)?;
         }
-        self.remove_others(place, &members, &there, report)?;
+        self.remove_others(place, &members, &there, &record, report)?;
         let folder = matches!(content, Content::Folder(_));
         if folder && (place.is_file() || place.is_symlink()) {
             return Err(Error::InTheWay {
@@ -237,6 +241,7 @@ impl Placing<'_> {
         out: &Out,
         members: &[Member],
         there: &Present,
+        record: &LazyRecord<'_>,
         report: &mut CheckoutReport,
     ) -> Result<Vec<Member>> {
         let files: HashSet<&Path> = there.files.iter().map(PathBuf::as_path).collect();
@@ -251,6 +256,13 @@ impl Placing<'_> {
             .filter(|m| !files.contains(m.target.as_path()))
             .cloned()
             .collect();
+        if self.options.force {
+            for member in &todo {
+                if record.get()?.is_placed(&member.target, member.id.md5) {
+                    report.returned.push((member.target.clone(), member.id.md5));
+                }
+            }
+        }
         for (member, digests) in present.into_iter().zip(digests) {
             let proof = out.blake3().filter(|_| out.id() == Some(member.id));
             let same = digests.md5 == member.id.md5;
@@ -271,7 +283,7 @@ impl Placing<'_> {
                     }
                 }
                 report.unchanged += 1;
-            } else if self.may_go(member, &digests)? {
+            } else if self.may_go(member, &digests, record)? {
                 self.clear_twin(member, same)?;
                 todo.push(member.clone());
             } else if self.options.force {
@@ -285,16 +297,23 @@ impl Placing<'_> {
         Ok(todo)
     }
 
-    /// Whether the cache has the content of a file, or had and set it aside.
-    fn may_go(&self, member: &Member, digests: &FileDigests) -> Result<bool> {
-        let is_spared = self.spare.contains(&ObjectId::file(digests.md5));
-        Ok(!is_spared && self.cache.keeps(&member.target, digests, &member.id)?)
+    /// Whether a file is as it was placed, or was set aside: then it is nobody's work.
+    fn is_ours(&self, path: &Path, digests: &FileDigests, record: &LazyRecord<'_>) -> Result<bool> {
+        Ok(self.aside.get(path) == Some(&digests.md5) || record.get()?.is_placed(path, digests.md5))
     }
 
-    /// Whether the cache has some content, and something names it.
-    fn is_stored(&self, digests: &FileDigests) -> Result<bool> {
-        let is_spared = self.spare.contains(&ObjectId::file(digests.md5));
-        Ok(!is_spared && self.cache.holds(digests)?)
+    /// Whether a member with other content may be replaced. In an installed release also one that is another name of a damaged
+    /// object, which stays in quarantine: nobody edits there.
+    fn may_go(&self, member: &Member, digests: &FileDigests, record: &LazyRecord<'_>) -> Result<bool> {
+        let path = &member.target;
+        let is_damaged_object = || -> Result<bool> {
+            let is_stored = self.cache.holds(digests)?;
+            Ok(!is_stored && self.cache.keeps(path, digests, &member.id)?)
+        };
+        if self.is_ours(path, digests, record)? {
+            return Ok(self.cache.keeps(path, digests, &member.id)?);
+        }
+        Ok(self.options.read_only && is_damaged_object()?)
     }
 
     /// Remove a file that has the MD5 of a member and other content: the store goes by the MD5, and would leave it.
@@ -305,12 +324,13 @@ impl Placing<'_> {
         Ok(())
     }
 
-    /// Remove files the content does not name, if the cache has them (or by force).
+    /// Remove files the content does not name, if they are as they were placed and the cache has them (or by force).
     fn remove_others(
         &self,
         place: &Path,
         members: &[Member],
         there: &Present,
+        record: &LazyRecord<'_>,
         report: &mut CheckoutReport,
     ) -> Result<()> {
         let wanted: HashSet<&Path> = members.iter().map(|m| m.target.as_path()).collect();
@@ -323,14 +343,14 @@ impl Placing<'_> {
         let digests = hash_files(&others, self.stat, self.context)?;
         for (path, digests) in others.into_iter().zip(digests) {
             self.context.check()?;
-            let is_kept = self.is_stored(&digests)?;
-            if is_kept || self.options.force {
+            let may_go = self.is_ours(&path, &digests, record)? && self.cache.holds(&digests)?;
+            if may_go || self.options.force {
                 if !self.planned {
                     fs::remove_file(&path)?;
                     remove_empty_folders(&path, place);
                 }
                 report.removed += 1;
-                report.lost.extend((!is_kept).then_some(path));
+                report.lost.extend((!may_go).then_some(path));
             } else {
                 report.kept.push(path);
             }

@@ -33,7 +33,7 @@ pub mod yaml;
 
 pub use add::{AddOptions, AddedOut, Destination, SentAhead, add, add_known, add_known_file};
 pub use backlot_store::CheckoutOptions;
-pub use checkout::{CheckoutReport, checkout, checkout_sparing, plan_checkout, refuse_twins, remove_stale};
+pub use checkout::{CheckoutReport, checkout, checkout_after, plan_checkout, refuse_twins, remove_stale};
 pub use config::{DvcConfig, DvcRemote};
 pub use content::{peek_manifest, read_manifest};
 pub use error::{Error, Result};
@@ -47,7 +47,7 @@ pub use plan::{AddTarget, plan_add};
 pub use pointer::{Out, Pointer};
 pub use portable::warn_of_new_name;
 pub use proof::{judge, tree_proof};
-pub use record::note_placed;
+pub use record::{note_placed, placed_content};
 pub use scan::{Scanned, ScannedFile, kind_of, scan_out};
 pub use status::{Change, OutState, StatusOptions, status};
 pub use tracked::{TrackedPaths, TrackedPointer, pointers, tracked_paths};

@@ -26,6 +26,10 @@ pub struct OutState {
     pub pointer: PathBuf,
     /// How it differs.
     pub change: Change,
+    /// Whether its content is in caches and on remotes; else it is git's, or in the wheel.
+    pub cached: bool,
+    /// Whether its content is on remotes.
+    pub pushed: bool,
 }
 
 /// How a tracked file or folder differs from its pointer.
@@ -95,6 +99,8 @@ pub fn status(
                 path,
                 pointer: pointer.path.clone(),
                 change,
+                cached: out.cache,
+                pushed: out.cache && out.push,
             });
         }
     }
@@ -185,7 +191,14 @@ impl Looking<'_> {
         let name = path.display().to_string();
         let Some(Content::Folder(base)) = Content::find(out, self.cache)? else {
             return Ok(if Manifest::new(&name, present)?.id() == id {
-                Change::NotInCache
+                if out.cache {
+                    Change::NotInCache
+                } else {
+                    Change::Unchanged
+                }
+            } else if !out.cache {
+                // Its manifest is on no remote.
+                modified(0, 0, 1, vec![format!("~ {}", out.path.file_name())])
             } else if files.is_empty() && record.is_empty() {
                 Change::NotPulled
             } else {
@@ -197,7 +210,13 @@ impl Looking<'_> {
         let kept: HashSet<&str> = merged.kept.iter().map(|entry| entry.path.as_str()).collect();
         if self.options.record {
             let here = |entry: &ManifestEntry| merged.manifest.get(&entry.path) == Some(entry.md5);
-            record.note(&base, &|entry| here(entry) && !kept.contains(entry.path.as_str()))?;
+            // Of an older version: a checkout may remove what is as it was placed.
+            let is_still = |path: &str, md5| {
+                let at = files.binary_search_by(|file| file.path.as_str().cmp(path));
+                at.is_ok_and(|at| digests.get(at).is_some_and(|found| found.md5 == md5))
+            };
+            let is_here = |entry: &ManifestEntry| here(entry) && !kept.contains(entry.path.as_str());
+            record.note(&base, &is_here, &is_still)?;
         }
         let changes = merged.changes();
         if !changes.is_empty() {

@@ -1,5 +1,6 @@
 //! The whole way of tracked files: add, status, push, fetch, checkout, between two workspaces and a folder remote.
 
+mod checkouts;
 mod modes;
 mod partial;
 mod proofs;
@@ -464,104 +465,6 @@ fn what_may_not_be_pushed_is_not_and_what_is_missing_is_named() {
     place.cache.quarantine(&plan.transfers[3].id).expect("gone");
     let error = place.push(&folder_remote(shared.path())).expect_err("refused");
     assert_eq!(error.code(), "dvc::not_in_cache");
-}
-
-#[test]
-fn checkout_never_loses_what_is_nowhere_else() {
-    let place = frames();
-    place.write("frames/mine.exr", "only here");
-    place.write("frames/sub/c.exr", "edited, only here");
-    place.write("frames/copy.exr", "one");
-    fs::remove_file(place.root.join("frames/a.exr")).expect("removed");
-    let report = place.checkout(false).expect("checked out");
-    let kept: Vec<_> = report
-        .kept
-        .iter()
-        .map(|p| p.strip_prefix(&place.root).expect("inside").to_path_buf())
-        .collect();
-    assert_eq!(
-        kept,
-        [Path::new("frames/sub/c.exr"), Path::new("frames/mine.exr")]
-    );
-    assert_eq!((report.placed, report.removed), (1, 1));
-    assert_eq!(place.read("frames/sub/c.exr"), "edited, only here");
-    assert!(
-        !place.root.join("frames/copy.exr").exists(),
-        "its content is in the cache"
-    );
-    let report = place.checkout(true).expect("checked out");
-    assert_eq!((report.placed, report.removed, report.kept.len()), (1, 1, 0));
-    assert_eq!(place.change("frames"), Change::Unchanged);
-}
-
-#[test]
-fn members_of_an_older_version_are_removed() {
-    let place = frames();
-    let old = place.read("frames.dvc");
-    place.write("frames/deep/er/d.exr", "d");
-    place.add("frames").expect("added");
-    place.write("frames.dvc", &old);
-    let report = place.checkout(false).expect("checked out");
-    assert_eq!((report.removed, report.kept.len()), (1, 0));
-    assert!(!place.root.join("frames/deep").exists());
-}
-
-#[test]
-fn a_file_and_a_folder_take_each_others_place_only_when_nothing_is_lost() {
-    let place = frames();
-    fs::remove_dir_all(place.root.join("frames")).expect("removed");
-    place.write("frames", "a file, only here");
-    assert_eq!(
-        place.checkout(false).expect_err("refused").code(),
-        "dvc::in_the_way"
-    );
-    assert_eq!(place.read("frames"), "a file, only here");
-    place.write("frames", "one");
-    place.checkout(false).expect("its content is in the cache");
-    fs::remove_file(place.root.join("one.bin")).expect("removed");
-    place.write("one.bin/x", "only here");
-    assert_eq!(
-        place.checkout(false).expect_err("refused").code(),
-        "dvc::in_the_way"
-    );
-    place.checkout(true).expect("by force");
-    assert_eq!(place.read("one.bin"), "one");
-}
-
-#[cfg(unix)]
-#[test]
-fn nothing_is_written_through_a_linked_folder() {
-    let place = frames();
-    let outside = tempfile::tempdir().expect("a folder");
-    fs::remove_dir_all(place.root.join("frames/sub")).expect("removed");
-    fs_err::os::unix::fs::symlink(outside.path(), place.root.join("frames/sub")).expect("linked");
-    assert_eq!(
-        place.checkout(true).expect_err("refused").code(),
-        "dvc::linked_folder"
-    );
-    fs::remove_dir_all(place.root.join("frames")).expect("removed");
-    fs_err::os::unix::fs::symlink(outside.path(), place.root.join("frames")).expect("linked");
-    assert_eq!(
-        place.checkout(true).expect_err("refused").code(),
-        "dvc::linked_folder"
-    );
-    assert_eq!(fs::read_dir(outside.path()).expect("listed").count(), 0);
-}
-
-#[cfg(unix)]
-#[test]
-fn a_link_to_a_lost_object_is_put_right() {
-    let place = frames();
-    fs::remove_file(place.root.join("frames/a.exr")).expect("removed");
-    fs_err::os::unix::fs::symlink("nowhere", place.root.join("frames/a.exr")).expect("linked");
-    assert!(matches!(
-        place.change("frames"),
-        Change::Modified { changed: 1, .. }
-    ));
-    assert_eq!(place.refused("frames"), "dvc::untrackable");
-    let report = place.checkout(false).expect("checked out");
-    assert_eq!((report.placed, report.kept.len()), (1, 0));
-    assert_eq!(place.change("frames"), Change::Unchanged);
 }
 
 #[test]

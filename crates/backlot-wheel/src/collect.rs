@@ -116,19 +116,36 @@ fn enter(folder: &Pending, options: &BuildOptions<'_>, pending: &mut Vec<Pending
         if !packaged {
             continue;
         }
-        // A line break would end a row of RECORD, for every reader.
-        if name.contains(char::is_control) {
-            return Err(bad(
-                "its name has a line break or another control character".to_owned()
-            ));
-        }
-        let child = RelPath::parse(name).map_err(|e| bad(e.to_string()))?;
+        let child = carried_name(name).map_err(bad)?;
         pending.push(Pending {
             target: child.below(&folder.target),
             source: path,
         });
     }
     Ok(())
+}
+
+/// A name as a part of a path in a wheel; the error is a reason for people.
+fn carried_name(name: &str) -> std::result::Result<RelPath, String> {
+    // A line break would end a row of RECORD, for every reader.
+    if name.contains(char::is_control) {
+        return Err("its name has a line break or another control character".to_owned());
+    }
+    RelPath::parse(name).map_err(|e| e.to_string())
+}
+
+/// Whether a wheel of an asset would have a file or folder of this name; the error is a reason for people. By the same rule as
+/// a build.
+pub fn check_packaged_name(name: &std::ffi::OsStr) -> std::result::Result<(), String> {
+    let name = name
+        .to_str()
+        .ok_or_else(|| "its name is not valid UTF-8".to_owned())?;
+    carried_name(name)?;
+    if is_packaged(name) {
+        Ok(())
+    } else {
+        Err(format!("`{name}` is left out of wheels"))
+    }
 }
 
 /// Leavings of interpreters, editors, desktops, network disks and version control are not packaged, nor secrets of a shell, nor the

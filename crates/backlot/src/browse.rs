@@ -115,6 +115,10 @@ pub struct OutStatus {
     /// How it differs from what was added.
     #[serde(flatten)]
     pub change: Change,
+    /// Whether its content is in caches and on remotes (not `cache: false`); else it goes into the wheel.
+    pub cached: bool,
+    /// Whether a push sends it (neither `cache: false` nor `push: false`).
+    pub pushed: bool,
 }
 
 /// An installed package at a glance.
@@ -295,7 +299,7 @@ impl Workspace {
         known.retain(|one| one.listing.files().any(|release| release.version == version));
         let untracked = self
             .provenance(&output, &tracked)
-            .and_then(|made| self.untracked(&output, &made.outs));
+            .and_then(|made| self.untracked(&output, &tracked, &made.outs));
         let untracked = untracked.unwrap_or_else(|error| {
             self.context()
                 .warn(error.code(), format!("{}: {error}", output.name));
@@ -349,6 +353,8 @@ impl Workspace {
             .map(|s| OutStatus {
                 path: self.display_path(&s.path),
                 change: s.change,
+                cached: s.cached,
+                pushed: s.pushed,
             })
             .collect())
     }

@@ -126,7 +126,7 @@ impl Workspace {
             .build_dir()
             .join(output.project.root.file_name().unwrap_or_default());
         let provenance = self.provenance(output, tracked)?;
-        self.check_untracked(output, &provenance.outs)?;
+        self.check_untracked(output, tracked, &provenance.outs)?;
         let mut report = BuildReport {
             asset: output.name.clone(),
             package: output.package(),

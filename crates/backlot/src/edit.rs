@@ -136,7 +136,7 @@ impl Workspace {
             if name.to_string_lossy().ends_with(".dist-info") {
                 continue;
             }
-            crate::files::copy_tree(&path, &source.join(name), self)?;
+            crate::adding::copy_tree(&path, &source.join(name), self)?;
         }
         let project = match file::read_if_exists(&dist_info.join(PROJECT_FILE))? {
             Some(bytes) => bytes,

@@ -231,14 +231,19 @@ impl Workspace {
         Ok(report)
     }
 
-    /// Bring the prefix in step with what is asked for: by the lock where it fits, by choosing again where it does not and may.
-    pub(crate) fn sync_external(&self, locked: bool, dry_run: bool) -> Result<()> {
+    /// Bring the prefix in step with what is asked for: by the lock where it fits, by choosing again where it does not and may. One
+    /// that is about to be replaced may be damaged.
+    pub(crate) fn sync_external(&self, locked: bool, replaces: bool, dry_run: bool) -> Result<()> {
         let asked = &self.config.external_conda;
         if asked.is_empty() && !conda::is_prefix(&self.conda_prefix()) && !Lock::may_have_conda(self.root())?
         {
             return Ok(());
         }
-        let old = Lock::load(self.root())?;
+        let old = if replaces {
+            Lock::load_to_replace(self.root(), self.context())?
+        } else {
+            Lock::load(self.root())?
+        };
         let specs = self.with_python(asked)?;
         let fits = old.as_ref().is_some_and(|l| fits(l, &specs));
         let chosen = match &old {

@@ -5,13 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{LinkMode, RelPath};
+use backlot_core::RelPath;
 use backlot_dvc::{
     AddOptions, AddedOut, Destination, FileChanges, OutState, SentAhead, StatusOptions, TrackedPointer,
 };
 use backlot_store::{ObjectId, Remote, Transfer, TransferReport};
 use backlot_wheel::InstalledDist;
-use fs_err as fs;
 use serde::Serialize;
 
 use crate::adding::{self, Preview};
@@ -118,12 +117,12 @@ pub struct MovedFiles {
     pub files: u64,
     /// Files placed in the workspace (pull only).
     pub placed: u64,
-    /// Files that the pointers no longer name and that were removed; they are in the cache (pull only).
+    /// Files that the pointers no longer name and that were removed: they were as they had been placed (pull only).
     #[serde(skip_serializing_if = "is_zero")]
     pub removed: u64,
-    /// Files in tracked folders that nobody tracks and that were left alone (pull only).
+    /// Files that are not what was placed there, and were left alone (pull only).
     pub kept: Vec<String>,
-    /// Files that were stored nowhere, and were set aside and overwritten or removed by force (pull only).
+    /// Files that were not what was placed there, and were set aside and overwritten or removed by force (pull only).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub set_aside: Vec<String>,
 }
@@ -176,6 +175,29 @@ impl Workspace {
     }
 
     fn add_all(&self, paths: &[PathBuf], options: &AddFiles) -> Result<AddReport> {
+        let mut placed = Vec::new();
+        for path in paths {
+            let path = absolute(path)?;
+            let (output, target) = self.place_target(&path, options)?;
+            self.check_addable(&output, &path, &target)?;
+            placed.push((path, output, target));
+        }
+        let mut copies = Vec::new();
+        self.add_placed(placed, options, &mut copies)
+            .inspect_err(|error| {
+                if adding::is_refusal(error) {
+                    adding::remove_refused(&copies);
+                }
+            })
+    }
+
+    /// Add paths whose places are known. Those that are copied are noted in `copies`, with their targets.
+    fn add_placed(
+        &self,
+        placed: Vec<(PathBuf, Output, PathBuf)>,
+        options: &AddFiles,
+        copies: &mut Vec<(PathBuf, PathBuf)>,
+    ) -> Result<AddReport> {
         let sends = options.push || options.to_remote;
         let remote = if options.to_remote || sends && !options.dry_run {
             Some(self.open_remote(self.remote_entry(options.remote.as_deref(), "pushing files")?)?)
@@ -185,9 +207,7 @@ impl Workspace {
         let to = Destination::of(remote.as_ref(), options.to_remote);
         let (mut outs, mut previewed, mut sent) = (Vec::new(), Vec::new(), Vec::new());
         let mut all: Vec<Additions> = Vec::new();
-        for path in paths {
-            let path = absolute(path)?;
-            let (output, target) = self.place_target(&path, options)?;
+        for (path, output, target) in placed {
             if target == path {
                 additions_of(&mut all, output).targets.push(target);
             } else if let Destination::Remote(remote) = to {
@@ -195,12 +215,15 @@ impl Workspace {
                 sent.push((output.name.clone(), out));
                 additions_of(&mut all, output);
             } else if options.dry_run && !adding::is_tracked(&target) {
+                self.bring_in(&path, &target, true)?;
                 let (added, preview) = self.preview(&output, &path, &target)?;
                 outs.push(added);
                 previewed.push(preview);
                 additions_of(&mut all, output);
             } else {
-                self.bring_in(&path, &target, options.dry_run)?;
+                if self.bring_in(&path, &target, options.dry_run)? && !options.dry_run {
+                    copies.push((path, target.clone()));
+                }
                 additions_of(&mut all, output).targets.push(target);
             }
         }
@@ -268,7 +291,7 @@ impl Workspace {
         }
     }
 
-    /// Add paths that lie in an output's module folder. What is unchanged and not here is looked for in `elsewhere`.
+    /// Add paths that lie in module folders of an output. What is unchanged and not here is looked for in `elsewhere`.
     pub(crate) fn add_in_place(
         &self,
         additions: &Additions,
@@ -276,18 +299,27 @@ impl Workspace {
         to: Destination<'_>,
         elsewhere: Option<&Remote>,
     ) -> Result<Vec<AddedOut>> {
-        let options = AddOptions {
-            links: &self.settings().links.value,
-            git_ignore: self.in_git(),
-            dry_run,
-            to,
-            elsewhere,
-            removals: &additions.removals,
-        };
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
-        let output = &additions.output;
-        let root = crate::outputs::module_folder(output).unwrap_or_else(|| output.project.root.clone());
-        let added = backlot_dvc::add(&root, &additions.targets, &cache, &stat, &options, self.context())?;
+        let mut added = Vec::new();
+        for part in by_module(additions) {
+            let options = AddOptions {
+                links: &self.settings().links.value,
+                git_ignore: self.in_git(),
+                dry_run,
+                to,
+                elsewhere,
+                removals: &part.removals,
+            };
+            let (root, targets) = (&part.module, &part.targets);
+            added.extend(backlot_dvc::add(
+                root,
+                targets,
+                &cache,
+                &stat,
+                &options,
+                self.context(),
+            )?);
+        }
         if !dry_run {
             self.forget_brought_back(&added)?;
         }
@@ -319,22 +351,6 @@ impl Workspace {
         };
         let folder = crate::outputs::module_folder(&output).ok_or_else(not_in_output)?;
         Ok((output, name.to_path(&folder)))
-    }
-
-    /// Copy a path from outside to its place. A run that was stopped after copying goes on from there.
-    fn bring_in(&self, path: &Path, target: &Path, dry_run: bool) -> Result<()> {
-        if target.exists() {
-            if adding::is_begun(self, path, target)? || self.is_added(path, target)? {
-                return Ok(());
-            }
-            let path = target.to_path_buf();
-            return Err(WorkspaceError::TargetExists { path }.into());
-        }
-        fs::metadata(path)?;
-        if dry_run {
-            return Ok(());
-        }
-        copy_in(path, target, self)
     }
 
     /// Whether the workspace lies in a git repository, whose ignore files we then keep.
@@ -551,49 +567,49 @@ fn additions_of(all: &mut Vec<Additions>, output: Output) -> &mut Additions {
     &mut all[at]
 }
 
+/// Additions to one module folder.
+struct ModuleAdditions {
+    module: PathBuf,
+    targets: Vec<PathBuf>,
+    removals: Vec<PathBuf>,
+}
+
+/// Additions by the module folders that they lie in; of nested ones, the outermost.
+fn by_module(additions: &Additions) -> Vec<ModuleAdditions> {
+    let output = &additions.output;
+    let folders = output.module_folders();
+    let module_of = |path: &Path| {
+        let mut around: Vec<&Path> = folders.iter().copied().filter(|f| path.starts_with(f)).collect();
+        around.sort_unstable_by_key(|folder| folder.components().count());
+        let first = around.first().or(folders.first());
+        first.map_or_else(|| output.project.root.clone(), |folder| folder.to_path_buf())
+    };
+    let mut parts: Vec<ModuleAdditions> = Vec::new();
+    let mut part_of = |path: &Path| {
+        let module = module_of(path);
+        let known = parts.iter().position(|part| part.module == module);
+        known.unwrap_or_else(|| {
+            parts.push(ModuleAdditions {
+                module,
+                targets: Vec::new(),
+                removals: Vec::new(),
+            });
+            parts.len() - 1
+        })
+    };
+    let targets: Vec<usize> = additions.targets.iter().map(|path| part_of(path)).collect();
+    let removals: Vec<usize> = additions.removals.iter().map(|path| part_of(path)).collect();
+    for (at, path) in targets.into_iter().zip(&additions.targets) {
+        parts[at].targets.push(path.clone());
+    }
+    for (at, path) in removals.into_iter().zip(&additions.removals) {
+        parts[at].removals.push(path.clone());
+    }
+    parts
+}
+
 /// Whether two names mean the same asset: as written or as packages.
 pub(crate) fn same_name(a: &str, b: &str) -> bool {
     let package = |name: &str| backlot_core::PackageName::parse(&name.replace(' ', "-")).ok();
     a == b || package(a).is_some_and(|p| Some(p) == package(b))
-}
-
-/// Copy a file or folder from outside into an output, through a temporary beside it.
-fn copy_in(source: &Path, target: &Path, workspace: &Workspace) -> Result<()> {
-    let folder = target.parent().unwrap_or(target);
-    fs::create_dir_all(folder)?;
-    let stage = backlot_core::file::temporary_in(folder);
-    let copied = copy_tree(source, &stage, workspace);
-    match copied {
-        Ok(()) => {
-            adding::begin(workspace, source, target)?;
-            Ok(backlot_core::file::rename(&stage, target)?)
-        }
-        Err(error) => {
-            backlot_core::file::remove(&stage).ok();
-            Err(error)
-        }
-    }
-}
-
-/// Copy a file or folder. Of a folder that is named by a link the content is copied; links to folders inside are passed over, as
-/// in a folder that is tracked where it lies.
-pub(crate) fn copy_tree(source: &Path, target: &Path, workspace: &Workspace) -> Result<()> {
-    let modes = [LinkMode::Reflink, LinkMode::Copy];
-    let mut pending = vec![(source.to_path_buf(), target.to_path_buf())];
-    while let Some((from, to)) = pending.pop() {
-        workspace.context().check()?;
-        if !backlot_dvc::kind_of(&from)?.is_dir() {
-            backlot_core::link::place(&from, None, &to, &modes, true)?;
-        } else if from != source && from.is_symlink() {
-            let message = format!("`{}` is a link to a folder and was skipped", from.display());
-            workspace.context().warn("dvc::skipped_link", message);
-        } else {
-            fs::create_dir_all(&to)?;
-            for entry in fs::read_dir(&from)? {
-                let entry = entry?;
-                pending.push((entry.path(), to.join(entry.file_name())));
-            }
-        }
-    }
-    Ok(())
 }

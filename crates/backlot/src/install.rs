@@ -99,7 +99,8 @@ impl Workspace {
         options: &InstallRequest,
     ) -> Result<InstallReport> {
         // First, because it decides what Python everything else is chosen for.
-        self.sync_external(options.locked, options.dry_run)?;
+        let replaces = options.upgrade == Upgrade::All && !options.locked;
+        self.sync_external(options.locked, replaces, options.dry_run)?;
         let outputs = self.shown_outputs()?;
         if requirements.is_empty()
             && outputs.is_empty()
@@ -129,7 +130,11 @@ impl Workspace {
             }
             put(&mut inputs, requirement);
         }
-        let old = Lock::load(self.root())?;
+        let old = if replaces {
+            Lock::load_to_replace(self.root(), self.context())?
+        } else {
+            Lock::load(self.root())?
+        };
         let rules = self.changed_rules(&options.rules, &mut upgrade)?;
         let lock = if options.locked {
             Self::locked_as_is(old.as_ref(), &inputs)?
@@ -209,7 +214,7 @@ impl Workspace {
         let mut upgrade = request.upgrade.clone();
         let rules = self.changed_rules(&request.rules, &mut upgrade)?;
         let outputs = self.shown_outputs()?;
-        let old = Lock::load(self.root())?;
+        let old = Lock::load_to_replace(self.root(), self.context())?;
         let wish = Wish {
             inputs: self.config().inputs.clone(),
             forwards: upgrade != Upgrade::None,

@@ -226,7 +226,7 @@ impl Lock {
             return Ok(None);
         };
         let text = String::from_utf8(bytes).map_err(|e| {
-            Error::from(WorkspaceError::BadConfig {
+            Error::from(WorkspaceError::DamagedLock {
                 path: path.clone(),
                 reason: e.to_string(),
             })
@@ -234,10 +234,21 @@ impl Lock {
         Self::parse(&path, &text).map(Some)
     }
 
+    /// The same for who chooses all of it again: one that is damaged is told, and counts as none.
+    pub(crate) fn load_to_replace(root: &Path, context: &Context) -> Result<Option<Self>> {
+        match Self::load(root) {
+            Err(error @ Error::Workspace(WorkspaceError::DamagedLock { .. })) => {
+                context.warn("lock::rewritten", format!("{error}; all of it is chosen again"));
+                Ok(None)
+            }
+            loaded => loaded,
+        }
+    }
+
     /// Read the text of a lock; `path` is for messages.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
         let bad = |reason: String| {
-            Error::from(WorkspaceError::BadConfig {
+            Error::from(WorkspaceError::DamagedLock {
                 path: path.to_path_buf(),
                 reason,
             })

@@ -1,7 +1,7 @@
 //! Pulling: the tracked files of outputs and inputs, into the cache and into place.
 //!
-//! Invariants: what is overwritten is in the cache; what is overwritten by force is put there first, and noted, so that it can
-//! be brought back. A dry run tells the numbers and names of the run. Deliberately absent: DVC's formats (`backlot-dvc`).
+//! Invariants: what is overwritten is as a pull or an add left it, and in the cache; what is overwritten by force is put there
+//! first, and noted, so that it can be brought back. A dry run tells the numbers and names of the run. Deliberately absent: DVC's formats (`backlot-dvc`).
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ use crate::pins::by_pin;
 use crate::workspace::Workspace;
 
 impl Workspace {
-    /// Bring the tracked files of outputs and inputs into the cache and into place. With `force`, files whose content is stored
-    /// nowhere are set aside and overwritten; [`Workspace::undo_pull`] brings them back.
+    /// Bring the tracked files of outputs and inputs into the cache and into place. With `force`, files
+    /// that somebody changed, renamed or copied there are set aside and overwritten or removed; [`Workspace::undo_pull`] brings them back.
     pub fn pull(
         &self,
         names: &[String],
@@ -136,19 +136,11 @@ impl Workspace {
             report.bytes += sizes.iter().flatten().map(|known| known.size).sum::<u64>();
             report.already_there += there + manifests;
         }
-        let spare = self.brought_back()?;
         for (asset, moved) in tracked.iter().zip(&mut report.assets) {
             let pointers: Vec<&TrackedPointer> = asset.pointers.iter().collect();
             let options = self.checkout_options(asset, force, None);
-            let planned = backlot_dvc::plan_checkout(
-                &pointers,
-                &spare,
-                &cache,
-                Some(&aside.0),
-                &stat,
-                &options,
-                context,
-            )?;
+            let planned =
+                backlot_dvc::plan_checkout(&pointers, &cache, Some(&aside.0), &stat, &options, context)?;
             moved.placed = planned.placed;
             moved.removed = planned.removed;
             moved.kept = planned.kept.iter().map(|p| self.display_path(p)).collect();
@@ -180,36 +172,28 @@ impl Workspace {
         (force, proven): (bool, &BTreeMap<ObjectId, FileDigests>),
         report: &mut MoveReport,
     ) -> Result<()> {
-        let spare = self.brought_back()?;
+        let mut aside = BTreeMap::new();
         if force {
-            let mut lost = Vec::new();
+            let (mut lost, mut returned) = (Vec::new(), Vec::new());
             for (asset, moved) in tracked.iter().zip(&mut report.assets) {
                 let pointers: Vec<&TrackedPointer> = asset.pointers.iter().collect();
                 let options = self.checkout_options(asset, true, Some(proven));
-                let planned = backlot_dvc::plan_checkout(
-                    &pointers,
-                    &spare,
-                    cache,
-                    None,
-                    stat,
-                    &options,
-                    self.context(),
-                )?;
+                let planned =
+                    backlot_dvc::plan_checkout(&pointers, cache, None, stat, &options, self.context())?;
                 moved
                     .set_aside
                     .extend(planned.lost.iter().map(|p| self.display_path(p)));
                 lost.extend(planned.lost);
+                returned.extend(planned.returned);
             }
-            self.set_aside(&lost, cache, stat)?;
+            aside = self.set_aside(&lost, &returned, cache, stat)?;
         }
-        // What was just set aside again is no longer spared.
-        let spare = self.brought_back()?;
         for (asset, moved) in tracked.iter().zip(&mut report.assets) {
             let pointers: Vec<&TrackedPointer> = asset.pointers.iter().collect();
             // What was set aside is in the cache; what changed since then is not overwritten, by force neither.
             let options = self.checkout_options(asset, false, Some(proven));
             let placed =
-                backlot_dvc::checkout_sparing(&pointers, &spare, cache, stat, &options, self.context())?;
+                backlot_dvc::checkout_after(&pointers, &aside, cache, stat, &options, self.context())?;
             moved.placed += placed.placed;
             moved.removed += placed.removed;
             moved.kept = placed.kept.iter().map(|p| self.display_path(p)).collect();

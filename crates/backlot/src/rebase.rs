@@ -1,17 +1,19 @@
 //! Taking the changes of a newer release over into an output that was edited from an older one.
 //!
 //! Merged file by file, tracked folders included: what only the release changed is taken, what only the output changed stays,
-//! what both changed is a conflict unless they agree. Nothing is written while there is one. Invariant: the record of the base
+//! what both changed is a conflict unless they agree, and so is what the release adds where something untracked is. Nothing is
+//! written while there is one. Invariant: the record of the base
 //! is written last, and what was taken over already agrees with the release, so a rebase that was stopped goes on when it is
 //! run again. Deliberately absent: merging inside a file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, TemporaryFolder};
 use backlot_core::{BumpStep, LinkMode, Md5, PackageName, RelPath, Version};
 use backlot_dvc::{Change, Destination, FileChanges, Manifest, TrackedPointer};
-use backlot_store::{Cache, CheckoutItem, CheckoutOptions, ObjectId, StatCache, Transfer};
+use backlot_store::{Cache, CheckoutItem, CheckoutOptions, FileDigests, ObjectId, StatCache, Transfer};
 use serde::Serialize;
 
 use crate::base::{BaseRelease, Content, Newer};
@@ -71,6 +73,8 @@ struct OutPlan {
     changed: Vec<(Option<RelPath>, Md5)>,
     /// Files that the release removed.
     removed: Vec<Option<RelPath>>,
+    /// Whether the tracked file is executable in the release.
+    executable: bool,
 }
 
 /// The three sides of a merge.
@@ -200,9 +204,18 @@ impl Workspace {
             if name.ends_with(".dvc") {
                 self.plan_out(name, sides, &mut plan)?;
             } else if base == ours {
-                plan.note(base.is_some(), theirs.is_some(), name);
                 let source = theirs.map(|_| sides.source(name)).transpose()?;
-                check_way(sides.output, &sides.target(name)?)?;
+                let target = sides.target(name)?;
+                check_way(sides.output, &target)?;
+                if let (None, Some(source)) = (ours, &source) {
+                    // What does not go into the wheel is no less somebody's.
+                    let digests = self.digests_at(source)?;
+                    if self.is_something_else(&target, &[digests.md5])? {
+                        plan.conflicts.push(untracked(name));
+                        continue;
+                    }
+                }
+                plan.note(base.is_some(), theirs.is_some(), name);
                 plan.files.push((name.clone(), source));
             } else {
                 plan.conflicts.push(name.clone());
@@ -249,6 +262,7 @@ impl Workspace {
             gone: released.is_none(),
             changed: Vec::new(),
             removed: Vec::new(),
+            executable: released.is_some_and(|released| released.pointer.outs.iter().any(|out| out.isexec)),
         };
         let all: BTreeSet<&Option<String>> = before.keys().chain(after.keys()).collect();
         for path in all {
@@ -263,8 +277,13 @@ impl Workspace {
                 plan.conflicts.push(shown);
                 continue;
             }
-            plan.note(base.is_some(), theirs.is_some(), &shown);
             let inside = path.as_deref().map(RelPath::parse).transpose()?;
+            let known: Vec<Md5> = ours.into_iter().chain(theirs).copied().collect();
+            if theirs.is_some() && self.is_something_else(&out.target(inside.as_ref()), &known)? {
+                plan.conflicts.push(untracked(&shown));
+                continue;
+            }
+            plan.note(base.is_some(), theirs.is_some(), &shown);
             match theirs {
                 Some(md5) => out.changed.push((inside, *md5)),
                 None => out.removed.push(inside),
@@ -272,6 +291,29 @@ impl Workspace {
         }
         plan.outs.push(out);
         Ok(())
+    }
+
+    /// Whether something is at a place (or in the way to it) that has none of the `known` contents: no pointer names it, so it may
+    /// be stored nowhere.
+    fn is_something_else(&self, place: &Path, known: &[Md5]) -> Result<bool> {
+        match fs_err::symlink_metadata(place) {
+            Ok(_) if fs_err::metadata(place).is_ok_and(|found| found.is_file()) => {
+                Ok(!known.contains(&self.digests_at(place)?.md5))
+            }
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) if e.kind() == ErrorKind::NotADirectory => Ok(true),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn digests_at(&self, path: &Path) -> Result<FileDigests> {
+        let paths = [path.to_path_buf()];
+        let digests = backlot_store::hash_files(&paths, &*self.stat_cache()?, self.context())?;
+        let missing = || backlot_dvc::Error::NoSuchPath {
+            path: path.to_path_buf(),
+        };
+        Ok(digests.first().copied().ok_or_else(missing)?)
     }
 
     /// The files that an out stands for, by their path inside it.
@@ -333,11 +375,7 @@ impl Workspace {
     /// changes have to be joined with others.
     fn apply_out(&self, out: &OutPlan, output: &Output, cache: &Cache, stat: &StatCache) -> Result<()> {
         let join = out.taken.is_none() && !out.gone;
-        let target = |inside: &Option<RelPath>| {
-            inside
-                .as_ref()
-                .map_or_else(|| out.place.clone(), |inside| inside.to_path(&out.place))
-        };
+        let target = |inside: &Option<RelPath>| out.target(inside.as_ref());
         let mut items = Vec::new();
         for (inside, md5) in &out.changed {
             let target = target(inside);
@@ -345,7 +383,7 @@ impl Workspace {
                 items.push(CheckoutItem {
                     id: ObjectId::file(*md5),
                     target,
-                    executable: false,
+                    executable: inside.is_none() && out.executable,
                 });
             }
         }
@@ -390,6 +428,18 @@ impl Workspace {
         }
         Ok(())
     }
+}
+
+impl OutPlan {
+    /// Where a member lies; of a single file, the file.
+    fn target(&self, inside: Option<&RelPath>) -> PathBuf {
+        inside.map_or_else(|| self.place.clone(), |inside| inside.to_path(&self.place))
+    }
+}
+
+/// How a conflict with what nobody tracks is told.
+fn untracked(name: &str) -> String {
+    format!("{name} (not tracked here)")
 }
 
 impl Plan {

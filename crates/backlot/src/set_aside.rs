@@ -1,17 +1,19 @@
-//! Files that `pull --force` overwrote or removed though they were stored nowhere: kept in the cache, and brought back.
+//! Files that `pull --force` overwrote or removed though somebody had made them: edits, renames, duplicates. Kept in the cache,
+//! and brought back; so is the removal of those that it placed again.
 //!
 //! Invariant: the content is in the cache and the record is on disk before a file is touched. The record lies in
-//! `.backlot/set-aside.json`; without it the content stays in the cache under its digest.
+//! `.backlot/set-aside.json`; without it the content stays in the cache under its digest. One that cannot be read is unknown to
+//! what needs to know it (bringing back, collecting), and is put away and begun anew by what only adds to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::{Md5, Timestamp, file};
-use backlot_dvc::AddedOut;
+use backlot_dvc::{AddedOut, TrackedPointer};
 use backlot_store::{Cache, CheckoutItem, CheckoutOptions, ObjectId, StatCache};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{EditError, Result, WorkspaceError};
+use crate::error::{EditError, Error, Result};
 use crate::workspace::Workspace;
 
 /// The record.
@@ -19,7 +21,7 @@ use crate::workspace::Workspace;
 struct Record {
     /// What was set aside, the newest last.
     aside: Vec<SetAside>,
-    /// What was brought back and is named by nothing but this: a pull does not overwrite it.
+    /// What was brought back and is named by nothing but this: a collection of the cache spares it.
     brought_back: BTreeSet<Md5>,
 }
 
@@ -36,6 +38,9 @@ struct AsideFile {
     path: String,
     md5: Md5,
     executable: bool,
+    /// Whether somebody had removed it, and the pull placed it again with that content.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    removed: bool,
 }
 
 /// What was brought back.
@@ -45,7 +50,7 @@ pub struct UndoReport {
     pub at: Timestamp,
     /// The files that are as they were before the pull, relative to the workspace.
     pub restored: Vec<String>,
-    /// Files that have other content by now, which is stored nowhere: they were left alone, and stay set aside.
+    /// Files that somebody changed since: they were left alone, and what was there before stays set aside.
     pub kept: Vec<String>,
     /// Whether nothing was changed.
     pub dry_run: bool,
@@ -61,18 +66,27 @@ impl Workspace {
         let mut record = load(&place(self))?;
         let last = record.aside.pop().ok_or(EditError::NothingSetAside)?;
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
-        let (mut items, mut kept, mut restored) = (Vec::new(), Vec::new(), Vec::new());
+        // What cannot be read now is not known to be as it was placed, so what is there of it is kept.
+        let tracked = self.tracked_or(&[], true, &mut |_, _| Ok(()))?;
+        let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
+        let placed = backlot_dvc::placed_content(&pointers, &cache, &stat)?;
+        let (mut items, mut removals) = (Vec::new(), Vec::new());
+        let (mut kept, mut restored) = (Vec::new(), Vec::new());
         for one in &last.files {
             let target = self.root().join(&one.path);
-            if self.is_stored(&target, &cache, &stat, &record.brought_back)? {
-                restored.push(one.path.clone());
+            if !self.is_nobodys(&target, one.md5, placed.get(&target), &cache, &stat)? {
+                kept.push(one.path.clone());
+                continue;
+            }
+            restored.push(one.path.clone());
+            if one.removed {
+                removals.push(target);
+            } else {
                 items.push(CheckoutItem {
                     id: ObjectId::file(one.md5),
                     target,
                     executable: one.executable,
                 });
-            } else {
-                kept.push(one.path.clone());
             }
         }
         let report = UndoReport {
@@ -92,12 +106,15 @@ impl Workspace {
             force: true,
             ..CheckoutOptions::default()
         };
-        // Noted before, so that no pull overwrites what is there from now on.
+        // Noted before, so that no collection takes what is there from now on.
         let brought_back = items.iter().map(|item| item.id.md5);
         record.brought_back.extend(brought_back);
         record.aside.push(last);
         save(&place(self), &record)?;
         backlot_store::checkout(&cache, &stat, &items, &options, self.context())?;
+        for path in &removals {
+            file::remove(path)?;
+        }
         if let Some(mut last) = record.aside.pop() {
             last.files.retain(|one| report.kept.contains(&one.path));
             record.aside.extend((!last.files.is_empty()).then_some(last));
@@ -106,13 +123,14 @@ impl Workspace {
         Ok(report)
     }
 
-    /// Whether nothing is lost when a path is overwritten.
-    fn is_stored(
+    /// Whether nothing is lost when a path is overwritten with `md5` or removed: it is that, or one of what was `placed`.
+    fn is_nobodys(
         &self,
         path: &Path,
+        md5: Md5,
+        placed: Option<&BTreeSet<Md5>>,
         cache: &Cache,
         stat: &StatCache,
-        brought_back: &BTreeSet<Md5>,
     ) -> Result<bool> {
         let Ok(found) = fs_err::symlink_metadata(path) else {
             return Ok(true);
@@ -121,17 +139,26 @@ impl Workspace {
             return Ok(false);
         }
         let digests = backlot_store::hash_files(&[path.to_path_buf()], stat, self.context())?;
-        let mut stored = true;
+        let mut known = true;
         for one in digests {
-            stored &= !brought_back.contains(&one.md5) && cache.has(&ObjectId::file(one.md5))?;
+            let is_placed = one.md5 == md5 || placed.is_some_and(|placed| placed.contains(&one.md5));
+            known &= is_placed && cache.holds(&one)?;
         }
-        Ok(stored)
+        Ok(known)
     }
 
-    /// Put files into the cache and note it, before they are overwritten.
-    pub(crate) fn set_aside(&self, paths: &[PathBuf], cache: &Cache, stat: &StatCache) -> Result<()> {
-        if paths.is_empty() {
-            return Ok(());
+    /// Put files into the cache and note it, before they are overwritten; note, too, which files that somebody removed are about
+    /// to be `returned`. Returns what was set aside, with its content.
+    pub(crate) fn set_aside(
+        &self,
+        paths: &[PathBuf],
+        returned: &[(PathBuf, Md5)],
+        cache: &Cache,
+        stat: &StatCache,
+    ) -> Result<BTreeMap<PathBuf, Md5>> {
+        let mut aside = BTreeMap::new();
+        if paths.is_empty() && returned.is_empty() {
+            return Ok(aside);
         }
         let links = &self.settings().links.value;
         let added = backlot_store::add_files(cache, stat, paths, links, self.context())?;
@@ -141,28 +168,60 @@ impl Workspace {
                 path: self.display_path(path),
                 md5: added.digests.md5,
                 executable: is_executable(path)?,
+                removed: false,
             });
+            aside.insert(path.clone(), added.digests.md5);
         }
-        let mut record = load(&place(self))?;
+        let mut record = self.load_or_begin()?;
         for one in &files {
             record.brought_back.remove(&one.md5);
         }
+        files.extend(returned.iter().map(|(path, md5)| AsideFile {
+            path: self.display_path(path),
+            md5: *md5,
+            executable: false,
+            removed: true,
+        }));
         record.aside.push(SetAside {
             at: self.context().now(),
             files,
         });
-        save(&place(self), &record)
+        save(&place(self), &record)?;
+        Ok(aside)
     }
 
-    /// Content that was brought back, and that nothing else names.
-    pub(crate) fn brought_back(&self) -> Result<BTreeSet<ObjectId>> {
-        let record = load(&place(self))?;
-        Ok(record.brought_back.into_iter().map(ObjectId::file).collect())
+    /// The record, to add to it. One that cannot be read is put away: what it names is not known, and a collection of the cache
+    /// waits until somebody deletes it.
+    fn load_or_begin(&self) -> Result<Record> {
+        let path = place(self);
+        match load(&path) {
+            Err(Error::Edit(EditError::DamagedRecord { reason, .. })) => {
+                let damaged = damaged_place(self);
+                let message = format!(
+                    "`{}` cannot be read ({reason}) and is `{}` now: what earlier pulls set aside is in the cache, under names that only it has",
+                    path.display(),
+                    damaged.display()
+                );
+                self.context().warn("pull::unreadable_record", message);
+                if !damaged.exists() {
+                    file::rename(&path, &damaged)?;
+                }
+                Ok(Record::default())
+            }
+            loaded => loaded,
+        }
     }
 
     /// Forget what was brought back and is named by a pointer now.
     pub(crate) fn forget_brought_back(&self, added: &[AddedOut]) -> Result<()> {
-        let mut record = load(&place(self))?;
+        let mut record = match load(&place(self)) {
+            // It can name more than is needed, so nothing is lost when nothing is forgotten.
+            Err(error @ Error::Edit(EditError::DamagedRecord { .. })) => {
+                self.context().warn("pull::unreadable_record", error.to_string());
+                return Ok(());
+            }
+            loaded => loaded?,
+        };
         let before = record.brought_back.len();
         for object in added.iter().flat_map(|out| &out.objects) {
             record.brought_back.remove(&object.id.md5);
@@ -175,6 +234,12 @@ impl Workspace {
 
     /// The objects that were set aside, which a collection of the cache spares.
     pub(crate) fn objects_set_aside(&self) -> Result<Vec<ObjectId>> {
+        let damaged = damaged_place(self);
+        if damaged.exists() {
+            let reason = "it was put away because it could not be read".to_owned();
+            let path = damaged;
+            return Err(EditError::DamagedRecord { path, reason }.into());
+        }
         let record = load(&place(self))?;
         let files = record.aside.iter().flat_map(|one| &one.files);
         let all = files
@@ -188,12 +253,17 @@ fn place(workspace: &Workspace) -> PathBuf {
     workspace.state_dir().join("set-aside.json")
 }
 
+/// Where a record is put that cannot be read.
+fn damaged_place(workspace: &Workspace) -> PathBuf {
+    workspace.state_dir().join("set-aside.damaged.json")
+}
+
 fn load(path: &Path) -> Result<Record> {
     let Some(bytes) = file::read_if_exists(path)? else {
         return Ok(Record::default());
     };
     serde_json::from_slice(&bytes).map_err(|error| {
-        WorkspaceError::BadConfig {
+        EditError::DamagedRecord {
             path: path.to_path_buf(),
             reason: error.to_string(),
         }

@@ -10,13 +10,15 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{Context, RelPath};
+use backlot_dvc::TrackedPointer;
 use backlot_wheel::BuildOptions;
 use fs_err as fs;
 use serde::Serialize;
 use toml_edit::{DocumentMut, Item, Table};
 
 use crate::build::{OutRecord, TOOL};
-use crate::error::{Result, WorkspaceError};
+use crate::error::{OutsError, Result, WorkspaceError};
+use crate::files::Tracked;
 use crate::outputs::Output;
 use crate::workspace::Workspace;
 
@@ -87,6 +89,8 @@ pub struct UntrackedFiles {
 pub(crate) struct Untracked {
     /// What is neither code nor small text, by path.
     pub(crate) files: Vec<UntrackedFiles>,
+    /// The same of what is tracked with `cache: false`, by the path that is tracked.
+    uncached: Vec<UntrackedFiles>,
     /// The bytes of all that would be packaged.
     pub(crate) bytes: u64,
     /// The largest files, for a message where no single one is to blame.
@@ -279,7 +283,14 @@ impl Kind {
 
 impl Workspace {
     /// What an output has that is not tracked, with what of it is refused.
-    pub(crate) fn untracked(&self, output: &Output, outs: &[OutRecord]) -> Result<Untracked> {
+    pub(crate) fn untracked(
+        &self,
+        output: &Output,
+        tracked: &Tracked,
+        outs: &[OutRecord],
+    ) -> Result<Untracked> {
+        let all = tracked.pointers.iter().flat_map(TrackedPointer::located_outs);
+        let uncached: Vec<PathBuf> = all.filter(|(_, out)| !out.cache).map(|(path, _)| path).collect();
         let limits = self.config().publish;
         let packaged = self.packaged(output, outs)?;
         let modules = output.module_folders();
@@ -301,7 +312,10 @@ impl Workspace {
                 continue;
             }
             let folder = source.parent().filter(|folder| !modules.contains(folder));
-            let path = folder.unwrap_or(&source).to_path_buf();
+            let out = uncached.iter().find(|out| source.starts_with(out));
+            let path = out
+                .map_or_else(|| folder.unwrap_or(&source), PathBuf::as_path)
+                .to_path_buf();
             let row = rows.entry(path.clone()).or_insert_with(|| UntrackedFiles {
                 path: self.display_path(&path),
                 files: 0,
@@ -328,9 +342,13 @@ impl Workspace {
             row.refused |= !limits.media;
         }
         let too_much = found.bytes > limits.largest_wheel;
-        found.files = rows.into_values().collect();
-        for row in &mut found.files {
+        for (path, mut row) in rows {
             row.refused |= too_much;
+            if uncached.contains(&path) {
+                found.uncached.push(row);
+            } else {
+                found.files.push(row);
+            }
         }
         found.largest.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         found.largest.truncate(3);
@@ -354,11 +372,27 @@ impl Workspace {
     }
 
     /// Refuse a wheel that would hold content.
-    pub(crate) fn check_untracked(&self, output: &Output, outs: &[OutRecord]) -> Result<()> {
-        let found = self.untracked(output, outs)?;
+    pub(crate) fn check_untracked(
+        &self,
+        output: &Output,
+        tracked: &Tracked,
+        outs: &[OutRecord],
+    ) -> Result<()> {
+        let found = self.untracked(output, tracked, outs)?;
         let limits = self.config().publish;
-        let refused = found.files.iter().filter(|row| row.refused);
-        let mut paths: Vec<String> = refused.map(|row| row.path.clone()).collect();
+        let refused = |rows: &[UntrackedFiles]| -> Vec<String> {
+            let refused = rows.iter().filter(|row| row.refused);
+            refused.map(|row| row.path.clone()).collect()
+        };
+        let mut paths = refused(&found.files);
+        let uncached = refused(&found.uncached);
+        if paths.is_empty() && !uncached.is_empty() {
+            return Err(OutsError::NotCached {
+                asset: output.name.clone(),
+                paths: uncached,
+            }
+            .into());
+        }
         if paths.is_empty() && found.bytes > limits.largest_wheel {
             let largest = found.largest.iter();
             paths = largest.map(|(_, path)| self.display_path(path)).collect();

@@ -319,13 +319,16 @@ pub(super) fn pull(
         let placed = format!("{}{} placed{removed}", would(dry_run), asset.placed);
         rows.push(vec![asset.name.clone(), text::count(asset.files, "file"), placed]);
         for overwritten in &asset.set_aside {
-            let line = format!("{}set aside {overwritten}: it was stored nowhere", would(dry_run));
+            let line = format!(
+                "{}set aside {overwritten}: it is not what was placed there",
+                would(dry_run)
+            );
             rows.push(vec![String::new(), line]);
         }
         for kept in &asset.kept {
             rows.push(vec![
                 String::new(),
-                format!("kept {kept}: its content is nowhere else"),
+                format!("kept {kept}: it is not what was placed there"),
             ]);
         }
     }
@@ -344,7 +347,7 @@ pub(super) fn undo_pull(session: &Session, dry_run: bool) -> Result<Answer, Erro
         lines.push_str(&format!("{}brought back {path}\n", would(dry_run)));
     }
     for path in &report.kept {
-        lines.push_str(&format!("kept {path}: its content is nowhere else\n"));
+        lines.push_str(&format!("kept {path}: it was changed since\n"));
     }
     Ok(Answer::new(&report, lines))
 }

@@ -28,7 +28,7 @@ pub(super) fn status(session: &Session) -> Result<Answer, Error> {
         for input in &output.inputs {
             lines.push_str(&format!("    requires {}\n", input.requirement));
         }
-        lines.push_str(&outs(&output.outs, "    "));
+        lines.push_str(&outs(&output.outs, false));
         for one in &output.untracked {
             let (files, bytes) = (text::count(one.files, "file"), text::bytes(one.bytes));
             lines.push_str(&format!(
@@ -52,7 +52,7 @@ pub(super) fn status(session: &Session) -> Result<Answer, Error> {
             "  {} {} (from {origin}{asked})\n",
             input.name, input.version
         ));
-        lines.push_str(&outs(&input.outs, "    "));
+        lines.push_str(&outs(&input.outs, true));
     }
     if !report.inputs.iter().any(|i| i.editable.is_none()) {
         lines.push_str("  none; `backlot install NAME` installs one\n");
@@ -124,17 +124,26 @@ fn or_none(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
 }
 
-fn outs(outs: &[OutStatus], indent: &str) -> String {
+/// The tracked files of an output, or of an `installed` input, which nobody edits.
+fn outs(outs: &[OutStatus], installed: bool) -> String {
     let rows: Vec<Vec<String>> = outs
         .iter()
-        .map(|out| vec![format!("{indent}{}", out.path), describe(&out.change)])
+        .map(|out| vec![format!("    {}", out.path), describe(out, installed)])
         .collect();
     columns(&rows)
 }
 
-fn describe(change: &Change) -> String {
-    match change {
+fn describe(out: &OutStatus, installed: bool) -> String {
+    match &out.change {
+        Change::Unchanged if !out.cached && !installed => {
+            "unchanged; `cache: false`: it goes into the wheel".to_owned()
+        }
         Change::Unchanged => "unchanged".to_owned(),
+        Change::Missing if !out.cached => "missing; `cache: false`: a pull does not bring it".to_owned(),
+        Change::NotPulled | Change::Missing if !out.pushed => {
+            "not here; `push: false`: a pull brings it only if the remote has it all the same".to_owned()
+        }
+        Change::NotInCache if installed => "not in the cache; `backlot pull` brings it".to_owned(),
         Change::NotPulled => "not pulled; `backlot pull` brings it".to_owned(),
         Change::Partial { absent } => format!("unchanged; {absent} not pulled"),
         Change::Missing => "missing; `backlot pull` brings it".to_owned(),

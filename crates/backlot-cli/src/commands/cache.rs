@@ -45,6 +45,7 @@ fn status(session: &Session) -> Result<Answer, Error> {
         let state = match user.state {
             CacheUserState::Missing => "  (not there)",
             CacheUserState::Unreadable => "  (cannot be read by this user)",
+            CacheUserState::Damaged => "  (a damaged record)",
             CacheUserState::There => "",
         };
         lines.push_str(&format!("  {}{state}\n", user.path.display()));

@@ -38,7 +38,7 @@ impl Place {
         };
         let placing = Placing {
             cache: &self.cache,
-            spare: &std::collections::BTreeSet::new(),
+            aside: &std::collections::BTreeMap::new(),
             manifests: None,
             stat: &self.stat,
             options: &options,

@@ -43,6 +43,7 @@ fn listed(workspaces: &[CacheUser]) -> String {
     let one = |user: &CacheUser| {
         let why = match user.state {
             CacheUserState::Unreadable => "cannot be read by this user",
+            CacheUserState::Damaged => "is a damaged record, which names no workspace",
             _ => "is not there",
         };
         format!("`{}` {why}", user.path.display())
@@ -74,6 +75,14 @@ impl Coded for CacheError {
                 if workspaces.iter().all(|user| is_missing(&user)) {
                     "mount the disk they are on; if they were deleted or moved, `backlot cache clean --forget-missing`"
                         .to_owned()
+                } else if let Some(user) = workspaces
+                    .iter()
+                    .find(|user| user.state == CacheUserState::Damaged)
+                {
+                    format!(
+                        "run any command in the workspace that it is of, as `backlot install`: that writes it anew; or `backlot cache clean --forget {}`",
+                        user.path.display()
+                    )
                 } else {
                     let path = workspaces.iter().find(|user| !is_missing(user));
                     let path = path.map_or_else(String::new, |user| user.path.display().to_string());

@@ -30,8 +30,8 @@ pub enum EditError {
         /// Where it leads to.
         target: PathBuf,
     },
-    /// Files that changed here and in the newer release, in different ways.
-    #[error("{asset} cannot take over the changes of {newer}: {} changed here and there: {}", text::count(files.len() as u64, "file"), files.iter().take(20).cloned().collect::<Vec<_>>().join(", "))]
+    /// Files that changed here and in the newer release, in different ways, or that are here untracked.
+    #[error("{asset} cannot take over the changes of {newer}: {} changed here and there, or not tracked here: {}", text::count(files.len() as u64, "file"), files.iter().take(20).cloned().collect::<Vec<_>>().join(", "))]
     Conflicts {
         /// The asset.
         asset: String,
@@ -55,6 +55,14 @@ pub enum EditError {
         package: PackageName,
         /// The folders, relative to the workspace.
         folders: Vec<String>,
+    },
+    /// The record of what was set aside is damaged.
+    #[error("`{}`, the record of what `pull --force` set aside, cannot be read: {reason}", path.display())]
+    DamagedRecord {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// No files were set aside.
     #[error("nothing was set aside by a `pull --force` that could be brought back")]
@@ -83,6 +91,7 @@ impl Coded for EditError {
             Self::Conflicts { .. } => "edit::conflicts",
             Self::NotAdded { .. } => "edit::not_added",
             Self::SamePackage { .. } => "output::same_package",
+            Self::DamagedRecord { .. } => "pull::damaged_record",
             Self::NothingSetAside => "pull::nothing_set_aside",
         }
     }
@@ -94,6 +103,7 @@ impl Coded for EditError {
             | Self::NotAdded { .. }
             | Self::SamePackage { .. } => Class::Conflict,
             Self::LinkedModule { .. } => Class::User,
+            Self::DamagedRecord { .. } => Class::Integrity,
             Self::NothingSetAside => Class::NotFound,
         }
     }
@@ -104,13 +114,17 @@ impl Coded for EditError {
                 "run `backlot edit {asset} --rebase` to take its changes over, then publish; or leave them out with `backlot publish {asset} --force -m REASON`"
             ),
             Self::Conflicts { asset, .. } => format!(
-                "make these files here what they shall be in the end, as they are in the release, and run it again; or leave the release's changes out with `backlot publish {asset} --force -m REASON`"
+                "make these files here what they shall be in the end, as they are in the release (those that are not tracked can be moved away), and run it again; or leave the release's changes out with `backlot publish {asset} --force -m REASON`"
             ),
             Self::LinkedModule { .. } => "put the files themselves into the asset, or add the folder with `backlot add PATH --asset NAME`".to_owned(),
             Self::NotAdded { paths, .. } => format!("run `backlot add {}` first", paths.join(" ")),
             Self::SamePackage { .. } => {
                 "rename one in its pyproject.toml, or move one of the folders out of outputs".to_owned()
             }
+            Self::DamagedRecord { path, .. } => format!(
+                "put it back from a backup; or, if nothing that was set aside is needed any more, delete `{}`: cleaning the cache may remove that content then",
+                path.display()
+            ),
             Self::NothingSetAside => {
                 "nothing was lost: only `backlot pull --force` sets files aside".to_owned()
             }

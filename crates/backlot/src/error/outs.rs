@@ -1,5 +1,7 @@
 //! What can be wrong with the tracked files of a package as a whole: with where they belong, and with what is published of them.
 
+use std::path::PathBuf;
+
 use backlot_core::{Class, Coded, PackageName, text};
 
 /// Tracked files that cannot be published, pushed or placed.
@@ -30,6 +32,22 @@ pub enum OutsError {
         /// The remote.
         remote: String,
     },
+    /// A path whose pointer cannot go into a wheel.
+    #[error("`{}` cannot be tracked under this name: its pointer goes into the wheel, and {reason}", path.display())]
+    NotPackaged {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Tracked files that are not cached, and would become part of the wheel itself.
+    #[error("`{asset}` cannot be built: {} not cached (`cache: false`), so the content would go into the wheel itself: {}", if paths.len() == 1 { "a tracked path is" } else { "some tracked paths are" }, paths.join(", "))]
+    NotCached {
+        /// The asset.
+        asset: String,
+        /// The paths, relative to the workspace.
+        paths: Vec<String>,
+    },
     /// Files that are not pushed to the remote of a command, and would be kept nowhere.
     #[error(
         "`{asset}` has tracked files that do not go to this remote (`push: false`, `cache: false` or a remote of their own), so they need the cache"
@@ -58,6 +76,8 @@ impl Coded for OutsError {
             Self::NoContent { .. } => "publish::no_content",
             Self::NotPushed { .. } => "publish::not_pushed",
             Self::UnknownPin { .. } => "config::unknown_pin",
+            Self::NotPackaged { .. } => "files::not_packaged",
+            Self::NotCached { .. } => "publish::not_cached",
             Self::NeedsCache { .. } => "files::needs_cache",
             Self::Foreign { .. } => "workspace::foreign_files",
         }
@@ -66,7 +86,8 @@ impl Coded for OutsError {
     fn class(&self) -> Class {
         match self {
             Self::NoContent { .. } | Self::UnknownPin { .. } => Class::NotFound,
-            Self::NotPushed { .. } | Self::NeedsCache { .. } => Class::Conflict,
+            Self::NotPackaged { .. } => Class::User,
+            Self::NotPushed { .. } | Self::NotCached { .. } | Self::NeedsCache { .. } => Class::Conflict,
             Self::Foreign { .. } => Class::Integrity,
         }
     }
@@ -80,6 +101,13 @@ impl Coded for OutsError {
             Self::UnknownPin { remote, .. } => {
                 format!("`backlot remote add {remote} URL`, or remove `remote:` from the pointer")
             }
+            Self::NotPackaged { .. } => {
+                "rename it; from outside, `--as NAME` gives it another name in the asset".to_owned()
+            }
+            Self::NotCached { paths, .. } => format!(
+                "remove `cache: false` from the pointers, then run `backlot add {}`; or let them go into the wheel by `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml",
+                paths.join(" ")
+            ),
             Self::NeedsCache { .. } => {
                 "leave out `--to-remote` or `--no-cache`, or change the pointers".to_owned()
             }

@@ -319,6 +319,14 @@ pub enum WorkspaceError {
         /// What differs.
         reason: String,
     },
+    /// A `backlot.lock` that cannot be read.
+    #[error("`{}` cannot be read: {reason}", path.display())]
+    DamagedLock {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A `pylock.toml` that cannot be read.
     #[error("`{}` is not a lock file that can be used: {reason}", path.display())]
     BadLockFile {
@@ -463,6 +471,7 @@ impl Coded for WorkspaceError {
             Self::NotOneRelease { .. } => "release::not_one",
             Self::MissingFiles { .. } => "publish::missing_files",
             Self::StaleLock { .. } | Self::LockForElsewhere { .. } => "lock::stale",
+            Self::DamagedLock { .. } => "lock::damaged",
             Self::BadLockFile { .. } => "lock::invalid",
             Self::LockedSource { .. } => "lock::not_a_wheel",
             Self::NewerFormat { .. } => "lock::newer_format",
@@ -503,6 +512,7 @@ impl Coded for WorkspaceError {
             | Self::FilesInPublic { .. }
             | Self::NoneConfigured { .. }
             | Self::NewerFormat { .. }
+            | Self::DamagedLock { .. }
             | Self::BadLockFile { .. }
             | Self::PythonByPath { .. }
             | Self::WithoutConda { .. }
@@ -577,6 +587,7 @@ impl Coded for WorkspaceError {
             Self::MissingFiles { missing, .. } => format!("bring them back with `backlot pull`, or drop them with `backlot add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),
             Self::StaleLock { .. } => "run `backlot lock` to resolve again".to_owned(),
             Self::LockForElsewhere { .. } => "give a lock file that was made for this Python and system, or make the workspace with the Python that it needs: `python = \"...\"` in backlot.toml".to_owned(),
+            Self::DamagedLock { .. } => "take it from version control; or run `backlot lock`, which chooses again and writes it anew (`backlot install --upgrade` installs that, too)".to_owned(),
             Self::BadLockFile { .. } => "write it again with the tool that made it; PEP 751 describes its keys".to_owned(),
             Self::LockedSource { .. } => "build its wheel, publish it to a repo of the workspace, and lock again".to_owned(),
             Self::NewerFormat { .. } => "use a newer backlot".to_owned(),

@@ -30,7 +30,7 @@ pub struct GcReport {
     pub cache: PathBuf,
     /// The workspaces whose files are kept.
     pub workspaces: Vec<PathBuf>,
-    /// Workspaces of other people that cannot be read: which files they need is not known.
+    /// Workspaces of other people that cannot be read, and damaged records of workspaces: which files they need is not known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<PathBuf>,
     /// Objects that are kept.
@@ -97,7 +97,8 @@ impl Workspace {
             workspaces.push(workspace.root().to_path_buf());
         }
         let unreadable = registered(cache.root())?.into_iter();
-        let unreadable = unreadable.filter(|user| user.state == CacheUserState::Unreadable);
+        let unreadable = unreadable
+            .filter(|user| matches!(user.state, CacheUserState::Unreadable | CacheUserState::Damaged));
         let all = cache.list()?;
         let kept = all
             .iter()

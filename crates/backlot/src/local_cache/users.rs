@@ -34,19 +34,25 @@ pub enum CacheUserState {
     Missing,
     /// It belongs to somebody else, who lets nobody read it, or its disk does not answer.
     Unreadable,
+    /// The record of it is damaged, so which workspace it is of is not known; the path is that of the record.
+    Damaged,
 }
 
 /// Remember that a workspace uses a cache.
 pub(crate) fn register_workspace(cache: &Path, root: &Path) -> Result<()> {
-    let path = record(cache, root);
-    if !path.exists() {
-        shared::write(&path, root.display().to_string().as_bytes())?;
+    let (path, text) = (record(cache, root), root.display().to_string());
+    // One that is damaged is made anew, too.
+    if file::read_if_exists(&path)?.as_deref() != Some(text.as_bytes()) {
+        shared::write(&path, text.as_bytes())?;
     }
     Ok(())
 }
 
-/// Forget that a workspace uses a cache; its next command remembers it again.
+/// Forget that a workspace uses a cache; its next command remembers it again. A damaged record is named by its own path.
 pub(super) fn forget_workspace(cache: &Path, root: &Path) -> Result<()> {
+    if root.parent() == Some(cache.join(FOLDER).as_path()) {
+        return Ok(file::remove(root)?);
+    }
     Ok(file::remove(&record(cache, root))?)
 }
 
@@ -65,14 +71,25 @@ pub(crate) fn registered(cache: &Path) -> Result<Vec<CacheUser>> {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if !name.starts_with(file::TEMPORARY_PREFIX) {
-                let path = PathBuf::from(fs::read_to_string(&path)?);
-                let state = state_of(&path);
-                users.push(CacheUser { path, state });
+                users.push(user_of(path)?);
             }
         }
     }
     users.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(users)
+}
+
+/// The workspace that a record names.
+fn user_of(record: PathBuf) -> Result<CacheUser> {
+    let text = String::from_utf8(fs::read(&record)?).unwrap_or_default();
+    let path = PathBuf::from(text);
+    Ok(if path.is_absolute() {
+        let state = state_of(&path);
+        CacheUser { path, state }
+    } else {
+        let (path, state) = (record, CacheUserState::Damaged);
+        CacheUser { path, state }
+    })
 }
 
 fn state_of(root: &Path) -> CacheUserState {
@@ -95,6 +112,13 @@ impl Workspace {
                     workspaces.push(Self::open(&path, self.host(), self.context())?);
                 }
                 CacheUserState::Missing => {}
+                CacheUserState::Damaged => {
+                    let message = format!(
+                        "`{}` is damaged and names no workspace: what only that one needs counts as not needed",
+                        path.display()
+                    );
+                    self.context().warn("gc::unreadable_workspace", message);
+                }
                 CacheUserState::Unreadable => {
                     let message = format!(
                         "`{}` uses this cache and cannot be read: what only it needs counts as not needed",
