@@ -1,14 +1,14 @@
 //! What a remote knows of files without reading them, for a writer that relies on what others stored.
 //!
 //! Invariant: a file is named only if a reader could fetch it now and nobody condemned it: its newest clean recipe, whose
-//! packs were each seen to be there after the tombs were read.
+//! packs were each seen to be there, of their length, after the tombs were read.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use backlot_core::Context;
 
 use super::catalog::{Catalog, TOGETHER};
-use super::name::{Kind, StoredName};
+use super::name::StoredName;
 use super::push::Site;
 use super::remote::ChunkedRemote;
 use crate::error::Result;
@@ -31,22 +31,17 @@ impl Site {
         let mut there: HashSet<StoredName> = HashSet::new();
         for ids in ids.chunks(TOGETHER) {
             let found = catalog.find_with(ids, |_, one| catalog.is_clean(one))?;
-            let packs: BTreeSet<StoredName> = found
+            let packs: BTreeMap<StoredName, Option<u64>> = found
                 .iter()
                 .flatten()
                 .flat_map(super::catalog::Found::packs)
-                .map(|pack| pack.name)
-                .filter(|name| !there.contains(name))
+                .filter(|pack| !there.contains(&pack.name))
+                .map(|pack| (pack.name, Some(pack.length)))
                 .collect();
-            let packs: Vec<StoredName> = packs.into_iter().collect();
-            let seen = self.exist(Kind::Pack, &packs, context)?;
-            there.extend(
-                packs
-                    .into_iter()
-                    .zip(seen)
-                    .filter(|(_, seen)| *seen)
-                    .map(|(name, _)| name),
-            );
+            let packs: Vec<_> = packs.into_iter().collect();
+            let seen = self.are_whole(&packs, context)?;
+            let seen = packs.into_iter().zip(seen).filter(|(_, seen)| *seen);
+            there.extend(seen.map(|((name, _), _)| name));
             known.extend(found.into_iter().map(|one| {
                 let one = one.filter(|one| one.packs().all(|pack| there.contains(&pack.name)))?;
                 Some(KnownFile {
