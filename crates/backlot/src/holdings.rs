@@ -103,6 +103,8 @@ pub(crate) enum Purpose<'a> {
     Decide,
     /// To tell: a manifest that is nowhere is an unknown of its release.
     Tell,
+    /// To check what is there, and to mend it: a manifest that is nowhere, or damaged, is an unknown of its release.
+    Check,
     /// To tell, and what is remembered is not read again. Releases come once a file.
     TellKnown(&'a KnownOuts<'a>),
 }
@@ -111,7 +113,7 @@ impl<'a> Purpose<'a> {
     const fn known(self) -> Option<&'a KnownOuts<'a>> {
         match self {
             Self::TellKnown(known) => Some(known),
-            Self::Decide | Self::Tell => None,
+            Self::Decide | Self::Tell | Self::Check => None,
         }
     }
 }
@@ -178,7 +180,7 @@ impl Workspace {
                     let listing = match purpose {
                         // A page that is proven to be current is enough to tell.
                         Purpose::TellKnown(_) => sound(repo.listing(package, self.context())?)?,
-                        Purpose::Decide | Purpose::Tell => {
+                        Purpose::Decide | Purpose::Tell | Purpose::Check => {
                             sound(Arc::new(repo.releases_with_problems(package)?))?
                         }
                     };
@@ -288,11 +290,12 @@ impl Workspace {
         let known = purpose.known();
         let all: Vec<&Pointer> = batch.pointers.values().flatten().collect();
         let found = self.need_manifests(&all, cache, remote);
-        let some_are_lacking = !matches!(purpose, Purpose::Decide)
-            && matches!(
-                &found,
-                Err(Error::Workspace(WorkspaceError::UnknownManifests { .. }))
-            );
+        let some_are_lacking = match (&found, purpose) {
+            (Err(_), Purpose::Decide) | (Ok(()), _) => false,
+            (Err(Error::Workspace(WorkspaceError::UnknownManifests { .. })), _) => true,
+            (Err(Error::Store(error)), Purpose::Check) => is_damage(error),
+            (Err(_), _) => false,
+        };
         if !some_are_lacking {
             found?;
         }
@@ -301,7 +304,7 @@ impl Workspace {
             for pointer in &pointers {
                 let mut there = pointer.clone();
                 if some_are_lacking {
-                    unknown.extend(self.take_unknown(&mut there, cache, remote)?);
+                    unknown.extend(self.take_unknown(&mut there, cache, remote, purpose)?);
                 }
                 self.add_needs(&there, cache, remote, &mut needs)?;
             }
@@ -324,21 +327,33 @@ impl Workspace {
         pointer: &mut Pointer,
         cache: &Cache,
         remote: NamedRemote<'_>,
+        purpose: Purpose<'_>,
     ) -> Result<Vec<ObjectId>> {
         let mut unknown = Vec::new();
         for out in &pointer.outs {
             let Some(id) = out.id().filter(|id| id.tree && self.is_needed_on(out, remote)) else {
                 continue;
             };
-            let is_there = || remote.remote.exists_many(&[id], self.context());
-            if !cache.has(&id)? && !is_there()?.contains(&true) {
+            if cache.has(&id)? {
+                continue;
+            }
+            let is_there = match purpose {
+                Purpose::Check => match remote.remote.pull(cache, &[Transfer::of(id)], self.context()) {
+                    Err(error) if is_damage(&error) => false,
+                    brought => brought.map(|_| true)?,
+                },
+                _ => remote.remote.exists_many(&[id], self.context())?.contains(&true),
+            };
+            if !is_there {
                 unknown.push(id);
             }
         }
         pointer
             .outs
             .retain(|out| out.id().is_none_or(|id| !unknown.contains(&id)));
-        self.need_manifests(&[pointer], cache, remote)?;
+        if !matches!(purpose, Purpose::Check) {
+            self.need_manifests(&[pointer], cache, remote)?;
+        }
         Ok(unknown)
     }
 
@@ -464,6 +479,15 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+/// Whether an object is not on a remote, or nobody can read it there.
+pub(crate) const fn is_damage(error: &backlot_store::Error) -> bool {
+    use backlot_store::Error;
+    matches!(
+        error,
+        Error::Missing { .. } | Error::Corrupt { .. } | Error::DamagedRemote { .. }
+    )
 }
 
 /// All that a repo has of a package; an error if any of it cannot be read.
