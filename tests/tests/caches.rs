@@ -185,7 +185,7 @@ fn a_damaged_unpacked_wheel_that_nothing_uses_leaves_the_cache_by_a_repair() {
         .find(|path| path.ends_with("METADATA"))
         .expect("in the wheel");
     rot(&wheels.join(&metadata));
-    let verify = ["-w", "user", "verify", "--cache"];
+    let verify = ["-w", "user", "verify", "--cache", "--json"];
     let verified = studio.run(&verify);
     assert_eq!(verified.output.status.code(), Some(7), "{}", verified.stdout());
     assert!(

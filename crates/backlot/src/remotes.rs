@@ -260,7 +260,9 @@ impl Workspace {
                 releases: true,
                 ..VerifyOptions::default()
             };
-            let (needed, _) = self.needed_of(source, &releases, &mut Vec::new())?;
+            let mut problems = Vec::new();
+            let (needed, _) = self.needed_of(source, &releases, &mut problems)?;
+            self.warn_left_out(problems);
             wanted.extend(condemned.iter().filter(|id| needed.objects.contains_key(id)));
         }
         let count = |some: &[ObjectId]| backlot_core::text::count(some.len() as u64, "file");

@@ -11,6 +11,7 @@ use backlot_store::{Cache, FileDigests, ObjectId, Transfer, VerifyReport as Stor
 
 use crate::error::Result;
 use crate::holdings::{NamedRemote, is_damage};
+use crate::problems::AssetProblem;
 use crate::remotes::{LostObject, RepairReport};
 use crate::verify::{Expected, VerifyOptions, judge};
 use crate::workspace::Workspace;
@@ -43,10 +44,7 @@ impl Workspace {
         };
         let mut problems = Vec::new();
         let (needed, passed_over) = self.needed_of(named, &everything, &mut problems)?;
-        for one in problems {
-            let message = format!("`{}` is left out: {}", one.asset, one.message);
-            self.context().warn("output::left_out", message);
-        }
+        self.warn_left_out(problems);
         let all = needed.ids();
         let cache = self.cache()?;
         let here = cache.verify(&all, self.context())?;
@@ -94,6 +92,14 @@ impl Workspace {
         report.lost = lost_objects(&needed, lost, &broken.lost);
         self.find_in_outputs(&mut report.lost)?;
         Ok(report)
+    }
+
+    /// Warn of assets that could not be read, so that what they need is not known.
+    pub(crate) fn warn_left_out(&self, problems: Vec<AssetProblem>) {
+        for one in problems {
+            let message = format!("`{}` is left out: {}", one.asset, one.message);
+            self.context().warn("output::left_out", message);
+        }
     }
 
     /// Note where outputs may have what is lost: their files are there, and the object is one of those that they were added as.

@@ -1,7 +1,8 @@
 //! What a remote knows of files without reading them, for a writer that relies on what others stored.
 //!
 //! Invariant: a file is named only if a reader could fetch it now and nobody condemned it: its newest clean recipe, whose
-//! packs were each seen to be there, of their length, after the tombs were read.
+//! packs were each seen to be there, of their length, after the tombs were read; and whose segment is there, not only in the
+//! mirror of this machine.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,8 +11,9 @@ use backlot_core::Context;
 use super::catalog::{Catalog, TOGETHER};
 use super::name::StoredName;
 use super::push::Site;
+use super::relied::ROUNDS;
 use super::remote::ChunkedRemote;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::object::{KnownFile, ObjectId};
 
 impl ChunkedRemote {
@@ -26,11 +28,33 @@ impl ChunkedRemote {
 
 impl Site {
     pub(super) fn known(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<KnownFile>>> {
-        let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
+        for _ in 0..ROUNDS {
+            let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
+            if let Some(known) = self.known_by(&catalog, ids, context)? {
+                return Ok(known);
+            }
+        }
+        Err(Error::Contended {
+            place: self.blobs.place(),
+        })
+    }
+
+    /// The same by one view of the remote; `None` if a segment that it relies on was merged since, or cannot be read: then the next
+    /// view is another one.
+    fn known_by(
+        &self,
+        catalog: &Catalog,
+        ids: &[ObjectId],
+        context: &Context,
+    ) -> Result<Option<Vec<Option<KnownFile>>>> {
         let mut known = Vec::with_capacity(ids.len());
         let mut there: HashSet<StoredName> = HashSet::new();
+        let mut segments: BTreeMap<StoredName, Option<u64>> = BTreeMap::new();
         for ids in ids.chunks(TOGETHER) {
             let found = catalog.find_with(ids, |_, one| catalog.is_clean(one))?;
+            for one in found.iter().flatten() {
+                segments.insert(one.segment.name, Some(one.segment.bytes().len()?));
+            }
             let packs: BTreeMap<StoredName, Option<u64>> = found
                 .iter()
                 .flatten()
@@ -50,6 +74,8 @@ impl Site {
                 })
             }));
         }
-        Ok(known)
+        let segments: Vec<_> = segments.into_iter().collect();
+        let readable = self.are_readable(&segments, context)?;
+        Ok((!readable.contains(&false)).then_some(known))
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use backlot_core::Context;
 
-use super::blob::BlobStore;
+use super::blob::{BlobEntry, BlobStore};
 use super::catalog::Found;
 use super::name::{Kind, StoredName};
 use super::pack::PackFacts;
@@ -140,32 +140,47 @@ impl Site {
             let Some(found) = self.blobs.stat(&key)? else {
                 return Ok(false);
             };
-            match length.filter(|length| *length != found.size) {
-                None => Ok(true),
-                Some(length) => {
-                    let (place, size) = (self.blobs.place(), found.size);
-                    let message = format!(
-                        "`{key}` in {place} is damaged: it has {size} bytes, not {length}; `backlot repair` stores again what it had"
-                    );
-                    context.warn("store::damaged_pack", message);
-                    Ok(false)
-                }
+            let Some(length) = length else { return Ok(true) };
+            let right = self.is_long(&found, length)?;
+            if !right {
+                let (place, size) = (self.blobs.place(), found.size);
+                let message = format!(
+                    "`{key}` in {place} is damaged: it has {size} bytes, not {length}; `backlot repair` stores again what it had"
+                );
+                context.warn("store::damaged_pack", message);
             }
+            Ok(right)
         })
     }
 
     /// Which recipe segments are there as they are known here: others have nothing but what the remote has. A small one is read,
     /// which takes one request, as asking for its length does.
-    fn are_readable(&self, segments: &[(StoredName, Option<u64>)], context: &Context) -> Result<Vec<bool>> {
+    pub(super) fn are_readable(
+        &self,
+        segments: &[(StoredName, Option<u64>)],
+        context: &Context,
+    ) -> Result<Vec<bool>> {
         let recipes = self.segments(Kind::Recipe);
         each(self.blobs.concurrency(), segments.len(), context, |n| {
             let (name, length) = segments[n];
             if length.is_some_and(|length| length <= SMALL) {
                 return recipes.is_sound_remotely(name);
             }
-            let found = self.blobs.stat(&Kind::Recipe.key(name))?;
-            Ok(found.is_some_and(|found| length.is_none_or(|length| length == found.size)))
+            match (self.blobs.stat(&Kind::Recipe.key(name))?, length) {
+                (None, _) => Ok(false),
+                (Some(_), None) => Ok(true),
+                (Some(found), Some(length)) => self.is_long(&found, length),
+            }
         })
+    }
+
+    /// Whether an object has a length. A service that does not tell lengths says 0: it is asked for the last byte.
+    fn is_long(&self, found: &BlobEntry, length: u64) -> Result<bool> {
+        if found.size != 0 || length == 0 {
+            return Ok(found.size == length);
+        }
+        let last = self.blobs.read_range(&found.key, length - 1..length)?;
+        Ok(last.is_some_and(|byte| !byte.is_empty()))
     }
 
     /// Which objects are there.

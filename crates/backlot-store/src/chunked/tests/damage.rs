@@ -222,14 +222,14 @@ fn recipes_that_were_damaged_are_stored_again_from_the_mirror_also_of_files_that
     let (key, path) = only(&place, "recipes");
     change(&path, |bytes| bytes[100] ^= 1);
     let remote = place.remote();
+    // What only this machine can read does not pass for stored.
+    let known = remote.known(&[items[3].id], &context).expect("asked");
+    assert!(known[0].is_none());
     let (report, _) = remote
         .verify(&expected(&items), None, &context)
         .expect("verified");
     assert_eq!(report.segments, std::slice::from_ref(&key));
     assert_eq!(report.missing.len(), items.len());
-    // What only this machine could read does not pass for stored any more.
-    let known = remote.known(&[items[3].id], &context).expect("asked");
-    assert!(known[0].is_none());
     let empty = place.cache("empty");
     remote.repair(&empty, &[], &[], &context).expect("repaired");
     assert!(
