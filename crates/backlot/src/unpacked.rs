@@ -60,11 +60,16 @@ impl Workspace {
         let wheels = self.cache_dir().join("wheels");
         let check = |folder: &PathBuf| -> Result<()> {
             self.context().check()?;
-            if backlot_wheel::is_intact(folder)? || !folder.is_dir() {
+            // One that cannot be read is somebody else's, and no reason to leave the others as they are.
+            if backlot_wheel::is_intact(folder).unwrap_or(true) || !folder.is_dir() {
                 return Ok(());
             }
             let name = name_of(folder);
-            move_aside(folder, &wheels)?;
+            match move_aside(folder, &wheels) {
+                // Another process did so first.
+                Err(Error::File(error)) if error.is_not_found() => return Ok(()),
+                moved => moved?,
+            }
             let message =
                 format!("{name} in the cache was damaged and is removed; what needs it unpacks it again");
             self.context().warn("install::damaged_wheel", message);
