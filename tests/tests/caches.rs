@@ -1,5 +1,7 @@
 //! One cache for many: damage in it is mended, edits do not travel through it, and many processes use it at once.
 
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use backlot_tests::{Studio, snapshot};
@@ -253,5 +255,78 @@ fn processes_that_pull_into_one_cache_at_once_all_succeed() {
             fs::remove_dir_all(inputs(&studio, &name)).expect("removed");
         }
         assert!(studio.wrong_objects("cache").is_empty());
+    }
+}
+
+/// Zeros in place of the bytes of a file, which is the same otherwise: as a power cut may leave it.
+fn zeroed(path: &Path) {
+    let found = fs::metadata(path).expect("there");
+    fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).expect("set");
+    let mut file = fs::OpenOptions::new().write(true).open(path).expect("opened");
+    let zeros = vec![0; usize::try_from(found.len()).expect("small")];
+    file.write_all(&zeros).expect("written");
+    file.file()
+        .set_modified(found.modified().expect("a time"))
+        .expect("set");
+    fs::set_permissions(path, found.permissions()).expect("set");
+}
+
+#[test]
+fn damage_that_a_push_finds_is_set_aside_so_that_an_add_mends_it() {
+    let studio = Studio::new();
+    studio.asset("Table", 3, 20_000);
+    for object in objects(&studio) {
+        if object.extension().is_none() {
+            zeroed(&object);
+        }
+    }
+    studio.ws(&["push", "--json"]).fails(7, "store::corrupt_object");
+    studio.ws(&["add", "ws/outputs/table/src/table/frames"]).ok();
+    studio.ws(&["publish", "Table"]).ok();
+    studio.ws(&["verify"]).ok();
+}
+
+#[test]
+fn what_killed_commands_left_is_swept_wherever_we_make_temporaries() {
+    let studio = published(2);
+    user(&studio, "other");
+    let folders = [
+        "cache",
+        "cache/wheels",
+        "cache/chunks",
+        "cache/tmp",
+        "cache/claims",
+        "cache/quarantine",
+        "ws",
+        "ws/.backlot",
+        "ws/.dvc",
+        "ws/build",
+        "ws/outputs/table/src",
+        "ws/inputs",
+    ];
+    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| studio.path(folder)).collect();
+    for remote in fs::read_dir(studio.path("cache/remotes")).expect("remotes") {
+        let remote = remote.expect("an entry").path();
+        folders.extend(["recipes", "index"].map(|kind| remote.join(kind)));
+    }
+    for folder in &folders {
+        fs::create_dir_all(folder).expect("made");
+        let path = folder.join(".tmp-01j00000000000000000000000");
+        fs::write(&path, b"left").expect("written");
+        let mut touch = std::process::Command::new("touch");
+        touch.args(["-d", "2 days ago"]).arg(&path);
+        assert!(touch.status().expect("started").success());
+    }
+    for mark in ["cache/swept", "ws/.backlot/swept"] {
+        fs::remove_file(studio.path(mark)).ok();
+    }
+    studio.ws(&["install"]).ok();
+    studio.ws(&["push"]).ok();
+    for folder in folders {
+        assert!(
+            !folder.join(".tmp-01j00000000000000000000000").exists(),
+            "{}",
+            folder.display()
+        );
     }
 }

@@ -59,6 +59,40 @@ fn a_report_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
+fn help_the_version_and_errors_that_cannot_be_written_are_errors_too() {
+    let studio = Studio::new();
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["help"],
+        &["part", "--help"],
+        &["--json", "bogus"],
+        &["-w", "ws", "show", "Nope", "--json"],
+    ] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full");
+        let output = studio
+            .command(arguments)
+            .stdout(Stdio::from(full.expect("/dev/full").into_parts().0))
+            .output()
+            .expect("runs");
+        assert_eq!(output.status.code(), Some(6), "{arguments:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_that_quotes_a_name_does_not_steer_the_terminal() {
+    let studio = Studio::new();
+    for mark in ["\u{202e}", "\u{2066}", "\u{9b}"] {
+        let name = format!("ev{mark}il.exr");
+        for arguments in [&["status", &name][..], &["status", &name, "--json"], &[&name]] {
+            let run = studio.ws(arguments);
+            assert_eq!(run.output.status.code(), Some(2), "{arguments:?}");
+            assert!(!run.stderr().contains(mark), "{}", run.stderr());
+        }
+    }
+}
+
+#[test]
 fn publishing_the_same_bytes_again_succeeds_and_says_so() {
     let studio = Studio::new();
     studio.asset("Table", 2, 1000);

@@ -246,6 +246,18 @@ fn a_lock_neither_replaces_nor_removes_an_editable_and_one_whose_output_is_gone_
     );
     // It has a lock and no environment.
     fs::remove_dir_all(studio.path("copy")).expect("removed");
+
+    // Where everything was installed, and the outputs went after that.
+    studio.run(&["-w", "other", "install"]).ok();
+    fs::remove_dir_all(studio.path("other/outputs")).expect("removed");
+    studio
+        .run(&["-w", "other", "install", "--locked", "--json"])
+        .fails(5, "lock::stale");
+    let report = studio.run(&["-w", "other", "install", "--json"]).ok().json();
+    assert_eq!(changed(&report), ["lamp"], "{report:#}");
+    let status = studio.run(&["-w", "other", "status", "--json"]).ok().json();
+    let inputs = status["inputs"].as_array().expect("inputs");
+    assert!(inputs.iter().all(|i| i["package"] != "lamp"), "{status:#}");
 }
 
 #[test]

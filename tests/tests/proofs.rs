@@ -340,6 +340,33 @@ fn pointing_wheel(studio: &Studio, name: &str, pointer: &str, lines: &str) {
     studio.write(&format!("drop/{name}-1.0-py3-none-any.whl"), &bytes);
 }
 
+#[test]
+fn a_file_that_is_only_on_the_remote_is_compared_with_its_pointer_before_it_is_published() {
+    for studio in [Studio::new(), Studio::with_dvc_layout()] {
+        table(&studio);
+        studio.ws(&["publish", "Table"]).ok();
+        consumer(&studio, "other");
+        other_cache(&studio, &["-w", "other", "edit", "Table"]).ok();
+        let pointer = studio.path("other/outputs/table/src/table/rig.bin.dvc");
+        let text = fs::read_to_string(&pointer).expect("the pointer");
+        let at = text.find("blake3: ").expect("a proof") + "blake3: ".len();
+        let wrong_proof = text.replace(&text[at..at + 64], &"0".repeat(64));
+        let wrong_size = text.replace("size: 8", "size: 9");
+        assert!(wrong_size != text);
+        let keeps_proofs = studio.path("remote/v1").is_dir();
+        for wrong in [Some(&wrong_size), keeps_proofs.then_some(&wrong_proof)]
+            .into_iter()
+            .flatten()
+        {
+            fs::write(&pointer, wrong).expect("written");
+            other_cache(&studio, &["-w", "other", "publish", "Table", "--json"])
+                .fails(7, "dvc::proof_failed");
+        }
+        fs::write(&pointer, &text).expect("written");
+        other_cache(&studio, &["-w", "other", "publish", "Table"]).ok();
+    }
+}
+
 /// A studio with a pushed file, the lines of its pointer but for the path, and a victim in the repo `drop`.
 fn with_victim() -> (Studio, String) {
     let studio = Studio::new();
@@ -359,6 +386,9 @@ fn a_pointer_of_a_wheel_places_nothing_outside_its_own_package() {
         ("vic.dvc", "vic"),
         ("loose.dvc", "loose.bin"),
         ("vic/more.dvc", "__init__.py"),
+        ("vic/new.dvc", "new.bin"),
+        ("vic/zz/deep.dvc", "deep.py"),
+        ("vic/m.dvc", "__init__/mod.py"),
         ("vic-1.0.dist-info/x.dvc", "METADATA"),
     ] {
         let (studio, text) = with_victim();

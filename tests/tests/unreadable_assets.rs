@@ -286,3 +286,38 @@ fn an_init_that_fails_leaves_nothing() {
         .fails(5, "workspace::exists");
     assert!(before.len() < studio.snapshot("").len());
 }
+
+#[test]
+fn an_asset_whose_content_is_nowhere_does_not_stop_the_push_and_pull_of_others() {
+    let studio = studio();
+    let chair = "ws/outputs/chair/src/chair/frames";
+    studio.write(&format!("{chair}/f.0001.exr"), b"a new frame");
+    studio.ws(&["add", chair]).ok();
+    let pointer = studio.path("ws/outputs/table/src/table/frames.dvc");
+    let text = fs::read_to_string(&pointer).expect("the pointer");
+    let at = text.find("md5: ").expect("a digest") + "md5: ".len();
+    fs::write(&pointer, text.replace(&text[at..at + 32], &"0".repeat(32))).expect("written");
+    let planned = leaves_table_out(&studio.ws(&["push", "--dry-run", "--json"]));
+    let pushed = leaves_table_out(&studio.ws(&["push", "--json"]));
+    assert_eq!(names(&pushed, "assets"), ["Chair"]);
+    assert_eq!(
+        (&planned["objects"], &pushed["objects"]),
+        (&2.into(), &2.into()),
+        "{planned:#}\n{pushed:#}"
+    );
+    let right = studio.snapshot(chair);
+    fs::remove_dir_all(studio.path(chair)).expect("removed");
+    let pulled = leaves_table_out(&studio.ws(&["pull", "--json"]));
+    assert_eq!(names(&pulled, "assets"), ["Chair"]);
+    assert_eq!(pulled["assets"][0]["placed"], 3, "{pulled:#}");
+    assert_eq!(studio.snapshot(chair), right);
+    // Asked about the one, the reason is the error.
+    studio
+        .ws(&["push", "Table", "--json"])
+        .fails(4, "store::missing_object");
+    // What fails for all is the failure of the command.
+    fs::remove_dir_all(studio.path("remote")).expect("removed");
+    studio
+        .ws(&["push", "--json"])
+        .fails(6, "workspace::remote_not_there");
+}

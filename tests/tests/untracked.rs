@@ -48,6 +48,65 @@ fn frames_that_nobody_tracked_are_shown_and_never_published() {
 }
 
 #[test]
+fn content_is_refused_however_small_it_is_and_icons_and_code_are_not() {
+    for name in [
+        "plate.jpg",
+        "f.0001.png",
+        "f.exr.0001",
+        "f.exr.gz",
+        "scan.heic",
+        "raw.dng",
+        "set.usda",
+        "set.gltf",
+        "clip.mpg",
+        "voice.m4a",
+        "scene.ma",
+        "asset.uasset",
+        "deep/er/tex.dds",
+    ] {
+        let studio = with_table();
+        studio.write(&format!("{MODULE}/{name}"), b"abc");
+        let error = studio
+            .ws(&["publish", "Table", "--dry-run", "--json"])
+            .fails(2, "publish::untracked_files");
+        let help = error["help"].as_str().expect("help");
+        // What it says is what works.
+        let path = help
+            .split('`')
+            .nth(1)
+            .and_then(|command| command.strip_prefix("backlot add "));
+        studio
+            .ws(&["add", &format!("ws/{}", path.expect("a command"))])
+            .ok();
+        studio.ws(&["publish", "Table", "--dry-run"]).ok();
+    }
+    let studio = with_table();
+    for number in 0..20 {
+        studio.write(&format!("{MODULE}/looks/look{number}.png"), &vec![7; 40_000]);
+    }
+    studio
+        .ws(&["publish", "Table", "--dry-run", "--json"])
+        .fails(2, "publish::untracked_files");
+    let studio = with_table();
+    for name in [
+        "icons/add.png",
+        "icons/icon_512.png",
+        "tool.js",
+        "LICENSE",
+        "shader.glsl",
+    ] {
+        studio.write(&format!("{MODULE}/{name}"), b"text");
+    }
+    studio.ws(&["publish", "Table", "--dry-run"]).ok();
+    // Something of no known kind is shown.
+    studio.write(&format!("{MODULE}/model"), b"\0binary");
+    let status = studio.ws(&["status", "--json"]).ok().json();
+    let rows = &status["outputs"][0]["untracked"];
+    assert_eq!(rows[0]["path"], "outputs/table/src/table/model", "{status:#}");
+    assert_eq!(rows.as_array().map(Vec::len), Some(1), "{status:#}");
+}
+
+#[test]
 fn a_large_file_is_refused_before_it_is_read_and_the_limits_can_be_set() {
     let studio = with_table();
     let sparse = fs::File::create(studio.path(&format!("{MODULE}/data.bin"))).expect("made");

@@ -51,6 +51,28 @@ fn a_named_release_costs_what_it_costs_among_all() {
 }
 
 #[test]
+fn a_lost_pack_costs_the_lines_of_its_releases_only() {
+    let studio = Studio::new();
+    studio.asset("Table", 3, 1_000);
+    for seed in 2..5 {
+        studio.ws(&["publish", "Table"]).ok();
+        studio.frames("ws/outputs/table/src/table/frames", 3, 1_000, seed);
+        studio.ws(&["bump", "Table", "minor"]).ok();
+    }
+    let mut packs: Vec<_> = studio.snapshot("remote/v1/packs").into_keys().collect();
+    packs.sort_by_key(|path| {
+        let found = fs::metadata(studio.path("remote/v1/packs").join(path));
+        found.and_then(|found| found.modified()).expect("a time")
+    });
+    fs::remove_file(studio.path("remote/v1/packs").join(&packs[1])).expect("removed");
+    fs::remove_dir_all(studio.path("cache")).expect("removed");
+    let all = rows(&studio.ws(&["du", "Table", "--json"]).ok().json());
+    let known: Vec<bool> = all.iter().map(|row| row["unknown"][0].is_null()).collect();
+    assert_eq!(known.len(), 3, "{all:#?}");
+    assert!(known.contains(&true) && known.contains(&false), "{all:#?}");
+}
+
+#[test]
 fn a_manifest_that_is_nowhere_costs_its_own_line_only() {
     let studio = Studio::with_dvc_layout();
     studio.asset("Table", 3, 1_000);

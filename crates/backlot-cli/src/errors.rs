@@ -112,8 +112,41 @@ pub(crate) fn print_usage(error: &clap::Error, command: &str) -> ExitCode {
             .trim()
             .to_owned(),
     };
-    drop(writeln!(std::io::stdout(), "{:#}", object(&usage, command)));
-    ExitCode::from(usage.class().exit_code())
+    let written = writeln!(std::io::stdout(), "{:#}", object(&usage, command));
+    exit_code(written, usage.class())
+}
+
+/// Print help, the version or wrong usage for people.
+pub(crate) fn print_for_people(error: &clap::Error) -> ExitCode {
+    let is_error = error.use_stderr();
+    if sanitize(&error.to_string()) != error.to_string() {
+        // What somebody else wrote, as the name of a file that a shell put there.
+        drop(writeln!(
+            std::io::stderr(),
+            "{}",
+            sanitize(&error.to_string()).trim_end()
+        ));
+        return ExitCode::from(2);
+    }
+    let written = error.print();
+    if is_error {
+        return ExitCode::from(Class::User.exit_code());
+    }
+    match written.and_then(|()| std::io::stdout().flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(Class::Environment.exit_code()),
+    }
+}
+
+/// The exit code of an answer: that it was not written counts more than what it says.
+fn exit_code(written: std::io::Result<()>, class: Class) -> ExitCode {
+    let written = written.and_then(|()| std::io::stdout().flush());
+    let class = if written.is_ok() {
+        class
+    } else {
+        Class::Environment
+    };
+    ExitCode::from(class.exit_code())
 }
 
 /// An error as JSON.
@@ -150,7 +183,7 @@ fn show(error: &dyn Coded, json: bool, command: &str, reported: bool) -> ExitCod
         if reported {
             drop(writeln!(std::io::stderr(), "{object}"));
         } else {
-            drop(writeln!(std::io::stdout(), "{object:#}"));
+            return exit_code(writeln!(std::io::stdout(), "{object:#}"), error.class());
         }
     } else {
         let color = std::io::stderr().is_terminal() && !host::no_color();

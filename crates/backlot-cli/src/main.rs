@@ -84,8 +84,7 @@ fn parse() -> Result<(Arguments, String), ExitCode> {
         if error.use_stderr() && given.iter().any(|argument| argument == "--json") {
             return errors::print_usage(&error, &named(&given));
         }
-        error.print().ok();
-        ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+        errors::print_for_people(&error)
     })
 }
 

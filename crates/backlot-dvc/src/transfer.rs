@@ -8,13 +8,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Blake3, Context};
+use backlot_core::Context;
 use backlot_store::{Cache, FileDigests, KnownFile, ObjectId, Remote, Transfer, TransferReport};
 
 use crate::content::{Content, Member, digests_of, missing};
 use crate::error::{Error, Result};
 use crate::kept::not_found;
-use crate::manifest::Manifest;
 use crate::pointer::Out;
 use crate::tracked::TrackedPointer;
 
@@ -37,17 +36,16 @@ pub struct PushPlan {
     /// Files of folders that the cache does not have, with where they would be here. They have to be in the remote already;
     /// see [`check_elsewhere`].
     pub elsewhere: Vec<(ObjectId, PathBuf)>,
-    /// Folders of which some files are elsewhere, so that their proofs wait for what the remote says of those.
+    /// Outs of which some files are elsewhere, so that their proofs wait for what the remote says of those.
     unproven: Vec<Unproven>,
 }
 
-/// A folder whose proof was not compared yet.
+/// An out that was not compared with what its pointer says yet.
 #[derive(Clone, Debug)]
 struct Unproven {
     place: PathBuf,
-    id: ObjectId,
-    proof: Blake3,
-    manifest: Manifest,
+    out: Out,
+    content: Content,
     known: HashMap<ObjectId, FileDigests>,
 }
 
@@ -110,26 +108,26 @@ impl PushPlan {
         {
             return Err(failed());
         }
-        let (Some(proof), Some(id)) = (out.blake3(), out.id()) else {
-            return Ok(());
-        };
-        match (content.judge(out, proof, &|id| known.get(id).copied()), content) {
-            (Some(false), _) => return Err(failed()),
-            (None, Content::Folder(manifest)) => self.unproven.push(Unproven {
-                place: place.to_path_buf(),
-                id,
-                proof,
-                manifest,
-                known,
-            }),
-            _ => {}
+        let judge = |proof| content.judge(out, proof, &|id| known.get(id).copied());
+        let is_elsewhere = matches!(&content, Content::File(id) if !known.contains_key(id));
+        match out.blake3().map(judge) {
+            Some(Some(false)) => return Err(failed()),
+            Some(None) => {}
+            _ if is_elsewhere => {}
+            _ => return Ok(()),
         }
+        self.unproven.push(Unproven {
+            place: place.to_path_buf(),
+            out: out.clone(),
+            content,
+            known,
+        });
         Ok(())
     }
 }
 
 /// See that files that the cache does not have are in the remote, and can be relied on there. An error names those that
-/// are not. Where the remote keeps proofs, their folders are compared with what the pointers prove.
+/// are not. They and their folders are compared with the sizes and, where the remote keeps proofs, the proofs of the pointers.
 pub fn check_elsewhere(plan: &PushPlan, remote: &Remote, context: &Context) -> Result<()> {
     if plan.elsewhere.is_empty() {
         return Ok(());
@@ -150,12 +148,23 @@ pub fn check_elsewhere(plan: &PushPlan, remote: &Remote, context: &Context) -> R
         let (md5, blake3) = (id.md5, blake3?);
         Some((id, FileDigests { md5, blake3, size }))
     };
+    let sizes: HashMap<ObjectId, u64> = ids
+        .iter()
+        .zip(&known)
+        .filter_map(|(id, known)| Some((*id, known.as_ref()?.size)))
+        .collect();
     let told: HashMap<ObjectId, FileDigests> = ids.into_iter().zip(known).filter_map(told).collect();
-    for folder in &plan.unproven {
-        let digests = |id: &ObjectId| folder.known.get(id).or_else(|| told.get(id)).copied();
-        if crate::judge(folder.id, folder.proof, Some(&folder.manifest), &digests) == Some(false) {
+    for one in &plan.unproven {
+        let digests = |id: &ObjectId| one.known.get(id).or_else(|| told.get(id)).copied();
+        let other_size = match (&one.content, one.out.size) {
+            (Content::File(id), Some(size)) => sizes.get(id).is_some_and(|there| *there != size),
+            _ => false,
+        };
+        let proof = one.out.blake3();
+        let is_wrong = proof.and_then(|proof| one.content.judge(&one.out, proof, &digests)) == Some(false);
+        if other_size || is_wrong {
             return Err(Error::ProofFailed {
-                path: folder.place.clone(),
+                path: one.place.clone(),
             });
         }
     }

@@ -4,7 +4,7 @@
 //! directly in it changed for a day. Once a day is enough, so a mark is all that most commands look at. Deliberately absent:
 //! following links.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use backlot_core::{file, shared};
@@ -14,7 +14,7 @@ use fs_err as fs;
 const STALE: Duration = Duration::from_hours(24);
 const MARK: &str = "swept";
 /// Folders of a cache that have temporaries directly in them; `*` stands for each of its folders.
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 16] = [
     "",
     "files",
     "files/md5",
@@ -23,6 +23,10 @@ const FOLDERS: [&str; 12] = [
     "chunks",
     "remotes",
     "remotes/*",
+    "remotes/*/*",
+    "index",
+    "index/*",
+    "index/*/*",
     "workspaces",
     "answers",
     "quarantine",
@@ -52,15 +56,26 @@ pub(crate) fn cache(root: &Path) {
         return;
     }
     for folder in FOLDERS {
-        match folder.strip_suffix("/*") {
-            None => sweep_folder(&root.join(folder)),
-            Some(above) => {
-                for entry in fs::read_dir(root.join(above)).into_iter().flatten().flatten() {
-                    sweep_folder(&entry.path());
-                }
-            }
+        for folder in folders_like(root, folder) {
+            sweep_folder(&folder);
         }
     }
+}
+
+/// The folders below a root that a pattern stands for.
+fn folders_like(root: &Path, pattern: &str) -> Vec<PathBuf> {
+    let mut folders = vec![root.to_path_buf()];
+    for part in pattern.split('/').filter(|part| !part.is_empty()) {
+        folders = match part {
+            "*" => {
+                let entries = folders.iter().flat_map(fs::read_dir).flatten().flatten();
+                let inside = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+                inside.map(|entry| entry.path()).collect()
+            }
+            part => folders.into_iter().map(|folder| folder.join(part)).collect(),
+        };
+    }
+    folders
 }
 
 /// Remove the stale temporaries that are directly in a folder. What cannot be removed stays for the next time.

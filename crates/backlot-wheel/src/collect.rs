@@ -131,24 +131,91 @@ fn enter(folder: &Pending, options: &BuildOptions<'_>, pending: &mut Vec<Pending
     Ok(())
 }
 
-/// Leavings of interpreters, desktops and version control are not packaged, nor the original engine's logs.
+/// Leavings of interpreters, editors, desktops, network disks and version control are not packaged, nor secrets of a shell, nor the
+/// original engine's logs.
 fn is_packaged(name: &str) -> bool {
-    !matches!(
-        name,
+    let lower = name.to_ascii_lowercase();
+    let is_leaving = matches!(
+        lower.as_str(),
         "__pycache__"
+            | ".mypy_cache"
+            | ".pytest_cache"
+            | ".ruff_cache"
             | ".git"
             | ".hg"
             | ".svn"
             | ".gitignore"
-            | ".DS_Store"
+            | ".env"
+            | ".ds_store"
             | ".localized"
-            | "Thumbs.db"
+            | ".directory"
+            | ".spotlight-v100"
+            | ".fseventsd"
+            | ".trashes"
+            | "@eadir"
+            | "icon\r"
+            | "thumbs.db"
             | "ehthumbs.db"
             | "desktop.ini"
             | "execution_log.txt"
             | "execution_log.svg"
-    ) && !name.ends_with(".pyc")
-        && !name.ends_with(".pyo")
-        && !name.starts_with("._")
-        && !name.starts_with(TEMPORARY_PREFIX)
+    );
+    let is_backup = lower.ends_with('~')
+        || lower.starts_with('.') && [".swp", ".swo", ".swx"].iter().any(|end| lower.ends_with(end))
+        || is_numbered_backup(&lower);
+    let starts = ["._", ".nfs", ".fuse_hidden", ".trash-", TEMPORARY_PREFIX];
+    !is_leaving
+        && !is_backup
+        && !lower.ends_with(".pyc")
+        && !lower.ends_with(".pyo")
+        && !starts.iter().any(|start| lower.starts_with(start))
+}
+
+/// What Blender keeps of versions before: `scene.blend1`.
+fn is_numbered_backup(name: &str) -> bool {
+    let number = name.rsplit_once(".blend").map(|(_, number)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_packaged;
+
+    #[test]
+    fn leavings_are_not_packaged_and_files_of_the_asset_are() {
+        for name in [
+            ".DS_Store",
+            "._frame.exr",
+            "Icon\r",
+            "thumbs.db",
+            "THUMBS.DB",
+            "Desktop.ini",
+            ".directory",
+            ".Trash-1000",
+            "@eaDir",
+            ".nfs000000000001",
+            ".fuse_hidden0001",
+            "scene.blend1",
+            ".scene.py.swp",
+            "scene.py~",
+            ".env",
+            "__pycache__",
+            "mod.pyc",
+            ".tmp-01arz3ndektsv4rrffq69g5fav",
+        ] {
+            assert!(!is_packaged(name), "{name:?} is packaged");
+        }
+        for name in [
+            "scene.blend",
+            "icon",
+            "env.py",
+            "nfs.py",
+            "a.swp",
+            "py.typed",
+            ".hidden",
+            "scene.blend1x",
+        ] {
+            assert!(is_packaged(name), "{name:?} is not packaged");
+        }
+    }
 }

@@ -15,6 +15,7 @@ use fs_err as fs;
 use serde::Serialize;
 
 use crate::adding::{self, Preview};
+use crate::apart::each_apart;
 use crate::environment::Environment;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::outputs::Output;
@@ -441,7 +442,21 @@ impl Workspace {
     pub fn push(&self, names: &[String], remote: Option<&str>, dry_run: bool) -> Result<MoveReport> {
         let mut problems = Vec::new();
         let tracked = self.tracked_or(names, false, &mut problem_of(&mut problems))?;
-        let report = self.push_tracked(&tracked, remote, SentAhead::default(), dry_run)?;
+        let report = match self.push_tracked(&tracked, remote, SentAhead::default(), dry_run) {
+            Err(error) if names.is_empty() => {
+                let mut report = MoveReport {
+                    dry_run,
+                    ..MoveReport::default()
+                };
+                each_apart(tracked, error, &mut problems, |one| {
+                    let one = std::slice::from_ref(one);
+                    report.add(self.push_tracked(one, remote, SentAhead::default(), dry_run)?);
+                    Ok(())
+                })?;
+                report
+            }
+            pushed => pushed?,
+        };
         Ok(MoveReport { problems, ..report })
     }
 
@@ -490,6 +505,18 @@ impl MoveReport {
             }
         }
         Ok(())
+    }
+
+    /// Add what was moved for other assets.
+    fn add(&mut self, more: Self) {
+        self.assets.extend(more.assets);
+        for name in more.remote.iter().flat_map(|names| names.split(", ")) {
+            self.name_remote(name);
+        }
+        self.objects += more.objects;
+        self.bytes += more.bytes;
+        self.sent += more.sent;
+        self.already_there += more.already_there;
     }
 
     pub(crate) fn take(&mut self, transfer: &TransferReport) {

@@ -22,6 +22,8 @@ pub(crate) struct Recorded {
     owners: BTreeMap<RelPath, PackageName>,
     /// The folders directly in site-packages that each has files in.
     tops: BTreeSet<(PackageName, String)>,
+    /// The files of modules, by the paths that they are imported by.
+    modules: BTreeMap<String, (String, PackageName)>,
 }
 
 impl Recorded {
@@ -34,8 +36,15 @@ impl Recorded {
                 let Ok(path) = RelPath::parse(&entry.path) else {
                     continue;
                 };
-                if let Some((top, _)) = path.as_str().split_once('/') {
+                // A pointer is no file of its own: what it may place is what is asked.
+                if let Some((top, _)) = path.as_str().split_once('/')
+                    && !path.as_str().ends_with(".dvc")
+                {
                     recorded.tops.insert((package.clone(), top.to_owned()));
+                }
+                if let Some(module) = module_of(&path) {
+                    let file = (path.to_string(), package.clone());
+                    recorded.modules.insert(module, file);
                 }
                 recorded.owners.insert(path, package.clone());
             }
@@ -59,10 +68,34 @@ impl Recorded {
             .chain(below.filter(|(path, _)| path.is_within(place)))
     }
 
+    /// A module of another package that Python would not see any more behind what is at a place: `a/b.py` behind a folder `a/b`,
+    /// or what is in `a/b` behind a file `a/b.py`.
+    fn shadowed<'a>(
+        &'a self,
+        package: &PackageName,
+        place: &'a RelPath,
+    ) -> Option<(String, &'a PackageName)> {
+        let is_other = |owner: &&PackageName| *owner != package;
+        let folders = std::iter::successors(Some(place.clone()), RelPath::parent);
+        let mut behind = folders.filter_map(|folder| self.modules.get(folder.as_str()));
+        if let Some((file, owner)) = behind.find(|(_, owner)| is_other(&owner)) {
+            return Some((file.clone(), owner));
+        }
+        let stem = place.as_str().strip_suffix(".py")?;
+        let stem = RelPath::parse(stem).ok()?;
+        let below = self.owners.range(stem.clone()..);
+        let mut below = below.take_while(|(path, _)| path.as_str().starts_with(stem.as_str()));
+        let inside = below.find(|(path, owner)| path.is_within(&stem) && is_other(owner));
+        inside.map(|(path, owner)| (path.to_string(), owner))
+    }
+
     /// Why an out of a package may not be at a place; `None` if it may.
     fn objection(&self, package: &PackageName, place: &RelPath) -> Option<String> {
         if let Some((path, owner)) = self.at(place).find(|(_, owner)| *owner != package) {
             return Some(format!("`{path}` is a file of {owner}"));
+        }
+        if let Some((module, owner)) = self.shadowed(package, place) {
+            return Some(format!("Python would import it instead of `{module}` of {owner}"));
         }
         let Some((top, _)) = place.as_str().split_once('/') else {
             return Some(format!("it is not inside a folder of {package}"));
@@ -84,6 +117,15 @@ impl Recorded {
         });
         pointer
     }
+}
+
+/// The path that a file is imported by, with slashes, if it is a module: `a/b` of `a/b.py` and of `a/b.abi3.so`.
+fn module_of(path: &RelPath) -> Option<String> {
+    let text = path.as_str();
+    let is_module = [".py", ".so", ".pyd"].iter().any(|end| text.ends_with(end));
+    let name = path.file_name();
+    let stem = name.split_once('.')?.0;
+    is_module.then(|| format!("{}{stem}", &text[..text.len() - name.len()]))
 }
 
 /// Places of outs with their packages, so that what lies above and below a place is found without a look at all others.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
 use backlot_dvc::{Out, Pointer};
 use backlot_repo::{Inside, Listing, Release, Repo, Wanted, WholeRelease};
-use backlot_store::{Cache, ObjectId, Remote, Transfer};
+use backlot_store::{Cache, Error as StoreError, ObjectId, Remote, Transfer};
 use serde::Serialize;
 
 use crate::error::{Error, Result, WorkspaceError};
@@ -101,11 +101,11 @@ struct Batch {
 pub(crate) enum Purpose<'a> {
     /// To decide what is kept: a manifest that is nowhere is an error.
     Decide,
-    /// To tell: a manifest that is nowhere is an unknown of its release.
+    /// To tell: a manifest that is nowhere is an unknown of its release, one that is damaged an error.
     Tell,
     /// To check what is there, and to mend it: a manifest that is nowhere, or damaged, is an unknown of its release.
     Check,
-    /// To tell, and what is remembered is not read again. Releases come once a file.
+    /// To tell, and what is remembered is not read again; a manifest that is damaged is an unknown, too. Releases come once a file.
     TellKnown(&'a KnownOuts<'a>),
 }
 
@@ -115,6 +115,12 @@ impl<'a> Purpose<'a> {
             Self::TellKnown(known) => Some(known),
             Self::Decide | Self::Tell | Self::Check => None,
         }
+    }
+
+    /// Whether a manifest that is damaged counts as one that is nowhere. Not for a collection: what that cannot read it would take
+    /// for garbage.
+    const fn bears_damage(self) -> bool {
+        matches!(self, Self::Check | Self::TellKnown(_))
     }
 }
 
@@ -293,7 +299,7 @@ impl Workspace {
         let some_are_lacking = match (&found, purpose) {
             (Err(_), Purpose::Decide) | (Ok(()), _) => false,
             (Err(Error::Workspace(WorkspaceError::UnknownManifests { .. })), _) => true,
-            (Err(Error::Store(error)), Purpose::Check) => is_damage(error),
+            (Err(Error::Store(error)), _) => purpose.bears_damage() && is_damage(error),
             (Err(_), _) => false,
         };
         if !some_are_lacking {
@@ -321,7 +327,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Take the outs from a pointer whose manifests are nowhere.
+    /// Take the outs from a pointer whose manifests are nowhere, or damaged.
     fn take_unknown(
         &self,
         pointer: &mut Pointer,
@@ -337,12 +343,13 @@ impl Workspace {
             if cache.has(&id)? {
                 continue;
             }
-            let is_there = match purpose {
-                Purpose::Check => match remote.remote.pull(cache, &[Transfer::of(id)], self.context()) {
+            let is_there = if purpose.bears_damage() {
+                match remote.remote.pull(cache, &[Transfer::of(id)], self.context()) {
                     Err(error) if is_damage(&error) => false,
                     brought => brought.map(|_| true)?,
-                },
-                _ => remote.remote.exists_many(&[id], self.context())?.contains(&true),
+                }
+            } else {
+                remote.remote.exists_many(&[id], self.context())?.contains(&true)
             };
             if !is_there {
                 unknown.push(id);
@@ -351,7 +358,7 @@ impl Workspace {
         pointer
             .outs
             .retain(|out| out.id().is_none_or(|id| !unknown.contains(&id)));
-        if !matches!(purpose, Purpose::Check) {
+        if !purpose.bears_damage() {
             self.need_manifests(&[pointer], cache, remote)?;
         }
         Ok(unknown)
@@ -442,12 +449,12 @@ impl Workspace {
         }
         let NamedRemote { remote, .. } = remote;
         match remote.pull(cache, &optional, self.context()) {
-            Ok(_) | Err(backlot_store::Error::Missing { .. }) => {}
+            Ok(_) | Err(StoreError::Missing { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         match remote.pull(cache, &wanted, self.context()) {
             Ok(_) => Ok(()),
-            Err(backlot_store::Error::Missing { objects, place }) => Err(WorkspaceError::UnknownManifests {
+            Err(StoreError::Missing { objects, place }) => Err(WorkspaceError::UnknownManifests {
                 manifests: objects.iter().map(ToString::to_string).collect(),
                 place,
             }

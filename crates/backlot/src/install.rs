@@ -105,10 +105,11 @@ impl Workspace {
             && outputs.is_empty()
             && options.asks_nothing_new()
             && let Some(unchanged) = self.known_to_be_installed()?
+            && let Some(lock) = Lock::load(self.root())?
+            // The output of an editable is gone where there are none at all.
+            && lock.packages.iter().all(|package| package.editable.is_none())
         {
-            if let Some(lock) = Lock::load(self.root())? {
-                self.warn_used(&lock, false)?;
-            }
+            self.warn_used(&lock, false)?;
             let plan = EnvironmentPlan {
                 unchanged,
                 ..EnvironmentPlan::default()

@@ -8,6 +8,7 @@
 mod adding;
 mod allow;
 mod answers;
+mod apart;
 mod auth;
 mod base;
 mod browse;

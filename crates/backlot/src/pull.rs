@@ -9,6 +9,7 @@ use backlot_core::file::TemporaryFolder;
 use backlot_dvc::{CheckoutOptions, TrackedPointer};
 use backlot_store::{Cache, FileDigests, ObjectId, StatCache};
 
+use crate::apart::each_apart;
 use crate::error::{Error, Result};
 use crate::files::{MoveReport, MovedFiles, Tracked, problem_of};
 use crate::pins::by_pin;
@@ -39,12 +40,22 @@ impl Workspace {
             return Ok(report);
         }
         let mut proven = BTreeMap::new();
-        let mut round = 1;
+        let (mut round, mut left_out) = (1, Vec::new());
         loop {
-            self.fetch_tracked(&tracked, remote, &cache, (&mut report, &mut proven))?;
+            match self.fetch_tracked(&tracked, remote, &cache, (&mut report, &mut proven)) {
+                Err(error) if names.is_empty() => {
+                    tracked = each_apart(tracked, error, &mut left_out, |one| {
+                        let one = std::slice::from_ref(one);
+                        self.fetch_tracked(one, remote, &cache, (&mut report, &mut proven))
+                    })?;
+                    report.assets = tracked.iter().map(MovedFiles::of).collect();
+                }
+                fetched => fetched?,
+            }
             let held = self.hold()?;
-            let mut problems = Vec::new();
-            let now = held.tracked_or(names, true, &mut problem_of(&mut problems))?;
+            let mut problems = left_out.clone();
+            let mut now = held.tracked_or(names, true, &mut problem_of(&mut problems))?;
+            now.retain(|one| left_out.iter().all(|problem| problem.asset != one.name));
             report.problems = problems;
             if now != tracked {
                 // Somebody added, edited or installed while files were fetched: what they made of it is what is placed.
@@ -56,6 +67,10 @@ impl Workspace {
             match held.place_tracked(&tracked, &cache, &stat, (force, &proven), &mut report) {
                 // What was damaged was set aside by then, so it is fetched like what was never there.
                 Err(error) if round < PULL_ROUNDS && lacks_objects(&error, &cache) => round += 1,
+                Err(error) if names.is_empty() => {
+                    held.place_apart(tracked, error, (&cache, &stat), (force, &proven), &mut report)?;
+                    break;
+                }
                 placed => {
                     placed?;
                     break;
@@ -63,6 +78,31 @@ impl Workspace {
             }
         }
         Ok(report)
+    }
+
+    /// Place what can be placed of each asset by itself, where that failed for all.
+    fn place_apart(
+        &self,
+        tracked: Vec<Tracked>,
+        error: Error,
+        (cache, stat): (&Cache, &StatCache),
+        how: (bool, &BTreeMap<ObjectId, FileDigests>),
+        report: &mut MoveReport,
+    ) -> Result<()> {
+        let mut before = std::mem::take(&mut report.assets);
+        let mut problems = Vec::new();
+        each_apart(tracked, error, &mut problems, |one| {
+            let known = before.extract_if(.., |moved| moved.name == one.name).next();
+            let mut own = MoveReport {
+                assets: vec![known.unwrap_or_else(|| MovedFiles::of(one))],
+                ..MoveReport::default()
+            };
+            self.place_tracked(std::slice::from_ref(one), cache, stat, how, &mut own)?;
+            report.assets.extend(own.assets);
+            Ok(())
+        })?;
+        report.problems.extend(problems);
+        Ok(())
     }
 
     /// Count what a pull would do. Manifests that are not in the cache are read aside, so the next run has as much to do.

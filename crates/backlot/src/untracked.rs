@@ -6,6 +6,7 @@
 //! tracking them.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{Context, RelPath};
@@ -99,17 +100,181 @@ const CODE: [&str; 29] = [
 ];
 
 /// File endings of content, however small: images, film, sound, geometry, caches and scenes of content tools.
-const MEDIA: [&str; 62] = [
-    "exr", "dpx", "cin", "tif", "tiff", "tx", "tex", "rat", "hdr", "psd", "psb", "kra", "xcf", "iff", "sgi",
-    "tga", "mov", "mp4", "m4v", "mxf", "avi", "mkv", "webm", "braw", "r3d", "ari", "wav", "aif", "aiff",
-    "flac", "mp3", "ogg", "vdb", "abc", "usd", "usdc", "usdz", "fbx", "obj", "ply", "stl", "glb", "bgeo",
-    "geo", "sc", "ass", "rib", "ptc", "bif", "blend", "mb", "max", "c4d", "hip", "hiplc", "hipnc", "ztl",
-    "zpr", "spp", "sbsar", "mra", "nkc",
+const MEDIA: [&str; 101] = [
+    "exr",
+    "dpx",
+    "cin",
+    "tif",
+    "tiff",
+    "tx",
+    "tex",
+    "rat",
+    "hdr",
+    "psd",
+    "psb",
+    "kra",
+    "xcf",
+    "iff",
+    "sgi",
+    "tga",
+    "jpg",
+    "jpeg",
+    "jp2",
+    "jxl",
+    "heic",
+    "heif",
+    "avif",
+    "dng",
+    "cr2",
+    "cr3",
+    "nef",
+    "arw",
+    "raf",
+    "dds",
+    "pic",
+    "mov",
+    "mp4",
+    "m4v",
+    "mxf",
+    "avi",
+    "mkv",
+    "webm",
+    "mpg",
+    "mpeg",
+    "wmv",
+    "braw",
+    "r3d",
+    "ari",
+    "wav",
+    "aif",
+    "aiff",
+    "flac",
+    "mp3",
+    "m4a",
+    "aac",
+    "ogg",
+    "vdb",
+    "abc",
+    "usd",
+    "usda",
+    "usdc",
+    "usdz",
+    "fbx",
+    "obj",
+    "ply",
+    "stl",
+    "glb",
+    "gltf",
+    "dae",
+    "3ds",
+    "lwo",
+    "bgeo",
+    "geo",
+    "sc",
+    "ass",
+    "rib",
+    "ptc",
+    "bif",
+    "mdd",
+    "pc2",
+    "prt",
+    "blend",
+    "ma",
+    "mb",
+    "max",
+    "c4d",
+    "hip",
+    "hiplc",
+    "hipnc",
+    "nk",
+    "nkc",
+    "ztl",
+    "zpr",
+    "zprj",
+    "spp",
+    "sbsar",
+    "mra",
+    "uasset",
+    "umap",
+    "unitypackage",
+    "aep",
+    "prproj",
+    "drp",
+    "otio",
+    "kfx",
 ];
 
+/// File endings of images that code has, too, for its buttons. A few small ones are code, more or larger ones are content.
+const ICONS: [&str; 6] = ["png", "gif", "ico", "webp", "bmp", "icns"];
+/// How large an icon may be, and how many a folder may have.
+const ICON_BYTES: u64 = 64 << 10;
+const ICON_COUNT: u64 = 16;
+
+/// Endings of packed files, behind the one that tells what they are.
+const PACKED: [&str; 5] = ["gz", "bz2", "xz", "zst", "lz4"];
+
+/// What a file is by its name: that of a packed or numbered one (`f.exr.gz`, `f.exr.0001`) is before the last dot.
 fn ending(path: &Path) -> String {
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    ending.unwrap_or_default().to_ascii_lowercase()
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let name = name.to_ascii_lowercase();
+    let mut endings = name.rsplit('.');
+    let mut left = name.split('.').count() - 1;
+    while left > 0 {
+        let ending = endings.next().unwrap_or_default();
+        let is_number = !ending.is_empty() && ending.bytes().all(|byte| byte.is_ascii_digit());
+        if left == 1 || !(is_number || PACKED.contains(&ending)) {
+            return ending.to_owned();
+        }
+        left -= 1;
+    }
+    String::new()
+}
+
+/// Whether a name has a number as those of frames have, `f.0001.png`; `icon_512.png` has none.
+fn is_frame(path: &Path) -> bool {
+    let stem = path
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
+    let digits = stem.len() - stem.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let number = &stem[stem.len() - digits..];
+    digits >= 4 || digits > 1 && number.starts_with('0')
+}
+
+/// Whether a file begins as no text does.
+fn is_binary(path: &Path) -> Result<bool> {
+    let mut start = Vec::new();
+    fs::File::open(path)?.take(4096).read_to_end(&mut start)?;
+    Ok(start.contains(&0))
+}
+
+/// What a file is to a wheel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Code,
+    Icon,
+    Media,
+    Other,
+}
+
+impl Kind {
+    fn of(path: &Path, bytes: u64) -> Result<Self> {
+        let ending = ending(path);
+        let ending = ending.as_str();
+        Ok(if MEDIA.contains(&ending) {
+            Self::Media
+        } else if ICONS.contains(&ending) {
+            let is_small = bytes <= ICON_BYTES && !is_frame(path);
+            if is_small { Self::Icon } else { Self::Media }
+        } else if CODE.contains(&ending) || ending.is_empty() && !is_binary(path)? {
+            Self::Code
+        } else {
+            Self::Other
+        })
+    }
 }
 
 impl Workspace {
@@ -120,14 +285,19 @@ impl Workspace {
         let modules = output.module_folders();
         let mut found = Untracked::default();
         let mut rows: BTreeMap<PathBuf, UntrackedFiles> = BTreeMap::new();
+        let mut icons: BTreeMap<PathBuf, Vec<(u64, PathBuf)>> = BTreeMap::new();
         for source in packaged.into_values() {
             let bytes = fs::metadata(&source)?.len();
             found.bytes += bytes;
-            let ending = ending(&source);
             let large = bytes > limits.largest_file;
-            let is_code = ending.is_empty() || CODE.contains(&ending.as_str());
-            if is_code && !large {
+            let kind = Kind::of(&source, bytes)?;
+            if kind == Kind::Code && !large {
                 found.largest.push((bytes, source));
+                continue;
+            }
+            if kind == Kind::Icon && !large {
+                let folder = source.parent().unwrap_or(&source).to_path_buf();
+                icons.entry(folder).or_default().push((bytes, source));
                 continue;
             }
             let folder = source.parent().filter(|folder| !modules.contains(folder));
@@ -140,7 +310,22 @@ impl Workspace {
             });
             row.files += 1;
             row.bytes += bytes;
-            row.refused |= large || (MEDIA.contains(&ending.as_str()) && !limits.media);
+            row.refused |= large || (kind == Kind::Media && !limits.media);
+        }
+        for (folder, icons) in icons {
+            if icons.len() as u64 <= ICON_COUNT {
+                found.largest.extend(icons);
+                continue;
+            }
+            let row = rows.entry(folder.clone()).or_insert_with(|| UntrackedFiles {
+                path: self.display_path(&folder),
+                files: 0,
+                bytes: 0,
+                refused: false,
+            });
+            row.files += icons.len() as u64;
+            row.bytes += icons.iter().map(|(bytes, _)| bytes).sum::<u64>();
+            row.refused |= !limits.media;
         }
         let too_much = found.bytes > limits.largest_wheel;
         found.files = rows.into_values().collect();
@@ -187,5 +372,43 @@ impl Workspace {
             paths,
         }
         .into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Kind, ending, is_frame};
+
+    #[test]
+    fn content_is_known_by_its_ending_also_where_that_is_not_the_last() {
+        for (name, right) in [
+            ("f.exr", "exr"),
+            ("F.EXR", "exr"),
+            ("f.exr.0001", "exr"),
+            ("f.exr.gz", "exr"),
+            ("f.0001.exr", "exr"),
+            ("cache.tar.gz", "tar"),
+            ("data.gz", "gz"),
+            ("page.1", "1"),
+            ("README", ""),
+            (".hidden", "hidden"),
+        ] {
+            assert_eq!(ending(Path::new(name)), right, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_few_small_images_are_icons_and_frames_are_not() {
+        for name in ["icon.png", "icon_16.png", "icon_512.png", "v2.gif"] {
+            assert!(!is_frame(Path::new(name)), "{name}");
+            assert_eq!(Kind::of(Path::new(name), 2_000).ok(), Some(Kind::Icon), "{name}");
+        }
+        for name in ["f.0001.png", "f_01.png", "turn1001.png"] {
+            assert_eq!(Kind::of(Path::new(name), 2_000).ok(), Some(Kind::Media), "{name}");
+        }
+        assert_eq!(Kind::of(Path::new("icon.png"), 200_000).ok(), Some(Kind::Media));
+        assert_eq!(Kind::of(Path::new("a.jpg"), 3).ok(), Some(Kind::Media));
     }
 }

@@ -232,7 +232,7 @@ impl Workspace {
             for folder in ["outputs", "build", "inputs", "status"] {
                 backlot_store::sweep_tree(&self.root.join(folder));
             }
-            for folder in ["", ".backlot", "external_packages"] {
+            for folder in ["", ".backlot", ".dvc", "external_packages"] {
                 backlot_store::sweep_folder(&self.root.join(folder));
             }
         }

@@ -206,12 +206,10 @@ impl Via {
                     self.room.took(bytes);
                     return Ok(());
                 }
-                // Somebody took us for dead, and fills it.
-                Err(error) if error.is_not_found() => return Ok(()),
                 Err(error) => Err(Unfilled::Folder(error)),
             },
         };
-        fs::remove_file(begun).ok();
+        filling.give_up(begun);
         outcome
     }
 

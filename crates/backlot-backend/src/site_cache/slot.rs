@@ -159,8 +159,35 @@ impl Filling {
         self.block.reset();
     }
 
-    /// Write what proves it, and give it its name. Returns the bytes that it takes.
-    pub(super) fn finish(mut self, from: &Path, to: &Path) -> Result<u64, FileError> {
+    /// Whether a name is still that of this file: who takes this process for dead removes it, and makes another.
+    fn is_at(&self, path: &Path) -> std::io::Result<bool> {
+        let same = |a: &std::fs::Metadata, b: &std::fs::Metadata| {
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::MetadataExt as _;
+                a.ino() == b.ino() && a.dev() == b.dev()
+            }
+            #[cfg(not(unix))]
+            {
+                a.len() == b.len()
+            }
+        };
+        match fs::metadata(path) {
+            Ok(found) => Ok(same(&found, &self.file.metadata()?)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Give it up; the file of another stays.
+    pub(super) fn give_up(self, path: &Path) {
+        if self.is_at(path).unwrap_or(false) {
+            fs::remove_file(path).ok();
+        }
+    }
+
+    /// Write what proves it, and give it its name. Returns the bytes that it takes, none if another process fills it now.
+    pub(super) fn finish(&mut self, from: &Path, to: &Path) -> Result<u64, FileError> {
         if !self.length.is_multiple_of(BLOCK) {
             self.end_block();
         }
@@ -170,7 +197,13 @@ impl Filling {
         self.file.write_all(&seal(self.length, &self.digests))?;
         let modes = shared::Modes::of(to.parent().unwrap_or(Path::new(".")));
         shared::set_mode_of(&self.file, modes.file())?;
-        backlot_core::file::rename(from, to)?;
+        if !self.is_at(from)? {
+            return Ok(0);
+        }
+        match backlot_core::file::rename(from, to) {
+            Err(error) if error.is_not_found() => return Ok(0),
+            renamed => renamed?,
+        }
         Ok(self.length + (self.digests.len() + SEAL) as u64)
     }
 }
@@ -179,6 +212,23 @@ impl Filling {
 mod tests {
     use super::{BLOCK, Filling, Slot};
     use fs_err as fs;
+
+    #[test]
+    fn who_is_taken_for_dead_leaves_the_file_of_the_next_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (begun, path) = (folder.path().join("begun"), folder.path().join("slot"));
+        let mut slow = Filling::begin(&begun).expect("begun");
+        slow.write(b"all of it").expect("written");
+        fs::remove_file(&begun).expect("taken for dead");
+        let mut next = Filling::begin(&begun).expect("begun");
+        next.write(b"all ").expect("written");
+        assert_eq!(slow.finish(&begun, &path).expect("nothing to do"), 0);
+        slow.give_up(&begun);
+        assert!(begun.exists() && !path.exists());
+        next.write(b"of it").expect("written");
+        assert!(next.finish(&begun, &path).expect("finished") > 0);
+        assert_eq!(read(&path, 0, 100).as_deref(), Some(b"all of it".as_slice()));
+    }
 
     fn stored(folder: &std::path::Path, bytes: &[u8]) -> std::path::PathBuf {
         let (begun, path) = (folder.join("begun"), folder.join("slot"));

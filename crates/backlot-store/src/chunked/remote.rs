@@ -119,8 +119,17 @@ impl ChunkedRemote {
         let sources = Self::sources(cache, items)?;
         let site = self.find_or_make()?;
         let new = (&HashSet::new(), SameName::Refuse);
-        let pushed = site.push(&sources, Some(&Seeds::of(cache)), new, context)?;
-        Ok(report(&pushed))
+        match site.push(&sources, Some(&Seeds::of(cache)), new, context) {
+            Err(Error::Corrupt { objects, .. }) => {
+                // Then an add of the files mends it.
+                cache.set_aside_damaged(&objects)?;
+                Err(Error::Corrupt {
+                    objects,
+                    place: cache.place(),
+                })
+            }
+            pushed => Ok(report(&pushed?)),
+        }
     }
 
     /// Put files into the cache, and send those that are new in the same pass, if they are so many bytes that this pays
