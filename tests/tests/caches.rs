@@ -133,6 +133,75 @@ fn a_damaged_unpacked_wheel_is_unpacked_again() {
     }
 }
 
+/// Bits of a file rot: nothing about it changes but its bytes.
+fn rot(path: &Path) {
+    let modified = fs::metadata(path)
+        .expect("there")
+        .modified()
+        .expect("a disk with times");
+    edit(path, |bytes| bytes[1] ^= 1);
+    let file = fs::File::open(path).expect("opened");
+    file.file().set_modified(modified).expect("set");
+}
+
+#[test]
+fn what_verify_found_damaged_in_the_cache_is_mended_by_the_next_pull_in_all_names_of_it() {
+    for links in ["copy", "hardlink"] {
+        let studio = published(4);
+        user(&studio, "other");
+        for name in ["user", "other"] {
+            let settings = format!("{name}/backlot.toml");
+            let text = fs::read_to_string(studio.path(&settings)).expect("there");
+            let linked = format!("[workspace]\nlinks = [\"{links}\"]");
+            studio.write(&settings, text.replacen("[workspace]", &linked, 1).as_bytes());
+            studio.run(&["-w", name, "pull"]).ok();
+        }
+        let is_frame = |path: &&PathBuf| path.extension().is_none();
+        for path in objects(&studio).iter().filter(is_frame) {
+            rot(path);
+        }
+        // Finding it changes nothing, so it is found again.
+        for _ in 0..2 {
+            let verified = studio.run(&["-w", "user", "verify", "--cache"]);
+            assert_eq!(verified.output.status.code(), Some(7), "{links}");
+        }
+        let status = studio.run(&["-w", "user", "status", "--json"]).ok().json();
+        let state = &status["inputs"][0]["outs"][0]["state"];
+        assert!(state.is_string() && state != "unchanged", "{links}: {status:#}");
+        for name in ["user", "other"] {
+            studio.run(&["-w", name, "pull"]).ok();
+            assert_right(&studio, name);
+            studio.run(&["-w", name, "verify"]).ok();
+        }
+        assert!(studio.wrong_objects("cache").is_empty(), "{links}");
+    }
+}
+
+#[test]
+fn a_damaged_unpacked_wheel_that_nothing_uses_leaves_the_cache_by_a_repair() {
+    let studio = published(1);
+    studio.run(&["-w", "user", "uninstall", "Table"]).ok();
+    let wheels = studio.path("cache/wheels");
+    let metadata = snapshot(&wheels)
+        .into_keys()
+        .find(|path| path.ends_with("METADATA"))
+        .expect("in the wheel");
+    rot(&wheels.join(&metadata));
+    let verify = ["-w", "user", "verify", "--cache", "--json"];
+    let verified = studio.run(&verify);
+    assert_eq!(verified.output.status.code(), Some(7), "{}", verified.stdout());
+    assert!(
+        verified.stderr().contains("install --repair"),
+        "{}",
+        verified.stderr()
+    );
+    studio.run(&["-w", "user", "install", "--repair"]).ok();
+    assert!(!wheels.join(&metadata).exists());
+    studio.run(&verify).ok();
+    studio.run(&["-w", "user", "install", "Table"]).ok();
+    studio.run(&["-w", "user", "verify", "--inputs"]).ok();
+}
+
 /// Change a file in place, through all its names.
 fn edit(path: &Path, change: Damage) {
     let mode = fs::metadata(path).expect("there").permissions();

@@ -248,6 +248,18 @@ fn what_else_a_tomb_names_stays_condemned_when_some_of_it_is_taken_back() {
 }
 
 #[test]
+fn what_is_condemned_and_needed_is_copied_to_another_remote_with_a_warning() {
+    let studio = condemned();
+    ws(&studio, "one", &["remote", "add", "site", "site"]).ok();
+    let copy = ws(&studio, "one", &["remote", "copy", "main", "site", "--json"]).ok();
+    assert!(copy.stderr().contains("4 files"), "{}", copy.stderr());
+    assert!(copy.stderr().contains("condemned"), "{}", copy.stderr());
+    // Those of the other project, which nobody condemned, and ours.
+    assert_eq!(copy.json()["objects"], 8, "{:#}", copy.json());
+    ws(&studio, "one", &["verify", "--remote", "site", "--releases"]).ok();
+}
+
+#[test]
 fn restore_says_what_can_be_read_again_and_what_is_gone() {
     let studio = condemned();
     let restore = ["gc", "--remote", "main", "--restore", "--json"];

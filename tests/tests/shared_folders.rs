@@ -325,6 +325,21 @@ fn a_cache_that_can_only_be_read_serves_and_what_is_new_goes_to_the_workspace() 
         "nothing of it was changed"
     );
     assert!(objects.is_dir());
+    // Damage is told to who cannot mend it, too.
+    let wheels = studio.path("shared/cache/wheels");
+    let metadata = snapshot(&wheels)
+        .into_keys()
+        .find(|path| path.ends_with("METADATA"))
+        .expect("in the wheel");
+    fs::write(wheels.join(metadata), b"other").expect("damaged");
+    let verified = guest.run(&["verify", "--cache", "--json"]);
+    assert_eq!(verified.output.status.code(), Some(7), "{}", verified.stderr());
+    let report = verified.json();
+    assert_eq!(
+        report["unpacked"]["damaged"].as_array().map(Vec::len),
+        Some(1),
+        "{report:#}"
+    );
     studio.leaves_harm();
 }
 

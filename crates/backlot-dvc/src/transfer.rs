@@ -200,11 +200,11 @@ pub fn fetch_manifests(
             optional.push(Transfer::of(id));
         }
     }
+    let report = remote.pull(cache, &trees, context)?;
     match remote.pull(cache, &optional, context) {
-        Ok(_) | Err(backlot_store::Error::Missing { .. }) => {}
-        Err(error) => return Err(error.into()),
+        Ok(_) | Err(backlot_store::Error::Missing { .. }) => Ok(report),
+        Err(error) => Err(error.into()),
     }
-    Ok(remote.pull(cache, &trees, context)?)
 }
 
 /// Whether the remote or the cache has each of some files.

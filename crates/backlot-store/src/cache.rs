@@ -410,6 +410,8 @@ impl Cache {
             file::rename_new(&target, &path)?;
             return Ok(());
         }
+        // Other names of it are looked at anew, in all workspaces: its time may be that of the sound file.
+        file::set_modified(&target, self.context.now()).ok();
         self.context.warn(
             "store::object_set_aside",
             format!(
@@ -572,10 +574,10 @@ impl Cache {
     }
 
     /// Read objects again and compare them with their names, and with a proof where one is known.
-    /// What is wrong is hashed again before it counts, whatever state it is in.
+    /// What is wrong stays where it is, and is hashed before it counts again, whatever state it is in.
     pub fn verify(&self, expected: &[(ObjectId, Option<Blake3>)], context: &Context) -> Result<VerifyReport> {
         let report = verify_objects(&|id| self.object_path(id), expected, context)?;
-        self.ledger.forget(&report.damaged);
+        self.ledger.doubt(&report.damaged, &self.context);
         Ok(report)
     }
 

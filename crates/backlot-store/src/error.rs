@@ -227,7 +227,7 @@ impl Coded for Error {
             Self::File(e) => e.help(),
             Self::Cancelled(e) => e.help(),
             Self::Corrupt { .. } => {
-                Some("run `backlot verify` to see all damage; `backlot push` or `backlot pull` from a good copy repairs it".to_owned())
+                Some("run `backlot verify --remote` to see all damage; `backlot repair` stores again what is wrong on a remote (a push keeps what is there), `backlot pull` fetches again what is wrong in the cache, `backlot add PATH` takes what only an output has".to_owned())
             }
             Self::SameMd5 { .. } => Some(
                 "files are stored by their MD5, as in DVC, so only one of them can be; such files are made on purpose: find out where they come from, then change a byte of one".to_owned(),

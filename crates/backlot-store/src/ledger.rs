@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use backlot_core::Context;
+use backlot_core::{Blake3, Context};
 
 use crate::object::{FileDigests, ObjectId};
 use crate::stat::{FileStat, Recorded, StatCache, StatEntry};
@@ -68,6 +68,26 @@ impl Ledger {
         if let Some(database) = self.database().filter(|_| !paths.is_empty()) {
             database.forget(&paths).ok();
         }
+    }
+
+    /// Note that objects are doubtful: each is hashed before it counts, also where one of which nothing is recorded would not be.
+    pub(crate) fn doubt(&self, ids: &[ObjectId], context: &Context) {
+        // A state that no file is in.
+        let never = FileStat {
+            inode: 0,
+            size: 0,
+            modified: 0,
+            changed: 0,
+            read_only: false,
+            names: 0,
+        };
+        let none = |id: &ObjectId| FileDigests {
+            md5: id.md5,
+            blake3: Blake3::from_bytes([0; 32]),
+            size: 0,
+        };
+        let rows: Vec<_> = ids.iter().map(|id| (*id, never, none(id))).collect();
+        self.record(&rows, context);
     }
 
     /// The objects whose recorded files have an inode of this number.

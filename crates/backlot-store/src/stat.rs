@@ -8,7 +8,7 @@
 //! that is not known by its path is known by its inode. Invariant: losing the database costs time, never correctness; a
 //! damaged one is made anew.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -291,6 +291,25 @@ impl StatCache {
             }
         }
         Ok(())
+    }
+
+    /// Drop what is recorded of files that had the content of some objects: they are read before they count again.
+    pub fn forget_content(&self, md5s: &HashSet<Md5>) -> Result<()> {
+        let find = || -> rusqlite::Result<Vec<PathBuf>> {
+            let connection = self.connection();
+            let mut query = connection.prepare("SELECT folder, name, md5 FROM states")?;
+            let mut rows = query.query([])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                if md5s.contains(&Md5::from_bytes(row.get::<_, [u8; 16]>(2)?)) {
+                    let (folder, name): (String, String) = (row.get(0)?, row.get(1)?);
+                    found.push(Path::new(&folder).join(name));
+                }
+            }
+            Ok(found)
+        };
+        let found = find().map_err(|e| self.failed(e))?;
+        self.forget(&found)
     }
 
     /// Remember digests, in one transaction. Files that were modified a moment ago are left out.

@@ -104,9 +104,11 @@ struct Batch {
 pub(crate) enum Purpose<'a> {
     /// To decide what is kept: a manifest that is nowhere is an error.
     Decide,
-    /// To tell: a manifest that is nowhere is an unknown of its release.
+    /// To tell: a manifest that is nowhere is an unknown of its release, one that is damaged an error.
     Tell,
-    /// To tell, and what is remembered is not read again. Releases come once a file.
+    /// To check what is there, and to mend it: a manifest that is nowhere, or damaged, is an unknown of its release.
+    Check,
+    /// To tell, and what is remembered is not read again; a manifest that is damaged is an unknown, too. Releases come once a file.
     TellKnown(&'a KnownOuts<'a>),
 }
 
@@ -114,8 +116,14 @@ impl<'a> Purpose<'a> {
     const fn known(self) -> Option<&'a KnownOuts<'a>> {
         match self {
             Self::TellKnown(known) => Some(known),
-            Self::Decide | Self::Tell => None,
+            Self::Decide | Self::Tell | Self::Check => None,
         }
+    }
+
+    /// Whether a manifest that is damaged counts as one that is nowhere. Not for a collection: what that cannot read it would take
+    /// for garbage.
+    const fn bears_damage(self) -> bool {
+        matches!(self, Self::Check | Self::TellKnown(_))
     }
 }
 
@@ -184,7 +192,7 @@ impl Workspace {
                     let listing = match purpose {
                         // A page that is proven to be current is enough to tell.
                         Purpose::TellKnown(_) => sound(repo.listing(package, self.context())?)?,
-                        Purpose::Decide | Purpose::Tell => {
+                        Purpose::Decide | Purpose::Tell | Purpose::Check => {
                             refuse_missing(repo, package)?;
                             sound(Arc::new(repo.releases_with_problems(package)?))?
                         }
@@ -295,12 +303,12 @@ impl Workspace {
         let known = purpose.known();
         let all: Vec<&Pointer> = batch.pointers.values().flatten().collect();
         let found = self.need_manifests(&all, cache, remote);
-        let some_are_lacking = !matches!(purpose, Purpose::Decide)
-            && matches!(
-                &found,
-                Err(Error::Workspace(WorkspaceError::UnknownManifests { .. })
-                    | Error::Store(StoreError::Corrupt { .. }))
-            );
+        let some_are_lacking = match (&found, purpose) {
+            (Err(_), Purpose::Decide) | (Ok(()), _) => false,
+            (Err(Error::Workspace(WorkspaceError::UnknownManifests { .. })), _) => true,
+            (Err(Error::Store(error)), _) => purpose.bears_damage() && is_damage(error),
+            (Err(_), _) => false,
+        };
         if !some_are_lacking {
             found?;
         }
@@ -309,7 +317,7 @@ impl Workspace {
             for pointer in &pointers {
                 let mut there = pointer.clone();
                 if some_are_lacking {
-                    unknown.extend(self.take_unknown(&mut there, cache, remote)?);
+                    unknown.extend(self.take_unknown(&mut there, cache, remote, purpose)?);
                 }
                 self.add_needs(&there, cache, remote, &mut needs)?;
             }
@@ -332,6 +340,7 @@ impl Workspace {
         pointer: &mut Pointer,
         cache: &Cache,
         remote: NamedRemote<'_>,
+        purpose: Purpose<'_>,
     ) -> Result<Vec<ObjectId>> {
         let mut unknown = Vec::new();
         for out in &pointer.outs {
@@ -341,15 +350,24 @@ impl Workspace {
             if cache.has(&id)? {
                 continue;
             }
-            match remote.remote.pull(cache, &[Transfer::of(id)], self.context()) {
-                Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => unknown.push(id),
-                pulled => drop(pulled?),
+            let is_there = if purpose.bears_damage() {
+                match remote.remote.pull(cache, &[Transfer::of(id)], self.context()) {
+                    Err(error) if is_damage(&error) => false,
+                    brought => brought.map(|_| true)?,
+                }
+            } else {
+                remote.remote.exists_many(&[id], self.context())?.contains(&true)
+            };
+            if !is_there {
+                unknown.push(id);
             }
         }
         pointer
             .outs
             .retain(|out| out.id().is_none_or(|id| !unknown.contains(&id)));
-        self.need_manifests(&[pointer], cache, remote)?;
+        if !purpose.bears_damage() {
+            self.need_manifests(&[pointer], cache, remote)?;
+        }
         Ok(unknown)
     }
 
@@ -475,6 +493,15 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+/// Whether an object is not on a remote, or nobody can read it there.
+pub(crate) const fn is_damage(error: &backlot_store::Error) -> bool {
+    use backlot_store::Error;
+    matches!(
+        error,
+        Error::Missing { .. } | Error::Corrupt { .. } | Error::DamagedRemote { .. }
+    )
 }
 
 /// All that a repo has of a package; an error if any of it cannot be read.

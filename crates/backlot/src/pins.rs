@@ -66,6 +66,7 @@ impl Workspace {
                 }
             }
         }
+        let mut failed = Ok(());
         for (pin, pointers) in by_pin(&lacking) {
             let opened;
             let remote = match (&pin, remote) {
@@ -77,9 +78,11 @@ impl Workspace {
                 (None, None) => continue,
             };
             let pointers: Vec<&TrackedPointer> = pointers.iter().collect();
-            backlot_dvc::fetch_manifests(&pointers, remote, &cache, self.context())?;
+            // What cannot be had of one remote keeps nothing of another away.
+            let brought = backlot_dvc::fetch_manifests(&pointers, remote, &cache, self.context());
+            failed = failed.and(brought.map(drop));
         }
-        Ok(())
+        Ok(failed?)
     }
 
     /// Send tracked files to their remotes. Some were sent ahead while they were added.

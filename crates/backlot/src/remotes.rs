@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
 use crate::holdings::{NamedRemote, PassedOver, Purpose, ReleaseObjects};
+use crate::verify::VerifyOptions;
 use crate::workspace::Workspace;
 
 /// What a collection of a remote did, or would do.
@@ -50,6 +51,8 @@ pub struct RepairReport {
     pub cache: Vec<ObjectId>,
     /// Damaged packs, which nobody relies on from now on.
     pub packs: Vec<String>,
+    /// Damaged segments of the index and of recipes, which are stored again and set aside; in a dry run, those that would be.
+    pub segments: Vec<String>,
     /// Objects that are damaged or missing still: neither the cache nor the other remotes have them, or not the content that
     /// the pointer proves.
     pub lost: Vec<LostObject>,
@@ -66,6 +69,9 @@ pub struct LostObject {
     pub object: ObjectId,
     /// The assets and releases that need it.
     pub needed_by: Vec<String>,
+    /// The tracked file or folder of an output that may have it still, so that `backlot add` brings it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }
 
 /// What copying between remotes did, or would do.
@@ -221,6 +227,8 @@ impl Workspace {
                 .flat_map(|release| release.needs.objects)
                 .collect()
         };
+        let mut wanted = wanted;
+        self.add_condemned(NamedRemote::new(from, &source), releases.is_empty(), &mut wanted)?;
         let ids: Vec<ObjectId> = wanted.into_iter().collect();
         let mut report = CopyFilesReport {
             from: from.to_owned(),
@@ -233,6 +241,51 @@ impl Workspace {
         }
         self.copy_objects(&source, &target, &ids, &mut report)?;
         Ok(report)
+    }
+
+    /// Add what a collection condemned and somebody needs, since it can be read as long as it is not deleted; and warn of it. What
+    /// is asked for by name is among what is `wanted` already.
+    fn add_condemned(
+        &self,
+        source: NamedRemote<'_>,
+        all: bool,
+        wanted: &mut BTreeSet<ObjectId>,
+    ) -> Result<()> {
+        let condemned = source.remote.condemned_files(self.context())?;
+        if condemned.is_empty() {
+            return Ok(());
+        }
+        if all {
+            let releases = VerifyOptions {
+                releases: true,
+                ..VerifyOptions::default()
+            };
+            let mut problems = Vec::new();
+            let (needed, _) = self.needed_of(source, &releases, &mut problems)?;
+            self.warn_left_out(problems);
+            wanted.extend(condemned.iter().filter(|id| needed.objects.contains_key(id)));
+        }
+        let count = |some: &[ObjectId]| backlot_core::text::count(some.len() as u64, "file");
+        let (condemned, left): (Vec<ObjectId>, Vec<ObjectId>) =
+            condemned.into_iter().partition(|id| wanted.contains(id));
+        let (name, place) = (source.name, source.remote.place());
+        let way_out =
+            format!("`backlot gc --remote {name} --restore` takes back what is condemned while it is there");
+        if !condemned.is_empty() {
+            let condemned = count(&condemned);
+            let message = format!(
+                "a collection of {place} deletes {condemned} that are needed, and copied now: {way_out}"
+            );
+            self.context().warn("store::condemned", message);
+        }
+        if all && !left.is_empty() {
+            let left = count(&left);
+            let message = format!(
+                "a collection of {place} deletes {left} that nothing here needs, and that are not copied: {way_out}"
+            );
+            self.context().warn("store::condemned", message);
+        }
+        Ok(())
     }
 
     /// Copy objects between open remotes and add what was done to a report, which says whether to do it.

@@ -1,7 +1,7 @@
 //! Mending `inputs/`: what is damaged is installed anew, the rest is left alone.
 //!
 //! Invariant: what is put back comes from bytes that were proven again, so damage that reached the cache through a hard link
-//! is not put back with it. Deliberately absent: tracked files, which `pull` brings.
+//! is not put back with it. Damaged unpacked wheels leave the cache, also those that nothing here uses. Deliberately absent: tracked files, which `pull` brings.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use backlot_core::{PackageName, file};
 use backlot_wheel::{Damage, DamageKind};
 
 use crate::error::{Result, WorkspaceError};
-use crate::install::InstallReport;
+use crate::install::{EnvironmentPlan, InstallReport};
 use crate::lockfile::Lock;
 use crate::verify::PackageDamage;
 use crate::workspace::Workspace;
@@ -21,8 +21,16 @@ impl Workspace {
     }
 
     fn repair_now(&self, dry_run: bool) -> Result<InstallReport> {
+        if !dry_run {
+            self.remove_damaged_wheels()?;
+        }
         let outputs = self.shown_outputs()?;
-        let lock = Lock::load(self.root())?.ok_or_else(|| WorkspaceError::StaleLock {
+        let lock = Lock::load(self.root())?;
+        if lock.is_none() && outputs.is_empty() && self.config().inputs.is_empty() {
+            // Nothing was ever installed.
+            return self.report(&EnvironmentPlan::default(), false, dry_run);
+        }
+        let lock = lock.ok_or_else(|| WorkspaceError::StaleLock {
             reason: "there is no backlot.lock".to_owned(),
         })?;
         self.warn_used(&lock, true)?;

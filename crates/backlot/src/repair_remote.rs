@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backlot_core::Blake3;
-use backlot_store::{
-    Cache, Error as StoreError, FileDigests, ObjectId, Transfer, VerifyReport as StoreReport,
-};
+use backlot_dvc::TrackedPointer;
+use backlot_store::{Cache, FileDigests, ObjectId, Transfer, VerifyReport as StoreReport};
 
 use crate::error::Result;
-use crate::holdings::NamedRemote;
+use crate::holdings::{NamedRemote, is_damage};
+use crate::problems::AssetProblem;
 use crate::remotes::{LostObject, RepairReport};
 use crate::verify::{Expected, VerifyOptions, judge};
 use crate::workspace::Workspace;
@@ -44,10 +44,7 @@ impl Workspace {
         };
         let mut problems = Vec::new();
         let (needed, passed_over) = self.needed_of(named, &everything, &mut problems)?;
-        for one in problems {
-            let message = format!("`{}` is left out: {}", one.asset, one.message);
-            self.context().warn("output::left_out", message);
-        }
+        self.warn_left_out(problems);
         let all = needed.ids();
         let cache = self.cache()?;
         let here = cache.verify(&all, self.context())?;
@@ -61,6 +58,7 @@ impl Workspace {
         let mut report = RepairReport {
             remote: entry.name.clone(),
             packs: found.packs.iter().map(|pack| pack.key.clone()).collect(),
+            segments: found.segments.clone(),
             passed_over,
             cache: here.damaged.clone(),
             dry_run,
@@ -73,6 +71,7 @@ impl Workspace {
             opened.repair(&cache, &items, &packs, self.context())?;
             let stored: Vec<_> = items.iter().map(|item| (item.id, None)).collect();
             let back = opened.verify(&stored, None, self.context())?;
+            report.segments.retain(|key| !back.segments.contains(key));
             let wrong = broken.wrong_still(&found, &back, &cache)?;
             for item in &items {
                 let right = back.digests.contains_key(&item.id) && !wrong.contains(&item.id);
@@ -91,7 +90,42 @@ impl Workspace {
             report.bytes += cache.size(id)?.unwrap_or(0);
         }
         report.lost = lost_objects(&needed, lost, &broken.lost);
+        self.find_in_outputs(&mut report.lost)?;
         Ok(report)
+    }
+
+    /// Warn of assets that could not be read, so that what they need is not known.
+    pub(crate) fn warn_left_out(&self, problems: Vec<AssetProblem>) {
+        for one in problems {
+            let message = format!("`{}` is left out: {}", one.asset, one.message);
+            self.context().warn("output::left_out", message);
+        }
+    }
+
+    /// Note where outputs may have what is lost: their files are there, and the object is one of those that they were added as.
+    fn find_in_outputs(&self, lost: &mut [LostObject]) -> Result<()> {
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let cache = self.cache()?;
+        let tracked = self.tracked_or(&[], false, &mut |_, _| Ok(()))?;
+        let pointers = tracked.iter().flat_map(|one| &one.pointers);
+        for (place, out) in pointers.flat_map(TrackedPointer::located_outs) {
+            let Some(id) = out.id().filter(|_| place.exists()) else {
+                continue;
+            };
+            let mut objects = BTreeSet::from([id]);
+            if id.tree
+                && let Some(manifest) = backlot_dvc::peek_manifest(&cache, &id)?
+            {
+                let members = manifest.entries().iter();
+                objects.extend(members.map(|entry| ObjectId::file(entry.md5)));
+            }
+            for one in lost.iter_mut().filter(|one| objects.contains(&one.object)) {
+                one.path.get_or_insert_with(|| self.display_path(&place));
+            }
+        }
+        Ok(())
     }
 
     /// Bring what is broken on one remote into the cache, from the others. Returns what is in the cache then, and what is
@@ -128,8 +162,9 @@ impl Workspace {
             }
             let other = self.open_remote(other)?;
             match other.pull(&cache, &absent, self.context()) {
+                Ok(_) => {}
                 // What it does not have, or has damaged, another may have.
-                Ok(_) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => {}
+                Err(error) if is_damage(&error) => {}
                 Err(error) => return Err(error.into()),
             }
             let mut still = Vec::new();
@@ -222,10 +257,12 @@ fn lost_objects(
     let nowhere = nowhere.into_iter().map(|object| LostObject {
         object,
         needed_by: names(needed.objects.get(&object)),
+        path: None,
     });
     let unproven = unproven.iter().map(|use_of| LostObject {
         object: use_of.0,
         needed_by: names(needed.proofs.get(use_of)),
+        path: None,
     });
     nowhere.chain(unproven).collect()
 }

@@ -25,7 +25,7 @@ use crate::workspace::Workspace;
 pub struct UnpackedReport {
     /// How many.
     pub wheels: u64,
-    /// Those that are not what their RECORD says, as `name-version (digest)`. The next install unpacks them again.
+    /// Those that are not what their RECORD says, as `name-version (digest)`. `install --repair` removes them.
     pub damaged: Vec<String>,
 }
 
@@ -33,20 +33,7 @@ impl Workspace {
     /// Compare every unpacked wheel of the cache with its RECORD. One that is damaged loses its seal, by which it would be
     /// trusted unread.
     pub(crate) fn verify_unpacked_wheels(&self) -> Result<UnpackedReport> {
-        let wheels = self.settings().cache.value.join("wheels");
-        let mut folders = Vec::new();
-        let is_digest = |name: &str| name.parse::<Sha256>().is_ok();
-        if !wheels.is_dir() {
-            return Ok(UnpackedReport::default());
-        }
-        for entry in fs_err::read_dir(&wheels)? {
-            let entry = entry?;
-            let path = entry.path();
-            if entry.file_name().to_str().is_some_and(is_digest) && path.is_dir() {
-                folders.push(path);
-            }
-        }
-        folders.sort();
+        let folders = unpacked_in(&self.settings().cache.value.join("wheels"))?;
         let running = self.context().start(Operation::Verify, folders.len() as u64, 0);
         let check = |folder: &PathBuf| -> Result<Option<String>> {
             self.context().check()?;
@@ -56,7 +43,8 @@ impl Workspace {
             if intact || !folder.is_dir() {
                 return Ok(None);
             }
-            backlot_wheel::unseal(folder)?;
+            // Who can only read the cache can tell all the same.
+            backlot_wheel::unseal(folder).ok();
             Ok(Some(name_of(folder)))
         };
         let found: Vec<Option<String>> = folders.par_iter().map(check).collect::<Result<_>>()?;
@@ -64,6 +52,30 @@ impl Workspace {
             wheels: folders.len() as u64,
             damaged: found.into_iter().flatten().collect(),
         })
+    }
+
+    /// Remove unpacked wheels of the cache that are damaged, whether or not anything is about to use them. Those that still have
+    /// the seal of what was unpacked are not read; a verification takes it from those that it finds damaged.
+    pub(crate) fn remove_damaged_wheels(&self) -> Result<()> {
+        let wheels = self.cache_dir().join("wheels");
+        let check = |folder: &PathBuf| -> Result<()> {
+            self.context().check()?;
+            // One that cannot be read is somebody else's, and no reason to leave the others as they are.
+            if backlot_wheel::is_intact(folder).unwrap_or(true) || !folder.is_dir() {
+                return Ok(());
+            }
+            let name = name_of(folder);
+            match move_aside(folder, &wheels) {
+                // Another process did so first.
+                Err(Error::File(error)) if error.is_not_found() => return Ok(()),
+                moved => moved?,
+            }
+            let message =
+                format!("{name} in the cache was damaged and is removed; what needs it unpacks it again");
+            self.context().warn("install::damaged_wheel", message);
+            Ok(())
+        };
+        unpacked_in(&wheels)?.par_iter().try_for_each(check)
     }
 
     /// The unpacked wheel of every package to be put, fetched and proven.
@@ -105,8 +117,7 @@ impl Workspace {
             }
             let message = format!("`{}` was damaged and is unpacked again", folder.display());
             self.context().warn("install::damaged_wheel", message);
-            let aside = TemporaryFolder::absent_in(&wheels);
-            file::rename(&folder, aside.path())?;
+            move_aside(&folder, &wheels)?;
         }
         let stage = shared::temporary_folder(&wheels, 1)?;
         let wheel = self.fetch_wheel(package, stage.path())?;
@@ -148,6 +159,30 @@ impl Workspace {
         }
         Ok(local)
     }
+}
+
+/// The folders of unpacked wheels, sorted.
+fn unpacked_in(wheels: &Path) -> Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    let is_digest = |name: &str| name.parse::<Sha256>().is_ok();
+    if !wheels.is_dir() {
+        return Ok(folders);
+    }
+    for entry in fs_err::read_dir(wheels)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_name().to_str().is_some_and(is_digest) && path.is_dir() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+/// Take a folder away in one step, then remove it.
+fn move_aside(folder: &Path, wheels: &Path) -> Result<()> {
+    let aside = TemporaryFolder::absent_in(wheels);
+    Ok(file::rename(folder, aside.path())?)
 }
 
 fn no_release(package: &LockedPackage) -> Error {

@@ -1,7 +1,8 @@
 //! Proving again: that the cache, the remote and the installed files are what they are said to be.
 //!
 //! Reads everything that this workspace names; changes nothing, but takes back what a collection of a remote condemned
-//! of it. Damage is reported with the assets it hurts.
+//! of it, and believes nothing any more that is recorded of what it found damaged: the next command that needs that looks at it,
+//! and mends it. Damage is reported with the assets it hurts.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::files::{Tracked, problem_of};
-use crate::holdings::{NamedRemote, Needs, PassedOver};
+use crate::holdings::{NamedRemote, Needs, PassedOver, Purpose, ReleaseObjects, is_damage};
 use crate::problems::AssetProblem;
 use crate::unpacked::UnpackedReport;
 use crate::verify_repo::RepoReport;
@@ -200,7 +201,10 @@ impl VerifyReport {
             }
         }
         if self.unpacked.iter().any(|unpacked| !unpacked.damaged.is_empty()) {
-            ways.push("the next `backlot install` unpacks damaged wheels of the cache again".to_owned());
+            ways.push(
+                "`backlot install --repair` removes damaged unpacked wheels from the cache, and what needs one unpacks it again"
+                    .to_owned(),
+            );
         }
         ways
     }
@@ -289,6 +293,13 @@ impl Workspace {
             let all: Vec<(ObjectId, Option<Blake3>)> =
                 cache.list()?.into_iter().map(|entry| (entry.id, None)).collect();
             let found = cache.verify(&all, self.context())?;
+            if !found.damaged.is_empty()
+                && let Ok(stat) = self.stat_cache()
+            {
+                // A file of this workspace may be another name of it. A record that cannot be changed is not used either.
+                let md5s = found.damaged.iter().map(|id| id.md5).collect();
+                stat.forget_content(&md5s)?;
+            }
             report.cache = Some(object_report(cache.place(), &found, &needed, &cache)?);
             report.unpacked = Some(self.verify_unpacked_wheels()?);
         }
@@ -356,11 +367,14 @@ impl Workspace {
         let mut needed = self.expected(Some(remote), problems)?;
         let mut passed_over = Vec::new();
         if options.releases {
-            passed_over = self.each_release(remote, &|_| true, &mut |release| {
+            let mut take = |release: ReleaseObjects| {
                 let label = release.label();
                 needed.add_needs(release.needs, &label);
+                // It is missing or damaged; what it names is not known.
+                release.unknown.into_iter().for_each(|id| needed.add(id, &label));
                 Ok(())
-            })?;
+            };
+            passed_over = self.each_release_by(remote, &|_| true, Purpose::Check, &mut take)?;
         }
         Ok((needed, passed_over))
     }
@@ -423,9 +437,7 @@ impl Workspace {
             if let Some(named) = remote {
                 // Those that it does not have are reported with what else is missing there.
                 match self.bring_manifests(tracked, Some(named.remote)) {
-                    Err(Error::Dvc(backlot_dvc::Error::Store(
-                        backlot_store::Error::Missing { .. } | backlot_store::Error::Corrupt { .. },
-                    ))) => {}
+                    Err(Error::Dvc(backlot_dvc::Error::Store(error))) if is_damage(&error) => {}
                     brought => brought?,
                 }
             }

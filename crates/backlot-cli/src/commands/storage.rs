@@ -148,15 +148,22 @@ pub(super) fn repair(
 ) -> Result<Answer, Error> {
     let report = session.open()?.repair_remote(remote, from, dry_run)?;
     let mut lines = format!(
-        "remote {}: {}repaired {} ({})\n",
+        "remote {}: {}repaired {} ({}){}\n",
         report.remote,
         would(dry_run),
         text::count(report.repaired.len() as u64, "object"),
-        text::bytes(report.bytes)
+        text::bytes(report.bytes),
+        match report.segments.len() as u64 {
+            0 => String::new(),
+            segments => format!(" and {}", text::count(segments, "segment")),
+        }
     );
     lines.push_str(&describe_passed_over(&report.passed_over));
     for pack in &report.packs {
         lines.push_str(&format!("  damaged pack: {pack}\n"));
+    }
+    for segment in &report.segments {
+        lines.push_str(&format!("  damaged segment: {segment}\n"));
     }
     for lost in &report.lost {
         lines.push_str(&format!(
@@ -169,12 +176,31 @@ pub(super) fn repair(
     if !report.lost.is_empty() {
         answer.failure = Some(Box::new(backlot::DamageFound {
             count: report.lost.len(),
-            ways_out: vec![
-                "`backlot add` stores again what outputs of a workspace have; `--from REMOTE` takes from another remote".to_owned(),
-            ],
+            ways_out: ways_out_of_loss(&report.lost),
         }));
     }
     Ok(answer)
+}
+
+/// What brings back what is lost: from the outputs of this workspace, where they have it, or from elsewhere.
+fn ways_out_of_loss(lost: &[backlot::LostObject]) -> Vec<String> {
+    let mut paths: Vec<&str> = lost.iter().filter_map(|one| one.path.as_deref()).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    let add = match &paths[..] {
+        [] => "`backlot add` in a workspace whose outputs have them, then `backlot repair` there".to_owned(),
+        paths => {
+            let more = match paths.len().saturating_sub(3) {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            let paths = paths.iter().take(3).copied().collect::<Vec<_>>().join(" ");
+            format!(
+                "`backlot add {paths}`{more} takes what those files still are; then run `backlot repair` again"
+            )
+        }
+    };
+    vec![add, "`--from REMOTE` takes from another remote".to_owned()]
 }
 
 pub(super) fn repair_repo(

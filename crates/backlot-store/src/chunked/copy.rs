@@ -53,57 +53,64 @@ impl Site {
                 group.push(found);
                 if bytes > GROUP_BYTES {
                     running.advance(group.len() as u64, bytes);
-                    self.copy_group(source, std::mem::take(&mut group), &mut pushed, context)?;
+                    self.copy_group(source, &std::mem::take(&mut group), &mut pushed, context)?;
                     bytes = 0;
                 }
             }
         }
         running.advance(group.len() as u64, bytes);
-        self.copy_group(source, group, &mut pushed, context)?;
+        self.copy_group(source, &group, &mut pushed, context)?;
         Ok((pushed, missing))
     }
 
     fn copy_group(
         &self,
         source: &Self,
-        group: Vec<Found<'_>>,
+        group: &[Found<'_>],
         pushed: &mut Pushed,
         context: &Context,
     ) -> Result<()> {
         let mut rounds = Rounds::default();
         let ids: Vec<ObjectId> = group.iter().map(|found| found.recipe.id).collect();
-        let mut group: Vec<Option<Found<'_>>> = group.into_iter().map(Some).collect();
+        // Packs and segments that were lost in a round before, and files that count as copied.
+        let (mut avoid, mut counted) = (HashSet::new(), HashSet::new());
         loop {
             let ours = Catalog::load(&*self.blobs, &self.mirror, context)?;
             let mut relied = Relied::default();
             let mut todo = Vec::new();
-            for (waiting, there) in group.iter_mut().zip(ours.find(&ids)?) {
-                match there {
-                    Some(there) if ours.is_clean(&there) => {
-                        let same = |found: &Found<'_>| found.recipe.blake3 == there.recipe.blake3;
-                        if waiting.as_ref().is_some_and(|found| !same(found)) {
-                            return Err(Error::SameMd5 {
-                                what: format!("a file in {}", source.blobs.place()),
-                                md5: there.recipe.id.md5,
-                                other: format!("a file in {}", self.blobs.place()),
-                            });
-                        }
-                        pushed.already_there += u64::from(waiting.take().is_some());
-                        relied.recipes.insert(there.segment.name);
-                        relied.packs.extend(there.packs().map(|pack| pack.name));
-                    }
-                    // What was copied in a round before and taken by a collector since is brought by running the copy again.
-                    _ => todo.push(waiting.take().ok_or_else(|| Error::Contended {
-                        place: self.blobs.place(),
-                    })?),
+            let usable = |_: usize, there: &Found<'_>| {
+                ours.is_clean(there)
+                    && !avoid.contains(&there.segment.name)
+                    && there.packs().all(|pack| !avoid.contains(&pack.name))
+            };
+            for (wanted, there) in group.iter().zip(ours.find_with(&ids, usable)?) {
+                let Some(there) = there else {
+                    todo.push(wanted.clone());
+                    continue;
+                };
+                if wanted.recipe.blake3 != there.recipe.blake3 {
+                    return Err(Error::SameMd5 {
+                        what: format!("a file in {}", source.blobs.place()),
+                        md5: there.recipe.id.md5,
+                        other: format!("a file in {}", self.blobs.place()),
+                    });
                 }
+                relied.rely_on_recipe(&there)?;
+            }
+            let new = todo.iter().filter(|found| counted.insert(found.recipe.id));
+            let sizes: Vec<u64> = new.map(|found| found.recipe.size).collect();
+            pushed.objects += sizes.len() as u64;
+            pushed.bytes += sizes.iter().sum::<u64>();
+            if rounds.is_first() {
+                pushed.already_there += (group.len() - todo.len()) as u64;
+            } else {
+                // They seemed to be there.
+                pushed.already_there = pushed.already_there.saturating_sub(sizes.len() as u64);
             }
             if !todo.is_empty() {
-                pushed.objects += todo.len() as u64;
-                pushed.bytes += todo.iter().map(|found| found.recipe.size).sum::<u64>();
                 let orders = source.orders(todo, context)?;
-                let builder = self.copy_chunks(source, &orders, &ours, pushed, context)?;
-                relied.packs.extend(builder.packs().iter().map(|pack| pack.name));
+                let builder = self.copy_chunks(source, &orders, (&ours, &avoid), pushed, context)?;
+                relied.rely_on(builder.packs());
                 let bytes = builder.finish();
                 pushed.sent += bytes.len() as u64;
                 relied.recipes.insert(self.put_segment(Kind::Recipe, &bytes)?);
@@ -114,6 +121,8 @@ impl Site {
                 return Ok(());
             }
             rounds.another(&lost, &*self.blobs)?;
+            avoid.extend(lost.packs);
+            avoid.extend(lost.condemned_recipes);
         }
     }
 
@@ -150,12 +159,12 @@ impl Site {
         &self,
         source: &Self,
         orders: &[Order<'_>],
-        catalog: &Catalog,
+        (catalog, avoid): (&Catalog, &HashSet<StoredName>),
         pushed: &mut Pushed,
         context: &Context,
     ) -> Result<SegmentBuilder> {
         let index = self.whole_index(catalog, context)?;
-        let usable = |name: &StoredName| !catalog.condemned.packs.contains(name);
+        let usable = |name: &StoredName| !catalog.condemned.packs.contains(name) && !avoid.contains(name);
         let mut places: HashMap<Blake3, (PackFacts, u32)> = HashMap::new();
         let mut wanted: BTreeMap<StoredName, BTreeMap<u32, Entry>> = BTreeMap::new();
         let mut claimed = HashSet::new();

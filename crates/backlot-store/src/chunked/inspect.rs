@@ -10,7 +10,7 @@ use backlot_core::{Blake3, Context, Operation};
 
 use super::catalog::{Catalog, Found};
 use super::mirror::Source;
-use super::name::{Kind, StoredName};
+use super::name::{Kind, StoredName, name_of};
 use super::pack::{Entry, PackFacts};
 use super::push::Site;
 use super::relied::Relied;
@@ -99,6 +99,23 @@ impl Site {
         report.damaged.sort_unstable();
         report.damaged.dedup();
         Ok((report, relied))
+    }
+
+    /// Store again those damaged recipe segments that this machine has a sound copy of: all files that they named are there
+    /// again, also those that no cache has. Those that a collection condemned stay what they are.
+    pub(super) fn put_back(&self, catalog: &Catalog) -> Result<()> {
+        let recipes = self.segments(Kind::Recipe);
+        for name in catalog.damaged.iter().filter_map(|key| name_of(key)) {
+            if catalog.condemned.recipes.contains(&name) {
+                continue;
+            }
+            if let Some(bytes) = recipes.sound_copy(name)? {
+                // Behind the damaged one and before what was pushed later, whose recipes are preferred to these.
+                recipes.put(StoredName::after([&name]), &bytes, true)?;
+            }
+            recipes.drop_sound_copy(name)?;
+        }
+        Ok(())
     }
 
     /// Move damaged recipe segments out of the way, to `v1/quarantine/`. What they held is to be pushed again.

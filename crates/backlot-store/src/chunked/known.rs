@@ -1,17 +1,19 @@
 //! What a remote knows of files without reading them, for a writer that relies on what others stored.
 //!
 //! Invariant: a file is named only if a reader could fetch it now and nobody condemned it: its newest clean recipe, whose
-//! packs were each seen to be there after the tombs were read.
+//! packs were each seen to be there, of their length, after the tombs were read; and whose segment is there, not only in the
+//! mirror of this machine.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use backlot_core::Context;
 
 use super::catalog::{Catalog, TOGETHER};
-use super::name::{Kind, StoredName};
+use super::name::StoredName;
 use super::push::Site;
+use super::relied::ROUNDS;
 use super::remote::ChunkedRemote;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::object::{KnownFile, ObjectId};
 
 impl ChunkedRemote {
@@ -26,27 +28,44 @@ impl ChunkedRemote {
 
 impl Site {
     pub(super) fn known(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<KnownFile>>> {
-        let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
+        for _ in 0..ROUNDS {
+            let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
+            if let Some(known) = self.known_by(&catalog, ids, context)? {
+                return Ok(known);
+            }
+        }
+        Err(Error::Contended {
+            place: self.blobs.place(),
+        })
+    }
+
+    /// The same by one view of the remote; `None` if a segment that it relies on was merged since, or cannot be read: then the next
+    /// view is another one.
+    fn known_by(
+        &self,
+        catalog: &Catalog,
+        ids: &[ObjectId],
+        context: &Context,
+    ) -> Result<Option<Vec<Option<KnownFile>>>> {
         let mut known = Vec::with_capacity(ids.len());
         let mut there: HashSet<StoredName> = HashSet::new();
+        let mut segments: BTreeMap<StoredName, Option<u64>> = BTreeMap::new();
         for ids in ids.chunks(TOGETHER) {
             let found = catalog.find_with(ids, |_, one| catalog.is_clean(one))?;
-            let packs: BTreeSet<StoredName> = found
+            for one in found.iter().flatten() {
+                segments.insert(one.segment.name, Some(one.segment.bytes().len()?));
+            }
+            let packs: BTreeMap<StoredName, Option<u64>> = found
                 .iter()
                 .flatten()
                 .flat_map(super::catalog::Found::packs)
-                .map(|pack| pack.name)
-                .filter(|name| !there.contains(name))
+                .filter(|pack| !there.contains(&pack.name))
+                .map(|pack| (pack.name, Some(pack.length)))
                 .collect();
-            let packs: Vec<StoredName> = packs.into_iter().collect();
-            let seen = self.exist(Kind::Pack, &packs, context)?;
-            there.extend(
-                packs
-                    .into_iter()
-                    .zip(seen)
-                    .filter(|(_, seen)| *seen)
-                    .map(|(name, _)| name),
-            );
+            let packs: Vec<_> = packs.into_iter().collect();
+            let seen = self.are_whole(&packs, context)?;
+            let seen = packs.into_iter().zip(seen).filter(|(_, seen)| *seen);
+            there.extend(seen.map(|((name, _), _)| name));
             known.extend(found.into_iter().map(|one| {
                 let one = one.filter(|one| one.packs().all(|pack| there.contains(&pack.name)))?;
                 Some(KnownFile {
@@ -55,6 +74,8 @@ impl Site {
                 })
             }));
         }
-        Ok(known)
+        let segments: Vec<_> = segments.into_iter().collect();
+        let readable = self.are_readable(&segments, context)?;
+        Ok((!readable.contains(&false)).then_some(known))
     }
 }

@@ -1,8 +1,10 @@
 //! The local mirror of a remote's segments: each is fetched once, proven, and read from here from then on.
 //!
-//! Segments never change, so a copy is as good as the original. Invariants: a segment that compaction replaced while it was
-//! being fetched is not missed, since the remote is listed again; a local copy that is torn or damaged is fetched again; a
-//! damaged one on the remote is passed over with a warning and named. Small copies are not synced: the mirror can be lost.
+//! Segments never change, so a copy is as good as the original while that is sound. Invariants: a segment that compaction
+//! replaced while it was being fetched is not missed, since the remote is listed again; a local copy that is torn, damaged or
+//! of another length than the remote lists is fetched again; one that is damaged on the remote is passed over with a warning
+//! and named, whatever is here, since nobody else could read it. The sound copy of such a one is kept aside for a repair.
+//! Small copies are not synced: the mirror can be lost.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -63,6 +65,15 @@ pub(super) struct Mirror<'a> {
     has_shape: fn(&SegmentBytes) -> bool,
 }
 
+/// A segment as the remote lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Listed {
+    name: StoredName,
+    /// Its length in bytes.
+    size: u64,
+    written: Option<Timestamp>,
+}
+
 /// What became of one segment.
 enum Fetch {
     Here(SegmentBytes),
@@ -99,10 +110,7 @@ impl<'a> Mirror<'a> {
             let listed = self.list()?;
             let here = self.tidy(&listed)?;
             let fetched = each(self.blobs.concurrency(), listed.len(), context, |n| {
-                self.fetch(
-                    listed[n].0,
-                    source == Source::Mirror && here.contains(&listed[n].0),
-                )
+                self.fetch(listed[n], here.contains(&listed[n].name), source)
             })?;
             if !fetched.iter().any(|one| matches!(one, Fetch::Gone)) {
                 return Ok(self.sorted(listed, fetched, context));
@@ -138,10 +146,13 @@ impl<'a> Mirror<'a> {
         Ok(path)
     }
 
-    /// The names on the remote with their times.
-    fn list(&self) -> Result<Vec<(StoredName, Option<Timestamp>)>> {
-        let list = || -> Result<HashMap<StoredName, Option<Timestamp>>> {
-            let entry = |entry: &BlobEntry| Some((name_of(&entry.key)?, entry.modified));
+    /// The segments on the remote, in the order of their names.
+    fn list(&self) -> Result<Vec<Listed>> {
+        let list = || -> Result<HashMap<StoredName, Listed>> {
+            let entry = |entry: &BlobEntry| {
+                let (name, size, written) = (name_of(&entry.key)?, entry.size, entry.modified);
+                Some((name, Listed { name, size, written }))
+            };
             Ok(self
                 .blobs
                 .list(self.kind.prefix())?
@@ -159,19 +170,19 @@ impl<'a> Mirror<'a> {
                 listed = again;
             }
         }
-        let mut listed: Vec<_> = listed.into_iter().collect();
-        listed.sort_unstable_by_key(|(name, _)| *name);
+        let mut listed: Vec<Listed> = listed.into_values().collect();
+        listed.sort_unstable_by_key(|one| one.name);
         Ok(listed)
     }
 
     /// Remove what the remote has no more. Returns what is here.
-    fn tidy(&self, listed: &[(StoredName, Option<Timestamp>)]) -> Result<HashSet<StoredName>> {
+    fn tidy(&self, listed: &[Listed]) -> Result<HashSet<StoredName>> {
         let mut here = HashSet::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             match name.parse::<StoredName>() {
-                Ok(name) if listed.binary_search_by_key(&name, |(name, _)| *name).is_ok() => {
+                Ok(name) if listed.binary_search_by_key(&name, |one| one.name).is_ok() => {
                     here.insert(name);
                 }
                 _ if name.starts_with(file::TEMPORARY_PREFIX) => {}
@@ -182,15 +193,30 @@ impl<'a> Mirror<'a> {
         Ok(here)
     }
 
-    fn fetch(&self, name: StoredName, is_here: bool) -> Result<Fetch> {
+    fn fetch(&self, listed: Listed, is_here: bool, source: Source) -> Result<Fetch> {
+        let name = listed.name;
         let path = self.folder.join(name.to_string());
-        if is_here && let Some(bytes) = self.read_local(&path) {
+        if is_here
+            && source == Source::Mirror
+            && let Some(bytes) = self.read_local(&path)
+            && bytes.len()? == listed.size
+        {
             return Ok(Fetch::Here(bytes));
         }
-        let Some(bytes) = self.blobs.read(&self.kind.key(name))? else {
+        let key = self.kind.key(name);
+        let mut read = self.blobs.read(&key)?;
+        let is_other = |bytes: &Vec<u8>| bytes.len() as u64 != listed.size;
+        if read.as_ref().is_some_and(is_other) && self.blobs.forget(&key) {
+            // A site cache had it as it was.
+            read = self.blobs.read(&key)?;
+        }
+        let Some(bytes) = read else {
             return Ok(Fetch::Gone);
         };
         if let Err(why) = (self.check)(&bytes) {
+            if is_here {
+                self.put_copy_aside(name)?;
+            }
             return Ok(Fetch::Damaged(why));
         }
         let path = self.keep(name, &bytes)?;
@@ -203,6 +229,49 @@ impl<'a> Mirror<'a> {
         ))
     }
 
+    /// Take the local copy of a segment that is damaged on the remote out of use: what only this machine can read must not pass
+    /// for stored. That of recipes, which are nowhere else, is kept aside for a repair.
+    fn put_copy_aside(&self, name: StoredName) -> Result<()> {
+        let path = self.folder.join(name.to_string());
+        if self.kind == Kind::Recipe && self.read_local(&path).is_some() {
+            let aside = self.aside(name);
+            shared::make_folder_for_now(aside.parent().unwrap_or(&self.folder))?;
+            // Another command may have done so first.
+            match file::rename(&path, &aside) {
+                Err(error) if !error.is_not_found() => return Err(error.into()),
+                _ => return Ok(()),
+            }
+        }
+        Ok(file::remove(&path)?)
+    }
+
+    /// Whether the remote has a segment that can be read. If it is damaged, the local copy does not count any more either.
+    pub(super) fn is_sound_remotely(&self, name: StoredName) -> Result<bool> {
+        let Some(bytes) = self.blobs.read(&self.kind.key(name))? else {
+            return Ok(false);
+        };
+        let sound = (self.check)(&bytes).is_ok();
+        if !sound {
+            self.put_copy_aside(name)?;
+        }
+        Ok(sound)
+    }
+
+    fn aside(&self, name: StoredName) -> PathBuf {
+        self.folder.with_file_name("sound-copies").join(name.to_string())
+    }
+
+    /// A segment as it was before it was damaged on the remote, if this machine kept a sound copy.
+    pub(super) fn sound_copy(&self, name: StoredName) -> Result<Option<Vec<u8>>> {
+        let bytes = file::read_if_exists(&self.aside(name))?;
+        Ok(bytes.filter(|bytes| (self.check)(bytes).is_ok()))
+    }
+
+    /// Drop the sound copy of a segment that is stored again.
+    pub(super) fn drop_sound_copy(&self, name: StoredName) -> Result<()> {
+        Ok(file::remove(&self.aside(name))?)
+    }
+
     /// A local copy, unless it is gone, torn or damaged. Of large ones only the shape is looked at.
     fn read_local(&self, path: &Path) -> Option<SegmentBytes> {
         let bytes = SegmentBytes::open(path).ok()?;
@@ -213,14 +282,10 @@ impl<'a> Mirror<'a> {
         sound.then_some(bytes)
     }
 
-    fn sorted(
-        &self,
-        listed: Vec<(StoredName, Option<Timestamp>)>,
-        fetched: Vec<Fetch>,
-        context: &Context,
-    ) -> Segments {
+    fn sorted(&self, listed: Vec<Listed>, fetched: Vec<Fetch>, context: &Context) -> Segments {
         let mut segments = Segments::default();
-        for ((name, written), one) in listed.into_iter().zip(fetched) {
+        for (listed, one) in listed.into_iter().zip(fetched) {
+            let Listed { name, written, .. } = listed;
             match one {
                 Fetch::Here(bytes) => segments.found.push(Found { name, written, bytes }),
                 Fetch::Gone => {}
@@ -229,7 +294,7 @@ impl<'a> Mirror<'a> {
                     context.warn(
                         "store::damaged_segment",
                         format!(
-                            "`{key}` in {} cannot be read and is passed over: {why}",
+                            "`{key}` in {} cannot be read and is passed over: {why}; `backlot repair` stores again what it had",
                             self.blobs.place()
                         ),
                     );

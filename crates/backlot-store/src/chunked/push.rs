@@ -295,14 +295,22 @@ impl Site {
             return Ok(noted);
         }
         let indexed = index.packs();
-        let names: Vec<StoredName> = noted.iter().map(|(name, _)| *name).collect();
-        let there = self.exist(Kind::Pack, &names, context)?;
-        for (name, there) in names.iter().zip(&there) {
+        let length = |(name, segment): &(StoredName, index::Segment)| {
+            let mut packs = segment.containers().iter();
+            (
+                *name,
+                packs.find(|pack| pack.name == *name).map(|pack| pack.length),
+            )
+        };
+        let packs: Vec<_> = noted.iter().map(length).collect();
+        let there = self.are_whole(&packs, context)?;
+        for ((name, _), there) in packs.iter().zip(&there) {
             if !there || indexed.contains(name) {
                 journal.forget(*name)?;
             }
         }
-        let there: HashMap<StoredName, bool> = names.into_iter().zip(there).collect();
+        let names = packs.into_iter().map(|(name, _)| name);
+        let there: HashMap<StoredName, bool> = names.zip(there).collect();
         noted.retain(|(name, _)| there.get(name) == Some(&true) && !indexed.contains(name));
         Ok(noted)
     }
@@ -314,7 +322,7 @@ impl Site {
         pushed.sent += stored.sent + index.bytes;
         written.index.extend(index.name);
         let builder = recipes_of(stored);
-        relied.packs.extend(builder.packs().iter().map(|pack| pack.name));
+        relied.rely_on(builder.packs());
         if !builder.is_empty() {
             let bytes = builder.finish();
             pushed.sent += bytes.len() as u64;
@@ -394,8 +402,7 @@ fn missing(
     for (source, found) in sources.into_iter().zip(usable(catalog, &files, avoid)?) {
         match found {
             Some(found) => {
-                relied.recipes.insert(found.segment.name);
-                relied.packs.extend(found.packs().map(|pack| pack.name));
+                relied.rely_on_recipe(&found)?;
             }
             None => todo.push(source.clone()),
         }

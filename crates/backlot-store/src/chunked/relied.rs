@@ -2,12 +2,14 @@
 //!
 //! Invariant: a writer reports success only after this found nothing lost (`docs/format/remote-chunked.md`, steps 4 and 5).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use backlot_core::Context;
 
-use super::blob::BlobStore;
+use super::blob::{BlobEntry, BlobStore};
+use super::catalog::Found;
 use super::name::{Kind, StoredName};
+use super::pack::PackFacts;
 use super::push::Site;
 use super::tomb::{self, Condemned};
 use crate::error::{Error, Result};
@@ -23,15 +25,45 @@ const MERGE_ROUNDS: usize = 1000;
 pub(crate) struct Relied {
     pub(super) packs: BTreeSet<StoredName>,
     pub(super) recipes: BTreeSet<StoredName>,
+    /// The lengths of both in bytes, as far as they are known.
+    lengths: BTreeMap<StoredName, u64>,
+}
+
+/// Recipe segments up to so many bytes are read again before they are relied on.
+const SMALL: u64 = 256 << 10;
+
+impl Relied {
+    /// Rely on a recipe, as it is known here, and on its packs.
+    pub(super) fn rely_on_recipe(&mut self, found: &Found<'_>) -> Result<()> {
+        self.recipes.insert(found.segment.name);
+        self.lengths
+            .insert(found.segment.name, found.segment.bytes().len()?);
+        self.rely_on(found.packs());
+        Ok(())
+    }
+
+    /// Names with the lengths that are known.
+    fn with_lengths(&self, names: &BTreeSet<StoredName>) -> Vec<(StoredName, Option<u64>)> {
+        let length = |name: &StoredName| (*name, self.lengths.get(name).copied());
+        names.iter().map(length).collect()
+    }
+
+    /// Rely on packs, each in its whole length.
+    pub(super) fn rely_on<'a>(&mut self, packs: impl IntoIterator<Item = &'a PackFacts>) {
+        for pack in packs {
+            self.packs.insert(pack.name);
+            self.lengths.insert(pack.name, pack.length);
+        }
+    }
 }
 
 /// What of it cannot be relied on any more.
 #[derive(Debug, Default)]
 pub(super) struct Lost {
-    /// Packs that are condemned or gone.
+    /// Packs that are condemned, gone or not of the length that they had.
     pub(super) packs: Vec<StoredName>,
     pub(super) condemned_recipes: Vec<StoredName>,
-    /// Recipe segments that are gone: what they had is in others now, or a collector deleted it.
+    /// Recipe segments that are gone: what they had is in others now, or a collector deleted it. Or nobody can read them.
     merged_recipes: Vec<StoredName>,
 }
 
@@ -71,16 +103,13 @@ impl Site {
     /// What of the things relied on is condemned or gone by now.
     pub(super) fn lost(&self, relied: &Relied, context: &Context) -> Result<Lost> {
         let condemned = Condemned::by(&tomb::read_all(&*self.blobs)?);
-        let gone = |kind, names: &BTreeSet<StoredName>| -> Result<Vec<StoredName>> {
-            let names: Vec<StoredName> = names.iter().copied().collect();
-            let there = self.exist(kind, &names, context)?;
-            Ok(names
-                .into_iter()
-                .zip(there)
-                .filter_map(|(name, there)| (!there).then_some(name))
-                .collect())
+        let not = |names: &BTreeSet<StoredName>, there: Vec<bool>| -> Vec<StoredName> {
+            let lost = names.iter().zip(there).filter(|(_, there)| !there);
+            lost.map(|(name, _)| *name).collect()
         };
-        let mut packs = gone(Kind::Pack, &relied.packs)?;
+        let whole = self.are_whole(&relied.with_lengths(&relied.packs), context)?;
+        let sound = self.are_readable(&relied.with_lengths(&relied.recipes), context)?;
+        let mut packs = not(&relied.packs, whole);
         packs.extend(
             relied
                 .packs
@@ -94,8 +123,64 @@ impl Site {
                 .filter(|name| condemned.recipes.contains(name))
                 .copied()
                 .collect(),
-            merged_recipes: gone(Kind::Recipe, &relied.recipes)?,
+            merged_recipes: not(&relied.recipes, sound),
         })
+    }
+
+    /// Which packs are there and of their length, where that is known. One of another length is told: it was cut, and its end
+    /// has the table.
+    pub(super) fn are_whole(
+        &self,
+        packs: &[(StoredName, Option<u64>)],
+        context: &Context,
+    ) -> Result<Vec<bool>> {
+        each(self.blobs.concurrency(), packs.len(), context, |n| {
+            let (name, length) = packs[n];
+            let key = Kind::Pack.key(name);
+            let Some(found) = self.blobs.stat(&key)? else {
+                return Ok(false);
+            };
+            let Some(length) = length else { return Ok(true) };
+            let right = self.is_long(&found, length)?;
+            if !right {
+                let (place, size) = (self.blobs.place(), found.size);
+                let message = format!(
+                    "`{key}` in {place} is damaged: it has {size} bytes, not {length}; `backlot repair` stores again what it had"
+                );
+                context.warn("store::damaged_pack", message);
+            }
+            Ok(right)
+        })
+    }
+
+    /// Which recipe segments are there as they are known here: others have nothing but what the remote has. A small one is read,
+    /// which takes one request, as asking for its length does.
+    pub(super) fn are_readable(
+        &self,
+        segments: &[(StoredName, Option<u64>)],
+        context: &Context,
+    ) -> Result<Vec<bool>> {
+        let recipes = self.segments(Kind::Recipe);
+        each(self.blobs.concurrency(), segments.len(), context, |n| {
+            let (name, length) = segments[n];
+            if length.is_some_and(|length| length <= SMALL) {
+                return recipes.is_sound_remotely(name);
+            }
+            match (self.blobs.stat(&Kind::Recipe.key(name))?, length) {
+                (None, _) => Ok(false),
+                (Some(_), None) => Ok(true),
+                (Some(found), Some(length)) => self.is_long(&found, length),
+            }
+        })
+    }
+
+    /// Whether an object has a length. A service that does not tell lengths says 0: it is asked for the last byte.
+    fn is_long(&self, found: &BlobEntry, length: u64) -> Result<bool> {
+        if found.size != 0 || length == 0 {
+            return Ok(found.size == length);
+        }
+        let last = self.blobs.read_range(&found.key, length - 1..length)?;
+        Ok(last.is_some_and(|byte| !byte.is_empty()))
     }
 
     /// Which objects are there.

@@ -321,6 +321,12 @@ impl ChunkedRemote {
         }
     }
 
+    /// Files that can be read only until a collection deletes what it condemned.
+    pub(crate) fn condemned_files(&self, context: &Context) -> Result<Vec<ObjectId>> {
+        let site = self.find()?;
+        site.map_or_else(|| Ok(Vec::new()), |site| site.condemned_files(context))
+    }
+
     /// Take back what was condemned and not deleted yet.
     pub(crate) fn restore(&self, dry_run: bool, context: &Context) -> Result<RestoreReport> {
         match self.find()? {
@@ -359,7 +365,8 @@ impl ChunkedRemote {
         Ok((report(&pushed), missing))
     }
 
-    /// Store objects from the cache again, relying on nothing in damaged packs, which nobody relies on from then on.
+    /// Store objects from the cache again, relying on nothing in damaged packs, which nobody relies on from then on. Damaged
+    /// segments are stored again as far as what they had is known here, and set aside.
     pub(crate) fn repair(
         &self,
         cache: &Cache,
@@ -379,8 +386,13 @@ impl ChunkedRemote {
             let content = TombContent::new(tomb::DAMAGED, packs, Vec::new());
             tomb::put(&*site.blobs, &content)?;
         }
-        let catalog = Catalog::load(&*site.blobs, &site.mirror, context)?;
+        // What is there, not this machine's copy of it.
+        let source = super::mirror::Source::Remote;
+        let catalog = Catalog::load_from(source, &*site.blobs, &site.mirror, context)?;
+        site.put_back(&catalog)?;
+        // Until then they stop collections, which could not know what they named.
         site.set_aside(&catalog.damaged)?;
+        site.whole_index(&catalog, context)?;
         let avoid: HashSet<StoredName> = damaged.iter().copied().collect();
         let again = (&avoid, SameName::Replace);
         let pushed = site.push(&sources, Some(&Seeds::of(cache)), again, context)?;

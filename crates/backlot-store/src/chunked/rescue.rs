@@ -4,7 +4,7 @@
 //! condemned is. The rest waits for a grace period of its own. Invariant: what is condemned because it is damaged stays
 //! condemned. Deliberately absent: keeping it from the next collection, which is the caller's (see `users`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use backlot_core::Context;
 use serde::Serialize;
@@ -15,6 +15,7 @@ use super::push::Site;
 use super::relied::Relied;
 use super::tomb::{self, TombContent};
 use crate::error::Result;
+use crate::object::ObjectId;
 
 /// What can be, or was, taken back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -82,7 +83,8 @@ impl Site {
                 }
             }
         }
-        (report.files, report.bytes) = self.readable_again(&catalog, &back, context)?;
+        let again = self.readable_again(&catalog, &back, context)?;
+        (report.files, report.bytes) = (again.len() as u64, again.values().sum());
         if !dry_run {
             for tomb in catalog
                 .tombs
@@ -100,9 +102,30 @@ impl Site {
         Ok(report)
     }
 
+    /// The files that can be read only because what they are made of, and is condemned, was not deleted yet.
+    pub(super) fn condemned_files(&self, context: &Context) -> Result<Vec<ObjectId>> {
+        let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;
+        let mut back = Relied::default();
+        let tombs = catalog.tombs.iter().map(|tomb| &tomb.content);
+        for content in tombs.filter(|content| content.reason != tomb::DAMAGED) {
+            back.packs.extend(&content.packs);
+            back.recipes.extend(&content.recipes);
+        }
+        if back.is_empty() {
+            return Ok(Vec::new());
+        }
+        let again = self.readable_again(&catalog, &back, context)?;
+        Ok(again.into_keys().collect())
+    }
+
     /// Files, and their bytes, that have a recipe of which everything is there and nothing stays condemned, and of which some was
     /// condemned in each such recipe.
-    fn readable_again(&self, catalog: &Catalog, back: &Relied, context: &Context) -> Result<(u64, u64)> {
+    fn readable_again(
+        &self,
+        catalog: &Catalog,
+        back: &Relied,
+        context: &Context,
+    ) -> Result<BTreeMap<ObjectId, u64>> {
         let mut packs = BTreeSet::new();
         for segment in &catalog.recipes {
             packs.extend(segment.packs().iter().map(|pack| pack.name));
@@ -115,7 +138,7 @@ impl Site {
             .filter_map(|(name, there)| there.then_some(name))
             .collect();
         let mut clean = BTreeSet::new();
-        let mut again = std::collections::BTreeMap::new();
+        let mut again = BTreeMap::new();
         for segment in &catalog.recipes {
             segment.each(|recipe| {
                 let (id, size) = (recipe.id, recipe.size);
@@ -137,7 +160,7 @@ impl Site {
             })?;
         }
         again.retain(|id, _| !clean.contains(id));
-        Ok((again.len() as u64, again.values().sum()))
+        Ok(again)
     }
 
     /// Take back these packs and recipe segments, and nothing else. Returns whether all of them are there still.

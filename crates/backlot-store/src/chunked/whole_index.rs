@@ -17,15 +17,14 @@ use crate::parallel::each;
 impl Site {
     /// The index, made anew from the packs where a segment of it is lost or damaged.
     pub(super) fn whole_index(&self, catalog: &Catalog, context: &Context) -> Result<Index> {
-        let index = Index::load(&*self.blobs, &self.mirror, context)?;
-        let mut added = 0;
+        let mut index = Index::load(&*self.blobs, &self.mirror, context)?;
         if !index.damaged.is_empty() {
-            added += self.rebuild_index(context)?;
+            self.rebuild_index(context)?;
             // Derived, and derived anew by now.
             self.blobs.delete_many(&index.damaged)?;
+            index = Index::load(&*self.blobs, &self.mirror, context)?;
         }
-        added += self.index_packs(&catalog.unknown_to(&index), context)?;
-        if added == 0 && index.damaged.is_empty() {
+        if self.index_packs(&catalog.unknown_to(&index), context)? == 0 {
             return Ok(index);
         }
         Index::load(&*self.blobs, &self.mirror, context)
@@ -103,7 +102,14 @@ impl Site {
             let Some(bytes) = self.blobs.read_range(&entry.key, trailer)? else {
                 return Ok(None);
             };
-            let Ok(facts) = super::pack::parse_trailer(name, &bytes, entry.size) else {
+            let table = match super::pack::parse_trailer(name, &bytes, entry.size) {
+                Ok(facts) => match self.pack_table(&facts) {
+                    Err(Error::DamagedRemote { .. }) => None,
+                    table => Some(table?.map(|entries| (facts, entries))),
+                },
+                Err(_) => None,
+            };
+            let Some(table) = table else {
                 context.warn(
                     "store::damaged_pack",
                     format!(
@@ -114,7 +120,7 @@ impl Site {
                 );
                 return Ok(None);
             };
-            Ok(self.pack_table(&facts)?.map(|entries| (facts, entries)))
+            Ok(table)
         })?;
         let mut builder = index::SegmentBuilder::default();
         let mut count = 0;

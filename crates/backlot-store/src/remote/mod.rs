@@ -570,6 +570,14 @@ impl Remote {
         }
     }
 
+    /// Files that can be read only until a collection deletes what it condemned. Only chunked remotes have such.
+    pub fn condemned_files(&self, context: &Context) -> Result<Vec<ObjectId>> {
+        match &self.backend {
+            Backend::Chunked(remote) => remote.condemned_files(context),
+            Backend::Folder(_) | Backend::Service(_) => Ok(Vec::new()),
+        }
+    }
+
     /// Take back what was condemned and not deleted yet. Returns the keys. Chunked remotes only.
     pub fn restore(&self, dry_run: bool, context: &Context) -> Result<RestoreReport> {
         match &self.backend {

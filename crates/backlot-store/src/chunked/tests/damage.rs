@@ -174,6 +174,147 @@ fn a_damaged_recipe_segment_is_told_set_aside_and_pushed_again() {
     );
 }
 
+/// The only object of a remote below a folder of `v1/`.
+fn only(place: &Place, folder: &str) -> (String, std::path::PathBuf) {
+    let folder = format!("/{folder}/");
+    let mut found: Vec<String> = place.stored().into_iter().map(|(key, _)| key).collect();
+    found.retain(|key| key.contains(&folder));
+    assert_eq!(found.len(), 1, "{found:?}");
+    let key = found.remove(0);
+    let path = place.path("remote").join(&key);
+    (key, path)
+}
+
+fn change(path: &std::path::Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).expect("there");
+    change(&mut bytes);
+    fs::write(path, bytes).expect("damaged");
+}
+
+#[test]
+fn a_push_does_not_rely_on_a_damaged_recipe_segment_that_only_its_mirror_has() {
+    let damages: [fn(&mut Vec<u8>); 3] = [Vec::clear, |bytes| bytes.truncate(200), |bytes| bytes[100] ^= 1];
+    for damage in damages {
+        let place = Place::new();
+        let cache = place.cache("cache");
+        let items = place.add(&cache, &contents(6));
+        push(&place.remote(), &cache, &items).expect("pushed");
+        change(&only(&place, "recipes").1, damage);
+        let report = push(&place.remote(), &cache, &items).expect("pushed");
+        assert_eq!((report.objects, report.already_there), (items.len() as u64, 0));
+        // The chunks were there.
+        assert!(report.sent < 100_000, "{} bytes were sent", report.sent);
+        assert!(
+            place
+                .broken(&place.remote_from("elsewhere"), &items, &cache)
+                .is_empty()
+        );
+    }
+}
+
+#[test]
+fn recipes_that_were_damaged_are_stored_again_from_the_mirror_also_of_files_that_no_cache_has() {
+    let place = Place::new();
+    let context = Context::default();
+    let cache = place.cache("cache");
+    let items = place.add(&cache, &contents(6));
+    push(&place.remote(), &cache, &items).expect("pushed");
+    let (key, path) = only(&place, "recipes");
+    change(&path, |bytes| bytes[100] ^= 1);
+    let remote = place.remote();
+    // What only this machine can read does not pass for stored.
+    let known = remote.known(&[items[3].id], &context).expect("asked");
+    assert!(known[0].is_none());
+    let (report, _) = remote
+        .verify(&expected(&items), None, &context)
+        .expect("verified");
+    assert_eq!(report.segments, std::slice::from_ref(&key));
+    assert_eq!(report.missing.len(), items.len());
+    let empty = place.cache("empty");
+    remote.repair(&empty, &[], &[], &context).expect("repaired");
+    assert!(
+        place
+            .broken(&place.remote_from("elsewhere"), &items, &cache)
+            .is_empty()
+    );
+    let (report, _) = remote
+        .verify(&expected(&items), None, &context)
+        .expect("verified");
+    assert!(report.segments.is_empty() && report.missing.is_empty());
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_damaged_index_segment_is_made_anew_by_a_repair() {
+    let damages: [fn(&mut Vec<u8>); 2] = [Vec::clear, |bytes| bytes[60] ^= 1];
+    for damage in damages {
+        let place = Place::new();
+        let context = Context::default();
+        let cache = place.cache("cache");
+        let items = place.add(&cache, &contents(4));
+        push(&place.remote(), &cache, &items).expect("pushed");
+        let (key, path) = only(&place, "index");
+        change(&path, damage);
+        let remote = place.remote();
+        let verify = || {
+            let verified = remote.verify(&expected(&items), None, &context);
+            verified.expect("verified").0.segments
+        };
+        assert_eq!(verify(), [key]);
+        remote.repair(&cache, &[], &[], &context).expect("repaired");
+        assert!(verify().is_empty() && !path.exists());
+        only(&place, "index");
+        // It knows the chunks: another version of a file costs what is new about it.
+        let mut bytes = contents(4).pop().expect("some");
+        bytes[3_000_000] ^= 1;
+        let later = place.add(&cache, &[bytes]);
+        let report = push(&place.remote_from("elsewhere"), &cache, &later).expect("pushed");
+        assert!(report.sent < 1 << 20, "{} bytes were sent", report.sent);
+    }
+}
+
+#[test]
+fn a_cut_pack_counts_as_lost_for_who_pushes_copies_or_relies_on_it() {
+    let place = Place::new();
+    let context = Context::default();
+    let cache = place.cache("cache");
+    let items = place.add(&cache, &contents(2));
+    push(&place.remote(), &cache, &items).expect("pushed");
+    let other = Place::new();
+    let ids: Vec<ObjectId> = items.iter().map(|item| item.id).collect();
+    let copy = || {
+        let (report, missing) = other
+            .remote()
+            .copy_from(&place.remote_from("source"), &ids, &context)
+            .expect("copied");
+        assert!(missing.is_empty());
+        assert_eq!(report.objects + report.already_there, items.len() as u64);
+        report.objects
+    };
+    assert_eq!(copy(), items.len() as u64);
+    assert_eq!(copy(), 0);
+    // The end is cut off: the table is gone, and nothing in the pack can be found.
+    let cut = |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() - 1);
+    change(&only(&other, "packs").1, cut);
+    assert!(copy() > 0);
+    assert!(
+        other
+            .broken(&other.remote_from("elsewhere"), &items, &cache)
+            .is_empty()
+    );
+    change(&only(&place, "packs").1, cut);
+    let known = place.remote().known(&ids, &context).expect("asked");
+    assert!(known.iter().any(Option::is_none));
+    let report = push(&place.remote(), &cache, &items).expect("pushed");
+    assert!(report.objects > 0);
+    assert_eq!(report.objects + report.already_there, items.len() as u64);
+    assert!(
+        place
+            .broken(&place.remote_from("elsewhere"), &items, &cache)
+            .is_empty()
+    );
+}
+
 #[test]
 fn a_torn_pack_is_told_and_its_whole_files_come_back() {
     let place = Place::new();
