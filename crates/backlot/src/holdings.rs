@@ -181,7 +181,7 @@ impl Workspace {
         for repo in repos {
             let mut packages = match purpose {
                 Purpose::TellKnown(_) => repo.packages()?,
-                Purpose::Decide | Purpose::Tell => names_of(repo)?,
+                Purpose::Decide | Purpose::Tell | Purpose::Check => names_of(repo)?,
             };
             packages.retain(|package| wanted(package));
             for some in packages.chunks(RELEASES) {
