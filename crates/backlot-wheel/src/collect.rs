@@ -99,6 +99,20 @@ fn look(pending: &Pending, inside: &Path) -> Result<Found> {
     })
 }
 
+/// Why no name has them: a line break would end a row of RECORD, for every reader.
+const CONTROLS: &str = "has a line break or another control character";
+
+/// What keeps a file or folder of this name out of the wheels of assets.
+pub fn not_packaged(name: &str) -> Option<&'static str> {
+    if name.contains(char::is_control) {
+        Some(CONTROLS)
+    } else if is_packaged(name) {
+        None
+    } else {
+        Some("is left out of wheels")
+    }
+}
+
 fn enter(folder: &Pending, options: &BuildOptions<'_>, pending: &mut Vec<Pending>) -> Result<()> {
     for entry in fs::read_dir(&folder.source)? {
         let path = entry?.path();
@@ -116,11 +130,8 @@ fn enter(folder: &Pending, options: &BuildOptions<'_>, pending: &mut Vec<Pending
         if !packaged {
             continue;
         }
-        // A line break would end a row of RECORD, for every reader.
         if name.contains(char::is_control) {
-            return Err(bad(
-                "its name has a line break or another control character".to_owned()
-            ));
+            return Err(bad(format!("its name {CONTROLS}")));
         }
         let child = RelPath::parse(name).map_err(|e| bad(e.to_string()))?;
         pending.push(Pending {

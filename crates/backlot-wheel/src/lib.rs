@@ -36,7 +36,7 @@ mod tests;
 pub use archive::{WheelArchive, WheelEntry, wheel_sha256};
 pub use asset::{AssetInfo, AssetRepo, AssetToml, INFO_GROUP};
 pub use build::{BuildOptions, BuiltWheel, build};
-pub use collect::packaged_files;
+pub use collect::{not_packaged, packaged_files};
 pub use entry_points::EntryPoints;
 pub use environment::{
     Interpreter, create_environment, environment_fits, find_interpreter, open_environment, read_interpreter,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use backlot_core::{RelPath, file};
+use backlot_core::{Context, RelPath, file};
 use backlot_dvc::{AddedOut, FileChanges, Ignore, Manifest, ManifestEntry, Scanned, TrackedPointer};
 use backlot_store::{FileDigests, ObjectId, Transfer};
 
@@ -80,22 +80,26 @@ impl Preview {
     }
 }
 
+/// Look at a path that somebody named and that is read, not tracked where it is: a folder may be named by a link to it.
+pub(crate) fn scan_given(path: &Path, context: &Context) -> Result<Scanned> {
+    let real = if path.is_dir() {
+        fs_err::canonicalize(path)?
+    } else {
+        path.to_path_buf()
+    };
+    let ignore = Ignore::of_folder(real.parent().unwrap_or(&real))?;
+    Ok(backlot_dvc::scan_out(&real, &ignore, context)?)
+}
+
 impl Workspace {
     /// The files of a path from outside.
     pub(crate) fn files_of(&self, path: &Path) -> Result<Files> {
-        // A folder may be named by a link to it, which is not copied.
-        let real = if path.is_dir() {
-            fs_err::canonicalize(path)?
-        } else {
-            path.to_path_buf()
-        };
-        let ignore = Ignore::of_folder(real.parent().unwrap_or(&real))?;
         let mut found = Files {
             sources: Vec::new(),
             names: None,
             executable: false,
         };
-        match backlot_dvc::scan_out(&real, &ignore, self.context())? {
+        match scan_given(path, self.context())? {
             Scanned::Missing => {}
             Scanned::File { executable, .. } => {
                 found.sources.push(path.to_path_buf());
