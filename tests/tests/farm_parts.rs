@@ -550,7 +550,7 @@ fn what_cannot_be_a_part_is_refused_before_anything_is_sent() {
         run_command(&mut farm.on("a", &[&["part", "push"], files, &more].concat()))
     };
     push(&["render"], "../x", "frames").fails(2, "store::bad_job_id");
-    push(&["render"], JOB, "../frames").fails(7, "core::hostile_path");
+    push(&["render"], JOB, "../frames").fails(2, "parts::bad_folder");
     push(&["nothing"], JOB, "frames").fails(4, "dvc::no_such_path");
     fs::create_dir_all(farm.studio.path("machines/a/job/empty")).expect("made");
     push(&["empty"], JOB, "frames").fails(2, "parts::no_files");

@@ -97,10 +97,12 @@ pub(crate) fn print(answer: &Answer, session: &Session) -> Result<(), NotWritten
     }
 }
 
-/// Rows as columns with two spaces between; the last column is not padded.
+/// Rows as columns with two spaces between; the last column is not padded. A line break in a cell would look like another row.
 pub(crate) fn columns(rows: &[Vec<String>]) -> String {
+    let one_line = |row: &Vec<String>| row.iter().map(|cell| text::printable(cell)).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(one_line).collect();
     let mut widths: Vec<usize> = Vec::new();
-    for row in rows {
+    for row in &rows {
         for (column, cell) in row.iter().enumerate() {
             let width = cell.chars().count();
             match widths.get_mut(column) {
@@ -110,7 +112,7 @@ pub(crate) fn columns(rows: &[Vec<String>]) -> String {
         }
     }
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             line.push_str(cell);
@@ -127,4 +129,16 @@ pub(crate) fn columns(rows: &[Vec<String>]) -> String {
 /// `would ` before a verb in a dry run.
 pub(crate) fn would(dry_run: bool) -> &'static str {
     if dry_run { "would have " } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::columns;
+
+    #[test]
+    fn a_line_break_in_a_cell_makes_no_row() {
+        let row = |cells: [&str; 2]| cells.map(ToOwned::to_owned).to_vec();
+        let text = columns(&[row(["job", "folder"]), row(["7", "frames\n8    frames"])]);
+        assert_eq!(text, "job  folder\n7    frames 8    frames\n");
+    }
 }

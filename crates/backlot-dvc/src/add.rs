@@ -27,7 +27,7 @@ use crate::merge::{FileChanges, Merged, merge};
 use crate::patch::updated_text;
 use crate::plan::{AddTarget, plan_add};
 use crate::pointer::Out;
-use crate::portable::{warn_of_name, warn_of_names};
+use crate::portable::{warn_of_files, warn_of_name};
 use crate::record::Record;
 use crate::scan::{HAS_MODES, Scanned, ScannedFile, is_linked, scan_out, survey};
 
@@ -320,7 +320,7 @@ impl Adding<'_> {
         check_parts(target, files, base.as_ref().unwrap_or(&none), record)?;
         let looked_at: Vec<&ScannedFile> = files.iter().filter(|f| target.covers(&f.path)).collect();
         let paths: Vec<PathBuf> = looked_at.iter().map(|f| f.full.clone()).collect();
-        warn_of_names(&target.path, &looked_at, self.context);
+        warn_of_files(&target.path, &looked_at, self.context);
         let (added, ahead) = self.store(&paths, self.options.links)?;
         let present = looked_at.iter().zip(&added).map(|(file, added)| ManifestEntry {
             md5: added.digests.md5,

@@ -126,7 +126,7 @@ impl FromStr for Expectation {
     fn from_str(text: &str) -> Result<Self, PartsError> {
         let parsed = text.rsplit_once('=').and_then(|(folder, frames)| {
             Some(Self {
-                folder: RelPath::parse(folder.trim()).ok()?,
+                folder: RelPath::parse(folder.trim().trim_end_matches('/')).ok()?,
                 frames: Frames::parse(frames)?,
             })
         });

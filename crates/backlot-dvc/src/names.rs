@@ -4,6 +4,8 @@
 
 use backlot_core::file::TEMPORARY_PREFIX;
 
+use crate::ignore::IGNORE_FILE;
+
 /// The ending of pointer files.
 pub const POINTER_SUFFIX: &str = ".dvc";
 
@@ -19,6 +21,11 @@ pub fn is_temporary(name: &str) -> bool {
     name.strip_prefix(TEMPORARY_PREFIX).is_some_and(|rest| {
         rest.len() == 26 && rest.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     })
+}
+
+/// Whether a name is that of a file which tracks or ignores others, so that no tracked content may have it.
+pub fn is_of_tracking(name: &str) -> bool {
+    is_pointer(name) || matches!(name, IGNORE_FILE | ".gitignore" | "dvc.yaml" | "dvc.lock")
 }
 
 /// Whether a name is that of a pointer (not of the folder `.dvc`).

@@ -209,12 +209,7 @@ fn fresh_as(root: &Path, path: PathBuf, is_folder: bool, existing: &[TrackedPoin
         .file_name()
         .and_then(|n| n.to_str())
         .ok_or_else(|| untrackable("named in bytes that are no UTF-8 text"))?;
-    if names::is_pointer(name)
-        || matches!(
-            name,
-            crate::ignore::IGNORE_FILE | ".gitignore" | "dvc.yaml" | "dvc.lock"
-        )
-    {
+    if names::is_of_tracking(name) {
         return Err(untrackable("a file that tracks or ignores others"));
     }
     let out_path = RelPath::parse(name)

@@ -106,18 +106,25 @@ pub(crate) fn tells_apart(folder: &Path, one: &str, other: &str) -> Result<bool>
     Ok(true)
 }
 
-/// Warn of what a tracked folder has that gets lost elsewhere: once of each kind, with the first that it is about.
-pub(crate) fn warn_of_names(place: &Path, files: &[&ScannedFile], context: &Context) {
-    let twins = twins(files.iter().map(|file| &file.path));
+/// Warn of names in a tracked folder that get lost elsewhere: once of each kind, with the first that it is about.
+pub(crate) fn warn_of_members<'a>(
+    place: &Path,
+    paths: impl Iterator<Item = &'a RelPath> + Clone,
+    context: &Context,
+) {
+    let twins = twins(paths.clone());
     if let Some((one, other)) = twins.first() {
         warn_of_twins(place, (one.as_str(), other.as_str()), twins.len(), context);
     }
-    let mut odd = files
-        .iter()
-        .filter_map(|file| Some((file, file.path.parts().find_map(unportable)?)));
-    if let Some((file, why)) = odd.next() {
-        warn_of_odd_name(&file.full, why, odd.count(), context);
+    let mut odd = paths.filter_map(|path| Some((path, path.parts().find_map(unportable)?)));
+    if let Some((path, why)) = odd.next() {
+        warn_of_odd_name(&path.to_path(place), why, odd.count(), context);
     }
+}
+
+/// Warn of all that the files of a tracked folder lose elsewhere.
+pub(crate) fn warn_of_files(place: &Path, files: &[&ScannedFile], context: &Context) {
+    warn_of_members(place, files.iter().map(|file| &file.path), context);
     let mut executable = files.iter().filter(|file| file.executable);
     if let Some(first) = executable.next() {
         let message = format!(
@@ -129,12 +136,27 @@ pub(crate) fn warn_of_names(place: &Path, files: &[&ScannedFile], context: &Cont
     }
 }
 
+/// Warn of the path of what is tracked inside the asset folder `root`, and need not be here.
+pub(crate) fn warn_of_path(root: &Path, path: &RelPath, context: &Context) -> Result<()> {
+    let mut above = path.parent();
+    while let Some(folder) = above {
+        if let Some(why) = unportable(folder.file_name()) {
+            warn_of_odd_name(&folder.to_path(root), why, 0, context);
+        }
+        above = folder.parent();
+    }
+    warn_of_name(&path.to_path(root), context)
+}
+
 /// Warn of the name of a tracked file or folder.
 pub(crate) fn warn_of_name(place: &Path, context: &Context) -> Result<()> {
     let (Some(folder), Some(name)) = (place.parent(), place.file_name().and_then(|n| n.to_str())) else {
         return Ok(());
     };
     warn_of_new_name(place, name, context);
+    if !folder.is_dir() {
+        return Ok(());
+    }
     for found in scan::list(folder)? {
         let other = found.name.strip_suffix(POINTER_SUFFIX);
         if let Some(other) = other.filter(|other| *other != name && fold(other) == fold(name)) {

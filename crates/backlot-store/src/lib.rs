@@ -32,7 +32,8 @@ pub use cache::{Cache, DamagedPack, ObjectEntry, VerifyReport, digest_bytes};
 pub use checkout::{CheckoutItem, CheckoutOptions, CheckoutReport, checkout, set_executable};
 pub use chunked::{CollectOptions, CollectReport, Collected, NotAStoredName, RestoreReport, StoredName};
 pub use chunked::{
-    DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartFile, PartHead, PartSource, StoredPart,
+    DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartChoice, PartFile, PartHead, PartSource,
+    StoredPart,
 };
 pub use chunked::{FoundUser, RemoteUser};
 pub use error::{Error, Result};

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Class, Coded as _, LinkMode, RelPath, file};
+use backlot_core::{Class, Coded as _, Context, LinkMode, RelPath, file};
 use backlot_dvc::{AddedOut, FileChanges, Ignore, Manifest, ManifestEntry, Scanned, TrackedPointer};
 use backlot_store::{FileDigests, FileStat, ObjectId, Transfer};
 use fs_err as fs;
@@ -215,6 +215,17 @@ impl Preview {
     }
 }
 
+/// Look at a path that somebody named and that is read, not tracked where it is: a folder may be named by a link to it.
+pub(crate) fn scan_given(path: &Path, context: &Context) -> Result<Scanned> {
+    let real = if path.is_dir() {
+        fs_err::canonicalize(path)?
+    } else {
+        path.to_path_buf()
+    };
+    let ignore = Ignore::of_folder(real.parent().unwrap_or(&real))?;
+    Ok(backlot_dvc::scan_out(&real, &ignore, context)?)
+}
+
 impl Workspace {
     /// Look at a path before anything is copied, stored or sent: it is there, all of it can be tracked, and its pointer can go
     /// into the wheel.
@@ -287,19 +298,12 @@ impl Workspace {
 
     /// The files of a path from outside.
     pub(crate) fn files_of(&self, path: &Path) -> Result<Files> {
-        // A folder may be named by a link to it, which is not copied.
-        let real = if path.is_dir() {
-            fs::canonicalize(path)?
-        } else {
-            path.to_path_buf()
-        };
-        let ignore = Ignore::of_folder(real.parent().unwrap_or(&real))?;
         let mut found = Files {
             sources: Vec::new(),
             names: None,
             executable: false,
         };
-        match backlot_dvc::scan_out(&real, &ignore, self.context())? {
+        match scan_given(path, self.context())? {
             Scanned::Missing => {}
             Scanned::File { executable, .. } => {
                 found.sources.push(path.to_path_buf());

@@ -1,19 +1,27 @@
-//! Publishing what a farm rendered: manifests and pointers are made out of the parts of a job, and no byte is read.
+//! Publishing what a farm rendered: manifests and pointers are made out of the parts of a job, and no file is read here.
 //!
-//! Invariants: everything is checked before anything is written; each file of a part has a recipe on the remote, of the
-//! same bytes, that nobody condemned, or is in the cache and pushed again; a release is noted beside the parts only when it
-//! is there. Deliberately absent: which file wins and what is missing (`backlot-dvc`), and the release itself (`publish`).
+//! Invariants: everything is checked before anything is written, by a dry run of all but the release (`publish`); each file
+//! of a part has a recipe on the remote, of the same bytes, that nobody condemned, or is in the cache and pushed again; what
+//! a pointer pins to another remote is copied there first; a release is noted beside the parts only when it is there.
+//! Deliberately absent: which file wins and what is missing (`backlot-dvc`), and the release itself (`publish`).
+
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use backlot_core::{PackageName, RelPath, Version};
 use backlot_dvc::{
     AddOptions, AddedOut, CombineOptions, Combined, Destination, Expectation, MissingFrames, PartsError,
+    SentAhead,
 };
-use backlot_store::{Error as StoreError, FileDigests, JobId, JobRelease, PartFile, Remote, StoredName};
+use backlot_store::{
+    Error as StoreError, FileDigests, JobId, JobRelease, ObjectId, PartFile, Remote, StoredName, Transfer,
+};
 use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
+use crate::files::Tracked;
 use crate::outputs::Output;
-use crate::parts::{PartState, state_of};
+use crate::parts::{PartState, check_folder, state_of};
 use crate::publish::PublishOptions;
 use crate::workspace::Workspace;
 
@@ -41,7 +49,7 @@ pub struct PartsUsed {
     pub nodes: Vec<String>,
     /// Frames that no part has.
     pub missing: Vec<MissingFrames>,
-    /// Files that an older part had with other bytes.
+    /// Files of older parts that have other bytes.
     pub overruled: u64,
 }
 
@@ -74,8 +82,12 @@ impl Workspace {
             allow_missing: parts.allow_missing,
         };
         let combined = backlot_dvc::combine(&job, &found.parts, &expected, how)?;
+        for folder in combined.folders.keys() {
+            check_folder(folder)?;
+        }
         self.check_parts(&combined, &remote)?;
-        self.bring_manifests(&self.tracked_of_output(output)?, Some(&remote))?;
+        let tracked = self.tracked_of_output(output)?;
+        self.bring_manifests(&tracked, Some(&remote))?;
         let mut nodes: Vec<String> = found.parts.iter().map(|part| part.head.node.clone()).collect();
         nodes.sort_unstable();
         nodes.dedup();
@@ -86,15 +98,13 @@ impl Workspace {
             missing: combined.missing.clone(),
             overruled: combined.overruled,
         };
-        // Whatever is refused of one folder is refused before another one is written.
-        self.add_combined(output, &combined, &remote, true)?;
-        let outs = self.add_combined(output, &combined, &remote, options.dry_run)?;
+        let outs = self.add_combined((output, &tracked), &combined, &remote, options.dry_run)?;
         Ok((used, outs))
     }
 
     fn add_combined(
         &self,
-        output: &Output,
+        (output, tracked): (&Output, &Tracked),
         combined: &Combined<'_>,
         remote: &Remote,
         dry_run: bool,
@@ -102,31 +112,98 @@ impl Workspace {
         let root = crate::outputs::module_folder(output).ok_or_else(|| WorkspaceError::NotInOutput {
             path: output.project.root.clone(),
         })?;
-        let options = AddOptions {
-            links: &self.settings().links.value,
-            git_ignore: self.in_git(),
-            dry_run,
-            to: Destination::Cache,
-            elsewhere: Some(remote),
-            removals: &[],
-        };
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
-        let mut outs = Vec::new();
+        let mut folders = Vec::new();
         for (folder, files) in &combined.folders {
             let files: Vec<(RelPath, FileDigests)> = files
                 .iter()
                 .map(|(path, (_, file))| (path.clone(), file.digests))
                 .collect();
-            outs.push(backlot_dvc::add_known(
+            let pinned = self.pinned_elsewhere(tracked, &folder.to_path(&root), remote)?;
+            let ahead = match &pinned {
+                Some(pinned) => self.bring_to_pinned(&files, (remote, pinned), dry_run)?,
+                None => SentAhead::default(),
+            };
+            folders.push((folder, files, pinned, ahead));
+        }
+        let mut outs = Vec::new();
+        for (folder, files, pinned, ahead) in folders {
+            let options = AddOptions {
+                links: &self.settings().links.value,
+                git_ignore: self.in_git(),
+                dry_run,
+                to: Destination::Cache,
+                elsewhere: Some(pinned.as_ref().unwrap_or(remote)),
+                removals: &[],
+            };
+            let mut out = backlot_dvc::add_known(
                 (&root, folder),
                 &files,
                 &|merged| Ok(combined.check_padding(folder, merged)?),
                 (&cache, &stat),
                 &options,
                 self.context(),
-            )?);
+            )?;
+            out.ahead = ahead;
+            outs.push(out);
         }
         Ok(outs)
+    }
+
+    /// The remote that a pointer pins a folder to, if that is not the one that has the parts.
+    fn pinned_elsewhere(&self, tracked: &Tracked, folder: &Path, parts: &Remote) -> Result<Option<Remote>> {
+        for pointer in &tracked.pointers {
+            let pin = pointer.located_outs().find_map(|(place, out)| {
+                let is_pinned = place == folder && out.push;
+                out.remote.clone().filter(|_| is_pinned)
+            });
+            if let Some(pin) = pin {
+                let pinned = self.open_remote(self.pinned(&pin, std::slice::from_ref(pointer))?)?;
+                return Ok((pinned.place() != parts.place()).then_some(pinned));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Copy files of parts to the remote that they are pinned to. What the cache has and the parts' remote has not is pushed
+    /// there later.
+    fn bring_to_pinned(
+        &self,
+        files: &[(RelPath, FileDigests)],
+        (parts, pinned): (&Remote, &Remote),
+        dry_run: bool,
+    ) -> Result<SentAhead> {
+        let ids: Vec<ObjectId> = files
+            .iter()
+            .map(|(_, digests)| ObjectId::file(digests.md5))
+            .collect();
+        for ((path, digests), known) in files.iter().zip(pinned.known_files(&ids, self.context())?) {
+            let is_other = known.is_some_and(|known| {
+                known.size != digests.size || known.blake3.is_some_and(|blake3| blake3 != digests.blake3)
+            });
+            if is_other {
+                return Err(StoreError::SameMd5 {
+                    what: format!("`{path}`"),
+                    md5: digests.md5,
+                    other: format!("a file in {}", pinned.place()),
+                }
+                .into());
+            }
+        }
+        if dry_run {
+            return Ok(SentAhead::default());
+        }
+        let known = parts.known_files(&ids, self.context())?;
+        let there: BTreeMap<ObjectId, Transfer> = files
+            .iter()
+            .zip(&ids)
+            .zip(known)
+            .filter(|(_, known)| known.is_some())
+            .map(|(((_, digests), id), _)| (*id, Transfer::proven(*id, digests)))
+            .collect();
+        let items: Vec<Transfer> = there.into_values().collect();
+        let copied = parts.copy_to(pinned, &items, &self.state_dir(), self.context())?;
+        Ok(SentAhead::of(&copied))
     }
 
     /// See that all files can be pulled by whoever gets the release.

@@ -125,7 +125,9 @@ pub use lockfile::{Lock, LockedConda, LockedPackage};
 pub use mirror::{MirrorConflict, MirrorOptions, MirrorReport, ReposDiffer};
 pub use outdated::{NewestIn, OutdatedRow};
 pub use outputs::{NewAsset, NewReport, Output};
-pub use parts::{DroppedParts, PartError, PartList, PartRow, PartState, Parts, PushPart, PushedPart};
+pub use parts::{
+    DropChoice, DroppedParts, PartError, PartList, PartRow, PartState, Parts, PushPart, PushedPart,
+};
 pub use places::{AddRemote, AddRepo, PlaceProblem, RemoteStatus, RepoStatus};
 pub use problems::{AssetProblem, AssetsLeftOut};
 pub use publish::{PathChanges, PublishOptions, PublishReport};

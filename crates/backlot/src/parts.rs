@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 
 use backlot_backend::StoreOptions;
 use backlot_core::{Class, Coded, Context, PlaceIdentity, RelPath};
-use backlot_dvc::{Ignore, Scanned};
+use backlot_dvc::{Scanned, names};
 use backlot_store::{
-    DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartHead, PartSource, Remote, StoredName,
+    DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartChoice, PartHead, PartSource, Remote,
+    StoredName,
 };
 use serde::Serialize;
 
+use crate::adding::scan_given;
 use crate::build::TOOL;
 use crate::config::Config;
 use crate::connect::{self, Address};
@@ -46,6 +48,18 @@ pub struct PushPart {
     pub node: Option<String>,
     /// Change nothing.
     pub dry_run: bool,
+}
+
+/// Which parts of a job to drop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DropChoice {
+    /// All, also those that cannot be read.
+    #[default]
+    All,
+    /// Those of a node.
+    OfNode(String),
+    /// The one of this name, as a list has it.
+    Named(String),
 }
 
 /// A part that was pushed, or would be.
@@ -154,6 +168,20 @@ pub enum PartError {
         /// The files.
         files: Box<[PathBuf; 2]>,
     },
+    /// A folder that an asset cannot track.
+    #[error("no asset can track `{}` as a folder: {reason}", folder.escape_debug())]
+    BadFolder {
+        /// The folder.
+        folder: String,
+        /// Why.
+        reason: String,
+    },
+    /// A text that cannot be the name of a part.
+    #[error("`{}` is not the name of a part", name.escape_debug())]
+    BadName {
+        /// The text.
+        name: String,
+    },
     /// Folders without files.
     #[error("there is nothing to push: no files were found")]
     NoFiles,
@@ -165,6 +193,8 @@ impl Coded for PartError {
             Self::NoRemote { .. } => "parts::no_remote",
             Self::RemoteNotThere { .. } => "parts::remote_not_there",
             Self::SameName { .. } => "parts::same_name",
+            Self::BadFolder { .. } => "parts::bad_folder",
+            Self::BadName { .. } => "parts::bad_name",
             Self::NoFiles => "parts::no_files",
         }
     }
@@ -172,7 +202,9 @@ impl Coded for PartError {
         match self {
             Self::NoRemote { .. } => Class::Config,
             Self::RemoteNotThere { .. } => Class::Environment,
-            Self::SameName { .. } | Self::NoFiles => Class::User,
+            Self::SameName { .. } | Self::BadFolder { .. } | Self::BadName { .. } | Self::NoFiles => {
+                Class::User
+            }
         }
     }
     fn help(&self) -> Option<String> {
@@ -184,6 +216,10 @@ impl Coded for PartError {
             Self::SameName { .. } => {
                 "give the folder that has them in it, or push them with different `--as`"
             }
+            Self::BadFolder { .. } => {
+                "name it with `--as` as it lies in the asset's module, as in `--as frames` or `--as plates/bg`; drop a part of another folder with `backlot part drop --job ID --part NAME`"
+            }
+            Self::BadName { .. } => "take it from `backlot part list`: 32 hexadecimal digits",
             Self::NoFiles => "check the names of the files",
         };
         Some(help.to_owned())
@@ -193,6 +229,39 @@ impl Coded for PartError {
 /// Whether a text says where a remote is, and is not the name of one.
 fn is_place(remote: &str) -> bool {
     remote.contains(['/', '\\']) || remote.starts_with('.')
+}
+
+/// The folder that a text names. One slash more at its end means nothing, as in a shell.
+fn parse_folder(text: &str) -> Result<RelPath, PartError> {
+    let parsed = RelPath::parse(text.trim_end_matches('/')).map_err(|error| PartError::BadFolder {
+        folder: text.to_owned(),
+        reason: format!("it {}", error.reason),
+    });
+    parsed.and_then(|folder| check_folder(&folder).map(|()| folder))
+}
+
+/// See that a folder of an asset can be tracked: that its pointer gets into the wheel and is found again.
+pub(crate) fn check_folder(folder: &RelPath) -> Result<(), PartError> {
+    let refuse = |reason: String| {
+        Err(PartError::BadFolder {
+            folder: folder.to_string(),
+            reason,
+        })
+    };
+    for name in folder.parts() {
+        if names::is_reserved(name) || names::is_of_tracking(name) {
+            return refuse(format!("`{}` is a name that git or DVC uses", name.escape_debug()));
+        }
+    }
+    let pointer = format!("{}{}", folder.file_name(), names::POINTER_SUFFIX);
+    let above = folder.parent();
+    let above = above.iter().flat_map(RelPath::parts);
+    for name in above.chain([pointer.as_str()]) {
+        if let Err(reason) = backlot_wheel::check_packaged_name(name.as_ref()) {
+            return refuse(reason);
+        }
+    }
+    Ok(())
 }
 
 impl Parts {
@@ -261,11 +330,12 @@ impl Parts {
     /// Store files as a part of a job. It is there, and all its files can be pulled, once this has succeeded.
     pub fn push(&self, part: &PushPart) -> Result<PushedPart> {
         let job: JobId = part.job.parse()?;
+        let folder = parse_folder(&part.folder)?;
         // Refused early, and so by a dry run, too.
         self.remote.job_parts(Some(&job), &self.context)?;
         let head = PartHead {
             job,
-            folder: RelPath::parse(&part.folder)?,
+            folder,
             node: part.node.clone().unwrap_or_else(|| self.host.machine.clone()),
             user: self.author.clone(),
             time: self.context.now(),
@@ -317,8 +387,7 @@ impl Parts {
         };
         for given in files {
             let given = absolute(given)?;
-            let ignore = Ignore::of_folder(given.parent().unwrap_or(&given))?;
-            match backlot_dvc::scan_out(&given, &ignore, &self.context)? {
+            match scan_given(&given, &self.context)? {
                 Scanned::Missing => return Err(backlot_dvc::Error::NoSuchPath { path: given }.into()),
                 Scanned::File { size, .. } => {
                     let name = RelPath::from_path(Path::new(given.file_name().unwrap_or_default()))?;
@@ -359,10 +428,18 @@ impl Parts {
         })
     }
 
-    /// Drop the parts of a job, also those that cannot be read, or only those of a node.
-    pub fn drop_parts(&self, job: &str, node: Option<&str>, dry_run: bool) -> Result<DroppedParts> {
+    /// Drop parts of a job.
+    pub fn drop_parts(&self, job: &str, choice: &DropChoice, dry_run: bool) -> Result<DroppedParts> {
         let job: JobId = job.parse()?;
-        let dropped = self.remote.drop_parts(&job, node, dry_run, &self.context)?;
+        let choice = match choice {
+            DropChoice::All => PartChoice::All,
+            DropChoice::OfNode(node) => PartChoice::OfNode(node),
+            DropChoice::Named(name) => {
+                let bad = |_| PartError::BadName { name: name.clone() };
+                PartChoice::Named(name.parse().map_err(bad)?)
+            }
+        };
+        let dropped = self.remote.drop_parts(&job, choice, dry_run, &self.context)?;
         Ok(DroppedParts {
             remote: self.name.clone(),
             job,

@@ -87,6 +87,14 @@ pub struct PathChanges {
     pub kept: u64,
 }
 
+/// An output whose changes are recorded, and that is built from them; in a dry run, as it would be.
+struct Prepared {
+    parts: Option<PartsUsed>,
+    recorded: Vec<AddedOut>,
+    tracked: [Tracked; 1],
+    wheel: BuildReport,
+}
+
 /// An output that is built and about to be published.
 struct Ready<'a> {
     output: &'a Output,
@@ -121,20 +129,20 @@ impl Workspace {
         repo.check_admits(&package)?;
         self.check_urls(output)?;
         self.check_installable(output, &entry.name, options.force)?;
-        let (parts, mut recorded) = match &options.parts {
-            Some(parts) => {
-                let (used, outs) = self.record_parts(output, parts, options)?;
-                (Some(used), outs)
-            }
-            None => (None, Vec::new()),
-        };
-        recorded.extend(self.record_changes(output, &repo, &recorded, options)?);
-        let tracked = [self.tracked_after(output, &recorded, options.dry_run)?];
-        let planned = planned_pointers(&tracked[0], options.dry_run)?;
-        let wheel = self.build_tracked(output, &tracked[0], planned, options.dry_run)?;
-        if repo.is_public() && tracked.iter().any(|one| !one.pointers.is_empty()) {
-            return Err(crate::holdings::files_in_public(&package, &version, &repo));
+        if options.parts.is_some() && !options.dry_run {
+            // A pointer to files of parts that are in no release would be taken for work by the next publish.
+            let plan = PublishOptions {
+                dry_run: true,
+                ..options.clone()
+            };
+            self.silently()?.record_and_build(output, &repo, &plan)?;
         }
+        let Prepared {
+            parts,
+            recorded,
+            tracked,
+            wheel,
+        } = self.record_and_build(output, &repo, options)?;
         let ready = Ready {
             output,
             repo: &repo,
@@ -161,6 +169,31 @@ impl Workspace {
             wheel,
             already,
             dry_run: options.dry_run,
+        })
+    }
+
+    /// Record what changed, or what parts have, and build the wheel.
+    fn record_and_build(&self, output: &Output, repo: &Repo, options: &PublishOptions) -> Result<Prepared> {
+        let (parts, mut recorded) = match &options.parts {
+            Some(parts) => {
+                let (used, outs) = self.record_parts(output, parts, options)?;
+                (Some(used), outs)
+            }
+            None => (None, Vec::new()),
+        };
+        recorded.extend(self.record_changes(output, repo, &recorded, options)?);
+        let tracked = [self.tracked_after(output, &recorded, options.dry_run)?];
+        let planned = planned_pointers(&tracked[0], options.dry_run)?;
+        let wheel = self.build_tracked(output, &tracked[0], planned, options.dry_run)?;
+        if repo.is_public() && tracked.iter().any(|one| !one.pointers.is_empty()) {
+            let (package, version) = (output.package(), &output.project.metadata.version);
+            return Err(crate::holdings::files_in_public(&package, version, repo));
+        }
+        Ok(Prepared {
+            parts,
+            recorded,
+            tracked,
+            wheel,
         })
     }
 

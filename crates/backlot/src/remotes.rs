@@ -45,6 +45,8 @@ pub struct RepairReport {
     pub remote: String,
     /// Objects that were damaged or missing there, are stored again, and were read back; in a dry run, those that would be.
     pub repaired: Vec<ObjectId>,
+    /// How many of them were not there at all: lost, or never pushed.
+    pub absent: u64,
     /// Their bytes.
     pub bytes: u64,
     /// Objects of the cache that were damaged; those that the remote has are fetched again.

@@ -86,6 +86,8 @@ impl Workspace {
             let sound: Vec<Transfer> = sound.map(|id| Transfer::of(*id)).collect();
             opened.pull(&cache, &sound, self.context())?;
         }
+        let absent: BTreeSet<&ObjectId> = found.missing.iter().collect();
+        report.absent = report.repaired.iter().filter(|id| absent.contains(id)).count() as u64;
         for id in &report.repaired {
             report.bytes += cache.size(id)?.unwrap_or(0);
         }

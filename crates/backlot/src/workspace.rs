@@ -151,6 +151,12 @@ impl Workspace {
         }
     }
 
+    /// The same workspace, which tells nobody what it does: to see whether something would be refused before it is done.
+    pub(crate) fn silently(&self) -> Result<Self> {
+        let context = self.context.clone().silent();
+        Self::with_config(self.root.clone(), self.config.clone(), &self.host, &context)
+    }
+
     fn with_config(root: PathBuf, config: Config, host: &Host, context: &Context) -> Result<Self> {
         let settings = Settings::layered(&root, &config, host)?;
         Ok(Self {

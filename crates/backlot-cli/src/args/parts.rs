@@ -55,7 +55,7 @@ pub(crate) enum Part {
     },
     /// Drop the parts of a job; a release that was made from them stays whole
     #[command(
-        after_help = "Files that nothing else needs are collected by `backlot gc --remote`.\n\nExamples:\n  backlot part drop --job 5f3e91 --dry-run\n  backlot part drop --job 5f3e91 --node render12"
+        after_help = "Files that nothing else needs are collected by `backlot gc --remote`.\n\nExamples:\n  backlot part drop --job 5f3e91 --dry-run\n  backlot part drop --job 5f3e91 --node render12\n  backlot part drop --job 5f3e91 --part 0199f3a1c2d34e5f60718293a4b5c6d7   one, as `part list` names it"
     )]
     Drop {
         /// The ID of the job
@@ -64,6 +64,9 @@ pub(crate) enum Part {
         /// Only those of a node
         #[arg(long, value_name = "NAME")]
         node: Option<String>,
+        /// Only the one of this name, as `part list` shows it
+        #[arg(long, value_name = "NAME", conflicts_with = "node")]
+        part: Option<String>,
         #[command(flatten)]
         at: AtRemote,
         #[command(flatten)]

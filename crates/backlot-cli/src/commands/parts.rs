@@ -1,6 +1,6 @@
 //! Parts of farm jobs: pushed, listed, dropped.
 
-use backlot::{Error, PartState, Parts, PartsUsed, PushPart, Timestamp, text};
+use backlot::{DropChoice, Error, PartState, Parts, PartsUsed, PushPart, Timestamp, text};
 
 use crate::args::{AtRemote, Part};
 use crate::host;
@@ -27,8 +27,19 @@ pub(super) fn part(session: &Session, command: &Part) -> Result<Answer, Error> {
             push(&open(session, at)?, &part)
         }
         Part::List { job, at } => list(&open(session, at)?, job.as_deref()),
-        Part::Drop { job, node, at, dry } => {
-            drop_parts(&open(session, at)?, job, node.as_deref(), dry.dry_run)
+        Part::Drop {
+            job,
+            node,
+            part,
+            at,
+            dry,
+        } => {
+            let choice = match (part, node) {
+                (Some(part), _) => DropChoice::Named(part.clone()),
+                (None, Some(node)) => DropChoice::OfNode(node.clone()),
+                (None, None) => DropChoice::All,
+            };
+            drop_parts(&open(session, at)?, job, &choice, dry.dry_run)
         }
     }
 }
@@ -65,7 +76,7 @@ fn push(parts: &Parts, part: &PushPart) -> Result<Answer, Error> {
         would(pushed.dry_run),
         pushed.job,
         text::count(pushed.files, "file"),
-        pushed.folder,
+        text::printable(pushed.folder.as_str()),
         text::bytes(pushed.bytes),
         pushed.node,
         pushed.remote
@@ -76,7 +87,7 @@ fn push(parts: &Parts, part: &PushPart) -> Result<Answer, Error> {
 fn list(parts: &Parts, job: Option<&str>) -> Result<Answer, Error> {
     let list = parts.list(job)?;
     let head = [
-        "job", "folder", "node", "user", "files", "bytes", "stored", "state",
+        "job", "part", "folder", "node", "user", "files", "bytes", "stored", "state",
     ];
     let mut rows: Vec<Vec<String>> = vec![head.iter().map(ToString::to_string).collect()];
     for row in &list.parts {
@@ -87,6 +98,7 @@ fn list(parts: &Parts, job: Option<&str>) -> Result<Answer, Error> {
         };
         rows.push(vec![
             row.head.job.to_string(),
+            row.part.to_string(),
             row.head.folder.to_string(),
             row.head.node.clone(),
             row.head.user.clone(),
@@ -109,13 +121,14 @@ fn list(parts: &Parts, job: Option<&str>) -> Result<Answer, Error> {
         ));
     }
     for damaged in &list.damaged {
-        lines.push_str(&format!("cannot be read: {}: {}\n", damaged.key, damaged.reason));
+        let (key, reason) = (text::printable(&damaged.key), text::printable(&damaged.reason));
+        lines.push_str(&format!("cannot be read: {key}: {reason}\n"));
     }
     Ok(Answer::new(&list, lines))
 }
 
-fn drop_parts(parts: &Parts, job: &str, node: Option<&str>, dry_run: bool) -> Result<Answer, Error> {
-    let dropped = parts.drop_parts(job, node, dry_run)?;
+fn drop_parts(parts: &Parts, job: &str, choice: &DropChoice, dry_run: bool) -> Result<Answer, Error> {
+    let dropped = parts.drop_parts(job, choice, dry_run)?;
     let mut lines = String::new();
     for one in &dropped.dropped {
         if let Some(node) = &one.node {
@@ -125,7 +138,8 @@ fn drop_parts(parts: &Parts, job: &str, node: Option<&str>, dry_run: bool) -> Re
                 text::count(one.files, "file")
             ));
         } else {
-            lines.push_str(&format!("{}dropped {}\n", would(dry_run), one.key));
+            let key = text::printable(&one.key);
+            lines.push_str(&format!("{}dropped {key}\n", would(dry_run)));
         }
     }
     if dropped.dropped.is_empty() {
@@ -154,7 +168,7 @@ pub(super) fn describe_used(used: &PartsUsed) -> String {
     for missing in &used.missing {
         lines.push_str(&format!(
             "missing: {} {} ({})\n",
-            missing.sequence,
+            text::printable(&missing.sequence),
             missing.frames,
             text::count(missing.count, "frame")
         ));

@@ -1,8 +1,8 @@
 //! Published releases: what is said of them, and copying them between repos.
 
 use backlot::{
-    CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, Fact, MirrorOptions, ReposDiffer, Verdict,
-    text,
+    CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, Fact, MirrorOptions, ReposDiffer,
+    Timestamp, Verdict, text,
 };
 
 use crate::args::{CopyArgs, MirrorArgs, VerdictArgs};
@@ -43,15 +43,26 @@ fn state(verdict: Verdict) -> &'static str {
     }
 }
 
-/// `yanked    2026-11-21T08:00:00Z by ana on here: why`
+/// `yanked    2026-11-21T08:00:00Z by ana on here: why`, without what an index does not tell.
 pub(super) fn said(what: &str, fact: &Fact) -> String {
-    format!(
-        "  {what:<9} {} by {} on {}: {}\n",
-        fact.at,
-        text::printable(&fact.author),
-        text::printable(&fact.machine),
-        text::printable(&fact.reason)
-    )
+    let mut known = Vec::new();
+    if fact.at != Timestamp(0) {
+        known.push(fact.at.to_string());
+    }
+    for (word, who) in [("by", &fact.author), ("on", &fact.machine)] {
+        if !who.is_empty() {
+            known.push(format!("{word} {}", text::printable(who)));
+        }
+    }
+    let mut line = format!("  {what:<9} {}", known.join(" "));
+    let reason = text::printable(&fact.reason);
+    if !reason.is_empty() {
+        line.push_str(if known.is_empty() { "" } else { ": " });
+        line.push_str(&reason);
+    }
+    line.truncate(line.trim_end().len());
+    line.push('\n');
+    line
 }
 
 pub(super) fn copy(session: &Session, args: &CopyArgs) -> Result<Answer, Error> {
@@ -163,4 +174,33 @@ fn describe_release(release: &CopiedRelease, from: &str, to: &str, dry_run: bool
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use backlot::Fact;
+
+    use super::said;
+
+    fn fact(author: &str, machine: &str, at: u64) -> Fact {
+        let fact = serde_json::json!({
+            "format": 1, "kind": "yanked", "package": "table", "version": "1.0", "author": author,
+            "reason": "wrong scale", "machine": machine, "tool": "", "at": at, "time": "",
+        });
+        serde_json::from_value(fact).expect("a fact")
+    }
+
+    #[test]
+    fn of_a_fact_only_what_is_known_is_told() {
+        let whole = said("yanked", &fact("ana", "here", 1_000));
+        assert_eq!(
+            whole,
+            "  yanked    1970-01-01T00:00:01Z by ana on here: wrong scale\n"
+        );
+        assert_eq!(said("yanked", &fact("", "", 0)), "  yanked    wrong scale\n");
+        assert_eq!(
+            said("yanked", &fact("ana", "", 0)),
+            "  yanked    by ana: wrong scale\n"
+        );
+    }
 }

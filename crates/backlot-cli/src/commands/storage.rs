@@ -147,11 +147,21 @@ pub(super) fn repair(
     dry_run: bool,
 ) -> Result<Answer, Error> {
     let report = session.open()?.repair_remote(remote, from, dry_run)?;
+    let damaged = report.repaired.len() as u64 - report.absent;
+    let mut done = Vec::new();
+    if damaged > 0 || report.absent == 0 {
+        done.push(format!("repaired {}", text::count(damaged, "object")));
+    }
+    if report.absent > 0 {
+        let were = if report.absent == 1 { "was" } else { "were" };
+        let absent = text::count(report.absent, "object");
+        done.push(format!("stored {absent} that {were} not there"));
+    }
     let mut lines = format!(
-        "remote {}: {}repaired {} ({}){}\n",
+        "remote {}: {}{} ({}){}\n",
         report.remote,
         would(dry_run),
-        text::count(report.repaired.len() as u64, "object"),
+        done.join(" and "),
         text::bytes(report.bytes),
         match report.segments.len() as u64 {
             0 => String::new(),

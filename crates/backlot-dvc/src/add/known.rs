@@ -17,6 +17,8 @@ use crate::manifest::{Manifest, ManifestEntry};
 use crate::merge::{FileChanges, MAX_NAMES, Merged, merge};
 use crate::parts::PartsError;
 use crate::plan::{AddTarget, plan_absent};
+use crate::pointer::Out;
+use crate::portable::{warn_of_members, warn_of_path};
 use crate::scan::{Scanned, scan_out};
 
 /// Track files that are on a remote as those of `folder` inside the asset folder `root`. `check` may refuse the result.
@@ -35,7 +37,7 @@ pub fn add_known(
         options,
         context,
     };
-    let mut out = target.out();
+    let mut out = known_out(&target)?;
     let before = out.id();
     let base = adding.base(before)?.ok_or_else(|| Error::NoManifest {
         path: target.path.clone(),
@@ -48,6 +50,11 @@ pub fn add_known(
     let name = target.path.display().to_string();
     let merged = merge(&name, &base, present.collect(), &|_| false)?;
     check(&merged.manifest)?;
+    if before.is_none() {
+        warn_of_path(root, folder, context)?;
+    }
+    let members = merged.manifest.entries().iter().map(|entry| &entry.path);
+    warn_of_members(&target.path, members, context);
     let here = adding.here(&target, &merged.manifest)?;
     let content = adding.known_content(&target, &merged, &base, files, before, &out)?;
     set_content(&mut out, &content);
@@ -77,7 +84,10 @@ pub fn add_known_file(
         options,
         context,
     };
-    let mut out = target.out();
+    let mut out = known_out(&target)?;
+    if out.id().is_none() {
+        warn_of_path(root, path, context)?;
+    }
     let id = ObjectId::file(digests.md5);
     let content = Content {
         id,
@@ -95,6 +105,19 @@ pub fn add_known_file(
     set_content(&mut out, &content);
     let written = adding.write(&target, &out)?;
     Ok(report(&target, content, out, written))
+}
+
+/// The out to be updated, or a new one. What git keeps is on no remote.
+fn known_out(target: &AddTarget) -> Result<Out> {
+    let out = target.out();
+    if out.cache {
+        return Ok(out);
+    }
+    Err(PartsError::NotCached {
+        path: target.path.clone(),
+        pointer: target.pointer_path.clone(),
+    }
+    .into())
 }
 
 impl Adding<'_> {
@@ -140,7 +163,7 @@ impl Adding<'_> {
         base: &Manifest,
         files: &[(RelPath, FileDigests)],
         before: Option<ObjectId>,
-        out: &crate::pointer::Out,
+        out: &Out,
     ) -> Result<Content> {
         let bytes = merged.manifest.to_bytes();
         let id = ObjectId::tree(digest_bytes(&bytes).md5);

@@ -77,6 +77,30 @@ pub enum PartsError {
         /// How many.
         count: u64,
     },
+    /// A folder of parts in another one.
+    #[error("{inner} is inside {outer}, and a tracked folder cannot have another one in it")]
+    Overlap {
+        /// The inner folder and whose it is.
+        inner: String,
+        /// The outer one.
+        outer: String,
+    },
+    /// Names of two nodes that some disks take for one.
+    #[error("{one} and {other} are one name on Windows and macOS, where the release could not be pulled")]
+    TwinNames {
+        /// A file or folder and whose it is.
+        one: String,
+        /// Another.
+        other: String,
+    },
+    /// A pointer that leaves its files to git.
+    #[error("`{}` is tracked with `cache: false`, so its files are on no remote, and those of parts would be lost", path.display())]
+    NotCached {
+        /// What is tracked.
+        path: PathBuf,
+        /// Its pointer.
+        pointer: PathBuf,
+    },
     /// Files in the workspace that are not those of the parts.
     #[error("`{}` has {} that would not be in the release: {}", path.display(), text::count(*count, "file"), files.join(", "))]
     FilesHere {
@@ -107,6 +131,9 @@ impl Coded for PartsError {
             Self::UnexpectedFolder { .. } => "parts::unexpected_folder",
             Self::MixedPadding { .. } => "parts::mixed_padding",
             Self::NotOnRemote { .. } => "parts::not_on_remote",
+            Self::Overlap { .. } => "parts::overlap",
+            Self::TwinNames { .. } => "parts::twin_names",
+            Self::NotCached { .. } => "parts::not_cached",
             Self::FilesHere { .. } => "parts::files_here",
         }
     }
@@ -119,6 +146,9 @@ impl Coded for PartsError {
             | Self::UnexpectedFrames { .. }
             | Self::UnexpectedFolder { .. }
             | Self::MixedPadding { .. }
+            | Self::Overlap { .. }
+            | Self::TwinNames { .. }
+            | Self::NotCached { .. }
             | Self::FilesHere { .. } => Class::Conflict,
         }
     }
@@ -130,9 +160,9 @@ impl Coded for PartsError {
                 "write the folder and its frames, as in `frames=1-100`, `frames=1001-1100x2` or `frames=1-10,15`"
             }
             Self::Conflict { newest: false, .. } => {
-                "take the part that was stored last with `--newest`, or drop the wrong ones with `backlot part drop --job ID --node NAME`"
+                "take the part that was stored last with `--newest`, or drop the wrong one with `backlot part drop --job ID --part NAME`"
             }
-            Self::Conflict { .. } => "drop the wrong part with `backlot part drop --job ID --node NAME`",
+            Self::Conflict { .. } => "drop the wrong part with `backlot part drop --job ID --part NAME`",
             Self::MissingFrames { .. } => {
                 "render them and push them with `backlot part push`, or publish without them with `--allow-missing`"
             }
@@ -147,6 +177,18 @@ impl Coded for PartsError {
             }
             Self::NotOnRemote { .. } => {
                 "push these files again with `backlot part push`; `backlot gc --remote --restore` undoes a pending collection"
+            }
+            Self::Overlap { .. } => {
+                "drop one of them with `backlot part drop --job ID --part NAME` and push its files as a folder beside the other, with another `--as`"
+            }
+            Self::TwinNames { .. } => {
+                "drop the wrong part with `backlot part drop --job ID --part NAME` and push its files under the right names"
+            }
+            Self::NotCached { pointer, .. } => {
+                return Some(format!(
+                    "remove `cache: false` from `{}`, then publish again",
+                    pointer.display()
+                ));
             }
             Self::FilesHere { .. } => {
                 "move the folder away, then publish again; `backlot pull` brings the files of the release"

@@ -2,7 +2,7 @@
 //!
 //! Invariants: of two parts that have a file with other bytes none wins unless the newest is asked for, and newest is by
 //! the clock of the remote's service, never by that of a node; a folder is complete only if each image sequence in it has
-//! exactly the frames that are expected. Deliberately absent: reading parts (`backlot-store`) and what the folder was
+//! exactly the frames that are expected; what nodes stored can lie side by side on every disk. Deliberately absent: reading parts (`backlot-store`) and what the folder was
 //! before, with which [`merge`](mod@crate::merge) puts it together.
 
 mod error;
@@ -17,17 +17,21 @@ pub use error::PartsError;
 
 use crate::frames::{Expectation, Frames, mixed_padding, sequences};
 use crate::manifest::Manifest;
+use crate::portable::twins;
 
 /// The parts of a job, put together.
 #[derive(Clone, Debug, Default)]
 pub struct Combined<'a> {
     /// By folder: its files, sorted by path, each with the part it is from.
-    pub folders: BTreeMap<RelPath, BTreeMap<RelPath, (&'a Part, &'a PartFile)>>,
-    /// Files that an older part had with other bytes.
+    pub folders: BTreeMap<RelPath, BTreeMap<RelPath, Stored<'a>>>,
+    /// Files of older parts that have other bytes.
     pub overruled: u64,
     /// Frames that no part has.
     pub missing: Vec<MissingFrames>,
 }
+
+/// A file with the part it is from.
+type Stored<'a> = (&'a Part, &'a PartFile);
 
 /// Frames of a sequence that no part has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -68,23 +72,31 @@ pub fn combine<'a>(
             });
         }
     }
+    let mut stored: BTreeMap<(RelPath, RelPath), Vec<Stored<'a>>> = BTreeMap::new();
+    for part in parts {
+        for file in &part.files {
+            let of_file = stored.entry((part.head.folder.clone(), file.path.clone()));
+            of_file.or_default().push((part, file));
+        }
+    }
     let mut combined = Combined::default();
     let mut conflicts = Vec::new();
-    for part in parts {
-        let folder = combined.folders.entry(part.head.folder.clone()).or_default();
-        for file in &part.files {
-            let Some((other, known)) = folder.insert(file.path.clone(), (part, file)) else {
-                continue;
-            };
-            if known.digests != file.digests {
-                combined.overruled += 1;
-                // Of two that were stored at the same time, or at times nobody knows, none is the newest.
-                let in_order = other.stored.is_some() && other.stored < part.stored;
-                if !options.newest || !in_order {
-                    conflicts.push((file.path.below(&part.head.folder), other, part));
-                }
-            }
+    for ((folder, path), stored) in stored {
+        let Some(&(last, right)) = stored.last() else {
+            continue;
+        };
+        let mut others = stored.iter().filter(|(_, file)| file.digests != right.digests);
+        combined.overruled += others.clone().count() as u64;
+        // Of those that were stored at the same time as the last one, or at times nobody knows, none is older.
+        let is_older = |part: &Part| part.stored.is_some() && part.stored < last.stored;
+        if let Some((other, _)) = others.find(|(part, _)| !options.newest || !is_older(part)) {
+            conflicts.push((path.below(&folder), *other, last));
         }
+        combined
+            .folders
+            .entry(folder)
+            .or_default()
+            .insert(path, (last, right));
     }
     if let Some((path, one, other)) = conflicts.first() {
         return Err(PartsError::Conflict {
@@ -95,6 +107,7 @@ pub fn combine<'a>(
         });
     }
     combined.check(job, expected, options)?;
+    combined.check_places()?;
     Ok(combined)
 }
 
@@ -136,6 +149,63 @@ impl Combined<'_> {
                 missing: self.missing.clone(),
             })
         }
+    }
+
+    /// See that no folder lies in another one, and that no two nodes stored names that some disks take for one: a release
+    /// could not be mended any more.
+    fn check_places(&self) -> Result<(), PartsError> {
+        for inner in self.folders.keys() {
+            let outer = self
+                .folders
+                .keys()
+                .find(|outer| inner.is_within(outer) && inner != *outer);
+            if let Some(outer) = outer {
+                return Err(PartsError::Overlap {
+                    inner: self.told_place(inner, None),
+                    outer: self.told_place(outer, None),
+                });
+            }
+        }
+        if let Some((one, other)) = twins(self.folders.keys()).first() {
+            return Err(PartsError::TwinNames {
+                one: self.told_place(one, None),
+                other: self.told_place(other, None),
+            });
+        }
+        for folder in self.folders.keys() {
+            let from = |path: &RelPath| self.part_of(folder, Some(path)).map(|part| part.name);
+            let files = self.folders.get(folder).into_iter().flat_map(BTreeMap::keys);
+            // What one part has was side by side on its node, as what an add tracks: there it is a warning.
+            let pair = twins(files)
+                .into_iter()
+                .find(|(one, other)| from(one) != from(other));
+            if let Some((one, other)) = pair {
+                return Err(PartsError::TwinNames {
+                    one: self.told_place(folder, Some(&one)),
+                    other: self.told_place(folder, Some(&other)),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// A part that has a file at or below a path: a folder of parts (or one above), or a path in it.
+    fn part_of(&self, folder: &RelPath, path: Option<&RelPath>) -> Option<&Part> {
+        let Some(path) = path else {
+            let mut below = self.folders.iter().filter(|(one, _)| one.is_within(folder));
+            return below.find_map(|(_, files)| Some(files.values().next()?.0));
+        };
+        let files = self.folders.get(folder)?;
+        let mut below = files.iter().filter(|(file, _)| file.is_within(path));
+        let found = files.get(path).or_else(|| below.next().map(|(_, stored)| stored));
+        found.map(|(part, _)| *part)
+    }
+
+    /// The same for people.
+    fn told_place(&self, folder: &RelPath, path: Option<&RelPath>) -> String {
+        let whole = path.map_or_else(|| folder.clone(), |path| path.below(folder));
+        let part = self.part_of(folder, path).map(of).unwrap_or_default();
+        format!("`{whole}` of {part}")
     }
 
     fn miss(&mut self, sequence: String, frames: &Frames) {
@@ -265,6 +335,90 @@ mod tests {
             let error = combined(&parts, &["frames=1-2"], newest).expect_err("undecided");
             assert_eq!(error.code(), "parts::conflict");
         }
+    }
+
+    #[test]
+    fn the_newest_part_wins_whatever_older_ones_have_and_only_over_older_ones() {
+        let newest = CombineOptions {
+            newest: true,
+            ..STRICT
+        };
+        let parts = |stored: [(u64, &str); 3]| {
+            let nodes = ["a", "b", "c"].into_iter().zip(stored);
+            let parts = nodes.map(|(node, (time, bytes))| part(node, time, "frames", &[("f.1.exr", bytes)]));
+            parts.collect::<Vec<Part>>()
+        };
+        let decided = [
+            ([(1, "one"), (1, "two"), (2, "three")], 2),
+            ([(1, "one"), (2, "two"), (2, "two")], 1),
+            ([(1, "one"), (1, "two"), (2, "one")], 1),
+        ];
+        for (stored, overruled) in decided {
+            let parts = parts(stored);
+            let all = combined(&parts, &["frames=1"], newest).expect("decided");
+            let frames = &all.folders[&RelPath::parse("frames").expect("safe")];
+            let one = &frames[&RelPath::parse("f.1.exr").expect("safe")];
+            let last = digest_bytes(stored[2].1.as_bytes());
+            assert_eq!((one.1.digests, all.overruled), (last, overruled), "{stored:?}");
+        }
+        for stored in [
+            [(1, "one"), (2, "two"), (2, "three")],
+            [(2, "one"), (2, "two"), (2, "one")],
+        ] {
+            let parts = parts(stored);
+            let error = combined(&parts, &["frames=1"], newest).expect_err("undecided");
+            assert_eq!(error.code(), "parts::conflict", "{stored:?}");
+        }
+    }
+
+    #[test]
+    fn folders_in_each_other_and_names_that_some_disks_take_for_one_are_refused_with_their_nodes() {
+        let refused = |parts: &[Part], expected: &[&str], code: &str, named: [&str; 2]| {
+            let error = combined(parts, expected, STRICT).expect_err("refused");
+            assert_eq!(error.code(), code);
+            for name in named {
+                assert!(error.to_string().contains(name), "{error}");
+            }
+        };
+        let file = [("f.1.exr", "1")];
+        refused(
+            &[
+                part("a", 1, "frames", &file),
+                part("b", 2, "frames/crypto", &file),
+            ],
+            &["frames=1", "frames/crypto=1"],
+            "parts::overlap",
+            ["`frames/crypto` of b", "`frames` of a"],
+        );
+        refused(
+            &[part("a", 1, "frames", &file), part("b", 2, "Frames", &file)],
+            &["frames=1", "Frames=1"],
+            "parts::twin_names",
+            ["`Frames` of b", "`frames` of a"],
+        );
+        refused(
+            &[
+                part("a", 1, "frames", &file),
+                part("b", 2, "frames", &[("F.1.exr", "2")]),
+            ],
+            &["frames=1"],
+            "parts::twin_names",
+            ["`frames/F.1.exr` of b", "`frames/f.1.exr` of a"],
+        );
+        refused(
+            &[
+                part("a", 1, "frames", &[("sub/f.1.exr", "1")]),
+                part("b", 2, "frames", &[("Sub/g.1.exr", "2")]),
+            ],
+            &["frames=1"],
+            "parts::twin_names",
+            ["`frames/Sub` of b", "`frames/sub` of a"],
+        );
+        // One node had both side by side.
+        let both = [part("a", 1, "frames", &[("F.1.exr", "2"), ("f.1.exr", "1")])];
+        combined(&both, &["frames=1"], STRICT).expect("as on the node");
+        let beside = [part("a", 1, "frames", &file), part("b", 2, "frames2", &file)];
+        combined(&beside, &["frames=1", "frames2=1"], STRICT).expect("beside each other");
     }
 
     #[test]

@@ -129,25 +129,23 @@ impl IndexRepo {
         !own.iter().any(|own| link.contains(own))
     }
 
-    /// What is known about a release beside its wheel: whether it is yanked.
+    /// What is known about a release beside its wheel: whether it is yanked. Who said so, and when, an index does not tell:
+    /// there the facts are empty.
     pub(crate) fn status(release: &Release) -> ReleaseStatus {
-        let fact = |kind: FactKind, reason: &String| {
-            let at = release.published_at.unwrap_or(backlot_core::Timestamp(0));
-            Fact {
-                format: 1,
-                kind,
-                package: release.package.clone(),
-                version: release.version.clone(),
-                file: None,
-                sha256: None,
-                modified: None,
-                author: String::new(),
-                reason: reason.clone(),
-                machine: String::new(),
-                tool: String::new(),
-                at,
-                time: at.to_string(),
-            }
+        let fact = |kind: FactKind, reason: &String| Fact {
+            format: 1,
+            kind,
+            package: release.package.clone(),
+            version: release.version.clone(),
+            file: None,
+            sha256: None,
+            modified: None,
+            author: String::new(),
+            reason: reason.clone(),
+            machine: String::new(),
+            tool: String::new(),
+            at: backlot_core::Timestamp(0),
+            time: String::new(),
         };
         let said = |kind, reason: &Option<String>| reason.as_ref().map(|reason| fact(kind, reason));
         ReleaseStatus {
@@ -164,6 +162,7 @@ impl IndexRepo {
         let status = Self::status(file);
         let yanked = status.yanked.filter(|_| release.is_yanked());
         let said = yanked.into_iter().chain(status.deprecated);
+        let at = file.published_at.unwrap_or(backlot_core::Timestamp(0));
         let carried = said.map(|fact| {
             let words = format!(
                 "{:?} {} {} {}",
@@ -172,10 +171,12 @@ impl IndexRepo {
             let digest = sha256(words.as_bytes()).to_hex();
             let chance = u128::from_str_radix(&digest[..20], 16).unwrap_or_default();
             CarriedFact {
-                id: Ulid::from_parts(fact.at.0, chance),
+                id: Ulid::from_parts(at.0, chance),
                 fact: Fact {
                     author: self.place().to_string(),
                     tool: TOOL.to_owned(),
+                    at,
+                    time: at.to_string(),
                     ..fact
                 },
             }

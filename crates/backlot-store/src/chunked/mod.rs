@@ -60,7 +60,7 @@ pub(crate) use config::KEY as CONFIG_KEY;
 pub use gc::{CollectOptions, CollectReport, Collected};
 pub use name::{NotAStoredName, StoredName};
 pub use part::{JobId, JobRelease, Part, PartFile, PartHead};
-pub use parts::{DamagedPart, DroppedPart, JobParts, PartSource, StoredPart};
+pub use parts::{DamagedPart, DroppedPart, JobParts, PartChoice, PartSource, StoredPart};
 pub(crate) use remote::{AHEAD_FROM, ChunkedRemote};
 pub use rescue::RestoreReport;
 pub use users::{FoundUser, RemoteUser};

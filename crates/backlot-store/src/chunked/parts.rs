@@ -85,6 +85,18 @@ pub struct DroppedPart {
     pub files: u64,
 }
 
+/// Which parts of a job are dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PartChoice<'a> {
+    /// All, with what cannot be read and the records of releases.
+    #[default]
+    All,
+    /// Those of a node.
+    OfNode(&'a str),
+    /// The one of this name, whether it can be read or not.
+    Named(StoredName),
+}
+
 /// One object below [`PARTS`].
 #[derive(Debug)]
 enum Found {
@@ -115,16 +127,16 @@ impl ChunkedRemote {
         }
     }
 
-    /// Drop the parts of a job, or those of one of its nodes.
+    /// Drop parts of a job.
     pub(crate) fn drop_parts(
         &self,
         job: &JobId,
-        node: Option<&str>,
+        choice: PartChoice<'_>,
         dry_run: bool,
         context: &Context,
     ) -> Result<Vec<DroppedPart>> {
         match self.find()? {
-            Some(site) => site.drop_parts(job, node, dry_run, context),
+            Some(site) => site.drop_parts(job, choice, dry_run, context),
             None => Ok(Vec::new()),
         }
     }
@@ -277,7 +289,7 @@ impl Site {
     fn drop_parts(
         &self,
         job: &JobId,
-        node: Option<&str>,
+        choice: PartChoice<'_>,
         dry_run: bool,
         context: &Context,
     ) -> Result<Vec<DroppedPart>> {
@@ -287,7 +299,12 @@ impl Site {
                 Found::Part(part) => (Some(part.head.node), part.files.len() as u64),
                 Found::Release(_) | Found::Damaged(_) => (None, 0),
             };
-            if node.is_some() && node != theirs.as_deref() {
+            let is_chosen = match choice {
+                PartChoice::All => true,
+                PartChoice::OfNode(node) => theirs.as_deref() == Some(node),
+                PartChoice::Named(name) => entry.key == key(job, name, PART),
+            };
+            if !is_chosen {
                 continue;
             }
             if !dry_run {

@@ -4,7 +4,7 @@ use backlot_core::Context;
 
 use super::{Backend, Remote};
 use crate::chunked::{
-    ChunkedRemote, DroppedPart, JobId, JobParts, JobRelease, PartHead, PartSource, StoredPart,
+    ChunkedRemote, DroppedPart, JobId, JobParts, JobRelease, PartChoice, PartHead, PartSource, StoredPart,
 };
 use crate::error::{Error, Result};
 
@@ -34,15 +34,15 @@ impl Remote {
         self.with_parts()?.job_parts(job, context)
     }
 
-    /// Drop the parts of a job, or those of one of its nodes; what they name is left to collections. Chunked remotes only.
+    /// Drop parts of a job; what they name is left to collections. Chunked remotes only.
     pub fn drop_parts(
         &self,
         job: &JobId,
-        node: Option<&str>,
+        choice: PartChoice<'_>,
         dry_run: bool,
         context: &Context,
     ) -> Result<Vec<DroppedPart>> {
-        self.with_parts()?.drop_parts(job, node, dry_run, context)
+        self.with_parts()?.drop_parts(job, choice, dry_run, context)
     }
 
     /// Note that a release was made from parts of a job. Once is enough. Chunked remotes only.

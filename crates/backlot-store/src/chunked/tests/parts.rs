@@ -15,7 +15,7 @@ use super::{Files, Place, Random, push};
 use crate::CollectOptions;
 use crate::chunked::blob::{BlobEntry, BlobStore, BlobWriter};
 use crate::chunked::part::{JobId, JobRelease, PartFile, PartHead};
-use crate::chunked::parts::{JobParts, PartSource, StoredPart};
+use crate::chunked::parts::{JobParts, PartChoice, PartSource, StoredPart};
 use crate::chunked::remote::ChunkedRemote;
 use crate::error::{Error, Result};
 use crate::object::{ObjectId, Transfer};
@@ -209,7 +209,7 @@ fn jobs_whose_ids_differ_in_case_are_two() {
     );
     let dropped = place
         .remote()
-        .drop_parts(&job(), None, false, &context)
+        .drop_parts(&job(), PartChoice::All, false, &context)
         .expect("dropped");
     assert_eq!(dropped.len(), 1);
     assert_eq!(
@@ -243,20 +243,20 @@ fn a_collection_keeps_what_parts_name_until_they_are_dropped_or_too_old() {
     // Of a node that nobody has: nothing happens. A dry run changes nothing.
     assert!(
         remote
-            .drop_parts(&job(), Some("c"), false, &context)
+            .drop_parts(&job(), PartChoice::OfNode("c"), false, &context)
             .expect("asked")
             .is_empty()
     );
     assert_eq!(
         remote
-            .drop_parts(&job(), None, true, &context)
+            .drop_parts(&job(), PartChoice::All, true, &context)
             .expect("planned")
             .len(),
         1
     );
     assert_eq!(
         remote
-            .drop_parts(&job(), Some("a"), false, &context)
+            .drop_parts(&job(), PartChoice::OfNode("a"), false, &context)
             .expect("dropped")
             .len(),
         1
@@ -356,7 +356,7 @@ fn what_is_not_a_part_is_listed_as_damaged_stops_a_collection_and_can_be_dropped
         assert!(matches!(error, Error::DamagedPart { object, .. } if object == key));
         place
             .remote()
-            .drop_parts(&of_key, None, false, &context)
+            .drop_parts(&of_key, PartChoice::All, false, &context)
             .expect("dropped");
         assert!(blobs.read(&key).expect("asked").is_none(), "{key}");
         if of_key == job() {
@@ -412,7 +412,7 @@ fn what_a_collector_takes_before_it_can_see_the_part_is_stored_again() {
         assert!(is_whole(&place, &stored.files, &contents));
         place
             .remote()
-            .drop_parts(&job(), None, false, &context)
+            .drop_parts(&job(), PartChoice::All, false, &context)
             .expect("dropped");
     }
 }
