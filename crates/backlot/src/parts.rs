@@ -250,7 +250,10 @@ pub(crate) fn check_folder(folder: &RelPath) -> Result<(), PartError> {
     };
     for name in folder.parts() {
         if names::is_reserved(name) || names::is_of_tracking(name) {
-            return refuse(format!("`{}` is a name that git or DVC uses", name.escape_debug()));
+            return refuse(format!(
+                "`{}` is a name that git or DVC uses",
+                name.escape_debug()
+            ));
         }
     }
     let pointer = format!("{}{}", folder.file_name(), names::POINTER_SUFFIX);
