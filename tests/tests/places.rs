@@ -290,9 +290,9 @@ fn a_repo_that_lost_its_packages_is_empty_for_no_command_and_gets_no_new_ones() 
         .json();
     assert_eq!(installed["changes"][0]["to"], "0.2.0");
     // The folder of a package that is a link to nothing; an absent one is a package that the repo does not have.
+    studio.workspace("third");
     fs::rename(packages.join("table"), &away).expect("lost");
     fs::os::unix::fs::symlink(studio.path("nowhere"), packages.join("table")).expect("linked");
-    studio.workspace("third");
     studio
         .run(&["-w", "third", "install", "Table", "--json"])
         .fails(6, "repo::no_packages");
