@@ -437,5 +437,9 @@ fn a_publish_that_was_stopped_before_it_noted_the_release_is_known_to_be_ours() 
     studio.write(record, b"not a record");
     let run = studio.ws(&["publish", "Table", "--json"]).ok();
     assert_eq!(run.json()["already"], true);
-    assert!(run.stderr().contains("output::base_unreadable"), "{}", run.stderr());
+    assert!(
+        run.stderr().contains("output::base_unreadable"),
+        "{}",
+        run.stderr()
+    );
 }

@@ -91,7 +91,18 @@ fn twins_are_told_at_add_and_a_pull_onto_a_disk_that_takes_them_for_one_places_n
         3
     );
     on_disk(&["install", "Table"]).ok();
-    let error = on_disk(&["pull", "--json"]).fails(5, "dvc::one_name");
+    let run = on_disk(&["pull", "--json"]);
+    let problem = &run.json()["problems"][0];
+    assert_eq!(
+        (&problem["asset"], &problem["code"]),
+        (&"Table".into(), &"dvc::one_name".into())
+    );
+    assert_eq!(
+        run.output.status.code(),
+        Some(5),
+        "the other asset was pulled, and this one not"
+    );
+    let error = on_disk(&["pull", "Table", "--json"]).fails(5, "dvc::one_name");
     let message = error["message"].as_str().expect("a message");
     assert!(
         message.contains("Frame.exr") && message.contains("frame.exr"),

@@ -252,7 +252,14 @@ pub(crate) fn add_files_by(
         moves,
         stored: &stored,
         here: Mutex::default(),
-        named: Mutex::default(),
+        // Those that are not read again have names, too.
+        named: Mutex::new(
+            known
+                .iter()
+                .zip(paths)
+                .filter_map(|(digests, path)| digests.map(|digests| (digests.md5, (digests, path.clone()))))
+                .collect(),
+        ),
     };
     let results = run(&Pass {
         judge: &|n, outcome| take.judge(n, &paths[todo[n]], outcome),
