@@ -326,6 +326,15 @@ fn a_cache_that_can_only_be_read_serves_and_what_is_new_goes_to_the_workspace() 
     );
     assert!(objects.is_dir());
     // Damage is told to who cannot mend it, too.
+    let (backlot, review) = (studio.path("bin/backlot"), owner.shared("review"));
+    let review = review.to_str().expect("text");
+    for arguments in [
+        &["init", "second"][..],
+        &["-w", "second", "repo", "add", "review", review],
+        &["-w", "second", "install", "Table"],
+    ] {
+        run_command(&mut owner.command(&backlot, arguments)).ok();
+    }
     let wheels = studio.path("shared/cache/wheels");
     let metadata = snapshot(&wheels)
         .into_keys()
