@@ -252,14 +252,7 @@ pub(crate) fn add_files_by(
         moves,
         stored: &stored,
         here: Mutex::default(),
-        // Those that are not read again have names, too.
-        named: Mutex::new(
-            known
-                .iter()
-                .zip(paths)
-                .filter_map(|(digests, path)| digests.map(|digests| (digests.md5, (digests, path.clone()))))
-                .collect(),
-        ),
+        named: Mutex::new(named_already(&known, paths)),
     };
     let results = run(&Pass {
         judge: &|n, outcome| take.judge(n, &paths[todo[n]], outcome),
@@ -280,6 +273,14 @@ pub(crate) fn add_files_by(
         .map(|((index, stored), result)| (index, stored, result));
     remember((cache, stat), paths, done, moves, &mut added, context)?;
     Ok(added.into_iter().flatten().collect())
+}
+
+/// The names of files that are not read again.
+fn named_already(known: &[Option<FileDigests>], paths: &[PathBuf]) -> HashMap<Md5, (FileDigests, PathBuf)> {
+    let known = known.iter().zip(paths);
+    known
+        .filter_map(|(digests, path)| digests.map(|digests| (digests.md5, (digests, path.clone()))))
+        .collect()
 }
 
 /// Note what was added, in the results and in the stat cache. The first failure is returned after the others are kept.
