@@ -35,6 +35,14 @@ fn inputs(studio: &Studio, name: &str) -> PathBuf {
         .join(info.trim_end_matches(".dvc"))
 }
 
+/// Let a workspace place tracked files by these links.
+fn link_by(studio: &Studio, name: &str, links: &str) {
+    let settings = format!("{name}/backlot.toml");
+    let text = fs::read_to_string(studio.path(&settings)).expect("there");
+    let linked = format!("[workspace]\nlinks = [\"{links}\"]");
+    studio.write(&settings, text.replacen("[workspace]", &linked, 1).as_bytes());
+}
+
 #[track_caller]
 fn assert_right(studio: &Studio, name: &str) {
     let ours = studio.snapshot(&format!("ws/{FRAMES}"));
@@ -150,10 +158,7 @@ fn what_verify_found_damaged_in_the_cache_is_mended_by_the_next_pull_in_all_name
         let studio = published(4);
         user(&studio, "other");
         for name in ["user", "other"] {
-            let settings = format!("{name}/backlot.toml");
-            let text = fs::read_to_string(studio.path(&settings)).expect("there");
-            let linked = format!("[workspace]\nlinks = [\"{links}\"]");
-            studio.write(&settings, text.replacen("[workspace]", &linked, 1).as_bytes());
+            link_by(&studio, name, links);
             studio.run(&["-w", name, "pull"]).ok();
         }
         let is_frame = |path: &&PathBuf| path.extension().is_none();
@@ -328,5 +333,35 @@ fn what_killed_commands_left_is_swept_wherever_we_make_temporaries() {
             "{}",
             folder.display()
         );
+    }
+}
+
+#[test]
+fn a_frame_that_rotted_in_inputs_is_found_by_verify_and_placed_anew() {
+    for links in ["copy", "hardlink"] {
+        let studio = published(3);
+        link_by(&studio, "user", links);
+        let at_user = |arguments: &[&str]| studio.run(&[&["-w", "user"], arguments].concat());
+        at_user(&["pull"]).ok();
+        let sound = at_user(&["verify", "--json"]).ok().json();
+        assert_eq!(sound["tracked"], serde_json::json!([]), "{sound:#}");
+        let before = snapshot(&inputs(&studio, "user"));
+        let name = before
+            .keys()
+            .find(|name| name.ends_with(".exr"))
+            .expect("a frame");
+        let frame = inputs(&studio, "user").join(name);
+        rot(&frame);
+        at_user(&["status"]).ok();
+        for verify in [&["verify", "--inputs"][..], &["verify"]] {
+            let found = at_user(verify);
+            assert_eq!(found.output.status.code(), Some(7), "{links}");
+            assert!(found.stdout().contains(name.as_str()), "{}", found.stdout());
+            let told = found.stderr();
+            assert!(told.contains("`backlot pull --force`"), "{told}");
+        }
+        at_user(&["pull", "--force"]).ok();
+        assert!(snapshot(&inputs(&studio, "user")) == before, "{links}");
+        at_user(&["verify"]).ok();
     }
 }

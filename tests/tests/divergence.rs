@@ -330,9 +330,40 @@ fn a_file_that_a_release_changed_is_executable_after_a_rebase_as_it_is_there() {
     assert_eq!(fs::read(&here).expect("read"), b"#!/bin/sh\necho newer\n");
     let mode = fs::metadata(&here).expect("there").permissions().mode();
     assert_eq!(mode & 0o111, 0o111, "{mode:o}");
-    let report = at(&studio, "two", &["status", "--json"]).ok().json();
-    let outs = report["outputs"][0]["outs"].as_array().expect("outs");
-    assert!(outs.iter().all(|out| out["state"] == "unchanged"), "{report:#}");
+    let unchanged = || {
+        let report = at(&studio, "two", &["status", "--json"]).ok().json();
+        let outs = report["outputs"][0]["outs"].as_array().expect("outs");
+        assert!(outs.iter().all(|out| out["state"] == "unchanged"), "{report:#}");
+    };
+    unchanged();
+    // A release that changes nothing but the mode is followed, too, and what was changed here stays beside it.
+    let plain = std::fs::Permissions::from_mode(0o644);
+    fs::set_permissions(studio.path(&script("one")), plain).expect("set");
+    at(&studio, "one", &["add", &script("one")]).ok();
+    at(&studio, "one", &["bump", "Table", "micro"]).ok();
+    publish_as(&studio, "one", "ben").ok();
+    let rebase = ["edit", "Table", "--rebase", "--json"];
+    let planned = at(&studio, "two", &[&rebase[..], &["--dry-run"]].concat())
+        .ok()
+        .json();
+    let done = at(&studio, "two", &rebase).ok().json();
+    assert_eq!(planned["changes"], done["changes"]);
+    assert_eq!(done["changes"]["changed"], 1, "{done:#}");
+    let mode = fs::metadata(&here).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o644, "{mode:o}");
+    unchanged();
+    // Content from one side, the mode from the other.
+    let executable = std::fs::Permissions::from_mode(0o755);
+    fs::set_permissions(&here, executable).expect("set");
+    at(&studio, "two", &["add", &script("two")]).ok();
+    studio.write(&script("one"), b"#!/bin/sh\necho newest\n");
+    at(&studio, "one", &["bump", "Table", "micro"]).ok();
+    publish_as(&studio, "one", "ben").ok();
+    at(&studio, "two", &["edit", "Table", "--rebase"]).ok();
+    assert_eq!(fs::read(&here).expect("read"), b"#!/bin/sh\necho newest\n");
+    let mode = fs::metadata(&here).expect("there").permissions().mode();
+    assert_eq!(mode & 0o111, 0o111, "{mode:o}");
+    unchanged();
 }
 
 #[test]

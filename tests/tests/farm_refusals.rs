@@ -126,6 +126,17 @@ fn a_release_that_cannot_be_built_leaves_no_pointer_to_parts() {
 }
 
 #[test]
+fn a_version_that_is_published_already_is_refused_before_a_pointer_is_written() {
+    let farm = Farm::new();
+    farm.push("n1", "frames", &[("f.0001.exr", "1")]).ok();
+    farm.publish(&["--expect", "frames=1"]).ok();
+    farm.push("n2", "frames", &[("f.0002.exr", "2")]).ok();
+    farm.refused(&["--expect", "frames=1-2"], 5, "repo::release_exists");
+    farm.studio.ws(&["bump", "Seq", "micro"]).ok();
+    farm.publish(&["--expect", "frames=1-2"]).ok();
+}
+
+#[test]
 fn a_folder_that_no_asset_can_track_is_refused_when_its_part_is_pushed() {
     let farm = Farm::new();
     for folder in [

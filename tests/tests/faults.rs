@@ -299,3 +299,25 @@ fn requests_follow_packs_and_not_files() {
         assert!(counts[what] <= *most, "{what}: {counts:?}");
     }
 }
+
+#[test]
+fn a_lock_with_nothing_to_do_lists_each_package_once() {
+    let store = Store::webdav();
+    let between = Between::before(store.port(), |_, _| Fault::None);
+    let store = store.asked_at(between.port);
+    store.workspace("here");
+    let names = ["Ash", "Elm", "Fir", "Oak"];
+    for name in names {
+        store.run("here", &["new", name]).ok();
+        store.run("here", &["publish", name]).ok();
+    }
+    store.workspace("there");
+    store.run("there", &[&["install"], &names[..]].concat()).ok();
+    between.count();
+    store.run("there", &["lock"]).ok();
+    let asked = between.seen.lock().expect("no panic").clone();
+    // Its files, its facts, and those of its one version; and which repo it is.
+    let listings = asked.iter().filter(|line| line.starts_with("PROPFIND"));
+    assert!(listings.count() <= 3 * names.len(), "{asked:#?}");
+    assert!(asked.len() <= 3 * names.len() + 2, "{asked:#?}");
+}

@@ -270,3 +270,26 @@ fn du_of_one_asset_reads_the_releases_of_others_once() {
     assert_eq!(told(), shared);
     assert!(needs.is_file());
 }
+
+#[test]
+fn an_update_and_its_pull_read_no_frame_that_stays() {
+    let studio = Studio::new();
+    studio.asset("Table", 60, 2_000);
+    studio.ws(&["publish", "Table"]).ok();
+    studio.workspace("user");
+    studio.run(&["-w", "user", "install", "Table"]).ok();
+    studio.run(&["-w", "user", "pull"]).ok();
+    for step in ["update", "pull"] {
+        if step == "update" {
+            publish_next(&studio, 300, false);
+        }
+        let log = calls(&studio, "openat", &["-w", "user", step]);
+        let frames: Vec<&str> = log.lines().filter(|line| line.contains(".exr")).collect();
+        assert!(frames.len() <= 2 * 2, "{step}: {frames:#?}");
+    }
+    let ours = studio.snapshot("ws/outputs/table/src/table/frames");
+    let theirs = studio.snapshot("user/inputs");
+    let is_frame = |path: &&String| path.ends_with(".exr");
+    assert_eq!(theirs.keys().filter(is_frame).count(), ours.len());
+    studio.run(&["-w", "user", "verify", "--inputs"]).ok();
+}

@@ -129,6 +129,25 @@ fn a_mover_moves_packs_and_frames_and_nothing_else() {
     }
 }
 
+#[test]
+fn an_object_that_is_too_long_for_memory_and_too_short_for_the_mover_goes_to_the_store() {
+    let store = with_mover("dvc", "");
+    let config = store.studio.path("home/.config/backlot/config.toml");
+    let text = fs::read_to_string(&config).expect("read");
+    let text = text.replace("min-bytes = 20000", "min-bytes = 1000000000000");
+    fs::write(&config, text).expect("written");
+    store.run("ws", &["new", "Table"]).ok();
+    store.studio.frames(FRAMES, 1, 40 << 20, 5);
+    store.run("ws", &["add", FRAMES]).ok();
+    store.run("ws", &["publish", "Table"]).ok();
+    assert_eq!(moved(&store), [""; 0]);
+    store.run("ws", &["verify", "--remote", "--releases"]).ok();
+    add_reader(&store, "dvc");
+    reader(&store, &["pull"]).ok();
+    let right: Vec<Vec<u8>> = store.studio.snapshot(FRAMES).into_values().collect();
+    assert!(read_frames(&store) == right);
+}
+
 /// What a mover may do instead of what it should.
 const LIES: [(&str, &str); 7] = [
     ("nothing", "say(done=True)\ncontinue"),

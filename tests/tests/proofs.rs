@@ -128,8 +128,12 @@ fn twins() -> [Vec<u8>; 2] {
 
 #[test]
 fn a_file_with_the_md5_of_another_is_refused_before_anything_says_done() {
+    refuses_a_twin(&Studio::new());
+    refuses_a_twin(&Studio::with_dvc_layout());
+}
+
+fn refuses_a_twin(studio: &Studio) {
     let [one, other] = twins();
-    let studio = Studio::new();
     studio.ws(&["new", "Table"]).ok();
     let set = format!("{MODULE}/set");
     studio.write(&format!("{set}/one.bin"), &one);
@@ -149,10 +153,10 @@ fn a_file_with_the_md5_of_another_is_refused_before_anything_says_done() {
     // Another machine, which has never seen the first.
     studio.workspace("far");
     let far = "far/outputs/chair/src/chair";
-    other_cache(&studio, &["-w", "far", "new", "Chair"]).ok();
+    other_cache(studio, &["-w", "far", "new", "Chair"]).ok();
     studio.write(&format!("{far}/other.bin"), &other);
     let error = other_cache(
-        &studio,
+        studio,
         &[
             "-w",
             "far",
@@ -170,7 +174,35 @@ fn a_file_with_the_md5_of_another_is_refused_before_anything_says_done() {
             .contains("other.bin"),
         "{error:#}"
     );
-    other_cache(&studio, &["-w", "far", "publish", "Chair", "--json"]).fails(5, "store::same_md5");
+    other_cache(studio, &["-w", "far", "publish", "Chair", "--json"]).fails(5, "store::same_md5");
+    // In one pass to the remote.
+    studio.write("renders/direct.bin", &other);
+    let direct = [
+        "-w",
+        "far",
+        "add",
+        "renders/direct.bin",
+        "--asset",
+        "Chair",
+        "--to-remote",
+        "--json",
+    ];
+    let error = other_cache(studio, &direct).fails(5, "store::same_md5");
+    let message = error["message"].as_str().expect("a message");
+    assert!(message.contains("direct.bin"), "{message}");
+    // The right content is there already, for a third machine.
+    studio.workspace("near");
+    let third = |arguments: &[&str]| {
+        let mut command = studio.command(&[&["-w", "near"], arguments].concat());
+        run_command(command.env("BACKLOT_CACHE_DIR", studio.path("third-cache")))
+    };
+    third(&["new", "Lamp"]).ok();
+    let same = "near/outputs/lamp/src/lamp/same.bin";
+    studio.write(same, &one);
+    third(&["add", same, "--push"]).ok();
+    let pushed = third(&["push", "--json"]).ok().json();
+    assert_eq!(pushed["bytes"], 0, "{pushed:#}");
+    third(&["publish", "Lamp"]).ok();
 }
 
 #[test]
@@ -541,5 +573,6 @@ fn an_executable_file_is_executable_where_it_is_pulled_by_us_and_by_dvc() {
     assert!(!pointer.contains("isexec"), "{pointer}");
     other_cache(&studio, &["-w", "other", "update"]).ok();
     other_cache(&studio, &["-w", "other", "pull"]).ok();
-    assert!(!executable(&there));
+    let mode = fs::metadata(&there).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o444, "{mode:o}");
 }

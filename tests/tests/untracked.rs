@@ -276,6 +276,10 @@ fn an_add_from_outside_that_was_killed_is_finished_by_running_it_again() {
         stopped > 0 && after_copy > 0,
         "{stopped} stopped, {after_copy} of them after copying"
     );
+    // Whether the last kill came after the end of its run or not, from here on the folder is tracked.
+    if !studio.path(&format!("{MODULE}/turn.dvc")).exists() {
+        studio.run(&add).ok();
+    }
     // What lies there for another reason is not taken for it.
     studio.write(&format!("{MODULE}/other/x.txt"), b"x");
     studio.write("renders/other/x.txt", b"y");

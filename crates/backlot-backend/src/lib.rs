@@ -17,6 +17,20 @@
 //! | `sftp://user@host/path` | a folder behind SSH | a hard link |
 //! | `memory://` | this process | a conditional write |
 
+// A build with few kinds of stores leaves some helpers of the others without use.
+#![cfg_attr(
+    not(all(
+        feature = "azure",
+        feature = "gcs",
+        feature = "gdrive",
+        feature = "http",
+        feature = "oss",
+        feature = "s3",
+        feature = "webdav"
+    )),
+    allow(dead_code, unused_imports)
+)]
+
 mod each;
 mod error;
 mod mover;

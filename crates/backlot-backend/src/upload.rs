@@ -8,10 +8,14 @@ use crate::error::Result;
 use crate::store::ObjectWriter;
 
 /// What is sent in one request, which can be sent again: a whole pack of files.
-const WHOLE: usize = 36 << 20;
+pub(crate) const WHOLE: usize = 36 << 20;
 
 /// How a store writes.
 pub(crate) trait Uploads: Send + Sync {
+    /// The most bytes that are sent in one request.
+    fn longest_whole(&self) -> usize {
+        WHOLE
+    }
     /// Write an object in one request.
     fn whole(&self, key: &str, bytes: Vec<u8>) -> Result<()>;
     /// Begin an object that is too long for that.
@@ -43,7 +47,7 @@ impl<S: Uploads> ObjectWriter for Upload<S> {
             return long.write(bytes);
         }
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() > WHOLE {
+        if self.buffer.len() > self.store.longest_whole() {
             let mut long = Arc::clone(&self.store).begin(&self.key)?;
             long.write(&std::mem::take(&mut self.buffer))?;
             self.long = Some(long);

@@ -179,7 +179,7 @@ pub(crate) enum Command {
     },
     /// Publish an asset: push its files, build its wheel, create the release
     #[command(
-        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. A version that\nexists is a conflict, whoever was first.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
+        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. A version that\nis published already is a conflict.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
     )]
     Publish {
         /// The asset
@@ -281,7 +281,7 @@ pub(crate) enum Command {
     },
     /// Install releases with what they need
     #[command(
-        after_help = "Examples:\n  backlot install Shot010                    and remember that it was asked for\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            bring inputs in step with what was asked for\n  backlot install --upgrade                  and take newer releases where they fit\n  backlot install Table --from review        prefer a repo this once\n  backlot install \"Rug @ https://host/rug-1.0-py3-none-any.whl\"   a file by its URL, locked with its digest\n  backlot install --locked                   exactly backlot.lock\n  backlot install --repair                   what `backlot verify --inputs` found damaged\n  backlot install --from-lock pylock.toml    exactly what another tool locked\n  backlot install Shot010 -c \"Table<2\"       keep Table below 2, whoever asks for it\n  backlot install Shot010 --override \"Table==1.4\"\n  backlot install --resolution lowest --dry-run\nThen `backlot pull` brings the files."
+        after_help = "Examples:\n  backlot install Shot010                    and remember that it was asked for\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            bring inputs in step with what was asked for\n  backlot install --upgrade                  and take newer releases where they fit\n  backlot install Table --from review        prefer a repo this once\n  backlot install \"Rug @ https://host/rug-1.0-py3-none-any.whl\"   a file by its URL, locked with its digest\n  backlot install --locked                   exactly backlot.lock\n  backlot install --repair                   what `backlot verify --inputs` found damaged\n  backlot install --from-lock pylock.toml    exactly what another tool locked\n  backlot install Shot010 -c \"Table<2\"       keep Table below 2, whoever asks for it\n  backlot install Shot010 --override \"Table==1.4\"\n  backlot install --resolution lowest --dry-run\n  backlot install Shot010 --wait-local       done when the files of its inputs are here, too\nThen `backlot pull` brings the files."
     )]
     Install {
         /// Requirements
@@ -304,8 +304,24 @@ pub(crate) enum Command {
         /// Install exactly what a pylock.toml says, and ask for that from now on
         #[arg(long, value_name = "FILE", conflicts_with_all = ["requirements", "upgrade", "pre", "from", "locked"])]
         from_lock: Option<PathBuf>,
+        /// Then pull the tracked files of all inputs that are not on demand (see `backlot localize`)
+        #[arg(long, conflicts_with = "repair")]
+        wait_local: bool,
         #[command(flatten)]
         rules: RuleArgs,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Choose whether the files of an input are pulled always, or when it is named
+    #[command(
+        after_help = "Kept in `[localize]` of backlot.toml. Files that are here already stay.\n\nExamples:\n  backlot localize                             how the inputs stand\n  backlot localize Character01 on-demand       `backlot pull` leaves its files alone\n  backlot pull Character01                     and brings them now\n  backlot localize Character01 always"
+    )]
+    Localize {
+        /// The asset
+        #[arg(requires = "when")]
+        asset: Option<String>,
+        /// When its files are pulled
+        when: Option<LocalizeArg>,
         #[command(flatten)]
         dry: DryRun,
     },
@@ -464,7 +480,7 @@ pub(crate) enum Command {
         /// Read only about so many of a hundred packs or objects of the remote
         #[arg(long, value_name = "PERCENT", requires = "remote", value_parser = clap::value_parser!(u8).range(1..=100))]
         sample: Option<u8>,
-        /// Only the installed files
+        /// Only the installed files, with the tracked ones that were pulled
         #[arg(long)]
         inputs: bool,
         /// Only the releases in a repo: every wheel, sidecar and page [default: all but indexes over HTTP]
@@ -558,6 +574,24 @@ pub(crate) enum ExportFormat {
     Requirements,
     /// pylock.toml (PEP 751)
     Pylock,
+}
+
+/// When the files of an input are pulled.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum LocalizeArg {
+    /// By every pull, and by an install that waits for them
+    Always,
+    /// When the asset is named
+    OnDemand,
+}
+
+impl From<LocalizeArg> for backlot::Localize {
+    fn from(when: LocalizeArg) -> Self {
+        match when {
+            LocalizeArg::Always => Self::Always,
+            LocalizeArg::OnDemand => Self::OnDemand,
+        }
+    }
 }
 
 /// An age: `90m`, `12h`, `14d`, or `0`.

@@ -118,18 +118,15 @@ pub(crate) fn print_usage(error: &clap::Error, command: &str) -> ExitCode {
 
 /// Print help, the version or wrong usage for people.
 pub(crate) fn print_for_people(error: &clap::Error) -> ExitCode {
-    let is_error = error.use_stderr();
-    if sanitize(&error.to_string()) != error.to_string() {
-        // What somebody else wrote, as the name of a file that a shell put there.
-        drop(writeln!(
-            std::io::stderr(),
-            "{}",
-            sanitize(&error.to_string()).trim_end()
-        ));
-        return ExitCode::from(2);
+    let text = error.to_string();
+    let clean = sanitize(&text);
+    if clean != text {
+        // An argument may have control characters, as the name of a file that a shell put there.
+        drop(writeln!(std::io::stderr(), "{}", clean.trim_end()));
+        return ExitCode::from(Class::User.exit_code());
     }
     let written = error.print();
-    if is_error {
+    if error.use_stderr() {
         return ExitCode::from(Class::User.exit_code());
     }
     match written.and_then(|()| std::io::stdout().flush()) {

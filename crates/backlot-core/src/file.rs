@@ -408,16 +408,23 @@ pub fn is_writable(folder: &Path) -> bool {
 
 /// Whether two names are of one file; `false` where that cannot be told.
 pub fn is_same_file(a: &Path, b: &Path) -> bool {
+    let (Ok(a), Ok(b)) = (fs::symlink_metadata(a), fs::symlink_metadata(b)) else {
+        return false;
+    };
+    is_same(&a, &b) == Some(true)
+}
+
+/// Whether two entries are of one file, by device and inode; `None` where the system has neither.
+pub fn is_same(a: &std::fs::Metadata, b: &std::fs::Metadata) -> Option<bool> {
     #[cfg(unix)]
     {
-        use std::os::unix::fs::MetadataExt;
-        let id = |path: &Path| fs::symlink_metadata(path).map(|m| (m.dev(), m.ino())).ok();
-        id(a).is_some_and(|of_a| id(b) == Some(of_a))
+        use std::os::unix::fs::MetadataExt as _;
+        Some((a.dev(), a.ino()) == (b.dev(), b.ino()))
     }
     #[cfg(not(unix))]
     {
         let _unused = (a, b);
-        false
+        None
     }
 }
 

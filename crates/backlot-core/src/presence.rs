@@ -37,6 +37,15 @@ pub fn is_folder(path: &Path) -> Result<bool, FileError> {
     }
 }
 
+/// The entries of a folder; `None` if there surely is none, or a link to a place that is not there.
+pub fn read_folder(path: &Path) -> Result<Option<fs::ReadDir>, FileError> {
+    match fs::read_dir(path) {
+        Ok(entries) => Ok(Some(entries)),
+        Err(error) if is_absence(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Whether an error says that there is nothing under a path.
 pub fn is_absence(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)

@@ -154,12 +154,7 @@ pub fn add(
     context: &Context,
 ) -> Result<Vec<AddedOut>> {
     let plan = plan_add(root, targets, options.removals, context)?;
-    let adding = Adding {
-        cache,
-        stat,
-        options,
-        context,
-    };
+    let adding = Adding::new(cache, stat, options, context);
     plan.iter().map(|target| adding.add(target)).collect()
 }
 
@@ -169,6 +164,17 @@ struct Adding<'a> {
     stat: &'a StatCache,
     options: &'a AddOptions<'a>,
     context: &'a Context,
+}
+
+impl<'a> Adding<'a> {
+    fn new(cache: &'a Cache, stat: &'a StatCache, options: &'a AddOptions<'a>, context: &'a Context) -> Self {
+        Self {
+            cache,
+            stat,
+            options,
+            context,
+        }
+    }
 }
 
 /// What was found out about the content of an out.

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use backlot_core::file::is_same_file;
 use backlot_core::{Context, Md5, RelPath};
 use backlot_store::{
     Cache, CheckoutItem, CheckoutOptions, FileDigests, ObjectId, StatCache, hash_files, set_executable,
@@ -297,13 +298,13 @@ impl Placing<'_> {
         Ok(todo)
     }
 
-    /// Whether a file is as it was placed, or was set aside: then it is nobody's work.
+    /// Whether a file is as it was placed, or was set aside: such a file may be replaced.
     fn is_ours(&self, path: &Path, digests: &FileDigests, record: &LazyRecord<'_>) -> Result<bool> {
         Ok(self.aside.get(path) == Some(&digests.md5) || record.get()?.is_placed(path, digests.md5))
     }
 
-    /// Whether a member with other content may be replaced. In an installed release also one that is another name of a damaged
-    /// object, which stays in quarantine: nobody edits there.
+    /// Whether a member with other content may be replaced. In an installed release, where files are not edited, also one
+    /// that is another name of a damaged object, which stays in quarantine.
     fn may_go(&self, member: &Member, digests: &FileDigests, record: &LazyRecord<'_>) -> Result<bool> {
         let path = &member.target;
         let is_damaged_object = || -> Result<bool> {
@@ -480,9 +481,10 @@ fn remove_empty_folders(path: &Path, top: &Path) {
 }
 
 /// Remove the files of a pointer that was replaced or is gone, in its `folder`: those that still are what it said, that
-/// the cache has, and that the replacement does not name. Returns what was kept because it is something else.
+/// the cache has, and that the replacement does not name. Returns what was kept because it is something else. The files are other
+/// names of those in the folder `original`, under which their state is known.
 pub fn remove_stale(
-    folder: &Path,
+    (folder, original): (&Path, &Path),
     old: &Pointer,
     replacement: Option<&Pointer>,
     cache: &Cache,
@@ -512,7 +514,14 @@ pub fn remove_stale(
             .map(|m| (m.target, m.id))
             .collect();
         let there = Present::find(&place, context)?;
-        let digests = hash_files(&there.files, stat, context)?;
+        let known_as = |path: &PathBuf| {
+            let inside = path.strip_prefix(folder).ok()?;
+            let known = original.join(inside);
+            is_same_file(&known, path).then_some(known)
+        };
+        let known_as = |path: &PathBuf| known_as(path).unwrap_or_else(|| path.clone());
+        let originals: Vec<PathBuf> = there.files.iter().map(known_as).collect();
+        let digests = hash_files(&originals, stat, context)?;
         for (path, digests) in there.files.into_iter().zip(digests) {
             let id = ObjectId::file(digests.md5);
             if wanted.get(&path) == Some(&id) {

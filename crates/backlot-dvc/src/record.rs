@@ -79,7 +79,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// A record that is read when it is first asked for: where all is as it should be, nobody asks.
+/// A record that is read on first use: a checkout that finds every file as it should be does not read it.
 #[derive(Debug)]
 pub(crate) struct LazyRecord<'a> {
     stat: &'a StatCache,

@@ -271,7 +271,7 @@ fn untrackable(path: &Path, what: &'static str) -> Error {
 pub(crate) const HAS_MODES: bool = cfg!(unix);
 
 /// Whether a path is a link, or has other names: then it may be an object of the cache, whose mode says nothing.
-pub(crate) fn is_linked(path: &Path) -> bool {
+pub fn is_linked(path: &Path) -> bool {
     let names = |found: std::fs::Metadata| backlot_store::FileStat::of(&found).names;
     std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink() || names(found) > 1)
 }

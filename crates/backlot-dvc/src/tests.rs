@@ -577,7 +577,7 @@ fn files_of_a_replaced_release_go_unless_they_were_changed() {
     let stale = |old: &TrackedPointer, new: Option<&TrackedPointer>| {
         let new = new.map(|p| &p.pointer);
         remove_stale(
-            &place.root,
+            (&place.root, &place.root),
             &old.pointer,
             new,
             &place.cache,

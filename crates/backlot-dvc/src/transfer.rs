@@ -143,21 +143,20 @@ pub fn check_elsewhere(plan: &PushPlan, remote: &Remote, context: &Context) -> R
     if let Some(lost) = not_found(lost, Some(remote)) {
         return Err(lost);
     }
-    let told = |(id, known): (ObjectId, Option<KnownFile>)| {
-        let KnownFile { size, blake3 } = known?;
+    let known = ids
+        .into_iter()
+        .zip(known)
+        .filter_map(|(id, known)| Some((id, known?)));
+    let known: HashMap<ObjectId, KnownFile> = known.collect();
+    let told = |id: &ObjectId| {
+        let KnownFile { size, blake3 } = *known.get(id)?;
         let (md5, blake3) = (id.md5, blake3?);
-        Some((id, FileDigests { md5, blake3, size }))
+        Some(FileDigests { md5, blake3, size })
     };
-    let sizes: HashMap<ObjectId, u64> = ids
-        .iter()
-        .zip(&known)
-        .filter_map(|(id, known)| Some((*id, known.as_ref()?.size)))
-        .collect();
-    let told: HashMap<ObjectId, FileDigests> = ids.into_iter().zip(known).filter_map(told).collect();
     for one in &plan.unproven {
-        let digests = |id: &ObjectId| one.known.get(id).or_else(|| told.get(id)).copied();
+        let digests = |id: &ObjectId| one.known.get(id).copied().or_else(|| told(id));
         let other_size = match (&one.content, one.out.size) {
-            (Content::File(id), Some(size)) => sizes.get(id).is_some_and(|there| *there != size),
+            (Content::File(id), Some(size)) => known.get(id).is_some_and(|there| there.size != size),
             _ => false,
         };
         let proof = one.out.blake3();

@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
+use backlot_core::presence::read_folder;
 use backlot_core::{PackageName, Sha256, Timestamp, Version};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -165,20 +166,8 @@ pub(crate) fn named_facts(folder: &Path) -> Result<Vec<(Ulid, Fact)>> {
 
 /// The files that are named as facts, in the order of their names.
 fn fact_names(folder: &Path) -> Result<Vec<(Ulid, PathBuf)>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(e)
-            if matches!(
-                e.kind(),
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(Vec::new());
-        }
-        Err(e) => return Err(e.into()),
-    };
     let mut ids = Vec::new();
-    for entry in entries {
+    for entry in read_folder(folder)?.into_iter().flatten() {
         let path = entry?.path();
         let stem = path.file_stem().and_then(|s| s.to_str());
         if path.extension().is_some_and(|e| e == "json")

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_backend::CommitBy;
 use backlot_core::file::Created;
-use backlot_core::presence::{is_absence, is_absent, is_dead_link, is_folder};
+use backlot_core::presence::{is_absence, is_absent, is_dead_link, is_folder, read_folder};
 use backlot_core::shared::{self, make_folder};
 use backlot_core::{ExpectedIdentity, PackageName, PlaceIdentity, Version};
 use fs_err as fs;
@@ -272,10 +272,8 @@ impl Places {
 
 /// Whether a folder has folders whose names are not hidden; a link to nothing may have had some.
 fn has_folders(folder: &Path) -> Result<bool> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if is_absence(&error) => return Ok(is_dead_link(folder)?),
-        Err(error) => return Err(error.into()),
+    let Some(entries) = read_folder(folder)? else {
+        return Ok(is_dead_link(folder)?);
     };
     for entry in entries {
         let entry = entry?;
@@ -288,10 +286,8 @@ fn has_folders(folder: &Path) -> Result<bool> {
 
 /// The names in a folder that are plain text and not hidden, sorted; `None` if there is no such folder.
 pub(crate) fn names_in(folder: &Path) -> Result<Option<Vec<String>>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if is_absence(&error) => return Ok(None),
-        Err(error) => return Err(error.into()),
+    let Some(entries) = read_folder(folder)? else {
+        return Ok(None);
     };
     let mut names = Vec::new();
     for entry in entries {

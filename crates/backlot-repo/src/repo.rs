@@ -150,6 +150,14 @@ impl Repo {
         }
     }
 
+    /// The same for a warning, which what was read a moment ago is good enough for.
+    pub fn recent_listing(&self, name: &PackageName, context: &Context) -> Result<Arc<Listing<Release>>> {
+        match self {
+            Self::Object(repo) => Ok(Arc::new(repo.recent_listing(name, context)?)),
+            Self::Folder(_) | Self::Index(_) => self.listing(name, context),
+        }
+    }
+
     /// What can be installed of a package: its good wheels, and source distributions of versions that have none; oldest
     /// version first.
     pub fn offered(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {

@@ -3,7 +3,7 @@
 //! Invariant: a digest is returned only for content that is in the cache under it. With hard or symbolic links the
 //! workspace file becomes a link to the object; with clones and copies it stays as it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -58,6 +58,12 @@ pub fn hash_files(paths: &[PathBuf], stat: &StatCache, context: &Context) -> Res
     }
     stat.store(&fresh, context)?;
     Ok(known.into_iter().flatten().collect())
+}
+
+/// The same, and all are read, whatever is known of them.
+pub fn rehash_files(paths: &[PathBuf], stat: &StatCache, context: &Context) -> Result<Vec<FileDigests>> {
+    stat.forget(paths)?;
+    hash_files(paths, stat, context)
 }
 
 /// One pass over files that are new or changed: each is read once, and judged and published as [`hash::run`] says.
@@ -153,12 +159,27 @@ fn check_same(cache: &Cache, path: &Path, digests: &FileDigests, there: &FileDig
 }
 
 /// The error for two files of one add.
-pub(crate) fn same_md5(path: &Path, digests: &FileDigests, other: &Path) -> Error {
+fn same_md5(path: &Path, digests: &FileDigests, other: &Path) -> Error {
     Error::SameMd5 {
         what: format!("`{}`", path.display()),
         md5: digests.md5,
         other: format!("`{}`", other.display()),
     }
+}
+
+/// Files by their MD5, each content once. An error for two files of one MD5 that differ.
+pub(crate) fn by_md5<'a>(
+    paths: &'a [PathBuf],
+    digests: &'a [FileDigests],
+) -> Result<BTreeMap<Md5, (&'a FileDigests, &'a Path)>> {
+    let mut files = BTreeMap::new();
+    for (found, path) in digests.iter().zip(paths) {
+        let (first, of) = *files.entry(found.md5).or_insert((found, path.as_path()));
+        if first != found {
+            return Err(same_md5(path, found, of));
+        }
+    }
+    Ok(files)
 }
 
 /// Say which file it is that has the name of another.

@@ -1,6 +1,6 @@
-//! The record of a cache: which objects were right, in which state of their files.
+//! A record of objects that were right: those of a cache, by the state of their files, or of a remote, by their size.
 //!
-//! One database a cache, shared by all its users, so that a second workspace reads nothing again. Invariants: only what was
+//! One database a place, shared by all its users, so that a second workspace reads nothing again. Invariants: only what was
 //! hashed, or written by us and proven, is recorded; losing the record costs time, never correctness, so a database that
 //! cannot be used (a read-only cache, a disk without locks) is the same as an empty one. Deliberately absent: what becomes of
 //! an object that is not what it was.
@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use backlot_core::{Blake3, Context};
+use backlot_core::{Blake3, Context, shared};
 
 use crate::object::{FileDigests, ObjectId};
 use crate::stat::{FileStat, Recorded, StatCache, StatEntry};
@@ -33,7 +33,8 @@ impl Ledger {
             .get_or_init(|| {
                 // With the mode of the cache; what SQLite makes beside it has the same.
                 if !self.path.exists() {
-                    backlot_core::shared::create(&self.path, b"").ok()?;
+                    shared::make_folder_for_now(self.path.parent()?).ok()?;
+                    shared::create(&self.path, b"").ok()?;
                 }
                 StatCache::open(&self.path).and_then(StatCache::with_inodes).ok()
             })

@@ -27,7 +27,7 @@ mod stat;
 mod sweep;
 mod usage;
 
-pub use add::{Added, add_files, hash_files};
+pub use add::{Added, add_files, hash_files, rehash_files};
 pub use cache::{Cache, DamagedPack, ObjectEntry, VerifyReport, digest_bytes};
 pub use checkout::{CheckoutItem, CheckoutOptions, CheckoutReport, checkout, set_executable};
 pub use chunked::{CollectOptions, CollectReport, Collected, NotAStoredName, RestoreReport, StoredName};

@@ -96,6 +96,13 @@ impl Transfer {
             blake3: None,
         }
     }
+
+    /// Whether content with these digests is what it calls for, as far as that is known.
+    pub(crate) fn is_met_by(&self, digests: &FileDigests) -> bool {
+        digests.md5 == self.id.md5
+            && self.blake3.is_none_or(|proof| proof == digests.blake3)
+            && self.size.is_none_or(|size| size == digests.size)
+    }
 }
 
 impl fmt::Display for ObjectId {

@@ -3,14 +3,14 @@
 //! On `async_zip`'s seeking reader over a standard file (its tokio file reader is fifty times slower). Everything in the
 //! archive is hostile until checked: names, sizes, digests. Memory: the list of entries and one small file at a time.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use async_zip::base::read1::ZipOptions;
 use async_zip::base::read1::seek::ZipArchiveReader;
-use backlot_core::{RelPath, Sha256, StrongDigest, StrongHasher};
+use backlot_core::{RelPath, Sha256, StrongHasher};
 use fs_err as fs;
 use futures_lite::future::block_on;
 use futures_lite::io::{AssertAsync, AsyncReadExt as _, BufReader};
@@ -21,7 +21,7 @@ use crate::entry_points::EntryPoints;
 use crate::error::{Error, Result};
 use crate::filename::WheelName;
 use crate::metadata::Metadata;
-use crate::record::{RecordEntry, parse_record, strong_digests, unchecked_digests, write_record};
+use crate::record::{Record, RecordEntry, write_record};
 
 /// The largest single file of a wheel that is unpacked.
 const MAX_ENTRY: u64 = 8 << 30;
@@ -61,11 +61,7 @@ pub struct WheelArchive {
     metadata: Metadata,
     metadata_bytes: Vec<u8>,
     entry_points: EntryPoints,
-    record: BTreeMap<String, RecordEntry>,
-    /// The digests of RECORD that are longer than SHA-256.
-    strong: HashMap<String, StrongDigest>,
-    /// What RECORD has of files instead of a digest that is compared.
-    unchecked: HashMap<String, String>,
+    record: Record,
 }
 
 impl fmt::Debug for WheelArchive {
@@ -128,12 +124,7 @@ impl WheelArchive {
         let wheel = text("WHEEL")?.ok_or_else(|| bad("it has no WHEEL".to_owned()))?;
         check_wheel_version(&String::from_utf8_lossy(&wheel)).map_err(bad)?;
         let record = text("RECORD")?.ok_or_else(|| bad("it has no RECORD".to_owned()))?;
-        let record = String::from_utf8_lossy(&record);
-        let (strong, unchecked) = (strong_digests(&record), unchecked_digests(&record));
-        let record = parse_record(&record)
-            .into_iter()
-            .map(|e| (e.path.clone(), e))
-            .collect();
+        let record = Record::parse(&String::from_utf8_lossy(&record));
         let entry_points = String::from_utf8(text("entry_points.txt")?.unwrap_or_default())
             .map_err(|_| bad(ENTRY_POINTS_NOT_TEXT.to_owned()))?;
         let entry_points = EntryPoints::parse(&entry_points);
@@ -150,8 +141,6 @@ impl WheelArchive {
             metadata_bytes,
             entry_points,
             record,
-            strong,
-            unchecked,
         })
     }
 
@@ -223,13 +212,16 @@ impl WheelArchive {
             path: self.path.clone(),
             reason,
         };
-        for path in self.record.keys() {
-            let there = RelPath::parse(path).is_ok_and(|path| self.by_path.contains_key(&path));
-            if !there && !self.is_folder(path) {
+        for path in self.record.entries.keys() {
+            if !self.has(path) && !self.is_folder(path) {
                 return Err(bad(format!("RECORD names `{path}`, which is not there")));
             }
         }
         Ok(())
+    }
+
+    fn has(&self, path: &str) -> bool {
+        RelPath::parse(path).is_ok_and(|path| self.by_path.contains_key(&path))
     }
 
     /// Whether files lie below a path: some builders name folders in RECORD.
@@ -244,10 +236,11 @@ impl WheelArchive {
     /// RECORD with the SHA-256 of each file that it has another digest of, given those that were found; `None` where it needs
     /// no change. Installing and checking an installation know SHA-256 only.
     pub(crate) fn record_with(&self, found: &HashMap<&str, Sha256>) -> Option<String> {
-        if self.strong.is_empty() {
+        if self.record.strong.is_empty() {
             return None;
         }
-        let entries = self.record.values().filter(|entry| !self.is_folder(&entry.path));
+        let entries = self.record.entries.values();
+        let entries = entries.filter(|entry| self.has(&entry.path) || !self.is_folder(&entry.path));
         let entries = entries.map(|entry| RecordEntry {
             sha256: entry.sha256.or_else(|| found.get(entry.path.as_str()).copied()),
             ..entry.clone()
@@ -269,7 +262,7 @@ impl WheelArchive {
         let mut file =
             block_on(reader.file(entry.index)).map_err(|e| bad(format!("`{}`: {e}", entry.path)))?;
         let mut hasher = Sha256Hasher::new();
-        let strong = self.strong.get(entry.path.as_str());
+        let strong = self.record.strong.get(entry.path.as_str());
         let mut strong = strong.map(|digest| (digest, StrongHasher::like(digest)));
         let mut buffer = vec![0; 64 * 1024];
         let mut size = 0;
@@ -315,10 +308,15 @@ impl WheelArchive {
         if signs {
             return Ok(());
         }
-        let record = self.record.get(entry.path.as_str());
+        let record = self.record.entries.get(entry.path.as_str());
         let record = record.ok_or_else(|| bad(format!("`{}` is not in RECORD", entry.path)))?;
         let is_proven = record.sha256.is_some() || is_right.is_some();
-        if let Some(written) = self.unchecked.get(entry.path.as_str()).filter(|_| !is_proven) {
+        if let Some(written) = self
+            .record
+            .unchecked
+            .get(entry.path.as_str())
+            .filter(|_| !is_proven)
+        {
             return Err(bad(no_proof(&entry.path, written)));
         }
         let is_right = is_right.unwrap_or(record.sha256 == Some(digest));

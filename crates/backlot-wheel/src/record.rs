@@ -1,10 +1,10 @@
 //! RECORD: the files of a wheel or an installation with their digests (PEP 376, PEP 427).
 //!
 //! CSV with Python's quoting; a byte order mark, `./` before paths and rows of folders are passed over. A file's digest is
-//! SHA-256; SHA-384 and SHA-512, which are allowed as well, are read apart by [`strong_digests`]. Others read as none, and
-//! [`unchecked_digests`] tells what is there instead. Names of algorithms compare without case.
+//! SHA-256; SHA-384 and SHA-512, which are allowed as well, and others, which are not compared, are kept apart in [`Record`]. Names of
+//! algorithms compare without case.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use backlot_core::{Sha256, StrongDigest};
 
@@ -32,25 +32,35 @@ pub fn parse_record(text: &str) -> Vec<RecordEntry> {
         .collect()
 }
 
-/// The SHA-384 and SHA-512 digests in RECORD, by path.
-pub(crate) fn strong_digests(text: &str) -> HashMap<String, StrongDigest> {
-    rows(text)
-        .filter_map(|(path, digest, _)| match Digest::read(&digest) {
-            Digest::Strong(strong) => Some((path, strong)),
-            _ => None,
-        })
-        .collect()
+/// RECORD with all that it says of digests, by path.
+#[derive(Default)]
+pub(crate) struct Record {
+    pub(crate) entries: BTreeMap<String, RecordEntry>,
+    /// Digests that are longer than SHA-256.
+    pub(crate) strong: HashMap<String, StrongDigest>,
+    /// The text in place of a digest that is compared: `ALGORITHM=...` with the algorithm in small letters, or nothing.
+    pub(crate) unchecked: HashMap<String, String>,
 }
 
-/// What RECORD has of files instead of a digest that is compared, by path: `ALGORITHM=...` with the algorithm in small letters,
-/// or nothing.
-pub(crate) fn unchecked_digests(text: &str) -> HashMap<String, String> {
-    rows(text)
-        .filter_map(|(path, digest, _)| match Digest::read(&digest) {
-            Digest::Unchecked(written) => Some((path, written)),
-            _ => None,
-        })
-        .collect()
+impl Record {
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut record = Self::default();
+        for (path, digest, size) in rows(text) {
+            let mut sha256 = None;
+            match Digest::read(&digest) {
+                Digest::Sha256(digest) => sha256 = Some(digest),
+                Digest::Strong(strong) => drop(record.strong.insert(path.clone(), strong)),
+                Digest::Unchecked(written) => drop(record.unchecked.insert(path.clone(), written)),
+            }
+            let entry = RecordEntry {
+                path: path.clone(),
+                sha256,
+                size,
+            };
+            record.entries.insert(path, entry);
+        }
+        record
+    }
 }
 
 /// A digest as RECORD writes it.
@@ -161,7 +171,7 @@ fn decode_base64url<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_record, unchecked_digests, write_record};
+    use super::{Record, parse_record, write_record};
 
     #[test]
     fn the_original_engines_record_round_trips() {
@@ -185,7 +195,7 @@ mod tests {
         let text = format!("a,SHA256={digest},0\nb,Blake2b={digest},0\nc,sha256=x,0\nd,,\n");
         let found: Vec<bool> = parse_record(&text).iter().map(|e| e.sha256.is_some()).collect();
         assert_eq!(found, [true, false, false, false]);
-        let unchecked = unchecked_digests(&text);
+        let unchecked = Record::parse(&text).unchecked;
         assert_eq!(unchecked.len(), 3);
         assert_eq!(unchecked["b"], format!("blake2b={digest}"));
         assert_eq!(

@@ -31,6 +31,18 @@ const MAX_NAMES: usize = 20;
 /// they track, and the version is left out.
 pub(crate) type Content = BTreeMap<String, String>;
 
+/// What is behind the object of an executable file.
+const EXECUTABLE: &str = "+x";
+
+/// The object that stands for what a pointer of one out tracks, and whether it is an executable file.
+pub(crate) fn out_of(content: &str) -> Option<(ObjectId, bool)> {
+    let (id, executable) = match content.strip_suffix(EXECUTABLE) {
+        Some(id) => (id, true),
+        None => (content, false),
+    };
+    Some((id.parse().ok()?, executable))
+}
+
 /// A release that an output was edited from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BaseRelease {
@@ -293,7 +305,8 @@ impl Workspace {
                 .pointer
                 .outs
                 .iter()
-                .filter_map(|out| out.id().map(|id| id.to_string()))
+                .filter_map(|out| Some((out.id()?, out.isexec)))
+                .map(|(id, executable)| format!("{id}{}", if executable { EXECUTABLE } else { "" }))
                 .collect();
             if let Some(path) = crate::build::wheel_path(output, &pointer.path)? {
                 content.insert(path.to_string(), ids.join(","));

@@ -3,6 +3,7 @@
 //! Invariants: the order of `[repos]` is their order of preference; no secret is ever accepted here; unknown keys are
 //! warned about with the nearest known one. Relative places are relative to the workspace.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use backlot_backend::StoreOptions;
@@ -14,6 +15,7 @@ use toml_edit::{Array, DocumentMut, Item, Table, TableLike, value};
 
 use crate::allow::{array_of, read_lists};
 use crate::error::{Error, Result, WorkspaceError};
+use crate::localize::Localize;
 use crate::rules::{Rules, preference};
 use crate::untracked::{PUBLISH_KEYS, PublishLimits};
 
@@ -126,9 +128,11 @@ pub struct Config {
     pub external_conda: Vec<String>,
     /// What may become part of a wheel.
     pub publish: PublishLimits,
+    /// When the files of inputs are pulled; always, where nothing is said.
+    pub localize: BTreeMap<PackageName, Localize>,
 }
 
-const TOP_KEYS: [&str; 8] = [
+const TOP_KEYS: [&str; 9] = [
     "version",
     "workspace",
     "repos",
@@ -137,6 +141,7 @@ const TOP_KEYS: [&str; 8] = [
     "sources",
     "external",
     "publish",
+    "localize",
 ];
 const EXTERNAL_KEYS: [&str; 1] = ["conda"];
 const RESOLUTION_KEYS: [&str; 4] = ["constraints", "overrides", "exclude-newer", "resolution"];
@@ -260,6 +265,7 @@ impl Config {
             channels: strings(workspace, "channels"),
             external_conda: external_conda(&document),
             publish: PublishLimits::read(&document).map_err(bad)?,
+            localize: crate::localize::read(&document).map_err(bad)?,
             document: document.clone(),
         };
         let tables = config.document.get("repos").and_then(Item::as_table_like);
@@ -379,7 +385,7 @@ impl Config {
         item.as_table_mut().expect("it was just made a table")
     }
 
-    fn section(&mut self, section: &str) -> &mut Table {
+    pub(crate) fn section(&mut self, section: &str) -> &mut Table {
         let mut parent = Table::new();
         parent.set_implicit(true);
         let item = self.document.entry(section).or_insert(Item::Table(parent));

@@ -101,6 +101,9 @@ pub struct MoveReport {
     pub sent: u64,
     /// Objects that were there already.
     pub already_there: u64,
+    /// Inputs that are pulled when they are named, and were not (pull only).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub on_demand: Vec<String>,
     /// Assets that could not be read, and were left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<AssetProblem>,
@@ -291,6 +294,23 @@ impl Workspace {
         }
     }
 
+    /// How this workspace tracks files.
+    pub(crate) fn add_options<'a>(
+        &'a self,
+        dry_run: bool,
+        to: Destination<'a>,
+        elsewhere: Option<&'a Remote>,
+    ) -> AddOptions<'a> {
+        AddOptions {
+            links: &self.settings().links.value,
+            git_ignore: self.in_git(),
+            dry_run,
+            to,
+            elsewhere,
+            removals: &[],
+        }
+    }
+
     /// Add paths that lie in module folders of an output. What is unchanged and not here is looked for in `elsewhere`.
     pub(crate) fn add_in_place(
         &self,
@@ -303,12 +323,8 @@ impl Workspace {
         let mut added = Vec::new();
         for part in by_module(additions) {
             let options = AddOptions {
-                links: &self.settings().links.value,
-                git_ignore: self.in_git(),
-                dry_run,
-                to,
-                elsewhere,
                 removals: &part.removals,
+                ..self.add_options(dry_run, to, elsewhere)
             };
             let (root, targets) = (&part.module, &part.targets);
             added.extend(backlot_dvc::add(
@@ -584,28 +600,27 @@ fn by_module(additions: &Additions) -> Vec<ModuleAdditions> {
         let first = around.first().or(folders.first());
         first.map_or_else(|| output.project.root.clone(), |folder| folder.to_path_buf())
     };
-    let mut parts: Vec<ModuleAdditions> = Vec::new();
-    let mut part_of = |path: &Path| {
-        let module = module_of(path);
-        let known = parts.iter().position(|part| part.module == module);
-        known.unwrap_or_else(|| {
-            parts.push(ModuleAdditions {
-                module,
-                targets: Vec::new(),
-                removals: Vec::new(),
-            });
-            parts.len() - 1
-        })
-    };
-    let targets: Vec<usize> = additions.targets.iter().map(|path| part_of(path)).collect();
-    let removals: Vec<usize> = additions.removals.iter().map(|path| part_of(path)).collect();
-    for (at, path) in targets.into_iter().zip(&additions.targets) {
-        parts[at].targets.push(path.clone());
+    let mut parts = Vec::new();
+    for path in &additions.targets {
+        part_of(&mut parts, module_of(path)).targets.push(path.clone());
     }
-    for (at, path) in removals.into_iter().zip(&additions.removals) {
-        parts[at].removals.push(path.clone());
+    for path in &additions.removals {
+        part_of(&mut parts, module_of(path)).removals.push(path.clone());
     }
     parts
+}
+
+fn part_of(parts: &mut Vec<ModuleAdditions>, module: PathBuf) -> &mut ModuleAdditions {
+    let known = parts.iter().position(|part| part.module == module);
+    let at = known.unwrap_or_else(|| {
+        parts.push(ModuleAdditions {
+            module,
+            targets: Vec::new(),
+            removals: Vec::new(),
+        });
+        parts.len() - 1
+    });
+    &mut parts[at]
 }
 
 /// Whether two names mean the same asset: as written or as packages.

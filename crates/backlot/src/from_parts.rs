@@ -10,8 +10,7 @@ use std::path::Path;
 
 use backlot_core::{PackageName, RelPath, Version};
 use backlot_dvc::{
-    AddOptions, AddedOut, CombineOptions, Combined, Destination, Expectation, MissingFrames, PartsError,
-    SentAhead,
+    AddedOut, CombineOptions, Combined, Destination, Expectation, MissingFrames, PartsError, SentAhead,
 };
 use backlot_store::{
     Error as StoreError, FileDigests, JobId, JobRelease, ObjectId, PartFile, Remote, StoredName, Transfer,
@@ -128,14 +127,8 @@ impl Workspace {
         }
         let mut outs = Vec::new();
         for (folder, files, pinned, ahead) in folders {
-            let options = AddOptions {
-                links: &self.settings().links.value,
-                git_ignore: self.in_git(),
-                dry_run,
-                to: Destination::Cache,
-                elsewhere: Some(pinned.as_ref().unwrap_or(remote)),
-                removals: &[],
-            };
+            let elsewhere = pinned.as_ref().unwrap_or(remote);
+            let options = self.add_options(dry_run, Destination::Cache, Some(elsewhere));
             let mut out = backlot_dvc::add_known(
                 (&root, folder),
                 &files,

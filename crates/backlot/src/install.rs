@@ -439,6 +439,8 @@ impl Workspace {
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
         let recorded = crate::foreign::Recorded::of(&new)?;
         let site_packages = edit.environment.site_packages();
+        let original = self.environment()?;
+        let original = original.map_or_else(|| site_packages.clone(), |live| live.site_packages());
         for (package, pointers) in old {
             let now = match new.iter().find(|d| d.metadata.package() == package) {
                 Some(dist) => tracked_files(dist, edit)?,
@@ -449,14 +451,16 @@ impl Workspace {
                 if let Some(pointer) = &pointer
                     && replacement != Some(pointer)
                 {
-                    let folder = path
-                        .parent()
-                        .map_or_else(|| site_packages.clone(), |p| p.to_path(&site_packages));
+                    let folder_in = |root: &Path| {
+                        path.parent()
+                            .map_or_else(|| root.to_path_buf(), |parent| parent.to_path(root))
+                    };
+                    let folders = (&*folder_in(&site_packages), &*folder_in(&original));
                     if let Some(replacement) = replacement {
                         self.fetch_manifests(replacement, &cache)?;
                     }
                     let pointer = &recorded.without_recorded(pointer, path.parent().as_ref());
-                    backlot_dvc::remove_stale(&folder, pointer, replacement, &cache, &stat, self.context())?;
+                    backlot_dvc::remove_stale(folders, pointer, replacement, &cache, &stat, self.context())?;
                 }
             }
         }

@@ -36,6 +36,7 @@ mod install;
 mod installable;
 mod known_outs;
 mod local_cache;
+mod localize;
 mod lockfile;
 mod mirror;
 mod movers;
@@ -121,6 +122,7 @@ pub use install::{INSTALLER, InstallReport, InstallRequest, PackageChange};
 pub use local_cache::{
     CachePart, CacheStatus, CacheUser, CacheUserState, CleanOptions, CleanReport, GcReport, Unreferenced,
 };
+pub use localize::{Localize, LocalizedAsset};
 pub use lockfile::{Lock, LockedConda, LockedPackage};
 pub use mirror::{MirrorConflict, MirrorOptions, MirrorReport, ReposDiffer};
 pub use outdated::{NewestIn, OutdatedRow};

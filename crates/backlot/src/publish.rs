@@ -95,6 +95,26 @@ struct Prepared {
     wheel: BuildReport,
 }
 
+impl Prepared {
+    fn ready<'a>(
+        &'a self,
+        output: &'a Output,
+        repo: &'a Repo,
+        base: Option<BaseRelease>,
+        newer: Option<&'a Newer<'a>>,
+    ) -> Ready<'a> {
+        Ready {
+            output,
+            repo,
+            base,
+            newer,
+            recorded: &self.recorded,
+            tracked: &self.tracked,
+            wheel: &self.wheel,
+        }
+    }
+}
+
 /// An output that is built and about to be published.
 struct Ready<'a> {
     output: &'a Output,
@@ -135,24 +155,19 @@ impl Workspace {
                 dry_run: true,
                 ..options.clone()
             };
-            self.silently()?.record_and_build(output, &repo, &plan)?;
+            let quiet = self.silently()?;
+            let planned = quiet.record_and_build(output, &repo, &plan)?;
+            quiet.create_release(planned.ready(output, &repo, base.clone(), newer.as_ref()), &plan)?;
         }
+        let prepared = self.record_and_build(output, &repo, options)?;
+        let ready = prepared.ready(output, &repo, base, newer.as_ref());
+        let (files, already) = self.create_release(ready, options)?;
         let Prepared {
             parts,
             recorded,
             tracked,
             wheel,
-        } = self.record_and_build(output, &repo, options)?;
-        let ready = Ready {
-            output,
-            repo: &repo,
-            base,
-            newer: newer.as_ref(),
-            recorded: &recorded,
-            tracked: &tracked,
-            wheel: &wheel,
-        };
-        let (files, already) = self.create_release(ready, options)?;
+        } = prepared;
         if let Some(used) = parts.as_ref().filter(|_| !options.dry_run) {
             self.note_parts(used, (&package, &version), &entry.name, options);
         }

@@ -27,8 +27,10 @@ impl Workspace {
     ) -> Result<MoveReport> {
         let mut problems = Vec::new();
         let mut tracked = self.tracked_or(names, true, &mut problem_of(&mut problems))?;
+        let on_demand = self.left_on_demand(names, &mut tracked);
         self.refuse_foreign_outs(&tracked)?;
         let mut report = MoveReport {
+            on_demand,
             problems,
             dry_run,
             ..MoveReport::default()
@@ -55,6 +57,7 @@ impl Workspace {
             let held = self.hold()?;
             let mut problems = left_out.clone();
             let mut now = held.tracked_or(names, true, &mut problem_of(&mut problems))?;
+            report.on_demand = held.left_on_demand(names, &mut now);
             now.retain(|one| left_out.iter().all(|problem| problem.asset != one.name));
             report.problems = problems;
             if now != tracked {

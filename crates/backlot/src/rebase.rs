@@ -16,7 +16,7 @@ use backlot_dvc::{Change, Destination, FileChanges, Manifest, TrackedPointer};
 use backlot_store::{Cache, CheckoutItem, CheckoutOptions, FileDigests, ObjectId, StatCache, Transfer};
 use serde::Serialize;
 
-use crate::base::{BaseRelease, Content, Newer};
+use crate::base::{BaseRelease, Content, Newer, out_of};
 use crate::build::wheel_path;
 use crate::edit::staged_pointers;
 use crate::error::{EditError, Error, Result, WorkspaceError};
@@ -73,8 +73,10 @@ struct OutPlan {
     changed: Vec<(Option<RelPath>, Md5)>,
     /// Files that the release removed.
     removed: Vec<Option<RelPath>>,
-    /// Whether the tracked file is executable in the release.
+    /// Whether the tracked file becomes executable.
     executable: bool,
+    /// Whether nothing but that changes of it.
+    mode_only: bool,
 }
 
 /// The three sides of a merge.
@@ -253,6 +255,9 @@ impl Workspace {
         let before = self.members(base)?;
         let after = self.members(theirs)?;
         let mine = self.members(ours)?;
+        let is_executable =
+            |side: Option<&String>| side.and_then(|side| out_of(side)).is_some_and(|(_, is)| is);
+        let [was, is, becomes] = [base, ours, theirs].map(is_executable);
         let mut out = OutPlan {
             pointer,
             place,
@@ -262,8 +267,17 @@ impl Workspace {
             gone: released.is_none(),
             changed: Vec::new(),
             removed: Vec::new(),
-            executable: released.is_some_and(|released| released.pointer.outs.iter().any(|out| out.isexec)),
+            executable: if was == is { becomes } else { is },
+            mode_only: false,
         };
+        if let (Some(before), Some(after)) = (before.get(&None), after.get(&None))
+            && before == after
+            && was == is
+            && was != becomes
+        {
+            out.mode_only = true;
+            plan.note(true, true, &tracked_name);
+        }
         let all: BTreeSet<&Option<String>> = before.keys().chain(after.keys()).collect();
         for path in all {
             let (base, ours, theirs) = (before.get(path), mine.get(path), after.get(path));
@@ -318,7 +332,7 @@ impl Workspace {
 
     /// The files that an out stands for, by their path inside it.
     fn members(&self, out: Option<&String>) -> Result<BTreeMap<Option<String>, Md5>> {
-        let Some(id) = out.and_then(|out| out.parse::<ObjectId>().ok()) else {
+        let Some((id, _)) = out.and_then(|out| out_of(out)) else {
             return Ok(BTreeMap::new());
         };
         if !id.tree {
@@ -374,6 +388,9 @@ impl Workspace {
     /// Take over what the release changed of one tracked file or folder. What was never pulled here stays away, unless the
     /// changes have to be joined with others.
     fn apply_out(&self, out: &OutPlan, output: &Output, cache: &Cache, stat: &StatCache) -> Result<()> {
+        if out.mode_only && out.place.exists() {
+            set_executable(&out.place, out.executable)?;
+        }
         let join = out.taken.is_none() && !out.gone;
         let target = |inside: &Option<RelPath>| out.target(inside.as_ref());
         let mut items = Vec::new();
@@ -404,7 +421,11 @@ impl Workspace {
         if join {
             let additions = Additions {
                 output: output.clone(),
-                targets: items.into_iter().map(|item| item.target).collect(),
+                targets: items
+                    .into_iter()
+                    .map(|item| item.target)
+                    .chain(out.mode_only.then(|| out.place.clone()))
+                    .collect(),
                 removals: out.removed.iter().map(target).collect(),
             };
             self.add_in_place(
@@ -435,6 +456,18 @@ impl OutPlan {
     fn target(&self, inside: Option<&RelPath>) -> PathBuf {
         inside.map_or_else(|| self.place.clone(), |inside| inside.to_path(&self.place))
     }
+}
+
+/// Make a file executable, or not; another name of an object of the cache becomes a file of its own.
+fn set_executable(path: &Path, executable: bool) -> Result<()> {
+    if !backlot_dvc::scan::is_linked(path) {
+        return Ok(backlot_store::set_executable(path, executable)?);
+    }
+    let own = file::temporary_in(path.parent().unwrap_or(path));
+    let modes = [LinkMode::Reflink, LinkMode::Copy];
+    backlot_core::link::place(path, None, &own, &modes, true)?;
+    backlot_store::set_executable(&own, executable)?;
+    Ok(file::rename(&own, path)?)
 }
 
 /// How a conflict with what nobody tracks is told.

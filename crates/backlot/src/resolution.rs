@@ -455,9 +455,11 @@ impl Candidates for Pool<'_> {
         let names = names.iter().filter(|n| !self.is_own(n));
         let names: Vec<PackageName> = names.map(|n| (*n).clone()).collect();
         // A public index is asked only when the studio's own repos are known not to have it.
-        for ((_, repo), public) in self.repos.iter().zip(&self.public) {
-            if !public {
-                repo.prefetch(&names).ok();
+        for (rank, ((_, repo), public)) in self.repos.iter().zip(&self.public).enumerate() {
+            let unknown = names.iter().filter(|name| !public && !self.knows(name, rank));
+            let unknown: Vec<PackageName> = unknown.cloned().collect();
+            if !unknown.is_empty() {
+                repo.prefetch(&unknown).ok();
             }
         }
     }

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use backlot_core::RelPath;
-use backlot_dvc::{AddOptions, AddedOut, Destination, SentAhead};
+use backlot_dvc::{AddedOut, Destination, SentAhead};
 use backlot_store::{FileDigests, Remote, TransferReport, hash_files};
 
 use crate::error::{OutsError, Result, WorkspaceError};
@@ -54,14 +54,7 @@ impl Workspace {
         } else {
             remote.store_files(&stat, &files.sources, self.context())?
         };
-        let options = AddOptions {
-            links: &self.settings().links.value,
-            git_ignore: self.in_git(),
-            dry_run,
-            to: Destination::Remote(remote),
-            elsewhere: Some(remote),
-            removals: &[],
-        };
+        let options = self.add_options(dry_run, Destination::Remote(remote), Some(remote));
         let mut out = match files.names {
             Some(names) => {
                 let files: Vec<(RelPath, FileDigests)> = names.into_iter().zip(digests).collect();

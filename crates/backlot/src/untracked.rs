@@ -316,12 +316,7 @@ impl Workspace {
             let path = out
                 .map_or_else(|| folder.unwrap_or(&source), PathBuf::as_path)
                 .to_path_buf();
-            let row = rows.entry(path.clone()).or_insert_with(|| UntrackedFiles {
-                path: self.display_path(&path),
-                files: 0,
-                bytes: 0,
-                refused: false,
-            });
+            let row = self.row_of(&mut rows, path);
             row.files += 1;
             row.bytes += bytes;
             row.refused |= large || (kind == Kind::Media && !limits.media);
@@ -331,12 +326,7 @@ impl Workspace {
                 found.largest.extend(icons);
                 continue;
             }
-            let row = rows.entry(folder.clone()).or_insert_with(|| UntrackedFiles {
-                path: self.display_path(&folder),
-                files: 0,
-                bytes: 0,
-                refused: false,
-            });
+            let row = self.row_of(&mut rows, folder);
             row.files += icons.len() as u64;
             row.bytes += icons.iter().map(|(bytes, _)| bytes).sum::<u64>();
             row.refused |= !limits.media;
@@ -353,6 +343,19 @@ impl Workspace {
         found.largest.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         found.largest.truncate(3);
         Ok(found)
+    }
+
+    fn row_of<'a>(
+        &self,
+        rows: &'a mut BTreeMap<PathBuf, UntrackedFiles>,
+        path: PathBuf,
+    ) -> &'a mut UntrackedFiles {
+        rows.entry(path).or_insert_with_key(|path| UntrackedFiles {
+            path: self.display_path(path),
+            files: 0,
+            bytes: 0,
+            refused: false,
+        })
     }
 
     /// The files of an output that become part of its wheel, by their path in it.

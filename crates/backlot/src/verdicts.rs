@@ -118,7 +118,7 @@ impl Workspace {
                 self.open_repo(entry).ok()
             });
             let Some(repo) = repo else { continue };
-            let Ok(listing) = repo.listing(&package.name, &quiet) else {
+            let Ok(listing) = repo.recent_listing(&package.name, &quiet) else {
                 continue;
             };
             let locked = |release: &&Release| Some(&release.file) == package.file();

@@ -5,10 +5,11 @@
 //! and mends it. Damage is reported with the assets it hurts.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::PathBuf;
 
 use backlot_core::{Blake3, Class, Coded};
 use backlot_store::{Cache, DamagedPack, FileDigests, ObjectId, VerifyReport as StoreReport};
-use backlot_wheel::Damage;
+use backlot_wheel::{Damage, DamageKind};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -57,6 +58,8 @@ pub struct VerifyReport {
     pub other_remotes: Vec<ObjectReport>,
     /// The installed packages with damage.
     pub inputs: Option<Vec<PackageDamage>>,
+    /// Of the installed packages, those whose tracked files have other bytes than were placed.
+    pub tracked: Option<Vec<PackageDamage>>,
     /// The repos whose releases were read.
     pub repos: Vec<RepoReport>,
     /// Repos of which no release was read, with the reason.
@@ -157,7 +160,8 @@ impl VerifyReport {
         objects
             + repos.sum::<usize>()
             + unpacked.sum::<usize>()
-            + self.inputs.iter().flatten().map(|p| p.files.len()).sum::<usize>()
+            + files_of(self.inputs.as_ref())
+            + files_of(self.tracked.as_ref())
     }
 
     /// What brings back that which is damaged or missing, each with its command.
@@ -178,13 +182,11 @@ impl VerifyReport {
                 named.collect::<String>()
             ));
         }
-        if self
-            .inputs
-            .iter()
-            .flatten()
-            .any(|package| !package.files.is_empty())
-        {
+        if files_of(self.inputs.as_ref()) > 0 {
             ways.push("`backlot install --repair` mends inputs".to_owned());
+        }
+        if files_of(self.tracked.as_ref()) > 0 {
+            ways.push("`backlot pull --force` places the tracked files of inputs anew".to_owned());
         }
         for repo in &self.repos {
             if !repo.damaged.is_empty() {
@@ -208,6 +210,14 @@ impl VerifyReport {
         }
         ways
     }
+}
+
+fn files_of(packages: Option<&Vec<PackageDamage>>) -> usize {
+    packages
+        .into_iter()
+        .flatten()
+        .map(|package| package.files.len())
+        .sum()
 }
 
 /// What should be in a place.
@@ -313,9 +323,45 @@ impl Workspace {
         }
         if options.inputs {
             report.inputs = Some(self.damaged_inputs()?);
+            report.tracked = Some(self.damaged_files(options.cache, &mut report.problems)?);
         }
         report.sound = report.damage() == 0 && report.problems.is_empty();
         Ok(report)
+    }
+
+    /// The tracked files of inputs that have other bytes than were placed. Where all of the cache was just read, other names of
+    /// its objects are not read again.
+    fn damaged_files(
+        &self,
+        cache_is_proven: bool,
+        problems: &mut Vec<AssetProblem>,
+    ) -> Result<Vec<PackageDamage>> {
+        let (cache, stat) = (self.cache()?, self.stat_cache()?);
+        let mut damaged = Vec::new();
+        for one in self.tracked_or(&[], true, &mut |_, _| Ok(()))? {
+            if !one.installed {
+                continue;
+            }
+            let (pointers, context) = (&one.pointers, self.context());
+            let wrong = match backlot_dvc::damaged_files(pointers, &cache, cache_is_proven, &stat, context) {
+                Err(error @ backlot_dvc::Error::NoManifest { .. }) => {
+                    problem_of(problems)(one.name, error.into())?;
+                    continue;
+                }
+                wrong => wrong?,
+            };
+            let damage = |path: &PathBuf| Damage {
+                path: self.display_path(path),
+                kind: DamageKind::Changed,
+            };
+            if !wrong.is_empty() {
+                damaged.push(PackageDamage {
+                    package: one.name,
+                    files: wrong.iter().map(damage).collect(),
+                });
+            }
+        }
+        Ok(damaged)
     }
 
     /// Verify a remote that is named or, without a name, the default one and, of the others, what is pinned to them.

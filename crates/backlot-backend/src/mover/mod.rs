@@ -22,12 +22,15 @@ use self::session::{NotMoved, Request, Session, Verb};
 use crate::error::{Error, Result};
 use crate::site_cache::IsFixed;
 use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
+use crate::upload::{Upload, Uploads, WHOLE};
 
 /// How often a transfer is tried.
 const ATTEMPTS: usize = 4;
 /// Bytes of the beginning and of the end of an object that are read back.
 const COMPARED: u64 = 64 << 10;
 const PIECE: usize = 1 << 20;
+/// The name of a file in a folder of its own while it is moved.
+const OBJECT: &str = "object";
 
 /// A program that moves objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +42,7 @@ pub struct Mover {
 }
 
 impl Mover {
-    /// What is moved where nobody says otherwise: packs and frames, not what is looked up in them.
+    /// The default: packs and frames are moved, indexes are not.
     pub const MIN_BYTES: u64 = 1 << 20;
 }
 
@@ -90,7 +93,7 @@ impl Via {
             let session = waiting.map_or_else(|| Session::start(&self.mover.words), Ok);
             let outcome = session.and_then(|mut session| {
                 let moved = session.transfer(request, &self.context);
-                if moved.as_ref().map_or_else(|e| e.is_usable, |()| true) {
+                if moved.as_ref().err().is_none_or(|error| error.is_usable) {
                     idle().push(session);
                 }
                 moved
@@ -222,14 +225,9 @@ impl ObjectStore for Via {
             return self.store.fetch(key, sink);
         }
         let folder = TemporaryFolder::in_folder(&self.folder)?;
-        let mut file = self.get(key, &folder.path().join("object"), found.size)?;
-        let mut block = vec![0; PIECE];
-        loop {
-            let count = file.read(&mut block).map_err(FileError::from)?;
-            if count == 0 || !sink(&block[..count]) {
-                return Ok(true);
-            }
-        }
+        let file = self.get(key, &folder.path().join(OBJECT), found.size)?;
+        read_all(file, |block| Ok(sink(block)))?;
+        Ok(true)
     }
 
     fn part(&self, key: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>> {
@@ -243,14 +241,7 @@ impl ObjectStore for Via {
         if !(self.is_fixed)(key) {
             return Arc::clone(&self.store).writer(key);
         }
-        Ok(Box::new(Outgoing {
-            via: self,
-            key: key.to_owned(),
-            small: Vec::new(),
-            spool: None,
-            size: 0,
-            hasher: blake3::Hasher::new(),
-        }))
+        Ok(Box::new(Upload::new(self, key)))
     }
 
     fn stage(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
@@ -276,51 +267,69 @@ impl ObjectStore for Via {
     }
 }
 
-/// An object on its way: in memory until it is large enough to be moved, then in a file.
-struct Outgoing {
+impl Uploads for Via {
+    fn longest_whole(&self) -> usize {
+        let below = self.mover.min_bytes.saturating_sub(1);
+        usize::try_from(below).map_or(WHOLE, |below| below.min(WHOLE))
+    }
+
+    fn whole(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+        let mut writer = Arc::clone(&self.store).writer(key)?;
+        writer.write(&bytes)?;
+        writer.finish()
+    }
+
+    fn begin(self: Arc<Self>, key: &str) -> Result<Box<dyn ObjectWriter>> {
+        let folder = TemporaryFolder::in_folder(&self.folder)?;
+        let file = fs::File::create(folder.path().join(OBJECT)).map_err(FileError::from)?;
+        Ok(Box::new(Spooled {
+            via: self,
+            key: key.to_owned(),
+            file,
+            folder,
+            size: 0,
+            hasher: blake3::Hasher::new(),
+        }))
+    }
+}
+
+/// An object that is written to a file first.
+struct Spooled {
     via: Arc<Via>,
     key: String,
-    small: Vec<u8>,
-    spool: Option<(fs::File, TemporaryFolder)>,
+    file: fs::File,
+    folder: TemporaryFolder,
     size: u64,
     hasher: blake3::Hasher,
 }
 
-impl ObjectWriter for Outgoing {
+impl ObjectWriter for Spooled {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.size += bytes.len() as u64;
         self.hasher.update(bytes);
-        if self.spool.is_none() {
-            self.small.extend_from_slice(bytes);
-            if self.size < self.via.mover.min_bytes {
-                return Ok(());
-            }
-            let folder = TemporaryFolder::in_folder(&self.via.folder)?;
-            let file = fs::File::create(folder.path().join("object")).map_err(FileError::from)?;
-            self.spool = Some((file, folder));
-            let small = std::mem::take(&mut self.small);
-            return self.append(&small);
-        }
-        self.append(bytes)
+        Ok(self.file.write_all(bytes).map_err(FileError::from)?)
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        let Some((file, folder)) = self.spool else {
-            let mut writer = Arc::clone(&self.via.store).writer(&self.key)?;
-            writer.write(&self.small)?;
-            return writer.finish();
-        };
-        drop(file);
-        let path = folder.path().join("object");
-        self.via.put(&self.key, &path, self.size, &self.hasher.finalize())
+        let path = self.folder.path().join(OBJECT);
+        if self.size >= self.via.mover.min_bytes {
+            return self.via.put(&self.key, &path, self.size, &self.hasher.finalize());
+        }
+        // Too long for the memory, and not long enough for the mover.
+        let mut writer = Arc::clone(&self.via.store).writer(&self.key)?;
+        let file = fs::File::open(&path).map_err(FileError::from)?;
+        read_all(file, |block| writer.write(block).map(|()| true))?;
+        writer.finish()
     }
 }
 
-impl Outgoing {
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        if let Some((file, _)) = &mut self.spool {
-            file.write_all(bytes).map_err(FileError::from)?;
+/// Pass a file on to a sink, until it ends or the sink returns `false`.
+fn read_all(mut file: fs::File, mut sink: impl FnMut(&[u8]) -> Result<bool>) -> Result<()> {
+    let mut block = vec![0; PIECE];
+    loop {
+        let count = file.read(&mut block).map_err(FileError::from)?;
+        if count == 0 || !sink(&block[..count])? {
+            return Ok(());
         }
-        Ok(())
     }
 }

@@ -48,7 +48,7 @@ impl Parts {
     pub(super) fn begin(service: Arc<Service>, key: &str) -> Result<Self> {
         // What is sent twice is one part of one upload, which ends as the same.
         let again = RetryLayer::new().with_jitter().with_max_times(RETRIES as usize);
-        // One that expires while the parts are sent ends the upload: it belongs to whoever began it.
+        // An upload belongs to the credential that began it: if that expires, the upload fails.
         let made = service.network.block(service.made())?;
         let operator = made.operator.layer(again);
         let opened = service.once(key, async { operator.writer(key).await })?;

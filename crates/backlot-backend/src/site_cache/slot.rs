@@ -7,8 +7,8 @@
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use backlot_core::FileError;
-use backlot_core::shared;
+use backlot_core::file::is_same;
+use backlot_core::{FileError, shared};
 use fs_err as fs;
 
 /// Bytes that one digest is of.
@@ -161,22 +161,13 @@ impl Filling {
 
     /// Whether a name is still that of this file: who takes this process for dead removes it, and makes another.
     fn is_at(&self, path: &Path) -> std::io::Result<bool> {
-        let same = |a: &std::fs::Metadata, b: &std::fs::Metadata| {
-            #[cfg(unix)]
-            {
-                use std::os::unix::fs::MetadataExt as _;
-                a.ino() == b.ino() && a.dev() == b.dev()
-            }
-            #[cfg(not(unix))]
-            {
-                a.len() == b.len()
-            }
+        let found = match fs::metadata(path) {
+            Ok(found) => found,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(e),
         };
-        match fs::metadata(path) {
-            Ok(found) => Ok(same(&found, &self.file.metadata()?)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(e),
-        }
+        let own = self.file.metadata()?;
+        Ok(is_same(&found, &own).unwrap_or(found.len() == own.len()))
     }
 
     /// Give it up; the file of another stays.

@@ -297,9 +297,20 @@ pub(super) fn pull(
     dry_run: bool,
 ) -> Result<Answer, Error> {
     let report = session.open()?.pull(names, remote, force, dry_run)?;
+    Ok(moved(&report, describe_pull(&report)))
+}
+
+/// What a pull did, in lines.
+pub(super) fn describe_pull(report: &MoveReport) -> String {
+    let dry_run = report.dry_run;
+    let mut left_out = super::browse::left_out(&report.problems);
+    for asset in &report.on_demand {
+        left_out.push_str(&format!(
+            "{asset} is pulled on demand: `backlot pull {asset}` brings its files\n"
+        ));
+    }
     if report.assets.is_empty() {
-        let left_out = super::browse::left_out(&report.problems);
-        return Ok(moved(&report, format!("no tracked files to pull\n{left_out}")));
+        return format!("no tracked files to pull\n{left_out}");
     }
     let mut lines = match &report.remote {
         Some(remote) => format!(
@@ -336,8 +347,8 @@ pub(super) fn pull(
     if !dry_run && report.assets.iter().any(|asset| !asset.set_aside.is_empty()) {
         lines.push_str("`backlot pull --undo` brings back what was set aside\n");
     }
-    lines.push_str(&super::browse::left_out(&report.problems));
-    Ok(moved(&report, lines))
+    lines.push_str(&left_out);
+    lines
 }
 
 pub(super) fn undo_pull(session: &Session, dry_run: bool) -> Result<Answer, Error> {

@@ -124,7 +124,7 @@ fn or_none(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
 }
 
-/// The tracked files of an output, or of an `installed` input, which nobody edits.
+/// The tracked files of an output, or of an `installed` input, which is not edited in place.
 fn outs(outs: &[OutStatus], installed: bool) -> String {
     let rows: Vec<Vec<String>> = outs
         .iter()
@@ -304,19 +304,20 @@ pub(super) fn verify(session: &Session, mut options: VerifyOptions) -> Result<An
             lines.push_str(&format!("  damaged: {wheel}\n"));
         }
     }
-    if let Some(packages) = &report.inputs {
-        if packages.is_empty() {
-            lines.push_str("inputs: sound\n");
+    for (what, packages) in [
+        ("inputs", &report.inputs),
+        ("tracked files of inputs", &report.tracked),
+    ] {
+        if packages.as_ref().is_some_and(Vec::is_empty) {
+            lines.push_str(&format!("{what}: sound\n"));
         }
-        for package in packages {
+        for package in packages.iter().flatten() {
             for file in &package.files {
-                lines.push_str(
-                    &format!(
-                        "inputs: {} of {} is {:?}\n",
-                        file.path, package.package, file.kind
-                    )
-                    .to_lowercase(),
-                );
+                let kind = format!("{:?}", file.kind).to_lowercase();
+                lines.push_str(&format!(
+                    "{what}: {} of {} is {kind}\n",
+                    file.path, package.package
+                ));
             }
         }
     }

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use backlot::{Error, ExportFormat, ExportOptions, InstallReport, InstallRequest, PackageChange};
+use backlot::{
+    Error, ExportFormat, ExportOptions, InstallReport, InstallRequest, Localize, MoveReport, PackageChange,
+    Workspace,
+};
+use serde::Serialize;
 
 use crate::args;
 use crate::output::{Answer, columns, would};
@@ -12,9 +16,65 @@ pub(super) fn install(
     session: &Session,
     requirements: &[String],
     request: &InstallRequest,
+    wait_local: bool,
 ) -> Result<Answer, Error> {
-    let report = session.open()?.install(requirements, request)?;
-    Ok(Answer::new(&report, describe(&report)))
+    let mut workspace = session.open()?;
+    let report = workspace.install(requirements, request)?;
+    installed(&workspace, &report, wait_local)
+}
+
+/// What was installed, with the files that were waited for.
+#[derive(Serialize)]
+struct Installed<'a> {
+    #[serde(flatten)]
+    report: &'a InstallReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<MoveReport>,
+}
+
+/// The answer of an install; if it waits for the files that have to be here, they are pulled now.
+fn installed(workspace: &Workspace, report: &InstallReport, wait_local: bool) -> Result<Answer, Error> {
+    let mut lines = describe(report);
+    let mut files = None;
+    if wait_local && report.dry_run {
+        lines.push_str("would then pull the tracked files of all inputs that are not on demand\n");
+    } else if wait_local {
+        let pulled = workspace.pull_local(false)?;
+        lines.push_str(&super::assets::describe_pull(&pulled));
+        files = Some(pulled);
+    }
+    Ok(Answer::new(&Installed { report, files }, lines))
+}
+
+/// The inputs with their choice, in lines.
+pub(super) fn localize(
+    session: &Session,
+    asset: Option<&str>,
+    when: Option<Localize>,
+    dry_run: bool,
+) -> Result<Answer, Error> {
+    let mut workspace = session.open()?;
+    let all = match (asset, when) {
+        (Some(asset), Some(when)) => workspace.localize(asset, when, dry_run)?,
+        _ => workspace.localized()?,
+    };
+    let row = |one: &backlot::LocalizedAsset| {
+        let installed = if one.installed {
+            ""
+        } else {
+            "not installed with tracked files"
+        };
+        vec![
+            one.asset.clone(),
+            one.localize.as_str().to_owned(),
+            installed.to_owned(),
+        ]
+    };
+    let lines = columns(&all.iter().map(row).collect::<Vec<_>>());
+    Ok(Answer::new(
+        &serde_json::json!({ "assets": all, "dry_run": dry_run }),
+        lines,
+    ))
 }
 
 pub(super) fn repair(session: &Session, dry_run: bool) -> Result<Answer, Error> {
@@ -87,11 +147,15 @@ pub(super) fn lock(session: &Session, request: &InstallRequest) -> Result<Answer
     ))
 }
 
-pub(super) fn install_from_lock(session: &Session, file: &Path, dry_run: bool) -> Result<Answer, Error> {
-    let report = session
-        .open()?
-        .install_from_lock(&session.here.join(file), dry_run)?;
-    Ok(Answer::new(&report, describe(&report)))
+pub(super) fn install_from_lock(
+    session: &Session,
+    file: &Path,
+    wait_local: bool,
+    dry_run: bool,
+) -> Result<Answer, Error> {
+    let mut workspace = session.open()?;
+    let report = workspace.install_from_lock(&session.here.join(file), dry_run)?;
+    installed(&workspace, &report, wait_local)
 }
 
 pub(super) fn export(

@@ -134,6 +134,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             locked,
             from_lock,
             repair,
+            wait_local,
             rules,
             dry,
         } => {
@@ -141,7 +142,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 return environment::repair(session, dry.dry_run);
             }
             if let Some(file) = from_lock {
-                return environment::install_from_lock(session, file, dry.dry_run);
+                return environment::install_from_lock(session, file, *wait_local, dry.dry_run);
             }
             let request = backlot::InstallRequest {
                 from: from.clone(),
@@ -155,9 +156,13 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 locked: *locked,
                 dry_run: dry.dry_run,
             };
-            environment::install(session, requirements, &request)
+            environment::install(session, requirements, &request, *wait_local)
         }
         Command::Update { names, dry } => environment::update(session, names, dry.dry_run),
+        Command::Localize { asset, when, dry } => {
+            let when = when.map(Into::into);
+            environment::localize(session, asset.as_deref(), when, dry.dry_run)
+        }
         Command::Outdated => graph::outdated(session),
         Command::Tree { name, invert, depth } => graph::tree(session, name.as_deref(), *invert, *depth),
         Command::Why { name } => graph::why(session, name),

@@ -31,12 +31,7 @@ pub fn add_known(
     context: &Context,
 ) -> Result<AddedOut> {
     let target = plan_absent(root, folder, true, context)?;
-    let adding = Adding {
-        cache,
-        stat,
-        options,
-        context,
-    };
+    let adding = Adding::new(cache, stat, options, context);
     let mut out = known_out(&target)?;
     let before = out.id();
     let base = adding.base(before)?.ok_or_else(|| Error::NoManifest {
@@ -78,12 +73,7 @@ pub fn add_known_file(
     if std::fs::symlink_metadata(&target.path).is_ok() {
         return Err(Error::InTheWay { path: target.path });
     }
-    let adding = Adding {
-        cache,
-        stat,
-        options,
-        context,
-    };
+    let adding = Adding::new(cache, stat, options, context);
     let mut out = known_out(&target)?;
     if out.id().is_none() {
         warn_of_path(root, path, context)?;

@@ -87,7 +87,7 @@ pub fn combine<'a>(
         };
         let mut others = stored.iter().filter(|(_, file)| file.digests != right.digests);
         combined.overruled += others.clone().count() as u64;
-        // Of those that were stored at the same time as the last one, or at times nobody knows, none is older.
+        // One that was stored at the same time as the last one, or at an unknown time, is not older.
         let is_older = |part: &Part| part.stored.is_some() && part.stored < last.stored;
         if let Some((other, _)) = others.find(|(part, _)| !options.newest || !is_older(part)) {
             conflicts.push((path.below(&folder), *other, last));

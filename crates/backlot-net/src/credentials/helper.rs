@@ -158,7 +158,7 @@ impl CommandHelper {
         command
             .args(rest)
             .arg("get")
-            // Nobody can answer a question here.
+            // It must not ask on the terminal.
             .env("GIT_TERMINAL_PROMPT", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -301,7 +301,7 @@ impl fmt::Debug for CommandHelpers {
 }
 
 impl CommandHelpers {
-    /// How long a helper may take where nobody says otherwise: somebody may have to touch a key.
+    /// The default time limit of a helper: the user may have to touch a key.
     pub const LIMIT: Duration = Duration::from_mins(1);
 
     /// Ask these helpers; the one with the longest prefix first, those without one last.

@@ -3,7 +3,7 @@
 //! Invariants: it is read only when a server is used; a file that is not there, or not text, has nothing. Deliberately absent:
 //! writing it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use backlot_core::Context;
 
@@ -23,12 +23,8 @@ impl Netrc {
     }
 
     fn text(&self) -> String {
-        text_of(&self.path).unwrap_or_default()
+        fs_err::read_to_string(&self.path).unwrap_or_default()
     }
-}
-
-fn text_of(path: &Path) -> Option<String> {
-    fs_err::read_to_string(path).ok()
 }
 
 impl CredentialSource for Netrc {

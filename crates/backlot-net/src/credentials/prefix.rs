@@ -28,9 +28,17 @@ pub fn server_url(url: &Url) -> Url {
         .unwrap_or_else(|| url.clone())
 }
 
+fn usual_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "https" => Some(443),
+        "http" => Some(80),
+        "sftp" => Some(22),
+        _ => None,
+    }
+}
+
 fn port_of(url: &Url) -> Option<u16> {
-    let usual = || (url.scheme() == "sftp").then_some(22);
-    url.port_or_known_default().or_else(usual)
+    url.port().or_else(|| usual_port(url.scheme()))
 }
 
 impl UrlPrefix {
@@ -115,12 +123,7 @@ impl UrlPrefix {
 
 impl fmt::Display for UrlPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let usual = match self.scheme.as_str() {
-            "https" => Some(443),
-            "http" => Some(80),
-            "sftp" => Some(22),
-            _ => None,
-        };
+        let usual = usual_port(&self.scheme);
         write!(f, "{}://", self.scheme)?;
         if let Some(user) = &self.user {
             write!(f, "{user}@")?;

@@ -34,7 +34,7 @@ use crate::allow::Gate;
 use crate::error::{Error, Result};
 use crate::layout::{Marker, is_wheel, read_marker};
 use crate::place::Place;
-use shelf::Shelf;
+use shelf::Known;
 
 /// The most a marker may have.
 const MARKER_LIMIT: u64 = 64 * 1024;
@@ -47,7 +47,7 @@ struct Inner {
     objects: Arc<dyn ObjectStore>,
     /// What was read is kept on this disk.
     kept: Responses,
-    shelves: Mutex<HashMap<PackageName, Arc<Shelf>>>,
+    shelves: Mutex<HashMap<PackageName, Known>>,
     warned: Mutex<BTreeSet<Place>>,
     /// The store honours what a commit relies on: seen in this process.
     proven: OnceLock<()>,
@@ -215,7 +215,7 @@ impl ObjectRepo {
         Place::Url(format!("{}/{key}", self.0.objects.place()))
     }
 
-    fn shelves(&self) -> MutexGuard<'_, HashMap<PackageName, Arc<Shelf>>> {
+    fn shelves(&self) -> MutexGuard<'_, HashMap<PackageName, Known>> {
         self.0.shelves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use backlot_backend::{Entry, Error as BackendError, each};
 use backlot_core::{Context, PackageName, Timestamp, Version};
@@ -34,6 +35,19 @@ pub(super) struct Shelf {
     pub(super) unrecorded: Vec<String>,
     /// All facts, by version as the folder spells it, oldest first.
     facts: BTreeMap<String, Vec<(Ulid, Fact)>>,
+}
+
+/// How long what was listed ahead of a reading may wait for it.
+const AHEAD: Duration = Duration::from_secs(30);
+/// How old a listing may be that only a warning rests on.
+const RECENT: Duration = Duration::from_secs(10);
+
+/// A package as this process last read it.
+pub(super) struct Known {
+    shelf: Arc<Shelf>,
+    read: Instant,
+    /// Listed for a reading that has not come yet, and that need not list it again.
+    ahead: bool,
 }
 
 /// A wheel or source distribution as listed.
@@ -90,13 +104,48 @@ impl ObjectRepo {
         let (mut shelf, facts) = facts?;
         shelf.facts = facts;
         let shelf = Arc::new(shelf);
-        self.shelves().insert(name.clone(), shelf.clone());
+        let known = Known {
+            shelf: Arc::clone(&shelf),
+            read: Instant::now(),
+            ahead: false,
+        };
+        self.shelves().insert(name.clone(), known);
         Ok(shelf)
+    }
+
+    /// List a package for the reading that comes next.
+    pub(super) fn shelf_ahead(&self, name: &PackageName) -> Result<()> {
+        self.shelf(name)?;
+        if let Some(known) = self.shelves().get_mut(name) {
+            known.ahead = true;
+        }
+        Ok(())
+    }
+
+    /// A package as it is now, or as it was listed ahead of this reading a moment ago.
+    pub(super) fn next_shelf(&self, name: &PackageName) -> Result<Arc<Shelf>> {
+        if let Some(known) = self.shelves().get_mut(name)
+            && std::mem::take(&mut known.ahead)
+            && known.read.elapsed() < AHEAD
+        {
+            return Ok(Arc::clone(&known.shelf));
+        }
+        self.shelf(name)
+    }
+
+    /// A package as it is now, or was a moment ago.
+    pub(super) fn recent_shelf(&self, name: &PackageName) -> Result<Arc<Shelf>> {
+        if let Some(known) = self.shelves().get(name)
+            && known.read.elapsed() < RECENT
+        {
+            return Ok(Arc::clone(&known.shelf));
+        }
+        self.shelf(name)
     }
 
     /// The same, or as it was when this process last read it.
     pub(super) fn known_shelf(&self, name: &PackageName) -> Result<Arc<Shelf>> {
-        let known = self.shelves().get(name).cloned();
+        let known = self.shelves().get(name).map(|known| Arc::clone(&known.shelf));
         known.map_or_else(|| self.shelf(name), Ok)
     }
 

@@ -13,6 +13,7 @@ use backlot_wheel::{Metadata, Sdist, WheelArchive};
 use sha2::Digest as _;
 
 use super::ObjectRepo;
+use super::shelf::Shelf;
 use crate::error::{Error, Result};
 use crate::fact::ReleaseStatus;
 use crate::index::{metadata_key, parse_metadata};
@@ -30,7 +31,15 @@ impl ObjectRepo {
     /// All that the store has under a package's name, with what was said of each release; what cannot be used is warned
     /// about once.
     pub(crate) fn listing(&self, name: &PackageName, context: &Context) -> Result<Listing<Release>> {
-        let shelf = self.shelf(name)?;
+        Ok(self.said(&*self.next_shelf(name)?, context))
+    }
+
+    /// The same as it was a moment ago, if it was read then.
+    pub(crate) fn recent_listing(&self, name: &PackageName, context: &Context) -> Result<Listing<Release>> {
+        Ok(self.said(&*self.recent_shelf(name)?, context))
+    }
+
+    fn said(&self, shelf: &Shelf, context: &Context) -> Listing<Release> {
         let mut listing = shelf.listing.clone();
         for files in [&mut listing.releases, &mut listing.sources] {
             let said = std::mem::take(files).into_iter().map(|release| {
@@ -44,7 +53,7 @@ impl ObjectRepo {
                 context.warn("repo::broken_release", format!("`{place}` is not used: {reason}"));
             }
         }
-        Ok(listing)
+        listing
     }
 
     /// All that the store has under a package's name.
@@ -59,7 +68,7 @@ impl ObjectRepo {
 
     /// Read many packages at once.
     pub(crate) fn prefetch(&self, names: &[PackageName]) -> Result<()> {
-        each(names, |name| self.shelf(name).map(drop)).map(drop)
+        each(names, |name| self.shelf_ahead(name)).map(drop)
     }
 
     /// Read the metadata of many releases at once.

@@ -378,7 +378,7 @@ impl Getter<'_> {
     }
 
     fn is_right(&self, plan: &FilePlan, digests: &FileDigests) -> bool {
-        digests.blake3 == plan.recipe.blake3 && Fetched::is_right(&self.items[plan.item], digests)
+        digests.blake3 == plan.recipe.blake3 && self.items[plan.item].is_met_by(digests)
     }
 
     fn keep(&self, plan: &FilePlan, bytes: &[u8], digests: FileDigests) -> Result<Fetched> {

@@ -18,7 +18,7 @@ use super::name::StoredName;
 use super::part::{JobId, JobRelease, MOST_BYTES, Part, PartFile, PartHead};
 use super::push::Site;
 use super::relied::ROUNDS;
-use super::remote::ChunkedRemote;
+use super::remote::{ChunkedRemote, report};
 use super::slot::Source;
 use super::uncached::seen;
 use crate::error::{Error, Result};
@@ -153,18 +153,12 @@ impl ChunkedRemote {
 impl Site {
     fn push_part(&self, head: &PartHead, sources: &[PartSource], context: &Context) -> Result<StoredPart> {
         let paths: Vec<PathBuf> = sources.iter().map(|source| source.file.clone()).collect();
-        let (outcomes, pushed) = self.read_once(&paths, context)?;
+        let (outcomes, mut pushed) = self.read_once(&paths, context)?;
         let digests: Vec<FileDigests> = outcomes.iter().map(|outcome| outcome.digests).collect();
         let again = seen(&paths, &digests);
-        let mut report = TransferReport {
-            objects: pushed.objects,
-            bytes: pushed.bytes,
-            already_there: (sources.len() as u64).saturating_sub(pushed.objects),
-            sent: pushed.sent,
-            digests: BTreeMap::new(),
-            rescued: false,
-        };
-        report.sent += self.push_seen(&again, context)?.sent;
+        pushed.already_there = (sources.len() as u64).saturating_sub(pushed.objects);
+        pushed.sent += self.push_seen(&again, context)?.sent;
+        let mut report = report(&pushed);
         let file = |(source, digests): (&PartSource, &FileDigests)| PartFile {
             path: source.path.clone(),
             digests: *digests,

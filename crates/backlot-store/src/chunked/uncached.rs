@@ -3,7 +3,7 @@
 //! Invariant: the digests of a file are returned only when all that it is made of can be relied on. A file that changes while it
 //! is read again is an error. Deliberately absent: who names the files.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use backlot_core::{Context, Operation};
@@ -11,7 +11,7 @@ use backlot_core::{Context, Operation};
 use super::push::{Pushed, SameName, Site, Work};
 use super::remote::{ChunkedRemote, report};
 use super::slot::{Content, Intake, Source};
-use crate::add::{same_md5, stat_all};
+use crate::add::{by_md5, stat_all};
 use crate::error::{Error, Result};
 use crate::hash::{Job, Outcome};
 use crate::object::{FileDigests, ObjectId};
@@ -60,13 +60,7 @@ impl ChunkedRemote {
         }
         stat.store(&fresh, context)?;
         let digests: Vec<FileDigests> = known.into_iter().flatten().collect();
-        let mut named = HashMap::new();
-        for (found, path) in digests.iter().zip(paths) {
-            let (first, of) = *named.entry(found.md5).or_insert((found, path));
-            if first != found {
-                return Err(same_md5(path, found, of));
-            }
-        }
+        by_md5(paths, &digests)?;
         // Sees whether all that is relied on is still there, and stores again what is not.
         pushed.sent += site.push_seen(&seen(paths, &digests), context)?.sent;
         pushed.already_there = (paths.len() as u64).saturating_sub(pushed.objects);

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use backlot_core::context::Running;
 use backlot_core::file::{self, TemporaryFolder};
 use backlot_core::presence::is_folder;
 use backlot_core::shared::{self, Modes};
@@ -19,7 +20,7 @@ use super::origin::Origin;
 use crate::cache::{self, Cache, ObjectEntry, VerifyReport};
 use crate::error::{Error, Result};
 use crate::hash::{self, Copy, Job, Outcome};
-use crate::object::{ObjectId, Transfer};
+use crate::object::{FileDigests, ObjectId, Transfer};
 
 /// How much is written before it is synced and named: what a killed push has to send again at most.
 const BATCH_BYTES: u64 = 4 << 30;
@@ -89,44 +90,43 @@ impl FolderRemote {
         cache::verify_folder(&self.root, expected, context)
     }
 
+    /// Send objects. Returns those that are there, with what they were proven to be on the way.
     pub(super) fn push(
         &self,
         origin: Origin<'_>,
-        items: &[(ObjectId, u64)],
+        items: &[Transfer],
+        running: &Running<'_>,
         context: &Context,
-    ) -> Result<()> {
-        let running = context.start(
-            Operation::Push,
-            items.len() as u64,
-            items.iter().map(|(_, size)| size).sum(),
-        );
+    ) -> Result<Vec<(ObjectId, FileDigests)>> {
+        let mut sent = Vec::with_capacity(items.len());
         let mut rest = items;
         while !rest.is_empty() {
             let mut bytes = 0;
             let count = rest
                 .iter()
                 .take(BATCH_OBJECTS)
-                .take_while(|(_, size)| {
+                .take_while(|item| {
+                    let size = item.size.unwrap_or(0);
                     let fits = bytes == 0 || bytes + size <= BATCH_BYTES;
                     bytes += size;
                     fits
                 })
                 .count();
             let (batch, later) = rest.split_at(count);
-            self.push_batch(origin, batch, &running, context)?;
+            sent.extend(self.push_batch(origin, batch, running, context)?);
             rest = later;
         }
-        Ok(())
+        Ok(sent)
     }
 
     /// What fails in a batch does not take the rest with it: whatever arrived whole is published.
     fn push_batch(
         &self,
         origin: Origin<'_>,
-        items: &[(ObjectId, u64)],
-        running: &backlot_core::context::Running<'_>,
+        items: &[Transfer],
+        running: &Running<'_>,
         context: &Context,
-    ) -> Result<()> {
+    ) -> Result<Vec<(ObjectId, FileDigests)>> {
         let temporaries = shared::temporary_folder(&self.root.join("tmp"), items.len())?;
         let copy = |n: usize| Copy {
             temporary: temporaries.file(n),
@@ -136,21 +136,24 @@ impl FolderRemote {
         let jobs: Vec<Job> = items
             .iter()
             .enumerate()
-            .map(|(n, (id, _))| Job {
-                source: origin.path_of(id),
+            .map(|(n, item)| Job {
+                source: origin.path_of(&item.id),
                 copy: Some(copy(n)),
             })
             .collect();
-        let judge = |n: usize, outcome: &Outcome| Ok(outcome.digests.md5 == items[n].0.md5);
+        let judge = |n: usize, outcome: &Outcome| Ok(items[n].is_met_by(&outcome.digests));
         let results = hash::run(&jobs, &judge, &|_, _| Ok(()), running, context);
         let mut damaged = Vec::new();
         let mut good = Vec::new();
         let mut failure = None;
         for (n, result) in results.into_iter().enumerate() {
-            let id = items[n].0;
+            let item = &items[n];
             match result {
-                Ok(outcome) if outcome.digests.md5 == id.md5 => good.push((n, id)),
-                Ok(_) => damaged.push(id),
+                Ok(outcome) if item.is_met_by(&outcome.digests) => good.push((n, outcome.digests)),
+                Ok(outcome) if outcome.digests.md5 == item.id.md5 => {
+                    failure = failure.or_else(|| Some(origin.is_other(&item.id)));
+                }
+                Ok(_) => damaged.push(item.id),
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
@@ -159,7 +162,8 @@ impl FolderRemote {
             return Err(error);
         }
         if damaged.is_empty() {
-            Ok(())
+            let sent = good.into_iter().map(|(n, digests)| (items[n].id, digests));
+            Ok(sent.collect())
         } else {
             Err(origin.damaged(damaged)?)
         }
@@ -170,17 +174,20 @@ impl FolderRemote {
     fn publish(
         &self,
         temporaries: &TemporaryFolder,
-        good: &[(usize, ObjectId)],
-        items: &[(ObjectId, u64)],
+        good: &[(usize, FileDigests)],
+        items: &[Transfer],
     ) -> Result<()> {
-        if good.iter().any(|(n, _)| items[*n].1 <= hash::SEGMENT as u64) {
+        if good
+            .iter()
+            .any(|(_, digests)| digests.size <= hash::SEGMENT as u64)
+        {
             file::sync_disk_of(&self.root)?;
         }
         let mode = Some(Modes::of(&self.root).read_only());
         let mut folders = BTreeSet::new();
-        for (n, id) in good {
+        for (n, _) in good {
             shared::set_mode(&temporaries.file(*n), mode)?;
-            let target = self.root.join(id.key());
+            let target = self.root.join(items[*n].id.key());
             if file::rename(&temporaries.file(*n), &target).is_err() {
                 shared::make_folder_for_now(target.parent().unwrap_or(&self.root))?;
                 file::rename(&temporaries.file(*n), &target)?;
@@ -210,7 +217,7 @@ impl FolderRemote {
                 }),
             })
             .collect();
-        let judge = |n: usize, outcome: &Outcome| Ok(Fetched::is_right(&items[n], &outcome.digests));
+        let judge = |n: usize, outcome: &Outcome| Ok(items[n].is_met_by(&outcome.digests));
         let publish = |n: usize, outcome: &Outcome| {
             let published = cache.publish(&temporaries.file(n), &items[n].id, &outcome.digests);
             published.map(|_| ())
@@ -219,7 +226,7 @@ impl FolderRemote {
         let mut fetched = Vec::with_capacity(items.len());
         for (item, result) in items.iter().zip(results) {
             fetched.push(match result {
-                Ok(outcome) if Fetched::is_right(item, &outcome.digests) => Fetched::Stored(outcome.digests),
+                Ok(outcome) if item.is_met_by(&outcome.digests) => Fetched::Stored(outcome.digests),
                 Ok(_) => Fetched::Damaged,
                 Err(Error::File(e)) if e.is_not_found() => Fetched::Missing,
                 Err(error) => return Err(error),

@@ -93,6 +93,9 @@ impl Remote {
     #[must_use]
     pub fn known(mut self, identity: Option<&str>) -> Self {
         self.known = Some(backlot_core::ExpectedIdentity::new(identity));
+        if let Some(identity) = identity {
+            self.proven = self.proven.of_identity(identity);
+        }
         self
     }
 

@@ -9,6 +9,7 @@ mod folder;
 mod identity;
 mod origin;
 mod parts;
+mod proven;
 pub(crate) mod service;
 mod users;
 
@@ -18,11 +19,12 @@ use std::sync::Arc;
 
 use backlot_backend::ObjectStore;
 use backlot_core::web::shown_text;
-use backlot_core::{Blake3, Context, LinkMode};
+use backlot_core::{Blake3, Context, LinkMode, Operation};
 use serde::{Deserialize, Serialize};
 
 use self::origin::Origin;
-use crate::add::{Added, add_files, hash_files, same_md5};
+use self::proven::Proven;
+use crate::add::{Added, add_files, by_md5, hash_files};
 use crate::cache::{Cache, ObjectEntry, VerifyReport};
 use crate::chunked::{AHEAD_FROM, ChunkedRemote, CollectOptions, CollectReport, RestoreReport, StoredName};
 use crate::claims::{self, Claim};
@@ -78,7 +80,7 @@ pub struct RemoteConfig {
     pub url: String,
     /// Its layout.
     pub layout: RemoteLayout,
-    /// A local folder for what is remembered of chunked remotes; it can be removed at any time.
+    /// A local folder for what is remembered of remotes; it can be removed at any time.
     pub mirrors: PathBuf,
 }
 
@@ -129,6 +131,8 @@ pub struct Remote {
     known: Option<backlot_core::ExpectedIdentity>,
     /// What is read of it and condemned is taken back.
     rescues: bool,
+    /// What is remembered of the content of its objects, where it is in DVC's layout.
+    proven: Proven,
 }
 
 #[derive(Debug)]
@@ -146,7 +150,7 @@ impl Remote {
             RemoteLayout::Chunked => Backend::Chunked(ChunkedRemote::in_folder(root, &config.mirrors)),
             RemoteLayout::Dvc => Backend::Folder(folder::FolderRemote::new(root)),
         };
-        Ok(Self::on(backend))
+        Ok(Self::on(backend).remembering(&config.mirrors))
     }
 
     /// Whether the content of an object of a remote never changes while it has its name: packs, and files in DVC's layout.
@@ -154,8 +158,7 @@ impl Remote {
         ChunkedRemote::is_pack(key) || key.starts_with(service::OBJECTS)
     }
 
-    /// Open a remote in a store of objects; nothing is asked yet. `mirrors` is a local folder for what is remembered of chunked
-    /// remotes.
+    /// Open a remote in a store of objects; nothing is asked yet. `mirrors` is a local folder for what is remembered of remotes.
     pub fn in_store(store: Arc<dyn ObjectStore>, layout: RemoteLayout, mirrors: &Path) -> Result<Self> {
         Ok(Self::on(match layout {
             RemoteLayout::Chunked if !store.traits().lists => {
@@ -167,7 +170,8 @@ impl Remote {
             }
             RemoteLayout::Chunked => Backend::Chunked(ChunkedRemote::in_store(store, mirrors)),
             RemoteLayout::Dvc => Backend::Service(service::ServiceRemote::new(store)),
-        }))
+        })
+        .remembering(mirrors))
     }
 
     fn on(backend: Backend) -> Self {
@@ -175,7 +179,15 @@ impl Remote {
             backend,
             known: None,
             rescues: false,
+            proven: Proven::default(),
         }
+    }
+
+    fn remembering(mut self, mirrors: &Path) -> Self {
+        if !matches!(self.backend, Backend::Chunked(_)) {
+            self.proven = Proven::of(mirrors, &self.place());
+        }
+        self
     }
 
     /// Put files into the cache as [`add_files`] does and, where the layout is ours, send much
@@ -211,21 +223,12 @@ impl Remote {
             return remote.store_files(stat, paths, context);
         }
         let digests = hash_files(paths, stat, context)?;
-        let mut files: HashMap<ObjectId, (FileDigests, &PathBuf)> = HashMap::new();
-        for (found, path) in digests.iter().zip(paths) {
-            let (first, of) = files.entry(ObjectId::file(found.md5)).or_insert((*found, path));
-            if first != found {
-                return Err(same_md5(path, found, of));
-            }
+        let (mut files, mut items) = (HashMap::new(), Vec::new());
+        for (md5, (found, path)) in by_md5(paths, &digests)? {
+            let id = ObjectId::file(md5);
+            items.push(Transfer::proven(id, found));
+            files.insert(id, path.to_path_buf());
         }
-        let items: Vec<Transfer> = files
-            .iter()
-            .map(|(id, (found, _))| Transfer::proven(*id, found))
-            .collect();
-        let files = files
-            .into_iter()
-            .map(|(id, (_, path))| (id, path.clone()))
-            .collect();
         let report = self.push_group(Origin::Files(&files), &items, context)?;
         Ok((digests, report))
     }
@@ -287,28 +290,26 @@ impl Remote {
         if items.is_empty() {
             return Ok(report);
         }
-        let mut wanted = Vec::new();
-        let ids: Vec<ObjectId> = items.iter().map(|t| t.id).collect();
-        let there = self.sizes(&ids, context)?;
-        for (item, there) in items.iter().zip(there) {
-            // The size of the cached copy is not asked for where the remote's fits what the caller knows.
-            if there.is_some() && (item.size.is_none() || there == item.size) {
-                report.already_there += 1;
-            } else {
-                wanted.push(item.id);
-            }
+        let there = self.has_content(items, context);
+        let there = there.map_err(|error| origin.named(error))?;
+        let wanted = items.iter().zip(&there).filter(|(_, there)| !**there);
+        let mut todo: Vec<Transfer> = wanted.map(|(item, _)| *item).collect();
+        report.already_there = (items.len() - todo.len()) as u64;
+        let ids: Vec<ObjectId> = todo.iter().map(|item| item.id).collect();
+        for (item, size) in todo.iter_mut().zip(origin.sizes(&ids)?) {
+            item.size = Some(size);
         }
-        let sizes = origin.sizes(&wanted)?;
-        let todo: Vec<(ObjectId, u64)> = wanted.into_iter().zip(sizes).collect();
         report.objects = todo.len() as u64;
-        report.bytes = todo.iter().map(|(_, size)| size).sum();
+        report.bytes = todo.iter().filter_map(|item| item.size).sum();
         report.sent = report.bytes;
-        match &self.backend {
-            Backend::Folder(remote) => remote.push(origin, &todo, context)?,
-            Backend::Service(remote) => remote.push(origin, &todo, context)?,
+        let running = context.start(Operation::Push, report.objects, report.bytes);
+        let sent = match &self.backend {
+            Backend::Folder(remote) => remote.push(origin, &todo, &running, context)?,
+            Backend::Service(remote) => remote.push(origin, &todo, &running, context)?,
             // It has its own order and never comes here.
-            Backend::Chunked(_) => {}
-        }
+            Backend::Chunked(_) => Vec::new(),
+        };
+        self.proven.record(&sent, context);
         Ok(report)
     }
 
@@ -374,6 +375,7 @@ impl Remote {
             }
         }
         cache.record(&stored);
+        self.proven.record(&stored, context);
         if !damaged.is_empty() {
             return Err(Error::Corrupt {
                 objects: damaged,
@@ -408,13 +410,12 @@ impl Remote {
     }
 
     /// Sizes and proofs of objects that are there and that a release may rely on: not condemned, and all they are made of is
-    /// there. `None` for the others. DVC's layout keeps no proofs.
+    /// there. `None` for the others. DVC's layout keeps no proofs: there, what this machine remembers is told.
     pub fn known_files(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<KnownFile>>> {
         if let Backend::Chunked(remote) = &self.backend {
             return remote.known(ids, context);
         }
-        let known = |size: Option<u64>| size.map(|size| KnownFile { size, blake3: None });
-        Ok(self.sizes(ids, context)?.into_iter().map(known).collect())
+        Ok(self.proven.known(ids, &self.sizes(ids, context)?))
     }
 
     /// All objects, sorted.
@@ -530,7 +531,7 @@ impl Remote {
         const BATCH_BYTES: u64 = 1 << 30;
         const BATCH_OBJECTS: usize = 20_000;
         let ids: Vec<ObjectId> = items.iter().map(|item| item.id).collect();
-        let there = target.exists_many(&ids, context)?;
+        let there = target.has_content(items, context)?;
         let sizes = self.sizes(&ids, context)?;
         let mut report = TransferReport::default();
         let mut batch = Vec::new();
@@ -632,14 +633,6 @@ pub(crate) enum Fetched {
     Damaged,
     /// Not there.
     Missing,
-}
-
-impl Fetched {
-    pub(crate) fn is_right(item: &Transfer, digests: &FileDigests) -> bool {
-        digests.md5 == item.id.md5
-            && item.blake3.is_none_or(|proof| proof == digests.blake3)
-            && item.size.is_none_or(|size| size == digests.size)
-    }
 }
 
 /// A file that is stored as it is.

@@ -35,6 +35,28 @@ impl Origin<'_> {
         }
     }
 
+    /// An error about a name that two contents have, with the file that it is about here.
+    pub(super) fn named(&self, error: Error) -> Error {
+        match (self, error) {
+            (Self::Files(_), Error::SameMd5 { md5, other, .. }) => Error::SameMd5 {
+                what: format!("`{}`", self.path_of(&ObjectId::file(md5)).display()),
+                md5,
+                other,
+            },
+            (_, error) => error,
+        }
+    }
+
+    /// The error for content in the cache that has the name, and not the proof, of what was to be sent.
+    pub(super) fn is_other(&self, id: &ObjectId) -> Error {
+        match self {
+            Self::Cache(cache) => cache.same_md5(format!("the file `{id}`"), id),
+            Self::Files(_) => Error::Changing {
+                path: self.path_of(id),
+            },
+        }
+    }
+
     /// The error for objects that were not what they are called when they were sent.
     pub(super) fn damaged(&self, objects: Vec<ObjectId>) -> Result<Error> {
         match self {

@@ -109,40 +109,43 @@ impl ServiceRemote {
         Ok(objects)
     }
 
+    /// Send objects. Returns those that are there, with what they were proven to be on the way.
     pub(super) fn push(
         &self,
         origin: Origin<'_>,
-        items: &[(ObjectId, u64)],
+        items: &[Transfer],
+        running: &Running<'_>,
         context: &Context,
-    ) -> Result<()> {
-        let running = context.start(
-            Operation::Push,
-            items.len() as u64,
-            items.iter().map(|(_, size)| size).sum(),
-        );
-        let damaged = each(self.width(), items.len(), context, |n| {
-            self.put(origin, items[n].0, &running, context)
+    ) -> Result<Vec<(ObjectId, FileDigests)>> {
+        let results = each(self.width(), items.len(), context, |n| {
+            self.put(origin, &items[n], running, context)
         })?;
-        let damaged: Vec<ObjectId> = damaged.into_iter().flatten().collect();
+        let (mut sent, mut damaged) = (Vec::with_capacity(items.len()), Vec::new());
+        for (item, digests) in items.iter().zip(results) {
+            match digests {
+                Some(digests) => sent.push((item.id, digests)),
+                None => damaged.push(item.id),
+            }
+        }
         if damaged.is_empty() {
-            Ok(())
+            Ok(sent)
         } else {
             Err(origin.damaged(damaged)?)
         }
     }
 
-    /// Stream one object, proving it on the way; a damaged one is given up before it becomes visible.
+    /// Stream one object, proving it on the way; `None` for a damaged one, which is given up before it becomes visible.
     fn put(
         &self,
         origin: Origin<'_>,
-        id: ObjectId,
+        item: &Transfer,
         running: &Running<'_>,
         context: &Context,
-    ) -> Result<Option<ObjectId>> {
-        let mut file = fs::File::open(origin.path_of(&id))?;
+    ) -> Result<Option<FileDigests>> {
+        let mut file = fs::File::open(origin.path_of(&item.id))?;
         // Dropped unfinished, the object never appears.
-        let mut writer = Arc::clone(&self.store).writer(&id.key())?;
-        let mut md5 = Md5Hasher::default();
+        let mut writer = Arc::clone(&self.store).writer(&item.id.key())?;
+        let mut hasher = Hasher::default();
         loop {
             context.check()?;
             let mut piece = Vec::with_capacity(PIECE);
@@ -150,16 +153,21 @@ impl ServiceRemote {
             if piece.is_empty() {
                 break;
             }
-            update_many(&mut [(&mut md5, &piece)]);
+            hasher.update(&piece);
             running.advance(0, piece.len() as u64);
             writer.write(&piece)?;
         }
-        if md5.finish() != id.md5 {
-            return Ok(Some(id));
+        let digests = hasher.finish();
+        if !item.is_met_by(&digests) {
+            return if digests.md5 == item.id.md5 {
+                Err(origin.is_other(&item.id))
+            } else {
+                Ok(None)
+            };
         }
         writer.finish()?;
         running.advance(1, 0);
-        Ok(None)
+        Ok(Some(digests))
     }
 
     pub(super) fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<Vec<Fetched>> {
@@ -173,8 +181,7 @@ impl ServiceRemote {
                 let mut copy = fs::File::create(&temporary)?;
                 self.read(item.id, &running, context, |piece| Ok(copy.write_all(piece)?))
             };
-            let is_wrong =
-                |read: &Option<FileDigests>| read.is_some_and(|found| !Fetched::is_right(item, &found));
+            let is_wrong = |read: &Option<FileDigests>| read.is_some_and(|found| !item.is_met_by(&found));
             let mut read = copy()?;
             if is_wrong(&read) && self.store.forget(&item.id.key()) {
                 read = copy()?;
@@ -200,14 +207,11 @@ impl ServiceRemote {
         context: &Context,
         mut take: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<Option<FileDigests>> {
-        let (mut md5, mut blake3) = (Md5Hasher::default(), blake3::Hasher::new());
-        let (mut size, mut refused) = (0, None);
+        let (mut hasher, mut refused) = (Hasher::default(), None);
         let mut each_piece = |piece: &[u8]| -> Result<()> {
             context.check()?;
-            update_many(&mut [(&mut md5, piece)]);
-            blake3.update(piece);
+            hasher.update(piece);
             take(piece)?;
-            size += piece.len() as u64;
             running.advance(0, piece.len() as u64);
             Ok(())
         };
@@ -220,12 +224,7 @@ impl ServiceRemote {
             None if !found => return Ok(None),
             None => {}
         }
-        let blake3 = Blake3::from_bytes(*blake3.finalize().as_bytes());
-        Ok(Some(FileDigests {
-            md5: md5.finish(),
-            blake3,
-            size,
-        }))
+        Ok(Some(hasher.finish()))
     }
 
     pub(super) fn verify(
@@ -248,5 +247,29 @@ impl ServiceRemote {
             report.judge(*id, *proof, digests);
         }
         Ok(report)
+    }
+}
+
+/// The digests of what passes by.
+#[derive(Default)]
+struct Hasher {
+    md5: Md5Hasher,
+    blake3: blake3::Hasher,
+    size: u64,
+}
+
+impl Hasher {
+    fn update(&mut self, piece: &[u8]) {
+        update_many(&mut [(&mut self.md5, piece)]);
+        self.blake3.update(piece);
+        self.size += piece.len() as u64;
+    }
+
+    fn finish(self) -> FileDigests {
+        FileDigests {
+            md5: self.md5.finish(),
+            blake3: Blake3::from_bytes(*self.blake3.finalize().as_bytes()),
+            size: self.size,
+        }
     }
 }

@@ -131,6 +131,48 @@ fn what_is_pushed_is_pulled_bit_for_bit_from_every_kind_of_remote() {
 }
 
 #[test]
+fn what_another_machine_sent_to_a_remote_of_dvc_is_read_once_and_mended_if_it_is_damaged() {
+    let bench = Bench::new();
+    let items = bench.add(&[1_000, 300_000]);
+    let root = bench.folder.path().join("folder");
+    let context = Context::default();
+    let machine = |name: &str| {
+        let config = RemoteConfig {
+            url: root.display().to_string(),
+            layout: RemoteLayout::Dvc,
+            mirrors: bench.folder.path().join(name),
+        };
+        Remote::open(&config).expect("a remote")
+    };
+    let push = |name: &str| {
+        let report = machine(name)
+            .push(&bench.cache, &items, &context)
+            .expect("pushed");
+        (report.objects, report.already_there)
+    };
+    assert_eq!(push("one"), (2, 0));
+    let object = root.join(items[1].id.key());
+    let right = fs::read(&object).expect("read");
+    let damage = || {
+        fs::remove_file(&object).expect("removed");
+        fs::write(&object, vec![7; right.len()]).expect("written");
+    };
+    damage();
+    // The one that sent it remembers that it was right; another looks.
+    assert_eq!(push("one"), (0, 2));
+    assert_eq!(push("two"), (1, 1));
+    assert_eq!(fs::read(&object).expect("read"), right);
+    damage();
+    assert_eq!(push("two"), (0, 2));
+    // What was pulled was proven, too.
+    fs::write(&object, &right).expect("written");
+    let cache = bench.other_cache("other");
+    machine("three").pull(&cache, &items, &context).expect("pulled");
+    damage();
+    assert_eq!(push("three"), (0, 2));
+}
+
+#[test]
 fn a_damaged_object_is_named_and_the_others_arrive() {
     let bench = Bench::new();
     let items = bench.add(&[10, 20, 300_000]);

@@ -87,7 +87,7 @@ impl Coded for CacheError {
                     let path = workspaces.iter().find(|user| !is_missing(user));
                     let path = path.map_or_else(String::new, |user| user.path.display().to_string());
                     format!(
-                        "let whoever they belong to clean the cache; to do without knowing what is needed there, `backlot cache clean --forget {path}`"
+                        "ask the owner of the workspace to clean the cache; to ignore what that workspace needs, `backlot cache clean --forget {path}`"
                     )
                 }
             }

@@ -1,0 +1,51 @@
+//! Whether the tracked files of installed releases still have the bytes that were placed.
+//!
+//! A status goes by the state of files and takes what did not change for right; here everything that is there is read. Invariant: what is
+//! found is no longer known as right afterwards, so that the next status and the next pull see it. Deliberately absent: files that are
+//! not there, which the status tells, and mending.
+
+use std::path::PathBuf;
+
+use backlot_core::{Context, file};
+use backlot_store::{Cache, StatCache, rehash_files};
+
+use crate::content::{Content, Member};
+use crate::error::{Error, Result};
+use crate::tracked::TrackedPointer;
+
+/// The files of a release that are there and have other bytes than they should. With `cache_is_proven` all objects of the cache
+/// have just been read, and other names of them are not read again.
+pub fn damaged_files(
+    pointers: &[TrackedPointer],
+    cache: &Cache,
+    cache_is_proven: bool,
+    stat: &StatCache,
+    context: &Context,
+) -> Result<Vec<PathBuf>> {
+    let mut members: Vec<Member> = Vec::new();
+    for pointer in pointers {
+        for (place, out) in pointer.located_outs().filter(|(_, out)| out.cache) {
+            match Content::find(out, cache)? {
+                Some(content) => members.extend(content.members(&place)),
+                None => {
+                    if let Some(manifest) = out.id().filter(|_| place.exists()) {
+                        let manifest = manifest.to_string();
+                        return Err(Error::NoManifest {
+                            path: place,
+                            manifest,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    members.retain(|member| {
+        member.target.is_file()
+            && !(cache_is_proven && file::is_same_file(&member.target, &cache.object_path(&member.id)))
+    });
+    let paths: Vec<PathBuf> = members.iter().map(|member| member.target.clone()).collect();
+    let found = rehash_files(&paths, stat, context)?;
+    let wrong = members.into_iter().zip(found);
+    let wrong = wrong.filter(|(member, found)| found.md5 != member.id.md5);
+    Ok(wrong.map(|(member, _)| member.target).collect())
+}

@@ -1,0 +1,153 @@
+//! Which inputs have to have their tracked files here, and which are pulled only when they are asked for.
+//!
+//! `[localize]` in `backlot.toml` names assets with `"always"`, which all are that are not named, or `"on-demand"`: a pull without names leaves
+//! those alone. Deliberately absent: outputs, whose files are somebody's work and always wanted.
+
+use std::collections::BTreeMap;
+
+use backlot_core::PackageName;
+use serde::{Deserialize, Serialize};
+use toml_edit::{DocumentMut, Item, value};
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::files::{MoveReport, Tracked, same_name};
+use crate::workspace::Workspace;
+
+/// When the tracked files of an input are pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Localize {
+    /// By every pull, and before an install that waits for them is done.
+    Always,
+    /// When their asset is named.
+    OnDemand,
+}
+
+impl Localize {
+    /// The word for it in `backlot.toml`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::OnDemand => "on-demand",
+        }
+    }
+}
+
+/// An asset, and when its files are pulled.
+#[derive(Clone, Debug, Serialize)]
+pub struct LocalizedAsset {
+    /// Its name.
+    pub asset: String,
+    /// When its tracked files are pulled.
+    pub localize: Localize,
+    /// Whether it is installed, with tracked files.
+    pub installed: bool,
+}
+
+/// The `[localize]` of a document.
+pub(crate) fn read(document: &DocumentMut) -> std::result::Result<BTreeMap<PackageName, Localize>, String> {
+    let table = document.get("localize").and_then(Item::as_table_like);
+    let entries = table.into_iter().flat_map(toml_edit::TableLike::iter);
+    entries
+        .map(|(name, item)| {
+            let package = PackageName::parse(name).map_err(|e| format!("`localize.{name}`: {e}"))?;
+            match item.as_str() {
+                Some("always") => Ok((package, Localize::Always)),
+                Some("on-demand") => Ok((package, Localize::OnDemand)),
+                _ => Err(format!(
+                    "`localize.{name}` is neither \"always\" nor \"on-demand\""
+                )),
+            }
+        })
+        .collect()
+}
+
+impl Config {
+    /// Choose when the files of an input are pulled.
+    fn set_localize(&mut self, name: &PackageName, localize: Localize) {
+        let table = self.section("localize");
+        // Under whatever spelling it was written before.
+        let written: Vec<String> = table.iter().map(|(key, _)| key.to_owned()).collect();
+        for key in written {
+            if PackageName::parse(&key).is_ok_and(|known| known == *name) {
+                table.remove(&key);
+            }
+        }
+        table.set_implicit(false);
+        table.insert(name.as_str(), value(localize.as_str()));
+        self.localize.insert(name.clone(), localize);
+    }
+}
+
+impl Workspace {
+    /// Choose when the tracked files of an input are pulled. Nothing is fetched or removed.
+    pub fn localize(
+        &mut self,
+        asset: &str,
+        localize: Localize,
+        dry_run: bool,
+    ) -> Result<Vec<LocalizedAsset>> {
+        let name = PackageName::parse(&asset.replace(' ', "-"))?;
+        self.change(dry_run, |workspace| {
+            workspace.config.set_localize(&name, localize);
+            let listed = workspace.localized()?;
+            if !dry_run {
+                workspace.config.save()?;
+            }
+            Ok(listed)
+        })
+    }
+
+    /// When the files of each input are pulled: of those with tracked files, and of those that were named.
+    pub fn localized(&self) -> Result<Vec<LocalizedAsset>> {
+        let mut named = self.config().localize.clone();
+        let mut all = Vec::new();
+        for one in self.tracked_or(&[], true, &mut |_, _| Ok(()))? {
+            if !one.installed {
+                continue;
+            }
+            let key = named.keys().find(|name| same_name(name.as_str(), &one.name));
+            let localize = key.cloned().and_then(|key| named.remove(&key));
+            all.push(LocalizedAsset {
+                asset: one.name,
+                localize: localize.unwrap_or(Localize::Always),
+                installed: true,
+            });
+        }
+        all.extend(named.into_iter().map(|(name, localize)| LocalizedAsset {
+            asset: name.to_string(),
+            localize,
+            installed: false,
+        }));
+        all.sort_by(|a, b| a.asset.cmp(&b.asset));
+        Ok(all)
+    }
+
+    /// Pull the tracked files of all inputs that are not on demand, and of nothing else. Whatever of them cannot be had is an error.
+    pub fn pull_local(&self, dry_run: bool) -> Result<MoveReport> {
+        let wanted = self.localized()?.into_iter();
+        let wanted = wanted.filter(|one| one.installed && one.localize == Localize::Always);
+        let names: Vec<String> = wanted.map(|one| one.asset).collect();
+        if names.is_empty() {
+            return Ok(MoveReport {
+                dry_run,
+                ..MoveReport::default()
+            });
+        }
+        self.pull(&names, None, false, dry_run)
+    }
+
+    /// Where no assets are named, take from what is tracked the inputs that are pulled only when they are. Returns theirs.
+    pub(crate) fn left_on_demand(&self, names: &[String], tracked: &mut Vec<Tracked>) -> Vec<String> {
+        if !names.is_empty() {
+            return Vec::new();
+        }
+        let on_demand = |one: &mut Tracked| {
+            let mut chosen = self.config().localize.iter();
+            let own = chosen.find(|(name, _)| same_name(name.as_str(), &one.name));
+            one.installed && own.is_some_and(|(_, localize)| *localize == Localize::OnDemand)
+        };
+        tracked.extract_if(.., on_demand).map(|one| one.name).collect()
+    }
+}
