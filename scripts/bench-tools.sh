@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the rivals of the bench `store_rival`: restic, borg and casync as Debian packages, rustic compiled by cargo into a
-# folder of its own, dvc by scripts/test-tools.sh. Does nothing when all is there. A rival that cannot be installed is said
+# Installs the rivals of the benches `store_rival` and `transfer_rival`: restic, borg, casync and rclone as Debian packages, rustic compiled
+# by cargo into a folder of its own, dvc by scripts/test-tools.sh; and Apache, which serves WebDAV there. Does nothing when all is there. A rival that cannot be installed is said
 # and left out; the bench leaves it out, too.
 set -euo pipefail
 
@@ -13,6 +13,9 @@ missing=()
 have restic || missing+=(restic)
 have borg || missing+=(borgbackup)
 have casync || missing+=(casync)
+have rclone || missing+=(rclone)
+have htpasswd || missing+=(apache2-utils)
+[ -x /usr/sbin/apache2 ] || missing+=(apache2)
 if [ "${#missing[@]}" -gt 0 ]; then
     sudo=""
     [ "$(id -u)" = 0 ] || sudo="sudo"

@@ -39,13 +39,23 @@ pub fn damaged_files(
             }
         }
     }
-    members.retain(|member| {
-        member.target.is_file()
-            && !(cache_is_proven && file::is_same_file(&member.target, &cache.object_path(&member.id)))
-    });
+    let is_object = |member: &Member| file::is_same_file(&member.target, &cache.object_path(&member.id));
+    members.retain(|member| member.target.is_file() && !(cache_is_proven && is_object(member)));
     let paths: Vec<PathBuf> = members.iter().map(|member| member.target.clone()).collect();
     let found = rehash_files(&paths, stat, context)?;
     let wrong = members.into_iter().zip(found);
-    let wrong = wrong.filter(|(member, found)| found.md5 != member.id.md5);
-    Ok(wrong.map(|(member, _)| member.target).collect())
+    let wrong: Vec<Member> = wrong
+        .filter(|(member, found)| found.md5 != member.id.md5)
+        .map(|(member, _)| member)
+        .collect();
+    // The cache has the same damage, and does not know it either.
+    let objects: Vec<_> = wrong
+        .iter()
+        .filter(|member| is_object(member))
+        .map(|member| (member.id, None))
+        .collect();
+    if !objects.is_empty() {
+        cache.verify(&objects, context)?;
+    }
+    Ok(wrong.into_iter().map(|member| member.target).collect())
 }

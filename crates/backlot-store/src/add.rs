@@ -32,7 +32,24 @@ pub struct Added {
 /// Digests of files, from the stat cache where they did not change.
 pub fn hash_files(paths: &[PathBuf], stat: &StatCache, context: &Context) -> Result<Vec<FileDigests>> {
     let entries = stat_all(paths)?;
-    let mut known = stat.lookup(&entries)?;
+    let known = stat.lookup(&entries)?;
+    hash_unknown(paths, &entries, known, stat, context)
+}
+
+/// The same, and all are read, whatever is known of them.
+pub fn rehash_files(paths: &[PathBuf], stat: &StatCache, context: &Context) -> Result<Vec<FileDigests>> {
+    let entries = stat_all(paths)?;
+    let none = vec![None; entries.len()];
+    hash_unknown(paths, &entries, none, stat, context)
+}
+
+fn hash_unknown(
+    paths: &[PathBuf],
+    entries: &[StatEntry],
+    mut known: Vec<Option<FileDigests>>,
+    stat: &StatCache,
+    context: &Context,
+) -> Result<Vec<FileDigests>> {
     let unknown: Vec<usize> = (0..paths.len()).filter(|i| known[*i].is_none()).collect();
     let bytes = unknown.iter().map(|i| entries[*i].stat.size).sum();
     let running = context.start(Operation::Scan, unknown.len() as u64, bytes);
@@ -58,12 +75,6 @@ pub fn hash_files(paths: &[PathBuf], stat: &StatCache, context: &Context) -> Res
     }
     stat.store(&fresh, context)?;
     Ok(known.into_iter().flatten().collect())
-}
-
-/// The same, and all are read, whatever is known of them.
-pub fn rehash_files(paths: &[PathBuf], stat: &StatCache, context: &Context) -> Result<Vec<FileDigests>> {
-    stat.forget(paths)?;
-    hash_files(paths, stat, context)
 }
 
 /// One pass over files that are new or changed: each is read once, and judged and published as [`hash::run`] says.

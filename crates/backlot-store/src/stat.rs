@@ -229,7 +229,8 @@ impl StatCache {
         Ok(found)
     }
 
-    /// What is recorded of files. One query a folder, or one a file where they are few.
+    /// What is recorded of files. One query a folder, or one a file where they are few; all see one state of the database, which is
+    /// locked and looked at once for them.
     pub(crate) fn recorded(&self, entries: &[StatEntry]) -> Result<Vec<Recorded>> {
         let mut found = vec![Recorded::Nothing; entries.len()];
         let mut folders: HashMap<&Path, HashMap<&str, usize>> = HashMap::new();
@@ -239,6 +240,7 @@ impl StatCache {
             }
         }
         let connection = self.connection();
+        let _reading = connection.unchecked_transaction().map_err(|e| self.failed(e))?;
         let prepare = |condition| {
             connection
                 .prepare_cached(&format!("SELECT {COLUMNS} FROM states WHERE {condition}"))
@@ -281,16 +283,19 @@ impl StatCache {
 
     /// Drop what is recorded of files.
     pub(crate) fn forget(&self, paths: &[PathBuf]) -> Result<()> {
-        let connection = self.connection();
-        let mut delete = connection
-            .prepare_cached("DELETE FROM states WHERE folder = ?1 AND name = ?2")
-            .map_err(|e| self.failed(e))?;
-        for (folder, name) in paths.iter().filter_map(|path| split(path)) {
-            if let Some(folder) = folder.to_str() {
-                delete.execute([folder, name]).map_err(|e| self.failed(e))?;
+        let mut connection = self.connection();
+        let transaction = connection.transaction().map_err(|e| self.failed(e))?;
+        {
+            let mut delete = transaction
+                .prepare_cached("DELETE FROM states WHERE folder = ?1 AND name = ?2")
+                .map_err(|e| self.failed(e))?;
+            for (folder, name) in paths.iter().filter_map(|path| split(path)) {
+                if let Some(folder) = folder.to_str() {
+                    delete.execute([folder, name]).map_err(|e| self.failed(e))?;
+                }
             }
         }
-        Ok(())
+        transaction.commit().map_err(|e| self.failed(e))
     }
 
     /// Drop what is recorded of files that had the content of some objects: they are read before they count again.

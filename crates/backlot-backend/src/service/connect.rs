@@ -28,6 +28,8 @@ pub(super) struct Connection {
     /// The scheme of its requests.
     pub(super) scheme: &'static str,
     pub(super) traits: Traits,
+    /// Whether it lists a folder at a time.
+    pub(super) by_folder: bool,
     pub(super) long: Way,
     /// Where its requests go instead of the service's own hosts, for a service that has no endpoint.
     pub(super) instead: Option<Url>,
@@ -223,6 +225,7 @@ impl Given<'_> {
                 exclusive: false,
                 ..OBJECTS
             },
+            by_folder: false,
             long: Way::Gathered,
             instead: self.endpoint()?.map(|(endpoint, _)| endpoint),
         })
@@ -262,6 +265,7 @@ impl Given<'_> {
             commit_by: CommitBy::Create,
             scheme: endpoint.map_or("https", |(_, scheme)| scheme),
             traits: OBJECTS,
+            by_folder: false,
             long: Way::Parts,
             instead: None,
         })
@@ -299,6 +303,7 @@ impl Given<'_> {
                 concurrency: 8,
                 ..OBJECTS
             },
+            by_folder: true,
             long: Way::Streamed(WholePut::new(self.url, scheme)?),
             instead: None,
         })
@@ -326,6 +331,7 @@ impl Given<'_> {
                 lists: false,
                 ..OBJECTS
             },
+            by_folder: false,
             long: Way::Parts,
             instead: None,
         })

@@ -21,6 +21,7 @@ use futures_lite::{FutureExt as _, StreamExt as _};
 use opendal::{Buffer, ErrorKind, Operator, services};
 use url::Url;
 
+use crate::each::{ENTRIES_LIMIT, by_level};
 use crate::error::{Error, Result};
 use crate::open::StoreOptions;
 use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
@@ -32,9 +33,6 @@ const RETRIES: u32 = 4;
 /// How many objects are removed at once; a service makes several requests of it if it takes fewer.
 const DELETED: usize = 1000;
 
-/// The most objects that one listing may have.
-const ENTRIES_LIMIT: usize = 1_000_000;
-
 /// An OpenDAL service.
 pub(crate) struct Service {
     made: Mutex<Made>,
@@ -43,6 +41,8 @@ pub(crate) struct Service {
     network: Network,
     commit_by: CommitBy,
     traits: Traits,
+    /// Whether it lists a folder at a time.
+    by_folder: bool,
     place: String,
     long: long::Way,
     /// Whether it removes many objects with one request.
@@ -115,6 +115,7 @@ impl Service {
             network: network.clone(),
             commit_by: connection.commit_by,
             traits: connection.traits,
+            by_folder: connection.by_folder,
             place: url.as_str().trim_end_matches('/').to_owned(),
             long: connection.long,
         })
@@ -141,6 +142,7 @@ impl Service {
                 lists: true,
                 exclusive: true,
             },
+            by_folder: false,
             place,
             long: long::Way::Parts,
             deletes_many: false,
@@ -317,6 +319,9 @@ impl ObjectStore for Service {
     }
 
     fn list(&self, prefix: &str, deep: bool) -> Result<Vec<Entry>> {
+        if deep && self.by_folder {
+            return by_level(prefix, &self.place, |folder| self.list(folder, false));
+        }
         let found = self.ask(prefix, async |operator| {
             let mut lister = operator.lister_with(prefix).recursive(deep).await?;
             let mut found = Vec::new();

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::account::Account;
 use super::hosts::{Known, Standing, fingerprint, name};
 use super::wire::{self, Answer, Offers};
+use crate::each::ENTRIES_LIMIT;
 use crate::error::Error;
 
 /// How long one answer may take.
@@ -35,9 +36,6 @@ const BLOCK: u32 = 32 * 1024;
 
 /// Blocks under way at once, for one file.
 const WINDOW: usize = 16;
-
-/// The most entries that one listing may have.
-pub(super) const ENTRIES_LIMIT: usize = 1_000_000;
 
 /// Why something that was asked failed.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ use tokio::sync::{Mutex, Semaphore};
 use ulid::Ulid;
 use url::Url;
 
+use crate::each::by_level;
 use crate::error::{Error, Result};
 use crate::service::clean;
 use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
@@ -38,9 +39,6 @@ const PARALLEL: usize = 8;
 
 /// How often a connection is tried for: a server that is asked by many at once drops some.
 const CONNECTS: u32 = 4;
-
-/// How deep a listing goes; deeper than any repo.
-const DEPTH: usize = 8;
 
 /// How old what was staged must be, by the server's clock, to be somebody's who died.
 const STALE_SECONDS: u32 = 24 * 60 * 60;
@@ -373,38 +371,27 @@ impl Sftp {
     }
 
     /// What lies in a folder, and below it if that is wanted.
-    async fn entries(&self, line: &Line, prefix: &str, deep: bool) -> Asked<Vec<Entry>> {
-        let (mut folders, mut found) = (vec![(prefix.to_owned(), 1)], Vec::new());
-        while let Some((prefix, depth)) = folders.pop() {
-            let names = match line.entries(&self.path(&prefix)).await {
-                // Gone since its parent was listed.
-                Err(trouble) if trouble.is_missing() => continue,
-                names => names?,
-            };
-            for (name, mut about) in names {
-                let key = format!("{prefix}{name}");
-                if about.kind == Kind::Link {
-                    // To a file it is one; to a folder it may lead in circles.
-                    match line.about(&self.path(&key), true).await {
-                        Ok(target) if target.kind == Kind::File => about = target,
-                        Ok(_) | Err(Trouble::Refused { .. }) => continue,
-                        Err(trouble) => return Err(trouble),
-                    }
-                }
-                match about.kind {
-                    Kind::File => found.push(entry(key, &about)),
-                    Kind::Folder if !deep => found.push(Entry {
-                        key: format!("{key}/"),
-                        size: 0,
-                        modified: 0,
-                        tag: String::new(),
-                    }),
-                    Kind::Folder if depth < DEPTH => folders.push((format!("{key}/"), depth + 1)),
-                    _ => {}
+    async fn entries(&self, line: &Line, prefix: &str) -> Asked<Vec<Entry>> {
+        let mut found = Vec::new();
+        for (name, mut about) in line.entries(&self.path(prefix)).await? {
+            let key = format!("{prefix}{name}");
+            if about.kind == Kind::Link {
+                // To a file it is one; to a folder it may lead in circles.
+                match line.about(&self.path(&key), true).await {
+                    Ok(target) if target.kind == Kind::File => about = target,
+                    Ok(_) | Err(Trouble::Refused { .. }) => continue,
+                    Err(trouble) => return Err(trouble),
                 }
             }
-            if found.len() + folders.len() > line::ENTRIES_LIMIT {
-                return Err(Trouble::Nonsense("it lists without end"));
+            match about.kind {
+                Kind::File => found.push(entry(key, &about)),
+                Kind::Folder => found.push(Entry {
+                    key: format!("{key}/"),
+                    size: 0,
+                    modified: 0,
+                    tag: String::new(),
+                }),
+                _ => {}
             }
         }
         Ok(found)
@@ -434,7 +421,10 @@ impl ObjectStore for Sftp {
     }
 
     fn list(&self, prefix: &str, deep: bool) -> Result<Vec<Entry>> {
-        let found = self.ask(prefix, true, async |line| self.entries(line, prefix, deep).await)?;
+        if deep {
+            return by_level(prefix, &self.place, |folder| self.list(folder, false));
+        }
+        let found = self.ask(prefix, true, async |line| self.entries(line, prefix).await)?;
         Ok(found.unwrap_or_default())
     }
 
