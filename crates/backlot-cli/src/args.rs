@@ -489,13 +489,13 @@ pub(crate) enum Command {
     },
     /// Store again what is damaged or missing on a remote, or in a repo
     #[command(
-        after_help = "The remote or repo is read whole; what is wrong is taken from the cache, or from the other remotes or repos of this\nworkspace. A release in a repo comes back only with the digest that it was published with.\n\nExamples:\n  backlot repair\n  backlot repair --remote site --from main --dry-run\n  backlot repair --repo review                 wheels, sidecars and pages of a repo in a folder\n  backlot repair --repo blessed --from review"
+        after_help = "The remote or repo is read whole; what is wrong is taken from the cache, or from the other remotes or repos of this\nworkspace. A release in a repo comes back only with the digest that it was published with.\n\nExamples:\n  backlot repair\n  backlot repair --remote site --from main --dry-run\n  backlot repair --repo review                 wheels, sidecars and pages of a repo in a folder or store\n  backlot repair --repo blessed --from review"
     )]
     Repair {
         /// The remote [default: the default one]
         #[arg(long, value_name = "NAME")]
         remote: Option<String>,
-        /// A repo in a folder, instead of a remote
+        /// A repo in a folder or store, instead of a remote
         #[arg(long, value_name = "NAME", conflicts_with = "remote")]
         repo: Option<String>,
         /// Only this other remote or repo

@@ -337,6 +337,7 @@ impl Coded for Error {
                 "check that its disk is mounted, then run the command again; nothing was published".to_owned()
             }
             Self::NotAFolder { .. } => "name a folder as the repo's path".to_owned(),
+            Self::NoPackages { place: Place::Url(_) } => "check the store's address and credentials, or run `backlot repair --repo NAME`; if its releases were removed on purpose, remove `simple/` and `status/` there, too".to_owned(),
             Self::NoPackages { place } => format!(
                 "mount or restore `{place}`; if its releases were removed on purpose, make the folder again, empty"
             ),

@@ -41,6 +41,7 @@ mod stamp;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
+mod upkeep;
 mod verdict;
 mod whole;
 
@@ -67,8 +68,8 @@ pub use release::{Release, ReleaseKind};
 pub use repo::Repo;
 pub use restore::ExpectedFile;
 pub use search::{Found, Query};
-pub use settle::ReindexReport;
 pub use stamp::Stamp;
+pub use upkeep::{ReindexReport, Upkeep};
 pub use verdict::{CarriedFact, Verdict, VerdictReport};
 pub use whole::WholeRelease;
 

@@ -440,7 +440,7 @@ fn look_at_source(
 
 /// Open a wheel without a usable record and read off what a record would say. Opening refuses a wheel whose metadata is
 /// of another name or version than its file name.
-fn inspect(wheel: &WheelFile) -> Result<FolderRelease> {
+pub(crate) fn inspect(wheel: &WheelFile) -> Result<FolderRelease> {
     let archive = WheelArchive::open(&wheel.path)?;
     Ok(FolderRelease {
         name: wheel.name.clone(),

@@ -13,6 +13,7 @@ use sha2::Digest;
 use crate::error::Result;
 use crate::listing::WheelFile;
 use crate::read_bounded;
+use crate::restore::{Published, may_be};
 
 /// The most a record may have.
 pub(crate) const RECORD_LIMIT: u64 = 64 * 1024;
@@ -52,6 +53,12 @@ impl ReleaseRecord {
             && self.filename == wheel.file
             && self.size == wheel.size
             && self.modified == wheel.modified
+    }
+
+    /// Whether the file that lies there, with the digest `found`, is not the one that this is rightly about: then the file is
+    /// damaged, and nothing is made from it.
+    pub(crate) fn is_of_other_bytes(&self, found: Sha256, published: &Published) -> bool {
+        self.sha256 != found && may_be(published, self.sha256)
     }
 
     /// The bytes of its file.

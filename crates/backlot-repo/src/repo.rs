@@ -23,8 +23,9 @@ use crate::publish::{Checked, Publication, PublishPlan};
 use crate::read::copy_proven;
 use crate::record::{sha256_of_file, strong_of_file};
 use crate::release::Release;
+use crate::restore::ExpectedFile;
 use crate::search::{self, Found, Query};
-use crate::settle::ReindexReport;
+use crate::upkeep::{ReindexReport, Upkeep};
 use crate::verdict::{CarriedFact, Verdict, VerdictReport};
 use crate::whole::WholeRelease;
 
@@ -403,14 +404,57 @@ impl Repo {
         }
     }
 
-    /// Make again what is derived from the releases and does not agree with them; see [`FolderRepo::reindex`].
+    /// Make again what is derived from the releases and does not agree with them; see [`Upkeep::reindex`].
     pub fn reindex(&self, dry_run: bool, context: &Context) -> Result<ReindexReport> {
+        self.upkeep(dry_run)?.reindex(context)
+    }
+
+    /// Look after it, for real or as a dry run. The server of a package index maintains that.
+    pub fn upkeep(&self, dry_run: bool) -> Result<Upkeep> {
         match self {
-            Self::Folder(repo) => repo.reindex(dry_run, context),
-            Self::Index(_) | Self::Object(_) => Err(IndexError::OwnPages {
-                url: self.place().to_string(),
+            Self::Folder(repo) => Upkeep::of_folder(repo, dry_run),
+            Self::Object(repo) => Upkeep::of_store(repo, dry_run),
+            Self::Index(repo) => Err(IndexError::OwnPages {
+                url: repo.place().to_string(),
             }
             .into()),
+        }
+    }
+
+    /// The same repo, of which nothing is believed that this machine keeps: for checking what is there itself.
+    #[must_use]
+    pub fn without_cache(self) -> Self {
+        match self {
+            Self::Object(repo) => Self::Object(repo.without_cache()),
+            other => other,
+        }
+    }
+
+    /// The names of all packages, also of those whose files are gone.
+    pub fn all_names(&self) -> Result<Vec<PackageName>> {
+        match self {
+            Self::Folder(repo) => repo.all_names(),
+            Self::Index(repo) => repo.packages(),
+            Self::Object(repo) => repo.all_names(),
+        }
+    }
+
+    /// The files of a package that are there, or that a record or a page names; sorted by name. None of an index and of a
+    /// plain folder of wheels, which say nothing about them.
+    pub fn expected_files(&self, name: &PackageName) -> Result<Vec<ExpectedFile>> {
+        match self {
+            Self::Folder(repo) => repo.expected_files(name),
+            Self::Index(_) => Ok(Vec::new()),
+            Self::Object(repo) => repo.expected_files(name),
+        }
+    }
+
+    /// The files of a package that its records or its page name and that are not there.
+    pub fn missing_files(&self, name: &PackageName) -> Result<Vec<Place>> {
+        match self {
+            Self::Folder(repo) => repo.missing_files(name),
+            Self::Index(_) => Ok(Vec::new()),
+            Self::Object(repo) => repo.missing_files(name),
         }
     }
 

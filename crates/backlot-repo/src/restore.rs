@@ -1,11 +1,11 @@
-//! What a folder says of files that are damaged or gone, and putting them back.
+//! The files that a repo has or should have, and putting those back that are damaged or gone.
 //!
 //! Invariants: what a file should be is told by its `published` facts; where it has none, by its record, else by its page.
 //! What is put back was read from end to end and has that digest; a file that is right is never replaced. Deliberately
-//! absent: where the right bytes are found, and stores of objects.
+//! absent: where the right bytes are found, and the ways of a store (`object::upkeep`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, Created};
 use backlot_core::presence::{is_absent, is_dead_link};
@@ -15,15 +15,16 @@ use fs_err as fs;
 
 use crate::FolderRepo;
 use crate::error::{Error, Result};
-use crate::fact::{FactKind, read_facts};
+use crate::fact::{Fact, FactKind, read_facts};
 use crate::layout::{RepoKind, is_wheel};
 use crate::own_page;
+use crate::place::Place;
 use crate::publish::{Offer, stage};
 use crate::quick::PAGE_LIMIT;
 use crate::read_bounded;
 use crate::record::{RECORD_LIMIT, ReleaseRecord, find_sidecar, record_path, sha256_of_file, sidecar_path};
 
-/// A file that a folder has, or should have.
+/// A file that a repo has, or should have.
 #[derive(Clone, Debug)]
 pub struct ExpectedFile {
     /// The package.
@@ -33,9 +34,11 @@ pub struct ExpectedFile {
     /// The file name.
     pub file: String,
     /// Where it lies.
-    pub path: PathBuf,
+    pub place: Place,
+    /// Whether there is a file, or something that cannot be looked at.
+    pub is_there: bool,
     /// The digests it was published with, and the modification time it had. More than one where a publisher died.
-    published: BTreeMap<Sha256, Option<u64>>,
+    published: Published,
     record: Option<ReleaseRecord>,
     on_page: Option<Sha256>,
 }
@@ -58,29 +61,36 @@ impl ExpectedFile {
 
     /// Whether bytes of a digest may be this file: it was published with it, or nobody knows with which.
     pub fn admits(&self, found: Sha256) -> bool {
-        self.published.is_empty() || self.published.contains_key(&found)
+        may_be(&self.published, found)
     }
 
-    /// Whether there is a file, or something that cannot be looked at.
-    pub fn is_there(&self) -> bool {
-        match fs::metadata(&self.path) {
-            Ok(found) => found.is_file(),
-            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    /// Whether it was surely published with a digest: whatever else says otherwise is wrong.
+    pub fn confirms(&self, found: Sha256) -> bool {
+        self.published.contains_key(&found)
+    }
+
+    /// A copy of it, checked from end to end: an error unless it has the right bytes.
+    pub(crate) fn offer(&self, from: &Path, context: &Context) -> Result<Offer> {
+        let offer = Offer::check(from, context)?;
+        match self.digest() {
+            Some(expected) if offer.sha256 != expected => Err(Error::WrongBytes {
+                place: from.into(),
+                expected,
+                found: offer.sha256,
+            }),
+            _ => Ok(offer),
         }
     }
 
-    /// Its sidecar and record, as far as they are those of the right bytes: what a repair leaves as it is.
-    pub fn right_derived(&self) -> Vec<PathBuf> {
-        let Some(record) = self
-            .record
-            .as_ref()
-            .filter(|record| Some(record.sha256) == self.digest())
-        else {
+    /// Of one in a folder, its sidecar and record, as far as they are those of the right bytes: what a repair leaves as it is.
+    pub(crate) fn right_derived(&self) -> Vec<Place> {
+        let right = |record: &&ReleaseRecord| Some(record.sha256) == self.digest();
+        let (Some(path), Some(record)) = (self.place.path(), self.record.as_ref().filter(right)) else {
             return Vec::new();
         };
-        let sidecar = find_sidecar(&self.path, &record.metadata_sha256);
-        let sidecar = sidecar.map(|_| sidecar_path(&self.path));
-        std::iter::once(record_path(&self.path)).chain(sidecar).collect()
+        let sidecar = find_sidecar(path, &record.metadata_sha256).map(|_| sidecar_path(path));
+        let right = std::iter::once(record_path(path)).chain(sidecar);
+        right.map(Place::from).collect()
     }
 
     fn modified(&self, digest: Sha256) -> Option<u64> {
@@ -89,6 +99,109 @@ impl ExpectedFile {
             .map(|record| record.modified)
             .or_else(|| self.published.get(&digest).copied().flatten())
     }
+}
+
+/// The files of a package, gathered from all that names them.
+pub(crate) struct Gathered<'a> {
+    name: &'a PackageName,
+    /// Where a file of the package lies.
+    place: &'a dyn Fn(&str) -> Place,
+    files: BTreeMap<String, ExpectedFile>,
+}
+
+impl<'a> Gathered<'a> {
+    pub(crate) fn new(name: &'a PackageName, place: &'a dyn Fn(&str) -> Place) -> Self {
+        Self {
+            name,
+            place,
+            files: BTreeMap::new(),
+        }
+    }
+
+    fn note(&mut self, file: &str, note: impl FnOnce(&mut ExpectedFile)) {
+        let Some(version) = version_of(file, self.name) else {
+            return;
+        };
+        let expected = self.files.entry(file.to_owned());
+        note(expected.or_insert_with(|| ExpectedFile {
+            package: self.name.clone(),
+            version,
+            file: file.to_owned(),
+            place: (self.place)(file),
+            is_there: false,
+            published: Published::new(),
+            record: None,
+            on_page: None,
+        }));
+    }
+
+    /// A file that is there.
+    pub(crate) fn there(&mut self, file: &str) {
+        self.note(file, |expected| expected.is_there = true);
+    }
+
+    /// What lies there as the record of a file.
+    pub(crate) fn record(&mut self, of: &str, bytes: &[u8]) {
+        if let Ok(record) = serde_json::from_slice::<ReleaseRecord>(bytes)
+            && record.filename == of
+        {
+            self.note(of, |expected| expected.record = Some(record));
+        }
+    }
+
+    /// The page of the package.
+    pub(crate) fn page(&mut self, bytes: &[u8]) {
+        for file in own_page::read(bytes).unwrap_or_default() {
+            self.note(&file.filename, |expected| expected.on_page = Some(file.sha256()));
+        }
+    }
+
+    /// All of them, sorted by name, with what facts say of a version.
+    pub(crate) fn with_facts(
+        self,
+        facts: &dyn Fn(&Version) -> Result<Vec<Fact>>,
+    ) -> Result<Vec<ExpectedFile>> {
+        let mut files: Vec<ExpectedFile> = self.files.into_values().collect();
+        for expected in &mut files {
+            let facts = facts(&expected.version)?;
+            expected.published = published_digests(&facts, &expected.file);
+        }
+        Ok(files)
+    }
+}
+
+/// The digests that a file was published with, and the modification times it had.
+pub(crate) type Published = BTreeMap<Sha256, Option<u64>>;
+
+/// Whether a file may have a digest: it was published with it, or nothing says with which.
+pub(crate) fn may_be(published: &Published, digest: Sha256) -> bool {
+    published.is_empty() || published.contains_key(&digest)
+}
+
+/// What the facts of its version say that a file was published with.
+pub(crate) fn published_digests<'a>(facts: impl IntoIterator<Item = &'a Fact>, file: &str) -> Published {
+    let published = facts
+        .into_iter()
+        .filter(|fact| fact.kind == FactKind::Published && fact.file.as_deref() == Some(file));
+    published
+        .filter_map(|fact| Some((fact.sha256?, fact.modified)))
+        .collect()
+}
+
+/// Whether a record or the page of a package names a file that is not among those that are there.
+pub(crate) fn names_missing(
+    name: &PackageName,
+    there: &BTreeSet<String>,
+    page: impl FnOnce() -> Result<Option<Vec<u8>>>,
+) -> Result<bool> {
+    let mut recorded = there.iter().filter_map(|file| file.strip_suffix(".json"));
+    let is_gone = |file: &str| !there.contains(file) && version_of(file, name).is_some();
+    if recorded.any(is_gone) {
+        return Ok(true);
+    }
+    let page = page()?.unwrap_or_default();
+    let on_page = own_page::read(&page).unwrap_or_default();
+    Ok(on_page.iter().any(|file| !there.contains(&*file.filename)))
 }
 
 impl FolderRepo {
@@ -109,141 +222,77 @@ impl FolderRepo {
             return Ok(Vec::new());
         }
         let folder = self.places.package(name);
-        let mut files: BTreeMap<String, ExpectedFile> = BTreeMap::new();
-        let mut add = |file: &str, note: &dyn Fn(&mut ExpectedFile)| {
-            let Some(version) = version_of(file, name) else {
-                return;
-            };
-            let expected = files.entry(file.to_owned()).or_insert_with(|| ExpectedFile {
-                package: name.clone(),
-                version,
-                file: file.to_owned(),
-                path: folder.join(file),
-                published: BTreeMap::new(),
-                record: None,
-                on_page: None,
-            });
-            note(expected);
-        };
+        let place = |file: &str| folder.join(file).into();
+        let mut gathered = Gathered::new(name, &place);
         for file in self.places.package_files(name)? {
             if let Some(of) = file.strip_suffix(".json") {
                 let bytes = read_bounded(&folder.join(&file), RECORD_LIMIT)?.unwrap_or_default();
-                if let Ok(record) = serde_json::from_slice::<ReleaseRecord>(&bytes)
-                    && record.filename == of
-                {
-                    add(of, &|expected| expected.record = Some(record.clone()));
-                }
+                gathered.record(of, &bytes);
+            } else if is_there(&folder.join(&file)) {
+                gathered.there(&file);
             } else {
-                add(&file, &|_| {});
+                gathered.note(&file, |_| {});
             }
         }
-        let page = read_bounded(&self.places.pages(name).join("index.json"), PAGE_LIMIT)?.unwrap_or_default();
-        for file in own_page::read(&page).unwrap_or_default() {
-            add(&file.filename, &|expected| expected.on_page = Some(file.sha256()));
-        }
-        let mut files: Vec<ExpectedFile> = files.into_values().collect();
-        for expected in &mut files {
-            let facts = read_facts(&self.places.status(name, &expected.version))?;
-            for fact in facts {
-                if fact.kind == FactKind::Published
-                    && fact.file.as_ref() == Some(&expected.file)
-                    && let Some(sha256) = fact.sha256
-                {
-                    expected.published.insert(sha256, fact.modified);
-                }
-            }
-        }
-        Ok(files)
+        gathered.page(&self.own_page(name)?.unwrap_or_default());
+        gathered.with_facts(&|version| read_facts(&self.places.status(name, version)))
+    }
+
+    fn own_page(&self, name: &PackageName) -> Result<Option<Vec<u8>>> {
+        read_bounded(&self.places.pages(name).join("index.json"), PAGE_LIMIT)
     }
 
     /// The files of a package that its records or its page name and that are not there; the judgement of
     /// [`Self::expected_files`], without reading what is known of those that are.
-    pub fn missing_files(&self, name: &PackageName) -> Result<Vec<PathBuf>> {
+    pub fn missing_files(&self, name: &PackageName) -> Result<Vec<Place>> {
         if self.kind()? != RepoKind::Backlot {
             return Ok(Vec::new());
         }
         let there: BTreeSet<String> = self.places.package_files(name)?.into_iter().collect();
-        let mut recorded = there.iter().filter_map(|file| file.strip_suffix(".json"));
-        let is_gone = |file: &str| !there.contains(file) && version_of(file, name).is_some();
-        if !recorded.any(is_gone) {
-            let page = self.places.pages(name).join("index.json");
-            let page = read_bounded(&page, PAGE_LIMIT)?.unwrap_or_default();
-            let on_page = own_page::read(&page).unwrap_or_default();
-            if on_page.iter().all(|file| there.contains(&*file.filename)) {
-                return Ok(Vec::new());
-            }
+        if !names_missing(name, &there, || self.own_page(name))? {
+            return Ok(Vec::new());
         }
         let mut gone = self.expected_files(name)?;
-        gone.retain(|expected| !expected.is_there());
-        Ok(gone.into_iter().map(|expected| expected.path).collect())
+        gone.retain(|expected| !expected.is_there);
+        Ok(gone.into_iter().map(|expected| expected.place).collect())
     }
 
     /// Put a damaged or missing file back from a copy of the right bytes. Returns whether it was wrong.
-    pub fn restore(
-        &self,
-        expected: &ExpectedFile,
-        from: &std::path::Path,
-        context: &Context,
-    ) -> Result<bool> {
-        let offer = Offer::check(from, context)?;
-        let digest = expected.digest().unwrap_or(offer.sha256);
-        if offer.sha256 != digest {
-            return Err(Error::WrongBytes {
-                place: from.to_path_buf().into(),
-                expected: digest,
-                found: offer.sha256,
-            });
-        }
+    pub(crate) fn restore(&self, expected: &ExpectedFile, from: &Path, context: &Context) -> Result<bool> {
+        let offer = expected.offer(from, context)?;
         self.places.ensure(false)?;
-        let (staged, _) = stage(&offer, &expected.path, context)?;
-        if let Some(modified) = expected.modified(digest) {
+        let path: PathBuf = self.places.package(&expected.package).join(&expected.file);
+        let (staged, _) = stage(&offer, &path, context)?;
+        if let Some(modified) = expected.modified(offer.sha256) {
             // What its record and its fact know it by.
             file::set_modified(staged.path(), Timestamp(modified))?;
         }
-        if is_absent(&expected.path)? {
+        if is_absent(&path)? {
             return Ok(staged.create()? == Created::New);
         }
         // Somebody else may have been here first.
-        if !is_dead_link(&expected.path)? && sha256_of_file(&expected.path)? == digest {
+        if !is_dead_link(&path)? && sha256_of_file(&path)? == offer.sha256 {
             return Ok(false);
         }
         staged.replace()?;
         Ok(true)
     }
+}
 
-    /// Make the root pages again where they do not agree with the packages. Returns what was wrong; a dry run changes nothing.
-    pub fn mend_root(&self, dry_run: bool, context: &Context) -> Result<Vec<PathBuf>> {
-        if self.kind()? != RepoKind::Backlot {
-            return Ok(Vec::new());
-        }
-        let stale = self.stale_root_pages()?;
-        if !dry_run && !stale.is_empty() {
-            self.settle_root(true, context)?;
-        }
-        Ok(stale)
-    }
-
-    /// Make the sidecars, records and pages of a package again where they do not agree with its files. Returns what was wrong;
-    /// a dry run changes nothing.
-    pub fn mend(&self, name: &PackageName, dry_run: bool, context: &Context) -> Result<Vec<PathBuf>> {
-        if self.kind()? != RepoKind::Backlot {
-            return Ok(Vec::new());
-        }
-        let mut wrong = self.heal(name, dry_run)?;
-        let stale = if dry_run {
-            !wrong.is_empty() || self.has_stale_pages(name)?
-        } else {
-            self.settle_package(name, context)?
-        };
-        if stale {
-            wrong.push(self.places.pages(name).join("index.json"));
-        }
-        Ok(wrong)
+/// Whether there is a file, or something that cannot be looked at.
+fn is_there(path: &Path) -> bool {
+    match fs::metadata(path) {
+        Ok(found) => found.is_file(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
 }
 
 /// The version of a file that is named as a release of a package.
 fn version_of(file: &str, name: &PackageName) -> Option<Version> {
+    // A page may name anything.
+    if file.contains(['/', '\\']) {
+        return None;
+    }
     if is_wheel(file) {
         let wheel = WheelName::parse_likely(file, name).ok()?;
         return (wheel.package == *name).then_some(wheel.version);

@@ -11,18 +11,18 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, Created, TEMPORARY_PREFIX};
 use backlot_core::shared::{self, make_folder};
-use backlot_core::{Context, Operation, PackageName, Timestamp};
+use backlot_core::{Context, PackageName, Timestamp};
 use backlot_wheel::{Sdist, WheelArchive};
 use fs_err as fs;
-use serde::Serialize;
 
 use crate::FolderRepo;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fact::{ReleaseStatus, read_facts};
 use crate::known_page::KnownPage;
 use crate::layout::{RepoKind, names_in};
-use crate::listing::{BrokenRelease, FolderRelease, WheelFile, by_name, modified_of};
+use crate::listing::{BrokenRelease, FolderRelease, WheelFile, by_name, inspect, modified_of};
 use crate::pages::{self, PageEntry};
+use crate::place::Place;
 use crate::publish::{Step, source_in_folder};
 use crate::quick::{PENDING, modified};
 use crate::read_bounded;
@@ -30,98 +30,96 @@ use crate::record::{
     RECORD_FORMAT, ReleaseRecord, find_record, find_sidecar, record_path, sha256, sidecar_path,
 };
 use crate::release::Release;
+use crate::restore::{may_be, published_digests};
+use crate::upkeep::{LeftBehind, ReindexReport, Steps, Upkeep};
 
 /// How often a page is written again because the folder changed meanwhile, before it is left to the others.
 pub(crate) const ROUNDS: usize = 100;
 
 /// A temporary this old belongs to nobody.
-const STALE_MILLISECONDS: u64 = 24 * 60 * 60 * 1000;
+pub(crate) const STALE_MILLISECONDS: u64 = 24 * 60 * 60 * 1000;
 
 /// The most a root page may have.
 pub(crate) const ROOT_PAGE_LIMIT: u64 = 256 * 1024 * 1024;
 
-/// What a reindex found and did.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct ReindexReport {
-    /// How many packages the repo has.
-    pub packages: u64,
-    /// How many good wheels and source distributions.
-    pub releases: u64,
-    /// Sidecars and records that were made again.
-    pub healed: Vec<PathBuf>,
-    /// Packages whose pages were written.
-    pub paged: Vec<PackageName>,
-    /// Root pages that were written.
-    pub root_pages: Vec<PathBuf>,
-    /// Wheels that cannot be used.
-    pub broken: Vec<BrokenRelease>,
-    /// Left-over temporaries and pages of packages that are gone, which were removed.
-    pub removed: Vec<PathBuf>,
-    /// Whether nothing was changed.
-    pub dry_run: bool,
+/// The steps of looking after a folder.
+pub(crate) struct FolderSteps<'a> {
+    pub(crate) repo: &'a FolderRepo,
+    pub(crate) dry_run: bool,
+}
+
+impl Steps for FolderSteps<'_> {
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn package_folders(&self) -> Result<Vec<PackageName>> {
+        self.repo.package_folders()
+    }
+
+    fn names_with_pages(&self) -> Result<Vec<PackageName>> {
+        self.repo.names_with_pages()
+    }
+
+    fn sweep(&self, what: LeftBehind<'_>, context: &Context) -> Result<Vec<Place>> {
+        let places = &self.repo.places;
+        let (folders, prefix) = match what {
+            LeftBehind::Anywhere => {
+                let folders = vec![places.root.clone(), places.packages(), places.simple()];
+                (folders, TEMPORARY_PREFIX)
+            }
+            LeftBehind::Publishing(name) => {
+                (vec![places.package(name), places.pages(name)], TEMPORARY_PREFIX)
+            }
+            LeftBehind::Saying(name) => (vec![places.pages(name)], PENDING),
+        };
+        let mut removed = Vec::new();
+        for folder in folders {
+            removed.extend(remove_stale(&folder, prefix, self.dry_run, context)?);
+        }
+        Ok(removed.into_iter().map(Place::from).collect())
+    }
+
+    fn heal(&self, name: &PackageName) -> Result<Vec<Place>> {
+        let healed = self.repo.heal(name, self.dry_run)?;
+        Ok(healed.into_iter().map(Place::from).collect())
+    }
+
+    fn tally(&self, name: &PackageName) -> Result<(u64, Vec<BrokenRelease>)> {
+        let listing = self.repo.releases_with_problems(name)?;
+        let files = listing.releases.len() + listing.sources.len();
+        Ok((files as u64, listing.broken))
+    }
+
+    /// Of a dry run, as if the healing had been done.
+    fn settle(&self, name: &PackageName, healed: bool, context: &Context) -> Result<bool> {
+        if self.dry_run {
+            return Ok(healed || self.repo.has_stale_pages(name)?);
+        }
+        self.repo.settle_package(name, context)
+    }
+
+    fn settle_root(&self, context: &Context) -> Result<Vec<Place>> {
+        let mut stale = self.repo.stale_root_pages()?;
+        if !self.dry_run && !stale.is_empty() {
+            stale = self.repo.settle_root(true, context)?;
+        }
+        Ok(stale.into_iter().map(Place::from).collect())
+    }
+
+    fn pages(&self, name: &PackageName) -> Place {
+        self.repo.places.pages(name).into()
+    }
+
+    fn page(&self, name: &PackageName) -> Place {
+        self.repo.places.pages(name).join("index.json").into()
+    }
 }
 
 impl FolderRepo {
-    /// Make every derived file again that does not agree with the wheels and facts, and remove temporaries left by
-    /// publishers that died more than a day ago. Safe beside publishers and other reindexes. A dry run changes nothing and
-    /// reports what would be done; pages are then compared as if the healing had been done.
+    /// Make derived files again; see [`Upkeep::reindex`]. A plain folder of packages is an error.
     pub fn reindex(&self, dry_run: bool, context: &Context) -> Result<ReindexReport> {
-        let mut report = ReindexReport {
-            dry_run,
-            ..ReindexReport::default()
-        };
-        match self.kind()? {
-            RepoKind::Backlot => {}
-            RepoKind::Empty => return Ok(report),
-            RepoKind::Flat => {
-                return Err(Error::FlatFolder {
-                    path: self.places.root.clone(),
-                });
-            }
-        }
-        if !dry_run {
-            self.places.ensure(false)?;
-        }
-        let mut names: BTreeSet<PackageName> = self.package_folders()?.into_iter().collect();
-        let in_use = names.len() as u64;
-        names.extend(self.names_with_pages()?);
-        let running = context.start(Operation::Verify, in_use, 0);
-        let sweep = |folder: &Path, prefix: &str| remove_stale(folder, prefix, dry_run, context);
-        for folder in [&self.places.root, &self.places.packages(), &self.places.simple()] {
-            report.removed.extend(sweep(folder, TEMPORARY_PREFIX)?);
-        }
-        for name in &names {
-            context.check()?;
-            for folder in [self.places.package(name), self.places.pages(name)] {
-                report.removed.extend(sweep(&folder, TEMPORARY_PREFIX)?);
-            }
-            let healed = self.heal(name, dry_run)?;
-            let listing = self.releases_with_problems(name)?;
-            let gone = listing.releases.is_empty() && listing.sources.is_empty();
-            report.packages += u64::from(!gone);
-            report.releases += (listing.releases.len() + listing.sources.len()) as u64;
-            report.broken.extend(listing.broken);
-            let changed = if dry_run {
-                !healed.is_empty() || self.has_stale_pages(name)?
-            } else {
-                self.settle_package(name, context)?
-            };
-            // Of those who died while they said something: its page is made now.
-            report.removed.extend(sweep(&self.places.pages(name), PENDING)?);
-            report.healed.extend(healed);
-            if changed && gone {
-                report.removed.push(self.places.pages(name));
-            } else if changed {
-                report.paged.push(name.clone());
-            }
-            running.advance(1, 0);
-        }
-        report.root_pages = if dry_run {
-            self.stale_root_pages()?
-        } else {
-            self.settle_root(true, context)?
-        };
-        Ok(report)
+        Upkeep::of_folder(self, dry_run)?.reindex(context)
     }
 
     /// Make the missing or wrong sidecars and records of a package's files. Returns what was written. What cannot be read is
@@ -139,45 +137,81 @@ impl FolderRepo {
     ) -> Result<Vec<PathBuf>> {
         let mut healed = Vec::new();
         let files = self.files_named(name, &|file| !known.has(file))?;
-        for source in files.sources.iter().filter(|source| source.sha256.is_none()) {
+        for source in &files.sources {
             healed.extend(self.heal_source(source, dry_run)?);
         }
         for wheel in files.wheels {
-            let record = find_record(&wheel);
-            if record
-                .as_ref()
-                .is_some_and(|r| find_sidecar(&wheel.path, &r.metadata_sha256).is_some())
-            {
-                continue;
-            }
-            // Opening checks nothing yet, so a record is made only for a wheel that can be described.
-            let (Ok(release), Ok(archive)) = (self.describe(&wheel), WheelArchive::open(&wheel.path)) else {
-                continue;
-            };
-            if dry_run {
-                let sidecar = find_sidecar(&wheel.path, &release.metadata_sha256);
-                healed.extend(sidecar.is_none().then(|| sidecar_path(&wheel.path)));
-                healed.extend(record.is_none().then(|| record_path(&wheel.path)));
-                continue;
-            }
-            healed.extend(write_sidecar(&wheel.path, archive.metadata_bytes())?);
-            if record.is_none() {
-                let published = self.status(&release)?.published;
-                let at = published.map_or(Timestamp(wheel.modified), |fact| fact.at);
-                healed.extend(write_record(&wheel, &release, at, false)?);
-            }
+            healed.extend(self.heal_wheel(&wheel, dry_run)?);
         }
         Ok(healed)
     }
 
-    /// Make the record of a source distribution that has none.
+    /// Make the sidecar and the record of a wheel, as far as they are missing or wrong.
+    fn heal_wheel(&self, wheel: &WheelFile, dry_run: bool) -> Result<Vec<PathBuf>> {
+        let mut healed = Vec::new();
+        let record = find_record(wheel);
+        let facts = read_facts(&self.places.status(&wheel.name.package, &wheel.name.version))?;
+        let published = published_digests(&facts, &wheel.file);
+        if let Some(record) = &record
+            && may_be(&published, record.sha256)
+            && find_sidecar(&wheel.path, &record.metadata_sha256).is_some()
+        {
+            return Ok(healed);
+        }
+        let described = match record {
+            None => self.describe(wheel),
+            Some(_) => inspect(wheel),
+        };
+        // Opening checks nothing yet, so a record is made only for a wheel that can be described.
+        let (Ok(release), Ok(archive)) = (described, WheelArchive::open(&wheel.path)) else {
+            return Ok(healed);
+        };
+        let found = (release.sha256, release.metadata_sha256);
+        if let Some(record) = &record
+            && record.is_of_other_bytes(found.0, &published)
+        {
+            return Ok(healed);
+        }
+        let is_recorded = record
+            .as_ref()
+            .is_some_and(|record| (record.sha256, record.metadata_sha256) == found);
+        if dry_run {
+            let sidecar = find_sidecar(&wheel.path, &release.metadata_sha256);
+            healed.extend(sidecar.is_none().then(|| sidecar_path(&wheel.path)));
+            healed.extend((!is_recorded).then(|| record_path(&wheel.path)));
+            return Ok(healed);
+        }
+        healed.extend(write_sidecar(&wheel.path, archive.metadata_bytes())?);
+        if !is_recorded {
+            let published = self.status(&release)?.published.map(|fact| fact.at);
+            let known = record.as_ref().map(|record| record.published_at);
+            let at = published.or(known).unwrap_or(Timestamp(wheel.modified));
+            healed.extend(write_record(wheel, &release, at, record.is_some())?);
+        }
+        Ok(healed)
+    }
+
+    /// Make the record of a source distribution that has none, or one that it was not published with.
     fn heal_source(&self, source: &Release, dry_run: bool) -> Result<Option<PathBuf>> {
         let Some(path) = source.path() else {
             return Ok(None);
         };
-        let (Ok(known), Ok(sdist)) = (source_in_folder(source), Sdist::open(&path)) else {
+        if let Some(recorded) = source.sha256 {
+            let facts = read_facts(&self.places.status(&source.package, &source.version))?;
+            if may_be(&published_digests(&facts, &source.file), recorded) {
+                return Ok(None);
+            }
+        }
+        let unknown = Release {
+            sha256: None,
+            ..source.clone()
+        };
+        let (Ok(known), Ok(sdist)) = (source_in_folder(&unknown), Sdist::open(&path)) else {
             return Ok(None);
         };
+        if source.sha256 == Some(known.sha256) {
+            return Ok(None);
+        }
         if dry_run {
             return Ok(Some(record_path(&path)));
         }
@@ -188,7 +222,7 @@ impl FolderRepo {
             ..known
         };
         let published = self.status(&release)?.published;
-        let at = published.map_or(Timestamp(release.modified), |fact| fact.at);
+        let at = published.map_or(release.published_at, |fact| fact.at);
         let file = WheelFile {
             name: release.name.clone(),
             file: release.file.clone(),
@@ -196,7 +230,7 @@ impl FolderRepo {
             size: release.size,
             modified: release.modified,
         };
-        write_record(&file, &release, at, false)
+        write_record(&file, &release, at, source.sha256.is_some())
     }
 
     /// What was said of a source distribution; who published it only if its digest is known.

@@ -128,6 +128,6 @@ fn a_marker_of_somebody_who_died_keeps_the_page_from_being_believed_until_a_rein
     let file = fs::OpenOptions::new().write(true).open(&marker).unwrap();
     file.file().set_modified(past).unwrap();
     let report = repo.reindex(false, &Context::default()).unwrap();
-    assert_eq!(report.removed, [marker]);
+    assert_eq!(report.removed, [marker.into()]);
     assert_eq!(seen(root), truth(root));
 }

@@ -149,7 +149,7 @@ fn a_copy_of_the_packages_alone_is_the_same_repo_and_reindex_makes_the_rest() {
     );
     let report = second.reindex(false, &Context::default()).unwrap();
     assert_eq!(report.healed.len(), 4);
-    assert_eq!(report.removed, [folder.path().join("b/simple/gone")]);
+    assert_eq!(report.removed, [folder.path().join("b/simple/gone").into()]);
     for file in [
         "chair-1.0-py3-none-any.whl.metadata",
         "chair-1.1-py3-none-any.whl.metadata",

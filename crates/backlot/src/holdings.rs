@@ -19,7 +19,6 @@ use serde::Serialize;
 
 use crate::error::{Error, Result, WorkspaceError};
 use crate::known_outs::{KnownOut, KnownOuts};
-use crate::repair_repo::names_of;
 use crate::verify_repo::NOT_THERE;
 use crate::workspace::Workspace;
 
@@ -181,7 +180,7 @@ impl Workspace {
         for repo in repos {
             let mut packages = match purpose {
                 Purpose::TellKnown(_) => repo.packages()?,
-                Purpose::Decide | Purpose::Tell | Purpose::Check => names_of(repo)?,
+                Purpose::Decide | Purpose::Tell | Purpose::Check => repo.all_names()?,
             };
             packages.retain(|package| wanted(package));
             for some in packages.chunks(RELEASES) {
@@ -518,14 +517,10 @@ fn sound(listing: Arc<Listing<Release>>) -> Result<Arc<Listing<Release>>> {
 
 /// An error if a repo names a file of a package that is not there: it had a release whose needs nobody can tell.
 fn refuse_missing(repo: &Repo, package: &PackageName) -> Result<()> {
-    let Repo::Folder(folder) = repo else {
-        // A store and a server list what they have, and say nothing beside it.
-        return Ok(());
-    };
-    match folder.missing_files(package)?.into_iter().next() {
+    match repo.missing_files(package)?.into_iter().next() {
         None => Ok(()),
-        Some(path) => Err(WorkspaceError::UnreadableRelease {
-            place: path.into(),
+        Some(place) => Err(WorkspaceError::UnreadableRelease {
+            place,
             reason: NOT_THERE.to_owned(),
         }
         .into()),

@@ -245,10 +245,10 @@ impl Workspace {
         )
     }
 
-    /// Make the index of a repo in a folder again from its releases, for instance after wheels were laid there by hand or
-    /// its pages were lost.
+    /// Make the index of a repo in a folder or store again from its releases, for instance after wheels were laid there by
+    /// hand or its pages were lost.
     pub fn reindex_repo(&self, name: &str, dry_run: bool) -> Result<ReindexReport> {
-        let repo = self.open_repo(self.repo_entry(name)?)?;
+        let repo = self.open_repo(&self.repo_entry(name)?.itself())?;
         Ok(repo.reindex(dry_run, self.context())?)
     }
 

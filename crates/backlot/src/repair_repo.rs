@@ -1,16 +1,16 @@
-//! Repairing a repo in a folder: damaged and missing wheels and source distributions come back from the cache, from `build/`
-//! or from another repo; sidecars, records and pages are made again.
+//! Repairing a repo: damaged and missing wheels and source distributions come back from the cache, from `build/` or from another
+//! repo; sidecars, records and pages are made again.
 //!
 //! Invariants: what is put back has the digest that the release was published with, and was read from end to end; a file that
 //! is right is never replaced; a dry run finds and proves the same bytes. The page of a package with a file that is nowhere
-//! is left as it is, since it still names that. Deliberately absent: content of tracked files (`repair_remote`), and repos that
-//! are not folders.
+//! is left as it is, since it still names that. Deliberately absent: content of tracked files (`repair_remote`), and package
+//! indexes, whose server maintains them.
 
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Coded as _, Operation, PackageName, Sha256};
-use backlot_repo::{ExpectedFile, FolderRepo, IndexError, Release, Repo, RepoKind};
+use backlot_core::{Coded as _, Operation, Sha256};
+use backlot_repo::{ExpectedFile, Release, Upkeep};
 use serde::Serialize;
 
 use crate::config::RepoEntry;
@@ -62,15 +62,8 @@ impl Workspace {
         from: Option<&str>,
         dry_run: bool,
     ) -> Result<RepoRepairReport> {
-        let repo = self.open_repo(entry)?;
-        let Repo::Folder(folder) = &repo else {
-            let url = repo.place().to_string();
-            return Err(backlot_repo::Error::from(IndexError::OwnPages { url }).into());
-        };
-        if folder.kind()? == RepoKind::Flat {
-            let path = folder.root().to_path_buf();
-            return Err(backlot_repo::Error::FlatFolder { path }.into());
-        }
+        let repo = self.open_repo(&entry.itself())?.without_cache();
+        let mut upkeep = repo.upkeep(dry_run)?;
         let from = from.map(|name| self.repo_entry(name)).transpose()?;
         let mut report = RepoRepairReport {
             repo: entry.name.clone(),
@@ -81,34 +74,26 @@ impl Workspace {
             dry_run,
         };
         let stage = TemporaryFolder::in_folder(&self.state_dir())?;
-        let names = folder.all_names()?;
+        let names = repo.all_names()?;
         let running = self.context().start(Operation::Verify, names.len() as u64, 0);
         for package in &names {
             self.context().check()?;
             let mut found = RepoReport::new(&entry.name);
             self.verify_package(&repo, package, stage.path(), &mut found)?;
             let lost = report.lost.len();
-            let mut right = Vec::new();
             for damaged in found.damaged {
-                self.restore_file(folder, entry, &damaged, from, stage.path(), &mut report)?;
-                right.extend(damaged.expected.iter().flat_map(ExpectedFile::right_derived));
+                self.restore_file(&mut upkeep, entry, &damaged, from, stage.path(), &mut report)?;
             }
             if report.lost.len() == lost {
-                let mut mended = folder.mend(package, dry_run, self.context())?;
-                // A dry run sees them beside the damaged file, which they do not agree with.
-                mended.retain(|path| !right.contains(path));
-                report
-                    .mended
-                    .extend(mended.iter().map(|path| path.display().to_string()));
+                let mended = upkeep.mend(package, self.context())?;
+                report.mended.extend(mended.iter().map(ToString::to_string));
             }
             running.advance(1, 0);
         }
-        // What is lost stays on the root page, too, and what a dry run would bring back.
-        if report.lost.is_empty() && (!dry_run || report.restored.is_empty()) {
-            let root = folder.mend_root(dry_run, self.context())?;
-            report
-                .mended
-                .extend(root.iter().map(|path| path.display().to_string()));
+        // What is lost stays on the root page, too.
+        if report.lost.is_empty() {
+            let root = upkeep.mend_root(self.context())?;
+            report.mended.extend(root.iter().map(ToString::to_string));
         }
         Ok(report)
     }
@@ -116,7 +101,7 @@ impl Workspace {
     /// Bring one file back, or say why not.
     fn restore_file(
         &self,
-        folder: &FolderRepo,
+        upkeep: &mut Upkeep,
         entry: &RepoEntry,
         damaged: &DamagedFile,
         from: Option<&RepoEntry>,
@@ -143,9 +128,7 @@ impl Workspace {
             return Ok(());
         };
         report.bytes += fs_err::metadata(&copy)?.len();
-        if !report.dry_run {
-            folder.restore(expected, &copy, self.context())?;
-        }
+        upkeep.restore(expected, &copy, self.context())?;
         report.restored.push(RestoredFile {
             file: damaged.file.clone(),
             sha256,
@@ -234,12 +217,4 @@ impl Workspace {
         }
         Ok(None)
     }
-}
-
-/// The packages of a repo, also those whose files are gone.
-pub(crate) fn names_of(repo: &Repo) -> Result<Vec<PackageName>> {
-    Ok(match repo {
-        Repo::Folder(folder) => folder.all_names()?,
-        other => other.packages()?,
-    })
 }

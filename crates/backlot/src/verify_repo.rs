@@ -17,7 +17,6 @@ use serde::Serialize;
 use crate::config::RepoEntry;
 use crate::error::{Error, Result};
 use crate::holdings::PassedOver;
-use crate::repair_repo::names_of;
 use crate::workspace::Workspace;
 
 /// What is wrong with a file that a record or a page names and that is gone.
@@ -71,7 +70,7 @@ impl Workspace {
             None => self.repos(),
         };
         for entry in entries {
-            let repo = self.open_repo(&entry.itself())?;
+            let repo = self.open_repo(&entry.itself())?.without_cache();
             if matches!(repo, Repo::Index(_)) {
                 passed_over.push(PassedOver {
                     repo: entry.name.clone(),
@@ -87,7 +86,7 @@ impl Workspace {
     fn verify_repo(&self, entry: &RepoEntry, repo: &Repo) -> Result<RepoReport> {
         let mut report = RepoReport::new(&entry.name);
         let stage = TemporaryFolder::in_folder(&self.state_dir())?;
-        let packages = names_of(repo)?;
+        let packages = repo.all_names()?;
         let running = self.context().start(Operation::Verify, packages.len() as u64, 0);
         for package in &packages {
             self.context().check()?;
@@ -98,7 +97,7 @@ impl Workspace {
             Ok(found) => {
                 let files = found.healed.iter().chain(&found.removed);
                 let files = files.chain(&found.root_pages);
-                report.stale.extend(files.map(|path| path.display().to_string()));
+                report.stale.extend(files.map(ToString::to_string));
                 let pages = found.paged.iter();
                 report
                     .stale
@@ -106,6 +105,8 @@ impl Workspace {
             }
             // A plain folder of wheels has no pages.
             Err(RepoError::FlatFolder { .. }) => {}
+            // All releases of a store are gone, each of which was named.
+            Err(RepoError::NoPackages { .. }) if !report.damaged.is_empty() => {}
             Err(error) => return Err(error.into()),
         }
         Ok(report)
@@ -119,10 +120,7 @@ impl Workspace {
         report: &mut RepoReport,
     ) -> Result<()> {
         let listing = repo.releases_with_problems(package)?;
-        let mut expected = match repo {
-            Repo::Folder(folder) => folder.expected_files(package)?,
-            _ => Vec::new(),
-        };
+        let mut expected = repo.expected_files(package)?;
         let mut take = |place: &Place| {
             let at = expected.iter().position(|one| one.file == place.file());
             at.map(|at| expected.swap_remove(at))
@@ -143,6 +141,12 @@ impl Workspace {
                     report.bytes += bytes;
                     other
                 }
+                // Its record is wrong, which the derived files are looked at for.
+                Err(Error::Repo(RepoError::WrongBytes { found, .. }))
+                    if expected.as_ref().is_some_and(|expected| expected.confirms(found)) =>
+                {
+                    None
+                }
                 Err(error) if is_damage(&error) => Some(error.to_string()),
                 Err(error) => return Err(error),
             };
@@ -153,9 +157,9 @@ impl Workspace {
                 expected,
             }));
         }
-        expected.retain(|one| !one.is_there());
+        expected.retain(|one| !one.is_there);
         report.damaged.extend(expected.into_iter().map(|one| DamagedFile {
-            file: one.path.display().to_string(),
+            file: one.place.to_string(),
             reason: NOT_THERE.to_owned(),
             expected: Some(one),
         }));

@@ -88,9 +88,9 @@ pub(crate) enum Repo {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Make the index of a repo in a folder again from its releases
+    /// Make the index of a repo in a folder or store again from its releases
     #[command(
-        after_help = "Publishing keeps the index right. This is for wheels that were laid into the folder by other means, and\nfor pages, records or sidecars that were lost. Safe beside publishers.\n\nExamples:\n  backlot repo reindex review\n  backlot repo reindex review --dry-run"
+        after_help = "Publishing keeps the index right. This is for wheels that were laid there by other means, and for pages,\nrecords or sidecars that were damaged or lost. Safe beside publishers.\n\nExamples:\n  backlot repo reindex review\n  backlot repo reindex review --dry-run"
     )]
     Reindex {
         /// Its name

@@ -103,7 +103,7 @@ pub enum IndexError {
         url: String,
     },
     /// Its pages are made by the server.
-    #[error("the pages of `{url}` are not made from here")]
+    #[error("the server of `{url}` maintains this index")]
     OwnPages {
         /// The index.
         url: String,
@@ -251,7 +251,7 @@ impl Coded for IndexError {
             Self::NotAnIndex { .. } => "give the address that pip or uv would be given as the index URL; one of devpi that is not there yet is made with `--create`".to_owned(),
             Self::NoListing { .. } => "name the package; this index answers only for names".to_owned(),
             Self::NoFacts { .. } => "yank it with the server's own tools, or keep such releases in a repo in a folder".to_owned(),
-            Self::OwnPages { .. } => "only repos in folders are reindexed from here".to_owned(),
+            Self::OwnPages { .. } => "use the tools of its server; repos in folders and stores are reindexed and repaired from here".to_owned(),
             Self::UploadRefused { .. } => "see what the server says; the address for uploads can be set as `upload = \"...\"` in `[repos.NAME]`".to_owned(),
             Self::NoSuchIndex { url, index, .. } => format!("make it with `backlot repo add NAME {url} --create` (`--base USER/INDEX` for each index it inherits from), or with devpi's own client: `devpi index -c {index} volatile=False bases=USER/INDEX`"),
             Self::MayNotUpload { index, user, .. } => format!("let its owner add you: `devpi index {index} acl_upload+={user}`"),

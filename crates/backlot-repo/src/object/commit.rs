@@ -196,7 +196,7 @@ impl ObjectRepo {
         Ok(staged.collect())
     }
 
-    fn in_the_way(&self, target: &str, reason: &str, temporary: bool) -> Error {
+    pub(super) fn in_the_way(&self, target: &str, reason: &str, temporary: bool) -> Error {
         Error::Backend(BackendError::Store {
             place: self.at(target).to_string(),
             reason: reason.to_owned(),
@@ -229,7 +229,7 @@ fn staged_prefix(package: &PackageName) -> String {
     format!("staged/{package}/")
 }
 
-fn staged_key(offer: &Offer, id: Ulid) -> String {
+pub(super) fn staged_key(offer: &Offer, id: Ulid) -> String {
     let id = id.to_string().to_lowercase();
     format!("{}{id}-{}", staged_prefix(&offer.name.package), offer.file)
 }

@@ -11,9 +11,11 @@ mod commit;
 mod offer;
 mod pages;
 mod probe;
+mod rehearsal;
 mod shelf;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod verdicts;
 mod wheels;
 
@@ -25,7 +27,7 @@ use std::time::Duration;
 
 use backlot_backend::{CommitBy, Moved, ObjectStore, each, folders};
 use backlot_core::{PackageName, PlaceIdentity, Version};
-use backlot_net::{Network, PlaceName, Responses};
+use backlot_net::{Kept, Kind, Network, PlaceName, Responses};
 use backlot_wheel::sdist_name;
 
 pub use backlot_backend::StoreOptions;
@@ -58,6 +60,8 @@ struct Inner {
     gate: OnceLock<Gate>,
     /// Set for a repo that must be there, with the identity it must have, if one is known.
     known: OnceLock<Option<String>>,
+    /// Nothing that is kept on this disk is believed.
+    is_uncached: bool,
 }
 
 impl fmt::Debug for ObjectRepo {
@@ -101,7 +105,37 @@ impl ObjectRepo {
             patience: Duration::from_secs(5),
             gate: OnceLock::new(),
             known: OnceLock::new(),
+            is_uncached: false,
         }))
+    }
+
+    /// The same repo, of which nothing is believed that was kept on this disk, over its own store or another way to it.
+    fn uncached_over(&self, objects: Arc<dyn ObjectStore>, proven: OnceLock<()>) -> Self {
+        Self(Arc::new(Inner {
+            objects,
+            kept: self.0.kept.clone(),
+            shelves: Mutex::default(),
+            warned: Mutex::default(),
+            proven,
+            patience: self.0.patience,
+            gate: self.0.gate.clone(),
+            known: self.0.known.clone(),
+            is_uncached: true,
+        }))
+    }
+
+    /// The same repo, of which nothing is believed that was kept on this disk.
+    #[must_use]
+    pub(crate) fn without_cache(&self) -> Self {
+        self.uncached_over(self.0.objects.clone(), self.0.proven.clone())
+    }
+
+    /// What was kept on this disk, where it may be believed.
+    fn find_kept(&self, kind: Kind, key: &str) -> Option<Kept> {
+        if self.0.is_uncached {
+            return None;
+        }
+        self.0.kept.find(kind, key)
     }
 
     /// From now on ask only for what the gate admits. Once: a second gate changes nothing.

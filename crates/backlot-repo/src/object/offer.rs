@@ -207,7 +207,7 @@ fn target(offer: &Offer) -> String {
 }
 
 /// The offered wheel, still the one that was checked.
-fn read_wheel(offer: &Offer) -> Result<Vec<u8>> {
+pub(super) fn read_wheel(offer: &Offer) -> Result<Vec<u8>> {
     if offer.size > WHEEL_LIMIT {
         return Err(Error::TooLarge {
             place: Place::Path(offer.source.clone()),

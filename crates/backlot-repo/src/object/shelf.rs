@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backlot_backend::{Entry, Error as BackendError, each};
-use backlot_core::{Context, PackageName, Timestamp, Version};
+use backlot_core::{Context, PackageName, Timestamp, Version, shared};
 use backlot_net::{Head, Kind};
 use backlot_wheel::{Sdist, WheelArchive, WheelName, sdist_name};
 use ulid::Ulid;
@@ -247,10 +247,7 @@ impl ObjectRepo {
         }
         match self.inspect(wheel) {
             Ok(record) => Ok(Ok((self.release(wheel, record), false))),
-            // A store that does not answer says nothing about the wheel.
-            Err(
-                error @ (Error::Backend(BackendError::Store { .. }) | Error::File(_) | Error::Cancelled(_)),
-            ) => Err(error),
+            Err(error) if !self.is_about_file(&error) => Err(error),
             Err(error) => {
                 let place = self.at(&wheel.entry.key);
                 Ok(Err(BrokenRelease::failed(place, &wheel.name.version, &error)))
@@ -263,45 +260,80 @@ impl ObjectRepo {
         let entry = &wheel.entry;
         let key = self.kept_key("inspected", entry);
         if !entry.tag.is_empty()
-            && let Some(kept) = self.0.kept.find(Kind::Metadata, &key)
+            && let Some(kept) = self.find_kept(Kind::Metadata, &key)
             && let Ok(record) = serde_json::from_slice(&kept.body)
         {
             return Ok(record);
         }
+        let (record, _) = self
+            .read_off(wheel.kind, &wheel.file, entry)?
+            .ok_or_else(|| Error::NoRelease {
+                package: wheel.name.package.clone(),
+                version: wheel.name.version.clone(),
+                repo: self.place(),
+            })?;
+        self.keep(&key, entry, &record.to_bytes());
+        Ok(record)
+    }
+
+    /// Whether an error is about what a file is: a store that does not answer says nothing about it.
+    pub(super) fn is_about_file(&self, error: &Error) -> bool {
+        match error {
+            Error::Backend(BackendError::Store { .. }) | Error::File(_) | Error::Cancelled(_) => false,
+            Error::Backend(_) | Error::Network(_) => !self.0.is_uncached,
+            _ => true,
+        }
+    }
+
+    /// Fetch a file as it was listed, and read off what a record of it says, and its metadata; `None` if it is gone.
+    pub(super) fn read_off(
+        &self,
+        kind: ReleaseKind,
+        file: &str,
+        entry: &Entry,
+    ) -> Result<Option<(ReleaseRecord, Vec<u8>)>> {
         if entry.size > WHEEL_LIMIT {
             return Err(Error::TooLarge {
                 place: self.at(&entry.key),
                 limit: WHEEL_LIMIT,
             });
         }
-        let path = self.0.kept.wheel(&key, &wheel.file);
+        // Under its own name, since that tells what it is.
+        let folder = shared::temporary_folder(&self.0.kept.wheel("inspected", ""), 1)?;
+        let path = folder.path().join(file);
         let found = self.download(&entry.key, &path, entry.size, None, &Context::default(), &|_| {})?;
-        let sha256_of_it = found.ok_or_else(|| Error::NoRelease {
-            package: wheel.name.package.clone(),
-            version: wheel.name.version.clone(),
-            repo: self.place(),
-        })?;
-        let opened = match wheel.kind {
-            ReleaseKind::Wheel => WheelArchive::open(&path)
-                .map(|archive| (archive.metadata_bytes().to_vec(), archive.metadata().clone())),
+        let Some(sha256_of_it) = found else {
+            return Ok(None);
+        };
+        let (metadata, requires_python) = match kind {
+            ReleaseKind::Wheel => {
+                let archive = WheelArchive::open(&path)?;
+                let requires_python = archive.metadata().requires_python.as_ref();
+                (
+                    archive.metadata_bytes().to_vec(),
+                    requires_python.map(ToString::to_string),
+                )
+            }
             ReleaseKind::Sdist => {
-                Sdist::open(&path).map(|sdist| (sdist.pkg_info().to_vec(), sdist.metadata().clone()))
+                let sdist = Sdist::open(&path)?;
+                let requires_python = sdist.metadata().requires_python.as_ref();
+                (
+                    sdist.pkg_info().to_vec(),
+                    requires_python.map(ToString::to_string),
+                )
             }
         };
-        let record = opened.map(|(bytes, metadata)| ReleaseRecord {
+        let record = ReleaseRecord {
             format: RECORD_FORMAT,
-            filename: wheel.file.clone(),
+            filename: file.to_owned(),
             sha256: sha256_of_it,
             size: entry.size,
             modified: entry.modified,
-            metadata_sha256: sha256(&bytes),
-            requires_python: metadata.requires_python.as_ref().map(ToString::to_string),
+            metadata_sha256: sha256(&metadata),
+            requires_python,
             published_at: Timestamp(entry.modified),
-        });
-        backlot_core::file::remove(&path).ok();
-        let record = record?;
-        self.keep(&key, entry, &record.to_bytes());
-        Ok(record)
+        };
+        Ok(Some((record, metadata)))
     }
 
     fn release(&self, wheel: &Listed, record: ReleaseRecord) -> Release {
@@ -326,7 +358,7 @@ impl ObjectRepo {
     }
 
     /// All readable facts below a prefix, by the folder they lie in.
-    fn read_facts(&self, prefix: &str) -> Result<BTreeMap<String, Vec<(Ulid, Fact)>>> {
+    pub(super) fn read_facts(&self, prefix: &str) -> Result<BTreeMap<String, Vec<(Ulid, Fact)>>> {
         let entries = self.listed(prefix, true)?;
         let named: Vec<(String, Ulid, Entry)> = entries
             .into_iter()
@@ -354,7 +386,7 @@ impl ObjectRepo {
         let place = self.at(prefix).to_string();
         let key = format!("listing {place}");
         if self.0.objects.is_offline()
-            && let Some(kept) = self.0.kept.find(Kind::Metadata, &key)
+            && let Some(kept) = self.find_kept(Kind::Metadata, &key)
             && let Ok(entries) = serde_json::from_slice(&kept.body)
         {
             return Ok(entries);
@@ -373,7 +405,7 @@ impl ObjectRepo {
         }
         let key = self.kept_key("object", entry);
         if !entry.tag.is_empty()
-            && let Some(kept) = self.0.kept.find(Kind::Metadata, &key)
+            && let Some(kept) = self.find_kept(Kind::Metadata, &key)
         {
             return Ok(Some(kept.body));
         }
@@ -390,14 +422,14 @@ impl ObjectRepo {
         Ok(Some(bytes))
     }
 
-    /// Whether the sidecar of a release is there and right.
-    pub(super) fn has_sidecar(&self, shelf: &Shelf, release: &Release) -> Result<bool> {
+    /// The sidecar of a release, if it is there and right.
+    pub(super) fn sidecar(&self, shelf: &Shelf, release: &Release) -> Result<Option<Vec<u8>>> {
         let key = format!("{}.metadata", release.link().unwrap_or_default());
-        let Some(entry) = shelf.entries.get(&key) else {
-            return Ok(false);
+        let Some(entry) = shelf.entries.get(&key).filter(|_| !release.is_sdist()) else {
+            return Ok(None);
         };
         let bytes = self.small(entry, METADATA_LIMIT)?;
-        Ok(bytes.is_some_and(|bytes| Some(sha256(&bytes)) == release.metadata_sha256))
+        Ok(bytes.filter(|bytes| Some(sha256(bytes)) == release.metadata_sha256))
     }
 
     fn kept_key(&self, what: &str, entry: &Entry) -> String {

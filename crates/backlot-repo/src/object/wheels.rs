@@ -86,7 +86,7 @@ impl ObjectRepo {
     fn metadata_bytes(&self, release: &Release) -> Result<Vec<u8>> {
         let is_right = |bytes: &[u8]| Some(sha256(bytes)) == release.metadata_sha256;
         let key = metadata_key(release);
-        if let Some(kept) = self.0.kept.find(Kind::Metadata, &key)
+        if let Some(kept) = self.find_kept(Kind::Metadata, &key)
             && is_right(&kept.body)
         {
             return Ok(kept.body);
@@ -146,8 +146,7 @@ impl ObjectRepo {
     /// Where the file of a release will be kept, if it is not there yet.
     pub(crate) fn absent(&self, release: &Release) -> Option<PathBuf> {
         let path = self.kept_wheel(release);
-        let is_there = sha256_of_file(&path).is_ok_and(|found| Some(found) == release.sha256);
-        (!is_there).then_some(path)
+        (!self.is_kept(&path, release)).then_some(path)
     }
 
     /// What was read is kept there.
@@ -160,8 +159,7 @@ impl ObjectRepo {
         let size = release.size.unwrap_or(0);
         let running = context.start(Operation::Pull, 1, size);
         let kept = self.kept_wheel(release);
-        let is_kept = sha256_of_file(&kept).is_ok_and(|found| Some(found) == release.sha256);
-        if !is_kept || file::rename(&kept, target).is_err() {
+        if !self.is_kept(&kept, release) || file::rename(&kept, target).is_err() {
             let key = object_key(release);
             let found = self.download(&key, target, size, release.sha256, context, &|bytes| {
                 running.advance(0, bytes);
@@ -176,12 +174,16 @@ impl ObjectRepo {
 
     fn local_wheel(&self, release: &Release) -> Result<PathBuf> {
         let path = self.kept_wheel(release);
-        if sha256_of_file(&path).is_ok_and(|found| Some(found) == release.sha256) {
+        if self.is_kept(&path, release) {
             return Ok(path);
         }
         let (key, size) = (object_key(release), release.size.unwrap_or(0));
         let found = self.download(&key, &path, size, release.sha256, &Context::default(), &|_| {})?;
         found.map(|_| path).ok_or_else(|| self.no_release(release))
+    }
+
+    fn is_kept(&self, path: &Path, release: &Release) -> bool {
+        !self.0.is_uncached && sha256_of_file(path).is_ok_and(|found| Some(found) == release.sha256)
     }
 
     fn kept_wheel(&self, release: &Release) -> PathBuf {

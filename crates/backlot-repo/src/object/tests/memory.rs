@@ -93,6 +93,9 @@ impl World {
             .unwrap()
             .insert(key.to_owned(), (bytes.to_vec(), at));
     }
+    pub(super) fn remove(&self, key: &str) {
+        self.objects.lock().unwrap().remove(key);
+    }
     pub(super) fn keys(&self, prefix: &str) -> Vec<String> {
         let objects = self.objects.lock().unwrap();
         objects

@@ -6,6 +6,7 @@ mod hostile;
 mod memory;
 mod model;
 mod service;
+mod upkeep;
 mod whole;
 
 use std::path::PathBuf;
