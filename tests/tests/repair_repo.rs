@@ -123,6 +123,28 @@ fn sidecars_records_and_pages_are_made_again() {
 }
 
 #[test]
+fn a_record_with_another_digest_than_was_published_is_what_is_wrong_and_not_the_wheel() {
+    let studio = published();
+    let before = studio.snapshot("repos/review");
+    let path = format!("{}.json", place("review"));
+    for key in ["\"sha256\": \"", "\"metadata_sha256\": \""] {
+        let mut record = fs::read_to_string(studio.path(&path)).expect("a record");
+        let at = record.find(key).expect("its digest") + key.len();
+        let other = if record[at..].starts_with('0') { "1" } else { "0" };
+        record.replace_range(at..=at, other);
+        overwrite(&studio, &path, record.as_bytes());
+        let run = studio.ws(&["verify", "--repo", "review", "--json"]);
+        assert_eq!(run.output.status.code(), Some(7), "{}", run.stdout());
+        let report = &run.json()["repos"][0];
+        assert_eq!(report["damaged"].as_array().map(Vec::len), Some(0), "{report:#}");
+        assert!(report["stale"].to_string().contains(".whl.json"), "{report:#}");
+        let done = repair(&studio, &[]).ok().json();
+        assert_eq!(done["restored"].as_array().map(Vec::len), Some(0), "{done:#}");
+        assert_eq!(studio.snapshot("repos/review"), before, "{key}");
+    }
+}
+
+#[test]
 fn only_the_published_bytes_count_and_what_is_nowhere_is_lost_and_its_page_stays() {
     let studio = published();
     let right = fs::read(studio.path(&place("review"))).expect("a wheel");
