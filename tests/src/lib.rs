@@ -10,6 +10,7 @@
 #![expect(clippy::disallowed_methods, reason = "a harness reads its environment")]
 
 pub mod bundles;
+pub mod ceph;
 pub mod channel;
 pub mod disks;
 pub mod door;

@@ -33,17 +33,12 @@ impl Peer {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let peer = Self {
+        let mut peer = Self {
             child: child.expect("the server starts"),
             url: format!("http://127.0.0.1:{port}"),
         };
-        for _ in 0..600 {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return peer;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("{command:?} does not listen");
+        assert!(listens(&mut peer.child, port), "{command:?} does not listen");
+        peer
     }
 
     /// A devpi server with the index `ana/dev`, which never changes a release.
@@ -93,6 +88,20 @@ call('PUT', '/ana/dev', {'type': 'stage', 'bases': [], 'volatile': False}, **{'X
         ]);
         Self::start(serve.arg(&folder), port)
     }
+}
+
+/// Wait until a server listens. It may take its time: one in Python or Node needs half a minute to start on a busy machine.
+pub fn listens(server: &mut Child, port: u16) -> bool {
+    for _ in 0..3600 {
+        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return true;
+        }
+        if server.try_wait().expect("a child").is_some() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
 }
 
 /// A port that nobody listens at.

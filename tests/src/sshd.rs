@@ -2,13 +2,12 @@
 //!
 //! Runs as root in a container or as anybody. Missing, it fails the test; nothing is skipped.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use fs_err as fs;
 
+use crate::peer::{free_port, listens};
 use crate::run_command;
 
 /// A server that ends with the test.
@@ -43,9 +42,7 @@ impl Sshd {
             // Compiled in; only root's sshd wants it, and a container that starts none lacks it.
             fs::create_dir_all("/run/sshd").expect("made");
         }
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
+        let port = free_port();
         let at = folder.display();
         let config = format!(
             "ListenAddress 127.0.0.1:{port}\nHostKey {at}/host_key\nAuthorizedKeysFile {at}/authorized_keys\n\
@@ -61,17 +58,14 @@ impl Sshd {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let server = Self {
+        let mut server = Self {
             child: child.expect("sshd starts"),
             folder: folder.to_path_buf(),
             port,
             user: user.trim().to_owned(),
         };
-        for _ in 0..600 {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return server;
-            }
-            std::thread::sleep(Duration::from_millis(50));
+        if listens(&mut server.child, port) {
+            return server;
         }
         let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
         panic!("sshd does not listen: {log}");

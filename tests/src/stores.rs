@@ -1,12 +1,10 @@
-//! Stores of objects that tests talk to, each as a repo and as a remote: moto for S3, Azurite, `wsgidav` for `WebDAV`, OpenSSH for
+//! Stores of objects that tests talk to, each as a repo and as a remote: moto and Ceph for S3, Azurite, `wsgidav` for `WebDAV`, OpenSSH for
 //! SFTP, and for what has no server that can be had (Google's two and OSS) one of ours, which knows the requests only.
 
 use std::ffi::OsStr;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use backlot_backend::{ObjectStore, StoreOptions};
 use backlot_core::Context;
@@ -16,6 +14,8 @@ use backlot_net::{
 
 use fs_err as fs;
 
+use crate::ceph::Ceph;
+use crate::peer::{free_port, listens};
 use crate::sshd::Sshd;
 use crate::{Run, Studio, run_command, tool};
 
@@ -27,25 +27,44 @@ app = WsgiDAVApp({'provider_mapping': {'/': sys.argv[2]}, 'verbose': 0, 'logging
     'simple_dc': {'user_mapping': {'*': {'ana': {'password': 'secret'}}}}})
 wsgi.Server(('127.0.0.1', int(sys.argv[1])), app, numthreads=20).start()";
 
+/// Moto, which looks whether an object is there and then writes it, with those two made one step, as S3 has them.
+const MOTO: &str = "import sys, threading
+from moto.s3 import responses
+from moto.server import main
+one = threading.RLock()
+def alone(step):
+    def run(*given, **named):
+        with one:
+            return step(*given, **named)
+    return run
+responses.S3Response.put_object = alone(responses.S3Response.put_object)
+main(['-H', '127.0.0.1', '-p', sys.argv[1]])";
+
 /// What stands before a bucket that is shown to the world: a folder is its `index.html`; all else is the store's own answer.
 const FRONT: &str = "import http.server, sys, urllib.request
 class Front(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         path = self.path + ('index.html' if self.path.endswith('/') else '')
+        # Named where all is private, as a front is; who it is, moto does not ask.
+        named = {'Authorization': 'AWS4-HMAC-SHA256 Credential=front/20260101/us-east-1/s3/aws4_request'}
         try:
-            # Named, as a front before a private bucket is; who it is, moto does not ask.
-            named = {'Authorization': 'AWS4-HMAC-SHA256 Credential=front/20260101/us-east-1/s3/aws4_request'}
-            signed = {} if 'devstoreaccount1' in sys.argv[2] else named
-            with urllib.request.urlopen(urllib.request.Request(sys.argv[2] + path, headers=signed)) as answer:
-                body, kind = answer.read(), answer.headers['Content-Type']
+            body, kind = self.ask(path, {})
         except urllib.error.HTTPError as error:
-            self.send_error(error.code)
-            return
+            try:
+                if error.code != 403:
+                    raise
+                body, kind = self.ask(path, named)
+            except urllib.error.HTTPError as error:
+                self.send_error(error.code)
+                return
         self.send_response(200)
         self.send_header('Content-Type', kind)
         self.send_header('Content-Length', str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+    def ask(self, path, headers):
+        with urllib.request.urlopen(urllib.request.Request(sys.argv[2] + path, headers=headers)) as answer:
+            return answer.read(), answer.headers['Content-Type']
     def log_message(self, *_):
         pass
 http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Front).serve_forever()";
@@ -87,24 +106,21 @@ impl Drop for Peer {
 impl Peer {
     /// Start what `make` makes of a port, and wait until it listens.
     pub fn start(make: impl FnOnce(&str) -> Command) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
-        let mut command = make(&port.to_string());
+        let port = free_port();
+        Self::start_at(port, make(&port.to_string()))
+    }
+
+    /// Start what listens at a port, and wait until it does.
+    pub fn start_at(port: u16, mut command: Command) -> Self {
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
         let child = child.expect("the server starts");
-        let peer = Self { child, port };
-        for _ in 0..600 {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return peer;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("{command:?} does not listen");
+        let mut peer = Self { child, port };
+        assert!(listens(&mut peer.child, port), "{command:?} does not listen");
+        peer
     }
 
     /// Start a program of Python with a port and one argument.
@@ -145,6 +161,8 @@ pub struct Store {
     pub user: Option<(&'static str, &'static str)>,
     /// Ends with the test.
     _server: Option<Peer>,
+    /// What is behind the server.
+    _behind: Option<Ceph>,
     /// Shows it to the world as plain HTTP.
     pub front: Peer,
     /// Where its `simple/` is there.
@@ -155,16 +173,24 @@ impl Store {
     /// A bucket of moto.
     pub fn s3() -> Self {
         let studio = Studio::empty();
-        let server = Peer::start(|port| {
-            let mut moto = Command::new(tool("moto_server"));
-            moto.args(["-H", "127.0.0.1", "-p", port]);
-            moto
-        });
+        let server = Peer::python(MOTO, "");
         let make =
             "import sys, urllib.request as u; u.urlopen(u.Request(sys.argv[1] + '/assets', method='PUT'))";
         run_command(Command::new(tool("python")).args(["-c", make, &server.url()])).ok();
         let endpoint = server.url();
         Self::bucket(studio, server, "s3", Some(endpoint), ("a-key-id", "secret"))
+    }
+
+    /// A bucket of Ceph's gateway.
+    pub fn ceph() -> Self {
+        let studio = Studio::empty();
+        let user = ("a-key-id", "secret");
+        let (cluster, gateway) = Ceph::start(&studio.path("ceph"), user);
+        let endpoint = gateway.url();
+        Self {
+            _behind: Some(cluster),
+            ..Self::bucket(studio, gateway, "s3", Some(endpoint), user)
+        }
     }
 
     /// A container of Azurite.
@@ -237,6 +263,7 @@ impl Store {
             simple: format!("{}/assets/team/repo/simple/", front.url()),
             studio,
             _server: Some(server),
+            _behind: None,
             front,
         }
     }
@@ -312,6 +339,7 @@ impl Store {
             simple: format!("{}/team/repo/simple/", front.url()),
             studio,
             _server: Some(server),
+            _behind: None,
             front,
         }
     }
@@ -334,6 +362,7 @@ impl Store {
             simple: format!("{}/team/repo/simple/", front.url()),
             studio,
             _server: None,
+            _behind: None,
             front,
         };
         (store, server)

@@ -374,7 +374,7 @@ fn a_helper_that_fails_hangs_or_answers_nonsense_is_an_error_that_names_it() {
         configure(studio, &format!("[auth]\nhelper = \"{helper}\"\ntimeout = 0.5\n"));
         let started = Instant::now();
         let run = auth(studio, &["test", &door.dav("team")]);
-        assert!(started.elapsed() < Duration::from_secs(5));
+        assert!(started.elapsed() < Duration::from_secs(30));
         assert!(!run.stdout().contains("hunter2"), "{}", run.stdout());
         let error = run.fails(6, "auth::helper");
         let message = error["message"].as_str().expect("text");

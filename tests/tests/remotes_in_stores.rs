@@ -142,6 +142,11 @@ fn files_go_to_a_bucket_and_come_back() {
 }
 
 #[test]
+fn files_go_to_ceph_and_come_back() {
+    files_go_the_whole_way(&Store::ceph());
+}
+
+#[test]
 fn files_go_to_azure_and_come_back() {
     files_go_the_whole_way(&Store::azure());
 }

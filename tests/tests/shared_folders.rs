@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use backlot_tests::channel::{Channel, Package, python};
 use backlot_tests::{Run, Studio, binary, noise, run_command, snapshot, tool};
 use fs_err as fs;
 
@@ -248,6 +249,32 @@ fn two_people_work_beside_each_other_in_a_folder_of_their_group_whatever_their_u
         assert!(guest.home().join("got/table/__init__.py").is_file());
         studio.leaves_harm();
     }
+}
+
+#[test]
+fn two_people_install_conda_packages_through_one_cache_whatever_their_umasks() {
+    let Some(studio) = studio(0o2775) else { return };
+    let mut channel = Channel::new(&studio.path("channel"));
+    channel.add(&python().0);
+    channel.add(&Package::new("toy", "1.0").file("etc/toy.conf", b"toy"));
+    let channel = studio.path("channel").display().to_string();
+    let private = person(&studio, "2902", "077", true);
+    let open = person(&studio, "2901", "022", true);
+    for one in [&private, &open] {
+        one.make_workspace();
+        one.run(&["channel", "add", &channel]).ok();
+        one.run(&["external", "add", "toy"]).ok();
+        assert!(
+            one.home()
+                .join("ws/external_packages/conda/etc/toy.conf")
+                .is_file()
+        );
+    }
+    // Who came first goes on with what the other one wrote since.
+    private.run(&["external", "remove", "toy"]).ok();
+    private.run(&["external", "add", "toy"]).ok();
+    let wrong = wrong_modes(&studio.path("shared"), 0o2775, &[0o664, 0o444, 0o775, 0o555]);
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

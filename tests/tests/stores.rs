@@ -262,6 +262,13 @@ fn an_s3_bucket_is_a_repo() {
 }
 
 #[test]
+fn a_bucket_of_ceph_is_a_repo() {
+    let store = Store::ceph();
+    goes_the_whole_way(&store);
+    is_raced_for(&store);
+}
+
+#[test]
 fn a_container_of_azure_is_a_repo() {
     let store = Store::azure();
     goes_the_whole_way(&store);

@@ -4,11 +4,13 @@
 
 use std::fmt;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use backlot_core::Context;
+use backlot_core::shared::{self, Modes};
 use backlot_net::{ClientOptions, Proxies, build_client};
+use fs_err as fs;
 use rattler::package_cache::PackageCache;
 use reqwest::Client;
 use tokio::runtime::{Builder, Runtime};
@@ -52,6 +54,26 @@ impl CondaOptions {
     }
 }
 
+/// The folder of unpacked packages in the cache.
+pub(crate) const PACKAGES: &str = "packages";
+/// The folder of what channels say, in the cache.
+pub(crate) const INDEXES: &str = "indexes";
+
+/// Give the files of a folder its modes, and what is in the folders of it if it is `deep`. Of others' files they are theirs to give.
+fn share(folder: &Path, deep: bool) {
+    let modes = Modes::of(folder);
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_file() => drop(shared::set_mode(&entry.path(), modes.file())),
+            Ok(kind) if kind.is_dir() && deep => {
+                shared::set_mode(&entry.path(), modes.folder()).ok();
+                share(&entry.path(), deep);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Solves, fetches and installs.
 pub struct Conda {
     pub(crate) options: CondaOptions,
@@ -89,7 +111,7 @@ impl Conda {
                 reason: e.to_string(),
             })?;
         Ok(Self {
-            packages: PackageCache::new(options.cache.join("packages")),
+            packages: PackageCache::new(options.cache.join(PACKAGES)),
             options,
             context,
             runtime: Some(runtime),
@@ -108,6 +130,16 @@ impl Conda {
         made.map_err(|e| Error::Setup {
             reason: e.to_string(),
         })
+    }
+
+    /// The same for work in a folder of the cache, for which rattler makes files by the umask: others may share the cache, so what lies
+    /// there then has its modes. Unpacked packages, which are folders of `packages`, have them already.
+    pub(crate) fn block_in<T>(&self, folder: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let path = self.options.cache.join(folder);
+        shared::make_folder_for_now(&path)?;
+        let done = self.block(work);
+        share(&path, folder != PACKAGES);
+        done
     }
 
     /// Run to the end, or until the work is cancelled.

@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use url::Url;
 
-use crate::conda::Conda;
+use crate::conda::{Conda, PACKAGES};
 use crate::error::{Error, Result, chain};
 use crate::links::{Links, check_links, read_links};
 use crate::package::CondaPackage;
@@ -67,7 +67,7 @@ impl Conda {
             most: MAX_PACKAGE,
         };
         let permits = Arc::new(Semaphore::new(PARALLEL));
-        self.block(async {
+        self.block_in(PACKAGES, async {
             let _held = self
                 .packages
                 .acquire_global_lock()

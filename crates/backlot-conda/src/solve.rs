@@ -20,7 +20,7 @@ use rattler_solve::{
 };
 
 use crate::channel::{Channel, holds_secret};
-use crate::conda::Conda;
+use crate::conda::{Conda, INDEXES};
 use crate::error::{Error, Result, chain};
 use crate::package::CondaPackage;
 use crate::system;
@@ -117,7 +117,7 @@ impl Conda {
         let encrypted = request.channels.iter().any(|c| c.url().scheme() == "https");
         let gateway = Gateway::builder()
             .with_client(self.client(encrypted)?)
-            .with_cache_dir(self.options.cache.join("indexes"))
+            .with_cache_dir(self.options.cache.join(INDEXES))
             .with_package_cache(self.packages.clone())
             .with_channel_config(config)
             .with_max_concurrent_requests(16)
@@ -135,7 +135,7 @@ impl Conda {
             .channel_relations(ChannelRelationsMode::Disabled)
             .channel_notices(false)
             .recursive(true);
-        self.block(async {
+        self.block_in(INDEXES, async {
             let found = query.execute().await.map_err(|e| self.unreadable(&e, request))?;
             Ok(found.repodata)
         })

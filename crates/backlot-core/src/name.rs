@@ -144,6 +144,11 @@ normalised_name!(PackageName, "package");
 normalised_name!(GroupName, "group");
 
 impl PackageName {
+    /// The package of an asset: its name, in which spaces are written as dashes.
+    pub fn of_asset(name: &str) -> Result<Self, NameError> {
+        Self::parse(&name.replace(' ', "-"))
+    }
+
     /// As file names of wheels spell it (`main_pack`): the normalised name with `_`.
     pub fn file_stem(&self) -> String {
         self.0.replace('-', "_")

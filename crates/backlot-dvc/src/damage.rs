@@ -13,15 +13,24 @@ use crate::content::{Content, Member};
 use crate::error::{Error, Result};
 use crate::tracked::TrackedPointer;
 
-/// The files of a release that are there and have other bytes than they should. With `cache_is_proven` all objects of the cache
+/// The tracked files of a release as they are on the disk.
+#[derive(Clone, Debug, Default)]
+pub struct FoundFiles {
+    /// How many are there.
+    pub there: u64,
+    /// Those with other bytes than they should have.
+    pub damaged: Vec<PathBuf>,
+}
+
+/// Read the tracked files of a release that are there. With `cache_is_proven` all objects of the cache
 /// have just been read, and other names of them are not read again.
-pub fn damaged_files(
+pub fn verify_files(
     pointers: &[TrackedPointer],
     cache: &Cache,
     cache_is_proven: bool,
     stat: &StatCache,
     context: &Context,
-) -> Result<Vec<PathBuf>> {
+) -> Result<FoundFiles> {
     let mut members: Vec<Member> = Vec::new();
     for pointer in pointers {
         for (place, out) in pointer.located_outs().filter(|(_, out)| out.cache) {
@@ -40,7 +49,9 @@ pub fn damaged_files(
         }
     }
     let is_object = |member: &Member| file::is_same_file(&member.target, &cache.object_path(&member.id));
-    members.retain(|member| member.target.is_file() && !(cache_is_proven && is_object(member)));
+    members.retain(|member| member.target.is_file());
+    let there = members.len() as u64;
+    members.retain(|member| !(cache_is_proven && is_object(member)));
     let paths: Vec<PathBuf> = members.iter().map(|member| member.target.clone()).collect();
     let found = rehash_files(&paths, stat, context)?;
     let wrong = members.into_iter().zip(found);
@@ -57,5 +68,6 @@ pub fn damaged_files(
     if !objects.is_empty() {
         cache.verify(&objects, context)?;
     }
-    Ok(wrong.into_iter().map(|member| member.target).collect())
+    let damaged = wrong.into_iter().map(|member| member.target).collect();
+    Ok(FoundFiles { there, damaged })
 }

@@ -37,7 +37,7 @@ pub use backlot_store::CheckoutOptions;
 pub use checkout::{CheckoutReport, checkout, checkout_after, plan_checkout, refuse_twins, remove_stale};
 pub use config::{DvcConfig, DvcRemote};
 pub use content::{peek_manifest, read_manifest};
-pub use damage::damaged_files;
+pub use damage::{FoundFiles, verify_files};
 pub use error::{Error, Result};
 pub use frames::{Expectation, Frames};
 pub use ignore::Ignore;

@@ -5,6 +5,7 @@
 //! left behind by a publisher that lost or died names other bytes or no wheel at all. Deliberately absent: when facts are
 //! written (`publish`, `verdict`), and removing any but one's own ineffective one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use backlot_core::presence::read_folder;
@@ -162,6 +163,24 @@ pub(crate) fn named_facts(folder: &Path) -> Result<Vec<(Ulid, Fact)>> {
         }
     }
     Ok(facts)
+}
+
+/// The digests that a file was published with, and the modification times it had.
+pub(crate) type Published = BTreeMap<Sha256, Option<u64>>;
+
+/// Whether a file may have a digest: it was published with it, or nothing says with which.
+pub(crate) fn may_be(published: &Published, digest: Sha256) -> bool {
+    published.is_empty() || published.contains_key(&digest)
+}
+
+/// What the facts of its version say that a file was published with.
+pub(crate) fn published_digests<'a>(facts: impl IntoIterator<Item = &'a Fact>, file: &str) -> Published {
+    let published = facts
+        .into_iter()
+        .filter(|fact| fact.kind == FactKind::Published && fact.file.as_deref() == Some(file));
+    published
+        .filter_map(|fact| Some((fact.sha256?, fact.modified)))
+        .collect()
 }
 
 /// The files that are named as facts, in the order of their names.

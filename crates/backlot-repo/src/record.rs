@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
 use crate::error::Result;
+use crate::fact::{Published, may_be};
 use crate::listing::WheelFile;
 use crate::read_bounded;
-use crate::restore::{Published, may_be};
 
 /// The most a record may have.
 pub(crate) const RECORD_LIMIT: u64 = 64 * 1024;

@@ -15,7 +15,7 @@ use fs_err as fs;
 
 use crate::FolderRepo;
 use crate::error::{Error, Result};
-use crate::fact::{Fact, FactKind, read_facts};
+use crate::fact::{Fact, Published, may_be, published_digests, read_facts};
 use crate::layout::{RepoKind, is_wheel};
 use crate::own_page;
 use crate::place::Place;
@@ -170,26 +170,23 @@ impl<'a> Gathered<'a> {
     }
 }
 
-/// The digests that a file was published with, and the modification times it had.
-pub(crate) type Published = BTreeMap<Sha256, Option<u64>>;
-
-/// Whether a file may have a digest: it was published with it, or nothing says with which.
-pub(crate) fn may_be(published: &Published, digest: Sha256) -> bool {
-    published.is_empty() || published.contains_key(&digest)
-}
-
-/// What the facts of its version say that a file was published with.
-pub(crate) fn published_digests<'a>(facts: impl IntoIterator<Item = &'a Fact>, file: &str) -> Published {
-    let published = facts
-        .into_iter()
-        .filter(|fact| fact.kind == FactKind::Published && fact.file.as_deref() == Some(file));
-    published
-        .filter_map(|fact| Some((fact.sha256?, fact.modified)))
-        .collect()
+/// The files that a record or the page of a package names and that are not `there`. What is expected is read only if there
+/// are such.
+pub(crate) fn missing_files(
+    name: &PackageName,
+    there: &BTreeSet<String>,
+    page: impl FnOnce() -> Result<Option<Vec<u8>>>,
+    expected: impl FnOnce() -> Result<Vec<ExpectedFile>>,
+) -> Result<Vec<Place>> {
+    if !names_missing(name, there, page)? {
+        return Ok(Vec::new());
+    }
+    let gone = expected()?.into_iter().filter(|expected| !expected.is_there);
+    Ok(gone.map(|expected| expected.place).collect())
 }
 
 /// Whether a record or the page of a package names a file that is not among those that are there.
-pub(crate) fn names_missing(
+fn names_missing(
     name: &PackageName,
     there: &BTreeSet<String>,
     page: impl FnOnce() -> Result<Option<Vec<u8>>>,
@@ -249,12 +246,7 @@ impl FolderRepo {
             return Ok(Vec::new());
         }
         let there: BTreeSet<String> = self.places.package_files(name)?.into_iter().collect();
-        if !names_missing(name, &there, || self.own_page(name))? {
-            return Ok(Vec::new());
-        }
-        let mut gone = self.expected_files(name)?;
-        gone.retain(|expected| !expected.is_there);
-        Ok(gone.into_iter().map(|expected| expected.place).collect())
+        missing_files(name, &there, || self.own_page(name), || self.expected_files(name))
     }
 
     /// Put a damaged or missing file back from a copy of the right bytes. Returns whether it was wrong.

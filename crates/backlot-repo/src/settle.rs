@@ -17,7 +17,7 @@ use fs_err as fs;
 
 use crate::FolderRepo;
 use crate::error::Result;
-use crate::fact::{ReleaseStatus, read_facts};
+use crate::fact::{ReleaseStatus, may_be, published_digests, read_facts};
 use crate::known_page::KnownPage;
 use crate::layout::{RepoKind, names_in};
 use crate::listing::{BrokenRelease, FolderRelease, WheelFile, by_name, inspect, modified_of};
@@ -30,7 +30,6 @@ use crate::record::{
     RECORD_FORMAT, ReleaseRecord, find_record, find_sidecar, record_path, sha256, sidecar_path,
 };
 use crate::release::Release;
-use crate::restore::{may_be, published_digests};
 use crate::upkeep::{LeftBehind, ReindexReport, Steps, Upkeep};
 
 /// How often a page is written again because the folder changed meanwhile, before it is left to the others.

@@ -660,14 +660,9 @@ fn verify_objects(
 
 /// The digests of bytes in memory.
 pub fn digest_bytes(bytes: &[u8]) -> FileDigests {
-    let mut md5 = hash::md5::Md5Hasher::default();
-    hash::md5::update_many(&mut [(&mut md5, bytes)]);
-    let blake3 = Blake3::from_bytes(*blake3::hash(bytes).as_bytes());
-    FileDigests {
-        md5: md5.finish(),
-        blake3,
-        size: bytes.len() as u64,
-    }
+    let mut hasher = hash::Hasher::default();
+    hasher.update(bytes);
+    hasher.finish()
 }
 
 /// Set the modification time of a file that we just wrote back, before anybody sees it: see [`BACKDATED_MS`].

@@ -3,6 +3,8 @@
 //! Invariant: what fails for every asset (a remote that is not there, a full disk) is the failure of the command, as is a
 //! cancellation. Deliberately absent: commands about named assets, which fail with the reason.
 
+use backlot_core::{Class, Coded as _};
+
 use crate::error::{Error, Result};
 use crate::files::Tracked;
 use crate::problems::AssetProblem;
@@ -14,14 +16,14 @@ pub(crate) fn each_apart(
     problems: &mut Vec<AssetProblem>,
     mut work: impl FnMut(&Tracked) -> Result<()>,
 ) -> Result<Vec<Tracked>> {
-    if all.len() < 2 || matches!(error, Error::Cancelled(_)) {
+    if all.len() < 2 || error.class() == Class::Cancelled {
         return Err(error);
     }
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for one in all {
         match work(&one) {
             Ok(()) => done.push(one),
-            Err(stopped @ Error::Cancelled(_)) => return Err(stopped),
+            Err(error) if error.class() == Class::Cancelled => return Err(error),
             Err(error) => failed.push(AssetProblem::new(one.name, &error)),
         }
     }

@@ -31,7 +31,7 @@ const MAX_NAMES: usize = 20;
 /// they track, and the version is left out.
 pub(crate) type Content = BTreeMap<String, String>;
 
-/// What is behind the object of an executable file.
+/// The mark behind the object of an executable file.
 const EXECUTABLE: &str = "+x";
 
 /// The object that stands for what a pointer of one out tracks, and whether it is an executable file.

@@ -595,7 +595,7 @@ fn rules(document: &DocumentMut) -> Result<Rules, String> {
         })?;
     }
     for (name, item) in table("sources") {
-        let package = PackageName::parse(&name.replace(' ', "-")).map_err(|e| format!("`sources`: {e}"))?;
+        let package = PackageName::of_asset(name).map_err(|e| format!("`sources`: {e}"))?;
         let repo = item
             .as_str()
             .ok_or_else(|| format!("`sources.{name}` is not the name of a repo"))?;

@@ -44,7 +44,7 @@ impl Workspace {
     }
 
     fn make_editable(&self, name: &str, dry_run: bool) -> Result<EditReport> {
-        let package = PackageName::parse(&name.replace(' ', "-"))?;
+        let package = PackageName::of_asset(name)?;
         let lock = Lock::load(self.root())?;
         let locked = lock.as_ref().and_then(|l| l.package(&package));
         let locked = locked.ok_or_else(|| WorkspaceError::NotInstalled {

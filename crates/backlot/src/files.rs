@@ -406,6 +406,26 @@ impl Workspace {
         })
     }
 
+    /// The installed releases that are wanted by name and no editables, each with its pointers, or why they cannot be read.
+    pub(crate) fn tracked_inputs(
+        &self,
+        is_wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<(String, Result<Tracked>)>> {
+        let mut found = Vec::new();
+        let Some(environment) = self.environment()? else {
+            return Ok(found);
+        };
+        for dist in environment.installed()? {
+            let asset = dist.asset.as_ref().map(|asset| asset.name.as_str());
+            let name = asset.unwrap_or(&dist.metadata.name).to_owned();
+            if dist.editable.is_none() && is_wanted(&name) {
+                let tracked = Self::tracked_of_dist(&environment, &dist);
+                found.push((name, tracked));
+            }
+        }
+        Ok(found)
+    }
+
     /// Outputs and inputs with tracked files, only those named if names are given.
     pub(crate) fn tracked(&self, names: &[String], inputs: bool) -> Result<Vec<Tracked>> {
         self.tracked_or(names, inputs, &mut |_, error| Err(error))
@@ -438,13 +458,9 @@ impl Workspace {
         for output in outputs.iter().filter(|output| is_wanted(&output.name)) {
             take(&output.name, self.tracked_of_output(output))?;
         }
-        if inputs && let Some(environment) = self.environment()? {
-            for dist in environment.installed()? {
-                let asset = dist.asset.as_ref().map(|asset| asset.name.as_str());
-                let name = asset.unwrap_or(&dist.metadata.name).to_owned();
-                if dist.editable.is_none() && is_wanted(&name) {
-                    take(&name, Self::tracked_of_dist(&environment, &dist))?;
-                }
+        if inputs {
+            for (name, found) in self.tracked_inputs(&is_wanted)? {
+                take(&name, found)?;
             }
         }
         if names.is_empty() {
@@ -625,6 +641,6 @@ fn part_of(parts: &mut Vec<ModuleAdditions>, module: PathBuf) -> &mut ModuleAddi
 
 /// Whether two names mean the same asset: as written or as packages.
 pub(crate) fn same_name(a: &str, b: &str) -> bool {
-    let package = |name: &str| backlot_core::PackageName::parse(&name.replace(' ', "-")).ok();
+    let package = |name: &str| backlot_core::PackageName::of_asset(name).ok();
     a == b || package(a).is_some_and(|p| Some(p) == package(b))
 }

@@ -225,7 +225,7 @@ fn chain(
 
 /// The package of the lock that a person means.
 fn known(packages: &BTreeMap<PackageName, TreeNode>, name: &str) -> Result<PackageName> {
-    let name = PackageName::parse(&name.replace(' ', "-"))?;
+    let name = PackageName::of_asset(name)?;
     if packages.contains_key(&name) {
         return Ok(name);
     }

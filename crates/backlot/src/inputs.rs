@@ -133,7 +133,7 @@ impl Workspace {
         let list = project.requirements(group.as_ref());
         let mut changes = Vec::new();
         for name in names {
-            let package = PackageName::parse(&name.replace(' ', "-"))?;
+            let package = PackageName::of_asset(name)?;
             let Some(position) = position_of(list, &package) else {
                 let group = group.as_ref().map(ToString::to_string);
                 return Err(WorkspaceError::NoSuchInput {

@@ -166,7 +166,7 @@ impl Workspace {
         let old = Lock::load(self.root())?;
         let mut inputs = self.config().inputs.clone();
         for name in names {
-            let name = PackageName::parse(&name.replace(' ', "-"))?;
+            let name = PackageName::of_asset(name)?;
             let asked = inputs.iter().any(|r| r.name() == &name);
             if !asked {
                 let needed_by = old.as_ref().map(|l| dependents(l, &name)).unwrap_or_default();

@@ -51,7 +51,7 @@ pub(crate) fn read(document: &DocumentMut) -> std::result::Result<BTreeMap<Packa
     let entries = table.into_iter().flat_map(toml_edit::TableLike::iter);
     entries
         .map(|(name, item)| {
-            let package = PackageName::parse(name).map_err(|e| format!("`localize.{name}`: {e}"))?;
+            let package = PackageName::of_asset(name).map_err(|e| format!("`localize.{name}`: {e}"))?;
             match item.as_str() {
                 Some("always") => Ok((package, Localize::Always)),
                 Some("on-demand") => Ok((package, Localize::OnDemand)),
@@ -70,7 +70,7 @@ impl Config {
         // Under whatever spelling it was written before.
         let written: Vec<String> = table.iter().map(|(key, _)| key.to_owned()).collect();
         for key in written {
-            if PackageName::parse(&key).is_ok_and(|known| known == *name) {
+            if PackageName::of_asset(&key).is_ok_and(|known| known == *name) {
                 table.remove(&key);
             }
         }
@@ -88,7 +88,7 @@ impl Workspace {
         localize: Localize,
         dry_run: bool,
     ) -> Result<Vec<LocalizedAsset>> {
-        let name = PackageName::parse(&asset.replace(' ', "-"))?;
+        let name = PackageName::of_asset(asset)?;
         self.change(dry_run, |workspace| {
             workspace.config.set_localize(&name, localize);
             let listed = workspace.localized()?;
@@ -101,34 +101,44 @@ impl Workspace {
 
     /// When the files of each input are pulled: of those with tracked files, and of those that were named.
     pub fn localized(&self) -> Result<Vec<LocalizedAsset>> {
-        let mut named = self.config().localize.clone();
         let mut all = Vec::new();
-        for one in self.tracked_or(&[], true, &mut |_, _| Ok(()))? {
-            if !one.installed {
-                continue;
+        for (asset, tracked) in self.tracked_inputs(&|_| true)? {
+            if tracked.is_ok_and(|one| !one.pointers.is_empty()) {
+                all.push(LocalizedAsset {
+                    localize: self.localize_of(&asset),
+                    asset,
+                    installed: true,
+                });
             }
-            let key = named.keys().find(|name| same_name(name.as_str(), &one.name));
-            let localize = key.cloned().and_then(|key| named.remove(&key));
-            all.push(LocalizedAsset {
-                asset: one.name,
-                localize: localize.unwrap_or(Localize::Always),
-                installed: true,
-            });
         }
-        all.extend(named.into_iter().map(|(name, localize)| LocalizedAsset {
-            asset: name.to_string(),
-            localize,
-            installed: false,
-        }));
+        let chosen = self.config().localize.iter();
+        let others = chosen.filter(|(name, _)| !all.iter().any(|one| same_name(&one.asset, name.as_str())));
+        let others: Vec<LocalizedAsset> = others
+            .map(|(name, localize)| LocalizedAsset {
+                asset: name.to_string(),
+                localize: *localize,
+                installed: false,
+            })
+            .collect();
+        all.extend(others);
         all.sort_by(|a, b| a.asset.cmp(&b.asset));
         Ok(all)
     }
 
+    fn localize_of(&self, asset: &str) -> Localize {
+        let name = PackageName::of_asset(asset).ok();
+        let chosen = name.and_then(|name| self.config().localize.get(&name).copied());
+        chosen.unwrap_or(Localize::Always)
+    }
+
     /// Pull the tracked files of all inputs that are not on demand, and of nothing else. Whatever of them cannot be had is an error.
     pub fn pull_local(&self, dry_run: bool) -> Result<MoveReport> {
-        let wanted = self.localized()?.into_iter();
-        let wanted = wanted.filter(|one| one.installed && one.localize == Localize::Always);
-        let names: Vec<String> = wanted.map(|one| one.asset).collect();
+        let mut names = Vec::new();
+        for (asset, tracked) in self.tracked_inputs(&|name| self.localize_of(name) == Localize::Always)? {
+            if !tracked?.pointers.is_empty() {
+                names.push(asset);
+            }
+        }
         if names.is_empty() {
             return Ok(MoveReport {
                 dry_run,
@@ -143,11 +153,8 @@ impl Workspace {
         if !names.is_empty() {
             return Vec::new();
         }
-        let on_demand = |one: &mut Tracked| {
-            let mut chosen = self.config().localize.iter();
-            let own = chosen.find(|(name, _)| same_name(name.as_str(), &one.name));
-            one.installed && own.is_some_and(|(_, localize)| *localize == Localize::OnDemand)
-        };
+        let on_demand =
+            |one: &mut Tracked| one.installed && self.localize_of(&one.name) == Localize::OnDemand;
         tracked.extract_if(.., on_demand).map(|one| one.name).collect()
     }
 }

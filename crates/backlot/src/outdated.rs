@@ -111,7 +111,7 @@ impl Workspace {
         let lock = Lock::load(self.root())?;
         let mut packages = Vec::new();
         for name in names {
-            let name = PackageName::parse(&name.replace(' ', "-"))?;
+            let name = PackageName::of_asset(name)?;
             if lock.as_ref().and_then(|l| l.package(&name)).is_none() {
                 return Err(WorkspaceError::NotInstalled { name }.into());
             }

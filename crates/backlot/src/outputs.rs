@@ -273,7 +273,7 @@ impl Workspace {
 
     fn output_among_all(&self, name: &str) -> Result<Output> {
         let (outputs, unreadable) = self.read_outputs()?;
-        let package = PackageName::parse(&name.replace(' ', "-")).ok();
+        let package = PackageName::of_asset(name).ok();
         let nearest = text::nearest(name, outputs.iter().map(|o| o.name.as_str())).map(ToOwned::to_owned);
         let found = outputs
             .into_iter()

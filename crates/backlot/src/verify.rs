@@ -60,6 +60,8 @@ pub struct VerifyReport {
     pub inputs: Option<Vec<PackageDamage>>,
     /// Of the installed packages, those whose tracked files have other bytes than were placed.
     pub tracked: Option<Vec<PackageDamage>>,
+    /// How many tracked files of installed packages are here, which were looked at for that.
+    pub tracked_files: u64,
     /// The repos whose releases were read.
     pub repos: Vec<RepoReport>,
     /// Repos of which no release was read, with the reason.
@@ -323,45 +325,47 @@ impl Workspace {
         }
         if options.inputs {
             report.inputs = Some(self.damaged_inputs()?);
-            report.tracked = Some(self.damaged_files(options.cache, &mut report.problems)?);
+            self.verify_tracked(options.cache, &mut report)?;
         }
         report.sound = report.damage() == 0 && report.problems.is_empty();
         Ok(report)
     }
 
-    /// The tracked files of inputs that have other bytes than were placed. Where all of the cache was just read, other names of
-    /// its objects are not read again.
-    fn damaged_files(
-        &self,
-        cache_is_proven: bool,
-        problems: &mut Vec<AssetProblem>,
-    ) -> Result<Vec<PackageDamage>> {
+    /// Read the tracked files of inputs. Where all of the cache was just read, other names of its objects are not read again.
+    fn verify_tracked(&self, cache_is_proven: bool, report: &mut VerifyReport) -> Result<()> {
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
         let mut damaged = Vec::new();
-        for one in self.tracked_or(&[], true, &mut |_, _| Ok(()))? {
-            if !one.installed {
-                continue;
-            }
-            let (pointers, context) = (&one.pointers, self.context());
-            let wrong = match backlot_dvc::damaged_files(pointers, &cache, cache_is_proven, &stat, context) {
-                Err(error @ backlot_dvc::Error::NoManifest { .. }) => {
-                    problem_of(problems)(one.name, error.into())?;
+        for (package, tracked) in self.tracked_inputs(&|_| true)? {
+            let found = tracked.and_then(|one| {
+                let found =
+                    backlot_dvc::verify_files(&one.pointers, &cache, cache_is_proven, &stat, self.context());
+                Ok(found?)
+            });
+            let found = match found {
+                Ok(found) => found,
+                Err(error) if error.class() == Class::Cancelled => return Err(error),
+                Err(error) => {
+                    let told = |one: &AssetProblem| one.asset == package && one.code == error.code();
+                    if !report.problems.iter().any(told) {
+                        problem_of(&mut report.problems)(package, error)?;
+                    }
                     continue;
                 }
-                wrong => wrong?,
             };
+            report.tracked_files += found.there;
             let damage = |path: &PathBuf| Damage {
                 path: self.display_path(path),
                 kind: DamageKind::Changed,
             };
-            if !wrong.is_empty() {
+            if !found.damaged.is_empty() {
                 damaged.push(PackageDamage {
-                    package: one.name,
-                    files: wrong.iter().map(damage).collect(),
+                    package,
+                    files: found.damaged.iter().map(damage).collect(),
                 });
             }
         }
-        Ok(damaged)
+        report.tracked = Some(damaged);
+        Ok(())
     }
 
     /// Verify a remote that is named or, without a name, the default one and, of the others, what is pinned to them.

@@ -42,18 +42,10 @@ struct Arguments {
 const FULL: [Workload; 2] = [
     Workload {
         name: "512x2MiB",
-        stands_for: "a sequence of frames",
         files: 512,
-        file_bytes: 2 << 20,
-        changed_files: 3,
+        ..backlot_benches::FULL[0]
     },
-    Workload {
-        name: "20000x16KiB",
-        stands_for: "a cache of many small files",
-        files: 20_000,
-        file_bytes: 16 << 10,
-        changed_files: 3,
-    },
+    backlot_benches::FULL[1],
 ];
 const SMALL: [Workload; 2] = [
     Workload {
@@ -61,11 +53,7 @@ const SMALL: [Workload; 2] = [
         files: 64,
         ..FULL[0]
     },
-    Workload {
-        name: "1000x16KiB",
-        files: 1_000,
-        ..FULL[1]
-    },
+    backlot_benches::SMALL[1],
 ];
 /// The objects that the ceiling sends.
 const RAW: Workload = Workload {
@@ -218,7 +206,7 @@ impl Contest<'_> {
         side.prepare(self.bench, &self.server, place)?;
         let set = side.set(place);
         self.workload.generate(&set)?;
-        side.add(self.bench, &self.server, place)?;
+        side.add(self.bench, place)?;
         self.step((who, "push"), &side.push(self.bench, &self.server, place), rows)?;
         let back = side.prepare_other(self.bench, &self.server, place)?;
         self.step((who, "pull"), &side.pull(self.bench, &self.server, place), rows)?;
@@ -231,7 +219,7 @@ impl Contest<'_> {
             }
         }
         self.workload.change(&set)?;
-        side.add(self.bench, &self.server, place)?;
+        side.add(self.bench, place)?;
         self.step(
             (who, "push v2"),
             &side.push(self.bench, &self.server, place),

@@ -35,7 +35,7 @@ impl Kind {
 pub(crate) struct Server {
     pub(crate) kind: Kind,
     pub(crate) port: u16,
-    /// The user of SSH: whoever runs the bench.
+    /// The user of SSH: the account that runs the bench.
     pub(crate) login: String,
     /// Where its objects lie.
     pub(crate) root: PathBuf,

@@ -30,7 +30,7 @@ pub(crate) trait Side {
     /// Where the set goes.
     fn set(&self, place: &Path) -> PathBuf;
     /// Take in what the set is now.
-    fn add(&self, bench: &Bench, server: &Server, place: &Path) -> io::Result<()>;
+    fn add(&self, bench: &Bench, place: &Path) -> io::Result<()>;
     /// Send it.
     fn push(&self, bench: &Bench, server: &Server, place: &Path) -> Command;
     /// Make another machine's place. Returns where the set will be.
@@ -117,7 +117,7 @@ impl Side for Backlot {
         place.join("one").join(MODULE).join("set")
     }
 
-    fn add(&self, bench: &Bench, _server: &Server, place: &Path) -> io::Result<()> {
+    fn add(&self, bench: &Bench, place: &Path) -> io::Result<()> {
         let set = self.set(place).display().to_string();
         bench.run(&mut self.command(bench, &place.join("one"), "cache", &["add", &set]))?;
         Ok(())
@@ -215,7 +215,7 @@ impl Side for Dvc {
         place.join("one/set")
     }
 
-    fn add(&self, bench: &Bench, _server: &Server, place: &Path) -> io::Result<()> {
+    fn add(&self, bench: &Bench, place: &Path) -> io::Result<()> {
         bench.run(&mut self.command(bench, &place.join("one"), &["add", "--quiet", "set"]))?;
         Ok(())
     }
@@ -332,7 +332,7 @@ impl Side for Rclone {
         place.join("set")
     }
 
-    fn add(&self, _bench: &Bench, _server: &Server, _place: &Path) -> io::Result<()> {
+    fn add(&self, _bench: &Bench, _place: &Path) -> io::Result<()> {
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use backlot_net::{Account, Credential, Network};
 use futures_lite::{FutureExt as _, StreamExt as _};
 use opendal::{Buffer, ErrorKind, Operator, services};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::each::{ENTRIES_LIMIT, by_level};
@@ -43,6 +44,8 @@ pub(crate) struct Service {
     traits: Traits,
     /// Whether it lists a folder at a time.
     by_folder: bool,
+    /// Listings at once, whatever asks for them: a deep one of folders asks for many.
+    listings: Semaphore,
     place: String,
     long: long::Way,
     /// Whether it removes many objects with one request.
@@ -116,6 +119,7 @@ impl Service {
             commit_by: connection.commit_by,
             traits: connection.traits,
             by_folder: connection.by_folder,
+            listings: Semaphore::new(connection.traits.concurrency),
             place: url.as_str().trim_end_matches('/').to_owned(),
             long: connection.long,
         })
@@ -143,6 +147,7 @@ impl Service {
                 exclusive: true,
             },
             by_folder: false,
+            listings: Semaphore::new(8),
             place,
             long: long::Way::Parts,
             deletes_many: false,
@@ -323,6 +328,7 @@ impl ObjectStore for Service {
             return by_level(prefix, &self.place, |folder| self.list(folder, false));
         }
         let found = self.ask(prefix, async |operator| {
+            let _permit = self.listings.acquire().await.expect("never closed");
             let mut lister = operator.lister_with(prefix).recursive(deep).await?;
             let mut found = Vec::new();
             while let Some(entry) = lister.next().await {

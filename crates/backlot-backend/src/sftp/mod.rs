@@ -370,7 +370,7 @@ impl Sftp {
         }
     }
 
-    /// What lies in a folder, and below it if that is wanted.
+    /// What lies in a folder.
     async fn entries(&self, line: &Line, prefix: &str) -> Asked<Vec<Entry>> {
         let mut found = Vec::new();
         for (name, mut about) in line.entries(&self.path(prefix)).await? {

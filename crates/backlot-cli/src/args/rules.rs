@@ -19,7 +19,7 @@ pub(crate) struct RuleArgs {
     /// Which versions to prefer, this once
     #[arg(long, value_name = "WHICH")]
     pub(crate) resolution: Option<Preference>,
-    /// Keep a package in a range, whoever asks for it; a file has one a line, a bare name drops it. Remembered
+    /// Keep a package in a range for all that need it; a file has one a line, a bare name drops it. Remembered
     #[arg(long = "constraint", short = 'c', value_name = "REQ|FILE")]
     pub(crate) constraints: Vec<String>,
     /// Ask for this instead of what anybody asks of the package; a bare name drops it. Remembered

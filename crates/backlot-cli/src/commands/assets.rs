@@ -300,7 +300,7 @@ pub(super) fn pull(
     Ok(moved(&report, describe_pull(&report)))
 }
 
-/// What a pull did, in lines.
+/// The report of a pull, in lines.
 pub(super) fn describe_pull(report: &MoveReport) -> String {
     let dry_run = report.dry_run;
     let mut left_out = super::browse::left_out(&report.problems);

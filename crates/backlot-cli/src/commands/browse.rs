@@ -304,10 +304,8 @@ pub(super) fn verify(session: &Session, mut options: VerifyOptions) -> Result<An
             lines.push_str(&format!("  damaged: {wheel}\n"));
         }
     }
-    for (what, packages) in [
-        ("inputs", &report.inputs),
-        ("tracked files of inputs", &report.tracked),
-    ] {
+    let tracked = format!("{} of inputs", text::count(report.tracked_files, "tracked file"));
+    for (what, packages) in [("inputs", &report.inputs), (tracked.as_str(), &report.tracked)] {
         if packages.as_ref().is_some_and(Vec::is_empty) {
             lines.push_str(&format!("{what}: sound\n"));
         }

@@ -23,7 +23,7 @@ pub(super) fn install(
     installed(&workspace, &report, wait_local)
 }
 
-/// What was installed, with the files that were waited for.
+/// The report of an install, with the files that were waited for.
 #[derive(Serialize)]
 struct Installed<'a> {
     #[serde(flatten)]

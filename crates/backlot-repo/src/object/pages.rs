@@ -13,11 +13,11 @@ use super::shelf::Shelf;
 use super::wheels::object_key;
 use super::{HTML, JSON, METADATA, ObjectRepo, PAGE};
 use crate::error::{Error, Result};
+use crate::fact::{may_be, published_digests};
 use crate::index::parse_metadata;
 use crate::pages::{self, PageEntry};
 use crate::record::{RECORD_FORMAT, ReleaseRecord};
 use crate::release::Release;
-use crate::restore::{may_be, published_digests};
 use crate::settle::{ROOT_PAGE_LIMIT, ROUNDS};
 
 impl ObjectRepo {

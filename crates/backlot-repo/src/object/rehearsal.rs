@@ -1,7 +1,7 @@
 //! A store as it would be: what is written to it is kept on this disk, and read from there.
 //!
 //! Invariant: nothing reaches the store itself, so a dry run is the run itself over this. What is removed here is not listed.
-//! Deliberately absent: anything that is decided in a race; nobody else is here.
+//! Deliberately absent: races, since one run uses it alone.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -64,7 +64,7 @@ impl Rehearsal {
         Ok(())
     }
 
-    /// The bytes of what was written, from somewhere on, at most so many.
+    /// The written bytes from `start` on, at most `limit`.
     fn bytes(path: &PathBuf, start: u64, limit: u64) -> Result<Vec<u8>> {
         let read = || {
             let mut file = fs::File::open(path)?;

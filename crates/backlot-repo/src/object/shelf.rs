@@ -305,22 +305,14 @@ impl ObjectRepo {
         let Some(sha256_of_it) = found else {
             return Ok(None);
         };
-        let (metadata, requires_python) = match kind {
+        let (bytes, metadata) = match kind {
             ReleaseKind::Wheel => {
                 let archive = WheelArchive::open(&path)?;
-                let requires_python = archive.metadata().requires_python.as_ref();
-                (
-                    archive.metadata_bytes().to_vec(),
-                    requires_python.map(ToString::to_string),
-                )
+                (archive.metadata_bytes().to_vec(), archive.metadata().clone())
             }
             ReleaseKind::Sdist => {
                 let sdist = Sdist::open(&path)?;
-                let requires_python = sdist.metadata().requires_python.as_ref();
-                (
-                    sdist.pkg_info().to_vec(),
-                    requires_python.map(ToString::to_string),
-                )
+                (sdist.pkg_info().to_vec(), sdist.metadata().clone())
             }
         };
         let record = ReleaseRecord {
@@ -329,11 +321,11 @@ impl ObjectRepo {
             sha256: sha256_of_it,
             size: entry.size,
             modified: entry.modified,
-            metadata_sha256: sha256(&metadata),
-            requires_python,
+            metadata_sha256: sha256(&bytes),
+            requires_python: metadata.requires_python.as_ref().map(ToString::to_string),
             published_at: Timestamp(entry.modified),
         };
-        Ok(Some((record, metadata)))
+        Ok(Some((record, bytes)))
     }
 
     fn release(&self, wheel: &Listed, record: ReleaseRecord) -> Release {

@@ -20,7 +20,7 @@ use crate::listing::BrokenRelease;
 use crate::place::Place;
 use crate::quick::PAGE_LIMIT;
 use crate::record::RECORD_LIMIT;
-use crate::restore::{ExpectedFile, Gathered, names_missing};
+use crate::restore::{ExpectedFile, Gathered, missing_files};
 use crate::settle::STALE_MILLISECONDS;
 use crate::upkeep::{LeftBehind, Steps};
 
@@ -85,12 +85,7 @@ impl ObjectRepo {
         let entries = self.0.objects.list(&prefix, false)?;
         let files = entries.iter().filter_map(|entry| entry.key.strip_prefix(&prefix));
         let there: BTreeSet<String> = files.map(ToOwned::to_owned).collect();
-        if !names_missing(name, &there, || self.own_page(name))? {
-            return Ok(Vec::new());
-        }
-        let mut gone = self.expected_files(name)?;
-        gone.retain(|expected| !expected.is_there);
-        Ok(gone.into_iter().map(|expected| expected.place).collect())
+        missing_files(name, &there, || self.own_page(name), || self.expected_files(name))
     }
 
     /// Put a damaged or missing file back from a copy of the right bytes. Returns whether it was wrong.

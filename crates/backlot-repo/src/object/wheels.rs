@@ -39,6 +39,7 @@ impl ObjectRepo {
         Ok(self.said(&*self.recent_shelf(name)?, context))
     }
 
+    /// The listing of a shelf, with what was said of each release.
     fn said(&self, shelf: &Shelf, context: &Context) -> Listing<Release> {
         let mut listing = shelf.listing.clone();
         for files in [&mut listing.releases, &mut listing.sources] {

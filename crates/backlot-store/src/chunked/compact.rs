@@ -1,7 +1,7 @@
 //! Merging segments: small ones into larger ones, tier by tier, and what was written twice into one.
 //!
-//! A merge writes the union of some segments under a name that sorts after theirs, and then deletes them. Both kinds are sets,
-//! so merging what somebody else merged at the same time changes nothing but bytes, and the next merge drops those. Invariants:
+//! A merge writes the union of some segments under a name that sorts after theirs, and then deletes them. Both kinds are sets: those
+//! who merge the same index segments at once write one object, and recipes merged twice are dropped by the next merge. Invariants:
 //! a segment is deleted only when all it has is in one with a larger name; condemned recipe segments are left to the
 //! collector; of recipes, the new segment is on the disk before the old ones go. Which segments, and whose turn it is, is decided
 //! in `tiers.rs`; that it is bounded and loses nothing in any order of requests is checked in `tests/merging.rs`.
@@ -221,7 +221,10 @@ impl Site {
         let name = match known.filter(|name| there.contains(name) && newest <= Some(name)) {
             Some(name) => name,
             None => {
-                let name = StoredName::after(group);
+                let name = match kind {
+                    Kind::Index => StoredName::of_derived(group, bytes),
+                    Kind::Recipe | Kind::Pack => StoredName::after(group),
+                };
                 self.segments(kind).put(name, bytes, true)?;
                 name
             }

@@ -1,5 +1,6 @@
 //! Names of stored objects: random, so that none is ever used twice. A name that was deleted once stays dead, which is
-//! what makes a late or repeated DELETE harmless (see `docs/format/remote-chunked.md`).
+//! what makes a late or repeated DELETE harmless (see `docs/format/remote-chunked.md`). Only merged index segments, which are
+//! derived, have names from their content.
 
 use std::fmt;
 use std::str::FromStr;
@@ -37,6 +38,15 @@ impl StoredName {
         let newest = names.into_iter().map(|name| ulid::Ulid::from_bytes(name.0)).max();
         let time = newest.map_or(fresh.timestamp_ms(), |name| name.timestamp_ms().saturating_add(1));
         Self(ulid::Ulid::from_parts(time, fresh.random()).to_bytes())
+    }
+    /// The name of derived data that replaces others: it sorts as one by [`Self::after`], and all who make the same of the same give it
+    /// the same name, so there is one of it however many make it at once.
+    ///
+    /// Only for what may be lost: a DELETE that comes late can meet it.
+    pub(super) fn of_derived<'a>(names: impl IntoIterator<Item = &'a Self>, bytes: &[u8]) -> Self {
+        let mut name = Self::after(names);
+        name.0[6..].copy_from_slice(&blake3::hash(bytes).as_bytes()[..10]);
+        name
     }
     pub(super) const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)

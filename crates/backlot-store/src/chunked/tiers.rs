@@ -49,13 +49,14 @@ pub(super) fn due(segments: &[Sized], merger: &Merger<'_>) -> Option<Vec<StoredN
     })
 }
 
-/// The oldest of a tier: one group, or all up to a round number where many were left over.
+/// The oldest of a tier: one group, of more where many were left over. Of a fixed number, so that those who see more than others
+/// choose the same.
 fn oldest(tier: &[Sized]) -> Vec<StoredName> {
     let many = FAN * 4;
     let count = match tier.len() {
         few if few < FAN => 0,
         some if some < many => FAN,
-        left_over => left_over - left_over % many,
+        _ => many,
     };
     let mut total = 0;
     let fits = |one: &&Sized| {

@@ -53,6 +53,30 @@ pub(crate) struct Copy {
     pub(crate) durable: bool,
 }
 
+/// The digests of one stream of bytes.
+#[derive(Default)]
+pub(crate) struct Hasher {
+    md5: Md5Hasher,
+    blake3: blake3::Hasher,
+    size: u64,
+}
+
+impl Hasher {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        md5::update_many(&mut [(&mut self.md5, piece)]);
+        self.blake3.update(piece);
+        self.size += piece.len() as u64;
+    }
+
+    pub(crate) fn finish(self) -> FileDigests {
+        FileDigests {
+            md5: self.md5.finish(),
+            blake3: Blake3::from_bytes(*self.blake3.finalize().as_bytes()),
+            size: self.size,
+        }
+    }
+}
+
 /// A file that was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {

@@ -5,7 +5,6 @@
 //! remembered is read once, before it counts as sent. Invariant: losing the record costs time, never correctness.
 //! Deliberately absent: decay; a remembered object that was damaged since is found by `verify` and by pulls.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use backlot_core::Context;
@@ -100,32 +99,28 @@ impl Remote {
                 .collect());
         }
         let known = self.proven.known(&ids, &sizes);
-        let mut doubtful = Vec::new();
         let mut there = Vec::with_capacity(items.len());
+        let mut doubtful = Vec::new();
         for ((item, known), size) in items.iter().zip(known).zip(sizes) {
             let fits = fits(item, size);
-            there.push(fits);
             match (item.blake3, known.and_then(|known| known.blake3)) {
                 (Some(proof), Some(found)) if fits && proof != found => return Err(self.same_md5(item)),
-                (Some(_), None) if fits => doubtful.push((item.id, None)),
+                (Some(_), None) if fits => doubtful.push(there.len()),
                 _ => {}
             }
+            there.push(fits);
         }
         if doubtful.is_empty() {
             return Ok(there);
         }
-        let read = self.verify(&doubtful, None, context)?;
-        let right: Vec<_> = read.digests.iter().map(|(id, digests)| (*id, *digests)).collect();
+        let expected: Vec<_> = doubtful.iter().map(|n| (ids[*n], None)).collect();
+        let read = self.verify(&expected, None, context)?.digests;
+        let right: Vec<_> = read.iter().map(|(id, digests)| (*id, *digests)).collect();
         self.proven.record(&right, context);
-        let doubtful: HashMap<ObjectId, Option<&FileDigests>> = doubtful
-            .iter()
-            .map(|(id, _)| (*id, read.digests.get(id)))
-            .collect();
-        for (item, there) in items.iter().zip(&mut there) {
-            match doubtful.get(&item.id) {
-                Some(Some(digests)) if !item.is_met_by(digests) => return Err(self.same_md5(item)),
-                Some(found) => *there = found.is_some(),
-                None => {}
+        for n in doubtful {
+            match read.get(&ids[n]) {
+                Some(digests) if !items[n].is_met_by(digests) => return Err(self.same_md5(&items[n])),
+                found => there[n] = found.is_some(),
             }
         }
         Ok(there)

@@ -16,7 +16,7 @@ use super::Fetched;
 use super::origin::Origin;
 use crate::cache::{Cache, ObjectEntry, VerifyReport, set_read_only};
 use crate::error::Result;
-use crate::hash::md5::{Md5Hasher, update_many};
+use crate::hash::Hasher;
 use crate::object::{FileDigests, ObjectId, Transfer};
 use crate::parallel::each;
 
@@ -247,29 +247,5 @@ impl ServiceRemote {
             report.judge(*id, *proof, digests);
         }
         Ok(report)
-    }
-}
-
-/// The digests of what passes by.
-#[derive(Default)]
-struct Hasher {
-    md5: Md5Hasher,
-    blake3: blake3::Hasher,
-    size: u64,
-}
-
-impl Hasher {
-    fn update(&mut self, piece: &[u8]) {
-        update_many(&mut [(&mut self.md5, piece)]);
-        self.blake3.update(piece);
-        self.size += piece.len() as u64;
-    }
-
-    fn finish(self) -> FileDigests {
-        FileDigests {
-            md5: self.md5.finish(),
-            blake3: Blake3::from_bytes(*self.blake3.finalize().as_bytes()),
-            size: self.size,
-        }
     }
 }

@@ -5,11 +5,11 @@
 
 use std::collections::HashSet;
 
-use backlot_core::Sha256;
+use backlot_core::{Class, Coded as _, Sha256};
 use backlot_dvc::TrackedPointer;
 use backlot_store::{Cache, ObjectId, Transfer};
 
-use crate::error::{CacheError, Error, Result};
+use crate::error::{CacheError, Result};
 use crate::lockfile::Lock;
 use crate::workspace::Workspace;
 
@@ -73,7 +73,7 @@ impl Workspace {
             .and_then(|remote| Ok(remote.pull(cache, &[Transfer::of(id)], self.context())?));
         match pulled {
             Ok(_) => Ok(true),
-            Err(stopped @ Error::Cancelled(_)) => Err(stopped),
+            Err(error) if error.class() == Class::Cancelled => Err(error),
             Err(_) => Ok(false),
         }
     }

@@ -27,11 +27,14 @@ struct Merging {
     is_a_set: bool,
     /// The union is written before what it is made of is deleted.
     writes_first: bool,
+    /// As for index segments: those who make the same of the same give it one name, and whoever sees that larger names have all that
+    /// a segment has deletes it.
+    is_derived: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Segment {
-    /// Names sort; the low digits tell who made it.
+    /// Names sort; the low digits tell who made it, or what is in it.
     name: u32,
     items: Items,
 }
@@ -53,6 +56,8 @@ struct State {
 
 /// Merges that one merger does.
 const RUNS: u8 = 2;
+/// Copies of items that there are at most in derived segments: all of them, and two merges one on the other that are not done.
+const MOST: u32 = ITEMS * 3;
 
 fn first() -> State {
     let one = |n: usize| {
@@ -77,6 +82,17 @@ fn copies(segments: &[Segment]) -> u32 {
         .sum()
 }
 
+/// The segments whose items are all in ones with larger names.
+fn covered(segments: &[Segment]) -> Vec<Segment> {
+    let is_covered = |n: usize| {
+        let larger = &segments[n + 1..];
+        let has = |item: usize| larger.iter().any(|segment| segment.items[item] > 0);
+        (0..ITEMS as usize).all(|item| segments[n].items[item] == 0 || has(item))
+    };
+    let covered = (0..segments.len()).filter(|n| is_covered(*n));
+    covered.map(|n| segments[n]).collect()
+}
+
 fn has_all(segments: &[Segment]) -> bool {
     (0..ITEMS as usize).all(|n| segments.iter().any(|segment| segment.items[n] > 0))
 }
@@ -94,9 +110,16 @@ impl Merging {
             }
         }
         let newest = group.iter().map(|segment| segment.name).max().unwrap_or(0);
+        let mark = if self.is_derived {
+            items
+                .iter()
+                .fold(0, |bits, count| bits * 2 + u32::from(*count > 0))
+        } else {
+            u32::try_from(who).unwrap_or(0)
+        };
+        // After those that it replaces.
         Segment {
-            // After those that it replaces, and different from what others make of the same.
-            name: newest + 10 + u32::try_from(who).unwrap_or(0),
+            name: newest + 20 + mark,
             items,
         }
     }
@@ -106,6 +129,12 @@ impl Merging {
         let mut next = state.clone();
         let there = |group: &[Segment]| group.iter().all(|one| state.segments.contains(one));
         next.mergers[who].0 = match step {
+            Step::List if self.is_derived && *runs < RUNS && !covered(&state.segments).is_empty() => {
+                Step::Delete {
+                    group: covered(&state.segments),
+                    next: 0,
+                }
+            }
             Step::List if *runs == RUNS || state.segments.len() < FAN => Step::Done,
             Step::List => {
                 next.mergers[who].1 += 1;
@@ -175,6 +204,7 @@ fn segments_that_three_merge_at_once_stay_bounded_and_whole_in_any_order_of_requ
     let merging = Merging {
         is_a_set: true,
         writes_first: true,
+        is_derived: false,
     };
     // A merge that was killed, or is not finished, may have left all items once more: growth by sums, never by factors.
     let merges = u32::try_from(MERGERS).unwrap_or(0) * u32::from(RUNS);
@@ -194,6 +224,14 @@ fn segments_that_three_merge_at_once_stay_bounded_and_whole_in_any_order_of_requ
             broken.check(u32::MAX).is_err(),
             "{broken:?} should grow or lose something"
         );
+    }
+    // Those who are at the same work at once add nothing where what they make has one name.
+    for (is_derived, is_bounded) in [(true, true), (false, false)] {
+        let merging = Merging {
+            is_derived,
+            ..merging
+        };
+        assert_eq!(merging.check(MOST).is_ok(), is_bounded, "{merging:?}");
     }
 }
 
