@@ -1,10 +1,14 @@
 //! Chores as functions, so that the command and the tests use the same.
 
+mod circles;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+
+pub use circles::circles;
 
 /// The crates' sources, sorted.
 pub fn sources(root: &Path) -> io::Result<Vec<PathBuf>> {

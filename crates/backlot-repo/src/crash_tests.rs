@@ -8,7 +8,7 @@ use fs_err as fs;
 
 use backlot_core::{Coded, Context};
 
-use crate::publish::{Probe, Step};
+use crate::probe::{Probe, Step};
 use crate::support::{self, Wheel, by, package, temporaries, tree, version};
 use crate::{FolderRelease, FolderRepo};
 

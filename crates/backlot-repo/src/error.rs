@@ -168,7 +168,7 @@ pub enum Error {
     },
     /// Talking to an index failed.
     #[error(transparent)]
-    Index(#[from] crate::index::IndexError),
+    Index(#[from] crate::index::error::IndexError),
     /// A store of objects refused, did not answer, or does not keep two publishers apart.
     #[error(transparent)]
     Backend(backlot_backend::Error),

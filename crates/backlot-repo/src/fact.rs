@@ -14,8 +14,8 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use crate::bounded::read_bounded;
 use crate::error::{Error, Result};
-use crate::read_bounded;
 
 /// The most a fact may have.
 pub(crate) const FACT_LIMIT: u64 = 64 * 1024;

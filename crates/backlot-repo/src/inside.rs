@@ -11,12 +11,9 @@ use backlot_net::{Head, Kind, Responses};
 use backlot_wheel::WheelArchive;
 
 use crate::error::Result;
-use crate::parts::{Part, Piece};
+use crate::parts::{Inside, Part, Piece};
 use crate::release::Release;
 use crate::repo::Repo;
-
-/// Files of a release.
-pub type Inside = Vec<(RelPath, Vec<u8>)>;
 
 /// Which files are wanted, and what the question is called: the same name must always mean the same files.
 pub struct Wanted<'a> {

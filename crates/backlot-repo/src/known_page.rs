@@ -13,12 +13,12 @@ use std::time::{Duration, SystemTime};
 use backlot_core::PackageName;
 use backlot_core::presence::is_absent;
 
-use crate::FolderRepo;
+use crate::bounded::read_bounded;
 use crate::error::Result;
+use crate::folder::FolderRepo;
 use crate::own_page;
 use crate::pages::PageEntry;
 use crate::quick::{PAGE_LIMIT, modified, release};
-use crate::read_bounded;
 use crate::record::{record_path, sidecar_path};
 use crate::release::Release;
 

@@ -15,9 +15,9 @@ use backlot_core::{ExpectedIdentity, PackageName, PlaceIdentity, Version};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use crate::bounded::read_bounded;
 use crate::error::{Error, Result};
 use crate::place::Place;
-use crate::read_bounded;
 
 /// The layout's version, as `repo.json` says it.
 pub const FORMAT: u64 = 1;

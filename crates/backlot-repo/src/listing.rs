@@ -6,51 +6,22 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use backlot_core::presence::{is_absent, is_dead_link};
-use backlot_core::{Class, Coded as _, Context, PackageName, Sha256, Timestamp, Version};
+use backlot_core::{Class, Coded as _, Context, PackageName, Timestamp, Version};
 use backlot_wheel::{WheelArchive, WheelName, sdist_name};
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::FolderRepo;
 use crate::error::{Error, Result};
+use crate::folder::FolderRepo;
 use crate::layout::{RepoKind, is_wheel, names_in, source_suffix};
 use crate::place::Place;
 use crate::record::{find_record, sha256, sha256_of_file};
-use crate::release::{Lies, Release};
-
-/// One wheel of a repo in a folder.
-#[derive(Clone, Debug, Serialize)]
-pub struct FolderRelease {
-    /// The file name, parsed.
-    #[serde(skip)]
-    pub name: WheelName,
-    /// The file name.
-    pub file: String,
-    /// The package.
-    pub package: PackageName,
-    /// The version.
-    pub version: Version,
-    /// Where the wheel lies.
-    pub path: PathBuf,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Its digest: from its record where that agrees with the file, else computed.
-    pub sha256: Sha256,
-    /// The digest of its METADATA.
-    pub metadata_sha256: Sha256,
-    /// The range of Python versions, as METADATA has it.
-    pub requires_python: Option<String>,
-    /// When it was published; the file's time for a wheel that came by other means.
-    pub published_at: Timestamp,
-    /// The file's modification time in milliseconds.
-    #[serde(skip)]
-    pub(crate) modified: u64,
-}
+use crate::release::{FolderRelease, Lies, Release, WheelFile};
 
 /// A wheel that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -164,22 +135,50 @@ impl Listing<Release> {
     }
 }
 
-/// A wheel as the folder shows it.
-#[derive(Clone, Debug)]
-pub(crate) struct WheelFile {
-    pub(crate) name: WheelName,
-    pub(crate) file: String,
-    pub(crate) path: PathBuf,
-    pub(crate) size: u64,
-    pub(crate) modified: u64,
-}
-
 #[derive(Default)]
 pub(crate) struct Files {
     pub(crate) wheels: Vec<WheelFile>,
     pub(crate) sources: Vec<Release>,
     broken: Vec<BrokenRelease>,
     unsupported: Vec<UnsupportedRelease>,
+}
+
+impl From<Listing<FolderRelease>> for Listing<Release> {
+    fn from(listing: Listing<FolderRelease>) -> Self {
+        Self {
+            releases: listing.releases.into_iter().map(Release::from).collect(),
+            sources: listing.sources,
+            broken: listing.broken,
+            unsupported: listing.unsupported,
+        }
+    }
+}
+
+impl Release {
+    /// The same as its folder knows it; `None` for one of an index, and for what cannot be read.
+    pub(crate) fn in_folder(&self) -> Option<FolderRelease> {
+        let path = self.path()?;
+        if self.is_sdist() {
+            return source_in_folder(self).ok();
+        }
+        let modified = match self.modified {
+            0 => modified_of(&fs_err::metadata(&path).ok()?),
+            known => known,
+        };
+        Some(FolderRelease {
+            name: self.name.clone(),
+            file: self.file.clone(),
+            package: self.package.clone(),
+            version: self.version.clone(),
+            path,
+            size: self.size?,
+            sha256: self.sha256?,
+            metadata_sha256: self.metadata_sha256?,
+            requires_python: self.requires_python.clone(),
+            published_at: self.published_at?,
+            modified,
+        })
+    }
 }
 
 impl FolderRepo {
@@ -570,4 +569,23 @@ pub(crate) fn reason_of(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// A source distribution as its folder knows it; hashed where it has no record.
+pub(crate) fn source_in_folder(source: &Release) -> Result<FolderRelease> {
+    let path = source.path().unwrap_or_default();
+    let sha256 = source.sha256.map_or_else(|| sha256_of_file(&path), Ok)?;
+    Ok(FolderRelease {
+        name: source.name.clone(),
+        file: source.file.clone(),
+        package: source.package.clone(),
+        version: source.version.clone(),
+        path,
+        size: source.size.unwrap_or(0),
+        sha256,
+        metadata_sha256: source.metadata_sha256.unwrap_or(sha256),
+        requires_python: source.requires_python.clone(),
+        published_at: source.published_at.unwrap_or(Timestamp(source.modified)),
+        modified: source.modified,
+    })
 }

@@ -11,8 +11,6 @@ use backlot_core::{Sha256, Timestamp};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
-use crate::index::timestamp;
-
 /// One wheel on a page that we wrote.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -205,14 +203,78 @@ impl<'a> Rest<'a> {
     }
 }
 
+/// RFC 3339 in UTC, as PEP 700 has it: `2026-11-20T23:48:00.123456Z`.
+pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
+    let text = text
+        .trim()
+        .strip_suffix('Z')
+        .or_else(|| text.trim().strip_suffix("+00:00"))?;
+    let (date, time) = text.split_once('T')?;
+    let mut date = date.splitn(3, '-').map(|n| n.parse::<u64>().ok());
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let mut time = time.splitn(3, ':').map(|n| n.parse::<u64>().ok());
+    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
+    let sane = (1970..10_000).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second <= 60;
+    if !sane {
+        return None;
+    }
+    let mut millis = 0;
+    for place in 0..3 {
+        let digit = fraction
+            .as_bytes()
+            .get(place)
+            .map_or(Some(0), |b| char::from(*b).to_digit(10));
+        millis = millis * 10 + u64::from(digit?);
+    }
+    // Days since 1970-01-01 by eras of 400 years that start in March.
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let (era, of_era) = (year / 400, year % 400);
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + (153 * month + 2) / 5 + day - 1;
+    let days = days.checked_sub(719_468)?;
+    Some(Timestamp(
+        (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + millis,
+    ))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{as_written, by_serde, read};
+    use super::{as_written, by_serde, read, timestamp};
     use crate::pages::{package_json, tests::entries};
     use backlot_core::PackageName;
 
     fn page() -> String {
         package_json(&PackageName::parse("main-pack").unwrap(), &entries())
+    }
+
+    #[test]
+    fn times_are_read_back_as_they_print() {
+        for text in [
+            "1970-01-01T00:00:00Z",
+            "2024-02-29T12:34:56Z",
+            "2099-12-31T23:59:59Z",
+        ] {
+            assert_eq!(timestamp(text).unwrap().to_string(), text);
+        }
+        assert_eq!(timestamp("2024-02-29T12:34:56.789123Z").unwrap().0 % 1000, 789);
+        for text in [
+            "",
+            "2024-02-29",
+            "2024-13-01T00:00:00Z",
+            "1969-01-01T00:00:00Z",
+            "x-y-zT1:2:3Z",
+        ] {
+            assert_eq!(timestamp(text), None, "{text}");
+        }
     }
 
     #[test]

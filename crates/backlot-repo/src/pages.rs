@@ -183,8 +183,7 @@ pub(crate) mod tests {
         PageEntry, escape, names_in_root_json, package_html, package_json, percent_encode, root_html,
         root_json,
     };
-    use crate::listing::FolderRelease;
-    use crate::release::Release;
+    use crate::release::{FolderRelease, Release};
     use backlot_core::{PackageName, Sha256, Timestamp};
     use backlot_wheel::WheelName;
 

@@ -9,7 +9,9 @@ use backlot_core::RelPath;
 use flate2::read::DeflateDecoder;
 
 use crate::error::Result;
-use crate::inside::Inside;
+
+/// Files of a release.
+pub type Inside = Vec<(RelPath, Vec<u8>)>;
 
 /// How much of the end is read first: as a rule all that is needed.
 pub(crate) const TAIL: u64 = 32 * 1024;
@@ -212,7 +214,7 @@ mod tests {
     use crate::support::Wheel;
 
     /// The paths and bytes of all texts of an archive that is at hand in pieces.
-    fn texts(archive: &[u8]) -> Result<Option<crate::inside::Inside>> {
+    fn texts(archive: &[u8]) -> Result<Option<super::Inside>> {
         let get = |part: Part| {
             let length = archive.len() as u64;
             let (start, end) = match part {

@@ -7,10 +7,8 @@
 //! and after: a publish tolerates none, a copy those of the release it copies ([`Checked`]). Deliberately absent: building
 //! wheels, and pushing the files they point to.
 
-use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use backlot_core::file::{self, Created, Staged};
 use backlot_core::shared::{self, make_folder};
@@ -20,17 +18,17 @@ use fs_err as fs;
 use serde::Serialize;
 use sha2::Digest;
 
-use crate::FolderRepo;
 use crate::allow::Gate;
-use crate::copy_blocks;
+use crate::bounded::copy_blocks;
 use crate::error::{Error, Result};
 use crate::fact::{Fact, FactKind, fact_bytes, fact_path};
+use crate::folder::FolderRepo;
 use crate::layout::RepoKind;
-use crate::listing::{FolderRelease, WheelFile, modified_of};
+use crate::listing::{modified_of, source_in_folder};
 use crate::place::Place;
-use crate::record::{record_path, sha256, sha256_of_file, sidecar_path};
-use crate::release::{Release, ReleaseKind};
-use crate::settle::{write_record, write_sidecar};
+use crate::probe::Step;
+use crate::record::{record_path, sha256, sha256_of_file, sidecar_path, write_record, write_sidecar};
+use crate::release::{FolderRelease, ReleaseKind, WheelFile};
 
 /// The tool's name and version in facts.
 pub(crate) const TOOL: &str = concat!("backlot ", env!("CARGO_PKG_VERSION"));
@@ -91,33 +89,6 @@ pub struct Published {
     pub healed: Vec<PathBuf>,
     /// Why derived files could not be written, if so: the release stands, and the next publish or a reindex writes them.
     pub unfinished: Option<String>,
-}
-
-/// The steps of the protocol, where a test can meet the publisher: each names what has just been done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    Layout,
-    Staged,
-    Fact,
-    Committed,
-    Sidecar,
-    Record,
-    PackageListed,
-    PackageHtml,
-    PackageJson,
-    RootListed,
-    RootHtml,
-    RootJson,
-}
-
-/// Called after each step; `true` kills the publisher there. Only tests have one.
-#[derive(Clone)]
-pub(crate) struct Probe(pub(crate) Arc<dyn Fn(Step) -> bool + Send + Sync>);
-
-impl fmt::Debug for Probe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Probe")
-    }
 }
 
 /// A file of a release that was checked from end to end, to be added to a repo with the others of the release.
@@ -559,25 +530,6 @@ pub(crate) fn stage(offer: &Offer, target: &Path, context: &Context) -> Result<(
     }
     let modified = modified_of(&fs::metadata(staged.path())?);
     Ok((staged, modified))
-}
-
-/// A source distribution as its folder knows it; hashed where it has no record.
-pub(crate) fn source_in_folder(source: &Release) -> Result<FolderRelease> {
-    let path = source.path().unwrap_or_default();
-    let sha256 = source.sha256.map_or_else(|| sha256_of_file(&path), Ok)?;
-    Ok(FolderRelease {
-        name: source.name.clone(),
-        file: source.file.clone(),
-        package: source.package.clone(),
-        version: source.version.clone(),
-        path,
-        size: source.size.unwrap_or(0),
-        sha256,
-        metadata_sha256: source.metadata_sha256.unwrap_or(sha256),
-        requires_python: source.requires_python.clone(),
-        published_at: source.published_at.unwrap_or(Timestamp(source.modified)),
-        modified: source.modified,
-    })
 }
 
 /// A release of which nothing can be said but that it is there.

@@ -18,12 +18,12 @@ use backlot_wheel::WheelName;
 use fs_err as fs;
 use ulid::Ulid;
 
-use crate::FolderRepo;
+use crate::bounded::read_bounded;
 use crate::error::Result;
+use crate::folder::FolderRepo;
 use crate::layout::{RepoKind, is_wheel, source_suffix};
 use crate::listing::{Listing, sort};
 use crate::own_page::{self, OwnFile};
-use crate::read_bounded;
 use crate::release::{Lies, Release, ReleaseKind};
 
 /// The largest page that is read.

@@ -11,10 +11,11 @@ use backlot_wheel::{Metadata, WheelArchive};
 use fs_err as fs;
 use sha2::Digest;
 
+use crate::bounded::copy_blocks;
 use crate::error::{Error, Result};
-use crate::listing::FolderRelease;
+use crate::folder::FolderRepo;
 use crate::record::{find_sidecar, sha256};
-use crate::{FolderRepo, copy_blocks};
+use crate::release::FolderRelease;
 
 impl FolderRepo {
     /// The metadata of a release: from its sidecar where that has the right digest, else from the wheel.

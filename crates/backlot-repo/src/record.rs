@@ -4,16 +4,18 @@
 //! a record with the wheel's size and modification time, a sidecar with the record's digest of it. Deliberately absent:
 //! who published and why; those are facts, not derived.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Sha256, StrongDigest, StrongHasher, Timestamp};
+use backlot_core::file::Created;
+use backlot_core::{FileError, Sha256, StrongDigest, StrongHasher, Timestamp, shared};
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
+use crate::bounded::{copy_blocks, read_bounded};
 use crate::error::Result;
 use crate::fact::{Published, may_be};
-use crate::listing::WheelFile;
-use crate::read_bounded;
+use crate::release::{FolderRelease, WheelFile};
 
 /// The most a record may have.
 pub(crate) const RECORD_LIMIT: u64 = 64 * 1024;
@@ -111,7 +113,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
 pub(crate) fn strong_of_file(path: &Path, like: &StrongDigest) -> Result<StrongDigest> {
     let mut hasher = StrongHasher::like(like);
     let mut file = fs_err::File::open(path)?;
-    crate::copy_blocks(&mut file, |block| {
+    copy_blocks(&mut file, |block| {
         hasher.update(block);
         Ok(())
     })?;
@@ -129,9 +131,49 @@ pub(crate) fn strong_of_bytes(bytes: &[u8], like: &StrongDigest) -> StrongDigest
 pub(crate) fn sha256_of_file(path: &Path) -> Result<Sha256> {
     let mut hasher = sha2::Sha256::new();
     let mut file = fs_err::File::open(path)?;
-    crate::copy_blocks(&mut file, |block| {
+    copy_blocks(&mut file, |block| {
         hasher.update(block);
         Ok(())
     })?;
     Ok(Sha256::from_bytes(hasher.finalize().into()))
+}
+
+/// Put the metadata beside a wheel. Returns the path if it was not there.
+pub(crate) fn write_sidecar(wheel: &Path, metadata: &[u8]) -> Result<Option<PathBuf>> {
+    let path = sidecar_path(wheel);
+    Ok(shared::write_for_now_if_changed(&path, metadata)?.then_some(path))
+}
+
+/// Write the record of a wheel. `ours` replaces what is there; a healer only fills a hole or replaces what disagrees with
+/// the wheel, so that it does not take the time of publishing from the publisher's own record.
+pub(crate) fn write_record(
+    wheel: &WheelFile,
+    release: &FolderRelease,
+    at: Timestamp,
+    ours: bool,
+) -> Result<Option<PathBuf>> {
+    let record = ReleaseRecord {
+        format: RECORD_FORMAT,
+        filename: wheel.file.clone(),
+        sha256: release.sha256,
+        size: wheel.size,
+        modified: wheel.modified,
+        metadata_sha256: release.metadata_sha256,
+        requires_python: release.requires_python.clone(),
+        published_at: at,
+    };
+    let path = record_path(&wheel.path);
+    if ours {
+        return Ok(shared::write_for_now_if_changed(&path, &record.to_bytes())?.then_some(path));
+    }
+    let mut staged = shared::staged_beside(&path)?;
+    staged.write_all(&record.to_bytes()).map_err(FileError::from)?;
+    if staged.create_for_now()? == Created::New {
+        return Ok(Some(path));
+    }
+    if find_record(wheel).is_some() {
+        return Ok(None);
+    }
+    shared::write_for_now(&path, &record.to_bytes())?;
+    Ok(Some(path))
 }

@@ -13,9 +13,7 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use url::Url;
 
 use crate::fact::ReleaseStatus;
-use crate::listing::{FolderRelease, Listing, modified_of};
 use crate::place::Place;
-use crate::publish::source_in_folder;
 
 /// What kind of file a release is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -158,31 +156,35 @@ impl Release {
     pub fn is_sdist(&self) -> bool {
         self.kind == ReleaseKind::Sdist
     }
+}
 
-    /// The same as its folder knows it; `None` for one of an index, and for what cannot be read.
-    pub(crate) fn in_folder(&self) -> Option<FolderRelease> {
-        let path = self.path()?;
-        if self.is_sdist() {
-            return source_in_folder(self).ok();
-        }
-        let modified = match self.modified {
-            0 => modified_of(&fs_err::metadata(&path).ok()?),
-            known => known,
-        };
-        Some(FolderRelease {
-            name: self.name.clone(),
-            file: self.file.clone(),
-            package: self.package.clone(),
-            version: self.version.clone(),
-            path,
-            size: self.size?,
-            sha256: self.sha256?,
-            metadata_sha256: self.metadata_sha256?,
-            requires_python: self.requires_python.clone(),
-            published_at: self.published_at?,
-            modified,
-        })
-    }
+/// One wheel of a repo in a folder.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct FolderRelease {
+    /// The file name, parsed.
+    #[serde(skip)]
+    pub name: WheelName,
+    /// The file name.
+    pub file: String,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// Where the wheel lies.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its digest: from its record where that agrees with the file, else computed.
+    pub sha256: Sha256,
+    /// The digest of its METADATA.
+    pub metadata_sha256: Sha256,
+    /// The range of Python versions, as METADATA has it.
+    pub requires_python: Option<String>,
+    /// When it was published; the file's time for a wheel that came by other means.
+    pub published_at: Timestamp,
+    /// The file's modification time in milliseconds.
+    #[serde(skip)]
+    pub(crate) modified: u64,
 }
 
 /// What people and programs are shown of it.
@@ -227,13 +229,12 @@ impl From<FolderRelease> for Release {
     }
 }
 
-impl From<Listing<FolderRelease>> for Listing<Release> {
-    fn from(listing: Listing<FolderRelease>) -> Self {
-        Self {
-            releases: listing.releases.into_iter().map(Release::from).collect(),
-            sources: listing.sources,
-            broken: listing.broken,
-            unsupported: listing.unsupported,
-        }
-    }
+/// A wheel as the folder shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct WheelFile {
+    pub(crate) name: WheelName,
+    pub(crate) file: String,
+    pub(crate) path: PathBuf,
+    pub(crate) size: u64,
+    pub(crate) modified: u64,
 }

@@ -10,24 +10,24 @@ use backlot_core::file::TemporaryFolder;
 use backlot_core::{Context, PackageName, PlaceIdentity, Sha256, StrongDigest, Version};
 use backlot_wheel::{AssetInfo, Metadata, Sdist, WheelArchive};
 
-use crate::FolderRepo;
 use crate::allow::Gate;
 use crate::error::{Error, Result};
 use crate::fact::ReleaseStatus;
+use crate::folder::FolderRepo;
 use crate::index::{IndexError, IndexRepo};
 use crate::layout::RepoKind;
-use crate::listing::{FolderRelease, Listing};
+use crate::listing::Listing;
 use crate::object::ObjectRepo;
 use crate::place::Place;
 use crate::publish::{Checked, Publication, PublishPlan};
 use crate::read::copy_proven;
 use crate::record::{sha256_of_file, strong_of_file};
-use crate::release::Release;
+use crate::reindex::ReindexReport;
+use crate::release::{FolderRelease, Release};
 use crate::restore::ExpectedFile;
-use crate::search::{self, Found, Query};
-use crate::upkeep::{ReindexReport, Upkeep};
+use crate::upkeep::Upkeep;
 use crate::verdict::{CarriedFact, Verdict, VerdictReport};
-use crate::whole::WholeRelease;
+use crate::whole::{WholeRelease, whole_releases};
 
 /// A repo. Cheap to clone; clones share what they remember.
 #[derive(Clone, Debug)]
@@ -148,6 +148,29 @@ impl Repo {
             Self::Folder(repo) => Ok(Arc::new(repo.listing(name, context)?)),
             Self::Index(repo) => repo.listed(name),
             Self::Object(repo) => Ok(Arc::new(repo.listing(name, context)?)),
+        }
+    }
+
+    /// The releases of a package with all their files, oldest version first. What cannot be used is warned about once.
+    pub fn whole_releases(&self, name: &PackageName, context: &Context) -> Result<Vec<WholeRelease>> {
+        Ok(whole_releases(name, &*self.listing(name, context)?, context))
+    }
+
+    /// The files of a package that are in the repo itself, whatever it inherits from others.
+    pub fn own_files(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+        let listing = self.listing(name, context)?;
+        Ok(listing
+            .files()
+            .filter(|file| !self.inherits(file))
+            .cloned()
+            .collect())
+    }
+
+    /// Whether a file of an index is that of another index that it inherits from.
+    pub fn inherits(&self, file: &Release) -> bool {
+        match self {
+            Self::Index(repo) => repo.inherits(file),
+            Self::Folder(_) | Self::Object(_) => false,
         }
     }
 
@@ -456,11 +479,6 @@ impl Repo {
             Self::Index(_) => Ok(Vec::new()),
             Self::Object(repo) => repo.missing_files(name),
         }
-    }
-
-    /// The packages that a query finds, sorted by name.
-    pub fn search(&self, query: &Query, context: &Context) -> Result<Vec<Found>> {
-        search::search(self, query, context)
     }
 
     /// What [`Self::publish`] would do now. Changes nothing.

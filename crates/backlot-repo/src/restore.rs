@@ -13,15 +13,15 @@ use backlot_core::{Context, PackageName, Sha256, Timestamp, Version};
 use backlot_wheel::{WheelName, sdist_name};
 use fs_err as fs;
 
-use crate::FolderRepo;
+use crate::bounded::read_bounded;
 use crate::error::{Error, Result};
 use crate::fact::{Fact, Published, may_be, published_digests, read_facts};
+use crate::folder::FolderRepo;
 use crate::layout::{RepoKind, is_wheel};
 use crate::own_page;
 use crate::place::Place;
 use crate::publish::{Offer, stage};
 use crate::quick::PAGE_LIMIT;
-use crate::read_bounded;
 use crate::record::{RECORD_LIMIT, ReleaseRecord, find_sidecar, record_path, sha256_of_file, sidecar_path};
 
 /// A file that a repo has, or should have.

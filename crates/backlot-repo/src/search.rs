@@ -7,9 +7,9 @@ use backlot_core::{Context, PackageName, Version};
 use backlot_wheel::AssetInfo;
 use serde::Serialize;
 
-use crate::FolderRepo;
 use crate::error::Result;
 use crate::fact::ReleaseStatus;
+use crate::folder::FolderRepo;
 use crate::release::Release;
 use crate::repo::Repo;
 
@@ -49,6 +49,13 @@ pub struct Found {
     pub tags: Vec<String>,
 }
 
+impl Repo {
+    /// The packages that a query finds, sorted by name.
+    pub fn search(&self, query: &Query, context: &Context) -> Result<Vec<Found>> {
+        search(self, query, context)
+    }
+}
+
 impl FolderRepo {
     /// The packages that a query finds, sorted by name.
     pub fn search(&self, query: &Query, context: &Context) -> Result<Vec<Found>> {
@@ -57,7 +64,7 @@ impl FolderRepo {
 }
 
 /// The packages of a repo that a query finds, sorted by name.
-pub(crate) fn search(repo: &Repo, query: &Query, context: &Context) -> Result<Vec<Found>> {
+fn search(repo: &Repo, query: &Query, context: &Context) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     for package in repo.packages()? {
         context.check()?;

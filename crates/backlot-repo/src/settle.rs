@@ -6,31 +6,31 @@
 //! publish of that name or a reindex settles it. Deliberately absent: locks, and any change to a wheel or a fact.
 
 use std::collections::{BTreeSet, HashSet};
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use backlot_core::file::{self, Created, TEMPORARY_PREFIX};
+use backlot_core::file::{self, TEMPORARY_PREFIX};
 use backlot_core::shared::{self, make_folder};
 use backlot_core::{Context, PackageName, Timestamp};
 use backlot_wheel::{Sdist, WheelArchive};
 use fs_err as fs;
 
-use crate::FolderRepo;
+use crate::bounded::read_bounded;
 use crate::error::Result;
 use crate::fact::{ReleaseStatus, may_be, published_digests, read_facts};
+use crate::folder::FolderRepo;
 use crate::known_page::KnownPage;
 use crate::layout::{RepoKind, names_in};
-use crate::listing::{BrokenRelease, FolderRelease, WheelFile, by_name, inspect, modified_of};
+use crate::listing::{BrokenRelease, by_name, inspect, modified_of, source_in_folder};
 use crate::pages::{self, PageEntry};
 use crate::place::Place;
-use crate::publish::{Step, source_in_folder};
+use crate::probe::Step;
 use crate::quick::{PENDING, modified};
-use crate::read_bounded;
 use crate::record::{
-    RECORD_FORMAT, ReleaseRecord, find_record, find_sidecar, record_path, sha256, sidecar_path,
+    find_record, find_sidecar, record_path, sha256, sidecar_path, write_record, write_sidecar,
 };
-use crate::release::Release;
-use crate::upkeep::{LeftBehind, ReindexReport, Steps, Upkeep};
+use crate::reindex::{LeftBehind, Steps};
+use crate::release::{FolderRelease, Release, WheelFile};
 
 /// How often a page is written again because the folder changed meanwhile, before it is left to the others.
 pub(crate) const ROUNDS: usize = 100;
@@ -116,11 +116,6 @@ impl Steps for FolderSteps<'_> {
 }
 
 impl FolderRepo {
-    /// Make derived files again; see [`Upkeep::reindex`]. A plain folder of packages is an error.
-    pub fn reindex(&self, dry_run: bool, context: &Context) -> Result<ReindexReport> {
-        Upkeep::of_folder(self, dry_run)?.reindex(context)
-    }
-
     /// Make the missing or wrong sidecars and records of a package's files. Returns what was written. What cannot be read is
     /// passed over. A dry run only names them.
     pub(crate) fn heal(&self, name: &PackageName, dry_run: bool) -> Result<Vec<PathBuf>> {
@@ -426,48 +421,6 @@ impl FolderRepo {
 /// Whether a page was written before the last change of a folder.
 fn is_older(page: &Path, folder: &Path) -> bool {
     matches!((modified(page), modified(folder)), (Some(page), Some(folder)) if page < folder)
-}
-
-/// Put the metadata beside a wheel. Returns the path if it was not there.
-pub(crate) fn write_sidecar(wheel: &Path, metadata: &[u8]) -> Result<Option<PathBuf>> {
-    let path = sidecar_path(wheel);
-    Ok(shared::write_for_now_if_changed(&path, metadata)?.then_some(path))
-}
-
-/// Write the record of a wheel. `ours` replaces what is there; a healer only fills a hole or replaces what disagrees with
-/// the wheel, so that it does not take the time of publishing from the publisher's own record.
-pub(crate) fn write_record(
-    wheel: &WheelFile,
-    release: &FolderRelease,
-    at: Timestamp,
-    ours: bool,
-) -> Result<Option<PathBuf>> {
-    let record = ReleaseRecord {
-        format: RECORD_FORMAT,
-        filename: wheel.file.clone(),
-        sha256: release.sha256,
-        size: wheel.size,
-        modified: wheel.modified,
-        metadata_sha256: release.metadata_sha256,
-        requires_python: release.requires_python.clone(),
-        published_at: at,
-    };
-    let path = record_path(&wheel.path);
-    if ours {
-        return Ok(shared::write_for_now_if_changed(&path, &record.to_bytes())?.then_some(path));
-    }
-    let mut staged = shared::staged_beside(&path)?;
-    staged
-        .write_all(&record.to_bytes())
-        .map_err(file::FileError::from)?;
-    if staged.create_for_now()? == Created::New {
-        return Ok(Some(path));
-    }
-    if find_record(wheel).is_some() {
-        return Ok(None);
-    }
-    shared::write_for_now(&path, &record.to_bytes())?;
-    Ok(Some(path))
 }
 
 fn remove_pages(folder: &Path, files: [&Path; 2]) -> Result<bool> {

@@ -13,8 +13,8 @@ use backlot_core::presence::is_absent;
 use backlot_core::{Context, PackageName, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::FolderRepo;
 use crate::error::Result;
+use crate::folder::FolderRepo;
 use crate::layout::RepoKind;
 use crate::listing::Listing;
 use crate::quick::modified;

@@ -1,81 +1,21 @@
 //! Looking after a repo: making derived files again, and putting damaged or lost releases back.
 //!
-//! Invariants: one order of steps for folders and stores: sidecars and records first, then the pages of each package, then the
-//! root pages; what a dry run reports is what a run would do, and it changes nothing. Deliberately absent: how a kind of
-//! repo does each step (`settle` and `restore` for folders, `object::upkeep` for stores), and package indexes, whose server
-//! maintains them.
+//! Invariant: what a dry run reports is what a run would do, and it changes nothing. Deliberately absent: the order of the steps
+//! (`reindex`), how a kind of repo does each (`settle` and `restore` for folders, `object::upkeep` for stores), and package indexes,
+//! whose server maintains them.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use backlot_core::{Context, Operation, PackageName};
-use serde::Serialize;
+use backlot_core::{Context, PackageName};
 
-use crate::FolderRepo;
 use crate::error::{Error, Result};
+use crate::folder::FolderRepo;
 use crate::layout::RepoKind;
-use crate::listing::BrokenRelease;
 use crate::object::ObjectRepo;
 use crate::place::Place;
+use crate::reindex::{ReindexReport, Steps, reindex};
 use crate::restore::ExpectedFile;
 use crate::settle::FolderSteps;
-
-/// What a reindex found and did.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct ReindexReport {
-    /// How many packages the repo has.
-    pub packages: u64,
-    /// How many good wheels and source distributions.
-    pub releases: u64,
-    /// Sidecars and records that were made again.
-    pub healed: Vec<Place>,
-    /// Packages whose pages were written.
-    pub paged: Vec<PackageName>,
-    /// Root pages that were written.
-    pub root_pages: Vec<Place>,
-    /// Wheels that cannot be used.
-    pub broken: Vec<BrokenRelease>,
-    /// Left-over temporaries and pages of packages that are gone, which were removed.
-    pub removed: Vec<Place>,
-    /// Whether nothing was changed.
-    pub dry_run: bool,
-}
-
-/// Where temporaries are left behind by those who died.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum LeftBehind<'a> {
-    /// Outside the packages.
-    Anywhere,
-    /// By publishers of a package.
-    Publishing(&'a PackageName),
-    /// By those who said something of its releases.
-    Saying(&'a PackageName),
-}
-
-/// The steps of looking after one kind of repo. Those of a dry run report the same and change nothing.
-pub(crate) trait Steps {
-    /// An error where nothing may be made again from what is there.
-    fn check(&self) -> Result<()>;
-    /// The packages that have a place for their files.
-    fn package_folders(&self) -> Result<Vec<PackageName>>;
-    /// The packages that have a place for their pages.
-    fn names_with_pages(&self) -> Result<Vec<PackageName>>;
-    /// Remove what somebody left behind more than a day ago. Returns what it was.
-    fn sweep(&self, what: LeftBehind<'_>, context: &Context) -> Result<Vec<Place>>;
-    /// Make the missing or wrong sidecars and records of a package's files. Returns what was written.
-    fn heal(&self, name: &PackageName) -> Result<Vec<Place>>;
-    /// How many good files a package has, and which cannot be used.
-    fn tally(&self, name: &PackageName) -> Result<(u64, Vec<BrokenRelease>)>;
-    /// Make the pages of a package agree with its files; `healed` tells whether those beside them were just made again.
-    /// Returns whether one was wrong.
-    fn settle(&self, name: &PackageName, healed: bool, context: &Context) -> Result<bool>;
-    /// The same for the root pages. Returns those that were wrong.
-    fn settle_root(&self, context: &Context) -> Result<Vec<Place>>;
-    /// Where the pages of a package are.
-    fn pages(&self, name: &PackageName) -> Place;
-    /// Its page for programs.
-    fn page(&self, name: &PackageName) -> Place;
-}
 
 /// A repo that is looked after from here, for real or as a dry run.
 #[derive(Debug)]
@@ -207,34 +147,9 @@ impl Upkeep {
     }
 }
 
-fn reindex(steps: &dyn Steps, report: &mut ReindexReport, context: &Context) -> Result<()> {
-    steps.check()?;
-    let mut names: BTreeSet<PackageName> = steps.package_folders()?.into_iter().collect();
-    let running = context.start(Operation::Verify, names.len() as u64, 0);
-    names.extend(steps.names_with_pages()?);
-    report.removed.extend(steps.sweep(LeftBehind::Anywhere, context)?);
-    for name in &names {
-        context.check()?;
-        let left = steps.sweep(LeftBehind::Publishing(name), context)?;
-        report.removed.extend(left);
-        let healed = steps.heal(name)?;
-        let (files, broken) = steps.tally(name)?;
-        report.packages += u64::from(files > 0);
-        report.releases += files;
-        report.broken.extend(broken);
-        let changed = steps.settle(name, !healed.is_empty(), context)?;
-        // Of those who died while they said something: its page is made now.
-        report
-            .removed
-            .extend(steps.sweep(LeftBehind::Saying(name), context)?);
-        report.healed.extend(healed);
-        if changed && files == 0 {
-            report.removed.push(steps.pages(name));
-        } else if changed {
-            report.paged.push(name.clone());
-        }
-        running.advance(1, 0);
+impl FolderRepo {
+    /// Make derived files again; see [`Upkeep::reindex`]. A plain folder of packages is an error.
+    pub fn reindex(&self, dry_run: bool, context: &Context) -> Result<ReindexReport> {
+        Upkeep::of_folder(self, dry_run)?.reindex(context)
     }
-    report.root_pages = steps.settle_root(context)?;
-    Ok(())
 }

@@ -11,14 +11,14 @@ use backlot_core::{Context, PackageName, Timestamp, Version};
 use serde::Serialize;
 use ulid::Ulid;
 
-use crate::FolderRepo;
 use crate::error::{Error, Result};
 use crate::fact::{
     Fact, FactKind, ReleaseStatus, fact_bytes, fact_path, id_path, last_time, named_facts, read_facts,
 };
+use crate::folder::FolderRepo;
 use crate::layout::RepoKind;
-use crate::listing::FolderRelease;
 use crate::publish::{Publication, TOOL};
+use crate::release::FolderRelease;
 
 /// The last time that the name of a fact can hold (48 bits).
 const LAST_TIME: u64 = (1 << 48) - 1;

@@ -10,9 +10,8 @@ use std::collections::BTreeMap;
 
 use backlot_core::{Context, PackageName, Version};
 
-use crate::error::Result;
+use crate::listing::Listing;
 use crate::release::Release;
-use crate::repo::Repo;
 
 /// All files of one version.
 #[derive(Clone, Debug)]
@@ -39,72 +38,55 @@ impl WholeRelease {
     }
 }
 
-impl Repo {
-    /// The releases of a package with all their files, oldest version first. What cannot be used is warned about once.
-    pub fn whole_releases(&self, name: &PackageName, context: &Context) -> Result<Vec<WholeRelease>> {
-        let listing = self.listing(name, context)?;
-        let mut releases: BTreeMap<&Version, Vec<Release>> = BTreeMap::new();
-        for file in listing.files() {
-            releases.entry(&file.version).or_default().push(file.clone());
+/// The releases of a package as it is listed, oldest version first. What cannot be used is warned about once.
+pub(crate) fn whole_releases(
+    name: &PackageName,
+    listing: &Listing<Release>,
+    context: &Context,
+) -> Vec<WholeRelease> {
+    let mut releases: BTreeMap<&Version, Vec<Release>> = BTreeMap::new();
+    for file in listing.files() {
+        releases.entry(&file.version).or_default().push(file.clone());
+    }
+    for other in &listing.unsupported {
+        if other
+            .version
+            .as_ref()
+            .is_some_and(|version| releases.contains_key(version))
+        {
+            let message = format!(
+                "`{}` is no part of its release here: {}",
+                other.place, other.reason
+            );
+            context.warn("repo::unsupported_file", message);
         }
-        for other in &listing.unsupported {
-            if other
-                .version
-                .as_ref()
-                .is_some_and(|version| releases.contains_key(version))
-            {
-                let message = format!(
-                    "`{}` is no part of its release here: {}",
-                    other.place, other.reason
-                );
-                context.warn("repo::unsupported_file", message);
-            }
-        }
-        let whole = releases.into_iter().map(|(version, mut files)| {
-            files.sort_by_cached_key(|file| {
-                (
-                    file.is_sdist(),
-                    file.name.is_pure(),
-                    Reverse(file.name.build_number()),
-                    file.file.clone(),
-                )
-            });
-            files.dedup_by(|next, kept| {
-                let twice = next.kind == kept.kind && next.name == kept.name;
-                if twice {
-                    let message = format!(
-                        "`{}` is `{}` again, and is passed over",
-                        next.place(),
-                        kept.place()
-                    );
-                    context.warn("repo::double_file", message);
-                }
-                twice
-            });
-            WholeRelease {
-                package: name.clone(),
-                version: version.clone(),
-                files,
-            }
+    }
+    let whole = releases.into_iter().map(|(version, mut files)| {
+        files.sort_by_cached_key(|file| {
+            (
+                file.is_sdist(),
+                file.name.is_pure(),
+                Reverse(file.name.build_number()),
+                file.file.clone(),
+            )
         });
-        Ok(whole.collect())
-    }
-
-    /// The files of a package that are in the repo itself, whatever it inherits from others.
-    pub fn own_files(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
-        let listing = self.listing(name, context)?;
-        Ok(listing
-            .files()
-            .filter(|file| !self.inherits(file))
-            .cloned()
-            .collect())
-    }
-
-    /// Whether a file of an index is that of another index that it inherits from.
-    pub fn inherits(&self, file: &Release) -> bool {
-        match self {
-            Self::Index(repo) => repo.inherits(file),
-            Self::Folder(_) | Self::Object(_) => false,
+        files.dedup_by(|next, kept| {
+            let twice = next.kind == kept.kind && next.name == kept.name;
+            if twice {
+                let message = format!(
+                    "`{}` is `{}` again, and is passed over",
+                    next.place(),
+                    kept.place()
+                );
+                context.warn("repo::double_file", message);
+            }
+            twice
+        });
+        WholeRelease {
+            package: name.clone(),
+            version: version.clone(),
+            files,
         }
-    }
+    });
+    whole.collect()
 }

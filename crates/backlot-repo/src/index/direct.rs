@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{IndexError, Promise};
 use super::offline;
 use super::pages::{may_keep, text};
-use super::wheels::{WHEEL_LIMIT, copy, refused};
+use super::wheels::{WHEEL_LIMIT, begins_like_a_page, copy, refused};
 use crate::error::{Error, Result};
 use crate::record::{sha256_of_file, strong_of_file};
 use crate::release::ReleaseKind;
@@ -377,16 +377,6 @@ fn read(fetch: &DirectFetch<'_>, kind: ReleaseKind, path: &Path) -> Result<Metad
         }
         other => other.into(),
     })
-}
-
-/// Whether a file is HTML: what servers send instead of what they do not have, or want a sign-in for.
-pub(super) fn begins_like_a_page(path: &Path) -> bool {
-    let mut start = [0; 256];
-    let read = fs_err::File::open(path).and_then(|mut file| std::io::Read::read(&mut file, &mut start));
-    let length = read.unwrap_or(0);
-    String::from_utf8_lossy(&start[..length])
-        .trim_start()
-        .starts_with('<')
 }
 
 fn metadata_key(url: &DirectUrl, sha256: Sha256) -> String {

@@ -6,7 +6,7 @@
 use html5gum::emitters::default::DefaultEmitter;
 use html5gum::{StartTag, Token, Tokenizer};
 
-use super::page::{CoreMetadata, MetadataHashes, RawFile, RawHashes, RawPage, file_of};
+use super::raw::{CoreMetadata, MetadataHashes, RawFile, RawHashes, RawPage, file_of};
 
 /// Read a page.
 pub(crate) fn read(body: &[u8]) -> RawPage {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::page::{CoreMetadata, MetadataHashes, RawFile, RawHashes, RawPage};
+use super::raw::{CoreMetadata, MetadataHashes, RawFile, RawHashes, RawPage};
 
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "F: Deserialize<'de>, P: Deserialize<'de>"))]

@@ -6,12 +6,13 @@
 
 mod create;
 mod direct;
-mod error;
+pub(crate) mod error;
 mod html;
 mod json;
 mod page;
 mod pages;
 mod ranges;
+mod raw;
 mod upload;
 mod wheels;
 
@@ -29,7 +30,6 @@ use url::Url;
 pub use direct::{DirectFetch, DirectFile, kept_by_digest};
 pub use error::{IndexError, Promise};
 pub use page::read_package_page;
-pub(crate) use page::timestamp;
 pub(crate) use wheels::{metadata_key, parse as parse_metadata};
 
 use crate::allow::Gate;

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use super::error::IndexError;
+use super::raw::RawPage;
 use super::{IndexRepo, offline, page};
 use crate::allow::Gate;
 use crate::error::{Error, Result};
@@ -320,7 +321,7 @@ impl IndexRepo {
     }
 }
 
-fn read(kept: &Kept) -> Result<page::RawPage> {
+fn read(kept: &Kept) -> Result<RawPage> {
     let base = Url::parse(&kept.head.base).map_err(|e| backlot_net::Error::BadUrl {
         url: "…".to_owned(),
         reason: e.to_string(),

@@ -15,7 +15,6 @@ use backlot_wheel::{Metadata, Sdist, WheelArchive};
 use fs_err as fs;
 use url::Url;
 
-use super::direct::begins_like_a_page;
 use super::error::IndexError;
 use super::{IndexRepo, offline, ranges};
 use crate::error::{Error, Result};
@@ -410,4 +409,14 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
             length => staged.write_all(&block[..length]).map_err(FileError::from)?,
         }
     }
+}
+
+/// Whether a file is HTML: what servers send instead of what they do not have, or want a sign-in for.
+pub(super) fn begins_like_a_page(path: &Path) -> bool {
+    let mut start = [0; 256];
+    let read = fs_err::File::open(path).and_then(|mut file| std::io::Read::read(&mut file, &mut start));
+    let length = read.unwrap_or(0);
+    String::from_utf8_lossy(&start[..length])
+        .trim_start()
+        .starts_with('<')
 }

@@ -38,6 +38,8 @@ use crate::layout::{Marker, is_wheel, read_marker};
 use crate::place::Place;
 use shelf::Known;
 
+/// The largest wheel that is sent in one request, or fetched to see what it is.
+const WHEEL_LIMIT: u64 = 4 << 30;
 /// The most a marker may have.
 const MARKER_LIMIT: u64 = 64 * 1024;
 

@@ -12,15 +12,12 @@ use fs_err as fs;
 
 use super::commit::Committed;
 use super::wheels::object_key;
-use super::{JSON, METADATA, ObjectRepo, package_prefix, status_prefix};
+use super::{JSON, METADATA, ObjectRepo, WHEEL_LIMIT, package_prefix, status_prefix};
 use crate::error::{Error, Result};
 use crate::fact::{Fact, FactKind, fact_bytes, fact_name};
 use crate::place::Place;
 use crate::publish::{ExistingRelease, Offer, Publication, PublishPlan, There, published_fact};
 use crate::record::{RECORD_FORMAT, ReleaseRecord, sha256};
-
-/// The largest wheel that is sent in one request, or fetched to see what it is.
-pub(super) const WHEEL_LIMIT: u64 = 4 << 30;
 
 impl ObjectRepo {
     /// What [`Self::publish`] would do now. Changes nothing.

@@ -14,8 +14,7 @@ use backlot_net::{Head, Kind};
 use backlot_wheel::{Sdist, WheelArchive, WheelName, sdist_name};
 use ulid::Ulid;
 
-use super::offer::WHEEL_LIMIT;
-use super::{ObjectRepo, package_prefix};
+use super::{ObjectRepo, WHEEL_LIMIT, package_prefix};
 use crate::error::{Error, Result};
 use crate::fact::{FACT_LIMIT, Fact, ReleaseStatus};
 use crate::layout::is_wheel;

@@ -20,9 +20,9 @@ use crate::listing::BrokenRelease;
 use crate::place::Place;
 use crate::quick::PAGE_LIMIT;
 use crate::record::RECORD_LIMIT;
+use crate::reindex::{LeftBehind, Steps};
 use crate::restore::{ExpectedFile, Gathered, missing_files};
 use crate::settle::STALE_MILLISECONDS;
-use crate::upkeep::{LeftBehind, Steps};
 
 impl ObjectRepo {
     /// The names of all packages that it may be asked for, also of those whose files are gone.

@@ -1,0 +1,169 @@
+//! Circles of imports among the files of a crate.
+//!
+//! A file uses another one if a path in it leads there, in a `use` or elsewhere; what is only for tests does not count. A path to something
+//! that `lib.rs` shows again leads to `lib.rs`, and from there to all that it shows. The text is read as `rustfmt` leaves it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+
+use fs_err as fs;
+/// A module, as the names that lead to it.
+type Module = Vec<String>;
+
+/// The groups of files of a crate's `src` that use each other in a circle, each as the names of its modules.
+pub fn circles(src: &Path) -> io::Result<Vec<Vec<String>>> {
+    let files = read(src)?;
+    let mut uses: BTreeMap<&Module, BTreeSet<&Module>> = BTreeMap::new();
+    for (module, text) in &files {
+        let used: BTreeSet<&Module> = paths(text, module)
+            .iter()
+            .filter_map(|path| file_of(path, &files))
+            .filter(|other| *other != module)
+            .collect();
+        uses.insert(module, used);
+    }
+    let reached: BTreeMap<&Module, BTreeSet<&Module>> = uses
+        .keys()
+        .map(|module| (*module, reach(module, &uses)))
+        .collect();
+    let mut circles: BTreeSet<Vec<String>> = BTreeSet::new();
+    for (module, others) in &reached {
+        let circle = others.iter().filter(|other| reached[**other].contains(module));
+        let names: Vec<String> = circle.map(|module| shown(module)).collect();
+        if !names.is_empty() {
+            circles.insert(names);
+        }
+    }
+    Ok(circles.into_iter().collect())
+}
+
+fn shown(module: &Module) -> String {
+    if module.is_empty() {
+        "lib".to_owned()
+    } else {
+        module.join("::")
+    }
+}
+
+/// All files that are not for tests.
+fn read(src: &Path) -> io::Result<BTreeMap<Module, String>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![src.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let stem = path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            if stem == "tests" || stem.ends_with("_tests") {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let inside = path.strip_prefix(src).map_err(io::Error::other)?;
+                let above = inside.parent().into_iter().flat_map(Path::components);
+                let mut module: Module = above
+                    .map(|c| c.as_os_str().to_string_lossy().into_owned())
+                    .collect();
+                if stem != "mod" && stem != "lib" {
+                    module.push(stem);
+                }
+                files.insert(module, fs::read_to_string(&path)?);
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// The file that a path leads to.
+fn file_of<'a>(path: &[String], files: &'a BTreeMap<Module, String>) -> Option<&'a Module> {
+    (0..=path.len())
+        .rev()
+        .find_map(|length| files.get_key_value(&path[..length]))
+        .map(|(module, _)| module)
+}
+
+fn reach<'a>(from: &'a Module, uses: &BTreeMap<&'a Module, BTreeSet<&'a Module>>) -> BTreeSet<&'a Module> {
+    let mut reached = BTreeSet::new();
+    let mut next: Vec<&Module> = uses[from].iter().copied().collect();
+    while let Some(module) = next.pop() {
+        if reached.insert(module) {
+            next.extend(&uses[module]);
+        }
+    }
+    reached
+}
+
+/// The paths of a file that lead into its own crate, from the crate on. Comments do not count, nor does the module of tests at the end.
+fn paths(text: &str, module: &Module) -> Vec<Vec<String>> {
+    let code: Vec<&str> = text
+        .split("#[cfg(test)]\nmod ")
+        .next()
+        .unwrap_or_default()
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect();
+    let mut found = Vec::new();
+    for statement in code.join("\n").split(';') {
+        // What shows something again, or brings it in, is the end of its statement.
+        let tree = statement.rsplit_once("use ").filter(|(before, tree)| {
+            let line = before.lines().last().unwrap_or_default().trim();
+            (line.is_empty() || line.starts_with("pub")) && !tree.contains(['(', '='])
+        });
+        if let Some((_, tree)) = tree {
+            found.extend(leaves(&tree.split_whitespace().collect::<Vec<_>>().join(" ")));
+        }
+        let names = statement.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+        found.extend(names.map(ToOwned::to_owned));
+    }
+    found.iter().filter_map(|path| inside(path, module)).collect()
+}
+
+/// The paths of a tree of imports: `a::{b, c::{d, e}}` has three.
+fn leaves(tree: &str) -> Vec<String> {
+    let Some((before, rest)) = tree.split_once('{') else {
+        return vec![tree.trim().to_owned()];
+    };
+    let group = rest.rsplit_once('}').map_or(rest, |(group, _)| group);
+    let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
+    for (at, letter) in group.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(&group[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&group[start..]);
+    let whole = |part: &str| leaves(&format!("{}{}", before.trim(), part.trim()));
+    parts.into_iter().flat_map(whole).collect()
+}
+
+/// A path from the crate on; `None` if it leads elsewhere. `lib.rs` names its modules without `crate`.
+fn inside(path: &str, module: &Module) -> Option<Vec<String>> {
+    let mut names = path
+        .split("::")
+        .map(|name| name.split(' ').next().unwrap_or_default())
+        .peekable();
+    let mut whole = match *names.peek()? {
+        "crate" => Vec::new(),
+        "self" | "super" => module.clone(),
+        _ if module.is_empty() && path.contains("::") => Vec::new(),
+        _ => return None,
+    };
+    for name in names {
+        match name {
+            "crate" | "self" | "" => {}
+            "super" => drop(whole.pop()),
+            name => whole.push(name.to_owned()),
+        }
+    }
+    Some(whole)
+}
