@@ -4,6 +4,7 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use fs_err as fs;
@@ -104,10 +105,22 @@ pub fn listens(server: &mut Child, port: u16) -> bool {
     false
 }
 
-/// A port that nobody listens at.
+/// A port that nothing listens at, and that no other test of this process is given. Not one of those that the system gives to
+/// connections and to whoever asks for any port: between the asking and the server's start, that could be the same one.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    // Processes that run at the same time begin far from each other.
+    let start = u16::try_from(std::process::id() % 60 * 200).unwrap_or(0);
+    for _ in 0..COUNT {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + (start + step % COUNT) % COUNT;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("all ports are taken");
 }
 
 /// The command in a workspace, as somebody whom devpi knows.

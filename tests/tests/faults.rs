@@ -250,9 +250,7 @@ fn a_store_that_is_down_is_named() {
     for make in [Store::s3, Store::webdav] {
         let store = make();
         prepare(&store, "chunked");
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = nobody.local_addr().expect("an address").port();
-        drop(nobody);
+        let port = backlot_tests::peer::free_port();
         let settings = store.studio.path("here/backlot.toml");
         let text = fs_err::read_to_string(&settings).expect("read");
         let (old, new) = (format!(":{}", store.port()), format!(":{port}"));
