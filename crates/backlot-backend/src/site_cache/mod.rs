@@ -204,6 +204,8 @@ impl Via {
             (Ok(true), None) => match filling.finish(begun, path) {
                 Ok(bytes) => {
                     self.room.took(bytes);
+                    // Those that came at the same time all saw the same room.
+                    self.room.make().ok();
                     return Ok(());
                 }
                 Err(error) => Err(Unfilled::Folder(error)),

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use backlot_core::FileError;
 use backlot_core::file::{self, DiskSpace};
@@ -21,6 +21,8 @@ const LOOK_AFTER: u64 = 1 << 30;
 /// What is free after an eviction beyond what has to be, and what one object may take.
 const SPARE: u64 = 1 << 30;
 const FREE: u64 = 50_000_000_000;
+/// An object that nothing was added to for so long is not being written any more.
+const BEGUN: Duration = Duration::from_hours(1);
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 struct Limits {
@@ -40,6 +42,14 @@ struct Candidate {
     used: SystemTime,
     size: u64,
     path: PathBuf,
+}
+
+impl Candidate {
+    /// Whether it is being written, and not left behind long ago.
+    fn is_begun(&self) -> bool {
+        let is_old = self.used.elapsed().is_ok_and(|ago| ago >= BEGUN);
+        !is_old && self.path.extension().is_some_and(|end| end == "filling")
+    }
 }
 
 impl Room {
@@ -105,7 +115,7 @@ impl Room {
         let most = limits
             .max_bytes
             .map_or(u64::MAX, |most| most.saturating_sub(SPARE.min(most / 10)));
-        for one in candidates {
+        for one in candidates.into_iter().filter(|one| !one.is_begun()) {
             if total <= most && freed >= wanted {
                 break;
             }
