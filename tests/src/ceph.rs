@@ -4,12 +4,11 @@
 //! Missing, it fails the test; nothing is skipped.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use fs_err as fs;
 
-use crate::peer::free_port;
-use crate::stores::Peer;
+use crate::peer::{Daemon, Peer, free_port};
 use crate::{run_command, tool};
 
 /// Makes the bucket `assets`, which everybody may read: its address, and a user's two keys.
@@ -23,16 +22,7 @@ s3.put_bucket_policy(Bucket='assets', Policy=json.dumps({'Version': '2012-10-17'
 #[derive(Debug)]
 pub struct Ceph {
     folder: PathBuf,
-    daemons: Vec<Child>,
-}
-
-impl Drop for Ceph {
-    fn drop(&mut self) {
-        for daemon in self.daemons.iter_mut().rev() {
-            daemon.kill().ok();
-            daemon.wait().ok();
-        }
-    }
+    daemons: Vec<Daemon>,
 }
 
 impl Ceph {
@@ -151,12 +141,8 @@ impl Ceph {
     }
 
     fn daemon(&mut self, name: &str, arguments: &[&str]) {
-        let mut command = self.program(name, arguments);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        self.daemons.push(command.spawn().expect("Ceph is installed"));
+        let daemon = Daemon::start(&mut self.program(name, arguments));
+        self.daemons.push(daemon);
     }
 }
 

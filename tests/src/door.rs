@@ -3,7 +3,7 @@
 use fs_err as fs;
 
 use crate::Studio;
-use crate::stores::Peer;
+use crate::peer::Peer;
 
 /// `WebDAV` over `dav/`; a line `user:password` or `user:password N` (good for N requests) in `accepted` lets in, each request is
 /// a line in `log`.

@@ -3,29 +3,22 @@
 //! Runs as root in a container or as anybody. Missing, it fails the test; nothing is skipped.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use fs_err as fs;
 
-use crate::peer::{free_port, listens};
+use crate::peer::{Daemon, free_port};
 use crate::run_command;
 
 /// A server that ends with the test.
 #[derive(Debug)]
 pub struct Sshd {
-    child: Child,
+    _process: Daemon,
     folder: PathBuf,
     /// Where it listens.
     pub port: u16,
     /// Who may sign in: whoever runs the test.
     pub user: String,
-}
-
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
 }
 
 impl Sshd {
@@ -53,19 +46,14 @@ impl Sshd {
         let mut command = Command::new(find("sshd"));
         command.arg("-D").arg("-f").arg(folder.join("sshd_config"));
         command.arg("-E").arg(folder.join("log"));
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut server = Self {
-            child: child.expect("sshd starts"),
-            folder: folder.to_path_buf(),
-            port,
-            user: user.trim().to_owned(),
-        };
-        if listens(&mut server.child, port) {
-            return server;
+        let mut process = Daemon::start(&mut command);
+        if process.listens(port) {
+            return Self {
+                _process: process,
+                folder: folder.to_path_buf(),
+                port,
+                user: user.trim().to_owned(),
+            };
         }
         let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
         panic!("sshd does not listen: {log}");

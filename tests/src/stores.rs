@@ -1,9 +1,7 @@
 //! Stores of objects that tests talk to, each as a repo and as a remote: moto and Ceph for S3, Azurite, `wsgidav` for `WebDAV`, OpenSSH for
 //! SFTP, and for what has no server that can be had (Google's two and OSS) one of ours, which knows the requests only.
 
-use std::ffi::OsStr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use backlot_backend::{ObjectStore, StoreOptions};
@@ -15,7 +13,7 @@ use backlot_net::{
 use fs_err as fs;
 
 use crate::ceph::Ceph;
-use crate::peer::{free_port, listens};
+use crate::peer::Peer;
 use crate::sshd::Sshd;
 use crate::{Run, Studio, run_command, tool};
 
@@ -47,24 +45,23 @@ class Front(http.server.BaseHTTPRequestHandler):
         path = self.path + ('index.html' if self.path.endswith('/') else '')
         # Named where all is private, as a front is; who it is, moto does not ask.
         named = {'Authorization': 'AWS4-HMAC-SHA256 Credential=front/20260101/us-east-1/s3/aws4_request'}
-        try:
-            body, kind = self.ask(path, {})
-        except urllib.error.HTTPError as error:
-            try:
-                if error.code != 403:
-                    raise
-                body, kind = self.ask(path, named)
-            except urllib.error.HTTPError as error:
-                self.send_error(error.code)
-                return
+        answer = self.ask(path, {})
+        if answer.status == 403:
+            answer = self.ask(path, named)
+        if answer.status != 200:
+            self.send_error(answer.status)
+            return
+        body = answer.read()
         self.send_response(200)
-        self.send_header('Content-Type', kind)
+        self.send_header('Content-Type', answer.headers['Content-Type'])
         self.send_header('Content-Length', str(len(body)))
         self.end_headers()
         self.wfile.write(body)
     def ask(self, path, headers):
-        with urllib.request.urlopen(urllib.request.Request(sys.argv[2] + path, headers=headers)) as answer:
-            return answer.read(), answer.headers['Content-Type']
+        try:
+            return urllib.request.urlopen(urllib.request.Request(sys.argv[2] + path, headers=headers))
+        except urllib.error.HTTPError as error:
+            return error
     def log_message(self, *_):
         pass
 http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Front).serve_forever()";
@@ -86,67 +83,6 @@ const AZURITE_KEY: &str =
 
 /// Google's and Aliyun's services, as far as they are asked.
 const CLOUDS: &str = include_str!("mocks/clouds.py");
-
-/// A server that ends with the test.
-#[derive(Debug)]
-pub struct Peer {
-    /// The process.
-    pub child: Child,
-    /// Where it listens.
-    pub port: u16,
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-impl Peer {
-    /// Start what `make` makes of a port, and wait until it listens.
-    pub fn start(make: impl FnOnce(&str) -> Command) -> Self {
-        let port = free_port();
-        Self::start_at(port, make(&port.to_string()))
-    }
-
-    /// Start what listens at a port, and wait until it does.
-    pub fn start_at(port: u16, mut command: Command) -> Self {
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let child = child.expect("the server starts");
-        let mut peer = Self { child, port };
-        assert!(listens(&mut peer.child, port), "{command:?} does not listen");
-        peer
-    }
-
-    /// Start a program of Python with a port and one argument.
-    pub fn python(code: &str, argument: impl AsRef<OsStr>) -> Self {
-        Self::start(|port| {
-            let mut python = Command::new(tool("python"));
-            python.args(["-c", code, port]).arg(argument);
-            python
-        })
-    }
-
-    /// A folder as plain HTTP.
-    pub fn files(folder: &Path) -> Self {
-        Self::start(|port| {
-            let mut python = Command::new(tool("python"));
-            python.args(["-m", "http.server", "--bind", "127.0.0.1", port, "--directory"]);
-            python.arg(folder);
-            python
-        })
-    }
-
-    /// Its address.
-    pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-}
 
 /// A store, and how to name it as a repo.
 #[derive(Debug)]

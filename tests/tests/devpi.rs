@@ -17,7 +17,7 @@ for method, path, body in zip(*[iter(sys.argv[2:])] * 3):
     headers = {'Content-Type': 'application/json', 'Authorization': 'Basic ' + auth}
     u.urlopen(u.Request(sys.argv[1] + path, body.encode(), headers, method=method)).read()";
     let mut python = Command::new(tool("python"));
-    python.args(["-c", code, &devpi.url]);
+    python.args(["-c", code, &devpi.url()]);
     for (method, path, body) in requests {
         python.args([method, path, body]);
     }
@@ -29,7 +29,7 @@ fn devpi_page(devpi: &Peer, index: &str, package: &str) -> String {
     let code = "import sys, urllib.request as u
 print(u.urlopen(u.Request(sys.argv[1], headers={'User-Agent': 'pip/26.3'})).read().decode())";
     let mut python = Command::new(tool("python"));
-    python.args(["-c", code, &format!("{}/{index}/+simple/{package}/", devpi.url)]);
+    python.args(["-c", code, &format!("{}/{index}/+simple/{package}/", devpi.url())]);
     run_command(&mut python).ok().stdout()
 }
 
@@ -44,7 +44,7 @@ fn a_devpi_index_is_made_and_what_it_inherits_is_read_but_is_not_its_own() {
     let studio = Studio::new();
     let devpi = Peer::devpi(&studio);
     let ws = |arguments: &[&str]| known(&studio, &[&["-w", "ws"], arguments].concat());
-    let url = |index: &str| format!("{}/{index}", devpi.url);
+    let url = |index: &str| format!("{}/{index}", devpi.url());
     // `ana/dev` is there; `ana/blessed` inherits from it and is made here.
     ws(&["repo", "add", "base", &url("ana/dev")]).ok();
     ws(&["repo", "add", "far", &url("ana/blessed"), "--json"]).fails(3, "index::not_an_index");
@@ -95,7 +95,7 @@ fn a_base_is_read_and_a_copy_brings_it_into_the_index(studio: &Studio, devpi: &P
     // Who sees the derived index alone sees what its base has: listed, resolved, installed.
     studio.run(&["init", "reader"]).ok();
     let reader = |arguments: &[&str]| studio.run(&[&["-w", "reader"], arguments].concat());
-    reader(&["repo", "add", "studio", &format!("{}/ana/blessed", devpi.url)]).ok();
+    reader(&["repo", "add", "studio", &format!("{}/ana/blessed", devpi.url())]).ok();
     let listed = reader(&["list", "--repo", "studio", "--json"]).ok().stdout();
     assert!(listed.contains("rig"), "{listed}");
     reader(&["install", "Rig"]).ok();
@@ -192,7 +192,7 @@ fn uploads_that_cannot_be_say_why(studio: &Studio, devpi: &Peer) {
             ),
         ],
     );
-    ws(&["repo", "add", "gone", &format!("{}/ana/gone", devpi.url)]).ok();
+    ws(&["repo", "add", "gone", &format!("{}/ana/gone", devpi.url())]).ok();
     devpi_asks(devpi, &[("DELETE", "/ana/gone", "")]);
     let gone = ws(&["publish", "Table", "--to", "gone", "--json"]).fails(4, "index::no_such_index");
     let help = gone["help"].as_str().expect("help");
@@ -200,7 +200,7 @@ fn uploads_that_cannot_be_say_why(studio: &Studio, devpi: &Peer) {
         help.contains("--create") && help.contains("devpi index -c ana/gone"),
         "{gone}"
     );
-    let closed = format!("{}/ana/closed", devpi.url);
+    let closed = format!("{}/ana/closed", devpi.url());
     let mut add = studio.command(&["-w", "ws", "repo", "add", "closed", &closed]);
     run_command(&mut add).ok();
     let mut publish = studio.command(&["-w", "ws", "publish", "Table", "--to", "closed", "--json"]);
@@ -231,7 +231,7 @@ fn a_mirror_is_read_through_and_hidden_by_what_is_private(studio: &Studio, devpi
         outside.url("/simple/")
     );
     devpi_asks(devpi, &[("PUT", "/ana/outside", &mirror)]);
-    let mixed = format!("{}/ana/mixed", devpi.url);
+    let mixed = format!("{}/ana/mixed", devpi.url());
     ws(&[
         "repo",
         "add",
@@ -275,7 +275,7 @@ fn a_mirror_is_read_through_and_hidden_by_what_is_private(studio: &Studio, devpi
     assert_eq!(ws(&copy).ok().json()["releases"][0]["state"], "copied");
     assert_eq!(ws(&copy).ok().json()["releases"][0]["state"], "there");
     // A mirror itself takes nothing.
-    ws(&["repo", "add", "outside", &format!("{}/ana/outside", devpi.url)]).ok();
+    ws(&["repo", "add", "outside", &format!("{}/ana/outside", devpi.url())]).ok();
     let refused = ws(&["publish", "Lamp", "--to", "outside", "--json"]);
     let refused = refused.fails(6, "index::upload_refused").to_string();
     assert!(refused.contains("mirror"), "{refused}");

@@ -64,13 +64,13 @@ fn what_we_publish_to_devpi_others_install_and_what_twine_uploads_we_install() {
             "repo",
             "add",
             "studio",
-            &format!("{}/ana/dev", devpi.url),
+            &format!("{}/ana/dev", devpi.url()),
             "--json",
         ],
     );
     assert_eq!(
         added.ok().json()["place"],
-        format!("{}/ana/dev/+simple/", devpi.url)
+        format!("{}/ana/dev/+simple/", devpi.url())
     );
 
     studio.asset("Table", 2, 2000);
@@ -92,7 +92,7 @@ fn what_we_publish_to_devpi_others_install_and_what_twine_uploads_we_install() {
     error.fails(5, "repo::release_exists");
     pip_and_uv_install(
         &studio,
-        &format!("{}/ana/dev/+simple/", devpi.url),
+        &format!("{}/ana/dev/+simple/", devpi.url()),
         "table",
         "table",
     );
@@ -118,7 +118,7 @@ fn what_others_upload_is_installed(studio: &Studio, devpi: &Peer) {
     studio.ws(&["input", "add", "Chair", "Table>=0.1"]).ok();
     twine_uploads(
         studio,
-        &format!("{}/ana/dev/", devpi.url),
+        &format!("{}/ana/dev/", devpi.url()),
         &wheel_of(studio, "Chair"),
     );
     studio.run(&["init", "other"]).ok();
@@ -129,7 +129,7 @@ fn what_others_upload_is_installed(studio: &Studio, devpi: &Peer) {
             "repo",
             "add",
             "studio",
-            &format!("{}/ana/dev/+simple", devpi.url),
+            &format!("{}/ana/dev/+simple", devpi.url()),
         ])
         .ok();
     let installed = studio
@@ -181,15 +181,15 @@ fn what_others_upload_is_installed(studio: &Studio, devpi: &Peer) {
 fn a_server_of_a_flat_folder_is_read_and_published_to() {
     let studio = Studio::new();
     let peer = Peer::pypiserver(&studio);
-    studio.ws(&["repo", "add", "studio", &peer.url]).ok();
+    studio.ws(&["repo", "add", "studio", &peer.url()]).ok();
     studio.ws(&["new", "Table"]).ok();
     studio.ws(&["publish", "Table", "--to", "studio"]).ok();
     let again = studio.ws(&["publish", "Table", "--to", "studio", "--json"]);
     assert_eq!(again.ok().json()["already"], true);
     studio.ws(&["new", "Chair"]).ok();
     studio.ws(&["input", "add", "Chair", "Table"]).ok();
-    twine_uploads(&studio, &peer.url, &wheel_of(&studio, "Chair"));
-    pip_and_uv_install(&studio, &format!("{}/simple/", peer.url), "chair", "chair");
+    twine_uploads(&studio, &peer.url(), &wheel_of(&studio, "Chair"));
+    pip_and_uv_install(&studio, &format!("{}/simple/", peer.url()), "chair", "chair");
     studio.run(&["init", "other"]).ok();
     studio
         .run(&[
@@ -198,7 +198,7 @@ fn a_server_of_a_flat_folder_is_read_and_published_to() {
             "repo",
             "add",
             "studio",
-            &format!("{}/simple/", peer.url),
+            &format!("{}/simple/", peer.url()),
         ])
         .ok();
     studio.run(&["-w", "other", "install", "Chair"]).ok();
@@ -212,7 +212,7 @@ fn a_server_of_a_flat_folder_is_read_and_published_to() {
     studio.ws(&["repo", "add", "drop", "drop"]).ok();
     studio.ws(&["mirror", "drop", "studio"]).ok();
     for from_source in [false, true] {
-        let (index, place) = (format!("{}/simple/", peer.url), format!("rig-{from_source}"));
+        let (index, place) = (format!("{}/simple/", peer.url()), format!("rig-{from_source}"));
         for by in rig::installed_by_pip_and_uv(&index, &studio.path(&place), "1.0", from_source) {
             assert_eq!(by == "which = 'sdist'", from_source, "{by}");
         }
@@ -350,7 +350,7 @@ fn an_authority_of_the_studios_own_is_trusted_where_it_is_named_and_encryption_i
         .arg(studio.path("repos/review"))
         .arg(studio.root())
         .arg(port.to_string());
-    let _peer = Peer::start(&mut python, port);
+    let _peer = Peer::start_at(port, python);
     let trusting = |arguments: &[&str]| {
         let mut command = studio.command(arguments);
         run_command(command.env("SSL_CERT_FILE", studio.path("ca.pem")))

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use backlot_tests::installers::site_packages;
-use backlot_tests::stores::{Peer, Store};
+use backlot_tests::peer::Peer;
+use backlot_tests::stores::Store;
 use backlot_tests::{Run, Studio, run_command, snapshot};
 use fs_err as fs;
 use serde_json::Value;

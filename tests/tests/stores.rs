@@ -5,8 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use backlot_tests::installers::{INSTALLERS, install_by};
+use backlot_tests::peer::Daemon;
 use backlot_tests::sshd::{Sshd, find, make_key};
-use backlot_tests::stores::{Peer, Store};
+use backlot_tests::stores::Store;
 use backlot_tests::{rig, run_command, tool};
 use fs_err as fs;
 
@@ -389,16 +390,7 @@ fn a_server_behind_ssh_is_trusted_and_trusts_only_by_its_keys() {
     ask(&[("BACKLOT_REPO_FAR_KEY", &home("rsa"))]).ok();
     let socket = store.studio.path("agent");
     let mut agent = Command::new(find("ssh-agent"));
-    agent
-        .arg("-D")
-        .arg("-a")
-        .arg(&socket)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    let _agent = Peer {
-        child: agent.spawn().expect("started"),
-        port: 0,
-    };
+    let _agent = Daemon::start(agent.arg("-D").arg("-a").arg(&socket));
     while !socket.exists() {
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -8,6 +8,8 @@ use std::io;
 use std::path::Path;
 
 use fs_err as fs;
+
+use crate::rust_files;
 /// A module, as the names that lead to it.
 type Module = Vec<String>;
 
@@ -49,32 +51,24 @@ fn shown(module: &Module) -> String {
 /// All files that are not for tests.
 fn read(src: &Path) -> io::Result<BTreeMap<Module, String>> {
     let mut files = BTreeMap::new();
-    let mut folders = vec![src.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
-            let path = entry?.path();
-            let stem = path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            if stem == "tests" || stem.ends_with("_tests") {
-                continue;
-            }
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                let inside = path.strip_prefix(src).map_err(io::Error::other)?;
-                let above = inside.parent().into_iter().flat_map(Path::components);
-                let mut module: Module = above
-                    .map(|c| c.as_os_str().to_string_lossy().into_owned())
-                    .collect();
-                if stem != "mod" && stem != "lib" {
-                    module.push(stem);
-                }
-                files.insert(module, fs::read_to_string(&path)?);
-            }
+    for path in rust_files(vec![src.to_owned()])? {
+        let inside = path
+            .strip_prefix(src)
+            .map_err(io::Error::other)?
+            .with_extension("");
+        let mut module: Module = inside
+            .iter()
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        if module
+            .iter()
+            .any(|name| name == "tests" || name.ends_with("_tests"))
+        {
+            continue;
         }
+        // Both are the module that their folder is.
+        module.pop_if(|name| name == "mod" || name == "lib");
+        files.insert(module, fs::read_to_string(&path)?);
     }
     Ok(files)
 }
@@ -98,13 +92,14 @@ fn reach<'a>(from: &'a Module, uses: &BTreeMap<&'a Module, BTreeSet<&'a Module>>
     reached
 }
 
-/// The paths of a file that lead into its own crate, from the crate on. Comments do not count, nor does the module of tests at the end.
+/// The paths of a file that lead into its own crate, from the crate on. Comments do not count, nor does a module of tests at the end.
 fn paths(text: &str, module: &Module) -> Vec<Vec<String>> {
-    let code: Vec<&str> = text
-        .split("#[cfg(test)]\nmod ")
-        .next()
-        .unwrap_or_default()
-        .lines()
+    let lines: Vec<&str> = text.lines().collect();
+    let begins_tests =
+        |two: &[&str]| two[0] == "#[cfg(test)]" && two[1].starts_with("mod ") && two[1].ends_with('{');
+    let end = lines.windows(2).position(begins_tests).unwrap_or(lines.len());
+    let code: Vec<&str> = lines[..end]
+        .iter()
         .map(|line| line.split("//").next().unwrap_or_default())
         .collect();
     let mut found = Vec::new();
@@ -166,4 +161,47 @@ fn inside(path: &str, module: &Module) -> Option<Vec<String>> {
         }
     }
     Some(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{leaves, paths};
+
+    fn shown(text: &str, module: &str) -> Vec<String> {
+        let module = module
+            .split("::")
+            .filter(|name| !name.is_empty())
+            .map(ToOwned::to_owned);
+        let found = paths(text, &module.collect());
+        found.into_iter().map(|path| path.join("::")).collect()
+    }
+
+    #[test]
+    fn paths_are_found_in_imports_and_beside_them_and_not_in_tests_or_comments() {
+        let text = "use std::io;\nuse crate::a::{B, c::D};\nuse super::e;\n// crate::no\n\nfn f() {\n    self::g::h(crate::i::J)\n}\n\n#[cfg(test)]\nmod tests {\n    use crate::no;\n}\n";
+        let found = shown(text, "x::y");
+        for wanted in ["a::B", "a::c::D", "x::e", "x::y::g::h", "i::J"] {
+            assert!(found.iter().any(|path| path == wanted), "{wanted} in {found:?}");
+        }
+        assert!(!found.iter().any(|path| path.contains("no")), "{found:?}");
+    }
+
+    #[test]
+    fn the_front_names_its_modules_without_crate_also_after_one_for_tests() {
+        let text = "mod a;\n#[cfg(test)]\nmod a_tests;\n\npub use a::{B, C};\n";
+        let found = shown(text, "");
+        assert!(
+            found.contains(&"a::B".to_owned()) && found.contains(&"a::C".to_owned()),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_tree_has_a_path_for_each_of_its_leaves() {
+        assert_eq!(
+            leaves("a::{b, c::{d, e}, f as g}"),
+            ["a::b", "a::c::d", "a::c::e", "a::f as g"]
+        );
+        assert_eq!(leaves("a"), ["a"]);
+    }
 }

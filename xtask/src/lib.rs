@@ -12,20 +12,22 @@ pub use circles::circles;
 
 /// The crates' sources, sorted.
 pub fn sources(root: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> = [
+    let folders = [
         "crates",
         "tests",
         "benches",
         "xtask",
         "fuzz/checks",
         "fuzz/fuzz_targets",
-    ]
-    .iter()
-    .map(|f| root.join(f))
-    .collect();
+    ];
+    rust_files(folders.iter().map(|folder| root.join(folder)).collect())
+}
+
+/// The Rust files in and below folders, sorted.
+fn rust_files(mut folders: Vec<PathBuf>) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
+        for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             if path.is_dir() {
                 folders.push(path);

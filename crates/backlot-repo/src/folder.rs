@@ -27,7 +27,7 @@ pub struct FolderRepo {
 pub(crate) struct Memory {
     inspected: Mutex<HashMap<(PathBuf, u64, u64), FolderRelease>>,
     warned: Mutex<BTreeSet<Place>>,
-    /// Once laid out by Backlot, always: nobody takes a marker away.
+    /// Set once the folder has our layout, which it keeps: a marker is never removed.
     is_ours: AtomicBool,
 }
 

@@ -205,45 +205,9 @@ impl<'a> Rest<'a> {
 
 /// RFC 3339 in UTC, as PEP 700 has it: `2026-11-20T23:48:00.123456Z`.
 pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
-    let text = text
-        .trim()
-        .strip_suffix('Z')
-        .or_else(|| text.trim().strip_suffix("+00:00"))?;
-    let (date, time) = text.split_once('T')?;
-    let mut date = date.splitn(3, '-').map(|n| n.parse::<u64>().ok());
-    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
-    let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
-    let mut time = time.splitn(3, ':').map(|n| n.parse::<u64>().ok());
-    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
-    let sane = (1970..10_000).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second <= 60;
-    if !sane {
-        return None;
-    }
-    let mut millis = 0;
-    for place in 0..3 {
-        let digit = fraction
-            .as_bytes()
-            .get(place)
-            .map_or(Some(0), |b| char::from(*b).to_digit(10));
-        millis = millis * 10 + u64::from(digit?);
-    }
-    // Days since 1970-01-01 by eras of 400 years that start in March.
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let (era, of_era) = (year / 400, year % 400);
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + (153 * month + 2) / 5 + day - 1;
-    let days = days.checked_sub(719_468)?;
-    Some(Timestamp(
-        (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + millis,
-    ))
+    let text = text.trim();
+    let is_utc = text.contains('T') && (text.ends_with('Z') || text.ends_with("+00:00"));
+    is_utc.then(|| Timestamp::parse(text).ok()).flatten()
 }
 
 #[cfg(test)]

@@ -132,6 +132,12 @@ impl Service {
             url: place.clone(),
             reason: clean(e.message()),
         })?;
+        let traits = Traits {
+            concurrency: 8,
+            gap: 1 << 20,
+            lists: true,
+            exclusive: true,
+        };
         Ok(Self {
             made: Mutex::new(Made {
                 operator,
@@ -140,14 +146,9 @@ impl Service {
             recipe: None,
             network: network.clone(),
             commit_by: CommitBy::Create,
-            traits: Traits {
-                concurrency: 8,
-                gap: 1 << 20,
-                lists: true,
-                exclusive: true,
-            },
+            traits,
             by_folder: false,
-            listings: Semaphore::new(8),
+            listings: Semaphore::new(traits.concurrency),
             place,
             long: long::Way::Parts,
             deletes_many: false,

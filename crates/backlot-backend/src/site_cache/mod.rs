@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use backlot_core::{Context, FileError, shared};
 use fs_err as fs;
 
-use self::room::Room;
+use self::room::{BEGUN_MARK, Room};
 use self::slot::{Filling, Slot};
 use crate::error::{Error, Result};
 use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
@@ -158,7 +158,7 @@ impl Via {
     /// Have an object in the folder, filled by this process or another one.
     fn fill(&self, key: &str, path: &Path) -> std::result::Result<(), Unfilled> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".filling");
+        name.push(BEGUN_MARK);
         let begun = path.with_file_name(name);
         loop {
             match Filling::begin(&begun) {

@@ -21,6 +21,8 @@ const LOOK_AFTER: u64 = 1 << 30;
 /// What is free after an eviction beyond what has to be, and what one object may take.
 const SPARE: u64 = 1 << 30;
 const FREE: u64 = 50_000_000_000;
+/// What follows the name of an object that is being written.
+pub(super) const BEGUN_MARK: &str = ".filling";
 /// An object that nothing was added to for so long is not being written any more.
 const BEGUN: Duration = Duration::from_hours(1);
 
@@ -48,7 +50,12 @@ impl Candidate {
     /// Whether it is being written, and not left behind long ago.
     fn is_begun(&self) -> bool {
         let is_old = self.used.elapsed().is_ok_and(|ago| ago >= BEGUN);
-        !is_old && self.path.extension().is_some_and(|end| end == "filling")
+        !is_old
+            && self
+                .path
+                .as_os_str()
+                .as_encoded_bytes()
+                .ends_with(BEGUN_MARK.as_bytes())
     }
 }
 

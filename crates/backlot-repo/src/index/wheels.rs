@@ -4,7 +4,7 @@
 //! that of the release it was asked for, or an error. A file without a digest gets its name, by which it is kept, only after it
 //! was opened; it is hashed when it arrives, and people are told. SHA-384 and SHA-512 are compared wherever an index has them. Deliberately absent: unpacking.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, Staged};
@@ -17,6 +17,7 @@ use url::Url;
 
 use super::error::IndexError;
 use super::{IndexRepo, offline, ranges};
+use crate::bounded::copy_blocks;
 use crate::error::{Error, Result};
 use crate::parts::{Part, Piece};
 use crate::record::{METADATA_LIMIT, sha256, sha256_of_file, strong_of_bytes, strong_of_file};
@@ -402,13 +403,10 @@ pub(super) fn refused(url: &Url, status: u16) -> Error {
 pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     let mut source = fs::File::open(from)?;
     let mut staged = Staged::beside(to)?;
-    let mut block = vec![0; 256 * 1024];
-    loop {
-        match source.read(&mut block).map_err(FileError::from)? {
-            0 => return Ok(staged.replace()?),
-            length => staged.write_all(&block[..length]).map_err(FileError::from)?,
-        }
-    }
+    copy_blocks(&mut source, |block| {
+        Ok(staged.write_all(block).map_err(FileError::from)?)
+    })?;
+    Ok(staged.replace()?)
 }
 
 /// Whether a file is HTML: what servers send instead of what they do not have, or want a sign-in for.

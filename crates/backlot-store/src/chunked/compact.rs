@@ -1,7 +1,7 @@
 //! Merging segments: small ones into larger ones, tier by tier, and what was written twice into one.
 //!
-//! A merge writes the union of some segments under a name that sorts after theirs, and then deletes them. Both kinds are sets: those
-//! who merge the same index segments at once write one object, and recipes merged twice are dropped by the next merge. Invariants:
+//! A merge writes the union of some segments under a name that sorts after theirs, and then deletes them. Both kinds are sets:
+//! two merges of the same index segments write one object, and recipes that were merged twice are dropped by the next merge. Invariants:
 //! a segment is deleted only when all it has is in one with a larger name; condemned recipe segments are left to the
 //! collector; of recipes, the new segment is on the disk before the old ones go. Which segments, and whose turn it is, is decided
 //! in `tiers.rs`; that it is bounded and loses nothing in any order of requests is checked in `tests/merging.rs`.

@@ -39,10 +39,10 @@ impl StoredName {
         let time = newest.map_or(fresh.timestamp_ms(), |name| name.timestamp_ms().saturating_add(1));
         Self(ulid::Ulid::from_parts(time, fresh.random()).to_bytes())
     }
-    /// The name of derived data that replaces others: it sorts as one by [`Self::after`], and all who make the same of the same give it
-    /// the same name, so there is one of it however many make it at once.
+    /// The name of derived data that replaces others: it sorts as one by [`Self::after`], and the same bytes in place of the same objects
+    /// have the same name, so several machines that make them at once write one object.
     ///
-    /// Only for what may be lost: a DELETE that comes late can meet it.
+    /// Only for data that may be lost: a DELETE that comes late can meet it.
     pub(super) fn of_derived<'a>(names: impl IntoIterator<Item = &'a Self>, bytes: &[u8]) -> Self {
         let mut name = Self::after(names);
         name.0[6..].copy_from_slice(&blake3::hash(bytes).as_bytes()[..10]);

@@ -49,8 +49,8 @@ pub(super) fn due(segments: &[Sized], merger: &Merger<'_>) -> Option<Vec<StoredN
     })
 }
 
-/// The oldest of a tier: one group, of more where many were left over. Of a fixed number, so that those who see more than others
-/// choose the same.
+/// The oldest of a tier: one group, a larger one where many were left over. The number is fixed, so that publishers that see more
+/// segments choose the same.
 fn oldest(tier: &[Sized]) -> Vec<StoredName> {
     let many = FAN * 4;
     let count = match tier.len() {

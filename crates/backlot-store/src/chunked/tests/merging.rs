@@ -27,8 +27,8 @@ struct Merging {
     is_a_set: bool,
     /// The union is written before what it is made of is deleted.
     writes_first: bool,
-    /// As for index segments: those who make the same of the same give it one name, and whoever sees that larger names have all that
-    /// a segment has deletes it.
+    /// As for index segments: two unions of the same segments have one name, and a segment is deleted by the next merger if larger names
+    /// have all its items.
     is_derived: bool,
 }
 
@@ -82,7 +82,7 @@ fn copies(segments: &[Segment]) -> u32 {
         .sum()
 }
 
-/// The segments whose items are all in ones with larger names.
+/// The segments whose items are all in segments with larger names.
 fn covered(segments: &[Segment]) -> Vec<Segment> {
     let is_covered = |n: usize| {
         let larger = &segments[n + 1..];
@@ -225,7 +225,7 @@ fn segments_that_three_merge_at_once_stay_bounded_and_whole_in_any_order_of_requ
             "{broken:?} should grow or lose something"
         );
     }
-    // Those who are at the same work at once add nothing where what they make has one name.
+    // Mergers of the same segments at the same time add nothing if their unions have one name.
     for (is_derived, is_bounded) in [(true, true), (false, false)] {
         let merging = Merging {
             is_derived,
