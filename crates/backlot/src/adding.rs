@@ -14,8 +14,8 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, OutsError, Result, WorkspaceError};
-use crate::files::{AddedFiles, Tracked};
 use crate::outputs::Output;
+use crate::tracked::{AddedFiles, Tracked};
 use crate::workspace::Workspace;
 
 /// A copy that is not tracked yet.

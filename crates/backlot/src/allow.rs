@@ -7,15 +7,12 @@ use backlot_core::PackageName;
 use backlot_repo::{AllowedName, Gate};
 use backlot_resolve::Remark;
 use serde::Serialize;
-use toml_edit::{Array, Item, TableLike, value};
+use toml_edit::{Array, Item, value};
 
-use crate::config::{Config, RepoEntry, is_url, one_a_line};
+use crate::config::{Config, RepoEntry, array_of};
 use crate::error::{Result, WorkspaceError};
-use crate::resolution::Pool;
+use crate::pool::Pool;
 use crate::workspace::Workspace;
-
-/// The longest list that is written on one line.
-const ON_ONE_LINE: usize = 4;
 
 /// What changed of a list.
 #[derive(Clone, Debug, Serialize)]
@@ -30,71 +27,6 @@ pub struct AllowReport {
     pub removed: Vec<AllowedName>,
     /// Whether nothing was written.
     pub dry_run: bool,
-}
-
-/// The list of a repo's table; `None` if it is not public.
-pub(crate) fn list_of(name: &str, table: &dyn TableLike) -> Result<Option<Vec<AllowedName>>, String> {
-    let public = match table.get("public").map(|item| (item, item.as_bool())) {
-        None | Some((_, Some(false))) => false,
-        Some((_, Some(true))) => true,
-        Some((item, None)) => {
-            return Err(format!(
-                "`repos.{name}.public` is `{}`, not true or false",
-                text_of(item)
-            ));
-        }
-    };
-    let Some(item) = table.get("allow") else {
-        return Ok(public.then(Vec::new));
-    };
-    let wrong = |what: &str| Err(format!("`repos.{name}.allow` {what}"));
-    if !public {
-        return wrong("is for a repo that has `public = true`; everything in this one may be used");
-    }
-    let Some(array) = item.as_array() else {
-        return wrong("is not a list of names of packages");
-    };
-    let mut list = Vec::with_capacity(array.len());
-    for name_of_package in array {
-        let Some(text) = name_of_package.as_str() else {
-            return wrong("is not a list of names of packages");
-        };
-        match AllowedName::parse(text) {
-            Ok(allowed) => list.push(allowed),
-            Err(error) => return wrong(&format!("has something that is no name: {error}")),
-        }
-    }
-    Ok(Some(list))
-}
-
-fn text_of(item: &Item) -> String {
-    item.to_string().trim().to_owned()
-}
-
-/// The lists of all repos, into their entries.
-pub(crate) fn read_lists(repos: &mut [RepoEntry], all: Option<&dyn TableLike>) -> Result<(), String> {
-    for entry in repos {
-        let table = all.and_then(|all| all.get(&entry.name)?.as_table_like());
-        let Some(table) = table else { continue };
-        entry.public = list_of(&entry.name, table)?;
-        if entry.public.is_some() && !is_url(&entry.place) {
-            return Err(format!(
-                "`[repos.{}]` is a folder, and `public` is for what lies behind a URL",
-                entry.name
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Names as they are written into a file.
-pub(crate) fn array_of(list: &[AllowedName]) -> Array {
-    let texts = list.iter().map(ToString::to_string);
-    if list.len() > ON_ONE_LINE {
-        one_a_line(texts)
-    } else {
-        texts.collect()
-    }
 }
 
 impl Config {

@@ -19,7 +19,8 @@ use sha2::Digest as _;
 use crate::direct::Direct;
 use crate::error::Result;
 use crate::lockfile::{Lock, LockedPackage};
-use crate::resolution::{Pool, Wish};
+use crate::pool::Pool;
+use crate::resolution::Wish;
 use crate::workspace::Workspace;
 
 /// Raised when the solver would answer otherwise, or the file is written otherwise.

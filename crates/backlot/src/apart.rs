@@ -6,8 +6,8 @@
 use backlot_core::{Class, Coded as _};
 
 use crate::error::{Error, Result};
-use crate::files::Tracked;
 use crate::problems::AssetProblem;
+use crate::tracked::Tracked;
 
 /// Do for each asset what failed with `error` for all of them. Returns those for which it succeeds; the others are problems.
 pub(crate) fn each_apart(

@@ -17,8 +17,8 @@ use sha2::Digest as _;
 use toml_edit::{DocumentMut, Item};
 
 use crate::error::{EditError, Result, WorkspaceError};
-use crate::files::Tracked;
 use crate::outputs::Output;
+use crate::tracked::Tracked;
 use crate::workspace::Workspace;
 
 /// Name of the record in the folder of an output.

@@ -329,13 +329,13 @@ impl Workspace {
 
     /// Bring the manifests of folders of which something is here: what that changes shows only against them. Without a remote
     /// that answers, the state of such a folder is that its manifest is not known.
-    fn bring_needed_manifests(&self, tracked: &crate::files::Tracked) {
+    fn bring_needed_manifests(&self, tracked: &crate::tracked::Tracked) {
         let is_here = |pointer: &backlot_dvc::TrackedPointer| {
             pointer
                 .located_outs()
                 .any(|(place, out)| out.id().is_some_and(|id| id.tree) && place.is_dir())
         };
-        let some = crate::files::Tracked {
+        let some = crate::tracked::Tracked {
             name: tracked.name.clone(),
             pointers: tracked.pointers.iter().filter(|p| is_here(p)).cloned().collect(),
             installed: tracked.installed,
@@ -346,7 +346,7 @@ impl Workspace {
         }
     }
 
-    fn out_rows(&self, tracked: &crate::files::Tracked) -> Result<Vec<OutStatus>> {
+    fn out_rows(&self, tracked: &crate::tracked::Tracked) -> Result<Vec<OutStatus>> {
         let states = self.out_states(tracked)?;
         Ok(states
             .into_iter()

@@ -14,9 +14,9 @@ use backlot_wheel::{BuildOptions, WheelArchive};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::files::Tracked;
 use crate::lockfile::Lock;
 use crate::outputs::Output;
+use crate::tracked::Tracked;
 use crate::workspace::Workspace;
 
 /// Name of the provenance file in `*.dist-info`.

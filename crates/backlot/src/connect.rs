@@ -100,7 +100,7 @@ impl Address<'_> {
 pub(crate) fn network(host: &Host, cache: &Path, context: &Context) -> Result<Network> {
     let options = NetworkOptions {
         cache: cache.join("index"),
-        credentials: crate::auth::chain(host)?,
+        credentials: crate::auth::helpers::chain(host)?,
         ..host.network.clone()
     };
     Ok(Network::new(options, context.clone())?)

@@ -18,8 +18,8 @@ use serde::Serialize;
 use crate::build::Provenance;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::holdings::NamedRemote;
+use crate::pool::Pool;
 use crate::remotes::CopyFilesReport;
-use crate::resolution::Pool;
 use crate::workspace::Workspace;
 
 /// The target's rank among the repos of a copy: what is there already is preferred.

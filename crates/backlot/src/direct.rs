@@ -8,34 +8,32 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use backlot_core::{DirectUrl, MarkerEnv, PackageName, Requirement, Sha256};
+use backlot_core::{DirectUrl, MarkerEnv, PackageName, Sha256};
 use backlot_net::Network;
-use backlot_repo::{DirectFetch, DirectFile, IndexError, Promise};
-use backlot_resolve::{Candidate, Resolution, RootRequirement};
-use backlot_wheel::Metadata;
+use backlot_repo::{DirectFetch, DirectFile, Promise};
+use backlot_resolve::RootRequirement;
 
 use crate::error::Result;
 use crate::lockfile::LockedPackage;
 use crate::outputs::Output;
-use crate::resolution::Pool;
 use crate::workspace::Workspace;
 
 /// A file that a URL names.
 #[derive(Debug)]
 pub(crate) struct Direct {
     package: PackageName,
-    url: DirectUrl,
+    pub(crate) url: DirectUrl,
     /// The digest that it must have, if that is known, and who says so.
     expected: Option<(Sha256, Promise)>,
     /// The repo on the same server; may be empty.
     repo: String,
-    network: Network,
+    pub(crate) network: Network,
     file: OnceCell<DirectFile>,
 }
 
 impl Direct {
     /// The file, fetched if it is not here.
-    fn file(&self) -> Result<&DirectFile> {
+    pub(crate) fn file(&self) -> Result<&DirectFile> {
         if let Some(known) = self.file.get() {
             return Ok(known);
         }
@@ -43,25 +41,13 @@ impl Direct {
         Ok(self.file.get_or_init(|| found))
     }
 
-    fn fetch(&self) -> DirectFetch<'_> {
+    pub(crate) fn fetch(&self) -> DirectFetch<'_> {
         DirectFetch {
             package: &self.package,
             url: &self.url,
             expected: self.expected,
             repo: &self.repo,
         }
-    }
-
-    /// As a version that could be chosen.
-    pub(crate) fn candidate(&self, pool: &Pool<'_>, source: usize) -> Result<Candidate> {
-        let file = self.file()?;
-        let misfit = pool.fit(&file.name).is_none();
-        let python = pool.python().unwrap_or_default();
-        Ok(Candidate {
-            excluded: misfit.then(|| format!("has no wheel for Python {python} on this platform")),
-            requires_python: file.metadata.requires_python.as_ref().map(ToString::to_string),
-            ..Candidate::new(file.metadata.version.clone(), source)
-        })
     }
 
     /// Write down where it comes from.
@@ -79,56 +65,6 @@ impl Direct {
     pub(crate) fn question(&self) -> (&PackageName, &str, Option<Sha256>) {
         let expected = self.expected.map(|(sha256, _)| sha256);
         (&self.package, self.url.as_str(), expected)
-    }
-}
-
-impl Pool<'_> {
-    /// Whether no repo is asked for a package: an output is, or a URL names it.
-    pub(crate) fn is_own(&self, name: &PackageName) -> bool {
-        self.outputs.contains_key(name) || self.direct.contains_key(name)
-    }
-
-    /// See that each file named by a URL has the digests that the packages which need it promise, too.
-    pub(crate) fn check_promises(&self, resolution: &Resolution) -> Result<()> {
-        let requires = resolution.packages.iter().flat_map(|chosen| &chosen.requires);
-        for (name, text) in requires {
-            let Some(direct) = self.direct.get(name) else {
-                continue;
-            };
-            let promised = Requirement::parse(text).ok().and_then(|r| r.direct_url()?.ok());
-            let Some(promised) = promised else { continue };
-            if let Some(expected) = promised.sha256() {
-                let found = direct.file()?.sha256;
-                if found != expected {
-                    return Err(backlot_repo::Error::from(IndexError::WrongFile {
-                        package: name.clone(),
-                        url: direct.url.to_string(),
-                        expected: format!("SHA-256 {expected}"),
-                        found: format!("SHA-256 {found}"),
-                        by: Promise::Requirement,
-                    })
-                    .into());
-                }
-            }
-            if let Some(expected) = promised.strong() {
-                let url = direct.url.clone().promising_strong(Some(*expected));
-                let fetch = DirectFetch {
-                    url: &url,
-                    ..direct.fetch()
-                };
-                fetch.read(&direct.network)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The metadata of such a package.
-    pub(crate) fn own_metadata(&self, name: &PackageName) -> Result<Option<&Metadata>> {
-        Ok(match (self.outputs.get(name), self.direct.get(name)) {
-            (Some(output), _) => Some(&output.project.metadata),
-            (None, Some(direct)) => Some(&direct.file()?.metadata),
-            (None, None) => None,
-        })
     }
 }
 

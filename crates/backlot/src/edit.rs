@@ -15,9 +15,9 @@ use serde::Serialize;
 use crate::base::BaseRelease;
 use crate::build::PROJECT_FILE;
 use crate::error::{Result, WorkspaceError};
-use crate::files::Tracked;
 use crate::lockfile::{Lock, LockedPackage};
 use crate::outputs::Output;
+use crate::tracked::Tracked;
 use crate::workspace::Workspace;
 
 /// An output made of a release.

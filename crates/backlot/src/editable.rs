@@ -14,8 +14,8 @@ use backlot_wheel::{InstallOptions, InstalledDist, Layout, Owners};
 use fs_err as fs;
 
 use crate::environment::STAGE_PREFIX;
+use crate::environment_plan::INSTALLER;
 use crate::error::Result;
-use crate::install::INSTALLER;
 use crate::lockfile::Lock;
 use crate::outputs::Output;
 use crate::workspace::Workspace;

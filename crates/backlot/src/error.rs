@@ -2,20 +2,24 @@
 //!
 //! Invariant: code, class, help and retry of a lower crate's error pass through unchanged.
 
+mod auth;
 mod bundle;
 mod cache;
 mod edit;
 mod gc;
 mod outs;
+mod parts;
 mod workspace;
 
 use backlot_core::{Cancelled, Class, Coded, FileError};
 
+pub use auth::AuthError;
 pub use bundle::BundleError;
 pub use cache::CacheError;
 pub use edit::EditError;
 pub use gc::GcError;
 pub use outs::OutsError;
+pub use parts::PartError;
 pub use workspace::WorkspaceError;
 
 /// Result of a facade operation.
@@ -78,7 +82,7 @@ pub enum Error {
     Network(#[from] backlot_net::Error),
     /// Credentials.
     #[error(transparent)]
-    Auth(#[from] crate::auth::AuthError),
+    Auth(#[from] AuthError),
     /// Outputs and the releases they were edited from.
     #[error(transparent)]
     Edit(#[from] EditError),
@@ -97,7 +101,7 @@ pub enum Error {
     Conda(#[from] backlot_conda::Error),
     /// A part of a job that cannot be pushed.
     #[error(transparent)]
-    Part(#[from] crate::parts::PartError),
+    Part(#[from] PartError),
     /// Tracked files of a package as a whole.
     #[error(transparent)]
     Outs(#[from] OutsError),

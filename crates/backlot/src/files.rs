@@ -6,9 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use backlot_core::RelPath;
-use backlot_dvc::{
-    AddOptions, AddedOut, Destination, FileChanges, OutState, SentAhead, StatusOptions, TrackedPointer,
-};
+use backlot_dvc::{AddOptions, AddedOut, Destination, OutState, SentAhead, StatusOptions, TrackedPointer};
 use backlot_store::{ObjectId, Remote, Transfer, TransferReport};
 use backlot_wheel::InstalledDist;
 use serde::Serialize;
@@ -19,6 +17,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::outputs::Output;
 use crate::problems::AssetProblem;
+use crate::tracked::{AddedFiles, Tracked};
 use crate::workspace::{Workspace, absolute};
 
 /// Where files to be tracked come from and go to.
@@ -51,29 +50,6 @@ pub struct AddReport {
     pub pushed: Option<MoveReport>,
     /// Whether nothing was changed.
     pub dry_run: bool,
-}
-
-/// A tracked file or folder after adding.
-#[derive(Clone, Debug, Serialize)]
-pub struct AddedFiles {
-    /// The asset that tracks it.
-    pub asset: String,
-    /// Its path, relative to the workspace.
-    pub path: String,
-    /// Its files.
-    pub files: u64,
-    /// Its bytes.
-    pub bytes: u64,
-    /// How many files are new or changed since it was last added.
-    pub changed: u64,
-    /// What changed, with names.
-    pub changes: FileChanges,
-    /// Files that stay as they are and were not looked at: they are not here, or were not asked for.
-    pub kept: u64,
-    /// How many files were new to the cache.
-    pub stored_files: u64,
-    /// How many bytes were new to the cache.
-    pub stored_bytes: u64,
 }
 
 /// What is to be recorded of an output.
@@ -146,26 +122,6 @@ impl MovedFiles {
             kept: Vec::new(),
             set_aside: Vec::new(),
         }
-    }
-}
-
-/// A folder that has pointers, under the name of its asset.
-#[derive(PartialEq)]
-pub(crate) struct Tracked {
-    pub(crate) name: String,
-    pub(crate) pointers: Vec<TrackedPointer>,
-    /// Whether it is an installed release, whose files nobody edits.
-    pub(crate) installed: bool,
-}
-
-impl Tracked {
-    pub(crate) fn files(&self) -> u64 {
-        self.pointers
-            .iter()
-            .flat_map(|p| &p.pointer.outs)
-            .filter(|o| o.cache && o.id().is_some())
-            .map(|o| o.nfiles.unwrap_or(1))
-            .sum()
     }
 }
 

@@ -13,7 +13,7 @@ use backlot_wheel::{InstalledDist, parse_record};
 
 use crate::environment::Environment;
 use crate::error::{OutsError, Result};
-use crate::files::Tracked;
+use crate::tracked::Tracked;
 use crate::workspace::Workspace;
 
 /// The files that installed packages have by their RECORDs.

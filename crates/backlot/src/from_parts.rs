@@ -9,48 +9,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use backlot_core::{PackageName, RelPath, Version};
-use backlot_dvc::{
-    AddedOut, CombineOptions, Combined, Destination, Expectation, MissingFrames, PartsError, SentAhead,
-};
+use backlot_dvc::{AddedOut, CombineOptions, Combined, Destination, Expectation, PartsError, SentAhead};
 use backlot_store::{
-    Error as StoreError, FileDigests, JobId, JobRelease, ObjectId, PartFile, Remote, StoredName, Transfer,
+    Error as StoreError, FileDigests, JobId, JobRelease, ObjectId, PartFile, Remote, Transfer,
 };
-use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
-use crate::files::Tracked;
 use crate::outputs::Output;
 use crate::parts::{PartState, check_folder, state_of};
-use crate::publish::PublishOptions;
+use crate::publish::{FromParts, PartsUsed, PublishOptions};
+use crate::tracked::Tracked;
 use crate::workspace::Workspace;
-
-/// How to publish the parts of a job.
-#[derive(Clone, Debug, Default)]
-pub struct FromParts {
-    /// The ID of the job.
-    pub job: String,
-    /// What each folder must have, as `frames=1-100`.
-    pub expect: Vec<String>,
-    /// Publish without frames that no part has.
-    pub allow_missing: bool,
-    /// Of files with other bytes, take those of the part that was stored last, by the clock of the remote's service.
-    pub newest: bool,
-}
-
-/// What a release was made from.
-#[derive(Clone, Debug, Serialize)]
-pub struct PartsUsed {
-    /// The job.
-    pub job: JobId,
-    /// The parts.
-    pub parts: Vec<StoredName>,
-    /// The nodes that stored them, sorted.
-    pub nodes: Vec<String>,
-    /// Frames that no part has.
-    pub missing: Vec<MissingFrames>,
-    /// Files of older parts that have other bytes.
-    pub overruled: u64,
-}
 
 impl Workspace {
     /// Record the files of a job's parts as those of an output's folders, in pointers and manifests.

@@ -19,8 +19,10 @@ use serde::Serialize;
 
 use crate::error::{Error, Result, WorkspaceError};
 use crate::known_outs::{KnownOut, KnownOuts};
-use crate::verify_repo::NOT_THERE;
 use crate::workspace::Workspace;
+
+/// What is wrong with a file that a record or a page names and that is gone.
+pub(crate) const NOT_THERE: &str = "it is not there, and the repo says that it is";
 
 /// How many releases are asked for their pointers at once.
 const RELEASES: usize = 64;

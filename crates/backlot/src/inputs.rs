@@ -5,15 +5,14 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{
-    BumpStep, DirectUrlError, GroupName, PackageName, Requirement, RequirementKind, Version, file,
-};
+use backlot_core::{BumpStep, GroupName, PackageName, Requirement, RequirementKind, Version, file};
 use backlot_wheel::AssetToml;
 use serde::Serialize;
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
 use crate::error::{Error, Result, WorkspaceError};
 use crate::outputs::Output;
+use crate::rules::checked;
 use crate::workspace::Workspace;
 
 /// A requirement that was added or removed.
@@ -223,17 +222,6 @@ impl Workspace {
         }
         Ok(path)
     }
-}
-
-/// A requirement of a person, whose URL, if it has one, can be followed and holds no secret.
-pub(crate) fn checked(requirement: Requirement) -> Result<Requirement> {
-    if let Some(url) = requirement.direct_url() {
-        let url = url?;
-        if requirement.had_credentials() {
-            return Err(DirectUrlError::Secret { url: url.to_string() }.into());
-        }
-    }
-    Ok(requirement)
 }
 
 /// A `pyproject.toml` being edited.

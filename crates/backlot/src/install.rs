@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use backlot_core::{LinkMode, MarkerEnv, PackageName, RelPath, Requirement, Version, file};
+use backlot_core::{LinkMode, MarkerEnv, PackageName, RelPath, Requirement, file};
 use backlot_dvc::{Out, Pointer};
 use backlot_store::{Cache, Transfer};
 use backlot_wheel::{InstalledDist, Metadata, Owners};
 use serde::Serialize;
 
 use crate::environment::EnvironmentEdit;
+use crate::environment_plan::{EnvironmentPlan, INSTALLER, PackageChange};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::lockfile::{Lock, LockedPackage};
 use crate::outputs::Output;
@@ -22,8 +23,6 @@ use crate::resolution::{Upgrade, Wish};
 use crate::rules::{RuleChanges, Rules};
 use crate::workspace::Workspace;
 
-/// What INSTALLER says of what we put in an environment.
-pub const INSTALLER: &str = "backlot";
 /// How wheels are placed: their files are small and never edited, so a link is safe before a copy.
 const WHEEL_LINKS: [LinkMode; 3] = [LinkMode::Reflink, LinkMode::Hardlink, LinkMode::Copy];
 
@@ -49,23 +48,6 @@ impl InstallRequest {
     fn asks_nothing_new(&self) -> bool {
         self.from.is_none() && self.upgrade == Upgrade::None && !self.prereleases && self.rules.is_empty()
     }
-}
-
-/// One package that changed in the environment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PackageChange {
-    /// The package.
-    pub name: PackageName,
-    /// The version before, if it was there.
-    pub from: Option<Version>,
-    /// The version now, if it is there.
-    pub to: Option<Version>,
-    /// The repo it came from.
-    pub repo: Option<String>,
-    /// The URL it came from, if it did.
-    pub url: Option<String>,
-    /// The output folder of an editable.
-    pub editable: Option<String>,
 }
 
 /// What an install, uninstall or lock did.
@@ -414,7 +396,7 @@ impl Workspace {
             backlot_wheel::uninstall(&dist.dist_info, layout, &owners, self.context())?;
         }
         // A collection of the cache spares what this workspace uses from now on.
-        crate::local_cache::register_workspace(self.cache_dir(), self.root())?;
+        crate::local_cache::used::register_workspace(self.cache_dir(), self.root())?;
         let links = usable_links(wheels, &edit);
         let placing = Placing {
             layout,
@@ -518,53 +500,6 @@ fn tracked_files(
         found.insert(path, pointer);
     }
     Ok(found)
-}
-
-/// What has to happen to an environment.
-#[derive(Debug, Default)]
-pub(crate) struct EnvironmentPlan {
-    pub(crate) put: Vec<(LockedPackage, Option<Version>)>,
-    remove: Vec<(PackageName, Version)>,
-    pub(crate) unchanged: usize,
-    pub(crate) rebuild: bool,
-    /// Names of `.dist-info` folders that are half removed.
-    pub(crate) strays: Vec<String>,
-}
-
-impl EnvironmentPlan {
-    /// To put packages into an empty tree.
-    pub(crate) fn of(packages: impl IntoIterator<Item = LockedPackage>) -> Self {
-        Self {
-            put: packages.into_iter().map(|package| (package, None)).collect(),
-            ..Self::default()
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.put.is_empty() && self.remove.is_empty() && self.strays.is_empty() && !self.rebuild
-    }
-
-    fn changes(&self) -> Vec<PackageChange> {
-        let put = self.put.iter().map(|(package, from)| PackageChange {
-            name: package.name.clone(),
-            from: from.clone(),
-            to: Some(package.version.clone()),
-            repo: package.repo.clone(),
-            url: package.told_url(),
-            editable: package.editable.clone(),
-        });
-        let removed = self.remove.iter().map(|(name, version)| PackageChange {
-            name: name.clone(),
-            from: Some(version.clone()),
-            to: None,
-            repo: None,
-            url: None,
-            editable: None,
-        });
-        let mut changes: Vec<PackageChange> = put.chain(removed).collect();
-        changes.sort_by(|a, b| a.name.cmp(&b.name));
-        changes
-    }
 }
 
 /// Whether what is installed is what the lock says.

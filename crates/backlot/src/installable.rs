@@ -14,7 +14,8 @@ use crate::config::RepoEntry;
 use crate::copy::{CopyOptions, Ends, PlannedRelease, TARGET};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::outputs::Output;
-use crate::resolution::{Pool, Wish};
+use crate::pool::Pool;
+use crate::resolution::Wish;
 use crate::workspace::Workspace;
 
 impl Workspace {

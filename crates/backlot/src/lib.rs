@@ -22,6 +22,7 @@ mod direct;
 mod edit;
 mod editable;
 mod environment;
+mod environment_plan;
 mod error;
 mod export;
 mod external;
@@ -47,6 +48,7 @@ mod parts;
 mod pins;
 mod place;
 mod places;
+mod pool;
 mod prefetch;
 mod problems;
 mod promised;
@@ -68,9 +70,11 @@ mod settings;
 mod stamp;
 mod standard_library;
 mod to_remote;
+mod tracked;
 mod unpacked;
 mod untracked;
 mod usage;
+mod user_file;
 mod users;
 mod verdicts;
 mod verify;
@@ -78,7 +82,7 @@ mod verify_repo;
 mod workspace;
 
 pub use allow::AllowReport;
-pub use auth::{Auth, AuthError, AuthList, AuthTarget, AuthTest, LoginOptions, LoginReport, LogoutReport};
+pub use auth::{Auth, AuthList, AuthTarget, AuthTest, LoginOptions, LoginReport, LogoutReport};
 pub use backlot_backend::StoreOptions;
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
@@ -106,33 +110,34 @@ pub use bundle::{
     BundleFile, BundleManifest, BundleOptions, BundlePlatform, BundleReport, BundledPackage, UnbundleOptions,
     UnbundleReport, UnbundledFiles, UnbundledPackage, UnbundledState,
 };
-pub use config::{Config, RemoteEntry, RepoEntry, RepoPlace};
+pub use config::{Config, Localize, PublishLimits, RemoteEntry, RepoEntry, RepoPlace};
 pub use copy::{CopiedFile, CopiedRelease, CopyOptions, CopyReport, CopyState};
 pub use edit::EditReport;
 pub use environment::DEFAULT_PYTHON;
-pub use error::{BundleError, CacheError, EditError, Error, GcError, OutsError, Result, WorkspaceError};
+pub use environment_plan::{INSTALLER, PackageChange};
+pub use error::{
+    AuthError, BundleError, CacheError, EditError, Error, GcError, OutsError, PartError, Result,
+    WorkspaceError,
+};
 pub use export::{ExportFormat, ExportOptions, ExportReport};
 pub use external::{ChannelStatus, CondaChange, ExternalReport, ExternalStatus};
-pub use files::{AddFiles, AddReport, AddedFiles, MoveReport, MovedFiles};
-pub use from_parts::{FromParts, PartsUsed};
+pub use files::{AddFiles, AddReport, MoveReport, MovedFiles};
 pub use graph::{ChainLink, TreeEdge, TreeNode, TreeReport, WhyReport};
 pub use holdings::PassedOver;
 pub use inputs::{BumpReport, InputChange, InputReport};
-pub use install::{INSTALLER, InstallReport, InstallRequest, PackageChange};
+pub use install::{InstallReport, InstallRequest};
 pub use local_cache::{
     CachePart, CacheStatus, CacheUser, CacheUserState, CleanOptions, CleanReport, GcReport, Unreferenced,
 };
-pub use localize::{Localize, LocalizedAsset};
+pub use localize::LocalizedAsset;
 pub use lockfile::{Lock, LockedConda, LockedPackage};
 pub use mirror::{MirrorConflict, MirrorOptions, MirrorReport, ReposDiffer};
 pub use outdated::{NewestIn, OutdatedRow};
 pub use outputs::{NewAsset, NewReport, Output};
-pub use parts::{
-    DropChoice, DroppedParts, PartError, PartList, PartRow, PartState, Parts, PushPart, PushedPart,
-};
+pub use parts::{DropChoice, DroppedParts, PartList, PartRow, PartState, Parts, PushPart, PushedPart};
 pub use places::{AddRemote, AddRepo, PlaceProblem, RemoteStatus, RepoStatus};
 pub use problems::{AssetProblem, AssetsLeftOut};
-pub use publish::{PathChanges, PublishOptions, PublishReport};
+pub use publish::{FromParts, PartsUsed, PathChanges, PublishOptions, PublishReport};
 pub use pylock::Pylock;
 pub use python::{InstalledPython, PythonReport, RemovedPythons, installed_pythons, remove_python};
 pub use rebase::RebaseReport;
@@ -144,8 +149,9 @@ pub use run::RunEnvironment;
 pub use sequences::SequenceGap;
 pub use set_aside::UndoReport;
 pub use settings::{Host, Origin, Overrides, Setting, Settings};
+pub use tracked::AddedFiles;
 pub use unpacked::UnpackedReport;
-pub use untracked::{PublishLimits, UntrackedFiles};
+pub use untracked::UntrackedFiles;
 pub use usage::ReleaseUsage;
 pub use verdicts::JudgeReport;
 pub use verify::{DamageFound, ObjectDamage, ObjectReport, PackageDamage, VerifyOptions, VerifyReport};

@@ -3,36 +3,15 @@
 //! `[localize]` in `backlot.toml` names assets with `"always"`, which all are that are not named, or `"on-demand"`: a pull without names leaves
 //! those alone. Deliberately absent: outputs, whose files are somebody's work and always wanted.
 
-use std::collections::BTreeMap;
-
 use backlot_core::PackageName;
-use serde::{Deserialize, Serialize};
-use toml_edit::{DocumentMut, Item, value};
+use serde::Serialize;
+use toml_edit::value;
 
-use crate::config::Config;
+use crate::config::{Config, Localize};
 use crate::error::Result;
-use crate::files::{MoveReport, Tracked, same_name};
+use crate::files::{MoveReport, same_name};
+use crate::tracked::Tracked;
 use crate::workspace::Workspace;
-
-/// When the tracked files of an input are pulled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Localize {
-    /// By every pull, and before an install that waits for them is done.
-    Always,
-    /// When their asset is named.
-    OnDemand,
-}
-
-impl Localize {
-    /// The word for it in `backlot.toml`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Always => "always",
-            Self::OnDemand => "on-demand",
-        }
-    }
-}
 
 /// An asset, and when its files are pulled.
 #[derive(Clone, Debug, Serialize)]
@@ -43,24 +22,6 @@ pub struct LocalizedAsset {
     pub localize: Localize,
     /// Whether it is installed, with tracked files.
     pub installed: bool,
-}
-
-/// The `[localize]` of a document.
-pub(crate) fn read(document: &DocumentMut) -> std::result::Result<BTreeMap<PackageName, Localize>, String> {
-    let table = document.get("localize").and_then(Item::as_table_like);
-    let entries = table.into_iter().flat_map(toml_edit::TableLike::iter);
-    entries
-        .map(|(name, item)| {
-            let package = PackageName::of_asset(name).map_err(|e| format!("`localize.{name}`: {e}"))?;
-            match item.as_str() {
-                Some("always") => Ok((package, Localize::Always)),
-                Some("on-demand") => Ok((package, Localize::OnDemand)),
-                _ => Err(format!(
-                    "`localize.{name}` is neither \"always\" nor \"on-demand\""
-                )),
-            }
-        })
-        .collect()
 }
 
 impl Config {

@@ -6,20 +6,11 @@
 
 use backlot_backend::Mover;
 use backlot_net::{UrlPrefix, server_url};
-use serde::Deserialize;
 use url::Url;
 
-use crate::auth::Words;
 use crate::error::{Result, WorkspaceError};
-use crate::settings::{Host, UserFile};
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct MoverSection {
-    url: String,
-    command: Words,
-    min_bytes: Option<u64>,
-}
+use crate::settings::Host;
+use crate::user_file::UserFile;
 
 impl Host {
     /// The program that moves the large objects of the store at a URL, if the user names one.

@@ -11,7 +11,8 @@ use crate::error::{Result, WorkspaceError};
 use crate::install::{InstallReport, InstallRequest};
 use crate::lockfile::{Lock, LockedPackage};
 use crate::outputs::Output;
-use crate::resolution::{Pool, Upgrade, Wish};
+use crate::pool::Pool;
+use crate::resolution::{Upgrade, Wish};
 use crate::workspace::Workspace;
 
 /// An installed release that is behind, or that should be moved away from.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use backlot_backend::StoreOptions;
-use backlot_core::{Class, Coded, Context, PlaceIdentity, RelPath};
+use backlot_core::{Context, PlaceIdentity, RelPath};
 use backlot_dvc::{Scanned, names};
 use backlot_store::{
     DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartChoice, PartHead, PartSource, Remote,
@@ -20,7 +20,7 @@ use crate::adding::scan_given;
 use crate::build::TOOL;
 use crate::config::Config;
 use crate::connect::{self, Address};
-use crate::error::{Error, Result, WorkspaceError};
+use crate::error::{Error, PartError, Result, WorkspaceError};
 use crate::settings::{Host, Settings};
 use crate::workspace::{Workspace, absolute};
 
@@ -142,88 +142,6 @@ pub struct DroppedParts {
     pub dropped: Vec<DroppedPart>,
     /// Whether nothing was changed.
     pub dry_run: bool,
-}
-
-/// What is wrong with a part that is to be pushed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PartError {
-    /// Neither a remote nor a workspace.
-    #[error("no remote is named, and `{}` is not in a workspace", start.display())]
-    NoRemote {
-        /// Where a workspace was looked for.
-        start: PathBuf,
-    },
-    /// A place without a remote.
-    #[error("there is no remote at `{place}`")]
-    RemoteNotThere {
-        /// The place.
-        place: String,
-    },
-    /// Two files of one name.
-    #[error("`{}` and `{}` would both be `{path}`", files[0].display(), files[1].display())]
-    SameName {
-        /// The name.
-        path: RelPath,
-        /// The files.
-        files: Box<[PathBuf; 2]>,
-    },
-    /// A folder that an asset cannot track.
-    #[error("no asset can track `{}` as a folder: {reason}", folder.escape_debug())]
-    BadFolder {
-        /// The folder.
-        folder: String,
-        /// Why.
-        reason: String,
-    },
-    /// A text that cannot be the name of a part.
-    #[error("`{}` is not the name of a part", name.escape_debug())]
-    BadName {
-        /// The text.
-        name: String,
-    },
-    /// Folders without files.
-    #[error("there is nothing to push: no files were found")]
-    NoFiles,
-}
-
-impl Coded for PartError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::NoRemote { .. } => "parts::no_remote",
-            Self::RemoteNotThere { .. } => "parts::remote_not_there",
-            Self::SameName { .. } => "parts::same_name",
-            Self::BadFolder { .. } => "parts::bad_folder",
-            Self::BadName { .. } => "parts::bad_name",
-            Self::NoFiles => "parts::no_files",
-        }
-    }
-    fn class(&self) -> Class {
-        match self {
-            Self::NoRemote { .. } => Class::Config,
-            Self::RemoteNotThere { .. } => Class::Environment,
-            Self::SameName { .. } | Self::BadFolder { .. } | Self::BadName { .. } | Self::NoFiles => {
-                Class::User
-            }
-        }
-    }
-    fn help(&self) -> Option<String> {
-        let help = match self {
-            Self::NoRemote { .. } => "name it with `--remote PLACE`, or in the variable BACKLOT_PART_REMOTE",
-            Self::RemoteNotThere { .. } => {
-                "check that its disk is mounted; a new remote is made in a workspace, with `backlot remote add`"
-            }
-            Self::SameName { .. } => {
-                "give the folder that has them in it, or push them with different `--as`"
-            }
-            Self::BadFolder { .. } => {
-                "name it with `--as` as it lies in the asset's module, as in `--as frames` or `--as plates/bg`; drop a part of another folder with `backlot part drop --job ID --part NAME`"
-            }
-            Self::BadName { .. } => "take it from `backlot part list`: 32 hexadecimal digits",
-            Self::NoFiles => "check the names of the files",
-        };
-        Some(help.to_owned())
-    }
 }
 
 /// Whether a text says where a remote is, and is not the name of one.

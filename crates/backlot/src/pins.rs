@@ -11,8 +11,8 @@ use backlot_store::{Cache, FileDigests, ObjectId, Remote, Transfer};
 
 use crate::config::RemoteEntry;
 use crate::error::{Error, OutsError, Result};
-use crate::files::{MoveReport, Tracked};
-use crate::pull::{PULL_ROUNDS, lacks_objects};
+use crate::files::MoveReport;
+use crate::tracked::Tracked;
 use crate::workspace::Workspace;
 
 /// Pointers of which only the outs of one pin are left, by pin; those without one under `None`.
@@ -221,5 +221,23 @@ impl MoveReport {
             Some(names) => *names = format!("{names}, {name}"),
             None => self.remote = Some(name.to_owned()),
         }
+    }
+}
+
+/// How often a pull begins again because objects of the cache were damaged.
+pub(crate) const PULL_ROUNDS: u32 = 3;
+
+/// Whether something failed because the cache does not have objects, or set them aside.
+pub(crate) fn lacks_objects(error: &Error, cache: &Cache) -> bool {
+    use backlot_dvc::Error as DvcError;
+    use backlot_store::Error as StoreError;
+    let of_store = |error: &StoreError| match error {
+        StoreError::Corrupt { place, .. } | StoreError::Missing { place, .. } => *place == cache.place(),
+        _ => false,
+    };
+    match error {
+        Error::Dvc(DvcError::NotInCache { .. }) => true,
+        Error::Dvc(DvcError::Store(error)) | Error::Store(error) => of_store(error),
+        _ => false,
     }
 }

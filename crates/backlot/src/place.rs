@@ -12,8 +12,8 @@ use backlot_core::{LinkMode, PackageName};
 use backlot_wheel::{EntryPoints, InstallOptions, Layout, Owners, UnpackedWheel};
 use rayon::prelude::*;
 
+use crate::environment_plan::{EnvironmentPlan, INSTALLER};
 use crate::error::Result;
-use crate::install::{EnvironmentPlan, INSTALLER};
 use crate::lockfile::LockedPackage;
 use crate::outputs::Output;
 use crate::standard_library;

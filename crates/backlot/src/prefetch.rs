@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::lockfile::LockedPackage;
-use crate::resolution::Pool;
+use crate::pool::Pool;
 use crate::workspace::Workspace;
 
 impl Pool<'_> {

@@ -7,20 +7,48 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use backlot_core::{PackageName, Version, file};
-use backlot_dvc::{AddedOut, Change, Destination, FileChanges, SentAhead, TrackedPointer};
+use backlot_dvc::{AddedOut, Change, Destination, FileChanges, MissingFrames, SentAhead, TrackedPointer};
 use backlot_repo::{Publication, Release, Repo};
-use backlot_store::{Remote, Transfer};
+use backlot_store::{JobId, Remote, StoredName, Transfer};
 use serde::Serialize;
 
 use crate::adding::Preview;
 use crate::base::{BaseRelease, Newer};
 use crate::build::BuildReport;
 use crate::error::{Error, OutsError, Result, WorkspaceError};
-use crate::files::{Additions, MoveReport, Tracked};
-use crate::from_parts::{FromParts, PartsUsed};
+use crate::files::{Additions, MoveReport};
 use crate::outputs::Output;
 use crate::sequences::SequenceGap;
+use crate::tracked::Tracked;
 use crate::workspace::{Workspace, absolute};
+
+/// How to publish the parts of a job.
+#[derive(Clone, Debug, Default)]
+pub struct FromParts {
+    /// The ID of the job.
+    pub job: String,
+    /// What each folder must have, as `frames=1-100`.
+    pub expect: Vec<String>,
+    /// Publish without frames that no part has.
+    pub allow_missing: bool,
+    /// Of files with other bytes, take those of the part that was stored last, by the clock of the remote's service.
+    pub newest: bool,
+}
+
+/// What a release was made from.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartsUsed {
+    /// The job.
+    pub job: JobId,
+    /// The parts.
+    pub parts: Vec<StoredName>,
+    /// The nodes that stored them, sorted.
+    pub nodes: Vec<String>,
+    /// Frames that no part has.
+    pub missing: Vec<MissingFrames>,
+    /// Files of older parts that have other bytes.
+    pub overruled: u64,
+}
 
 /// How to publish.
 #[derive(Clone, Debug, Default)]

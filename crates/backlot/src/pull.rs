@@ -11,8 +11,9 @@ use backlot_store::{Cache, FileDigests, ObjectId, StatCache};
 
 use crate::apart::each_apart;
 use crate::error::{Error, Result};
-use crate::files::{MoveReport, MovedFiles, Tracked, problem_of};
-use crate::pins::by_pin;
+use crate::files::{MoveReport, MovedFiles, problem_of};
+use crate::pins::{PULL_ROUNDS, by_pin, lacks_objects};
+use crate::tracked::Tracked;
 use crate::workspace::Workspace;
 
 impl Workspace {
@@ -205,23 +206,5 @@ impl Workspace {
             }
         }
         Ok(())
-    }
-}
-
-/// How often a pull begins again because objects of the cache were damaged.
-pub(crate) const PULL_ROUNDS: u32 = 3;
-
-/// Whether something failed because the cache does not have objects, or set them aside.
-pub(crate) fn lacks_objects(error: &Error, cache: &Cache) -> bool {
-    use backlot_dvc::Error as DvcError;
-    use backlot_store::Error as StoreError;
-    let of_store = |error: &StoreError| match error {
-        StoreError::Corrupt { place, .. } | StoreError::Missing { place, .. } => *place == cache.place(),
-        _ => false,
-    };
-    match error {
-        Error::Dvc(DvcError::NotInCache { .. }) => true,
-        Error::Dvc(DvcError::Store(error)) | Error::Store(error) => of_store(error),
-        _ => false,
     }
 }

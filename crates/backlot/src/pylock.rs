@@ -19,11 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::build::TOOL;
 use crate::error::{Error, Result, WorkspaceError};
-use crate::inputs::checked;
 use crate::install::{InstallReport, editable_in_the_way};
 use crate::lockfile::{Lock, LockedPackage};
 use crate::outputs::Output;
 use crate::promised::Promised;
+use crate::rules::checked;
 use crate::workspace::Workspace;
 
 /// The most a lock file may have.

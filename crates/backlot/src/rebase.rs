@@ -20,9 +20,10 @@ use crate::base::{BaseRelease, Content, Newer, out_of};
 use crate::build::wheel_path;
 use crate::edit::staged_pointers;
 use crate::error::{EditError, Error, Result, WorkspaceError};
-use crate::files::{Additions, Tracked};
+use crate::files::Additions;
 use crate::lockfile::LockedPackage;
 use crate::outputs::Output;
+use crate::tracked::Tracked;
 use crate::workspace::Workspace;
 
 /// How many names of changes are carried.

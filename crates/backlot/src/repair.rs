@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use backlot_core::{PackageName, file};
 use backlot_wheel::{Damage, DamageKind};
 
+use crate::environment_plan::EnvironmentPlan;
 use crate::error::{Result, WorkspaceError};
-use crate::install::{EnvironmentPlan, InstallReport};
+use crate::install::InstallReport;
 use crate::lockfile::Lock;
 use crate::verify::PackageDamage;
 use crate::workspace::Workspace;

@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use backlot_core::{PackageName, Requirement, RequirementKind, Timestamp};
+use backlot_core::{DirectUrlError, PackageName, Requirement, RequirementKind, Timestamp};
 use backlot_resolve::Preference;
 
 use crate::error::{Result, WorkspaceError};
-use crate::inputs::checked;
 
 /// The rules in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,6 +110,17 @@ pub(crate) fn preference(text: &str) -> Option<Preference> {
         "lowest-direct" => Some(Preference::LowestDirect),
         _ => None,
     }
+}
+
+/// A requirement of a person, whose URL, if it has one, can be followed and holds no secret.
+pub(crate) fn checked(requirement: Requirement) -> Result<Requirement> {
+    if let Some(url) = requirement.direct_url() {
+        let url = url?;
+        if requirement.had_credentials() {
+            return Err(DirectUrlError::Secret { url: url.to_string() }.into());
+        }
+    }
+    Ok(requirement)
 }
 
 #[cfg(test)]

@@ -6,14 +6,13 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{LinkMode, file};
+use backlot_core::LinkMode;
 use backlot_net::NetworkOptions;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::auth::AuthSection;
 use crate::config::{Config, FILE_NAME};
 use crate::error::{Error, Result, WorkspaceError};
-use crate::movers::MoverSection;
+use crate::user_file::UserFile;
 
 /// The machine and person a workspace is used by, as the embedding program knows them.
 #[derive(Clone, Debug)]
@@ -109,37 +108,6 @@ pub struct Settings {
     pub author: Setting<String>,
     /// Where conda packages come from, in order of preference.
     pub channels: Setting<Vec<String>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct UserFile {
-    /// The commands that are asked for credentials.
-    pub(crate) auth: Option<AuthSection>,
-    /// The programs that move large objects of stores.
-    pub(crate) mover: Option<Vec<MoverSection>>,
-    cache: Option<PathBuf>,
-    links: Option<Vec<LinkMode>>,
-    python: Option<String>,
-    author: Option<String>,
-    channels: Option<Vec<String>>,
-}
-
-impl UserFile {
-    pub(crate) fn load(path: Option<&Path>) -> Result<Self> {
-        let Some(path) = path else {
-            return Ok(Self::default());
-        };
-        let Some(bytes) = file::read_if_exists(path)? else {
-            return Ok(Self::default());
-        };
-        toml::from_slice(&bytes).map_err(|e| {
-            Error::from(WorkspaceError::BadConfig {
-                path: path.to_path_buf(),
-                reason: e.to_string(),
-            })
-        })
-    }
 }
 
 /// A place of a file: a URL, or a folder relative to that of the file.

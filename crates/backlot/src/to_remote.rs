@@ -10,8 +10,8 @@ use backlot_dvc::{AddedOut, Destination, SentAhead};
 use backlot_store::{FileDigests, Remote, TransferReport, hash_files};
 
 use crate::error::{OutsError, Result, WorkspaceError};
-use crate::files::Tracked;
 use crate::outputs::Output;
+use crate::tracked::Tracked;
 use crate::workspace::Workspace;
 
 impl Tracked {

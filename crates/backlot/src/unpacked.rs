@@ -15,8 +15,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::build::TOOL;
+use crate::environment_plan::EnvironmentPlan;
 use crate::error::{Error, Result, WorkspaceError};
-use crate::install::EnvironmentPlan;
 use crate::lockfile::LockedPackage;
 use crate::workspace::Workspace;
 

@@ -14,62 +14,12 @@ use backlot_dvc::TrackedPointer;
 use backlot_wheel::BuildOptions;
 use fs_err as fs;
 use serde::Serialize;
-use toml_edit::{DocumentMut, Item, Table};
 
 use crate::build::{OutRecord, TOOL};
 use crate::error::{OutsError, Result, WorkspaceError};
-use crate::files::Tracked;
 use crate::outputs::Output;
+use crate::tracked::Tracked;
 use crate::workspace::Workspace;
-
-/// What may become part of a wheel: `[publish]` of `backlot.toml`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PublishLimits {
-    /// The largest file, in bytes.
-    pub largest_file: u64,
-    /// All files together, in bytes.
-    pub largest_wheel: u64,
-    /// Whether images, caches, scenes, sound and film may, too.
-    pub media: bool,
-}
-
-impl Default for PublishLimits {
-    fn default() -> Self {
-        Self {
-            largest_file: 1 << 20,
-            largest_wheel: 10 << 20,
-            media: false,
-        }
-    }
-}
-
-/// The keys of `[publish]`.
-pub(crate) const PUBLISH_KEYS: [&str; 3] = ["largest-file", "largest-wheel", "media"];
-
-impl PublishLimits {
-    /// What `[publish]` says; the error is a reason for people.
-    pub(crate) fn read(document: &DocumentMut) -> Result<Self, String> {
-        let mut limits = Self::default();
-        let Some(table) = document.get("publish").and_then(Item::as_table) else {
-            return Ok(limits);
-        };
-        let bytes = |table: &Table, key: &str, fallback: u64| match table.get(key) {
-            None => Ok(fallback),
-            Some(item) => item
-                .as_integer()
-                .and_then(|bytes| u64::try_from(bytes).ok())
-                .ok_or_else(|| format!("`publish.{key}` is a number of bytes")),
-        };
-        limits.largest_file = bytes(table, "largest-file", limits.largest_file)?;
-        limits.largest_wheel = bytes(table, "largest-wheel", limits.largest_wheel)?;
-        if let Some(item) = table.get("media") {
-            limits.media = item
-                .as_bool()
-                .ok_or_else(|| "`publish.media` is true or false".to_owned())?;
-        }
-        Ok(limits)
-    }
-}
 
 /// Untracked files of one folder, or one such file directly in the asset's folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -14,9 +14,9 @@ use backlot_store::{Remote, RemoteUser};
 
 use crate::config::RepoEntry;
 use crate::error::{GcError, Result};
-use crate::files::Tracked;
 use crate::holdings::NamedRemote;
 use crate::pins::by_pin;
+use crate::tracked::Tracked;
 use crate::workspace::Workspace;
 
 /// The repos that a collection reads besides those of its workspace.

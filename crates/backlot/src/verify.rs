@@ -13,9 +13,10 @@ use backlot_wheel::{Damage, DamageKind};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::files::{Tracked, problem_of};
+use crate::files::problem_of;
 use crate::holdings::{NamedRemote, Needs, PassedOver, Purpose, ReleaseObjects, is_damage};
 use crate::problems::AssetProblem;
+use crate::tracked::Tracked;
 use crate::unpacked::UnpackedReport;
 use crate::verify_repo::RepoReport;
 use crate::workspace::Workspace;

@@ -16,11 +16,8 @@ use serde::Serialize;
 
 use crate::config::RepoEntry;
 use crate::error::{Error, Result};
-use crate::holdings::PassedOver;
+use crate::holdings::{NOT_THERE, PassedOver};
 use crate::workspace::Workspace;
-
-/// What is wrong with a file that a record or a page names and that is gone.
-pub(crate) const NOT_THERE: &str = "it is not there, and the repo says that it is";
 
 /// What was read of a repo.
 #[derive(Clone, Debug, Serialize)]

@@ -231,7 +231,7 @@ impl Workspace {
     pub(crate) fn lock(&self) -> Result<WorkspaceLock> {
         let lock = WorkspaceLock {
             _workspace: FileLock::acquire(&self.state_dir().join("lock"), PATIENCE, &self.context)?,
-            _cache: crate::local_cache::hold(self.cache_dir(), &self.context)?,
+            _cache: crate::local_cache::used::hold(self.cache_dir(), &self.context)?,
         };
         // What killed commands left beside the files they were about to write.
         if backlot_store::is_sweep_due(&self.state_dir().join("swept")) {
@@ -256,7 +256,7 @@ impl Workspace {
         for lower in self.caches().skip(1) {
             cache = cache.over(lower);
         }
-        crate::local_cache::register_workspace(own, &self.root)?;
+        crate::local_cache::used::register_workspace(own, &self.root)?;
         Ok(self.cache.get_or_init(|| cache).clone())
     }
 

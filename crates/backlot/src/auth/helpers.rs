@@ -4,42 +4,28 @@
 //! blanks, or a list of words. `timeout` is in seconds. Deliberately absent: this section in `backlot.toml`, where it would let
 //! a project start programs.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use backlot_net::{CommandHelper, CommandHelpers, UrlPrefix};
-use serde::Deserialize;
+use backlot_net::{CommandHelper, CommandHelpers, CredentialChain, CredentialFile, UrlPrefix};
 
 use crate::error::{Result, WorkspaceError};
-use crate::settings::{Host, UserFile};
+use crate::settings::Host;
+use crate::user_file::UserFile;
 
 /// The longest that a helper may be waited for.
 const MAX_TIMEOUT: f64 = 3600.0;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct AuthSection {
-    helper: Option<Words>,
-    #[serde(default)]
-    helpers: BTreeMap<String, Words>,
-    timeout: Option<f64>,
-}
-
-/// A command of a configuration.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Words {
-    Text(String),
-    List(Vec<String>),
-}
-
-impl Words {
-    pub(crate) fn into_words(self) -> Vec<String> {
-        match self {
-            Self::Text(text) => text.split_whitespace().map(ToOwned::to_owned).collect(),
-            Self::List(words) => words,
-        }
+/// The sources of a host: those that it was given, the helpers of the user's configuration, the protected file.
+pub(crate) fn chain(host: &Host) -> Result<CredentialChain> {
+    let mut chain = host.network.credentials.clone();
+    if let Some(helpers) = UserFile::load(host.user_config.as_deref())?.helpers(host)? {
+        chain = chain.with(Arc::new(helpers));
     }
+    if let Some(file) = &host.credential_file {
+        chain = chain.with(Arc::new(CredentialFile::new(file)));
+    }
+    Ok(chain)
 }
 
 impl UserFile {

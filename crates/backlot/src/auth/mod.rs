@@ -4,8 +4,7 @@
 //! stored was accepted by its server, unless that was not asked for; a test only reads. Deliberately absent: terminals and the
 //! environment, and a workspace where none is needed.
 
-mod error;
-mod helpers;
+pub(crate) mod helpers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,27 +19,14 @@ use backlot_net::{
 use serde::Serialize;
 use url::Url;
 
-use crate::error::{Error, Result};
-use crate::settings::{Host, UserFile};
+use crate::error::{AuthError, Error, Result};
+use crate::settings::Host;
 use crate::workspace::Workspace;
 
-pub use error::AuthError;
-pub(crate) use helpers::{AuthSection, Words};
+use helpers::chain;
 
 /// The object that a store is asked for by a test; every repo has it, and a server tells strangers by the asking.
 const ASKED_FOR: &str = "repo.json";
-
-/// The sources of a host: those that it was given, the helpers of the user's configuration, the protected file.
-pub(crate) fn chain(host: &Host) -> Result<CredentialChain> {
-    let mut chain = host.network.credentials.clone();
-    if let Some(helpers) = UserFile::load(host.user_config.as_deref())?.helpers(host)? {
-        chain = chain.with(Arc::new(helpers));
-    }
-    if let Some(file) = &host.credential_file {
-        chain = chain.with(Arc::new(CredentialFile::new(file)));
-    }
-    Ok(chain)
-}
 
 /// A server as credentials are found for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +106,18 @@ pub struct LoginOptions {
     pub untested: bool,
     /// Ask the server, store nothing.
     pub dry_run: bool,
+}
+
+impl AuthError {
+    /// The error that a refused test is.
+    pub fn refused(test: &AuthTest) -> Self {
+        Self::Refused {
+            url: test.url.clone(),
+            user: test.user.clone(),
+            from: test.from.clone(),
+            answer: test.answer.clone(),
+        }
+    }
 }
 
 impl AuthTarget {

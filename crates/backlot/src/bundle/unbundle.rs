@@ -22,9 +22,10 @@ use super::tree::Tree;
 use crate::config::RepoEntry;
 use crate::copy::{dependencies_first, other_bytes};
 use crate::error::{BundleError, Result, WorkspaceError};
-use crate::files::{MoveReport, Tracked};
+use crate::files::MoveReport;
 use crate::holdings::files_in_public;
 use crate::install::{InstallReport, editable_in_the_way};
+use crate::tracked::Tracked;
 use crate::workspace::{Workspace, absolute};
 
 /// The repo of a workspace that holds what was imported into it, and its folder.

@@ -5,7 +5,7 @@
 //! the cache are seen by the same lock, where their disk has locks.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use backlot_core::{FileLock, Timestamp, file};
@@ -13,13 +13,11 @@ use backlot_store::{Cache, Evictable, delete_taken_out};
 use serde::Serialize;
 
 use super::needs::CacheNeeds;
+use super::used::{PATIENCE, lock_of};
 use super::users::forget_workspace;
 use super::{CacheUser, CacheUserState, Contents, registered};
 use crate::error::{CacheError, Result};
 use crate::workspace::Workspace;
-
-/// How long to wait for commands that are changing a workspace of the cache, and they for us.
-pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How to clean the cache.
 #[derive(Clone, Debug)]
@@ -180,11 +178,6 @@ impl Workspace {
         }
         Ok(needs)
     }
-}
-
-/// The lock of a cache: shared by commands that change a workspace, exclusive for a cleaning.
-pub(super) fn lock_of(cache: &Path) -> PathBuf {
-    cache.join("lock")
 }
 
 /// What goes, and the account of it.

@@ -5,19 +5,19 @@
 
 mod clean;
 mod needs;
+pub(crate) mod used;
 mod users;
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::lock::LockError;
-use backlot_core::{Context, FileLock, Sha256, file, shared};
+use backlot_core::{Sha256, file};
 use backlot_store::{Evictable, ObjectId};
 use fs_err as fs;
 use serde::Serialize;
 
 pub use clean::{CleanOptions, CleanReport};
+pub(crate) use users::registered;
 pub use users::{CacheUser, CacheUserState};
-pub(crate) use users::{register_workspace, registered};
 
 use self::needs::CacheNeeds;
 use crate::error::Result;
@@ -212,18 +212,4 @@ fn all_in(folder: &Path) -> Result<Vec<Evictable>> {
         }
     }
     Ok(all)
-}
-
-/// Keep a cache from being cleaned while a command changes a workspace. One that is not there, or on a disk without locks, is
-/// not held.
-pub(crate) fn hold(cache: &Path, context: &Context) -> Result<Option<FileLock>> {
-    let lock = clean::lock_of(cache);
-    if !lock.is_file() && (!cache.is_dir() || shared::create(&lock, b"").is_err()) {
-        return Ok(None);
-    }
-    match FileLock::acquire_shared(&lock, clean::PATIENCE, context) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(LockError::File(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }

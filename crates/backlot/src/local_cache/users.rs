@@ -4,16 +4,15 @@
 
 use std::path::{Path, PathBuf};
 
+use backlot_core::file;
 use backlot_core::presence::{is_absence, is_folder};
-use backlot_core::{Blake3, file, shared};
 use fs_err as fs;
 use serde::Serialize;
 
+use super::used::{FOLDER, record};
 use crate::config::FILE_NAME;
 use crate::error::Result;
 use crate::workspace::Workspace;
-
-const FOLDER: &str = "workspaces";
 
 /// A workspace that uses a cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,28 +37,12 @@ pub enum CacheUserState {
     Damaged,
 }
 
-/// Remember that a workspace uses a cache.
-pub(crate) fn register_workspace(cache: &Path, root: &Path) -> Result<()> {
-    let (path, text) = (record(cache, root), root.display().to_string());
-    // One that is damaged is made anew, too.
-    if file::read_if_exists(&path)?.as_deref() != Some(text.as_bytes()) {
-        shared::write(&path, text.as_bytes())?;
-    }
-    Ok(())
-}
-
 /// Forget that a workspace uses a cache; its next command remembers it again. A damaged record is named by its own path.
 pub(super) fn forget_workspace(cache: &Path, root: &Path) -> Result<()> {
     if root.parent() == Some(cache.join(FOLDER).as_path()) {
         return Ok(file::remove(root)?);
     }
     Ok(file::remove(&record(cache, root))?)
-}
-
-fn record(cache: &Path, root: &Path) -> PathBuf {
-    let text = root.display().to_string();
-    let name: Blake3 = backlot_store::digest_bytes(text.as_bytes()).blake3;
-    cache.join(FOLDER).join(&name.to_hex()[..32])
 }
 
 /// The workspaces that are remembered, sorted.

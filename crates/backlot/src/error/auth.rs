@@ -6,8 +6,6 @@ use std::path::PathBuf;
 
 use backlot_core::{Class, Coded};
 
-use super::AuthTest;
-
 /// Why credentials were not stored, removed or accepted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -54,18 +52,6 @@ pub enum AuthError {
     /// The program has no file for credentials.
     #[error("this program has no file to store credentials in")]
     NoFile,
-}
-
-impl AuthError {
-    /// The error that a refused test is.
-    pub fn refused(test: &AuthTest) -> Self {
-        Self::Refused {
-            url: test.url.clone(),
-            user: test.user.clone(),
-            from: test.from.clone(),
-            answer: test.answer.clone(),
-        }
-    }
 }
 
 fn as_whom(user: Option<&str>, from: Option<&str>) -> String {

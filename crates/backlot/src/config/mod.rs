@@ -3,99 +3,28 @@
 //! Invariants: the order of `[repos]` is their order of preference; no secret is ever accepted here; unknown keys are
 //! warned about with the nearest known one. Relative places are relative to the workspace.
 
+mod entries;
+mod sections;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use backlot_backend::StoreOptions;
-use backlot_core::{Context, LinkMode, PackageName, Requirement, Timestamp, file, text};
-use backlot_repo::{AllowedName, ObjectRepo};
-use backlot_store::RemoteLayout;
-use serde::Serialize;
-use toml_edit::{Array, DocumentMut, Item, Table, TableLike, value};
+use backlot_core::{Context, LinkMode, PackageName, Requirement, file, text};
+use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
-use crate::allow::{array_of, read_lists};
 use crate::error::{Error, Result, WorkspaceError};
-use crate::localize::Localize;
-use crate::rules::{Rules, preference};
-use crate::untracked::{PUBLISH_KEYS, PublishLimits};
+use crate::rules::Rules;
+
+use entries::{entries, insert_store, one_a_line, read_lists, remote_of, repo_of, string, strings};
+use sections::{PUBLISH_KEYS, read_localize, rules};
+
+pub use entries::{RemoteEntry, RepoEntry, RepoPlace};
+pub(crate) use entries::{array_of, is_url};
+pub use sections::{Localize, PublishLimits};
 
 /// File name of the workspace configuration.
 pub(crate) const FILE_NAME: &str = "backlot.toml";
 const FORMAT: i64 = 1;
-
-/// A repo of a workspace.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct RepoEntry {
-    /// The name it goes by in this workspace.
-    pub name: String,
-    /// The folder or the URL of an index, as written.
-    pub place: String,
-    /// Where releases are uploaded to, if that does not follow from the URL.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub upload: Option<String>,
-    /// How a store of objects is reached.
-    #[serde(flatten)]
-    pub store: StoreOptions,
-    /// The packages that may come from it; `None` if it is not public, and everything may.
-    #[serde(rename = "allow", skip_serializing_if = "Option::is_none")]
-    pub public: Option<Vec<AllowedName>>,
-    /// Which repo it was when it was added; `None` for an index, and for what an older version made or added.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-}
-
-/// What a repo is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum RepoPlace {
-    /// A folder.
-    Folder,
-    /// A package index behind a URL.
-    Index,
-    /// A store of objects behind a URL.
-    Store,
-}
-
-impl RepoEntry {
-    /// What it is, by how its place is written.
-    pub fn kind(&self) -> RepoPlace {
-        if ObjectRepo::knows(&self.place) {
-            RepoPlace::Store
-        } else if is_url(&self.place) {
-            RepoPlace::Index
-        } else {
-            RepoPlace::Folder
-        }
-    }
-
-    /// Whether it lies behind a URL, not in a folder.
-    pub fn is_remote(&self) -> bool {
-        self.kind() != RepoPlace::Folder
-    }
-}
-
-/// Whether a place is a URL, not a path.
-pub(crate) fn is_url(place: &str) -> bool {
-    place.contains("://")
-}
-
-/// A remote of a workspace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RemoteEntry {
-    /// The name it goes by in this workspace.
-    pub name: String,
-    /// Folder or URL, as written.
-    pub url: String,
-    /// How content lies there.
-    pub layout: RemoteLayout,
-    /// How a store of objects is reached.
-    #[serde(flatten)]
-    pub store: StoreOptions,
-    /// Which remote it was when it was added; `None` for what an older version made or added.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-}
 
 /// The parsed `backlot.toml` with the document it came from.
 #[derive(Clone, Debug)]
@@ -235,20 +164,7 @@ impl Config {
                     "`[repos.{name}]` needs `path = \"...\"` for a folder or `url = \"https://...\"` for an index or a store"
                 ))
             })?,
-            remotes: entries(&document, "remotes", |name, table| {
-                // Before there were chunks there was only DVC's layout, and nothing said so.
-                let layout = match string(table, "layout") {
-                    Some(layout) => layout.parse().ok()?,
-                    None => RemoteLayout::Dvc,
-                };
-                Some(RemoteEntry {
-                    name,
-                    url: string(table, "url")?,
-                    layout,
-                    store: store_options(table),
-                    id: string(table, "id"),
-                })
-            })
+            remotes: entries(&document, "remotes", remote_of)
             .map_err(|name| {
                 bad(format!(
                     "`[remotes.{name}]` needs `url = \"...\"` and `layout = \"chunked\"` or `\"dvc\"`"
@@ -265,7 +181,7 @@ impl Config {
             channels: strings(workspace, "channels"),
             external_conda: external_conda(&document),
             publish: PublishLimits::read(&document).map_err(bad)?,
-            localize: crate::localize::read(&document).map_err(bad)?,
+            localize: read_localize(&document).map_err(bad)?,
             document: document.clone(),
         };
         let tables = config.document.get("repos").and_then(Item::as_table_like);
@@ -551,137 +467,10 @@ impl Config {
     }
 }
 
-/// Texts as an array with one a line.
-pub(crate) fn one_a_line<T: Into<toml_edit::Value>>(texts: impl Iterator<Item = T>) -> Array {
-    let mut array: Array = texts.collect();
-    if !array.is_empty() {
-        for item in array.iter_mut() {
-            item.decor_mut().set_prefix("\n    ");
-        }
-        array.set_trailing("\n");
-        array.set_trailing_comma(true);
-    }
-    array
-}
-
 /// `conda` of `[external]`.
 fn external_conda(document: &DocumentMut) -> Vec<String> {
     let table = document.get("external").and_then(Item::as_table);
     table.map(|table| strings(table, "conda")).unwrap_or_default()
-}
-
-/// `[resolution]` and `[sources]`.
-fn rules(document: &DocumentMut) -> Result<Rules, String> {
-    let empty = Table::new();
-    let table = |name: &str| document.get(name).and_then(Item::as_table).unwrap_or(&empty);
-    let resolution = table("resolution");
-    let mut rules = Rules::default();
-    for (key, list) in [
-        ("constraints", &mut rules.constraints),
-        ("overrides", &mut rules.overrides),
-    ] {
-        for text in strings(resolution, key) {
-            let requirement = Requirement::parse(&text).map_err(|e| format!("`resolution.{key}`: {e}"))?;
-            list.push(requirement);
-        }
-    }
-    if let Some(text) = string(resolution, "exclude-newer") {
-        let cutoff = Timestamp::parse(&text).map_err(|e| format!("`resolution.exclude-newer`: {e}"))?;
-        rules.exclude_newer = Some(cutoff);
-    }
-    if let Some(text) = string(resolution, "resolution") {
-        rules.resolution = preference(&text).ok_or_else(|| {
-            format!("`resolution.resolution` is `{text}`, not `highest`, `lowest` or `lowest-direct`")
-        })?;
-    }
-    for (name, item) in table("sources") {
-        let package = PackageName::of_asset(name).map_err(|e| format!("`sources`: {e}"))?;
-        let repo = item
-            .as_str()
-            .ok_or_else(|| format!("`sources.{name}` is not the name of a repo"))?;
-        rules.sources.insert(package, repo.to_owned());
-    }
-    Ok(rules)
-}
-
-/// A repo has a folder or a URL, never both.
-fn repo_of(name: String, table: &Table) -> Option<RepoEntry> {
-    let place = match (string(table, "path"), string(table, "url")) {
-        (Some(path), None) if !is_url(&path) => path,
-        (None, Some(url)) if is_url(&url) => url,
-        _ => return None,
-    };
-    Some(RepoEntry {
-        name,
-        place,
-        upload: string(table, "upload"),
-        store: store_options(table),
-        public: None,
-        id: string(table, "id"),
-    })
-}
-
-fn store_options(table: &Table) -> StoreOptions {
-    StoreOptions {
-        endpoint: string(table, "endpoint"),
-        region: string(table, "region"),
-        anonymous: table.get("anonymous").and_then(Item::as_bool) == Some(true),
-        via: string(table, "via"),
-    }
-}
-
-/// Write how a store is reached.
-fn insert_store(table: &mut Table, store: &StoreOptions) {
-    let texts = [
-        ("endpoint", &store.endpoint),
-        ("region", &store.region),
-        ("via", &store.via),
-    ];
-    for (key, text) in texts {
-        if let Some(text) = text {
-            table.insert(key, value(text));
-        }
-    }
-    if store.anonymous {
-        table.insert("anonymous", value(true));
-    }
-}
-
-fn string(table: &Table, key: &str) -> Option<String> {
-    table.get(key).and_then(Item::as_str).map(ToOwned::to_owned)
-}
-
-fn strings(table: &Table, key: &str) -> Vec<String> {
-    let array = table.get(key).and_then(Item::as_array);
-    array
-        .map(|a| {
-            a.iter()
-                .filter_map(|v| v.as_str().map(ToOwned::to_owned))
-                .collect()
-        })
-        .unwrap_or_default()
-}
-
-/// The sub-tables of a section in file order; the name of one that lacks something as the error.
-fn entries<T>(
-    document: &DocumentMut,
-    section: &str,
-    make: impl Fn(String, &Table) -> Option<T>,
-) -> Result<Vec<T>, String> {
-    let Some(all) = document.get(section).and_then(Item::as_table) else {
-        return Ok(Vec::new());
-    };
-    all.iter()
-        .map(|(name, item)| {
-            let table = item
-                .as_table()
-                .cloned()
-                .or_else(|| item.as_inline_table().map(|t| t.clone().into_table()));
-            table
-                .and_then(|table| make(name.to_owned(), &table))
-                .ok_or_else(|| name.to_owned())
-        })
-        .collect()
 }
 
 /// Whether a text is a URL with a password in it: `scheme://user:password@host`.
@@ -696,5 +485,4 @@ fn has_url_password(text: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;
