@@ -12,8 +12,8 @@ use backlot_store::ObjectId;
 use backlot_wheel::WheelName;
 use serde::{Deserialize, Serialize};
 
+use crate::environment::lockfile::LockedPackage;
 use crate::error::{BundleError, Result};
-use crate::lockfile::LockedPackage;
 
 /// Name of the manifest in a bundle.
 pub(crate) const FILE_NAME: &str = "bundle.json";

@@ -37,12 +37,12 @@ pub use unbundle::{UnbundleOptions, UnbundleReport, UnbundledFiles, UnbundledPac
 
 use self::manifest::{FILE_NAME, LOCK};
 use self::tree::{TREE, TrackedRelease, Tree};
+use crate::environment::lockfile::{Lock, LockedPackage};
+use crate::environment::pylock::Pylock;
+use crate::environment::resolution::{Upgrade, Wish};
 use crate::error::{BundleError, Error, Result};
 use crate::files::MoveReport;
-use crate::lockfile::{Lock, LockedPackage};
-use crate::pins::by_pin;
-use crate::pylock::Pylock;
-use crate::resolution::{Upgrade, Wish};
+use crate::files::pins::by_pin;
 use crate::workspace::{Workspace, absolute};
 
 /// Endings of archives that a bundle is not.
@@ -542,7 +542,7 @@ fn is_executable(_path: &Path) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::{PackageName, requirements_of};
-    use crate::lockfile::{Lock, LockedPackage};
+    use crate::environment::lockfile::{Lock, LockedPackage};
 
     #[test]
     fn a_url_becomes_the_version_that_it_had() {

@@ -12,8 +12,8 @@ use rayon::prelude::*;
 
 use super::archive::{self, target_of, write_checked};
 use super::manifest::{BundleFile, BundleManifest, FILE_NAME, LOCK, MAX_MANIFEST};
+use crate::environment::lockfile::LockedPackage;
 use crate::error::{BundleError, Error, Result};
-use crate::lockfile::LockedPackage;
 
 /// The checked copy of a bundle.
 pub(crate) struct OpenBundle {

@@ -13,11 +13,11 @@ use backlot_wheel::{InstalledDist, Layout, Owners, WheelArchive};
 use fs_err as fs;
 
 use crate::environment::Environment;
-use crate::environment_plan::EnvironmentPlan;
+use crate::environment::lockfile::LockedPackage;
+use crate::environment::place::Placing;
+use crate::environment::plan::EnvironmentPlan;
 use crate::error::Result;
-use crate::lockfile::LockedPackage;
-use crate::place::Placing;
-use crate::tracked::Tracked;
+use crate::files::tracked::Tracked;
 use crate::workspace::Workspace;
 
 /// Where the tree is in a bundle.

@@ -19,13 +19,13 @@ use super::manifest::BundleFile;
 use super::open::OpenBundle;
 use super::promised;
 use super::tree::Tree;
-use crate::config::RepoEntry;
-use crate::copy::{dependencies_first, other_bytes};
+use crate::environment::install::{InstallReport, editable_in_the_way};
 use crate::error::{BundleError, Result, WorkspaceError};
 use crate::files::MoveReport;
-use crate::holdings::files_in_public;
-use crate::install::{InstallReport, editable_in_the_way};
-use crate::tracked::Tracked;
+use crate::files::holdings::files_in_public;
+use crate::files::tracked::Tracked;
+use crate::releases::copy::{dependencies_first, other_bytes};
+use crate::workspace::config::RepoEntry;
 use crate::workspace::{Workspace, absolute};
 
 /// The repo of a workspace that holds what was imported into it, and its folder.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use backlot_core::{Class, Coded};
 use backlot_store::ObjectId;
 
-use crate::local_cache::{CacheUser, CacheUserState};
+use crate::workspace::local_cache::{CacheUser, CacheUserState};
 
 /// A cleaning that cannot know what is needed.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use backlot_core::{Class, Coded, PackageName, Version, text};
 
-use crate::base::NewerRelease;
+use crate::project::base::NewerRelease;
 
 /// An output and the releases of its package do not fit together.
 #[derive(Debug, thiserror::Error)]

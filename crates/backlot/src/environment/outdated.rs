@@ -1,0 +1,202 @@
+//! What is behind: the installed releases, the newest that the requirements admit, and the newest there are.
+//!
+//! Invariants: what is admitted is what [`Workspace::update`] would take, by the same judgement; yanked releases are never
+//! offered, pre-releases only to who has one, deprecated ones only where nothing else is. Nothing here changes anything.
+
+use backlot_core::{Class, Coded as _, PackageName, Requirement, Specifiers, Version};
+use backlot_repo::{Fact, Release};
+use serde::Serialize;
+
+use crate::environment::install::{InstallReport, InstallRequest};
+use crate::environment::lockfile::{Lock, LockedPackage};
+use crate::environment::pool::Pool;
+use crate::environment::resolution::{Upgrade, Wish};
+use crate::error::{Result, WorkspaceError};
+use crate::project::outputs::Output;
+use crate::workspace::Workspace;
+
+/// An installed release that is behind, or that should be moved away from.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutdatedRow {
+    /// The package.
+    pub package: PackageName,
+    /// The version installed.
+    pub version: Version,
+    /// The repo it came from.
+    pub repo: Option<String>,
+    /// The version that [`Workspace::update`] would take; `None` if it would fail.
+    pub admitted: Option<Version>,
+    /// The newest version of each repo that has any, most preferred repo first.
+    pub newest: Vec<NewestIn>,
+    /// What keeps it from the newest: requirements, or the preference of a repo.
+    pub held_by: Vec<String>,
+    /// Why the installed one is yanked, if it is.
+    pub yanked: Option<Fact>,
+    /// Why the installed one is deprecated, if it is.
+    pub deprecated: Option<Fact>,
+}
+
+/// The newest version in a repo.
+#[derive(Clone, Debug, Serialize)]
+pub struct NewestIn {
+    /// The repo.
+    pub repo: String,
+    /// The version.
+    pub version: Version,
+    /// Whether it is deprecated.
+    pub deprecated: bool,
+}
+
+impl Workspace {
+    /// What is behind among the inputs.
+    pub fn outdated(&self) -> Result<Vec<OutdatedRow>> {
+        let Some(lock) = Lock::load(self.root())? else {
+            return Ok(Vec::new());
+        };
+        let env = self.marker_env()?;
+        let pool = Pool::open(self, &[], None)?;
+        let mut asks: Vec<(String, Requirement)> = self
+            .config()
+            .inputs
+            .iter()
+            .map(|r| ("the workspace".to_owned(), r.clone()))
+            .collect();
+        if let Some(environment) = self.environment()? {
+            for dist in environment.installed()? {
+                let groups = lock.package(&dist.metadata.package()).map(|p| p.groups.clone());
+                let groups = groups.unwrap_or_default();
+                let requires = dist.metadata.requires_dist.iter();
+                let active = requires.filter(|r| r.applies(&env, &groups));
+                asks.extend(active.map(|r| (dist.metadata.package().to_string(), r.clone())));
+            }
+        }
+        let outputs = self.outputs()?;
+        let updated = self.updated(&outputs, &lock)?;
+        let mut rows = Vec::new();
+        // What a URL names is never behind: nothing else was asked for.
+        let published = |p: &&LockedPackage| p.editable.is_none() && p.url.is_none();
+        for package in lock.packages.iter().filter(published) {
+            self.context().check()?;
+            let asks: Vec<&(String, Requirement)> =
+                asks.iter().filter(|(_, r)| r.name() == &package.name).collect();
+            let chosen = updated.as_ref().and_then(|lock| lock.package(&package.name));
+            rows.extend(row(&pool, (package, chosen), &asks, env.python())?);
+        }
+        Ok(rows)
+    }
+
+    /// The lock as an update of everything would leave it; `None`, with a warning, if it would fail.
+    fn updated(&self, outputs: &[Output], lock: &Lock) -> Result<Option<Lock>> {
+        let wish = Wish {
+            inputs: self.config().inputs.clone(),
+            upgrade: Upgrade::All,
+            forwards: true,
+            ..Wish::default()
+        };
+        match self.choose(&wish, outputs, Some(lock)) {
+            Err(error) if matches!(error.class(), Class::Conflict | Class::NotFound) => {
+                let message = format!("`backlot update` would fail: {error}");
+                self.context().warn(error.code(), message);
+                Ok(None)
+            }
+            updated => updated.map(Some),
+        }
+    }
+
+    /// Take newer releases of some inputs, or of all, where they fit; the others move only if they must.
+    pub fn update(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
+        self.change(dry_run, |workspace| workspace.update_now(names, dry_run))
+    }
+
+    fn update_now(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
+        let lock = Lock::load(self.root())?;
+        let mut packages = Vec::new();
+        for name in names {
+            let name = PackageName::of_asset(name)?;
+            if lock.as_ref().and_then(|l| l.package(&name)).is_none() {
+                return Err(WorkspaceError::NotInstalled { name }.into());
+            }
+            packages.push(name);
+        }
+        let upgrade = if packages.is_empty() {
+            Upgrade::All
+        } else {
+            Upgrade::Packages(packages)
+        };
+        self.install_now(
+            &[],
+            &InstallRequest {
+                upgrade,
+                dry_run,
+                ..InstallRequest::default()
+            },
+        )
+    }
+}
+
+fn row(
+    pool: &Pool<'_>,
+    (package, chosen): (&LockedPackage, Option<&LockedPackage>),
+    asks: &[&(String, Requirement)],
+    python: &Version,
+) -> Result<Option<OutdatedRow>> {
+    let mut row = OutdatedRow {
+        package: package.name.clone(),
+        version: package.version.clone(),
+        repo: package.repo.clone(),
+        admitted: chosen.map(|chosen| chosen.version.clone()),
+        newest: Vec::new(),
+        held_by: Vec::new(),
+        yanked: None,
+        deprecated: None,
+    };
+    let mut candidates: Vec<(usize, Release)> = Vec::new();
+    for (rank, release) in pool.releases(&package.name)? {
+        let (repo, opened) = pool.repo(rank);
+        if release.version == package.version && package.repo.as_deref() == Some(repo) {
+            let status = opened.status(&release)?;
+            (row.yanked, row.deprecated) = (status.yanked, status.deprecated);
+        }
+        let range = release.requires_python.as_deref();
+        let runs = range.is_none_or(|range| Specifiers::parse(range).is_ok_and(|r| r.contains(python)));
+        let stable = !release.version.is_prerelease() || package.version.is_prerelease();
+        if release.yanked.is_none() && runs && stable {
+            candidates.push((rank, release));
+        }
+    }
+    // The best last: deprecated ones first, then by version.
+    candidates.sort_by_key(|(_, r)| (r.deprecated.is_none(), r.version.clone()));
+    let mut newest: Vec<(usize, NewestIn)> = Vec::new();
+    for (rank, release) in candidates.iter().rev() {
+        if !newest.iter().any(|(known, _)| known == rank) {
+            let best = NewestIn {
+                repo: pool.repo(*rank).0.to_owned(),
+                version: release.version.clone(),
+                deprecated: release.deprecated.is_some(),
+            };
+            newest.push((*rank, best));
+        }
+    }
+    newest.sort_by_key(|(rank, _)| *rank);
+    row.newest = newest.into_iter().map(|(_, newest)| newest).collect();
+    let newest = row.newest.iter().map(|n| &n.version).max().cloned();
+    let behind = newest.as_ref().is_some_and(|n| n > &package.version);
+    if let Some(newest) = newest.filter(|_| behind) {
+        let holds = asks.iter().filter(|(_, r)| !r.specifiers().contains(&newest));
+        row.held_by = holds.map(|(who, r)| format!("{who}: {r}")).collect();
+        let there = row.newest.iter().find(|n| n.version == newest);
+        let preferred = chosen.and_then(|chosen| chosen.repo.as_ref());
+        if let (true, Some(there), Some(preferred)) = (row.held_by.is_empty(), there, preferred)
+            && row.admitted.as_ref() < Some(&newest)
+            && there.repo != *preferred
+        {
+            row.held_by.push(format!(
+                "the workspace: {preferred} is preferred to {}",
+                there.repo
+            ));
+        }
+    }
+    let moves = row.admitted.as_ref().is_some_and(|to| *to != row.version);
+    let worth_telling = behind || moves || row.yanked.is_some() || row.deprecated.is_some();
+    Ok(worth_telling.then_some(row))
+}

@@ -1,0 +1,215 @@
+//! Choosing releases: the repos and outputs of a workspace as candidates, its wishes as the problem.
+//!
+//! Invariant: an output is the only candidate for its package, so an editable is never silently replaced. A release in
+//! several repos counts once, from the most preferred. Deliberately absent: the solving (`backlot-resolve`).
+
+use backlot_core::{PackageName, Requirement};
+use backlot_resolve::{Problem, Resolution, RootRequirement};
+
+use crate::environment::direct::urls_of;
+use crate::environment::lockfile::{Lock, LockedPackage};
+use crate::environment::pool::Pool;
+use crate::error::Result;
+use crate::project::outputs::Output;
+use crate::workspace::Workspace;
+use crate::workspace::rules::Rules;
+
+/// What to choose, and how.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wish {
+    /// What the workspace asks for.
+    pub(crate) inputs: Vec<Requirement>,
+    /// A repo to prefer to all others.
+    pub(crate) prefer: Option<String>,
+    /// Ask only repos that people have who have the preferred one.
+    pub(crate) within_reach: bool,
+    /// Forget these choices of the lock.
+    pub(crate) upgrade: Upgrade,
+    /// Admit pre-releases.
+    pub(crate) prereleases: bool,
+    /// Constraints, overrides, the cutoff and pins to repos; those of `backlot.toml` where nothing is said.
+    pub(crate) rules: Option<Rules>,
+    /// Rather keep a choice of the lock than move to a deprecated or to a lower release.
+    pub(crate) forwards: bool,
+}
+
+/// Which choices of the lock may move.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Only those that must.
+    #[default]
+    None,
+    /// Those of these packages.
+    Packages(Vec<PackageName>),
+    /// All.
+    All,
+}
+
+impl Workspace {
+    /// Choose releases for a wish and the outputs, keeping the lock's choices where they still fit.
+    pub(crate) fn choose(&self, wish: &Wish, outputs: &[Output], lock: Option<&Lock>) -> Result<Lock> {
+        let env = self.marker_env()?;
+        let pool = match wish.prefer.as_deref().filter(|_| wish.within_reach) {
+            Some(target) => Pool::of(self, self.reach_of(self.repo_entry(target)?), outputs)?,
+            None => Pool::open(self, outputs, wish.prefer.as_deref())?,
+        };
+        let mut pool = pool.for_python(&env);
+        let mut requirements: Vec<RootRequirement> = wish
+            .inputs
+            .iter()
+            .map(|r| RootRequirement {
+                requirement: r.clone(),
+                asked_by: "the workspace".to_owned(),
+            })
+            .collect();
+        for output in outputs {
+            let requirement = Requirement::parse(output.package().as_str())?;
+            requirements.push(RootRequirement {
+                requirement,
+                asked_by: format!("the output {}", output.name),
+            });
+        }
+        let preferences = lock
+            .into_iter()
+            .flat_map(|l| &l.packages)
+            .filter(|p| keeps(p, &wish.upgrade));
+        let rules = wish.rules.as_ref().unwrap_or(&self.config().rules);
+        let mut problem = Problem {
+            requirements,
+            sources: pool.sources(),
+            pins: pool.pins(rules),
+            constraints: rules.constraints.clone(),
+            overrides: rules.overrides.clone(),
+            exclude_newer: rules.exclude_newer,
+            preference: rules.resolution,
+            preferences: preferences.map(|p| (p.name.clone(), p.version.clone())).collect(),
+            fixed: outputs
+                .iter()
+                .map(|o| (o.package(), o.project.metadata.version.clone()))
+                .collect(),
+            prereleases: if wish.prereleases {
+                backlot_resolve::PrereleasePolicy::Allow
+            } else {
+                backlot_resolve::PrereleasePolicy::default()
+            },
+            ..Problem::new(&env)
+        };
+        problem.name_urls(&urls_of(outputs, &env))?;
+        pool.direct = self.direct_files(&problem.urls, |url| {
+            let known = lock.into_iter().flat_map(|l| &l.packages);
+            let mut known = known.filter(|p| p.url.as_deref() == Some(url.as_str()));
+            known.find(|p| keeps(p, &wish.upgrade))?.sha256
+        })?;
+        let lock_of = |packages| {
+            let inputs = wish.inputs.iter().map(ToString::to_string).collect();
+            Lock::new(env.python_short(), inputs, packages).with_conda_of(lock)
+        };
+        let answer = self.answer_to(&problem, &pool, wish, lock)?;
+        if let Some(packages) = answer.find(&pool, self.context().now()) {
+            return Ok(lock_of(packages));
+        }
+        let warnings = self.context().warnings();
+        pool.prefetch(&problem)?;
+        let mut resolution = backlot_resolve::resolve(&pool, &problem, self.context())?;
+        // Whoever names a repo or the lowest versions may mean lower ones.
+        let spare_lower = wish.prefer.is_none() && rules.resolution == backlot_resolve::Preference::Highest;
+        while wish.forwards && keep_instead(&pool, &resolution, lock, spare_lower, &mut problem)? {
+            resolution = backlot_resolve::resolve(&pool, &problem, self.context())?;
+        }
+        pool.check_promises(&resolution)?;
+        if wish.forwards {
+            self.warn_lowered(&pool, &resolution, lock)?;
+        }
+        let packages = self.locked(&pool, &resolution, wish)?;
+        if self.context().warnings() == warnings {
+            answer.keep(&packages, &pool);
+        }
+        Ok(lock_of(packages))
+    }
+
+    fn locked(&self, pool: &Pool<'_>, resolution: &Resolution, wish: &Wish) -> Result<Vec<LockedPackage>> {
+        let mut packages = Vec::new();
+        for chosen in &resolution.packages {
+            let mut needs: Vec<PackageName> = chosen.requires.iter().map(|(name, _)| name.clone()).collect();
+            needs.sort();
+            needs.dedup();
+            let mut package = LockedPackage {
+                requested: wish.inputs.iter().any(|r| r.name() == &chosen.name),
+                groups: chosen.groups.clone(),
+                needs,
+                ..LockedPackage::new(chosen.name.clone(), chosen.version.clone())
+            };
+            if let Some(output) = pool.outputs.get(&chosen.name) {
+                package.editable = Some(self.display_path(&output.project.root));
+            } else if let Some(direct) = pool.direct.get(&chosen.name) {
+                direct.lock(&mut package)?;
+            } else if let Some(release) = pool.release(chosen)? {
+                let (name, repo) = pool.repo(chosen.source);
+                package.take(name, &release, repo.digest(&release)?);
+            }
+            packages.push(package);
+        }
+        Ok(packages)
+    }
+
+    /// Say which packages go down all the same, and why.
+    fn warn_lowered(&self, pool: &Pool<'_>, resolution: &Resolution, lock: Option<&Lock>) -> Result<()> {
+        for chosen in resolution.packages.iter().filter(|p| !pool.is_own(&p.name)) {
+            let locked = lock.and_then(|l| l.package(&chosen.name));
+            let Some(locked) = locked.filter(|l| l.version > chosen.version && l.repo.is_some()) else {
+                continue;
+            };
+            let why = if pool.has_good(&locked.name, &locked.version)? {
+                "is not what the requirements and rules of the workspace admit or prefer"
+            } else {
+                "is yanked, or not in a repo of the workspace any more"
+            };
+            let (name, from, to) = (&locked.name, &locked.version, &chosen.version);
+            let message = format!("{name} goes down from {from} to {to}: {from} {why}");
+            self.context().warn("resolve::lowered", message);
+        }
+        Ok(())
+    }
+}
+
+/// Prefer the lock's release of each package that would move to a deprecated one, or to a lower one. Returns whether any is
+/// newly preferred.
+fn keep_instead(
+    pool: &Pool<'_>,
+    resolution: &Resolution,
+    lock: Option<&Lock>,
+    spare_lower: bool,
+    problem: &mut Problem<'_>,
+) -> Result<bool> {
+    let mut found = false;
+    for chosen in &resolution.packages {
+        let Some(locked) = lock.and_then(|l| l.package(&chosen.name)) else {
+            continue;
+        };
+        if locked.version == chosen.version || problem.preferences.contains_key(&chosen.name) {
+            continue;
+        }
+        if pool.is_own(&chosen.name) {
+            continue;
+        }
+        let Some(release) = pool.release(chosen)? else {
+            continue;
+        };
+        let is_lower = spare_lower && chosen.version < locked.version;
+        if (release.deprecated.is_some() || is_lower) && pool.has_good(&locked.name, &locked.version)? {
+            problem
+                .preferences
+                .insert(chosen.name.clone(), locked.version.clone());
+            found = true;
+        }
+    }
+    Ok(found)
+}
+
+fn keeps(package: &LockedPackage, upgrade: &Upgrade) -> bool {
+    match upgrade {
+        Upgrade::None => true,
+        Upgrade::Packages(names) => !names.contains(&package.name),
+        Upgrade::All => false,
+    }
+}

@@ -1,0 +1,121 @@
+//! Which inputs have to have their tracked files here, and which are pulled only when they are asked for.
+//!
+//! `[localize]` in `backlot.toml` names assets with `"always"`, which all are that are not named, or `"on-demand"`: a pull without names leaves
+//! those alone. Deliberately absent: outputs, whose files are somebody's work and always wanted.
+
+use backlot_core::PackageName;
+use serde::Serialize;
+use toml_edit::value;
+
+use crate::error::Result;
+use crate::files::tracked::Tracked;
+use crate::files::{MoveReport, same_name};
+use crate::workspace::Workspace;
+use crate::workspace::config::{Config, Localize};
+
+/// An asset, and when its files are pulled.
+#[derive(Clone, Debug, Serialize)]
+pub struct LocalizedAsset {
+    /// Its name.
+    pub asset: String,
+    /// When its tracked files are pulled.
+    pub localize: Localize,
+    /// Whether it is installed, with tracked files.
+    pub installed: bool,
+}
+
+impl Config {
+    /// Choose when the files of an input are pulled.
+    fn set_localize(&mut self, name: &PackageName, localize: Localize) {
+        let table = self.section("localize");
+        // Under whatever spelling it was written before.
+        let written: Vec<String> = table.iter().map(|(key, _)| key.to_owned()).collect();
+        for key in written {
+            if PackageName::of_asset(&key).is_ok_and(|known| known == *name) {
+                table.remove(&key);
+            }
+        }
+        table.set_implicit(false);
+        table.insert(name.as_str(), value(localize.as_str()));
+        self.localize.insert(name.clone(), localize);
+    }
+}
+
+impl Workspace {
+    /// Choose when the tracked files of an input are pulled. Nothing is fetched or removed.
+    pub fn localize(
+        &mut self,
+        asset: &str,
+        localize: Localize,
+        dry_run: bool,
+    ) -> Result<Vec<LocalizedAsset>> {
+        let name = PackageName::of_asset(asset)?;
+        self.change(dry_run, |workspace| {
+            workspace.config.set_localize(&name, localize);
+            let listed = workspace.localized()?;
+            if !dry_run {
+                workspace.config.save()?;
+            }
+            Ok(listed)
+        })
+    }
+
+    /// When the files of each input are pulled: of those with tracked files, and of those that were named.
+    pub fn localized(&self) -> Result<Vec<LocalizedAsset>> {
+        let mut all = Vec::new();
+        for (asset, tracked) in self.tracked_inputs(&|_| true)? {
+            if tracked.is_ok_and(|one| !one.pointers.is_empty()) {
+                all.push(LocalizedAsset {
+                    localize: self.localize_of(&asset),
+                    asset,
+                    installed: true,
+                });
+            }
+        }
+        let chosen = self.config().localize.iter();
+        let others = chosen.filter(|(name, _)| !all.iter().any(|one| same_name(&one.asset, name.as_str())));
+        let others: Vec<LocalizedAsset> = others
+            .map(|(name, localize)| LocalizedAsset {
+                asset: name.to_string(),
+                localize: *localize,
+                installed: false,
+            })
+            .collect();
+        all.extend(others);
+        all.sort_by(|a, b| a.asset.cmp(&b.asset));
+        Ok(all)
+    }
+
+    fn localize_of(&self, asset: &str) -> Localize {
+        let name = PackageName::of_asset(asset).ok();
+        let chosen = name.and_then(|name| self.config().localize.get(&name).copied());
+        chosen.unwrap_or(Localize::Always)
+    }
+
+    /// Pull the tracked files of all inputs that are not on demand, and of nothing else. Whatever of them cannot be had is an error.
+    pub fn pull_local(&self, dry_run: bool) -> Result<MoveReport> {
+        let mut names = Vec::new();
+        for (asset, tracked) in self.tracked_inputs(&|name| self.localize_of(name) == Localize::Always)? {
+            if !tracked?.pointers.is_empty() {
+                names.push(asset);
+            }
+        }
+        if names.is_empty() {
+            return Ok(MoveReport {
+                dry_run,
+                ..MoveReport::default()
+            });
+        }
+        self.pull(&names, None, false, dry_run)
+    }
+
+    /// Where no assets are named, take from what is tracked the inputs that are pulled only when they are. Returns theirs.
+    pub(crate) fn left_on_demand(&self, names: &[String], tracked: &mut Vec<Tracked>) -> Vec<String> {
+        if !names.is_empty() {
+            return Vec::new();
+        }
+        let on_demand =
+            |one: &mut Tracked| one.installed && self.localize_of(&one.name) == Localize::OnDemand;
+        tracked.extract_if(.., on_demand).map(|one| one.name).collect()
+    }
+}

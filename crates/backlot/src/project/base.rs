@@ -1,0 +1,477 @@
+//! The release that an output was edited from, and how output and releases stand to each other.
+//!
+//! Invariant: an output knows its base (version, digest of the wheel, what was in it) from the moment it appears, and a publish
+//! moves it. What is about to be published is noted before, so a publish that was killed after it created the release is known
+//! to be ours. Kept in the output's folder, so it goes where the output goes. Deliberately absent: merging (`rebase.rs`).
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use backlot_core::{Coded as _, PackageName, RelPath, Sha256, Timestamp, Version, file};
+use backlot_dvc::FileChanges;
+use backlot_repo::{Listing, Release, Repo};
+use backlot_store::ObjectId;
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+use toml_edit::{DocumentMut, Item};
+
+use crate::error::{EditError, Result, WorkspaceError};
+use crate::files::tracked::Tracked;
+use crate::project::outputs::Output;
+use crate::workspace::Workspace;
+
+/// Name of the record in the folder of an output.
+pub(crate) const BASE_FILE: &str = ".backlot-base.json";
+const FORMAT: u64 = 1;
+/// How many names of changes are carried.
+const MAX_NAMES: usize = 20;
+
+/// What an output or a release consists of: paths of its wheel with what tells their content apart. Pointers stand for what
+/// they track, and the version is left out.
+pub(crate) type Content = BTreeMap<String, String>;
+
+/// The mark behind the object of an executable file.
+const EXECUTABLE: &str = "+x";
+
+/// The object that stands for what a pointer of one out tracks, and whether it is an executable file.
+pub(crate) fn out_of(content: &str) -> Option<(ObjectId, bool)> {
+    let (id, executable) = match content.strip_suffix(EXECUTABLE) {
+        Some(id) => (id, true),
+        None => (content, false),
+    };
+    Some((id.parse().ok()?, executable))
+}
+
+/// A release that an output was edited from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BaseRelease {
+    pub(crate) package: PackageName,
+    pub(crate) version: Version,
+    pub(crate) sha256: Sha256,
+    pub(crate) content: Content,
+}
+
+/// The record of an output.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct BaseFile {
+    format: u64,
+    base: Option<BaseRelease>,
+    /// What was about to be published: the base, if a repo has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pending: Option<BaseRelease>,
+}
+
+/// How an output stands to the releases of its package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum BaseState {
+    /// There is no release of it.
+    Unpublished,
+    /// It is what the newest release is.
+    Unchanged,
+    /// It has changes that the newest release has not.
+    Ahead,
+    /// The newest release has changes that it has not.
+    Behind,
+    /// Both have changes that the other has not.
+    Diverged,
+    /// A repo could not be read.
+    Unknown,
+}
+
+/// A release that is newer than the one an output was edited from.
+#[derive(Clone, Debug, Serialize)]
+pub struct NewerRelease {
+    /// Its version.
+    pub version: Version,
+    /// The repo that has it.
+    pub repo: String,
+    /// Who published it, where known.
+    pub author: Option<String>,
+    /// When, where known.
+    pub at: Option<Timestamp>,
+}
+
+/// How an output stands to the release that it was edited from and to newer ones.
+#[derive(Clone, Debug, Serialize)]
+pub struct BaseStatus {
+    /// In a word.
+    pub state: BaseState,
+    /// The release it was edited from, or was last published as.
+    pub base: Option<Version>,
+    /// The newest release, if it is newer than that.
+    pub newer: Option<NewerRelease>,
+    /// What is here and not in the release, by path in the package.
+    pub changes: FileChanges,
+}
+
+/// The releases of a package in one repo.
+pub(crate) struct KnownReleases {
+    pub(crate) repo: String,
+    pub(crate) opened: Repo,
+    pub(crate) listing: Arc<Listing<Release>>,
+}
+
+/// A release that is newer than a base, and where it is.
+pub(crate) struct Newer<'k> {
+    pub(crate) known: &'k KnownReleases,
+    pub(crate) release: Release,
+}
+
+impl Newer<'_> {
+    pub(crate) fn described(&self) -> Result<NewerRelease> {
+        let published = self.known.opened.status(&self.release)?.published;
+        Ok(NewerRelease {
+            version: self.release.version.clone(),
+            repo: self.known.repo.clone(),
+            author: published.as_ref().map(|fact| fact.author.clone()),
+            at: published.map(|fact| fact.at),
+        })
+    }
+
+    /// The refusal to publish beside it.
+    pub(crate) fn refusal(&self, asset: &str, base: Option<&BaseRelease>) -> Result<EditError> {
+        Ok(EditError::Diverged {
+            asset: asset.to_owned(),
+            base: base.map(|base| base.version.clone()),
+            newer: Box::new(self.described()?),
+        })
+    }
+}
+
+impl KnownReleases {
+    fn has(&self, version: &Version, sha256: &Sha256) -> Result<bool> {
+        for release in self.listing.files().filter(|r| &r.version == version) {
+            if &self.opened.digest(release)? == sha256 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Workspace {
+    /// The releases of a package in the studio's repos. Repos that cannot be read are warned about once, and counted in `unread`.
+    pub(crate) fn known_releases(
+        &self,
+        package: &PackageName,
+        unread: &mut BTreeSet<String>,
+    ) -> Vec<KnownReleases> {
+        let mut all = Vec::new();
+        for entry in self.repos() {
+            if unread.contains(&entry.name) || entry.public.is_some() {
+                continue;
+            }
+            let found = self.open_repo(entry).and_then(|opened| {
+                let listing = opened.listing(package, self.context())?;
+                Ok((opened, listing))
+            });
+            match found {
+                Ok((opened, listing)) => all.push(KnownReleases {
+                    repo: entry.name.clone(),
+                    opened,
+                    listing,
+                }),
+                Err(error) => {
+                    let message = format!("whether releases are in `{}` is not known: {error}", entry.name);
+                    self.context().warn(error.code(), message);
+                    unread.insert(entry.name.clone());
+                }
+            }
+        }
+        all
+    }
+
+    /// The newest release that is not the base, nor older. Yanked ones do not count.
+    pub(crate) fn newer_release<'k>(
+        base: Option<&BaseRelease>,
+        known: &'k [KnownReleases],
+    ) -> Result<Option<Newer<'k>>> {
+        // Another release of the base's version stands in for it only where it is not in any repo itself.
+        let mut is_there = false;
+        if let Some(base) = base {
+            for one in known {
+                is_there = is_there || one.has(&base.version, &base.sha256)?;
+            }
+        }
+        let mut newest: Option<Newer<'k>> = None;
+        for one in known {
+            for release in one.listing.offered().into_iter().filter(|r| r.yanked.is_none()) {
+                let version = &release.version;
+                if newest
+                    .as_ref()
+                    .is_some_and(|newest| &newest.release.version >= version)
+                {
+                    continue;
+                }
+                let is_newer = match base {
+                    None => true,
+                    Some(base) if *version == base.version => !is_there,
+                    Some(base) => *version > base.version,
+                };
+                if is_newer {
+                    newest = Some(Newer {
+                        known: one,
+                        release: release.clone(),
+                    });
+                }
+            }
+        }
+        Ok(newest)
+    }
+
+    /// The record of an output. One that is damaged counts as absent: then nothing is known to be its base, so that any release
+    /// is a newer one, which a publish does not pass over.
+    fn base_record(&self, output: &Output) -> Result<BaseFile> {
+        read(&output.project.root, &mut |path, reason| {
+            let message = format!(
+                "`{}` cannot be read, so which release {} was edited from is not known: {reason}",
+                path.display(),
+                output.name
+            );
+            self.context().warn("output::base_unreadable", message);
+        })
+    }
+
+    /// The release that an output was edited from, or that it was published as.
+    pub(crate) fn base_of(&self, output: &Output, known: &[KnownReleases]) -> Result<Option<BaseRelease>> {
+        let record = self.base_record(output)?;
+        let own = |base: &BaseRelease| base.package == output.package();
+        if let Some(pending) = record.pending.filter(own) {
+            for one in known {
+                if one.has(&pending.version, &pending.sha256)? {
+                    return Ok(Some(pending));
+                }
+            }
+        }
+        Ok(record.base.filter(own))
+    }
+
+    /// The tracked content of the release that an output was edited from, or was published as.
+    pub(crate) fn released_objects(&self, output: &Output) -> Result<Vec<ObjectId>> {
+        let record = self.base_record(output)?;
+        let content = record.base.iter().flat_map(|base| &base.content);
+        let pointers = content.filter(|(path, _)| path.ends_with(".dvc"));
+        Ok(pointers
+            .flat_map(|(_, ids)| ids.split(',').filter_map(|id| id.parse().ok()))
+            .collect())
+    }
+
+    /// Note what is about to be published.
+    pub(crate) fn note_pending(output: &Output, base: Option<BaseRelease>, next: BaseRelease) -> Result<()> {
+        let record = BaseFile {
+            format: FORMAT,
+            base,
+            pending: Some(next),
+        };
+        // Lost in a power cut, it only costs a question.
+        Ok(file::write_for_now(
+            &output.project.root.join(BASE_FILE),
+            &bytes(&record),
+        )?)
+    }
+
+    /// Note the release that an output stands on.
+    pub(crate) fn note_base(root: &Path, base: BaseRelease) -> Result<()> {
+        let record = BaseFile {
+            format: FORMAT,
+            base: Some(base),
+            pending: None,
+        };
+        file::write_if_changed(&root.join(BASE_FILE), &bytes(&record))?;
+        Ok(())
+    }
+
+    /// An output as a release.
+    pub(crate) fn as_base(&self, output: &Output, tracked: &Tracked, sha256: Sha256) -> Result<BaseRelease> {
+        Ok(BaseRelease {
+            package: output.package(),
+            version: output.project.metadata.version.clone(),
+            sha256,
+            content: self.content_of(output, tracked)?,
+        })
+    }
+
+    /// What an output consists of.
+    pub(crate) fn content_of(&self, output: &Output, tracked: &Tracked) -> Result<Content> {
+        let mut content = Content::new();
+        let outs = self.provenance(output, tracked)?.outs;
+        let mut pointers: HashSet<&Path> = HashSet::new();
+        for pointer in &tracked.pointers {
+            pointers.insert(&pointer.path);
+            let ids: Vec<String> = pointer
+                .pointer
+                .outs
+                .iter()
+                .filter_map(|out| Some((out.id()?, out.isexec)))
+                .map(|(id, executable)| format!("{id}{}", if executable { EXECUTABLE } else { "" }))
+                .collect();
+            if let Some(path) = crate::project::build::wheel_path(output, &pointer.path)? {
+                content.insert(path.to_string(), ids.join(","));
+            }
+        }
+        let project = output.project.root.join("pyproject.toml");
+        let mut document = fs_err::read_to_string(&project)?
+            .parse::<DocumentMut>()
+            .map_err(|e| WorkspaceError::BadConfig {
+                path: project,
+                reason: e.to_string(),
+            })?;
+        let version_file = version_file(output, &document);
+        if let Some(table) = document.get_mut("project").and_then(Item::as_table_like_mut) {
+            table.remove("version");
+        }
+        content.insert("pyproject.toml".to_owned(), digest(document.to_string().trim()));
+        let readme = output.project.metadata.description.as_deref().unwrap_or_default();
+        content.insert("README.md".to_owned(), digest(readme.trim()));
+        let packaged: Vec<(RelPath, PathBuf)> = self.packaged(output, &outs)?.into_iter().collect();
+        let (mut names, mut paths) = (Vec::new(), Vec::new());
+        for (path, source) in packaged {
+            if pointers.contains(source.as_path()) {
+                continue;
+            }
+            if Some(&source) == version_file.as_ref() {
+                let text = fs_err::read_to_string(&source)?;
+                let text = crate::project::inputs::replace_version(&text, "").unwrap_or(text);
+                content.insert(path.to_string(), digest(text.trim()));
+                continue;
+            }
+            let size = fs_err::metadata(&source)?.len();
+            if size > self.config().publish.largest_file {
+                // It will be refused: not worth reading.
+                content.insert(path.to_string(), format!("{size} bytes"));
+                continue;
+            }
+            names.push(path.to_string());
+            paths.push(source);
+        }
+        let digests = backlot_store::hash_files(&paths, &*self.stat_cache()?, self.context())?;
+        content.extend(
+            names
+                .into_iter()
+                .zip(digests)
+                .map(|(name, found)| (name, found.md5.to_string())),
+        );
+        Ok(content)
+    }
+
+    /// How an output stands to releases. `modified` are tracked paths whose changes no pointer names yet.
+    pub(crate) fn base_status(
+        &self,
+        output: &Output,
+        tracked: &Tracked,
+        known: &[KnownReleases],
+        modified: &[String],
+        unread: bool,
+    ) -> Result<BaseStatus> {
+        let base = self.base_of(output, known)?;
+        let newer = Self::newer_release(base.as_ref(), known)?;
+        let changes = match &base {
+            Some(base) => changes(&base.content, &self.content_of(output, tracked)?, modified),
+            None => FileChanges::default(),
+        };
+        let state = match (&base, &newer) {
+            (Some(_), Some(_)) if changes.is_empty() => BaseState::Behind,
+            (_, Some(_)) => BaseState::Diverged,
+            _ if unread => BaseState::Unknown,
+            (None, None) => BaseState::Unpublished,
+            (Some(_), None) if changes.is_empty() => BaseState::Unchanged,
+            (Some(_), None) => BaseState::Ahead,
+        };
+        Ok(BaseStatus {
+            state,
+            base: base.map(|base| base.version),
+            newer: newer.map(|newer| newer.described()).transpose()?,
+            changes,
+        })
+    }
+}
+
+/// The format of a record, whatever else is in it.
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: u64,
+}
+
+/// The record of an output; an empty one if there is none, or none that can be read, which is told.
+fn read(root: &Path, unreadable: &mut dyn FnMut(&Path, &str)) -> Result<BaseFile> {
+    let path = root.join(BASE_FILE);
+    let none = BaseFile {
+        format: FORMAT,
+        base: None,
+        pending: None,
+    };
+    let Some(bytes) = file::read_if_exists(&path)? else {
+        return Ok(none);
+    };
+    // What a newer Backlot wrote may look like anything but for this.
+    if let Ok(FormatOnly { format }) = serde_json::from_slice(&bytes)
+        && format > FORMAT
+    {
+        return Err(WorkspaceError::NewerFormat {
+            path,
+            found: format,
+            known: FORMAT,
+        }
+        .into());
+    }
+    match serde_json::from_slice(&bytes) {
+        Ok(record) => Ok(record),
+        Err(error) => {
+            unreadable(&path, &error.to_string());
+            Ok(none)
+        }
+    }
+}
+
+fn bytes(record: &BaseFile) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(record).expect("a record is plain data");
+    bytes.push(b'\n');
+    bytes
+}
+
+fn digest(text: &str) -> String {
+    Sha256::from_bytes(sha2::Sha256::digest(text).into()).to_hex()
+}
+
+/// The file that has the version, where `pyproject.toml` has it not.
+fn version_file(output: &Output, project: &DocumentMut) -> Option<PathBuf> {
+    let path = project.get("tool")?.get("hatch")?.get("version")?.get("path")?;
+    Some(output.project.root.join(path.as_str()?))
+}
+
+/// What differs from a base, and what of it no pointer names yet.
+fn changes(base: &Content, now: &Content, modified: &[String]) -> FileChanges {
+    let (mut new, mut gone, mut changed) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for (path, content) in now {
+        match base.get(path) {
+            None => new.push(named(path)),
+            Some(before) if before != content => drop(changed.insert(named(path))),
+            Some(_) => {}
+        }
+    }
+    gone.extend(
+        base.keys()
+            .filter(|path| !now.contains_key(*path))
+            .map(|p| named(p)),
+    );
+    changed.extend(modified.iter().filter(|path| !new.contains(path)).cloned());
+    let mut names = Vec::new();
+    let changed: Vec<String> = changed.into_iter().collect();
+    for (sign, paths) in [('+', &new), ('-', &gone), ('~', &changed)] {
+        names.extend(paths.iter().take(MAX_NAMES).map(|path| format!("{sign} {path}")));
+    }
+    FileChanges {
+        new: new.len() as u64,
+        changed: changed.len() as u64,
+        gone: gone.len() as u64,
+        names,
+    }
+}
+
+/// A pointer by what it tracks.
+fn named(path: &str) -> String {
+    path.strip_suffix(".dvc").unwrap_or(path).to_owned()
+}

@@ -1,0 +1,249 @@
+//! Building: an output as a wheel in `build/`, with pointers in and tracked files out.
+//!
+//! Invariant: the same project and lock give the same bytes on every machine; who, when and why are recorded with the
+//! publication, not in the wheel. `*.dist-info/backlot.json` says what it was built from, and
+//! `*.dist-info/pyproject.toml` lets an installed release be made editable again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use backlot_core::file::TemporaryFolder;
+use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
+use backlot_wheel::{BuildOptions, WheelArchive};
+use serde::{Deserialize, Serialize};
+
+use crate::environment::lockfile::Lock;
+use crate::error::Result;
+use crate::files::tracked::Tracked;
+use crate::project::outputs::Output;
+use crate::workspace::Workspace;
+
+/// Name of the provenance file in `*.dist-info`.
+pub(crate) const PROVENANCE_FILE: &str = "backlot.json";
+/// Name of the project file kept in `*.dist-info`.
+pub(crate) const PROJECT_FILE: &str = "pyproject.toml";
+/// This program, as wheels and publications name it.
+pub const TOOL: &str = concat!("backlot ", env!("CARGO_PKG_VERSION"));
+
+/// What a release was built from. Format in `docs/format/provenance.md`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Format of this record.
+    pub format: u32,
+    /// The program that built it.
+    pub tool: String,
+    /// The exact versions of its inputs that the workspace had.
+    pub inputs: BTreeMap<PackageName, Version>,
+    /// Its tracked files and folders.
+    pub outs: Vec<OutRecord>,
+}
+
+impl Provenance {
+    /// What a wheel says it was built from; `None` for one of another builder.
+    pub(crate) fn of(archive: &WheelArchive) -> Result<Option<Self>> {
+        let record = archive.read_dist_info(PROVENANCE_FILE)?;
+        Ok(record.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+}
+
+/// A tracked file or folder of a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutRecord {
+    /// Where it lies in the wheel's tree.
+    pub path: RelPath,
+    /// Its DVC identity: MD5, with `.dir` for a folder.
+    pub md5: String,
+    /// Its proof, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blake3: Option<Blake3>,
+    /// Its bytes.
+    pub size: u64,
+    /// Its files.
+    pub files: u64,
+}
+
+/// A built wheel.
+#[derive(Clone, Debug, Serialize)]
+pub struct BuildReport {
+    /// The asset.
+    pub asset: String,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The wheel, relative to the workspace.
+    pub wheel: String,
+    /// Its digest.
+    pub sha256: Option<Sha256>,
+    /// Its bytes.
+    pub size: u64,
+    /// How many files it has.
+    pub files: u64,
+    /// Tracked files and folders that its pointers stand for.
+    pub outs: Vec<OutRecord>,
+    /// Whether nothing was written.
+    pub dry_run: bool,
+    /// The wheel's absolute path.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// Where a dry run built it.
+    #[serde(skip)]
+    aside: Option<Arc<TemporaryFolder>>,
+}
+
+impl BuildReport {
+    /// Where the wheel lies as long as this report is kept.
+    pub(crate) fn built(&self) -> PathBuf {
+        let folder = self.aside.as_ref().map(|aside| aside.path());
+        folder.map_or_else(
+            || self.path.clone(),
+            |folder| folder.join(self.path.file_name().unwrap_or_default()),
+        )
+    }
+}
+
+impl Workspace {
+    /// Build the wheel of an output.
+    pub fn build(&self, output: &Output, dry_run: bool) -> Result<BuildReport> {
+        let held = self.hold()?;
+        let output = held.own_output(output)?;
+        let tracked = held.tracked_of_output(&output)?;
+        held.build_tracked(&output, &tracked, BTreeMap::new(), dry_run)
+    }
+
+    /// Build the wheel of an output that tracks this. A dry run builds it aside, with pointers as they are `planned`, so it tells
+    /// the very digest that the run would.
+    pub(crate) fn build_tracked(
+        &self,
+        output: &Output,
+        tracked: &Tracked,
+        planned: BTreeMap<PathBuf, Vec<u8>>,
+        dry_run: bool,
+    ) -> Result<BuildReport> {
+        let metadata = &output.project.metadata;
+        let folder = self
+            .build_dir()
+            .join(output.project.root.file_name().unwrap_or_default());
+        let provenance = self.provenance(output, tracked)?;
+        self.check_untracked(output, tracked, &provenance.outs)?;
+        let mut report = BuildReport {
+            asset: output.name.clone(),
+            package: output.package(),
+            version: metadata.version.clone(),
+            wheel: String::new(),
+            sha256: None,
+            size: 0,
+            files: 0,
+            outs: provenance.outs.clone(),
+            dry_run,
+            aside: None,
+            path: folder
+                .join(backlot_wheel::WheelName::pure(&output.package(), &metadata.version).to_string()),
+        };
+        report.wheel = self.display_path(&report.path);
+        let aside = if dry_run {
+            Some(TemporaryFolder::in_folder(&self.state_dir())?)
+        } else {
+            None
+        };
+        let folder = aside.as_ref().map_or(folder.as_path(), TemporaryFolder::path);
+        let paths: Vec<RelPath> = provenance.outs.iter().map(|o| o.path.clone()).collect();
+        let exclude = |path: &RelPath| paths.iter().any(|out| path.is_within(out));
+        let mut extra = BTreeMap::new();
+        let mut record = serde_json::to_vec_pretty(&provenance).expect("provenance is plain data");
+        record.push(b'\n');
+        extra.insert(PROVENANCE_FILE.to_owned(), record);
+        extra.insert(
+            PROJECT_FILE.to_owned(),
+            fs_err::read(output.project.root.join("pyproject.toml"))?,
+        );
+        fs_err::create_dir_all(folder)?;
+        let options = BuildOptions {
+            output: folder,
+            exclude: &exclude,
+            whole: false,
+            extra_dist_info: extra,
+            planned,
+            generator: TOOL,
+        };
+        self.warn_of_own_scripts(output);
+        let built = backlot_wheel::build(&output.project, &options, self.context())?;
+        (report.sha256, report.size, report.files) = (Some(built.sha256), built.size, built.files);
+        report.aside = aside.map(Arc::new);
+        Ok(report)
+    }
+
+    /// Tell of scripts that no installer can make, or that call a module which the project should have and has not.
+    fn warn_of_own_scripts(&self, output: &Output) {
+        let project = &output.project;
+        let folders = project.import_folders();
+        let has = |module: &str| {
+            let top = module.split('.').next().unwrap_or(module);
+            let is_own = project.module_roots.iter().any(|root| {
+                let first = root.target.parts().next().unwrap_or_default();
+                first.strip_suffix(".py").unwrap_or(first) == top
+            });
+            !is_own
+                || folders
+                    .iter()
+                    .any(|folder| backlot_wheel::has_module(folder, module))
+        };
+        for script in backlot_wheel::broken_scripts(&project.entry_points, &has) {
+            let message = format!("the script `{}` cannot work: {}", script.name, script.reason);
+            self.context().warn("build::broken_script", message);
+        }
+    }
+
+    /// What a release of this output is built from, now.
+    pub(crate) fn provenance(&self, output: &Output, tracked: &Tracked) -> Result<Provenance> {
+        let lock = Lock::load(self.root())?;
+        let mut inputs = BTreeMap::new();
+        let chosen = lock.iter().flat_map(|l| &l.packages);
+        for package in chosen {
+            if output
+                .project
+                .metadata
+                .requires_dist
+                .iter()
+                .any(|r| r.name() == &package.name)
+            {
+                inputs.insert(package.name.clone(), package.version.clone());
+            }
+        }
+        let mut outs = Vec::new();
+        for pointer in &tracked.pointers {
+            for (path, out) in pointer.located_outs() {
+                // What is not cached is on no remote, so it goes into the wheel like any other file.
+                let id = out.id().filter(|_| out.cache);
+                let (Some(id), Some(path)) = (id, wheel_path(output, &path)?) else {
+                    continue;
+                };
+                outs.push(OutRecord {
+                    path,
+                    md5: id.to_string(),
+                    blake3: out.blake3(),
+                    size: out.size.unwrap_or(0),
+                    files: out.nfiles.unwrap_or(1),
+                });
+            }
+        }
+        outs.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Provenance {
+            format: 1,
+            tool: TOOL.to_owned(),
+            inputs,
+            outs,
+        })
+    }
+}
+
+/// Where a path of a project lies in its wheel.
+pub(crate) fn wheel_path(output: &Output, path: &std::path::Path) -> Result<Option<RelPath>> {
+    for root in &output.project.module_roots {
+        if let Ok(inside) = path.strip_prefix(&root.source) {
+            return Ok(Some(RelPath::from_path(inside)?.below(&root.target)));
+        }
+    }
+    Ok(None)
+}

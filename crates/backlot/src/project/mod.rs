@@ -1,0 +1,11 @@
+//! Asset projects: the outputs of a workspace, what they need, and wheels made of them.
+
+pub(crate) mod base;
+pub(crate) mod build;
+pub(crate) mod edit;
+pub(crate) mod inputs;
+pub(crate) mod named_output;
+pub(crate) mod outputs;
+pub(crate) mod rebase;
+pub(crate) mod standard_library;
+pub(crate) mod untracked;

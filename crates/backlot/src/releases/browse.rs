@@ -1,0 +1,407 @@
+//! Looking: what the repos have, and what the workspace holds.
+//!
+//! Nothing here changes anything or waits for a lock.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use backlot_core::{Coded as _, PackageName, Requirement, RequirementKind, Version};
+use backlot_dvc::Change;
+use backlot_repo::{Fact, Place, Query, ReleaseStatus};
+use backlot_wheel::{AssetInfo, Metadata};
+use serde::Serialize;
+
+use crate::environment::lockfile::{Lock, LockedPackage};
+use crate::error::{Result, WorkspaceError};
+use crate::project::base::BaseStatus;
+use crate::project::build::Provenance;
+use crate::project::outputs::Output;
+use crate::project::untracked::{Untracked, UntrackedFiles};
+use crate::workspace::Workspace;
+use crate::workspace::problems::AssetProblem;
+
+/// A package in a repo.
+#[derive(Clone, Debug, Serialize)]
+pub struct PackageRow {
+    /// The repo.
+    pub repo: String,
+    /// The asset's name, or the package's.
+    pub name: String,
+    /// The package.
+    pub package: PackageName,
+    /// The newest version.
+    pub latest: Version,
+    /// All versions, oldest first.
+    pub versions: Vec<Version>,
+    /// Those that are yanked.
+    pub yanked: Vec<Version>,
+    /// Why the newest version is deprecated, if it is.
+    pub deprecated: Option<Fact>,
+    /// Who approved the newest version.
+    pub approved: Vec<Fact>,
+    /// The asset's type.
+    pub asset_type: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// One line about it.
+    pub summary: Option<String>,
+}
+
+/// A requirement as shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct RequirementRow {
+    /// The requirement.
+    pub requirement: String,
+    /// How tightly it binds.
+    pub kind: RequirementKind,
+}
+
+/// A release in a repo.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReleaseDetail {
+    /// The repo.
+    pub repo: String,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The asset, if it is one.
+    pub asset: Option<AssetInfo>,
+    /// One line about it.
+    pub summary: Option<String>,
+    /// What it needs, groups included.
+    pub requires: Vec<RequirementRow>,
+    /// The wheel.
+    pub wheel: Place,
+    /// Its bytes, if known.
+    pub wheel_size: Option<u64>,
+    /// What it was built from, where known.
+    pub provenance: Option<Provenance>,
+    /// All versions in this repo, oldest first.
+    pub versions: Vec<Version>,
+    /// How it was published, where known, and what was said of it since.
+    #[serde(flatten)]
+    pub status: ReleaseStatus,
+}
+
+/// An output at a glance.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutputStatus {
+    /// The asset.
+    pub name: String,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The repos that have this version already.
+    pub published_in: Vec<String>,
+    /// How it stands to the release that it was edited from, and to newer ones.
+    pub base: BaseStatus,
+    /// Its folder, relative to the workspace.
+    pub path: String,
+    /// What it needs.
+    pub inputs: Vec<RequirementRow>,
+    /// Its tracked files and folders.
+    pub outs: Vec<OutStatus>,
+    /// What it has that is neither tracked nor code: forgotten, or left by an `add` that was stopped.
+    pub untracked: Vec<UntrackedFiles>,
+}
+
+/// A tracked file or folder at a glance.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutStatus {
+    /// Its path, relative to the workspace.
+    pub path: String,
+    /// How it differs from what was added.
+    #[serde(flatten)]
+    pub change: Change,
+    /// Whether its content is in caches and on remotes (not `cache: false`); else it goes into the wheel.
+    pub cached: bool,
+    /// Whether a push sends it (neither `cache: false` nor `push: false`).
+    pub pushed: bool,
+}
+
+/// An installed package at a glance.
+#[derive(Clone, Debug, Serialize)]
+pub struct InputStatus {
+    /// The asset's name, or the package's.
+    pub name: String,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// Whether the workspace asked for it.
+    pub requested: bool,
+    /// The output it shows, if it is editable.
+    pub editable: Option<String>,
+    /// The repo it came from.
+    pub repo: Option<String>,
+    /// The URL it comes from, if it does.
+    pub url: Option<String>,
+    /// Its tracked files and folders.
+    pub outs: Vec<OutStatus>,
+}
+
+/// The workspace at a glance.
+#[derive(Clone, Debug, Serialize)]
+pub struct StatusReport {
+    /// The workspace.
+    pub root: PathBuf,
+    /// What was asked for.
+    pub requirements: Vec<String>,
+    /// The editable assets.
+    pub outputs: Vec<OutputStatus>,
+    /// The installed packages.
+    pub inputs: Vec<InputStatus>,
+    /// The assets of which nothing can be said, and why.
+    pub problems: Vec<AssetProblem>,
+    /// The repos in order of preference.
+    pub repos: Vec<String>,
+    /// The remote for files.
+    pub remote: Option<String>,
+}
+
+impl Workspace {
+    /// Packages in all repos (or one) that a query finds.
+    pub fn search(&self, query: &Query, repo: Option<&str>) -> Result<Vec<PackageRow>> {
+        let entries = match repo {
+            Some(name) => vec![self.repo_entry(name)?],
+            None => self.repos(),
+        };
+        let mut rows = Vec::new();
+        for entry in entries {
+            for found in self.open_repo(entry)?.search(query, self.context())? {
+                rows.push(PackageRow {
+                    repo: entry.name.clone(),
+                    name: found.asset_name.unwrap_or_else(|| found.package.to_string()),
+                    package: found.package,
+                    latest: found.latest.version,
+                    versions: found.versions,
+                    yanked: found.yanked,
+                    deprecated: found.status.deprecated,
+                    approved: found.status.approved,
+                    asset_type: found.asset_type,
+                    tags: found.tags,
+                    summary: found.summary,
+                });
+            }
+        }
+        rows.sort_by(|a, b| a.package.cmp(&b.package));
+        Ok(rows)
+    }
+
+    /// The newest release that a requirement admits, in every repo that has one.
+    pub fn show(&self, what: &str) -> Result<Vec<ReleaseDetail>> {
+        let requirement = self.parse_requirement(what)?;
+        let mut details = Vec::new();
+        let mut names = Vec::new();
+        for entry in self.repos() {
+            let repo = self.open_repo(entry)?;
+            let mut releases = repo.offered(requirement.name(), self.context())?;
+            releases.dedup_by(|next, kept| next.version == kept.version);
+            let versions: Vec<Version> = releases.iter().map(|r| r.version.clone()).collect();
+            let mut admitted = Vec::new();
+            for release in releases.iter().rev() {
+                if requirement.specifiers().contains(&release.version) {
+                    admitted.push(release);
+                }
+            }
+            // Pre-releases and yanked ones only where there is nothing else, as an install would choose.
+            admitted.sort_by_key(|r| (r.yanked.is_some(), r.version.is_prerelease()));
+            let Some(release) = admitted.into_iter().next() else {
+                names.extend(repo.packages()?.iter().map(ToString::to_string));
+                continue;
+            };
+            let (metadata, asset) = repo.describe(release)?;
+            let status = repo.status(release)?;
+            self.warn_judged(release, &entry.name, || Ok(status.clone()))?;
+            // Only wheels are made by us.
+            let provenance = if release.is_sdist() {
+                None
+            } else {
+                Provenance::of(&repo.archive(release)?)?
+            };
+            details.push(ReleaseDetail {
+                repo: entry.name.clone(),
+                package: release.package.clone(),
+                version: release.version.clone(),
+                asset,
+                requires: rows(&metadata),
+                summary: metadata.summary,
+                wheel: release.place(),
+                wheel_size: release.size,
+                provenance,
+                versions,
+                status,
+            });
+        }
+        if details.is_empty() {
+            let nearest =
+                backlot_core::text::nearest(requirement.name().as_str(), names.iter().map(String::as_str));
+            let nearest = nearest
+                .filter(|n| *n != requirement.name().as_str())
+                .map(ToOwned::to_owned);
+            if nearest.is_none() {
+                for entry in self.repos() {
+                    self.open_repo(entry)?.check_admits(requirement.name())?;
+                }
+            }
+            return Err(WorkspaceError::NoSuchRelease {
+                what: format!("`{requirement}`"),
+                nearest,
+            }
+            .into());
+        }
+        Ok(details)
+    }
+
+    /// Files, versions and inputs at a glance.
+    pub fn status(&self) -> Result<StatusReport> {
+        if let Some(lock) = Lock::load(self.root())? {
+            self.warn_used(&lock, true)?;
+        }
+        let (mut outputs, mut unread, mut problems) = (Vec::new(), BTreeSet::new(), Vec::new());
+        let (readable, unreadable) = self.read_outputs()?;
+        for one in unreadable {
+            problems.push(AssetProblem::new(self.display_path(&one.path), &one.error));
+        }
+        for output in readable {
+            let path = self.display_path(&output.project.root);
+            match self.output_status(output, &mut unread) {
+                Ok(status) => outputs.push(status),
+                Err(error) => problems.push(AssetProblem::new(path, &error)),
+            }
+        }
+        let inputs = self.input_rows(&mut problems)?;
+        Ok(StatusReport {
+            root: self.root().to_path_buf(),
+            requirements: self.config().inputs.iter().map(ToString::to_string).collect(),
+            outputs,
+            inputs,
+            problems,
+            repos: self.repos().iter().map(|r| r.name.clone()).collect(),
+            remote: self.remote_entry(None, "").ok().map(|r| r.name.clone()),
+        })
+    }
+
+    fn output_status(&self, output: Output, unread: &mut BTreeSet<String>) -> Result<OutputStatus> {
+        let (package, version) = (output.package(), output.project.metadata.version.clone());
+        let mut known = self.known_releases(&package, unread);
+        let tracked = self.tracked_of_output(&output)?;
+        self.bring_needed_manifests(&tracked);
+        let outs = self.out_rows(&tracked)?;
+        let modified: Vec<String> = outs
+            .iter()
+            .filter(|out| matches!(out.change, Change::Modified { .. }))
+            .map(|out| self.path_in_package(&output, &out.path))
+            .collect();
+        let base = self.base_status(&output, &tracked, &known, &modified, !unread.is_empty())?;
+        known.retain(|one| one.listing.files().any(|release| release.version == version));
+        let untracked = self
+            .provenance(&output, &tracked)
+            .and_then(|made| self.untracked(&output, &tracked, &made.outs));
+        let untracked = untracked.unwrap_or_else(|error| {
+            self.context()
+                .warn(error.code(), format!("{}: {error}", output.name));
+            Untracked::default()
+        });
+        Ok(OutputStatus {
+            published_in: known.into_iter().map(|one| one.repo).collect(),
+            path: self.display_path(&output.project.root),
+            inputs: rows(&output.project.metadata),
+            untracked: untracked.files,
+            base,
+            outs,
+            name: output.name,
+            package,
+            version,
+        })
+    }
+
+    /// A path of the workspace as it is called in the package of an output.
+    fn path_in_package(&self, output: &Output, path: &str) -> String {
+        let found = crate::project::build::wheel_path(output, &self.root().join(path));
+        found
+            .ok()
+            .flatten()
+            .map_or_else(|| path.to_owned(), |path| path.to_string())
+    }
+
+    /// Bring the manifests of folders of which something is here: what that changes shows only against them. Without a remote
+    /// that answers, the state of such a folder is that its manifest is not known.
+    fn bring_needed_manifests(&self, tracked: &crate::files::tracked::Tracked) {
+        let is_here = |pointer: &backlot_dvc::TrackedPointer| {
+            pointer
+                .located_outs()
+                .any(|(place, out)| out.id().is_some_and(|id| id.tree) && place.is_dir())
+        };
+        let some = crate::files::tracked::Tracked {
+            name: tracked.name.clone(),
+            pointers: tracked.pointers.iter().filter(|p| is_here(p)).cloned().collect(),
+            installed: tracked.installed,
+        };
+        if !some.pointers.is_empty() {
+            let remote = self.remote_elsewhere(None);
+            self.bring_manifests(&some, remote.as_ref()).ok();
+        }
+    }
+
+    fn out_rows(&self, tracked: &crate::files::tracked::Tracked) -> Result<Vec<OutStatus>> {
+        let states = self.out_states(tracked)?;
+        Ok(states
+            .into_iter()
+            .map(|s| OutStatus {
+                path: self.display_path(&s.path),
+                change: s.change,
+                cached: s.cached,
+                pushed: s.pushed,
+            })
+            .collect())
+    }
+
+    /// The installed packages; the tracked files of one that cannot be read are a problem.
+    fn input_rows(&self, problems: &mut Vec<AssetProblem>) -> Result<Vec<InputStatus>> {
+        let Some(environment) = self.environment()? else {
+            return Ok(Vec::new());
+        };
+        let lock = Lock::load(self.root())?;
+        let mut rows = Vec::new();
+        for dist in environment.installed()? {
+            let package = dist.metadata.package();
+            let locked = lock.as_ref().and_then(|l| l.package(&package));
+            let outs = if dist.editable.is_some() {
+                Vec::new()
+            } else {
+                let tracked = Self::tracked_of_dist(&environment, &dist);
+                tracked
+                    .and_then(|tracked| self.out_rows(&tracked))
+                    .unwrap_or_else(|error| {
+                        problems.push(AssetProblem::new(dist.metadata.name.clone(), &error));
+                        Vec::new()
+                    })
+            };
+            rows.push(InputStatus {
+                name: dist
+                    .asset
+                    .as_ref()
+                    .map_or_else(|| dist.metadata.name.clone(), |a| a.name.clone()),
+                version: dist.metadata.version.clone(),
+                requested: locked.is_some_and(|l| l.requested),
+                editable: locked.and_then(|l| l.editable.clone()).or(dist.editable),
+                repo: locked.and_then(|l| l.repo.clone()),
+                url: locked.and_then(LockedPackage::told_url),
+                package,
+                outs,
+            });
+        }
+        Ok(rows)
+    }
+}
+
+fn rows(metadata: &Metadata) -> Vec<RequirementRow> {
+    let row = |r: &Requirement| RequirementRow {
+        requirement: r.text().to_owned(),
+        kind: r.kind(),
+    };
+    metadata.requires_dist.iter().map(row).collect()
+}

@@ -1,0 +1,281 @@
+//! Mirroring: the releases of one repo that another does not have, with what was said of them.
+//!
+//! Invariants: as in a copy, releases are whole, files come before releases and what is needed before what needs it; nothing
+//! in the target is changed or removed. It has no state of its own: a run that was killed is continued by the next, which copies what is
+//! missing. Deliberately absent: removing what the source does not have.
+
+use std::collections::BTreeMap;
+
+use backlot_core::{Class, Coded, Operation, PackageName, Version};
+use backlot_repo::WholeRelease;
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::files::remotes::CopyFilesReport;
+use crate::releases::copy::{CopiedRelease, CopyState, Ends, Fit, PlannedRelease, dependencies_first};
+use crate::workspace::Workspace;
+
+/// What to mirror, and where.
+#[derive(Clone, Debug, Default)]
+pub struct MirrorOptions {
+    /// The repo to read.
+    pub from: String,
+    /// The repo to fill.
+    pub to: String,
+    /// Only packages whose normalised name fits this pattern: `*` any text, `?` any character.
+    pub names: Option<String>,
+    /// Only so many of the newest releases of each package, yanked ones not counted and left out.
+    pub newest: Option<usize>,
+    /// Copy the files of the releases too.
+    pub files: bool,
+    /// Where the files are, instead of the default remote.
+    pub from_remote: Option<String>,
+    /// Where they shall be.
+    pub to_remote: Option<String>,
+    /// Why, for the record.
+    pub message: Option<String>,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// What a mirroring did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct MirrorReport {
+    /// The repo that was read.
+    pub from: String,
+    /// The repo that was filled.
+    pub to: String,
+    /// The releases that were copied or completed, what is needed first.
+    pub copied: Vec<CopiedRelease>,
+    /// How many were there already.
+    pub already_there: u64,
+    /// How many facts (approvals, yanks) are new in the target.
+    pub facts: u64,
+    /// Releases that the target has with other bytes, which stay as they are.
+    pub conflicts: Vec<MirrorConflict>,
+    /// The files, if they were asked for.
+    pub files: Option<CopyFilesReport>,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+/// A release that the target has with other bytes.
+#[derive(Clone, Debug, Serialize)]
+pub struct MirrorConflict {
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The files in the target that are not those of the source.
+    pub files: Vec<String>,
+}
+
+/// The two repos say different things under one name; the report tells which.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{to} has {} with other bytes than {from}", backlot_core::text::count(*count as u64, "release"))]
+pub struct ReposDiffer {
+    /// The repo that was read.
+    pub from: String,
+    /// The repo that was filled.
+    pub to: String,
+    /// How many releases.
+    pub count: usize,
+}
+
+impl Coded for ReposDiffer {
+    fn code(&self) -> &'static str {
+        "mirror::other_bytes"
+    }
+    fn class(&self) -> Class {
+        Class::Conflict
+    }
+    fn help(&self) -> Option<String> {
+        Some(
+            "a release is never replaced: find out which is right, and publish it under a new version"
+                .to_owned(),
+        )
+    }
+}
+
+/// A package's releases that are to be in the target, with what has to happen to each.
+type Wanted = Vec<PlannedRelease>;
+
+impl Workspace {
+    /// Bring the releases of one repo into another.
+    pub fn mirror(&self, options: &MirrorOptions) -> Result<MirrorReport> {
+        let ends = Ends {
+            source: self.open_repo(self.repo_entry(&options.from)?)?,
+            target: self.open_repo(self.repo_entry(&options.to)?)?,
+            reason: options
+                .message
+                .clone()
+                .unwrap_or_else(|| format!("mirrored from {}", options.from)),
+            dry_run: options.dry_run,
+        };
+        let mut report = MirrorReport {
+            from: options.from.clone(),
+            to: options.to.clone(),
+            dry_run: options.dry_run,
+            ..MirrorReport::default()
+        };
+        let mut wanted = BTreeMap::new();
+        let mut needs = BTreeMap::new();
+        for name in ends.source.packages()? {
+            let fits = |pattern: &String| matches_pattern(pattern, name.as_str());
+            if options.names.as_ref().is_none_or(fits) {
+                let releases = self.wanted_of(&name, &ends, options, &mut report)?;
+                let mut names = Vec::new();
+                for planned in releases.iter().filter(|one| one.state() == CopyState::Copied) {
+                    let metadata = ends.metadata(planned)?;
+                    names.extend(metadata.requires_dist.iter().map(|r| r.name().clone()));
+                }
+                needs.insert(name.clone(), names);
+                wanted.insert(name, releases);
+            }
+        }
+        let count = wanted.values().map(Vec::len).sum::<usize>() as u64;
+        let running = self.context().start(Operation::Push, count, 0);
+        let names: Vec<PackageName> = wanted.keys().cloned().collect();
+        for name in dependencies_first(&needs, &names) {
+            let Some(releases) = wanted.get(&name) else {
+                continue;
+            };
+            for planned in releases {
+                self.refuse_public_files(&ends.target, &ends.source, &planned.release)?;
+            }
+            if options.files {
+                self.mirror_files(&ends, releases, options, &mut report)?;
+            }
+            for planned in releases {
+                self.context().check()?;
+                let one = self.copy_one(&ends, planned)?;
+                running.advance(1, 0);
+                report.facts += one.facts;
+                match one.state {
+                    CopyState::Copied => report.copied.push(one),
+                    CopyState::There => report.already_there += 1,
+                }
+            }
+        }
+        self.complete_target(&ends, wanted.values().flatten())?;
+        Ok(report)
+    }
+
+    fn wanted_of(
+        &self,
+        name: &PackageName,
+        ends: &Ends,
+        options: &MirrorOptions,
+        report: &mut MirrorReport,
+    ) -> Result<Wanted> {
+        let there = ends.target.own_files(name, self.context())?;
+        let mut wanted = Vec::new();
+        let mut good = 0;
+        for release in ends
+            .source
+            .whole_releases(name, self.context())?
+            .into_iter()
+            .rev()
+        {
+            self.context().check()?;
+            if let Some(newest) = options.newest {
+                if good == newest {
+                    break;
+                }
+                if release.is_yanked() {
+                    continue;
+                }
+                good += 1;
+            }
+            let version = release.version.clone();
+            match ends.plan(release, &there)? {
+                Fit::Fits(planned) => wanted.push(planned),
+                Fit::Differs(files) => report.conflicts.push(MirrorConflict {
+                    package: name.clone(),
+                    version,
+                    files: files.into_iter().map(|file| file.file).collect(),
+                }),
+            }
+        }
+        wanted.reverse();
+        Ok(wanted)
+    }
+
+    fn mirror_files(
+        &self,
+        ends: &Ends,
+        releases: &Wanted,
+        options: &MirrorOptions,
+        report: &mut MirrorReport,
+    ) -> Result<()> {
+        let new: Vec<&WholeRelease> = releases
+            .iter()
+            .filter(|planned| planned.state() == CopyState::Copied)
+            .map(|planned| &planned.release)
+            .collect();
+        let (from, to) = (options.from_remote.as_deref(), options.to_remote.as_deref());
+        let files = if new.is_empty() {
+            None
+        } else {
+            self.copy_release_files(ends, &new, from, to)?
+        };
+        match (&mut report.files, files) {
+            (Some(sum), Some(files)) => {
+                sum.objects += files.objects;
+                sum.bytes += files.bytes;
+                sum.sent += files.sent;
+                sum.already_there += files.already_there;
+            }
+            (sum @ None, files) => *sum = files,
+            (Some(_), None) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether a text fits a pattern in which `*` stands for any text and `?` for any character. Case counts.
+fn matches_pattern(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0, 0);
+    // Where to go on when a later part does not fit: the last `*` takes one character more.
+    let mut star = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(c) if *c == '?' || *c == text[t] => (p, t) = (p + 1, t + 1),
+            _ => {
+                let Some((at, taken)) = star else { return false };
+                star = Some((at, taken + 1));
+                (p, t) = (at + 1, taken + 1);
+            }
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches_pattern;
+
+    #[test]
+    fn patterns_fit_whole_names() {
+        for (pattern, fits, not) in [
+            ("shot*", "shot010", "a-shot"),
+            ("*", "", "?"),
+            ("*-rig", "main-char-rig", "main-char-rig2"),
+            ("a?c*e", "abcdde", "ac-e"),
+            ("*a*b", "xaab", "xba"),
+        ] {
+            assert!(matches_pattern(pattern, fits), "{pattern} {fits}");
+            assert!(
+                pattern == "*" || !matches_pattern(pattern, not),
+                "{pattern} {not}"
+            );
+        }
+        let long = "a".repeat(20_000);
+        assert!(!matches_pattern("*a*a*a*a*b", &long), "and soon");
+    }
+}

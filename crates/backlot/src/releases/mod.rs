@@ -1,0 +1,12 @@
+//! Releases and the repos they are in: published, copied, judged, checked, looked at.
+
+pub(crate) mod allow;
+pub(crate) mod browse;
+pub(crate) mod copy;
+pub(crate) mod from_parts;
+pub(crate) mod mirror;
+pub(crate) mod parts;
+pub(crate) mod publish;
+pub(crate) mod repair_repo;
+pub(crate) mod verdicts;
+pub(crate) mod verify_repo;

@@ -1,0 +1,400 @@
+//! Parts of farm jobs: pushed by nodes that have no workspace, listed, dropped.
+//!
+//! Invariants: a node needs nothing but a remote that is there, since an empty folder may be a disk that is not mounted; a
+//! part appears last and whole; files are read once and no cache is written. Deliberately absent: making a release of parts
+//! (`from_parts`), and how they are stored (`backlot-store`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use backlot_backend::StoreOptions;
+use backlot_core::{Context, PlaceIdentity, RelPath};
+use backlot_dvc::{Scanned, names};
+use backlot_store::{
+    DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartChoice, PartHead, PartSource, Remote,
+    StoredName,
+};
+use serde::Serialize;
+
+use crate::error::{Error, PartError, Result, WorkspaceError};
+use crate::files::adding::scan_given;
+use crate::project::build::TOOL;
+use crate::workspace::config::Config;
+use crate::workspace::connect::{self, Address};
+use crate::workspace::settings::{Host, Settings};
+use crate::workspace::{Workspace, absolute};
+
+/// The parts on a remote.
+#[derive(Debug)]
+pub struct Parts {
+    remote: Remote,
+    /// The remote as people call it: its name in a workspace, or its place.
+    name: String,
+    author: String,
+    host: Host,
+    context: Context,
+}
+
+/// What a node stores.
+#[derive(Clone, Debug, Default)]
+pub struct PushPart {
+    /// Files, which are called as they are named, and folders, whose files are called as in the folder.
+    pub files: Vec<PathBuf>,
+    /// The ID of the job.
+    pub job: String,
+    /// The tracked folder that the files are of, relative to the asset.
+    pub folder: String,
+    /// The node, if it is not called as this machine.
+    pub node: Option<String>,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// Which parts of a job to drop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DropChoice {
+    /// All, also those that cannot be read.
+    #[default]
+    All,
+    /// Those of a node.
+    OfNode(String),
+    /// The one of this name, as a list has it.
+    Named(String),
+}
+
+/// A part that was pushed, or would be.
+#[derive(Clone, Debug, Serialize)]
+pub struct PushedPart {
+    /// The remote.
+    pub remote: String,
+    /// The job.
+    pub job: JobId,
+    /// The folder.
+    pub folder: RelPath,
+    /// The node.
+    pub node: String,
+    /// The name of the part; `None` in a dry run.
+    pub part: Option<StoredName>,
+    /// Its files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files whose content was new to the remote.
+    pub objects: u64,
+    /// Bytes that were written to the remote.
+    pub sent: u64,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+/// What became of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum PartState {
+    /// It is in no release yet.
+    Waiting,
+    /// A release was made from it.
+    Released,
+    /// A release was made from its job, and not from it.
+    Late,
+}
+
+/// A part that a remote has.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartRow {
+    /// Its name.
+    pub part: StoredName,
+    /// What the node says of it.
+    #[serde(flatten)]
+    pub head: PartHead,
+    /// When it was stored, by the clock of the service, in milliseconds since 1970.
+    pub stored: Option<u64>,
+    /// Its files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What became of it.
+    pub state: PartState,
+}
+
+/// The parts of a remote.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartList {
+    /// The remote.
+    pub remote: String,
+    /// By job, in the order in which they were stored.
+    pub parts: Vec<PartRow>,
+    /// The releases that were made from them.
+    pub releases: Vec<JobRelease>,
+    /// What cannot be read.
+    pub damaged: Vec<DamagedPart>,
+}
+
+/// What dropping parts did, or would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct DroppedParts {
+    /// The remote.
+    pub remote: String,
+    /// The job.
+    pub job: JobId,
+    /// The parts, and with all of them the records of releases.
+    pub dropped: Vec<DroppedPart>,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+/// Whether a text says where a remote is, and is not the name of one.
+fn is_place(remote: &str) -> bool {
+    remote.contains(['/', '\\']) || remote.starts_with('.')
+}
+
+/// The folder that a text names. One slash more at its end means nothing, as in a shell.
+fn parse_folder(text: &str) -> Result<RelPath, PartError> {
+    let parsed = RelPath::parse(text.trim_end_matches('/')).map_err(|error| PartError::BadFolder {
+        folder: text.to_owned(),
+        reason: format!("it {}", error.reason),
+    });
+    parsed.and_then(|folder| check_folder(&folder).map(|()| folder))
+}
+
+/// See that a folder of an asset can be tracked: that its pointer gets into the wheel and is found again.
+pub(crate) fn check_folder(folder: &RelPath) -> Result<(), PartError> {
+    let refuse = |reason: String| {
+        Err(PartError::BadFolder {
+            folder: folder.to_string(),
+            reason,
+        })
+    };
+    for name in folder.parts() {
+        if names::is_reserved(name) || names::is_of_tracking(name) {
+            return refuse(format!(
+                "`{}` is a name that git or DVC uses",
+                name.escape_debug()
+            ));
+        }
+    }
+    let pointer = format!("{}{}", folder.file_name(), names::POINTER_SUFFIX);
+    let above = folder.parent();
+    let above = above.iter().flat_map(RelPath::parts);
+    for name in above.chain([pointer.as_str()]) {
+        if let Err(reason) = backlot_wheel::check_packaged_name(name.as_ref()) {
+            return refuse(reason);
+        }
+    }
+    Ok(())
+}
+
+impl Parts {
+    /// The parts of a remote: by its place (a path, or a URL), by its name in the workspace that `start` is in, or the
+    /// default one of that. Paths are relative to `here`.
+    pub fn find(
+        remote: Option<&str>,
+        store: &StoreOptions,
+        here: &Path,
+        start: &Path,
+        host: &Host,
+        context: &Context,
+    ) -> Result<Self> {
+        if let Some(place) = remote.filter(|remote| is_place(remote)) {
+            return Self::at(place, store, here, host, context);
+        }
+        match Workspace::open(start, host, context) {
+            Ok(workspace) => workspace.parts(remote),
+            Err(Error::Workspace(WorkspaceError::NoWorkspace { start })) => match remote {
+                Some(place) => Self::at(place, store, here, host, context),
+                None => Err(PartError::NoRemote { start }.into()),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The parts of the remote at a place, without a workspace. Of a store, credentials are those of a remote `part`.
+    pub fn at(
+        place: &str,
+        store: &StoreOptions,
+        here: &Path,
+        host: &Host,
+        context: &Context,
+    ) -> Result<Self> {
+        let settings = Settings::layered(here, &Config::new(here)?, host)?;
+        let url = if place.contains("://") {
+            place.to_owned()
+        } else {
+            absolute(&here.join(place))?.display().to_string()
+        };
+        let address = Address {
+            name: "part",
+            url: &url,
+            options: store,
+            host,
+        };
+        let cache = &settings.cache.value;
+        let network = || connect::network(host, cache, context);
+        let (_, remote) = address.open(None, &cache.join("remotes"), network)?;
+        let identity = remote.identity()?;
+        if identity == PlaceIdentity::Absent {
+            return Err(PartError::RemoteNotThere {
+                place: place.to_owned(),
+            }
+            .into());
+        }
+        Ok(Self {
+            remote: remote.known(identity.name()),
+            name: place.to_owned(),
+            author: settings.author.value,
+            host: host.clone(),
+            context: context.clone(),
+        })
+    }
+
+    /// Store files as a part of a job. It is there, and all its files can be pulled, once this has succeeded.
+    pub fn push(&self, part: &PushPart) -> Result<PushedPart> {
+        let job: JobId = part.job.parse()?;
+        let folder = parse_folder(&part.folder)?;
+        // Refused early, and so by a dry run, too.
+        self.remote.job_parts(Some(&job), &self.context)?;
+        let head = PartHead {
+            job,
+            folder,
+            node: part.node.clone().unwrap_or_else(|| self.host.machine.clone()),
+            user: self.author.clone(),
+            time: self.context.now(),
+            tool: TOOL.to_owned(),
+        };
+        let (sources, bytes) = self.sources(&part.files)?;
+        let mut pushed = PushedPart {
+            remote: self.name.clone(),
+            job: head.job.clone(),
+            folder: head.folder.clone(),
+            node: head.node.clone(),
+            part: None,
+            files: sources.len() as u64,
+            bytes,
+            objects: 0,
+            sent: 0,
+            dry_run: part.dry_run,
+        };
+        if part.dry_run {
+            return Ok(pushed);
+        }
+        let stored = self.remote.push_part(&head, &sources, &self.context)?;
+        pushed.part = Some(stored.name);
+        pushed.bytes = stored.files.iter().map(|file| file.digests.size).sum();
+        (pushed.objects, pushed.sent) = (stored.report.objects, stored.report.sent);
+        if let Some(release) = stored.late.first() {
+            let message = format!(
+                "{} {} was released from the job `{}` before; it does not have this part",
+                release.package, release.version, head.job
+            );
+            self.context.warn("parts::late", message);
+        }
+        Ok(pushed)
+    }
+
+    /// The files of a part by name, sorted, and their bytes.
+    fn sources(&self, files: &[PathBuf]) -> Result<(Vec<PartSource>, u64)> {
+        let mut found: BTreeMap<RelPath, PathBuf> = BTreeMap::new();
+        let mut bytes = 0;
+        let mut take = |path: RelPath, file: PathBuf, size: u64| -> Result<()> {
+            if let Some(other) = found.get(&path).filter(|other| **other != file) {
+                let files = Box::new([other.clone(), file]);
+                return Err(PartError::SameName { path, files }.into());
+            }
+            if found.insert(path, file).is_none() {
+                bytes += size;
+            }
+            Ok(())
+        };
+        for given in files {
+            let given = absolute(given)?;
+            match scan_given(&given, &self.context)? {
+                Scanned::Missing => return Err(backlot_dvc::Error::NoSuchPath { path: given }.into()),
+                Scanned::File { size, .. } => {
+                    let name = RelPath::from_path(Path::new(given.file_name().unwrap_or_default()))?;
+                    take(name, given, size)?;
+                }
+                Scanned::Folder(files) => {
+                    for file in files {
+                        take(file.path, file.full, file.size)?;
+                    }
+                }
+            }
+        }
+        if found.is_empty() {
+            return Err(PartError::NoFiles.into());
+        }
+        let source = |(path, file)| PartSource { path, file };
+        Ok((found.into_iter().map(source).collect(), bytes))
+    }
+
+    /// The parts of a job, or of all.
+    pub fn list(&self, job: Option<&str>) -> Result<PartList> {
+        let job: Option<JobId> = job.map(str::parse).transpose()?;
+        let mut found = self.remote.job_parts(job.as_ref(), &self.context)?;
+        found.parts.sort_by(|a, b| a.head.job.cmp(&b.head.job));
+        let row = |part: &Part| PartRow {
+            part: part.name,
+            head: part.head.clone(),
+            stored: part.stored.map(|time| time.0),
+            files: part.files.len() as u64,
+            bytes: part.bytes(),
+            state: state_of(part, &found),
+        };
+        Ok(PartList {
+            remote: self.name.clone(),
+            parts: found.parts.iter().map(row).collect(),
+            releases: found.releases,
+            damaged: found.damaged,
+        })
+    }
+
+    /// Drop parts of a job.
+    pub fn drop_parts(&self, job: &str, choice: &DropChoice, dry_run: bool) -> Result<DroppedParts> {
+        let job: JobId = job.parse()?;
+        let choice = match choice {
+            DropChoice::All => PartChoice::All,
+            DropChoice::OfNode(node) => PartChoice::OfNode(node),
+            DropChoice::Named(name) => {
+                let bad = |_| PartError::BadName { name: name.clone() };
+                PartChoice::Named(name.parse().map_err(bad)?)
+            }
+        };
+        let dropped = self.remote.drop_parts(&job, choice, dry_run, &self.context)?;
+        Ok(DroppedParts {
+            remote: self.name.clone(),
+            job,
+            dropped,
+            dry_run,
+        })
+    }
+}
+
+/// What became of a part of some job.
+pub(crate) fn state_of(part: &Part, found: &JobParts) -> PartState {
+    let mut releases = found
+        .releases
+        .iter()
+        .filter(|release| release.job == part.head.job);
+    if releases.clone().any(|release| release.parts.contains(&part.name)) {
+        PartState::Released
+    } else if releases.next().is_some() {
+        PartState::Late
+    } else {
+        PartState::Waiting
+    }
+}
+
+impl Workspace {
+    /// The parts of a remote of this workspace, or of the default one.
+    pub fn parts(&self, remote: Option<&str>) -> Result<Parts> {
+        let entry = self.remote_entry(remote, "looking for parts")?;
+        Ok(Parts {
+            remote: self.open_remote(entry)?,
+            name: entry.name.clone(),
+            author: self.settings().author.value.clone(),
+            host: self.host().clone(),
+            context: self.context().clone(),
+        })
+    }
+}

@@ -1,0 +1,580 @@
+//! Publishing: record what changed, push the files, build the wheel, create the release. In this order.
+//!
+//! Invariants: a release is created last, by one exclusive create, when its files are on the remote already; a version
+//! that exists is a conflict, whoever was first. A kill anywhere leaves no release or a whole one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use backlot_core::{PackageName, Version, file};
+use backlot_dvc::{AddedOut, Change, Destination, FileChanges, MissingFrames, SentAhead, TrackedPointer};
+use backlot_repo::{Publication, Release, Repo};
+use backlot_store::{JobId, Remote, StoredName, Transfer};
+use serde::Serialize;
+
+use crate::error::{Error, OutsError, Result, WorkspaceError};
+use crate::files::adding::Preview;
+use crate::files::sequences::SequenceGap;
+use crate::files::tracked::Tracked;
+use crate::files::{Additions, MoveReport};
+use crate::project::base::{BaseRelease, Newer};
+use crate::project::build::BuildReport;
+use crate::project::outputs::Output;
+use crate::workspace::{Workspace, absolute};
+
+/// How to publish the parts of a job.
+#[derive(Clone, Debug, Default)]
+pub struct FromParts {
+    /// The ID of the job.
+    pub job: String,
+    /// What each folder must have, as `frames=1-100`.
+    pub expect: Vec<String>,
+    /// Publish without frames that no part has.
+    pub allow_missing: bool,
+    /// Of files with other bytes, take those of the part that was stored last, by the clock of the remote's service.
+    pub newest: bool,
+}
+
+/// What a release was made from.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartsUsed {
+    /// The job.
+    pub job: JobId,
+    /// The parts.
+    pub parts: Vec<StoredName>,
+    /// The nodes that stored them, sorted.
+    pub nodes: Vec<String>,
+    /// Frames that no part has.
+    pub missing: Vec<MissingFrames>,
+    /// Files of older parts that have other bytes.
+    pub overruled: u64,
+}
+
+/// How to publish.
+#[derive(Clone, Debug, Default)]
+pub struct PublishOptions {
+    /// The repo, instead of the workspace's target.
+    pub to: Option<String>,
+    /// The remote for the files, instead of the default one.
+    pub remote: Option<String>,
+    /// Why, for the record.
+    pub message: Option<String>,
+    /// Files and folders to be removed from tracked folders, though they may never have been here.
+    pub remove: Vec<PathBuf>,
+    /// Take the files of some folders from the parts of a job, not from the workspace.
+    pub parts: Option<FromParts>,
+    /// Publish what cannot be installed, too, and what leaves out changes of a newer release.
+    pub force: bool,
+    /// Publish pointers with `push: false`, too, whose files nobody can pull.
+    pub allow_unpushed: bool,
+    /// Send changed files in one pass, without a copy in the cache.
+    pub no_cache: bool,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// A published release.
+#[derive(Clone, Debug, Serialize)]
+pub struct PublishReport {
+    /// The asset.
+    pub asset: String,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The repo.
+    pub repo: String,
+    /// Tracked paths whose changes were recorded first.
+    pub added: Vec<String>,
+    /// What changed in them.
+    pub changes: Vec<PathChanges>,
+    /// The parts that files are from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<PartsUsed>,
+    /// Gaps in numbered sequences of tracked files.
+    pub gaps: Vec<SequenceGap>,
+    /// What was pushed.
+    pub files: MoveReport,
+    /// The wheel.
+    pub wheel: BuildReport,
+    /// Whether the repo had the release already, with the same bytes.
+    pub already: bool,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+/// What changed in a tracked file or folder since it was last added.
+#[derive(Clone, Debug, Serialize)]
+pub struct PathChanges {
+    /// The path, relative to the workspace.
+    pub path: String,
+    /// The changes, with names.
+    #[serde(flatten)]
+    pub changes: FileChanges,
+    /// Files that are not here and stay as they are.
+    pub kept: u64,
+}
+
+/// An output whose changes are recorded, and that is built from them; in a dry run, as it would be.
+struct Prepared {
+    parts: Option<PartsUsed>,
+    recorded: Vec<AddedOut>,
+    tracked: [Tracked; 1],
+    wheel: BuildReport,
+}
+
+impl Prepared {
+    fn ready<'a>(
+        &'a self,
+        output: &'a Output,
+        repo: &'a Repo,
+        base: Option<BaseRelease>,
+        newer: Option<&'a Newer<'a>>,
+    ) -> Ready<'a> {
+        Ready {
+            output,
+            repo,
+            base,
+            newer,
+            recorded: &self.recorded,
+            tracked: &self.tracked,
+            wheel: &self.wheel,
+        }
+    }
+}
+
+/// An output that is built and about to be published.
+struct Ready<'a> {
+    output: &'a Output,
+    repo: &'a Repo,
+    /// The release it was edited from.
+    base: Option<BaseRelease>,
+    /// A newer one, unless that does not matter.
+    newer: Option<&'a Newer<'a>>,
+    recorded: &'a [AddedOut],
+    tracked: &'a [Tracked; 1],
+    wheel: &'a BuildReport,
+}
+
+impl Workspace {
+    /// Publish an output.
+    pub fn publish(&self, output: &Output, options: &PublishOptions) -> Result<PublishReport> {
+        let held = self.hold()?;
+        held.publish_output(&held.own_output(output)?, options)
+    }
+
+    fn publish_output(&self, output: &Output, options: &PublishOptions) -> Result<PublishReport> {
+        let entry = self.publish_target(options.to.as_deref())?.clone();
+        let repo = self.open_repo(&entry)?;
+        let (package, version) = (output.package(), output.project.metadata.version.clone());
+        let known = self.known_releases(&package, &mut BTreeSet::new());
+        let base = self.base_of(output, &known)?;
+        let newer = Self::newer_release(base.as_ref(), &known)?.filter(|_| !options.force);
+        // Of the very version, the bytes decide, which are not known yet.
+        if let Some(newer) = newer.as_ref().filter(|newer| newer.release.version != version) {
+            return Err(newer.refusal(&output.name, base.as_ref())?.into());
+        }
+        repo.check_admits(&package)?;
+        self.check_urls(output)?;
+        self.check_installable(output, &entry.name, options.force)?;
+        if options.parts.is_some() && !options.dry_run {
+            // A pointer to files of parts that are in no release would be taken for work by the next publish.
+            let plan = PublishOptions {
+                dry_run: true,
+                ..options.clone()
+            };
+            let quiet = self.silently()?;
+            let planned = quiet.record_and_build(output, &repo, &plan)?;
+            quiet.create_release(planned.ready(output, &repo, base.clone(), newer.as_ref()), &plan)?;
+        }
+        let prepared = self.record_and_build(output, &repo, options)?;
+        let ready = prepared.ready(output, &repo, base, newer.as_ref());
+        let (files, already) = self.create_release(ready, options)?;
+        let Prepared {
+            parts,
+            recorded,
+            tracked,
+            wheel,
+        } = prepared;
+        if let Some(used) = parts.as_ref().filter(|_| !options.dry_run) {
+            self.note_parts(used, (&package, &version), &entry.name, options);
+        }
+        Ok(PublishReport {
+            asset: output.name.clone(),
+            package,
+            version,
+            repo: entry.name,
+            added: recorded.iter().map(|out| self.display_path(&out.path)).collect(),
+            changes: recorded.iter().map(|out| self.path_changes(out)).collect(),
+            parts,
+            gaps: self.gaps(&recorded, &tracked[0])?,
+            files,
+            wheel,
+            already,
+            dry_run: options.dry_run,
+        })
+    }
+
+    /// Record what changed, or what parts have, and build the wheel.
+    fn record_and_build(&self, output: &Output, repo: &Repo, options: &PublishOptions) -> Result<Prepared> {
+        let (parts, mut recorded) = match &options.parts {
+            Some(parts) => {
+                let (used, outs) = self.record_parts(output, parts, options)?;
+                (Some(used), outs)
+            }
+            None => (None, Vec::new()),
+        };
+        recorded.extend(self.record_changes(output, repo, &recorded, options)?);
+        let tracked = [self.tracked_after(output, &recorded, options.dry_run)?];
+        let planned = planned_pointers(&tracked[0], options.dry_run)?;
+        let wheel = self.build_tracked(output, &tracked[0], planned, options.dry_run)?;
+        if repo.is_public() && tracked.iter().any(|one| !one.pointers.is_empty()) {
+            let (package, version) = (output.package(), &output.project.metadata.version);
+            return Err(crate::files::holdings::files_in_public(&package, version, repo));
+        }
+        Ok(Prepared {
+            parts,
+            recorded,
+            tracked,
+            wheel,
+        })
+    }
+
+    /// Push the files and create the release. Returns what was pushed, and whether the release was there already.
+    fn create_release(&self, ready: Ready<'_>, options: &PublishOptions) -> Result<(MoveReport, bool)> {
+        let Ready {
+            output,
+            repo,
+            base,
+            tracked,
+            wheel,
+            ..
+        } = ready;
+        // Cheap and early; the exclusive create at the end is what decides.
+        let existing = repo.plan_publish(&wheel.built(), self.context())?.existing;
+        let identical = existing.as_ref().map(|existing| existing.identical);
+        if identical == Some(false)
+            && base.is_some()
+            && let Some(newer) = ready.newer
+        {
+            return Err(newer.refusal(&output.name, base.as_ref())?.into());
+        }
+        if options.dry_run {
+            if identical == Some(false) {
+                self.refuse_existing(repo, &output.package(), &wheel.version)?;
+            }
+            let files = self.plan_files(tracked, ready.recorded, &[], options.remote.as_deref())?;
+            return Ok((files, identical == Some(true)));
+        }
+        let mut files = MoveReport::default();
+        if identical != Some(false) {
+            let ahead = ahead_of(ready.recorded);
+            files = self.push_tracked(tracked, options.remote.as_deref(), ahead, false)?;
+            self.note_user_on_all(repo, tracked, options.remote.as_deref())?;
+        }
+        self.context().check()?;
+        let next = wheel
+            .sha256
+            .map(|sha256| self.as_base(output, &tracked[0], sha256));
+        let next = next.transpose()?;
+        if let Some(next) = next.clone().filter(|_| identical.is_none()) {
+            Self::note_pending(output, base, next)?;
+        }
+        let publication = self.publication(options.message.as_deref());
+        let mut already = false;
+        match repo.publish(&wheel.path, &publication, self.context()) {
+            // A run that was repeated, by a farm or after its answer was lost.
+            Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => already = true,
+            published => {
+                published?;
+            }
+        }
+        if let Some(next) = next {
+            Self::note_base(&output.project.root, next)?;
+        }
+        Ok((files, already))
+    }
+
+    /// What a requirement by URL means for whoever installs the release. A file of this machine is nobody else's.
+    fn check_urls(&self, output: &Output) -> Result<()> {
+        let metadata = &output.project.metadata;
+        for requirement in metadata.requires_dist.iter().filter(|r| r.url().is_some()) {
+            let told = requirement.told().into_owned();
+            let url = requirement.direct_url().and_then(std::result::Result::ok);
+            if url.is_some_and(|url| url.path().is_some()) {
+                return Err(WorkspaceError::LocalRequirement {
+                    asset: output.name.clone(),
+                    requirement: told,
+                }
+                .into());
+            }
+            self.context().warn(
+                "publish::direct_url",
+                format!(
+                    "{} needs `{told}`: whoever installs it has to name that URL, too, and public indexes refuse it",
+                    output.name
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    /// A file of a release that a repo has itself, if it has one.
+    fn own_release(&self, repo: &Repo, package: &PackageName, version: &Version) -> Result<Option<Release>> {
+        let there = repo.own_files(package, self.context())?;
+        Ok(there.into_iter().find(|release| &release.version == version))
+    }
+
+    /// A conflict if a repo has a release of this version.
+    fn refuse_existing(&self, repo: &Repo, package: &PackageName, version: &Version) -> Result<()> {
+        let Some(release) = self.own_release(repo, package, version)? else {
+            return Ok(());
+        };
+        let published = repo.status(&release)?.published;
+        Err(backlot_repo::Error::ReleaseExists {
+            package: package.clone(),
+            version: version.clone(),
+            repo: repo.place(),
+            files: Box::default(),
+            author: published.as_ref().map(|f| f.author.clone().into()),
+            at: published.map(|f| f.at),
+            identical: false,
+            complete: true,
+        }
+        .into())
+    }
+
+    /// Add what changed in tracked files since they were last added, and send it while it is read. What is `recorded` already
+    /// is left as it is.
+    fn record_changes(
+        &self,
+        output: &Output,
+        repo: &Repo,
+        recorded: &[AddedOut],
+        options: &PublishOptions,
+    ) -> Result<Vec<AddedOut>> {
+        let tracked = self.tracked_of_output(output)?;
+        self.refuse_unpushed(output, &tracked, options.allow_unpushed)?;
+        let elsewhere = self.remote_elsewhere(options.remote.as_deref());
+        if !tracked.pointers.is_empty() {
+            match self.bring_manifests(&tracked, elsewhere.as_ref()) {
+                // Lost before it was pushed, as by a power cut: adding makes it again from the files, if they are all here.
+                Err(Error::Dvc(backlot_dvc::Error::Store(backlot_store::Error::Missing { .. }))) => {}
+                brought => brought?,
+            }
+        }
+        let mut targets = Vec::new();
+        let (mut missing, mut empty) = (Vec::new(), Vec::new());
+        let states = self.out_states(&tracked)?.into_iter();
+        for state in states.filter(|state| recorded.iter().all(|out| out.path != state.path)) {
+            match state.change {
+                Change::NoContent if state.path.exists() => targets.push(state.path),
+                Change::NoContent => empty.push(self.display_path(&state.path)),
+                Change::Missing => missing.push(self.display_path(&state.path)),
+                Change::Modified { .. } | Change::NotInCache | Change::NoManifest => targets.push(state.path),
+                Change::Unchanged | Change::NotPulled | Change::Partial { .. } => {}
+            }
+        }
+        if !empty.is_empty() {
+            return Err(OutsError::NoContent {
+                asset: output.name.clone(),
+                paths: empty,
+            }
+            .into());
+        }
+        if !missing.is_empty() {
+            return Err(WorkspaceError::MissingFiles {
+                asset: output.name.clone(),
+                missing,
+            }
+            .into());
+        }
+        let removals: Result<Vec<PathBuf>> = options.remove.iter().map(|path| absolute(path)).collect();
+        let additions = Additions {
+            output: output.clone(),
+            targets,
+            removals: removals?,
+        };
+        if additions.targets.is_empty() && additions.removals.is_empty() {
+            return Ok(Vec::new());
+        }
+        let remote = if options.no_cache {
+            Some(self.open_remote(self.remote_entry(options.remote.as_deref(), "pushing files")?)?)
+        } else if options.dry_run {
+            None
+        } else {
+            self.remote_ahead(output, repo, options)?
+        };
+        let to = tracked.destination(Destination::of(remote.as_ref(), options.no_cache))?;
+        self.add_in_place(&additions, options.dry_run, to, elsewhere.as_ref())
+    }
+
+    /// An error if there are outs that a push leaves out, unless that is meant.
+    fn refuse_unpushed(&self, output: &Output, tracked: &Tracked, allowed: bool) -> Result<()> {
+        let outs = tracked.pointers.iter().flat_map(TrackedPointer::located_outs);
+        let unpushed = outs.filter(|(_, out)| out.cache && !out.push);
+        let paths: Vec<String> = unpushed.map(|(path, _)| self.display_path(&path)).collect();
+        if allowed || paths.is_empty() {
+            return Ok(());
+        }
+        Err(OutsError::NotPushed {
+            asset: output.name.clone(),
+            paths,
+        }
+        .into())
+    }
+
+    /// The gaps in numbered files of what an output tracks.
+    fn gaps(&self, recorded: &[AddedOut], tracked: &Tracked) -> Result<Vec<SequenceGap>> {
+        let cache = self.cache()?;
+        let mut gaps = Vec::new();
+        for out in recorded {
+            gaps.extend(crate::files::sequences::gaps(
+                &self.display_path(&out.path),
+                &out.members,
+            ));
+        }
+        for (place, out) in tracked.pointers.iter().flat_map(TrackedPointer::located_outs) {
+            let is_recorded = recorded.iter().any(|recorded| recorded.path == place);
+            let Some(id) = out.id().filter(|id| id.tree && !is_recorded) else {
+                continue;
+            };
+            if let Some(manifest) = backlot_dvc::peek_manifest(&cache, &id)? {
+                let files: Vec<_> = manifest.entries().iter().map(|e| e.path.clone()).collect();
+                gaps.extend(crate::files::sequences::gaps(&self.display_path(&place), &files));
+            }
+        }
+        Ok(gaps)
+    }
+
+    /// What the output tracks once its changes are recorded; after a dry run, what it would.
+    pub(crate) fn tracked_after(
+        &self,
+        output: &Output,
+        recorded: &[AddedOut],
+        dry_run: bool,
+    ) -> Result<Tracked> {
+        let mut tracked = self.tracked_of_output(output)?;
+        if !dry_run {
+            return Ok(tracked);
+        }
+        for planned in recorded {
+            let mut is_new = true;
+            for pointer in &mut tracked.pointers {
+                let base = pointer.pointer.base(pointer.folder());
+                for out in &mut pointer.pointer.outs {
+                    if out.path.to_path(&base) == planned.path {
+                        *out = planned.out.clone();
+                        is_new = false;
+                    }
+                }
+            }
+            if is_new {
+                tracked.pointers.push(TrackedPointer::planned(planned));
+            }
+        }
+        Ok(tracked)
+    }
+
+    /// What a push would send once the changes are recorded, and what is `previewed` is added.
+    pub(crate) fn plan_files(
+        &self,
+        tracked: &[Tracked],
+        recorded: &[AddedOut],
+        previewed: &[Preview],
+        remote: Option<&str>,
+    ) -> Result<MoveReport> {
+        let mut others = Vec::new();
+        for one in tracked {
+            let mut pointers = one.pointers.clone();
+            for pointer in &mut pointers {
+                let base = pointer.pointer.base(pointer.folder());
+                let is_planned = |path: PathBuf| recorded.iter().any(|planned| planned.path == path);
+                pointer
+                    .pointer
+                    .outs
+                    .retain(|out| !is_planned(out.path.to_path(&base)));
+            }
+            others.push(Tracked {
+                name: one.name.clone(),
+                pointers,
+                installed: false,
+            });
+        }
+        let mut more = BTreeMap::<Option<String>, Vec<Transfer>>::new();
+        for planned in recorded.iter().filter(|one| one.out.push && one.out.cache) {
+            let of_remote = more.entry(planned.out.remote.clone()).or_default();
+            of_remote.extend(planned.objects.iter().copied());
+        }
+        if !previewed.is_empty() {
+            let objects = previewed
+                .iter()
+                .flat_map(|preview| preview.objects.iter().copied());
+            more.entry(None).or_default().extend(objects);
+        }
+        let mut report = self.plan_push(&others, &more, remote)?;
+        for (asset, one) in report.assets.iter_mut().zip(tracked) {
+            let more = previewed.iter().filter(|preview| preview.asset == one.name);
+            asset.files = one.files() + more.map(|preview| preview.files).sum::<u64>();
+        }
+        Ok(report)
+    }
+
+    fn path_changes(&self, out: &AddedOut) -> PathChanges {
+        PathChanges {
+            path: self.display_path(&out.path),
+            changes: out.changes.clone(),
+            kept: out.kept,
+        }
+    }
+
+    /// Where files can be sent before the release is known to be possible: nowhere if its version exists, if the repo takes
+    /// no releases with files, or if there is no remote; what comes later tells which.
+    fn remote_ahead(&self, output: &Output, repo: &Repo, options: &PublishOptions) -> Result<Option<Remote>> {
+        if repo.is_public() {
+            return Ok(None);
+        }
+        let version = &output.project.metadata.version;
+        if self.own_release(repo, &output.package(), version)?.is_some() {
+            return Ok(None);
+        }
+        match self.remote_entry(options.remote.as_deref(), "pushing files") {
+            Ok(entry) => Ok(Some(self.open_remote(entry)?)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    pub(crate) fn publication(&self, message: Option<&str>) -> Publication {
+        Publication {
+            author: self.settings().author.value.clone(),
+            machine: self.host().machine.clone(),
+            reason: message.unwrap_or("manual").to_owned(),
+        }
+    }
+}
+
+/// The texts of pointers as they would be, where that is not what they are.
+fn planned_pointers(tracked: &Tracked, dry_run: bool) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let mut planned = BTreeMap::new();
+    for pointer in tracked.pointers.iter().filter(|_| dry_run) {
+        let old = file::read_if_exists(&pointer.path)?;
+        let text = old.map(|old| String::from_utf8_lossy(&old).into_owned());
+        let new = match &text {
+            Some(text) => backlot_dvc::updated_text(&pointer.path, text, &pointer.pointer),
+            None => pointer.pointer.to_text(),
+        };
+        if text.as_ref() != Some(&new) {
+            planned.insert(pointer.path.clone(), new.into_bytes());
+        }
+    }
+    Ok(planned)
+}
+
+/// What was sent while changes were recorded.
+fn ahead_of(recorded: &[AddedOut]) -> SentAhead {
+    let mut ahead = SentAhead::default();
+    for out in recorded {
+        ahead += out.ahead;
+    }
+    ahead
+}

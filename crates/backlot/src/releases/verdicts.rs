@@ -1,0 +1,163 @@
+//! Saying what a release is worth: approving, deprecating, yanking, taking a yank back.
+//!
+//! Invariant: exactly one release in one repo is meant, or it is an error. Deliberately absent: how it is kept
+//! (`backlot-repo`), and what it does to a choice (`resolution`).
+
+use std::collections::BTreeMap;
+
+use backlot_core::{PackageName, Version, text};
+use backlot_repo::{Publication, Release, ReleaseStatus, Repo, Verdict, VerdictReport};
+use serde::Serialize;
+
+use crate::environment::lockfile::{Lock, LockedPackage};
+use crate::error::{Result, WorkspaceError};
+use crate::workspace::Workspace;
+
+/// What was said of a release.
+#[derive(Clone, Debug, Serialize)]
+pub struct JudgeReport {
+    /// The repo.
+    pub repo: String,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The fact, whether it held already, and the status after it.
+    #[serde(flatten)]
+    pub report: VerdictReport,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+impl Workspace {
+    /// Say something of one release (`Table==1.0.0`), in the one repo that has it or the one that is named.
+    pub fn judge(
+        &self,
+        what: &str,
+        repo: Option<&str>,
+        verdict: Verdict,
+        reason: &str,
+        dry_run: bool,
+    ) -> Result<JudgeReport> {
+        let (name, version) = self.parse_release(what)?;
+        let entries = match repo {
+            Some(name) => vec![self.repo_entry(name)?],
+            None => self.repos(),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let opened = self.open_repo(entry)?;
+            let releases = opened.offered(&name, self.context())?;
+            let release = releases.into_iter().find(|r| r.version == version);
+            found.extend(release.map(|release| (entry, opened, release)));
+        }
+        let (entry, opened, release) = match found.len() {
+            0 => {
+                let what = format!("{name} {version}");
+                return Err(WorkspaceError::NoSuchRelease { what, nearest: None }.into());
+            }
+            1 => found.remove(0),
+            _ => {
+                let repos: Vec<&str> = found.iter().map(|(entry, ..)| entry.name.as_str()).collect();
+                return Err(WorkspaceError::AmbiguousRepo {
+                    name,
+                    version,
+                    repos: repos.join(", "),
+                }
+                .into());
+            }
+        };
+        let by = Publication {
+            author: self.settings().author.value.clone(),
+            machine: self.host().machine.clone(),
+            reason: reason.trim().to_owned(),
+        };
+        Ok(JudgeReport {
+            repo: entry.name.clone(),
+            report: opened.judge(&release, verdict, &by, dry_run, self.context())?,
+            package: release.package,
+            version: release.version,
+            dry_run,
+        })
+    }
+
+    /// The one release that a text like `Table==1.0.0` names.
+    pub(crate) fn parse_release(&self, what: &str) -> Result<(PackageName, Version)> {
+        let requirement = self.parse_requirement(what)?;
+        match requirement.specifiers().pinned() {
+            Some(version) => Ok((requirement.name().clone(), version)),
+            None => Err(WorkspaceError::NotOneRelease {
+                what: requirement.to_string(),
+            }
+            .into()),
+        }
+    }
+
+    /// Warn of releases of a lock that are yanked or deprecated, with who said so and why. What cannot be looked up is
+    /// passed over: the lock holds all the same. Without `ask`, repos behind URLs are left alone.
+    pub(crate) fn warn_used(&self, lock: &Lock, ask: bool) -> Result<()> {
+        self.warn_packages(&lock.packages, ask)
+    }
+
+    /// The same of some of its packages.
+    pub(crate) fn warn_packages<'p>(
+        &self,
+        packages: impl IntoIterator<Item = &'p LockedPackage>,
+        ask: bool,
+    ) -> Result<()> {
+        let quiet = self.context().clone().silent();
+        let mut repos: BTreeMap<&str, Option<Repo>> = BTreeMap::new();
+        for package in packages {
+            self.context().check()?;
+            let Some(name) = package.repo.as_deref() else {
+                continue;
+            };
+            let repo = repos.entry(name).or_insert_with(|| {
+                let entry = self.repo_entry(name).ok();
+                let entry = entry.filter(|entry| ask || !entry.is_remote())?;
+                self.open_repo(entry).ok()
+            });
+            let Some(repo) = repo else { continue };
+            let Ok(listing) = repo.recent_listing(&package.name, &quiet) else {
+                continue;
+            };
+            let locked = |release: &&Release| Some(&release.file) == package.file();
+            if let Some(release) = listing.files().find(locked) {
+                self.warn_judged(release, name, || Ok(repo.status(release)?))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Warn of a release if it is yanked or deprecated.
+    pub(crate) fn warn_judged(
+        &self,
+        release: &Release,
+        repo: &str,
+        status: impl FnOnce() -> Result<ReleaseStatus>,
+    ) -> Result<()> {
+        if release.yanked.is_none() && release.deprecated.is_none() {
+            return Ok(());
+        }
+        let status = status()?;
+        for (code, what, fact) in [
+            ("resolve::yanked", "yanked", status.yanked),
+            ("resolve::deprecated", "deprecated", status.deprecated),
+        ] {
+            let Some(fact) = fact else { continue };
+            // An index does not say who.
+            let by = match fact.author.as_str() {
+                "" => String::new(),
+                author => format!(" by {}", text::printable(author)),
+            };
+            let message = format!(
+                "{} {} in {repo} is {what}{by}: {}",
+                release.package,
+                release.version,
+                text::printable(&fact.reason)
+            );
+            self.context().warn(code, message);
+        }
+        Ok(())
+    }
+}

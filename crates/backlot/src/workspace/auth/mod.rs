@@ -1,0 +1,375 @@
+//! Credentials of a user: stored, removed, listed, tested; and the chain that every network is given.
+//!
+//! Invariants: no report has a secret in it; a helper is named by the user's own configuration, never by a project; what is
+//! stored was accepted by its server, unless that was not asked for; a test only reads. Deliberately absent: terminals and the
+//! environment, and a workspace where none is needed.
+
+pub(crate) mod helpers;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use backlot_backend::{StoreOptions, credentials_url, is_store_url};
+use backlot_core::Context;
+use backlot_core::web::shown_text;
+use backlot_net::{
+    Account, Ask, Credential, CredentialChain, CredentialFile, FoundCredential, GivenCredential,
+    ListedCredential, Network, NetworkOptions, PlaceName, SourceKind, UrlPrefix,
+};
+use serde::Serialize;
+use url::Url;
+
+use crate::error::{AuthError, Error, Result};
+use crate::workspace::Workspace;
+use crate::workspace::settings::Host;
+
+use helpers::chain;
+
+/// The object that a store is asked for by a test; every repo has it, and a server tells strangers by the asking.
+const ASKED_FOR: &str = "repo.json";
+
+/// A server as credentials are found for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthTarget {
+    /// The URL of a repo or remote, or of a part of a server.
+    pub url: String,
+    /// How a store is reached.
+    pub options: StoreOptions,
+    /// The repo or remote it is, by whose name variables are found.
+    pub place: PlaceName,
+}
+
+/// What a server said to a request that only reads.
+#[derive(Clone, Debug, Serialize)]
+pub struct AuthTest {
+    /// What was asked.
+    pub url: String,
+    /// The host that credentials are bound to.
+    pub host: String,
+    /// The kind of source that had a credential; `None` if there was none.
+    pub source: Option<SourceKind>,
+    /// Which variable, command or file it was.
+    pub from: Option<String>,
+    /// Who one is there.
+    pub user: Option<String>,
+    /// Whether the server let us in.
+    pub accepted: bool,
+    /// What it answered.
+    pub answer: String,
+}
+
+/// What a login did.
+#[derive(Clone, Debug, Serialize)]
+pub struct LoginReport {
+    /// The addresses the credential is used for: all that begin so.
+    pub prefix: String,
+    /// The host it is bound to.
+    pub host: String,
+    /// The user.
+    pub user: String,
+    /// The file that it is stored in.
+    pub file: PathBuf,
+    /// The user of the credential that was there before.
+    pub replaced: Option<String>,
+    /// What the server answered; `None` where it was not asked.
+    pub test: Option<AuthTest>,
+    /// A source that is asked before the file and has a credential for this address, too.
+    pub hidden_by: Option<String>,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+/// What a logout did.
+#[derive(Clone, Debug, Serialize)]
+pub struct LogoutReport {
+    /// The addresses the credential was used for.
+    pub prefix: String,
+    /// Whose it was.
+    pub user: String,
+    /// The file that it was stored in.
+    pub file: PathBuf,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+/// All credentials that are known, without secrets.
+#[derive(Clone, Debug, Serialize)]
+pub struct AuthList {
+    /// In the order of the chain.
+    pub credentials: Vec<ListedCredential>,
+}
+
+/// How to log in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoginOptions {
+    /// Store it without asking the server.
+    pub untested: bool,
+    /// Ask the server, store nothing.
+    pub dry_run: bool,
+}
+
+impl AuthError {
+    /// The error that a refused test is.
+    pub fn refused(test: &AuthTest) -> Self {
+        Self::Refused {
+            url: test.url.clone(),
+            user: test.user.clone(),
+            from: test.from.clone(),
+            answer: test.answer.clone(),
+        }
+    }
+}
+
+impl AuthTarget {
+    /// A target by its URL, or by the name of a repo or remote of a workspace. What the workspace knows about the URL (its
+    /// name, the endpoint of a bucket) is used where nothing else was given.
+    pub fn find(text: &str, options: &StoreOptions, workspace: Option<&Workspace>) -> Result<Self> {
+        let repos = workspace
+            .into_iter()
+            .flat_map(|workspace| &workspace.config().repos);
+        let repos = repos.map(|repo| {
+            (
+                PlaceName::Repo(repo.name.clone()),
+                &repo.name,
+                &repo.place,
+                &repo.store,
+            )
+        });
+        let remotes = workspace
+            .into_iter()
+            .flat_map(|workspace| &workspace.config().remotes);
+        let remotes = remotes.map(|remote| {
+            (
+                PlaceName::Remote(remote.name.clone()),
+                &remote.name,
+                &remote.url,
+                &remote.store,
+            )
+        });
+        let same = |a: &str, b: &str| a.trim_end_matches('/') == b.trim_end_matches('/');
+        let found = repos.chain(remotes).find(|(_, name, url, known)| {
+            let is_named = *name == text || same(url, text);
+            is_named && (*options == StoreOptions::default() || options == *known)
+        });
+        let target = match found {
+            Some((place, _, url, options)) => Self {
+                url: url.clone(),
+                options: options.clone(),
+                place,
+            },
+            None => Self {
+                url: text.to_owned(),
+                options: options.clone(),
+                place: PlaceName::unnamed(),
+            },
+        };
+        target.address()?;
+        Ok(target)
+    }
+
+    /// The address that credentials are found by.
+    fn address(&self) -> Result<Url> {
+        // Refuses what no credential can be for; the address itself is whole.
+        let bad = |reason: &str| backlot_net::Error::BadPrefix {
+            url: shown_text(&self.url),
+            reason: reason.to_owned(),
+        };
+        if !self.url.contains("://") {
+            return Err(bad("it is neither a URL nor the name of a repo or remote of this workspace").into());
+        }
+        let url = Url::parse(&self.url).map_err(|e| bad(&e.to_string()))?;
+        let address = credentials_url(&url, &self.options);
+        UrlPrefix::of(&address)?;
+        Ok(address)
+    }
+
+    /// What is stored for it.
+    fn prefix(&self) -> Result<UrlPrefix> {
+        Ok(UrlPrefix::of(&self.address()?)?)
+    }
+}
+
+/// The credentials of a user.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    host: Host,
+    context: Context,
+}
+
+impl Auth {
+    /// Those of a host.
+    pub fn new(host: &Host, context: &Context) -> Self {
+        Self {
+            host: host.clone(),
+            context: context.clone(),
+        }
+    }
+
+    fn file(&self) -> Result<CredentialFile> {
+        let path = self.host.credential_file.as_ref().ok_or(AuthError::NoFile)?;
+        Ok(CredentialFile::new(path))
+    }
+
+    /// All that the sources have.
+    pub fn list(&self) -> Result<AuthList> {
+        Ok(AuthList {
+            credentials: chain(&self.host)?.list()?,
+        })
+    }
+
+    /// Find the credential for a target and ask its server. A server that refuses is a report that says so.
+    pub fn test(&self, target: &AuthTarget) -> Result<AuthTest> {
+        self.ask(target, chain(&self.host)?)
+    }
+
+    /// Store a credential, if its server accepts it.
+    pub fn login(
+        &self,
+        target: &AuthTarget,
+        credential: &Credential,
+        options: LoginOptions,
+    ) -> Result<LoginReport> {
+        let (file, prefix) = (self.file()?, target.prefix()?);
+        if credential.password.is_empty() || credential.password.contains(char::is_control) {
+            return Err(AuthError::BadSecret.into());
+        }
+        if prefix
+            .user()
+            .is_some_and(|user| user != credential.user && !credential.is_token())
+        {
+            return Err(AuthError::OtherUser {
+                prefix: prefix.to_string(),
+                user: credential.user.clone(),
+            }
+            .into());
+        }
+        // Whether it can be stored is known before the server is asked.
+        let before = file.stored(&prefix)?;
+        let first = chain(&self.host)?.find(&target.place, &target.address()?, None, &self.context)?;
+        let hidden_by = first.filter(|found| found.source < SourceKind::File);
+        let test = if options.untested {
+            None
+        } else {
+            let given = GivenCredential(credential.clone());
+            let test = self.ask(target, CredentialChain::default().with(Arc::new(given)))?;
+            if !test.accepted {
+                return Err(AuthError::refused(&test).into());
+            }
+            Some(test)
+        };
+        let replaced = if options.dry_run {
+            before
+        } else {
+            file.store(&prefix, credential, &self.context)?
+        };
+        Ok(LoginReport {
+            prefix: prefix.to_string(),
+            host: prefix.host().to_owned(),
+            user: credential.user.clone(),
+            file: file.path().to_path_buf(),
+            replaced,
+            test,
+            hidden_by: hidden_by.map(|found| found.from),
+            dry_run: options.dry_run,
+        })
+    }
+
+    /// Remove the credential that is stored for a target.
+    pub fn logout(&self, target: &AuthTarget, dry_run: bool) -> Result<LogoutReport> {
+        let (file, prefix) = (self.file()?, target.prefix()?);
+        let removed = if dry_run {
+            file.stored(&prefix)?
+        } else {
+            file.remove(&prefix, &self.context)?
+        };
+        let Some(user) = removed else {
+            let known = file_prefixes(&file)?;
+            return Err(AuthError::NotStored {
+                prefix: prefix.to_string(),
+                file: file.path().to_path_buf(),
+                known,
+            }
+            .into());
+        };
+        Ok(LogoutReport {
+            prefix: prefix.to_string(),
+            user,
+            file: file.path().to_path_buf(),
+            dry_run,
+        })
+    }
+
+    fn ask(&self, target: &AuthTarget, chain: CredentialChain) -> Result<AuthTest> {
+        let address = target.address()?;
+        let found = chain.find(&target.place, &address, None, &self.context)?;
+        let options = NetworkOptions {
+            credentials: chain,
+            cache: self.host.default_cache.join("index"),
+            ..self.host.network.clone()
+        };
+        let network = Network::new(options, self.context.clone())?;
+        let answer = if is_store_url(&target.url) {
+            ask_store(&network, target)
+        } else {
+            ask_server(&network, target, &address)
+        };
+        let (accepted, answer) = match answer {
+            Ok(answer) => (true, answer),
+            Err(error) if is_denied(&error) => (false, error.to_string()),
+            Err(error) => return Err(error),
+        };
+        Ok(report(target, &address, found, accepted, answer))
+    }
+}
+
+fn report(
+    target: &AuthTarget,
+    address: &Url,
+    found: Option<FoundCredential>,
+    accepted: bool,
+    answer: String,
+) -> AuthTest {
+    AuthTest {
+        url: shown_text(&target.url),
+        host: address.host_str().unwrap_or_default().to_owned(),
+        source: found.as_ref().map(|found| found.source),
+        from: found.as_ref().map(|found| found.from.clone()),
+        user: found.map(|found| found.credential.user),
+        accepted,
+        answer,
+    }
+}
+
+/// Ask for the smallest part of what a URL names; what is there is not read.
+fn ask_server(network: &Network, target: &AuthTarget, address: &Url) -> Result<String> {
+    network.check_online("it", &shown_text(&target.url))?;
+    let account = Account::open(network, &target.place, address)?;
+    let ask = Ask::new(address.clone(), 64 * 1024).range("0-0");
+    let answer = network.block(network.ask(&account, &ask, &mut Vec::new()));
+    Ok(format!("it answered {}", answer?.status))
+}
+
+fn ask_store(network: &Network, target: &AuthTarget) -> Result<String> {
+    let store = backlot_backend::open(network, &target.place, &target.url, &target.options);
+    let store = store.map_err(backlot_store::Error::from)?;
+    let found = store.stat(ASKED_FOR).map_err(backlot_store::Error::from)?;
+    Ok(match found {
+        Some(_) => "it has a repo there".to_owned(),
+        None => "it answered".to_owned(),
+    })
+}
+
+fn is_denied(error: &Error) -> bool {
+    match error {
+        Error::Network(error) => matches!(error, backlot_net::Error::Denied { .. }),
+        Error::Store(backlot_store::Error::Backend(error)) => error.is_denied(),
+        _ => false,
+    }
+}
+
+/// The prefixes that a file has.
+fn file_prefixes(file: &CredentialFile) -> Result<Vec<String>> {
+    use backlot_net::CredentialSource as _;
+    let listed = file.list()?;
+    Ok(listed.into_iter().filter_map(|listed| listed.prefix).collect())
+}

@@ -1,0 +1,618 @@
+//! A workspace on disk: where its parts lie, its locks, and the doors to cache, repos and remotes.
+//!
+//! Invariant: whatever changes the workspace holds the exclusive lock `.backlot/lock` while it does; readers do not
+//! wait. Everything in `.backlot/` can be deleted and is made again.
+
+pub(crate) mod auth;
+pub(crate) mod config;
+pub(crate) mod connect;
+pub(crate) mod held;
+pub(crate) mod local_cache;
+pub(crate) mod movers;
+pub(crate) mod places;
+pub(crate) mod problems;
+pub(crate) mod rules;
+pub(crate) mod settings;
+pub(crate) mod user_file;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use backlot_backend::StoreOptions;
+use backlot_core::{Context, FileLock, PlaceIdentity, file, text};
+use backlot_dvc::DvcConfig;
+use backlot_net::Network;
+use backlot_repo::{IndexRepo, ObjectRepo, Repo};
+use backlot_store::{Cache, Remote, RemoteLayout, StatCache};
+use backlot_wheel::Interpreter;
+use fs_err as fs;
+use serde::Serialize;
+
+use crate::error::{Result, WorkspaceError};
+use crate::workspace::config::{Config, FILE_NAME, RemoteEntry, RepoEntry, RepoPlace};
+use crate::workspace::connect::{Address, NO_SITE_CACHE};
+use crate::workspace::settings::{Host, Settings};
+
+/// How long a command waits for another one to finish changing the workspace.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// An open workspace.
+#[derive(Debug)]
+pub struct Workspace {
+    root: PathBuf,
+    pub(crate) config: Config,
+    settings: Settings,
+    host: Host,
+    context: Context,
+    network: OnceLock<Network>,
+    cache_dir: OnceLock<PathBuf>,
+    cache: OnceLock<Cache>,
+    stat_cache: OnceLock<Arc<StatCache>>,
+    /// The interpreter that the search path has for a version, once one was found: it may have been run to tell.
+    on_path: Mutex<BTreeMap<Option<String>, Interpreter>>,
+    /// The repos behind URLs that were opened: what they said is remembered.
+    remote_repos: Mutex<BTreeMap<RepoEntry, Repo>>,
+}
+
+/// How to make a workspace.
+#[derive(Clone, Debug, Default)]
+pub struct InitOptions {
+    /// Python version, interpreter or `none`; `None` takes what is on the path.
+    pub python: Option<String>,
+    /// Cache folder for this workspace instead of the user's shared one.
+    pub cache: Option<String>,
+    /// Say what would be made, make nothing.
+    pub dry_run: bool,
+}
+
+/// What was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct InitReport {
+    /// The workspace.
+    pub root: PathBuf,
+    /// What was (or would be) created, relative to it.
+    pub created: Vec<String>,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+const DVC_IGNORE: &str = "# Written by backlot: what real DVC must not look into.\n/inputs\n/build\n/external_packages\n/.backlot\n";
+
+/// What a command holds while it changes a workspace.
+#[derive(Debug)]
+pub(crate) struct WorkspaceLock {
+    _workspace: FileLock,
+    _cache: Option<FileLock>,
+}
+
+impl Workspace {
+    /// Make a workspace in a folder, which may have other files in it.
+    pub fn init(
+        root: &Path,
+        options: &InitOptions,
+        host: &Host,
+        context: &Context,
+    ) -> Result<(Option<Self>, InitReport)> {
+        let root = absolute(root)?;
+        if root.join(FILE_NAME).exists() {
+            return Err(WorkspaceError::WorkspaceExists { root }.into());
+        }
+        let folders = ["inputs", "outputs", "build", "external_packages", ".backlot"];
+        let files = [FILE_NAME, ".dvc/config", ".dvcignore"];
+        let mut created: Vec<String> = folders.iter().map(|f| format!("{f}/")).collect();
+        created.extend(files.iter().map(ToString::to_string));
+        let report = InitReport {
+            root: root.clone(),
+            created,
+            dry_run: options.dry_run,
+        };
+        if options.dry_run {
+            return Ok((None, report));
+        }
+        let mut config = Config::new(&root)?;
+        config.set_python(options.python.as_deref());
+        config.set_cache(options.cache.as_deref());
+        let workspace = Self::with_config(root, config, host, context)?;
+        workspace.check_python()?;
+        let absent = Absent::below(&workspace.root);
+        if let Err(error) = workspace.make(&folders) {
+            absent.restore(&workspace.root);
+            return Err(error);
+        }
+        Ok((Some(workspace), report))
+    }
+
+    /// Make the parts of a workspace, `backlot.toml` last: with it, all of it is there.
+    fn make(&self, folders: &[&str]) -> Result<()> {
+        for folder in folders.iter().filter(|f| **f != "inputs") {
+            fs::create_dir_all(self.root.join(folder))?;
+        }
+        file::write_if_changed(&self.root.join(".backlot/.gitignore"), b"*\n")?;
+        file::write_if_changed(&self.root.join(".dvcignore"), DVC_IGNORE.as_bytes())?;
+        let _lock = self.lock()?;
+        self.write_dvc_config()?;
+        self.sync_editables()?;
+        if self.config.create()? {
+            return Ok(());
+        }
+        let root = self.root.clone();
+        Err(WorkspaceError::WorkspaceExists { root }.into())
+    }
+
+    /// Open the workspace that `start` is in.
+    pub fn open(start: &Path, host: &Host, context: &Context) -> Result<Self> {
+        let start = absolute(start)?;
+        match start.ancestors().find(|folder| folder.join(FILE_NAME).is_file()) {
+            Some(root) => Self::open_at(root.to_path_buf(), host, context),
+            None => Err(WorkspaceError::NoWorkspace { start }.into()),
+        }
+    }
+
+    fn open_at(root: PathBuf, host: &Host, context: &Context) -> Result<Self> {
+        let config = Config::load(&root, context)?;
+        Self::with_config(root, config, host, context)
+    }
+
+    /// Another value where the configuration is another than this one's. `warn` about unknown keys in it.
+    pub(crate) fn current(&self, warn: bool) -> Result<Option<Self>> {
+        match self.config.reread(warn.then_some(&self.context))? {
+            None => Ok(None),
+            Some(config) => Self::with_config(self.root.clone(), config, &self.host, &self.context).map(Some),
+        }
+    }
+
+    /// The same workspace, which tells nobody what it does: to see whether something would be refused before it is done.
+    pub(crate) fn silently(&self) -> Result<Self> {
+        let context = self.context.clone().silent();
+        Self::with_config(self.root.clone(), self.config.clone(), &self.host, &context)
+    }
+
+    fn with_config(root: PathBuf, config: Config, host: &Host, context: &Context) -> Result<Self> {
+        let settings = Settings::layered(&root, &config, host)?;
+        Ok(Self {
+            root,
+            config,
+            settings,
+            host: host.clone(),
+            context: context.clone(),
+            network: OnceLock::new(),
+            cache_dir: OnceLock::new(),
+            cache: OnceLock::new(),
+            stat_cache: OnceLock::new(),
+            on_path: Mutex::default(),
+            remote_repos: Mutex::default(),
+        })
+    }
+
+    /// Fold the settings again after the configuration changed.
+    pub(crate) fn refresh_settings(&mut self) -> Result<()> {
+        self.settings = Settings::layered(&self.root, &self.config, &self.host)?;
+        self.cache_dir = OnceLock::new();
+        self.cache = OnceLock::new();
+        self.stat_cache = OnceLock::new();
+        Ok(())
+    }
+
+    /// The folder it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+    /// Who and where.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+    /// Observer, cancellation and clock.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+    /// The environment with the installed assets.
+    pub fn inputs_dir(&self) -> PathBuf {
+        self.root.join("inputs")
+    }
+    /// The editable assets.
+    pub fn outputs_dir(&self) -> PathBuf {
+        self.root.join("outputs")
+    }
+    /// The built wheels.
+    pub fn build_dir(&self) -> PathBuf {
+        self.root.join("build")
+    }
+    /// State that can be made again.
+    pub fn state_dir(&self) -> PathBuf {
+        self.root.join(".backlot")
+    }
+    /// A path as people of this workspace write it: relative where it lies inside.
+    pub fn display_path(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    }
+
+    /// Hold the workspace while changing it, and the cache against a cleaning.
+    pub(crate) fn lock(&self) -> Result<WorkspaceLock> {
+        let lock = WorkspaceLock {
+            _workspace: FileLock::acquire(&self.state_dir().join("lock"), PATIENCE, &self.context)?,
+            _cache: local_cache::used::hold(self.cache_dir(), &self.context)?,
+        };
+        // What killed commands left beside the files they were about to write.
+        if backlot_store::is_sweep_due(&self.state_dir().join("swept")) {
+            for folder in ["outputs", "build", "inputs", "status"] {
+                backlot_store::sweep_tree(&self.root.join(folder));
+            }
+            for folder in ["", ".backlot", ".dvc", "external_packages"] {
+                backlot_store::sweep_folder(&self.root.join(folder));
+            }
+        }
+        Ok(lock)
+    }
+
+    /// The cache, known to hold files of this workspace so that a collection of the shared cache spares them.
+    /// Opened once, and again if its folder was deleted meanwhile.
+    pub fn cache(&self) -> Result<Cache> {
+        if let Some(cache) = self.cache.get().filter(|cache| cache.is_there()) {
+            return Ok(cache.clone());
+        }
+        let own = self.cache_dir();
+        let mut cache = Cache::open(own)?.with_context(&self.context);
+        for lower in self.caches().skip(1) {
+            cache = cache.over(lower);
+        }
+        local_cache::used::register_workspace(own, &self.root)?;
+        Ok(self.cache.get_or_init(|| cache).clone())
+    }
+
+    /// The folder of the cache that is written to: the configured one or, where that can only be read, one of this workspace.
+    pub fn cache_dir(&self) -> &Path {
+        self.cache_dir.get_or_init(|| {
+            let configured = &self.settings.cache.value;
+            if !backlot_store::is_read_only_cache(configured) {
+                return configured.clone();
+            }
+            let own = self.state_dir().join("cache");
+            if !own.is_dir() {
+                let (configured, own) = (configured.display(), own.display());
+                let message = format!(
+                    "the cache `{configured}` cannot be written to: it is read, and new files go to `{own}`"
+                );
+                self.context.warn("cache::read_only", message);
+            }
+            own
+        })
+    }
+
+    /// The folders of all caches that are read, the one that is written to first.
+    pub(crate) fn caches(&self) -> impl Iterator<Item = &Path> {
+        let own = self.cache_dir();
+        let configured = self.settings.cache.value.as_path();
+        std::iter::once(own).chain((configured != own).then_some(configured))
+    }
+
+    /// The cache of file digests, opened once.
+    pub fn stat_cache(&self) -> Result<Arc<StatCache>> {
+        if let Some(stat) = self.stat_cache.get() {
+            return Ok(Arc::clone(stat));
+        }
+        fs::create_dir_all(self.state_dir())?;
+        let stat = StatCache::open(&self.state_dir().join("state.db"))?.beside(&self.cache()?);
+        Ok(Arc::clone(self.stat_cache.get_or_init(|| Arc::new(stat))))
+    }
+
+    /// The first interpreter of a version on the search path.
+    pub(crate) fn interpreter_on_path(&self, wanted: Option<&str>) -> Result<Option<Interpreter>> {
+        let mut known = self.on_path.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = wanted.map(ToOwned::to_owned);
+        if let Some(known) = known.get(&key) {
+            return Ok(Some(known.clone()));
+        }
+        let Some(path) = &self.host.path else {
+            return Ok(None);
+        };
+        let found = backlot_wheel::find_interpreter(path, wanted, &self.context)?;
+        if let Some(found) = &found {
+            known.insert(key, found.clone());
+        }
+        Ok(found)
+    }
+
+    /// The repos in order of preference: the blessed one first, then as configured.
+    pub fn repos(&self) -> Vec<&RepoEntry> {
+        let mut repos: Vec<&RepoEntry> = self.config.repos.iter().collect();
+        repos.sort_by_key(|r| Some(r.name.as_str()) != self.config.blessed.as_deref());
+        repos
+    }
+
+    /// A configured repo by name.
+    pub fn repo_entry(&self, name: &str) -> Result<&RepoEntry> {
+        let names = self.config.repos.iter().map(|r| r.name.as_str());
+        self.config.repos.iter().find(|r| r.name == name).ok_or_else(|| {
+            let nearest = text::nearest(name, names).map(ToOwned::to_owned);
+            WorkspaceError::UnknownName {
+                what: "repo",
+                name: name.to_owned(),
+                nearest,
+            }
+            .into()
+        })
+    }
+
+    /// Open a configured repo: the very one that was added. One that is gone, as with a disk that is not mounted, is an
+    /// error, never an empty repo.
+    pub fn open_repo(&self, entry: &RepoEntry) -> Result<Repo> {
+        let repo = self.connect_repo(entry)?;
+        if let Some(found) = repo.identity()? {
+            check_place(
+                "repo",
+                &entry.name,
+                repo.place().to_string(),
+                &found,
+                entry.id.as_deref(),
+            )?;
+        }
+        Ok(repo.known(entry.id.as_deref()))
+    }
+
+    /// Open whatever is at the place of a repo.
+    pub(crate) fn connect_repo(&self, entry: &RepoEntry) -> Result<Repo> {
+        if !entry.is_remote() {
+            return Ok(Repo::open_folder(&absolute(&self.root.join(&entry.place))?)?);
+        }
+        let network = self.network()?;
+        let mut remote = self.remote_repos.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = remote.get(entry) {
+            return Ok(known.clone());
+        }
+        let (name, place) = (&entry.name, &entry.place);
+        let repo = if entry.kind() == RepoPlace::Store {
+            let repo = ObjectRepo::open(&network, name, place, &self.reached(&entry.store))?;
+            Repo::Object(match self.gate_of(entry) {
+                Some(gate) => repo.gated(gate),
+                None => repo,
+            })
+        } else {
+            let repo = IndexRepo::open(&network, name, place, entry.upload.as_deref())?;
+            Repo::Index(match self.gate_of(entry) {
+                Some(gate) => repo.gated(gate),
+                None => repo,
+            })
+        };
+        remote.insert(entry.clone(), repo.clone());
+        Ok(repo)
+    }
+
+    /// The way to indexes, set up when first needed.
+    pub(crate) fn network(&self) -> Result<Network> {
+        if let Some(network) = self.network.get() {
+            return Ok(network.clone());
+        }
+        let made = connect::network(&self.host, self.cache_dir(), &self.context)?;
+        Ok(self.network.get_or_init(|| made).clone())
+    }
+
+    /// A configured remote by name, or the default one.
+    pub fn remote_entry(&self, name: Option<&str>, action: &str) -> Result<&RemoteEntry> {
+        let remotes = &self.config.remotes;
+        let Some(name) = name.or(self.config.default_remote.as_deref()) else {
+            return match remotes.as_slice() {
+                [only] => Ok(only),
+                _ => Err(WorkspaceError::NoneConfigured {
+                    what: "remote",
+                    action: action.to_owned(),
+                }
+                .into()),
+            };
+        };
+        remotes.iter().find(|r| r.name == name).ok_or_else(|| {
+            let nearest = text::nearest(name, remotes.iter().map(|r| r.name.as_str())).map(ToOwned::to_owned);
+            WorkspaceError::UnknownName {
+                what: "remote",
+                name: name.to_owned(),
+                nearest,
+            }
+            .into()
+        })
+    }
+
+    /// Open a configured remote: the very one that was added. One that is gone, as with a disk that is not mounted, is an
+    /// error, never an empty remote.
+    pub fn open_remote(&self, entry: &RemoteEntry) -> Result<Remote> {
+        let remote = self.connect_remote(entry)?;
+        let place = self.resolve_place(&entry.url);
+        check_place(
+            "remote",
+            &entry.name,
+            place,
+            &remote.identity()?,
+            entry.id.as_deref(),
+        )?;
+        Ok(remote.known(entry.id.as_deref()))
+    }
+
+    /// Open whatever is at the place of a remote.
+    pub(crate) fn connect_remote(&self, entry: &RemoteEntry) -> Result<Remote> {
+        let mirrors = self.cache_dir().join("remotes");
+        let url = self.resolve_place(&entry.url);
+        let address = Address {
+            name: &entry.name,
+            url: &url,
+            options: &self.reached(&entry.store),
+            host: &self.host,
+        };
+        let (_, remote) = address.open(Some(entry.layout), &mirrors, || self.network())?;
+        Ok(remote)
+    }
+
+    /// How a store is reached from this machine: through the site cache that it names, else through the machine's own.
+    fn reached(&self, store: &StoreOptions) -> StoreOptions {
+        let named = store.via.as_deref().map(|via| match via {
+            NO_SITE_CACHE => via.to_owned(),
+            folder => self.resolve_place(folder),
+        });
+        let own = self
+            .host()
+            .site_cache
+            .as_ref()
+            .map(|via| via.display().to_string());
+        StoreOptions {
+            via: named.or(own).filter(|via| via != NO_SITE_CACHE),
+            ..store.clone()
+        }
+    }
+
+    /// A folder relative to the workspace as an absolute one; URLs as they are.
+    pub(crate) fn resolve_place(&self, place: &str) -> String {
+        if place.contains("://") {
+            return place.to_owned();
+        }
+        let path = self.root.join(place);
+        absolute(&path).unwrap_or(path).display().to_string()
+    }
+
+    /// Keep `.dvc/config` in step, so that real DVC works here. A file that is not ours is left alone.
+    pub(crate) fn write_dvc_config(&self) -> Result<()> {
+        let path = self.root.join(".dvc/config");
+        if let Some(bytes) = file::read_if_exists(&path)?
+            && !bytes.starts_with(DvcConfig::HEADER.as_bytes())
+        {
+            return Ok(());
+        }
+        let mut dvc = DvcConfig::no_scm();
+        dvc.set_cache_dir(&self.settings.cache.value);
+        // DVC knows its own layout only.
+        let readable = |remote: &&RemoteEntry| remote.layout == RemoteLayout::Dvc;
+        for remote in self.config.remotes.iter().filter(readable) {
+            dvc.add_remote(&remote.name, &dvc_url(&self.resolve_place(&remote.url)));
+            if let Some((key, text)) = dvc_endpoint(remote) {
+                dvc.set_remote(&remote.name, key, text);
+            }
+            if let Some(region) = &remote.store.region {
+                dvc.set_remote(&remote.name, "region", region);
+            }
+            if remote.store.anonymous {
+                dvc.set_remote(&remote.name, "allow_anonymous_login", "true");
+            }
+        }
+        if let Some(default) = self.remote_entry(None, "").ok().filter(readable) {
+            dvc.set_default_remote(&default.name);
+        }
+        file::write_if_changed(&path, dvc.to_text().as_bytes())?;
+        Ok(())
+    }
+}
+
+/// The address of a remote as DVC writes it.
+fn dvc_url(url: &str) -> String {
+    let schemes = [
+        ("webdav+https://", "webdavs://"),
+        ("webdav+http://", "webdav://"),
+        ("sftp://", "ssh://"),
+    ];
+    let renamed = schemes
+        .iter()
+        .find_map(|(ours, theirs)| Some(format!("{theirs}{}", url.strip_prefix(ours)?)));
+    renamed.unwrap_or_else(|| url.to_owned())
+}
+
+/// How DVC names the server of a remote: each kind of store has its own option.
+fn dvc_endpoint(remote: &RemoteEntry) -> Option<(&'static str, &str)> {
+    let endpoint = remote.store.endpoint.as_deref()?;
+    match remote.url.split_once("://")?.0 {
+        // An account, whose server follows from its name.
+        "azure" => {
+            let host = endpoint.split_once("://")?.1;
+            let account = host.split_once(".blob.")?.0;
+            Some(("account_name", account))
+        }
+        "oss" => Some(("oss_endpoint", endpoint)),
+        "gdrive" => None,
+        _ => Some(("endpointurl", endpoint)),
+    }
+}
+
+/// What of a workspace is not there before it is made: all that is removed if that fails.
+struct Absent(Vec<PathBuf>);
+
+impl Absent {
+    fn below(root: &Path) -> Self {
+        // Folders above the workspace, too: the topmost that is not there stands for all.
+        let above = root.ancestors().take_while(|folder| !folder.exists()).last();
+        if let Some(above) = above {
+            return Self(vec![above.to_path_buf()]);
+        }
+        let parts = [
+            "inputs",
+            "outputs",
+            "build",
+            "external_packages",
+            ".backlot",
+            ".dvc",
+            ".dvc/config",
+            ".dvcignore",
+            "backlot.lock",
+        ];
+        let paths = parts.iter().map(|part| root.join(part));
+        Self(paths.filter(|path| fs::symlink_metadata(path).is_err()).collect())
+    }
+
+    fn restore(self, root: &Path) {
+        // Somebody else was first: it is theirs.
+        if root.join(FILE_NAME).exists() {
+            return;
+        }
+        for path in self.0 {
+            // The error that is told is the one before.
+            file::remove(&path).ok();
+        }
+    }
+}
+
+/// Fine if what was found at a place is what was added.
+fn check_place(
+    what: &'static str,
+    name: &str,
+    place: String,
+    found: &PlaceIdentity,
+    remembered: Option<&str>,
+) -> Result<()> {
+    if found.is(remembered) {
+        return Ok(());
+    }
+    let name = name.to_owned();
+    Err(match found {
+        PlaceIdentity::Absent => WorkspaceError::PlaceGone { what, name, place },
+        found => WorkspaceError::OtherPlace {
+            what,
+            name,
+            place,
+            found: found.name().map(ToOwned::to_owned),
+            remembered: remembered.unwrap_or_default().to_owned(),
+        },
+    }
+    .into())
+}
+
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
+    // Lexical, so that a path that does not exist yet, or a link the person chose, stays as it was meant.
+    let path = std::path::absolute(path)?;
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::ParentDir => {
+                clean.pop();
+            }
+            std::path::Component::CurDir => {}
+            other => clean.push(other),
+        }
+    }
+    Ok(clean)
+}
