@@ -54,7 +54,8 @@ impl Workspace {
             return Ok(Vec::new());
         };
         let env = self.marker_env()?;
-        let pool = Pool::open(self, &[], None)?;
+        let outputs = self.outputs()?;
+        let mut pool = Pool::open(self, &outputs, None)?.for_python(&env);
         let mut asks: Vec<(String, Requirement)> = self
             .config()
             .inputs
@@ -70,8 +71,7 @@ impl Workspace {
                 asks.extend(active.map(|r| (dist.metadata.package().to_string(), r.clone())));
             }
         }
-        let outputs = self.outputs()?;
-        let updated = self.updated(&outputs, &lock)?;
+        let updated = self.updated(&mut pool, &outputs, &lock)?;
         let mut rows = Vec::new();
         // What a URL names is never behind: nothing else was asked for.
         let published = |p: &&LockedPackage| p.editable.is_none() && p.url.is_none();
@@ -86,14 +86,14 @@ impl Workspace {
     }
 
     /// The lock as an update of everything would leave it; `None`, with a warning, if it would fail.
-    fn updated(&self, outputs: &[Output], lock: &Lock) -> Result<Option<Lock>> {
+    fn updated(&self, pool: &mut Pool<'_>, outputs: &[Output], lock: &Lock) -> Result<Option<Lock>> {
         let wish = Wish {
             inputs: self.config().inputs.clone(),
             upgrade: Upgrade::All,
             forwards: true,
             ..Wish::default()
         };
-        match self.choose(&wish, outputs, Some(lock)) {
+        match self.choose_from(pool, &wish, outputs, Some(lock)) {
             Err(error) if matches!(error.class(), Class::Conflict | Class::NotFound) => {
                 let message = format!("`backlot update` would fail: {error}");
                 self.context().warn(error.code(), message);

@@ -53,7 +53,18 @@ impl Workspace {
             Some(target) => Pool::of(self, self.reach_of(self.repo_entry(target)?), outputs)?,
             None => Pool::open(self, outputs, wish.prefer.as_deref())?,
         };
-        let mut pool = pool.for_python(&env);
+        self.choose_from(&mut pool.for_python(&env), wish, outputs, lock)
+    }
+
+    /// The same from a pool of this workspace's Python, which has the repos and the outputs.
+    pub(crate) fn choose_from(
+        &self,
+        pool: &mut Pool<'_>,
+        wish: &Wish,
+        outputs: &[Output],
+        lock: Option<&Lock>,
+    ) -> Result<Lock> {
+        let env = self.marker_env()?;
         let mut requirements: Vec<RootRequirement> = wish
             .inputs
             .iter()
@@ -104,25 +115,25 @@ impl Workspace {
             let inputs = wish.inputs.iter().map(ToString::to_string).collect();
             Lock::new(env.python_short(), inputs, packages).with_conda_of(lock)
         };
-        let answer = self.answer_to(&problem, &pool, wish, lock)?;
-        if let Some(packages) = answer.find(&pool, self.context().now()) {
+        let answer = self.answer_to(&problem, pool, wish, lock)?;
+        if let Some(packages) = answer.find(pool, self.context().now()) {
             return Ok(lock_of(packages));
         }
         let warnings = self.context().warnings();
         pool.prefetch(&problem)?;
-        let mut resolution = backlot_resolve::resolve(&pool, &problem, self.context())?;
+        let mut resolution = backlot_resolve::resolve(&*pool, &problem, self.context())?;
         // Whoever names a repo or the lowest versions may mean lower ones.
         let spare_lower = wish.prefer.is_none() && rules.resolution == backlot_resolve::Preference::Highest;
-        while wish.forwards && keep_instead(&pool, &resolution, lock, spare_lower, &mut problem)? {
-            resolution = backlot_resolve::resolve(&pool, &problem, self.context())?;
+        while wish.forwards && keep_instead(pool, &resolution, lock, spare_lower, &mut problem)? {
+            resolution = backlot_resolve::resolve(&*pool, &problem, self.context())?;
         }
         pool.check_promises(&resolution)?;
         if wish.forwards {
-            self.warn_lowered(&pool, &resolution, lock)?;
+            self.warn_lowered(pool, &resolution, lock)?;
         }
-        let packages = self.locked(&pool, &resolution, wish)?;
+        let packages = self.locked(pool, &resolution, wish)?;
         if self.context().warnings() == warnings {
-            answer.keep(&packages, &pool);
+            answer.keep(&packages, pool);
         }
         Ok(lock_of(packages))
     }
