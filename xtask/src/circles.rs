@@ -95,8 +95,9 @@ fn reach<'a>(from: &'a Module, uses: &BTreeMap<&'a Module, BTreeSet<&'a Module>>
 /// The paths of a file that lead into its own crate, from the crate on. Comments do not count, nor does a module of tests at the end.
 fn paths(text: &str, module: &Module) -> Vec<Vec<String>> {
     let lines: Vec<&str> = text.lines().collect();
-    let begins_tests =
-        |two: &[&str]| two[0] == "#[cfg(test)]" && two[1].starts_with("mod ") && two[1].ends_with('{');
+    let begins_module =
+        |line: &str| line.ends_with('{') && line.trim_start_matches("pub(crate) ").starts_with("mod ");
+    let begins_tests = |two: &[&str]| two[0] == "#[cfg(test)]" && begins_module(two[1]);
     let end = lines.windows(2).position(begins_tests).unwrap_or(lines.len());
     let code: Vec<&str> = lines[..end]
         .iter()
@@ -141,8 +142,11 @@ fn leaves(tree: &str) -> Vec<String> {
     parts.into_iter().flat_map(whole).collect()
 }
 
-/// A path from the crate on; `None` if it leads elsewhere. `lib.rs` names its modules without `crate`.
+/// A path from the crate on; `None` if it leads elsewhere, or is one word, as in `pub(crate)`. `lib.rs` names its modules without `crate`.
 fn inside(path: &str, module: &Module) -> Option<Vec<String>> {
+    if !path.contains("::") {
+        return None;
+    }
     let mut names = path
         .split("::")
         .map(|name| name.split(' ').next().unwrap_or_default())
@@ -150,7 +154,7 @@ fn inside(path: &str, module: &Module) -> Option<Vec<String>> {
     let mut whole = match *names.peek()? {
         "crate" => Vec::new(),
         "self" | "super" => module.clone(),
-        _ if module.is_empty() && path.contains("::") => Vec::new(),
+        _ if module.is_empty() => Vec::new(),
         _ => return None,
     };
     for name in names {
@@ -178,12 +182,15 @@ mod tests {
 
     #[test]
     fn paths_are_found_in_imports_and_beside_them_and_not_in_tests_or_comments() {
-        let text = "use std::io;\nuse crate::a::{B, c::D};\nuse super::e;\n// crate::no\n\nfn f() {\n    self::g::h(crate::i::J)\n}\n\n#[cfg(test)]\nmod tests {\n    use crate::no;\n}\n";
+        let text = "use std::io;\npub(crate) use crate::a::{B, c::D};\nuse super::e;\n// crate::no\n\nfn f() {\n    self::g::h(crate::i::J)\n}\n\n#[cfg(test)]\nmod tests {\n    use crate::no;\n}\n";
         let found = shown(text, "x::y");
         for wanted in ["a::B", "a::c::D", "x::e", "x::y::g::h", "i::J"] {
             assert!(found.iter().any(|path| path == wanted), "{wanted} in {found:?}");
         }
-        assert!(!found.iter().any(|path| path.contains("no")), "{found:?}");
+        let open = shown(&text.replace("mod tests", "pub(crate) mod tests"), "x::y");
+        assert_eq!(open, found);
+        let wrong = |path: &String| path.is_empty() || path.contains("no");
+        assert!(!found.iter().any(wrong), "{found:?}");
     }
 
     #[test]

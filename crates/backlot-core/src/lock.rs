@@ -72,7 +72,8 @@ impl FileLock {
             fs::create_dir_all(folder).map_err(FileError::from)?;
         }
         let mut open = fs::OpenOptions::new();
-        let file = open_plain(open.create(true).truncate(false).write(true), path)?.into_file();
+        let (file, _) = open_plain(open.create(true).truncate(false).write(true), path)?;
+        let file = file.into_file();
         Self::wait(file, path, std::fs::File::try_lock, patience, context)
     }
 

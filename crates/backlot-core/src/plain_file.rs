@@ -20,11 +20,14 @@ pub fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 
 /// Open a file that somebody else may have put there: a pipe, which would wait for ever, a socket or a device is an error.
 pub fn open(path: &Path) -> Result<fs::File, FileError> {
-    open_plain(fs::OpenOptions::new().read(true), path)
+    open_plain(fs::OpenOptions::new().read(true), path).map(|(file, _)| file)
 }
 
-/// The same with other options.
-pub(crate) fn open_plain(open: &mut fs::OpenOptions, path: &Path) -> Result<fs::File, FileError> {
+/// The same with other options, and what the system says of the file.
+pub(crate) fn open_plain(
+    open: &mut fs::OpenOptions,
+    path: &Path,
+) -> Result<(fs::File, std::fs::Metadata), FileError> {
     let is_plain = |found: &std::fs::Metadata| found.is_file() || found.is_dir();
     let refused = || {
         let text = format!("`{}` is a pipe, a socket or a device", path.display());
@@ -42,17 +45,17 @@ pub(crate) fn open_plain(open: &mut fs::OpenOptions, path: &Path) -> Result<fs::
         Err(_) if fs::metadata(path).is_ok_and(|found| !is_plain(&found)) => return Err(refused()),
         Err(error) => return Err(error.into()),
     };
-    if !is_plain(&file.metadata()?) {
+    let found = file.metadata()?;
+    if !is_plain(&found) {
         return Err(refused());
     }
-    Ok(file)
+    Ok((file, found))
 }
 
 /// Read a file that somebody else may have put there, see [`open`].
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    let mut file = open(path)?;
-    let length = file.metadata()?.len();
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    let (mut file, found) = open_plain(fs::OpenOptions::new().read(true), path)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0));
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
 }

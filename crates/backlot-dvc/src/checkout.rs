@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use backlot_core::file::is_same_file;
 use backlot_core::{Context, Md5, RelPath};
 use backlot_store::{
-    Cache, CheckoutItem, CheckoutOptions, FileDigests, ObjectId, StatCache, hash_files, set_executable,
+    Cache, CheckoutItem, CheckoutOptions, FileDigests, StatCache, hash_files, set_executable,
 };
 use fs_err as fs;
 use serde::Serialize;
@@ -481,8 +481,8 @@ fn remove_empty_folders(path: &Path, top: &Path) {
 }
 
 /// Remove the files of a pointer that was replaced or is gone, in its `folder`: those that still are what it said, that
-/// the cache has, and that the replacement does not name. Returns what was kept because it is something else. The files are other
-/// names of those in the folder `original`, under which their state is known.
+/// the cache has, and that the replacement does not name. Returns those that stay because they are something else. The files are other
+/// names of those in the folder `original`, under which their state is known. What both name with one content is not looked at.
 pub fn remove_stale(
     (folder, original): (&Path, &Path),
     old: &Pointer,
@@ -501,6 +501,11 @@ pub fn remove_stale(
             wanted.extend(members.into_iter().map(|m| (m.target, m.id)));
         }
     }
+    let known_as = |path: &PathBuf| {
+        let inside = path.strip_prefix(folder).ok()?;
+        let known = original.join(inside);
+        is_same_file(&known, path).then_some(known)
+    };
     let mut kept = Vec::new();
     for out in old.outs.iter().filter(|out| out.cache) {
         let place = out.path.to_path(&old.base(folder));
@@ -508,33 +513,40 @@ pub fn remove_stale(
         let Some(content) = Content::find(out, cache)? else {
             continue;
         };
-        let known: BTreeMap<PathBuf, ObjectId> = content
-            .members(&place)
-            .into_iter()
-            .map(|m| (m.target, m.id))
-            .collect();
-        let there = Present::find(&place, context)?;
-        let known_as = |path: &PathBuf| {
-            let inside = path.strip_prefix(folder).ok()?;
-            let known = original.join(inside);
-            is_same_file(&known, path).then_some(known)
-        };
-        let known_as = |path: &PathBuf| known_as(path).unwrap_or_else(|| path.clone());
-        let originals: Vec<PathBuf> = there.files.iter().map(known_as).collect();
+        let mut old = content.members(&place);
+        old.retain(|member| wanted.get(&member.target) != Some(&member.id));
+        let there = present(&place, old, context)?;
+        let known = |member: &Member| known_as(&member.target).unwrap_or_else(|| member.target.clone());
+        let originals: Vec<PathBuf> = there.iter().map(known).collect();
         let digests = hash_files(&originals, stat, context)?;
-        for (path, digests) in there.files.into_iter().zip(digests) {
-            let id = ObjectId::file(digests.md5);
-            if wanted.get(&path) == Some(&id) {
-                continue;
-            }
-            if known.get(&path) == Some(&id) && cache.holds(&digests)? {
-                fs::remove_file(&path)?;
-                remove_empty_folders(&path, &place);
+        for (member, digests) in there.into_iter().zip(digests) {
+            if digests.md5 == member.id.md5 && cache.holds(&digests)? {
+                fs::remove_file(&member.target)?;
+                remove_empty_folders(&member.target, &place);
             } else {
-                kept.push(path);
+                kept.push(member.target);
             }
         }
-        kept.extend(there.strange);
     }
     Ok(kept)
+}
+
+/// The members of a place that are there as files. What is behind a linked folder is somebody else's.
+fn present(place: &Path, members: Vec<Member>, context: &Context) -> Result<Vec<Member>> {
+    let mut linked: HashMap<PathBuf, bool> = HashMap::new();
+    let mut there = Vec::new();
+    for member in members {
+        context.check()?;
+        let above = member.target.ancestors().skip(1);
+        let mut above = above.take_while(|folder| folder.starts_with(place));
+        let is_linked = above.any(|folder| {
+            *linked
+                .entry(folder.to_path_buf())
+                .or_insert_with(|| folder.is_symlink())
+        });
+        if !is_linked && member.target.is_file() {
+            there.push(member);
+        }
+    }
+    Ok(there)
 }

@@ -570,10 +570,12 @@ fn files_of_a_replaced_release_go_unless_they_were_changed() {
     let place = frames();
     let old = place.pointers();
     place.write("frames/a.exr", "new a");
+    place.write("frames/sub/c.exr", "new c");
     place.add("frames").expect("added");
     let new = place.pointers();
     place.write("frames/a.exr", "a");
-    place.write("frames/b.exr", "mine, only here");
+    place.write("frames/b.exr", "mine, and both releases have b");
+    place.write("frames/sub/c.exr", "mine, only here");
     let stale = |old: &TrackedPointer, new: Option<&TrackedPointer>| {
         let new = new.map(|p| &p.pointer);
         remove_stale(
@@ -587,8 +589,8 @@ fn files_of_a_replaced_release_go_unless_they_were_changed() {
         .expect("removed")
     };
     let kept = stale(&old[0], Some(&new[0]));
-    assert_eq!(kept, [place.root.join("frames/b.exr")]);
-    assert!(!place.root.join("frames/a.exr").exists() && place.root.join("frames/sub/c.exr").exists());
+    assert_eq!(kept, [place.root.join("frames/sub/c.exr")]);
+    assert!(!place.root.join("frames/a.exr").exists() && place.root.join("frames/b.exr").exists());
     assert_eq!(stale(&old[1], None), Vec::<PathBuf>::new());
     assert!(!place.root.join("one.bin").exists());
 }
