@@ -37,7 +37,7 @@ impl Daemon {
 
     /// Wait until it listens. It may take its time: one in Python or Node needs half a minute to start on a busy machine.
     pub fn listens(&mut self, port: u16) -> bool {
-        for _ in 0..3600 {
+        for _ in 0..7200 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return true;
             }
@@ -68,7 +68,11 @@ impl Peer {
     /// Start what listens at a port, and wait until it does.
     pub fn start_at(port: u16, mut command: Command) -> Self {
         let mut process = Daemon::start(&mut command);
-        assert!(process.listens(port), "{command:?} does not listen");
+        assert!(
+            process.listens(port),
+            "{command:?} does not listen: it ended with {:?}",
+            process.0.try_wait()
+        );
         Self {
             _process: process,
             port,
