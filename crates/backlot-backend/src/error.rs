@@ -3,12 +3,27 @@
 //! Invariant: nothing in a message is secret, and every text that a server said is cut and stripped of control characters.
 //! Deliberately absent: what a missing object means, which is an answer and no error.
 
-use backlot_core::{Cancelled, Class, Coded, FileError};
+use backlot_core::{Cancelled, Class, FileError};
 
 /// The result of this crate's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a store did not do what it was asked.
+///
+/// ```
+/// use backlot_backend::{Error, StoreOptions, open};
+/// use backlot_core::Coded as _;
+/// use backlot_core::Context;
+/// use backlot_net::{Network, NetworkOptions};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
+/// let place = backlot_net::PlaceName::unnamed();
+/// let error = open(&network, &place, "s3://ana:secret@assets", &StoreOptions::default()).unwrap_err();
+/// assert!(matches!(&error, Error::BadStore { .. }));
+/// assert_eq!(error.code(), "backend::bad_store");
+/// assert!(!error.to_string().contains("secret"));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -104,71 +119,26 @@ impl Error {
     }
 }
 
-impl Coded for Error {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::BadStore { .. } => "backend::bad_store",
-            Self::Store { .. } => "backend::store",
-            Self::NoExclusiveCreate { .. } => "backend::no_exclusive_create",
-            Self::UnknownHostKey { .. } => "backend::unknown_host_key",
-            Self::ChangedHostKey { .. } => "backend::changed_host_key",
-            Self::SignIn { .. } => "backend::sign_in",
-            Self::Network(e) => e.code(),
-            Self::File(e) => e.code(),
-            Self::Cancelled(e) => e.code(),
-        }
-    }
-
-    fn class(&self) -> Class {
-        match self {
-            Self::BadStore { .. }
-            | Self::NoExclusiveCreate { .. }
-            | Self::UnknownHostKey { .. }
-            | Self::SignIn { .. } => Class::Config,
-            Self::Store { .. } => Class::Environment,
-            Self::ChangedHostKey { .. } => Class::Integrity,
-            Self::Network(e) => e.class(),
-            Self::File(e) => e.class(),
-            Self::Cancelled(e) => e.class(),
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::BadStore { .. } => {
-                "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS), `azure://container/prefix`, `gs://bucket/prefix`, `oss://bucket/prefix`, `gdrive://root/path`, `webdav+https://host/path` or `sftp://user@host/path`"
-                    .to_owned()
-            }
-            Self::Store { temporary: true, .. } => "look whether the server is well, and try again".to_owned(),
-            Self::Store { .. } => {
-                "look at the URL, the credentials (`backlot auth test URL`) and what they may do, and that the bucket or folder is there"
-                    .to_owned()
-            }
-            Self::NoExclusiveCreate { .. } => {
-                "publish to a folder, an index, WebDAV, an SFTP server with hard links or a store with conditional writes; reading this one works"
-                    .to_owned()
-            }
-            Self::UnknownHostKey { scan, .. } => format!(
+backlot_core::coded! {
+    Error as Network | File | Cancelled {
+        Self::BadStore { .. } => "backend::bad_store", Class::Config,
+            "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS), `azure://container/prefix`, `gs://bucket/prefix`, `oss://bucket/prefix`, `gdrive://root/path`, `webdav+https://host/path` or `sftp://user@host/path`";
+        Self::Store { temporary: true, .. } => "backend::store", Class::Environment,
+            "look whether the server is well, and try again",
+            retry true;
+        Self::Store { .. } => "backend::store", Class::Environment,
+            "look at the URL, the credentials (`backlot auth test URL`) and what they may do, and that the bucket or folder is there";
+        Self::NoExclusiveCreate { .. } => "backend::no_exclusive_create", Class::Config,
+            "publish to a folder, an index, WebDAV, an SFTP server with hard links or a store with conditional writes; reading this one works";
+        Self::UnknownHostKey { scan, .. } => "backend::unknown_host_key", Class::Config,
+            format!(
                 "ask who runs the server for its fingerprint; if it is the same, run `{scan}`"
-            ),
-            Self::ChangedHostKey { .. } => {
-                "do not go on before whoever runs the server says why; then correct the file of known hosts".to_owned()
-            }
-            Self::SignIn { variables, .. } => format!(
+            );
+        Self::ChangedHostKey { .. } => "backend::changed_host_key", Class::Integrity,
+            "do not go on before whoever runs the server says why; then correct the file of known hosts";
+        Self::SignIn { variables, .. } => "backend::sign_in", Class::Config,
+            format!(
                 "name a key that the server knows in `{variables}_KEY`, add it to ssh-agent, or set `{variables}_PASSWORD`"
-            ),
-            Self::Network(e) => return e.help(),
-            Self::File(e) => return e.help(),
-            Self::Cancelled(e) => return e.help(),
-        })
-    }
-
-    fn retry(&self) -> bool {
-        match self {
-            Self::Store { temporary, .. } => *temporary,
-            Self::Network(e) => e.retry(),
-            Self::File(e) => e.retry(),
-            _ => false,
-        }
+            );
     }
 }

@@ -27,6 +27,17 @@ const SCHEMES: [(&str, &str); 8] = [
 ];
 
 /// How a store is reached; nothing of it is secret.
+///
+/// ```
+/// use backlot_backend::StoreOptions;
+///
+/// let options = StoreOptions {
+///     endpoint: Some("https://s3.studio.example".to_owned()),
+///     region: Some("us-east-1".to_owned()),
+///     ..StoreOptions::default()
+/// };
+/// assert!(!options.anonymous);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct StoreOptions {
     /// The URL of a bucket's server, if it is not the usual one.

@@ -13,6 +13,16 @@ use crate::each::each;
 use crate::error::Result;
 
 /// How a release is committed, as `repo.json` says it.
+///
+/// ```
+/// use backlot_backend::{CommitBy, memory};
+/// use backlot_core::Context;
+/// use backlot_net::{Network, NetworkOptions};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
+/// assert_eq!(memory(&network).unwrap().commit_by(), CommitBy::Create);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CommitBy {
@@ -23,6 +33,21 @@ pub enum CommitBy {
 }
 
 /// An object or a folder as listed.
+///
+/// ```
+/// use backlot_backend::{Entry, memory};
+/// use backlot_core::Context;
+/// use backlot_net::{Network, NetworkOptions};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
+/// let store = memory(&network).unwrap();
+/// store.write("frames/a.exr", b"pixels".to_vec(), "image/x-exr").unwrap();
+/// let found: Entry = store.stat("frames/a.exr").unwrap().unwrap();
+/// assert_eq!((found.key.as_str(), found.size), ("frames/a.exr", 6));
+/// let listed = store.list("frames/", false).unwrap();
+/// assert_eq!(listed.len(), 1);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The whole key; that of a folder ends in `/`.
@@ -36,6 +61,20 @@ pub struct Entry {
 }
 
 /// What became of a create.
+///
+/// ```
+/// use backlot_backend::{Put, memory};
+/// use backlot_core::Context;
+/// use backlot_net::{Network, NetworkOptions};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
+/// let store = memory(&network).unwrap();
+/// let create = |who: &str| store.create("owner", who.into(), "text/plain").unwrap();
+/// assert_eq!(create("ana"), Put::New);
+/// assert_eq!(create("ben"), Put::Exists);
+/// assert_eq!(store.read("owner", 3).unwrap().unwrap(), b"ana");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
     /// It was written.
@@ -45,6 +84,20 @@ pub enum Put {
 }
 
 /// What became of a move.
+///
+/// ```
+/// use backlot_backend::{Moved, StoreOptions, open};
+/// use backlot_net::PlaceName;
+/// use backlot_core::Context;
+/// use backlot_net::{Network, NetworkOptions};
+///
+/// fn commit(network: &Network) -> backlot_backend::Result<bool> {
+///     let place = PlaceName::Repo("blessed".to_owned());
+///     let store = open(network, &place, "sftp://nas/assets", &StoreOptions::default())?;
+///     store.stage("staged/1", b"wheel".to_vec())?;
+///     Ok(store.rename("staged/1", "chair.whl")? == Moved::Done)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moved {
     /// It has its new name.
@@ -57,6 +110,20 @@ pub enum Moved {
 
 /// A store of objects. Every verb but [`ObjectStore::stage`], [`ObjectStore::create`] and [`ObjectStore::rename`] may be asked again
 /// by the store itself after a failure that may pass.
+///
+/// ```
+/// use backlot_backend::memory;
+/// use backlot_core::Context;
+/// use backlot_net::{Network, NetworkOptions};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
+/// let store = memory(&network).unwrap();
+/// store.write("a", b"0123456789".to_vec(), "text/plain").unwrap();
+/// assert_eq!(store.part("a", 2, 3).unwrap().unwrap(), b"234");
+/// store.delete("a").unwrap();
+/// assert!(store.stat("a").unwrap().is_none());
+/// ```
 pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// Where it is, fit for a message: without user, password and a `/` at its end.
     fn place(&self) -> &str;
@@ -109,6 +176,24 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
 }
 
 /// An object that is being written. Dropped unfinished, it never appears.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use backlot_backend::memory;
+/// use backlot_core::Context;
+/// use backlot_net::{Network, NetworkOptions};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
+/// let store = memory(&network).unwrap();
+/// let mut writer = Arc::clone(&store).writer("long").unwrap();
+/// writer.write(b"one ").unwrap();
+/// writer.write(b"two").unwrap();
+/// assert!(store.stat("long").unwrap().is_none(), "it is not there before it is whole");
+/// writer.finish().unwrap();
+/// assert_eq!(store.read("long", 7).unwrap().unwrap(), b"one two");
+/// ```
 pub trait ObjectWriter: Send {
     /// The next bytes.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
@@ -117,6 +202,17 @@ pub trait ObjectWriter: Send {
 }
 
 /// How a store is best used.
+///
+/// ```
+/// use backlot_backend::{Traits, memory};
+/// use backlot_core::Context;
+/// use backlot_net::{Network, NetworkOptions};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
+/// let Traits { lists, exclusive, .. } = memory(&network).unwrap().traits();
+/// assert!(lists && exclusive);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traits {
     /// How many requests at once are good for it.
@@ -125,6 +221,8 @@ pub struct Traits {
     pub gap: u32,
     /// Whether it tells what it has; a plain web server does not, and is only read.
     pub lists: bool,
+    /// Whether it shows one folder at a time, so that a deep listing is one request for each.
+    pub by_folder: bool,
     /// Whether it can create an object only if there is none, or says so; Google Drive takes one name twice.
     pub exclusive: bool,
 }

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use backlot::{Class, Coded, text};
 use serde::Serialize;
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::session::Session;
 
@@ -104,7 +105,7 @@ pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for row in &rows {
         for (column, cell) in row.iter().enumerate() {
-            let width = cell.chars().count();
+            let width = cell.width();
             match widths.get_mut(column) {
                 Some(known) => *known = (*known).max(width),
                 None => widths.push(width),
@@ -117,7 +118,7 @@ pub(crate) fn columns(rows: &[Vec<String>]) -> String {
         for (column, cell) in row.iter().enumerate() {
             line.push_str(cell);
             if column + 1 < row.len() {
-                line.push_str(&" ".repeat(widths[column] + 2 - cell.chars().count()));
+                line.push_str(&" ".repeat(widths[column] + 2 - cell.width()));
             }
         }
         text.push_str(line.trim_end());
@@ -140,5 +141,12 @@ mod tests {
         let row = |cells: [&str; 2]| cells.map(ToOwned::to_owned).to_vec();
         let text = columns(&[row(["job", "folder"]), row(["7", "frames\n8    frames"])]);
         assert_eq!(text, "job  folder\n7    frames 8    frames\n");
+    }
+
+    #[test]
+    fn a_column_is_as_wide_as_it_looks() {
+        let row = |cells: [&str; 2]| cells.map(ToOwned::to_owned).to_vec();
+        let text = columns(&[row(["\u{5c4f}\u{98a8}", "1"]), row(["chair", "2"])]);
+        assert_eq!(text, "\u{5c4f}\u{98a8}   1\nchair  2\n");
     }
 }

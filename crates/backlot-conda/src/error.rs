@@ -5,7 +5,7 @@
 use std::error::Error as StdError;
 use std::path::PathBuf;
 
-use backlot_core::{Cancelled, Class, Coded, FileError, Sha256};
+use backlot_core::{Cancelled, Class, FileError, Sha256};
 
 /// Result of a conda operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -146,89 +146,42 @@ pub(crate) fn chain(error: &dyn StdError) -> String {
     text
 }
 
-impl Coded for Error {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::BadChannel { .. } => "conda::bad_channel",
-            Self::NoChannel => "conda::no_channel",
-            Self::BadSpec { .. } => "conda::bad_spec",
-            Self::ChannelUnreadable { .. } => "conda::channel_unreadable",
-            Self::Offline { .. } => "conda::offline",
-            Self::Unsolvable { .. } => "conda::unsolvable",
-            Self::Solver { .. } => "conda::solver",
-            Self::NoDigest { .. } => "conda::no_digest",
-            Self::WrongDigest { .. } => "conda::wrong_digest",
-            Self::BadPackage { .. } => "conda::bad_package",
-            Self::FetchFailed { .. } => "conda::fetch_failed",
-            Self::InstallFailed { .. } => "conda::install_failed",
-            Self::ForeignPrefix { .. } => "conda::foreign_prefix",
-            Self::NoPlatform => "conda::no_platform",
-            Self::Setup { .. } => "conda::setup",
-            Self::File(e) => e.code(),
-            Self::Cancelled(e) => e.code(),
-        }
-    }
-
-    fn class(&self) -> Class {
-        match self {
-            Self::BadChannel { .. } | Self::BadSpec { .. } => Class::User,
-            Self::NoChannel => Class::Config,
-            Self::Unsolvable { .. } | Self::Solver { .. } | Self::ForeignPrefix { .. } => Class::Conflict,
-            Self::NoDigest { .. } | Self::WrongDigest { .. } | Self::BadPackage { .. } => Class::Integrity,
-            Self::ChannelUnreadable { .. }
-            | Self::Offline { .. }
-            | Self::FetchFailed { .. }
-            | Self::InstallFailed { .. }
-            | Self::NoPlatform
-            | Self::Setup { .. } => Class::Environment,
-            Self::File(e) => e.class(),
-            Self::Cancelled(e) => e.class(),
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        let text = match self {
-            Self::BadChannel { .. } => {
-                "give a folder or a URL like https://conda.studio.example/main, without secrets"
-            }
-            Self::NoChannel => "name where conda packages come from: backlot channel add FOLDER-OR-URL",
-            Self::BadSpec { .. } => "write a name and versions, as in `numpy >=1.26,<2` or `python 3.12.*`",
-            Self::ChannelUnreadable { .. } => {
-                "see that it is there and has a noarch/repodata.json: backlot channel list"
-            }
-            Self::Offline { .. } => {
-                "run it once with the network, or bring the cache from a machine that has it"
-            }
-            Self::Unsolvable { channels, .. } => {
-                return Some(format!(
-                    "loosen a requirement, or add the channel that has it; looked in {}",
-                    channels.join(", ")
-                ));
-            }
-            Self::Solver { .. } => "see whether the index of the channel is sound",
-            Self::NoDigest { .. } => "index the channel again with a tool that writes digests",
-            Self::WrongDigest { .. } => {
-                "do not use that file; ask whoever keeps the channel, or index it again if you replaced the file"
-            }
-            Self::BadPackage { .. } => "do not use that package; tell whoever keeps the channel",
-            Self::FetchFailed { .. } => "see that the channel is there, then run it again",
-            Self::InstallFailed { .. } => {
-                "what was there before is still there; see to the cause, then run it again"
-            }
-            Self::ForeignPrefix { .. } => "move it away; it is made anew",
-            Self::NoPlatform => "use an interpreter of the system: backlot init --python PATH",
-            Self::Setup { .. } => "see to the cause, then run it again",
-            Self::File(e) => return e.help(),
-            Self::Cancelled(e) => return e.help(),
-        };
-        Some(text.to_owned())
-    }
-
-    fn retry(&self) -> bool {
-        match self {
-            Self::ChannelUnreadable { retry, .. } | Self::FetchFailed { retry, .. } => *retry,
-            Self::File(e) => e.retry(),
-            _ => false,
-        }
+backlot_core::coded! {
+    Error as File | Cancelled {
+        Self::BadChannel { .. } => "conda::bad_channel", Class::User,
+            "give a folder or a URL like https://conda.studio.example/main, without secrets";
+        Self::NoChannel => "conda::no_channel", Class::Config,
+            "name where conda packages come from: backlot channel add FOLDER-OR-URL";
+        Self::BadSpec { .. } => "conda::bad_spec", Class::User,
+            "write a name and versions, as in `numpy >=1.26,<2` or `python 3.12.*`";
+        Self::ChannelUnreadable { retry, .. } => "conda::channel_unreadable", Class::Environment,
+            "see that it is there and has a noarch/repodata.json: backlot channel list",
+            retry *retry;
+        Self::Offline { .. } => "conda::offline", Class::Environment,
+            "run it once with the network, or bring the cache from a machine that has it";
+        Self::Unsolvable { channels, .. } => "conda::unsolvable", Class::Conflict,
+            format!(
+                "loosen a requirement, or add the channel that has it; looked in {}",
+                channels.join(", ")
+            );
+        Self::Solver { .. } => "conda::solver", Class::Conflict,
+            "see whether the index of the channel is sound";
+        Self::NoDigest { .. } => "conda::no_digest", Class::Integrity,
+            "index the channel again with a tool that writes digests";
+        Self::WrongDigest { .. } => "conda::wrong_digest", Class::Integrity,
+            "do not use that file; ask whoever keeps the channel, or index it again if you replaced the file";
+        Self::BadPackage { .. } => "conda::bad_package", Class::Integrity,
+            "do not use that package; tell whoever keeps the channel";
+        Self::FetchFailed { retry, .. } => "conda::fetch_failed", Class::Environment,
+            "see that the channel is there, then run it again",
+            retry *retry;
+        Self::InstallFailed { .. } => "conda::install_failed", Class::Environment,
+            "what was there before is still there; see to the cause, then run it again";
+        Self::ForeignPrefix { .. } => "conda::foreign_prefix", Class::Conflict,
+            "move it away; it is made anew";
+        Self::NoPlatform => "conda::no_platform", Class::Environment,
+            "use an interpreter of the system: backlot init --python PATH";
+        Self::Setup { .. } => "conda::setup", Class::Environment,
+            "see to the cause, then run it again";
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use backlot_core::file::TemporaryFolder;
 use backlot_core::shared::{self, Modes};
 use backlot_core::{FileError, Operation, RelPath, Sha256};
-use backlot_net::{Pace, TOO_SLOW};
+use backlot_net::{Pace, Pauses, TOO_SLOW};
 use fs_err as fs;
 use rattler::package_cache::PackageCache;
 use rattler_conda_types::package::{IndexJson, PackageFile as _, PathsJson};
@@ -189,17 +189,10 @@ async fn fetch_and_unpack(source: &Source, package: &CondaPackage, url: &Url, ta
     let stage = TemporaryFolder::in_folder(&source.folder)?;
     let name = package.archive(url)?.to_string();
     let archive = stage.path().join(name);
-    let mut pause = Duration::from_millis(250);
-    for left in (0..=source.retries).rev() {
-        match download(source, package, url, &archive).await {
-            Err(error) if left > 0 && backlot_core::Coded::retry(&error) => {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
-            other => {
-                other?;
-                break;
-            }
+    let mut pauses = Pauses::new(source.retries, Duration::from_millis(250));
+    while let Err(error) = download(source, package, url, &archive).await {
+        if !backlot_core::Coded::retry(&error) || !pauses.wait(None).await {
+            return Err(error);
         }
     }
     unpack(package, archive, target).await

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use uv_pep440::{Prerelease, PrereleaseKind};
 
-use crate::error::{Class, Coded};
+use crate::error::Class;
 use crate::version::Version;
 
 /// One step of a bump.
@@ -57,25 +57,12 @@ pub enum BumpError {
     },
 }
 
-impl Coded for BumpError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::UnknownStep { .. } => "version::unknown_step",
-            Self::Backwards { .. } => "version::backwards",
-        }
-    }
-    fn class(&self) -> Class {
-        Class::User
-    }
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::UnknownStep { .. } => {
-                "use major, minor, micro (patch, fix), a, b, rc, post, dev, release, or a list such as `minor,rc`".to_owned()
-            }
-            Self::Backwards { steps, .. } => {
-                format!("bump a release number in the same command, for example `micro,{steps}`")
-            }
-        })
+crate::coded! {
+    BumpError {
+        Self::UnknownStep { .. } => "version::unknown_step", Class::User,
+            "use major, minor, micro (patch, fix), a, b, rc, post, dev, release, or a list such as `minor,rc`";
+        Self::Backwards { steps, .. } => "version::backwards", Class::User,
+            format!("bump a release number in the same command, for example `micro,{steps}`");
     }
 }
 

@@ -66,109 +66,29 @@ impl Timestamp {
     /// Parse RFC 3339 (`2026-01-31T18:00:00Z`, `...+02:00`), or a date, which means the end of that day in UTC, so that
     /// what was published on it counts (as uv reads `--exclude-newer`).
     pub fn parse(text: &str) -> Result<Self, TimeError> {
-        let bad = || TimeError {
-            text: text.to_owned(),
-        };
-        let text = text.trim();
-        let (date, time) = match text.split_once(['T', 't', ' ']) {
-            Some((date, time)) => (date, Some(time)),
-            None => (text, None),
-        };
-        let mut parts = date.splitn(3, '-');
-        let (year, month, day) = (parts.next(), parts.next(), parts.next());
-        let year = digits(year, 4).ok_or_else(bad)?;
-        let month = digits(month, 2)
-            .filter(|m| (1..=12).contains(m))
-            .ok_or_else(bad)?;
-        let day = digits(day, 2).filter(|d| (1..=31).contains(d)).ok_or_else(bad)?;
-        let days = days_from_civil(year, month, day).ok_or_else(bad)?;
-        if civil_from_days(days) != (year, month, day) {
-            return Err(bad());
-        }
-        let Some(time) = time else {
-            return Ok(Self((days + 1) * 86_400_000 - 1));
-        };
-        let milliseconds = milliseconds_of_day(time).ok_or_else(bad)?;
-        let total = i64::try_from(days * 86_400_000)
+        let day = "2026-01-31".len();
+        let end_of_day = (text.trim().len() == day).then(|| format!("{}T23:59:59.999Z", text.trim()));
+        let time = end_of_day
+            .as_deref()
+            .unwrap_or(text.trim())
+            .parse::<jiff::Timestamp>();
+        let milliseconds = time
             .ok()
-            .and_then(|d| d.checked_add(milliseconds));
-        total
-            .and_then(|t| u64::try_from(t).ok())
-            .map(Self)
-            .ok_or_else(bad)
+            .and_then(|time| u64::try_from(time.as_millisecond()).ok());
+        milliseconds.map(Self).ok_or_else(|| TimeError {
+            text: text.to_owned(),
+        })
     }
-}
-
-fn digits(text: Option<&str>, length: usize) -> Option<u64> {
-    let text = text.filter(|t| t.len() == length && t.bytes().all(|b| b.is_ascii_digit()))?;
-    text.parse().ok()
-}
-
-/// `18:00:00.25+02:00` as milliseconds since midnight in UTC; may be below 0 or above a day.
-fn milliseconds_of_day(text: &str) -> Option<i64> {
-    let (clock, offset) = if let Some(clock) = text.strip_suffix(['Z', 'z']) {
-        (clock, 0)
-    } else {
-        let at = text.rfind(['+', '-'])?;
-        let (hours, minutes) = text[at + 1..].split_once(':')?;
-        let minutes = digits(Some(hours), 2)? * 60 + digits(Some(minutes), 2)?;
-        let sign = if text.as_bytes()[at] == b'-' { -1 } else { 1 };
-        (&text[..at], sign * i64::try_from(minutes).ok()?)
-    };
-    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
-    let mut parts = clock.splitn(3, ':');
-    let (hours, minutes, seconds) = (parts.next(), parts.next(), parts.next());
-    let hours = digits(hours, 2).filter(|h| *h < 24)?;
-    let minutes = digits(minutes, 2).filter(|m| *m < 60)?;
-    let seconds = digits(seconds, 2).filter(|s| *s <= 60)?;
-    if fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let thousandths: u64 = format!("{fraction:0<3}")[..3].parse().ok()?;
-    let total = i64::try_from((hours * 3600 + minutes * 60 + seconds) * 1000 + thousandths).ok()?;
-    Some(total - offset * 60_000)
-}
-
-/// The inverse of [`civil_from_days`]; `None` before 1970.
-fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
-    let year = if month <= 2 { year.checked_sub(1)? } else { year };
-    let (era, year_of_era) = (year / 400, year % 400);
-    let month_from_march = (month + 9) % 12;
-    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    (era * 146_097 + day_of_era).checked_sub(719_468)
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 with seconds, in UTC: `2026-11-20T23:48:00Z`.
+    /// RFC 3339 with seconds, in UTC: `2026-11-20T23:48:00Z`. What is after the year 9999 prints as its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0 / 1000;
-        let (days, rest) = (seconds / 86_400, seconds % 86_400);
-        let (year, month, day) = civil_from_days(days);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
-            rest / 3600,
-            rest / 60 % 60,
-            rest % 60
-        )
+        let seconds = i64::try_from(self.0 / 1000).unwrap_or(i64::MAX);
+        let last = jiff::Timestamp::MAX.as_second();
+        let time = jiff::Timestamp::from_second(seconds.min(last)).unwrap_or(jiff::Timestamp::MAX);
+        write!(f, "{time:.0}")
     }
-}
-
-/// Gregorian date of a day count since 1970-01-01, by eras of 400 years that start in March.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
@@ -209,9 +129,6 @@ mod tests {
         ] {
             assert_eq!(read(bad), None, "{bad}");
         }
-        for days in 0..40_000 {
-            let (year, month, day) = super::civil_from_days(days);
-            assert_eq!(super::days_from_civil(year, month, day), Some(days));
-        }
+        assert_eq!(Timestamp(u64::MAX).to_string(), "9999-12-30T22:00:00Z");
     }
 }

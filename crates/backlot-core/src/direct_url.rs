@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use crate::digest::{Sha256, StrongDigest};
-use crate::error::{Class, Coded};
+use crate::error::Class;
 use crate::web::{percent_decode, shown};
 
 /// The URL of one file, with the digest that its fragment promises.
@@ -58,23 +58,14 @@ impl DirectUrlError {
     }
 }
 
-impl Coded for DirectUrlError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::VersionControl { .. } => "direct_url::version_control",
-            Self::Secret { .. } => "direct_url::secret",
-            Self::Invalid { .. } => "direct_url::invalid",
-        }
-    }
-    fn class(&self) -> Class {
-        Class::User
-    }
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::VersionControl { .. } => "build a wheel of it and name that by its URL, publish it to a repo, or clone it into `outputs/` to work on it".to_owned(),
-            Self::Secret { .. } => "write it without them: credentials come from ~/.netrc, or from those of a repo on the same server".to_owned(),
-            Self::Invalid { .. } => "write `NAME @ https://host/path/name-1.0-py3-none-any.whl#sha256=...`, or `file:///path/...`".to_owned(),
-        })
+crate::coded! {
+    DirectUrlError {
+        Self::VersionControl { .. } => "direct_url::version_control", Class::User,
+            "build a wheel of it and name that by its URL, publish it to a repo, or clone it into `outputs/` to work on it";
+        Self::Secret { .. } => "direct_url::secret", Class::User,
+            "write it without them: credentials come from ~/.netrc, or from those of a repo on the same server";
+        Self::Invalid { .. } => "direct_url::invalid", Class::User,
+            "write `NAME @ https://host/path/name-1.0-py3-none-any.whl#sha256=...`, or `file:///path/...`";
     }
 }
 

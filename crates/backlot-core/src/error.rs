@@ -72,3 +72,98 @@ pub trait Coded: Error + Send + Sync + 'static {
         false
     }
 }
+
+/// What can be the help of an error in a table of [`coded!`]: a text, or one that is not always there.
+pub trait Help {
+    /// As [`Coded::help`] has it.
+    fn into_help(self) -> Option<String>;
+}
+
+impl Help for &str {
+    fn into_help(self) -> Option<String> {
+        Some(self.to_owned())
+    }
+}
+
+impl Help for String {
+    fn into_help(self) -> Option<String> {
+        Some(self)
+    }
+}
+
+impl Help for Option<String> {
+    fn into_help(self) -> Option<String> {
+        self
+    }
+}
+
+/// [`Coded`] of an enum of errors, as a table: for each variant its code, class and help, and when it is worth a retry. What is named
+/// after `as` are variants with one other error in them, which say what that says; a row for one of them comes first.
+///
+/// ```
+/// use backlot_core::{Cancelled, Class, Coded, coded};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// enum Error {
+///     #[error("the {what} is busy")]
+///     Busy { what: String },
+///     #[error(transparent)]
+///     Cancelled(Cancelled),
+/// }
+///
+/// coded! {
+///     Error as Cancelled {
+///         Self::Busy { what } => "core::locked", Class::Conflict,
+///             format!("wait for the {what}"),
+///             retry true;
+///     }
+/// }
+///
+/// let error = Error::Busy { what: "printer".to_owned() };
+/// assert_eq!((error.code(), error.class(), error.retry()), ("core::locked", Class::Conflict, true));
+/// assert_eq!(error.help().as_deref(), Some("wait for the printer"));
+/// assert_eq!(Error::Cancelled(Cancelled).class(), Class::Cancelled);
+/// ```
+#[macro_export]
+macro_rules! coded {
+    (@retry) => {
+        false
+    };
+    (@retry $retry:expr) => {
+        $retry
+    };
+    ($error:ident $(as $($inner:ident)|+)? {
+        $($pattern:pat $(if $guard:expr)? => $code:expr, $class:expr, $help:expr $(, retry $retry:expr)?;)*
+    }) => {
+        #[allow(unused_variables, clippy::match_same_arms, reason = "a row is for all four")]
+        impl $crate::Coded for $error {
+            fn code(&self) -> &'static str {
+                match self {
+                    $($pattern $(if $guard)? => $code,)*
+                    $($(Self::$inner(inner) => $crate::Coded::code(inner),)+)?
+                }
+            }
+
+            fn class(&self) -> $crate::Class {
+                match self {
+                    $($pattern $(if $guard)? => $class,)*
+                    $($(Self::$inner(inner) => $crate::Coded::class(inner),)+)?
+                }
+            }
+
+            fn help(&self) -> Option<String> {
+                match self {
+                    $($pattern $(if $guard)? => $crate::error::Help::into_help($help),)*
+                    $($(Self::$inner(inner) => $crate::Coded::help(inner),)+)?
+                }
+            }
+
+            fn retry(&self) -> bool {
+                match self {
+                    $($pattern $(if $guard)? => $crate::coded!(@retry $($retry)?),)*
+                    $($(Self::$inner(inner) => $crate::Coded::retry(inner),)+)?
+                }
+            }
+        }
+    };
+}

@@ -30,6 +30,7 @@ pub mod shared;
 pub mod text;
 pub mod version;
 pub mod web;
+pub mod wildcard;
 
 pub use bump::BumpStep;
 pub use cancel::{Cancel, Cancelled};

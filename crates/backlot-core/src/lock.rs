@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 
 use crate::context::Context;
-use crate::error::{Class, Coded};
+use crate::error::Class;
 use crate::file::{self, FileError};
 use crate::plain_file::open_plain;
 
@@ -38,30 +38,11 @@ pub enum LockError {
     Cancelled(#[from] crate::cancel::Cancelled),
 }
 
-impl Coded for LockError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Busy { .. } => "core::locked",
-            Self::File(e) => e.code(),
-            Self::Cancelled(e) => e.code(),
-        }
-    }
-    fn class(&self) -> Class {
-        match self {
-            Self::Busy { .. } => Class::Conflict,
-            Self::File(e) => e.class(),
-            Self::Cancelled(e) => e.class(),
-        }
-    }
-    fn help(&self) -> Option<String> {
-        match self {
-            Self::Busy { .. } => Some("wait for the other command to end, or stop it".to_owned()),
-            Self::File(e) => e.help(),
-            Self::Cancelled(e) => e.help(),
-        }
-    }
-    fn retry(&self) -> bool {
-        matches!(self, Self::Busy { .. })
+crate::coded! {
+    LockError as File | Cancelled {
+        Self::Busy { .. } => "core::locked", Class::Conflict,
+            "wait for the other command to end, or stop it",
+            retry true;
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Class, Coded};
+use crate::error::Class;
 
 /// A name that cannot be one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,30 +41,14 @@ pub enum NameError {
     },
 }
 
-impl Coded for NameError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Invalid { .. } => "name::invalid",
-            Self::NoIdentifier { .. } => "name::no_identifier",
-            Self::Keyword { .. } => "name::keyword",
-        }
-    }
-    fn class(&self) -> Class {
-        Class::User
-    }
-    fn help(&self) -> Option<String> {
-        Some(
-            match self {
-                Self::Invalid { .. } => {
-                    "use letters, digits, `-`, `_` and `.`, beginning and ending with a letter or digit"
-                }
-                Self::NoIdentifier { .. } => {
-                    "begin with a letter and use letters, digits, `-`, `_` and spaces, as in `Main-Pack`"
-                }
-                Self::Keyword { .. } => "choose another name, for example with a suffix",
-            }
-            .to_owned(),
-        )
+crate::coded! {
+    NameError {
+        Self::Invalid { .. } => "name::invalid", Class::User,
+            "use letters, digits, `-`, `_` and `.`, beginning and ending with a letter or digit";
+        Self::NoIdentifier { .. } => "name::no_identifier", Class::User,
+            "begin with a letter and use letters, digits, `-`, `_` and spaces, as in `Main-Pack`";
+        Self::Keyword { .. } => "name::keyword", Class::User,
+            "choose another name, for example with a suffix";
     }
 }
 

@@ -32,25 +32,9 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     let limit = 1 + word.chars().count() / 4;
     let (distance, best) = known
         .into_iter()
-        .map(|k| (distance(word, k), k))
+        .map(|k| (strsim::levenshtein(word, k), k))
         .min_by_key(|(d, _)| *d)?;
     (distance <= limit).then_some(best)
-}
-
-/// Levenshtein distance in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// A text that somebody else wrote, safe to show on a terminal: on one line, without control characters.

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Cancelled, Class, Coded, FileError, text};
+use backlot_core::{Cancelled, Class, FileError, text};
 
 /// Result of an operation on tracked files.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -207,126 +207,56 @@ pub enum Error {
     },
 }
 
-impl Coded for Error {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::File(e) => e.code(),
-            Self::Cancelled(e) => e.code(),
-            Self::Store(e) => e.code(),
-            Self::Parts(e) => e.code(),
-            Self::UnknownKey { .. } => "dvc::unknown_key",
-            Self::BadPointer { .. } => "dvc::bad_pointer",
-            Self::HostilePointer { .. } => "dvc::hostile_pointer",
-            Self::LegacyPointer { .. } => "dvc::legacy_pointer",
-            Self::BadManifest { .. } => "dvc::bad_manifest",
-            Self::HostileManifest { .. } => "dvc::hostile_manifest",
-            Self::Untrackable { .. } => "dvc::untrackable",
-            Self::Outside { .. } => "dvc::outside",
-            Self::NoSuchPath { .. } => "dvc::no_such_path",
-            Self::Ignored { .. } => "dvc::ignored",
-            Self::BadIgnore { .. } => "dvc::bad_ignore",
-            Self::Overlap { .. } => "dvc::overlap",
-            Self::Imported { .. } => "dvc::imported",
-            Self::NotInCache { .. } => "dvc::not_in_cache",
-            Self::NotOnRemote { .. } => "dvc::not_on_remote",
-            Self::NoManifest { .. } => "dvc::no_manifest",
-            Self::NotAMember { .. } => "dvc::not_a_member",
-            Self::StillThere { .. } => "dvc::still_there",
-            Self::ProofFailed { .. } => "dvc::proof_failed",
-            Self::OneName { .. } => "dvc::one_name",
-            Self::InTheWay { .. } => "dvc::in_the_way",
-            Self::LinkedFolder { .. } => "dvc::linked_folder",
-            Self::BadConfig { .. } => "dvc::bad_config",
-        }
-    }
-
-    fn class(&self) -> Class {
-        match self {
-            Self::File(e) => e.class(),
-            Self::Cancelled(e) => e.class(),
-            Self::Store(e) => e.class(),
-            Self::Parts(e) => e.class(),
-            Self::UnknownKey { .. }
-            | Self::LegacyPointer { .. }
-            | Self::BadIgnore { .. }
-            | Self::BadConfig { .. } => Class::Config,
-            Self::BadPointer { .. }
-            | Self::HostilePointer { .. }
-            | Self::BadManifest { .. }
-            | Self::HostileManifest { .. }
-            | Self::ProofFailed { .. } => Class::Integrity,
-            Self::Untrackable { .. } | Self::Outside { .. } | Self::Ignored { .. } => Class::User,
-            Self::NoSuchPath { .. }
-            | Self::NotInCache { .. }
-            | Self::NotOnRemote { .. }
-            | Self::NoManifest { .. }
-            | Self::NotAMember { .. } => Class::NotFound,
-            Self::Overlap { .. }
-            | Self::StillThere { .. }
-            | Self::Imported { .. }
-            | Self::OneName { .. }
-            | Self::InTheWay { .. }
-            | Self::LinkedFolder { .. } => Class::Conflict,
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        let help = match self {
-            Self::File(e) => return e.help(),
-            Self::Cancelled(e) => return e.help(),
-            Self::Store(e) => return e.help(),
-            Self::Parts(e) => return e.help(),
-            Self::UnknownKey { .. } => "remove the key; DVC takes data of your own only under `meta`",
-            Self::BadPointer { .. } => {
-                "restore the file from its last good version, or remove it and add the files again"
-            }
-            Self::HostilePointer { .. } | Self::HostileManifest { .. } => {
-                "do not use these files; ask whoever made them for ones without such paths"
-            }
-            Self::LegacyPointer { .. } => {
-                "run `dvc cache migrate --dvc-files` with DVC 3 where the cache is, then try again"
-            }
-            Self::BadManifest { .. } => "pull it again, or add the folder again where its files are",
-            Self::Untrackable { .. } => "remove or rename it, or put its name in .dvcignore",
-            Self::Outside { .. } => "move it into the asset, then add it there",
-            Self::NoSuchPath { .. } => {
-                "check the spelling; `--remove` removes a file from a tracked folder if it was never here"
-            }
-            Self::Ignored { .. } => "remove the pattern from .dvcignore, or leave the file untracked",
-            Self::BadIgnore { .. } => "correct the pattern",
-            Self::Overlap { .. } => "add the tracked path itself, or remove its pointer first",
-            Self::Imported { .. } => "copy it to another name to change it, or update the import with DVC",
-            Self::NotInCache { .. } => "run pull to fetch it, or add where the files are",
-            Self::NotOnRemote { .. } => {
-                "run `backlot add` on them where they are, push them from the workspace that has them, name the remote that \
-                 has them with --remote, or use --remove to publish without them"
-            }
-            Self::NoManifest { .. } => {
-                "run pull to fetch it; if it is lost, remove the pointer and add the whole folder where its files are"
-            }
-            Self::NotAMember { .. } => {
-                "check the spelling; to stop tracking a whole file or folder, remove its pointer"
-            }
-            Self::StillThere { .. } => "delete the file, then try again",
-            Self::ProofFailed { .. } => {
-                "do not use the files; pull again from a remote you trust, or ask who published them. Where the files are right, \
-                 as after `dvc add`, run `backlot add` on them"
-            }
-            Self::OneName { .. } => {
-                "pull them to a disk that tells such names apart, or have one of them renamed where they are from"
-            }
-            Self::InTheWay { .. } => "move it away, add it, or use --force to lose it",
-            Self::LinkedFolder { .. } => "replace the link by a folder",
-            Self::BadConfig { .. } => "correct the line; the format is that of `dvc config`",
-        };
-        Some(help.to_owned())
-    }
-
-    fn retry(&self) -> bool {
-        match self {
-            Self::Store(e) => e.retry(),
-            _ => false,
-        }
+backlot_core::coded! {
+    Error as File | Cancelled | Store | Parts {
+        Self::UnknownKey { .. } => "dvc::unknown_key", Class::Config,
+            "remove the key; DVC takes data of your own only under `meta`";
+        Self::BadPointer { .. } => "dvc::bad_pointer", Class::Integrity,
+            "restore the file from its last good version, or remove it and add the files again";
+        Self::HostilePointer { .. } => "dvc::hostile_pointer", Class::Integrity,
+            "do not use these files; ask whoever made them for ones without such paths";
+        Self::LegacyPointer { .. } => "dvc::legacy_pointer", Class::Config,
+            "run `dvc cache migrate --dvc-files` with DVC 3 where the cache is, then try again";
+        Self::BadManifest { .. } => "dvc::bad_manifest", Class::Integrity,
+            "pull it again, or add the folder again where its files are";
+        Self::HostileManifest { .. } => "dvc::hostile_manifest", Class::Integrity,
+            "do not use these files; ask whoever made them for ones without such paths";
+        Self::Untrackable { .. } => "dvc::untrackable", Class::User,
+            "remove or rename it, or put its name in .dvcignore";
+        Self::Outside { .. } => "dvc::outside", Class::User,
+            "move it into the asset, then add it there";
+        Self::NoSuchPath { .. } => "dvc::no_such_path", Class::NotFound,
+            "check the spelling; `--remove` removes a file from a tracked folder if it was never here";
+        Self::Ignored { .. } => "dvc::ignored", Class::User,
+            "remove the pattern from .dvcignore, or leave the file untracked";
+        Self::BadIgnore { .. } => "dvc::bad_ignore", Class::Config,
+            "correct the pattern";
+        Self::Overlap { .. } => "dvc::overlap", Class::Conflict,
+            "add the tracked path itself, or remove its pointer first";
+        Self::Imported { .. } => "dvc::imported", Class::Conflict,
+            "copy it to another name to change it, or update the import with DVC";
+        Self::NotInCache { .. } => "dvc::not_in_cache", Class::NotFound,
+            "run pull to fetch it, or add where the files are";
+        Self::NotOnRemote { .. } => "dvc::not_on_remote", Class::NotFound,
+            "run `backlot add` on them where they are, push them from the workspace that has them, name the remote that \
+            has them with --remote, or use --remove to publish without them";
+        Self::NoManifest { .. } => "dvc::no_manifest", Class::NotFound,
+            "run pull to fetch it; if it is lost, remove the pointer and add the whole folder where its files are";
+        Self::NotAMember { .. } => "dvc::not_a_member", Class::NotFound,
+            "check the spelling; to stop tracking a whole file or folder, remove its pointer";
+        Self::StillThere { .. } => "dvc::still_there", Class::Conflict,
+            "delete the file, then try again";
+        Self::ProofFailed { .. } => "dvc::proof_failed", Class::Integrity,
+            "do not use the files; pull again from a remote you trust, or ask who published them. Where the files are right, \
+            as after `dvc add`, run `backlot add` on them";
+        Self::OneName { .. } => "dvc::one_name", Class::Conflict,
+            "pull them to a disk that tells such names apart, or have one of them renamed where they are from";
+        Self::InTheWay { .. } => "dvc::in_the_way", Class::Conflict,
+            "move it away, add it, or use --force to lose it";
+        Self::LinkedFolder { .. } => "dvc::linked_folder", Class::Conflict,
+            "replace the link by a folder";
+        Self::BadConfig { .. } => "dvc::bad_config", Class::Config,
+            "correct the line; the format is that of `dvc config`";
     }
 }
 

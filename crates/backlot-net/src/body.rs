@@ -14,6 +14,18 @@ use http_body::{Body, Frame, SizeHint};
 const BLOCK: usize = 256 * 1024;
 
 /// What a body is made of.
+///
+/// ```
+/// use backlot_net::{Blocks, FileBlocks};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("a.whl");
+/// fs_err::write(&path, b"wheel").unwrap();
+/// let mut blocks = FileBlocks::new(fs_err::File::open(&path).unwrap(), 5);
+/// assert_eq!(blocks.left(), 5);
+/// assert_eq!(blocks.next().unwrap().unwrap(), "wheel");
+/// assert!(blocks.next().unwrap().is_none());
+/// ```
 pub trait Blocks: Unpin + Send + Sync + 'static {
     /// The next bytes; `None` at the end. An error breaks the request off.
     fn next(&mut self) -> std::io::Result<Option<Bytes>>;
@@ -49,6 +61,17 @@ impl<B: Blocks> Body for Streamed<B> {
 }
 
 /// So many bytes of a file from where it is.
+///
+/// ```
+/// use backlot_net::{FileBlocks, body};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("a.whl");
+/// fs_err::write(&path, b"wheel").unwrap();
+/// let request = reqwest::Client::new()
+///     .post("https://index.studio.example/legacy/")
+///     .body(body(FileBlocks::new(fs_err::File::open(&path).unwrap(), 5)));
+/// ```
 #[derive(Debug)]
 pub struct FileBlocks {
     file: fs::File,

@@ -6,6 +6,16 @@ use std::io;
 use std::process::{Child, Command};
 
 /// A running program, killed with what it started when dropped.
+///
+/// ```
+/// use std::process::{Command, Stdio};
+///
+/// use backlot_net::OwnChild;
+///
+/// let mut child = OwnChild::start(Command::new("sleep").arg("60").stdin(Stdio::null())).unwrap();
+/// assert!(child.process().try_wait().unwrap().is_none(), "it runs");
+/// drop(child); // and now neither it nor what it started does
+/// ```
 #[derive(Debug)]
 pub struct OwnChild(Child);
 

@@ -19,6 +19,17 @@ use crate::error::{Error, Result};
 use crate::redirect::refused;
 
 /// Proxies by the scheme of what is asked for; a URL each, with user and password if need be.
+///
+/// ```
+/// use backlot_net::{NetworkOptions, Proxies};
+///
+/// let mut options = NetworkOptions::new("cache");
+/// options.proxies = Proxies {
+///     https: Some("http://proxy.studio.example:3128".to_owned()),
+///     none: Some("localhost,.studio.example".to_owned()),
+///     ..Proxies::default()
+/// };
+/// ```
 #[derive(Clone, Default)]
 pub struct Proxies {
     /// For `http://`.
@@ -41,6 +52,22 @@ impl fmt::Debug for Proxies {
 }
 
 /// How a client is made.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use backlot_net::{ClientOptions, Proxies, build_client};
+///
+/// let client = build_client(ClientOptions {
+///     proxies: &Proxies::default(),
+///     roots: &[],
+///     connect_timeout: Duration::from_secs(10),
+///     read_timeout: Duration::from_secs(30),
+///     encrypted: false,
+///     follows: false,
+/// })
+/// .unwrap();
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ClientOptions<'a> {
     /// Which proxies to go through.

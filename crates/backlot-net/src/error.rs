@@ -6,12 +6,24 @@
 use std::path::PathBuf;
 
 use backlot_core::lock::LockError;
-use backlot_core::{Cancelled, Class, Coded, FileError};
+use backlot_core::{Cancelled, Class, FileError};
 
 /// The result of this crate's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why talking to a server failed.
+///
+/// ```
+/// use backlot_core::Coded as _;
+/// use backlot_net::Error;
+///
+/// let error = Error::Offline {
+///     what: "the page of chair".to_owned(),
+///     url: "https://index.studio.example".to_owned(),
+/// };
+/// assert_eq!(error.code(), "index::offline");
+/// assert_eq!(error.help().as_deref(), Some("run it once without `--offline`"));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -146,82 +158,50 @@ pub enum Error {
     Cancelled(#[from] Cancelled),
 }
 
-impl Coded for Error {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Unreachable { .. } => "index::unreachable",
-            Self::Refused { .. } => "index::refused",
-            Self::Denied { .. } => "index::denied",
-            Self::Redirect { .. } => "index::redirect",
-            Self::TooLarge { .. } => "index::too_large",
-            Self::Offline { .. } => "index::offline",
-            Self::BadUrl { .. } => "index::bad_url",
-            Self::BadCertificates { .. } => "index::bad_certificates",
-            Self::Setup { .. } => "index::setup",
-            Self::Helper { .. } => "auth::helper",
-            Self::OpenFile { .. } => "auth::open_file",
-            Self::BadFile { .. } => "auth::bad_file",
-            Self::BadPrefix { .. } => "auth::bad_url",
-            Self::PlainHttp { .. } => "auth::plain_http",
-            Self::Lock(e) => e.code(),
-            Self::File(e) => e.code(),
-            Self::Cancelled(e) => e.code(),
-        }
-    }
-
-    fn class(&self) -> Class {
-        match self {
-            // A server that answers so is up and does not have it.
-            Self::Refused {
-                status: 404 | 410, ..
+backlot_core::coded! {
+    Error as Lock | File | Cancelled {
+        Self::Unreachable { .. } => "index::unreachable", Class::Environment,
+            "check the address, the network and the proxy, and run it again; with `--offline` only what is cached is used",
+            retry true;
+        // A server that answers so is up and does not have it.
+        Self::Refused { status: 404 | 410, .. } => "index::refused", Class::NotFound,
+            "run it again later, or ask whoever runs the server";
+        Self::Refused { status, .. } => "index::refused", Class::Environment,
+            "run it again later, or ask whoever runs the server",
+            retry *status >= 500 || *status == 429;
+        Self::Denied { variables, .. } if variables.is_empty() => "index::denied", Class::Config,
+            "store credentials with `backlot auth login URL`, put the host into ~/.netrc, or name the server as a repo: the credentials of that are used for its files";
+        Self::Denied { variables, sent, .. } => "index::denied", Class::Config,
+            {
+            let variables = format!("`{variables}_TOKEN`, or `{variables}_USERNAME` and `{variables}_PASSWORD`, with the server's name in `{variables}_HOST`, or the host's entry in ~/.netrc; none is sent over plain http");
+            if *sent {
+                format!("`backlot auth test URL` says where they come from; check what is in {variables}")
+            } else {
+                format!("run `backlot auth login URL`, or set {variables}")
             }
-            | Self::Offline { .. } => Class::NotFound,
-            Self::Unreachable { .. } | Self::Refused { .. } | Self::Helper { .. } => Class::Environment,
-            Self::Denied { .. }
-            | Self::BadUrl { .. }
-            | Self::BadCertificates { .. }
-            | Self::Setup { .. }
-            | Self::OpenFile { .. }
-            | Self::BadFile { .. } => Class::Config,
-            Self::BadPrefix { .. } | Self::PlainHttp { .. } => Class::User,
-            Self::Lock(e) => e.class(),
-            Self::Redirect { .. } | Self::TooLarge { .. } => Class::Integrity,
-            Self::File(e) => e.class(),
-            Self::Cancelled(e) => e.class(),
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::Unreachable { .. } => "check the address, the network and the proxy, and run it again; with `--offline` only what is cached is used".to_owned(),
-            Self::Refused { .. } => "run it again later, or ask whoever runs the server".to_owned(),
-            Self::Denied { variables, .. } if variables.is_empty() => "store credentials with `backlot auth login URL`, put the host into ~/.netrc, or name the server as a repo: the credentials of that are used for its files".to_owned(),
-            Self::Denied { variables, sent, .. } => {
-                let variables = format!("`{variables}_TOKEN`, or `{variables}_USERNAME` and `{variables}_PASSWORD`, with the server's name in `{variables}_HOST`, or the host's entry in ~/.netrc; none is sent over plain http");
-                if *sent { format!("`backlot auth test URL` says where they come from; check what is in {variables}") } else { format!("run `backlot auth login URL`, or set {variables}") }
-            }
-            Self::Redirect { .. } => "name the address it leads to as the repo's URL, if that is the right one".to_owned(),
-            Self::TooLarge { .. } => "do not trust this server until somebody has looked at it".to_owned(),
-            Self::Offline { .. } => "run it once without `--offline`".to_owned(),
-            Self::BadUrl { .. } => "give an address like `https://host/path/simple/`; credentials come from the environment or ~/.netrc".to_owned(),
-            Self::Helper { host, command, .. } => format!("run it by hand: `printf 'protocol=https\\nhost={host}\\n\\n' | {command} get`; helpers are named under `[auth]` in the user's configuration"),
-            Self::OpenFile { path, .. } => format!("run `chmod 600 '{}'`; change the passwords in it if others may have read them", path.display()),
-            Self::BadFile { path, .. } => format!("move `{}` away and store the credentials again with `backlot auth login URL`", path.display()),
-            Self::BadPrefix { .. } => "give the address of a server or a part of it, like `https://host/team`, without user and password".to_owned(),
-            Self::PlainHttp { .. } => "use `https://`; only a server on this machine is spoken to without".to_owned(),
-            Self::Lock(e) => return e.help(),
-            Self::BadCertificates { .. } => "give a PEM file with the certificates of the authorities to trust".to_owned(),
-            Self::Setup { .. } => "check `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`".to_owned(),
-            Self::File(e) => return e.help(),
-            Self::Cancelled(e) => return e.help(),
-        })
-    }
-
-    fn retry(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. } | Self::Lock(LockError::Busy { .. })
-        ) || matches!(self, Self::Refused { status, .. } if *status >= 500 || *status == 429)
+            };
+        Self::Redirect { .. } => "index::redirect", Class::Integrity,
+            "name the address it leads to as the repo's URL, if that is the right one";
+        Self::TooLarge { .. } => "index::too_large", Class::Integrity,
+            "do not trust this server until somebody has looked at it";
+        Self::Offline { .. } => "index::offline", Class::NotFound,
+            "run it once without `--offline`";
+        Self::BadUrl { .. } => "index::bad_url", Class::Config,
+            "give an address like `https://host/path/simple/`; credentials come from the environment or ~/.netrc";
+        Self::BadCertificates { .. } => "index::bad_certificates", Class::Config,
+            "give a PEM file with the certificates of the authorities to trust";
+        Self::Setup { .. } => "index::setup", Class::Config,
+            "check `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`";
+        Self::Helper { host, command, .. } => "auth::helper", Class::Environment,
+            format!("run it by hand: `printf 'protocol=https\\nhost={host}\\n\\n' | {command} get`; helpers are named under `[auth]` in the user's configuration");
+        Self::OpenFile { path, .. } => "auth::open_file", Class::Config,
+            format!("run `chmod 600 '{}'`; change the passwords in it if others may have read them", path.display());
+        Self::BadFile { path, .. } => "auth::bad_file", Class::Config,
+            format!("move `{}` away and store the credentials again with `backlot auth login URL`", path.display());
+        Self::BadPrefix { .. } => "auth::bad_url", Class::User,
+            "give the address of a server or a part of it, like `https://host/team`, without user and password";
+        Self::PlainHttp { .. } => "auth::plain_http", Class::User,
+            "use `https://`; only a server on this machine is spoken to without";
     }
 }
 

@@ -23,16 +23,23 @@ use crate::credentials::Account;
 use crate::error::{Error, Result, tame};
 use crate::network::Network;
 use crate::pace::{Pace, TOO_SLOW};
+use crate::pauses::Pauses;
 use crate::redirect::{MAX_REDIRECTS, follow};
 
-/// The longest pause that a server may ask for.
-const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// How much of an error's text is read.
 const MAX_ERROR_TEXT: usize = 8 * 1024;
 /// How long an error's text is waited for.
 const ERROR_TEXT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What to ask for.
+///
+/// ```
+/// use backlot_net::Ask;
+///
+/// let url = "https://index.studio.example/chair-1.0-py3-none-any.whl".parse().unwrap();
+/// let tail = Ask::new(url, 64 << 10).unpacked().range("-65536");
+/// assert_eq!(tail.headers["range"], "bytes=-65536");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Ask {
     /// Where.
@@ -46,6 +53,18 @@ pub struct Ask {
 }
 
 /// The head of an answer; its body went to the sink.
+///
+/// ```
+/// use backlot_net::{Account, Answer, Ask, Network, PlaceName};
+///
+/// async fn page(network: &Network, url: &str) -> backlot_net::Result<(Answer, Vec<u8>)> {
+///     let url: url::Url = url.parse().expect("an address");
+///     let account = Account::open(network, &PlaceName::unnamed(), &url)?;
+///     let mut body = Vec::new();
+///     let answer = network.ask(&account, &Ask::new(url, 1 << 20), &mut body).await?;
+///     Ok((answer, body))
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The HTTP status.
@@ -57,6 +76,16 @@ pub struct Answer {
 }
 
 /// Where a body goes; begun anew for each attempt.
+///
+/// ```
+/// use backlot_net::Sink;
+///
+/// let mut page = Vec::new();
+/// page.take(b"half of an ans").unwrap();
+/// page.reset().unwrap(); // the connection broke
+/// page.take(b"all of it").unwrap();
+/// assert_eq!(page, b"all of it");
+/// ```
 pub trait Sink: Send {
     /// Forget what came so far.
     fn reset(&mut self) -> Result<()>;
@@ -76,6 +105,18 @@ impl Sink for Vec<u8> {
 }
 
 /// A file that is hashed while it is written.
+///
+/// ```
+/// use backlot_net::{FileSink, Sink as _};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let mut file = fs_err::File::create(folder.path().join("a.whl")).unwrap();
+/// let mut sink = FileSink::new(&mut file, &|bytes| assert_eq!(bytes, 5), None);
+/// sink.take(b"wheel").unwrap();
+/// assert_eq!(sink.size, 5);
+/// let (sha256, _) = sink.digests();
+/// assert!(sha256.to_string().starts_with("ba599261"));
+/// ```
 pub struct FileSink<'a> {
     file: &'a mut fs_err::File,
     hasher: sha2::Sha256,
@@ -142,6 +183,21 @@ impl Sink for FileSink<'_> {
 }
 
 /// Why an attempt failed.
+///
+/// ```
+/// use backlot_net::{Error, Failure, Network};
+///
+/// async fn upload(network: &Network, url: &url::Url) -> Result<(), Error> {
+///     let attempt = async || {
+///         Err::<(), Failure>(Failure::Again {
+///             reason: "the connection broke".to_owned(),
+///             pause: None,
+///             status: None,
+///         })
+///     };
+///     network.retried(url, attempt).await.map(|(done, _attempts)| done)
+/// }
+/// ```
 #[derive(Debug)]
 pub enum Failure<E = Error> {
     /// It may pass.
@@ -232,10 +288,23 @@ impl Ask {
     }
 }
 
+/// The error after the last attempt.
+fn given_up(url: &Url, attempts: u32, reason: String, status: Option<u16>) -> Error {
+    let url = shown(url);
+    match status {
+        Some(status) => Error::Refused { url, status, reason },
+        None => Error::Unreachable {
+            url,
+            reason,
+            attempts,
+        },
+    }
+}
+
 impl Network {
     /// Ask until there is an answer: 200, 206, 304, 404, 416 and other refusals as they are; what may pass is tried again.
     pub async fn ask(&self, account: &Account, ask: &Ask, sink: &mut dyn Sink) -> Result<Answer> {
-        let mut attempts = 0;
+        let (mut attempts, mut pauses) = (0, self.pauses());
         loop {
             attempts += 1;
             let attempt = self.attempt(account, ask, sink);
@@ -257,7 +326,9 @@ impl Network {
                     pause,
                     status,
                 }) => {
-                    self.pause(attempts, pause, &ask.url, reason, status).await?;
+                    if !pauses.wait(pause).await {
+                        return Err(given_up(&ask.url, attempts, reason, status));
+                    }
                 }
             }
         }
@@ -269,7 +340,7 @@ impl Network {
         url: &Url,
         attempt: impl AsyncFn() -> Result<T, Failure<E>>,
     ) -> Result<(T, u32), E> {
-        let mut attempts = 0;
+        let (mut attempts, mut pauses) = (0, self.pauses());
         loop {
             attempts += 1;
             match attempt().await {
@@ -279,35 +350,18 @@ impl Network {
                     reason,
                     pause,
                     status,
-                }) => self.pause(attempts, pause, url, reason, status).await?,
+                }) => {
+                    if !pauses.wait(pause).await {
+                        return Err(given_up(url, attempts, reason, status).into());
+                    }
+                }
             }
         }
     }
 
-    /// Wait before the next attempt; an error if there is none.
-    async fn pause(
-        &self,
-        attempts: u32,
-        asked: Option<Duration>,
-        url: &Url,
-        reason: String,
-        status: Option<u16>,
-    ) -> Result<()> {
-        if attempts > self.options().retries || asked.is_some_and(|pause| pause > MAX_PAUSE) {
-            let url = shown(url);
-            return Err(match status {
-                Some(status) => Error::Refused { url, status, reason },
-                None => Error::Unreachable {
-                    url,
-                    reason,
-                    attempts,
-                },
-            });
-        }
-        let base = self.options().pause * 2u32.saturating_pow(attempts - 1);
-        let jitter = base.mul_f64(fastrand::f64());
-        tokio::time::sleep(asked.unwrap_or(base + jitter)).await;
-        Ok(())
+    /// How often something that failed is tried again here, and after which pauses.
+    pub fn pauses(&self) -> Pauses {
+        Pauses::new(self.options().retries, self.options().pause)
     }
 
     async fn attempt(&self, account: &Account, ask: &Ask, sink: &mut dyn Sink) -> Result<Answer, Failure> {

@@ -14,6 +14,7 @@ mod error;
 mod fetch;
 mod network;
 mod pace;
+mod pauses;
 mod redirect;
 mod responses;
 
@@ -29,5 +30,6 @@ pub use error::{Error, Result, tame};
 pub use fetch::{Answer, Ask, Failure, FileSink, Sink, error_text, failure};
 pub use network::{Network, NetworkOptions, SshOptions};
 pub use pace::{Pace, TOO_SLOW};
+pub use pauses::{LONGEST_PAUSE, Pauses};
 pub use redirect::{follow, refused};
 pub use responses::{Head, Kept, Kind, Responses};

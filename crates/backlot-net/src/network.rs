@@ -23,6 +23,17 @@ use crate::responses::Responses;
 const UPLOAD_PATIENCE: Duration = Duration::from_mins(30);
 
 /// How to reach servers, and where to keep what they say.
+///
+/// ```
+/// use backlot_core::Context;
+/// use backlot_net::{Network, NetworkOptions};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let mut options = NetworkOptions::new(folder.path());
+/// options.offline = true;
+/// let network = Network::new(options, Context::default()).unwrap();
+/// assert!(network.is_offline());
+/// ```
 #[derive(Clone, Debug)]
 pub struct NetworkOptions {
     /// The folder for pages and metadata; made when needed, safe to delete at any time.
@@ -52,6 +63,17 @@ pub struct NetworkOptions {
 }
 
 /// Who we are to SSH servers where a repo does not say it, and which of them we know. Without known hosts, none.
+///
+/// ```
+/// use backlot_net::{NetworkOptions, SshOptions};
+///
+/// let mut options = NetworkOptions::new("cache");
+/// options.ssh = SshOptions {
+///     user: Some("ana".to_owned()),
+///     known_hosts: vec!["/home/ana/.ssh/known_hosts".into()],
+///     ..SshOptions::default()
+/// };
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SshOptions {
     /// The user where a URL names none.
@@ -85,6 +107,16 @@ impl NetworkOptions {
 }
 
 /// The network of a program. Cheap to clone; clones share the client and the runtime.
+///
+/// ```
+/// use backlot_core::Context;
+/// use backlot_net::{Error, Network, NetworkOptions};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
+/// let answer = network.block(async { Ok::<_, Error>(6 * 7) });
+/// assert_eq!(answer.unwrap(), 42);
+/// ```
 #[derive(Clone)]
 pub struct Network(Arc<Shared>);
 

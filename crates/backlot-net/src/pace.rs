@@ -11,6 +11,15 @@ const SLOWEST: u64 = 100;
 pub const TOO_SLOW: &str = "it answers too slowly";
 
 /// The transfer rate of one answer.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use backlot_net::Pace;
+///
+/// let mut pace = Pace::new(Duration::from_secs(30));
+/// assert!(pace.is_kept(1), "it is measured over 30 seconds");
+/// ```
 #[derive(Debug)]
 pub struct Pace {
     span: Duration,

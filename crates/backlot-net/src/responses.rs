@@ -17,6 +17,14 @@ const FORMAT: u32 = 1;
 const HEAD_LIMIT: u64 = 64 * 1024;
 
 /// What is known about a kept answer.
+///
+/// ```
+/// use backlot_net::Head;
+///
+/// let url = "https://index.studio.example/simple/chair/";
+/// let head = Head::new(url, url, 200, b"a page");
+/// assert_eq!(head.fresh_until, 0, "the server is asked again");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The format of the file.
@@ -43,6 +51,17 @@ pub struct Head {
 }
 
 /// A kept answer.
+///
+/// ```
+/// use backlot_net::{Head, Kept, Kind, Responses};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let kept = Responses::new(folder.path());
+/// let url = "https://index.studio.example/chair-1.0.whl.metadata";
+/// kept.keep(Kind::Metadata, url, &Head::new(url, url, 200, b"Name: chair"), b"Name: chair");
+/// let Kept { head, body } = kept.find(Kind::Metadata, url).unwrap();
+/// assert_eq!((head.status, body.as_slice()), (200, &b"Name: chair"[..]));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Kept {
     /// What is known about it.
@@ -52,6 +71,14 @@ pub struct Kept {
 }
 
 /// What kind of answer.
+///
+/// ```
+/// use backlot_net::{Kind, Responses};
+///
+/// let kept = Responses::new("cache".as_ref());
+/// let url = "https://index.studio.example/simple/chair/";
+/// assert_ne!(kept.path(Kind::Page, url), kept.path(Kind::Metadata, url));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// A page, which may change.
@@ -61,6 +88,19 @@ pub enum Kind {
 }
 
 /// The folder of kept answers.
+///
+/// ```
+/// use backlot_net::{Head, Kind, Responses};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let kept = Responses::new(folder.path());
+/// let url = "https://index.studio.example/simple/chair/";
+/// assert!(kept.find(Kind::Page, url).is_none());
+/// kept.keep(Kind::Page, url, &Head::new(url, url, 200, b"a page"), b"a page");
+/// assert_eq!(kept.find(Kind::Page, url).unwrap().body, b"a page");
+/// kept.forget(Kind::Page, url);
+/// assert!(kept.find(Kind::Page, url).is_none());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Responses {
     root: PathBuf,

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Cancelled, Class, Coded, FileError, PackageName, Sha256, Timestamp, Version};
+use backlot_core::{Cancelled, Class, Coded as _, FileError, PackageName, Sha256, Timestamp, Version};
 
 use crate::place::Place;
 
@@ -248,163 +248,67 @@ fn parent_help(path: &Path) -> String {
     )
 }
 
-impl Coded for Error {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::ReleaseExists { .. } => "repo::release_exists",
-            Self::LocalVersion { .. } => "repo::local_version",
-            Self::FlatFolder { .. } => "repo::flat_folder",
-            Self::NoPlace { .. } => "repo::no_place",
-            Self::NotThere { .. } => "repo::not_there",
-            Self::NotAFolder { .. } => "repo::not_a_folder",
-            Self::NoPackages { .. } => "repo::no_packages",
-            Self::BadMarker { .. } => "repo::bad_marker",
-            Self::NewerFormat { .. } => "repo::newer_format",
-            Self::WheelChanged { .. } => "repo::wheel_changed",
-            Self::WrongBytes { .. } => "repo::wrong_bytes",
-            Self::Unreadable { .. } => "repo::unreadable",
-            Self::NoRelease { .. } => "repo::no_release",
-            Self::NotAllowed { .. } => "repo::not_allowed",
-            Self::BadAllowedName { .. } => "repo::bad_allowed_name",
-            Self::TooLarge { .. } => "repo::too_large",
-            Self::BadStore { .. } => "repo::bad_store",
-            Self::OtherWay { .. } => "repo::other_way",
-            Self::Index(e) => e.code(),
-            Self::Backend(e) => match e.code() {
-                "backend::store" => "repo::store",
-                "backend::no_exclusive_create" => "repo::no_exclusive_create",
-                "backend::unknown_host_key" => "repo::unknown_host_key",
-                "backend::changed_host_key" => "repo::changed_host_key",
-                "backend::sign_in" => "repo::sign_in",
-                other => other,
-            },
-            Self::Network(e) => e.code(),
-            Self::Wheel(e) => e.code(),
-            Self::File(e) => e.code(),
-            Self::Cancelled(e) => e.code(),
-        }
+/// Errors of stores have codes of their own where the store is a repo.
+fn code_of_store(error: &backlot_backend::Error) -> &'static str {
+    match error.code() {
+        "backend::store" => "repo::store",
+        "backend::no_exclusive_create" => "repo::no_exclusive_create",
+        "backend::unknown_host_key" => "repo::unknown_host_key",
+        "backend::changed_host_key" => "repo::changed_host_key",
+        "backend::sign_in" => "repo::sign_in",
+        other => other,
     }
+}
 
-    fn class(&self) -> Class {
-        match self {
-            Self::ReleaseExists { .. } => Class::Conflict,
-            Self::LocalVersion { .. } | Self::BadAllowedName { .. } => Class::User,
-            Self::FlatFolder { .. }
-            | Self::NotAFolder { .. }
-            | Self::BadMarker { .. }
-            | Self::NewerFormat { .. }
-            | Self::BadStore { .. }
-            | Self::OtherWay { .. }
-            | Self::NotAllowed { .. } => Class::Config,
-            Self::NoPlace { .. }
-            | Self::NotThere { .. }
-            | Self::NoPackages { .. }
-            | Self::WheelChanged { .. } => Class::Environment,
-            Self::WrongBytes { .. } | Self::TooLarge { .. } => Class::Integrity,
-            Self::NoRelease { .. } => Class::NotFound,
-            Self::Unreadable { class, .. } => *class,
-            Self::Index(e) => e.class(),
-            Self::Backend(e) => e.class(),
-            Self::Network(e) => e.class(),
-            Self::Wheel(e) => e.class(),
-            Self::File(e) => e.class(),
-            Self::Cancelled(e) => e.class(),
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::ReleaseExists {
-                identical: true,
-                complete,
-                ..
-            } => if *complete {
-                "nothing needs doing: the release there has the same bytes and is complete"
-            } else {
-                "the release there has the same bytes, but its index could not be completed: reindex the repo"
-            }
-            .to_owned(),
-            Self::ReleaseExists { .. } => {
-                "bump the version and publish again; a release is never replaced".to_owned()
-            }
-            Self::LocalVersion { .. } => "publish a version without the part after `+`".to_owned(),
-            Self::FlatFolder { .. } => {
-                "publish to an empty or new folder, and keep this one as a second repo to install from"
-                    .to_owned()
-            }
-            Self::NoPlace { path } => parent_help(path),
-            Self::NotThere { .. } => {
-                "check that its disk is mounted, then run the command again; nothing was published".to_owned()
-            }
-            Self::NotAFolder { .. } => "name a folder as the repo's path".to_owned(),
-            Self::NoPackages { place: Place::Url(_) } => "check the store's address and credentials, or run `backlot repair --repo NAME`; if its releases were removed on purpose, remove `simple/` and `status/` there, too".to_owned(),
-            Self::NoPackages { place } => format!(
-                "mount or restore `{place}`; if its releases were removed on purpose, make the folder again, empty"
-            ),
-            Self::BadMarker { .. } => {
-                "point the repo at another folder, or move this file away if it is not meant for Backlot"
-                    .to_owned()
-            }
-            Self::NewerFormat { .. } => "install a newer Backlot to use this repo".to_owned(),
-            Self::WheelChanged { .. } => "publish again once nothing writes to the wheel".to_owned(),
-            Self::WrongBytes { .. } => {
-                "do not use this file; restore it from a backup, or publish the work under a new version"
-                    .to_owned()
-            }
-            Self::Unreadable { place, .. } => format!(
+backlot_core::coded! {
+    Error as Index | Network | Wheel | File | Cancelled {
+        Self::ReleaseExists { identical: true, complete: true, .. } => "repo::release_exists", Class::Conflict,
+            "nothing needs doing: the release there has the same bytes and is complete";
+        Self::ReleaseExists { identical: true, .. } => "repo::release_exists", Class::Conflict,
+            "the release there has the same bytes, but its index could not be completed: reindex the repo";
+        Self::ReleaseExists { .. } => "repo::release_exists", Class::Conflict,
+            "bump the version and publish again; a release is never replaced";
+        Self::LocalVersion { .. } => "repo::local_version", Class::User,
+            "publish a version without the part after `+`";
+        Self::FlatFolder { .. } => "repo::flat_folder", Class::Config,
+            "publish to an empty or new folder, and keep this one as a second repo to install from";
+        Self::NoPlace { path } => "repo::no_place", Class::Environment,
+            parent_help(path);
+        Self::NotThere { .. } => "repo::not_there", Class::Environment,
+            "check that its disk is mounted, then run the command again; nothing was published";
+        Self::NotAFolder { .. } => "repo::not_a_folder", Class::Config,
+            "name a folder as the repo's path";
+        Self::NoPackages { place: Place::Url(_) } => "repo::no_packages", Class::Environment,
+            "check the store's address and credentials, or run `backlot repair --repo NAME`; if its releases were removed on purpose, remove `simple/` and `status/` there, too";
+        Self::NoPackages { place } => "repo::no_packages", Class::Environment,
+            format!("mount or restore `{place}`; if its releases were removed on purpose, make the folder again, empty");
+        Self::BadMarker { .. } => "repo::bad_marker", Class::Config,
+            "point the repo at another folder, or move this file away if it is not meant for Backlot";
+        Self::NewerFormat { .. } => "repo::newer_format", Class::Config,
+            "install a newer Backlot to use this repo";
+        Self::WheelChanged { .. } => "repo::wheel_changed", Class::Environment,
+            "publish again once nothing writes to the wheel",
+            retry true;
+        Self::WrongBytes { .. } => "repo::wrong_bytes", Class::Integrity,
+            "do not use this file; restore it from a backup, or publish the work under a new version";
+        Self::Unreadable { class, place, .. } => "repo::unreadable", *class,
+            format!(
                 "restore `{place}`, or exclude its version with a constraint"
-            ),
-            Self::NoRelease { .. } => "list what the repo has, or name another repo".to_owned(),
-            Self::NotAllowed { package, repo } => {
-                format!("if it may, add it to `allow` in `[repos.{repo}]`: backlot repo allow {repo} {package}")
-            }
-            Self::BadAllowedName { .. } => {
-                "write the name of a package, the beginning of names and `*`, or `*` for everything".to_owned()
-            }
-            Self::TooLarge { .. } => "look at the file and move it away if it is not the repo's".to_owned(),
-            Self::BadStore { .. } => {
-                "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS), `webdav+https://host/path` or `sftp://user@host/path`"
-                    .to_owned()
-            }
-            Self::OtherWay { .. } => {
-                "publish as the repo was made, through its folder or its URL: the two cannot see each other in a race"
-                    .to_owned()
-            }
-            Self::Index(e) => return e.help(),
-            Self::Backend(e) => return e.help(),
-            Self::Network(e) => return e.help(),
-            Self::Wheel(e) => return e.help(),
-            Self::File(e) => return e.help(),
-            Self::Cancelled(e) => return e.help(),
-        })
-    }
-
-    fn retry(&self) -> bool {
-        match self {
-            Self::WheelChanged { .. } => true,
-            Self::Index(e) => e.retry(),
-            Self::Backend(e) => e.retry(),
-            Self::Network(e) => e.retry(),
-            Self::Wheel(e) => e.retry(),
-            Self::File(e) => e.retry(),
-            Self::ReleaseExists { .. }
-            | Self::LocalVersion { .. }
-            | Self::FlatFolder { .. }
-            | Self::NoPlace { .. }
-            | Self::NotThere { .. }
-            | Self::NotAFolder { .. }
-            | Self::NoPackages { .. }
-            | Self::BadMarker { .. }
-            | Self::NewerFormat { .. }
-            | Self::WrongBytes { .. }
-            | Self::NoRelease { .. }
-            | Self::Unreadable { .. }
-            | Self::NotAllowed { .. }
-            | Self::BadAllowedName { .. }
-            | Self::TooLarge { .. }
-            | Self::BadStore { .. }
-            | Self::OtherWay { .. }
-            | Self::Cancelled(_) => false,
-        }
+            );
+        Self::NoRelease { .. } => "repo::no_release", Class::NotFound,
+            "list what the repo has, or name another repo";
+        Self::NotAllowed { package, repo } => "repo::not_allowed", Class::Config,
+            format!("if it may, add it to `allow` in `[repos.{repo}]`: backlot repo allow {repo} {package}");
+        Self::BadAllowedName { .. } => "repo::bad_allowed_name", Class::User,
+            "write the name of a package, the beginning of names and `*`, or `*` for everything";
+        Self::TooLarge { .. } => "repo::too_large", Class::Integrity,
+            "look at the file and move it away if it is not the repo's";
+        Self::BadStore { .. } => "repo::bad_store", Class::Config,
+            "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS), `webdav+https://host/path` or `sftp://user@host/path`";
+        Self::OtherWay { .. } => "repo::other_way", Class::Config,
+            "publish as the repo was made, through its folder or its URL: the two cannot see each other in a race";
+        Self::Backend(e) => code_of_store(e), e.class(),
+            e.help(),
+            retry e.retry();
     }
 }

@@ -91,14 +91,19 @@ pub struct Published {
     pub unfinished: Option<String>,
 }
 
-/// A file of a release that was checked from end to end, to be added to a repo with the others of the release.
+/// A file that was checked from end to end, to become a release or one file of a release. What is published is what was checked, or nothing.
 #[derive(Debug)]
 pub struct Checked(pub(crate) Offer);
 
 impl Checked {
-    /// Check a wheel or source distribution. `siblings` are the digests of the files of its release: a repo that has its
-    /// version must have one of them, or has another release under that version.
-    pub fn check(file: &Path, siblings: &[Sha256], context: &Context) -> Result<Self> {
+    /// Check a wheel that is a release of its own: a repo may have nothing of its version.
+    pub fn wheel(file: &Path, context: &Context) -> Result<Self> {
+        Offer::check_wheel(file, context).map(Self)
+    }
+
+    /// Check a wheel or source distribution of a release that may have others. `siblings` are the digests of the files of its release: a
+    /// repo that has its version must have one of them, or has another release under that version.
+    pub fn part(file: &Path, siblings: &[Sha256], context: &Context) -> Result<Self> {
         let mut offer = Offer::check(file, context)?;
         offer.siblings = Some(siblings.to_vec());
         Ok(Self(offer))
@@ -132,7 +137,11 @@ pub(crate) struct There<'a, T> {
 impl FolderRepo {
     /// What [`Self::publish`] would do now. Changes nothing.
     pub fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
-        let offer = Offer::check_wheel(wheel, context)?;
+        self.plan(&Offer::check_wheel(wheel, context)?)
+    }
+
+    /// The same with what was checked already.
+    pub(crate) fn plan(&self, offer: &Offer) -> Result<PublishPlan> {
         let kind = self.kind()?;
         if kind == RepoKind::Flat {
             return Err(Error::FlatFolder {
@@ -141,7 +150,7 @@ impl FolderRepo {
         }
         let (package, version) = (&offer.name.package, &offer.name.version);
         let target = self.places.package(package).join(&offer.file);
-        let existing = self.find_version(&offer)?;
+        let existing = self.find_version(offer)?;
         let (pages, simple) = (self.places.pages(package), self.places.simple());
         let mut writes = Vec::new();
         if existing.is_none() {
@@ -159,7 +168,7 @@ impl FolderRepo {
         Ok(PublishPlan {
             package: package.clone(),
             version: version.clone(),
-            file: offer.file,
+            file: offer.file.clone(),
             repo: self.places.root.clone().into(),
             sha256: offer.sha256,
             size: offer.size,

@@ -482,29 +482,20 @@ impl Repo {
     }
 
     /// What [`Self::publish`] would do now. Changes nothing.
-    pub fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
+    pub fn plan_publish(&self, file: &Checked) -> Result<PublishPlan> {
         match self {
-            Self::Folder(repo) => repo.plan_publish(wheel, context),
-            Self::Index(repo) => repo.plan_publish(wheel, context),
-            Self::Object(repo) => repo.plan_publish(wheel, context),
+            Self::Folder(repo) => repo.plan(&file.0),
+            Self::Index(repo) => repo.plan(&file.0),
+            Self::Object(repo) => repo.plan(&file.0),
         }
     }
 
-    /// Publish a wheel; a version that is there is [`Error::ReleaseExists`].
-    pub fn publish(&self, wheel: &Path, publication: &Publication, context: &Context) -> Result<()> {
-        match self {
-            Self::Folder(repo) => repo.publish(wheel, publication, context).map(|_| ()),
-            // An index keeps no record of who and why beyond the account.
-            Self::Index(repo) => repo.publish(wheel, context),
-            Self::Object(repo) => repo.publish(wheel, publication, context),
-        }
-    }
-
-    /// Add a file of a release, which may have others there; one of its name is [`Error::ReleaseExists`], and so is another
-    /// release under its version.
-    pub fn add_file(&self, file: &Checked, publication: &Publication, context: &Context) -> Result<()> {
+    /// Publish a wheel, or a file of a release that may have others there. What is in its way, by its name or as another release
+    /// under its version, is [`Error::ReleaseExists`].
+    pub fn publish(&self, file: &Checked, publication: &Publication, context: &Context) -> Result<()> {
         match self {
             Self::Folder(repo) => repo.commit(&file.0, publication, context).map(|_| ()),
+            // An index keeps no record of who and why beyond the account.
             Self::Index(repo) => repo.commit(&file.0, context),
             Self::Object(repo) => repo.offer(&file.0, publication, context),
         }

@@ -618,7 +618,10 @@ fn an_upload_is_a_conflict_where_the_version_is_there_and_says_why_it_was_not_ta
             (_, status) => Reply::new(status, "text/plain", "File already exists. Or not."),
         });
         let repo = quick(&folder.path().join(status.to_string()), &server.url("/simple/"));
-        let error = repo.publish(&wheel, &by("ana"), &Context::default()).unwrap_err();
+        let checked = backlot_repo::Checked::wheel(&wheel, &Context::default()).unwrap();
+        let error = repo
+            .publish(&checked, &by("ana"), &Context::default())
+            .unwrap_err();
         let conflict = status == 409 || status == 400;
         let code = if conflict { "repo::release_exists" } else { code };
         assert_eq!(error.code(), code, "{status}: {error}");

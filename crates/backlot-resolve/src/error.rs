@@ -85,55 +85,30 @@ impl StdError for Cause {
     }
 }
 
-impl Coded for Error {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Conflict { .. } => "resolve::conflict",
-            Self::UnknownPackage { .. } => "resolve::unknown_package",
-            Self::DirectUrl { source, .. } => source.code(),
-            Self::TooHard { .. } => "resolve::too_hard",
-            Self::Candidates(cause) => cause.0.code(),
-            Self::Cancelled(e) => e.code(),
-        }
-    }
-
-    fn class(&self) -> Class {
-        match self {
-            Self::Conflict { .. } | Self::TooHard { .. } => Class::Conflict,
-            Self::UnknownPackage { .. } => Class::NotFound,
-            Self::DirectUrl { source, .. } => source.class(),
-            Self::Candidates(cause) => cause.0.class(),
-            Self::Cancelled(e) => e.class(),
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        match self {
-            Self::Conflict { proposals, .. } if proposals.is_empty() => {
-                Some("loosen one of these requirements, or publish a release that fits them".to_owned())
+backlot_core::coded! {
+    Error as Cancelled {
+        Self::Conflict { proposals, .. } if proposals.is_empty() => "resolve::conflict", Class::Conflict,
+            "loosen one of these requirements, or publish a release that fits them";
+        Self::Conflict { proposals, .. } => "resolve::conflict", Class::Conflict,
+            proposals.join("\nor ");
+        Self::UnknownPackage { near, remark, .. } => "resolve::unknown_package", Class::NotFound,
+            {
+        let near = (!near.is_empty()).then(|| format!("is it `{}`?", near.join("` or `")));
+        match (near, remark) {
+            (Some(near), Some(remark)) => Some(format!("{near}\nor {}", remark.help)),
+            (Some(near), None) => Some(near),
+            (None, Some(remark)) => Some(remark.help.clone()),
+            (None, None) => {
+                Some("publish it, or add the repo that has it with `backlot repo add`".to_owned())
             }
-            Self::Conflict { proposals, .. } => Some(proposals.join("\nor ")),
-            Self::TooHard { .. } => Some(
-                "narrow the requirements: ask for exact versions of the packages that matter most".to_owned(),
-            ),
-            Self::UnknownPackage { near, remark, .. } => {
-                let near = (!near.is_empty()).then(|| format!("is it `{}`?", near.join("` or `")));
-                match (near, remark) {
-                    (Some(near), Some(remark)) => Some(format!("{near}\nor {}", remark.help)),
-                    (Some(near), None) => Some(near),
-                    (None, Some(remark)) => Some(remark.help.clone()),
-                    (None, None) => {
-                        Some("publish it, or add the repo that has it with `backlot repo add`".to_owned())
-                    }
                 }
-            }
-            Self::DirectUrl { source, .. } => source.help(),
-            Self::Candidates(cause) => cause.0.help(),
-            Self::Cancelled(e) => e.help(),
-        }
-    }
-
-    fn retry(&self) -> bool {
-        matches!(self, Self::Candidates(cause) if cause.0.retry())
+            };
+        Self::DirectUrl { source, .. } => source.code(), source.class(),
+            source.help();
+        Self::TooHard { .. } => "resolve::too_hard", Class::Conflict,
+            "narrow the requirements: ask for exact versions of the packages that matter most";
+        Self::Candidates(cause) => cause.0.code(), cause.0.class(),
+            cause.0.help(),
+            retry cause.0.retry();
     }
 }

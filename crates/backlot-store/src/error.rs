@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Cancelled, Class, Coded, FileError, Md5};
+use backlot_core::{Cancelled, Class, FileError, Md5};
 
 use crate::object::ObjectId;
 
@@ -172,107 +172,50 @@ fn some(objects: &[ObjectId]) -> String {
     text
 }
 
-impl Coded for Error {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::File(e) => e.code(),
-            Self::Cancelled(e) => e.code(),
-            Self::Corrupt { .. } => "store::corrupt_object",
-            Self::SameMd5 { .. } => "store::same_md5",
-            Self::Missing { .. } => "store::missing_object",
-            Self::Changing { .. } => "store::file_changing",
-            Self::WouldOverwrite { .. } => "store::would_overwrite",
-            Self::NotThere { .. } => "store::not_there",
-            Self::BadRemote { .. } | Self::Backend(backlot_backend::Error::BadStore { .. }) => {
-                "store::bad_remote"
-            }
-            Self::NotChunked { .. } => "store::not_chunked",
-            Self::UnknownLayout { .. } => "store::unknown_layout",
-            Self::Backend(backlot_backend::Error::Store { .. }) => "store::service",
-            Self::Backend(e) => e.code(),
-            Self::DamagedRemote { .. } => "store::damaged_remote",
-            Self::Contended { .. } => "store::contended",
-            Self::CollectsMost { .. } => "store::collects_most",
-            Self::State { .. } => "store::state_database",
-            Self::NoParts { .. } => "store::no_parts",
-            Self::BadJobId { .. } => "store::bad_job_id",
-            Self::DamagedPart { .. } => "store::damaged_part",
-            Self::PartTooLarge { .. } => "store::part_too_large",
-        }
-    }
-
-    fn class(&self) -> Class {
-        match self {
-            Self::File(e) => e.class(),
-            Self::Cancelled(e) => e.class(),
-            Self::Corrupt { .. } | Self::DamagedRemote { .. } | Self::DamagedPart { .. } => Class::Integrity,
-            Self::BadJobId { .. } | Self::PartTooLarge { .. } => Class::User,
-            Self::Missing { .. } => Class::NotFound,
-            Self::SameMd5 { .. }
-            | Self::Changing { .. }
-            | Self::WouldOverwrite { .. }
-            | Self::Contended { .. }
-            | Self::CollectsMost { .. } => Class::Conflict,
-            Self::BadRemote { .. }
-            | Self::UnknownLayout { .. }
-            | Self::NotChunked { .. }
-            | Self::NoParts { .. } => Class::Config,
-            Self::NotThere { .. } | Self::State { .. } => Class::Environment,
-            Self::Backend(e) => e.class(),
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        match self {
-            Self::File(e) => e.help(),
-            Self::Cancelled(e) => e.help(),
-            Self::Corrupt { .. } => {
-                Some("run `backlot verify --remote` to see all damage; `backlot repair` stores again what is wrong on a remote (a push keeps what is there), `backlot pull` fetches again what is wrong in the cache, `backlot add PATH` takes what only an output has".to_owned())
-            }
-            Self::SameMd5 { .. } => Some(
-                "files are stored by their MD5, as in DVC, so only one of them can be; such files are made on purpose: find out where they come from, then change a byte of one".to_owned(),
-            ),
-            Self::Missing { .. } => Some("push them from a workspace that has the files (where its cache lost them, `backlot add` on the files first), or name another remote".to_owned()),
-            Self::Changing { .. } => Some("wait until whatever writes it is done, then run the command again".to_owned()),
-            Self::WouldOverwrite { .. } => {
-                Some("run `backlot add` to keep what is there, move it away, or use `--force` to lose it".to_owned())
-            }
-            Self::NotChunked { .. } => {
-                Some("use `dvc gc --cloud`, or copy to a chunked remote with `backlot remote copy`".to_owned())
-            }
-            Self::UnknownLayout { .. } => Some("use `chunked` or `dvc`".to_owned()),
-            Self::NotThere { .. } => {
-                Some("check that its disk is mounted, then run the command again; nothing was sent".to_owned())
-            }
-            Self::BadRemote { .. } => Some("use a folder, or an address like `s3://bucket/prefix`, `webdav+https://host/path` or `sftp://user@host/path`".to_owned()),
-            Self::Backend(e) => e.help(),
-            Self::DamagedRemote { .. } => {
-                Some("run `backlot verify --remote` to see what it hurts, and `backlot repair` where the files are cached".to_owned())
-            }
-            Self::CollectsMost { .. } => Some(
-                "add every repo and workspace that uses the remote, or use `--allow-most` if it is meant".to_owned(),
-            ),
-            Self::Contended { .. } => Some("run the push again; run one `backlot gc` at a time".to_owned()),
-            Self::State { .. } => Some("remove the file; it is made again".to_owned()),
-            Self::NoParts { .. } => Some(
-                "use a chunked remote: `backlot remote add` makes one in an empty folder, `backlot remote copy` brings files to it"
-                    .to_owned(),
-            ),
-            Self::BadJobId { .. } => Some("give the ID that the farm gave the job, without spaces and slashes".to_owned()),
-            Self::DamagedPart { .. } => Some(
-                "drop the job's parts with `backlot part drop --job ID`, the folder that the object is in, and push the frames again"
-                    .to_owned(),
-            ),
-            Self::PartTooLarge { .. } => Some("push them as several parts, with the same `--job` and `--as`".to_owned()),
-        }
-    }
-
-    fn retry(&self) -> bool {
-        match self {
-            Self::Backend(e) => e.retry(),
-            Self::Changing { .. } | Self::Contended { .. } => true,
-            _ => false,
-        }
+backlot_core::coded! {
+    Error as File | Cancelled | Backend {
+        Self::Corrupt { .. } => "store::corrupt_object", Class::Integrity,
+            "run `backlot verify --remote` to see all damage; `backlot repair` stores again what is wrong on a remote (a push keeps what is there), `backlot pull` fetches again what is wrong in the cache, `backlot add PATH` takes what only an output has";
+        Self::SameMd5 { .. } => "store::same_md5", Class::Conflict,
+            "files are stored by their MD5, as in DVC, so only one of them can be; such files are made on purpose: find out where they come from, then change a byte of one";
+        Self::Missing { .. } => "store::missing_object", Class::NotFound,
+            "push them from a workspace that has the files (where its cache lost them, `backlot add` on the files first), or name another remote";
+        Self::Changing { .. } => "store::file_changing", Class::Conflict,
+            "wait until whatever writes it is done, then run the command again",
+            retry true;
+        Self::WouldOverwrite { .. } => "store::would_overwrite", Class::Conflict,
+            "run `backlot add` to keep what is there, move it away, or use `--force` to lose it";
+        Self::NotThere { .. } => "store::not_there", Class::Environment,
+            "check that its disk is mounted, then run the command again; nothing was sent";
+        Self::BadRemote { .. } => "store::bad_remote", Class::Config,
+            "use a folder, or an address like `s3://bucket/prefix`, `webdav+https://host/path` or `sftp://user@host/path`";
+        Self::Backend(e @ backlot_backend::Error::BadStore { .. }) => "store::bad_remote", e.class(),
+            e.help(),
+            retry e.retry();
+        Self::Backend(e @ backlot_backend::Error::Store { .. }) => "store::service", e.class(),
+            e.help(),
+            retry e.retry();
+        Self::NotChunked { .. } => "store::not_chunked", Class::Config,
+            "use `dvc gc --cloud`, or copy to a chunked remote with `backlot remote copy`";
+        Self::UnknownLayout { .. } => "store::unknown_layout", Class::Config,
+            "use `chunked` or `dvc`";
+        Self::DamagedRemote { .. } => "store::damaged_remote", Class::Integrity,
+            "run `backlot verify --remote` to see what it hurts, and `backlot repair` where the files are cached";
+        Self::Contended { .. } => "store::contended", Class::Conflict,
+            "run the push again; run one `backlot gc` at a time",
+            retry true;
+        Self::CollectsMost { .. } => "store::collects_most", Class::Conflict,
+            "add every repo and workspace that uses the remote, or use `--allow-most` if it is meant";
+        Self::State { .. } => "store::state_database", Class::Environment,
+            "remove the file; it is made again";
+        Self::NoParts { .. } => "store::no_parts", Class::Config,
+            "use a chunked remote: `backlot remote add` makes one in an empty folder, `backlot remote copy` brings files to it";
+        Self::BadJobId { .. } => "store::bad_job_id", Class::User,
+            "give the ID that the farm gave the job, without spaces and slashes";
+        Self::DamagedPart { .. } => "store::damaged_part", Class::Integrity,
+            "drop the job's parts with `backlot part drop --job ID`, the folder that the object is in, and push the frames again";
+        Self::PartTooLarge { .. } => "store::part_too_large", Class::User,
+            "push them as several parts, with the same `--job` and `--as`";
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use backlot_core::relpath::HostilePath;
 use backlot_core::text::shown_path;
-use backlot_core::{Cancelled, Class, Coded, FileError};
+use backlot_core::{Cancelled, Class, FileError};
 
 /// Result of a wheel operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -107,62 +107,30 @@ pub enum Error {
     },
 }
 
-impl Coded for Error {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::File(e) => e.code(),
-            Self::Cancelled(e) => e.code(),
-            Self::BadFileName { .. } => "wheel::bad_file_name",
-            Self::BadWheel { .. } => "wheel::unsound",
-            Self::HostileEntry { .. } => "wheel::hostile_entry",
-            Self::BadSdist { .. } => "sdist::unsound",
-            Self::UnsupportedSdist { .. } => "sdist::unsupported",
-            Self::BadMetadata { .. } => "wheel::bad_metadata",
-            Self::BadProject { .. } => "project::invalid",
-            Self::NoModule { .. } => "project::no_module",
-            Self::BadInterpreter { .. } => "environment::bad_interpreter",
-            Self::FileConflict { .. } => "environment::file_conflict",
-        }
-    }
-
-    fn class(&self) -> Class {
-        match self {
-            Self::File(e) => e.class(),
-            Self::Cancelled(e) => e.class(),
-            Self::BadFileName { .. }
-            | Self::BadProject { .. }
-            | Self::NoModule { .. }
-            | Self::UnsupportedSdist { .. } => Class::User,
-            Self::BadWheel { .. }
-            | Self::BadSdist { .. }
-            | Self::HostileEntry { .. }
-            | Self::BadMetadata { .. } => Class::Integrity,
-            Self::BadInterpreter { .. } => Class::Environment,
-            Self::FileConflict { .. } => Class::Conflict,
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        match self {
-            Self::File(e) => e.help(),
-            Self::Cancelled(e) => e.help(),
-            Self::BadFileName { .. } => Some("wheels are named as in `main_pack-1.0.0-py3-none-any.whl` (PEP 427)".to_owned()),
-            Self::BadWheel { .. } | Self::BadSdist { .. } | Self::BadMetadata { .. } => {
-                Some("fetch or build it again; do not install it as it is".to_owned())
-            }
-            Self::HostileEntry { .. } => Some("do not use this package; ask whoever made it".to_owned()),
-            Self::UnsupportedSdist { file, .. } => Some(format!(
+backlot_core::coded! {
+    Error as File | Cancelled {
+        Self::BadFileName { .. } => "wheel::bad_file_name", Class::User,
+            "wheels are named as in `main_pack-1.0.0-py3-none-any.whl` (PEP 427)";
+        Self::BadWheel { .. } => "wheel::unsound", Class::Integrity,
+            "fetch or build it again; do not install it as it is";
+        Self::HostileEntry { .. } => "wheel::hostile_entry", Class::Integrity,
+            "do not use this package; ask whoever made it";
+        Self::BadSdist { .. } => "sdist::unsound", Class::Integrity,
+            "fetch or build it again; do not install it as it is";
+        Self::UnsupportedSdist { file, .. } => "sdist::unsupported", Class::User,
+            format!(
                 "make a wheel of it (`pip wheel --no-deps {file}`) and put that into the repo: by `twine upload` into an index, or into a folder of packages as it is"
-            )),
-            Self::BadProject { .. } => Some("correct the file; `[project]` follows PEP 621".to_owned()),
-            Self::NoModule { module, .. } => {
-                Some(format!("make `src/{module}/`, or name the folder in `[tool.hatch.build.targets.wheel] packages`"))
-            }
-            Self::BadInterpreter { .. } => {
-                Some("name another one with `python = \"...\"` in backlot.toml, or `python = \"none\"` for a plain tree".to_owned())
-            }
-            Self::FileConflict { .. } => Some("uninstall one of them, or ask its maker to move the file: which of the two wins would be chance".to_owned()),
-        }
+            );
+        Self::BadMetadata { .. } => "wheel::bad_metadata", Class::Integrity,
+            "fetch or build it again; do not install it as it is";
+        Self::BadProject { .. } => "project::invalid", Class::User,
+            "correct the file; `[project]` follows PEP 621";
+        Self::NoModule { module, .. } => "project::no_module", Class::User,
+            format!("make `src/{module}/`, or name the folder in `[tool.hatch.build.targets.wheel] packages`");
+        Self::BadInterpreter { .. } => "environment::bad_interpreter", Class::Environment,
+            "name another one with `python = \"...\"` in backlot.toml, or `python = \"none\"` for a plain tree";
+        Self::FileConflict { .. } => "environment::file_conflict", Class::Conflict,
+            "uninstall one of them, or ask its maker to move the file: which of the two wins would be chance";
     }
 }
 

@@ -33,6 +33,21 @@ const PIECE: usize = 1 << 20;
 const OBJECT: &str = "object";
 
 /// A program that moves objects.
+///
+/// ```
+/// use backlot_backend::{Mover, memory, moved_by};
+/// use backlot_core::Context;
+/// use backlot_net::{Network, NetworkOptions};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
+/// let mover = Mover {
+///     words: vec!["studio-mover".to_owned(), "--queue".to_owned(), "assets".to_owned()],
+///     min_bytes: Mover::MIN_BYTES,
+/// };
+/// let store = moved_by(memory(&network).unwrap(), &mover, |key| key.ends_with(".pack"), &network);
+/// store.write("index", b"small".to_vec(), "text/plain").unwrap(); // goes to the store itself
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mover {
     /// The program and its arguments.

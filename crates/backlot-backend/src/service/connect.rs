@@ -18,6 +18,7 @@ const OBJECTS: Traits = Traits {
     concurrency: 16,
     gap: 1 << 20,
     lists: true,
+    by_folder: false,
     exclusive: true,
 };
 
@@ -28,8 +29,6 @@ pub(super) struct Connection {
     /// The scheme of its requests.
     pub(super) scheme: &'static str,
     pub(super) traits: Traits,
-    /// Whether it lists a folder at a time.
-    pub(super) by_folder: bool,
     pub(super) long: Way,
     /// Where its requests go instead of the service's own hosts, for a service that has no endpoint.
     pub(super) instead: Option<Url>,
@@ -225,7 +224,6 @@ impl Given<'_> {
                 exclusive: false,
                 ..OBJECTS
             },
-            by_folder: false,
             long: Way::Gathered,
             instead: self.endpoint()?.map(|(endpoint, _)| endpoint),
         })
@@ -265,7 +263,6 @@ impl Given<'_> {
             commit_by: CommitBy::Create,
             scheme: endpoint.map_or("https", |(_, scheme)| scheme),
             traits: OBJECTS,
-            by_folder: false,
             long: Way::Parts,
             instead: None,
         })
@@ -301,9 +298,9 @@ impl Given<'_> {
             scheme,
             traits: Traits {
                 concurrency: 8,
+                by_folder: true,
                 ..OBJECTS
             },
-            by_folder: true,
             long: Way::Streamed(WholePut::new(self.url, scheme)?),
             instead: None,
         })
@@ -331,7 +328,6 @@ impl Given<'_> {
                 lists: false,
                 ..OBJECTS
             },
-            by_folder: false,
             long: Way::Parts,
             instead: None,
         })

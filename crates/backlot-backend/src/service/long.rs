@@ -15,7 +15,7 @@ use opendal::Writer;
 use opendal::layers::RetryLayer;
 use url::Url;
 
-use super::{RETRIES, Service, clean};
+use super::{Service, clean};
 use crate::error::{Error, Result};
 use crate::store::ObjectWriter;
 use crate::upload::Uploads as _;
@@ -47,7 +47,11 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn begin(service: Arc<Service>, key: &str) -> Result<Self> {
         // What is sent twice is one part of one upload, which ends as the same.
-        let again = RetryLayer::new().with_jitter().with_max_times(RETRIES as usize);
+        let options = service.network.options();
+        let again = RetryLayer::new()
+            .with_jitter()
+            .with_min_delay(options.pause)
+            .with_max_times(options.retries as usize);
         // An upload belongs to the credential that began it: if that expires, the upload fails.
         let made = service.network.block(service.made())?;
         let operator = made.operator.layer(again);

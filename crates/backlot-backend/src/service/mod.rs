@@ -14,7 +14,6 @@ use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use backlot_net::{Account, Credential, Network};
 use futures_lite::{FutureExt as _, StreamExt as _};
@@ -28,9 +27,6 @@ use crate::open::StoreOptions;
 use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
 use crate::upload::{Upload, Uploads};
 
-/// How often something is asked again.
-const RETRIES: u32 = 4;
-
 /// How many objects are removed at once; a service makes several requests of it if it takes fewer.
 const DELETED: usize = 1000;
 
@@ -42,8 +38,6 @@ pub(crate) struct Service {
     network: Network,
     commit_by: CommitBy,
     traits: Traits,
-    /// Whether it lists a folder at a time.
-    by_folder: bool,
     /// Listings at once, whatever asks for them: a deep one of folders asks for many.
     listings: Semaphore,
     place: String,
@@ -118,7 +112,6 @@ impl Service {
             network: network.clone(),
             commit_by: connection.commit_by,
             traits: connection.traits,
-            by_folder: connection.by_folder,
             listings: Semaphore::new(connection.traits.concurrency),
             place: url.as_str().trim_end_matches('/').to_owned(),
             long: connection.long,
@@ -136,6 +129,7 @@ impl Service {
             concurrency: 8,
             gap: 1 << 20,
             lists: true,
+            by_folder: false,
             exclusive: true,
         };
         Ok(Self {
@@ -147,7 +141,6 @@ impl Service {
             network: network.clone(),
             commit_by: CommitBy::Create,
             traits,
-            by_folder: false,
             listings: Semaphore::new(traits.concurrency),
             place,
             long: long::Way::Parts,
@@ -281,7 +274,7 @@ impl Service {
     ) -> Result<Option<T>> {
         self.check(key)?;
         self.network.block(async {
-            let (mut failures, mut renewed) = (0, false);
+            let (mut pauses, mut renewed) = (self.network.pauses(), false);
             loop {
                 let made = self.made().await?;
                 match guarded(request(made.operator)).await {
@@ -294,12 +287,7 @@ impl Service {
                         return Ok(None);
                     }
                     Err(e) if !renewed && self.renewed(&e, made.credential.as_ref()).await? => renewed = true,
-                    Err(e) if e.is_temporary() && failures < RETRIES => {
-                        let pause = 100 << failures;
-                        let pause = Duration::from_millis(pause / 2 + fastrand::u64(0..=pause));
-                        tokio::time::sleep(pause).await;
-                        failures += 1;
-                    }
+                    Err(e) if e.is_temporary() && pauses.wait(None).await => {}
                     Err(e) => return Err(self.failed(key, &e)),
                 }
             }
@@ -325,7 +313,7 @@ impl ObjectStore for Service {
     }
 
     fn list(&self, prefix: &str, deep: bool) -> Result<Vec<Entry>> {
-        if deep && self.by_folder {
+        if deep && self.traits.by_folder {
             return by_level(prefix, &self.place, |folder| self.list(folder, false));
         }
         let found = self.ask(prefix, async |operator| {

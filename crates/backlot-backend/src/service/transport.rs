@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use backlot_net::{Network, Pace, TOO_SLOW};
+use backlot_net::{LONGEST_PAUSE, Network, Pace, TOO_SLOW};
 use futures_lite::StreamExt as _;
 use opendal::{Buffer, ErrorKind, HttpTransporter};
 use opendal_http_transport_reqwest::ReqwestTransport;
@@ -17,9 +17,6 @@ use crate::error::Result;
 
 /// The most of one answer that OpenDAL may hold in memory.
 const ANSWER_LIMIT: usize = 64 << 20;
-
-/// The longest pause that a server's `Retry-After` can ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The network's clients for a scheme. With `instead`, requests go there, whatever host they are for.
 pub(super) fn through(network: &Network, scheme: &str, instead: Option<Url>) -> Result<HttpTransporter> {

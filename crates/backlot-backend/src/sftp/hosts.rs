@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use backlot_core::wildcard;
 use fs_err as fs;
 use ring::hmac;
 use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, Marker};
@@ -131,31 +132,11 @@ fn is_about(patterns: &HostPatterns, host: &str) -> bool {
             hmac::verify(&key, host.as_bytes(), hash).is_ok()
         }
         HostPatterns::Patterns(patterns) => {
-            let fits = |pattern: &str| file_pattern(&pattern.to_lowercase(), host);
+            let fits = |pattern: &str| wildcard::fits(&pattern.to_lowercase(), host);
             let not = patterns.iter().filter_map(|p| p.strip_prefix('!'));
             !not.into_iter().any(fits) && patterns.iter().any(|p| !p.starts_with('!') && fits(p))
         }
     }
-}
-
-/// Whether a text fits a pattern of `*` and `?`.
-fn file_pattern(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        if pattern.get(p) == Some(&'*') {
-            star = Some((p, t));
-            p += 1;
-        } else if pattern.get(p).is_some_and(|c| *c == '?' || *c == text[t]) {
-            (p, t) = (p + 1, t + 1);
-        } else if let Some((at, from)) = star {
-            star = Some((at, from + 1));
-            (p, t) = (at + 1, from + 1);
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
 }
 
 #[cfg(test)]
@@ -163,7 +144,7 @@ fn file_pattern(pattern: &str, text: &str) -> bool {
 mod tests {
     use russh::keys::{Algorithm, PublicKey};
 
-    use super::{Known, Standing, file_pattern};
+    use super::{Known, Standing};
 
     const ONE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
     const TWO: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA6rWI3G2sz07DnfFlrouTcysQlj2P+jpNSOEWD9OJ3X";
@@ -236,21 +217,5 @@ mod tests {
         // Cut short, it is no key.
         known.add(&format!("a {rsa}"), "hosts", "a", 22);
         assert_eq!(known.keys.len(), 1);
-    }
-
-    #[test]
-    fn patterns_are_those_of_ssh() {
-        for (pattern, text) in [
-            ("*", ""),
-            ("a*c", "abbc"),
-            ("a?c", "abc"),
-            ("*.lan", "x.y.lan"),
-            ("[h]:2", "[h]:2"),
-        ] {
-            assert!(file_pattern(pattern, text), "{pattern} {text}");
-        }
-        for (pattern, text) in [("", "a"), ("a?c", "ac"), ("*.lan", "lan"), ("a*b", "acbd")] {
-            assert!(!file_pattern(pattern, text), "{pattern} {text}");
-        }
     }
 }

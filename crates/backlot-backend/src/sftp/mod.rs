@@ -17,7 +17,7 @@ mod wire;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use backlot_core::web::{percent_decode, shown};
 use backlot_net::{Credential, Network, PlaceName};
@@ -36,9 +36,6 @@ use wire::Kind;
 
 /// Verbs on the connection at once.
 const PARALLEL: usize = 8;
-
-/// How often a connection is tried for: a server that is asked by many at once drops some.
-const CONNECTS: u32 = 4;
 
 /// How old what was staged must be, by the server's clock, to be somebody's who died.
 const STALE_SECONDS: u32 = 24 * 60 * 60;
@@ -188,14 +185,14 @@ impl Sftp {
         if let Some(open) = line.as_ref().filter(|line| line.is_open()) {
             return Ok(Arc::clone(open));
         }
-        let (mut failures, mut renewed, started) = (0, false, Instant::now());
+        let (mut pauses, mut renewed, started) = (self.network.pauses(), false, Instant::now());
         loop {
             let credential = self.credentials.current().await.map_err(in_network)?;
             let mut account = self.account.clone();
             let fitting = credential.as_ref().filter(|found| is_of(found, &account.user));
             account.password = fitting.map(|found| found.password.clone());
             let opened = Box::pin(Line::open(&account)).await;
-            // One that does not answer at all is not waited for again.
+            // A server that is asked by many at once drops some. One that does not answer at all is not waited for again.
             let soon = started.elapsed() < self.account.connect_patience;
             match opened {
                 Ok(opened) => {
@@ -207,11 +204,7 @@ impl Sftp {
                 {
                     renewed = true;
                 }
-                Err(Trouble::Dropped(_)) if soon && failures + 1 < CONNECTS => {
-                    let pause = 100 << failures;
-                    tokio::time::sleep(Duration::from_millis(pause + fastrand::u64(0..=pause))).await;
-                    failures += 1;
-                }
+                Err(Trouble::Dropped(_)) if soon && pauses.wait(None).await => {}
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -386,10 +379,8 @@ impl Sftp {
             match about.kind {
                 Kind::File => found.push(entry(key, &about)),
                 Kind::Folder => found.push(Entry {
-                    key: format!("{key}/"),
                     size: 0,
-                    modified: 0,
-                    tag: String::new(),
+                    ..entry(format!("{key}/"), &about)
                 }),
                 _ => {}
             }
@@ -408,6 +399,7 @@ impl ObjectStore for Sftp {
             concurrency: PARALLEL,
             gap: 256 << 10,
             lists: true,
+            by_folder: true,
             exclusive: true,
         }
     }

@@ -32,6 +32,19 @@ const PAUSE: Duration = Duration::from_millis(20);
 const NOTED: Duration = Duration::from_hours(1);
 
 /// Which objects never change.
+///
+/// ```
+/// use backlot_backend::{IsFixed, memory, via};
+/// use backlot_core::Context;
+/// use backlot_net::{Network, NetworkOptions};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
+/// let packs: IsFixed = |key| key.ends_with(".pack");
+/// let store = via(memory(&network).unwrap(), folder.path(), packs, &Context::default());
+/// store.write("a.pack", b"bytes".to_vec(), "").unwrap();
+/// assert_eq!(store.read("a.pack", 5).unwrap().unwrap(), b"bytes");
+/// ```
 pub type IsFixed = fn(&str) -> bool;
 
 /// A store with a folder before it.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Class, Coded, text};
+use backlot_core::{Class, text};
 use backlot_store::JobId;
 
 use super::MissingFrames;
@@ -120,80 +120,36 @@ fn told(missing: &[MissingFrames]) -> String {
     told.collect::<Vec<_>>().join("; ")
 }
 
-impl Coded for PartsError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::NoParts { .. } => "parts::none",
-            Self::BadExpectation { .. } => "parts::bad_expectation",
-            Self::Conflict { .. } => "parts::conflict",
-            Self::MissingFrames { .. } => "parts::missing_frames",
-            Self::UnexpectedFrames { .. } => "parts::unexpected_frames",
-            Self::UnexpectedFolder { .. } => "parts::unexpected_folder",
-            Self::MixedPadding { .. } => "parts::mixed_padding",
-            Self::NotOnRemote { .. } => "parts::not_on_remote",
-            Self::Overlap { .. } => "parts::overlap",
-            Self::TwinNames { .. } => "parts::twin_names",
-            Self::NotCached { .. } => "parts::not_cached",
-            Self::FilesHere { .. } => "parts::files_here",
-        }
-    }
-
-    fn class(&self) -> Class {
-        match self {
-            Self::NoParts { .. } | Self::MissingFrames { .. } | Self::NotOnRemote { .. } => Class::NotFound,
-            Self::BadExpectation { .. } => Class::User,
-            Self::Conflict { .. }
-            | Self::UnexpectedFrames { .. }
-            | Self::UnexpectedFolder { .. }
-            | Self::MixedPadding { .. }
-            | Self::Overlap { .. }
-            | Self::TwinNames { .. }
-            | Self::NotCached { .. }
-            | Self::FilesHere { .. } => Class::Conflict,
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        let help = match self {
-            Self::NoParts { .. } => "see `backlot part list` for the jobs that have parts",
-            Self::BadExpectation { .. } => {
-                "write the folder and its frames, as in `frames=1-100`, `frames=1001-1100x2` or `frames=1-10,15`"
-            }
-            Self::Conflict { newest: false, .. } => {
-                "take the part that was stored last with `--newest`, or drop the wrong one with `backlot part drop --job ID --part NAME`"
-            }
-            Self::Conflict { .. } => "drop the wrong part with `backlot part drop --job ID --part NAME`",
-            Self::MissingFrames { .. } => {
-                "render them and push them with `backlot part push`, or publish without them with `--allow-missing`"
-            }
-            Self::UnexpectedFrames { .. } => {
-                "add them to `--expect`, or drop the wrong part with `backlot part drop --job ID --node NAME`"
-            }
-            Self::UnexpectedFolder { .. } => {
-                "add the folder to `--expect`, or drop the part with `backlot part drop --job ID --node NAME` and push it with the right `--as`"
-            }
-            Self::MixedPadding { .. } => {
-                "drop the wrong part with `backlot part drop --job ID --node NAME` and push its frames under the right names"
-            }
-            Self::NotOnRemote { .. } => {
-                "push these files again with `backlot part push`; `backlot gc --remote --restore` undoes a pending collection"
-            }
-            Self::Overlap { .. } => {
-                "drop one of them with `backlot part drop --job ID --part NAME` and push its files as a folder beside the other, with another `--as`"
-            }
-            Self::TwinNames { .. } => {
-                "drop the wrong part with `backlot part drop --job ID --part NAME` and push its files under the right names"
-            }
-            Self::NotCached { pointer, .. } => {
-                return Some(format!(
-                    "remove `cache: false` from `{}`, then publish again",
-                    pointer.display()
-                ));
-            }
-            Self::FilesHere { .. } => {
-                "move the folder away, then publish again; `backlot pull` brings the files of the release"
-            }
-        };
-        Some(help.to_owned())
+backlot_core::coded! {
+    PartsError {
+        Self::NoParts { .. } => "parts::none", Class::NotFound,
+            "see `backlot part list` for the jobs that have parts";
+        Self::BadExpectation { .. } => "parts::bad_expectation", Class::User,
+            "write the folder and its frames, as in `frames=1-100`, `frames=1001-1100x2` or `frames=1-10,15`";
+        Self::Conflict { newest: false, .. } => "parts::conflict", Class::Conflict,
+            "take the part that was stored last with `--newest`, or drop the wrong one with `backlot part drop --job ID --part NAME`";
+        Self::Conflict { .. } => "parts::conflict", Class::Conflict,
+            "drop the wrong part with `backlot part drop --job ID --part NAME`";
+        Self::MissingFrames { .. } => "parts::missing_frames", Class::NotFound,
+            "render them and push them with `backlot part push`, or publish without them with `--allow-missing`";
+        Self::UnexpectedFrames { .. } => "parts::unexpected_frames", Class::Conflict,
+            "add them to `--expect`, or drop the wrong part with `backlot part drop --job ID --node NAME`";
+        Self::UnexpectedFolder { .. } => "parts::unexpected_folder", Class::Conflict,
+            "add the folder to `--expect`, or drop the part with `backlot part drop --job ID --node NAME` and push it with the right `--as`";
+        Self::MixedPadding { .. } => "parts::mixed_padding", Class::Conflict,
+            "drop the wrong part with `backlot part drop --job ID --node NAME` and push its frames under the right names";
+        Self::NotOnRemote { .. } => "parts::not_on_remote", Class::NotFound,
+            "push these files again with `backlot part push`; `backlot gc --remote --restore` undoes a pending collection";
+        Self::Overlap { .. } => "parts::overlap", Class::Conflict,
+            "drop one of them with `backlot part drop --job ID --part NAME` and push its files as a folder beside the other, with another `--as`";
+        Self::TwinNames { .. } => "parts::twin_names", Class::Conflict,
+            "drop the wrong part with `backlot part drop --job ID --part NAME` and push its files under the right names";
+        Self::NotCached { pointer, .. } => "parts::not_cached", Class::Conflict,
+            format!(
+                "remove `cache: false` from `{}`, then publish again",
+                pointer.display()
+            );
+        Self::FilesHere { .. } => "parts::files_here", Class::Conflict,
+            "move the folder away, then publish again; `backlot pull` brings the files of the release";
     }
 }

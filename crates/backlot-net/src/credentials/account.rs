@@ -23,6 +23,17 @@ const MARGIN: u64 = 10_000;
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Who we are at a place. Cheap to clone; clones share what was found.
+///
+/// ```
+/// use backlot_core::Context;
+/// use backlot_net::{Account, Network, NetworkOptions, PlaceName};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
+/// let url = "https://index.studio.example/simple/".parse().unwrap();
+/// let account = Account::open(&network, &PlaceName::Repo("blessed".to_owned()), &url).unwrap();
+/// assert!(account.credential().unwrap().is_none(), "no source has one");
+/// ```
 #[derive(Clone)]
 pub struct Account(Arc<Shared>);
 

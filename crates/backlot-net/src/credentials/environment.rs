@@ -15,6 +15,19 @@ use super::{
 use crate::error::Result;
 
 /// The variables that begin with `BACKLOT_REPO_` or `BACKLOT_REMOTE_`.
+///
+/// ```
+/// use backlot_net::{CredentialSource as _, FromVariables};
+///
+/// let variables = FromVariables::new([
+///     ("BACKLOT_REPO_BLESSED_TOKEN", "secret"),
+///     ("BACKLOT_REPO_BLESSED_HOST", "index.studio.example"),
+///     ("HOME", "/home/ana"),
+/// ]);
+/// let listed = variables.list().unwrap();
+/// assert_eq!(listed.len(), 1);
+/// assert_eq!(listed[0].host.as_deref(), Some("index.studio.example"));
+/// ```
 #[derive(Clone, Default)]
 pub struct FromVariables(BTreeMap<String, String>);
 

@@ -26,6 +26,21 @@ const FORMAT: u32 = 1;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The file, which need not be there.
+///
+/// ```
+/// use backlot_core::Context;
+/// use backlot_net::{Credential, CredentialFile, UrlPrefix};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let file = CredentialFile::new(folder.path().join("credentials.json"));
+/// let team = UrlPrefix::parse("https://s3.studio.example/team").unwrap();
+/// let ana = Credential {
+///     user: "ana".to_owned(),
+///     password: "secret".to_owned(),
+/// };
+/// file.store(&team, &ana, &Context::default()).unwrap();
+/// assert_eq!(file.stored(&team).unwrap().as_deref(), Some("ana"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct CredentialFile {
     path: PathBuf,

@@ -34,6 +34,16 @@ const ANSWER_LIMIT: u64 = 64 * 1024;
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// A command that is asked for credentials.
+///
+/// ```
+/// use backlot_net::{CommandHelper, UrlPrefix};
+///
+/// let helper = CommandHelper {
+///     words: ["git", "credential-manager", "--secret=x"].map(ToOwned::to_owned).to_vec(),
+///     prefix: Some(UrlPrefix::parse("https://index.studio.example").unwrap()),
+/// };
+/// assert_eq!(helper.shown(), "git credential-manager");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct CommandHelper {
     /// The program and its arguments; `get` is added.
@@ -286,6 +296,19 @@ fn seconds(text: &str) -> Result<Timestamp, &'static str> {
 type Answers = BTreeMap<(usize, String), Option<FoundCredential>>;
 
 /// The helpers of a user's configuration.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use backlot_net::{CommandHelper, CommandHelpers, CredentialChain};
+///
+/// let git = CommandHelper {
+///     words: vec!["git-credential-libsecret".to_owned()],
+///     prefix: None,
+/// };
+/// let chain = CredentialChain::default().with(Arc::new(CommandHelpers::new(vec![git], CommandHelpers::LIMIT)));
+/// assert_eq!(chain.list().unwrap().len(), 1);
+/// ```
 pub struct CommandHelpers {
     helpers: Vec<CommandHelper>,
     limit: Duration,

@@ -29,6 +29,17 @@ pub use netrc::Netrc;
 pub use prefix::{UrlPrefix, server_url};
 
 /// A user and a password. A token is the password of a user that the index names, [`Self::TOKEN_USER`] as a rule.
+///
+/// ```
+/// use backlot_net::Credential;
+///
+/// let token = Credential {
+///     user: Credential::TOKEN_USER.to_owned(),
+///     password: "pypi-secret".to_owned(),
+/// };
+/// assert!(token.is_token());
+/// assert!(!format!("{token:?}").contains("secret"), "it is never shown");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// The user.
@@ -56,6 +67,14 @@ impl fmt::Debug for Credential {
 }
 
 /// A repo or remote of a workspace, as credentials are found for it.
+///
+/// ```
+/// use backlot_net::PlaceName;
+///
+/// let repo = PlaceName::Repo("main-assets".to_owned());
+/// assert_eq!(repo.variables(), "BACKLOT_REPO_MAIN_ASSETS");
+/// assert_eq!(PlaceName::unnamed().variables(), "");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlaceName {
     /// A repo, by its name in the workspace.
@@ -85,6 +104,13 @@ impl PlaceName {
 }
 
 /// Where credentials come from, in the order of the chain.
+///
+/// ```
+/// use backlot_net::SourceKind;
+///
+/// assert!(SourceKind::Environment < SourceKind::Netrc, "asked in this order");
+/// assert_eq!(SourceKind::Netrc.as_str(), "netrc");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -115,6 +141,20 @@ impl SourceKind {
 }
 
 /// What a credential is needed for.
+///
+/// ```
+/// use backlot_net::{CredentialRequest, PlaceName};
+///
+/// let url = "https://index.studio.example/".parse().unwrap();
+/// let request = CredentialRequest {
+///     place: &PlaceName::unnamed(),
+///     url: &url,
+///     user: None,
+///     instead_of: None,
+/// };
+/// assert_eq!(request.host(), "index.studio.example");
+/// assert!(!request.is_this_machine());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct CredentialRequest<'a> {
     /// The repo or remote, by whose name variables are found.
@@ -140,6 +180,28 @@ impl CredentialRequest<'_> {
 }
 
 /// A credential, and where it was found.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use backlot_core::Context;
+/// use backlot_net::{Credential, CredentialChain, CredentialRequest, GivenCredential, PlaceName, SourceKind};
+///
+/// let ana = Credential {
+///     user: "ana".to_owned(),
+///     password: "secret".to_owned(),
+/// };
+/// let chain = CredentialChain::default().with(Arc::new(GivenCredential(ana)));
+/// let url = "https://index.studio.example/".parse().unwrap();
+/// let request = CredentialRequest {
+///     place: &PlaceName::unnamed(),
+///     url: &url,
+///     user: None,
+///     instead_of: None,
+/// };
+/// let found = chain.find(&request, &Context::default()).unwrap().unwrap();
+/// assert_eq!((found.credential.user.as_str(), found.source), ("ana", SourceKind::Given));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundCredential {
     /// The user and the password.
@@ -153,6 +215,15 @@ pub struct FoundCredential {
 }
 
 /// A credential that a source has or may have, for people: never its secret.
+///
+/// ```
+/// use backlot_net::{CredentialSource as _, FromVariables, ListedCredential};
+///
+/// let variables = [("BACKLOT_REMOTE_MAIN_USERNAME", "ana"), ("BACKLOT_REMOTE_MAIN_PASSWORD", "secret")];
+/// let listed: Vec<ListedCredential> = FromVariables::new(variables).list().unwrap();
+/// assert_eq!(listed[0].user.as_deref(), Some("ana"));
+/// assert!(!format!("{listed:?}").contains("secret"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ListedCredential {
     /// The kind of source.
@@ -171,6 +242,38 @@ pub struct ListedCredential {
 }
 
 /// One source of credentials.
+///
+/// ```
+/// use backlot_core::Context;
+/// use backlot_net::{Credential, CredentialRequest, CredentialSource, FoundCredential, SourceKind};
+///
+/// /// One account for a whole farm.
+/// #[derive(Debug)]
+/// struct Farm;
+///
+/// impl CredentialSource for Farm {
+///     fn kind(&self) -> SourceKind {
+///         SourceKind::Given
+///     }
+///
+///     fn find(
+///         &self,
+///         request: &CredentialRequest<'_>,
+///         _: &Context,
+///     ) -> backlot_net::Result<Option<FoundCredential>> {
+///         let is_ours = request.host().ends_with(".studio.example");
+///         Ok(is_ours.then(|| FoundCredential {
+///             credential: Credential {
+///                 user: "farm".to_owned(),
+///                 password: "secret".to_owned(),
+///             },
+///             source: self.kind(),
+///             from: "the farm".to_owned(),
+///             expires: None,
+///         }))
+///     }
+/// }
+/// ```
 pub trait CredentialSource: Send + Sync + fmt::Debug {
     /// Its place in the order.
     fn kind(&self) -> SourceKind;
@@ -209,6 +312,18 @@ pub trait CredentialSource: Send + Sync + fmt::Debug {
 /// let studio = PlaceName::Repo("studio".to_owned());
 /// let found = chain.find(&studio, &url, None, &Default::default()).unwrap().unwrap();
 /// assert_eq!(found.credential.user, Credential::TOKEN_USER);
+/// ```
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use backlot_net::{CredentialChain, CredentialFile, FromVariables, Netrc, SourceKind};
+///
+/// let chain = CredentialChain::default()
+///     .with(Arc::new(Netrc::new("/nowhere/.netrc")))
+///     .with(Arc::new(CredentialFile::new("/nowhere/credentials.json")))
+///     .with(Arc::new(FromVariables::new([("BACKLOT_REPO_BLESSED_TOKEN", "secret")])));
+/// assert_eq!(chain.list().unwrap()[0].source, SourceKind::Environment);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct CredentialChain {
@@ -264,6 +379,16 @@ impl CredentialChain {
 }
 
 /// A source with one credential, for whatever server it is asked about: to test what was just typed.
+///
+/// ```
+/// use backlot_net::{Credential, CredentialSource as _, GivenCredential, SourceKind};
+///
+/// let given = GivenCredential(Credential {
+///     user: "ana".to_owned(),
+///     password: "secret".to_owned(),
+/// });
+/// assert_eq!(given.kind(), SourceKind::Given);
+/// ```
 #[derive(Clone, Debug)]
 pub struct GivenCredential(pub Credential);
 

@@ -11,6 +11,16 @@ use super::{Credential, CredentialRequest, CredentialSource, FoundCredential, Li
 use crate::error::Result;
 
 /// A netrc file, which need not be there.
+///
+/// ```
+/// use backlot_net::{CredentialSource as _, Netrc};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("netrc");
+/// fs_err::write(&path, "machine index.studio.example login ana password secret").unwrap();
+/// let listed = Netrc::new(path).list().unwrap();
+/// assert_eq!(listed[0].host.as_deref(), Some("index.studio.example"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Netrc {
     path: PathBuf,

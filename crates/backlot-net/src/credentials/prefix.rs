@@ -11,6 +11,15 @@ use url::Url;
 use crate::error::{Error, Result};
 
 /// The beginning of addresses.
+///
+/// ```
+/// use backlot_net::UrlPrefix;
+///
+/// let team = UrlPrefix::parse("https://s3.studio.example/team").unwrap();
+/// assert!(team.covers(&"https://s3.studio.example/team/frames".parse().unwrap()));
+/// assert!(!team.covers(&"https://s3.studio.example/teams".parse().unwrap()));
+/// assert!(UrlPrefix::parse("http://s3.studio.example/").is_err(), "a secret would be sent unencrypted");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UrlPrefix {
     scheme: String,

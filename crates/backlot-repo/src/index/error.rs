@@ -3,7 +3,7 @@
 //! Invariant: a URL in a message has neither user, password nor query: signed links are secrets. Every text that a server
 //! said is cut and stripped of control characters. Deliberately absent: conflicts, which are [`crate::Error::ReleaseExists`].
 
-use backlot_core::{Class, Coded, PackageName};
+use backlot_core::{Class, PackageName};
 
 /// Who says which digest a file should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,76 +197,45 @@ pub enum IndexError {
     },
 }
 
-impl Coded for IndexError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::BadPage { .. } => "index::bad_page",
-            Self::NewerApi { .. } => "index::newer_api",
-            Self::WrongDigest { .. } => "index::wrong_digest",
-            Self::WrongSize { .. } => "index::wrong_size",
-            Self::WrongMetadata { .. } => "index::wrong_metadata",
-            Self::NotAnIndex { .. } => "index::not_an_index",
-            Self::NoListing { .. } => "index::no_listing",
-            Self::NoFacts { .. } => "index::no_facts",
-            Self::OwnPages { .. } => "index::own_pages",
-            Self::UploadRefused { .. } => "index::upload_refused",
-            Self::NoSuchIndex { .. } => "index::no_such_index",
-            Self::MayNotUpload { .. } => "index::may_not_upload",
-            Self::NotMade { .. } => "index::not_made",
-            Self::BadFile { .. } => "direct_url::bad_file",
-            Self::WrongFile { .. } => "direct_url::wrong_digest",
-            Self::Folder { .. } => "direct_url::folder",
-            Self::NoFile { .. } => "direct_url::no_file",
-            Self::Network(e) => e.code(),
-        }
-    }
-
-    fn class(&self) -> Class {
-        match self {
-            Self::NoSuchIndex { .. } | Self::NoFile { .. } => Class::NotFound,
-            Self::UploadRefused { .. } => Class::Environment,
-            Self::MayNotUpload { .. }
-            | Self::NotMade { .. }
-            | Self::NewerApi { .. }
-            | Self::NotAnIndex { .. }
-            | Self::NoListing { .. }
-            | Self::NoFacts { .. }
-            | Self::OwnPages { .. } => Class::Config,
-            Self::BadPage { .. }
-            | Self::WrongDigest { .. }
-            | Self::WrongSize { .. }
-            | Self::WrongMetadata { .. }
-            | Self::BadFile { .. }
-            | Self::WrongFile { .. } => Class::Integrity,
-            Self::Folder { .. } => Class::User,
-            Self::Network(e) => e.class(),
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::BadPage { .. } => "check the repo's URL: it ends in `/simple/` or `/+simple/` as a rule".to_owned(),
-            Self::NewerApi { .. } => "use a newer backlot".to_owned(),
-            Self::WrongDigest { .. } | Self::WrongSize { .. } | Self::WrongMetadata { .. } => "do not use this file: tell whoever runs the index, which is broken or not who it should be".to_owned(),
-            Self::NotAnIndex { .. } => "give the address that pip or uv would be given as the index URL; one of devpi that is not there yet is made with `--create`".to_owned(),
-            Self::NoListing { .. } => "name the package; this index answers only for names".to_owned(),
-            Self::NoFacts { .. } => "yank it with the server's own tools, or keep such releases in a repo in a folder".to_owned(),
-            Self::OwnPages { .. } => "use the tools of its server; repos in folders and stores are reindexed and repaired from here".to_owned(),
-            Self::UploadRefused { .. } => "see what the server says; the address for uploads can be set as `upload = \"...\"` in `[repos.NAME]`".to_owned(),
-            Self::NoSuchIndex { url, index, .. } => format!("make it with `backlot repo add NAME {url} --create` (`--base USER/INDEX` for each index it inherits from), or with devpi's own client: `devpi index -c {index} volatile=False bases=USER/INDEX`"),
-            Self::MayNotUpload { index, user, .. } => format!("let its owner add you: `devpi index {index} acl_upload+={user}`"),
-            Self::NotMade { .. } => "only the user of an index may make it, and its bases have to be there: `devpi user -c USER` and `devpi index -c USER/INDEX` come first".to_owned(),
-            Self::BadFile { .. } => "check the URL: it leads to a wheel (`.whl`), or to a source distribution (`NAME-VERSION.tar.gz`) of hatchling, by its own name".to_owned(),
-            Self::WrongFile { package, by: Promise::Lock, .. } => format!("if it was replaced on purpose, take what is there now with `backlot update {package}`"),
-            Self::WrongFile { .. } => "do not use this file, or correct the digest that it should have".to_owned(),
-            Self::Folder { .. } => "to work on it, move or clone it into `outputs/`, where it is installed as an editable; or build a wheel of it and name that".to_owned(),
-            Self::NoFile { .. } => "see that it is there, or name another".to_owned(),
-            Self::Network(e) => return e.help(),
-        })
-    }
-
-    fn retry(&self) -> bool {
-        matches!(self, Self::UploadRefused { status, .. } if *status >= 500 || *status == 429)
+backlot_core::coded! {
+    IndexError as Network {
+        Self::BadPage { .. } => "index::bad_page", Class::Integrity,
+            "check the repo's URL: it ends in `/simple/` or `/+simple/` as a rule";
+        Self::NewerApi { .. } => "index::newer_api", Class::Config,
+            "use a newer backlot";
+        Self::WrongDigest { .. } => "index::wrong_digest", Class::Integrity,
+            "do not use this file: tell whoever runs the index, which is broken or not who it should be";
+        Self::WrongSize { .. } => "index::wrong_size", Class::Integrity,
+            "do not use this file: tell whoever runs the index, which is broken or not who it should be";
+        Self::WrongMetadata { .. } => "index::wrong_metadata", Class::Integrity,
+            "do not use this file: tell whoever runs the index, which is broken or not who it should be";
+        Self::NotAnIndex { .. } => "index::not_an_index", Class::Config,
+            "give the address that pip or uv would be given as the index URL; one of devpi that is not there yet is made with `--create`";
+        Self::NoListing { .. } => "index::no_listing", Class::Config,
+            "name the package; this index answers only for names";
+        Self::NoFacts { .. } => "index::no_facts", Class::Config,
+            "yank it with the server's own tools, or keep such releases in a repo in a folder";
+        Self::OwnPages { .. } => "index::own_pages", Class::Config,
+            "use the tools of its server; repos in folders and stores are reindexed and repaired from here";
+        Self::UploadRefused { status, .. } => "index::upload_refused", Class::Environment,
+            "see what the server says; the address for uploads can be set as `upload = \"...\"` in `[repos.NAME]`",
+            retry *status >= 500 || *status == 429;
+        Self::NoSuchIndex { url, index, .. } => "index::no_such_index", Class::NotFound,
+            format!("make it with `backlot repo add NAME {url} --create` (`--base USER/INDEX` for each index it inherits from), or with devpi's own client: `devpi index -c {index} volatile=False bases=USER/INDEX`");
+        Self::MayNotUpload { index, user, .. } => "index::may_not_upload", Class::Config,
+            format!("let its owner add you: `devpi index {index} acl_upload+={user}`");
+        Self::NotMade { .. } => "index::not_made", Class::Config,
+            "only the user of an index may make it, and its bases have to be there: `devpi user -c USER` and `devpi index -c USER/INDEX` come first";
+        Self::BadFile { .. } => "direct_url::bad_file", Class::Integrity,
+            "check the URL: it leads to a wheel (`.whl`), or to a source distribution (`NAME-VERSION.tar.gz`) of hatchling, by its own name";
+        Self::WrongFile { package, by: Promise::Lock, .. } => "direct_url::wrong_digest", Class::Integrity,
+            format!("if it was replaced on purpose, take what is there now with `backlot update {package}`");
+        Self::WrongFile { .. } => "direct_url::wrong_digest", Class::Integrity,
+            "do not use this file, or correct the digest that it should have";
+        Self::Folder { .. } => "direct_url::folder", Class::User,
+            "to work on it, move or clone it into `outputs/`, where it is installed as an editable; or build a wheel of it and name that";
+        Self::NoFile { .. } => "direct_url::no_file", Class::NotFound,
+            "see that it is there, or name another";
     }
 }
 

@@ -6,7 +6,6 @@
 //! own records.
 
 use std::io::Read as _;
-use std::path::Path;
 
 use backlot_core::web::shown;
 use backlot_core::{Context, Operation, Sha256};
@@ -36,11 +35,10 @@ enum Outcome {
 }
 
 impl IndexRepo {
-    /// What [`Self::publish`] would do now. Changes nothing.
-    pub fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
-        let offer = Offer::check_wheel(wheel, context)?;
+    /// What [`Self::commit`] would do now. Changes nothing.
+    pub(crate) fn plan(&self, offer: &Offer) -> Result<PublishPlan> {
         offer.check_gate(self.gate())?;
-        let existing = self.existing(&offer)?;
+        let existing = self.existing(offer)?;
         let writes = match existing {
             Some(_) => Vec::new(),
             None => vec![Place::Url(shown(&self.upload_url()))],
@@ -48,7 +46,7 @@ impl IndexRepo {
         Ok(PublishPlan {
             package: offer.name.package.clone(),
             version: offer.name.version.clone(),
-            file: offer.file,
+            file: offer.file.clone(),
             repo: self.place(),
             sha256: offer.sha256,
             size: offer.size,
@@ -58,12 +56,7 @@ impl IndexRepo {
         })
     }
 
-    /// Upload a wheel; a version that is there is [`crate::Error::ReleaseExists`].
-    pub fn publish(&self, wheel: &Path, context: &Context) -> Result<()> {
-        self.commit(&Offer::check_wheel(wheel, context)?, context)
-    }
-
-    /// The same with what was checked already, which may be one file of several.
+    /// Upload a wheel or one file of several; a version that is there is [`crate::Error::ReleaseExists`].
     pub(crate) fn commit(&self, offer: &Offer, context: &Context) -> Result<()> {
         offer.check_gate(self.gate())?;
         if self.is_offline() {

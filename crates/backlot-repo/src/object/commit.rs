@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use backlot_backend::{CommitBy, Error as BackendError, Moved, Put};
 use backlot_core::{Context, PackageName, Version};
+use backlot_net::Pauses;
 use backlot_wheel::{WheelName, sdist_name};
 use ulid::Ulid;
 
@@ -24,8 +25,9 @@ use super::{ObjectRepo, SDIST, WHEEL};
 use crate::error::{Error, Result};
 use crate::publish::Offer;
 
-/// How often a commit whose answer was lost is sent again.
-const ATTEMPTS: u32 = 5;
+/// How often a commit whose answer was lost is sent again, and the first pause before.
+const RETRIES: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often a wheel is staged again because others removed it.
 const GENERATIONS: u32 = 100;
@@ -70,13 +72,13 @@ impl ObjectRepo {
     ) -> Result<Committed> {
         // pip unpacks a file as what its server says it is.
         let kind = if offer.is_sdist() { SDIST } else { WHEEL };
-        let mut lost_answers = 0;
+        let mut lost = LostAnswers::default();
         loop {
             context.check()?;
             match self.0.objects.create(target, bytes.to_vec(), kind) {
                 Ok(Put::New) => return Ok(Committed::Won),
-                Ok(Put::Exists) => return Ok(lost(lost_answers)),
-                Err(error) => lost_answers = after(error, lost_answers)?,
+                Ok(Put::Exists) => return Ok(lost.outcome()),
+                Err(error) => lost.another(error)?,
             }
         }
     }
@@ -109,13 +111,13 @@ impl ObjectRepo {
         context: &Context,
     ) -> Result<Committed> {
         let objects = &self.0.objects;
-        let (mut lost_answers, mut generations, mut last) = (0, 0, Ulid::nil());
+        let (mut lost, mut generations, mut last) = (LostAnswers::default(), 0, Ulid::nil());
         let mut seen: HashMap<Ulid, Instant> = HashMap::new();
         loop {
             context.check()?;
             let Some(id) = *mine else {
                 if last != Ulid::nil() && self.has_version(offer)? {
-                    return Ok(lost(lost_answers));
+                    return Ok(lost.outcome());
                 }
                 if generations == GENERATIONS {
                     return Err(self.in_the_way(
@@ -132,7 +134,7 @@ impl ObjectRepo {
                     Err(error) => {
                         // It may have arrived.
                         objects.delete(&staged_key(offer, id)).ok();
-                        lost_answers = after(error, lost_answers)?;
+                        lost.another(error)?;
                     }
                 }
                 continue;
@@ -149,7 +151,7 @@ impl ObjectRepo {
                 }
             }
             if self.has_version(offer)? {
-                return Ok(lost(lost_answers));
+                return Ok(lost.outcome());
             }
             if waits {
                 pause(50);
@@ -159,11 +161,11 @@ impl ObjectRepo {
                 Ok(Moved::Done) => return Ok(Committed::Won),
                 // Removed by somebody who is now before us, or moved by a request whose answer was lost.
                 Ok(Moved::Gone) => *mine = None,
-                Ok(Moved::Exists) if self.has_version(offer)? => return Ok(lost(lost_answers)),
+                Ok(Moved::Exists) if self.has_version(offer)? => return Ok(lost.outcome()),
                 Ok(Moved::Exists) => {
                     return Err(self.in_the_way(target, "something that is no wheel has this name", false));
                 }
-                Err(error) => lost_answers = after(error, lost_answers)?,
+                Err(error) => lost.another(error)?,
             }
             if mine.is_none() {
                 // Whoever removed it is about to commit: a wheel is not sent again for nothing.
@@ -246,21 +248,41 @@ fn after_all(last: Ulid) -> Ulid {
     if later > last { later } else { id }
 }
 
-fn lost(lost_answers: u32) -> Committed {
-    if lost_answers == 0 {
-        Committed::Lost
-    } else {
-        Committed::Unclear
+/// Answers about our commit that were lost so far.
+struct LostAnswers {
+    pauses: Pauses,
+    any: bool,
+}
+
+impl Default for LostAnswers {
+    fn default() -> Self {
+        Self {
+            pauses: Pauses::new(RETRIES, FIRST_PAUSE),
+            any: false,
+        }
     }
 }
 
-/// After a failure that may pass: once more, a little later.
-fn after(error: BackendError, lost_answers: u32) -> Result<u32> {
-    if lost_answers + 1 >= ATTEMPTS || !matches!(error, BackendError::Store { temporary: true, .. }) {
-        return Err(error.into());
+impl LostAnswers {
+    /// What somebody's release means that is there.
+    fn outcome(&self) -> Committed {
+        if self.any {
+            Committed::Unclear
+        } else {
+            Committed::Lost
+        }
     }
-    pause(100 << lost_answers);
-    Ok(lost_answers + 1)
+
+    /// After a failure that may pass: once more, a little later.
+    fn another(&mut self, error: BackendError) -> Result<()> {
+        self.any = true;
+        let may_pass = matches!(error, BackendError::Store { temporary: true, .. });
+        if may_pass && self.pauses.wait_here() {
+            Ok(())
+        } else {
+            Err(error.into())
+        }
+    }
 }
 
 /// Wait about so many milliseconds.

@@ -8,6 +8,7 @@
 //! reads the pages).
 
 mod commit;
+mod facts;
 mod offer;
 mod pages;
 mod probe;

@@ -5,8 +5,6 @@
 //! publisher dies; a loser touches nothing of the winner. The wheel is held in memory while it is sent, because only a
 //! whole request can be conditional. Deliberately absent: how a commit is won (`commit`).
 
-use std::path::Path;
-
 use backlot_core::{Context, Operation, Sha256, Timestamp};
 use fs_err as fs;
 
@@ -20,14 +18,13 @@ use crate::publish::{ExistingRelease, Offer, Publication, PublishPlan, There, pu
 use crate::record::{RECORD_FORMAT, ReleaseRecord, sha256};
 
 impl ObjectRepo {
-    /// What [`Self::publish`] would do now. Changes nothing.
-    pub(crate) fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
-        let offer = Offer::check_wheel(wheel, context)?;
+    /// What [`Self::offer`] would do now. Changes nothing.
+    pub(crate) fn plan(&self, offer: &Offer) -> Result<PublishPlan> {
         offer.check_gate(self.gate())?;
         let makes_repo = self.marker()?.is_none();
-        let existing = self.find_version(&offer)?;
+        let existing = self.find_version(offer)?;
         let (package, version) = (&offer.name.package, &offer.name.version);
-        let target = target(&offer);
+        let target = target(offer);
         let mut writes = Vec::new();
         if existing.is_none() {
             if makes_repo {
@@ -45,7 +42,7 @@ impl ObjectRepo {
         Ok(PublishPlan {
             package: package.clone(),
             version: version.clone(),
-            file: offer.file,
+            file: offer.file.clone(),
             repo: self.place(),
             sha256: offer.sha256,
             size: offer.size,
@@ -55,13 +52,8 @@ impl ObjectRepo {
         })
     }
 
-    /// Publish a wheel: exactly one of any number of publishers of a version wins, the others get
+    /// Publish a wheel, or one file of several: exactly one of any number of publishers of a version wins, the others get
     /// [`Error::ReleaseExists`]. What an earlier publisher could not write is written too, also when this is a conflict.
-    pub(crate) fn publish(&self, wheel: &Path, publication: &Publication, context: &Context) -> Result<()> {
-        self.offer(&Offer::check_wheel(wheel, context)?, publication, context)
-    }
-
-    /// The same with what was checked already, which may be one file of several.
     pub(crate) fn offer(&self, offer: &Offer, publication: &Publication, context: &Context) -> Result<()> {
         offer.check_gate(self.gate())?;
         if self.make()? {

@@ -16,7 +16,7 @@ use ulid::Ulid;
 
 use super::{ObjectRepo, WHEEL_LIMIT, package_prefix};
 use crate::error::{Error, Result};
-use crate::fact::{FACT_LIMIT, Fact, ReleaseStatus};
+use crate::fact::{Fact, ReleaseStatus};
 use crate::layout::is_wheel;
 use crate::listing::{
     BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, named, package_of, sort, source_name,
@@ -348,32 +348,8 @@ impl ObjectRepo {
         }
     }
 
-    /// All readable facts below a prefix, by the folder they lie in.
-    pub(super) fn read_facts(&self, prefix: &str) -> Result<BTreeMap<String, Vec<(Ulid, Fact)>>> {
-        let entries = self.listed(prefix, true)?;
-        let named: Vec<(String, Ulid, Entry)> = entries
-            .into_iter()
-            .filter_map(|entry| {
-                let (version, file) = entry.key.strip_prefix(prefix)?.rsplit_once('/')?;
-                let id = Ulid::from_string(file.strip_suffix(".json")?).ok()?;
-                Some((version.to_owned(), id, entry))
-            })
-            .collect();
-        let read = each(&named, |(_, _, entry)| self.small(entry, FACT_LIMIT))?;
-        let mut facts: BTreeMap<String, Vec<(Ulid, Fact)>> = BTreeMap::new();
-        for ((version, id, _), bytes) in named.into_iter().zip(read) {
-            if let Some(Ok(fact)) = bytes.map(|bytes| serde_json::from_slice(&bytes)) {
-                facts.entry(version).or_default().push((id, fact));
-            }
-        }
-        for list in facts.values_mut() {
-            list.sort_by_key(|(id, _)| *id);
-        }
-        Ok(facts)
-    }
-
     /// What lies below a prefix now; offline, when it was last listed.
-    fn listed(&self, prefix: &str, deep: bool) -> Result<Vec<Entry>> {
+    pub(super) fn listed(&self, prefix: &str, deep: bool) -> Result<Vec<Entry>> {
         let place = self.at(prefix).to_string();
         let key = format!("listing {place}");
         if self.0.objects.is_offline()

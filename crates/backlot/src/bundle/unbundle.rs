@@ -320,8 +320,8 @@ impl Workspace {
                 there.push(name);
                 continue;
             }
-            let checked = Checked::check(wheel, std::slice::from_ref(sha256), self.context())?;
-            match repo.add_file(&checked, &by, self.context()) {
+            let checked = Checked::part(wheel, std::slice::from_ref(sha256), self.context())?;
+            match repo.publish(&checked, &by, self.context()) {
                 // Somebody else imported the same at the same time.
                 Ok(()) | Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => {}
                 Err(error) => return Err(error.into()),

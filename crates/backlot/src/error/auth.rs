@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Class, Coded};
+use backlot_core::Class;
 
 /// Why credentials were not stored, removed or accepted.
 #[derive(Debug, thiserror::Error)]
@@ -61,43 +61,23 @@ fn as_whom(user: Option<&str>, from: Option<&str>) -> String {
     }
 }
 
-impl Coded for AuthError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Refused { .. } => "auth::refused",
-            Self::NotStored { .. } => "auth::not_stored",
-            Self::BadSecret => "auth::bad_secret",
-            Self::OtherUser { .. } => "auth::other_user",
-            Self::NoTerminal { .. } => "auth::no_terminal",
-            Self::NoFile => "auth::no_file",
-        }
-    }
-
-    fn class(&self) -> Class {
-        match self {
-            Self::Refused { .. } | Self::NoFile => Class::Config,
-            Self::NotStored { .. } => Class::NotFound,
-            Self::BadSecret | Self::OtherUser { .. } | Self::NoTerminal { .. } => Class::User,
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::Refused { user: None, url, .. } => format!("run `backlot auth login {url}`"),
-            Self::Refused { .. } => {
-                "check the user and the password, and what they may do; `backlot auth list` shows all sources".to_owned()
-            }
-            Self::NotStored { known, .. } if known.is_empty() => {
-                "nothing is stored; `backlot auth list` shows credentials of other sources".to_owned()
-            }
-            Self::NotStored { known, .. } => format!("there are credentials for `{}`", known.join("`, `")),
-            Self::BadSecret => "give it on one line".to_owned(),
-            Self::OtherUser { .. } => "leave the user out of the address, or out of `--user`".to_owned(),
-            Self::NoTerminal { .. } => {
-                "give `--user NAME` and `--password-stdin`, or `--token-stdin`: `backlot auth login URL --token-stdin < FILE`"
-                    .to_owned()
-            }
-            Self::NoFile => "set `Host::credential_file`".to_owned(),
-        })
+backlot_core::coded! {
+    AuthError {
+        Self::Refused { user: None, url, .. } => "auth::refused", Class::Config,
+            format!("run `backlot auth login {url}`");
+        Self::Refused { .. } => "auth::refused", Class::Config,
+            "check the user and the password, and what they may do; `backlot auth list` shows all sources";
+        Self::NotStored { known, .. } if known.is_empty() => "auth::not_stored", Class::NotFound,
+            "nothing is stored; `backlot auth list` shows credentials of other sources";
+        Self::NotStored { known, .. } => "auth::not_stored", Class::NotFound,
+            format!("there are credentials for `{}`", known.join("`, `"));
+        Self::BadSecret => "auth::bad_secret", Class::User,
+            "give it on one line";
+        Self::OtherUser { .. } => "auth::other_user", Class::User,
+            "leave the user out of the address, or out of `--user`";
+        Self::NoTerminal { .. } => "auth::no_terminal", Class::User,
+            "give `--user NAME` and `--password-stdin`, or `--token-stdin`: `backlot auth login URL --token-stdin < FILE`";
+        Self::NoFile => "auth::no_file", Class::Config,
+            "set `Host::credential_file`";
     }
 }

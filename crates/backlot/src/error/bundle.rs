@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Class, Coded, PackageName, text};
+use backlot_core::{Class, PackageName, text};
 
 use crate::error::Error;
 
@@ -100,57 +100,34 @@ pub enum BundleError {
     },
 }
 
-impl Coded for BundleError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Nothing => "bundle::nothing",
-            Self::Editable { .. } => "bundle::editable",
-            Self::Exists { .. } => "bundle::exists",
-            Self::UnknownKind { .. } => "bundle::unknown_kind",
-            Self::FilesMissing { .. } => "bundle::files_missing",
-            Self::TooManyFiles { .. } => "bundle::too_many_files",
-            Self::Invalid { .. } => "bundle::invalid",
-            Self::NewerFormat { .. } => "bundle::newer_format",
-            Self::Damaged { .. } => "bundle::damaged",
-            Self::Expands { .. } => "bundle::expands",
-            Self::OtherInputs { .. } => "bundle::other_inputs",
-        }
-    }
-
-    fn class(&self) -> Class {
-        match self {
-            Self::Nothing | Self::UnknownKind { .. } | Self::TooManyFiles { .. } => Class::User,
-            Self::Editable { .. } | Self::Exists { .. } | Self::OtherInputs { .. } => Class::Conflict,
-            Self::FilesMissing { .. } => Class::NotFound,
-            Self::NewerFormat { .. } => Class::Config,
-            Self::Invalid { .. } | Self::Damaged { .. } | Self::Expands { .. } => Class::Integrity,
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::Nothing => "name a release: `backlot bundle Table==1.0 -o table.tar.zst`".to_owned(),
-            Self::Editable { name, .. } => format!(
+backlot_core::coded! {
+    BundleError {
+        Self::Nothing => "bundle::nothing", Class::User,
+            "name a release: `backlot bundle Table==1.0 -o table.tar.zst`";
+        Self::Editable { name, .. } => "bundle::editable", Class::Conflict,
+            format!(
                 "run `backlot publish {name}`, then name the version: `backlot bundle {name}==VERSION`"
-            ),
-            Self::Exists { .. } => "give another place with `-o`, or remove it".to_owned(),
-            Self::UnknownKind { .. } => "use `-o NAME.tar.zst`, or `-o FOLDER`".to_owned(),
-            Self::FilesMissing { .. } => {
-                "run `backlot push` where the files are, or name the remote that has them with `--remote NAME`"
-                    .to_owned()
-            }
-            Self::TooManyFiles { .. } => "make several bundles, of fewer releases each".to_owned(),
-            Self::Invalid { .. } => "do not use it; ask for a new bundle".to_owned(),
-            Self::NewerFormat { .. } => "use a newer Backlot".to_owned(),
-            Self::Damaged { .. } => "copy the bundle again; if that does not help, make a new one".to_owned(),
-            Self::Expands { .. } => {
-                "if you trust where it comes from, unpack it with `tar` and run `backlot unbundle FOLDER`"
-                    .to_owned()
-            }
-            Self::OtherInputs { bundle, .. } => format!(
+            );
+        Self::Exists { .. } => "bundle::exists", Class::Conflict,
+            "give another place with `-o`, or remove it";
+        Self::UnknownKind { .. } => "bundle::unknown_kind", Class::User,
+            "use `-o NAME.tar.zst`, or `-o FOLDER`";
+        Self::FilesMissing { .. } => "bundle::files_missing", Class::NotFound,
+            "run `backlot push` where the files are, or name the remote that has them with `--remote NAME`";
+        Self::TooManyFiles { .. } => "bundle::too_many_files", Class::User,
+            "make several bundles, of fewer releases each";
+        Self::Invalid { .. } => "bundle::invalid", Class::Integrity,
+            "do not use it; ask for a new bundle";
+        Self::NewerFormat { .. } => "bundle::newer_format", Class::Config,
+            "use a newer Backlot";
+        Self::Damaged { .. } => "bundle::damaged", Class::Integrity,
+            "copy the bundle again; if that does not help, make a new one";
+        Self::Expands { .. } => "bundle::expands", Class::Integrity,
+            "if you trust where it comes from, unpack it with `tar` and run `backlot unbundle FOLDER`";
+        Self::OtherInputs { bundle, .. } => "bundle::other_inputs", Class::Conflict,
+            format!(
                 "use a new workspace (`backlot init DIR`); or run `backlot unbundle {} --into-repo REPO`, then `backlot install`",
                 bundle.display()
-            ),
-        })
+            );
     }
 }

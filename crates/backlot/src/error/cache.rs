@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Class, Coded};
+use backlot_core::Class;
 use backlot_store::ObjectId;
 
 use crate::workspace::local_cache::{CacheUser, CacheUserState};
@@ -51,38 +51,22 @@ fn listed(workspaces: &[CacheUser]) -> String {
     workspaces.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-impl Coded for CacheError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::UnknownNeeds { .. } => "cache::unknown_needs",
-            Self::UnknownManifest { .. } => "cache::unknown_manifest",
-            Self::UnknownWorkspace { .. } => "cache::unknown_workspace",
-        }
-    }
-
-    fn class(&self) -> Class {
-        match self {
-            Self::UnknownNeeds { .. } => Class::Environment,
-            Self::UnknownManifest { .. } => Class::Integrity,
-            Self::UnknownWorkspace { .. } => Class::NotFound,
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::UnknownNeeds { workspaces, .. } => {
-                let is_missing = |user: &&CacheUser| user.state == CacheUserState::Missing;
-                if workspaces.iter().all(|user| is_missing(&user)) {
-                    "mount the disk they are on; if they were deleted or moved, `backlot cache clean --forget-missing`"
-                        .to_owned()
-                } else if let Some(user) = workspaces
-                    .iter()
-                    .find(|user| user.state == CacheUserState::Damaged)
-                {
-                    format!(
-                        "run any command in the workspace that it is of, as `backlot install`: that writes it anew; or `backlot cache clean --forget {}`",
-                        user.path.display()
-                    )
+backlot_core::coded! {
+    CacheError {
+        Self::UnknownNeeds { workspaces, .. } => "cache::unknown_needs", Class::Environment,
+            {
+        let is_missing = |user: &&CacheUser| user.state == CacheUserState::Missing;
+        if workspaces.iter().all(|user| is_missing(&user)) {
+            "mount the disk they are on; if they were deleted or moved, `backlot cache clean --forget-missing`"
+                .to_owned()
+        } else if let Some(user) = workspaces
+            .iter()
+            .find(|user| user.state == CacheUserState::Damaged)
+        {
+            format!(
+                "run any command in the workspace that it is of, as `backlot install`: that writes it anew; or `backlot cache clean --forget {}`",
+                user.path.display()
+            )
                 } else {
                     let path = workspaces.iter().find(|user| !is_missing(user));
                     let path = path.map_or_else(String::new, |user| user.path.display().to_string());
@@ -90,13 +74,14 @@ impl Coded for CacheError {
                         "ask the owner of the workspace to clean the cache; to ignore what that workspace needs, `backlot cache clean --forget {path}`"
                     )
                 }
-            }
-            Self::UnknownManifest { workspace, asset, .. } => format!(
+            };
+        Self::UnknownManifest { workspace, asset, .. } => "cache::unknown_manifest", Class::Integrity,
+            format!(
                 "`backlot -w {} add` the files of `{asset}` again, or pull them; to do without knowing what is needed there, `backlot cache clean --forget {}`",
                 workspace.display(),
                 workspace.display()
-            ),
-            Self::UnknownWorkspace { .. } => "`backlot cache status` lists those that use it".to_owned(),
-        })
+            );
+        Self::UnknownWorkspace { .. } => "cache::unknown_workspace", Class::NotFound,
+            "`backlot cache status` lists those that use it";
     }
 }

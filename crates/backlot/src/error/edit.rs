@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Class, Coded, PackageName, Version, text};
+use backlot_core::{Class, PackageName, Version, text};
 
 use crate::project::base::NewerRelease;
 
@@ -83,51 +83,28 @@ fn by(newer: &NewerRelease) -> String {
     author.unwrap_or_default() + &at.unwrap_or_default()
 }
 
-impl Coded for EditError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Diverged { .. } => "publish::diverged",
-            Self::LinkedModule { .. } => "output::linked",
-            Self::Conflicts { .. } => "edit::conflicts",
-            Self::NotAdded { .. } => "edit::not_added",
-            Self::SamePackage { .. } => "output::same_package",
-            Self::DamagedRecord { .. } => "pull::damaged_record",
-            Self::NothingSetAside => "pull::nothing_set_aside",
-        }
-    }
-
-    fn class(&self) -> Class {
-        match self {
-            Self::Diverged { .. }
-            | Self::Conflicts { .. }
-            | Self::NotAdded { .. }
-            | Self::SamePackage { .. } => Class::Conflict,
-            Self::LinkedModule { .. } => Class::User,
-            Self::DamagedRecord { .. } => Class::Integrity,
-            Self::NothingSetAside => Class::NotFound,
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::Diverged { asset, .. } => format!(
+backlot_core::coded! {
+    EditError {
+        Self::Diverged { asset, .. } => "publish::diverged", Class::Conflict,
+            format!(
                 "run `backlot edit {asset} --rebase` to take its changes over, then publish; or leave them out with `backlot publish {asset} --force -m REASON`"
-            ),
-            Self::Conflicts { asset, .. } => format!(
+            );
+        Self::LinkedModule { .. } => "output::linked", Class::User,
+            "put the files themselves into the asset, or add the folder with `backlot add PATH --asset NAME`";
+        Self::Conflicts { asset, .. } => "edit::conflicts", Class::Conflict,
+            format!(
                 "make these files here what they shall be in the end, as they are in the release (those that are not tracked can be moved away), and run it again; or leave the release's changes out with `backlot publish {asset} --force -m REASON`"
-            ),
-            Self::LinkedModule { .. } => "put the files themselves into the asset, or add the folder with `backlot add PATH --asset NAME`".to_owned(),
-            Self::NotAdded { paths, .. } => format!("run `backlot add {}` first", paths.join(" ")),
-            Self::SamePackage { .. } => {
-                "rename one in its pyproject.toml, or move one of the folders out of outputs".to_owned()
-            }
-            Self::DamagedRecord { path, .. } => format!(
+            );
+        Self::NotAdded { paths, .. } => "edit::not_added", Class::Conflict,
+            format!("run `backlot add {}` first", paths.join(" "));
+        Self::SamePackage { .. } => "output::same_package", Class::Conflict,
+            "rename one in its pyproject.toml, or move one of the folders out of outputs";
+        Self::DamagedRecord { path, .. } => "pull::damaged_record", Class::Integrity,
+            format!(
                 "put it back from a backup; or, if nothing that was set aside is needed any more, delete `{}`: cleaning the cache may remove that content then",
                 path.display()
-            ),
-            Self::NothingSetAside => {
-                "nothing was lost: only `backlot pull --force` sets files aside".to_owned()
-            }
-        })
+            );
+        Self::NothingSetAside => "pull::nothing_set_aside", Class::NotFound,
+            "nothing was lost: only `backlot pull --force` sets files aside";
     }
 }

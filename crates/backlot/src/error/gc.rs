@@ -1,6 +1,6 @@
 //! What stops a collection of a remote because it is not known what is needed.
 
-use backlot_core::{Class, Coded};
+use backlot_core::Class;
 
 /// A collection that cannot know what is needed.
 #[derive(Debug, thiserror::Error)]
@@ -32,28 +32,15 @@ pub enum GcError {
     },
 }
 
-impl Coded for GcError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::RepoNotRead { .. } => "gc::repo_not_read",
-            Self::UnknownRecord { .. } => "gc::unknown_record",
-        }
-    }
-    fn class(&self) -> Class {
-        match self {
-            Self::RepoNotRead { .. } => Class::Environment,
-            Self::UnknownRecord { .. } => Class::NotFound,
-        }
-    }
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::RepoNotRead { remote, id, .. } => format!(
+backlot_core::coded! {
+    GcError {
+        Self::RepoNotRead { remote, id, .. } => "gc::repo_not_read", Class::Environment,
+            format!(
                 "name it where it can be read from here with `backlot repo add NAME PLACE`, and collect again; if it is gone for good, `backlot gc --remote {remote} --forget-user {id}`"
-            ),
-            Self::UnknownRecord { known, .. } if known.is_empty() => {
-                "leave out `--forget-user`: there are no records".to_owned()
-            }
-            Self::UnknownRecord { known, .. } => format!("the records are {}", known.join(", ")),
-        })
+            );
+        Self::UnknownRecord { known, .. } if known.is_empty() => "gc::unknown_record", Class::NotFound,
+            "leave out `--forget-user`: there are no records";
+        Self::UnknownRecord { known, .. } => "gc::unknown_record", Class::NotFound,
+            format!("the records are {}", known.join(", "));
     }
 }

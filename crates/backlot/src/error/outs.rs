@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Class, Coded, PackageName, text};
+use backlot_core::{Class, PackageName, text};
 
 /// Tracked files that cannot be published, pushed or placed.
 #[derive(Debug, thiserror::Error)]
@@ -70,50 +70,24 @@ pub enum OutsError {
     },
 }
 
-impl Coded for OutsError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::NoContent { .. } => "publish::no_content",
-            Self::NotPushed { .. } => "publish::not_pushed",
-            Self::UnknownPin { .. } => "config::unknown_pin",
-            Self::NotPackaged { .. } => "files::not_packaged",
-            Self::NotCached { .. } => "publish::not_cached",
-            Self::NeedsCache { .. } => "files::needs_cache",
-            Self::Foreign { .. } => "workspace::foreign_files",
-        }
-    }
-
-    fn class(&self) -> Class {
-        match self {
-            Self::NoContent { .. } | Self::UnknownPin { .. } => Class::NotFound,
-            Self::NotPackaged { .. } => Class::User,
-            Self::NotPushed { .. } | Self::NotCached { .. } | Self::NeedsCache { .. } => Class::Conflict,
-            Self::Foreign { .. } => Class::Integrity,
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::NoContent { .. } => "put the files in place and run `backlot add` on them, or remove the pointers; files that are only in a versioned bucket are pulled by DVC first".to_owned(),
-            Self::NotPushed { .. } => {
-                "remove `push: false` from the pointers, or publish without these files with `--allow-unpushed`".to_owned()
-            }
-            Self::UnknownPin { remote, .. } => {
-                format!("`backlot remote add {remote} URL`, or remove `remote:` from the pointer")
-            }
-            Self::NotPackaged { .. } => {
-                "rename it; from outside, `--as NAME` gives it another name in the asset".to_owned()
-            }
-            Self::NotCached { paths, .. } => format!(
+backlot_core::coded! {
+    OutsError {
+        Self::NoContent { .. } => "publish::no_content", Class::NotFound,
+            "put the files in place and run `backlot add` on them, or remove the pointers; files that are only in a versioned bucket are pulled by DVC first";
+        Self::NotPushed { .. } => "publish::not_pushed", Class::Conflict,
+            "remove `push: false` from the pointers, or publish without these files with `--allow-unpushed`";
+        Self::UnknownPin { remote, .. } => "config::unknown_pin", Class::NotFound,
+            format!("`backlot remote add {remote} URL`, or remove `remote:` from the pointer");
+        Self::NotPackaged { .. } => "files::not_packaged", Class::User,
+            "rename it; from outside, `--as NAME` gives it another name in the asset";
+        Self::NotCached { paths, .. } => "publish::not_cached", Class::Conflict,
+            format!(
                 "remove `cache: false` from the pointers, then run `backlot add {}`; or let them go into the wheel by `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml",
                 paths.join(" ")
-            ),
-            Self::NeedsCache { .. } => {
-                "leave out `--to-remote` or `--no-cache`, or change the pointers".to_owned()
-            }
-            Self::Foreign { .. } => {
-                "do not use the release, and tell its publisher; `backlot uninstall` removes it".to_owned()
-            }
-        })
+            );
+        Self::NeedsCache { .. } => "files::needs_cache", Class::Conflict,
+            "leave out `--to-remote` or `--no-cache`, or change the pointers";
+        Self::Foreign { .. } => "workspace::foreign_files", Class::Integrity,
+            "do not use the release, and tell its publisher; `backlot uninstall` removes it";
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Class, Coded, RelPath};
+use backlot_core::{Class, RelPath};
 
 /// What is wrong with a part that is to be pushed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,41 +47,27 @@ pub enum PartError {
     NoFiles,
 }
 
-impl Coded for PartError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::NoRemote { .. } => "parts::no_remote",
-            Self::RemoteNotThere { .. } => "parts::remote_not_there",
-            Self::SameName { .. } => "parts::same_name",
-            Self::BadFolder { .. } => "parts::bad_folder",
-            Self::BadName { .. } => "parts::bad_name",
-            Self::NoFiles => "parts::no_files",
-        }
-    }
-    fn class(&self) -> Class {
-        match self {
-            Self::NoRemote { .. } => Class::Config,
-            Self::RemoteNotThere { .. } => Class::Environment,
-            Self::SameName { .. } | Self::BadFolder { .. } | Self::BadName { .. } | Self::NoFiles => {
+backlot_core::coded! {
+    PartError {
+        Self::NoRemote { .. } => "parts::no_remote", Class::Config,
+            "name it with `--remote PLACE`, or in the variable BACKLOT_PART_REMOTE";
+        Self::RemoteNotThere { .. } => "parts::remote_not_there", Class::Environment,
+            "check that its disk is mounted; a new remote is made in a workspace, with `backlot remote add`";
+        Self::SameName { .. } => "parts::same_name", {
                 Class::User
-            }
-        }
-    }
-    fn help(&self) -> Option<String> {
-        let help = match self {
-            Self::NoRemote { .. } => "name it with `--remote PLACE`, or in the variable BACKLOT_PART_REMOTE",
-            Self::RemoteNotThere { .. } => {
-                "check that its disk is mounted; a new remote is made in a workspace, with `backlot remote add`"
-            }
-            Self::SameName { .. } => {
-                "give the folder that has them in it, or push them with different `--as`"
-            }
-            Self::BadFolder { .. } => {
-                "name it with `--as` as it lies in the asset's module, as in `--as frames` or `--as plates/bg`; drop a part of another folder with `backlot part drop --job ID --part NAME`"
-            }
-            Self::BadName { .. } => "take it from `backlot part list`: 32 hexadecimal digits",
-            Self::NoFiles => "check the names of the files",
-        };
-        Some(help.to_owned())
+            },
+            "give the folder that has them in it, or push them with different `--as`";
+        Self::BadFolder { .. } => "parts::bad_folder", {
+                Class::User
+            },
+            "name it with `--as` as it lies in the asset's module, as in `--as frames` or `--as plates/bg`; drop a part of another folder with `backlot part drop --job ID --part NAME`";
+        Self::BadName { .. } => "parts::bad_name", {
+                Class::User
+            },
+            "take it from `backlot part list`: 32 hexadecimal digits";
+        Self::NoFiles => "parts::no_files", {
+                Class::User
+            },
+            "check the names of the files";
     }
 }

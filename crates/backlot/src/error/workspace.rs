@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Class, Coded, PackageName, Version, text};
+use backlot_core::{Class, PackageName, Version, text};
 use backlot_repo::Place;
 
 /// What only a workspace can get wrong.
@@ -430,177 +430,115 @@ fn near(nearest: Option<&str>) -> String {
     nearest.map(|n| format!(" (is it `{n}`?)")).unwrap_or_default()
 }
 
-impl Coded for WorkspaceError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::NoWorkspace { .. } => "workspace::none",
-            Self::UnknownManifests { .. } => "workspace::unknown_manifests",
-            Self::UnreadableRelease { .. } => "workspace::unreadable_release",
-            Self::WorkspaceExists { .. } => "workspace::exists",
-            Self::BadConfig { .. } => "config::invalid",
-            Self::SecretInConfig { .. } => "config::secret",
-            Self::LocalRequirement { .. } => "publish::local_url",
-            Self::UnknownName { .. } => "config::unknown_name",
-            Self::NotPublic { .. } => "config::not_public",
-            Self::NotAllowed { .. } => "config::not_on_list",
-            Self::NameTaken { .. } => "config::name_taken",
-            Self::NoneConfigured { .. } => "config::none_configured",
-            Self::OtherWriters { .. } => "gc::other_writers",
-            Self::OutputExists { .. } => "output::exists",
-            Self::UnknownOutput { .. } => "output::unknown",
-            Self::AmbiguousOutput { .. } => "output::ambiguous",
-            Self::ForeignOutput { .. } => "output::other_workspace",
-            Self::NotInOutput { .. } => "output::not_in_output",
-            Self::TargetExists { .. } => "output::target_exists",
-            Self::NotInstalled { .. } => "input::not_installed",
-            Self::StillNeeded { .. } => "input::still_needed",
-            Self::NoSuchInput { .. } => "input::unknown",
-            Self::EditableInTheWay { .. } => "input::editable_in_the_way",
-            Self::NoSuchRelease { .. } => "release::unknown",
-            Self::FilesNotThere { .. } => "copy::files_missing",
-            Self::StandardLibrary { .. } => "output::standard_library",
-            Self::RequiresItself { .. } => "input::itself",
-            Self::CannotBeInstalled { .. } => "publish::cannot_be_installed",
-            Self::UntrackedFiles { .. } => "publish::untracked_files",
-            Self::FilesInPublic { .. } => "publish::files_in_public",
-            Self::PlaceGone { what: "repo", .. } => "workspace::repo_not_there",
-            Self::PlaceGone { .. } => "workspace::remote_not_there",
-            Self::OtherPlace { what: "repo", .. } => "workspace::other_repo",
-            Self::OtherPlace { .. } => "workspace::other_remote",
-            Self::AmbiguousRepo { .. } => "release::ambiguous_repo",
-            Self::NotOneRelease { .. } => "release::not_one",
-            Self::MissingFiles { .. } => "publish::missing_files",
-            Self::StaleLock { .. } | Self::LockForElsewhere { .. } => "lock::stale",
-            Self::DamagedLock { .. } => "lock::damaged",
-            Self::BadLockFile { .. } => "lock::invalid",
-            Self::LockedSource { .. } => "lock::not_a_wheel",
-            Self::NewerFormat { .. } => "lock::newer_format",
-            Self::NoVersionSource { .. } => "output::no_version_source",
-            Self::NoEnvironment { .. } => "environment::none",
-            Self::CannotRun { .. } => "run::cannot_start",
-            Self::ForeignInputs { .. } => "workspace::foreign_inputs",
-            Self::Channel { .. } => "config::channel",
-            Self::BadPythonVersion { .. } => "python::bad_version",
-            Self::NoSuchPython { .. } => "python::not_installed",
-            Self::PythonByPath { .. } => "external::python_by_path",
-            Self::NotExternal { .. } => "external::unknown",
-            Self::WithoutConda { .. } => "conda::left_out",
-        }
-    }
-
-    fn class(&self) -> Class {
-        match self {
-            Self::NoWorkspace { .. }
-            | Self::UnknownName { .. }
-            | Self::NotAllowed { .. }
-            | Self::UnknownOutput { .. }
-            | Self::NotInOutput { .. }
-            | Self::NotInstalled { .. }
-            | Self::NoSuchInput { .. }
-            | Self::MissingFiles { .. }
-            | Self::NoSuchPython { .. }
-            | Self::NotExternal { .. }
-            | Self::Channel { known: false, .. }
-            | Self::FilesNotThere { .. }
-            | Self::NoEnvironment { .. }
-            | Self::CannotRun { .. }
-            | Self::UnknownManifests { .. }
-            | Self::NoSuchRelease { .. } => Class::NotFound,
-            Self::BadConfig { .. }
-            | Self::SecretInConfig { .. }
-            | Self::NotPublic { .. }
-            | Self::FilesInPublic { .. }
-            | Self::NoneConfigured { .. }
-            | Self::NewerFormat { .. }
-            | Self::DamagedLock { .. }
-            | Self::BadLockFile { .. }
-            | Self::PythonByPath { .. }
-            | Self::WithoutConda { .. }
-            | Self::NoVersionSource { .. } => Class::Config,
-            Self::UnreadableRelease { .. } => Class::Integrity,
-            Self::PlaceGone { .. } | Self::OtherPlace { .. } => Class::Environment,
-            Self::OtherWriters { .. }
-            | Self::AmbiguousOutput { .. }
-            | Self::ForeignOutput { .. }
-            | Self::AmbiguousRepo { .. }
-            | Self::NotOneRelease { .. }
-            | Self::BadPythonVersion { .. }
-            | Self::LocalRequirement { .. }
-            | Self::UntrackedFiles { .. }
-            | Self::StandardLibrary { .. }
-            | Self::RequiresItself { .. }
-            | Self::LockedSource { .. } => Class::User,
-            Self::WorkspaceExists { .. }
-            | Self::NameTaken { .. }
-            | Self::Channel { known: true, .. }
-            | Self::OutputExists { .. }
-            | Self::TargetExists { .. }
-            | Self::StillNeeded { .. }
-            | Self::CannotBeInstalled { .. }
-            | Self::EditableInTheWay { .. }
-            | Self::StaleLock { .. }
-            | Self::LockForElsewhere { .. }
-            | Self::ForeignInputs { .. } => Class::Conflict,
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::NoWorkspace { .. } => "run `backlot init` in the folder that is to be the workspace, or name one with `--workspace`".to_owned(),
-            Self::UnreadableRelease { place, .. } => format!(
+backlot_core::coded! {
+    WorkspaceError {
+        Self::NoWorkspace { .. } => "workspace::none", Class::NotFound,
+            "run `backlot init` in the folder that is to be the workspace, or name one with `--workspace`";
+        Self::UnknownManifests { .. } => "workspace::unknown_manifests", Class::NotFound,
+            "name the remote that has them with `--remote`, or push them from a workspace that has the files";
+        Self::UnreadableRelease { place, .. } => "workspace::unreadable_release", Class::Integrity,
+            format!(
                 "bring it back from another repo with `backlot repair --repo NAME`; to give the release up for good, remove `{place}` with its `.json` and `.metadata`, then run `backlot repo reindex NAME`"
-            ),
-            Self::UnknownManifests { .. } => "name the remote that has them with `--remote`, or push them from a workspace that has the files".to_owned(),
-            Self::WorkspaceExists { .. } => "work in it as it is; `backlot status` shows what it holds".to_owned(),
-            Self::BadConfig { .. } => "correct the file; docs/format/workspace.md describes its keys".to_owned(),
-            Self::SecretInConfig { .. } => "remove it from the file and change it at its source: project files are shared".to_owned(),
-            Self::LocalRequirement { .. } => "publish that to a repo and require it by name, or name it by an address that others reach".to_owned(),
-            Self::UnknownName { what, .. } => format!("see `backlot {what} list`, or add it with `backlot {what} add NAME PLACE`"),
-            Self::NotPublic { folder: true, .. } => "leave `public` away; only packages from outside need a list".to_owned(),
-            Self::NotPublic { repo, .. } => format!("if it is outside the studio, write `public = true` in `[repos.{repo}]`"),
-            Self::NotAllowed { .. } => "see `backlot repo list`".to_owned(),
-            Self::NameTaken { what, name, .. } => format!("choose another name, or run `backlot {what} remove {name}` first"),
-            Self::OtherWriters { .. } => "give it an hour or more; `--no-other-writers` if nobody else pushes, publishes or collects meanwhile".to_owned(),
-            Self::NoneConfigured { what, .. } => format!("add one with `backlot {what} add NAME PLACE`"),
-            Self::OutputExists { .. } => "choose another name, or work on the one that is there".to_owned(),
-            Self::UnknownOutput { name, .. } => format!("see `backlot status`; `backlot new {name}` makes one, `backlot edit {name}` turns an installed release into one"),
-            Self::AmbiguousOutput { count: 0 } => "make one with `backlot new NAME`".to_owned(),
-            Self::AmbiguousOutput { .. } => "name the asset, or run the command inside its folder".to_owned(),
-            Self::ForeignOutput { .. } => "open the workspace that it lies in".to_owned(),
-            Self::NotInOutput { .. } => "name the asset that shall track it: `backlot add PATH --asset NAME`".to_owned(),
-            Self::TargetExists { .. } => "change the files where they are, then run `backlot add` on that path; or choose another name with `--as`".to_owned(),
-            Self::NotInstalled { name } => format!("see `backlot status`; `backlot install {name}` installs it"),
-            Self::StillNeeded { .. } => "uninstall what needs it first".to_owned(),
-            Self::NoSuchInput { .. } => "see `backlot status` for the inputs of each output".to_owned(),
-            Self::EditableInTheWay { path, .. } => format!("an editable is never silently replaced: publish it or move `{}` out of outputs first", path.display()),
-            Self::NoSuchRelease { .. } => "see `backlot search`; `backlot repo list` shows where it was looked for".to_owned(),
-            Self::FilesNotThere { remote, .. } => format!("copy them there first: name the remote that has them with `--from-remote NAME --to-remote {remote}`; or leave files out with `--without-files`"),
-            Self::StandardLibrary { .. } => "choose another name".to_owned(),
-            Self::RequiresItself { .. } => "name another package".to_owned(),
-            Self::CannotBeInstalled { .. } => "publish or copy first what it needs (`backlot copy --with-deps`), or change its inputs (`backlot input`); to insist, use `--force` with the reason as `-m REASON`".to_owned(),
-            Self::UntrackedFiles { paths, .. } => format!("track them with `backlot add {}`; what belongs into the wheel all the same is allowed by `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml", paths.join(" ")),
-            Self::FilesInPublic { .. } => "a collection of a remote looks into the studio's repos only, and would take the files for garbage: publish it to one of those; if this is one, take `public` from its entry in backlot.toml".to_owned(),
-            Self::PlaceGone { what, name, place } => format!("check that the disk is mounted and the path in backlot.toml is right; if the {what} is gone for good, make a new one with `backlot {what} remove {name}` and `backlot {what} add {name} {place}`"),
-            Self::OtherPlace { what, name, place, .. } => format!("check that the right disk is mounted and the path in backlot.toml is right; to use what is there, run `backlot {what} remove {name}` and `backlot {what} add {name} {place}`"),
-            Self::AmbiguousRepo { .. } => "name the one that is meant with `--repo`".to_owned(),
-            Self::NotOneRelease { .. } => "name one release, as in `Table==1.0.0`".to_owned(),
-            Self::MissingFiles { missing, .. } => format!("bring them back with `backlot pull`, or drop them with `backlot add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),
-            Self::StaleLock { .. } => "run `backlot lock` to resolve again".to_owned(),
-            Self::LockForElsewhere { .. } => "give a lock file that was made for this Python and system, or make the workspace with the Python that it needs: `python = \"...\"` in backlot.toml".to_owned(),
-            Self::DamagedLock { .. } => "take it from version control; or run `backlot lock`, which chooses again and writes it anew (`backlot install --upgrade` installs that, too)".to_owned(),
-            Self::BadLockFile { .. } => "write it again with the tool that made it; PEP 751 describes its keys".to_owned(),
-            Self::LockedSource { .. } => "build its wheel, publish it to a repo of the workspace, and lock again".to_owned(),
-            Self::NewerFormat { .. } => "use a newer backlot".to_owned(),
-            Self::NoVersionSource { .. } => "give `[project] version`, or `[tool.hatch.version] path` a file with `__version__ = \"1.0.0\"`".to_owned(),
-            Self::NoEnvironment { .. } => "run `backlot install`".to_owned(),
-            Self::CannotRun { .. } => "check its name; scripts of inputs lie in `inputs/bin`".to_owned(),
-            Self::Channel { .. } => "see `backlot channel list`".to_owned(),
-            Self::BadPythonVersion { .. } => "give two or three numbers, as in 3.12 or 3.12.4".to_owned(),
-            Self::NoSuchPython { version, .. } => format!("see `backlot python list`; in a workspace with a channel, `backlot python install {version}` gets it. A path names any interpreter, `none` is a tree without one"),
-            Self::PythonByPath { .. } => "set a version instead, as in `python = \"3.12\"`; it is then installed with the packages".to_owned(),
-            Self::NotExternal { .. } => "see `backlot external list`".to_owned(),
-            Self::WithoutConda { .. } => "use a backlot built with the feature `conda`".to_owned(),
-            Self::ForeignInputs { .. } => "move it away; `backlot install` makes the environment anew".to_owned(),
-        })
+            );
+        Self::WorkspaceExists { .. } => "workspace::exists", Class::Conflict,
+            "work in it as it is; `backlot status` shows what it holds";
+        Self::BadConfig { .. } => "config::invalid", Class::Config,
+            "correct the file; docs/format/workspace.md describes its keys";
+        Self::SecretInConfig { .. } => "config::secret", Class::Config,
+            "remove it from the file and change it at its source: project files are shared";
+        Self::LocalRequirement { .. } => "publish::local_url", Class::User,
+            "publish that to a repo and require it by name, or name it by an address that others reach";
+        Self::UnknownName { what, .. } => "config::unknown_name", Class::NotFound,
+            format!("see `backlot {what} list`, or add it with `backlot {what} add NAME PLACE`");
+        Self::NotPublic { folder: true, .. } => "config::not_public", Class::Config,
+            "leave `public` away; only packages from outside need a list";
+        Self::NotPublic { repo, .. } => "config::not_public", Class::Config,
+            format!("if it is outside the studio, write `public = true` in `[repos.{repo}]`");
+        Self::NotAllowed { .. } => "config::not_on_list", Class::NotFound,
+            "see `backlot repo list`";
+        Self::NameTaken { what, name, .. } => "config::name_taken", Class::Conflict,
+            format!("choose another name, or run `backlot {what} remove {name}` first");
+        Self::NoneConfigured { what, .. } => "config::none_configured", Class::Config,
+            format!("add one with `backlot {what} add NAME PLACE`");
+        Self::OtherWriters { .. } => "gc::other_writers", Class::User,
+            "give it an hour or more; `--no-other-writers` if nobody else pushes, publishes or collects meanwhile";
+        Self::OutputExists { .. } => "output::exists", Class::Conflict,
+            "choose another name, or work on the one that is there";
+        Self::UnknownOutput { name, .. } => "output::unknown", Class::NotFound,
+            format!("see `backlot status`; `backlot new {name}` makes one, `backlot edit {name}` turns an installed release into one");
+        Self::AmbiguousOutput { count: 0 } => "output::ambiguous", Class::User,
+            "make one with `backlot new NAME`";
+        Self::AmbiguousOutput { .. } => "output::ambiguous", Class::User,
+            "name the asset, or run the command inside its folder";
+        Self::ForeignOutput { .. } => "output::other_workspace", Class::User,
+            "open the workspace that it lies in";
+        Self::NotInOutput { .. } => "output::not_in_output", Class::NotFound,
+            "name the asset that shall track it: `backlot add PATH --asset NAME`";
+        Self::TargetExists { .. } => "output::target_exists", Class::Conflict,
+            "change the files where they are, then run `backlot add` on that path; or choose another name with `--as`";
+        Self::NotInstalled { name } => "input::not_installed", Class::NotFound,
+            format!("see `backlot status`; `backlot install {name}` installs it");
+        Self::StillNeeded { .. } => "input::still_needed", Class::Conflict,
+            "uninstall what needs it first";
+        Self::NoSuchInput { .. } => "input::unknown", Class::NotFound,
+            "see `backlot status` for the inputs of each output";
+        Self::EditableInTheWay { path, .. } => "input::editable_in_the_way", Class::Conflict,
+            format!("an editable is never silently replaced: publish it or move `{}` out of outputs first", path.display());
+        Self::NoSuchRelease { .. } => "release::unknown", Class::NotFound,
+            "see `backlot search`; `backlot repo list` shows where it was looked for";
+        Self::FilesNotThere { remote, .. } => "copy::files_missing", Class::NotFound,
+            format!("copy them there first: name the remote that has them with `--from-remote NAME --to-remote {remote}`; or leave files out with `--without-files`");
+        Self::StandardLibrary { .. } => "output::standard_library", Class::User,
+            "choose another name";
+        Self::RequiresItself { .. } => "input::itself", Class::User,
+            "name another package";
+        Self::CannotBeInstalled { .. } => "publish::cannot_be_installed", Class::Conflict,
+            "publish or copy first what it needs (`backlot copy --with-deps`), or change its inputs (`backlot input`); to insist, use `--force` with the reason as `-m REASON`";
+        Self::UntrackedFiles { paths, .. } => "publish::untracked_files", Class::User,
+            format!("track them with `backlot add {}`; what belongs into the wheel all the same is allowed by `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml", paths.join(" "));
+        Self::FilesInPublic { .. } => "publish::files_in_public", Class::Config,
+            "a collection of a remote looks into the studio's repos only, and would take the files for garbage: publish it to one of those; if this is one, take `public` from its entry in backlot.toml";
+        Self::PlaceGone { what, name, place } => if *what == "repo" { "workspace::repo_not_there" } else { "workspace::remote_not_there" }, Class::Environment,
+            format!("check that the disk is mounted and the path in backlot.toml is right; if the {what} is gone for good, make a new one with `backlot {what} remove {name}` and `backlot {what} add {name} {place}`");
+        Self::OtherPlace { what, name, place, .. } => if *what == "repo" { "workspace::other_repo" } else { "workspace::other_remote" }, Class::Environment,
+            format!("check that the right disk is mounted and the path in backlot.toml is right; to use what is there, run `backlot {what} remove {name}` and `backlot {what} add {name} {place}`");
+        Self::AmbiguousRepo { .. } => "release::ambiguous_repo", Class::User,
+            "name the one that is meant with `--repo`";
+        Self::NotOneRelease { .. } => "release::not_one", Class::User,
+            "name one release, as in `Table==1.0.0`";
+        Self::MissingFiles { missing, .. } => "publish::missing_files", Class::NotFound,
+            format!("bring them back with `backlot pull`, or drop them with `backlot add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", "));
+        Self::StaleLock { .. } => "lock::stale", Class::Conflict,
+            "run `backlot lock` to resolve again";
+        Self::LockForElsewhere { .. } => "lock::stale", Class::Conflict,
+            "give a lock file that was made for this Python and system, or make the workspace with the Python that it needs: `python = \"...\"` in backlot.toml";
+        Self::DamagedLock { .. } => "lock::damaged", Class::Config,
+            "take it from version control; or run `backlot lock`, which chooses again and writes it anew (`backlot install --upgrade` installs that, too)";
+        Self::BadLockFile { .. } => "lock::invalid", Class::Config,
+            "write it again with the tool that made it; PEP 751 describes its keys";
+        Self::LockedSource { .. } => "lock::not_a_wheel", Class::User,
+            "build its wheel, publish it to a repo of the workspace, and lock again";
+        Self::NewerFormat { .. } => "lock::newer_format", Class::Config,
+            "use a newer backlot";
+        Self::NoVersionSource { .. } => "output::no_version_source", Class::Config,
+            "give `[project] version`, or `[tool.hatch.version] path` a file with `__version__ = \"1.0.0\"`";
+        Self::NoEnvironment { .. } => "environment::none", Class::NotFound,
+            "run `backlot install`";
+        Self::CannotRun { .. } => "run::cannot_start", Class::NotFound,
+            "check its name; scripts of inputs lie in `inputs/bin`";
+        Self::ForeignInputs { .. } => "workspace::foreign_inputs", Class::Conflict,
+            "move it away; `backlot install` makes the environment anew";
+        Self::Channel { known, .. } => "config::channel", if *known { Class::Conflict } else { Class::NotFound },
+            "see `backlot channel list`";
+        Self::BadPythonVersion { .. } => "python::bad_version", Class::User,
+            "give two or three numbers, as in 3.12 or 3.12.4";
+        Self::NoSuchPython { version, .. } => "python::not_installed", Class::NotFound,
+            format!("see `backlot python list`; in a workspace with a channel, `backlot python install {version}` gets it. A path names any interpreter, `none` is a tree without one");
+        Self::PythonByPath { .. } => "external::python_by_path", Class::Config,
+            "set a version instead, as in `python = \"3.12\"`; it is then installed with the packages";
+        Self::NotExternal { .. } => "external::unknown", Class::NotFound,
+            "see `backlot external list`";
+        Self::WithoutConda { .. } => "conda::left_out", Class::Config,
+            "use a backlot built with the feature `conda`";
     }
 }

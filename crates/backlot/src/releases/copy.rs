@@ -438,12 +438,12 @@ impl Workspace {
             file.sha256 = Some(*sha256);
             let local = stage.path().join(&file.file);
             ends.source.open_wheel(&file, &local, self.context())?;
-            checked.push(Checked::check(&local, &planned.digests, self.context())?);
+            checked.push(Checked::part(&local, &planned.digests, self.context())?);
         }
         let by = self.publication(Some(&ends.reason));
         for file in &checked {
             self.context().check()?;
-            match ends.target.add_file(file, &by, self.context()) {
+            match ends.target.publish(file, &by, self.context()) {
                 // Somebody else copied the same at the same time.
                 Ok(()) | Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => {}
                 Err(error) => return Err(error.into()),

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use backlot_core::{Class, Coded, Operation, PackageName, Version};
+use backlot_core::{Class, Coded, Operation, PackageName, Version, wildcard};
 use backlot_repo::WholeRelease;
 use serde::Serialize;
 
@@ -121,7 +121,7 @@ impl Workspace {
         let mut wanted = BTreeMap::new();
         let mut needs = BTreeMap::new();
         for name in ends.source.packages()? {
-            let fits = |pattern: &String| matches_pattern(pattern, name.as_str());
+            let fits = |pattern: &String| wildcard::fits(pattern, name.as_str());
             if options.names.as_ref().is_none_or(fits) {
                 let releases = self.wanted_of(&name, &ends, options, &mut report)?;
                 let mut names = Vec::new();
@@ -230,52 +230,5 @@ impl Workspace {
             (Some(_), None) => {}
         }
         Ok(())
-    }
-}
-
-/// Whether a text fits a pattern in which `*` stands for any text and `?` for any character. Case counts.
-fn matches_pattern(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t) = (0, 0);
-    // Where to go on when a later part does not fit: the last `*` takes one character more.
-    let mut star = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(c) if *c == '?' || *c == text[t] => (p, t) = (p + 1, t + 1),
-            _ => {
-                let Some((at, taken)) = star else { return false };
-                star = Some((at, taken + 1));
-                (p, t) = (at + 1, taken + 1);
-            }
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches_pattern;
-
-    #[test]
-    fn patterns_fit_whole_names() {
-        for (pattern, fits, not) in [
-            ("shot*", "shot010", "a-shot"),
-            ("*", "", "?"),
-            ("*-rig", "main-char-rig", "main-char-rig2"),
-            ("a?c*e", "abcdde", "ac-e"),
-            ("*a*b", "xaab", "xba"),
-        ] {
-            assert!(matches_pattern(pattern, fits), "{pattern} {fits}");
-            assert!(
-                pattern == "*" || !matches_pattern(pattern, not),
-                "{pattern} {not}"
-            );
-        }
-        let long = "a".repeat(20_000);
-        assert!(!matches_pattern("*a*a*a*a*b", &long), "and soon");
     }
 }

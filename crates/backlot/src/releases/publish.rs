@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use backlot_core::{PackageName, Version, file};
 use backlot_dvc::{AddedOut, Change, Destination, FileChanges, MissingFrames, SentAhead, TrackedPointer};
-use backlot_repo::{Publication, Release, Repo};
+use backlot_repo::{Checked, Publication, Release, Repo};
 use backlot_store::{JobId, Remote, StoredName, Transfer};
 use serde::Serialize;
 
@@ -251,7 +251,8 @@ impl Workspace {
             ..
         } = ready;
         // Cheap and early; the exclusive create at the end is what decides.
-        let existing = repo.plan_publish(&wheel.built(), self.context())?.existing;
+        let checked = Checked::wheel(&wheel.built(), self.context())?;
+        let existing = repo.plan_publish(&checked)?.existing;
         let identical = existing.as_ref().map(|existing| existing.identical);
         if identical == Some(false)
             && base.is_some()
@@ -282,7 +283,7 @@ impl Workspace {
         }
         let publication = self.publication(options.message.as_deref());
         let mut already = false;
-        match repo.publish(&wheel.path, &publication, self.context()) {
+        match repo.publish(&checked, &publication, self.context()) {
             // A run that was repeated, by a farm or after its answer was lost.
             Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => already = true,
             published => {

@@ -142,6 +142,7 @@ impl ObjectStore for Reached {
             concurrency: 1,
             gap: 0,
             lists: true,
+            by_folder: false,
             exclusive: true,
         }
     }

@@ -9,7 +9,7 @@ mod service;
 mod upkeep;
 mod whole;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,11 +22,18 @@ use ulid::Ulid;
 use super::{Inner, ObjectRepo};
 use crate::error::{Error, Result};
 use crate::inside::Wanted;
+use crate::publish::{Offer, Publication};
 use crate::repo::Repo;
 use crate::support::{Wheel, by, package};
 use memory::{Line, World};
 
 const BOTH: [CommitBy; 2] = [CommitBy::Create, CommitBy::Move];
+
+impl ObjectRepo {
+    fn publish(&self, wheel: &Path, by: &Publication, context: &Context) -> Result<()> {
+        self.offer(&Offer::check_wheel(wheel, context)?, by, context)
+    }
+}
 
 struct Scene {
     folder: tempfile::TempDir,

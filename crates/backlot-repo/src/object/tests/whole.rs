@@ -41,7 +41,7 @@ impl Scene {
         let digests: Vec<Sha256> = all.iter().map(|file| sha256_of_file(file).unwrap()).collect();
         let (repo, context) = (self.repo(line.clone()), Context::default());
         for file in files {
-            let checked = Checked::check(file, &digests, &context)?;
+            let checked = Checked::part(file, &digests, &context)?;
             match repo.offer(&checked.0, &by("copier"), &context) {
                 Ok(()) | Err(Error::ReleaseExists { identical: true, .. }) => {}
                 Err(error) => return Err(error),
