@@ -68,9 +68,7 @@ impl<B: Blocks> Body for Streamed<B> {
 /// let folder = tempfile::tempdir().unwrap();
 /// let path = folder.path().join("a.whl");
 /// fs_err::write(&path, b"wheel").unwrap();
-/// let request = reqwest::Client::new()
-///     .post("https://index.studio.example/legacy/")
-///     .body(body(FileBlocks::new(fs_err::File::open(&path).unwrap(), 5)));
+/// let body: reqwest::Body = body(FileBlocks::new(fs_err::File::open(&path).unwrap(), 5));
 /// ```
 #[derive(Debug)]
 pub struct FileBlocks {

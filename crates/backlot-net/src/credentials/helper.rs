@@ -42,7 +42,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 ///     words: ["git", "credential-manager", "--secret=x"].map(ToOwned::to_owned).to_vec(),
 ///     prefix: Some(UrlPrefix::parse("https://index.studio.example").unwrap()),
 /// };
-/// assert_eq!(helper.shown(), "git credential-manager");
+/// assert_eq!(helper.shown(), "git credential-manager …");
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct CommandHelper {

@@ -185,7 +185,7 @@ impl CredentialRequest<'_> {
 /// use std::sync::Arc;
 ///
 /// use backlot_core::Context;
-/// use backlot_net::{Credential, CredentialChain, CredentialRequest, GivenCredential, PlaceName, SourceKind};
+/// use backlot_net::{Credential, CredentialChain, GivenCredential, PlaceName, SourceKind};
 ///
 /// let ana = Credential {
 ///     user: "ana".to_owned(),
@@ -193,13 +193,8 @@ impl CredentialRequest<'_> {
 /// };
 /// let chain = CredentialChain::default().with(Arc::new(GivenCredential(ana)));
 /// let url = "https://index.studio.example/".parse().unwrap();
-/// let request = CredentialRequest {
-///     place: &PlaceName::unnamed(),
-///     url: &url,
-///     user: None,
-///     instead_of: None,
-/// };
-/// let found = chain.find(&request, &Context::default()).unwrap().unwrap();
+/// let found = chain.find(&PlaceName::unnamed(), &url, None, &Context::default());
+/// let found = found.unwrap().unwrap();
 /// assert_eq!((found.credential.user.as_str(), found.source), ("ana", SourceKind::Given));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
