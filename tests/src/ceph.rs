@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use fs_err as fs;
 
@@ -108,7 +109,7 @@ impl Ceph {
             "ceph-osd",
             &["-c", "ceph.conf", "-i", "0", "--mkfs", "--osd-uuid", &disk],
         );
-        self.daemon("ceph-osd", &["-i", "0", "-f"]);
+        self.start_disk();
         self.daemon("ceph-mgr", &["-i", "x", "-f"]);
         let add = [
             "osd",
@@ -120,6 +121,23 @@ impl Ceph {
             "host=localhost",
         ];
         run_command(&mut self.program("ceph", &add)).ok();
+    }
+
+    /// Start the disk and wait until the monitor has it. One that asks the monitor before that has told which cluster it is ends by itself
+    /// ("wrong fsid"), and is started again, as the system does with Ceph's own units.
+    fn start_disk(&mut self) {
+        for _ in 0..10 {
+            let mut disk = Daemon::start(&mut self.program("ceph-osd", &["-i", "0", "-f"]));
+            while !disk.has_ended() {
+                let state = run_command(&mut self.program("ceph", &["osd", "stat", "--format=json"]));
+                if state.ok().stdout().contains("\"num_up_osds\":1") {
+                    self.daemons.push(disk);
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+        panic!("the disk does not stay up");
     }
 
     fn at(&self, name: &str) -> PathBuf {

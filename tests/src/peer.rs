@@ -35,13 +35,18 @@ impl Daemon {
         Self(child.expect("it is installed and starts"))
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().expect("a child").is_some()
+    }
+
     /// Wait until it listens. It may take its time: one in Python or Node needs half a minute to start on a busy machine.
     pub fn listens(&mut self, port: u16) -> bool {
         for _ in 0..7200 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return true;
             }
-            if self.0.try_wait().expect("a child").is_some() {
+            if self.has_ended() {
                 return false;
             }
             std::thread::sleep(Duration::from_millis(50));
