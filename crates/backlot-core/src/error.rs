@@ -73,7 +73,7 @@ pub trait Coded: Error + Send + Sync + 'static {
     }
 }
 
-/// What can be the help of an error in a table of [`coded!`]: a text, or one that is not always there.
+/// What can be the help of an error in a table of [`coded!`](crate::coded!): a text, or one that is not always there.
 pub trait Help {
     /// As [`Coded::help`] has it.
     fn into_help(self) -> Option<String>;
