@@ -126,9 +126,12 @@ impl Ceph {
     /// Start the disk and wait until the monitor has it. One that asks the monitor before that has told which cluster it is ends by itself
     /// ("wrong fsid"), and is started again, as the system does with Ceph's own units.
     fn start_disk(&mut self) {
-        for _ in 0..10 {
+        for _ in 0..5 {
             let mut disk = Daemon::start(&mut self.program("ceph-osd", &["-i", "0", "-f"]));
-            while !disk.has_ended() {
+            for _ in 0..120 {
+                if disk.has_ended() {
+                    break;
+                }
                 let state = run_command(&mut self.program("ceph", &["osd", "stat", "--format=json"]));
                 if state.ok().stdout().contains("\"num_up_osds\":1") {
                     self.daemons.push(disk);
@@ -137,7 +140,7 @@ impl Ceph {
                 std::thread::sleep(Duration::from_millis(200));
             }
         }
-        panic!("the disk does not stay up");
+        panic!("the disk does not come up");
     }
 
     fn at(&self, name: &str) -> PathBuf {

@@ -124,7 +124,7 @@ backlot_core::coded! {
         Self::BadStore { .. } => "backend::bad_store", Class::Config,
             "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS), `azure://container/prefix`, `gs://bucket/prefix`, `oss://bucket/prefix`, `gdrive://root/path`, `webdav+https://host/path` or `sftp://user@host/path`";
         Self::Store { temporary: true, .. } => "backend::store", Class::Environment,
-            "look whether the server is well, and try again",
+            "check that the server is reachable, then try again",
             retry true;
         Self::Store { .. } => "backend::store", Class::Environment,
             "look at the URL, the credentials (`backlot auth test URL`) and what they may do, and that the bucket or folder is there";
@@ -135,7 +135,7 @@ backlot_core::coded! {
                 "ask who runs the server for its fingerprint; if it is the same, run `{scan}`"
             );
         Self::ChangedHostKey { .. } => "backend::changed_host_key", Class::Integrity,
-            "do not go on before whoever runs the server says why; then correct the file of known hosts";
+            "ask the administrator of the server why its key changed; then correct the known_hosts file";
         Self::SignIn { variables, .. } => "backend::sign_in", Class::Config,
             format!(
                 "name a key that the server knows in `{variables}_KEY`, add it to ssh-agent, or set `{variables}_PASSWORD`"

@@ -169,9 +169,9 @@ backlot_core::coded! {
         Self::NoDigest { .. } => "conda::no_digest", Class::Integrity,
             "index the channel again with a tool that writes digests";
         Self::WrongDigest { .. } => "conda::wrong_digest", Class::Integrity,
-            "do not use that file; ask whoever keeps the channel, or index it again if you replaced the file";
+            "do not use that file; ask the maintainer of the channel, or index the channel again if you replaced the file";
         Self::BadPackage { .. } => "conda::bad_package", Class::Integrity,
-            "do not use that package; tell whoever keeps the channel";
+            "do not use that package; tell the maintainer of the channel";
         Self::FetchFailed { retry, .. } => "conda::fetch_failed", Class::Environment,
             "see that the channel is there, then run it again",
             retry *retry;

@@ -2,10 +2,35 @@
 //!
 //! So SSH's files of known hosts and the lists of packages are written. Case counts. Deliberately absent: paths, sets and classes.
 
-use globset::GlobBuilder;
+use globset::{GlobBuilder, GlobMatcher};
 
-/// Whether a whole text fits a pattern.
-pub fn fits(pattern: &str, text: &str) -> bool {
+/// A pattern, compiled once for any number of texts.
+#[derive(Clone, Debug)]
+pub struct Wildcard {
+    pattern: String,
+    /// Of one with special characters, which most known hosts are not.
+    glob: Option<GlobMatcher>,
+}
+
+impl Wildcard {
+    /// The pattern that a text is.
+    pub fn new(pattern: &str) -> Self {
+        let has_special = pattern.contains(['*', '?']);
+        Self {
+            pattern: pattern.to_owned(),
+            glob: has_special.then(|| compile(pattern)).flatten(),
+        }
+    }
+
+    /// Whether a whole text fits it.
+    pub fn fits(&self, text: &str) -> bool {
+        let plain = || self.pattern == text;
+        self.glob.as_ref().map_or_else(plain, |glob| glob.is_match(text))
+    }
+}
+
+/// `None` for a pattern that is too long.
+fn compile(pattern: &str) -> Option<GlobMatcher> {
     let mut glob = String::with_capacity(pattern.len());
     for letter in pattern.chars() {
         match letter {
@@ -17,12 +42,16 @@ pub fn fits(pattern: &str, text: &str) -> bool {
         glob.push(letter);
     }
     let glob = GlobBuilder::new(&glob).backslash_escape(true).build();
-    glob.is_ok_and(|glob| glob.compile_matcher().is_match(text))
+    Some(glob.ok()?.compile_matcher())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::fits;
+    use super::Wildcard;
+
+    fn fits(pattern: &str, text: &str) -> bool {
+        Wildcard::new(pattern).fits(text)
+    }
 
     #[test]
     fn patterns_fit_whole_texts_and_only_two_characters_are_special() {

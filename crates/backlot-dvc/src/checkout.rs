@@ -491,7 +491,7 @@ pub fn remove_stale(
     stat: &StatCache,
     context: &Context,
 ) -> Result<Vec<PathBuf>> {
-    let mut wanted = BTreeMap::new();
+    let mut wanted = HashMap::new();
     if let Some(new) = replacement {
         for out in &new.outs {
             let place = out.path.to_path(&new.base(folder));

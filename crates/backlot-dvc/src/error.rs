@@ -214,13 +214,13 @@ backlot_core::coded! {
         Self::BadPointer { .. } => "dvc::bad_pointer", Class::Integrity,
             "restore the file from its last good version, or remove it and add the files again";
         Self::HostilePointer { .. } => "dvc::hostile_pointer", Class::Integrity,
-            "do not use these files; ask whoever made them for ones without such paths";
+            "do not use these files; ask their author for files without such paths";
         Self::LegacyPointer { .. } => "dvc::legacy_pointer", Class::Config,
             "run `dvc cache migrate --dvc-files` with DVC 3 where the cache is, then try again";
         Self::BadManifest { .. } => "dvc::bad_manifest", Class::Integrity,
             "pull it again, or add the folder again where its files are";
         Self::HostileManifest { .. } => "dvc::hostile_manifest", Class::Integrity,
-            "do not use these files; ask whoever made them for ones without such paths";
+            "do not use these files; ask their author for files without such paths";
         Self::Untrackable { .. } => "dvc::untrackable", Class::User,
             "remove or rename it, or put its name in .dvcignore";
         Self::Outside { .. } => "dvc::outside", Class::User,

@@ -165,9 +165,9 @@ backlot_core::coded! {
             retry true;
         // A server that answers so is up and does not have it.
         Self::Refused { status: 404 | 410, .. } => "index::refused", Class::NotFound,
-            "run it again later, or ask whoever runs the server";
+            "retry later, or ask the administrator of the server";
         Self::Refused { status, .. } => "index::refused", Class::Environment,
-            "run it again later, or ask whoever runs the server",
+            "retry later, or ask the administrator of the server",
             retry *status >= 500 || *status == 429;
         Self::Denied { variables, .. } if variables.is_empty() => "index::denied", Class::Config,
             "store credentials with `backlot auth login URL`, put the host into ~/.netrc, or name the server as a repo: the credentials of that are used for its files";
@@ -183,7 +183,7 @@ backlot_core::coded! {
         Self::Redirect { .. } => "index::redirect", Class::Integrity,
             "name the address it leads to as the repo's URL, if that is the right one";
         Self::TooLarge { .. } => "index::too_large", Class::Integrity,
-            "do not trust this server until somebody has looked at it";
+            "do not use this server before its administrator has checked it";
         Self::Offline { .. } => "index::offline", Class::NotFound,
             "run it once without `--offline`";
         Self::BadUrl { .. } => "index::bad_url", Class::Config,

@@ -39,7 +39,10 @@ impl Pauses {
     /// The next pause, or the one that a server asks for; `None` if there is no other attempt.
     pub fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
         let own = self.0.next()?;
-        Some(asked.unwrap_or(own)).filter(|pause| asked.is_none() || *pause <= LONGEST_PAUSE)
+        match asked {
+            Some(asked) if asked > LONGEST_PAUSE => None,
+            asked => Some(asked.unwrap_or(own)),
+        }
     }
 
     /// Wait before the next attempt; at once `false` if there is none.

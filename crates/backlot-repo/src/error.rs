@@ -263,7 +263,7 @@ fn code_of_store(error: &backlot_backend::Error) -> &'static str {
 backlot_core::coded! {
     Error as Index | Network | Wheel | File | Cancelled {
         Self::ReleaseExists { identical: true, complete: true, .. } => "repo::release_exists", Class::Conflict,
-            "nothing needs doing: the release there has the same bytes and is complete";
+            "nothing to do: the release there has the same bytes and is complete";
         Self::ReleaseExists { identical: true, .. } => "repo::release_exists", Class::Conflict,
             "the release there has the same bytes, but its index could not be completed: reindex the repo";
         Self::ReleaseExists { .. } => "repo::release_exists", Class::Conflict,

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use backlot_core::PackageName;
 use backlot_core::presence::is_absent;
@@ -16,14 +16,12 @@ use backlot_core::presence::is_absent;
 use crate::bounded::read_bounded;
 use crate::error::Result;
 use crate::folder::FolderRepo;
+use crate::layout::COARSE;
 use crate::own_page;
 use crate::pages::PageEntry;
 use crate::quick::{PAGE_LIMIT, modified, release};
 use crate::record::{record_path, sidecar_path};
 use crate::release::Release;
-
-/// File systems tell times in steps of up to two seconds.
-const COARSE: Duration = Duration::from_secs(2);
 
 /// What a page says of the wheels that lie there with all that belongs to them, by file name.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@
 //! error. Deliberately absent: any decision about releases.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use backlot_backend::CommitBy;
 use backlot_core::file::Created;
@@ -18,6 +19,9 @@ use serde::{Deserialize, Serialize};
 use crate::bounded::read_bounded;
 use crate::error::{Error, Result};
 use crate::place::Place;
+
+/// How coarse the times of file systems and servers may be: two changes within it may have one time.
+pub(crate) const COARSE: Duration = Duration::from_secs(2);
 
 /// The layout's version, as `repo.json` says it.
 pub const FORMAT: u64 = 1;

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use backlot_core::presence::is_absent;
 use backlot_core::{Context, PackageName, Timestamp};
@@ -15,14 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::folder::FolderRepo;
-use crate::layout::RepoKind;
+use crate::layout::{COARSE, RepoKind};
 use crate::listing::Listing;
 use crate::quick::modified;
 use crate::release::Release;
 use crate::repo::Repo;
-
-/// How long a time of change may be the same for two changes, in milliseconds: file systems and servers are coarse.
-const COARSE: u64 = 2_000;
 
 /// A sign of what a repo has of a package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,8 +52,8 @@ impl Repo {
         match self {
             Self::Folder(repo) => {
                 let state = repo.state(name)?;
-                let last = state.iter().max().copied().unwrap_or(0) / 1_000_000;
-                (last + COARSE < now.0).then_some(Stamp { state, until: None })
+                let last = Duration::from_nanos(state.iter().max().copied().unwrap_or(0));
+                (last + COARSE < Duration::from_millis(now.0)).then_some(Stamp { state, until: None })
             }
             Self::Index(repo) => {
                 let (page, until) = repo.kept_page(name)?;

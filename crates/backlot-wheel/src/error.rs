@@ -114,7 +114,7 @@ backlot_core::coded! {
         Self::BadWheel { .. } => "wheel::unsound", Class::Integrity,
             "fetch or build it again; do not install it as it is";
         Self::HostileEntry { .. } => "wheel::hostile_entry", Class::Integrity,
-            "do not use this package; ask whoever made it";
+            "do not use this package; ask its maintainer";
         Self::BadSdist { .. } => "sdist::unsound", Class::Integrity,
             "fetch or build it again; do not install it as it is";
         Self::UnsupportedSdist { file, .. } => "sdist::unsupported", Class::User,

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::wildcard;
+use backlot_core::wildcard::Wildcard;
 use fs_err as fs;
 use ring::hmac;
 use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, Marker};
@@ -132,7 +132,7 @@ fn is_about(patterns: &HostPatterns, host: &str) -> bool {
             hmac::verify(&key, host.as_bytes(), hash).is_ok()
         }
         HostPatterns::Patterns(patterns) => {
-            let fits = |pattern: &str| wildcard::fits(&pattern.to_lowercase(), host);
+            let fits = |pattern: &str| Wildcard::new(&pattern.to_lowercase()).fits(host);
             let not = patterns.iter().filter_map(|p| p.strip_prefix('!'));
             !not.into_iter().any(fits) && patterns.iter().any(|p| !p.starts_with('!') && fits(p))
         }

@@ -204,11 +204,11 @@ backlot_core::coded! {
         Self::NewerApi { .. } => "index::newer_api", Class::Config,
             "use a newer backlot";
         Self::WrongDigest { .. } => "index::wrong_digest", Class::Integrity,
-            "do not use this file: tell whoever runs the index, which is broken or not who it should be";
+            "do not use this file; tell the administrator of the index, which is broken or not the server it should be";
         Self::WrongSize { .. } => "index::wrong_size", Class::Integrity,
-            "do not use this file: tell whoever runs the index, which is broken or not who it should be";
+            "do not use this file; tell the administrator of the index, which is broken or not the server it should be";
         Self::WrongMetadata { .. } => "index::wrong_metadata", Class::Integrity,
-            "do not use this file: tell whoever runs the index, which is broken or not who it should be";
+            "do not use this file; tell the administrator of the index, which is broken or not the server it should be";
         Self::NotAnIndex { .. } => "index::not_an_index", Class::Config,
             "give the address that pip or uv would be given as the index URL; one of devpi that is not there yet is made with `--create`";
         Self::NoListing { .. } => "index::no_listing", Class::Config,

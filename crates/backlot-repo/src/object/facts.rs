@@ -6,21 +6,20 @@
 //! git judges its index), and it is that of the newest fact, so that this server changes it. Deliberately absent: what facts mean.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use backlot_backend::{Entry, each};
 use backlot_core::Context;
-use backlot_net::{Head, Kind};
+use backlot_net::Kind;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use super::ObjectRepo;
 use crate::error::Result;
 use crate::fact::{FACT_LIMIT, Fact};
+use crate::layout::COARSE;
 
-/// How coarse the times of a server may be, in milliseconds.
-const COARSE: u64 = 2_000;
-
-/// A folder of facts as it was listed.
+/// A folder of facts as it was listed; times in milliseconds.
 #[derive(Debug, Serialize, Deserialize)]
 struct Seen {
     /// Its time.
@@ -34,10 +33,12 @@ struct Seen {
 
 impl Seen {
     fn holds(&self, folder: &Entry) -> bool {
+        let are_one = |one: u64, other: u64| Duration::from_millis(one.abs_diff(other)) <= COARSE;
         let newest = self.facts.iter().map(|fact| fact.modified).max();
         self.modified == folder.modified
-            && newest.is_some_and(|newest| newest != 0 && newest.abs_diff(self.modified) <= COARSE)
-            && self.listed > self.since + COARSE
+            && newest.is_some_and(|newest| newest != 0 && are_one(newest, self.modified))
+            && self.listed > self.since
+            && !are_one(self.listed, self.since)
     }
 }
 
@@ -83,20 +84,16 @@ impl ObjectRepo {
 
     /// The facts in a folder, listed only if one may have come.
     fn list_folder(&self, folder: &Entry) -> Result<Vec<Entry>> {
-        if self.0.objects.is_offline() {
-            return self.listed(&folder.key, false);
-        }
-        let place = self.at(&folder.key).to_string();
-        let key = format!("facts {place}");
+        let key = format!("facts {}", self.at(&folder.key));
         let kept = self.find_kept(Kind::Metadata, &key);
         let seen = kept.and_then(|kept| serde_json::from_slice::<Seen>(&kept.body).ok());
         if let Some(seen) = &seen
-            && seen.holds(folder)
+            && (seen.holds(folder) || self.0.objects.is_offline())
         {
             return Ok(seen.facts.clone());
         }
         let now = Context::default().now().0;
-        let facts = self.listed(&folder.key, false)?;
+        let facts = self.0.objects.list(&folder.key, false)?;
         let same = seen.filter(|seen| seen.modified == folder.modified);
         let seen = Seen {
             modified: folder.modified,
@@ -105,8 +102,7 @@ impl ObjectRepo {
             facts,
         };
         let bytes = serde_json::to_vec(&seen).expect("entries are plain data");
-        let head = Head::new(&place, &place, 200, &bytes);
-        self.0.kept.keep(Kind::Metadata, &key, &head, &bytes);
+        self.keep(&key, &folder.key, &bytes);
         Ok(seen.facts)
     }
 }

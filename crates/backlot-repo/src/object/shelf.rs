@@ -271,7 +271,7 @@ impl ObjectRepo {
                 version: wheel.name.version.clone(),
                 repo: self.place(),
             })?;
-        self.keep(&key, entry, &record.to_bytes());
+        self.keep(&key, &entry.key, &record.to_bytes());
         Ok(record)
     }
 
@@ -350,8 +350,7 @@ impl ObjectRepo {
 
     /// What lies below a prefix now; offline, when it was last listed.
     pub(super) fn listed(&self, prefix: &str, deep: bool) -> Result<Vec<Entry>> {
-        let place = self.at(prefix).to_string();
-        let key = format!("listing {place}");
+        let key = format!("listing {}", self.at(prefix));
         if self.0.objects.is_offline()
             && let Some(kept) = self.find_kept(Kind::Metadata, &key)
             && let Ok(entries) = serde_json::from_slice(&kept.body)
@@ -360,8 +359,7 @@ impl ObjectRepo {
         }
         let entries = self.0.objects.list(prefix, deep)?;
         let bytes = serde_json::to_vec(&entries).expect("entries are plain data");
-        let head = Head::new(&place, &place, 200, &bytes);
-        self.0.kept.keep(Kind::Metadata, &key, &head, &bytes);
+        self.keep(&key, prefix, &bytes);
         Ok(entries)
     }
 
@@ -384,7 +382,7 @@ impl ObjectRepo {
         }
         // Another length: it was replaced since it was listed, and is not what the key says.
         if !entry.tag.is_empty() && bytes.len() as u64 == entry.size {
-            self.keep(&key, entry, &bytes);
+            self.keep(&key, &entry.key, &bytes);
         }
         Ok(Some(bytes))
     }
@@ -404,8 +402,9 @@ impl ObjectRepo {
         format!("{what} {} {size} {tag}", self.at(key))
     }
 
-    fn keep(&self, key: &str, entry: &Entry, bytes: &[u8]) {
-        let place = self.at(&entry.key).to_string();
+    /// Keep on this disk what was read of an object or a folder.
+    pub(super) fn keep(&self, key: &str, of: &str, bytes: &[u8]) {
+        let place = self.at(of).to_string();
         let head = Head::new(&place, &place, 200, bytes);
         self.0.kept.keep(Kind::Metadata, key, &head, bytes);
     }

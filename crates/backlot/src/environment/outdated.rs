@@ -3,7 +3,7 @@
 //! Invariants: what is admitted is what [`Workspace::update`] would take, by the same judgement; yanked releases are never
 //! offered, pre-releases only to who has one, deprecated ones only where nothing else is. Nothing here changes anything.
 
-use backlot_core::{Class, Coded as _, PackageName, Requirement, Specifiers, Version};
+use backlot_core::{Class, Coded as _, MarkerEnv, PackageName, Requirement, Specifiers, Version};
 use backlot_repo::{Fact, Release};
 use serde::Serialize;
 
@@ -71,7 +71,7 @@ impl Workspace {
                 asks.extend(active.map(|r| (dist.metadata.package().to_string(), r.clone())));
             }
         }
-        let updated = self.updated(&mut pool, &outputs, &lock)?;
+        let updated = self.updated(&mut pool, &env, &outputs, &lock)?;
         let mut rows = Vec::new();
         // What a URL names is never behind: nothing else was asked for.
         let published = |p: &&LockedPackage| p.editable.is_none() && p.url.is_none();
@@ -86,14 +86,20 @@ impl Workspace {
     }
 
     /// The lock as an update of everything would leave it; `None`, with a warning, if it would fail.
-    fn updated(&self, pool: &mut Pool<'_>, outputs: &[Output], lock: &Lock) -> Result<Option<Lock>> {
+    fn updated(
+        &self,
+        pool: &mut Pool<'_>,
+        env: &MarkerEnv,
+        outputs: &[Output],
+        lock: &Lock,
+    ) -> Result<Option<Lock>> {
         let wish = Wish {
             inputs: self.config().inputs.clone(),
             upgrade: Upgrade::All,
             forwards: true,
             ..Wish::default()
         };
-        match self.choose_from(pool, &wish, outputs, Some(lock)) {
+        match self.choose_from(pool, env, &wish, outputs, Some(lock)) {
             Err(error) if matches!(error.class(), Class::Conflict | Class::NotFound) => {
                 let message = format!("`backlot update` would fail: {error}");
                 self.context().warn(error.code(), message);

@@ -3,7 +3,7 @@
 //! Invariant: an output is the only candidate for its package, so an editable is never silently replaced. A release in
 //! several repos counts once, from the most preferred. Deliberately absent: the solving (`backlot-resolve`).
 
-use backlot_core::{PackageName, Requirement};
+use backlot_core::{MarkerEnv, PackageName, Requirement};
 use backlot_resolve::{Problem, Resolution, RootRequirement};
 
 use crate::environment::direct::urls_of;
@@ -53,18 +53,18 @@ impl Workspace {
             Some(target) => Pool::of(self, self.reach_of(self.repo_entry(target)?), outputs)?,
             None => Pool::open(self, outputs, wish.prefer.as_deref())?,
         };
-        self.choose_from(&mut pool.for_python(&env), wish, outputs, lock)
+        self.choose_from(&mut pool.for_python(&env), &env, wish, outputs, lock)
     }
 
-    /// The same from a pool of this workspace's Python, which has the repos and the outputs.
+    /// The same from a pool for that Python, which has the repos and the outputs.
     pub(crate) fn choose_from(
         &self,
         pool: &mut Pool<'_>,
+        env: &MarkerEnv,
         wish: &Wish,
         outputs: &[Output],
         lock: Option<&Lock>,
     ) -> Result<Lock> {
-        let env = self.marker_env()?;
         let mut requirements: Vec<RootRequirement> = wish
             .inputs
             .iter()
@@ -103,9 +103,9 @@ impl Workspace {
             } else {
                 backlot_resolve::PrereleasePolicy::default()
             },
-            ..Problem::new(&env)
+            ..Problem::new(env)
         };
-        problem.name_urls(&urls_of(outputs, &env))?;
+        problem.name_urls(&urls_of(outputs, env))?;
         pool.direct = self.direct_files(&problem.urls, |url| {
             let known = lock.into_iter().flat_map(|l| &l.packages);
             let mut known = known.filter(|p| p.url.as_deref() == Some(url.as_str()));

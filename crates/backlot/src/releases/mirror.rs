@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use backlot_core::{Class, Coded, Operation, PackageName, Version, wildcard};
+use backlot_core::wildcard::Wildcard;
+use backlot_core::{Class, Coded, Operation, PackageName, Version};
 use backlot_repo::WholeRelease;
 use serde::Serialize;
 
@@ -120,9 +121,9 @@ impl Workspace {
         };
         let mut wanted = BTreeMap::new();
         let mut needs = BTreeMap::new();
+        let pattern = options.names.as_deref().map(Wildcard::new);
         for name in ends.source.packages()? {
-            let fits = |pattern: &String| wildcard::fits(pattern, name.as_str());
-            if options.names.as_ref().is_none_or(fits) {
+            if pattern.as_ref().is_none_or(|pattern| pattern.fits(name.as_str())) {
                 let releases = self.wanted_of(&name, &ends, options, &mut report)?;
                 let mut names = Vec::new();
                 for planned in releases.iter().filter(|one| one.state() == CopyState::Copied) {
