@@ -115,6 +115,9 @@ pub(super) fn remote_of(name: String, table: &Table) -> Option<RemoteEntry> {
     })
 }
 
+/// The keys of how a store is reached, of repos and of remotes.
+pub(super) const STORE_KEYS: [&str; 4] = ["endpoint", "region", "anonymous", "via"];
+
 fn store_options(table: &Table) -> StoreOptions {
     StoreOptions {
         endpoint: string(table, "endpoint"),

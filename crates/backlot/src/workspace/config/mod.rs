@@ -15,7 +15,9 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::workspace::rules::Rules;
 
-use entries::{entries, insert_store, one_a_line, read_lists, remote_of, repo_of, string, strings};
+use entries::{
+    STORE_KEYS, entries, insert_store, one_a_line, read_lists, remote_of, repo_of, string, strings,
+};
 use sections::{PUBLISH_KEYS, read_localize, rules};
 
 pub use entries::{RemoteEntry, RepoEntry, RepoPlace};
@@ -84,18 +86,9 @@ const WORKSPACE_KEYS: [&str; 8] = [
     "links",
     "channels",
 ];
-const REPO_KEYS: [&str; 9] = [
-    "path",
-    "url",
-    "upload",
-    "public",
-    "allow",
-    "endpoint",
-    "region",
-    "anonymous",
-    "id",
-];
-const REMOTE_KEYS: [&str; 6] = ["url", "layout", "endpoint", "region", "anonymous", "id"];
+/// Beside those of its store, as for remotes.
+const REPO_KEYS: [&str; 6] = ["path", "url", "upload", "public", "allow", "id"];
+const REMOTE_KEYS: [&str; 3] = ["url", "layout", "id"];
 const SECRET_WORDS: [&str; 6] = [
     "password",
     "secret",
@@ -266,11 +259,12 @@ impl Config {
         if let Some(table) = self.document.get("resolution").and_then(Item::as_table) {
             check("resolution.", table, &RESOLUTION_KEYS)?;
         }
-        for (section, known) in [("repos", &REPO_KEYS[..]), ("remotes", &REMOTE_KEYS[..])] {
+        for (section, own) in [("repos", &REPO_KEYS[..]), ("remotes", &REMOTE_KEYS[..])] {
+            let known = [own, &STORE_KEYS[..]].concat();
             if let Some(all) = self.document.get(section).and_then(Item::as_table) {
                 for (name, item) in all {
                     if let Some(table) = item.as_table() {
-                        check(&format!("{section}.{name}."), table, known)?;
+                        check(&format!("{section}.{name}."), table, &known)?;
                     }
                 }
             }

@@ -44,6 +44,39 @@ fn what_is_added_is_read_back_in_order_and_comments_survive() {
 }
 
 #[test]
+fn every_key_that_is_written_is_a_known_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = Config::new(folder.path()).expect("new");
+    let text = |text: &str| Some(text.to_owned());
+    let store = backlot_backend::StoreOptions {
+        endpoint: text("https://s3.studio.example"),
+        region: text("here"),
+        anonymous: true,
+        via: text("/site"),
+    };
+    config.add_repo(RepoEntry {
+        name: "far".to_owned(),
+        place: "s3://bucket/repo".to_owned(),
+        upload: text("https://index.studio.example/legacy/"),
+        store: store.clone(),
+        public: Some(Vec::new()),
+        id: text("of-far"),
+    });
+    config.add_remote(RemoteEntry {
+        name: "main".into(),
+        url: "s3://bucket/files".into(),
+        layout: backlot_store::RemoteLayout::Chunked,
+        store: store.clone(),
+        id: text("of-main"),
+    });
+    config.save().expect("saved");
+    let context = Context::default();
+    let read = Config::load(folder.path(), &context).expect("loaded");
+    assert_eq!((&read.repos[0].store, &read.remotes[0].store), (&store, &store));
+    assert_eq!(context.warnings(), 0);
+}
+
+#[test]
 fn secrets_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     for line in [
