@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use backlot_backend::{CommitBy, Error, Moved, ObjectStore, Put, each};
+use backlot_backend::{CommitBy, Error, How, Moved, ObjectStore, Put, each};
 use backlot_core::Context;
 use backlot_net::{Network, NetworkOptions};
 use backlot_tests::noise;
@@ -379,4 +379,38 @@ fn memory_keeps_what_is_promised() {
     a_reader_never_sees_half_of_a_write(&*store, &*store);
     one_of_many_creates(&[Arc::clone(&store)]);
     long_lists_are_whole(&*store);
+}
+
+#[test]
+fn a_folder_keeps_what_is_promised() {
+    let root = tempfile::tempdir().expect("a folder");
+    // As four machines that have the disk.
+    let machines: Vec<Arc<dyn ObjectStore>> = (0..4).map(|_| backlot_backend::folder(root.path())).collect();
+    let store = &machines[0];
+    names_come_back_as_they_were(&**store);
+    parts_are_cut_as_asked(&**store);
+    an_object_appears_whole_or_not_at_all(store);
+    a_reader_never_sees_half_of_a_write(&**store, &*machines[1]);
+    one_of_many_creates(&machines);
+    a_move_replaces_nothing(&**store);
+    long_lists_are_whole(&**store);
+    let source = noise(600_000, 3);
+    for (how, put) in [
+        (How::Create, Put::New),
+        (How::Create, Put::Exists),
+        (How::Replace, Put::New),
+    ] {
+        let found = store.put_from("streamed", &mut &*source, how, 1_709_210_096_123, KIND);
+        assert_eq!(found.expect("put"), put);
+    }
+    let streamed = store.stat("streamed").expect("asked").expect("there");
+    assert_eq!((streamed.size, streamed.modified), (600_000, 1_709_210_096_123));
+    let before = store.revision("revised/").expect("told");
+    assert_eq!(before, Some(0), "there is none");
+    store.write("revised/one", b"1".to_vec(), KIND).expect("written");
+    let one = store.revision("revised/").expect("told").expect("told");
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    store.write("revised/two", b"2".to_vec(), KIND).expect("written");
+    let two = store.revision("revised/").expect("told").expect("told");
+    assert!(0 < one && one < two, "{one} {two}");
 }

@@ -3,8 +3,8 @@
 //! Invariants: an object appears whole or not at all; what decides a race ([`ObjectStore::create`], `rename`, `stage`) is
 //! sent once, so that its answer is about the one request, and everything else is asked again after a failure that may
 //! pass; no answer makes us panic, and what is answered is bounded. All requests of a program go through its one
-//! [`backlot_net::Network`]. Deliberately absent: what the objects mean, and plain folders, whose users know their own
-//! disks better. Each kind has a Cargo feature; Google Drive and OSS are not in the default set.
+//! [`backlot_net::Network`]. Deliberately absent: what the objects mean. Each kind of service has a Cargo feature; Google Drive and OSS
+//! are not in the default set.
 //!
 //! | URL | store | exclusive creation |
 //! |---|---|---|
@@ -15,6 +15,7 @@
 //! | `gdrive://root/path` | Google Drive | none: not published to |
 //! | `webdav+https://host/path`, `webdav+http://…` | WebDAV | a move that does not replace |
 //! | `sftp://user@host/path` | a folder behind SSH | a hard link |
+//! | a path, by [`folder()`] | a folder of a disk | a hard link |
 //! | `memory://` | this process | a conditional write |
 
 // A build with few kinds of stores leaves some helpers of the others without use.
@@ -33,6 +34,7 @@
 
 mod each;
 mod error;
+mod folder;
 mod mover;
 mod open;
 mod service;
@@ -44,7 +46,8 @@ mod upload;
 
 pub use each::each;
 pub use error::{Error, Result};
+pub use folder::folder;
 pub use mover::{Mover, moved_by};
 pub use open::{StoreOptions, credentials_url, is_store_url, memory, open};
 pub use site_cache::{IsFixed, via};
-pub use store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits, folders};
+pub use store::{CommitBy, Entry, How, Moved, ObjectStore, ObjectWriter, Put, Traits, folders};

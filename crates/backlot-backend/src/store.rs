@@ -5,8 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use backlot_core::FileError;
 use serde::{Deserialize, Serialize};
 
 use crate::each::each;
@@ -108,6 +111,27 @@ pub enum Moved {
     Exists,
 }
 
+/// Whether an object may take the place of one that is there.
+///
+/// ```
+/// use backlot_backend::{How, Put, folder};
+///
+/// let root = tempfile::tempdir().unwrap();
+/// let store = folder(root.path());
+/// let put = |text: &str, how| store.put_from("a", &mut text.as_bytes(), how, 1_000, "text/plain").unwrap();
+/// assert_eq!(put("one", How::Create), Put::New);
+/// assert_eq!(put("two", How::Create), Put::Exists);
+/// assert_eq!(put("three", How::Replace), Put::New);
+/// assert_eq!(store.stat("a").unwrap().unwrap().modified, 1_000);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Only if there is none.
+    Create,
+    /// In place of what is there.
+    Replace,
+}
+
 /// A store of objects. Every verb but [`ObjectStore::stage`], [`ObjectStore::create`] and [`ObjectStore::rename`] may be asked again
 /// by the store itself after a failure that may pass.
 ///
@@ -135,10 +159,30 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     fn is_offline(&self) -> bool {
         false
     }
+    /// The folder that it is on a disk of this machine: then all in it costs next to nothing to ask for.
+    fn root(&self) -> Option<&Path> {
+        None
+    }
+    /// The file that has an object's bytes, where they lie on a disk of this machine.
+    fn file(&self, _key: &str) -> Option<PathBuf> {
+        None
+    }
     /// One object; `None` if there is none.
     fn stat(&self, key: &str) -> Result<Option<Entry>>;
     /// What lies below a prefix that ends in `/`, in any order; all of it, or folders with a name of one part.
     fn list(&self, prefix: &str, deep: bool) -> Result<Vec<Entry>>;
+    /// The names of one part below a prefix that ends in `/`; those of folders end in `/`. Cheaper than a list where each size is asked for.
+    fn names(&self, prefix: &str) -> Result<Vec<String>> {
+        let listed = self.list(prefix, false)?.into_iter();
+        Ok(listed
+            .filter_map(|entry| entry.key.strip_prefix(prefix).map(ToOwned::to_owned))
+            .collect())
+    }
+    /// When something last came to or went from a folder (a key that ends in `/`), or an object was written, in nanoseconds since the
+    /// Unix epoch; 0 if there is nothing. `None` where the store has no such sign that can be relied on.
+    fn revision(&self, _key: &str) -> Result<Option<u64>> {
+        Ok(None)
+    }
     /// A whole small object, or its first `limit + 1` bytes.
     fn read(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>>;
     /// An object block by block, until the sink says that it wants no more; `false` if there is none.
@@ -147,6 +191,28 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     fn part(&self, key: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>>;
     /// Write an object, replacing what is there.
     fn write(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()>;
+    /// The same for what can be made again: a power cut may take it.
+    fn write_for_now(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()> {
+        self.write(key, bytes, kind)
+    }
+    /// Make an object that will never be changed of what is read from a source, in one request that is never sent twice. It appears only if the
+    /// source could be read to its end. Where objects are files, it gets this time, in milliseconds since the Unix epoch, and nobody may write
+    /// to it; other stores hold it in memory.
+    fn put_from(
+        &self,
+        key: &str,
+        source: &mut dyn Read,
+        how: How,
+        _modified: u64,
+        kind: &'static str,
+    ) -> Result<Put> {
+        let mut bytes = Vec::new();
+        source.read_to_end(&mut bytes).map_err(FileError::from)?;
+        match how {
+            How::Create => self.create(key, bytes, kind),
+            How::Replace => self.write(key, bytes, kind).map(|()| Put::New),
+        }
+    }
     /// Begin an object of any size, which appears when it is finished, in place of what is there.
     fn writer(self: Arc<Self>, key: &str) -> Result<Box<dyn ObjectWriter>>;
     /// Write an object of a name that nobody else has, in one request that is never sent twice.
@@ -165,6 +231,12 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     fn rename(&self, from: &str, to: &str) -> Result<Moved>;
     /// Remove an object; fine if there is none.
     fn delete(&self, key: &str) -> Result<()>;
+    /// What writers that died left in a folder, where the store shows it.
+    fn abandoned(&self, _prefix: &str) -> Result<Vec<Entry>> {
+        Ok(Vec::new())
+    }
+    /// Remove a folder that nothing is left in, where there are such.
+    fn tidy(&self, _prefix: &str) {}
     /// Drop a nearer copy of an object, which was not what it should be. Returns whether there was one.
     fn forget(&self, _key: &str) -> bool {
         false

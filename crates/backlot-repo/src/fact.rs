@@ -6,16 +6,10 @@
 //! written (`publish`, `verdict`), and removing any but one's own ineffective one.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
-use backlot_core::presence::read_folder;
 use backlot_core::{PackageName, Sha256, Timestamp, Version};
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
-
-use crate::bounded::read_bounded;
-use crate::error::{Error, Result};
 
 /// The most a fact may have.
 pub(crate) const FACT_LIMIT: u64 = 64 * 1024;
@@ -113,16 +107,6 @@ impl ReleaseStatus {
     }
 }
 
-/// The file name of a new fact: its time, then chance, so that names sort by time and never meet.
-pub(crate) fn fact_path(folder: &Path, at: Timestamp) -> PathBuf {
-    id_path(folder, Ulid::from_parts(at.0, Ulid::new().random()))
-}
-
-/// The file of a fact.
-pub(crate) fn id_path(folder: &Path, id: Ulid) -> PathBuf {
-    folder.join(fact_name(id))
-}
-
 /// The file name of a fact.
 pub(crate) fn fact_name(id: Ulid) -> String {
     format!("{}.json", id.to_string().to_lowercase())
@@ -133,36 +117,6 @@ pub(crate) fn fact_bytes(fact: &Fact) -> Vec<u8> {
     let mut text = serde_json::to_vec_pretty(fact).expect("a fact is plain data");
     text.push(b'\n');
     text
-}
-
-/// All facts in a version's folder, oldest first. What is not a readable fact is passed over: it cannot be one of ours,
-/// because ours appear whole. One that cannot be read is an error.
-pub(crate) fn read_facts(folder: &Path) -> Result<Vec<Fact>> {
-    Ok(named_facts(folder)?.into_iter().map(|(_, fact)| fact).collect())
-}
-
-/// The time in the name of the last file that is named as a fact.
-pub(crate) fn last_time(folder: &Path) -> Result<Option<u64>> {
-    Ok(fact_names(folder)?.last().map(|(id, _)| id.timestamp_ms()))
-}
-
-/// The same with the ids that the facts have.
-pub(crate) fn named_facts(folder: &Path) -> Result<Vec<(Ulid, Fact)>> {
-    let names = fact_names(folder)?;
-    let mut facts = Vec::with_capacity(names.len());
-    for (id, path) in names {
-        let bytes = match read_bounded(&path, FACT_LIMIT) {
-            Ok(bytes) => bytes.unwrap_or_default(),
-            Err(Error::TooLarge { .. }) => continue,
-            Err(_) if fs::metadata(&path).is_ok_and(|found| !found.is_file()) => continue,
-            // It may be a yank.
-            Err(error) => return Err(error),
-        };
-        if let Ok(fact) = serde_json::from_slice::<Fact>(&bytes) {
-            facts.push((id, fact));
-        }
-    }
-    Ok(facts)
 }
 
 /// The digests that a file was published with, and the modification times it had.
@@ -183,27 +137,10 @@ pub(crate) fn published_digests<'a>(facts: impl IntoIterator<Item = &'a Fact>, f
         .collect()
 }
 
-/// The files that are named as facts, in the order of their names.
-fn fact_names(folder: &Path) -> Result<Vec<(Ulid, PathBuf)>> {
-    let mut ids = Vec::new();
-    for entry in read_folder(folder)?.into_iter().flatten() {
-        let path = entry?.path();
-        let stem = path.file_stem().and_then(|s| s.to_str());
-        if path.extension().is_some_and(|e| e == "json")
-            && let Some(id) = stem.and_then(|s| Ulid::from_string(s).ok())
-        {
-            ids.push((id, path));
-        }
-    }
-    ids.sort();
-    Ok(ids)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Fact, FactKind, ReleaseStatus, fact_bytes, fact_path, read_facts};
+    use super::{Fact, FactKind, ReleaseStatus};
     use backlot_core::{PackageName, Sha256, Timestamp, Version};
-    use fs_err as fs;
 
     const WHEEL: Sha256 = Sha256::from_bytes([1; 32]);
 
@@ -226,24 +163,16 @@ mod tests {
     }
 
     #[test]
-    fn facts_fold_in_the_order_of_their_names_and_junk_is_passed_over() {
-        let folder = tempfile::tempdir().unwrap();
+    fn facts_fold_in_their_order() {
         let facts = [
-            (FactKind::Unyanked, 30),
             (FactKind::Published, 10),
             (FactKind::Yanked, 20),
             (FactKind::Approved, 25),
+            (FactKind::Unyanked, 30),
             (FactKind::Yanked, 40),
         ];
-        for (kind, at) in facts {
-            let path = fact_path(folder.path(), Timestamp(at));
-            fs::write(path, fact_bytes(&fact(kind, at, "ana"))).unwrap();
-        }
-        let junk = fact_path(folder.path(), Timestamp(50));
-        fs::write(junk, b"{ not json").unwrap();
-        fs::write(folder.path().join("notes.json"), b"{}").unwrap();
-        fs::create_dir(fact_path(folder.path(), Timestamp(60))).unwrap();
-        let status = ReleaseStatus::fold(read_facts(folder.path()).unwrap(), &WHEEL, 10);
+        let facts = facts.map(|(kind, at)| fact(kind, at, "ana"));
+        let status = ReleaseStatus::fold(facts, &WHEEL, 10);
         assert_eq!(status.published.map(|f| f.at), Some(Timestamp(10)));
         assert_eq!(status.yanked.map(|f| f.at), Some(Timestamp(40)));
         assert_eq!(status.approved.len(), 1);

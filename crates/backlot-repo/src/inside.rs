@@ -32,20 +32,20 @@ impl std::fmt::Debug for Wanted<'_> {
 impl Repo {
     /// The wanted files of many releases, in their order; many at once where that is faster.
     pub fn read_inside(&self, releases: &[&Release], wanted: &Wanted<'_>) -> Result<Vec<Inside>> {
-        match self {
-            Self::Folder(_) => releases
-                .iter()
-                .map(|release| self.inside_whole(release, wanted))
-                .collect(),
-            Self::Index(_) | Self::Object(_) => each(releases, |release| self.inside(release, wanted)),
+        if self.is_remote() {
+            return each(releases, |release| self.inside(release, wanted));
         }
+        let inside = releases.iter().map(|release| self.inside_whole(release, wanted));
+        inside.collect()
     }
 
     fn inside(&self, release: &Release, wanted: &Wanted<'_>) -> Result<Inside> {
-        let store = match self {
-            Self::Folder(_) => return self.inside_whole(release, wanted),
-            Self::Index(repo) => repo.store(),
-            Self::Object(repo) => repo.store(),
+        let kept = match self {
+            Self::Index(repo) => Some(repo.store()),
+            Self::Store(repo) => repo.kept(),
+        };
+        let Some(store) = kept else {
+            return self.inside_whole(release, wanted);
         };
         let key = release
             .sha256
@@ -58,9 +58,8 @@ impl Repo {
         } else {
             let get = |part: Part| -> Result<Option<Piece>> {
                 match self {
-                    Self::Folder(_) => Ok(None),
                     Self::Index(repo) => repo.part(release, part),
-                    Self::Object(repo) => repo.part(release, part),
+                    Self::Store(repo) => repo.part(release, part),
                 }
             };
             crate::parts::read(&get, wanted.is)?
@@ -78,9 +77,8 @@ impl Repo {
     /// Out of the whole file. One that has to be fetched for it does not stay.
     fn inside_whole(&self, release: &Release, wanted: &Wanted<'_>) -> Result<Inside> {
         let fetched = match self {
-            Self::Folder(_) => None,
             Self::Index(repo) => repo.absent(release),
-            Self::Object(repo) => repo.absent(release),
+            Self::Store(repo) => repo.absent(release),
         };
         let read = if release.is_sdist() {
             self.source(release)

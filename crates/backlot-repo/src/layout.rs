@@ -12,7 +12,7 @@ use backlot_backend::CommitBy;
 use backlot_core::file::Created;
 use backlot_core::presence::{is_absence, is_absent, is_dead_link, is_folder, read_folder};
 use backlot_core::shared::{self, make_folder};
-use backlot_core::{ExpectedIdentity, PackageName, PlaceIdentity, Version};
+use backlot_core::{PackageName, PlaceIdentity};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
@@ -104,41 +104,26 @@ pub(crate) fn read_marker(bytes: &[u8], place: &Place, root: &Place) -> Result<M
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     pub(crate) root: PathBuf,
-    /// Set for a repo that must be there, with the identity it must have, if one is known.
-    pub(crate) known: Option<ExpectedIdentity>,
 }
 
 impl Places {
-    pub(crate) fn marker(&self) -> PathBuf {
-        self.root.join("repo.json")
-    }
-    pub(crate) fn packages(&self) -> PathBuf {
-        self.root.join("packages")
-    }
-    pub(crate) fn package(&self, name: &PackageName) -> PathBuf {
-        self.packages().join(name.as_str())
-    }
-    pub(crate) fn simple(&self) -> PathBuf {
-        self.root.join("simple")
-    }
-    pub(crate) fn pages(&self, name: &PackageName) -> PathBuf {
-        self.simple().join(name.as_str())
-    }
-    pub(crate) fn status(&self, name: &PackageName, version: &Version) -> PathBuf {
-        self.root
-            .join("status")
-            .join(name.as_str())
-            .join(version.to_string())
-    }
-
-    /// The names in a package's folder, sorted; none only if it surely has no folder.
-    pub(crate) fn package_files(&self, name: &PackageName) -> Result<Vec<String>> {
-        match names_in(&self.package(name))? {
-            Some(names) => Ok(names),
-            None => self.check_absent(name).map(|()| Vec::new()),
+    pub(crate) fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_path_buf(),
         }
     }
-
+    fn marker(&self) -> PathBuf {
+        self.root.join("repo.json")
+    }
+    fn packages(&self) -> PathBuf {
+        self.root.join("packages")
+    }
+    fn package(&self, name: &PackageName) -> PathBuf {
+        self.packages().join(name.as_str())
+    }
+    fn simple(&self) -> PathBuf {
+        self.root.join("simple")
+    }
     /// An error unless a package whose folder was not found surely has none.
     pub(crate) fn check_absent(&self, name: &PackageName) -> Result<()> {
         let folder = self.package(name);
@@ -236,14 +221,6 @@ impl Places {
 
     /// Make sure the folder is a repo of ours. Returns whether it was made just now, by us.
     pub(crate) fn ensure(&self, with_parents: bool) -> Result<bool> {
-        // Looked at again when it matters: the disk may have gone since the repo was opened.
-        if let Some(known) = &self.known
-            && !known.is_of(&self.identity()?)
-        {
-            return Err(Error::NotThere {
-                place: self.root.clone().into(),
-            });
-        }
         if self.kind()? == RepoKind::Flat {
             return Err(Error::FlatFolder {
                 path: self.root.clone(),
@@ -286,23 +263,6 @@ fn has_folders(folder: &Path) -> Result<bool> {
         }
     }
     Ok(false)
-}
-
-/// The names in a folder that are plain text and not hidden, sorted; `None` if there is no such folder.
-pub(crate) fn names_in(folder: &Path) -> Result<Option<Vec<String>>> {
-    let Some(entries) = read_folder(folder)? else {
-        return Ok(None);
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        if let Ok(name) = entry?.file_name().into_string()
-            && !name.starts_with('.')
-        {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(Some(names))
 }
 
 /// Whether a file name is that of a package archive of any kind.

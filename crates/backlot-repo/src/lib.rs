@@ -1,7 +1,7 @@
-//! Repos: folders of immutable releases on local or shared disks, safe for many machines at once, and package indexes
-//! over HTTP ([`IndexRepo`]), read and uploaded to as pip, uv and twine do; [`Repo`] is either.
+//! Repos: stores of immutable releases, in a folder of a local or shared disk or behind a URL, safe for many machines at once
+//! ([`ReleaseStore`]), and package indexes over HTTP ([`IndexRepo`]), read and uploaded to as pip, uv and twine do; [`Repo`] is either.
 //!
-//! Invariants of folders: **the truth of a repo is the wheels below `packages/` and the facts below `status/`**; index pages, release
+//! Invariants of stores: **the truth of a repo is the wheels below `packages/` and the facts below `status/`**; index pages, release
 //! records and metadata sidecars are derived from them and can be made again at any time. **A release is committed by one
 //! exclusive create of its wheel and is never changed after**; of any number of publishers exactly one wins. No lock
 //! decides anything. The layout is in `docs/format/repo-folder.md`, the reasons in
@@ -15,33 +15,25 @@ extern crate self as backlot_repo;
 
 mod allow;
 mod bounded;
-#[cfg(test)]
-mod crash_tests;
 mod error;
+mod expected;
 mod fact;
-mod folder;
 mod index;
 mod inside;
-mod known_page;
 mod layout;
 mod listing;
-mod object;
 mod own_page;
 mod pages;
 mod parts;
 mod place;
-mod probe;
 mod publish;
-mod quick;
-mod read;
 mod record;
 mod reindex;
 mod release;
 mod repo;
-mod restore;
 mod search;
-mod settle;
 mod stamp;
+mod store;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -51,22 +43,21 @@ mod whole;
 
 pub use allow::{AllowedName, Gate};
 pub use error::{Error, Result};
+pub use expected::ExpectedFile;
 pub use fact::{Fact, FactKind, ReleaseStatus};
-pub use folder::FolderRepo;
 pub use index::{DirectFetch, DirectFile, IndexError, IndexRepo, Promise, kept_by_digest, read_package_page};
 pub use inside::Wanted;
 pub use layout::{FORMAT, RepoKind};
 pub use listing::{BrokenRelease, Failure, Listing, UnsupportedRelease};
-pub use object::{ObjectRepo, StoreOptions};
 pub use parts::Inside;
 pub use place::Place;
 pub use publish::{Checked, ExistingRelease, Publication, PublishPlan, Published};
 pub use reindex::ReindexReport;
-pub use release::{FolderRelease, Release, ReleaseKind};
+pub use release::{Release, ReleaseKind};
 pub use repo::Repo;
-pub use restore::ExpectedFile;
 pub use search::{Found, Query};
 pub use stamp::Stamp;
+pub use store::{ReleaseStore, StoreOptions};
 pub use upkeep::Upkeep;
 pub use verdict::{CarriedFact, Verdict, VerdictReport};
 pub use whole::WholeRelease;

@@ -183,30 +183,30 @@ pub(crate) mod tests {
         PageEntry, escape, names_in_root_json, package_html, package_json, percent_encode, root_html,
         root_json,
     };
-    use crate::release::{FolderRelease, Release};
+    use crate::release::{Lies, Release, ReleaseKind};
     use backlot_core::{PackageName, Sha256, Timestamp};
     use backlot_wheel::WheelName;
 
     fn entry(file: &str, sidecar: bool, yanked: Option<&str>) -> PageEntry {
         let name: WheelName = file.parse().unwrap();
-        let release = FolderRelease {
-            file: file.to_owned(),
-            package: name.package.clone(),
-            version: name.version.clone(),
-            name,
-            path: file.into(),
-            size: 1234,
-            sha256: Sha256::from_bytes([0xab; 32]),
-            metadata_sha256: Sha256::from_bytes([0xcd; 32]),
-            requires_python: sidecar.then(|| ">=3.9,<4".to_owned()),
-            published_at: Timestamp(1_709_210_096_000),
-            modified: 0,
-        };
         PageEntry {
             release: Release {
+                kind: ReleaseKind::Wheel,
+                file: file.to_owned(),
+                package: name.package.clone(),
+                version: name.version.clone(),
+                name,
+                lies: Lies::In(std::path::Path::new("").into()),
+                size: Some(1234),
+                sha256: Some(Sha256::from_bytes([0xab; 32])),
+                requires_python: sidecar.then(|| ">=3.9,<4".to_owned()),
+                published_at: Some(Timestamp(1_709_210_096_000)),
                 yanked: yanked.map(str::to_owned),
                 deprecated: yanked.map(|_| "use 2.1".to_owned()),
-                ..release.into()
+                metadata_sha256: Some(Sha256::from_bytes([0xcd; 32])),
+                strong: None,
+                has_metadata: false,
+                modified: 0,
             },
             sidecar: sidecar.then_some(Sha256::from_bytes([0xcd; 32])),
         }

@@ -4,18 +4,15 @@
 //! a record with the wheel's size and modification time, a sidecar with the record's digest of it. Deliberately absent:
 //! who published and why; those are facts, not derived.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use backlot_core::file::Created;
-use backlot_core::{FileError, Sha256, StrongDigest, StrongHasher, Timestamp, shared};
+use backlot_core::{Sha256, StrongDigest, StrongHasher, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
-use crate::bounded::{copy_blocks, read_bounded};
+use crate::bounded::copy_blocks;
 use crate::error::Result;
 use crate::fact::{Published, may_be};
-use crate::release::{FolderRelease, WheelFile};
 
 /// The most a record may have.
 pub(crate) const RECORD_LIMIT: u64 = 64 * 1024;
@@ -49,14 +46,6 @@ pub(crate) struct ReleaseRecord {
 pub(crate) const RECORD_FORMAT: u32 = 1;
 
 impl ReleaseRecord {
-    /// Whether this record is about the wheel as it is now.
-    pub(crate) fn agrees(&self, wheel: &WheelFile) -> bool {
-        self.format == RECORD_FORMAT
-            && self.filename == wheel.file
-            && self.size == wheel.size
-            && self.modified == wheel.modified
-    }
-
     /// Whether the file that lies there, with the digest `found`, is not the one that this is rightly about: then the file is
     /// damaged, and nothing is made from it.
     pub(crate) fn is_of_other_bytes(&self, found: Sha256, published: &Published) -> bool {
@@ -69,39 +58,6 @@ impl ReleaseRecord {
         text.push(b'\n');
         text
     }
-}
-
-/// The record of a wheel, if there is one that agrees with it.
-pub(crate) fn find_record(wheel: &WheelFile) -> Option<ReleaseRecord> {
-    let bytes = read_bounded(&record_path(&wheel.path), RECORD_LIMIT)
-        .ok()
-        .flatten()?;
-    let record: ReleaseRecord = serde_json::from_slice(&bytes).ok()?;
-    record.agrees(wheel).then_some(record)
-}
-
-/// The sidecar's bytes, if they have the digest they should have.
-pub(crate) fn find_sidecar(wheel: &Path, expected: &Sha256) -> Option<Vec<u8>> {
-    let bytes = read_bounded(&sidecar_path(wheel), METADATA_LIMIT)
-        .ok()
-        .flatten()?;
-    (sha256(&bytes) == *expected).then_some(bytes)
-}
-
-/// `<wheel>.metadata`
-pub(crate) fn sidecar_path(wheel: &Path) -> PathBuf {
-    with_suffix(wheel, ".metadata")
-}
-
-/// `<wheel>.json`
-pub(crate) fn record_path(wheel: &Path) -> PathBuf {
-    with_suffix(wheel, ".json")
-}
-
-fn with_suffix(wheel: &Path, suffix: &str) -> PathBuf {
-    let mut name = wheel.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// The SHA-256 of bytes.
@@ -136,44 +92,4 @@ pub(crate) fn sha256_of_file(path: &Path) -> Result<Sha256> {
         Ok(())
     })?;
     Ok(Sha256::from_bytes(hasher.finalize().into()))
-}
-
-/// Put the metadata beside a wheel. Returns the path if it was not there.
-pub(crate) fn write_sidecar(wheel: &Path, metadata: &[u8]) -> Result<Option<PathBuf>> {
-    let path = sidecar_path(wheel);
-    Ok(shared::write_for_now_if_changed(&path, metadata)?.then_some(path))
-}
-
-/// Write the record of a wheel. `ours` replaces what is there; a healer only fills a hole or replaces what disagrees with
-/// the wheel, so that it does not take the time of publishing from the publisher's own record.
-pub(crate) fn write_record(
-    wheel: &WheelFile,
-    release: &FolderRelease,
-    at: Timestamp,
-    ours: bool,
-) -> Result<Option<PathBuf>> {
-    let record = ReleaseRecord {
-        format: RECORD_FORMAT,
-        filename: wheel.file.clone(),
-        sha256: release.sha256,
-        size: wheel.size,
-        modified: wheel.modified,
-        metadata_sha256: release.metadata_sha256,
-        requires_python: release.requires_python.clone(),
-        published_at: at,
-    };
-    let path = record_path(&wheel.path);
-    if ours {
-        return Ok(shared::write_for_now_if_changed(&path, &record.to_bytes())?.then_some(path));
-    }
-    let mut staged = shared::staged_beside(&path)?;
-    staged.write_all(&record.to_bytes()).map_err(FileError::from)?;
-    if staged.create_for_now()? == Created::New {
-        return Ok(Some(path));
-    }
-    if find_record(wheel).is_some() {
-        return Ok(None);
-    }
-    shared::write_for_now(&path, &record.to_bytes())?;
-    Ok(Some(path))
 }

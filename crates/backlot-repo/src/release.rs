@@ -84,28 +84,6 @@ pub struct Release {
 }
 
 impl Release {
-    /// A source distribution of which nothing is known but its name.
-    pub(crate) fn sdist(file: String, package: PackageName, version: Version, lies: Lies) -> Self {
-        Self {
-            kind: ReleaseKind::Sdist,
-            name: WheelName::pure(&package, &version),
-            file,
-            package,
-            version,
-            lies,
-            size: None,
-            sha256: None,
-            requires_python: None,
-            published_at: None,
-            yanked: None,
-            deprecated: None,
-            metadata_sha256: None,
-            strong: None,
-            has_metadata: false,
-            modified: 0,
-        }
-    }
-
     /// Where it lies, as it is shown to people.
     pub fn place(&self) -> Place {
         match &self.lies {
@@ -158,35 +136,6 @@ impl Release {
     }
 }
 
-/// One wheel of a repo in a folder.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct FolderRelease {
-    /// The file name, parsed.
-    #[serde(skip)]
-    pub name: WheelName,
-    /// The file name.
-    pub file: String,
-    /// The package.
-    pub package: PackageName,
-    /// The version.
-    pub version: Version,
-    /// Where the wheel lies.
-    pub path: PathBuf,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Its digest: from its record where that agrees with the file, else computed.
-    pub sha256: Sha256,
-    /// The digest of its METADATA.
-    pub metadata_sha256: Sha256,
-    /// The range of Python versions, as METADATA has it.
-    pub requires_python: Option<String>,
-    /// When it was published; the file's time for a wheel that came by other means.
-    pub published_at: Timestamp,
-    /// The file's modification time in milliseconds.
-    #[serde(skip)]
-    pub(crate) modified: u64,
-}
-
 /// What people and programs are shown of it.
 impl Serialize for Release {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -204,37 +153,4 @@ impl Serialize for Release {
         shown.serialize_field("deprecated", &self.deprecated)?;
         shown.end()
     }
-}
-
-impl From<FolderRelease> for Release {
-    fn from(release: FolderRelease) -> Self {
-        Self {
-            kind: ReleaseKind::Wheel,
-            name: release.name,
-            file: release.file,
-            package: release.package,
-            version: release.version,
-            lies: Lies::In(release.path.parent().unwrap_or(Path::new("")).into()),
-            size: Some(release.size),
-            sha256: Some(release.sha256),
-            requires_python: release.requires_python,
-            published_at: Some(release.published_at),
-            yanked: None,
-            deprecated: None,
-            metadata_sha256: Some(release.metadata_sha256),
-            strong: None,
-            has_metadata: false,
-            modified: release.modified,
-        }
-    }
-}
-
-/// A wheel as the folder shows it.
-#[derive(Clone, Debug)]
-pub(crate) struct WheelFile {
-    pub(crate) name: WheelName,
-    pub(crate) file: String,
-    pub(crate) path: PathBuf,
-    pub(crate) size: u64,
-    pub(crate) modified: u64,
 }

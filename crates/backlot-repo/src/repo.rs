@@ -12,19 +12,16 @@ use backlot_wheel::{AssetInfo, Metadata, Sdist, WheelArchive};
 
 use crate::allow::Gate;
 use crate::error::{Error, Result};
+use crate::expected::ExpectedFile;
 use crate::fact::ReleaseStatus;
-use crate::folder::FolderRepo;
 use crate::index::{IndexError, IndexRepo};
-use crate::layout::RepoKind;
 use crate::listing::Listing;
-use crate::object::ObjectRepo;
 use crate::place::Place;
 use crate::publish::{Checked, Publication, PublishPlan};
-use crate::read::copy_proven;
-use crate::record::{sha256_of_file, strong_of_file};
+use crate::record::strong_of_file;
 use crate::reindex::ReindexReport;
-use crate::release::{FolderRelease, Release};
-use crate::restore::ExpectedFile;
+use crate::release::Release;
+use crate::store::ReleaseStore;
 use crate::upkeep::Upkeep;
 use crate::verdict::{CarriedFact, Verdict, VerdictReport};
 use crate::whole::{WholeRelease, whole_releases};
@@ -33,26 +30,23 @@ use crate::whole::{WholeRelease, whole_releases};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Repo {
-    /// In a folder.
-    Folder(FolderRepo),
+    /// In a store that is looked after from here: a folder, a bucket, a server.
+    Store(ReleaseStore),
     /// Behind HTTP.
     Index(IndexRepo),
-    /// In a store of objects.
-    Object(ObjectRepo),
 }
 
 impl Repo {
-    /// Open a repo in a folder; see [`FolderRepo::open`].
+    /// Open a repo in a folder; see [`ReleaseStore::open_folder`].
     pub fn open_folder(root: &Path) -> Result<Self> {
-        Ok(Self::Folder(FolderRepo::open(root)?))
+        Ok(Self::Store(ReleaseStore::open_folder(root)?))
     }
 
     /// Where it is.
     pub fn place(&self) -> Place {
         match self {
-            Self::Folder(repo) => repo.root().into(),
             Self::Index(repo) => repo.place(),
-            Self::Object(repo) => repo.place(),
+            Self::Store(repo) => repo.place(),
         }
     }
 
@@ -73,25 +67,16 @@ impl Repo {
 
     fn gate(&self) -> Option<&Gate> {
         match self {
-            Self::Folder(_) => None,
             Self::Index(repo) => repo.gate(),
-            Self::Object(repo) => repo.gate(),
+            Self::Store(repo) => repo.gate(),
         }
     }
 
     /// Make the repo if its place is empty and it can be made from here. Returns whether it was made.
     pub fn make(&self) -> Result<bool> {
         Ok(match self {
-            Self::Folder(repo) => {
-                let absent = repo.kind()? == RepoKind::Empty;
-                if absent {
-                    FolderRepo::create(repo.root())?;
-                }
-                absent
-            }
             Self::Index(_) => false,
-            // One that may only be read can be named too.
-            Self::Object(repo) => !repo.is_made()? && repo.make()?,
+            Self::Store(repo) => repo.make_new()?,
         })
     }
 
@@ -99,18 +84,16 @@ impl Repo {
     /// (offline) is taken for what it was: `None`.
     pub fn identity(&self) -> Result<Option<PlaceIdentity>> {
         Ok(match self {
-            Self::Folder(repo) => Some(repo.identity()?),
             Self::Index(_) => None,
-            Self::Object(repo) => repo.identity()?,
+            Self::Store(repo) => repo.identity()?,
         })
     }
 
-    /// From now on publish only to this very repo; see [`FolderRepo::known`].
+    /// From now on publish only to this very repo; see [`ReleaseStore::known`].
     #[must_use]
     pub fn known(self, identity: Option<&str>) -> Self {
         match self {
-            Self::Folder(repo) => Self::Folder(repo.known(identity)),
-            Self::Object(repo) => Self::Object(repo.known(identity)),
+            Self::Store(repo) => Self::Store(repo.known(identity)),
             Self::Index(_) => self,
         }
     }
@@ -118,9 +101,8 @@ impl Repo {
     /// The packages that have at least one wheel or source distribution (by its file name), sorted.
     pub fn packages(&self) -> Result<Vec<PackageName>> {
         match self {
-            Self::Folder(repo) => repo.packages(),
             Self::Index(repo) => repo.packages(),
-            Self::Object(repo) => repo.packages(),
+            Self::Store(repo) => repo.packages(),
         }
     }
 
@@ -135,19 +117,17 @@ impl Repo {
     /// used are warned about once.
     pub fn wheels(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
         match self {
-            Self::Folder(repo) => Ok(repo.listing(name, context)?.releases),
             Self::Index(repo) => repo.wheels(name),
-            Self::Object(repo) => repo.wheels(name, context),
+            Self::Store(repo) => repo.wheels(name, context),
         }
     }
 
     /// All that the repo has under a package's name, with what was said of each release: what choosing reads. Shared, and
     /// read from an index page where that is proven to be current. What cannot be used is warned about once.
-    pub fn listing(&self, name: &PackageName, context: &Context) -> Result<Arc<Listing<Release>>> {
+    pub fn listing(&self, name: &PackageName, context: &Context) -> Result<Arc<Listing>> {
         match self {
-            Self::Folder(repo) => Ok(Arc::new(repo.listing(name, context)?)),
             Self::Index(repo) => repo.listed(name),
-            Self::Object(repo) => Ok(Arc::new(repo.listing(name, context)?)),
+            Self::Store(repo) => Ok(Arc::new(repo.listing(name, context)?)),
         }
     }
 
@@ -170,15 +150,15 @@ impl Repo {
     pub fn inherits(&self, file: &Release) -> bool {
         match self {
             Self::Index(repo) => repo.inherits(file),
-            Self::Folder(_) | Self::Object(_) => false,
+            Self::Store(_) => false,
         }
     }
 
     /// The same for a warning, which what was read a moment ago is good enough for.
-    pub fn recent_listing(&self, name: &PackageName, context: &Context) -> Result<Arc<Listing<Release>>> {
+    pub fn recent_listing(&self, name: &PackageName, context: &Context) -> Result<Arc<Listing>> {
         match self {
-            Self::Object(repo) => Ok(Arc::new(repo.recent_listing(name, context)?)),
-            Self::Folder(_) | Self::Index(_) => self.listing(name, context),
+            Self::Store(repo) => Ok(Arc::new(repo.recent_listing(name, context)?)),
+            Self::Index(_) => self.listing(name, context),
         }
     }
 
@@ -192,45 +172,41 @@ impl Repo {
     /// The source distributions of a package, oldest version first.
     pub fn sources(&self, name: &PackageName) -> Result<Vec<Release>> {
         Ok(match self {
-            Self::Folder(repo) => match repo.by_page(name)? {
-                Some(listing) => listing.sources,
-                None => repo.releases_with_problems(name)?.sources,
-            },
             Self::Index(repo) => repo.releases_with_problems(name)?.sources.clone(),
-            Self::Object(repo) => repo.releases_with_problems(name)?.sources,
+            Self::Store(repo) => repo.sources(name)?,
         })
     }
 
     /// Read what the repo has of many packages, many at once where that is faster.
     pub fn prefetch(&self, names: &[PackageName]) -> Result<()> {
         match self {
-            Self::Folder(_) => Ok(()),
             Self::Index(repo) => repo.prefetch(names),
-            Self::Object(repo) => repo.prefetch(names),
+            Self::Store(repo) => repo.prefetch(names),
         }
     }
 
     /// Read the metadata of many releases, many at once where that is faster.
     pub fn prefetch_metadata(&self, releases: &[&Release]) -> Result<()> {
         match self {
-            Self::Folder(_) => Ok(()),
             Self::Index(repo) => repo.prefetch_metadata(releases),
-            Self::Object(repo) => repo.prefetch_metadata(releases),
+            Self::Store(repo) => repo.prefetch_metadata(releases),
         }
     }
 
     /// Fetch many wheels, many at once where that is faster; [`Self::open_wheel`] is then quick.
     pub fn prefetch_wheels(&self, releases: &[&Release]) -> Result<()> {
         match self {
-            Self::Folder(_) => Ok(()),
             Self::Index(repo) => repo.prefetch_wheels(releases),
-            Self::Object(repo) => repo.prefetch_wheels(releases),
+            Self::Store(repo) => repo.prefetch_wheels(releases),
         }
     }
 
     /// Whether asking it costs a journey, so that many questions are better asked together.
     pub fn is_remote(&self) -> bool {
-        !matches!(self, Self::Folder(_))
+        match self {
+            Self::Store(repo) => !repo.is_local(),
+            Self::Index(_) => true,
+        }
     }
 
     /// One release.
@@ -246,11 +222,10 @@ impl Repo {
     }
 
     /// All that the repo has under a package's name: every good wheel, and what cannot be used with the reason.
-    pub fn releases_with_problems(&self, name: &PackageName) -> Result<Listing<Release>> {
+    pub fn releases_with_problems(&self, name: &PackageName) -> Result<Listing> {
         match self {
-            Self::Folder(repo) => Ok(repo.releases_with_problems(name)?.into()),
             Self::Index(repo) => Ok(Listing::clone(&*repo.releases_with_problems(name)?)),
-            Self::Object(repo) => repo.releases_with_problems(name),
+            Self::Store(repo) => repo.releases_with_problems(name),
         }
     }
 
@@ -262,31 +237,24 @@ impl Repo {
             return Ok(source.metadata().clone());
         }
         match self {
-            Self::Folder(_) => match (release.path(), release.metadata_sha256) {
-                (Some(wheel), Some(digest)) => FolderRepo::metadata_of(&wheel, digest),
-                _ => Err(self.not_here(release)),
-            },
             Self::Index(repo) => repo.metadata(release),
-            Self::Object(repo) => repo.metadata(release),
+            Self::Store(repo) => repo.metadata(release),
         }
     }
 
     /// The wheel of a release, open.
     pub fn archive(&self, release: &Release) -> Result<WheelArchive> {
         match self {
-            Self::Folder(_) => Ok(WheelArchive::open(&self.own(release)?.path)?),
             Self::Index(repo) => repo.archive(release),
-            Self::Object(repo) => repo.archive(release),
+            Self::Store(repo) => repo.archive(release),
         }
     }
 
     /// The source distribution that a release is.
     pub fn source(&self, release: &Release) -> Result<Sdist> {
-        match (self, release.path()) {
-            (Self::Folder(_), Some(path)) => Ok(Sdist::open(&path)?),
-            (Self::Index(repo), _) => repo.source(release),
-            (Self::Object(repo), _) => repo.source(release),
-            (Self::Folder(_), None) => Err(self.not_here(release)),
+        match self {
+            Self::Index(repo) => repo.source(release),
+            Self::Store(repo) => repo.source(release),
         }
     }
 
@@ -302,11 +270,9 @@ impl Repo {
 
     /// The digest of a release's file.
     pub fn digest(&self, release: &Release) -> Result<Sha256> {
-        match (self, release.path()) {
-            (Self::Folder(_), Some(path)) if release.is_sdist() => sha256_of_file(&path),
-            (Self::Folder(_), _) => Ok(self.own(release)?.sha256),
-            (Self::Index(repo), _) => repo.digest(release),
-            (Self::Object(_), _) => release.sha256.ok_or_else(|| self.not_here(release)),
+        match self {
+            Self::Index(repo) => repo.digest(release),
+            Self::Store(repo) => repo.digest_of(release),
         }
     }
 
@@ -335,30 +301,23 @@ impl Repo {
         }
     }
 
-    /// Copy a release's file to `target` if it has the right size and digest; see [`FolderRepo::open_wheel`].
+    /// Copy a release's file to `target` if it has the right size and digest; see [`ReleaseStore::open_wheel`].
     pub fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
         match self {
-            Self::Folder(_) if release.is_sdist() => match (release.path(), release.size, release.sha256) {
-                (Some(path), Some(size), Some(sha256)) => copy_proven(&path, size, sha256, target, context),
-                _ => Err(self.not_here(release)),
-            },
-            Self::Folder(repo) => repo.open_wheel(&self.own(release)?, target, context),
             Self::Index(repo) => repo.open_wheel(release, target, context),
-            Self::Object(repo) => repo.open_wheel(release, target, context),
+            Self::Store(repo) => repo.open_wheel(release, target, context),
         }
     }
 
     /// What is known about a release beside its wheel: by whom it was published, whether it is yanked.
     pub fn status(&self, release: &Release) -> Result<ReleaseStatus> {
         match self {
-            Self::Folder(repo) if release.is_sdist() => repo.status_of_source(release),
-            Self::Folder(repo) => repo.status(&self.own(release)?),
             Self::Index(_) => Ok(IndexRepo::status(release)),
-            Self::Object(repo) => repo.status(release),
+            Self::Store(repo) => repo.status(release),
         }
     }
 
-    /// Say something of a release; see [`FolderRepo::judge`].
+    /// Say something of a release; see [`ReleaseStore::judge`].
     pub fn judge(
         &self,
         release: &Release,
@@ -368,8 +327,7 @@ impl Repo {
         context: &Context,
     ) -> Result<VerdictReport> {
         match self {
-            Self::Folder(repo) => repo.judge(&self.own(release)?, verdict, by, dry_run, context),
-            Self::Object(repo) => repo.judge(release, verdict, by, dry_run, context),
+            Self::Store(repo) => repo.judge(release, verdict, by, dry_run, context),
             Self::Index(repo) => Err(IndexError::NoFacts {
                 url: repo.place().to_string(),
             }
@@ -377,7 +335,7 @@ impl Repo {
         }
     }
 
-    /// What was said of a release, under each spelling of its version; see [`FolderRepo::facts_to_carry`].
+    /// What was said of a release, under each spelling of its version; see [`ReleaseStore::facts_to_carry`].
     pub fn facts_to_carry<'a>(
         &self,
         release: &'a WholeRelease,
@@ -391,16 +349,15 @@ impl Repo {
                 continue;
             }
             let facts = match self {
-                Self::Folder(repo) => repo.facts_to_carry(&file.package, &file.version)?,
                 Self::Index(repo) => repo.facts_to_carry(release, file),
-                Self::Object(repo) => repo.facts_to_carry(file)?,
+                Self::Store(repo) => repo.facts_to_carry(file)?,
             };
             all.push((file, facts));
         }
         Ok(all)
     }
 
-    /// Add what was said of a release elsewhere; see [`FolderRepo::carry_facts`].
+    /// Add what was said of a release elsewhere; see [`ReleaseStore::carry_facts`].
     pub fn carry_facts(
         &self,
         release: &Release,
@@ -409,10 +366,7 @@ impl Repo {
         context: &Context,
     ) -> Result<u64> {
         match self {
-            Self::Folder(repo) => {
-                repo.carry_facts(&release.package, &release.version, facts, dry_run, context)
-            }
-            Self::Object(repo) => repo.carry_facts(release, facts, dry_run, context),
+            Self::Store(repo) => repo.carry_facts(release, facts, dry_run, context),
             Self::Index(repo) => {
                 if !facts.is_empty() {
                     let (package, version) = (&release.package, &release.version);
@@ -435,8 +389,7 @@ impl Repo {
     /// Look after it, for real or as a dry run. The server of a package index maintains that.
     pub fn upkeep(&self, dry_run: bool) -> Result<Upkeep> {
         match self {
-            Self::Folder(repo) => Upkeep::of_folder(repo, dry_run),
-            Self::Object(repo) => Upkeep::of_store(repo, dry_run),
+            Self::Store(repo) => Upkeep::of(repo, dry_run),
             Self::Index(repo) => Err(IndexError::OwnPages {
                 url: repo.place().to_string(),
             }
@@ -448,7 +401,7 @@ impl Repo {
     #[must_use]
     pub fn without_cache(self) -> Self {
         match self {
-            Self::Object(repo) => Self::Object(repo.without_cache()),
+            Self::Store(repo) => Self::Store(repo.without_cache()),
             other => other,
         }
     }
@@ -456,9 +409,8 @@ impl Repo {
     /// The names of all packages, also of those whose files are gone.
     pub fn all_names(&self) -> Result<Vec<PackageName>> {
         match self {
-            Self::Folder(repo) => repo.all_names(),
             Self::Index(repo) => repo.packages(),
-            Self::Object(repo) => repo.all_names(),
+            Self::Store(repo) => repo.all_names(),
         }
     }
 
@@ -466,27 +418,24 @@ impl Repo {
     /// plain folder of wheels, which say nothing about them.
     pub fn expected_files(&self, name: &PackageName) -> Result<Vec<ExpectedFile>> {
         match self {
-            Self::Folder(repo) => repo.expected_files(name),
             Self::Index(_) => Ok(Vec::new()),
-            Self::Object(repo) => repo.expected_files(name),
+            Self::Store(repo) => repo.expected_files(name),
         }
     }
 
     /// The files of a package that its records or its page name and that are not there.
     pub fn missing_files(&self, name: &PackageName) -> Result<Vec<Place>> {
         match self {
-            Self::Folder(repo) => repo.missing_files(name),
             Self::Index(_) => Ok(Vec::new()),
-            Self::Object(repo) => repo.missing_files(name),
+            Self::Store(repo) => repo.missing_files(name),
         }
     }
 
     /// What [`Self::publish`] would do now. Changes nothing.
     pub fn plan_publish(&self, file: &Checked) -> Result<PublishPlan> {
         match self {
-            Self::Folder(repo) => repo.plan(&file.0),
             Self::Index(repo) => repo.plan(&file.0),
-            Self::Object(repo) => repo.plan(&file.0),
+            Self::Store(repo) => repo.plan(&file.0),
         }
     }
 
@@ -494,10 +443,9 @@ impl Repo {
     /// under its version, is [`Error::ReleaseExists`].
     pub fn publish(&self, file: &Checked, publication: &Publication, context: &Context) -> Result<()> {
         match self {
-            Self::Folder(repo) => repo.commit(&file.0, publication, context).map(|_| ()),
             // An index keeps no record of who and why beyond the account.
             Self::Index(repo) => repo.commit(&file.0, context),
-            Self::Object(repo) => repo.offer(&file.0, publication, context),
+            Self::Store(repo) => repo.offer(&file.0, publication, context).map(drop),
         }
     }
 
@@ -505,22 +453,8 @@ impl Repo {
     /// Where it does, little is read and nothing written; the pages of an index are its server's.
     pub fn complete(&self, names: &[PackageName], context: &Context) -> Result<()> {
         match self {
-            Self::Folder(repo) => repo.complete_all(names, context),
-            Self::Object(repo) => repo.complete_all(names, context),
+            Self::Store(repo) => repo.complete_all(names, context),
             Self::Index(_) => Ok(()),
-        }
-    }
-
-    /// A release as the folder knows it.
-    fn own(&self, release: &Release) -> Result<FolderRelease> {
-        release.in_folder().ok_or_else(|| self.not_here(release))
-    }
-
-    fn not_here(&self, release: &Release) -> Error {
-        Error::NoRelease {
-            package: release.package.clone(),
-            version: release.version.clone(),
-            repo: self.place(),
         }
     }
 }

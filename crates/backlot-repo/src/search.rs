@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::fact::ReleaseStatus;
-use crate::folder::FolderRepo;
 use crate::release::Release;
 use crate::repo::Repo;
+use crate::store::ReleaseStore;
 
 /// What to look for; an empty query finds everything.
 #[derive(Clone, Debug, Default)]
@@ -56,10 +56,10 @@ impl Repo {
     }
 }
 
-impl FolderRepo {
+impl ReleaseStore {
     /// The packages that a query finds, sorted by name.
     pub fn search(&self, query: &Query, context: &Context) -> Result<Vec<Found>> {
-        search(&Repo::Folder(self.clone()), query, context)
+        search(&Repo::Store(self.clone()), query, context)
     }
 }
 

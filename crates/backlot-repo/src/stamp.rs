@@ -2,23 +2,19 @@
 //!
 //! Invariant: as long as a [`Stamp`] holds, reading the package would give what it gave when the stamp was taken. A folder
 //! changes its own time when a wheel comes or goes, and that of the pages when something is said of a release (see
-//! [`crate::quick`]). A change less than two seconds ago is not told apart from the next one, so there is no stamp then.
-//! Deliberately absent: stores of objects, which are listed anew each time.
+//! `store::by_page`). A change less than two seconds ago is not told apart from the next one, so there is no stamp then.
+//! Deliberately absent: stores that do not tell when a folder changed, which are listed anew each time.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use backlot_core::presence::is_absent;
 use backlot_core::{Context, PackageName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::folder::FolderRepo;
-use crate::layout::{COARSE, RepoKind};
+use crate::layout::COARSE;
 use crate::listing::Listing;
-use crate::quick::modified;
-use crate::release::Release;
 use crate::repo::Repo;
 
 /// A sign of what a repo has of a package.
@@ -37,7 +33,7 @@ impl Repo {
         &self,
         name: &PackageName,
         context: &Context,
-    ) -> Result<(Arc<Listing<Release>>, Option<Stamp>)> {
+    ) -> Result<(Arc<Listing>, Option<Stamp>)> {
         // A folder may change while it is read; of a page there is something to look at only after it was.
         if self.is_remote() {
             let listing = self.listing(name, context)?;
@@ -50,7 +46,7 @@ impl Repo {
     /// The sign of what it has of a package now.
     fn stamp(&self, name: &PackageName, now: Timestamp) -> Option<Stamp> {
         match self {
-            Self::Folder(repo) => {
+            Self::Store(repo) => {
                 let state = repo.state(name)?;
                 let last = Duration::from_nanos(state.iter().max().copied().unwrap_or(0));
                 (last + COARSE < Duration::from_millis(now.0)).then_some(Stamp { state, until: None })
@@ -63,14 +59,13 @@ impl Repo {
                     until: Some(until),
                 })
             }
-            Self::Object(_) => None,
         }
     }
 
     /// Whether a stamp still holds.
     pub fn holds(&self, stamp: &Stamp, name: &PackageName, now: Timestamp) -> bool {
         match self {
-            Self::Folder(repo) => repo.state(name).is_some_and(|state| state == stamp.state),
+            Self::Store(repo) => repo.state(name).is_some_and(|state| state == stamp.state),
             Self::Index(repo) => {
                 let fresh = stamp.until.is_some_and(|until| repo.is_fresh(until, now));
                 let page = repo.kept_page_path(name);
@@ -79,35 +74,14 @@ impl Repo {
                         .and_then(|page| changed(&page))
                         .is_some_and(|at| stamp.state == [at])
             }
-            Self::Object(_) => false,
-        }
-    }
-}
-
-impl FolderRepo {
-    fn state(&self, name: &PackageName) -> Option<Vec<u64>> {
-        // What cannot be read has no sign: it may be anything.
-        let or_absent = |path: PathBuf| match changed(&path) {
-            None if !is_absent(&path).ok()? => None,
-            changed => Some(changed.unwrap_or(0)),
-        };
-        match self.kind().ok()? {
-            RepoKind::Empty => Some(Vec::new()),
-            RepoKind::Flat => Some(vec![changed(self.root())?]),
-            RepoKind::Backlot => {
-                let package = or_absent(self.places.package(name))?;
-                if package == 0 {
-                    self.places.check_packages().ok()?;
-                }
-                Some(vec![package, or_absent(self.places.pages(name))?])
-            }
         }
     }
 }
 
 /// When a file or folder changed, in nanoseconds since the Unix epoch.
 fn changed(path: &Path) -> Option<u64> {
-    u64::try_from(modified(path)?.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok()
+    let modified = fs_err::metadata(path).ok()?.modified().ok()?;
+    u64::try_from(modified.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok()
 }
 
 #[cfg(test)]

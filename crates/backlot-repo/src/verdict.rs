@@ -1,24 +1,13 @@
 //! What people say of a release once it is there: approved, deprecated, yanked, a yank taken back.
 //!
-//! Invariant: a fact is only ever added, under a name nobody else has, so of any number of people who speak at once all
-//! are heard; and its name sorts after every fact its writer saw, so a clock that is late takes nothing back by accident.
-//! Facts carried from another repo keep their names: carrying them again adds nothing. Deliberately absent: changing or
-//! removing a fact, and who may say what.
+//! Deliberately absent: adding facts to a repo (`store::verdicts`).
 
-use backlot_core::file::Created;
-use backlot_core::shared::{self, make_folder};
-use backlot_core::{Context, PackageName, Timestamp, Version};
+use backlot_core::{PackageName, Timestamp, Version};
 use serde::Serialize;
 use ulid::Ulid;
 
-use crate::error::{Error, Result};
-use crate::fact::{
-    Fact, FactKind, ReleaseStatus, fact_bytes, fact_path, id_path, last_time, named_facts, read_facts,
-};
-use crate::folder::FolderRepo;
-use crate::layout::RepoKind;
+use crate::fact::{Fact, FactKind, ReleaseStatus};
 use crate::publish::{Publication, TOOL};
-use crate::release::FolderRelease;
 
 /// The last time that the name of a fact can hold (48 bits).
 const LAST_TIME: u64 = (1 << 48) - 1;
@@ -113,97 +102,4 @@ pub(crate) fn carried(
     let about = |fact: &Fact| fact.package == *package && fact.version == *version;
     let carried = facts.into_iter().filter(|(_, fact)| said(fact) && about(fact));
     carried.map(|(id, fact)| CarriedFact { id, fact }).collect()
-}
-
-impl FolderRepo {
-    /// Say something of a release. What holds already in the same words is not said again, but the index is made right.
-    pub fn judge(
-        &self,
-        release: &FolderRelease,
-        verdict: Verdict,
-        by: &Publication,
-        dry_run: bool,
-        context: &Context,
-    ) -> Result<VerdictReport> {
-        let (package, version) = (&release.package, &release.version);
-        let folder = self.facts_folder(package, version)?;
-        let status = self.status(release)?;
-        let last = last_time(&folder)?;
-        let fact = verdict_fact((package, version), verdict, by, context.now(), last);
-        let at = fact.at;
-        let already = verdict.holds(&status, by);
-        if dry_run {
-            let mut facts = read_facts(&folder)?;
-            facts.extend((!already).then(|| fact.clone()));
-            let status = ReleaseStatus::fold(facts, &release.sha256, release.modified);
-            return Ok(VerdictReport {
-                fact,
-                already,
-                status,
-            });
-        }
-        let pending = self.pending(package)?;
-        if !already {
-            make_folder(&folder)?;
-            // Chance in the name keeps two writers of one millisecond apart; should they ever meet, one draws again.
-            while shared::create(&fact_path(&folder, at), &fact_bytes(&fact))? == Created::Exists {}
-        }
-        self.settle_package(package, context)?;
-        pending.done()?;
-        Ok(VerdictReport {
-            fact,
-            already,
-            status: self.status(release)?,
-        })
-    }
-
-    /// What was said of a release, to be carried to another repo. How it was published is not: that is each repo's own.
-    pub fn facts_to_carry(&self, package: &PackageName, version: &Version) -> Result<Vec<CarriedFact>> {
-        let facts = named_facts(&self.places.status(package, version))?;
-        Ok(carried(facts, package, version))
-    }
-
-    /// Add what was said elsewhere of a release, which need not be here yet. Returns how much of it is new here (or would
-    /// be).
-    pub fn carry_facts(
-        &self,
-        package: &PackageName,
-        version: &Version,
-        facts: &[CarriedFact],
-        dry_run: bool,
-        context: &Context,
-    ) -> Result<u64> {
-        if facts.is_empty() {
-            return Ok(0);
-        }
-        if dry_run {
-            let folder = self.places.status(package, version);
-            return Ok(facts.iter().filter(|f| !id_path(&folder, f.id).exists()).count() as u64);
-        }
-        self.ensure(context)?;
-        let folder = self.facts_folder(package, version)?;
-        let pending = self.pending(package)?;
-        make_folder(&folder)?;
-        let mut new = 0;
-        for carried in facts {
-            context.check()?;
-            let created = shared::create(&id_path(&folder, carried.id), &fact_bytes(&carried.fact))?;
-            new += u64::from(created == Created::New);
-        }
-        // Also if all were there: whoever wrote them may have been killed before the pages.
-        if self.has_files(package)? {
-            self.settle_package(package, context)?;
-        }
-        pending.done()?;
-        Ok(new)
-    }
-
-    fn facts_folder(&self, package: &PackageName, version: &Version) -> Result<std::path::PathBuf> {
-        if self.kind()? == RepoKind::Flat {
-            return Err(Error::FlatFolder {
-                path: self.places.root.clone(),
-            });
-        }
-        Ok(self.places.status(package, version))
-    }
 }

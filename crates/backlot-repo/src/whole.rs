@@ -39,11 +39,7 @@ impl WholeRelease {
 }
 
 /// The releases of a package as it is listed, oldest version first. What cannot be used is warned about once.
-pub(crate) fn whole_releases(
-    name: &PackageName,
-    listing: &Listing<Release>,
-    context: &Context,
-) -> Vec<WholeRelease> {
+pub(crate) fn whole_releases(name: &PackageName, listing: &Listing, context: &Context) -> Vec<WholeRelease> {
     let mut releases: BTreeMap<&Version, Vec<Release>> = BTreeMap::new();
     for file in listing.files() {
         releases.entry(&file.version).or_default().push(file.clone());

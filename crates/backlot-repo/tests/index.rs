@@ -15,7 +15,7 @@ use backlot_net::{
     Credential, CredentialChain, CredentialRequest, CredentialSource, FoundCredential, Network,
     NetworkOptions, PlaceName, SourceKind,
 };
-use backlot_repo::{Error, FolderRepo, IndexError, IndexRepo, Repo};
+use backlot_repo::{Error, IndexError, IndexRepo, ReleaseStore, Repo};
 use server::{Reply, Request, Server, ranged};
 use sha2::Digest as _;
 use support::{Warnings, Wheel, by, package, version};
@@ -81,7 +81,7 @@ fn code_of(repo: &Repo, folder: &Path) -> &'static str {
 }
 
 fn published(root: &Path) {
-    let repo = FolderRepo::create(root).unwrap();
+    let repo = ReleaseStore::create_folder(root).unwrap();
     for version in ["1.0", "1.1", "2.0rc1"] {
         let wheel = Wheel {
             headers: "Requires-Dist: table>=1\nRequires-Python: >=3.8\n",

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use backlot_core::Context;
-use backlot_repo::FolderRepo;
+use backlot_repo::ReleaseStore;
 use fs_err as fs;
 use support::{Wheel, by};
 
@@ -28,8 +28,8 @@ fn pip(arguments: &[&str]) -> Option<String> {
     Some(text)
 }
 
-fn repo(root: &Path) -> FolderRepo {
-    let repo = FolderRepo::create(root).unwrap();
+fn repo(root: &Path) -> ReleaseStore {
+    let repo = ReleaseStore::create_folder(root).unwrap();
     for (number, headers) in [("1.0", ""), ("1.1", ""), ("9.0", "Requires-Python: >=99\n")] {
         let folder = tempfile::tempdir().unwrap();
         let content = format!("version = '{number}'\n");

@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 
 use backlot_core::Context;
-use backlot_repo::{FolderRepo, Repo, Verdict};
+use backlot_repo::{ReleaseStore, Repo, Verdict};
 use fs_err as fs;
 use support::{Wheel, by, package, version};
 
@@ -15,14 +15,14 @@ fn publish(root: &Path, number: &str) {
     let mut wheel = Wheel::new("chair", number);
     wheel.headers = "Requires-Python: >=3.9\n";
     let wheel = wheel.write(folder.path());
-    FolderRepo::create(root)
+    ReleaseStore::create_folder(root)
         .unwrap()
         .publish(&wheel, &by("ana"), &Context::default())
         .unwrap();
 }
 
 fn judge(root: &Path, number: &str, verdict: Verdict) {
-    let (repo, context) = (FolderRepo::open(root).unwrap(), Context::default());
+    let (repo, context) = (ReleaseStore::open_folder(root).unwrap(), Context::default());
     let release = repo
         .release(&package("chair"), &version(number), &context)
         .unwrap();
@@ -121,7 +121,7 @@ fn a_marker_of_somebody_who_died_keeps_the_page_from_being_believed_until_a_rein
     fs::write(&marker, b"").unwrap();
     assert_eq!(seen(root), truth(root));
     assert!(seen(root)[0].contains("manual"));
-    let repo = FolderRepo::open(root).unwrap();
+    let repo = ReleaseStore::open_folder(root).unwrap();
     repo.reindex(false, &Context::default()).unwrap();
     assert!(marker.exists(), "whoever it is may still be at it");
     let past = std::time::UNIX_EPOCH;

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Barrier};
 
 use backlot_core::{Class, Coded, Context, FixedClock, Timestamp};
-use backlot_repo::{Error, FolderRepo, RepoKind};
+use backlot_repo::{Error, ReleaseStore, RepoKind};
 use fs_err as fs;
 use support::{Warnings, Wheel, by, package, temporaries, tree, version};
 
@@ -42,7 +42,7 @@ fn a_publish_writes_exactly_the_layout_and_reads_back() {
     let mut wheel = Wheel::new("main_pack", "1.0.0");
     wheel.headers = "Requires-Python: >=3.9\n";
     let source = wheel.write(folder.path());
-    let repo = FolderRepo::open(&root).unwrap();
+    let repo = ReleaseStore::open_folder(&root).unwrap();
     assert_eq!(repo.kind().unwrap(), RepoKind::Empty);
     let plan = repo.plan_publish(&source, &at(0)).unwrap();
     assert!(plan.makes_repo && plan.existing.is_none() && !root.exists());
@@ -71,7 +71,7 @@ fn a_publish_writes_exactly_the_layout_and_reads_back() {
     for place in &plan.writes {
         assert!(place.path().unwrap().exists(), "{place} was planned");
     }
-    let identity = repo.identity().unwrap();
+    let identity = repo.identity().unwrap().unwrap();
     assert_eq!(
         fs::read_to_string(root.join("repo.json")).unwrap(),
         format!(
@@ -79,13 +79,13 @@ fn a_publish_writes_exactly_the_layout_and_reads_back() {
             identity.name().unwrap()
         )
     );
-    let again = FolderRepo::open(&root).unwrap();
+    let again = ReleaseStore::open_folder(&root).unwrap();
     assert_eq!(again.packages().unwrap(), [package("main-pack")]);
     let release = again
         .release(&package("Main_Pack"), &version("1.0.0"), &context)
         .unwrap();
-    assert_eq!(release.sha256, plan.sha256);
-    assert_eq!(release.published_at, Timestamp(1_709_210_096_000));
+    assert_eq!(release.sha256, Some(plan.sha256));
+    assert_eq!(release.published_at, Some(Timestamp(1_709_210_096_000)));
     assert_eq!(release.requires_python.as_deref(), Some(">=3.9"));
     assert_eq!(again.metadata(&release).unwrap().package(), package("main-pack"));
     let status = again.status(&release).unwrap().published.unwrap();
@@ -100,7 +100,7 @@ fn a_publish_writes_exactly_the_layout_and_reads_back() {
 fn a_second_publish_of_a_version_is_a_conflict_that_names_the_first() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("repo");
-    let repo = FolderRepo::create(&root).unwrap();
+    let repo = ReleaseStore::create_folder(&root).unwrap();
     let source = Wheel::new("chair", "1.0").write(&folder.path().join("a"));
     repo.publish(&source, &by("ana"), &at(1_709_210_096_000)).unwrap();
     let before = tree(&root);
@@ -139,7 +139,7 @@ fn a_second_publish_of_a_version_is_a_conflict_that_names_the_first() {
 fn what_cannot_be_a_release_is_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("repo");
-    let repo = FolderRepo::open(&root).unwrap();
+    let repo = ReleaseStore::open_folder(&root).unwrap();
     let local = Wheel::new("chair", "1.0+studio.1").write(folder.path());
     assert_eq!(
         repo.publish(&local, &by("ana"), &at(0)).unwrap_err().code(),
@@ -164,21 +164,27 @@ fn what_cannot_be_a_release_is_refused_before_anything_is_written() {
 fn a_repo_is_not_made_where_a_disk_may_be_missing() {
     let folder = tempfile::tempdir().unwrap();
     let source = Wheel::new("chair", "1.0").write(folder.path());
-    let repo = FolderRepo::open(&folder.path().join("mnt/show/repo")).unwrap();
+    let repo = ReleaseStore::open_folder(&folder.path().join("mnt/show/repo")).unwrap();
     assert_eq!(
         repo.publish(&source, &by("ana"), &at(0)).unwrap_err().code(),
         "repo::no_place"
     );
     assert_eq!(
-        FolderRepo::open(&source).unwrap_err().code(),
+        ReleaseStore::open_folder(&source).unwrap_err().code(),
         "repo::not_a_folder"
     );
     let root = folder.path().join("later");
     fs::create_dir(&root).unwrap();
     fs::write(root.join("repo.json"), b"{\"backlot-repo\": 2}").unwrap();
-    assert_eq!(FolderRepo::open(&root).unwrap_err().code(), "repo::newer_format");
+    assert_eq!(
+        ReleaseStore::open_folder(&root).unwrap_err().code(),
+        "repo::newer_format"
+    );
     fs::write(root.join("repo.json"), b"[]").unwrap();
-    assert_eq!(FolderRepo::open(&root).unwrap_err().code(), "repo::bad_marker");
+    assert_eq!(
+        ReleaseStore::open_folder(&root).unwrap_err().code(),
+        "repo::bad_marker"
+    );
 }
 
 #[test]
@@ -197,7 +203,7 @@ fn of_sixteen_threads_publishing_one_version_exactly_one_wins() {
                         wheel.content = &content;
                         let source = wheel.write(&folder.join(n.to_string()));
                         barrier.wait();
-                        let repo = FolderRepo::open(root).unwrap();
+                        let repo = ReleaseStore::open_folder(root).unwrap();
                         let result = repo.publish(&source, &by(&format!("person {n}")), &Context::default());
                         (n, fs::read(source).unwrap(), result)
                     })
@@ -226,7 +232,7 @@ fn check_single(root: &Path, bytes: &[u8], winner: &str) {
     assert_eq!(temporaries(root), Vec::<String>::new());
     let wheel = root.join("packages/chair/chair-1.0-py3-none-any.whl");
     assert_eq!(fs::read(&wheel).unwrap(), bytes, "the winner's bytes");
-    let repo = FolderRepo::open(root).unwrap();
+    let repo = ReleaseStore::open_folder(root).unwrap();
     let releases = repo.releases(&package("chair"), &Context::default()).unwrap();
     assert_eq!(releases.len(), 1);
     assert_eq!(
@@ -257,7 +263,7 @@ fn different_versions_published_at_once_are_all_in_the_index() {
                     let number = format!("1.{number}");
                     let source = Wheel::new(&name, &number).write(&folder.join(n.to_string()));
                     barrier.wait();
-                    let repo = FolderRepo::open(root).unwrap();
+                    let repo = ReleaseStore::open_folder(root).unwrap();
                     let published = repo.publish(&source, &by("ana"), &Context::default()).unwrap();
                     assert_eq!(published.unfinished, None);
                 });
@@ -273,7 +279,7 @@ fn different_versions_published_at_once_are_all_in_the_index() {
             );
         }
         assert_eq!(temporaries(&root), Vec::<String>::new());
-        let report = FolderRepo::open(&root)
+        let report = ReleaseStore::open_folder(&root)
             .unwrap()
             .reindex(false, &Context::default())
             .unwrap();
@@ -300,7 +306,7 @@ fn child_publisher() {
     let author = work.file_name().unwrap().to_str().unwrap();
     for entry in fs::read_dir(work).unwrap() {
         let source = entry.unwrap().path();
-        let repo = FolderRepo::open(&folder.join("repo")).unwrap();
+        let repo = ReleaseStore::open_folder(&folder.join("repo")).unwrap();
         let result = match repo.publish(&source, &by(author), &Context::default()) {
             Ok(_) => "won",
             Err(error) => error.code(),
@@ -360,7 +366,7 @@ fn publishers_killed_at_any_moment_leave_nothing_half_visible() {
         spawn_publisher(&work)
     };
     // Kills are spread over the time one publish takes here.
-    FolderRepo::create(&root).unwrap();
+    ReleaseStore::create_folder(&root).unwrap();
     let begin = std::time::Instant::now();
     assert!(spawn("1.0").wait().unwrap().success());
     let whole = begin.elapsed();
@@ -369,7 +375,7 @@ fn publishers_killed_at_any_moment_leave_nothing_half_visible() {
         std::thread::sleep(whole * (n + 4) / 28);
         child.kill().unwrap();
         child.wait().unwrap();
-        let repo = FolderRepo::open(&root).unwrap();
+        let repo = ReleaseStore::open_folder(&root).unwrap();
         let listing = repo.releases_with_problems(&package("chair")).unwrap();
         assert_eq!(listing.broken, Vec::new());
         for release in &listing.releases {
@@ -379,7 +385,7 @@ fn publishers_killed_at_any_moment_leave_nothing_half_visible() {
             repo.open_wheel(release, &target, &Context::default()).unwrap();
         }
     }
-    let repo = FolderRepo::open(&root).unwrap();
+    let repo = ReleaseStore::open_folder(&root).unwrap();
     let last = Wheel::new("chair", "2.0").write(folder.path());
     repo.publish(&last, &by("ana"), &Context::default()).unwrap();
     let there = repo.releases(&package("chair"), &Context::default()).unwrap();

@@ -4,11 +4,11 @@
 mod support;
 
 use backlot_core::{Class, Coded, Context};
-use backlot_repo::{FolderRepo, Query, RepoKind};
+use backlot_repo::{Query, ReleaseStore, RepoKind};
 use fs_err as fs;
 use support::{Warnings, Wheel, by, package, temporaries, version};
 
-fn publish(repo: &FolderRepo, wheel: &Wheel<'_>) {
+fn publish(repo: &ReleaseStore, wheel: &Wheel<'_>) {
     let folder = tempfile::tempdir().unwrap();
     repo.publish(&wheel.write(folder.path()), &by("ana"), &Context::default())
         .unwrap();
@@ -18,7 +18,7 @@ fn publish(repo: &FolderRepo, wheel: &Wheel<'_>) {
 fn junk_never_breaks_listing_and_a_corrupt_wheel_is_named_once() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
-    let repo = FolderRepo::create(root).unwrap();
+    let repo = ReleaseStore::create_folder(root).unwrap();
     publish(&repo, &Wheel::new("chair", "1.0"));
     let packages = root.join("packages");
     fs::create_dir_all(packages.join("chair/chair-5.0-py3-none-any.whl")).unwrap();
@@ -83,7 +83,7 @@ fn a_flat_folder_is_read_and_not_published_to() {
     )
     .unwrap();
     fs::write(folder.path().join("broken-1.0-py3-none-any.whl"), b"").unwrap();
-    let repo = FolderRepo::open(folder.path()).unwrap();
+    let repo = ReleaseStore::open_folder(folder.path()).unwrap();
     assert_eq!(repo.kind().unwrap(), RepoKind::Flat);
     let names = ["broken", "main-pack", "table"].map(package);
     assert_eq!(repo.packages().unwrap(), names);
@@ -124,7 +124,7 @@ fn a_flat_folder_is_read_and_not_published_to() {
 #[test]
 fn a_copy_of_the_packages_alone_is_the_same_repo_and_reindex_makes_the_rest() {
     let folder = tempfile::tempdir().unwrap();
-    let first = FolderRepo::create(&folder.path().join("a")).unwrap();
+    let first = ReleaseStore::create_folder(&folder.path().join("a")).unwrap();
     let mut wheel = Wheel::new("chair", "1.0");
     wheel.headers = "Requires-Python: >=3.8\n";
     publish(&first, &wheel);
@@ -139,7 +139,7 @@ fn a_copy_of_the_packages_alone_is_the_same_repo_and_reindex_makes_the_rest() {
     }
     fs::create_dir_all(folder.path().join("b/simple/gone")).unwrap();
     fs::write(folder.path().join("b/simple/gone/index.html"), b"old").unwrap();
-    let second = FolderRepo::open(&folder.path().join("b")).unwrap();
+    let second = ReleaseStore::open_folder(&folder.path().join("b")).unwrap();
     assert_eq!(
         second
             .releases(&package("chair"), &Context::default())
@@ -175,20 +175,23 @@ fn a_copy_of_the_packages_alone_is_the_same_repo_and_reindex_makes_the_rest() {
 #[test]
 fn a_wheel_changed_behind_our_back_is_never_handed_out_as_the_release() {
     let folder = tempfile::tempdir().unwrap();
-    let repo = FolderRepo::create(&folder.path().join("repo")).unwrap();
+    let repo = ReleaseStore::create_folder(&folder.path().join("repo")).unwrap();
     publish(&repo, &Wheel::new("chair", "1.0"));
     let release = repo
         .release(&package("chair"), &version("1.0"), &Context::default())
         .unwrap();
     let target = folder.path().join("got/chair-1.0-py3-none-any.whl");
     repo.open_wheel(&release, &target, &Context::default()).unwrap();
-    assert_eq!(fs::read(&target).unwrap(), fs::read(&release.path).unwrap());
+    assert_eq!(
+        fs::read(&target).unwrap(),
+        fs::read(release.path().unwrap()).unwrap()
+    );
     fs::remove_file(&target).unwrap();
 
     let mut other = Wheel::new("chair", "1.0");
     other.content = "evil = True\n";
-    fs::remove_file(&release.path).unwrap();
-    fs::write(&release.path, other.bytes()).unwrap();
+    fs::remove_file(release.path().unwrap()).unwrap();
+    fs::write(release.path().unwrap(), other.bytes()).unwrap();
     let error = repo
         .open_wheel(&release, &target, &Context::default())
         .unwrap_err();
@@ -210,7 +213,7 @@ fn a_wheel_changed_behind_our_back_is_never_handed_out_as_the_release() {
 #[test]
 fn a_wrong_sidecar_is_not_believed_and_is_made_right_by_the_next_publish() {
     let folder = tempfile::tempdir().unwrap();
-    let repo = FolderRepo::create(folder.path()).unwrap();
+    let repo = ReleaseStore::create_folder(folder.path()).unwrap();
     publish(&repo, &Wheel::new("chair", "1.0"));
     let release = repo
         .release(&package("chair"), &version("1.0"), &Context::default())
@@ -232,7 +235,7 @@ fn a_wrong_sidecar_is_not_believed_and_is_made_right_by_the_next_publish() {
 #[test]
 fn search_matches_name_type_tag_and_keyword() {
     let folder = tempfile::tempdir().unwrap();
-    let repo = FolderRepo::create(folder.path()).unwrap();
+    let repo = ReleaseStore::create_folder(folder.path()).unwrap();
     let mut hero = Wheel::new("main_pack", "1.0");
     hero.headers = "Summary: props of the first act\nKeywords: tgzr.pipeline.asset_name:Main-Pack,\
                     tgzr.pipeline.asset_tag:hero,tgzr.pipeline.asset_type:Casting\n";
@@ -290,7 +293,7 @@ fn search_matches_name_type_tag_and_keyword() {
 #[test]
 fn a_yank_is_seen_by_readers_and_on_the_pages() {
     let folder = tempfile::tempdir().unwrap();
-    let repo = FolderRepo::create(folder.path()).unwrap();
+    let repo = ReleaseStore::create_folder(folder.path()).unwrap();
     publish(&repo, &Wheel::new("chair", "1.0"));
     publish(&repo, &Wheel::new("chair", "1.1"));
     let fact = r#"{"format":1,"kind":"yanked","package":"chair","version":"1.1","author":"ben",
@@ -372,14 +375,13 @@ fn a_record_and_a_fact_of_format_1_are_read_and_believed() {
     fs::write(facts.join("01hqtd7mq0k8zy3w5x9v2t4r6p.json"), &fact).unwrap();
     fs::write(folder.path().join("repo.json"), "{\"backlot-repo\": 1}\n").unwrap();
 
-    let repo = FolderRepo::open(folder.path()).unwrap();
+    let repo = ReleaseStore::open_folder(folder.path()).unwrap();
     let release = repo
         .release(&package("chair"), &version("1.0"), &Context::default())
         .unwrap();
-    assert_eq!(release.sha256.to_hex(), wheel, "the record is believed");
-    assert_eq!(release.metadata_sha256.to_hex(), metadata);
+    assert_eq!(release.sha256.unwrap().to_hex(), wheel, "the record is believed");
     assert_eq!(release.requires_python.as_deref(), Some(">=3.9"));
-    assert_eq!(release.published_at.0, 1_709_210_096_000);
+    assert_eq!(release.published_at.unwrap().0, 1_709_210_096_000);
     let published = repo.status(&release).unwrap().published.unwrap();
     assert_eq!(
         (published.author.as_str(), published.machine.as_str()),

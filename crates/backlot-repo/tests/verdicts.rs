@@ -6,12 +6,12 @@ mod support;
 use std::sync::Arc;
 
 use backlot_core::{Context, FixedClock, Timestamp};
-use backlot_repo::{FolderRepo, Verdict};
+use backlot_repo::{ReleaseStore, Verdict};
 use fs_err as fs;
 use support::{Wheel, by, package, tree, version};
 
-fn repo(root: &std::path::Path) -> FolderRepo {
-    let repo = FolderRepo::create(root).unwrap();
+fn repo(root: &std::path::Path) -> ReleaseStore {
+    let repo = ReleaseStore::create_folder(root).unwrap();
     let folder = tempfile::tempdir().unwrap();
     for number in ["1.0", "2.0"] {
         let wheel = Wheel::new("chair", number).write(folder.path());
@@ -118,13 +118,9 @@ fn carried_facts_keep_their_names_and_come_once() {
             .judge(&release, verdict, &by("ana"), false, &context)
             .unwrap();
     }
-    let facts = source.facts_to_carry(&name, &number).unwrap();
+    let facts = source.facts_to_carry(&release).unwrap();
     assert_eq!(facts.len(), 2);
-    let carry = |dry_run| {
-        target
-            .carry_facts(&name, &number, &facts, dry_run, &context)
-            .unwrap()
-    };
+    let carry = |dry_run| target.carry_facts(&release, &facts, dry_run, &context).unwrap();
     assert_eq!(
         (carry(true), carry(false), carry(true), carry(false)),
         (2, 2, 0, 0)

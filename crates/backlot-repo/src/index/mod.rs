@@ -63,7 +63,7 @@ struct Inner {
 /// What was read in this process: one run of a command sees one state of a page.
 #[derive(Default)]
 struct Memory {
-    pages: HashMap<PackageName, (Instant, Arc<Listing<Release>>)>,
+    pages: HashMap<PackageName, (Instant, Arc<Listing>)>,
     warned: BTreeSet<String>,
 }
 
@@ -190,7 +190,7 @@ impl IndexRepo {
     }
 
     /// All that the index has under a package's name; what cannot be used is warned about once.
-    pub(crate) fn listed(&self, name: &PackageName) -> Result<Arc<Listing<Release>>> {
+    pub(crate) fn listed(&self, name: &PackageName) -> Result<Arc<Listing>> {
         let listing = self.releases_with_problems(name)?;
         for broken in &listing.broken {
             let message = format!("`{}` is not used: {}", broken.place, broken.reason);

@@ -32,7 +32,7 @@ pub fn read_package_page(
     body: &[u8],
     url: &str,
     package: &PackageName,
-) -> Result<Listing<Release>, IndexError> {
+) -> Result<Listing, IndexError> {
     let url = Url::parse(url).map_err(|e| backlot_net::Error::BadUrl {
         url: "…".to_owned(),
         reason: e.to_string(),
@@ -95,7 +95,7 @@ fn no_list(of: &str, url: &Url) -> IndexError {
 }
 
 /// The files of a package's page, checked.
-pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<Listing<Release>, IndexError> {
+pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<Listing, IndexError> {
     if let Some(other) = &page.name
         && PackageName::parse(other).ok().as_ref() != Some(name)
     {

@@ -21,7 +21,6 @@ use super::{IndexRepo, offline, page};
 use crate::allow::Gate;
 use crate::error::{Error, Result};
 use crate::listing::Listing;
-use crate::release::Release;
 
 /// What we read, best first.
 const ACCEPT: &str =
@@ -136,7 +135,7 @@ impl IndexRepo {
     }
 
     /// All that the index has under a package's name.
-    pub fn releases_with_problems(&self, name: &PackageName) -> Result<Arc<Listing<Release>>> {
+    pub fn releases_with_problems(&self, name: &PackageName) -> Result<Arc<Listing>> {
         if let Some(known) = self.remembered(name) {
             return Ok(known);
         }
@@ -220,7 +219,7 @@ impl IndexRepo {
         }
     }
 
-    fn remembered(&self, name: &PackageName) -> Option<Arc<Listing<Release>>> {
+    fn remembered(&self, name: &PackageName) -> Option<Arc<Listing>> {
         let memory = self.memory();
         let (at, listing) = memory.pages.get(name)?;
         (at.elapsed() < REMEMBERED).then(|| Arc::clone(listing))
@@ -237,7 +236,7 @@ impl IndexRepo {
         })
     }
 
-    async fn listing(&self, name: &PackageName) -> Result<Arc<Listing<Release>>> {
+    async fn listing(&self, name: &PackageName) -> Result<Arc<Listing>> {
         if self.gate().is_some_and(|gate| !gate.admits(name)) {
             return Ok(Arc::default());
         }

@@ -37,7 +37,7 @@ const FOREIGN_SOURCE: &str = "is a source distribution; of a public index only w
 /// distributions, then on into those that cannot be used.
 #[derive(Debug, Default)]
 pub(crate) struct Releases {
-    listing: Arc<Listing<Release>>,
+    listing: Arc<Listing>,
     /// The good ones: oldest version first, of each version the one to be preferred first.
     files: Vec<usize>,
 }
@@ -210,7 +210,7 @@ impl<'w> Pool<'w> {
     pub(crate) fn take(
         &self,
         key: (PackageName, usize),
-        listing: Arc<Listing<Release>>,
+        listing: Arc<Listing>,
         stamp: Option<Stamp>,
     ) -> Rc<Releases> {
         let stamp = stamp.filter(|_| listing.broken.is_empty());
@@ -271,7 +271,7 @@ impl<'w> Pool<'w> {
             name: name.clone(),
             // All repos of the studio are one group; each public index is one of its own, after them.
             trust: if self.public[rank] { rank + 1 } else { 0 },
-            local: matches!(repo, Repo::Folder(_)),
+            local: !repo.is_remote(),
         });
         sources.collect()
     }

@@ -506,7 +506,7 @@ pub(crate) const fn is_damage(error: &backlot_store::Error) -> bool {
 }
 
 /// All that a repo has of a package; an error if any of it cannot be read.
-fn sound(listing: Arc<Listing<Release>>) -> Result<Arc<Listing<Release>>> {
+fn sound(listing: Arc<Listing>) -> Result<Arc<Listing>> {
     match listing.broken.first() {
         None => Ok(listing),
         Some(broken) => Err(WorkspaceError::UnreadableRelease {

@@ -111,7 +111,7 @@ pub struct BaseStatus {
 pub(crate) struct KnownReleases {
     pub(crate) repo: String,
     pub(crate) opened: Repo,
-    pub(crate) listing: Arc<Listing<Release>>,
+    pub(crate) listing: Arc<Listing>,
 }
 
 /// A release that is newer than a base, and where it is.

@@ -63,7 +63,7 @@ impl Workspace {
         dry_run: bool,
     ) -> Result<RepoRepairReport> {
         let repo = self.open_repo(&entry.itself())?.without_cache();
-        let mut upkeep = repo.upkeep(dry_run)?;
+        let upkeep = repo.upkeep(dry_run)?;
         let from = from.map(|name| self.repo_entry(name)).transpose()?;
         let mut report = RepoRepairReport {
             repo: entry.name.clone(),
@@ -82,7 +82,7 @@ impl Workspace {
             self.verify_package(&repo, package, stage.path(), &mut found)?;
             let lost = report.lost.len();
             for damaged in found.damaged {
-                self.restore_file(&mut upkeep, entry, &damaged, from, stage.path(), &mut report)?;
+                self.restore_file(&upkeep, entry, &damaged, from, stage.path(), &mut report)?;
             }
             if report.lost.len() == lost {
                 let mended = upkeep.mend(package, self.context())?;
@@ -101,7 +101,7 @@ impl Workspace {
     /// Bring one file back, or say why not.
     fn restore_file(
         &self,
-        upkeep: &mut Upkeep,
+        upkeep: &Upkeep,
         entry: &RepoEntry,
         damaged: &DamagedFile,
         from: Option<&RepoEntry>,

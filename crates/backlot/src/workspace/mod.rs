@@ -24,7 +24,7 @@ use backlot_backend::StoreOptions;
 use backlot_core::{Context, FileLock, PlaceIdentity, file, text};
 use backlot_dvc::DvcConfig;
 use backlot_net::Network;
-use backlot_repo::{IndexRepo, ObjectRepo, Repo};
+use backlot_repo::{IndexRepo, ReleaseStore, Repo};
 use backlot_store::{Cache, Remote, RemoteLayout, StatCache};
 use backlot_wheel::Interpreter;
 use fs_err as fs;
@@ -374,8 +374,8 @@ impl Workspace {
         }
         let (name, place) = (&entry.name, &entry.place);
         let repo = if entry.kind() == RepoPlace::Store {
-            let repo = ObjectRepo::open(&network, name, place, &self.reached(&entry.store))?;
-            Repo::Object(match self.gate_of(entry) {
+            let repo = ReleaseStore::open(&network, name, place, &self.reached(&entry.store))?;
+            Repo::Store(match self.gate_of(entry) {
                 Some(gate) => repo.gated(gate),
                 None => repo,
             })

@@ -4,7 +4,7 @@
 
 use backlot_backend::{StoreOptions, is_store_url};
 use backlot_core::{AssetName, Coded as _, PlaceIdentity, text};
-use backlot_repo::{AllowedName, IndexRepo, ObjectRepo, ReindexReport};
+use backlot_repo::{AllowedName, IndexRepo, ReindexReport, ReleaseStore};
 use backlot_store::RemoteLayout;
 use serde::Serialize;
 
@@ -154,7 +154,7 @@ impl Workspace {
             .into());
         }
         let (blessed, publish, takes_blessing) = self.roles(name, options);
-        if !ObjectRepo::knows(place) && options.store != StoreOptions::default() {
+        if !ReleaseStore::knows(place) && options.store != StoreOptions::default() {
             return Err(Error::from(backlot_repo::Error::BadStore {
                 url: name.to_owned(),
                 reason: "an endpoint, a region, `anonymous` and a site cache are for stores behind URLs"
@@ -219,7 +219,7 @@ impl Workspace {
             }
             return Ok(url);
         }
-        if is_url(place) && !ObjectRepo::knows(place) {
+        if is_url(place) && !ReleaseStore::knows(place) {
             return Ok(IndexRepo::find(&self.network()?, name, place)?);
         }
         Ok(place.to_owned())

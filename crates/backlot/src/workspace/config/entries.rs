@@ -1,7 +1,7 @@
 //! The repos and remotes of `backlot.toml`, and how they are written there.
 
 use backlot_backend::StoreOptions;
-use backlot_repo::{AllowedName, ObjectRepo};
+use backlot_repo::{AllowedName, ReleaseStore};
 use backlot_store::RemoteLayout;
 use serde::Serialize;
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, value};
@@ -46,7 +46,7 @@ pub enum RepoPlace {
 impl RepoEntry {
     /// What it is, by how its place is written.
     pub fn kind(&self) -> RepoPlace {
-        if ObjectRepo::knows(&self.place) {
+        if ReleaseStore::knows(&self.place) {
             RepoPlace::Store
         } else if is_url(&self.place) {
             RepoPlace::Index

@@ -8,16 +8,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use backlot_backend::{Entry, each};
-use backlot_core::Context;
+use backlot_backend::Entry;
+use backlot_core::{Context, PackageName, Version};
 use backlot_net::Kind;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::ObjectRepo;
+use super::{ReleaseStore, status_prefix};
 use crate::error::Result;
-use crate::fact::{FACT_LIMIT, Fact};
-use crate::layout::COARSE;
+use crate::fact::{FACT_LIMIT, Fact, fact_name};
+use crate::layout::{COARSE, RepoKind};
 
 /// A folder of facts as it was listed; times in milliseconds.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,29 +42,85 @@ impl Seen {
     }
 }
 
-impl ObjectRepo {
-    /// All readable facts below a prefix, by the folder they lie in.
-    pub(super) fn read_facts(&self, prefix: &str) -> Result<BTreeMap<String, Vec<(Ulid, Fact)>>> {
-        let entries = self.list_facts(prefix)?;
+/// What was said of a version, by what can be read of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    /// The facts under their names, oldest first.
+    pub(super) named: Vec<(Ulid, Fact)>,
+    /// The last name of a fact, though that may not be readable as one.
+    pub(super) last: Option<Ulid>,
+}
+
+impl Said {
+    /// The facts, oldest first.
+    pub(super) fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.named.iter().map(|(_, fact)| fact)
+    }
+}
+
+impl ReleaseStore {
+    /// What was said of a version now.
+    pub(super) fn said(&self, package: &PackageName, version: &Version) -> Result<Said> {
+        if self.kind()? != RepoKind::Backlot {
+            return Ok(Said::default());
+        }
+        let prefix = status_prefix(package, version);
+        if !self.is_local() {
+            let entries = self.listed(&prefix, false)?;
+            let said = self.read_named(&prefix, entries)?;
+            return Ok(said.into_values().next().unwrap_or_default());
+        }
+        let mut said = Said::default();
+        let names = self.0.objects.names(&prefix)?;
+        let mut ids: Vec<Ulid> = names.iter().filter_map(|name| fact_id(name)).collect();
+        ids.sort_unstable();
+        for id in ids {
+            // One that cannot be read is an error: it may be a yank.
+            let bytes = self
+                .0
+                .objects
+                .read(&format!("{prefix}{}", fact_name(id)), FACT_LIMIT)?;
+            let bytes = bytes.unwrap_or_default();
+            if bytes.len() as u64 <= FACT_LIMIT
+                && let Ok(fact) = serde_json::from_slice(&bytes)
+            {
+                said.named.push((id, fact));
+            }
+            said.last = Some(id);
+        }
+        Ok(said)
+    }
+
+    /// What was said of all versions of a package, by the folder it lies in.
+    pub(super) fn read_facts(&self, package: &PackageName) -> Result<BTreeMap<String, Said>> {
+        let prefix = format!("status/{package}/");
+        let entries = self.list_facts(&prefix)?;
+        self.read_named(&prefix, entries)
+    }
+
+    /// The facts among what is listed below a prefix, by the folder they lie in. What is not a readable fact is passed over.
+    fn read_named(&self, prefix: &str, entries: Vec<Entry>) -> Result<BTreeMap<String, Said>> {
         let named: Vec<(String, Ulid, Entry)> = entries
             .into_iter()
             .filter_map(|entry| {
-                let (version, file) = entry.key.strip_prefix(prefix)?.rsplit_once('/')?;
-                let id = Ulid::from_string(file.strip_suffix(".json")?).ok()?;
-                Some((version.to_owned(), id, entry))
+                let below = entry.key.strip_prefix(prefix)?;
+                let (version, file) = below.rsplit_once('/').unwrap_or(("", below));
+                Some((version.to_owned(), fact_id(file)?, entry))
             })
             .collect();
-        let read = each(&named, |(_, _, entry)| self.small(entry, FACT_LIMIT))?;
-        let mut facts: BTreeMap<String, Vec<(Ulid, Fact)>> = BTreeMap::new();
+        let read = self.each(&named, |(_, _, entry)| self.small(entry, FACT_LIMIT))?;
+        let mut all: BTreeMap<String, Said> = BTreeMap::new();
         for ((version, id, _), bytes) in named.into_iter().zip(read) {
+            let said = all.entry(version).or_default();
+            said.last = said.last.max(Some(id));
             if let Some(Ok(fact)) = bytes.map(|bytes| serde_json::from_slice(&bytes)) {
-                facts.entry(version).or_default().push((id, fact));
+                said.named.push((id, fact));
             }
         }
-        for list in facts.values_mut() {
-            list.sort_by_key(|(id, _)| *id);
+        for said in all.values_mut() {
+            said.named.sort_by_key(|(id, _)| *id);
         }
-        Ok(facts)
+        Ok(all)
     }
 
     fn list_facts(&self, prefix: &str) -> Result<Vec<Entry>> {
@@ -72,7 +128,7 @@ impl ObjectRepo {
             return self.listed(prefix, true);
         }
         let there = self.listed(prefix, false)?;
-        let listed = each(&there, |entry| {
+        let listed = self.each(&there, |entry| {
             if entry.key.ends_with('/') {
                 self.list_folder(entry)
             } else {
@@ -84,6 +140,9 @@ impl ObjectRepo {
 
     /// The facts in a folder, listed only if one may have come.
     fn list_folder(&self, folder: &Entry) -> Result<Vec<Entry>> {
+        if self.is_local() {
+            return Ok(self.0.objects.list(&folder.key, false)?);
+        }
         let key = format!("facts {}", self.at(&folder.key));
         let kept = self.find_kept(Kind::Metadata, &key);
         let seen = kept.and_then(|kept| serde_json::from_slice::<Seen>(&kept.body).ok());
@@ -105,6 +164,11 @@ impl ObjectRepo {
         self.keep(&key, &folder.key, &bytes);
         Ok(seen.facts)
     }
+}
+
+/// The id of a fact by its file name; `None` if that is not one's.
+fn fact_id(file: &str) -> Option<Ulid> {
+    Ulid::from_string(file.strip_suffix(".json")?).ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Stores that fail, lie and are raced for. Real servers are asked in `tests/tests/stores.rs`.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+mod crashes;
 mod faults;
 mod hostile;
 mod memory;
@@ -9,7 +10,7 @@ mod service;
 mod upkeep;
 mod whole;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,21 +20,14 @@ use backlot_net::Responses;
 use fs_err as fs;
 use ulid::Ulid;
 
-use super::{Inner, ObjectRepo};
+use super::{Inner, ReleaseStore};
 use crate::error::{Error, Result};
 use crate::inside::Wanted;
-use crate::publish::{Offer, Publication};
 use crate::repo::Repo;
 use crate::support::{Wheel, by, package};
 use memory::{Line, World};
 
 const BOTH: [CommitBy; 2] = [CommitBy::Create, CommitBy::Move];
-
-impl ObjectRepo {
-    fn publish(&self, wheel: &Path, by: &Publication, context: &Context) -> Result<()> {
-        self.offer(&Offer::check_wheel(wheel, context)?, by, context)
-    }
-}
 
 struct Scene {
     folder: tempfile::TempDir,
@@ -49,12 +43,12 @@ impl Scene {
     }
 
     /// The repo as another machine would open it, over a line of its own.
-    fn repo(&self, line: Line) -> ObjectRepo {
+    fn repo(&self, line: Line) -> ReleaseStore {
         let kept = self.folder.path().join(Ulid::new().to_string());
-        let repo = ObjectRepo::over(Arc::new(self.world.over(line)), Responses::new(&kept));
+        let repo = ReleaseStore::over(Arc::new(self.world.over(line)), Responses::new(&kept));
         let mut inner = Arc::into_inner(repo.0).unwrap();
         inner.patience = Duration::from_millis(30);
-        ObjectRepo(Arc::new(Inner { ..inner }))
+        ReleaseStore(Arc::new(Inner { ..inner }))
     }
 
     fn wheel(&self, name: &str, number: &str, content: &str) -> PathBuf {
@@ -68,12 +62,13 @@ impl Scene {
     /// Publish `chair` over a line, with what the author makes of it.
     fn publish(&self, line: Line, number: &str, author: &str) -> Result<()> {
         let wheel = self.wheel("chair", number, author);
-        self.repo(line).publish(&wheel, &by(author), &Context::default())
+        let repo = self.repo(line);
+        repo.publish(&wheel, &by(author), &Context::default()).map(drop)
     }
 
     /// What a reader sees of `chair` is whole, and so are the pages if they are to be settled. Its versions.
     fn assert_whole(&self, settled: bool) -> Vec<String> {
-        let (context, repo) = (Context::default(), Repo::Object(self.repo(Line::good())));
+        let (context, repo) = (Context::default(), Repo::Store(self.repo(Line::good())));
         let listing = repo.releases_with_problems(&package("chair")).unwrap();
         assert_eq!(listing.broken, []);
         for release in &listing.releases {
@@ -133,7 +128,7 @@ fn a_few_files_of_a_large_wheel_are_read_without_the_rest_of_it() {
         let wheel = wheel.write(&scene.folder.path().join("wheels"));
         let writer = scene.repo(Line::good());
         writer.publish(&wheel, &by("ana"), &Context::default()).unwrap();
-        let repo = Repo::Object(scene.repo(Line::good()));
+        let repo = Repo::Store(scene.repo(Line::good()));
         let listing = repo.releases_with_problems(&package("chair")).unwrap();
         let read = |end: &'static str| {
             let is = |path: &backlot_core::RelPath| path.as_str().ends_with(end);
@@ -146,7 +141,7 @@ fn a_few_files_of_a_large_wheel_are_read_without_the_rest_of_it() {
         };
         assert_eq!(read("entry_points.txt"), [b"[console_scripts]\n"]);
         assert_eq!(read("none.txt"), [b""; 0]);
-        let Repo::Object(opened) = &repo else {
+        let Repo::Store(opened) = &repo else {
             unreachable!()
         };
         assert!(
@@ -266,7 +261,7 @@ fn a_repo_is_published_to_in_one_way_only() {
         b"{\"backlot-repo\": 1, \"commit\": \"move\"}\n",
     )
     .unwrap();
-    let folder = crate::FolderRepo::open(&root).unwrap();
+    let folder = ReleaseStore::open_folder(&root).unwrap();
     let wheel = scene.wheel("chair", "1.0", "ana");
     let error = folder
         .publish(&wheel, &by("ana"), &Context::default())

@@ -6,14 +6,14 @@ use std::net::TcpListener;
 use backlot_core::{Coded as _, Context};
 use backlot_net::{Network, NetworkOptions};
 
-use super::super::{ObjectRepo, StoreOptions};
+use super::super::{ReleaseStore, StoreOptions};
 use crate::error::Result;
 use crate::support::package;
 
-fn open(url: &str, options: &StoreOptions) -> Result<(tempfile::TempDir, ObjectRepo)> {
+fn open(url: &str, options: &StoreOptions) -> Result<(tempfile::TempDir, ReleaseStore)> {
     let folder = tempfile::tempdir().unwrap();
     let network = Network::new(NetworkOptions::new(folder.path()), Context::default())?;
-    Ok((folder, ObjectRepo::open(&network, "far", url, options)?))
+    Ok((folder, ReleaseStore::open(&network, "far", url, options)?))
 }
 
 #[test]

@@ -1,14 +1,18 @@
-//! Repos in a store of objects, on S3, `WebDAV` and SFTP, with no server of ours.
+//! Repos that are looked after from here, on every kind of store: a folder of a disk, S3, Azure, Google, `WebDAV`, SFTP.
 //!
-//! The layout is a folder repo's (`docs/format/repo-folder.md`). Invariants: **a release is committed by one request that
-//! at most one publisher can win** (`commit`), which the store is seen to honour before the first publish of each process;
-//! what is derived is believed only where it agrees with a listing or has the digest it should have; nothing that lies in
-//! the store makes reading fail. Deliberately absent: stores that can neither create exclusively nor move atomically
-//! (reading them works), plain folders ([`crate::FolderRepo`] is better at them), and plain HTTP ([`crate::IndexRepo`]
-//! reads the pages).
+//! The layout is in `docs/format/repo-folder.md`. Invariants: **the truth is the files below `packages/` and the facts below `status/`**, and
+//! what is derived of them is believed only where it agrees with a listing or has the digest it should have; **a release is committed by
+//! one request that at most one publisher can win** (`commit`: of a folder a hard link), which a store is seen to honour before the first publish
+//! of each process; nothing that lies there makes reading fail. No lock decides anything. What a disk of this machine has is read there, and
+//! nothing of it is kept elsewhere. Deliberately absent: stores that can neither create exclusively nor move atomically (reading them
+//! works), and plain HTTP ([`crate::IndexRepo`] reads the pages).
 
+mod by_page;
 mod commit;
 mod facts;
+mod kept;
+mod known_page;
+mod names;
 mod offer;
 mod pages;
 mod probe;
@@ -23,11 +27,12 @@ mod wheels;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use backlot_backend::{CommitBy, Moved, ObjectStore, each, folders};
-use backlot_core::{PackageName, PlaceIdentity, Version};
+use backlot_backend::{CommitBy, Moved, ObjectStore};
+use backlot_core::{Context, ExpectedIdentity, PackageName, PlaceIdentity, Version};
 use backlot_net::{Kept, Kind, Network, PlaceName, Responses};
 use backlot_wheel::sdist_name;
 
@@ -35,8 +40,9 @@ pub use backlot_backend::StoreOptions;
 
 use crate::allow::Gate;
 use crate::error::{Error, Result};
-use crate::layout::{Marker, is_wheel, read_marker};
+use crate::layout::{Marker, Places, RepoKind, is_wheel, read_marker};
 use crate::place::Place;
+use crate::record::ReleaseRecord;
 use shelf::Known;
 
 /// The largest wheel that is sent in one request, or fetched to see what it is.
@@ -44,15 +50,19 @@ const WHEEL_LIMIT: u64 = 4 << 30;
 /// The most a marker may have.
 const MARKER_LIMIT: u64 = 64 * 1024;
 
-/// A repo in a store of objects. Cheap to clone; clones share what they remember.
+/// A repo that is looked after from here. Cheap to clone; clones share what they remember.
 #[derive(Clone)]
-pub struct ObjectRepo(Arc<Inner>);
+pub struct ReleaseStore(Arc<Inner>);
 
 struct Inner {
     objects: Arc<dyn ObjectStore>,
-    /// What was read is kept on this disk.
-    kept: Responses,
+    /// Of a folder on this machine, its paths.
+    places: Option<Places>,
+    /// What was read from afar is kept on this disk.
+    kept: Option<Responses>,
     shelves: Mutex<HashMap<PackageName, Known>>,
+    /// What files without a record were found to be, by key, size and time.
+    inspected: Mutex<HashMap<(String, u64, u64), ReleaseRecord>>,
     warned: Mutex<BTreeSet<Place>>,
     /// The store honours what a commit relies on: seen in this process.
     proven: OnceLock<()>,
@@ -62,20 +72,22 @@ struct Inner {
     /// What it may be asked for; anything, if it has none.
     gate: OnceLock<Gate>,
     /// Set for a repo that must be there, with the identity it must have, if one is known.
-    known: OnceLock<Option<String>>,
+    known: OnceLock<ExpectedIdentity>,
     /// Nothing that is kept on this disk is believed.
     is_uncached: bool,
+    /// Set once a folder has our layout, which it keeps: a marker is never removed.
+    is_ours: AtomicBool,
 }
 
-impl fmt::Debug for ObjectRepo {
+impl fmt::Debug for ReleaseStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ObjectRepo")
+        f.debug_tuple("ReleaseStore")
             .field(&self.0.objects.place())
             .finish()
     }
 }
 
-impl ObjectRepo {
+impl ReleaseStore {
     /// Whether a URL is that of a store: `s3://bucket/prefix`, `webdav+https://host/path`, `webdav+http://host/path`,
     /// `sftp://user@host/path`.
     pub fn knows(url: &str) -> bool {
@@ -92,6 +104,21 @@ impl ObjectRepo {
         Ok(Self::over(objects, network.responses().clone()))
     }
 
+    /// Open a repo by its folder. A folder that is absent or empty is an empty repo, which the first publish makes real;
+    /// see [`Self::kind`].
+    pub fn open_folder(root: &Path) -> Result<Self> {
+        let repo = Self::new(backlot_backend::folder(root), None);
+        repo.kind()?;
+        Ok(repo)
+    }
+
+    /// Make a repo in a folder, with the folders above it. Fine if it is one already.
+    pub fn create_folder(root: &Path) -> Result<Self> {
+        let repo = Self::open_folder(root)?;
+        Places::new(root).ensure(true)?;
+        Ok(repo)
+    }
+
     /// Whether the content of an object never changes while it has its name: that of a release's files.
     fn is_fixed(key: &str) -> bool {
         let file = key.rsplit('/').next().unwrap_or_default();
@@ -99,32 +126,36 @@ impl ObjectRepo {
     }
 
     pub(crate) fn over(objects: Arc<dyn ObjectStore>, kept: Responses) -> Self {
+        Self::new(objects, Some(kept))
+    }
+
+    fn new(objects: Arc<dyn ObjectStore>, kept: Option<Responses>) -> Self {
         Self(Arc::new(Inner {
+            places: objects.root().map(Places::new),
             objects,
             kept,
             shelves: Mutex::default(),
+            inspected: Mutex::default(),
             warned: Mutex::default(),
             proven: OnceLock::new(),
             patience: Duration::from_secs(5),
             gate: OnceLock::new(),
             known: OnceLock::new(),
             is_uncached: false,
+            is_ours: AtomicBool::new(false),
         }))
     }
 
     /// The same repo, of which nothing is believed that was kept on this disk, over its own store or another way to it.
     fn uncached_over(&self, objects: Arc<dyn ObjectStore>, proven: OnceLock<()>) -> Self {
-        Self(Arc::new(Inner {
-            objects,
-            kept: self.0.kept.clone(),
-            shelves: Mutex::default(),
-            warned: Mutex::default(),
-            proven,
-            patience: self.0.patience,
-            gate: self.0.gate.clone(),
-            known: self.0.known.clone(),
-            is_uncached: true,
-        }))
+        let fresh = Self::new(objects, self.0.kept.clone());
+        let mut inner = Arc::into_inner(fresh.0).expect("nobody else has it yet");
+        inner.proven = proven;
+        inner.patience = self.0.patience;
+        inner.gate = self.0.gate.clone();
+        inner.known = self.0.known.clone();
+        inner.is_uncached = true;
+        Self(Arc::new(inner))
     }
 
     /// The same repo, of which nothing is believed that was kept on this disk.
@@ -138,7 +169,7 @@ impl ObjectRepo {
         if self.0.is_uncached {
             return None;
         }
-        self.0.kept.find(kind, key)
+        self.0.kept.as_ref()?.find(kind, key)
     }
 
     /// From now on ask only for what the gate admits. Once: a second gate changes nothing.
@@ -152,15 +183,51 @@ impl ObjectRepo {
         self.0.gate.get()
     }
 
-    /// From now on publish only to this very repo; see [`crate::FolderRepo::known`]. Once: a second call changes nothing.
+    fn admits(&self, name: &PackageName) -> bool {
+        self.gate().is_none_or(|gate| gate.admits(name))
+    }
+
+    /// From now on publish only to this very repo, with the identity that was remembered, if any: where it is gone, a
+    /// publish is an error and makes nothing. Once: a second call changes nothing.
     #[must_use]
     pub fn known(self, identity: Option<&str>) -> Self {
-        self.0.known.get_or_init(|| identity.map(ToOwned::to_owned));
+        self.0.known.get_or_init(|| ExpectedIdentity::new(identity));
         self
+    }
+
+    /// Whether it lies on a disk of this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        self.0.places.is_some()
+    }
+
+    /// What kind of folder it is now. A store far away has only our layout.
+    pub fn kind(&self) -> Result<RepoKind> {
+        let Some(places) = &self.0.places else {
+            return Ok(RepoKind::Backlot);
+        };
+        if self.0.is_ours.load(Ordering::Relaxed) {
+            return Ok(RepoKind::Backlot);
+        }
+        let kind = places.kind()?;
+        self.0.is_ours.store(kind == RepoKind::Backlot, Ordering::Relaxed);
+        Ok(kind)
+    }
+
+    /// An error if it is a plain folder of packages, which is only read.
+    fn check_layout(&self) -> Result<()> {
+        match (&self.0.places, self.kind()?) {
+            (Some(places), RepoKind::Flat) => Err(Error::FlatFolder {
+                path: places.root.clone(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Which repo is there now; `None` where it may not be asked.
     pub fn identity(&self) -> Result<Option<PlaceIdentity>> {
+        if let Some(places) = &self.0.places {
+            return places.identity().map(Some);
+        }
         if self.0.objects.is_offline() {
             return Ok(None);
         }
@@ -172,29 +239,48 @@ impl ObjectRepo {
         }))
     }
 
-    /// The store's URL.
+    /// Where it is.
     pub fn place(&self) -> Place {
-        Place::Url(self.0.objects.place().to_owned())
+        match self.0.objects.root() {
+            Some(root) => root.into(),
+            None => Place::Url(self.0.objects.place().to_owned()),
+        }
     }
 
     /// Whether there is a repo.
     pub fn is_made(&self) -> Result<bool> {
-        Ok(self.marker()?.is_some())
+        match &self.0.places {
+            Some(_) => Ok(self.kind()? != RepoKind::Empty),
+            None => Ok(self.marker()?.is_some()),
+        }
+    }
+
+    /// Make the repo if there is none, with the folders above it. Returns whether it was made.
+    pub(crate) fn make_new(&self) -> Result<bool> {
+        match &self.0.places {
+            _ if self.is_made()? => Ok(false),
+            Some(places) => places.ensure(true).map(|_| true),
+            None => self.make(),
+        }
     }
 
     /// Make the repo if there is none, having seen that the store honours what publishing needs. Fine if it is one.
     pub fn make(&self) -> Result<bool> {
         let by = self.0.objects.commit_by();
-        let found = self.marker()?;
+        let found = if self.is_local() { None } else { self.marker()? };
         if let Some(marker) = &found
             && marker.commit != Some(by)
         {
             return Err(Error::OtherWay { place: self.place() });
         }
+        // Looked at again when it matters: a disk may have gone since the repo was opened.
         if let Some(known) = self.0.known.get()
-            && !self.identity()?.is_none_or(|found| found.is(known.as_deref()))
+            && !self.identity()?.is_none_or(|found| known.is_of(&found))
         {
             return Err(Error::NotThere { place: self.place() });
+        }
+        if let Some(places) = &self.0.places {
+            return places.ensure(false);
         }
         self.prove()?;
         if found.is_some() {
@@ -215,14 +301,12 @@ impl ObjectRepo {
         Ok(true)
     }
 
-    /// The packages that have at least one wheel or source distribution (by its file name), sorted.
-    pub fn packages(&self) -> Result<Vec<PackageName>> {
-        self.marker()?;
-        let mut names = self.package_folders()?;
-        names.retain(|name| self.gate().is_none_or(|gate| gate.admits(name)));
-        let have = each(&names, |name| self.has_files(name))?;
-        let both = names.into_iter().zip(have);
-        Ok(both.filter_map(|(name, has)| has.then_some(name)).collect())
+    /// The same for a publish, telling people if there was none.
+    fn ensure(&self, context: &Context) -> Result<()> {
+        if self.make()? {
+            context.warn("repo::created", format!("made a new repo in `{}`", self.place()));
+        }
+        Ok(())
     }
 
     /// What the marker says; `None` if there is none. A format of a later version is an error.
@@ -238,22 +322,28 @@ impl ObjectRepo {
         }
     }
 
-    /// The folders below `packages/` that are named as packages are.
-    fn package_folders(&self) -> Result<Vec<PackageName>> {
-        let entries = self.0.objects.list("packages/", false)?;
-        let names = folders(&entries, "packages/").into_iter();
-        Ok(names
-            .filter_map(|n| PackageName::parse(&n).ok().filter(|p| p.as_str() == n))
-            .collect())
-    }
-
     /// Where an object lies, for people.
     fn at(&self, key: &str) -> Place {
-        Place::Url(format!("{}/{key}", self.0.objects.place()))
+        match self.0.objects.root() {
+            Some(root) => root.join(key).into(),
+            None => Place::Url(format!("{}/{key}", self.0.objects.place())),
+        }
+    }
+
+    /// Do something with each of many: many at once where each is a journey.
+    fn each<T: Sync, R: Send>(&self, items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
+        if self.is_local() {
+            return items.iter().map(work).collect();
+        }
+        backlot_backend::each(items, work)
     }
 
     fn shelves(&self) -> MutexGuard<'_, HashMap<PackageName, Known>> {
         self.0.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn inspected(&self) -> MutexGuard<'_, HashMap<(String, u64, u64), ReleaseRecord>> {
+        self.0.inspected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn warned(&self) -> MutexGuard<'_, BTreeSet<Place>> {
@@ -272,6 +362,10 @@ const METADATA: &str = "text/plain; charset=utf-8";
 
 fn package_prefix(name: &PackageName) -> String {
     format!("packages/{name}/")
+}
+
+fn pages_prefix(name: &PackageName) -> String {
+    format!("simple/{name}/")
 }
 
 fn status_prefix(name: &PackageName, version: &Version) -> String {

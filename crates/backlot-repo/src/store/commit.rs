@@ -1,7 +1,7 @@
 //! The one request that makes a release, in a race with any number of other publishers.
 //!
-//! **By create**: the wheel is written under its name on the condition that there is none (`If-None-Match: *`), in one
-//! request. **By move**, where there is no such condition: each publisher stages its wheel under a name of its own, and
+//! **By create**: the wheel is written under its name on the condition that there is none (`If-None-Match: *`; in a folder, a hard link to
+//! what was written beside it), in one request. **By move**, where there is no such condition: each publisher stages its wheel under a name of its own, and
 //! then (1) lists what is staged, (2) removes what others staged for the version, (3) looks that the version is not there,
 //! (4) moves its own. A publisher whose staged wheel was removed begins again under a new name.
 //!
@@ -13,15 +13,18 @@
 //! Deliberately absent: taking back a commit.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::time::{Duration, Instant};
 
-use backlot_backend::{CommitBy, Error as BackendError, Moved, Put};
-use backlot_core::{Context, PackageName, Version};
+use backlot_backend::{CommitBy, Error as BackendError, How, Moved, Put};
+use backlot_core::{Context, FileError, PackageName, Timestamp, Version};
 use backlot_net::Pauses;
 use backlot_wheel::{WheelName, sdist_name};
+use fs_err as fs;
+use sha2::Digest as _;
 use ulid::Ulid;
 
-use super::{ObjectRepo, SDIST, WHEEL};
+use super::{ReleaseStore, SDIST, WHEEL};
 use crate::error::{Error, Result};
 use crate::publish::Offer;
 
@@ -49,37 +52,54 @@ struct Staged {
     version: Version,
 }
 
-impl ObjectRepo {
+impl ReleaseStore {
     pub(super) fn commit(
         &self,
         offer: &Offer,
-        bytes: &[u8],
+        at: Timestamp,
         target: &str,
         context: &Context,
     ) -> Result<Committed> {
         match self.0.objects.commit_by() {
-            CommitBy::Create => self.commit_by_create(offer, bytes, target, context),
-            CommitBy::Move => self.commit_by_move(offer, bytes, target, context),
+            CommitBy::Create => self.commit_by_create(offer, at, target, context),
+            CommitBy::Move => self.commit_by_move(offer, &read_offered(offer, context)?, target, context),
         }
     }
 
     fn commit_by_create(
         &self,
         offer: &Offer,
-        bytes: &[u8],
+        at: Timestamp,
         target: &str,
         context: &Context,
     ) -> Result<Committed> {
-        // pip unpacks a file as what its server says it is.
-        let kind = if offer.is_sdist() { SDIST } else { WHEEL };
         let mut lost = LostAnswers::default();
         loop {
             context.check()?;
-            match self.0.objects.create(target, bytes.to_vec(), kind) {
+            match self.put_offered(offer, target, How::Create, at.0, context)? {
                 Ok(Put::New) => return Ok(Committed::Won),
                 Ok(Put::Exists) => return Ok(lost.outcome()),
                 Err(error) => lost.another(error)?,
             }
+        }
+    }
+
+    /// Send what is offered; the inner error is the store's.
+    pub(super) fn put_offered(
+        &self,
+        offer: &Offer,
+        target: &str,
+        how: How,
+        modified: u64,
+        context: &Context,
+    ) -> Result<Result<Put, BackendError>> {
+        let mut source = Source::open(offer, context)?;
+        // pip unpacks a file as what its server says it is.
+        let kind = if offer.is_sdist() { SDIST } else { WHEEL };
+        let put = self.0.objects.put_from(target, &mut source, how, modified, kind);
+        match source.refused {
+            Some(error) => Err(error),
+            None => Ok(put),
         }
     }
 
@@ -218,6 +238,62 @@ impl ObjectRepo {
             return Ok(!same.is_empty());
         }
         Ok(self.find_version(offer)?.is_some())
+    }
+}
+
+/// The offered file as it is sent: what was checked, or an error at its end.
+struct Source<'a> {
+    file: fs::File,
+    offer: &'a Offer,
+    context: &'a Context,
+    hasher: sha2::Sha256,
+    /// Why it is not sent, if so.
+    refused: Option<Error>,
+}
+
+impl<'a> Source<'a> {
+    fn open(offer: &'a Offer, context: &'a Context) -> Result<Self> {
+        Ok(Self {
+            file: fs::File::open(&offer.source)?,
+            offer,
+            context,
+            hasher: sha2::Sha256::new(),
+            refused: None,
+        })
+    }
+
+    fn refuse(&mut self, error: Error) -> std::io::Error {
+        let reason = std::io::Error::other(error.to_string());
+        self.refused = Some(error);
+        reason
+    }
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if let Err(stopped) = self.context.check() {
+            return Err(self.refuse(stopped.into()));
+        }
+        let length = self.file.read(into)?;
+        self.hasher.update(&into[..length]);
+        if length == 0
+            && !into.is_empty()
+            && self.hasher.clone().finalize()[..] != *self.offer.sha256.as_bytes()
+        {
+            let path = self.offer.source.clone();
+            return Err(self.refuse(Error::WheelChanged { path }));
+        }
+        Ok(length)
+    }
+}
+
+/// The offered file, whole.
+pub(super) fn read_offered(offer: &Offer, context: &Context) -> Result<Vec<u8>> {
+    let (mut source, mut bytes) = (Source::open(offer, context)?, Vec::new());
+    let read = source.read_to_end(&mut bytes);
+    match source.refused {
+        Some(error) => Err(error),
+        None => Ok(read.map(|_| bytes).map_err(FileError::from)?),
     }
 }
 

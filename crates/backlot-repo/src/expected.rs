@@ -1,28 +1,22 @@
-//! The files that a repo has or should have, and putting those back that are damaged or gone.
+//! The files that a repo has or should have.
 //!
 //! Invariants: what a file should be is told by its `published` facts; where it has none, by its record, else by its page.
-//! What is put back was read from end to end and has that digest; a file that is right is never replaced. Deliberately
-//! absent: where the right bytes are found, and the ways of a store (`object::upkeep`).
+//! What is put back was read from end to end and has that digest. Deliberately absent: where the right bytes are
+//! found, and how they are put back (`store::upkeep`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use backlot_core::file::{self, Created};
-use backlot_core::presence::{is_absent, is_dead_link};
-use backlot_core::{Context, PackageName, Sha256, Timestamp, Version};
+use backlot_core::{Context, PackageName, Sha256, Version};
 use backlot_wheel::{WheelName, sdist_name};
-use fs_err as fs;
 
-use crate::bounded::read_bounded;
 use crate::error::{Error, Result};
-use crate::fact::{Fact, Published, may_be, published_digests, read_facts};
-use crate::folder::FolderRepo;
-use crate::layout::{RepoKind, is_wheel};
+use crate::fact::{Fact, Published, may_be, published_digests};
+use crate::layout::is_wheel;
 use crate::own_page;
 use crate::place::Place;
-use crate::publish::{Offer, stage};
-use crate::quick::PAGE_LIMIT;
-use crate::record::{RECORD_LIMIT, ReleaseRecord, find_sidecar, record_path, sha256_of_file, sidecar_path};
+use crate::publish::Offer;
+use crate::record::ReleaseRecord;
 
 /// A file that a repo has, or should have.
 #[derive(Clone, Debug)]
@@ -82,18 +76,8 @@ impl ExpectedFile {
         }
     }
 
-    /// Of one in a folder, its sidecar and record, as far as they are those of the right bytes: what a repair leaves as it is.
-    pub(crate) fn right_derived(&self) -> Vec<Place> {
-        let right = |record: &&ReleaseRecord| Some(record.sha256) == self.digest();
-        let (Some(path), Some(record)) = (self.place.path(), self.record.as_ref().filter(right)) else {
-            return Vec::new();
-        };
-        let sidecar = find_sidecar(path, &record.metadata_sha256).map(|_| sidecar_path(path));
-        let right = std::iter::once(record_path(path)).chain(sidecar);
-        right.map(Place::from).collect()
-    }
-
-    fn modified(&self, digest: Sha256) -> Option<u64> {
+    /// The modification time that its record or fact knows it by.
+    pub(crate) fn modified(&self, digest: Sha256) -> Option<u64> {
         let recorded = self.record.as_ref().filter(|record| record.sha256 == digest);
         recorded
             .map(|record| record.modified)
@@ -133,6 +117,11 @@ impl<'a> Gathered<'a> {
             record: None,
             on_page: None,
         }));
+    }
+
+    /// A name that stands there, of nothing that can be used.
+    pub(crate) fn named(&mut self, file: &str) {
+        self.note(file, |_| {});
     }
 
     /// A file that is there.
@@ -199,84 +188,6 @@ fn names_missing(
     let page = page()?.unwrap_or_default();
     let on_page = own_page::read(&page).unwrap_or_default();
     Ok(on_page.iter().any(|file| !there.contains(&*file.filename)))
-}
-
-impl FolderRepo {
-    /// The names of all packages, also of those whose files are gone.
-    pub fn all_names(&self) -> Result<Vec<PackageName>> {
-        let mut names: BTreeSet<PackageName> = self.packages()?.into_iter().collect();
-        if self.kind()? == RepoKind::Backlot {
-            names.extend(self.package_folders()?);
-            names.extend(self.names_with_pages()?);
-        }
-        Ok(names.into_iter().collect())
-    }
-
-    /// The files of a package that are there, or that a record or a page names; sorted by name. None of a plain folder of
-    /// wheels, which says nothing about them.
-    pub fn expected_files(&self, name: &PackageName) -> Result<Vec<ExpectedFile>> {
-        if self.kind()? != RepoKind::Backlot {
-            return Ok(Vec::new());
-        }
-        let folder = self.places.package(name);
-        let place = |file: &str| folder.join(file).into();
-        let mut gathered = Gathered::new(name, &place);
-        for file in self.places.package_files(name)? {
-            if let Some(of) = file.strip_suffix(".json") {
-                let bytes = read_bounded(&folder.join(&file), RECORD_LIMIT)?.unwrap_or_default();
-                gathered.record(of, &bytes);
-            } else if is_there(&folder.join(&file)) {
-                gathered.there(&file);
-            } else {
-                gathered.note(&file, |_| {});
-            }
-        }
-        gathered.page(&self.own_page(name)?.unwrap_or_default());
-        gathered.with_facts(&|version| read_facts(&self.places.status(name, version)))
-    }
-
-    fn own_page(&self, name: &PackageName) -> Result<Option<Vec<u8>>> {
-        read_bounded(&self.places.pages(name).join("index.json"), PAGE_LIMIT)
-    }
-
-    /// The files of a package that its records or its page name and that are not there; the judgement of
-    /// [`Self::expected_files`], without reading what is known of those that are.
-    pub fn missing_files(&self, name: &PackageName) -> Result<Vec<Place>> {
-        if self.kind()? != RepoKind::Backlot {
-            return Ok(Vec::new());
-        }
-        let there: BTreeSet<String> = self.places.package_files(name)?.into_iter().collect();
-        missing_files(name, &there, || self.own_page(name), || self.expected_files(name))
-    }
-
-    /// Put a damaged or missing file back from a copy of the right bytes. Returns whether it was wrong.
-    pub(crate) fn restore(&self, expected: &ExpectedFile, from: &Path, context: &Context) -> Result<bool> {
-        let offer = expected.offer(from, context)?;
-        self.places.ensure(false)?;
-        let path: PathBuf = self.places.package(&expected.package).join(&expected.file);
-        let (staged, _) = stage(&offer, &path, context)?;
-        if let Some(modified) = expected.modified(offer.sha256) {
-            // What its record and its fact know it by.
-            file::set_modified(staged.path(), Timestamp(modified))?;
-        }
-        if is_absent(&path)? {
-            return Ok(staged.create()? == Created::New);
-        }
-        // Somebody else may have been here first.
-        if !is_dead_link(&path)? && sha256_of_file(&path)? == offer.sha256 {
-            return Ok(false);
-        }
-        staged.replace()?;
-        Ok(true)
-    }
-}
-
-/// Whether there is a file, or something that cannot be looked at.
-fn is_there(path: &Path) -> bool {
-    match fs::metadata(path) {
-        Ok(found) => found.is_file(),
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-    }
 }
 
 /// The version of a file that is named as a release of a package.

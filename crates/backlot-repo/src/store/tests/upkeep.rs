@@ -37,7 +37,7 @@ impl Scene {
     /// Reindex as a dry run and for real. Whether there was something to do.
     fn is_reindexed(&self) -> bool {
         let (harmed, context) = (self.stored(), Context::default());
-        let repo = Repo::Object(self.repo(Line::good()));
+        let repo = Repo::Store(self.repo(Line::good()));
         let mut planned = repo.reindex(true, &context).unwrap();
         assert_eq!(self.stored(), harmed, "a dry run changes nothing");
         planned.dry_run = false;
@@ -107,13 +107,13 @@ fn a_file_comes_back_whole_and_nothing_is_made_from_a_damaged_one() {
                 );
             }
             let harmed = scene.stored();
-            let repo = Repo::Object(scene.repo(Line::good())).without_cache();
+            let repo = Repo::Store(scene.repo(Line::good())).without_cache();
             let expected = repo.expected_files(&package("chair")).unwrap().remove(0);
             assert_eq!(expected.is_there, harm.is_some());
             assert_eq!(expected.digest().unwrap(), crate::record::sha256(&before[WHEEL]));
             let mut reports = Vec::new();
             for dry_run in [true, false] {
-                let mut upkeep = repo.upkeep(dry_run).unwrap();
+                let upkeep = repo.upkeep(dry_run).unwrap();
                 assert!(upkeep.restore(&expected, &copy, &context).unwrap());
                 assert!(!dry_run || scene.stored() == harmed);
                 let mended = upkeep.mend(&package("chair"), &context).unwrap();
@@ -122,7 +122,7 @@ fn a_file_comes_back_whole_and_nothing_is_made_from_a_damaged_one() {
             }
             assert_eq!(reports[0], reports[1]);
             assert_eq!(scene.stored(), before, "{commit_by:?}");
-            let mut upkeep = repo.upkeep(false).unwrap();
+            let upkeep = repo.upkeep(false).unwrap();
             assert!(
                 !upkeep.restore(&expected, &copy, &context).unwrap(),
                 "it is right"
@@ -130,10 +130,10 @@ fn a_file_comes_back_whole_and_nothing_is_made_from_a_damaged_one() {
         }
         // Other bytes are never put there.
         fs::write(&copy, &before["packages/chair/chair-1.1-py3-none-any.whl"]).unwrap();
-        let repo = Repo::Object(scene.repo(Line::good()));
+        let repo = Repo::Store(scene.repo(Line::good()));
         let expected = repo.expected_files(&package("chair")).unwrap().remove(0);
         scene.harm(WHEEL, None);
-        let mut upkeep = repo.upkeep(false).unwrap();
+        let upkeep = repo.upkeep(false).unwrap();
         upkeep.restore(&expected, &copy, &context).unwrap_err();
         assert_eq!(scene.world.get(WHEEL), None);
     }
@@ -151,20 +151,20 @@ fn killed_anywhere_a_repair_leaves_the_damaged_file_or_none_or_the_right_one() {
                 fs::write(&copy, &right).unwrap();
                 scene.world.put(WHEEL, b"wrong");
                 let context = Context::default();
-                let good = Repo::Object(scene.repo(Line::good()));
+                let good = Repo::Store(scene.repo(Line::good()));
                 let expected = good.expected_files(&package("chair")).unwrap().remove(0);
                 let line = Line::failing(at, fault);
-                let repo = Repo::Object(scene.repo(line.clone()));
+                let repo = Repo::Store(scene.repo(line.clone()));
                 let restored = repo
                     .upkeep(false)
-                    .and_then(|mut upkeep| upkeep.restore(&expected, &copy, &context));
+                    .and_then(|upkeep| upkeep.restore(&expected, &copy, &context));
                 let left = scene.world.get(WHEEL);
                 assert!(
                     left.as_ref()
                         .is_none_or(|left| *left == right || left == b"wrong"),
                     "{commit_by:?} {fault:?} {at}"
                 );
-                let mut upkeep = good.upkeep(false).unwrap();
+                let upkeep = good.upkeep(false).unwrap();
                 upkeep.restore(&expected, &copy, &context).unwrap();
                 assert_eq!(scene.world.get(WHEEL), Some(right));
                 if !line.has_failed() {
@@ -183,7 +183,7 @@ fn a_store_that_lost_all_its_releases_keeps_its_pages() {
         scene.harm(&key, None);
     }
     let lost = scene.stored();
-    let repo = Repo::Object(scene.repo(Line::good()));
+    let repo = Repo::Store(scene.repo(Line::good()));
     for dry_run in [true, false] {
         let error = repo.reindex(dry_run, &Context::default()).unwrap_err();
         assert_eq!(error.code(), "repo::no_packages");

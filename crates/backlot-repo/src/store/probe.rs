@@ -7,10 +7,10 @@
 use backlot_backend::{CommitBy, Error as BackendError, Moved, Put};
 use ulid::Ulid;
 
-use super::{ObjectRepo, WHEEL};
+use super::{ReleaseStore, WHEEL};
 use crate::error::{Error, Result};
 
-impl ObjectRepo {
+impl ReleaseStore {
     /// Try it out with objects of names of our own, once a process.
     pub(super) fn prove(&self) -> Result<()> {
         if self.0.proven.get().is_some() {

@@ -1,19 +1,19 @@
-//! Reading a store: releases, metadata, and whole wheels.
+//! Reading a store: releases, metadata, and whole wheels. What lies on a disk of this machine is opened where it lies, the rest is
+//! fetched and kept.
 //!
-//! Invariant: bytes leave here only with the digest that the release has. Deliberately absent: reading parts of a wheel:
-//! its metadata lies beside it.
+//! Invariant: bytes leave here only with the digest that the release has. Deliberately absent: unpacking.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use backlot_backend::each;
-use backlot_core::{Context, Operation, PackageName, Sha256, file, shared};
-use backlot_net::{Head, Kind, Responses};
-use backlot_wheel::{Metadata, Sdist, WheelArchive};
+use backlot_core::{Context, Operation, PackageName, Sha256, Version, file, shared};
+use backlot_net::{Kind, Responses};
+use backlot_wheel::{Metadata, Sdist, WheelArchive, WheelName};
 use sha2::Digest as _;
 
-use super::ObjectRepo;
-use super::shelf::Shelf;
+use super::ReleaseStore;
+use super::shelf::{Shelf, fold};
 use crate::error::{Error, Result};
 use crate::fact::ReleaseStatus;
 use crate::index::{metadata_key, parse_metadata};
@@ -22,25 +22,57 @@ use crate::parts::{Part, Piece};
 use crate::record::{METADATA_LIMIT, sha256, sha256_of_file};
 use crate::release::Release;
 
-impl ObjectRepo {
+impl ReleaseStore {
+    /// The releases of a package, oldest version first: one for each version. Wheels that cannot be used are warned about
+    /// once (`repo::broken_release`).
+    pub fn releases(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+        let mut releases = self.wheels(name, context)?;
+        releases.dedup_by(|next, kept| next.version == kept.version);
+        Ok(releases)
+    }
+
     /// The good wheels of a package, oldest version first. Those that cannot be used are warned about once.
-    pub(crate) fn wheels(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+    pub fn wheels(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
         Ok(self.listing(name, context)?.releases)
+    }
+
+    /// One release. Only the wheels of this version are looked into, so its cost does not grow with the others.
+    pub fn release(&self, name: &PackageName, version: &Version, context: &Context) -> Result<Release> {
+        let is_of_it = |file: &str| match WheelName::parse_likely(file.trim_end_matches(".json"), name) {
+            Ok(wheel) => wheel.version == *version,
+            Err(_) => false,
+        };
+        let mut shelf = Shelf::default();
+        if self.admits(name) {
+            shelf = self.shelf_of(name, &is_of_it)?;
+        }
+        let first = self.said_of(&shelf, context).releases.into_iter().next();
+        first.ok_or_else(|| Error::NoRelease {
+            package: name.clone(),
+            version: version.clone(),
+            repo: self.place(),
+        })
     }
 
     /// All that the store has under a package's name, with what was said of each release; what cannot be used is warned
     /// about once.
-    pub(crate) fn listing(&self, name: &PackageName, context: &Context) -> Result<Listing<Release>> {
-        Ok(self.said(&*self.next_shelf(name)?, context))
+    pub(crate) fn listing(&self, name: &PackageName, context: &Context) -> Result<Listing> {
+        match self.by_page(name)? {
+            Some(listing) => Ok(listing),
+            None => Ok(self.said_of(&*self.next_shelf(name)?, context)),
+        }
     }
 
     /// The same as it was a moment ago, if it was read then.
-    pub(crate) fn recent_listing(&self, name: &PackageName, context: &Context) -> Result<Listing<Release>> {
-        Ok(self.said(&*self.recent_shelf(name)?, context))
+    pub(crate) fn recent_listing(&self, name: &PackageName, context: &Context) -> Result<Listing> {
+        if self.is_local() {
+            return self.listing(name, context);
+        }
+        Ok(self.said_of(&*self.recent_shelf(name)?, context))
     }
 
     /// The listing of a shelf, with what was said of each release.
-    fn said(&self, shelf: &Shelf, context: &Context) -> Listing<Release> {
+    fn said_of(&self, shelf: &Shelf, context: &Context) -> Listing {
         let mut listing = shelf.listing.clone();
         for files in [&mut listing.releases, &mut listing.sources] {
             let said = std::mem::take(files).into_iter().map(|release| {
@@ -57,30 +89,62 @@ impl ObjectRepo {
         listing
     }
 
-    /// All that the store has under a package's name.
-    pub(crate) fn releases_with_problems(&self, name: &PackageName) -> Result<Listing<Release>> {
+    /// All that the store has under a package's name: every good file, and what cannot be used with the reason.
+    pub fn releases_with_problems(&self, name: &PackageName) -> Result<Listing> {
+        if self.is_local() {
+            return Ok(self.read_package(name, &|_| true)?.listing);
+        }
         Ok(self.shelf(name)?.listing.clone())
     }
 
-    /// What is known about a release beside its wheel, as of when its package was last read.
-    pub(crate) fn status(&self, release: &Release) -> Result<ReleaseStatus> {
-        Ok(self.known_shelf(&release.package)?.status(release))
+    /// The source distributions of a package, oldest version first.
+    pub(crate) fn sources(&self, name: &PackageName) -> Result<Vec<Release>> {
+        match self.by_page(name)? {
+            Some(listing) => Ok(listing.sources),
+            None => Ok(self.releases_with_problems(name)?.sources),
+        }
+    }
+
+    /// What is known about a release beside its file; of a store far away, as of when its package was last read.
+    pub fn status(&self, release: &Release) -> Result<ReleaseStatus> {
+        if !self.is_local() {
+            return Ok(self.known_shelf(&release.package)?.status(release));
+        }
+        let said = self.said(&release.package, &release.version)?;
+        Ok(fold(said.facts(), &self.looked_at(release)))
+    }
+
+    /// The same with the time that its file has, where only a page was read so far.
+    pub(super) fn looked_at(&self, release: &Release) -> Release {
+        let mut release = release.clone();
+        if release.modified == 0
+            && let Ok(Some(entry)) = self.0.objects.stat(&self.key_of(&release))
+        {
+            release.modified = entry.modified;
+        }
+        release
     }
 
     /// Read many packages at once.
     pub(crate) fn prefetch(&self, names: &[PackageName]) -> Result<()> {
+        if self.is_local() {
+            return Ok(());
+        }
         each(names, |name| self.shelf_ahead(name)).map(drop)
     }
 
     /// Read the metadata of many releases at once.
     pub(crate) fn prefetch_metadata(&self, releases: &[&Release]) -> Result<()> {
+        if self.is_local() {
+            return Ok(());
+        }
         let mut wheels = releases.to_vec();
         wheels.retain(|release| !release.is_sdist());
         each(&wheels, |release| self.metadata_bytes(release).map(drop)).map(drop)
     }
 
     /// The metadata of a release: kept, from its sidecar, or from the wheel.
-    pub(crate) fn metadata(&self, release: &Release) -> Result<Metadata> {
+    pub fn metadata(&self, release: &Release) -> Result<Metadata> {
         parse_metadata(release, &self.metadata_bytes(release)?)
     }
 
@@ -92,8 +156,13 @@ impl ObjectRepo {
         {
             return Ok(kept.body);
         }
-        let sidecar = format!("{}.metadata", object_key(release));
-        let bytes = match self.0.objects.read(&sidecar, METADATA_LIMIT)? {
+        let sidecar = format!("{}.metadata", self.key_of(release));
+        let beside = match self.0.objects.read(&sidecar, METADATA_LIMIT) {
+            // A wheel on this disk says the same.
+            Err(_) if self.is_local() => None,
+            beside => beside?,
+        };
+        let bytes = match beside {
             Some(bytes) if is_right(&bytes) => bytes,
             _ => {
                 let archive = self.archive(release)?;
@@ -108,14 +177,15 @@ impl ObjectRepo {
                 bytes
             }
         };
-        let place = release.place().to_string();
-        let head = Head::new(&place, &place, 200, &bytes);
-        self.0.kept.keep(Kind::Metadata, &key, &head, &bytes);
+        self.keep(&key, &self.key_of(release), &bytes);
         Ok(bytes)
     }
 
     /// Fetch many wheels at once; [`Self::open_wheel`] then takes them from this disk.
     pub(crate) fn prefetch_wheels(&self, releases: &[&Release]) -> Result<()> {
+        if self.is_local() {
+            return Ok(());
+        }
         each(releases, |release| self.local_wheel(release).map(drop)).map(drop)
     }
 
@@ -139,29 +209,45 @@ impl ObjectRepo {
             Part::Last(length) => (total.saturating_sub(length), length.min(total)),
             Part::At(start, length) => (start, length),
         };
-        let bytes = self.0.objects.part(&object_key(release), start, length)?;
+        let bytes = self.0.objects.part(&self.key_of(release), start, length)?;
         let whole = bytes.filter(|bytes| bytes.len() as u64 == length);
         Ok(whole.map(|bytes| Piece { start, bytes, total }))
     }
 
     /// Where the file of a release will be kept, if it is not there yet.
     pub(crate) fn absent(&self, release: &Release) -> Option<PathBuf> {
-        let path = self.kept_wheel(release);
+        let path = self.kept_wheel(release)?;
         (!self.is_kept(&path, release)).then_some(path)
     }
 
-    /// What was read is kept there.
-    pub(crate) fn store(&self) -> &Responses {
-        &self.0.kept
+    /// What was read from afar is kept there.
+    pub(crate) fn kept(&self) -> Option<&Responses> {
+        self.0.kept.as_ref()
     }
 
-    /// Put a wheel in place if it has the size and digest that the release has.
-    pub(crate) fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
+    /// The key of a release's file.
+    pub(super) fn key_of(&self, release: &Release) -> String {
+        match (release.path(), self.0.objects.root()) {
+            (Some(path), Some(root)) => {
+                let below = path.strip_prefix(root).unwrap_or(&path);
+                below.to_string_lossy().into_owned()
+            }
+            _ => release.link().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// Put a file in place (atomically, replacing what is there) if it has the size and digest that the release has; else
+    /// nothing is written. Reads at most one byte more than the release has.
+    pub fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
+        context.check()?;
         let size = release.size.unwrap_or(0);
         let running = context.start(Operation::Pull, 1, size);
-        let kept = self.kept_wheel(release);
-        if !self.is_kept(&kept, release) || file::rename(&kept, target).is_err() {
-            let key = object_key(release);
+        let kept = self
+            .kept_wheel(release)
+            .filter(|kept| self.is_kept(kept, release));
+        let is_placed = kept.is_some_and(|kept| file::rename(&kept, target).is_ok());
+        if !is_placed {
+            let key = self.key_of(release);
             let found = self.download(&key, target, size, release.sha256, context, &|bytes| {
                 running.advance(0, bytes);
             })?;
@@ -174,11 +260,15 @@ impl ObjectRepo {
     }
 
     fn local_wheel(&self, release: &Release) -> Result<PathBuf> {
-        let path = self.kept_wheel(release);
+        let key = self.key_of(release);
+        if let Some(path) = self.0.objects.file(&key) {
+            return Ok(path);
+        }
+        let path = self.kept_wheel(release).ok_or_else(|| self.no_release(release))?;
         if self.is_kept(&path, release) {
             return Ok(path);
         }
-        let (key, size) = (object_key(release), release.size.unwrap_or(0));
+        let size = release.size.unwrap_or(0);
         let found = self.download(&key, &path, size, release.sha256, &Context::default(), &|_| {})?;
         found.map(|_| path).ok_or_else(|| self.no_release(release))
     }
@@ -187,11 +277,12 @@ impl ObjectRepo {
         !self.0.is_uncached && sha256_of_file(path).is_ok_and(|found| Some(found) == release.sha256)
     }
 
-    fn kept_wheel(&self, release: &Release) -> PathBuf {
+    /// Where the file of a release far away is kept.
+    fn kept_wheel(&self, release: &Release) -> Option<PathBuf> {
         let key = release
             .sha256
             .map_or_else(|| release.place().to_string(), |digest| digest.to_string());
-        self.0.kept.wheel(&key, &release.file)
+        Some(self.0.kept.as_ref()?.wheel(&key, &release.file))
     }
 
     /// Fetch an object of a known size to a file that appears only if it is right; `None` if it is gone. Reads little more
@@ -211,13 +302,21 @@ impl ObjectRepo {
             let mut take = |block: &[u8]| -> Result<()> {
                 context.check()?;
                 read += block.len() as u64;
+                hasher.update(block);
                 if read > size {
-                    return Err(Error::TooLarge {
-                        place: self.at(key),
-                        limit: size,
+                    let found = Sha256::from_bytes(hasher.clone().finalize().into());
+                    return Err(match expected {
+                        Some(expected) => Error::WrongBytes {
+                            place: self.at(key),
+                            expected,
+                            found,
+                        },
+                        None => Error::TooLarge {
+                            place: self.at(key),
+                            limit: size,
+                        },
                     });
                 }
-                hasher.update(block);
                 progress(block.len() as u64);
                 Ok(staged.write_all(block)?)
             };
@@ -250,9 +349,4 @@ impl ObjectRepo {
             other => other,
         }
     }
-}
-
-/// The key of a release's wheel.
-pub(super) fn object_key(release: &Release) -> String {
-    release.link().unwrap_or_default().to_owned()
 }

@@ -43,7 +43,7 @@ impl Scene {
         for file in files {
             let checked = Checked::part(file, &digests, &context)?;
             match repo.offer(&checked.0, &by("copier"), &context) {
-                Ok(()) | Err(Error::ReleaseExists { identical: true, .. }) => {}
+                Ok(_) | Err(Error::ReleaseExists { identical: true, .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -144,7 +144,7 @@ fn a_copy_that_breaks_off_anywhere_is_completed_by_the_next() {
             let missing: Vec<PathBuf> = files.iter().filter(|file| !is_there(file)).cloned().collect();
             scene.copy_of(&missing, &files, &Line::good()).unwrap();
             assert_eq!(scene.contents().len(), 3, "{commit_by:?} {at}");
-            let repo = Repo::Object(scene.repo(Line::good()));
+            let repo = Repo::Store(scene.repo(Line::good()));
             repo.complete(&[package("chair")], &Context::default()).unwrap();
             let page = String::from_utf8(scene.world.get("simple/chair/index.json").unwrap()).unwrap();
             assert_eq!(

@@ -1,0 +1,113 @@
+//! Which packages and files a store has, by their names alone.
+//!
+//! Invariant: a place whose names cannot be told is an error, and so is one that is gone; it is never taken for empty. Deliberately absent: what
+//! the files are (`shelf`).
+
+use backlot_core::{PackageName, Version};
+
+use super::shelf::parse;
+use super::{ReleaseStore, package_prefix};
+use crate::error::Result;
+use crate::layout::RepoKind;
+use crate::listing::package_of;
+
+impl ReleaseStore {
+    /// Below what a package's files lie, and whether those of others do, too.
+    pub(super) fn files_prefix(&self, name: &PackageName) -> Result<(String, bool)> {
+        Ok(match self.kind()? {
+            RepoKind::Flat => (String::new(), true),
+            RepoKind::Empty | RepoKind::Backlot => (package_prefix(name), false),
+        })
+    }
+
+    /// The names of what lies in a package's place, but for what is hidden; none only if it surely has none.
+    pub(super) fn names_of(&self, name: &PackageName) -> Result<Vec<String>> {
+        self.names_below(&package_prefix(name), name)
+    }
+
+    pub(super) fn names_below(&self, prefix: &str, name: &PackageName) -> Result<Vec<String>> {
+        let mut names = match self.0.objects.names(prefix) {
+            Ok(names) => names,
+            // The folder of a package that is a link to nothing is worth its own words.
+            Err(error) => {
+                self.check_absent(name)?;
+                return Err(error.into());
+            }
+        };
+        if names.is_empty() && !prefix.is_empty() {
+            self.check_absent(name)?;
+        }
+        names.retain(|name| !name.starts_with('.'));
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Of a folder, an error unless a package without files surely has none.
+    pub(super) fn check_absent(&self, name: &PackageName) -> Result<()> {
+        match &self.0.places {
+            Some(places) if self.kind()? != RepoKind::Empty => places.check_absent(name),
+            _ => Ok(()),
+        }
+    }
+
+    /// The files of a package by their names alone, with their versions.
+    pub(super) fn file_names(&self, name: &PackageName) -> Result<Vec<(String, Version)>> {
+        let files = self.names_of(name)?.into_iter();
+        Ok(files
+            .filter_map(|file| {
+                let (_, parsed) = parse(&file, name, false).ok().flatten()?;
+                Some((file, parsed.version))
+            })
+            .collect())
+    }
+
+    /// Whether there is an object that is named as one of a package's wheels or source distributions.
+    pub(super) fn has_files(&self, name: &PackageName) -> Result<bool> {
+        let files = self.names_of(name)?;
+        Ok(files.iter().any(|file| package_of(file).as_ref() == Some(name)))
+    }
+
+    /// The packages that have at least one wheel or source distribution (by its file name), sorted.
+    pub fn packages(&self) -> Result<Vec<PackageName>> {
+        match self.kind()? {
+            RepoKind::Empty => return Ok(Vec::new()),
+            RepoKind::Flat => {
+                let names = self.0.objects.names("")?;
+                let visible = names.iter().filter(|name| !name.starts_with('.'));
+                let mut packages: Vec<PackageName> = visible.filter_map(|file| package_of(file)).collect();
+                packages.sort();
+                packages.dedup();
+                return Ok(packages);
+            }
+            RepoKind::Backlot if !self.is_local() => drop(self.marker()?),
+            RepoKind::Backlot => {}
+        }
+        let mut names = self.package_folders()?;
+        names.retain(|name| self.admits(name));
+        let have = self.each(&names, |name| self.has_files(name))?;
+        let both = names.into_iter().zip(have);
+        Ok(both.filter_map(|(name, has)| has.then_some(name)).collect())
+    }
+
+    /// The folders below `packages/` that are named as packages are, sorted.
+    pub(super) fn package_folders(&self) -> Result<Vec<PackageName>> {
+        let names = self.folders_below("packages/");
+        if let Some(places) = &self.0.places
+            && names.as_ref().map_or(true, Vec::is_empty)
+        {
+            places.check_packages()?;
+        }
+        names
+    }
+
+    /// The folders below a prefix that are named as packages are, sorted.
+    pub(super) fn folders_below(&self, prefix: &str) -> Result<Vec<PackageName>> {
+        let names = self.0.objects.names(prefix)?.into_iter();
+        let folders = names.filter_map(|name| name.strip_suffix('/').map(ToOwned::to_owned));
+        let mut packages: Vec<PackageName> = folders
+            .filter_map(|name| PackageName::parse(&name).ok().filter(|p| p.as_str() == name))
+            .collect();
+        packages.sort();
+        Ok(packages)
+    }
+}

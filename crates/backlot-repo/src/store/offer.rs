@@ -1,0 +1,293 @@
+//! Publishing a wheel, or one file of a release that is copied: look, then do.
+//!
+//! The order: check the wheel, look whether the version is there, write the `published` fact, **commit**, then what is derived.
+//! Invariant: before the commit readers see nothing, after it a complete release, wherever the publisher dies; a loser touches nothing of the
+//! winner, and takes its own fact away. What is exclusive is the file name; other files of the version are found by listing, before and
+//! after: a publish tolerates none, a copy those of the release it copies ([`crate::Checked`]). To a store far away a wheel is sent from
+//! memory, because only a whole request can be conditional. Deliberately absent: how a commit is won (`commit`), building wheels, and
+//! pushing the files they point to.
+
+use std::path::Path;
+
+use backlot_core::{Context, Operation, Timestamp};
+
+use super::commit::Committed;
+use super::{JSON, METADATA, ReleaseStore, WHEEL_LIMIT, package_prefix, pages_prefix, status_prefix};
+use crate::error::{Error, Result};
+use crate::fact::{Fact, FactKind, fact_bytes, fact_name};
+use crate::layout::RepoKind;
+use crate::place::Place;
+use crate::publish::{
+    ExistingRelease, Offer, Publication, PublishPlan, Published, There, published_fact, unknown,
+};
+use crate::record::{RECORD_FORMAT, ReleaseRecord, sha256, sha256_of_file};
+use crate::release::Release;
+
+impl ReleaseStore {
+    /// What [`Self::publish`] would do now. Changes nothing.
+    pub fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
+        self.plan(&Offer::check_wheel(wheel, context)?)
+    }
+
+    /// Publish a wheel: exactly one of any number of publishers of a version wins, the others get
+    /// [`Error::ReleaseExists`]. Derived files of the package that an earlier publisher could not write are made too, also
+    /// when this publish is a conflict.
+    pub fn publish(&self, wheel: &Path, publication: &Publication, context: &Context) -> Result<Published> {
+        self.offer(&Offer::check_wheel(wheel, context)?, publication, context)
+    }
+
+    /// What [`Self::offer`] would do now. Changes nothing.
+    pub(crate) fn plan(&self, offer: &Offer) -> Result<PublishPlan> {
+        offer.check_gate(self.gate())?;
+        self.check_layout()?;
+        let makes_repo = !self.is_made()?;
+        let existing = self.find_version(offer)?;
+        let (package, version) = (&offer.name.package, &offer.name.version);
+        let target = target(offer);
+        let mut writes = Vec::new();
+        if existing.is_none() {
+            if makes_repo {
+                writes.push("repo.json".to_owned());
+            }
+            writes.push(status_prefix(package, version).trim_end_matches('/').to_owned());
+            let metadata = (!offer.is_sdist()).then(|| format!("{target}.metadata"));
+            writes.push(target.clone());
+            writes.extend(metadata);
+            writes.push(format!("{target}.json"));
+            for folder in [pages_prefix(package), "simple/".to_owned()] {
+                writes.extend([format!("{folder}index.html"), format!("{folder}index.json")]);
+            }
+        }
+        Ok(PublishPlan {
+            package: package.clone(),
+            version: version.clone(),
+            file: offer.file.clone(),
+            repo: self.place(),
+            sha256: offer.sha256,
+            size: offer.size,
+            makes_repo,
+            existing,
+            writes: writes.iter().map(|key| self.at(key)).collect(),
+        })
+    }
+
+    /// Publish what was checked already, which may be one file of several.
+    pub(crate) fn offer(
+        &self,
+        offer: &Offer,
+        publication: &Publication,
+        context: &Context,
+    ) -> Result<Published> {
+        offer.check_gate(self.gate())?;
+        self.ensure(context)?;
+        context.check()?;
+        if let Some(existing) = self.find_version(offer)? {
+            return Err(self.conflict(offer, existing, context));
+        }
+        if !self.is_local() && offer.size > WHEEL_LIMIT {
+            return Err(Error::TooLarge {
+                place: Place::Path(offer.source.clone()),
+                limit: WHEEL_LIMIT,
+            });
+        }
+        let running = context.start(Operation::Push, 1, offer.size);
+        let at = context.now();
+        let fact = self.add_fact(&published_fact(offer, publication, at))?;
+        match self.commit(offer, at, &target(offer), context) {
+            Ok(Committed::Won) => {}
+            Err(error) => {
+                // Of a folder it is clear that nothing was committed; elsewhere the fact may be about the release.
+                if self.is_local() {
+                    self.0.objects.delete(&fact)?;
+                }
+                return Err(error);
+            }
+            // Also without a lost answer: what stands between us and the store may have sent the request twice.
+            Ok(_) if self.is_ours(offer, &fact)? => {}
+            Ok(outcome) => {
+                // Where it is not clear whose it is, the fact harms nobody if it is not about the release.
+                if outcome == Committed::Lost {
+                    self.0.objects.delete(&fact)?;
+                }
+                let existing = self.find_version(offer)?;
+                let existing = existing.unwrap_or_else(|| unknown(self.at(&target(offer))));
+                return Err(self.conflict(offer, existing, context));
+            }
+        }
+        running.advance(1, offer.size);
+        // From here on the release stands whatever happens, so nothing stops it any more.
+        let (healed, unfinished) = match self.finish(offer, at, context) {
+            Ok(healed) => (healed, None),
+            Err(error) => {
+                let message = format!(
+                    "{} {} is published, but its index is not: {error}",
+                    offer.name.package, offer.name.version
+                );
+                context.warn("repo::unfinished_index", message);
+                (Vec::new(), Some(error.to_string()))
+            }
+        };
+        self.warn_of_siblings(offer, context);
+        Ok(Published {
+            place: self.at(&target(offer)),
+            healed,
+            unfinished,
+        })
+    }
+
+    /// What is derived, after a commit. Returns what else of the package was wrong and was made again.
+    fn finish(&self, offer: &Offer, at: Timestamp, context: &Context) -> Result<Vec<Place>> {
+        let (objects, target) = (&*self.0.objects, target(offer));
+        // A disk may round the time that it was given.
+        let there = if self.is_local() {
+            objects.stat(&target)?
+        } else {
+            None
+        };
+        let record = ReleaseRecord {
+            format: RECORD_FORMAT,
+            filename: offer.file.clone(),
+            sha256: offer.sha256,
+            size: offer.size,
+            // What the fact says too: so it is known whose it is, should others offer the same bytes.
+            modified: there.map_or(at.0, |entry| entry.modified),
+            metadata_sha256: sha256(&offer.metadata),
+            requires_python: offer.requires_python.clone(),
+            published_at: at,
+        };
+        if !offer.is_sdist() {
+            objects.write_for_now(&format!("{target}.metadata"), offer.metadata.clone(), METADATA)?;
+        }
+        objects.write_for_now(&format!("{target}.json"), record.to_bytes(), JSON)?;
+        let healed = self.complete(&offer.name.package, context)?;
+        Ok(healed.iter().map(|key| self.at(key)).collect())
+    }
+
+    /// The error for a version that is there; completes what its publisher may have left undone.
+    fn conflict(&self, offer: &Offer, existing: ExistingRelease, context: &Context) -> Error {
+        let complete = self.complete(&offer.name.package, context).is_ok();
+        offer.conflict(self.place(), existing, complete)
+    }
+
+    /// What is in the way of an offer: as a rule any file of its version, whatever its tags and however it is spelled.
+    pub(super) fn find_version(&self, offer: &Offer) -> Result<Option<ExistingRelease>> {
+        let (package, version) = (&offer.name.package, &offer.name.version);
+        if self.is_local() && self.kind()? == RepoKind::Empty {
+            return Ok(None);
+        }
+        let names = self.file_names(package)?;
+        let names: Vec<&String> = names
+            .iter()
+            .filter(|(_, v)| v == version)
+            .map(|(file, _)| file)
+            .collect();
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let is_wanted = |file: &str| {
+            names
+                .iter()
+                .any(|name| name.as_str() == file.trim_end_matches(".json"))
+        };
+        let shelf = self.shelf_of(package, &is_wanted)?;
+        let there = names.iter().map(|file| {
+            let release = shelf.files().find(|release| release.file == **file);
+            There {
+                file,
+                sha256: release.and_then(|release| self.digest_of(release).ok()),
+                of: (*file, release),
+            }
+        });
+        let Some((file, release)) = offer.in_the_way(there.collect()) else {
+            return Ok(None);
+        };
+        let Some(release) = release else {
+            // Broken, but in the way: a release is never replaced.
+            let key = format!("{}{file}", package_prefix(package));
+            return Ok(Some(unknown(self.at(&key))));
+        };
+        let sha256 = self.digest_of(release).ok();
+        let release = Release {
+            sha256,
+            ..release.clone()
+        };
+        let published = shelf.status(&release).published;
+        let since = published.as_ref().map(|fact| fact.at).or(release.published_at);
+        Ok(Some(ExistingRelease {
+            place: release.place(),
+            at: since,
+            author: published.map(|fact| fact.author),
+            identical: sha256 == Some(offer.sha256),
+        }))
+    }
+
+    /// The digest of a file: of one on this disk that has no record, by reading it.
+    pub(crate) fn digest_of(&self, release: &Release) -> Result<backlot_core::Sha256> {
+        match (release.sha256, self.0.objects.file(&self.key_of(release))) {
+            (Some(known), _) => Ok(known),
+            (None, Some(path)) => sha256_of_file(&path),
+            (None, None) => Err(self.no_release(release)),
+        }
+    }
+
+    /// After a commit that seems lost: whether the release that is there has our bytes, and nobody else says it is theirs.
+    fn is_ours(&self, offer: &Offer, fact: &str) -> Result<bool> {
+        let target = target(offer);
+        let shelf = self.shelf_of(&offer.name.package, &|file| {
+            file.trim_end_matches(".json") == offer.file
+        })?;
+        let is_same = shelf
+            .files()
+            .any(|r| self.key_of(r) == target && r.sha256 == Some(offer.sha256));
+        if !is_same {
+            return Ok(false);
+        }
+        let prefix = status_prefix(&offer.name.package, &offer.name.version);
+        let said = self.said(&offer.name.package, &offer.name.version)?;
+        let claims = said.named.iter().filter(|(id, claim)| {
+            claim.kind == FactKind::Published
+                && claim.sha256 == Some(offer.sha256)
+                && format!("{prefix}{}", fact_name(*id)) != fact
+        });
+        Ok(claims.count() == 0)
+    }
+
+    /// Two publishers of one version with different tags can pass each other; people must know.
+    fn warn_of_siblings(&self, offer: &Offer, context: &Context) {
+        if offer.siblings.is_some() {
+            return;
+        }
+        // Of a store far away, as the pages were just made from.
+        let files = if self.is_local() {
+            self.file_names(&offer.name.package).unwrap_or_default()
+        } else {
+            let shelf = self.known_shelf(&offer.name.package).unwrap_or_default();
+            shelf
+                .files()
+                .map(|file| (file.file.clone(), file.version.clone()))
+                .collect()
+        };
+        let other = files
+            .iter()
+            .find(|(file, version)| *version == offer.name.version && *file != offer.file);
+        if let Some((other, _)) = other {
+            let message = format!(
+                "`{other}` was published at the same moment as `{}`: the version has two wheels",
+                offer.file
+            );
+            context.warn("repo::several_wheels", message);
+        }
+    }
+
+    /// Add a fact under a name that nobody else has. Returns its key.
+    pub(super) fn add_fact(&self, fact: &Fact) -> Result<String> {
+        let id = ulid::Ulid::from_parts(fact.at.0, ulid::Ulid::new().random());
+        let key = format!("{}{}", status_prefix(&fact.package, &fact.version), fact_name(id));
+        self.0.objects.write(&key, fact_bytes(fact), JSON)?;
+        Ok(key)
+    }
+}
+
+fn target(offer: &Offer) -> String {
+    format!("{}{}", package_prefix(&offer.name.package), offer.file)
+}

@@ -1,0 +1,508 @@
+//! What a store has of one package: what is listed, and the small objects that lie beside it.
+//!
+//! Invariants: releases and facts come from listings made anew each time; of a store far away, what was read once is kept on this disk
+//! under its key, size and tag, and not read again while those stay; nothing that lies there makes reading fail: it is named with
+//! the reason or passed over. Deliberately absent: the pages, which are derived.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backlot_backend::{Entry, Error as BackendError};
+use backlot_core::{Class, Context, PackageName, Sha256, Timestamp, Version};
+use backlot_net::Kind;
+use backlot_wheel::{Sdist, WheelArchive, WheelName, sdist_name};
+
+use super::facts::Said;
+use super::{ReleaseStore, WHEEL_LIMIT};
+use crate::error::{Error, Result};
+use crate::fact::{Fact, ReleaseStatus};
+use crate::layout::{RepoKind, is_wheel};
+use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, named, sort, source_name};
+use crate::record::{METADATA_LIMIT, RECORD_FORMAT, RECORD_LIMIT, ReleaseRecord, sha256, sha256_of_file};
+use crate::release::{Lies, Release, ReleaseKind};
+
+/// A package as it was when it was last read.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    pub(super) listing: Listing,
+    /// Everything that lies below `packages/<name>/`, by key; of a folder only what is a release.
+    pub(super) entries: HashMap<String, Entry>,
+    /// The files without a record that agrees, by key.
+    pub(super) unrecorded: Vec<String>,
+    /// What was said, by version as the store spells it.
+    pub(super) said: BTreeMap<String, Said>,
+}
+
+/// How long what was listed ahead of a reading may wait for it.
+const AHEAD: Duration = Duration::from_secs(30);
+/// How old a listing may be that only a warning rests on.
+const RECENT: Duration = Duration::from_secs(10);
+
+/// A package as this process last read it.
+pub(super) struct Known {
+    shelf: Arc<Shelf>,
+    read: Instant,
+    /// Listed for a reading that has not come yet, and that need not list it again.
+    ahead: bool,
+}
+
+/// A file of a package as it was found by its name.
+struct Found {
+    file: String,
+    /// What it is, or why that cannot be told.
+    entry: Result<Entry>,
+}
+
+/// A wheel or source distribution as listed.
+struct Listed {
+    kind: ReleaseKind,
+    name: WheelName,
+    file: String,
+    entry: Entry,
+}
+
+/// What a file of a package is by its name; `None` if it is neither a wheel nor a source distribution, the reason if it
+/// should be one of this package and is not. In a shared place those of others are passed over.
+pub(super) fn parse(
+    file: &str,
+    package: &PackageName,
+    shared: bool,
+) -> Result<Option<(ReleaseKind, WheelName)>, String> {
+    if is_wheel(file) {
+        return Ok(named(file, package, shared)?.map(|name| (ReleaseKind::Wheel, name)));
+    }
+    let source = sdist_name(file).filter(|(of, _)| of == package);
+    Ok(source.map(|(of, version)| (ReleaseKind::Sdist, WheelName::pure(&of, &version))))
+}
+
+impl Shelf {
+    /// All files that can be used.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Release> {
+        self.listing.files()
+    }
+
+    /// The facts about a version.
+    pub(super) fn facts(&self, version: &Version) -> impl Iterator<Item = &Fact> {
+        let said = self.said.get(&version.to_string());
+        said.into_iter().flat_map(Said::facts)
+    }
+
+    /// What they amount to for one of its files.
+    pub(super) fn status(&self, release: &Release) -> ReleaseStatus {
+        fold(self.facts(&release.version), release)
+    }
+}
+
+/// What facts amount to for a file.
+pub(super) fn fold<'a>(facts: impl IntoIterator<Item = &'a Fact>, release: &Release) -> ReleaseStatus {
+    let sha256 = release.sha256.unwrap_or_else(|| sha256(b""));
+    ReleaseStatus::fold(facts.into_iter().cloned(), &sha256, release.modified)
+}
+
+impl ReleaseStore {
+    /// A package as it is now.
+    pub(super) fn shelf(&self, name: &PackageName) -> Result<Arc<Shelf>> {
+        if !self.admits(name) {
+            return Ok(Arc::default());
+        }
+        if self.is_local() {
+            return self.shelf_of(name, &|_| true).map(Arc::new);
+        }
+        let facts = std::thread::scope(|scope| {
+            let facts = scope.spawn(|| self.read_facts(name));
+            let packages = self.read_package(name, &|_| true);
+            let facts = facts
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            packages.and_then(|shelf| Ok((shelf, facts?)))
+        });
+        let (mut shelf, facts) = facts?;
+        shelf.said = facts;
+        let shelf = Arc::new(shelf);
+        let known = Known {
+            shelf: Arc::clone(&shelf),
+            read: Instant::now(),
+            ahead: false,
+        };
+        self.shelves().insert(name.clone(), known);
+        Ok(shelf)
+    }
+
+    /// Those files of a package whose names are wanted, with what was said of their versions; the others are not looked at.
+    pub(super) fn shelf_of(&self, name: &PackageName, wanted: &dyn Fn(&str) -> bool) -> Result<Shelf> {
+        let mut shelf = self.read_package(name, wanted)?;
+        let spelled: BTreeMap<String, Version> = shelf
+            .files()
+            .map(|file| (file.version.to_string(), file.version.clone()))
+            .collect();
+        let versions: Vec<Version> = spelled.into_values().collect();
+        let said = self.each(&versions, |version| self.said(name, version))?;
+        let spelled = versions.iter().map(ToString::to_string);
+        shelf.said = spelled.zip(said).collect();
+        Ok(shelf)
+    }
+
+    /// List a package for the reading that comes next.
+    pub(super) fn shelf_ahead(&self, name: &PackageName) -> Result<()> {
+        self.shelf(name)?;
+        if let Some(known) = self.shelves().get_mut(name) {
+            known.ahead = true;
+        }
+        Ok(())
+    }
+
+    /// A package as it is now, or as it was listed ahead of this reading a moment ago.
+    pub(super) fn next_shelf(&self, name: &PackageName) -> Result<Arc<Shelf>> {
+        if let Some(known) = self.shelves().get_mut(name)
+            && std::mem::take(&mut known.ahead)
+            && known.read.elapsed() < AHEAD
+        {
+            return Ok(Arc::clone(&known.shelf));
+        }
+        self.shelf(name)
+    }
+
+    /// A package as it is now, or was a moment ago.
+    pub(super) fn recent_shelf(&self, name: &PackageName) -> Result<Arc<Shelf>> {
+        if let Some(known) = self.shelves().get(name)
+            && known.read.elapsed() < RECENT
+        {
+            return Ok(Arc::clone(&known.shelf));
+        }
+        self.shelf(name)
+    }
+
+    /// The same, or as it was when this process last read it.
+    pub(super) fn known_shelf(&self, name: &PackageName) -> Result<Arc<Shelf>> {
+        let known = self.shelves().get(name).map(|known| Arc::clone(&known.shelf));
+        known.map_or_else(|| self.shelf(name), Ok)
+    }
+
+    /// What lies in a package's place under names that are wanted. Of a folder, only what may be a release is looked at.
+    fn found(&self, prefix: &str, name: &PackageName, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Found>> {
+        if !self.is_local() {
+            let listed = self.listed(prefix, false)?.into_iter();
+            let found = listed.filter_map(|entry| {
+                let file = entry.key.strip_prefix(prefix)?.to_owned();
+                let is_ours = !file.is_empty() && !file.starts_with('.') && wanted(&file);
+                is_ours.then_some(Found {
+                    file,
+                    entry: Ok(entry),
+                })
+            });
+            return Ok(found.collect());
+        }
+        let mut found = Vec::new();
+        for mut file in self.names_below(prefix, name)? {
+            let is_folder = file.ends_with('/');
+            file.truncate(file.len() - usize::from(is_folder));
+            if !wanted(&file) || !is_wheel(&file) && (is_folder || source_name(&file).is_none()) {
+                continue;
+            }
+            match self.0.objects.stat(&format!("{prefix}{file}")) {
+                // Gone since it was listed: as if it had never been there.
+                Ok(None) => {}
+                Ok(Some(mut entry)) => {
+                    if is_folder {
+                        entry.key.push('/');
+                    }
+                    found.push(Found {
+                        file,
+                        entry: Ok(entry),
+                    });
+                }
+                Err(error) => found.push(Found {
+                    file,
+                    entry: Err(error.into()),
+                }),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The wanted files of a package, without what was said of them.
+    pub(super) fn read_package(&self, name: &PackageName, wanted: &dyn Fn(&str) -> bool) -> Result<Shelf> {
+        let mut shelf = Shelf::default();
+        if self.kind()? == RepoKind::Empty {
+            return Ok(shelf);
+        }
+        let (prefix, shared) = self.files_prefix(name)?;
+        let mut files = Vec::new();
+        for Found { file, entry } in self.found(&prefix, name, wanted)? {
+            let key = format!("{prefix}{file}");
+            let place = self.at(&key);
+            match parse(file.trim_end_matches('/'), name, shared) {
+                Ok(Some((kind, name))) => match entry {
+                    Ok(entry) if entry.key.ends_with('/') => {
+                        if kind == ReleaseKind::Wheel {
+                            shelf
+                                .listing
+                                .broken
+                                .push(BrokenRelease::new(place, "it is not a file"));
+                        }
+                    }
+                    Ok(entry) => {
+                        shelf.entries.insert(key, entry.clone());
+                        files.push(Listed {
+                            kind,
+                            name,
+                            file,
+                            entry,
+                        });
+                    }
+                    Err(error) => shelf
+                        .listing
+                        .broken
+                        .push(unreachable(place, &name.version, &error)),
+                },
+                Ok(None) => {
+                    if let Some((package, version)) = source_name(&file)
+                        && package == *name
+                    {
+                        shelf.listing.unsupported.push(UnsupportedRelease {
+                            place,
+                            version,
+                            reason: UNSUPPORTED.to_owned(),
+                        });
+                    }
+                    if let Ok(entry) = entry {
+                        shelf.entries.insert(key, entry);
+                    }
+                }
+                Err(reason) => shelf.listing.broken.push(BrokenRelease::new(place, reason)),
+            }
+        }
+        self.describe_all(&files, &prefix, &mut shelf)?;
+        Ok(shelf)
+    }
+
+    fn describe_all(&self, files: &[Listed], prefix: &str, shelf: &mut Shelf) -> Result<()> {
+        let folder = self.0.objects.root().map(|root| Arc::from(root.join(prefix)));
+        let described = {
+            let (entries, folder) = (&shelf.entries, folder.as_ref());
+            self.each(files, |file| self.describe(file, entries, folder))?
+        };
+        for (file, described) in files.iter().zip(described) {
+            match described {
+                Ok(Some((release, recorded))) => {
+                    shelf
+                        .unrecorded
+                        .extend((!recorded).then(|| file.entry.key.clone()));
+                    if release.is_sdist() {
+                        shelf.listing.sources.push(release);
+                    } else {
+                        shelf.listing.releases.push(release);
+                    }
+                }
+                Ok(None) => {}
+                Err(broken) => shelf.listing.broken.push(broken),
+            }
+        }
+        sort(&mut shelf.listing.releases);
+        sort(&mut shelf.listing.sources);
+        Ok(())
+    }
+
+    /// Everything about a file, and whether its record says so; `None` if it is gone, the inner error is what is wrong with it.
+    fn describe(
+        &self,
+        file: &Listed,
+        entries: &HashMap<String, Entry>,
+        folder: Option<&Arc<Path>>,
+    ) -> Result<Result<Option<(Release, bool)>, BrokenRelease>> {
+        let lies = || match folder {
+            Some(folder) => Lies::In(Arc::clone(folder)),
+            None => Lies::Under(file.entry.key.as_str().into(), self.at(&file.entry.key)),
+        };
+        if let Some(bytes) = self.record_beside(&file.entry.key, entries)?
+            && let Ok(record) = serde_json::from_slice::<ReleaseRecord>(&bytes)
+            && self.agrees(&record, file)
+        {
+            return Ok(Ok(Some((release(file, lies(), Some(record)), true))));
+        }
+        if self.is_local() && file.kind == ReleaseKind::Sdist {
+            // Read where somebody asks for it.
+            return Ok(Ok(Some((release(file, lies(), None), false))));
+        }
+        match self.inspect(file) {
+            Ok(record) => Ok(Ok(
+                record.map(|record| (release(file, lies(), Some(record)), false))
+            )),
+            Err(error) if !self.is_about_file(&error) => Err(error),
+            Err(error) => {
+                let place = self.at(&file.entry.key);
+                if self.is_local() && matches!(self.0.objects.stat(&file.entry.key), Ok(None)) {
+                    return Ok(Ok(None));
+                }
+                Ok(Err(BrokenRelease::failed(place, &file.name.version, &error)))
+            }
+        }
+    }
+
+    /// Whether a record is about a file as it is now. A store far away has its own times.
+    fn agrees(&self, record: &ReleaseRecord, file: &Listed) -> bool {
+        record.format == RECORD_FORMAT
+            && record.filename == file.file
+            && record.size == file.entry.size
+            && (!self.is_local() || record.modified == file.entry.modified)
+    }
+
+    fn record_beside(&self, key: &str, entries: &HashMap<String, Entry>) -> Result<Option<Vec<u8>>> {
+        let key = format!("{key}.json");
+        if self.is_local() {
+            return Ok(self.small_file(&key, RECORD_LIMIT));
+        }
+        match entries.get(&key) {
+            Some(entry) => self.small(entry, RECORD_LIMIT),
+            None => Ok(None),
+        }
+    }
+
+    /// Read a file without a usable record, as far as a record would say it. Remembered, so that it happens once. `None` if it is gone.
+    fn inspect(&self, file: &Listed) -> Result<Option<ReleaseRecord>> {
+        let entry = &file.entry;
+        let state = (entry.key.clone(), entry.size, entry.modified);
+        let key = self.kept_key("inspected", entry);
+        if self.is_local() {
+            if let Some(record) = self.inspected().get(&state) {
+                return Ok(Some(record.clone()));
+            }
+        } else if !entry.tag.is_empty()
+            && let Some(kept) = self.find_kept(Kind::Metadata, &key)
+            && let Ok(record) = serde_json::from_slice(&kept.body)
+        {
+            return Ok(record);
+        }
+        let Some((record, _)) = self.read_off(file.kind, &file.file, entry)? else {
+            return Ok(None);
+        };
+        if self.is_local() {
+            self.inspected().insert(state, record.clone());
+        } else {
+            self.keep(&key, &entry.key, &record.to_bytes());
+        }
+        Ok(Some(record))
+    }
+
+    /// Whether an error is about what a file is: a store that does not answer says nothing about it.
+    pub(super) fn is_about_file(&self, error: &Error) -> bool {
+        match error {
+            Error::Cancelled(_) => false,
+            _ if self.is_local() => true,
+            Error::Backend(BackendError::Store { .. }) | Error::File(_) => false,
+            Error::Backend(_) | Error::Network(_) => !self.0.is_uncached,
+            _ => true,
+        }
+    }
+
+    /// Read a file as it was listed, and take from it what a record of it says, and its metadata; `None` if it is gone.
+    pub(super) fn read_off(
+        &self,
+        kind: ReleaseKind,
+        file: &str,
+        entry: &Entry,
+    ) -> Result<Option<(ReleaseRecord, Vec<u8>)>> {
+        if let Some(path) = self.0.objects.file(&entry.key) {
+            let sha256 = sha256_of_file(&path)?;
+            return read_record(kind, file, entry, &path, sha256).map(Some);
+        }
+        if entry.size > WHEEL_LIMIT {
+            return Err(Error::TooLarge {
+                place: self.at(&entry.key),
+                limit: WHEEL_LIMIT,
+            });
+        }
+        // Under its own name, since that tells what it is.
+        let folder = self.scratch("inspected")?;
+        let path = folder.path().join(file);
+        let found = self.download(&entry.key, &path, entry.size, None, &Context::default(), &|_| {})?;
+        found
+            .map(|sha256| read_record(kind, file, entry, &path, sha256))
+            .transpose()
+    }
+
+    /// The sidecar of a release, if it is there and right.
+    pub(super) fn sidecar(&self, shelf: &Shelf, release: &Release) -> Result<Option<Vec<u8>>> {
+        if release.is_sdist() {
+            return Ok(None);
+        }
+        let key = format!("{}.metadata", self.key_of(release));
+        let bytes = if self.is_local() {
+            self.small_file(&key, METADATA_LIMIT)
+        } else {
+            match shelf.entries.get(&key) {
+                Some(entry) => self.small(entry, METADATA_LIMIT)?,
+                None => None,
+            }
+        };
+        Ok(bytes.filter(|bytes| Some(sha256(bytes)) == release.metadata_sha256))
+    }
+}
+
+/// A file that is there and cannot be looked at: no older version may take its place.
+fn unreachable(place: crate::place::Place, version: &Version, error: &Error) -> BrokenRelease {
+    let mut broken = BrokenRelease::failed(place, version, error);
+    if let Some(failure) = &mut broken.failure {
+        // Not that of a file that was not found: the name is there.
+        failure.class = Class::Environment;
+    }
+    broken
+}
+
+/// What a record of a file would say, and its metadata. Opening refuses one whose metadata is of another name or version than its file name.
+fn read_record(
+    kind: ReleaseKind,
+    file: &str,
+    entry: &Entry,
+    path: &Path,
+    sha256_of_it: Sha256,
+) -> Result<(ReleaseRecord, Vec<u8>)> {
+    let (bytes, metadata) = match kind {
+        ReleaseKind::Wheel => {
+            let archive = WheelArchive::open(path)?;
+            (archive.metadata_bytes().to_vec(), archive.metadata().clone())
+        }
+        ReleaseKind::Sdist => {
+            let sdist = Sdist::open(path)?;
+            (sdist.pkg_info().to_vec(), sdist.metadata().clone())
+        }
+    };
+    let record = ReleaseRecord {
+        format: RECORD_FORMAT,
+        filename: file.to_owned(),
+        sha256: sha256_of_it,
+        size: entry.size,
+        modified: entry.modified,
+        metadata_sha256: sha256(&bytes),
+        requires_python: metadata.requires_python.as_ref().map(ToString::to_string),
+        published_at: Timestamp(entry.modified),
+    };
+    Ok((record, bytes))
+}
+
+/// A file as its record describes it; without one, by its name alone.
+fn release(file: &Listed, lies: Lies, record: Option<ReleaseRecord>) -> Release {
+    let published_at = record.as_ref().map(|record| record.published_at);
+    Release {
+        kind: file.kind,
+        name: file.name.clone(),
+        file: file.file.clone(),
+        package: file.name.package.clone(),
+        version: file.name.version.clone(),
+        has_metadata: false,
+        lies,
+        size: Some(file.entry.size),
+        sha256: record.as_ref().map(|record| record.sha256),
+        published_at: published_at.or(Some(Timestamp(file.entry.modified))),
+        yanked: None,
+        deprecated: None,
+        metadata_sha256: record.as_ref().map(|record| record.metadata_sha256),
+        strong: None,
+        modified: record
+            .as_ref()
+            .map_or(file.entry.modified, |record| record.modified),
+        requires_python: record.and_then(|record| record.requires_python),
+    }
+}

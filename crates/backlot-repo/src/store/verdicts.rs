@@ -1,0 +1,120 @@
+//! What people say of a release, and carrying it to another repo; what a fact is: [`crate::Verdict`].
+//!
+//! Invariant: a fact is only ever added, under a name nobody else has, so of any number of people who speak at once all
+//! are heard; and its name sorts after every fact its writer saw, so a clock that is late takes nothing back by accident.
+//! Facts carried from another repo keep their names: carrying them again adds nothing. Deliberately absent: changing or
+//! removing a fact, and who may say what.
+
+use backlot_core::Context;
+
+use super::known_page::KnownPage;
+use super::shelf::fold;
+use super::{JSON, ReleaseStore, status_prefix};
+use crate::error::{Error, Result};
+use crate::fact::{fact_bytes, fact_name};
+use crate::publish::Publication;
+use crate::release::Release;
+use crate::verdict::{CarriedFact, Verdict, VerdictReport, carried, verdict_fact};
+
+impl ReleaseStore {
+    /// Say something of a release. What holds already in the same words is not said again, but the index is made right.
+    pub fn judge(
+        &self,
+        release: &Release,
+        verdict: Verdict,
+        by: &Publication,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<VerdictReport> {
+        self.check_layout()?;
+        let release = &Release {
+            sha256: Some(self.digest_of(release)?),
+            ..self.looked_at(release)
+        };
+        let said = self.said(&release.package, &release.version)?;
+        let status = fold(said.facts(), release);
+        let last = said.last.map(|id| id.timestamp_ms());
+        let fact = verdict_fact(
+            (&release.package, &release.version),
+            verdict,
+            by,
+            context.now(),
+            last,
+        );
+        let already = verdict.holds(&status, by);
+        if dry_run {
+            let facts = said.facts().chain((!already).then_some(&fact));
+            let status = fold(facts, release);
+            return Ok(VerdictReport {
+                fact,
+                already,
+                status,
+            });
+        }
+        let pending = self.pending(&release.package)?;
+        if !already {
+            self.add_fact(&fact)?;
+        }
+        self.settle_package(&release.package, &KnownPage::default(), context)?;
+        pending.done()?;
+        Ok(VerdictReport {
+            fact,
+            already,
+            status: self.status(release)?,
+        })
+    }
+
+    /// What was said of a release, to be carried to another repo. How it was published is not: that is each repo's own.
+    pub fn facts_to_carry(&self, release: &Release) -> Result<Vec<CarriedFact>> {
+        let (package, version) = (&release.package, &release.version);
+        let facts = if self.is_local() {
+            self.said(package, version)?.named
+        } else {
+            let shelf = self.known_shelf(package)?;
+            let said = shelf.said.get(&version.to_string());
+            said.map(|said| said.named.clone()).unwrap_or_default()
+        };
+        Ok(carried(facts, package, version))
+    }
+
+    /// Add what was said elsewhere of a release, which need not be here yet. Returns how much of it is new here (or would
+    /// be).
+    pub fn carry_facts(
+        &self,
+        release: &Release,
+        facts: &[CarriedFact],
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<u64> {
+        if facts.is_empty() {
+            return Ok(0);
+        }
+        self.check_layout()?;
+        let there = self.said(&release.package, &release.version)?;
+        let is_there = |carried: &CarriedFact| there.named.iter().any(|(id, _)| *id == carried.id);
+        let new: Vec<&CarriedFact> = facts.iter().filter(|carried| !is_there(carried)).collect();
+        if dry_run {
+            return Ok(new.len() as u64);
+        }
+        self.ensure(context)?;
+        let pending = self.pending(&release.package)?;
+        let prefix = status_prefix(&release.package, &release.version);
+        self.each(&new, |carried| {
+            // The name and the bytes are the same for everybody who carries it.
+            let key = format!("{prefix}{}", fact_name(carried.id));
+            Ok(self.0.objects.write(&key, fact_bytes(&carried.fact), JSON)?)
+        })?;
+        // Also if all were there: whoever wrote them may have been killed before the pages.
+        self.settle_package(&release.package, &KnownPage::default(), context)?;
+        pending.done()?;
+        Ok(new.len() as u64)
+    }
+
+    pub(super) fn no_release(&self, release: &Release) -> Error {
+        Error::NoRelease {
+            package: release.package.clone(),
+            version: release.version.clone(),
+            repo: self.place(),
+        }
+    }
+}
