@@ -131,7 +131,7 @@ fn find(entries: &[ManifestEntry], path: &str) -> Option<usize> {
 }
 
 /// A string as Python's `json.dumps` writes it: everything outside of printable ASCII escaped, in UTF-16 units.
-fn push_python_json(out: &mut String, text: &str) {
+pub(crate) fn push_python_json(out: &mut String, text: &str) {
     use std::fmt::Write as _;
     out.push('"');
     for c in text.chars() {

@@ -185,7 +185,8 @@ fn all(text: &str, allowed: impl Fn(char) -> bool) -> bool {
     !text.is_empty() && text.chars().all(allowed)
 }
 
-fn is_integer(text: &str) -> bool {
+/// Whether YAML 1.2, as ruamel reads it, takes a plain word for a whole number.
+pub(crate) fn is_integer(text: &str) -> bool {
     let body = without_sign(text);
     let digits = |text: &str| all(text, |c| c.is_ascii_digit() || c == '_');
     if body.starts_with('_') && body == text {
@@ -204,7 +205,8 @@ fn is_integer(text: &str) -> bool {
             .is_some_and(|b| all(b, |c| c.is_ascii_hexdigit() || c == '_'))
 }
 
-fn is_float(text: &str) -> bool {
+/// Whether it takes one for a float.
+pub(crate) fn is_float(text: &str) -> bool {
     if matches!(text, ".nan" | ".NaN" | ".NAN") {
         return true;
     }
@@ -235,7 +237,7 @@ fn is_float(text: &str) -> bool {
 }
 
 /// `2024-01-01`, or a date and time, as YAML's timestamps.
-fn is_date(text: &str) -> bool {
+pub(crate) fn is_date(text: &str) -> bool {
     let Some((year, rest)) = text.split_once('-') else {
         return false;
     };

@@ -117,7 +117,7 @@ fn number_text(number: &Number) -> String {
 }
 
 /// The shortest digits that give the number back; an exponent below 1e-4 and from 1e16.
-fn python_float(float: f64) -> String {
+pub(crate) fn python_float(float: f64) -> String {
     let scientific = format!("{float:e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);

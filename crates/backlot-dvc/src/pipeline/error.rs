@@ -1,0 +1,308 @@
+//! What can be wrong with pipelines.
+//!
+//! Invariant: an error names the file, the line where it is known, and the stage or key. Deliberately absent: commands
+//! that fail, which are found out when stages run.
+
+use std::fmt;
+
+use backlot_core::{Class, text};
+
+use super::problem::Problem;
+
+/// Result of reading or planning a pipeline.
+pub type Result<T, E = PipelineError> = std::result::Result<T, E>;
+
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// The file, relative to the project.
+    pub file: String,
+    /// The line, from 1; 0 where it is not known.
+    pub line: usize,
+}
+
+impl Spot {
+    /// A line of a file.
+    pub fn new(file: impl fmt::Display, line: usize) -> Self {
+        let file = file.to_string();
+        Self { file, line }
+    }
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.file.escape_debug())?;
+        if self.line > 0 {
+            write!(f, ", line {}", self.line)?;
+        }
+        Ok(())
+    }
+}
+
+/// A defect of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// A file of a pipeline that cannot be read from the disk.
+    #[error("cannot read `{file}`: {reason}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// A file that is no valid YAML, JSON, TOML or Python.
+    #[error("{spot}: {reason}")]
+    Syntax {
+        /// Where.
+        spot: Spot,
+        /// What the parser says.
+        reason: String,
+    },
+    /// A `dvc.yaml` with a key or value that DVC refuses.
+    #[error("{spot}: `{key}` {reason}")]
+    Schema {
+        /// Where.
+        spot: Spot,
+        /// The key, with the keys it is below.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A `${...}` that cannot be used.
+    #[error("{spot}: `{key}` {reason}")]
+    Template {
+        /// Where.
+        spot: Spot,
+        /// The key, with the keys it is below.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A `${...}` with a name that nothing defines.
+    #[error("{spot}: `{key}` uses `${{{name}}}`, which is not defined")]
+    UnknownVariable {
+        /// Where.
+        spot: Spot,
+        /// The key, with the keys it is below.
+        key: String,
+        /// The name.
+        name: String,
+        /// A defined name that is nearly the same.
+        nearest: Option<String>,
+    },
+    /// `vars` that cannot be loaded.
+    #[error("{spot}: `{key}` {reason}")]
+    Vars {
+        /// Where.
+        spot: Spot,
+        /// The key, with the keys it is below.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A lock that DVC did not write so.
+    #[error("{spot}: {reason}")]
+    Lock {
+        /// Where.
+        spot: Spot,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A lock with both sides of a merge in it.
+    #[error("{spot}: a merge left its conflict in the file")]
+    LockConflict {
+        /// Where.
+        spot: Spot,
+    },
+    /// Stages that wait for each other.
+    #[error("stages depend on each other in a circle: {}", stages.join(" -> "))]
+    Cycle {
+        /// The stages; the first comes again at the end.
+        stages: Vec<String>,
+    },
+    /// Two stages that make one output.
+    #[error("`{path}` is an output of both {first} and {second}")]
+    SameOutput {
+        /// The output.
+        path: String,
+        /// A stage or pointer.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// An output inside another.
+    #[error("the output `{inner}` of {inner_owner} is inside of `{outer}`, an output of {outer_owner}")]
+    OverlappingOutputs {
+        /// The one inside.
+        inner: String,
+        /// Its stage or pointer.
+        inner_owner: String,
+        /// The folder.
+        outer: String,
+        /// Its stage or pointer.
+        outer_owner: String,
+    },
+    /// A stage that reads its own output.
+    #[error("{stage} has `{path}` as both a dependency and an output")]
+    OwnOutput {
+        /// The stage.
+        stage: String,
+        /// The path.
+        path: String,
+    },
+    /// A file that defines stages and that a stage would write.
+    #[error("`{file}` is inside of `{path}`, an output of {stage}")]
+    DefinitionInOutput {
+        /// The `dvc.yaml` or `.dvc` file.
+        file: String,
+        /// The output.
+        path: String,
+        /// The stage.
+        stage: String,
+    },
+    /// An output that no stage may write.
+    #[error("{spot}: the output `{}` of `{stage}` {reason}", path.escape_debug())]
+    HostileOutput {
+        /// Where.
+        spot: Spot,
+        /// The stage.
+        stage: String,
+        /// The output as the file has it.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A path that means different things on different platforms.
+    #[error("{spot}: `{key}` has the path `{}`, which {reason}", path.escape_debug())]
+    Path {
+        /// Where.
+        spot: Spot,
+        /// The key, with the keys it is below.
+        key: String,
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A target that is nothing.
+    #[error("no stage, group or file `{}`{}", target.escape_debug(), in_file(file.as_deref()))]
+    UnknownTarget {
+        /// The target.
+        target: String,
+        /// The `dvc.yaml` that was searched.
+        file: Option<String>,
+        /// A known name that is nearly the same.
+        nearest: Option<String>,
+    },
+    /// Parameters that their file does not have.
+    #[error("`{file}` has no {}, which {stage} depends on", list(keys))]
+    MissingParameters {
+        /// The file.
+        file: String,
+        /// The keys.
+        keys: Vec<String>,
+        /// The stage.
+        stage: String,
+    },
+    /// A parameter that no lock can hold.
+    #[error("the parameter `{key}` of `{file}` is {kind}, which a lock cannot hold")]
+    ForeignParameter {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+        /// What it is, with its article.
+        kind: &'static str,
+    },
+    /// A file of parameters whose content is no mapping.
+    #[error("the parameter file `{file}` holds {kind}, not a mapping")]
+    NoParameters {
+        /// The file.
+        file: String,
+        /// What it is, with its article.
+        kind: &'static str,
+    },
+}
+
+backlot_core::coded! {
+    PipelineError {
+        Self::Unreadable { .. } => "pipeline::unreadable", Class::Environment,
+            "check that the file exists and can be read";
+        Self::Syntax { .. } => "pipeline::syntax", Class::Config,
+            "correct the line";
+        Self::Schema { .. } => "pipeline::schema", Class::Config,
+            "correct it as the documentation of dvc.yaml says; data of your own goes under `meta` of a stage";
+        Self::Template { .. } => "pipeline::template", Class::Config,
+            "correct the expression; to keep `${` as it is, as for a variable of the shell, write `\\${`";
+        Self::UnknownVariable { nearest, .. } => "pipeline::unknown_variable", Class::Config,
+            unknown_variable(nearest.as_deref());
+        Self::Vars { .. } => "pipeline::vars", Class::Config,
+            "correct the entry of `vars`: a file, `file:key,key` or a mapping, each name defined once";
+        Self::Lock { .. } => "pipeline::lock", Class::Integrity,
+            "restore the file from its last good version, or remove it: results that the run cache has are not computed again";
+        Self::LockConflict { .. } => "pipeline::lock_conflict", Class::Conflict,
+            "keep one side (`git checkout --ours` or `--theirs` on the file), then reproduce the stages";
+        Self::Cycle { .. } => "pipeline::cycle", Class::Config,
+            "remove one of the dependencies";
+        Self::SameOutput { .. } => "pipeline::same_output", Class::Conflict,
+            "let each output have one stage or `.dvc` file";
+        Self::OverlappingOutputs { .. } => "pipeline::overlapping_outputs", Class::Conflict,
+            "make only the folder or only the paths inside of it outputs";
+        Self::OwnOutput { .. } => "pipeline::own_output", Class::Config,
+            "remove the path from the dependencies; an output that is continued is one with `persist: true`";
+        Self::DefinitionInOutput { .. } => "pipeline::definition_in_output", Class::Config,
+            "move the file out of the output's folder";
+        Self::HostileOutput { .. } => "pipeline::hostile_output", Class::Config,
+            "give the stage an output inside of the project";
+        Self::Path { .. } => "pipeline::path", Class::Config,
+            "write the path with `/`, relative to the working folder of the stage";
+        Self::UnknownTarget { nearest, .. } => "pipeline::unknown_target", Class::NotFound,
+            unknown_target(nearest.as_deref());
+        Self::MissingParameters { .. } => "pipeline::missing_parameters", Class::NotFound,
+            "add the parameters to the file, or remove them from `params` of the stage";
+        Self::ForeignParameter { .. } => "pipeline::foreign_parameter", Class::Config,
+            "use a text, a number, a flag, a list or a mapping";
+        Self::NoParameters { .. } => "pipeline::no_parameters", Class::Config,
+            "give each value of the file a name";
+    }
+}
+
+impl PipelineError {
+    /// A syntax error of a file.
+    pub(crate) fn syntax(file: impl fmt::Display, problem: Problem) -> Self {
+        Self::Syntax {
+            spot: Spot::new(file, problem.line),
+            reason: problem.reason,
+        }
+    }
+}
+
+fn unknown_variable(nearest: Option<&str>) -> String {
+    let start = nearest.map_or_else(String::new, |name| format!("did you mean `${{{name}}}`? "));
+    format!("{start}define it in params.yaml or `vars`, or write `\\${{` for a variable of the shell")
+}
+
+fn unknown_target(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "check the spelling; a target is a stage, a group, `group@key`, `path/dvc.yaml`, \
+                 `path/dvc.yaml:stage` or a `.dvc` file"
+            .to_owned(),
+    }
+}
+
+fn in_file(file: Option<&str>) -> String {
+    file.map_or_else(String::new, |file| format!(" in `{file}`"))
+}
+
+fn list(keys: &[String]) -> String {
+    let noun = text::count(keys.len() as u64, "parameter");
+    let shown: Vec<String> = keys.iter().take(5).map(|key| format!("`{key}`")).collect();
+    let more = if keys.len() > shown.len() { ", ..." } else { "" };
+    let noun = noun
+        .split_once(' ')
+        .map_or("parameter", |(_, noun)| noun)
+        .to_owned();
+    format!("{noun} {}{more}", shown.join(", "))
+}
