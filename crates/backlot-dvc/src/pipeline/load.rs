@@ -286,8 +286,9 @@ impl Loader<'_> {
             Value::List(list) => {
                 // One list or mapping among the items, and all are named by their positions.
                 let composite = list.iter().any(Value::is_container);
+                let written = items.as_list().unwrap_or_default();
                 for (at, value) in list.iter().enumerate() {
-                    let name = value.to_text().filter(|_| !composite);
+                    let name = item_name(written.get(at), value).filter(|_| !composite);
                     all.add(name.unwrap_or_else(|| at.to_string()), value.clone());
                 }
             }
@@ -318,8 +319,9 @@ impl Loader<'_> {
         let key = format!("stages.{}.matrix", definition.name);
         let resolved = template::resolve(choices, None, scope, self.style)
             .map_err(|fault| self.fault(fault, definition.line, key.clone()))?;
-        let mut axes: Vec<(String, Vec<Value>)> = Vec::new();
-        for entry in resolved.as_map().into_iter().flat_map(Map::iter) {
+        let mut axes: Vec<Axis> = Vec::new();
+        let written = choices.as_map().into_iter().flat_map(Map::iter);
+        for (entry, written) in resolved.as_map().into_iter().flat_map(Map::iter).zip(written) {
             let name = entry.key.to_text().unwrap_or_default();
             let values = match &entry.value {
                 Value::List(values) => values.to_vec(),
@@ -332,13 +334,20 @@ impl Loader<'_> {
                     });
                 }
             };
-            axes.push((name, values));
-        }
-        let count = axes
-            .iter()
-            .fold(usize::from(!axes.is_empty()), |count, (_, values)| {
-                count.saturating_mul(values.len())
+            let written = written.value.as_list().unwrap_or_default();
+            let names = values.iter().enumerate().map(|(at, value)| {
+                let text = item_name(written.get(at), value);
+                text.unwrap_or_else(|| format!("{name}{at}"))
             });
+            axes.push(Axis {
+                names: names.collect(),
+                name,
+                values,
+            });
+        }
+        let count = axes.iter().fold(usize::from(!axes.is_empty()), |count, axis| {
+            count.saturating_mul(axis.values.len())
+        });
         self.bounded(definition, count)?;
         let mut all = Items {
             with_key: true,
@@ -352,18 +361,36 @@ impl Loader<'_> {
     }
 }
 
+/// What an item that is no list or mapping is called. DVC writes a flag that stands in the list itself as `true`, and one
+/// that came out of an expression as Python does.
+fn item_name(written: Option<&Value>, value: &Value) -> Option<String> {
+    match (written, value) {
+        (Some(Value::Bool(_)), value) => value.to_text(),
+        (_, Value::Bool(true)) => Some("True".to_owned()),
+        (_, Value::Bool(false)) => Some("False".to_owned()),
+        (_, value) => value.to_text(),
+    }
+}
+
+/// One dimension of a matrix.
+struct Axis {
+    name: String,
+    values: Vec<Value>,
+    /// What the values are called.
+    names: Vec<String>,
+}
+
 /// The combination of a number: the last axis changes fastest.
-fn combine(axes: &[(String, Vec<Value>)], mut number: usize) -> (String, Value) {
+fn combine(axes: &[Axis], mut number: usize) -> (String, Value) {
     let mut chosen = Vec::with_capacity(axes.len());
-    for (axis, values) in axes.iter().rev() {
-        let at = number % values.len();
-        number /= values.len();
-        chosen.push((axis, at, &values[at]));
+    for axis in axes.iter().rev() {
+        chosen.push((axis, number % axis.values.len()));
+        number /= axis.values.len();
     }
     let (mut names, mut item) = (Vec::with_capacity(axes.len()), Map::default());
-    for (axis, at, value) in chosen.into_iter().rev() {
-        names.push(value.to_text().unwrap_or_else(|| format!("{axis}{at}")));
-        item.put(axis, value.clone());
+    for (axis, at) in chosen.into_iter().rev() {
+        names.push(axis.names[at].as_str());
+        item.put(&axis.name, axis.values[at].clone());
     }
     (names.join("-"), Value::map(item))
 }

@@ -26,7 +26,7 @@ enum Shape {
     Outs(Keys),
     /// Names, each with keys below.
     Named(Keys, &'static str),
-    /// Names, each with a text, list or mapping.
+    /// Names, each with a text or a list.
     Choices,
     /// A list of texts, or of names with keys.
     Plots,
@@ -320,7 +320,7 @@ impl Checker<'_> {
             Shape::Choices => match value {
                 Value::Map(map) => map.iter().try_for_each(|entry| {
                     let name = join(path, &entry.key.to_text().unwrap_or_default());
-                    self.value(&name, entry.line, &entry.value, Shape::TextListOrMapping)
+                    self.value(&name, entry.line, &entry.value, Shape::TextOrList)
                 }),
                 other => self.wrong(path, line, other, "a mapping"),
             },
@@ -472,6 +472,10 @@ mod tests {
             (
                 "stages:\n  a:\n    foreach: [1]\n    do: {cmd: x, matrix: {}}\n",
                 "`stages.a.do.matrix` is not a known key",
+            ),
+            (
+                "stages:\n  a:\n    cmd: x\n    matrix: {k: {p: 1}}\n",
+                "line 4: `stages.a.matrix.k` is a mapping, not a text or a list",
             ),
             ("stages:\n  a: x\n", "line 2: `stages.a` is a text, not a mapping"),
             ("stages:\n  1: {cmd: x}\n", "`stages.1` has a number as its name"),

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -157,7 +158,8 @@ impl Bench {
     fn restore(&self, stage: &Stage, entry: &LockEntry) {
         for out in &stage.outs {
             self.remove(&out.place);
-            let id = entry.out(&out.path).and_then(|out| out.id).expect("content");
+            let locked = entry.out(&out.path).expect("an out");
+            let id = locked.id.expect("content");
             let path = out.place.to_path(&self.root);
             fs::create_dir_all(path.parent().expect("a folder")).expect("made");
             if id.tree {
@@ -168,7 +170,11 @@ impl Bench {
                     fs::copy(self.object(ObjectId::file(file.md5)), path).expect("copied");
                 }
             } else {
-                fs::copy(self.object(id), path).expect("copied");
+                fs::copy(self.object(id), &path).expect("copied");
+                if locked.isexec {
+                    let mode = std::fs::Permissions::from_mode(0o755);
+                    fs::set_permissions(path, mode).expect("set");
+                }
             }
         }
     }
@@ -300,7 +306,7 @@ impl Bench {
         let (mut made, mut broken) = (BTreeSet::new(), BTreeSet::new());
         for node in graph.select(&selection)? {
             let stage = graph.stage(node).expect("a stage");
-            let needs = graph.needs(node);
+            let needs = if stage.frozen { &[][..] } else { graph.needs(node) };
             if needs.iter().any(|need| broken.contains(need)) {
                 broken.insert(node);
                 continue;
@@ -364,6 +370,7 @@ impl Bench {
             Action::Restore => {
                 self.restore(stage, locked.expect("an entry"));
                 report.restored.push(name);
+                self.record(stage, entry_of(stage, self)?)?;
                 return Ok(true);
             }
             Action::Run { ask_run_cache } => ask_run_cache && !options.no_run_cache,
@@ -425,13 +432,13 @@ impl Present for Bench {
                 isexec: false,
             }));
         }
-        Ok(fs::read(path).ok().map(|bytes| {
+        Ok(fs::read(&path).ok().map(|bytes| {
             let digests = digest_bytes(&bytes);
             Content {
                 id: ObjectId::file(digests.md5),
                 size: digests.size,
                 nfiles: None,
-                isexec: false,
+                isexec: fs::metadata(&path).is_ok_and(|file| file.permissions().mode() & 0o100 != 0),
             }
         }))
     }

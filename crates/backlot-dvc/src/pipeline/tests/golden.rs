@@ -210,8 +210,9 @@ macro_rules! cases {
                 .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
                 .collect();
             names.sort();
-            // The last one is a fault of DVC, which has a test of its own.
-            assert_eq!(names, [$($name,)* "26-size-param"]);
+            // It shows a fault of DVC and has a test of its own.
+            names.retain(|name| name != "26-size-param");
+            assert_eq!(names, [$($name),*]);
         }
     };
 }
@@ -238,6 +239,22 @@ cases! {
     a_list_of_commands_stops_at_the_first_failure "21-cmd-list-fail"
     a_damaged_lock_is_refused_and_a_lost_one_made_again "23-lock-damage"
     commands_run_in_their_folder_and_shell "25-env"
+    paths_texts_and_numbers_keep_their_spelling "28-spelling"
+    more_expressions_are_replaced_as_in_dvc "29-template-more"
+    random_pipeline_1 "r01"
+    random_pipeline_2 "r02"
+    random_pipeline_3 "r03"
+    random_pipeline_4 "r04"
+    random_pipeline_5 "r05"
+    random_pipeline_6 "r06"
+    random_pipeline_7 "r07"
+    random_pipeline_8 "r08"
+    random_pipeline_9 "r09"
+    random_pipeline_10 "r10"
+    random_pipeline_11 "r11"
+    random_pipeline_12 "r12"
+    random_pipeline_13 "r13"
+    random_pipeline_14 "r14"
 }
 
 #[test]

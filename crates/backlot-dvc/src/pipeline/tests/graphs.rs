@@ -224,8 +224,9 @@ fn a_chain_of_five_thousand_stages_is_planned_at_once() {
     let order = graph.select(&Selection::new(&[])).expect("selected");
     let taken = begun.elapsed();
     assert_eq!((graph.name(order[0]), order.len()), ("s0".to_owned(), 5000));
-    // Far below a second where it is built for speed; tests are not, and share their machine.
-    assert!(taken < Duration::from_secs(8), "{taken:?}");
+    // A tenth of a second where it is built for speed. Tests are not, and share their machine: the bound is for what is
+    // quadratic.
+    assert!(taken < Duration::from_mins(1), "{taken:?}");
     let mut lock = "schema: '2.0'\nstages:\n".to_owned();
     for number in 0..5000 {
         lock.push_str(&format!("  s{number}:\n    cmd: run {number}\n"));
@@ -233,5 +234,5 @@ fn a_chain_of_five_thousand_stages_is_planned_at_once() {
     let begun = Instant::now();
     let parsed = Lock::parse("dvc.lock", &lock).expect("read");
     assert_eq!(parsed.to_text(), lock);
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
 }

@@ -42,6 +42,27 @@ fn items_are_named_as_in_dvc() {
 }
 
 #[test]
+fn flags_out_of_expressions_are_named_as_python_writes_them() {
+    let file = "vars: [{l: [true, 1], t: false}]\nstages:\n  a: {foreach: '${l}', do: {cmd: 'x ${item}'}}\n  \
+                b: {foreach: [true, '${t}'], do: {cmd: 'x'}}\n  c: {matrix: {p: '${l}', q: [true, '${t}']}, cmd: x}\n";
+    let stages = load(&[("dvc.yaml", file)]);
+    assert_eq!(
+        names(&stages),
+        [
+            "a@True",
+            "a@1",
+            "b@true",
+            "b@False",
+            "c@True-true",
+            "c@True-False",
+            "c@1-true",
+            "c@1-False"
+        ]
+    );
+    assert_eq!(commands(&stages)[0], "x true");
+}
+
+#[test]
 fn combinations_are_named_by_their_values() {
     let file = "vars: [{cams: {main: 1, wit: 2}}]\nstages:\n  m:\n    matrix: {c: '${cams}', q: [[1], 2]}\n    cmd: ${item.c} ${key}\n";
     let stages = load(&[("dvc.yaml", file)]);
