@@ -135,7 +135,7 @@ impl LockEntry {
     }
 
     /// The entry as DVC orders it: command, dependencies and outputs by path, `params.yaml` before other files, keys sorted.
-    /// Empty parts are left out.
+    /// Empty parts are left out, but not files of parameters that have none.
     pub(crate) fn to_value(&self) -> Value {
         let mut map = Map::default();
         map.put("cmd", self.command.clone());
@@ -147,11 +147,7 @@ impl LockEntry {
         if !self.deps.is_empty() {
             map.put("deps", paths(&self.deps));
         }
-        let mut files: Vec<_> = self
-            .params
-            .iter()
-            .filter(|(_, values)| !values.is_empty())
-            .collect();
+        let mut files: Vec<_> = self.params.iter().collect();
         files.sort_by_key(|(file, _)| (file != params::DEFAULT_FILE, file.as_str()));
         let mut all = Map::default();
         for (file, values) in files {
@@ -484,7 +480,7 @@ mod tests {
         assert_eq!(
             lock.to_text(),
             format!(
-                "schema: '2.0'\nstages:\n  a:\n    cmd: z\n    deps:\n{paths}    params:\n      params.yaml:\n        k:\n      a.yaml:\n        b: &id001\n        - 1\n        z: *id001\n  new:\n    cmd: n\n    params:\n      a.yaml:\n        z:\n        - 1\n"
+                "schema: '2.0'\nstages:\n  a:\n    cmd: z\n    deps:\n{paths}    params:\n      params.yaml:\n        k:\n      a.yaml:\n        b: &id001\n        - 1\n        z: *id001\n      empty.yaml: {{}}\n  new:\n    cmd: n\n    params:\n      a.yaml:\n        z:\n        - 1\n"
             )
         );
     }

@@ -156,7 +156,7 @@ impl fmt::Debug for Judging<'_> {
 pub enum Action {
     /// Nothing: it is up to date.
     Skip,
-    /// Put the outputs that the lock names back from the cache.
+    /// Put the outputs that the lock names back from the cache, then write the lock: modes of dependencies may be others.
     Restore,
     /// Run it, or, where results are remembered, look for one of the same command and inputs first.
     Run {

@@ -2,7 +2,7 @@
 //!
 //! Invariants: one document, whose mapping keys are distinct; aliases share their value, and a document that would be
 //! more than [`MAX_VALUES`] values with its aliases written out is refused; nesting has a bound. Deliberately absent:
-//! YAML 1.1 on request (`%YAML 1.1`), tags of programs, sets and binary data.
+//! YAML 1.1, which is refused, tags of programs, sets and binary data.
 //!
 //! `serde_yaml_ng`, which reads pointers, decides itself what a plain word is (`1_000` and `010` are text to it) and
 //! keeps no lines; here the events of `saphyr-parser` are put together by DVC's rules.
@@ -25,12 +25,29 @@ const MAX_DEPTH: usize = 128;
 /// Read a document; nothing at all is `Null`.
 pub(crate) fn read(text: &str) -> Result<Value, Problem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    check_version(text)?;
     let mut reader = Reader {
         events: Parser::new_from_str(text),
         anchors: HashMap::new(),
         copied: 0,
     };
     reader.document()
+}
+
+/// Refuse `%YAML 1.1` and others, in which the same words are other values.
+fn check_version(text: &str) -> Result<(), Problem> {
+    let before = |line: &&str| line.starts_with(['%', '#']) || line.trim().is_empty();
+    for (at, line) in text.lines().take_while(before).enumerate() {
+        if let Some(version) = line.strip_prefix("%YAML").map(str::trim)
+            && version.split_whitespace().next() != Some("1.2")
+        {
+            return Err(Problem::new(
+                at + 1,
+                format!("unsupported YAML version `{version}`: only 1.2 is read"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A value, and how many values it is with its aliases written out.
@@ -403,11 +420,19 @@ mod tests {
             ("a: 1\n[1, 2]: 2\n", 2, "cannot be a key"),
             ("a: 1\nb:\n  <<: 3\n", 3, "merges mappings"),
             ("b: *nowhere\n", 1, ""),
+            ("a: [p, ${n}]\n", 1, ""),
+            ("a:\n  <<: {b: 1}\n  <<: {c: 1}\n", 3, "comes twice"),
+            ("# note\n%YAML 1.1\n---\na: yes\n", 2, "only 1.2"),
         ] {
             let problem = read(text).expect_err(text);
             assert_eq!(problem.line, line, "{text}: {}", problem.reason);
             assert!(problem.reason.contains(reason), "{text}: {}", problem.reason);
         }
+    }
+
+    #[test]
+    fn the_right_version_may_be_named() {
+        assert_eq!(get("%YAML 1.2 # note\n---\na: 1\n", "a"), 1.into());
     }
 
     #[test]

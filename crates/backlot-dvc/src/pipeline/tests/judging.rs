@@ -243,6 +243,15 @@ fn missing_files_can_be_allowed_unless_they_are_made_anew_above() {
 }
 
 #[test]
+fn an_empty_file_of_parameters_is_recorded() {
+    let (stage, mut world) = (stage("    params: [{w.yaml: }]\n    outs: [o]\n"), world());
+    world.params.insert("w.yaml".to_owned(), "");
+    let entry = entry_of(&stage, &world).expect("recorded");
+    assert!(run_cache::to_text(&entry).contains("params:\n  w.yaml: {}\n"));
+    assert_eq!(all(&stage, Some(&entry), &world), []);
+}
+
+#[test]
 fn whole_files_notice_new_and_removed_keys() {
     let (stage, mut world) = (stage("    params: [{w.yaml: }]\n    outs: [o]\n"), world());
     world.params.insert("w.yaml".to_owned(), "a: 1\nb: 2\n");
