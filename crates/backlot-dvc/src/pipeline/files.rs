@@ -3,7 +3,7 @@
 //! Invariant: paths are relative to the project's folder; nothing is written. Deliberately absent: finding the files.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
@@ -17,6 +17,12 @@ const MAX_BYTES: u64 = 64 << 20;
 pub trait ProjectFiles {
     /// The text of a file, or `None` if it does not exist.
     fn read(&self, place: &Place) -> Result<Option<String>>;
+
+    /// An absolute path that leads into the project, as a path in it with `/`; `None` for all others, and where the
+    /// project has no place on a disk.
+    fn relative(&self, _absolute: &str) -> Option<String> {
+        None
+    }
 }
 
 /// Files below a folder of this machine.
@@ -58,6 +64,12 @@ impl ProjectFiles for Folder {
         String::from_utf8(bytes)
             .map(Some)
             .map_err(|_| unreadable(place, "it is not valid UTF-8"))
+    }
+
+    fn relative(&self, absolute: &str) -> Option<String> {
+        let inside = Path::new(absolute).strip_prefix(&self.root).ok()?;
+        let names: Option<Vec<&str>> = inside.iter().map(|name| name.to_str()).collect();
+        Some(format!("./{}", names?.join("/")))
     }
 }
 

@@ -63,6 +63,7 @@ impl Pipelines {
             let document = yaml_read::read(&text).map_err(|problem| PipelineError::syntax(path, problem))?;
             let definitions = schema::check(path.as_str(), &document)?;
             let loader = Loader {
+                files,
                 file: path,
                 folder: Place::folder_of(path),
                 parameters: &parameters,
@@ -75,6 +76,7 @@ impl Pipelines {
 }
 
 struct Loader<'a> {
+    files: &'a dyn ProjectFiles,
     file: &'a RelPath,
     folder: Place,
     parameters: &'a ParameterFiles<'a>,
@@ -268,7 +270,7 @@ impl Loader<'_> {
                 resolved.insert(entry.key.clone(), value, entry.line);
             }
         }
-        Stage::build(self.file, name, definition.line, &resolved)
+        Stage::build(self.files, self.file, name, definition.line, &resolved)
     }
 
     fn foreach_items(&self, definition: &StageDefinition, items: &Value, scope: Scope<'_>) -> Result<Items> {

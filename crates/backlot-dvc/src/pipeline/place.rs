@@ -1,7 +1,7 @@
 //! Where a dependency or output is: inside the project, or elsewhere.
 //!
 //! Invariant: two places are equal only if they are one path after `.` and `..` are resolved by name. Deliberately
-//! absent: symbolic links, and absolute paths that lead into the project.
+//! absent: symbolic links; absolute paths that lead into the project are found by [`super::ProjectFiles::relative`].
 
 use std::fmt;
 
@@ -50,6 +50,23 @@ impl Place {
         }
     }
 
+    /// The way from a folder to a path of the project, with `/`.
+    pub(crate) fn way(folder: &Self, path: &RelPath) -> String {
+        let folder: Vec<&str> = match folder {
+            Self::Inside(folder) => folder.parts().collect(),
+            _ => Vec::new(),
+        };
+        let names: Vec<&str> = path.parts().collect();
+        let common = folder.iter().zip(&names).take_while(|(a, b)| a == b).count();
+        let up = folder[common..].iter().map(|_| "..");
+        let way: Vec<&str> = up.chain(names[common..].iter().copied()).collect();
+        if way.is_empty() {
+            ".".to_owned()
+        } else {
+            way.join("/")
+        }
+    }
+
     /// The folder a file is in.
     pub(crate) fn folder_of(file: &RelPath) -> Self {
         file.parent().map_or(Self::Root, Self::Inside)
@@ -92,6 +109,24 @@ impl fmt::Display for Place {
 #[cfg(test)]
 mod tests {
     use super::Place;
+
+    #[test]
+    fn the_way_from_a_folder_leads_to_the_path() {
+        for (folder, path, way) in [
+            (".", "a/b", "a/b"),
+            ("a", "a/b", "b"),
+            ("a/c", "a/b", "../b"),
+            ("x/y", "a", "../../a"),
+            ("a/b", "a", ".."),
+            ("a", "a", "."),
+        ] {
+            let folder = Place::resolve(&Place::Root, folder).expect("valid");
+            let place = Place::resolve(&Place::Root, path).expect("valid");
+            let found = Place::way(&folder, place.inside().expect("inside"));
+            assert_eq!(found, way);
+            assert_eq!(Place::resolve(&folder, &found), Ok(place));
+        }
+    }
 
     #[test]
     fn dots_are_resolved_by_name() {

@@ -6,6 +6,7 @@
 use backlot_core::RelPath;
 
 use super::error::{PipelineError, Result, Spot};
+use super::files::ProjectFiles;
 use super::params;
 use super::place::Place;
 use super::value::{Entry, Map, Value};
@@ -122,8 +123,14 @@ impl Stage {
     }
 
     /// A stage out of its keys, in which expressions are replaced.
-    pub(crate) fn build(file: &RelPath, name: &str, line: usize, body: &Map) -> Result<Self> {
-        let builder = Builder { file, name };
+    pub(crate) fn build(
+        files: &dyn ProjectFiles,
+        file: &RelPath,
+        name: &str,
+        line: usize,
+        body: &Map,
+    ) -> Result<Self> {
+        let builder = Builder { files, file, name };
         let folder = builder.folder(body.entry("wdir"))?;
         let flag = |key| body.get(key).and_then(Value::as_bool).unwrap_or(false);
         let mut stage = Self {
@@ -143,7 +150,7 @@ impl Stage {
         if let Some(entry) = body.entry("deps") {
             for item in entry.value.as_list().unwrap_or_default() {
                 let path = builder.text(entry, item)?;
-                let place = builder.place(entry, &stage.folder, &path)?;
+                let (path, place) = builder.located(entry, &stage.folder, path)?;
                 stage.deps.push(Dependency { path, place });
             }
         }
@@ -164,6 +171,7 @@ impl Stage {
 }
 
 struct Builder<'a> {
+    files: &'a dyn ProjectFiles,
     file: &'a RelPath,
     name: &'a str,
 }
@@ -217,7 +225,25 @@ impl Builder<'_> {
         )
     }
 
+    /// Where a path leads, and how it is spelled: an absolute one that leads into the project is written from the folder.
+    fn located(&self, entry: &Entry, folder: &Place, path: String) -> Result<(String, Place)> {
+        let place = self.place(entry, folder, &path)?;
+        match (&place, path.starts_with('/')) {
+            (Place::Inside(inside), true) => Ok((Place::way(folder, inside), place)),
+            _ => Ok((path, place)),
+        }
+    }
+
     fn place(&self, entry: &Entry, folder: &Place, path: &str) -> Result<Place> {
+        let relative = if path.starts_with('/') {
+            self.files.relative(path)
+        } else {
+            None
+        };
+        let (folder, path) = match &relative {
+            Some(relative) => (&Place::Root, relative.as_str()),
+            None => (folder, path),
+        };
         Place::resolve(folder, path).map_err(|reason| PipelineError::Path {
             spot: Spot::new(self.file, entry.line),
             key: format!("stages.{}.{}", self.name, entry.key.to_text().unwrap_or_default()),
@@ -267,10 +293,11 @@ impl Builder<'_> {
         }
         all.into_iter()
             .map(|(path, keys, whole)| {
+                let (path, place) = self.located(entry, folder, path)?;
                 Ok(ParameterDependency {
-                    place: self.place(entry, folder, &path)?,
-                    keys: if whole { Vec::new() } else { keys },
                     path,
+                    place,
+                    keys: if whole { Vec::new() } else { keys },
                 })
             })
             .collect()
@@ -329,7 +356,8 @@ impl Builder<'_> {
                 reason,
             })
         };
-        let place = match self.place(entry, folder, &path)? {
+        let (path, place) = self.located(entry, folder, path)?;
+        let place = match place {
             Place::Inside(place) => place,
             Place::Root => return refuse(path, "is the folder of the project itself"),
             Place::Outside(_) => return refuse(path, "is outside of the project"),

@@ -293,6 +293,31 @@ fn merged_and_aliased_stages_work() {
 }
 
 #[test]
+fn absolute_paths_into_the_project_are_paths_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().to_str().expect("UTF-8");
+    let text = format!(
+        "stages:\n  a: {{cmd: x, wdir: sub, outs: ['{root}/o/p']}}\n  b: {{cmd: x, deps: ['{root}/o/p', '{root}-other', '{root}']}}\n"
+    );
+    fs_err::write(folder.path().join("dvc.yaml"), text).expect("written");
+    let path = RelPath::parse("dvc.yaml").expect("safe");
+    let files = Folder::new(folder.path());
+    let stages = Pipelines::load(&files, &[path], ArgumentStyle::default())
+        .expect("loaded")
+        .stages;
+    assert_eq!(
+        (stages[0].outs[0].path.as_str(), stages[0].outs[0].place.as_str()),
+        ("../o/p", "o/p")
+    );
+    let places: Vec<String> = stages[1].deps.iter().map(|dep| dep.place.to_string()).collect();
+    assert_eq!(
+        places,
+        ["o/p".to_owned(), format!("{root}-other"), ".".to_owned()]
+    );
+    assert_eq!(stages[1].deps[0].path, "o/p");
+}
+
+#[test]
 fn files_are_read_from_a_folder_and_bounded_to_files() {
     let folder = tempfile::tempdir().expect("a folder");
     fs_err::create_dir_all(folder.path().join("params.yaml")).expect("made");
