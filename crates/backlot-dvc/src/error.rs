@@ -25,6 +25,9 @@ pub enum Error {
     /// Parts of a job that make no release.
     #[error(transparent)]
     Parts(#[from] crate::parts::PartsError),
+    /// A defect of a pipeline.
+    #[error(transparent)]
+    Pipeline(#[from] crate::pipeline::PipelineError),
     /// A pointer with a key that DVC does not know.
     #[error("`{}` has the unknown key `{key}`", pointer.display())]
     UnknownKey {
@@ -208,7 +211,7 @@ pub enum Error {
 }
 
 backlot_core::coded! {
-    Error as File | Cancelled | Store | Parts {
+    Error as File | Cancelled | Store | Parts | Pipeline {
         Self::UnknownKey { .. } => "dvc::unknown_key", Class::Config,
             "remove the key; DVC takes data of your own only under `meta`";
         Self::BadPointer { .. } => "dvc::bad_pointer", Class::Integrity,

@@ -224,7 +224,7 @@ fn a_chain_of_five_thousand_stages_is_planned_at_once() {
     let order = graph.select(&Selection::new(&[])).expect("selected");
     let taken = begun.elapsed();
     assert_eq!((graph.name(order[0]), order.len()), ("s0".to_owned(), 5000));
-    // A tenth of a second where it is built for speed. Tests are not, and share their machine: the bound is for what is
+    // A third of a second where it is built for speed. Tests are not, and share their machine: the bound is for what is
     // quadratic.
     assert!(taken < Duration::from_mins(1), "{taken:?}");
     let mut lock = "schema: '2.0'\nstages:\n".to_owned();
