@@ -1,0 +1,94 @@
+//! The status of a cascade for people and programs.
+//!
+//! Invariant: derived from [`RunState`] alone; a failure is named once as a cause, with the number of nodes it blocks.
+//! Deliberately absent: rendering.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::node::{CascadeId, NodeId};
+use crate::schedule::Ending;
+use crate::state::{NodeStatus, RunState};
+
+/// A node and its status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeSummary {
+    /// The node.
+    pub node: NodeId,
+    /// Its level.
+    pub level: u32,
+    /// Its status.
+    #[serde(flatten)]
+    pub status: NodeStatus,
+}
+
+/// A node that others wait for in vain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cause {
+    /// The node.
+    pub node: NodeId,
+    /// Its status: failed, manual or outside.
+    #[serde(flatten)]
+    pub status: NodeStatus,
+    /// How many nodes it blocks.
+    pub blocks: usize,
+}
+
+/// How a cascade stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// The cascade.
+    pub cascade: CascadeId,
+    /// How it ended; absent while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+    /// How many nodes have each status.
+    pub counts: BTreeMap<&'static str, usize>,
+    /// What failed, or waits for a person.
+    pub causes: Vec<Cause>,
+    /// All nodes, in the order of the plan.
+    pub nodes: Vec<NodeSummary>,
+}
+
+impl RunState {
+    /// How the cascade stands.
+    pub fn summary(&self, ending: Option<Ending>) -> Summary {
+        let planned = self.plan().nodes.iter().enumerate();
+        let nodes: Vec<NodeSummary> = planned
+            .map(|(at, planned)| NodeSummary {
+                node: planned.dirty.node.clone(),
+                level: planned.dirty.level,
+                status: self.status(at),
+            })
+            .collect();
+        let (mut counts, mut blocks) = (BTreeMap::new(), BTreeMap::new());
+        for node in &nodes {
+            *counts.entry(node.status.as_str()).or_default() += 1;
+            if let NodeStatus::Blocked { by, .. } = &node.status {
+                *blocks.entry(by.clone()).or_default() += 1;
+            }
+        }
+        let is_cause = |status: &NodeStatus| {
+            matches!(
+                status,
+                NodeStatus::Failed { .. } | NodeStatus::Manual | NodeStatus::Outside
+            )
+        };
+        let causes = nodes
+            .iter()
+            .filter(|node| is_cause(&node.status))
+            .map(|node| Cause {
+                blocks: blocks.get(&node.node).copied().unwrap_or(0),
+                node: node.node.clone(),
+                status: node.status.clone(),
+            });
+        Summary {
+            cascade: self.plan().id.clone(),
+            ending,
+            counts,
+            causes: causes.collect(),
+            nodes,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The runner of this process, with threads and the machine's clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backlot_core::{Cancel, Context};
+
+use super::drive::{journal, report, state};
+use super::studio::{Life, Studio, node};
+use crate::control::{Request, request};
+use crate::{Ending, FailureKind, FileJournal, Limits, Plan, Runner, Services};
+
+fn wide() -> Arc<Studio> {
+    let studio = Studio::new();
+    studio.publish("a", "1.0", &[]);
+    for number in 0..12 {
+        studio.publish(&format!("b{number}"), "1.0", &["a"]);
+    }
+    let all: Vec<String> = (0..12).map(|number| format!("b{number}")).collect();
+    studio.publish("c", "1.0", &all.iter().map(String::as_str).collect::<Vec<_>>());
+    studio.publish("a", "1.1", &[]);
+    studio
+}
+
+fn quick(studio: &Arc<Studio>) -> Plan {
+    let limits = Limits {
+        backoff_ms: 1,
+        ..Limits::default()
+    };
+    Plan::new(&report(studio, &[("a", "1.1")]), limits)
+}
+
+fn runner<'a>(services: Services<'a>, owner: &str) -> Runner<'a> {
+    Runner::new(services, owner).with_poll(Duration::from_millis(5))
+}
+
+#[test]
+fn threads_do_what_the_plan_says_and_the_journal_is_a_file() {
+    let studio = wide();
+    studio.fail("b3", FailureKind::Environment, 2);
+    let (life, plan) = (Life::new(&studio, &journal()), quick(&studio));
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = FileJournal::open(&folder.path().join("cascade.jsonl")).expect("a journal");
+    let services = Services {
+        journal: &file,
+        ..life.services()
+    };
+    let summary = runner(services, "one")
+        .run(&plan, &Context::default())
+        .expect("it runs");
+    assert_eq!(summary.ending, Some(Ending::Done));
+    assert_eq!(summary.counts, [("released", 13)].into());
+    assert_eq!(
+        studio.inner().commits.last().map(|(at, _)| at.clone()),
+        Some(node("c"))
+    );
+    let again = runner(services, "two")
+        .resume(&Context::default())
+        .expect("it runs");
+    assert_eq!((again.counts, studio.inner().commits.len()), (summary.counts, 13));
+}
+
+#[test]
+fn two_runners_share_one_cascade_by_its_leases() {
+    let studio = wide();
+    let (log, plan) = (journal(), quick(&studio));
+    let life = Life::new(&studio, &log);
+    std::thread::scope(|scope| {
+        for owner in ["one", "two", "three"] {
+            let (life, plan) = (&life, &plan);
+            scope.spawn(move || {
+                let summary = runner(life.services(), owner).run(plan, &Context::default());
+                assert_eq!(summary.expect("it runs").ending, Some(Ending::Done));
+            });
+        }
+    });
+    assert_eq!(studio.inner().commits.len(), 13);
+    assert_eq!(studio.inner().builds.len(), 13);
+}
+
+#[test]
+fn a_cancelled_run_releases_nothing_more() {
+    let studio = wide();
+    let (log, plan) = (journal(), quick(&studio));
+    let life = Life::new(&studio, &log);
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let stopped = runner(life.services(), "one").run(&plan, &Context::default().with_cancel(cancel));
+    assert!(matches!(stopped, Err(crate::Error::Cancelled(_))));
+    request(
+        log.as_ref(),
+        &state(&log),
+        "ann",
+        Request::Cancel("wrong".into()),
+        &Context::default(),
+    )
+    .expect("written");
+    let summary = runner(life.services(), "two")
+        .resume(&Context::default())
+        .expect("it runs");
+    assert_eq!(
+        (summary.ending, summary.counts),
+        (Some(Ending::Cancelled), [("cancelled", 13)].into())
+    );
+    assert!(studio.inner().commits.is_empty());
+}
