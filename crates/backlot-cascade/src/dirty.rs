@@ -76,6 +76,14 @@ pub enum Hold {
     Frozen,
     /// Its requirements exclude each other.
     Conflict(Conflict),
+    /// A release with the same inputs was withdrawn; undo that, or insist on another build.
+    Withdrawn {
+        /// The release.
+        version: Version,
+        /// What became of it.
+        #[serde(flatten)]
+        withdrawal: Withdrawal,
+    },
     /// It has become a matter for a person since the plan was made.
     Person,
 }
@@ -113,6 +121,7 @@ impl Decision {
             Self::Held(Hold::Pin { .. }) => "held (pin)",
             Self::Held(Hold::Frozen) => "held (frozen)",
             Self::Held(Hold::Conflict(_)) => "held (conflict)",
+            Self::Held(Hold::Withdrawn { .. }) => "held (withdrawn)",
             Self::Held(Hold::Person) => "held (person)",
             Self::Manual => "manual",
             Self::Outside => "outside",
@@ -358,6 +367,10 @@ impl<'a> Walk<'a> {
             Verdict::Manual(work) => (Decision::Manual, Some(work)),
             Verdict::Outside(work) => (Decision::Outside, Some(work)),
             Verdict::Proposed(work) => (Decision::Proposed, Some(work)),
+            Verdict::Withdrawn(work, version, withdrawal) => {
+                let hold = Hold::Withdrawn { version, withdrawal };
+                (Decision::Held(hold), Some(work))
+            }
             Verdict::Frozen(work) => (Decision::Held(Hold::Frozen), Some(work)),
             Verdict::Conflict(conflict) => (Decision::Held(Hold::Conflict(conflict)), None),
         };

@@ -95,6 +95,8 @@ pub enum Verdict {
     Outside(Box<Work>),
     /// It is a person's release whose input was withdrawn: a rebuild is proposed only.
     Proposed(Box<Work>),
+    /// It was built with the same inputs before, and that release was withdrawn: building it again would give the same.
+    Withdrawn(Box<Work>, Version, Withdrawal),
     /// It is dirty and keeps its release because it is frozen.
     Frozen(Box<Work>),
     /// Its requirements exclude each other.
@@ -138,7 +140,19 @@ pub fn judge(
         Handling::Outside => Verdict::Outside(work),
         Handling::Manual => Verdict::Manual(work),
         Handling::Automatic if is_withdrawn && !newest.is_automatic() => Verdict::Proposed(work),
-        Handling::Automatic => Verdict::Build(work),
+        Handling::Automatic => match withdrawn_before(asset, work.key) {
+            Some((version, withdrawal)) => Verdict::Withdrawn(work, version, withdrawal),
+            None => Verdict::Build(work),
+        },
+    })
+}
+
+/// The last release of an asset with a key that was withdrawn.
+fn withdrawn_before(asset: &Asset, key: NodeKey) -> Option<(Version, Withdrawal)> {
+    asset.releases.values().rev().find_map(|release| {
+        let withdrawal = Withdrawal::of(release)?;
+        let record = release.record.as_ref()?;
+        (record.key(&asset.node.package) == key).then(|| (release.version.clone(), withdrawal))
     })
 }
 

@@ -102,8 +102,7 @@ impl<'a> Runner<'a> {
     }
 
     fn drive(&self, following: &mut Following<'_, 'a>, context: &Context) -> Result<Summary> {
-        reconcile(&self.services, &following.state, &self.owner, context)?;
-        following.refresh()?;
+        self.look_again(following, context)?;
         let stop = Cancel::default();
         let ending = std::thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
@@ -132,8 +131,10 @@ impl<'a> Runner<'a> {
                         return Err(error);
                     }
                     context.check()?;
-                    if let Some(ending) = next.ending {
-                        return Ok(ending);
+                    match next.ending {
+                        Some(Ending::Waiting) if self.look_again(following, context)? => continue,
+                        Some(ending) => return Ok(ending),
+                        None => {}
                     }
                 }
                 match receiver.recv_timeout(self.pause(next.wake, now)) {
@@ -154,6 +155,13 @@ impl<'a> Runner<'a> {
             }
         })?;
         Ok(following.state.summary(Some(ending)))
+    }
+
+    /// Steps for a person may not be needed after all, now that what they follow is done. Whether one was not.
+    fn look_again(&self, following: &mut Following<'_, 'a>, context: &Context) -> Result<bool> {
+        let news = reconcile(&self.services, &following.state, &self.owner, context)?;
+        following.refresh()?;
+        Ok(news > 0)
     }
 
     fn pause(&self, wake: Option<Timestamp>, now: Timestamp) -> Duration {
@@ -240,8 +248,9 @@ impl<'r, 'a> Following<'r, 'a> {
 }
 
 /// Compare the journal with what is published: a release that it names and that is not there is made again, and a step for a
-/// person is done if its asset is current now.
-pub fn reconcile(services: &Services<'_>, state: &RunState, owner: &str, context: &Context) -> Result<()> {
+/// person is done if its asset is current now. Returns how many entries that made.
+pub fn reconcile(services: &Services<'_>, state: &RunState, owner: &str, context: &Context) -> Result<usize> {
+    let mut news = 0;
     for (at, planned) in state.plan().nodes.iter().enumerate() {
         let node: &NodeId = &planned.dirty.node;
         let entry = match state.status(at) {
@@ -267,8 +276,9 @@ pub fn reconcile(services: &Services<'_>, state: &RunState, owner: &str, context
             _ => continue,
         };
         services.journal.append(&entry)?;
+        news += 1;
     }
-    Ok(())
+    Ok(news)
 }
 
 impl Ending {

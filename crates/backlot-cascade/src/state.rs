@@ -319,9 +319,10 @@ impl RunState {
                 by: self.plan.nodes[by].dirty.node.clone(),
                 failed: matches!(self.nodes[by].mark, Mark::Failed(_)),
             },
+            // What a step for a person follows comes first: until then nobody knows whether it is needed.
+            (None, _) if node.open_parents > 0 => NodeStatus::Waiting,
             (None, Decision::Manual) => NodeStatus::Manual,
             (None, Decision::Outside) => NodeStatus::Outside,
-            (None, _) if node.open_parents > 0 => NodeStatus::Waiting,
             (None, _) => match node.delayed_until {
                 Some(until) => NodeStatus::Delayed { until },
                 None => NodeStatus::Ready,

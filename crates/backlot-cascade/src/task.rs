@@ -251,7 +251,11 @@ impl NodeTask {
                 let hold = Hold::Person;
                 self.end(services, context, None, NodeEvent::Held { hold })
             }
-            Verdict::Build(work) => self.accept(services, *work),
+            Verdict::Withdrawn(_, version, withdrawal) if !self.insisted => {
+                let hold = Hold::Withdrawn { version, withdrawal };
+                self.end(services, context, None, NodeEvent::Held { hold })
+            }
+            Verdict::Build(work) | Verdict::Withdrawn(work, ..) => self.accept(services, *work),
         }
     }
 

@@ -226,6 +226,12 @@ fn details(dirty: &DirtyNode) -> Vec<String> {
         ) => {
             lines.push(format!("requires {requirement}, not {version}"));
         }
+        Decision::Held(Hold::Withdrawn { version, withdrawal }) => {
+            let (Withdrawal::Yanked(reason) | Withdrawal::Deprecated(reason)) = withdrawal;
+            lines.push(format!(
+                "{version} has the same inputs and was withdrawn: {reason}"
+            ));
+        }
         Decision::Held(Hold::Conflict(conflict)) => {
             lines.push(conflict.explanation.clone());
             lines.extend(conflict.chains.iter().map(|chain| chain.join(" -> ")));

@@ -60,6 +60,10 @@ pub(super) fn drive(
     loop {
         let scheduled = schedule(&state, context.now(), &BTreeSet::new());
         if let Some(ending) = scheduled.ending {
+            if ending == Ending::Waiting && reconcile(&life.services(), &state, owner, &context).ok()? > 0 {
+                next = refresh(journal, &mut state, next);
+                continue;
+            }
             return Some(state.summary(Some(ending)));
         }
         if scheduled.start.is_empty() {
@@ -76,13 +80,16 @@ pub(super) fn drive(
             }
             between(plan.nodes[at].dirty.node.package.as_str());
         }
-        let loaded = journal.load(next).ok()?;
-        loaded
-            .entries
-            .iter()
-            .for_each(|entry| state.apply(entry).expect("an entry of ours"));
-        next = loaded.next;
+        next = refresh(journal, &mut state, next);
     }
+}
+
+fn refresh(journal: &MemoryJournal, state: &mut RunState, from: u64) -> u64 {
+    let loaded = journal.load(from).expect("memory");
+    for entry in &loaded.entries {
+        state.apply(entry).expect("an entry of ours");
+    }
+    loaded.next
 }
 
 /// Plan for roots and run it.
@@ -97,6 +104,11 @@ pub(super) fn run(studio: &Arc<Studio>, plan: &Plan) -> Summary {
 
 /// Plan and run for everything, until there is nothing to do or nothing changes.
 pub(super) fn settle(studio: &Arc<Studio>) -> DirtyReport {
+    settle_with_summary(studio).0
+}
+
+/// The same, with how the last cascade ended.
+pub(super) fn settle_with_summary(studio: &Arc<Studio>) -> (DirtyReport, Summary) {
     for _ in 0..50 {
         let report = report(studio, &[]);
         let before = studio.inner().catalog.cursors().clone();
@@ -112,7 +124,7 @@ pub(super) fn settle(studio: &Arc<Studio>) -> DirtyReport {
         );
         let is_quiet = studio.inner().catalog.cursors() == &before;
         if report.is_clean() || (is_quiet && summary.ending != Some(Ending::Paused)) {
-            return report;
+            return (report, summary);
         }
     }
     panic!("it does not settle");

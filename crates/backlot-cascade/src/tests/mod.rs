@@ -1,10 +1,12 @@
 //! Tests over a studio in memory: the 25 scenarios by number, a model of the protocol, and a simulation with faults.
 
 mod drive;
+mod model;
 mod scale;
 mod scenarios_graph;
 mod scenarios_people;
 mod scenarios_run;
+mod simulation;
 mod solver;
 mod studio;
 mod threads;

@@ -270,3 +270,25 @@ fn frozen_assets_keep_their_release() {
     settle(&studio);
     assert_eq!(studio.newest("rig"), "1.0");
 }
+
+#[test]
+fn a_release_that_was_withdrawn_is_not_built_again_from_the_same_inputs() {
+    let studio = studio();
+    let (log, first) = (journal(), plan(&studio, &[("model", "1.1")]));
+    let life = Life::new(&studio, &log);
+    drive(&life, &log, &first, "one", &mut |_| {}).expect("alive");
+    studio.yank("rig", "1.0.1");
+    let dirty = report(&studio, &[]);
+    assert_eq!(decision(&dirty, "rig"), "held (withdrawn)");
+    settle(&studio);
+    assert_eq!(
+        (studio.newest("rig"), studio.input("anim", "rig")),
+        ("1.0".into(), "1.0".into())
+    );
+    studio.publish("model", "1.2", &[]);
+    settle(&studio);
+    assert_eq!(
+        (studio.newest("rig"), studio.input("anim", "rig")),
+        ("1.0.2".into(), "1.0.2".into())
+    );
+}
