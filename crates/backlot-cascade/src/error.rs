@@ -57,6 +57,14 @@ pub enum Error {
         /// The cascade that was to be run.
         expected: String,
     },
+    /// A journal of a later format.
+    #[error("the journal has format {found}, and this version of Backlot reads format {known}")]
+    UnknownFormat {
+        /// Its format.
+        found: u32,
+        /// The latest that is known here.
+        known: u32,
+    },
     /// A journal without a plan.
     #[error("the journal does not begin with a plan")]
     NoPlan,
@@ -150,6 +158,8 @@ backlot_core::coded! {
             "look at the plan with `--dry-run`, then confirm it or raise the limit";
         Self::OtherJournal { .. } => "cascade::other_journal", Class::Conflict,
             "resume each cascade with its own journal";
+        Self::UnknownFormat { .. } => "cascade::unknown_format", Class::Config,
+            "use the version of Backlot that wrote it, or a later one";
         Self::NoPlan => "cascade::no_plan", Class::Integrity,
             "start the cascade again: what it has released already is found and kept";
         Self::NothingToRevert { .. } => "cascade::nothing_to_revert", Class::NotFound,

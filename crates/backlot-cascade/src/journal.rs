@@ -35,6 +35,8 @@ pub struct Entry {
 pub enum JournalEvent {
     /// It begins. The first entry of a journal; later ones for the same plan mean nothing.
     Planned {
+        /// The format of the journal.
+        format: u32,
         /// The plan.
         plan: Box<Plan>,
     },
@@ -62,6 +64,19 @@ pub enum JournalEvent {
         /// What.
         what: NodeEvent,
     },
+}
+
+/// The format of journals written here: `docs/format/cascade-journal.md`.
+pub const JOURNAL_FORMAT: u32 = 1;
+
+impl JournalEvent {
+    /// The first entry of the journal of a plan.
+    pub fn planned(plan: &Plan) -> Self {
+        Self::Planned {
+            format: JOURNAL_FORMAT,
+            plan: Box::new(plan.clone()),
+        }
+    }
 }
 
 /// What happened to a node.

@@ -46,7 +46,9 @@ pub use dirty::{Decision, DirtyNode, DirtyReport, Hold, Root};
 pub use error::{Cause, Error, Result};
 pub use failure::{Failure, FailureKind, retry_at};
 pub use graph::{Graph, Order};
-pub use journal::{Entry, Journal, JournalEvent, Loaded, MemoryJournal, NodeEvent, Unchanged};
+pub use journal::{
+    Entry, JOURNAL_FORMAT, Journal, JournalEvent, Loaded, MemoryJournal, NodeEvent, Unchanged,
+};
 pub use journal_file::FileJournal;
 pub use judge::{Change, Verdict, Withdrawal, Work, judge};
 pub use lease::{Lease, LeaseStore, MemoryLeases};

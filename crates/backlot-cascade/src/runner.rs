@@ -84,12 +84,7 @@ impl<'a> Runner<'a> {
             .iter()
             .any(|entry| matches!(entry.event, JournalEvent::Planned { .. }));
         if !begun {
-            self.write(
-                JournalEvent::Planned {
-                    plan: Box::new(plan.clone()),
-                },
-                context,
-            )?;
+            self.write(JournalEvent::planned(plan), context)?;
         }
         let mut following = Following::open(self, Some(plan))?;
         self.drive(&mut following, context)

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::dirty::{Decision, Hold};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
-use crate::journal::{Entry, JournalEvent, NodeEvent, Unchanged};
+use crate::journal::{Entry, JOURNAL_FORMAT, JournalEvent, NodeEvent, Unchanged};
 use crate::node::{CascadeId, NodeId, NodeKey};
 use crate::plan::Plan;
 
@@ -244,7 +244,7 @@ impl RunState {
     /// The state that the entries of a journal lead to. An error if they do not begin with the plan of one cascade.
     pub fn from_entries(entries: &[Entry]) -> Result<Self> {
         let plan = entries.iter().find_map(|entry| match &entry.event {
-            JournalEvent::Planned { plan } => Some(plan.as_ref().clone()),
+            JournalEvent::Planned { plan, .. } => Some(plan.as_ref().clone()),
             _ => None,
         });
         let mut state = Self::new(Arc::new(plan.ok_or(Error::NoPlan)?));
@@ -333,7 +333,13 @@ impl RunState {
     /// Fold one more entry in. An error if it is of another cascade.
     pub fn apply(&mut self, entry: &Entry) -> Result<()> {
         match &entry.event {
-            JournalEvent::Planned { plan } if plan.id != self.plan.id => {
+            JournalEvent::Planned { format, .. } if *format > JOURNAL_FORMAT => {
+                return Err(Error::UnknownFormat {
+                    found: *format,
+                    known: JOURNAL_FORMAT,
+                });
+            }
+            JournalEvent::Planned { plan, .. } if plan.id != self.plan.id => {
                 return Err(Error::OtherJournal {
                     found: plan.id.to_string(),
                     expected: self.plan.id.to_string(),

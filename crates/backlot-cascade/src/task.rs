@@ -4,6 +4,10 @@
 //! steps, for ever or for long; whoever continues begins with the lease and looks up what is there. A step that finds the
 //! lease overtaken does nothing more. Deliberately absent: when to start an attempt, and threads.
 
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
 use backlot_core::{Context, Timestamp};
 
 use crate::dirty::{Decision, Hold};
@@ -114,6 +118,38 @@ impl NodeTask {
                 end => return Ok(end),
             }
         }
+    }
+
+    /// Do all steps and keep the lease meanwhile, for a process that runs this node alone.
+    pub fn run_alone(&mut self, services: &Services<'_>, context: &Context) -> Result<Step> {
+        let (node, lease_ms) = (self.planned.dirty.node.clone(), self.limits.lease_ms);
+        let held: Mutex<Option<Lease>> = Mutex::new(None);
+        let (done, is_done) = mpsc::channel::<()>();
+        let pause = Duration::from_millis((lease_ms / 3).max(1));
+        std::thread::scope(|scope| {
+            let (held, node) = (&held, &node);
+            scope.spawn(move || {
+                while is_done.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                    let held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(mut lease) = held.clone() {
+                        lease.until = Timestamp(context.now().0.saturating_add(lease_ms));
+                        // What cannot be renewed runs out; the attempt then finds itself overtaken.
+                        services.leases.renew(node, &lease).ok();
+                    }
+                }
+            });
+            let result = loop {
+                let step = self.step(services, context);
+                held.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone_from(&self.lease);
+                if !matches!(step, Ok(Step::More)) {
+                    break step;
+                }
+            };
+            drop(done);
+            result
+        })
     }
 
     /// Do the next step. An error is one of the journal; failures of everything else are in it.

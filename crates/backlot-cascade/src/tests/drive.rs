@@ -44,9 +44,7 @@ pub(super) fn drive(
 ) -> Option<Summary> {
     let context = life.studio.context();
     if journal.load(0).ok()?.entries.is_empty() {
-        let event = JournalEvent::Planned {
-            plan: Box::new(plan.clone()),
-        };
+        let event = JournalEvent::planned(plan);
         let entry = Entry {
             at: context.now(),
             by: owner.to_owned(),

@@ -9,7 +9,8 @@ use super::drive::{cascade, decision, drive, journal, plan, report, run, settle,
 use super::studio::{Life, Studio, node, version};
 use crate::control::{Request, request, supersede};
 use crate::{
-    Coalescer, Debounce, Ending, Failure, FailureKind, Limits, NodeStatus, NodeTask, Plan, Step, schedule,
+    Coalescer, Debounce, Ending, Entry, Failure, FailureKind, JournalEvent, Limits, NodeEvent, NodeStatus,
+    NodeTask, Plan, Step, schedule,
 };
 
 /// b built from a, c from b, and other from a.
@@ -548,5 +549,66 @@ fn faults_of_the_environment_cost_no_attempt_of_the_build() {
         cascade(&studio, &[("a", "1.1")]).ending,
         Some(Ending::Failed),
         "it ends all the same"
+    );
+}
+
+#[test]
+fn what_an_overtaken_holder_still_says_is_ignored() {
+    let studio = studio();
+    let plan = plan(&studio, &[("a", "1.1")]);
+    let mut state = crate::RunState::new(Arc::new(plan));
+    let b = state.find(&node("b")).expect("planned");
+    let mut say = |token: Option<u64>, what: NodeEvent| {
+        let event = JournalEvent::Node {
+            node: node("b"),
+            token,
+            what,
+        };
+        let entry = Entry {
+            at: Timestamp(0),
+            by: format!("{token:?}"),
+            event,
+        };
+        state.apply(&entry).expect("an entry of ours");
+        state.status(b).as_str()
+    };
+    assert_eq!(say(Some(1), NodeEvent::Leased { until: Timestamp(9) }), "running");
+    assert_eq!(say(Some(2), NodeEvent::Leased { until: Timestamp(9) }), "running");
+    let late = Failure::new(FailureKind::Invalid, "late");
+    let failed = NodeEvent::Failed {
+        failure: late,
+        key: None,
+        retry_at: None,
+    };
+    assert_eq!(say(Some(1), failed), "running");
+    assert_eq!(
+        say(
+            Some(2),
+            NodeEvent::Released {
+                version: version("1.0.1")
+            }
+        ),
+        "released"
+    );
+    assert_eq!(say(None, NodeEvent::Missing), "ready");
+}
+
+#[test]
+fn a_run_can_be_drawn_while_it_goes_on() {
+    let studio = studio();
+    studio.fail("b", FailureKind::Invalid, 1);
+    let (journal, plan) = (journal(), plan(&studio, &[("a", "1.1")]));
+    drive(&Life::new(&studio, &journal), &journal, &plan, "one", &mut |_| {}).expect("alive");
+    let text = crate::render::Picture::of_run(&state(&journal)).to_text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "show/a 1.1: 1 blocked, 1 failed, 1 released",
+            "show/a 1.1  root",
+            "  show/b 1.0 -> 1.0.1  failed: as the test wants it  (a 1.0 -> 1.1)",
+            "    show/c 1.0 -> 1.0.1  blocked by show/b  (b 1.0 -> 1.0.1)",
+            "  show/other 1.0 -> 1.0.1  released 1.0.1  (a 1.0 -> 1.1)",
+        ]
     );
 }

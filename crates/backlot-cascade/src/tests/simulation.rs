@@ -126,7 +126,7 @@ impl Simulation {
     fn begin(&mut self) {
         let plan = plan(&self.studio, &[]);
         let journal: Arc<MemoryJournal> = Arc::default();
-        let event = JournalEvent::Planned { plan: Box::new(plan) };
+        let event = JournalEvent::planned(&plan);
         let (at, by) = (self.studio.context().now(), "planner".to_owned());
         journal.append(&Entry { at, by, event }).expect("memory");
         self.journals.push(journal);

@@ -8,7 +8,10 @@ use backlot_core::{Cancel, Context};
 use super::drive::{journal, report, state};
 use super::studio::{Life, Studio, node};
 use crate::control::{Request, request};
-use crate::{Ending, FailureKind, FileJournal, Limits, Plan, Runner, Services};
+use crate::{
+    Built, Committed, Ending, Failure, FailureKind, FileJournal, Job, LeaseStore as _, Limits, NodeTask,
+    Plan, RunState, Runner, Services, Step, Worker,
+};
 
 fn wide() -> Arc<Studio> {
     let studio = Studio::new();
@@ -103,4 +106,68 @@ fn a_cancelled_run_releases_nothing_more() {
         (Some(Ending::Cancelled), [("cancelled", 13)].into())
     );
     assert!(studio.inner().commits.is_empty());
+}
+
+/// A worker whose builds end only once the lease was renewed.
+#[derive(Debug)]
+struct Slow(Life);
+
+impl Worker for Slow {
+    fn prepare(&self, job: &Job, context: &Context) -> Result<(), Failure> {
+        self.0.prepare(job, context)
+    }
+    fn build(&self, job: &Job, context: &Context) -> Result<Built, Failure> {
+        let until = || {
+            self.0
+                .studio
+                .leases
+                .newest(&job.node)
+                .expect("memory")
+                .map(|lease| lease.until)
+        };
+        let before = until();
+        while until() == before {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.0.build(job, context)
+    }
+    fn validate(&self, job: &Job, built: &Built, context: &Context) -> Result<(), Failure> {
+        self.0.validate(job, built, context)
+    }
+    fn push(&self, job: &Job, built: &Built, context: &Context) -> Result<(), Failure> {
+        self.0.push(job, built, context)
+    }
+    fn release(&self, job: &Job, built: &Built, context: &Context) -> Result<Committed, Failure> {
+        self.0.release(job, built, context)
+    }
+    fn discard(&self, job: &Job, keep: bool, context: &Context) {
+        self.0.discard(job, keep, context);
+    }
+}
+
+#[test]
+fn leases_are_kept_while_a_build_goes_on() {
+    let studio = wide();
+    let limits = Limits {
+        lease_ms: 60,
+        ..Limits::default()
+    };
+    let plan = Plan::new(&report(&studio, &[("a", "1.1")]), limits);
+    let slow = Slow(Life::new(&studio, &journal()));
+    let services = Services {
+        worker: &slow,
+        ..slow.0.services()
+    };
+    let state = RunState::new(Arc::new(plan.clone()));
+    let at = state.find(&node("b7")).expect("planned");
+    let alone = NodeTask::new(&state, at, "farm").run_alone(&services, &Context::default());
+    assert_eq!(alone.expect("a journal"), Step::Over);
+    assert_eq!(studio.newest("b7"), "1.0.1");
+    let summary = runner(services, "one")
+        .run(&plan, &Context::default())
+        .expect("it runs");
+    assert_eq!(
+        (summary.ending, studio.inner().commits.len()),
+        (Some(Ending::Done), 13)
+    );
 }
