@@ -9,7 +9,7 @@ use super::Picture;
 /// Height of a box.
 pub(super) const HEIGHT: f64 = 52.0;
 const GAP: f64 = 14.0;
-const BEND: f64 = 10.0;
+const BEND: f64 = 16.0;
 const COLUMN_GAP: f64 = 70.0;
 const MARGIN: f64 = 20.0;
 const TITLE: f64 = 30.0;
@@ -60,7 +60,7 @@ fn width_of(texts: [&str; 3]) -> f64 {
         .iter()
         .map(|text| text.chars().count().min(super::svg::LONGEST))
         .max();
-    number(longest.unwrap_or(0)) * 7.2 + 20.0
+    number(longest.unwrap_or(0)) * 7.6 + 20.0
 }
 
 pub(super) fn lay_out(picture: &Picture) -> Layout {
