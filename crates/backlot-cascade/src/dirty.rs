@@ -183,6 +183,13 @@ pub struct DirtyNode {
     pub resources: BTreeMap<String, u32>,
 }
 
+impl DirtyNode {
+    /// Whether it is dirty because an input was yanked or deprecated: a repair, which is proposed and not begun by an event.
+    pub fn is_repair(&self) -> bool {
+        self.changes.iter().any(|change| change.withdrawn.is_some())
+    }
+}
+
 /// What is affected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirtyReport {

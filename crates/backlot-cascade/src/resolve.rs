@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::asset::{Asset, Release};
 use crate::error::Cause;
 use crate::node::{NodeId, RecipeDigest};
-use crate::record::Inputs;
+use crate::record::{Inputs, ReleaseRecord};
 
 /// A release that does not exist yet and is treated as though it did: a root before its publish, or what a plan will make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,19 @@ pub struct ExpectedRelease {
     pub inputs: Inputs,
     /// Stands for its digests: the key of the node that will make it.
     pub stand_in: backlot_core::Sha256,
+}
+
+impl ExpectedRelease {
+    /// A release before its publish, with the record it will have.
+    pub fn of_record(node: NodeId, version: Version, record: &ReleaseRecord) -> Self {
+        Self {
+            base: record.based_on.clone(),
+            inputs: record.inputs.clone(),
+            stand_in: record.key(&node.package).0,
+            node,
+            version,
+        }
+    }
 }
 
 /// Expected releases by their asset.

@@ -289,13 +289,10 @@ fn a_level_is_the_longest_way() {
 #[test]
 fn a_release_is_judged_before_it_is_published_too() {
     let studio = chain();
-    let expected = ExpectedRelease {
-        node: node("model"),
-        version: version("1.1"),
-        base: Some(version("1.0")),
-        inputs: crate::Inputs::default(),
-        stand_in: digest(&["soon"]),
-    };
+    let record = studio.asset("model").expect("there").releases[&version("1.0")]
+        .record
+        .clone();
+    let expected = ExpectedRelease::of_record(node("model"), version("1.1"), &record.expect("a record"));
     let life = super::studio::Life::new(&studio, &super::drive::journal());
     let catalog = studio.inner().catalog.clone();
     let roots = [Root::Expected(expected)];

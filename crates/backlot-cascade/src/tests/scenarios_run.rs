@@ -427,6 +427,19 @@ fn scenario_25_limits_hold_and_the_longest_chain_goes_first() {
         .map(|at| plan.nodes[*at].dirty.node.package.as_str())
         .collect();
     assert_eq!(names, ["long1", "sim0", "sim1"]);
+    let few = Limits {
+        repos: [(node("a").repo, 1)].into(),
+        ..plan.limits.clone()
+    };
+    let few = crate::RunState::new(Arc::new(Plan {
+        limits: few,
+        ..plan.clone()
+    }));
+    assert_eq!(
+        schedule(&few, Timestamp(0), &BTreeSet::new()).start.len(),
+        1,
+        "a repo has a limit of its own"
+    );
     let in_flight: BTreeSet<usize> = start.into_iter().collect();
     assert!(schedule(&state, Timestamp(0), &in_flight).start.is_empty());
     assert!(run(&studio, &plan).ending.expect("it ended").is_success());

@@ -14,7 +14,7 @@ use super::drive::{plan, settle_with_summary, state};
 use super::studio::{Life, Studio, node};
 use crate::{
     Decision, Entry, Expected, FailureKind, Handling, Journal as _, JournalEvent, MemoryJournal, NodeStatus,
-    NodeTask, Resolution, ResolveRequest, RunState, Step, schedule,
+    NodeTask, Resolution, ResolveRequest, RunState, Step, plan_revert, schedule,
 };
 
 const ASSETS: usize = 50;
@@ -116,6 +116,24 @@ impl Simulation {
         }
     }
 
+    /// Somebody undoes a cascade, which may still run.
+    fn revert(&mut self) {
+        let Some(journal) = self.random.choice(&self.journals) else {
+            return;
+        };
+        let plan = state(journal).plan().clone();
+        let catalog = self.studio.inner().catalog.clone();
+        let Ok(revert) = plan_revert(&catalog, &plan.id, &plan.roots, false) else {
+            return;
+        };
+        for step in revert.steps.iter().filter(|step| !step.done) {
+            self.studio
+                .yank(step.node.package.as_str(), &step.version.to_string());
+        }
+        let again = plan_revert(&self.studio.inner().catalog, &plan.id, &plan.roots, false);
+        assert!(again.is_ok_and(|again| again.is_done()), "twice is once");
+    }
+
     fn fault(&mut self) {
         let kinds = [FailureKind::Environment, FailureKind::Build, FailureKind::Invalid];
         let (kind, times) = (kinds[self.random.usize(0..3)], self.random.usize(1..4));
@@ -188,7 +206,8 @@ impl Simulation {
                 let at = self.random.usize(0..ASSETS);
                 self.publish(at);
             }
-            3..4 => self.withdraw(),
+            3 if self.random.bool() => self.revert(),
+            3 => self.withdraw(),
             4..7 => self.fault(),
             7..10 => self.begin(),
             10..16 => self.start_runner(),
