@@ -203,6 +203,27 @@ fn scenario_15_only_generative_groups_are_edges_and_a_true_cycle_is_named() {
 }
 
 #[test]
+fn scenario_15_a_cycle_is_named_only_where_the_root_leads_into_it() {
+    let studio = Studio::new();
+    for name in ["root", "far", "b"] {
+        studio.publish(name, "1.0", &[]);
+    }
+    studio.publish("a", "1.0", &["root", "b"]);
+    studio.publish("b", "1.1", &["a"]);
+    studio.publish("user", "1.0", &["b"]);
+    studio.publish("other", "1.0", &["far", "user"]);
+    studio.publish("root", "1.1", &[]);
+    studio.publish("far", "1.1", &[]);
+    let into = report(&studio, &[("root", "1.1")]);
+    assert_eq!(
+        (decision(&into, "a"), decision(&into, "b"), into.nodes.len()),
+        ("cycle", "cycle", 2)
+    );
+    let beside = report(&studio, &[("far", "1.1")]);
+    assert_eq!((decision(&beside, "other"), beside.nodes.len()), ("build", 1));
+}
+
+#[test]
 fn scenario_17_a_rebuild_with_the_same_files_is_no_release_and_not_dirty_next_time() {
     let studio = chain();
     studio.behave("rig", |behaviour| behaviour.constant = true);
