@@ -379,6 +379,7 @@ impl NodeTask {
                 self.end(services, context, Some(job), NodeEvent::Released { version })
             }
             Committed::VersionTaken => {
+                services.worker.discard(job, false, context);
                 self.next = Next::Look;
                 Ok(Step::More)
             }

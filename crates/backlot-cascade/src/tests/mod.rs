@@ -5,6 +5,7 @@ mod format;
 mod model;
 mod scale;
 mod scenarios_graph;
+mod scenarios_limits;
 mod scenarios_people;
 mod scenarios_run;
 mod simulation;
