@@ -10,8 +10,8 @@ use backlot_core::{GroupName, PackageName, Requirement, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::bump::BumpPolicy;
-use crate::node::{InputsDigest, NodeId};
-use crate::record::{Origin, ReleaseRecord};
+use crate::node::{InputsDigest, NodeId, RecipeDigest};
+use crate::record::{Inputs, Origin, ReleaseRecord};
 
 /// A requirement and the group of the asset that has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,13 +58,11 @@ impl Release {
         let origin = self.record.as_ref().map(|record| &record.origin);
         matches!(origin, Some(Origin::Cascade(_)))
     }
-    /// Whether it is known to be right for inputs, by its record or an attestation.
-    pub fn is_valid_for(&self, inputs: InputsDigest) -> bool {
-        self.attested.contains(&inputs)
-            || self
-                .record
-                .as_ref()
-                .is_some_and(|record| record.digest() == inputs)
+    /// Whether it is known to be right for inputs and a recipe, by its record or an attestation.
+    pub fn is_valid_for(&self, inputs: &Inputs, recipe: RecipeDigest) -> bool {
+        let record = self.record.as_ref();
+        record.is_some_and(|record| record.recipe == recipe && record.inputs.same_releases(inputs))
+            || (!self.attested.is_empty() && self.attested.contains(&inputs.digest(recipe)))
     }
 }
 

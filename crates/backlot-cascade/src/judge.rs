@@ -124,7 +124,7 @@ pub fn judge(
         Resolution::Chosen(fresh) => fresh,
         Resolution::Conflict(conflict) => return Ok(Verdict::Conflict(conflict)),
     };
-    if newest.is_valid_for(fresh.inputs.digest(fresh.recipe)) {
+    if newest.is_valid_for(&fresh.inputs, fresh.recipe) {
         return Ok(Verdict::Current(fresh));
     }
     let work = Box::new(work(asset, newest, fresh, withdrawn)?);

@@ -66,6 +66,12 @@ impl Inputs {
     pub fn has_prerelease(&self) -> bool {
         self.0.iter().any(|input| input.version.is_prerelease())
     }
+    /// Whether they are the same releases, from whatever repos: then their digests are equal, too.
+    pub fn same_releases(&self, other: &Self) -> bool {
+        let same =
+            |(a, b): (&Input, &Input)| a.package == b.package && a.wheel == b.wheel && a.version == b.version;
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(same)
+    }
     /// Whether a build would read the same bytes: the same packages with the same files, whatever their versions (rule R2a).
     pub fn same_content(&self, other: &Self) -> bool {
         self.0.len() == other.0.len()
