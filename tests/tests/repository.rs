@@ -10,6 +10,7 @@ use serde_json::Value;
 /// What each crate may use of ours. Arrows point down only.
 const ARROWS: &[(&str, &[&str])] = &[
     ("backlot-core", &[]),
+    ("backlot-cascade", &["backlot-core"]),
     ("backlot-wheel", &["backlot-core"]),
     ("backlot-resolve", &["backlot-core"]),
     ("backlot-net", &["backlot-core"]),
@@ -72,6 +73,7 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("opendal-http-transport-reqwest", &["backlot-backend"]),
     ("rusqlite", &["backlot-store"]),
     ("async_zip", &["backlot-wheel"]),
+    ("saphyr-parser", &["backlot-dvc"]),
     // rattler must be given a client, or it makes one with an environment and certificates of its own choice.
     ("reqwest", &["backlot-net", "backlot-repo", "backlot-conda"]),
     ("rustls", &["backlot-net"]),

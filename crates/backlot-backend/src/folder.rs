@@ -294,7 +294,11 @@ impl ObjectStore for Folder {
         if self.look(from)?.is_none() {
             return Ok(Moved::Gone);
         }
-        Ok(match rename_new(&self.path(from), &self.path(to))? {
+        let target = self.path(to);
+        if let Some(folder) = target.parent() {
+            shared::make_folder_for_now(folder)?;
+        }
+        Ok(match rename_new(&self.path(from), &target)? {
             Created::New => Moved::Done,
             Created::Exists => Moved::Exists,
         })

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use backlot_backend::{CommitBy, Entry, How, Moved, ObjectStore, ObjectWriter, Put, Result, Traits};
 use backlot_core::FileError;
-use backlot_core::file::TemporaryFolder;
+use backlot_core::file::{self, TemporaryFolder};
 use fs_err as fs;
 use ulid::Ulid;
 
@@ -71,15 +71,19 @@ impl Rehearsal {
         self.changed().insert(key.to_owned(), change);
     }
 
+    /// A path for an object, under its own name, since that tells what it is.
+    fn free_path(&self, key: &str) -> Result<PathBuf> {
+        let folder = self.folder.path().join(Ulid::new().to_string());
+        fs::create_dir(&folder).map_err(FileError::from)?;
+        Ok(folder.join(key.rsplit('/').next().unwrap_or_default()))
+    }
+
     fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::Relaxed)
     }
 
     fn put(&self, key: &str, bytes: &mut dyn Read, modified: u64) -> Result<()> {
-        // Under its own name, since that tells what it is.
-        let folder = self.folder.path().join(Ulid::new().to_string());
-        fs::create_dir(&folder).map_err(FileError::from)?;
-        let path = folder.join(key.rsplit('/').next().unwrap_or_default());
+        let path = self.free_path(key)?;
         let mut file = fs::File::create(&path).map_err(FileError::from)?;
         std::io::copy(bytes, &mut file).map_err(FileError::from)?;
         let at = self.tick();
@@ -297,10 +301,13 @@ impl ObjectStore for Rehearsal {
             return Ok(Moved::Exists);
         }
         // Only what was staged here is ever moved.
-        let Some(Change::Written(path)) = self.change(from) else {
+        let Some(Change::Written(mut written)) = self.change(from) else {
             return Ok(Moved::Gone);
         };
-        self.set(to, Change::Written(path));
+        let path = self.free_path(to)?;
+        file::rename(&written.path, &path)?;
+        (written.path, written.at) = (path, self.tick());
+        self.set(to, Change::Written(written));
         self.remove(from);
         Ok(Moved::Done)
     }
