@@ -217,8 +217,8 @@ impl ReleaseStore {
     /// Make all that is derived agree with what is there: sidecars and records first, then the pages of each package, then the root
     /// pages; and remove what was left behind.
     pub(crate) fn reindex_into(&self, report: &mut ReindexReport, context: &Context) -> Result<()> {
-        // One that lists no releases, and had some, lost them all.
-        if self.package_folders()?.is_empty() && self.had_releases()? {
+        // One that lists no releases, and had some, lost them all; a folder without any is there, and was emptied on purpose.
+        if !self.is_local() && self.package_folders()?.is_empty() && self.had_releases()? {
             return Err(Error::NoPackages {
                 place: self.at("packages"),
             });
