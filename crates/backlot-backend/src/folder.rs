@@ -11,18 +11,16 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use backlot_core::file::{Created, Staged, TEMPORARY_PREFIX, rename_new, set_modified};
-use backlot_core::presence::{is_absence, is_absent, is_dead_link, read_folder};
+use backlot_core::presence::{is_absence, look};
 use backlot_core::{FileError, Timestamp, shared};
 use fs_err as fs;
 
+use crate::each::DEPTH;
 use crate::error::Result;
 use crate::store::{CommitBy, Entry, How, Moved, ObjectStore, ObjectWriter, Put, Traits};
 
 /// Bytes copied at once.
 const BLOCK: usize = 256 * 1024;
-
-/// How many folders deep a listing goes.
-const DEPTH: usize = 8;
 
 /// The store in a folder, which need not be there yet.
 ///
@@ -54,36 +52,18 @@ impl Folder {
 
     /// What the disk says of an object; `None` if it surely is not there.
     fn look(&self, key: &str) -> Result<Option<std::fs::Metadata>> {
-        let path = self.path(key);
-        match fs::metadata(&path) {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if is_absence(&error) && is_absent(&path)? => Ok(None),
-            Err(error) => Err(FileError::from(error).into()),
-        }
+        Ok(look(&self.path(key), |path| fs::metadata(path))?)
     }
 
     /// An object, open; `None` if it surely is not there.
     fn open(&self, key: &str) -> Result<Option<fs::File>> {
-        let path = self.path(key);
-        match fs::File::open(&path) {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if is_absence(&error) && is_absent(&path)? => Ok(None),
-            Err(error) => Err(FileError::from(error).into()),
-        }
+        Ok(look(&self.path(key), |path| fs::File::open(path))?)
     }
 
     /// The names in a folder with whether each is a folder itself. None if there is no such folder.
     fn names_in(&self, prefix: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, bool)>> {
-        let path = self.path(prefix);
         let mut names = Vec::new();
-        let Some(entries) = read_folder(&path)? else {
-            if is_dead_link(path.as_path())? {
-                let gone = std::io::Error::new(
-                    std::io::ErrorKind::NotFound,
-                    format!("`{}` is a link to a place that is not there", path.display()),
-                );
-                return Err(FileError::from(gone).into());
-            }
+        let Some(entries) = look(&self.path(prefix), |path| fs::read_dir(path))? else {
             return Ok(names);
         };
         for entry in entries {
@@ -144,7 +124,7 @@ fn nanoseconds(found: &std::fs::Metadata) -> u64 {
     since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// At most so many bytes of what is open.
+/// The first `limit` bytes of an open file, or all of it if it has fewer.
 fn read_some(file: fs::File, limit: u64) -> Result<Vec<u8>> {
     // Room for all of it, so that it takes one read.
     let length = file.metadata().map_err(FileError::from)?.len().min(limit);

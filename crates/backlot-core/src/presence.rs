@@ -3,6 +3,7 @@
 //! `Path::exists` and its kin say no of a folder on a disk that failed, of one that may not be read, and of a link to a place
 //! that is not mounted. Where absence decides something, ask here. Deliberately absent: what is there, and making it.
 
+use std::fs::Metadata;
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 
@@ -10,29 +11,49 @@ use fs_err as fs;
 
 use crate::file::FileError;
 
+/// What a call says of a path, `None` if there surely is nothing. A link to a place that is not there is an error; what is made
+/// by somebody else just after the call was not there.
+pub fn look<T>(path: &Path, call: impl FnOnce(&Path) -> Result<T, Error>) -> Result<Option<T>, FileError> {
+    match call(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if !is_absence(&error) => Err(error.into()),
+        Err(_) if is_dead_link(path)? => {
+            let message = format!("`{}` is a link to a place that is not there", path.display());
+            Err(Error::new(ErrorKind::NotFound, message).into())
+        }
+        Err(_) => Ok(None),
+    }
+}
+
 /// Whether there surely is nothing under a path, not even a link.
 pub fn is_absent(path: &Path) -> Result<bool, FileError> {
-    match fs::symlink_metadata(path) {
+    Ok(entry(path)?.is_none())
+}
+
+/// Whether a path is a link to a place that is not there.
+pub fn is_dead_link(path: &Path) -> Result<bool, FileError> {
+    // The link first: where there is none, whatever is made meanwhile is not taken for one.
+    if !entry(path)?.is_some_and(|found| found.is_symlink()) {
+        return Ok(false);
+    }
+    match fs::metadata(path) {
         Ok(_) => Ok(false),
         Err(error) if is_absence(&error) => Ok(true),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Whether a path is a link to a place that is not there.
-pub fn is_dead_link(path: &Path) -> Result<bool, FileError> {
-    match fs::metadata(path) {
-        Ok(_) => Ok(false),
-        Err(error) if is_absence(&error) => Ok(!is_absent(path)?),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Whether a path is a folder; not if it surely is absent, or something else. A link to a place that is not there is an error.
 pub fn is_folder(path: &Path) -> Result<bool, FileError> {
-    match fs::metadata(path) {
-        Ok(found) => Ok(found.is_dir()),
-        Err(error) if is_absence(&error) && is_absent(path)? => Ok(false),
+    let found = look(path, |path| fs::metadata(path))?;
+    Ok(found.is_some_and(|found| found.is_dir()))
+}
+
+/// What lies under a path itself, a link not followed.
+fn entry(path: &Path) -> Result<Option<Metadata>, FileError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if is_absence(&error) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -58,7 +79,7 @@ mod tests {
 
     use fs_err as fs;
 
-    use super::{is_absent, is_dead_link, is_folder};
+    use super::{is_absent, is_dead_link, is_folder, look};
 
     /// What is said of a path: whether it is absent, a dead link, a folder; `None` for an error.
     fn said(path: &Path) -> [Option<bool>; 3] {
@@ -89,5 +110,19 @@ mod tests {
             assert_eq!(said(&at("closed/inside")), [None, None, None]);
         }
         closed(0o755).expect("opened");
+    }
+
+    /// Many publishers make one folder while others look at it: found in a repo, where a folder just made was called a dead link.
+    #[test]
+    fn what_is_made_while_it_is_looked_at_is_never_a_dead_link() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("made");
+        let made_late = |path: &Path| {
+            let found = fs::metadata(path);
+            fs::create_dir(path)?;
+            found
+        };
+        assert!(look(&path, made_late).expect("absent, or there").is_none());
+        assert!(look(&path, |path| fs::metadata(path)).expect("there").is_some());
     }
 }
