@@ -42,7 +42,7 @@ pub fn each<T: Sync, R: Send, E: Send>(
 }
 
 /// How many folders deep a listing goes.
-const DEPTH: usize = 8;
+pub(crate) const DEPTH: usize = 8;
 
 /// The most objects and folders that one listing may have.
 pub(crate) const ENTRIES_LIMIT: usize = 1_000_000;

@@ -195,9 +195,9 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     fn write_for_now(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()> {
         self.write(key, bytes, kind)
     }
-    /// Make an object that will never be changed of what is read from a source, in one request that is never sent twice. It appears only if the
-    /// source could be read to its end. Where objects are files, it gets this time, in milliseconds since the Unix epoch, and nobody may write
-    /// to it; other stores hold it in memory.
+    /// Create an immutable object from a source, in one request that is never sent twice. It appears only if the source could be read to
+    /// its end. Where objects are files, the file is read-only and has the modification time `modified`, in milliseconds since the Unix
+    /// epoch; other stores hold the content in memory.
     fn put_from(
         &self,
         key: &str,

@@ -1,6 +1,6 @@
 //! Where a cascade stands: the plan and the journal, folded.
 //!
-//! Invariant: this is the only derivation of status; reports, the scheduler and whoever waits see the same. The state depends
+//! Invariant: this is the only derivation of status; reports, the scheduler and waiting clients see the same. The state depends
 //! on the plan and the entries only, not on when they are read. Entries of a node under a lower token than the highest seen
 //! are ignored. Every entry costs time in proportion to the edges of its node, but for rare ones (a person's retry, a manual
 //! step that is done). Deliberately absent: deciding what to start ([`crate::schedule`]).
@@ -319,7 +319,7 @@ impl RunState {
                 by: self.plan.nodes[by].dirty.node.clone(),
                 failed: matches!(self.nodes[by].mark, Mark::Failed(_)),
             },
-            // What a step for a person follows comes first: until then nobody knows whether it is needed.
+            // A manual step waits for its parents: only then is it known whether it is needed.
             (None, _) if node.open_parents > 0 => NodeStatus::Waiting,
             (None, Decision::Manual) => NodeStatus::Manual,
             (None, Decision::Outside) => NodeStatus::Outside,

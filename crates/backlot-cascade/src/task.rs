@@ -1,7 +1,7 @@
 //! One attempt at one node, step by step: lease, look, prepare, build, validate, push, release (rules R1, R2, R4, R5).
 //!
 //! Invariant: each step has one effect, and its journal entry is appended after that. An attempt can end between any two
-//! steps, for ever or for long; whoever continues begins with the lease and looks up what is there. A step that finds the
+//! steps, for ever or for long; the next attempt begins with the lease and looks up existing effects. A step that finds the
 //! lease overtaken does nothing more. Deliberately absent: when to start an attempt, and threads.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -391,7 +391,7 @@ impl NodeTask {
         }
     }
 
-    /// End well. The lease is given back last: whoever takes it then finds everything done.
+    /// End successfully. The lease is returned last, so that its next holder finds all effects in place.
     fn end(
         &mut self,
         services: &Services<'_>,

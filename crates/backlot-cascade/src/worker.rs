@@ -84,7 +84,7 @@ pub enum Committed {
     AlreadyReleased(Version),
     /// Another release has the version.
     VersionTaken,
-    /// A higher token was given: whoever asks is no longer the holder.
+    /// A higher token was issued: the caller no longer holds the lease.
     Fenced,
     /// An input was yanked.
     Withdrawn {

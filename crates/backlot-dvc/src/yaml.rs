@@ -1,131 +1,179 @@
 //! Writing YAML exactly as DVC does (ruamel.yaml 0.18, round-trip dumper, width 80, two spaces, `- ` at the parent's column).
 //!
-//! Invariant: for plain data the bytes equal DVC's own; `fixtures/dvc/emitter.jsonl` holds DVC's answers. Deliberately
-//! absent: anchors, comments, block scalars and flow style, which DVC writes only where they stood in a file before
-//! (see [`crate::patch`]). Reading is `serde_yaml_ng`'s.
+//! Invariant: for plain data the bytes equal DVC's own (`fixtures/dvc/emitter.jsonl` holds DVC's answers); a list or mapping that is met again is
+//! an alias, and anchors are `id001`, `id002`, ... in the order in which they are needed first. Deliberately absent: comments, block
+//! scalars and flow style, which DVC writes only where they stood in a file before (see [`crate::patch`]), and reading: that of pointers is
+//! `serde_yaml_ng`'s, that of pipelines `pipeline::yaml_read`.
 
-use serde_yaml_ng::{Mapping, Number, Value};
+use std::collections::{HashMap, HashSet};
 
+use serde_yaml_ng::{Mapping, Number};
+
+use crate::pipeline::{Integer, Map, Value, float_text};
 use crate::scalar::{self, Line};
 
 /// The text of a document that is a mapping, with a final newline.
 pub fn to_text(document: &Mapping) -> String {
-    if document.is_empty() {
+    value_text(&mapping(document))
+}
+
+fn mapping(from: &Mapping) -> Value {
+    let mut map = Map::default();
+    for (key, value) in from {
+        map.append(plain(key), plain(value), 0);
+    }
+    Value::map(map)
+}
+
+/// A value without its tags.
+fn plain(value: &serde_yaml_ng::Value) -> Value {
+    use serde_yaml_ng::Value as Read;
+    match value {
+        Read::Null => Value::Null,
+        Read::Bool(flag) => Value::Bool(*flag),
+        Read::Number(read) => number(read),
+        Read::String(text) => Value::from(text.as_str()),
+        Read::Sequence(items) => Value::list(items.iter().map(plain).collect()),
+        Read::Mapping(map) => mapping(map),
+        Read::Tagged(tagged) => plain(&tagged.value),
+    }
+}
+
+fn number(read: &Number) -> Value {
+    let integer = read.as_u64().map(Integer::from);
+    match integer.or_else(|| read.as_i64().map(Integer::from)) {
+        Some(integer) => Value::Int(integer),
+        None => Value::Float(read.as_f64().unwrap_or_default()),
+    }
+}
+
+/// The same of a value.
+pub(crate) fn value_text(document: &Value) -> String {
+    let Value::Map(map) = document else {
+        return String::new();
+    };
+    if map.is_empty() {
         return "{}\n".to_owned();
     }
-    let mut line = Line::default();
-    write_mapping(&mut line, document, 0, true);
-    line.finish()
-}
-
-/// Write entries at `indent`. `continued` means that the line stands at the place of the first key already.
-fn write_mapping(line: &mut Line, mapping: &Mapping, indent: usize, mut continued: bool) {
-    for (key, value) in mapping {
-        if !continued {
-            line.break_to(indent);
-        }
-        continued = false;
-        let simple = is_simple_key(key);
-        if simple {
-            write_scalar(line, key, indent + 2, true);
-        } else {
-            line.push("?");
-            write_value(line, key, indent, false);
-            line.break_to(indent);
-        }
-        line.push(":");
-        write_value(line, value, indent, simple);
-    }
-}
-
-/// Write what follows the `:` of a simple key at `indent` (`in_mapping`), or a `-`, a `?` or the `:` after it.
-fn write_value(line: &mut Line, value: &Value, indent: usize, in_mapping: bool) {
-    match untagged(value) {
-        Value::Mapping(mapping) if !mapping.is_empty() => {
-            if in_mapping {
-                line.break_to(indent + 2);
-            } else {
-                line.push(" ");
-            }
-            write_mapping(line, mapping, indent + 2, true);
-        }
-        Value::Sequence(items) if !items.is_empty() => {
-            // DVC's sequences inside mappings stand at the column of their key, those inside sequences two further.
-            let column = if in_mapping { indent } else { indent + 2 };
-            for (position, item) in items.iter().enumerate() {
-                if in_mapping || position > 0 {
-                    line.break_to(column);
-                } else {
-                    line.push(" ");
-                }
-                line.push("-");
-                write_value(line, item, column, false);
-            }
-        }
-        Value::Null if !in_mapping => line.push(" "),
-        other => write_scalar(line, other, indent + 2, false),
-    }
-}
-
-fn write_scalar(line: &mut Line, value: &Value, indent: usize, key: bool) {
-    let text = match untagged(value) {
-        Value::Null => String::new(),
-        Value::Bool(flag) => flag.to_string(),
-        Value::Number(number) => number_text(number),
-        Value::String(text) => return scalar::write(line, text, indent, key),
-        Value::Mapping(_) | Value::Tagged(_) => return line.push(if key { "{}" } else { " {}" }),
-        Value::Sequence(_) => return line.push(if key { "[]" } else { " []" }),
+    let mut writer = Writer {
+        line: Line::default(),
+        anchors: find_shared(document),
+        written: HashSet::new(),
     };
-    if !text.is_empty() {
-        scalar::write_verbatim(line, &text, indent, key);
+    writer.mapping(map, 0, true);
+    writer.line.finish()
+}
+
+/// The addresses of what is met more than once, with the names of their anchors.
+fn find_shared(document: &Value) -> HashMap<*const (), String> {
+    fn visit(value: &Value, met: &mut HashSet<*const ()>, anchors: &mut HashMap<*const (), String>) {
+        let Some(address) = value.address() else { return };
+        if !met.insert(address) {
+            let next = anchors.len() + 1;
+            anchors.entry(address).or_insert_with(|| format!("id{next:03}"));
+            return;
+        }
+        match value {
+            Value::List(items) => items.iter().for_each(|item| visit(item, met, anchors)),
+            Value::Map(map) => map.iter().for_each(|entry| visit(&entry.value, met, anchors)),
+            _ => {}
+        }
+    }
+    let mut anchors = HashMap::new();
+    visit(document, &mut HashSet::new(), &mut anchors);
+    anchors
+}
+
+struct Writer {
+    line: Line,
+    anchors: HashMap<*const (), String>,
+    written: HashSet<*const ()>,
+}
+
+impl Writer {
+    /// Write entries at `indent`. `continued` means that the line stands at the place of the first key already.
+    fn mapping(&mut self, map: &Map, indent: usize, mut continued: bool) {
+        for entry in map.iter() {
+            if !continued {
+                self.line.break_to(indent);
+            }
+            continued = false;
+            let simple = is_simple_key(&entry.key);
+            if simple {
+                self.scalar(&entry.key, indent + 2, true);
+            } else {
+                self.line.push("?");
+                self.value(&entry.key, indent, false);
+                self.line.break_to(indent);
+            }
+            self.line.push(":");
+            self.value(&entry.value, indent, simple);
+        }
+    }
+
+    /// Write what follows the `:` of a simple key at `indent` (`in_mapping`), or a `-`, a `?` or the `:` after it.
+    fn value(&mut self, value: &Value, indent: usize, in_mapping: bool) {
+        let mut anchored = false;
+        if let Some(address) = value.address()
+            && let Some(name) = self.anchors.get(&address)
+        {
+            if !self.written.insert(address) {
+                self.line.push(&format!(" *{name}"));
+                return;
+            }
+            self.line.push(&format!(" &{name}"));
+            anchored = true;
+        }
+        match value {
+            Value::Map(map) if !map.is_empty() => {
+                if in_mapping || anchored {
+                    self.line.break_to(indent + 2);
+                } else {
+                    self.line.push(" ");
+                }
+                self.mapping(map, indent + 2, true);
+            }
+            Value::List(items) if !items.is_empty() => {
+                // Sequences inside mappings stand at the column of their key, those inside sequences two further.
+                let column = if in_mapping { indent } else { indent + 2 };
+                for (position, item) in items.iter().enumerate() {
+                    if in_mapping || anchored || position > 0 {
+                        self.line.break_to(column);
+                    } else {
+                        self.line.push(" ");
+                    }
+                    self.line.push("-");
+                    self.value(item, column, false);
+                }
+            }
+            Value::Null if !in_mapping => self.line.push(" "),
+            other => self.scalar(other, indent + 2, false),
+        }
+    }
+
+    fn scalar(&mut self, value: &Value, indent: usize, key: bool) {
+        let text = match value {
+            Value::Str(text) => return scalar::write(&mut self.line, text, indent, key),
+            Value::Null | Value::Foreign(_) => String::new(),
+            Value::Float(float) => float_text(*float, [".nan", ".inf", "-.inf"]),
+            Value::Map(_) => return self.line.push(if key { "{}" } else { " {}" }),
+            Value::List(_) => return self.line.push(if key { "[]" } else { " []" }),
+            other => other.to_text().unwrap_or_default(),
+        };
+        if !text.is_empty() {
+            scalar::write_verbatim(&mut self.line, &text, indent, key);
+        }
     }
 }
 
 /// Keys that are short (ruamel counts the tag `!!str` too) and fit on a line; others are written with `?`.
 fn is_simple_key(key: &Value) -> bool {
-    match untagged(key) {
-        Value::String(text) => text.chars().count() + 5 < 128 && !scalar::has_line_break(text),
-        Value::Mapping(mapping) => mapping.is_empty(),
-        Value::Sequence(items) => items.is_empty(),
+    match key {
+        Value::Str(text) => text.chars().count() + 5 < 128 && !scalar::has_line_break(text),
+        Value::Map(map) => map.is_empty(),
+        Value::List(items) => items.is_empty(),
         _ => true,
     }
-}
-
-fn untagged(value: &Value) -> &Value {
-    match value {
-        Value::Tagged(tagged) => untagged(&tagged.value),
-        other => other,
-    }
-}
-
-/// Integers in decimal, floats as Python's `repr`.
-fn number_text(number: &Number) -> String {
-    if let Some(integer) = number.as_i64() {
-        return integer.to_string();
-    }
-    if let Some(integer) = number.as_u64() {
-        return integer.to_string();
-    }
-    let float = number.as_f64().unwrap_or_default();
-    if float.is_nan() {
-        return ".nan".to_owned();
-    }
-    if float.is_infinite() {
-        return if float > 0.0 { ".inf" } else { "-.inf" }.to_owned();
-    }
-    python_float(float)
-}
-
-/// The shortest digits that give the number back; an exponent below 1e-4 and from 1e16.
-pub(crate) fn python_float(float: f64) -> String {
-    let scientific = format!("{float:e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..16).contains(&exponent) {
-        return format!("{float:?}");
-    }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.abs())
 }
 
 #[cfg(test)]

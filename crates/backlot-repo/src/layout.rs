@@ -27,7 +27,7 @@ pub(crate) const COARSE: Duration = Duration::from_secs(2);
 pub const FORMAT: u64 = 1;
 
 /// The most a marker may have.
-const MARKER_LIMIT: u64 = 64 * 1024;
+pub(crate) const MARKER_LIMIT: u64 = 64 * 1024;
 
 /// What kind of folder a repo is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

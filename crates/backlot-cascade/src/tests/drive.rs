@@ -97,7 +97,7 @@ pub(super) fn cascade(studio: &Arc<Studio>, roots: &[(&str, &str)]) -> Summary {
 
 pub(super) fn run(studio: &Arc<Studio>, plan: &Plan) -> Summary {
     let journal = journal();
-    drive(&Life::new(studio, &journal), &journal, plan, "one", &mut |_| {}).expect("nobody kills it")
+    drive(&Life::new(studio, &journal), &journal, plan, "one", &mut |_| {}).expect("it is not killed")
 }
 
 /// Plan and run for everything, until there is nothing to do or nothing changes.

@@ -23,7 +23,7 @@ pub(super) fn studio() -> Arc<Studio> {
 /// Run the plan for `a` 1.1 with something that happens after each node.
 fn run_with(studio: &Arc<Studio>, mut between: impl FnMut(&str)) -> crate::Summary {
     let (journal, plan) = (journal(), plan(studio, &[("a", "1.1")]));
-    drive(&Life::new(studio, &journal), &journal, &plan, "one", &mut between).expect("nobody kills it")
+    drive(&Life::new(studio, &journal), &journal, &plan, "one", &mut between).expect("it is not killed")
 }
 
 /// An attempt at a node of a plan, up to before its step number `steps`.

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use backlot_store::ObjectId;
 
-use super::emit;
 use super::error::{PipelineError, Result, Spot};
 use super::params;
 use super::value::{Entry, Map, Value};
 use super::yaml_read;
+use crate::yaml;
 
 /// The name of locks.
 pub const LOCK_FILE: &str = "dvc.lock";
@@ -251,7 +251,7 @@ impl Lock {
         if !self.stages.is_empty() {
             map.put("stages", Value::map(self.stages.clone()));
         }
-        emit::to_text(&Value::map(map))
+        yaml::value_text(&Value::map(map))
     }
 }
 

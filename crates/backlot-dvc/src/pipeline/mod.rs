@@ -9,7 +9,6 @@
 //! finds those of a command in their order, [`judge`] says what changed in each and [`action`] what to do about it;
 //! [`entry_of`] is what goes into the [`Lock`] afterwards.
 
-mod emit;
 mod error;
 mod files;
 mod graph;
@@ -43,6 +42,7 @@ pub use place::Place;
 pub use stage::{Dependency, Output, OutputKind, PIPELINE_FILE, ParameterDependency, Stage};
 pub use targets::{Reach, Selection};
 pub use template::ArgumentStyle;
+pub(crate) use value::float_text;
 pub use value::{Entry, Map, Value};
 pub use variables::ParameterFiles;
 pub use verdict::{

@@ -7,11 +7,11 @@
 use backlot_core::Sha256;
 use sha2::Digest as _;
 
-use super::emit;
 use super::error::Result;
 use super::lock::{self, LockEntry};
 use super::stage::{OutputKind, Stage};
 use super::value::{Map, Value};
+use crate::yaml;
 
 /// Keys that DVC drops at any depth before it hashes.
 const DROPPED: &[&str] = &["size", "nfiles"];
@@ -86,5 +86,5 @@ pub fn parse(file: &str, text: &str) -> Result<LockEntry> {
 
 /// The text of a result's file.
 pub fn to_text(entry: &LockEntry) -> String {
-    emit::to_text(&entry.to_value())
+    yaml::value_text(&entry.to_value())
 }

@@ -34,18 +34,6 @@ enum Shape {
 
 type Keys = &'static [(&'static str, Shape)];
 
-const OUT: Keys = &[
-    ("cache", Shape::Flag),
-    ("persist", Shape::Flag),
-    ("checkpoint", Shape::Flag),
-    ("remote", Shape::Text),
-    ("push", Shape::Flag),
-    ("desc", Shape::Text),
-    ("type", Shape::Text),
-    ("labels", Shape::Texts),
-    ("meta", Shape::Anything),
-];
-
 const PLOT: Keys = &[
     ("cache", Shape::Flag),
     ("persist", Shape::Flag),
@@ -64,6 +52,9 @@ const PLOT: Keys = &[
     ("title", Shape::Text),
     ("header", Shape::Flag),
 ];
+
+/// The flags of any output, which those of a plot begin with.
+const OUT: Keys = PLOT.split_at(9).0;
 
 const TOP_PLOT: Keys = &[
     ("x", Shape::TextListOrMapping),

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::integer::Integer;
-use crate::{manifest, yaml};
+use crate::manifest;
 
 /// A value of a file.
 #[derive(Clone, Debug)]
@@ -296,8 +296,20 @@ pub(crate) fn float_text(float: f64, [nan, infinite, below]: [&str; 3]) -> Strin
     } else if float.is_infinite() {
         (if float > 0.0 { infinite } else { below }).to_owned()
     } else {
-        yaml::python_float(float)
+        python_float(float)
     }
+}
+
+/// The shortest digits that give the number back; an exponent below 1e-4 and from 1e16.
+fn python_float(float: f64) -> String {
+    let scientific = format!("{float:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..16).contains(&exponent) {
+        return format!("{float:?}");
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.abs())
 }
 
 impl Map {
@@ -336,13 +348,18 @@ impl Map {
         if let Some(at) = self.position(&key) {
             return Some(std::mem::replace(&mut self.entries[at].value, value));
         }
+        self.append(key, value, line);
+        None
+    }
+
+    /// Put in a value at the end, whatever is there: of equal keys, which only other readers of YAML tell apart, the last is found.
+    pub(crate) fn append(&mut self, key: Value, value: Value, line: usize) {
         let at = self.entries.len();
         match &key {
             Value::Str(text) => self.texts.insert(text.clone(), at),
             other => self.others.insert(other_form(other), at),
         };
         self.entries.push(Entry { key, value, line });
-        None
     }
 
     /// Put in a value under a text, without a line.

@@ -15,15 +15,12 @@ use backlot_core::PackageName;
 use backlot_wheel::WheelName;
 use ulid::Ulid;
 
-use super::{ReleaseStore, package_prefix, pages_prefix};
+use super::{ReleaseStore, package_prefix, page_key, pages_prefix};
 use crate::error::Result;
 use crate::layout::{RepoKind, is_wheel, source_suffix};
 use crate::listing::{Listing, sort};
 use crate::own_page::{self, OwnFile};
 use crate::release::{Lies, Release, ReleaseKind};
-
-/// The largest page that is read.
-pub(super) const PAGE_LIMIT: u64 = 64 << 20;
 
 /// How the name of a marker begins.
 pub(super) const PENDING: &str = ".pending-";
@@ -53,14 +50,12 @@ impl ReleaseStore {
         let Some(there) = self.wheels_below(&prefix) else {
             return Ok(None);
         };
-        let page = format!("{}index.json", pages_prefix(name));
-        match self.0.objects.revision(&page) {
+        match self.0.objects.revision(&page_key(name)) {
             Ok(Some(written)) if written >= changed => {}
             _ => return Ok(None),
         }
-        let bytes = match self.0.objects.read(&page, PAGE_LIMIT)? {
-            Some(bytes) if bytes.len() as u64 <= PAGE_LIMIT => bytes,
-            _ => return Ok(None),
+        let Some(bytes) = self.own_page(name)? else {
+            return Ok(None);
         };
         // After the page was read: who speaks now writes it after us.
         if self.is_pending(name) {

@@ -16,7 +16,7 @@ use ulid::Ulid;
 
 use super::{ReleaseStore, status_prefix};
 use crate::error::Result;
-use crate::fact::{FACT_LIMIT, Fact, fact_name};
+use crate::fact::{FACT_LIMIT, Fact};
 use crate::layout::{COARSE, RepoKind};
 
 /// A folder of facts as it was listed; times in milliseconds.
@@ -65,30 +65,21 @@ impl ReleaseStore {
             return Ok(Said::default());
         }
         let prefix = status_prefix(package, version);
-        if !self.is_local() {
-            let entries = self.listed(&prefix, false)?;
-            let said = self.read_named(&prefix, entries)?;
-            return Ok(said.into_values().next().unwrap_or_default());
-        }
-        let mut said = Said::default();
-        let names = self.0.objects.names(&prefix)?;
-        let mut ids: Vec<Ulid> = names.iter().filter_map(|name| fact_id(name)).collect();
-        ids.sort_unstable();
-        for id in ids {
-            // One that cannot be read is an error: it may be a yank.
-            let bytes = self
-                .0
-                .objects
-                .read(&format!("{prefix}{}", fact_name(id)), FACT_LIMIT)?;
-            let bytes = bytes.unwrap_or_default();
-            if bytes.len() as u64 <= FACT_LIMIT
-                && let Ok(fact) = serde_json::from_slice(&bytes)
-            {
-                said.named.push((id, fact));
-            }
-            said.last = Some(id);
-        }
-        Ok(said)
+        let entries = if self.is_local() {
+            // Their names are all that reading them needs.
+            let names = self.0.objects.names(&prefix)?.into_iter();
+            let named = |name| Entry {
+                key: format!("{prefix}{name}"),
+                size: 0,
+                modified: 0,
+                tag: String::new(),
+            };
+            names.map(named).collect()
+        } else {
+            self.listed(&prefix, false)?
+        };
+        let said = self.read_named(&prefix, entries)?;
+        Ok(said.into_values().next().unwrap_or_default())
     }
 
     /// What was said of all versions of a package, by the folder it lies in.

@@ -5,17 +5,36 @@
 
 use backlot_backend::Entry;
 use backlot_core::file::TemporaryFolder;
-use backlot_core::shared;
+use backlot_core::{PackageName, shared};
 use backlot_net::{Head, Kind};
 
-use super::ReleaseStore;
-use crate::error::Result;
+use super::{ReleaseStore, page_key};
+use crate::error::{Error, Result};
+
+/// The largest page that is read.
+const PAGE_LIMIT: u64 = 64 << 20;
 
 impl ReleaseStore {
+    /// A small object; an error if it has more than `limit` bytes.
+    pub(super) fn bounded(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        match self.0.objects.read(key, limit)? {
+            Some(bytes) if bytes.len() as u64 > limit => Err(Error::TooLarge {
+                place: self.at(key),
+                limit,
+            }),
+            read => Ok(read),
+        }
+    }
+
     /// A small derived file of a folder; `None` if it cannot be used.
     pub(super) fn small_file(&self, key: &str, limit: u64) -> Option<Vec<u8>> {
-        let bytes = self.0.objects.read(key, limit).ok().flatten()?;
-        (bytes.len() as u64 <= limit).then_some(bytes)
+        self.bounded(key, limit).ok().flatten()
+    }
+
+    /// The page of a package for programs; `None` also if it is too large.
+    pub(super) fn own_page(&self, name: &PackageName) -> Result<Option<Vec<u8>>> {
+        let page = self.0.objects.read(&page_key(name), PAGE_LIMIT)?;
+        Ok(page.filter(|page| page.len() as u64 <= PAGE_LIMIT))
     }
 
     /// A folder of its own for what is looked at once.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use backlot_core::PackageName;
 
-use super::by_page::{PAGE_LIMIT, release};
-use super::{ReleaseStore, package_prefix, pages_prefix, status_prefix};
+use super::by_page::release;
+use super::{ReleaseStore, package_prefix, page_key, status_prefix};
 use crate::error::Result;
 use crate::layout::COARSE;
 use crate::own_page;
@@ -30,15 +30,14 @@ pub(super) struct KnownPage {
 impl ReleaseStore {
     /// The page of a package as it is now; empty if there is none that can be relied on.
     pub(super) fn known_page(&self, name: &PackageName) -> Result<KnownPage> {
-        let key = format!("{}index.json", pages_prefix(name));
-        let (Some(root), objects) = (self.0.objects.root(), &self.0.objects) else {
+        let Some(root) = self.0.objects.root() else {
             return Ok(KnownPage::default());
         };
         // Before it is read: a page that replaces it meanwhile only seems older than it is.
-        let Some(written) = objects.revision(&key)? else {
+        let Some(written) = self.0.objects.revision(&page_key(name))? else {
             return Ok(KnownPage::default());
         };
-        let bytes = objects.read(&key, PAGE_LIMIT)?.unwrap_or_default();
+        let bytes = self.own_page(name)?.unwrap_or_default();
         let prefix = package_prefix(name);
         let folder = Arc::from(root.join(&prefix));
         let files = own_page::read(&bytes).unwrap_or_default().into_iter();

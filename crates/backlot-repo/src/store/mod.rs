@@ -40,15 +40,13 @@ pub use backlot_backend::StoreOptions;
 
 use crate::allow::Gate;
 use crate::error::{Error, Result};
-use crate::layout::{Marker, Places, RepoKind, is_wheel, read_marker};
+use crate::layout::{MARKER_LIMIT, Marker, Places, RepoKind, is_wheel, read_marker};
 use crate::place::Place;
 use crate::record::ReleaseRecord;
 use shelf::Known;
 
 /// The largest wheel that is sent in one request, or fetched to see what it is.
 const WHEEL_LIMIT: u64 = 4 << 30;
-/// The most a marker may have.
-const MARKER_LIMIT: u64 = 64 * 1024;
 
 /// A repo that is looked after from here. Cheap to clone; clones share what they remember.
 #[derive(Clone)]
@@ -311,15 +309,9 @@ impl ReleaseStore {
 
     /// What the marker says; `None` if there is none. A format of a later version is an error.
     fn marker(&self) -> Result<Option<Marker>> {
-        let place = self.at("repo.json");
-        match self.0.objects.read("repo.json", MARKER_LIMIT)? {
-            Some(bytes) if bytes.len() as u64 > MARKER_LIMIT => Err(Error::TooLarge {
-                place,
-                limit: MARKER_LIMIT,
-            }),
-            Some(bytes) => read_marker(&bytes, &place, &self.place()).map(Some),
-            None => Ok(None),
-        }
+        let marker = self.bounded("repo.json", MARKER_LIMIT)?;
+        let read = |bytes: Vec<u8>| read_marker(&bytes, &self.at("repo.json"), &self.place());
+        marker.map(read).transpose()
     }
 
     /// Where an object lies, for people.
@@ -366,6 +358,11 @@ fn package_prefix(name: &PackageName) -> String {
 
 fn pages_prefix(name: &PackageName) -> String {
     format!("simple/{name}/")
+}
+
+/// The page of a package for programs.
+fn page_key(name: &PackageName) -> String {
+    format!("simple/{name}/index.json")
 }
 
 fn status_prefix(name: &PackageName, version: &Version) -> String {

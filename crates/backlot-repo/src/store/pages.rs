@@ -6,13 +6,14 @@
 //! reindex settles it. Deliberately absent: locks, and any change to a wheel or a fact.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use backlot_backend::ObjectStore;
 use backlot_core::{Context, PackageName, Timestamp};
 
 use super::known_page::KnownPage;
 use super::shelf::{Shelf, fold};
-use super::{HTML, JSON, METADATA, PAGE, ReleaseStore, package_prefix, pages_prefix};
+use super::{HTML, JSON, METADATA, PAGE, ReleaseStore, package_prefix, page_key, pages_prefix};
 use crate::error::Result;
 use crate::fact::{Fact, may_be, published_digests};
 use crate::index::parse_metadata;
@@ -64,8 +65,7 @@ impl ReleaseStore {
         if self.is_local() {
             return Ok(self.by_page(name)?.is_some());
         }
-        let key = format!("{}index.json", pages_prefix(name));
-        let page = self.0.objects.read(&key, ROOT_PAGE_LIMIT)?;
+        let page = self.0.objects.read(&page_key(name), ROOT_PAGE_LIMIT)?;
         let page = String::from_utf8_lossy(&page.unwrap_or_default()).into_owned();
         let shelf = self.known_shelf(name)?;
         let is_named = |file: &Release| page.contains(&format!("\"filename\":\"{}\"", file.file));
@@ -82,15 +82,9 @@ impl ReleaseStore {
     }
 
     /// A package without some of its files, where those cost more than they tell.
-    fn shelf_without(
-        &self,
-        package: &PackageName,
-        unwanted: &dyn Fn(&str) -> bool,
-    ) -> Result<std::sync::Arc<Shelf>> {
+    fn shelf_without(&self, package: &PackageName, unwanted: &dyn Fn(&str) -> bool) -> Result<Arc<Shelf>> {
         if self.is_local() {
-            return self
-                .shelf_of(package, &|file| !unwanted(file))
-                .map(std::sync::Arc::new);
+            return self.shelf_of(package, &|file| !unwanted(file)).map(Arc::new);
         }
         self.shelf(package)
     }
@@ -290,11 +284,10 @@ impl ReleaseStore {
             }))
         })?;
         entries.extend(new.into_iter().flatten());
-        entries.sort_by(|a, b| by_name(&a.release, &b.release));
-        // Stable: of a version the wheels come first.
-        entries.sort_by(|a, b| {
-            let key = |entry: &PageEntry| entry.release.is_sdist();
-            (&a.release.version, key(a)).cmp(&(&b.release.version, key(b)))
+        // Of a version the wheels come first.
+        entries.sort_by(|PageEntry { release: a, .. }, PageEntry { release: b, .. }| {
+            let versions = (&a.version, a.is_sdist()).cmp(&(&b.version, b.is_sdist()));
+            versions.then_with(|| by_name(a, b))
         });
         Ok(entries)
     }

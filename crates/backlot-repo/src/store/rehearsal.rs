@@ -9,11 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use backlot_backend::{CommitBy, Entry, How, Moved, ObjectStore, ObjectWriter, Put, Result, Traits};
-use backlot_core::FileError;
-use backlot_core::file::{self, TemporaryFolder};
-use fs_err as fs;
-use ulid::Ulid;
+use backlot_backend::{CommitBy, Entry, How, Moved, ObjectStore, ObjectWriter, Put, Result, Traits, folder};
+use backlot_core::file::TemporaryFolder;
 
 use super::ReleaseStore;
 
@@ -21,38 +18,31 @@ use super::ReleaseStore;
 #[derive(Debug)]
 struct Rehearsal {
     store: Arc<dyn ObjectStore>,
-    folder: TemporaryFolder,
+    /// Has what was written, under its own key.
+    over: Arc<dyn ObjectStore>,
     changed: Mutex<BTreeMap<String, Change>>,
     /// Later than all times of the store, and later with each change.
     clock: AtomicU64,
+    _folder: TemporaryFolder,
 }
 
-/// What became of an object.
-#[derive(Clone, Debug)]
+/// What became of an object, and when by the clock here.
+#[derive(Clone, Copy, Debug)]
 enum Change {
-    /// Its bytes are in this file.
-    Written(Written),
-    /// When, by the clock here.
+    Written(u64),
     Removed(u64),
-}
-
-#[derive(Clone, Debug)]
-struct Written {
-    path: PathBuf,
-    /// The time that it was given, in milliseconds.
-    modified: u64,
-    /// When it was written, by the clock here.
-    at: u64,
 }
 
 impl ReleaseStore {
     /// The same repo past what is kept of it here, in which everything can be done and nothing is.
     pub(crate) fn rehearsal(&self) -> crate::error::Result<Self> {
+        let scratch = self.scratch("rehearsal")?;
         let store = Rehearsal {
             store: self.0.objects.clone(),
-            folder: self.scratch("rehearsal")?,
+            over: folder(scratch.path()),
             changed: Mutex::default(),
             clock: AtomicU64::new(1 << 62),
+            _folder: scratch,
         };
         Ok(self.uncached_over(Arc::new(store), OnceLock::from(())))
     }
@@ -63,58 +53,18 @@ impl Rehearsal {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, key: &str) -> Option<Change> {
-        self.changed().get(key).cloned()
+    /// The store that has an object now; `None` if it was removed.
+    fn holder(&self, key: &str) -> Option<&dyn ObjectStore> {
+        match self.changed().get(key) {
+            None => Some(&*self.store),
+            Some(Change::Written(_)) => Some(&*self.over),
+            Some(Change::Removed(_)) => None,
+        }
     }
 
-    fn set(&self, key: &str, change: Change) {
-        self.changed().insert(key.to_owned(), change);
-    }
-
-    /// A path for an object, under its own name, since that tells what it is.
-    fn free_path(&self, key: &str) -> Result<PathBuf> {
-        let folder = self.folder.path().join(Ulid::new().to_string());
-        fs::create_dir(&folder).map_err(FileError::from)?;
-        Ok(folder.join(key.rsplit('/').next().unwrap_or_default()))
-    }
-
-    fn tick(&self) -> u64 {
-        self.clock.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn put(&self, key: &str, bytes: &mut dyn Read, modified: u64) -> Result<()> {
-        let path = self.free_path(key)?;
-        let mut file = fs::File::create(&path).map_err(FileError::from)?;
-        std::io::copy(bytes, &mut file).map_err(FileError::from)?;
-        let at = self.tick();
-        self.set(key, Change::Written(Written { path, modified, at }));
-        Ok(())
-    }
-
-    fn remove(&self, key: &str) {
-        self.set(key, Change::Removed(self.tick()));
-    }
-
-    /// The written bytes from `start` on, at most `limit`.
-    fn bytes(written: &Written, start: u64, limit: u64) -> Result<Vec<u8>> {
-        let read = || {
-            let mut file = fs::File::open(&written.path)?;
-            std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(start))?;
-            let mut bytes = Vec::new();
-            file.take(limit).read_to_end(&mut bytes)?;
-            Ok::<_, std::io::Error>(bytes)
-        };
-        Ok(read().map_err(FileError::from)?)
-    }
-
-    /// As it is listed: without a tag, so that nothing of it is kept elsewhere.
-    fn entry(key: &str, written: &Written) -> Result<Entry> {
-        Ok(Entry {
-            key: key.to_owned(),
-            size: fs::metadata(&written.path).map_err(FileError::from)?.len(),
-            modified: written.modified,
-            tag: String::new(),
-        })
+    fn note(&self, key: &str, change: fn(u64) -> Change) {
+        let at = self.clock.fetch_add(1, Ordering::Relaxed);
+        self.changed().insert(key.to_owned(), change(at));
     }
 }
 
@@ -136,12 +86,8 @@ impl ObjectStore for Rehearsal {
     }
 
     fn file(&self, key: &str) -> Option<PathBuf> {
-        match self.change(key) {
-            Some(Change::Written(written)) => Some(written.path),
-            // There is none, which its own path tells.
-            Some(Change::Removed(_)) => Some(self.folder.path().join("removed")),
-            None => self.store.file(key),
-        }
+        // Of one that was removed, the path tells that there is none.
+        self.holder(key).unwrap_or(&*self.over).file(key)
     }
 
     fn is_offline(&self) -> bool {
@@ -149,11 +95,7 @@ impl ObjectStore for Rehearsal {
     }
 
     fn stat(&self, key: &str) -> Result<Option<Entry>> {
-        match self.change(key) {
-            None => self.store.stat(key),
-            Some(Change::Removed(_)) => Ok(None),
-            Some(Change::Written(written)) => Self::entry(key, &written).map(Some),
-        }
+        self.holder(key).map_or(Ok(None), |store| store.stat(key))
     }
 
     fn list(&self, prefix: &str, deep: bool) -> Result<Vec<Entry>> {
@@ -174,8 +116,9 @@ impl ObjectStore for Rehearsal {
                         tag: String::new(),
                     });
                 }
-                (Change::Written(written), _) => {
-                    entries.insert(key.clone(), Self::entry(key, written)?);
+                (Change::Written(_), _) => {
+                    let entry = self.over.stat(key)?;
+                    entries.extend(entry.map(|entry| (key.clone(), entry)));
                 }
             }
         }
@@ -202,28 +145,38 @@ impl ObjectStore for Rehearsal {
             return Ok(None);
         };
         let changed = self.changed();
-        let of_key = match changed.get(key) {
-            Some(Change::Written(written)) => return Ok(Some(written.at)),
-            Some(Change::Removed(_)) => return Ok(Some(0)),
-            None => before,
-        };
         if !key.ends_with('/') {
-            return Ok(Some(of_key));
+            return Ok(Some(match changed.get(key) {
+                Some(Change::Written(at)) => *at,
+                Some(Change::Removed(_)) => 0,
+                None => before,
+            }));
         }
         let inside = changed
             .iter()
             .filter(|(other, _)| other.strip_prefix(key).is_some_and(|rest| !rest.contains('/')));
-        let last = inside.map(|(_, change)| match change {
-            Change::Written(written) => written.at,
-            Change::Removed(at) => *at,
-        });
-        Ok(Some(last.fold(before, u64::max)))
+        let times = inside.map(|(_, Change::Written(at) | Change::Removed(at))| *at);
+        Ok(Some(times.fold(before, u64::max)))
     }
 
     fn abandoned(&self, prefix: &str) -> Result<Vec<Entry>> {
         let mut left = self.store.abandoned(prefix)?;
-        left.retain(|entry| self.change(&entry.key).is_none());
+        let changed = self.changed();
+        left.retain(|entry| !changed.contains_key(&entry.key));
         Ok(left)
+    }
+
+    fn read(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        self.holder(key).map_or(Ok(None), |store| store.read(key, limit))
+    }
+
+    fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool> {
+        self.holder(key).map_or(Ok(false), |store| store.fetch(key, sink))
+    }
+
+    fn part(&self, key: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>> {
+        self.holder(key)
+            .map_or(Ok(None), |store| store.part(key, start, length))
     }
 
     fn put_from(
@@ -232,68 +185,39 @@ impl ObjectStore for Rehearsal {
         source: &mut dyn Read,
         how: How,
         modified: u64,
-        _kind: &'static str,
+        kind: &'static str,
     ) -> Result<Put> {
         if how == How::Create && self.stat(key)?.is_some() {
             return Ok(Put::Exists);
         }
-        self.put(key, source, modified).map(|()| Put::New)
+        let put = self.over.put_from(key, source, How::Replace, modified, kind)?;
+        self.note(key, Change::Written);
+        Ok(put)
     }
 
-    fn read(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-        match self.change(key) {
-            None => self.store.read(key, limit),
-            Some(Change::Removed(_)) => Ok(None),
-            Some(Change::Written(written)) => Self::bytes(&written, 0, limit.saturating_add(1)).map(Some),
-        }
-    }
-
-    fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool> {
-        let Some(change) = self.change(key) else {
-            return self.store.fetch(key, sink);
-        };
-        let Change::Written(written) = change else {
-            return Ok(false);
-        };
-        let mut file = fs::File::open(written.path).map_err(FileError::from)?;
-        let mut block = vec![0; 256 * 1024];
-        loop {
-            let length = file.read(&mut block).map_err(FileError::from)?;
-            if length == 0 || !sink(&block[..length]) {
-                return Ok(true);
-            }
-        }
-    }
-
-    fn part(&self, key: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>> {
-        match self.change(key) {
-            None => self.store.part(key, start, length),
-            Some(Change::Removed(_)) => Ok(None),
-            Some(Change::Written(written)) => Self::bytes(&written, start, length).map(Some),
-        }
-    }
-
-    fn write(&self, key: &str, bytes: Vec<u8>, _kind: &'static str) -> Result<()> {
-        self.put(key, &mut &*bytes, 0)
+    fn write(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()> {
+        self.over.write_for_now(key, bytes, kind)?;
+        self.note(key, Change::Written);
+        Ok(())
     }
 
     fn writer(self: Arc<Self>, key: &str) -> Result<Box<dyn ObjectWriter>> {
-        Ok(Box::new(Gathered {
+        Ok(Box::new(Writing {
+            writer: Arc::clone(&self.over).writer(key)?,
             store: self,
             key: key.to_owned(),
-            bytes: Vec::new(),
         }))
     }
 
     fn stage(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
-        self.put(key, &mut &*bytes, 0)
+        self.write(key, bytes, "")
     }
 
-    fn create(&self, key: &str, bytes: Vec<u8>, _kind: &'static str) -> Result<Put> {
+    fn create(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<Put> {
         if self.stat(key)?.is_some() {
             return Ok(Put::Exists);
         }
-        self.put(key, &mut &*bytes, 0).map(|()| Put::New)
+        self.write(key, bytes, kind).map(|()| Put::New)
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<Moved> {
@@ -301,37 +225,37 @@ impl ObjectStore for Rehearsal {
             return Ok(Moved::Exists);
         }
         // Only what was staged here is ever moved.
-        let Some(Change::Written(mut written)) = self.change(from) else {
+        if !matches!(self.changed().get(from), Some(Change::Written(_))) {
             return Ok(Moved::Gone);
-        };
-        let path = self.free_path(to)?;
-        file::rename(&written.path, &path)?;
-        (written.path, written.at) = (path, self.tick());
-        self.set(to, Change::Written(written));
-        self.remove(from);
-        Ok(Moved::Done)
+        }
+        let moved = self.over.rename(from, to)?;
+        self.note(to, Change::Written);
+        self.note(from, Change::Removed);
+        Ok(moved)
     }
 
     fn delete(&self, key: &str) -> Result<()> {
-        self.remove(key);
+        self.over.delete(key)?;
+        self.note(key, Change::Removed);
         Ok(())
     }
 }
 
 /// An object on its way.
-struct Gathered {
+struct Writing {
+    writer: Box<dyn ObjectWriter>,
     store: Arc<Rehearsal>,
     key: String,
-    bytes: Vec<u8>,
 }
 
-impl ObjectWriter for Gathered {
+impl ObjectWriter for Writing {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
+        self.writer.write(bytes)
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        self.store.put(&self.key, &mut &*self.bytes, 0)
+        self.writer.finish()?;
+        self.store.note(&self.key, Change::Written);
+        Ok(())
     }
 }

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::fact::{Fact, ReleaseStatus};
 use crate::layout::{RepoKind, is_wheel};
 use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, named, sort, source_name};
+use crate::place::Place;
 use crate::record::{METADATA_LIMIT, RECORD_FORMAT, RECORD_LIMIT, ReleaseRecord, sha256, sha256_of_file};
 use crate::release::{Lies, Release, ReleaseKind};
 
@@ -363,27 +364,34 @@ impl ReleaseStore {
     /// Read a file without a usable record, as far as a record would say it. Remembered, so that it happens once. `None` if it is gone.
     fn inspect(&self, file: &Listed) -> Result<Option<ReleaseRecord>> {
         let entry = &file.entry;
-        let state = (entry.key.clone(), entry.size, entry.modified);
-        let key = self.kept_key("inspected", entry);
+        let read = || {
+            Ok::<_, Error>(
+                self.read_off(file.kind, &file.file, entry)?
+                    .map(|(record, _)| record),
+            )
+        };
         if self.is_local() {
+            let state = (entry.key.clone(), entry.size, entry.modified);
             if let Some(record) = self.inspected().get(&state) {
                 return Ok(Some(record.clone()));
             }
-        } else if !entry.tag.is_empty()
+            let record = read()?;
+            self.inspected()
+                .extend(record.clone().map(|record| (state, record)));
+            return Ok(record);
+        }
+        let key = self.kept_key("inspected", entry);
+        if !entry.tag.is_empty()
             && let Some(kept) = self.find_kept(Kind::Metadata, &key)
             && let Ok(record) = serde_json::from_slice(&kept.body)
         {
-            return Ok(record);
+            return Ok(Some(record));
         }
-        let Some((record, _)) = self.read_off(file.kind, &file.file, entry)? else {
-            return Ok(None);
-        };
-        if self.is_local() {
-            self.inspected().insert(state, record.clone());
-        } else {
+        let record = read()?;
+        if let Some(record) = &record {
             self.keep(&key, &entry.key, &record.to_bytes());
         }
-        Ok(Some(record))
+        Ok(record)
     }
 
     /// Whether an error is about what a file is: a store that does not answer says nothing about it.
@@ -442,7 +450,7 @@ impl ReleaseStore {
 }
 
 /// A file that is there and cannot be looked at: no older version may take its place.
-fn unreachable(place: crate::place::Place, version: &Version, error: &Error) -> BrokenRelease {
+fn unreachable(place: Place, version: &Version, error: &Error) -> BrokenRelease {
     let mut broken = BrokenRelease::failed(place, version, error);
     if let Some(failure) = &mut broken.failure {
         // Not that of a file that was not found: the name is there.

@@ -11,10 +11,11 @@ use backlot_core::{Context, Operation, PackageName};
 use sha2::Digest as _;
 use ulid::Ulid;
 
-use super::by_page::{PAGE_LIMIT, PENDING};
+use super::by_page::PENDING;
 use super::commit::{read_offered, staged_key};
+use super::facts::Said;
 use super::known_page::KnownPage;
-use super::{ReleaseStore, package_prefix, pages_prefix};
+use super::{ReleaseStore, package_prefix, page_key, pages_prefix};
 use crate::error::{Error, Result};
 use crate::expected::{ExpectedFile, Gathered, missing_files};
 use crate::layout::RepoKind;
@@ -79,7 +80,8 @@ impl ReleaseStore {
         if self.is_local() {
             for file in self.names_of(name)? {
                 if let Some(of) = file.strip_suffix(".json") {
-                    gathered.record(of, &self.small_object(&format!("{prefix}{file}"), RECORD_LIMIT)?);
+                    let record = self.bounded(&format!("{prefix}{file}"), RECORD_LIMIT)?;
+                    gathered.record(of, &record.unwrap_or_default());
                 } else if self.is_there(&format!("{prefix}{file}")) {
                     gathered.there(&file);
                 } else {
@@ -108,32 +110,14 @@ impl ReleaseStore {
             None => Ok(self.said(name, version)?.facts().cloned().collect()),
             Some(facts) => {
                 let said = facts.get(&version.to_string()).into_iter();
-                Ok(said.flat_map(super::facts::Said::facts).cloned().collect())
+                Ok(said.flat_map(Said::facts).cloned().collect())
             }
         })
-    }
-
-    /// A small object, or nothing if it is too large.
-    fn small_object(&self, key: &str, limit: u64) -> Result<Vec<u8>> {
-        let bytes = self.0.objects.read(key, limit)?.unwrap_or_default();
-        if bytes.len() as u64 > limit {
-            return Err(Error::TooLarge {
-                place: self.at(key),
-                limit,
-            });
-        }
-        Ok(bytes)
     }
 
     /// Whether there is a file, or something that cannot be looked at.
     fn is_there(&self, key: &str) -> bool {
         !key.ends_with('/') && !matches!(self.0.objects.stat(key), Ok(None))
-    }
-
-    fn own_page(&self, name: &PackageName) -> Result<Option<Vec<u8>>> {
-        let key = format!("{}index.json", pages_prefix(name));
-        let page = self.0.objects.read(&key, PAGE_LIMIT)?;
-        Ok(page.filter(|page| page.len() as u64 <= PAGE_LIMIT))
     }
 
     /// The files of a package that its records or its page name and that are not there; the judgement of
@@ -204,7 +188,7 @@ impl ReleaseStore {
         let healed = self.heal(name, &none)?;
         let mut wrong = self.places(&healed);
         if self.settle_package(name, &none, context)? {
-            wrong.push(self.at(&format!("{}index.json", pages_prefix(name))));
+            wrong.push(self.at(&page_key(name)));
         }
         Ok(wrong)
     }
@@ -217,17 +201,16 @@ impl ReleaseStore {
     /// Make all that is derived agree with what is there: sidecars and records first, then the pages of each package, then the root
     /// pages; and remove what was left behind.
     pub(crate) fn reindex_into(&self, report: &mut ReindexReport, context: &Context) -> Result<()> {
+        let mut names: BTreeSet<PackageName> = self.package_folders()?.into_iter().collect();
         // One that lists no releases, and had some, lost them all; a folder without any is there, and was emptied on purpose.
-        if !self.is_local() && self.package_folders()?.is_empty() && self.had_releases()? {
+        if names.is_empty() && !self.is_local() && self.had_releases()? {
             return Err(Error::NoPackages {
                 place: self.at("packages"),
             });
         }
-        let packages: BTreeSet<PackageName> = self.package_folders()?.into_iter().collect();
-        let mut names = packages.clone();
+        let running = context.start(Operation::Verify, names.len() as u64, 0);
         names.extend(self.folders_below("simple/")?);
         let names = self.admitted(names);
-        let running = context.start(Operation::Verify, packages.len() as u64, 0);
         for folder in ["", "packages/", "simple/"] {
             let left = self.0.objects.abandoned(folder)?;
             report.removed.extend(self.sweep(left, context)?);

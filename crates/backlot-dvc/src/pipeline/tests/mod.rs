@@ -7,6 +7,7 @@ mod golden;
 mod graphs;
 mod judging;
 mod loading;
+mod writing;
 
 use std::collections::BTreeMap;
 
