@@ -34,6 +34,8 @@ pub enum Operation {
     Collect,
     /// Writing releases and files into one archive.
     Bundle,
+    /// Making images from images.
+    Transcode,
 }
 
 /// Something a person should know though nothing failed.

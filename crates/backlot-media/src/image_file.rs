@@ -1,0 +1,33 @@
+//! An image of any supported format: its facts, by its first bytes and its header.
+//!
+//! Deliberately absent: extensions; a file is what it begins as.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use backlot_core::{FileError, file};
+
+use crate::error::Trouble;
+use crate::facts::{ImageFacts, Format, format_of};
+use crate::limits::Limits;
+use crate::work::guarded;
+use crate::{exr_file, flat_file};
+
+/// What the header of an image says; refused if it is larger than the limits.
+pub(crate) fn read_facts(path: &Path, limits: &Limits) -> Result<ImageFacts, Trouble> {
+    let mut head = Vec::with_capacity(8);
+    let read = file::open(path)?.take(8).read_to_end(&mut head);
+    read.map_err(FileError::from)?;
+    if head.is_empty() {
+        return Err(Trouble::Damaged("it is empty".to_owned()));
+    }
+    let unknown = || Trouble::Unsupported("it does not begin as OpenEXR, PNG, JPEG or TIFF do".to_owned());
+    let facts = guarded(|| match format_of(&head).ok_or_else(unknown)? {
+        Format::Exr => exr_file::read_facts(path, limits),
+        format => flat_file::read_facts(path, format, limits),
+    })?;
+    if facts.display.width == 0 || facts.display.height == 0 {
+        return Err(Trouble::Damaged("it has no pixels".to_owned()));
+    }
+    Ok(facts)
+}
