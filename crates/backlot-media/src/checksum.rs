@@ -164,7 +164,11 @@ struct Promise {
 }
 
 /// Make a manifest of files and of all files in folders.
-pub fn make_checksums(context: &Context, paths: &[PathBuf], options: &ChecksumOptions) -> Result<ChecksumReport> {
+pub fn make_checksums(
+    context: &Context,
+    paths: &[PathBuf],
+    options: &ChecksumOptions,
+) -> Result<ChecksumReport> {
     let base = match &options.output {
         Some(output) => output.parent().unwrap_or(Path::new(".")),
         None => &options.base,
@@ -181,15 +185,21 @@ pub fn make_checksums(context: &Context, paths: &[PathBuf], options: &ChecksumOp
         named.push((relative(&path, base)?, path));
     }
     named.sort();
-    let mut sums = each(context, Operation::Verify, options.limits.jobs, &named, |(name, path)| {
-        let (size, blake3, md5) = digests(context, path)?;
-        Ok(FileSum {
-            path: name.clone(),
-            size,
-            blake3,
-            md5,
-        })
-    })?;
+    let mut sums = each(
+        context,
+        Operation::Verify,
+        options.limits.jobs,
+        &named,
+        |(name, path)| {
+            let (size, blake3, md5) = digests(context, path)?;
+            Ok(FileSum {
+                path: name.clone(),
+                size,
+                blake3,
+                md5,
+            })
+        },
+    )?;
     sums.dedup_by(|a, b| a.path == b.path);
     let text = write(&sums, options.format)?;
     let mut report = ChecksumReport {
@@ -277,13 +287,21 @@ fn digests(context: &Context, path: &Path) -> Result<(u64, Blake3, Md5)> {
         md5.update(&buffer[..count]);
         size += count as u64;
     }
-    Ok((size, Blake3(*blake3.finalize().as_bytes()), Md5(md5.finalize().into())))
+    Ok((
+        size,
+        Blake3::from_bytes(*blake3.finalize().as_bytes()),
+        Md5::from_bytes(md5.finalize().into()),
+    ))
 }
 
 fn write(sums: &[FileSum], format: ManifestFormat) -> Result<String> {
     let line = |sum: &FileSum, digest: String| {
         // A name with a line break or backslash is escaped, and the line begins with a backslash.
-        let escaped = sum.path.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r");
+        let escaped = sum
+            .path
+            .replace('\\', "\\\\")
+            .replace('\n', "\\n")
+            .replace('\r', "\\r");
         let mark = if escaped == sum.path { "" } else { "\\" };
         format!("{mark}{digest}  {escaped}\n")
     };
@@ -382,11 +400,14 @@ pub fn verify_checksums(context: &Context, manifest: &Path, limits: &Limits) -> 
             && promise.md5.is_none_or(|promised| promised == md5);
         Ok(((!same).then_some(SumProblem::Changed), size))
     })?;
-    let wrong = promises.iter().zip(&checked).filter_map(|(promise, (problem, _))| {
-        let problem = (*problem)?;
-        let path = promise.path.clone();
-        Some(WrongFile { path, problem })
-    });
+    let wrong = promises
+        .iter()
+        .zip(&checked)
+        .filter_map(|(promise, (problem, _))| {
+            let problem = (*problem)?;
+            let path = promise.path.clone();
+            Some(WrongFile { path, problem })
+        });
     Ok(VerifyReport {
         manifest: manifest.to_path_buf(),
         files: promises.len() as u64,

@@ -64,7 +64,10 @@ impl ToSrgb {
         }
         let starts = (0..=Self::PARTS).map(|part| {
             let begin = f32::from(part) / f32::from(Self::PARTS);
-            let below = thresholds.iter().take_while(|threshold| **threshold <= begin).count();
+            let below = thresholds
+                .iter()
+                .take_while(|threshold| **threshold <= begin)
+                .count();
             u8::try_from(below).unwrap_or(255)
         });
         Self {
@@ -83,7 +86,11 @@ impl ToSrgb {
         )]
         let part = (linear * f32::from(Self::PARTS)) as usize;
         let mut value = self.starts[part];
-        while self.thresholds.get(usize::from(value)).is_some_and(|least| *least <= linear) {
+        while self
+            .thresholds
+            .get(usize::from(value))
+            .is_some_and(|least| *least <= linear)
+        {
             value += 1;
         }
         value
@@ -140,7 +147,10 @@ mod tests {
             assert_eq!(curve.encode(from.linear(u16::from(value))), value);
         }
         let from = FromSrgb::up_to(u16::MAX);
-        assert_eq!((from.linear(0).to_bits(), from.linear(u16::MAX).to_bits()), (0, 1.0_f32.to_bits()));
+        assert_eq!(
+            (from.linear(0).to_bits(), from.linear(u16::MAX).to_bits()),
+            (0, 1.0_f32.to_bits())
+        );
         assert!((from.linear(0x7fff) - 0.214_03).abs() < 1e-4);
     }
 

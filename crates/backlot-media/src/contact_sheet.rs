@@ -88,17 +88,26 @@ fn sample<'a>(frames: &[&'a Frame], count: usize) -> Vec<&'a Frame> {
 }
 
 /// Make a contact sheet of sequences, one after another.
-pub fn make_contact_sheet(context: &Context, sequences: &[Sequence], options: &SheetOptions) -> Result<SheetReport> {
+pub fn make_contact_sheet(
+    context: &Context,
+    sequences: &[Sequence],
+    options: &SheetOptions,
+) -> Result<SheetReport> {
     check(options)?;
     complete(sequences)?;
     let all: Vec<&Frame> = sequences.iter().flat_map(|sequence| &sequence.frames).collect();
-    if let Some(input) = all.iter().find(|frame| file::is_same_file(&frame.path, &options.output)) {
+    if let Some(input) = all
+        .iter()
+        .find(|frame| file::is_same_file(&frame.path, &options.output))
+    {
         return Err(Error::OverInput {
             path: input.path.clone(),
         });
     }
     let frames = sample(&all, options.count as usize);
-    let columns = options.columns.map_or_else(|| frames.len().isqrt().max(1), |columns| columns as usize);
+    let columns = options
+        .columns
+        .map_or_else(|| frames.len().isqrt().max(1), |columns| columns as usize);
     let columns = columns.min(frames.len());
     let mut report = SheetReport {
         sequences: sequences.iter().map(SequenceSummary::from).collect(),
@@ -114,10 +123,18 @@ pub fn make_contact_sheet(context: &Context, sequences: &[Sequence], options: &S
         return Ok(report);
     }
     let viewer = Viewer::new(options.limits);
-    let thumbnails = each(context, Operation::Transcode, options.limits.jobs, &frames, |frame| {
-        thumbnail(&viewer, frame, options)
-    })?;
-    if let Some((frame, _)) = frames.iter().zip(&thumbnails).find(|(_, thumb)| thumb.other_primaries) {
+    let thumbnails = each(
+        context,
+        Operation::Transcode,
+        options.limits.jobs,
+        &frames,
+        |frame| thumbnail(&viewer, frame, options),
+    )?;
+    if let Some((frame, _)) = frames
+        .iter()
+        .zip(&thumbnails)
+        .find(|(_, thumb)| thumb.other_primaries)
+    {
         warn_of_primaries(context, &frame.path);
     }
     let (values, width, height) = sheet(&thumbnails, report.cells, options)?;
@@ -131,12 +148,17 @@ pub fn make_contact_sheet(context: &Context, sequences: &[Sequence], options: &S
 
 fn check(options: &SheetOptions) -> Result<()> {
     options.look.check(options.encoding)?;
-    let bad = |what: &str, help| Err(Error::BadOption {
-        what: what.to_owned(),
-        help,
-    });
+    let bad = |what: &str, help| {
+        Err(Error::BadOption {
+            what: what.to_owned(),
+            help,
+        })
+    };
     if options.look.alpha == Alpha::Keep {
-        return bad("a contact sheet has no transparency", "leave alpha out or composite it");
+        return bad(
+            "a contact sheet has no transparency",
+            "leave alpha out or composite it",
+        );
     }
     if options.columns == Some(0) || options.width == 0 || options.count == 0 {
         return bad(
@@ -150,7 +172,9 @@ fn check(options: &SheetOptions) -> Result<()> {
 fn thumbnail(viewer: &Viewer, frame: &Frame, options: &SheetOptions) -> Result<Thumbnail> {
     // Nothing that is 100 times as high as wide makes the sheet higher than a screen.
     let size = Size::Within(options.width, options.width.saturating_mul(2));
-    let shown = viewer.show(&frame.path, &options.look, size).map_err(at(&frame.path))?;
+    let shown = viewer
+        .show(&frame.path, &options.look, size)
+        .map_err(at(&frame.path))?;
     Ok(Thumbnail {
         number: frame.number,
         width: shown.pixels.width,
@@ -161,7 +185,11 @@ fn thumbnail(viewer: &Viewer, frame: &Frame, options: &SheetOptions) -> Result<T
 }
 
 /// The values of a sheet, its width and its height.
-fn sheet(thumbnails: &[Thumbnail], [columns, rows]: [usize; 2], options: &SheetOptions) -> Result<(Vec<u8>, usize, usize)> {
+fn sheet(
+    thumbnails: &[Thumbnail],
+    [columns, rows]: [usize; 2],
+    options: &SheetOptions,
+) -> Result<(Vec<u8>, usize, usize)> {
     let cell_width = options.width as usize;
     let picture_height = thumbnails.iter().map(|thumb| thumb.height).max().unwrap_or(0);
     let cell_height = picture_height + GAP + font::height(SCALE);
@@ -183,7 +211,9 @@ fn sheet(thumbnails: &[Thumbnail], [columns, rows]: [usize; 2], options: &SheetO
             let start = ((y + row) * width + x) * 3;
             values[start..start + line.len()].copy_from_slice(line);
         }
-        let label = thumb.number.map_or_else(Vec::new, |number| font::pixels(number, SCALE));
+        let label = thumb
+            .number
+            .map_or_else(Vec::new, |number| font::pixels(number, SCALE));
         for (column, row) in label.into_iter().filter(|(column, _)| *column < cell_width) {
             let start = ((top + picture_height + GAP + row) * width + left + column) * 3;
             values[start..start + 3].fill(LABEL);

@@ -192,8 +192,9 @@ impl Error {
 
     /// The same, with the number of other frames that failed.
     pub(crate) fn with_others(mut self, count: usize) -> Self {
-        if let Self::Damaged { others, .. } | Self::Unsupported { others, .. } | Self::TooLarge { others, .. } =
-            &mut self
+        if let Self::Damaged { others, .. }
+        | Self::Unsupported { others, .. }
+        | Self::TooLarge { others, .. } = &mut self
         {
             *others = count;
         }

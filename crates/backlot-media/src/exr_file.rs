@@ -30,7 +30,9 @@ fn trouble(error: exr::error::Error) -> Trouble {
     use exr::error::Error;
     match error {
         Error::NotSupported(what) => Trouble::Unsupported(what.into_owned()),
-        Error::Invalid(what) if what.contains("reference to missing bytes") => Trouble::Damaged("it is truncated".to_owned()),
+        Error::Invalid(what) if what.contains("reference to missing bytes") => {
+            Trouble::Damaged("it is truncated".to_owned())
+        }
         Error::Invalid(what) => Trouble::Damaged(format!("invalid {what}")),
         Error::Io(error) if error.raw_os_error().is_some() => Trouble::File(FileError::from(error)),
         other => Trouble::Damaged(other.to_string()),
@@ -115,10 +117,16 @@ fn open(path: &Path) -> Result<Reader<Source>, Trouble> {
         }
         let subsampled = |channel: &&exr::meta::attribute::ChannelDescription| channel.sampling != Vec2(1, 1);
         if let Some(channel) = header.channels.list.iter().find(subsampled) {
-            return Err(Trouble::Unsupported(format!("subsampled channel {}", channel.name)));
+            return Err(Trouble::Unsupported(format!(
+                "subsampled channel {}",
+                channel.name
+            )));
         }
         if matches!(header.compression, Compression::HTJ2K32 | Compression::HTJ2K256) {
-            return Err(Trouble::Unsupported(format!("{} compression", compression(header))));
+            return Err(Trouble::Unsupported(format!(
+                "{} compression",
+                compression(header)
+            )));
         }
     }
     Ok(reader)
@@ -139,14 +147,23 @@ pub(crate) fn check(path: &Path) -> Result<Vec<NotFinite>, Trouble> {
         let chunk = chunks.read_next_chunk().ok_or_else(missing)?.map_err(trouble)?;
         let layer = chunk.layer_index;
         let header = &chunks.headers()[layer];
-        let place = header.get_block_data_indices(&chunk.compressed_block).map_err(trouble)?;
+        let place = header
+            .get_block_data_indices(&chunk.compressed_block)
+            .map_err(trouble)?;
         if !seen.insert((layer, place)) {
-            return Err(Trouble::Damaged("a part of the picture is there twice".to_owned()));
+            return Err(Trouble::Damaged(
+                "a part of the picture is there twice".to_owned(),
+            ));
         }
         let block = UncompressedBlock::decompress_chunk(chunk, chunks.meta_data(), true).map_err(trouble)?;
         scan(&block, &chunks.headers()[layer], parts > 1, &mut found[layer]);
     }
     Ok(found.into_iter().flatten().flatten().collect())
+}
+
+/// A position in the coordinates of the display window, from one in a data window that begins at `origin`.
+fn along(origin: i32, position: usize) -> i64 {
+    i64::from(origin).saturating_add(i64::try_from(position).unwrap_or(i64::MAX))
 }
 
 /// Note values of a chunk that are not finite.
@@ -157,13 +174,18 @@ fn scan(block: &UncompressedBlock, header: &Header, named: bool, found: &mut [Op
         let mut note = |column: usize, is_nan: bool| {
             let position = line.location.position;
             let entry = found[line.location.channel].get_or_insert_with(|| NotFinite {
-                part: header.own_attributes.layer_name.as_ref().filter(|_| named).map(ToString::to_string),
+                part: header
+                    .own_attributes
+                    .layer_name
+                    .as_ref()
+                    .filter(|_| named)
+                    .map(ToString::to_string),
                 channel: channel.name.to_string(),
                 nan: 0,
                 inf: 0,
                 first: [
-                    i64::from(origin.x()) + (position.x() + column) as i64,
-                    i64::from(origin.y()) + position.y() as i64,
+                    along(origin.x(), position.x() + column),
+                    along(origin.y(), position.y()),
                 ],
             });
             *(if is_nan { &mut entry.nan } else { &mut entry.inf }) += 1;
@@ -204,7 +226,9 @@ fn is_other(primaries: Chromaticities) -> bool {
     let rec_709 = [(0.64, 0.33), (0.30, 0.60), (0.15, 0.06), (0.3127, 0.329)];
     let own = [primaries.red, primaries.green, primaries.blue, primaries.white];
     let far = |a: f32, b: f32| (a - b).abs() > 0.005;
-    own.iter().zip(rec_709).any(|(own, (x, y))| far(own.x(), x) || far(own.y(), y))
+    own.iter()
+        .zip(rec_709)
+        .any(|(own, (x, y))| far(own.x(), x) || far(own.y(), y))
 }
 
 /// Which channels of a part are red, green, blue and alpha.
@@ -271,10 +295,16 @@ fn select(headers: &[Header], layer: Option<&str>) -> Result<Selection, Trouble>
         None => all.first(),
         Some(wanted) => all.iter().find(|(name, _)| name == wanted),
     };
-    found.map(|(_, selection)| *selection).ok_or_else(|| Trouble::NoLayer {
-        layer: layer.unwrap_or("RGB").to_owned(),
-        known: all.into_iter().map(|(name, _)| name).filter(|name| !name.is_empty()).collect(),
-    })
+    found
+        .map(|(_, selection)| *selection)
+        .ok_or_else(|| Trouble::NoLayer {
+            layer: layer.unwrap_or("RGB").to_owned(),
+            known: all
+                .into_iter()
+                .map(|(name, _)| name)
+                .filter(|name| !name.is_empty())
+                .collect(),
+        })
 }
 
 /// The pixels of a layer of a file whose facts were read, placed in its display window.
@@ -292,7 +322,9 @@ pub(crate) fn read_layer(path: &Path, facts: &ImageFacts, layer: Option<&str>) -
         let missing = || Trouble::Damaged("it is truncated".to_owned());
         let chunk = chunks.read_next_chunk().ok_or_else(missing)?.map_err(trouble)?;
         if chunk.layer_index != selection.part {
-            return Err(Trouble::Damaged("its offset table points to another part".to_owned()));
+            return Err(Trouble::Damaged(
+                "its offset table points to another part".to_owned(),
+            ));
         }
         let block = UncompressedBlock::decompress_chunk(chunk, chunks.meta_data(), true).map_err(trouble)?;
         place(&block, &header, &selection, facts, &mut pixels);
@@ -305,7 +337,8 @@ pub(crate) fn read_layer(path: &Path, facts: &ImageFacts, layer: Option<&str>) -
 
 /// Columns and rows of the display window, which is within the limits.
 fn size(facts: &ImageFacts) -> Result<(usize, usize), Trouble> {
-    let fits = |number: u64| usize::try_from(number).map_err(|_| Trouble::TooLarge(facts.display.to_string()));
+    let fits =
+        |number: u64| usize::try_from(number).map_err(|_| Trouble::TooLarge(facts.display.to_string()));
     Ok((fits(facts.display.width)?, fits(facts.display.height)?))
 }
 
@@ -322,8 +355,10 @@ fn place(
     for line in block.lines(&header.channels) {
         let channel = line.location.channel;
         let is_colour = selection.colours.contains(&channel);
-        let fills_alpha = selection.alpha.map_or(channel == selection.colours[0], |alpha| alpha == channel);
-        let row = i64::from(origin.y()) + line.location.position.y() as i64 - display.y;
+        let fills_alpha = selection
+            .alpha
+            .map_or(channel == selection.colours[0], |alpha| alpha == channel);
+        let row = along(origin.y(), line.location.position.y()) - display.y;
         let Some(row) = u64::try_from(row).ok().filter(|row| *row < display.height) else {
             continue;
         };
@@ -333,9 +368,9 @@ fn place(
         let start = usize::try_from(row * display.width).unwrap_or(usize::MAX);
         let width = usize::try_from(display.width).unwrap_or(0);
         let row = &mut pixels[start..start + width];
-        let first = i64::from(origin.x()) + line.location.position.x() as i64 - display.x;
+        let first = along(origin.x(), line.location.position.x()) - display.x;
         let mut put = |column: usize, value: f32| {
-            let at = first.saturating_add(column as i64);
+            let at = first.saturating_add(i64::try_from(column).unwrap_or(i64::MAX));
             let Some(pixel) = usize::try_from(at).ok().and_then(|at| row.get_mut(at)) else {
                 return;
             };
@@ -352,16 +387,23 @@ fn place(
         match header.channels.list[channel].sample_type {
             SampleType::F16 => {
                 let values = line.value.chunks_exact(2);
-                let values = values.map(|bytes| f16::from_bits(u16::from_ne_bytes([bytes[0], bytes[1]])).to_f32());
+                let values =
+                    values.map(|bytes| f16::from_bits(u16::from_ne_bytes([bytes[0], bytes[1]])).to_f32());
                 values.enumerate().for_each(|(column, value)| put(column, value));
             }
             SampleType::F32 => {
-                let values = line.value.chunks_exact(4).map(|bytes| f32::from_ne_bytes(words(bytes)));
+                let values = line
+                    .value
+                    .chunks_exact(4)
+                    .map(|bytes| f32::from_ne_bytes(words(bytes)));
                 values.enumerate().for_each(|(column, value)| put(column, value));
             }
             SampleType::U32 => {
                 #[expect(clippy::cast_precision_loss, reason = "whole numbers are shown as brightness")]
-                let values = line.value.chunks_exact(4).map(|bytes| u32::from_ne_bytes(words(bytes)) as f32);
+                let values = line
+                    .value
+                    .chunks_exact(4)
+                    .map(|bytes| u32::from_ne_bytes(words(bytes)) as f32);
                 values.enumerate().for_each(|(column, value)| put(column, value));
             }
         }

@@ -3,7 +3,7 @@
 //! Invariant: sizes are judged before pixels are decoded. Decoders show what they have of a JPEG or PNG that was cut, so
 //! that its end is looked for here. Deliberately absent: colour profiles, EXIF orientation, animation, pages but the first.
 
-use std::io::{BufReader, Cursor};
+use std::io::BufReader;
 use std::path::Path;
 
 use backlot_core::{FileError, file};
@@ -125,7 +125,9 @@ fn ends_jpeg(bytes: &[u8]) -> bool {
             (0xff, 0xff) => at += 1,
             (0xff, 0x00 | 0x01 | 0xd0..=0xd8) => at += 2,
             (0xff, _) => {
-                let Some(length) = bytes.get(at + 2..at + 4) else { return false };
+                let Some(length) = bytes.get(at + 2..at + 4) else {
+                    return false;
+                };
                 at += 2 + usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
             }
             // Coded data, up to the next mark.
@@ -157,7 +159,11 @@ pub(crate) fn not_finite(image: &DynamicImage) -> Vec<NotFinite> {
             inf: 0,
             first: [(pixel % width) as i64, (pixel / width) as i64],
         });
-        *(if value.is_nan() { &mut entry.nan } else { &mut entry.inf }) += 1;
+        *(if value.is_nan() {
+            &mut entry.nan
+        } else {
+            &mut entry.inf
+        }) += 1;
     }
     found.into_iter().flatten().collect()
 }
@@ -165,7 +171,7 @@ pub(crate) fn not_finite(image: &DynamicImage) -> Vec<NotFinite> {
 /// An image in memory, for tests of the decoder's limits.
 #[cfg(test)]
 pub(crate) fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
+    let mut bytes = std::io::Cursor::new(Vec::new());
     image.write_to(&mut bytes, format).expect("encoded");
     bytes.into_inner()
 }
@@ -180,13 +186,17 @@ mod tests {
         let mut state = 7_u32;
         DynamicImage::ImageRgb8(RgbImage::from_fn(61, 37, |_, _| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            image::Rgb([(state >> 24) as u8, (state >> 16) as u8, (state >> 8) as u8])
+            let [a, b, c, _] = state.to_be_bytes();
+            image::Rgb([a, b, c])
         }))
     }
 
     #[test]
     fn every_cut_of_a_png_or_jpeg_is_seen() {
-        let (png, jpeg) = (encode(&noise(), ImageFormat::Png), encode(&noise(), ImageFormat::Jpeg));
+        let (png, jpeg) = (
+            encode(&noise(), ImageFormat::Png),
+            encode(&noise(), ImageFormat::Jpeg),
+        );
         assert!(ends_png(&png) && ends_jpeg(&jpeg));
         for cut in 1..png.len() {
             assert!(!ends_png(&png[..png.len() - cut]), "{cut}");
@@ -198,7 +208,10 @@ mod tests {
 
     #[test]
     fn what_somebody_wrote_behind_the_end_is_no_damage() {
-        for (format, ends) in [(ImageFormat::Png, ends_png as fn(&[u8]) -> bool), (ImageFormat::Jpeg, ends_jpeg)] {
+        for (format, ends) in [
+            (ImageFormat::Png, ends_png as fn(&[u8]) -> bool),
+            (ImageFormat::Jpeg, ends_jpeg),
+        ] {
             let mut bytes = encode(&noise(), format);
             bytes.extend_from_slice(b"more");
             assert!(ends(&bytes), "{format:?}");

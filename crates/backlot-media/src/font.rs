@@ -51,6 +51,9 @@ mod tests {
         assert!(all.iter().all(|(x, y)| *x < 10 * 8 && *y < height(2)));
         let mut one: Vec<(usize, usize)> = pixels(1, 1);
         one.sort_unstable();
-        assert_eq!(one, [(0, 1), (0, 4), (1, 0), (1, 1), (1, 2), (1, 3), (1, 4), (2, 4)]);
+        assert_eq!(
+            one,
+            [(0, 1), (0, 4), (1, 0), (1, 1), (1, 2), (1, 3), (1, 4), (2, 4)]
+        );
     }
 }

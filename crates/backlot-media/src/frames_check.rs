@@ -101,12 +101,20 @@ struct Read {
 }
 
 /// Check sequences. What is found is in the report.
-pub fn check_frames(context: &Context, sequences: &[Sequence], options: &CheckOptions) -> Result<CheckReport> {
+pub fn check_frames(
+    context: &Context,
+    sequences: &[Sequence],
+    options: &CheckOptions,
+) -> Result<CheckReport> {
     let frames: Vec<&Frame> = sequences.iter().flat_map(|sequence| &sequence.frames).collect();
     let memory = Memory::new(options.limits.memory);
-    let mut read = each(context, Operation::Verify, options.limits.jobs, &frames, |frame| {
-        read_frame(frame, options, &memory)
-    })?
+    let mut read = each(
+        context,
+        Operation::Verify,
+        options.limits.jobs,
+        &frames,
+        |frame| read_frame(frame, options, &memory),
+    )?
     .into_iter();
     let (mut checked, mut findings) = (Vec::new(), Vec::new());
     for sequence in sequences {
@@ -122,7 +130,10 @@ pub fn check_frames(context: &Context, sequences: &[Sequence], options: &CheckOp
         });
     }
     if options.strict {
-        for finding in findings.iter_mut().filter(|finding| finding.level == Level::Warning) {
+        for finding in findings
+            .iter_mut()
+            .filter(|finding| finding.level == Level::Warning)
+        {
             finding.level = Level::Error;
         }
     }
@@ -181,7 +192,14 @@ impl Finder<'_> {
         message: String,
         help: &'static str,
     ) -> Finding {
-        let name = |frame: &Frame| frame.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = |frame: &Frame| {
+            frame
+                .path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        };
         Finding {
             code,
             level,
@@ -201,20 +219,33 @@ fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
     let mut findings = Vec::new();
     let numbers = sequence.numbers();
     if numbers.is_empty() {
-        let (code, help) = ("frames::unnumbered", "name it as in name.0001.exr if it is a frame of a sequence");
-        let level = if options.expect.is_some() { Level::Error } else { Level::Info };
+        let (code, help) = (
+            "frames::unnumbered",
+            "name it as in name.0001.exr if it is a frame of a sequence",
+        );
+        let level = if options.expect.is_some() {
+            Level::Error
+        } else {
+            Level::Info
+        };
         let frame = sequence.frames.first();
         findings.push(finder.find((code, level), frame, "it has no frame number".to_owned(), help));
         return findings;
     }
     let missing = sequence.missing(options.expect.as_ref());
     if !missing.is_empty() {
-        let message = format!("{} missing: {missing}", text::count(missing.len() as u64, "frame"));
+        let message = format!(
+            "{} missing: {missing}",
+            text::count(missing.len() as u64, "frame")
+        );
         let help = "render the missing frames, or name those that are meant with --expect";
         findings.push(finder.find(("frames::missing", Level::Error), None, message, help));
     }
     if let Some(expect) = &options.expect {
-        let more: FrameRange = numbers.iter().filter(|number| !expect.contains(*number)).collect();
+        let more: FrameRange = numbers
+            .iter()
+            .filter(|number| !expect.contains(*number))
+            .collect();
         if !more.is_empty() {
             let message = format!("{} not expected: {more}", text::count(more.len() as u64, "frame"));
             let help = "remove them, or name those that are meant with --expect";
@@ -222,16 +253,36 @@ fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
         }
     }
     for (_, frames) in sequence.duplicates() {
-        let name = |frame: &&Frame| frame.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = |frame: &&Frame| {
+            frame
+                .path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        };
         let names: Vec<String> = frames.iter().map(name).collect();
         let message = format!("{} files have its number: {}", names.len(), names.join(", "));
         let help = "remove all but one of them";
-        findings.push(finder.find(("frames::duplicate", Level::Error), Some(frames[0]), message, help));
+        findings.push(finder.find(
+            ("frames::duplicate", Level::Error),
+            Some(frames[0]),
+            message,
+            help,
+        ));
     }
     for frame in sequence.other_padding() {
-        let message = format!("{} where others have another padding", text::count(frame.digits as u64, "digit"));
+        let message = format!(
+            "{} where others have another padding",
+            text::count(frame.digits as u64, "digit")
+        );
         let help = "rename it: programs that read sequences look for one padding";
-        findings.push(finder.find(("frames::other_padding", Level::Error), Some(frame), message, help));
+        findings.push(finder.find(
+            ("frames::other_padding", Level::Error),
+            Some(frame),
+            message,
+            help,
+        ));
     }
     findings
 }
@@ -246,7 +297,8 @@ fn contents(sequence: &Sequence, read: Vec<Read>, findings: &mut Vec<Finding>) -
         }
         for values in read.not_finite {
             let message = not_finite(&values);
-            let help = "find the light or shader that makes them and render it again; filters spread one such pixel";
+            let help =
+                "find the light or shader that makes them and render it again; filters spread one such pixel";
             let kind = ("frames::not_finite", Level::Error);
             let finding = finder.find(kind, Some(frame), message, help);
             findings.push(Finding {
@@ -284,7 +336,11 @@ fn of_trouble(finder: &Finder<'_>, frame: &Frame, trouble: Trouble) -> Finding {
             format!("it has no layer {layer}"),
             "check it with a program that supports it",
         ),
-        Trouble::File(error) => (("frames::damaged", Level::Error), error.to_string(), "fetch it again"),
+        Trouble::File(error) => (
+            ("frames::damaged", Level::Error),
+            error.to_string(),
+            "fetch it again",
+        ),
     };
     finder.find(kind, Some(frame), message, help)
 }

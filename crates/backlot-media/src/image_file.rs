@@ -8,7 +8,7 @@ use std::path::Path;
 use backlot_core::{FileError, file};
 
 use crate::error::Trouble;
-use crate::facts::{ImageFacts, Format, format_of};
+use crate::facts::{Format, ImageFacts, format_of};
 use crate::limits::Limits;
 use crate::work::guarded;
 use crate::{exr_file, flat_file};

@@ -144,11 +144,24 @@ mod tests {
     #[test]
     fn what_is_not_a_range_or_too_long_is_refused() {
         for text in [
-            "", "-", "1-", "-5", "3-1", "1-9x0", "1x", "a", "1,,2", "1-1000001", "1-99999999999999999999",
+            "",
+            "-",
+            "1-",
+            "-5",
+            "3-1",
+            "1-9x0",
+            "1x",
+            "a",
+            "1,,2",
+            "1-1000001",
+            "1-99999999999999999999",
         ] {
             assert!(text.parse::<FrameRange>().is_err(), "{text}");
         }
-        assert_eq!("1-1000000".parse::<FrameRange>().expect("a range").len(), 1_000_000);
+        assert_eq!(
+            "1-1000000".parse::<FrameRange>().expect("a range").len(),
+            1_000_000
+        );
     }
 
     #[test]

@@ -247,7 +247,9 @@ impl Viewer {
         match &image {
             DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => {
                 let image = image.into_rgba32f();
-                let pixels = image.pixels().map(|image::Rgba([r, g, b, a])| with_alpha([*r, *g, *b], *a));
+                let pixels = image
+                    .pixels()
+                    .map(|image::Rgba([r, g, b, a])| with_alpha([*r, *g, *b], *a));
                 pixels.collect()
             }
             DynamicImage::ImageLuma16(_)
@@ -290,7 +292,12 @@ impl Viewer {
     }
 
     /// The file of a picture.
-    pub(crate) fn encode(&self, pixels: &Pixels, alpha: Alpha, encoding: Encoding) -> Result<Vec<u8>, Trouble> {
+    pub(crate) fn encode(
+        &self,
+        pixels: &Pixels,
+        alpha: Alpha,
+        encoding: Encoding,
+    ) -> Result<Vec<u8>, Trouble> {
         let color = if alpha == Alpha::Keep {
             ExtendedColorType::Rgba8
         } else {
@@ -309,7 +316,11 @@ pub(crate) fn write(
     color: ExtendedColorType,
     encoding: Encoding,
 ) -> Result<Vec<u8>, Trouble> {
-    let side = |side: usize| u32::try_from(side).ok().filter(|side| u64::from(*side) <= encoding.most());
+    let side = |side: usize| {
+        u32::try_from(side)
+            .ok()
+            .filter(|side| u64::from(*side) <= encoding.most())
+    };
     let (Some(columns), Some(rows)) = (side(width), side(height)) else {
         let most = encoding.most();
         return Err(Trouble::TooLarge(format!(
@@ -321,8 +332,10 @@ pub(crate) fn write(
         Encoding::Jpeg(quality) => {
             JpegEncoder::new_with_quality(&mut bytes, quality).write_image(values, columns, rows, color)
         }
-        Encoding::Png => PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive)
-            .write_image(values, columns, rows, color),
+        Encoding::Png => {
+            PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive)
+                .write_image(values, columns, rows, color)
+        }
     };
     written.map_err(|error| Trouble::Unsupported(error.to_string()))?;
     Ok(bytes.into_inner())
@@ -330,7 +343,10 @@ pub(crate) fn write(
 
 /// Multiply colours by the exposure, and clip them.
 fn expose(pixels: &mut Pixels, look: &Look) {
-    #[expect(clippy::cast_possible_truncation, reason = "single precision is what pixels have")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "single precision is what pixels have"
+    )]
     let gain = 2.0_f64.powf(look.exposure) as f32;
     for [r, g, b, a] in &mut pixels.data {
         for colour in [r, g, b] {
@@ -358,7 +374,13 @@ mod tests {
 
     #[test]
     fn what_is_no_size_is_refused() {
-        for size in [Size::Width(0), Size::Within(3, 0), Size::Scale(0.0), Size::Scale(f64::NAN), Size::Scale(-1.0)] {
+        for size in [
+            Size::Width(0),
+            Size::Within(3, 0),
+            Size::Scale(0.0),
+            Size::Scale(f64::NAN),
+            Size::Scale(-1.0),
+        ] {
             assert!(size.check().is_err(), "{size:?}");
         }
     }

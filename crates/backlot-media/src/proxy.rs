@@ -70,7 +70,11 @@ struct Done {
 }
 
 /// Make proxies of sequences.
-pub fn make_proxies(context: &Context, sequences: &[Sequence], options: &ProxyOptions) -> Result<ProxyReport> {
+pub fn make_proxies(
+    context: &Context,
+    sequences: &[Sequence],
+    options: &ProxyOptions,
+) -> Result<ProxyReport> {
     options.look.check(options.encoding)?;
     options.size.check()?;
     complete(sequences)?;
@@ -99,9 +103,13 @@ pub fn make_proxies(context: &Context, sequences: &[Sequence], options: &ProxyOp
         return Ok(report);
     }
     let viewer = Viewer::new(options.limits);
-    let all = each(context, Operation::Transcode, options.limits.jobs, &tasks, |task| {
-        make(&viewer, task, options)
-    })?;
+    let all = each(
+        context,
+        Operation::Transcode,
+        options.limits.jobs,
+        &tasks,
+        |task| make(&viewer, task, options),
+    )?;
     if let Some(first) = tasks.iter().zip(&all).find(|(_, done)| done.other_primaries) {
         warn_of_primaries(context, &first.0.input);
     }
@@ -117,7 +125,9 @@ pub(crate) fn warn_of_primaries(context: &Context, path: &Path) {
     let path = text::printable(&path.to_string_lossy());
     context.warn(
         "media::other_primaries",
-        format!("`{path}` says primaries that are not those of sRGB; its colours are shown without conversion"),
+        format!(
+            "`{path}` says primaries that are not those of sRGB; its colours are shown without conversion"
+        ),
     );
 }
 

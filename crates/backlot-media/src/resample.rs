@@ -94,6 +94,11 @@ pub(crate) fn resize(source: &Pixels, width: usize, height: usize) -> Pixels {
 mod tests {
     use super::{Pixels, resize};
 
+    /// A small number.
+    fn f(number: usize) -> f32 {
+        f32::from(u16::try_from(number).expect("small"))
+    }
+
     fn grey(width: usize, height: usize, value: impl Fn(usize, usize) -> f32) -> Pixels {
         let at = |index: usize| [value(index % width, index / width); 4];
         Pixels {
@@ -117,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_same_size_gives_the_same_picture() {
-        let ramp = grey(8, 8, |x, y| (x * 3 + y) as f32 / 31.0);
+        let ramp = grey(8, 8, |x, y| f(x * 3 + y) / 31.0);
         for (a, b) in ramp.data.iter().zip(resize(&ramp, 8, 8).data) {
             assert!((a[0] - b[0]).abs() < 1e-6);
         }
@@ -126,11 +131,15 @@ mod tests {
     #[test]
     fn a_ramp_of_half_the_size_is_the_mean_of_neighbours_away_from_the_edges() {
         // A filter that is symmetric and keeps sums leaves a straight line straight.
-        let ramp = grey(64, 4, |x, _| x as f32);
+        let ramp = grey(64, 4, |x, _| f(x));
         let small = resize(&ramp, 32, 2);
         for x in 4..28 {
-            let expected = (2 * x) as f32 + 0.5;
-            assert!((small.data[x][0] - expected).abs() < 1e-4, "{x}: {:?}", small.data[x]);
+            let expected = f(2 * x) + 0.5;
+            assert!(
+                (small.data[x][0] - expected).abs() < 1e-4,
+                "{x}: {:?}",
+                small.data[x]
+            );
         }
     }
 

@@ -89,10 +89,7 @@ impl Sequence {
         // A number that is far away is an error of its own, not millions of missing frames.
         let most = 1_000_000_usize;
         let steps = (*first..=*last).step_by(usize::try_from(step.max(1)).unwrap_or(usize::MAX));
-        steps
-            .filter(|n| !numbers.contains(*n))
-            .take(most)
-            .collect()
+        steps.filter(|n| !numbers.contains(*n)).take(most).collect()
     }
 
     /// Frames that have the number of another frame, in other digits: `f.1.exr` and `f.0001.exr`.
@@ -123,7 +120,11 @@ impl Sequence {
 }
 
 fn greatest_common_divisor(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+    if b == 0 {
+        a
+    } else {
+        greatest_common_divisor(b, a % b)
+    }
 }
 
 /// Before the number of a name, its digits, and what is behind; `None` for a name without one.
@@ -194,7 +195,9 @@ impl Pattern {
 
     /// The number and the count of digits of a name that fits. Another padding fits, too: a check tells it.
     fn fit(&self, name: &[u8]) -> Option<(u64, usize)> {
-        let digits = name.strip_prefix(&self.before[..])?.strip_suffix(&self.behind[..])?;
+        let digits = name
+            .strip_prefix(&self.before[..])?
+            .strip_suffix(&self.behind[..])?;
         let number = number(std::str::from_utf8(digits).ok()?)?;
         let in_range = self.range.as_ref().is_none_or(|range| range.contains(number));
         in_range.then_some((number, digits.len()))
@@ -207,7 +210,11 @@ fn range_in(name: &[u8]) -> Option<(usize, usize, String)> {
     let dash = (1..name.len()).rev().find(|at| {
         name[*at] == b'-' && name[at - 1].is_ascii_digit() && name.get(at + 1).is_some_and(u8::is_ascii_digit)
     })?;
-    let first = name[..dash].iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let first = name[..dash]
+        .iter()
+        .rev()
+        .take_while(|b| b.is_ascii_digit())
+        .count();
     let mut end = dash + 1 + digits(dash + 1);
     if name.get(end) == Some(&b'x') && digits(end + 1) > 0 {
         end += 1 + digits(end + 1);
@@ -300,9 +307,12 @@ fn by_pattern(path: PathBuf) -> Result<Sequence> {
     })
 }
 
+/// The folder, what is before the number, and what is behind it.
+type GroupKey = (PathBuf, Vec<u8>, Option<Vec<u8>>);
+
 /// Sequences of files, by folder and name.
 fn group(files: BTreeSet<PathBuf>) -> Vec<Sequence> {
-    let mut groups: BTreeMap<(PathBuf, Vec<u8>, Option<Vec<u8>>), Vec<Frame>> = BTreeMap::new();
+    let mut groups: BTreeMap<GroupKey, Vec<Frame>> = BTreeMap::new();
     for path in files {
         let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();

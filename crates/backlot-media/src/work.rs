@@ -124,7 +124,10 @@ mod tests {
             assert_eq!(done, items.iter().map(|n| n * 2).collect::<Vec<_>>());
             let some = |n: &u32| if *n % 40 == 13 { Err(damaged(*n)) } else { Ok(()) };
             let error = each(&context, Operation::Verify, jobs, &items, some).expect_err("failed");
-            assert_eq!(error.to_string(), "`f.13.exr` is damaged: cut (2 frames more failed)");
+            assert_eq!(
+                error.to_string(),
+                "`f.13.exr` is damaged: cut (2 frames more failed)"
+            );
         }
     }
 

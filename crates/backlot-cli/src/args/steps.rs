@@ -35,7 +35,12 @@ pub(crate) enum Step {
 #[derive(Debug, Args)]
 pub(crate) struct Look {
     /// Exposure in stops
-    #[arg(long, value_name = "STOPS", default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "STOPS",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
     pub(crate) exposure: f64,
     /// The layer of an EXR file: the name of a part, or of channels as in NAME.R [default: the first with colours]
     #[arg(long, value_name = "NAME")]

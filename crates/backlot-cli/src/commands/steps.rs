@@ -10,7 +10,9 @@ use backlot::media::{
 };
 use backlot::{Error, text};
 
-use crate::args::{AlphaMode, ChecksumArgs, FramesCheckArgs, ImageFormat, Look, ProxyArgs, SheetArgs, Step, SumFormat};
+use crate::args::{
+    AlphaMode, ChecksumArgs, FramesCheckArgs, ImageFormat, Look, ProxyArgs, SheetArgs, Step, SumFormat,
+};
 use crate::output::{Answer, would};
 use crate::session::Session;
 
@@ -75,7 +77,9 @@ fn proxy(session: &Session, args: &ProxyArgs) -> Result<Answer, Error> {
 }
 
 fn describe_proxies(report: &ProxyReport) -> String {
-    let size = report.size.map(|[width, height]| format!(" of {width} x {height}"));
+    let size = report
+        .size
+        .map(|[width, height]| format!(" of {width} x {height}"));
     let unchanged = match report.unchanged {
         0 => String::new(),
         unchanged => format!(", {unchanged} unchanged"),
@@ -95,12 +99,20 @@ fn describe_proxies(report: &ProxyReport) -> String {
 }
 
 fn contact_sheet(session: &Session, args: &SheetArgs) -> Result<Answer, Error> {
-    let extension = args.output.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let extension = args
+        .output
+        .extension()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
     let encoding = match extension.as_str() {
         "jpg" | "jpeg" => Encoding::Jpeg(args.look.quality),
         "png" => Encoding::Png,
         _ => {
-            let what = format!("the name of the sheet ends with neither .jpg nor .png: `{}`", text::printable(&args.output.to_string_lossy()));
+            let what = format!(
+                "the name of the sheet ends with neither .jpg nor .png: `{}`",
+                text::printable(&args.output.to_string_lossy())
+            );
             let help = "write -o NAME.jpg or -o NAME.png";
             return Err(media::Error::BadOption { what, help }.into());
         }
@@ -163,7 +175,11 @@ fn describe_checksums(report: &ChecksumReport) -> String {
     let Some(output) = &report.output else {
         return report.text.clone();
     };
-    let state = if report.written || report.dry_run { "" } else { "unchanged: " };
+    let state = if report.written || report.dry_run {
+        ""
+    } else {
+        "unchanged: "
+    };
     format!(
         "{state}{}written `{}`: {}, {}\n",
         would(report.dry_run),
@@ -216,7 +232,11 @@ fn describe_frames(report: &CheckReport) -> String {
         let facts = sequence.facts.as_ref().map(|facts| {
             let compression = facts.parts.first().map(|part| part.compression.as_str());
             let (width, height) = (facts.display.width, facts.display.height);
-            format!(", {width} x {height} {} ({})", facts.format, compression.unwrap_or_default())
+            format!(
+                ", {width} x {height} {} ({})",
+                facts.format,
+                compression.unwrap_or_default()
+            )
         });
         lines.push_str(&format!(
             "{}{range}: {}{}\n",
@@ -241,7 +261,10 @@ fn describe_frames(report: &CheckReport) -> String {
     }
     if report.findings.len() > SHOWN {
         let more = report.findings.len() - SHOWN;
-        lines.push_str(&format!("and {}; `--json` lists all\n", text::count(more as u64, "more finding")));
+        lines.push_str(&format!(
+            "and {}; `--json` lists all\n",
+            text::count(more as u64, "more finding")
+        ));
     }
     let what = if report.decoded { "decoded" } else { "headers read" };
     lines.push_str(&format!(
