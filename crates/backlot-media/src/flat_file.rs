@@ -37,7 +37,11 @@ fn kind(format: Format) -> Option<ImageFormat> {
 
 fn reader(path: &Path, format: Format, limits: &Limits) -> Result<ImageReader<BufReader<fs::File>>, Trouble> {
     let kind = kind(format).ok_or_else(|| Trouble::Unsupported(format.to_string()))?;
-    let mut reader = ImageReader::with_format(BufReader::new(file::open(path)?), kind);
+    let source = file::open(path)?;
+    if format != Format::Tiff {
+        limits.check_file(source.metadata().map_err(FileError::from)?.len())?;
+    }
+    let mut reader = ImageReader::with_format(BufReader::new(source), kind);
     let mut of_reader = image::Limits::no_limits();
     of_reader.max_alloc = Some(limits.bytes);
     reader.limits(of_reader);

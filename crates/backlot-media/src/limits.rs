@@ -17,6 +17,8 @@ pub struct Limits {
     pub pixels: u64,
     /// The most bytes of all channels and parts of an image when decoded: 16 GiB.
     pub bytes: u64,
+    /// The most bytes of a PNG or JPEG file, which is held whole: 2 GiB.
+    pub file: u64,
     /// The memory for decoded frames that are at work at the same time: 4 GiB.
     pub memory: u64,
     /// Frames at work at the same time; all cores if not given.
@@ -28,6 +30,7 @@ impl Default for Limits {
         Self {
             pixels: 16_384 * 16_384,
             bytes: 16 << 30,
+            file: 2 << 30,
             memory: 4 << 30,
             jobs: None,
         }
@@ -44,6 +47,18 @@ impl Limits {
                 self.pixels
             ))),
         }
+    }
+
+    /// Refuse a file that would have to be held whole.
+    pub(crate) fn check_file(&self, bytes: u64) -> Result<(), Trouble> {
+        if bytes <= self.file {
+            return Ok(());
+        }
+        Err(Trouble::TooLarge(format!(
+            "a file of {}, more than {}",
+            text::bytes(bytes),
+            text::bytes(self.file)
+        )))
     }
 
     /// Refuse an image by its decoded bytes; `None` if they cannot be counted.

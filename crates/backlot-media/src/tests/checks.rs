@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use backlot_core::{Coded as _, Context};
-use exr::prelude::Compression;
+use exr::prelude::{Blocks, Compression, Vec2};
 use fs_err as fs;
 use image::{DynamicImage, RgbImage};
 
@@ -17,7 +17,11 @@ fn check(folder: &Path, options: &CheckOptions) -> CheckReport {
 /// Code, frame and message of all findings.
 fn found(folder: &Path) -> Vec<(&'static str, Option<u64>, String)> {
     let report = check(folder, &CheckOptions::default());
-    report.findings.into_iter().map(|f| (f.code, f.frame, f.message)).collect()
+    report
+        .findings
+        .into_iter()
+        .map(|f| (f.code, f.frame, f.message))
+        .collect()
 }
 
 #[test]
@@ -32,9 +36,11 @@ fn frames_that_are_right_have_no_findings_in_every_compression() {
         Compression::B44,
     ] {
         let folder = tempfile::tempdir().expect("a folder");
-        for number in 1..4 {
+        let tiles = Blocks::Tiles(Vec2(32, 16));
+        for (number, blocks) in [(1, Blocks::ScanLines), (2, tiles), (3, Blocks::ScanLines)] {
             let exr = Exr {
                 size: (70, 50),
+                blocks,
                 ..Exr::compressed(compression)
             };
             exr.write(&folder.path().join(format!("f.{number}.exr")), detail);
@@ -54,7 +60,11 @@ fn gaps_duplicates_padding_and_expectations_are_found() {
     let folder = tempfile::tempdir().expect("a folder");
     frames(folder.path(), 1001..=1004, 0.5);
     frames(folder.path(), 1007..=1007, 0.5);
-    fs::copy(folder.path().join("beauty.1001.exr"), folder.path().join("beauty.01001.exr")).expect("copied");
+    fs::copy(
+        folder.path().join("beauty.1001.exr"),
+        folder.path().join("beauty.01001.exr"),
+    )
+    .expect("copied");
     assert_eq!(
         found(folder.path()),
         [
@@ -64,7 +74,11 @@ fn gaps_duplicates_padding_and_expectations_are_found() {
                 Some(1001),
                 "2 files have its number: beauty.1001.exr, beauty.01001.exr".to_owned()
             ),
-            ("frames::other_padding", Some(1001), "5 digits where others have another padding".to_owned()),
+            (
+                "frames::other_padding",
+                Some(1001),
+                "5 digits where others have another padding".to_owned()
+            ),
         ]
     );
     let options = CheckOptions {
@@ -73,7 +87,10 @@ fn gaps_duplicates_padding_and_expectations_are_found() {
     };
     let report = check(folder.path(), &options);
     let messages: Vec<&str> = report.findings.iter().map(|f| f.message.as_str()).collect();
-    assert_eq!(&messages[..2], ["1 frame missing: 1008", "1 frame not expected: 1007"]);
+    assert_eq!(
+        &messages[..2],
+        ["1 frame missing: 1008", "1 frame not expected: 1007"]
+    );
     let failure = report.failure().expect("a failure");
     assert_eq!((failure.code(), failure.errors), ("frames::not_clean", 4));
 }
@@ -102,7 +119,10 @@ fn a_frame_that_is_not_as_the_others_is_found_once_for_what_differs() {
         ..Exr::default()
     };
     moved.write(&at(6), detail);
-    let codes: Vec<_> = found(folder.path()).into_iter().map(|(code, frame, _)| (code, frame)).collect();
+    let codes: Vec<_> = found(folder.path())
+        .into_iter()
+        .map(|(code, frame, _)| (code, frame))
+        .collect();
     assert_eq!(
         codes,
         [
@@ -123,7 +143,13 @@ fn a_frame_that_is_not_as_the_others_is_found_once_for_what_differs() {
         strict: true,
         ..CheckOptions::default()
     };
-    assert_eq!((check(folder.path(), &strict).errors, check(folder.path(), &strict).warnings), (5, 0));
+    assert_eq!(
+        (
+            check(folder.path(), &strict).errors,
+            check(folder.path(), &strict).warnings
+        ),
+        (5, 0)
+    );
 }
 
 #[test]
@@ -142,12 +168,21 @@ fn values_that_are_not_finite_are_counted_with_the_first_of_them() {
         _ => [0.5, 0.5, 0.5, 1.0],
     });
     exr.write(&folder.path().join("f.2.exr"), detail);
-    let messages: Vec<_> = found(folder.path()).into_iter().map(|(_, frame, message)| (frame, message)).collect();
+    let messages: Vec<_> = found(folder.path())
+        .into_iter()
+        .map(|(_, frame, message)| (frame, message))
+        .collect();
     assert_eq!(
         messages,
         [
-            (Some(1), "1 infinite in channel B, the first at 104,-18".to_owned()),
-            (Some(1), "2 NaN and 1 infinite in channel R, the first at 103,-18".to_owned()),
+            (
+                Some(1),
+                "1 infinite in channel B, the first at 104,-18".to_owned()
+            ),
+            (
+                Some(1),
+                "2 NaN and 1 infinite in channel R, the first at 103,-18".to_owned()
+            ),
         ]
     );
     let report = check(folder.path(), &CheckOptions::default());
@@ -156,7 +191,10 @@ fn values_that_are_not_finite_are_counted_with_the_first_of_them() {
     // Floats, too; and headers alone do not tell.
     Exr::default().write_flat(&folder.path().join("g.1.exr"), &[("Z", f32::NAN)]);
     let all = found(folder.path());
-    assert_eq!(all.last().expect("one").2, "128 NaN in channel Z, the first at 0,0");
+    assert_eq!(
+        all.last().expect("one").2,
+        "128 NaN in channel Z, the first at 0,0"
+    );
     let headers = CheckOptions {
         headers_only: true,
         ..CheckOptions::default()
@@ -180,7 +218,9 @@ fn png_jpeg_and_tiff_are_decoded_and_floats_of_tiff_looked_at() {
     assert_eq!(found(folder.path()), []);
     let mut float = picture.to_rgb32f();
     float.put_pixel(4, 3, image::Rgb([0.0, f32::NAN, f32::INFINITY]));
-    DynamicImage::ImageRgb32F(float).save(folder.path().join("f.2.tif")).expect("written");
+    DynamicImage::ImageRgb32F(float)
+        .save(folder.path().join("f.2.tif"))
+        .expect("written");
     let findings = found(folder.path());
     let codes: Vec<_> = findings.iter().map(|(code, frame, _)| (*code, *frame)).collect();
     assert_eq!(
@@ -194,7 +234,11 @@ fn png_jpeg_and_tiff_are_decoded_and_floats_of_tiff_looked_at() {
     assert_eq!(findings[0].2, "1 NaN in channel G, the first at 4,3");
     // A file is what it begins as.
     fs::copy(folder.path().join("f.1.png"), folder.path().join("f.2.jpg")).expect("copied");
-    assert!(found(folder.path()).iter().any(|(code, _, _)| *code == "frames::other_format"));
+    assert!(
+        found(folder.path())
+            .iter()
+            .any(|(code, _, _)| *code == "frames::other_format")
+    );
 }
 
 #[test]
@@ -211,7 +255,11 @@ fn the_report_is_the_same_whatever_the_number_of_threads() {
     };
     let one = with(1);
     assert_eq!(one.errors, 3);
-    assert!(one.findings.iter().all(|f| f.message == "it is empty" && f.level == Level::Error));
+    assert!(
+        one.findings
+            .iter()
+            .all(|f| f.message == "it is empty" && f.level == Level::Error)
+    );
     for jobs in [2, 5, 64] {
         assert_eq!(with(jobs), one);
     }

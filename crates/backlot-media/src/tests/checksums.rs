@@ -40,7 +40,11 @@ const BLAKE3_OF_NOTHING: &str = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b
 fn manifests_are_those_that_other_programs_read() {
     let folder = folder();
     let paths = [folder.path().join("frames")];
-    for format in [ManifestFormat::Md5sum, ManifestFormat::B3sum, ManifestFormat::Json] {
+    for format in [
+        ManifestFormat::Md5sum,
+        ManifestFormat::B3sum,
+        ManifestFormat::Json,
+    ] {
         let out = folder.path().join("manifest");
         let options = options(Some(out.clone()), format);
         let report = make_checksums(&Context::default(), &paths, &options).expect("made");
@@ -48,7 +52,9 @@ fn manifests_are_those_that_other_programs_read() {
         let text = fs::read_to_string(&out).expect("read");
         match format {
             ManifestFormat::Md5sum => assert_eq!(text, MD5),
-            ManifestFormat::B3sum => assert!(text.starts_with(&format!("{BLAKE3_OF_NOTHING}  frames/a.bin\n"))),
+            ManifestFormat::B3sum => {
+                assert!(text.starts_with(&format!("{BLAKE3_OF_NOTHING}  frames/a.bin\n")))
+            }
             ManifestFormat::Json => {
                 let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
                 assert_eq!(json["files"][1]["path"], "frames/b.bin");
@@ -56,16 +62,28 @@ fn manifests_are_those_that_other_programs_read() {
                 assert_eq!(json["files"][0]["blake3"], BLAKE3_OF_NOTHING);
             }
         }
-        assert!(!make_checksums(&Context::default(), &paths, &options).expect("made").written);
+        assert!(
+            !make_checksums(&Context::default(), &paths, &options)
+                .expect("made")
+                .written
+        );
         let checked = verify_checksums(&Context::default(), &out, &Limits::default()).expect("checked");
-        assert_eq!((checked.files, checked.bytes, checked.wrong.len()), (3, 9, 0), "{format:?}");
+        assert_eq!(
+            (checked.files, checked.bytes, checked.wrong.len()),
+            (3, 9, 0),
+            "{format:?}"
+        );
         assert!(checked.failure().is_none());
     }
 }
 
 #[test]
 fn files_that_are_missing_or_changed_are_found_with_each_kind_of_manifest() {
-    for format in [ManifestFormat::Md5sum, ManifestFormat::B3sum, ManifestFormat::Json] {
+    for format in [
+        ManifestFormat::Md5sum,
+        ManifestFormat::B3sum,
+        ManifestFormat::Json,
+    ] {
         let folder = folder();
         let out = folder.path().join("frames/manifest");
         let paths = [folder.path().join("frames")];
@@ -73,11 +91,22 @@ fn files_that_are_missing_or_changed_are_found_with_each_kind_of_manifest() {
         fs::write(folder.path().join("frames/b.bin"), b"abd").expect("written");
         fs::remove_file(folder.path().join("frames/a.bin")).expect("removed");
         let checked = verify_checksums(&Context::default(), &out, &Limits::default()).expect("checked");
-        let wrong: Vec<_> = checked.wrong.iter().map(|w| (w.path.as_str(), w.problem)).collect();
-        assert_eq!(wrong, [("a.bin", SumProblem::Missing), ("b.bin", SumProblem::Changed)], "{format:?}");
+        let wrong: Vec<_> = checked
+            .wrong
+            .iter()
+            .map(|w| (w.path.as_str(), w.problem))
+            .collect();
+        assert_eq!(
+            wrong,
+            [("a.bin", SumProblem::Missing), ("b.bin", SumProblem::Changed)],
+            "{format:?}"
+        );
         let failure = checked.failure().expect("a failure");
         assert_eq!(failure.code(), "media::checksum_mismatch");
-        assert!(failure.to_string().starts_with("2 files of 3 not as"), "{failure}");
+        assert!(
+            failure.to_string().starts_with("2 files of 3 not as"),
+            "{failure}"
+        );
     }
 }
 
@@ -124,7 +153,11 @@ fn what_is_not_a_manifest_is_refused_with_its_line() {
 fn names_that_are_not_utf_8_are_refused_and_links_to_folders_are_told() {
     use std::os::unix::ffi::OsStrExt as _;
     let folder = folder();
-    std::os::unix::fs::symlink(folder.path().join("frames/deep"), folder.path().join("frames/link")).expect("linked");
+    std::os::unix::fs::symlink(
+        folder.path().join("frames/deep"),
+        folder.path().join("frames/link"),
+    )
+    .expect("linked");
     let context = Context::default();
     let paths = [folder.path().join("frames")];
     let with_base = ChecksumOptions {

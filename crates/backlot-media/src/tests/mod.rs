@@ -9,11 +9,11 @@ mod sheets;
 
 use std::path::{Path, PathBuf};
 
-use exr::image::{AnyChannel, AnyChannels, FlatSamples, Image, Layer, SpecificChannels};
+use exr::image::{AnyChannel, AnyChannels, FlatSamples, Image, Layer};
 use exr::math::Vec2;
 use exr::meta::attribute::IntegerBounds;
 use exr::meta::header::LayerAttributes;
-use exr::prelude::{Compression, Encoding, LineOrder, WritableImage as _, f16};
+use exr::prelude::{Blocks, Compression, Encoding, LineOrder, WritableImage as _, f16};
 
 use crate::{Sequence, find};
 
@@ -24,6 +24,7 @@ struct Exr {
     /// Position and size.
     display: Option<((i32, i32), (usize, usize))>,
     compression: Compression,
+    blocks: Blocks,
 }
 
 impl Default for Exr {
@@ -33,6 +34,7 @@ impl Default for Exr {
             position: (0, 0),
             display: None,
             compression: Compression::ZIP16,
+            blocks: Blocks::ScanLines,
         }
     }
 }
@@ -48,18 +50,21 @@ impl Exr {
     fn encoding(&self) -> Encoding {
         Encoding {
             compression: self.compression,
+            blocks: self.blocks,
             line_order: LineOrder::Increasing,
-            ..Encoding::FAST_LOSSLESS
         }
     }
 
     /// Write RGBA as half floats.
-    fn write(&self, path: &Path, pixel: impl Fn(usize, usize) -> [f32; 4] + Sync) {
-        let channels = SpecificChannels::rgba(|at: Vec2<usize>| {
-            let [r, g, b, a] = pixel(at.x(), at.y()).map(f16::from_f32);
-            (r, g, b, a)
-        });
-        self.write_layer(path, channels);
+    fn write(&self, path: &Path, pixel: impl Fn(usize, usize) -> [f32; 4]) {
+        let (width, height) = self.size;
+        let channel = |(name, component): (&str, usize)| {
+            let samples =
+                (0..width * height).map(|at| f16::from_f32(pixel(at % width, at / width)[component]));
+            AnyChannel::new(name, FlatSamples::F16(samples.collect()))
+        };
+        let list = [("R", 0), ("G", 1), ("B", 2), ("A", 3)].into_iter().map(channel);
+        self.write_layer(path, AnyChannels::sort(list.collect()));
     }
 
     /// Write channels of one value each in every pixel, as floats.
@@ -71,12 +76,7 @@ impl Exr {
         self.write_layer(path, AnyChannels::sort(list.collect()));
     }
 
-    fn write_layer<C>(&self, path: &Path, channels: C)
-    where
-        Layer<C>: Sized,
-        for<'a> Image<Layer<C>>: exr::image::write::layers::WritableLayers<'a>,
-        for<'a> Layer<C>: exr::image::write::layers::WritableLayers<'a>,
-    {
+    fn write_layer(&self, path: &Path, channels: AnyChannels<FlatSamples>) {
         let attributes = LayerAttributes::named("beauty");
         let mut layer = Layer::new(self.size, attributes, self.encoding(), channels);
         layer.attributes.layer_position = Vec2(self.position.0, self.position.1);

@@ -23,8 +23,17 @@ fn numbers(sequence: &Sequence) -> String {
 #[test]
 fn a_folder_is_grouped_by_what_differs_in_the_number_only() {
     let folder = folder(&[
-        "b.1002.exr", "b.1001.exr", "a_7.png", "a_8.png", "set.v002.exr", "still.jpg", "1.tif", "2.tif", ".b.1003.exr",
-        "notes.txt", "B.1.EXR",
+        "b.1002.exr",
+        "b.1001.exr",
+        "a_7.png",
+        "a_8.png",
+        "set.v002.exr",
+        "still.jpg",
+        "1.tif",
+        "2.tif",
+        ".b.1003.exr",
+        "notes.txt",
+        "B.1.EXR",
     ]);
     let sequences = named(folder.path(), ".");
     let all: Vec<(&str, String)> = sequences.iter().map(|s| (s.name.as_str(), numbers(s))).collect();
@@ -41,8 +50,23 @@ fn a_folder_is_grouped_by_what_differs_in_the_number_only() {
 
 #[test]
 fn all_kinds_of_patterns_find_the_same_frames() {
-    let folder = folder(&["b.0998.exr", "b.0999.exr", "b.1000.exr", "b.1001.png", "c.0998.exr", "b.x.exr"]);
-    for pattern in ["b.####.exr", "b.#.exr", "b.%04d.exr", "b.%d.exr", "b.$F4.exr", "b.$F.exr", "b.0998-1000.exr"] {
+    let folder = folder(&[
+        "b.0998.exr",
+        "b.0999.exr",
+        "b.1000.exr",
+        "b.1001.png",
+        "c.0998.exr",
+        "b.x.exr",
+    ]);
+    for pattern in [
+        "b.####.exr",
+        "b.#.exr",
+        "b.%04d.exr",
+        "b.%d.exr",
+        "b.$F4.exr",
+        "b.$F.exr",
+        "b.0998-1000.exr",
+    ] {
         let [sequence] = &named(folder.path(), pattern)[..] else {
             panic!("{pattern}");
         };
@@ -52,7 +76,10 @@ fn all_kinds_of_patterns_find_the_same_frames() {
     let [part] = &named(folder.path(), "b.999-1002####.exr")[..] else {
         panic!("one sequence");
     };
-    assert_eq!((numbers(part).as_str(), part.missing(None).to_string().as_str()), ("999-1000", "1001-1002"));
+    assert_eq!(
+        (numbers(part).as_str(), part.missing(None).to_string().as_str()),
+        ("999-1000", "1001-1002")
+    );
     let [every_second] = &named(folder.path(), "b.0998-1000x2.exr")[..] else {
         panic!("one sequence");
     };
@@ -81,7 +108,16 @@ fn what_names_nothing_is_an_error() {
 
 #[test]
 fn gaps_follow_the_distance_of_the_frames() {
-    let folder = folder(&["a.1.exr", "a.2.exr", "a.5.exr", "b.1.exr", "b.3.exr", "b.7.exr", "c.1.exr", "c.99999999999999.exr"]);
+    let folder = folder(&[
+        "a.1.exr",
+        "a.2.exr",
+        "a.5.exr",
+        "b.1.exr",
+        "b.3.exr",
+        "b.7.exr",
+        "c.1.exr",
+        "c.99999999999999.exr",
+    ]);
     let sequences = named(folder.path(), ".");
     let missing: Vec<String> = sequences.iter().map(|s| s.missing(None).to_string()).collect();
     // Of `b`, whose distances are even, only odd ones are missed; of `c`, two frames, nothing can be told.
@@ -94,7 +130,14 @@ fn gaps_follow_the_distance_of_the_frames() {
 fn duplicates_and_other_padding_are_told_apart_from_numbers_that_outgrow_it() {
     let of = |names: &[&str]| named(folder(names).path(), ".").remove(0);
     let names = |frames: Vec<&crate::Frame>| -> Vec<String> {
-        let name = |frame: &crate::Frame| frame.path.file_name().expect("a name").to_string_lossy().into_owned();
+        let name = |frame: &crate::Frame| {
+            frame
+                .path
+                .file_name()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned()
+        };
         frames.into_iter().map(name).collect()
     };
     for right in [

@@ -33,7 +33,10 @@ fn thumbnails_are_in_rows_with_their_numbers_below() {
     let out = folder.path().join("sheet.png");
     let sequences = named(folder.path(), "f.####.exr");
     let report = make_contact_sheet(&Context::default(), &sequences, &options(&out)).expect("made");
-    assert_eq!((report.cells, report.frames), ([2, 2], vec![Some(8), Some(9), Some(10)]));
+    assert_eq!(
+        (report.cells, report.frames),
+        ([2, 2], vec![Some(8), Some(9), Some(10)])
+    );
     // Thumbnails of 32 x 16, a gap of 4 and labels of 10 rows below them.
     assert_eq!(report.size, Some([4 + 36 * 2, 4 + (16 + 4 + 10 + 4) * 2]));
     let sheet: RgbImage = image::open(&out).expect("opened").into_rgb8();
@@ -42,10 +45,16 @@ fn thumbnails_are_in_rows_with_their_numbers_below() {
     assert_eq!((at(40, 4), at(71, 19)), (&Rgb([188, 0, 0]), &Rgb([188, 0, 0])));
     assert_eq!(at(4, 38), &Rgb([255, 0, 0]));
     let background = &Rgb([32, 32, 32]);
-    assert_eq!((at(0, 0), at(36, 10), at(45, 50)), (background, background, background));
+    assert_eq!(
+        (at(0, 0), at(36, 10), at(45, 50)),
+        (background, background, background)
+    );
     // The digit 8 is closed on the left, the 9 is not in its lower half.
     let label = &Rgb([200, 200, 200]);
-    assert_eq!((at(4, 24), at(4, 30), at(40, 24), at(40, 30)), (label, label, label, background));
+    assert_eq!(
+        (at(4, 24), at(4, 30), at(40, 24), at(40, 30)),
+        (label, label, label, background)
+    );
     let again = make_contact_sheet(&Context::default(), &sequences, &options(&out)).expect("made");
     assert!(!again.written && report.written);
 }
