@@ -22,7 +22,9 @@ pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
 pub(crate) use places::{Input, Remote, Repo};
 pub(crate) use releases::{CopyArgs, MirrorArgs, VerdictArgs};
 pub(crate) use rules::RuleArgs;
-pub(crate) use steps::{ChecksumArgs, FramesCheckArgs, Look, ProxyArgs, SheetArgs, Step};
+pub(crate) use steps::{
+    AlphaMode, ChecksumArgs, FramesCheckArgs, ImageFormat, Look, ProxyArgs, SheetArgs, Step, SumFormat,
+};
 
 /// Asset pipeline engine: assets are packages, files are content-addressed.
 #[derive(Debug, Parser)]

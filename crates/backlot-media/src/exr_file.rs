@@ -1,8 +1,8 @@
-//! EXR files: what the header says, every chunk decoded, values that are not finite, the pixels of a layer.
+//! EXR files: what the header says, every chunk decoded, values that are not finite.
 //!
 //! Invariants: sizes are judged before chunks are read; one decoded chunk is held at a time, and each chunk is there once.
 //! Deliberately absent: deep data, subsampled channels and HTJ2K compression, which the decoder does not have: said, not
-//! misread. Chromaticities are not applied.
+//! misread.
 
 use std::collections::HashSet;
 use std::io::BufReader;
@@ -10,13 +10,12 @@ use std::path::Path;
 
 use backlot_core::{FileError, file};
 use exr::block::UncompressedBlock;
-use exr::block::chunk::TileCoordinates;
 use exr::block::reader::{ChunksReader as _, Reader};
 use exr::math::Vec2;
 use exr::meta::MetaData;
-use exr::meta::attribute::{Chromaticities, SampleType};
+use exr::meta::attribute::SampleType;
 use exr::meta::header::Header;
-use exr::prelude::{Compression, f16};
+use exr::prelude::Compression;
 use fs_err as fs;
 
 use crate::error::Trouble;
@@ -26,7 +25,7 @@ use crate::limits::Limits;
 type Source = BufReader<fs::File>;
 
 /// What is wrong, in our words where the decoder's would not be understood.
-fn trouble(error: exr::error::Error) -> Trouble {
+pub(crate) fn trouble(error: exr::error::Error) -> Trouble {
     use exr::error::Error;
     match error {
         Error::NotSupported(what) => Trouble::Unsupported(what.into_owned()),
@@ -108,7 +107,7 @@ pub(crate) fn read_facts(path: &Path, limits: &Limits) -> Result<ImageFacts, Tro
 }
 
 /// Open a file whose facts were read.
-fn open(path: &Path) -> Result<Reader<Source>, Trouble> {
+pub(crate) fn open(path: &Path) -> Result<Reader<Source>, Trouble> {
     let source = BufReader::with_capacity(1 << 18, file::open(path)?);
     let reader = exr::block::read(source, false).map_err(trouble)?;
     for header in reader.headers() {
@@ -162,7 +161,7 @@ pub(crate) fn check(path: &Path) -> Result<Vec<NotFinite>, Trouble> {
 }
 
 /// A position in the coordinates of the display window, from one in a data window that begins at `origin`.
-fn along(origin: i32, position: usize) -> i64 {
+pub(crate) fn along(origin: i32, position: usize) -> i64 {
     i64::from(origin).saturating_add(i64::try_from(position).unwrap_or(i64::MAX))
 }
 
@@ -208,204 +207,6 @@ fn scan(block: &UncompressedBlock, header: &Header, named: bool, found: &mut [Op
                 }
             }
             SampleType::U32 => {}
-        }
-    }
-}
-
-/// Pixels of the frame, linear, with premultiplied alpha; transparent black where the layer has none.
-#[derive(Debug)]
-pub(crate) struct Layer {
-    /// Row by row.
-    pub(crate) pixels: Vec<[f32; 4]>,
-    /// The file says primaries that are not those of sRGB.
-    pub(crate) other_primaries: bool,
-}
-
-/// Whether primaries are visibly not those of Rec. 709, which are those of sRGB.
-fn is_other(primaries: Chromaticities) -> bool {
-    let rec_709 = [(0.64, 0.33), (0.30, 0.60), (0.15, 0.06), (0.3127, 0.329)];
-    let own = [primaries.red, primaries.green, primaries.blue, primaries.white];
-    let far = |a: f32, b: f32| (a - b).abs() > 0.005;
-    own.iter()
-        .zip(rec_709)
-        .any(|(own, (x, y))| far(own.x(), x) || far(own.y(), y))
-}
-
-/// Which channels of a part are red, green, blue and alpha.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Selection {
-    part: usize,
-    colours: [usize; 3],
-    alpha: Option<usize>,
-}
-
-/// Find R, G, B (or Y) and A of the layer in a part: with its name before the channels, or none.
-fn select_in(header: &Header, part: usize, prefix: &str) -> Option<Selection> {
-    let find = |name: &str| {
-        let wanted = format!("{prefix}{name}");
-        let list = &header.channels.list;
-        list.iter().position(|channel| channel.name.to_string() == wanted)
-    };
-    let colours = match (find("R"), find("G"), find("B"), find("Y")) {
-        (Some(r), Some(g), Some(b), _) => [r, g, b],
-        (_, _, _, Some(y)) => [y, y, y],
-        _ => return None,
-    };
-    Some(Selection {
-        part,
-        colours,
-        alpha: find("A"),
-    })
-}
-
-/// Every layer with colours: by the name of its part, or what is before the names of its channels.
-fn layers(headers: &[Header]) -> Vec<(String, Selection)> {
-    let mut layers = Vec::new();
-    for (part, header) in headers.iter().enumerate() {
-        let name = header.own_attributes.layer_name.as_ref().map(ToString::to_string);
-        let mut prefixes: Vec<String> = Vec::new();
-        for channel in &header.channels.list {
-            let channel = channel.name.to_string();
-            let prefix = channel.rfind('.').map_or("", |dot| &channel[..=dot]).to_owned();
-            if !prefixes.contains(&prefix) {
-                prefixes.push(prefix);
-            }
-        }
-        // Channels without a layer are what a viewer shows first.
-        prefixes.sort_by_key(|prefix| !prefix.is_empty());
-        for prefix in prefixes {
-            if let Some(selection) = select_in(header, part, &prefix) {
-                let layer = prefix.trim_end_matches('.');
-                let name = match (&name, layer) {
-                    (name, "") => name.clone().unwrap_or_default(),
-                    (Some(name), layer) if headers.len() > 1 => format!("{name}.{layer}"),
-                    (_, layer) => layer.to_owned(),
-                };
-                layers.push((name, selection));
-            }
-        }
-    }
-    layers
-}
-
-fn select(headers: &[Header], layer: Option<&str>) -> Result<Selection, Trouble> {
-    let all = layers(headers);
-    let found = match layer {
-        // The first part's own colours, else the first layer.
-        None => all.first(),
-        Some(wanted) => all.iter().find(|(name, _)| name == wanted),
-    };
-    found
-        .map(|(_, selection)| *selection)
-        .ok_or_else(|| Trouble::NoLayer {
-            layer: layer.unwrap_or("RGB").to_owned(),
-            known: all
-                .into_iter()
-                .map(|(name, _)| name)
-                .filter(|name| !name.is_empty())
-                .collect(),
-        })
-}
-
-/// The pixels of a layer of a file whose facts were read, placed in its display window.
-pub(crate) fn read_layer(path: &Path, facts: &ImageFacts, layer: Option<&str>) -> Result<Layer, Trouble> {
-    let reader = open(path)?;
-    let selection = select(reader.headers(), layer)?;
-    let header = reader.headers()[selection.part].clone();
-    let keep = |_: &MetaData, tile: TileCoordinates, block: exr::block::BlockIndex| {
-        block.layer == selection.part && tile.level_index == Vec2(0, 0)
-    };
-    let mut chunks = reader.filter_chunks(true, keep).map_err(trouble)?;
-    let (width, height) = size(facts)?;
-    let mut pixels = vec![[0.0_f32; 4]; width * height];
-    for _ in 0..chunks.expected_chunk_count() {
-        let missing = || Trouble::Damaged("it is truncated".to_owned());
-        let chunk = chunks.read_next_chunk().ok_or_else(missing)?.map_err(trouble)?;
-        if chunk.layer_index != selection.part {
-            return Err(Trouble::Damaged(
-                "its offset table points to another part".to_owned(),
-            ));
-        }
-        let block = UncompressedBlock::decompress_chunk(chunk, chunks.meta_data(), true).map_err(trouble)?;
-        place(&block, &header, &selection, facts, &mut pixels);
-    }
-    Ok(Layer {
-        pixels,
-        other_primaries: header.shared_attributes.chromaticities.is_some_and(is_other),
-    })
-}
-
-/// Columns and rows of the display window, which is within the limits.
-fn size(facts: &ImageFacts) -> Result<(usize, usize), Trouble> {
-    let fits =
-        |number: u64| usize::try_from(number).map_err(|_| Trouble::TooLarge(facts.display.to_string()));
-    Ok((fits(facts.display.width)?, fits(facts.display.height)?))
-}
-
-/// Put the channels of a chunk where they are in the display window.
-fn place(
-    block: &UncompressedBlock,
-    header: &Header,
-    selection: &Selection,
-    facts: &ImageFacts,
-    pixels: &mut [[f32; 4]],
-) {
-    let display = facts.display;
-    let origin = header.own_attributes.layer_position;
-    for line in block.lines(&header.channels) {
-        let channel = line.location.channel;
-        let is_colour = selection.colours.contains(&channel);
-        let fills_alpha = selection
-            .alpha
-            .map_or(channel == selection.colours[0], |alpha| alpha == channel);
-        let row = along(origin.y(), line.location.position.y()) - display.y;
-        let Some(row) = u64::try_from(row).ok().filter(|row| *row < display.height) else {
-            continue;
-        };
-        if !is_colour && !fills_alpha {
-            continue;
-        }
-        let start = usize::try_from(row * display.width).unwrap_or(usize::MAX);
-        let width = usize::try_from(display.width).unwrap_or(0);
-        let row = &mut pixels[start..start + width];
-        let first = along(origin.x(), line.location.position.x()) - display.x;
-        let mut put = |column: usize, value: f32| {
-            let at = first.saturating_add(i64::try_from(column).unwrap_or(i64::MAX));
-            let Some(pixel) = usize::try_from(at).ok().and_then(|at| row.get_mut(at)) else {
-                return;
-            };
-            for (component, colour) in selection.colours.iter().enumerate() {
-                if *colour == channel {
-                    pixel[component] = value;
-                }
-            }
-            if fills_alpha {
-                pixel[3] = if selection.alpha.is_some() { value } else { 1.0 };
-            }
-        };
-        let words = |bytes: &[u8]| [bytes[0], bytes[1], bytes[2], bytes[3]];
-        match header.channels.list[channel].sample_type {
-            SampleType::F16 => {
-                let values = line.value.chunks_exact(2);
-                let values =
-                    values.map(|bytes| f16::from_bits(u16::from_ne_bytes([bytes[0], bytes[1]])).to_f32());
-                values.enumerate().for_each(|(column, value)| put(column, value));
-            }
-            SampleType::F32 => {
-                let values = line
-                    .value
-                    .chunks_exact(4)
-                    .map(|bytes| f32::from_ne_bytes(words(bytes)));
-                values.enumerate().for_each(|(column, value)| put(column, value));
-            }
-            SampleType::U32 => {
-                #[expect(clippy::cast_precision_loss, reason = "whole numbers are shown as brightness")]
-                let values = line
-                    .value
-                    .chunks_exact(4)
-                    .map(|bytes| u32::from_ne_bytes(words(bytes)) as f32);
-                values.enumerate().for_each(|(column, value)| put(column, value));
-            }
         }
     }
 }

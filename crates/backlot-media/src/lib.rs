@@ -10,6 +10,7 @@ mod colour;
 mod contact_sheet;
 mod error;
 mod exr_file;
+mod exr_layer;
 mod facts;
 mod flat_file;
 mod font;

@@ -19,7 +19,7 @@ use crate::facts::{Format, ImageFacts};
 use crate::limits::{Limits, Memory};
 use crate::resample::{Pixels, resize};
 use crate::work::guarded;
-use crate::{exr_file, flat_file, image_file};
+use crate::{exr_layer, flat_file, image_file};
 
 /// What becomes of transparency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -219,7 +219,7 @@ impl Viewer {
         let layer = look.layer.as_deref();
         let (data, other_primaries) = match facts.format {
             Format::Exr => {
-                let layer = exr_file::read_layer(path, facts, layer)?;
+                let layer = exr_layer::read_layer(path, facts, layer)?;
                 (layer.pixels, layer.other_primaries)
             }
             format => {

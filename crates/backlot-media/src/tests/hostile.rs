@@ -174,7 +174,6 @@ fn a_forged_header_is_refused_before_memory_is_taken() {
         // Within the limits, but there are no such pixels.
         ("dataWindow", [0, 0, 15_999, 15_999], "damaged"),
         ("dataWindow", [0, 0, -5, -5], "damaged"),
-        ("displayWindow", [5, 5, 4, 4], "damaged"),
     ] {
         let mut bytes = original.clone();
         set_window(&mut bytes, window, numbers);
@@ -221,7 +220,7 @@ fn cut_jpegs_and_pngs_are_damaged_and_other_files_unsupported() {
     let folder = tempfile::tempdir().expect("a folder");
     for extension in ["jpg", "png", "tif"] {
         let path = folder.path().join(format!("f.1.{extension}"));
-        image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * y % 251) as u8, 3, 9]))
+        image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * y % 251).to_le_bytes()[0], 3, 9]))
             .save(&path)
             .expect("written");
         let bytes = fs::read(&path).expect("read");

@@ -67,8 +67,8 @@ fn of_many_frames_some_are_taken_with_the_first_and_the_last() {
     let sheet = |count, columns, jobs| {
         let out = folder.path().join(format!("sheet-{jobs}.png"));
         let mut options = SheetOptions {
-            count,
             columns,
+            count,
             ..options(&out)
         };
         options.limits.jobs = NonZeroUsize::new(jobs);
