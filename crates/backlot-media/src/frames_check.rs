@@ -11,12 +11,14 @@ use backlot_core::{Context, Operation, text};
 use serde::Serialize;
 
 use crate::error::{Result, Trouble};
+use crate::exr_file;
 use crate::facts::{Format, ImageFacts, NotFinite, Window};
+use crate::flat_file;
+use crate::image_file;
 use crate::limits::{Limits, Memory};
 use crate::numbers::FrameRange;
 use crate::sequence::{Frame, Sequence, SequenceSummary};
 use crate::work::{each, guarded};
-use crate::{exr_file, flat_file, image_file};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -8,10 +8,11 @@ use std::path::Path;
 use backlot_core::{FileError, file};
 
 use crate::error::Trouble;
+use crate::exr_file;
 use crate::facts::{Format, ImageFacts, format_of};
+use crate::flat_file;
 use crate::limits::Limits;
 use crate::work::guarded;
-use crate::{exr_file, flat_file};
 
 /// What the header of an image says; refused if it is larger than the limits.
 pub(crate) fn read_facts(path: &Path, limits: &Limits) -> Result<ImageFacts, Trouble> {

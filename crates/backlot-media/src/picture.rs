@@ -15,11 +15,13 @@ use serde::Serialize;
 
 use crate::colour::{FromSrgb, ToSrgb, clip};
 use crate::error::{Error, Result, Trouble};
+use crate::exr_layer;
 use crate::facts::{Format, ImageFacts};
+use crate::flat_file;
+use crate::image_file;
 use crate::limits::{Limits, Memory};
 use crate::resample::{Pixels, resize};
 use crate::work::guarded;
-use crate::{exr_layer, flat_file, image_file};
 
 /// What becomes of transparency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
