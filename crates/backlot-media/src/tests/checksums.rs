@@ -53,7 +53,7 @@ fn manifests_are_those_that_other_programs_read() {
         match format {
             ManifestFormat::Md5sum => assert_eq!(text, MD5),
             ManifestFormat::B3sum => {
-                assert!(text.starts_with(&format!("{BLAKE3_OF_NOTHING}  frames/a.bin\n")))
+                assert!(text.starts_with(&format!("{BLAKE3_OF_NOTHING}  frames/a.bin\n")));
             }
             ManifestFormat::Json => {
                 let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
