@@ -31,6 +31,9 @@ impl fmt::Display for Format {
     }
 }
 
+/// Extensions of the formats; in a folder, files with these are looked for.
+pub(crate) const EXTENSIONS: [&str; 6] = ["exr", "png", "jpg", "jpeg", "tif", "tiff"];
+
 /// The format that a file begins as; eight bytes are enough.
 pub(crate) fn format_of(head: &[u8]) -> Option<Format> {
     match head {

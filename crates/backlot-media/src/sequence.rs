@@ -14,10 +14,8 @@ use fs_err as fs;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::facts::EXTENSIONS;
 use crate::numbers::{FrameRange, number};
-
-/// Extensions of images that are looked for in a folder.
-const EXTENSIONS: [&str; 6] = ["exr", "png", "jpg", "jpeg", "tif", "tiff"];
 
 /// One frame of a sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]

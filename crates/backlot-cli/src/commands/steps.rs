@@ -266,9 +266,9 @@ fn describe_frames(report: &CheckReport) -> String {
             text::count(more as u64, "more finding")
         ));
     }
-    let what = if report.decoded { "decoded" } else { "headers read" };
+    let what = if report.decoded { "" } else { "headers of " };
     lines.push_str(&format!(
-        "{} {what}: {}, {}\n",
+        "checked {what}{}: {}, {}\n",
         text::count(report.frames, "frame"),
         text::count(report.errors, "error"),
         text::count(report.warnings, "warning")
