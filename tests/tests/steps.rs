@@ -288,9 +288,11 @@ fn the_pipeline_of_the_documentation_runs_with_dvc() {
         let ours = studio.command(&[]);
         dvc.args(arguments).current_dir(studio.root()).env_clear();
         dvc.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = ours
+            .get_envs()
+            .find_map(|(name, value)| value.filter(|_| name == "PATH"));
         let mut folders = vec![bin.clone()];
-        folders.extend(std::env::split_paths(&path));
+        folders.extend(std::env::split_paths(path.unwrap_or_default()));
         dvc.env("PATH", std::env::join_paths(folders).expect("a path"));
         run_command(&mut dvc).ok().stdout()
     };
