@@ -235,8 +235,12 @@ fn the_embedding_example_publishes_and_installs() {
 /// The program of the example. A test of the whole workspace has built it; with features of its own it would be a second build of
 /// everything it uses.
 fn embed() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let folder = tests.ancestors().nth(2).unwrap().join("examples");
+    let tests = std::env::current_exe().expect("a program");
+    let folder = tests
+        .ancestors()
+        .nth(2)
+        .expect("a target folder")
+        .join("examples");
     let program = folder
         .join("embed")
         .with_extension(std::env::consts::EXE_EXTENSION);
