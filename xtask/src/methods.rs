@@ -60,7 +60,7 @@ impl Reading<'_> {
                 "let" => self.bind(at + 1),
                 "|" => self.bind_inputs(at),
                 _ if at == 0 || ![".", "::", "fn"].contains(&self.token(at - 1)) => {
-                    drop(self.chain(at, true))
+                    drop(self.chain(at, true));
                 }
                 _ => {}
             }

@@ -5,7 +5,7 @@
 
 /// The words and marks of a file.
 pub(crate) fn tokens(text: &str) -> Vec<String> {
-    without_tests(split(text))
+    without_tests(&split(text))
 }
 
 fn split(text: &str) -> Vec<String> {
@@ -68,7 +68,7 @@ fn raw(letters: &[char]) -> Option<usize> {
     Some(inside + length + end.len())
 }
 
-fn without_tests(all: Vec<String>) -> Vec<String> {
+fn without_tests(all: &[String]) -> Vec<String> {
     let mark = ["#", "[", "cfg", "(", "test", ")", "]"];
     let (mut kept, mut at) = (Vec::with_capacity(all.len()), 0);
     while at < all.len() {
@@ -81,7 +81,7 @@ fn without_tests(all: Vec<String>) -> Vec<String> {
         {
             let begins = |token: &String| token == "{" || token == ";";
             at += all[at..].iter().position(begins).unwrap_or(0);
-            at = closing(&all, at).unwrap_or(at) + 1;
+            at = closing(all, at).unwrap_or(at) + 1;
         } else {
             kept.push(all[at].clone());
             at += 1;
