@@ -9,12 +9,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use backlot_core::{Blake3, Context, RelPath};
 use serde::Serialize;
 
-use super::super::{
-    Action, Change, Content, Graph, Judging, LockEntry, PathChange, Place, Stage, action, judge,
-};
+use super::super::{Action, Change, Content, Graph, Judging, LockEntry, Place, Stage, action, judge};
 use super::options::RunOptions;
 use super::project::{Locks, Project, makers};
-use super::stage::{self, Known, Settings};
+use super::stage::{self, Known, Settings, out_content};
 use super::world::{Measured, Overlay, World};
 use crate::error::Result;
 
@@ -379,26 +377,5 @@ fn content_of(entry: &LockEntry, path: &str) -> Option<Content> {
         size: dep.size.unwrap_or(0),
         nfiles: dep.nfiles,
         isexec: dep.isexec,
-    })
-}
-
-/// The same for an output.
-pub(super) fn out_content(entry: &LockEntry, path: &str) -> Option<Content> {
-    let out = entry.out(path)?;
-    Some(Content {
-        id: out.id?,
-        size: out.size.unwrap_or(0),
-        nfiles: out.nfiles,
-        isexec: out.isexec,
-    })
-}
-
-/// Whether a change is only that something is not where it should be, though it is known what.
-pub(super) fn is_lost_only(changes: &[Change]) -> bool {
-    changes.iter().all(|change| {
-        matches!(
-            change,
-            Change::Output(_, PathChange::Missing | PathChange::NotCached)
-        )
     })
 }

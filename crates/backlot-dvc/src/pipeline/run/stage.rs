@@ -13,14 +13,13 @@ use backlot_store::{CheckoutItem, CheckoutOptions, ObjectId};
 use fs_err as fs;
 
 use super::super::{
-    Action, Content, Graph, Judging, LockEntry, Output, OutputKind, PipelineError, Place, Present as _, Spot,
-    Stage, Value, action, entry_of, judge, params, run_cache,
+    Action, Change, Content, Graph, Judging, LockEntry, Output, OutputKind, PathChange, PipelineError, Place,
+    Present as _, Spot, Stage, Value, action, entry_of, judge, params, run_cache,
 };
 use super::aside::{Aside, OldOut};
 use super::executor::{self, Executor, Job};
 use super::log::Log;
 use super::options::RunOptions;
-use super::plan::{is_lost_only, out_content};
 use super::project::{Locks, file_error};
 use super::report::{Outcome, StageReport};
 use super::results::{self, Inputs};
@@ -67,6 +66,27 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+/// The content that an entry has for an output.
+pub(super) fn out_content(entry: &LockEntry, path: &str) -> Option<Content> {
+    let out = entry.out(path)?;
+    Some(Content {
+        id: out.id?,
+        size: out.size.unwrap_or(0),
+        nfiles: out.nfiles,
+        isexec: out.isexec,
+    })
+}
+
+/// Whether a change is only that something is not where it should be, though it is known what.
+pub(super) fn is_lost_only(changes: &[Change]) -> bool {
+    changes.iter().all(|change| {
+        matches!(
+            change,
+            Change::Output(_, PathChange::Missing | PathChange::NotCached)
+        )
+    })
 }
 
 /// The content that the locks of stages above have for a place.
