@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 
 use backlot_backend::each;
 use backlot_core::{Context, Operation, Sha256, file, shared};
-use backlot_wheel::{Sdist, WheelArchive};
+use backlot_wheel::{ByteRange, Piece, Sdist, WheelArchive};
 use sha2::Digest as _;
 
 use super::ReleaseStore;
 use crate::error::{Error, Result};
-use crate::parts::{Part, Piece};
 use crate::record::sha256_of_file;
 use crate::release::Release;
 
@@ -39,14 +38,14 @@ impl ReleaseStore {
     }
 
     /// A part of a release's file.
-    pub(crate) fn part(&self, release: &Release, part: Part) -> Result<Option<Piece>> {
+    pub(crate) fn part(&self, release: &Release, range: ByteRange) -> Result<Option<Piece>> {
         let Some(total) = release.size.filter(|_| self.absent(release).is_some()) else {
             // Of what is on this disk all is read.
             return Ok(None);
         };
-        let (start, length) = match part {
-            Part::Last(length) => (total.saturating_sub(length), length.min(total)),
-            Part::At(start, length) => (start, length),
+        let (start, length) = match range {
+            ByteRange::Last(length) => (total.saturating_sub(length), length.min(total)),
+            ByteRange::At(start, length) => (start, length),
         };
         let bytes = self.0.objects.part(&self.key_of(release), start, length)?;
         let whole = bytes.filter(|bytes| bytes.len() as u64 == length);
