@@ -1,6 +1,7 @@
 //! Rules of the repository, as tests: crate arrows, documented codes, file heads and sizes, no traces of a machine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::process::Command;
 
 use backlot_tests::{repository, run_command};
@@ -127,7 +128,7 @@ fn crates_use_only_what_the_architecture_allows() {
     assert_eq!(seen.len(), ARROWS.len());
 }
 
-/// Crates no file of which uses another in a circle.
+/// Crates no file of which uses another in a circle, by what it names or by the methods that it calls.
 const LAYERED: &[&str] = &[
     "backlot",
     "backlot-conda",
@@ -141,7 +142,7 @@ fn files_of_a_layered_crate_use_each_other_in_one_direction() {
     for name in LAYERED {
         let src = repository().join("crates").join(name).join("src");
         let circles = backlot_xtask::circles(&src).expect("read");
-        assert!(circles.is_empty(), "{name}: {circles:?}");
+        assert!(circles.is_empty(), "{name}: {circles:#?}");
     }
     // A crate that is not on the list is seen to have some, or belongs there.
     let crates = fs::read_dir(repository().join("crates")).expect("listed");
@@ -232,30 +233,37 @@ fn no_machine_and_no_registry_is_named() {
 fn the_embedding_example_publishes_and_installs() {
     let studio = backlot_tests::Studio::empty();
     studio.frames("frames", 5, 1000, 1);
-    let mut cargo = Command::new("cargo");
-    cargo.args([
-        "run",
-        "--quiet",
-        "--offline",
-        "-p",
-        "backlot",
-        "--example",
-        "embed",
-        "--",
-    ]);
-    cargo
-        .arg(studio.path("frames"))
-        .arg(studio.path("embedded"))
-        .current_dir(repository());
-    // What cargo tells this test of itself would be told to the build of every dependency, and some are made anew for it.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            cargo.env_remove(&name);
-        }
-    }
+    let mut example = Command::new(embed());
+    example.arg(studio.path("frames")).arg(studio.path("embedded"));
     assert_eq!(
-        run_command(&mut cargo).ok().stdout(),
+        run_command(&mut example).ok().stdout(),
         "Turntable 0.1.0: 5 files\n"
     );
+}
+
+/// The program of the example. A test of the whole workspace has built it; with features of its own it would be a second build of
+/// everything it uses.
+fn embed() -> PathBuf {
+    let tests = std::env::current_exe().expect("a program");
+    let folder = tests
+        .ancestors()
+        .nth(2)
+        .expect("a target folder")
+        .join("examples");
+    let program = folder
+        .join("embed")
+        .with_extension(std::env::consts::EXE_EXTENSION);
+    if !program.exists() {
+        let mut cargo = Command::new("cargo");
+        cargo.args([
+            "build",
+            "--quiet",
+            "--offline",
+            "--workspace",
+            "--example",
+            "embed",
+        ]);
+        run_command(cargo.current_dir(repository())).ok();
+    }
+    program
 }

@@ -1,7 +1,8 @@
-//! Circles of imports among the files of a crate.
+//! Circles of files of a crate: each uses the others, by what it names or by what it calls.
 //!
-//! A file uses another one if a path in it leads there, in a `use` or elsewhere; what is only for tests does not count. A path to something
-//! that `lib.rs` shows again leads to `lib.rs`, and from there to all that it shows. The text is read as `rustfmt` leaves it.
+//! `impl Workspace` in many files is one thing only in name if each file calls what the others add to it, though none imports another. So both
+//! count as a use: a path that leads to a file (`paths`), and a call of a method that a file adds to a type (`methods`). What is only for
+//! tests does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -9,43 +10,75 @@ use std::path::Path;
 
 use fs_err as fs;
 
+use crate::methods::calls;
+use crate::module::{Module, Uses, shown};
+use crate::paths::uses_by_path;
 use crate::rust_files;
-/// A module, as the names that lead to it.
-type Module = Vec<String>;
 
-/// The groups of files of a crate's `src` that use each other in a circle, each as the names of its modules.
-pub fn circles(src: &Path) -> io::Result<Vec<Vec<String>>> {
-    let files = read(src)?;
-    let mut uses: BTreeMap<&Module, BTreeSet<&Module>> = BTreeMap::new();
-    for (module, text) in &files {
-        let used: BTreeSet<&Module> = paths(text, module)
-            .iter()
-            .filter_map(|path| file_of(path, &files))
-            .filter(|other| *other != module)
-            .collect();
-        uses.insert(module, used);
-    }
-    let reached: BTreeMap<&Module, BTreeSet<&Module>> = uses
-        .keys()
-        .map(|module| (*module, reach(module, &uses)))
-        .collect();
-    let mut circles: BTreeSet<Vec<String>> = BTreeSet::new();
-    for (module, others) in &reached {
-        let circle = others.iter().filter(|other| reached[**other].contains(module));
-        let names: Vec<String> = circle.map(|module| shown(module)).collect();
-        if !names.is_empty() {
-            circles.insert(names);
-        }
-    }
-    Ok(circles.into_iter().collect())
+/// Files that use each other in a circle.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Circle {
+    /// The names of their modules.
+    pub files: Vec<String>,
+    /// What makes it: `a calls Type::method in b`, `a names b`.
+    pub uses: Vec<String>,
 }
 
-fn shown(module: &Module) -> String {
-    if module.is_empty() {
-        "lib".to_owned()
-    } else {
-        module.join("::")
+/// The circles of files of a crate's `src`.
+pub fn circles(src: &Path) -> io::Result<Vec<Circle>> {
+    Ok(circles_of(&read(src)?))
+}
+
+fn circles_of(texts: &BTreeMap<Module, String>) -> Vec<Circle> {
+    let named = uses_by_path(texts);
+    let called = calls(texts);
+    let mut uses = named.clone();
+    for (module, calls) in &called {
+        uses.entry(module.clone())
+            .or_default()
+            .extend(calls.iter().map(|(other, _)| other.clone()));
     }
+    let circle = |group: &BTreeSet<Module>| {
+        let mut why = Vec::new();
+        for module in group {
+            let name = shown(module);
+            let named = named[module].iter().filter(|other| group.contains(*other));
+            why.extend(named.map(|other| format!("{name} names {}", shown(other))));
+            let called = called[module].iter().filter(|(other, _)| group.contains(other));
+            why.extend(called.map(|(other, method)| format!("{name} calls {method} in {}", shown(other))));
+        }
+        Circle {
+            files: group.iter().map(shown).collect(),
+            uses: why,
+        }
+    };
+    groups(&uses).iter().map(circle).collect()
+}
+
+/// The groups of modules each of which reaches all others of its group.
+fn groups(uses: &Uses) -> BTreeSet<BTreeSet<Module>> {
+    let reached: BTreeMap<&Module, BTreeSet<&Module>> =
+        uses.keys().map(|module| (module, reach(module, uses))).collect();
+    let mut groups = BTreeSet::new();
+    for (module, others) in &reached {
+        let back = others.iter().filter(|other| reached[**other].contains(module));
+        let group: BTreeSet<Module> = back.map(|module| (*module).clone()).collect();
+        if !group.is_empty() {
+            groups.insert(group);
+        }
+    }
+    groups
+}
+
+fn reach<'a>(from: &Module, uses: &'a Uses) -> BTreeSet<&'a Module> {
+    let mut reached = BTreeSet::new();
+    let mut next: Vec<&Module> = uses[from].iter().collect();
+    while let Some(module) = next.pop() {
+        if reached.insert(module) {
+            next.extend(&uses[module]);
+        }
+    }
+    reached
 }
 
 /// All files that are not for tests.
@@ -73,142 +106,70 @@ fn read(src: &Path) -> io::Result<BTreeMap<Module, String>> {
     Ok(files)
 }
 
-/// The file that a path leads to.
-fn file_of<'a>(path: &[String], files: &'a BTreeMap<Module, String>) -> Option<&'a Module> {
-    (0..=path.len())
-        .rev()
-        .find_map(|length| files.get_key_value(&path[..length]))
-        .map(|(module, _)| module)
-}
-
-fn reach<'a>(from: &'a Module, uses: &BTreeMap<&'a Module, BTreeSet<&'a Module>>) -> BTreeSet<&'a Module> {
-    let mut reached = BTreeSet::new();
-    let mut next: Vec<&Module> = uses[from].iter().copied().collect();
-    while let Some(module) = next.pop() {
-        if reached.insert(module) {
-            next.extend(&uses[module]);
-        }
-    }
-    reached
-}
-
-/// The paths of a file that lead into its own crate, from the crate on. Comments do not count, nor does a module of tests at the end.
-fn paths(text: &str, module: &Module) -> Vec<Vec<String>> {
-    let lines: Vec<&str> = text.lines().collect();
-    let begins_module =
-        |line: &str| line.ends_with('{') && line.trim_start_matches("pub(crate) ").starts_with("mod ");
-    let begins_tests = |two: &[&str]| two[0] == "#[cfg(test)]" && begins_module(two[1]);
-    let end = lines.windows(2).position(begins_tests).unwrap_or(lines.len());
-    let code: Vec<&str> = lines[..end]
-        .iter()
-        .map(|line| line.split("//").next().unwrap_or_default())
-        .collect();
-    let mut found = Vec::new();
-    for statement in code.join("\n").split(';') {
-        // What shows something again, or brings it in, is the end of its statement.
-        let tree = statement.rsplit_once("use ").filter(|(before, tree)| {
-            let line = before.lines().last().unwrap_or_default().trim();
-            (line.is_empty() || line.starts_with("pub")) && !tree.contains(['(', '='])
-        });
-        if let Some((_, tree)) = tree {
-            found.extend(leaves(&tree.split_whitespace().collect::<Vec<_>>().join(" ")));
-        }
-        let names = statement.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
-        found.extend(names.map(ToOwned::to_owned));
-    }
-    found.iter().filter_map(|path| inside(path, module)).collect()
-}
-
-/// The paths of a tree of imports: `a::{b, c::{d, e}}` has three.
-fn leaves(tree: &str) -> Vec<String> {
-    let Some((before, rest)) = tree.split_once('{') else {
-        return vec![tree.trim().to_owned()];
-    };
-    let group = rest.rsplit_once('}').map_or(rest, |(group, _)| group);
-    let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
-    for (at, letter) in group.char_indices() {
-        match letter {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            ',' if depth == 0 => {
-                parts.push(&group[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&group[start..]);
-    let whole = |part: &str| leaves(&format!("{}{}", before.trim(), part.trim()));
-    parts.into_iter().flat_map(whole).collect()
-}
-
-/// A path from the crate on; `None` if it leads elsewhere, or is one word, as in `pub(crate)`. `lib.rs` names its modules without `crate`.
-fn inside(path: &str, module: &Module) -> Option<Vec<String>> {
-    if !path.contains("::") {
-        return None;
-    }
-    let mut names = path
-        .split("::")
-        .map(|name| name.split(' ').next().unwrap_or_default())
-        .peekable();
-    let mut whole = match *names.peek()? {
-        "crate" => Vec::new(),
-        "self" | "super" => module.clone(),
-        _ if module.is_empty() => Vec::new(),
-        _ => return None,
-    };
-    for name in names {
-        match name {
-            "crate" | "self" | "" => {}
-            "super" => drop(whole.pop()),
-            name => whole.push(name.to_owned()),
-        }
-    }
-    Some(whole)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{leaves, paths};
+    use std::collections::BTreeMap;
 
-    fn shown(text: &str, module: &str) -> Vec<String> {
-        let module = module
-            .split("::")
-            .filter(|name| !name.is_empty())
-            .map(ToOwned::to_owned);
-        let found = paths(text, &module.collect());
-        found.into_iter().map(|path| path.join("::")).collect()
+    use super::{Circle, circles_of};
+
+    const SHOP: &str = "pub struct Shop {\n    till: Till,\n}\n\npub struct Open(Shop);\n\nimpl Deref for Open {\n    type Target = Shop;\n}\n";
+
+    fn circles(a: &str, b: &str) -> Vec<Circle> {
+        let texts = [("shop", SHOP), ("a", a), ("b", b)];
+        let module = |(name, text): (&str, &str)| (vec![name.to_owned()], text.to_owned());
+        circles_of(&BTreeMap::from(texts.map(module)))
     }
 
     #[test]
-    fn paths_are_found_in_imports_and_beside_them_and_not_in_tests_or_comments() {
-        let text = "use std::io;\npub(crate) use crate::a::{B, c::D};\nuse super::e;\n// crate::no\n\nfn f() {\n    self::g::h(crate::i::J)\n}\n\n#[cfg(test)]\nmod tests {\n    use crate::no;\n}\n";
-        let found = shown(text, "x::y");
-        for wanted in ["a::B", "a::c::D", "x::e", "x::y::g::h", "i::J"] {
-            assert!(found.iter().any(|path| path == wanted), "{wanted} in {found:?}");
+    fn methods_of_one_type_that_call_each_other_across_files_are_a_circle() {
+        let a = "impl Shop {\n    fn sell(&self) -> Result<u8> {\n        self.count()\n    }\n    fn price(&self) -> u8 {\n        3\n    }\n}\n";
+        let calls = [
+            "self.price();",
+            "Self::price(self);",
+            "let one = self.price;\n        self.all.map(Shop::price);",
+            "println!(\"{}\", self.price());",
+            "self.change(|shop| shop.price());",
+            "let open = self.open()?;\n        open.price();",
+            "self.open()?.price();",
+            "if let Some(it) = self.open() {\n            it.price();\n        }",
+        ];
+        for call in calls {
+            let b = format!(
+                "impl Shop {{\n    fn open(&self) -> Result<Open> {{\n        made()\n    }}\n    fn count(&self) {{\n        {call}\n    }}\n}}\n"
+            );
+            let found = circles(a, &b);
+            assert_eq!(found.len(), 1, "{call}");
+            assert_eq!(found[0].files, ["a", "b"]);
+            let uses = found[0].uses.join("\n");
+            assert!(uses.contains("a calls Shop::count in b"), "{uses}");
+            assert!(
+                uses.starts_with("a calls") && uses.contains("::price in a"),
+                "{uses}"
+            );
         }
-        let open = shown(&text.replace("mod tests", "pub(crate) mod tests"), "x::y");
-        assert_eq!(open, found);
-        let wrong = |path: &String| path.is_empty() || path.contains("no");
-        assert!(!found.iter().any(wrong), "{found:?}");
     }
 
     #[test]
-    fn the_front_names_its_modules_without_crate_also_after_one_for_tests() {
-        let text = "mod a;\n#[cfg(test)]\nmod a_tests;\n\npub use a::{B, C};\n";
-        let found = shown(text, "");
-        assert!(
-            found.contains(&"a::B".to_owned()) && found.contains(&"a::C".to_owned()),
-            "{found:?}"
-        );
+    fn one_direction_tests_and_other_types_are_no_circle() {
+        let a =
+            "impl Shop {\n    fn sell(&self) {\n        self.count();\n    }\n    fn price(&self) {}\n}\n";
+        for b in [
+            "impl Shop {\n    fn count(&self) {\n        self.weigh();\n    }\n    fn weigh(&self) {}\n}\n",
+            "impl Shop {\n    fn count(&self, other: &Other) {\n        other.price();\n    }\n}\n",
+            "impl Shop {\n    fn count(&self) {}\n}\n\n#[cfg(test)]\nmod tests {\n    fn f(shop: &Shop) {\n        shop.price();\n    }\n}\n",
+            "impl Shop {\n    fn count(&self) {}\n}\n\nfn f(shop: &[u8]) {\n    fn g(shop: Option<&Stall>) {\n        shop.price();\n    }\n}\n",
+        ] {
+            assert_eq!(circles(a, b), [], "{b}");
+        }
     }
 
     #[test]
-    fn a_tree_has_a_path_for_each_of_its_leaves() {
-        assert_eq!(
-            leaves("a::{b, c::{d, e}, f as g}"),
-            ["a::b", "a::c::d", "a::c::e", "a::f as g"]
-        );
-        assert_eq!(leaves("a"), ["a"]);
+    fn a_path_one_way_and_a_method_the_other_are_a_circle() {
+        let a = "pub struct Price;\n\nimpl Shop {\n    fn sell(&self) {\n        self.count();\n    }\n}\n";
+        let b =
+            "use crate::a::Price;\n\nimpl Shop {\n    fn count(&self) -> Price {\n        Price\n    }\n}\n";
+        let found = circles(a, b);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].uses, ["a calls Shop::count in b", "b names a"]);
     }
 }

@@ -1,6 +1,11 @@
 //! Chores as functions, so that the command and the tests use the same.
 
 mod circles;
+mod methods;
+mod module;
+mod paths;
+mod tokens;
+mod types;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -8,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-pub use circles::circles;
+pub use circles::{Circle, circles};
 
 /// The crates' sources, sorted.
 pub fn sources(root: &Path) -> io::Result<Vec<PathBuf>> {

@@ -34,6 +34,8 @@ pub enum Operation {
     Collect,
     /// Writing releases and files into one archive.
     Bundle,
+    /// Running the stages of a pipeline.
+    Reproduce,
     /// Making images from images.
     Transcode,
 }
@@ -77,6 +79,29 @@ pub enum Event {
     },
     /// A warning.
     Warned(Warning),
+    /// A command of a pipeline's stage is started.
+    StageStarted {
+        /// The stage.
+        stage: String,
+        /// The command.
+        command: String,
+    },
+    /// A line that a command of a stage printed, without its end.
+    StageOutput {
+        /// The stage.
+        stage: String,
+        /// The line.
+        line: String,
+        /// Whether it was printed to the standard error stream.
+        error: bool,
+    },
+    /// A stage is done with.
+    StageEnded {
+        /// The stage.
+        stage: String,
+        /// How: `ran`, `restored`, `skipped`, `recorded`, `failed`, ...
+        outcome: &'static str,
+    },
 }
 
 /// Receives events, from any thread.

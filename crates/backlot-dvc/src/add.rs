@@ -619,7 +619,7 @@ fn report(target: &AddTarget, content: Content, out: Out, written: bool) -> Adde
 }
 
 /// Name a tracked path in the `.gitignore` beside it, unless it is there already.
-fn git_ignore(path: &Path) -> Result<()> {
+pub(crate) fn git_ignore(path: &Path) -> Result<()> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {
         return Ok(());
     };

@@ -414,7 +414,7 @@ impl Present {
 }
 
 /// No folder between the pointer and the out may be a link.
-fn check_folders(folder: &Path, place: &Path) -> Result<()> {
+pub(crate) fn check_folders(folder: &Path, place: &Path) -> Result<()> {
     let between = place
         .ancestors()
         .skip(1)

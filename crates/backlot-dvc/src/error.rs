@@ -28,6 +28,9 @@ pub enum Error {
     /// A defect of a pipeline.
     #[error(transparent)]
     Pipeline(#[from] crate::pipeline::PipelineError),
+    /// Another run in the same project.
+    #[error(transparent)]
+    Busy(backlot_core::lock::LockError),
     /// A pointer with a key that DVC does not know.
     #[error("`{}` has the unknown key `{key}`", pointer.display())]
     UnknownKey {
@@ -211,7 +214,7 @@ pub enum Error {
 }
 
 backlot_core::coded! {
-    Error as File | Cancelled | Store | Parts | Pipeline {
+    Error as File | Cancelled | Store | Parts | Pipeline | Busy {
         Self::UnknownKey { .. } => "dvc::unknown_key", Class::Config,
             "remove the key; DVC takes data of your own only under `meta`";
         Self::BadPointer { .. } => "dvc::bad_pointer", Class::Integrity,

@@ -3,7 +3,7 @@
 //! Invariants: what is written is byte for byte what DVC 3 writes, so either can be used on the same files; a pointer is
 //! written only after all content it names is in the cache; content with a proof is proven before it is placed; a file
 //! that exists nowhere else is never removed or overwritten without `force`. Deliberately absent: assets and wheels, the
-//! moving of bytes (`backlot-store`), DVC 2's object format, and the running of stages ([`pipeline`] reads and judges them).
+//! moving of bytes (`backlot-store`), DVC 2's object format, and edits of `dvc.yaml`.
 
 pub mod add;
 pub mod checkout;

@@ -8,12 +8,14 @@
 use backlot_backend::each;
 use backlot_core::RelPath;
 use backlot_net::{Head, Kind, Responses};
-use backlot_wheel::WheelArchive;
+use backlot_wheel::{ByteRange, Fetching, Members, WheelArchive, files_in_pieces};
 
-use crate::error::Result;
-use crate::parts::{Inside, Part, Piece};
+use crate::error::{Error, Result};
 use crate::release::Release;
 use crate::repo::Repo;
+
+/// Files of a release.
+pub type Inside = Members;
 
 /// Which files are wanted, and what the question is called: the same name must always mean the same files.
 pub struct Wanted<'a> {
@@ -56,13 +58,13 @@ impl Repo {
         let found = if release.is_sdist() {
             None
         } else {
-            let get = |part: Part| -> Result<Option<Piece>> {
-                match self {
-                    Self::Index(repo) => repo.part(release, part),
-                    Self::Store(repo) => repo.part(release, part),
-                }
+            let fetch = |range: ByteRange| -> Fetching<'_, Error> {
+                Box::pin(std::future::ready(match self {
+                    Self::Index(repo) => repo.part(release, range),
+                    Self::Store(repo) => repo.part(release, range),
+                }))
             };
-            crate::parts::read(&get, wanted.is)?
+            files_in_pieces(&fetch, wanted.is)?
         };
         let found = match found {
             Some(found) => found,
@@ -124,4 +126,53 @@ fn keep(store: &Responses, key: &str, release: &Release, found: &Inside) {
     let body = serde_json::to_vec(&texts).expect("texts are plain data");
     let place = release.place().to_string();
     store.keep(Kind::Metadata, key, &Head::new(&place, &place, 200, &body), &body);
+}
+
+#[cfg(test)]
+mod tests {
+    use backlot_wheel::{ByteRange, Fetching, Piece, files_in_pieces};
+
+    use super::Inside;
+    use crate::error::{Error, Result};
+    use crate::support::Wheel;
+
+    /// The paths and bytes of all texts of an archive that is at hand in pieces.
+    fn texts(archive: &[u8]) -> Result<Option<Inside>> {
+        let total = archive.len() as u64;
+        let fetch = |range: ByteRange| -> Fetching<'_, Error> {
+            let (start, end) = match range {
+                ByteRange::Last(most) => (total.saturating_sub(most), total),
+                ByteRange::At(start, most) => (start, start.saturating_add(most)),
+            };
+            let range = usize::try_from(start).unwrap()..usize::try_from(end).unwrap();
+            let bytes = archive.get(range).map(<[u8]>::to_vec);
+            let piece = bytes.map(|bytes| Piece { start, bytes, total });
+            Box::pin(std::future::ready(Ok(piece)))
+        };
+        files_in_pieces(&fetch, &|path| path.as_str().ends_with(".txt"))
+    }
+
+    #[test]
+    fn a_damaged_archive_gives_what_is_in_it_or_is_left_to_others() {
+        let wheel = Wheel {
+            content: &"x = 1\n".repeat(8_000),
+            entry_points: "[console_scripts]\n",
+            ..Wheel::new("chair", "1.0")
+        };
+        let whole = wheel.bytes();
+        let right = texts(&whole).unwrap().unwrap();
+        assert_eq!(right.len(), 1);
+        assert_eq!(right[0].1, b"[console_scripts]\n");
+        for at in whole.len() - 1200..whole.len() {
+            for bit in [0x01, 0x80, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] ^= bit;
+                // Its name may be another now; its bytes are proven by a checksum.
+                for (_, bytes) in texts(&damaged).unwrap().unwrap_or_default() {
+                    assert_eq!(bytes, right[0].1, "{at}");
+                }
+            }
+            assert!(texts(&whole[..at]).unwrap().is_none(), "cut at {at}");
+        }
+    }
 }

@@ -1,8 +1,6 @@
-//! The JSON page of a package as [`crate::pages`] writes it, read without a parser for all of JSON: a folder of a hundred
-//! thousand releases has two thousand of them.
+//! The JSON page of a package as [`crate::pages`] writes it.
 //!
-//! Invariant: a page that is written otherwise, by a space even, is read by serde; what comes out is the same. Deliberately
-//! absent: pages of other makers, which prove nothing about a folder.
+//! Deliberately absent: pages of other makers, which prove nothing about a folder.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -48,10 +46,6 @@ impl OwnFile<'_> {
 
 /// The wheels on a page; `None` if it is not one of ours.
 pub(crate) fn read(page: &[u8]) -> Option<Vec<OwnFile<'_>>> {
-    as_written(page).or_else(|| by_serde(page))
-}
-
-fn by_serde(page: &[u8]) -> Option<Vec<OwnFile<'_>>> {
     #[derive(Deserialize)]
     struct Page<'a> {
         #[serde(borrow)]
@@ -84,125 +78,6 @@ fn yanked<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error
     from.deserialize_any(Said)
 }
 
-fn as_written(page: &[u8]) -> Option<Vec<OwnFile<'_>>> {
-    let mut rest = Rest(std::str::from_utf8(page).ok()?);
-    rest.eat("{\"meta\":{\"api-version\":\"1.1\"},\"name\":\"")?;
-    rest.text()?;
-    rest.eat(",\"versions\":[")?;
-    let mut versions = 0;
-    while !rest.has("]") {
-        rest.eat(if versions > 0 { ",\"" } else { "\"" })?;
-        rest.text()?;
-        versions += 1;
-    }
-    rest.eat(",\"files\":[")?;
-    let mut files = Vec::with_capacity(versions);
-    if rest.has("]") {
-        rest.eat("}")?;
-        return rest.0.trim_end().is_empty().then_some(files);
-    }
-    loop {
-        files.push(rest.file()?);
-        if !rest.has(",") {
-            break;
-        }
-    }
-    rest.eat("]}")?;
-    rest.0.trim_end().is_empty().then_some(files)
-}
-
-/// What is not read yet.
-struct Rest<'a>(&'a str);
-
-impl<'a> Rest<'a> {
-    fn has(&mut self, text: &str) -> bool {
-        self.eat(text).is_some()
-    }
-
-    fn eat(&mut self, text: &str) -> Option<()> {
-        self.0 = self.0.strip_prefix(text)?;
-        Some(())
-    }
-
-    /// A text up to its closing quote; `None` if anything in it is escaped, or must be.
-    fn text(&mut self) -> Option<&'a str> {
-        let special = |b: u8| b == b'"' || b == b'\\' || b < 0x20;
-        let end = self.0.bytes().position(special)?;
-        let text = &self.0[..end];
-        self.0 = self.0[end..].strip_prefix('"')?;
-        Some(text)
-    }
-
-    /// A digest and what closes its object.
-    fn digest(&mut self) -> Option<Sha256> {
-        let digest = self.0.get(..64)?.parse().ok()?;
-        self.0 = &self.0[64..];
-        self.eat("\"}")?;
-        Some(digest)
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        let end = self.0.bytes().position(|b| !b.is_ascii_digit())?;
-        let digits = &self.0[..end];
-        // JSON has no such numbers.
-        if digits.starts_with('0') && end > 1 {
-            return None;
-        }
-        self.0 = &self.0[end..];
-        digits.parse().ok()
-    }
-
-    fn file(&mut self) -> Option<OwnFile<'a>> {
-        self.eat("{\"filename\":\"")?;
-        let filename = Cow::Borrowed(self.text()?);
-        self.eat(",\"url\":\"")?;
-        self.text()?;
-        self.eat(",\"hashes\":{\"sha256\":\"")?;
-        let hashes = Hashes {
-            sha256: self.digest()?,
-        };
-        let mut requires_python = None;
-        if self.has(",\"requires-python\":\"") {
-            requires_python = Some(self.text()?.to_owned());
-        }
-        let mut core_metadata = None;
-        if self.has(",\"core-metadata\":{\"sha256\":\"") {
-            let sha256 = self.digest()?;
-            core_metadata = Some(Hashes { sha256 });
-            self.eat(",\"dist-info-metadata\":{\"sha256\":\"")?;
-            self.digest()?;
-        }
-        self.eat(",\"size\":")?;
-        let size = self.number()?;
-        self.eat(",\"upload-time\":\"")?;
-        let upload_time = timestamp(self.text()?)?;
-        self.eat(",\"yanked\":")?;
-        let yanked = if self.has("false") {
-            None
-        } else if self.has("true") {
-            Some(String::new())
-        } else {
-            self.eat("\"")?;
-            Some(self.text()?.to_owned())
-        };
-        let mut deprecated = None;
-        if self.has(",\"_deprecated\":\"") {
-            deprecated = Some(self.text()?.to_owned());
-        }
-        self.eat("}")?;
-        Some(OwnFile {
-            filename,
-            hashes,
-            requires_python,
-            core_metadata,
-            size,
-            upload_time,
-            yanked,
-            deprecated,
-        })
-    }
-}
-
 /// RFC 3339 in UTC, as PEP 700 has it: `2026-11-20T23:48:00.123456Z`.
 pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
     let text = text.trim();
@@ -212,13 +87,9 @@ pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use super::{as_written, by_serde, read, timestamp};
-    use crate::pages::{package_json, tests::entries};
+    use super::{OwnFile, read, timestamp};
+    use crate::pages::{PageEntry, package_json, tests::entries};
     use backlot_core::PackageName;
-
-    fn page() -> String {
-        package_json(&PackageName::parse("main-pack").unwrap(), &entries())
-    }
 
     #[test]
     fn times_are_read_back_as_they_print() {
@@ -242,40 +113,34 @@ mod tests {
     }
 
     #[test]
-    fn a_page_as_we_write_it_is_read_as_serde_reads_it() {
+    fn a_page_is_read_back_as_it_was_written() {
         let mut plain = entries();
         plain[1].release.yanked = Some("wrong".to_owned());
-        for entries in [Vec::new(), plain] {
+        for entries in [Vec::new(), entries(), plain] {
             let page = package_json(&PackageName::parse("main-pack").unwrap(), &entries);
-            let read = as_written(page.as_bytes()).unwrap();
-            assert_eq!(read.len(), entries.len());
-            assert_eq!(Some(read), by_serde(page.as_bytes()));
+            let files = read(page.as_bytes()).unwrap();
+            let said = |file: &OwnFile<'_>| (file.filename.to_string(), file.sha256(), file.yanked.clone());
+            let written = |entry: &PageEntry| {
+                let release = &entry.release;
+                (
+                    release.file.clone(),
+                    release.sha256.unwrap(),
+                    release.yanked.clone(),
+                )
+            };
+            assert_eq!(
+                files.iter().map(said).collect::<Vec<_>>(),
+                entries.iter().map(written).collect::<Vec<_>>()
+            );
         }
     }
 
     #[test]
-    fn what_is_written_otherwise_is_left_to_serde() {
-        let page = page();
-        assert_eq!(as_written(page.as_bytes()), None, "a reason has quotes");
-        let files = read(page.as_bytes()).unwrap();
-        assert_eq!(files[1].yanked.as_deref(), Some("wrong \"scale\" <& late>"));
-        let spaced = page.replace("\"size\":1234", "\"size\": 1234");
-        assert_eq!(read(spaced.as_bytes()), read(page.as_bytes()));
-    }
-
-    #[test]
-    fn a_page_cut_short_or_changed_anywhere_never_reads_differently_from_serde() {
-        let page = page().replace("wrong \\\"scale\\\" <& late>", "late");
-        let page = page.trim_end();
-        assert!(as_written(page.as_bytes()).is_some());
-        for at in 0..page.len() {
-            for with in ["", "\"", "\\", "0", "}", " ", "\u{1}"] {
-                let changed = format!("{}{with}{}", &page[..at], &page[at + 1..]);
-                if let Some(files) = as_written(changed.as_bytes()) {
-                    assert_eq!(Some(files), by_serde(changed.as_bytes()), "{changed}");
-                }
-            }
-            assert_eq!(as_written(&page.as_bytes()[..at]), None);
+    fn a_page_cut_short_is_none_of_ours() {
+        let page = package_json(&PackageName::parse("main-pack").unwrap(), &entries());
+        let page = page.trim_end().as_bytes();
+        for end in 0..page.len() {
+            assert_eq!(read(&page[..end]), None);
         }
     }
 }

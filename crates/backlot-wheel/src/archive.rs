@@ -10,6 +10,8 @@ use std::sync::Mutex;
 
 use async_zip::base::read1::ZipOptions;
 use async_zip::base::read1::seek::ZipArchiveReader;
+use async_zip::spec::constructs::CDR;
+use async_zip::spec::extra::{EFD, EFHID};
 use backlot_core::{RelPath, Sha256, StrongHasher};
 use fs_err as fs;
 use futures_lite::future::block_on;
@@ -366,6 +368,9 @@ fn list_entries(path: &Path, reader: &Reader) -> Result<Vec<WheelEntry>> {
         if !matches!(mode >> 12, 0 | 8) {
             return Err(bad(format!("`{entry}` is not a plain file")));
         }
+        if offset_of(record).is_none() {
+            return Err(bad(format!("nothing says where `{entry}` begins")));
+        }
         let size = record.uncompressed_size().map_err(|e| bad(e.to_string()))?;
         total = total.saturating_add(size);
         if total > MAX_TOTAL {
@@ -379,6 +384,17 @@ fn list_entries(path: &Path, reader: &Reader) -> Result<Vec<WheelEntry>> {
         });
     }
     Ok(entries)
+}
+
+/// Where an entry begins, if its record says so. The ZIP reader panics where one that points to a 64-bit offset has none.
+pub(crate) fn offset_of(record: &CDR) -> Option<u64> {
+    if record.cdrh.lfh_offset != u32::MAX {
+        return Some(record.cdrh.lfh_offset.into());
+    }
+    match &record.find_ef(EFHID::EI64)?.efd {
+        EFD::EI64(extended) => extended.relative_offset,
+        _ => None,
+    }
 }
 
 /// Why a file that RECORD names is not proven by it: by what it has for a digest.

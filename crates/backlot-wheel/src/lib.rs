@@ -20,6 +20,7 @@ mod installed;
 mod layout;
 mod metadata;
 mod owners;
+mod pieces;
 mod project;
 mod record;
 mod scripts;
@@ -50,6 +51,7 @@ pub use installed::{Damage, DamageKind, InstalledDist, installed, strays, verify
 pub use layout::Layout;
 pub use metadata::{Metadata, metadata_headers};
 pub use owners::Owners;
+pub use pieces::{ByteRange, Fetch, Fetching, Members, Piece, files_in_pieces, metadata_in_pieces};
 pub use project::{ModuleRoot, Project};
 pub use record::{RecordEntry, parse_record, write_record};
 pub use scripts::{BrokenScript, broken_scripts, has_module};

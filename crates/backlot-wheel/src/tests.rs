@@ -333,6 +333,34 @@ fn forged(folder: &Path, entries: &[(&str, &[u8])], record: Option<&str>) -> Pat
     path
 }
 
+/// An archive whose first record says that its offset is in a 64-bit field, which has none.
+pub(crate) fn without_offset(mut archive: Vec<u8>) -> Vec<u8> {
+    let record = archive
+        .windows(4)
+        .position(|bytes| bytes == b"PK\x01\x02")
+        .expect("a record");
+    let name = usize::from(archive[record + 28]);
+    let mut field = vec![1, 0, 16, 0];
+    field.extend([0; 16]);
+    archive[record + 30] = 20;
+    archive[record + 42..record + 46].copy_from_slice(&[0xff; 4]);
+    archive.splice(record + 46 + name..record + 46 + name, field);
+    let size = archive.len() - 22 + 12;
+    let longer = u32::from_le_bytes(archive[size..size + 4].try_into().expect("four")) + 20;
+    archive[size..size + 4].copy_from_slice(&longer.to_le_bytes());
+    archive
+}
+
+#[test]
+fn a_wheel_that_does_not_say_where_a_file_begins_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wheel = forged(folder.path(), &[], None);
+    let bytes = without_offset(fs::read(&wheel).expect("read"));
+    fs::write(&wheel, bytes).expect("written");
+    let error = WheelArchive::open(&wheel).expect_err("refused");
+    assert!(error.to_string().contains("where"), "{error}");
+}
+
 #[test]
 fn hostile_wheels_are_refused_before_anything_is_written_outside() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -38,6 +38,7 @@ pub use bundle::{
     UnbundleReport, UnbundledFiles, UnbundledPackage, UnbundledState,
 };
 pub use environment::DEFAULT_PYTHON;
+pub use environment::damage::PackageDamage;
 pub use environment::export::{ExportFormat, ExportOptions, ExportReport};
 pub use environment::graph::{ChainLink, TreeEdge, TreeNode, TreeReport, WhyReport};
 pub use environment::install::{InstallReport, InstallRequest};
@@ -45,29 +46,30 @@ pub use environment::lockfile::{Lock, LockedConda, LockedPackage};
 pub use environment::outdated::{NewestIn, OutdatedRow};
 pub use environment::plan::{INSTALLER, PackageChange};
 pub use environment::pylock::Pylock;
-pub use environment::resolution::Upgrade;
 pub use environment::run::RunEnvironment;
 pub use environment::unpacked::UnpackedReport;
+pub use environment::wish::Upgrade;
 pub use error::{
     AuthError, BundleError, CacheError, EditError, Error, GcError, OutsError, PartError, Result,
     WorkspaceError,
 };
+pub use files::add::{AddFiles, AddReport};
 pub use files::holdings::PassedOver;
 pub use files::localize::LocalizedAsset;
+pub use files::moved::{MoveReport, MovedFiles};
 pub use files::remotes::{CollectedRemote, CopyFilesReport, LostObject, RepairReport};
 pub use files::sequences::SequenceGap;
 pub use files::set_aside::UndoReport;
 pub use files::tracked::AddedFiles;
 pub use files::usage::ReleaseUsage;
-pub use files::verify::{
-    DamageFound, ObjectDamage, ObjectReport, PackageDamage, VerifyOptions, VerifyReport,
-};
-pub use files::{AddFiles, AddReport, MoveReport, MovedFiles};
+pub use files::verify::{DamageFound, ObjectDamage, ObjectReport, VerifyOptions, VerifyReport};
 pub use project::base::{BaseState, BaseStatus, NewerRelease};
-pub use project::build::{BuildReport, OutRecord, Provenance, TOOL};
+pub use project::build::BuildReport;
 pub use project::edit::EditReport;
 pub use project::inputs::{BumpReport, InputChange, InputReport};
-pub use project::outputs::{NewAsset, NewReport, Output};
+pub use project::new_asset::{NewAsset, NewReport};
+pub use project::output::Output;
+pub use project::provenance::{OutRecord, Provenance, TOOL};
 pub use project::rebase::RebaseReport;
 pub use project::untracked::UntrackedFiles;
 pub use releases::allow::AllowReport;
@@ -75,11 +77,12 @@ pub use releases::browse::{
     InputStatus, OutStatus, OutputStatus, PackageRow, ReleaseDetail, RequirementRow, StatusReport,
 };
 pub use releases::copy::{CopiedFile, CopiedRelease, CopyOptions, CopyReport, CopyState};
+pub use releases::from_parts::{FromParts, PartsUsed};
 pub use releases::mirror::{MirrorConflict, MirrorOptions, MirrorReport, ReposDiffer};
 pub use releases::parts::{
     DropChoice, DroppedParts, PartList, PartRow, PartState, Parts, PushPart, PushedPart,
 };
-pub use releases::publish::{FromParts, PartsUsed, PathChanges, PublishOptions, PublishReport};
+pub use releases::publish::{PathChanges, PublishOptions, PublishReport};
 pub use releases::repair_repo::{RepoRepairReport, RestoredFile};
 pub use releases::verdicts::JudgeReport;
 pub use releases::verify_repo::{DamagedFile, RepoReport};
@@ -87,8 +90,10 @@ pub use toolchain::external::{ChannelStatus, CondaChange, ExternalReport, Extern
 pub use toolchain::python::{
     InstalledPython, PythonReport, RemovedPythons, installed_pythons, remove_python,
 };
+pub use workspace::Workspace;
 pub use workspace::auth::{Auth, AuthList, AuthTarget, AuthTest, LoginOptions, LoginReport, LogoutReport};
 pub use workspace::config::{Config, Localize, PublishLimits, RemoteEntry, RepoEntry, RepoPlace};
+pub use workspace::init::{InitOptions, InitReport};
 pub use workspace::local_cache::{
     CachePart, CacheStatus, CacheUser, CacheUserState, CleanOptions, CleanReport, GcReport, Unreferenced,
 };
@@ -96,4 +101,3 @@ pub use workspace::places::{AddRemote, AddRepo, PlaceProblem, RemoteStatus, Repo
 pub use workspace::problems::{AssetProblem, AssetsLeftOut};
 pub use workspace::rules::{RuleChanges, Rules};
 pub use workspace::settings::{Host, Origin, Overrides, Setting, Settings};
-pub use workspace::{InitOptions, InitReport, Workspace};

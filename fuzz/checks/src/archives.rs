@@ -1,10 +1,11 @@
 //! Archives: whatever they hold, files come out below the folder that was asked for, in the size that was said, or not.
 
+use std::convert::Infallible;
 use std::io::Write as _;
 use std::path::Path;
 
 use backlot_core::Context;
-use backlot_wheel::{Sdist, WheelArchive, unpack};
+use backlot_wheel::{ByteRange, Fetching, Piece, Sdist, WheelArchive, files_in_pieces, unpack};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use fs_err as fs;
@@ -56,10 +57,18 @@ pub(crate) fn wheel(input: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("x-1.0-py3-none-any.whl");
     fs::write(&path, input).expect("written");
+    let metadata = metadata_in_pieces(input);
     let Ok(archive) = WheelArchive::open(&path) else {
         return only(folder.path(), &["x-1.0-py3-none-any.whl"]);
     };
     assert_eq!(archive.metadata().package().as_str(), "x");
+    if let Some(bytes) = metadata {
+        assert_eq!(
+            bytes,
+            archive.metadata_bytes(),
+            "the whole and its pieces say the same"
+        );
+    }
     let said: u64 = archive.entries().iter().map(|e| e.size).sum();
     if said > MOST {
         return;
@@ -73,6 +82,24 @@ pub(crate) fn wheel(input: &[u8]) {
         assert_eq!((files, bytes), (archive.entries().len(), said));
         archive.check().expect("what was unpacked was proven");
     }
+}
+
+/// METADATA of a wheel that is fetched in pieces, if that gives it.
+fn metadata_in_pieces(input: &[u8]) -> Option<Vec<u8>> {
+    let total = input.len() as u64;
+    let fetch = |range: ByteRange| -> Fetching<'_, Infallible> {
+        let (start, end) = match range {
+            ByteRange::Last(most) => (total.saturating_sub(most), total),
+            ByteRange::At(start, length) => (start, start + length),
+        };
+        assert!(start < end && end <= total || total == 0, "{range:?} of {total}");
+        let inside = |at: u64| usize::try_from(at).expect("in memory");
+        let bytes = input[inside(start)..inside(end)].to_vec();
+        Box::pin(std::future::ready(Ok(Some(Piece { start, bytes, total }))))
+    };
+    let is_metadata = |path: &backlot_core::RelPath| path.as_str() == "x-1.0.dist-info/METADATA";
+    let Ok(found) = files_in_pieces(&fetch, &is_metadata);
+    Some(found?.into_iter().next()?.1)
 }
 
 /// A source distribution: a tar, or one that is compressed already.

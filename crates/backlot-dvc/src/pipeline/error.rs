@@ -223,6 +223,76 @@ pub enum PipelineError {
         /// What it is, with its article.
         kind: &'static str,
     },
+    /// Stages that failed.
+    #[error("{} failed: {}", text::count(stages.len() as u64, "stage"), stages.join(", "))]
+    Failed {
+        /// The stages.
+        stages: Vec<String>,
+    },
+    /// A command that failed.
+    #[error("`{stage}` failed: `{command}` {how}")]
+    CommandFailed {
+        /// The stage.
+        stage: String,
+        /// The command line.
+        command: String,
+        /// How it ended.
+        how: String,
+    },
+    /// A command that cannot be started.
+    #[error("cannot start a command of `{stage}`: {reason}")]
+    CannotStart {
+        /// The stage.
+        stage: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// A shell that takes other commands than DVC's pipelines have.
+    #[error("unsupported shell `{shell}`")]
+    Shell {
+        /// The shell.
+        shell: String,
+    },
+    /// A working folder that does not exist.
+    #[error("the working folder `{folder}` of `{stage}` does not exist")]
+    NoFolder {
+        /// The stage.
+        stage: String,
+        /// The folder.
+        folder: String,
+    },
+    /// An output that the command did not make.
+    #[error("the commands of `{stage}` succeeded, but did not make its output `{path}`")]
+    NotMade {
+        /// The stage.
+        stage: String,
+        /// The output.
+        path: String,
+    },
+    /// Files or parameters that a stage needs and that are missing.
+    #[error("`{stage}` cannot run: {}", missing.join(", "))]
+    MissingInputs {
+        /// The stage.
+        stage: String,
+        /// Which, as sentences.
+        missing: Vec<String>,
+    },
+    /// The record of an interrupted run that cannot be read.
+    #[error("cannot read `{file}`, the record of an interrupted run: {reason}")]
+    RunRecord {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An entry of the run cache that is not one.
+    #[error("`{name}` is not a valid entry of the run cache: {reason}")]
+    RunCacheEntry {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 backlot_core::coded! {
@@ -265,6 +335,24 @@ backlot_core::coded! {
             "use a text, a number, a flag, a list or a mapping";
         Self::NoParameters { .. } => "pipeline::no_parameters", Class::Config,
             "give each value of the file a name";
+        Self::Failed { .. } => "pipeline::failed", Class::Environment,
+            "read the output of the commands, correct what they name, then reproduce again: what succeeded is not run again";
+        Self::CommandFailed { .. } => "pipeline::command_failed", Class::Environment,
+            "read its output and correct the command or its inputs; the outputs of before are as they were";
+        Self::CannotStart { .. } => "pipeline::cannot_start", Class::Environment,
+            "check that the shell exists and may be executed";
+        Self::Shell { .. } => "pipeline::unsupported_shell", Class::Config,
+            "use sh, bash, zsh, dash, ash or ksh";
+        Self::NoFolder { .. } => "pipeline::no_folder", Class::NotFound,
+            "make the folder, or correct `wdir` of the stage";
+        Self::NotMade { .. } => "pipeline::not_made", Class::Config,
+            "correct the command, or remove the output from the stage; paths are relative to its working folder";
+        Self::MissingInputs { .. } => "pipeline::missing_inputs", Class::NotFound,
+            "make or pull the files, or correct the stage";
+        Self::RunRecord { .. } => "pipeline::run_record", Class::Integrity,
+            "its folder holds the outputs of before the run: move them back to their places, then remove the folder";
+        Self::RunCacheEntry { .. } => "pipeline::run_cache_entry", Class::Integrity,
+            "remove the entry; its result is computed again when it is needed";
     }
 }
 

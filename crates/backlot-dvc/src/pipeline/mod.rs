@@ -1,9 +1,9 @@
 //! DVC pipelines: `dvc.yaml`, `dvc.lock`, parameters, the graph of stages, and which of them are up to date.
 //!
-//! Invariants: nothing here runs a command, writes a file or asks the network: files are read through [`ProjectFiles`],
-//! and the state of outputs through [`Present`]; what is written in a lock is byte for byte what DVC writes; what DVC
-//! refuses before anything runs is refused here, and outputs outside of the project too. Deliberately absent: running
-//! stages, the storage of run results, and edits of `dvc.yaml`.
+//! Invariants: nothing here but [`run`] runs a command, writes a file or asks the network: files are read through
+//! [`ProjectFiles`], and the state of outputs through [`Present`]; what is written in a lock is byte for byte what DVC
+//! writes; what DVC refuses before anything runs is refused here, and outputs outside of the project too. Deliberately
+//! absent: edits of `dvc.yaml`.
 //!
 //! The way from files to decisions: [`Pipelines::load`] reads stages, [`Graph::new`] connects them, [`Graph::select`]
 //! finds those of a command in their order, [`judge`] says what changed in each and [`action`] what to do about it;
@@ -21,6 +21,7 @@ mod place;
 mod problem;
 mod python_read;
 mod python_tokens;
+pub mod run;
 pub mod run_cache;
 mod schema;
 mod stage;

@@ -184,21 +184,6 @@ impl IndexRepo {
         carried.collect()
     }
 
-    /// The good wheels of a package; the others are warned about once.
-    pub(crate) fn wheels(&self, name: &PackageName) -> Result<Vec<Release>> {
-        Ok(self.listed(name)?.releases.clone())
-    }
-
-    /// All that the index has under a package's name; what cannot be used is warned about once.
-    pub(crate) fn listed(&self, name: &PackageName) -> Result<Arc<Listing>> {
-        let listing = self.releases_with_problems(name)?;
-        for broken in &listing.broken {
-            let message = format!("`{}` is not used: {}", broken.place, broken.reason);
-            self.warn_once("repo::broken_release", message);
-        }
-        Ok(listing)
-    }
-
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -21,6 +21,7 @@ use super::{IndexRepo, offline, page};
 use crate::allow::Gate;
 use crate::error::{Error, Result};
 use crate::listing::Listing;
+use crate::release::Release;
 
 /// What we read, best first.
 const ACCEPT: &str =
@@ -317,6 +318,21 @@ impl IndexRepo {
             store.keep(Kind::Page, url.as_str(), &head, &body);
         }
         Ok(Kept { head, body })
+    }
+
+    /// The good wheels of a package; the others are warned about once.
+    pub(crate) fn wheels(&self, name: &PackageName) -> Result<Vec<Release>> {
+        Ok(self.listed(name)?.releases.clone())
+    }
+
+    /// All that the index has under a package's name; what cannot be used is warned about once.
+    pub(crate) fn listed(&self, name: &PackageName) -> Result<Arc<Listing>> {
+        let listing = self.releases_with_problems(name)?;
+        for broken in &listing.broken {
+            let message = format!("`{}` is not used: {}", broken.place, broken.reason);
+            self.warn_once("repo::broken_release", message);
+        }
+        Ok(listing)
     }
 }
 

@@ -1,44 +1,19 @@
-//! METADATA out of a wheel on a server, by a few small reads of its end.
+//! METADATA out of a wheel on a server, by a few small reads of its end: how the pieces are fetched.
 //!
-//! A wheel is a ZIP file: its last bytes say where its directory lies, the directory where METADATA lies, and builders put
-//! that near the end. Invariants: nothing is read past stated limits, whatever the archive says of itself; what is odd
-//! (ZIP64, two METADATA, encryption) is left to the reader of whole wheels. Deliberately absent: believing it: the caller
-//! compares name and version.
+//! Invariant: what a server sends is a piece only if it says which bytes of how many it is, and they are as many. Deliberately absent: what is
+//! read and how much at most (`backlot-wheel`), and believing it: the caller compares name and version.
 
 use backlot_net::{Account, Answer, Ask, Network};
+use backlot_wheel::{ByteRange, Fetching, Piece, metadata_in_pieces};
 use reqwest::header::CONTENT_RANGE;
 use url::Url;
 
-use crate::error::Result;
-use crate::parts::{Part, Piece, TAIL, directory, find_metadata, unpack};
-use crate::record::METADATA_LIMIT;
+use crate::error::{Error, Result};
 
 /// The bytes of METADATA; `None` where the whole wheel has to be read for it.
 pub(crate) async fn metadata(network: &Network, account: &Account, url: &Url) -> Result<Option<Vec<u8>>> {
-    let Some(tail) = part(network, account, url, Part::Last(TAIL)).await? else {
-        return Ok(None);
-    };
-    let Some(place) = directory(&tail) else {
-        return Ok(None);
-    };
-    let fetched = match place.bytes(&tail) {
-        Some(_) => None,
-        None => part(network, account, url, place.part()).await?,
-    };
-    let entry = place
-        .entries(fetched.as_ref().unwrap_or(&tail))
-        .and_then(find_metadata);
-    let Some(entry) = entry.filter(|e| e.packed <= METADATA_LIMIT && e.size <= METADATA_LIMIT) else {
-        return Ok(None);
-    };
-    if let Some(found) = unpack(&tail, &entry) {
-        return Ok(Some(found));
-    }
-    let Some(around) = entry.part(tail.total) else {
-        return Ok(None);
-    };
-    let piece = part(network, account, url, around).await?;
-    Ok(piece.and_then(|p| unpack(&p, &entry)))
+    let fetch = |range| -> Fetching<'_, Error> { Box::pin(part(network, account, url, range)) };
+    metadata_in_pieces(&fetch).await
 }
 
 /// A part of a file; `None` if the server does not do that.
@@ -46,11 +21,11 @@ pub(crate) async fn part(
     network: &Network,
     account: &Account,
     url: &Url,
-    part: Part,
+    range: ByteRange,
 ) -> Result<Option<Piece>> {
-    match part {
-        Part::Last(length) => piece(network, account, url, &format!("-{length}"), length).await,
-        Part::At(start, length) => {
+    match range {
+        ByteRange::Last(length) => piece(network, account, url, &format!("-{length}"), length).await,
+        ByteRange::At(start, length) => {
             let range = format!("{start}-{}", start + length - 1);
             let found = piece(network, account, url, &range, length).await?;
             Ok(found.filter(|found| found.start == start))

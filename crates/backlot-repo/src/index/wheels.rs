@@ -11,7 +11,7 @@ use backlot_core::file::{self, Staged};
 use backlot_core::web::shown;
 use backlot_core::{Context, FileError, Operation, Sha256, shared};
 use backlot_net::{Ask, FileSink, Head, Kept, Kind, Responses};
-use backlot_wheel::{Metadata, Sdist, WheelArchive};
+use backlot_wheel::{ByteRange, Metadata, Piece, Sdist, WheelArchive};
 use fs_err as fs;
 use url::Url;
 
@@ -19,7 +19,6 @@ use super::error::IndexError;
 use super::{IndexRepo, offline, ranges};
 use crate::bounded::copy_blocks;
 use crate::error::{Error, Result};
-use crate::parts::{Part, Piece};
 use crate::record::{METADATA_LIMIT, sha256, sha256_of_file, strong_of_bytes, strong_of_file};
 use crate::release::Release;
 
@@ -44,14 +43,14 @@ impl IndexRepo {
     }
 
     /// A part of a release's file, if its server does that.
-    pub(crate) fn part(&self, release: &Release, part: Part) -> Result<Option<Piece>> {
+    pub(crate) fn part(&self, release: &Release, range: ByteRange) -> Result<Option<Piece>> {
         if self.is_offline() || self.find_wheel(release).is_some() {
             // Of what is on this disk all is read.
             return Ok(None);
         }
         let url = link(release)?;
         let network = &self.0.network;
-        network.block(ranges::part(network, &self.0.account, &url, part))
+        network.block(ranges::part(network, &self.0.account, &url, range))
     }
 
     /// Where the file of a release will be kept, if it is not there yet.

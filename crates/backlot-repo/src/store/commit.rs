@@ -225,20 +225,6 @@ impl ReleaseStore {
             temporary,
         })
     }
-
-    /// Whether what would be in the offer's way is there: as a rule any file of its version.
-    fn has_version(&self, offer: &Offer) -> Result<bool> {
-        let files = self.file_names(&offer.name.package)?;
-        let mut same = files.iter().filter(|(_, version)| *version == offer.name.version);
-        if offer.siblings.is_none() {
-            return Ok(same.next().is_some());
-        }
-        let same: Vec<&String> = same.map(|(file, _)| file).collect();
-        if same.is_empty() || same.contains(&&offer.file) {
-            return Ok(!same.is_empty());
-        }
-        Ok(self.find_version(offer)?.is_some())
-    }
 }
 
 /// The offered file as it is sent: what was checked, or an error at its end.

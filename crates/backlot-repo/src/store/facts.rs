@@ -14,9 +14,9 @@ use backlot_net::Kind;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::{ReleaseStore, status_prefix};
+use super::{JSON, ReleaseStore, status_prefix};
 use crate::error::Result;
-use crate::fact::{FACT_LIMIT, Fact};
+use crate::fact::{FACT_LIMIT, Fact, fact_bytes, fact_name};
 use crate::layout::{COARSE, RepoKind};
 
 /// A folder of facts as it was listed; times in milliseconds.
@@ -154,6 +154,14 @@ impl ReleaseStore {
         let bytes = serde_json::to_vec(&seen).expect("entries are plain data");
         self.keep(&key, &folder.key, &bytes);
         Ok(seen.facts)
+    }
+
+    /// Add a fact under a name that nobody else has. Returns its key.
+    pub(super) fn add_fact(&self, fact: &Fact) -> Result<String> {
+        let id = Ulid::from_parts(fact.at.0, Ulid::new().random());
+        let key = format!("{}{}", status_prefix(&fact.package, &fact.version), fact_name(id));
+        self.0.objects.write(&key, fact_bytes(fact), JSON)?;
+        Ok(key)
     }
 }
 

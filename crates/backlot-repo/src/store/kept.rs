@@ -1,7 +1,7 @@
 //! Listings and small objects, and what of them is kept on this disk.
 //!
 //! Invariant: what was read from afar is kept under its key, size and tag, and not read again while those stay; what lies on a disk of this machine
-//! is kept nowhere else. Deliberately absent: whole wheels (`wheels`).
+//! is kept nowhere else. Deliberately absent: whole files (`file`).
 
 use backlot_backend::Entry;
 use backlot_core::file::TemporaryFolder;
@@ -10,6 +10,7 @@ use backlot_net::{Head, Kind};
 
 use super::{ReleaseStore, page_key};
 use crate::error::{Error, Result};
+use crate::layout::{MARKER_LIMIT, Marker, read_marker};
 
 /// The largest page that is read.
 const PAGE_LIMIT: u64 = 64 << 20;
@@ -99,5 +100,12 @@ impl ReleaseStore {
             let head = Head::new(&place, &place, 200, bytes);
             responses.keep(Kind::Metadata, key, &head, bytes);
         }
+    }
+
+    /// What the marker says; `None` if there is none. A format of a later version is an error.
+    pub(super) fn marker(&self) -> Result<Option<Marker>> {
+        let marker = self.bounded("repo.json", MARKER_LIMIT)?;
+        let read = |bytes: Vec<u8>| read_marker(&bytes, &self.at("repo.json"), &self.place());
+        marker.map(read).transpose()
     }
 }

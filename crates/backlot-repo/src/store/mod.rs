@@ -9,20 +9,23 @@
 
 mod by_page;
 mod commit;
+mod existing;
 mod facts;
+mod file;
 mod kept;
 mod known_page;
+mod making;
 mod names;
 mod offer;
 mod pages;
 mod probe;
 mod rehearsal;
+mod releases;
 mod shelf;
 #[cfg(test)]
 mod tests;
 mod upkeep;
 mod verdicts;
-mod wheels;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -31,8 +34,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use backlot_backend::{CommitBy, Moved, ObjectStore};
-use backlot_core::{Context, ExpectedIdentity, PackageName, PlaceIdentity, Version};
+use backlot_backend::ObjectStore;
+use backlot_core::{ExpectedIdentity, PackageName, Version};
 use backlot_net::{Kept, Kind, Network, PlaceName, Responses};
 use backlot_wheel::sdist_name;
 
@@ -40,7 +43,7 @@ pub use backlot_backend::StoreOptions;
 
 use crate::allow::Gate;
 use crate::error::{Error, Result};
-use crate::layout::{MARKER_LIMIT, Marker, Places, RepoKind, is_wheel, read_marker};
+use crate::layout::{Places, RepoKind, is_wheel};
 use crate::place::Place;
 use crate::record::ReleaseRecord;
 use shelf::Known;
@@ -221,97 +224,12 @@ impl ReleaseStore {
         }
     }
 
-    /// Which repo is there now; `None` where it may not be asked.
-    pub fn identity(&self) -> Result<Option<PlaceIdentity>> {
-        if let Some(places) = &self.0.places {
-            return places.identity().map(Some);
-        }
-        if self.0.objects.is_offline() {
-            return Ok(None);
-        }
-        Ok(Some(match self.marker()? {
-            Some(marker) => marker.identity(),
-            // The objects are the truth: a copy of `packages/` without the marker is the same repo.
-            None if self.package_folders()?.is_empty() => PlaceIdentity::Absent,
-            None => PlaceIdentity::Unnamed,
-        }))
-    }
-
     /// Where it is.
     pub fn place(&self) -> Place {
         match self.0.objects.root() {
             Some(root) => root.into(),
             None => Place::Url(self.0.objects.place().to_owned()),
         }
-    }
-
-    /// Whether there is a repo.
-    pub fn is_made(&self) -> Result<bool> {
-        match &self.0.places {
-            Some(_) => Ok(self.kind()? != RepoKind::Empty),
-            None => Ok(self.marker()?.is_some()),
-        }
-    }
-
-    /// Make the repo if there is none, with the folders above it. Returns whether it was made.
-    pub(crate) fn make_new(&self) -> Result<bool> {
-        match &self.0.places {
-            _ if self.is_made()? => Ok(false),
-            Some(places) => places.ensure(true).map(|_| true),
-            None => self.make(),
-        }
-    }
-
-    /// Make the repo if there is none, having seen that the store honours what publishing needs. Fine if it is one.
-    pub fn make(&self) -> Result<bool> {
-        let by = self.0.objects.commit_by();
-        let found = if self.is_local() { None } else { self.marker()? };
-        if let Some(marker) = &found
-            && marker.commit != Some(by)
-        {
-            return Err(Error::OtherWay { place: self.place() });
-        }
-        // Looked at again when it matters: a disk may have gone since the repo was opened.
-        if let Some(known) = self.0.known.get()
-            && !self.identity()?.is_none_or(|found| known.is_of(&found))
-        {
-            return Err(Error::NotThere { place: self.place() });
-        }
-        if let Some(places) = &self.0.places {
-            return places.ensure(false);
-        }
-        self.prove()?;
-        if found.is_some() {
-            return Ok(false);
-        }
-        // Of several that make it at once, the first gives it its identity.
-        let marker = Marker::fresh(Some(by)).to_bytes();
-        match by {
-            CommitBy::Create => drop(self.0.objects.create("repo.json", marker, JSON)?),
-            CommitBy::Move => {
-                let staged = format!("staged/repo-{}", ulid::Ulid::new().to_string().to_lowercase());
-                self.0.objects.stage(&staged, marker)?;
-                if self.0.objects.rename(&staged, "repo.json")? == Moved::Exists {
-                    self.0.objects.delete(&staged)?;
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// The same for a publish, telling people if there was none.
-    fn ensure(&self, context: &Context) -> Result<()> {
-        if self.make()? {
-            context.warn("repo::created", format!("made a new repo in `{}`", self.place()));
-        }
-        Ok(())
-    }
-
-    /// What the marker says; `None` if there is none. A format of a later version is an error.
-    fn marker(&self) -> Result<Option<Marker>> {
-        let marker = self.bounded("repo.json", MARKER_LIMIT)?;
-        let read = |bytes: Vec<u8>| read_marker(&bytes, &self.at("repo.json"), &self.place());
-        marker.map(read).transpose()
     }
 
     /// Where an object lies, for people.
@@ -340,6 +258,11 @@ impl ReleaseStore {
 
     fn warned(&self) -> MutexGuard<'_, BTreeSet<Place>> {
         self.0.warned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was read from afar is kept there.
+    pub(crate) fn kept(&self) -> Option<&Responses> {
+        self.0.kept.as_ref()
     }
 }
 

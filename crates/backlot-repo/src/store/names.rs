@@ -4,12 +4,27 @@
 //! the files are (`shelf`).
 
 use backlot_core::{PackageName, Version};
+use backlot_wheel::{WheelName, sdist_name};
 
-use super::shelf::parse;
 use super::{ReleaseStore, package_prefix};
 use crate::error::Result;
-use crate::layout::RepoKind;
-use crate::listing::package_of;
+use crate::layout::{RepoKind, is_wheel};
+use crate::listing::{named, package_of};
+use crate::release::ReleaseKind;
+
+/// What a file of a package is by its name; `None` if it is neither a wheel nor a source distribution, the reason if it
+/// should be one of this package and is not. In a shared place those of others are passed over.
+pub(super) fn parse(
+    file: &str,
+    package: &PackageName,
+    shared: bool,
+) -> Result<Option<(ReleaseKind, WheelName)>, String> {
+    if is_wheel(file) {
+        return Ok(named(file, package, shared)?.map(|name| (ReleaseKind::Wheel, name)));
+    }
+    let source = sdist_name(file).filter(|(of, _)| of == package);
+    Ok(source.map(|(of, version)| (ReleaseKind::Sdist, WheelName::pure(&of, &version))))
+}
 
 impl ReleaseStore {
     /// Below what a package's files lie, and whether those of others do, too.

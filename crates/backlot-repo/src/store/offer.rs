@@ -14,14 +14,10 @@ use backlot_core::{Context, Operation, Timestamp};
 use super::commit::Committed;
 use super::{JSON, METADATA, ReleaseStore, WHEEL_LIMIT, package_prefix, pages_prefix, status_prefix};
 use crate::error::{Error, Result};
-use crate::fact::{Fact, FactKind, fact_bytes, fact_name};
-use crate::layout::RepoKind;
+use crate::fact::{FactKind, fact_name};
 use crate::place::Place;
-use crate::publish::{
-    ExistingRelease, Offer, Publication, PublishPlan, Published, There, published_fact, unknown,
-};
-use crate::record::{RECORD_FORMAT, ReleaseRecord, sha256, sha256_of_file};
-use crate::release::Release;
+use crate::publish::{ExistingRelease, Offer, Publication, PublishPlan, Published, published_fact, unknown};
+use crate::record::{RECORD_FORMAT, ReleaseRecord, sha256};
 
 impl ReleaseStore {
     /// What [`Self::publish`] would do now. Changes nothing.
@@ -169,67 +165,6 @@ impl ReleaseStore {
         offer.conflict(self.place(), existing, complete)
     }
 
-    /// What is in the way of an offer: as a rule any file of its version, whatever its tags and however it is spelled.
-    pub(super) fn find_version(&self, offer: &Offer) -> Result<Option<ExistingRelease>> {
-        let (package, version) = (&offer.name.package, &offer.name.version);
-        if self.is_local() && self.kind()? == RepoKind::Empty {
-            return Ok(None);
-        }
-        let names = self.file_names(package)?;
-        let names: Vec<&String> = names
-            .iter()
-            .filter(|(_, v)| v == version)
-            .map(|(file, _)| file)
-            .collect();
-        if names.is_empty() {
-            return Ok(None);
-        }
-        let is_wanted = |file: &str| {
-            names
-                .iter()
-                .any(|name| name.as_str() == file.trim_end_matches(".json"))
-        };
-        let shelf = self.shelf_of(package, &is_wanted)?;
-        let there = names.iter().map(|file| {
-            let release = shelf.files().find(|release| release.file == **file);
-            There {
-                file,
-                sha256: release.and_then(|release| self.digest_of(release).ok()),
-                of: (*file, release),
-            }
-        });
-        let Some((file, release)) = offer.in_the_way(there.collect()) else {
-            return Ok(None);
-        };
-        let Some(release) = release else {
-            // Broken, but in the way: a release is never replaced.
-            let key = format!("{}{file}", package_prefix(package));
-            return Ok(Some(unknown(self.at(&key))));
-        };
-        let sha256 = self.digest_of(release).ok();
-        let release = Release {
-            sha256,
-            ..release.clone()
-        };
-        let published = shelf.status(&release).published;
-        let since = published.as_ref().map(|fact| fact.at).or(release.published_at);
-        Ok(Some(ExistingRelease {
-            place: release.place(),
-            at: since,
-            author: published.map(|fact| fact.author),
-            identical: sha256 == Some(offer.sha256),
-        }))
-    }
-
-    /// The digest of a file: of one on this disk that has no record, by reading it.
-    pub(crate) fn digest_of(&self, release: &Release) -> Result<backlot_core::Sha256> {
-        match (release.sha256, self.0.objects.file(&self.key_of(release))) {
-            (Some(known), _) => Ok(known),
-            (None, Some(path)) => sha256_of_file(&path),
-            (None, None) => Err(self.no_release(release)),
-        }
-    }
-
     /// After a commit that seems lost: whether the release that is there has our bytes, and nobody else says it is theirs.
     fn is_ours(&self, offer: &Offer, fact: &str) -> Result<bool> {
         let target = target(offer);
@@ -277,14 +212,6 @@ impl ReleaseStore {
             );
             context.warn("repo::several_wheels", message);
         }
-    }
-
-    /// Add a fact under a name that nobody else has. Returns its key.
-    pub(super) fn add_fact(&self, fact: &Fact) -> Result<String> {
-        let id = ulid::Ulid::from_parts(fact.at.0, ulid::Ulid::new().random());
-        let key = format!("{}{}", status_prefix(&fact.package, &fact.version), fact_name(id));
-        self.0.objects.write(&key, fact_bytes(fact), JSON)?;
-        Ok(key)
     }
 }
 

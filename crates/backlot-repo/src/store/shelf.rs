@@ -12,14 +12,15 @@ use std::time::{Duration, Instant};
 use backlot_backend::{Entry, Error as BackendError};
 use backlot_core::{Class, Context, PackageName, Sha256, Timestamp, Version};
 use backlot_net::Kind;
-use backlot_wheel::{Sdist, WheelArchive, WheelName, sdist_name};
+use backlot_wheel::{Sdist, WheelArchive, WheelName};
 
 use super::facts::Said;
+use super::names::parse;
 use super::{ReleaseStore, WHEEL_LIMIT};
 use crate::error::{Error, Result};
 use crate::fact::{Fact, ReleaseStatus};
 use crate::layout::{RepoKind, is_wheel};
-use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, named, sort, source_name};
+use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, sort, source_name};
 use crate::place::Place;
 use crate::record::{METADATA_LIMIT, RECORD_FORMAT, RECORD_LIMIT, ReleaseRecord, sha256, sha256_of_file};
 use crate::release::{Lies, Release, ReleaseKind};
@@ -62,20 +63,6 @@ struct Listed {
     name: WheelName,
     file: String,
     entry: Entry,
-}
-
-/// What a file of a package is by its name; `None` if it is neither a wheel nor a source distribution, the reason if it
-/// should be one of this package and is not. In a shared place those of others are passed over.
-pub(super) fn parse(
-    file: &str,
-    package: &PackageName,
-    shared: bool,
-) -> Result<Option<(ReleaseKind, WheelName)>, String> {
-    if is_wheel(file) {
-        return Ok(named(file, package, shared)?.map(|name| (ReleaseKind::Wheel, name)));
-    }
-    let source = sdist_name(file).filter(|(of, _)| of == package);
-    Ok(source.map(|(of, version)| (ReleaseKind::Sdist, WheelName::pure(&of, &version))))
 }
 
 impl Shelf {

@@ -10,7 +10,7 @@ use backlot_core::Context;
 use super::known_page::KnownPage;
 use super::shelf::fold;
 use super::{JSON, ReleaseStore, status_prefix};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fact::{fact_bytes, fact_name};
 use crate::publish::Publication;
 use crate::release::Release;
@@ -108,13 +108,5 @@ impl ReleaseStore {
         self.settle_package(&release.package, &KnownPage::default(), context)?;
         pending.done()?;
         Ok(new.len() as u64)
-    }
-
-    pub(super) fn no_release(&self, release: &Release) -> Error {
-        Error::NoRelease {
-            package: release.package.clone(),
-            version: release.version.clone(),
-            repo: self.place(),
-        }
     }
 }

@@ -39,9 +39,9 @@ use self::manifest::{FILE_NAME, LOCK};
 use self::tree::{TREE, TrackedRelease, Tree};
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::environment::pylock::Pylock;
-use crate::environment::resolution::{Upgrade, Wish};
+use crate::environment::wish::{Upgrade, Wish};
 use crate::error::{BundleError, Error, Result};
-use crate::files::MoveReport;
+use crate::files::moved::MoveReport;
 use crate::files::pins::by_pin;
 use crate::workspace::{Workspace, absolute};
 

@@ -19,7 +19,7 @@ use sha2::Digest as _;
 use crate::environment::direct::Direct;
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::environment::pool::Pool;
-use crate::environment::resolution::Wish;
+use crate::environment::wish::Wish;
 use crate::error::Result;
 use crate::workspace::Workspace;
 

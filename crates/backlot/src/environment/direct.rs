@@ -15,7 +15,7 @@ use backlot_resolve::RootRequirement;
 
 use crate::environment::lockfile::LockedPackage;
 use crate::error::Result;
-use crate::project::outputs::Output;
+use crate::project::output::Output;
 use crate::workspace::Workspace;
 
 /// A file that a URL names.

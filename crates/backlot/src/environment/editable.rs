@@ -1,5 +1,5 @@
-//! One output shown in the environment without a copy of all of it: what `new` and `bump` change is a `.pth` file, perhaps
-//! scripts, and a `.dist-info` folder, and their cost must not grow with what else is in `inputs/`.
+//! Outputs shown in the environment and the lock. One alone is shown without a copy of all of it: what `new` and `bump` change is a `.pth`
+//! file, perhaps scripts, and a `.dist-info` folder, and their cost must not grow with what else is in `inputs/`.
 //!
 //! Invariants: each file, and the `.dist-info` as a whole, appears by one rename; the new `.dist-info` is there before the old one
 //! leaves. After a kill between the two the package is there twice, which [`Workspace::plan_environment`] takes for
@@ -9,15 +9,15 @@
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{PackageName, RelPath, file};
+use backlot_core::{MarkerEnv, PackageName, RelPath, file};
 use backlot_wheel::{InstallOptions, InstalledDist, Layout, Owners};
 use fs_err as fs;
 
-use crate::environment::STAGE_PREFIX;
-use crate::environment::lockfile::Lock;
+use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::environment::plan::INSTALLER;
+use crate::environment::{EnvironmentEdit, STAGE_PREFIX};
 use crate::error::Result;
-use crate::project::outputs::Output;
+use crate::project::output::Output;
 use crate::workspace::Workspace;
 
 impl Workspace {
@@ -77,6 +77,39 @@ impl Workspace {
         old.with(package).save(self.root())?;
         change.commit(&files, stage.path())?;
         Ok(true)
+    }
+
+    /// Show the outputs as they are now in the environment and the lock. The caller holds the lock.
+    pub(crate) fn sync_editables(&self) -> Result<()> {
+        let outputs = self.shown_outputs()?;
+        let old = Lock::load(self.root())?;
+        let env = self.marker_env()?;
+        let mut packages: Vec<LockedPackage> = old.iter().flat_map(|l| l.packages.clone()).collect();
+        packages.retain(|p| p.editable.is_none() && !outputs.iter().any(|o| o.package() == p.name));
+        packages.extend(outputs.iter().map(|output| self.locked_output(output, &env)));
+        let requirements = self.config().inputs.iter().map(ToString::to_string).collect();
+        let lock = Lock::new(env.python_short(), requirements, packages).with_conda_of(old.as_ref());
+        let plan = self.plan_environment(old.as_ref(), &lock, &outputs)?;
+        let wheels = self.unpack_wheels(&plan)?;
+        let edit = self.prepare(&plan, &wheels, &outputs)?;
+        lock.save(self.root())?;
+        edit.map_or(Ok(()), EnvironmentEdit::commit)
+    }
+
+    /// An output as a lock has it.
+    pub(crate) fn locked_output(&self, output: &Output, env: &MarkerEnv) -> LockedPackage {
+        let name = output.package();
+        let requires = output.project.metadata.requires_dist.iter();
+        let active = requires.filter(|r| r.applies(env, &[]));
+        let mut needs: Vec<PackageName> = active.map(|r| r.name().clone()).collect();
+        needs.sort();
+        needs.dedup();
+        LockedPackage {
+            editable: Some(self.display_path(&output.project.root)),
+            requested: self.config().inputs.iter().any(|r| r.name() == &name),
+            needs,
+            ..LockedPackage::new(name, output.project.metadata.version.clone())
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! carried over. The copy is made of hard links, so it costs names, not bytes.
 
 pub(crate) mod answers;
+pub(crate) mod change;
+pub(crate) mod damage;
 pub(crate) mod direct;
 pub(crate) mod editable;
 pub(crate) mod export;
@@ -24,6 +26,7 @@ pub(crate) mod resolution;
 pub(crate) mod run;
 pub(crate) mod stamp;
 pub(crate) mod unpacked;
+pub(crate) mod wish;
 
 use std::path::{Path, PathBuf};
 

@@ -10,9 +10,9 @@ use serde::Serialize;
 use crate::environment::install::{InstallReport, InstallRequest};
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::environment::pool::Pool;
-use crate::environment::resolution::{Upgrade, Wish};
+use crate::environment::wish::{Upgrade, Wish};
 use crate::error::{Result, WorkspaceError};
-use crate::project::outputs::Output;
+use crate::project::output::Output;
 use crate::workspace::Workspace;
 
 /// An installed release that is behind, or that should be moved away from.

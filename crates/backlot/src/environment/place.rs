@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use crate::environment::lockfile::LockedPackage;
 use crate::environment::plan::{EnvironmentPlan, INSTALLER};
 use crate::error::Result;
-use crate::project::outputs::Output;
+use crate::project::output::Output;
 use crate::project::standard_library;
 use crate::workspace::Workspace;
 

@@ -16,7 +16,7 @@ use backlot_wheel::{Fit, Metadata, Tags, WheelName};
 
 use crate::environment::direct::Direct;
 use crate::error::{Error, Result};
-use crate::project::outputs::Output;
+use crate::project::output::Output;
 use crate::workspace::Workspace;
 use crate::workspace::config::RepoEntry;
 use crate::workspace::rules::Rules;
@@ -533,6 +533,35 @@ impl Pool<'_> {
             (Some(output), _) => Some(&output.project.metadata),
             (None, Some(direct)) => Some(&direct.file()?.metadata),
             (None, None) => None,
+        })
+    }
+
+    /// What is said of packages that no repo has, and that some were not asked for.
+    pub(crate) fn not_allowed(&self, missing: &[PackageName]) -> Option<Remark> {
+        let (mut facts, mut helps) = (Vec::new(), Vec::new());
+        for (repo, opened) in &self.repos {
+            let names: Vec<&str> = missing
+                .iter()
+                .filter(|name| !opened.admits(name))
+                .map(PackageName::as_str)
+                .collect();
+            if names.is_empty() {
+                continue;
+            }
+            let verb = if names.len() == 1 { "is" } else { "are" };
+            facts.push(format!(
+                "{} {verb} not on the list of what may come from `{repo}`",
+                names.join(", ")
+            ));
+            let them = if names.len() == 1 { "it" } else { "them" };
+            helps.push(format!(
+                "if {them} may come from `{repo}`, add {them} to `allow` in `[repos.{repo}]`: backlot repo allow {repo} {}",
+                names.join(" ")
+            ));
+        }
+        (!facts.is_empty()).then(|| Remark {
+            fact: facts.join("\n  "),
+            help: helps.join("\nor "),
         })
     }
 }

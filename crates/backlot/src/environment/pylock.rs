@@ -21,8 +21,8 @@ use crate::environment::install::{InstallReport, editable_in_the_way};
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::environment::promised::Promised;
 use crate::error::{Error, Result, WorkspaceError};
-use crate::project::build::TOOL;
-use crate::project::outputs::Output;
+use crate::project::output::Output;
+use crate::project::provenance::TOOL;
 use crate::workspace::Workspace;
 use crate::workspace::rules::checked;
 

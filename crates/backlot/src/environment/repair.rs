@@ -6,13 +6,11 @@
 use std::collections::BTreeSet;
 
 use backlot_core::{PackageName, file};
-use backlot_wheel::{Damage, DamageKind};
 
 use crate::environment::install::InstallReport;
 use crate::environment::lockfile::Lock;
 use crate::environment::plan::EnvironmentPlan;
 use crate::error::{Result, WorkspaceError};
-use crate::files::verify::PackageDamage;
 use crate::workspace::Workspace;
 
 impl Workspace {
@@ -68,40 +66,5 @@ impl Workspace {
             }
         }
         Ok(report)
-    }
-
-    /// The installed packages with damage, and those of the lock that are not there.
-    pub(crate) fn damaged_inputs(&self) -> Result<Vec<PackageDamage>> {
-        let lock = Lock::load(self.root())?;
-        let mut damaged = Vec::new();
-        let mut there = BTreeSet::new();
-        if let Some(environment) = self.environment()? {
-            for dist in environment.installed()? {
-                self.context().check()?;
-                let package = dist.metadata.package();
-                let mut files = dist.verify(&environment.layout)?;
-                files.sort_by(|a, b| a.path.cmp(&b.path));
-                if !files.is_empty() {
-                    damaged.push(PackageDamage {
-                        package: package.to_string(),
-                        files,
-                    });
-                }
-                there.insert(package);
-            }
-        }
-        for package in lock.iter().flat_map(|lock| &lock.packages) {
-            if !there.contains(&package.name) {
-                let stem = package.name.file_stem();
-                damaged.push(PackageDamage {
-                    package: package.name.to_string(),
-                    files: vec![Damage {
-                        path: format!("{stem}-{}.dist-info", package.version),
-                        kind: DamageKind::Missing,
-                    }],
-                });
-            }
-        }
-        Ok(damaged)
     }
 }

@@ -9,41 +9,11 @@ use backlot_resolve::{Problem, Resolution, RootRequirement};
 use crate::environment::direct::urls_of;
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::environment::pool::Pool;
+use crate::environment::wish::{Upgrade, Wish};
 use crate::error::Result;
-use crate::project::outputs::Output;
+use crate::project::output::Output;
 use crate::workspace::Workspace;
-use crate::workspace::rules::Rules;
-
-/// What to choose, and how.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Wish {
-    /// What the workspace asks for.
-    pub(crate) inputs: Vec<Requirement>,
-    /// A repo to prefer to all others.
-    pub(crate) prefer: Option<String>,
-    /// Ask only repos that people have who have the preferred one.
-    pub(crate) within_reach: bool,
-    /// Forget these choices of the lock.
-    pub(crate) upgrade: Upgrade,
-    /// Admit pre-releases.
-    pub(crate) prereleases: bool,
-    /// Constraints, overrides, the cutoff and pins to repos; those of `backlot.toml` where nothing is said.
-    pub(crate) rules: Option<Rules>,
-    /// Rather keep a choice of the lock than move to a deprecated or to a lower release.
-    pub(crate) forwards: bool,
-}
-
-/// Which choices of the lock may move.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Upgrade {
-    /// Only those that must.
-    #[default]
-    None,
-    /// Those of these packages.
-    Packages(Vec<PackageName>),
-    /// All.
-    All,
-}
+use crate::workspace::config::RepoEntry;
 
 impl Workspace {
     /// Choose releases for a wish and the outputs, keeping the lock's choices where they still fit.
@@ -136,6 +106,17 @@ impl Workspace {
             answer.keep(&packages, pool);
         }
         Ok(lock_of(packages))
+    }
+
+    /// The repos that people are taken to have who have this one, it first: all of the workspace but the one that its work is
+    /// published to, which others need not have. Who has one from outside the studio has no repo of the studio.
+    pub(crate) fn reach_of<'w>(&'w self, to: &'w RepoEntry) -> Vec<&'w RepoEntry> {
+        let work = self.config().publish_to.as_deref();
+        let others = self.repos().into_iter().filter(|entry| {
+            let is_known = to.public.is_none() && Some(entry.name.as_str()) != work;
+            entry.name != to.name && (entry.public.is_some() || is_known)
+        });
+        std::iter::once(to).chain(others).collect()
     }
 
     fn locked(&self, pool: &Pool<'_>, resolution: &Resolution, wish: &Wish) -> Result<Vec<LockedPackage>> {

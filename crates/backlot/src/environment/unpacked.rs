@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::environment::lockfile::LockedPackage;
 use crate::environment::plan::EnvironmentPlan;
 use crate::error::{Error, Result, WorkspaceError};
-use crate::project::build::TOOL;
+use crate::project::provenance::TOOL;
 use crate::workspace::Workspace;
 
 /// Unpacked wheels of the cache that were read.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, OutsError, Result, WorkspaceError};
 use crate::files::tracked::{AddedFiles, Tracked};
-use crate::project::outputs::Output;
+use crate::project::output::Output;
 use crate::workspace::Workspace;
 
 /// A copy that is not tracked yet.

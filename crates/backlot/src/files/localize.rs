@@ -9,7 +9,7 @@ use toml_edit::value;
 
 use crate::error::Result;
 use crate::files::tracked::Tracked;
-use crate::files::{MoveReport, same_name};
+use crate::project::named_output::same_name;
 use crate::workspace::Workspace;
 use crate::workspace::config::{Config, Localize};
 
@@ -86,27 +86,10 @@ impl Workspace {
         Ok(all)
     }
 
-    fn localize_of(&self, asset: &str) -> Localize {
+    pub(crate) fn localize_of(&self, asset: &str) -> Localize {
         let name = PackageName::of_asset(asset).ok();
         let chosen = name.and_then(|name| self.config().localize.get(&name).copied());
         chosen.unwrap_or(Localize::Always)
-    }
-
-    /// Pull the tracked files of all inputs that are not on demand, and of nothing else. Whatever of them cannot be had is an error.
-    pub fn pull_local(&self, dry_run: bool) -> Result<MoveReport> {
-        let mut names = Vec::new();
-        for (asset, tracked) in self.tracked_inputs(&|name| self.localize_of(name) == Localize::Always)? {
-            if !tracked?.pointers.is_empty() {
-                names.push(asset);
-            }
-        }
-        if names.is_empty() {
-            return Ok(MoveReport {
-                dry_run,
-                ..MoveReport::default()
-            });
-        }
-        self.pull(&names, None, false, dry_run)
     }
 
     /// Where no assets are named, take from what is tracked the inputs that are pulled only when they are. Returns theirs.

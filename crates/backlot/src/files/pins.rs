@@ -1,4 +1,4 @@
-//! Tracked files and the remotes they belong on: pushing and fetching by the remote of each out.
+//! Which remote tracked files belong on, and the manifests of folders, which every look at them needs.
 //!
 //! As in DVC, an out with `remote: NAME` is on that remote whatever the command names, all others on the one that is named, or
 //! the default; one with `push: false` need not be on any. Invariant: a pin to a remote that this workspace does not have is an
@@ -6,11 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use backlot_dvc::{SentAhead, TrackedPointer};
-use backlot_store::{Cache, FileDigests, ObjectId, Remote, Transfer};
+use backlot_dvc::TrackedPointer;
+use backlot_store::Remote;
 
-use crate::error::{Error, OutsError, Result};
-use crate::files::MoveReport;
+use crate::error::{OutsError, Result};
 use crate::files::tracked::Tracked;
 use crate::workspace::Workspace;
 use crate::workspace::config::RemoteEntry;
@@ -85,159 +84,9 @@ impl Workspace {
         Ok(failed?)
     }
 
-    /// Send tracked files to their remotes. Some were sent ahead while they were added.
-    pub(crate) fn push_tracked(
-        &self,
-        tracked: &[Tracked],
-        remote: Option<&str>,
-        ahead: SentAhead,
-        dry_run: bool,
-    ) -> Result<MoveReport> {
-        if dry_run {
-            return self.plan_push(tracked, &BTreeMap::new(), remote);
-        }
-        let mut report = MoveReport::of(tracked);
-        self.push_by_pin(tracked, &BTreeMap::new(), remote, &mut report)?;
-        report.objects += ahead.objects;
-        report.bytes += ahead.bytes;
-        report.sent += ahead.sent;
-        report.already_there = report.already_there.saturating_sub(ahead.objects);
-        Ok(report)
-    }
-
-    /// What a push would send of tracked files and, by pin, of more objects, which need not be in the cache yet.
-    pub(crate) fn plan_push(
-        &self,
-        tracked: &[Tracked],
-        more: &BTreeMap<Option<String>, Vec<Transfer>>,
-        remote: Option<&str>,
-    ) -> Result<MoveReport> {
-        let mut report = MoveReport {
-            dry_run: true,
-            ..MoveReport::of(tracked)
-        };
-        self.push_by_pin(tracked, more, remote, &mut report)?;
-        Ok(report)
-    }
-
-    fn push_by_pin(
-        &self,
-        tracked: &[Tracked],
-        more: &BTreeMap<Option<String>, Vec<Transfer>>,
-        remote: Option<&str>,
-        report: &mut MoveReport,
-    ) -> Result<()> {
-        let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
-        let mut groups = by_pin(&pointers);
-        for pin in more.keys() {
-            groups.entry(pin.clone()).or_default();
-        }
-        for (pin, pointers) in groups {
-            let entry = match &pin {
-                Some(pin) => self.pinned(pin, &pointers)?,
-                None => self.remote_entry(remote, "pushing files")?,
-            };
-            report.name_remote(&entry.name);
-            let opened = self.open_remote(entry)?;
-            for asset in tracked {
-                self.bring_manifests(asset, pin.is_none().then_some(&opened))?;
-            }
-            let pointers: Vec<&TrackedPointer> = pointers.iter().collect();
-            let more = more.get(&pin).map(Vec::as_slice).unwrap_or_default();
-            self.push_to(&opened, &pointers, more, report)?;
-        }
-        Ok(())
-    }
-
-    fn push_to(
-        &self,
-        remote: &Remote,
-        pointers: &[&TrackedPointer],
-        more: &[Transfer],
-        report: &mut MoveReport,
-    ) -> Result<()> {
-        let (cache, context) = (self.cache()?, self.context());
-        let mut plan = backlot_dvc::plan_push(pointers, &cache, context)?;
-        backlot_dvc::check_elsewhere(&plan, remote, context)?;
-        report.already_there += plan.elsewhere.len() as u64;
-        if report.dry_run {
-            plan.transfers.extend(more);
-            return report.plan(&plan.transfers, remote, self);
-        }
-        let named =
-            |error: backlot_store::Error| backlot_dvc::with_path_of_same_md5(error.into(), pointers, &cache);
-        let pushed = remote.push(&cache, &plan.transfers, context).map_err(named)?;
-        report.take(&pushed);
-        // A collector may have condemned them meanwhile. What was pushed was looked after by the push itself.
-        Ok(backlot_dvc::check_elsewhere(&plan, remote, context)?)
-    }
-
-    /// Bring into the cache what it does not have of some assets.
-    pub(crate) fn fetch_tracked(
-        &self,
-        tracked: &[Tracked],
-        remote: Option<&str>,
-        cache: &Cache,
-        (report, proven): (&mut MoveReport, &mut BTreeMap<ObjectId, FileDigests>),
-    ) -> Result<()> {
-        let pointers: Vec<&TrackedPointer> = tracked.iter().flat_map(|t| &t.pointers).collect();
-        for (pin, pointers) in by_pin(&pointers) {
-            let pointers_of_pin: Vec<&TrackedPointer> = pointers.iter().collect();
-            for round in 1.. {
-                if backlot_dvc::all_cached(&pointers_of_pin, cache)? {
-                    break;
-                }
-                let entry = match &pin {
-                    Some(pin) => self.pinned(pin, &pointers)?,
-                    None => self.remote_entry(remote, "pulling files")?,
-                };
-                report.name_remote(&entry.name);
-                let opened = self.open_remote(entry)?.rescuing();
-                match backlot_dvc::fetch(&pointers_of_pin, &opened, cache, self.context())
-                    .map_err(Error::from)
-                {
-                    Err(error) if round < PULL_ROUNDS && lacks_objects(&error, cache) => {}
-                    fetched => {
-                        let fetched = fetched?;
-                        report.take(&fetched);
-                        if fetched.rescued {
-                            self.note_own_repos(&opened)?;
-                        }
-                        proven.extend(fetched.digests);
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl MoveReport {
-    /// Note that files go to or come from a remote.
-    pub(crate) fn name_remote(&mut self, name: &str) {
-        match &mut self.remote {
-            Some(names) if names.split(", ").any(|known| known == name) => {}
-            Some(names) => *names = format!("{names}, {name}"),
-            None => self.remote = Some(name.to_owned()),
-        }
-    }
-}
-
-/// How often a pull begins again because objects of the cache were damaged.
-pub(crate) const PULL_ROUNDS: u32 = 3;
-
-/// Whether something failed because the cache does not have objects, or set them aside.
-pub(crate) fn lacks_objects(error: &Error, cache: &Cache) -> bool {
-    use backlot_dvc::Error as DvcError;
-    use backlot_store::Error as StoreError;
-    let of_store = |error: &StoreError| match error {
-        StoreError::Corrupt { place, .. } | StoreError::Missing { place, .. } => *place == cache.place(),
-        _ => false,
-    };
-    match error {
-        Error::Dvc(DvcError::NotInCache { .. }) => true,
-        Error::Dvc(DvcError::Store(error)) | Error::Store(error) => of_store(error),
-        _ => false,
+    /// The remote where files that are not here are looked for, if there is one.
+    pub(crate) fn remote_elsewhere(&self, name: Option<&str>) -> Option<Remote> {
+        let entry = self.remote_entry(name, "looking for files").ok()?;
+        self.open_remote(entry).ok()
     }
 }

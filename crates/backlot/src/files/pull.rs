@@ -11,10 +11,13 @@ use backlot_store::{Cache, FileDigests, ObjectId, StatCache};
 
 use crate::error::{Error, Result};
 use crate::files::apart::each_apart;
-use crate::files::pins::{PULL_ROUNDS, by_pin, lacks_objects};
+use crate::files::fetch::{PULL_ROUNDS, lacks_objects};
+use crate::files::moved::{MoveReport, MovedFiles};
+use crate::files::pins::by_pin;
 use crate::files::tracked::Tracked;
-use crate::files::{MoveReport, MovedFiles, problem_of};
 use crate::workspace::Workspace;
+use crate::workspace::config::Localize;
+use crate::workspace::problems::problem_of;
 
 impl Workspace {
     /// Bring the tracked files of outputs and inputs into the cache and into place. With `force`, files
@@ -206,5 +209,22 @@ impl Workspace {
             }
         }
         Ok(())
+    }
+
+    /// Pull the tracked files of all inputs that are not on demand, and of nothing else. Whatever of them cannot be had is an error.
+    pub fn pull_local(&self, dry_run: bool) -> Result<MoveReport> {
+        let mut names = Vec::new();
+        for (asset, tracked) in self.tracked_inputs(&|name| self.localize_of(name) == Localize::Always)? {
+            if !tracked?.pointers.is_empty() {
+                names.push(asset);
+            }
+        }
+        if names.is_empty() {
+            return Ok(MoveReport {
+                dry_run,
+                ..MoveReport::default()
+            });
+        }
+        self.pull(&names, None, false, dry_run)
     }
 }

@@ -14,7 +14,6 @@ use crate::files::holdings::{NamedRemote, is_damage};
 use crate::files::remotes::{LostObject, RepairReport};
 use crate::files::verify::{Expected, VerifyOptions, judge};
 use crate::workspace::Workspace;
-use crate::workspace::problems::AssetProblem;
 
 /// What is wrong on a remote.
 #[derive(Debug, Default)]
@@ -94,14 +93,6 @@ impl Workspace {
         report.lost = lost_objects(&needed, lost, &broken.lost);
         self.find_in_outputs(&mut report.lost)?;
         Ok(report)
-    }
-
-    /// Warn of assets that could not be read, so that what they need is not known.
-    pub(crate) fn warn_left_out(&self, problems: Vec<AssetProblem>) {
-        for one in problems {
-            let message = format!("`{}` is left out: {}", one.asset, one.message);
-            self.context().warn("output::left_out", message);
-        }
     }
 
     /// Note where outputs may have what is lost: their files are there, and the object is one of those that they were added as.

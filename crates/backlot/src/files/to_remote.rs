@@ -11,7 +11,7 @@ use backlot_store::{FileDigests, Remote, TransferReport, hash_files};
 
 use crate::error::{OutsError, Result, WorkspaceError};
 use crate::files::tracked::Tracked;
-use crate::project::outputs::Output;
+use crate::project::output::Output;
 use crate::workspace::Workspace;
 
 impl Tracked {
@@ -41,7 +41,7 @@ impl Workspace {
         let outside = || WorkspaceError::NotInOutput {
             path: target.to_path_buf(),
         };
-        let root = crate::project::outputs::module_folder(output).ok_or_else(outside)?;
+        let root = crate::project::output::module_folder(output).ok_or_else(outside)?;
         let relative = RelPath::from_path(target.strip_prefix(&root).map_err(|_| outside())?)?;
         let tracked = self.tracked_of_output(output)?;
         tracked.destination(Destination::Remote(remote))?;

@@ -12,14 +12,14 @@ use backlot_store::{Cache, DamagedPack, FileDigests, ObjectId, VerifyReport as S
 use backlot_wheel::{Damage, DamageKind};
 use serde::Serialize;
 
+use crate::environment::damage::PackageDamage;
 use crate::environment::unpacked::UnpackedReport;
 use crate::error::{Error, Result};
 use crate::files::holdings::{NamedRemote, Needs, PassedOver, Purpose, ReleaseObjects, is_damage};
-use crate::files::problem_of;
 use crate::files::tracked::Tracked;
 use crate::releases::verify_repo::RepoReport;
 use crate::workspace::Workspace;
-use crate::workspace::problems::AssetProblem;
+use crate::workspace::problems::{AssetProblem, problem_of};
 
 /// How many of those that need an object are named.
 const NAMED: usize = 20;
@@ -117,15 +117,6 @@ pub struct ObjectDamage {
     pub object: ObjectId,
     /// The assets that need it, at most twenty releases.
     pub needed_by: Vec<String>,
-}
-
-/// An installed package with damaged files.
-#[derive(Clone, Debug, Serialize)]
-pub struct PackageDamage {
-    /// The package.
-    pub package: String,
-    /// Its damaged files.
-    pub files: Vec<Damage>,
 }
 
 /// Damage was found; the report tells which.

@@ -18,7 +18,7 @@ use toml_edit::{DocumentMut, Item};
 
 use crate::error::{EditError, Result, WorkspaceError};
 use crate::files::tracked::Tracked;
-use crate::project::outputs::Output;
+use crate::project::output::Output;
 use crate::workspace::Workspace;
 
 /// Name of the record in the folder of an output.

@@ -9,59 +9,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
-use backlot_wheel::{BuildOptions, WheelArchive};
-use serde::{Deserialize, Serialize};
+use backlot_core::{PackageName, RelPath, Sha256, Version};
+use backlot_wheel::BuildOptions;
+use serde::Serialize;
 
 use crate::environment::lockfile::Lock;
 use crate::error::Result;
 use crate::files::tracked::Tracked;
-use crate::project::outputs::Output;
+use crate::project::output::Output;
+use crate::project::provenance::{OutRecord, PROVENANCE_FILE, Provenance, TOOL};
 use crate::workspace::Workspace;
 
-/// Name of the provenance file in `*.dist-info`.
-pub(crate) const PROVENANCE_FILE: &str = "backlot.json";
 /// Name of the project file kept in `*.dist-info`.
 pub(crate) const PROJECT_FILE: &str = "pyproject.toml";
-/// This program, as wheels and publications name it.
-pub const TOOL: &str = concat!("backlot ", env!("CARGO_PKG_VERSION"));
-
-/// What a release was built from. Format in `docs/format/provenance.md`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Provenance {
-    /// Format of this record.
-    pub format: u32,
-    /// The program that built it.
-    pub tool: String,
-    /// The exact versions of its inputs that the workspace had.
-    pub inputs: BTreeMap<PackageName, Version>,
-    /// Its tracked files and folders.
-    pub outs: Vec<OutRecord>,
-}
-
-impl Provenance {
-    /// What a wheel says it was built from; `None` for one of another builder.
-    pub(crate) fn of(archive: &WheelArchive) -> Result<Option<Self>> {
-        let record = archive.read_dist_info(PROVENANCE_FILE)?;
-        Ok(record.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
-    }
-}
-
-/// A tracked file or folder of a release.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutRecord {
-    /// Where it lies in the wheel's tree.
-    pub path: RelPath,
-    /// Its DVC identity: MD5, with `.dir` for a folder.
-    pub md5: String,
-    /// Its proof, where known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub blake3: Option<Blake3>,
-    /// Its bytes.
-    pub size: u64,
-    /// Its files.
-    pub files: u64,
-}
 
 /// A built wheel.
 #[derive(Clone, Debug, Serialize)]

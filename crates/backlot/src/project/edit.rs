@@ -17,7 +17,7 @@ use crate::error::{Result, WorkspaceError};
 use crate::files::tracked::Tracked;
 use crate::project::base::BaseRelease;
 use crate::project::build::PROJECT_FILE;
-use crate::project::outputs::Output;
+use crate::project::output::Output;
 use crate::workspace::Workspace;
 
 /// An output made of a release.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
 use crate::error::{Error, Result, WorkspaceError};
-use crate::project::outputs::Output;
+use crate::project::output::Output;
 use crate::workspace::Workspace;
 use crate::workspace::rules::checked;
 

@@ -10,8 +10,7 @@ use backlot_core::{AssetName, PackageName, file};
 use fs_err as fs;
 
 use crate::error::Result;
-use crate::files::same_name;
-use crate::project::outputs::Output;
+use crate::project::output::Output;
 use crate::workspace::Workspace;
 
 /// More names than this are looked up among all outputs.
@@ -113,6 +112,12 @@ fn normalised(text: &str) -> String {
         }
     }
     normal
+}
+
+/// Whether two names mean the same asset: as written or as packages.
+pub(crate) fn same_name(a: &str, b: &str) -> bool {
+    let package = |name: &str| PackageName::of_asset(name).ok();
+    a == b || package(a).is_some_and(|p| Some(p) == package(b))
 }
 
 #[cfg(test)]

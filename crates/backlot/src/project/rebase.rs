@@ -18,12 +18,12 @@ use serde::Serialize;
 
 use crate::environment::lockfile::LockedPackage;
 use crate::error::{EditError, Error, Result, WorkspaceError};
-use crate::files::Additions;
+use crate::files::additions::Additions;
 use crate::files::tracked::Tracked;
 use crate::project::base::{BaseRelease, Content, Newer, out_of};
 use crate::project::build::wheel_path;
 use crate::project::edit::staged_pointers;
-use crate::project::outputs::Output;
+use crate::project::output::Output;
 use crate::workspace::Workspace;
 
 /// How many names of changes are carried.

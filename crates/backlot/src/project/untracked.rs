@@ -17,8 +17,8 @@ use serde::Serialize;
 
 use crate::error::{OutsError, Result, WorkspaceError};
 use crate::files::tracked::Tracked;
-use crate::project::build::{OutRecord, TOOL};
-use crate::project::outputs::Output;
+use crate::project::output::Output;
+use crate::project::provenance::{OutRecord, TOOL};
 use crate::workspace::Workspace;
 
 /// Untracked files of one folder, or one such file directly in the asset's folder.

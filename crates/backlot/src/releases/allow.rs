@@ -1,18 +1,15 @@
 //! Public repos, those outside the studio, and the list of what may come from each: `public` and `allow` of `[repos]`.
 //!
-//! Invariant: every public repo is opened behind a [`Gate`], so a name that is neither on its list nor pinned to it by
+//! Invariant: every public repo is opened behind a [`backlot_repo::Gate`], so a name that is neither on its list nor pinned to it by
 //! `[sources]` never leaves the house, whatever is done. Deliberately absent: the gate itself (`backlot-repo`).
 
-use backlot_core::PackageName;
-use backlot_repo::{AllowedName, Gate};
-use backlot_resolve::Remark;
+use backlot_repo::AllowedName;
 use serde::Serialize;
 use toml_edit::{Array, Item, value};
 
-use crate::environment::pool::Pool;
 use crate::error::{Result, WorkspaceError};
 use crate::workspace::Workspace;
-use crate::workspace::config::{Config, RepoEntry, array_of};
+use crate::workspace::config::{Config, array_of};
 
 /// What changed of a list.
 #[derive(Clone, Debug, Serialize)]
@@ -144,53 +141,6 @@ impl Workspace {
             added,
             removed,
             dry_run,
-        })
-    }
-
-    /// What stands before a public repo.
-    pub(crate) fn gate_of(&self, entry: &RepoEntry) -> Option<Gate> {
-        let allow = entry.public.clone()?;
-        let sources = &self.config().rules.sources;
-        let names = |here: bool| {
-            let some = sources.iter().filter(|(_, repo)| (**repo == entry.name) == here);
-            some.map(|(package, _)| package.clone()).collect()
-        };
-        Some(Gate {
-            repo: entry.name.clone(),
-            allow,
-            pinned: names(true),
-            elsewhere: names(false),
-        })
-    }
-}
-
-impl Pool<'_> {
-    /// What is said of packages that no repo has, and that some were not asked for.
-    pub(crate) fn not_allowed(&self, missing: &[PackageName]) -> Option<Remark> {
-        let (mut facts, mut helps) = (Vec::new(), Vec::new());
-        for (repo, opened) in &self.repos {
-            let names: Vec<&str> = missing
-                .iter()
-                .filter(|name| !opened.admits(name))
-                .map(PackageName::as_str)
-                .collect();
-            if names.is_empty() {
-                continue;
-            }
-            let verb = if names.len() == 1 { "is" } else { "are" };
-            facts.push(format!(
-                "{} {verb} not on the list of what may come from `{repo}`",
-                names.join(", ")
-            ));
-            let them = if names.len() == 1 { "it" } else { "them" };
-            helps.push(format!(
-                "if {them} may come from `{repo}`, add {them} to `allow` in `[repos.{repo}]`: backlot repo allow {repo} {}",
-                names.join(" ")
-            ));
-        }
-        (!facts.is_empty()).then(|| Remark {
-            fact: facts.join("\n  "),
-            help: helps.join("\nor "),
         })
     }
 }

@@ -7,19 +7,21 @@
 //! there. Deliberately absent: whole repos (`mirror`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use backlot_core::{PackageName, Requirement, Sha256, Version, shared};
-use backlot_repo::{Checked, Release, ReleaseKind, Repo, WholeRelease};
+use backlot_repo::{Checked, Listing, Release, ReleaseKind, Repo, WholeRelease};
 use backlot_resolve::{Problem, Resolution, RootRequirement};
 use backlot_store::ObjectId;
 use backlot_wheel::Metadata;
 use serde::Serialize;
 
+use crate::environment::installable::is_refusal;
 use crate::environment::pool::Pool;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::files::holdings::NamedRemote;
 use crate::files::remotes::CopyFilesReport;
-use crate::project::build::Provenance;
+use crate::project::provenance::Provenance;
 use crate::workspace::Workspace;
 
 /// The target's rank among the repos of a copy: what is there already is preferred.
@@ -450,6 +452,54 @@ impl Workspace {
             }
         }
         Ok(())
+    }
+
+    /// Refuse a release that could not be installed from the target with all that comes with it: as if the target had them.
+    fn check_copied(
+        &self,
+        ends: &Ends,
+        root: &WholeRelease,
+        plan: &[PlannedRelease],
+        options: &CopyOptions,
+    ) -> Result<()> {
+        let env = self.marker_env()?;
+        let to = self.repo_entry(&options.to)?;
+        let mut reach = self.reach_of(to);
+        reach.retain(|entry| *entry == to || entry.name != options.from);
+        let pool = Pool::of(self, reach, &[])?;
+        let mut problem = Problem::new(&env);
+        problem.sources = pool.sources();
+        problem.requirements.push(RootRequirement {
+            requirement: Requirement::parse(&format!("{}=={}", root.package, root.version))?,
+            asked_by: "the copy".to_owned(),
+        });
+        for planned in plan {
+            let release = &planned.release;
+            let best = release.best();
+            let mut metadata = ends.metadata(planned)?;
+            // A URL is where it is, whatever repos have.
+            metadata.requires_dist.retain(|need| need.url().is_none());
+            pool.take_metadata(TARGET, best, metadata);
+            let mut listing = Listing::default();
+            if best.is_sdist() {
+                listing.sources.push(best.clone());
+            } else {
+                listing.releases.push(best.clone());
+            }
+            pool.take((release.package.clone(), TARGET), Arc::new(listing), None);
+            // Also a yanked one, which was chosen because something was built with it.
+            problem
+                .preferences
+                .insert(release.package.clone(), release.version.clone());
+        }
+        match backlot_resolve::resolve(&pool, &problem, self.context()) {
+            Ok(_) => Ok(()),
+            Err(error) if is_refusal(&error) => {
+                let what = format!("{} {}", root.package, root.version);
+                self.refuse_uninstallable(what, &options.to, error.to_string(), options.force)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -9,17 +9,47 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use backlot_core::{PackageName, RelPath, Version};
-use backlot_dvc::{AddedOut, CombineOptions, Combined, Destination, Expectation, PartsError, SentAhead};
-use backlot_store::{
-    Error as StoreError, FileDigests, JobId, JobRelease, ObjectId, PartFile, Remote, Transfer,
+use backlot_dvc::{
+    AddedOut, CombineOptions, Combined, Destination, Expectation, MissingFrames, PartsError, SentAhead,
 };
+use backlot_store::{
+    Error as StoreError, FileDigests, JobId, JobRelease, ObjectId, PartFile, Remote, StoredName, Transfer,
+};
+use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
 use crate::files::tracked::Tracked;
-use crate::project::outputs::Output;
+use crate::project::output::Output;
 use crate::releases::parts::{PartState, check_folder, state_of};
-use crate::releases::publish::{FromParts, PartsUsed, PublishOptions};
 use crate::workspace::Workspace;
+
+/// How to publish the parts of a job.
+#[derive(Clone, Debug, Default)]
+pub struct FromParts {
+    /// The ID of the job.
+    pub job: String,
+    /// What each folder must have, as `frames=1-100`.
+    pub expect: Vec<String>,
+    /// Publish without frames that no part has.
+    pub allow_missing: bool,
+    /// Of files with other bytes, take those of the part that was stored last, by the clock of the remote's service.
+    pub newest: bool,
+}
+
+/// What a release was made from.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartsUsed {
+    /// The job.
+    pub job: JobId,
+    /// The parts.
+    pub parts: Vec<StoredName>,
+    /// The nodes that stored them, sorted.
+    pub nodes: Vec<String>,
+    /// Frames that no part has.
+    pub missing: Vec<MissingFrames>,
+    /// Files of older parts that have other bytes.
+    pub overruled: u64,
+}
 
 impl Workspace {
     /// Record the files of a job's parts as those of an output's folders, in pointers and manifests.
@@ -27,7 +57,8 @@ impl Workspace {
         &self,
         output: &Output,
         parts: &FromParts,
-        options: &PublishOptions,
+        remote: Option<&str>,
+        dry_run: bool,
     ) -> Result<(PartsUsed, Vec<AddedOut>)> {
         let job: JobId = parts.job.parse()?;
         let expected: Vec<Expectation> = parts
@@ -35,7 +66,7 @@ impl Workspace {
             .iter()
             .map(|one| one.parse())
             .collect::<Result<_, PartsError>>()?;
-        let remote = self.open_remote(self.remote_entry(options.remote.as_deref(), "publishing parts")?)?;
+        let remote = self.open_remote(self.remote_entry(remote, "publishing parts")?)?;
         let found = remote.job_parts(Some(&job), self.context())?;
         if let Some(damaged) = found.damaged.first() {
             return Err(StoreError::DamagedPart {
@@ -66,7 +97,7 @@ impl Workspace {
             missing: combined.missing.clone(),
             overruled: combined.overruled,
         };
-        let outs = self.add_combined((output, &tracked), &combined, &remote, options.dry_run)?;
+        let outs = self.add_combined((output, &tracked), &combined, &remote, dry_run)?;
         Ok((used, outs))
     }
 
@@ -78,7 +109,7 @@ impl Workspace {
         dry_run: bool,
     ) -> Result<Vec<AddedOut>> {
         let root =
-            crate::project::outputs::module_folder(output).ok_or_else(|| WorkspaceError::NotInOutput {
+            crate::project::output::module_folder(output).ok_or_else(|| WorkspaceError::NotInOutput {
                 path: output.project.root.clone(),
             })?;
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
@@ -215,9 +246,9 @@ impl Workspace {
         used: &PartsUsed,
         (package, version): (&PackageName, &Version),
         repo: &str,
-        options: &PublishOptions,
+        remote: Option<&str>,
     ) {
-        if let Err(error) = self.try_note_parts(used, (package, version), repo, options) {
+        if let Err(error) = self.try_note_parts(used, (package, version), repo, remote) {
             let message = format!(
                 "{package} {version} is published, but that could not be noted beside its parts, which are kept until they are too old; publishing again notes it: {error}"
             );
@@ -230,9 +261,9 @@ impl Workspace {
         used: &PartsUsed,
         (package, version): (&PackageName, &Version),
         repo: &str,
-        options: &PublishOptions,
+        remote: Option<&str>,
     ) -> Result<()> {
-        let remote = self.open_remote(self.remote_entry(options.remote.as_deref(), "publishing parts")?)?;
+        let remote = self.open_remote(self.remote_entry(remote, "publishing parts")?)?;
         let release = JobRelease::new(
             &used.job,
             (package.as_str(), &version.to_string()),

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::error::{Error, PartError, Result, WorkspaceError};
 use crate::files::adding::scan_given;
-use crate::project::build::TOOL;
+use crate::project::provenance::TOOL;
 use crate::workspace::config::Config;
 use crate::workspace::connect::{self, Address};
 use crate::workspace::settings::{Host, Settings};

@@ -7,48 +7,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use backlot_core::{PackageName, Version, file};
-use backlot_dvc::{AddedOut, Change, Destination, FileChanges, MissingFrames, SentAhead, TrackedPointer};
+use backlot_dvc::{AddedOut, Change, Destination, FileChanges, SentAhead, TrackedPointer};
 use backlot_repo::{Checked, Publication, Release, Repo};
-use backlot_store::{JobId, Remote, StoredName, Transfer};
+use backlot_store::Remote;
 use serde::Serialize;
 
 use crate::error::{Error, OutsError, Result, WorkspaceError};
-use crate::files::adding::Preview;
+use crate::files::additions::Additions;
+use crate::files::moved::MoveReport;
 use crate::files::sequences::SequenceGap;
 use crate::files::tracked::Tracked;
-use crate::files::{Additions, MoveReport};
 use crate::project::base::{BaseRelease, Newer};
 use crate::project::build::BuildReport;
-use crate::project::outputs::Output;
+use crate::project::output::Output;
+use crate::releases::from_parts::{FromParts, PartsUsed};
 use crate::workspace::{Workspace, absolute};
-
-/// How to publish the parts of a job.
-#[derive(Clone, Debug, Default)]
-pub struct FromParts {
-    /// The ID of the job.
-    pub job: String,
-    /// What each folder must have, as `frames=1-100`.
-    pub expect: Vec<String>,
-    /// Publish without frames that no part has.
-    pub allow_missing: bool,
-    /// Of files with other bytes, take those of the part that was stored last, by the clock of the remote's service.
-    pub newest: bool,
-}
-
-/// What a release was made from.
-#[derive(Clone, Debug, Serialize)]
-pub struct PartsUsed {
-    /// The job.
-    pub job: JobId,
-    /// The parts.
-    pub parts: Vec<StoredName>,
-    /// The nodes that stored them, sorted.
-    pub nodes: Vec<String>,
-    /// Frames that no part has.
-    pub missing: Vec<MissingFrames>,
-    /// Files of older parts that have other bytes.
-    pub overruled: u64,
-}
 
 /// How to publish.
 #[derive(Clone, Debug, Default)]
@@ -197,7 +170,7 @@ impl Workspace {
             wheel,
         } = prepared;
         if let Some(used) = parts.as_ref().filter(|_| !options.dry_run) {
-            self.note_parts(used, (&package, &version), &entry.name, options);
+            self.note_parts(used, (&package, &version), &entry.name, options.remote.as_deref());
         }
         Ok(PublishReport {
             asset: output.name.clone(),
@@ -219,7 +192,8 @@ impl Workspace {
     fn record_and_build(&self, output: &Output, repo: &Repo, options: &PublishOptions) -> Result<Prepared> {
         let (parts, mut recorded) = match &options.parts {
             Some(parts) => {
-                let (used, outs) = self.record_parts(output, parts, options)?;
+                let (used, outs) =
+                    self.record_parts(output, parts, options.remote.as_deref(), options.dry_run)?;
                 (Some(used), outs)
             }
             None => (None, Vec::new()),
@@ -446,79 +420,6 @@ impl Workspace {
             }
         }
         Ok(gaps)
-    }
-
-    /// What the output tracks once its changes are recorded; after a dry run, what it would.
-    pub(crate) fn tracked_after(
-        &self,
-        output: &Output,
-        recorded: &[AddedOut],
-        dry_run: bool,
-    ) -> Result<Tracked> {
-        let mut tracked = self.tracked_of_output(output)?;
-        if !dry_run {
-            return Ok(tracked);
-        }
-        for planned in recorded {
-            let mut is_new = true;
-            for pointer in &mut tracked.pointers {
-                let base = pointer.pointer.base(pointer.folder());
-                for out in &mut pointer.pointer.outs {
-                    if out.path.to_path(&base) == planned.path {
-                        *out = planned.out.clone();
-                        is_new = false;
-                    }
-                }
-            }
-            if is_new {
-                tracked.pointers.push(TrackedPointer::planned(planned));
-            }
-        }
-        Ok(tracked)
-    }
-
-    /// What a push would send once the changes are recorded, and what is `previewed` is added.
-    pub(crate) fn plan_files(
-        &self,
-        tracked: &[Tracked],
-        recorded: &[AddedOut],
-        previewed: &[Preview],
-        remote: Option<&str>,
-    ) -> Result<MoveReport> {
-        let mut others = Vec::new();
-        for one in tracked {
-            let mut pointers = one.pointers.clone();
-            for pointer in &mut pointers {
-                let base = pointer.pointer.base(pointer.folder());
-                let is_planned = |path: PathBuf| recorded.iter().any(|planned| planned.path == path);
-                pointer
-                    .pointer
-                    .outs
-                    .retain(|out| !is_planned(out.path.to_path(&base)));
-            }
-            others.push(Tracked {
-                name: one.name.clone(),
-                pointers,
-                installed: false,
-            });
-        }
-        let mut more = BTreeMap::<Option<String>, Vec<Transfer>>::new();
-        for planned in recorded.iter().filter(|one| one.out.push && one.out.cache) {
-            let of_remote = more.entry(planned.out.remote.clone()).or_default();
-            of_remote.extend(planned.objects.iter().copied());
-        }
-        if !previewed.is_empty() {
-            let objects = previewed
-                .iter()
-                .flat_map(|preview| preview.objects.iter().copied());
-            more.entry(None).or_default().extend(objects);
-        }
-        let mut report = self.plan_push(&others, &more, remote)?;
-        for (asset, one) in report.assets.iter_mut().zip(tracked) {
-            let more = previewed.iter().filter(|preview| preview.asset == one.name);
-            asset.files = one.files() + more.map(|preview| preview.files).sum::<u64>();
-        }
-        Ok(report)
     }
 
     fn path_changes(&self, out: &AddedOut) -> PathChanges {

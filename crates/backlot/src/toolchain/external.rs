@@ -4,10 +4,7 @@
 //! what is installed there; the lock says exactly what is in it; it changes at once. No channel is known that nobody
 //! configured. Callers hold the workspace lock while they change any of it.
 
-use std::path::PathBuf;
-
 use backlot_core::{file, text};
-use backlot_wheel::Interpreter;
 use serde::Serialize;
 
 use crate::environment::lockfile::{Lock, LockedConda};
@@ -131,28 +128,6 @@ impl Workspace {
             self.refresh_settings()?;
         }
         Ok(())
-    }
-
-    /// The folder of the conda packages.
-    fn conda_prefix(&self) -> PathBuf {
-        self.root().join("external_packages").join("conda")
-    }
-
-    /// The Python among the external packages, if they are installed.
-    pub(crate) fn external_interpreter(&self) -> Result<Option<Interpreter>> {
-        if self.config.external_conda.is_empty() {
-            return Ok(None);
-        }
-        let prefix = self.conda_prefix();
-        let packages = conda::installed(&prefix)?.unwrap_or_default();
-        let Some((_, executable)) = conda::python_of(&prefix, &packages) else {
-            return Ok(None);
-        };
-        let found = backlot_wheel::read_interpreter(&executable, self.context())?;
-        Ok(Some(Interpreter {
-            shared: true,
-            ..found
-        }))
     }
 
     /// What is asked for, and what is there.

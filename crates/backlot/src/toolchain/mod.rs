@@ -2,4 +2,5 @@
 
 pub(crate) mod conda;
 pub(crate) mod external;
+pub(crate) mod prefix;
 pub(crate) mod python;

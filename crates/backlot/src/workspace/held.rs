@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::path::Path;
 
 use crate::error::{Result, WorkspaceError};
-use crate::project::outputs::Output;
+use crate::project::output::Output;
 use crate::workspace::{Workspace, WorkspaceLock};
 
 /// A workspace under its lock, as its files are now.

@@ -7,6 +7,7 @@ pub(crate) mod auth;
 pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod held;
+pub(crate) mod init;
 pub(crate) mod local_cache;
 pub(crate) mod movers;
 pub(crate) mod places;
@@ -24,11 +25,10 @@ use backlot_backend::StoreOptions;
 use backlot_core::{Context, FileLock, PlaceIdentity, file, text};
 use backlot_dvc::DvcConfig;
 use backlot_net::Network;
-use backlot_repo::{IndexRepo, ReleaseStore, Repo};
+use backlot_repo::{Gate, IndexRepo, ReleaseStore, Repo};
 use backlot_store::{Cache, Remote, RemoteLayout, StatCache};
 use backlot_wheel::Interpreter;
 use fs_err as fs;
-use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
 use crate::workspace::config::{Config, FILE_NAME, RemoteEntry, RepoEntry, RepoPlace};
@@ -56,30 +56,6 @@ pub struct Workspace {
     remote_repos: Mutex<BTreeMap<RepoEntry, Repo>>,
 }
 
-/// How to make a workspace.
-#[derive(Clone, Debug, Default)]
-pub struct InitOptions {
-    /// Python version, interpreter or `none`; `None` takes what is on the path.
-    pub python: Option<String>,
-    /// Cache folder for this workspace instead of the user's shared one.
-    pub cache: Option<String>,
-    /// Say what would be made, make nothing.
-    pub dry_run: bool,
-}
-
-/// What was made.
-#[derive(Clone, Debug, Serialize)]
-pub struct InitReport {
-    /// The workspace.
-    pub root: PathBuf,
-    /// What was (or would be) created, relative to it.
-    pub created: Vec<String>,
-    /// Whether nothing was changed.
-    pub dry_run: bool,
-}
-
-const DVC_IGNORE: &str = "# Written by backlot: what real DVC must not look into.\n/inputs\n/build\n/external_packages\n/.backlot\n";
-
 /// What a command holds while it changes a workspace.
 #[derive(Debug)]
 pub(crate) struct WorkspaceLock {
@@ -88,59 +64,6 @@ pub(crate) struct WorkspaceLock {
 }
 
 impl Workspace {
-    /// Make a workspace in a folder, which may have other files in it.
-    pub fn init(
-        root: &Path,
-        options: &InitOptions,
-        host: &Host,
-        context: &Context,
-    ) -> Result<(Option<Self>, InitReport)> {
-        let root = absolute(root)?;
-        if root.join(FILE_NAME).exists() {
-            return Err(WorkspaceError::WorkspaceExists { root }.into());
-        }
-        let folders = ["inputs", "outputs", "build", "external_packages", ".backlot"];
-        let files = [FILE_NAME, ".dvc/config", ".dvcignore"];
-        let mut created: Vec<String> = folders.iter().map(|f| format!("{f}/")).collect();
-        created.extend(files.iter().map(ToString::to_string));
-        let report = InitReport {
-            root: root.clone(),
-            created,
-            dry_run: options.dry_run,
-        };
-        if options.dry_run {
-            return Ok((None, report));
-        }
-        let mut config = Config::new(&root)?;
-        config.set_python(options.python.as_deref());
-        config.set_cache(options.cache.as_deref());
-        let workspace = Self::with_config(root, config, host, context)?;
-        workspace.check_python()?;
-        let absent = Absent::below(&workspace.root);
-        if let Err(error) = workspace.make(&folders) {
-            absent.restore(&workspace.root);
-            return Err(error);
-        }
-        Ok((Some(workspace), report))
-    }
-
-    /// Make the parts of a workspace, `backlot.toml` last: with it, all of it is there.
-    fn make(&self, folders: &[&str]) -> Result<()> {
-        for folder in folders.iter().filter(|f| **f != "inputs") {
-            fs::create_dir_all(self.root.join(folder))?;
-        }
-        file::write_if_changed(&self.root.join(".backlot/.gitignore"), b"*\n")?;
-        file::write_if_changed(&self.root.join(".dvcignore"), DVC_IGNORE.as_bytes())?;
-        let _lock = self.lock()?;
-        self.write_dvc_config()?;
-        self.sync_editables()?;
-        if self.config.create()? {
-            return Ok(());
-        }
-        let root = self.root.clone();
-        Err(WorkspaceError::WorkspaceExists { root }.into())
-    }
-
     /// Open the workspace that `start` is in.
     pub fn open(start: &Path, host: &Host, context: &Context) -> Result<Self> {
         let start = absolute(start)?;
@@ -390,6 +313,22 @@ impl Workspace {
         Ok(repo)
     }
 
+    /// What stands before a public repo.
+    pub(crate) fn gate_of(&self, entry: &RepoEntry) -> Option<Gate> {
+        let allow = entry.public.clone()?;
+        let sources = &self.config().rules.sources;
+        let names = |here: bool| {
+            let some = sources.iter().filter(|(_, repo)| (**repo == entry.name) == here);
+            some.map(|(package, _)| package.clone()).collect()
+        };
+        Some(Gate {
+            repo: entry.name.clone(),
+            allow,
+            pinned: names(true),
+            elsewhere: names(false),
+        })
+    }
+
     /// The way to indexes, set up when first needed.
     pub(crate) fn network(&self) -> Result<Network> {
         if let Some(network) = self.network.get() {
@@ -536,43 +475,6 @@ fn dvc_endpoint(remote: &RemoteEntry) -> Option<(&'static str, &str)> {
         "oss" => Some(("oss_endpoint", endpoint)),
         "gdrive" => None,
         _ => Some(("endpointurl", endpoint)),
-    }
-}
-
-/// What of a workspace is not there before it is made: all that is removed if that fails.
-struct Absent(Vec<PathBuf>);
-
-impl Absent {
-    fn below(root: &Path) -> Self {
-        // Folders above the workspace, too: the topmost that is not there stands for all.
-        let above = root.ancestors().take_while(|folder| !folder.exists()).last();
-        if let Some(above) = above {
-            return Self(vec![above.to_path_buf()]);
-        }
-        let parts = [
-            "inputs",
-            "outputs",
-            "build",
-            "external_packages",
-            ".backlot",
-            ".dvc",
-            ".dvc/config",
-            ".dvcignore",
-            "backlot.lock",
-        ];
-        let paths = parts.iter().map(|part| root.join(part));
-        Self(paths.filter(|path| fs::symlink_metadata(path).is_err()).collect())
-    }
-
-    fn restore(self, root: &Path) {
-        // Somebody else was first: it is theirs.
-        if root.join(FILE_NAME).exists() {
-            return;
-        }
-        for path in self.0 {
-            // The error that is told is the one before.
-            file::remove(&path).ok();
-        }
     }
 }
 

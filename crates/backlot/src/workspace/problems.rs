@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use backlot_core::{Class, Coded, text};
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::workspace::Workspace;
 
 /// An asset that a command had to leave out.
 #[derive(Clone, Debug, Serialize)]
@@ -75,5 +76,25 @@ impl Coded for AssetsLeftOut {
     }
     fn help(&self) -> Option<String> {
         Some("everything else was done; the report says what is wrong with each".to_owned())
+    }
+}
+
+/// Collects the assets that are left out.
+pub(crate) fn problem_of(
+    problems: &mut Vec<AssetProblem>,
+) -> impl FnMut(String, Error) -> Result<()> + use<'_> {
+    |asset, error| {
+        problems.push(AssetProblem::new(asset, &error));
+        Ok(())
+    }
+}
+
+impl Workspace {
+    /// Warn of assets that could not be read, so that what they need is not known.
+    pub(crate) fn warn_left_out(&self, problems: Vec<AssetProblem>) {
+        for one in problems {
+            let message = format!("`{}` is left out: {}", one.asset, one.message);
+            self.context().warn("output::left_out", message);
+        }
     }
 }

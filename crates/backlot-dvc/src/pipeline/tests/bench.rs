@@ -29,34 +29,34 @@ pub(super) struct Bench {
 
 /// What happened in one run.
 #[derive(Debug, Default)]
-pub(super) struct Report {
-    pub(super) failed: bool,
-    pub(super) error: Option<PipelineError>,
-    pub(super) ran: Vec<String>,
-    pub(super) restored: Vec<String>,
-    pub(super) skipped: Vec<String>,
-    pub(super) commands: Vec<String>,
-    pub(super) why: Vec<(String, Change)>,
+pub(in crate::pipeline) struct Report {
+    pub(in crate::pipeline) failed: bool,
+    pub(in crate::pipeline) error: Option<PipelineError>,
+    pub(in crate::pipeline) ran: Vec<String>,
+    pub(in crate::pipeline) restored: Vec<String>,
+    pub(in crate::pipeline) skipped: Vec<String>,
+    pub(in crate::pipeline) commands: Vec<String>,
+    pub(in crate::pipeline) why: Vec<(String, Change)>,
 }
 
 /// What `repro` was asked for.
 #[derive(Default)]
-pub(super) struct Options {
-    force: bool,
-    force_downstream: bool,
-    keep_going: bool,
-    ignore_errors: bool,
-    dry: bool,
-    no_commit: bool,
-    no_run_cache: bool,
-    recursive: bool,
-    glob: bool,
-    reach: Reach,
-    targets: Vec<String>,
+pub(in crate::pipeline) struct Options {
+    pub(in crate::pipeline) force: bool,
+    pub(in crate::pipeline) force_downstream: bool,
+    pub(in crate::pipeline) keep_going: bool,
+    pub(in crate::pipeline) ignore_errors: bool,
+    pub(in crate::pipeline) dry: bool,
+    pub(in crate::pipeline) no_commit: bool,
+    pub(in crate::pipeline) no_run_cache: bool,
+    pub(in crate::pipeline) recursive: bool,
+    pub(in crate::pipeline) glob: bool,
+    pub(in crate::pipeline) reach: Reach,
+    pub(in crate::pipeline) targets: Vec<String>,
 }
 
 impl Options {
-    pub(super) fn parse(arguments: &[String]) -> Self {
+    pub(in crate::pipeline) fn parse(arguments: &[String]) -> Self {
         let mut options = Self::default();
         for argument in arguments {
             match argument.as_str() {

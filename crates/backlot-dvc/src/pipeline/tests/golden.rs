@@ -80,9 +80,22 @@ fn in_dvcs_words((stage, change): &(String, Change)) -> Option<String> {
     ))
 }
 
+/// What a case is run with.
+pub(in crate::pipeline) trait Engine {
+    /// Reproduce with the arguments of `dvc repro`. Stages may run side by side if none fails.
+    fn repro(&self, arguments: &[String], shell: &str, side_by_side: bool) -> Report;
+}
+
+impl Engine for Bench {
+    fn repro(&self, arguments: &[String], shell: &str, _side_by_side: bool) -> Report {
+        Self::repro(self, &Options::parse(arguments), shell)
+    }
+}
+
 struct Case {
     folder: PathBuf,
-    bench: Bench,
+    root: PathBuf,
+    engine: Box<dyn Engine>,
     /// The bytes that the lock had last.
     lock: Option<String>,
     name: String,
@@ -90,7 +103,7 @@ struct Case {
 
 impl Case {
     fn step(&mut self, at: usize, step: &Json) {
-        let root = self.bench.root.clone();
+        let root = self.root.clone();
         if let Some(path) = step["write"].as_str() {
             let path = root.join(path);
             fs::remove_file(&path).ok();
@@ -128,7 +141,9 @@ impl Case {
             None | Some("") => "/bin/sh",
             Some(shell) => shell,
         };
-        let report = self.bench.repro(&Options::parse(&arguments[1..]), shell);
+        let report = self
+            .engine
+            .repro(&arguments[1..], shell, step["expect"]["rc"] == 0);
         self.check(&place, &arguments, &step["expect"], &report);
     }
 
@@ -148,7 +163,7 @@ impl Case {
             why.sort();
             assert_eq!(why, texts(&expect["why"]), "{place}");
         }
-        let lock = fs::read_to_string(self.bench.root.join("dvc.lock")).ok();
+        let lock = fs::read_to_string(self.root.join("dvc.lock")).ok();
         match expect["lock"].as_str() {
             None => assert_eq!(lock, None, "{place}"),
             Some("unchanged") => assert_eq!(lock, self.lock, "{place}"),
@@ -162,6 +177,11 @@ impl Case {
 }
 
 fn run(name: &str) {
+    run_with(name, |root| Box::new(Bench::new(root)));
+}
+
+/// Run a case with an engine for the project in a folder.
+pub(in crate::pipeline) fn run_with(name: &str, engine: impl Fn(&Path) -> Box<dyn Engine>) {
     let folder = fixtures().join(name);
     let temporary = tempfile::tempdir().expect("a folder");
     let root = temporary.path().join("project");
@@ -169,7 +189,8 @@ fn run(name: &str) {
     let case: Json =
         serde_json::from_str(&fs::read_to_string(folder.join("case.json")).expect("read")).expect("JSON");
     let mut state = Case {
-        bench: Bench::new(&root),
+        engine: engine(&root),
+        root: root.clone(),
         lock: None,
         name: name.to_owned(),
         folder: folder.clone(),
@@ -213,6 +234,16 @@ macro_rules! cases {
             // It shows a fault of DVC and has a test of its own.
             names.retain(|name| name != "26-size-param");
             assert_eq!(names, [$($name),*]);
+        }
+
+        /// The same cases with the engine that people use.
+        mod really {
+            use crate::pipeline::run::tests::golden::engine;
+
+            $(#[test]
+            fn $test() {
+                super::run_with($name, engine);
+            })*
         }
     };
 }

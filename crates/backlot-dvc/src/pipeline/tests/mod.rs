@@ -1,9 +1,9 @@
 //! Tests of pipelines as a whole: DVC's own verdicts and locks, graphs, targets and size.
 
 #[cfg(unix)]
-mod bench;
+pub(super) mod bench;
 #[cfg(unix)]
-mod golden;
+pub(super) mod golden;
 mod graphs;
 mod judging;
 mod loading;

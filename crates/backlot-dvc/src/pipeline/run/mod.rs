@@ -1,0 +1,34 @@
+//! Running pipelines: plans, stages side by side, results put back from the cache, and order after an interrupted run.
+//!
+//! Invariants: outputs are old or new, never half, whatever stops a run; nothing that a stage started outlives it; what was
+//! made is in the cache before the lock names it. Deliberately absent: the environment and the terminal, which the caller
+//! has, and the network ([`Pull`] brings objects).
+//!
+//! [`plan`] says what a run would do, [`reproduce`] does it with an [`Executor`], [`run_stage`] makes a single stage, and
+//! [`RunCache`] gives results to other machines.
+
+mod aside;
+mod engine;
+mod executor;
+mod log;
+mod options;
+mod plan;
+mod project;
+mod report;
+mod results;
+mod stage;
+mod supervise;
+mod world;
+
+pub use aside::Recovered;
+pub use engine::{recover, reproduce, run_stage};
+pub use executor::{Ended, Executor, Exit, Job, LocalExecutor, Output, Supervisor};
+pub use options::{Pull, RunOptions};
+pub use plan::{Plan, Planned, PlannedStage, plan};
+pub use project::Project;
+pub use report::{Outcome, Report, StageError, StageReport};
+pub use results::{RunCache, RunCacheLayout};
+pub use supervise::supervise;
+
+#[cfg(all(test, unix))]
+pub(super) mod tests;

@@ -1,0 +1,91 @@
+//! Making a repo, and which one is there now.
+//!
+//! Invariants: of any number that make it at once, one gives it its identity; a repo that is known is not made again where it is gone, and
+//! one of another way to commit is not published to. Deliberately absent: what lies in it.
+
+use backlot_backend::{CommitBy, Moved};
+use backlot_core::{Context, PlaceIdentity};
+
+use super::{JSON, ReleaseStore};
+use crate::error::{Error, Result};
+use crate::layout::{Marker, RepoKind};
+
+impl ReleaseStore {
+    /// Which repo is there now; `None` where it may not be asked.
+    pub fn identity(&self) -> Result<Option<PlaceIdentity>> {
+        if let Some(places) = &self.0.places {
+            return places.identity().map(Some);
+        }
+        if self.0.objects.is_offline() {
+            return Ok(None);
+        }
+        Ok(Some(match self.marker()? {
+            Some(marker) => marker.identity(),
+            // The objects are the truth: a copy of `packages/` without the marker is the same repo.
+            None if self.package_folders()?.is_empty() => PlaceIdentity::Absent,
+            None => PlaceIdentity::Unnamed,
+        }))
+    }
+
+    /// Whether there is a repo.
+    pub fn is_made(&self) -> Result<bool> {
+        match &self.0.places {
+            Some(_) => Ok(self.kind()? != RepoKind::Empty),
+            None => Ok(self.marker()?.is_some()),
+        }
+    }
+
+    /// Make the repo if there is none, with the folders above it. Returns whether it was made.
+    pub(crate) fn make_new(&self) -> Result<bool> {
+        match &self.0.places {
+            _ if self.is_made()? => Ok(false),
+            Some(places) => places.ensure(true).map(|_| true),
+            None => self.make(),
+        }
+    }
+
+    /// Make the repo if there is none, having seen that the store honours what publishing needs. Fine if it is one.
+    pub fn make(&self) -> Result<bool> {
+        let by = self.0.objects.commit_by();
+        let found = if self.is_local() { None } else { self.marker()? };
+        if let Some(marker) = &found
+            && marker.commit != Some(by)
+        {
+            return Err(Error::OtherWay { place: self.place() });
+        }
+        // Looked at again when it matters: a disk may have gone since the repo was opened.
+        if let Some(known) = self.0.known.get()
+            && !self.identity()?.is_none_or(|found| known.is_of(&found))
+        {
+            return Err(Error::NotThere { place: self.place() });
+        }
+        if let Some(places) = &self.0.places {
+            return places.ensure(false);
+        }
+        self.prove()?;
+        if found.is_some() {
+            return Ok(false);
+        }
+        // Of several that make it at once, the first gives it its identity.
+        let marker = Marker::fresh(Some(by)).to_bytes();
+        match by {
+            CommitBy::Create => drop(self.0.objects.create("repo.json", marker, JSON)?),
+            CommitBy::Move => {
+                let staged = format!("staged/repo-{}", ulid::Ulid::new().to_string().to_lowercase());
+                self.0.objects.stage(&staged, marker)?;
+                if self.0.objects.rename(&staged, "repo.json")? == Moved::Exists {
+                    self.0.objects.delete(&staged)?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The same for a publish, telling people if there was none.
+    pub(super) fn ensure(&self, context: &Context) -> Result<()> {
+        if self.make()? {
+            context.warn("repo::created", format!("made a new repo in `{}`", self.place()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! What releases are chosen for.
+
+use backlot_core::{PackageName, Requirement};
+
+use crate::workspace::rules::Rules;
+
+/// What to choose, and how.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wish {
+    /// What the workspace asks for.
+    pub(crate) inputs: Vec<Requirement>,
+    /// A repo to prefer to all others.
+    pub(crate) prefer: Option<String>,
+    /// Ask only repos that people have who have the preferred one.
+    pub(crate) within_reach: bool,
+    /// Forget these choices of the lock.
+    pub(crate) upgrade: Upgrade,
+    /// Admit pre-releases.
+    pub(crate) prereleases: bool,
+    /// Constraints, overrides, the cutoff and pins to repos; those of `backlot.toml` where nothing is said.
+    pub(crate) rules: Option<Rules>,
+    /// Rather keep a choice of the lock than move to a deprecated or to a lower release.
+    pub(crate) forwards: bool,
+}
+
+/// Which choices of the lock may move.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Only those that must.
+    #[default]
+    None,
+    /// Those of these packages.
+    Packages(Vec<PackageName>),
+    /// All.
+    All,
+}
