@@ -8,6 +8,7 @@ mod parts;
 mod places;
 mod releases;
 mod rules;
+mod steps;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,9 @@ pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
 pub(crate) use places::{Input, Remote, Repo};
 pub(crate) use releases::{CopyArgs, MirrorArgs, VerdictArgs};
 pub(crate) use rules::RuleArgs;
+pub(crate) use steps::{
+    AlphaMode, ChecksumArgs, FramesCheckArgs, ImageFormat, Look, ProxyArgs, SheetArgs, Step, SumFormat,
+};
 
 /// Asset pipeline engine: assets are packages, files are content-addressed.
 #[derive(Debug, Parser)]
@@ -548,6 +552,9 @@ pub(crate) enum Command {
         #[arg(long, required_unless_present = "remote")]
         dry_run: bool,
     },
+    /// Ready-made pipeline steps that need no other program: proxies, contact sheets, checksums, checks of frames
+    #[command(subcommand)]
+    Step(Step),
     /// Print completions for a shell
     #[command(
         after_help = "Examples:\n  backlot completions bash > ~/.local/share/bash-completion/completions/backlot"

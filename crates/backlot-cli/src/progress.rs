@@ -151,6 +151,7 @@ fn label(operation: Operation) -> &'static str {
         Operation::Verify => "verifying",
         Operation::Collect => "collecting",
         Operation::Bundle => "bundling",
+        Operation::Transcode => "converting",
         _ => "working",
     }
 }

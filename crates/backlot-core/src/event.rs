@@ -36,6 +36,8 @@ pub enum Operation {
     Bundle,
     /// Running the stages of a pipeline.
     Reproduce,
+    /// Making images from images.
+    Transcode,
 }
 
 /// Something a person should know though nothing failed.

@@ -83,6 +83,9 @@ pub enum Error {
     /// Credentials.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// Steps over images and files.
+    #[error(transparent)]
+    Media(#[from] backlot_media::Error),
     /// Outputs and the releases they were edited from.
     #[error(transparent)]
     Edit(#[from] EditError),
@@ -132,6 +135,7 @@ impl Error {
             Self::Repo(e) => e,
             Self::Network(e) => e,
             Self::Auth(e) => e,
+            Self::Media(e) => e,
             Self::Edit(e) => e,
             Self::Bundle(e) => e,
             Self::Gc(e) => e,

@@ -1,7 +1,7 @@
 //! Backlot for programs: workspaces, assets, publishing, installing, files.
 //!
-//! Everything the command line does is a method of [`Workspace`]; it returns a report that serialises to what `--json`
-//! prints. An embedding program says who and where it is by a [`Host`], and watches and stops work by a [`Context`].
+//! Everything the command line does is a method of [`Workspace`], or a function of [`media`], which needs none; it returns a report that
+//! serialises to what `--json` prints. An embedding program says who and where it is by a [`Host`], and watches and stops work by a [`Context`].
 //!
 //! Deliberately absent: terminals, environment variables, globals, signal handlers.
 
@@ -21,6 +21,7 @@ pub use backlot_core::{
     Observer, Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
 };
 pub use backlot_dvc::{Change, FileChanges, MissingFrames, PartsError};
+pub use backlot_media as media;
 pub use backlot_net::{
     Credential, CredentialChain, CredentialRequest, CredentialSource, FoundCredential, FromVariables,
     ListedCredential, Netrc, NetworkOptions, PlaceName, Proxies, SourceKind, SshOptions,

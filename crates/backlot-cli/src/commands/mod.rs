@@ -12,6 +12,7 @@ mod parts;
 mod places;
 mod releases;
 mod run;
+mod steps;
 mod storage;
 
 use backlot::{Error, Verdict};
@@ -267,6 +268,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             };
             storage::collect(session, remote, &options, forget_user)
         }
+        Command::Step(step) => steps::step(session, step),
         Command::Completions { shell } => Ok(completions(*shell)),
         Command::Demo { dir, frames } => crate::demo::run(session, dir.as_deref(), *frames),
     }

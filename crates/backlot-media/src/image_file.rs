@@ -1,0 +1,51 @@
+//! An image of any supported format: its facts, by its first bytes and its header.
+//!
+//! Invariant: a file is what it begins as, whatever its extension; that of an image on something else is damage.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use backlot_core::{FileError, file};
+
+use crate::error::Trouble;
+use crate::exr_file;
+use crate::facts::{EXTENSIONS, Format, ImageFacts, format_of};
+use crate::flat_file;
+use crate::limits::Limits;
+use crate::work::guarded;
+
+/// What the header of an image says; refused if it is larger than the limits.
+pub(crate) fn read_facts(path: &Path, limits: &Limits) -> Result<ImageFacts, Trouble> {
+    let mut head = Vec::with_capacity(8);
+    let read = file::open(path)?.take(8).read_to_end(&mut head);
+    read.map_err(FileError::from)?;
+    if head.is_empty() {
+        return Err(Trouble::Damaged("it is empty".to_owned()));
+    }
+    // A file that is named as an image, and full of zeros, is what a full or broken disk leaves.
+    let unknown = || {
+        let reason = "it does not begin as OpenEXR, PNG, JPEG or TIFF do".to_owned();
+        if is_named_as_image(path) {
+            Trouble::Damaged(reason)
+        } else {
+            Trouble::Unsupported(reason)
+        }
+    };
+    let facts = guarded(|| match format_of(&head).ok_or_else(unknown)? {
+        Format::Exr => exr_file::read_facts(path, limits),
+        format => flat_file::read_facts(path, format, limits),
+    })?;
+    if facts.display.width == 0 || facts.display.height == 0 {
+        return Err(Trouble::Damaged("it has no pixels".to_owned()));
+    }
+    Ok(facts)
+}
+
+/// Whether the extension is that of a format that is read.
+fn is_named_as_image(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| {
+        EXTENSIONS
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    })
+}

@@ -1,0 +1,43 @@
+//! Image sequences: found, checked, made into proxies and contact sheets, and files checked by their checksums.
+//!
+//! What ready-made steps of a pipeline need, without another program: EXR, PNG, JPEG and TIFF are read in Rust. Invariants: what is written
+//! depends on the bytes of the input and the options only, not on the machine, its time or the number of threads; nothing half-written is
+//! visible; images are hostile input, refused by their headers before anything of their size is allocated. Deliberately absent: DVC, assets and
+//! stages; movies; colour management.
+
+mod checksum;
+mod colour;
+mod contact_sheet;
+mod error;
+mod exr_file;
+mod exr_layer;
+mod facts;
+mod flat_file;
+mod font;
+mod frames_check;
+mod image_file;
+mod limits;
+mod numbers;
+mod picture;
+mod proxy;
+mod resample;
+mod sequence;
+#[cfg(test)]
+mod tests;
+mod work;
+
+pub use checksum::{
+    ChecksumMismatch, ChecksumOptions, ChecksumReport, FileSum, ManifestFormat, SumProblem, VerifyReport,
+    WrongFile, make_checksums, verify_checksums,
+};
+pub use contact_sheet::{SheetOptions, SheetReport, make_contact_sheet};
+pub use error::{Error, Result};
+pub use facts::{Format, ImageFacts, NotFinite, PartFacts, Window};
+pub use frames_check::{
+    CheckOptions, CheckReport, CheckedSequence, Finding, FramesNotClean, Level, check_frames,
+};
+pub use limits::Limits;
+pub use numbers::FrameRange;
+pub use picture::{Alpha, Encoding, Look, Size};
+pub use proxy::{ProxyOptions, ProxyReport, make_proxies};
+pub use sequence::{Frame, Sequence, SequenceSummary, find};
