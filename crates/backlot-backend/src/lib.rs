@@ -29,7 +29,11 @@
         feature = "s3",
         feature = "webdav"
     )),
-    allow(dead_code, unused_imports)
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what services share has no use without one"
+    )
 )]
 
 mod each;

@@ -152,6 +152,7 @@ fn label(operation: Operation) -> &'static str {
         Operation::Collect => "collecting",
         Operation::Bundle => "bundling",
         Operation::Transcode => "converting",
+        Operation::Reproduce => "running stages",
         _ => "working",
     }
 }
