@@ -552,7 +552,7 @@ pub(crate) enum Command {
         #[arg(long, required_unless_present = "remote")]
         dry_run: bool,
     },
-    /// Ready-made pipeline steps that need no other program: proxies, contact sheets, checksums, checks of frames
+    /// Ready-made pipeline steps: proxies, contact sheets, checksums, checks of frames
     #[command(subcommand)]
     Step(Step),
     /// Print completions for a shell
