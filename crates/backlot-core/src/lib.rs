@@ -15,6 +15,7 @@ pub mod error;
 pub mod event;
 pub mod file;
 mod file_error;
+pub mod frames;
 pub mod identity;
 mod lenient;
 pub mod link;

@@ -1,25 +1,16 @@
-//! Frame numbers: ranges as farms write them, and the numbers in the names of files.
+//! The numbers of frames in the names of tracked files.
 //!
-//! A range is `1-100`, `1001-1100x2` (every second), `7`, or several of these with commas. The number of a file is the run
-//! of digits at the end of its name without extensions (`f.0007.exr`, `smoke_12.vdb.gz`); the digits of a version
-//! (`set.v002.abc`) are not one. Deliberately absent: frames below 0, and sub-frames.
+//! The number of a file is the run of digits at the end of its name without extensions (`f.0007.exr`, `smoke_12.vdb.gz`); the
+//! digits of a version (`set.v002.abc`) are not one. Deliberately absent: ranges of frames ([`Frames`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use backlot_core::RelPath;
+use backlot_core::frames::{Frames, number};
 
 use crate::parts::PartsError;
-
-/// The most frames that one range may have.
-const MOST: u64 = 1_000_000;
-/// How many items of a range are shown.
-const SHOWN: usize = 40;
-
-/// A set of frames.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Frames(BTreeSet<u64>);
 
 /// What a folder must have to be complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,88 +28,6 @@ pub(crate) struct Sequence {
     before: String,
     /// What is behind it.
     behind: String,
-}
-
-impl Frames {
-    pub(crate) fn insert(&mut self, frame: u64) {
-        self.0.insert(frame);
-    }
-    /// Those of another set that are not in this one.
-    pub(crate) fn lacks(&self, other: &Self) -> Self {
-        Self(other.0.difference(&self.0).copied().collect())
-    }
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let mut frames = BTreeSet::new();
-        for item in text.split(',') {
-            let (range, step) = match item.trim().split_once('x') {
-                Some((range, step)) => (range, step.parse().ok().filter(|step| *step > 0)?),
-                None => (item.trim(), 1),
-            };
-            let (first, last) = range.split_once('-').unwrap_or((range, range));
-            let (first, last) = (number(first)?, number(last)?);
-            if first > last || (last - first) / step >= MOST {
-                return None;
-            }
-            let mut next = Some(first);
-            while let Some(frame) = next.filter(|frame| *frame <= last) {
-                frames.insert(frame);
-                next = frame.checked_add(step);
-            }
-        }
-        Some(Self(frames)).filter(|frames| frames.len() as u64 <= MOST)
-    }
-}
-
-/// A number in plain digits.
-fn number(text: &str) -> Option<u64> {
-    let plain = !text.is_empty() && text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|_| plain)
-}
-
-/// As ranges: `11-20, 30`, `1001-1009x2`.
-impl fmt::Display for Frames {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all: Vec<u64> = self.0.iter().copied().collect();
-        let mut rest = all.as_slice();
-        let mut items = Vec::new();
-        while let [first, tail @ ..] = rest {
-            let step = tail.first().map_or(1, |next| next - first);
-            let more = tail
-                .iter()
-                .zip(rest)
-                .take_while(|(next, before)| *next - *before == step)
-                .count();
-            // Two frames far apart are no range.
-            let count = if more >= 2 || (more == 1 && step == 1) {
-                more
-            } else {
-                0
-            };
-            let last = rest[count];
-            items.push(match (count, step) {
-                (0, _) => first.to_string(),
-                (_, 1) => format!("{first}-{last}"),
-                _ => format!("{first}-{last}x{step}"),
-            });
-            rest = &rest[count + 1..];
-        }
-        let more = items.len().saturating_sub(SHOWN);
-        items.truncate(SHOWN);
-        f.write_str(&items.join(", "))?;
-        if more > 0 {
-            write!(f, " and {more} more ranges")?;
-        }
-        Ok(())
-    }
 }
 
 impl FromStr for Expectation {
@@ -218,50 +127,7 @@ pub(crate) fn mixed_padding<'a>(
 mod tests {
     use backlot_core::RelPath;
 
-    use super::{Expectation, Frames, Sequence, mixed_padding};
-
-    fn frames(text: &str) -> Frames {
-        Frames::parse(text).expect("a range")
-    }
-
-    #[test]
-    fn ranges_are_read_and_told_as_people_write_them() {
-        for (given, count, told) in [
-            ("1-100", 100, "1-100"),
-            ("1001-1100x2", 50, "1001-1099x2"),
-            ("30,11-20", 11, "11-20, 30"),
-            ("5,1-3, 9-9", 5, "1-3, 5, 9"),
-            ("1,2", 2, "1-2"),
-            ("1,9", 2, "1, 9"),
-            ("0-10x5,11", 4, "0-10x5, 11"),
-            ("1-5,3-7", 7, "1-7"),
-        ] {
-            let parsed = frames(given);
-            assert_eq!(
-                (parsed.len(), parsed.to_string()),
-                (count, told.to_owned()),
-                "{given}"
-            );
-            assert_eq!(frames(told), parsed);
-        }
-        for bad in [
-            "",
-            "a",
-            "1-",
-            "-1",
-            "5-1",
-            "1-5x0",
-            "1-5x",
-            "1--5",
-            "1.5",
-            "+1",
-            "1-99999999999",
-            "1,,2",
-            "1-2000000",
-        ] {
-            assert_eq!(Frames::parse(bad), None, "{bad}");
-        }
-    }
+    use super::{Expectation, Sequence, mixed_padding};
 
     #[test]
     fn an_expectation_is_a_folder_and_its_frames() {

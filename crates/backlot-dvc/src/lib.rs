@@ -34,13 +34,14 @@ pub mod transfer;
 pub mod yaml;
 
 pub use add::{AddOptions, AddedOut, Destination, SentAhead, add, add_known, add_known_file};
+pub use backlot_core::frames::Frames;
 pub use backlot_store::CheckoutOptions;
 pub use checkout::{CheckoutReport, checkout, checkout_after, plan_checkout, refuse_twins, remove_stale};
 pub use config::{DvcConfig, DvcRemote};
 pub use content::{peek_manifest, read_manifest};
 pub use damage::{FoundFiles, verify_files};
 pub use error::{Error, Result};
-pub use frames::{Expectation, Frames};
+pub use frames::Expectation;
 pub use ignore::Ignore;
 pub use manifest::{Manifest, ManifestEntry};
 pub use merge::{FileChanges, Merged, merge};

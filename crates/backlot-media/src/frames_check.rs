@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use backlot_core::frames::Frames;
 use backlot_core::{Context, Operation, text};
 use serde::Serialize;
 
@@ -16,7 +17,6 @@ use crate::facts::{Format, ImageFacts, NotFinite, Window};
 use crate::flat_file;
 use crate::image_file;
 use crate::limits::{Limits, Memory};
-use crate::numbers::FrameRange;
 use crate::sequence::{Frame, Sequence, SequenceSummary};
 use crate::work::{each, guarded};
 
@@ -58,7 +58,7 @@ pub struct Finding {
 #[derive(Clone, Debug, Default)]
 pub struct CheckOptions {
     /// The frames that each sequence must have, no more and no less.
-    pub expect: Option<FrameRange>,
+    pub expect: Option<Frames>,
     /// Read headers only: cut or damaged pixels and values that are not finite are not seen.
     pub headers_only: bool,
     /// A warning counts as an error.
@@ -237,19 +237,22 @@ fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
     let missing = sequence.missing(options.expect.as_ref());
     if !missing.is_empty() {
         let message = format!(
-            "{} missing: {missing}",
+            "{} missing: {missing:.20}",
             text::count(missing.len() as u64, "frame")
         );
         let help = "render the missing frames, or name those that are meant with --expect";
         findings.push(finder.find(("frames::missing", Level::Error), None, message, help));
     }
     if let Some(expect) = &options.expect {
-        let more: FrameRange = numbers
+        let more: Frames = numbers
             .iter()
             .filter(|number| !expect.contains(*number))
             .collect();
         if !more.is_empty() {
-            let message = format!("{} not expected: {more}", text::count(more.len() as u64, "frame"));
+            let message = format!(
+                "{} not expected: {more:.20}",
+                text::count(more.len() as u64, "frame")
+            );
             let help = "remove them, or name those that are meant with --expect";
             findings.push(finder.find(("frames::unexpected", Level::Error), None, message, help));
         }

@@ -17,7 +17,6 @@ mod font;
 mod frames_check;
 mod image_file;
 mod limits;
-mod numbers;
 mod picture;
 mod proxy;
 mod resample;
@@ -26,6 +25,7 @@ mod sequence;
 mod tests;
 mod work;
 
+pub use backlot_core::frames::Frames;
 pub use checksum::{
     ChecksumMismatch, ChecksumOptions, ChecksumReport, FileSum, ManifestFormat, SumProblem, VerifyReport,
     WrongFile, make_checksums, verify_checksums,
@@ -37,7 +37,6 @@ pub use frames_check::{
     CheckOptions, CheckReport, CheckedSequence, Finding, FramesNotClean, Level, check_frames,
 };
 pub use limits::Limits;
-pub use numbers::FrameRange;
 pub use picture::{Alpha, Encoding, Look, Size};
 pub use proxy::{ProxyOptions, ProxyReport, make_proxies};
-pub use sequence::{Frame, Sequence, SequenceSummary, find};
+pub use sequence::{Frame, Sequence, SequenceSummary, find, parse_frames};

@@ -138,7 +138,7 @@ pub(crate) fn complete(sequences: &[Sequence]) -> Result<()> {
         if !missing.is_empty() {
             return Err(Error::MissingFrames {
                 sequence: text::printable(&sequence.name),
-                frames: missing.to_string(),
+                frames: format!("{missing:.20}"),
             });
         }
     }

@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::FileError;
+use backlot_core::frames::{Frames, number};
+use backlot_core::presence::read_folder;
 use fs_err as fs;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::facts::EXTENSIONS;
-use crate::numbers::{FrameRange, number};
 
 /// One frame of a sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub struct Sequence {
     /// By number, digits and path.
     pub frames: Vec<Frame>,
     /// The frames that a range in the pattern asks for.
-    pub wanted: Option<FrameRange>,
+    pub wanted: Option<Frames>,
     /// The number of digits that the pattern asks for.
     pub padding: Option<usize>,
 }
@@ -47,7 +48,7 @@ struct Pattern {
     before: Vec<u8>,
     behind: Vec<u8>,
     padding: Option<usize>,
-    range: Option<FrameRange>,
+    range: Option<Frames>,
 }
 
 /// What the name of a file says: before the number, digits, behind it.
@@ -66,13 +67,13 @@ impl Frame {
 
 impl Sequence {
     /// The numbers of its frames.
-    pub fn numbers(&self) -> FrameRange {
+    pub fn numbers(&self) -> Frames {
         self.frames.iter().filter_map(|frame| frame.number).collect()
     }
 
     /// Numbers between the first and the last that no frame has. In a sequence of every nth frame (whose distances are all
     /// multiples of n) only every nth is missed. What a pattern asks for counts as first and last.
-    pub fn missing(&self, expected: Option<&FrameRange>) -> FrameRange {
+    pub fn missing(&self, expected: Option<&Frames>) -> Frames {
         let numbers = self.numbers();
         if let Some(expected) = expected.or(self.wanted.as_ref()) {
             return expected.iter().filter(|n| !numbers.contains(*n)).collect();
@@ -82,7 +83,7 @@ impl Sequence {
             .windows(2)
             .fold(0, |step, pair| greatest_common_divisor(step, pair[1] - pair[0]));
         let (Some(first), Some(last)) = (all.first(), all.last()) else {
-            return FrameRange::default();
+            return Frames::default();
         };
         // A number that is far away is an error of its own, not millions of missing frames.
         let most = 1_000_000_usize;
@@ -154,7 +155,7 @@ impl Pattern {
             let hashes = run(to, |b| b == b'#');
             let first_digits = run(from, |b| b.is_ascii_digit());
             let padding = if hashes > 0 { hashes } else { first_digits };
-            let range: FrameRange = range.parse()?;
+            let range = parse_frames(&range)?;
             (from, to + hashes, Some(padding), Some(range))
         } else if let Some(from) = find(b'#') {
             let count = run(from, |b| b == b'#');
@@ -221,6 +222,13 @@ fn range_in(name: &[u8]) -> Option<(usize, usize, String)> {
     Some((from, end, String::from_utf8_lossy(&name[from..end]).into_owned()))
 }
 
+/// The frames of ranges as farms write them: `1001-1100`, `1-100x2`, `1-10,20`.
+pub fn parse_frames(text: &str) -> Result<Frames> {
+    Frames::parse(text).ok_or_else(|| Error::BadRange {
+        range: text.to_owned(),
+    })
+}
+
 /// The sequences that paths name: files, folders (the images in them) and patterns, all relative to `base`.
 pub fn find(paths: &[PathBuf], base: &Path) -> Result<Vec<Sequence>> {
     let mut files = BTreeSet::new();
@@ -277,9 +285,8 @@ fn by_pattern(path: PathBuf) -> Result<Sequence> {
         return Err(Error::NoFrames { path });
     };
     let folder = path.parent().unwrap_or(Path::new("."));
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoFrames { path }),
-        entries => entries.map_err(FileError::from)?,
+    let Some(entries) = read_folder(folder)? else {
+        return Err(Error::NoFrames { path });
     };
     let mut frames = Vec::new();
     for entry in entries {

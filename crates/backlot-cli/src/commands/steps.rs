@@ -210,7 +210,7 @@ fn describe_check(report: &VerifyReport) -> String {
 
 fn frames_check(session: &Session, args: &FramesCheckArgs) -> Result<Answer, Error> {
     let options = CheckOptions {
-        expect: args.expect.as_deref().map(str::parse).transpose()?,
+        expect: args.expect.as_deref().map(media::parse_frames).transpose()?,
         headers_only: args.headers_only,
         strict: args.strict,
         limits: limits(args.jobs),

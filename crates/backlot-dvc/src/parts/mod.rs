@@ -10,12 +10,13 @@ mod error;
 use std::collections::BTreeMap;
 
 use backlot_core::RelPath;
+use backlot_core::frames::Frames;
 use backlot_store::{JobId, Part, PartFile};
 use serde::Serialize;
 
 pub use error::PartsError;
 
-use crate::frames::{Expectation, Frames, mixed_padding, sequences};
+use crate::frames::{Expectation, mixed_padding, sequences};
 use crate::manifest::Manifest;
 use crate::portable::twins;
 

@@ -8,7 +8,7 @@ use fs_err as fs;
 use image::{DynamicImage, RgbImage};
 
 use super::{Exr, detail, frames, named};
-use crate::{CheckOptions, CheckReport, Level, check_frames};
+use crate::{CheckOptions, CheckReport, Level, check_frames, parse_frames};
 
 fn check(folder: &Path, options: &CheckOptions) -> CheckReport {
     check_frames(&Context::default(), &named(folder, "."), options).expect("checked")
@@ -82,7 +82,7 @@ fn gaps_duplicates_padding_and_expectations_are_found() {
         ]
     );
     let options = CheckOptions {
-        expect: Some("1001-1004,1008".parse().expect("a range")),
+        expect: Some(parse_frames("1001-1004,1008").expect("a range")),
         ..CheckOptions::default()
     };
     let report = check(folder.path(), &options);

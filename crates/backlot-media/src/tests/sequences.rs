@@ -6,7 +6,7 @@ use backlot_core::Coded as _;
 use fs_err as fs;
 
 use super::named;
-use crate::{Sequence, find};
+use crate::{Sequence, find, parse_frames};
 
 fn folder(names: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
@@ -122,7 +122,7 @@ fn gaps_follow_the_distance_of_the_frames() {
     let missing: Vec<String> = sequences.iter().map(|s| s.missing(None).to_string()).collect();
     // Of `b`, whose distances are even, only odd ones are missed; of `c`, two frames, nothing can be told.
     assert_eq!(missing, ["3-4", "5", ""]);
-    let expected = "1-4".parse().expect("a range");
+    let expected = parse_frames("1-4").expect("a range");
     assert_eq!(sequences[0].missing(Some(&expected)).to_string(), "3-4");
 }
 

@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
+use backlot_core::presence::{is_absent, read_folder};
 use backlot_core::{Context, FileLock, RelPath, file};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -77,16 +78,7 @@ fn hash(entry: &LockEntry) -> String {
 }
 
 fn exists(path: &Path) -> Result<bool> {
-    match fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
-        Err(error) if is_absent(&error) => Ok(false),
-        Err(error) => Err(file_error(error)),
-    }
-}
-
-fn is_absent(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{NotADirectory, NotFound};
-    matches!(error.kind(), NotFound | NotADirectory)
+    Ok(!is_absent(path)?)
 }
 
 /// Move to a place on the same disk; `false` if it is another disk.
@@ -299,14 +291,8 @@ pub(super) fn recover(
     context: &Context,
 ) -> Result<Vec<Recovered>> {
     let mut folders = Vec::new();
-    match fs::read_dir(asides(&project.state)) {
-        Ok(entries) => {
-            for entry in entries {
-                folders.push(entry.map_err(file_error)?.path());
-            }
-        }
-        Err(error) if is_absent(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(file_error(error)),
+    for entry in read_folder(&asides(&project.state))?.into_iter().flatten() {
+        folders.push(entry.map_err(file_error)?.path());
     }
     folders.sort();
     let mut all = Vec::new();

@@ -9,9 +9,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Blake3, Sha256, file};
+use backlot_core::presence::read_folder;
+use backlot_core::{Blake3, Sha256, file, shared};
 use backlot_store::{Cache, ObjectId};
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
@@ -126,15 +126,10 @@ fn dvc_folder(cache: &Cache) -> PathBuf {
     cache.root().join("runs")
 }
 
-/// The files of a folder; none if it does not exist.
+/// What is in a folder; nothing if it does not exist, or is a file.
 fn list(folder: &Path) -> Result<Vec<(String, std::fs::Metadata)>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(file_error(error)),
-    };
     let mut found = Vec::new();
-    for entry in entries {
+    for entry in read_folder(folder)?.into_iter().flatten() {
         let entry = entry.map_err(file_error)?;
         // One that another process replaces at this moment is found under its next name.
         if let (Ok(name), Ok(metadata)) = (entry.file_name().into_string(), entry.metadata()) {
@@ -285,7 +280,7 @@ pub(super) fn remember(
     let hex = key.to_hex();
     let path = own_folder(cache).join(&hex[..2]).join(&hex).join(entry.digest());
     // It can be made again, so a power cut may take it.
-    Ok(file::write_for_now(&path, &to_bytes(&entry)?)?)
+    Ok(shared::write_for_now(&path, &to_bytes(&entry)?)?)
 }
 
 /// Remember a result where DVC finds it, if its key decides enough.
@@ -297,7 +292,10 @@ pub(super) fn remember_dvc(cache: &Cache, entry: &LockEntry) -> Result<()> {
         return Ok(());
     }
     let path = dvc_folder(cache).join(run_cache::path(&key, &value));
-    Ok(file::write_for_now(&path, run_cache::to_text(entry).as_bytes())?)
+    Ok(shared::write_for_now(
+        &path,
+        run_cache::to_text(entry).as_bytes(),
+    )?)
 }
 
 fn to_bytes(entry: &Entry) -> Result<Vec<u8>> {
@@ -362,8 +360,8 @@ impl<'a> RunCache<'a> {
         let mut names = Vec::new();
         let root = self.folder();
         for (start, _) in list(&root)? {
-            for (key, _) in list_folder(&root.join(&start))? {
-                for (value, _) in list_folder(&root.join(&start).join(&key))? {
+            for (key, _) in list(&root.join(&start))? {
+                for (value, _) in list(&root.join(&start).join(&key))? {
                     let name = format!("{start}/{key}/{value}");
                     if check_name(&name).is_some() {
                         names.push(name);
@@ -422,7 +420,7 @@ impl<'a> RunCache<'a> {
         if file::read_if_exists(&path)?.is_some_and(|there| self.outs(name, &there).is_ok()) {
             return Ok(false);
         }
-        file::write_for_now(&path, bytes)?;
+        shared::write_for_now(&path, bytes)?;
         Ok(true)
     }
 
@@ -443,14 +441,6 @@ impl<'a> RunCache<'a> {
         all.sort_unstable();
         all.dedup();
         Ok(all)
-    }
-}
-
-fn list_folder(folder: &Path) -> Result<Vec<(String, std::fs::Metadata)>> {
-    if folder.is_dir() {
-        list(folder)
-    } else {
-        Ok(Vec::new())
     }
 }
 

@@ -196,3 +196,25 @@ fn missing_results_are_fetched_and_nothing_runs() {
     assert_all(&allowed, Outcome::Skipped);
     assert!(!bench.root.join("out").exists());
 }
+
+#[test]
+fn entries_have_the_modes_of_a_shared_cache() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let text = STAGE.replace("    params: [size]\n", "");
+    let bench = Bench::new(&[("dvc.yaml", &text), ("in", "x\n")]);
+    let root = bench.cache.root();
+    fs::set_permissions(root, std::fs::Permissions::from_mode(0o2775)).expect("shared");
+    assert_all(&bench.repro(), Outcome::Ran);
+    for (layout, folder) in [
+        (RunCacheLayout::Backlot, "run-results"),
+        (RunCacheLayout::Dvc, "runs"),
+    ] {
+        let names = RunCache::new(&bench.cache, layout).names().expect("listed");
+        let entry = root.join(folder).join(names.first().expect("an entry"));
+        for path in entry.ancestors().take_while(|path| *path != root) {
+            let mode = fs::metadata(path).expect("there").permissions().mode();
+            assert_eq!(mode & 0o020, 0o020, "{}: {mode:o}", path.display());
+        }
+    }
+}
