@@ -99,7 +99,7 @@ impl Memory {
         }
     }
 
-    /// Wait until so many bytes are free, or all are.
+    /// Wait until a number of bytes is free, or all of the memory is.
     pub(crate) fn take(&self, bytes: u64) -> Share<'_> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         while *used > 0 && used.saturating_add(bytes) > self.total {

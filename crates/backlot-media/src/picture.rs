@@ -57,7 +57,7 @@ pub enum Size {
     Width(u32),
     /// So many rows, columns by the ratio of the picture.
     Height(u32),
-    /// The largest that fits into so many columns and rows.
+    /// The largest size that fits into a number of columns and rows.
     Within(u32, u32),
     /// A part or multiple of both.
     Scale(f64),

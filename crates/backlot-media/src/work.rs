@@ -14,7 +14,7 @@ use backlot_core::{Context, Operation};
 
 use crate::error::{Error, Result, Trouble};
 
-/// The number of threads for so many items.
+/// How many threads work on a number of items.
 fn threads(jobs: Option<NonZeroUsize>, items: usize) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     jobs.map_or_else(cores, NonZeroUsize::get).min(items).max(1)

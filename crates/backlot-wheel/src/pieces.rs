@@ -35,9 +35,9 @@ const ZEROS: [u8; 4096] = [0; 4096];
 /// Which bytes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByteRange {
-    /// The last ones, or all if there are fewer.
+    /// The last bytes, or all if there are fewer.
     Last(u64),
-    /// From a place on, so many.
+    /// A number of bytes from an offset on.
     At(u64, u64),
 }
 
@@ -46,7 +46,7 @@ pub enum ByteRange {
 pub struct Piece {
     /// Where they begin.
     pub start: u64,
-    /// They.
+    /// The bytes.
     pub bytes: Vec<u8>,
     /// The length of the file.
     pub total: u64,

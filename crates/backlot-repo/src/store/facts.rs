@@ -156,7 +156,7 @@ impl ReleaseStore {
         Ok(seen.facts)
     }
 
-    /// Add a fact under a name that nobody else has. Returns its key.
+    /// Add a fact under a new, unique name. Returns its key.
     pub(super) fn add_fact(&self, fact: &Fact) -> Result<String> {
         let id = Ulid::from_parts(fact.at.0, Ulid::new().random());
         let key = format!("{}{}", status_prefix(&fact.package, &fact.version), fact_name(id));

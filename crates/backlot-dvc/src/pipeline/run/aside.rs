@@ -201,7 +201,7 @@ impl Aside {
             }
             if exists(&place)? {
                 let to = half.join(&out.path);
-                // It is a service to whoever looks for the reason; on a full disk there is no place for it.
+                // What a failed stage left is kept only to look at. On a full disk it cannot be kept, and is removed.
                 match file::remove(&to)
                     .map_err(Into::into)
                     .and_then(|()| moved(&place, &to))
@@ -217,7 +217,7 @@ impl Aside {
         Ok(left.then_some(half))
     }
 
-    /// The record goes first: without it, what is left in the folder is nobody's.
+    /// The record is removed first: a folder without one is removed by the next run.
     fn forget(&self) -> Result<()> {
         file::remove(&self.folder.join(RECORD))?;
         Ok(file::remove(&self.folder)?)
@@ -283,7 +283,7 @@ pub(super) enum Hold {
 }
 
 /// Put outputs of interrupted runs back, of those stages that `hold` says to be free. `alone` says that no other run is
-/// active, so that a folder without a record is nobody's.
+/// active, so that no run is about to write the record of a folder that has none.
 pub(super) fn recover(
     project: &Project<'_>,
     alone: bool,
