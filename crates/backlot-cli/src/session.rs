@@ -76,7 +76,7 @@ impl Session {
 
     /// The workspace that is meant.
     pub(crate) fn open(&self) -> Result<Workspace, Error> {
-        Workspace::open(&self.workspace, &self.host, &self.context)
+        Workspace::open(&self.workspace, &self.host)
     }
 
     /// Take the progress bars away before anything is printed.

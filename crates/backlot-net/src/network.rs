@@ -118,7 +118,10 @@ impl NetworkOptions {
 /// assert_eq!(answer.unwrap(), 42);
 /// ```
 #[derive(Clone)]
-pub struct Network(Arc<Shared>);
+pub struct Network {
+    shared: Arc<Shared>,
+    context: Context,
+}
 
 /// The clients of a scheme, made when first needed.
 #[derive(Default)]
@@ -129,7 +132,6 @@ struct Clients {
 
 struct Shared {
     options: NetworkOptions,
-    context: Context,
     responses: Responses,
     permits: Semaphore,
     runtime: Option<Runtime>,
@@ -140,7 +142,7 @@ struct Shared {
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Network")
-            .field("options", &self.0.options)
+            .field("options", &self.shared.options)
             .finish_non_exhaustive()
     }
 }
@@ -165,31 +167,40 @@ impl Network {
             .map_err(|e| Error::Setup {
                 reason: e.to_string(),
             })?;
-        Ok(Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             responses: Responses::new(&options.cache),
             permits: Semaphore::new(options.parallel.max(1)),
             options,
-            context,
             runtime: Some(runtime),
             plain: Clients::default(),
             encrypted: Clients::default(),
-        })))
+        });
+        Ok(Self { shared, context })
+    }
+
+    /// The same network for other work: stopping one does not stop the other.
+    #[must_use]
+    pub fn with_context(&self, context: &Context) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            context: context.clone(),
+        }
     }
 
     /// Run to the end, or until the work is cancelled; on any thread, also one of somebody's asynchronous runtime, which
     /// then does nothing else meanwhile.
     pub fn block<T, E: From<Cancelled>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-        self.0.context.check()?;
+        self.context.check()?;
         let stopped = async {
             loop {
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                if let Err(cancelled) = self.0.context.check() {
+                if let Err(cancelled) = self.context.check() {
                     return Err(E::from(cancelled));
                 }
             }
         };
         let work = Box::pin(futures_lite::future::or(work, stopped));
-        let runtime = self.0.runtime.as_ref().expect("taken only when dropped");
+        let runtime = self.shared.runtime.as_ref().expect("taken only when dropped");
         if Handle::try_current().is_err() {
             return runtime.block_on(work);
         }
@@ -206,7 +217,7 @@ impl Network {
 
     /// The client for a scheme, which follows no redirect by itself.
     pub fn client(&self, scheme: &str) -> Result<Client> {
-        self.kept(scheme, self.0.options.read_timeout, |clients| &clients.quick)
+        self.kept(scheme, self.shared.options.read_timeout, |clients| &clients.quick)
     }
 
     /// The client for requests that may take long until something is answered, as uploads do.
@@ -222,9 +233,9 @@ impl Network {
     ) -> Result<Client> {
         let encrypted = scheme == "https";
         let slot = slot(if encrypted {
-            &self.0.encrypted
+            &self.shared.encrypted
         } else {
-            &self.0.plain
+            &self.shared.plain
         });
         if let Some(client) = slot.get() {
             return Ok(client.clone());
@@ -235,9 +246,9 @@ impl Network {
 
     fn build(&self, encrypted: bool, read_timeout: Duration) -> Result<Client> {
         build_client(ClientOptions {
-            proxies: &self.0.options.proxies,
-            roots: &self.0.options.roots,
-            connect_timeout: self.0.options.connect_timeout,
+            proxies: &self.shared.options.proxies,
+            roots: &self.shared.options.roots,
+            connect_timeout: self.shared.options.connect_timeout,
             read_timeout,
             encrypted,
             follows: false,
@@ -246,27 +257,27 @@ impl Network {
 
     /// The file with the SSH key that a place is used with.
     pub fn key(&self, place: &PlaceName) -> Option<PathBuf> {
-        self.0.options.credentials.key(place)
+        self.shared.options.credentials.key(place)
     }
 
     /// How it was set up.
     pub fn options(&self) -> &NetworkOptions {
-        &self.0.options
+        &self.shared.options
     }
 
     /// The work it is used for.
     pub fn context(&self) -> &Context {
-        &self.0.context
+        &self.context
     }
 
     /// Where answers are kept.
     pub fn responses(&self) -> &Responses {
-        &self.0.responses
+        &self.shared.responses
     }
 
     /// Wait until another request may be in flight.
     pub async fn permit(&self) -> Result<SemaphorePermit<'_>> {
-        self.0.permits.acquire().await.map_err(|e| Error::Setup {
+        self.shared.permits.acquire().await.map_err(|e| Error::Setup {
             reason: e.to_string(),
         })
     }
@@ -284,6 +295,6 @@ impl Network {
 
     /// Whether nothing may be asked.
     pub fn is_offline(&self) -> bool {
-        self.0.options.offline
+        self.shared.options.offline
     }
 }

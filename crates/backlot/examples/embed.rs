@@ -33,8 +33,8 @@ fn workspace(folder: &str, host: &Host, context: &Context) -> Result<Workspace, 
         ..InitOptions::default()
     };
     Workspace::init(folder.as_ref(), &options, host, context)?;
-    let mut workspace = Workspace::open(folder.as_ref(), host, context)?;
-    workspace.add_repo("review", "../review", &AddRepo::default())?;
+    let workspace = Workspace::open(folder.as_ref(), host)?;
+    workspace.add_repo("review", "../review", &AddRepo::default(), context)?;
     workspace.add_remote(
         "files",
         "../files",
@@ -42,6 +42,7 @@ fn workspace(folder: &str, host: &Host, context: &Context) -> Result<Workspace, 
             default: true,
             ..AddRemote::default()
         },
+        context,
     )?;
     Ok(workspace)
 }
@@ -61,18 +62,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             asset_type: "Render".to_owned(),
             ..NewAsset::default()
         },
+        &context,
     )?;
     let add = AddFiles {
         asset: Some("Turntable".to_owned()),
         rename: Some("frames".to_owned()),
         ..AddFiles::default()
     };
-    artist.add(&[PathBuf::from(&frames)], &add)?;
-    let published = artist.publish(&artist.output("Turntable")?, &PublishOptions::default())?;
+    artist.add(&[PathBuf::from(&frames)], &add, &context)?;
+    let published = artist.publish("Turntable", &PublishOptions::default(), &context)?;
 
-    let mut reviewer = workspace(&format!("{work}/reviewer"), &host, &context)?;
-    reviewer.install(&["Turntable".to_owned()], &InstallRequest::default())?;
-    let pulled = reviewer.pull(&[], None, false, false)?;
+    let reviewer = workspace(&format!("{work}/reviewer"), &host, &context)?;
+    reviewer.install(&["Turntable".to_owned()], &InstallRequest::default(), &context)?;
+    let pulled = reviewer.pull(&[], None, false, false, &context)?;
 
     let files: u64 = pulled.assets.iter().map(|asset| asset.files).sum();
     let mut stdout = std::io::stdout();

@@ -9,6 +9,7 @@ mod bundle;
 mod environment;
 mod error;
 mod files;
+mod handle;
 mod project;
 mod releases;
 mod toolchain;
@@ -63,6 +64,7 @@ pub use files::set_aside::UndoReport;
 pub use files::tracked::AddedFiles;
 pub use files::usage::ReleaseUsage;
 pub use files::verify::{DamageFound, ObjectDamage, ObjectReport, VerifyOptions, VerifyReport};
+pub use handle::Workspace;
 pub use project::base::{BaseState, BaseStatus, NewerRelease};
 pub use project::build::BuildReport;
 pub use project::edit::EditReport;
@@ -90,7 +92,6 @@ pub use toolchain::external::{ChannelStatus, CondaChange, ExternalReport, Extern
 pub use toolchain::python::{
     InstalledPython, PythonReport, RemovedPythons, installed_pythons, remove_python,
 };
-pub use workspace::Workspace;
 pub use workspace::auth::{Auth, AuthList, AuthTarget, AuthTest, LoginOptions, LoginReport, LogoutReport};
 pub use workspace::config::{Config, Localize, PublishLimits, RemoteEntry, RepoEntry, RepoPlace};
 pub use workspace::init::{InitOptions, InitReport};

@@ -25,7 +25,7 @@ pub(super) fn new(
         summary: summary.map(ToOwned::to_owned),
         dry_run,
     };
-    let report = session.open()?.new_asset(name, &options)?;
+    let report = session.open()?.new_asset(name, &options, &session.context)?;
     let text = format!(
         "{}made {} {} in `{}`\nput its files into `{}`, then run `backlot add` on them",
         would(dry_run),
@@ -43,7 +43,7 @@ pub(super) fn add(session: &Session, paths: &[PathBuf], options: &AddFiles) -> R
         remove: options.remove.iter().map(|p| session.here.join(p)).collect(),
         ..options.clone()
     };
-    let report = session.open()?.add(&paths, &options)?;
+    let report = session.open()?.add(&paths, &options, &session.context)?;
     let mut lines = String::new();
     for out in &report.outs {
         lines.push_str(&format!(
@@ -75,9 +75,16 @@ pub(super) fn input(session: &Session, command: &Input) -> Result<Answer, Error>
             no_check,
             dry,
         } => {
-            let output = workspace.output(asset)?;
+            let output = workspace.output(asset, &session.context)?;
             (
-                workspace.add_inputs(&output, requirements, group.as_deref(), !no_check, dry.dry_run)?,
+                workspace.add_inputs(
+                    &output.name,
+                    requirements,
+                    group.as_deref(),
+                    !no_check,
+                    dry.dry_run,
+                    &session.context,
+                )?,
                 "requires",
             )
         }
@@ -87,9 +94,15 @@ pub(super) fn input(session: &Session, command: &Input) -> Result<Answer, Error>
             group,
             dry,
         } => {
-            let output = workspace.output(asset)?;
+            let output = workspace.output(asset, &session.context)?;
             (
-                workspace.remove_inputs(&output, names, group.as_deref(), dry.dry_run)?,
+                workspace.remove_inputs(
+                    &output.name,
+                    names,
+                    group.as_deref(),
+                    dry.dry_run,
+                    &session.context,
+                )?,
                 "no longer requires",
             )
         }
@@ -124,8 +137,13 @@ pub(super) fn bump(session: &Session, words: &[String], dry_run: bool) -> Result
         [steps, ..] => (None, steps),
         [] => (None, &String::new()),
     };
-    let output = workspace.output_or_here(asset, &session.here)?;
-    let report = workspace.bump(&output, &bumps::parse_steps(steps)?, dry_run)?;
+    let output = workspace.output_or_here(asset, &session.here, &session.context)?;
+    let report = workspace.bump(
+        &output.name,
+        &bumps::parse_steps(steps)?,
+        dry_run,
+        &session.context,
+    )?;
     let text = format!(
         "{}bumped {} from {} to {}",
         would(dry_run),
@@ -138,8 +156,8 @@ pub(super) fn bump(session: &Session, words: &[String], dry_run: bool) -> Result
 
 pub(super) fn build(session: &Session, asset: Option<&str>, dry_run: bool) -> Result<Answer, Error> {
     let workspace = session.open()?;
-    let output = workspace.output_or_here(asset, &session.here)?;
-    let report = workspace.build(&output, dry_run)?;
+    let output = workspace.output_or_here(asset, &session.here, &session.context)?;
+    let report = workspace.build(&output.name, dry_run, &session.context)?;
     let text = format!("{}built {}", would(dry_run), describe_wheel(&report));
     Ok(Answer::new(&report, text))
 }
@@ -166,12 +184,12 @@ pub(super) fn publish(
     options: &PublishOptions,
 ) -> Result<Answer, Error> {
     let workspace = session.open()?;
-    let output = workspace.output_or_here(asset, &session.here)?;
+    let output = workspace.output_or_here(asset, &session.here, &session.context)?;
     let options = PublishOptions {
         remove: options.remove.iter().map(|p| session.here.join(p)).collect(),
         ..options.clone()
     };
-    let report = workspace.publish(&output, &options)?;
+    let report = workspace.publish(&output.name, &options, &session.context)?;
     let mut lines = report
         .parts
         .as_ref()
@@ -273,7 +291,7 @@ pub(super) fn push(
     remote: Option<&str>,
     dry_run: bool,
 ) -> Result<Answer, Error> {
-    let report = session.open()?.push(names, remote, dry_run)?;
+    let report = session.open()?.push(names, remote, dry_run, &session.context)?;
     let mut text = describe_push(&report);
     if text.is_empty() {
         text.push_str("no tracked files to push\n");
@@ -296,7 +314,9 @@ pub(super) fn pull(
     force: bool,
     dry_run: bool,
 ) -> Result<Answer, Error> {
-    let report = session.open()?.pull(names, remote, force, dry_run)?;
+    let report = session
+        .open()?
+        .pull(names, remote, force, dry_run, &session.context)?;
     Ok(moved(&report, describe_pull(&report)))
 }
 
@@ -352,7 +372,7 @@ pub(super) fn describe_pull(report: &MoveReport) -> String {
 }
 
 pub(super) fn undo_pull(session: &Session, dry_run: bool) -> Result<Answer, Error> {
-    let report = session.open()?.undo_pull(dry_run)?;
+    let report = session.open()?.undo_pull(dry_run, &session.context)?;
     let mut lines = String::new();
     for path in &report.restored {
         lines.push_str(&format!("{}brought back {path}\n", would(dry_run)));
@@ -364,7 +384,7 @@ pub(super) fn undo_pull(session: &Session, dry_run: bool) -> Result<Answer, Erro
 }
 
 pub(super) fn rebase(session: &Session, name: &str, dry_run: bool) -> Result<Answer, Error> {
-    let report = session.open()?.rebase(name, dry_run)?;
+    let report = session.open()?.rebase(name, dry_run, &session.context)?;
     let Some(onto) = &report.onto else {
         let text = format!("{}: there is no newer release", report.asset);
         return Ok(Answer::new(&report, text));
@@ -383,7 +403,7 @@ pub(super) fn rebase(session: &Session, name: &str, dry_run: bool) -> Result<Ans
 }
 
 pub(super) fn edit(session: &Session, name: &str, dry_run: bool) -> Result<Answer, Error> {
-    let report = session.open()?.edit(name, dry_run)?;
+    let report = session.open()?.edit(name, dry_run, &session.context)?;
     let text = format!(
         "{}made {} {} editable in `{}` as {}\n`backlot pull {}` brings its files",
         would(dry_run),

@@ -53,12 +53,15 @@ pub(super) fn auth(session: &Session, command: &Auth) -> Result<Answer, Error> {
 
 /// What a URL or a name means here. A workspace is not needed for a URL, nor one that cannot be read in its way.
 fn target(session: &Session, url: &str, options: &StoreOptions) -> Result<AuthTarget, Error> {
-    let workspace = match session.open() {
-        Ok(workspace) => Some(workspace),
+    let config = session
+        .open()
+        .and_then(|workspace| workspace.config(&session.context));
+    let config = match config {
+        Ok(config) => Some(config),
         Err(error) if error.code() == "config::invalid" && !url.contains("://") => return Err(error),
         Err(_) => None,
     };
-    AuthTarget::find(url, options, workspace.as_ref())
+    AuthTarget::find(url, options, config.as_ref())
 }
 
 fn login(session: &Session, auth: &backlot::Auth, args: &LoginArgs) -> Result<Answer, Error> {

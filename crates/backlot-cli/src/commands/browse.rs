@@ -9,7 +9,7 @@ use crate::output::{Answer, columns};
 use crate::session::Session;
 
 pub(super) fn status(session: &Session) -> Result<Answer, Error> {
-    let report = session.open()?.status()?;
+    let report = session.open()?.status(&session.context)?;
     let mut lines = format!("workspace {}\n", report.root.display());
     lines.push_str(&format!("repos     {}\n", or_none(&report.repos.join(", "))));
     lines.push_str(&format!(
@@ -179,7 +179,7 @@ fn describe(out: &OutStatus, installed: bool) -> String {
 }
 
 pub(super) fn search(session: &Session, query: &Query, repo: Option<&str>) -> Result<Answer, Error> {
-    let rows = session.open()?.search(query, repo)?;
+    let rows = session.open()?.search(query, repo, &session.context)?;
     let table: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
@@ -218,7 +218,7 @@ fn marks(row: &PackageRow) -> String {
 }
 
 pub(super) fn show(session: &Session, release: &str) -> Result<Answer, Error> {
-    let details = session.open()?.show(release)?;
+    let details = session.open()?.show(release, &session.context)?;
     let text = details.iter().map(detail).collect::<Vec<_>>().join("\n");
     Ok(Answer::new(&serde_json::json!({ "releases": details }), text))
 }
@@ -284,7 +284,7 @@ pub(super) fn verify(session: &Session, mut options: VerifyOptions) -> Result<An
     if !options.cache && !options.remote && !options.inputs && !options.repos {
         (options.cache, options.remote, options.inputs) = (true, true, true);
     }
-    let report = session.open()?.verify(&options)?;
+    let report = session.open()?.verify(&options, &session.context)?;
     let mut lines = super::storage::describe_passed_over(&report.passed_over);
     let remotes = report.remote.iter().chain(&report.other_remotes);
     for objects in report.cache.iter().chain(remotes) {
@@ -395,7 +395,7 @@ fn describe_objects(report: &ObjectReport) -> String {
 }
 
 pub(super) fn gc(session: &Session) -> Result<Answer, Error> {
-    let report = session.open()?.plan_gc()?;
+    let report = session.open()?.plan_gc(&session.context)?;
     let mut lines = format!(
         "cache {}\nkept for {}: {}\n",
         report.cache.display(),

@@ -13,7 +13,9 @@ pub(super) fn bundle(session: &Session, args: &BundleArgs) -> Result<Answer, Err
         remote: args.remote.clone(),
         dry_run: args.dry.dry_run,
     };
-    let report = session.open()?.bundle(&args.releases, &options)?;
+    let report = session
+        .open()?
+        .bundle(&args.releases, &options, &session.context)?;
     Ok(Answer::new(&report, describe(&report)))
 }
 
@@ -57,7 +59,7 @@ pub(super) fn unbundle(session: &Session, args: &UnbundleArgs) -> Result<Answer,
     };
     let report = session
         .open()?
-        .unbundle(&session.here.join(&args.bundle), &options)?;
+        .unbundle(&session.here.join(&args.bundle), &options, &session.context)?;
     Ok(Answer::new(&report, describe_import(&report)))
 }
 

@@ -10,14 +10,14 @@ pub(super) fn cache(session: &Session, command: &Cache) -> Result<Answer, Error>
     match command {
         Cache::Status => status(session),
         Cache::Clean(args) => {
-            let report = session.open()?.clean_cache(&args.options())?;
+            let report = session.open()?.clean_cache(&args.options(), &session.context)?;
             Ok(Answer::new(&report, describe(&report)))
         }
     }
 }
 
 fn status(session: &Session) -> Result<Answer, Error> {
-    let status = session.open()?.cache_status()?;
+    let status = session.open()?.cache_status(&session.context)?;
     let mut lines = format!("cache {}\n", status.cache.display());
     let rows: Vec<Vec<String>> = status
         .parts

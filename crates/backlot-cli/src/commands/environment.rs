@@ -18,9 +18,9 @@ pub(super) fn install(
     request: &InstallRequest,
     wait_local: bool,
 ) -> Result<Answer, Error> {
-    let mut workspace = session.open()?;
-    let report = workspace.install(requirements, request)?;
-    installed(&workspace, &report, wait_local)
+    let workspace = session.open()?;
+    let report = workspace.install(requirements, request, &session.context)?;
+    installed(session, &workspace, &report, wait_local)
 }
 
 /// The report of an install, with the files that were waited for.
@@ -33,13 +33,18 @@ struct Installed<'a> {
 }
 
 /// The answer of an install; if it waits for the files that have to be here, they are pulled now.
-fn installed(workspace: &Workspace, report: &InstallReport, wait_local: bool) -> Result<Answer, Error> {
+fn installed(
+    session: &Session,
+    workspace: &Workspace,
+    report: &InstallReport,
+    wait_local: bool,
+) -> Result<Answer, Error> {
     let mut lines = describe(report);
     let mut files = None;
     if wait_local && report.dry_run {
         lines.push_str("would then pull the tracked files of all inputs that are not on demand\n");
     } else if wait_local {
-        let pulled = workspace.pull_local(false)?;
+        let pulled = workspace.pull_local(false, &session.context)?;
         lines.push_str(&super::assets::describe_pull(&pulled));
         files = Some(pulled);
     }
@@ -53,10 +58,10 @@ pub(super) fn localize(
     when: Option<Localize>,
     dry_run: bool,
 ) -> Result<Answer, Error> {
-    let mut workspace = session.open()?;
+    let workspace = session.open()?;
     let all = match (asset, when) {
-        (Some(asset), Some(when)) => workspace.localize(asset, when, dry_run)?,
-        _ => workspace.localized()?,
+        (Some(asset), Some(when)) => workspace.localize(asset, when, dry_run, &session.context)?,
+        _ => workspace.localized(&session.context)?,
     };
     let row = |one: &backlot::LocalizedAsset| {
         let installed = if one.installed {
@@ -78,17 +83,17 @@ pub(super) fn localize(
 }
 
 pub(super) fn repair(session: &Session, dry_run: bool) -> Result<Answer, Error> {
-    let report = session.open()?.repair_inputs(dry_run)?;
+    let report = session.open()?.repair_inputs(dry_run, &session.context)?;
     Ok(Answer::new(&report, describe(&report)))
 }
 
 pub(super) fn update(session: &Session, names: &[String], dry_run: bool) -> Result<Answer, Error> {
-    let report = session.open()?.update(names, dry_run)?;
+    let report = session.open()?.update(names, dry_run, &session.context)?;
     Ok(Answer::new(&report, describe(&report)))
 }
 
 pub(super) fn uninstall(session: &Session, names: &[String], dry_run: bool) -> Result<Answer, Error> {
-    let report = session.open()?.uninstall(names, dry_run)?;
+    let report = session.open()?.uninstall(names, dry_run, &session.context)?;
     Ok(Answer::new(&report, describe(&report)))
 }
 
@@ -131,7 +136,7 @@ fn row(change: &PackageChange) -> Vec<String> {
 
 pub(super) fn lock(session: &Session, request: &InstallRequest) -> Result<Answer, Error> {
     let dry_run = request.dry_run;
-    let (lock, changed) = session.open()?.write_lock(request)?;
+    let (lock, changed) = session.open()?.write_lock(request, &session.context)?;
     let count = backlot::text::count(lock.packages.len() as u64, "package");
     let text = if changed {
         format!(
@@ -153,9 +158,9 @@ pub(super) fn install_from_lock(
     wait_local: bool,
     dry_run: bool,
 ) -> Result<Answer, Error> {
-    let mut workspace = session.open()?;
-    let report = workspace.install_from_lock(&session.here.join(file), dry_run)?;
-    installed(&workspace, &report, wait_local)
+    let workspace = session.open()?;
+    let report = workspace.install_from_lock(&session.here.join(file), dry_run, &session.context)?;
+    installed(session, &workspace, &report, wait_local)
 }
 
 pub(super) fn export(
@@ -175,12 +180,15 @@ pub(super) fn export(
         None if output.as_deref().is_some_and(named) => ExportFormat::Pylock,
         Some(args::ExportFormat::Requirements) | None => ExportFormat::Requirements,
     };
-    let report = session.open()?.export(&ExportOptions {
-        format,
-        output: output.as_deref(),
-        no_hashes,
-        dry_run,
-    })?;
+    let report = session.open()?.export(
+        &ExportOptions {
+            format,
+            output: output.as_deref(),
+            no_hashes,
+            dry_run,
+        },
+        &session.context,
+    )?;
     let text = match &report.file {
         Some(file) => format!(
             "{}written {} to `{file}`",

@@ -20,7 +20,9 @@ pub(super) fn python(session: &Session, command: &Python) -> Result<Answer, Erro
             Ok(Answer::new(&json!({ "pythons": all }), text))
         }
         Python::Install { version, dry } => {
-            let report = session.open()?.install_python(version, dry.dry_run)?;
+            let report = session
+                .open()?
+                .install_python(version, dry.dry_run, &session.context)?;
             let text = if report.unchanged {
                 format!(
                     "Python {} is there already: `{}`",
@@ -56,16 +58,16 @@ fn row(python: &InstalledPython) -> Vec<String> {
 }
 
 pub(super) fn channel(session: &Session, command: &Channel) -> Result<Answer, Error> {
-    let mut workspace = session.open()?;
+    let workspace = session.open()?;
     match command {
         Channel::Add { channel, dry } => {
             let channel = relative_to_workspace(session, &workspace, channel);
-            let status = workspace.add_channel(&channel, dry.dry_run)?;
+            let status = workspace.add_channel(&channel, dry.dry_run, &session.context)?;
             let text = format!("{}added the channel {}", would(dry.dry_run), status.channel);
             Ok(Answer::new(&status, text))
         }
         Channel::List => {
-            let all = workspace.list_channels();
+            let all = workspace.list_channels(&session.context)?;
             let line = |status: &backlot::ChannelStatus| match &status.origin {
                 Origin::User(file) => vec![status.channel.clone(), format!("by `{}`", file.display())],
                 _ => vec![status.channel.clone()],
@@ -78,7 +80,7 @@ pub(super) fn channel(session: &Session, command: &Channel) -> Result<Answer, Er
             Ok(Answer::new(&json!({ "channels": all }), text))
         }
         Channel::Remove { channel, dry } => {
-            let status = workspace.remove_channel(channel, dry.dry_run)?;
+            let status = workspace.remove_channel(channel, dry.dry_run, &session.context)?;
             let text = format!("{}removed the channel {}", would(dry.dry_run), status.channel);
             Ok(Answer::new(&status, text))
         }
@@ -86,18 +88,18 @@ pub(super) fn channel(session: &Session, command: &Channel) -> Result<Answer, Er
 }
 
 pub(super) fn external(session: &Session, command: &External) -> Result<Answer, Error> {
-    let mut workspace = session.open()?;
+    let workspace = session.open()?;
     match command {
         External::Add { requirements, dry } => {
-            let report = workspace.add_external(requirements, dry.dry_run)?;
+            let report = workspace.add_external(requirements, dry.dry_run, &session.context)?;
             Ok(Answer::new(&report, describe(&report)))
         }
         External::Remove { names, dry } => {
-            let report = workspace.remove_external(names, dry.dry_run)?;
+            let report = workspace.remove_external(names, dry.dry_run, &session.context)?;
             Ok(Answer::new(&report, describe(&report)))
         }
         External::List => {
-            let status = workspace.external()?;
+            let status = workspace.external(&session.context)?;
             let rows: Vec<Vec<String>> = status
                 .packages
                 .iter()

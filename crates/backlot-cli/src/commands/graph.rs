@@ -24,7 +24,7 @@ pub(super) fn tree(
     invert: bool,
     depth: Option<usize>,
 ) -> Result<Answer, Error> {
-    let report = session.open()?.tree(name, invert)?;
+    let report = session.open()?.tree(name, invert, &session.context)?;
     let text = if report.roots.is_empty() {
         "no inputs; `backlot install NAME` installs one".to_owned()
     } else {
@@ -102,7 +102,7 @@ fn label(node: &TreeNode) -> String {
 }
 
 pub(super) fn why(session: &Session, name: &str) -> Result<Answer, Error> {
-    let report = session.open()?.why(name)?;
+    let report = session.open()?.why(name, &session.context)?;
     let mut text = format!("{} {}\n", report.name, report.version);
     for chain in &report.chains {
         let mut line = String::from("  the workspace");
@@ -122,7 +122,7 @@ pub(super) fn why(session: &Session, name: &str) -> Result<Answer, Error> {
 }
 
 pub(super) fn outdated(session: &Session) -> Result<Answer, Error> {
-    let rows = session.open()?.outdated()?;
+    let rows = session.open()?.outdated(&session.context)?;
     let text = if rows.is_empty() {
         "all inputs are the newest".to_owned()
     } else {

@@ -35,7 +35,7 @@ pub(super) fn init(
 }
 
 pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
-    let mut workspace = session.open()?;
+    let workspace = session.open()?;
     match command {
         Repo::Add {
             name,
@@ -60,7 +60,7 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
                 dry_run: dry.dry_run,
             };
             let place = relative_to_workspace(session, &workspace, place);
-            let status = workspace.add_repo(name, &place, &options)?;
+            let status = workspace.add_repo(name, &place, &options, &session.context)?;
             let made = made_or_found("repo", status.created, dry.dry_run);
             let text = format!(
                 "{}added the repo {}{made}",
@@ -70,7 +70,7 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
             Ok(Answer::new(&status, text))
         }
         Repo::List => {
-            let all = workspace.list_repos();
+            let all = workspace.list_repos(&session.context)?;
             let rows: Vec<Vec<String>> = all.iter().map(repo_row).collect();
             let text = if rows.is_empty() {
                 "no repos; add one with `backlot repo add NAME PATH`".to_owned()
@@ -85,12 +85,12 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
             remove,
             dry,
         } => {
-            let report = workspace.allow(name, packages, *remove, dry.dry_run)?;
+            let report = workspace.allow(name, packages, *remove, dry.dry_run, &session.context)?;
             let text = format!("{}{}", would(dry.dry_run), describe_list(&report));
             Ok(Answer::new(&report, text))
         }
         Repo::Reindex { name, dry } => {
-            let report = workspace.reindex_repo(name, dry.dry_run)?;
+            let report = workspace.reindex_repo(name, dry.dry_run, &session.context)?;
             let text = format!(
                 "{}reindexed {name}: {}",
                 would(dry.dry_run),
@@ -99,7 +99,7 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
             Ok(Answer::new(&report, text))
         }
         Repo::Remove { name, dry } => {
-            let status = workspace.remove_repo(name, dry.dry_run)?;
+            let status = workspace.remove_repo(name, dry.dry_run, &session.context)?;
             let text = format!(
                 "{}removed the repo {name}; `{}` stays as it is",
                 would(dry.dry_run),
@@ -272,7 +272,7 @@ fn describe_copied(report: &backlot::CopyFilesReport) -> String {
 }
 
 pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Error> {
-    let mut workspace = session.open()?;
+    let workspace = session.open()?;
     let one = |status: RemoteStatus, verb: &str, dry_run: bool| {
         let default = if status.default { " (default)" } else { "" };
         let text = format!(
@@ -305,10 +305,14 @@ pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Erro
                 dry_run: dry.dry_run,
             };
             let url = relative_to_workspace(session, &workspace, url);
-            one(workspace.add_remote(name, &url, &options)?, "added", dry.dry_run)
+            one(
+                workspace.add_remote(name, &url, &options, &session.context)?,
+                "added",
+                dry.dry_run,
+            )
         }
         Remote::List => {
-            let all = workspace.list_remotes();
+            let all = workspace.list_remotes(&session.context)?;
             let row = |r: &RemoteStatus| {
                 vec![
                     r.name.clone(),
@@ -331,17 +335,19 @@ pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Erro
             releases,
             dry,
         } => {
-            let report = workspace.copy_files(from, to, releases, dry.dry_run)?;
+            let report = workspace.copy_files(from, to, releases, dry.dry_run, &session.context)?;
             let text = describe_copied(&report);
             Answer::new(&report, text)
         }
         Remote::Remove { name, dry } => one(
-            workspace.remove_remote(name, dry.dry_run)?,
+            workspace.remove_remote(name, dry.dry_run, &session.context)?,
             "removed",
             dry.dry_run,
         ),
-        Remote::Default { name, dry } => {
-            one(workspace.default_remote(name, dry.dry_run)?, "chose", dry.dry_run)
-        }
+        Remote::Default { name, dry } => one(
+            workspace.default_remote(name, dry.dry_run, &session.context)?,
+            "chose",
+            dry.dry_run,
+        ),
     })
 }

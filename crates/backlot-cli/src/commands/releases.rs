@@ -17,6 +17,7 @@ pub(super) fn judge(session: &Session, verdict: Verdict, args: &VerdictArgs) -> 
         verdict,
         &args.message,
         args.dry.dry_run,
+        &session.context,
     )?;
     let verb = match verdict {
         Verdict::Approve => "approved",
@@ -77,7 +78,9 @@ pub(super) fn copy(session: &Session, args: &CopyArgs) -> Result<Answer, Error> 
         force: args.force,
         dry_run: args.dry.dry_run,
     };
-    let report = session.open()?.copy_release(&args.release, &options)?;
+    let report = session
+        .open()?
+        .copy_release(&args.release, &options, &session.context)?;
     let mut lines = report.files.as_ref().map(describe_files).unwrap_or_default();
     for release in &report.releases {
         lines.push_str(&describe_release(
@@ -102,7 +105,7 @@ pub(super) fn mirror(session: &Session, args: &MirrorArgs) -> Result<Answer, Err
         message: args.message.clone(),
         dry_run: args.dry.dry_run,
     };
-    let report = session.open()?.mirror(&options)?;
+    let report = session.open()?.mirror(&options, &session.context)?;
     let mut lines = report.files.as_ref().map(describe_files).unwrap_or_default();
     for release in &report.copied {
         lines.push_str(&describe_release(

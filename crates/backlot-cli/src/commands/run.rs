@@ -11,7 +11,7 @@ use crate::output::Answer;
 use crate::session::Session;
 
 pub(super) fn run(session: &Session, command: &[OsString]) -> Result<Answer, Error> {
-    let environment = session.open()?.run_environment()?;
+    let environment = session.open()?.run_environment(&session.context)?;
     let Some((program, arguments)) = command.split_first() else {
         return Ok(Answer::exit(0));
     };

@@ -14,7 +14,9 @@ pub(super) fn collect(
     options: &CollectOptions,
     forget: &[String],
 ) -> Result<Answer, Error> {
-    let collected = session.open()?.collect_remote(remote, options, forget)?;
+    let collected = session
+        .open()?
+        .collect_remote(remote, options, forget, &session.context)?;
     let report = &collected.report;
     let mut lines = format!(
         "remote {}: {} in {}\nkept for {} and {}: {}\n",
@@ -119,7 +121,9 @@ fn describe(lines: &mut String, what: &str, objects: &[Collected]) {
 }
 
 pub(super) fn restore(session: &Session, remote: Option<&str>, dry_run: bool) -> Result<Answer, Error> {
-    let report = session.open()?.restore_remote(remote, dry_run)?;
+    let report = session
+        .open()?
+        .restore_remote(remote, dry_run, &session.context)?;
     let mut lines = format!(
         "{}restored {}: {} ({}) can be read again\n",
         would(dry_run),
@@ -146,7 +150,9 @@ pub(super) fn repair(
     from: Option<&str>,
     dry_run: bool,
 ) -> Result<Answer, Error> {
-    let report = session.open()?.repair_remote(remote, from, dry_run)?;
+    let report = session
+        .open()?
+        .repair_remote(remote, from, dry_run, &session.context)?;
     let damaged = report.repaired.len() as u64 - report.absent;
     let mut done = Vec::new();
     if damaged > 0 || report.absent == 0 {
@@ -219,7 +225,9 @@ pub(super) fn repair_repo(
     from: Option<&str>,
     dry_run: bool,
 ) -> Result<Answer, Error> {
-    let report = session.open()?.repair_repo(repo, from, dry_run)?;
+    let report = session
+        .open()?
+        .repair_repo(repo, from, dry_run, &session.context)?;
     let mut lines = format!(
         "repo {}: {}restored {} ({}), {}mended {}\n",
         report.repo,
@@ -252,7 +260,7 @@ pub(super) fn repair_repo(
 }
 
 pub(super) fn usage(session: &Session, names: &[String], remote: Option<&str>) -> Result<Answer, Error> {
-    let releases = session.open()?.usage(names, remote)?;
+    let releases = session.open()?.usage(names, remote, &session.context)?;
     let head = ["release", "files", "logical", "stored", "cost", "exclusive"];
     let mut rows: Vec<Vec<String>> = vec![head.iter().map(ToString::to_string).collect()];
     for release in &releases {

@@ -1,7 +1,7 @@
 //! Bundles: releases with all they need in one folder or file, for places that no repo and no remote reaches.
 //!
 //! A bundle is made of what an install and a pull would give (the same choice, the same wheels, the same checkout), and it is
-//! used in two ways: where there is no Backlot, `./activate` runs it as it lies; where there is, [`Workspace::unbundle`] imports
+//! used in two ways: where there is no Backlot, `./activate` runs it as it lies; where there is, [`crate::Workspace::unbundle`] imports
 //! its wheels and files.
 //!
 //! **Each file is stored once, in its place in the tree.** Objects in DVC's cache layout beside it would double a bundle, which
@@ -43,7 +43,7 @@ use crate::environment::wish::{Upgrade, Wish};
 use crate::error::{BundleError, Error, Result};
 use crate::files::moved::MoveReport;
 use crate::files::pins::by_pin;
-use crate::workspace::{Workspace, absolute};
+use crate::workspace::{Opened, absolute};
 
 /// Endings of archives that a bundle is not.
 const OTHER_ENDINGS: [&str; 6] = [".tar", ".zip", ".gz", ".tgz", ".xz", ".zst"];
@@ -126,10 +126,8 @@ impl Target {
     }
 }
 
-impl Workspace {
-    /// Put releases with all they need into a folder or file that runs without Backlot; without requirements, what the lock of
-    /// this workspace has. Changes nothing in the workspace.
-    pub fn bundle(&self, requirements: &[String], options: &BundleOptions) -> Result<BundleReport> {
+impl Opened {
+    pub(crate) fn bundle(&self, requirements: &[String], options: &BundleOptions) -> Result<BundleReport> {
         let target = Target::of(absolute(&options.output)?)?;
         let lock = self.lock_of_bundle(requirements, options)?;
         let parent = match &target {

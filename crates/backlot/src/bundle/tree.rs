@@ -18,7 +18,7 @@ use crate::environment::place::Placing;
 use crate::environment::plan::EnvironmentPlan;
 use crate::error::Result;
 use crate::files::tracked::Tracked;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// Where the tree is in a bundle.
 pub(crate) const TREE: &str = "tree";
@@ -53,7 +53,7 @@ pub(crate) fn site_packages() -> String {
     format!("{TREE}/{inside}")
 }
 
-impl Workspace {
+impl Opened {
     /// Install wheels into a folder that is made. They are unpacked in `aside`, on the same disk.
     pub(crate) fn install_tree(
         &self,

@@ -26,7 +26,7 @@ use crate::files::moved::MoveReport;
 use crate::files::tracked::Tracked;
 use crate::releases::copy::{dependencies_first, other_bytes};
 use crate::workspace::config::RepoEntry;
-use crate::workspace::{Workspace, absolute};
+use crate::workspace::{Opened, absolute};
 
 /// The repo of a workspace that holds what was imported into it, and its folder.
 const OWN_REPO: &str = "bundles";
@@ -113,9 +113,8 @@ struct Import<'a> {
     options: &'a UnbundleOptions,
 }
 
-impl Workspace {
-    /// Import a bundle: into a repo or a remote, or else into this workspace, where `inputs` becomes what the bundle has.
-    pub fn unbundle(&mut self, bundle: &Path, options: &UnbundleOptions) -> Result<UnbundleReport> {
+impl Opened {
+    pub(crate) fn unbundle(&mut self, bundle: &Path, options: &UnbundleOptions) -> Result<UnbundleReport> {
         let path = absolute(bundle)?;
         let stage = shared::temporary_folder(&self.work_folder(), 1)?;
         let bundle = OpenBundle::copy(&path, &stage.path().join("bundle"), self.context())?;

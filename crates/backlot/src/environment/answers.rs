@@ -21,7 +21,7 @@ use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::environment::pool::Pool;
 use crate::environment::wish::Wish;
 use crate::error::Result;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// Raised when the solver would answer otherwise, or the file is written otherwise.
 const FORMAT: u32 = 3;
@@ -42,7 +42,7 @@ pub(crate) struct Place {
     path: PathBuf,
 }
 
-impl Workspace {
+impl Opened {
     /// Where the answer to a question is kept.
     pub(crate) fn answer_to(
         &self,

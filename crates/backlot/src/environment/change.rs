@@ -17,12 +17,12 @@ use crate::environment::place::Placing;
 use crate::environment::plan::{EnvironmentPlan, INSTALLER};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// How wheels are placed: their files are small and never edited, so a link is safe before a copy.
 const WHEEL_LINKS: [LinkMode; 3] = [LinkMode::Reflink, LinkMode::Hardlink, LinkMode::Copy];
 
-impl Workspace {
+impl Opened {
     /// Compare the environment with a lock.
     pub(crate) fn plan_environment(
         &self,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::environment::lockfile::Lock;
 use crate::error::Result;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// An installed package with damaged files.
 #[derive(Clone, Debug, Serialize)]
@@ -18,7 +18,7 @@ pub struct PackageDamage {
     pub files: Vec<Damage>,
 }
 
-impl Workspace {
+impl Opened {
     /// The installed packages with damage, and those of the lock that are not there.
     pub(crate) fn damaged_inputs(&self) -> Result<Vec<PackageDamage>> {
         let lock = Lock::load(self.root())?;

@@ -16,7 +16,7 @@ use backlot_resolve::RootRequirement;
 use crate::environment::lockfile::LockedPackage;
 use crate::error::Result;
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// A file that a URL names.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Direct {
     }
 }
 
-impl Workspace {
+impl Opened {
     /// The files that URLs name, not looked at yet; `locked` knows digests of those that promise none.
     pub(crate) fn direct_files(
         &self,

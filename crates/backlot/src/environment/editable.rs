@@ -2,7 +2,7 @@
 //! file, perhaps scripts, and a `.dist-info` folder, and their cost must not grow with what else is in `inputs/`.
 //!
 //! Invariants: each file, and the `.dist-info` as a whole, appears by one rename; the new `.dist-info` is there before the old one
-//! leaves. After a kill between the two the package is there twice, which [`Workspace::plan_environment`] takes for
+//! leaves. After a kill between the two the package is there twice, which [`Opened::plan_environment`] takes for
 //! not right. Whatever is not this simple (a release gives way, a script of another package is in the way, an entry point is
 //! gone) is left to the change of the whole environment. See decision 4.
 
@@ -18,9 +18,9 @@ use crate::environment::plan::INSTALLER;
 use crate::environment::{EnvironmentEdit, STAGE_PREFIX};
 use crate::error::Result;
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
-impl Workspace {
+impl Opened {
     /// Show an output, as it is now, in the environment and the lock. The caller holds the lock.
     pub(crate) fn sync_editable(&self, output: &Output) -> Result<()> {
         if self.sync_alone(output)? {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::environment::lockfile::Lock;
 use crate::error::{Result, WorkspaceError};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// The kind of file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -51,9 +51,8 @@ pub struct ExportReport {
     pub dry_run: bool,
 }
 
-impl Workspace {
-    /// The exact inputs for other tools; written to a file if one is given.
-    pub fn export(&self, options: &ExportOptions<'_>) -> Result<ExportReport> {
+impl Opened {
+    pub(crate) fn export(&self, options: &ExportOptions<'_>) -> Result<ExportReport> {
         let lock = Lock::load(self.root())?.ok_or_else(|| WorkspaceError::StaleLock {
             reason: "there is no backlot.lock".to_owned(),
         })?;

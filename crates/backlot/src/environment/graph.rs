@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::environment::lockfile::Lock;
 use crate::error::{Result, WorkspaceError};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// The most chains that are told, and the most steps to find them: in a lattice there are more than anybody can read.
 const CHAINS: usize = 100;
@@ -79,9 +79,8 @@ pub struct WhyReport {
     pub more: bool,
 }
 
-impl Workspace {
-    /// What needs what, from the named package or from what the workspace asks for.
-    pub fn tree(&self, name: Option<&str>, invert: bool) -> Result<TreeReport> {
+impl Opened {
+    pub(crate) fn tree(&self, name: Option<&str>, invert: bool) -> Result<TreeReport> {
         let lock = Lock::load(self.root())?.ok_or_else(|| WorkspaceError::StaleLock {
             reason: "there is no backlot.lock".to_owned(),
         })?;
@@ -101,8 +100,7 @@ impl Workspace {
         Ok(TreeReport { roots, packages })
     }
 
-    /// Every chain of requirements that leads from the workspace to a package.
-    pub fn why(&self, name: &str) -> Result<WhyReport> {
+    pub(crate) fn why(&self, name: &str) -> Result<WhyReport> {
         let TreeReport { packages, roots } = self.tree(Some(name), true)?;
         let name = roots[0].clone();
         let asked = |node: &TreeNode| {

@@ -15,7 +15,7 @@ use crate::environment::plan::{EnvironmentPlan, PackageChange};
 use crate::environment::wish::{Upgrade, Wish};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::rules::{RuleChanges, Rules};
 
 /// How to install.
@@ -59,9 +59,12 @@ pub struct InstallReport {
     pub dry_run: bool,
 }
 
-impl Workspace {
-    /// Install requirements, and everything the workspace asked for before. With none given, bring `inputs/` in step.
-    pub fn install(&mut self, requirements: &[String], options: &InstallRequest) -> Result<InstallReport> {
+impl Opened {
+    pub(crate) fn install(
+        &mut self,
+        requirements: &[String],
+        options: &InstallRequest,
+    ) -> Result<InstallReport> {
         self.change(options.dry_run, |workspace| {
             workspace.install_now(requirements, options)
         })
@@ -130,8 +133,7 @@ impl Workspace {
         self.realise(inputs, old.as_ref(), &lock, &outputs, options.dry_run)
     }
 
-    /// Stop asking for packages; what nothing else needs leaves the environment.
-    pub fn uninstall(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
+    pub(crate) fn uninstall(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
         self.change(dry_run, |workspace| workspace.uninstall_now(names, dry_run))
     }
 
@@ -179,8 +181,7 @@ impl Workspace {
         self.config().rules.changed(changes, self.root())
     }
 
-    /// Choose again and write the lock; the environment stays.
-    pub fn write_lock(&mut self, request: &InstallRequest) -> Result<(Lock, bool)> {
+    pub(crate) fn write_lock(&mut self, request: &InstallRequest) -> Result<(Lock, bool)> {
         self.change(request.dry_run, |workspace| workspace.lock_now(request))
     }
 

@@ -9,9 +9,9 @@ use backlot_core::{Class, Coded as _, PackageName, Requirement};
 use crate::environment::wish::Wish;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
-impl Workspace {
+impl Opened {
     /// Refuse requirements that an output is about to get if nothing satisfies them together with those it has.
     /// `in_group`: they are asked for only with a group.
     pub(crate) fn check_inputs(&self, output: &Output, added: &[Requirement], in_group: bool) -> Result<()> {

@@ -36,7 +36,7 @@ use backlot_wheel::{InstalledDist, Interpreter, Layout};
 use fs_err as fs;
 
 use crate::error::{Result, WorkspaceError};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// The Python that markers are judged for where there is no interpreter and nobody said.
 pub const DEFAULT_PYTHON: &str = "3.13";
@@ -74,13 +74,13 @@ impl Environment {
 /// A private copy of `inputs/`, dropped unless committed.
 #[derive(Debug)]
 pub(crate) struct EnvironmentEdit<'w> {
-    workspace: &'w Workspace,
+    workspace: &'w Opened,
     /// What is left in it in the end is the old environment after a commit, the unwanted copy otherwise.
     stage: TemporaryFolder,
     pub(crate) environment: Environment,
 }
 
-impl Workspace {
+impl Opened {
     /// The interpreter of the environment, if the settings want one and it is found.
     pub(crate) fn interpreter(&self) -> Result<Option<Interpreter>> {
         let wanted = self.settings().python.value.as_deref();
@@ -133,8 +133,7 @@ impl Workspace {
         Environment::detect(&self.inputs_dir())
     }
 
-    /// The environment that markers and `Requires-Python` are judged in.
-    pub fn marker_env(&self) -> Result<MarkerEnv> {
+    pub(crate) fn marker_env(&self) -> Result<MarkerEnv> {
         let python = match self.interpreter()? {
             Some(interpreter) => interpreter.version,
             None => match self.settings().python.value.as_deref() {

@@ -1,6 +1,6 @@
 //! What is behind: the installed releases, the newest that the requirements admit, and the newest there are.
 //!
-//! Invariants: what is admitted is what [`Workspace::update`] would take, by the same judgement; yanked releases are never
+//! Invariants: what is admitted is what [`crate::Workspace::update`] would take, by the same judgement; yanked releases are never
 //! offered, pre-releases only to who has one, deprecated ones only where nothing else is. Nothing here changes anything.
 
 use backlot_core::{Class, Coded as _, MarkerEnv, PackageName, Requirement, Specifiers, Version};
@@ -13,7 +13,7 @@ use crate::environment::pool::Pool;
 use crate::environment::wish::{Upgrade, Wish};
 use crate::error::{Result, WorkspaceError};
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// An installed release that is behind, or that should be moved away from.
 #[derive(Clone, Debug, Serialize)]
@@ -24,7 +24,7 @@ pub struct OutdatedRow {
     pub version: Version,
     /// The repo it came from.
     pub repo: Option<String>,
-    /// The version that [`Workspace::update`] would take; `None` if it would fail.
+    /// The version that [`crate::Workspace::update`] would take; `None` if it would fail.
     pub admitted: Option<Version>,
     /// The newest version of each repo that has any, most preferred repo first.
     pub newest: Vec<NewestIn>,
@@ -47,9 +47,8 @@ pub struct NewestIn {
     pub deprecated: bool,
 }
 
-impl Workspace {
-    /// What is behind among the inputs.
-    pub fn outdated(&self) -> Result<Vec<OutdatedRow>> {
+impl Opened {
+    pub(crate) fn outdated(&self) -> Result<Vec<OutdatedRow>> {
         let Some(lock) = Lock::load(self.root())? else {
             return Ok(Vec::new());
         };
@@ -109,8 +108,7 @@ impl Workspace {
         }
     }
 
-    /// Take newer releases of some inputs, or of all, where they fit; the others move only if they must.
-    pub fn update(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
+    pub(crate) fn update(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
         self.change(dry_run, |workspace| workspace.update_now(names, dry_run))
     }
 

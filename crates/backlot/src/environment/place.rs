@@ -17,7 +17,7 @@ use crate::environment::plan::{EnvironmentPlan, INSTALLER};
 use crate::error::Result;
 use crate::project::output::Output;
 use crate::project::standard_library;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 fn output_of<'o>(package: &LockedPackage, outputs: &'o [Output]) -> Option<&'o Output> {
     outputs.iter().find(|output| output.package() == package.name)
@@ -31,7 +31,7 @@ pub(crate) struct Placing<'a> {
     pub(crate) links: &'a [LinkMode],
 }
 
-impl Workspace {
+impl Opened {
     /// Place all packages that a plan puts.
     pub(crate) fn place_all(
         &self,

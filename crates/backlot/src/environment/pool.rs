@@ -17,7 +17,7 @@ use backlot_wheel::{Fit, Metadata, Tags, WheelName};
 use crate::environment::direct::Direct;
 use crate::error::{Error, Result};
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
 use crate::workspace::rules::Rules;
 
@@ -113,11 +113,7 @@ pub(crate) struct Pool<'w> {
 
 impl<'w> Pool<'w> {
     /// With what can be installed from all repos of a workspace, source distributions too.
-    pub(crate) fn open(
-        workspace: &'w Workspace,
-        outputs: &'w [Output],
-        prefer: Option<&str>,
-    ) -> Result<Self> {
+    pub(crate) fn open(workspace: &'w Opened, outputs: &'w [Output], prefer: Option<&str>) -> Result<Self> {
         let mut entries = workspace.repos();
         if let Some(prefer) = prefer {
             workspace.repo_entry(prefer)?;
@@ -127,11 +123,7 @@ impl<'w> Pool<'w> {
     }
 
     /// With what can be installed from these repos, most preferred first.
-    pub(crate) fn of(
-        workspace: &'w Workspace,
-        entries: Vec<&RepoEntry>,
-        outputs: &'w [Output],
-    ) -> Result<Self> {
+    pub(crate) fn of(workspace: &'w Opened, entries: Vec<&RepoEntry>, outputs: &'w [Output]) -> Result<Self> {
         let mut repos = Vec::new();
         let public = entries.iter().map(|entry| entry.public.is_some()).collect();
         for entry in entries {

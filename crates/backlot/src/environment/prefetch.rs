@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use crate::environment::lockfile::LockedPackage;
 use crate::environment::pool::Pool;
 use crate::error::Result;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 impl Pool<'_> {
     /// Read what a problem will ask for.
@@ -150,7 +150,7 @@ fn groups(problem: &Problem<'_>) -> Vec<Vec<usize>> {
     groups.into_values().collect()
 }
 
-impl Workspace {
+impl Opened {
     /// Fetch the wheels of locked packages that lie far away, many at once. What fails is met again one by one.
     pub(crate) fn prefetch_wheels(&self, packages: &[&LockedPackage]) -> Result<()> {
         for entry in self.repos().into_iter().filter(|e| e.is_remote()) {

@@ -7,7 +7,7 @@ use backlot_core::{Sha256, StrongDigest};
 use backlot_repo::{Release, Repo};
 
 use crate::error::{Error, Result};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// What is promised of a file.
 pub(crate) struct Promised<'a> {
@@ -16,7 +16,7 @@ pub(crate) struct Promised<'a> {
     pub(crate) strong: Vec<StrongDigest>,
 }
 
-impl Workspace {
+impl Opened {
     /// Whether a release, of which `sha256` is the digest, is one of the files that an entry promises: by all its digests. One
     /// that has only some of them is an error, since the lock file then contradicts itself.
     pub(crate) fn is_promised(

@@ -23,7 +23,7 @@ use crate::environment::promised::Promised;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::project::output::Output;
 use crate::project::provenance::TOOL;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::rules::checked;
 
 /// The most a lock file may have.
@@ -231,7 +231,7 @@ impl Pylock {
     }
 }
 
-impl Workspace {
+impl Opened {
     /// The lock as the text of a `pylock.toml` that lies in `folder`.
     pub(crate) fn pylock_text(&self, lock: &Lock, folder: &Path) -> Result<String> {
         let mut packages = Vec::new();
@@ -298,8 +298,7 @@ impl Workspace {
         Err(WorkspaceError::NoSuchRelease { what, nearest: None }.into())
     }
 
-    /// Make `inputs/` what a `pylock.toml` says, and the lock and the requirements of the workspace with it.
-    pub fn install_from_lock(&mut self, path: &Path, dry_run: bool) -> Result<InstallReport> {
+    pub(crate) fn install_from_lock(&mut self, path: &Path, dry_run: bool) -> Result<InstallReport> {
         self.change(dry_run, |workspace| workspace.install_pylock(path, None, dry_run))
     }
 

@@ -11,11 +11,10 @@ use crate::environment::install::InstallReport;
 use crate::environment::lockfile::Lock;
 use crate::environment::plan::EnvironmentPlan;
 use crate::error::{Result, WorkspaceError};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
-impl Workspace {
-    /// Install anew what is damaged in the environment, from the lock as it is.
-    pub fn repair_inputs(&mut self, dry_run: bool) -> Result<InstallReport> {
+impl Opened {
+    pub(crate) fn repair_inputs(&mut self, dry_run: bool) -> Result<InstallReport> {
         self.change(dry_run, |workspace| workspace.repair_now(dry_run))
     }
 

@@ -12,10 +12,10 @@ use crate::environment::pool::Pool;
 use crate::environment::wish::{Upgrade, Wish};
 use crate::error::Result;
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
 
-impl Workspace {
+impl Opened {
     /// Choose releases for a wish and the outputs, keeping the lock's choices where they still fit.
     pub(crate) fn choose(&self, wish: &Wish, outputs: &[Output], lock: Option<&Lock>) -> Result<Lock> {
         let env = self.marker_env()?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::environment::lockfile::Lock;
 use crate::error::{Result, WorkspaceError};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// How a command is run in an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +19,8 @@ pub struct RunEnvironment {
     pub packages: Option<PathBuf>,
 }
 
-impl Workspace {
-    /// What to set to run a command with the inputs of this workspace. Warns of inputs that are yanked or deprecated; no host
-    /// is asked for that.
-    pub fn run_environment(&self) -> Result<RunEnvironment> {
+impl Opened {
+    pub(crate) fn run_environment(&self) -> Result<RunEnvironment> {
         let environment = self.environment()?.ok_or_else(|| WorkspaceError::NoEnvironment {
             path: self.inputs_dir(),
         })?;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 use crate::error::Result;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 const FILE: &str = "installed.json";
 
@@ -25,7 +25,7 @@ struct Stamp {
     packages: usize,
 }
 
-impl Workspace {
+impl Opened {
     /// How many packages are installed, all of them right; `None` where that is not known without looking.
     pub(crate) fn known_to_be_installed(&self) -> Result<Option<usize>> {
         let bytes = file::read_if_exists(&self.state_dir().join(FILE))?;

@@ -18,7 +18,7 @@ use crate::environment::lockfile::LockedPackage;
 use crate::environment::plan::EnvironmentPlan;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::project::provenance::TOOL;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// Unpacked wheels of the cache that were read.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -29,7 +29,7 @@ pub struct UnpackedReport {
     pub damaged: Vec<String>,
 }
 
-impl Workspace {
+impl Opened {
     /// Compare every unpacked wheel of the cache with its RECORD. One that is damaged loses its seal, by which it would be
     /// trusted unread.
     pub(crate) fn verify_unpacked_wheels(&self) -> Result<UnpackedReport> {

@@ -139,16 +139,6 @@ pub enum WorkspaceError {
         /// How many there are.
         count: usize,
     },
-    /// An output of another workspace than the one that was asked to work on it.
-    #[error("the output `{name}` in `{}` is not one of the workspace `{}`", path.display(), workspace.display())]
-    ForeignOutput {
-        /// The asset.
-        name: String,
-        /// Its folder.
-        path: PathBuf,
-        /// The workspace.
-        workspace: PathBuf,
-    },
     /// A path in no output.
     #[error("`{}` is in no output of the workspace", path.display())]
     NotInOutput {
@@ -470,8 +460,6 @@ backlot_core::coded! {
             "make one with `backlot new NAME`";
         Self::AmbiguousOutput { .. } => "output::ambiguous", Class::User,
             "name the asset, or run the command inside its folder";
-        Self::ForeignOutput { .. } => "output::other_workspace", Class::User,
-            "open the workspace that it lies in";
         Self::NotInOutput { .. } => "output::not_in_output", Class::NotFound,
             "name the asset that shall track it: `backlot add PATH --asset NAME`";
         Self::TargetExists { .. } => "output::target_exists", Class::Conflict,

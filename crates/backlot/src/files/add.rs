@@ -15,7 +15,7 @@ use crate::files::additions::{Additions, additions_of};
 use crate::files::moved::MoveReport;
 use crate::files::tracked::{AddedFiles, Tracked};
 use crate::project::output::{Output, module_folder};
-use crate::workspace::{Workspace, absolute};
+use crate::workspace::{Opened, absolute};
 
 /// Where files to be tracked come from and go to.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +29,7 @@ pub struct AddFiles {
     /// Whether the outputs' files are pushed, too: what is new is sent while it is read.
     pub push: bool,
     /// Whether files are sent in one pass, and kept neither in the cache nor, from outside, in the output; see
-    /// [`Workspace::add`].
+    /// [`crate::Workspace::add`].
     pub to_remote: bool,
     /// The remote to push to, instead of the default one.
     pub remote: Option<String>,
@@ -49,11 +49,8 @@ pub struct AddReport {
     pub dry_run: bool,
 }
 
-impl Workspace {
-    /// Track files or folders: those inside an output where they are, others after copying them into one. With `to_remote` they
-    /// are read once and sent; of paths from outside only a pointer gets here (DVC's `--to-remote`), and the files of a folder
-    /// that is tracked already stay in it beside those that are given.
-    pub fn add(&self, paths: &[PathBuf], options: &AddFiles) -> Result<AddReport> {
+impl Opened {
+    pub(crate) fn add(&self, paths: &[PathBuf], options: &AddFiles) -> Result<AddReport> {
         self.hold()?.add_all(paths, options)
     }
 

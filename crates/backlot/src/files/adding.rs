@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, OutsError, Result, WorkspaceError};
 use crate::files::tracked::{AddedFiles, Tracked};
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// A copy that is not tracked yet.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,11 +42,11 @@ enum Copied {
     Other,
 }
 
-fn place(workspace: &Workspace) -> PathBuf {
+fn place(workspace: &Opened) -> PathBuf {
     workspace.state_dir().join("adding.json")
 }
 
-fn load(workspace: &Workspace) -> Result<Begun> {
+fn load(workspace: &Opened) -> Result<Begun> {
     let bytes = file::read_if_exists(&place(workspace))?;
     Ok(bytes
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
@@ -61,7 +61,7 @@ pub(crate) fn is_tracked(target: &Path) -> bool {
 }
 
 /// Note that a path is copied to a target. What was finished or given up since is forgotten.
-fn begin(workspace: &Workspace, target: &Path, copy: BegunCopy) -> Result<()> {
+fn begin(workspace: &Opened, target: &Path, copy: BegunCopy) -> Result<()> {
     let mut begun = load(workspace)?;
     begun.retain(|target, _| target.exists() && !is_tracked(target));
     begun.insert(target.to_path_buf(), copy);
@@ -97,7 +97,7 @@ fn state_of(path: &Path) -> Result<String> {
 }
 
 /// Copy a file or folder from outside into an output, through a temporary beside it.
-fn copy_in(source: &Path, target: &Path, workspace: &Workspace) -> Result<()> {
+fn copy_in(source: &Path, target: &Path, workspace: &Opened) -> Result<()> {
     let folder = target.parent().unwrap_or(target);
     fs::create_dir_all(folder)?;
     let stage = file::temporary_in(folder);
@@ -119,7 +119,7 @@ fn copy_in(source: &Path, target: &Path, workspace: &Workspace) -> Result<()> {
 
 /// Copy a file or folder. Of a folder that is named by a link the content is copied; links to folders inside are passed over, as
 /// in a folder that is tracked where it lies.
-pub(crate) fn copy_tree(source: &Path, target: &Path, workspace: &Workspace) -> Result<()> {
+pub(crate) fn copy_tree(source: &Path, target: &Path, workspace: &Opened) -> Result<()> {
     let modes = [LinkMode::Reflink, LinkMode::Copy];
     let mut pending = vec![(source.to_path_buf(), target.to_path_buf())];
     while let Some((from, to)) = pending.pop() {
@@ -226,7 +226,7 @@ pub(crate) fn scan_given(path: &Path, context: &Context) -> Result<Scanned> {
     Ok(backlot_dvc::scan_out(&real, &ignore, context)?)
 }
 
-impl Workspace {
+impl Opened {
     /// Look at a path before anything is copied, stored or sent: it is there, all of it can be tracked, and its pointer can go
     /// into the wheel.
     pub(crate) fn check_addable(&self, output: &Output, path: &Path, target: &Path) -> Result<()> {

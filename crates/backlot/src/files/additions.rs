@@ -10,7 +10,7 @@ use backlot_store::Remote;
 
 use crate::error::Result;
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// What is to be recorded of an output.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Additions {
     pub(crate) removals: Vec<PathBuf>,
 }
 
-impl Workspace {
+impl Opened {
     /// How this workspace tracks files.
     pub(crate) fn add_options<'a>(
         &'a self,

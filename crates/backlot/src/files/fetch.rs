@@ -12,12 +12,12 @@ use crate::error::{Error, Result};
 use crate::files::moved::MoveReport;
 use crate::files::pins::by_pin;
 use crate::files::tracked::Tracked;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// How often a pull begins again because objects of the cache were damaged.
 pub(crate) const PULL_ROUNDS: u32 = 3;
 
-impl Workspace {
+impl Opened {
     /// Bring into the cache what it does not have of some assets.
     pub(crate) fn fetch_tracked(
         &self,

@@ -14,7 +14,7 @@ use backlot_wheel::{InstalledDist, parse_record};
 use crate::environment::Environment;
 use crate::error::{OutsError, Result};
 use crate::files::tracked::Tracked;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// The files that installed packages have by their RECORDs.
 #[derive(Debug, Default)]
@@ -146,7 +146,7 @@ impl Outs {
     }
 }
 
-impl Workspace {
+impl Opened {
     /// An error if a pointer of an installed release names files that are not its own package's to have.
     pub(crate) fn refuse_foreign_outs(&self, tracked: &[Tracked]) -> Result<()> {
         let Some(environment) = self.environment()? else {

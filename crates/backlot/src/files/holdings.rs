@@ -3,7 +3,7 @@
 //! Invariants: a list of what is needed is complete or it is an error: a repo that cannot be read, a pointer that cannot be
 //! parsed, a manifest that is nowhere, a file of a release that its repo names and does not have each stop a collection, since
 //! what they name would be taken for garbage. **Only
-//! public repos are passed over, and no release with tracked files gets into one** ([`Workspace::refuse_public_files`]).
+//! public repos are passed over, and no release with tracked files gets into one** ([`Opened::refuse_public_files`]).
 //! Memory: the pointers of a batch of releases, and the objects of one of them; of wheels on servers only their pointers
 //! are fetched.
 
@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result, WorkspaceError};
 use crate::files::known_outs::{KnownOut, KnownOuts};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// What is wrong with a file that a record or a page names and that is gone.
 pub(crate) const NOT_THERE: &str = "it is not there, and the repo says that it is";
@@ -131,7 +131,7 @@ impl<'a> Purpose<'a> {
 /// Whether the releases of a package are wanted.
 type IsWanted<'a> = &'a dyn Fn(&PackageName) -> bool;
 
-impl Workspace {
+impl Opened {
     /// Hand out the releases of all repos of this workspace but public ones with their objects. Manifests that are not in
     /// the cache are fetched from `remote`. Returns what was passed over.
     pub(crate) fn each_release(

@@ -10,7 +10,7 @@ use toml_edit::value;
 use crate::error::Result;
 use crate::files::tracked::Tracked;
 use crate::project::named_output::same_name;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::config::{Config, Localize};
 
 /// An asset, and when its files are pulled.
@@ -41,16 +41,15 @@ impl Config {
     }
 }
 
-impl Workspace {
-    /// Choose when the tracked files of an input are pulled. Nothing is fetched or removed.
-    pub fn localize(
+impl Opened {
+    pub(crate) fn localize(
         &mut self,
         asset: &str,
         localize: Localize,
         dry_run: bool,
     ) -> Result<Vec<LocalizedAsset>> {
         let name = PackageName::of_asset(asset)?;
-        self.change(dry_run, |workspace| {
+        self.change(dry_run, |workspace: &mut Self| {
             workspace.config.set_localize(&name, localize);
             let listed = workspace.localized()?;
             if !dry_run {
@@ -60,8 +59,7 @@ impl Workspace {
         })
     }
 
-    /// When the files of each input are pulled: of those with tracked files, and of those that were named.
-    pub fn localized(&self) -> Result<Vec<LocalizedAsset>> {
+    pub(crate) fn localized(&self) -> Result<Vec<LocalizedAsset>> {
         let mut all = Vec::new();
         for (asset, tracked) in self.tracked_inputs(&|_| true)? {
             if tracked.is_ok_and(|one| !one.pointers.is_empty()) {

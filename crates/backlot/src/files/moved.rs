@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::files::tracked::Tracked;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::problems::AssetProblem;
 
 /// What a push or pull moved.
@@ -83,12 +83,7 @@ impl MoveReport {
     }
 
     /// Count what a push of objects would send.
-    pub(crate) fn plan(
-        &mut self,
-        objects: &[Transfer],
-        remote: &Remote,
-        workspace: &Workspace,
-    ) -> Result<()> {
+    pub(crate) fn plan(&mut self, objects: &[Transfer], remote: &Remote, workspace: &Opened) -> Result<()> {
         let ids: Vec<ObjectId> = objects.iter().map(|t| t.id).collect();
         let there = remote.exists_many(&ids, workspace.context())?;
         let mut seen = HashSet::new();

@@ -11,7 +11,7 @@ use backlot_store::Remote;
 
 use crate::error::{OutsError, Result};
 use crate::files::tracked::Tracked;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::config::RemoteEntry;
 
 /// Pointers of which only the outs of one pin are left, by pin; those without one under `None`.
@@ -38,7 +38,7 @@ impl Tracked {
     }
 }
 
-impl Workspace {
+impl Opened {
     /// The remote that a pin names.
     pub(crate) fn pinned(&self, pin: &str, pointers: &[TrackedPointer]) -> Result<&RemoteEntry> {
         let entry = self.config().remotes.iter().find(|remote| remote.name == pin);

@@ -15,14 +15,12 @@ use crate::files::fetch::{PULL_ROUNDS, lacks_objects};
 use crate::files::moved::{MoveReport, MovedFiles};
 use crate::files::pins::by_pin;
 use crate::files::tracked::Tracked;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::config::Localize;
 use crate::workspace::problems::problem_of;
 
-impl Workspace {
-    /// Bring the tracked files of outputs and inputs into the cache and into place. With `force`, files
-    /// that somebody changed, renamed or copied there are set aside and overwritten or removed; [`Workspace::undo_pull`] brings them back.
-    pub fn pull(
+impl Opened {
+    pub(crate) fn pull(
         &self,
         names: &[String],
         remote: Option<&str>,
@@ -211,8 +209,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Pull the tracked files of all inputs that are not on demand, and of nothing else. Whatever of them cannot be had is an error.
-    pub fn pull_local(&self, dry_run: bool) -> Result<MoveReport> {
+    pub(crate) fn pull_local(&self, dry_run: bool) -> Result<MoveReport> {
         let mut names = Vec::new();
         for (asset, tracked) in self.tracked_inputs(&|name| self.localize_of(name) == Localize::Always)? {
             if !tracked?.pointers.is_empty() {

@@ -15,12 +15,11 @@ use crate::files::apart::each_apart;
 use crate::files::moved::MoveReport;
 use crate::files::pins::by_pin;
 use crate::files::tracked::Tracked;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::problems::problem_of;
 
-impl Workspace {
-    /// Send the tracked files of outputs to a remote.
-    pub fn push(&self, names: &[String], remote: Option<&str>, dry_run: bool) -> Result<MoveReport> {
+impl Opened {
+    pub(crate) fn push(&self, names: &[String], remote: Option<&str>, dry_run: bool) -> Result<MoveReport> {
         let mut problems = Vec::new();
         let tracked = self.tracked_or(names, false, &mut problem_of(&mut problems))?;
         let report = match self.push_tracked(&tracked, remote, SentAhead::default(), dry_run) {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::error::{Result, WorkspaceError};
 use crate::files::holdings::{NamedRemote, PassedOver, Purpose, ReleaseObjects};
 use crate::files::verify::VerifyOptions;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// What a collection of a remote did, or would do.
 #[derive(Clone, Debug, Serialize)]
@@ -121,10 +121,8 @@ pub(crate) fn check_known(
 /// What a push may take from its first object to its last look: what is younger may be somebody's who is about to name it.
 const LONGEST_PUSH: Duration = Duration::from_hours(1);
 
-impl Workspace {
-    /// Collect what neither a release of this workspace's repos nor a workspace of this cache needs.
-    /// Repos that publishers recorded on the remote are read as well; `forget` drops records.
-    pub fn collect_remote(
+impl Opened {
+    pub(crate) fn collect_remote(
         &self,
         remote: Option<&str>,
         options: &CollectOptions,
@@ -199,14 +197,12 @@ impl Workspace {
         self.config().remotes.iter().any(|remote| remote.url == url)
     }
 
-    /// Take back what collections condemned and did not delete yet.
-    pub fn restore_remote(&self, remote: Option<&str>, dry_run: bool) -> Result<RestoreReport> {
+    pub(crate) fn restore_remote(&self, remote: Option<&str>, dry_run: bool) -> Result<RestoreReport> {
         let opened = self.open_remote(self.remote_entry(remote, "restoring")?)?;
         Ok(opened.restore(dry_run, self.context())?)
     }
 
-    /// Copy files between remotes, of whatever layout: all, or those of some releases.
-    pub fn copy_files(
+    pub(crate) fn copy_files(
         &self,
         from: &str,
         to: &str,

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::files::holdings::{NamedRemote, is_damage};
 use crate::files::remotes::{LostObject, RepairReport};
 use crate::files::verify::{Expected, VerifyOptions, judge};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// What is wrong on a remote.
 #[derive(Debug, Default)]
@@ -26,9 +26,8 @@ struct Broken {
     mended: BTreeSet<(ObjectId, Blake3)>,
 }
 
-impl Workspace {
-    /// Verify a remote and store again what is damaged or missing, from the cache or from other remotes.
-    pub fn repair_remote(
+impl Opened {
+    pub(crate) fn repair_remote(
         &self,
         remote: Option<&str>,
         from: Option<&str>,

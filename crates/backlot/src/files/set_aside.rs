@@ -14,7 +14,7 @@ use backlot_store::{Cache, CheckoutItem, CheckoutOptions, ObjectId, StatCache};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EditError, Error, Result};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// The record.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -56,9 +56,8 @@ pub struct UndoReport {
     pub dry_run: bool,
 }
 
-impl Workspace {
-    /// Bring back what the last `pull --force` set aside. What it set aside before that is next.
-    pub fn undo_pull(&self, dry_run: bool) -> Result<UndoReport> {
+impl Opened {
+    pub(crate) fn undo_pull(&self, dry_run: bool) -> Result<UndoReport> {
         self.hold()?.bring_back(dry_run)
     }
 
@@ -249,12 +248,12 @@ impl Workspace {
     }
 }
 
-fn place(workspace: &Workspace) -> PathBuf {
+fn place(workspace: &Opened) -> PathBuf {
     workspace.state_dir().join("set-aside.json")
 }
 
 /// Where a record is put that cannot be read.
-fn damaged_place(workspace: &Workspace) -> PathBuf {
+fn damaged_place(workspace: &Opened) -> PathBuf {
     workspace.state_dir().join("set-aside.damaged.json")
 }
 

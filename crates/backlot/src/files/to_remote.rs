@@ -12,7 +12,7 @@ use backlot_store::{FileDigests, Remote, TransferReport, hash_files};
 use crate::error::{OutsError, Result, WorkspaceError};
 use crate::files::tracked::Tracked;
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 impl Tracked {
     /// Where content goes that is added to these files, if it is to go to a destination: not ahead where some of it belongs
@@ -29,7 +29,7 @@ impl Tracked {
     }
 }
 
-impl Workspace {
+impl Opened {
     /// Send a path from outside, and track it as `target`.
     pub(crate) fn add_sent(
         &self,

@@ -11,7 +11,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::project::named_output::same_name;
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// A folder that has pointers, under the name of its asset.
 #[derive(PartialEq)]
@@ -56,7 +56,7 @@ pub struct AddedFiles {
     pub stored_bytes: u64,
 }
 
-impl Workspace {
+impl Opened {
     /// The pointers of an output.
     pub(crate) fn tracked_of_output(&self, output: &Output) -> Result<Tracked> {
         output.check_inside()?;

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::files::holdings::{NamedRemote, Purpose, ReleaseObjects};
 use crate::files::known_outs::KnownOuts;
 use crate::files::remotes::{admits, check_known};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// What a release takes on a remote.
 #[derive(Clone, Debug, Serialize)]
@@ -30,10 +30,8 @@ pub struct ReleaseUsage {
     pub unknown: Vec<ObjectId>,
 }
 
-impl Workspace {
-    /// What releases take on a remote, by package and in the order of their versions: those that some requirements
-    /// (`Table==1.2.0`, `Table`) admit, or all.
-    pub fn usage(&self, names: &[String], remote: Option<&str>) -> Result<Vec<ReleaseUsage>> {
+impl Opened {
+    pub(crate) fn usage(&self, names: &[String], remote: Option<&str>) -> Result<Vec<ReleaseUsage>> {
         let entry = self.remote_entry(remote, "telling what is stored")?;
         let opened = self.open_remote(entry)?;
         let named = NamedRemote::new(&entry.name, &opened);

@@ -16,7 +16,7 @@ use crate::error::{GcError, Result};
 use crate::files::holdings::NamedRemote;
 use crate::files::pins::by_pin;
 use crate::files::tracked::Tracked;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
 
 /// The repos that a collection reads besides those of its workspace.
@@ -27,7 +27,7 @@ pub(crate) struct OtherRepos {
     pub(crate) forgotten: Vec<String>,
 }
 
-impl Workspace {
+impl Opened {
     /// Leave a record of a repo on the remotes that the outs of a release are on.
     pub(crate) fn note_user_on_all(
         &self,

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::files::holdings::{NamedRemote, Needs, PassedOver, Purpose, ReleaseObjects, is_damage};
 use crate::files::tracked::Tracked;
 use crate::releases::verify_repo::RepoReport;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::problems::{AssetProblem, problem_of};
 
 /// How many of those that need an object are named.
@@ -286,9 +286,8 @@ fn insert_some(names: &mut BTreeSet<String>, name: &str) {
     }
 }
 
-impl Workspace {
-    /// Verify parts of what this workspace uses.
-    pub fn verify(&self, options: &VerifyOptions) -> Result<VerifyReport> {
+impl Opened {
+    pub(crate) fn verify(&self, options: &VerifyOptions) -> Result<VerifyReport> {
         let mut report = VerifyReport::default();
         let cache = self.cache()?;
         if options.cache {

@@ -19,7 +19,7 @@ use toml_edit::{DocumentMut, Item};
 use crate::error::{EditError, Result, WorkspaceError};
 use crate::files::tracked::Tracked;
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// Name of the record in the folder of an output.
 pub(crate) const BASE_FILE: &str = ".backlot-base.json";
@@ -152,7 +152,7 @@ impl KnownReleases {
     }
 }
 
-impl Workspace {
+impl Opened {
     /// The releases of a package in the studio's repos. Repos that cannot be read are warned about once, and counted in `unread`.
     pub(crate) fn known_releases(
         &self,

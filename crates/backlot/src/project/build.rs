@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::files::tracked::Tracked;
 use crate::project::output::Output;
 use crate::project::provenance::{OutRecord, PROVENANCE_FILE, Provenance, TOOL};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// Name of the project file kept in `*.dist-info`.
 pub(crate) const PROJECT_FILE: &str = "pyproject.toml";
@@ -63,11 +63,10 @@ impl BuildReport {
     }
 }
 
-impl Workspace {
-    /// Build the wheel of an output.
-    pub fn build(&self, output: &Output, dry_run: bool) -> Result<BuildReport> {
+impl Opened {
+    pub(crate) fn build(&self, asset: &str, dry_run: bool) -> Result<BuildReport> {
         let held = self.hold()?;
-        let output = held.own_output(output)?;
+        let output = held.output_to_change(asset)?;
         let tracked = held.tracked_of_output(&output)?;
         held.build_tracked(&output, &tracked, BTreeMap::new(), dry_run)
     }

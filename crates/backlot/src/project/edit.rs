@@ -18,7 +18,7 @@ use crate::files::tracked::Tracked;
 use crate::project::base::BaseRelease;
 use crate::project::build::PROJECT_FILE;
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// An output made of a release.
 #[derive(Clone, Debug, Serialize)]
@@ -37,9 +37,8 @@ pub struct EditReport {
     pub dry_run: bool,
 }
 
-impl Workspace {
-    /// Turn an installed release into an output.
-    pub fn edit(&self, name: &str, dry_run: bool) -> Result<EditReport> {
+impl Opened {
+    pub(crate) fn edit(&self, name: &str, dry_run: bool) -> Result<EditReport> {
         self.hold()?.make_editable(name, dry_run)
     }
 

@@ -12,7 +12,7 @@ use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
 use crate::error::{Error, Result, WorkspaceError};
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::rules::checked;
 
 /// A requirement that was added or removed.
@@ -54,9 +54,8 @@ pub struct BumpReport {
     pub dry_run: bool,
 }
 
-impl Workspace {
-    /// Parse a requirement as a person wrote it; a missing comma is put in and said. A URL must be one that can be followed.
-    pub fn parse_requirement(&self, text: &str) -> Result<Requirement> {
+impl Opened {
+    pub(crate) fn parse_requirement(&self, text: &str) -> Result<Requirement> {
         let (requirement, given) = Requirement::parse_lenient(text)?;
         let requirement = checked(requirement)?;
         if let Some(given) = given {
@@ -68,18 +67,16 @@ impl Workspace {
         Ok(requirement)
     }
 
-    /// Add requirements to an output, replacing those of the same package and group. With `check`, something must satisfy
-    /// them: a repo, or another output.
-    pub fn add_inputs(
+    pub(crate) fn add_inputs(
         &self,
-        output: &Output,
+        asset: &str,
         requirements: &[String],
         group: Option<&str>,
         check: bool,
         dry_run: bool,
     ) -> Result<InputReport> {
         let held = self.hold()?;
-        let output = &held.own_output(output)?;
+        let output = &held.output_to_change(asset)?;
         let group = group.map(GroupName::parse).transpose()?;
         let parsed: Vec<Requirement> = requirements
             .iter()
@@ -117,16 +114,15 @@ impl Workspace {
         })
     }
 
-    /// Remove requirements of an output by package name.
-    pub fn remove_inputs(
+    pub(crate) fn remove_inputs(
         &self,
-        output: &Output,
+        asset: &str,
         names: &[String],
         group: Option<&str>,
         dry_run: bool,
     ) -> Result<InputReport> {
         let held = self.hold()?;
-        let output = &held.own_output(output)?;
+        let output = &held.output_to_change(asset)?;
         let group = group.map(GroupName::parse).transpose()?;
         let mut project = ProjectFile::open(output)?;
         let list = project.requirements(group.as_ref());
@@ -161,10 +157,9 @@ impl Workspace {
         })
     }
 
-    /// Move the version of an output forwards.
-    pub fn bump(&self, output: &Output, steps: &[BumpStep], dry_run: bool) -> Result<BumpReport> {
+    pub(crate) fn bump(&self, asset: &str, steps: &[BumpStep], dry_run: bool) -> Result<BumpReport> {
         let held = self.hold()?;
-        let output = &held.own_output(output)?;
+        let output = &held.output_to_change(asset)?;
         let from = output.project.metadata.version.clone();
         let to = from.bump(steps)?;
         let file = Self::write_version(output, &to, dry_run)?;

@@ -11,12 +11,12 @@ use fs_err as fs;
 
 use crate::error::Result;
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// More names than this are looked up among all outputs.
 const FEW: usize = 4;
 
-impl Workspace {
+impl Opened {
     /// The output of a name in the folder that the name implies; `None` if only a look at all outputs can tell.
     pub(crate) fn output_in_own_folder(&self, name: &str) -> Result<Option<Output>> {
         let Ok(asset) = AssetName::parse(name) else {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// How to make an asset.
 #[derive(Clone, Debug)]
@@ -55,9 +55,8 @@ pub struct NewReport {
     pub dry_run: bool,
 }
 
-impl Workspace {
-    /// Make an asset project in `outputs/`, and show it in `inputs/` as an editable.
-    pub fn new_asset(&self, name: &str, options: &NewAsset) -> Result<NewReport> {
+impl Opened {
+    pub(crate) fn new_asset(&self, name: &str, options: &NewAsset) -> Result<NewReport> {
         let name = AssetName::parse(name)?;
         if crate::project::standard_library::has(name.module()) {
             return Err(WorkspaceError::StandardLibrary {
@@ -105,7 +104,7 @@ impl Workspace {
 }
 
 /// The files of a new project, relative to it.
-fn project_files(name: &AssetName, options: &NewAsset, workspace: &Workspace) -> Vec<(String, String)> {
+fn project_files(name: &AssetName, options: &NewAsset, workspace: &Opened) -> Vec<(String, String)> {
     let module = name.module();
     let folder = format!("src/{}", module.replace('.', "/"));
     let asset = AssetToml {

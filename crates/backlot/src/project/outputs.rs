@@ -15,11 +15,10 @@ use crate::environment::lockfile::Lock;
 use crate::error::{EditError, Error, Result, WorkspaceError};
 use crate::project::output::Output;
 use crate::workspace::problems::UnreadableOutput;
-use crate::workspace::{Workspace, absolute};
+use crate::workspace::{Opened, absolute};
 
-impl Workspace {
-    /// All outputs that can be read, sorted by name; the others are warned about. A folder without `pyproject.toml` is not one.
-    pub fn outputs(&self) -> Result<Vec<Output>> {
+impl Opened {
+    pub(crate) fn outputs(&self) -> Result<Vec<Output>> {
         let (outputs, unreadable) = self.read_outputs()?;
         self.warn_unreadable(&unreadable);
         Ok(outputs)
@@ -106,8 +105,7 @@ impl Workspace {
         Ok(outputs)
     }
 
-    /// The output of a name, as asset, module or package.
-    pub fn output(&self, name: &str) -> Result<Output> {
+    pub(crate) fn output(&self, name: &str) -> Result<Output> {
         match self.output_in_own_folder(name)? {
             Some(output) => Ok(output),
             None => self.output_among_all(name),
@@ -142,8 +140,7 @@ impl Workspace {
         }
     }
 
-    /// The output that is meant: the named one, the one `here` lies in, or the only one.
-    pub fn output_or_here(&self, name: Option<&str>, here: &Path) -> Result<Output> {
+    pub(crate) fn output_or_here(&self, name: Option<&str>, here: &Path) -> Result<Output> {
         if let Some(name) = name {
             return self.output(name);
         }
@@ -161,8 +158,7 @@ impl Workspace {
         }
     }
 
-    /// The output a path lies in.
-    pub fn output_of(&self, path: &Path) -> Result<Option<Output>> {
+    pub(crate) fn output_of(&self, path: &Path) -> Result<Option<Output>> {
         let path = absolute(path)?;
         let folder = self.outputs_dir();
         let name = path

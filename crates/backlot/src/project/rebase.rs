@@ -24,7 +24,7 @@ use crate::project::base::{BaseRelease, Content, Newer, out_of};
 use crate::project::build::wheel_path;
 use crate::project::edit::staged_pointers;
 use crate::project::output::Output;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// How many names of changes are carried.
 const MAX_NAMES: usize = 20;
@@ -91,9 +91,8 @@ struct Sides<'a> {
     released: Tracked,
 }
 
-impl Workspace {
-    /// Take the changes of the newest release over into an output that was edited from an older one.
-    pub fn rebase(&self, name: &str, dry_run: bool) -> Result<RebaseReport> {
+impl Opened {
+    pub(crate) fn rebase(&self, name: &str, dry_run: bool) -> Result<RebaseReport> {
         self.hold()?.rebase_held(name, dry_run)
     }
 

@@ -19,7 +19,7 @@ use crate::error::{OutsError, Result, WorkspaceError};
 use crate::files::tracked::Tracked;
 use crate::project::output::Output;
 use crate::project::provenance::{OutRecord, TOOL};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// Untracked files of one folder, or one such file directly in the asset's folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -231,7 +231,7 @@ impl Kind {
     }
 }
 
-impl Workspace {
+impl Opened {
     /// What an output has that is not tracked, with what of it is refused.
     pub(crate) fn untracked(
         &self,

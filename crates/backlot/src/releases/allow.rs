@@ -8,7 +8,7 @@ use serde::Serialize;
 use toml_edit::{Array, Item, value};
 
 use crate::error::{Result, WorkspaceError};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::config::{Config, array_of};
 
 /// What changed of a list.
@@ -78,9 +78,8 @@ fn edit(array: &mut Array, list: &[AllowedName]) {
     }
 }
 
-impl Workspace {
-    /// Put names on the list of a public repo, or take them off.
-    pub fn allow(
+impl Opened {
+    pub(crate) fn allow(
         &mut self,
         repo: &str,
         names: &[String],

@@ -17,7 +17,7 @@ use crate::project::base::BaseStatus;
 use crate::project::output::Output;
 use crate::project::provenance::Provenance;
 use crate::project::untracked::{Untracked, UntrackedFiles};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::problems::AssetProblem;
 
 /// A package in a repo.
@@ -161,9 +161,8 @@ pub struct StatusReport {
     pub remote: Option<String>,
 }
 
-impl Workspace {
-    /// Packages in all repos (or one) that a query finds.
-    pub fn search(&self, query: &Query, repo: Option<&str>) -> Result<Vec<PackageRow>> {
+impl Opened {
+    pub(crate) fn search(&self, query: &Query, repo: Option<&str>) -> Result<Vec<PackageRow>> {
         let entries = match repo {
             Some(name) => vec![self.repo_entry(name)?],
             None => self.repos(),
@@ -190,8 +189,7 @@ impl Workspace {
         Ok(rows)
     }
 
-    /// The newest release that a requirement admits, in every repo that has one.
-    pub fn show(&self, what: &str) -> Result<Vec<ReleaseDetail>> {
+    pub(crate) fn show(&self, what: &str) -> Result<Vec<ReleaseDetail>> {
         let requirement = self.parse_requirement(what)?;
         let mut details = Vec::new();
         let mut names = Vec::new();
@@ -255,8 +253,7 @@ impl Workspace {
         Ok(details)
     }
 
-    /// Files, versions and inputs at a glance.
-    pub fn status(&self) -> Result<StatusReport> {
+    pub(crate) fn status(&self) -> Result<StatusReport> {
         if let Some(lock) = Lock::load(self.root())? {
             self.warn_used(&lock, true)?;
         }

@@ -22,7 +22,7 @@ use crate::error::{Error, Result, WorkspaceError};
 use crate::files::holdings::NamedRemote;
 use crate::files::remotes::CopyFilesReport;
 use crate::project::provenance::Provenance;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// The target's rank among the repos of a copy: what is there already is preferred.
 pub(crate) const TARGET: usize = 0;
@@ -149,9 +149,8 @@ pub(crate) struct Ends {
     pub(crate) dry_run: bool,
 }
 
-impl Workspace {
-    /// Copy a release, byte for byte, from one repo to another.
-    pub fn copy_release(&self, what: &str, options: &CopyOptions) -> Result<CopyReport> {
+impl Opened {
+    pub(crate) fn copy_release(&self, what: &str, options: &CopyOptions) -> Result<CopyReport> {
         let requirement = self.parse_requirement(what)?;
         let (from, to) = (self.repo_entry(&options.from)?, self.repo_entry(&options.to)?);
         let reason = format!("copied from {}", options.from);

@@ -21,7 +21,7 @@ use crate::error::{Result, WorkspaceError};
 use crate::files::tracked::Tracked;
 use crate::project::output::Output;
 use crate::releases::parts::{PartState, check_folder, state_of};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// How to publish the parts of a job.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +51,7 @@ pub struct PartsUsed {
     pub overruled: u64,
 }
 
-impl Workspace {
+impl Opened {
     /// Record the files of a job's parts as those of an output's folders, in pointers and manifests.
     pub(crate) fn record_parts(
         &self,

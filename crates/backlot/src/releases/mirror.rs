@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::files::remotes::CopyFilesReport;
 use crate::releases::copy::{CopiedRelease, CopyState, Ends, Fit, PlannedRelease, dependencies_first};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// What to mirror, and where.
 #[derive(Clone, Debug, Default)]
@@ -101,9 +101,8 @@ impl Coded for ReposDiffer {
 /// A package's releases that are to be in the target, with what has to happen to each.
 type Wanted = Vec<PlannedRelease>;
 
-impl Workspace {
-    /// Bring the releases of one repo into another.
-    pub fn mirror(&self, options: &MirrorOptions) -> Result<MirrorReport> {
+impl Opened {
+    pub(crate) fn mirror(&self, options: &MirrorOptions) -> Result<MirrorReport> {
         let ends = Ends {
             source: self.open_repo(self.repo_entry(&options.from)?)?,
             target: self.open_repo(self.repo_entry(&options.to)?)?,

@@ -22,7 +22,7 @@ use crate::project::provenance::TOOL;
 use crate::workspace::config::Config;
 use crate::workspace::connect::{self, Address};
 use crate::workspace::settings::{Host, Settings};
-use crate::workspace::{Workspace, absolute};
+use crate::workspace::{Opened, absolute};
 
 /// The parts on a remote.
 #[derive(Debug)]
@@ -199,8 +199,8 @@ impl Parts {
         if let Some(place) = remote.filter(|remote| is_place(remote)) {
             return Self::at(place, store, here, host, context);
         }
-        match Workspace::open(start, host, context) {
-            Ok(workspace) => workspace.parts(remote),
+        match Opened::open(start, host, context) {
+            Ok(opened) => opened.parts(remote),
             Err(Error::Workspace(WorkspaceError::NoWorkspace { start })) => match remote {
                 Some(place) => Self::at(place, store, here, host, context),
                 None => Err(PartError::NoRemote { start }.into()),
@@ -385,9 +385,8 @@ pub(crate) fn state_of(part: &Part, found: &JobParts) -> PartState {
     }
 }
 
-impl Workspace {
-    /// The parts of a remote of this workspace, or of the default one.
-    pub fn parts(&self, remote: Option<&str>) -> Result<Parts> {
+impl Opened {
+    pub(crate) fn parts(&self, remote: Option<&str>) -> Result<Parts> {
         let entry = self.remote_entry(remote, "looking for parts")?;
         Ok(Parts {
             remote: self.open_remote(entry)?,

@@ -21,7 +21,7 @@ use crate::project::base::{BaseRelease, Newer};
 use crate::project::build::BuildReport;
 use crate::project::output::Output;
 use crate::releases::from_parts::{FromParts, PartsUsed};
-use crate::workspace::{Workspace, absolute};
+use crate::workspace::{Opened, absolute};
 
 /// How to publish.
 #[derive(Clone, Debug, Default)]
@@ -129,11 +129,10 @@ struct Ready<'a> {
     wheel: &'a BuildReport,
 }
 
-impl Workspace {
-    /// Publish an output.
-    pub fn publish(&self, output: &Output, options: &PublishOptions) -> Result<PublishReport> {
+impl Opened {
+    pub(crate) fn publish(&self, asset: &str, options: &PublishOptions) -> Result<PublishReport> {
         let held = self.hold()?;
-        held.publish_output(&held.own_output(output)?, options)
+        held.publish_output(&held.output_to_change(asset)?, options)
     }
 
     fn publish_output(&self, output: &Output, options: &PublishOptions) -> Result<PublishReport> {

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::releases::verify_repo::{DamagedFile, RepoReport};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
 
 /// What a repair of a repo did, or would do.
@@ -49,9 +49,13 @@ pub struct RestoredFile {
 /// Where a copy of a file lies, and where it came from.
 type FoundCopy = (PathBuf, String);
 
-impl Workspace {
-    /// Bring back what is damaged or missing in a repo: from another one, or from any place of this workspace that has it.
-    pub fn repair_repo(&self, name: &str, from: Option<&str>, dry_run: bool) -> Result<RepoRepairReport> {
+impl Opened {
+    pub(crate) fn repair_repo(
+        &self,
+        name: &str,
+        from: Option<&str>,
+        dry_run: bool,
+    ) -> Result<RepoRepairReport> {
         let held = self.hold()?;
         held.repair_repo_now(held.repo_entry(name)?, from, dry_run)
     }

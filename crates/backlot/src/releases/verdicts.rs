@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::error::{Result, WorkspaceError};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// What was said of a release.
 #[derive(Clone, Debug, Serialize)]
@@ -29,9 +29,8 @@ pub struct JudgeReport {
     pub dry_run: bool,
 }
 
-impl Workspace {
-    /// Say something of one release (`Table==1.0.0`), in the one repo that has it or the one that is named.
-    pub fn judge(
+impl Opened {
+    pub(crate) fn judge(
         &self,
         what: &str,
         repo: Option<&str>,

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::files::holdings::{NOT_THERE, PassedOver};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
 
 /// What was read of a repo.
@@ -58,7 +58,7 @@ impl RepoReport {
     }
 }
 
-impl Workspace {
+impl Opened {
     /// Check a repo, or all but public ones. Returns those that were passed over, too.
     pub(crate) fn verify_repos(&self, name: Option<&str>) -> Result<(Vec<RepoReport>, Vec<PassedOver>)> {
         let (mut reports, mut passed_over) = (Vec::new(), Vec::new());

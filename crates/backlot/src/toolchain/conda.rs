@@ -10,7 +10,7 @@ mod engine {
 
     use crate::environment::lockfile::LockedConda;
     use crate::error::Result;
-    use crate::workspace::Workspace;
+    use crate::workspace::Opened;
 
     impl From<CondaPackage> for LockedConda {
         fn from(package: CondaPackage) -> Self {
@@ -40,7 +40,7 @@ mod engine {
         }
     }
 
-    fn open(workspace: &Workspace) -> Result<Conda> {
+    fn open(workspace: &Opened) -> Result<Conda> {
         let network = &workspace.host().network;
         let options = CondaOptions {
             offline: network.offline,
@@ -70,7 +70,7 @@ mod engine {
 
     /// Choose packages from the workspace's channels.
     pub(crate) fn solve(
-        workspace: &Workspace,
+        workspace: &Opened,
         specs: &[String],
         prefer: &[LockedConda],
     ) -> Result<Vec<LockedConda>> {
@@ -92,7 +92,7 @@ mod engine {
     }
 
     /// Make a folder hold exactly these packages.
-    pub(crate) fn install(workspace: &Workspace, prefix: &Path, packages: &[LockedConda]) -> Result<bool> {
+    pub(crate) fn install(workspace: &Opened, prefix: &Path, packages: &[LockedConda]) -> Result<bool> {
         // Nothing to do is by far the most frequent case, and needs neither a cache nor threads.
         if installed(prefix)?.as_deref() == Some(packages) {
             return Ok(false);
@@ -134,7 +134,7 @@ mod engine {
 
     use crate::environment::lockfile::LockedConda;
     use crate::error::{Result, WorkspaceError};
-    use crate::workspace::Workspace;
+    use crate::workspace::Opened;
 
     fn absent<T>(action: &'static str) -> Result<T> {
         Err(WorkspaceError::WithoutConda { action }.into())
@@ -149,14 +149,14 @@ mod engine {
     }
 
     pub(crate) fn solve(
-        _workspace: &Workspace,
+        _workspace: &Opened,
         _specs: &[String],
         _prefer: &[LockedConda],
     ) -> Result<Vec<LockedConda>> {
         absent("choosing external packages")
     }
 
-    pub(crate) fn install(_workspace: &Workspace, _prefix: &Path, _packages: &[LockedConda]) -> Result<bool> {
+    pub(crate) fn install(_workspace: &Opened, _prefix: &Path, _packages: &[LockedConda]) -> Result<bool> {
         absent("installing external packages")
     }
 

@@ -11,7 +11,7 @@ use crate::environment::lockfile::{Lock, LockedConda};
 use crate::error::{Result, WorkspaceError};
 use crate::toolchain::conda;
 use crate::toolchain::python;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::settings::Origin;
 
 /// A channel as listed.
@@ -67,9 +67,8 @@ pub struct ExternalStatus {
     pub in_step: bool,
 }
 
-impl Workspace {
-    /// The channels, in order of preference.
-    pub fn list_channels(&self) -> Vec<ChannelStatus> {
+impl Opened {
+    pub(crate) fn list_channels(&self) -> Vec<ChannelStatus> {
         let setting = &self.settings().channels;
         let status = |channel: &String| ChannelStatus {
             channel: channel.clone(),
@@ -78,8 +77,7 @@ impl Workspace {
         setting.value.iter().map(status).collect()
     }
 
-    /// Name a channel, last in preference. From then on only the workspace's own channels count, not the user's.
-    pub fn add_channel(&mut self, channel: &str, dry_run: bool) -> Result<ChannelStatus> {
+    pub(crate) fn add_channel(&mut self, channel: &str, dry_run: bool) -> Result<ChannelStatus> {
         self.change(dry_run, |workspace| workspace.put_channel(channel, dry_run))
     }
 
@@ -97,8 +95,7 @@ impl Workspace {
         })
     }
 
-    /// Forget a channel of the workspace; what was installed from it stays.
-    pub fn remove_channel(&mut self, channel: &str, dry_run: bool) -> Result<ChannelStatus> {
+    pub(crate) fn remove_channel(&mut self, channel: &str, dry_run: bool) -> Result<ChannelStatus> {
         self.change(dry_run, |workspace| workspace.drop_channel(channel, dry_run))
     }
 
@@ -130,8 +127,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// What is asked for, and what is there.
-    pub fn external(&self) -> Result<ExternalStatus> {
+    pub(crate) fn external(&self) -> Result<ExternalStatus> {
         let packages = conda::installed(&self.conda_prefix())?.unwrap_or_default();
         let locked = Lock::load(self.root())?.map(|l| l.conda).unwrap_or_default();
         Ok(ExternalStatus {
@@ -142,8 +138,7 @@ impl Workspace {
         })
     }
 
-    /// Ask for conda packages; one that is asked for already gets the new requirement.
-    pub fn add_external(&mut self, specs: &[String], dry_run: bool) -> Result<ExternalReport> {
+    pub(crate) fn add_external(&mut self, specs: &[String], dry_run: bool) -> Result<ExternalReport> {
         self.change(dry_run, |workspace| workspace.put_external(specs, dry_run))
     }
 
@@ -160,8 +155,7 @@ impl Workspace {
         self.change_external(wanted, dry_run)
     }
 
-    /// Stop asking for conda packages; what nothing else needs leaves the prefix.
-    pub fn remove_external(&mut self, names: &[String], dry_run: bool) -> Result<ExternalReport> {
+    pub(crate) fn remove_external(&mut self, names: &[String], dry_run: bool) -> Result<ExternalReport> {
         self.change(dry_run, |workspace| workspace.drop_external(names, dry_run))
     }
 

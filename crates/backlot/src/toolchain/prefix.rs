@@ -6,9 +6,9 @@ use backlot_wheel::Interpreter;
 
 use crate::error::Result;
 use crate::toolchain::conda;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
-impl Workspace {
+impl Opened {
     /// The folder of the conda packages.
     pub(crate) fn conda_prefix(&self) -> PathBuf {
         self.root().join("external_packages").join("conda")

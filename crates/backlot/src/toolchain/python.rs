@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::environment::lockfile::LockedConda;
 use crate::error::{Result, WorkspaceError};
 use crate::toolchain::conda;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::settings::Host;
 
 /// How long to wait for another process that installs or removes an interpreter.
@@ -167,9 +167,8 @@ pub fn remove_python(version: &str, dry_run: bool, host: &Host, context: &Contex
     Ok(RemovedPythons { removed, dry_run })
 }
 
-impl Workspace {
-    /// Install the newest interpreter of a version from this workspace's channels, for all workspaces of the user.
-    pub fn install_python(&self, version: &str, dry_run: bool) -> Result<PythonReport> {
+impl Opened {
+    pub(crate) fn install_python(&self, version: &str, dry_run: bool) -> Result<PythonReport> {
         let _held = hold(self.host(), self.context())?;
         let packages = conda::solve(self, &[spec(version)?], &[])?;
         let python = self.python_for(version, &packages)?;

@@ -1,34 +1,32 @@
-//! The workspace while it is held: what its files say now, not what they said when a value of it was opened.
+//! The workspace while it is held: what its files say now, not what they said when the call began.
 //!
-//! Invariant: a change is applied to what is on disk under the lock. So two values of one workspace, in one program or in two,
-//! never write back what the other replaced, and a value that was opened long ago works with the configuration of today.
-//! A change that fails, and a dry run, leave the value in memory as the disk has it.
+//! Invariant: a change is applied to what is on disk under the lock. So two calls, in one program or in two, never write back what the
+//! other replaced. A change that fails, and a dry run, leave the value in memory as the disk has it.
 
 use std::ops::Deref;
-use std::path::Path;
 
-use crate::error::{Result, WorkspaceError};
+use crate::error::Result;
 use crate::project::output::Output;
-use crate::workspace::{Workspace, WorkspaceLock};
+use crate::workspace::{Opened, WorkspaceLock};
 
 /// A workspace under its lock, as its files are now.
 #[derive(Debug)]
 pub(crate) struct Held<'w> {
-    opened: &'w Workspace,
-    /// Another value, where the configuration changed since that one was opened.
-    current: Option<Box<Workspace>>,
+    opened: &'w Opened,
+    /// Another value, where the configuration changed since the call began.
+    current: Option<Box<Opened>>,
     _lock: WorkspaceLock,
 }
 
 impl Deref for Held<'_> {
-    type Target = Workspace;
+    type Target = Opened;
 
-    fn deref(&self) -> &Workspace {
+    fn deref(&self) -> &Opened {
         self.current.as_deref().unwrap_or(self.opened)
     }
 }
 
-impl Workspace {
+impl Opened {
     /// Hold the workspace for a change that leaves the configuration as it is.
     pub(crate) fn hold(&self) -> Result<Held<'_>> {
         let lock = self.lock()?;
@@ -59,50 +57,17 @@ impl Workspace {
         done
     }
 
-    /// Read the configuration again. Every change does; a program that keeps a workspace open and only looks calls it when it
-    /// wants to see what others changed.
-    pub fn refresh(&mut self) -> Result<()> {
+    pub(crate) fn refresh(&mut self) -> Result<()> {
         if let Some(current) = self.current(true)? {
             *self = current;
         }
         Ok(())
     }
 
-    /// An output as its files are now. It has to be one of this workspace.
-    pub(crate) fn own_output(&self, output: &Output) -> Result<Output> {
-        let root = &output.project.root;
-        let name = root.file_name().unwrap_or_default();
-        let folder = self.outputs_dir();
-        if !root
-            .parent()
-            .is_some_and(|parent| is_same_folder(parent, &folder))
-        {
-            return Err(WorkspaceError::ForeignOutput {
-                name: output.name.clone(),
-                path: root.clone(),
-                workspace: self.root().to_path_buf(),
-            }
-            .into());
-        }
-        let path = folder.join(name);
-        if !path.join("pyproject.toml").is_file() {
-            return Err(WorkspaceError::UnknownOutput {
-                name: output.name.clone(),
-                nearest: None,
-            }
-            .into());
-        }
-        let output = Output::load(&path)?;
+    /// An output that is about to be changed, as its files are now.
+    pub(crate) fn output_to_change(&self, asset: &str) -> Result<Output> {
+        let output = self.output(asset)?;
         output.check_inside()?;
         Ok(output)
     }
 }
-
-fn is_same_folder(a: &Path, b: &Path) -> bool {
-    let real = |path: &Path| fs_err::canonicalize(path).ok();
-    a == b || real(a).is_some_and(|a| Some(a) == real(b))
-}
-
-#[cfg(test)]
-#[path = "held_tests.rs"]
-mod tests;

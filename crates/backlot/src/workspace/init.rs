@@ -4,6 +4,7 @@
 //! failed is removed again, and what was there before, or is somebody else's, stays.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use backlot_core::{Context, file};
 use fs_err as fs;
@@ -12,7 +13,7 @@ use serde::Serialize;
 use crate::error::{Result, WorkspaceError};
 use crate::workspace::config::{Config, FILE_NAME};
 use crate::workspace::settings::Host;
-use crate::workspace::{Workspace, absolute};
+use crate::workspace::{Opened, Shared, absolute};
 
 /// How to make a workspace.
 #[derive(Clone, Debug, Default)]
@@ -38,14 +39,13 @@ pub struct InitReport {
 
 const DVC_IGNORE: &str = "# Written by backlot: what real DVC must not look into.\n/inputs\n/build\n/external_packages\n/.backlot\n";
 
-impl Workspace {
-    /// Make a workspace in a folder, which may have other files in it.
-    pub fn init(
+impl Opened {
+    pub(crate) fn init(
         root: &Path,
         options: &InitOptions,
         host: &Host,
         context: &Context,
-    ) -> Result<(Option<Self>, InitReport)> {
+    ) -> Result<(Option<Arc<Shared>>, InitReport)> {
         let root = absolute(root)?;
         if root.join(FILE_NAME).exists() {
             return Err(WorkspaceError::WorkspaceExists { root }.into());
@@ -65,30 +65,30 @@ impl Workspace {
         let mut config = Config::new(&root)?;
         config.set_python(options.python.as_deref());
         config.set_cache(options.cache.as_deref());
-        let workspace = Self::with_config(root, config, host, context)?;
+        let workspace = Self::with_config(Shared::new(root, host), config, context)?;
         workspace.check_python()?;
-        let absent = Absent::below(&workspace.root);
+        let absent = Absent::below(workspace.root());
         if let Err(error) = workspace.make(&folders) {
-            absent.restore(&workspace.root);
+            absent.restore(workspace.root());
             return Err(error);
         }
-        Ok((Some(workspace), report))
+        Ok((Some(workspace.shared), report))
     }
 
     /// Make the parts of a workspace, `backlot.toml` last: with it, all of it is there.
     fn make(&self, folders: &[&str]) -> Result<()> {
         for folder in folders.iter().filter(|f| **f != "inputs") {
-            fs::create_dir_all(self.root.join(folder))?;
+            fs::create_dir_all(self.root().join(folder))?;
         }
-        file::write_if_changed(&self.root.join(".backlot/.gitignore"), b"*\n")?;
-        file::write_if_changed(&self.root.join(".dvcignore"), DVC_IGNORE.as_bytes())?;
+        file::write_if_changed(&self.root().join(".backlot/.gitignore"), b"*\n")?;
+        file::write_if_changed(&self.root().join(".dvcignore"), DVC_IGNORE.as_bytes())?;
         let _lock = self.lock()?;
         self.write_dvc_config()?;
         self.sync_editables()?;
         if self.config.create()? {
             return Ok(());
         }
-        let root = self.root.clone();
+        let root = self.root().to_path_buf();
         Err(WorkspaceError::WorkspaceExists { root }.into())
     }
 }

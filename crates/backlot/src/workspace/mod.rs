@@ -18,7 +18,7 @@ pub(crate) mod user_file;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use backlot_backend::StoreOptions;
@@ -38,20 +38,28 @@ use crate::workspace::settings::{Host, Settings};
 /// How long a command waits for another one to finish changing the workspace.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// An open workspace.
+/// What all calls on a workspace share: where it is, who uses it, and what is costly to set up.
 #[derive(Debug)]
-pub struct Workspace {
+pub(crate) struct Shared {
     root: PathBuf,
-    pub(crate) config: Config,
-    settings: Settings,
     host: Host,
-    context: Context,
-    network: OnceLock<Network>,
-    cache_dir: OnceLock<PathBuf>,
-    cache: OnceLock<Cache>,
-    stat_cache: OnceLock<Arc<StatCache>>,
+    /// The network that keeps answers in the cache of this folder.
+    network: Mutex<Option<(PathBuf, Network)>>,
+    /// What is known of files in this workspace, beside the cache of this folder.
+    stat_cache: Mutex<Option<(PathBuf, Arc<StatCache>)>>,
     /// The interpreter that the search path has for a version, once one was found: it may have been run to tell.
     on_path: Mutex<BTreeMap<Option<String>, Interpreter>>,
+}
+
+/// A workspace for one call: its files as they were when the call began, or when it got hold of the workspace.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    shared: Arc<Shared>,
+    pub(crate) config: Config,
+    settings: Settings,
+    context: Context,
+    cache_dir: OnceLock<PathBuf>,
+    cache: OnceLock<Cache>,
     /// The repos behind URLs that were opened: what they said is remembered.
     remote_repos: Mutex<BTreeMap<RepoEntry, Repo>>,
 }
@@ -63,100 +71,112 @@ pub(crate) struct WorkspaceLock {
     _cache: Option<FileLock>,
 }
 
-impl Workspace {
-    /// Open the workspace that `start` is in.
-    pub fn open(start: &Path, host: &Host, context: &Context) -> Result<Self> {
+impl Shared {
+    pub(crate) fn new(root: PathBuf, host: &Host) -> Arc<Self> {
+        Arc::new(Self {
+            root,
+            host: host.clone(),
+            network: Mutex::default(),
+            stat_cache: Mutex::default(),
+            on_path: Mutex::default(),
+        })
+    }
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+}
+
+/// What a lock guards, also after a call that panicked: each value is replaced whole.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Opened {
+    pub(crate) fn open(start: &Path, host: &Host, context: &Context) -> Result<Self> {
+        Self::now(&Self::find(start, host)?, context)
+    }
+
+    /// The workspace that `start` is in.
+    pub(crate) fn find(start: &Path, host: &Host) -> Result<Arc<Shared>> {
         let start = absolute(start)?;
         match start.ancestors().find(|folder| folder.join(FILE_NAME).is_file()) {
-            Some(root) => Self::open_at(root.to_path_buf(), host, context),
+            Some(root) => Ok(Shared::new(root.to_path_buf(), host)),
             None => Err(WorkspaceError::NoWorkspace { start }.into()),
         }
     }
 
-    fn open_at(root: PathBuf, host: &Host, context: &Context) -> Result<Self> {
-        let config = Config::load(&root, context)?;
-        Self::with_config(root, config, host, context)
+    /// The workspace as its files are now.
+    pub(crate) fn now(shared: &Arc<Shared>, context: &Context) -> Result<Self> {
+        let config = Config::load(&shared.root, context)?;
+        Self::with_config(Arc::clone(shared), config, context)
     }
 
     /// Another value where the configuration is another than this one's. `warn` about unknown keys in it.
     pub(crate) fn current(&self, warn: bool) -> Result<Option<Self>> {
         match self.config.reread(warn.then_some(&self.context))? {
             None => Ok(None),
-            Some(config) => Self::with_config(self.root.clone(), config, &self.host, &self.context).map(Some),
+            Some(config) => Self::with_config(Arc::clone(&self.shared), config, &self.context).map(Some),
         }
     }
 
     /// The same workspace, which tells nobody what it does: to see whether something would be refused before it is done.
     pub(crate) fn silently(&self) -> Result<Self> {
         let context = self.context.clone().silent();
-        Self::with_config(self.root.clone(), self.config.clone(), &self.host, &context)
+        Self::with_config(Arc::clone(&self.shared), self.config.clone(), &context)
     }
 
-    fn with_config(root: PathBuf, config: Config, host: &Host, context: &Context) -> Result<Self> {
-        let settings = Settings::layered(&root, &config, host)?;
+    fn with_config(shared: Arc<Shared>, config: Config, context: &Context) -> Result<Self> {
         Ok(Self {
-            root,
+            settings: Settings::layered(&shared.root, &config, &shared.host)?,
+            shared,
             config,
-            settings,
-            host: host.clone(),
             context: context.clone(),
-            network: OnceLock::new(),
             cache_dir: OnceLock::new(),
             cache: OnceLock::new(),
-            stat_cache: OnceLock::new(),
-            on_path: Mutex::default(),
             remote_repos: Mutex::default(),
         })
     }
 
     /// Fold the settings again after the configuration changed.
     pub(crate) fn refresh_settings(&mut self) -> Result<()> {
-        self.settings = Settings::layered(&self.root, &self.config, &self.host)?;
+        self.settings = Settings::layered(&self.shared.root, &self.config, &self.shared.host)?;
         self.cache_dir = OnceLock::new();
         self.cache = OnceLock::new();
-        self.stat_cache = OnceLock::new();
         Ok(())
     }
 
-    /// The folder it is.
-    pub fn root(&self) -> &Path {
-        &self.root
+    pub(crate) fn root(&self) -> &Path {
+        &self.shared.root
     }
-    /// Its configuration.
-    pub fn config(&self) -> &Config {
+    pub(crate) fn config(&self) -> &Config {
         &self.config
     }
-    /// The settings in force.
-    pub fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
-    /// Who and where.
-    pub fn host(&self) -> &Host {
-        &self.host
+    pub(crate) fn host(&self) -> &Host {
+        &self.shared.host
     }
-    /// Observer, cancellation and clock.
-    pub fn context(&self) -> &Context {
+    pub(crate) fn context(&self) -> &Context {
         &self.context
     }
-    /// The environment with the installed assets.
-    pub fn inputs_dir(&self) -> PathBuf {
-        self.root.join("inputs")
+    pub(crate) fn inputs_dir(&self) -> PathBuf {
+        self.shared.root.join("inputs")
     }
-    /// The editable assets.
-    pub fn outputs_dir(&self) -> PathBuf {
-        self.root.join("outputs")
+    pub(crate) fn outputs_dir(&self) -> PathBuf {
+        self.shared.root.join("outputs")
     }
-    /// The built wheels.
-    pub fn build_dir(&self) -> PathBuf {
-        self.root.join("build")
+    pub(crate) fn build_dir(&self) -> PathBuf {
+        self.shared.root.join("build")
     }
-    /// State that can be made again.
-    pub fn state_dir(&self) -> PathBuf {
-        self.root.join(".backlot")
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.shared.root.join(".backlot")
     }
-    /// A path as people of this workspace write it: relative where it lies inside.
-    pub fn display_path(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root)
+    pub(crate) fn display_path(&self, path: &Path) -> String {
+        path.strip_prefix(&self.shared.root)
             .unwrap_or(path)
             .display()
             .to_string()
@@ -171,18 +191,16 @@ impl Workspace {
         // What killed commands left beside the files they were about to write.
         if backlot_store::is_sweep_due(&self.state_dir().join("swept")) {
             for folder in ["outputs", "build", "inputs", "status"] {
-                backlot_store::sweep_tree(&self.root.join(folder));
+                backlot_store::sweep_tree(&self.shared.root.join(folder));
             }
             for folder in ["", ".backlot", ".dvc", "external_packages"] {
-                backlot_store::sweep_folder(&self.root.join(folder));
+                backlot_store::sweep_folder(&self.shared.root.join(folder));
             }
         }
         Ok(lock)
     }
 
-    /// The cache, known to hold files of this workspace so that a collection of the shared cache spares them.
-    /// Opened once, and again if its folder was deleted meanwhile.
-    pub fn cache(&self) -> Result<Cache> {
+    pub(crate) fn cache(&self) -> Result<Cache> {
         if let Some(cache) = self.cache.get().filter(|cache| cache.is_there()) {
             return Ok(cache.clone());
         }
@@ -191,12 +209,11 @@ impl Workspace {
         for lower in self.caches().skip(1) {
             cache = cache.over(lower);
         }
-        local_cache::used::register_workspace(own, &self.root)?;
+        local_cache::used::register_workspace(own, &self.shared.root)?;
         Ok(self.cache.get_or_init(|| cache).clone())
     }
 
-    /// The folder of the cache that is written to: the configured one or, where that can only be read, one of this workspace.
-    pub fn cache_dir(&self) -> &Path {
+    pub(crate) fn cache_dir(&self) -> &Path {
         self.cache_dir.get_or_init(|| {
             let configured = &self.settings.cache.value;
             if !backlot_store::is_read_only_cache(configured) {
@@ -221,24 +238,28 @@ impl Workspace {
         std::iter::once(own).chain((configured != own).then_some(configured))
     }
 
-    /// The cache of file digests, opened once.
-    pub fn stat_cache(&self) -> Result<Arc<StatCache>> {
-        if let Some(stat) = self.stat_cache.get() {
+    pub(crate) fn stat_cache(&self) -> Result<Arc<StatCache>> {
+        let cache = self.cache()?;
+        let mut known = locked(&self.shared.stat_cache);
+        if let Some((beside, stat)) = known.as_ref()
+            && beside == self.cache_dir()
+        {
             return Ok(Arc::clone(stat));
         }
         fs::create_dir_all(self.state_dir())?;
-        let stat = StatCache::open(&self.state_dir().join("state.db"))?.beside(&self.cache()?);
-        Ok(Arc::clone(self.stat_cache.get_or_init(|| Arc::new(stat))))
+        let stat = Arc::new(StatCache::open(&self.state_dir().join("state.db"))?.beside(&cache));
+        *known = Some((self.cache_dir().to_path_buf(), Arc::clone(&stat)));
+        Ok(stat)
     }
 
     /// The first interpreter of a version on the search path.
     pub(crate) fn interpreter_on_path(&self, wanted: Option<&str>) -> Result<Option<Interpreter>> {
-        let mut known = self.on_path.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = locked(&self.shared.on_path);
         let key = wanted.map(ToOwned::to_owned);
         if let Some(known) = known.get(&key) {
             return Ok(Some(known.clone()));
         }
-        let Some(path) = &self.host.path else {
+        let Some(path) = &self.host().path else {
             return Ok(None);
         };
         let found = backlot_wheel::find_interpreter(path, wanted, &self.context)?;
@@ -248,15 +269,13 @@ impl Workspace {
         Ok(found)
     }
 
-    /// The repos in order of preference: the blessed one first, then as configured.
-    pub fn repos(&self) -> Vec<&RepoEntry> {
+    pub(crate) fn repos(&self) -> Vec<&RepoEntry> {
         let mut repos: Vec<&RepoEntry> = self.config.repos.iter().collect();
         repos.sort_by_key(|r| Some(r.name.as_str()) != self.config.blessed.as_deref());
         repos
     }
 
-    /// A configured repo by name.
-    pub fn repo_entry(&self, name: &str) -> Result<&RepoEntry> {
+    pub(crate) fn repo_entry(&self, name: &str) -> Result<&RepoEntry> {
         let names = self.config.repos.iter().map(|r| r.name.as_str());
         self.config.repos.iter().find(|r| r.name == name).ok_or_else(|| {
             let nearest = text::nearest(name, names).map(ToOwned::to_owned);
@@ -269,9 +288,7 @@ impl Workspace {
         })
     }
 
-    /// Open a configured repo: the very one that was added. One that is gone, as with a disk that is not mounted, is an
-    /// error, never an empty repo.
-    pub fn open_repo(&self, entry: &RepoEntry) -> Result<Repo> {
+    pub(crate) fn open_repo(&self, entry: &RepoEntry) -> Result<Repo> {
         let repo = self.connect_repo(entry)?;
         if let Some(found) = repo.identity()? {
             check_place(
@@ -288,10 +305,12 @@ impl Workspace {
     /// Open whatever is at the place of a repo.
     pub(crate) fn connect_repo(&self, entry: &RepoEntry) -> Result<Repo> {
         if !entry.is_remote() {
-            return Ok(Repo::open_folder(&absolute(&self.root.join(&entry.place))?)?);
+            return Ok(Repo::open_folder(&absolute(
+                &self.shared.root.join(&entry.place),
+            )?)?);
         }
         let network = self.network()?;
-        let mut remote = self.remote_repos.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut remote = locked(&self.remote_repos);
         if let Some(known) = remote.get(entry) {
             return Ok(known.clone());
         }
@@ -331,15 +350,18 @@ impl Workspace {
 
     /// The way to indexes, set up when first needed.
     pub(crate) fn network(&self) -> Result<Network> {
-        if let Some(network) = self.network.get() {
-            return Ok(network.clone());
+        let mut known = locked(&self.shared.network);
+        if let Some((cache, network)) = known.as_ref()
+            && cache == self.cache_dir()
+        {
+            return Ok(network.with_context(&self.context));
         }
-        let made = connect::network(&self.host, self.cache_dir(), &self.context)?;
-        Ok(self.network.get_or_init(|| made).clone())
+        let made = connect::network(self.host(), self.cache_dir(), &self.context)?;
+        *known = Some((self.cache_dir().to_path_buf(), made.clone()));
+        Ok(made)
     }
 
-    /// A configured remote by name, or the default one.
-    pub fn remote_entry(&self, name: Option<&str>, action: &str) -> Result<&RemoteEntry> {
+    pub(crate) fn remote_entry(&self, name: Option<&str>, action: &str) -> Result<&RemoteEntry> {
         let remotes = &self.config.remotes;
         let Some(name) = name.or(self.config.default_remote.as_deref()) else {
             return match remotes.as_slice() {
@@ -362,9 +384,7 @@ impl Workspace {
         })
     }
 
-    /// Open a configured remote: the very one that was added. One that is gone, as with a disk that is not mounted, is an
-    /// error, never an empty remote.
-    pub fn open_remote(&self, entry: &RemoteEntry) -> Result<Remote> {
+    pub(crate) fn open_remote(&self, entry: &RemoteEntry) -> Result<Remote> {
         let remote = self.connect_remote(entry)?;
         let place = self.resolve_place(&entry.url);
         check_place(
@@ -385,7 +405,7 @@ impl Workspace {
             name: &entry.name,
             url: &url,
             options: &self.reached(&entry.store),
-            host: &self.host,
+            host: self.host(),
         };
         let (_, remote) = address.open(Some(entry.layout), &mirrors, || self.network())?;
         Ok(remote)
@@ -413,13 +433,13 @@ impl Workspace {
         if place.contains("://") {
             return place.to_owned();
         }
-        let path = self.root.join(place);
+        let path = self.shared.root.join(place);
         absolute(&path).unwrap_or(path).display().to_string()
     }
 
     /// Keep `.dvc/config` in step, so that real DVC works here. A file that is not ours is left alone.
     pub(crate) fn write_dvc_config(&self) -> Result<()> {
-        let path = self.root.join(".dvc/config");
+        let path = self.shared.root.join(".dvc/config");
         if let Some(bytes) = file::read_if_exists(&path)?
             && !bytes.starts_with(DvcConfig::HEADER.as_bytes())
         {

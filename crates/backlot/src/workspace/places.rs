@@ -3,13 +3,13 @@
 //! Invariant: adding one that is named already is a conflict, never a silent change; removing one deletes no data.
 
 use backlot_backend::{StoreOptions, is_store_url};
-use backlot_core::{AssetName, Coded as _, PlaceIdentity, text};
+use backlot_core::{AssetName, Coded as _, PlaceIdentity};
 use backlot_repo::{AllowedName, IndexRepo, ReindexReport, ReleaseStore};
 use backlot_store::RemoteLayout;
 use serde::Serialize;
 
 use crate::error::{Error, Result, WorkspaceError};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::config::{RemoteEntry, RepoEntry, RepoPlace, is_url};
 use crate::workspace::connect::Address;
 
@@ -122,10 +122,8 @@ fn check_name(name: &str) -> Result<()> {
     }
 }
 
-impl Workspace {
-    /// Name a folder or an index as a repo; of an index, the pages are looked for at the URL and below it. The name `blessed` becomes the preferred source and `review` the publish target unless
-    /// others are; the first of all becomes both.
-    pub fn add_repo(&mut self, name: &str, place: &str, options: &AddRepo) -> Result<RepoStatus> {
+impl Opened {
+    pub(crate) fn add_repo(&mut self, name: &str, place: &str, options: &AddRepo) -> Result<RepoStatus> {
         self.change(options.dry_run, |workspace| {
             workspace.put_repo(name, place, options)
         })
@@ -245,15 +243,12 @@ impl Workspace {
         )
     }
 
-    /// Make the index of a repo in a folder or store again from its releases, for instance after wheels were laid there by
-    /// hand or its pages were lost.
-    pub fn reindex_repo(&self, name: &str, dry_run: bool) -> Result<ReindexReport> {
+    pub(crate) fn reindex_repo(&self, name: &str, dry_run: bool) -> Result<ReindexReport> {
         let repo = self.open_repo(&self.repo_entry(name)?.itself())?;
         Ok(repo.reindex(dry_run, self.context())?)
     }
 
-    /// Forget a repo; its folder stays.
-    pub fn remove_repo(&mut self, name: &str, dry_run: bool) -> Result<RepoStatus> {
+    pub(crate) fn remove_repo(&mut self, name: &str, dry_run: bool) -> Result<RepoStatus> {
         self.change(dry_run, |workspace| workspace.drop_repo(name, dry_run))
     }
 
@@ -267,8 +262,7 @@ impl Workspace {
         Ok(status)
     }
 
-    /// The repos in order of preference.
-    pub fn list_repos(&self) -> Vec<RepoStatus> {
+    pub(crate) fn list_repos(&self) -> Vec<RepoStatus> {
         self.repos()
             .into_iter()
             .map(|entry| self.repo_status(entry))
@@ -307,8 +301,7 @@ impl Workspace {
         }
     }
 
-    /// The repo that a publish goes to.
-    pub fn publish_target(&self, name: Option<&str>) -> Result<&RepoEntry> {
+    pub(crate) fn publish_target(&self, name: Option<&str>) -> Result<&RepoEntry> {
         match name.or(self.config.publish_to.as_deref()) {
             Some(name) => self.repo_entry(name),
             None => Err(WorkspaceError::NoneConfigured {
@@ -319,9 +312,7 @@ impl Workspace {
         }
     }
 
-    /// Name a place as a remote; the first one becomes the default. Without a layout, it is the one that the place has
-    /// already, else chunked.
-    pub fn add_remote(&mut self, name: &str, url: &str, options: &AddRemote) -> Result<RemoteStatus> {
+    pub(crate) fn add_remote(&mut self, name: &str, url: &str, options: &AddRemote) -> Result<RemoteStatus> {
         self.change(options.dry_run, |workspace| {
             workspace.put_remote(name, url, options)
         })
@@ -381,8 +372,7 @@ impl Workspace {
         })
     }
 
-    /// Forget a remote; its content stays.
-    pub fn remove_remote(&mut self, name: &str, dry_run: bool) -> Result<RemoteStatus> {
+    pub(crate) fn remove_remote(&mut self, name: &str, dry_run: bool) -> Result<RemoteStatus> {
         self.change(dry_run, |workspace| {
             let status = workspace.remote_status(name)?;
             workspace.config.remove_remote(name);
@@ -391,8 +381,7 @@ impl Workspace {
         })
     }
 
-    /// Choose the remote that push and pull use.
-    pub fn default_remote(&mut self, name: &str, dry_run: bool) -> Result<RemoteStatus> {
+    pub(crate) fn default_remote(&mut self, name: &str, dry_run: bool) -> Result<RemoteStatus> {
         self.change(dry_run, |workspace| {
             workspace.remote_status(name)?;
             workspace.config.set_default_remote(Some(name));
@@ -409,8 +398,7 @@ impl Workspace {
         self.write_dvc_config()
     }
 
-    /// The remotes.
-    pub fn list_remotes(&self) -> Vec<RemoteStatus> {
+    pub(crate) fn list_remotes(&self) -> Vec<RemoteStatus> {
         let look = |entry: &RemoteEntry| RemoteStatus {
             problem: self.open_remote(entry).err().map(PlaceProblem::from),
             ..self.status_of(entry)
@@ -431,10 +419,5 @@ impl Workspace {
             created: false,
             problem: None,
         }
-    }
-
-    /// The configured name nearest to a word, for messages.
-    pub fn nearest_repo(&self, word: &str) -> Option<String> {
-        text::nearest(word, self.config.repos.iter().map(|r| r.name.as_str())).map(ToOwned::to_owned)
     }
 }

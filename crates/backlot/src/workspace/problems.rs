@@ -9,7 +9,7 @@ use backlot_core::{Class, Coded, text};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// An asset that a command had to leave out.
 #[derive(Clone, Debug, Serialize)]
@@ -89,7 +89,7 @@ pub(crate) fn problem_of(
     }
 }
 
-impl Workspace {
+impl Opened {
     /// Warn of assets that could not be read, so that what they need is not known.
     pub(crate) fn warn_left_out(&self, problems: Vec<AssetProblem>) {
         for one in problems {

@@ -20,7 +20,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::error::{AuthError, Error, Result};
-use crate::workspace::Workspace;
+use crate::workspace::config::Config;
 use crate::workspace::settings::Host;
 
 use helpers::chain;
@@ -123,10 +123,8 @@ impl AuthError {
 impl AuthTarget {
     /// A target by its URL, or by the name of a repo or remote of a workspace. What the workspace knows about the URL (its
     /// name, the endpoint of a bucket) is used where nothing else was given.
-    pub fn find(text: &str, options: &StoreOptions, workspace: Option<&Workspace>) -> Result<Self> {
-        let repos = workspace
-            .into_iter()
-            .flat_map(|workspace| &workspace.config().repos);
+    pub fn find(text: &str, options: &StoreOptions, config: Option<&Config>) -> Result<Self> {
+        let repos = config.into_iter().flat_map(|config| &config.repos);
         let repos = repos.map(|repo| {
             (
                 PlaceName::Repo(repo.name.clone()),
@@ -135,9 +133,7 @@ impl AuthTarget {
                 &repo.store,
             )
         });
-        let remotes = workspace
-            .into_iter()
-            .flat_map(|workspace| &workspace.config().remotes);
+        let remotes = config.into_iter().flat_map(|config| &config.remotes);
         let remotes = remotes.map(|remote| {
             (
                 PlaceName::Remote(remote.name.clone()),

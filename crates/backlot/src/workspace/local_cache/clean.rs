@@ -17,7 +17,7 @@ use super::used::{PATIENCE, lock_of};
 use super::users::forget_workspace;
 use super::{CacheUser, CacheUserState, Contents, registered};
 use crate::error::{CacheError, Result};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// How to clean the cache.
 #[derive(Clone, Debug)]
@@ -97,9 +97,8 @@ impl Bounds {
     }
 }
 
-impl Workspace {
-    /// Remove from the cache what no workspace needs, what was not used for the longest time first.
-    pub fn clean_cache(&self, options: &CleanOptions) -> Result<CleanReport> {
+impl Opened {
+    pub(crate) fn clean_cache(&self, options: &CleanOptions) -> Result<CleanReport> {
         let cache = self.cache()?;
         let contents = Contents::read(&cache)?;
         let lock = if options.dry_run {

@@ -21,7 +21,7 @@ pub use users::{CacheUser, CacheUserState};
 
 use self::needs::CacheNeeds;
 use crate::error::Result;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// What no workspace of a cache needs.
 #[derive(Clone, Debug, Serialize)]
@@ -86,9 +86,8 @@ struct Contents {
     conda: Vec<(String, Evictable)>,
 }
 
-impl Workspace {
-    /// What nothing in any workspace of this cache names. Workspaces that are gone from disk do not count.
-    pub fn plan_gc(&self) -> Result<GcReport> {
+impl Opened {
+    pub(crate) fn plan_gc(&self) -> Result<GcReport> {
         let cache = self.cache()?;
         let mut needs = CacheNeeds::default();
         let mut workspaces = Vec::new();
@@ -123,8 +122,7 @@ impl Workspace {
         })
     }
 
-    /// What is in the cache, by kind, and which workspaces use it.
-    pub fn cache_status(&self) -> Result<CacheStatus> {
+    pub(crate) fn cache_status(&self) -> Result<CacheStatus> {
         let cache = self.cache()?;
         let root = cache.root();
         let contents = Contents::read(&cache)?;

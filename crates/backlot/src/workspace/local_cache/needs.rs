@@ -11,7 +11,7 @@ use backlot_store::{Cache, ObjectId, Transfer};
 
 use crate::environment::lockfile::Lock;
 use crate::error::{CacheError, Result};
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 
 /// What must stay in a cache.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub(super) struct CacheNeeds {
 
 impl CacheNeeds {
     /// Add what a workspace needs.
-    pub(super) fn add(&mut self, workspace: &Workspace, cache: &Cache) -> Result<()> {
+    pub(super) fn add(&mut self, workspace: &Opened, cache: &Cache) -> Result<()> {
         self.objects.extend(workspace.objects_set_aside()?);
         for tracked in workspace.tracked(&[], true)? {
             for (_, out) in tracked.pointers.iter().flat_map(TrackedPointer::located_outs) {
@@ -62,7 +62,7 @@ impl CacheNeeds {
     }
 }
 
-impl Workspace {
+impl Opened {
     /// Fetch a manifest from the default remote, if that has it.
     fn bring_manifest(&self, cache: &Cache, id: ObjectId) -> Result<bool> {
         let Ok(entry) = self.remote_entry(None, "cleaning the cache") else {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::used::{FOLDER, record};
 use crate::error::Result;
-use crate::workspace::Workspace;
+use crate::workspace::Opened;
 use crate::workspace::config::FILE_NAME;
 
 /// A workspace that uses a cache.
@@ -84,7 +84,7 @@ fn state_of(root: &Path) -> CacheUserState {
     }
 }
 
-impl Workspace {
+impl Opened {
     /// Workspaces of a cache that are there, opened; those that other people closed are warned of.
     pub(crate) fn workspaces_of_cache(&self, cache: &Path) -> Result<Vec<Self>> {
         let mut workspaces = Vec::new();

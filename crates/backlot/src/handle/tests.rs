@@ -1,16 +1,16 @@
-//! Two values of one workspace, and values that are older than its files.
+//! Handles: several of one workspace, older than its files, and used by many threads.
 
 use std::path::Path;
 
-use backlot_core::{BumpStep, Context};
+use backlot_core::{BumpStep, Cancel, Class, Coded as _, Context};
 use fs_err as fs;
 
 use crate::environment::lockfile::Lock;
 use crate::error::{Error, WorkspaceError};
 use crate::workspace::config::FILE_NAME;
 use crate::{
-    AddFiles, AddRemote, AddRepo, Host, InitOptions, InstallRequest, NewAsset, Output, PublishOptions,
-    Workspace,
+    AddFiles, AddRemote, AddRepo, Config, Host, InitOptions, InstallRequest, NewAsset, Output,
+    PublishOptions, Workspace,
 };
 
 /// A folder with workspaces that share repo and remote.
@@ -26,7 +26,7 @@ impl Desk {
     }
 
     fn open(&self, name: &str) -> Workspace {
-        Workspace::open(&self.0.path().join(name), &self.host(), &Context::default()).expect("opened")
+        Workspace::open(&self.0.path().join(name), &self.host()).expect("opened")
     }
 
     /// A new workspace with a repo and a remote.
@@ -37,9 +37,11 @@ impl Desk {
         };
         let root = self.0.path().join(name);
         Workspace::init(&root, &options, &self.host(), &Context::default()).expect("made");
-        let mut workspace = self.open(name);
+        let workspace = self.open(name);
         let add = AddRepo::default();
-        workspace.add_repo("review", "../review", &add).expect("added");
+        workspace
+            .add_repo("review", "../review", &add, &Context::default())
+            .expect("added");
         workspace
             .add_remote(
                 "main",
@@ -48,6 +50,7 @@ impl Desk {
                     default: true,
                     ..AddRemote::default()
                 },
+                &Context::default(),
             )
             .expect("added");
         workspace
@@ -59,21 +62,31 @@ impl Desk {
         for name in names {
             let output = asset(&maker, name);
             maker
-                .publish(&output, &PublishOptions::default())
+                .publish(&output.name, &PublishOptions::default(), &Context::default())
                 .expect("published");
         }
     }
 }
 
 fn asset(workspace: &Workspace, name: &str) -> Output {
-    workspace.new_asset(name, &NewAsset::default()).expect("made");
-    workspace.output(name).expect("there")
+    workspace
+        .new_asset(name, &NewAsset::default(), &Context::default())
+        .expect("made");
+    workspace.output(name, &Context::default()).expect("there")
 }
 
-fn install(workspace: &mut Workspace, name: &str) {
+fn install(workspace: &Workspace, name: &str) {
     workspace
-        .install(&[name.to_owned()], &InstallRequest::default())
+        .install(
+            &[name.to_owned()],
+            &InstallRequest::default(),
+            &Context::default(),
+        )
         .expect("installed");
+}
+
+fn config(workspace: &Workspace) -> Config {
+    workspace.config(&Context::default()).expect("read")
 }
 
 fn toml(workspace: &Workspace) -> String {
@@ -94,21 +107,23 @@ fn an_output_that_was_bumped_is_published_as_what_it_is_now() {
     let workspace = desk.workspace("ws");
     let output = asset(&workspace, "Table");
     workspace
-        .bump(&output, &[BumpStep::Minor], false)
+        .bump(&output.name, &[BumpStep::Minor], false, &Context::default())
         .expect("bumped");
     let report = workspace
-        .publish(&output, &PublishOptions::default())
+        .publish(&output.name, &PublishOptions::default(), &Context::default())
         .expect("published");
     assert_eq!(report.version.to_string(), "0.2.0");
     assert!(report.wheel.wheel.contains("0.2.0"), "{}", report.wheel.wheel);
     let again = workspace
-        .bump(&output, &[BumpStep::Minor], false)
+        .bump(&output.name, &[BumpStep::Minor], false, &Context::default())
         .expect("bumped");
     assert_eq!(
         (again.from.to_string(), again.to.to_string()),
         ("0.2.0".into(), "0.3.0".into())
     );
-    let built = workspace.build(&output, false).expect("built");
+    let built = workspace
+        .build(&output.name, false, &Context::default())
+        .expect("built");
     assert_eq!(built.version.to_string(), "0.3.0");
 }
 
@@ -120,33 +135,41 @@ fn inputs_that_were_added_since_an_output_was_read_are_published_and_kept() {
     let output = asset(&workspace, "Table");
     for name in ["Lamp", "Chair"] {
         workspace
-            .add_inputs(&output, &[name.to_owned()], None, true, false)
+            .add_inputs(
+                &output.name,
+                &[name.to_owned()],
+                None,
+                true,
+                false,
+                &Context::default(),
+            )
             .expect("added");
     }
     workspace
-        .publish(&output, &PublishOptions::default())
+        .publish(&output.name, &PublishOptions::default(), &Context::default())
         .expect("published");
-    let shown = workspace.show("Table").expect("shown");
+    let shown = workspace.show("Table", &Context::default()).expect("shown");
     let needs: Vec<&str> = shown[0].requires.iter().map(|r| r.requirement.as_str()).collect();
     assert_eq!(needs, ["lamp", "chair"]);
 }
 
 #[test]
-fn two_values_of_a_workspace_do_not_undo_each_others_installs() {
+fn two_handles_of_a_workspace_do_not_undo_each_others_installs() {
     let desk = Desk::new();
     desk.releases(&["Table", "Chair", "Lamp"]);
-    let mut one = desk.workspace("ws");
-    let mut two = desk.open("ws");
-    install(&mut two, "Table");
-    install(&mut one, "Chair");
+    let one = desk.workspace("ws");
+    let two = desk.open("ws");
+    install(&two, "Table");
+    install(&one, "Chair");
     assert_eq!(installed(&one), ["chair", "table"]);
     assert!(
         toml(&one).contains("Table") && toml(&one).contains("Chair"),
         "{}",
         toml(&one)
     );
-    install(&mut two, "Lamp");
-    one.uninstall(&["Table".to_owned()], false).expect("uninstalled");
+    install(&two, "Lamp");
+    one.uninstall(&["Table".to_owned()], false, &Context::default())
+        .expect("uninstalled");
     assert_eq!(installed(&two), ["chair", "lamp"]);
     // What only makes an output writes the lock as well.
     asset(&two, "Desk");
@@ -156,13 +179,13 @@ fn two_values_of_a_workspace_do_not_undo_each_others_installs() {
 }
 
 #[test]
-fn two_values_of_a_workspace_keep_each_others_repos_remotes_and_channels() {
+fn two_handles_of_a_workspace_keep_each_others_repos_remotes_and_channels() {
     let desk = Desk::new();
-    let mut one = desk.workspace("ws");
-    let mut two = desk.open("ws");
-    one.add_repo("first", "../first", &AddRepo::default())
+    let one = desk.workspace("ws");
+    let two = desk.open("ws");
+    one.add_repo("first", "../first", &AddRepo::default(), &Context::default())
         .expect("added");
-    two.add_repo("second", "../second", &AddRepo::default())
+    two.add_repo("second", "../second", &AddRepo::default(), &Context::default())
         .expect("added");
     one.add_remote(
         "third",
@@ -171,11 +194,15 @@ fn two_values_of_a_workspace_keep_each_others_repos_remotes_and_channels() {
             default: true,
             ..AddRemote::default()
         },
+        &Context::default(),
     )
     .expect("added");
-    two.add_channel("../conda", false).expect("added");
-    two.remove_repo("first", false).expect("removed");
-    one.default_remote("main", false).expect("chosen");
+    two.add_channel("../conda", false, &Context::default())
+        .expect("added");
+    two.remove_repo("first", false, &Context::default())
+        .expect("removed");
+    one.default_remote("main", false, &Context::default())
+        .expect("chosen");
     let text = toml(&one);
     for name in [
         "[repos.review]",
@@ -187,67 +214,40 @@ fn two_values_of_a_workspace_keep_each_others_repos_remotes_and_channels() {
         assert!(text.contains(name), "{name}: {text}");
     }
     assert!(!text.contains("[repos.first]"), "{text}");
-    // A value that only looks sees it when it asks for it.
-    assert!(two.config().default_remote.as_deref() == Some("third"));
-    two.refresh().expect("read");
-    assert!(two.config().default_remote.as_deref() == Some("main"));
+    // A handle that only looks sees it, too.
+    assert_eq!(config(&two).default_remote.as_deref(), Some("main"));
 }
 
 #[test]
-fn what_is_refused_or_only_planned_leaves_a_value_as_the_disk_has_it() {
+fn what_is_refused_or_only_planned_leaves_a_handle_as_the_disk_has_it() {
     let desk = Desk::new();
-    let mut workspace = desk.workspace("ws");
+    let workspace = desk.workspace("ws");
     let planned = AddRepo {
         dry_run: true,
         ..AddRepo::default()
     };
     workspace
-        .add_repo("planned", "../planned", &planned)
+        .add_repo("planned", "../planned", &planned, &Context::default())
         .expect("planned");
-    workspace.remove_remote("main", true).expect("planned");
-    workspace.default_remote("main", true).expect("planned");
+    workspace
+        .remove_remote("main", true, &Context::default())
+        .expect("planned");
+    workspace
+        .default_remote("main", true, &Context::default())
+        .expect("planned");
     // A file is in the way of the repo, which shows when it is made.
     fs::write(desk.0.path().join("file"), b"x").expect("written");
     workspace
-        .add_repo("refused", "../file", &AddRepo::default())
+        .add_repo("refused", "../file", &AddRepo::default(), &Context::default())
         .expect_err("not a folder");
-    assert_eq!(workspace.config().repos.len(), 1);
-    assert_eq!(workspace.config().remotes.len(), 1);
+    assert_eq!(config(&workspace).repos.len(), 1);
+    assert_eq!(config(&workspace).remotes.len(), 1);
     workspace
-        .add_repo("second", "../second", &AddRepo::default())
+        .add_repo("second", "../second", &AddRepo::default(), &Context::default())
         .expect("added");
     let text = toml(&workspace);
     assert!(text.starts_with("# A Backlot workspace"), "{text}");
     assert!(!text.contains("planned") && !text.contains("refused"), "{text}");
-}
-
-#[test]
-fn an_output_of_another_workspace_is_refused_and_left_alone() {
-    let desk = Desk::new();
-    let (here, there) = (desk.workspace("here"), desk.workspace("there"));
-    asset(&here, "Table");
-    let output = asset(&there, "Table");
-    let foreign = |error: Error| matches!(error, Error::Workspace(WorkspaceError::ForeignOutput { .. }));
-    let options = PublishOptions::default();
-    assert!(foreign(here.publish(&output, &options).expect_err("refused")));
-    assert!(foreign(
-        here.bump(&output, &[BumpStep::Minor], false)
-            .expect_err("refused")
-    ));
-    assert!(foreign(here.build(&output, false).expect_err("refused")));
-    let names = ["Lamp".to_owned()];
-    assert!(foreign(
-        here.add_inputs(&output, &names, None, false, false)
-            .expect_err("refused")
-    ));
-    assert!(foreign(
-        here.remove_inputs(&output, &names, None, false)
-            .expect_err("refused")
-    ));
-    for workspace in [&here, &there] {
-        let version = workspace.output("Table").expect("there").project.metadata.version;
-        assert_eq!(version.to_string(), "0.1.0");
-    }
 }
 
 #[test]
@@ -256,7 +256,9 @@ fn an_output_that_is_gone_is_unknown() {
     let workspace = desk.workspace("ws");
     let output = asset(&workspace, "Table");
     fs::remove_dir_all(&output.project.root).expect("removed");
-    let error = workspace.build(&output, false).expect_err("gone");
+    let error = workspace
+        .build(&output.name, false, &Context::default())
+        .expect_err("gone");
     assert!(
         matches!(error, Error::Workspace(WorkspaceError::UnknownOutput { .. })),
         "{error}"
@@ -264,7 +266,7 @@ fn an_output_that_is_gone_is_unknown() {
 }
 
 #[test]
-fn a_pull_through_a_value_that_is_older_than_the_remotes_finds_the_remote() {
+fn a_pull_through_a_handle_that_is_older_than_the_remotes_finds_the_remote() {
     let desk = Desk::new();
     let maker = desk.workspace("maker");
     let output = asset(&maker, "Table");
@@ -272,13 +274,17 @@ fn a_pull_through_a_value_that_is_older_than_the_remotes_finds_the_remote() {
     fs::create_dir_all(&frames).expect("made");
     fs::write(frames.join("f.0001.exr"), b"a frame").expect("written");
     maker
-        .add(std::slice::from_ref(&frames), &AddFiles::default())
+        .add(
+            std::slice::from_ref(&frames),
+            &AddFiles::default(),
+            &Context::default(),
+        )
         .expect("added");
     maker
-        .publish(&output, &PublishOptions::default())
+        .publish(&output.name, &PublishOptions::default(), &Context::default())
         .expect("published");
     let old = desk.workspace("ws");
-    let mut new = desk.open("ws");
+    let new = desk.open("ws");
     new.add_remote(
         "empty",
         "../empty",
@@ -286,12 +292,44 @@ fn a_pull_through_a_value_that_is_older_than_the_remotes_finds_the_remote() {
             default: true,
             ..AddRemote::default()
         },
+        &Context::default(),
     )
     .expect("added");
-    install(&mut new, "Table");
-    // The value that was opened before still reads what a change has to know under the lock.
-    old.new_asset("Chair", &NewAsset::default()).expect("made");
+    install(&new, "Table");
+    // The handle that was opened before still reads what a change has to know under the lock.
+    old.new_asset("Chair", &NewAsset::default(), &Context::default())
+        .expect("made");
     assert_eq!(installed(&old), ["chair", "table"]);
     assert!(Path::new(&old.outputs_dir()).join("chair").is_dir());
-    assert!(old.edit("Table", false).is_ok());
+    assert!(old.edit("Table", false, &Context::default()).is_ok());
+}
+
+#[test]
+fn a_call_that_was_stopped_stops_no_other() {
+    let desk = Desk::new();
+    desk.releases(&["Table"]);
+    let workspace = desk.workspace("ws");
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let stopped = Context::default().with_cancel(cancel);
+    let error = workspace
+        .install(&["Table".to_owned()], &InstallRequest::default(), &stopped)
+        .expect_err("stopped");
+    assert_eq!(error.class(), Class::Cancelled, "{error}");
+    install(&workspace, "Table");
+    assert_eq!(installed(&workspace), ["table"]);
+}
+
+#[test]
+fn clones_of_a_handle_work_in_many_threads_at_once() {
+    let desk = Desk::new();
+    desk.releases(&["Table", "Chair", "Lamp", "Rug"]);
+    let workspace = desk.workspace("ws");
+    std::thread::scope(|scope| {
+        for name in ["Table", "Chair", "Lamp", "Rug"] {
+            let workspace = workspace.clone();
+            scope.spawn(move || install(&workspace, name));
+        }
+    });
+    assert_eq!(installed(&workspace), ["chair", "lamp", "rug", "table"]);
 }

@@ -1,0 +1,34 @@
+//! Bundles: releases with all they need, for a site without a network.
+//!
+//! Deliberately absent: how it is done; each method says what, and where.
+
+use std::path::Path;
+
+use backlot_core::Context;
+
+use crate::bundle::{BundleOptions, BundleReport, UnbundleOptions, UnbundleReport};
+use crate::error::Result;
+use crate::handle::Workspace;
+
+impl Workspace {
+    /// Put releases with all they need into a folder or file that runs without Backlot; without requirements, what the lock of
+    /// this workspace has. Changes nothing in the workspace.
+    pub fn bundle(
+        &self,
+        requirements: &[String],
+        options: &BundleOptions,
+        context: &Context,
+    ) -> Result<BundleReport> {
+        self.now(context)?.bundle(requirements, options)
+    }
+
+    /// Import a bundle: into a repo or a remote, or else into this workspace, where `inputs` becomes what the bundle has.
+    pub fn unbundle(
+        &self,
+        bundle: &Path,
+        options: &UnbundleOptions,
+        context: &Context,
+    ) -> Result<UnbundleReport> {
+        self.now(context)?.unbundle(bundle, options)
+    }
+}

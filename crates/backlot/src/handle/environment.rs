@@ -1,0 +1,79 @@
+//! The environment: what is installed, why, and what would be newer.
+//!
+//! Deliberately absent: how it is done; each method says what, and where.
+
+use std::path::Path;
+
+use backlot_core::Context;
+
+use crate::environment::export::{ExportOptions, ExportReport};
+use crate::environment::graph::{TreeReport, WhyReport};
+use crate::environment::install::{InstallReport, InstallRequest};
+use crate::environment::lockfile::Lock;
+use crate::environment::outdated::OutdatedRow;
+use crate::environment::run::RunEnvironment;
+use crate::error::Result;
+use crate::handle::Workspace;
+
+impl Workspace {
+    /// The exact inputs for other tools; written to a file if one is given.
+    pub fn export(&self, options: &ExportOptions<'_>, context: &Context) -> Result<ExportReport> {
+        self.now(context)?.export(options)
+    }
+
+    /// What needs what, from the named package or from what the workspace asks for.
+    pub fn tree(&self, name: Option<&str>, invert: bool, context: &Context) -> Result<TreeReport> {
+        self.now(context)?.tree(name, invert)
+    }
+
+    /// Every chain of requirements that leads from the workspace to a package.
+    pub fn why(&self, name: &str, context: &Context) -> Result<WhyReport> {
+        self.now(context)?.why(name)
+    }
+
+    /// Install requirements, and everything the workspace asked for before. With none given, bring `inputs/` in step.
+    pub fn install(
+        &self,
+        requirements: &[String],
+        options: &InstallRequest,
+        context: &Context,
+    ) -> Result<InstallReport> {
+        self.now(context)?.install(requirements, options)
+    }
+
+    /// Stop asking for packages; what nothing else needs leaves the environment.
+    pub fn uninstall(&self, names: &[String], dry_run: bool, context: &Context) -> Result<InstallReport> {
+        self.now(context)?.uninstall(names, dry_run)
+    }
+
+    /// Choose again and write the lock; the environment stays.
+    pub fn write_lock(&self, request: &InstallRequest, context: &Context) -> Result<(Lock, bool)> {
+        self.now(context)?.write_lock(request)
+    }
+
+    /// What is behind among the inputs.
+    pub fn outdated(&self, context: &Context) -> Result<Vec<OutdatedRow>> {
+        self.now(context)?.outdated()
+    }
+
+    /// Take newer releases of some inputs, or of all, where they fit; the others move only if they must.
+    pub fn update(&self, names: &[String], dry_run: bool, context: &Context) -> Result<InstallReport> {
+        self.now(context)?.update(names, dry_run)
+    }
+
+    /// Make `inputs/` what a `pylock.toml` says, and the lock and the requirements of the workspace with it.
+    pub fn install_from_lock(&self, path: &Path, dry_run: bool, context: &Context) -> Result<InstallReport> {
+        self.now(context)?.install_from_lock(path, dry_run)
+    }
+
+    /// Install anew what is damaged in the environment, from the lock as it is.
+    pub fn repair_inputs(&self, dry_run: bool, context: &Context) -> Result<InstallReport> {
+        self.now(context)?.repair_inputs(dry_run)
+    }
+
+    /// What to set to run a command with the inputs of this workspace. Warns of inputs that are yanked or deprecated; no host
+    /// is asked for that.
+    pub fn run_environment(&self, context: &Context) -> Result<RunEnvironment> {
+        self.now(context)?.run_environment()
+    }
+}

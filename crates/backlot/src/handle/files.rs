@@ -1,0 +1,139 @@
+//! Files: added, pushed, pulled, verified, and remotes looked after.
+//!
+//! Deliberately absent: how it is done; each method says what, and where.
+
+use std::path::PathBuf;
+
+use backlot_core::Context;
+use backlot_store::{CollectOptions, RestoreReport};
+
+use crate::error::Result;
+use crate::files::add::{AddFiles, AddReport};
+use crate::files::localize::LocalizedAsset;
+use crate::files::moved::MoveReport;
+use crate::files::remotes::{CollectedRemote, CopyFilesReport, RepairReport};
+use crate::files::set_aside::UndoReport;
+use crate::files::usage::ReleaseUsage;
+use crate::files::verify::{VerifyOptions, VerifyReport};
+use crate::handle::Workspace;
+use crate::workspace::config::Localize;
+
+impl Workspace {
+    /// Track files or folders: those inside an output where they are, others after copying them into one. With `to_remote` they
+    /// are read once and sent; of paths from outside only a pointer gets here (DVC's `--to-remote`), and the files of a folder
+    /// that is tracked already stay in it beside those that are given.
+    pub fn add(&self, paths: &[PathBuf], options: &AddFiles, context: &Context) -> Result<AddReport> {
+        self.now(context)?.add(paths, options)
+    }
+
+    /// Choose when the tracked files of an input are pulled. Nothing is fetched or removed.
+    pub fn localize(
+        &self,
+        asset: &str,
+        localize: Localize,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<Vec<LocalizedAsset>> {
+        self.now(context)?.localize(asset, localize, dry_run)
+    }
+
+    /// When the files of each input are pulled: of those with tracked files, and of those that were named.
+    pub fn localized(&self, context: &Context) -> Result<Vec<LocalizedAsset>> {
+        self.now(context)?.localized()
+    }
+
+    /// Bring the tracked files of outputs and inputs into the cache and into place. With `force`, files
+    /// that somebody changed, renamed or copied there are set aside and overwritten or removed; [`Self::undo_pull`] brings them back.
+    pub fn pull(
+        &self,
+        names: &[String],
+        remote: Option<&str>,
+        force: bool,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<MoveReport> {
+        self.now(context)?.pull(names, remote, force, dry_run)
+    }
+
+    /// Pull the tracked files of all inputs that are not on demand, and of nothing else. Whatever of them cannot be had is an error.
+    pub fn pull_local(&self, dry_run: bool, context: &Context) -> Result<MoveReport> {
+        self.now(context)?.pull_local(dry_run)
+    }
+
+    /// Send the tracked files of outputs to a remote.
+    pub fn push(
+        &self,
+        names: &[String],
+        remote: Option<&str>,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<MoveReport> {
+        self.now(context)?.push(names, remote, dry_run)
+    }
+
+    /// Collect what neither a release of this workspace's repos nor a workspace of this cache needs.
+    /// Repos that publishers recorded on the remote are read as well; `forget` drops records.
+    pub fn collect_remote(
+        &self,
+        remote: Option<&str>,
+        options: &CollectOptions,
+        forget: &[String],
+        context: &Context,
+    ) -> Result<CollectedRemote> {
+        self.now(context)?.collect_remote(remote, options, forget)
+    }
+
+    /// Take back what collections condemned and did not delete yet.
+    pub fn restore_remote(
+        &self,
+        remote: Option<&str>,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<RestoreReport> {
+        self.now(context)?.restore_remote(remote, dry_run)
+    }
+
+    /// Copy files between remotes, of whatever layout: all, or those of some releases.
+    pub fn copy_files(
+        &self,
+        from: &str,
+        to: &str,
+        releases: &[String],
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<CopyFilesReport> {
+        self.now(context)?.copy_files(from, to, releases, dry_run)
+    }
+
+    /// Verify a remote and store again what is damaged or missing, from the cache or from other remotes.
+    pub fn repair_remote(
+        &self,
+        remote: Option<&str>,
+        from: Option<&str>,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<RepairReport> {
+        self.now(context)?.repair_remote(remote, from, dry_run)
+    }
+
+    /// Bring back what the last `pull --force` set aside. What it set aside before that is next.
+    pub fn undo_pull(&self, dry_run: bool, context: &Context) -> Result<UndoReport> {
+        self.now(context)?.undo_pull(dry_run)
+    }
+
+    /// What releases take on a remote, by package and in the order of their versions: those that some requirements
+    /// (`Table==1.2.0`, `Table`) admit, or all.
+    pub fn usage(
+        &self,
+        names: &[String],
+        remote: Option<&str>,
+        context: &Context,
+    ) -> Result<Vec<ReleaseUsage>> {
+        self.now(context)?.usage(names, remote)
+    }
+
+    /// Verify parts of what this workspace uses.
+    pub fn verify(&self, options: &VerifyOptions, context: &Context) -> Result<VerifyReport> {
+        self.now(context)?.verify(options)
+    }
+}

@@ -1,0 +1,114 @@
+//! The workspace as a program has it: a handle, and a method for all that can be done.
+//!
+//! Each call reads what is on disk when it begins, and again when it gets hold of the workspace for a change. So several handles of one workspace, in
+//! one program or in many, see each other's changes, and none writes back what it remembers. Invariants: a handle is cheap to clone and may be
+//! used by many threads at once; whatever stops one call, the others go on, and the handle stays usable. Every method blocks until it is done; it may
+//! be called on any thread, also one of an asynchronous runtime, which then does nothing else meanwhile.
+//!
+//! Deliberately absent: how anything is done; the modules beside this one do it.
+
+mod bundles;
+mod cache;
+mod environment;
+mod files;
+mod places;
+mod projects;
+mod releases;
+#[cfg(test)]
+mod tests;
+mod toolchain;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use backlot_core::{Context, Requirement};
+
+use crate::error::Result;
+use crate::workspace::config::Config;
+use crate::workspace::init::{InitOptions, InitReport};
+use crate::workspace::settings::{Host, Settings};
+use crate::workspace::{Opened, Shared};
+
+/// A workspace.
+///
+/// ```no_run
+/// use backlot::{Context, Host, Workspace};
+///
+/// # fn main() -> Result<(), backlot::Error> {
+/// let host = Host::new("/studio/cache");
+/// let workspace = Workspace::open("/shots/sh010".as_ref(), &host)?;
+/// let context = Context::default();
+/// let status = workspace.status(&context)?;
+/// println!("{} outputs", status.outputs.len());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    shared: Arc<Shared>,
+}
+
+impl Workspace {
+    /// Make a workspace in a folder, which may have other files in it.
+    pub fn init(
+        root: &Path,
+        options: &InitOptions,
+        host: &Host,
+        context: &Context,
+    ) -> Result<(Option<Self>, InitReport)> {
+        let (made, report) = Opened::init(root, options, host, context)?;
+        Ok((made.map(|shared| Self { shared }), report))
+    }
+
+    /// Open the workspace that `start` is in.
+    pub fn open(start: &Path, host: &Host) -> Result<Self> {
+        let shared = Opened::find(start, host)?;
+        Ok(Self { shared })
+    }
+
+    /// It as its files are now, for one call.
+    fn now(&self, context: &Context) -> Result<Opened> {
+        Opened::now(&self.shared, context)
+    }
+
+    /// The folder it is.
+    pub fn root(&self) -> &Path {
+        self.shared.root()
+    }
+
+    /// Who uses it, and where.
+    pub fn host(&self) -> &Host {
+        self.shared.host()
+    }
+
+    /// Its configuration as it is now.
+    pub fn config(&self, context: &Context) -> Result<Config> {
+        Ok(self.now(context)?.config)
+    }
+
+    /// The settings in force now.
+    pub fn settings(&self, context: &Context) -> Result<Settings> {
+        Ok(self.now(context)?.settings().clone())
+    }
+
+    /// The environment with the installed assets.
+    pub fn inputs_dir(&self) -> PathBuf {
+        self.root().join("inputs")
+    }
+
+    /// The editable assets.
+    pub fn outputs_dir(&self) -> PathBuf {
+        self.root().join("outputs")
+    }
+
+    /// A path as people of this workspace write it: relative where it lies inside.
+    pub fn display_path(&self, path: &Path) -> String {
+        let path = path.strip_prefix(self.root()).unwrap_or(path);
+        path.display().to_string()
+    }
+
+    /// A requirement as people write it: `Table`, `Table>=1.2,<2`, or a path or URL of a file.
+    pub fn parse_requirement(&self, text: &str, context: &Context) -> Result<Requirement> {
+        self.now(context)?.parse_requirement(text)
+    }
+}

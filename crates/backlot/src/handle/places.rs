@@ -1,0 +1,67 @@
+//! The repos and remotes of a workspace.
+//!
+//! Deliberately absent: how it is done; each method says what, and where.
+
+use backlot_core::Context;
+use backlot_repo::ReindexReport;
+
+use crate::error::Result;
+use crate::handle::Workspace;
+use crate::workspace::places::{AddRemote, AddRepo, RemoteStatus, RepoStatus};
+
+impl Workspace {
+    /// Name a folder or an index as a repo; of an index, the pages are looked for at the URL and below it. The name `blessed` becomes
+    /// the preferred source and `review` the publish target unless others are; the first of all becomes both.
+    pub fn add_repo(
+        &self,
+        name: &str,
+        place: &str,
+        options: &AddRepo,
+        context: &Context,
+    ) -> Result<RepoStatus> {
+        self.now(context)?.add_repo(name, place, options)
+    }
+
+    /// Make the index of a repo in a folder or store again from its releases, for instance after wheels were laid there by
+    /// hand or its pages were lost.
+    pub fn reindex_repo(&self, name: &str, dry_run: bool, context: &Context) -> Result<ReindexReport> {
+        self.now(context)?.reindex_repo(name, dry_run)
+    }
+
+    /// Forget a repo; its folder stays.
+    pub fn remove_repo(&self, name: &str, dry_run: bool, context: &Context) -> Result<RepoStatus> {
+        self.now(context)?.remove_repo(name, dry_run)
+    }
+
+    /// The repos in order of preference.
+    pub fn list_repos(&self, context: &Context) -> Result<Vec<RepoStatus>> {
+        Ok(self.now(context)?.list_repos())
+    }
+
+    /// Name a place as a remote; the first one becomes the default. Without a layout, it is the one that the place has
+    /// already, else chunked.
+    pub fn add_remote(
+        &self,
+        name: &str,
+        url: &str,
+        options: &AddRemote,
+        context: &Context,
+    ) -> Result<RemoteStatus> {
+        self.now(context)?.add_remote(name, url, options)
+    }
+
+    /// Forget a remote; its content stays.
+    pub fn remove_remote(&self, name: &str, dry_run: bool, context: &Context) -> Result<RemoteStatus> {
+        self.now(context)?.remove_remote(name, dry_run)
+    }
+
+    /// Choose the remote that push and pull use.
+    pub fn default_remote(&self, name: &str, dry_run: bool, context: &Context) -> Result<RemoteStatus> {
+        self.now(context)?.default_remote(name, dry_run)
+    }
+
+    /// The remotes.
+    pub fn list_remotes(&self, context: &Context) -> Result<Vec<RemoteStatus>> {
+        Ok(self.now(context)?.list_remotes())
+    }
+}

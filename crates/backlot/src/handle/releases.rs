@@ -1,0 +1,90 @@
+//! Releases: published, found, judged, copied, and repos looked after.
+//!
+//! Deliberately absent: how it is done; each method says what, and where.
+
+use backlot_core::Context;
+use backlot_repo::{Query, Verdict};
+
+use crate::error::Result;
+use crate::handle::Workspace;
+use crate::releases::allow::AllowReport;
+use crate::releases::browse::{PackageRow, ReleaseDetail, StatusReport};
+use crate::releases::copy::{CopyOptions, CopyReport};
+use crate::releases::mirror::{MirrorOptions, MirrorReport};
+use crate::releases::parts::Parts;
+use crate::releases::publish::{PublishOptions, PublishReport};
+use crate::releases::repair_repo::RepoRepairReport;
+use crate::releases::verdicts::JudgeReport;
+
+impl Workspace {
+    /// Put names on the list of a public repo, or take them off.
+    pub fn allow(
+        &self,
+        repo: &str,
+        names: &[String],
+        remove: bool,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<AllowReport> {
+        self.now(context)?.allow(repo, names, remove, dry_run)
+    }
+
+    /// Packages in all repos (or one) that a query finds.
+    pub fn search(&self, query: &Query, repo: Option<&str>, context: &Context) -> Result<Vec<PackageRow>> {
+        self.now(context)?.search(query, repo)
+    }
+
+    /// The newest release that a requirement admits, in every repo that has one.
+    pub fn show(&self, what: &str, context: &Context) -> Result<Vec<ReleaseDetail>> {
+        self.now(context)?.show(what)
+    }
+
+    /// Files, versions and inputs at a glance.
+    pub fn status(&self, context: &Context) -> Result<StatusReport> {
+        self.now(context)?.status()
+    }
+
+    /// Copy a release, byte for byte, from one repo to another.
+    pub fn copy_release(&self, what: &str, options: &CopyOptions, context: &Context) -> Result<CopyReport> {
+        self.now(context)?.copy_release(what, options)
+    }
+
+    /// Bring the releases of one repo into another.
+    pub fn mirror(&self, options: &MirrorOptions, context: &Context) -> Result<MirrorReport> {
+        self.now(context)?.mirror(options)
+    }
+
+    /// The parts of a remote of this workspace, or of the default one.
+    pub fn parts(&self, remote: Option<&str>, context: &Context) -> Result<Parts> {
+        self.now(context)?.parts(remote)
+    }
+
+    /// Publish an output.
+    pub fn publish(&self, asset: &str, options: &PublishOptions, context: &Context) -> Result<PublishReport> {
+        self.now(context)?.publish(asset, options)
+    }
+
+    /// Bring back what is damaged or missing in a repo: from another one, or from any place of this workspace that has it.
+    pub fn repair_repo(
+        &self,
+        name: &str,
+        from: Option<&str>,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<RepoRepairReport> {
+        self.now(context)?.repair_repo(name, from, dry_run)
+    }
+
+    /// Say something of one release (`Table==1.0.0`), in the one repo that has it or the one that is named.
+    pub fn judge(
+        &self,
+        what: &str,
+        repo: Option<&str>,
+        verdict: Verdict,
+        reason: &str,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<JudgeReport> {
+        self.now(context)?.judge(what, repo, verdict, reason, dry_run)
+    }
+}

@@ -1,0 +1,52 @@
+//! Interpreters and conda packages.
+//!
+//! Deliberately absent: how it is done; each method says what, and where.
+
+use backlot_core::Context;
+
+use crate::error::Result;
+use crate::handle::Workspace;
+use crate::toolchain::external::{ChannelStatus, ExternalReport, ExternalStatus};
+use crate::toolchain::python::PythonReport;
+
+impl Workspace {
+    /// The channels, in order of preference.
+    pub fn list_channels(&self, context: &Context) -> Result<Vec<ChannelStatus>> {
+        Ok(self.now(context)?.list_channels())
+    }
+
+    /// Name a channel, last in preference. From then on only the workspace's own channels count, not the user's.
+    pub fn add_channel(&self, channel: &str, dry_run: bool, context: &Context) -> Result<ChannelStatus> {
+        self.now(context)?.add_channel(channel, dry_run)
+    }
+
+    /// Forget a channel of the workspace; what was installed from it stays.
+    pub fn remove_channel(&self, channel: &str, dry_run: bool, context: &Context) -> Result<ChannelStatus> {
+        self.now(context)?.remove_channel(channel, dry_run)
+    }
+
+    /// What is asked for, and what is there.
+    pub fn external(&self, context: &Context) -> Result<ExternalStatus> {
+        self.now(context)?.external()
+    }
+
+    /// Ask for conda packages; one that is asked for already gets the new requirement.
+    pub fn add_external(&self, specs: &[String], dry_run: bool, context: &Context) -> Result<ExternalReport> {
+        self.now(context)?.add_external(specs, dry_run)
+    }
+
+    /// Stop asking for conda packages; what nothing else needs leaves the prefix.
+    pub fn remove_external(
+        &self,
+        names: &[String],
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<ExternalReport> {
+        self.now(context)?.remove_external(names, dry_run)
+    }
+
+    /// Install the newest interpreter of a version from this workspace's channels, for all workspaces of the user.
+    pub fn install_python(&self, version: &str, dry_run: bool, context: &Context) -> Result<PythonReport> {
+        self.now(context)?.install_python(version, dry_run)
+    }
+}
