@@ -69,7 +69,7 @@ fn asides(state: &Path) -> PathBuf {
 }
 
 fn new_name() -> String {
-    ulid::Ulid::new().to_string().to_lowercase()
+    ulid::Ulid::generate().to_string().to_lowercase()
 }
 
 fn hash(entry: &LockEntry) -> String {
