@@ -18,8 +18,9 @@ mod workspace;
 pub use backlot_backend::StoreOptions;
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
-    AssetName, BumpStep, Cancel, Cancelled, Class, Clock, Coded, Context, Event, FixedClock, LinkMode,
-    Observer, Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
+    AssetName, BumpStep, Cancel, CancelOnDrop, Cancelled, Class, Clock, Coded, Context, Event, FixedClock,
+    LinkMode, Observer, Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning,
+    bump, text,
 };
 pub use backlot_dvc::{Change, FileChanges, MissingFrames, PartsError};
 pub use backlot_media as media;
