@@ -459,6 +459,63 @@ fn commands_know_their_asset_and_a_failure_leaves_the_outputs_of_before() {
 }
 
 #[test]
+fn a_killed_run_leaves_no_process_and_the_next_one_brings_the_outputs_of_before_back() {
+    let studio = Studio::new();
+    studio.ws(&["new", "Table"]).ok();
+    let module = "ws/outputs/table/src/table";
+    let noted = studio.path("pid");
+    let write = |command: &str| {
+        let text = format!(
+            "stages:\n  slow:\n    cmd: {command}\n    outs: [slow.txt]\n  other:\n    cmd: echo 1 > other.txt\n    outs: [other.txt]\n"
+        );
+        studio.write(&format!("{module}/dvc.yaml"), text.as_bytes());
+    };
+    write("echo whole > slow.txt");
+    let status = studio.ws(&["status", "--json"]).ok().json();
+    assert_eq!(
+        stages(&status, "state"),
+        pairs(&[("slow", "stale"), ("other", "stale")])
+    );
+    assert_eq!(status["stages"][0]["why"][0], "it was never run");
+    studio
+        .ws(&["publish", "Table", "--json"])
+        .fails(5, "publish::stale_stages");
+    studio.ws(&["repro", "Table:slow"]).ok();
+    write(&format!(
+        "echo half > slow.txt; echo $$ > {}; sleep 300",
+        noted.display()
+    ));
+    let mut run = studio.start(&["-w", "ws", "repro", "Table:slow"]);
+    let started = std::time::Instant::now();
+    let pid = loop {
+        let text = fs::read_to_string(&noted).unwrap_or_default();
+        if text.ends_with('\n') {
+            break text.trim().to_owned();
+        }
+        assert!(started.elapsed().as_secs() < 60, "the command did not start");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    run.kill().expect("killed");
+    run.wait().expect("ended");
+    let killed = std::time::Instant::now();
+    while Path::new(&format!("/proc/{pid}")).exists() {
+        assert!(killed.elapsed().as_secs() < 30, "the command runs on");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let next = studio.ws(&["repro", "Table:other", "--json"]).ok().json();
+    assert_eq!(next["recovered"].as_array().map(Vec::len), Some(1), "{next:#}");
+    let slow = fs::read_to_string(studio.path(&format!("{module}/slow.txt"))).expect("there");
+    assert_eq!(slow, "whole\n");
+    let unknown = studio
+        .ws(&["repro", "Tabel", "--json"])
+        .fails(4, "pipeline::unknown_target");
+    assert!(
+        unknown["help"].as_str().expect("help").contains("`Table`"),
+        "{unknown:#}"
+    );
+}
+
+#[test]
 fn a_scheduler_runs_the_stages_of_a_plan_and_graphs_are_drawn() {
     let studio = Studio::new();
     studio.ws(&["new", "Table"]).ok();

@@ -221,12 +221,12 @@ pub(crate) enum Command {
     },
     /// Run the pipeline stages that are not up to date
     #[command(
-        after_help = "Stages are defined in a dvc.yaml in the package of an asset, as DVC has them, and write only there. Results that the cache\nhas are put back, not made again. Outputs are replaced only when their stage succeeded. Commands get PATH, VIRTUAL_ENV\nand PYTHONPATH as with `backlot run`, and BACKLOT_ASSET, BACKLOT_VERSION, BACKLOT_WORKSPACE and BACKLOT_INPUTS.\n\nExamples:\n  backlot repro                    the dvc.yaml here, else this asset's, else all assets'\n  backlot repro Shot010            all stages of an asset, with what they need\n  backlot repro Shot010:movie -n   what would run, and why\n  backlot repro -k -j 4            four at a time; go on after a failure\n  backlot repro -f -s movie        run one stage whatever its state\n  backlot repro --pull             fetch what the remote has instead of making it"
+        after_help = "Stages are defined in a dvc.yaml in the package of an asset, as for DVC, and write only there.\nResults that the cache has are put back, not made again. Outputs are replaced only when their\nstage succeeded. Commands get PATH, VIRTUAL_ENV and PYTHONPATH as with `backlot run`, and\nBACKLOT_ASSET, BACKLOT_VERSION, BACKLOT_WORKSPACE and BACKLOT_INPUTS.\n\nExamples:\n  backlot repro                    the dvc.yaml here, else this asset's, else all assets'\n  backlot repro Shot010            all stages of an asset, with what they need\n  backlot repro Shot010:movie -n   what would run, and why\n  backlot repro -k -j 4            four at a time; go on after a failure\n  backlot repro -f -s movie        run one stage whatever its state\n  backlot repro --pull             fetch what the remote has instead of making it"
     )]
     Repro(ReproArgs),
     /// Run one stage of a plan, for schedulers
     #[command(
-        after_help = "The stages that it needs are not looked at. Several stages may run at a time, on machines that share the workspace.\n\nExamples:\n  backlot repro --plan-json > plan.json\n  backlot run-stage outputs/shot010/src/shot010/dvc.yaml:movie --json"
+        after_help = "The stages that it needs are not looked at. Several stages may run at the same time.\n\nExamples:\n  backlot repro --plan-json > plan.json\n  backlot run-stage outputs/shot010/src/shot010/dvc.yaml:movie --json"
     )]
     RunStage(RunStageArgs),
     /// List pipeline stages

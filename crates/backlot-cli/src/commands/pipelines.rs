@@ -102,7 +102,11 @@ fn describe(report: &ReproReport) -> String {
             ));
         }
         let Some(error) = &stage.error else { continue };
-        text.push_str(&format!("\n{}: {}\n", stage.stage, error.message));
+        if error.message.contains(&stage.stage) {
+            text.push_str(&format!("\n{}\n", error.message));
+        } else {
+            text.push_str(&format!("\n{}: {}\n", stage.stage, error.message));
+        }
         if let Some(help) = &error.help {
             text.push_str(&format!("  help: {help}\n"));
         }

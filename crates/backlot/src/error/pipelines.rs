@@ -43,6 +43,19 @@ backlot_core::coded! {
         Self::Installed { .. } => "pipelines::installed", Class::User,
             "`backlot edit NAME` makes an output of the release; its stages can be run";
         Self::Stale { asset, .. } => "publish::stale_stages", Class::Conflict,
-            format!("`backlot repro {asset:?}` makes them again, or `backlot publish {asset:?} --repro` before it publishes");
+            stale_help(&word(asset));
+    }
+}
+
+fn stale_help(asset: &str) -> String {
+    format!("`backlot repro {asset}` makes them again; `backlot publish {asset} --repro` does so first")
+}
+
+/// A name as a word of a command.
+fn word(name: &str) -> String {
+    if name.contains(char::is_whitespace) {
+        format!("\"{name}\"")
+    } else {
+        name.to_owned()
     }
 }

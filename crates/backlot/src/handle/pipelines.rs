@@ -32,7 +32,7 @@ impl Workspace {
 
     /// The state of all stages, each after those it needs.
     pub fn stage_states(&self, context: &Context) -> Result<Vec<StageStatus>> {
-        self.now(context)?.stage_states()
+        self.now(context)?.stage_states(true)
     }
 
     /// The stages that targets mean with all that they need, or all stages; targets are relative to a folder.

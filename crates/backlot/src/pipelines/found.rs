@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use backlot_core::RelPath;
+use backlot_core::{RelPath, text};
 use backlot_dvc::pipeline::run::Project;
-use backlot_dvc::pipeline::{Graph, PIPELINE_FILE, Place, Reach, Selection};
+use backlot_dvc::pipeline::{Graph, PIPELINE_FILE, PipelineError, Place, Reach, Selection};
 use backlot_store::{Cache, StatCache};
 
 use crate::error::{Error, PipelinesError, Result};
@@ -24,8 +24,6 @@ pub(crate) struct Found {
     pub(crate) outputs: Vec<Output>,
     /// Folders of those that cannot, and why.
     unreadable: Vec<(PathBuf, Error)>,
-    /// Whether any output has an output of a stage.
-    has_stages: bool,
     /// Folders of the workspace that no stage is of.
     foreign: Vec<PathBuf>,
 }
@@ -60,30 +58,43 @@ impl Opened {
     pub(crate) fn pipelines(&self) -> Result<Found> {
         let (readable, not_readable) = self.read_outputs()?;
         let mut found = Found {
-            root: self.root().to_path_buf(),
             outputs: Vec::with_capacity(readable.len()),
             unreadable: not_readable
                 .into_iter()
                 .map(|one| (one.path, one.error))
                 .collect(),
-            has_stages: false,
+            ..self.nothing_found()
+        };
+        for output in readable {
+            match self.tracked_of_output(&output) {
+                Ok(_) => found.outputs.push(output),
+                Err(error) => found.unreadable.push((output.project.root, error)),
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Opened {
+    /// The same of the workspace itself, without a look at outputs.
+    pub(crate) fn pipelines_beside_outputs(&self) -> Found {
+        let mut found = self.nothing_found();
+        found.foreign.push(self.outputs_dir());
+        found
+    }
+
+    fn nothing_found(&self) -> Found {
+        Found {
+            root: self.root().to_path_buf(),
+            outputs: Vec::new(),
+            unreadable: Vec::new(),
             foreign: vec![
                 self.inputs_dir(),
                 self.build_dir(),
                 self.root().join("external_packages"),
                 self.state_dir(),
             ],
-        };
-        for output in readable {
-            match self.tracked_of_output(&output) {
-                Ok(tracked) => {
-                    found.has_stages |= tracked.pointers.iter().any(|one| one.made_by.is_some());
-                    found.outputs.push(output);
-                }
-                Err(error) => found.unreadable.push((output.project.root, error)),
-            }
         }
-        Ok(found)
     }
 }
 
@@ -96,19 +107,6 @@ impl Found {
         Project::new(&self.root, state.join("pipelines"), cache, stat)
             .leaving_out(left_out)
             .with_linked(linked.collect())
-    }
-
-    /// Whether an output has stages. Without, only those of the workspace itself are left.
-    pub(crate) const fn has_stages(&self) -> bool {
-        self.has_stages
-    }
-
-    /// The same without what outputs have: for a look at the others.
-    pub(crate) fn without_outputs(mut self, outputs: PathBuf) -> Self {
-        self.outputs.clear();
-        self.unreadable.clear();
-        self.foreign.push(outputs);
-        self
     }
 
     /// The output that a path is in.
@@ -241,7 +239,18 @@ impl Found {
                 _ => self.root.join(target),
             };
             self.refuse_unreadable(&full)?;
-            return Ok(own.to_vec());
+            let names = self.outputs.iter().map(|output| output.name.as_str());
+            let nearest = text::nearest(name, names).map(ToOwned::to_owned);
+            if nearest.is_none() {
+                // The error names what is like it in the file.
+                return Ok(own.to_vec());
+            }
+            let unknown = PipelineError::UnknownTarget {
+                target: target.to_owned(),
+                file: None,
+                nearest,
+            };
+            return Err(backlot_dvc::Error::from(unknown).into());
         };
         let files = self.files_below(graph, &output.project.root, folder);
         Ok(match stage {

@@ -72,13 +72,12 @@ pub struct StageStatus {
 }
 
 impl Opened {
-    /// The state of all stages of this workspace, each after those it needs.
-    pub(crate) fn stage_states(&self) -> Result<Vec<StageStatus>> {
-        let found = self.pipelines()?;
-        let found = if found.has_stages() {
-            found
+    /// The state of all stages of this workspace, each after those it needs; without those of outputs, if these are known to have none.
+    pub(crate) fn stage_states(&self, of_outputs: bool) -> Result<Vec<StageStatus>> {
+        let found = if of_outputs {
+            self.pipelines()?
         } else {
-            found.without_outputs(self.outputs_dir())
+            self.pipelines_beside_outputs()
         };
         let options = RunOptions::default().reach(Reach::Everything);
         self.states_of(&found, options)
@@ -160,10 +159,30 @@ fn states(plan: &Plan, found: &Found, graph: &Graph) -> Vec<StageStatus> {
             let row = rows.iter().find(|row| row.stage == *name);
             row.is_none_or(|row| row.state.is_settled())
         };
-        let state = state_of(planned, &settled);
+        let is_open = |name: &&String| {
+            let row = rows.iter().find(|row| row.stage == **name);
+            row.is_some_and(|row| matches!(row.state, StageState::Stale | StageState::NeedsStale))
+        };
+        let mut state = state_of(planned, &settled);
+        let mut because: Vec<String> = planned.needs.iter().filter(is_open).cloned().collect();
+        // The plan takes what is missing as unchanged, also what was never made.
+        let is_made = planned.is_recorded || !state.is_settled();
+        if !is_made {
+            state = StageState::Stale;
+        } else if state == StageState::UpToDate && !because.is_empty() {
+            state = StageState::NeedsStale;
+        }
+        for name in planned.because.iter().filter(|name| !settled(name)) {
+            if !because.contains(name) {
+                because.push(name.clone());
+            }
+        }
+        let why = if is_made {
+            planned.why.clone()
+        } else {
+            vec!["it was never run".to_owned()]
+        };
         let is_settled = state.is_settled();
-        let because = planned.because.iter().filter(|name| !settled(name)).cloned();
-        let because: Vec<String> = because.collect();
         rows.push(StageStatus {
             stage: planned.stage.clone(),
             asset: files
@@ -171,11 +190,7 @@ fn states(plan: &Plan, found: &Found, graph: &Graph) -> Vec<StageStatus> {
                 .and_then(|file| found.asset_of(file))
                 .map(ToOwned::to_owned),
             state,
-            why: if is_settled {
-                Vec::new()
-            } else {
-                planned.why.clone()
-            },
+            why: if is_settled { Vec::new() } else { why },
             because: if is_settled { Vec::new() } else { because },
         });
     }

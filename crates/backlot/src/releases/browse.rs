@@ -276,7 +276,9 @@ impl Opened {
             }
         }
         let inputs = self.input_rows(&mut problems)?;
-        let stages = self.stage_states().unwrap_or_else(|error| {
+        let mut outs = outputs.iter().flat_map(|output| &output.outs);
+        let has_stages = outs.any(|out| out.stage.is_some());
+        let stages = self.stage_states(has_stages).unwrap_or_else(|error| {
             problems.push(AssetProblem::new("pipelines".to_owned(), &error));
             Vec::new()
         });

@@ -1,7 +1,7 @@
 //! A workspace on disk: where its parts lie, its locks, and the doors to cache, repos and remotes.
 //!
 //! Invariant: whatever changes the workspace holds the exclusive lock `.backlot/lock` while it does; readers do not
-//! wait. Everything in `.backlot/` can be deleted and is made again.
+//! wait. Everything in `.backlot/` but what runs of stages keep in `pipelines/` can be deleted and is made again.
 
 pub(crate) mod auth;
 pub(crate) mod config;
