@@ -1,7 +1,7 @@
 //! Pointers on disk: finding those of an asset, and what they stand for.
 //!
 //! Deliberately absent: content. A tracked folder is never entered here, so a pointer inside one is data, not a pointer. Outputs of stages, which
-//! no pointer stands for, are found by [`crate::made`].
+//! no pointer stands for, are found by `made`.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
