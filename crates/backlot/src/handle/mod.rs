@@ -11,6 +11,7 @@ mod bundles;
 mod cache;
 mod environment;
 mod files;
+mod pipelines;
 mod places;
 mod projects;
 mod releases;
