@@ -10,6 +10,7 @@ mod gc;
 mod get;
 mod outs;
 mod parts;
+mod pipelines;
 mod workspace;
 
 use backlot_core::{Cancelled, Class, Coded, FileError};
@@ -22,6 +23,7 @@ pub use gc::GcError;
 pub use get::GetError;
 pub use outs::OutsError;
 pub use parts::PartError;
+pub use pipelines::PipelinesError;
 pub use workspace::WorkspaceError;
 
 /// Result of a facade operation.
@@ -113,6 +115,9 @@ pub enum Error {
     /// Tracked files of a package as a whole.
     #[error(transparent)]
     Outs(#[from] OutsError),
+    /// Stages of pipelines as a whole.
+    #[error(transparent)]
+    Pipelines(#[from] PipelinesError),
     /// What only a workspace can get wrong.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -150,6 +155,7 @@ impl Error {
             Self::Conda(e) => e,
             Self::Part(e) => e,
             Self::Outs(e) => e,
+            Self::Pipelines(e) => e,
             Self::Workspace(e) => e,
         }
     }

@@ -12,6 +12,7 @@ mod files;
 mod graph;
 mod history;
 mod parts;
+mod pipelines;
 mod places;
 mod releases;
 mod run;
@@ -102,6 +103,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             parts,
             allow_unpushed,
             no_cache,
+            repro,
             dry,
         } => {
             let options = backlot::PublishOptions {
@@ -115,10 +117,15 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 force: *force,
                 allow_unpushed: *allow_unpushed,
                 no_cache: *no_cache,
+                repro: *repro,
                 dry_run: dry.dry_run,
             };
             assets::publish(session, asset.as_deref(), &options)
         }
+        Command::Repro(args) => pipelines::repro(session, args),
+        Command::RunStage(args) => pipelines::run_stage(session, args),
+        Command::Stage(stage) => pipelines::stage(session, stage),
+        Command::Dag(args) => pipelines::dag(session, args),
         Command::Part(part) => parts::part(session, part),
         Command::Copy(args) => releases::copy(session, args),
         Command::Mirror(args) => releases::mirror(session, args),

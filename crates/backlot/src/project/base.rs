@@ -299,7 +299,12 @@ impl Opened {
         let mut content = Content::new();
         let outs = self.provenance(output, tracked)?.outs;
         let mut pointers: HashSet<&Path> = HashSet::new();
-        for pointer in &tracked.pointers {
+        // Of what stages make, their locks tell.
+        for pointer in tracked
+            .pointers
+            .iter()
+            .filter(|pointer| pointer.made_by.is_none())
+        {
             pointers.insert(&pointer.path);
             let ids: Vec<String> = pointer
                 .pointer

@@ -17,7 +17,7 @@ use crate::environment::lockfile::Lock;
 use crate::error::Result;
 use crate::files::tracked::Tracked;
 use crate::project::output::Output;
-use crate::project::provenance::{OutRecord, PROVENANCE_FILE, Provenance, TOOL};
+use crate::project::provenance::{MadeRecord, OutRecord, PROVENANCE_FILE, Provenance, TOOL};
 use crate::workspace::Opened;
 
 /// Name of the project file kept in `*.dist-info`.
@@ -68,6 +68,7 @@ impl Opened {
         let held = self.hold()?;
         let output = held.output_to_change(asset)?;
         let tracked = held.tracked_of_output(&output)?;
+        held.refuse_stale(&output, &tracked)?;
         held.build_tracked(&output, &tracked, BTreeMap::new(), dry_run)
     }
 
@@ -180,12 +181,23 @@ impl Opened {
                 let (Some(id), Some(path)) = (id, wheel_path(output, &path)?) else {
                     continue;
                 };
+                let made_by = match &pointer.made_by {
+                    None => None,
+                    Some(made_by) => wheel_path(output, &made_by.lock)?.map(|lock| MadeRecord {
+                        lock,
+                        stage: made_by.stage.clone(),
+                        isexec: out.isexec,
+                        not_pushed: !out.push,
+                        remote: out.remote.clone(),
+                    }),
+                };
                 outs.push(OutRecord {
                     path,
                     md5: id.to_string(),
                     blake3: out.blake3(),
                     size: out.size.unwrap_or(0),
                     files: out.nfiles.unwrap_or(1),
+                    made_by,
                 });
             }
         }
