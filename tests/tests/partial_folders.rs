@@ -219,10 +219,9 @@ fn many_changes_are_told_by_some_names_and_a_count() {
     }
     let text = studio.ws(&["publish", "Table"]).ok().stdout();
     assert!(
-        text.contains("0 new, 0 changed, 50 removed\n  - f.0000.exr\n"),
+        text.contains("0 new, 0 changed, 50 removed\n  - f.[0000-0019].exr\n  ... and 30 more\n"),
         "{text}"
     );
-    assert!(text.contains("  - f.0019.exr\n  ... and 30 more\n"), "{text}");
 }
 
 #[test]

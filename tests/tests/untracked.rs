@@ -286,12 +286,17 @@ fn an_add_from_outside_that_was_killed_is_finished_by_running_it_again() {
     studio
         .ws(&["add", "renders/other", "--asset", "Table", "--json"])
         .fails(5, "output::target_exists");
-    // The same files again, as by the retry of a farm job, are no change; others are not taken for them.
+    // The same files again, as by the retry of a farm job, are no change; others update what is there.
     let add = ["add", "renders/turn", "--asset", "Table", "--json"];
     for mode in [&["--dry-run"][..], &[]] {
         let again = studio.ws(&[&add[..], mode].concat()).ok().json();
         assert_eq!(again["outs"][0]["changed"], 0, "{again:#}");
     }
     studio.write("renders/turn/f.0001.exr", b"another");
-    studio.ws(&add).fails(5, "output::target_exists");
+    let updated = studio.ws(&add).ok().json();
+    assert_eq!(updated["outs"][0]["changed"], 1, "{updated:#}");
+    assert_eq!(
+        studio.snapshot("renders/turn"),
+        studio.snapshot(&format!("{MODULE}/turn"))
+    );
 }

@@ -258,12 +258,29 @@ fn of_outputs() -> Vec<Case> {
             5,
             |studio| {
                 renders(studio);
-                studio.ws(&["add", "renders", "--asset", "Table"]).ok();
-                // Rendered anew: the same files again would be no change.
-                studio.frames("renders", 2, 3000, 6);
+                // Somebody put it there, and it is not tracked.
+                studio.write("ws/outputs/table/src/table/renders/note.txt", b"mine");
             },
             &["add", "renders", "--asset", "Table"],
             Instead("`--as`", &["add", "renders", "--asset", "Table", "--as", "more"]),
+        ),
+        case(
+            "files::changed_here",
+            5,
+            |studio| {
+                renders(studio);
+                studio.ws(&["add", "renders", "--asset", "Table"]).ok();
+                studio.frames("renders", 2, 3000, 6);
+                studio.write("ws/outputs/table/src/table/renders/f.0001.exr", b"painted over");
+            },
+            &["add", "renders", "--asset", "Table"],
+            Commands(
+                &[1],
+                &[(
+                    "outputs/table/src/table/renders",
+                    "ws/outputs/table/src/table/renders",
+                )],
+            ),
         ),
         case(
             "output::not_in_output",

@@ -3,6 +3,8 @@
 mod auth;
 mod bundles;
 mod cache;
+mod config;
+mod daily;
 mod external;
 mod parts;
 mod pipelines;
@@ -18,6 +20,8 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use auth::{Auth, LoginArgs};
 pub(crate) use bundles::{BundleArgs, UnbundleArgs};
 pub(crate) use cache::Cache;
+pub(crate) use config::{ConfigCommand, SelfCommand};
+pub(crate) use daily::{DiffArgs, DiscardArgs, GetArgs, LogArgs, RestoreArgs, UntrackArgs};
 pub(crate) use external::{Channel, External, Python};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
 pub(crate) use pipelines::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage};
@@ -99,6 +103,14 @@ pub(crate) enum Command {
     /// The files that this machine keeps for all workspaces: what they take, and making room
     #[command(subcommand)]
     Cache(Cache),
+    /// Show and change settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Check that this machine and workspace are fit to work
+    #[command(
+        after_help = "Disks, links between cache and workspace, modes, the clock, Python, repos, remotes, servers, credentials; and what to do. Content\nis checked by `backlot verify`. The exit code is 6 if something does not work.\n\nExamples:\n  backlot doctor\n  backlot doctor --json | jq '.checks[] | select(.state != \"ok\")'"
+    )]
+    Doctor,
     /// Install interpreters, for machines that have none
     #[command(subcommand)]
     Python(Python),
@@ -129,7 +141,7 @@ pub(crate) enum Command {
     },
     /// Track files or folders of an asset
     #[command(
-        after_help = "Examples:\n  backlot add outputs/table/src/table/frames          a folder inside an asset\n  backlot add ~/renders/turntable --asset Table       copy a folder into the asset and track it\n  backlot add ~/tmp/v3.abc --asset Table --as model.abc\n  backlot add outputs/table/src/table/frames --push   add and push in one pass\n  backlot add /scratch/renders --asset Table --to-remote           send them, and keep only the pointer here\n  backlot add outputs/table/src/table/frames/f.0004.exr            only this frame of a tracked folder\n  backlot add --remove outputs/table/src/table/frames/f.0004.exr   the folder without this frame\nFiles of a tracked folder that were never pulled here stay as they are."
+        after_help = "Examples:\n  backlot add outputs/table/src/table/frames          a folder inside an asset\n  backlot add ~/renders/turntable --asset Table       copy a folder into the asset and track it; again: update it\n  backlot add ~/tmp/v3.abc --asset Table --as model.abc\n  backlot add outputs/table/src/table/frames --push   add and push in one pass\n  backlot add /scratch/renders --asset Table --to-remote           send them, and keep only the pointer here\n  backlot add outputs/table/src/table/frames/f.0004.exr            only this frame of a tracked folder\n  backlot add --remove outputs/table/src/table/frames/f.0004.exr   the folder without this frame\nFiles of a tracked folder that were never pulled here stay as they are."
     )]
     Add {
         /// Files or folders
@@ -144,6 +156,9 @@ pub(crate) enum Command {
         /// The name a path from outside gets in the asset
         #[arg(long = "as", value_name = "NAME")]
         rename: Option<String>,
+        /// Keep files of the tracked folder that PATH no longer has
+        #[arg(long, requires = "asset")]
+        keep_gone: bool,
         /// Push the asset's files, too; what is new is sent while it is read
         #[arg(long, group = "sending")]
         push: bool,
@@ -156,19 +171,35 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
+    /// Stop tracking files or folders, which stay where they are
+    Untrack(UntrackArgs),
+    /// Put tracked files back as they were added, or as a release has them
+    Restore(RestoreArgs),
+    /// Throw away local changes of tracked files; copies are kept
+    Discard(DiscardArgs),
     /// Files, versions and inputs at a glance
-    #[command(after_help = "Examples:\n  backlot status\n  backlot status --json | jq .outputs[].version")]
-    Status,
+    #[command(
+        after_help = "Examples:\n  backlot status\n  backlot status --short\n  backlot status --json | jq .outputs[].version"
+    )]
+    Status {
+        /// One line a change, as `git status --short`
+        #[arg(long, short)]
+        short: bool,
+    },
+    /// Show what differs between an asset and a release, or two releases
+    Diff(DiffArgs),
+    /// Show the releases of an asset: who, when, why, built with what
+    Log(LogArgs),
     /// Change what an asset requires
     #[command(subcommand)]
     Input(Input),
     /// Move an asset's version forwards
     #[command(
-        after_help = "Steps: major, minor, micro (patch, fix), a, b, rc, post, dev, release; several with commas.\n\nExamples:\n  backlot bump Table minor          1.2.3 -> 1.3.0\n  backlot bump Table patch,a        1.2.3 -> 1.2.4a0\n  backlot bump Table rc             1.2.4a0 -> 1.2.4rc0\n  backlot bump Table release        1.2.4rc0 -> 1.2.4\n  cd outputs/table && backlot bump micro"
+        after_help = "Steps: major, minor, micro (patch, fix), a, b, rc, post, dev, release; several with commas.\n\nExamples:\n  backlot bump Table minor          1.2.3 -> 1.3.0\n  backlot bump Table 2.0.0          1.2.3 -> 2.0.0\n  backlot bump Table patch,a        1.2.3 -> 1.2.4a0\n  backlot bump Table rc             1.2.4a0 -> 1.2.4rc0\n  backlot bump Table release        1.2.4rc0 -> 1.2.4\n  cd outputs/table && backlot bump micro"
     )]
     Bump {
-        /// The asset and the steps; the steps alone inside the asset's folder
-        #[arg(required = true, num_args = 1..=2, value_names = ["ASSET", "STEPS"])]
+        /// The asset and the steps or version; these alone inside the asset's folder
+        #[arg(required = true, num_args = 1..=2, value_names = ["ASSET", "STEPS|VERSION"])]
         words: Vec<String>,
         #[command(flatten)]
         dry: DryRun,
@@ -185,7 +216,7 @@ pub(crate) enum Command {
     },
     /// Publish an asset: push its files, build its wheel, create the release
     #[command(
-        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. A version that\nis published already is a conflict.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --repro           run the stages that are not up to date, then publish\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
+        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. A version that\nis published already is a conflict. With --bump, the asset gets its new version when the release is created.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --bump minor        1.2.3 -> 1.3.0; --bump 2.0.0 gives the version itself\n  backlot publish Table --skip-existing     in a script that may run twice\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --repro           run the stages that are not up to date, then publish\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
     )]
     Publish {
         /// The asset
@@ -199,6 +230,12 @@ pub(crate) enum Command {
         /// Why, for the record
         #[arg(long, short)]
         message: Option<String>,
+        /// Move the version forwards first: steps as in `backlot bump`, or a version
+        #[arg(long, value_name = "STEPS|VERSION")]
+        bump: Option<String>,
+        /// Do nothing and succeed if this version is in the repo already
+        #[arg(long)]
+        skip_existing: bool,
         /// Remove a file or folder from its tracked folder, though it may never have been pulled here
         #[arg(long, value_name = "PATH")]
         remove: Vec<PathBuf>,
@@ -306,9 +343,11 @@ pub(crate) enum Command {
         /// A name, or a requirement
         release: String,
     },
+    /// Install assets and pull their files, in a workspace or a new one
+    Get(GetArgs),
     /// Install releases with what they need
     #[command(
-        after_help = "Examples:\n  backlot install Shot010                    and remember that it was asked for\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            bring inputs in step with what was asked for\n  backlot install --upgrade                  and take newer releases where they fit\n  backlot install Table --from review        prefer a repo this once\n  backlot install \"Rug @ https://host/rug-1.0-py3-none-any.whl\"   a file by its URL, locked with its digest\n  backlot install --locked                   exactly backlot.lock\n  backlot install --repair                   what `backlot verify --inputs` found damaged\n  backlot install --from-lock pylock.toml    exactly what another tool locked\n  backlot install Shot010 -c \"Table<2\"       keep Table below 2 for all that need it\n  backlot install Shot010 --override \"Table==1.4\"\n  backlot install --resolution lowest --dry-run\n  backlot install Shot010 --wait-local       done when the files of its inputs are here, too\nThen `backlot pull` brings the files."
+        after_help = "Examples:\n  backlot install Shot010                    and remember that it was asked for\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            bring inputs in step with what was asked for\n  backlot install --upgrade                  and take newer releases where they fit\n  backlot install Table --from review        prefer a repo this once\n  backlot install \"Rug @ https://host/rug-1.0-py3-none-any.whl\"   a file by its URL, locked with its digest\n  backlot install --locked                   exactly backlot.lock\n  backlot install --repair                   what `backlot verify --inputs` found damaged\n  backlot install --from-lock pylock.toml    exactly what another tool locked\n  backlot install Shot010 -c \"Table<2\"       keep Table below 2 for all that need it\n  backlot install Shot010 --override \"Table==1.4\"\n  backlot install --resolution lowest --dry-run\n  backlot install Shot010 --pull             and the files of all inputs that are not on demand\nWithout --pull, `backlot pull` brings the files."
     )]
     Install {
         /// Requirements
@@ -332,8 +371,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE", conflicts_with_all = ["requirements", "upgrade", "pre", "from", "locked"])]
         from_lock: Option<PathBuf>,
         /// Then pull the tracked files of all inputs that are not on demand (see `backlot localize`)
-        #[arg(long, conflicts_with = "repair")]
-        wait_local: bool,
+        #[arg(long, alias = "wait-local", conflicts_with = "repair")]
+        pull: bool,
         #[command(flatten)]
         rules: RuleArgs,
         #[command(flatten)]
@@ -447,11 +486,15 @@ pub(crate) enum Command {
     },
     /// Bring the files of inputs and outputs into place
     #[command(
-        after_help = "Every file is verified before it appears. What --force overwrites is kept in the cache, and --undo brings it back.\n\nExamples:\n  backlot pull\n  backlot pull Shot010 --remote site"
+        after_help = "Every file is verified before it appears. What --force overwrites is kept in the cache, and --undo brings it back.\n\nA name with `/` or a\npattern is a path, from here or in the asset.\n\nExamples:\n  backlot pull\n  backlot pull Shot010 --remote site\n  backlot pull Shot010 --frames 1001-1010x2\n  backlot pull Shot010 \"frames/beauty.[1001-1010].exr\"\n  backlot pull outputs/table/src/table/frames/beauty.1001.exr"
     )]
     Pull {
-        /// Assets [default: all]
+        /// Assets, and paths or patterns of files [default: all]
+        #[arg(value_name = "ASSET|PATH")]
         names: Vec<String>,
+        /// Only these frames of sequences, as 1001-1010 or 1001-1010x2
+        #[arg(long, value_name = "FRAMES")]
+        frames: Option<String>,
         /// The remote
         #[arg(long, value_name = "NAME")]
         remote: Option<String>,
@@ -459,18 +502,22 @@ pub(crate) enum Command {
         #[arg(long)]
         force: bool,
         /// Bring back what the last `pull --force` set aside
-        #[arg(long, conflicts_with_all = ["names", "remote", "force"])]
+        #[arg(long, conflicts_with_all = ["names", "frames", "remote", "force"])]
         undo: bool,
         #[command(flatten)]
         dry: DryRun,
     },
     /// Send the files of outputs to a remote
     #[command(
-        after_help = "Publishing pushes by itself; this is for files that others need before.\n\nExamples:\n  backlot push\n  backlot push Table --dry-run"
+        after_help = "Publishing pushes by itself; this is for files that others need before. Of single files or frames,\nonly these are sent, and not that they are in a folder.\n\nExamples:\n  backlot push\n  backlot push Table --dry-run\n  backlot push Table --frames 1001-1010"
     )]
     Push {
-        /// Assets [default: all]
+        /// Assets, and paths or patterns of files [default: all]
+        #[arg(value_name = "ASSET|PATH")]
         names: Vec<String>,
+        /// Only these frames of sequences, as 1001-1010 or 1001-1010x2
+        #[arg(long, value_name = "FRAMES")]
+        frames: Option<String>,
         /// The remote
         #[arg(long, value_name = "NAME")]
         remote: Option<String>,
@@ -578,6 +625,9 @@ pub(crate) enum Command {
     /// Ready-made pipeline steps: proxies, contact sheets, checksums, checks of frames
     #[command(subcommand)]
     Step(Step),
+    /// About this program
+    #[command(name = "self", subcommand)]
+    Program(SelfCommand),
     /// Print completions for a shell
     #[command(
         after_help = "Examples:\n  backlot completions bash > ~/.local/share/bash-completion/completions/backlot"

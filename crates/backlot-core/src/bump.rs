@@ -2,7 +2,7 @@
 //!
 //! A bump is a list of steps (`patch,a`). Invariant: the result is greater than the version it came from, or the bump is
 //! refused. A bare `a`, `b` or `rc` on a final version gives a smaller version in hatch (`1.2.3` to `1.2.3a0`); here it
-//! is refused with the form that was probably meant (`micro,a`).
+//! is refused with the form that was probably meant (`micro,a`). A version may be given instead of steps; it is not lower either.
 
 use std::fmt;
 use std::str::FromStr;
@@ -35,12 +35,21 @@ pub enum BumpStep {
     Release,
 }
 
+/// How a version changes: by steps (`patch,a`), or to a version (`2.0.0`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VersionChange {
+    /// By steps, in order.
+    Steps(Vec<BumpStep>),
+    /// To this version, which may be the one that it is already.
+    Exact(Version),
+}
+
 /// A bump that cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BumpError {
     /// An unknown step.
-    #[error("`{step}` is not a version step")]
+    #[error("`{step}` is neither a version nor a version step")]
     UnknownStep {
         /// What was given.
         step: String,
@@ -55,14 +64,24 @@ pub enum BumpError {
         /// The steps asked for.
         steps: String,
     },
+    /// The version asked for is lower.
+    #[error("{to} is lower than {from}")]
+    Lower {
+        /// The version it started from.
+        from: Version,
+        /// The version asked for.
+        to: Version,
+    },
 }
 
 crate::coded! {
     BumpError {
         Self::UnknownStep { .. } => "version::unknown_step", Class::User,
-            "use major, minor, micro (patch, fix), a, b, rc, post, dev, release, or a list such as `minor,rc`";
+            "use a version such as `2.0.0`, or major, minor, micro (patch, fix), a, b, rc, post, dev, release, or a list such as `minor,rc`";
         Self::Backwards { steps, .. } => "version::backwards", Class::User,
             format!("bump a release number in the same command, for example `micro,{steps}`");
+        Self::Lower { from, .. } => "version::lower", Class::User,
+            format!("give a version above {from}, or a step such as `minor`");
     }
 }
 
@@ -109,7 +128,34 @@ pub fn parse_steps(steps: &str) -> Result<Vec<BumpStep>, BumpError> {
     steps.split(',').map(str::parse).collect()
 }
 
+impl FromStr for VersionChange {
+    type Err = BumpError;
+    fn from_str(text: &str) -> Result<Self, BumpError> {
+        // Every version begins with a number, perhaps behind a `v`; no step does.
+        let plain = text.trim().strip_prefix('v').unwrap_or(text.trim());
+        if plain.starts_with(|c: char| c.is_ascii_digit()) {
+            let exact = Version::parse(text).map(Self::Exact);
+            return exact.map_err(|_| BumpError::UnknownStep {
+                step: text.to_owned(),
+            });
+        }
+        parse_steps(text).map(Self::Steps)
+    }
+}
+
 impl Version {
+    /// The version after a change.
+    pub fn changed(&self, change: &VersionChange) -> Result<Self, BumpError> {
+        match change {
+            VersionChange::Steps(steps) => self.bump(steps),
+            VersionChange::Exact(to) if to >= self => Ok(to.clone()),
+            VersionChange::Exact(to) => Err(BumpError::Lower {
+                from: self.clone(),
+                to: to.clone(),
+            }),
+        }
+    }
+
     /// Apply the steps in order. The result is always greater than `self`.
     pub fn bump(&self, steps: &[BumpStep]) -> Result<Self, BumpError> {
         let mut parts = Parts::of(self);
@@ -207,7 +253,7 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
-    use super::{BumpError, parse_steps};
+    use super::{BumpError, VersionChange, parse_steps};
     use crate::version::Version;
 
     fn bump(from: &str, steps: &str) -> Result<String, BumpError> {
@@ -241,6 +287,30 @@ mod tests {
             ("1.2", "micro", "1.2.1"),
         ] {
             assert_eq!(bump(from, steps).as_deref(), Ok(to), "{from} by {steps}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_given_by_steps_or_as_it_shall_be_and_never_lower() {
+        let changed = |from: &str, change: &str| {
+            let change: VersionChange = change.parse()?;
+            let version = Version::parse(from).expect("a version");
+            version.changed(&change).map(|v| v.to_string())
+        };
+        for (from, change, to) in [
+            ("1.2.3", "2.0.0", "2.0.0"),
+            ("1.2.3", "v2.0", "2.0"),
+            ("1.2.3", "1.2.3", "1.2.3"),
+            ("1.2.3", "1!0.1", "1!0.1"),
+            ("1.2.3", "2.0.0-rc.1", "2.0.0rc1"),
+            ("1.2.3", "minor", "1.3.0"),
+        ] {
+            assert_eq!(changed(from, change).as_deref(), Ok(to), "{from} to {change}");
+        }
+        assert!(matches!(changed("1.2.3", "1.2.2"), Err(BumpError::Lower { .. })));
+        for wrong in ["1.x", "v", "bigger", ""] {
+            let refused = changed("1.2.3", wrong);
+            assert!(matches!(refused, Err(BumpError::UnknownStep { .. })), "{wrong}");
         }
     }
 

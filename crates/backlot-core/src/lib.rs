@@ -33,7 +33,7 @@ pub mod version;
 pub mod web;
 pub mod wildcard;
 
-pub use bump::BumpStep;
+pub use bump::{BumpStep, VersionChange};
 pub use cancel::{Cancel, CancelOnDrop, Cancelled};
 pub use clock::{Clock, FixedClock, SystemClock, TimeError, Timestamp};
 pub use context::Context;

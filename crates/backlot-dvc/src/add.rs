@@ -31,6 +31,7 @@ use crate::portable::{warn_of_files, warn_of_name};
 use crate::record::Record;
 use crate::scan::{HAS_MODES, Scanned, ScannedFile, is_linked, scan_out, survey};
 
+pub(crate) use crate::git_ignore::git_ignore;
 pub use known::{add_known, add_known_file};
 
 /// How to add.
@@ -332,8 +333,9 @@ impl Adding<'_> {
             md5: added.digests.md5,
             path: file.path.clone(),
         });
+        let removals: HashSet<&str> = target.removals.iter().map(RelPath::as_str).collect();
         let is_removed = |entry: &ManifestEntry| {
-            target.removals.iter().any(|part| entry.path.is_within(part))
+            ways_to(&entry.path).any(|way| removals.contains(way))
                 || (target.covers(&entry.path) && record.had(entry))
         };
         let name = target.path.display().to_string();
@@ -569,16 +571,32 @@ fn check_parts(
             return Err(Error::NoSuchPath { path });
         }
     }
+    if target.removals.is_empty() {
+        return Ok(());
+    }
+    let here: HashSet<&str> = files.iter().flat_map(|file| ways_to(&file.path)).collect();
+    let was: HashSet<&str> = base
+        .entries()
+        .iter()
+        .flat_map(|entry| ways_to(&entry.path))
+        .collect();
     for part in &target.removals {
         let path = part.to_path(&target.path);
-        if there(part) {
+        if here.contains(part.as_str()) {
             return Err(Error::StillThere { path });
         }
-        if !base.entries().iter().any(|entry| entry.path.is_within(part)) {
+        if !was.contains(part.as_str()) {
             return Err(Error::NotAMember { path });
         }
     }
     Ok(())
+}
+
+/// A path and the folders that it is in.
+fn ways_to(path: &RelPath) -> impl Iterator<Item = &str> {
+    let whole = path.as_str();
+    let slashes = whole.match_indices('/').map(move |(at, _)| &whole[..at]);
+    std::iter::once(whole).chain(slashes)
 }
 
 /// Put content into an out; what DVC knew of the old content elsewhere goes.
@@ -616,44 +634,6 @@ fn report(target: &AddTarget, content: Content, out: Out, written: bool) -> Adde
         objects: content.objects,
         members: Vec::new(),
     }
-}
-
-/// Name a tracked path in the `.gitignore` beside it, unless it is there already.
-pub(crate) fn git_ignore(path: &Path) -> Result<()> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {
-        return Ok(());
-    };
-    let ignore = folder.join(".gitignore");
-    let bytes = file::read_if_exists(&ignore)?.unwrap_or_default();
-    let mut text = String::from_utf8(bytes).map_err(|_| Error::BadIgnore {
-        path: ignore.clone(),
-        reason: "it is no UTF-8 text".to_owned(),
-    })?;
-    let line = format!("/{}", escape_pattern(name));
-    if text.lines().any(|l| l.trim_end() == line) {
-        return Ok(());
-    }
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-    text.push_str(&line);
-    text.push('\n');
-    Ok(file::write(&ignore, text.as_bytes())?)
-}
-
-/// A name as a pattern that matches only it.
-fn escape_pattern(name: &str) -> String {
-    let mut pattern = String::with_capacity(name.len());
-    for c in name.chars() {
-        if matches!(c, '*' | '?' | '[' | ']') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    let trailing = pattern.len() - pattern.trim_end_matches(' ').len();
-    pattern.truncate(pattern.len() - trailing);
-    pattern.push_str(&"\\ ".repeat(trailing));
-    pattern
 }
 
 impl AddTarget {

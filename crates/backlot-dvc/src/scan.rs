@@ -54,7 +54,7 @@ pub fn scan_out(path: &Path, ignore: &Ignore, context: &Context) -> Result<Scann
 }
 
 /// As [`scan_out`], but what cannot be tracked inside a folder (or a link to nothing in its place) is listed, not refused.
-pub(crate) fn survey(path: &Path, ignore: &Ignore, context: &Context) -> Result<(Scanned, Vec<PathBuf>)> {
+pub fn survey(path: &Path, ignore: &Ignore, context: &Context) -> Result<(Scanned, Vec<PathBuf>)> {
     let mut scan = Scan {
         context,
         strange: Some(Vec::new()),

@@ -7,6 +7,7 @@ mod bundle;
 mod cache;
 mod edit;
 mod gc;
+mod get;
 mod outs;
 mod parts;
 mod pipelines;
@@ -19,6 +20,7 @@ pub use bundle::BundleError;
 pub use cache::CacheError;
 pub use edit::EditError;
 pub use gc::GcError;
+pub use get::GetError;
 pub use outs::OutsError;
 pub use parts::PartError;
 pub use pipelines::PipelinesError;
@@ -94,6 +96,9 @@ pub enum Error {
     /// Bundles.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// Assets in one step.
+    #[error(transparent)]
+    Get(#[from] GetError),
     /// A collection that cannot know what is needed.
     #[error(transparent)]
     Gc(#[from] GcError),
@@ -143,6 +148,7 @@ impl Error {
             Self::Media(e) => e,
             Self::Edit(e) => e,
             Self::Bundle(e) => e,
+            Self::Get(e) => e,
             Self::Gc(e) => e,
             Self::Cache(e) => e,
             #[cfg(feature = "conda")]

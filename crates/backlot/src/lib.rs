@@ -20,8 +20,8 @@ pub use backlot_backend::StoreOptions;
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
     AssetName, BumpStep, Cancel, CancelOnDrop, Cancelled, Class, Clock, Coded, Context, Event, FixedClock,
-    LinkMode, Observer, Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning,
-    bump, text,
+    LinkMode, Observer, Operation, PackageName, Requirement, RequirementKind, Timestamp, Version,
+    VersionChange, Warning, bump, text,
 };
 pub use backlot_dvc::pipeline::PipelineError;
 pub use backlot_dvc::pipeline::run::{
@@ -48,6 +48,7 @@ pub use bundle::{
 pub use environment::DEFAULT_PYTHON;
 pub use environment::damage::PackageDamage;
 pub use environment::export::{ExportFormat, ExportOptions, ExportReport};
+pub use environment::get::{GetOptions, GetReport};
 pub use environment::graph::{ChainLink, TreeEdge, TreeNode, TreeReport, WhyReport};
 pub use environment::install::{InstallReport, InstallRequest};
 pub use environment::lockfile::{Lock, LockedConda, LockedPackage};
@@ -58,17 +59,21 @@ pub use environment::run::RunEnvironment;
 pub use environment::unpacked::UnpackedReport;
 pub use environment::wish::Upgrade;
 pub use error::{
-    AuthError, BundleError, CacheError, EditError, Error, GcError, OutsError, PartError, PipelinesError,
-    Result, WorkspaceError,
+    AuthError, BundleError, CacheError, EditError, Error, GcError, GetError, OutsError, PartError,
+    PipelinesError, Result, WorkspaceError,
 };
 pub use files::add::{AddFiles, AddReport};
+pub use files::folding::fold_names;
 pub use files::holdings::PassedOver;
 pub use files::localize::LocalizedAsset;
 pub use files::moved::{MoveReport, MovedFiles};
+pub use files::put_back::{KeptCopy, PutBackPath, PutBackReport, RestoreOptions};
 pub use files::remotes::{CollectedRemote, CopyFilesReport, LostObject, RepairReport};
 pub use files::sequences::SequenceGap;
 pub use files::set_aside::UndoReport;
+pub use files::some_files::SomeFiles;
 pub use files::tracked::AddedFiles;
+pub use files::untrack::{UntrackReport, UntrackedPath};
 pub use files::usage::ReleaseUsage;
 pub use files::verify::{DamageFound, ObjectDamage, ObjectReport, VerifyOptions, VerifyReport};
 pub use handle::Workspace;
@@ -89,7 +94,9 @@ pub use releases::browse::{
     InputStatus, OutStatus, OutputStatus, PackageRow, ReleaseDetail, RequirementRow, StatusReport,
 };
 pub use releases::copy::{CopiedFile, CopiedRelease, CopyOptions, CopyReport, CopyState};
+pub use releases::diff::{DiffEnd, DiffReport, NameDiff, OutDiff, TextDiff};
 pub use releases::from_parts::{FromParts, PartsUsed};
+pub use releases::log::{LogEntry, LogEvent, LogOptions};
 pub use releases::mirror::{MirrorConflict, MirrorOptions, MirrorReport, ReposDiffer};
 pub use releases::parts::{
     DropChoice, DroppedParts, PartList, PartRow, PartState, Parts, PushPart, PushedPart,
@@ -104,7 +111,9 @@ pub use toolchain::python::{
 };
 pub use workspace::auth::{Auth, AuthList, AuthTarget, AuthTest, LoginOptions, LoginReport, LogoutReport};
 pub use workspace::config::{Config, Localize, PublishLimits, RemoteEntry, RepoEntry, RepoPlace};
+pub use workspace::doctor::{HealthCheck, HealthState, ProblemsFound};
 pub use workspace::init::{InitOptions, InitReport};
+pub use workspace::keys::{ConfigChange, ConfigValue};
 pub use workspace::local_cache::{
     CachePart, CacheStatus, CacheUser, CacheUserState, CleanOptions, CleanReport, GcReport, Unreferenced,
 };

@@ -12,6 +12,9 @@ pub(crate) enum Cache {
     /// Tell what the cache of this workspace takes, and which workspaces use it
     #[command(after_help = "Examples:\n  backlot cache status\n  backlot cache status --json | jq .free")]
     Status,
+    /// Print the folder of the cache
+    #[command(after_help = "Examples:\n  backlot cache dir\n  du -sh \"$(backlot cache dir)\"")]
+    Dir,
     /// Remove what no workspace needs, what was not used for the longest time first
     #[command(
         after_help = "What the pointers and locks of all workspaces of this cache name stays, so nothing that was added and not pushed is lost\nwhile a workspace has it. With --max-size or --min-free no more goes than they ask for. Sizes are numbers of bytes, or\nlike 500MB, 200GiB, 2TB. Commands that change a workspace wait meanwhile, and it waits for them.\n\nExamples:\n  backlot cache clean --dry-run\n  backlot cache clean --unused-for 30d\n  backlot cache clean --max-size 500GiB\n  backlot cache clean --min-free 100GiB --unused-for 0\n  backlot cache clean --forget-missing        workspaces that were deleted need nothing"

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use backlot::{
     AddFiles, AssetsLeftOut, BuildReport, Error, FileChanges, MoveReport, NewAsset, PublishOptions,
-    bump as bumps, text,
+    SomeFiles, fold_names, text,
 };
 
 use crate::args::Input;
@@ -47,12 +47,13 @@ pub(super) fn add(session: &Session, paths: &[PathBuf], options: &AddFiles) -> R
     let mut lines = String::new();
     for out in &report.outs {
         lines.push_str(&format!(
-            "{}added {} ({}, {}): {} new or changed{}, {} stored ({})\n",
+            "{}added {} ({}, {}): {} new, {} changed{}, {} stored ({})\n",
             would(report.dry_run),
             out.path,
             text::count(out.files, "file"),
             text::bytes(out.bytes),
-            out.changed,
+            out.changes.new,
+            out.changes.changed,
             describe_others(out.changes.gone, out.kept),
             out.stored_files,
             text::bytes(out.stored_bytes),
@@ -138,12 +139,11 @@ pub(super) fn bump(session: &Session, words: &[String], dry_run: bool) -> Result
         [] => (None, &String::new()),
     };
     let output = workspace.output_or_here(asset, &session.here, &session.context)?;
-    let report = workspace.bump(
-        &output.name,
-        &bumps::parse_steps(steps)?,
-        dry_run,
-        &session.context,
-    )?;
+    let report = workspace.bump(&output.name, &steps.parse()?, dry_run, &session.context)?;
+    if report.from == report.to {
+        let text = format!("{} is {} already", report.asset, report.to);
+        return Ok(Answer::new(&report, text));
+    }
     let text = format!(
         "{}bumped {} from {} to {}",
         would(dry_run),
@@ -190,6 +190,13 @@ pub(super) fn publish(
         ..options.clone()
     };
     let report = workspace.publish(&output.name, &options, &session.context)?;
+    if report.skipped {
+        let text = format!(
+            "skipped: {} already has {} {}",
+            report.repo, report.asset, report.version
+        );
+        return Ok(Answer::new(&report, text));
+    }
     let mut lines = report
         .parts
         .as_ref()
@@ -226,7 +233,7 @@ pub(super) fn publish(
         report.asset,
         report.version,
         report.repo,
-        describe_wheel(&report.wheel)
+        report.wheel.as_ref().map(describe_wheel).unwrap_or_default()
     ));
     Ok(Answer::new(&report, lines))
 }
@@ -246,9 +253,26 @@ fn describe_others(gone: u64, kept: u64) -> String {
     gone + &kept
 }
 
+/// Names with a sign before them, sequences folded: `~ f.[0001-0010].exr`.
+pub(super) fn folded(names: &[String]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for sign in ["+ ", "- ", "~ "] {
+        let some = names.iter().filter_map(|name| name.strip_prefix(sign));
+        lines.extend(
+            fold_names(some)
+                .into_iter()
+                .map(|(name, _)| format!("{sign}{name}")),
+        );
+    }
+    lines
+}
+
 /// The names of changed files, one a line.
 fn names_of(changes: &FileChanges) -> String {
-    let mut lines: String = changes.names.iter().map(|name| format!("  {name}\n")).collect();
+    let mut lines: String = folded(&changes.names)
+        .iter()
+        .map(|name| format!("  {name}\n"))
+        .collect();
     let all = changes.new + changes.changed + changes.gone;
     let more = all.saturating_sub(changes.names.len() as u64);
     if more > 0 {
@@ -285,13 +309,28 @@ fn describe_push(report: &MoveReport) -> String {
     )
 }
 
+/// The assets among what was named, and the files: what has a separator or what only patterns have.
+fn named(session: &Session, (names, frames): (&[String], Option<&str>)) -> (Vec<String>, SomeFiles) {
+    let is_path = |name: &&String| name.contains(['/', '*', '?', '[']) || *name == "." || *name == "..";
+    let (paths, names): (Vec<&String>, Vec<&String>) = names.iter().partition(is_path);
+    let some = SomeFiles {
+        paths: paths.into_iter().map(PathBuf::from).collect(),
+        frames: frames.map(ToOwned::to_owned),
+        here: session.here.clone(),
+    };
+    (names.into_iter().cloned().collect(), some)
+}
+
 pub(super) fn push(
     session: &Session,
-    names: &[String],
+    given: (&[String], Option<&str>),
     remote: Option<&str>,
     dry_run: bool,
 ) -> Result<Answer, Error> {
-    let report = session.open()?.push(names, remote, dry_run, &session.context)?;
+    let (names, some) = named(session, given);
+    let report = session
+        .open()?
+        .push_some(&names, &some, remote, dry_run, &session.context)?;
     let mut text = describe_push(&report);
     if text.is_empty() {
         text.push_str("no tracked files to push\n");
@@ -309,14 +348,15 @@ fn moved(report: &MoveReport, text: impl Into<String>) -> Answer {
 
 pub(super) fn pull(
     session: &Session,
-    names: &[String],
+    given: (&[String], Option<&str>),
     remote: Option<&str>,
     force: bool,
     dry_run: bool,
 ) -> Result<Answer, Error> {
+    let (names, some) = named(session, given);
     let report = session
         .open()?
-        .pull(names, remote, force, dry_run, &session.context)?;
+        .pull_some(&names, &some, remote, force, dry_run, &session.context)?;
     Ok(moved(&report, describe_pull(&report)))
 }
 

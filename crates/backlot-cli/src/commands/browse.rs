@@ -196,11 +196,13 @@ fn describe(out: &OutStatus, installed: bool) -> String {
                 .filter(|(n, _)| *n > 0)
                 .map(|(n, word)| format!("{n} {word}"))
                 .collect();
-            let some = names.iter().take(3).cloned().collect::<Vec<_>>().join(" ");
+            let folded = super::assets::folded(names);
+            let some = folded.iter().take(3).cloned().collect::<Vec<_>>().join(" ");
+            let is_more = folded.len() > 3 || (names.len() as u64) < added + removed + changed;
             format!(
                 "{} ({some}{})",
                 counts.join(", "),
-                if names.len() > 3 { " ..." } else { "" }
+                if is_more { " ..." } else { "" }
             )
         }
     }

@@ -1,6 +1,6 @@
 //! The cache of this machine: what it takes, and making room.
 
-use backlot::{CacheUserState, CleanReport, Error, text};
+use backlot::{CacheUserState, CleanReport, Coded as _, Error, text};
 
 use crate::args::Cache;
 use crate::output::{Answer, columns, would};
@@ -9,11 +9,26 @@ use crate::session::Session;
 pub(super) fn cache(session: &Session, command: &Cache) -> Result<Answer, Error> {
     match command {
         Cache::Status => status(session),
+        Cache::Dir => dir(session),
         Cache::Clean(args) => {
             let report = session.open()?.clean_cache(&args.options(), &session.context)?;
             Ok(Answer::new(&report, describe(&report)))
         }
     }
+}
+
+/// The folder, also where there is no workspace.
+fn dir(session: &Session) -> Result<Answer, Error> {
+    let folder = match session.open() {
+        Ok(workspace) => workspace.settings(&session.context)?.cache.value,
+        Err(error) if error.code() == "workspace::none" => {
+            let own = session.host.overrides.cache.clone();
+            own.unwrap_or_else(|| session.host.default_cache.clone())
+        }
+        Err(error) => return Err(error),
+    };
+    let text = folder.display().to_string();
+    Ok(Answer::new(&serde_json::json!({ "cache": folder }), text))
 }
 
 fn status(session: &Session) -> Result<Answer, Error> {

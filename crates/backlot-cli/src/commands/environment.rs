@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use backlot::{
-    Error, ExportFormat, ExportOptions, InstallReport, InstallRequest, Localize, MoveReport, PackageChange,
-    Workspace,
+    Error, ExportFormat, ExportOptions, GetOptions, InstallReport, InstallRequest, Localize, MoveReport,
+    PackageChange, Workspace,
 };
 use serde::Serialize;
 
@@ -16,14 +16,53 @@ pub(super) fn install(
     session: &Session,
     requirements: &[String],
     request: &InstallRequest,
-    wait_local: bool,
+    pull: bool,
 ) -> Result<Answer, Error> {
     let workspace = session.open()?;
     let report = workspace.install(requirements, request, &session.context)?;
-    installed(session, &workspace, &report, wait_local)
+    installed(session, &workspace, &report, pull)
 }
 
-/// The report of an install, with the files that were waited for.
+const WOULD_PULL: &str = "would then pull the tracked files of all inputs that are not on demand\n";
+
+pub(super) fn get(session: &Session, args: &args::GetArgs) -> Result<Answer, Error> {
+    let options = GetOptions {
+        from: args.from.clone(),
+        remote: args.remote.clone(),
+        here: session.here.clone(),
+        prereleases: args.pre,
+        without_files: args.no_pull,
+        dry_run: args.dry.dry_run,
+    };
+    let (host, context) = (&session.host, &session.context);
+    let report = Workspace::get(&session.workspace, &args.requirements, &options, host, context)?;
+    let mut lines = String::new();
+    let would = would(options.dry_run);
+    if report.made {
+        lines.push_str(&format!(
+            "{would}made the workspace `{}`\n",
+            report.root.display()
+        ));
+    }
+    if let Some(repo) = &report.repo {
+        lines.push_str(&format!("{would}added the repo {}: {}\n", repo.name, repo.place));
+    }
+    if let Some(remote) = &report.remote {
+        lines.push_str(&format!(
+            "{would}added the remote {}: {}\n",
+            remote.name, remote.url
+        ));
+    }
+    lines.push_str(&describe(&report.install));
+    match &report.files {
+        Some(files) => lines.push_str(&super::assets::describe_pull(files)),
+        None if options.without_files => {}
+        None => lines.push_str(WOULD_PULL),
+    }
+    Ok(Answer::new(&report, lines))
+}
+
+/// The report of an install, with the files that were pulled.
 #[derive(Serialize)]
 struct Installed<'a> {
     #[serde(flatten)]
@@ -32,18 +71,18 @@ struct Installed<'a> {
     files: Option<MoveReport>,
 }
 
-/// The answer of an install; if it waits for the files that have to be here, they are pulled now.
+/// The answer of an install; if that was asked for, the files that have to be here are pulled now.
 fn installed(
     session: &Session,
     workspace: &Workspace,
     report: &InstallReport,
-    wait_local: bool,
+    pull: bool,
 ) -> Result<Answer, Error> {
     let mut lines = describe(report);
     let mut files = None;
-    if wait_local && report.dry_run {
-        lines.push_str("would then pull the tracked files of all inputs that are not on demand\n");
-    } else if wait_local {
+    if pull && report.dry_run {
+        lines.push_str(WOULD_PULL);
+    } else if pull {
         let pulled = workspace.pull_local(false, &session.context)?;
         lines.push_str(&super::assets::describe_pull(&pulled));
         files = Some(pulled);
@@ -155,12 +194,12 @@ pub(super) fn lock(session: &Session, request: &InstallRequest) -> Result<Answer
 pub(super) fn install_from_lock(
     session: &Session,
     file: &Path,
-    wait_local: bool,
+    pull: bool,
     dry_run: bool,
 ) -> Result<Answer, Error> {
     let workspace = session.open()?;
     let report = workspace.install_from_lock(&session.here.join(file), dry_run, &session.context)?;
-    installed(session, &workspace, &report, wait_local)
+    installed(session, &workspace, &report, pull)
 }
 
 pub(super) fn export(

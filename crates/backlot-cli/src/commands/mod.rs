@@ -5,9 +5,12 @@ mod auth;
 mod browse;
 mod bundles;
 mod cache;
+mod config;
 mod environment;
 mod external;
+mod files;
 mod graph;
+mod history;
 mod parts;
 mod pipelines;
 mod places;
@@ -43,6 +46,8 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Remote(remote) => places::remote(session, remote),
         Command::Auth(command) => auth::auth(session, command),
         Command::Cache(command) => cache::cache(session, command),
+        Command::Doctor => config::doctor(session),
+        Command::Config(command) => config::config(session, command),
         Command::Python(python) => external::python(session, python),
         Command::Channel(channel) => external::channel(session, channel),
         Command::External(command) => external::external(session, command),
@@ -58,6 +63,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             remove,
             asset,
             rename,
+            keep_gone,
             push,
             to_remote,
             remote,
@@ -67,6 +73,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 asset: asset.clone(),
                 rename: rename.clone(),
                 remove: remove.clone(),
+                keep_gone: *keep_gone,
                 push: *push,
                 to_remote: *to_remote,
                 remote: remote.clone(),
@@ -74,7 +81,13 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             };
             assets::add(session, paths, &options)
         }
-        Command::Status => browse::status(session),
+        Command::Untrack(args) => files::untrack(session, args),
+        Command::Restore(args) => files::restore(session, args),
+        Command::Discard(args) => files::discard(session, args),
+        Command::Status { short: true } => history::short_status(session),
+        Command::Status { short: false } => browse::status(session),
+        Command::Diff(args) => history::diff(session, args),
+        Command::Log(args) => history::log(session, args),
         Command::Input(input) => assets::input(session, input),
         Command::Bump { words, dry } => assets::bump(session, words, dry.dry_run),
         Command::Build { asset, dry } => assets::build(session, asset.as_deref(), dry.dry_run),
@@ -83,6 +96,8 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             to,
             remote,
             message,
+            bump,
+            skip_existing,
             remove,
             force,
             parts,
@@ -96,6 +111,8 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 to: to.clone(),
                 remote: remote.clone(),
                 message: message.clone(),
+                bump: bump.as_deref().map(str::parse).transpose()?,
+                skip_existing: *skip_existing,
                 remove: remove.clone(),
                 force: *force,
                 allow_unpushed: *allow_unpushed,
@@ -134,6 +151,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         }
         Command::List { repo } => browse::search(session, &backlot::Query::default(), repo.as_deref()),
         Command::Show { release } => browse::show(session, release),
+        Command::Get(args) => environment::get(session, args),
         Command::Install {
             requirements,
             from,
@@ -142,7 +160,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             locked,
             from_lock,
             repair,
-            wait_local,
+            pull,
             rules,
             dry,
         } => {
@@ -150,7 +168,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 return environment::repair(session, dry.dry_run);
             }
             if let Some(file) = from_lock {
-                return environment::install_from_lock(session, file, *wait_local, dry.dry_run);
+                return environment::install_from_lock(session, file, *pull, dry.dry_run);
             }
             let request = backlot::InstallRequest {
                 from: from.clone(),
@@ -164,7 +182,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 locked: *locked,
                 dry_run: dry.dry_run,
             };
-            environment::install(session, requirements, &request, *wait_local)
+            environment::install(session, requirements, &request, *pull)
         }
         Command::Update { names, dry } => environment::update(session, names, dry.dry_run),
         Command::Localize { asset, when, dry } => {
@@ -203,6 +221,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         } => environment::export(session, output.as_deref(), *format, *no_hashes, dry.dry_run),
         Command::Pull {
             names,
+            frames,
             remote,
             force,
             undo,
@@ -211,9 +230,18 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             if *undo {
                 return assets::undo_pull(session, dry.dry_run);
             }
-            assets::pull(session, names, remote.as_deref(), *force, dry.dry_run)
+            let frames = frames.as_deref();
+            assets::pull(session, (names, frames), remote.as_deref(), *force, dry.dry_run)
         }
-        Command::Push { names, remote, dry } => assets::push(session, names, remote.as_deref(), dry.dry_run),
+        Command::Push {
+            names,
+            frames,
+            remote,
+            dry,
+        } => {
+            let frames = frames.as_deref();
+            assets::push(session, (names, frames), remote.as_deref(), dry.dry_run)
+        }
         Command::Edit { name, rebase, dry } if *rebase => assets::rebase(session, name, dry.dry_run),
         Command::Edit { name, dry, .. } => assets::edit(session, name, dry.dry_run),
         Command::Verify {
@@ -276,6 +304,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             storage::collect(session, remote, &options, forget_user)
         }
         Command::Step(step) => steps::step(session, step),
+        Command::Program(command) => Ok(config::program(command)),
         Command::Completions { shell } => Ok(completions(*shell)),
         Command::Demo { dir, frames } => crate::demo::run(session, dir.as_deref(), *frames),
     }

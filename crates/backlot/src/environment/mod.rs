@@ -10,6 +10,7 @@ pub(crate) mod damage;
 pub(crate) mod direct;
 pub(crate) mod editable;
 pub(crate) mod export;
+pub(crate) mod get;
 pub(crate) mod graph;
 pub(crate) mod install;
 pub(crate) mod installable;

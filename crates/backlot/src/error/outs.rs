@@ -56,6 +56,57 @@ pub enum OutsError {
         /// The asset.
         asset: String,
     },
+    /// A path that stands for nothing tracked.
+    #[error("`{path}` is not tracked{}", nearest.as_ref().map(|n| format!(" (is it `{n}`?)")).unwrap_or_default())]
+    NotTracked {
+        /// The path, relative to the workspace.
+        path: String,
+        /// A tracked path like it.
+        nearest: Option<String>,
+    },
+    /// Frames that are not.
+    #[error("`{text}` is not a range of frames")]
+    BadFrames {
+        /// What was given.
+        text: String,
+    },
+    /// A tracked path that a release does not have.
+    #[error("{release} has no tracked file or folder at `{path}`")]
+    NotInRelease {
+        /// The path, relative to the workspace.
+        path: String,
+        /// The release.
+        release: String,
+    },
+    /// Files that are here, were changed since they were added, and would be replaced.
+    #[error(
+        "`{path}` has changes that were made here and are not in `{source_path}`: {}",
+        some(files)
+    )]
+    ChangedHere {
+        /// The tracked file or folder, relative to the workspace.
+        path: String,
+        /// What it was to become.
+        source_path: String,
+        /// The files, relative to the folder.
+        files: Vec<String>,
+    },
+    /// Part of a tracked folder where only all of it can be meant.
+    #[error("`{path}` is tracked as a whole")]
+    PartOfFolder {
+        /// The tracked folder, relative to the workspace.
+        path: String,
+    },
+    /// Files of a folder that is no longer to be tracked are not here.
+    #[error("{} of `{path}` {} not here, and no release has {}", text::count(*absent, "file"), if *absent == 1 { "is" } else { "are" }, if *absent == 1 { "it" } else { "them" })]
+    NotHere {
+        /// The asset.
+        asset: String,
+        /// The tracked file or folder, relative to the workspace.
+        path: String,
+        /// How many.
+        absent: u64,
+    },
     /// A pointer of an installed release names files outside its package.
     #[error("{package} has the pointer `{pointer}` to `{path}`, which it may not place: {reason}")]
     Foreign {
@@ -68,6 +119,16 @@ pub enum OutsError {
         /// Why.
         reason: String,
     },
+}
+
+/// Some names of files, and how many more there are.
+fn some(files: &[String]) -> String {
+    let more = match files.len().saturating_sub(10) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let some: Vec<&str> = files.iter().take(10).map(String::as_str).collect();
+    some.join(", ") + &more
 }
 
 backlot_core::coded! {
@@ -87,6 +148,20 @@ backlot_core::coded! {
             );
         Self::NeedsCache { .. } => "files::needs_cache", Class::Conflict,
             "leave out `--to-remote` or `--no-cache`, or change the pointers";
+        Self::NotTracked { .. } => "files::not_tracked", Class::NotFound,
+            "see `backlot status`; `backlot add PATH` tracks it";
+        Self::BadFrames { .. } => "files::bad_frames", Class::User,
+            "write `1001-1010`, `1001-1010x2` for every second, or several with commas";
+        Self::NotInRelease { .. } => "files::not_in_release", Class::NotFound,
+            "see `backlot show NAME==VERSION` for what it tracks";
+        Self::ChangedHere { path, .. } => "files::changed_here", Class::Conflict,
+            format!(
+                "run `backlot add {path}` to record the changes first, or `backlot discard {path}` to throw them away"
+            );
+        Self::PartOfFolder { path } => "files::part_of_folder", Class::User,
+            format!("name `{path}` itself; to take single files out of it, delete them and run `backlot add {path}`");
+        Self::NotHere { asset, .. } => "files::not_here", Class::Conflict,
+            format!("run `backlot pull {asset}` first");
         Self::Foreign { .. } => "workspace::foreign_files", Class::Integrity,
             "do not use the release, and tell its publisher; `backlot uninstall` removes it";
     }

@@ -45,6 +45,30 @@ pub enum WorkspaceError {
         /// What is wrong, with line and column where known.
         reason: String,
     },
+    /// A setting that there is not.
+    #[error("there is no setting `{key}`{}", near(nearest.as_deref()))]
+    NoSuchKey {
+        /// What was asked for.
+        key: String,
+        /// One like it.
+        nearest: Option<String>,
+    },
+    /// A setting that a file cannot have.
+    #[error("`{key}` cannot be set {}", if *user { "for all workspaces of a user" } else { "for one workspace" })]
+    NotInThisFile {
+        /// The setting.
+        key: &'static str,
+        /// Whether it was to be set in the user's file.
+        user: bool,
+    },
+    /// A value that a setting cannot have.
+    #[error("`{key}` cannot be set: {reason}")]
+    BadSetting {
+        /// The setting.
+        key: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// A secret in a project file.
     #[error("`{}` holds a secret in `{key}`", path.display())]
     SecretInConfig {
@@ -438,6 +462,14 @@ backlot_core::coded! {
             "remove it from the file and change it at its source: project files are shared";
         Self::LocalRequirement { .. } => "publish::local_url", Class::User,
             "publish that to a repo and require it by name, or name it by an address that others reach";
+        Self::NoSuchKey { .. } => "config::no_such_key", Class::NotFound,
+            "see `backlot config list`; repos, remotes and rules have commands of their own";
+        Self::NotInThisFile { user: true, .. } => "config::not_in_this_file", Class::User,
+            "leave out `--user`";
+        Self::NotInThisFile { user: false, .. } => "config::not_in_this_file", Class::User,
+            "add `--user`";
+        Self::BadSetting { .. } => "config::bad_setting", Class::User,
+            "see `backlot config set --help`";
         Self::UnknownName { what, .. } => "config::unknown_name", Class::NotFound,
             format!("see `backlot {what} list`, or add it with `backlot {what} add NAME PLACE`");
         Self::NotPublic { folder: true, .. } => "config::not_public", Class::Config,

@@ -1,4 +1,5 @@
-//! Tracking files: those inside an output where they are, others after copying them into one, or sent to a remote.
+//! Tracking files: those inside an output where they are, others after copying them into one, or sent to a remote. What is tracked already is
+//! updated (`updating`).
 //!
 //! Invariant: all paths are looked at before the first is copied or sent. Deliberately absent: how a path from outside is copied (`adding`) or
 //! sent (`to_remote`), and how it is recorded (`additions`).
@@ -14,6 +15,7 @@ use crate::files::adding::{self, Preview};
 use crate::files::additions::{Additions, additions_of};
 use crate::files::moved::MoveReport;
 use crate::files::tracked::{AddedFiles, Tracked};
+use crate::files::updating::Update;
 use crate::project::output::{Output, module_folder};
 use crate::workspace::{Opened, absolute};
 
@@ -33,6 +35,8 @@ pub struct AddFiles {
     pub to_remote: bool,
     /// The remote to push to, instead of the default one.
     pub remote: Option<String>,
+    /// Whether files that a path from outside no longer has stay in the tracked folder.
+    pub keep_gone: bool,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -47,6 +51,18 @@ pub struct AddReport {
     pub pushed: Option<MoveReport>,
     /// Whether nothing was changed.
     pub dry_run: bool,
+}
+
+/// What is done with paths, and what is left to be done.
+#[derive(Default)]
+struct Work {
+    outs: Vec<AddedFiles>,
+    previewed: Vec<Preview>,
+    /// Recorded already, or, in a dry run, as they would be, by asset.
+    sent: Vec<(String, AddedOut)>,
+    /// Tracked paths that were updated and are not recorded yet.
+    updated: Vec<PathBuf>,
+    all: Vec<Additions>,
 }
 
 impl Opened {
@@ -85,28 +101,17 @@ impl Opened {
             None
         };
         let to = Destination::of(remote.as_ref(), options.to_remote);
-        let (mut outs, mut previewed, mut sent) = (Vec::new(), Vec::new(), Vec::new());
-        let mut all: Vec<Additions> = Vec::new();
-        for (path, output, target) in placed {
-            if target == path {
-                additions_of(&mut all, output).targets.push(target);
-            } else if let Destination::Remote(remote) = to {
-                let out = self.add_sent(&output, (&path, &target), remote, options.dry_run)?;
-                sent.push((output.name.clone(), out));
-                additions_of(&mut all, output);
-            } else if options.dry_run && !adding::is_tracked(&target) {
-                self.bring_in(&path, &target, true)?;
-                let (added, preview) = self.preview(&output, &path, &target)?;
-                outs.push(added);
-                previewed.push(preview);
-                additions_of(&mut all, output);
-            } else {
-                if self.bring_in(&path, &target, options.dry_run)? && !options.dry_run {
-                    copies.push((path, target.clone()));
-                }
-                additions_of(&mut all, output).targets.push(target);
-            }
+        let mut work = Work::default();
+        for one in placed {
+            self.place_given(one, options, to, copies, &mut work)?;
         }
+        let Work {
+            mut outs,
+            mut previewed,
+            mut sent,
+            updated,
+            mut all,
+        } = work;
         for path in &options.remove {
             let path = absolute(path)?;
             let not_in_output = || WorkspaceError::NotInOutput { path: path.clone() };
@@ -134,6 +139,9 @@ impl Opened {
                 planned.extend(recorded);
             }
         }
+        for target in &updated {
+            self.end_update(target)?;
+        }
         let mut pushed = None;
         if sends && options.dry_run {
             pushed = Some(self.plan_files(&tracked_then, &planned, &previewed, options.remote.as_deref())?);
@@ -149,6 +157,73 @@ impl Opened {
             pushed,
             dry_run: options.dry_run,
         })
+    }
+
+    /// Bring a path to its place, or look at what that would do.
+    fn place_given(
+        &self,
+        (path, output, target): (PathBuf, Output, PathBuf),
+        options: &AddFiles,
+        to: Destination<'_>,
+        copies: &mut Vec<(PathBuf, PathBuf)>,
+        work: &mut Work,
+    ) -> Result<()> {
+        if target == path {
+            additions_of(&mut work.all, output).targets.push(target);
+            return Ok(());
+        }
+        if let Destination::Remote(remote) = to {
+            let out = self.add_sent(&output, (&path, &target), remote, options.dry_run)?;
+            work.sent.push((output.name.clone(), out));
+            additions_of(&mut work.all, output);
+            return Ok(());
+        }
+        if let Some(update) = self.update_of(&output, (&path, &target), options)? {
+            if update.is_nothing() {
+                additions_of(&mut work.all, output).targets.push(target);
+                return Ok(());
+            }
+            if options.dry_run {
+                let elsewhere = self.remote_elsewhere(options.remote.as_deref());
+                let out = self.planned_update(&update, elsewhere.as_ref())?;
+                work.sent.push((output.name.clone(), out));
+                additions_of(&mut work.all, output);
+                return Ok(());
+            }
+            self.apply_update(&update)?;
+            let additions = additions_of(&mut work.all, output);
+            additions.targets.push(target.clone());
+            additions.removals.extend(update.gone);
+            work.updated.push(target);
+            return Ok(());
+        }
+        if options.dry_run && !adding::is_tracked(&target) {
+            self.bring_in(&path, &target, true)?;
+            let (added, preview) = self.preview(&output, &path, &target)?;
+            work.outs.push(added);
+            work.previewed.push(preview);
+            additions_of(&mut work.all, output);
+            return Ok(());
+        }
+        if self.bring_in(&path, &target, options.dry_run)? && !options.dry_run {
+            copies.push((path, target.clone()));
+        }
+        additions_of(&mut work.all, output).targets.push(target);
+        Ok(())
+    }
+
+    /// What a path from outside changes of the one that is tracked in its place; `None` if none is.
+    fn update_of(
+        &self,
+        output: &Output,
+        (path, target): (&Path, &Path),
+        options: &AddFiles,
+    ) -> Result<Option<Update>> {
+        if !adding::is_tracked(target) {
+            return Ok(None);
+        }
+        let tracked = self.tracked_of_output(output)?;
+        self.plan_update(&tracked, (path, target), options.keep_gone)
     }
 
     /// The output and place of a path; of one from outside, the place that it gets.

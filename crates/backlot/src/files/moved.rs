@@ -63,8 +63,16 @@ impl MovedFiles {
     /// Nothing moved yet.
     pub(crate) fn of(tracked: &Tracked) -> Self {
         Self {
-            name: tracked.name.clone(),
             files: tracked.files(),
+            ..Self::none(&tracked.name)
+        }
+    }
+
+    /// No files of an asset.
+    pub(crate) fn none(asset: &str) -> Self {
+        Self {
+            name: asset.to_owned(),
+            files: 0,
             placed: 0,
             removed: 0,
             kept: Vec::new(),

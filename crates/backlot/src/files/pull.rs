@@ -209,8 +209,14 @@ impl Opened {
         Ok(())
     }
 
-    pub(crate) fn pull_local(&self, dry_run: bool) -> Result<MoveReport> {
-        let mut names = Vec::new();
+    /// Pull what has to be here of all inputs, and of those that are `named`.
+    pub(crate) fn pull_local(
+        &self,
+        named: &[String],
+        remote: Option<&str>,
+        dry_run: bool,
+    ) -> Result<MoveReport> {
+        let mut names = named.to_vec();
         for (asset, tracked) in self.tracked_inputs(&|name| self.localize_of(name) == Localize::Always)? {
             if !tracked?.pointers.is_empty() {
                 names.push(asset);
@@ -222,6 +228,6 @@ impl Opened {
                 ..MoveReport::default()
             });
         }
-        self.pull(&names, None, false, dry_run)
+        self.pull(&names, remote, false, dry_run)
     }
 }

@@ -90,7 +90,7 @@ fn are_tiles(numbers: &[u64], suffix: &str) -> bool {
 }
 
 /// A path before, in and behind the last number of its file name, without its ending.
-fn split(path: &str) -> Option<(&str, &str, &str)> {
+pub(crate) fn split(path: &str) -> Option<(&str, &str, &str)> {
     let name = path.rfind('/').map_or(0, |slash| slash + 1);
     // The ending may have digits, as in `.mp4`.
     let end = path[name..].rfind('.').map_or(path.len(), |dot| name + dot);

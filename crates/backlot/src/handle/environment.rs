@@ -7,6 +7,7 @@ use std::path::Path;
 use backlot_core::Context;
 
 use crate::environment::export::{ExportOptions, ExportReport};
+use crate::environment::get::{GetOptions, GetReport};
 use crate::environment::graph::{TreeReport, WhyReport};
 use crate::environment::install::{InstallReport, InstallRequest};
 use crate::environment::lockfile::Lock;
@@ -14,8 +15,22 @@ use crate::environment::outdated::OutdatedRow;
 use crate::environment::run::RunEnvironment;
 use crate::error::Result;
 use crate::handle::Workspace;
+use crate::workspace::Opened;
+use crate::workspace::settings::Host;
 
 impl Workspace {
+    /// Install assets with what they need and pull their files, into the workspace that `start` is in, or into a new one if that is an
+    /// empty folder.
+    pub fn get(
+        start: &Path,
+        requirements: &[String],
+        options: &GetOptions,
+        host: &Host,
+        context: &Context,
+    ) -> Result<GetReport> {
+        Opened::get(start, requirements, options, host, context)
+    }
+
     /// The exact inputs for other tools; written to a file if one is given.
     pub fn export(&self, options: &ExportOptions<'_>, context: &Context) -> Result<ExportReport> {
         self.now(context)?.export(options)

@@ -11,8 +11,11 @@ use crate::error::Result;
 use crate::files::add::{AddFiles, AddReport};
 use crate::files::localize::LocalizedAsset;
 use crate::files::moved::MoveReport;
+use crate::files::put_back::{PutBackReport, RestoreOptions};
 use crate::files::remotes::{CollectedRemote, CopyFilesReport, RepairReport};
 use crate::files::set_aside::UndoReport;
+use crate::files::some_files::SomeFiles;
+use crate::files::untrack::UntrackReport;
 use crate::files::usage::ReleaseUsage;
 use crate::files::verify::{VerifyOptions, VerifyReport};
 use crate::handle::Workspace;
@@ -24,6 +27,34 @@ impl Workspace {
     /// that is tracked already stay in it beside those that are given.
     pub fn add(&self, paths: &[PathBuf], options: &AddFiles, context: &Context) -> Result<AddReport> {
         self.now(context)?.add(paths, options)
+    }
+
+    /// Put tracked files of outputs back to what their pointers say, or to what a release had. What is somebody's and is overwritten is set
+    /// aside; [`Self::undo_pull`] brings it back. A path may be a file, a folder, or a pattern such as `frames/beauty.[1001-1010].exr`.
+    pub fn restore(
+        &self,
+        paths: &[PathBuf],
+        options: &RestoreOptions,
+        context: &Context,
+    ) -> Result<PutBackReport> {
+        self.now(context)?.restore(paths, options)
+    }
+
+    /// Throw local changes of tracked files away: what was changed, made or removed there since it was added or pulled. A copy of each file is
+    /// kept, and [`Self::undo_pull`] brings them back. What was never pulled stays away.
+    pub fn discard(
+        &self,
+        paths: &[PathBuf],
+        frames: Option<&str>,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<PutBackReport> {
+        self.now(context)?.discard(paths, frames, dry_run)
+    }
+
+    /// No longer track files or folders of outputs. They stay where they are.
+    pub fn untrack(&self, paths: &[PathBuf], dry_run: bool, context: &Context) -> Result<UntrackReport> {
+        self.now(context)?.untrack(paths, dry_run)
     }
 
     /// Choose when the tracked files of an input are pulled. Nothing is fetched or removed.
@@ -55,9 +86,26 @@ impl Workspace {
         self.now(context)?.pull(names, remote, force, dry_run)
     }
 
+    /// The same of some files only: those at paths, of patterns, or of frames.
+    pub fn pull_some(
+        &self,
+        names: &[String],
+        some: &SomeFiles,
+        remote: Option<&str>,
+        force: bool,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<MoveReport> {
+        let workspace = self.now(context)?;
+        if some.is_all() {
+            return workspace.pull(names, remote, force, dry_run);
+        }
+        workspace.pull_some(names, some, remote, force, dry_run)
+    }
+
     /// Pull the tracked files of all inputs that are not on demand, and of nothing else. Whatever of them cannot be had is an error.
     pub fn pull_local(&self, dry_run: bool, context: &Context) -> Result<MoveReport> {
-        self.now(context)?.pull_local(dry_run)
+        self.now(context)?.pull_local(&[], None, dry_run)
     }
 
     /// Send the tracked files of outputs to a remote.
@@ -69,6 +117,22 @@ impl Workspace {
         context: &Context,
     ) -> Result<MoveReport> {
         self.now(context)?.push(names, remote, dry_run)
+    }
+
+    /// The same of some files only. Their folders are not sent, so a release still needs a push of all.
+    pub fn push_some(
+        &self,
+        names: &[String],
+        some: &SomeFiles,
+        remote: Option<&str>,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<MoveReport> {
+        let workspace = self.now(context)?;
+        if some.is_all() {
+            return workspace.push(names, remote, dry_run);
+        }
+        workspace.push_some(names, some, remote, dry_run)
     }
 
     /// Collect what neither a release of this workspace's repos nor a workspace of this cache needs.

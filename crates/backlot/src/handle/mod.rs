@@ -9,6 +9,7 @@
 
 mod bundles;
 mod cache;
+mod config;
 mod environment;
 mod files;
 mod pipelines;

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use backlot_core::{BumpStep, Context};
+use backlot_core::{Context, VersionChange};
 
 use crate::error::Result;
 use crate::handle::Workspace;
@@ -53,15 +53,15 @@ impl Workspace {
         self.now(context)?.remove_inputs(asset, names, group, dry_run)
     }
 
-    /// Move the version of an output forwards.
+    /// Move the version of an output forwards, by steps or to a version.
     pub fn bump(
         &self,
         asset: &str,
-        steps: &[BumpStep],
+        change: &VersionChange,
         dry_run: bool,
         context: &Context,
     ) -> Result<BumpReport> {
-        self.now(context)?.bump(asset, steps, dry_run)
+        self.now(context)?.bump(asset, change, dry_run)
     }
 
     /// Make an asset project in `outputs/`, and show it in `inputs/` as an editable.

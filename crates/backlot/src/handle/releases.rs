@@ -10,6 +10,8 @@ use crate::handle::Workspace;
 use crate::releases::allow::AllowReport;
 use crate::releases::browse::{PackageRow, ReleaseDetail, StatusReport};
 use crate::releases::copy::{CopyOptions, CopyReport};
+use crate::releases::diff::DiffReport;
+use crate::releases::log::{LogEntry, LogOptions};
 use crate::releases::mirror::{MirrorOptions, MirrorReport};
 use crate::releases::parts::Parts;
 use crate::releases::publish::{PublishOptions, PublishReport};
@@ -37,6 +39,23 @@ impl Workspace {
     /// The newest release that a requirement admits, in every repo that has one.
     pub fn show(&self, what: &str, context: &Context) -> Result<Vec<ReleaseDetail>> {
         self.now(context)?.show(what)
+    }
+
+    /// The releases that a requirement admits, newest first, with who, why and what was said of them since.
+    pub fn log(&self, what: &str, options: &LogOptions, context: &Context) -> Result<Vec<LogEntry>> {
+        self.now(context)?.log(what, options)
+    }
+
+    /// What differs: from a release (`Table==1.0.0`), or the one that an output was edited from (`Table`), to the output; or between two
+    /// releases.
+    pub fn diff(
+        &self,
+        from: &str,
+        to: Option<&str>,
+        repo: Option<&str>,
+        context: &Context,
+    ) -> Result<DiffReport> {
+        self.now(context)?.diff(from, to, repo)
     }
 
     /// Files, versions and inputs at a glance.

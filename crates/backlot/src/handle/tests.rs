@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use backlot_core::{BumpStep, Cancel, Class, Coded as _, Context};
+use backlot_core::{BumpStep, Cancel, Class, Coded as _, Context, VersionChange};
 use fs_err as fs;
 
 use crate::environment::lockfile::Lock;
@@ -93,6 +93,10 @@ fn toml(workspace: &Workspace) -> String {
     fs::read_to_string(workspace.root().join(FILE_NAME)).expect("read")
 }
 
+fn minor() -> VersionChange {
+    VersionChange::Steps(vec![BumpStep::Minor])
+}
+
 fn installed(workspace: &Workspace) -> Vec<String> {
     let lock = Lock::load(workspace.root()).expect("read").expect("there");
     lock.packages
@@ -107,15 +111,16 @@ fn an_output_that_was_bumped_is_published_as_what_it_is_now() {
     let workspace = desk.workspace("ws");
     let output = asset(&workspace, "Table");
     workspace
-        .bump(&output.name, &[BumpStep::Minor], false, &Context::default())
+        .bump(&output.name, &minor(), false, &Context::default())
         .expect("bumped");
     let report = workspace
         .publish(&output.name, &PublishOptions::default(), &Context::default())
         .expect("published");
     assert_eq!(report.version.to_string(), "0.2.0");
-    assert!(report.wheel.wheel.contains("0.2.0"), "{}", report.wheel.wheel);
+    let wheel = report.wheel.expect("built").wheel;
+    assert!(wheel.contains("0.2.0"), "{wheel}");
     let again = workspace
-        .bump(&output.name, &[BumpStep::Minor], false, &Context::default())
+        .bump(&output.name, &minor(), false, &Context::default())
         .expect("bumped");
     assert_eq!(
         (again.from.to_string(), again.to.to_string()),

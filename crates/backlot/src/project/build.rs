@@ -72,8 +72,8 @@ impl Opened {
         held.build_tracked(&output, &tracked, BTreeMap::new(), dry_run)
     }
 
-    /// Build the wheel of an output that tracks this. A dry run builds it aside, with pointers as they are `planned`, so it tells
-    /// the very digest that the run would.
+    /// Build the wheel of an output that tracks this. Files are packaged as they are `planned`: with the version that a publish is
+    /// about to write, and, in a dry run, with pointers. It builds aside, so it tells the very digest that the run would.
     pub(crate) fn build_tracked(
         &self,
         output: &Output,
@@ -114,10 +114,12 @@ impl Opened {
         let mut record = serde_json::to_vec_pretty(&provenance).expect("provenance is plain data");
         record.push(b'\n');
         extra.insert(PROVENANCE_FILE.to_owned(), record);
-        extra.insert(
-            PROJECT_FILE.to_owned(),
-            fs_err::read(output.project.root.join("pyproject.toml"))?,
-        );
+        let project = output.project.root.join("pyproject.toml");
+        let project = match planned.get(&project) {
+            Some(planned) => planned.clone(),
+            None => fs_err::read(project)?,
+        };
+        extra.insert(PROJECT_FILE.to_owned(), project);
         fs_err::create_dir_all(folder)?;
         let options = BuildOptions {
             output: folder,

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{BumpStep, GroupName, PackageName, Requirement, RequirementKind, Version, file};
+use backlot_core::{GroupName, PackageName, Requirement, RequirementKind, Version, VersionChange, file};
 use backlot_wheel::AssetToml;
 use serde::Serialize;
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
@@ -157,13 +157,13 @@ impl Opened {
         })
     }
 
-    pub(crate) fn bump(&self, asset: &str, steps: &[BumpStep], dry_run: bool) -> Result<BumpReport> {
+    pub(crate) fn bump(&self, asset: &str, change: &VersionChange, dry_run: bool) -> Result<BumpReport> {
         let held = self.hold()?;
         let output = &held.output_to_change(asset)?;
         let from = output.project.metadata.version.clone();
-        let to = from.bump(steps)?;
-        let file = Self::write_version(output, &to, dry_run)?;
-        if !dry_run {
+        let to = from.changed(change)?;
+        let file = Self::write_version(output, &to, dry_run || to == from)?;
+        if !dry_run && to != from {
             held.sync_editable(&Output::load(&output.project.root)?)?;
         }
         Ok(BumpReport {
@@ -177,6 +177,15 @@ impl Opened {
 
     /// Write a version where the project keeps it.
     pub(crate) fn write_version(output: &Output, version: &Version, dry_run: bool) -> Result<PathBuf> {
+        let (path, text) = Self::with_version(output, version)?;
+        if !dry_run {
+            file::write(&path, text.as_bytes())?;
+        }
+        Ok(path)
+    }
+
+    /// The file in which the project keeps its version, and its text with another one.
+    pub(crate) fn with_version(output: &Output, version: &Version) -> Result<(PathBuf, String)> {
         let mut project = ProjectFile::open(output)?;
         let missing = || {
             Error::from(WorkspaceError::NoVersionSource {
@@ -190,11 +199,7 @@ impl Opened {
             .ok_or_else(missing)?;
         if table.contains_key("version") {
             project.document["project"]["version"] = toml_edit::value(version.to_string());
-            let path = project.path.clone();
-            if !dry_run {
-                file::write(&path, project.document.to_string().as_bytes())?;
-            }
-            return Ok(path);
+            return Ok((project.path, project.document.to_string()));
         }
         let hatch = project
             .document
@@ -212,10 +217,7 @@ impl Opened {
         let text = fs_err::read_to_string(&path)?;
         let replaced = replace_version(&text, &version.to_string())
             .ok_or_else(|| Error::from(WorkspaceError::NoVersionSource { path: path.clone() }))?;
-        if !dry_run {
-            file::write(&path, replaced.as_bytes())?;
-        }
-        Ok(path)
+        Ok((path, replaced))
     }
 }
 

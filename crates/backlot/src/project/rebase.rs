@@ -160,7 +160,11 @@ impl Opened {
     }
 
     /// A newer release as a project in `stage`, with its pointers and what it consists of.
-    fn unpack_newer(&self, newer: &Newer<'_>, stage: &Path) -> Result<(Output, Tracked, BaseRelease)> {
+    pub(crate) fn unpack_newer(
+        &self,
+        newer: &Newer<'_>,
+        stage: &Path,
+    ) -> Result<(Output, Tracked, BaseRelease)> {
         let sha256 = newer.known.opened.digest(&newer.release)?;
         let mut package = LockedPackage::new(newer.release.package.clone(), newer.release.version.clone());
         package.take(&newer.known.repo, &newer.release, sha256);

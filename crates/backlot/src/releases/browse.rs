@@ -12,7 +12,7 @@ use backlot_wheel::{AssetInfo, Metadata};
 use serde::Serialize;
 
 use crate::environment::lockfile::{Lock, LockedPackage};
-use crate::error::{Result, WorkspaceError};
+use crate::error::{Error, Result, WorkspaceError};
 use crate::pipelines::stale::StageStatus;
 use crate::project::base::BaseStatus;
 use crate::project::output::Output;
@@ -240,23 +240,23 @@ impl Opened {
             });
         }
         if details.is_empty() {
-            let nearest =
-                backlot_core::text::nearest(requirement.name().as_str(), names.iter().map(String::as_str));
-            let nearest = nearest
-                .filter(|n| *n != requirement.name().as_str())
-                .map(ToOwned::to_owned);
-            if nearest.is_none() {
-                for entry in self.repos() {
-                    self.open_repo(entry)?.check_admits(requirement.name())?;
-                }
-            }
-            return Err(WorkspaceError::NoSuchRelease {
-                what: format!("`{requirement}`"),
-                nearest,
-            }
-            .into());
+            return Err(self.unknown_release(&requirement, &names)?);
         }
         Ok(details)
+    }
+
+    /// The error for a requirement that no release satisfies, where the repos have packages of these names.
+    pub(crate) fn unknown_release(&self, requirement: &Requirement, names: &[String]) -> Result<Error> {
+        let name = requirement.name().as_str();
+        let nearest = backlot_core::text::nearest(name, names.iter().map(String::as_str));
+        let nearest = nearest.filter(|nearest| *nearest != name).map(ToOwned::to_owned);
+        if nearest.is_none() {
+            for entry in self.repos() {
+                self.open_repo(entry)?.check_admits(requirement.name())?;
+            }
+        }
+        let what = format!("`{requirement}`");
+        Ok(WorkspaceError::NoSuchRelease { what, nearest }.into())
     }
 
     pub(crate) fn status(&self) -> Result<StatusReport> {

@@ -3,8 +3,11 @@
 pub(crate) mod allow;
 pub(crate) mod browse;
 pub(crate) mod copy;
+pub(crate) mod diff;
 pub(crate) mod from_parts;
+pub(crate) mod log;
 pub(crate) mod mirror;
+pub(crate) mod next_version;
 pub(crate) mod parts;
 pub(crate) mod publish;
 pub(crate) mod repair_repo;

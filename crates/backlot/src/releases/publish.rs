@@ -1,12 +1,12 @@
 //! Publishing: record what changed, push the files, build the wheel, create the release. In this order.
 //!
 //! Invariants: a release is created last, by one exclusive create, when its files are on the remote already; a version
-//! that exists is a conflict, whoever was first. A kill anywhere leaves no release or a whole one.
+//! that exists is a conflict, whoever was first, or passed over if that is wanted. A kill anywhere leaves no release or a whole one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use backlot_core::{PackageName, Version, file};
+use backlot_core::{PackageName, Version, VersionChange, file};
 use backlot_dvc::{AddedOut, Change, Destination, FileChanges, SentAhead, TrackedPointer};
 use backlot_repo::{Checked, Publication, Release, Repo};
 use backlot_store::Remote;
@@ -22,6 +22,7 @@ use crate::project::base::{BaseRelease, Newer};
 use crate::project::build::BuildReport;
 use crate::project::output::Output;
 use crate::releases::from_parts::{FromParts, PartsUsed};
+use crate::releases::next_version::NextVersion;
 use crate::workspace::{Opened, absolute};
 
 /// How to publish.
@@ -33,6 +34,10 @@ pub struct PublishOptions {
     pub remote: Option<String>,
     /// Why, for the record.
     pub message: Option<String>,
+    /// Give the output another version first. It is written into the project when the release is created.
+    pub bump: Option<VersionChange>,
+    /// Do nothing where the repo has a release of this version.
+    pub skip_existing: bool,
     /// Files and folders to be removed from tracked folders, though they may never have been here.
     pub remove: Vec<PathBuf>,
     /// Take the files of some folders from the parts of a job, not from the workspace.
@@ -71,10 +76,12 @@ pub struct PublishReport {
     pub gaps: Vec<SequenceGap>,
     /// What was pushed.
     pub files: MoveReport,
-    /// The wheel.
-    pub wheel: BuildReport,
+    /// The wheel; `None` where none was built, because the release was skipped.
+    pub wheel: Option<BuildReport>,
     /// Whether the repo had the release already, with the same bytes.
     pub already: bool,
+    /// Whether nothing was published because the repo had a release of this version.
+    pub skipped: bool,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
@@ -132,6 +139,17 @@ struct Ready<'a> {
     wheel: &'a BuildReport,
 }
 
+/// How publishing ended.
+#[derive(Clone, Copy, PartialEq)]
+enum Outcome {
+    /// There is a new release.
+    Created,
+    /// The repo had it already, with the same bytes.
+    Identical,
+    /// The repo had one of this version, and that is all that was wanted.
+    Skipped,
+}
+
 impl Opened {
     pub(crate) fn publish(&self, asset: &str, options: &PublishOptions) -> Result<PublishReport> {
         if options.repro && !options.dry_run {
@@ -145,12 +163,20 @@ impl Opened {
         held.publish_output(&held.output_to_change(asset)?, options)
     }
 
-    fn publish_output(&self, output: &Output, options: &PublishOptions) -> Result<PublishReport> {
+    fn publish_output(&self, project: &Output, options: &PublishOptions) -> Result<PublishReport> {
         let entry = self.publish_target(options.to.as_deref())?.clone();
         let repo = self.open_repo(&entry)?;
-        let (package, version) = (output.package(), output.project.metadata.version.clone());
+        let package = project.package();
         let known = self.known_releases(&package, &mut BTreeSet::new());
-        let base = self.base_of(output, &known)?;
+        let base = self.base_of(project, &known)?;
+        let next = match &options.bump {
+            Some(change) => self.next_version(project, change, base.as_ref())?,
+            None => NextVersion::unchanged(project),
+        };
+        let (output, version) = (&next.output, next.output.project.metadata.version.clone());
+        if options.skip_existing && self.own_release(&repo, &package, &version)?.is_some() {
+            return Ok(skipped(output, &entry.name, options.dry_run));
+        }
         let newer = Self::newer_release(base.as_ref(), &known)?.filter(|_| !options.force);
         // Of the very version, the bytes decide, which are not known yet.
         if let Some(newer) = newer.as_ref().filter(|newer| newer.release.version != version) {
@@ -166,12 +192,15 @@ impl Opened {
                 ..options.clone()
             };
             let quiet = self.silently()?;
-            let planned = quiet.record_and_build(output, &repo, &plan)?;
+            let planned = quiet.record_and_build(&next, &repo, &plan)?;
             quiet.create_release(planned.ready(output, &repo, base.clone(), newer.as_ref()), &plan)?;
         }
-        let prepared = self.record_and_build(output, &repo, options)?;
+        let prepared = self.record_and_build(&next, &repo, options)?;
         let ready = prepared.ready(output, &repo, base, newer.as_ref());
-        let (files, already) = self.create_release(ready, options)?;
+        let (files, outcome) = self.create_release(ready, options)?;
+        if !options.dry_run && outcome != Outcome::Skipped {
+            self.write_next_version(project, &version)?;
+        }
         let Prepared {
             parts,
             recorded,
@@ -191,14 +220,21 @@ impl Opened {
             parts,
             gaps: self.gaps(&recorded, &tracked[0])?,
             files,
-            wheel,
-            already,
+            wheel: Some(wheel),
+            already: outcome == Outcome::Identical,
+            skipped: outcome == Outcome::Skipped,
             dry_run: options.dry_run,
         })
     }
 
     /// Record what changed, or what parts have, and build the wheel.
-    fn record_and_build(&self, output: &Output, repo: &Repo, options: &PublishOptions) -> Result<Prepared> {
+    fn record_and_build(
+        &self,
+        next: &NextVersion,
+        repo: &Repo,
+        options: &PublishOptions,
+    ) -> Result<Prepared> {
+        let output = &next.output;
         let (parts, mut recorded) = match &options.parts {
             Some(parts) => {
                 let (used, outs) =
@@ -209,7 +245,8 @@ impl Opened {
         };
         recorded.extend(self.record_changes(output, repo, &recorded, options)?);
         let tracked = [self.tracked_after(output, &recorded, options.dry_run)?];
-        let planned = planned_pointers(&tracked[0], options.dry_run)?;
+        let mut planned = planned_pointers(&tracked[0], options.dry_run)?;
+        planned.extend(next.planned.clone());
         let wheel = self.build_tracked(output, &tracked[0], planned, options.dry_run)?;
         if repo.is_public() && tracked.iter().any(|one| !one.pointers.is_empty()) {
             let (package, version) = (output.package(), &output.project.metadata.version);
@@ -224,7 +261,7 @@ impl Opened {
     }
 
     /// Push the files and create the release. Returns what was pushed, and whether the release was there already.
-    fn create_release(&self, ready: Ready<'_>, options: &PublishOptions) -> Result<(MoveReport, bool)> {
+    fn create_release(&self, ready: Ready<'_>, options: &PublishOptions) -> Result<(MoveReport, Outcome)> {
         let Ready {
             output,
             repo,
@@ -248,7 +285,15 @@ impl Opened {
                 self.refuse_existing(repo, &output.package(), &wheel.version)?;
             }
             let files = self.plan_files(tracked, ready.recorded, &[], options.remote.as_deref())?;
-            return Ok((files, identical == Some(true)));
+            let is_there = identical == Some(true);
+            return Ok((
+                files,
+                if is_there {
+                    Outcome::Identical
+                } else {
+                    Outcome::Created
+                },
+            ));
         }
         let mut files = MoveReport::default();
         if identical != Some(false) {
@@ -265,10 +310,14 @@ impl Opened {
             Self::note_pending(output, base, next)?;
         }
         let publication = self.publication(options.message.as_deref());
-        let mut already = false;
+        let mut outcome = Outcome::Created;
         match repo.publish(&checked, &publication, self.context()) {
             // A run that was repeated, by a farm or after its answer was lost.
-            Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => already = true,
+            Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => outcome = Outcome::Identical,
+            // Somebody was faster by a moment.
+            Err(backlot_repo::Error::ReleaseExists { .. }) if options.skip_existing => {
+                return Ok((files, Outcome::Skipped));
+            }
             published => {
                 published?;
             }
@@ -276,7 +325,7 @@ impl Opened {
         if let Some(next) = next {
             Self::note_base(&output.project.root, next)?;
         }
-        Ok((files, already))
+        Ok((files, outcome))
     }
 
     /// What a requirement by URL means for whoever installs the release. A file of this machine is nobody else's.
@@ -483,6 +532,28 @@ fn planned_pointers(tracked: &Tracked, dry_run: bool) -> Result<BTreeMap<PathBuf
         }
     }
     Ok(planned)
+}
+
+/// The report where the repo has a release of this version, and nothing was looked at.
+fn skipped(output: &Output, repo: &str, dry_run: bool) -> PublishReport {
+    PublishReport {
+        asset: output.name.clone(),
+        package: output.package(),
+        version: output.project.metadata.version.clone(),
+        repo: repo.to_owned(),
+        added: Vec::new(),
+        changes: Vec::new(),
+        parts: None,
+        gaps: Vec::new(),
+        files: MoveReport {
+            dry_run,
+            ..MoveReport::default()
+        },
+        wheel: None,
+        already: false,
+        skipped: true,
+        dry_run,
+    }
 }
 
 /// What was sent while changes were recorded.

@@ -94,10 +94,10 @@ impl Opened {
 }
 
 /// What of a workspace is not there before it is made: all that is removed if that fails.
-struct Absent(Vec<PathBuf>);
+pub(crate) struct Absent(Vec<PathBuf>);
 
 impl Absent {
-    fn below(root: &Path) -> Self {
+    pub(crate) fn below(root: &Path) -> Self {
         // Folders above the workspace, too: the topmost that is not there stands for all.
         let above = root.ancestors().take_while(|folder| !folder.exists()).last();
         if let Some(above) = above {
@@ -123,6 +123,20 @@ impl Absent {
         if root.join(FILE_NAME).exists() {
             return;
         }
+        self.remove();
+    }
+
+    /// Remove a workspace that was made just now and is not wanted after all, unless somebody made an asset in it meanwhile.
+    pub(crate) fn undo(self, root: &Path) {
+        let mut outputs = fs::read_dir(root.join("outputs")).into_iter().flatten();
+        if outputs.next().is_none() {
+            // Without it, the rest is no workspace.
+            file::remove(&root.join(FILE_NAME)).ok();
+            self.remove();
+        }
+    }
+
+    fn remove(self) {
         for path in self.0 {
             // The error that is told is the one before.
             file::remove(&path).ok();

@@ -6,8 +6,10 @@
 pub(crate) mod auth;
 pub(crate) mod config;
 pub(crate) mod connect;
+pub(crate) mod doctor;
 pub(crate) mod held;
 pub(crate) mod init;
+pub(crate) mod keys;
 pub(crate) mod local_cache;
 pub(crate) mod movers;
 pub(crate) mod places;

@@ -129,7 +129,8 @@ impl Opened {
         })
     }
 
-    fn put_repo(&mut self, name: &str, place: &str, options: &AddRepo) -> Result<RepoStatus> {
+    /// The same without hold of the workspace; a dry run is known to this value alone.
+    pub(crate) fn put_repo(&mut self, name: &str, place: &str, options: &AddRepo) -> Result<RepoStatus> {
         check_name(name)?;
         if let Some(existing) = self.config.repos.iter().find(|r| r.name == name) {
             let existing = existing.place.clone();
@@ -318,7 +319,8 @@ impl Opened {
         })
     }
 
-    fn put_remote(&mut self, name: &str, url: &str, options: &AddRemote) -> Result<RemoteStatus> {
+    /// The same without hold of the workspace; a dry run is known to this value alone.
+    pub(crate) fn put_remote(&mut self, name: &str, url: &str, options: &AddRemote) -> Result<RemoteStatus> {
         let dry_run = options.dry_run;
         check_name(name)?;
         if let Some(existing) = self.config.remotes.iter().find(|r| r.name == name) {

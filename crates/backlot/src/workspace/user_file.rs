@@ -33,7 +33,11 @@ impl UserFile {
         let Some(bytes) = file::read_if_exists(path)? else {
             return Ok(Self::default());
         };
-        toml::from_slice(&bytes).map_err(|e| {
+        Self::parse(path, &bytes)
+    }
+
+    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
+        toml::from_slice(bytes).map_err(|e| {
             Error::from(WorkspaceError::BadConfig {
                 path: path.to_path_buf(),
                 reason: e.to_string(),

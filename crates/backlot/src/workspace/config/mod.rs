@@ -398,6 +398,17 @@ impl Config {
         self.set("cache", cache);
         self.cache = cache.map(ToOwned::to_owned);
     }
+    /// Choose how files are placed.
+    pub fn set_links(&mut self, links: Option<Vec<LinkMode>>) {
+        match &links {
+            Some(links) => {
+                let array: toml_edit::Array = links.iter().map(ToString::to_string).collect();
+                self.workspace_table().insert("links", value(array));
+            }
+            None => drop(self.workspace_table().remove("links")),
+        }
+        self.links = links;
+    }
     /// Replace the requirements of the workspace; one a line in the file.
     pub fn set_inputs(&mut self, inputs: Vec<Requirement>) {
         let array = one_a_line(inputs.iter().map(Requirement::text));

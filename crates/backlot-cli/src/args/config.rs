@@ -1,0 +1,63 @@
+//! The arguments of `config` and `self`.
+
+use clap::Subcommand;
+
+use super::DryRun;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show all settings in force
+    #[command(
+        after_help = "Examples:\n  backlot config list\n  backlot config list --origin    and which file or variable each is from"
+    )]
+    List {
+        /// Show where each is from
+        #[arg(long)]
+        origin: bool,
+    },
+    /// Show one setting
+    #[command(after_help = "Examples:\n  backlot config get cache\n  backlot config get python --origin")]
+    Get {
+        /// Its name
+        key: String,
+        /// Show where it is from
+        #[arg(long)]
+        origin: bool,
+    },
+    /// Change a setting of this workspace, or of all workspaces of this user
+    #[command(
+        after_help = "author: who publishes (--user). blessed: the repo that installs prefer. cache: the folder of the cache. channels: where conda\npackages are from. links: how files are placed, of reflink, hardlink, symlink and copy, best first. publish-to: the repo that\npublishes go to. python: a version, an interpreter, or `none`. remote: the remote that push and pull use.\n\nExamples:\n  backlot config set python 3.11\n  backlot config set links reflink hardlink copy --user\n  backlot config set cache /fast/cache --user --dry-run"
+    )]
+    Set {
+        /// Its name
+        key: String,
+        /// Its value; several for a list
+        #[arg(required = true)]
+        values: Vec<String>,
+        /// In the file of this user, for all workspaces
+        #[arg(long)]
+        user: bool,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Drop a setting from its file
+    #[command(after_help = "Examples:\n  backlot config unset python\n  backlot config unset links --user")]
+    Unset {
+        /// Its name
+        key: String,
+        /// From the file of this user
+        #[arg(long)]
+        user: bool,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SelfCommand {
+    /// Show the version of this program and what it was built for
+    #[command(
+        after_help = "Examples:\n  backlot self version\n  backlot self version --json | jq -r .version"
+    )]
+    Version,
+}

@@ -1,0 +1,120 @@
+//! The arguments of the daily loop: getting an asset, putting files back, and looking at what changed.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::DryRun;
+
+/// What to fetch in one step, and from where.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "In an empty folder it makes a workspace first, as `backlot init`; a place after --from or --remote is added to the workspace.\nNo repo and no remote is made.\n\nExamples:\n  backlot get Shot010 --from ../repos/review --remote ../files     in an empty folder\n  backlot get Shot010                                  in a workspace that has a repo and a remote\n  backlot get \"Table>=1.2,<2\" Lamp==1.0 --from review  prefer a repo of the workspace\n  backlot get Shot010 --no-pull                        without its files\n  backlot get Shot010 --from ../repos/review --dry-run"
+)]
+pub(crate) struct GetArgs {
+    /// Assets or requirements
+    #[arg(required = true, value_name = "NAME[==VERSION]")]
+    pub(crate) requirements: Vec<String>,
+    /// A repo of the workspace, or the folder or URL of one
+    #[arg(long, value_name = "REPO|PLACE")]
+    pub(crate) from: Option<String>,
+    /// The remote that has the files, or its folder or URL
+    #[arg(long, value_name = "NAME|PLACE")]
+    pub(crate) remote: Option<String>,
+    /// Admit pre-releases
+    #[arg(long)]
+    pub(crate) pre: bool,
+    /// Pull the tracked files: the default
+    #[arg(long, overrides_with = "no_pull")]
+    pub(crate) pull: bool,
+    /// Leave the tracked files where they are
+    #[arg(long)]
+    pub(crate) no_pull: bool,
+    #[command(flatten)]
+    pub(crate) dry: DryRun,
+}
+
+/// What is no longer to be tracked.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The pointer is removed. Files that are not here have to be in a release, else nothing is done.\n\nExamples:\n  backlot untrack outputs/table/src/table/tests\n  backlot untrack outputs/table/src/table/model.abc --dry-run\nTo remove it altogether, delete the files then."
+)]
+pub(crate) struct UntrackArgs {
+    /// Tracked files or folders
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) dry: DryRun,
+}
+
+/// What to put back, and from where.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Files that were changed here are set aside first: a copy is in the cache, and `backlot pull --undo` brings them back.\nFiles of a release are a change like any other: `backlot publish` records it.\n\nExamples:\n  backlot restore outputs/table/src/table/frames/f.0004.exr\n  backlot restore outputs/table/src/table/frames@1.2.0             all of it, as in that release\n  backlot restore \"outputs/table/src/table/frames/f.[1-10].exr@1.2.0\"\n  backlot restore outputs/table/src/table/frames --frames 1-10x2 --dry-run"
+)]
+pub(crate) struct RestoreArgs {
+    /// Files, folders or patterns, each perhaps with `@VERSION`
+    #[arg(required = true, value_name = "PATH[@VERSION]")]
+    pub(crate) paths: Vec<String>,
+    /// Only these frames, as 1001-1010 or 1001-1010x2
+    #[arg(long, value_name = "FRAMES")]
+    pub(crate) frames: Option<String>,
+    /// The repo that has the release [default: the first that does]
+    #[arg(long, value_name = "REPO")]
+    pub(crate) repo: Option<String>,
+    /// The remote that has the files
+    #[arg(long, value_name = "NAME")]
+    pub(crate) remote: Option<String>,
+    #[command(flatten)]
+    pub(crate) dry: DryRun,
+}
+
+/// Whose local changes to throw away.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Changed files become what was added, new ones go, deleted ones come back; what was never pulled stays away. Code is not\ntouched. A copy of each file is in the cache, and `backlot pull --undo` brings them back.\n\nExamples:\n  backlot discard Table                                     all tracked files of the asset\n  backlot discard outputs/table/src/table/frames\n  backlot discard \"outputs/table/src/table/frames/f.[1-10].exr\" --dry-run"
+)]
+pub(crate) struct DiscardArgs {
+    /// Assets, files, folders or patterns
+    #[arg(required = true, value_name = "ASSET|PATH")]
+    pub(crate) paths: Vec<String>,
+    /// Only these frames, as 1001-1010 or 1001-1010x2
+    #[arg(long, value_name = "FRAMES")]
+    pub(crate) frames: Option<String>,
+    #[command(flatten)]
+    pub(crate) dry: DryRun,
+}
+
+/// What to compare.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Tracked files by name, numbered ones as sequences; files of the package; requirements; metadata. A for new, M for changed, D for\ngone.\n\nExamples:\n  backlot diff Table                          since the release it was edited from\n  backlot diff Table==1.0.0                   since that release\n  backlot diff Table==1.0.0 Table==1.1.0      between two releases\n  cd outputs/table && backlot diff\n  backlot diff Table --json | jq .files[].changed"
+)]
+pub(crate) struct DiffArgs {
+    /// From: a release, or an asset of this workspace
+    #[arg(value_name = "NAME[==VERSION]")]
+    pub(crate) from: Option<String>,
+    /// To [default: the asset in this workspace]
+    #[arg(value_name = "NAME[==VERSION]")]
+    pub(crate) to: Option<String>,
+    /// Only releases of this repo
+    #[arg(long, value_name = "REPO")]
+    pub(crate) repo: Option<String>,
+}
+
+/// Whose releases to show.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Newest first. With approvals, deprecations and yanks, and the size of the tracked files; what it cost on a remote is told by\n`backlot du`.\n\nExamples:\n  backlot log Table\n  backlot log Table -n 5\n  backlot log \"Table>=1.0,<2\" --repo blessed\n  backlot log Table --json | jq .releases[].author"
+)]
+pub(crate) struct LogArgs {
+    /// A name, or a requirement
+    #[arg(value_name = "NAME")]
+    pub(crate) release: String,
+    /// Only this repo
+    #[arg(long, value_name = "REPO")]
+    pub(crate) repo: Option<String>,
+    /// Only so many of the newest
+    #[arg(long, short = 'n', value_name = "N")]
+    pub(crate) limit: Option<usize>,
+}

@@ -1,0 +1,39 @@
+//! Settings, and whether all is fit to work.
+//!
+//! Deliberately absent: how it is done; each method says what, and where.
+
+use backlot_core::Context;
+
+use crate::error::Result;
+use crate::handle::Workspace;
+use crate::workspace::doctor::HealthCheck;
+use crate::workspace::keys::{ConfigChange, ConfigValue};
+
+impl Workspace {
+    /// Check the workspace and this machine: disks, links, modes, the clock, Python, repos, remotes, credentials.
+    pub fn doctor(&self, context: &Context) -> Result<Vec<HealthCheck>> {
+        self.now(context)?.doctor()
+    }
+
+    /// The settings in force, and where each is from.
+    pub fn config_values(&self, context: &Context) -> Result<Vec<ConfigValue>> {
+        Ok(self.now(context)?.config_values())
+    }
+
+    /// One of them.
+    pub fn config_get(&self, key: &str, context: &Context) -> Result<ConfigValue> {
+        self.now(context)?.config_get(key)
+    }
+
+    /// Set one in `backlot.toml`, or in the user's file; without values, drop it from there.
+    pub fn config_set(
+        &self,
+        key: &str,
+        values: Option<&[String]>,
+        user: bool,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<ConfigChange> {
+        self.now(context)?.config_set(key, values, user, dry_run)
+    }
+}
