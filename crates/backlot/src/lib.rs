@@ -16,6 +16,7 @@ mod toolchain;
 mod workspace;
 
 pub use backlot_backend::StoreOptions;
+pub use backlot_cascade::Settings as CascadeSettings;
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
     AssetName, BumpStep, Cancel, Cancelled, Class, Clock, Coded, Context, Event, FixedClock, LinkMode,
@@ -71,7 +72,7 @@ pub use project::edit::EditReport;
 pub use project::inputs::{BumpReport, InputChange, InputReport};
 pub use project::new_asset::{NewAsset, NewReport};
 pub use project::output::Output;
-pub use project::provenance::{OutRecord, Provenance, TOOL};
+pub use project::provenance::{BuildRecord, ExactInput, OutRecord, Provenance, TOOL};
 pub use project::rebase::RebaseReport;
 pub use project::untracked::UntrackedFiles;
 pub use releases::allow::AllowReport;

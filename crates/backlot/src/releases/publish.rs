@@ -249,7 +249,7 @@ impl Opened {
         self.context().check()?;
         let next = wheel
             .sha256
-            .map(|sha256| self.as_base(output, &tracked[0], sha256));
+            .map(|sha256| Self::as_base(output, wheel.content.clone(), sha256));
         let next = next.transpose()?;
         if let Some(next) = next.clone().filter(|_| identical.is_none()) {
             Self::note_pending(output, base, next)?;
