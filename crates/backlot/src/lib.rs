@@ -6,6 +6,7 @@
 //! Deliberately absent: terminals, environment variables, globals, signal handlers.
 
 mod bundle;
+mod cascade;
 mod environment;
 mod error;
 mod files;
@@ -16,7 +17,8 @@ mod toolchain;
 mod workspace;
 
 pub use backlot_backend::StoreOptions;
-pub use backlot_cascade::Settings as CascadeSettings;
+pub use backlot_cascade::render::Picture;
+pub use backlot_cascade::{Decision, DirtyNode, DirtyReport, Hold, Settings as CascadeSettings};
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
     AssetName, BumpStep, Cancel, Cancelled, Class, Clock, Coded, Context, Event, FixedClock, LinkMode,
@@ -39,6 +41,7 @@ pub use bundle::{
     BundleFile, BundleManifest, BundleOptions, BundlePlatform, BundleReport, BundledPackage, UnbundleOptions,
     UnbundleReport, UnbundledFiles, UnbundledPackage, UnbundledState,
 };
+pub use cascade::dependents::{Dependent, DependentsReport};
 pub use environment::DEFAULT_PYTHON;
 pub use environment::damage::PackageDamage;
 pub use environment::export::{ExportFormat, ExportOptions, ExportReport};

@@ -228,6 +228,13 @@ pub(super) fn publish(
         report.repo,
         describe_wheel(&report.wheel)
     ));
+    lines.push_str(
+        &report
+            .dirtied
+            .as_ref()
+            .map(super::cascade::dirtied)
+            .unwrap_or_default(),
+    );
     Ok(Answer::new(&report, lines))
 }
 

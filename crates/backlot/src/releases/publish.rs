@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use backlot_cascade::DirtyReport;
 use backlot_core::{PackageName, Version, file};
 use backlot_dvc::{AddedOut, Change, Destination, FileChanges, SentAhead, TrackedPointer};
 use backlot_repo::{Checked, Publication, Release, Repo};
@@ -42,6 +43,8 @@ pub struct PublishOptions {
     pub allow_unpushed: bool,
     /// Send changed files in one pass, without a copy in the cache.
     pub no_cache: bool,
+    /// Do not look what it affects.
+    pub no_dirty: bool,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -72,6 +75,9 @@ pub struct PublishReport {
     pub wheel: BuildReport,
     /// Whether the repo had the release already, with the same bytes.
     pub already: bool,
+    /// What it affects; `None` where that was not asked for, or would have taken more than a moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dirtied: Option<DirtyReport>,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
@@ -183,6 +189,7 @@ impl Opened {
             files,
             wheel,
             already,
+            dirtied: None,
             dry_run: options.dry_run,
         })
     }
