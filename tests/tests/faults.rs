@@ -299,6 +299,29 @@ fn requests_follow_packs_and_not_files() {
 }
 
 #[test]
+fn frames_that_lie_in_packs_in_turns_are_fetched_in_large_pieces() {
+    let store = Store::s3();
+    let between = Between::before(store.port(), |_, _| Fault::None);
+    let store = store.asked_at(between.port);
+    prepare(&store, "chunked");
+    // Half of each is noise: 80 MiB, 40 of them stored.
+    store.studio.frames(FRAMES, 40, 1 << 20, 40);
+    for number in 1..=40 {
+        let path = store.studio.path(&format!("{FRAMES}/f.{number:04}.exr"));
+        let mut bytes = fs_err::read(&path).expect("a frame");
+        bytes.resize(2 << 20, number);
+        fs_err::write(&path, bytes).expect("written");
+    }
+    store.run("here", &["add", FRAMES]).ok();
+    store.run("here", &["publish", "Shot"]).ok();
+    between.count();
+    has_what_was_made(&store, 0);
+    let asked = between.count();
+    // With what finding packs and installing takes: 20.
+    assert!(asked <= 20 + 30, "{asked}");
+}
+
+#[test]
 fn a_lock_with_nothing_to_do_lists_each_package_twice_and_sees_what_was_said_since() {
     let store = Store::webdav();
     let between = Between::before(store.port(), |_, _| Fault::None);

@@ -160,7 +160,7 @@ fn all_bytes(studio: &Studio) -> BTreeMap<String, Vec<u8>> {
                 let mut member = archive.by_index(number).expect("a member");
                 let mut text = Vec::new();
                 member.read_to_end(&mut text).expect("readable");
-                packed.insert(format!("{path}!{}", member.name()), text);
+                packed.insert(format!("{path}!{}", member.name().expect("a name")), text);
             }
         } else if let Ok(text) = zstd::decode_all(bytes.as_slice()) {
             packed.insert(format!("{path}!"), text);

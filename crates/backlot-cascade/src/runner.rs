@@ -140,7 +140,7 @@ impl<'a> Runner<'a> {
                             Some(Ok(_)) => {}
                             Some(Err(error)) => fault = Some(error),
                             // The scope passes its panic on.
-                            None => fault = Some(Error::Cancelled(backlot_core::Cancelled)),
+                            None => fault = Some(Error::Cancelled(context.cancel().reason())),
                         }
                     }
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}

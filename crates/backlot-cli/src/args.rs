@@ -6,6 +6,7 @@ mod cache;
 mod cascade;
 mod external;
 mod parts;
+mod pipelines;
 mod places;
 mod releases;
 mod rules;
@@ -21,6 +22,7 @@ pub(crate) use cache::Cache;
 pub(crate) use cascade::{DependentsArgs, DirtyArgs};
 pub(crate) use external::{Channel, External, Python};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
+pub(crate) use pipelines::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage};
 pub(crate) use places::{Input, Remote, Repo};
 pub(crate) use releases::{CopyArgs, MirrorArgs, VerdictArgs};
 pub(crate) use rules::RuleArgs;
@@ -185,7 +187,7 @@ pub(crate) enum Command {
     },
     /// Publish an asset: push its files, build its wheel, create the release
     #[command(
-        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. A version that\nis published already is a conflict.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
+        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. A version that\nis published already is a conflict.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --repro           run the stages that are not up to date, then publish\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
     )]
     Publish {
         /// The asset
@@ -208,6 +210,9 @@ pub(crate) enum Command {
         /// Publish pointers with `push: false`, too, whose files nobody can pull
         #[arg(long)]
         allow_unpushed: bool,
+        /// Run its pipeline stages that are not up to date first
+        #[arg(long, conflicts_with = "dry_run")]
+        repro: bool,
         /// Send changed files in one pass, without a copy in the cache
         #[arg(long, conflicts_with_all = ["from_parts", "allow_unpushed"])]
         no_cache: bool,
@@ -219,6 +224,24 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
+    /// Run the pipeline stages that are not up to date
+    #[command(
+        after_help = "Stages are defined in a dvc.yaml in the package of an asset, as for DVC, and write only there.\nResults that the cache has are put back, not made again. Outputs are replaced only when their\nstage succeeded. Commands get PATH, VIRTUAL_ENV and PYTHONPATH as with `backlot run`, and\nBACKLOT_ASSET, BACKLOT_VERSION, BACKLOT_WORKSPACE and BACKLOT_INPUTS.\n\nExamples:\n  backlot repro                    the dvc.yaml here, else this asset's, else all assets'\n  backlot repro Shot010            all stages of an asset, with what they need\n  backlot repro Shot010:movie -n   what would run, and why\n  backlot repro -k -j 4            four at a time; go on after a failure\n  backlot repro -f -s movie        run one stage whatever its state\n  backlot repro --pull             fetch what the remote has instead of making it"
+    )]
+    Repro(ReproArgs),
+    /// Run one stage of a plan, for schedulers
+    #[command(
+        after_help = "The stages that it needs are not looked at. Several stages may run at the same time.\n\nExamples:\n  backlot repro --plan-json > plan.json\n  backlot run-stage outputs/shot010/src/shot010/dvc.yaml:movie --json"
+    )]
+    RunStage(RunStageArgs),
+    /// List pipeline stages
+    #[command(subcommand)]
+    Stage(Stage),
+    /// Show how pipeline stages depend on each other
+    #[command(
+        after_help = "Examples:\n  backlot dag\n  backlot dag Shot010 --dot | dot -Tsvg > shot010.svg\n  backlot dag --mermaid"
+    )]
+    Dag(DagArgs),
     /// Store what the nodes of a farm render, until it is published
     #[command(subcommand)]
     Part(Part),

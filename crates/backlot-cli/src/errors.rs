@@ -171,7 +171,7 @@ pub(crate) fn print(error: &dyn Coded, session: &Session, reported: bool) -> Exi
 
 /// Print that a command was stopped which did not stop by itself.
 pub(crate) fn print_cancelled(json: bool, command: &str) {
-    show(&backlot::Cancelled, json, command, false);
+    show(&backlot::Cancelled::Asked, json, command, false);
 }
 
 fn show(error: &dyn Coded, json: bool, command: &str, reported: bool) -> ExitCode {

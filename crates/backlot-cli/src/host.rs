@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backlot::{
-    CredentialChain, FromVariables, Host, Netrc, NetworkOptions, Overrides, Proxies, SshOptions, StoreOptions,
+    CommandVariables, CredentialChain, FromVariables, Host, Netrc, NetworkOptions, Overrides, Proxies,
+    SshOptions, StoreOptions,
 };
 
 fn text(name: &str) -> Option<String> {
@@ -143,6 +144,19 @@ pub(crate) fn raise_open_files() {
     }
 }
 
+/// The hidden command that starts the supervisor of a stage's command.
+const SUPERVISE: &str = "supervise-stage";
+
+/// Be the supervisor of a stage's command, if this process was started as one.
+pub(crate) fn supervised() -> Option<std::process::ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let is_meant = arguments.next().is_some_and(|first| first == SUPERVISE);
+    is_meant.then(|| {
+        let code = backlot::supervise(arguments);
+        std::process::ExitCode::from(u8::try_from(code).unwrap_or(1))
+    })
+}
+
 /// Who and where this command runs.
 pub(crate) fn host() -> Host {
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -163,6 +177,10 @@ pub(crate) fn host() -> Host {
             |path| std::path::absolute(&path).unwrap_or_else(|_| PathBuf::from(path)),
         )),
         path: std::env::var_os("PATH"),
+        environment: CommandVariables(std::env::vars_os().collect()),
+        supervisor: std::env::current_exe()
+            .ok()
+            .map(|program| (program, vec![SUPERVISE.into()])),
         author: account(),
         machine,
         site_cache: text("BACKLOT_SITE_CACHE").map(PathBuf::from),

@@ -29,6 +29,10 @@ use crate::session::Session;
 const STOPPING: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
+    // Before anything starts a thread.
+    if let Some(code) = host::supervised() {
+        return code;
+    }
     let (arguments, command) = match parse() {
         Ok(parsed) => parsed,
         Err(code) => return code,

@@ -94,6 +94,11 @@ impl Terminal {
             }
             format!("warning: {message} [{}]", warning.code)
         };
+        self.print(&line);
+    }
+
+    /// A line above the bars.
+    fn print(&self, line: &str) {
         let bars = self.bars();
         let print = || drop(writeln!(std::io::stderr(), "{line}"));
         match bars.values().find_map(|work| work.bar.as_ref()) {
@@ -161,6 +166,17 @@ impl Observer for Terminal {
     fn event(&self, event: &Event) {
         match event {
             Event::Warned(warning) => self.warn(warning),
+            Event::StageStarted { stage, command } if !self.quiet && !self.json => {
+                self.print(&format!("{stage}: $ {}", for_people(command)));
+            }
+            Event::StageOutput { stage, line, error } if !self.quiet => {
+                let shown = if self.json {
+                    serde_json::json!({ "stage": stage, "line": line, "error": error }).to_string()
+                } else {
+                    format!("{stage} | {}", for_people(line))
+                };
+                self.print(&shown);
+            }
             _ if !self.draws => {}
             Event::Started {
                 operation,

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::cancel::{Cancel, Cancelled};
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -42,6 +43,16 @@ impl Context {
     pub fn with_cancel(mut self, cancel: Cancel) -> Self {
         self.cancel = cancel;
         self
+    }
+    /// The same context with a flag of its own: cancelling it stops what gets this context, and nobody else.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        self.clone().with_cancel(self.cancel.child())
+    }
+    /// The same, which is cancelled by itself after some time.
+    #[must_use]
+    pub fn child_for(&self, time: Duration) -> Self {
+        self.clone().with_cancel(self.cancel.child_for(time))
     }
     /// The same context, with another clock.
     #[must_use]

@@ -1,7 +1,7 @@
 //! What libraries tell while they work: numbers and facts, no sentences.
 //!
 //! One enum and one observer for the whole product; the command line draws bars from it, a server would stream it.
-//! Deliberately absent: log lines (`tracing` has those) and anything that waits for an answer.
+//! Deliberately absent: log lines, and anything that waits for an answer.
 
 use std::fmt;
 

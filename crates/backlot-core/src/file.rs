@@ -29,7 +29,7 @@ pub const TEMPORARY_PREFIX: &str = ".tmp-";
 pub fn temporary_in(folder: &Path) -> PathBuf {
     folder.join(format!(
         "{TEMPORARY_PREFIX}{}",
-        ulid::Ulid::new().to_string().to_lowercase()
+        ulid::Ulid::generate().to_string().to_lowercase()
     ))
 }
 

@@ -18,7 +18,7 @@ pub enum PlaceIdentity {
 impl PlaceIdentity {
     /// A new identity, unique in the world.
     pub fn fresh() -> String {
-        ulid::Ulid::new().to_string().to_lowercase()
+        ulid::Ulid::generate().to_string().to_lowercase()
     }
 
     /// The identity, if it has one.

@@ -34,7 +34,7 @@ pub mod web;
 pub mod wildcard;
 
 pub use bump::BumpStep;
-pub use cancel::{Cancel, Cancelled};
+pub use cancel::{Cancel, CancelOnDrop, Cancelled};
 pub use clock::{Clock, FixedClock, SystemClock, TimeError, Timestamp};
 pub use context::Context;
 pub use digest::{Blake3, Md5, Sha256, StrongDigest, StrongHasher};

@@ -137,6 +137,16 @@ pub enum Error {
         /// Its pointer.
         pointer: PathBuf,
     },
+    /// A path that a stage of a pipeline makes.
+    #[error("`{}` is an output of the stage `{stage}` (`{}`)", path.display(), lock.display())]
+    MadeByStage {
+        /// The path.
+        path: PathBuf,
+        /// The stage.
+        stage: String,
+        /// The lock that has it.
+        lock: PathBuf,
+    },
     /// Content that is not in the cache.
     #[error("the content of {} is not in the cache: `{}`{}", text::count(*count, "file"), path.display(), if *count > 1 { ", ..." } else { "" })]
     NotInCache {
@@ -241,6 +251,8 @@ backlot_core::coded! {
             "add the tracked path itself, or remove its pointer first";
         Self::Imported { .. } => "dvc::imported", Class::Conflict,
             "copy it to another name to change it, or update the import with DVC";
+        Self::MadeByStage { .. } => "dvc::made_by_stage", Class::Conflict,
+            "run `backlot repro` to make it and record it, or remove it from the outputs of the stage to track it by itself";
         Self::NotInCache { .. } => "dvc::not_in_cache", Class::NotFound,
             "run pull to fetch it, or add where the files are";
         Self::NotOnRemote { .. } => "dvc::not_on_remote", Class::NotFound,

@@ -14,6 +14,7 @@ pub mod error;
 pub mod frames;
 pub mod ignore;
 mod kept;
+mod made;
 pub mod manifest;
 pub mod merge;
 pub mod names;
@@ -43,6 +44,7 @@ pub use damage::{FoundFiles, verify_files};
 pub use error::{Error, Result};
 pub use frames::Expectation;
 pub use ignore::Ignore;
+pub use made::{locked_content, tracked_files};
 pub use manifest::{Manifest, ManifestEntry};
 pub use merge::{FileChanges, Merged, merge};
 pub use parts::{CombineOptions, Combined, MissingFrames, PartsError, combine};
@@ -54,7 +56,7 @@ pub use proof::{judge, tree_proof};
 pub use record::{note_placed, placed_content};
 pub use scan::{Scanned, ScannedFile, kind_of, scan_out};
 pub use status::{Change, OutState, StatusOptions, status};
-pub use tracked::{TrackedPaths, TrackedPointer, pointers, tracked_paths};
+pub use tracked::{MadeBy, TrackedPaths, TrackedPointer, pointers, tracked_paths};
 pub use transfer::{
     PushPlan, all_cached, check_elsewhere, fetch, fetch_manifests, lacking_manifests, plan_fetch, plan_push,
     with_path_of_same_md5,

@@ -10,9 +10,10 @@ use fs_err as fs;
 
 use crate::error::{Error, Result};
 use crate::ignore::Ignore;
+use crate::made::tracked_files;
 use crate::names;
 use crate::pointer::Pointer;
-use crate::tracked::{TrackedPointer, pointers};
+use crate::tracked::TrackedPointer;
 
 /// A path to be tracked.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +56,7 @@ pub fn plan_add(
     removals: &[PathBuf],
     context: &Context,
 ) -> Result<Vec<AddTarget>> {
-    let existing = pointers(root, context)?;
+    let existing = tracked_files(root, root, context)?;
     let mut plan: Vec<AddTarget> = Vec::new();
     let resolved = targets.iter().map(|target| resolve(root, target, &existing));
     let removed = removals
@@ -110,7 +111,7 @@ fn resolve(root: &Path, given: &Path, existing: &[TrackedPointer]) -> Result<Vec
                 return Err(Error::Overlap {
                     path,
                     tracked: place,
-                    pointer: pointer.path.clone(),
+                    pointer: pointer.file().to_path_buf(),
                 });
             }
         }
@@ -146,6 +147,13 @@ fn part_of(path: &Path, part: &Path) -> Result<RelPath> {
 
 /// An out that is tracked already.
 fn known(pointer: &TrackedPointer, path: PathBuf, out_path: &RelPath) -> Result<AddTarget> {
+    if let Some(made_by) = &pointer.made_by {
+        return Err(Error::MadeByStage {
+            path,
+            stage: made_by.stage.clone(),
+            lock: made_by.lock.clone(),
+        });
+    }
     if pointer.pointer.is_import() {
         return Err(Error::Imported {
             path,
@@ -169,7 +177,7 @@ pub(crate) fn plan_absent(
     is_folder: bool,
     context: &Context,
 ) -> Result<AddTarget> {
-    let existing = pointers(root, context)?;
+    let existing = tracked_files(root, root, context)?;
     let path = relative.to_path(root);
     check_links(root, path.strip_prefix(root).unwrap_or(&path))?;
     for pointer in &existing {
@@ -181,7 +189,7 @@ pub(crate) fn plan_absent(
                 return Err(Error::Overlap {
                     path,
                     tracked: place,
-                    pointer: pointer.path.clone(),
+                    pointer: pointer.file().to_path_buf(),
                 });
             }
         }

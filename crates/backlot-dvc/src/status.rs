@@ -30,6 +30,8 @@ pub struct OutState {
     pub cached: bool,
     /// Whether its content is on remotes.
     pub pushed: bool,
+    /// The stage that makes it, if no pointer stands for it.
+    pub stage: Option<String>,
 }
 
 /// How a tracked file or folder differs from its pointer.
@@ -101,6 +103,7 @@ pub fn status(
                 change,
                 cached: out.cache,
                 pushed: out.cache && out.push,
+                stage: pointer.made_by.as_ref().map(|made_by| made_by.stage.clone()),
             });
         }
     }

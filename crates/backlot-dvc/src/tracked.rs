@@ -1,7 +1,9 @@
 //! Pointers on disk: finding those of an asset, and what they stand for.
 //!
-//! Deliberately absent: content. A tracked folder is never entered here, so a pointer inside one is data, not a pointer.
+//! Deliberately absent: content. A tracked folder is never entered here, so a pointer inside one is data, not a pointer. Outputs of stages, which
+//! no pointer stands for, are found by `made`.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use backlot_core::presence::is_folder;
@@ -11,16 +13,28 @@ use fs_err as fs;
 use crate::error::{Error, Result};
 use crate::ignore::{IGNORE_FILE, Ignore};
 use crate::names;
+use crate::pipeline::PIPELINE_FILE;
 use crate::pointer::{Out, Pointer};
 use crate::scan;
 
-/// A pointer with the file it was read from.
+/// The stage that makes an output, which its lock stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeBy {
+    /// The `dvc.lock`.
+    pub lock: PathBuf,
+    /// The name of the stage in it.
+    pub stage: String,
+}
+
+/// A pointer with the file it was read from, or an output of a stage as if it had one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrackedPointer {
-    /// The pointer file.
+    /// The pointer file; of an output of a stage, where one would be.
     pub path: PathBuf,
     /// What it says.
     pub pointer: Pointer,
+    /// The stage, if there is no pointer file: then only a run of the stage changes it.
+    pub made_by: Option<MadeBy>,
 }
 
 impl TrackedPointer {
@@ -34,7 +48,24 @@ impl TrackedPointer {
         Ok(Self {
             path: path.to_path_buf(),
             pointer: Pointer::parse(path, &text)?,
+            made_by: None,
         })
+    }
+
+    /// An output of a stage at a path.
+    pub fn made(path: &Path, out: Out, made_by: MadeBy) -> Self {
+        let mut pointer_path = path.as_os_str().to_owned();
+        pointer_path.push(names::POINTER_SUFFIX);
+        Self {
+            path: pointer_path.into(),
+            pointer: Pointer::of(out),
+            made_by: Some(made_by),
+        }
+    }
+
+    /// The file that says it: the pointer, or the lock of the stage.
+    pub fn file(&self) -> &Path {
+        self.made_by.as_ref().map_or(&self.path, |made_by| &made_by.lock)
     }
 
     /// The pointer file that an add would make.
@@ -45,6 +76,7 @@ impl TrackedPointer {
                 outs: vec![added.out.clone()],
                 ..Pointer::default()
             },
+            made_by: None,
         }
     }
 
@@ -65,42 +97,85 @@ impl TrackedPointer {
 
 /// All pointers in a folder and below, sorted by path. Not those in tracked or ignored folders, nor behind links.
 pub fn pointers(root: &Path, context: &Context) -> Result<Vec<TrackedPointer>> {
-    let mut found = Vec::new();
-    if !is_folder(root)? {
-        return Ok(found);
-    }
-    let above = root
-        .parent()
-        .map_or_else(|| Ok(Ignore::default()), Ignore::of_folder)?;
-    let mut pending = vec![(root.to_path_buf(), above)];
-    let mut tracked: Vec<PathBuf> = Vec::new();
-    while let Some((folder, mut ignore)) = pending.pop() {
-        context.check()?;
-        let entries = scan::list(&folder)?;
-        if folder != root && entries.iter().any(scan::Found::is_repository) {
-            continue;
-        }
-        if entries.iter().any(|e| e.name == IGNORE_FILE && e.kind.is_file()) {
-            ignore = ignore.with_file_of(&folder)?;
-        }
-        for entry in &entries {
-            if names::is_pointer(&entry.name) && entry.kind.is_file() && !ignore.excludes(&entry.full, false)
-            {
-                let pointer = TrackedPointer::load(&entry.full)?;
-                tracked.extend(pointer.located_outs().map(|(path, _)| path));
-                found.push(pointer);
+    Ok(Definitions::find(&[root.to_path_buf()], &[], context)?.pointers)
+}
+
+/// The files below some folders that say what is tracked.
+#[derive(Debug, Default)]
+pub(crate) struct Definitions {
+    /// Pointers, sorted by path.
+    pub(crate) pointers: Vec<TrackedPointer>,
+    /// `dvc.yaml` files, those of outer folders first.
+    pub(crate) pipelines: Vec<PathBuf>,
+}
+
+impl Definitions {
+    /// Find them, but for those in tracked or ignored folders, behind links, and in what is left out.
+    pub(crate) fn find(roots: &[PathBuf], left_out: &[PathBuf], context: &Context) -> Result<Self> {
+        let mut found = Self::default();
+        let mut entered = HashSet::new();
+        for root in roots {
+            if is_folder(root)? {
+                let above = root
+                    .parent()
+                    .map_or_else(|| Ok(Ignore::default()), Ignore::of_folder)?;
+                found.walk(root, above, left_out, &mut entered, context)?;
             }
         }
-        for entry in entries {
-            let enter =
-                entry.kind.is_dir() && !tracked.contains(&entry.full) && !ignore.excludes(&entry.full, true);
-            if enter {
-                pending.push((entry.full, ignore.clone()));
+        found.pointers.sort_by(|a, b| a.path.cmp(&b.path));
+        found
+            .pipelines
+            .sort_by_cached_key(|path| (path.components().count(), path.clone()));
+        Ok(found)
+    }
+
+    fn walk(
+        &mut self,
+        root: &Path,
+        above: Ignore,
+        left_out: &[PathBuf],
+        entered: &mut HashSet<PathBuf>,
+        context: &Context,
+    ) -> Result<()> {
+        let mut pending = vec![(root.to_path_buf(), above)];
+        let mut tracked: Vec<PathBuf> = Vec::new();
+        while let Some((folder, mut ignore)) = pending.pop() {
+            context.check()?;
+            if !entered.insert(folder.clone()) {
+                continue;
+            }
+            let entries = scan::list(&folder)?;
+            if folder != root && entries.iter().any(scan::Found::is_repository) {
+                continue;
+            }
+            if entries.iter().any(|e| e.name == IGNORE_FILE && e.kind.is_file()) {
+                ignore = ignore.with_file_of(&folder)?;
+            }
+            for entry in entries.iter().filter(|entry| !entry.kind.is_dir()) {
+                let is_pointer = names::is_pointer(&entry.name) && entry.kind.is_file();
+                if !is_pointer && entry.name != PIPELINE_FILE || ignore.excludes(&entry.full, false) {
+                    continue;
+                }
+                if is_pointer {
+                    let pointer = TrackedPointer::load(&entry.full)?;
+                    tracked.extend(pointer.located_outs().map(|(path, _)| path));
+                    self.pointers.push(pointer);
+                } else {
+                    self.pipelines.push(entry.full.clone());
+                }
+            }
+            for entry in entries {
+                let enter = entry.kind.is_dir()
+                    && !tracked.contains(&entry.full)
+                    && !left_out.contains(&entry.full)
+                    && !ignore.excludes(&entry.full, true);
+                if enter {
+                    pending.push((entry.full, ignore.clone()));
+                }
             }
         }
+        Ok(())
     }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(found)
 }
 
 /// Which paths below a folder are tracked content: they stay out of a wheel, their pointers go in.

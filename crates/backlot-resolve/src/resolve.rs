@@ -95,7 +95,7 @@ impl<'a> Search<'a> {
             (Stop::Late | Stop::Hard, None) => Error::TooHard {
                 seconds: self.problem.patience.as_secs(),
             },
-            (Stop::Cancelled | Stop::Failed, None) => Error::Cancelled(backlot_core::Cancelled),
+            (Stop::Cancelled | Stop::Failed, None) => Error::Cancelled(self.context.cancel().reason()),
         }
     }
 }

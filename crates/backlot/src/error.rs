@@ -9,6 +9,7 @@ mod edit;
 mod gc;
 mod outs;
 mod parts;
+mod pipelines;
 mod workspace;
 
 use backlot_core::{Cancelled, Class, Coded, FileError};
@@ -20,6 +21,7 @@ pub use edit::EditError;
 pub use gc::GcError;
 pub use outs::OutsError;
 pub use parts::PartError;
+pub use pipelines::PipelinesError;
 pub use workspace::WorkspaceError;
 
 /// Result of a facade operation.
@@ -111,6 +113,9 @@ pub enum Error {
     /// Tracked files of a package as a whole.
     #[error(transparent)]
     Outs(#[from] OutsError),
+    /// Stages of pipelines as a whole.
+    #[error(transparent)]
+    Pipelines(#[from] PipelinesError),
     /// What only a workspace can get wrong.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -148,6 +153,7 @@ impl Error {
             Self::Conda(e) => e,
             Self::Part(e) => e,
             Self::Outs(e) => e,
+            Self::Pipelines(e) => e,
             Self::Workspace(e) => e,
         }
     }

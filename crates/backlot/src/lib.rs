@@ -11,6 +11,7 @@ mod environment;
 mod error;
 mod files;
 mod handle;
+mod pipelines;
 mod project;
 mod releases;
 mod toolchain;
@@ -21,8 +22,14 @@ pub use backlot_cascade::render::Picture;
 pub use backlot_cascade::{Decision, DirtyNode, DirtyReport, Hold, Settings as CascadeSettings};
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
-    AssetName, BumpStep, Cancel, Cancelled, Class, Clock, Coded, Context, Event, FixedClock, LinkMode,
-    Observer, Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning, bump, text,
+    AssetName, BumpStep, Cancel, CancelOnDrop, Cancelled, Class, Clock, Coded, Context, Event, FixedClock,
+    LinkMode, Observer, Operation, PackageName, Requirement, RequirementKind, Timestamp, Version, Warning,
+    bump, text,
+};
+pub use backlot_dvc::pipeline::PipelineError;
+pub use backlot_dvc::pipeline::run::{
+    Exit as StageExit, Outcome as StageOutcome, Plan as ReproPlan, Planned as PlannedAction, PlannedStage,
+    Recovered as RecoveredStage, StageError, StageReport, supervise,
 };
 pub use backlot_dvc::{Change, FileChanges, MissingFrames, PartsError};
 pub use backlot_media as media;
@@ -55,8 +62,8 @@ pub use environment::run::RunEnvironment;
 pub use environment::unpacked::UnpackedReport;
 pub use environment::wish::Upgrade;
 pub use error::{
-    AuthError, BundleError, CacheError, EditError, Error, GcError, OutsError, PartError, Result,
-    WorkspaceError,
+    AuthError, BundleError, CacheError, EditError, Error, GcError, OutsError, PartError, PipelinesError,
+    Result, WorkspaceError,
 };
 pub use files::add::{AddFiles, AddReport};
 pub use files::holdings::PassedOver;
@@ -69,13 +76,16 @@ pub use files::tracked::AddedFiles;
 pub use files::usage::ReleaseUsage;
 pub use files::verify::{DamageFound, ObjectDamage, ObjectReport, VerifyOptions, VerifyReport};
 pub use handle::Workspace;
+pub use pipelines::graph::StageNode;
+pub use pipelines::repro::{ReproOptions, ReproReport};
+pub use pipelines::stale::{StageState, StageStatus};
 pub use project::base::{BaseState, BaseStatus, NewerRelease};
 pub use project::build::BuildReport;
 pub use project::edit::EditReport;
 pub use project::inputs::{BumpReport, InputChange, InputReport};
 pub use project::new_asset::{NewAsset, NewReport};
 pub use project::output::Output;
-pub use project::provenance::{BuildRecord, ExactInput, OutRecord, Provenance, TOOL};
+pub use project::provenance::{BuildRecord, ExactInput, MadeRecord, OutRecord, Provenance, TOOL};
 pub use project::rebase::RebaseReport;
 pub use project::untracked::UntrackedFiles;
 pub use releases::allow::AllowReport;
@@ -105,4 +115,4 @@ pub use workspace::local_cache::{
 pub use workspace::places::{AddRemote, AddRepo, PlaceProblem, RemoteStatus, RepoStatus};
 pub use workspace::problems::{AssetProblem, AssetsLeftOut};
 pub use workspace::rules::{RuleChanges, Rules};
-pub use workspace::settings::{Host, Origin, Overrides, Setting, Settings};
+pub use workspace::settings::{CommandVariables, Host, Origin, Overrides, Setting, Settings};

@@ -1,15 +1,17 @@
 //! Remotes behind a network: `backlot` against real `dvc` and `rclone`, on the same servers, in the same run.
 //!
-//! `cargo run --release -p backlot-benches --bin transfer_rival -- [--small]` prints Markdown tables and writes JSON. The ceiling is
+//! `cargo run --release -p backlot-benches --bin transfer_rival -- [--small] [--delay 50]` prints Markdown tables and writes JSON. The ceiling is
 //! the same bytes sent raw, in objects of 16 MiB over 16 connections, by rclone. How it stays fair is in [`sides`]; the
 //! servers are in [`servers`]. What each brought back is compared byte for byte.
 
+mod line;
 mod servers;
 mod sides;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use backlot_benches::Workload;
 use backlot_benches::machine::{Environment, machine, said};
@@ -35,6 +37,9 @@ struct Arguments {
     /// Leave dvc out, which takes most of the time
     #[arg(long)]
     no_dvc: bool,
+    /// Milliseconds that each way to a server takes, more than loopback's
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    delay: u64,
     #[command(flatten)]
     common: Common,
 }
@@ -81,6 +86,8 @@ struct Report {
     date: String,
     machine: BTreeMap<String, String>,
     versions: Vec<String>,
+    /// Milliseconds that each way to a server took, more than loopback's.
+    delay: u64,
     rows: Vec<Row>,
     /// What a contestant could not do.
     failures: Vec<String>,
@@ -108,6 +115,7 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
         date: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
         machine: machine(folder),
         versions: Vec::new(),
+        delay: arguments.delay,
         rows: Vec::new(),
         failures: Vec::new(),
     };
@@ -123,7 +131,13 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
             let place = folder.join(format!("{kind:?}-{}", workload.name).to_lowercase());
             let contest = Contest {
                 bench: &bench,
-                server: Server::start(kind, &place.join("server"), &folder.join("home"), &environment)?,
+                server: Server::start(
+                    kind,
+                    &place.join("server"),
+                    &folder.join("home"),
+                    &environment,
+                    Duration::from_millis(arguments.delay),
+                )?,
                 workload,
             };
             contest.ceiling(&rclone, &place.join("raw"), &mut report.rows)?;
@@ -230,7 +244,12 @@ impl Contest<'_> {
 
 impl Report {
     fn to_markdown(&self) -> String {
-        let mut text = format!("{}; {}\n\n", self.date, self.versions.join("; "));
+        let mut text = format!(
+            "{}; {}; {} ms each way\n\n",
+            self.date,
+            self.versions.join("; "),
+            self.delay
+        );
         for (name, value) in &self.machine {
             text.push_str(&format!("- {name}: {value}\n"));
         }

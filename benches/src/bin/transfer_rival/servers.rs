@@ -1,7 +1,7 @@
 //! Servers on loopback that the contestants share: OpenSSH, Apache's `WebDAV`, and moto for S3.
 //!
 //! Each has a folder and a port of its own and ends with its value. Debian's packages are used as they are; moto keeps its objects in
-//! memory, so of a bucket it is not told how much it has. Deliberately absent: latency, which the loopback has none of.
+//! memory, so of a bucket it is not told how much it has. Loopback has no latency; with a delay a [`line`](crate::line) lies in front.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -13,6 +13,8 @@ use backlot_benches::machine::{Environment, said};
 use backlot_benches::tree::Inventory;
 use fs_err as fs;
 use serde::Serialize;
+
+use crate::line;
 
 /// The user of `WebDAV`, and of the bucket.
 pub(crate) const USER: &str = "ana";
@@ -34,6 +36,7 @@ impl Kind {
 /// A running server.
 pub(crate) struct Server {
     pub(crate) kind: Kind,
+    /// The port to ask: its own, or that of the line in front.
     pub(crate) port: u16,
     /// The user of SSH: the account that runs the bench.
     pub(crate) login: String,
@@ -56,14 +59,20 @@ impl Server {
         folder: &Path,
         home: &Path,
         environment: &Environment,
+        delay: Duration,
     ) -> io::Result<Self> {
         let root = folder.join("root");
         fs::create_dir_all(&root)?;
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
         drop(listener);
+        let asked = if delay.is_zero() {
+            port
+        } else {
+            line::open(port, delay)?
+        };
         let mut command = match kind {
-            Kind::Sftp => ssh(folder, home, port)?,
+            Kind::Sftp => ssh(folder, home, port, asked)?,
             Kind::Webdav => webdav(folder, &root, port)?,
             Kind::S3 => {
                 let moto = environment
@@ -81,7 +90,7 @@ impl Server {
             .spawn()?;
         let server = Self {
             kind,
-            port,
+            port: asked,
             login: said("id", &["-un"]),
             root,
             child,
@@ -106,7 +115,7 @@ impl Server {
     }
 }
 
-fn ssh(folder: &Path, home: &Path, port: u16) -> io::Result<Command> {
+fn ssh(folder: &Path, home: &Path, port: u16, asked: u16) -> io::Result<Command> {
     let keys = home.join(".ssh");
     fs::create_dir_all(&keys)?;
     fs::create_dir_all("/run/sshd").ok();
@@ -123,7 +132,7 @@ fn ssh(folder: &Path, home: &Path, port: u16) -> io::Result<Command> {
     }
     fs::copy(keys.join("id_ed25519.pub"), folder.join("authorized_keys"))?;
     let host = fs::read_to_string(folder.join("host_key.pub"))?;
-    fs::write(keys.join("known_hosts"), format!("[127.0.0.1]:{port} {host}"))?;
+    fs::write(keys.join("known_hosts"), format!("[127.0.0.1]:{asked} {host}"))?;
     let at = folder.display();
     fs::write(
         folder.join("sshd_config"),

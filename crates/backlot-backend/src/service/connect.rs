@@ -49,26 +49,26 @@ impl Given<'_> {
         let Some(root) = root else {
             return Err(self.bad("its path is not text"));
         };
-        match self.url.scheme() {
+        match (self.url.scheme(), root.as_str()) {
             #[cfg(feature = "s3")]
-            "s3" => self.s3(&root),
+            ("s3", root) => self.s3(root),
             #[cfg(feature = "azure")]
-            "azure" => self.azure(&root),
+            ("azure", root) => self.azure(root),
             #[cfg(feature = "gcs")]
-            "gs" => self.gs(&root),
+            ("gs", root) => self.gs(root),
             #[cfg(feature = "gdrive")]
-            "gdrive" => self.gdrive(&root),
+            ("gdrive", root) => self.gdrive(root),
             #[cfg(feature = "oss")]
-            "oss" => self.oss(&root),
+            ("oss", root) => self.oss(root),
             #[cfg(feature = "webdav")]
-            "webdav+http" => self.webdav("http", &root),
+            ("webdav+http", root) => self.webdav("http", root),
             #[cfg(feature = "webdav")]
-            "webdav+https" => self.webdav("https", &root),
+            ("webdav+https", root) => self.webdav("https", root),
             #[cfg(feature = "http")]
-            "http" => self.http("http", &root),
+            ("http", root) => self.http("http", root),
             #[cfg(feature = "http")]
-            "https" => self.http("https", &root),
-            scheme => Err(self.bad(&unsupported(scheme))),
+            ("https", root) => self.http("https", root),
+            (scheme, _) => Err(self.bad(&unsupported(scheme))),
         }
     }
 

@@ -29,6 +29,8 @@ use crate::upload::{Upload, Uploads};
 
 /// How many objects are removed at once; a service makes several requests of it if it takes fewer.
 const DELETED: usize = 1000;
+/// Bytes that are made room for before a part of an object comes.
+const ROOM: u64 = 16 << 20;
 
 /// An OpenDAL service.
 pub(crate) struct Service {
@@ -189,7 +191,7 @@ impl Service {
         self.ask(key, async |operator| {
             let reader = operator.reader(key).await?;
             let mut blocks = reader.into_bytes_stream(start..start + length).await?;
-            let mut bytes = Vec::new();
+            let mut bytes = Vec::with_capacity(usize::try_from(length.min(ROOM)).unwrap_or(0));
             while let Some(block) = blocks.next().await {
                 bytes.extend_from_slice(&block.map_err(unwrapped)?);
                 // A server that does not do parts sends all of it.

@@ -291,7 +291,7 @@ impl Sftp {
 
     /// A unique path for a staged file.
     fn staged(&self) -> String {
-        let id = Ulid::new().to_string().to_lowercase();
+        let id = Ulid::generate().to_string().to_lowercase();
         self.path(&format!("staged/{STAGED}{id}"))
     }
 

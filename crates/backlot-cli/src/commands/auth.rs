@@ -17,11 +17,15 @@ use crate::session::Session;
 const SECRET_LIMIT: u64 = 64 * 1024;
 
 pub(super) fn auth(session: &Session, command: &Auth) -> Result<Answer, Error> {
-    let auth = backlot::Auth::new(&session.host, &session.context);
+    let auth = backlot::Auth::new(&session.host);
     match command {
         Auth::Login(args) => login(session, &auth, args),
         Auth::Logout { url, store, dry } => {
-            let report = auth.logout(&target(session, url, &store.options())?, dry.dry_run)?;
+            let report = auth.logout(
+                &target(session, url, &store.options())?,
+                dry.dry_run,
+                &session.context,
+            )?;
             let text = format!(
                 "{}removed the credential of {} for `{}`",
                 would(dry.dry_run),
@@ -41,7 +45,7 @@ pub(super) fn auth(session: &Session, command: &Auth) -> Result<Answer, Error> {
             Ok(Answer::new(&list, text))
         }
         Auth::Test { url, store } => {
-            let test = auth.test(&target(session, url, &store.options())?)?;
+            let test = auth.test(&target(session, url, &store.options())?, &session.context)?;
             let mut answer = Answer::new(&test, describe(&test));
             if !test.accepted {
                 answer.failure = Some(Box::new(AuthError::refused(&test)));
@@ -71,7 +75,7 @@ fn login(session: &Session, auth: &backlot::Auth, args: &LoginArgs) -> Result<An
         untested: args.no_test,
         dry_run: args.dry.dry_run,
     };
-    let report = auth.login(&target, &credential, options)?;
+    let report = auth.login(&target, &credential, options, &session.context)?;
     let mut text = format!(
         "{}stored the credential of {} for `{}` in `{}`",
         would(report.dry_run),

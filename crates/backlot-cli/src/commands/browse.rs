@@ -2,7 +2,7 @@
 
 use backlot::{
     AssetProblem, AssetsLeftOut, BaseState, Change, Error, ObjectReport, OutStatus, OutputStatus, PackageRow,
-    Query, ReleaseDetail, RepoReport, VerifyOptions, text,
+    Query, ReleaseDetail, RepoReport, StageStatus, VerifyOptions, text,
 };
 
 use crate::output::{Answer, columns};
@@ -57,10 +57,34 @@ pub(super) fn status(session: &Session) -> Result<Answer, Error> {
     if !report.inputs.iter().any(|i| i.editable.is_none()) {
         lines.push_str("  none; `backlot install NAME` installs one\n");
     }
+    lines.push_str(&stages(&report.stages));
     lines.push_str(&left_out(&report.problems));
     let mut answer = Answer::new(&report, lines);
     answer.failure = AssetsLeftOut::of(&report.problems).map(|failure| Box::new(failure) as _);
     Ok(answer)
+}
+
+/// The stages of pipelines that are not up to date, and how many are.
+fn stages(stages: &[StageStatus]) -> String {
+    if stages.is_empty() {
+        return String::new();
+    }
+    let open: Vec<&StageStatus> = stages.iter().filter(|one| !one.state.is_settled()).collect();
+    let row = |one: &&StageStatus| {
+        let why = one.why.first().cloned();
+        let why = why.or_else(|| one.because.first().map(|name| format!("because of {name}")));
+        let state = one.state.as_str();
+        let told = why.map_or_else(|| state.to_owned(), |why| format!("{state}: {why}"));
+        vec![format!("  {}", one.stage), told]
+    };
+    let mut lines = "\nstages\n".to_owned();
+    lines.push_str(&columns(&open.iter().map(row).collect::<Vec<_>>()));
+    let settled = text::count((stages.len() - open.len()) as u64, "stage");
+    lines.push_str(&format!("  {settled} up to date\n"));
+    if !open.is_empty() {
+        lines.push_str("  `backlot repro` makes the others\n");
+    }
+    lines
 }
 
 /// Assets that could not be read.
@@ -135,6 +159,10 @@ fn outs(outs: &[OutStatus], installed: bool) -> String {
 
 fn describe(out: &OutStatus, installed: bool) -> String {
     match &out.change {
+        Change::NoContent if out.stage.is_some() => "not made yet; `backlot repro` makes it".to_owned(),
+        Change::NotInCache | Change::NoManifest if out.stage.is_some() && !installed => {
+            "not in the cache; `backlot repro` makes it again".to_owned()
+        }
         Change::Unchanged if !out.cached && !installed => {
             "unchanged; `cache: false`: it goes into the wheel".to_owned()
         }

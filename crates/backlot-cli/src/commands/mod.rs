@@ -10,6 +10,7 @@ mod environment;
 mod external;
 mod graph;
 mod parts;
+mod pipelines;
 mod places;
 mod releases;
 mod run;
@@ -89,6 +90,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             allow_unpushed,
             no_cache,
             no_dirty,
+            repro,
             dry,
         } => {
             let options = backlot::PublishOptions {
@@ -101,10 +103,15 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 allow_unpushed: *allow_unpushed,
                 no_cache: *no_cache,
                 no_dirty: *no_dirty,
+                repro: *repro,
                 dry_run: dry.dry_run,
             };
             assets::publish(session, asset.as_deref(), &options)
         }
+        Command::Repro(args) => pipelines::repro(session, args),
+        Command::RunStage(args) => pipelines::run_stage(session, args),
+        Command::Stage(stage) => pipelines::stage(session, stage),
+        Command::Dag(args) => pipelines::dag(session, args),
         Command::Part(part) => parts::part(session, part),
         Command::Copy(args) => releases::copy(session, args),
         Command::Mirror(args) => releases::mirror(session, args),

@@ -1,6 +1,6 @@
 //! Parts of farm jobs: pushed, listed, dropped.
 
-use backlot::{DropChoice, Error, PartState, Parts, PartsUsed, PushPart, Timestamp, text};
+use backlot::{Context, DropChoice, Error, PartState, Parts, PartsUsed, PushPart, Timestamp, text};
 
 use crate::args::{AtRemote, Part};
 use crate::host;
@@ -24,9 +24,9 @@ pub(super) fn part(session: &Session, command: &Part) -> Result<Answer, Error> {
                 node: node.clone(),
                 dry_run: dry.dry_run,
             };
-            push(&open(session, at)?, &part)
+            push(&open(session, at)?, &part, &session.context)
         }
-        Part::List { job, at } => list(&open(session, at)?, job.as_deref()),
+        Part::List { job, at } => list(&open(session, at)?, job.as_deref(), &session.context),
         Part::Drop {
             job,
             node,
@@ -39,7 +39,7 @@ pub(super) fn part(session: &Session, command: &Part) -> Result<Answer, Error> {
                 (None, Some(node)) => DropChoice::OfNode(node.clone()),
                 (None, None) => DropChoice::All,
             };
-            drop_parts(&open(session, at)?, job, &choice, dry.dry_run)
+            drop_parts(&open(session, at)?, job, &choice, dry.dry_run, &session.context)
         }
     }
 }
@@ -56,12 +56,11 @@ fn open(session: &Session, at: &AtRemote) -> Result<Parts, Error> {
         &session.here,
         &session.workspace,
         &session.host,
-        &session.context,
     )
 }
 
-fn push(parts: &Parts, part: &PushPart) -> Result<Answer, Error> {
-    let pushed = parts.push(part)?;
+fn push(parts: &Parts, part: &PushPart, context: &Context) -> Result<Answer, Error> {
+    let pushed = parts.push(part, context)?;
     let sent = if pushed.dry_run {
         String::new()
     } else {
@@ -84,8 +83,8 @@ fn push(parts: &Parts, part: &PushPart) -> Result<Answer, Error> {
     Ok(Answer::new(&pushed, lines))
 }
 
-fn list(parts: &Parts, job: Option<&str>) -> Result<Answer, Error> {
-    let list = parts.list(job)?;
+fn list(parts: &Parts, job: Option<&str>, context: &Context) -> Result<Answer, Error> {
+    let list = parts.list(job, context)?;
     let head = [
         "job", "part", "folder", "node", "user", "files", "bytes", "stored", "state",
     ];
@@ -127,8 +126,14 @@ fn list(parts: &Parts, job: Option<&str>) -> Result<Answer, Error> {
     Ok(Answer::new(&list, lines))
 }
 
-fn drop_parts(parts: &Parts, job: &str, choice: &DropChoice, dry_run: bool) -> Result<Answer, Error> {
-    let dropped = parts.drop_parts(job, choice, dry_run)?;
+fn drop_parts(
+    parts: &Parts,
+    job: &str,
+    choice: &DropChoice,
+    dry_run: bool,
+    context: &Context,
+) -> Result<Answer, Error> {
+    let dropped = parts.drop_parts(job, choice, dry_run, context)?;
     let mut lines = String::new();
     for one in &dropped.dropped {
         if let Some(node) = &one.node {

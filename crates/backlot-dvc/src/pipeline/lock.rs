@@ -213,6 +213,15 @@ impl Lock {
         }
     }
 
+    /// The same of the bytes of a file.
+    pub fn parse_bytes(file: &str, bytes: &[u8]) -> Result<Self> {
+        let text = std::str::from_utf8(bytes).map_err(|_| PipelineError::Unreadable {
+            file: file.to_owned(),
+            reason: "it is not valid UTF-8".to_owned(),
+        })?;
+        Self::parse(file, text)
+    }
+
     /// The entry of a stage.
     pub fn get(&self, stage: &str) -> Option<&LockEntry> {
         self.entries.get(stage)

@@ -51,7 +51,7 @@ impl Place {
     }
 
     /// The way from a folder to a path of the project, with `/`.
-    pub(crate) fn way(folder: &Self, path: &RelPath) -> String {
+    pub fn way(folder: &Self, path: &RelPath) -> String {
         let folder: Vec<&str> = match folder {
             Self::Inside(folder) => folder.parts().collect(),
             _ => Vec::new(),

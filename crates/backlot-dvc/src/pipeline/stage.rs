@@ -7,6 +7,7 @@ use backlot_core::RelPath;
 
 use super::error::{PipelineError, Result, Spot};
 use super::files::ProjectFiles;
+use super::lock::LOCK_FILE;
 use super::params;
 use super::place::Place;
 use super::value::{Entry, Map, Value};
@@ -103,6 +104,15 @@ impl Stage {
             self.name.clone()
         } else {
             format!("{}:{}", self.file, self.name)
+        }
+    }
+
+    /// Where its lock is.
+    pub fn lock_path(&self) -> RelPath {
+        let name = RelPath::parse(LOCK_FILE).expect("a plain name");
+        match self.file.parent() {
+            Some(folder) => name.below(&folder),
+            None => name,
         }
     }
 

@@ -416,10 +416,19 @@ impl<P: Present> Judge<'_, P> {
 
     fn outs_are_cached(&self) -> Result<bool, P::Error> {
         for out in &self.stage.outs {
-            let locked = self.locked.and_then(|entry| entry.out(&out.path)?.id);
-            let cached = match locked {
-                Some(id) => self.present.is_cached(id)?,
-                None => false,
+            let locked = self.locked.and_then(|entry| entry.out(&out.path));
+            let Some((locked, id)) = locked.and_then(|locked| Some((locked, locked.id?))) else {
+                return Ok(false);
+            };
+            let cached = self.present.is_cached(id)? || {
+                // Content that is not meant for the cache comes with the `dvc.yaml`, as from git or in a wheel.
+                let place = Place::Inside(out.place.clone());
+                let now = if out.cache {
+                    None
+                } else {
+                    self.present.content(&place)?
+                };
+                now.is_some_and(|now| now.id == id && now.isexec == locked.isexec)
             };
             if !cached {
                 return Ok(false);

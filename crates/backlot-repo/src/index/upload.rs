@@ -174,7 +174,7 @@ impl IndexRepo {
     async fn try_send(&self, offer: &Offer, url: &Url) -> Result<Outcome, Failure<Error>> {
         let network = &self.0.network;
         let _permit = network.permit().await.map_err(Error::from)?;
-        let boundary = format!("backlot-{}", Ulid::new());
+        let boundary = format!("backlot-{}", Ulid::generate());
         let body = WheelBody::new(offer, &boundary)?;
         let request = network
             .client(url.scheme())

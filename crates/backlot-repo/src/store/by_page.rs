@@ -126,7 +126,7 @@ impl ReleaseStore {
     pub(super) fn pending(&self, name: &PackageName) -> Result<Pending<'_>> {
         let mut key = None;
         if self.is_local() {
-            let id = Ulid::new().to_string().to_lowercase();
+            let id = Ulid::generate().to_string().to_lowercase();
             let marker = format!("{}{PENDING}{id}", pages_prefix(name));
             self.0.objects.write(&marker, Vec::new(), "text/plain")?;
             key = Some(marker);

@@ -301,7 +301,7 @@ pub(super) fn staged_key(offer: &Offer, id: Ulid) -> String {
 /// An id that nobody else has, later than all that were seen. Random below the millisecond also where another clock is
 /// ahead of ours: two that follow the same rival must not meet.
 fn after_all(last: Ulid) -> Ulid {
-    let id = Ulid::new();
+    let id = Ulid::generate();
     if id > last {
         return id;
     }
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn those_who_follow_the_same_rival_do_not_meet() {
-        let ahead = Ulid::from_parts(Ulid::new().timestamp_ms() + 60_000, 7);
+        let ahead = Ulid::from_parts(Ulid::generate().timestamp_ms() + 60_000, 7);
         for last in [Ulid::nil(), ahead, Ulid::from_parts(u64::MAX, u128::MAX)] {
             let ids: HashSet<Ulid> = (0..100).map(|_| after_all(last)).collect();
             assert_eq!(ids.len(), 100);

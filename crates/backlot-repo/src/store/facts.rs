@@ -158,7 +158,7 @@ impl ReleaseStore {
 
     /// Add a fact under a new, unique name. Returns its key.
     pub(super) fn add_fact(&self, fact: &Fact) -> Result<String> {
-        let id = Ulid::from_parts(fact.at.0, Ulid::new().random());
+        let id = Ulid::from_parts(fact.at.0, Ulid::generate().random());
         let key = format!("{}{}", status_prefix(&fact.package, &fact.version), fact_name(id));
         self.0.objects.write(&key, fact_bytes(fact), JSON)?;
         Ok(key)

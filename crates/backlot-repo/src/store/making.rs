@@ -71,7 +71,10 @@ impl ReleaseStore {
         match by {
             CommitBy::Create => drop(self.0.objects.create("repo.json", marker, JSON)?),
             CommitBy::Move => {
-                let staged = format!("staged/repo-{}", ulid::Ulid::new().to_string().to_lowercase());
+                let staged = format!(
+                    "staged/repo-{}",
+                    ulid::Ulid::generate().to_string().to_lowercase()
+                );
                 self.0.objects.stage(&staged, marker)?;
                 if self.0.objects.rename(&staged, "repo.json")? == Moved::Exists {
                     self.0.objects.delete(&staged)?;

@@ -16,7 +16,7 @@ impl ReleaseStore {
         if self.0.proven.get().is_some() {
             return Ok(());
         }
-        let id = Ulid::new().to_string().to_lowercase();
+        let id = Ulid::generate().to_string().to_lowercase();
         let names = ["a", "b", "c", "d"].map(|part| format!("staged/probe-{id}{part}"));
         let outcome = match self.0.objects.commit_by() {
             CommitBy::Create => self.prove_create(&names[0]),

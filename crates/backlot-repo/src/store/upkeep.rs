@@ -161,7 +161,7 @@ impl ReleaseStore {
                 self.put_offered(&offer, &key, how, modified, context)?? == Put::New
             }
             CommitBy::Move => {
-                let staged = staged_key(&offer, Ulid::new());
+                let staged = staged_key(&offer, Ulid::generate());
                 objects.stage(&staged, read_offered(&offer, context)?)?;
                 if is_there {
                     // Nothing can be moved over it.

@@ -2,13 +2,15 @@
 //!
 //! Files of up to a few MiB are put together in memory, as many at a time as MD5 has lanes; larger ones are written part
 //! by part under a temporary name and hashed when all parts are there, while they are in the page cache. Memory:
-//! [`IN_PROGRESS`] twice, and 48 bytes a chunk of a group of files: below 200 MiB. Chunks that
+//! [`IN_PROGRESS`] two and a half times, and 48 bytes a chunk of a group of files: below 256 MiB with what a network needs. Chunks that
 //! lie in the cache already are taken from there; runs of them in a large file are copied by the system, which shares their
 //! blocks where the disk can, so that a new version takes the disk only what is new about it. It is read once all the same. Invariant: an object gets its name in the cache only after its MD5
 //! and its BLAKE3, and with it that of each chunk, were right.
 
+mod read;
+mod spans;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Range;
 use std::sync::Mutex;
 
 use backlot_core::context::Running;
@@ -16,6 +18,8 @@ use backlot_core::file::TemporaryFolder;
 use backlot_core::{Blake3, Context, Operation, shared};
 use fs_err as fs;
 
+use self::read::{Source, chunks_in};
+use self::spans::Spans;
 use super::catalog::{Catalog, Found};
 use super::filter::Coder;
 use super::name::{Kind, StoredName};
@@ -36,7 +40,7 @@ use crate::parallel::each;
 use crate::remote::Fetched;
 
 /// Raw bytes of all pieces of work that are in progress together.
-const IN_PROGRESS: u64 = 64 << 20;
+const IN_PROGRESS: u64 = 48 << 20;
 /// Files in one piece of work.
 const JOB_FILES: usize = 512;
 /// Bytes of large files that wait for their hash.
@@ -109,7 +113,7 @@ impl Site {
             temporaries: &temporaries,
             running: &running,
             context,
-            job: (IN_PROGRESS / self.blobs.concurrency() as u64).clamp(4 << 20, 32 << 20),
+            job: (IN_PROGRESS / self.blobs.concurrency() as u64).clamp(3 << 20, 24 << 20),
             damaged: Mutex::default(),
         };
         let mut results = vec![Fetched::Missing; items.len()];
@@ -273,8 +277,9 @@ impl Getter<'_> {
         let (small, large): (Vec<_>, Vec<_>) =
             plans.into_iter().partition(|plan| plan.recipe.size <= self.job);
         let jobs = batches(&small, self.job);
+        let spans = self.spans(jobs.iter().map(|plans| chunks_in(plans)));
         let mut done = each(self.site.blobs.concurrency(), jobs.len(), self.context, |n| {
-            self.files(jobs[n])
+            self.files(jobs[n], (&spans, n))
         })?
         .concat();
         let mut rest = &large[..];
@@ -339,9 +344,8 @@ impl Getter<'_> {
     }
 
     /// Put whole files together in memory, prove them, and give them to the cache.
-    fn files(&self, plans: &[FilePlan]) -> Result<Vec<(usize, Fetched)>> {
-        let chunks: Vec<&(StoredName, Entry)> = plans.iter().flat_map(|plan| &plan.chunks).collect();
-        let source = self.read(&chunks)?;
+    fn files(&self, plans: &[FilePlan], spans: (&Spans, usize)) -> Result<Vec<(usize, Fetched)>> {
+        let source = self.read(chunks_in(plans), spans)?;
         let mut whole: Vec<Option<(Vec<u8>, Blake3)>> = Vec::with_capacity(plans.len());
         for plan in plans {
             whole.push(Coder::with(|coder| {
@@ -428,9 +432,13 @@ impl Getter<'_> {
             files.push(file);
             jobs.extend(parts(number, plan, self.job));
         }
+        let spans = self.spans(jobs.iter().map(|(_, chunks, _)| chunks.iter()));
         let placed = each(self.site.blobs.concurrency(), jobs.len(), self.context, |n| {
             let (number, chunks, offset) = jobs[n];
-            Ok((number, self.part(&files[number], chunks, offset, may_copy)?))
+            Ok((
+                number,
+                self.part(&files[number], (chunks, offset), (&spans, n), may_copy)?,
+            ))
         })?;
         drop(files);
         let (mut broken, mut copied) = (BTreeSet::new(), BTreeSet::new());
@@ -484,8 +492,8 @@ impl Getter<'_> {
     fn part(
         &self,
         file: &fs::File,
-        chunks: &[(StoredName, Entry)],
-        offset: u64,
+        (chunks, offset): (&[(StoredName, Entry)], u64),
+        spans: (&Spans, usize),
         may_copy: bool,
     ) -> Result<PlacedPart> {
         let ranges = if may_copy {
@@ -510,8 +518,8 @@ impl Getter<'_> {
             self.running.advance(0, range.length);
         }
         rest.push(next..chunks.len());
-        let wanted: Vec<&(StoredName, Entry)> = rest.iter().flat_map(|run| &chunks[run.clone()]).collect();
-        let source = self.read(&wanted)?;
+        let wanted = rest.iter().flat_map(|run| &chunks[run.clone()]);
+        let source = self.read(wanted, spans)?;
         for run in rest.into_iter().filter(|run| !run.is_empty()) {
             let before: u64 = chunks[..run.start]
                 .iter()
@@ -567,84 +575,6 @@ impl Getter<'_> {
         }
         None
     }
-
-    /// Bring the stored bytes of chunks here, in few ranges; from the cache where it has them.
-    fn read(&self, chunks: &[&(StoredName, Entry)]) -> Result<Source> {
-        let mut source = Source::default();
-        let mut wanted: BTreeSet<(StoredName, u32, u32)> = BTreeSet::new();
-        for (pack, entry) in chunks {
-            if !self.seeds.is_empty()
-                && !source.seeds.contains_key(&entry.id)
-                && let Some(bytes) = self.seeds.read(&entry.id, entry.raw)
-            {
-                source.seeds.insert(entry.id, bytes);
-            }
-            if !source.seeds.contains_key(&entry.id) {
-                wanted.insert((*pack, entry.offset, entry.offset.saturating_add(entry.stored)));
-            }
-        }
-        for (pack, range) in coalesce(&wanted, self.site.blobs.gap()) {
-            self.context.check()?;
-            let key = Kind::Pack.key(pack);
-            let range = u64::from(range.start)..u64::from(range.end);
-            // A pack that is gone is damage like any other; the chunks in it are missed below.
-            if let Some(bytes) = self.site.blobs.read_range(&key, range.clone())? {
-                source
-                    .blocks
-                    .push((pack, u32::try_from(range.start).unwrap_or(0), bytes));
-            }
-        }
-        Ok(source)
-    }
-}
-
-/// Stored bytes that were brought here.
-#[derive(Debug, Default)]
-struct Source {
-    /// Sorted by pack and start.
-    blocks: Vec<(StoredName, u32, Vec<u8>)>,
-    seeds: HashMap<Blake3, Vec<u8>>,
-}
-
-impl Source {
-    /// Append the bytes of a chunk.
-    fn raw(
-        &self,
-        pack: StoredName,
-        entry: &Entry,
-        coder: &mut Coder,
-        bytes: &mut Vec<u8>,
-    ) -> std::result::Result<(), Malformed> {
-        if let Some(seed) = self.seeds.get(&entry.id) {
-            bytes.extend_from_slice(seed);
-            return Ok(());
-        }
-        let stored = self.stored(pack, entry).ok_or("it ends too early")?;
-        coder.decode(stored, entry.scheme, entry.raw as usize, bytes)
-    }
-
-    fn stored(&self, pack: StoredName, entry: &Entry) -> Option<&[u8]> {
-        let after = self
-            .blocks
-            .partition_point(|(name, start, _)| (*name, *start) <= (pack, entry.offset));
-        let (name, start, bytes) = self.blocks.get(after.checked_sub(1)?)?;
-        let from = entry.offset.checked_sub(*start)? as usize;
-        (*name == pack).then(|| bytes.get(from..from + entry.stored as usize))?
-    }
-}
-
-/// Join neighbouring ranges of a pack where the gap between them is not worth another request.
-fn coalesce(wanted: &BTreeSet<(StoredName, u32, u32)>, gap: u32) -> Vec<(StoredName, Range<u32>)> {
-    let mut ranges: Vec<(StoredName, Range<u32>)> = Vec::new();
-    for (pack, start, end) in wanted {
-        match ranges.last_mut() {
-            Some((name, range)) if name == pack && *start <= range.end.saturating_add(gap) => {
-                range.end = range.end.max(*end);
-            }
-            _ => ranges.push((*pack, *start..*end)),
-        }
-    }
-    ranges
 }
 
 /// Whole files to pieces of work.

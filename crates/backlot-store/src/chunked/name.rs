@@ -26,7 +26,7 @@ pub(super) const TOMBS: &str = "v1/tombs/";
 impl StoredName {
     /// A name that nobody else has.
     pub(crate) fn fresh() -> Self {
-        Self(ulid::Ulid::new().to_bytes())
+        Self(ulid::Ulid::generate().to_bytes())
     }
     /// A unique name that sorts right after those given, and before what is named later.
     ///
@@ -34,7 +34,7 @@ impl StoredName {
     /// object behind the old ones, so it never passes over both; and of two objects with the same content, the one with
     /// the smaller name is the redundant one for everybody.
     pub(super) fn after<'a>(names: impl IntoIterator<Item = &'a Self>) -> Self {
-        let fresh = ulid::Ulid::new();
+        let fresh = ulid::Ulid::generate();
         let newest = names.into_iter().map(|name| ulid::Ulid::from_bytes(name.0)).max();
         let time = newest.map_or(fresh.timestamp_ms(), |name| name.timestamp_ms().saturating_add(1));
         Self(ulid::Ulid::from_parts(time, fresh.random()).to_bytes())

@@ -169,7 +169,7 @@ impl ChunkedRemote {
                 context,
             };
             sent = self.find_or_make().and_then(|site| site.take_in(&sources, &work));
-            intake.into_results()
+            intake.into_results(context)
         };
         let added = add_files_by(run, cache, stat, paths, links, context);
         // Where sending stopped the pass, that is the reason to be told.

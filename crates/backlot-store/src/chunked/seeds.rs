@@ -162,6 +162,11 @@ impl SeedReader<'_> {
         None
     }
 
+    /// Whether a chunk lies in a cache object, as far as the index knows. `there`: which objects are in the cache, as far as it was asked.
+    pub(super) fn knows(&self, entry: &Entry, there: &mut HashMap<ObjectId, bool>) -> bool {
+        !self.segments.is_empty() && !self.locations(entry, there).is_empty()
+    }
+
     /// Which of the chunks that follow each other in a file lie in cache objects, as far as the index knows: no object is
     /// read and no chunk proven.
     pub(super) fn ranges(&self, chunks: &[(StoredName, Entry)]) -> Vec<SeedRange> {

@@ -10,8 +10,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use backlot_core::Blake3;
 use backlot_core::file::is_sparse;
+use backlot_core::{Blake3, Context};
 use fs_err as fs;
 
 use super::chunker::Profile;
@@ -145,8 +145,8 @@ impl Intake<'_> {
     }
 
     /// What became of each file. Those that were not come to are reported as cancelled.
-    pub(super) fn into_results(self) -> Vec<Result<Outcome>> {
-        let stopped = || Err(Error::Cancelled(backlot_core::Cancelled));
+    pub(super) fn into_results(self, context: &Context) -> Vec<Result<Outcome>> {
+        let stopped = || Err(Error::Cancelled(context.cancel().reason()));
         let results = self.results.into_inner().unwrap_or_default();
         results
             .into_iter()

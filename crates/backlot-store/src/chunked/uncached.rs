@@ -96,7 +96,7 @@ impl Site {
         };
         let pushed = self.take_in(&files, &work)?;
         drop(work);
-        let outcomes: Result<Vec<Outcome>> = intake.into_results().into_iter().collect();
+        let outcomes: Result<Vec<Outcome>> = intake.into_results(context).into_iter().collect();
         Ok((outcomes?, pushed))
     }
 

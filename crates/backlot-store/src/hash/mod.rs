@@ -133,7 +133,7 @@ pub(crate) fn run(
     for (position, result) in done {
         results[position] = Some(result);
     }
-    let stopped = || Err(Error::Cancelled(backlot_core::Cancelled));
+    let stopped = || Err(Error::Cancelled(context.cancel().reason()));
     results
         .into_iter()
         .map(|result| result.unwrap_or_else(stopped))

@@ -21,9 +21,7 @@ impl Opened {
         if let Some(repo) = repo {
             self.repo_entry(repo)?;
         }
-        let Some(studio) = self.studio(Effort::Full)? else {
-            return Err(backlot_core::Cancelled.into());
-        };
+        let studio = self.studio()?;
         let mut resolver = StudioResolver::new(&studio, self.context());
         let roots = match what {
             Some(what) => self.roots(&studio, &mut resolver, what, repo)?,
@@ -46,7 +44,7 @@ impl Opened {
     ) -> Option<DirtyReport> {
         let quiet = self.silently().ok()?;
         let effort = if dry_run { Effort::Look } else { Effort::Cheap };
-        let studio = quiet.studio(effort).ok()??;
+        let studio = quiet.studio_within(effort).ok()??;
         let node = NodeId::new(&RepoName::new(repo), package);
         let mut resolver = StudioResolver::new(&studio, quiet.context());
         let root = if studio.catalog.release(&node, version).is_some() {

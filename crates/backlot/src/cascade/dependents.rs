@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use backlot_core::{GroupName, PackageName, Requirement, RequirementKind, Version};
 use serde::Serialize;
 
-use crate::cascade::index::{Effort, IndexedRelease, ReleaseIndex};
+use crate::cascade::index::{IndexedRelease, ReleaseIndex};
 use crate::cascade::studio::{Studio, grouped};
 use crate::error::Result;
 use crate::workspace::Opened;
@@ -70,9 +70,7 @@ impl Opened {
             self.repo_entry(repo)?;
         }
         let requirement = self.parse_requirement(name)?;
-        let Some(studio) = self.studio(Effort::Full)? else {
-            return Err(backlot_core::Cancelled.into());
-        };
+        let studio = self.studio()?;
         let package = requirement.name().clone();
         let dependents = walk(&studio, &package, depth.unwrap_or(u32::MAX), repo);
         if dependents.is_empty() && studio.having(&package, None).is_empty() {

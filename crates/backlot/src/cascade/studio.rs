@@ -72,8 +72,14 @@ impl Studio {
 }
 
 impl Opened {
-    /// The releases of the studio's repos as they are now. `None` if that takes more than was allowed.
-    pub(crate) fn studio(&self, effort: Effort) -> Result<Option<Studio>> {
+    /// The releases of the studio's repos as they are now.
+    pub(crate) fn studio(&self) -> Result<Studio> {
+        let studio = self.studio_within(Effort::Full)?;
+        Ok(studio.expect("nothing is more than the full effort"))
+    }
+
+    /// The same; `None` if that takes more than was allowed.
+    pub(crate) fn studio_within(&self, effort: Effort) -> Result<Option<Studio>> {
         let Some(indexes) = self.release_indexes(effort)? else {
             return Ok(None);
         };

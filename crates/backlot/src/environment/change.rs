@@ -17,6 +17,7 @@ use crate::environment::place::Placing;
 use crate::environment::plan::{EnvironmentPlan, INSTALLER};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::project::output::Output;
+use crate::project::provenance::made_outs;
 use crate::workspace::Opened;
 
 /// How wheels are placed: their files are small and never edited, so a link is safe before a copy.
@@ -197,7 +198,8 @@ fn usable_links(wheels: &BTreeMap<PackageName, PathBuf>, edit: &EnvironmentEdit<
         .unwrap_or_else(|| WHEEL_LINKS.to_vec())
 }
 
-/// The pointers of an installed release by their path in site-packages; `None` for one that cannot be read.
+/// The pointers of an installed release by their path in site-packages, `None` for one that cannot be read; of outputs of stages, where
+/// a pointer would be.
 fn tracked_files(
     dist: &InstalledDist,
     edit: &EnvironmentEdit<'_>,
@@ -212,6 +214,10 @@ fn tracked_files(
         let pointer = text
             .and_then(|t| Pointer::parse(&path.to_path(&site_packages), &String::from_utf8_lossy(&t)).ok());
         found.insert(path, pointer);
+    }
+    for made in made_outs(dist)? {
+        let path = RelPath::parse(&format!("{}.dvc", made.path))?;
+        found.insert(path, Some(Pointer::of(made.out)));
     }
     Ok(found)
 }

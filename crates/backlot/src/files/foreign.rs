@@ -174,7 +174,7 @@ impl Opened {
                         None => recorded.objection(&package, &place),
                     };
                     if let Some(reason) = reason {
-                        return Err(foreign(&package, &pointer.path, &site_packages, &place, reason));
+                        return Err(foreign(&package, pointer.file(), &site_packages, &place, reason));
                     }
                     outs.0.insert(place.to_string(), package.clone());
                     places.push(place);

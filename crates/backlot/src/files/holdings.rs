@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
+use backlot_dvc::pipeline::LOCK_FILE;
 use backlot_dvc::{Out, Pointer};
 use backlot_repo::{Inside, Listing, Release, Repo, Wanted, WholeRelease};
 use backlot_store::{Cache, Error as StoreError, ObjectId, Remote, Transfer};
@@ -19,6 +20,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result, WorkspaceError};
 use crate::files::known_outs::{KnownOut, KnownOuts};
+use crate::project::provenance::{PROVENANCE_FILE, made_pointers};
 use crate::workspace::Opened;
 
 /// What is wrong with a file that a record or a page names and that is gone.
@@ -30,9 +32,14 @@ const RELEASES: usize = 64;
 const OUTS: usize = 20_000;
 
 /// The files of a release that say what it needs.
-const POINTERS: Wanted<'static> = Wanted {
-    name: "pointers",
-    is: &is_pointer,
+const TRACKED: Wanted<'static> = Wanted {
+    name: "tracked",
+    is: &says_what_is_tracked,
+};
+/// The record of the builder, which says more of outputs of stages than their lock.
+const PROVENANCE: Wanted<'static> = Wanted {
+    name: "provenance",
+    is: &is_provenance,
 };
 
 /// A release with the objects of its tracked files. One that several repos have with other bytes comes several times.
@@ -253,8 +260,8 @@ impl Opened {
         let files: Vec<&Release> = release.files.iter().collect();
         for files in files.chunks(RELEASES) {
             self.context().check()?;
-            let inside = source.read_inside(files, &POINTERS)?;
-            if let Some((file, _)) = files.iter().zip(inside).find(|(_, found)| !found.is_empty()) {
+            let found = pointers_of(source, files)?;
+            if let Some((file, _)) = files.iter().zip(found).find(|(_, found)| !found.is_empty()) {
                 return Err(files_in_public(&file.package, &file.version, target));
             }
         }
@@ -475,24 +482,56 @@ impl Opened {
 impl Batch {
     /// Read the pointers of some files of a repo; those of a release together, or of each file with a digest `apart`.
     fn add(&mut self, repo: &Repo, files: &[&Release], apart: bool) -> Result<()> {
-        let inside = repo.read_inside(files, &POINTERS);
-        let inside: Vec<Inside> = match inside {
-            Ok(inside) => inside,
-            // Which of them it is, is told by reading them one by one.
-            Err(error) => one_by_one(repo, files).and(Err(error.into()))?,
-        };
-        for (file, found) in files.iter().zip(inside) {
-            let path = Path::new(&file.file);
+        for (file, found) in files.iter().zip(pointers_of(repo, files)?) {
             let digest = file.sha256.filter(|_| apart);
             let key = (file.package.clone(), file.version.clone(), digest);
-            let pointers = self.pointers.entry(key).or_default();
-            for (inner, bytes) in found {
-                let pointer = pointer(&path.join(inner.as_str()), bytes)?;
-                self.outs += pointer.outs.len();
-                pointers.push(pointer);
-            }
+            self.outs += found.iter().map(|pointer| pointer.outs.len()).sum::<usize>();
+            self.pointers.entry(key).or_default().extend(found);
         }
         Ok(())
+    }
+}
+
+/// What some files of a repo say of tracked files: their pointers, and, of outputs of stages, what the builder recorded. Of another builder
+/// only the lock is there, which does not tell what was pushed: what it names is kept where it is.
+fn pointers_of(repo: &Repo, files: &[&Release]) -> Result<Vec<Vec<Pointer>>> {
+    let inside = read(repo, files, &TRACKED)?;
+    let has_lock = |found: &Inside| found.iter().any(|(path, _)| is_lock(path));
+    let locked = files.iter().zip(&inside).filter(|(_, found)| has_lock(found));
+    let locked: Vec<&Release> = locked.map(|(file, _)| *file).collect();
+    let mut records = if locked.is_empty() {
+        Vec::new()
+    } else {
+        read(repo, &locked, &PROVENANCE)?
+    }
+    .into_iter();
+    let mut all = Vec::with_capacity(files.len());
+    for (file, found) in files.iter().zip(inside) {
+        let path = Path::new(&file.file);
+        let record = if has_lock(&found) { records.next() } else { None };
+        let record = record.and_then(|record| record.into_iter().next());
+        let mut pointers = record
+            .as_ref()
+            .map_or_else(Vec::new, |(_, bytes)| made_pointers(bytes));
+        for (inner, bytes) in found {
+            let path = path.join(inner.as_str());
+            if !is_lock(&inner) {
+                pointers.push(pointer(&path, bytes)?);
+            } else if record.is_none() {
+                pointers.extend(backlot_dvc::locked_content(&path.display().to_string(), &bytes)?);
+            }
+        }
+        all.push(pointers);
+    }
+    Ok(all)
+}
+
+/// Some files out of releases; the error names the one that cannot be read.
+fn read(repo: &Repo, files: &[&Release], wanted: &Wanted<'_>) -> Result<Vec<Inside>> {
+    match repo.read_inside(files, wanted) {
+        Ok(inside) => Ok(inside),
+        // Which of them it is, is told by reading them one by one.
+        Err(error) => one_by_one(repo, files, wanted).and(Err(error.into())),
     }
 }
 
@@ -530,16 +569,15 @@ fn refuse_missing(repo: &Repo, package: &PackageName) -> Result<()> {
 }
 
 /// The error of the first file that cannot be read.
-fn one_by_one(repo: &Repo, files: &[&Release]) -> Result<()> {
+fn one_by_one(repo: &Repo, files: &[&Release], wanted: &Wanted<'_>) -> Result<()> {
     for file in files {
-        repo.read_inside(&[file], &POINTERS)
-            .map_err(|error| match error {
-                damaged @ backlot_repo::Error::Wheel(_) => Error::from(WorkspaceError::UnreadableRelease {
-                    place: file.place(),
-                    reason: damaged.to_string(),
-                }),
-                other => other.into(),
-            })?;
+        repo.read_inside(&[file], wanted).map_err(|error| match error {
+            damaged @ backlot_repo::Error::Wheel(_) => Error::from(WorkspaceError::UnreadableRelease {
+                place: file.place(),
+                reason: damaged.to_string(),
+            }),
+            other => other.into(),
+        })?;
     }
     Ok(())
 }
@@ -554,8 +592,19 @@ pub(crate) fn files_in_public(package: &PackageName, version: &Version, repo: &R
     .into()
 }
 
-fn is_pointer(path: &RelPath) -> bool {
-    path.as_str().ends_with(".dvc") && !path.as_str().ends_with("/.dvc")
+fn says_what_is_tracked(path: &RelPath) -> bool {
+    is_lock(path) || (path.as_str().ends_with(".dvc") && !path.as_str().ends_with("/.dvc"))
+}
+
+fn is_lock(path: &RelPath) -> bool {
+    path.file_name() == LOCK_FILE
+}
+
+fn is_provenance(path: &RelPath) -> bool {
+    path.file_name() == PROVENANCE_FILE
+        && path
+            .parent()
+            .is_some_and(|folder| folder.as_str().ends_with(".dist-info"))
 }
 
 fn pointer(path: &Path, bytes: Vec<u8>) -> Result<Pointer> {

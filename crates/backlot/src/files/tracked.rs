@@ -3,7 +3,7 @@
 //! Invariant: an asset that was named and cannot be read is an error; of one that was not, the caller says what happens. Deliberately absent:
 //! the files that the pointers name.
 
-use backlot_dvc::{AddedOut, FileChanges, OutState, StatusOptions, TrackedPointer};
+use backlot_dvc::{AddedOut, FileChanges, MadeBy, OutState, StatusOptions, TrackedPointer};
 use backlot_wheel::InstalledDist;
 use serde::Serialize;
 
@@ -11,6 +11,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::project::named_output::same_name;
 use crate::project::output::Output;
+use crate::project::provenance::made_outs;
 use crate::workspace::Opened;
 
 /// A folder that has pointers, under the name of its asset.
@@ -57,12 +58,12 @@ pub struct AddedFiles {
 }
 
 impl Opened {
-    /// The pointers of an output.
+    /// What an output tracks: by pointers, and as outputs of its stages.
     pub(crate) fn tracked_of_output(&self, output: &Output) -> Result<Tracked> {
         output.check_inside()?;
         let mut pointers = Vec::new();
         for folder in output.module_folders() {
-            pointers.extend(backlot_dvc::pointers(folder, self.context())?);
+            pointers.extend(backlot_dvc::tracked_files(self.root(), folder, self.context())?);
         }
         Ok(Tracked {
             name: output.name.clone(),
@@ -71,12 +72,23 @@ impl Opened {
         })
     }
 
-    /// The pointers of an installed release.
+    /// What an installed release tracks. Of its stages only what the builder recorded is taken: its `dvc.yaml` is not read.
     pub(crate) fn tracked_of_dist(environment: &Environment, dist: &InstalledDist) -> Result<Tracked> {
         let site_packages = environment.site_packages();
         let mut pointers = Vec::new();
         for path in dist.pointer_paths()? {
             pointers.push(TrackedPointer::load(&path.to_path(&site_packages))?);
+        }
+        for made in made_outs(dist)? {
+            let made_by = MadeBy {
+                lock: made.lock.to_path(&site_packages),
+                stage: made.stage,
+            };
+            pointers.push(TrackedPointer::made(
+                &made.path.to_path(&site_packages),
+                made.out,
+                made_by,
+            ));
         }
         let name = dist
             .asset

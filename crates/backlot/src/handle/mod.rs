@@ -12,6 +12,7 @@ mod cache;
 mod cascade;
 mod environment;
 mod files;
+mod pipelines;
 mod places;
 mod projects;
 mod releases;

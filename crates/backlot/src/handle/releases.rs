@@ -55,8 +55,8 @@ impl Workspace {
     }
 
     /// The parts of a remote of this workspace, or of the default one.
-    pub fn parts(&self, remote: Option<&str>, context: &Context) -> Result<Parts> {
-        self.now(context)?.parts(remote)
+    pub fn parts(&self, remote: Option<&str>) -> Parts {
+        Parts::of(&self.shared, remote)
     }
 
     /// Publish an output.

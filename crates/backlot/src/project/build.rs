@@ -71,6 +71,7 @@ impl Opened {
         let held = self.hold()?;
         let output = held.output_to_change(asset)?;
         let tracked = held.tracked_of_output(&output)?;
+        held.refuse_stale(&output, &tracked)?;
         held.build_tracked(&output, &tracked, BTreeMap::new(), dry_run)
     }
 

@@ -15,7 +15,7 @@ use toml_edit::{DocumentMut, Item};
 use crate::error::{Result, WorkspaceError};
 use crate::files::tracked::Tracked;
 use crate::project::output::Output;
-use crate::project::provenance::OutRecord;
+use crate::project::provenance::{MadeRecord, OutRecord};
 use crate::workspace::Opened;
 
 /// What an output or a release consists of: paths of its wheel with what tells their content apart. Pointers stand for what
@@ -59,12 +59,23 @@ pub(crate) fn outs_of(output: &Output, tracked: &Tracked) -> Result<Vec<OutRecor
             let (Some(id), Some(path)) = (id, wheel_path(output, &path)?) else {
                 continue;
             };
+            let made_by = match &pointer.made_by {
+                None => None,
+                Some(made_by) => wheel_path(output, &made_by.lock)?.map(|lock| MadeRecord {
+                    lock,
+                    stage: made_by.stage.clone(),
+                    isexec: out.isexec,
+                    not_pushed: !out.push,
+                    remote: out.remote.clone(),
+                }),
+            };
             outs.push(OutRecord {
                 path,
                 md5: id.to_string(),
                 blake3: out.blake3(),
                 size: out.size.unwrap_or(0),
                 files: out.nfiles.unwrap_or(1),
+                made_by,
             });
         }
     }
@@ -111,7 +122,9 @@ impl Opened {
         let mut content = Content::new();
         let outs = outs_of(output, tracked)?;
         let mut pointers: HashSet<&Path> = HashSet::new();
-        for pointer in &tracked.pointers {
+        // Of what stages make, their locks tell.
+        let own = tracked.pointers.iter().filter(|one| one.made_by.is_none());
+        for pointer in own {
             pointers.insert(&pointer.path);
             let ids: Vec<String> = pointer
                 .pointer

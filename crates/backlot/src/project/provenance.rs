@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use backlot_cascade::Settings;
 use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
-use backlot_wheel::WheelArchive;
+use backlot_dvc::{Out, Pointer};
+use backlot_store::ObjectId;
+use backlot_wheel::{InstalledDist, WheelArchive};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -87,6 +89,86 @@ pub struct OutRecord {
     pub size: u64,
     /// Its files.
     pub files: u64,
+    /// The stage that makes it, if no pointer stands for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<MadeRecord>,
+}
+
+/// The stage of a pipeline that makes a tracked file or folder, and what a pointer would say of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeRecord {
+    /// The `dvc.lock` that has the stage, in the wheel's tree.
+    pub lock: RelPath,
+    /// The stage's name.
+    pub stage: String,
+    /// Whether it can be executed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub isexec: bool,
+    /// Whether no push sends it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_pushed: bool,
+    /// The remote it is pinned to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
+}
+
+/// An output of a stage of a release.
+pub(crate) struct MadeOut {
+    /// Where it lies in the wheel's tree.
+    pub(crate) path: RelPath,
+    /// What a pointer would say of it.
+    pub(crate) out: Out,
+    /// The `dvc.lock` that has the stage.
+    pub(crate) lock: RelPath,
+    /// The stage.
+    pub(crate) stage: String,
+}
+
+impl OutRecord {
+    /// The output of a stage, if it is one that the stage's asset may have: in the folder of modules that the lock is in.
+    fn made(self) -> Option<MadeOut> {
+        let record = self.made_by?;
+        let is_own = self.path.parts().next() == record.lock.parts().next() && self.path.parts().count() > 1;
+        let id: ObjectId = self.md5.parse().ok().filter(|_| is_own)?;
+        let mut out = Out::new(RelPath::parse(self.path.file_name()).ok()?);
+        out.md5 = Some(id);
+        out.size = Some(self.size);
+        out.nfiles = id.tree.then_some(self.files);
+        out.isexec = record.isexec;
+        out.push = !record.not_pushed;
+        out.remote = record.remote;
+        if let Some(proof) = self.blake3 {
+            out.set_blake3(proof);
+        }
+        Some(MadeOut {
+            path: self.path,
+            out,
+            lock: record.lock,
+            stage: record.stage,
+        })
+    }
+}
+
+/// The outputs of stages that a provenance file names. One that cannot be read names none.
+fn made_in(bytes: &[u8]) -> Vec<MadeOut> {
+    let Ok(record) = serde_json::from_slice::<Provenance>(bytes) else {
+        return Vec::new();
+    };
+    record.outs.into_iter().filter_map(OutRecord::made).collect()
+}
+
+/// What the pointers of outputs of stages would say, by a provenance file.
+pub(crate) fn made_pointers(bytes: &[u8]) -> Vec<Pointer> {
+    made_in(bytes)
+        .into_iter()
+        .map(|made| Pointer::of(made.out))
+        .collect()
+}
+
+/// The outputs of stages of an installed release.
+pub(crate) fn made_outs(dist: &InstalledDist) -> Result<Vec<MadeOut>> {
+    let record = dist.read_dist_info(PROVENANCE_FILE)?;
+    Ok(record.map_or_else(Vec::new, |bytes| made_in(&bytes)))
 }
 
 #[cfg(test)]

@@ -182,6 +182,8 @@ impl Opened {
         for state in self.out_states(tracked)? {
             match state.change {
                 Change::Unchanged | Change::NotPulled | Change::Partial { .. } => {}
+                // It is left alone: only a run of the stage, or a pull, changes it.
+                _ if state.stage.is_some() => {}
                 _ => paths.push(self.display_path(&state.path)),
             }
         }

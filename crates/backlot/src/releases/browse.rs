@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::error::{Result, WorkspaceError};
+use crate::pipelines::stale::StageStatus;
 use crate::project::base::BaseStatus;
 use crate::project::output::Output;
 use crate::project::provenance::Provenance;
@@ -119,6 +120,9 @@ pub struct OutStatus {
     pub cached: bool,
     /// Whether a push sends it (neither `cache: false` nor `push: false`).
     pub pushed: bool,
+    /// The stage that makes it, if no pointer stands for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
 }
 
 /// An installed package at a glance.
@@ -153,6 +157,8 @@ pub struct StatusReport {
     pub outputs: Vec<OutputStatus>,
     /// The installed packages.
     pub inputs: Vec<InputStatus>,
+    /// The stages of pipelines, each after those it needs.
+    pub stages: Vec<StageStatus>,
     /// The assets of which nothing can be said, and why.
     pub problems: Vec<AssetProblem>,
     /// The repos in order of preference.
@@ -270,11 +276,18 @@ impl Opened {
             }
         }
         let inputs = self.input_rows(&mut problems)?;
+        let mut outs = outputs.iter().flat_map(|output| &output.outs);
+        let has_stages = outs.any(|out| out.stage.is_some());
+        let stages = self.stage_states(has_stages).unwrap_or_else(|error| {
+            problems.push(AssetProblem::new("pipelines".to_owned(), &error));
+            Vec::new()
+        });
         Ok(StatusReport {
             root: self.root().to_path_buf(),
             requirements: self.config().inputs.iter().map(ToString::to_string).collect(),
             outputs,
             inputs,
+            stages,
             problems,
             repos: self.repos().iter().map(|r| r.name.clone()).collect(),
             remote: self.remote_entry(None, "").ok().map(|r| r.name.clone()),
@@ -351,6 +364,7 @@ impl Opened {
                 change: s.change,
                 cached: s.cached,
                 pushed: s.pushed,
+                stage: s.stage,
             })
             .collect())
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use backlot_backend::StoreOptions;
 use backlot_core::{Context, PlaceIdentity, RelPath};
@@ -22,17 +23,44 @@ use crate::project::provenance::TOOL;
 use crate::workspace::config::Config;
 use crate::workspace::connect::{self, Address};
 use crate::workspace::settings::{Host, Settings};
-use crate::workspace::{Opened, absolute};
+use crate::workspace::{Opened, Shared, absolute};
 
-/// The parts on a remote.
-#[derive(Debug)]
+/// The parts on a remote: a handle, which opens the remote for each call.
+#[derive(Clone, Debug)]
 pub struct Parts {
+    remote: Where,
+    host: Host,
+}
+
+/// Which remote it is.
+#[derive(Clone, Debug)]
+enum Where {
+    /// One of a workspace, as its configuration is when a call begins; its default one has no name here.
+    OfWorkspace {
+        workspace: Arc<Shared>,
+        name: Option<String>,
+    },
+    /// What is at a place, without a workspace.
+    At(Box<Place>),
+}
+
+#[derive(Clone, Debug)]
+struct Place {
+    /// As it was given.
+    given: String,
+    /// A URL, or the whole path of a folder.
+    url: String,
+    store: StoreOptions,
+    settings: Settings,
+}
+
+/// A remote, open for one call.
+#[derive(Debug)]
+struct Connected {
     remote: Remote,
     /// The remote as people call it: its name in a workspace, or its place.
     name: String,
     author: String,
-    host: Host,
-    context: Context,
 }
 
 /// What a node stores.
@@ -194,15 +222,14 @@ impl Parts {
         here: &Path,
         start: &Path,
         host: &Host,
-        context: &Context,
     ) -> Result<Self> {
         if let Some(place) = remote.filter(|remote| is_place(remote)) {
-            return Self::at(place, store, here, host, context);
+            return Self::at(place, store, here, host);
         }
-        match Opened::open(start, host, context) {
-            Ok(opened) => opened.parts(remote),
+        match Opened::find(start, host) {
+            Ok(workspace) => Ok(Self::of(&workspace, remote)),
             Err(Error::Workspace(WorkspaceError::NoWorkspace { start })) => match remote {
-                Some(place) => Self::at(place, store, here, host, context),
+                Some(place) => Self::at(place, store, here, host),
                 None => Err(PartError::NoRemote { start }.into()),
             },
             Err(error) => Err(error),
@@ -210,61 +237,68 @@ impl Parts {
     }
 
     /// The parts of the remote at a place, without a workspace. Of a store, credentials are those of a remote `part`.
-    pub fn at(
-        place: &str,
-        store: &StoreOptions,
-        here: &Path,
-        host: &Host,
-        context: &Context,
-    ) -> Result<Self> {
-        let settings = Settings::layered(here, &Config::new(here)?, host)?;
+    pub fn at(place: &str, store: &StoreOptions, here: &Path, host: &Host) -> Result<Self> {
         let url = if place.contains("://") {
             place.to_owned()
         } else {
             absolute(&here.join(place))?.display().to_string()
         };
-        let address = Address {
-            name: "part",
-            url: &url,
-            options: store,
-            host,
+        let place = Place {
+            given: place.to_owned(),
+            url,
+            store: store.clone(),
+            settings: Settings::layered(here, &Config::new(here)?, host)?,
         };
-        let cache = &settings.cache.value;
-        let network = || connect::network(host, cache, context);
-        let (_, remote) = address.open(None, &cache.join("remotes"), network)?;
-        let identity = remote.identity()?;
-        if identity == PlaceIdentity::Absent {
-            return Err(PartError::RemoteNotThere {
-                place: place.to_owned(),
-            }
-            .into());
-        }
         Ok(Self {
-            remote: remote.known(identity.name()),
-            name: place.to_owned(),
-            author: settings.author.value,
+            remote: Where::At(Box::new(place)),
             host: host.clone(),
-            context: context.clone(),
         })
     }
 
+    /// The parts of a remote of a workspace, or of its default one.
+    pub(crate) fn of(workspace: &Arc<Shared>, remote: Option<&str>) -> Self {
+        Self {
+            host: workspace.host().clone(),
+            remote: Where::OfWorkspace {
+                workspace: Arc::clone(workspace),
+                name: remote.map(str::to_owned),
+            },
+        }
+    }
+
+    fn connect(&self, context: &Context) -> Result<Connected> {
+        match &self.remote {
+            Where::OfWorkspace { workspace, name } => {
+                let opened = Opened::now(workspace, context)?;
+                let entry = opened.remote_entry(name.as_deref(), "looking for parts")?;
+                Ok(Connected {
+                    remote: opened.open_remote(entry)?,
+                    name: entry.name.clone(),
+                    author: opened.settings().author.value.clone(),
+                })
+            }
+            Where::At(place) => place.connect(&self.host, context),
+        }
+    }
+
     /// Store files as a part of a job. It is there, and all its files can be pulled, once this has succeeded.
-    pub fn push(&self, part: &PushPart) -> Result<PushedPart> {
+    pub fn push(&self, part: &PushPart, context: &Context) -> Result<PushedPart> {
         let job: JobId = part.job.parse()?;
         let folder = parse_folder(&part.folder)?;
+        let Connected { remote, name, author } = self.connect(context)?;
         // Refused early, and so by a dry run, too.
-        self.remote.job_parts(Some(&job), &self.context)?;
+        remote.job_parts(Some(&job), context)?;
         let head = PartHead {
             job,
             folder,
             node: part.node.clone().unwrap_or_else(|| self.host.machine.clone()),
-            user: self.author.clone(),
-            time: self.context.now(),
+            user: author,
+            time: context.now(),
             tool: TOOL.to_owned(),
         };
-        let (sources, bytes) = self.sources(&part.files)?;
+        let (sources, bytes) = sources(&part.files, context)?;
         let mut pushed = PushedPart {
-            remote: self.name.clone(),
+            remote: name,
             job: head.job.clone(),
             folder: head.folder.clone(),
             node: head.node.clone(),
@@ -278,7 +312,7 @@ impl Parts {
         if part.dry_run {
             return Ok(pushed);
         }
-        let stored = self.remote.push_part(&head, &sources, &self.context)?;
+        let stored = remote.push_part(&head, &sources, context)?;
         pushed.part = Some(stored.name);
         pushed.bytes = stored.files.iter().map(|file| file.digests.size).sum();
         (pushed.objects, pushed.sent) = (stored.report.objects, stored.report.sent);
@@ -287,51 +321,16 @@ impl Parts {
                 "{} {} was released from the job `{}` before; it does not have this part",
                 release.package, release.version, head.job
             );
-            self.context.warn("parts::late", message);
+            context.warn("parts::late", message);
         }
         Ok(pushed)
     }
 
-    /// The files of a part by name, sorted, and their bytes.
-    fn sources(&self, files: &[PathBuf]) -> Result<(Vec<PartSource>, u64)> {
-        let mut found: BTreeMap<RelPath, PathBuf> = BTreeMap::new();
-        let mut bytes = 0;
-        let mut take = |path: RelPath, file: PathBuf, size: u64| -> Result<()> {
-            if let Some(other) = found.get(&path).filter(|other| **other != file) {
-                let files = Box::new([other.clone(), file]);
-                return Err(PartError::SameName { path, files }.into());
-            }
-            if found.insert(path, file).is_none() {
-                bytes += size;
-            }
-            Ok(())
-        };
-        for given in files {
-            let given = absolute(given)?;
-            match scan_given(&given, &self.context)? {
-                Scanned::Missing => return Err(backlot_dvc::Error::NoSuchPath { path: given }.into()),
-                Scanned::File { size, .. } => {
-                    let name = RelPath::from_path(Path::new(given.file_name().unwrap_or_default()))?;
-                    take(name, given, size)?;
-                }
-                Scanned::Folder(files) => {
-                    for file in files {
-                        take(file.path, file.full, file.size)?;
-                    }
-                }
-            }
-        }
-        if found.is_empty() {
-            return Err(PartError::NoFiles.into());
-        }
-        let source = |(path, file)| PartSource { path, file };
-        Ok((found.into_iter().map(source).collect(), bytes))
-    }
-
     /// The parts of a job, or of all.
-    pub fn list(&self, job: Option<&str>) -> Result<PartList> {
+    pub fn list(&self, job: Option<&str>, context: &Context) -> Result<PartList> {
         let job: Option<JobId> = job.map(str::parse).transpose()?;
-        let mut found = self.remote.job_parts(job.as_ref(), &self.context)?;
+        let Connected { remote, name, .. } = self.connect(context)?;
+        let mut found = remote.job_parts(job.as_ref(), context)?;
         found.parts.sort_by(|a, b| a.head.job.cmp(&b.head.job));
         let row = |part: &Part| PartRow {
             part: part.name,
@@ -342,7 +341,7 @@ impl Parts {
             state: state_of(part, &found),
         };
         Ok(PartList {
-            remote: self.name.clone(),
+            remote: name,
             parts: found.parts.iter().map(row).collect(),
             releases: found.releases,
             damaged: found.damaged,
@@ -350,7 +349,13 @@ impl Parts {
     }
 
     /// Drop parts of a job.
-    pub fn drop_parts(&self, job: &str, choice: &DropChoice, dry_run: bool) -> Result<DroppedParts> {
+    pub fn drop_parts(
+        &self,
+        job: &str,
+        choice: &DropChoice,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<DroppedParts> {
         let job: JobId = job.parse()?;
         let choice = match choice {
             DropChoice::All => PartChoice::All,
@@ -360,12 +365,73 @@ impl Parts {
                 PartChoice::Named(name.parse().map_err(bad)?)
             }
         };
-        let dropped = self.remote.drop_parts(&job, choice, dry_run, &self.context)?;
+        let Connected { remote, name, .. } = self.connect(context)?;
+        let dropped = remote.drop_parts(&job, choice, dry_run, context)?;
         Ok(DroppedParts {
-            remote: self.name.clone(),
+            remote: name,
             job,
             dropped,
             dry_run,
+        })
+    }
+}
+
+/// The files of a part by name, sorted, and their bytes.
+fn sources(files: &[PathBuf], context: &Context) -> Result<(Vec<PartSource>, u64)> {
+    let mut found: BTreeMap<RelPath, PathBuf> = BTreeMap::new();
+    let mut bytes = 0;
+    let mut take = |path: RelPath, file: PathBuf, size: u64| -> Result<()> {
+        if let Some(other) = found.get(&path).filter(|other| **other != file) {
+            let files = Box::new([other.clone(), file]);
+            return Err(PartError::SameName { path, files }.into());
+        }
+        if found.insert(path, file).is_none() {
+            bytes += size;
+        }
+        Ok(())
+    };
+    for given in files {
+        let given = absolute(given)?;
+        match scan_given(&given, context)? {
+            Scanned::Missing => return Err(backlot_dvc::Error::NoSuchPath { path: given }.into()),
+            Scanned::File { size, .. } => {
+                let name = RelPath::from_path(Path::new(given.file_name().unwrap_or_default()))?;
+                take(name, given, size)?;
+            }
+            Scanned::Folder(files) => {
+                for file in files {
+                    take(file.path, file.full, file.size)?;
+                }
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(PartError::NoFiles.into());
+    }
+    let source = |(path, file)| PartSource { path, file };
+    Ok((found.into_iter().map(source).collect(), bytes))
+}
+
+impl Place {
+    fn connect(&self, host: &Host, context: &Context) -> Result<Connected> {
+        let address = Address {
+            name: "part",
+            url: &self.url,
+            options: &self.store,
+            host,
+        };
+        let cache = &self.settings.cache.value;
+        let network = || connect::network(host, cache, context);
+        let (_, remote) = address.open(None, &cache.join("remotes"), network)?;
+        let identity = remote.identity()?;
+        if identity == PlaceIdentity::Absent {
+            let place = self.given.clone();
+            return Err(PartError::RemoteNotThere { place }.into());
+        }
+        Ok(Connected {
+            remote: remote.known(identity.name()),
+            name: self.given.clone(),
+            author: self.settings.author.value.clone(),
         })
     }
 }
@@ -382,18 +448,5 @@ pub(crate) fn state_of(part: &Part, found: &JobParts) -> PartState {
         PartState::Late
     } else {
         PartState::Waiting
-    }
-}
-
-impl Opened {
-    pub(crate) fn parts(&self, remote: Option<&str>) -> Result<Parts> {
-        let entry = self.remote_entry(remote, "looking for parts")?;
-        Ok(Parts {
-            remote: self.open_remote(entry)?,
-            name: entry.name.clone(),
-            author: self.settings().author.value.clone(),
-            host: self.host().clone(),
-            context: self.context().clone(),
-        })
     }
 }

@@ -18,6 +18,7 @@ use crate::files::additions::Additions;
 use crate::files::moved::MoveReport;
 use crate::files::sequences::SequenceGap;
 use crate::files::tracked::Tracked;
+use crate::pipelines::repro::{ReproOptions, check};
 use crate::project::base::{BaseRelease, Newer};
 use crate::project::build::BuildReport;
 use crate::project::output::Output;
@@ -45,6 +46,8 @@ pub struct PublishOptions {
     pub no_cache: bool,
     /// Do not look what it affects.
     pub no_dirty: bool,
+    /// Run the asset's stages that are not up to date first. Not in a dry run.
+    pub repro: bool,
     /// Change nothing.
     pub dry_run: bool,
 }
@@ -137,6 +140,13 @@ struct Ready<'a> {
 
 impl Opened {
     pub(crate) fn publish(&self, asset: &str, options: &PublishOptions) -> Result<PublishReport> {
+        if options.repro && !options.dry_run {
+            let stages = ReproOptions {
+                targets: vec![asset.to_owned()],
+                ..ReproOptions::default()
+            };
+            check(&self.reproduce(&stages)?)?;
+        }
         let held = self.hold()?;
         held.publish_output(&held.output_to_change(asset)?, options)
     }
@@ -335,6 +345,7 @@ impl Opened {
         options: &PublishOptions,
     ) -> Result<Vec<AddedOut>> {
         let tracked = self.tracked_of_output(output)?;
+        self.refuse_stale(output, &tracked)?;
         self.refuse_unpushed(output, &tracked, options.allow_unpushed)?;
         let elsewhere = self.remote_elsewhere(options.remote.as_deref());
         if !tracked.pointers.is_empty() {
@@ -346,7 +357,9 @@ impl Opened {
         }
         let mut targets = Vec::new();
         let (mut missing, mut empty) = (Vec::new(), Vec::new());
+        // What a stage makes is recorded by its run.
         let states = self.out_states(&tracked)?.into_iter();
+        let states = states.filter(|state| state.stage.is_none());
         for state in states.filter(|state| recorded.iter().all(|out| out.path != state.path)) {
             match state.change {
                 Change::NoContent if state.path.exists() => targets.push(state.path),
@@ -464,7 +477,8 @@ impl Opened {
 /// The texts of pointers as they would be, where that is not what they are.
 fn planned_pointers(tracked: &Tracked, dry_run: bool) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let mut planned = BTreeMap::new();
-    for pointer in tracked.pointers.iter().filter(|_| dry_run) {
+    let pointers = tracked.pointers.iter().filter(|one| one.made_by.is_none());
+    for pointer in pointers.filter(|_| dry_run) {
         let old = file::read_if_exists(&pointer.path)?;
         let text = old.map(|old| String::from_utf8_lossy(&old).into_owned());
         let new = match &text {

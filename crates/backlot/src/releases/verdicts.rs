@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use backlot_core::{PackageName, Version, text};
 use backlot_repo::{Publication, Release, ReleaseStatus, Repo, Verdict, VerdictReport};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::environment::lockfile::{Lock, LockedPackage};
@@ -106,23 +107,34 @@ impl Opened {
     ) -> Result<()> {
         let quiet = self.context().clone().silent();
         let mut repos: BTreeMap<&str, Option<Repo>> = BTreeMap::new();
+        let mut used = Vec::new();
         for package in packages {
-            self.context().check()?;
             let Some(name) = package.repo.as_deref() else {
                 continue;
             };
-            let repo = repos.entry(name).or_insert_with(|| {
+            repos.entry(name).or_insert_with(|| {
                 let entry = self.repo_entry(name).ok();
                 let entry = entry.filter(|entry| ask || !entry.is_remote())?;
                 self.open_repo(entry).ok()
             });
-            let Some(repo) = repo else { continue };
+            used.push((package, name));
+        }
+        // Thousands of packages are as many looks at a folder that may be far away: on all cores, and told in order.
+        let look = |(package, name): &(&LockedPackage, &str)| {
+            self.context().check()?;
+            let Some(Some(repo)) = repos.get(name) else {
+                return Ok(None);
+            };
             let Ok(listing) = repo.recent_listing(&package.name, &quiet) else {
-                continue;
+                return Ok(None);
             };
             let locked = |release: &&Release| Some(&release.file) == package.file();
-            if let Some(release) = listing.files().find(locked) {
-                self.warn_judged(release, name, || Ok(repo.status(release)?))?;
+            Ok(listing.files().find(locked).cloned())
+        };
+        let found: Vec<Option<Release>> = used.par_iter().map(look).collect::<Result<_>>()?;
+        for ((_, name), found) in used.iter().zip(found) {
+            if let (Some(release), Some(Some(repo))) = (found, repos.get(name)) {
+                self.warn_judged(&release, name, || Ok(repo.status(&release)?))?;
             }
         }
         Ok(())

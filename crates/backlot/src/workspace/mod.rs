@@ -1,7 +1,7 @@
 //! A workspace on disk: where its parts lie, its locks, and the doors to cache, repos and remotes.
 //!
 //! Invariant: whatever changes the workspace holds the exclusive lock `.backlot/lock` while it does; readers do not
-//! wait. Everything in `.backlot/` can be deleted and is made again.
+//! wait. Everything in `.backlot/` but what runs of stages keep in `pipelines/` can be deleted and is made again.
 
 pub(crate) mod auth;
 pub(crate) mod config;
@@ -188,8 +188,8 @@ impl Opened {
             _workspace: FileLock::acquire(&self.state_dir().join("lock"), PATIENCE, &self.context)?,
             _cache: local_cache::used::hold(self.cache_dir(), &self.context)?,
         };
-        // What killed commands left beside the files they were about to write.
-        if backlot_store::is_sweep_due(&self.state_dir().join("swept")) {
+        // What killed commands left beside the files they were about to write. Outputs of before a run of stages may have such names, too.
+        if !self.has_outputs_aside() && backlot_store::is_sweep_due(&self.state_dir().join("swept")) {
             for folder in ["outputs", "build", "inputs", "status"] {
                 backlot_store::sweep_tree(&self.shared.root.join(folder));
             }
@@ -198,6 +198,12 @@ impl Opened {
             }
         }
         Ok(lock)
+    }
+
+    /// Whether outputs are set aside, by stages that run or by a run that was interrupted.
+    fn has_outputs_aside(&self) -> bool {
+        let aside = self.state_dir().join("pipelines/aside");
+        fs::read_dir(aside).is_ok_and(|mut entries| entries.next().is_some())
     }
 
     pub(crate) fn cache(&self) -> Result<Cache> {

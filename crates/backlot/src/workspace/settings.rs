@@ -14,6 +14,16 @@ use crate::error::{Error, Result, WorkspaceError};
 use crate::workspace::config::{Config, FILE_NAME};
 use crate::workspace::user_file::UserFile;
 
+/// Variables of commands. They may hold secrets, which are shown nowhere.
+#[derive(Clone, Default)]
+pub struct CommandVariables(pub Vec<(OsString, OsString)>);
+
+impl std::fmt::Debug for CommandVariables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} variables", self.0.len())
+    }
+}
+
 /// The machine and person a workspace is used by, as the embedding program knows them.
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -25,6 +35,11 @@ pub struct Host {
     pub user_config: Option<PathBuf>,
     /// Where interpreters are looked for, as in `PATH`; `None` looks nowhere.
     pub path: Option<OsString>,
+    /// The variables that commands of stages get, beside those that are set for them; `SHELL` is their shell.
+    pub environment: CommandVariables,
+    /// The program, which is absolute, and first arguments that start a process which calls [`crate::supervise`]: then commands of stages
+    /// end even if this process is killed.
+    pub supervisor: Option<(PathBuf, Vec<OsString>)>,
     /// Who publishes, where nothing else says so.
     pub author: String,
     /// The name of this machine, for the record of a publication.
@@ -51,11 +66,19 @@ impl Host {
             user_config: None,
             credential_file: None,
             path: None,
+            environment: CommandVariables::default(),
+            supervisor: None,
             author: "unknown".to_owned(),
             machine: "unknown".to_owned(),
             site_cache: None,
             overrides: Overrides::default(),
         }
+    }
+
+    /// A variable that commands of stages get.
+    pub(crate) fn variable(&self, name: &str) -> Option<OsString> {
+        let found = self.environment.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone())
     }
 }
 

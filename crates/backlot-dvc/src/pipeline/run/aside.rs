@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 use super::super::{Lock, LockEntry, PipelineError, Stage, run_cache};
-use super::project::{Project, file_error, file_name_of, lock_path};
+use super::project::{Project, file_error, file_name_of};
 use crate::error::Result;
 
 /// The version of records.
@@ -69,7 +69,7 @@ fn asides(state: &Path) -> PathBuf {
 }
 
 fn new_name() -> String {
-    ulid::Ulid::new().to_string().to_lowercase()
+    ulid::Ulid::generate().to_string().to_lowercase()
 }
 
 fn hash(entry: &LockEntry) -> String {
@@ -114,7 +114,7 @@ impl Aside {
                 version: VERSION,
                 address: stage.address(),
                 stage: stage.name.clone(),
-                lock: lock_path(stage).to_string(),
+                lock: stage.lock_path().to_string(),
                 becomes: None,
                 outs: recorded,
             },

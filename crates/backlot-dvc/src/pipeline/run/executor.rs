@@ -45,6 +45,24 @@ pub struct Job<'a> {
     pub cancel: &'a Cancel,
 }
 
+impl Job<'_> {
+    /// The same with more variables, which count where there are others of their names.
+    #[must_use]
+    pub fn with_variables(&self, more: &[(String, OsString)]) -> Self {
+        let mut variables = self.variables.clone();
+        variables.extend_from_slice(more);
+        Self {
+            stage: self.stage,
+            commands: self.commands.clone(),
+            folder: self.folder.clone(),
+            variables,
+            path: self.path.clone(),
+            time_limit: self.time_limit,
+            cancel: self.cancel,
+        }
+    }
+}
+
 /// What a running stage tells.
 pub trait Output: Sync {
     /// A command is started.

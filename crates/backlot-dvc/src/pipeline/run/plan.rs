@@ -62,6 +62,9 @@ pub struct PlannedStage {
     /// The same reasons, to be told apart.
     #[serde(skip)]
     pub changes: Vec<Change>,
+    /// Whether its lock has content for all its outputs: it was made once.
+    #[serde(skip)]
+    pub is_recorded: bool,
 }
 
 /// What a run would do.
@@ -232,6 +235,10 @@ impl Planner<'_> {
             folder: stage.folder.to_string(),
             outs: stage.outs.iter().map(|out| out.place.to_string()).collect(),
             changes,
+            is_recorded: stage.outs.iter().all(|out| {
+                let recorded = locked.as_ref().and_then(|entry| entry.out(&out.path)?.id);
+                recorded.is_some()
+            }),
         })
     }
 

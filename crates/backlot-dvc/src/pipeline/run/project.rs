@@ -11,14 +11,10 @@ use std::time::Duration;
 use backlot_core::{Context, FileError, FileLock, LinkMode, RelPath, file};
 use backlot_store::{Cache, StatCache};
 
-use super::super::{
-    ArgumentStyle, Folder, Graph, LOCK_FILE, Lock, LockEntry, PIPELINE_FILE, PipelineError, Pipelines, Stage,
-    TrackedFile,
-};
+use super::super::{ArgumentStyle, Folder, Graph, Lock, LockEntry, Pipelines, Stage, TrackedFile};
 use crate::error::Result;
-use crate::ignore::Ignore;
-use crate::tracked::{self, TrackedPointer};
-use crate::{names, scan};
+use crate::names;
+use crate::tracked::Definitions;
 
 /// A folder with `dvc.yaml` files.
 #[derive(Clone, Debug)]
@@ -30,6 +26,9 @@ pub struct Project<'a> {
     pub(super) links: Vec<LinkMode>,
     pub(super) style: ArgumentStyle,
     pub(super) git_ignore: bool,
+    /// More folders to be searched, which links of the project lead to.
+    linked: Vec<PathBuf>,
+    left_out: Vec<PathBuf>,
 }
 
 impl<'a> Project<'a> {
@@ -49,7 +48,23 @@ impl<'a> Project<'a> {
             links: vec![LinkMode::Reflink, LinkMode::Copy],
             style: ArgumentStyle::default(),
             git_ignore: false,
+            linked: Vec::new(),
+            left_out: Vec::new(),
         }
+    }
+
+    /// The same; nothing is read in these folders to find stages and pointers.
+    #[must_use]
+    pub fn leaving_out(mut self, folders: Vec<PathBuf>) -> Self {
+        self.left_out = folders;
+        self
+    }
+
+    /// The same; stages and pointers are also searched in these folders of the project, which may lie behind links.
+    #[must_use]
+    pub fn with_linked(mut self, folders: Vec<PathBuf>) -> Self {
+        self.linked = folders;
+        self
     }
 
     /// The same, whose outputs share content with the cache in these ways.
@@ -98,11 +113,18 @@ impl<'a> Project<'a> {
 
     /// All its stages and pointers.
     pub fn graph(&self, context: &Context) -> Result<Graph> {
-        let pointers = tracked::pointers(&self.root, context)?;
-        let files = self.definitions(&pointers, context)?;
+        let mut left_out = self.left_out.clone();
+        left_out.push(self.state.clone());
+        let mut roots = vec![self.root.clone()];
+        roots.extend(self.linked.iter().cloned());
+        let definitions = Definitions::find(&roots, &left_out, context)?;
+        // A file that is about to be replaced, or what a killed command left.
+        let is_lasting = |path: &RelPath| !path.parts().any(names::is_temporary);
+        let files = definitions.pipelines.iter().filter_map(|path| self.inside(path));
+        let files: Vec<RelPath> = files.filter(is_lasting).collect();
         let pipelines = Pipelines::load(&Folder::new(&self.root), &files, self.style)?;
-        let mut found = Vec::with_capacity(pointers.len());
-        for pointer in &pointers {
+        let mut found = Vec::with_capacity(definitions.pointers.len());
+        for pointer in &definitions.pointers {
             if let Some(path) = self.inside(&pointer.path) {
                 found.push(TrackedFile::new(path, &pointer.pointer));
             }
@@ -112,49 +134,6 @@ impl<'a> Project<'a> {
 
     fn inside(&self, path: &Path) -> Option<RelPath> {
         RelPath::from_path(path.strip_prefix(&self.root).ok()?).ok()
-    }
-
-    /// The `dvc.yaml` files, those of outer folders first; not those in tracked or ignored folders, nor behind links.
-    fn definitions(&self, pointers: &[TrackedPointer], context: &Context) -> Result<Vec<RelPath>> {
-        let outs: std::collections::HashSet<PathBuf> = pointers
-            .iter()
-            .flat_map(TrackedPointer::located_outs)
-            .map(|(path, _)| path)
-            .collect();
-        let above = self
-            .root
-            .parent()
-            .map_or_else(|| Ok(Ignore::default()), Ignore::of_folder)?;
-        let (mut found, mut pending) = (Vec::new(), vec![(self.root.clone(), above)]);
-        while let Some((folder, mut ignore)) = pending.pop() {
-            context.check()?;
-            let entries = scan::list(&folder)?;
-            if folder != self.root && entries.iter().any(scan::Found::is_repository) {
-                continue;
-            }
-            if entries
-                .iter()
-                .any(|entry| entry.name == crate::ignore::IGNORE_FILE)
-            {
-                ignore = ignore.with_file_of(&folder)?;
-            }
-            for entry in entries {
-                let is_folder = entry.kind.is_dir();
-                if names::is_temporary(&entry.name)
-                    || entry.full == self.state
-                    || ignore.excludes(&entry.full, is_folder)
-                {
-                    continue;
-                }
-                if is_folder && !outs.contains(&entry.full) {
-                    pending.push((entry.full, ignore.clone()));
-                } else if entry.name == PIPELINE_FILE && !entry.kind.is_dir() {
-                    found.extend(self.inside(&entry.full));
-                }
-            }
-        }
-        found.sort_by_key(|path| (path.parts().count(), path.clone()));
-        Ok(found)
     }
 }
 
@@ -198,15 +177,6 @@ struct KnownLock {
     added: BTreeMap<usize, String>,
 }
 
-/// Where the lock of a stage is.
-pub(super) fn lock_path(stage: &Stage) -> RelPath {
-    let name = RelPath::parse(LOCK_FILE).expect("a plain name");
-    stage
-        .file
-        .parent()
-        .map_or_else(|| name.clone(), |folder| name.below(&folder))
-}
-
 impl<'a> Locks<'a> {
     /// Read the locks of some stages.
     pub(super) fn load<'s>(
@@ -215,7 +185,7 @@ impl<'a> Locks<'a> {
         stages: impl Iterator<Item = &'s Stage>,
     ) -> Result<Self> {
         let root = &project.root;
-        let paths: std::collections::BTreeSet<RelPath> = stages.map(lock_path).collect();
+        let paths: std::collections::BTreeSet<RelPath> = stages.map(Stage::lock_path).collect();
         let mut files = HashMap::new();
         for path in paths {
             let mut known = KnownLock::default();
@@ -236,7 +206,7 @@ impl<'a> Locks<'a> {
     pub(super) fn in_order_of<'s>(mut self, stages: impl Iterator<Item = &'s Stage>) -> Self {
         let ranks = stages.enumerate();
         self.ranks = ranks
-            .map(|(rank, stage)| ((lock_path(stage), stage.name.clone()), rank))
+            .map(|(rank, stage)| ((stage.lock_path(), stage.name.clone()), rank))
             .collect();
         self
     }
@@ -261,12 +231,12 @@ impl<'a> Locks<'a> {
     /// The entry of a stage.
     pub(super) fn get(&self, stage: &Stage) -> Option<LockEntry> {
         let files = self.files();
-        files.get(&lock_path(stage))?.lock.get(&stage.name).cloned()
+        files.get(&stage.lock_path())?.lock.get(&stage.name).cloned()
     }
 
     /// Write the entry of a stage into the lock as it is on the disk now.
     pub(super) fn set(&self, stage: &Stage, entry: LockEntry) -> Result<()> {
-        let path = lock_path(stage);
+        let path = stage.lock_path();
         let mut files = self.files();
         let _guard = self.guard()?;
         let known = files.entry(path.clone()).or_default();
@@ -305,13 +275,7 @@ impl KnownLock {
         }
         self.lock = match &bytes {
             None => Lock::default(),
-            Some(bytes) => {
-                let text = std::str::from_utf8(bytes).map_err(|_| PipelineError::Unreadable {
-                    file: path.to_string(),
-                    reason: "it is not valid UTF-8".to_owned(),
-                })?;
-                Lock::parse(path.as_str(), text)?
-            }
+            Some(bytes) => Lock::parse_bytes(path.as_str(), bytes)?,
         };
         self.bytes = bytes;
         Ok(())

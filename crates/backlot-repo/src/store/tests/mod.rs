@@ -44,7 +44,7 @@ impl Scene {
 
     /// The repo as another machine would open it, over a line of its own.
     fn repo(&self, line: Line) -> ReleaseStore {
-        let kept = self.folder.path().join(Ulid::new().to_string());
+        let kept = self.folder.path().join(Ulid::generate().to_string());
         let repo = ReleaseStore::over(Arc::new(self.world.over(line)), Responses::new(&kept));
         let mut inner = Arc::into_inner(repo.0).unwrap();
         inner.patience = Duration::from_millis(30);

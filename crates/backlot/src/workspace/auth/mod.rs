@@ -189,16 +189,12 @@ impl AuthTarget {
 #[derive(Clone, Debug)]
 pub struct Auth {
     host: Host,
-    context: Context,
 }
 
 impl Auth {
     /// Those of a host.
-    pub fn new(host: &Host, context: &Context) -> Self {
-        Self {
-            host: host.clone(),
-            context: context.clone(),
-        }
+    pub fn new(host: &Host) -> Self {
+        Self { host: host.clone() }
     }
 
     fn file(&self) -> Result<CredentialFile> {
@@ -214,8 +210,8 @@ impl Auth {
     }
 
     /// Find the credential for a target and ask its server. A server that refuses is a report that says so.
-    pub fn test(&self, target: &AuthTarget) -> Result<AuthTest> {
-        self.ask(target, chain(&self.host)?)
+    pub fn test(&self, target: &AuthTarget, context: &Context) -> Result<AuthTest> {
+        self.ask(target, chain(&self.host)?, context)
     }
 
     /// Store a credential, if its server accepts it.
@@ -224,6 +220,7 @@ impl Auth {
         target: &AuthTarget,
         credential: &Credential,
         options: LoginOptions,
+        context: &Context,
     ) -> Result<LoginReport> {
         let (file, prefix) = (self.file()?, target.prefix()?);
         if credential.password.is_empty() || credential.password.contains(char::is_control) {
@@ -241,13 +238,14 @@ impl Auth {
         }
         // Whether it can be stored is known before the server is asked.
         let before = file.stored(&prefix)?;
-        let first = chain(&self.host)?.find(&target.place, &target.address()?, None, &self.context)?;
+        let first = chain(&self.host)?.find(&target.place, &target.address()?, None, context)?;
         let hidden_by = first.filter(|found| found.source < SourceKind::File);
         let test = if options.untested {
             None
         } else {
             let given = GivenCredential(credential.clone());
-            let test = self.ask(target, CredentialChain::default().with(Arc::new(given)))?;
+            let chain = CredentialChain::default().with(Arc::new(given));
+            let test = self.ask(target, chain, context)?;
             if !test.accepted {
                 return Err(AuthError::refused(&test).into());
             }
@@ -256,7 +254,7 @@ impl Auth {
         let replaced = if options.dry_run {
             before
         } else {
-            file.store(&prefix, credential, &self.context)?
+            file.store(&prefix, credential, context)?
         };
         Ok(LoginReport {
             prefix: prefix.to_string(),
@@ -271,12 +269,12 @@ impl Auth {
     }
 
     /// Remove the credential that is stored for a target.
-    pub fn logout(&self, target: &AuthTarget, dry_run: bool) -> Result<LogoutReport> {
+    pub fn logout(&self, target: &AuthTarget, dry_run: bool, context: &Context) -> Result<LogoutReport> {
         let (file, prefix) = (self.file()?, target.prefix()?);
         let removed = if dry_run {
             file.stored(&prefix)?
         } else {
-            file.remove(&prefix, &self.context)?
+            file.remove(&prefix, context)?
         };
         let Some(user) = removed else {
             let known = file_prefixes(&file)?;
@@ -295,15 +293,15 @@ impl Auth {
         })
     }
 
-    fn ask(&self, target: &AuthTarget, chain: CredentialChain) -> Result<AuthTest> {
+    fn ask(&self, target: &AuthTarget, chain: CredentialChain, context: &Context) -> Result<AuthTest> {
         let address = target.address()?;
-        let found = chain.find(&target.place, &address, None, &self.context)?;
+        let found = chain.find(&target.place, &address, None, context)?;
         let options = NetworkOptions {
             credentials: chain,
             cache: self.host.default_cache.join("index"),
             ..self.host.network.clone()
         };
-        let network = Network::new(options, self.context.clone())?;
+        let network = Network::new(options, context.clone())?;
         let answer = if is_store_url(&target.url) {
             ask_store(&network, target)
         } else {

@@ -1,0 +1,234 @@
+//! Running the stages of pipelines, and looking at them.
+
+use std::collections::BTreeMap;
+
+use backlot::{Error, ReproOptions, ReproReport, StageNode, StageOutcome, StageReport};
+use serde::Serialize;
+
+use crate::args::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage};
+use crate::output::{Answer, columns, with_schema};
+use crate::session::Session;
+
+fn options(session: &Session, results: &ResultArgs) -> ReproOptions {
+    ReproOptions {
+        folder: Some(session.here.clone()),
+        force: results.force,
+        pull: results.pull,
+        remote: results.remote.clone(),
+        allow_missing: results.allow_missing,
+        dry_run: results.dry_run,
+        ..ReproOptions::default()
+    }
+}
+
+pub(super) fn repro(session: &Session, args: &ReproArgs) -> Result<Answer, Error> {
+    let workspace = session.open()?;
+    let options = ReproOptions {
+        targets: args.targets.clone(),
+        single: args.single_item,
+        downstream: args.downstream,
+        keep_going: args.keep_going,
+        jobs: args.jobs.map(std::num::NonZero::get),
+        ..options(session, &args.results)
+    };
+    if args.plan_json {
+        let plan = workspace.plan_repro(&options, &session.context)?;
+        let mut answer = Answer::new(&plan, "");
+        answer.text = format!("{:#}", with_schema(answer.json.clone(), &session.command));
+        return Ok(answer);
+    }
+    let report = workspace.repro(&options, &session.context)?;
+    let mut answer = Answer::new(&report, describe(&report));
+    answer.failure = failure(&report);
+    Ok(answer)
+}
+
+/// The report of one stage.
+#[derive(Serialize)]
+struct OneStage<'a> {
+    #[serde(flatten)]
+    stage: Option<&'a StageReport>,
+    dry_run: bool,
+}
+
+pub(super) fn run_stage(session: &Session, args: &RunStageArgs) -> Result<Answer, Error> {
+    let workspace = session.open()?;
+    let report = workspace.run_stage(&args.stage, &options(session, &args.results), &session.context)?;
+    let one = OneStage {
+        stage: report.stages.first(),
+        dry_run: report.dry_run,
+    };
+    let mut answer = Answer::new(&one, describe(&report));
+    answer.failure = failure(&report);
+    Ok(answer)
+}
+
+fn failure(report: &ReproReport) -> Option<Box<dyn backlot::Coded>> {
+    report.failure().map(|failure| Box::new(failure) as _)
+}
+
+const fn words(outcome: StageOutcome) -> &'static str {
+    match outcome {
+        StageOutcome::Ran => "ran",
+        StageOutcome::Restored => "restored",
+        StageOutcome::Recorded => "recorded",
+        StageOutcome::Skipped => "up to date",
+        StageOutcome::Failed => "failed",
+        StageOutcome::Dropped => "left out, it needs a failed stage",
+        StageOutcome::NotStarted => "not started",
+        StageOutcome::WouldRun => "would run",
+        StageOutcome::MayRun => "may run",
+        StageOutcome::WouldRestore => "would be restored",
+        StageOutcome::WouldRecord => "would be recorded",
+        StageOutcome::WouldFail => "would fail",
+        _ => outcome.as_str(),
+    }
+}
+
+fn describe(report: &ReproReport) -> String {
+    if report.stages.is_empty() {
+        return "no stages; a dvc.yaml in the package of an asset defines them".to_owned();
+    }
+    let is_shown = |stage: &&StageReport| stage.outcome != StageOutcome::Skipped;
+    let row = |stage: &StageReport| vec![stage.stage.clone(), words(stage.outcome).to_owned(), why(stage)];
+    let rows: Vec<Vec<String>> = report.stages.iter().filter(is_shown).map(row).collect();
+    let mut text = columns(&rows);
+    for stage in &report.stages {
+        for kept in &stage.kept {
+            text.push_str(&format!(
+                "{}: the edited output is kept in {}\n",
+                stage.stage,
+                kept.display()
+            ));
+        }
+        let Some(error) = &stage.error else { continue };
+        if error.message.contains(&stage.stage) {
+            text.push_str(&format!("\n{}\n", error.message));
+        } else {
+            text.push_str(&format!("\n{}: {}\n", stage.stage, error.message));
+        }
+        if let Some(help) = &error.help {
+            text.push_str(&format!("  help: {help}\n"));
+        }
+        if let Some(log) = &stage.log {
+            text.push_str(&format!("  log:  {}\n", log.display()));
+        }
+        if let Some(half) = &stage.half {
+            text.push_str(&format!("  what it left: {}\n", half.display()));
+        }
+    }
+    let mut counts: Vec<(StageOutcome, u64)> = Vec::new();
+    for stage in &report.stages {
+        match counts.iter_mut().find(|(outcome, _)| *outcome == stage.outcome) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((stage.outcome, 1)),
+        }
+    }
+    let counts = counts
+        .iter()
+        .map(|(outcome, count)| format!("{count} {}", words(*outcome)));
+    let counts: Vec<String> = counts.collect();
+    text.push_str(&format!(
+        "{}: {}\n",
+        backlot::text::count(report.stages.len() as u64, "stage"),
+        counts.join(", ")
+    ));
+    text
+}
+
+/// The first reasons of a stage in one line.
+fn why(stage: &StageReport) -> String {
+    const FEW: usize = 3;
+    let some: Vec<&str> = stage.why.iter().take(FEW).map(String::as_str).collect();
+    let more = if stage.why.len() > FEW { "; ..." } else { "" };
+    format!("{}{more}", some.join("; "))
+}
+
+pub(super) fn stage(session: &Session, command: &Stage) -> Result<Answer, Error> {
+    let Stage::List { targets } = command;
+    let nodes = nodes(session, targets)?;
+    let stages: Vec<&StageNode> = nodes.iter().filter(|node| node.is_stage).collect();
+    let mut text = String::new();
+    for stage in &stages {
+        let frozen = if stage.frozen { " (frozen)" } else { "" };
+        text.push_str(&format!("{}{frozen}\n", stage.name));
+        if let Some(desc) = &stage.desc {
+            text.push_str(&format!("  {}\n", backlot::text::printable(desc)));
+        }
+        for (label, lines) in [
+            ("runs", &stage.commands),
+            ("reads", &stage.deps),
+            ("makes", &stage.outs),
+        ] {
+            for line in lines {
+                text.push_str(&format!("  {label:<5} {}\n", backlot::text::printable(line)));
+            }
+        }
+    }
+    if stages.is_empty() {
+        "no stages; a dvc.yaml in the package of an asset defines them".clone_into(&mut text);
+    }
+    Ok(Answer::new(&serde_json::json!({ "stages": stages }), text))
+}
+
+fn nodes(session: &Session, targets: &[String]) -> Result<Vec<StageNode>, Error> {
+    let workspace = session.open()?;
+    workspace.stages(targets, Some(&session.here), &session.context)
+}
+
+pub(super) fn dag(session: &Session, args: &DagArgs) -> Result<Answer, Error> {
+    let nodes = nodes(session, &args.targets)?;
+    let text = if args.dot {
+        dot(&nodes)
+    } else if args.mermaid {
+        mermaid(&nodes)
+    } else if nodes.is_empty() {
+        "no stages; a dvc.yaml in the package of an asset defines them".to_owned()
+    } else {
+        let line = |node: &StageNode| {
+            let needs = node.needs.iter().map(|need| format!("  needs {need}\n"));
+            format!("{}\n{}", node.name, needs.collect::<String>())
+        };
+        nodes.iter().map(line).collect()
+    };
+    Ok(Answer::new(&serde_json::json!({ "nodes": nodes }), text))
+}
+
+fn dot(nodes: &[StageNode]) -> String {
+    let quoted = |name: &str| {
+        let name = backlot::text::printable(name);
+        format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+    };
+    let mut text = "strict digraph {\n".to_owned();
+    for node in nodes {
+        text.push_str(&format!("  {};\n", quoted(&node.name)));
+        for need in &node.needs {
+            text.push_str(&format!("  {} -> {};\n", quoted(need), quoted(&node.name)));
+        }
+    }
+    text.push_str("}\n");
+    text
+}
+
+fn mermaid(nodes: &[StageNode]) -> String {
+    let label = |name: &str| {
+        backlot::text::printable(name)
+            .replace('#', "#35;")
+            .replace('"', "#quot;")
+    };
+    let ids: BTreeMap<&str, usize> = nodes
+        .iter()
+        .enumerate()
+        .map(|(at, node)| (node.name.as_str(), at))
+        .collect();
+    let mut text = "flowchart TD\n".to_owned();
+    for (at, node) in nodes.iter().enumerate() {
+        text.push_str(&format!("  node{at}[\"{}\"]\n", label(&node.name)));
+    }
+    for (at, node) in nodes.iter().enumerate() {
+        for need in node.needs.iter().filter_map(|need| ids.get(need.as_str())) {
+            text.push_str(&format!("  node{need} --> node{at}\n"));
+        }
+    }
+    text
+}

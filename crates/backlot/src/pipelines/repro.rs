@@ -1,0 +1,189 @@
+//! Running stages: what was asked for, and what came of it.
+//!
+//! Invariants: what is refused is refused before anything runs; the workspace is not locked while commands run, so that they may use it, and
+//! only one run at a time is in it. Deliberately absent: how a stage is run (`backlot_dvc::pipeline::run`).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use backlot_dvc::pipeline::run::{self, Plan, Recovered, Report, RunOptions, StageReport};
+use backlot_dvc::pipeline::{PipelineError, Reach};
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::pipelines::found::Found;
+use crate::workspace::{Opened, local_cache};
+
+/// Which stages are made, and how.
+#[derive(Clone, Debug, Default)]
+pub struct ReproOptions {
+    /// Names of outputs, `OUTPUT:STAGE`, or targets as DVC has them; none stands for the `dvc.yaml` of the folder, else for the output that
+    /// the folder is in, else for all outputs.
+    pub targets: Vec<String>,
+    /// The folder that targets are relative to; the workspace's by default.
+    pub folder: Option<PathBuf>,
+    /// Run all of them, whatever their state.
+    pub force: bool,
+    /// Only the named stages, not those that they need.
+    pub single: bool,
+    /// The named stages and all that need them.
+    pub downstream: bool,
+    /// After a failure, go on with all that does not need the failed stage.
+    pub keep_going: bool,
+    /// Fetch missing results from a remote.
+    pub pull: bool,
+    /// The remote, instead of the default one.
+    pub remote: Option<String>,
+    /// Take missing files as unchanged.
+    pub allow_missing: bool,
+    /// How many stages may run at a time; as many as the machine has processors by default.
+    pub jobs: Option<usize>,
+    /// Run nothing, and tell what would be done.
+    pub dry_run: bool,
+}
+
+/// What was done with stages.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReproReport {
+    /// The stages, each after those it needs.
+    pub stages: Vec<StageReport>,
+    /// Interrupted runs of before, whose outputs were put in order first.
+    pub recovered: Vec<Recovered>,
+    /// Whether nothing was run.
+    pub dry_run: bool,
+}
+
+impl ReproReport {
+    /// The error if a stage failed, or, in a dry run, would.
+    pub fn failure(&self) -> Option<PipelineError> {
+        let failed =
+            |one: &&StageReport| matches!(one.outcome, run::Outcome::Failed | run::Outcome::WouldFail);
+        let stages = self.stages.iter().filter(failed);
+        let stages: Vec<String> = stages.map(|one| format!("`{}`", one.stage)).collect();
+        (!stages.is_empty()).then_some(PipelineError::Failed { stages })
+    }
+}
+
+/// How stages are run in a workspace.
+struct Ready {
+    options: RunOptions,
+    executor: crate::pipelines::commands::AssetExecutor,
+    found: Found,
+    /// Whether there is nothing to be made, because nothing has a `dvc.yaml`.
+    is_empty: bool,
+}
+
+impl Opened {
+    /// Make stages what they should be. Failures of stages are in the report.
+    pub(crate) fn reproduce(&self, options: &ReproOptions) -> Result<ReproReport> {
+        let ready = self.ready(options)?;
+        let report = if ready.is_empty {
+            Report::default()
+        } else {
+            let (cache, stat) = (self.cache()?, self.stat_cache()?);
+            let project = ready.found.project(&self.state_dir(), &cache, &stat);
+            let project = project.with_links(&self.settings().links.value);
+            let _held = local_cache::used::hold(self.cache_dir(), self.context())?;
+            run::reproduce(&project, &ready.options, &ready.executor, self.context())?
+        };
+        Ok(ReproReport {
+            stages: report.stages,
+            recovered: report.recovered,
+            dry_run: options.dry_run,
+        })
+    }
+
+    /// What a run would do, with all that a scheduler needs to do it itself.
+    pub(crate) fn plan_stages(&self, options: &ReproOptions) -> Result<Plan> {
+        let ready = self.ready(options)?;
+        if ready.is_empty {
+            return Ok(Plan::default());
+        }
+        let (cache, stat) = (self.cache()?, self.stat_cache()?);
+        let project = ready.found.project(&self.state_dir(), &cache, &stat);
+        Ok(run::plan(&project, &ready.options, self.context())?)
+    }
+
+    /// Make one stage, whatever the state of those above it.
+    pub(crate) fn run_stage(&self, name: &str, options: &ReproOptions) -> Result<ReproReport> {
+        let options = ReproOptions {
+            targets: vec![name.to_owned()],
+            single: true,
+            ..options.clone()
+        };
+        let ready = self.ready(&options)?;
+        let (cache, stat) = (self.cache()?, self.stat_cache()?);
+        let project = ready.found.project(&self.state_dir(), &cache, &stat);
+        let project = project.with_links(&self.settings().links.value);
+        let unknown = || {
+            backlot_dvc::Error::from(PipelineError::UnknownTarget {
+                target: name.to_owned(),
+                file: None,
+                nearest: None,
+            })
+        };
+        let [name] = ready.options.targets.as_slice() else {
+            return Err(unknown().into());
+        };
+        let _held = local_cache::used::hold(self.cache_dir(), self.context())?;
+        let stage = run::run_stage(&project, name, &ready.options, &ready.executor, self.context())?;
+        Ok(ReproReport {
+            stages: vec![stage],
+            recovered: Vec::new(),
+            dry_run: options.dry_run,
+        })
+    }
+
+    /// All that is checked before anything runs.
+    fn ready(&self, options: &ReproOptions) -> Result<Ready> {
+        let found = self.pipelines()?;
+        let (cache, stat) = (self.cache()?, self.stat_cache()?);
+        let graph = found
+            .project(&self.state_dir(), &cache, &stat)
+            .graph(self.context())?;
+        let folder = options.folder.as_deref().unwrap_or(self.root());
+        let (found, targets) = found.targets(&graph, &options.targets, folder)?;
+        let reach = match (options.single, options.downstream) {
+            (true, _) => Reach::Only,
+            (false, true) => Reach::Downstream,
+            (false, false) => Reach::Needed,
+        };
+        let is_empty = targets.are_none(&found);
+        if !is_empty {
+            let nodes = targets.select(&graph, reach)?;
+            found.check(&graph, &nodes, &self.outputs_dir())?;
+        }
+        let environment = self.command_environment()?;
+        let mut run = RunOptions::default()
+            .targets(targets.names)
+            .folder(targets.folder)
+            .reach(reach)
+            .force(options.force)
+            .keep_going(options.keep_going)
+            .allow_missing(options.allow_missing)
+            .dry(options.dry_run)
+            .variables(environment.variables)
+            .path(environment.path);
+        if let Some(jobs) = options.jobs {
+            run = run.jobs(jobs);
+        }
+        if options.pull && !options.dry_run {
+            run = run.pull(Some(Arc::new(self.pull_from(options.remote.as_deref())?)));
+        }
+        let executor = self.executor(found.variables(&graph));
+        Ok(Ready {
+            options: run,
+            executor,
+            found,
+            is_empty,
+        })
+    }
+}
+
+/// The error of a failed run, for whoever needs all stages to be made.
+pub(crate) fn check(report: &ReproReport) -> Result<()> {
+    match report.failure() {
+        None => Ok(()),
+        Some(failure) => Err(backlot_dvc::Error::from(failure).into()),
+    }
+}
