@@ -11,6 +11,7 @@
 
 pub mod bundles;
 pub mod ceph;
+pub mod chain;
 pub mod channel;
 pub mod disks;
 pub mod door;

@@ -40,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "backlot-repo",
             "backlot-conda",
             "backlot-media",
+            "backlot-cascade",
         ],
     ),
     ("backlot-cli", &["backlot"]),

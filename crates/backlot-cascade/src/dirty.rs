@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backlot_core::{Context, Requirement, Sha256, Version};
+use backlot_core::{Context, PackageName, Requirement, Sha256, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::asset::{Asset, Release};
@@ -464,7 +464,12 @@ impl<'a> Walk<'a> {
         chosen: &Inputs,
         needs: &[NodeId],
     ) -> Result<Option<Hold>> {
-        for need in needs {
+        // What only an input of an input requires is held there, if anywhere.
+        let own: BTreeSet<&PackageName> = asset
+            .generative_requirements(newest)
+            .map(Requirement::name)
+            .collect();
+        for need in needs.iter().filter(|need| own.contains(&need.package)) {
             let version = match self.changed.get(need) {
                 Some(version) => version,
                 None if self.rooted => continue,

@@ -50,6 +50,9 @@ pub struct Change {
     /// Whether a build would read the same bytes of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub same_content: bool,
+    /// Whether the old version was that of an editable project, so that nothing tells what was in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub editable: bool,
     /// Why the old version is avoided, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<Withdrawal>,
@@ -172,7 +175,10 @@ fn work(
     let prerelease = fresh.inputs.has_prerelease();
     let promote =
         newest.version.is_prerelease() && newest.is_automatic() && old.has_prerelease() && !prerelease;
-    let level = |change: &Change| Some(ChangeLevel::between(change.old.as_ref()?, change.new.as_ref()?));
+    let level = |change: &Change| {
+        let old = change.old.as_ref().filter(|_| !change.editable)?;
+        Some(ChangeLevel::between(old, change.new.as_ref()?))
+    };
     let taken = asset.releases.keys().cloned().collect();
     let next = next_version(&BumpRequest {
         newest: &newest.version,
@@ -217,6 +223,7 @@ fn changes(
             from: Some(NodeId::new(&input.repo, &input.package)),
             expected: input.expected,
             same_content: !input.expected && before.is_some_and(|before| before.files == input.files),
+            editable: before.is_some_and(|before| before.editable),
             withdrawn: before.map(withdrawn).transpose()?.flatten(),
         });
     }
@@ -228,6 +235,7 @@ fn changes(
             from: None,
             expected: false,
             same_content: false,
+            editable: gone.editable,
             withdrawn: withdrawn(gone)?,
         });
     }

@@ -25,6 +25,10 @@ pub struct Input {
     /// Whether the release does not exist yet and is expected from the same plan.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expected: bool,
+    /// Whether it was an editable project, and no release: nothing tells what was in it, and its digests, which are those of no release, stand
+    /// for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub editable: bool,
 }
 
 /// The exact inputs of a build, sorted by package.

@@ -3,6 +3,7 @@
 mod auth;
 mod bundles;
 mod cache;
+mod cascade;
 mod config;
 mod daily;
 mod external;
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use auth::{Auth, LoginArgs};
 pub(crate) use bundles::{BundleArgs, UnbundleArgs};
 pub(crate) use cache::Cache;
+pub(crate) use cascade::{DependentsArgs, DirtyArgs};
 pub(crate) use config::{ConfigCommand, SelfCommand};
 pub(crate) use daily::{DiffArgs, DiscardArgs, GetArgs, LogArgs, RestoreArgs, UntrackArgs};
 pub(crate) use external::{Channel, External, Python};
@@ -251,6 +253,9 @@ pub(crate) enum Command {
         /// Send changed files in one pass, without a copy in the cache
         #[arg(long, conflicts_with_all = ["from_parts", "allow_unpushed"])]
         no_cache: bool,
+        /// Do not report which assets it affects
+        #[arg(long)]
+        no_dirty: bool,
         #[command(flatten)]
         parts: FromPartsArgs,
         #[command(flatten)]
@@ -426,6 +431,16 @@ pub(crate) enum Command {
         /// The package
         name: String,
     },
+    /// List the assets that require an asset, over whole repos
+    #[command(
+        after_help = "By the newest release of each asset. `backlot tree NAME --invert` shows the inputs of this workspace instead.\n\nExamples:\n  backlot dependents Table\n  backlot dependents Table --depth 2           and what requires those\n  backlot dependents Table --all --repo blessed\n  backlot dependents Table --json | jq .dependents[].package"
+    )]
+    Dependents(DependentsArgs),
+    /// Show which assets a publish affects, or which are not current
+    #[command(
+        after_help = "An asset is current if its newest release was built with what it would be built with now. Each other one has a decision:\nbuild, up to date (its inputs have other versions with the same files), held (by a bound, a pin, a conflict, or frozen), manual,\noutside, proposed or cycle.\n\nExamples:\n  backlot dirty                        all assets that are not current\n  backlot dirty Table==1.5.0           what Table 1.5.0 affects, published or not\n  backlot dirty Table --repo review    the version of the output Table, or else its newest release\n  backlot dirty Table --dot | dot -Tpdf > table.pdf"
+    )]
+    Dirty(DirtyArgs),
     /// Run a command with the inputs
     #[command(
         after_help = "PATH, VIRTUAL_ENV and, without an interpreter, PYTHONPATH are set; the exit code is the command's.\n\nExamples:\n  backlot run python -c \"import table\"\n  backlot run -- pytest -q"

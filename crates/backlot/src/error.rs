@@ -93,6 +93,9 @@ pub enum Error {
     /// Outputs and the releases they were edited from.
     #[error(transparent)]
     Edit(#[from] EditError),
+    /// Cascades.
+    #[error(transparent)]
+    Cascade(#[from] backlot_cascade::Error),
     /// Bundles.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -149,6 +152,7 @@ impl Error {
             Self::Edit(e) => e,
             Self::Bundle(e) => e,
             Self::Get(e) => e,
+            Self::Cascade(e) => e,
             Self::Gc(e) => e,
             Self::Cache(e) => e,
             #[cfg(feature = "conda")]

@@ -6,6 +6,7 @@
 //! Deliberately absent: terminals, environment variables, globals, signal handlers.
 
 mod bundle;
+mod cascade;
 mod environment;
 mod error;
 mod files;
@@ -17,6 +18,8 @@ mod toolchain;
 mod workspace;
 
 pub use backlot_backend::StoreOptions;
+pub use backlot_cascade::render::Picture;
+pub use backlot_cascade::{Decision, DirtyNode, DirtyReport, Hold, Settings as CascadeSettings};
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
     AssetName, BumpStep, Cancel, CancelOnDrop, Cancelled, Class, Clock, Coded, Context, Event, FixedClock,
@@ -45,6 +48,7 @@ pub use bundle::{
     BundleFile, BundleManifest, BundleOptions, BundlePlatform, BundleReport, BundledPackage, UnbundleOptions,
     UnbundleReport, UnbundledFiles, UnbundledPackage, UnbundledState,
 };
+pub use cascade::dependents::{Dependent, DependentsReport};
 pub use environment::DEFAULT_PYTHON;
 pub use environment::damage::PackageDamage;
 pub use environment::export::{ExportFormat, ExportOptions, ExportReport};
@@ -86,7 +90,7 @@ pub use project::edit::EditReport;
 pub use project::inputs::{BumpReport, InputChange, InputReport};
 pub use project::new_asset::{NewAsset, NewReport};
 pub use project::output::Output;
-pub use project::provenance::{MadeRecord, OutRecord, Provenance, TOOL};
+pub use project::provenance::{BuildRecord, ExactInput, MadeRecord, OutRecord, Provenance, TOOL};
 pub use project::rebase::RebaseReport;
 pub use project::untracked::UntrackedFiles;
 pub use releases::allow::AllowReport;

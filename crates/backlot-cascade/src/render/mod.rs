@@ -248,6 +248,12 @@ fn details(dirty: &DirtyNode) -> Vec<String> {
 
 fn change_line(change: &Change) -> String {
     let mut line = match (&change.old, &change.new) {
+        (Some(old), new) if change.editable => {
+            let new = new
+                .as_ref()
+                .map_or("removed".to_owned(), |new| format!("-> {new}"));
+            format!("{} {old} (editable, content unknown) {new}", change.package)
+        }
         (Some(old), Some(new)) => format!("{} {old} -> {new}", change.package),
         (None, Some(new)) => format!("{} {new} added", change.package),
         (Some(old), None) => format!("{} {old} removed", change.package),

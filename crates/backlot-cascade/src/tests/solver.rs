@@ -125,6 +125,7 @@ impl Solver<'_> {
                 wheel: expected.stand_in,
                 files: expected.stand_in,
                 expected: true,
+                editable: false,
             };
             let forced = if forces {
                 expected.inputs.iter().cloned().collect()
@@ -150,6 +151,7 @@ impl Solver<'_> {
                 wheel: release.wheel,
                 files: release.files,
                 expected: false,
+                editable: false,
             };
             let forced = record
                 .map(|record| record.inputs.iter().cloned().collect())

@@ -235,6 +235,13 @@ pub(super) fn publish(
         report.repo,
         report.wheel.as_ref().map(describe_wheel).unwrap_or_default()
     ));
+    lines.push_str(
+        &report
+            .dirtied
+            .as_ref()
+            .map(super::cascade::dirtied)
+            .unwrap_or_default(),
+    );
     Ok(Answer::new(&report, lines))
 }
 

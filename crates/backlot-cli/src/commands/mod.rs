@@ -5,6 +5,7 @@ mod auth;
 mod browse;
 mod bundles;
 mod cache;
+mod cascade;
 mod config;
 mod environment;
 mod external;
@@ -103,6 +104,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             parts,
             allow_unpushed,
             no_cache,
+            no_dirty,
             repro,
             dry,
         } => {
@@ -117,6 +119,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 force: *force,
                 allow_unpushed: *allow_unpushed,
                 no_cache: *no_cache,
+                no_dirty: *no_dirty,
                 repro: *repro,
                 dry_run: dry.dry_run,
             };
@@ -192,6 +195,8 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Outdated => graph::outdated(session),
         Command::Tree { name, invert, depth } => graph::tree(session, name.as_deref(), *invert, *depth),
         Command::Why { name } => graph::why(session, name),
+        Command::Dependents(args) => cascade::dependents(session, args),
+        Command::Dirty(args) => cascade::dirty(session, args),
         Command::Run { command } => run::run(session, command),
         Command::Uninstall { names, dry } => environment::uninstall(session, names, dry.dry_run),
         Command::Lock {

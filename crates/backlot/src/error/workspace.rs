@@ -219,6 +219,18 @@ pub enum WorkspaceError {
         /// A name like it.
         nearest: Option<String>,
     },
+    /// A version is published with the same content, built with other inputs.
+    #[error("{asset} {version} is in `{repo}` already, built with other inputs: {changes}")]
+    OtherInputs {
+        /// The asset.
+        asset: String,
+        /// Its version.
+        version: Version,
+        /// The repo.
+        repo: String,
+        /// What differs: from what the release was built with to what it would be now.
+        changes: String,
+    },
     /// Several repos have the release that is meant.
     #[error("{name} {version} is in several repos: {repos}")]
     AmbiguousRepo {
@@ -504,6 +516,8 @@ backlot_core::coded! {
             "see `backlot status` for the inputs of each output";
         Self::EditableInTheWay { path, .. } => "input::editable_in_the_way", Class::Conflict,
             format!("an editable is never silently replaced: publish it or move `{}` out of outputs first", path.display());
+        Self::OtherInputs { asset, .. } => "publish::other_inputs", Class::Conflict,
+            format!("bump its version with `backlot bump {asset} micro` and publish that, or install the inputs that it was built with");
         Self::NoSuchRelease { .. } => "release::unknown", Class::NotFound,
             "see `backlot search`; `backlot repo list` shows where it was looked for";
         Self::FilesNotThere { remote, .. } => "copy::files_missing", Class::NotFound,

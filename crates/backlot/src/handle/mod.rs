@@ -9,6 +9,7 @@
 
 mod bundles;
 mod cache;
+mod cascade;
 mod config;
 mod environment;
 mod files;

@@ -5,7 +5,7 @@
 use backlot_core::Context;
 use backlot_repo::{Query, Verdict};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::handle::Workspace;
 use crate::releases::allow::AllowReport;
 use crate::releases::browse::{PackageRow, ReleaseDetail, StatusReport};
@@ -80,7 +80,21 @@ impl Workspace {
 
     /// Publish an output.
     pub fn publish(&self, asset: &str, options: &PublishOptions, context: &Context) -> Result<PublishReport> {
-        self.now(context)?.publish(asset, options)
+        let opened = self.now(context)?;
+        let published = opened.publish(asset, options).map_err(|error| {
+            if !matches!(error, Error::Repo(backlot_repo::Error::ReleaseExists { .. })) {
+                return error;
+            }
+            // The bytes differ; why is said where that is known.
+            let why = opened.other_inputs(asset, options.to.as_deref());
+            why.ok().flatten().unwrap_or(error)
+        });
+        let mut report = published?;
+        if !options.no_dirty {
+            let (package, version) = (&report.package, &report.version);
+            report.dirtied = opened.affected_by_publish(package, version, &report.repo, options.dry_run);
+        }
+        Ok(report)
     }
 
     /// Bring back what is damaged or missing in a repo: from another one, or from any place of this workspace that has it.

@@ -4,20 +4,19 @@
 //! moves it. What is about to be published is noted before, so a publish that was killed after it created the release is known
 //! to be ours. Kept in the output's folder, so it goes where the output goes. Deliberately absent: merging (`rebase.rs`).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
-use backlot_core::{Coded as _, PackageName, RelPath, Sha256, Timestamp, Version, file};
+use backlot_core::{Coded as _, PackageName, Sha256, Timestamp, Version, file};
 use backlot_dvc::FileChanges;
 use backlot_repo::{Listing, Release, Repo};
 use backlot_store::ObjectId;
 use serde::{Deserialize, Serialize};
-use sha2::Digest as _;
-use toml_edit::{DocumentMut, Item};
 
 use crate::error::{EditError, Result, WorkspaceError};
 use crate::files::tracked::Tracked;
+use crate::project::content::Content;
 use crate::project::output::Output;
 use crate::workspace::Opened;
 
@@ -27,22 +26,6 @@ const FORMAT: u64 = 1;
 /// How many names of changes are carried.
 const MAX_NAMES: usize = 20;
 
-/// What an output or a release consists of: paths of its wheel with what tells their content apart. Pointers stand for what
-/// they track, and the version is left out.
-pub(crate) type Content = BTreeMap<String, String>;
-
-/// The mark behind the object of an executable file.
-const EXECUTABLE: &str = "+x";
-
-/// The object that stands for what a pointer of one out tracks, and whether it is an executable file.
-pub(crate) fn out_of(content: &str) -> Option<(ObjectId, bool)> {
-    let (id, executable) = match content.strip_suffix(EXECUTABLE) {
-        Some(id) => (id, true),
-        None => (content, false),
-    };
-    Some((id.parse().ok()?, executable))
-}
-
 /// A release that an output was edited from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BaseRelease {
@@ -50,6 +33,30 @@ pub(crate) struct BaseRelease {
     pub(crate) version: Version,
     pub(crate) sha256: Sha256,
     pub(crate) content: Content,
+    /// The version that this release was edited from itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) edited_from: Option<Version>,
+}
+
+impl BaseRelease {
+    /// The version that an output of this version was edited from. It stays the same when the output is published and is then its own base, so
+    /// that the same version is built with the same bytes again.
+    pub(crate) fn before(output: &Output) -> Result<Option<Version>> {
+        // Of one that cannot be read, people are told where it matters.
+        let record = read(&output.project.root, &mut |_, _| {})?;
+        let version = &output.project.metadata.version;
+        let own = |base: &Self| base.package == output.package();
+        if let Some(pending) = record
+            .pending
+            .filter(|next| own(next) && next.version == *version)
+        {
+            return Ok(pending.edited_from);
+        }
+        Ok(match record.base.filter(own) {
+            Some(base) if base.version == *version => base.edited_from,
+            base => base.map(|base| base.version),
+        })
+    }
 }
 
 /// The record of an output.
@@ -285,81 +292,14 @@ impl Opened {
     }
 
     /// An output as a release.
-    pub(crate) fn as_base(&self, output: &Output, tracked: &Tracked, sha256: Sha256) -> Result<BaseRelease> {
+    pub(crate) fn as_base(output: &Output, content: Content, sha256: Sha256) -> Result<BaseRelease> {
         Ok(BaseRelease {
             package: output.package(),
             version: output.project.metadata.version.clone(),
             sha256,
-            content: self.content_of(output, tracked)?,
+            content,
+            edited_from: BaseRelease::before(output)?,
         })
-    }
-
-    /// What an output consists of.
-    pub(crate) fn content_of(&self, output: &Output, tracked: &Tracked) -> Result<Content> {
-        let mut content = Content::new();
-        let outs = self.provenance(output, tracked)?.outs;
-        let mut pointers: HashSet<&Path> = HashSet::new();
-        // Of what stages make, their locks tell.
-        for pointer in tracked
-            .pointers
-            .iter()
-            .filter(|pointer| pointer.made_by.is_none())
-        {
-            pointers.insert(&pointer.path);
-            let ids: Vec<String> = pointer
-                .pointer
-                .outs
-                .iter()
-                .filter_map(|out| Some((out.id()?, out.isexec)))
-                .map(|(id, executable)| format!("{id}{}", if executable { EXECUTABLE } else { "" }))
-                .collect();
-            if let Some(path) = crate::project::build::wheel_path(output, &pointer.path)? {
-                content.insert(path.to_string(), ids.join(","));
-            }
-        }
-        let project = output.project.root.join("pyproject.toml");
-        let mut document = fs_err::read_to_string(&project)?
-            .parse::<DocumentMut>()
-            .map_err(|e| WorkspaceError::BadConfig {
-                path: project,
-                reason: e.to_string(),
-            })?;
-        let version_file = version_file(output, &document);
-        if let Some(table) = document.get_mut("project").and_then(Item::as_table_like_mut) {
-            table.remove("version");
-        }
-        content.insert("pyproject.toml".to_owned(), digest(document.to_string().trim()));
-        let readme = output.project.metadata.description.as_deref().unwrap_or_default();
-        content.insert("README.md".to_owned(), digest(readme.trim()));
-        let packaged: Vec<(RelPath, PathBuf)> = self.packaged(output, &outs)?.into_iter().collect();
-        let (mut names, mut paths) = (Vec::new(), Vec::new());
-        for (path, source) in packaged {
-            if pointers.contains(source.as_path()) {
-                continue;
-            }
-            if Some(&source) == version_file.as_ref() {
-                let text = fs_err::read_to_string(&source)?;
-                let text = crate::project::inputs::replace_version(&text, "").unwrap_or(text);
-                content.insert(path.to_string(), digest(text.trim()));
-                continue;
-            }
-            let size = fs_err::metadata(&source)?.len();
-            if size > self.config().publish.largest_file {
-                // It will be refused: not worth reading.
-                content.insert(path.to_string(), format!("{size} bytes"));
-                continue;
-            }
-            names.push(path.to_string());
-            paths.push(source);
-        }
-        let digests = backlot_store::hash_files(&paths, &*self.stat_cache()?, self.context())?;
-        content.extend(
-            names
-                .into_iter()
-                .zip(digests)
-                .map(|(name, found)| (name, found.md5.to_string())),
-        );
-        Ok(content)
     }
 
     /// How an output stands to releases. `modified` are tracked paths whose changes no pointer names yet.
@@ -435,16 +375,6 @@ fn bytes(record: &BaseFile) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(record).expect("a record is plain data");
     bytes.push(b'\n');
     bytes
-}
-
-fn digest(text: &str) -> String {
-    Sha256::from_bytes(sha2::Sha256::digest(text).into()).to_hex()
-}
-
-/// The file that has the version, where `pyproject.toml` has it not.
-fn version_file(output: &Output, project: &DocumentMut) -> Option<PathBuf> {
-    let path = project.get("tool")?.get("hatch")?.get("version")?.get("path")?;
-    Some(output.project.root.join(path.as_str()?))
 }
 
 /// What differs from a base, and what of it no pointer names yet.

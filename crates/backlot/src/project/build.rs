@@ -13,11 +13,11 @@ use backlot_core::{PackageName, RelPath, Sha256, Version};
 use backlot_wheel::BuildOptions;
 use serde::Serialize;
 
-use crate::environment::lockfile::Lock;
 use crate::error::Result;
 use crate::files::tracked::Tracked;
+use crate::project::content::{Content, outs_of};
 use crate::project::output::Output;
-use crate::project::provenance::{MadeRecord, OutRecord, PROVENANCE_FILE, Provenance, TOOL};
+use crate::project::provenance::{OutRecord, PROVENANCE_FILE, TOOL};
 use crate::workspace::Opened;
 
 /// Name of the project file kept in `*.dist-info`.
@@ -47,6 +47,9 @@ pub struct BuildReport {
     /// The wheel's absolute path.
     #[serde(skip)]
     pub path: PathBuf,
+    /// What it consists of.
+    #[serde(skip)]
+    pub(crate) content: Content,
     /// Where a dry run built it.
     #[serde(skip)]
     aside: Option<Arc<TemporaryFolder>>,
@@ -85,8 +88,9 @@ impl Opened {
         let folder = self
             .build_dir()
             .join(output.project.root.file_name().unwrap_or_default());
-        let provenance = self.provenance(output, tracked)?;
-        self.check_untracked(output, tracked, &provenance.outs)?;
+        // First: what is refused is not read.
+        self.check_untracked(output, tracked, &outs_of(output, tracked)?)?;
+        let (provenance, content) = self.provenance(output, tracked)?;
         let mut report = BuildReport {
             asset: output.name.clone(),
             package: output.package(),
@@ -97,6 +101,7 @@ impl Opened {
             files: 0,
             outs: provenance.outs.clone(),
             dry_run,
+            content,
             aside: None,
             path: folder
                 .join(backlot_wheel::WheelName::pure(&output.package(), &metadata.version).to_string()),
@@ -156,67 +161,4 @@ impl Opened {
             self.context().warn("build::broken_script", message);
         }
     }
-
-    /// What a release of this output is built from, now.
-    pub(crate) fn provenance(&self, output: &Output, tracked: &Tracked) -> Result<Provenance> {
-        let lock = Lock::load(self.root())?;
-        let mut inputs = BTreeMap::new();
-        let chosen = lock.iter().flat_map(|l| &l.packages);
-        for package in chosen {
-            if output
-                .project
-                .metadata
-                .requires_dist
-                .iter()
-                .any(|r| r.name() == &package.name)
-            {
-                inputs.insert(package.name.clone(), package.version.clone());
-            }
-        }
-        let mut outs = Vec::new();
-        for pointer in &tracked.pointers {
-            for (path, out) in pointer.located_outs() {
-                // What is not cached is on no remote, so it goes into the wheel like any other file.
-                let id = out.id().filter(|_| out.cache);
-                let (Some(id), Some(path)) = (id, wheel_path(output, &path)?) else {
-                    continue;
-                };
-                let made_by = match &pointer.made_by {
-                    None => None,
-                    Some(made_by) => wheel_path(output, &made_by.lock)?.map(|lock| MadeRecord {
-                        lock,
-                        stage: made_by.stage.clone(),
-                        isexec: out.isexec,
-                        not_pushed: !out.push,
-                        remote: out.remote.clone(),
-                    }),
-                };
-                outs.push(OutRecord {
-                    path,
-                    md5: id.to_string(),
-                    blake3: out.blake3(),
-                    size: out.size.unwrap_or(0),
-                    files: out.nfiles.unwrap_or(1),
-                    made_by,
-                });
-            }
-        }
-        outs.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Provenance {
-            format: 1,
-            tool: TOOL.to_owned(),
-            inputs,
-            outs,
-        })
-    }
-}
-
-/// Where a path of a project lies in its wheel.
-pub(crate) fn wheel_path(output: &Output, path: &std::path::Path) -> Result<Option<RelPath>> {
-    for root in &output.project.module_roots {
-        if let Ok(inside) = path.strip_prefix(&root.source) {
-            return Ok(Some(RelPath::from_path(inside)?.below(&root.target)));
-        }
-    }
-    Ok(None)
 }

@@ -94,9 +94,10 @@ impl Opened {
         if let Some(sha256) = locked.sha256 {
             // The record of where it comes from appears with it.
             let made = Output::load(stage.path())?;
+            let content = self.content_of(&made, &staged_pointers(&made)?)?;
             let base = BaseRelease {
                 version: locked.version.clone(),
-                ..self.as_base(&made, &staged_pointers(&made)?, sha256)?
+                ..Self::as_base(&made, content, sha256)?
             };
             Self::note_base(stage.path(), base)?;
         }

@@ -2,6 +2,8 @@
 
 pub(crate) mod base;
 pub(crate) mod build;
+pub(crate) mod build_record;
+pub(crate) mod content;
 pub(crate) mod edit;
 pub(crate) mod inputs;
 pub(crate) mod named_output;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use backlot_core::{Blake3, PackageName, RelPath, Version};
+use backlot_cascade::Settings;
+use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
 use backlot_dvc::{Out, Pointer};
 use backlot_store::ObjectId;
 use backlot_wheel::{InstalledDist, WheelArchive};
@@ -27,6 +28,9 @@ pub struct Provenance {
     pub inputs: BTreeMap<PackageName, Version>,
     /// Its tracked files and folders.
     pub outs: Vec<OutRecord>,
+    /// All that its build read, exactly; `None` of releases from before this was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<BuildRecord>,
 }
 
 impl Provenance {
@@ -35,6 +39,40 @@ impl Provenance {
         let record = archive.read_dist_info(PROVENANCE_FILE)?;
         Ok(record.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
+}
+
+/// All that the build of a release read, exactly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildRecord {
+    /// Its inputs and theirs, sorted by package.
+    pub inputs: Vec<ExactInput>,
+    /// Requirements for which the workspace had nothing, as they were written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// SHA-256 of what it was made of beside the inputs: code, its own files, and how a pipeline makes the others.
+    pub recipe: Sha256,
+    /// SHA-256 of all that the release consists of, but for its version: equal in two releases that have the same files.
+    pub content: Sha256,
+    /// The version that it was edited from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub based_on: Option<Version>,
+    /// How cascades treat the asset, by `[tool.backlot.cascade]` of its `pyproject.toml`.
+    pub cascade: Settings,
+}
+
+/// One input of a build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExactInput {
+    /// The package.
+    pub package: PackageName,
+    /// Its version.
+    pub version: Version,
+    /// The digest of its file; none of an output, of which no file exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+    /// Whether it was an output of the workspace, and no release: then nothing tells what was in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub editable: bool,
 }
 
 /// A tracked file or folder of a release.
@@ -131,4 +169,30 @@ pub(crate) fn made_pointers(bytes: &[u8]) -> Vec<Pointer> {
 pub(crate) fn made_outs(dist: &InstalledDist) -> Result<Vec<MadeOut>> {
     let record = dist.read_dist_info(PROVENANCE_FILE)?;
     Ok(record.map_or_else(Vec::new, |bytes| made_in(&bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Provenance;
+
+    const GOLDEN: &str = include_str!("../../../../fixtures/format/v1/backlot.json");
+
+    #[test]
+    fn the_file_of_version_1_is_read_and_written_the_same() {
+        let read: Provenance = serde_json::from_str(GOLDEN).expect("it is read");
+        let record = read.record.as_ref().expect("a record");
+        assert_eq!(record.inputs[1].sha256, None);
+        assert!(record.inputs[1].editable && !record.inputs[0].editable);
+        assert_eq!(
+            serde_json::to_string_pretty(&read).expect("written") + "\n",
+            GOLDEN
+        );
+    }
+
+    #[test]
+    fn what_was_written_before_there_were_records_is_read() {
+        let old = r#"{"format": 1, "tool": "backlot 0.1.0", "inputs": {"table": "1.4.0"}, "outs": []}"#;
+        let read: Provenance = serde_json::from_str(old).expect("it is read");
+        assert_eq!((read.inputs.len(), read.record), (1, None));
+    }
 }

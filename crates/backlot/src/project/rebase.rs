@@ -20,8 +20,8 @@ use crate::environment::lockfile::LockedPackage;
 use crate::error::{EditError, Error, Result, WorkspaceError};
 use crate::files::additions::Additions;
 use crate::files::tracked::Tracked;
-use crate::project::base::{BaseRelease, Content, Newer, out_of};
-use crate::project::build::wheel_path;
+use crate::project::base::{BaseRelease, Newer};
+use crate::project::content::{Content, out_of, wheel_path};
 use crate::project::edit::staged_pointers;
 use crate::project::output::Output;
 use crate::workspace::Opened;
@@ -173,7 +173,7 @@ impl Opened {
         let released = staged_pointers(&release)?;
         let onto = BaseRelease {
             version: package.version.clone(),
-            ..self.as_base(&release, &released, sha256)?
+            ..Self::as_base(&release, self.content_of(&release, &released)?, sha256)?
         };
         Ok((release, released, onto))
     }

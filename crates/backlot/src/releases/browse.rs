@@ -307,9 +307,8 @@ impl Opened {
             .collect();
         let base = self.base_status(&output, &tracked, &known, &modified, !unread.is_empty())?;
         known.retain(|one| one.listing.files().any(|release| release.version == version));
-        let untracked = self
-            .provenance(&output, &tracked)
-            .and_then(|made| self.untracked(&output, &tracked, &made.outs));
+        let untracked = crate::project::content::outs_of(&output, &tracked)
+            .and_then(|outs| self.untracked(&output, &tracked, &outs));
         let untracked = untracked.unwrap_or_else(|error| {
             self.context()
                 .warn(error.code(), format!("{}: {error}", output.name));
@@ -330,7 +329,7 @@ impl Opened {
 
     /// A path of the workspace as it is called in the package of an output.
     fn path_in_package(&self, output: &Output, path: &str) -> String {
-        let found = crate::project::build::wheel_path(output, &self.root().join(path));
+        let found = crate::project::content::wheel_path(output, &self.root().join(path));
         found
             .ok()
             .flatten()

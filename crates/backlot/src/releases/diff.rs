@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use crate::error::{Result, WorkspaceError};
 use crate::files::tracked::Tracked;
-use crate::project::base::{Content, KnownReleases, Newer};
-use crate::project::build::wheel_path;
+use crate::project::base::{KnownReleases, Newer};
+use crate::project::content::{Content, wheel_path};
 use crate::project::output::Output;
 use crate::workspace::Opened;
 

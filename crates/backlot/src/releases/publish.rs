@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use backlot_cascade::DirtyReport;
 use backlot_core::{PackageName, Version, VersionChange, file};
 use backlot_dvc::{AddedOut, Change, Destination, FileChanges, SentAhead, TrackedPointer};
 use backlot_repo::{Checked, Publication, Release, Repo};
@@ -48,6 +49,8 @@ pub struct PublishOptions {
     pub allow_unpushed: bool,
     /// Send changed files in one pass, without a copy in the cache.
     pub no_cache: bool,
+    /// Do not look what it affects.
+    pub no_dirty: bool,
     /// Run the asset's stages that are not up to date first. Not in a dry run.
     pub repro: bool,
     /// Change nothing.
@@ -82,6 +85,9 @@ pub struct PublishReport {
     pub already: bool,
     /// Whether nothing was published because the repo had a release of this version.
     pub skipped: bool,
+    /// What it affects; `None` where that was not asked for, or would have taken more than a moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dirtied: Option<DirtyReport>,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
@@ -223,6 +229,7 @@ impl Opened {
             wheel: Some(wheel),
             already: outcome == Outcome::Identical,
             skipped: outcome == Outcome::Skipped,
+            dirtied: None,
             dry_run: options.dry_run,
         })
     }
@@ -304,7 +311,7 @@ impl Opened {
         self.context().check()?;
         let next = wheel
             .sha256
-            .map(|sha256| self.as_base(output, &tracked[0], sha256));
+            .map(|sha256| Self::as_base(output, wheel.content.clone(), sha256));
         let next = next.transpose()?;
         if let Some(next) = next.clone().filter(|_| identical.is_none()) {
             Self::note_pending(output, base, next)?;
@@ -552,6 +559,7 @@ fn skipped(output: &Output, repo: &str, dry_run: bool) -> PublishReport {
         wheel: None,
         already: false,
         skipped: true,
+        dirtied: None,
         dry_run,
     }
 }

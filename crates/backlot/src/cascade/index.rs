@@ -1,0 +1,437 @@
+//! What the releases of a repo say of themselves: requirements, and what they were made of; kept in the cache of the machine.
+//!
+//! Invariants: what a wheel says is read once and kept by the wheel's digest; which wheels there are, and what was said of them since, is listed
+//! again unless the repo's own sign says that nothing changed. So an index can be deleted, and one that is damaged or of another format counts as
+//! absent. The format is in `docs/format/release-index.md`. Deliberately absent: choosing versions.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use backlot_core::{Coded as _, GroupName, Operation, PackageName, RelPath, Requirement, Sha256, Version};
+use backlot_core::{file, shared};
+use backlot_repo::{Listing, Release, Repo, Stamp, Wanted};
+use backlot_wheel::{AssetInfo, EntryPoints, Metadata};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+
+use crate::error::{Error, Result};
+use crate::project::provenance::{BuildRecord, PROVENANCE_FILE, Provenance};
+use crate::workspace::Opened;
+use crate::workspace::config::RepoEntry;
+
+const FORMAT: u32 = 1;
+/// How many wheels are read between two looks at whether to go on.
+const CHUNK: usize = 64;
+/// The most packages of an index behind HTTP: more are those of a mirror of the world, which inherits from nobody here.
+const MOST_OF_AN_INDEX: usize = 20_000;
+/// What is cheap enough to be done beside something else: a kept index of this size, and so many wheels to be read.
+const CHEAP_BYTES: u64 = 4 << 20;
+const CHEAP_READS: usize = 64;
+
+/// The files of a release that say what it is.
+const ABOUT: Wanted<'static> = Wanted {
+    name: "about",
+    is: &is_about,
+};
+
+fn is_about(path: &RelPath) -> bool {
+    let Some((folder, name)) = path.as_str().split_once('/') else {
+        return false;
+    };
+    folder.ends_with(".dist-info") && ["METADATA", "entry_points.txt", PROVENANCE_FILE].contains(&name)
+}
+
+/// How much may be done for an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Whatever it takes.
+    Full,
+    /// Little, and nothing that asks a server: else there is no index.
+    Cheap,
+    /// The same, and nothing is written.
+    Look,
+}
+
+/// The releases of a repo.
+#[derive(Debug, Default)]
+pub(crate) struct ReleaseIndex {
+    /// The repo, as configured.
+    pub(crate) repo: String,
+    pub(crate) packages: BTreeMap<PackageName, IndexedPackage>,
+}
+
+/// A package in an index.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct IndexedPackage {
+    /// The sign of what the repo had; `None` where nothing tells a change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stamp: Option<Stamp>,
+    /// Its releases, oldest version first.
+    pub(crate) releases: Vec<IndexedRelease>,
+}
+
+/// A release in an index.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct IndexedRelease {
+    pub(crate) version: Version,
+    /// The digest of the file that stands for the release: of a wheel that runs everywhere, where there is one.
+    pub(crate) sha256: Sha256,
+    /// Those of its other files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) others: Vec<Sha256>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) yanked: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deprecated: Option<String>,
+    #[serde(flatten)]
+    pub(crate) about: About,
+    #[serde(skip)]
+    requirements: OnceLock<Vec<Requirement>>,
+}
+
+/// What a release says of itself.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct About {
+    /// Its requirements, as METADATA has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    requires: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) groups: Vec<GroupName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) requires_python: Option<String>,
+    /// The asset's name, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) asset: Option<String>,
+    /// Whether one of its requirements cannot be read, so that it may need anything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) unclear: bool,
+    /// What it was made of, if it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) record: Option<BuildRecord>,
+}
+
+impl IndexedRelease {
+    /// Its requirements with their markers.
+    pub(crate) fn requirements(&self) -> &[Requirement] {
+        self.requirements.get_or_init(|| {
+            let parsed = self.about.requires.iter().map(|text| Requirement::parse(text));
+            parsed.filter_map(std::result::Result::ok).collect()
+        })
+    }
+
+    /// SHA-256 of what a build reads of it.
+    pub(crate) fn content(&self) -> Sha256 {
+        self.about
+            .record
+            .as_ref()
+            .map_or(self.sha256, |record| record.content)
+    }
+}
+
+impl IndexedPackage {
+    /// The release that people mean by the package: the newest that is not yanked and no pre-release, as far as there is one.
+    pub(crate) fn newest(&self) -> Option<&IndexedRelease> {
+        self.releases.iter().max_by_key(|release| {
+            (
+                release.yanked.is_none(),
+                !release.version.is_prerelease(),
+                &release.version,
+            )
+        })
+    }
+}
+
+impl ReleaseIndex {
+    /// A sign of all that it says: another for another state of the repo.
+    pub(crate) fn state(&self) -> u64 {
+        let mut hasher = sha2::Sha256::new();
+        for (name, package) in &self.packages {
+            hasher.update(name.as_str());
+            for release in &package.releases {
+                hasher.update(release.version.to_string());
+                hasher.update(release.sha256.as_bytes());
+                hasher.update([
+                    u8::from(release.yanked.is_some()),
+                    u8::from(release.deprecated.is_some()),
+                ]);
+            }
+        }
+        let digest: [u8; 32] = hasher.finalize().into();
+        // Numbers in JSON are exact up to 53 bits.
+        let bytes = [
+            0, 0, digest[0], digest[1], digest[2], digest[3], digest[4], digest[5],
+        ];
+        u64::from_be_bytes(bytes)
+    }
+}
+
+#[derive(Serialize)]
+struct StoredRef<'a> {
+    format: u32,
+    packages: &'a BTreeMap<PackageName, IndexedPackage>,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    format: u32,
+    packages: BTreeMap<PackageName, IndexedPackage>,
+}
+
+impl Opened {
+    /// The indexes of the studio's repos, preferred first, as the repos are now. `None` if that takes more than was allowed.
+    pub(crate) fn release_indexes(&self, effort: Effort) -> Result<Option<Vec<ReleaseIndex>>> {
+        let mut indexes = Vec::new();
+        // What is outside the studio is not the studio's to rebuild, and hears only names on its list.
+        for entry in self.repos().into_iter().filter(|entry| entry.public.is_none()) {
+            if effort != Effort::Full && entry.is_remote() {
+                return Ok(None);
+            }
+            match self.release_index(entry, effort)? {
+                Some(index) => indexes.push(index),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(indexes))
+    }
+
+    fn release_index(&self, entry: &RepoEntry, effort: Effort) -> Result<Option<ReleaseIndex>> {
+        let repo = self.open_repo(entry)?;
+        let path = self.index_path(&repo)?;
+        let is_large = || fs_err::metadata(&path).is_ok_and(|kept| kept.len() > CHEAP_BYTES);
+        if effort != Effort::Full && is_large() {
+            return Ok(None);
+        }
+        let mut known = load(&path)?;
+        let names = repo.packages()?;
+        if matches!(repo, Repo::Index(_)) && names.len() > MOST_OF_AN_INDEX {
+            let message = format!(
+                "`{}` is passed over: it has {} packages, more than {MOST_OF_AN_INDEX}",
+                entry.name,
+                names.len()
+            );
+            self.context().warn("cascade::repo_passed_over", message);
+            return Ok(Some(ReleaseIndex {
+                repo: entry.name.clone(),
+                ..ReleaseIndex::default()
+            }));
+        }
+        let now = self.context().now();
+        let holds = |name: &PackageName, package: &IndexedPackage| {
+            let stamp = package.stamp.as_ref();
+            stamp.is_some_and(|stamp| repo.holds(stamp, name, now))
+        };
+        let (mut packages, mut changed) = (BTreeMap::new(), Vec::new());
+        for name in names {
+            match known.remove_entry(&name) {
+                Some((name, package)) if holds(&name, &package) => drop(packages.insert(name, package)),
+                before => changed.push((name, before.map(|(_, package)| package).unwrap_or_default())),
+            }
+        }
+        let is_new = !changed.is_empty() || !known.is_empty();
+        let Some(read) = self.read_packages(&repo, changed, effort)? else {
+            return Ok(None);
+        };
+        packages.extend(read);
+        if is_new && effort != Effort::Look {
+            let stored = StoredRef {
+                format: FORMAT,
+                packages: &packages,
+            };
+            let bytes = serde_json::to_vec(&stored).expect("an index is plain data");
+            // A disk that does not take it only costs reading it all again.
+            shared::write_for_now(&path, &bytes).ok();
+        }
+        Ok(Some(ReleaseIndex {
+            repo: entry.name.clone(),
+            packages,
+        }))
+    }
+
+    /// Where the index of a repo is kept: by its place and identity.
+    fn index_path(&self, repo: &Repo) -> Result<PathBuf> {
+        let identity = repo.identity()?;
+        let identity = identity
+            .as_ref()
+            .and_then(|identity| identity.name())
+            .unwrap_or_default();
+        let digest = sha2::Sha256::digest(format!("{identity} {}", repo.place()));
+        let name = Sha256::from_bytes(digest.into()).to_hex();
+        Ok(self.cache_dir().join("releases").join(format!("{name}.json")))
+    }
+
+    /// Packages as a repo has them now. What is known of a file that is still there is not read again.
+    fn read_packages(
+        &self,
+        repo: &Repo,
+        changed: Vec<(PackageName, IndexedPackage)>,
+        effort: Effort,
+    ) -> Result<Option<Vec<(PackageName, IndexedPackage)>>> {
+        if repo.is_remote() && !changed.is_empty() {
+            let names: Vec<PackageName> = changed.iter().map(|(name, _)| name.clone()).collect();
+            repo.prefetch(&names)?;
+        }
+        let (mut packages, mut unread) = (Vec::with_capacity(changed.len()), Vec::new());
+        for (name, before) in changed {
+            self.context().check()?;
+            let (listing, stamp) = repo.stamped_listing(&name, self.context())?;
+            let mut package = IndexedPackage {
+                stamp: stamp.filter(|_| listing.broken.is_empty()),
+                releases: Vec::new(),
+            };
+            for files in versions(&listing) {
+                let mut digests = Vec::with_capacity(files.len());
+                for file in &files {
+                    digests.push(repo.digest(file)?);
+                }
+                let known = before.releases.iter().find(|known| known.sha256 == digests[0]);
+                if known.is_none() {
+                    unread.push((packages.len(), package.releases.len(), files[0].clone()));
+                }
+                package.releases.push(IndexedRelease {
+                    version: files[0].version.clone(),
+                    sha256: digests[0],
+                    others: digests.split_off(1),
+                    yanked: files[0].yanked.clone(),
+                    deprecated: files[0].deprecated.clone(),
+                    about: known.map(|known| known.about.clone()).unwrap_or_default(),
+                    requirements: OnceLock::new(),
+                });
+            }
+            packages.push((name, package));
+        }
+        if effort != Effort::Full && unread.len() > CHEAP_READS {
+            return Ok(None);
+        }
+        let running = self.context().start(Operation::Scan, unread.len() as u64, 0);
+        let mut left_out: Vec<(usize, usize)> = Vec::new();
+        for some in unread.chunks(CHUNK * rayon::current_num_threads().max(1)) {
+            self.context().check()?;
+            let files: Vec<&Release> = some.iter().map(|(_, _, file)| file).collect();
+            for ((at, release, file), about) in some.iter().zip(about_all(repo, &files)) {
+                match about {
+                    Ok(about) => packages[*at].1.releases[*release].about = about,
+                    Err(error) if is_about_file(&error) => {
+                        let message = format!("`{}` is passed over: {error}", file.place());
+                        self.context().warn("repo::broken_release", message);
+                        left_out.push((*at, *release));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            running.advance(some.len() as u64, 0);
+        }
+        for (at, release) in left_out.into_iter().rev() {
+            let package = &mut packages[at].1;
+            package.releases.remove(release);
+            // So that it is looked at again.
+            package.stamp = None;
+        }
+        Ok(Some(packages))
+    }
+}
+
+/// Whether an error says something of a file, and not of the way to it.
+fn is_about_file(error: &Error) -> bool {
+    use backlot_core::Class;
+    matches!(error.class(), Class::Integrity | Class::User | Class::NotFound)
+}
+
+/// The files of each version, the one that stands for it first; oldest version first.
+fn versions(listing: &Listing) -> Vec<Vec<&Release>> {
+    let mut all: Vec<Vec<&Release>> = Vec::new();
+    for file in listing.offered() {
+        match all.last_mut() {
+            Some(last) if last[0].version == file.version => last.push(file),
+            _ => all.push(vec![file]),
+        }
+    }
+    all
+}
+
+/// What releases say of themselves, in their order; many at once.
+fn about_all(repo: &Repo, files: &[&Release]) -> Vec<Result<About>> {
+    let chunks: Vec<Vec<Result<About>>> = if repo.is_remote() {
+        // It asks many at once itself.
+        vec![about_some(repo, files)]
+    } else {
+        files
+            .par_chunks(CHUNK)
+            .map(|some| about_some(repo, some))
+            .collect()
+    };
+    chunks.into_iter().flatten().collect()
+}
+
+fn about_some(repo: &Repo, files: &[&Release]) -> Vec<Result<About>> {
+    let wheels = files.iter().all(|file| !file.is_sdist());
+    match wheels.then(|| repo.read_inside(files, &ABOUT)) {
+        Some(Ok(inside)) => inside
+            .into_iter()
+            .zip(files)
+            .map(|(files, release)| parse(release, &files))
+            .collect(),
+        // One of them cannot be read, or is built by others.
+        Some(Err(_)) | None => files.iter().map(|file| about_one(repo, file)).collect(),
+    }
+}
+
+fn about_one(repo: &Repo, file: &Release) -> Result<About> {
+    if file.is_sdist() {
+        let (metadata, asset) = repo.describe(file)?;
+        return Ok(about(&metadata, asset, None));
+    }
+    let inside = repo.read_inside(&[file], &ABOUT)?;
+    parse(file, &inside.into_iter().flatten().collect::<Vec<_>>())
+}
+
+fn parse(release: &Release, files: &[(RelPath, Vec<u8>)]) -> Result<About> {
+    let text = |name: &str| {
+        let mut found = files.iter().filter(|(path, _)| path.file_name() == name);
+        found
+            .next()
+            .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned())
+    };
+    let metadata = Metadata::parse(&text("METADATA").unwrap_or_default())?;
+    if metadata.package() != release.package || metadata.version != release.version {
+        return Err(backlot_wheel::Error::BadMetadata {
+            of: release.file.clone(),
+            reason: format!("it is that of {} {}", metadata.name, metadata.version),
+        }
+        .into());
+    }
+    let entry_points = EntryPoints::parse(&text("entry_points.txt").unwrap_or_default());
+    let asset = AssetInfo::from_metadata(&metadata, &entry_points);
+    let provenance = text(PROVENANCE_FILE).and_then(|text| serde_json::from_str::<Provenance>(&text).ok());
+    Ok(about(&metadata, asset, provenance))
+}
+
+fn about(metadata: &Metadata, asset: Option<AssetInfo>, provenance: Option<Provenance>) -> About {
+    let name = asset.map(|asset| asset.name);
+    About {
+        requires: metadata
+            .requires_dist
+            .iter()
+            .map(|requirement| requirement.text().to_owned())
+            .collect(),
+        unclear: !metadata.invalid_requires.is_empty(),
+        groups: metadata.provides_extra.clone(),
+        requires_python: metadata.requires_python.as_ref().map(ToString::to_string),
+        // What Backlot built without an asset's entry point is one, too.
+        asset: name.or_else(|| provenance.as_ref().map(|_| metadata.name.clone())),
+        record: provenance.and_then(|provenance| provenance.record),
+    }
+}
+
+/// The index that was kept; empty if there is none that can be used.
+fn load(path: &std::path::Path) -> Result<BTreeMap<PackageName, IndexedPackage>> {
+    let Some(bytes) = file::read_if_exists(path)? else {
+        return Ok(BTreeMap::new());
+    };
+    let stored = serde_json::from_slice::<Stored>(&bytes).ok();
+    Ok(stored
+        .filter(|stored| stored.format == FORMAT)
+        .map(|stored| stored.packages)
+        .unwrap_or_default())
+}
