@@ -90,7 +90,7 @@ impl Workspace {
             why.ok().flatten().unwrap_or(error)
         });
         let mut report = published?;
-        if !options.no_dirty {
+        if !options.no_dirty && !report.skipped {
             let (package, version) = (&report.package, &report.version);
             report.dirtied = opened.affected_by_publish(package, version, &report.repo, options.dry_run);
         }

@@ -1,0 +1,51 @@
+//! Values of options that are more than text or a number.
+
+/// A kind of file for other tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// requirements.txt
+    Requirements,
+    /// pylock.toml (PEP 751)
+    Pylock,
+}
+
+/// When the files of an input are pulled.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum LocalizeArg {
+    /// By every pull, and by an install that waits for them
+    Always,
+    /// When the asset is named
+    OnDemand,
+}
+
+impl From<LocalizeArg> for backlot::Localize {
+    fn from(when: LocalizeArg) -> Self {
+        match when {
+            LocalizeArg::Always => Self::Always,
+            LocalizeArg::OnDemand => Self::OnDemand,
+        }
+    }
+}
+
+/// An age: `90m`, `12h`, `14d`, or `0`.
+pub(super) fn parse_age(text: &str) -> Result<std::time::Duration, String> {
+    let wrong = || format!("`{text}` is no age; write 90m, 12h or 14d");
+    if text == "0" {
+        return Ok(std::time::Duration::ZERO);
+    }
+    let (number, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(wrong)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number
+        .checked_mul(seconds)
+        .map(std::time::Duration::from_secs)
+        .ok_or_else(wrong)
+}
