@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use backlot::{
     AddFiles, AssetsLeftOut, BuildReport, Error, FileChanges, MoveReport, NewAsset, PublishOptions,
-    SomeFiles, fold_names, text,
+    SomeFiles, Workspace, fold_names, text,
 };
 
 use crate::args::Input;
@@ -75,38 +75,26 @@ pub(super) fn input(session: &Session, command: &Input) -> Result<Answer, Error>
             group,
             no_check,
             dry,
-        } => {
-            let output = workspace.output(asset, &session.context)?;
-            (
-                workspace.add_inputs(
-                    &output.name,
-                    requirements,
-                    group.as_deref(),
-                    !no_check,
-                    dry.dry_run,
-                    &session.context,
-                )?,
-                "requires",
-            )
-        }
+        } => (
+            workspace.add_inputs(
+                asset,
+                requirements,
+                group.as_deref(),
+                !no_check,
+                dry.dry_run,
+                &session.context,
+            )?,
+            "requires",
+        ),
         Input::Remove {
             asset,
             names,
             group,
             dry,
-        } => {
-            let output = workspace.output(asset, &session.context)?;
-            (
-                workspace.remove_inputs(
-                    &output.name,
-                    names,
-                    group.as_deref(),
-                    dry.dry_run,
-                    &session.context,
-                )?,
-                "no longer requires",
-            )
-        }
+        } => (
+            workspace.remove_inputs(asset, names, group.as_deref(), dry.dry_run, &session.context)?,
+            "no longer requires",
+        ),
     };
     let group = report
         .group
@@ -131,6 +119,14 @@ pub(super) fn input(session: &Session, command: &Input) -> Result<Answer, Error>
     Ok(Answer::new(&report, lines))
 }
 
+/// The asset that was named, or the one whose folder this is: only that one is looked for.
+fn asset_or_here(session: &Session, workspace: &Workspace, asset: Option<&str>) -> Result<String, Error> {
+    match asset {
+        Some(asset) => Ok(asset.to_owned()),
+        None => Ok(workspace.output_here(&session.here, &session.context)?.name),
+    }
+}
+
 pub(super) fn bump(session: &Session, words: &[String], dry_run: bool) -> Result<Answer, Error> {
     let workspace = session.open()?;
     let (asset, steps) = match words {
@@ -138,8 +134,8 @@ pub(super) fn bump(session: &Session, words: &[String], dry_run: bool) -> Result
         [steps, ..] => (None, steps),
         [] => (None, &String::new()),
     };
-    let output = workspace.output_or_here(asset, &session.here, &session.context)?;
-    let report = workspace.bump(&output.name, &steps.parse()?, dry_run, &session.context)?;
+    let asset = &asset_or_here(session, &workspace, asset)?;
+    let report = workspace.bump(asset, &steps.parse()?, dry_run, &session.context)?;
     if report.from == report.to {
         let text = format!("{} is {} already", report.asset, report.to);
         return Ok(Answer::new(&report, text));
@@ -156,8 +152,8 @@ pub(super) fn bump(session: &Session, words: &[String], dry_run: bool) -> Result
 
 pub(super) fn build(session: &Session, asset: Option<&str>, dry_run: bool) -> Result<Answer, Error> {
     let workspace = session.open()?;
-    let output = workspace.output_or_here(asset, &session.here, &session.context)?;
-    let report = workspace.build(&output.name, dry_run, &session.context)?;
+    let asset = &asset_or_here(session, &workspace, asset)?;
+    let report = workspace.build(asset, dry_run, &session.context)?;
     let text = format!("{}built {}", would(dry_run), describe_wheel(&report));
     Ok(Answer::new(&report, text))
 }
@@ -184,12 +180,12 @@ pub(super) fn publish(
     options: &PublishOptions,
 ) -> Result<Answer, Error> {
     let workspace = session.open()?;
-    let output = workspace.output_or_here(asset, &session.here, &session.context)?;
+    let asset = &asset_or_here(session, &workspace, asset)?;
     let options = PublishOptions {
         remove: options.remove.iter().map(|p| session.here.join(p)).collect(),
         ..options.clone()
     };
-    let report = workspace.publish(&output.name, &options, &session.context)?;
+    let report = workspace.publish(asset, &options, &session.context)?;
     if report.skipped {
         let text = format!(
             "skipped: {} already has {} {}",

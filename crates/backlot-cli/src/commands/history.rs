@@ -64,11 +64,7 @@ pub(super) fn diff(session: &Session, args: &DiffArgs) -> Result<Answer, Error> 
     let workspace = session.open()?;
     let from = match &args.from {
         Some(from) => from.clone(),
-        None => {
-            workspace
-                .output_or_here(None, &session.here, &session.context)?
-                .name
-        }
+        None => workspace.output_here(&session.here, &session.context)?.name,
     };
     let report = workspace.diff(&from, args.to.as_deref(), args.repo.as_deref(), &session.context)?;
     let text = describe_diff(&report);

@@ -79,9 +79,9 @@ impl Workspace {
         self.now(context)?.output(name)
     }
 
-    /// The output that is meant: the named one, the one `here` lies in, or the only one.
-    pub fn output_or_here(&self, name: Option<&str>, here: &Path, context: &Context) -> Result<Output> {
-        self.now(context)?.output_or_here(name, here)
+    /// The output that is meant where none is named: the one `here` lies in, or the only one.
+    pub fn output_here(&self, here: &Path, context: &Context) -> Result<Output> {
+        self.now(context)?.output_here(here)
     }
 
     /// Take the changes of the newest release over into an output that was edited from an older one.

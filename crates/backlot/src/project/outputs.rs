@@ -140,10 +140,7 @@ impl Opened {
         }
     }
 
-    pub(crate) fn output_or_here(&self, name: Option<&str>, here: &Path) -> Result<Output> {
-        if let Some(name) = name {
-            return self.output(name);
-        }
+    pub(crate) fn output_here(&self, here: &Path) -> Result<Output> {
         if let Some(output) = self.output_of(here)? {
             return Ok(output);
         }
