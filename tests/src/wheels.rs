@@ -65,7 +65,10 @@ pub fn wheel_with(name: &str, version: &str, headers: &str, content: &str, more:
     record.push_str(&format!("{info}/RECORD,,\n"));
     files.push((format!("{info}/RECORD"), record));
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    // With a time of its own, the same files give the same bytes.
+    let stored = zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Stored)
+        .last_modified_time(zip::DateTime::default());
     for (path, text) in files {
         archive.start_file(path, stored).expect("begun");
         archive.write_all(text.as_bytes()).expect("written");

@@ -48,7 +48,9 @@ fn wheel(record: &dyn Fn(&str) -> String, extra: Option<(&str, &str)>) -> Vec<u8
     rows.push_str(&format!("{INFO}/RECORD,,\n"));
     files.push((format!("{INFO}/RECORD"), record(&rows)));
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let options = zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Stored)
+        .last_modified_time(zip::DateTime::default());
     for (path, text) in files {
         archive.start_file(path, options).expect("begun");
         archive.write_all(text.as_bytes()).expect("written");

@@ -48,7 +48,9 @@ fn normalised(name: &str) -> String {
 /// An archive of stored files.
 fn archive(files: &[(String, String)]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
-    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let stored = SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Stored)
+        .last_modified_time(zip::DateTime::default());
     for (name, content) in files {
         archive.start_file(name, stored).expect("begun");
         archive.write_all(content.as_bytes()).expect("written");

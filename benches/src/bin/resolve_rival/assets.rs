@@ -149,7 +149,9 @@ fn write_wheel(repo: &Path, name: &str, version: &str, needs: &[String]) -> io::
     record.push_str(&format!("{info}/RECORD,,\n"));
     files.push((format!("{info}/RECORD"), record));
     let mut archive = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
-    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let stored = SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Stored)
+        .last_modified_time(zip::DateTime::default());
     for (file, text) in files {
         archive.start_file(file, stored).map_err(io::Error::other)?;
         archive.write_all(text.as_bytes())?;
