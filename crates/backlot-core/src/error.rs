@@ -122,7 +122,7 @@ impl Help for Option<String> {
 /// let error = Error::Busy { what: "printer".to_owned() };
 /// assert_eq!((error.code(), error.class(), error.retry()), ("core::locked", Class::Conflict, true));
 /// assert_eq!(error.help().as_deref(), Some("wait for the printer"));
-/// assert_eq!(Error::Cancelled(Cancelled).class(), Class::Cancelled);
+/// assert_eq!(Error::Cancelled(Cancelled::Asked).class(), Class::Cancelled);
 /// ```
 #[macro_export]
 macro_rules! coded {
