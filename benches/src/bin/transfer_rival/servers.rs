@@ -1,7 +1,7 @@
 //! Servers on loopback that the contestants share: OpenSSH, Apache's `WebDAV`, and moto for S3.
 //!
 //! Each has a folder and a port of its own and ends with its value. Debian's packages are used as they are; moto keeps its objects in
-//! memory, so of a bucket it is not told how much it has. Loopback has no latency; with a delay a [`line`](crate::line) lies in front.
+//! memory, so of a bucket it is not told how much it has. Loopback has no latency; with a delay a [line](mod@crate::line) lies in front.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
