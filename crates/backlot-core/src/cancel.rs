@@ -63,7 +63,7 @@ impl Cancel {
         self.why().map_or(Ok(()), Err)
     }
 
-    /// Why it is to stop. Work that found nobody to say why was asked to.
+    /// Why the work is to stop; [`Cancelled::Asked`] if the flag does not say.
     pub fn reason(&self) -> Cancelled {
         self.why().unwrap_or(Cancelled::Asked)
     }

@@ -44,7 +44,7 @@ impl Context {
         self.cancel = cancel;
         self
     }
-    /// The same context with a flag of its own: cancelling it stops what gets this context, and nobody else.
+    /// The same context with a flag of its own: cancelling that stops only the work that is given the new context.
     #[must_use]
     pub fn child(&self) -> Self {
         self.clone().with_cancel(self.cancel.child())

@@ -472,7 +472,7 @@ fn check_way(place: &Path, todo: &[Member]) -> Result<()> {
 }
 
 /// Remove the folders above a removed file that are empty now, `top` included.
-fn remove_empty_folders(path: &Path, top: &Path) {
+pub fn remove_empty_folders(path: &Path, top: &Path) {
     for folder in path.ancestors().skip(1).take_while(|p| p.starts_with(top)) {
         if fs::remove_dir(folder).is_err() {
             break;

@@ -38,7 +38,9 @@ pub mod yaml;
 pub use add::{AddOptions, AddedOut, Destination, SentAhead, add, add_known, add_known_file};
 pub use backlot_core::frames::Frames;
 pub use backlot_store::CheckoutOptions;
-pub use checkout::{CheckoutReport, checkout, checkout_after, plan_checkout, refuse_twins, remove_stale};
+pub use checkout::{
+    CheckoutReport, checkout, checkout_after, plan_checkout, refuse_twins, remove_empty_folders, remove_stale,
+};
 pub use config::{DvcConfig, DvcRemote};
 pub use content::{peek_manifest, read_manifest};
 pub use damage::{FoundFiles, verify_files};

@@ -114,7 +114,7 @@ pub(crate) struct LogArgs {
     /// Only this repo
     #[arg(long, value_name = "REPO")]
     pub(crate) repo: Option<String>,
-    /// Only so many of the newest
+    /// Show the newest N releases only
     #[arg(long, short = 'n', value_name = "N")]
     pub(crate) limit: Option<usize>,
 }

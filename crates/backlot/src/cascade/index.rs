@@ -24,10 +24,11 @@ use crate::workspace::config::RepoEntry;
 const FORMAT: u32 = 1;
 /// How many wheels are read between two looks at whether to go on.
 const CHUNK: usize = 64;
-/// The most packages of an index behind HTTP: more are those of a mirror of the world, which inherits from nobody here.
+/// The most packages of an index behind HTTP: a larger one is a mirror of a public index, which has no assets of the studio.
 const MOST_OF_AN_INDEX: usize = 20_000;
-/// What is cheap enough to be done beside something else: a kept index of this size, and so many wheels to be read.
+/// The largest kept index that is read beside another command.
 const CHEAP_BYTES: u64 = 4 << 20;
+/// The most wheels that are read beside another command.
 const CHEAP_READS: usize = 64;
 
 /// The files of a release that say what it is.

@@ -34,7 +34,7 @@ impl<'a> StudioResolver<'a> {
     pub(crate) fn new(studio: &'a Studio, context: &Context) -> Self {
         Self {
             studio,
-            // What is chosen here is installed by nobody, so that nobody needs to be warned.
+            // Warnings are for releases that are going to be installed; these are not.
             context: context.clone().silent(),
             requires: BTreeMap::new(),
         }

@@ -10,7 +10,7 @@ use backlot_cascade::{
     Asset, Catalog, GroupedRequirement, Input, Inputs, NodeId, Origin, RecipeDigest, Release, ReleaseRecord,
     RepoName, Settings,
 };
-use backlot_core::{MarkerEnv, PackageName, Requirement, Sha256, Version, text};
+use backlot_core::{MarkerEnv, PackageName, Requirement, Sha256, Version};
 use sha2::Digest as _;
 
 use crate::cascade::index::{Effort, IndexedRelease, ReleaseIndex};
@@ -63,11 +63,8 @@ impl Studio {
     pub(crate) fn unknown(&self, requirement: &Requirement) -> WorkspaceError {
         let names = self.indexes.iter().flat_map(|index| index.packages.keys());
         let own = requirement.name().as_str();
-        let nearest = text::nearest(own, names.map(PackageName::as_str));
-        WorkspaceError::NoSuchRelease {
-            what: format!("`{requirement}`"),
-            nearest: nearest.filter(|nearest| *nearest != own).map(ToOwned::to_owned),
-        }
+        let names = names.map(PackageName::as_str);
+        WorkspaceError::no_such_release(format!("`{requirement}`"), own, names)
     }
 }
 

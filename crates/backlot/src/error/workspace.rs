@@ -452,6 +452,21 @@ pub enum WorkspaceError {
     },
 }
 
+impl WorkspaceError {
+    /// No release of a description, with the known name that is most like the wanted one.
+    pub(crate) fn no_such_release<'k>(
+        what: String,
+        wanted: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) -> Self {
+        let nearest = text::nearest(wanted, known).filter(|nearest| *nearest != wanted);
+        Self::NoSuchRelease {
+            what,
+            nearest: nearest.map(ToOwned::to_owned),
+        }
+    }
+}
+
 fn near(nearest: Option<&str>) -> String {
     nearest.map(|n| format!(" (is it `{n}`?)")).unwrap_or_default()
 }

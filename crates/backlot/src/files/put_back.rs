@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Md5, RelPath, Version, text};
+use backlot_core::{Md5, RelPath, Version};
 use backlot_dvc::{Ignore, Out, Scanned, TrackedPointer};
 use backlot_store::{Cache, CheckoutItem, CheckoutOptions, FileDigests, ObjectId, PlacedMembers, StatCache};
 use fs_err as fs;
@@ -200,8 +200,8 @@ impl Opened {
             }
         }
         let what = format!("{} {version}", output.name);
-        let nearest = text::nearest(&what, versions.iter().map(String::as_str)).map(ToOwned::to_owned);
-        Err(WorkspaceError::NoSuchRelease { what, nearest }.into())
+        let versions = versions.iter().map(String::as_str);
+        Err(WorkspaceError::no_such_release(what.clone(), &what, versions).into())
     }
 
     /// What a release tracked, where it would lie in the output.
@@ -422,7 +422,7 @@ impl Opened {
             let now = backlot_store::hash_files(std::slice::from_ref(path), stat, self.context())?;
             if now.first() == Some(planned) && cache.holds(planned)? {
                 fs::remove_file(path)?;
-                remove_empty_folders(path, place);
+                backlot_dvc::remove_empty_folders(path, place);
             } else {
                 left.push(path.clone());
             }
@@ -544,17 +544,4 @@ fn check_ways(place: &Path, plan: &Plan) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Remove the folders above a removed file that are empty now, `top` included.
-fn remove_empty_folders(path: &Path, top: &Path) {
-    for folder in path
-        .ancestors()
-        .skip(1)
-        .take_while(|folder| folder.starts_with(top))
-    {
-        if fs::remove_dir(folder).is_err() {
-            break;
-        }
-    }
 }

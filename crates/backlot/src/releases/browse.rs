@@ -248,15 +248,14 @@ impl Opened {
     /// The error for a requirement that no release satisfies, where the repos have packages of these names.
     pub(crate) fn unknown_release(&self, requirement: &Requirement, names: &[String]) -> Result<Error> {
         let name = requirement.name().as_str();
-        let nearest = backlot_core::text::nearest(name, names.iter().map(String::as_str));
-        let nearest = nearest.filter(|nearest| *nearest != name).map(ToOwned::to_owned);
-        if nearest.is_none() {
+        let names = names.iter().map(String::as_str);
+        let error = WorkspaceError::no_such_release(format!("`{requirement}`"), name, names);
+        if matches!(error, WorkspaceError::NoSuchRelease { nearest: None, .. }) {
             for entry in self.repos() {
                 self.open_repo(entry)?.check_admits(requirement.name())?;
             }
         }
-        let what = format!("`{requirement}`");
-        Ok(WorkspaceError::NoSuchRelease { what, nearest }.into())
+        Ok(error.into())
     }
 
     pub(crate) fn status(&self) -> Result<StatusReport> {

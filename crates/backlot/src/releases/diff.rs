@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Md5, PackageName, Version, text};
+use backlot_core::{Md5, PackageName, Version};
 use backlot_dvc::{Change, Manifest, ManifestEntry, Out, TrackedPointer};
 use backlot_store::{Cache, ObjectId};
 use backlot_wheel::AssetInfo;
@@ -176,9 +176,8 @@ impl Opened {
             let what = format!("{name} {version}");
             let files = known.iter().flat_map(|one| one.listing.files());
             let versions: Vec<String> = files.map(|file| format!("{name} {}", file.version)).collect();
-            let nearest = text::nearest(&what, versions.iter().map(String::as_str));
-            let nearest = nearest.map(ToOwned::to_owned);
-            return Err(WorkspaceError::NoSuchRelease { what, nearest }.into());
+            let versions = versions.iter().map(String::as_str);
+            return Err(WorkspaceError::no_such_release(what.clone(), &what, versions).into());
         };
         let stage = TemporaryFolder::absent_in(&self.state_dir());
         let (output, tracked, base) = self.unpack_newer(&found, stage.path())?;

@@ -18,7 +18,7 @@ use crate::workspace::Opened;
 pub struct LogOptions {
     /// Only those of this repo.
     pub repo: Option<String>,
-    /// Only so many of the newest.
+    /// The number of releases, the newest first; all by default.
     pub limit: Option<usize>,
 }
 

@@ -1,8 +1,8 @@
 //! Ranges of packs that are read once for all pieces of work that need them.
 //!
-//! Files that were stored at the same time lie in a pack in turns, so that pieces of work which put a few files together each
-//! would ask for many small ranges beside each other. Here such ranges become one span: whoever comes first reads it, the others
-//! take what was read, and it is gone after the last. Memory: pieces of work that share a span are at most `ahead` apart, so what is
+//! Files that were stored at the same time lie in a pack in turns, so pieces of work that put a few files together each would
+//! request many small adjacent ranges. Here such ranges become one span: the first piece of work that needs it reads it, the others
+//! take the bytes from memory, and the last one frees them. Memory: pieces of work that share a span are at most `ahead` apart, so what is
 //! held is at most what those that are at work and `ahead` more need, and [`SMALL_TOTAL`]. Deliberately absent: reading, and who works on what.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -98,7 +98,7 @@ impl Spans {
         }
     }
 
-    /// What a piece of work needs, to be asked for once. Spans that nobody is reading are read first.
+    /// The bytes for a piece of work; to be called once for each. Spans that no other thread is reading are read first.
     pub(super) fn take(
         &self,
         work: usize,
