@@ -56,7 +56,10 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// A studio whose workspace `post` has the released frames of `Beauty` installed, and the asset `Dailies` that makes proxies and a movie of them.
 fn dailies() -> Studio {
-    let studio = Studio::new();
+    dailies_in(Studio::new())
+}
+
+fn dailies_in(studio: Studio) -> Studio {
     studio.asset("Beauty", 6, 2_000);
     studio.ws(&["publish", "Beauty"]).ok();
     studio.workspace("post");
@@ -217,6 +220,85 @@ fn second_and_third_machine(studio: &Studio, module: &str) {
             stages(&idle, "outcome"),
             pairs(&[("proxies", "skipped"), ("movie", "skipped")])
         );
+    }
+}
+
+#[test]
+fn what_one_machine_made_is_not_run_on_another_that_shares_only_a_remote() {
+    for studio in [Studio::new(), Studio::with_dvc_layout()] {
+        let studio = dailies_in(studio);
+        let module = "post/outputs/dailies/src/dailies";
+        post(&studio, &["repro", "Dailies"]).ok();
+        let dry = post(
+            &studio,
+            &["push", "Dailies", "--run-cache", "--dry-run", "--json"],
+        )
+        .ok()
+        .json();
+        let before = studio.snapshot("remote");
+        let sent = post(&studio, &["push", "Dailies", "--run-cache", "--json"])
+            .ok()
+            .json();
+        assert_eq!(dry["run_cache"]["results"], sent["run_cache"]["results"]);
+        let after = studio.snapshot("remote");
+        let entries: Vec<&String> = after
+            .keys()
+            .filter(|path| {
+                ["v1/results/", "run-results/", "runs/"]
+                    .iter()
+                    .any(|folder| path.starts_with(folder))
+            })
+            .collect();
+        assert_eq!(sent["run_cache"]["results"], entries.len(), "{entries:?}");
+        assert!(before.len() < after.len() && entries.len() >= 2, "{entries:?}");
+        let again = post(&studio, &["push", "Dailies", "--run-cache", "--json"])
+            .ok()
+            .json();
+        assert_eq!(again["run_cache"]["results"], 0);
+        assert_eq!(again["run_cache"]["already_there"], entries.len());
+
+        // Other machines have the definitions and the inputs, and no lock.
+        let run = |workspace: &str, arguments: &[&str]| {
+            let mut command = studio.command(&[&["-w", workspace], arguments].concat());
+            command.env("BACKLOT_CACHE_DIR", studio.path(&format!("cache-{workspace}")));
+            run_command(&mut command)
+        };
+        for workspace in ["second", "third", "fourth"] {
+            studio.workspace(workspace);
+            run(workspace, &["new", "Dailies"]).ok();
+            run(workspace, &["input", "add", "Dailies", "Beauty"]).ok();
+            run(workspace, &["install", "Beauty"]).ok();
+            run(workspace, &["pull"]).ok();
+            for file in ["dvc.yaml", "params.yaml"] {
+                let bytes = fs::read(studio.path(&format!("{module}/{file}"))).expect("read");
+                studio.write(&format!("{workspace}/outputs/dailies/src/dailies/{file}"), &bytes);
+            }
+        }
+        let restored = pairs(&[("proxies", "restored"), ("movie", "restored")]);
+        let made = run("second", &["repro", "Dailies", "--pull", "--json"])
+            .ok()
+            .json();
+        assert_eq!(stages(&made, "outcome"), restored, "{made:#}");
+        run("third", &["pull", "Dailies", "--run-cache"]).ok();
+        let made = run("third", &["repro", "Dailies", "--json"]).ok().json();
+        assert_eq!(stages(&made, "outcome"), restored, "{made:#}");
+        for workspace in ["second", "third"] {
+            let own = format!("{workspace}/outputs/dailies/src/dailies");
+            assert!(made_in(&studio, &own) == made_in(&studio, module), "{workspace}");
+        }
+        assert_eq!(runs(&studio), 2);
+
+        // An entry that was damaged there is passed over with a warning, and the stage runs.
+        for entry in entries {
+            fs::remove_file(studio.path(&format!("remote/{entry}"))).expect("removed");
+            studio.write(
+                &format!("remote/{entry}"),
+                b"{\"version\":1,\"made\":1,\"outs\":[]}\n",
+            );
+        }
+        let made = run("fourth", &["repro", "Dailies", "--pull"]).ok();
+        assert!(made.stderr().contains("passed over"), "{}", made.stderr());
+        assert_eq!(runs(&studio), 4);
     }
 }
 

@@ -7,6 +7,7 @@ mod cascade;
 mod config;
 mod daily;
 mod external;
+mod figures;
 mod parts;
 mod pipelines;
 mod places;
@@ -26,8 +27,9 @@ pub(crate) use cascade::{DependentsArgs, DirtyArgs};
 pub(crate) use config::{ConfigCommand, SelfCommand};
 pub(crate) use daily::{DiffArgs, DiscardArgs, GetArgs, LogArgs, RestoreArgs, UntrackArgs};
 pub(crate) use external::{Channel, External, Python};
+pub(crate) use figures::{CompareArgs, Metrics, Params, Plots};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
-pub(crate) use pipelines::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage};
+pub(crate) use pipelines::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage, StageAddArgs, StageTargets};
 pub(crate) use places::{Input, Remote, Repo};
 pub(crate) use releases::{CopyArgs, MirrorArgs, VerdictArgs};
 pub(crate) use rules::RuleArgs;
@@ -274,7 +276,7 @@ pub(crate) enum Command {
         after_help = "The stages that it needs are not looked at. Several stages may run at the same time.\n\nExamples:\n  backlot repro --plan-json > plan.json\n  backlot run-stage outputs/shot010/src/shot010/dvc.yaml:movie --json"
     )]
     RunStage(RunStageArgs),
-    /// List pipeline stages
+    /// List and edit pipeline stages
     #[command(subcommand)]
     Stage(Stage),
     /// Show how pipeline stages depend on each other
@@ -282,6 +284,15 @@ pub(crate) enum Command {
         after_help = "Examples:\n  backlot dag\n  backlot dag Shot010 --dot | dot -Tsvg > shot010.svg\n  backlot dag --mermaid"
     )]
     Dag(DagArgs),
+    /// Compare parameters of pipelines
+    #[command(subcommand)]
+    Params(Params),
+    /// Show and compare metrics of pipelines
+    #[command(subcommand)]
+    Metrics(Metrics),
+    /// Draw plots of pipelines
+    #[command(subcommand)]
+    Plots(Plots),
     /// Store what the nodes of a farm render, until it is published
     #[command(subcommand)]
     Part(Part),
@@ -522,12 +533,15 @@ pub(crate) enum Command {
         /// Bring back what the last `pull --force` set aside
         #[arg(long, conflicts_with_all = ["names", "frames", "remote", "force"])]
         undo: bool,
+        /// Fetch the results that other machines have for the stages of these assets, too
+        #[arg(long, conflicts_with_all = ["frames", "undo"])]
+        run_cache: bool,
         #[command(flatten)]
         dry: DryRun,
     },
     /// Send the files of outputs to a remote
     #[command(
-        after_help = "Publishing pushes by itself; this is for files that others need before. Of single files or frames,\nonly these are sent, and not that they are in a folder.\n\nExamples:\n  backlot push\n  backlot push Table --dry-run\n  backlot push Table --frames 1001-1010"
+        after_help = "Publishing pushes by itself; this is for files that others need before. Of single files or frames,\nonly these are sent, and not that they are in a folder.\n\nExamples:\n  backlot push\n  backlot push Table --dry-run\n  backlot push Table --frames 1001-1010\n  backlot push Dailies --run-cache"
     )]
     Push {
         /// Assets, and paths or patterns of files [default: all]
@@ -539,6 +553,9 @@ pub(crate) enum Command {
         /// The remote
         #[arg(long, value_name = "NAME")]
         remote: Option<String>,
+        /// Send the results of the stages of these assets, too, so that other machines need not run them
+        #[arg(long, conflicts_with = "frames")]
+        run_cache: bool,
         #[command(flatten)]
         dry: DryRun,
     },

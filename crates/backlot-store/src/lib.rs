@@ -41,7 +41,7 @@ pub use evict::{Evictable, delete_taken_out};
 pub use lower::is_read_only_cache;
 pub use object::{FileDigests, KnownFile, ObjectId, Transfer};
 pub use placed::PlacedMembers;
-pub use remote::{Remote, RemoteConfig, RemoteLayout, TransferReport};
+pub use remote::{Remote, RemoteConfig, RemoteLayout, RunCacheLayout, TransferReport};
 pub use stat::{FileStat, StatCache, StatEntry};
 pub use sweep::{is_sweep_due, sweep_folder, sweep_tree};
 pub use usage::Usage;

@@ -81,8 +81,14 @@ pub use files::untrack::{UntrackReport, UntrackedPath};
 pub use files::usage::ReleaseUsage;
 pub use files::verify::{DamageFound, ObjectDamage, ObjectReport, VerifyOptions, VerifyReport};
 pub use handle::Workspace;
+pub use pipelines::chart::{Chart, Line as ChartLine, charts_as_html, charts_as_svg};
+pub use pipelines::edited::{EditedStage, NewStage, StageEditReport};
+pub use pipelines::figures::{
+    Figure, FigureChange, FigureEnd, FigureKind, FiguresDiff, FiguresReport, PlotsReport,
+};
 pub use pipelines::graph::StageNode;
 pub use pipelines::repro::{ReproOptions, ReproReport};
+pub use pipelines::shared::ResultsReport;
 pub use pipelines::stale::{StageState, StageStatus};
 pub use project::base::{BaseState, BaseStatus, NewerRelease};
 pub use project::build::BuildReport;

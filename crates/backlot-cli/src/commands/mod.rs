@@ -9,6 +9,7 @@ mod cascade;
 mod config;
 mod environment;
 mod external;
+mod figures;
 mod files;
 mod graph;
 mod history;
@@ -129,6 +130,9 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::RunStage(args) => pipelines::run_stage(session, args),
         Command::Stage(stage) => pipelines::stage(session, stage),
         Command::Dag(args) => pipelines::dag(session, args),
+        Command::Params(command) => figures::params(session, command),
+        Command::Metrics(command) => figures::metrics(session, command),
+        Command::Plots(command) => figures::plots(session, command),
         Command::Part(part) => parts::part(session, part),
         Command::Copy(args) => releases::copy(session, args),
         Command::Mirror(args) => releases::mirror(session, args),
@@ -230,22 +234,28 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             remote,
             force,
             undo,
+            run_cache,
             dry,
         } => {
             if *undo {
                 return assets::undo_pull(session, dry.dry_run);
             }
-            let frames = frames.as_deref();
-            assets::pull(session, (names, frames), remote.as_deref(), *force, dry.dry_run)
+            let given = (names.as_slice(), frames.as_deref());
+            let answer = assets::pull(session, given, remote.as_deref(), *force, dry.dry_run)?;
+            let results = run_cache.then_some(backlot::Workspace::pull_results as pipelines::MoveResults);
+            pipelines::with_results(session, answer, results, (names, remote.as_deref(), dry.dry_run))
         }
         Command::Push {
             names,
             frames,
             remote,
+            run_cache,
             dry,
         } => {
-            let frames = frames.as_deref();
-            assets::push(session, (names, frames), remote.as_deref(), dry.dry_run)
+            let given = (names.as_slice(), frames.as_deref());
+            let answer = assets::push(session, given, remote.as_deref(), dry.dry_run)?;
+            let results = run_cache.then_some(backlot::Workspace::push_results as pipelines::MoveResults);
+            pipelines::with_results(session, answer, results, (names, remote.as_deref(), dry.dry_run))
         }
         Command::Edit { name, rebase, dry } if *rebase => assets::rebase(session, name, dry.dry_run),
         Command::Edit { name, dry, .. } => assets::edit(session, name, dry.dry_run),

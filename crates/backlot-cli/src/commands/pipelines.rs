@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use backlot::{Error, ReproOptions, ReproReport, StageNode, StageOutcome, StageReport};
+use backlot::{
+    Error, NewStage, ReproOptions, ReproReport, ResultsReport, StageEditReport, StageNode, StageOutcome,
+    StageReport, Workspace,
+};
 use serde::Serialize;
 
-use crate::args::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage};
-use crate::output::{Answer, columns, with_schema};
+use crate::args::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage, StageAddArgs, StageTargets};
+use crate::output::{Answer, columns, with_schema, would};
 use crate::session::Session;
 
 fn options(session: &Session, results: &ResultArgs) -> ReproOptions {
@@ -40,6 +43,32 @@ pub(super) fn repro(session: &Session, args: &ReproArgs) -> Result<Answer, Error
     let report = workspace.repro(&options, &session.context)?;
     let mut answer = Answer::new(&report, describe(&report));
     answer.failure = failure(&report);
+    Ok(answer)
+}
+
+/// Moves results of stages by names of assets and the name of a remote; the flag makes it a dry run.
+pub(super) type MoveResults =
+    fn(&Workspace, &[String], Option<&str>, bool, &backlot::Context) -> Result<ResultsReport, Error>;
+
+/// The answer of a push or pull with what was moved of the run cache, if that was asked for.
+pub(super) fn with_results(
+    session: &Session,
+    mut answer: Answer,
+    results: Option<MoveResults>,
+    (names, remote, dry_run): (&[String], Option<&str>, bool),
+) -> Result<Answer, Error> {
+    let Some(results) = results else {
+        return Ok(answer);
+    };
+    let report = results(&session.open()?, names, remote, dry_run, &session.context)?;
+    answer.text.push_str(&format!(
+        "{}moved {} of stages with {} ({})\n",
+        would(dry_run),
+        backlot::text::count(report.results, "result"),
+        backlot::text::count(report.objects, "object"),
+        backlot::text::bytes(report.bytes)
+    ));
+    answer.json["run_cache"] = serde_json::json!(report);
     Ok(answer)
 }
 
@@ -145,7 +174,63 @@ fn why(stage: &StageReport) -> String {
 }
 
 pub(super) fn stage(session: &Session, command: &Stage) -> Result<Answer, Error> {
-    let Stage::List { targets } = command;
+    match command {
+        Stage::List { targets } => list(session, targets),
+        Stage::Add(args) => add(session, args),
+        Stage::Remove(args) => {
+            let dry_run = args.dry.dry_run;
+            let workspace = session.open()?;
+            let report = workspace.remove_stages(&args.targets, &session.here, dry_run, &session.context)?;
+            Ok(edited(&report, "removed"))
+        }
+        Stage::Freeze(args) => freeze(session, args, true),
+        Stage::Unfreeze(args) => freeze(session, args, false),
+    }
+}
+
+fn add(session: &Session, args: &StageAddArgs) -> Result<Answer, Error> {
+    let new = NewStage {
+        name: args.name.clone(),
+        command: args.command.clone(),
+        desc: args.desc.clone(),
+        wdir: args.wdir.clone(),
+        deps: args.deps.clone(),
+        params: args.params.clone(),
+        outs: args.outs.clone(),
+        outs_no_cache: args.outs_no_cache.clone(),
+        metrics: args.metrics.clone(),
+        metrics_no_cache: args.metrics_no_cache.clone(),
+        plots: args.plots.clone(),
+        plots_no_cache: args.plots_no_cache.clone(),
+        always_changed: args.always_changed,
+        replace: args.force,
+    };
+    let workspace = session.open()?;
+    let report = workspace.add_stage(&new, &session.here, args.dry.dry_run, &session.context)?;
+    Ok(edited(&report, "added"))
+}
+
+fn freeze(session: &Session, args: &StageTargets, frozen: bool) -> Result<Answer, Error> {
+    let dry_run = args.dry.dry_run;
+    let workspace = session.open()?;
+    let report = workspace.freeze_stages(&args.targets, &session.here, frozen, dry_run, &session.context)?;
+    Ok(edited(&report, if frozen { "froze" } else { "unfroze" }))
+}
+
+fn edited(report: &StageEditReport, verb: &str) -> Answer {
+    let line = |one: &backlot::EditedStage| {
+        let state = if one.changed { "" } else { " (it was so already)" };
+        format!(
+            "{}{verb} {}:{}{state}\n",
+            would(report.dry_run),
+            one.file,
+            one.stage
+        )
+    };
+    Answer::new(report, report.stages.iter().map(line).collect::<String>())
+}
+
+fn list(session: &Session, targets: &[String]) -> Result<Answer, Error> {
     let nodes = nodes(session, targets)?;
     let stages: Vec<&StageNode> = nodes.iter().filter(|node| node.is_stage).collect();
     let mut text = String::new();

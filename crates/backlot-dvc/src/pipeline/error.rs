@@ -285,6 +285,32 @@ pub enum PipelineError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A stage that is to be added and is there.
+    #[error("{spot}: the stage `{stage}` exists")]
+    StageExists {
+        /// Where.
+        spot: Spot,
+        /// The stage.
+        stage: String,
+    },
+    /// A stage whose lines cannot be changed alone.
+    #[error("{spot}: cannot edit the stage `{stage}`: {reason}")]
+    Edit {
+        /// Where.
+        spot: Spot,
+        /// The stage.
+        stage: String,
+        /// Why.
+        reason: String,
+    },
+    /// A file that no chart can be drawn from.
+    #[error("`{file}` cannot be drawn: {reason}")]
+    Plot {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An entry of the run cache that is not one.
     #[error("`{name}` is not a valid entry of the run cache: {reason}")]
     RunCacheEntry {
@@ -351,6 +377,12 @@ backlot_core::coded! {
             "make or pull the files, or correct the stage";
         Self::RunRecord { .. } => "pipeline::run_record", Class::Integrity,
             "its folder holds the outputs of before the run: move them back to their places, then remove the folder";
+        Self::StageExists { .. } => "pipeline::stage_exists", Class::Conflict,
+            "choose another name, or replace it with `backlot stage add --force`";
+        Self::Edit { .. } => "pipeline::edit", Class::Config,
+            "edit the file by hand; stages that are written on lines of their own can be changed by commands";
+        Self::Plot { .. } => "pipeline::plot", Class::Config,
+            "correct the file, or the fields of the plot in dvc.yaml";
         Self::RunCacheEntry { .. } => "pipeline::run_cache_entry", Class::Integrity,
             "remove the entry; its result is computed again when it is needed";
     }

@@ -2,14 +2,15 @@
 //!
 //! Invariants: nothing here but [`run`] runs a command, writes a file or asks the network: files are read through
 //! [`ProjectFiles`], and the state of outputs through [`Present`]; what is written in a lock is byte for byte what DVC
-//! writes; what DVC refuses before anything runs is refused here, and outputs outside of the project too. Deliberately
-//! absent: edits of `dvc.yaml`.
+//! writes; what DVC refuses before anything runs is refused here, and outputs outside of the project too.
 //!
 //! The way from files to decisions: [`Pipelines::load`] reads stages, [`Graph::new`] connects them, [`Graph::select`]
 //! finds those of a command in their order, [`judge`] says what changed in each and [`action`] what to do about it;
 //! [`entry_of`] is what goes into the [`Lock`] afterwards.
 
+pub mod edit;
 mod error;
+pub mod figures;
 mod files;
 mod graph;
 mod integer;

@@ -83,6 +83,27 @@ impl ChunkedRemote {
         Ok(Some(self.site(format)))
     }
 
+    /// The keys of small objects below a prefix.
+    pub(crate) fn small_keys(&self, prefix: &str) -> Result<Vec<String>> {
+        Ok(self
+            .blobs
+            .list(prefix)?
+            .into_iter()
+            .map(|entry| entry.key)
+            .collect())
+    }
+
+    /// A small object; of one with more than `most` bytes the first of them.
+    pub(crate) fn read_small(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>> {
+        self.blobs.read_range(key, 0..most + 1)
+    }
+
+    /// Write a small object.
+    pub(crate) fn write_small(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        self.find_or_make()?;
+        self.blobs.put(key, bytes)
+    }
+
     /// Which remote is there.
     pub(crate) fn identity(&self) -> Result<PlaceIdentity> {
         Ok(match self.find()? {

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use backlot_backend::ObjectStore;
 use backlot_core::context::Running;
 use backlot_core::file::{self, TemporaryFolder};
 use backlot_core::presence::is_folder;
@@ -38,6 +40,11 @@ impl FolderRemote {
 
     pub(super) fn place(&self) -> String {
         format!("the remote `{}`", self.root.display())
+    }
+
+    /// The same folder as a store of objects.
+    pub(super) fn store(&self) -> Arc<dyn ObjectStore> {
+        backlot_backend::folder(&self.root)
     }
 
     pub(super) fn sizes(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<u64>>> {

@@ -10,8 +10,11 @@ mod identity;
 mod origin;
 mod parts;
 mod proven;
+mod results;
 pub(crate) mod service;
 mod users;
+
+pub use results::RunCacheLayout;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};

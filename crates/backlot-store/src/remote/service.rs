@@ -45,6 +45,11 @@ impl ServiceRemote {
         format!("the remote `{}`", self.store.place())
     }
 
+    /// The store it is in.
+    pub(super) fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.store)
+    }
+
     fn width(&self) -> usize {
         self.store.traits().concurrency
     }

@@ -26,6 +26,12 @@ pub enum PipelinesError {
         /// The path, relative to the workspace.
         path: String,
     },
+    /// A file of another type than charts are written to.
+    #[error("charts are written as .svg or .html, not as `{path}`")]
+    PlotFile {
+        /// The file.
+        path: String,
+    },
     /// Outputs that are not those of the present inputs.
     #[error("`{asset}` has {} whose outputs are not up to date: {}", text::count(stages.len() as u64, "stage"), stages.join("; "))]
     Stale {
@@ -42,6 +48,8 @@ backlot_core::coded! {
             format!("give the stage outputs in `{folder}`, or move it into a dvc.yaml in the package of the asset that the output belongs to");
         Self::Installed { .. } => "pipelines::installed", Class::User,
             "`backlot edit NAME` makes an output of the release; its stages can be run";
+        Self::PlotFile { .. } => "pipelines::plot_file", Class::User,
+            "give the file a name that ends in .svg or .html";
         Self::Stale { asset, .. } => "publish::stale_stages", Class::Conflict,
             stale_help(&word(asset));
     }

@@ -9,8 +9,11 @@ use backlot_dvc::pipeline::run::Plan;
 
 use crate::error::Result;
 use crate::handle::Workspace;
+use crate::pipelines::edited::{NewStage, StageEditReport};
+use crate::pipelines::figures::{FigureKind, FiguresDiff, FiguresReport, PlotsReport};
 use crate::pipelines::graph::StageNode;
 use crate::pipelines::repro::{ReproOptions, ReproReport};
+use crate::pipelines::shared::ResultsReport;
 use crate::pipelines::stale::StageStatus;
 
 impl Workspace {
@@ -28,6 +31,97 @@ impl Workspace {
     /// Make one stage, whatever the state of those that it needs. Several stages may be made at a time, by any processes.
     pub fn run_stage(&self, name: &str, options: &ReproOptions, context: &Context) -> Result<ReproReport> {
         self.now(context)?.run_stage(name, options)
+    }
+
+    /// Send the results that stages have for their present inputs, with their objects, so that other machines need not run them. Names are
+    /// outputs, or targets relative to the workspace; none stands for all stages.
+    pub fn push_results(
+        &self,
+        names: &[String],
+        remote: Option<&str>,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<ResultsReport> {
+        self.now(context)?.push_results(names, remote, dry_run)
+    }
+
+    /// Fetch the results that other machines sent for the present inputs of stages, so that a run can put them back without the remotes.
+    pub fn pull_results(
+        &self,
+        names: &[String],
+        remote: Option<&str>,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<ResultsReport> {
+        self.now(context)?.pull_results(names, remote, dry_run)
+    }
+
+    /// Add a stage to the `dvc.yaml` of a folder, or of an asset. Comments and the order of what is there stay.
+    pub fn add_stage(
+        &self,
+        new: &NewStage,
+        folder: &Path,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<StageEditReport> {
+        self.now(context)?.add_stage(new, folder, dry_run)
+    }
+
+    /// Take stages out of their `dvc.yaml` and `dvc.lock`; their files stay where they are. Targets are relative to a folder.
+    pub fn remove_stages(
+        &self,
+        targets: &[String],
+        folder: &Path,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<StageEditReport> {
+        self.now(context)?.remove_stages(targets, folder, dry_run)
+    }
+
+    /// Freeze stages, so that no run makes them, or unfreeze them.
+    pub fn freeze_stages(
+        &self,
+        targets: &[String],
+        folder: &Path,
+        frozen: bool,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<StageEditReport> {
+        self.now(context)?.freeze_stages(targets, folder, frozen, dry_run)
+    }
+
+    /// The parameters or metrics of an asset of this workspace (`Table`), or of a release (`Table==1.0`).
+    pub fn figures(
+        &self,
+        kind: FigureKind,
+        what: &str,
+        repo: Option<&str>,
+        context: &Context,
+    ) -> Result<FiguresReport> {
+        self.now(context)?.figures(kind, what, repo)
+    }
+
+    /// What differs in them between two assets or releases; without `to`, between a release and the workspace.
+    pub fn compare_figures(
+        &self,
+        kind: FigureKind,
+        from: &str,
+        to: Option<&str>,
+        repo: Option<&str>,
+        context: &Context,
+    ) -> Result<FiguresDiff> {
+        self.now(context)?.compare_figures(kind, from, to, repo)
+    }
+
+    /// Draw the plots of assets and releases into a file, `.svg` or `.html`. What they have in common is drawn into one chart.
+    pub fn plots(
+        &self,
+        ends: &[String],
+        repo: Option<&str>,
+        path: &Path,
+        context: &Context,
+    ) -> Result<PlotsReport> {
+        self.now(context)?.plots(ends, repo, path)
     }
 
     /// The state of all stages, each after those it needs.

@@ -299,7 +299,8 @@ impl Found {
         }
     }
 
-    fn refuse_foreign(&self, path: &Path) -> Result<()> {
+    /// An error if a path is in an installed release.
+    pub(crate) fn refuse_foreign(&self, path: &Path) -> Result<()> {
         if !self.foreign.iter().any(|folder| path.starts_with(folder)) {
             return Ok(());
         }

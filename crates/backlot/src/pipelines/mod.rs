@@ -5,9 +5,13 @@
 //! is checked before the first command starts. Deliberately absent: formats, verdicts and runs (`backlot_dvc::pipeline`), and the files of
 //! stages, which are tracked files like others (`files/tracked.rs`).
 
+pub(crate) mod chart;
 pub(crate) mod commands;
+pub(crate) mod edited;
+pub(crate) mod figures;
 pub(crate) mod found;
 pub(crate) mod graph;
 pub(crate) mod pulled;
 pub(crate) mod repro;
+pub(crate) mod shared;
 pub(crate) mod stale;

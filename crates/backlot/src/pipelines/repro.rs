@@ -30,7 +30,7 @@ pub struct ReproOptions {
     pub downstream: bool,
     /// After a failure, go on with all that does not need the failed stage.
     pub keep_going: bool,
-    /// Fetch missing results from a remote.
+    /// Fetch missing results, and those that other machines have, from the remotes that outputs belong to.
     pub pull: bool,
     /// The remote, instead of the default one.
     pub remote: Option<String>,
@@ -149,8 +149,9 @@ impl Opened {
             (false, false) => Reach::Needed,
         };
         let is_empty = targets.are_none(&found);
+        let mut nodes = Vec::new();
         if !is_empty {
-            let nodes = targets.select(&graph, reach)?;
+            nodes = targets.select(&graph, reach)?;
             found.check(&graph, &nodes, &self.outputs_dir())?;
         }
         let environment = self.command_environment()?;
@@ -168,7 +169,9 @@ impl Opened {
             run = run.jobs(jobs);
         }
         if options.pull && !options.dry_run {
-            run = run.pull(Some(Arc::new(self.pull_from(options.remote.as_deref())?)));
+            let stages = nodes.iter().filter_map(|node| graph.stage(*node));
+            let from = self.pull_from(stages, options.remote.as_deref(), false)?;
+            run = run.pull(Some(Arc::new(from)));
         }
         let executor = self.executor(found.variables(&graph));
         Ok(Ready {

@@ -114,20 +114,7 @@ impl Opened {
             ),
             (None, None) => {
                 let output = held.output(name.as_str())?;
-                let base = held.base_of(&output, &known)?.map(|base| base.version);
-                let newest = || {
-                    known
-                        .iter()
-                        .flat_map(|one| one.listing.offered())
-                        .map(|r| r.version.clone())
-                        .max()
-                };
-                let version = base
-                    .or_else(newest)
-                    .ok_or_else(|| WorkspaceError::NoSuchRelease {
-                        what: format!("a release of {}", output.name),
-                        nearest: None,
-                    })?;
+                let version = held.base_or_newest(&output, &known)?;
                 (
                     held.released_side(&known, &name, &version)?,
                     held.workspace_side(&output)?,
@@ -147,8 +134,25 @@ impl Opened {
         held.compare_sides(&from, &to)
     }
 
+    /// The version that an output was edited from, or the newest.
+    pub(crate) fn base_or_newest(&self, output: &Output, known: &[KnownReleases]) -> Result<Version> {
+        let base = self.base_of(output, known)?.map(|base| base.version);
+        let newest = || {
+            let offered = known.iter().flat_map(|one| one.listing.offered());
+            offered.map(|release| release.version.clone()).max()
+        };
+        let version = base.or_else(newest);
+        version.ok_or_else(|| {
+            let error = WorkspaceError::NoSuchRelease {
+                what: format!("a release of {}", output.name),
+                nearest: None,
+            };
+            error.into()
+        })
+    }
+
     /// The package and, if one is given, the version of a text such as `Table` or `Table==1.0.0`.
-    fn named_end(&self, text: &str) -> Result<(PackageName, Option<Version>)> {
+    pub(crate) fn named_end(&self, text: &str) -> Result<(PackageName, Option<Version>)> {
         if !text.contains(['<', '>', '=', '~', '!']) {
             return Ok((PackageName::of_asset(text)?, None));
         }
@@ -156,7 +160,7 @@ impl Opened {
         Ok((name, Some(version)))
     }
 
-    fn known_in(&self, name: &PackageName, repo: Option<&str>) -> Result<Vec<KnownReleases>> {
+    pub(crate) fn known_in(&self, name: &PackageName, repo: Option<&str>) -> Result<Vec<KnownReleases>> {
         let mut known = self.known_releases(name, &mut BTreeSet::new());
         if let Some(repo) = repo {
             self.repo_entry(repo)?;
@@ -165,20 +169,28 @@ impl Opened {
         Ok(known)
     }
 
-    fn released_side(&self, known: &[KnownReleases], name: &PackageName, version: &Version) -> Result<Side> {
-        let find = |one| -> Option<Newer<'_>> {
-            let one: &KnownReleases = one;
+    /// A release among those of some repos.
+    pub(crate) fn find_release<'k>(
+        known: &'k [KnownReleases],
+        name: &PackageName,
+        version: &Version,
+    ) -> Result<Newer<'k>> {
+        let find = |one: &'k KnownReleases| -> Option<Newer<'k>> {
             let mut files = one.listing.files().filter(|file| !file.is_sdist());
             let release = files.find(|file| file.version == *version)?.clone();
             Some(Newer { known: one, release })
         };
-        let Some(found) = known.iter().find_map(find) else {
+        known.iter().find_map(find).ok_or_else(|| {
             let what = format!("{name} {version}");
             let files = known.iter().flat_map(|one| one.listing.files());
             let versions: Vec<String> = files.map(|file| format!("{name} {}", file.version)).collect();
             let versions = versions.iter().map(String::as_str);
-            return Err(WorkspaceError::no_such_release(what.clone(), &what, versions).into());
-        };
+            WorkspaceError::no_such_release(what.clone(), &what, versions).into()
+        })
+    }
+
+    fn released_side(&self, known: &[KnownReleases], name: &PackageName, version: &Version) -> Result<Side> {
+        let found = Self::find_release(known, name, version)?;
         let stage = TemporaryFolder::absent_in(&self.state_dir());
         let (output, tracked, base) = self.unpack_newer(&found, stage.path())?;
         self.bring_manifests(&tracked, self.remote_elsewhere(None).as_ref())?;

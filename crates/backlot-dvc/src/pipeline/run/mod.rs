@@ -5,7 +5,7 @@
 //! has, and the network ([`Pull`] brings objects).
 //!
 //! [`plan`] says what a run would do, [`reproduce`] does it with an [`Executor`], [`run_stage`] makes a single stage, and
-//! [`RunCache`] gives results to other machines.
+//! [`known_results`] says which results other machines can use, [`RunCache`] has them.
 
 mod aside;
 mod engine;
@@ -16,18 +16,21 @@ mod plan;
 mod project;
 mod report;
 mod results;
+mod share;
 mod stage;
 mod supervise;
 mod world;
 
 pub use aside::Recovered;
+pub use backlot_store::RunCacheLayout;
 pub use engine::{recover, reproduce, run_stage};
 pub use executor::{Ended, Executor, Exit, Job, LocalExecutor, Output, Supervisor};
 pub use options::{Pull, RunOptions};
 pub use plan::{Plan, Planned, PlannedStage, plan};
 pub use project::Project;
 pub use report::{Outcome, Report, StageError, StageReport};
-pub use results::{RunCache, RunCacheLayout};
+pub use results::RunCache;
+pub use share::{KnownResult, ObjectsByPin, known_results};
 pub use supervise::supervise;
 
 #[cfg(all(test, unix))]

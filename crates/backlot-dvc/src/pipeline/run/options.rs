@@ -9,16 +9,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backlot_core::Context;
-use backlot_store::ObjectId;
+use backlot_core::{Context, Sha256};
+use backlot_store::{ObjectId, RunCacheLayout};
 
-use super::super::{Place, Reach, Selection};
+use super::super::{Output, Place, Reach, Selection, Stage};
 use crate::error::Result;
 
-/// Brings objects from elsewhere into the cache, for `--pull`.
+/// Brings objects and results from elsewhere into the cache, for `--pull`.
 pub trait Pull: Send + Sync + fmt::Debug {
-    /// Bring those of the objects that can be found. One that cannot is not an error.
-    fn pull(&self, objects: &[ObjectId], context: &Context) -> Result<()>;
+    /// Bring those of the objects of an output that can be found. One that cannot is not an error.
+    fn pull(&self, out: &Output, objects: &[ObjectId], context: &Context) -> Result<()>;
+    /// Bring the results of a key into the run cache, without their objects. Returns how many are new.
+    fn results(&self, stage: &Stage, layout: RunCacheLayout, key: &Sha256, context: &Context) -> Result<u64>;
 }
 
 /// What a run was asked for. All is as `dvc repro` has it, where that has it.

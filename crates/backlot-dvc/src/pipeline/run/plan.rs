@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use backlot_core::{Blake3, Context, RelPath};
 use serde::Serialize;
 
-use super::super::{Action, Change, Content, Graph, Judging, LockEntry, Place, Stage, action, judge};
+use super::super::{Action, Change, Content, Graph, Judging, LockEntry, Output, Place, Stage, action, judge};
 use super::options::RunOptions;
 use super::project::{Locks, Project, makers};
 use super::stage::{self, Known, Settings, out_content};
@@ -86,7 +86,7 @@ impl Plan {
     }
 }
 
-/// Plan a run.
+/// Plan a run. With [`RunOptions::pull`], what it would put back is fetched.
 pub fn plan(project: &Project<'_>, options: &RunOptions, context: &Context) -> Result<Plan> {
     let graph = project.graph(context)?;
     let order = graph.select(&options.selection())?;
@@ -298,7 +298,21 @@ impl Planner<'_> {
                 None
             },
         };
-        let changes = judge(stage, locked, overlay, judging)?;
+        let mut changes = judge(stage, locked, overlay, judging)?;
+        // Nothing is fetched but for a plan that was given where to fetch from.
+        let fetch = |out: &Output, id| stage::fetch(self.world, self.options, out, id);
+        if let Some(entry) = locked
+            && self.options.pull.is_some()
+            && !changes.is_empty()
+            && stage::is_lost_only(&changes)
+        {
+            for out in &stage.outs {
+                if let Some(content) = out_content(entry, &out.path) {
+                    fetch(out, content.id)?;
+                }
+            }
+            changes = judge(stage, locked, overlay, judging)?;
+        }
         let restored = match action(stage, locked, &changes, overlay, judged.is_forced)? {
             Action::Skip => return Ok((Planned::Skip, changes)),
             Action::Record => return Ok((Planned::Record, changes)),
@@ -310,7 +324,7 @@ impl Planner<'_> {
             Action::Run { ask_run_cache }
                 if ask_run_cache && !self.options.no_run_cache && !judged.is_open =>
             {
-                self.known.find(stage, overlay, &|_| Ok(()))?
+                self.known.find(stage, overlay, &fetch)?
             }
             Action::Run { .. } => None,
         };

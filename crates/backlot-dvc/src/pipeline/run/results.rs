@@ -4,18 +4,18 @@
 //! is read and written only where its key decides enough ([`run_cache::is_sound`], and one working folder a command).
 //! Invariants: an entry is used only if all it names is in the cache, the newest first; paths are never taken from an entry.
 //! The formats are in `docs/format/pipeline-runs.md`. Deliberately absent: moving entries and objects between machines, for
-//! which [`RunCache`] has names, bytes and objects.
+//! which [`RunCache`] has names, bytes and objects, and [`super::share`] what is worth sending.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use backlot_core::presence::read_folder;
 use backlot_core::{Blake3, Sha256, file, shared};
-use backlot_store::{Cache, ObjectId};
+use backlot_store::{Cache, ObjectId, RunCacheLayout};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use super::super::{Content, LockEntry, PipelineError, Place, Stage, run_cache};
+use super::super::{Content, LockEntry, Output, PipelineError, Place, Stage, run_cache};
 use super::project::file_error;
 use super::world::{Measured, World};
 use crate::content::peek_manifest;
@@ -142,15 +142,12 @@ fn list(folder: &Path) -> Result<Vec<(String, std::fs::Metadata)>> {
 
 /// The contents of a stage's outputs, in their order.
 type Outs = Vec<Content>;
+/// Brings an object of an output into the cache, if it can be found.
+pub(super) type Fetch<'a> = &'a dyn Fn(&Output, ObjectId) -> Result<()>;
 
 /// The result of a key in our own layout: the newest with all its content in the cache, or, where objects can be fetched,
 /// in which `fetch` brought it there.
-pub(super) fn find(
-    world: &World<'_>,
-    stage: &Stage,
-    key: &Sha256,
-    fetch: &dyn Fn(ObjectId) -> Result<()>,
-) -> Result<Option<Outs>> {
+pub(super) fn find(world: &World<'_>, stage: &Stage, key: &Sha256, fetch: Fetch<'_>) -> Result<Option<Outs>> {
     let cache = world.project.cache;
     let hex = key.to_hex();
     let folder = own_folder(cache).join(&hex[..2]).join(&hex);
@@ -166,36 +163,52 @@ pub(super) fn find(
     }
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.made));
     for entry in entries {
-        let found: Option<Outs> = stage
+        let found: Option<Vec<Measured>> = stage
             .outs
             .iter()
             .map(|out| {
                 let found = entry.outs.iter().find(|known| known.path == out.path)?;
-                Some(Content {
+                let content = Content {
                     id: found.md5,
                     size: found.size,
                     nfiles: found.nfiles,
                     isexec: found.isexec,
-                })
+                };
+                let blake3 = found.blake3;
+                Some(Measured { content, blake3 })
             })
             .collect();
-        let Some(outs) = found.filter(|_| entry.outs.len() == stage.outs.len()) else {
+        let Some(measured) = found.filter(|_| entry.outs.len() == stage.outs.len()) else {
             continue;
         };
-        if is_complete(world, &outs, fetch)? {
+        let outs: Outs = measured.iter().map(|one| one.content).collect();
+        if is_complete(world, stage, &outs, fetch)? && is_proven(world, &measured)? {
             return Ok(Some(outs));
         }
     }
     Ok(None)
 }
 
-fn is_complete(world: &World<'_>, outs: &Outs, fetch: &dyn Fn(ObjectId) -> Result<()>) -> Result<bool> {
-    for out in outs {
-        if !world.has(out.id)? {
-            fetch(out.id)?;
-            if !world.has(out.id)? {
+fn is_complete(world: &World<'_>, stage: &Stage, outs: &Outs, fetch: Fetch<'_>) -> Result<bool> {
+    for (out, content) in stage.outs.iter().zip(outs) {
+        if !world.has(content.id)? {
+            fetch(out, content.id)?;
+            if !world.has(content.id)? {
                 return Ok(false);
             }
+        }
+    }
+    Ok(true)
+}
+
+/// Whether the cache has what an entry proves: an MD5 alone can be that of other content.
+fn is_proven(world: &World<'_>, outs: &[Measured]) -> Result<bool> {
+    for out in outs {
+        if world
+            .in_cache(out.content)?
+            .is_none_or(|found| found.blake3 != out.blake3)
+        {
+            return Ok(false);
         }
     }
     Ok(true)
@@ -206,7 +219,7 @@ pub(super) fn find_dvc(
     world: &World<'_>,
     stage: &Stage,
     inputs: &LockEntry,
-    fetch: &dyn Fn(ObjectId) -> Result<()>,
+    fetch: Fetch<'_>,
 ) -> Result<Option<Outs>> {
     let Some(key) = dvc_key(stage, inputs) else {
         return Ok(None);
@@ -240,7 +253,7 @@ pub(super) fn find_dvc(
             })
             .collect();
         let Some(outs) = outs else { continue };
-        if is_complete(world, &outs, fetch)? {
+        if is_complete(world, stage, &outs, fetch)? {
             return Ok(Some(outs));
         }
     }
@@ -248,7 +261,7 @@ pub(super) fn find_dvc(
 }
 
 /// DVC's key of a stage with these inputs, where it decides enough.
-fn dvc_key(stage: &Stage, inputs: &LockEntry) -> Option<Sha256> {
+pub(super) fn dvc_key(stage: &Stage, inputs: &LockEntry) -> Option<Sha256> {
     let mut wanted = inputs.clone();
     let nothing = ObjectId::file(backlot_store::digest_bytes(b"").md5);
     let out = |path: &str| super::super::LockedPath::new(path, nothing, 0, None);
@@ -326,15 +339,6 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Entry> {
     Ok(entry)
 }
 
-/// How entries of the run cache are laid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunCacheLayout {
-    /// Our own.
-    Backlot,
-    /// DVC's, below `runs`.
-    Dvc,
-}
-
 /// The entries of a run cache, to be sent to other machines and taken from them.
 #[derive(Clone, Copy, Debug)]
 pub struct RunCache<'a> {
@@ -372,6 +376,21 @@ impl<'a> RunCache<'a> {
         Ok(names)
     }
 
+    /// The names of the entries of a key, sorted.
+    pub fn names_of(&self, key: &Sha256) -> Result<Vec<String>> {
+        let hex = key.to_hex();
+        let folder = format!("{}/{hex}", &hex[..2]);
+        let values = list(&self.folder().join(&folder))?.into_iter();
+        let names = values.map(|(value, _)| format!("{folder}/{value}"));
+        Ok(names.filter(|name| check_name(name).is_some()).collect())
+    }
+
+    /// Whether it has a whole entry of a name.
+    pub fn has(&self, name: &str) -> Result<bool> {
+        let bytes = self.read(name)?;
+        Ok(bytes.is_some_and(|bytes| self.outs(name, &bytes).is_ok()))
+    }
+
     fn path(&self, name: &str) -> Result<PathBuf> {
         if check_name(name).is_none() {
             return Err(PipelineError::RunCacheEntry {
@@ -388,8 +407,8 @@ impl<'a> RunCache<'a> {
         Ok(file::read_if_exists(&self.path(name)?)?)
     }
 
-    /// Whether bytes are an entry of this name.
-    fn outs(&self, name: &str, bytes: &[u8]) -> Result<Vec<ObjectId>> {
+    /// The outputs of an entry, with their paths as the stage spells them. An error if the bytes are not an entry of this name.
+    pub(super) fn outs(&self, name: &str, bytes: &[u8]) -> Result<Vec<(String, ObjectId)>> {
         let refuse = |reason: &str| PipelineError::RunCacheEntry {
             name: name.to_owned(),
             reason: reason.to_owned(),
@@ -399,7 +418,10 @@ impl<'a> RunCache<'a> {
             return Err(refuse("it is larger than 16 MiB").into());
         }
         match self.layout {
-            RunCacheLayout::Backlot => Ok(parse(value, bytes)?.outs.iter().map(|out| out.md5).collect()),
+            RunCacheLayout::Backlot => {
+                let outs = parse(value, bytes)?.outs.into_iter();
+                Ok(outs.map(|out| (out.path, out.md5)).collect())
+            }
             RunCacheLayout::Dvc => {
                 let text = std::str::from_utf8(bytes).map_err(|_| refuse("it is not valid UTF-8"))?;
                 let entry = run_cache::parse(name, text)?;
@@ -408,7 +430,8 @@ impl<'a> RunCache<'a> {
                 if (hex(found.0).as_deref(), hex(found.1).as_deref()) != (Some(key), Some(value)) {
                     return Err(refuse("its name is not that of its content").into());
                 }
-                Ok(entry.outs.iter().filter_map(|out| out.id).collect())
+                let outs = entry.outs.into_iter();
+                Ok(outs.filter_map(|out| Some((out.path, out.id?))).collect())
             }
         }
     }
@@ -417,7 +440,7 @@ impl<'a> RunCache<'a> {
     pub fn insert(&self, name: &str, bytes: &[u8]) -> Result<bool> {
         let path = self.path(name)?;
         self.outs(name, bytes)?;
-        if file::read_if_exists(&path)?.is_some_and(|there| self.outs(name, &there).is_ok()) {
+        if self.has(name)? {
             return Ok(false);
         }
         shared::write_for_now(&path, bytes)?;
@@ -430,7 +453,7 @@ impl<'a> RunCache<'a> {
             return Ok(Vec::new());
         };
         let mut all = Vec::new();
-        for id in self.outs(name, &bytes)? {
+        for (_, id) in self.outs(name, &bytes)? {
             all.push(id);
             if id.tree
                 && let Some(manifest) = peek_manifest(self.cache, &id)?

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use backlot_core::Sha256;
-use backlot_store::{CheckoutItem, CheckoutOptions, ObjectId};
+use backlot_store::{CheckoutItem, CheckoutOptions, ObjectId, RunCacheLayout};
 use fs_err as fs;
 
 use super::super::{
@@ -22,7 +22,7 @@ use super::log::Log;
 use super::options::RunOptions;
 use super::project::{Locks, file_error};
 use super::report::{Outcome, StageReport};
-use super::results::{self, Inputs};
+use super::results::{self, Fetch, Inputs};
 use super::world::{Measured, Overlay, World};
 use crate::checkout::check_folders;
 use crate::error::{Error, Result};
@@ -116,6 +116,27 @@ pub(super) fn upstream<'a>(
     }
 }
 
+/// Bring an object of an output, of a folder with its files, from elsewhere.
+pub(super) fn fetch(world: &World<'_>, options: &RunOptions, out: &Output, id: ObjectId) -> Result<()> {
+    let Some(pull) = &options.pull else {
+        return Ok(());
+    };
+    let (cache, context) = (world.project.cache, world.context);
+    if !cache.has(&id)? {
+        pull.pull(out, &[id], context)?;
+    }
+    if let Some(members) = world.members(id)? {
+        let ids: Vec<ObjectId> = members.into_iter().map(|(_, id)| id).collect();
+        let sizes = cache.sizes(&ids)?;
+        let missing = ids.iter().zip(sizes).filter(|(_, size)| size.is_none());
+        let missing: Vec<ObjectId> = missing.map(|(id, _)| *id).collect();
+        if !missing.is_empty() {
+            pull.pull(out, &missing, context)?;
+        }
+    }
+    Ok(())
+}
+
 /// Results that are known.
 #[derive(Debug)]
 pub(super) struct Known<'a> {
@@ -171,17 +192,46 @@ impl<'a> Known<'a> {
         &self,
         stage: &Stage,
         overlay: &Overlay<'_>,
-        fetch: &dyn Fn(ObjectId) -> Result<()>,
+        fetch: Fetch<'_>,
     ) -> Result<Option<Vec<Content>>> {
         let (entry, key) = self.key(stage, overlay)?;
         let world = overlay.world;
-        if let Some(outs) = results::find(world, stage, &key, fetch)? {
-            return Ok(Some(outs));
+        let here = || {
+            if let Some(outs) = results::find(world, stage, &key, fetch)? {
+                return Ok(Some(outs));
+            }
+            if !self.is_dvcs(stage) {
+                return Ok(None);
+            }
+            results::find_dvc(world, stage, &entry, fetch)
+        };
+        let found = here()?;
+        let pull = self.options.pull.as_ref();
+        let Some(pull) = pull.filter(|_| found.is_none() && run_cache::is_eligible(stage)) else {
+            return Ok(found);
+        };
+        let mut new = 0;
+        for (layout, key) in self.keys_of(stage, &entry, key) {
+            new += pull.results(stage, layout, &key, world.context)?;
         }
-        if !self.is_dvcs(stage) {
-            return Ok(None);
-        }
-        results::find_dvc(world, stage, &entry, fetch)
+        if new == 0 { Ok(None) } else { here() }
+    }
+
+    /// The keys of results of a stage with its present inputs, in each layout whose key decides enough.
+    pub(super) fn keys(&self, stage: &Stage, overlay: &Overlay<'_>) -> Result<Vec<(RunCacheLayout, Sha256)>> {
+        let (entry, key) = self.key(stage, overlay)?;
+        Ok(self.keys_of(stage, &entry, key))
+    }
+
+    fn keys_of(&self, stage: &Stage, entry: &LockEntry, key: Sha256) -> Vec<(RunCacheLayout, Sha256)> {
+        let dvc = self
+            .is_dvcs(stage)
+            .then(|| results::dvc_key(stage, entry))
+            .flatten();
+        let dvc = dvc.map(|key| (RunCacheLayout::Dvc, key));
+        std::iter::once((RunCacheLayout::Backlot, key))
+            .chain(dvc)
+            .collect()
     }
 
     fn remember(
@@ -255,7 +305,7 @@ impl Maker<'_> {
         {
             for out in &stage.outs {
                 if let Some(content) = out_content(entry, &out.path) {
-                    self.fetch(content.id)?;
+                    self.fetch(out, content.id)?;
                 }
             }
             changes = judge(stage, locked.as_ref(), &overlay, judging)?;
@@ -283,7 +333,7 @@ impl Maker<'_> {
                 self.refuse_dates(stage)?;
                 if ask_run_cache
                     && !self.options.no_run_cache
-                    && let Some(outs) = self.known.find(stage, &overlay, &|id| self.fetch(id))?
+                    && let Some(outs) = self.known.find(stage, &overlay, &|out, id| self.fetch(out, id))?
                 {
                     self.restore(stage, &outs, locked.as_ref(), report)?;
                     return Ok(Outcome::Restored);
@@ -293,25 +343,8 @@ impl Maker<'_> {
         }
     }
 
-    /// Bring an object, of a folder with its files, from elsewhere.
-    fn fetch(&self, id: ObjectId) -> Result<()> {
-        let Some(pull) = &self.options.pull else {
-            return Ok(());
-        };
-        let context = self.world.context;
-        if !self.world.project.cache.has(&id)? {
-            pull.pull(&[id], context)?;
-        }
-        if let Some(members) = self.world.members(id)? {
-            let ids: Vec<ObjectId> = members.into_iter().map(|(_, id)| id).collect();
-            let sizes = self.world.project.cache.sizes(&ids)?;
-            let missing = ids.iter().zip(sizes).filter(|(_, size)| size.is_none());
-            let missing: Vec<ObjectId> = missing.map(|(id, _)| *id).collect();
-            if !missing.is_empty() {
-                pull.pull(&missing, context)?;
-            }
-        }
-        Ok(())
+    fn fetch(&self, out: &Output, id: ObjectId) -> Result<()> {
+        fetch(self.world, self.options, out, id)
     }
 
     /// DVC fails for dates in parameters, and its lock cannot have them.

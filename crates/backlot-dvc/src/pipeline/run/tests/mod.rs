@@ -104,6 +104,10 @@ impl Bench {
         self.run(&options()).expect("reproduced")
     }
 
+    pub(super) fn known_results(&self) -> Vec<super::KnownResult> {
+        super::known_results(&self.project(), &options(), &self.context).expect("looked for")
+    }
+
     pub(super) fn plan(&self, options: &RunOptions) -> Plan {
         super::plan(&self.project(), options, &self.context).expect("planned")
     }

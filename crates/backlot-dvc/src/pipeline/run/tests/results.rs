@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use backlot_core::{Coded as _, Context};
+use backlot_core::{Coded as _, Context, Sha256};
 use backlot_store::{Cache, ObjectId};
 use fs_err as fs;
 
+use super::super::super::{Output, Stage};
 use super::super::{Outcome, Pull, RunCache, RunCacheLayout};
 use super::{Bench, assert_all, options, outcomes};
 use crate::error::Result;
@@ -154,7 +155,7 @@ fn entries_that_dvc_wrote_are_used() {
 struct Other(Cache);
 
 impl Pull for Other {
-    fn pull(&self, objects: &[ObjectId], _context: &Context) -> Result<()> {
+    fn pull(&self, _out: &Output, objects: &[ObjectId], _context: &Context) -> Result<()> {
         for id in objects.iter().filter(|id| self.0.has(id).expect("looked at")) {
             let bytes = fs::read(self.0.object_path(id)).expect("read");
             // The cache of the test is beside this one.
@@ -162,6 +163,17 @@ impl Pull for Other {
             target.insert_bytes(&bytes, id.tree)?;
         }
         Ok(())
+    }
+
+    fn results(&self, _: &Stage, layout: RunCacheLayout, key: &Sha256, _: &Context) -> Result<u64> {
+        let target = Cache::open(&self.0.root().with_file_name("cache")).expect("opened");
+        let (from, to) = (RunCache::new(&self.0, layout), RunCache::new(&target, layout));
+        let mut new = 0;
+        for name in from.names_of(key)? {
+            let bytes = from.read(&name)?.expect("there");
+            new += u64::from(to.insert(&name, &bytes)?);
+        }
+        Ok(new)
     }
 }
 
@@ -217,4 +229,41 @@ fn entries_have_the_modes_of_a_shared_cache() {
             assert_eq!(mode & 0o020, 0o020, "{}: {mode:o}", path.display());
         }
     }
+}
+
+#[test]
+fn results_of_another_machine_are_asked_for_by_key_and_only_whole_ones_are_named_for_others() {
+    let bench = Bench::new(&[("dvc.yaml", STAGE), ("in", "x\n"), ("params.yaml", "size: 1\n")]);
+    assert_all(&bench.repro(), Outcome::Ran);
+    bench.write("params.yaml", "size: 2\n");
+    assert_all(&bench.repro(), Outcome::Ran);
+    let results = bench.known_results();
+    let [result] = results.as_slice() else {
+        panic!("one result, of the present inputs: {results:?}");
+    };
+    assert_eq!(result.layout, RunCacheLayout::Backlot, "DVC's key lacks `size`");
+    assert_eq!(result.objects.values().map(Vec::len).sum::<usize>(), 1);
+
+    // The cache becomes that of another machine, and this one has nothing.
+    let other = bench.root.with_file_name("other");
+    fs::create_dir_all(&other).expect("made");
+    for folder in ["files", "run-results"] {
+        backlot_core::file::rename(&bench.cache.root().join(folder), &other.join(folder)).expect("moved");
+    }
+    fs::create_dir_all(bench.cache.root().join("files/md5")).expect("made");
+    for gone in ["out", "dvc.lock"] {
+        fs::remove_file(bench.root.join(gone)).expect("removed");
+    }
+    assert!(bench.known_results().is_empty());
+    let options = options().pull(Some(Arc::new(Other(Cache::open(&other).expect("opened")))));
+    assert_all(&bench.run(&options).expect("reproduced"), Outcome::Restored);
+    let own = RunCache::new(&bench.cache, RunCacheLayout::Backlot);
+    assert_eq!(
+        own.names().expect("listed").len(),
+        1,
+        "only the one that was asked for"
+    );
+    let name = own.names().expect("listed").remove(0);
+    fs::remove_file(object(&bench, "x\n")).expect("removed");
+    assert!(bench.known_results().is_empty(), "{name} lacks an object");
 }
