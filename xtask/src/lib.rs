@@ -1,6 +1,7 @@
 //! Chores as functions, so that the command and the tests use the same.
 
 mod circles;
+pub mod dist;
 mod methods;
 mod module;
 mod paths;
@@ -10,6 +11,7 @@ mod types;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use fs_err as fs;
 
@@ -80,4 +82,20 @@ fn is_code(text: &str) -> bool {
                 .chars()
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
     })
+}
+
+/// Write `docs/commands` anew from the help of the command, which is built for that.
+pub fn write_pages(root: &Path) -> io::Result<()> {
+    let folder = root.join("docs/commands");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    let mut cargo = Command::new("cargo");
+    cargo.args(["run", "--quiet", "-p", "backlot-cli", "--", "self", "pages", "markdown"]);
+    let status = cargo.arg(&folder).current_dir(root).status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other("the command could not write its pages"))
+    }
 }

@@ -1,35 +1,88 @@
-//! `cargo xtask errors`: compare the error codes in the source with `docs/errors.md`.
+//! `cargo xtask errors|pages|dist`: chores of the repository.
 
-use std::io::Write as _;
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use backlot_xtask::dist;
+
+const USAGE: &str = "usage: cargo xtask errors                        compare the codes in the source with docs/errors.md
+       cargo xtask pages                         write docs/commands from the help of the command
+       cargo xtask dist [--target T] [--out DIR] build what is shipped: binary, archive, wheel, checksums";
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .unwrap_or(Path::new("."));
-    let mut out = std::io::stdout();
-    if std::env::args().nth(1).as_deref() != Some("errors") {
-        drop(writeln!(out, "usage: cargo xtask errors"));
-        return ExitCode::from(2);
-    }
-    let (Ok(source), Ok(docs)) = (
-        backlot_xtask::codes_in_source(root),
-        backlot_xtask::codes_in_docs(root),
-    ) else {
-        drop(writeln!(out, "the sources or docs/errors.md cannot be read"));
-        return ExitCode::FAILURE;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["errors"] => errors(root),
+        ["pages"] => backlot_xtask::write_pages(root).map(|()| ExitCode::SUCCESS),
+        ["dist", options @ ..] => match dist_options(options) {
+            Some((target, out)) => make_dist(root, target, out),
+            None => usage(),
+        },
+        _ => usage(),
     };
-    for code in source.difference(&docs) {
-        drop(writeln!(out, "{code} is not in docs/errors.md"));
-    }
-    for code in docs.difference(&source) {
-        drop(writeln!(out, "{code} is in docs/errors.md only"));
-    }
-    drop(writeln!(out, "{} codes", source.len()));
-    if source == docs {
-        ExitCode::SUCCESS
-    } else {
+    result.unwrap_or_else(|error| {
+        drop(writeln!(io::stderr(), "error: {error}"));
         ExitCode::FAILURE
+    })
+}
+
+fn usage() -> io::Result<ExitCode> {
+    writeln!(io::stderr(), "{USAGE}")?;
+    Ok(ExitCode::from(2))
+}
+
+/// The target, and the folder if there is one.
+fn dist_options<'a>(mut words: &[&'a str]) -> Option<(&'a str, Option<PathBuf>)> {
+    let (mut target, mut out) = (dist::DEFAULT_TARGET, None);
+    loop {
+        words = match words {
+            [] => return Some((target, out)),
+            ["--target", value, rest @ ..] => {
+                target = value;
+                rest
+            }
+            ["--out", value, rest @ ..] => {
+                out = Some(PathBuf::from(value));
+                rest
+            }
+            _ => return None,
+        }
     }
+}
+
+fn make_dist(root: &Path, target: &str, out: Option<PathBuf>) -> io::Result<ExitCode> {
+    let binary = dist::build(root, target)?;
+    // The folder of a profile is in the folder of a platform, and that in the target directory.
+    let out = match (out, binary.ancestors().nth(3)) {
+        (Some(out), _) => out,
+        (None, Some(target_dir)) => target_dir.join("packages"),
+        (None, None) => root.join("target/packages"),
+    };
+    for path in dist::package(root, &binary, target, &out)? {
+        writeln!(io::stdout(), "{}", path.display())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn errors(root: &Path) -> io::Result<ExitCode> {
+    let source = backlot_xtask::codes_in_source(root)?;
+    let docs = backlot_xtask::codes_in_docs(root)?;
+    let mut out = io::stdout();
+    let missing = |from: &BTreeSet<String>, of: &BTreeSet<String>| -> Vec<String> {
+        from.difference(of).cloned().collect()
+    };
+    for code in missing(&source, &docs) {
+        writeln!(out, "{code} is not in docs/errors.md")?;
+    }
+    for code in missing(&docs, &source) {
+        writeln!(out, "{code} is in docs/errors.md only")?;
+    }
+    writeln!(out, "{} codes", source.len())?;
+    Ok(if source == docs { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -24,7 +24,7 @@ pub(crate) use auth::{Auth, LoginArgs};
 pub(crate) use bundles::{BundleArgs, UnbundleArgs};
 pub(crate) use cache::Cache;
 pub(crate) use cascade::{DependentsArgs, DirtyArgs};
-pub(crate) use config::{ConfigCommand, SelfCommand};
+pub(crate) use config::{ConfigCommand, PageFormat, SelfCommand};
 pub(crate) use daily::{DiffArgs, DiscardArgs, GetArgs, LogArgs, RestoreArgs, UntrackArgs};
 pub(crate) use external::{Channel, External, Python};
 pub(crate) use figures::{CompareArgs, Metrics, Params, Plots};

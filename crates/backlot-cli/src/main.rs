@@ -9,6 +9,7 @@ mod demo;
 mod errors;
 mod host;
 mod output;
+mod pages;
 mod progress;
 mod session;
 

@@ -1,5 +1,7 @@
 //! The arguments of `config` and `self`.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
 use super::DryRun;
@@ -60,4 +62,21 @@ pub(crate) enum SelfCommand {
         after_help = "Examples:\n  backlot self version\n  backlot self version --json | jq -r .version"
     )]
     Version,
+    /// Write a page for each command into a folder
+    #[command(hide = true)]
+    Pages {
+        /// The format
+        format: PageFormat,
+        /// The folder, made if absent
+        dir: PathBuf,
+    },
+}
+
+/// A format of pages about the commands.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum PageFormat {
+    /// Markdown, with an index
+    Markdown,
+    /// Man pages of section 1
+    Man,
 }

@@ -1,10 +1,12 @@
 //! Settings, whether all is fit to work, and this program itself.
 
 use backlot::{ConfigValue, Error, HealthState, Origin, ProblemsFound};
+use clap::CommandFactory as _;
 use serde_json::{Value, json};
 
-use crate::args::{ConfigCommand, SelfCommand};
+use crate::args::{Arguments, ConfigCommand, PageFormat, SelfCommand};
 use crate::output::{Answer, columns, would};
+use crate::pages;
 use crate::session::Session;
 
 pub(super) fn config(session: &Session, command: &ConfigCommand) -> Result<Answer, Error> {
@@ -120,8 +122,25 @@ pub(super) fn doctor(session: &Session) -> Result<Answer, Error> {
     Ok(answer)
 }
 
-pub(super) fn program(command: &SelfCommand) -> Answer {
-    let SelfCommand::Version = command;
+pub(super) fn program(session: &Session, command: &SelfCommand) -> Result<Answer, Error> {
+    match command {
+        SelfCommand::Version => Ok(version()),
+        SelfCommand::Pages { format, dir } => {
+            let dir = session.here.join(dir);
+            let command = Arguments::command();
+            let pages = match format {
+                PageFormat::Markdown => pages::write_markdown(command, &dir)?,
+                PageFormat::Man => pages::write_man(command, &dir)?,
+            };
+            Ok(Answer::new(
+                &json!({ "dir": dir, "pages": pages }),
+                format!("{pages} pages in `{}`", dir.display()),
+            ))
+        }
+    }
+}
+
+fn version() -> Answer {
     let version = env!("CARGO_PKG_VERSION");
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     let path = std::env::current_exe().ok();

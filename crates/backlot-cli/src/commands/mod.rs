@@ -319,7 +319,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             storage::collect(session, remote, &options, forget_user)
         }
         Command::Step(step) => steps::step(session, step),
-        Command::Program(command) => Ok(config::program(command)),
+        Command::Program(command) => config::program(session, command),
         Command::Completions { shell } => Ok(completions(*shell)),
         Command::Demo { dir, frames } => crate::demo::run(session, dir.as_deref(), *frames),
     }
