@@ -43,7 +43,7 @@ pub(crate) use values::{ExportFormat, LocalizeArg};
 #[derive(Debug, Parser)]
 #[command(name = "backlot", version, max_term_width = 100)]
 #[command(
-    after_help = "First steps:\n  backlot demo                 the whole main job in a new folder, with every command it runs\n  backlot init && backlot repo add review ../repos/review\n  backlot help COMMAND         examples for each command\n\nExit codes: 0 done, 1 internal, 2 usage, 3 configuration, 4 not found, 5 conflict, 6 environment,\n7 integrity, 130 interrupted."
+    after_help = "First steps:\n  backlot demo                 the main workflow in a new folder, printing each command\n  backlot init && backlot repo add review ../repos/review\n  backlot help COMMAND         examples for each command\n\nExit codes: 0 done, 1 internal, 2 usage, 3 configuration, 4 not found, 5 conflict, 6 environment,\n7 integrity, 130 interrupted."
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -58,7 +58,7 @@ pub(crate) struct Global {
     /// The workspace, or a folder inside it [default: the one this folder is in]
     #[arg(long, short = 'w', global = true, value_name = "DIR")]
     pub(crate) workspace: Option<PathBuf>,
-    /// Answer with one JSON object on standard output
+    /// Print the report as one JSON object on standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Print nothing but errors
@@ -67,7 +67,7 @@ pub(crate) struct Global {
     /// Show every warning, also where there are many of a kind
     #[arg(long, short, global = true)]
     pub(crate) verbose: bool,
-    /// Of package indexes, use only what is cached
+    /// Do not contact package indexes; use cached pages and files only
     #[arg(long, global = true)]
     pub(crate) offline: bool,
 }
@@ -82,7 +82,7 @@ pub(crate) struct DryRun {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a workspace
+    /// Create a workspace
     #[command(
         after_help = "Examples:\n  backlot init                      here\n  backlot init shots/sh010          in a new folder\n  backlot init --python none        without an interpreter: inputs is a plain tree\n  backlot init --cache /fast/cache  with a cache of its own"
     )]
@@ -98,41 +98,41 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Name the repos that releases are published to and installed from
+    /// Manage repos, which releases are published to and installed from
     #[command(subcommand)]
     Repo(Repo),
-    /// Name the remotes that file content is pushed to and pulled from
+    /// Manage remotes, which file content is pushed to and pulled from
     #[command(subcommand)]
     Remote(Remote),
     /// Store, list and test the credentials of servers
     #[command(subcommand)]
     Auth(Auth),
-    /// The files that this machine keeps for all workspaces: what they take, and making room
+    /// Manage the cache, the files that this machine keeps for all workspaces
     #[command(subcommand)]
     Cache(Cache),
     /// Show and change settings
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Check that this machine and workspace are fit to work
+    /// Check this machine and workspace for problems
     #[command(
-        after_help = "Disks, links between cache and workspace, modes, the clock, Python, repos, remotes, servers, credentials; and what to do. Content\nis checked by `backlot verify`. The exit code is 6 if something does not work.\n\nExamples:\n  backlot doctor\n  backlot doctor --json | jq '.checks[] | select(.state != \"ok\")'"
+        after_help = "Checks disks, links between cache and workspace, file modes, the clock, Python, repos, remotes, servers and credentials, and\nsays how to fix problems. `backlot verify` checks content. The exit code is 6 if something does not work.\n\nExamples:\n  backlot doctor\n  backlot doctor --json | jq '.checks[] | select(.state != \"ok\")'"
     )]
     Doctor,
-    /// Install interpreters, for machines that have none
+    /// Manage Python interpreters, for machines without Python
     #[command(subcommand)]
     Python(Python),
-    /// Name the channels that conda packages come from
+    /// Manage the channels that conda packages come from
     #[command(subcommand)]
     Channel(Channel),
-    /// Conda packages beside the inputs
+    /// Manage conda packages beside the inputs
     #[command(subcommand)]
     External(External),
-    /// Make an asset
+    /// Create an asset
     #[command(
         after_help = "Examples:\n  backlot new Table --type Prop\n  backlot new \"Kitchen Set\" --type Set --tag hero --tag interior"
     )]
     New {
-        /// Its name; the module is the name in lower case with `_` for `-` and spaces
+        /// Its name; the Python module is the name in lower case, with `_` for `-` and spaces
         name: String,
         /// Its type, free text
         #[arg(long = "type", default_value = "Asset", value_name = "TYPE")]
@@ -140,7 +140,7 @@ pub(crate) enum Command {
         /// A tag; can be given more than once
         #[arg(long = "tag", value_name = "TAG")]
         tags: Vec<String>,
-        /// One line about it
+        /// A one-line summary
         #[arg(long)]
         summary: Option<String>,
         #[command(flatten)]
@@ -148,28 +148,28 @@ pub(crate) enum Command {
     },
     /// Track files or folders of an asset
     #[command(
-        after_help = "Examples:\n  backlot add outputs/table/src/table/frames          a folder inside an asset\n  backlot add ~/renders/turntable --asset Table       copy a folder into the asset and track it; again: update it\n  backlot add ~/tmp/v3.abc --asset Table --as model.abc\n  backlot add outputs/table/src/table/frames --push   add and push in one pass\n  backlot add /scratch/renders --asset Table --to-remote           send them, and keep only the pointer here\n  backlot add outputs/table/src/table/frames/f.0004.exr            only this frame of a tracked folder\n  backlot add --remove outputs/table/src/table/frames/f.0004.exr   the folder without this frame\nFiles of a tracked folder that were never pulled here stay as they are."
+        after_help = "Examples:\n  backlot add outputs/table/src/table/frames          a folder inside an asset\n  backlot add ~/renders/turntable --asset Table       copy a folder into the asset and track it; again: updates it\n  backlot add ~/tmp/v3.abc --asset Table --as model.abc\n  backlot add outputs/table/src/table/frames --push   add and push in one pass\n  backlot add /scratch/renders --asset Table --to-remote           send the files, keep only the pointer here\n  backlot add outputs/table/src/table/frames/f.0004.exr            only this frame of a tracked folder\n  backlot add --remove outputs/table/src/table/frames/f.0004.exr   the folder without this frame\nFiles of a tracked folder that were never pulled here stay as they are."
     )]
     Add {
         /// Files or folders
         #[arg(required_unless_present = "remove")]
         paths: Vec<PathBuf>,
-        /// Remove a file or folder from its tracked folder, though it may never have been pulled here
+        /// Remove a file or folder from its tracked folder, also if it was never pulled here
         #[arg(long, value_name = "PATH")]
         remove: Vec<PathBuf>,
-        /// The asset that shall track paths from outside
+        /// The asset to copy paths from outside into
         #[arg(long, value_name = "NAME")]
         asset: Option<String>,
-        /// The name a path from outside gets in the asset
+        /// The name for a path from outside, in the asset
         #[arg(long = "as", value_name = "NAME")]
         rename: Option<String>,
-        /// Keep files of the tracked folder that PATH no longer has
+        /// Keep files of the tracked folder that are no longer in PATH
         #[arg(long, requires = "asset")]
         keep_gone: bool,
-        /// Push the asset's files, too; what is new is sent while it is read
+        /// Push the asset's files as well; new files are sent while they are read
         #[arg(long, group = "sending")]
         push: bool,
-        /// Send the files in one pass and keep no copy: not in the cache and, from outside, not in the asset
+        /// Send the files in one pass and keep no copy, neither in the cache nor, of paths from outside, in the asset
         #[arg(long, group = "sending")]
         to_remote: bool,
         /// The remote to push to [default: the default one]
@@ -180,32 +180,32 @@ pub(crate) enum Command {
     },
     /// Stop tracking files or folders, which stay where they are
     Untrack(UntrackArgs),
-    /// Put tracked files back as they were added, or as a release has them
+    /// Restore tracked files as they were added, or from a release
     Restore(RestoreArgs),
-    /// Throw away local changes of tracked files; copies are kept
+    /// Discard local changes of tracked files; copies are kept
     Discard(DiscardArgs),
-    /// Files, versions and inputs at a glance
+    /// Show the state of files, versions and inputs
     #[command(
         after_help = "Examples:\n  backlot status\n  backlot status --short\n  backlot status --json | jq .outputs[].version"
     )]
     Status {
-        /// One line a change, as `git status --short`
+        /// Print one line per change, as `git status --short`
         #[arg(long, short)]
         short: bool,
     },
     /// Show what differs between an asset and a release, or two releases
     Diff(DiffArgs),
-    /// Show the releases of an asset: who, when, why, built with what
+    /// Show the releases of an asset with author, time, reason and inputs
     Log(LogArgs),
     /// Change what an asset requires
     #[command(subcommand)]
     Input(Input),
-    /// Move an asset's version forwards
+    /// Raise an asset's version
     #[command(
         after_help = "Steps: major, minor, micro (patch, fix), a, b, rc, post, dev, release; several with commas.\n\nExamples:\n  backlot bump Table minor          1.2.3 -> 1.3.0\n  backlot bump Table 2.0.0          1.2.3 -> 2.0.0\n  backlot bump Table patch,a        1.2.3 -> 1.2.4a0\n  backlot bump Table rc             1.2.4a0 -> 1.2.4rc0\n  backlot bump Table release        1.2.4rc0 -> 1.2.4\n  cd outputs/table && backlot bump micro"
     )]
     Bump {
-        /// The asset and the steps or version; these alone inside the asset's folder
+        /// The asset, and the steps or version; inside an asset's folder, only the steps or version
         #[arg(required = true, num_args = 1..=2, value_names = ["ASSET", "STEPS|VERSION"])]
         words: Vec<String>,
         #[command(flatten)]
@@ -223,7 +223,7 @@ pub(crate) enum Command {
     },
     /// Publish an asset: push its files, build its wheel, create the release
     #[command(
-        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. A version that\nis published already is a conflict. With --bump, the asset gets its new version when the release is created.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --bump minor        1.2.3 -> 1.3.0; --bump 2.0.0 gives the version itself\n  backlot publish Table --skip-existing     in a script that may run twice\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --repro           run the stages that are not up to date, then publish\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
+        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. Publishing a\nversion again is a conflict. With --bump, the asset gets its new version when the release is created.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --bump minor        1.2.3 -> 1.3.0; --bump 2.0.0 gives the version itself\n  backlot publish Table --skip-existing     in a script that may run twice\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --repro           run the stages that are not up to date, then publish\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
     )]
     Publish {
         /// The asset
@@ -234,22 +234,22 @@ pub(crate) enum Command {
         /// The remote for its files
         #[arg(long, value_name = "NAME")]
         remote: Option<String>,
-        /// Why, for the record
+        /// The reason, recorded with the release
         #[arg(long, short)]
         message: Option<String>,
-        /// Move the version forwards first: steps as in `backlot bump`, or a version
+        /// Raise the version first: steps as for `backlot bump`, or a version
         #[arg(long, value_name = "STEPS|VERSION")]
         bump: Option<String>,
-        /// Do nothing and succeed if this version is in the repo already
+        /// Succeed without publishing if this version is in the repo already
         #[arg(long)]
         skip_existing: bool,
-        /// Remove a file or folder from its tracked folder, though it may never have been pulled here
+        /// Remove a file or folder from its tracked folder, also if it was never pulled here
         #[arg(long, value_name = "PATH")]
         remove: Vec<PathBuf>,
-        /// Publish it though nobody could install it, or though a newer release has changes that it has not; -m says why
+        /// Publish a release that cannot be installed, or that lacks changes of a newer release; needs a reason (-m)
         #[arg(long, requires = "message")]
         force: bool,
-        /// Publish pointers with `push: false`, too, whose files nobody can pull
+        /// Publish pointers with `push: false` as well, whose files cannot be pulled
         #[arg(long)]
         allow_unpushed: bool,
         /// Run its pipeline stages that are not up to date first
@@ -268,12 +268,12 @@ pub(crate) enum Command {
     },
     /// Run the pipeline stages that are not up to date
     #[command(
-        after_help = "Stages are defined in a dvc.yaml in the package of an asset, as for DVC, and write only there.\nResults that the cache has are put back, not made again. Outputs are replaced only when their\nstage succeeded. Commands get PATH, VIRTUAL_ENV and PYTHONPATH as with `backlot run`, and\nBACKLOT_ASSET, BACKLOT_VERSION, BACKLOT_WORKSPACE and BACKLOT_INPUTS.\n\nExamples:\n  backlot repro                    the dvc.yaml here, else this asset's, else all assets'\n  backlot repro Shot010            all stages of an asset, with what they need\n  backlot repro Shot010:movie -n   what would run, and why\n  backlot repro -k -j 4            four at a time; go on after a failure\n  backlot repro -f -s movie        run one stage whatever its state\n  backlot repro --pull             fetch what the remote has instead of making it"
+        after_help = "Stages are defined in a dvc.yaml in the package of an asset, as for DVC, and write only there.\nResults in the cache are restored instead of running the stage. Outputs are replaced only when\ntheir stage has succeeded. Commands get PATH, VIRTUAL_ENV and PYTHONPATH as with `backlot run`, and\nBACKLOT_ASSET, BACKLOT_VERSION, BACKLOT_WORKSPACE and BACKLOT_INPUTS.\n\nExamples:\n  backlot repro                    the dvc.yaml here, else this asset's, else all assets'\n  backlot repro Shot010            all stages of an asset, with what they need\n  backlot repro Shot010:movie -n   what would run, and why\n  backlot repro -k -j 4            four at a time; go on after a failure\n  backlot repro -f -s movie        run one stage whatever its state\n  backlot repro --pull             fetch results from the remote instead of running stages"
     )]
     Repro(ReproArgs),
     /// Run one stage of a plan, for schedulers
     #[command(
-        after_help = "The stages that it needs are not looked at. Several stages may run at the same time.\n\nExamples:\n  backlot repro --plan-json > plan.json\n  backlot run-stage outputs/shot010/src/shot010/dvc.yaml:movie --json"
+        after_help = "The stages that it depends on are not checked. Several stages may run at the same time.\n\nExamples:\n  backlot repro --plan-json > plan.json\n  backlot run-stage outputs/shot010/src/shot010/dvc.yaml:movie --json"
     )]
     RunStage(RunStageArgs),
     /// List and edit pipeline stages
@@ -293,49 +293,49 @@ pub(crate) enum Command {
     /// Draw plots of pipelines
     #[command(subcommand)]
     Plots(Plots),
-    /// Store what the nodes of a farm render, until it is published
+    /// Manage the parts of farm jobs: rendered files, stored until they are published
     #[command(subcommand)]
     Part(Part),
     /// Copy a release from one repo to another, byte for byte
     #[command(
-        after_help = "Files go first, then what it needs, then the release; a rerun copies what is missing. Approvals and yanks go too.\n\nExamples:\n  backlot copy Table==1.0.0 --from review --to blessed\n  backlot copy Table --from review --to blessed           the newest\n  backlot copy Shot010 --from review --to blessed --with-deps\n  backlot copy Table==1.0.0 --from review --to site --from-remote main --to-remote site"
+        after_help = "Files are copied first, then required releases, then the release; a rerun copies what is missing. Approvals and yanks are\ncopied as well.\n\nExamples:\n  backlot copy Table==1.0.0 --from review --to blessed\n  backlot copy Table --from review --to blessed           the newest\n  backlot copy Shot010 --from review --to blessed --with-deps\n  backlot copy Table==1.0.0 --from review --to site --from-remote main --to-remote site"
     )]
     Copy(CopyArgs),
-    /// Bring all releases of one repo into another
+    /// Copy all releases of one repo to another
     #[command(
-        after_help = "Only what is missing is copied, with approvals and yanks; what the other repo has more stays. A run that was stopped\nis continued by the next.\n\nExamples:\n  backlot mirror blessed site\n  backlot mirror blessed site --name \"shot*\" --newest 3\n  backlot mirror blessed site --files --from-remote main --to-remote site"
+        after_help = "Only missing releases are copied, with approvals and yanks; nothing is removed from the other repo. A run that was\nstopped is continued by the next one.\n\nExamples:\n  backlot mirror blessed site\n  backlot mirror blessed site --name \"shot*\" --newest 3\n  backlot mirror blessed site --files --from-remote main --to-remote site"
     )]
     Mirror(MirrorArgs),
-    /// Put releases with all they need into one file or folder, to run or import elsewhere
+    /// Pack releases with everything they require into one file or folder, to run or import elsewhere
     #[command(
-        after_help = "Wheels, files, a lock and a tree that runs without Backlot: `./activate python ...`, or env.json for launchers. The\nsame releases give the same bytes. It holds no credentials and no path of this machine.\n\nExamples:\n  backlot bundle Shot010==1.2 -o shot.tar.zst      one file\n  backlot bundle Shot010==1.2 Tools -o /media/usb/shot   a folder\n  backlot bundle -o everything.tar.zst            what is installed in this workspace\n  backlot bundle Shot010 -o shot.tar.zst --dry-run\nWithout Backlot: tar -xf shot.tar.zst --one-top-level=shot && shot/activate python -c \"import shot010\""
+        after_help = "Wheels, files, a lock and a tree that runs without Backlot: `./activate python ...`, or env.json for launchers. The\nsame releases give the same bytes. A bundle contains no credentials and no paths of this machine.\n\nExamples:\n  backlot bundle Shot010==1.2 -o shot.tar.zst      one file\n  backlot bundle Shot010==1.2 Tools -o /media/usb/shot   a folder\n  backlot bundle -o everything.tar.zst            what is installed in this workspace\n  backlot bundle Shot010 -o shot.tar.zst --dry-run\nWithout Backlot: tar -xf shot.tar.zst --one-top-level=shot && shot/activate python -c \"import shot010\""
     )]
     Bundle(BundleArgs),
     /// Import a bundle into this workspace, a repo or a remote
     #[command(
-        after_help = "All of it is checked before any is used. Its files go into the cache. Without --into-repo and --push its releases go to\nthe repo `bundles` of this workspace, and `inputs` becomes what the bundle has; no other repo or remote is asked.\n\nExamples:\n  backlot unbundle shot.tar.zst                              install it here\n  backlot unbundle shot.tar.zst --into-repo site --push site  for everybody at this site\n  backlot unbundle /media/usb/shot --push site               only its files\n  backlot unbundle shot.tar.zst --dry-run                    check it"
+        after_help = "The whole bundle is checked before any of it is used. Its files go into the cache. Without --into-repo and --push its releases\ngo to the repo `bundles` of this workspace, and are installed into `inputs`; no other repo or remote is contacted.\n\nExamples:\n  backlot unbundle shot.tar.zst                              install it here\n  backlot unbundle shot.tar.zst --into-repo site --push site  for everybody at this site\n  backlot unbundle /media/usb/shot --push site               only its files\n  backlot unbundle shot.tar.zst --dry-run                    check it"
     )]
     Unbundle(UnbundleArgs),
-    /// Say that a release is approved
+    /// Mark a release approved
     #[command(after_help = "Examples:\n  backlot approve Table==1.0.0 --repo review -m \"seen by the lead\"")]
     Approve(VerdictArgs),
-    /// Say that a release should be moved away from
+    /// Mark a release deprecated
     #[command(
-        after_help = "It is chosen only where nothing else fits, with a warning, and never by `backlot update`.\n\nExamples:\n  backlot deprecate Table==1.0.0 -m \"use 2.0, its rig is faster\""
+        after_help = "A deprecated release is chosen only if no other release fits, with a warning, and never by `backlot update`.\n\nExamples:\n  backlot deprecate Table==1.0.0 -m \"use 2.0, its rig is faster\""
     )]
     Deprecate(VerdictArgs),
-    /// Withdraw a release
+    /// Mark a release yanked, so that it is no longer chosen; the release itself is kept
     #[command(
-        after_help = "It is never deleted: who pins it (Table==1.0.0) or has it in a lock still gets it; nobody else does, with\nBacklot, pip or uv.\n\nExamples:\n  backlot yank Table==1.0.0 --repo blessed -m \"wrong scale\""
+        after_help = "A yanked release is still installed by a pin (Table==1.0.0) or from a lock, and by nothing else: neither by Backlot nor by\npip or uv.\n\nExamples:\n  backlot yank Table==1.0.0 --repo blessed -m \"wrong scale\""
     )]
     Yank(VerdictArgs),
-    /// Take a yank back
+    /// Unyank a release
     #[command(after_help = "Examples:\n  backlot unyank Table==1.0.0 -m \"the scale was right\"")]
     Unyank(VerdictArgs),
-    /// Find packages in the repos
+    /// Search for packages in the repos
     #[command(after_help = "Examples:\n  backlot search kitchen\n  backlot search --type Shot --tag hero")]
     Search {
-        /// A part of the name
+        /// Part of the name
         text: Option<String>,
         /// The asset's type
         #[arg(long = "type", value_name = "TYPE")]
@@ -354,7 +354,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "REPO")]
         repo: Option<String>,
     },
-    /// Show a release: what it needs, its size, its files
+    /// Show a release: requirements, size, files
     #[command(
         after_help = "Examples:\n  backlot show Table\n  backlot show Table==1.0.0\n  backlot show \"KitchenSet<2\""
     )]
@@ -364,9 +364,9 @@ pub(crate) enum Command {
     },
     /// Install assets and pull their files, in a workspace or a new one
     Get(GetArgs),
-    /// Install releases with what they need
+    /// Install releases with everything they require
     #[command(
-        after_help = "Examples:\n  backlot install Shot010                    and remember that it was asked for\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            bring inputs in step with what was asked for\n  backlot install --upgrade                  and take newer releases where they fit\n  backlot install Table --from review        prefer a repo this once\n  backlot install \"Rug @ https://host/rug-1.0-py3-none-any.whl\"   a file by its URL, locked with its digest\n  backlot install --locked                   exactly backlot.lock\n  backlot install --repair                   what `backlot verify --inputs` found damaged\n  backlot install --from-lock pylock.toml    exactly what another tool locked\n  backlot install Shot010 -c \"Table<2\"       keep Table below 2 for all that need it\n  backlot install Shot010 --override \"Table==1.4\"\n  backlot install --resolution lowest --dry-run\n  backlot install Shot010 --pull             and the files of all inputs that are not on demand\nWithout --pull, `backlot pull` brings the files."
+        after_help = "Examples:\n  backlot install Shot010                    and add it to backlot.toml\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            update inputs to match backlot.toml\n  backlot install --upgrade                  and take newer releases that fit\n  backlot install Table --from review        prefer a repo, this time only\n  backlot install \"Rug @ https://host/rug-1.0-py3-none-any.whl\"   a file by its URL, locked with its digest\n  backlot install --locked                   exactly backlot.lock\n  backlot install --repair                   what `backlot verify --inputs` found damaged\n  backlot install --from-lock pylock.toml    exactly what another tool locked\n  backlot install Shot010 -c \"Table<2\"       keep Table below 2, whatever requires it\n  backlot install Shot010 --override \"Table==1.4\"\n  backlot install --resolution lowest --dry-run\n  backlot install Shot010 --pull             and pull the files of all inputs that are not on demand\nWithout --pull, run `backlot pull` for the files."
     )]
     Install {
         /// Requirements
@@ -374,19 +374,19 @@ pub(crate) enum Command {
         /// Prefer this repo to all others
         #[arg(long, value_name = "REPO")]
         from: Option<String>,
-        /// Take newer releases where they fit
+        /// Take newer releases that fit
         #[arg(long, short = 'U')]
         upgrade: bool,
-        /// Admit pre-releases
+        /// Allow pre-releases
         #[arg(long)]
         pre: bool,
-        /// Install exactly what backlot.lock says
+        /// Install exactly the versions in backlot.lock
         #[arg(long, conflicts_with_all = ["upgrade", "pre", "from", "resolution", "constraints", "overrides", "exclude_newer"])]
         locked: bool,
-        /// Install anew what is damaged in the environment, and nothing else
+        /// Reinstall damaged packages of the environment, and nothing else
         #[arg(long, conflicts_with_all = ["requirements", "upgrade", "pre", "from", "locked"])]
         repair: bool,
-        /// Install exactly what a pylock.toml says, and ask for that from now on
+        /// Install exactly the versions in a pylock.toml, and require them from now on
         #[arg(long, value_name = "FILE", conflicts_with_all = ["requirements", "upgrade", "pre", "from", "locked"])]
         from_lock: Option<PathBuf>,
         /// Then pull the tracked files of all inputs that are not on demand (see `backlot localize`)
@@ -397,9 +397,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Choose whether the files of an input are pulled always, or when it is named
+    /// Choose whether the files of an input are pulled always, or only when it is named
     #[command(
-        after_help = "Kept in `[localize]` of backlot.toml. Files that are here already stay.\n\nExamples:\n  backlot localize                             how the inputs stand\n  backlot localize Character01 on-demand       `backlot pull` leaves its files alone\n  backlot pull Character01                     and brings them now\n  backlot localize Character01 always"
+        after_help = "Saved in `[localize]` of backlot.toml. Files that were pulled already stay.\n\nExamples:\n  backlot localize                             the setting of each input\n  backlot localize Character01 on-demand       `backlot pull` skips its files\n  backlot pull Character01                     pulls them now\n  backlot localize Character01 always"
     )]
     Localize {
         /// The asset
@@ -410,9 +410,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Take newer releases where they fit; what need not move stays
+    /// Update inputs to the newest releases that fit, and change nothing else
     #[command(
-        after_help = "Never moves to a deprecated release, and to a lower one only where the installed one is not admitted any more, which is\nsaid. What holds a package back is shown by `backlot outdated`.\n\nExamples:\n  backlot update                   all inputs\n  backlot update Table --dry-run   only this one, shown and not done"
+        after_help = "Never moves to a deprecated release, and to an older one only if the installed one is no longer allowed, which is\nreported. `backlot outdated` shows which requirement holds a package back.\n\nExamples:\n  backlot update                   all inputs\n  backlot update Table --dry-run   only this one, without changing anything"
     )]
     Update {
         /// Packages [default: all]
@@ -420,22 +420,22 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Show which inputs are behind, and what holds them
+    /// Show inputs that have newer releases, and the requirement that holds each back
     #[command(
-        after_help = "Columns: installed, what `backlot update` would take, newest of each repo.\n\nExamples:\n  backlot outdated\n  backlot outdated --json | jq .outdated[].package"
+        after_help = "Columns: the installed version, the version `backlot update` would take, the newest in each repo.\n\nExamples:\n  backlot outdated\n  backlot outdated --json | jq .outdated[].package"
     )]
     Outdated,
-    /// Show what needs what
+    /// Show the inputs as a tree of requirements
     #[command(
-        after_help = "Examples:\n  backlot tree\n  backlot tree Shot010 --depth 1\n  backlot tree Table --invert        what needs Table"
+        after_help = "Examples:\n  backlot tree\n  backlot tree Shot010 --depth 1\n  backlot tree Table --invert        the packages that require Table"
     )]
     Tree {
-        /// Begin at this package [default: what was asked for]
+        /// The root of the tree [default: the requirements of the workspace]
         name: Option<String>,
-        /// Show what needs it instead
+        /// Show the packages that require it instead
         #[arg(long)]
         invert: bool,
-        /// Only so many levels below the first
+        /// The number of levels below the first
         #[arg(long, short, value_name = "N")]
         depth: Option<usize>,
     },
@@ -447,15 +447,15 @@ pub(crate) enum Command {
     },
     /// List the assets that require an asset, over whole repos
     #[command(
-        after_help = "By the newest release of each asset. `backlot tree NAME --invert` shows the inputs of this workspace instead.\n\nExamples:\n  backlot dependents Table\n  backlot dependents Table --depth 2           and what requires those\n  backlot dependents Table --all --repo blessed\n  backlot dependents Table --json | jq .dependents[].package"
+        after_help = "The newest release of each asset counts. `backlot tree NAME --invert` shows the inputs of this workspace instead.\n\nExamples:\n  backlot dependents Table\n  backlot dependents Table --depth 2           and the assets that require those\n  backlot dependents Table --all --repo blessed\n  backlot dependents Table --json | jq .dependents[].package"
     )]
     Dependents(DependentsArgs),
-    /// Show which assets a publish affects, or which are not current
+    /// Show assets that are affected by a release, or that are not current
     #[command(
         after_help = "An asset is current if its newest release was built with what it would be built with now. Each other one has a decision:\nbuild, up to date (its inputs have other versions with the same files), held (by a bound, a pin, a conflict, or frozen), manual,\noutside, proposed or cycle.\n\nExamples:\n  backlot dirty                        all assets that are not current\n  backlot dirty Table==1.5.0           what Table 1.5.0 affects, published or not\n  backlot dirty Table --repo review    the version of the output Table, or else its newest release\n  backlot dirty Table --dot | dot -Tpdf > table.pdf"
     )]
     Dirty(DirtyArgs),
-    /// Run a command with the inputs
+    /// Run a command in the environment of the inputs
     #[command(
         after_help = "PATH, VIRTUAL_ENV and, without an interpreter, PYTHONPATH are set; the exit code is the command's.\n\nExamples:\n  backlot run python -c \"import table\"\n  backlot run -- pytest -q"
     )]
@@ -469,9 +469,9 @@ pub(crate) enum Command {
         )]
         command: Vec<std::ffi::OsString>,
     },
-    /// Stop asking for packages
+    /// Remove packages from the requirements of the workspace
     #[command(
-        after_help = "What nothing else needs leaves the environment.\n\nExamples:\n  backlot uninstall Shot010"
+        after_help = "Packages that nothing else requires are uninstalled.\n\nExamples:\n  backlot uninstall Shot010"
     )]
     Uninstall {
         /// Package names
@@ -482,13 +482,13 @@ pub(crate) enum Command {
     },
     /// Choose releases and write backlot.lock, without installing
     #[command(
-        after_help = "Examples:\n  backlot lock\n  backlot lock --upgrade --dry-run\n  backlot lock --constraint \"Table<2\"       whoever asks for Table\n  backlot lock --exclude-newer 2026-01-31  as it would have been that day"
+        after_help = "Examples:\n  backlot lock\n  backlot lock --upgrade --dry-run\n  backlot lock --constraint \"Table<2\"       whatever requires Table\n  backlot lock --exclude-newer 2026-01-31  as it would have been on that day"
     )]
     Lock {
-        /// Forget the present choices
+        /// Ignore the present lock
         #[arg(long, short = 'U')]
         upgrade: bool,
-        /// Admit pre-releases
+        /// Allow pre-releases
         #[arg(long)]
         pre: bool,
         #[command(flatten)]
@@ -496,26 +496,26 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Write the exact inputs as requirements.txt or pylock.toml for pip and uv
+    /// Export the exact inputs as requirements.txt or pylock.toml, for pip and uv
     #[command(
-        after_help = "Examples:\n  backlot export                        to standard output\n  backlot export -o requirements.txt\n  backlot export -o pylock.toml         PEP 751; the name tells"
+        after_help = "Examples:\n  backlot export                        to standard output\n  backlot export -o requirements.txt\n  backlot export -o pylock.toml         PEP 751; the file name decides"
     )]
     Export {
         /// The file
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
-        /// The kind of file [default: what its name says, else requirements]
+        /// The format [default: from the file name, else requirements]
         #[arg(long, value_enum, value_name = "FORMAT")]
         format: Option<ExportFormat>,
-        /// Leave the digests out of requirements.txt
+        /// Omit the digests from requirements.txt
         #[arg(long)]
         no_hashes: bool,
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Bring the files of inputs and outputs into place
+    /// Pull the tracked files of inputs and outputs
     #[command(
-        after_help = "Every file is verified before it appears. What --force overwrites is kept in the cache, and --undo brings it back.\n\nA name with `/` or a\npattern is a path, from here or in the asset.\n\nExamples:\n  backlot pull\n  backlot pull Shot010 --remote site\n  backlot pull Shot010 --frames 1001-1010x2\n  backlot pull Shot010 \"frames/beauty.[1001-1010].exr\"\n  backlot pull outputs/table/src/table/frames/beauty.1001.exr"
+        after_help = "Every file is verified before it appears. Files that --force overwrites are kept in the cache; --undo restores them.\nA name with `/` or a pattern is a path, relative to this folder or to the asset.\n\nExamples:\n  backlot pull\n  backlot pull Shot010 --remote site\n  backlot pull Shot010 --frames 1001-1010x2\n  backlot pull Shot010 \"frames/beauty.[1001-1010].exr\"\n  backlot pull outputs/table/src/table/frames/beauty.1001.exr"
     )]
     Pull {
         /// Assets, and paths or patterns of files [default: all]
@@ -527,21 +527,21 @@ pub(crate) enum Command {
         /// The remote
         #[arg(long, value_name = "NAME")]
         remote: Option<String>,
-        /// Set files aside that were changed, renamed or copied here, and overwrite or remove them
+        /// Overwrite or remove files that were changed, renamed or copied here, keeping a copy in the cache
         #[arg(long)]
         force: bool,
-        /// Bring back what the last `pull --force` set aside
+        /// Restore the files that the last `pull --force` set aside
         #[arg(long, conflicts_with_all = ["names", "frames", "remote", "force"])]
         undo: bool,
-        /// Fetch the results that other machines have for the stages of these assets, too
+        /// Fetch stage results of other machines for these assets as well
         #[arg(long, conflicts_with_all = ["frames", "undo"])]
         run_cache: bool,
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Send the files of outputs to a remote
+    /// Push the tracked files of outputs to a remote
     #[command(
-        after_help = "Publishing pushes by itself; this is for files that others need before. Of single files or frames,\nonly these are sent, and not that they are in a folder.\n\nExamples:\n  backlot push\n  backlot push Table --dry-run\n  backlot push Table --frames 1001-1010\n  backlot push Dailies --run-cache"
+        after_help = "`backlot publish` pushes as well; this is for files that others need before there is a release. With paths or frames, only\nthe files are sent, not the list of the folder that they are in.\n\nExamples:\n  backlot push\n  backlot push Table --dry-run\n  backlot push Table --frames 1001-1010\n  backlot push Dailies --run-cache"
     )]
     Push {
         /// Assets, and paths or patterns of files [default: all]
@@ -553,7 +553,7 @@ pub(crate) enum Command {
         /// The remote
         #[arg(long, value_name = "NAME")]
         remote: Option<String>,
-        /// Send the results of the stages of these assets, too, so that other machines need not run them
+        /// Push stage results of these assets as well, so that other machines need not run them
         #[arg(long, conflicts_with = "frames")]
         run_cache: bool,
         #[command(flatten)]
@@ -561,44 +561,44 @@ pub(crate) enum Command {
     },
     /// Turn an installed release into an editable output
     #[command(
-        after_help = "Its version is bumped by a micro step. `backlot pull` then brings its files. With --rebase, an output takes over what\na newer release changed, file by file; what both changed is a conflict, and nothing is done.\n\nExamples:\n  backlot edit Table\n  backlot edit Table --rebase"
+        after_help = "Its version is raised by a micro step; `backlot pull` then fetches its files. With --rebase, changes of a newer release\nare merged into the output file by file; a file that both changed is a conflict, and nothing is done.\n\nExamples:\n  backlot edit Table\n  backlot edit Table --rebase"
     )]
     Edit {
         /// The package
         name: String,
-        /// Take the changes of the newest release over into the output
+        /// Merge the changes of the newest release into the output
         #[arg(long)]
         rebase: bool,
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Prove the cache, the remote and the installed files again
+    /// Check the cache, the remote and installed files against their checksums
     #[command(
-        after_help = "Examples:\n  backlot verify                            everything\n  backlot verify --inputs                   only the installed files\n  backlot verify --remote site              only what a remote has of this workspace's files\n  backlot verify --remote --releases        and of every release in this workspace's repos\n  backlot verify --remote --sample 5        about 5 of 100 packs, others next time\n  backlot verify --repo blessed             only the releases of a repo"
+        after_help = "Examples:\n  backlot verify                            everything\n  backlot verify --inputs                   only the installed files\n  backlot verify --remote site              only this workspace's files on a remote\n  backlot verify --remote --releases        and of every release in this workspace's repos\n  backlot verify --remote --sample 5        about 5 % of the packs, others next time\n  backlot verify --repo blessed             only the releases of a repo"
     )]
     Verify {
         /// Only the cache
         #[arg(long)]
         cache: bool,
-        /// Only a remote [default: the default one, and of the others what is pinned to them]
+        /// Only a remote [default: the default one, and files that are pinned to others]
         #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
         remote: Option<String>,
-        /// On the remote also what any release needs
+        /// On the remote, check the files of all releases as well
         #[arg(long, requires = "remote")]
         releases: bool,
-        /// Read only about so many of a hundred packs or objects of the remote
+        /// Read only about this percentage of the remote's packs or objects
         #[arg(long, value_name = "PERCENT", requires = "remote", value_parser = clap::value_parser!(u8).range(1..=100))]
         sample: Option<u8>,
-        /// Only the installed files, with the tracked ones that were pulled
+        /// Only the installed files, including tracked files that were pulled
         #[arg(long)]
         inputs: bool,
         /// Only the releases in a repo: every wheel, sidecar and page [default: all but indexes over HTTP]
         #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
         repo: Option<String>,
     },
-    /// Store again what is damaged or missing on a remote, or in a repo
+    /// Restore damaged or missing objects of a remote, or releases of a repo
     #[command(
-        after_help = "The remote or repo is read whole; what is wrong is taken from the cache, or from the other remotes or repos of this\nworkspace. A release in a repo comes back only with the digest that it was published with.\n\nExamples:\n  backlot repair\n  backlot repair --remote site --from main --dry-run\n  backlot repair --repo review                 wheels, sidecars and pages of a repo in a folder or store\n  backlot repair --repo blessed --from review"
+        after_help = "The whole remote or repo is read; damaged or missing data is restored from the cache, or from the other remotes or repos\nof this workspace. A release in a repo is restored only with the digest that it was published with.\n\nExamples:\n  backlot repair\n  backlot repair --remote site --from main --dry-run\n  backlot repair --repo review                 wheels, sidecars and pages of a repo in a folder or store\n  backlot repair --repo blessed --from review"
     )]
     Repair {
         /// The remote [default: the default one]
@@ -607,15 +607,15 @@ pub(crate) enum Command {
         /// A repo in a folder or store, instead of a remote
         #[arg(long, value_name = "NAME", conflicts_with = "remote")]
         repo: Option<String>,
-        /// Only this other remote or repo
+        /// The only remote or repo to restore from
         #[arg(long, value_name = "NAME")]
         from: Option<String>,
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Tell what each release takes on a remote, and what it really cost
+    /// Show the disk usage of releases on a remote
     #[command(
-        after_help = "logical: bytes of its files; stored: bytes on the remote that hold them; cost: those that were new when it came;\nexclusive: those that nothing else needs.\n\nExamples:\n  backlot du\n  backlot du Shot010 --remote site\n  backlot du \"Shot010==1.2.0\""
+        after_help = "logical: bytes of its files; stored: bytes on the remote that hold them; cost: stored bytes that were new when it was\npublished; exclusive: stored bytes that only this release needs.\n\nExamples:\n  backlot du\n  backlot du Shot010 --remote site\n  backlot du \"Shot010==1.2.0\""
     )]
     Du {
         /// Packages or releases [default: all in this workspace's repos]
@@ -624,46 +624,46 @@ pub(crate) enum Command {
         #[arg(long, value_name = "NAME")]
         remote: Option<String>,
     },
-    /// Collect what nothing needs: show what the cache could drop, or collect a remote
+    /// Collect garbage of a remote, or show that of the cache
     #[command(
-        after_help = "On a remote, what no release of this workspace's repos, or of others that publishers recorded on it, and no workspace of this cache needs is\ncondemned first and deleted by a later collection, after the grace period. Pushing meanwhile is safe. Of the cache it is only shown; `backlot cache clean`\nremoves it.\n\nExamples:\n  backlot gc --dry-run                      what the cache could drop\n  backlot gc --remote --dry-run             what a collection of the default remote would do\n  backlot gc --remote site --grace 30d\n  backlot gc --remote --forget-user ID      do without the releases of a repo that is gone for good\n  backlot gc --remote --restore             take back what is condemned and not deleted yet"
+        after_help = "Objects of a remote that are needed neither by a release in this workspace's repos, nor by one in other repos recorded on the\nremote, nor by a workspace of this cache, are marked first and deleted by a later collection, after the grace period. Others may\npush meanwhile. Of the cache, unneeded files are only listed; `backlot cache clean` removes them.\n\nExamples:\n  backlot gc --dry-run                      list unneeded files of the cache\n  backlot gc --remote --dry-run             show a collection of the default remote\n  backlot gc --remote site --grace 30d\n  backlot gc --remote --forget-user ID      ignore the releases of a repo that no longer exists\n  backlot gc --remote --restore             undo a pending collection"
     )]
     Gc {
         /// Collect a remote [default: the default one]
         #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
         remote: Option<String>,
-        /// How long condemned objects stay, as 90m, 12h or 14d
+        /// How long marked objects are kept, as 90m, 12h or 14d
         #[arg(long, value_name = "AGE", default_value = "14d", requires = "remote", value_parser = parse_age)]
         grace: std::time::Duration,
-        /// Objects younger than this are kept, whoever needs them
+        /// Objects younger than this are kept in any case
         #[arg(long, value_name = "AGE", default_value = "24h", requires = "remote", value_parser = parse_age)]
         young: std::time::Duration,
-        /// Parts of farm jobs keep their files until they are older than this, and are dropped then
+        /// Parts of farm jobs, with their files, are kept until they are older than this
         #[arg(long, value_name = "AGE", default_value = "30d", requires = "remote", value_parser = parse_age)]
         part_age: std::time::Duration,
-        /// Nobody else pushes, publishes or collects meanwhile: `--young` and `--grace` may be less than an hour
+        /// Allow `--young` and `--grace` below an hour; no one else may push, publish or collect meanwhile
         #[arg(long, requires = "remote")]
         no_other_writers: bool,
         /// Collect even if it is most of what the remote holds
         #[arg(long, requires = "remote")]
         allow_most: bool,
-        /// Drop the record of a repo that needs the remote, and do without reading it: what only its releases need is collected
+        /// Forget a repo that is recorded on the remote; files that only its releases need are collected
         #[arg(long, value_name = "ID", requires = "remote", conflicts_with = "restore")]
         forget_user: Vec<String>,
-        /// Take back what is condemned
+        /// Undo a pending collection
         #[arg(long, requires = "remote", conflicts_with = "allow_most")]
         restore: bool,
-        /// Change nothing
+        /// Show what would be collected, change nothing
         #[arg(long, required_unless_present = "remote")]
         dry_run: bool,
     },
-    /// Ready-made pipeline steps: proxies, contact sheets, checksums, checks of frames
+    /// Run a ready-made pipeline step: proxies, contact sheets, checksums, checks of frames
     #[command(subcommand)]
     Step(Step),
-    /// About this program
+    /// Show facts about this program
     #[command(name = "self", subcommand)]
     Program(SelfCommand),
-    /// Print completions for a shell
+    /// Print the completion script of a shell
     #[command(
         after_help = "Examples:\n  backlot completions bash > ~/.local/share/bash-completion/completions/backlot"
     )]
@@ -671,7 +671,7 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Do the whole main job in a new folder, showing each command
+    /// Run the main workflow in a new folder, printing each command
     #[command(after_help = "Examples:\n  backlot demo\n  backlot demo /tmp/backlot-demo --frames 100")]
     Demo {
         /// The folder, which must be new or empty [default: backlot-demo]

@@ -7,9 +7,9 @@ use super::places::Store;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Auth {
-    /// Store a user and a password, or a token, for a server or a part of it
+    /// Store a user and password, or a token, for a server or a path on it
     #[command(
-        after_help = "The password is asked for on the terminal, or read from standard input. The server is asked whether it accepts it; then\nit is stored in ~/.config/backlot/credentials.json (or BACKLOT_CREDENTIALS), which only you can read. It is used for all\naddresses that begin with URL, and sent to no other host. Where more than one begins so, the longest is used.\n\nExamples:\n  backlot auth login https://index.studio.lan/team --user ana\n  backlot auth login webdav+https://files.studio.lan/repo --user ana --password-stdin < secret.txt\n  vault read -field=token studio/index | backlot auth login https://index.studio.lan --token-stdin\n  backlot auth login s3://assets/files --endpoint https://s3.studio.lan --region eu-west-1 --user KEY_ID\n  backlot auth login sftp://ana@farm.studio.lan/srv/repo\n\nExit codes: 0 stored, 2 not a URL that can have credentials, 3 the server does not accept it, 6 it does not answer."
+        after_help = "The password is read from the terminal or from standard input. If the server accepts it, it is stored in\n~/.config/backlot/credentials.json (or BACKLOT_CREDENTIALS), which only you can read. It is used for all addresses that begin\nwith URL, the longest such URL first, and sent to no other host.\n\nExamples:\n  backlot auth login https://index.studio.lan/team --user ana\n  backlot auth login webdav+https://files.studio.lan/repo --user ana --password-stdin < secret.txt\n  vault read -field=token studio/index | backlot auth login https://index.studio.lan --token-stdin\n  backlot auth login s3://assets/files --endpoint https://s3.studio.lan --region eu-west-1 --user KEY_ID\n  backlot auth login sftp://ana@farm.studio.lan/srv/repo\n\nExit codes: 0 stored, 2 not a URL that can have credentials, 3 the server does not accept it, 6 it does not answer."
     )]
     Login(LoginArgs),
     /// Remove what `auth login` stored for a URL
@@ -24,14 +24,14 @@ pub(crate) enum Auth {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// The credentials of all sources, in the order in which they are used; never a secret
+    /// List the credentials of all sources, in the order in which they are used, without secrets
     #[command(
-        after_help = "Sources, in this order: variables (BACKLOT_REPO_<NAME>_TOKEN and others), the helpers of the user's configuration,\nthe file of `auth login`, ~/.netrc. Buckets without any are asked with what the service's own tools use.\n\nExamples:\n  backlot auth list\n  backlot auth list --json | jq '.credentials[] | [.source, .prefix, .user]'"
+        after_help = "Sources, in this order: variables (BACKLOT_REPO_<NAME>_TOKEN and others), the helpers of the user's configuration,\nthe file of `auth login`, ~/.netrc. Buckets without any are accessed with the credentials that the service's own tools use.\n\nExamples:\n  backlot auth list\n  backlot auth list --json | jq '.credentials[] | [.source, .prefix, .user]'"
     )]
     List,
-    /// Ask a server whether it accepts the credentials that would be used; only reads
+    /// Test the credentials of a server; changes nothing there
     #[command(
-        after_help = "Says which source has the credential, whose it is, and what the server answered.\n\nExamples:\n  backlot auth test https://index.studio.lan/team/dev/+simple/\n  backlot auth test s3://assets/files --endpoint https://s3.studio.lan --region eu-west-1\n  backlot auth test blessed                     a repo or remote of this workspace\n\nExit codes: 0 accepted, 2 not a URL that can have credentials, 3 refused, 6 no answer, or a helper that failed."
+        after_help = "Shows the source and the user of the credential, and the answer of the server.\n\nExamples:\n  backlot auth test https://index.studio.lan/team/dev/+simple/\n  backlot auth test s3://assets/files --endpoint https://s3.studio.lan --region eu-west-1\n  backlot auth test blessed                     a repo or remote of this workspace\n\nExit codes: 0 accepted, 2 not a URL that can have credentials, 3 refused, 6 no answer, or a helper that failed."
     )]
     Test {
         /// The URL of a repo or remote, or the name of one in this workspace
@@ -45,16 +45,16 @@ pub(crate) enum Auth {
 pub(crate) struct LoginArgs {
     /// The address of a server or of a part of it, or the name of a repo or remote of this workspace
     pub(crate) url: String,
-    /// Who one is there; of a bucket the key id
+    /// The user name; for a bucket, the key ID
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
     /// Read the password from standard input
     #[arg(long)]
     pub(crate) password_stdin: bool,
-    /// Read a token, which has no user of its own, from standard input
+    /// Read a token, which needs no user name, from standard input
     #[arg(long, conflicts_with = "password_stdin")]
     pub(crate) token_stdin: bool,
-    /// Store it without asking the server
+    /// Store the credential without testing it
     #[arg(long)]
     pub(crate) no_test: bool,
     #[command(flatten)]

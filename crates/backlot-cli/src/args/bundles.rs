@@ -17,7 +17,7 @@ pub(crate) struct BundleArgs {
     /// Prefer this repo to all others
     #[arg(long, value_name = "REPO")]
     pub(crate) from: Option<String>,
-    /// The remote that has the files [default: the default one]
+    /// The remote to fetch the files from [default: the default one]
     #[arg(long, value_name = "NAME")]
     pub(crate) remote: Option<String>,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub(crate) struct UnbundleArgs {
     /// Push its files to this remote [default with --into-repo: the default one]
     #[arg(long, value_name = "REMOTE")]
     pub(crate) push: Option<String>,
-    /// Why, for the record of the repo
+    /// The reason, recorded with the releases
     #[arg(long, short, requires = "into_repo")]
     pub(crate) message: Option<String>,
     #[command(flatten)]

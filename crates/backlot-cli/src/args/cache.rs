@@ -9,34 +9,34 @@ use super::{DryRun, parse_age};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cache {
-    /// Tell what the cache of this workspace takes, and which workspaces use it
+    /// Show the size of the cache and the workspaces that use it
     #[command(after_help = "Examples:\n  backlot cache status\n  backlot cache status --json | jq .free")]
     Status,
-    /// Print the folder of the cache
+    /// Print the path of the cache
     #[command(after_help = "Examples:\n  backlot cache dir\n  du -sh \"$(backlot cache dir)\"")]
     Dir,
-    /// Remove what no workspace needs, what was not used for the longest time first
+    /// Remove files that no workspace needs, the least recently used first
     #[command(
-        after_help = "What the pointers and locks of all workspaces of this cache name stays, so nothing that was added and not pushed is lost\nwhile a workspace has it. With --max-size or --min-free no more goes than they ask for. Sizes are numbers of bytes, or\nlike 500MB, 200GiB, 2TB. Commands that change a workspace wait meanwhile, and it waits for them.\n\nExamples:\n  backlot cache clean --dry-run\n  backlot cache clean --unused-for 30d\n  backlot cache clean --max-size 500GiB\n  backlot cache clean --min-free 100GiB --unused-for 0\n  backlot cache clean --forget-missing        workspaces that were deleted need nothing"
+        after_help = "Files that a pointer or lock of a workspace of this cache names are kept, so nothing that was added and not pushed is lost while a\nworkspace has it. With --max-size or --min-free, no more is removed than they require. Sizes are bytes, or written as 500MB,\n200GiB, 2TB. Cleaning and commands that change a workspace wait for each other.\n\nExamples:\n  backlot cache clean --dry-run\n  backlot cache clean --unused-for 30d\n  backlot cache clean --max-size 500GiB\n  backlot cache clean --min-free 100GiB --unused-for 0\n  backlot cache clean --forget-missing        ignore workspaces that were deleted"
     )]
     Clean(CleanArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CleanArgs {
-    /// What was read, linked or written more recently stays, as 90m, 12h or 14d
+    /// Keep files that were read, linked or written more recently, as 90m, 12h or 14d
     #[arg(long, value_name = "AGE", default_value = "24h", value_parser = parse_age)]
     unused_for: Duration,
-    /// Only until the cache takes at most this
+    /// Stop when the cache is at most this large
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_size: Option<u64>,
-    /// Only until this is free on its disk
+    /// Stop when this much is free on its disk
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     min_free: Option<u64>,
-    /// Do without knowing what a workspace needs
+    /// Ignore the needs of a workspace
     #[arg(long, value_name = "WORKSPACE")]
     forget: Vec<PathBuf>,
-    /// Do without knowing what workspaces need that are not there
+    /// Ignore the needs of workspaces that no longer exist
     #[arg(long)]
     forget_missing: bool,
     #[command(flatten)]
@@ -58,7 +58,7 @@ impl CleanArgs {
 
 /// A size: bytes, `500MB` (of 1000), `200GiB` (of 1024).
 fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no size; write a number of bytes, 500MB, 200GiB or 2TB");
+    let wrong = || format!("invalid size `{text}`; write a number of bytes, 500MB, 200GiB or 2TB");
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let factor: u64 = match unit {

@@ -7,10 +7,10 @@ use clap::Args;
 pub(crate) struct DependentsArgs {
     /// The asset
     pub(crate) name: String,
-    /// How far: 2 is those that require what requires it, too
+    /// The number of levels: 2 also lists the assets that require those
     #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) depth: u32,
-    /// However far
+    /// List all levels
     #[arg(long, conflicts_with = "depth")]
     pub(crate) all: bool,
     /// Only releases of this repo
@@ -21,7 +21,7 @@ pub(crate) struct DependentsArgs {
 /// What to report on, and how.
 #[derive(Debug, Args)]
 pub(crate) struct DirtyArgs {
-    /// A release, published or not: Table==1.5.0, or Table for the version of its output, or else the newest [default: all that is not current]
+    /// A release, published or not: Table==1.5.0, or Table for the version of its output, else the newest [default: all assets that are not current]
     pub(crate) release: Option<String>,
     /// Only assets of this repo
     #[arg(long, value_name = "REPO")]

@@ -8,12 +8,12 @@ use super::DryRun;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Show all settings in force
+    /// List all effective settings
     #[command(
-        after_help = "Examples:\n  backlot config list\n  backlot config list --origin    and which file or variable each is from"
+        after_help = "Examples:\n  backlot config list\n  backlot config list --origin    and the file or variable each comes from"
     )]
     List {
-        /// Show where each is from
+        /// Show the origin of each setting
         #[arg(long)]
         origin: bool,
     },
@@ -22,13 +22,13 @@ pub(crate) enum ConfigCommand {
     Get {
         /// Its name
         key: String,
-        /// Show where it is from
+        /// Show its origin
         #[arg(long)]
         origin: bool,
     },
     /// Change a setting of this workspace, or of all workspaces of this user
     #[command(
-        after_help = "author: who publishes (--user). blessed: the repo that installs prefer. cache: the folder of the cache. channels: where conda\npackages are from. links: how files are placed, of reflink, hardlink, symlink and copy, best first. publish-to: the repo that\npublishes go to. python: a version, an interpreter, or `none`. remote: the remote that push and pull use.\n\nExamples:\n  backlot config set python 3.11\n  backlot config set links reflink hardlink copy --user\n  backlot config set cache /fast/cache --user --dry-run"
+        after_help = "author: the name recorded with releases (--user). blessed: the repo that installs prefer. cache: the folder of the cache.\nchannels: the channels of conda packages. links: how files are placed, of reflink, hardlink, symlink and copy, in order of\npreference. publish-to: the repo to publish to. python: a version, an interpreter, or `none`. remote: the remote that push and\npull use.\n\nExamples:\n  backlot config set python 3.11\n  backlot config set links reflink hardlink copy --user\n  backlot config set cache /fast/cache --user --dry-run"
     )]
     Set {
         /// Its name
@@ -36,18 +36,18 @@ pub(crate) enum ConfigCommand {
         /// Its value; several for a list
         #[arg(required = true)]
         values: Vec<String>,
-        /// In the file of this user, for all workspaces
+        /// Set it in the user's file, for all workspaces
         #[arg(long)]
         user: bool,
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Drop a setting from its file
+    /// Remove a setting from its file
     #[command(after_help = "Examples:\n  backlot config unset python\n  backlot config unset links --user")]
     Unset {
         /// Its name
         key: String,
-        /// From the file of this user
+        /// Remove it from the user's file
         #[arg(long)]
         user: bool,
         #[command(flatten)]
@@ -57,7 +57,7 @@ pub(crate) enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SelfCommand {
-    /// Show the version of this program and what it was built for
+    /// Show the version and platform of this program
     #[command(
         after_help = "Examples:\n  backlot self version\n  backlot self version --json | jq -r .version"
     )]

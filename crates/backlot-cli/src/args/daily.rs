@@ -9,7 +9,7 @@ use super::DryRun;
 /// What to fetch in one step, and from where.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "In an empty folder it makes a workspace first, as `backlot init`; a place after --from or --remote is added to the workspace.\nNo repo and no remote is made.\n\nExamples:\n  backlot get Shot010 --from ../repos/review --remote ../files     in an empty folder\n  backlot get Shot010                                  in a workspace that has a repo and a remote\n  backlot get \"Table>=1.2,<2\" Lamp==1.0 --from review  prefer a repo of the workspace\n  backlot get Shot010 --no-pull                        without its files\n  backlot get Shot010 --from ../repos/review --dry-run"
+    after_help = "In an empty folder, a workspace is created first, as by `backlot init`; a place after --from or --remote is added to the workspace.\nRepos and remotes are not created.\n\nExamples:\n  backlot get Shot010 --from ../repos/review --remote ../files     in an empty folder\n  backlot get Shot010                                  in a workspace that has a repo and a remote\n  backlot get \"Table>=1.2,<2\" Lamp==1.0 --from review  prefer a repo of the workspace\n  backlot get Shot010 --no-pull                        without its files\n  backlot get Shot010 --from ../repos/review --dry-run"
 )]
 pub(crate) struct GetArgs {
     /// Assets or requirements
@@ -18,16 +18,16 @@ pub(crate) struct GetArgs {
     /// A repo of the workspace, or the folder or URL of one
     #[arg(long, value_name = "REPO|PLACE")]
     pub(crate) from: Option<String>,
-    /// The remote that has the files, or its folder or URL
+    /// The remote of the files, or its folder or URL
     #[arg(long, value_name = "NAME|PLACE")]
     pub(crate) remote: Option<String>,
-    /// Admit pre-releases
+    /// Allow pre-releases
     #[arg(long)]
     pub(crate) pre: bool,
-    /// Pull the tracked files: the default
+    /// Pull the tracked files, which is the default
     #[arg(long, overrides_with = "no_pull")]
     pub(crate) pull: bool,
-    /// Leave the tracked files where they are
+    /// Do not pull the tracked files
     #[arg(long)]
     pub(crate) no_pull: bool,
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub(crate) struct GetArgs {
 /// What is no longer to be tracked.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The pointer is removed. Files that are not here have to be in a release, else nothing is done.\n\nExamples:\n  backlot untrack outputs/table/src/table/tests\n  backlot untrack outputs/table/src/table/model.abc --dry-run\nTo remove it altogether, delete the files then."
+    after_help = "The pointer is removed. Files that are not here must be in a release, otherwise nothing is done.\n\nExamples:\n  backlot untrack outputs/table/src/table/tests\n  backlot untrack outputs/table/src/table/model.abc --dry-run\nTo remove it completely, delete the files afterwards."
 )]
 pub(crate) struct UntrackArgs {
     /// Tracked files or folders
@@ -50,7 +50,7 @@ pub(crate) struct UntrackArgs {
 /// What to put back, and from where.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Files that were changed here are set aside first: a copy is in the cache, and `backlot pull --undo` brings them back.\nFiles of a release are a change like any other: `backlot publish` records it.\n\nExamples:\n  backlot restore outputs/table/src/table/frames/f.0004.exr\n  backlot restore outputs/table/src/table/frames@1.2.0             all of it, as in that release\n  backlot restore \"outputs/table/src/table/frames/f.[1-10].exr@1.2.0\"\n  backlot restore outputs/table/src/table/frames --frames 1-10x2 --dry-run"
+    after_help = "Files that were changed here are copied to the cache first; `backlot pull --undo` restores them.\nFiles restored from another release are a local change, which `backlot publish` records.\n\nExamples:\n  backlot restore outputs/table/src/table/frames/f.0004.exr\n  backlot restore outputs/table/src/table/frames@1.2.0             the whole folder, as in that release\n  backlot restore \"outputs/table/src/table/frames/f.[1-10].exr@1.2.0\"\n  backlot restore outputs/table/src/table/frames --frames 1-10x2 --dry-run"
 )]
 pub(crate) struct RestoreArgs {
     /// Files, folders or patterns, each perhaps with `@VERSION`
@@ -59,10 +59,10 @@ pub(crate) struct RestoreArgs {
     /// Only these frames, as 1001-1010 or 1001-1010x2
     #[arg(long, value_name = "FRAMES")]
     pub(crate) frames: Option<String>,
-    /// The repo that has the release [default: the first that does]
+    /// The repo of the release [default: the first that has it]
     #[arg(long, value_name = "REPO")]
     pub(crate) repo: Option<String>,
-    /// The remote that has the files
+    /// The remote to fetch the files from
     #[arg(long, value_name = "NAME")]
     pub(crate) remote: Option<String>,
     #[command(flatten)]
@@ -72,7 +72,7 @@ pub(crate) struct RestoreArgs {
 /// Whose local changes to throw away.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Changed files become what was added, new ones go, deleted ones come back; what was never pulled stays away. Code is not\ntouched. A copy of each file is in the cache, and `backlot pull --undo` brings them back.\n\nExamples:\n  backlot discard Table                                     all tracked files of the asset\n  backlot discard outputs/table/src/table/frames\n  backlot discard \"outputs/table/src/table/frames/f.[1-10].exr\" --dry-run"
+    after_help = "Changed files are restored, new ones removed, deleted ones restored; files that were never pulled are not fetched. Code is not\ntouched. A copy of each discarded file is kept in the cache; `backlot pull --undo` restores them.\n\nExamples:\n  backlot discard Table                                     all tracked files of the asset\n  backlot discard outputs/table/src/table/frames\n  backlot discard \"outputs/table/src/table/frames/f.[1-10].exr\" --dry-run"
 )]
 pub(crate) struct DiscardArgs {
     /// Assets, files, folders or patterns
@@ -105,7 +105,7 @@ pub(crate) struct DiffArgs {
 /// Whose releases to show.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Newest first. With approvals, deprecations and yanks, and the size of the tracked files; what it cost on a remote is told by\n`backlot du`.\n\nExamples:\n  backlot log Table\n  backlot log Table -n 5\n  backlot log \"Table>=1.0,<2\" --repo blessed\n  backlot log Table --json | jq .releases[].author"
+    after_help = "Newest first. With approvals, deprecations and yanks, and the size of the tracked files; `backlot du` shows what it cost\non a remote.\n\nExamples:\n  backlot log Table\n  backlot log Table -n 5\n  backlot log \"Table>=1.0,<2\" --repo blessed\n  backlot log Table --json | jq .releases[].author"
 )]
 pub(crate) struct LogArgs {
     /// A name, or a requirement

@@ -6,11 +6,11 @@ use super::DryRun;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Python {
-    /// The interpreters that were installed, newest first
+    /// List the installed interpreters, newest first
     List,
     /// Install an interpreter from the workspace's channels, for all your workspaces
     #[command(
-        after_help = "The newest of that version is taken. A fitting interpreter on the path is preferred to it.\n\nExamples:\n  backlot channel add /studio/conda\n  backlot python install 3.12\n  backlot python install 3.12.4 --dry-run"
+        after_help = "The newest release of that version is installed. A suitable interpreter on the PATH is preferred to it.\n\nExamples:\n  backlot channel add /studio/conda\n  backlot python install 3.12\n  backlot python install 3.12.4 --dry-run"
     )]
     Install {
         /// Its version: 3.12 or 3.12.4
@@ -20,7 +20,7 @@ pub(crate) enum Python {
     },
     /// Remove all interpreters of a version
     #[command(
-        after_help = "Workspaces that used it are given another one by `backlot install`.\n\nExamples:\n  backlot python remove 3.11"
+        after_help = "`backlot install` gives workspaces that used it another one.\n\nExamples:\n  backlot python remove 3.11"
     )]
     Remove {
         /// Its version: 3.12 or 3.12.4
@@ -32,9 +32,9 @@ pub(crate) enum Python {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Channel {
-    /// Name a channel, last in preference
+    /// Add a channel, last in order of preference
     #[command(
-        after_help = "None is named by default: nothing is fetched from anywhere unless you say so.\n\nExamples:\n  backlot channel add /studio/conda\n  backlot channel add ../channel\n  backlot channel add https://conda.studio.example/main"
+        after_help = "There is no default channel: nothing is fetched from a place that you did not name.\n\nExamples:\n  backlot channel add /studio/conda\n  backlot channel add ../channel\n  backlot channel add https://conda.studio.example/main"
     )]
     Add {
         /// A folder, or a URL
@@ -42,9 +42,9 @@ pub(crate) enum Channel {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// The channels in order of preference
+    /// List the channels in order of preference
     List,
-    /// Forget a channel; what was installed from it stays
+    /// Remove a channel; packages installed from it stay
     Remove {
         /// The channel as `list` shows it
         channel: String,
@@ -55,22 +55,22 @@ pub(crate) enum Channel {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum External {
-    /// Ask for conda packages and install them
+    /// Add conda packages and install them
     #[command(
-        after_help = "They lie in external_packages/conda with a Python of the version that the workspace asks for; inputs is then an\nenvironment of that Python and sees them.\n\nExamples:\n  backlot external add \"numpy >=1.26\"\n  backlot external add openimageio imath --dry-run"
+        after_help = "They are installed into external_packages/conda with the Python version of the workspace; inputs becomes an environment of that\nPython and can import them.\n\nExamples:\n  backlot external add \"numpy >=1.26\"\n  backlot external add openimageio imath --dry-run"
     )]
     Add {
-        /// Requirements in conda's words
+        /// Requirements in conda's syntax
         #[arg(required = true)]
         requirements: Vec<String>,
         #[command(flatten)]
         dry: DryRun,
     },
-    /// What is asked for and what is there
+    /// List the required and the installed conda packages
     List,
-    /// Stop asking for conda packages
+    /// Remove conda packages
     #[command(
-        after_help = "What nothing else needs leaves; without any, the whole folder does.\n\nExamples:\n  backlot external remove numpy"
+        after_help = "Packages that nothing else requires are removed; after the last one, the whole folder.\n\nExamples:\n  backlot external remove numpy"
     )]
     Remove {
         /// Package names

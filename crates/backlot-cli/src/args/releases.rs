@@ -12,7 +12,7 @@ pub(crate) struct VerdictArgs {
     /// The repo [default: the one that has it]
     #[arg(long, value_name = "REPO")]
     pub(crate) repo: Option<String>,
-    /// Why; kept for ever, with who and when
+    /// The reason, recorded with author and time
     #[arg(long, short, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) message: String,
     #[command(flatten)]
@@ -24,24 +24,24 @@ pub(crate) struct VerdictArgs {
 pub(crate) struct CopyArgs {
     /// The release: a name, or a requirement
     pub(crate) release: String,
-    /// The repo that has it
+    /// The repo to copy from
     #[arg(long, value_name = "REPO")]
     pub(crate) from: String,
-    /// The repo that shall have it
+    /// The repo to copy to
     #[arg(long, value_name = "REPO")]
     pub(crate) to: String,
-    /// Copy what it needs too: what it was built with, else the newest that fits
+    /// Copy the releases it requires as well: those it was built with, else the newest that fit
     #[arg(long)]
     pub(crate) with_deps: bool,
     #[command(flatten)]
     pub(crate) ends: FileEnds,
-    /// Neither copy files nor look whether they are there
+    /// Do not copy files, and do not check that they are there
     #[arg(long, conflicts_with_all = ["from_remote", "to_remote"])]
     pub(crate) without_files: bool,
-    /// Why, for the record
+    /// The reason, recorded with the release
     #[arg(long, short)]
     pub(crate) message: Option<String>,
-    /// Copy it though it cannot be installed from there; -m says why
+    /// Copy a release that cannot be installed from there; needs a reason (-m)
     #[arg(long, requires = "message")]
     pub(crate) force: bool,
     #[command(flatten)]
@@ -55,18 +55,18 @@ pub(crate) struct MirrorArgs {
     pub(crate) from: String,
     /// The repo to fill
     pub(crate) to: String,
-    /// Only packages whose name fits: `*` is any text, `?` any character
+    /// Only packages whose name matches: `*` is any text, `?` any character
     #[arg(long, value_name = "GLOB")]
     pub(crate) name: Option<String>,
-    /// Only so many of the newest releases of each package
+    /// Only the N newest releases of each package
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) newest: Option<u32>,
-    /// Copy their files too, before the releases
+    /// Copy the files as well, before the releases
     #[arg(long)]
     pub(crate) files: bool,
     #[command(flatten)]
     pub(crate) ends: FileEnds,
-    /// Why, for the record
+    /// The reason, recorded with the release
     #[arg(long, short)]
     pub(crate) message: Option<String>,
     #[command(flatten)]
@@ -76,10 +76,10 @@ pub(crate) struct MirrorArgs {
 /// Where files come from and go to.
 #[derive(Debug, Args)]
 pub(crate) struct FileEnds {
-    /// The remote that has the files [default: the default one]
+    /// The remote to copy files from [default: the default one]
     #[arg(long, value_name = "NAME")]
     pub(crate) from_remote: Option<String>,
-    /// The remote that shall have them, if it is another
+    /// The remote to copy files to, if it is another one
     #[arg(long, value_name = "NAME")]
     pub(crate) to_remote: Option<String>,
 }

@@ -9,23 +9,23 @@ pub(crate) enum Preference {
     Highest,
     /// The oldest that fit, to test lower bounds
     Lowest,
-    /// The oldest of what is asked for by name, the newest of all else
+    /// The oldest of direct requirements, the newest of all others
     LowestDirect,
 }
 
 /// Constraints, overrides, the cutoff, the preference.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RuleArgs {
-    /// Which versions to prefer, this once
+    /// Which versions to prefer, this time only
     #[arg(long, value_name = "WHICH")]
     pub(crate) resolution: Option<Preference>,
-    /// Keep a package in a range for all that need it; a file has one a line, a bare name drops it. Remembered
+    /// Constrain a package's version. Takes a requirement or a file with one per line; a bare name removes the constraint. Saved in backlot.toml
     #[arg(long = "constraint", short = 'c', value_name = "REQ|FILE")]
     pub(crate) constraints: Vec<String>,
-    /// Ask for this instead of what anybody asks of the package; a bare name drops it. Remembered
+    /// Replace all requirements on a package; a bare name removes the override. Saved in backlot.toml
     #[arg(long = "override", value_name = "REQ")]
     pub(crate) overrides: Vec<String>,
-    /// Only what was published until this date or time; `none` forgets it. Remembered
+    /// Only releases published before this date or time; `none` removes the limit. Saved in backlot.toml
     #[arg(long, value_name = "DATE")]
     pub(crate) exclude_newer: Option<String>,
 }

@@ -14,9 +14,9 @@ pub(crate) enum Step {
         after_help = "FRAMES are files, a folder, or a pattern in quotes: \"beauty.####.exr\", \"beauty.%04d.exr\", \"beauty.1001-1100.exr\".\nEXR is linear; exposed, clipped, resized in linear light and encoded as sRGB. Its primaries are not converted. The same\nframes give the same bytes on every machine. A damaged frame is an error that names it; all others are written.\n\nExamples:\n  backlot step proxy frames -o proxies --width 960\n  backlot step proxy \"render/beauty.####.exr\" -o proxies --exposure 1.5 --scale 0.5\n  backlot step proxy \"render/beauty.1001-1100.exr\" -o proxies --layer diffuse --format png\n  backlot step proxy frames -o proxies --dry-run"
     )]
     Proxy(ProxyArgs),
-    /// Put thumbnails of frames on one sheet, with their numbers
+    /// Make a contact sheet: thumbnails of frames with their numbers
     #[command(
-        after_help = "Where there are more frames than thumbnails, they are taken at equal distances, the first and the last among them.\n\nExamples:\n  backlot step contact-sheet frames -o sheet.jpg\n  backlot step contact-sheet \"render/beauty.####.exr\" -o sheet.png --count 12 --columns 4 --width 320"
+        after_help = "If there are more frames than thumbnails, frames are chosen at equal distances, including the first and the last.\n\nExamples:\n  backlot step contact-sheet frames -o sheet.jpg\n  backlot step contact-sheet \"render/beauty.####.exr\" -o sheet.png --count 12 --columns 4 --width 320"
     )]
     ContactSheet(SheetArgs),
     /// Write a manifest of files with sizes and digests, or check files against one
@@ -24,7 +24,7 @@ pub(crate) enum Step {
         after_help = "Names are relative to the folder of the manifest. Without -o it goes to standard output, with names relative to this\nfolder. --check reads manifests of `b3sum` and `md5sum`, too.\n\nExamples:\n  backlot step checksum frames -o manifest.json\n  backlot step checksum --check manifest.json\n  backlot step checksum frames --format md5sum -o MD5SUMS && md5sum --check MD5SUMS\n  backlot step checksum delivery --format b3sum -o delivery/B3SUMS"
     )]
     Checksum(ChecksumArgs),
-    /// Check that frames are complete, alike and readable to the last pixel
+    /// Check that frames are complete, consistent and readable to the last pixel
     #[command(
         after_help = "Errors: missing, duplicate and unexpected frames, mixed padding, another size, channels or display window, damage,\nNaN and infinite values. Warnings: another data window or compression, kinds of EXR that cannot be decoded here.\nThe exit code is 7 if there are errors.\n\nExamples:\n  backlot step frames-check frames\n  backlot step frames-check \"render/beauty.####.exr\" --expect 1001-1100\n  backlot step frames-check frames --strict --json > report.json\n  backlot step frames-check frames --headers-only"
     )]
@@ -45,10 +45,10 @@ pub(crate) struct Look {
     /// The layer of an EXR file: the name of a part, or of channels as in NAME.R [default: the first with colours]
     #[arg(long, value_name = "NAME")]
     pub(crate) layer: Option<String>,
-    /// Quality of JPEG
+    /// JPEG quality
     #[arg(long, value_name = "1-100", default_value_t = 90, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) quality: u8,
-    /// Frames at work at the same time [default: the number of cores]
+    /// The number of frames to process at the same time [default: the number of cores]
     #[arg(long, short, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
 }
@@ -61,7 +61,7 @@ pub(crate) struct ProxyArgs {
     /// The folder for the proxies
     #[arg(long, short, value_name = "DIR")]
     pub(crate) output: PathBuf,
-    /// The kind of file
+    /// The format of the proxies
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "jpg")]
     pub(crate) format: ImageFormat,
     /// Width in pixels; with --height, the largest size that fits into both
@@ -70,7 +70,7 @@ pub(crate) struct ProxyArgs {
     /// Height in pixels
     #[arg(long, value_name = "PIXELS")]
     pub(crate) height: Option<u32>,
-    /// Size as a part of the original, as 0.5
+    /// Size relative to the original, as 0.5
     #[arg(long, value_name = "FACTOR", conflicts_with_all = ["width", "height"])]
     pub(crate) scale: Option<f64>,
     /// Transparency: composited over black, dropped (colours as stored), or kept (PNG only)
@@ -96,7 +96,7 @@ pub(crate) struct SheetArgs {
     /// Width of a thumbnail in pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 240)]
     pub(crate) width: u32,
-    /// The most thumbnails
+    /// The maximum number of thumbnails
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) count: u32,
     #[command(flatten)]
@@ -113,13 +113,13 @@ pub(crate) struct ChecksumArgs {
     /// The manifest to write
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// The kind of manifest: JSON has sizes, BLAKE3 and MD5
+    /// The format of the manifest: JSON has sizes, BLAKE3 and MD5
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "json")]
     pub(crate) format: SumFormat,
     /// Check files against this manifest instead
     #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "output", "format"])]
     pub(crate) check: Option<PathBuf>,
-    /// Files at work at the same time [default: the number of cores]
+    /// The number of files to process at the same time [default: the number of cores]
     #[arg(long, short, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
     #[command(flatten)]
@@ -140,7 +140,7 @@ pub(crate) struct FramesCheckArgs {
     /// Count warnings as errors
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Frames at work at the same time [default: the number of cores]
+    /// The number of frames to process at the same time [default: the number of cores]
     #[arg(long, short, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
 }

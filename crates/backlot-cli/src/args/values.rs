@@ -12,9 +12,9 @@ pub(crate) enum ExportFormat {
 /// When the files of an input are pulled.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum LocalizeArg {
-    /// By every pull, and by an install that waits for them
+    /// By every pull, and by `install --pull`
     Always,
-    /// When the asset is named
+    /// Only when the asset is named
     OnDemand,
 }
 
@@ -29,7 +29,7 @@ impl From<LocalizeArg> for backlot::Localize {
 
 /// An age: `90m`, `12h`, `14d`, or `0`.
 pub(super) fn parse_age(text: &str) -> Result<std::time::Duration, String> {
-    let wrong = || format!("`{text}` is no age; write 90m, 12h or 14d");
+    let wrong = || format!("invalid duration `{text}`; write 90m, 12h or 14d");
     if text == "0" {
         return Ok(std::time::Duration::ZERO);
     }
