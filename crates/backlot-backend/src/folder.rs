@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(store.revision("packages/stool/").expect("told"), Some(0));
         assert!(
             store.list("packages/", false).is_err(),
-            "it is there, and what it is cannot be told"
+            "it exists, but its type is unknown"
         );
         assert_eq!(store.names("packages/").expect("named"), ["table"]);
         // What is on its way is not there yet, nor what a writer that died left.

@@ -34,7 +34,7 @@ impl Coded for HostilePath {
         Class::Integrity
     }
     fn help(&self) -> Option<String> {
-        Some("do not use this file; ask whoever made it for one without such paths".to_owned())
+        Some("do not use this file; ask its author for one without such paths".to_owned())
     }
 }
 

@@ -40,7 +40,7 @@ pub enum Error {
         key: String,
     },
     /// A pointer that cannot be read.
-    #[error("`{}` is no pointer we can read: {reason}", pointer.display())]
+    #[error("`{}` is not a valid pointer: {reason}", pointer.display())]
     BadPointer {
         /// The pointer file.
         pointer: PathBuf,
@@ -186,7 +186,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Content that is not what was published.
-    #[error("the content of `{}` is not what its pointer proves", path.display())]
+    #[error("the content of `{}` does not match its pointer", path.display())]
     ProofFailed {
         /// The out.
         path: PathBuf,

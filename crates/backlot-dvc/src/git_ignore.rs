@@ -55,7 +55,7 @@ fn text_of(ignore: &Path) -> Result<Option<String>> {
     let text = bytes.map(String::from_utf8).transpose();
     text.map_err(|_| Error::BadIgnore {
         path: ignore.to_path_buf(),
-        reason: "it is no UTF-8 text".to_owned(),
+        reason: "not valid UTF-8".to_owned(),
     })
 }
 

@@ -274,7 +274,7 @@ fn entries_of(files: &[ScannedFile], digests: &[FileDigests]) -> Vec<ManifestEnt
 /// Its MD5s are those of the pointer, its content is not what the pointer proves: files that were made to have the same MD5,
 /// or a pointer that another program wrote while it had a proof that did not say what it was of.
 fn unproven(name: &str) -> Change {
-    modified(0, 0, 1, vec![format!("~ {name} (not what its pointer proves)")])
+    modified(0, 0, 1, vec![format!("~ {name} (does not match its pointer)")])
 }
 
 fn modified(added: u64, removed: u64, changed: u64, names: Vec<String>) -> Change {

@@ -43,7 +43,7 @@ impl TrackedPointer {
         let bytes = fs::read(path)?;
         let text = String::from_utf8(bytes).map_err(|_| Error::BadPointer {
             pointer: path.to_path_buf(),
-            reason: "it is no UTF-8 text".to_owned(),
+            reason: "not valid UTF-8".to_owned(),
         })?;
         Ok(Self {
             path: path.to_path_buf(),

@@ -51,7 +51,7 @@ pub(crate) fn whole_releases(name: &PackageName, listing: &Listing, context: &Co
             .is_some_and(|version| releases.contains_key(version))
         {
             let message = format!(
-                "`{}` is no part of its release here: {}",
+                "`{}` is not part of its release here: {}",
                 other.place, other.reason
             );
             context.warn("repo::unsupported_file", message);

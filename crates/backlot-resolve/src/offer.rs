@@ -178,7 +178,7 @@ pub(crate) fn python_bar(range: &str, problem: &Problem<'_>) -> Option<Bar> {
         Ok(parsed) if parsed.starts_at_most_at(problem.env.python()) => None,
         Ok(_) => Some(Bar::Python(range.to_owned())),
         Err(_) => Some(Bar::Source(format!(
-            "needs a Python that cannot be told: `{range}`"
+            "needs an unknown Python version: `{range}`"
         ))),
     }
 }

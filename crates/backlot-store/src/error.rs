@@ -68,7 +68,7 @@ pub enum Error {
         place: String,
     },
     /// A remote address we cannot use.
-    #[error("`{url}` is no remote we can use: {reason}")]
+    #[error("unsupported remote URL `{url}`: {reason}")]
     BadRemote {
         /// The address, without secrets.
         url: String,
@@ -110,7 +110,7 @@ pub enum Error {
         files: u64,
     },
     /// A word that names no layout.
-    #[error("`{text}` is no layout of remotes")]
+    #[error("unknown remote layout `{text}`")]
     UnknownLayout {
         /// What was given.
         text: String,

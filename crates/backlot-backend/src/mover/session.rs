@@ -160,7 +160,7 @@ impl Session {
                 Ok(Some(line)) => line,
                 Ok(None) | Err(RecvTimeoutError::Disconnected) => {
                     return Err(NotMoved::broken(
-                        "it ended, or said what is no line of text",
+                        "it ended, or sent something that is not a line of text",
                         true,
                     ));
                 }
@@ -176,7 +176,7 @@ impl Session {
             since = Instant::now();
             let said: Said = serde_json::from_str(&line).map_err(|_| {
                 NotMoved::broken(
-                    format!("it said what is no answer: {}", clean(line.trim())),
+                    format!("unexpected reply: {}", clean(line.trim())),
                     false,
                 )
             })?;

@@ -147,7 +147,7 @@ impl Given<'_> {
             (Some(endpoint), _) => endpoint,
             (None, Some(credential)) => {
                 let account = format!("https://{}.blob.core.windows.net", credential.user);
-                let account = Url::parse(&account).map_err(|_| self.bad("its user is no account"))?;
+                let account = Url::parse(&account).map_err(|_| self.bad("its user is not an account"))?;
                 (account, "https")
             }
             (None, None) => {

@@ -50,7 +50,7 @@ impl opendal::HttpTransport for Transport {
             let moved = server.as_str().trim_end_matches('/').to_owned() + path;
             *request.uri_mut() = moved
                 .parse()
-                .map_err(|_| unexpected("its endpoint is no address"))?;
+                .map_err(|_| unexpected("its endpoint is not a URL"))?;
         }
         let is_listing = request.uri().query().is_some_and(|q| q.contains("list-type="));
         let response = if matches!(method.as_str(), "PUT" | "POST" | "PATCH" | "MOVE") {

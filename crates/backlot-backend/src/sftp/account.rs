@@ -225,6 +225,6 @@ fn load(path: &Path) -> Result<PrivateKey, String> {
         Ok(key) => Ok(key),
         Err(russh::keys::Error::KeyIsEncrypted) => Err("it is encrypted: add it to ssh-agent".to_owned()),
         // What it says may quote the file.
-        Err(_) => Err("it is no private key that is understood".to_owned()),
+        Err(_) => Err("the format of the private key is not supported".to_owned()),
     }
 }

@@ -408,7 +408,7 @@ pub(super) fn describe_pull(report: &MoveReport) -> String {
     }
     lines.push_str(&columns(&rows));
     if !dry_run && report.assets.iter().any(|asset| !asset.set_aside.is_empty()) {
-        lines.push_str("`backlot pull --undo` brings back what was set aside\n");
+        lines.push_str("`backlot pull --undo` restores the files that were set aside\n");
     }
     lines.push_str(&left_out);
     lines

@@ -88,10 +88,10 @@ fn login(session: &Session, auth: &backlot::Auth, args: &LoginArgs) -> Result<An
     }
     match &report.test {
         Some(test) => text = format!("{text}\n`{}` accepts it: {}", test.url, test.answer),
-        None => text.push_str("\nthe server was not asked"),
+        None => text.push_str("\nnot tested"),
     }
     if let Some(first) = &report.hidden_by {
-        text = format!("{text}\nnote: {first} is asked first, and has a credential for this address, too");
+        text = format!("{text}\nnote: {first} comes first, and has a credential for this address as well");
     }
     Ok(Answer::new(&report, text))
 }
@@ -159,7 +159,7 @@ fn secret_of_stdin() -> Result<String, Error> {
 fn describe(test: &AuthTest) -> String {
     let who = match (&test.user, &test.source, &test.from) {
         (Some(user), Some(source), Some(from)) => format!("as {user} (source: {}, {from})", source.as_str()),
-        _ => "without credentials of ours".to_owned(),
+        _ => "without credentials of Backlot".to_owned(),
     };
     let verdict = if test.accepted { "accepted" } else { "refused" };
     format!("`{}`: {verdict} {who}: {}", test.url, test.answer)

@@ -167,16 +167,16 @@ fn describe(out: &OutStatus, installed: bool) -> String {
             "unchanged; `cache: false`: it goes into the wheel".to_owned()
         }
         Change::Unchanged => "unchanged".to_owned(),
-        Change::Missing if !out.cached => "missing; `cache: false`: a pull does not bring it".to_owned(),
+        Change::Missing if !out.cached => "missing; `cache: false`: a pull does not fetch it".to_owned(),
         Change::NotPulled | Change::Missing if !out.pushed => {
-            "not here; `push: false`: a pull brings it only if the remote has it all the same".to_owned()
+            "not here; `push: false`: a pull fetches it only if the remote has it nevertheless".to_owned()
         }
-        Change::NotInCache if installed => "not in the cache; `backlot pull` brings it".to_owned(),
-        Change::NotPulled => "not pulled; `backlot pull` brings it".to_owned(),
+        Change::NotInCache if installed => "not in the cache; `backlot pull` fetches it".to_owned(),
+        Change::NotPulled => "not pulled; `backlot pull` fetches it".to_owned(),
         Change::Partial { absent } => format!("unchanged; {absent} not pulled"),
-        Change::Missing => "missing; `backlot pull` brings it".to_owned(),
+        Change::Missing => "missing; `backlot pull` fetches it".to_owned(),
         Change::NoContent => "its pointer names no content; `backlot add` records what is there".to_owned(),
-        Change::NoManifest => "what it was is not known here; `backlot pull` brings it".to_owned(),
+        Change::NoManifest => "its former content is not known here; `backlot pull` fetches it".to_owned(),
         Change::NotInCache => "not in the cache; `backlot add` stores it".to_owned(),
         Change::Modified {
             added,
@@ -290,7 +290,7 @@ fn detail(detail: &ReleaseDetail) -> String {
             ));
         }
         for (input, version) in &provenance.inputs {
-            lines.push_str(&format!("  built of  {input} {version}\n"));
+            lines.push_str(&format!("  built with {input} {version}\n"));
         }
     }
     let status = &detail.status;

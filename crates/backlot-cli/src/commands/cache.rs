@@ -94,7 +94,7 @@ fn describe(report: &CleanReport) -> String {
         text::bytes(report.unneeded_bytes)
     ));
     if !report.within_bounds {
-        lines.push_str("the bounds are not met: what stays is needed, or was used more recently than `--unused-for` says\n");
+        lines.push_str("the limits are not met: the remaining files are needed, or were used more recently than `--unused-for`\n");
     }
     lines
 }

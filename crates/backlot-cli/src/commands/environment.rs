@@ -183,7 +183,7 @@ pub(super) fn lock(session: &Session, request: &InstallRequest) -> Result<Answer
             if dry_run { would(true) } else { "" }
         )
     } else {
-        format!("backlot.lock is right already ({count})")
+        format!("backlot.lock is up to date ({count})")
     };
     Ok(Answer::new(
         &serde_json::json!({ "lock": lock, "changed": changed, "dry_run": dry_run }),

@@ -106,9 +106,9 @@ pub(super) fn external(session: &Session, command: &External) -> Result<Answer, 
                 .map(|p| vec![p.name.clone(), p.version.clone(), p.build.clone(), p.url.clone()])
                 .collect();
             let asked = if status.requirements.is_empty() {
-                "no external packages are asked for".to_owned()
+                "no external packages are required".to_owned()
             } else {
-                format!("asked for: {}", status.requirements.join(", "))
+                format!("required: {}", status.requirements.join(", "))
             };
             let step = if status.in_step {
                 ""

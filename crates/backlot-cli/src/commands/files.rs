@@ -127,7 +127,7 @@ fn describe(report: &PutBackReport, verb: &str, from: &str) -> String {
         }
     }
     if has_copies && !report.dry_run {
-        lines.push_str("`backlot pull --undo` brings back what was set aside\n");
+        lines.push_str("`backlot pull --undo` restores the files that were set aside\n");
     }
     lines
 }

@@ -23,7 +23,7 @@ pub(super) fn judge(session: &Session, verdict: Verdict, args: &VerdictArgs) -> 
         Verdict::Approve => "approved",
         Verdict::Deprecate => "deprecated",
         Verdict::Yank => "yanked",
-        Verdict::Unyank => "taken back the yank of",
+        Verdict::Unyank => "unyanked",
     };
     let release = format!("{} {} in {}", report.package, report.version, report.repo);
     let text = if report.report.already {

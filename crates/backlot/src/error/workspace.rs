@@ -78,7 +78,7 @@ pub enum WorkspaceError {
         key: String,
     },
     /// An asset to be published that needs a file of this machine.
-    #[error("{asset} needs `{requirement}`, a file of this machine, which nobody else has")]
+    #[error("{asset} needs `{requirement}`, a file that exists on this machine only")]
     LocalRequirement {
         /// The asset.
         asset: String,

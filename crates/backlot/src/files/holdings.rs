@@ -611,7 +611,7 @@ fn pointer(path: &Path, bytes: Vec<u8>) -> Result<Pointer> {
     let text = String::from_utf8(bytes).map_err(|_| {
         Error::from(backlot_dvc::Error::BadPointer {
             pointer: path.to_path_buf(),
-            reason: "it is no UTF-8 text".to_owned(),
+            reason: "not valid UTF-8".to_owned(),
         })
     })?;
     Ok(Pointer::parse(path, &text)?)

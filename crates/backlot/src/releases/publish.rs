@@ -351,7 +351,7 @@ impl Opened {
             self.context().warn(
                 "publish::direct_url",
                 format!(
-                    "{} needs `{told}`: whoever installs it has to name that URL, too, and public indexes refuse it",
+                    "{} needs `{told}`: every workspace that installs it must name that URL as well, and public indexes refuse it",
                     output.name
                 ),
             );

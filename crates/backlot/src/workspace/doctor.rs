@@ -315,7 +315,7 @@ fn check_folder(name: &str, folder: &Path) -> HealthCheck {
     HealthCheck::warning(
         name,
         format!("`{place}` cannot be written to"),
-        "ask whoever owns it for the right to write, or use another folder",
+        "ask its owner for write access, or use another folder",
     )
 }
 
@@ -355,7 +355,7 @@ fn check_mode(name: &str, folder: &Path) -> Option<HealthCheck> {
     }
     if mode & 0o020 != 0 && mode & 0o2000 == 0 {
         let message = format!(
-            "what is made in `{place}` belongs to the group of whoever makes it, not to that of the folder"
+            "what is made in `{place}` belongs to the group of its creator, not to that of the folder"
         );
         return Some(HealthCheck::warning(
             name,

@@ -210,7 +210,7 @@ fn list_of(name: &str, table: &dyn TableLike) -> Result<Option<Vec<AllowedName>>
         };
         match AllowedName::parse(text) {
             Ok(allowed) => list.push(allowed),
-            Err(error) => return wrong(&format!("has something that is no name: {error}")),
+            Err(error) => return wrong(&format!("has an invalid name: {error}")),
         }
     }
     Ok(Some(list))
