@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use backlot::{
     CommandVariables, CredentialChain, FromVariables, Host, Netrc, NetworkOptions, Overrides, Proxies,
-    SshOptions, StoreOptions,
+    SshOptions, StoreOptions, platform,
 };
 
 fn text(name: &str) -> Option<String> {
@@ -120,28 +120,10 @@ fn network(cache: &Path) -> NetworkOptions {
     }
 }
 
-/// The account that runs this, by the system's own answer: `USER` says what anybody wrote into it. Accounts of a directory
-/// service are found where the C library knows such (glibc through NSS; musl, of which static builds are made, through a
-/// running nscd). An account without a name, as in many containers, is its number.
+/// The account that runs this; on systems that are not asked, what the environment says.
 fn account() -> String {
-    let id = nix::unistd::getuid();
-    let known = nix::unistd::User::from_uid(id).ok().flatten();
-    known.map_or_else(|| format!("uid-{id}"), |user| user.name)
-}
-
-/// Let this process have as many open files as the system allows it: the soft limit is a habit of `select`, which is not used.
-/// What it starts for others keeps the limit it was given, so `run` does not call this.
-pub(crate) fn raise_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        let raised = Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        };
-        // Without it, what needs more says so.
-        setrlimit(Resource::Nofile, raised).ok();
-    }
+    let said = || text("USERNAME").unwrap_or_else(|| "unknown".to_owned());
+    platform::account().unwrap_or_else(said)
 }
 
 /// The hidden command that starts the supervisor of a stage's command.
@@ -159,7 +141,8 @@ pub(crate) fn supervised() -> Option<std::process::ExitCode> {
 
 /// Who and where this command runs.
 pub(crate) fn host() -> Host {
-    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let named = || text("COMPUTERNAME").unwrap_or_else(|| "unknown".to_owned());
+    let machine = platform::host_name().unwrap_or_else(named);
     let config = text("BACKLOT_CONFIG").map(PathBuf::from);
     let cache = folder("XDG_CACHE_HOME", ".cache").join("backlot");
     Host {

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     })
     .ok();
     if !matches!(arguments.command, Command::Run { .. }) {
-        host::raise_open_files();
+        backlot::platform::raise_open_files();
     }
     let result = commands::run(&arguments.command, &session);
     session.finish_progress();

@@ -531,11 +531,8 @@ pub struct DiskSpace {
 
 /// The space of the disk that holds `path`.
 pub fn disk_space(path: &Path) -> Result<DiskSpace, FileError> {
-    let disk = rustix::fs::statvfs(path).map_err(io::Error::from)?;
-    Ok(DiskSpace {
-        free: disk.f_bavail * disk.f_frsize,
-        all: disk.f_blocks * disk.f_frsize,
-    })
+    let (free, all) = crate::platform::disk_space(path)?;
+    Ok(DiskSpace { free, all })
 }
 
 /// Remove a file or a whole folder; fine if there is none.

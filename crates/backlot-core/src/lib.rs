@@ -24,6 +24,7 @@ pub mod marker;
 pub mod name;
 mod plain_file;
 mod plain_marker;
+pub mod platform;
 pub mod presence;
 pub mod relpath;
 pub mod requirement;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Class, Coded};
 use crate::file::{self, FileError};
+use crate::platform;
 
 /// How a file is placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -185,14 +186,8 @@ fn hard_link(source: &Path, size: Option<u64>, target: &Path) -> io::Result<()> 
     fs::hard_link(source, target)
 }
 
-#[cfg(unix)]
 fn symlink(source: &Path, target: &Path) -> io::Result<()> {
-    fs_err::os::unix::fs::symlink(std::path::absolute(source)?, target)
-}
-
-#[cfg(not(unix))]
-fn symlink(_source: &Path, _target: &Path) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+    platform::symlink(&std::path::absolute(source)?, target)
 }
 
 fn copy(source: &Path, target: &Path, writable: bool) -> io::Result<()> {

@@ -15,6 +15,7 @@ use fs_err as fs;
 use crate::file::{
     Created, FileError, Staged, TemporaryFolder, remove, rename_new, sync_folder, temporary_in,
 };
+use crate::platform;
 
 /// Modes of what is made in a folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,17 +58,7 @@ impl Modes {
 }
 
 fn mode_of(folder: &Path) -> Option<u32> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let found = fs::metadata(folder).ok()?;
-        Some(found.permissions().mode() & 0o7777)
-    }
-    #[cfg(not(unix))]
-    {
-        let _unused = folder;
-        None
-    }
+    platform::mode(&fs::metadata(folder).ok()?)
 }
 
 /// Set the mode of a file or folder. On disks without modes this changes nothing.
@@ -236,24 +227,20 @@ fn filled(path: &Path, bytes: &[u8]) -> Result<Staged, FileError> {
 
 /// Give all that is in a new folder the modes of the folder that it is going to lie in; who may run a file stays.
 pub fn follow(folder: &Path, modes: Modes) -> Result<(), FileError> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                follow(&entry.path(), modes)?;
-            } else if kind.is_file() {
-                let old = entry.metadata()?.permissions().mode() & 0o7777;
-                let (Some(file), readable) = (modes.file(), modes.read_only()) else {
-                    continue;
-                };
-                let runs = if old & 0o100 == 0 { 0 } else { readable >> 2 };
-                let new = (if old & 0o200 == 0 { readable } else { file }) | runs;
-                if new != old {
-                    set_mode(&entry.path(), Some(new))?;
-                }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            follow(&entry.path(), modes)?;
+        } else if kind.is_file() {
+            let (Some(old), Some(file)) = (platform::mode(&entry.metadata()?), modes.file()) else {
+                continue;
+            };
+            let readable = modes.read_only();
+            let runs = if old & 0o100 == 0 { 0 } else { readable >> 2 };
+            let new = (if old & 0o200 == 0 { readable } else { file }) | runs;
+            if new != old {
+                set_mode(&entry.path(), Some(new))?;
             }
         }
     }

@@ -276,16 +276,7 @@ pub fn is_linked(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink() || names(found) > 1)
 }
 
-#[cfg(unix)]
-pub(crate) fn is_executable(found: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    found.permissions().mode() & 0o100 != 0
-}
-
-#[cfg(not(unix))]
-pub(crate) fn is_executable(_found: &std::fs::Metadata) -> bool {
-    false
-}
+pub(crate) use backlot_core::platform::is_executable;
 
 #[cfg(all(test, unix))]
 mod tests {

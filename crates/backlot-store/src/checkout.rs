@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use backlot_core::context::Running;
 use backlot_core::file::Created;
-use backlot_core::{Context, LinkMode, Operation, file, link};
+use backlot_core::{Context, LinkMode, Operation, file, link, platform};
 use fs_err as fs;
 use rayon::prelude::*;
 
@@ -324,18 +324,14 @@ impl Linking<'_> {
 
 /// Let everybody who may read a file execute it, or nobody. Nothing where modes have no such bit.
 pub fn set_executable(path: &Path, executable: bool) -> Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = fs::metadata(path)?.permissions().mode();
-        let readers = (mode & 0o444) >> 2;
-        let new = if executable { mode | readers } else { mode & !0o111 };
-        if new != mode {
-            fs::set_permissions(path, std::fs::Permissions::from_mode(new))?;
-        }
+    let Some(mode) = platform::mode(&fs::metadata(path)?) else {
+        return Ok(());
+    };
+    let readers = (mode & 0o444) >> 2;
+    let new = if executable { mode | readers } else { mode & !0o111 };
+    if new != mode {
+        platform::set_mode(path, new)?;
     }
-    #[cfg(not(unix))]
-    let _unused = (path, executable);
     Ok(())
 }
 

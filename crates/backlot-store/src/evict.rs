@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Context, Operation, Timestamp, file, shared};
+use backlot_core::{Context, Operation, Timestamp, file, platform, shared};
 use fs_err as fs;
 
 use crate::cache::Cache;
@@ -34,9 +34,9 @@ impl Evictable {
         let mut one = Self {
             object: None,
             path: path.to_path_buf(),
-            bytes: bytes(&found),
-            frees: if is_only_name(&found) { bytes(&found) } else { 0 },
-            used: last_used(&found),
+            bytes: platform::allocated(&found),
+            frees: if is_only_name(&found) { platform::allocated(&found) } else { 0 },
+            used: Timestamp(platform::last_used(&found)),
         };
         if found.is_dir() {
             for entry in fs::read_dir(path)? {
@@ -97,38 +97,6 @@ pub fn delete_taken_out(aside: file::TemporaryFolder, context: &Context) -> Resu
     Ok(())
 }
 
-#[cfg(unix)]
-fn bytes(found: &std::fs::Metadata) -> u64 {
-    use std::os::unix::fs::MetadataExt as _;
-    found.blocks() * 512
-}
-
-#[cfg(not(unix))]
-fn bytes(found: &std::fs::Metadata) -> u64 {
-    found.len()
-}
-
-#[cfg(unix)]
 fn is_only_name(found: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    found.is_dir() || found.nlink() == 1
-}
-
-#[cfg(not(unix))]
-fn is_only_name(_found: &std::fs::Metadata) -> bool {
-    true
-}
-
-#[cfg(unix)]
-fn last_used(found: &std::fs::Metadata) -> Timestamp {
-    use std::os::unix::fs::MetadataExt as _;
-    let seconds = found.atime().max(found.mtime()).max(found.ctime());
-    Timestamp(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
-}
-
-#[cfg(not(unix))]
-fn last_used(found: &std::fs::Metadata) -> Timestamp {
-    let modified = found.modified().ok();
-    let since = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-    Timestamp(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+    found.is_dir() || platform::names(found) == 1
 }

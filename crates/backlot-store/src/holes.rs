@@ -5,6 +5,7 @@
 
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 
+use backlot_core::platform;
 use fs_err as fs;
 
 /// What is looked at as one; a multiple of any disk's blocks.
@@ -96,7 +97,6 @@ pub(crate) fn copy_range(_: (&fs::File, u64), _: (&fs::File, u64), _: u64) -> io
 }
 
 /// Write into a file that has its length and nothing but a hole at this place.
-#[cfg(unix)]
 pub(crate) fn write_at(file: &fs::File, bytes: &[u8], mut offset: u64) -> io::Result<()> {
     // Runs of blocks go in one call each.
     let mut rest = bytes;
@@ -109,7 +109,7 @@ pub(crate) fn write_at(file: &fs::File, bytes: &[u8], mut offset: u64) -> io::Re
             .map(<[u8]>::len)
             .sum();
         let bytes = &rest[holes..holes + data];
-        std::os::unix::fs::FileExt::write_all_at(file.file(), bytes, offset + holes as u64)?;
+        platform::write_all_at(file, bytes, offset + holes as u64)?;
         offset += (holes + data) as u64;
         rest = &rest[holes + data..];
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use backlot_core::{Context, RelPath, Version, file};
+use backlot_core::{Context, RelPath, Version, file, platform};
 use fs_err as fs;
 
 use crate::error::{Error, Result};
@@ -175,10 +175,10 @@ pub fn create_environment(root: &Path, interpreter: &Interpreter, final_root: &P
         ("python3".to_owned(), PathBuf::from("python")),
         (format!("python{short}"), PathBuf::from("python")),
     ] {
-        symlink(&target, &root.join("bin").join(name))?;
+        platform::symlink_or_copy(&target, &root.join("bin").join(name))?;
     }
     if cfg!(target_pointer_width = "64") && cfg!(target_os = "linux") {
-        symlink(Path::new("lib"), &root.join("lib64"))?;
+        platform::symlink_or_copy(Path::new("lib"), &root.join("lib64"))?;
     }
     file::write(&root.join("bin/activate"), activate_sh(final_root).as_bytes())?;
     file::write(
@@ -240,17 +240,6 @@ pub fn environment_fits(root: &Path, interpreter: &Interpreter) -> Result<bool> 
     let same = !shared || value("home") == home;
     let whole = value("home").is_some() && value("version_info").or_else(|| value("version")).is_some();
     Ok(whole && shared == interpreter.shared && same && root.join("bin/python").is_file())
-}
-
-#[cfg(unix)]
-fn symlink(target: &Path, link: &Path) -> Result<()> {
-    Ok(fs_err::os::unix::fs::symlink(target, link)?)
-}
-
-#[cfg(not(unix))]
-fn symlink(target: &Path, link: &Path) -> Result<()> {
-    fs::copy(target, link)?;
-    Ok(())
 }
 
 fn quoted(path: &Path) -> String {

@@ -24,7 +24,7 @@ pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
     AssetName, BumpStep, Cancel, CancelOnDrop, Cancelled, Class, Clock, Coded, Context, Event, FixedClock,
     LinkMode, Observer, Operation, PackageName, Requirement, RequirementKind, Timestamp, Version,
-    VersionChange, Warning, bump, text,
+    VersionChange, Warning, bump, platform, text,
 };
 pub use backlot_dvc::pipeline::PipelineError;
 pub use backlot_dvc::pipeline::run::{

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-use backlot::{Error, WorkspaceError};
+use backlot::{Error, WorkspaceError, platform};
 
 use crate::host;
 use crate::output::Answer;
@@ -30,26 +30,11 @@ pub(super) fn run(session: &Session, command: &[OsString]) -> Result<Answer, Err
     }
     // What the program prints comes after it.
     session.finish_progress();
-    let ended = end_as(&mut child).map_err(|source| WorkspaceError::CannotRun {
+    let code = platform::replace_process(&mut child).map_err(|source| WorkspaceError::CannotRun {
         program: program.to_string_lossy().into_owned(),
         source,
     })?;
-    Ok(ended)
-}
-
-/// Become the command: signals are its own then, and it ends as it likes. Returns only if it cannot be started.
-#[cfg(unix)]
-fn end_as(command: &mut Command) -> std::io::Result<Answer> {
-    Err(std::os::unix::process::CommandExt::exec(command))
-}
-
-/// Wait for the command.
-#[cfg(not(unix))]
-fn end_as(command: &mut Command) -> std::io::Result<Answer> {
-    let code = command.status()?.code();
-    Ok(Answer::exit(
-        code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
-    ))
+    Ok(Answer::exit(u8::try_from(code).unwrap_or(1)))
 }
 
 /// A plain name as the script of the inputs that has it; the search path of this process knows nothing of those.

@@ -5,9 +5,9 @@
 //! (`tiers.rs`) bounds their number. Deliberately absent: a memory map (see `table.rs`).
 
 use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use backlot_core::platform;
 use fs_err as fs;
 
 use super::wire::SEAL;
@@ -53,7 +53,7 @@ impl SegmentBytes {
                 into[..count].copy_from_slice(&bytes[start..start + count]);
                 Ok(count)
             }
-            Self::File(file) => file.file().read_at(into, at),
+            Self::File(file) => platform::read_at(file, into, at),
         }
     }
 
@@ -64,7 +64,7 @@ impl SegmentBytes {
                 count if count == into.len() => Ok(()),
                 _ => Err(io::ErrorKind::UnexpectedEof.into()),
             },
-            Self::File(file) => file.file().read_exact_at(into, at),
+            Self::File(file) => platform::read_exact_at(file, into, at),
         }
     }
 

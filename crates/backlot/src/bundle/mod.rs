@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, TemporaryFolder};
-use backlot_core::{Class, Coded as _, LinkMode, Operation, PackageName, RelPath, Requirement};
+use backlot_core::{Class, Coded as _, LinkMode, Operation, PackageName, RelPath, Requirement, platform};
 use backlot_dvc::{CheckoutOptions, TrackedPointer};
 use backlot_store::{Cache, FileDigests, ObjectId, StatCache};
 use backlot_wheel::WheelName;
@@ -526,15 +526,8 @@ fn report_of(
     })
 }
 
-#[cfg(unix)]
 fn is_executable(path: &Path) -> Result<bool> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(fs::metadata(path)?.permissions().mode() & 0o100 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_executable(_path: &Path) -> Result<bool> {
-    Ok(false)
+    Ok(platform::is_executable(&fs::metadata(path)?))
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub(crate) mod wish;
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Context, FileError, MarkerEnv, RelPath, file};
+use backlot_core::{Context, FileError, MarkerEnv, RelPath, file, platform};
 use backlot_wheel::{InstalledDist, Interpreter, Layout};
 use fs_err as fs;
 
@@ -271,13 +271,12 @@ fn clone_tree(from: &Path, to: &Path, context: &Context) -> Result<()> {
     Ok(())
 }
 
-#[cfg(unix)]
 fn clone_link(source: &Path, target: &Path) -> Result<(), FileError> {
-    Ok(fs_err::os::unix::fs::symlink(fs::read_link(source)?, target)?)
-}
-
-#[cfg(not(unix))]
-fn clone_link(source: &Path, target: &Path) -> Result<(), FileError> {
-    fs::copy(source, target)?;
-    Ok(())
+    match platform::symlink(&fs::read_link(source)?, target) {
+        Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {
+            fs::copy(source, target)?;
+            Ok(())
+        }
+        done => Ok(done?),
+    }
 }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Md5, Timestamp, file};
+use backlot_core::{Md5, Timestamp, file, platform};
 use backlot_dvc::{AddedOut, TrackedPointer};
 use backlot_store::{Cache, CheckoutItem, CheckoutOptions, ObjectId, StatCache};
 use serde::{Deserialize, Serialize};
@@ -275,13 +275,6 @@ fn save(path: &Path, record: &Record) -> Result<()> {
     Ok(file::write(path, &bytes)?)
 }
 
-#[cfg(unix)]
 fn is_executable(path: &Path) -> Result<bool> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(fs_err::metadata(path)?.permissions().mode() & 0o100 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_executable(_path: &Path) -> Result<bool> {
-    Ok(false)
+    Ok(platform::is_executable(&fs_err::metadata(path)?))
 }
