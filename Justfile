@@ -17,10 +17,18 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
 
-# The command against dvc, in one run.
+# The command against dvc, in one run. For figures to keep, build it with `--profile dist` and name it with `--backlot`.
 bench *arguments:
     cargo build --release -p backlot-cli
     cargo run --release -p backlot-benches -- {{arguments}}
+
+# What is shipped: binary, archive, wheel, checksums.
+dist *arguments:
+    cargo xtask dist {{arguments}}
+
+# docs/commands from the help of the command.
+pages:
+    cargo xtask pages
 
 # Compare docs/errors.md with the code.
 errors:
