@@ -11,7 +11,9 @@ use fs_err as fs;
 
 /// The wheel among the packages.
 fn wheel(packages: &[PathBuf]) -> &Path {
-    let wheel = packages.iter().find(|path| path.extension().is_some_and(|e| e == "whl"));
+    let wheel = packages
+        .iter()
+        .find(|path| path.extension().is_some_and(|e| e == "whl"));
     wheel.expect("a wheel")
 }
 
@@ -20,13 +22,22 @@ fn packages(studio: &Studio) -> Vec<PathBuf> {
     let small = studio.path("backlot");
     let mut strip = Command::new("strip");
     run_command(strip.arg("-o").arg(&small).arg(binary())).ok();
-    dist::package(&repository(), &small, "x86_64-unknown-linux-gnu", &studio.path("out")).expect("packed")
+    dist::package(
+        &repository(),
+        &small,
+        "x86_64-unknown-linux-gnu",
+        &studio.path("out"),
+    )
+    .expect("packed")
 }
 
 /// A command with nothing of this machine's Python.
 fn clean(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
-    command.env_remove("PYTHONPATH").env_remove("VIRTUAL_ENV").env_remove("PYTHONHOME");
+    command
+        .env_remove("PYTHONPATH")
+        .env_remove("VIRTUAL_ENV")
+        .env_remove("PYTHONHOME");
     command
 }
 
@@ -41,12 +52,30 @@ fn what_is_packed_is_complete_checked_and_installed_by_pip_and_uv() {
 fn the_archive_is_complete(studio: &Studio) {
     let out = studio.path("out");
     let mut check = Command::new("sha256sum");
-    let checked = run_command(check.args(["--check", "--strict", "SHA256SUMS"]).current_dir(&out)).ok();
-    assert_eq!(checked.stdout().lines().filter(|line| line.ends_with(": OK")).count(), 2);
+    let checked = run_command(
+        check
+            .args(["--check", "--strict", "SHA256SUMS"])
+            .current_dir(&out),
+    )
+    .ok();
+    assert_eq!(
+        checked
+            .stdout()
+            .lines()
+            .filter(|line| line.ends_with(": OK"))
+            .count(),
+        2
+    );
     let version = env!("CARGO_PKG_VERSION");
     let name = format!("backlot-{version}-x86_64-unknown-linux-gnu");
     let mut tar = Command::new("tar");
-    run_command(tar.arg("-xf").arg(out.join(format!("{name}.tar.gz"))).arg("-C").arg(studio.root())).ok();
+    run_command(
+        tar.arg("-xf")
+            .arg(out.join(format!("{name}.tar.gz")))
+            .arg("-C")
+            .arg(studio.root()),
+    )
+    .ok();
     let unpacked = studio.path(&name);
     for file in [
         "README.md",
@@ -58,13 +87,22 @@ fn the_archive_is_complete(studio: &Studio) {
         "man/man1/backlot.1",
         "man/man1/backlot-repo-add.1",
     ] {
-        assert!(fs::metadata(unpacked.join(file)).expect("there").len() > 500, "{file}");
+        assert!(
+            fs::metadata(unpacked.join(file)).expect("there").len() > 500,
+            "{file}"
+        );
     }
     let said = run_command(Command::new(unpacked.join("backlot")).arg("--version")).ok();
     assert_eq!(said.stdout().trim(), format!("backlot {version}"));
     // The same binary gives the same bytes.
     let again = studio.path("again");
-    dist::package(&repository(), &studio.path("backlot"), "x86_64-unknown-linux-gnu", &again).expect("packed");
+    dist::package(
+        &repository(),
+        &studio.path("backlot"),
+        "x86_64-unknown-linux-gnu",
+        &again,
+    )
+    .expect("packed");
     assert_eq!(
         fs::read_to_string(again.join("SHA256SUMS")).expect("read"),
         fs::read_to_string(out.join("SHA256SUMS")).expect("read")
@@ -78,7 +116,14 @@ fn the_wheel_installs(studio: &Studio, wheel: &Path) {
     let python = venv.join("bin/python");
     run_command(
         clean(&python)
-            .args(["-m", "pip", "install", "--quiet", "--no-index", "--disable-pip-version-check"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-index",
+                "--disable-pip-version-check",
+            ])
             .arg(wheel),
     )
     .ok();
@@ -93,12 +138,19 @@ fn the_wheel_installs(studio: &Studio, wheel: &Path) {
 
     let (home, bin) = (studio.path("uv"), studio.path("uv-bin"));
     let mut uv = clean(tool("uv"));
-    uv.args(["tool", "install", "--quiet", "--offline", "--no-cache", "--python"])
-        .arg(tool("python"))
-        .arg(wheel)
-        .env("UV_TOOL_DIR", &home)
-        .env("UV_TOOL_BIN_DIR", &bin)
-        .env("HOME", studio.path("home"));
+    uv.args([
+        "tool",
+        "install",
+        "--quiet",
+        "--offline",
+        "--no-cache",
+        "--python",
+    ])
+    .arg(tool("python"))
+    .arg(wheel)
+    .env("UV_TOOL_DIR", &home)
+    .env("UV_TOOL_BIN_DIR", &bin)
+    .env("HOME", studio.path("home"));
     run_command(&mut uv).ok();
     let run = run_command(clean(bin.join("backlot")).arg("--version")).ok();
     assert_eq!(run.stdout().trim(), said);
@@ -122,7 +174,10 @@ fn what_is_shipped_runs_in_an_empty_root() {
     let studio = Studio::empty();
     let packages =
         dist::package(&repository(), &binary, dist::DEFAULT_TARGET, &studio.path("out")).expect("packed");
-    assert!(wheel(&packages).to_string_lossy().contains("musllinux_1_1"), "it is static");
+    assert!(
+        wheel(&packages).to_string_lossy().contains("musllinux_1_1"),
+        "it is static"
+    );
     the_wheel_installs(&studio, wheel(&packages));
     let root = studio.path("root");
     fs::create_dir_all(root.join("tmp")).expect("made");
@@ -142,7 +197,10 @@ fn what_is_shipped_runs_in_an_empty_root() {
         run_command(&mut command)
     };
     let said = inside(&["--version"]).ok();
-    assert_eq!(said.stdout().trim(), format!("backlot {}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        said.stdout().trim(),
+        format!("backlot {}", env!("CARGO_PKG_VERSION"))
+    );
     inside(&["init", "/ws", "--python", "none"]).ok();
     inside(&["-w", "/ws", "repo", "add", "review", "/repo"]).ok();
     inside(&["-w", "/ws", "remote", "add", "main", "/files"]).ok();
@@ -150,7 +208,10 @@ fn what_is_shipped_runs_in_an_empty_root() {
     inside(&["-w", "/ws", "add", "/render", "--asset", "Table"]).ok();
     inside(&["-w", "/ws", "publish", "Table"]).ok();
     inside(&["init", "/other", "--python", "none"]).ok();
-    inside(&["-w", "/other", "get", "Table", "--from", "/repo", "--remote", "/files"]).ok();
+    inside(&[
+        "-w", "/other", "get", "Table", "--from", "/repo", "--remote", "/files",
+    ])
+    .ok();
     assert_eq!(
         studio.snapshot("root/other/inputs/lib/site-packages/table/render"),
         studio.snapshot("root/render")

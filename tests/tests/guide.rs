@@ -34,10 +34,17 @@ fn follow(studio: &Studio, page: &str) {
     fs::create_dir_all(&bin).expect("made");
     std::os::unix::fs::symlink(binary(), bin.join("backlot")).expect("linked");
     let script = ["studio", "site"].iter().fold(script, |script, folder| {
-        script.replace(&format!("/{folder}/"), &format!("{}/{folder}/", studio.root().display()))
+        script.replace(
+            &format!("/{folder}/"),
+            &format!("{}/{folder}/", studio.root().display()),
+        )
     });
     // What DVC needs of its own comes last, so that no other `backlot` is found.
-    let path = format!("{}:{}:/usr/bin:/bin", bin.display(), tool("dvc").parent().expect("a folder").display());
+    let path = format!(
+        "{}:{}:/usr/bin:/bin",
+        bin.display(),
+        tool("dvc").parent().expect("a folder").display()
+    );
     let plain = studio.command(&[]);
     let mut shell = Command::new("bash");
     shell
@@ -70,7 +77,14 @@ fn published(studio: &Studio, workspace: &str, asset: &str) {
     }
     run(&["remote", "add", "main", "studio/files"]);
     run(&["new", asset]);
-    run(&["add", "studio/renders/turntable", "--asset", asset, "--as", "frames"]);
+    run(&[
+        "add",
+        "studio/renders/turntable",
+        "--asset",
+        asset,
+        "--as",
+        "frames",
+    ]);
     run(&["publish", asset]);
     run(&["copy", asset, "--from", "review", "--to", "blessed"]);
     assert!(studio.path(&format!("{workspace}/outputs/{module}")).is_dir());
@@ -81,11 +95,24 @@ fn plain_folders_become_releases() {
     let studio = Studio::empty();
     for version in 1..=3 {
         frames(&studio, &format!("studio/assets/table_v00{version}"), 1..=4, 1);
-        frames(&studio, &format!("studio/assets/table_v00{version}"), 4 + version..=6 + version, version);
+        frames(
+            &studio,
+            &format!("studio/assets/table_v00{version}"),
+            4 + version..=6 + version,
+            version,
+        );
     }
     follow(&studio, "folders.md");
-    let log = studio.run(&["-w", "here/import", "log", "Table", "--json"]).ok().json();
-    let versions: Vec<_> = log["releases"].as_array().expect("releases").iter().map(|r| r["version"].clone()).collect();
+    let log = studio
+        .run(&["-w", "here/import", "log", "Table", "--json"])
+        .ok()
+        .json();
+    let versions: Vec<_> = log["releases"]
+        .as_array()
+        .expect("releases")
+        .iter()
+        .map(|r| r["version"].clone())
+        .collect();
     assert_eq!(versions, ["3.0.0", "2.0.0", "1.0.0"]);
 }
 
@@ -123,7 +150,11 @@ fn a_second_site_has_copies_of_its_own() {
     follow(&studio, "second-site.md");
     let rendered = studio.snapshot("studio/renders/turntable");
     for workspace in ["paris", "island"] {
-        assert_eq!(found(&studio, &format!("here/{workspace}")), rendered, "{workspace}");
+        assert_eq!(
+            found(&studio, &format!("here/{workspace}")),
+            rendered,
+            "{workspace}"
+        );
     }
     // Paris does without London.
     for folder in ["studio/repos", "studio/files", "cache"] {
@@ -135,8 +166,12 @@ fn a_second_site_has_copies_of_its_own() {
 /// The frames of the installed asset in a workspace, or of a bundle.
 fn found(studio: &Studio, workspace: &str) -> BTreeMap<String, Vec<u8>> {
     let all = studio.snapshot(workspace);
-    let frames = all.into_iter().filter(|(path, _)| path.contains("/shot010/frames/") && path.ends_with(".exr"));
-    frames.map(|(path, bytes)| (path.rsplit('/').next().unwrap_or_default().to_owned(), bytes)).collect()
+    let frames = all
+        .into_iter()
+        .filter(|(path, _)| path.contains("/shot010/frames/") && path.ends_with(".exr"));
+    frames
+        .map(|(path, bytes)| (path.rsplit('/').next().unwrap_or_default().to_owned(), bytes))
+        .collect()
 }
 
 #[test]
@@ -148,12 +183,16 @@ fn a_damaged_remote_and_repo_are_repaired_and_replaced() {
     artist(&["remote", "add", "copy", "studio/backup"]).ok();
     artist(&["remote", "copy", "main", "copy"]).ok();
     artist(&["remote", "remove", "copy"]).ok();
-    let pack = fs::read_dir(studio.path("studio/files/v1/packs")).expect("packs").next().expect("one").expect("read");
+    let pack = fs::read_dir(studio.path("studio/files/v1/packs"))
+        .expect("packs")
+        .next()
+        .expect("one")
+        .expect("read");
     fs::remove_dir_all(pack.path()).expect("removed");
     let wheel = "studio/repos/review/packages/table/table-0.1.0-py3-none-any.whl";
     let whole = fs::read(studio.path(wheel)).expect("a wheel");
     studio.write(wheel, &whole[..whole.len() / 2]);
-    artist(&["verify", "--remote", "--json"]).fails(7, "verify::damaged");
+    artist(&["verify", "--remote", "--json"]).fails(7, "verify::damage_found");
     follow(&studio, "recovery.md");
     assert_eq!(fs::read(studio.path(wheel)).expect("a wheel"), whole);
     let verified = artist(&["verify", "--json"]).ok().json();
@@ -174,8 +213,12 @@ fn commands_in_the_docs_exist_with_their_options() {
             };
             let page = String::from_utf8_lossy(&pages[&page]);
             for option in options {
-                let known = |page: &str| page.contains(&format!("{option}`")) || page.contains(&format!("{option} "));
-                assert!(known(&page) || known(&of_all), "{name}: `{command}` has no option `{option}`");
+                let known =
+                    |page: &str| page.contains(&format!("{option}`")) || page.contains(&format!("{option} "));
+                assert!(
+                    known(&page) || known(&of_all),
+                    "{name}: `{command}` has no option `{option}`"
+                );
             }
             seen += 1;
         }
@@ -192,7 +235,14 @@ fn documents() -> Vec<(String, String)> {
     }
     let is_page = |path: &Path| path.extension().is_some_and(|extension| extension == "md");
     let pages = all.into_iter().filter(|path| is_page(path));
-    pages.map(|path| (path.display().to_string(), fs::read_to_string(&path).expect("read"))).collect()
+    pages
+        .map(|path| {
+            (
+                path.display().to_string(),
+                fs::read_to_string(&path).expect("read"),
+            )
+        })
+        .collect()
 }
 
 /// What stands in back quotes or in blocks of code and begins with `backlot `.
@@ -204,11 +254,21 @@ fn commands(text: &str) -> Vec<String> {
             block = !block;
         } else if block {
             let line = line.trim_start_matches("$ ").trim_start();
-            let parts = line.split(['#', ';', '|', '(', ')']).flat_map(|part| part.split("&&"));
-            found.extend(parts.map(str::trim).filter(|part| part.starts_with("backlot ")).map(ToOwned::to_owned));
+            let parts = line
+                .split(['#', ';', '|', '(', ')'])
+                .flat_map(|part| part.split("&&"));
+            found.extend(
+                parts
+                    .map(str::trim)
+                    .filter(|part| part.starts_with("backlot "))
+                    .map(ToOwned::to_owned),
+            );
         } else {
             let code = line.split('`').skip(1).step_by(2);
-            found.extend(code.filter(|part| part.starts_with("backlot ")).map(ToOwned::to_owned));
+            found.extend(
+                code.filter(|part| part.starts_with("backlot "))
+                    .map(ToOwned::to_owned),
+            );
         }
     }
     found
@@ -219,8 +279,12 @@ fn page_of<'a>(words: &[&'a str], pages: &BTreeMap<String, Vec<u8>>) -> Option<(
     let name = |count: usize| format!("{}.md", words[..count.min(words.len())].join("-"));
     let count = (1..=2).rev().find(|count| pages.contains_key(&name(*count)))?;
     // What follows `--`, and what `run` is given, belongs to another program.
-    let own = words.iter().take_while(|word| **word != "--" && (words[0] != "run" || word.starts_with('-') || **word == "run"));
-    let options = own.filter(|word| word.starts_with("--")).map(|word| word.split('=').next().unwrap_or(word));
+    let own = words
+        .iter()
+        .take_while(|word| **word != "--" && (words[0] != "run" || word.starts_with('-') || **word == "run"));
+    let options = own
+        .filter(|word| word.starts_with("--"))
+        .map(|word| word.split('=').next().unwrap_or(word));
     let options = options.map(|word| word.trim_end_matches([',', '.', ':', ']']));
     Some((name(count), options.collect()))
 }

@@ -11,10 +11,15 @@ fn the_pages_in_docs_are_those_of_this_command() {
         studio.snapshot("pages"),
         snapshot(&repository().join("docs/commands")),
     );
-    let names = |pages: &std::collections::BTreeMap<String, Vec<u8>>| -> Vec<String> { pages.keys().cloned().collect() };
+    let names = |pages: &std::collections::BTreeMap<String, Vec<u8>>| -> Vec<String> {
+        pages.keys().cloned().collect()
+    };
     assert_eq!(names(&written), names(&kept), "run `cargo xtask pages`");
     for (name, page) in &written {
-        let (page, kept) = (String::from_utf8_lossy(page), String::from_utf8_lossy(&kept[name]));
+        let (page, kept) = (
+            String::from_utf8_lossy(page),
+            String::from_utf8_lossy(&kept[name]),
+        );
         assert_eq!(page, kept, "{name}: run `cargo xtask pages`");
     }
     assert!(names(&written).iter().any(|name| name == "repo-add.md"));
@@ -26,7 +31,11 @@ fn pages_link_to_pages_that_are_there_and_close_their_code() {
     for (name, page) in &pages {
         let page = String::from_utf8_lossy(page);
         assert_eq!(page.matches("```").count() % 2, 0, "{name}");
-        for link in page.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+        for link in page
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split([')', '#']).next())
+        {
             assert!(pages.contains_key(link), "{name} links to {link}");
         }
     }
@@ -46,6 +55,9 @@ fn every_command_has_a_man_page() {
         };
         let page = man.get(&file).unwrap_or_else(|| panic!("{file} is missing"));
         let page = String::from_utf8_lossy(page);
-        assert!(page.contains(".TH ") && page.contains(".SH SYNOPSIS"), "{file}: {page}");
+        assert!(
+            page.contains(".TH ") && page.contains(".SH SYNOPSIS"),
+            "{file}: {page}"
+        );
     }
 }

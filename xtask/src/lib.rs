@@ -91,7 +91,16 @@ pub fn write_pages(root: &Path) -> io::Result<()> {
         fs::remove_dir_all(&folder)?;
     }
     let mut cargo = Command::new("cargo");
-    cargo.args(["run", "--quiet", "-p", "backlot-cli", "--", "self", "pages", "markdown"]);
+    cargo.args([
+        "run",
+        "--quiet",
+        "-p",
+        "backlot-cli",
+        "--",
+        "self",
+        "pages",
+        "markdown",
+    ]);
     let status = cargo.arg(&folder).current_dir(root).status()?;
     if status.success() {
         Ok(())

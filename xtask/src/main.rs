@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use backlot_xtask::dist;
 
-const USAGE: &str = "usage: cargo xtask errors                        compare the codes in the source with docs/errors.md
+const USAGE: &str =
+    "usage: cargo xtask errors                        compare the codes in the source with docs/errors.md
        cargo xtask pages                         write docs/commands from the help of the command
        cargo xtask dist [--target T] [--out DIR] build what is shipped: binary, archive, wheel, checksums";
 
@@ -84,5 +85,9 @@ fn errors(root: &Path) -> io::Result<ExitCode> {
         writeln!(out, "{code} is in docs/errors.md only")?;
     }
     writeln!(out, "{} codes", source.len())?;
-    Ok(if source == docs { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if source == docs {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -96,7 +96,12 @@ fn page(command: &Command, words: &[&str]) -> String {
         }
     }
     let own = |arg: &&Arg| !arg.is_global_set() && !matches!(arg.get_id().as_str(), "help" | "version");
-    let positionals = list(command.get_arguments().filter(own).filter(|arg| arg.is_positional()));
+    let positionals = list(
+        command
+            .get_arguments()
+            .filter(own)
+            .filter(|arg| arg.is_positional()),
+    );
     if !positionals.is_empty() {
         text.push_str(&format!("\n## Arguments\n\n{positionals}"));
     }

@@ -246,7 +246,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("file");
         let mut open = fs::OpenOptions::new();
-        let file = open.read(true).write(true).create_new(true).open(&path).expect("made");
+        let file = open
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .expect("made");
         write_all_at(&file, b"later", 5).expect("written");
         write_all_at(&file, b"first", 0).expect("written");
         let mut bytes = [0; 6];

@@ -177,9 +177,7 @@ pub(crate) fn python_bar(range: &str, problem: &Problem<'_>) -> Option<Bar> {
     match Specifiers::parse_repaired(range) {
         Ok(parsed) if parsed.starts_at_most_at(problem.env.python()) => None,
         Ok(_) => Some(Bar::Python(range.to_owned())),
-        Err(_) => Some(Bar::Source(format!(
-            "needs an unknown Python version: `{range}`"
-        ))),
+        Err(_) => Some(Bar::Source(format!("needs an unknown Python version: `{range}`"))),
     }
 }
 

@@ -35,7 +35,11 @@ impl Evictable {
             object: None,
             path: path.to_path_buf(),
             bytes: platform::allocated(&found),
-            frees: if is_only_name(&found) { platform::allocated(&found) } else { 0 },
+            frees: if is_only_name(&found) {
+                platform::allocated(&found)
+            } else {
+                0
+            },
             used: Timestamp(platform::last_used(&found)),
         };
         if found.is_dir() {

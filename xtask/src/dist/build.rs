@@ -22,17 +22,32 @@ pub fn build(root: &Path, target: &str) -> io::Result<PathBuf> {
     let platform = target.split('.').next().unwrap_or(target);
     // Without rustup, Cargo says itself that the target is not installed.
     if Command::new("rustup").arg("--version").output().is_ok() {
-        run(Command::new("rustup").args(["target", "add", platform]).current_dir(root))?;
+        run(Command::new("rustup")
+            .args(["target", "add", platform])
+            .current_dir(root))?;
     }
-    let path = std::env::join_paths(std::iter::once(tools.clone()).chain(searched())).map_err(io::Error::other)?;
+    let path =
+        std::env::join_paths(std::iter::once(tools.clone()).chain(searched())).map_err(io::Error::other)?;
     run(Command::new(tools.join("cargo-zigbuild"))
-        .args(["zigbuild", "--locked", "--profile", "dist", "-p", "backlot-cli", "--target", target])
+        .args([
+            "zigbuild",
+            "--locked",
+            "--profile",
+            "dist",
+            "-p",
+            "backlot-cli",
+            "--target",
+            target,
+        ])
         .env("PATH", path)
         .current_dir(root))?;
     Ok(target_dir.join(platform).join("dist/backlot"))
 }
 
-#[expect(clippy::disallowed_methods, reason = "the tools are put before what the shell finds")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tools are put before what the shell finds"
+)]
 fn searched() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).collect()

@@ -22,11 +22,15 @@ pub(super) fn linkage(bytes: &[u8]) -> io::Result<Linkage> {
     }
     let number = |at: usize, size: usize| -> Option<usize> {
         let field = bytes.get(at..at + size)?;
-        let value = field.iter().rev().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+        let value = field
+            .iter()
+            .rev()
+            .fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
         usize::try_from(value).ok()
     };
     // e_phoff, e_phentsize, e_phnum.
-    let (start, size, count) = (|| Some((number(0x20, 8)?, number(0x36, 2)?, number(0x38, 2)?)))().ok_or_else(wrong)?;
+    let (start, size, count) =
+        (|| Some((number(0x20, 8)?, number(0x36, 2)?, number(0x38, 2)?)))().ok_or_else(wrong)?;
     let dynamic = (0..count).any(|index| number(start + index * size, 4) == Some(INTERPRETER as usize));
     if !dynamic {
         return Ok(Linkage::Static);
@@ -39,7 +43,9 @@ pub(super) fn linkage(bytes: &[u8]) -> io::Result<Linkage> {
 fn newest_glibc(bytes: &[u8]) -> (u32, u32) {
     const PREFIX: &[u8] = b"\0GLIBC_";
     let starts = bytes.windows(PREFIX.len()).enumerate();
-    let starts = starts.filter(|(_, window)| *window == PREFIX).map(|(at, _)| at + PREFIX.len());
+    let starts = starts
+        .filter(|(_, window)| *window == PREFIX)
+        .map(|(at, _)| at + PREFIX.len());
     let versions = starts.filter_map(|at| {
         let name = bytes.get(at..)?.split(|byte| *byte == 0).next()?;
         let mut parts = std::str::from_utf8(name).ok()?.split('.');
@@ -72,7 +78,11 @@ mod tests {
 
     #[test]
     fn the_newest_glibc_counts_by_number() {
-        let found = linkage(&binary(3, b"\0GLIBC_2.9\0GLIBC_2.17\0GLIBC_2.2.5\0GLIBC_PRIVATE\0")).expect("ELF");
+        let found = linkage(&binary(
+            3,
+            b"\0GLIBC_2.9\0GLIBC_2.17\0GLIBC_2.2.5\0GLIBC_PRIVATE\0",
+        ))
+        .expect("ELF");
         assert_eq!(found, Linkage::Glibc(2, 17));
     }
 

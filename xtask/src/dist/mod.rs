@@ -63,7 +63,10 @@ pub fn package(root: &Path, binary: &Path, target: &str, out: &Path) -> io::Resu
         entries.push(Entry::new(document, fs::read(root.join(document))?));
     }
     for (shell, path) in COMPLETIONS {
-        entries.push(Entry::new(path, output(Command::new(binary).args(["completions", shell]))?));
+        entries.push(Entry::new(
+            path,
+            output(Command::new(binary).args(["completions", shell]))?,
+        ));
     }
     entries.extend(man_pages(binary, out)?);
     entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -85,7 +88,12 @@ fn version(binary: &Path) -> io::Result<String> {
     printed
         .strip_prefix("backlot ")
         .map(ToOwned::to_owned)
-        .ok_or_else(|| io::Error::other(format!("`{}` prints `{printed}` as its version", binary.display())))
+        .ok_or_else(|| {
+            io::Error::other(format!(
+                "`{}` prints `{printed}` as its version",
+                binary.display()
+            ))
+        })
 }
 
 fn man_pages(binary: &Path, out: &Path) -> io::Result<Vec<Entry>> {

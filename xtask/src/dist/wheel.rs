@@ -67,7 +67,10 @@ pub(super) fn write(
         if entry.executable {
             files.push(Entry {
                 executable: true,
-                ..Entry::new(format!("backlot-{version}.data/scripts/{}", entry.path), entry.bytes.clone())
+                ..Entry::new(
+                    format!("backlot-{version}.data/scripts/{}", entry.path),
+                    entry.bytes.clone(),
+                )
             });
         } else if entry.path.starts_with("LICENSE") {
             files.push(Entry::new(
@@ -80,10 +83,7 @@ pub(super) fn write(
         format!("{info}/METADATA"),
         metadata(root, version)?.into(),
     ));
-    files.push(Entry::new(
-        format!("{info}/WHEEL"),
-        wheel_file(&tags).into(),
-    ));
+    files.push(Entry::new(format!("{info}/WHEEL"), wheel_file(&tags).into()));
     let record = format!("{info}/RECORD");
     let mut lines: String = files.iter().map(record_line).collect();
     lines.push_str(&format!("{record},,\n"));
@@ -98,7 +98,8 @@ pub(super) fn write(
             .compression_level(Some(9))
             .last_modified_time(zip::DateTime::default())
             .unix_permissions(mode);
-        zip.start_file(file.path.as_str(), options).map_err(io::Error::other)?;
+        zip.start_file(file.path.as_str(), options)
+            .map_err(io::Error::other)?;
         zip.write_all(&file.bytes)?;
     }
     zip.finish().map_err(io::Error::other)?;
@@ -164,7 +165,13 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_rfc_4648_without_padding() {
-        for (bytes, text) in [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg"),
+            ("fo", "Zm8"),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
         assert_eq!(base64(&[0xfb, 0xff]), "-_8");
@@ -173,6 +180,13 @@ mod tests {
     #[test]
     fn a_static_binary_installs_with_every_c_library() {
         let tags = tags(Linkage::Static, "x86_64-unknown-linux-musl");
-        assert_eq!(tags, ["manylinux_2_17_x86_64", "manylinux2014_x86_64", "musllinux_1_1_x86_64"]);
+        assert_eq!(
+            tags,
+            [
+                "manylinux_2_17_x86_64",
+                "manylinux2014_x86_64",
+                "musllinux_1_1_x86_64"
+            ]
+        );
     }
 }

@@ -174,12 +174,8 @@ impl Session {
                 Err(RecvTimeoutError::Timeout) => continue,
             };
             since = Instant::now();
-            let said: Said = serde_json::from_str(&line).map_err(|_| {
-                NotMoved::broken(
-                    format!("unexpected reply: {}", clean(line.trim())),
-                    false,
-                )
-            })?;
+            let said: Said = serde_json::from_str(&line)
+                .map_err(|_| NotMoved::broken(format!("unexpected reply: {}", clean(line.trim())), false))?;
             if said.id != self.asked {
                 return Err(NotMoved::broken("it answered what it was not asked", false));
             }

@@ -183,7 +183,11 @@ impl ReleaseStore {
                 Ok(Moved::Gone) => *mine = None,
                 Ok(Moved::Exists) if self.has_version(offer)? => return Ok(lost.outcome()),
                 Ok(Moved::Exists) => {
-                    return Err(self.in_the_way(target, "something that is not a wheel has this name", false));
+                    return Err(self.in_the_way(
+                        target,
+                        "something that is not a wheel has this name",
+                        false,
+                    ));
                 }
                 Err(error) => lost.another(error)?,
             }
