@@ -55,7 +55,7 @@ pub use environment::export::{ExportFormat, ExportOptions, ExportReport};
 pub use environment::get::{GetOptions, GetReport};
 pub use environment::graph::{ChainLink, TreeEdge, TreeNode, TreeReport, WhyReport};
 pub use environment::install::{InstallReport, InstallRequest};
-pub use environment::lockfile::{Lock, LockedConda, LockedPackage};
+pub use environment::lockfile::{Lock, LockedConda, LockedPackage, WrittenLock};
 pub use environment::outdated::{NewestIn, OutdatedRow};
 pub use environment::plan::{INSTALLER, PackageChange};
 pub use environment::pylock::Pylock;
@@ -81,6 +81,10 @@ pub use files::untrack::{UntrackReport, UntrackedPath};
 pub use files::usage::ReleaseUsage;
 pub use files::verify::{DamageFound, ObjectDamage, ObjectReport, VerifyOptions, VerifyReport};
 pub use handle::Workspace;
+pub use handle::options::{
+    ChangeOptions, DiscardOptions, InputOptions, JudgeOptions, PullOptions, PushOptions, RepairOptions,
+    SettingOptions, TreeOptions,
+};
 pub use pipelines::chart::{Chart, Line as ChartLine, charts_as_html, charts_as_svg};
 pub use pipelines::edited::{EditedStage, NewStage, StageEditReport};
 pub use pipelines::figures::{

@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, TemporaryFolder};
+use backlot_core::options;
 use backlot_core::{Class, Coded as _, LinkMode, Operation, PackageName, RelPath, Requirement, platform};
 use backlot_dvc::{CheckoutOptions, TrackedPointer};
 use backlot_store::{Cache, FileDigests, ObjectId, StatCache};
@@ -48,17 +49,19 @@ use crate::workspace::{Opened, absolute};
 /// Endings of archives that a bundle is not.
 const OTHER_ENDINGS: [&str; 6] = [".tar", ".zip", ".gz", ".tgz", ".xz", ".zst"];
 
-/// How to make a bundle.
-#[derive(Clone, Debug, Default)]
-pub struct BundleOptions {
-    /// The bundle: a file that ends in `.tar.zst`, or a folder, which must be new or empty.
-    pub output: PathBuf,
-    /// Prefer this repo to all others.
-    pub from: Option<String>,
-    /// Where the files are, instead of the default remote.
-    pub remote: Option<String>,
-    /// Make nothing.
-    pub dry_run: bool,
+options! {
+    /// How to make a bundle.
+    #[derive(Default)]
+    pub struct BundleOptions {
+        /// The bundle: a file that ends in `.tar.zst`, or a folder, which must be new or empty.
+        pub output: PathBuf,
+        /// Prefer this repo to all others.
+        pub from: Option<String>,
+        /// Where the files are, instead of the default remote.
+        pub remote: Option<String>,
+        /// Make nothing.
+        pub dry_run: bool,
+    }
 }
 
 /// A bundle that was made.

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use backlot_core::options;
 use backlot_core::{LinkMode, PackageName, Sha256, Version, shared};
 use backlot_dvc::{Manifest, TrackedPointer};
 use backlot_repo::{Checked, Release, Repo};
@@ -34,17 +35,19 @@ const OWN_REPO: &str = "bundles";
 /// The most bytes of a manifest of a tracked folder.
 const MAX_FOLDER: u64 = 1 << 30;
 
-/// How to import a bundle.
-#[derive(Clone, Debug, Default)]
-pub struct UnbundleOptions {
-    /// Publish its releases to this repo, instead of installing them here.
-    pub into_repo: Option<String>,
-    /// Send its files to this remote. With a repo and without a name, to the default one.
-    pub push: Option<String>,
-    /// Why, for the record of the repo.
-    pub message: Option<String>,
-    /// Check the bundle and tell; change nothing.
-    pub dry_run: bool,
+options! {
+    /// How to import a bundle.
+    #[derive(Default)]
+    pub struct UnbundleOptions {
+        /// Publish its releases to this repo, instead of installing them here.
+        pub into_repo: Option<String>,
+        /// Send its files to this remote. With a repo and without a name, to the default one.
+        pub push: Option<String>,
+        /// Why, for the record of the repo.
+        pub message: Option<String>,
+        /// Check the bundle and tell; change nothing.
+        pub dry_run: bool,
+    }
 }
 
 /// What became of a release of a bundle.

@@ -14,6 +14,16 @@ use crate::error::{Error, Result, WorkspaceError};
 pub(crate) const FILE_NAME: &str = "backlot.lock";
 const FORMAT: u64 = 1;
 
+/// A lock that was chosen and written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WrittenLock {
+    /// It.
+    pub lock: Lock,
+    /// Whether it differs from the one before.
+    pub changed: bool,
+}
+
 /// The whole lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock {

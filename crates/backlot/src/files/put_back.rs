@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use backlot_core::options;
 use backlot_core::{Md5, RelPath, Version};
 use backlot_dvc::{Ignore, Out, Scanned, TrackedPointer};
 use backlot_store::{Cache, CheckoutItem, CheckoutOptions, FileDigests, ObjectId, PlacedMembers, StatCache};
@@ -20,19 +21,21 @@ use crate::project::output::Output;
 use crate::project::provenance::Provenance;
 use crate::workspace::{Opened, absolute};
 
-/// What to restore, and from where.
-#[derive(Clone, Debug, Default)]
-pub struct RestoreOptions {
-    /// As this release had them, instead of as the pointers say.
-    pub version: Option<Version>,
-    /// The repo that has the release, instead of the first one that does.
-    pub repo: Option<String>,
-    /// The remote that has the files, instead of the default one.
-    pub remote: Option<String>,
-    /// Only these frames of sequences: `1001-1010x2`.
-    pub frames: Option<String>,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// What to restore, and from where.
+    #[derive(Default)]
+    pub struct RestoreOptions {
+        /// As this release had them, instead of as the pointers say.
+        pub version: Option<Version>,
+        /// The repo that has the release, instead of the first one that does.
+        pub repo: Option<String>,
+        /// The remote that has the files, instead of the default one.
+        pub remote: Option<String>,
+        /// Only these frames of sequences: `1001-1010x2`.
+        pub frames: Option<String>,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 /// What was put back.

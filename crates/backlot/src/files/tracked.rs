@@ -3,7 +3,7 @@
 //! Invariant: an asset that was named and cannot be read is an error; of one that was not, the caller says what happens. Deliberately absent:
 //! the files that the pointers name.
 
-use backlot_dvc::{AddedOut, FileChanges, MadeBy, OutState, StatusOptions, TrackedPointer};
+use backlot_dvc::{AddedOut, FileChanges, OutState, StatusOptions, TrackedPointer};
 use backlot_wheel::InstalledDist;
 use serde::Serialize;
 
@@ -79,17 +79,8 @@ impl Opened {
         for path in dist.pointer_paths()? {
             pointers.push(TrackedPointer::load(&path.to_path(&site_packages))?);
         }
-        for made in made_outs(dist)? {
-            let made_by = MadeBy {
-                lock: made.lock.to_path(&site_packages),
-                stage: made.stage,
-            };
-            pointers.push(TrackedPointer::made(
-                &made.path.to_path(&site_packages),
-                made.out,
-                made_by,
-            ));
-        }
+        let made = made_outs(dist)?.into_iter();
+        pointers.extend(made.map(|made| made.below(&site_packages)));
         let name = dist
             .asset
             .as_ref()

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
+use backlot_core::options;
 use backlot_core::{Blake3, Class, Coded};
 use backlot_store::{Cache, DamagedPack, FileDigests, ObjectId, VerifyReport as StoreReport};
 use backlot_wheel::{Damage, DamageKind};
@@ -24,25 +25,27 @@ use crate::workspace::problems::{AssetProblem, problem_of};
 /// How many of those that need an object are named.
 const NAMED: usize = 20;
 
-/// What to verify.
-#[derive(Clone, Debug, Default)]
-pub struct VerifyOptions {
-    /// The cache.
-    pub cache: bool,
-    /// The remote.
-    pub remote: bool,
-    /// Which remote, instead of all: the default one, and of the others what is pinned to them.
-    pub remote_name: Option<String>,
-    /// On the remote also what any release of this workspace's repos needs.
-    pub releases: bool,
-    /// Of the remote read only about so many of a hundred packs or objects.
-    pub sample: Option<u8>,
-    /// The installed files.
-    pub inputs: bool,
-    /// The releases in repos.
-    pub repos: bool,
-    /// Which repo, instead of all.
-    pub repo_name: Option<String>,
+options! {
+    /// What to verify.
+    #[derive(Default)]
+    pub struct VerifyOptions {
+        /// The cache.
+        pub cache: bool,
+        /// The remote.
+        pub remote: bool,
+        /// Which remote, instead of all: the default one, and of the others what is pinned to them.
+        pub remote_name: Option<String>,
+        /// On the remote also what any release of this workspace's repos needs.
+        pub releases: bool,
+        /// Of the remote read only about so many of a hundred packs or objects.
+        pub sample: Option<u8>,
+        /// The installed files.
+        pub inputs: bool,
+        /// The releases in repos.
+        pub repos: bool,
+        /// Which repo, instead of all.
+        pub repo_name: Option<String>,
+    }
 }
 
 /// What was found.

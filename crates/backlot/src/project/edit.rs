@@ -18,7 +18,11 @@ use crate::files::tracked::Tracked;
 use crate::project::base::BaseRelease;
 use crate::project::build::PROJECT_FILE;
 use crate::project::output::Output;
+use crate::project::provenance::{PROVENANCE_FILE, made_in};
 use crate::workspace::Opened;
+
+/// The folder of a project that has the tree of its wheel.
+const SOURCE: &str = "src";
 
 /// An output made of a release.
 #[derive(Clone, Debug, Serialize)]
@@ -109,15 +113,23 @@ impl Opened {
         Ok(report)
     }
 
-    /// A release as a project in a folder that is not there yet.
-    pub(crate) fn unpack_project(&self, package: &LockedPackage, stage: &Path) -> Result<()> {
+    /// A release as a project in a folder that is not there yet. What its stages made is as the builder recorded it: its `dvc.yaml` is not read.
+    pub(crate) fn unpack_project(
+        &self,
+        package: &LockedPackage,
+        stage: &Path,
+    ) -> Result<Vec<TrackedPointer>> {
         let unpacked = self.unpacked_wheel(package)?;
         let dist_info = format!("{}-{}.dist-info", package.name.file_stem(), package.version);
         let dist_info = find_dist_info(&unpacked, &dist_info)?;
         let metadata = Metadata::parse(&fs::read_to_string(dist_info.join("METADATA"))?)?;
         let entry_points = fs::read_to_string(dist_info.join("entry_points.txt")).unwrap_or_default();
         let entry_points = EntryPoints::parse(&entry_points);
-        self.write_project(&unpacked, &dist_info, &metadata, &entry_points, stage)
+        self.write_project(&unpacked, &dist_info, &metadata, &entry_points, stage)?;
+        let record = file::read_if_exists(&dist_info.join(PROVENANCE_FILE))?;
+        let made = record.map_or_else(Vec::new, |bytes| made_in(&bytes));
+        let source = stage.join(SOURCE);
+        Ok(made.into_iter().map(|made| made.below(&source)).collect())
     }
 
     fn write_project(
@@ -128,7 +140,7 @@ impl Opened {
         entry_points: &EntryPoints,
         stage: &Path,
     ) -> Result<()> {
-        let source = stage.join("src");
+        let source = stage.join(SOURCE);
         fs::create_dir_all(&source)?;
         for entry in fs::read_dir(unpacked)? {
             let path = entry?.path();

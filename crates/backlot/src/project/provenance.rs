@@ -1,10 +1,11 @@
 //! What a release was built from, as its wheel says.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use backlot_cascade::Settings;
 use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
-use backlot_dvc::{Out, Pointer};
+use backlot_dvc::{MadeBy, Out, Pointer, TrackedPointer};
 use backlot_store::ObjectId;
 use backlot_wheel::{InstalledDist, WheelArchive};
 use serde::{Deserialize, Serialize};
@@ -149,8 +150,19 @@ impl OutRecord {
     }
 }
 
+impl MadeOut {
+    /// It, in a folder that has the wheel's tree.
+    pub(crate) fn below(self, root: &Path) -> TrackedPointer {
+        let made_by = MadeBy {
+            lock: self.lock.to_path(root),
+            stage: self.stage,
+        };
+        TrackedPointer::made(&self.path.to_path(root), self.out, made_by)
+    }
+}
+
 /// The outputs of stages that a provenance file names. One that cannot be read names none.
-fn made_in(bytes: &[u8]) -> Vec<MadeOut> {
+pub(crate) fn made_in(bytes: &[u8]) -> Vec<MadeOut> {
     let Ok(record) = serde_json::from_slice::<Provenance>(bytes) else {
         return Vec::new();
     };

@@ -168,9 +168,10 @@ impl Opened {
         let sha256 = newer.known.opened.digest(&newer.release)?;
         let mut package = LockedPackage::new(newer.release.package.clone(), newer.release.version.clone());
         package.take(&newer.known.repo, &newer.release, sha256);
-        self.unpack_project(&package, stage)?;
+        let made = self.unpack_project(&package, stage)?;
         let release = Output::load(stage)?;
-        let released = staged_pointers(&release)?;
+        let mut released = staged_pointers(&release)?;
+        released.pointers.extend(made);
         let onto = BaseRelease {
             version: package.version.clone(),
             ..Self::as_base(&release, self.content_of(&release, &released)?, sha256)?

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use backlot_core::options;
 use backlot_core::{PackageName, Requirement, Sha256, Version, shared};
 use backlot_repo::{Checked, Listing, Release, ReleaseKind, Repo, WholeRelease};
 use backlot_resolve::{Problem, Resolution, RootRequirement};
@@ -29,27 +30,29 @@ pub(crate) const TARGET: usize = 0;
 /// How often the choice is made again because a release that came with it was built from others.
 const ROUNDS: usize = 16;
 
-/// How to copy a release.
-#[derive(Clone, Debug, Default)]
-pub struct CopyOptions {
-    /// The repo that has it.
-    pub from: String,
-    /// The repo that shall have it.
-    pub to: String,
-    /// Copy what it needs too.
-    pub with_deps: bool,
-    /// Where its files are, instead of the default remote.
-    pub from_remote: Option<String>,
-    /// Where they shall be, if elsewhere.
-    pub to_remote: Option<String>,
-    /// Neither copy files nor look whether they are there.
-    pub without_files: bool,
-    /// Why, for the record.
-    pub message: Option<String>,
-    /// Copy what cannot be installed from the target, too.
-    pub force: bool,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// How to copy a release.
+    #[derive(Default)]
+    pub struct CopyOptions {
+        /// The repo that has it.
+        pub from: String,
+        /// The repo that shall have it.
+        pub to: String,
+        /// Copy what it needs too.
+        pub with_deps: bool,
+        /// Where its files are, instead of the default remote.
+        pub from_remote: Option<String>,
+        /// Where they shall be, if elsewhere.
+        pub to_remote: Option<String>,
+        /// Neither copy files nor look whether they are there.
+        pub without_files: bool,
+        /// Why, for the record.
+        pub message: Option<String>,
+        /// Copy what cannot be installed from the target, too.
+        pub force: bool,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 /// What became of a release.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use backlot_core::options;
 use backlot_core::{PackageName, Timestamp, Version};
 use backlot_repo::{Fact, FactKind, Release, Repo};
 use serde::Serialize;
@@ -13,13 +14,15 @@ use crate::error::Result;
 use crate::project::provenance::Provenance;
 use crate::workspace::Opened;
 
-/// Which releases to tell of.
-#[derive(Clone, Debug, Default)]
-pub struct LogOptions {
-    /// Only those of this repo.
-    pub repo: Option<String>,
-    /// The number of releases, the newest first; all by default.
-    pub limit: Option<usize>,
+options! {
+    /// Which releases to tell of.
+    #[derive(Default)]
+    pub struct LogOptions {
+        /// Only those of this repo.
+        pub repo: Option<String>,
+        /// The number of releases, the newest first; all by default.
+        pub limit: Option<usize>,
+    }
 }
 
 /// A release in the history of an asset.

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::error::{Error, PartError, Result, WorkspaceError};
 use crate::files::adding::scan_given;
+use crate::handle::options::ChangeOptions;
 use crate::project::provenance::TOOL;
 use crate::workspace::config::Config;
 use crate::workspace::connect::{self, Address};
@@ -353,10 +354,10 @@ impl Parts {
         &self,
         job: &str,
         choice: &DropChoice,
-        dry_run: bool,
+        options: &ChangeOptions,
         context: &Context,
     ) -> Result<DroppedParts> {
-        let job: JobId = job.parse()?;
+        let (job, dry_run): (JobId, bool) = (job.parse()?, options.dry_run);
         let choice = match choice {
             DropChoice::All => PartChoice::All,
             DropChoice::OfNode(node) => PartChoice::OfNode(node),

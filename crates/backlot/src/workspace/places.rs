@@ -3,6 +3,7 @@
 //! Invariant: adding one that is named already is a conflict, never a silent change; removing one deletes no data.
 
 use backlot_backend::{StoreOptions, is_store_url};
+use backlot_core::options;
 use backlot_core::{AssetName, Coded as _, PlaceIdentity};
 use backlot_repo::{AllowedName, IndexRepo, ReindexReport, ReleaseStore};
 use backlot_store::RemoteLayout;
@@ -76,36 +77,40 @@ pub struct RemoteStatus {
     pub problem: Option<PlaceProblem>,
 }
 
-/// How to add a repo.
-#[derive(Clone, Debug, Default)]
-pub struct AddRepo {
-    /// Make it the preferred source of installs.
-    pub blessed: bool,
-    /// Make it the target of publishes.
-    pub publish_to: bool,
-    /// Where releases are uploaded to, if that does not follow from an index's URL.
-    pub upload: Option<String>,
-    /// How a store of objects is reached.
-    pub store: StoreOptions,
-    /// It is outside the studio: only these packages may come from it.
-    pub public: Option<Vec<String>>,
-    /// It is an index of devpi: make it if it is not there, inheriting from these (`user/index`).
-    pub create: Option<Vec<String>>,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// How to add a repo.
+    #[derive(Default)]
+    pub struct AddRepo {
+        /// Make it the preferred source of installs.
+        pub blessed: bool,
+        /// Make it the target of publishes.
+        pub publish_to: bool,
+        /// Where releases are uploaded to, if that does not follow from an index's URL.
+        pub upload: Option<String>,
+        /// How a store of objects is reached.
+        pub store: StoreOptions,
+        /// It is outside the studio: only these packages may come from it.
+        pub public: Option<Vec<String>>,
+        /// It is an index of devpi: make it if it is not there, inheriting from these (`user/index`).
+        pub create: Option<Vec<String>>,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
-/// How to add a remote.
-#[derive(Clone, Debug, Default)]
-pub struct AddRemote {
-    /// How content lies there; without it, as what is there already does, else in chunks.
-    pub layout: Option<RemoteLayout>,
-    /// Make it the remote that push and pull use.
-    pub default: bool,
-    /// How a store of objects is reached.
-    pub store: StoreOptions,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// How to add a remote.
+    #[derive(Default)]
+    pub struct AddRemote {
+        /// How content lies there; without it, as what is there already does, else in chunks.
+        pub layout: Option<RemoteLayout>,
+        /// Make it the remote that push and pull use.
+        pub as_default: bool,
+        /// How a store of objects is reached.
+        pub store: StoreOptions,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 fn check_name(name: &str) -> Result<()> {
@@ -362,7 +367,7 @@ impl Opened {
             remote.make()?
         };
         entry.id = remote.identity()?.name().map(ToOwned::to_owned);
-        let default = options.default || self.config.remotes.is_empty();
+        let default = options.as_default || self.config.remotes.is_empty();
         self.config.add_remote(entry);
         if default {
             self.config.set_default_remote(Some(name));

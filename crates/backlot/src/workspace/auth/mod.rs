@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use backlot_backend::{StoreOptions, credentials_url, is_store_url};
 use backlot_core::Context;
+use backlot_core::options;
 use backlot_core::web::shown_text;
 use backlot_net::{
     Account, Ask, Credential, CredentialChain, CredentialFile, FoundCredential, GivenCredential,
@@ -20,6 +21,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::error::{AuthError, Error, Result};
+use crate::handle::options::ChangeOptions;
 use crate::workspace::config::Config;
 use crate::workspace::settings::Host;
 
@@ -99,13 +101,15 @@ pub struct AuthList {
     pub credentials: Vec<ListedCredential>,
 }
 
-/// How to log in.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LoginOptions {
-    /// Store it without asking the server.
-    pub untested: bool,
-    /// Ask the server, store nothing.
-    pub dry_run: bool,
+options! {
+    /// How to log in.
+    #[derive(Copy, Default)]
+    pub struct LoginOptions {
+        /// Store it without asking the server.
+        pub untested: bool,
+        /// Ask the server, store nothing.
+        pub dry_run: bool,
+    }
 }
 
 impl AuthError {
@@ -269,7 +273,13 @@ impl Auth {
     }
 
     /// Remove the credential that is stored for a target.
-    pub fn logout(&self, target: &AuthTarget, dry_run: bool, context: &Context) -> Result<LogoutReport> {
+    pub fn logout(
+        &self,
+        target: &AuthTarget,
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<LogoutReport> {
+        let dry_run = options.dry_run;
         let (file, prefix) = (self.file()?, target.prefix()?);
         let removed = if dry_run {
             file.stored(&prefix)?

@@ -119,12 +119,11 @@ pub(super) fn remote_of(name: String, table: &Table) -> Option<RemoteEntry> {
 pub(super) const STORE_KEYS: [&str; 4] = ["endpoint", "region", "anonymous", "via"];
 
 fn store_options(table: &Table) -> StoreOptions {
-    StoreOptions {
-        endpoint: string(table, "endpoint"),
-        region: string(table, "region"),
-        anonymous: table.get("anonymous").and_then(Item::as_bool) == Some(true),
-        via: string(table, "via"),
-    }
+    StoreOptions::new()
+        .endpoint(string(table, "endpoint"))
+        .region(string(table, "region"))
+        .anonymous(table.get("anonymous").and_then(Item::as_bool) == Some(true))
+        .via(string(table, "via"))
 }
 
 /// Write how a store is reached.
