@@ -204,7 +204,7 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Show the releases of an asset with author, time, reason and inputs
     Log(LogArgs),
-    /// Change what an asset requires
+    /// Add and remove requirements of an asset
     #[command(subcommand)]
     Input(Input),
     /// Raise an asset's version
@@ -313,7 +313,7 @@ pub(crate) enum Command {
         after_help = "Only missing releases are copied, with approvals and yanks; nothing is removed from the other repo. A run that was\nstopped is continued by the next one.\n\nExamples:\n  backlot mirror blessed site\n  backlot mirror blessed site --name \"shot*\" --newest 3\n  backlot mirror blessed site --files --from-remote main --to-remote site"
     )]
     Mirror(MirrorArgs),
-    /// Pack releases with everything they require into one file or folder, to run or import elsewhere
+    /// Pack releases with everything they require into one file or folder
     #[command(
         after_help = "Wheels, files, a lock and a tree that runs without Backlot: `./activate python ...`, or env.json for launchers. The\nsame releases give the same bytes. A bundle contains no credentials and no paths of this machine.\n\nExamples:\n  backlot bundle Shot010==1.2 -o shot.tar.zst      one file\n  backlot bundle Shot010==1.2 Tools -o /media/usb/shot   a folder\n  backlot bundle -o everything.tar.zst            what is installed in this workspace\n  backlot bundle Shot010 -o shot.tar.zst --dry-run\nWithout Backlot: tar -xf shot.tar.zst --one-top-level=shot && shot/activate python -c \"import shot010\""
     )]
