@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use backlot_core::clock::Timestamp;
 use backlot_core::{Context, Operation};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::blob::BlobEntry;
 use super::catalog::{Catalog, Found, Index, damaged};
@@ -63,7 +63,7 @@ impl Default for CollectOptions {
 }
 
 /// An object that is or was collected.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Collected {
     /// Its key on the remote.
     pub key: String,
@@ -74,7 +74,7 @@ pub struct Collected {
 }
 
 /// What a collection did, or would do.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CollectReport {
     /// Files that are kept.
     pub files_kept: u64,

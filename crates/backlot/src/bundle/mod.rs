@@ -31,7 +31,7 @@ use backlot_store::{Cache, FileDigests, ObjectId, StatCache};
 use backlot_wheel::WheelName;
 use fs_err as fs;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use manifest::{BundleFile, BundleManifest, BundlePlatform, BundledPackage};
 pub use unbundle::{UnbundleOptions, UnbundleReport, UnbundledFiles, UnbundledPackage, UnbundledState};
@@ -65,7 +65,8 @@ options! {
 }
 
 /// A bundle that was made.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BundleReport {
     /// Where it is.
     pub output: PathBuf,

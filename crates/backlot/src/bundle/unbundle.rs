@@ -14,7 +14,7 @@ use backlot_dvc::{Manifest, TrackedPointer};
 use backlot_repo::{Checked, Release, Repo};
 use backlot_store::{Cache, ObjectId, StatCache, add_files};
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::manifest::BundleFile;
 use super::open::OpenBundle;
@@ -51,7 +51,7 @@ options! {
 }
 
 /// What became of a release of a bundle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnbundledState {
     /// It was imported, or would be.
@@ -63,7 +63,8 @@ pub enum UnbundledState {
 }
 
 /// A release of a bundle.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UnbundledPackage {
     /// The package.
     pub name: PackageName,
@@ -78,7 +79,8 @@ pub struct UnbundledPackage {
 }
 
 /// Objects that were imported.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UnbundledFiles {
     /// How many the bundle has: contents, and manifests of folders.
     pub objects: u64,
@@ -89,7 +91,8 @@ pub struct UnbundledFiles {
 }
 
 /// A bundle that was imported.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UnbundleReport {
     /// The bundle.
     pub bundle: PathBuf,

@@ -40,7 +40,8 @@ options! {
 }
 
 /// What was exported.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ExportReport {
     /// The kind of file.
     pub format: ExportFormat,

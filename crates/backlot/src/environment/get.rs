@@ -10,7 +10,7 @@ use backlot_core::Context;
 use backlot_core::file::{self, TemporaryFolder};
 use backlot_core::options;
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::install::{InstallReport, InstallRequest};
 use crate::error::{Error, GetError, Result, WorkspaceError};
@@ -40,7 +40,8 @@ options! {
 }
 
 /// What fetching an asset did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GetReport {
     /// The workspace.
     pub root: PathBuf,

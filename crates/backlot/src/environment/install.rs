@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use backlot_core::options;
 use backlot_core::{PackageName, Requirement};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::EnvironmentEdit;
 use crate::environment::lockfile::Lock;
@@ -46,7 +46,8 @@ impl InstallRequest {
 }
 
 /// What an install, uninstall or lock did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct InstallReport {
     /// What changed in the environment, sorted by package.
     pub changes: Vec<PackageChange>,

@@ -26,6 +26,7 @@ pub struct WrittenLock {
 
 /// The whole lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Lock {
     /// Format of the file.
     pub version: u64,
@@ -47,6 +48,7 @@ pub struct Lock {
 
 /// One conda package of the lock.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LockedConda {
     /// Its name, in lower case.
     pub name: String,
@@ -74,6 +76,7 @@ struct Probe {
 /// One release of the lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct LockedPackage {
     /// The package.
     pub name: PackageName,

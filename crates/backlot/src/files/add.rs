@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use backlot_core::RelPath;
 use backlot_core::options;
 use backlot_dvc::{AddedOut, Destination, SentAhead};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, WorkspaceError};
 use crate::files::adding::{self, Preview};
@@ -45,7 +45,8 @@ options! {
 }
 
 /// What adding did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AddReport {
     /// One entry a tracked file or folder.
     pub outs: Vec<AddedFiles>,

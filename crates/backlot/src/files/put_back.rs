@@ -12,7 +12,7 @@ use backlot_core::{Md5, RelPath, Version};
 use backlot_dvc::{Ignore, Out, Scanned, TrackedPointer};
 use backlot_store::{Cache, CheckoutItem, CheckoutOptions, FileDigests, ObjectId, PlacedMembers, StatCache};
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{OutsError, Result, WorkspaceError};
 use crate::files::fetch::SomeMembers;
@@ -39,7 +39,8 @@ options! {
 }
 
 /// What was put back.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PutBackReport {
     /// One entry a tracked file or folder.
     pub paths: Vec<PutBackPath>,
@@ -58,7 +59,8 @@ pub struct PutBackReport {
 }
 
 /// A tracked file or folder that was put back.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PutBackPath {
     /// The asset that tracks it.
     pub asset: String,
@@ -77,7 +79,8 @@ pub struct PutBackPath {
 }
 
 /// A copy of a file that was overwritten or removed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct KeptCopy {
     /// Its path, relative to the workspace.
     pub path: String,

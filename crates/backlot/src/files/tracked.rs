@@ -5,7 +5,7 @@
 
 use backlot_dvc::{AddedOut, FileChanges, OutState, StatusOptions, TrackedPointer};
 use backlot_wheel::InstalledDist;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -35,7 +35,8 @@ impl Tracked {
 }
 
 /// A tracked file or folder after adding.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AddedFiles {
     /// The asset that tracks it.
     pub asset: String,

@@ -11,7 +11,7 @@ use backlot_core::options;
 use backlot_core::{Blake3, Class, Coded};
 use backlot_store::{Cache, DamagedPack, FileDigests, ObjectId, VerifyReport as StoreReport};
 use backlot_wheel::{Damage, DamageKind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::damage::PackageDamage;
 use crate::environment::unpacked::UnpackedReport;
@@ -49,7 +49,8 @@ options! {
 }
 
 /// What was found.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct VerifyReport {
     /// The cache.
     pub cache: Option<ObjectReport>,
@@ -79,7 +80,8 @@ pub struct VerifyReport {
 }
 
 /// Objects that were read.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ObjectReport {
     /// The name of the remote.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,7 +116,8 @@ impl ObjectReport {
 }
 
 /// A damaged or missing object.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ObjectDamage {
     /// The object.
     pub object: ObjectId,

@@ -6,10 +6,11 @@
 use std::fmt::Write as _;
 
 use backlot_core::text::markup;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A chart.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Chart {
     /// Its file, or its name.
     pub name: String,
@@ -24,7 +25,8 @@ pub struct Chart {
 }
 
 /// A line.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Line {
     /// What the legend calls it.
     pub name: String,

@@ -10,7 +10,7 @@ use backlot_core::options;
 use backlot_core::{RelPath, file};
 use backlot_dvc::pipeline::edit::{StageEdit, edit_stage};
 use backlot_dvc::pipeline::{Graph, Lock, Map, PIPELINE_FILE, PipelineError, Reach, Value};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::pipelines::found::Found;
@@ -52,7 +52,8 @@ options! {
 }
 
 /// What was edited.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StageEditReport {
     /// The files, relative to the workspace, with the stages in them that changed.
     pub stages: Vec<EditedStage>,
@@ -61,7 +62,8 @@ pub struct StageEditReport {
 }
 
 /// A stage that was edited.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EditedStage {
     /// The `dvc.yaml`, relative to the workspace.
     pub file: String,

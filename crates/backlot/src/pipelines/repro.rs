@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use backlot_dvc::pipeline::run::{self, Plan, Recovered, Report, RunOptions, StageReport};
 use backlot_dvc::pipeline::{PipelineError, Reach};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::pipelines::found::Found;
@@ -46,7 +46,8 @@ options! {
 }
 
 /// What was done with stages.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ReproReport {
     /// The stages, each after those it needs.
     pub stages: Vec<StageReport>,

@@ -10,7 +10,7 @@ use backlot_core::{AssetName, BumpStep, PackageName, Version, file};
 use backlot_dvc::TrackedPointer;
 use backlot_wheel::{EntryPoints, INFO_GROUP, Metadata};
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::error::{Result, WorkspaceError};
@@ -25,7 +25,8 @@ use crate::workspace::Opened;
 const SOURCE: &str = "src";
 
 /// An output made of a release.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EditReport {
     /// The asset.
     pub asset: String,

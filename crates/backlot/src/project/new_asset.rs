@@ -7,7 +7,7 @@ use backlot_core::options;
 use backlot_core::{AssetName, PackageName, file};
 use backlot_wheel::AssetToml;
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, WorkspaceError};
 use crate::project::output::Output;
@@ -39,7 +39,8 @@ impl Default for NewAsset {
 }
 
 /// A new asset.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NewReport {
     /// Its name.
     pub name: String,

@@ -20,6 +20,7 @@ pub const TOOL: &str = concat!("backlot ", env!("CARGO_PKG_VERSION"));
 
 /// What a release was built from. Format in `docs/format/provenance.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Provenance {
     /// Format of this record.
     pub format: u32,
@@ -44,6 +45,7 @@ impl Provenance {
 
 /// All that the build of a release read, exactly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BuildRecord {
     /// Its inputs and theirs, sorted by package.
     pub inputs: Vec<ExactInput>,
@@ -63,6 +65,7 @@ pub struct BuildRecord {
 
 /// One input of a build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ExactInput {
     /// The package.
     pub package: PackageName,
@@ -78,6 +81,7 @@ pub struct ExactInput {
 
 /// A tracked file or folder of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OutRecord {
     /// Where it lies in the wheel's tree.
     pub path: RelPath,
@@ -97,6 +101,7 @@ pub struct OutRecord {
 
 /// The stage of a pipeline that makes a tracked file or folder, and what a pointer would say of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MadeRecord {
     /// The `dvc.lock` that has the stage, in the wheel's tree.
     pub lock: RelPath,

@@ -14,7 +14,7 @@ use backlot_core::file::{self, TemporaryFolder};
 use backlot_core::{BumpStep, LinkMode, Md5, PackageName, RelPath, Version};
 use backlot_dvc::{Change, Destination, FileChanges, Manifest, TrackedPointer};
 use backlot_store::{Cache, CheckoutItem, CheckoutOptions, FileDigests, ObjectId, StatCache, Transfer};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::LockedPackage;
 use crate::error::{EditError, Error, Result, WorkspaceError};
@@ -30,7 +30,8 @@ use crate::workspace::Opened;
 const MAX_NAMES: usize = 20;
 
 /// What a rebase did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RebaseReport {
     /// The asset.
     pub asset: String,

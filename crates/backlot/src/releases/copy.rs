@@ -15,7 +15,7 @@ use backlot_repo::{Checked, Listing, Release, ReleaseKind, Repo, WholeRelease};
 use backlot_resolve::{Problem, Resolution, RootRequirement};
 use backlot_store::ObjectId;
 use backlot_wheel::Metadata;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::installable::is_refusal;
 use crate::environment::pool::Pool;
@@ -56,7 +56,7 @@ options! {
 }
 
 /// What became of a release.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CopyState {
     /// It was copied, or would be.
@@ -66,7 +66,8 @@ pub enum CopyState {
 }
 
 /// One file of a release.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CopiedFile {
     /// Its name in the source.
     pub file: String,
@@ -81,7 +82,8 @@ pub struct CopiedFile {
 }
 
 /// One release of a copy.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CopiedRelease {
     /// The package.
     pub package: PackageName,
@@ -98,7 +100,8 @@ pub struct CopiedRelease {
 }
 
 /// A release copied from one repo to another.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CopyReport {
     /// The package.
     pub package: PackageName,

@@ -15,7 +15,7 @@ use backlot_dvc::{
 use backlot_store::{
     Error as StoreError, FileDigests, JobId, JobRelease, ObjectId, PartFile, Remote, StoredName, Transfer,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, WorkspaceError};
 use crate::files::tracked::Tracked;
@@ -39,7 +39,8 @@ backlot_core::options! {
 }
 
 /// What a release was made from.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PartsUsed {
     /// The job.
     pub job: JobId,

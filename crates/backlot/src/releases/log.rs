@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use backlot_core::options;
 use backlot_core::{PackageName, Timestamp, Version};
 use backlot_repo::{Fact, FactKind, Release, Repo};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::project::provenance::Provenance;
@@ -26,7 +26,8 @@ options! {
 }
 
 /// A release in the history of an asset.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LogEntry {
     /// The repo.
     pub repo: String,
@@ -57,7 +58,8 @@ pub struct LogEntry {
 }
 
 /// What was said of a release.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LogEvent {
     /// What.
     pub kind: FactKind,

@@ -10,7 +10,7 @@ use backlot_core::options;
 use backlot_core::wildcard::Wildcard;
 use backlot_core::{Class, Coded, Operation, PackageName, Version};
 use backlot_repo::WholeRelease;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::files::remotes::CopyFilesReport;
@@ -43,7 +43,8 @@ options! {
 }
 
 /// What a mirroring did.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MirrorReport {
     /// The repo that was read.
     pub from: String,
@@ -64,7 +65,8 @@ pub struct MirrorReport {
 }
 
 /// A release that the target has with other bytes.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MirrorConflict {
     /// The package.
     pub package: PackageName,

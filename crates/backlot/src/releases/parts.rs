@@ -15,7 +15,7 @@ use backlot_store::{
     DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartChoice, PartHead, PartSource, Remote,
     StoredName,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, PartError, Result, WorkspaceError};
 use crate::files::adding::scan_given;
@@ -92,7 +92,8 @@ pub enum DropChoice {
 }
 
 /// A part that was pushed, or would be.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PushedPart {
     /// The remote.
     pub remote: String,
@@ -117,7 +118,7 @@ pub struct PushedPart {
 }
 
 /// What became of a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum PartState {
@@ -130,7 +131,8 @@ pub enum PartState {
 }
 
 /// A part that a remote has.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PartRow {
     /// Its name.
     pub part: StoredName,
@@ -148,7 +150,8 @@ pub struct PartRow {
 }
 
 /// The parts of a remote.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PartList {
     /// The remote.
     pub remote: String,
@@ -161,7 +164,8 @@ pub struct PartList {
 }
 
 /// What dropping parts did, or would do.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DroppedParts {
     /// The remote.
     pub remote: String,

@@ -12,7 +12,7 @@ use backlot_core::{PackageName, Version, VersionChange, file};
 use backlot_dvc::{AddedOut, Change, Destination, FileChanges, SentAhead, TrackedPointer};
 use backlot_repo::{Checked, Publication, Release, Repo};
 use backlot_store::Remote;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, OutsError, Result, WorkspaceError};
 use crate::files::additions::Additions;
@@ -61,7 +61,8 @@ options! {
 }
 
 /// A published release.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PublishReport {
     /// The asset.
     pub asset: String,
@@ -96,7 +97,8 @@ pub struct PublishReport {
 }
 
 /// What changed in a tracked file or folder since it was last added.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PathChanges {
     /// The path, relative to the workspace.
     pub path: String,

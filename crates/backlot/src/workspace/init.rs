@@ -9,7 +9,7 @@ use std::sync::Arc;
 use backlot_core::options;
 use backlot_core::{Context, file};
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, WorkspaceError};
 use crate::workspace::config::{Config, FILE_NAME};
@@ -30,7 +30,8 @@ options! {
 }
 
 /// What was made.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct InitReport {
     /// The workspace.
     pub root: PathBuf,

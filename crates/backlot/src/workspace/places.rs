@@ -7,7 +7,7 @@ use backlot_core::options;
 use backlot_core::{AssetName, Coded as _, PlaceIdentity};
 use backlot_repo::{AllowedName, IndexRepo, ReindexReport, ReleaseStore};
 use backlot_store::RemoteLayout;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, WorkspaceError};
 use crate::workspace::Opened;
@@ -15,7 +15,8 @@ use crate::workspace::config::{RemoteEntry, RepoEntry, RepoPlace, is_url};
 use crate::workspace::connect::Address;
 
 /// A repo as listed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RepoStatus {
     /// Its name.
     pub name: String,
@@ -41,10 +42,11 @@ pub struct RepoStatus {
 }
 
 /// Why a repo or remote cannot be used.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PlaceProblem {
     /// The code of the error that using it gives.
-    pub code: &'static str,
+    pub code: String,
     /// Its message.
     pub message: String,
 }
@@ -52,14 +54,15 @@ pub struct PlaceProblem {
 impl From<Error> for PlaceProblem {
     fn from(error: Error) -> Self {
         Self {
-            code: error.code(),
+            code: error.code().to_owned(),
             message: error.to_string(),
         }
     }
 }
 
 /// A remote as listed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RemoteStatus {
     /// Its name.
     pub name: String,

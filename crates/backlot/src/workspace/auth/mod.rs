@@ -17,7 +17,7 @@ use backlot_net::{
     Account, Ask, Credential, CredentialChain, CredentialFile, FoundCredential, GivenCredential,
     ListedCredential, Network, NetworkOptions, PlaceName, SourceKind, UrlPrefix,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::error::{AuthError, Error, Result};
@@ -42,7 +42,8 @@ pub struct AuthTarget {
 }
 
 /// What a server said to a request that only reads.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AuthTest {
     /// What was asked.
     pub url: String,
@@ -61,7 +62,8 @@ pub struct AuthTest {
 }
 
 /// What a login did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LoginReport {
     /// The addresses the credential is used for: all that begin so.
     pub prefix: String,
@@ -82,7 +84,8 @@ pub struct LoginReport {
 }
 
 /// What a logout did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LogoutReport {
     /// The addresses the credential was used for.
     pub prefix: String,
@@ -95,7 +98,8 @@ pub struct LogoutReport {
 }
 
 /// All credentials that are known, without secrets.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AuthList {
     /// In the order of the chain.
     pub credentials: Vec<ListedCredential>,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use backlot_core::options;
 use backlot_core::{FileLock, Timestamp, file};
 use backlot_store::{Cache, Evictable, delete_taken_out};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::needs::CacheNeeds;
 use super::used::{PATIENCE, lock_of};
@@ -53,7 +53,8 @@ impl Default for CleanOptions {
 }
 
 /// What a cleaning did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CleanReport {
     /// The cache.
     pub cache: PathBuf,
