@@ -129,11 +129,7 @@ impl Staged {
     pub fn private_beside(target: &Path) -> Result<Self, FileError> {
         fs::create_dir_all(target.parent().unwrap_or(Path::new(".")))?;
         let mut open = fs::OpenOptions::new();
-        #[cfg(unix)]
-        {
-            use fs_err::os::unix::fs::OpenOptionsExt as _;
-            open.mode(0o600);
-        }
+        crate::platform::set_open_mode(&mut open, 0o600);
         Self::opened(target, &mut open)
     }
 

@@ -48,6 +48,17 @@ pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
+/// Have a new file made with permission bits, less those of the umask; nothing where files have none.
+pub fn set_open_mode(options: &mut fs::OpenOptions, mode: u32) {
+    #[cfg(unix)]
+    {
+        use fs::os::unix::fs::OpenOptionsExt as _;
+        options.mode(mode);
+    }
+    #[cfg(not(unix))]
+    let _unused = (options, mode);
+}
+
 /// Bytes that a file takes on its disk, its length where the system does not say.
 pub fn allocated(found: &Metadata) -> u64 {
     #[cfg(unix)]

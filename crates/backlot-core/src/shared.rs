@@ -7,7 +7,7 @@
 //! folder of a group. A sticky bit is not handed on: what one writer made, another replaces. Deliberately absent: owners and
 //! groups (the setgid bit hands the group on), and changing what is there.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 
 use fs_err as fs;
@@ -86,12 +86,12 @@ pub fn set_mode_of(file: &fs::File, mode: Option<u32>) -> Result<(), FileError> 
 }
 
 #[cfg(unix)]
-fn accept_no_modes(set: io::Result<()>) -> Result<(), FileError> {
+fn accept_no_modes(set: std::io::Result<()>) -> Result<(), FileError> {
     match set {
         Err(e)
             if !matches!(
                 e.kind(),
-                io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::Unsupported
             ) =>
         {
             Err(e.into())

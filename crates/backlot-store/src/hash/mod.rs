@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backlot_core::context::Running;
-use backlot_core::{Blake3, Context, FileError, file};
+use backlot_core::{Blake3, Context, FileError, file, platform};
 use fs_err as fs;
 
 use crate::error::{Error, Result};
@@ -410,11 +410,7 @@ fn read_exactly(file: &mut fs::File, buffer: &mut Vec<u8>, wanted: usize, job: &
 pub(crate) fn create(copy: &Copy) -> Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use fs_err::os::unix::fs::OpenOptionsExt as _;
-        options.mode(copy.mode);
-    }
+    platform::set_open_mode(&mut options, copy.mode);
     Ok(options.open(&copy.temporary)?)
 }
 
