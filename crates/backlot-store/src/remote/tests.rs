@@ -152,8 +152,7 @@ fn packs_of_a_service_are_no_larger_than_memory_allows() {
     );
     let store = backlot_backend::memory(&network.expect("a network")).expect("a store");
     let mirrors = bench.folder.path().join("mirrors");
-    let remote =
-        Remote::in_store(Arc::clone(&store), RemoteLayout::Chunked, &mirrors).expect("a remote");
+    let remote = Remote::in_store(Arc::clone(&store), RemoteLayout::Chunked, &mirrors).expect("a remote");
     remote
         .push(&bench.cache, &[Transfer::of(id)], &context)
         .expect("pushed");
