@@ -179,7 +179,9 @@ mod tests {
     fn what_is_held_is_sent_in_order_and_its_pieces_are_filled_again() {
         let store = Arc::new(Sent::default());
         for round in 0..3_u8 {
-            let bytes: Vec<u8> = (0..5 * PIECE / 2).map(|n| (n % 251) as u8 ^ round).collect();
+            let bytes: Vec<u8> = (0..5 * PIECE / 2)
+                .map(|n| (n % 251).to_le_bytes()[0] ^ round)
+                .collect();
             let mut upload = Box::new(Upload::new(Arc::clone(&store), "key"));
             for part in bytes.chunks(300_000) {
                 upload.write(part).expect("held");

@@ -187,7 +187,7 @@ impl Site {
             .iter()
             .flat_map(|order| order.found.packs().map(|pack| (pack.name, *pack)))
             .collect();
-        let mut stream = PackStream::start(&self.blobs, &self.format.packs, &self.mirror);
+        let mut stream = PackStream::start(&self.blobs, self.format.packs, &self.mirror);
         let mut sent: Vec<(Blake3, StoredName, u32)> = Vec::new();
         for (pack, chunks) in wanted {
             context.check()?;

@@ -93,6 +93,17 @@ struct Getter<'a> {
 }
 
 impl Site {
+    /// Bytes of one piece of work: large enough that a request for neighbouring chunks is one for megabytes.
+    fn job(&self) -> u64 {
+        (IN_PROGRESS / self.blobs.concurrency() as u64).clamp(6 << 20, 24 << 20)
+    }
+
+    /// How many pieces of work are in progress at once.
+    pub(super) fn parallel_jobs(&self) -> usize {
+        let most = usize::try_from(IN_PROGRESS / self.job()).unwrap_or(1);
+        self.blobs.concurrency().min(most)
+    }
+
     /// Fetch objects into a cache. One result for each, and what is condemned of what those that were stored are made of.
     pub(super) fn pull(
         &self,
@@ -113,7 +124,7 @@ impl Site {
             temporaries: &temporaries,
             running: &running,
             context,
-            job: (IN_PROGRESS / self.blobs.concurrency() as u64).clamp(3 << 20, 24 << 20),
+            job: self.job(),
             damaged: Mutex::default(),
         };
         let mut results = vec![Fetched::Missing; items.len()];
@@ -278,7 +289,7 @@ impl Getter<'_> {
             plans.into_iter().partition(|plan| plan.recipe.size <= self.job);
         let jobs = batches(&small, self.job);
         let spans = self.spans(jobs.iter().map(|plans| chunks_in(plans)));
-        let mut done = each(self.site.blobs.concurrency(), jobs.len(), self.context, |n| {
+        let mut done = each(self.site.parallel_jobs(), jobs.len(), self.context, |n| {
             self.files(jobs[n], (&spans, n))
         })?
         .concat();
@@ -433,7 +444,7 @@ impl Getter<'_> {
             jobs.extend(parts(number, plan, self.job));
         }
         let spans = self.spans(jobs.iter().map(|(_, chunks, _)| chunks.iter()));
-        let placed = each(self.site.blobs.concurrency(), jobs.len(), self.context, |n| {
+        let placed = each(self.site.parallel_jobs(), jobs.len(), self.context, |n| {
             let (number, chunks, offset) = jobs[n];
             Ok((
                 number,

@@ -256,7 +256,7 @@ impl Site {
                 )
             }))
         };
-        let stream = PackStream::start(&self.blobs, &self.format.packs, &self.mirror);
+        let stream = PackStream::start(&self.blobs, self.format.packs, &self.mirror);
         let pipeline = Pipeline::new(&self.format, &known, work.intake, stream);
         let mut stored = pipeline.run(todo, work.running, work.context)?;
         if work.intake.is_some() {

@@ -232,7 +232,7 @@ impl Site {
         context: &Context,
     ) -> Result<(Moved, HashMap<StoredName, PackFacts>, u64)> {
         let mut moved = Moved::new();
-        let mut stream = PackStream::start(&self.blobs, &self.format.packs, &self.mirror);
+        let mut stream = PackStream::start(&self.blobs, self.format.packs, &self.mirror);
         for (name, facts) in old {
             context.check()?;
             // Gone since it was listed: another collector is at work.

@@ -66,9 +66,8 @@ impl std::fmt::Debug for PackStream {
 }
 
 impl PackStream {
-    pub(super) fn start(blobs: &Arc<dyn BlobStore>, limits: &PackLimits, journal: &Path) -> Self {
+    pub(super) fn start(blobs: &Arc<dyn BlobStore>, mut limits: PackLimits, journal: &Path) -> Self {
         let (sender, batches) = sync_channel(QUEUE);
-        let mut limits = *limits;
         let waiting = if blobs.keeps_in_memory() {
             limits.bytes = limits.bytes.min(IN_MEMORY);
             0

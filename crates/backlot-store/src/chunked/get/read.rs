@@ -18,7 +18,7 @@ impl Getter<'_> {
         Limits {
             gap: self.site.blobs.gap(),
             most: u32::try_from(self.job).unwrap_or(u32::MAX),
-            ahead: self.site.blobs.concurrency() / 2,
+            ahead: self.site.parallel_jobs() / 2,
         }
     }
 
