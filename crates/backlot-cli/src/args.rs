@@ -23,7 +23,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use auth::{Auth, LoginArgs};
 pub(crate) use bundles::{BundleArgs, UnbundleArgs};
 pub(crate) use cache::Cache;
-pub(crate) use cascade::{DependentsArgs, DirtyArgs};
+pub(crate) use cascade::{CascadeCommand, DependentsArgs, DirtyArgs, PushArgs};
 pub(crate) use config::{ConfigCommand, SelfCommand};
 pub(crate) use daily::{DiffArgs, DiscardArgs, GetArgs, LogArgs, RestoreArgs, UntrackArgs};
 pub(crate) use external::{Channel, External, Python};
@@ -223,7 +223,7 @@ pub(crate) enum Command {
     },
     /// Publish an asset: push its files, build its wheel, create the release
     #[command(
-        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. A version that\nis published already is a conflict. With --bump, the asset gets its new version when the release is created.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --bump minor        1.2.3 -> 1.3.0; --bump 2.0.0 gives the version itself\n  backlot publish Table --skip-existing     in a script that may run twice\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --repro           run the stages that are not up to date, then publish\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
+        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. A version that\nis published already is a conflict. With --bump, the asset gets its new version when the release is created.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --bump minor        1.2.3 -> 1.3.0; --bump 2.0.0 gives the version itself\n  backlot publish Table --skip-existing     in a script that may run twice\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --repro           run the stages that are not up to date, then publish\n  backlot publish Table --push              then build again and publish what is built from it\n  backlot publish Shot010 --pull            with the newest inputs that it admits\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
     )]
     Publish {
         /// The asset
@@ -261,6 +261,8 @@ pub(crate) enum Command {
         /// Do not report which assets it affects
         #[arg(long)]
         no_dirty: bool,
+        #[command(flatten)]
+        cascade: PushArgs,
         #[command(flatten)]
         parts: FromPartsArgs,
         #[command(flatten)]
@@ -455,6 +457,9 @@ pub(crate) enum Command {
         after_help = "An asset is current if its newest release was built with what it would be built with now. Each other one has a decision:\nbuild, up to date (its inputs have other versions with the same files), held (by a bound, a pin, a conflict, or frozen), manual,\noutside, proposed or cycle.\n\nExamples:\n  backlot dirty                        all assets that are not current\n  backlot dirty Table==1.5.0           what Table 1.5.0 affects, published or not\n  backlot dirty Table --repo review    the version of the output Table, or else its newest release\n  backlot dirty Table --dot | dot -Tpdf > table.pdf"
     )]
     Dirty(DirtyArgs),
+    /// Build again what a publish affects, and see, stop, continue and undo that
+    #[command(subcommand)]
+    Cascade(CascadeCommand),
     /// Run a command with the inputs
     #[command(
         after_help = "PATH, VIRTUAL_ENV and, without an interpreter, PYTHONPATH are set; the exit code is the command's.\n\nExamples:\n  backlot run python -c \"import table\"\n  backlot run -- pytest -q"

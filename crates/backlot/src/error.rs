@@ -5,6 +5,7 @@
 mod auth;
 mod bundle;
 mod cache;
+mod cascade;
 mod edit;
 mod gc;
 mod get;
@@ -18,6 +19,7 @@ use backlot_core::{Cancelled, Class, Coded, FileError};
 pub use auth::AuthError;
 pub use bundle::BundleError;
 pub use cache::CacheError;
+pub use cascade::CascadeError;
 pub use edit::EditError;
 pub use gc::GcError;
 pub use get::GetError;
@@ -96,6 +98,9 @@ pub enum Error {
     /// Cascades.
     #[error(transparent)]
     Cascade(#[from] backlot_cascade::Error),
+    /// Cascades as they are run here.
+    #[error(transparent)]
+    CascadeRun(#[from] CascadeError),
     /// Bundles.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -153,6 +158,7 @@ impl Error {
             Self::Bundle(e) => e,
             Self::Get(e) => e,
             Self::Cascade(e) => e,
+            Self::CascadeRun(e) => e,
             Self::Gc(e) => e,
             Self::Cache(e) => e,
             #[cfg(feature = "conda")]

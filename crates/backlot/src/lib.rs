@@ -19,7 +19,11 @@ mod workspace;
 
 pub use backlot_backend::StoreOptions;
 pub use backlot_cascade::render::Picture;
-pub use backlot_cascade::{Decision, DirtyNode, DirtyReport, Hold, Settings as CascadeSettings};
+pub use backlot_cascade::{
+    CascadeId, Decision, DirtyNode, DirtyReport, Ending, Entry as CascadeEntry, Failure as CascadeFailure, Hold,
+    JournalEvent, NodeEvent, NodeId, NodeStatus, NodeSummary, Plan as CascadePlan, RepoName, RevertPlan, RevertStep,
+    Settings as CascadeSettings, Summary as CascadeSummary, Unchanged,
+};
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
     AssetName, BumpStep, Cancel, CancelOnDrop, Cancelled, Class, Clock, Coded, Context, Event, FixedClock,
@@ -48,7 +52,11 @@ pub use bundle::{
     BundleFile, BundleManifest, BundleOptions, BundlePlatform, BundleReport, BundledPackage, UnbundleOptions,
     UnbundleReport, UnbundledFiles, UnbundledPackage, UnbundledState,
 };
+pub use cascade::control::{CascadeRequest, CascadeRow, CascadeStatus, NodeExplained};
 pub use cascade::dependents::{Dependent, DependentsReport};
+pub use cascade::ledger::Watch as CascadeWatch;
+pub use cascade::revert::{RevertOptions, RevertReport};
+pub use cascade::run::{CascadeOptions, CascadeReport, NodeReport};
 pub use environment::DEFAULT_PYTHON;
 pub use environment::damage::PackageDamage;
 pub use environment::export::{ExportFormat, ExportOptions, ExportReport};
@@ -63,7 +71,7 @@ pub use environment::run::RunEnvironment;
 pub use environment::unpacked::UnpackedReport;
 pub use environment::wish::Upgrade;
 pub use error::{
-    AuthError, BundleError, CacheError, EditError, Error, GcError, GetError, OutsError, PartError,
+    AuthError, BundleError, CacheError, CascadeError, EditError, Error, GcError, GetError, OutsError, PartError,
     PipelinesError, Result, WorkspaceError,
 };
 pub use files::add::{AddFiles, AddReport};

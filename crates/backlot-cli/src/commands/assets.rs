@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use backlot::{
     AddFiles, AssetsLeftOut, BuildReport, Error, FileChanges, MoveReport, NewAsset, PublishOptions,
-    SomeFiles, Workspace, fold_names, text,
+    PublishReport, SomeFiles, Workspace, fold_names, text,
 };
 
 use crate::args::Input;
@@ -120,7 +120,7 @@ pub(super) fn input(session: &Session, command: &Input) -> Result<Answer, Error>
 }
 
 /// The asset that was named, or the one whose folder this is: only that one is looked for.
-fn asset_or_here(session: &Session, workspace: &Workspace, asset: Option<&str>) -> Result<String, Error> {
+pub(super) fn asset_or_here(session: &Session, workspace: &Workspace, asset: Option<&str>) -> Result<String, Error> {
     match asset {
         Some(asset) => Ok(asset.to_owned()),
         None => Ok(workspace.output_here(&session.here, &session.context)?.name),
@@ -176,11 +176,10 @@ fn describe_wheel(report: &BuildReport) -> String {
 
 pub(super) fn publish(
     session: &Session,
-    asset: Option<&str>,
+    workspace: &Workspace,
+    asset: &str,
     options: &PublishOptions,
-) -> Result<Answer, Error> {
-    let workspace = session.open()?;
-    let asset = &asset_or_here(session, &workspace, asset)?;
+) -> Result<(Answer, PublishReport), Error> {
     let options = PublishOptions {
         remove: options.remove.iter().map(|p| session.here.join(p)).collect(),
         ..options.clone()
@@ -191,7 +190,7 @@ pub(super) fn publish(
             "skipped: {} already has {} {}",
             report.repo, report.asset, report.version
         );
-        return Ok(Answer::new(&report, text));
+        return Ok((Answer::new(&report, text), report));
     }
     let mut lines = report
         .parts
@@ -238,7 +237,7 @@ pub(super) fn publish(
             .map(super::cascade::dirtied)
             .unwrap_or_default(),
     );
-    Ok(Answer::new(&report, lines))
+    Ok((Answer::new(&report, lines), report))
 }
 
 /// Files that are removed, and those that are unchanged and were not looked at.

@@ -6,6 +6,7 @@ mod browse;
 mod bundles;
 mod cache;
 mod cascade;
+mod cascades;
 mod config;
 mod environment;
 mod external;
@@ -107,6 +108,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             no_cache,
             no_dirty,
             repro,
+            cascade,
             dry,
         } => {
             let options = backlot::PublishOptions {
@@ -124,7 +126,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 repro: *repro,
                 dry_run: dry.dry_run,
             };
-            assets::publish(session, asset.as_deref(), &options)
+            cascades::publish(session, asset.as_deref(), options, cascade)
         }
         Command::Repro(args) => pipelines::repro(session, args),
         Command::RunStage(args) => pipelines::run_stage(session, args),
@@ -201,6 +203,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Why { name } => graph::why(session, name),
         Command::Dependents(args) => cascade::dependents(session, args),
         Command::Dirty(args) => cascade::dirty(session, args),
+        Command::Cascade(command) => cascades::cascade(session, command),
         Command::Run { command } => run::run(session, command),
         Command::Uninstall { names, dry } => environment::uninstall(session, names, dry.dry_run),
         Command::Lock {

@@ -4,7 +4,7 @@
 //! it was made, is an input and never rebuilt; the same indexes give the same catalog. Deliberately absent: the workspace: its outputs, lock and rules
 //! are one person's.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use backlot_cascade::{
     Asset, Catalog, GroupedRequirement, Input, Inputs, NodeId, Origin, RecipeDigest, Release, ReleaseRecord,
@@ -13,6 +13,7 @@ use backlot_cascade::{
 use backlot_core::{MarkerEnv, PackageName, Requirement, Sha256, Version};
 use sha2::Digest as _;
 
+use crate::cascade::ledger::Attestations;
 use crate::cascade::index::{Effort, IndexedRelease, ReleaseIndex};
 use crate::error::{Result, WorkspaceError};
 use crate::project::provenance::{BuildRecord, ExactInput};
@@ -109,6 +110,7 @@ fn catalog(indexes: &[ReleaseIndex], visible: &[Vec<usize>], env: &MarkerEnv) ->
             found: &found,
             among: &visible[rank],
             own: rank,
+            attested: &index.attested,
         };
         let assets = index.packages.iter().map(|(package, indexed)| {
             let mut asset = Asset::new(NodeId::new(&names[rank], package));
@@ -172,11 +174,13 @@ struct View<'a> {
     /// The repos that it sees, nearest first.
     among: &'a [usize],
     own: usize,
+    attested: &'a Attestations,
 }
 
 impl View<'_> {
     fn release(&self, package: &PackageName, indexed: &IndexedRelease, env: &MarkerEnv) -> Release {
         let about = &indexed.about;
+        let attested = self.attested.get(package).and_then(|all| all.get(&indexed.version));
         let is_asset = about.asset.is_some();
         let record = match &about.record {
             Some(record) => Some(self.record(package, record)),
@@ -196,7 +200,7 @@ impl View<'_> {
             author: String::new(),
             yanked: indexed.yanked.clone(),
             deprecated: indexed.deprecated.clone(),
-            attested: BTreeSet::new(),
+            attested: attested.cloned().unwrap_or_default(),
         }
     }
 
@@ -207,7 +211,10 @@ impl View<'_> {
             inputs: Inputs::from(inputs),
             recipe: RecipeDigest(record.recipe),
             bump: record.cascade.bump,
-            origin: Origin::Manual,
+            origin: match &record.rebuilt_by {
+                Some(cascade) => Origin::Cascade(cascade.clone()),
+                None => Origin::Manual,
+            },
             based_on: record.based_on.clone(),
             build_ms: None,
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backlot_cascade::Settings;
+use backlot_cascade::{CascadeId, Settings};
 use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
 use backlot_dvc::{Out, Pointer};
 use backlot_store::ObjectId;
@@ -58,6 +58,9 @@ pub struct BuildRecord {
     pub based_on: Option<Version>,
     /// How cascades treat the asset, by `[tool.backlot.cascade]` of its `pyproject.toml`.
     pub cascade: Settings,
+    /// The cascade that made it; `None` of what a person published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuilt_by: Option<CascadeId>,
 }
 
 /// One input of a build.
