@@ -20,9 +20,9 @@ mod workspace;
 pub use backlot_backend::StoreOptions;
 pub use backlot_cascade::render::Picture;
 pub use backlot_cascade::{
-    CascadeId, Decision, DirtyNode, DirtyReport, Ending, Entry as CascadeEntry, Failure as CascadeFailure, Hold,
-    JournalEvent, NodeEvent, NodeId, NodeStatus, NodeSummary, Plan as CascadePlan, RepoName, RevertPlan, RevertStep,
-    Settings as CascadeSettings, Summary as CascadeSummary, Unchanged,
+    CascadeId, Decision, DirtyNode, DirtyReport, Ending, Entry as CascadeEntry, Failure as CascadeFailure,
+    Hold, JournalEvent, NodeEvent, NodeId, NodeStatus, NodeSummary, Plan as CascadePlan, RepoName,
+    RevertPlan, RevertStep, Settings as CascadeSettings, Summary as CascadeSummary, Unchanged,
 };
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
@@ -71,8 +71,8 @@ pub use environment::run::RunEnvironment;
 pub use environment::unpacked::UnpackedReport;
 pub use environment::wish::Upgrade;
 pub use error::{
-    AuthError, BundleError, CacheError, CascadeError, EditError, Error, GcError, GetError, OutsError, PartError,
-    PipelinesError, Result, WorkspaceError,
+    AuthError, BundleError, CacheError, CascadeError, EditError, Error, GcError, GetError, OutsError,
+    PartError, PipelinesError, Result, WorkspaceError,
 };
 pub use files::add::{AddFiles, AddReport};
 pub use files::folding::fold_names;

@@ -128,7 +128,9 @@ pub(crate) enum CascadeCommand {
         dry: super::DryRun,
     },
     /// Show where a cascade stands
-    #[command(after_help = "Examples:\n  backlot cascade status             the last one\n  backlot cascade status 3f9c -f     follow it to its end\n  backlot cascade status -f --json   one line a step, then the status")]
+    #[command(
+        after_help = "Examples:\n  backlot cascade status             the last one\n  backlot cascade status 3f9c -f     follow it to its end\n  backlot cascade status -f --json   one line a step, then the status"
+    )]
     Status {
         /// The beginning of its id [default: the last one]
         id: Option<String>,
@@ -143,7 +145,9 @@ pub(crate) enum CascadeCommand {
         most: usize,
     },
     /// Continue a cascade: what failed is tried again, and what that blocked follows
-    #[command(after_help = "After a kill, a power cut, or a correction; from any machine. What was published meanwhile by hand counts as done.")]
+    #[command(
+        after_help = "After a kill, a power cut, or a correction; from any machine. What was published meanwhile by hand counts as done."
+    )]
     Resume {
         /// The beginning of its id
         id: String,
@@ -159,7 +163,9 @@ pub(crate) enum CascadeCommand {
     /// Start nothing new of a cascade until it is resumed
     Pause(AskArgs),
     /// Have an asset of a cascade tried again, or all that failed, whatever failed before
-    #[command(after_help = "Whoever runs the cascade does it; where nobody does, `backlot cascade resume` does.")]
+    #[command(
+        after_help = "Whoever runs the cascade does it; where nobody does, `backlot cascade resume` does."
+    )]
     Retry {
         /// The beginning of its id
         id: String,
@@ -184,7 +190,9 @@ pub(crate) enum CascadeCommand {
         node: String,
     },
     /// Undo a cascade: yank its releases, and what it began with last
-    #[command(after_help = "Resolvers fall back to the releases of before. Run again, it yanks what is left. Those are named who pin a yanked release,\nand people who published on top of one; their releases stay.\n\nExamples:\n  backlot cascade revert 3f9c --dry-run\n  backlot cascade revert 3f9c -m \"wrong scale\"\n  backlot cascade revert 3f9c --keep-roots    only what was built again")]
+    #[command(
+        after_help = "Resolvers fall back to the releases of before. Run again, it yanks what is left. Those are named who pin a yanked release,\nand people who published on top of one; their releases stay.\n\nExamples:\n  backlot cascade revert 3f9c --dry-run\n  backlot cascade revert 3f9c -m \"wrong scale\"\n  backlot cascade revert 3f9c --keep-roots    only what was built again"
+    )]
     Revert {
         /// The beginning of its id
         id: String,
@@ -198,7 +206,9 @@ pub(crate) enum CascadeCommand {
         dry: super::DryRun,
     },
     /// One attempt at one asset of a cascade, for schedulers
-    #[command(after_help = "Exit codes: 0 done; 65 it is wrong, another attempt gives the same; 75 not now (somebody else has it, what it follows is not\ndone, or the machine failed): try again, here or elsewhere; 130 cancelled or interrupted.")]
+    #[command(
+        after_help = "Exit codes: 0 done; 65 it is wrong, another attempt gives the same; 75 not now (somebody else has it, what it follows is not\ndone, or the machine failed): try again, here or elsewhere; 130 cancelled or interrupted."
+    )]
     RunNode {
         /// The beginning of the cascade's id
         #[arg(long, value_name = "ID")]

@@ -120,7 +120,11 @@ pub(super) fn input(session: &Session, command: &Input) -> Result<Answer, Error>
 }
 
 /// The asset that was named, or the one whose folder this is: only that one is looked for.
-pub(super) fn asset_or_here(session: &Session, workspace: &Workspace, asset: Option<&str>) -> Result<String, Error> {
+pub(super) fn asset_or_here(
+    session: &Session,
+    workspace: &Workspace,
+    asset: Option<&str>,
+) -> Result<String, Error> {
     match asset {
         Some(asset) => Ok(asset.to_owned()),
         None => Ok(workspace.output_here(&session.here, &session.context)?.name),

@@ -3,9 +3,9 @@
 use std::io::Write as _;
 
 use backlot::{
-    CascadeEntry, CascadeOptions, CascadePlan, CascadeReport, CascadeRequest, CascadeRow,
-    CascadeStatus, CascadeSummary, DirtyNode, Ending, Error, InstallReport, JournalEvent, NodeEvent,
-    NodeExplained, NodeStatus, PublishOptions, RevertOptions, RevertReport, Unchanged, text,
+    CascadeEntry, CascadeOptions, CascadePlan, CascadeReport, CascadeRequest, CascadeRow, CascadeStatus,
+    CascadeSummary, DirtyNode, Ending, Error, InstallReport, JournalEvent, NodeEvent, NodeExplained,
+    NodeStatus, PublishOptions, RevertOptions, RevertReport, Unchanged, text,
 };
 
 use crate::args::{CascadeCommand, PushArgs};
@@ -15,7 +15,12 @@ use crate::session::Session;
 pub(super) fn cascade(session: &Session, command: &CascadeCommand) -> Result<Answer, Error> {
     let (workspace, context) = (session.open()?, &session.context);
     let answer = match command {
-        CascadeCommand::Run { release, repo, limits, dry } => {
+        CascadeCommand::Run {
+            release,
+            repo,
+            limits,
+            dry,
+        } => {
             let options = limits.options(repo.as_deref(), dry.dry_run);
             let tell = |entry: &CascadeEntry| tell(session, entry);
             let report = workspace.run_cascade(release.as_deref(), &options, Some(&tell), context)?;
@@ -54,7 +59,12 @@ pub(super) fn cascade(session: &Session, command: &CascadeCommand) -> Result<Ans
             status(&workspace.ask_cascade(id, ask, context)?)
         }
         CascadeCommand::Explain { id, node } => explain(&workspace.explain_cascade(id, node, context)?),
-        CascadeCommand::Revert { id, message, keep_roots, dry } => {
+        CascadeCommand::Revert {
+            id,
+            message,
+            keep_roots,
+            dry,
+        } => {
             let options = RevertOptions {
                 message: message.clone(),
                 keep_roots: *keep_roots,
@@ -62,7 +72,12 @@ pub(super) fn cascade(session: &Session, command: &CascadeCommand) -> Result<Ans
             };
             revert(&workspace.revert_cascade(id, &options, context)?)
         }
-        CascadeCommand::RunNode { cascade, node, attempt, keep } => {
+        CascadeCommand::RunNode {
+            cascade,
+            node,
+            attempt,
+            keep,
+        } => {
             let report = workspace.run_cascade_node(cascade, node, attempt.as_deref(), *keep, context)?;
             let text = format!("{}: {}", report.node, status_words(&report.status));
             let mut answer = Answer::new(&report, text);
@@ -104,7 +119,12 @@ pub(super) fn publish(
     }
     let tell = |entry: &CascadeEntry| tell(session, entry);
     let root = (report.repo.as_str(), &report.package, &report.version);
-    let pushed = workspace.push_release(root, &around.options(options.dry_run), Some(&tell), &session.context);
+    let pushed = workspace.push_release(
+        root,
+        &around.options(options.dry_run),
+        Some(&tell),
+        &session.context,
+    );
     match pushed {
         Ok(pushed) => {
             let ran = ran(&pushed);
@@ -120,9 +140,20 @@ pub(super) fn publish(
 
 /// `Character01 (13 -> 14)`, one a line.
 fn describe_pulled(pulled: &InstallReport) -> String {
-    let version = |version: &Option<backlot::Version>| version.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+    let version = |version: &Option<backlot::Version>| {
+        version
+            .as_ref()
+            .map_or_else(|| "none".to_owned(), ToString::to_string)
+    };
     let lines = pulled.changes.iter().filter(|change| change.from != change.to);
-    let lines = lines.map(|change| format!("  {} ({} -> {})\n", change.name, version(&change.from), version(&change.to)));
+    let lines = lines.map(|change| {
+        format!(
+            "  {} ({} -> {})\n",
+            change.name,
+            version(&change.from),
+            version(&change.to)
+        )
+    });
     let lines: String = lines.collect();
     if lines.is_empty() {
         return "all inputs are up to date\n".to_owned();
@@ -157,7 +188,11 @@ fn follow(session: &Session, entry: &CascadeEntry) -> bool {
 /// A step in a line; `None` of one that says nothing to people.
 fn line_of(entry: &CascadeEntry) -> Option<String> {
     Some(match &entry.event {
-        JournalEvent::Planned { plan, .. } => format!("cascade {}: {}", plan.id, text::count(plan.builds() as u64, "build")),
+        JournalEvent::Planned { plan, .. } => format!(
+            "cascade {}: {}",
+            plan.id,
+            text::count(plan.builds() as u64, "build")
+        ),
         JournalEvent::Paused { reason } => format!("paused by {}: {reason}", entry.by),
         JournalEvent::Resumed => format!("resumed by {}", entry.by),
         JournalEvent::Cancelled { reason } => format!("cancelled by {}: {reason}", entry.by),
@@ -172,8 +207,14 @@ fn event_words(event: &NodeEvent) -> Option<String> {
         NodeEvent::Released { version } => format!("released {version}"),
         NodeEvent::Unchanged { why, version } => format!("{version} stays, {}", unchanged_words(*why)),
         NodeEvent::Held { .. } => "keeps its release: it cannot be built with what there is".to_owned(),
-        NodeEvent::Failed { failure, retry_at, .. } => {
-            let again = if retry_at.is_some() { "; it is tried again" } else { "" };
+        NodeEvent::Failed {
+            failure, retry_at, ..
+        } => {
+            let again = if retry_at.is_some() {
+                "; it is tried again"
+            } else {
+                ""
+            };
             format!("failed ({}): {}{again}", failure.kind.as_str(), failure.message)
         }
         NodeEvent::Stopped { reason } => format!("stopped: {reason}"),
@@ -196,7 +237,9 @@ const fn unchanged_words(why: Unchanged) -> &'static str {
 fn status_words(status: &NodeStatus) -> String {
     match status {
         NodeStatus::Released { version } => format!("released {version}"),
-        NodeStatus::Unchanged { why, version } => format!("unchanged: {version} stays, {}", unchanged_words(*why)),
+        NodeStatus::Unchanged { why, version } => {
+            format!("unchanged: {version} stays, {}", unchanged_words(*why))
+        }
         NodeStatus::Running { stage, owner, .. } => format!("running ({stage:?}) on {owner}").to_lowercase(),
         NodeStatus::Skipped { reason } => format!("skipped: {reason}"),
         NodeStatus::Failed { failure } => {
@@ -259,8 +302,17 @@ fn plan_row(dirty: &DirtyNode) -> Vec<String> {
         None => dirty.newest.to_string(),
     };
     let changes = dirty.changes.iter().map(|change| {
-        let told = |version: &Option<backlot::Version>| version.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
-        format!("{} {} -> {}", change.package, told(&change.old), told(&change.new))
+        let told = |version: &Option<backlot::Version>| {
+            version
+                .as_ref()
+                .map_or_else(|| "none".to_owned(), ToString::to_string)
+        };
+        format!(
+            "{} {} -> {}",
+            change.package,
+            told(&change.old),
+            told(&change.new)
+        )
     });
     vec![
         dirty.level.to_string(),
@@ -272,19 +324,30 @@ fn plan_row(dirty: &DirtyNode) -> Vec<String> {
 }
 
 fn summary_text(title: &str, summary: &CascadeSummary) -> String {
-    let counts = summary.counts.iter().map(|(status, count)| format!("{count} {status}"));
+    let counts = summary
+        .counts
+        .iter()
+        .map(|(status, count)| format!("{count} {status}"));
     let counts: Vec<String> = counts.collect();
     let rows: Vec<Vec<String>> = summary
         .nodes
         .iter()
         .map(|node| vec![format!("  {}", node.node), status_words(&node.status)])
         .collect();
-    format!("{title}: {} ({})\n{}", ending_words(summary.ending), counts.join(", "), columns(&rows))
+    format!(
+        "{title}: {} ({})\n{}",
+        ending_words(summary.ending),
+        counts.join(", "),
+        columns(&rows)
+    )
 }
 
 fn status(report: &CascadeStatus) -> Answer {
     let roots = roots_text(&report.roots);
-    let title = format!("cascade {} in {}, {roots}, begun {}", report.summary.cascade, report.repo, report.at);
+    let title = format!(
+        "cascade {} in {}, {roots}, begun {}",
+        report.summary.cascade, report.repo, report.at
+    );
     let mut text = summary_text(&title, &report.summary);
     for (word, reason) in [("paused", &report.paused), ("cancelled", &report.cancelled)] {
         if let Some(reason) = reason {
@@ -304,7 +367,10 @@ fn status(report: &CascadeStatus) -> Answer {
 }
 
 fn roots_text(roots: &[(backlot::NodeId, backlot::Version)]) -> String {
-    let roots: Vec<String> = roots.iter().map(|(node, version)| format!("{node} {version}")).collect();
+    let roots: Vec<String> = roots
+        .iter()
+        .map(|(node, version)| format!("{node} {version}"))
+        .collect();
     if roots.is_empty() {
         "all that is not current".to_owned()
     } else {
@@ -320,7 +386,10 @@ fn list(rows: &[CascadeRow]) -> Answer {
     let head = ["cascade", "repo", "begun", "about", "stands", "assets"];
     let mut table = vec![head.map(ToOwned::to_owned).to_vec()];
     table.extend(rows.iter().map(|row| {
-        let counts = row.counts.iter().map(|(status, count)| format!("{count} {status}"));
+        let counts = row
+            .counts
+            .iter()
+            .map(|(status, count)| format!("{count} {status}"));
         vec![
             row.cascade.to_string(),
             row.repo.clone(),
@@ -345,13 +414,18 @@ fn explain(report: &NodeExplained) -> Answer {
         text.push_str(&format!("now: {}\n", status_words(status)));
     }
     let lines = report.history.iter().filter_map(|entry| {
-        let JournalEvent::Node { what, .. } = &entry.event else { return None };
+        let JournalEvent::Node { what, .. } = &entry.event else {
+            return None;
+        };
         Some(vec![entry.at.to_string(), entry.by.clone(), event_words(what)?])
     });
     text.push_str(&columns(&lines.collect::<Vec<_>>()));
     // What a failed command printed last has lines of its own.
     let last = report.history.iter().rev().find_map(|entry| match &entry.event {
-        JournalEvent::Node { what: NodeEvent::Failed { failure, .. }, .. } => Some(failure),
+        JournalEvent::Node {
+            what: NodeEvent::Failed { failure, .. },
+            ..
+        } => Some(failure),
         _ => None,
     });
     if let Some(failure) = last.filter(|failure| failure.message.contains('\n')) {
@@ -377,20 +451,33 @@ fn revert(report: &RevertReport) -> Answer {
         columns(&table)
     );
     if report.cancelled {
-        text.push_str(&format!("it was not finished, and is {}cancelled\n", if report.dry_run { "to be " } else { "" }));
+        text.push_str(&format!(
+            "it was not finished, and is {}cancelled\n",
+            if report.dry_run { "to be " } else { "" }
+        ));
     }
     for pinned in &report.plan.pinned {
-        text.push_str(&format!("{} {} stays on it: it requires {}\n", pinned.node, pinned.version, pinned.requirement));
+        text.push_str(&format!(
+            "{} {} stays on it: it requires {}\n",
+            pinned.node, pinned.version, pinned.requirement
+        ));
     }
     for on_top in &report.plan.on_top {
-        let inputs = on_top.inputs.iter().map(|(node, version)| format!("{node} {version}"));
+        let inputs = on_top
+            .inputs
+            .iter()
+            .map(|(node, version)| format!("{node} {version}"));
         let mut of: Vec<String> = inputs.collect();
         of.extend(on_top.based_on.as_ref().map(|base| format!("its own {base}")));
         text.push_str(&format!(
             "{} {} of {} is built on {} and stays: ask them\n",
             on_top.node,
             on_top.version,
-            if on_top.author.is_empty() { "somebody" } else { &on_top.author },
+            if on_top.author.is_empty() {
+                "somebody"
+            } else {
+                &on_top.author
+            },
             of.join(", ")
         ));
     }

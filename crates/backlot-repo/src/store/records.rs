@@ -94,7 +94,9 @@ impl ReleaseStore {
         let entries = self.0.objects.list(&prefix, true)?.into_iter();
         let below = entries.filter_map(|entry| entry.key.strip_prefix(&prefix).map(ToOwned::to_owned));
         let mut names: Vec<String> = below
-            .filter(|name| !name.is_empty() && !name.ends_with('/') && !name.split('/').any(|part| part.starts_with('.')))
+            .filter(|name| {
+                !name.is_empty() && !name.ends_with('/') && !name.split('/').any(|part| part.starts_with('.'))
+            })
             .collect();
         names.sort_unstable();
         Ok(names)

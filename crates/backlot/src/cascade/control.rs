@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use backlot_cascade::control::{Request, request};
 use backlot_cascade::{
-    CascadeId, DirtyNode, Ending, Entry, Journal as _, JournalEvent, NodeId, NodeStatus, Plan, RunState, Summary,
+    CascadeId, DirtyNode, Ending, Entry, Journal as _, JournalEvent, NodeId, NodeStatus, Plan, RunState,
+    Summary,
 };
 use backlot_core::{Timestamp, Version};
 use serde::Serialize;
@@ -95,15 +96,21 @@ impl Opened {
     pub(crate) fn find_cascade(&self, id: Option<&str>) -> Result<(String, CascadeId)> {
         let Some(id) = id else {
             let newest = self.begun()?.into_iter().next();
-            return newest
-                .map(|(repo, cascade, _)| (repo, cascade))
-                .ok_or_else(|| CascadeError::Unknown { id: "newest".to_owned() }.into());
+            return newest.map(|(repo, cascade, _)| (repo, cascade)).ok_or_else(|| {
+                CascadeError::Unknown {
+                    id: "newest".to_owned(),
+                }
+                .into()
+            });
         };
         let mut found = Vec::new();
         for (repo, store) in self.ledgers() {
             let names = store.record_names("runs/")?;
             let ids = names.iter().filter_map(|name| name.strip_suffix('/'));
-            found.extend(ids.filter(|known| known.starts_with(id)).map(|known| (repo.clone(), CascadeId(known.to_owned()))));
+            found.extend(
+                ids.filter(|known| known.starts_with(id))
+                    .map(|known| (repo.clone(), CascadeId(known.to_owned()))),
+            );
         }
         // The same id in two repos is the same cascade only by a copy of a repo: the preferred one is meant.
         found.dedup_by(|next, kept| next.1 == kept.1);
@@ -197,7 +204,13 @@ impl Opened {
             CascadeRequest::Retry(Some(node)) => Request::Retry(self.node_of(&state, &node)?),
             CascadeRequest::Retry(None) => Request::RetryFailed,
         };
-        request(&journal, &state, &self.settings().author.value, ask, self.context())?;
+        request(
+            &journal,
+            &state,
+            &self.settings().author.value,
+            ask,
+            self.context(),
+        )?;
         status_of(repo, &journal.load(0)?.entries, self.context().now())
     }
 
@@ -208,9 +221,17 @@ impl Opened {
         let state = RunState::from_entries(&entries)?;
         let node = self.node_of(&state, node)?;
         let plan = state.plan();
-        let mut all = plan.nodes.iter().map(|planned| &planned.dirty).chain(&plan.others);
-        let planned = all.find(|dirty| dirty.node == node).expect("it was found there").clone();
-        let is_about = |entry: &Entry| matches!(&entry.event, JournalEvent::Node { node: about, .. } if *about == node);
+        let mut all = plan
+            .nodes
+            .iter()
+            .map(|planned| &planned.dirty)
+            .chain(&plan.others);
+        let planned = all
+            .find(|dirty| dirty.node == node)
+            .expect("it was found there")
+            .clone();
+        let is_about =
+            |entry: &Entry| matches!(&entry.event, JournalEvent::Node { node: about, .. } if *about == node);
         Ok(NodeExplained {
             cascade: id,
             chain: chain(plan, &planned),

@@ -30,7 +30,10 @@ impl Opened {
         let entry = self.repo_entry(repo)?;
         match self.open_repo(entry)? {
             Repo::Store(store) if entry.public.is_none() => Ok(store),
-            _ => Err(CascadeError::NoRecords { repo: repo.to_owned() }.into()),
+            _ => Err(CascadeError::NoRecords {
+                repo: repo.to_owned(),
+            }
+            .into()),
         }
     }
 
@@ -58,7 +61,8 @@ impl Opened {
         let mut all = Attestations::new();
         for name in store.records_below("attested/")? {
             if let Some((package, version, inputs)) = parse_attestation(&name) {
-                let of_package: &mut BTreeMap<Version, BTreeSet<InputsDigest>> = all.entry(package).or_default();
+                let of_package: &mut BTreeMap<Version, BTreeSet<InputsDigest>> =
+                    all.entry(package).or_default();
                 of_package.entry(version).or_default().insert(inputs);
             }
         }
@@ -79,7 +83,12 @@ fn parse_attestation(name: &str) -> Option<(PackageName, Version, InputsDigest)>
 }
 
 /// Record that a release is also right for other inputs.
-pub(crate) fn attest(store: &ReleaseStore, node: &NodeId, version: &Version, inputs: InputsDigest) -> Result<()> {
+pub(crate) fn attest(
+    store: &ReleaseStore,
+    node: &NodeId,
+    version: &Version,
+    inputs: InputsDigest,
+) -> Result<()> {
     let name = format!("attested/{}/{version}/{inputs}.json", node.package);
     Ok(store.write_record(&name, b"{\"format\": 1}\n")?)
 }
@@ -91,7 +100,12 @@ pub(crate) fn failures(store: &ReleaseStore, key: NodeKey) -> Result<u32> {
 }
 
 /// Count one more.
-pub(crate) fn add_failure(store: &ReleaseStore, key: NodeKey, failure: &Failure, owner: &Owner) -> Result<()> {
+pub(crate) fn add_failure(
+    store: &ReleaseStore,
+    key: NodeKey,
+    failure: &Failure,
+    owner: &Owner,
+) -> Result<()> {
     let at = owner.context.now().0;
     let name = format!("failures/{key}/{at:013}-{}.json", owner.process);
     let bytes = serde_json::to_vec(&serde_json::json!({ "format": 1, "by": owner.name, "failure": failure }));
@@ -110,7 +124,9 @@ impl Owner {
     pub(crate) fn new(opened: &Opened, attempt: Option<&str>) -> Self {
         let process = std::process::id();
         let (machine, now) = (&opened.host().machine, opened.context().now().0);
-        let attempt = attempt.map(|attempt| format!(" attempt {attempt}")).unwrap_or_default();
+        let attempt = attempt
+            .map(|attempt| format!(" attempt {attempt}"))
+            .unwrap_or_default();
         Self {
             // The time tells it from a process of before with the same number.
             name: format!("{machine} {process}{attempt} since {now}"),
@@ -131,7 +147,9 @@ pub(crate) struct RepoJournal<'a> {
 
 impl fmt::Debug for RepoJournal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RepoJournal").field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("RepoJournal")
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
     }
 }
 
@@ -201,7 +219,7 @@ impl Journal for RepoJournal<'_> {
             next: from,
             ..Loaded::default()
         };
-        let mut add = |loaded: &mut Loaded, bytes: Option<Vec<u8>>| {
+        let add = |loaded: &mut Loaded, bytes: Option<Vec<u8>>| {
             let Some(bytes) = bytes else { return false };
             match serde_json::from_slice(&bytes) {
                 Ok(entry) => loaded.entries.push(entry),

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backlot_cascade::{
-    Asset, Cause, Failure, Index, InputsDigest, NodeId, NodeKey, RepoName, Resolution, ResolveRequest, Resolver,
+    Asset, Cause, Failure, Index, InputsDigest, NodeId, NodeKey, RepoName, Resolution, ResolveRequest,
+    Resolver,
 };
 use backlot_core::{Context, PackageName, Version};
 
@@ -103,7 +104,9 @@ impl Index for LiveStudio {
 
     fn failures(&self, key: NodeKey) -> Result<u32, Cause> {
         let store = self.opened().and_then(|opened| opened.ledger(&self.home));
-        store.and_then(|store| ledger::failures(&store, key)).map_err(Cause::new)
+        store
+            .and_then(|store| ledger::failures(&store, key))
+            .map_err(Cause::new)
     }
 
     fn add_failure(&self, key: NodeKey, failure: &Failure) -> Result<(), Cause> {

@@ -38,7 +38,12 @@ impl Opened {
     }
 
     /// Make a workspace, install the exact inputs, and make the release editable in it, with its new version.
-    pub(crate) fn make_private(&self, root: &Path, rebuild: &Rebuild<'_>, context: &Context) -> Result<Arc<Shared>> {
+    pub(crate) fn make_private(
+        &self,
+        root: &Path,
+        rebuild: &Rebuild<'_>,
+        context: &Context,
+    ) -> Result<Arc<Shared>> {
         let config = self.private_config(root, rebuild.node.repo.as_str())?;
         let shared = Shared::of_cascade(root.to_path_buf(), self.host(), rebuild.cascade);
         let mut private = Self::with_config(Arc::clone(&shared), config, context)?;
@@ -78,7 +83,11 @@ impl Opened {
         let settings = self.settings();
         let python = settings.python.value.as_deref().map(|python| {
             let is_path = python.contains(std::path::is_separator);
-            if is_path { self.resolve_place(python) } else { python.to_owned() }
+            if is_path {
+                self.resolve_place(python)
+            } else {
+                python.to_owned()
+            }
         });
         config.set_python(python.as_deref());
         config.set_cache(Some(&self.cache_dir().display().to_string()));

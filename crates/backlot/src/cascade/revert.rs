@@ -3,8 +3,8 @@
 //! Invariants: doing it twice changes nothing more; nobody's release is yanked but those of the cascade and its roots; one that is not finished is
 //! cancelled first. Deliberately absent: publishing old content with higher versions.
 
-use backlot_cascade::{Journal as _, RevertPlan, RunState, plan_revert};
 use backlot_cascade::control::{Request, request};
+use backlot_cascade::{Journal as _, RevertPlan, RunState, plan_revert};
 use backlot_repo::Verdict;
 use serde::Serialize;
 
@@ -41,10 +41,17 @@ impl Opened {
         let (repo, id) = self.find_cascade(Some(id))?;
         let journal = RepoJournal::new(self.ledger(&repo)?, &id);
         let state = RunState::from_entries(&journal.load(0)?.entries)?;
-        let unfinished = state.cancelled().is_none() && ending_of(&state, self.context().now()) != Some(backlot_cascade::Ending::Done);
+        let unfinished = state.cancelled().is_none()
+            && ending_of(&state, self.context().now()) != Some(backlot_cascade::Ending::Done);
         if unfinished && !options.dry_run {
             let reason = Request::Cancel("it is reverted".to_owned());
-            request(&journal, &state, &self.settings().author.value, reason, self.context())?;
+            request(
+                &journal,
+                &state,
+                &self.settings().author.value,
+                reason,
+                self.context(),
+            )?;
         }
         let roots = if options.keep_roots {
             Vec::new()

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use backlot_cascade::control::{Request, request};
 use backlot_cascade::{
-    CascadeId, Ending, Entry, Journal as _, JournalEvent, Limits, NodeId, NodeStatus, NodeTask, Plan, RepoName,
-    RunState, Runner, Services, Step, Summary, dirty, schedule,
+    CascadeId, Ending, Entry, Journal as _, JournalEvent, Limits, NodeId, NodeStatus, NodeTask, Plan,
+    RepoName, RunState, Runner, Services, Step, Summary, dirty, schedule,
 };
 use backlot_core::{Timestamp, Version};
 use serde::Serialize;
@@ -64,7 +64,9 @@ impl Default for CascadeOptions {
 impl CascadeOptions {
     fn limits(&self) -> Limits {
         let limits = Limits::default();
-        let lease_ms = self.lease.map(|lease| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
+        let lease_ms = self
+            .lease
+            .map(|lease| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
         Limits {
             jobs: self.jobs.unwrap_or(limits.jobs).max(1),
             cap: self.most.unwrap_or(limits.cap),
@@ -171,7 +173,9 @@ impl Opened {
         watch: Option<&Watch<'_>>,
     ) -> Result<CascadeReport> {
         let report = self.affected(what, options.repo.as_deref())?;
-        if !options.dry_run && let Some((node, version)) = self.unpublished(&report.roots)? {
+        if !options.dry_run
+            && let Some((node, version)) = self.unpublished(&report.roots)?
+        {
             return Err(CascadeError::NotPublished {
                 package: node.package.to_string(),
                 version: version.to_string(),
@@ -245,7 +249,11 @@ impl Opened {
         let store = self.ledger(home)?;
         let owner = Owner::new(self, None);
         for round in 0.. {
-            let plan = if round == 0 { plan.clone() } else { plan.clone().renewed(round) };
+            let plan = if round == 0 {
+                plan.clone()
+            } else {
+                plan.clone().renewed(round)
+            };
             let journal = RepoJournal::new(store.clone(), &plan.id);
             let entries = journal.load(0)?.entries;
             if entries.is_empty() {
@@ -323,7 +331,13 @@ impl Opened {
             requests.push(Request::Confirm);
         }
         for one in requests {
-            request(&journal, &state, &self.settings().author.value, one, self.context())?;
+            request(
+                &journal,
+                &state,
+                &self.settings().author.value,
+                one,
+                self.context(),
+            )?;
         }
         let summary = self.drive(&ready, &journal, &id, options.keep_failed)?;
         Ok(CascadeReport {
@@ -347,10 +361,12 @@ impl Opened {
         let journal = RepoJournal::new(self.ledger(&home)?, &id);
         let state = RunState::from_entries(&journal.load(0)?.entries)?;
         let node = self.node_of(&state, node)?;
-        let at = state.find(&node).ok_or_else(|| backlot_cascade::Error::UnknownNode {
-            cascade: id.to_string(),
-            node: node.to_string(),
-        })?;
+        let at = state
+            .find(&node)
+            .ok_or_else(|| backlot_cascade::Error::UnknownNode {
+                cascade: id.to_string(),
+                node: node.to_string(),
+            })?;
         let ready = self.make_ready(&home, attempt);
         let now = self.context().now();
         let lapsed = state.lease_end(at).is_some_and(|until| until <= now);
@@ -417,7 +433,8 @@ impl Opened {
             None => (None, name),
         };
         let package = backlot_core::PackageName::of_asset(package)?;
-        let is_meant = |node: &&&NodeId| node.package == package && repo.as_ref().is_none_or(|repo| node.repo == *repo);
+        let is_meant =
+            |node: &&&NodeId| node.package == package && repo.as_ref().is_none_or(|repo| node.repo == *repo);
         let mut found = nodes.iter().filter(is_meant);
         match (found.next(), found.next()) {
             (Some(node), None) => Ok((*node).clone()),

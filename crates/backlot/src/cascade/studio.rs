@@ -13,8 +13,8 @@ use backlot_cascade::{
 use backlot_core::{MarkerEnv, PackageName, Requirement, Sha256, Version};
 use sha2::Digest as _;
 
-use crate::cascade::ledger::Attestations;
 use crate::cascade::index::{Effort, IndexedRelease, ReleaseIndex};
+use crate::cascade::ledger::Attestations;
 use crate::error::{Result, WorkspaceError};
 use crate::project::provenance::{BuildRecord, ExactInput};
 use crate::workspace::Opened;
@@ -180,7 +180,10 @@ struct View<'a> {
 impl View<'_> {
     fn release(&self, package: &PackageName, indexed: &IndexedRelease, env: &MarkerEnv) -> Release {
         let about = &indexed.about;
-        let attested = self.attested.get(package).and_then(|all| all.get(&indexed.version));
+        let attested = self
+            .attested
+            .get(package)
+            .and_then(|all| all.get(&indexed.version));
         let is_asset = about.asset.is_some();
         let record = match &about.record {
             Some(record) => Some(self.record(package, record)),

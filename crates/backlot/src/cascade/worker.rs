@@ -9,9 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use backlot_cascade::{
-    Built, Committed, Failure, FailureKind, Job, LeaseStore as _, NodeId, Worker,
-};
+use backlot_cascade::{Built, Committed, Failure, FailureKind, Job, LeaseStore as _, NodeId, Worker};
 use backlot_core::{Class, Coded as _, Context, Version, file};
 use backlot_repo::Verdict;
 
@@ -121,7 +119,8 @@ impl<'a> StudioWorker<'a> {
         let studio = self.live.recent().map_err(failure)?;
         if let Some((node, version)) = Self::copied(job, &studio) {
             let release = studio.catalog.release(node, version);
-            let release = release.ok_or_else(|| Failure::new(FailureKind::Environment, "the release to copy is gone"))?;
+            let release = release
+                .ok_or_else(|| Failure::new(FailureKind::Environment, "the release to copy is gone"))?;
             let files = release.files;
             return Ok(Built { files, build_ms: 0 });
         }
@@ -133,7 +132,9 @@ impl<'a> StudioWorker<'a> {
             ..ReproOptions::default()
         };
         let report = private.reproduce(&options).map_err(failure)?;
-        context.check().map_err(|stopped| Failure::new(FailureKind::Environment, stopped.to_string()))?;
+        context
+            .check()
+            .map_err(|stopped| Failure::new(FailureKind::Environment, stopped.to_string()))?;
         if let Some(failed) = failed_stages(&report) {
             return Err(failed);
         }
@@ -152,7 +153,10 @@ impl<'a> StudioWorker<'a> {
 
     /// Create the release, unless something that speaks against it is seen right before.
     fn commit(&self, job: &Job, context: &Context) -> Result<Committed> {
-        let newest = self.leases.newest(&job.node).map_err(backlot_cascade::Error::from)?;
+        let newest = self
+            .leases
+            .newest(&job.node)
+            .map_err(backlot_cascade::Error::from)?;
         if newest.is_none_or(|lease| lease.token > job.token) {
             return Ok(Committed::Fenced);
         }
@@ -183,7 +187,8 @@ impl<'a> StudioWorker<'a> {
         };
         self.live.forget();
         // Somebody may have yanked an input since it was looked at.
-        if let Some(withdrawn) = yanked_input(job, &self.live.now()?) {
+        let studio = self.live.now()?;
+        if let Some(withdrawn) = yanked_input(job, &studio) {
             let release = format!("{}=={version}", job.node.package);
             let reason = format!("an input was yanked while cascade {} released it", job.cascade);
             let repo = Some(job.node.repo.as_str());
@@ -204,7 +209,9 @@ impl<'a> StudioWorker<'a> {
             no_dirty: true,
             ..PublishOptions::default()
         };
-        let report = self.at(job, context)?.publish(job.node.package.as_str(), &options)?;
+        let report = self
+            .at(job, context)?
+            .publish(job.node.package.as_str(), &options)?;
         Ok(report.version)
     }
 
@@ -230,7 +237,10 @@ impl Opened {
         };
         let tracked = self.tracked_of_output(output)?;
         let (provenance, _) = self.provenance(output, &tracked)?;
-        if provenance.record.is_none_or(|record| record.recipe == recorded.recipe.0) {
+        if provenance
+            .record
+            .is_none_or(|record| record.recipe == recorded.recipe.0)
+        {
             return Ok(());
         }
         Err(CascadeError::NotWhole {

@@ -110,7 +110,12 @@ impl Workspace {
     }
 
     /// Yank the releases of a cascade, those first that nothing of it is built from, and what it began with last.
-    pub fn revert_cascade(&self, id: &str, options: &RevertOptions, context: &Context) -> Result<RevertReport> {
+    pub fn revert_cascade(
+        &self,
+        id: &str,
+        options: &RevertOptions,
+        context: &Context,
+    ) -> Result<RevertReport> {
         self.now(context)?.revert_cascade(id, options)
     }
 

@@ -1,0 +1,737 @@
+//! Cascades that run, with the real command: the scenarios of cascades by their numbers, killed and continued ones, and those of other machines.
+
+use std::time::Duration;
+
+use backlot_tests::Studio;
+use backlot_tests::chain::{at, decisions, dirty, release, require, treat};
+use backlot_tests::rebuilds::{
+    asset, cascade, chain, first, first_that, inputs, made, module, publish, record, signal, source, stage,
+    start, statuses, until, versions,
+};
+use fs_err as fs;
+use serde_json::Value;
+
+const NONE: [&str; 0] = [];
+
+/// Run what a release affects; it ends well.
+fn run(studio: &Studio, workspace: &str, what: &str) -> Value {
+    cascade(studio, workspace, &["run", what]).ok().json()
+}
+
+#[test]
+fn scenario_01_a_chain_is_built_level_by_level_with_exact_inputs_and_is_current_then() {
+    let studio = chain();
+    release(&studio, "model", "1.1");
+    let before = (studio.snapshot("rig/outputs"), studio.snapshot("anim/outputs"));
+    let planned = cascade(&studio, "model", &["run", "model==1.1", "--dry-run"])
+        .ok()
+        .json();
+    assert_eq!(versions(&studio, "rig"), ["1.0"], "a dry run changes nothing");
+    let report = run(&studio, "model", "model==1.1");
+    assert_eq!(report["cascade"], planned["cascade"]);
+    assert_eq!(report["plan"], planned["plan"], "what was shown is what was done");
+    assert_eq!(
+        statuses(&report["summary"]),
+        ["rig released 1.0.1", "anim released 1.0.1"]
+    );
+    assert_eq!(report["summary"]["ending"], "done");
+    assert_eq!(inputs(&studio, "model", "rig"), ["model 1.1"]);
+    assert_eq!(inputs(&studio, "model", "anim"), ["model 1.1", "rig 1.0.1"]);
+    let record = record(&studio, "model", "anim");
+    assert_eq!(
+        (&record["rebuilt_by"], &record["based_on"]),
+        (&report["cascade"], &"1.0".into())
+    );
+    assert_eq!(made(&studio, "anim", "1.0.1"), "MADE = \"1.1\"\n");
+    assert_eq!(decisions(&dirty(&studio, "model", &[])), NONE);
+    let again = run(&studio, "model", "model==1.1");
+    assert_eq!(again["plan"]["nodes"], serde_json::json!([]));
+    assert!(before == (studio.snapshot("rig/outputs"), studio.snapshot("anim/outputs")));
+    let left = studio.snapshot("cache/cascades");
+    assert!(left.is_empty(), "{:?}", left.keys());
+}
+
+#[test]
+fn a_publish_builds_what_it_affects_and_tells_both_in_one_report() {
+    let studio = chain();
+    backlot_tests::chain::version(&studio, "model", "1.1");
+    let dry = at(
+        &studio,
+        "model",
+        &["publish", "model", "--push", "--dry-run", "--json"],
+    )
+    .ok()
+    .json();
+    assert_eq!(
+        dry["cascade"]["plan"]["nodes"][1]["node"], "review/anim",
+        "{dry:#}"
+    );
+    assert_eq!(versions(&studio, "model"), ["1.0"]);
+    let report = at(&studio, "model", &["publish", "model", "--push", "--json"])
+        .ok()
+        .json();
+    assert_eq!(report["version"], "1.1");
+    assert_eq!(
+        statuses(&report["cascade"]["summary"]),
+        ["rig released 1.0.1", "anim released 1.0.1"]
+    );
+    backlot_tests::chain::version(&studio, "model", "1.2");
+    let text = at(&studio, "model", &["publish", "model", "--push", "-j", "1"]).ok();
+    assert!(
+        text.stdout().contains("review/anim  released 1.0.2"),
+        "{}",
+        text.stdout()
+    );
+    assert!(
+        text.stderr().contains("review/rig: released 1.0.2"),
+        "{}",
+        text.stderr()
+    );
+    at(&studio, "model", &["publish", "model", "--jobs", "2", "--json"]).fails(2, "command::usage");
+}
+
+#[test]
+fn scenario_02_the_end_of_a_diamond_is_built_once_and_after_both() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    first(&studio, "b", &["a"], &["a/code.py"]);
+    first(&studio, "c", &["a"], &["a/code.py"]);
+    first(&studio, "d", &["b", "c"], &["b/made.txt", "c/made.txt"]);
+    release(&studio, "a", "1.1");
+    let report = run(&studio, "a", "a==1.1");
+    assert_eq!(
+        statuses(&report["summary"]),
+        ["b released 1.0.1", "c released 1.0.1", "d released 1.0.1"]
+    );
+    assert_eq!(versions(&studio, "d"), ["1.0", "1.0.1"]);
+    assert_eq!(inputs(&studio, "a", "d"), ["a 1.1", "b 1.0.1", "c 1.0.1"]);
+    assert_eq!(made(&studio, "d", "1.0.1"), "MADE = \"1.1\"\nMADE = \"1.1\"\n");
+}
+
+#[test]
+fn scenario_03_what_a_bound_holds_stays_and_the_rest_is_built() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    first(&studio, "b", &["a"], &["a/code.py"]);
+    first(&studio, "c", &["a<2"], &["a/code.py"]);
+    first(&studio, "d", &["b", "c"], &["b/made.txt", "c/made.txt"]);
+    release(&studio, "a", "2.0");
+    let report = run(&studio, "a", "a==2.0");
+    // The new b admits the old a, so d is built with both.
+    assert_eq!(
+        statuses(&report["summary"]),
+        ["b released 1.0.1", "d released 1.0.1"]
+    );
+    assert_eq!(report["plan"]["others"][0]["decision"], "held", "{report:#}");
+    assert_eq!(inputs(&studio, "a", "d"), ["a 1.0", "b 1.0.1", "c 1.0"]);
+    assert_eq!(versions(&studio, "c"), ["1.0"]);
+}
+
+#[test]
+fn scenario_04_a_major_that_all_bounds_exclude_builds_nothing_and_is_no_failure() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    first(&studio, "b", &["a~=1.0"], &["a/code.py"]);
+    release(&studio, "a", "2.0");
+    let report = run(&studio, "a", "a==2.0");
+    assert_eq!(statuses(&report["summary"]), NONE);
+    assert_eq!(report["plan"]["others"][0]["requirement"], "a~=1.0", "{report:#}");
+    assert_eq!(versions(&studio, "b"), ["1.0"]);
+    cascade(&studio, "a", &["run", "a==3.0"]).fails(4, "cascade::not_published");
+}
+
+#[test]
+fn scenarios_09_and_10_a_failure_blocks_what_follows_it_and_a_correction_is_resumed() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    let stop = studio.path("stop");
+    let guard = format!("test ! -e {} && ", stop.display());
+    first_that(
+        &studio,
+        "bad",
+        &format!("echo the licence is out && {guard}"),
+        &["a"],
+        &["a/code.py"],
+    );
+    first(&studio, "good", &["a"], &["a/code.py"]);
+    first(&studio, "shot", &["bad"], &["bad/made.txt"]);
+    release(&studio, "a", "1.1");
+    fs::write(&stop, "").expect("written");
+    let failed = cascade(&studio, "a", &["run", "a==1.1"]);
+    assert_eq!(failed.output.status.code(), Some(5), "{}", failed.stderr());
+    let report = failed.json();
+    let id = report["cascade"].as_str().expect("an id").to_owned();
+    assert_eq!(
+        statuses(&report["summary"]),
+        ["bad failed", "good released 1.0.1", "shot blocked"]
+    );
+    let causes = report["summary"]["causes"].as_array().expect("causes");
+    assert_eq!(
+        (causes.len(), &causes[0]["blocks"]),
+        (1, &1.into()),
+        "the root cause once"
+    );
+    assert!(failed.stderr().contains("cascade::failed"), "{}", failed.stderr());
+    // Anybody can look.
+    let explained = cascade(&studio, "shot", &["explain", &id[..6], "bad"])
+        .ok()
+        .json();
+    let history = explained["history"].as_array().expect("a history");
+    let failures = history
+        .iter()
+        .filter(|entry| entry["what"]["node_event"] == "failed");
+    assert_eq!(failures.count(), 2, "tried again once: {explained:#}");
+    assert!(
+        explained.to_string().contains("the licence is out"),
+        "{explained:#}"
+    );
+    let listed = cascade(&studio, "shot", &["list"]).ok().json();
+    assert_eq!(
+        (
+            &listed["cascades"][0]["cascade"],
+            &listed["cascades"][0]["ending"]
+        ),
+        (&report["cascade"], &"failed".into())
+    );
+
+    // The same inputs failed twice: nothing is tried again by itself.
+    let again = cascade(&studio, "a", &["run"]);
+    assert_eq!(
+        again.json()["summary"]["causes"][0]["failure"]["kind"],
+        "exhausted",
+        "{}",
+        again.stdout()
+    );
+    fs::remove_file(&stop).expect("removed");
+    let resumed = cascade(&studio, "shot", &["resume", &id]).ok().json();
+    assert_eq!(
+        statuses(&resumed["summary"]),
+        ["bad released 1.0.1", "good released 1.0.1", "shot released 1.0.1"]
+    );
+    assert_eq!(versions(&studio, "good"), ["1.0", "1.0.1"]);
+}
+
+#[test]
+fn scenario_10_what_was_published_by_hand_meanwhile_counts_as_done() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    let stop = studio.path("stop");
+    first_that(
+        &studio,
+        "b",
+        &format!("test ! -e {} && ", stop.display()),
+        &["a"],
+        &["a/code.py"],
+    );
+    first(&studio, "c", &["b"], &["b/made.txt"]);
+    release(&studio, "a", "1.1");
+    fs::write(&stop, "").expect("written");
+    let report = cascade(&studio, "a", &["run"]).json();
+    let id = report["cascade"].as_str().expect("an id").to_owned();
+    assert_eq!(statuses(&report["summary"]), ["b failed", "c blocked"]);
+    fs::remove_file(&stop).expect("removed");
+    publish(&studio, "b", "1.1");
+    fs::write(&stop, "").expect("written");
+    let resumed = cascade(&studio, "a", &["resume", &id]).ok().json();
+    assert_eq!(
+        statuses(&resumed["summary"]),
+        ["b unchanged 1.1", "c released 1.0.1"]
+    );
+    assert_eq!(versions(&studio, "b"), ["1.0", "1.1"]);
+    assert_eq!(inputs(&studio, "a", "c"), ["a 1.1", "b 1.1"]);
+}
+
+#[test]
+fn scenario_11_two_cascades_that_meet_build_an_asset_one_after_the_other() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    source(&studio, "x");
+    first_that(
+        &studio,
+        "d",
+        "sleep 1 && ",
+        &["a", "x"],
+        &["a/code.py", "x/code.py"],
+    );
+    release(&studio, "a", "1.1");
+    let mut one = start(&studio, &["-w", "a", "cascade", "run", "a==1.1", "--lease", "5"]);
+    until("the lease", || {
+        studio
+            .path("repos/review/cascades/leases/d/00000001.json")
+            .is_file()
+    });
+    release(&studio, "x", "1.1");
+    let two = cascade(&studio, "x", &["run", "x==1.1"]).ok().json();
+    assert!(one.wait().expect("it ends").success());
+    let made = versions(&studio, "d");
+    assert!(made.len() == 2 || made.len() == 3, "{made:?} {two:#}");
+    assert_eq!(inputs(&studio, "a", "d"), ["a 1.1", "x 1.1"]);
+    assert_eq!(decisions(&dirty(&studio, "a", &[])), NONE);
+}
+
+#[test]
+fn scenario_14_a_root_that_is_published_again_meanwhile_is_what_the_rest_is_built_with() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    first_that(&studio, "b", "sleep 2 && ", &["a"], &["a/code.py"]);
+    first(&studio, "c", &["a", "b"], &["a/code.py", "b/made.txt"]);
+    release(&studio, "a", "1.1");
+    let mut runner = start(&studio, &["-w", "a", "cascade", "run", "a==1.1"]);
+    until("the lease", || {
+        studio
+            .path("repos/review/cascades/leases/b/00000001.json")
+            .is_file()
+    });
+    release(&studio, "a", "1.2");
+    assert!(runner.wait().expect("it ends").success());
+    assert_eq!(inputs(&studio, "a", "c")[0], "a 1.2");
+    run(&studio, "a", "a==1.2");
+    assert_eq!(inputs(&studio, "a", "b"), ["a 1.2"]);
+    assert_eq!(decisions(&dirty(&studio, "a", &[])), NONE);
+}
+
+#[test]
+fn scenario_08_no_release_is_made_with_an_input_that_was_yanked_meanwhile() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    first_that(&studio, "b", "sleep 2 && ", &["a"], &["a/code.py"]);
+    release(&studio, "a", "1.1");
+    let mut runner = start(&studio, &["-w", "a", "cascade", "run", "a==1.1"]);
+    until("the lease", || {
+        studio
+            .path("repos/review/cascades/leases/b/00000001.json")
+            .is_file()
+    });
+    at(&studio, "a", &["yank", "a==1.1", "-m", "wrong scale"]).ok();
+    assert!(runner.wait().expect("it ends").success());
+    assert_eq!(versions(&studio, "b"), ["1.0"]);
+    let report = cascade(&studio, "a", &["status"]).ok().json();
+    assert_eq!(statuses(&report), ["b unchanged 1.0"]);
+    assert_eq!(decisions(&dirty(&studio, "a", &[])), NONE);
+}
+
+#[test]
+fn scenario_16_a_pre_release_makes_pre_releases_and_the_final_one_makes_finals_of_the_same_bytes() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    asset(&studio, "p", &["a"]);
+    treat(&studio, "p", "prereleases = true");
+    stage(&studio, "p", "", &["a/code.py"]);
+    publish(&studio, "p", "1.0");
+    first(&studio, "q", &["a"], &["a/code.py"]);
+    release(&studio, "a", "1.1rc1");
+    let report = run(&studio, "a", "a==1.1rc1");
+    assert_eq!(statuses(&report["summary"]), ["p released 1.0.1rc0"]);
+    // The same bytes under the final version.
+    let path = format!("{}/__version__.py", module("a"));
+    studio.write(&path, b"__version__ = \"1.1\"");
+    at(&studio, "a", &["publish", "a"]).ok();
+    let report = run(&studio, "a", "a==1.1");
+    assert_eq!(
+        statuses(&report["summary"]),
+        ["p released 1.0.1", "q released 1.0.1"]
+    );
+}
+
+#[test]
+fn scenario_17_the_same_files_make_no_release_and_an_asset_is_current_then() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    // It reads what does not change.
+    first_that(&studio, "b", "", &["a"], &["a/asset.toml"]);
+    first(&studio, "c", &["b"], &["b/made.txt"]);
+    let module = module("a");
+    studio.write(&format!("{module}/code.py"), b"NEW = 1\n");
+    studio.write(&format!("{module}/__version__.py"), b"__version__ = \"1.1\"");
+    at(&studio, "a", &["publish", "a"]).ok();
+    let report = run(&studio, "a", "a==1.1");
+    assert_eq!(
+        statuses(&report["summary"]),
+        ["b unchanged 1.0", "c unchanged 1.0"]
+    );
+    assert_eq!(report["summary"]["nodes"][0]["why"], "same-files");
+    assert_eq!(
+        (versions(&studio, "b"), versions(&studio, "c")),
+        (vec!["1.0".to_owned()], vec!["1.0".to_owned()])
+    );
+    assert_eq!(decisions(&dirty(&studio, "c", &[])), NONE, "also for others");
+    assert_eq!(decisions(&dirty(&studio, "a", &["a==1.1"])), NONE);
+
+    // Only the version of an input moves: that is not even built.
+    studio.write(&format!("{module}/__version__.py"), b"__version__ = \"1.2\"");
+    at(&studio, "a", &["publish", "a"]).ok();
+    let report = run(&studio, "a", "a==1.2");
+    assert_eq!(report["summary"]["nodes"][0]["why"], "same-inputs", "{report:#}");
+    assert_eq!(decisions(&dirty(&studio, "a", &[])), NONE);
+}
+
+#[test]
+fn scenario_18_a_run_that_is_killed_anywhere_is_continued_to_the_same_end() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    first_that(&studio, "b", "sleep 0.3 && ", &["a"], &["a/code.py"]);
+    first_that(&studio, "c", "sleep 0.3 && ", &["b"], &["b/made.txt"]);
+    let mut expected = vec!["1.0".to_owned()];
+    for (round, delay) in [0_u64, 300, 700, 1100, 1600, 2200].into_iter().enumerate() {
+        let next = format!("1.{}", round + 1);
+        let root = format!("a=={next}");
+        release(&studio, "a", &next);
+        let mut runner = start(&studio, &["-w", "a", "cascade", "run", &root, "--lease", "1"]);
+        std::thread::sleep(Duration::from_millis(delay));
+        // It may have ended already.
+        runner.kill().ok();
+        runner.wait().expect("it ends");
+        let begun = studio.path("repos/review/cascades/runs").is_dir();
+        let newest = begun.then(|| cascade(&studio, "c", &["status"]).ok().json());
+        let is_of_it = |status: &Value| status["roots"][0][1] == next.as_str();
+        match newest.filter(is_of_it) {
+            // From another machine's workspace.
+            Some(status) => {
+                let id = status["cascade"].as_str().expect("an id");
+                cascade(&studio, "c", &["resume", id]).ok();
+            }
+            // It did not come so far as to begin.
+            None => drop(run(&studio, "c", &root)),
+        }
+        expected.push(format!("1.0.{}", round + 1));
+        assert_eq!(versions(&studio, "b"), expected, "after {delay} ms");
+        assert_eq!(versions(&studio, "c"), expected, "after {delay} ms");
+        assert_eq!(decisions(&dirty(&studio, "c", &[])), NONE);
+    }
+    assert_eq!(made(&studio, "c", "1.0.6"), "MADE = \"1.6\"\n");
+}
+
+#[test]
+fn scenario_19_a_runner_that_was_thought_lost_releases_nothing_more() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    first_that(&studio, "b", "sleep 1 && ", &["a"], &["a/code.py"]);
+    release(&studio, "a", "1.1");
+    let mut lost = start(&studio, &["-w", "a", "cascade", "run", "a==1.1", "--lease", "1"]);
+    until("the lease", || {
+        studio
+            .path("repos/review/cascades/leases/b/00000001.json")
+            .is_file()
+    });
+    signal(&lost, "STOP");
+    let id = cascade(&studio, "b", &["status"]).ok().json()["cascade"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let report = cascade(&studio, "b", &["resume", &id]).ok().json();
+    assert_eq!(statuses(&report["summary"]), ["b released 1.0.1"]);
+    signal(&lost, "CONT");
+    assert!(lost.wait().expect("it ends").success());
+    assert_eq!(versions(&studio, "b"), ["1.0", "1.0.1"]);
+    assert_eq!(decisions(&dirty(&studio, "b", &[])), NONE);
+}
+
+#[test]
+fn scenario_20_a_revert_yanks_leaf_first_and_a_second_one_changes_nothing() {
+    let studio = chain();
+    asset(&studio, "pinned", &[]);
+    release(&studio, "model", "1.1");
+    let report = run(&studio, "model", "model==1.1");
+    let id = report["cascade"].as_str().expect("an id").to_owned();
+    require(&studio, "pinned", "rig==1.0.1");
+    release(&studio, "pinned", "1.0");
+    let dry = cascade(&studio, "anim", &["revert", &id, "--dry-run"])
+        .ok()
+        .json();
+    assert_eq!(dry["steps"][0]["done"], false);
+    let reverted = cascade(&studio, "anim", &["revert", &id, "-m", "wrong scale"])
+        .ok()
+        .json();
+    let steps = reverted["steps"].as_array().expect("steps").iter();
+    let order: Vec<String> = steps
+        .map(|step| {
+            format!("{} {} {}", step["node"], step["version"], step["falls_back_to"]).replace('"', "")
+        })
+        .collect();
+    assert_eq!(
+        order,
+        [
+            "review/anim 1.0.1 1.0",
+            "review/rig 1.0.1 1.0",
+            "review/model 1.1 1.0"
+        ]
+    );
+    assert_eq!(reverted["pinned"][0]["requirement"], "rig==1.0.1", "{reverted:#}");
+    assert_eq!(reverted["on_top"][0]["author"], "ana", "{reverted:#}");
+    let installed = at(&studio, "model", &["install", "anim", "--dry-run", "--json"])
+        .ok()
+        .json();
+    assert!(
+        installed.to_string().contains("\"1.0\"") && !installed.to_string().contains("1.0.1"),
+        "{installed:#}"
+    );
+    let before = studio.snapshot("repos/review/status");
+    let again = cascade(&studio, "model", &["revert", &id]).ok().json();
+    assert!(
+        again["steps"]
+            .as_array()
+            .expect("steps")
+            .iter()
+            .all(|step| step["done"] == true)
+    );
+    assert!(before == studio.snapshot("repos/review/status"));
+    cascade(&studio, "model", &["revert", "ffff"]).fails(4, "cascade::unknown");
+}
+
+#[test]
+fn scenario_21_a_release_on_top_of_a_reverted_one_stays_and_is_only_proposed() {
+    let studio = chain();
+    release(&studio, "model", "1.1");
+    let id = run(&studio, "model", "model==1.1")["cascade"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    first(&studio, "shot", &["rig"], &["rig/made.txt"]);
+    let reverted = cascade(&studio, "model", &["revert", &id]).ok().json();
+    let on_top = &reverted["on_top"][0];
+    assert_eq!(
+        (&on_top["node"], &on_top["version"], &on_top["author"]),
+        (&"review/shot".into(), &"1.0".into(), &"ana".into()),
+        "{reverted:#}"
+    );
+    assert_eq!(
+        decisions(&dirty(&studio, "model", &[])),
+        ["1 review/shot proposed"]
+    );
+    let report = cascade(&studio, "model", &["run"]).ok().json();
+    assert_eq!(statuses(&report["summary"]), NONE);
+    assert_eq!(versions(&studio, "shot"), ["1.0"]);
+}
+
+#[test]
+fn scenario_22_a_release_that_another_repo_has_with_the_same_key_is_copied_not_built() {
+    let studio = Studio::empty();
+    source(&studio, "model");
+    let count = studio.path("builds");
+    first_that(
+        &studio,
+        "rig",
+        &format!("echo x >> {} && ", count.display()),
+        &["model"],
+        &["model/code.py"],
+    );
+    at(&studio, "model", &["repo", "add", "blessed", "repos/blessed"]).ok();
+    let copy = |what: &str| {
+        at(
+            &studio,
+            "model",
+            &["copy", what, "--from", "review", "--to", "blessed", "--with-deps"],
+        )
+        .ok();
+    };
+    copy("rig");
+    release(&studio, "model", "1.1");
+    run(&studio, "model", "model==1.1");
+    let built = fs::read_to_string(&count).expect("counted");
+    copy("model==1.1");
+    let report = cascade(&studio, "model", &["run", "model==1.1", "--repo", "blessed"])
+        .ok()
+        .json();
+    assert_eq!(statuses(&report["summary"]), ["rig released 1.0.1"], "{report:#}");
+    assert_eq!(fs::read_to_string(&count).expect("counted"), built);
+    let wheel = "packages/rig/rig-1.0.1-py3-none-any.whl";
+    let bytes = |repo: &str| fs::read(studio.path(&format!("repos/{repo}/{wheel}"))).expect("a release");
+    assert_eq!(bytes("review"), bytes("blessed"));
+}
+
+#[test]
+fn scenario_23_work_in_a_workspace_is_untouched_and_takes_the_next_version() {
+    let studio = chain();
+    asset(&studio, "artist", &[]);
+    at(&studio, "artist", &["install", "anim"]).ok();
+    at(&studio, "artist", &["edit", "anim"]).ok();
+    let before = studio.snapshot("artist/outputs");
+    release(&studio, "model", "1.1");
+    run(&studio, "model", "model==1.1");
+    assert!(before == studio.snapshot("artist/outputs"));
+    studio.write("artist/outputs/anim/src/anim/note.txt", b"by hand");
+    // The cascade's version is taken, and what it changed is not in the edit.
+    at(&studio, "artist", &["publish", "anim", "--json"]).fails(5, "edit::newer_release");
+}
+
+#[test]
+fn scenario_24_what_is_for_a_person_is_waited_for_and_the_rest_follows_their_publish() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    asset(&studio, "scene", &["a"]);
+    treat(&studio, "scene", "handling = \"manual\"");
+    stage(&studio, "scene", "", &["a/code.py"]);
+    publish(&studio, "scene", "1.0");
+    first(&studio, "shot", &["scene"], &["scene/made.txt"]);
+    release(&studio, "a", "1.1");
+    let report = run(&studio, "a", "a==1.1");
+    assert_eq!(report["summary"]["ending"], "waiting");
+    assert_eq!(statuses(&report["summary"]), ["scene manual", "shot blocked"]);
+    let id = report["cascade"].as_str().expect("an id").to_owned();
+    publish(&studio, "scene", "1.1");
+    let resumed = cascade(&studio, "a", &["resume", &id]).ok().json();
+    assert_eq!(
+        statuses(&resumed["summary"]),
+        ["scene released 1.1", "shot released 1.0.1"]
+    );
+}
+
+#[test]
+fn scenario_25_more_assets_than_the_cap_are_built_only_when_that_is_confirmed() {
+    let studio = chain();
+    release(&studio, "model", "1.1");
+    cascade(&studio, "model", &["run", "model==1.1", "--max", "1"]).fails(5, "cascade::needs_confirmation");
+    assert_eq!(versions(&studio, "rig"), ["1.0"]);
+    assert!(
+        !studio.path("repos/review/cascades/runs").is_dir(),
+        "nothing was begun"
+    );
+    cascade(
+        &studio,
+        "model",
+        &["run", "model==1.1", "--max", "1", "--dry-run"],
+    )
+    .ok();
+    let report = cascade(&studio, "model", &["run", "model==1.1", "--max", "1", "--yes"])
+        .ok()
+        .json();
+    assert_eq!(
+        statuses(&report["summary"]),
+        ["rig released 1.0.1", "anim released 1.0.1"]
+    );
+}
+
+#[test]
+fn a_cascade_is_paused_skipped_cancelled_and_begun_anew_through_its_repo() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    let stop = studio.path("stop");
+    first_that(
+        &studio,
+        "b",
+        &format!("test ! -e {} && ", stop.display()),
+        &["a"],
+        &["a/code.py"],
+    );
+    first(&studio, "c", &["a", "b"], &["a/code.py", "b/made.txt"]);
+    release(&studio, "a", "1.1");
+    fs::write(&stop, "").expect("written");
+    let id = cascade(&studio, "a", &["run"]).json()["cascade"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let skipped = cascade(&studio, "c", &["skip", &id, "b", "-m", "its old one will do"])
+        .ok()
+        .json();
+    assert_eq!(statuses(&skipped), ["b skipped", "c ready"]);
+    let paused = cascade(&studio, "c", &["pause", &id, "-m", "lunch"]).ok().json();
+    assert_eq!(
+        (&paused["ending"], &paused["paused"]),
+        (&"paused".into(), &"lunch".into())
+    );
+    let followed = at(&studio, "c", &["cascade", "status", &id, "-f"]).ok().stdout();
+    assert!(followed.contains("paused by ana: lunch"), "{followed}");
+    let resumed = cascade(&studio, "c", &["resume", &id]).ok().json();
+    assert_eq!(statuses(&resumed["summary"]), ["b skipped", "c released 1.0.1"]);
+    assert_eq!(inputs(&studio, "a", "c"), ["a 1.1", "b 1.0"]);
+
+    release(&studio, "a", "1.2");
+    fs::remove_file(&stop).expect("removed");
+    let mut runner = start(
+        &studio,
+        &["-w", "a", "cascade", "run", "a==1.2", "--max", "0", "--dry-run"],
+    );
+    assert!(runner.wait().expect("it ends").success());
+    fs::write(&stop, "").expect("written");
+    let report = cascade(&studio, "a", &["run", "a==1.2"]).json();
+    let id = report["cascade"].as_str().expect("an id").to_owned();
+    cascade(&studio, "c", &["cancel", &id, "-m", "never mind"]).ok();
+    cascade(&studio, "c", &["resume", &id]).fails(5, "cascade::cancelled");
+    fs::remove_file(&stop).expect("removed");
+    let renewed = cascade(&studio, "a", &["retry", &id]).ok().json();
+    assert_eq!(renewed["cancelled"], "never mind");
+}
+
+#[test]
+fn one_asset_is_built_by_a_process_of_its_own_as_schedulers_start_it() {
+    let studio = chain();
+    release(&studio, "model", "1.1");
+    let stop = studio.path("stop");
+    fs::write(&stop, "").expect("written");
+    // A cascade of which nothing is built yet.
+    let mut runner = start(
+        &studio,
+        &["-w", "model", "cascade", "run", "model==1.1", "--lease", "1"],
+    );
+    until("the plan", || studio.path("repos/review/cascades/runs").is_dir());
+    signal(&runner, "KILL");
+    runner.wait().expect("it ends");
+    until("a whole journal", || {
+        cascade(&studio, "anim", &["status"]).output.status.success()
+    });
+    std::thread::sleep(Duration::from_millis(1200));
+    let id = cascade(&studio, "anim", &["status"]).ok().json()["cascade"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let node = |name: &str| {
+        cascade(
+            &studio,
+            "anim",
+            &["run-node", "--cascade", &id, "--node", name, "--attempt", "7"],
+        )
+    };
+    if versions(&studio, "rig").len() == 1 {
+        let early = node("anim");
+        assert_eq!(
+            early.output.status.code(),
+            Some(75),
+            "what it follows is not done: {}",
+            early.stdout()
+        );
+        let rig = node("review/rig");
+        assert_eq!(
+            rig.output.status.code(),
+            Some(0),
+            "{}{}",
+            rig.stdout(),
+            rig.stderr()
+        );
+        assert_eq!(
+            (&rig.json()["status"], &rig.json()["version"]),
+            (&"released".into(), &"1.0.1".into())
+        );
+    }
+    assert_eq!(node("anim").output.status.code(), Some(0));
+    assert_eq!(node("anim").output.status.code(), Some(0), "done is done");
+    assert_eq!(versions(&studio, "anim"), ["1.0", "1.0.1"]);
+    node("table").fails(4, "cascade::unknown_node");
+    let explained = cascade(&studio, "model", &["explain", &id, "anim"]).ok().stdout();
+    assert!(explained.contains("attempt 7"), "{explained}");
+}
+
+#[test]
+fn a_publish_takes_its_inputs_newest_releases_first_if_that_is_wanted() {
+    let studio = chain();
+    release(&studio, "model", "1.1");
+    studio.write(
+        &format!("{}/__version__.py", module("rig")),
+        b"__version__ = \"1.1\"",
+    );
+    let dry = at(&studio, "rig", &["publish", "rig", "--pull", "--dry-run"])
+        .ok()
+        .stdout();
+    assert!(dry.contains("model (1.0 -> 1.1)"), "{dry}");
+    let text = at(&studio, "rig", &["publish", "rig", "--pull"]).ok().stdout();
+    assert!(text.contains("updated inputs:\n  model (1.0 -> 1.1)"), "{text}");
+    assert_eq!(inputs(&studio, "rig", "rig"), ["model 1.1"]);
+    assert_eq!(made(&studio, "rig", "1.1"), "MADE = \"1.1\"\n");
+    studio.write(
+        &format!("{}/__version__.py", module("rig")),
+        b"__version__ = \"1.2\"",
+    );
+    let report = at(&studio, "rig", &["publish", "rig", "--pull", "--json"])
+        .ok()
+        .json();
+    assert_eq!(report["pulled"], serde_json::json!([]));
+}
