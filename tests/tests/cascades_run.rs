@@ -1,5 +1,6 @@
 //! Cascades that run, with the real command: the scenarios of cascades by their numbers, killed and continued ones, and those of other machines.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use backlot_tests::Studio;
@@ -8,6 +9,7 @@ use backlot_tests::rebuilds::{
     asset, cascade, chain, first, first_that, inputs, made, module, publish, record, signal, source, stage,
     start, statuses, until, versions,
 };
+use backlot_tests::stores::Store;
 use fs_err as fs;
 use serde_json::Value;
 
@@ -196,6 +198,7 @@ fn scenarios_09_and_10_a_failure_blocks_what_follows_it_and_a_correction_is_resu
 
     // The same inputs failed twice: nothing is tried again by itself.
     let again = cascade(&studio, "a", &["run"]);
+    let id = again.json()["cascade"].as_str().expect("an id").to_owned();
     assert_eq!(
         again.json()["summary"]["causes"][0]["failure"]["kind"],
         "exhausted",
@@ -270,6 +273,50 @@ fn scenario_11_two_cascades_that_meet_build_an_asset_one_after_the_other() {
 }
 
 #[test]
+fn scenario_12_a_later_publish_takes_over_what_cascades_of_earlier_ones_have_not_begun() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    first_that(&studio, "b", "sleep 1 && ", &["a"], &["a/code.py"]);
+    first(&studio, "c", &["b"], &["b/made.txt"]);
+    let mut earlier = Vec::new();
+    for number in ["1.1", "1.2", "1.3"] {
+        release(&studio, "a", number);
+        let root = format!("a=={number}");
+        let mut runner = start(&studio, &["-w", "a", "cascade", "run", &root, "--lease", "1"]);
+        let begun = || {
+            let status = cascade(&studio, "c", &["status"]);
+            status.output.status.success() && status.json()["roots"][0][1] == number
+        };
+        until("the journal", begun);
+        // The power goes.
+        runner.kill().ok();
+        runner.wait().expect("it ends");
+        earlier.push(
+            cascade(&studio, "c", &["status"]).ok().json()["cascade"]
+                .as_str()
+                .expect("an id")
+                .to_owned(),
+        );
+    }
+    release(&studio, "a", "1.4");
+    let report = run(&studio, "a", "a==1.4");
+    assert_eq!(
+        statuses(&report["summary"]),
+        ["b released 1.0.1", "c released 1.0.1"]
+    );
+    assert_eq!(
+        (versions(&studio, "b").len(), versions(&studio, "c").len()),
+        (2, 2),
+        "once to the last"
+    );
+    for id in earlier {
+        let status = cascade(&studio, "c", &["status", &id]).ok().json();
+        let c = &status["nodes"][1];
+        assert_eq!(c["status"], "superseded", "{status:#}");
+    }
+}
+
+#[test]
 fn scenario_14_a_root_that_is_published_again_meanwhile_is_what_the_rest_is_built_with() {
     let studio = Studio::empty();
     source(&studio, "a");
@@ -338,31 +385,34 @@ fn scenario_17_the_same_files_make_no_release_and_an_asset_is_current_then() {
     let studio = Studio::empty();
     source(&studio, "a");
     // It reads what does not change.
-    first_that(&studio, "b", "", &["a"], &["a/asset.toml"]);
+    first(&studio, "b", &["a"], &["a/asset.toml"]);
     first(&studio, "c", &["b"], &["b/made.txt"]);
-    let module = module("a");
-    studio.write(&format!("{module}/code.py"), b"NEW = 1\n");
-    studio.write(&format!("{module}/__version__.py"), b"__version__ = \"1.1\"");
-    at(&studio, "a", &["publish", "a"]).ok();
-    let report = run(&studio, "a", "a==1.1");
+    let next = |version: &str, code: Option<&str>| {
+        let module = module("a");
+        if let Some(code) = code {
+            studio.write(&format!("{module}/code.py"), code.as_bytes());
+        }
+        studio.write(
+            &format!("{module}/__version__.py"),
+            format!("__version__ = \"{version}\"").as_bytes(),
+        );
+        at(&studio, "a", &["publish", "a"]).ok();
+        let report = run(&studio, "a", &format!("a=={version}"));
+        assert_eq!(versions(&studio, "b"), ["1.0"]);
+        assert_eq!(versions(&studio, "c"), ["1.0"]);
+        assert_eq!(decisions(&dirty(&studio, "c", &[])), NONE, "also for others");
+        assert_eq!(decisions(&dirty(&studio, "a", &[&format!("a=={version}")])), NONE);
+        report
+    };
+    // Only the version of an input moves: that is not even built.
+    let report = next("1.1", None);
+    assert_eq!(report["summary"]["nodes"][0]["why"], "same-inputs", "{report:#}");
+    let report = next("1.2", Some("NEW = 1\n"));
     assert_eq!(
         statuses(&report["summary"]),
         ["b unchanged 1.0", "c unchanged 1.0"]
     );
-    assert_eq!(report["summary"]["nodes"][0]["why"], "same-files");
-    assert_eq!(
-        (versions(&studio, "b"), versions(&studio, "c")),
-        (vec!["1.0".to_owned()], vec!["1.0".to_owned()])
-    );
-    assert_eq!(decisions(&dirty(&studio, "c", &[])), NONE, "also for others");
-    assert_eq!(decisions(&dirty(&studio, "a", &["a==1.1"])), NONE);
-
-    // Only the version of an input moves: that is not even built.
-    studio.write(&format!("{module}/__version__.py"), b"__version__ = \"1.2\"");
-    at(&studio, "a", &["publish", "a"]).ok();
-    let report = run(&studio, "a", "a==1.2");
-    assert_eq!(report["summary"]["nodes"][0]["why"], "same-inputs", "{report:#}");
-    assert_eq!(decisions(&dirty(&studio, "a", &[])), NONE);
+    assert_eq!(report["summary"]["nodes"][0]["why"], "same-files", "{report:#}");
 }
 
 #[test]
@@ -551,7 +601,7 @@ fn scenario_23_work_in_a_workspace_is_untouched_and_takes_the_next_version() {
     assert!(before == studio.snapshot("artist/outputs"));
     studio.write("artist/outputs/anim/src/anim/note.txt", b"by hand");
     // The cascade's version is taken, and what it changed is not in the edit.
-    at(&studio, "artist", &["publish", "anim", "--json"]).fails(5, "edit::newer_release");
+    at(&studio, "artist", &["publish", "anim", "--json"]).fails(5, "publish::diverged");
 }
 
 #[test]
@@ -663,12 +713,11 @@ fn one_asset_is_built_by_a_process_of_its_own_as_schedulers_start_it() {
         &studio,
         &["-w", "model", "cascade", "run", "model==1.1", "--lease", "1"],
     );
-    until("the plan", || studio.path("repos/review/cascades/runs").is_dir());
-    signal(&runner, "KILL");
-    runner.wait().expect("it ends");
-    until("a whole journal", || {
+    until("the plan", || {
         cascade(&studio, "anim", &["status"]).output.status.success()
     });
+    signal(&runner, "KILL");
+    runner.wait().expect("it ends");
     std::thread::sleep(Duration::from_millis(1200));
     let id = cascade(&studio, "anim", &["status"]).ok().json()["cascade"]
         .as_str()
@@ -734,4 +783,98 @@ fn a_publish_takes_its_inputs_newest_releases_first_if_that_is_wanted() {
         .ok()
         .json();
     assert_eq!(report["pulled"], serde_json::json!([]));
+}
+
+/// The same chain in a store of objects: run, killed and continued by another machine, seen, and undone.
+fn runs_in_a_store(store: &Store) {
+    let command =
+        |workspace: &str, arguments: &[&str]| store.run(workspace, &[arguments, &["--json"]].concat());
+    let publish = |name: &str, version: &str| {
+        let path = format!("{}/__version__.py", module(name));
+        store
+            .studio
+            .write(&path, format!("__version__ = \"{version}\"").as_bytes());
+        store.studio.write(
+            &format!("{}/code.py", module(name)),
+            format!("MADE = {version:?}\n").as_bytes(),
+        );
+        command(name, &["install", "-U"]).ok();
+        command(name, &["pull"]).ok();
+        command(name, &["publish", name, "--repro"]).ok();
+    };
+    for (name, requires, reads) in [
+        ("model", "", ""),
+        ("rig", "model", "model/code.py"),
+        ("anim", "rig", "rig/made.txt"),
+    ] {
+        store.workspace(name);
+        store.add_remote(name, "files", "chunked").ok();
+        command(name, &["new", name]).ok();
+        if !requires.is_empty() {
+            command(name, &["input", "add", name, requires]).ok();
+            command(name, &["install"]).ok();
+            stage(&store.studio, name, "", &[reads]);
+        }
+        publish(name, "1.0");
+    }
+    publish("model", "1.1");
+    let mut runner = store.command("model", &["cascade", "run", "model==1.1", "--lease", "2"]);
+    let mut runner = runner
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    until("the journal", || {
+        command("anim", &["cascade", "status"]).output.status.success()
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    runner.kill().ok();
+    runner.wait().expect("it ends");
+    let status = command("anim", &["cascade", "status"]).ok().json();
+    let id = status["cascade"].as_str().expect("an id");
+    let resumed = command("anim", &["cascade", "resume", id]).ok().json();
+    assert_eq!(
+        statuses(&resumed["summary"]),
+        ["rig released 1.0.1", "anim released 1.0.1"]
+    );
+    assert_eq!(decisions(&command("model", &["dirty"]).ok().json()), NONE);
+    let shown = command("model", &["show", "anim"]).ok().json();
+    assert_eq!(
+        shown["releases"][0]["provenance"]["record"]["rebuilt_by"], id,
+        "{shown:#}"
+    );
+    let listed = command("rig", &["cascade", "list"]).ok().json();
+    assert_eq!(listed["cascades"][0]["ending"], "done", "{listed:#}");
+    // The same content: attested in the store, for everybody.
+    let path = format!("{}/__version__.py", module("model"));
+    store.studio.write(&path, b"__version__ = \"1.2\"");
+    let pushed = command("model", &["publish", "model", "--push"]).ok().json();
+    assert_eq!(
+        statuses(&pushed["cascade"]["summary"]),
+        ["anim unchanged 1.0.1", "rig unchanged 1.0.1"],
+        "{pushed:#}"
+    );
+    assert_eq!(decisions(&command("anim", &["dirty"]).ok().json()), NONE);
+    let reverted = command("rig", &["cascade", "revert", id]).ok().json();
+    assert_eq!(
+        reverted["steps"].as_array().expect("steps").len(),
+        3,
+        "{reverted:#}"
+    );
+}
+
+#[test]
+fn cascades_run_in_a_bucket() {
+    runs_in_a_store(&Store::s3());
+}
+
+#[test]
+fn cascades_run_behind_sftp() {
+    let (store, _server) = Store::sftp();
+    runs_in_a_store(&store);
+}
+
+#[test]
+fn cascades_run_behind_webdav_which_commits_by_moving() {
+    runs_in_a_store(&Store::webdav());
 }

@@ -23,7 +23,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use auth::{Auth, LoginArgs};
 pub(crate) use bundles::{BundleArgs, UnbundleArgs};
 pub(crate) use cache::Cache;
-pub(crate) use cascade::{CascadeCommand, DependentsArgs, DirtyArgs, PushArgs};
+pub(crate) use cascade::{CascadeCommand, DependentsArgs, DirtyArgs, PushArgs, RunNodeArgs};
 pub(crate) use config::{ConfigCommand, SelfCommand};
 pub(crate) use daily::{DiffArgs, DiscardArgs, GetArgs, LogArgs, RestoreArgs, UntrackArgs};
 pub(crate) use external::{Channel, External, Python};

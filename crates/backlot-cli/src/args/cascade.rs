@@ -209,20 +209,7 @@ pub(crate) enum CascadeCommand {
     #[command(
         after_help = "Exit codes: 0 done; 65 it is wrong, another attempt gives the same; 75 not now (somebody else has it, what it follows is not\ndone, or the machine failed): try again, here or elsewhere; 130 cancelled or interrupted."
     )]
-    RunNode {
-        /// The beginning of the cascade's id
-        #[arg(long, value_name = "ID")]
-        cascade: String,
-        /// The asset: table, or review/table
-        #[arg(long)]
-        node: String,
-        /// The scheduler's name of the attempt, for the record
-        #[arg(long)]
-        attempt: Option<String>,
-        /// Leave the workspace of a failed build in the cache, for a look
-        #[arg(long)]
-        keep: bool,
-    },
+    RunNode(RunNodeArgs),
 }
 
 /// A request to a cascade.
@@ -233,4 +220,21 @@ pub(crate) struct AskArgs {
     /// Why, for the record
     #[arg(long, short, default_value = "by hand")]
     pub(crate) message: String,
+}
+
+/// Which asset of which cascade.
+#[derive(Debug, Args)]
+pub(crate) struct RunNodeArgs {
+    /// The beginning of the cascade's id
+    #[arg(long, value_name = "ID")]
+    pub(crate) cascade: String,
+    /// The asset: table, or review/table
+    #[arg(long)]
+    pub(crate) node: String,
+    /// The scheduler's name of the attempt, for the record
+    #[arg(long)]
+    pub(crate) attempt: Option<String>,
+    /// Leave the workspace of a failed build in the cache, for a look
+    #[arg(long)]
+    pub(crate) keep: bool,
 }

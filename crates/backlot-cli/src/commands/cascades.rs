@@ -4,13 +4,17 @@ use std::io::Write as _;
 
 use backlot::{
     CascadeEntry, CascadeOptions, CascadePlan, CascadeReport, CascadeRequest, CascadeRow, CascadeStatus,
-    CascadeSummary, DirtyNode, Ending, Error, InstallReport, JournalEvent, NodeEvent, NodeExplained,
-    NodeStatus, PublishOptions, RevertOptions, RevertReport, Unchanged, text,
+    CascadeSummary, Class, Coded as _, DirtyNode, Ending, Error, InstallReport, JournalEvent, NodeEvent,
+    NodeExplained, NodeStatus, PublishOptions, RevertOptions, RevertReport, Unchanged, text,
 };
 
-use crate::args::{CascadeCommand, PushArgs};
+use crate::args::{CascadeCommand, PushArgs, RunNodeArgs};
+use crate::errors;
 use crate::output::{self, Answer, columns, would};
 use crate::session::Session;
+
+/// The exit code that asks a scheduler for another attempt.
+const TRY_AGAIN: u8 = 75;
 
 pub(super) fn cascade(session: &Session, command: &CascadeCommand) -> Result<Answer, Error> {
     let (workspace, context) = (session.open()?, &session.context);
@@ -72,23 +76,36 @@ pub(super) fn cascade(session: &Session, command: &CascadeCommand) -> Result<Ans
             };
             revert(&workspace.revert_cascade(id, &options, context)?)
         }
-        CascadeCommand::RunNode {
-            cascade,
-            node,
-            attempt,
-            keep,
-        } => {
-            let report = workspace.run_cascade_node(cascade, node, attempt.as_deref(), *keep, context)?;
-            let text = format!("{}: {}", report.node, status_words(&report.status));
-            let mut answer = Answer::new(&report, text);
-            if let Err(error) = output::print(&answer, session) {
-                answer.failure = Some(Box::new(error));
-                return Ok(answer);
-            }
-            Answer::exit(report.exit_code())
-        }
+        CascadeCommand::RunNode(args) => run_node(session, args)?,
     };
     Ok(answer)
+}
+
+/// One attempt at one asset, with the exit codes that schedulers understand.
+fn run_node(session: &Session, args: &RunNodeArgs) -> Result<Answer, Error> {
+    let workspace = session.open()?;
+    let report = workspace.run_cascade_node(
+        &args.cascade,
+        &args.node,
+        args.attempt.as_deref(),
+        args.keep,
+        &session.context,
+    );
+    let report = match report {
+        // The machine's fault: another one may do better.
+        Err(error) if error.class() == Class::Environment => {
+            errors::print(&error, session, false);
+            return Ok(Answer::exit(TRY_AGAIN));
+        }
+        report => report?,
+    };
+    let text = format!("{}: {}", report.node, status_words(&report.status));
+    let mut answer = Answer::new(&report, text);
+    if let Err(error) = output::print(&answer, session) {
+        answer.failure = Some(Box::new(error));
+        return Ok(answer);
+    }
+    Ok(Answer::exit(report.exit_code()))
 }
 
 /// A publish, with its inputs updated before and what it affects built after, if that is wanted.

@@ -29,10 +29,11 @@ impl ReleaseStore {
             match self.try_create(&key, bytes) {
                 Ok(Put::New) => return Ok(true),
                 // What stands between us and the store may have sent the request twice.
-                Ok(Put::Exists) => match self.0.objects.read(&key, RECORD_LIMIT)? {
-                    Some(there) => return Ok(there == bytes),
-                    None => continue,
-                },
+                Ok(Put::Exists) => {
+                    if let Some(there) = self.0.objects.read(&key, RECORD_LIMIT)? {
+                        return Ok(there == bytes);
+                    }
+                }
                 Err(error) => lost.another(error)?,
             }
         }

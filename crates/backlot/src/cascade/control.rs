@@ -200,8 +200,8 @@ impl Opened {
         let ask = match ask {
             CascadeRequest::Pause(reason) => Request::Pause(reason),
             CascadeRequest::Cancel(reason) => Request::Cancel(reason),
-            CascadeRequest::Skip(node, reason) => Request::Skip(self.node_of(&state, &node)?, reason),
-            CascadeRequest::Retry(Some(node)) => Request::Retry(self.node_of(&state, &node)?),
+            CascadeRequest::Skip(node, reason) => Request::Skip(Self::node_of(&state, &node)?, reason),
+            CascadeRequest::Retry(Some(node)) => Request::Retry(Self::node_of(&state, &node)?),
             CascadeRequest::Retry(None) => Request::RetryFailed,
         };
         request(
@@ -219,7 +219,7 @@ impl Opened {
         let (repo, id) = self.find_cascade(Some(id))?;
         let entries = RepoJournal::new(self.ledger(&repo)?, &id).load(0)?.entries;
         let state = RunState::from_entries(&entries)?;
-        let node = self.node_of(&state, node)?;
+        let node = Self::node_of(&state, node)?;
         let plan = state.plan();
         let mut all = plan
             .nodes

@@ -165,9 +165,9 @@ impl ReleaseIndex {
         for (name, versions) in &self.attested {
             for (version, inputs) in versions {
                 hasher.update(format!("{name} {version}"));
-                inputs
-                    .iter()
-                    .for_each(|inputs| hasher.update(inputs.0.as_bytes()));
+                for digest in inputs {
+                    hasher.update(digest.0.as_bytes());
+                }
             }
         }
         let digest: [u8; 32] = hasher.finalize().into();

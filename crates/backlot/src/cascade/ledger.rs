@@ -136,6 +136,51 @@ impl Owner {
     }
 }
 
+/// The cascades of a repo that are not finished, in the order in which they were begun, which their numbers tell.
+#[derive(Debug)]
+pub(crate) struct OpenCascades(ReleaseStore);
+
+impl OpenCascades {
+    pub(crate) fn new(store: &ReleaseStore) -> Self {
+        Self(store.clone())
+    }
+
+    /// Those that are open, by their numbers.
+    pub(crate) fn list(&self) -> Result<Vec<(u64, CascadeId)>> {
+        let mut open = Vec::new();
+        for name in self.0.record_names("open/")? {
+            let bytes = self.0.read_record(&format!("open/{name}"))?.unwrap_or_default();
+            let id = serde_json::from_slice::<CascadeId>(&bytes).ok();
+            open.extend(number_of(&name).zip(id));
+        }
+        Ok(open)
+    }
+
+    /// Add one, after all that are there. Returns its number.
+    pub(crate) fn add(&self, cascade: &CascadeId) -> Result<u64> {
+        let open = self.list()?;
+        if let Some((number, _)) = open.iter().find(|(_, known)| known == cascade) {
+            return Ok(*number);
+        }
+        let bytes = serde_json::to_vec(cascade).expect("an id is a text");
+        let mut number = open.last().map_or(0, |(number, _)| *number);
+        loop {
+            number += 1;
+            if self.0.create_record(&format!("open/{number:08}.json"), &bytes)? {
+                return Ok(number);
+            }
+        }
+    }
+
+    /// One is finished.
+    pub(crate) fn remove(&self, cascade: &CascadeId) -> Result<()> {
+        for (number, _) in self.list()?.iter().filter(|(_, known)| known == cascade) {
+            self.0.remove_record(&format!("open/{number:08}.json"))?;
+        }
+        Ok(())
+    }
+}
+
 /// The journal of a cascade: one record an entry, numbered from 1.
 pub(crate) struct RepoJournal<'a> {
     store: ReleaseStore,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use backlot_cascade::{CascadeId, Inputs, NodeId};
 use backlot_core::{Context, Version};
 
+use crate::cascade::studio::Studio;
 use crate::environment::install::InstallRequest;
 use crate::environment::lockfile::Lock;
 use crate::error::{CascadeError, Result};
@@ -27,6 +28,8 @@ pub(crate) struct Rebuild<'a> {
     /// The groups of the asset that its content is made with.
     pub(crate) groups: &'a [String],
     pub(crate) inputs: &'a Inputs,
+    /// Where the inputs are found.
+    pub(crate) studio: &'a Studio,
     /// The version it gets.
     pub(crate) version: &'a Version,
 }
@@ -108,7 +111,8 @@ impl Opened {
         let lock = Lock::load(self.root())?;
         for input in rebuild.inputs.iter().filter(|input| !input.editable) {
             let locked = lock.as_ref().and_then(|lock| lock.package(&input.package));
-            if locked.is_some_and(|locked| locked.sha256 == Some(input.wheel)) {
+            let digests = rebuild.studio.digests(input);
+            if locked.is_some_and(|locked| locked.sha256.is_some_and(|sha256| digests.contains(&sha256))) {
                 continue;
             }
             let told = |digest: String| format!("{} {} ({})", input.package, input.version, &digest[..12]);

@@ -39,7 +39,10 @@ impl Opened {
             dry_run,
             ..InstallRequest::default()
         };
-        self.install(&[], &request)
+        let mut report = self.install(&[], &request)?;
+        // The output itself is shown with its version, too.
+        report.changes.retain(|change| change.editable.is_none());
+        Ok(report)
     }
 
     /// Whether an output has stages, which have to run again when its inputs have moved.

@@ -6,15 +6,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use backlot_cascade::control::{Request, request};
+use backlot_cascade::control::{Request, request, supersede};
 use backlot_cascade::{
     CascadeId, Ending, Entry, Journal as _, JournalEvent, Limits, NodeId, NodeStatus, NodeTask, Plan,
     RepoName, RunState, Runner, Services, Step, Summary, dirty, schedule,
 };
-use backlot_core::{Timestamp, Version};
+use backlot_core::{Timestamp, Version, file};
 use serde::Serialize;
 
-use crate::cascade::ledger::{Owner, RepoJournal, RepoLeases, Watch};
+use crate::cascade::ledger::{OpenCascades, Owner, RepoJournal, RepoLeases, Watch};
 use crate::cascade::live::LiveStudio;
 use crate::cascade::resolver::StudioResolver;
 use crate::cascade::worker::StudioWorker;
@@ -26,7 +26,7 @@ const POLL_AFAR: Duration = Duration::from_secs(2);
 const POLL_NEAR: Duration = Duration::from_millis(200);
 
 /// How to run a cascade.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CascadeOptions {
     /// Only assets of this repo.
     pub repo: Option<String>,
@@ -44,21 +44,6 @@ pub struct CascadeOptions {
     pub keep_failed: bool,
     /// Plan only.
     pub dry_run: bool,
-}
-
-impl Default for CascadeOptions {
-    fn default() -> Self {
-        Self {
-            repo: None,
-            jobs: None,
-            most: None,
-            confirmed: false,
-            canary: 0,
-            lease: None,
-            keep_failed: false,
-            dry_run: false,
-        }
-    }
 }
 
 impl CascadeOptions {
@@ -224,9 +209,10 @@ impl Opened {
         if !options.confirmed {
             plan.check_cap()?;
         }
-        let (plan, journal) = self.begin(plan, &home)?;
+        let (plan, journal) = self.begin(&plan, &home)?;
         let journal = journal.watched(watch);
         let ready = self.make_ready(&home, None);
+        self.take_over(&plan, &ready)?;
         if options.confirmed {
             journal.append(&Entry {
                 at: self.context().now(),
@@ -245,7 +231,7 @@ impl Opened {
     }
 
     /// The journal of a plan, which has the plan. Where a cascade with the plan's id was cancelled, it is another one.
-    fn begin(&self, plan: Plan, home: &str) -> Result<(Plan, RepoJournal<'static>)> {
+    fn begin(&self, plan: &Plan, home: &str) -> Result<(Plan, RepoJournal<'static>)> {
         let store = self.ledger(home)?;
         let owner = Owner::new(self, None);
         for round in 0.. {
@@ -269,6 +255,26 @@ impl Opened {
             }
         }
         unreachable!("one of all rounds is free")
+    }
+
+    /// What cascades that were begun before have not begun to build is left to this one, which builds it with all that was published since.
+    fn take_over(&self, plan: &Plan, ready: &Ready) -> Result<()> {
+        let store = self.ledger(&ready.journal_repo)?;
+        let open = OpenCascades::new(&store);
+        let own = open.add(&plan.id)?;
+        for (_, cascade) in open.list()?.into_iter().filter(|(number, _)| *number < own) {
+            let journal = RepoJournal::new(store.clone(), &cascade);
+            // One that has no plan yet has nothing to leave.
+            let Ok(state) = RunState::from_entries(&journal.load(0)?.entries) else {
+                continue;
+            };
+            supersede(&journal, &state, plan, &ready.owner.name, self.context())?;
+            let state = RunState::from_entries(&journal.load(0)?.entries)?;
+            if is_over(ending_of(&state, self.context().now())) {
+                open.remove(&cascade)?;
+            }
+        }
+        Ok(())
     }
 
     fn make_ready(&self, home: &str, attempt: Option<&str>) -> Ready {
@@ -299,10 +305,18 @@ impl Opened {
         let is_afar = self.repo_entry(&ready.journal_repo)?.is_remote();
         let poll = if is_afar { POLL_AFAR } else { POLL_NEAR };
         let runner = Runner::new(services, &ready.owner.name).with_poll(poll);
-        let summary = runner.resume(self.context());
-        // Empty, unless builds failed and are kept, or others build here.
-        fs_err::remove_dir(self.cascade_folder(cascade)).ok();
-        Ok(summary?)
+        let summary = runner.resume(self.context())?;
+        let folder = self.cascade_folder(cascade);
+        if summary.ending == Some(Ending::Done) && !keep {
+            file::remove(&folder).ok();
+        } else {
+            // Empty, unless builds failed and are kept, or others build here.
+            fs_err::remove_dir(&folder).ok();
+        }
+        if is_over(summary.ending) {
+            OpenCascades::new(&self.ledger(&ready.journal_repo)?).remove(cascade)?;
+        }
+        Ok(summary)
     }
 
     /// Continue a cascade: what failed is tried again, and what that blocked follows.
@@ -360,7 +374,7 @@ impl Opened {
         let (home, id) = self.find_cascade(Some(id))?;
         let journal = RepoJournal::new(self.ledger(&home)?, &id);
         let state = RunState::from_entries(&journal.load(0)?.entries)?;
-        let node = self.node_of(&state, node)?;
+        let node = Self::node_of(&state, node)?;
         let at = state
             .find(&node)
             .ok_or_else(|| backlot_cascade::Error::UnknownNode {
@@ -420,7 +434,7 @@ impl Opened {
     }
 
     /// The asset of a cascade that a name means: `review/table`, or `table` where only one repo of the plan has it.
-    pub(crate) fn node_of(&self, state: &RunState, name: &str) -> Result<NodeId> {
+    pub(crate) fn node_of(state: &RunState, name: &str) -> Result<NodeId> {
         let plan = state.plan();
         let nodes = plan.nodes.iter().map(|planned| &planned.dirty.node);
         let nodes: Vec<&NodeId> = nodes.chain(plan.others.iter().map(|dirty| &dirty.node)).collect();
@@ -441,6 +455,11 @@ impl Opened {
             _ => Err(unknown().into()),
         }
     }
+}
+
+/// Whether nothing of a cascade can be continued.
+const fn is_over(ending: Option<Ending>) -> bool {
+    matches!(ending, Some(Ending::Done | Ending::Cancelled))
 }
 
 /// How a cascade stands when nobody runs it any more; `None` while something runs or can be started.

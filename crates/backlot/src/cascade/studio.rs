@@ -60,6 +60,19 @@ impl Studio {
         nodes.filter(has).collect()
     }
 
+    /// The digests of all files of a release that is an input: which of them is installed depends on the machine.
+    pub(crate) fn digests(&self, input: &Input) -> Vec<Sha256> {
+        let index = self
+            .indexes
+            .iter()
+            .find(|index| index.repo == input.repo.as_str());
+        let releases = index.and_then(|index| index.packages.get(&input.package));
+        let mut releases = releases.iter().flat_map(|package| &package.releases);
+        let release = releases.find(|release| release.version == input.version);
+        let others = release.iter().flat_map(|release| &release.others).copied();
+        std::iter::once(input.wheel).chain(others).collect()
+    }
+
     /// That no repo has a package.
     pub(crate) fn unknown(&self, requirement: &Requirement) -> WorkspaceError {
         let names = self.indexes.iter().flat_map(|index| index.packages.keys());

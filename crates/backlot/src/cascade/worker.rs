@@ -5,7 +5,7 @@
 //! version is what is exclusive, and an input that was yanked in the moment between makes the release yanked, too. Deliberately absent: the order of steps (`backlot-cascade`).
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -73,6 +73,27 @@ impl<'a> StudioWorker<'a> {
         (node.repo != job.node.repo && *version > job.base && !there).then_some((node, version))
     }
 
+    /// Remove the workspaces of attempts that were overtaken: of processes that died, mostly.
+    fn remove_before(&self, job: &Job) {
+        let prefix = format!("{}-{}-", job.node.repo, job.node.package);
+        let entries = fs_err::read_dir(self.opened.cascade_folder(&job.cascade));
+        for entry in entries.into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let token = name
+                .strip_prefix(&prefix)
+                .and_then(|token| token.parse::<u64>().ok());
+            if token.is_some_and(|token| token < job.token) && !self.keep {
+                self.remove(&entry.path());
+            }
+        }
+    }
+
+    /// Remove a private workspace. What cannot be removed is left to a cleaning of the cache.
+    fn remove(&self, folder: &Path) {
+        file::remove(folder).ok();
+        crate::workspace::local_cache::used::forget(self.opened.cache_dir(), folder);
+    }
+
     fn make(&self, job: &Job, context: &Context) -> Result<()> {
         let studio = self.live.recent()?;
         if Self::copied(job, &studio).is_some() {
@@ -80,6 +101,7 @@ impl<'a> StudioWorker<'a> {
         }
         let groups = generative_groups(job, &studio);
         let folder = self.folder(job);
+        self.remove_before(job);
         // Of an attempt that ended in the middle of this.
         file::remove(&folder)?;
         fs_err::create_dir_all(&folder)?;
@@ -89,6 +111,7 @@ impl<'a> StudioWorker<'a> {
             base: &job.base,
             groups: &groups,
             inputs: &job.record.inputs,
+            studio: &studio,
             version: &job.version,
         };
         let shared = self
@@ -116,7 +139,7 @@ impl<'a> StudioWorker<'a> {
 
     fn run(&self, job: &Job, context: &Context) -> Result<Built, Failure> {
         let begun = Instant::now();
-        let studio = self.live.recent().map_err(failure)?;
+        let studio = self.live.recent().map_err(Failure::from)?;
         if let Some((node, version)) = Self::copied(job, &studio) {
             let release = studio.catalog.release(node, version);
             let release = release
@@ -124,14 +147,14 @@ impl<'a> StudioWorker<'a> {
             let files = release.files;
             return Ok(Built { files, build_ms: 0 });
         }
-        let private = self.at(job, context).map_err(failure)?;
+        let private = self.at(job, context).map_err(Failure::from)?;
         let package = job.node.package.as_str();
         let options = ReproOptions {
             targets: vec![package.to_owned()],
             keep_going: false,
             ..ReproOptions::default()
         };
-        let report = private.reproduce(&options).map_err(failure)?;
+        let report = private.reproduce(&options).map_err(Failure::from)?;
         context
             .check()
             .map_err(|stopped| Failure::new(FailureKind::Environment, stopped.to_string()))?;
@@ -144,7 +167,7 @@ impl<'a> StudioWorker<'a> {
             let (provenance, _) = private.provenance(&output, &tracked)?;
             Ok(provenance.record.map(|record| record.content))
         };
-        let files = content().map_err(failure)?;
+        let files = content().map_err(Failure::from)?;
         Ok(Built {
             files: files.ok_or_else(|| Failure::new(FailureKind::Build, "it has no record"))?,
             build_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -282,16 +305,18 @@ fn yanked_input(job: &Job, studio: &Studio) -> Option<Committed> {
     })
 }
 
-/// An error as the failure of a node.
-fn failure(error: Error) -> Failure {
-    let kind = match error.class() {
-        _ if error.retry() => FailureKind::Environment,
-        Class::Integrity => FailureKind::Integrity,
-        Class::Environment | Class::Cancelled => FailureKind::Environment,
-        _ => FailureKind::Build,
-    };
-    let help = error.help().map(|help| format!("; {help}")).unwrap_or_default();
-    Failure::new(kind, format!("{error}{help}"))
+impl From<Error> for Failure {
+    /// The class of an error says whose fault it is.
+    fn from(error: Error) -> Self {
+        let kind = match error.class() {
+            _ if error.retry() => FailureKind::Environment,
+            Class::Integrity => FailureKind::Integrity,
+            Class::Environment | Class::Cancelled => FailureKind::Environment,
+            _ => FailureKind::Build,
+        };
+        let help = error.help().map(|help| format!("; {help}")).unwrap_or_default();
+        Self::new(kind, format!("{error}{help}"))
+    }
 }
 
 /// The failure of a run whose stages failed, with the last lines that the first of them printed.
@@ -300,7 +325,7 @@ fn failed_stages(report: &ReproReport) -> Option<Failure> {
     let first = report.stages.iter().find(|stage| stage.error.is_some());
     let mut message = failed.to_string();
     if let Some(error) = first.and_then(|stage| stage.error.as_ref()) {
-        message = error.message.clone();
+        message.clone_from(&error.message);
     }
     let log = first.and_then(|stage| stage.log.as_ref());
     let text = log.and_then(|log| fs_err::read(log).ok()).unwrap_or_default();
@@ -315,7 +340,7 @@ fn failed_stages(report: &ReproReport) -> Option<Failure> {
 
 impl Worker for StudioWorker<'_> {
     fn prepare(&self, job: &Job, context: &Context) -> Result<(), Failure> {
-        self.make(job, context).map_err(failure)
+        self.make(job, context).map_err(Failure::from)
     }
 
     fn build(&self, job: &Job, context: &Context) -> Result<Built, Failure> {
@@ -327,17 +352,20 @@ impl Worker for StudioWorker<'_> {
     }
 
     fn push(&self, job: &Job, _built: &Built, context: &Context) -> Result<(), Failure> {
-        let studio = self.live.recent().map_err(failure)?;
+        let studio = self.live.recent().map_err(Failure::from)?;
         if Self::copied(job, &studio).is_some() {
             return Ok(());
         }
-        let private = self.at(job, context).map_err(failure)?;
+        let private = self.at(job, context).map_err(Failure::from)?;
         let name = job.node.package.to_string();
-        private.push(&[name], None, false).map(drop).map_err(failure)
+        private
+            .push(&[name], None, false)
+            .map(drop)
+            .map_err(Failure::from)
     }
 
     fn release(&self, job: &Job, _built: &Built, context: &Context) -> Result<Committed, Failure> {
-        self.commit(job, context).map_err(failure)
+        self.commit(job, context).map_err(Failure::from)
     }
 
     fn discard(&self, job: &Job, keep: bool, _context: &Context) {
@@ -348,9 +376,6 @@ impl Worker for StudioWorker<'_> {
         if keep && self.keep {
             return;
         }
-        let folder = self.folder(job);
-        // What cannot be removed is left to a cleaning of the cache.
-        file::remove(&folder).ok();
-        crate::workspace::local_cache::used::forget(self.opened.cache_dir(), &folder);
+        self.remove(&self.folder(job));
     }
 }
