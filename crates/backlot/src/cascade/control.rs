@@ -13,9 +13,9 @@ use backlot_cascade::{
 use backlot_core::{Timestamp, Version};
 use serde::Serialize;
 
+use crate::cascade::known::ending_of;
 use crate::cascade::ledger::RepoJournal;
-use crate::cascade::run::ending_of;
-use crate::error::{CascadeError, Result};
+use crate::error::Result;
 use crate::workspace::Opened;
 
 /// How often a followed cascade is looked at.
@@ -92,56 +92,6 @@ pub enum CascadeRequest {
 }
 
 impl Opened {
-    /// The repo and the whole id of a cascade that an id, or its beginning, means; without one, of the last that was begun.
-    pub(crate) fn find_cascade(&self, id: Option<&str>) -> Result<(String, CascadeId)> {
-        let Some(id) = id else {
-            let newest = self.begun()?.into_iter().next();
-            return newest.map(|(repo, cascade, _)| (repo, cascade)).ok_or_else(|| {
-                CascadeError::Unknown {
-                    id: "newest".to_owned(),
-                }
-                .into()
-            });
-        };
-        let mut found = Vec::new();
-        for (repo, store) in self.ledgers() {
-            let names = store.record_names("runs/")?;
-            let ids = names.iter().filter_map(|name| name.strip_suffix('/'));
-            found.extend(
-                ids.filter(|known| known.starts_with(id))
-                    .map(|known| (repo.clone(), CascadeId(known.to_owned()))),
-            );
-        }
-        // The same id in two repos is the same cascade only by a copy of a repo: the preferred one is meant.
-        found.dedup_by(|next, kept| next.1 == kept.1);
-        match found.len() {
-            0 => Err(CascadeError::Unknown { id: id.to_owned() }.into()),
-            1 => Ok(found.remove(0)),
-            _ => Err(CascadeError::Ambiguous {
-                id: id.to_owned(),
-                found: found.into_iter().map(|(_, id)| id.0).collect(),
-            }
-            .into()),
-        }
-    }
-
-    /// All cascades with their first entries, newest first.
-    fn begun(&self) -> Result<Vec<(String, CascadeId, Entry)>> {
-        let mut found = Vec::new();
-        for (repo, store) in self.ledgers() {
-            let names = store.record_names("runs/")?;
-            for name in names.iter().filter_map(|name| name.strip_suffix('/')) {
-                self.context().check()?;
-                let cascade = CascadeId(name.to_owned());
-                if let Some(first) = RepoJournal::new(store.clone(), &cascade).first()? {
-                    found.push((repo.clone(), cascade, first));
-                }
-            }
-        }
-        found.sort_by(|a, b| (b.2.at, &b.1).cmp(&(a.2.at, &a.1)));
-        Ok(found)
-    }
-
     /// The cascades of all repos, newest first, at most so many.
     pub(crate) fn cascades(&self, most: usize) -> Result<Vec<CascadeRow>> {
         let mut rows = Vec::new();

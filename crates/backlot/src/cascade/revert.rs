@@ -8,8 +8,8 @@ use backlot_cascade::{Journal as _, RevertPlan, RunState, plan_revert};
 use backlot_repo::Verdict;
 use serde::Serialize;
 
+use crate::cascade::known::ending_of;
 use crate::cascade::ledger::RepoJournal;
-use crate::cascade::run::ending_of;
 use crate::error::Result;
 use crate::workspace::Opened;
 

@@ -3,17 +3,17 @@
 //! Invariants: what a dry run prints is the plan that a run follows; a run that is begun again continues, as does one of another machine; what is
 //! published meanwhile is seen. Deliberately absent: building (`worker`), and requests of people (`control`).
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use backlot_cascade::control::{Request, request, supersede};
 use backlot_cascade::{
     CascadeId, Ending, Entry, Journal as _, JournalEvent, Limits, NodeId, NodeStatus, NodeTask, Plan,
-    RepoName, RunState, Runner, Services, Step, Summary, dirty, schedule,
+    RunState, Runner, Services, Step, Summary, dirty,
 };
 use backlot_core::{Timestamp, Version, file};
 use serde::Serialize;
 
+use crate::cascade::known::ending_of;
 use crate::cascade::ledger::{OpenCascades, Owner, RepoJournal, RepoLeases, Watch};
 use crate::cascade::live::LiveStudio;
 use crate::cascade::resolver::StudioResolver;
@@ -432,37 +432,9 @@ impl Opened {
         }
         Ok(None)
     }
-
-    /// The asset of a cascade that a name means: `review/table`, or `table` where only one repo of the plan has it.
-    pub(crate) fn node_of(state: &RunState, name: &str) -> Result<NodeId> {
-        let plan = state.plan();
-        let nodes = plan.nodes.iter().map(|planned| &planned.dirty.node);
-        let nodes: Vec<&NodeId> = nodes.chain(plan.others.iter().map(|dirty| &dirty.node)).collect();
-        let unknown = || backlot_cascade::Error::UnknownNode {
-            cascade: plan.id.to_string(),
-            node: name.to_owned(),
-        };
-        let (repo, package) = match name.rsplit_once('/') {
-            Some((repo, package)) => (Some(RepoName::new(repo)), package),
-            None => (None, name),
-        };
-        let package = backlot_core::PackageName::of_asset(package)?;
-        let is_meant =
-            |node: &&&NodeId| node.package == package && repo.as_ref().is_none_or(|repo| node.repo == *repo);
-        let mut found = nodes.iter().filter(is_meant);
-        match (found.next(), found.next()) {
-            (Some(node), None) => Ok((*node).clone()),
-            _ => Err(unknown().into()),
-        }
-    }
 }
 
 /// Whether nothing of a cascade can be continued.
 const fn is_over(ending: Option<Ending>) -> bool {
     matches!(ending, Some(Ending::Done | Ending::Cancelled))
-}
-
-/// How a cascade stands when nobody runs it any more; `None` while something runs or can be started.
-pub(crate) fn ending_of(state: &RunState, now: Timestamp) -> Option<Ending> {
-    schedule(state, now, &BTreeSet::new()).ending
 }
