@@ -93,6 +93,7 @@ pub(crate) fn failure_of(summary: &Summary) -> Option<CascadeError> {
             cascade,
             reason: "nothing new was started".to_owned(),
         }),
+        Ending::NeedsConfirmation => Some(CascadeError::Unconfirmed { cascade }),
         Ending::Failed => {
             let failed = summary.causes.iter().filter_map(|cause| match &cause.status {
                 NodeStatus::Failed { failure } => {

@@ -310,6 +310,8 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let kind = match error.class() {
             _ if error.retry() => FailureKind::Environment,
+            // Another attempt would find the same.
+            _ if matches!(error, Error::CascadeRun(CascadeError::NotWhole { .. })) => FailureKind::Invalid,
             Class::Integrity => FailureKind::Integrity,
             Class::Environment | Class::Cancelled => FailureKind::Environment,
             _ => FailureKind::Build,

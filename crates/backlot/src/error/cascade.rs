@@ -42,6 +42,12 @@ pub enum CascadeError {
         /// Each with the reason.
         failed: Vec<String>,
     },
+    /// More assets than were admitted, and nobody confirmed them.
+    #[error("cascade {cascade} would build more assets than its limit, and nobody confirmed that")]
+    Unconfirmed {
+        /// The cascade.
+        cascade: String,
+    },
     /// It was cancelled.
     #[error("cascade {cascade} was cancelled: {reason}")]
     Cancelled {
@@ -90,6 +96,8 @@ backlot_core::coded! {
             "give more of the id";
         Self::Failed { cascade, .. } => "cascade::failed", Class::Conflict,
             format!("`backlot cascade explain {cascade} ASSET` says more; correct the cause, then `backlot cascade resume {cascade}`");
+        Self::Unconfirmed { cascade } => "cascade::unconfirmed", Class::Conflict,
+            format!("look at it with `backlot cascade status {cascade}`, then `backlot cascade resume {cascade} --yes`");
         Self::Cancelled { .. } => "cascade::cancelled", Class::Conflict,
             "what it released stays; `backlot cascade run` begins another one, `backlot cascade revert` undoes it";
         Self::NotWhole { package, .. } => "cascade::not_whole", Class::Conflict,
