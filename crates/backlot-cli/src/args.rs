@@ -221,6 +221,17 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
+    /// Run the checks that an asset declares
+    #[command(
+        after_help = "Checks are declared in the asset.toml of an asset; a publish runs them first and refuses what they refuse. The exit code is 5\nif one refuses, 6 if one cannot be run.\n\nExamples:\n  backlot validate Table\n  backlot validate Table --auto      as strictly as in a cascade\n\n  # src/table/asset.toml\n  [[backlot.validate]]\n  id = \"frames.complete\"\n  files = \"frames/*.exr\"\n  params = { first = 1001, last = 1100 }"
+    )]
+    Validate {
+        /// The asset
+        asset: Option<String>,
+        /// With the levels of automatic runs
+        #[arg(long)]
+        auto: bool,
+    },
     /// Publish an asset: push its files, build its wheel, create the release
     #[command(
         after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. A version that\nis published already is a conflict. With --bump, the asset gets its new version when the release is created.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --bump minor        1.2.3 -> 1.3.0; --bump 2.0.0 gives the version itself\n  backlot publish Table --skip-existing     in a script that may run twice\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --repro           run the stages that are not up to date, then publish\n  backlot publish Table --push              then build again and publish what is built from it\n  backlot publish Shot010 --pull            with the newest inputs that it admits\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"

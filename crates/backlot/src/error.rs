@@ -12,6 +12,7 @@ mod get;
 mod outs;
 mod parts;
 mod pipelines;
+mod validate;
 mod workspace;
 
 use backlot_core::{Cancelled, Class, Coded, FileError};
@@ -26,6 +27,7 @@ pub use get::GetError;
 pub use outs::OutsError;
 pub use parts::PartError;
 pub use pipelines::PipelinesError;
+pub use validate::ValidateError;
 pub use workspace::WorkspaceError;
 
 /// Result of a facade operation.
@@ -126,6 +128,9 @@ pub enum Error {
     /// Stages of pipelines as a whole.
     #[error(transparent)]
     Pipelines(#[from] PipelinesError),
+    /// Checks of assets.
+    #[error(transparent)]
+    Validate(#[from] ValidateError),
     /// What only a workspace can get wrong.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -166,6 +171,7 @@ impl Error {
             Self::Part(e) => e,
             Self::Outs(e) => e,
             Self::Pipelines(e) => e,
+            Self::Validate(e) => e,
             Self::Workspace(e) => e,
         }
     }

@@ -15,6 +15,7 @@ mod pipelines;
 mod project;
 mod releases;
 mod toolchain;
+mod validate;
 mod workspace;
 
 pub use backlot_backend::StoreOptions;
@@ -72,7 +73,7 @@ pub use environment::unpacked::UnpackedReport;
 pub use environment::wish::Upgrade;
 pub use error::{
     AuthError, BundleError, CacheError, CascadeError, EditError, Error, GcError, GetError, OutsError,
-    PartError, PipelinesError, Result, WorkspaceError,
+    PartError, PipelinesError, Result, ValidateError, WorkspaceError,
 };
 pub use files::add::{AddFiles, AddReport};
 pub use files::folding::fold_names;
@@ -127,6 +128,8 @@ pub use toolchain::external::{ChannelStatus, CondaChange, ExternalReport, Extern
 pub use toolchain::python::{
     InstalledPython, PythonReport, RemovedPythons, installed_pythons, remove_python,
 };
+pub use validate::CheckLevel;
+pub use validate::report::{CheckItem, CheckResult, Outcome as CheckOutcome, ValidateReport};
 pub use workspace::auth::{Auth, AuthList, AuthTarget, AuthTest, LoginOptions, LoginReport, LogoutReport};
 pub use workspace::config::{Config, Localize, PublishLimits, RemoteEntry, RepoEntry, RepoPlace};
 pub use workspace::doctor::{HealthCheck, HealthState, ProblemsFound};

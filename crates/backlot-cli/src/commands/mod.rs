@@ -21,6 +21,7 @@ mod releases;
 mod run;
 mod steps;
 mod storage;
+mod validate;
 
 use backlot::{Error, Verdict};
 use clap::CommandFactory as _;
@@ -94,6 +95,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Input(input) => assets::input(session, input),
         Command::Bump { words, dry } => assets::bump(session, words, dry.dry_run),
         Command::Build { asset, dry } => assets::build(session, asset.as_deref(), dry.dry_run),
+        Command::Validate { asset, auto } => validate::validate(session, asset.as_deref(), *auto),
         Command::Publish {
             asset,
             to,

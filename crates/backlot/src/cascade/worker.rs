@@ -17,7 +17,7 @@ use crate::cascade::ledger::RepoLeases;
 use crate::cascade::live::LiveStudio;
 use crate::cascade::private::Rebuild;
 use crate::cascade::studio::Studio;
-use crate::error::{CascadeError, Error, Result};
+use crate::error::{CascadeError, Error, Result, ValidateError};
 use crate::pipelines::repro::{ReproOptions, ReproReport};
 use crate::project::output::Output;
 use crate::releases::copy::CopyOptions;
@@ -124,7 +124,8 @@ impl<'a> StudioWorker<'a> {
         let private = self.at(job, context)?;
         let output = private.output(job.node.package.as_str())?;
         private.check_whole(job, &output, &studio)?;
-        if Opened::has_stages(&output) {
+        // Checks look at files, too.
+        if Opened::has_stages(&output) || Opened::has_checks(&output)? {
             let pulled = private.pull(&[], None, false, false)?;
             if let Some(problem) = pulled.problems.first() {
                 return Err(CascadeError::NoFiles {
@@ -349,8 +350,27 @@ impl Worker for StudioWorker<'_> {
         self.run(job, context)
     }
 
-    fn validate(&self, _job: &Job, _built: &Built, _context: &Context) -> Result<(), Failure> {
-        Ok(())
+    fn validate(&self, job: &Job, _built: &Built, context: &Context) -> Result<(), Failure> {
+        let studio = self.live.recent().map_err(Failure::from)?;
+        if Self::copied(job, &studio).is_some() {
+            return Ok(());
+        }
+        let private = self.at(job, context).map_err(Failure::from)?;
+        let report = private
+            .validate(job.node.package.as_str(), true)
+            .map_err(Failure::from)?;
+        match report.failure() {
+            None => Ok(()),
+            Some(refused) => {
+                let is_crash = matches!(refused, ValidateError::Crashed { .. });
+                let kind = if is_crash {
+                    FailureKind::Crash
+                } else {
+                    FailureKind::Invalid
+                };
+                Err(Failure::new(kind, refused.to_string()))
+            }
+        }
     }
 
     fn push(&self, job: &Job, _built: &Built, context: &Context) -> Result<(), Failure> {
