@@ -129,7 +129,8 @@ pub use toolchain::python::{
     InstalledPython, PythonReport, RemovedPythons, installed_pythons, remove_python,
 };
 pub use validate::CheckLevel;
-pub use validate::report::{CheckItem, CheckResult, Outcome as CheckOutcome, ValidateReport};
+pub use validate::found::{CheckItem, Outcome as CheckOutcome};
+pub use validate::report::{CheckResult, ValidateReport};
 pub use workspace::auth::{Auth, AuthList, AuthTarget, AuthTest, LoginOptions, LoginReport, LogoutReport};
 pub use workspace::config::{Config, Localize, PublishLimits, RemoteEntry, RepoEntry, RepoPlace};
 pub use workspace::doctor::{HealthCheck, HealthState, ProblemsFound};

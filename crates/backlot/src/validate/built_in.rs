@@ -8,15 +8,7 @@ use crate::files::sequences;
 use crate::project::provenance::BuildRecord;
 use crate::validate::declared::Check;
 use crate::validate::files::CheckedFile;
-use crate::validate::report::{CheckItem, Outcome};
-
-/// Their ids.
-pub(crate) const BUILT_IN: [&str; 4] = [
-    "frames.complete",
-    "inputs.released",
-    "names.portable",
-    "size.budget",
-];
+use crate::validate::found::{CheckItem, Outcome};
 
 /// Names that Windows keeps for devices.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];

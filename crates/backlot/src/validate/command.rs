@@ -13,7 +13,7 @@ use backlot_core::Context;
 use backlot_net::OwnChild;
 use serde::Deserialize;
 
-use crate::validate::report::{CheckItem, Outcome};
+use crate::validate::found::{CheckItem, Outcome};
 
 /// How much of what it prints is read.
 const MOST: u64 = 1 << 20;

@@ -11,7 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, ValidateError};
 use crate::project::output::Output;
-use crate::validate::built_in::BUILT_IN;
+
+/// The ids of the checks that are built in.
+const BUILT_IN: [&str; 4] = [
+    "frames.complete",
+    "inputs.released",
+    "names.portable",
+    "size.budget",
+];
 
 /// How long a command may take where nothing is said.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -9,6 +9,7 @@ mod built_in;
 mod command;
 mod declared;
 mod files;
+pub(crate) mod found;
 pub(crate) mod report;
 
 pub use declared::CheckLevel;
