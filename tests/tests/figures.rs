@@ -25,6 +25,14 @@ fn parameters_metrics_and_plots_compare_with_those_of_releases() {
     inputs("0.5", "2");
     studio.ws(&["publish", "Table"]).ok();
     inputs("0.75", "1");
+    let diff = studio.ws(&["diff", "Table==0.1.0", "--json"]).ok().json();
+    assert_eq!(
+        diff["files"],
+        serde_json::json!([{
+            "path": "table/loss.csv", "new": [], "changed": ["loss.csv"], "gone": [], "bytes_from": 18, "bytes_to": 18,
+        }]),
+        "{diff:#}"
+    );
     for command in ["params", "metrics"] {
         let file = ["table/params.yaml", "table/error.json"][usize::from(command == "metrics")];
         for ends in [&["Table"][..], &["Table==0.1.0"]] {
@@ -53,7 +61,11 @@ fn parameters_metrics_and_plots_compare_with_those_of_releases() {
         .json();
     assert_eq!(shown["figures"][0]["value"], 0.5, "{shown:#}");
 
-    // The plot of the release is fetched where the cache does not have it.
+    plots_are_drawn_with_those_of_a_release(&studio);
+}
+
+/// The plot of the release is fetched where the cache does not have it.
+fn plots_are_drawn_with_those_of_a_release(studio: &Studio) {
     let draw = |file: &str, cache: &str| {
         let mut command = studio.command(&[
             "-w",

@@ -100,7 +100,7 @@ fn edits_keep_comments_and_a_removed_stage_leaves_the_lock() {
     assert_eq!(read("c.txt"), "c\n");
 
     // Nothing of an installed release is edited.
-    let mut add = studio.command(&["stage", "add", "x", "true", "--json"]);
+    let mut add = studio.command(&["stage", "add", "--json", "x", "true"]);
     fs::create_dir_all(studio.path("ws/inputs/lib")).expect("made");
     add.current_dir(studio.path("ws/inputs/lib"));
     run_command(&mut add).fails(2, "pipelines::installed");

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use backlot_core::web::shown_text;
 use backlot_net::{Account, Network, PlaceName, server_url};
-use serde::Serialize;
 use url::Url;
 
 use crate::error::{Error, Result};
@@ -26,32 +25,32 @@ const SCHEMES: [(&str, &str); 8] = [
     ("sftp", "sftp"),
 ];
 
-/// How a store is reached; nothing of it is secret.
-///
-/// ```
-/// use backlot_backend::StoreOptions;
-///
-/// let options = StoreOptions {
-///     endpoint: Some("https://s3.studio.example".to_owned()),
-///     region: Some("us-east-1".to_owned()),
-///     ..StoreOptions::default()
-/// };
-/// assert!(!options.anonymous);
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct StoreOptions {
-    /// The URL of a bucket's server, if it is not the usual one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
-    /// The region of an S3 bucket.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
-    /// Ask without credentials where the place has none of its own; for public buckets.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub anonymous: bool,
-    /// The folder of a site cache that it is read through; see [`crate::via`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub via: Option<String>,
+backlot_core::options! {
+    /// How a store is reached; nothing of it is secret.
+    ///
+    /// ```
+    /// use backlot_backend::StoreOptions;
+    ///
+    /// let options = StoreOptions::new()
+    ///     .endpoint("https://s3.studio.example".to_owned())
+    ///     .region("us-east-1".to_owned());
+    /// assert!(!options.anonymous);
+    /// ```
+    #[derive(Default, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct StoreOptions {
+        /// The URL of a bucket's server, if it is not the usual one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub endpoint: Option<String>,
+        /// The region of an S3 bucket.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub region: Option<String>,
+        /// Ask without credentials where the place has none of its own; for public buckets.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        pub anonymous: bool,
+        /// The folder of a site cache that it is read through; see [`crate::via`].
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub via: Option<String>,
+    }
 }
 
 impl StoreOptions {
@@ -121,10 +120,7 @@ pub fn open(
 /// ```
 /// use backlot_backend::{StoreOptions, credentials_url};
 ///
-/// let options = StoreOptions {
-///     endpoint: Some("https://s3.studio.lan".to_owned()),
-///     ..StoreOptions::default()
-/// };
+/// let options = StoreOptions::new().endpoint("https://s3.studio.lan".to_owned());
 /// let url = credentials_url(&"s3://assets/team".parse().unwrap(), &options);
 /// assert_eq!(url.as_str(), "https://s3.studio.lan/assets/team");
 /// ```

@@ -16,6 +16,7 @@ mod rules;
 mod steps;
 mod values;
 
+use backlot::ChangeOptions;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -78,6 +79,12 @@ pub(crate) struct DryRun {
     /// Show what would be done, change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+impl DryRun {
+    pub(crate) fn changes(self) -> ChangeOptions {
+        ChangeOptions::new().dry_run(self.dry_run)
+    }
 }
 
 #[derive(Debug, Subcommand)]

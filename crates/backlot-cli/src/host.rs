@@ -41,12 +41,9 @@ pub(crate) fn workspace() -> Option<PathBuf> {
 }
 
 /// The remote that parts of farm jobs go to, if the environment names one, and how it is reached where that was not said.
-pub(crate) fn part_remote(said: StoreOptions) -> (Option<String>, StoreOptions) {
-    let options = StoreOptions {
-        endpoint: said.endpoint.or_else(|| text("BACKLOT_PART_ENDPOINT")),
-        region: said.region.or_else(|| text("BACKLOT_PART_REGION")),
-        ..said
-    };
+pub(crate) fn part_remote(mut options: StoreOptions) -> (Option<String>, StoreOptions) {
+    options.endpoint = options.endpoint.or_else(|| text("BACKLOT_PART_ENDPOINT"));
+    options.region = options.region.or_else(|| text("BACKLOT_PART_REGION"));
     (text("BACKLOT_PART_REMOTE"), options)
 }
 

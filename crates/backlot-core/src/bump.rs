@@ -7,6 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use uv_pep440::{Prerelease, PrereleaseKind};
 
 use crate::error::Class;
@@ -36,7 +37,8 @@ pub enum BumpStep {
 }
 
 /// How a version changes: by steps (`patch,a`), or to a version (`2.0.0`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum VersionChange {
     /// By steps, in order.
     Steps(Vec<BumpStep>),
@@ -143,6 +145,28 @@ impl FromStr for VersionChange {
     }
 }
 
+impl TryFrom<String> for VersionChange {
+    type Error = BumpError;
+    fn try_from(text: String) -> Result<Self, BumpError> {
+        text.parse()
+    }
+}
+
+impl From<VersionChange> for String {
+    fn from(change: VersionChange) -> Self {
+        match change {
+            VersionChange::Steps(steps) => shown(&steps),
+            VersionChange::Exact(version) => version.to_string(),
+        }
+    }
+}
+
+/// Steps as people write them.
+fn shown(steps: &[BumpStep]) -> String {
+    let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+    steps.join(",")
+}
+
 impl Version {
     /// The version after a change.
     pub fn changed(&self, change: &VersionChange) -> Result<Self, BumpError> {
@@ -166,11 +190,7 @@ impl Version {
         if bumped > *self {
             return Ok(bumped);
         }
-        let steps = steps
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(",");
+        let steps = shown(steps);
         Err(BumpError::Backwards {
             from: self.clone(),
             to: bumped,

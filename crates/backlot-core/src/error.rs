@@ -6,7 +6,8 @@
 use std::error::Error;
 
 /// What kind of trouble an error is; also the exit code of the command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Class {
     /// A defect of ours: a broken invariant. Exit code 1.

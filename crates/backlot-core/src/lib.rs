@@ -22,6 +22,7 @@ pub mod link;
 pub mod lock;
 pub mod marker;
 pub mod name;
+mod options;
 mod plain_file;
 mod plain_marker;
 pub mod presence;

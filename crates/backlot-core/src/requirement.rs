@@ -20,7 +20,7 @@ use crate::name::{GroupName, PackageName};
 use crate::version::{Specifiers, Version};
 
 /// How tightly a requirement binds its asset, which decides what a publish of the other does to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RequirementKind {
     /// `Table`: every release affects it (a push pipeline).

@@ -60,6 +60,25 @@ pub fn sanitize(text: &str) -> String {
         .collect()
 }
 
+/// A text for the content and the quoted attributes of HTML and XML. Characters that XML does not have, not even escaped, are
+/// replacement characters.
+pub fn markup(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#x27;"),
+            '\n' | '\t' => safe.push(c),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => safe.push('\u{fffd}'),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
 /// A message without the names of our temporaries, which are gone when somebody reads it: of a path through one, what lies in
 /// it is left, of a path that ends in one the folder.
 ///
@@ -117,7 +136,7 @@ fn find_temporary(text: &str) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, nearest, sanitize, without_temporaries};
+    use super::{bytes, markup, nearest, sanitize, without_temporaries};
 
     #[test]
     fn a_message_names_what_lies_in_a_temporary_or_the_folder_of_it() {
@@ -173,6 +192,14 @@ mod tests {
         }
         let plain = "  a\tb\n\u{e4}\u{65e5}\u{1f600}\u{5d0}";
         assert_eq!(sanitize(plain), plain);
+    }
+
+    #[test]
+    fn markup_has_no_meaning_of_its_own() {
+        assert_eq!(
+            markup("\"><a b='&'>\n\u{1}\u{ffff}\u{e4}"),
+            "&quot;&gt;&lt;a b=&#x27;&amp;&#x27;&gt;\n\u{fffd}\u{fffd}\u{e4}"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use backlot_core::RelPath;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::manifest::{Manifest, ManifestEntry};
@@ -31,7 +31,7 @@ pub struct Merged {
 }
 
 /// What changed in a folder, in numbers and some names.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileChanges {
     /// Files that were not tracked before.
     pub new: u64,

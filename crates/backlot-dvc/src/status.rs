@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::Context;
 use backlot_store::{Cache, FileDigests, ObjectId, StatCache, hash_files};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
 use crate::error::Result;
@@ -35,7 +35,7 @@ pub struct OutState {
 }
 
 /// How a tracked file or folder differs from its pointer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Change {
     /// It is what the pointer says, and the cache has it.

@@ -70,7 +70,7 @@ pub struct Fact {
 }
 
 /// What all facts about a release amount to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseStatus {
     /// How it was published; `None` for a wheel that was put into the folder by other means.
     pub published: Option<Fact>,

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use backlot_core::text::{markup, printable};
 use backlot_core::{PackageName, Sha256, Version};
 use serde_json::{Map, Value, json};
 
@@ -42,11 +43,11 @@ pub(crate) fn package_html(name: &PackageName, entries: &[PageEntry]) -> String 
         if let Some(sha256) = release.sha256 {
             write!(url, "#sha256={sha256}").expect("a string takes all");
         }
-        let text = escape(&release.file);
+        let text = markup(&printable(&release.file));
         writeln!(
             body,
             "    <a href=\"{}\"{attributes}>{text}</a><br>",
-            escape(&url)
+            markup(&printable(&url))
         )
         .expect("a string takes all");
     }
@@ -143,24 +144,7 @@ fn percent_encode(text: &str) -> String {
 }
 
 fn attribute(attributes: &mut String, name: &str, value: &str) {
-    write!(attributes, " {name}=\"{}\"", escape(value)).expect("a string takes all");
-}
-
-/// Text safe in HTML content and in double-quoted attributes; line breaks become spaces.
-fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#x27;"),
-            c if c.is_control() => safe.push(' '),
-            c => safe.push(c),
-        }
-    }
-    safe
+    write!(attributes, " {name}=\"{}\"", markup(&printable(value))).expect("a string takes all");
 }
 
 fn html_page(title: &str, body: &str) -> String {
@@ -180,7 +164,7 @@ fn json_page(page: &Value) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::{
-        PageEntry, escape, names_in_root_json, package_html, package_json, percent_encode, root_html,
+        PageEntry, attribute, names_in_root_json, package_html, package_json, percent_encode, root_html,
         root_json,
     };
     use crate::release::{Lies, Release, ReleaseKind};
@@ -247,7 +231,9 @@ pub(crate) mod tests {
 
     #[test]
     fn text_from_outside_cannot_leave_its_place() {
-        assert_eq!(escape("\"><script>'\n"), "&quot;&gt;&lt;script&gt;&#x27; ");
+        let mut attributes = String::new();
+        attribute(&mut attributes, "a", "\"><script>'\n");
+        assert_eq!(attributes, " a=\"&quot;&gt;&lt;script&gt;&#x27; \"");
         assert_eq!(percent_encode("a-1!2+x y/é.whl"), "a-1%212%2Bx%20y%2F%C3%A9.whl");
     }
 }

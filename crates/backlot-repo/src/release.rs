@@ -16,7 +16,7 @@ use crate::fact::ReleaseStatus;
 use crate::place::Place;
 
 /// What kind of file a release is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReleaseKind {
     /// A wheel.

@@ -13,17 +13,19 @@ use crate::release::Release;
 use crate::repo::Repo;
 use crate::store::ReleaseStore;
 
-/// What to look for; an empty query finds everything.
-#[derive(Clone, Debug, Default)]
-pub struct Query {
-    /// A part of the package's or asset's name, in any case, `-` and `_` alike.
-    pub name: Option<String>,
-    /// The asset's type, in any case.
-    pub asset_type: Option<String>,
-    /// One of the asset's tags, in any case.
-    pub tag: Option<String>,
-    /// A part of a keyword or of the summary, in any case.
-    pub keyword: Option<String>,
+backlot_core::options! {
+    /// What to look for; an empty query finds everything.
+    #[derive(Default)]
+    pub struct Query {
+        /// A part of the package's or asset's name, in any case, `-` and `_` alike.
+        pub name: Option<String>,
+        /// The asset's type, in any case.
+        pub asset_type: Option<String>,
+        /// One of the asset's tags, in any case.
+        pub tag: Option<String>,
+        /// A part of a keyword or of the summary, in any case.
+        pub keyword: Option<String>,
+    }
 }
 
 /// A package that was found.

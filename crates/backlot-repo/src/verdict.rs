@@ -3,7 +3,7 @@
 //! Deliberately absent: adding facts to a repo (`store::verdicts`).
 
 use backlot_core::{PackageName, Timestamp, Version};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::fact::{Fact, FactKind, ReleaseStatus};
@@ -49,7 +49,7 @@ impl Verdict {
 }
 
 /// What was said.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct VerdictReport {
     /// The fact, as it was or would be written.
     pub fact: Fact,

@@ -252,40 +252,12 @@ fn search_matches_name_type_tag_and_keyword() {
     };
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(find(Query::default()), ["main-pack 1.0", "table 1.0"]);
+    assert_eq!(find(Query::new().name(some("Main P"))), ["main-pack 1.0"]);
+    assert_eq!(find(Query::new().asset_type(some("casting"))), ["main-pack 1.0"]);
+    assert_eq!(find(Query::new().tag(some("Hero"))), ["main-pack 1.0"]);
+    assert_eq!(find(Query::new().keyword(some("first act"))), ["main-pack 1.0"]);
     assert_eq!(
-        find(Query {
-            name: some("Main P"),
-            ..Query::default()
-        }),
-        ["main-pack 1.0"]
-    );
-    assert_eq!(
-        find(Query {
-            asset_type: some("casting"),
-            ..Query::default()
-        }),
-        ["main-pack 1.0"]
-    );
-    assert_eq!(
-        find(Query {
-            tag: some("Hero"),
-            ..Query::default()
-        }),
-        ["main-pack 1.0"]
-    );
-    assert_eq!(
-        find(Query {
-            keyword: some("first act"),
-            ..Query::default()
-        }),
-        ["main-pack 1.0"]
-    );
-    assert_eq!(
-        find(Query {
-            tag: some("hero"),
-            name: some("table"),
-            ..Query::default()
-        }),
+        find(Query::new().tag(some("hero")).name(some("table"))),
         Vec::<String>::new()
     );
 }

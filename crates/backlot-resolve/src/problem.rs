@@ -127,7 +127,8 @@ pub enum PrereleasePolicy {
 }
 
 /// Which versions are preferred.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Preference {
     /// The newest.
     #[default]

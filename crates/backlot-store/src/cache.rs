@@ -86,14 +86,14 @@ pub struct VerifyReport {
 }
 
 /// A pack of a chunked remote that is not what it should be.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DamagedPack {
     /// Its name.
     pub name: StoredName,
     /// Its key on the remote.
     pub key: String,
     /// What is wrong with it.
-    pub reason: &'static str,
+    pub reason: String,
     /// The objects that cannot be read because of it.
     pub objects: Vec<ObjectId>,
 }
@@ -110,11 +110,11 @@ impl VerifyReport {
 }
 
 impl DamagedPack {
-    pub(crate) const fn new(name: StoredName, key: String, reason: &'static str) -> Self {
+    pub(crate) fn new(name: StoredName, key: String, reason: &'static str) -> Self {
         Self {
             name,
             key,
-            reason,
+            reason: reason.to_owned(),
             objects: Vec::new(),
         }
     }

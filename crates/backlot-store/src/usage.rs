@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A stored thing that files can share: a chunk (pack and position) or, in DVC's layout, a whole file.
 pub(crate) type Unit = ([u8; 16], u32);
@@ -25,7 +25,7 @@ pub(crate) struct FileParts {
 }
 
 /// What one group of files (a version of an asset) takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Files.
     pub files: u64,

@@ -16,7 +16,7 @@ pub const INFO_GROUP: &str = "tgzr.pipeline.asset_info_trick";
 const TAG_KEYWORD: &str = "tgzr.pipeline.asset_tag:";
 
 /// What a release says of its asset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssetInfo {
     /// The free-text name.
     pub name: String,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::{RelPath, file};
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::archive::wheel_sha256;
@@ -41,7 +41,7 @@ pub struct InstalledDist {
 }
 
 /// What happened to an installed file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DamageKind {
     /// It is gone.
@@ -51,7 +51,7 @@ pub enum DamageKind {
 }
 
 /// A damaged file of an installation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
     /// Its path in the environment.
     pub path: String,

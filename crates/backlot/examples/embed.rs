@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use backlot::{
     AddFiles, AddRemote, AddRepo, Context, Event, Host, InitOptions, InstallRequest, NewAsset, Observer,
-    PublishOptions, Workspace,
+    PublishOptions, PullOptions, Workspace,
 };
 
 /// Prints warnings; a real program would draw progress from the other events.
@@ -28,22 +28,11 @@ impl Observer for Warnings {
 
 fn workspace(folder: &str, host: &Host, context: &Context) -> Result<Workspace, backlot::Error> {
     // A plain tree: no Python on this machine is needed.
-    let options = InitOptions {
-        python: Some("none".to_owned()),
-        ..InitOptions::default()
-    };
+    let options = InitOptions::new().python(Some("none".to_owned()));
     Workspace::init(folder.as_ref(), &options, host, context)?;
     let workspace = Workspace::open(folder.as_ref(), host)?;
     workspace.add_repo("review", "../review", &AddRepo::default(), context)?;
-    workspace.add_remote(
-        "files",
-        "../files",
-        &AddRemote {
-            default: true,
-            ..AddRemote::default()
-        },
-        context,
-    )?;
+    workspace.add_remote("files", "../files", &AddRemote::new().as_default(true), context)?;
     Ok(workspace)
 }
 
@@ -58,23 +47,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let artist = workspace(&format!("{work}/artist"), &host, &context)?;
     artist.new_asset(
         "Turntable",
-        &NewAsset {
-            asset_type: "Render".to_owned(),
-            ..NewAsset::default()
-        },
+        &NewAsset::new().asset_type("Render".to_owned()),
         &context,
     )?;
-    let add = AddFiles {
-        asset: Some("Turntable".to_owned()),
-        rename: Some("frames".to_owned()),
-        ..AddFiles::default()
-    };
+    let add = AddFiles::new()
+        .asset(Some("Turntable".to_owned()))
+        .rename(Some("frames".to_owned()));
     artist.add(&[PathBuf::from(&frames)], &add, &context)?;
     let published = artist.publish("Turntable", &PublishOptions::default(), &context)?;
 
     let reviewer = workspace(&format!("{work}/reviewer"), &host, &context)?;
     reviewer.install(&["Turntable".to_owned()], &InstallRequest::default(), &context)?;
-    let pulled = reviewer.pull(&[], None, false, false, &context)?;
+    let pulled = reviewer.pull(&[], &PullOptions::new(), &context)?;
 
     let files: u64 = pulled.assets.iter().map(|asset| asset.files).sum();
     let mut stdout = std::io::stdout();

@@ -57,14 +57,14 @@ pub use cascade::control::{CascadeRequest, CascadeRow, CascadeStatus, NodeExplai
 pub use cascade::dependents::{Dependent, DependentsReport};
 pub use cascade::ledger::Watch as CascadeWatch;
 pub use cascade::revert::{RevertOptions, RevertReport};
-pub use cascade::run::{CascadeOptions, CascadeReport, NodeReport};
+pub use cascade::run::{AttemptOptions, CascadeOptions, CascadeReport, NodeReport};
 pub use environment::DEFAULT_PYTHON;
 pub use environment::damage::PackageDamage;
 pub use environment::export::{ExportFormat, ExportOptions, ExportReport};
 pub use environment::get::{GetOptions, GetReport};
 pub use environment::graph::{ChainLink, TreeEdge, TreeNode, TreeReport, WhyReport};
 pub use environment::install::{InstallReport, InstallRequest};
-pub use environment::lockfile::{Lock, LockedConda, LockedPackage};
+pub use environment::lockfile::{Lock, LockedConda, LockedPackage, WrittenLock};
 pub use environment::outdated::{NewestIn, OutdatedRow};
 pub use environment::plan::{INSTALLER, PackageChange};
 pub use environment::pylock::Pylock;
@@ -90,6 +90,10 @@ pub use files::untrack::{UntrackReport, UntrackedPath};
 pub use files::usage::ReleaseUsage;
 pub use files::verify::{DamageFound, ObjectDamage, ObjectReport, VerifyOptions, VerifyReport};
 pub use handle::Workspace;
+pub use handle::options::{
+    ChangeOptions, DiscardOptions, InputOptions, JudgeOptions, PullOptions, PushOptions, RepairOptions,
+    SettingOptions, TreeOptions,
+};
 pub use pipelines::chart::{Chart, Line as ChartLine, charts_as_html, charts_as_svg};
 pub use pipelines::edited::{EditedStage, NewStage, StageEditReport};
 pub use pipelines::figures::{
@@ -130,7 +134,7 @@ pub use toolchain::python::{
 };
 pub use validate::CheckLevel;
 pub use validate::found::{CheckItem, Outcome as CheckOutcome};
-pub use validate::report::{CheckResult, ValidateReport};
+pub use validate::report::{CheckResult, ValidateOptions, ValidateReport};
 pub use workspace::auth::{Auth, AuthList, AuthTarget, AuthTest, LoginOptions, LoginReport, LogoutReport};
 pub use workspace::config::{Config, Localize, PublishLimits, RemoteEntry, RepoEntry, RepoPlace};
 pub use workspace::doctor::{HealthCheck, HealthState, ProblemsFound};

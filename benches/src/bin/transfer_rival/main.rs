@@ -34,14 +34,24 @@ struct Arguments {
     /// Only this server: sftp, webdav, s3
     #[arg(long, value_name = "SERVER")]
     server: Option<Kind>,
-    /// Leave dvc out, which takes most of the time
-    #[arg(long)]
-    no_dvc: bool,
+    /// Leave somebody out: `dvc`, or only of some files, `rclone:20000x16KiB`
+    #[arg(long, value_name = "NAME[:FILES]")]
+    without: Vec<String>,
     /// Milliseconds that each way to a server takes, more than loopback's
     #[arg(long, value_name = "MS", default_value_t = 0)]
     delay: u64,
     #[command(flatten)]
     common: Common,
+}
+
+impl Arguments {
+    fn is_without(&self, name: &str, workload: &str) -> bool {
+        let is_it = |without: &String| match without.split_once(':') {
+            Some((of, files)) => of == name && files == workload,
+            None => without == name,
+        };
+        self.without.iter().any(is_it)
+    }
 }
 
 const FULL: [Workload; 2] = [
@@ -108,7 +118,7 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
     let backlot = Backlot::new(arguments.common.backlot()?, path.clone());
     let rclone = Rclone::new(need("rclone")?, path.clone());
     let mut sides: Vec<Box<dyn Side>> = vec![Box::new(backlot), Box::new(rclone.clone())];
-    if !arguments.no_dvc {
+    if !arguments.without.iter().any(|without| without == "dvc") {
         sides.push(Box::new(Dvc::new(need("dvc")?, path)));
     }
     let mut report = Report {
@@ -142,6 +152,9 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
             };
             contest.ceiling(&rclone, &place.join("raw"), &mut report.rows)?;
             for side in &sides {
+                if arguments.is_without(side.name(), workload.name) {
+                    continue;
+                }
                 let ran = contest.run(&**side, &place.join(side.name()), &mut report.rows);
                 if let Err(error) = ran {
                     // A peer that cannot do it is part of what was found; what it did before counts.

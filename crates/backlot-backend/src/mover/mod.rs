@@ -16,13 +16,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use backlot_core::file::TemporaryFolder;
 use backlot_core::{Context, FileError};
 use backlot_net::Network;
+use bytes::Bytes;
 use fs_err as fs;
 
 use self::session::{NotMoved, Request, Session, Verb};
 use crate::error::{Error, Result};
 use crate::site_cache::IsFixed;
 use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
-use crate::upload::{Upload, Uploads, WHOLE};
+use crate::upload::{Spares, Upload, Uploads, WHOLE};
 
 /// How often a transfer is tried.
 const ATTEMPTS: usize = 4;
@@ -71,6 +72,7 @@ struct Via {
     /// Where files are while they are moved.
     folder: PathBuf,
     context: Context,
+    spares: Arc<Spares>,
 }
 
 impl fmt::Debug for Via {
@@ -88,6 +90,7 @@ pub fn moved_by(
     network: &Network,
 ) -> Arc<dyn ObjectStore> {
     Arc::new(Via {
+        spares: Arc::default(),
         store,
         mover: mover.clone(),
         is_fixed,
@@ -283,14 +286,20 @@ impl ObjectStore for Via {
 }
 
 impl Uploads for Via {
+    fn spares(&self) -> &Arc<Spares> {
+        &self.spares
+    }
+
     fn longest_whole(&self) -> usize {
         let below = self.mover.min_bytes.saturating_sub(1);
         usize::try_from(below).map_or(WHOLE, |below| below.min(WHOLE))
     }
 
-    fn whole(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+    fn whole(&self, key: &str, pieces: Vec<Bytes>) -> Result<()> {
         let mut writer = Arc::clone(&self.store).writer(key)?;
-        writer.write(&bytes)?;
+        for piece in pieces {
+            writer.write(&piece)?;
+        }
         writer.finish()
     }
 

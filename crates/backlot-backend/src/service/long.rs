@@ -249,6 +249,6 @@ impl ObjectWriter for Gathered {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        self.service.whole(&self.key, self.bytes)
+        self.service.whole(&self.key, vec![self.bytes.into()])
     }
 }

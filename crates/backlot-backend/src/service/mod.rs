@@ -16,6 +16,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backlot_net::{Account, Credential, Network};
+use bytes::Bytes;
 use futures_lite::{FutureExt as _, StreamExt as _};
 use opendal::{Buffer, ErrorKind, Operator, services};
 use tokio::sync::Semaphore;
@@ -25,7 +26,7 @@ use crate::each::{ENTRIES_LIMIT, by_level};
 use crate::error::{Error, Result};
 use crate::open::StoreOptions;
 use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
-use crate::upload::{Upload, Uploads};
+use crate::upload::{Spares, Upload, Uploads};
 
 /// How many objects are removed at once; a service makes several requests of it if it takes fewer.
 const DELETED: usize = 1000;
@@ -44,6 +45,7 @@ pub(crate) struct Service {
     listings: Semaphore,
     place: String,
     long: long::Way,
+    spares: Arc<Spares>,
     /// Whether it removes many objects with one request.
     deletes_many: bool,
 }
@@ -108,6 +110,7 @@ impl Service {
         let (connection, made) = recipe.connect(network, credential)?;
         let most = made.operator.info().capability().delete_max_size;
         Ok(Self {
+            spares: Arc::default(),
             deletes_many: most.is_some_and(|most| most > 1),
             made: Mutex::new(made),
             recipe: Some(recipe),
@@ -135,6 +138,7 @@ impl Service {
             exclusive: true,
         };
         Ok(Self {
+            spares: Arc::default(),
             made: Mutex::new(Made {
                 operator,
                 credential: None,
@@ -295,6 +299,15 @@ impl Service {
             }
         })
     }
+
+    /// Write an object in one request.
+    fn write_all(&self, key: &str, bytes: &Buffer, kind: &'static str) -> Result<()> {
+        let written = self.ask(key, async |operator| {
+            let write = operator.write_with(key, bytes.clone());
+            write.content_type(kind).await
+        })?;
+        written.map(drop).ok_or_else(|| self.gone(key))
+    }
 }
 
 impl ObjectStore for Service {
@@ -387,12 +400,7 @@ impl ObjectStore for Service {
     }
 
     fn write(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()> {
-        let bytes = Buffer::from(bytes);
-        let written = self.ask(key, async |operator| {
-            let write = operator.write_with(key, bytes.clone());
-            write.content_type(kind).await
-        })?;
-        written.map(drop).ok_or_else(|| self.gone(key))
+        self.write_all(key, &Buffer::from(bytes), kind)
     }
 
     fn writer(self: Arc<Self>, key: &str) -> Result<Box<dyn ObjectWriter>> {
@@ -452,8 +460,12 @@ impl ObjectStore for Service {
 }
 
 impl Uploads for Service {
-    fn whole(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
-        self.write(key, bytes, "application/octet-stream")
+    fn spares(&self) -> &Arc<Spares> {
+        &self.spares
+    }
+
+    fn whole(&self, key: &str, pieces: Vec<Bytes>) -> Result<()> {
+        self.write_all(key, &Buffer::from(pieces), "application/octet-stream")
     }
 
     fn begin(self: Arc<Self>, key: &str) -> Result<Box<dyn ObjectWriter>> {

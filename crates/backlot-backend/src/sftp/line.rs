@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use russh::client;
 use russh::keys::{PublicKey, PublicKeyOrCertificate};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
@@ -317,9 +318,11 @@ impl Line {
     }
 
     /// Write a file that must not be there, and have it on the server's disk if that can be asked for.
-    pub(super) async fn put(&self, path: &str, bytes: &[u8]) -> Asked<()> {
+    pub(super) async fn put(&self, path: &str, pieces: &[Bytes]) -> Asked<()> {
         let handle = self.begin(path).await?;
-        let written = self.put_blocks(&handle, 0, bytes).await;
+        let written = self
+            .put_blocks(&handle, 0, pieces.iter().map(|piece| &piece[..]))
+            .await;
         let outcome = self.end(&handle, written).await;
         if outcome.is_err() {
             // Else it is swept up later.
@@ -334,17 +337,22 @@ impl Line {
     }
 
     /// Write bytes from somewhere on.
-    pub(super) async fn put_blocks(&self, handle: &[u8], from: u64, bytes: &[u8]) -> Asked<()> {
+    pub(super) async fn put_blocks<'a>(
+        &self,
+        handle: &[u8],
+        mut at: u64,
+        pieces: impl Iterator<Item = &'a [u8]>,
+    ) -> Asked<()> {
         let mut under_way = std::collections::VecDeque::new();
-        for (n, block) in bytes.chunks(BLOCK as usize).enumerate() {
+        for block in pieces.flat_map(|piece| piece.chunks(BLOCK as usize)) {
             if under_way.len() == WINDOW
                 && let Some(first) = under_way.pop_front()
             {
                 done(self.wait(first, ANSWER_PATIENCE).await?)?;
             }
-            let at = from + n as u64 * u64::from(BLOCK);
             let sent = self.send(wire::WRITE, |body| body.text(handle).long(at).text(block));
             under_way.push_back(sent.await?);
+            at += block.len() as u64;
         }
         for answer in under_way {
             done(self.wait(answer, ANSWER_PATIENCE).await?)?;

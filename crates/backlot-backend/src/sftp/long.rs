@@ -57,7 +57,10 @@ impl Long {
 
 impl ObjectWriter for Long {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.ask(self.line.put_blocks(&self.handle, self.written, bytes))?;
+        self.ask(
+            self.line
+                .put_blocks(&self.handle, self.written, std::iter::once(bytes)),
+        )?;
         self.written += bytes.len() as u64;
         Ok(())
     }

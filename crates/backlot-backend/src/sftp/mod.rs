@@ -21,6 +21,7 @@ use std::time::Instant;
 
 use backlot_core::web::{percent_decode, shown};
 use backlot_net::{Credential, Network, PlaceName};
+use bytes::Bytes;
 use tokio::sync::{Mutex, Semaphore};
 use ulid::Ulid;
 use url::Url;
@@ -29,7 +30,7 @@ use crate::each::by_level;
 use crate::error::{Error, Result};
 use crate::service::clean;
 use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
-use crate::upload::{Upload, Uploads};
+use crate::upload::{Spares, Upload, Uploads};
 use account::Account;
 use line::{Asked, Line, Trouble};
 use wire::Kind;
@@ -55,6 +56,7 @@ pub(crate) struct Sftp {
     line: Mutex<Option<Arc<Line>>>,
     permits: Semaphore,
     swept: AtomicBool,
+    spares: Arc<Spares>,
 }
 
 impl fmt::Debug for Sftp {
@@ -122,6 +124,7 @@ impl Sftp {
             connect_patience: network.options().connect_timeout,
         };
         Ok(Self {
+            spares: Arc::default(),
             account,
             credentials,
             network: network.clone(),
@@ -296,9 +299,9 @@ impl Sftp {
     }
 
     /// Write a file under a name of its own. Returns its path.
-    async fn put(&self, line: &Line, bytes: &[u8]) -> Asked<String> {
+    async fn put(&self, line: &Line, pieces: &[Bytes]) -> Asked<String> {
         let path = self.staged();
-        self.in_folder(line, &path, async || line.put(&path, bytes).await)
+        self.in_folder(line, &path, async || line.put(&path, pieces).await)
             .await?;
         if !self.swept.swap(true, Ordering::Relaxed) {
             self.sweep(line, &path).await.ok();
@@ -318,9 +321,15 @@ impl Sftp {
         Ok(())
     }
 
-    async fn replace(&self, line: &Line, key: &str, bytes: &[u8]) -> Asked<()> {
+    /// Write an object, whatever has its name.
+    fn write_all(&self, key: &str, pieces: &[Bytes]) -> Result<()> {
+        let written = self.ask(key, true, async |line| self.replace(line, key, pieces).await)?;
+        written.ok_or_else(|| self.gone(key))
+    }
+
+    async fn replace(&self, line: &Line, key: &str, pieces: &[Bytes]) -> Asked<()> {
         Self::check_replaces(line)?;
-        let staged = self.put(line, bytes).await?;
+        let staged = self.put(line, pieces).await?;
         let moved = self.place_staged(line, &staged, &self.path(key)).await;
         if moved.is_err() {
             line.remove(&staged).await.ok();
@@ -470,8 +479,7 @@ impl ObjectStore for Sftp {
     }
 
     fn write(&self, key: &str, bytes: Vec<u8>, _kind: &'static str) -> Result<()> {
-        let written = self.ask(key, true, async |line| self.replace(line, key, &bytes).await)?;
-        written.ok_or_else(|| self.gone(key))
+        self.write_all(key, &[bytes.into()])
     }
 
     fn writer(self: Arc<Self>, key: &str) -> Result<Box<dyn ObjectWriter>> {
@@ -484,8 +492,9 @@ impl ObjectStore for Sftp {
     }
 
     fn create(&self, key: &str, bytes: Vec<u8>, _kind: &'static str) -> Result<Put> {
+        let pieces = [bytes.into()];
         let created = self.ask(key, false, async |line| {
-            let staged = self.put(line, &bytes).await?;
+            let staged = self.put(line, &pieces).await?;
             let linked = self.link(line, &staged, &self.path(key)).await;
             // What stays is swept up one day later.
             line.remove(&staged).await.ok();
@@ -517,8 +526,12 @@ impl ObjectStore for Sftp {
 }
 
 impl Uploads for Sftp {
-    fn whole(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
-        self.write(key, bytes, "")
+    fn spares(&self) -> &Arc<Spares> {
+        &self.spares
+    }
+
+    fn whole(&self, key: &str, pieces: Vec<Bytes>) -> Result<()> {
+        self.write_all(key, &pieces)
     }
 
     fn begin(self: Arc<Self>, key: &str) -> Result<Box<dyn ObjectWriter>> {

@@ -3,6 +3,8 @@
 //! Invariant: every text is escaped, and what it says is not said by colour alone. Deliberately absent: interaction; the
 //! details of a box are its tooltip.
 
+use backlot_core::text::markup;
+
 use super::layout::{HEIGHT, lay_out};
 use super::{Picture, Tone};
 
@@ -21,32 +23,14 @@ fn style(tone: Tone) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            // XML has no other control characters, not even escaped.
-            c if c.is_control() && c != '\n' && c != '\t' => safe.push('\u{fffd}'),
-            '\u{fffe}' | '\u{ffff}' => safe.push('\u{fffd}'),
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
 /// Cut to what fits into a box, then escaped.
 fn cut(text: &str) -> String {
     if text.chars().count() <= LONGEST {
-        return escaped(text);
+        return markup(text);
     }
     let mut short: String = text.chars().take(LONGEST - 1).collect();
     short.push('\u{2026}');
-    escaped(&short)
+    markup(&short)
 }
 
 /// A curve through points: straight within a column, an S between columns.
@@ -83,7 +67,7 @@ impl Picture {
              markerHeight=\"8\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" fill=\"#6b7280\"/></marker></defs>\n\
              <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
              <text x=\"20\" y=\"28\" font-size=\"14\" font-weight=\"bold\">{}</text>\n",
-            escaped(&self.title)
+            markup(&self.title)
         );
         for points in &layout.edges {
             text.push_str(&format!(
@@ -97,7 +81,7 @@ impl Picture {
             text.push_str(&format!(
                 "<g><title>{}</title><rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{HEIGHT:.0}\" rx=\"5\" \
                  fill=\"{fill}\" stroke=\"{border}\" stroke-dasharray=\"{dashes}\"/>",
-                escaped(&format!("{}\n{}", node.name, node.details.join("\n"))),
+                markup(&format!("{}\n{}", node.name, node.details.join("\n"))),
                 place.width,
             ));
             let x = x + 10.0;

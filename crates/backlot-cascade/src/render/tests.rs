@@ -47,7 +47,8 @@ fn names_that_are_code_elsewhere_are_text_here() {
     picture.nodes[1].name = "<script>\"a\\\" & 'b'\u{1}".to_owned();
     let (svg, dot) = (picture.to_svg(), picture.to_dot());
     assert!(
-        !svg.contains("<script>") && svg.contains("&lt;script&gt;&quot;a\\&quot; &amp; &#39;b&#39;\u{fffd}")
+        !svg.contains("<script>")
+            && svg.contains("&lt;script&gt;&quot;a\\&quot; &amp; &#x27;b&#x27;\u{fffd}")
     );
     assert!(dot.contains(r#"label="<script>\"a\\\" & 'b'"#), "{dot}");
 }

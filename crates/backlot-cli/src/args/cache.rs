@@ -45,14 +45,13 @@ pub(crate) struct CleanArgs {
 
 impl CleanArgs {
     pub(crate) fn options(&self) -> backlot::CleanOptions {
-        backlot::CleanOptions {
-            unused_for: self.unused_for,
-            max_bytes: self.max_size,
-            min_free: self.min_free,
-            forget: self.forget.clone(),
-            forget_missing: self.forget_missing,
-            dry_run: self.dry.dry_run,
-        }
+        backlot::CleanOptions::new()
+            .unused_for(self.unused_for)
+            .max_bytes(self.max_size)
+            .min_free(self.min_free)
+            .forget(self.forget.clone())
+            .forget_missing(self.forget_missing)
+            .dry_run(self.dry.dry_run)
     }
 }
 

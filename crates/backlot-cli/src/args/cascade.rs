@@ -60,13 +60,11 @@ pub(crate) struct PushArgs {
 impl PushArgs {
     /// As the facade takes them.
     pub(crate) fn options(&self, dry_run: bool) -> backlot::CascadeOptions {
-        backlot::CascadeOptions {
-            jobs: self.jobs.map(NonZero::get),
-            most: self.max,
-            confirmed: self.yes,
-            dry_run,
-            ..backlot::CascadeOptions::default()
-        }
+        backlot::CascadeOptions::new()
+            .jobs(self.jobs.map(NonZero::get))
+            .most(self.max)
+            .confirmed(self.yes)
+            .dry_run(dry_run)
     }
 }
 
@@ -96,16 +94,15 @@ pub(crate) struct RunLimits {
 impl RunLimits {
     /// As the facade takes them.
     pub(crate) fn options(&self, repo: Option<&str>, dry_run: bool) -> backlot::CascadeOptions {
-        backlot::CascadeOptions {
-            repo: repo.map(ToOwned::to_owned),
-            jobs: self.jobs.map(NonZero::get),
-            most: self.max,
-            confirmed: self.yes,
-            canary: self.canary,
-            lease: self.lease.map(Duration::from_secs),
-            keep_failed: self.keep,
-            dry_run,
-        }
+        backlot::CascadeOptions::new()
+            .repo(repo.map(ToOwned::to_owned))
+            .jobs(self.jobs.map(NonZero::get))
+            .most(self.max)
+            .confirmed(self.yes)
+            .canary(self.canary)
+            .lease(self.lease.map(Duration::from_secs))
+            .keep_failed(self.keep)
+            .dry_run(dry_run)
     }
 }
 

@@ -95,11 +95,12 @@ impl FromPartsArgs {
     /// As the facade takes them.
     pub(crate) fn options(&self) -> Option<backlot::FromParts> {
         let job = self.from_parts.clone()?;
-        Some(backlot::FromParts {
-            job,
-            expect: self.expect.clone(),
-            allow_missing: self.allow_missing,
-            newest: self.newest,
-        })
+        Some(
+            backlot::FromParts::new()
+                .job(job)
+                .expect(self.expect.clone())
+                .allow_missing(self.allow_missing)
+                .newest(self.newest),
+        )
     }
 }

@@ -23,12 +23,11 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn options(&self) -> backlot::StoreOptions {
-        backlot::StoreOptions {
-            endpoint: self.endpoint.clone(),
-            region: self.region.clone(),
-            anonymous: self.anonymous,
-            via: self.via.clone(),
-        }
+        backlot::StoreOptions::new()
+            .endpoint(self.endpoint.clone())
+            .region(self.region.clone())
+            .anonymous(self.anonymous)
+            .via(self.via.clone())
     }
 }
 

@@ -37,15 +37,14 @@ impl RuleArgs {
             let file = std::path::absolute(text).ok().filter(|path| path.is_file());
             file.map_or_else(|| text.clone(), |path| path.display().to_string())
         });
-        backlot::RuleChanges {
-            constraints: constraints.collect(),
-            overrides: self.overrides.clone(),
-            exclude_newer: self.exclude_newer.clone(),
-            resolution: self.resolution.map(|resolution| match resolution {
+        backlot::RuleChanges::new()
+            .constraints(constraints.collect::<Vec<_>>())
+            .overrides(self.overrides.clone())
+            .exclude_newer(self.exclude_newer.clone())
+            .resolution(self.resolution.map(|resolution| match resolution {
                 Preference::Highest => backlot::Preference::Highest,
                 Preference::Lowest => backlot::Preference::Lowest,
                 Preference::LowestDirect => backlot::Preference::LowestDirect,
-            }),
-        }
+            }))
     }
 }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use backlot::{
-    AddFiles, AssetsLeftOut, BuildReport, Error, FileChanges, MoveReport, NewAsset, PublishOptions,
-    PublishReport, SomeFiles, Workspace, fold_names, text,
+    AddFiles, AssetsLeftOut, BuildReport, ChangeOptions, Error, FileChanges, InputOptions, MoveReport,
+    NewAsset, PublishOptions, PublishReport, PullOptions, PushOptions, SomeFiles, Workspace, fold_names,
+    text,
 };
 
 use crate::args::Input;
@@ -19,12 +20,11 @@ pub(super) fn new(
     summary: Option<&str>,
     dry_run: bool,
 ) -> Result<Answer, Error> {
-    let options = NewAsset {
-        asset_type: asset_type.to_owned(),
-        tags: tags.to_vec(),
-        summary: summary.map(ToOwned::to_owned),
-        dry_run,
-    };
+    let options = NewAsset::new()
+        .asset_type(asset_type.to_owned())
+        .tags(tags.to_vec())
+        .summary(summary.map(ToOwned::to_owned))
+        .dry_run(dry_run);
     let report = session.open()?.new_asset(name, &options, &session.context)?;
     let text = format!(
         "{}made {} {} in `{}`\nput its files into `{}`, then run `backlot add` on them",
@@ -39,10 +39,13 @@ pub(super) fn new(
 
 pub(super) fn add(session: &Session, paths: &[PathBuf], options: &AddFiles) -> Result<Answer, Error> {
     let paths: Vec<PathBuf> = paths.iter().map(|p| session.here.join(p)).collect();
-    let options = AddFiles {
-        remove: options.remove.iter().map(|p| session.here.join(p)).collect(),
-        ..options.clone()
-    };
+    let options = options.clone().remove(
+        options
+            .remove
+            .iter()
+            .map(|p| session.here.join(p))
+            .collect::<Vec<_>>(),
+    );
     let report = session.open()?.add(&paths, &options, &session.context)?;
     let mut lines = String::new();
     for out in &report.outs {
@@ -79,9 +82,10 @@ pub(super) fn input(session: &Session, command: &Input) -> Result<Answer, Error>
             workspace.add_inputs(
                 asset,
                 requirements,
-                group.as_deref(),
-                !no_check,
-                dry.dry_run,
+                &InputOptions::new()
+                    .group(group.clone())
+                    .unchecked(*no_check)
+                    .dry_run(dry.dry_run),
                 &session.context,
             )?,
             "requires",
@@ -92,7 +96,12 @@ pub(super) fn input(session: &Session, command: &Input) -> Result<Answer, Error>
             group,
             dry,
         } => (
-            workspace.remove_inputs(asset, names, group.as_deref(), dry.dry_run, &session.context)?,
+            workspace.remove_inputs(
+                asset,
+                names,
+                &InputOptions::new().group(group.clone()).dry_run(dry.dry_run),
+                &session.context,
+            )?,
             "no longer requires",
         ),
     };
@@ -139,7 +148,12 @@ pub(super) fn bump(session: &Session, words: &[String], dry_run: bool) -> Result
         [] => (None, &String::new()),
     };
     let asset = &asset_or_here(session, &workspace, asset)?;
-    let report = workspace.bump(asset, &steps.parse()?, dry_run, &session.context)?;
+    let report = workspace.bump(
+        asset,
+        &steps.parse()?,
+        &ChangeOptions::new().dry_run(dry_run),
+        &session.context,
+    )?;
     if report.from == report.to {
         let text = format!("{} is {} already", report.asset, report.to);
         return Ok(Answer::new(&report, text));
@@ -157,7 +171,7 @@ pub(super) fn bump(session: &Session, words: &[String], dry_run: bool) -> Result
 pub(super) fn build(session: &Session, asset: Option<&str>, dry_run: bool) -> Result<Answer, Error> {
     let workspace = session.open()?;
     let asset = &asset_or_here(session, &workspace, asset)?;
-    let report = workspace.build(asset, dry_run, &session.context)?;
+    let report = workspace.build(asset, &ChangeOptions::new().dry_run(dry_run), &session.context)?;
     let text = format!("{}built {}", would(dry_run), describe_wheel(&report));
     Ok(Answer::new(&report, text))
 }
@@ -184,10 +198,13 @@ pub(super) fn publish(
     asset: &str,
     options: &PublishOptions,
 ) -> Result<(Answer, PublishReport), Error> {
-    let options = PublishOptions {
-        remove: options.remove.iter().map(|p| session.here.join(p)).collect(),
-        ..options.clone()
-    };
+    let options = options.clone().remove(
+        options
+            .remove
+            .iter()
+            .map(|p| session.here.join(p))
+            .collect::<Vec<_>>(),
+    );
     let report = workspace.publish(asset, &options, &session.context)?;
     if report.skipped {
         let text = format!(
@@ -319,11 +336,10 @@ fn describe_push(report: &MoveReport) -> String {
 fn named(session: &Session, (names, frames): (&[String], Option<&str>)) -> (Vec<String>, SomeFiles) {
     let is_path = |name: &&String| name.contains(['/', '*', '?', '[']) || *name == "." || *name == "..";
     let (paths, names): (Vec<&String>, Vec<&String>) = names.iter().partition(is_path);
-    let some = SomeFiles {
-        paths: paths.into_iter().map(PathBuf::from).collect(),
-        frames: frames.map(ToOwned::to_owned),
-        here: session.here.clone(),
-    };
+    let some = SomeFiles::new()
+        .paths(paths.into_iter().map(PathBuf::from).collect::<Vec<_>>())
+        .frames(frames.map(ToOwned::to_owned))
+        .here(session.here.clone());
     (names.into_iter().cloned().collect(), some)
 }
 
@@ -334,9 +350,11 @@ pub(super) fn push(
     dry_run: bool,
 ) -> Result<Answer, Error> {
     let (names, some) = named(session, given);
-    let report = session
-        .open()?
-        .push_some(&names, &some, remote, dry_run, &session.context)?;
+    let options = PushOptions::new()
+        .some(some)
+        .remote(remote.map(ToOwned::to_owned))
+        .dry_run(dry_run);
+    let report = session.open()?.push(&names, &options, &session.context)?;
     let mut text = describe_push(&report);
     if text.is_empty() {
         text.push_str("no tracked files to push\n");
@@ -360,9 +378,12 @@ pub(super) fn pull(
     dry_run: bool,
 ) -> Result<Answer, Error> {
     let (names, some) = named(session, given);
-    let report = session
-        .open()?
-        .pull_some(&names, &some, remote, force, dry_run, &session.context)?;
+    let options = PullOptions::new()
+        .some(some)
+        .remote(remote.map(ToOwned::to_owned))
+        .force(force)
+        .dry_run(dry_run);
+    let report = session.open()?.pull(&names, &options, &session.context)?;
     Ok(moved(&report, describe_pull(&report)))
 }
 
@@ -418,7 +439,9 @@ pub(super) fn describe_pull(report: &MoveReport) -> String {
 }
 
 pub(super) fn undo_pull(session: &Session, dry_run: bool) -> Result<Answer, Error> {
-    let report = session.open()?.undo_pull(dry_run, &session.context)?;
+    let report = session
+        .open()?
+        .undo_pull(&ChangeOptions::new().dry_run(dry_run), &session.context)?;
     let mut lines = String::new();
     for path in &report.restored {
         lines.push_str(&format!("{}brought back {path}\n", would(dry_run)));
@@ -430,7 +453,9 @@ pub(super) fn undo_pull(session: &Session, dry_run: bool) -> Result<Answer, Erro
 }
 
 pub(super) fn rebase(session: &Session, name: &str, dry_run: bool) -> Result<Answer, Error> {
-    let report = session.open()?.rebase(name, dry_run, &session.context)?;
+    let report = session
+        .open()?
+        .rebase(name, &ChangeOptions::new().dry_run(dry_run), &session.context)?;
     let Some(onto) = &report.onto else {
         let text = format!("{}: there is no newer release", report.asset);
         return Ok(Answer::new(&report, text));
@@ -449,7 +474,9 @@ pub(super) fn rebase(session: &Session, name: &str, dry_run: bool) -> Result<Ans
 }
 
 pub(super) fn edit(session: &Session, name: &str, dry_run: bool) -> Result<Answer, Error> {
-    let report = session.open()?.edit(name, dry_run, &session.context)?;
+    let report = session
+        .open()?
+        .edit(name, &ChangeOptions::new().dry_run(dry_run), &session.context)?;
     let text = format!(
         "{}made {} {} editable in `{}` as {}\n`backlot pull {}` brings its files",
         would(dry_run),

@@ -23,7 +23,7 @@ pub(super) fn auth(session: &Session, command: &Auth) -> Result<Answer, Error> {
         Auth::Logout { url, store, dry } => {
             let report = auth.logout(
                 &target(session, url, &store.options())?,
-                dry.dry_run,
+                &dry.changes(),
                 &session.context,
             )?;
             let text = format!(
@@ -71,10 +71,9 @@ fn target(session: &Session, url: &str, options: &StoreOptions) -> Result<AuthTa
 fn login(session: &Session, auth: &backlot::Auth, args: &LoginArgs) -> Result<Answer, Error> {
     let target = target(session, &args.url, &args.store.options())?;
     let credential = credential(args, &target)?;
-    let options = LoginOptions {
-        untested: args.no_test,
-        dry_run: args.dry.dry_run,
-    };
+    let options = LoginOptions::new()
+        .untested(args.no_test)
+        .dry_run(args.dry.dry_run);
     let report = auth.login(&target, &credential, options, &session.context)?;
     let mut text = format!(
         "{}stored the credential of {} for `{}` in `{}`",

@@ -7,12 +7,11 @@ use crate::output::{Answer, columns, would};
 use crate::session::Session;
 
 pub(super) fn bundle(session: &Session, args: &BundleArgs) -> Result<Answer, Error> {
-    let options = BundleOptions {
-        output: session.here.join(&args.output),
-        from: args.from.clone(),
-        remote: args.remote.clone(),
-        dry_run: args.dry.dry_run,
-    };
+    let options = BundleOptions::new()
+        .output(session.here.join(&args.output))
+        .from(args.from.clone())
+        .remote(args.remote.clone())
+        .dry_run(args.dry.dry_run);
     let report = session
         .open()?
         .bundle(&args.releases, &options, &session.context)?;
@@ -51,12 +50,11 @@ fn describe(report: &BundleReport) -> String {
 }
 
 pub(super) fn unbundle(session: &Session, args: &UnbundleArgs) -> Result<Answer, Error> {
-    let options = UnbundleOptions {
-        into_repo: args.into_repo.clone(),
-        push: args.push.clone(),
-        message: args.message.clone(),
-        dry_run: args.dry.dry_run,
-    };
+    let options = UnbundleOptions::new()
+        .into_repo(args.into_repo.clone())
+        .push(args.push.clone())
+        .message(args.message.clone())
+        .dry_run(args.dry.dry_run);
     let report = session
         .open()?
         .unbundle(&session.here.join(&args.bundle), &options, &session.context)?;

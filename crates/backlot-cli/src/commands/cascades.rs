@@ -3,9 +3,10 @@
 use std::io::Write as _;
 
 use backlot::{
-    CascadeEntry, CascadeOptions, CascadePlan, CascadeReport, CascadeRequest, CascadeRow, CascadeStatus,
-    CascadeSummary, Class, Coded as _, DirtyNode, Ending, Error, InstallReport, JournalEvent, NodeEvent,
-    NodeExplained, NodeStatus, PublishOptions, RevertOptions, RevertReport, Unchanged, text,
+    AttemptOptions, CascadeEntry, CascadeOptions, CascadePlan, CascadeReport, CascadeRequest, CascadeRow,
+    CascadeStatus, CascadeSummary, ChangeOptions, Class, Coded as _, DirtyNode, Ending, Error, InstallReport,
+    JournalEvent, NodeEvent, NodeExplained, NodeStatus, PublishOptions, RevertOptions, RevertReport,
+    Unchanged, text,
 };
 
 use crate::args::{CascadeCommand, PushArgs, RunNodeArgs};
@@ -31,11 +32,7 @@ pub(super) fn cascade(session: &Session, command: &CascadeCommand) -> Result<Ans
             ran(&report)
         }
         CascadeCommand::Resume { id, yes, keep } => {
-            let options = CascadeOptions {
-                confirmed: *yes,
-                keep_failed: *keep,
-                ..CascadeOptions::default()
-            };
+            let options = CascadeOptions::new().confirmed(*yes).keep_failed(*keep);
             let tell = |entry: &CascadeEntry| tell(session, entry);
             ran(&workspace.resume_cascade(id, &options, Some(&tell), context)?)
         }
@@ -69,11 +66,10 @@ pub(super) fn cascade(session: &Session, command: &CascadeCommand) -> Result<Ans
             keep_roots,
             dry,
         } => {
-            let options = RevertOptions {
-                message: message.clone(),
-                keep_roots: *keep_roots,
-                dry_run: dry.dry_run,
-            };
+            let options = RevertOptions::new()
+                .message(message.clone())
+                .keep_roots(*keep_roots)
+                .dry_run(dry.dry_run);
             revert(&workspace.revert_cascade(id, &options, context)?)
         }
         CascadeCommand::RunNode(args) => run_node(session, args)?,
@@ -84,13 +80,10 @@ pub(super) fn cascade(session: &Session, command: &CascadeCommand) -> Result<Ans
 /// One attempt at one asset, with the exit codes that schedulers understand.
 fn run_node(session: &Session, args: &RunNodeArgs) -> Result<Answer, Error> {
     let workspace = session.open()?;
-    let report = workspace.run_cascade_node(
-        &args.cascade,
-        &args.node,
-        args.attempt.as_deref(),
-        args.keep,
-        &session.context,
-    );
+    let options = AttemptOptions::new()
+        .attempt(args.attempt.clone())
+        .keep_failed(args.keep);
+    let report = workspace.run_cascade_node(&args.cascade, &args.node, &options, &session.context);
     let report = match report {
         // The machine's fault: another one may do better.
         Err(error) if error.class() == Class::Environment => {
@@ -117,8 +110,9 @@ pub(super) fn publish(
 ) -> Result<Answer, Error> {
     let workspace = session.open()?;
     let asset = &super::assets::asset_or_here(session, &workspace, asset)?;
+    let change = ChangeOptions::new().dry_run(options.dry_run);
     let pulled = if around.pull {
-        let pulled = workspace.pull_inputs(asset, options.dry_run, &session.context)?;
+        let pulled = workspace.pull_inputs(asset, &change, &session.context)?;
         options.repro |= !options.dry_run && workspace.has_stages(asset, &session.context)?;
         Some(pulled)
     } else {

@@ -1,6 +1,6 @@
 //! Settings, whether all is fit to work, and this program itself.
 
-use backlot::{ConfigValue, Error, HealthState, Origin, ProblemsFound};
+use backlot::{ConfigValue, Error, HealthState, Origin, ProblemsFound, SettingOptions};
 use serde_json::{Value, json};
 
 use crate::args::{ConfigCommand, SelfCommand};
@@ -51,9 +51,10 @@ fn set(
     user: bool,
     dry_run: bool,
 ) -> Result<Answer, Error> {
+    let options = SettingOptions::new().user(user).dry_run(dry_run);
     let change = session
         .open()?
-        .config_set(key, values, user, dry_run, &session.context)?;
+        .config_set(key, values, &options, &session.context)?;
     let verb = if values.is_some() { "set" } else { "dropped" };
     let mut text = format!("{}{verb} {key} in `{}`\n", would(dry_run), change.file.display());
     let wanted = if user {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use backlot::{
-    Error, ExportFormat, ExportOptions, GetOptions, InstallReport, InstallRequest, Localize, MoveReport,
-    PackageChange, Workspace,
+    ChangeOptions, Error, ExportFormat, ExportOptions, GetOptions, InstallReport, InstallRequest, Localize,
+    MoveReport, PackageChange, Workspace,
 };
 use serde::Serialize;
 
@@ -26,14 +26,13 @@ pub(super) fn install(
 const WOULD_PULL: &str = "would then pull the tracked files of all inputs that are not on demand\n";
 
 pub(super) fn get(session: &Session, args: &args::GetArgs) -> Result<Answer, Error> {
-    let options = GetOptions {
-        from: args.from.clone(),
-        remote: args.remote.clone(),
-        here: session.here.clone(),
-        prereleases: args.pre,
-        without_files: args.no_pull,
-        dry_run: args.dry.dry_run,
-    };
+    let options = GetOptions::new()
+        .from(args.from.clone())
+        .remote(args.remote.clone())
+        .here(session.here.clone())
+        .prereleases(args.pre)
+        .without_files(args.no_pull)
+        .dry_run(args.dry.dry_run);
     let (host, context) = (&session.host, &session.context);
     let report = Workspace::get(&session.workspace, &args.requirements, &options, host, context)?;
     let mut lines = String::new();
@@ -83,7 +82,7 @@ fn installed(
     if pull && report.dry_run {
         lines.push_str(WOULD_PULL);
     } else if pull {
-        let pulled = workspace.pull_local(false, &session.context)?;
+        let pulled = workspace.pull_local(&ChangeOptions::new(), &session.context)?;
         lines.push_str(&super::assets::describe_pull(&pulled));
         files = Some(pulled);
     }
@@ -99,7 +98,12 @@ pub(super) fn localize(
 ) -> Result<Answer, Error> {
     let workspace = session.open()?;
     let all = match (asset, when) {
-        (Some(asset), Some(when)) => workspace.localize(asset, when, dry_run, &session.context)?,
+        (Some(asset), Some(when)) => workspace.localize(
+            asset,
+            when,
+            &ChangeOptions::new().dry_run(dry_run),
+            &session.context,
+        )?,
         _ => workspace.localized(&session.context)?,
     };
     let row = |one: &backlot::LocalizedAsset| {
@@ -122,17 +126,24 @@ pub(super) fn localize(
 }
 
 pub(super) fn repair(session: &Session, dry_run: bool) -> Result<Answer, Error> {
-    let report = session.open()?.repair_inputs(dry_run, &session.context)?;
+    let report = session
+        .open()?
+        .repair_inputs(&ChangeOptions::new().dry_run(dry_run), &session.context)?;
     Ok(Answer::new(&report, describe(&report)))
 }
 
 pub(super) fn update(session: &Session, names: &[String], dry_run: bool) -> Result<Answer, Error> {
-    let report = session.open()?.update(names, dry_run, &session.context)?;
+    let report = session
+        .open()?
+        .update(names, &ChangeOptions::new().dry_run(dry_run), &session.context)?;
     Ok(Answer::new(&report, describe(&report)))
 }
 
 pub(super) fn uninstall(session: &Session, names: &[String], dry_run: bool) -> Result<Answer, Error> {
-    let report = session.open()?.uninstall(names, dry_run, &session.context)?;
+    let report =
+        session
+            .open()?
+            .uninstall(names, &ChangeOptions::new().dry_run(dry_run), &session.context)?;
     Ok(Answer::new(&report, describe(&report)))
 }
 
@@ -175,9 +186,9 @@ fn row(change: &PackageChange) -> Vec<String> {
 
 pub(super) fn lock(session: &Session, request: &InstallRequest) -> Result<Answer, Error> {
     let dry_run = request.dry_run;
-    let (lock, changed) = session.open()?.write_lock(request, &session.context)?;
-    let count = backlot::text::count(lock.packages.len() as u64, "package");
-    let text = if changed {
+    let written = session.open()?.write_lock(request, &session.context)?;
+    let count = backlot::text::count(written.lock.packages.len() as u64, "package");
+    let text = if written.changed {
         format!(
             "{}written backlot.lock with {count}",
             if dry_run { would(true) } else { "" }
@@ -186,7 +197,7 @@ pub(super) fn lock(session: &Session, request: &InstallRequest) -> Result<Answer
         format!("backlot.lock is right already ({count})")
     };
     Ok(Answer::new(
-        &serde_json::json!({ "lock": lock, "changed": changed, "dry_run": dry_run }),
+        &serde_json::json!({ "lock": written.lock, "changed": written.changed, "dry_run": dry_run }),
         text,
     ))
 }
@@ -198,7 +209,11 @@ pub(super) fn install_from_lock(
     dry_run: bool,
 ) -> Result<Answer, Error> {
     let workspace = session.open()?;
-    let report = workspace.install_from_lock(&session.here.join(file), dry_run, &session.context)?;
+    let report = workspace.install_from_lock(
+        &session.here.join(file),
+        &ChangeOptions::new().dry_run(dry_run),
+        &session.context,
+    )?;
     installed(session, &workspace, &report, pull)
 }
 
@@ -220,12 +235,11 @@ pub(super) fn export(
         Some(args::ExportFormat::Requirements) | None => ExportFormat::Requirements,
     };
     let report = session.open()?.export(
-        &ExportOptions {
-            format,
-            output: output.as_deref(),
-            no_hashes,
-            dry_run,
-        },
+        &ExportOptions::new()
+            .format(format)
+            .output(output)
+            .no_hashes(no_hashes)
+            .dry_run(dry_run),
         &session.context,
     )?;
     let text = match &report.file {

@@ -22,7 +22,7 @@ pub(super) fn python(session: &Session, command: &Python) -> Result<Answer, Erro
         Python::Install { version, dry } => {
             let report = session
                 .open()?
-                .install_python(version, dry.dry_run, &session.context)?;
+                .install_python(version, &dry.changes(), &session.context)?;
             let text = if report.unchanged {
                 format!(
                     "Python {} is there already: `{}`",
@@ -62,7 +62,7 @@ pub(super) fn channel(session: &Session, command: &Channel) -> Result<Answer, Er
     match command {
         Channel::Add { channel, dry } => {
             let channel = relative_to_workspace(session, &workspace, channel);
-            let status = workspace.add_channel(&channel, dry.dry_run, &session.context)?;
+            let status = workspace.add_channel(&channel, &dry.changes(), &session.context)?;
             let text = format!("{}added the channel {}", would(dry.dry_run), status.channel);
             Ok(Answer::new(&status, text))
         }
@@ -80,7 +80,7 @@ pub(super) fn channel(session: &Session, command: &Channel) -> Result<Answer, Er
             Ok(Answer::new(&json!({ "channels": all }), text))
         }
         Channel::Remove { channel, dry } => {
-            let status = workspace.remove_channel(channel, dry.dry_run, &session.context)?;
+            let status = workspace.remove_channel(channel, &dry.changes(), &session.context)?;
             let text = format!("{}removed the channel {}", would(dry.dry_run), status.channel);
             Ok(Answer::new(&status, text))
         }
@@ -91,11 +91,11 @@ pub(super) fn external(session: &Session, command: &External) -> Result<Answer, 
     let workspace = session.open()?;
     match command {
         External::Add { requirements, dry } => {
-            let report = workspace.add_external(requirements, dry.dry_run, &session.context)?;
+            let report = workspace.add_external(requirements, &dry.changes(), &session.context)?;
             Ok(Answer::new(&report, describe(&report)))
         }
         External::Remove { names, dry } => {
-            let report = workspace.remove_external(names, dry.dry_run, &session.context)?;
+            let report = workspace.remove_external(names, &dry.changes(), &session.context)?;
             Ok(Answer::new(&report, describe(&report)))
         }
         External::List => {

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use backlot::{Error, PutBackReport, RestoreOptions, Version, Workspace, text};
+use backlot::{
+    ChangeOptions, DiscardOptions, Error, PutBackReport, RestoreOptions, Version, Workspace, text,
+};
 
 use crate::args::{DiscardArgs, RestoreArgs, UntrackArgs};
 use crate::output::{Answer, would};
@@ -11,7 +13,9 @@ use crate::session::Session;
 pub(super) fn untrack(session: &Session, args: &UntrackArgs) -> Result<Answer, Error> {
     let dry_run = args.dry.dry_run;
     let paths: Vec<PathBuf> = args.paths.iter().map(|path| session.here.join(path)).collect();
-    let report = session.open()?.untrack(&paths, dry_run, &session.context)?;
+    let report = session
+        .open()?
+        .untrack(&paths, &ChangeOptions::new().dry_run(dry_run), &session.context)?;
     let mut lines = String::new();
     for path in &report.paths {
         let absent = match path.absent {
@@ -29,13 +33,12 @@ pub(super) fn untrack(session: &Session, args: &UntrackArgs) -> Result<Answer, E
 }
 
 pub(super) fn restore(session: &Session, args: &RestoreArgs) -> Result<Answer, Error> {
-    let options = RestoreOptions {
-        version: None,
-        repo: args.repo.clone(),
-        remote: args.remote.clone(),
-        frames: args.frames.clone(),
-        dry_run: args.dry.dry_run,
-    };
+    let options = RestoreOptions::new()
+        .version(None)
+        .repo(args.repo.clone())
+        .remote(args.remote.clone())
+        .frames(args.frames.clone())
+        .dry_run(args.dry.dry_run);
     let workspace = session.open()?;
     // Paths of one version together, in the order in which they were named.
     let mut groups: Vec<(Option<Version>, Vec<PathBuf>)> = Vec::new();
@@ -48,10 +51,7 @@ pub(super) fn restore(session: &Session, args: &RestoreArgs) -> Result<Answer, E
     }
     let (mut lines, mut reports) = (String::new(), Vec::new());
     for (version, paths) in groups {
-        let options = RestoreOptions {
-            version: version.clone(),
-            ..options.clone()
-        };
+        let options = options.clone().version(version.clone());
         let report = workspace.restore(&paths, &options, &session.context)?;
         let from = version.map(|version| format!(" from {version}"));
         lines.push_str(&describe(&report, "restored", &from.unwrap_or_default()));
@@ -80,7 +80,10 @@ pub(super) fn discard(session: &Session, args: &DiscardArgs) -> Result<Answer, E
         .iter()
         .map(|given| asset_or_path(session, &workspace, given))
         .collect::<Result<_, _>>()?;
-    let report = workspace.discard(&paths, args.frames.as_deref(), args.dry.dry_run, &session.context)?;
+    let options = DiscardOptions::new()
+        .frames(args.frames.clone())
+        .dry_run(args.dry.dry_run);
+    let report = workspace.discard(&paths, &options, &session.context)?;
     let text = describe(&report, "discarded changes of", "");
     Ok(Answer::new(&report, text))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use backlot::{Error, OutdatedRow, PackageName, TreeEdge, TreeNode, TreeReport};
+use backlot::{Error, OutdatedRow, PackageName, TreeEdge, TreeNode, TreeOptions, TreeReport};
 
 use crate::output::{Answer, columns};
 use crate::session::Session;
@@ -24,7 +24,10 @@ pub(super) fn tree(
     invert: bool,
     depth: Option<usize>,
 ) -> Result<Answer, Error> {
-    let report = session.open()?.tree(name, invert, &session.context)?;
+    let options = TreeOptions::new()
+        .package(name.map(ToOwned::to_owned))
+        .invert(invert);
+    let report = session.open()?.tree(&options, &session.context)?;
     let text = if report.roots.is_empty() {
         "no inputs; `backlot install NAME` installs one".to_owned()
     } else {

@@ -10,10 +10,7 @@ use crate::output::{Answer, columns};
 use crate::session::Session;
 
 pub(super) fn log(session: &Session, args: &LogArgs) -> Result<Answer, Error> {
-    let options = LogOptions {
-        repo: args.repo.clone(),
-        limit: args.limit,
-    };
+    let options = LogOptions::new().repo(args.repo.clone()).limit(args.limit);
     let releases = session.open()?.log(&args.release, &options, &session.context)?;
     let lines: String = releases.iter().map(describe).collect();
     Ok(Answer::new(&serde_json::json!({ "releases": releases }), lines))

@@ -73,16 +73,15 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             remote,
             dry,
         } => {
-            let options = backlot::AddFiles {
-                asset: asset.clone(),
-                rename: rename.clone(),
-                remove: remove.clone(),
-                keep_gone: *keep_gone,
-                push: *push,
-                to_remote: *to_remote,
-                remote: remote.clone(),
-                dry_run: dry.dry_run,
-            };
+            let options = backlot::AddFiles::new()
+                .asset(asset.clone())
+                .rename(rename.clone())
+                .remove(remove.clone())
+                .keep_gone(*keep_gone)
+                .push(*push)
+                .to_remote(*to_remote)
+                .remote(remote.clone())
+                .dry_run(dry.dry_run);
             assets::add(session, paths, &options)
         }
         Command::Untrack(args) => files::untrack(session, args),
@@ -113,21 +112,20 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             cascade,
             dry,
         } => {
-            let options = backlot::PublishOptions {
-                parts: parts.options(),
-                to: to.clone(),
-                remote: remote.clone(),
-                message: message.clone(),
-                bump: bump.as_deref().map(str::parse).transpose()?,
-                skip_existing: *skip_existing,
-                remove: remove.clone(),
-                force: *force,
-                allow_unpushed: *allow_unpushed,
-                no_cache: *no_cache,
-                no_dirty: *no_dirty,
-                repro: *repro,
-                dry_run: dry.dry_run,
-            };
+            let options = backlot::PublishOptions::new()
+                .parts(parts.options())
+                .to(to.clone())
+                .remote(remote.clone())
+                .message(message.clone())
+                .bump(bump.as_deref().map(str::parse).transpose()?)
+                .skip_existing(*skip_existing)
+                .remove(remove.clone())
+                .force(*force)
+                .allow_unpushed(*allow_unpushed)
+                .no_cache(*no_cache)
+                .no_dirty(*no_dirty)
+                .repro(*repro)
+                .dry_run(dry.dry_run);
             cascades::publish(session, asset.as_deref(), options, cascade)
         }
         Command::Repro(args) => pipelines::repro(session, args),
@@ -152,12 +150,11 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             tag,
             repo,
         } => {
-            let query = backlot::Query {
-                name: text.clone(),
-                asset_type: asset_type.clone(),
-                tag: tag.clone(),
-                keyword: None,
-            };
+            let query = backlot::Query::new()
+                .name(text.clone())
+                .asset_type(asset_type.clone())
+                .tag(tag.clone())
+                .keyword(None);
             browse::search(session, &query, repo.as_deref())
         }
         Command::List { repo } => browse::search(session, &backlot::Query::default(), repo.as_deref()),
@@ -181,18 +178,17 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             if let Some(file) = from_lock {
                 return environment::install_from_lock(session, file, *pull, dry.dry_run);
             }
-            let request = backlot::InstallRequest {
-                from: from.clone(),
-                upgrade: if *upgrade {
+            let request = backlot::InstallRequest::new()
+                .from(from.clone())
+                .upgrade(if *upgrade {
                     backlot::Upgrade::All
                 } else {
                     backlot::Upgrade::None
-                },
-                prereleases: *pre,
-                rules: rules.changes(),
-                locked: *locked,
-                dry_run: dry.dry_run,
-            };
+                })
+                .prereleases(*pre)
+                .rules(rules.changes())
+                .locked(*locked)
+                .dry_run(dry.dry_run);
             environment::install(session, requirements, &request, *pull)
         }
         Command::Update { names, dry } => environment::update(session, names, dry.dry_run),
@@ -214,17 +210,15 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             rules,
             dry,
         } => {
-            let request = backlot::InstallRequest {
-                upgrade: if *upgrade {
+            let request = backlot::InstallRequest::new()
+                .upgrade(if *upgrade {
                     backlot::Upgrade::All
                 } else {
                     backlot::Upgrade::None
-                },
-                prereleases: *pre,
-                rules: rules.changes(),
-                dry_run: dry.dry_run,
-                ..backlot::InstallRequest::default()
-            };
+                })
+                .prereleases(*pre)
+                .rules(rules.changes())
+                .dry_run(dry.dry_run);
             environment::lock(session, &request)
         }
         Command::Export {
@@ -272,16 +266,15 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             inputs,
             repo,
         } => {
-            let options = backlot::VerifyOptions {
-                cache: *cache,
-                remote: remote.is_some(),
-                remote_name: remote.clone().filter(|name| !name.is_empty()),
-                releases: *releases,
-                sample: *sample,
-                inputs: *inputs,
-                repos: repo.is_some(),
-                repo_name: repo.clone().filter(|name| !name.is_empty()),
-            };
+            let options = backlot::VerifyOptions::new()
+                .cache(*cache)
+                .remote(remote.is_some())
+                .remote_name(remote.clone().filter(|name| !name.is_empty()))
+                .releases(*releases)
+                .sample(*sample)
+                .inputs(*inputs)
+                .repos(repo.is_some())
+                .repo_name(repo.clone().filter(|name| !name.is_empty()));
             browse::verify(session, options)
         }
         Command::Repair {
@@ -312,15 +305,13 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             if *restore {
                 return storage::restore(session, remote, *dry_run);
             }
-            let options = backlot::CollectOptions {
-                grace: *grace,
-                young: *young,
-                parts: *part_age,
-                no_other_writers: *no_other_writers,
-                allow_most: *allow_most,
-                dry_run: *dry_run,
-                ..backlot::CollectOptions::default()
-            };
+            let options = backlot::CollectOptions::new()
+                .grace(*grace)
+                .young(*young)
+                .parts(*part_age)
+                .no_other_writers(*no_other_writers)
+                .allow_most(*allow_most)
+                .dry_run(*dry_run);
             storage::collect(session, remote, &options, forget_user)
         }
         Command::Step(step) => steps::step(session, step),

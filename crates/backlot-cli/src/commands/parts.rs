@@ -1,6 +1,8 @@
 //! Parts of farm jobs: pushed, listed, dropped.
 
-use backlot::{Context, DropChoice, Error, PartState, Parts, PartsUsed, PushPart, Timestamp, text};
+use backlot::{
+    ChangeOptions, Context, DropChoice, Error, PartState, Parts, PartsUsed, PushPart, Timestamp, text,
+};
 
 use crate::args::{AtRemote, Part};
 use crate::host;
@@ -133,7 +135,7 @@ fn drop_parts(
     dry_run: bool,
     context: &Context,
 ) -> Result<Answer, Error> {
-    let dropped = parts.drop_parts(job, choice, dry_run, context)?;
+    let dropped = parts.drop_parts(job, choice, &ChangeOptions::new().dry_run(dry_run), context)?;
     let mut lines = String::new();
     for one in &dropped.dropped {
         if let Some(node) = &one.node {

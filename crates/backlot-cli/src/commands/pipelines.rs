@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use backlot::{
-    Error, NewStage, ReproOptions, ReproReport, ResultsReport, StageEditReport, StageNode, StageOutcome,
-    StageReport, Workspace,
+    ChangeOptions, Error, NewStage, ReproOptions, ReproReport, ResultsReport, StageEditReport, StageNode,
+    StageOutcome, StageReport, Workspace,
 };
 use serde::Serialize;
 
@@ -13,27 +13,23 @@ use crate::output::{Answer, columns, with_schema, would};
 use crate::session::Session;
 
 fn options(session: &Session, results: &ResultArgs) -> ReproOptions {
-    ReproOptions {
-        folder: Some(session.here.clone()),
-        force: results.force,
-        pull: results.pull,
-        remote: results.remote.clone(),
-        allow_missing: results.allow_missing,
-        dry_run: results.dry_run,
-        ..ReproOptions::default()
-    }
+    ReproOptions::new()
+        .folder(Some(session.here.clone()))
+        .force(results.force)
+        .pull(results.pull)
+        .remote(results.remote.clone())
+        .allow_missing(results.allow_missing)
+        .dry_run(results.dry_run)
 }
 
 pub(super) fn repro(session: &Session, args: &ReproArgs) -> Result<Answer, Error> {
     let workspace = session.open()?;
-    let options = ReproOptions {
-        targets: args.targets.clone(),
-        single: args.single_item,
-        downstream: args.downstream,
-        keep_going: args.keep_going,
-        jobs: args.jobs.map(std::num::NonZero::get),
-        ..options(session, &args.results)
-    };
+    let options = options(session, &args.results)
+        .targets(args.targets.clone())
+        .single(args.single_item)
+        .downstream(args.downstream)
+        .keep_going(args.keep_going)
+        .jobs(args.jobs.map(std::num::NonZero::get));
     if args.plan_json {
         let plan = workspace.plan_repro(&options, &session.context)?;
         let mut answer = Answer::new(&plan, "");
@@ -46,9 +42,14 @@ pub(super) fn repro(session: &Session, args: &ReproArgs) -> Result<Answer, Error
     Ok(answer)
 }
 
-/// Moves results of stages by names of assets and the name of a remote; the flag makes it a dry run.
-pub(super) type MoveResults =
-    fn(&Workspace, &[String], Option<&str>, bool, &backlot::Context) -> Result<ResultsReport, Error>;
+/// Moves results of stages by names of assets and the name of a remote.
+pub(super) type MoveResults = fn(
+    &Workspace,
+    &[String],
+    Option<&str>,
+    &ChangeOptions,
+    &backlot::Context,
+) -> Result<ResultsReport, Error>;
 
 /// The answer of a push or pull with what was moved of the run cache, if that was asked for.
 pub(super) fn with_results(
@@ -60,7 +61,8 @@ pub(super) fn with_results(
     let Some(results) = results else {
         return Ok(answer);
     };
-    let report = results(&session.open()?, names, remote, dry_run, &session.context)?;
+    let changes = ChangeOptions::new().dry_run(dry_run);
+    let report = results(&session.open()?, names, remote, &changes, &session.context)?;
     answer.text.push_str(&format!(
         "{}moved {} of stages with {} ({})\n",
         would(dry_run),
@@ -180,7 +182,12 @@ pub(super) fn stage(session: &Session, command: &Stage) -> Result<Answer, Error>
         Stage::Remove(args) => {
             let dry_run = args.dry.dry_run;
             let workspace = session.open()?;
-            let report = workspace.remove_stages(&args.targets, &session.here, dry_run, &session.context)?;
+            let report = workspace.remove_stages(
+                &args.targets,
+                &session.here,
+                &ChangeOptions::new().dry_run(dry_run),
+                &session.context,
+            )?;
             Ok(edited(&report, "removed"))
         }
         Stage::Freeze(args) => freeze(session, args, true),
@@ -189,31 +196,34 @@ pub(super) fn stage(session: &Session, command: &Stage) -> Result<Answer, Error>
 }
 
 fn add(session: &Session, args: &StageAddArgs) -> Result<Answer, Error> {
-    let new = NewStage {
-        name: args.name.clone(),
-        command: args.command.clone(),
-        desc: args.desc.clone(),
-        wdir: args.wdir.clone(),
-        deps: args.deps.clone(),
-        params: args.params.clone(),
-        outs: args.outs.clone(),
-        outs_no_cache: args.outs_no_cache.clone(),
-        metrics: args.metrics.clone(),
-        metrics_no_cache: args.metrics_no_cache.clone(),
-        plots: args.plots.clone(),
-        plots_no_cache: args.plots_no_cache.clone(),
-        always_changed: args.always_changed,
-        replace: args.force,
-    };
+    let new = NewStage::new()
+        .name(args.name.clone())
+        .command(args.command.clone())
+        .desc(args.desc.clone())
+        .wdir(args.wdir.clone())
+        .deps(args.deps.clone())
+        .params(args.params.clone())
+        .outs(args.outs.clone())
+        .outs_no_cache(args.outs_no_cache.clone())
+        .metrics(args.metrics.clone())
+        .metrics_no_cache(args.metrics_no_cache.clone())
+        .plots(args.plots.clone())
+        .plots_no_cache(args.plots_no_cache.clone())
+        .always_changed(args.always_changed)
+        .replace(args.force);
     let workspace = session.open()?;
-    let report = workspace.add_stage(&new, &session.here, args.dry.dry_run, &session.context)?;
+    let report = workspace.add_stage(&new, &session.here, &args.dry.changes(), &session.context)?;
     Ok(edited(&report, "added"))
 }
 
 fn freeze(session: &Session, args: &StageTargets, frozen: bool) -> Result<Answer, Error> {
-    let dry_run = args.dry.dry_run;
     let workspace = session.open()?;
-    let report = workspace.freeze_stages(&args.targets, &session.here, frozen, dry_run, &session.context)?;
+    let (targets, changes) = (&args.targets, args.dry.changes());
+    let report = if frozen {
+        workspace.freeze_stages(targets, &session.here, &changes, &session.context)?
+    } else {
+        workspace.unfreeze_stages(targets, &session.here, &changes, &session.context)?
+    };
     Ok(edited(&report, if frozen { "froze" } else { "unfroze" }))
 }
 

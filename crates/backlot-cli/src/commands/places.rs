@@ -20,11 +20,10 @@ pub(super) fn init(
     dry_run: bool,
 ) -> Result<Answer, Error> {
     let root = dir.map_or_else(|| session.workspace.clone(), |dir| session.here.join(dir));
-    let options = InitOptions {
-        python: python.map(ToOwned::to_owned),
-        cache: cache.map(ToOwned::to_owned),
-        dry_run,
-    };
+    let options = InitOptions::new()
+        .python(python.map(ToOwned::to_owned))
+        .cache(cache.map(ToOwned::to_owned))
+        .dry_run(dry_run);
     let (_, report) = Workspace::init(&root, &options, &session.host, &session.context)?;
     let text = format!(
         "{}made the workspace `{}`\nnext: backlot repo add review PATH, backlot remote add main PATH, backlot new NAME",
@@ -50,15 +49,14 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
             base,
             dry,
         } => {
-            let options = AddRepo {
-                blessed: *blessed,
-                publish_to: *publish,
-                upload: upload.clone(),
-                store: store.options(),
-                public: public.then(|| allow.clone()),
-                create: create.then(|| base.clone()),
-                dry_run: dry.dry_run,
-            };
+            let options = AddRepo::new()
+                .blessed(*blessed)
+                .publish_to(*publish)
+                .upload(upload.clone())
+                .store(store.options())
+                .public(public.then(|| allow.clone()))
+                .create(create.then(|| base.clone()))
+                .dry_run(dry.dry_run);
             let place = relative_to_workspace(session, &workspace, place);
             let status = workspace.add_repo(name, &place, &options, &session.context)?;
             let made = made_or_found("repo", status.created, dry.dry_run);
@@ -85,12 +83,17 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
             remove,
             dry,
         } => {
-            let report = workspace.allow(name, packages, *remove, dry.dry_run, &session.context)?;
+            let changes = dry.changes();
+            let report = if *remove {
+                workspace.disallow(name, packages, &changes, &session.context)?
+            } else {
+                workspace.allow(name, packages, &changes, &session.context)?
+            };
             let text = format!("{}{}", would(dry.dry_run), describe_list(&report));
             Ok(Answer::new(&report, text))
         }
         Repo::Reindex { name, dry } => {
-            let report = workspace.reindex_repo(name, dry.dry_run, &session.context)?;
+            let report = workspace.reindex_repo(name, &dry.changes(), &session.context)?;
             let text = format!(
                 "{}reindexed {name}: {}",
                 would(dry.dry_run),
@@ -99,7 +102,7 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
             Ok(Answer::new(&report, text))
         }
         Repo::Remove { name, dry } => {
-            let status = workspace.remove_repo(name, dry.dry_run, &session.context)?;
+            let status = workspace.remove_repo(name, &dry.changes(), &session.context)?;
             let text = format!(
                 "{}removed the repo {name}; `{}` stays as it is",
                 would(dry.dry_run),
@@ -298,12 +301,11 @@ pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Erro
             default,
             dry,
         } => {
-            let options = AddRemote {
-                layout: *layout,
-                default: *default,
-                store: store.options(),
-                dry_run: dry.dry_run,
-            };
+            let options = AddRemote::new()
+                .layout(*layout)
+                .as_default(*default)
+                .store(store.options())
+                .dry_run(dry.dry_run);
             let url = relative_to_workspace(session, &workspace, url);
             one(
                 workspace.add_remote(name, &url, &options, &session.context)?,
@@ -335,17 +337,17 @@ pub(super) fn remote(session: &Session, command: &Remote) -> Result<Answer, Erro
             releases,
             dry,
         } => {
-            let report = workspace.copy_files(from, to, releases, dry.dry_run, &session.context)?;
+            let report = workspace.copy_files(from, to, releases, &dry.changes(), &session.context)?;
             let text = describe_copied(&report);
             Answer::new(&report, text)
         }
         Remote::Remove { name, dry } => one(
-            workspace.remove_remote(name, dry.dry_run, &session.context)?,
+            workspace.remove_remote(name, &dry.changes(), &session.context)?,
             "removed",
             dry.dry_run,
         ),
         Remote::Default { name, dry } => one(
-            workspace.default_remote(name, dry.dry_run, &session.context)?,
+            workspace.default_remote(name, &dry.changes(), &session.context)?,
             "chose",
             dry.dry_run,
         ),

@@ -1,8 +1,8 @@
 //! Published releases: what is said of them, and copying them between repos.
 
 use backlot::{
-    CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, Fact, MirrorOptions, ReposDiffer,
-    Timestamp, Verdict, text,
+    CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, Fact, JudgeOptions, MirrorOptions,
+    ReposDiffer, Timestamp, Verdict, text,
 };
 
 use crate::args::{CopyArgs, MirrorArgs, VerdictArgs};
@@ -13,10 +13,11 @@ pub(super) fn judge(session: &Session, verdict: Verdict, args: &VerdictArgs) -> 
     let workspace = session.open()?;
     let report = workspace.judge(
         &args.release,
-        args.repo.as_deref(),
         verdict,
         &args.message,
-        args.dry.dry_run,
+        &JudgeOptions::new()
+            .repo(args.repo.clone())
+            .dry_run(args.dry.dry_run),
         &session.context,
     )?;
     let verb = match verdict {
@@ -67,17 +68,16 @@ pub(super) fn said(what: &str, fact: &Fact) -> String {
 }
 
 pub(super) fn copy(session: &Session, args: &CopyArgs) -> Result<Answer, Error> {
-    let options = CopyOptions {
-        from: args.from.clone(),
-        to: args.to.clone(),
-        with_deps: args.with_deps,
-        from_remote: args.ends.from_remote.clone(),
-        to_remote: args.ends.to_remote.clone(),
-        without_files: args.without_files,
-        message: args.message.clone(),
-        force: args.force,
-        dry_run: args.dry.dry_run,
-    };
+    let options = CopyOptions::new()
+        .from(args.from.clone())
+        .to(args.to.clone())
+        .with_deps(args.with_deps)
+        .from_remote(args.ends.from_remote.clone())
+        .to_remote(args.ends.to_remote.clone())
+        .without_files(args.without_files)
+        .message(args.message.clone())
+        .force(args.force)
+        .dry_run(args.dry.dry_run);
     let report = session
         .open()?
         .copy_release(&args.release, &options, &session.context)?;
@@ -94,17 +94,16 @@ pub(super) fn copy(session: &Session, args: &CopyArgs) -> Result<Answer, Error> 
 }
 
 pub(super) fn mirror(session: &Session, args: &MirrorArgs) -> Result<Answer, Error> {
-    let options = MirrorOptions {
-        from: args.from.clone(),
-        to: args.to.clone(),
-        names: args.name.clone(),
-        newest: args.newest.map(|n| n as usize),
-        files: args.files || args.ends.from_remote.is_some() || args.ends.to_remote.is_some(),
-        from_remote: args.ends.from_remote.clone(),
-        to_remote: args.ends.to_remote.clone(),
-        message: args.message.clone(),
-        dry_run: args.dry.dry_run,
-    };
+    let options = MirrorOptions::new()
+        .from(args.from.clone())
+        .to(args.to.clone())
+        .names(args.name.clone())
+        .newest(args.newest.map(|n| n as usize))
+        .files(args.files || args.ends.from_remote.is_some() || args.ends.to_remote.is_some())
+        .from_remote(args.ends.from_remote.clone())
+        .to_remote(args.ends.to_remote.clone())
+        .message(args.message.clone())
+        .dry_run(args.dry.dry_run);
     let report = session.open()?.mirror(&options, &session.context)?;
     let mut lines = report.files.as_ref().map(describe_files).unwrap_or_default();
     for release in &report.copied {

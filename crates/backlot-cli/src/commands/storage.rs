@@ -1,6 +1,8 @@
 //! Looking after remotes: collecting, restoring, repairing, telling what is stored.
 
-use backlot::{CollectOptions, CollectReport, Collected, Error, PassedOver, text};
+use backlot::{
+    ChangeOptions, CollectOptions, CollectReport, Collected, Error, PassedOver, RepairOptions, text,
+};
 
 use crate::output::{Answer, columns, would};
 use crate::session::Session;
@@ -121,9 +123,10 @@ fn describe(lines: &mut String, what: &str, objects: &[Collected]) {
 }
 
 pub(super) fn restore(session: &Session, remote: Option<&str>, dry_run: bool) -> Result<Answer, Error> {
-    let report = session
-        .open()?
-        .restore_remote(remote, dry_run, &session.context)?;
+    let report =
+        session
+            .open()?
+            .restore_remote(remote, &ChangeOptions::new().dry_run(dry_run), &session.context)?;
     let mut lines = format!(
         "{}restored {}: {} ({}) can be read again\n",
         would(dry_run),
@@ -144,6 +147,12 @@ pub(super) fn restore(session: &Session, remote: Option<&str>, dry_run: bool) ->
     Ok(Answer::new(&report, lines))
 }
 
+fn repair_options(from: Option<&str>, dry_run: bool) -> RepairOptions {
+    RepairOptions::new()
+        .from(from.map(ToOwned::to_owned))
+        .dry_run(dry_run)
+}
+
 pub(super) fn repair(
     session: &Session,
     remote: Option<&str>,
@@ -152,7 +161,7 @@ pub(super) fn repair(
 ) -> Result<Answer, Error> {
     let report = session
         .open()?
-        .repair_remote(remote, from, dry_run, &session.context)?;
+        .repair_remote(remote, &repair_options(from, dry_run), &session.context)?;
     let damaged = report.repaired.len() as u64 - report.absent;
     let mut done = Vec::new();
     if damaged > 0 || report.absent == 0 {
@@ -227,7 +236,7 @@ pub(super) fn repair_repo(
 ) -> Result<Answer, Error> {
     let report = session
         .open()?
-        .repair_repo(repo, from, dry_run, &session.context)?;
+        .repair_repo(repo, &repair_options(from, dry_run), &session.context)?;
     let mut lines = format!(
         "repo {}: {}restored {} ({}), {}mended {}\n",
         report.repo,

@@ -1,6 +1,6 @@
 //! Running the checks of an asset.
 
-use backlot::{CheckLevel, CheckOutcome, Error};
+use backlot::{CheckLevel, CheckOutcome, Error, ValidateOptions};
 
 use crate::output::{Answer, columns};
 use crate::session::Session;
@@ -11,7 +11,7 @@ const FEW: usize = 10;
 pub(super) fn validate(session: &Session, asset: Option<&str>, auto: bool) -> Result<Answer, Error> {
     let workspace = session.open()?;
     let asset = super::assets::asset_or_here(session, &workspace, asset)?;
-    let report = workspace.validate(&asset, auto, &session.context)?;
+    let report = workspace.validate(&asset, &ValidateOptions::new().automatic(auto), &session.context)?;
     let mut text = String::new();
     if report.checks.is_empty() {
         text = format!("{} declares no checks", report.asset);

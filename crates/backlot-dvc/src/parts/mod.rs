@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use backlot_core::RelPath;
 use backlot_core::frames::Frames;
 use backlot_store::{JobId, Part, PartFile};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use error::PartsError;
 
@@ -35,7 +35,7 @@ pub struct Combined<'a> {
 type Stored<'a> = (&'a Part, &'a PartFile);
 
 /// Frames of a sequence that no part has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingFrames {
     /// The folder and, where files of it are there, the sequence, as `frames/f.#.exr`.
     pub sequence: String,

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use backlot_core::{Context, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::error::Result;
@@ -111,7 +111,7 @@ impl PlaceName {
 /// assert!(SourceKind::Environment < SourceKind::Netrc, "asked in this order");
 /// assert_eq!(SourceKind::Netrc.as_str(), "netrc");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SourceKind {
@@ -219,7 +219,7 @@ pub struct FoundCredential {
 /// assert_eq!(listed[0].user.as_deref(), Some("ana"));
 /// assert!(!format!("{listed:?}").contains("secret"));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedCredential {
     /// The kind of source.
     pub source: SourceKind,

@@ -58,6 +58,10 @@ pub(super) trait BlobStore: Send + Sync + Debug {
     fn tidy(&self) -> Result<()> {
         Ok(())
     }
+    /// Whether what is written is in memory until it is finished.
+    fn keeps_in_memory(&self) -> bool {
+        false
+    }
     /// How many requests at once are good for it.
     fn concurrency(&self) -> usize;
     /// How many unwanted bytes cost less than another request.
@@ -349,6 +353,10 @@ impl BlobStore for StoreBlobs {
     fn sync_deleted(&self, _prefix: &str) -> Result<()> {
         // A service has it on its disks when it answers.
         Ok(())
+    }
+
+    fn keeps_in_memory(&self) -> bool {
+        true
     }
 
     fn concurrency(&self) -> usize {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use backlot_core::clock::Timestamp;
 use backlot_core::{Context, Operation};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::blob::BlobEntry;
 use super::catalog::{Catalog, Found, Index, damaged};
@@ -26,24 +26,26 @@ use super::tomb::{self, Condemned, Tomb, TombContent};
 use crate::error::{Error, Result};
 use crate::object::ObjectId;
 
-/// How to collect.
-#[derive(Clone, Copy, Debug)]
-pub struct CollectOptions {
-    /// How long a condemned object stays before it is deleted.
-    pub grace: Duration,
-    /// Objects younger than this are kept: somebody may be about to name them.
-    pub young: Duration,
-    /// Nobody else writes to the remote while this runs: graces that are shorter than a push may take are allowed then.
-    pub no_other_writers: bool,
-    /// Parts of jobs older than this keep nothing and are dropped.
-    pub parts: Duration,
-    /// Unused bytes that may stay in packs, in hundredths of the bytes that are needed. Where there are more, packs are written
-    /// anew without them, those with the least use first.
-    pub max_unused: u8,
-    /// Condemn even if it is most of what the remote holds.
-    pub allow_most: bool,
-    /// Change nothing.
-    pub dry_run: bool,
+backlot_core::options! {
+    /// How to collect.
+    #[derive(Copy)]
+    pub struct CollectOptions {
+        /// How long a condemned object stays before it is deleted.
+        pub grace: Duration,
+        /// Objects younger than this are kept: somebody may be about to name them.
+        pub young: Duration,
+        /// Nobody else writes to the remote while this runs: graces that are shorter than a push may take are allowed then.
+        pub no_other_writers: bool,
+        /// Parts of jobs older than this keep nothing and are dropped.
+        pub parts: Duration,
+        /// Unused bytes that may stay in packs, in hundredths of the bytes that are needed. Where there are more, packs are written
+        /// anew without them, those with the least use first.
+        pub max_unused: u8,
+        /// Condemn even if it is most of what the remote holds.
+        pub allow_most: bool,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 impl Default for CollectOptions {
@@ -61,7 +63,7 @@ impl Default for CollectOptions {
 }
 
 /// An object that is or was collected.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Collected {
     /// Its key on the remote.
     pub key: String,
@@ -72,7 +74,7 @@ pub struct Collected {
 }
 
 /// What a collection did, or would do.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CollectReport {
     /// Files that are kept.
     pub files_kept: u64,

@@ -74,7 +74,7 @@ impl fmt::Display for JobId {
 }
 
 /// What a node says of a part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartHead {
     /// The job.
     pub job: JobId,

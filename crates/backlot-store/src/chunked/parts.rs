@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use backlot_core::clock::Timestamp;
 use backlot_core::{Context, RelPath};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::blob::BlobEntry;
 use super::gc::{CollectOptions, is_older};
@@ -55,7 +55,7 @@ pub struct StoredPart {
 }
 
 /// An object among the parts that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DamagedPart {
     /// Its key.
     pub key: String,
@@ -75,7 +75,7 @@ pub struct JobParts {
 }
 
 /// A part that was dropped, or would be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DroppedPart {
     /// Its key.
     pub key: String,

@@ -5,8 +5,8 @@
 //! Beside that the batch before is finished: where a file's proof is not known, by MD5 in SIMD lanes across the files, and,
 //! where a file is read for the first time, by a copy into the cache ([`Intake`], [`super::copies`]); a writer thread writes
 //! its packs, and a finisher waits for the disk. Memory: 5 batches of [`BATCH`] bytes, 3 of spare buffers, those of one
-//! writer, and 130 bytes a new chunk of the group of files: with what the allocator holds back below 240 MiB for groups of
-//! [`super::push::GROUP_BYTES`]. Invariant: the result names only chunks whose packs are complete on the remote, and only
+//! writer, 130 bytes a new chunk of the group of files, and of a service three packs of at most 16 MiB: with what the allocator holds back below
+//! 256 MiB for groups of [`super::push::GROUP_BYTES`]. Invariant: the result names only chunks whose packs are complete on the remote, and only
 //! files whose bytes were what their name or proof says.
 
 use std::collections::HashMap;
@@ -79,7 +79,7 @@ struct Worker<'a> {
 /// The state of one run.
 pub(super) struct Pipeline<'a> {
     worker: Worker<'a>,
-    stream: PackStream<'a>,
+    stream: PackStream,
     numbers: HashMap<PackFacts, u32>,
     stored: Stored,
 }
@@ -95,7 +95,7 @@ impl<'a> Pipeline<'a> {
         format: &'a RemoteFormat,
         known: Known<'a>,
         intake: Option<&'a Intake<'a>>,
-        stream: PackStream<'a>,
+        stream: PackStream,
     ) -> Self {
         Self {
             worker: Worker {

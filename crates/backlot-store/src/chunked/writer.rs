@@ -22,8 +22,11 @@ use crate::error::Result;
 
 /// Batches that wait for the writer.
 const QUEUE: usize = 1;
-/// Packs that wait for the disk or the service; their bytes are there already.
+/// Packs that wait for the disk; their bytes are there already. What is in memory until it is sent does not wait: then there are as many packs
+/// as finishers, and one that is filled.
 const FINISHING: usize = 8;
+/// The longest pack that is in memory until it is sent.
+const IN_MEMORY: u32 = 16 << 20;
 /// Packs that are finished at once: while one waits for its name to be on the disk, another waits for its bytes.
 const FINISHERS: usize = 2;
 
@@ -45,8 +48,8 @@ struct Batch {
 type Finishing = (Box<dyn BlobWriter>, PackFacts, Vec<Entry>);
 
 /// Where chunks go.
-pub(super) struct PackStream<'a> {
-    limits: &'a PackLimits,
+pub(super) struct PackStream {
+    limits: PackLimits,
     layout: Option<PackLayout>,
     batch: Batch,
     sender: Option<SyncSender<Batch>>,
@@ -56,16 +59,23 @@ pub(super) struct PackStream<'a> {
     done: Arc<Mutex<Vec<PackFacts>>>,
 }
 
-impl std::fmt::Debug for PackStream<'_> {
+impl std::fmt::Debug for PackStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PackStream").finish_non_exhaustive()
     }
 }
 
-impl<'a> PackStream<'a> {
-    pub(super) fn start(blobs: &Arc<dyn BlobStore>, limits: &'a PackLimits, journal: &Path) -> Self {
+impl PackStream {
+    pub(super) fn start(blobs: &Arc<dyn BlobStore>, limits: &PackLimits, journal: &Path) -> Self {
         let (sender, batches) = sync_channel(QUEUE);
-        let (finish, finishing) = sync_channel(FINISHING);
+        let mut limits = *limits;
+        let waiting = if blobs.keeps_in_memory() {
+            limits.bytes = limits.bytes.min(IN_MEMORY);
+            0
+        } else {
+            FINISHING
+        };
+        let (finish, finishing) = sync_channel(waiting);
         let (give_back, used) = channel();
         let done = Arc::new(Mutex::new(Vec::new()));
         let finishing = Arc::new(Mutex::new(finishing));
@@ -201,7 +211,7 @@ impl<'a> PackStream<'a> {
     }
 }
 
-impl Drop for PackStream<'_> {
+impl Drop for PackStream {
     fn drop(&mut self) {
         self.sender = None;
         for thread in self.threads.drain(..) {

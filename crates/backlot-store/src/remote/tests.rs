@@ -130,6 +130,42 @@ fn what_is_pushed_is_pulled_bit_for_bit_from_every_kind_of_remote() {
     }
 }
 
+/// What a service is sent is in memory until it has it: three packs at most, none of them large.
+#[test]
+fn packs_of_a_service_are_no_larger_than_memory_allows() {
+    let bench = Bench::new();
+    let mut random = 1_u64;
+    let mut noise = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random.to_le_bytes()[3]
+    };
+    let path = bench.folder.path().join("noise");
+    fs::write(&path, (0..40 << 20).map(|_| noise()).collect::<Vec<u8>>()).expect("written");
+    let context = Context::default();
+    let added = add_files(&bench.cache, &bench.stat, &[path], &[LinkMode::Copy], &context).expect("added");
+    let id = ObjectId::file(added[0].digests.md5);
+    let network = Network::new(
+        NetworkOptions::new(bench.folder.path().join("index")),
+        context.clone(),
+    );
+    let store = backlot_backend::memory(&network.expect("a network")).expect("a store");
+    let mirrors = bench.folder.path().join("mirrors");
+    let remote = Remote::in_store(Arc::clone(&store), RemoteLayout::Chunked, &mirrors).expect("a remote");
+    remote
+        .push(&bench.cache, &[Transfer::of(id)], &context)
+        .expect("pushed");
+    let sizes: Vec<u64> = store
+        .list("", true)
+        .expect("listed")
+        .iter()
+        .map(|entry| entry.size)
+        .collect();
+    assert!(sizes.iter().sum::<u64>() > 40 << 20, "{sizes:?}");
+    assert!(sizes.iter().all(|size| *size <= 16 << 20), "{sizes:?}");
+}
+
 #[test]
 fn what_another_machine_sent_to_a_remote_of_dvc_is_read_once_and_mended_if_it_is_damaged() {
     let bench = Bench::new();

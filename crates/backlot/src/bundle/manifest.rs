@@ -27,6 +27,7 @@ const FORMAT: u64 = 1;
 
 /// What a bundle has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BundleManifest {
     /// Format of the bundle.
     pub format: u64,
@@ -47,6 +48,7 @@ pub struct BundleManifest {
 
 /// The platform of a bundle with compiled wheels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BundlePlatform {
     /// The system: `linux`, `macos`.
     pub os: String,
@@ -58,6 +60,7 @@ pub struct BundlePlatform {
 
 /// A release in a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BundledPackage {
     /// The package.
     pub name: PackageName,
@@ -79,6 +82,7 @@ pub struct BundledPackage {
 
 /// A file of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BundleFile {
     /// Its path in the bundle.
     pub path: RelPath,

@@ -24,13 +24,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, TemporaryFolder};
+use backlot_core::options;
 use backlot_core::{Class, Coded as _, LinkMode, Operation, PackageName, RelPath, Requirement};
 use backlot_dvc::{CheckoutOptions, TrackedPointer};
 use backlot_store::{Cache, FileDigests, ObjectId, StatCache};
 use backlot_wheel::WheelName;
 use fs_err as fs;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use manifest::{BundleFile, BundleManifest, BundlePlatform, BundledPackage};
 pub use unbundle::{UnbundleOptions, UnbundleReport, UnbundledFiles, UnbundledPackage, UnbundledState};
@@ -48,21 +49,24 @@ use crate::workspace::{Opened, absolute};
 /// Endings of archives that a bundle is not.
 const OTHER_ENDINGS: [&str; 6] = [".tar", ".zip", ".gz", ".tgz", ".xz", ".zst"];
 
-/// How to make a bundle.
-#[derive(Clone, Debug, Default)]
-pub struct BundleOptions {
-    /// The bundle: a file that ends in `.tar.zst`, or a folder, which must be new or empty.
-    pub output: PathBuf,
-    /// Prefer this repo to all others.
-    pub from: Option<String>,
-    /// Where the files are, instead of the default remote.
-    pub remote: Option<String>,
-    /// Make nothing.
-    pub dry_run: bool,
+options! {
+    /// How to make a bundle.
+    #[derive(Default)]
+    pub struct BundleOptions {
+        /// The bundle: a file that ends in `.tar.zst`, or a folder, which must be new or empty.
+        pub output: PathBuf,
+        /// Prefer this repo to all others.
+        pub from: Option<String>,
+        /// Where the files are, instead of the default remote.
+        pub remote: Option<String>,
+        /// Make nothing.
+        pub dry_run: bool,
+    }
 }
 
 /// A bundle that was made.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BundleReport {
     /// Where it is.
     pub output: PathBuf,

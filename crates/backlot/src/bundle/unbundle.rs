@@ -8,12 +8,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use backlot_core::options;
 use backlot_core::{LinkMode, PackageName, Sha256, Version, shared};
 use backlot_dvc::{Manifest, TrackedPointer};
 use backlot_repo::{Checked, Release, Repo};
 use backlot_store::{Cache, ObjectId, StatCache, add_files};
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::manifest::BundleFile;
 use super::open::OpenBundle;
@@ -34,21 +35,23 @@ const OWN_REPO: &str = "bundles";
 /// The most bytes of a manifest of a tracked folder.
 const MAX_FOLDER: u64 = 1 << 30;
 
-/// How to import a bundle.
-#[derive(Clone, Debug, Default)]
-pub struct UnbundleOptions {
-    /// Publish its releases to this repo, instead of installing them here.
-    pub into_repo: Option<String>,
-    /// Send its files to this remote. With a repo and without a name, to the default one.
-    pub push: Option<String>,
-    /// Why, for the record of the repo.
-    pub message: Option<String>,
-    /// Check the bundle and tell; change nothing.
-    pub dry_run: bool,
+options! {
+    /// How to import a bundle.
+    #[derive(Default)]
+    pub struct UnbundleOptions {
+        /// Publish its releases to this repo, instead of installing them here.
+        pub into_repo: Option<String>,
+        /// Send its files to this remote. With a repo and without a name, to the default one.
+        pub push: Option<String>,
+        /// Why, for the record of the repo.
+        pub message: Option<String>,
+        /// Check the bundle and tell; change nothing.
+        pub dry_run: bool,
+    }
 }
 
 /// What became of a release of a bundle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnbundledState {
     /// It was imported, or would be.
@@ -60,7 +63,8 @@ pub enum UnbundledState {
 }
 
 /// A release of a bundle.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UnbundledPackage {
     /// The package.
     pub name: PackageName,
@@ -75,7 +79,8 @@ pub struct UnbundledPackage {
 }
 
 /// Objects that were imported.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UnbundledFiles {
     /// How many the bundle has: contents, and manifests of folders.
     pub objects: u64,
@@ -86,7 +91,8 @@ pub struct UnbundledFiles {
 }
 
 /// A bundle that was imported.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UnbundleReport {
     /// The bundle.
     pub bundle: PathBuf,

@@ -11,7 +11,7 @@ use backlot_cascade::{
     Summary,
 };
 use backlot_core::{Timestamp, Version};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cascade::known::ending_of;
 use crate::cascade::ledger::RepoJournal;
@@ -22,7 +22,8 @@ use crate::workspace::Opened;
 const LOOK: Duration = Duration::from_millis(500);
 
 /// A cascade in a list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CascadeRow {
     /// Its id.
     pub cascade: CascadeId,
@@ -37,11 +38,12 @@ pub struct CascadeRow {
     /// How it stands; `None` while something runs or can be started.
     pub ending: Option<Ending>,
     /// How many assets have each status.
-    pub counts: std::collections::BTreeMap<&'static str, usize>,
+    pub counts: std::collections::BTreeMap<String, usize>,
 }
 
 /// Where a cascade stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CascadeStatus {
     /// The repo that has its journal.
     pub repo: String,
@@ -52,10 +54,10 @@ pub struct CascadeStatus {
     /// What it is about; empty if about everything.
     pub roots: Vec<(NodeId, Version)>,
     /// Why it is paused, if it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<String>,
     /// Why it was cancelled, if it was.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled: Option<String>,
     /// Its assets.
     #[serde(flatten)]
@@ -63,7 +65,8 @@ pub struct CascadeStatus {
 }
 
 /// All that is known of one asset of a cascade.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NodeExplained {
     /// The cascade.
     pub cascade: CascadeId,
@@ -72,7 +75,7 @@ pub struct NodeExplained {
     /// The chain of reasons, from what began it down to the asset.
     pub chain: Vec<NodeId>,
     /// Where it stands; `None` of one without a step.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<NodeStatus>,
     /// What happened to it, oldest first.
     pub history: Vec<Entry>,

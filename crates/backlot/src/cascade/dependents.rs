@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backlot_core::{GroupName, PackageName, Requirement, RequirementKind, Version};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cascade::index::{IndexedRelease, ReleaseIndex};
 use crate::cascade::studio::{Studio, grouped};
@@ -14,7 +14,8 @@ use crate::error::Result;
 use crate::workspace::Opened;
 
 /// Who requires an asset.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DependentsReport {
     /// The asset's package.
     pub package: PackageName,
@@ -25,7 +26,8 @@ pub struct DependentsReport {
 }
 
 /// An asset that requires another.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Dependent {
     /// 1 for one that requires the asset itself.
     pub depth: u32,

@@ -103,7 +103,7 @@ impl Opened {
             NO_SITE_CACHE => via.to_owned(),
             folder => self.resolve_place(folder),
         });
-        backlot_backend::StoreOptions { via, ..store.clone() }
+        store.clone().via(via)
     }
 
     /// An error unless what is installed has the digests that were planned.

@@ -5,27 +5,31 @@
 
 use backlot_cascade::control::{Request, request};
 use backlot_cascade::{Journal as _, RevertPlan, RunState, plan_revert};
+use backlot_core::options;
 use backlot_repo::Verdict;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cascade::known::ending_of;
 use crate::cascade::ledger::RepoJournal;
 use crate::error::Result;
 use crate::workspace::Opened;
 
-/// How to undo a cascade.
-#[derive(Clone, Debug, Default)]
-pub struct RevertOptions {
-    /// Why, for the record.
-    pub message: Option<String>,
-    /// Leave the releases that it began with.
-    pub keep_roots: bool,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// How to undo a cascade.
+    #[derive(Default)]
+    pub struct RevertOptions {
+        /// Why, for the record.
+        pub message: Option<String>,
+        /// Leave the releases that it began with.
+        pub keep_roots: bool,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 /// A cascade that was undone, or would be.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RevertReport {
     /// What was yanked in which order, who stays on it, and who published on top.
     #[serde(flatten)]

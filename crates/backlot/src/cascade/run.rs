@@ -10,8 +10,8 @@ use backlot_cascade::{
     CascadeId, Ending, Entry, Journal as _, JournalEvent, Limits, NodeId, NodeStatus, NodeTask, Plan,
     RunState, Runner, Services, Step, Summary, dirty,
 };
-use backlot_core::{Timestamp, Version, file};
-use serde::Serialize;
+use backlot_core::{Timestamp, Version, file, options};
+use serde::{Deserialize, Serialize};
 
 use crate::cascade::known::ending_of;
 use crate::cascade::ledger::{OpenCascades, Owner, RepoJournal, RepoLeases, Watch};
@@ -25,25 +25,38 @@ use crate::workspace::Opened;
 const POLL_AFAR: Duration = Duration::from_secs(2);
 const POLL_NEAR: Duration = Duration::from_millis(200);
 
-/// How to run a cascade.
-#[derive(Clone, Debug, Default)]
-pub struct CascadeOptions {
-    /// Only assets of this repo.
-    pub repo: Option<String>,
-    /// How many assets are built at once.
-    pub jobs: Option<usize>,
-    /// How many may be built without a confirmation; 200 by default.
-    pub most: Option<usize>,
-    /// Build more than that all the same.
-    pub confirmed: bool,
-    /// How many assets are built first, before all others.
-    pub canary: usize,
-    /// How long an asset is left to a machine that says nothing; a minute by default.
-    pub lease: Option<Duration>,
-    /// Leave the workspaces of failed builds in the cache.
-    pub keep_failed: bool,
-    /// Plan only.
-    pub dry_run: bool,
+options! {
+    /// How to run a cascade.
+    #[derive(Default)]
+    pub struct CascadeOptions {
+        /// Only assets of this repo.
+        pub repo: Option<String>,
+        /// How many assets are built at once.
+        pub jobs: Option<usize>,
+        /// How many may be built without a confirmation; 200 by default.
+        pub most: Option<usize>,
+        /// Build more than that all the same.
+        pub confirmed: bool,
+        /// How many assets are built first, before all others.
+        pub canary: usize,
+        /// How long an asset is left to a machine that says nothing; a minute by default.
+        pub lease: Option<Duration>,
+        /// Leave the workspaces of failed builds in the cache.
+        pub keep_failed: bool,
+        /// Plan only.
+        pub dry_run: bool,
+    }
+}
+
+options! {
+    /// How to make one attempt at one asset of a cascade.
+    #[derive(Default)]
+    pub struct AttemptOptions {
+        /// The scheduler's name of the attempt, for the record.
+        pub attempt: Option<String>,
+        /// Leave the workspace of a failed build in the cache.
+        pub keep_failed: bool,
+    }
 }
 
 impl CascadeOptions {
@@ -63,7 +76,8 @@ impl CascadeOptions {
 }
 
 /// A cascade that was run, or would be.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CascadeReport {
     /// Its id.
     pub cascade: CascadeId,
@@ -72,7 +86,7 @@ pub struct CascadeReport {
     /// What it was to do.
     pub plan: Plan,
     /// What became of that; `None` of a dry run.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
     /// Whether nothing was done.
     pub dry_run: bool,
@@ -112,7 +126,8 @@ pub(crate) fn failure_of(summary: &Summary) -> Option<CascadeError> {
 }
 
 /// What an attempt at one asset came to.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NodeReport {
     /// The cascade.
     pub cascade: CascadeId,
@@ -122,7 +137,7 @@ pub struct NodeReport {
     #[serde(flatten)]
     pub status: NodeStatus,
     /// When it can be tried again, if it can.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Timestamp>,
 }
 
@@ -369,8 +384,7 @@ impl Opened {
         &self,
         id: &str,
         node: &str,
-        attempt: Option<&str>,
-        keep: bool,
+        options: &AttemptOptions,
     ) -> Result<NodeReport> {
         let (home, id) = self.find_cascade(Some(id))?;
         let journal = RepoJournal::new(self.ledger(&home)?, &id);
@@ -382,7 +396,7 @@ impl Opened {
                 cascade: id.to_string(),
                 node: node.to_string(),
             })?;
-        let ready = self.make_ready(&home, attempt);
+        let ready = self.make_ready(&home, options.attempt.as_deref());
         let now = self.context().now();
         let lapsed = state.lease_end(at).is_some_and(|until| until <= now);
         let stopped = state.cancelled().is_some() || state.paused().is_some();
@@ -394,7 +408,7 @@ impl Opened {
         };
         let mut again = state.lease_end(at).filter(|_| !lapsed);
         if can_start && !stopped {
-            let worker = StudioWorker::new(self, &ready.live, &ready.leases, keep);
+            let worker = StudioWorker::new(self, &ready.live, &ready.leases, options.keep_failed);
             let services = Services {
                 index: &ready.live,
                 resolver: &ready.live,

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use backlot_wheel::{Damage, DamageKind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::Lock;
 use crate::error::Result;
 use crate::workspace::Opened;
 
 /// An installed package with damaged files.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PackageDamage {
     /// The package.
     pub package: String,

@@ -2,18 +2,19 @@
 //!
 //! Invariant: the file names exact versions; with digests unless there is an editable, which pip's hash mode refuses.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use backlot_core::file;
+use backlot_core::options;
 use backlot_repo::Place;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::Lock;
 use crate::error::{Result, WorkspaceError};
 use crate::workspace::Opened;
 
 /// The kind of file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExportFormat {
     /// `requirements.txt`.
@@ -23,21 +24,24 @@ pub enum ExportFormat {
     Pylock,
 }
 
-/// How to export.
-#[derive(Clone, Debug, Default)]
-pub struct ExportOptions<'a> {
-    /// The kind of file.
-    pub format: ExportFormat,
-    /// The file to write.
-    pub output: Option<&'a Path>,
-    /// Leave digests out of a `requirements.txt`.
-    pub no_hashes: bool,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// How to export.
+    #[derive(Default)]
+    pub struct ExportOptions {
+        /// The kind of file.
+        pub format: ExportFormat,
+        /// The file to write.
+        pub output: Option<PathBuf>,
+        /// Leave digests out of a `requirements.txt`.
+        pub no_hashes: bool,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 /// What was exported.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ExportReport {
     /// The kind of file.
     pub format: ExportFormat,
@@ -52,7 +56,7 @@ pub struct ExportReport {
 }
 
 impl Opened {
-    pub(crate) fn export(&self, options: &ExportOptions<'_>) -> Result<ExportReport> {
+    pub(crate) fn export(&self, options: &ExportOptions) -> Result<ExportReport> {
         let lock = Lock::load(self.root())?.ok_or_else(|| WorkspaceError::StaleLock {
             reason: "there is no backlot.lock".to_owned(),
         })?;
@@ -60,20 +64,20 @@ impl Opened {
         let text = match options.format {
             ExportFormat::Requirements => self.requirements_text(&lock, !options.no_hashes)?,
             ExportFormat::Pylock => {
-                let file = options.output.map(std::path::absolute).transpose()?;
+                let file = options.output.as_ref().map(std::path::absolute).transpose()?;
                 let folder = file.as_deref().and_then(Path::parent);
                 // On standard output it may end up anywhere, so its paths are absolute.
                 self.pylock_text(&lock, folder.unwrap_or(Path::new("")))?
             }
         };
-        if let Some(path) = options.output.filter(|_| !options.dry_run) {
+        if let Some(path) = options.output.as_ref().filter(|_| !options.dry_run) {
             file::write(path, text.as_bytes())?;
         }
         Ok(ExportReport {
             format: options.format,
             text,
             packages: lock.packages.len(),
-            file: options.output.map(|p| p.display().to_string()),
+            file: options.output.as_ref().map(|p| p.display().to_string()),
             dry_run: options.dry_run,
         })
     }

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::Context;
 use backlot_core::file::{self, TemporaryFolder};
+use backlot_core::options;
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::install::{InstallReport, InstallRequest};
 use crate::error::{Error, GetError, Result, WorkspaceError};
@@ -19,25 +20,28 @@ use crate::workspace::places::{AddRemote, AddRepo, RemoteStatus, RepoStatus};
 use crate::workspace::settings::Host;
 use crate::workspace::{Opened, absolute};
 
-/// How to fetch an asset in one step.
-#[derive(Clone, Debug, Default)]
-pub struct GetOptions {
-    /// A repo of the workspace, or the place of one, which is added to it.
-    pub from: Option<String>,
-    /// A remote of the workspace, or the place of one, which is added to it.
-    pub remote: Option<String>,
-    /// The folder that relative places are meant from.
-    pub here: PathBuf,
-    /// Admit pre-releases.
-    pub prereleases: bool,
-    /// Leave the tracked files where they are.
-    pub without_files: bool,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// How to fetch an asset in one step.
+    #[derive(Default)]
+    pub struct GetOptions {
+        /// A repo of the workspace, or the place of one, which is added to it.
+        pub from: Option<String>,
+        /// A remote of the workspace, or the place of one, which is added to it.
+        pub remote: Option<String>,
+        /// The folder that relative places are meant from.
+        pub here: PathBuf,
+        /// Admit pre-releases.
+        pub prereleases: bool,
+        /// Leave the tracked files where they are.
+        pub without_files: bool,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 /// What fetching an asset did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GetReport {
     /// The workspace.
     pub root: PathBuf,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backlot_core::{PackageName, Version};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::Lock;
 use crate::error::{Result, WorkspaceError};
@@ -17,7 +17,8 @@ const CHAINS: usize = 100;
 const STEPS: usize = 20_000;
 
 /// One end of a requirement.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TreeEdge {
     /// The package at the other end.
     pub name: PackageName,
@@ -26,7 +27,8 @@ pub struct TreeEdge {
 }
 
 /// A package of the lock.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TreeNode {
     /// The package.
     pub name: PackageName,
@@ -47,7 +49,8 @@ pub struct TreeNode {
 }
 
 /// The packages of the lock and where to begin reading.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TreeReport {
     /// Where to begin: what the workspace asks for, or what was named; inverted, what needs nothing.
     pub roots: Vec<PackageName>,
@@ -56,7 +59,8 @@ pub struct TreeReport {
 }
 
 /// One link of a chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ChainLink {
     /// The package.
     pub name: PackageName,
@@ -67,7 +71,8 @@ pub struct ChainLink {
 }
 
 /// Why a package is there.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct WhyReport {
     /// The package.
     pub name: PackageName,

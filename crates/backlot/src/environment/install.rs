@@ -6,8 +6,9 @@
 
 use std::path::PathBuf;
 
+use backlot_core::options;
 use backlot_core::{PackageName, Requirement};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::EnvironmentEdit;
 use crate::environment::lockfile::Lock;
@@ -18,21 +19,23 @@ use crate::project::output::Output;
 use crate::workspace::Opened;
 use crate::workspace::rules::{RuleChanges, Rules};
 
-/// How to install.
-#[derive(Clone, Debug, Default)]
-pub struct InstallRequest {
-    /// Prefer this repo to all others.
-    pub from: Option<String>,
-    /// Which choices of the lock may move.
-    pub upgrade: Upgrade,
-    /// Admit pre-releases.
-    pub prereleases: bool,
-    /// Changes of the rules of choosing; constraints, overrides and the cutoff are kept in `backlot.toml`.
-    pub rules: RuleChanges,
-    /// Take the lock as it is; fail where it does not fit.
-    pub locked: bool,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// How to install.
+    #[derive(Default)]
+    pub struct InstallRequest {
+        /// Prefer this repo to all others.
+        pub from: Option<String>,
+        /// Which choices of the lock may move.
+        pub upgrade: Upgrade,
+        /// Admit pre-releases.
+        pub prereleases: bool,
+        /// Changes of the rules of choosing; constraints, overrides and the cutoff are kept in `backlot.toml`.
+        pub rules: RuleChanges,
+        /// Take the lock as it is; fail where it does not fit.
+        pub locked: bool,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 impl InstallRequest {
@@ -43,7 +46,8 @@ impl InstallRequest {
 }
 
 /// What an install, uninstall or lock did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct InstallReport {
     /// What changed in the environment, sorted by package.
     pub changes: Vec<PackageChange>,

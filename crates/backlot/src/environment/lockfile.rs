@@ -14,8 +14,19 @@ use crate::error::{Error, Result, WorkspaceError};
 pub(crate) const FILE_NAME: &str = "backlot.lock";
 const FORMAT: u64 = 1;
 
+/// A lock that was chosen and written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WrittenLock {
+    /// It.
+    pub lock: Lock,
+    /// Whether it differs from the one before.
+    pub changed: bool,
+}
+
 /// The whole lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Lock {
     /// Format of the file.
     pub version: u64,
@@ -37,6 +48,7 @@ pub struct Lock {
 
 /// One conda package of the lock.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LockedConda {
     /// Its name, in lower case.
     pub name: String,
@@ -64,6 +76,7 @@ struct Probe {
 /// One release of the lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct LockedPackage {
     /// The package.
     pub name: PackageName,

@@ -5,7 +5,7 @@
 
 use backlot_core::{Class, Coded as _, MarkerEnv, PackageName, Requirement, Specifiers, Version};
 use backlot_repo::{Fact, Release};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::install::{InstallReport, InstallRequest};
 use crate::environment::lockfile::{Lock, LockedPackage};
@@ -16,7 +16,8 @@ use crate::project::output::Output;
 use crate::workspace::Opened;
 
 /// An installed release that is behind, or that should be moved away from.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OutdatedRow {
     /// The package.
     pub package: PackageName,
@@ -37,7 +38,8 @@ pub struct OutdatedRow {
 }
 
 /// The newest version in a repo.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NewestIn {
     /// The repo.
     pub repo: String,

@@ -1,7 +1,7 @@
 //! What has to happen to an environment, and what is said of it afterwards.
 
 use backlot_core::{PackageName, Version};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::LockedPackage;
 
@@ -9,7 +9,8 @@ use crate::environment::lockfile::LockedPackage;
 pub const INSTALLER: &str = "backlot";
 
 /// One package that changed in the environment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PackageChange {
     /// The package.
     pub name: PackageName,

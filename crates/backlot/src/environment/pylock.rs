@@ -32,6 +32,7 @@ const LIMIT: usize = 64 * 1024 * 1024;
 /// A `pylock.toml`, as far as it is used.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct Pylock {
     lock_version: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

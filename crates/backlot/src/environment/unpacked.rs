@@ -12,7 +12,7 @@ use backlot_core::{Operation, PackageName, Sha256};
 use backlot_repo::Release;
 use backlot_wheel::{Sdist, WheelArchive};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::LockedPackage;
 use crate::environment::plan::EnvironmentPlan;
@@ -21,7 +21,8 @@ use crate::project::provenance::TOOL;
 use crate::workspace::Opened;
 
 /// Unpacked wheels of the cache that were read.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UnpackedReport {
     /// How many.
     pub wheels: u64,

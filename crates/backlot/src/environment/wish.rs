@@ -1,6 +1,7 @@
 //! What releases are chosen for.
 
 use backlot_core::{PackageName, Requirement};
+use serde::{Deserialize, Serialize};
 
 use crate::workspace::rules::Rules;
 
@@ -24,7 +25,8 @@ pub(crate) struct Wish {
 }
 
 /// Which choices of the lock may move.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Upgrade {
     /// Only those that must.
     #[default]

@@ -7,8 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use backlot_core::RelPath;
+use backlot_core::options;
 use backlot_dvc::{AddedOut, Destination, SentAhead};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, WorkspaceError};
 use crate::files::adding::{self, Preview};
@@ -19,30 +20,33 @@ use crate::files::updating::Update;
 use crate::project::output::{Output, module_folder};
 use crate::workspace::{Opened, absolute};
 
-/// Where files to be tracked come from and go to.
-#[derive(Clone, Debug, Default)]
-pub struct AddFiles {
-    /// The output that tracks paths from outside the workspace.
-    pub asset: Option<String>,
-    /// The name a path from outside gets in the asset; its own by default.
-    pub rename: Option<String>,
-    /// Files and folders to be removed from tracked folders of outputs, though they may never have been here.
-    pub remove: Vec<PathBuf>,
-    /// Whether the outputs' files are pushed, too: what is new is sent while it is read.
-    pub push: bool,
-    /// Whether files are sent in one pass, and kept neither in the cache nor, from outside, in the output; see
-    /// [`crate::Workspace::add`].
-    pub to_remote: bool,
-    /// The remote to push to, instead of the default one.
-    pub remote: Option<String>,
-    /// Whether files that a path from outside no longer has stay in the tracked folder.
-    pub keep_gone: bool,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// Where files to be tracked come from and go to.
+    #[derive(Default)]
+    pub struct AddFiles {
+        /// The output that tracks paths from outside the workspace.
+        pub asset: Option<String>,
+        /// The name a path from outside gets in the asset; its own by default.
+        pub rename: Option<String>,
+        /// Files and folders to be removed from tracked folders of outputs, though they may never have been here.
+        pub remove: Vec<PathBuf>,
+        /// Whether the outputs' files are pushed, too: what is new is sent while it is read.
+        pub push: bool,
+        /// Whether files are sent in one pass, and kept neither in the cache nor, from outside, in the output; see
+        /// [`crate::Workspace::add`].
+        pub to_remote: bool,
+        /// The remote to push to, instead of the default one.
+        pub remote: Option<String>,
+        /// Whether files that a path from outside no longer has stay in the tracked folder.
+        pub keep_gone: bool,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 /// What adding did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AddReport {
     /// One entry a tracked file or folder.
     pub outs: Vec<AddedFiles>,

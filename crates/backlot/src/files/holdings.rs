@@ -16,7 +16,7 @@ use backlot_dvc::pipeline::LOCK_FILE;
 use backlot_dvc::{Out, Pointer};
 use backlot_repo::{Inside, Listing, Release, Repo, Wanted, WholeRelease};
 use backlot_store::{Cache, Error as StoreError, ObjectId, Remote, Transfer};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, WorkspaceError};
 use crate::files::known_outs::{KnownOut, KnownOuts};
@@ -92,7 +92,8 @@ impl ReleaseObjects {
 }
 
 /// A repo of which nothing was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PassedOver {
     /// The repo.
     pub repo: String,

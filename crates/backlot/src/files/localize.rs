@@ -4,7 +4,7 @@
 //! those alone. Deliberately absent: outputs, whose files are somebody's work and always wanted.
 
 use backlot_core::PackageName;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use toml_edit::value;
 
 use crate::error::Result;
@@ -14,7 +14,8 @@ use crate::workspace::Opened;
 use crate::workspace::config::{Config, Localize};
 
 /// An asset, and when its files are pulled.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LocalizedAsset {
     /// Its name.
     pub asset: String,

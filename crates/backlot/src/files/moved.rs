@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use backlot_store::{ObjectId, Remote, Transfer, TransferReport};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::files::tracked::Tracked;
@@ -11,7 +11,8 @@ use crate::workspace::Opened;
 use crate::workspace::problems::AssetProblem;
 
 /// What a push or pull moved.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MoveReport {
     /// One entry an asset.
     pub assets: Vec<MovedFiles>,
@@ -36,7 +37,8 @@ pub struct MoveReport {
 }
 
 /// The part of one asset in a push or pull.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MovedFiles {
     /// The asset or package.
     pub name: String,

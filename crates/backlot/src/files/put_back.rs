@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use backlot_core::options;
 use backlot_core::{Md5, RelPath, Version};
 use backlot_dvc::{Ignore, Out, Scanned, TrackedPointer};
 use backlot_store::{Cache, CheckoutItem, CheckoutOptions, FileDigests, ObjectId, PlacedMembers, StatCache};
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{OutsError, Result, WorkspaceError};
 use crate::files::fetch::SomeMembers;
@@ -20,23 +21,26 @@ use crate::project::output::Output;
 use crate::project::provenance::Provenance;
 use crate::workspace::{Opened, absolute};
 
-/// What to restore, and from where.
-#[derive(Clone, Debug, Default)]
-pub struct RestoreOptions {
-    /// As this release had them, instead of as the pointers say.
-    pub version: Option<Version>,
-    /// The repo that has the release, instead of the first one that does.
-    pub repo: Option<String>,
-    /// The remote that has the files, instead of the default one.
-    pub remote: Option<String>,
-    /// Only these frames of sequences: `1001-1010x2`.
-    pub frames: Option<String>,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// What to restore, and from where.
+    #[derive(Default)]
+    pub struct RestoreOptions {
+        /// As this release had them, instead of as the pointers say.
+        pub version: Option<Version>,
+        /// The repo that has the release, instead of the first one that does.
+        pub repo: Option<String>,
+        /// The remote that has the files, instead of the default one.
+        pub remote: Option<String>,
+        /// Only these frames of sequences: `1001-1010x2`.
+        pub frames: Option<String>,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 /// What was put back.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PutBackReport {
     /// One entry a tracked file or folder.
     pub paths: Vec<PutBackPath>,
@@ -55,7 +59,8 @@ pub struct PutBackReport {
 }
 
 /// A tracked file or folder that was put back.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PutBackPath {
     /// The asset that tracks it.
     pub asset: String,
@@ -74,7 +79,8 @@ pub struct PutBackPath {
 }
 
 /// A copy of a file that was overwritten or removed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct KeptCopy {
     /// Its path, relative to the workspace.
     pub path: String,

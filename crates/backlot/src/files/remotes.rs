@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use backlot_core::{PackageName, Requirement, Version};
 use backlot_store::{CollectOptions, CollectReport, ObjectId, Remote, RestoreReport, Transfer};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, WorkspaceError};
 use crate::files::holdings::{NamedRemote, PassedOver, Purpose, ReleaseObjects};
@@ -17,7 +17,8 @@ use crate::files::verify::VerifyOptions;
 use crate::workspace::Opened;
 
 /// What a collection of a remote did, or would do.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CollectedRemote {
     /// The remote.
     pub remote: String,
@@ -39,7 +40,8 @@ pub struct CollectedRemote {
 }
 
 /// What a repair did, or would do.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RepairReport {
     /// The remote.
     pub remote: String,
@@ -65,7 +67,8 @@ pub struct RepairReport {
 }
 
 /// An object that is nowhere.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LostObject {
     /// The object.
     pub object: ObjectId,
@@ -77,7 +80,8 @@ pub struct LostObject {
 }
 
 /// What copying between remotes did, or would do.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CopyFilesReport {
     /// The remote it came from.
     pub from: String,

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use backlot_core::RelPath;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How many missing names are carried.
 const MAX_NAMES: usize = 20;
@@ -18,7 +18,8 @@ const TEXTURES: [&str; 4] = [".tx", ".tex", ".rat", ".ptx"];
 const UDIM: std::ops::RangeInclusive<u64> = 1001..=1999;
 
 /// A sequence with gaps.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SequenceGap {
     /// The tracked folder, relative to the workspace.
     pub path: String,

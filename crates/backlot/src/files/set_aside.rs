@@ -44,7 +44,8 @@ struct AsideFile {
 }
 
 /// What was brought back.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UndoReport {
     /// When the files were set aside.
     pub at: Timestamp,

@@ -4,6 +4,7 @@
 //! no manifest, so a release is as pushed as it was before. A pattern is meant from the folder that it was written in, or from the asset's own.
 //! Deliberately absent: choosing whole assets (`pull`, `push`).
 
+use backlot_core::options;
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -19,15 +20,17 @@ use crate::files::tracked::Tracked;
 use crate::project::output::Output;
 use crate::workspace::Opened;
 
-/// Which files of tracked ones are meant. Without paths and frames, all are.
-#[derive(Clone, Debug, Default)]
-pub struct SomeFiles {
-    /// Files, folders and patterns, absolute or relative to [`Self::here`] or to the folder of an asset's module.
-    pub paths: Vec<PathBuf>,
-    /// Only these frames of sequences: `1001-1010x2`.
-    pub frames: Option<String>,
-    /// The folder that relative paths are meant from.
-    pub here: PathBuf,
+options! {
+    /// Which files of tracked ones are meant. Without paths and frames, all are.
+    #[derive(Default)]
+    pub struct SomeFiles {
+        /// Files, folders and patterns, absolute or relative to [`Self::here`] or to the folder of an asset's module.
+        pub paths: Vec<PathBuf>,
+        /// Only these frames of sequences: `1001-1010x2`.
+        pub frames: Option<String>,
+        /// The folder that relative paths are meant from.
+        pub here: PathBuf,
+    }
 }
 
 impl SomeFiles {

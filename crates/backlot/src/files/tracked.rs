@@ -3,9 +3,9 @@
 //! Invariant: an asset that was named and cannot be read is an error; of one that was not, the caller says what happens. Deliberately absent:
 //! the files that the pointers name.
 
-use backlot_dvc::{AddedOut, FileChanges, MadeBy, OutState, StatusOptions, TrackedPointer};
+use backlot_dvc::{AddedOut, FileChanges, OutState, StatusOptions, TrackedPointer};
 use backlot_wheel::InstalledDist;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -35,7 +35,8 @@ impl Tracked {
 }
 
 /// A tracked file or folder after adding.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AddedFiles {
     /// The asset that tracks it.
     pub asset: String,
@@ -79,17 +80,8 @@ impl Opened {
         for path in dist.pointer_paths()? {
             pointers.push(TrackedPointer::load(&path.to_path(&site_packages))?);
         }
-        for made in made_outs(dist)? {
-            let made_by = MadeBy {
-                lock: made.lock.to_path(&site_packages),
-                stage: made.stage,
-            };
-            pointers.push(TrackedPointer::made(
-                &made.path.to_path(&site_packages),
-                made.out,
-                made_by,
-            ));
-        }
+        let made = made_outs(dist)?.into_iter();
+        pointers.extend(made.map(|made| made.below(&site_packages)));
         let name = dist
             .asset
             .as_ref()

@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use backlot_core::{LinkMode, file};
 use backlot_dvc::{Change, Ignore, Pointer, Scanned};
 use backlot_store::PlacedMembers;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{OutsError, Result};
 use crate::files::located::Located;
 use crate::workspace::Opened;
 
 /// What is no longer tracked.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UntrackReport {
     /// One entry a file or folder.
     pub paths: Vec<UntrackedPath>,
@@ -24,7 +25,8 @@ pub struct UntrackReport {
 }
 
 /// A file or folder that is no longer tracked.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UntrackedPath {
     /// The asset that tracked it.
     pub asset: String,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use backlot_core::{PackageName, Version};
 use backlot_store::{ObjectId, Usage};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::files::holdings::{NamedRemote, Purpose, ReleaseObjects};
@@ -16,7 +16,8 @@ use crate::files::remotes::{admits, check_known};
 use crate::workspace::Opened;
 
 /// What a release takes on a remote.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ReleaseUsage {
     /// The package.
     pub package: PackageName,

@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
+use backlot_core::options;
 use backlot_core::{Blake3, Class, Coded};
 use backlot_store::{Cache, DamagedPack, FileDigests, ObjectId, VerifyReport as StoreReport};
 use backlot_wheel::{Damage, DamageKind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::damage::PackageDamage;
 use crate::environment::unpacked::UnpackedReport;
@@ -24,29 +25,32 @@ use crate::workspace::problems::{AssetProblem, problem_of};
 /// How many of those that need an object are named.
 const NAMED: usize = 20;
 
-/// What to verify.
-#[derive(Clone, Debug, Default)]
-pub struct VerifyOptions {
-    /// The cache.
-    pub cache: bool,
-    /// The remote.
-    pub remote: bool,
-    /// Which remote, instead of all: the default one, and of the others what is pinned to them.
-    pub remote_name: Option<String>,
-    /// On the remote also what any release of this workspace's repos needs.
-    pub releases: bool,
-    /// Of the remote read only about so many of a hundred packs or objects.
-    pub sample: Option<u8>,
-    /// The installed files.
-    pub inputs: bool,
-    /// The releases in repos.
-    pub repos: bool,
-    /// Which repo, instead of all.
-    pub repo_name: Option<String>,
+options! {
+    /// What to verify.
+    #[derive(Default)]
+    pub struct VerifyOptions {
+        /// The cache.
+        pub cache: bool,
+        /// The remote.
+        pub remote: bool,
+        /// Which remote, instead of all: the default one, and of the others what is pinned to them.
+        pub remote_name: Option<String>,
+        /// On the remote also what any release of this workspace's repos needs.
+        pub releases: bool,
+        /// Of the remote read only about so many of a hundred packs or objects.
+        pub sample: Option<u8>,
+        /// The installed files.
+        pub inputs: bool,
+        /// The releases in repos.
+        pub repos: bool,
+        /// Which repo, instead of all.
+        pub repo_name: Option<String>,
+    }
 }
 
 /// What was found.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct VerifyReport {
     /// The cache.
     pub cache: Option<ObjectReport>,
@@ -76,7 +80,8 @@ pub struct VerifyReport {
 }
 
 /// Objects that were read.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ObjectReport {
     /// The name of the remote.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,7 +116,8 @@ impl ObjectReport {
 }
 
 /// A damaged or missing object.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ObjectDamage {
     /// The object.
     pub object: ObjectId,

@@ -9,10 +9,11 @@ use crate::cascade::control::{CascadeRequest, CascadeRow, CascadeStatus, NodeExp
 use crate::cascade::dependents::DependentsReport;
 use crate::cascade::ledger::Watch;
 use crate::cascade::revert::{RevertOptions, RevertReport};
-use crate::cascade::run::{CascadeOptions, CascadeReport, NodeReport};
+use crate::cascade::run::{AttemptOptions, CascadeOptions, CascadeReport, NodeReport};
 use crate::environment::install::InstallReport;
 use crate::error::Result;
 use crate::handle::Workspace;
+use crate::handle::options::ChangeOptions;
 
 impl Workspace {
     /// Who requires an asset, over all repos of the studio or one, up to a depth; without one, however far.
@@ -67,16 +68,15 @@ impl Workspace {
         self.now(context)?.resume_cascade(id, options, watch)
     }
 
-    /// One attempt at one asset of a cascade in this process alone, for schedulers. With `keep`, the workspace of a failed build stays.
+    /// One attempt at one asset of a cascade in this process alone, for schedulers.
     pub fn run_cascade_node(
         &self,
         id: &str,
         node: &str,
-        attempt: Option<&str>,
-        keep: bool,
+        options: &AttemptOptions,
         context: &Context,
     ) -> Result<NodeReport> {
-        self.now(context)?.run_cascade_node(id, node, attempt, keep)
+        self.now(context)?.run_cascade_node(id, node, options)
     }
 
     /// The cascades of all repos of the studio, newest first, at most so many.
@@ -120,8 +120,13 @@ impl Workspace {
     }
 
     /// Update the inputs that the content of an output is made from, and what they need in turn.
-    pub fn pull_inputs(&self, asset: &str, dry_run: bool, context: &Context) -> Result<InstallReport> {
-        self.now(context)?.pull_inputs(asset, dry_run)
+    pub fn pull_inputs(
+        &self,
+        asset: &str,
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<InstallReport> {
+        self.now(context)?.pull_inputs(asset, options.dry_run)
     }
 
     /// Whether an output has stages of a pipeline.

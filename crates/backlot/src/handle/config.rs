@@ -6,6 +6,7 @@ use backlot_core::Context;
 
 use crate::error::Result;
 use crate::handle::Workspace;
+use crate::handle::options::SettingOptions;
 use crate::workspace::doctor::HealthCheck;
 use crate::workspace::keys::{ConfigChange, ConfigValue};
 
@@ -30,10 +31,10 @@ impl Workspace {
         &self,
         key: &str,
         values: Option<&[String]>,
-        user: bool,
-        dry_run: bool,
+        options: &SettingOptions,
         context: &Context,
     ) -> Result<ConfigChange> {
-        self.now(context)?.config_set(key, values, user, dry_run)
+        self.now(context)?
+            .config_set(key, values, options.user, options.dry_run)
     }
 }

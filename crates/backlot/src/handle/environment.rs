@@ -10,11 +10,12 @@ use crate::environment::export::{ExportOptions, ExportReport};
 use crate::environment::get::{GetOptions, GetReport};
 use crate::environment::graph::{TreeReport, WhyReport};
 use crate::environment::install::{InstallReport, InstallRequest};
-use crate::environment::lockfile::Lock;
+use crate::environment::lockfile::WrittenLock;
 use crate::environment::outdated::OutdatedRow;
 use crate::environment::run::RunEnvironment;
 use crate::error::Result;
 use crate::handle::Workspace;
+use crate::handle::options::{ChangeOptions, TreeOptions};
 use crate::workspace::Opened;
 use crate::workspace::settings::Host;
 
@@ -32,13 +33,14 @@ impl Workspace {
     }
 
     /// The exact inputs for other tools; written to a file if one is given.
-    pub fn export(&self, options: &ExportOptions<'_>, context: &Context) -> Result<ExportReport> {
+    pub fn export(&self, options: &ExportOptions, context: &Context) -> Result<ExportReport> {
         self.now(context)?.export(options)
     }
 
-    /// What needs what, from the named package or from what the workspace asks for.
-    pub fn tree(&self, name: Option<&str>, invert: bool, context: &Context) -> Result<TreeReport> {
-        self.now(context)?.tree(name, invert)
+    /// What needs what.
+    pub fn tree(&self, options: &TreeOptions, context: &Context) -> Result<TreeReport> {
+        self.now(context)?
+            .tree(options.package.as_deref(), options.invert)
     }
 
     /// Every chain of requirements that leads from the workspace to a package.
@@ -57,13 +59,19 @@ impl Workspace {
     }
 
     /// Stop asking for packages; what nothing else needs leaves the environment.
-    pub fn uninstall(&self, names: &[String], dry_run: bool, context: &Context) -> Result<InstallReport> {
-        self.now(context)?.uninstall(names, dry_run)
+    pub fn uninstall(
+        &self,
+        names: &[String],
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<InstallReport> {
+        self.now(context)?.uninstall(names, options.dry_run)
     }
 
     /// Choose again and write the lock; the environment stays.
-    pub fn write_lock(&self, request: &InstallRequest, context: &Context) -> Result<(Lock, bool)> {
-        self.now(context)?.write_lock(request)
+    pub fn write_lock(&self, request: &InstallRequest, context: &Context) -> Result<WrittenLock> {
+        let (lock, changed) = self.now(context)?.write_lock(request)?;
+        Ok(WrittenLock { lock, changed })
     }
 
     /// What is behind among the inputs.
@@ -72,18 +80,28 @@ impl Workspace {
     }
 
     /// Take newer releases of some inputs, or of all, where they fit; the others move only if they must.
-    pub fn update(&self, names: &[String], dry_run: bool, context: &Context) -> Result<InstallReport> {
-        self.now(context)?.update(names, dry_run)
+    pub fn update(
+        &self,
+        names: &[String],
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<InstallReport> {
+        self.now(context)?.update(names, options.dry_run)
     }
 
     /// Make `inputs/` what a `pylock.toml` says, and the lock and the requirements of the workspace with it.
-    pub fn install_from_lock(&self, path: &Path, dry_run: bool, context: &Context) -> Result<InstallReport> {
-        self.now(context)?.install_from_lock(path, dry_run)
+    pub fn install_from_lock(
+        &self,
+        path: &Path,
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<InstallReport> {
+        self.now(context)?.install_from_lock(path, options.dry_run)
     }
 
     /// Install anew what is damaged in the environment, from the lock as it is.
-    pub fn repair_inputs(&self, dry_run: bool, context: &Context) -> Result<InstallReport> {
-        self.now(context)?.repair_inputs(dry_run)
+    pub fn repair_inputs(&self, options: &ChangeOptions, context: &Context) -> Result<InstallReport> {
+        self.now(context)?.repair_inputs(options.dry_run)
     }
 
     /// What to set to run a command with the inputs of this workspace. Warns of inputs that are yanked or deprecated; no host

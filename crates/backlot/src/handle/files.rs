@@ -14,11 +14,11 @@ use crate::files::moved::MoveReport;
 use crate::files::put_back::{PutBackReport, RestoreOptions};
 use crate::files::remotes::{CollectedRemote, CopyFilesReport, RepairReport};
 use crate::files::set_aside::UndoReport;
-use crate::files::some_files::SomeFiles;
 use crate::files::untrack::UntrackReport;
 use crate::files::usage::ReleaseUsage;
 use crate::files::verify::{VerifyOptions, VerifyReport};
 use crate::handle::Workspace;
+use crate::handle::options::{ChangeOptions, DiscardOptions, PullOptions, PushOptions, RepairOptions};
 use crate::workspace::config::Localize;
 
 impl Workspace {
@@ -45,16 +45,21 @@ impl Workspace {
     pub fn discard(
         &self,
         paths: &[PathBuf],
-        frames: Option<&str>,
-        dry_run: bool,
+        options: &DiscardOptions,
         context: &Context,
     ) -> Result<PutBackReport> {
-        self.now(context)?.discard(paths, frames, dry_run)
+        let frames = options.frames.as_deref();
+        self.now(context)?.discard(paths, frames, options.dry_run)
     }
 
     /// No longer track files or folders of outputs. They stay where they are.
-    pub fn untrack(&self, paths: &[PathBuf], dry_run: bool, context: &Context) -> Result<UntrackReport> {
-        self.now(context)?.untrack(paths, dry_run)
+    pub fn untrack(
+        &self,
+        paths: &[PathBuf],
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<UntrackReport> {
+        self.now(context)?.untrack(paths, options.dry_run)
     }
 
     /// Choose when the tracked files of an input are pulled. Nothing is fetched or removed.
@@ -62,10 +67,10 @@ impl Workspace {
         &self,
         asset: &str,
         localize: Localize,
-        dry_run: bool,
+        options: &ChangeOptions,
         context: &Context,
     ) -> Result<Vec<LocalizedAsset>> {
-        self.now(context)?.localize(asset, localize, dry_run)
+        self.now(context)?.localize(asset, localize, options.dry_run)
     }
 
     /// When the files of each input are pulled: of those with tracked files, and of those that were named.
@@ -73,66 +78,29 @@ impl Workspace {
         self.now(context)?.localized()
     }
 
-    /// Bring the tracked files of outputs and inputs into the cache and into place. With `force`, files
-    /// that somebody changed, renamed or copied there are set aside and overwritten or removed; [`Self::undo_pull`] brings them back.
-    pub fn pull(
-        &self,
-        names: &[String],
-        remote: Option<&str>,
-        force: bool,
-        dry_run: bool,
-        context: &Context,
-    ) -> Result<MoveReport> {
-        self.now(context)?.pull(names, remote, force, dry_run)
-    }
-
-    /// The same of some files only: those at paths, of patterns, or of frames.
-    pub fn pull_some(
-        &self,
-        names: &[String],
-        some: &SomeFiles,
-        remote: Option<&str>,
-        force: bool,
-        dry_run: bool,
-        context: &Context,
-    ) -> Result<MoveReport> {
+    /// Bring the tracked files of outputs and inputs into the cache and into place.
+    pub fn pull(&self, names: &[String], options: &PullOptions, context: &Context) -> Result<MoveReport> {
         let workspace = self.now(context)?;
+        let (some, remote) = (&options.some, options.remote.as_deref());
         if some.is_all() {
-            return workspace.pull(names, remote, force, dry_run);
+            return workspace.pull(names, remote, options.force, options.dry_run);
         }
-        workspace.pull_some(names, some, remote, force, dry_run)
+        workspace.pull_some(names, some, remote, options.force, options.dry_run)
     }
 
     /// Pull the tracked files of all inputs that are not on demand, and of nothing else. Whatever of them cannot be had is an error.
-    pub fn pull_local(&self, dry_run: bool, context: &Context) -> Result<MoveReport> {
-        self.now(context)?.pull_local(&[], None, dry_run)
+    pub fn pull_local(&self, options: &ChangeOptions, context: &Context) -> Result<MoveReport> {
+        self.now(context)?.pull_local(&[], None, options.dry_run)
     }
 
     /// Send the tracked files of outputs to a remote.
-    pub fn push(
-        &self,
-        names: &[String],
-        remote: Option<&str>,
-        dry_run: bool,
-        context: &Context,
-    ) -> Result<MoveReport> {
-        self.now(context)?.push(names, remote, dry_run)
-    }
-
-    /// The same of some files only. Their folders are not sent, so a release still needs a push of all.
-    pub fn push_some(
-        &self,
-        names: &[String],
-        some: &SomeFiles,
-        remote: Option<&str>,
-        dry_run: bool,
-        context: &Context,
-    ) -> Result<MoveReport> {
+    pub fn push(&self, names: &[String], options: &PushOptions, context: &Context) -> Result<MoveReport> {
         let workspace = self.now(context)?;
+        let (some, remote) = (&options.some, options.remote.as_deref());
         if some.is_all() {
-            return workspace.push(names, remote, dry_run);
+            return workspace.push(names, remote, options.dry_run);
         }
-        workspace.push_some(names, some, remote, dry_run)
+        workspace.push_some(names, some, remote, options.dry_run)
     }
 
     /// Collect what neither a release of this workspace's repos nor a workspace of this cache needs.
@@ -151,10 +119,10 @@ impl Workspace {
     pub fn restore_remote(
         &self,
         remote: Option<&str>,
-        dry_run: bool,
+        options: &ChangeOptions,
         context: &Context,
     ) -> Result<RestoreReport> {
-        self.now(context)?.restore_remote(remote, dry_run)
+        self.now(context)?.restore_remote(remote, options.dry_run)
     }
 
     /// Copy files between remotes, of whatever layout: all, or those of some releases.
@@ -163,26 +131,26 @@ impl Workspace {
         from: &str,
         to: &str,
         releases: &[String],
-        dry_run: bool,
+        options: &ChangeOptions,
         context: &Context,
     ) -> Result<CopyFilesReport> {
-        self.now(context)?.copy_files(from, to, releases, dry_run)
+        self.now(context)?.copy_files(from, to, releases, options.dry_run)
     }
 
     /// Verify a remote and store again what is damaged or missing, from the cache or from other remotes.
     pub fn repair_remote(
         &self,
         remote: Option<&str>,
-        from: Option<&str>,
-        dry_run: bool,
+        options: &RepairOptions,
         context: &Context,
     ) -> Result<RepairReport> {
-        self.now(context)?.repair_remote(remote, from, dry_run)
+        self.now(context)?
+            .repair_remote(remote, options.from.as_deref(), options.dry_run)
     }
 
     /// Bring back what the last `pull --force` set aside. What it set aside before that is next.
-    pub fn undo_pull(&self, dry_run: bool, context: &Context) -> Result<UndoReport> {
-        self.now(context)?.undo_pull(dry_run)
+    pub fn undo_pull(&self, options: &ChangeOptions, context: &Context) -> Result<UndoReport> {
+        self.now(context)?.undo_pull(options.dry_run)
     }
 
     /// What releases take on a remote, by package and in the order of their versions: those that some requirements

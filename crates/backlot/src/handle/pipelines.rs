@@ -9,6 +9,7 @@ use backlot_dvc::pipeline::run::Plan;
 
 use crate::error::Result;
 use crate::handle::Workspace;
+use crate::handle::options::ChangeOptions;
 use crate::pipelines::edited::{NewStage, StageEditReport};
 use crate::pipelines::figures::{FigureKind, FiguresDiff, FiguresReport, PlotsReport};
 use crate::pipelines::graph::StageNode;
@@ -39,10 +40,10 @@ impl Workspace {
         &self,
         names: &[String],
         remote: Option<&str>,
-        dry_run: bool,
+        options: &ChangeOptions,
         context: &Context,
     ) -> Result<ResultsReport> {
-        self.now(context)?.push_results(names, remote, dry_run)
+        self.now(context)?.push_results(names, remote, options.dry_run)
     }
 
     /// Fetch the results that other machines sent for the present inputs of stages, so that a run can put them back without the remotes.
@@ -50,10 +51,10 @@ impl Workspace {
         &self,
         names: &[String],
         remote: Option<&str>,
-        dry_run: bool,
+        options: &ChangeOptions,
         context: &Context,
     ) -> Result<ResultsReport> {
-        self.now(context)?.pull_results(names, remote, dry_run)
+        self.now(context)?.pull_results(names, remote, options.dry_run)
     }
 
     /// Add a stage to the `dvc.yaml` of a folder, or of an asset. Comments and the order of what is there stay.
@@ -61,10 +62,10 @@ impl Workspace {
         &self,
         new: &NewStage,
         folder: &Path,
-        dry_run: bool,
+        options: &ChangeOptions,
         context: &Context,
     ) -> Result<StageEditReport> {
-        self.now(context)?.add_stage(new, folder, dry_run)
+        self.now(context)?.add_stage(new, folder, options.dry_run)
     }
 
     /// Take stages out of their `dvc.yaml` and `dvc.lock`; their files stay where they are. Targets are relative to a folder.
@@ -72,22 +73,34 @@ impl Workspace {
         &self,
         targets: &[String],
         folder: &Path,
-        dry_run: bool,
+        options: &ChangeOptions,
         context: &Context,
     ) -> Result<StageEditReport> {
-        self.now(context)?.remove_stages(targets, folder, dry_run)
+        self.now(context)?.remove_stages(targets, folder, options.dry_run)
     }
 
-    /// Freeze stages, so that no run makes them, or unfreeze them.
+    /// Freeze stages, so that no run makes them.
     pub fn freeze_stages(
         &self,
         targets: &[String],
         folder: &Path,
-        frozen: bool,
-        dry_run: bool,
+        options: &ChangeOptions,
         context: &Context,
     ) -> Result<StageEditReport> {
-        self.now(context)?.freeze_stages(targets, folder, frozen, dry_run)
+        self.now(context)?
+            .freeze_stages(targets, folder, true, options.dry_run)
+    }
+
+    /// Let runs make frozen stages again.
+    pub fn unfreeze_stages(
+        &self,
+        targets: &[String],
+        folder: &Path,
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<StageEditReport> {
+        self.now(context)?
+            .freeze_stages(targets, folder, false, options.dry_run)
     }
 
     /// The parameters or metrics of an asset of this workspace (`Table`), or of a release (`Table==1.0`).

@@ -7,6 +7,7 @@ use backlot_repo::ReindexReport;
 
 use crate::error::Result;
 use crate::handle::Workspace;
+use crate::handle::options::ChangeOptions;
 use crate::workspace::places::{AddRemote, AddRepo, RemoteStatus, RepoStatus};
 
 impl Workspace {
@@ -24,13 +25,18 @@ impl Workspace {
 
     /// Make the index of a repo in a folder or store again from its releases, for instance after wheels were laid there by
     /// hand or its pages were lost.
-    pub fn reindex_repo(&self, name: &str, dry_run: bool, context: &Context) -> Result<ReindexReport> {
-        self.now(context)?.reindex_repo(name, dry_run)
+    pub fn reindex_repo(
+        &self,
+        name: &str,
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<ReindexReport> {
+        self.now(context)?.reindex_repo(name, options.dry_run)
     }
 
     /// Forget a repo; its folder stays.
-    pub fn remove_repo(&self, name: &str, dry_run: bool, context: &Context) -> Result<RepoStatus> {
-        self.now(context)?.remove_repo(name, dry_run)
+    pub fn remove_repo(&self, name: &str, options: &ChangeOptions, context: &Context) -> Result<RepoStatus> {
+        self.now(context)?.remove_repo(name, options.dry_run)
     }
 
     /// The repos in order of preference.
@@ -51,13 +57,23 @@ impl Workspace {
     }
 
     /// Forget a remote; its content stays.
-    pub fn remove_remote(&self, name: &str, dry_run: bool, context: &Context) -> Result<RemoteStatus> {
-        self.now(context)?.remove_remote(name, dry_run)
+    pub fn remove_remote(
+        &self,
+        name: &str,
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<RemoteStatus> {
+        self.now(context)?.remove_remote(name, options.dry_run)
     }
 
     /// Choose the remote that push and pull use.
-    pub fn default_remote(&self, name: &str, dry_run: bool, context: &Context) -> Result<RemoteStatus> {
-        self.now(context)?.default_remote(name, dry_run)
+    pub fn default_remote(
+        &self,
+        name: &str,
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<RemoteStatus> {
+        self.now(context)?.default_remote(name, options.dry_run)
     }
 
     /// The remotes.

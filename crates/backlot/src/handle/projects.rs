@@ -8,38 +8,37 @@ use backlot_core::{Context, VersionChange};
 
 use crate::error::Result;
 use crate::handle::Workspace;
+use crate::handle::options::{ChangeOptions, InputOptions};
 use crate::project::build::BuildReport;
 use crate::project::edit::EditReport;
 use crate::project::inputs::{BumpReport, InputReport};
 use crate::project::new_asset::{NewAsset, NewReport};
 use crate::project::output::Output;
 use crate::project::rebase::RebaseReport;
-use crate::validate::report::ValidateReport;
+use crate::validate::report::{ValidateOptions, ValidateReport};
 
 impl Workspace {
     /// Build the wheel of an output.
-    pub fn build(&self, asset: &str, dry_run: bool, context: &Context) -> Result<BuildReport> {
-        self.now(context)?.build(asset, dry_run)
+    pub fn build(&self, asset: &str, options: &ChangeOptions, context: &Context) -> Result<BuildReport> {
+        self.now(context)?.build(asset, options.dry_run)
     }
 
     /// Turn an installed release into an output.
-    pub fn edit(&self, name: &str, dry_run: bool, context: &Context) -> Result<EditReport> {
-        self.now(context)?.edit(name, dry_run)
+    pub fn edit(&self, name: &str, options: &ChangeOptions, context: &Context) -> Result<EditReport> {
+        self.now(context)?.edit(name, options.dry_run)
     }
 
-    /// Add requirements to an output, replacing those of the same package and group. With `check`, something must satisfy
-    /// them: a repo, or another output.
+    /// Add requirements to an output, replacing those of the same package and group. Something must satisfy them: a repo, or another output.
     pub fn add_inputs(
         &self,
         asset: &str,
         requirements: &[String],
-        group: Option<&str>,
-        check: bool,
-        dry_run: bool,
+        options: &InputOptions,
         context: &Context,
     ) -> Result<InputReport> {
+        let group = options.group.as_deref();
         self.now(context)?
-            .add_inputs(asset, requirements, group, check, dry_run)
+            .add_inputs(asset, requirements, group, !options.unchecked, options.dry_run)
     }
 
     /// Remove requirements of an output by package name.
@@ -47,11 +46,12 @@ impl Workspace {
         &self,
         asset: &str,
         names: &[String],
-        group: Option<&str>,
-        dry_run: bool,
+        options: &InputOptions,
         context: &Context,
     ) -> Result<InputReport> {
-        self.now(context)?.remove_inputs(asset, names, group, dry_run)
+        let group = options.group.as_deref();
+        self.now(context)?
+            .remove_inputs(asset, names, group, options.dry_run)
     }
 
     /// Move the version of an output forwards, by steps or to a version.
@@ -59,10 +59,10 @@ impl Workspace {
         &self,
         asset: &str,
         change: &VersionChange,
-        dry_run: bool,
+        options: &ChangeOptions,
         context: &Context,
     ) -> Result<BumpReport> {
-        self.now(context)?.bump(asset, change, dry_run)
+        self.now(context)?.bump(asset, change, options.dry_run)
     }
 
     /// Make an asset project in `outputs/`, and show it in `inputs/` as an editable.
@@ -85,14 +85,18 @@ impl Workspace {
         self.now(context)?.output_here(here)
     }
 
-    /// Run the checks that an output declares in its `asset.toml`; as strictly as in a cascade if `automatic`. A check that does not pass is no error but in the
-    /// report.
-    pub fn validate(&self, asset: &str, automatic: bool, context: &Context) -> Result<ValidateReport> {
-        self.now(context)?.validate(asset, automatic)
+    /// Run the checks that an output declares in its `asset.toml`. A check that does not pass is no error but in the report.
+    pub fn validate(
+        &self,
+        asset: &str,
+        options: &ValidateOptions,
+        context: &Context,
+    ) -> Result<ValidateReport> {
+        self.now(context)?.validate(asset, options.automatic)
     }
 
     /// Take the changes of the newest release over into an output that was edited from an older one.
-    pub fn rebase(&self, name: &str, dry_run: bool, context: &Context) -> Result<RebaseReport> {
-        self.now(context)?.rebase(name, dry_run)
+    pub fn rebase(&self, name: &str, options: &ChangeOptions, context: &Context) -> Result<RebaseReport> {
+        self.now(context)?.rebase(name, options.dry_run)
     }
 }

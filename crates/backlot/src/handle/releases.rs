@@ -7,6 +7,7 @@ use backlot_repo::{Query, Verdict};
 
 use crate::error::{Error, Result};
 use crate::handle::Workspace;
+use crate::handle::options::{ChangeOptions, JudgeOptions, RepairOptions};
 use crate::releases::allow::AllowReport;
 use crate::releases::browse::{PackageRow, ReleaseDetail, StatusReport};
 use crate::releases::copy::{CopyOptions, CopyReport};
@@ -19,16 +20,26 @@ use crate::releases::repair_repo::RepoRepairReport;
 use crate::releases::verdicts::JudgeReport;
 
 impl Workspace {
-    /// Put names on the list of a public repo, or take them off.
+    /// Put names on the list of a public repo.
     pub fn allow(
         &self,
         repo: &str,
         names: &[String],
-        remove: bool,
-        dry_run: bool,
+        options: &ChangeOptions,
         context: &Context,
     ) -> Result<AllowReport> {
-        self.now(context)?.allow(repo, names, remove, dry_run)
+        self.now(context)?.allow(repo, names, false, options.dry_run)
+    }
+
+    /// Take names off the list of a public repo.
+    pub fn disallow(
+        &self,
+        repo: &str,
+        names: &[String],
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<AllowReport> {
+        self.now(context)?.allow(repo, names, true, options.dry_run)
     }
 
     /// Packages in all repos (or one) that a query finds.
@@ -101,23 +112,24 @@ impl Workspace {
     pub fn repair_repo(
         &self,
         name: &str,
-        from: Option<&str>,
-        dry_run: bool,
+        options: &RepairOptions,
         context: &Context,
     ) -> Result<RepoRepairReport> {
-        self.now(context)?.repair_repo(name, from, dry_run)
+        self.now(context)?
+            .repair_repo(name, options.from.as_deref(), options.dry_run)
     }
 
     /// Say something of one release (`Table==1.0.0`), in the one repo that has it or the one that is named.
     pub fn judge(
         &self,
         what: &str,
-        repo: Option<&str>,
         verdict: Verdict,
         reason: &str,
-        dry_run: bool,
+        options: &JudgeOptions,
         context: &Context,
     ) -> Result<JudgeReport> {
-        self.now(context)?.judge(what, repo, verdict, reason, dry_run)
+        let repo = options.repo.as_deref();
+        self.now(context)?
+            .judge(what, repo, verdict, reason, options.dry_run)
     }
 }

@@ -9,8 +9,8 @@ use crate::environment::lockfile::Lock;
 use crate::error::{Error, WorkspaceError};
 use crate::workspace::config::FILE_NAME;
 use crate::{
-    AddFiles, AddRemote, AddRepo, Config, Host, InitOptions, InstallRequest, NewAsset, Output,
-    PublishOptions, Workspace,
+    AddFiles, AddRemote, AddRepo, ChangeOptions, Config, Host, InitOptions, InputOptions, InstallRequest,
+    NewAsset, Output, PublishOptions, Workspace,
 };
 
 /// A folder with workspaces that share repo and remote.
@@ -47,7 +47,7 @@ impl Desk {
                 "main",
                 "../files",
                 &AddRemote {
-                    default: true,
+                    as_default: true,
                     ..AddRemote::default()
                 },
                 &Context::default(),
@@ -111,7 +111,7 @@ fn an_output_that_was_bumped_is_published_as_what_it_is_now() {
     let workspace = desk.workspace("ws");
     let output = asset(&workspace, "Table");
     workspace
-        .bump(&output.name, &minor(), false, &Context::default())
+        .bump(&output.name, &minor(), &ChangeOptions::new(), &Context::default())
         .expect("bumped");
     let report = workspace
         .publish(&output.name, &PublishOptions::default(), &Context::default())
@@ -120,14 +120,14 @@ fn an_output_that_was_bumped_is_published_as_what_it_is_now() {
     let wheel = report.wheel.expect("built").wheel;
     assert!(wheel.contains("0.2.0"), "{wheel}");
     let again = workspace
-        .bump(&output.name, &minor(), false, &Context::default())
+        .bump(&output.name, &minor(), &ChangeOptions::new(), &Context::default())
         .expect("bumped");
     assert_eq!(
         (again.from.to_string(), again.to.to_string()),
         ("0.2.0".into(), "0.3.0".into())
     );
     let built = workspace
-        .build(&output.name, false, &Context::default())
+        .build(&output.name, &ChangeOptions::new(), &Context::default())
         .expect("built");
     assert_eq!(built.version.to_string(), "0.3.0");
 }
@@ -143,9 +143,7 @@ fn inputs_that_were_added_since_an_output_was_read_are_published_and_kept() {
             .add_inputs(
                 &output.name,
                 &[name.to_owned()],
-                None,
-                true,
-                false,
+                &InputOptions::new(),
                 &Context::default(),
             )
             .expect("added");
@@ -173,7 +171,7 @@ fn two_handles_of_a_workspace_do_not_undo_each_others_installs() {
         toml(&one)
     );
     install(&two, "Lamp");
-    one.uninstall(&["Table".to_owned()], false, &Context::default())
+    one.uninstall(&["Table".to_owned()], &ChangeOptions::new(), &Context::default())
         .expect("uninstalled");
     assert_eq!(installed(&two), ["chair", "lamp"]);
     // What only makes an output writes the lock as well.
@@ -196,17 +194,17 @@ fn two_handles_of_a_workspace_keep_each_others_repos_remotes_and_channels() {
         "third",
         "../third",
         &AddRemote {
-            default: true,
+            as_default: true,
             ..AddRemote::default()
         },
         &Context::default(),
     )
     .expect("added");
-    two.add_channel("../conda", false, &Context::default())
+    two.add_channel("../conda", &ChangeOptions::new(), &Context::default())
         .expect("added");
-    two.remove_repo("first", false, &Context::default())
+    two.remove_repo("first", &ChangeOptions::new(), &Context::default())
         .expect("removed");
-    one.default_remote("main", false, &Context::default())
+    one.default_remote("main", &ChangeOptions::new(), &Context::default())
         .expect("chosen");
     let text = toml(&one);
     for name in [
@@ -235,10 +233,10 @@ fn what_is_refused_or_only_planned_leaves_a_handle_as_the_disk_has_it() {
         .add_repo("planned", "../planned", &planned, &Context::default())
         .expect("planned");
     workspace
-        .remove_remote("main", true, &Context::default())
+        .remove_remote("main", &ChangeOptions::new().dry_run(true), &Context::default())
         .expect("planned");
     workspace
-        .default_remote("main", true, &Context::default())
+        .default_remote("main", &ChangeOptions::new().dry_run(true), &Context::default())
         .expect("planned");
     // A file is in the way of the repo, which shows when it is made.
     fs::write(desk.0.path().join("file"), b"x").expect("written");
@@ -262,7 +260,7 @@ fn an_output_that_is_gone_is_unknown() {
     let output = asset(&workspace, "Table");
     fs::remove_dir_all(&output.project.root).expect("removed");
     let error = workspace
-        .build(&output.name, false, &Context::default())
+        .build(&output.name, &ChangeOptions::new(), &Context::default())
         .expect_err("gone");
     assert!(
         matches!(error, Error::Workspace(WorkspaceError::UnknownOutput { .. })),
@@ -294,7 +292,7 @@ fn a_pull_through_a_handle_that_is_older_than_the_remotes_finds_the_remote() {
         "empty",
         "../empty",
         &AddRemote {
-            default: true,
+            as_default: true,
             ..AddRemote::default()
         },
         &Context::default(),
@@ -306,7 +304,10 @@ fn a_pull_through_a_handle_that_is_older_than_the_remotes_finds_the_remote() {
         .expect("made");
     assert_eq!(installed(&old), ["chair", "table"]);
     assert!(Path::new(&old.outputs_dir()).join("chair").is_dir());
-    assert!(old.edit("Table", false, &Context::default()).is_ok());
+    assert!(
+        old.edit("Table", &ChangeOptions::new(), &Context::default())
+            .is_ok()
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use backlot_core::Context;
 
 use crate::error::Result;
 use crate::handle::Workspace;
+use crate::handle::options::ChangeOptions;
 use crate::toolchain::external::{ChannelStatus, ExternalReport, ExternalStatus};
 use crate::toolchain::python::PythonReport;
 
@@ -16,13 +17,23 @@ impl Workspace {
     }
 
     /// Name a channel, last in preference. From then on only the workspace's own channels count, not the user's.
-    pub fn add_channel(&self, channel: &str, dry_run: bool, context: &Context) -> Result<ChannelStatus> {
-        self.now(context)?.add_channel(channel, dry_run)
+    pub fn add_channel(
+        &self,
+        channel: &str,
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<ChannelStatus> {
+        self.now(context)?.add_channel(channel, options.dry_run)
     }
 
     /// Forget a channel of the workspace; what was installed from it stays.
-    pub fn remove_channel(&self, channel: &str, dry_run: bool, context: &Context) -> Result<ChannelStatus> {
-        self.now(context)?.remove_channel(channel, dry_run)
+    pub fn remove_channel(
+        &self,
+        channel: &str,
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<ChannelStatus> {
+        self.now(context)?.remove_channel(channel, options.dry_run)
     }
 
     /// What is asked for, and what is there.
@@ -31,22 +42,32 @@ impl Workspace {
     }
 
     /// Ask for conda packages; one that is asked for already gets the new requirement.
-    pub fn add_external(&self, specs: &[String], dry_run: bool, context: &Context) -> Result<ExternalReport> {
-        self.now(context)?.add_external(specs, dry_run)
+    pub fn add_external(
+        &self,
+        specs: &[String],
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<ExternalReport> {
+        self.now(context)?.add_external(specs, options.dry_run)
     }
 
     /// Stop asking for conda packages; what nothing else needs leaves the prefix.
     pub fn remove_external(
         &self,
         names: &[String],
-        dry_run: bool,
+        options: &ChangeOptions,
         context: &Context,
     ) -> Result<ExternalReport> {
-        self.now(context)?.remove_external(names, dry_run)
+        self.now(context)?.remove_external(names, options.dry_run)
     }
 
     /// Install the newest interpreter of a version from this workspace's channels, for all workspaces of the user.
-    pub fn install_python(&self, version: &str, dry_run: bool, context: &Context) -> Result<PythonReport> {
-        self.now(context)?.install_python(version, dry_run)
+    pub fn install_python(
+        &self,
+        version: &str,
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<PythonReport> {
+        self.now(context)?.install_python(version, options.dry_run)
     }
 }

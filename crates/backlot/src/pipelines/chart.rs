@@ -5,10 +5,12 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use backlot_core::text::markup;
+use serde::{Deserialize, Serialize};
 
 /// A chart.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Chart {
     /// Its file, or its name.
     pub name: String,
@@ -23,7 +25,8 @@ pub struct Chart {
 }
 
 /// A line.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Line {
     /// What the legend calls it.
     pub name: String,
@@ -67,7 +70,7 @@ pub fn charts_as_svg(charts: &[Chart]) -> String {
 pub fn charts_as_html(charts: &[Chart], title: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{}</title></head>\n<body>\n{}</body>\n</html>\n",
-        escaped(title),
+        markup(title),
         charts_as_svg(charts)
     )
 }
@@ -170,28 +173,11 @@ fn number(value: f64, step: f64) -> String {
 }
 
 fn label(text: &mut String, (x, y): (f64, f64), anchor: &str, words: &str) {
-    let words = escaped(words);
+    let words = markup(words);
     let _ = writeln!(
         text,
         "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{words}</text>"
     );
-}
-
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            // XML has no control characters, not even escaped.
-            c if c.is_control() => safe.push(' '),
-            '\u{fffe}' | '\u{ffff}' => safe.push('\u{fffd}'),
-            c => safe.push(c),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

@@ -6,50 +6,54 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use backlot_core::options;
 use backlot_core::{RelPath, file};
 use backlot_dvc::pipeline::edit::{StageEdit, edit_stage};
 use backlot_dvc::pipeline::{Graph, Lock, Map, PIPELINE_FILE, PipelineError, Reach, Value};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::pipelines::found::Found;
 use crate::workspace::Opened;
 
-/// A stage to be added, as `dvc stage add` has it.
-#[derive(Clone, Debug, Default)]
-pub struct NewStage {
-    /// Its name; `ASSET:NAME` puts it into the package of an asset.
-    pub name: String,
-    /// The words of its command, joined as `dvc stage add` does.
-    pub command: Vec<String>,
-    /// What it is for.
-    pub desc: Option<String>,
-    /// Its working folder, relative to the `dvc.yaml`.
-    pub wdir: Option<String>,
-    /// What it reads.
-    pub deps: Vec<String>,
-    /// Parameters: `KEY,KEY` of `params.yaml`, or `FILE:KEY,KEY`; `FILE:` for all of a file.
-    pub params: Vec<String>,
-    /// What it makes.
-    pub outs: Vec<String>,
-    /// What it makes and the cache does not keep: it goes into the wheel.
-    pub outs_no_cache: Vec<String>,
-    /// Metrics.
-    pub metrics: Vec<String>,
-    /// Metrics that go into the wheel.
-    pub metrics_no_cache: Vec<String>,
-    /// Plots.
-    pub plots: Vec<String>,
-    /// Plots that go into the wheel.
-    pub plots_no_cache: Vec<String>,
-    /// Whether it is run each time.
-    pub always_changed: bool,
-    /// Whether one of the same name is replaced.
-    pub replace: bool,
+options! {
+    /// A stage to be added, as `dvc stage add` has it.
+    #[derive(Default)]
+    pub struct NewStage {
+        /// Its name; `ASSET:NAME` puts it into the package of an asset.
+        pub name: String,
+        /// The words of its command, joined as `dvc stage add` does.
+        pub command: Vec<String>,
+        /// What it is for.
+        pub desc: Option<String>,
+        /// Its working folder, relative to the `dvc.yaml`.
+        pub wdir: Option<String>,
+        /// What it reads.
+        pub deps: Vec<String>,
+        /// Parameters: `KEY,KEY` of `params.yaml`, or `FILE:KEY,KEY`; `FILE:` for all of a file.
+        pub params: Vec<String>,
+        /// What it makes.
+        pub outs: Vec<String>,
+        /// What it makes and the cache does not keep: it goes into the wheel.
+        pub outs_no_cache: Vec<String>,
+        /// Metrics.
+        pub metrics: Vec<String>,
+        /// Metrics that go into the wheel.
+        pub metrics_no_cache: Vec<String>,
+        /// Plots.
+        pub plots: Vec<String>,
+        /// Plots that go into the wheel.
+        pub plots_no_cache: Vec<String>,
+        /// Whether it is run each time.
+        pub always_changed: bool,
+        /// Whether one of the same name is replaced.
+        pub replace: bool,
+    }
 }
 
 /// What was edited.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StageEditReport {
     /// The files, relative to the workspace, with the stages in them that changed.
     pub stages: Vec<EditedStage>,
@@ -58,7 +62,8 @@ pub struct StageEditReport {
 }
 
 /// A stage that was edited.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EditedStage {
     /// The `dvc.yaml`, relative to the workspace.
     pub file: String,

@@ -13,7 +13,7 @@ use backlot_dvc::pipeline::run::Project;
 use backlot_dvc::pipeline::{Folder, Pipelines, Place, ProjectFiles as _, Value, figures, params};
 use backlot_dvc::{Out, TrackedPointer};
 use backlot_store::{Cache, ObjectId, Transfer};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{PipelinesError, Result};
 use crate::files::pins::by_pin;
@@ -34,7 +34,8 @@ pub enum FigureKind {
 }
 
 /// An asset of the workspace, or a release.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FigureEnd {
     /// The asset.
     pub asset: String,
@@ -45,7 +46,8 @@ pub struct FigureEnd {
 }
 
 /// A value.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Figure {
     /// Its file, in the package.
     pub file: String,
@@ -56,7 +58,8 @@ pub struct Figure {
 }
 
 /// The values of one end.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FiguresReport {
     /// Whose they are.
     #[serde(flatten)]
@@ -68,7 +71,8 @@ pub struct FiguresReport {
 }
 
 /// A value that differs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FigureChange {
     /// Its file, in the package.
     pub file: String,
@@ -83,7 +87,8 @@ pub struct FigureChange {
 }
 
 /// What differs between two ends.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FiguresDiff {
     /// From.
     pub from: FigureEnd,
@@ -96,7 +101,8 @@ pub struct FiguresDiff {
 }
 
 /// Charts of several ends.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PlotsReport {
     /// The ends.
     pub ends: Vec<FigureEnd>,

@@ -5,14 +5,15 @@
 use std::path::Path;
 
 use backlot_dvc::pipeline::{Place, Reach};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::pipelines::found::Targets;
 use crate::workspace::Opened;
 
 /// A stage, or a tracked file that a stage reads.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StageNode {
     /// The stage as targets of the workspace's folder name it, or the `.dvc` file.
     pub name: String,

@@ -3,47 +3,51 @@
 //! Invariants: what is refused is refused before anything runs; the workspace is not locked while commands run, so that they may use it, and
 //! only one run at a time is in it. Deliberately absent: how a stage is run (`backlot_dvc::pipeline::run`).
 
+use backlot_core::options;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use backlot_dvc::pipeline::run::{self, Plan, Recovered, Report, RunOptions, StageReport};
 use backlot_dvc::pipeline::{PipelineError, Reach};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::pipelines::found::Found;
 use crate::workspace::{Opened, local_cache};
 
-/// Which stages are made, and how.
-#[derive(Clone, Debug, Default)]
-pub struct ReproOptions {
-    /// Names of outputs, `OUTPUT:STAGE`, or targets as DVC has them; none stands for the `dvc.yaml` of the folder, else for the output that
-    /// the folder is in, else for all outputs.
-    pub targets: Vec<String>,
-    /// The folder that targets are relative to; the workspace's by default.
-    pub folder: Option<PathBuf>,
-    /// Run all of them, whatever their state.
-    pub force: bool,
-    /// Only the named stages, not those that they need.
-    pub single: bool,
-    /// The named stages and all that need them.
-    pub downstream: bool,
-    /// After a failure, go on with all that does not need the failed stage.
-    pub keep_going: bool,
-    /// Fetch missing results, and those that other machines have, from the remotes that outputs belong to.
-    pub pull: bool,
-    /// The remote, instead of the default one.
-    pub remote: Option<String>,
-    /// Take missing files as unchanged.
-    pub allow_missing: bool,
-    /// How many stages may run at a time; as many as the machine has processors by default.
-    pub jobs: Option<usize>,
-    /// Run nothing, and tell what would be done.
-    pub dry_run: bool,
+options! {
+    /// Which stages are made, and how.
+    #[derive(Default)]
+    pub struct ReproOptions {
+        /// Names of outputs, `OUTPUT:STAGE`, or targets as DVC has them; none stands for the `dvc.yaml` of the folder, else for the output that
+        /// the folder is in, else for all outputs.
+        pub targets: Vec<String>,
+        /// The folder that targets are relative to; the workspace's by default.
+        pub folder: Option<PathBuf>,
+        /// Run all of them, whatever their state.
+        pub force: bool,
+        /// Only the named stages, not those that they need.
+        pub single: bool,
+        /// The named stages and all that need them.
+        pub downstream: bool,
+        /// After a failure, go on with all that does not need the failed stage.
+        pub keep_going: bool,
+        /// Fetch missing results, and those that other machines have, from the remotes that outputs belong to.
+        pub pull: bool,
+        /// The remote, instead of the default one.
+        pub remote: Option<String>,
+        /// Take missing files as unchanged.
+        pub allow_missing: bool,
+        /// How many stages may run at a time; as many as the machine has processors by default.
+        pub jobs: Option<usize>,
+        /// Run nothing, and tell what would be done.
+        pub dry_run: bool,
+    }
 }
 
 /// What was done with stages.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ReproReport {
     /// The stages, each after those it needs.
     pub stages: Vec<StageReport>,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use backlot_dvc::pipeline::run::{self, KnownResult, RunCache, RunOptions};
 use backlot_dvc::pipeline::{Graph, Place, Reach};
 use backlot_store::{ObjectId, Remote, Transfer};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{OutsError, Result};
 use crate::files::moved::MoveReport;
@@ -18,7 +18,8 @@ use crate::workspace::config::RemoteEntry;
 use crate::workspace::{Opened, local_cache};
 
 /// What a push or pull of results moved.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ResultsReport {
     /// The remotes.
     pub remotes: Vec<String>,

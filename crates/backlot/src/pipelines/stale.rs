@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use backlot_dvc::pipeline::run::{self, Plan, Planned, PlannedStage, RunOptions};
 use backlot_dvc::pipeline::{Change, Graph, Reach};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{PipelinesError, Result};
 use crate::files::tracked::Tracked;
@@ -16,7 +16,7 @@ use crate::project::output::Output;
 use crate::workspace::Opened;
 
 /// How a stage stands to what it reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum StageState {
@@ -57,7 +57,8 @@ impl StageState {
 }
 
 /// A stage at a glance.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StageStatus {
     /// The stage, as targets of the workspace's folder name it.
     pub stage: String,

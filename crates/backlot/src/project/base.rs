@@ -70,7 +70,7 @@ struct BaseFile {
 }
 
 /// How an output stands to the releases of its package.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum BaseState {
@@ -89,7 +89,8 @@ pub enum BaseState {
 }
 
 /// A release that is newer than the one an output was edited from.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NewerRelease {
     /// Its version.
     pub version: Version,
@@ -102,7 +103,8 @@ pub struct NewerRelease {
 }
 
 /// How an output stands to the release that it was edited from and to newer ones.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BaseStatus {
     /// In a word.
     pub state: BaseState,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use backlot_core::file::TemporaryFolder;
 use backlot_core::{PackageName, RelPath, Sha256, Version};
 use backlot_wheel::BuildOptions;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::files::tracked::Tracked;
@@ -24,7 +24,8 @@ use crate::workspace::Opened;
 pub(crate) const PROJECT_FILE: &str = "pyproject.toml";
 
 /// A built wheel.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BuildReport {
     /// The asset.
     pub asset: String,

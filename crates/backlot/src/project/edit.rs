@@ -10,7 +10,7 @@ use backlot_core::{AssetName, BumpStep, PackageName, Version, file};
 use backlot_dvc::TrackedPointer;
 use backlot_wheel::{EntryPoints, INFO_GROUP, Metadata};
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::error::{Result, WorkspaceError};
@@ -18,10 +18,15 @@ use crate::files::tracked::Tracked;
 use crate::project::base::BaseRelease;
 use crate::project::build::PROJECT_FILE;
 use crate::project::output::Output;
+use crate::project::provenance::{PROVENANCE_FILE, made_in};
 use crate::workspace::Opened;
 
+/// The folder of a project that has the tree of its wheel.
+const SOURCE: &str = "src";
+
 /// An output made of a release.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EditReport {
     /// The asset.
     pub asset: String,
@@ -109,15 +114,23 @@ impl Opened {
         Ok(report)
     }
 
-    /// A release as a project in a folder that is not there yet.
-    pub(crate) fn unpack_project(&self, package: &LockedPackage, stage: &Path) -> Result<()> {
+    /// A release as a project in a folder that is not there yet. What its stages made is as the builder recorded it: its `dvc.yaml` is not read.
+    pub(crate) fn unpack_project(
+        &self,
+        package: &LockedPackage,
+        stage: &Path,
+    ) -> Result<Vec<TrackedPointer>> {
         let unpacked = self.unpacked_wheel(package)?;
         let dist_info = format!("{}-{}.dist-info", package.name.file_stem(), package.version);
         let dist_info = find_dist_info(&unpacked, &dist_info)?;
         let metadata = Metadata::parse(&fs::read_to_string(dist_info.join("METADATA"))?)?;
         let entry_points = fs::read_to_string(dist_info.join("entry_points.txt")).unwrap_or_default();
         let entry_points = EntryPoints::parse(&entry_points);
-        self.write_project(&unpacked, &dist_info, &metadata, &entry_points, stage)
+        self.write_project(&unpacked, &dist_info, &metadata, &entry_points, stage)?;
+        let record = file::read_if_exists(&dist_info.join(PROVENANCE_FILE))?;
+        let made = record.map_or_else(Vec::new, |bytes| made_in(&bytes));
+        let source = stage.join(SOURCE);
+        Ok(made.into_iter().map(|made| made.below(&source)).collect())
     }
 
     fn write_project(
@@ -128,7 +141,7 @@ impl Opened {
         entry_points: &EntryPoints,
         stage: &Path,
     ) -> Result<()> {
-        let source = stage.join("src");
+        let source = stage.join(SOURCE);
         fs::create_dir_all(&source)?;
         for entry in fs::read_dir(unpacked)? {
             let path = entry?.path();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use backlot_core::{GroupName, PackageName, Requirement, RequirementKind, Version, VersionChange, file};
 use backlot_wheel::AssetToml;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
 use crate::error::{Error, Result, WorkspaceError};
@@ -16,7 +16,8 @@ use crate::workspace::Opened;
 use crate::workspace::rules::checked;
 
 /// A requirement that was added or removed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct InputChange {
     /// The requirement, in the form it was written.
     pub requirement: String,
@@ -27,7 +28,8 @@ pub struct InputChange {
 }
 
 /// What an edit of the inputs did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct InputReport {
     /// The asset.
     pub asset: String,
@@ -40,7 +42,8 @@ pub struct InputReport {
 }
 
 /// What a bump did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BumpReport {
     /// The asset.
     pub asset: String,

@@ -3,26 +3,28 @@
 //! Invariant: a project follows the original engine's conventions (asset.toml, classifiers, keywords, entry points), so both recognise it, and
 //! it appears whole.
 
+use backlot_core::options;
 use backlot_core::{AssetName, PackageName, file};
 use backlot_wheel::AssetToml;
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, WorkspaceError};
 use crate::project::output::Output;
 use crate::workspace::Opened;
 
-/// How to make an asset.
-#[derive(Clone, Debug)]
-pub struct NewAsset {
-    /// Its type, free text: `Model`, `Shot`, ...
-    pub asset_type: String,
-    /// Its tags.
-    pub tags: Vec<String>,
-    /// One line about it.
-    pub summary: Option<String>,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// How to make an asset.
+    pub struct NewAsset {
+        /// Its type, free text: `Model`, `Shot`, ...
+        pub asset_type: String,
+        /// Its tags.
+        pub tags: Vec<String>,
+        /// One line about it.
+        pub summary: Option<String>,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 impl Default for NewAsset {
@@ -37,7 +39,8 @@ impl Default for NewAsset {
 }
 
 /// A new asset.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NewReport {
     /// Its name.
     pub name: String,

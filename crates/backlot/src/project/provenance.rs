@@ -1,10 +1,11 @@
 //! What a release was built from, as its wheel says.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use backlot_cascade::{CascadeId, Settings};
 use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
-use backlot_dvc::{Out, Pointer};
+use backlot_dvc::{MadeBy, Out, Pointer, TrackedPointer};
 use backlot_store::ObjectId;
 use backlot_wheel::{InstalledDist, WheelArchive};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ pub const TOOL: &str = concat!("backlot ", env!("CARGO_PKG_VERSION"));
 
 /// What a release was built from. Format in `docs/format/provenance.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Provenance {
     /// Format of this record.
     pub format: u32,
@@ -43,6 +45,7 @@ impl Provenance {
 
 /// All that the build of a release read, exactly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BuildRecord {
     /// Its inputs and theirs, sorted by package.
     pub inputs: Vec<ExactInput>,
@@ -65,6 +68,7 @@ pub struct BuildRecord {
 
 /// One input of a build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ExactInput {
     /// The package.
     pub package: PackageName,
@@ -80,6 +84,7 @@ pub struct ExactInput {
 
 /// A tracked file or folder of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OutRecord {
     /// Where it lies in the wheel's tree.
     pub path: RelPath,
@@ -99,6 +104,7 @@ pub struct OutRecord {
 
 /// The stage of a pipeline that makes a tracked file or folder, and what a pointer would say of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MadeRecord {
     /// The `dvc.lock` that has the stage, in the wheel's tree.
     pub lock: RelPath,
@@ -152,8 +158,19 @@ impl OutRecord {
     }
 }
 
+impl MadeOut {
+    /// It, in a folder that has the wheel's tree.
+    pub(crate) fn below(self, root: &Path) -> TrackedPointer {
+        let made_by = MadeBy {
+            lock: self.lock.to_path(root),
+            stage: self.stage,
+        };
+        TrackedPointer::made(&self.path.to_path(root), self.out, made_by)
+    }
+}
+
 /// The outputs of stages that a provenance file names. One that cannot be read names none.
-fn made_in(bytes: &[u8]) -> Vec<MadeOut> {
+pub(crate) fn made_in(bytes: &[u8]) -> Vec<MadeOut> {
     let Ok(record) = serde_json::from_slice::<Provenance>(bytes) else {
         return Vec::new();
     };

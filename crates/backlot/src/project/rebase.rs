@@ -14,7 +14,7 @@ use backlot_core::file::{self, TemporaryFolder};
 use backlot_core::{BumpStep, LinkMode, Md5, PackageName, RelPath, Version};
 use backlot_dvc::{Change, Destination, FileChanges, Manifest, TrackedPointer};
 use backlot_store::{Cache, CheckoutItem, CheckoutOptions, FileDigests, ObjectId, StatCache, Transfer};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::LockedPackage;
 use crate::error::{EditError, Error, Result, WorkspaceError};
@@ -30,7 +30,8 @@ use crate::workspace::Opened;
 const MAX_NAMES: usize = 20;
 
 /// What a rebase did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RebaseReport {
     /// The asset.
     pub asset: String,
@@ -168,9 +169,10 @@ impl Opened {
         let sha256 = newer.known.opened.digest(&newer.release)?;
         let mut package = LockedPackage::new(newer.release.package.clone(), newer.release.version.clone());
         package.take(&newer.known.repo, &newer.release, sha256);
-        self.unpack_project(&package, stage)?;
+        let made = self.unpack_project(&package, stage)?;
         let release = Output::load(stage)?;
-        let released = staged_pointers(&release)?;
+        let mut released = staged_pointers(&release)?;
+        released.pointers.extend(made);
         let onto = BaseRelease {
             version: package.version.clone(),
             ..Self::as_base(&release, self.content_of(&release, &released)?, sha256)?

@@ -13,7 +13,7 @@ use backlot_core::{Context, RelPath};
 use backlot_dvc::TrackedPointer;
 use backlot_wheel::BuildOptions;
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{OutsError, Result, WorkspaceError};
 use crate::files::tracked::Tracked;
@@ -22,7 +22,8 @@ use crate::project::provenance::{OutRecord, TOOL};
 use crate::workspace::Opened;
 
 /// Untracked files of one folder, or one such file directly in the asset's folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UntrackedFiles {
     /// The folder or file, relative to the workspace: what `backlot add` takes.
     pub path: String,

@@ -4,7 +4,7 @@
 //! `[sources]` never leaves the house, whatever is done. Deliberately absent: the gate itself (`backlot-repo`).
 
 use backlot_repo::AllowedName;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use toml_edit::{Array, Item, value};
 
 use crate::error::{Result, WorkspaceError};
@@ -12,7 +12,8 @@ use crate::workspace::Opened;
 use crate::workspace::config::{Config, array_of};
 
 /// What changed of a list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AllowReport {
     /// The repo.
     pub repo: String,

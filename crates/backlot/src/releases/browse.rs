@@ -9,7 +9,7 @@ use backlot_core::{Coded as _, PackageName, Requirement, RequirementKind, Versio
 use backlot_dvc::Change;
 use backlot_repo::{Fact, Place, Query, ReleaseStatus};
 use backlot_wheel::{AssetInfo, Metadata};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::error::{Error, Result, WorkspaceError};
@@ -22,7 +22,8 @@ use crate::workspace::Opened;
 use crate::workspace::problems::AssetProblem;
 
 /// A package in a repo.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PackageRow {
     /// The repo.
     pub repo: String,
@@ -49,7 +50,8 @@ pub struct PackageRow {
 }
 
 /// A requirement as shown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RequirementRow {
     /// The requirement.
     pub requirement: String,
@@ -58,7 +60,8 @@ pub struct RequirementRow {
 }
 
 /// A release in a repo.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ReleaseDetail {
     /// The repo.
     pub repo: String,
@@ -86,7 +89,8 @@ pub struct ReleaseDetail {
 }
 
 /// An output at a glance.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OutputStatus {
     /// The asset.
     pub name: String,
@@ -109,7 +113,8 @@ pub struct OutputStatus {
 }
 
 /// A tracked file or folder at a glance.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OutStatus {
     /// Its path, relative to the workspace.
     pub path: String,
@@ -126,7 +131,8 @@ pub struct OutStatus {
 }
 
 /// An installed package at a glance.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct InputStatus {
     /// The asset's name, or the package's.
     pub name: String,
@@ -147,7 +153,8 @@ pub struct InputStatus {
 }
 
 /// The workspace at a glance.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StatusReport {
     /// The workspace.
     pub root: PathBuf,

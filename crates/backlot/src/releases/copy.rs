@@ -9,12 +9,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use backlot_core::options;
 use backlot_core::{PackageName, Requirement, Sha256, Version, shared};
 use backlot_repo::{Checked, Listing, Release, ReleaseKind, Repo, WholeRelease};
 use backlot_resolve::{Problem, Resolution, RootRequirement};
 use backlot_store::ObjectId;
 use backlot_wheel::Metadata;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::installable::is_refusal;
 use crate::environment::pool::Pool;
@@ -29,31 +30,33 @@ pub(crate) const TARGET: usize = 0;
 /// How often the choice is made again because a release that came with it was built from others.
 const ROUNDS: usize = 16;
 
-/// How to copy a release.
-#[derive(Clone, Debug, Default)]
-pub struct CopyOptions {
-    /// The repo that has it.
-    pub from: String,
-    /// The repo that shall have it.
-    pub to: String,
-    /// Copy what it needs too.
-    pub with_deps: bool,
-    /// Where its files are, instead of the default remote.
-    pub from_remote: Option<String>,
-    /// Where they shall be, if elsewhere.
-    pub to_remote: Option<String>,
-    /// Neither copy files nor look whether they are there.
-    pub without_files: bool,
-    /// Why, for the record.
-    pub message: Option<String>,
-    /// Copy what cannot be installed from the target, too.
-    pub force: bool,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// How to copy a release.
+    #[derive(Default)]
+    pub struct CopyOptions {
+        /// The repo that has it.
+        pub from: String,
+        /// The repo that shall have it.
+        pub to: String,
+        /// Copy what it needs too.
+        pub with_deps: bool,
+        /// Where its files are, instead of the default remote.
+        pub from_remote: Option<String>,
+        /// Where they shall be, if elsewhere.
+        pub to_remote: Option<String>,
+        /// Neither copy files nor look whether they are there.
+        pub without_files: bool,
+        /// Why, for the record.
+        pub message: Option<String>,
+        /// Copy what cannot be installed from the target, too.
+        pub force: bool,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 /// What became of a release.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CopyState {
     /// It was copied, or would be.
@@ -63,7 +66,8 @@ pub enum CopyState {
 }
 
 /// One file of a release.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CopiedFile {
     /// Its name in the source.
     pub file: String,
@@ -78,7 +82,8 @@ pub struct CopiedFile {
 }
 
 /// One release of a copy.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CopiedRelease {
     /// The package.
     pub package: PackageName,
@@ -95,7 +100,8 @@ pub struct CopiedRelease {
 }
 
 /// A release copied from one repo to another.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CopyReport {
     /// The package.
     pub package: PackageName,

@@ -12,7 +12,7 @@ use backlot_core::{Md5, PackageName, Version};
 use backlot_dvc::{Change, Manifest, ManifestEntry, Out, TrackedPointer};
 use backlot_store::{Cache, ObjectId};
 use backlot_wheel::AssetInfo;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, WorkspaceError};
 use crate::files::tracked::Tracked;
@@ -22,7 +22,8 @@ use crate::project::output::Output;
 use crate::workspace::Opened;
 
 /// One of two things that are compared.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DiffEnd {
     /// The version.
     pub version: Version,
@@ -31,7 +32,8 @@ pub struct DiffEnd {
 }
 
 /// What differs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DiffReport {
     /// The asset.
     pub asset: String,
@@ -50,7 +52,8 @@ pub struct DiffReport {
 }
 
 /// Files that differ, by name.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NameDiff {
     /// Those that are new.
     pub new: Vec<String>,
@@ -61,7 +64,8 @@ pub struct NameDiff {
 }
 
 /// A tracked file or folder that differs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OutDiff {
     /// Its path in the package.
     pub path: String,
@@ -75,7 +79,8 @@ pub struct OutDiff {
 }
 
 /// A text that differs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TextDiff {
     /// The package that is required, or the field.
     pub name: String,

@@ -15,7 +15,7 @@ use backlot_dvc::{
 use backlot_store::{
     Error as StoreError, FileDigests, JobId, JobRelease, ObjectId, PartFile, Remote, StoredName, Transfer,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, WorkspaceError};
 use crate::files::tracked::Tracked;
@@ -23,21 +23,24 @@ use crate::project::output::Output;
 use crate::releases::parts::{PartState, check_folder, state_of};
 use crate::workspace::Opened;
 
-/// How to publish the parts of a job.
-#[derive(Clone, Debug, Default)]
-pub struct FromParts {
-    /// The ID of the job.
-    pub job: String,
-    /// What each folder must have, as `frames=1-100`.
-    pub expect: Vec<String>,
-    /// Publish without frames that no part has.
-    pub allow_missing: bool,
-    /// Of files with other bytes, take those of the part that was stored last, by the clock of the remote's service.
-    pub newest: bool,
+backlot_core::options! {
+    /// How to publish the parts of a job.
+    #[derive(Default)]
+    pub struct FromParts {
+        /// The ID of the job.
+        pub job: String,
+        /// What each folder must have, as `frames=1-100`.
+        pub expect: Vec<String>,
+        /// Publish without frames that no part has.
+        pub allow_missing: bool,
+        /// Of files with other bytes, take those of the part that was stored last, by the clock of the remote's service.
+        pub newest: bool,
+    }
 }
 
 /// What a release was made from.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PartsUsed {
     /// The job.
     pub job: JobId,

@@ -5,25 +5,29 @@
 
 use std::collections::BTreeMap;
 
+use backlot_core::options;
 use backlot_core::{PackageName, Timestamp, Version};
 use backlot_repo::{Fact, FactKind, Release, Repo};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::project::provenance::Provenance;
 use crate::workspace::Opened;
 
-/// Which releases to tell of.
-#[derive(Clone, Debug, Default)]
-pub struct LogOptions {
-    /// Only those of this repo.
-    pub repo: Option<String>,
-    /// The number of releases, the newest first; all by default.
-    pub limit: Option<usize>,
+options! {
+    /// Which releases to tell of.
+    #[derive(Default)]
+    pub struct LogOptions {
+        /// Only those of this repo.
+        pub repo: Option<String>,
+        /// The number of releases, the newest first; all by default.
+        pub limit: Option<usize>,
+    }
 }
 
 /// A release in the history of an asset.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LogEntry {
     /// The repo.
     pub repo: String,
@@ -54,7 +58,8 @@ pub struct LogEntry {
 }
 
 /// What was said of a release.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LogEvent {
     /// What.
     pub kind: FactKind,

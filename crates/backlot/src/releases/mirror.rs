@@ -6,41 +6,45 @@
 
 use std::collections::BTreeMap;
 
+use backlot_core::options;
 use backlot_core::wildcard::Wildcard;
 use backlot_core::{Class, Coded, Operation, PackageName, Version};
 use backlot_repo::WholeRelease;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::files::remotes::CopyFilesReport;
 use crate::releases::copy::{CopiedRelease, CopyState, Ends, Fit, PlannedRelease, dependencies_first};
 use crate::workspace::Opened;
 
-/// What to mirror, and where.
-#[derive(Clone, Debug, Default)]
-pub struct MirrorOptions {
-    /// The repo to read.
-    pub from: String,
-    /// The repo to fill.
-    pub to: String,
-    /// Only packages whose normalised name fits this pattern: `*` any text, `?` any character.
-    pub names: Option<String>,
-    /// Only so many of the newest releases of each package, yanked ones not counted and left out.
-    pub newest: Option<usize>,
-    /// Copy the files of the releases too.
-    pub files: bool,
-    /// Where the files are, instead of the default remote.
-    pub from_remote: Option<String>,
-    /// Where they shall be.
-    pub to_remote: Option<String>,
-    /// Why, for the record.
-    pub message: Option<String>,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// What to mirror, and where.
+    #[derive(Default)]
+    pub struct MirrorOptions {
+        /// The repo to read.
+        pub from: String,
+        /// The repo to fill.
+        pub to: String,
+        /// Only packages whose normalised name fits this pattern: `*` any text, `?` any character.
+        pub names: Option<String>,
+        /// Only so many of the newest releases of each package, yanked ones not counted and left out.
+        pub newest: Option<usize>,
+        /// Copy the files of the releases too.
+        pub files: bool,
+        /// Where the files are, instead of the default remote.
+        pub from_remote: Option<String>,
+        /// Where they shall be.
+        pub to_remote: Option<String>,
+        /// Why, for the record.
+        pub message: Option<String>,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 /// What a mirroring did.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MirrorReport {
     /// The repo that was read.
     pub from: String,
@@ -61,7 +65,8 @@ pub struct MirrorReport {
 }
 
 /// A release that the target has with other bytes.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MirrorConflict {
     /// The package.
     pub package: PackageName,

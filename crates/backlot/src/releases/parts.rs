@@ -15,10 +15,11 @@ use backlot_store::{
     DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartChoice, PartHead, PartSource, Remote,
     StoredName,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, PartError, Result, WorkspaceError};
 use crate::files::adding::scan_given;
+use crate::handle::options::ChangeOptions;
 use crate::project::provenance::TOOL;
 use crate::workspace::config::Config;
 use crate::workspace::connect::{self, Address};
@@ -91,7 +92,8 @@ pub enum DropChoice {
 }
 
 /// A part that was pushed, or would be.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PushedPart {
     /// The remote.
     pub remote: String,
@@ -116,7 +118,7 @@ pub struct PushedPart {
 }
 
 /// What became of a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum PartState {
@@ -129,7 +131,8 @@ pub enum PartState {
 }
 
 /// A part that a remote has.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PartRow {
     /// Its name.
     pub part: StoredName,
@@ -147,7 +150,8 @@ pub struct PartRow {
 }
 
 /// The parts of a remote.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PartList {
     /// The remote.
     pub remote: String,
@@ -160,7 +164,8 @@ pub struct PartList {
 }
 
 /// What dropping parts did, or would do.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DroppedParts {
     /// The remote.
     pub remote: String,
@@ -353,10 +358,10 @@ impl Parts {
         &self,
         job: &str,
         choice: &DropChoice,
-        dry_run: bool,
+        options: &ChangeOptions,
         context: &Context,
     ) -> Result<DroppedParts> {
-        let job: JobId = job.parse()?;
+        let (job, dry_run): (JobId, bool) = (job.parse()?, options.dry_run);
         let choice = match choice {
             DropChoice::All => PartChoice::All,
             DropChoice::OfNode(node) => PartChoice::OfNode(node),

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use backlot_cascade::DirtyReport;
+use backlot_core::options;
 use backlot_core::{PackageName, Version, VersionChange, file};
 use backlot_dvc::{AddedOut, Change, Destination, FileChanges, SentAhead, TrackedPointer};
 use backlot_repo::{Checked, Publication, Release, Repo};
 use backlot_store::Remote;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, OutsError, Result, WorkspaceError};
 use crate::files::additions::Additions;
@@ -26,39 +27,42 @@ use crate::releases::from_parts::{FromParts, PartsUsed};
 use crate::releases::next_version::NextVersion;
 use crate::workspace::{Opened, absolute};
 
-/// How to publish.
-#[derive(Clone, Debug, Default)]
-pub struct PublishOptions {
-    /// The repo, instead of the workspace's target.
-    pub to: Option<String>,
-    /// The remote for the files, instead of the default one.
-    pub remote: Option<String>,
-    /// Why, for the record.
-    pub message: Option<String>,
-    /// Give the output another version first. It is written into the project when the release is created.
-    pub bump: Option<VersionChange>,
-    /// Do nothing where the repo has a release of this version.
-    pub skip_existing: bool,
-    /// Files and folders to be removed from tracked folders, though they may never have been here.
-    pub remove: Vec<PathBuf>,
-    /// Take the files of some folders from the parts of a job, not from the workspace.
-    pub parts: Option<FromParts>,
-    /// Publish what cannot be installed, too, and what leaves out changes of a newer release.
-    pub force: bool,
-    /// Publish pointers with `push: false`, too, whose files nobody can pull.
-    pub allow_unpushed: bool,
-    /// Send changed files in one pass, without a copy in the cache.
-    pub no_cache: bool,
-    /// Do not look what it affects.
-    pub no_dirty: bool,
-    /// Run the asset's stages that are not up to date first. Not in a dry run.
-    pub repro: bool,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// How to publish.
+    #[derive(Default)]
+    pub struct PublishOptions {
+        /// The repo, instead of the workspace's target.
+        pub to: Option<String>,
+        /// The remote for the files, instead of the default one.
+        pub remote: Option<String>,
+        /// Why, for the record.
+        pub message: Option<String>,
+        /// Give the output another version first. It is written into the project when the release is created.
+        pub bump: Option<VersionChange>,
+        /// Do nothing where the repo has a release of this version.
+        pub skip_existing: bool,
+        /// Files and folders to be removed from tracked folders, though they may never have been here.
+        pub remove: Vec<PathBuf>,
+        /// Take the files of some folders from the parts of a job, not from the workspace.
+        pub parts: Option<FromParts>,
+        /// Publish what cannot be installed, too, and what leaves out changes of a newer release.
+        pub force: bool,
+        /// Publish pointers with `push: false`, too, whose files nobody can pull.
+        pub allow_unpushed: bool,
+        /// Send changed files in one pass, without a copy in the cache.
+        pub no_cache: bool,
+        /// Do not look what it affects.
+        pub no_dirty: bool,
+        /// Run the asset's stages that are not up to date first. Not in a dry run.
+        pub repro: bool,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 /// A published release.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PublishReport {
     /// The asset.
     pub asset: String,
@@ -93,7 +97,8 @@ pub struct PublishReport {
 }
 
 /// What changed in a tracked file or folder since it was last added.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PathChanges {
     /// The path, relative to the workspace.
     pub path: String,

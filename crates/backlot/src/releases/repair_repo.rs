@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use backlot_core::file::TemporaryFolder;
 use backlot_core::{Coded as _, Operation, Sha256};
 use backlot_repo::{ExpectedFile, Release, Upkeep};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::releases::verify_repo::{DamagedFile, RepoReport};
@@ -19,7 +19,8 @@ use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
 
 /// What a repair of a repo did, or would do.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RepoRepairReport {
     /// The repo.
     pub repo: String,
@@ -36,7 +37,8 @@ pub struct RepoRepairReport {
 }
 
 /// A file of a release that was brought back.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RestoredFile {
     /// Where it is.
     pub file: String,

@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 use backlot_core::{PackageName, Version, text};
 use backlot_repo::{Publication, Release, ReleaseStatus, Repo, Verdict, VerdictReport};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::error::{Result, WorkspaceError};
 use crate::workspace::Opened;
 
 /// What was said of a release.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JudgeReport {
     /// The repo.
     pub repo: String,

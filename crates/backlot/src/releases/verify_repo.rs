@@ -12,7 +12,7 @@ use backlot_core::{Coded as _, Operation};
 use backlot_core::{PackageName, Sha256};
 use backlot_repo::{Error as RepoError, ExpectedFile, Place, Release, Repo};
 use backlot_wheel::{Sdist, WheelArchive};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::files::holdings::{NOT_THERE, PassedOver};
@@ -20,7 +20,8 @@ use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
 
 /// What was read of a repo.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RepoReport {
     /// Its name.
     pub repo: String,
@@ -35,7 +36,8 @@ pub struct RepoReport {
 }
 
 /// A damaged file of a release.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DamagedFile {
     /// Where it is.
     pub file: String,

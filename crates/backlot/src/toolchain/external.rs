@@ -5,7 +5,7 @@
 //! configured. Callers hold the workspace lock while they change any of it.
 
 use backlot_core::{file, text};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::{Lock, LockedConda};
 use crate::error::{Result, WorkspaceError};
@@ -15,7 +15,8 @@ use crate::workspace::Opened;
 use crate::workspace::settings::Origin;
 
 /// A channel as listed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ChannelStatus {
     /// Folder or URL, as written.
     pub channel: String,
@@ -25,7 +26,8 @@ pub struct ChannelStatus {
 }
 
 /// One conda package that changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CondaChange {
     /// The package.
     pub name: String,
@@ -38,7 +40,8 @@ pub struct CondaChange {
 }
 
 /// What a change of the external packages did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ExternalReport {
     /// What is asked for.
     pub requirements: Vec<String>,
@@ -55,7 +58,8 @@ pub struct ExternalReport {
 }
 
 /// What is asked for and what is there.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ExternalStatus {
     /// What is asked for.
     pub requirements: Vec<String>,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use backlot_core::{Context, FileLock, Version, file};
 use backlot_wheel::Interpreter;
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::LockedConda;
 use crate::error::{Result, WorkspaceError};
@@ -21,7 +21,8 @@ use crate::workspace::settings::Host;
 const PATIENCE: Duration = Duration::from_mins(10);
 
 /// An interpreter that was installed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct InstalledPython {
     /// Its version, `3.12.4`.
     pub version: String,
@@ -34,7 +35,8 @@ pub struct InstalledPython {
 }
 
 /// What was installed, or would be.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PythonReport {
     /// The interpreter.
     pub python: InstalledPython,
@@ -47,7 +49,8 @@ pub struct PythonReport {
 }
 
 /// What was removed, or would be.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RemovedPythons {
     /// The interpreters.
     pub removed: Vec<InstalledPython>,

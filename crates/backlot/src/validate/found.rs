@@ -1,9 +1,9 @@
 //! What a check found.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What became of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// Fine.
@@ -19,10 +19,11 @@ pub enum Outcome {
 }
 
 /// One thing that a check found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CheckItem {
     /// The file, by its path in the package, if it is about one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// What is wrong.
     pub message: String,

@@ -5,7 +5,8 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
+use backlot_core::options;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, ValidateError};
 use crate::project::output::Output;
@@ -16,8 +17,18 @@ use crate::validate::files::{CheckedFile, chosen};
 use crate::validate::found::{CheckItem, Outcome};
 use crate::workspace::Opened;
 
+options! {
+    /// How to run the checks of an asset.
+    #[derive(Default)]
+    pub struct ValidateOptions {
+        /// As strictly as in a cascade.
+        pub automatic: bool,
+    }
+}
+
 /// The result of a check.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CheckResult {
     /// Its id.
     pub check: String,
@@ -32,7 +43,8 @@ pub struct CheckResult {
 }
 
 /// The results of all checks of an asset.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ValidateReport {
     /// The asset.
     pub asset: String,

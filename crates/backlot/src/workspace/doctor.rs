@@ -10,7 +10,7 @@ use backlot_backend::StoreOptions;
 use backlot_core::file::{self, TemporaryFolder};
 use backlot_core::{Class, Coded, LinkMode, link, text};
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::Lock;
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ const FEW_BYTES: u64 = 2 << 30;
 const SKEW: Duration = Duration::from_secs(5);
 
 /// How something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HealthState {
     /// As it should be.
@@ -35,7 +35,8 @@ pub enum HealthState {
 }
 
 /// What a check found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct HealthCheck {
     /// What was checked: `disk`, `repo review`.
     pub name: String,

@@ -6,28 +6,32 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use backlot_core::options;
 use backlot_core::{Context, file};
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, WorkspaceError};
 use crate::workspace::config::{Config, FILE_NAME};
 use crate::workspace::settings::Host;
 use crate::workspace::{Opened, Shared, absolute};
 
-/// How to make a workspace.
-#[derive(Clone, Debug, Default)]
-pub struct InitOptions {
-    /// Python version, interpreter or `none`; `None` takes what is on the path.
-    pub python: Option<String>,
-    /// Cache folder for this workspace instead of the user's shared one.
-    pub cache: Option<String>,
-    /// Say what would be made, make nothing.
-    pub dry_run: bool,
+options! {
+    /// How to make a workspace.
+    #[derive(Default)]
+    pub struct InitOptions {
+        /// Python version, interpreter or `none`; `None` takes what is on the path.
+        pub python: Option<String>,
+        /// Cache folder for this workspace instead of the user's shared one.
+        pub cache: Option<String>,
+        /// Say what would be made, make nothing.
+        pub dry_run: bool,
+    }
 }
 
 /// What was made.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct InitReport {
     /// The workspace.
     pub root: PathBuf,

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use backlot_core::{LinkMode, file, text};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use toml_edit::DocumentMut;
 
@@ -45,7 +45,8 @@ const KEYS: [Key; 8] = [
 ];
 
 /// A setting in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ConfigValue {
     /// Its name.
     pub key: String,
@@ -56,7 +57,8 @@ pub struct ConfigValue {
 }
 
 /// A setting that was changed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ConfigChange {
     /// Its name.
     pub key: String,

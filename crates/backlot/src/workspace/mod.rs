@@ -448,10 +448,9 @@ impl Opened {
             .site_cache
             .as_ref()
             .map(|via| via.display().to_string());
-        StoreOptions {
-            via: named.or(own).filter(|via| via != NO_SITE_CACHE),
-            ..store.clone()
-        }
+        store
+            .clone()
+            .via(named.or(own).filter(|via| via != NO_SITE_CACHE))
     }
 
     /// A folder relative to the workspace as an absolute one; URLs as they are.

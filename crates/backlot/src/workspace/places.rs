@@ -3,10 +3,11 @@
 //! Invariant: adding one that is named already is a conflict, never a silent change; removing one deletes no data.
 
 use backlot_backend::{StoreOptions, is_store_url};
+use backlot_core::options;
 use backlot_core::{AssetName, Coded as _, PlaceIdentity};
 use backlot_repo::{AllowedName, IndexRepo, ReindexReport, ReleaseStore};
 use backlot_store::RemoteLayout;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, WorkspaceError};
 use crate::workspace::Opened;
@@ -14,7 +15,8 @@ use crate::workspace::config::{RemoteEntry, RepoEntry, RepoPlace, is_url};
 use crate::workspace::connect::Address;
 
 /// A repo as listed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RepoStatus {
     /// Its name.
     pub name: String,
@@ -40,10 +42,11 @@ pub struct RepoStatus {
 }
 
 /// Why a repo or remote cannot be used.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PlaceProblem {
     /// The code of the error that using it gives.
-    pub code: &'static str,
+    pub code: String,
     /// Its message.
     pub message: String,
 }
@@ -51,14 +54,15 @@ pub struct PlaceProblem {
 impl From<Error> for PlaceProblem {
     fn from(error: Error) -> Self {
         Self {
-            code: error.code(),
+            code: error.code().to_owned(),
             message: error.to_string(),
         }
     }
 }
 
 /// A remote as listed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RemoteStatus {
     /// Its name.
     pub name: String,
@@ -76,36 +80,40 @@ pub struct RemoteStatus {
     pub problem: Option<PlaceProblem>,
 }
 
-/// How to add a repo.
-#[derive(Clone, Debug, Default)]
-pub struct AddRepo {
-    /// Make it the preferred source of installs.
-    pub blessed: bool,
-    /// Make it the target of publishes.
-    pub publish_to: bool,
-    /// Where releases are uploaded to, if that does not follow from an index's URL.
-    pub upload: Option<String>,
-    /// How a store of objects is reached.
-    pub store: StoreOptions,
-    /// It is outside the studio: only these packages may come from it.
-    pub public: Option<Vec<String>>,
-    /// It is an index of devpi: make it if it is not there, inheriting from these (`user/index`).
-    pub create: Option<Vec<String>>,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// How to add a repo.
+    #[derive(Default)]
+    pub struct AddRepo {
+        /// Make it the preferred source of installs.
+        pub blessed: bool,
+        /// Make it the target of publishes.
+        pub publish_to: bool,
+        /// Where releases are uploaded to, if that does not follow from an index's URL.
+        pub upload: Option<String>,
+        /// How a store of objects is reached.
+        pub store: StoreOptions,
+        /// It is outside the studio: only these packages may come from it.
+        pub public: Option<Vec<String>>,
+        /// It is an index of devpi: make it if it is not there, inheriting from these (`user/index`).
+        pub create: Option<Vec<String>>,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
-/// How to add a remote.
-#[derive(Clone, Debug, Default)]
-pub struct AddRemote {
-    /// How content lies there; without it, as what is there already does, else in chunks.
-    pub layout: Option<RemoteLayout>,
-    /// Make it the remote that push and pull use.
-    pub default: bool,
-    /// How a store of objects is reached.
-    pub store: StoreOptions,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// How to add a remote.
+    #[derive(Default)]
+    pub struct AddRemote {
+        /// How content lies there; without it, as what is there already does, else in chunks.
+        pub layout: Option<RemoteLayout>,
+        /// Make it the remote that push and pull use.
+        pub as_default: bool,
+        /// How a store of objects is reached.
+        pub store: StoreOptions,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 fn check_name(name: &str) -> Result<()> {
@@ -362,7 +370,7 @@ impl Opened {
             remote.make()?
         };
         entry.id = remote.identity()?.name().map(ToOwned::to_owned);
-        let default = options.default || self.config.remotes.is_empty();
+        let default = options.as_default || self.config.remotes.is_empty();
         self.config.add_remote(entry);
         if default {
             self.config.set_default_remote(Some(name));

@@ -6,31 +6,32 @@
 use std::path::PathBuf;
 
 use backlot_core::{Class, Coded, text};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::workspace::Opened;
 
 /// An asset that a command had to leave out.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AssetProblem {
     /// The asset: its name, or its folder relative to the workspace.
     pub asset: String,
     /// The code of the error.
-    pub code: &'static str,
+    pub code: String,
     /// Its message.
     pub message: String,
     /// What gets out of it.
     pub help: Option<String>,
-    #[serde(skip)]
-    class: Class,
+    /// The kind of trouble.
+    pub class: Class,
 }
 
 impl AssetProblem {
     pub(crate) fn new(asset: String, error: &Error) -> Self {
         Self {
             asset,
-            code: error.code(),
+            code: error.code().to_owned(),
             message: error.to_string(),
             help: error.help(),
             class: error.class(),

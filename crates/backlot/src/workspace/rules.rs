@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use backlot_core::options;
 use backlot_core::{DirectUrlError, PackageName, Requirement, RequirementKind, Timestamp};
 use backlot_resolve::Preference;
 
@@ -26,17 +27,19 @@ pub struct Rules {
     pub sources: BTreeMap<PackageName, String>,
 }
 
-/// Changes of the rules, as flags say them.
-#[derive(Clone, Debug, Default)]
-pub struct RuleChanges {
-    /// Requirements, or files with one a line.
-    pub constraints: Vec<String>,
-    /// Requirements.
-    pub overrides: Vec<String>,
-    /// A date or time, or `none`.
-    pub exclude_newer: Option<String>,
-    /// For this command only.
-    pub resolution: Option<Preference>,
+options! {
+    /// Changes of the rules, as flags say them.
+    #[derive(Default)]
+    pub struct RuleChanges {
+        /// Requirements, or files with one a line.
+        pub constraints: Vec<String>,
+        /// Requirements.
+        pub overrides: Vec<String>,
+        /// A date or time, or `none`.
+        pub exclude_newer: Option<String>,
+        /// For this command only.
+        pub resolution: Option<Preference>,
+    }
 }
 
 impl RuleChanges {

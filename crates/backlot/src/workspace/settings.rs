@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::LinkMode;
 use backlot_net::NetworkOptions;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, WorkspaceError};
 use crate::workspace::config::{Config, FILE_NAME};
@@ -96,7 +96,7 @@ pub struct Overrides {
 }
 
 /// Where a value came from, for messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "layer", content = "file", rename_all = "kebab-case")]
 pub enum Origin {
     /// Nobody set it.
@@ -110,7 +110,8 @@ pub enum Origin {
 }
 
 /// A value with its origin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Setting<T> {
     /// The value.
     pub value: T,
@@ -119,7 +120,8 @@ pub struct Setting<T> {
 }
 
 /// The settings in force.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Settings {
     /// The cache folder, absolute.
     pub cache: Setting<PathBuf>,

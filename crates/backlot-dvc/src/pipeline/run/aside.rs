@@ -263,7 +263,7 @@ impl Aside {
 }
 
 /// A stage whose run was interrupted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recovered {
     /// The stage.
     pub stage: String,

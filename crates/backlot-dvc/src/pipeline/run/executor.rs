@@ -15,7 +15,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use backlot_core::Cancel;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::PipelineError;
 use super::supervise;
@@ -72,7 +72,7 @@ pub trait Output: Sync {
 }
 
 /// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "how", content = "number", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Exit {

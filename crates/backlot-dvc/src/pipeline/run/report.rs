@@ -5,14 +5,14 @@
 use std::path::PathBuf;
 
 use backlot_core::Coded as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::{Change, PipelineError, Stage};
 use super::executor::Exit;
 use crate::error::Error;
 
 /// What was done with a stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Outcome {
@@ -63,11 +63,11 @@ impl Outcome {
 }
 
 /// Why a stage failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StageError {
     /// The code of the error.
-    pub code: &'static str,
+    pub code: String,
     /// What happened.
     pub message: String,
     /// What to do about it.
@@ -75,7 +75,7 @@ pub struct StageError {
 }
 
 /// What was done with a stage, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StageReport {
     /// The stage, as targets name it.
@@ -139,7 +139,7 @@ impl StageReport {
             cause = source.source();
         }
         self.error = Some(StageError {
-            code: error.code(),
+            code: error.code().to_owned(),
             message,
             help: error.help(),
         });

@@ -18,10 +18,7 @@ fn open(url: &str, options: &StoreOptions) -> Result<(tempfile::TempDir, Release
 
 #[test]
 fn an_address_that_cannot_be_a_store_is_refused_and_its_secrets_are_not_told() {
-    let endpoint = |endpoint: &str| StoreOptions {
-        endpoint: Some(endpoint.to_owned()),
-        ..StoreOptions::default()
-    };
+    let endpoint = |endpoint: &str| StoreOptions::new().endpoint(Some(endpoint.to_owned()));
     let none = StoreOptions::default();
     for (url, options) in [
         ("s3:///repo", none.clone()),

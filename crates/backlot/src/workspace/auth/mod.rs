@@ -11,15 +11,17 @@ use std::sync::Arc;
 
 use backlot_backend::{StoreOptions, credentials_url, is_store_url};
 use backlot_core::Context;
+use backlot_core::options;
 use backlot_core::web::shown_text;
 use backlot_net::{
     Account, Ask, Credential, CredentialChain, CredentialFile, FoundCredential, GivenCredential,
     ListedCredential, Network, NetworkOptions, PlaceName, SourceKind, UrlPrefix,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::error::{AuthError, Error, Result};
+use crate::handle::options::ChangeOptions;
 use crate::workspace::config::Config;
 use crate::workspace::settings::Host;
 
@@ -40,7 +42,8 @@ pub struct AuthTarget {
 }
 
 /// What a server said to a request that only reads.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AuthTest {
     /// What was asked.
     pub url: String,
@@ -59,7 +62,8 @@ pub struct AuthTest {
 }
 
 /// What a login did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LoginReport {
     /// The addresses the credential is used for: all that begin so.
     pub prefix: String,
@@ -80,7 +84,8 @@ pub struct LoginReport {
 }
 
 /// What a logout did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LogoutReport {
     /// The addresses the credential was used for.
     pub prefix: String,
@@ -93,19 +98,22 @@ pub struct LogoutReport {
 }
 
 /// All credentials that are known, without secrets.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AuthList {
     /// In the order of the chain.
     pub credentials: Vec<ListedCredential>,
 }
 
-/// How to log in.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LoginOptions {
-    /// Store it without asking the server.
-    pub untested: bool,
-    /// Ask the server, store nothing.
-    pub dry_run: bool,
+options! {
+    /// How to log in.
+    #[derive(Copy, Default)]
+    pub struct LoginOptions {
+        /// Store it without asking the server.
+        pub untested: bool,
+        /// Ask the server, store nothing.
+        pub dry_run: bool,
+    }
 }
 
 impl AuthError {
@@ -269,7 +277,13 @@ impl Auth {
     }
 
     /// Remove the credential that is stored for a target.
-    pub fn logout(&self, target: &AuthTarget, dry_run: bool, context: &Context) -> Result<LogoutReport> {
+    pub fn logout(
+        &self,
+        target: &AuthTarget,
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<LogoutReport> {
+        let dry_run = options.dry_run;
         let (file, prefix) = (self.file()?, target.prefix()?);
         let removed = if dry_run {
             file.stored(&prefix)?

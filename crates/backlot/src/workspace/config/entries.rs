@@ -3,14 +3,15 @@
 use backlot_backend::StoreOptions;
 use backlot_repo::{AllowedName, ReleaseStore};
 use backlot_store::RemoteLayout;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, value};
 
 /// The longest list that is written on one line.
 const ON_ONE_LINE: usize = 4;
 
 /// A repo of a workspace.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RepoEntry {
     /// The name it goes by in this workspace.
     pub name: String,
@@ -31,7 +32,7 @@ pub struct RepoEntry {
 }
 
 /// What a repo is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum RepoPlace {
@@ -67,7 +68,8 @@ pub(crate) fn is_url(place: &str) -> bool {
 }
 
 /// A remote of a workspace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RemoteEntry {
     /// The name it goes by in this workspace.
     pub name: String,
@@ -119,12 +121,11 @@ pub(super) fn remote_of(name: String, table: &Table) -> Option<RemoteEntry> {
 pub(super) const STORE_KEYS: [&str; 4] = ["endpoint", "region", "anonymous", "via"];
 
 fn store_options(table: &Table) -> StoreOptions {
-    StoreOptions {
-        endpoint: string(table, "endpoint"),
-        region: string(table, "region"),
-        anonymous: table.get("anonymous").and_then(Item::as_bool) == Some(true),
-        via: string(table, "via"),
-    }
+    StoreOptions::new()
+        .endpoint(string(table, "endpoint"))
+        .region(string(table, "region"))
+        .anonymous(table.get("anonymous").and_then(Item::as_bool) == Some(true))
+        .via(string(table, "via"))
 }
 
 /// Write how a store is reached.

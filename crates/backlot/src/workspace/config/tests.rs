@@ -48,12 +48,11 @@ fn every_key_that_is_written_is_a_known_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut config = Config::new(folder.path()).expect("new");
     let text = |text: &str| Some(text.to_owned());
-    let store = backlot_backend::StoreOptions {
-        endpoint: text("https://s3.studio.example"),
-        region: text("here"),
-        anonymous: true,
-        via: text("/site"),
-    };
+    let store = backlot_backend::StoreOptions::new()
+        .endpoint(text("https://s3.studio.example"))
+        .region(text("here"))
+        .anonymous(true)
+        .via(text("/site"));
     config.add_repo(RepoEntry {
         name: "far".to_owned(),
         place: "s3://bucket/repo".to_owned(),

@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use backlot_core::options;
 use backlot_core::{FileLock, Timestamp, file};
 use backlot_store::{Cache, Evictable, delete_taken_out};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::needs::CacheNeeds;
 use super::used::{PATIENCE, lock_of};
@@ -19,21 +20,22 @@ use super::{CacheUser, CacheUserState, Contents, registered};
 use crate::error::{CacheError, Result};
 use crate::workspace::Opened;
 
-/// How to clean the cache.
-#[derive(Clone, Debug)]
-pub struct CleanOptions {
-    /// What was used more recently than this stays.
-    pub unused_for: Duration,
-    /// No more goes than is needed for the cache to take at most so many bytes.
-    pub max_bytes: Option<u64>,
-    /// No more goes than is needed for so many bytes to be free on its disk.
-    pub min_free: Option<u64>,
-    /// Do without knowing what these workspaces need.
-    pub forget: Vec<PathBuf>,
-    /// Do without knowing what workspaces need whose folders are gone.
-    pub forget_missing: bool,
-    /// Change nothing.
-    pub dry_run: bool,
+options! {
+    /// How to clean the cache.
+    pub struct CleanOptions {
+        /// What was used more recently than this stays.
+        pub unused_for: Duration,
+        /// No more goes than is needed for the cache to take at most so many bytes.
+        pub max_bytes: Option<u64>,
+        /// No more goes than is needed for so many bytes to be free on its disk.
+        pub min_free: Option<u64>,
+        /// Do without knowing what these workspaces need.
+        pub forget: Vec<PathBuf>,
+        /// Do without knowing what workspaces need whose folders are gone.
+        pub forget_missing: bool,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
 }
 
 impl Default for CleanOptions {
@@ -51,7 +53,8 @@ impl Default for CleanOptions {
 }
 
 /// What a cleaning did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CleanReport {
     /// The cache.
     pub cache: PathBuf,

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use backlot_core::{Sha256, file};
 use backlot_store::{Evictable, ObjectId};
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use clean::{CleanOptions, CleanReport};
 pub(crate) use users::registered;
@@ -24,7 +24,8 @@ use crate::error::Result;
 use crate::workspace::Opened;
 
 /// What no workspace of a cache needs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GcReport {
     /// The cache.
     pub cache: PathBuf,
@@ -44,7 +45,8 @@ pub struct GcReport {
 }
 
 /// An object that nothing names.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Unreferenced {
     /// The object.
     pub object: ObjectId,
@@ -53,7 +55,8 @@ pub struct Unreferenced {
 }
 
 /// What is in a cache.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CacheStatus {
     /// Its folder.
     pub cache: PathBuf,
@@ -68,10 +71,11 @@ pub struct CacheStatus {
 }
 
 /// A kind of things in a cache.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CachePart {
     /// `objects`, `wheels`, `conda`, `remotes`, `quarantine` or `other`.
-    pub kind: &'static str,
+    pub kind: String,
     /// How many: objects, unpacked packages, remotes; files of `other`.
     pub count: u64,
     /// Their bytes on the disk.
@@ -157,9 +161,9 @@ impl Opened {
 }
 
 impl CachePart {
-    const fn new(kind: &'static str) -> Self {
+    fn new(kind: &'static str) -> Self {
         Self {
-            kind,
+            kind: kind.to_owned(),
             count: 0,
             bytes: 0,
         }

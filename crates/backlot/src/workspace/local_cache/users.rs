@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use backlot_core::file;
 use backlot_core::presence::{is_absence, is_folder};
 use fs_err as fs;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::used::{FOLDER, record};
 use crate::error::Result;
@@ -15,7 +15,8 @@ use crate::workspace::Opened;
 use crate::workspace::config::FILE_NAME;
 
 /// A workspace that uses a cache.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CacheUser {
     /// Its folder.
     pub path: PathBuf,
@@ -24,7 +25,7 @@ pub struct CacheUser {
 }
 
 /// Whether a workspace can be asked what it needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CacheUserState {
     /// It can.

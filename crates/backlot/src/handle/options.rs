@@ -1,0 +1,112 @@
+//! How calls that have no options of their own beside what they are about are made.
+
+use backlot_core::options;
+
+use crate::files::some_files::SomeFiles;
+
+options! {
+    /// How something is changed.
+    #[derive(Copy, Default)]
+    pub struct ChangeOptions {
+        /// Change nothing, and tell what would be done.
+        pub dry_run: bool,
+    }
+}
+
+options! {
+    /// What to pull, and how.
+    #[derive(Default)]
+    pub struct PullOptions {
+        /// Only these files of the assets.
+        pub some: SomeFiles,
+        /// The remote, instead of the default one.
+        pub remote: Option<String>,
+        /// Set files aside that somebody changed, renamed or copied, and overwrite or remove them; [`Workspace::undo_pull`] brings them back.
+        ///
+        /// [`Workspace::undo_pull`]: crate::Workspace::undo_pull
+        pub force: bool,
+        /// Change nothing, and tell what would be done.
+        pub dry_run: bool,
+    }
+}
+
+options! {
+    /// What to push, and how.
+    #[derive(Default)]
+    pub struct PushOptions {
+        /// Only these files of the assets. Their folders are not sent, so a release still needs a push of all.
+        pub some: SomeFiles,
+        /// The remote, instead of the default one.
+        pub remote: Option<String>,
+        /// Change nothing, and tell what would be done.
+        pub dry_run: bool,
+    }
+}
+
+options! {
+    /// What to discard, and how.
+    #[derive(Default)]
+    pub struct DiscardOptions {
+        /// Only these frames of sequences: `1001-1010x2`.
+        pub frames: Option<String>,
+        /// Change nothing, and tell what would be done.
+        pub dry_run: bool,
+    }
+}
+
+options! {
+    /// How requirements are added to an output or taken away.
+    #[derive(Default)]
+    pub struct InputOptions {
+        /// The group of the requirements; without one, they are always needed.
+        pub group: Option<String>,
+        /// Add requirements that nothing satisfies, neither a repo nor another output.
+        pub unchecked: bool,
+        /// Change nothing, and tell what would be done.
+        pub dry_run: bool,
+    }
+}
+
+options! {
+    /// How something damaged is made whole.
+    #[derive(Default)]
+    pub struct RepairOptions {
+        /// Take it from this place, instead of from any that has it.
+        pub from: Option<String>,
+        /// Change nothing, and tell what would be done.
+        pub dry_run: bool,
+    }
+}
+
+options! {
+    /// How something is said of a release.
+    #[derive(Default)]
+    pub struct JudgeOptions {
+        /// The repo of the release, if several have it.
+        pub repo: Option<String>,
+        /// Change nothing, and tell what would be done.
+        pub dry_run: bool,
+    }
+}
+
+options! {
+    /// Where a setting is changed, and how.
+    #[derive(Copy, Default)]
+    pub struct SettingOptions {
+        /// In the user's file, instead of the workspace's.
+        pub user: bool,
+        /// Change nothing, and tell what would be done.
+        pub dry_run: bool,
+    }
+}
+
+options! {
+    /// Which tree of requirements.
+    #[derive(Default)]
+    pub struct TreeOptions {
+        /// From this package, instead of from what the workspace asks for.
+        pub package: Option<String>,
+        /// What needs it, instead of what it needs.
+        pub invert: bool,
+    }
+}
