@@ -235,3 +235,13 @@ pub(crate) struct RunNodeArgs {
     #[arg(long)]
     pub(crate) keep: bool,
 }
+
+/// Whose checks to run.
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// The asset
+    pub(crate) asset: Option<String>,
+    /// With the levels of automatic runs
+    #[arg(long)]
+    pub(crate) auto: bool,
+}

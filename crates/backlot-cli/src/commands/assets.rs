@@ -8,27 +8,22 @@ use backlot::{
     text,
 };
 
-use crate::args::Input;
+use crate::args::{Input, NewArgs};
 use crate::output::{Answer, columns, would};
 use crate::session::Session;
 
-pub(super) fn new(
-    session: &Session,
-    name: &str,
-    asset_type: &str,
-    tags: &[String],
-    summary: Option<&str>,
-    dry_run: bool,
-) -> Result<Answer, Error> {
+pub(super) fn new(session: &Session, args: &NewArgs) -> Result<Answer, Error> {
     let options = NewAsset::new()
-        .asset_type(asset_type.to_owned())
-        .tags(tags.to_vec())
-        .summary(summary.map(ToOwned::to_owned))
-        .dry_run(dry_run);
-    let report = session.open()?.new_asset(name, &options, &session.context)?;
+        .asset_type(args.asset_type.clone())
+        .tags(args.tags.clone())
+        .summary(args.summary.clone())
+        .dry_run(args.dry.dry_run);
+    let report = session
+        .open()?
+        .new_asset(&args.name, &options, &session.context)?;
     let text = format!(
         "{}made {} {} in `{}`\nput its files into `{}`, then run `backlot add` on them",
-        would(dry_run),
+        would(report.dry_run),
         report.name,
         report.version,
         report.path,

@@ -55,13 +55,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Python(python) => external::python(session, python),
         Command::Channel(channel) => external::channel(session, channel),
         Command::External(command) => external::external(session, command),
-        Command::New {
-            name,
-            asset_type,
-            tags,
-            summary,
-            dry,
-        } => assets::new(session, name, asset_type, tags, summary.as_deref(), dry.dry_run),
+        Command::New(args) => assets::new(session, args),
         Command::Add {
             paths,
             remove,
@@ -94,7 +88,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Input(input) => assets::input(session, input),
         Command::Bump { words, dry } => assets::bump(session, words, dry.dry_run),
         Command::Build { asset, dry } => assets::build(session, asset.as_deref(), dry.dry_run),
-        Command::Validate { asset, auto } => validate::validate(session, asset.as_deref(), *auto),
+        Command::Validate(args) => validate::validate(session, args),
         Command::Publish {
             asset,
             to,

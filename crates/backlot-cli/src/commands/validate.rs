@@ -2,16 +2,21 @@
 
 use backlot::{CheckLevel, CheckOutcome, Error, ValidateOptions};
 
+use crate::args::ValidateArgs;
 use crate::output::{Answer, columns};
 use crate::session::Session;
 
 /// How many findings of a check are printed.
 const FEW: usize = 10;
 
-pub(super) fn validate(session: &Session, asset: Option<&str>, auto: bool) -> Result<Answer, Error> {
+pub(super) fn validate(session: &Session, args: &ValidateArgs) -> Result<Answer, Error> {
     let workspace = session.open()?;
-    let asset = super::assets::asset_or_here(session, &workspace, asset)?;
-    let report = workspace.validate(&asset, &ValidateOptions::new().automatic(auto), &session.context)?;
+    let asset = super::assets::asset_or_here(session, &workspace, args.asset.as_deref())?;
+    let report = workspace.validate(
+        &asset,
+        &ValidateOptions::new().automatic(args.auto),
+        &session.context,
+    )?;
     let mut text = String::new();
     if report.checks.is_empty() {
         text = format!("{} declares no checks", report.asset);
