@@ -3,6 +3,7 @@
 //! Invariants: memory is bounded by one call's bytes; one that is not finished has no name and is swept up. Deliberately
 //! absent: going on after the connection was lost: what the server has of it is not known.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Sftp;
@@ -57,10 +58,7 @@ impl Long {
 
 impl ObjectWriter for Long {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.ask(
-            self.line
-                .put_blocks(&self.handle, self.written, std::iter::once(bytes)),
-        )?;
+        self.ask(self.line.put_blocks(&self.handle, self.written, bytes))?;
         self.written += bytes.len() as u64;
         Ok(())
     }
@@ -69,7 +67,7 @@ impl ObjectWriter for Long {
         self.is_done = true;
         let path = self.sftp.path(&self.key);
         self.ask(async {
-            let ended = self.line.end(&self.handle, Ok(())).await;
+            let ended = self.line.end(&self.handle, Ok(VecDeque::new())).await;
             let placed = match ended {
                 Ok(()) => self.sftp.place_staged(&self.line, &self.staged, &path).await,
                 other => other,
@@ -86,7 +84,7 @@ impl Drop for Long {
     fn drop(&mut self) {
         if !self.is_done {
             let given_up = async {
-                self.line.end(&self.handle, Ok(())).await.ok();
+                self.line.end(&self.handle, Ok(VecDeque::new())).await.ok();
                 self.line.remove(&self.staged).await
             };
             // Else it is swept up later.
