@@ -19,6 +19,7 @@ mod environments;
 pub mod faults;
 pub mod installers;
 pub mod peer;
+pub mod rebuilds;
 pub mod rig;
 pub mod sshd;
 pub mod stores;

@@ -127,6 +127,16 @@ impl Plan {
         plan
     }
 
+    /// The same plan under another id, for running it again though a cascade with this id was given up.
+    #[must_use]
+    pub fn renewed(mut self, round: u32) -> Self {
+        let mut hasher = FieldHasher::new("plan again");
+        hasher.field(&self.id.0);
+        hasher.field(round.to_be_bytes());
+        self.id = CascadeId(hasher.finish().to_hex()[..16].to_owned());
+        self
+    }
+
     fn make_id(&self) -> CascadeId {
         let mut hasher = FieldHasher::new("plan");
         hasher.field(&self.report);

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use backlot_core::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::node::RepoName;
 use crate::state::{Mark, NodeStatus, RunState};
 
 /// How a cascade stands when nothing of it runs and nothing can be started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
     /// Every step is done.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use backlot_core::{Timestamp, Version};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::dirty::{Decision, Hold};
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ use crate::node::{CascadeId, NodeId, NodeKey};
 use crate::plan::Plan;
 
 /// How far the worker of a lease has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// It holds the lease.
@@ -34,7 +34,7 @@ pub enum Stage {
 }
 
 /// The status of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum NodeStatus {

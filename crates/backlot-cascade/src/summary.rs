@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::node::{CascadeId, NodeId};
 use crate::schedule::Ending;
 use crate::state::{NodeStatus, RunState};
 
 /// A node and its status.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSummary {
     /// The node.
     pub node: NodeId,
@@ -24,7 +24,7 @@ pub struct NodeSummary {
 }
 
 /// A node that others wait for in vain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     /// The node.
     pub node: NodeId,
@@ -36,15 +36,15 @@ pub struct Cause {
 }
 
 /// How a cascade stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// The cascade.
     pub cascade: CascadeId,
     /// How it ended; absent while it runs.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
     /// How many nodes have each status.
-    pub counts: BTreeMap<&'static str, usize>,
+    pub counts: BTreeMap<String, usize>,
     /// What failed, or waits for a person.
     pub causes: Vec<Cause>,
     /// All nodes, in the order of the plan.
@@ -64,7 +64,7 @@ impl RunState {
             .collect();
         let (mut counts, mut blocks) = (BTreeMap::new(), BTreeMap::new());
         for node in &nodes {
-            *counts.entry(node.status.as_str()).or_default() += 1;
+            *counts.entry(node.status.as_str().to_owned()).or_default() += 1;
             if let NodeStatus::Blocked { by, .. } = &node.status {
                 *blocks.entry(by.clone()).or_default() += 1;
             }

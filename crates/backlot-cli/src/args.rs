@@ -24,9 +24,9 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use auth::{Auth, LoginArgs};
 pub(crate) use bundles::{BundleArgs, UnbundleArgs};
 pub(crate) use cache::Cache;
-pub(crate) use cascade::{DependentsArgs, DirtyArgs};
+pub(crate) use cascade::{CascadeCommand, DependentsArgs, DirtyArgs, PushArgs, RunNodeArgs, ValidateArgs};
 pub(crate) use config::{ConfigCommand, PageFormat, SelfCommand};
-pub(crate) use daily::{DiffArgs, DiscardArgs, GetArgs, LogArgs, RestoreArgs, UntrackArgs};
+pub(crate) use daily::{DiffArgs, DiscardArgs, GetArgs, LogArgs, NewArgs, RestoreArgs, UntrackArgs};
 pub(crate) use external::{Channel, External, Python};
 pub(crate) use figures::{CompareArgs, Metrics, Params, Plots};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
@@ -138,21 +138,7 @@ pub(crate) enum Command {
     #[command(
         after_help = "Examples:\n  backlot new Table --type Prop\n  backlot new \"Kitchen Set\" --type Set --tag hero --tag interior"
     )]
-    New {
-        /// Its name; the Python module is the name in lower case, with `_` for `-` and spaces
-        name: String,
-        /// Its type, free text
-        #[arg(long = "type", default_value = "Asset", value_name = "TYPE")]
-        asset_type: String,
-        /// A tag; can be given more than once
-        #[arg(long = "tag", value_name = "TAG")]
-        tags: Vec<String>,
-        /// A one-line summary
-        #[arg(long)]
-        summary: Option<String>,
-        #[command(flatten)]
-        dry: DryRun,
-    },
+    New(NewArgs),
     /// Track files or folders of an asset
     #[command(
         after_help = "Examples:\n  backlot add outputs/table/src/table/frames          a folder inside an asset\n  backlot add ~/renders/turntable --asset Table       copy a folder into the asset and track it; again: updates it\n  backlot add ~/tmp/v3.abc --asset Table --as model.abc\n  backlot add outputs/table/src/table/frames --push   add and push in one pass\n  backlot add /scratch/renders --asset Table --to-remote           send the files, keep only the pointer here\n  backlot add outputs/table/src/table/frames/f.0004.exr            only this frame of a tracked folder\n  backlot add --remove outputs/table/src/table/frames/f.0004.exr   the folder without this frame\nFiles of a tracked folder that were never pulled here stay as they are."
@@ -228,9 +214,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
+    /// Run the checks that an asset declares
+    #[command(
+        after_help = "Checks are declared in the asset.toml of an asset; a publish runs them first and refuses what they refuse. The exit code is 5\nif one refuses, 6 if one cannot be run.\n\nExamples:\n  backlot validate Table\n  backlot validate Table --auto      as strictly as in a cascade\n\n  # src/table/asset.toml\n  [[backlot.validate]]\n  id = \"frames.complete\"\n  files = \"frames/*.exr\"\n  params = { first = 1001, last = 1100 }"
+    )]
+    Validate(ValidateArgs),
     /// Publish an asset: push its files, build its wheel, create the release
     #[command(
-        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. Publishing a\nversion again is a conflict. With --bump, the asset gets its new version when the release is created.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --bump minor        1.2.3 -> 1.3.0; --bump 2.0.0 gives the version itself\n  backlot publish Table --skip-existing     in a script that may run twice\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --repro           run the stages that are not up to date, then publish\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
+        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. Publishing a\nversion again is a conflict. With --bump, the asset gets its new version when the release is created.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --bump minor        1.2.3 -> 1.3.0; --bump 2.0.0 gives the version itself\n  backlot publish Table --skip-existing     in a script that may run twice\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --repro           run the stages that are not up to date, then publish\n  backlot publish Table --push              then rebuild and publish the assets built from it\n  backlot publish Shot010 --pull            with the newest inputs that it admits\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
     )]
     Publish {
         /// The asset
@@ -268,6 +259,8 @@ pub(crate) enum Command {
         /// Do not report which assets it affects
         #[arg(long)]
         no_dirty: bool,
+        #[command(flatten)]
+        cascade: PushArgs,
         #[command(flatten)]
         parts: FromPartsArgs,
         #[command(flatten)]
@@ -462,6 +455,9 @@ pub(crate) enum Command {
         after_help = "An asset is current if its newest release was built with what it would be built with now. Each other one has a decision:\nbuild, up to date (its inputs have other versions with the same files), held (by a bound, a pin, a conflict, or frozen), manual,\noutside, proposed or cycle.\n\nExamples:\n  backlot dirty                        all assets that are not current\n  backlot dirty Table==1.5.0           what Table 1.5.0 affects, published or not\n  backlot dirty Table --repo review    the version of the output Table, or else its newest release\n  backlot dirty Table --dot | dot -Tpdf > table.pdf"
     )]
     Dirty(DirtyArgs),
+    /// Build again what a publish affects, and see, stop, continue and undo that
+    #[command(subcommand)]
+    Cascade(CascadeCommand),
     /// Run a command in the environment of the inputs
     #[command(
         after_help = "PATH, VIRTUAL_ENV and, without an interpreter, PYTHONPATH are set; the exit code is the command's.\n\nExamples:\n  backlot run python -c \"import table\"\n  backlot run -- pytest -q"

@@ -5,12 +5,14 @@
 mod auth;
 mod bundle;
 mod cache;
+mod cascade;
 mod edit;
 mod gc;
 mod get;
 mod outs;
 mod parts;
 mod pipelines;
+mod validate;
 mod workspace;
 
 use backlot_core::{Cancelled, Class, Coded, FileError};
@@ -18,12 +20,14 @@ use backlot_core::{Cancelled, Class, Coded, FileError};
 pub use auth::AuthError;
 pub use bundle::BundleError;
 pub use cache::CacheError;
+pub use cascade::CascadeError;
 pub use edit::EditError;
 pub use gc::GcError;
 pub use get::GetError;
 pub use outs::OutsError;
 pub use parts::PartError;
 pub use pipelines::PipelinesError;
+pub use validate::ValidateError;
 pub use workspace::WorkspaceError;
 
 /// Result of a facade operation.
@@ -96,6 +100,9 @@ pub enum Error {
     /// Cascades.
     #[error(transparent)]
     Cascade(#[from] backlot_cascade::Error),
+    /// Cascades as they are run here.
+    #[error(transparent)]
+    CascadeRun(#[from] CascadeError),
     /// Bundles.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -121,6 +128,9 @@ pub enum Error {
     /// Stages of pipelines as a whole.
     #[error(transparent)]
     Pipelines(#[from] PipelinesError),
+    /// Checks of assets.
+    #[error(transparent)]
+    Validate(#[from] ValidateError),
     /// What only a workspace can get wrong.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -153,6 +163,7 @@ impl Error {
             Self::Bundle(e) => e,
             Self::Get(e) => e,
             Self::Cascade(e) => e,
+            Self::CascadeRun(e) => e,
             Self::Gc(e) => e,
             Self::Cache(e) => e,
             #[cfg(feature = "conda")]
@@ -160,6 +171,7 @@ impl Error {
             Self::Part(e) => e,
             Self::Outs(e) => e,
             Self::Pipelines(e) => e,
+            Self::Validate(e) => e,
             Self::Workspace(e) => e,
         }
     }

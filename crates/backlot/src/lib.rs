@@ -15,11 +15,16 @@ mod pipelines;
 mod project;
 mod releases;
 mod toolchain;
+mod validate;
 mod workspace;
 
 pub use backlot_backend::StoreOptions;
 pub use backlot_cascade::render::Picture;
-pub use backlot_cascade::{Decision, DirtyNode, DirtyReport, Hold, Settings as CascadeSettings};
+pub use backlot_cascade::{
+    CascadeId, Decision, DirtyNode, DirtyReport, Ending, Entry as CascadeEntry, Failure as CascadeFailure,
+    Hold, JournalEvent, NodeEvent, NodeId, NodeStatus, NodeSummary, Plan as CascadePlan, RepoName,
+    RevertPlan, RevertStep, Settings as CascadeSettings, Summary as CascadeSummary, Unchanged,
+};
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
     AssetName, BumpStep, Cancel, CancelOnDrop, Cancelled, Class, Clock, Coded, Context, Event, FixedClock,
@@ -48,7 +53,11 @@ pub use bundle::{
     BundleFile, BundleManifest, BundleOptions, BundlePlatform, BundleReport, BundledPackage, UnbundleOptions,
     UnbundleReport, UnbundledFiles, UnbundledPackage, UnbundledState,
 };
+pub use cascade::control::{CascadeRequest, CascadeRow, CascadeStatus, NodeExplained};
 pub use cascade::dependents::{Dependent, DependentsReport};
+pub use cascade::ledger::Watch as CascadeWatch;
+pub use cascade::revert::{RevertOptions, RevertReport};
+pub use cascade::run::{AttemptOptions, CascadeOptions, CascadeReport, NodeReport};
 pub use environment::DEFAULT_PYTHON;
 pub use environment::damage::PackageDamage;
 pub use environment::export::{ExportFormat, ExportOptions, ExportReport};
@@ -63,8 +72,8 @@ pub use environment::run::RunEnvironment;
 pub use environment::unpacked::UnpackedReport;
 pub use environment::wish::Upgrade;
 pub use error::{
-    AuthError, BundleError, CacheError, EditError, Error, GcError, GetError, OutsError, PartError,
-    PipelinesError, Result, WorkspaceError,
+    AuthError, BundleError, CacheError, CascadeError, EditError, Error, GcError, GetError, OutsError,
+    PartError, PipelinesError, Result, ValidateError, WorkspaceError,
 };
 pub use files::add::{AddFiles, AddReport};
 pub use files::folding::fold_names;
@@ -123,6 +132,9 @@ pub use toolchain::external::{ChannelStatus, CondaChange, ExternalReport, Extern
 pub use toolchain::python::{
     InstalledPython, PythonReport, RemovedPythons, installed_pythons, remove_python,
 };
+pub use validate::CheckLevel;
+pub use validate::found::{CheckItem, Outcome as CheckOutcome};
+pub use validate::report::{CheckResult, ValidateOptions, ValidateReport};
 pub use workspace::auth::{Auth, AuthList, AuthTarget, AuthTest, LoginOptions, LoginReport, LogoutReport};
 pub use workspace::config::{Config, Localize, PublishLimits, RemoteEntry, RepoEntry, RepoPlace};
 pub use workspace::doctor::{HealthCheck, HealthState, ProblemsFound};

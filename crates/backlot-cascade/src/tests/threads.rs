@@ -52,7 +52,7 @@ fn threads_do_what_the_plan_says_and_the_journal_is_a_file() {
         .run(&plan, &Context::default())
         .expect("it runs");
     assert_eq!(summary.ending, Some(Ending::Done));
-    assert_eq!(summary.counts, [("released", 13)].into());
+    assert_eq!(summary.counts, [("released".to_owned(), 13)].into());
     assert_eq!(
         studio.inner().commits.last().map(|(at, _)| at.clone()),
         Some(node("c"))
@@ -103,7 +103,7 @@ fn a_cancelled_run_releases_nothing_more() {
         .expect("it runs");
     assert_eq!(
         (summary.ending, summary.counts),
-        (Some(Ending::Cancelled), [("cancelled", 13)].into())
+        (Some(Ending::Cancelled), [("cancelled".to_owned(), 13)].into())
     );
     assert!(studio.inner().commits.is_empty());
 }

@@ -1,6 +1,9 @@
-//! The arguments of commands about who is built from whom.
+//! The arguments of commands about who is built from whom, and of cascades.
 
-use clap::Args;
+use std::num::NonZero;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
 
 /// Whose dependents to list, and how far.
 #[derive(Debug, Args)]
@@ -32,4 +35,213 @@ pub(crate) struct DirtyArgs {
     /// Print the graph as an SVG picture
     #[arg(long, conflicts_with = "json")]
     pub(crate) svg: bool,
+}
+
+/// Before and after a publish.
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    /// Update its inputs first, as far as it admits, and run its stages
+    #[arg(long, conflicts_with = "from_parts")]
+    pub(crate) pull: bool,
+    /// Then build again and publish what is built from it, as `backlot cascade run`
+    #[arg(long)]
+    pub(crate) push: bool,
+    /// With --push: how many assets to build at once [default: 4]
+    #[arg(long, short, value_name = "N", requires = "push")]
+    pub(crate) jobs: Option<NonZero<usize>>,
+    /// With --push: how many assets may be built without --yes [default: 200]
+    #[arg(long, value_name = "N", requires = "push")]
+    pub(crate) max: Option<usize>,
+    /// With --push: build however many there are
+    #[arg(long, short, requires = "push")]
+    pub(crate) yes: bool,
+}
+
+impl PushArgs {
+    /// As the facade takes them.
+    pub(crate) fn options(&self, dry_run: bool) -> backlot::CascadeOptions {
+        backlot::CascadeOptions::new()
+            .jobs(self.jobs.map(NonZero::get))
+            .most(self.max)
+            .confirmed(self.yes)
+            .dry_run(dry_run)
+    }
+}
+
+/// How much a cascade does.
+#[derive(Debug, Args)]
+pub(crate) struct RunLimits {
+    /// How many assets to build at once [default: 4]
+    #[arg(long, short, value_name = "N")]
+    pub(crate) jobs: Option<NonZero<usize>>,
+    /// How many assets may be built without --yes [default: 200]
+    #[arg(long, value_name = "N")]
+    pub(crate) max: Option<usize>,
+    /// Build however many there are
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Build this many first, and the others only if those end well
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) canary: usize,
+    /// Leave the workspaces of failed builds in the cache, for a look
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// After how many seconds of silence of a machine others take over what it builds [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) lease: Option<u64>,
+}
+
+impl RunLimits {
+    /// As the facade takes them.
+    pub(crate) fn options(&self, repo: Option<&str>, dry_run: bool) -> backlot::CascadeOptions {
+        backlot::CascadeOptions::new()
+            .repo(repo.map(ToOwned::to_owned))
+            .jobs(self.jobs.map(NonZero::get))
+            .most(self.max)
+            .confirmed(self.yes)
+            .canary(self.canary)
+            .lease(self.lease.map(Duration::from_secs))
+            .keep_failed(self.keep)
+            .dry_run(dry_run)
+    }
+}
+
+/// Cascades.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CascadeCommand {
+    /// Build again what a release affects, or all that is not current
+    #[command(
+        after_help = "Each asset is built in a workspace of its own: its newest release with new inputs, its stages run, and published if that\ngave other content. Nobody's outputs are touched. What does not follow a failed asset is built all the same. Run again,\nit continues. The plan is kept in the repo, so `status`, `cancel`, `resume` and the rest work from any machine.\n\nExit codes: 0 done, or the rest is for people (manual); 5 an asset failed, it was cancelled, or there are more than --max.\n\nExamples:\n  backlot cascade run Table==1.5.0 --dry-run     the plan\n  backlot cascade run Table==1.5.0               what Table 1.5.0 affects\n  backlot cascade run --jobs 8 --yes             all that is not current, however many"
+    )]
+    Run {
+        /// A published release: Table==1.5.0, or Table for the newest [default: all that is not current]
+        release: Option<String>,
+        /// Only assets of this repo
+        #[arg(long, value_name = "REPO")]
+        repo: Option<String>,
+        #[command(flatten)]
+        limits: RunLimits,
+        #[command(flatten)]
+        dry: super::DryRun,
+    },
+    /// Show where a cascade stands
+    #[command(
+        after_help = "Examples:\n  backlot cascade status             the last one\n  backlot cascade status 3f9c -f     follow it to its end\n  backlot cascade status -f --json   one line a step, then the status"
+    )]
+    Status {
+        /// The beginning of its id [default: the last one]
+        id: Option<String>,
+        /// Tell of each step until nothing runs and nothing can be started
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// List cascades, newest first
+    List {
+        /// How many
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+        most: usize,
+    },
+    /// Continue a cascade: what failed is tried again, and what that blocked follows
+    #[command(
+        after_help = "After a kill, a power cut, or a correction; from any machine. What was published meanwhile by hand counts as done."
+    )]
+    Resume {
+        /// The beginning of its id
+        id: String,
+        /// Build however many there are
+        #[arg(long, short)]
+        yes: bool,
+        /// Leave the workspaces of failed builds in the cache, for a look
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Start nothing new of a cascade, and stop what is being built before it is published
+    Cancel(AskArgs),
+    /// Start nothing new of a cascade until it is resumed
+    Pause(AskArgs),
+    /// Have an asset of a cascade tried again, or all that failed, whatever failed before
+    #[command(
+        after_help = "Whoever runs the cascade does it; where nobody does, `backlot cascade resume` does."
+    )]
+    Retry {
+        /// The beginning of its id
+        id: String,
+        /// The asset [default: all that failed]
+        node: Option<String>,
+    },
+    /// Count an asset of a cascade as done, so that what follows it is built
+    Skip {
+        /// The beginning of its id
+        id: String,
+        /// The asset
+        node: String,
+        /// Why, for the record
+        #[arg(long, short)]
+        message: String,
+    },
+    /// Tell all about one asset of a cascade: why it is in it, and what happened
+    Explain {
+        /// The beginning of its id
+        id: String,
+        /// The asset: table, or review/table
+        node: String,
+    },
+    /// Undo a cascade: yank its releases, and what it began with last
+    #[command(
+        after_help = "Resolvers fall back to the releases of before. Run again, it yanks what is left. Those are named who pin a yanked release,\nand people who published on top of one; their releases stay.\n\nExamples:\n  backlot cascade revert 3f9c --dry-run\n  backlot cascade revert 3f9c -m \"wrong scale\"\n  backlot cascade revert 3f9c --keep-roots    only what was built again"
+    )]
+    Revert {
+        /// The beginning of its id
+        id: String,
+        /// Why, for the record
+        #[arg(long, short)]
+        message: Option<String>,
+        /// Leave the releases that it began with
+        #[arg(long)]
+        keep_roots: bool,
+        #[command(flatten)]
+        dry: super::DryRun,
+    },
+    /// One attempt at one asset of a cascade, for schedulers
+    #[command(
+        after_help = "Exit codes: 0 done; 65 it is wrong, another attempt gives the same; 75 not now (somebody else has it, what it follows is not\ndone, or the machine failed): try again, here or elsewhere; 130 cancelled or interrupted."
+    )]
+    RunNode(RunNodeArgs),
+}
+
+/// A request to a cascade.
+#[derive(Debug, Args)]
+pub(crate) struct AskArgs {
+    /// The beginning of its id
+    pub(crate) id: String,
+    /// Why, for the record
+    #[arg(long, short, default_value = "by hand")]
+    pub(crate) message: String,
+}
+
+/// Which asset of which cascade.
+#[derive(Debug, Args)]
+pub(crate) struct RunNodeArgs {
+    /// The beginning of the cascade's id
+    #[arg(long, value_name = "ID")]
+    pub(crate) cascade: String,
+    /// The asset: table, or review/table
+    #[arg(long)]
+    pub(crate) node: String,
+    /// The scheduler's name of the attempt, for the record
+    #[arg(long)]
+    pub(crate) attempt: Option<String>,
+    /// Leave the workspace of a failed build in the cache, for a look
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// Whose checks to run.
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// The asset
+    pub(crate) asset: Option<String>,
+    /// With the levels of automatic runs
+    #[arg(long)]
+    pub(crate) auto: bool,
 }

@@ -118,3 +118,21 @@ pub(crate) struct LogArgs {
     #[arg(long, short = 'n', value_name = "N")]
     pub(crate) limit: Option<usize>,
 }
+
+/// The asset to make.
+#[derive(Debug, Args)]
+pub(crate) struct NewArgs {
+    /// Its name; the module is the name in lower case with `_` for `-` and spaces
+    pub(crate) name: String,
+    /// Its type, free text
+    #[arg(long = "type", default_value = "Asset", value_name = "TYPE")]
+    pub(crate) asset_type: String,
+    /// A tag; can be given more than once
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+    /// One line about it
+    #[arg(long)]
+    pub(crate) summary: Option<String>,
+    #[command(flatten)]
+    pub(crate) dry: DryRun,
+}

@@ -4,30 +4,26 @@ use std::path::PathBuf;
 
 use backlot::{
     AddFiles, AssetsLeftOut, BuildReport, ChangeOptions, Error, FileChanges, InputOptions, MoveReport,
-    NewAsset, PublishOptions, PullOptions, PushOptions, SomeFiles, Workspace, fold_names, text,
+    NewAsset, PublishOptions, PublishReport, PullOptions, PushOptions, SomeFiles, Workspace, fold_names,
+    text,
 };
 
-use crate::args::Input;
+use crate::args::{Input, NewArgs};
 use crate::output::{Answer, columns, would};
 use crate::session::Session;
 
-pub(super) fn new(
-    session: &Session,
-    name: &str,
-    asset_type: &str,
-    tags: &[String],
-    summary: Option<&str>,
-    dry_run: bool,
-) -> Result<Answer, Error> {
+pub(super) fn new(session: &Session, args: &NewArgs) -> Result<Answer, Error> {
     let options = NewAsset::new()
-        .asset_type(asset_type.to_owned())
-        .tags(tags.to_vec())
-        .summary(summary.map(ToOwned::to_owned))
-        .dry_run(dry_run);
-    let report = session.open()?.new_asset(name, &options, &session.context)?;
+        .asset_type(args.asset_type.clone())
+        .tags(args.tags.clone())
+        .summary(args.summary.clone())
+        .dry_run(args.dry.dry_run);
+    let report = session
+        .open()?
+        .new_asset(&args.name, &options, &session.context)?;
     let text = format!(
         "{}made {} {} in `{}`\nput its files into `{}`, then run `backlot add` on them",
-        would(dry_run),
+        would(report.dry_run),
         report.name,
         report.version,
         report.path,
@@ -128,7 +124,11 @@ pub(super) fn input(session: &Session, command: &Input) -> Result<Answer, Error>
 }
 
 /// The asset that was named, or the one whose folder this is: only that one is looked for.
-fn asset_or_here(session: &Session, workspace: &Workspace, asset: Option<&str>) -> Result<String, Error> {
+pub(super) fn asset_or_here(
+    session: &Session,
+    workspace: &Workspace,
+    asset: Option<&str>,
+) -> Result<String, Error> {
     match asset {
         Some(asset) => Ok(asset.to_owned()),
         None => Ok(workspace.output_here(&session.here, &session.context)?.name),
@@ -189,11 +189,10 @@ fn describe_wheel(report: &BuildReport) -> String {
 
 pub(super) fn publish(
     session: &Session,
-    asset: Option<&str>,
+    workspace: &Workspace,
+    asset: &str,
     options: &PublishOptions,
-) -> Result<Answer, Error> {
-    let workspace = session.open()?;
-    let asset = &asset_or_here(session, &workspace, asset)?;
+) -> Result<(Answer, PublishReport), Error> {
     let options = options.clone().remove(
         options
             .remove
@@ -207,7 +206,7 @@ pub(super) fn publish(
             "skipped: {} already has {} {}",
             report.repo, report.asset, report.version
         );
-        return Ok(Answer::new(&report, text));
+        return Ok((Answer::new(&report, text), report));
     }
     let mut lines = report
         .parts
@@ -254,7 +253,7 @@ pub(super) fn publish(
             .map(super::cascade::dirtied)
             .unwrap_or_default(),
     );
-    Ok(Answer::new(&report, lines))
+    Ok((Answer::new(&report, lines), report))
 }
 
 /// Files that are removed, and those that are unchanged and were not looked at.

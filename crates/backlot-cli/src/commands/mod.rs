@@ -6,6 +6,7 @@ mod browse;
 mod bundles;
 mod cache;
 mod cascade;
+mod cascades;
 mod config;
 mod environment;
 mod external;
@@ -20,6 +21,7 @@ mod releases;
 mod run;
 mod steps;
 mod storage;
+mod validate;
 
 use backlot::{Error, Verdict};
 use clap::CommandFactory as _;
@@ -53,13 +55,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Python(python) => external::python(session, python),
         Command::Channel(channel) => external::channel(session, channel),
         Command::External(command) => external::external(session, command),
-        Command::New {
-            name,
-            asset_type,
-            tags,
-            summary,
-            dry,
-        } => assets::new(session, name, asset_type, tags, summary.as_deref(), dry.dry_run),
+        Command::New(args) => assets::new(session, args),
         Command::Add {
             paths,
             remove,
@@ -92,6 +88,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Input(input) => assets::input(session, input),
         Command::Bump { words, dry } => assets::bump(session, words, dry.dry_run),
         Command::Build { asset, dry } => assets::build(session, asset.as_deref(), dry.dry_run),
+        Command::Validate(args) => validate::validate(session, args),
         Command::Publish {
             asset,
             to,
@@ -106,6 +103,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             no_cache,
             no_dirty,
             repro,
+            cascade,
             dry,
         } => {
             let options = backlot::PublishOptions::new()
@@ -122,7 +120,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 .no_dirty(*no_dirty)
                 .repro(*repro)
                 .dry_run(dry.dry_run);
-            assets::publish(session, asset.as_deref(), &options)
+            cascades::publish(session, asset.as_deref(), options, cascade)
         }
         Command::Repro(args) => pipelines::repro(session, args),
         Command::RunStage(args) => pipelines::run_stage(session, args),
@@ -197,6 +195,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Why { name } => graph::why(session, name),
         Command::Dependents(args) => cascade::dependents(session, args),
         Command::Dirty(args) => cascade::dirty(session, args),
+        Command::Cascade(command) => cascades::cascade(session, command),
         Command::Run { command } => run::run(session, command),
         Command::Uninstall { names, dry } => environment::uninstall(session, names, dry.dry_run),
         Command::Lock {

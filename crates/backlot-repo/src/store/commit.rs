@@ -315,7 +315,7 @@ fn after_all(last: Ulid) -> Ulid {
 }
 
 /// Answers about our commit that were lost so far.
-struct LostAnswers {
+pub(super) struct LostAnswers {
     pauses: Pauses,
     any: bool,
 }
@@ -340,7 +340,7 @@ impl LostAnswers {
     }
 
     /// After a failure that may pass: once more, a little later.
-    fn another(&mut self, error: BackendError) -> Result<()> {
+    pub(super) fn another(&mut self, error: BackendError) -> Result<()> {
         self.any = true;
         let may_pass = matches!(error, BackendError::Store { temporary: true, .. });
         if may_pass && self.pauses.wait_here() {

@@ -19,6 +19,7 @@ mod names;
 mod offer;
 mod pages;
 mod probe;
+mod records;
 mod rehearsal;
 mod releases;
 mod shelf;

@@ -47,16 +47,24 @@ impl Opened {
         let studio = quiet.studio_within(effort).ok()??;
         let node = NodeId::new(&RepoName::new(repo), package);
         let mut resolver = StudioResolver::new(&studio, quiet.context());
-        let root = if studio.catalog.release(&node, version).is_some() {
-            Root::Published {
-                node,
-                version: version.clone(),
-            }
-        } else {
-            let output = quiet.output(package.as_str()).ok();
-            expected(&studio, &mut resolver, node, version, output.as_ref())
-        };
+        let root = quiet.root_of(&studio, &mut resolver, node, version);
         dirty::report(&studio.catalog, &resolver, &[root], quiet.context()).ok()
+    }
+
+    /// A release as a root, which may not exist yet: then it is like the output of its name.
+    pub(crate) fn root_of(
+        &self,
+        studio: &Studio,
+        resolver: &mut StudioResolver<'_>,
+        node: NodeId,
+        version: &Version,
+    ) -> Root {
+        if studio.catalog.release(&node, version).is_some() {
+            let version = version.clone();
+            return Root::Published { node, version };
+        }
+        let output = self.output(node.package.as_str()).ok();
+        expected(studio, resolver, node, version, output.as_ref())
     }
 
     fn roots(

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use crate::cascade::ledger::Attestations;
 use crate::error::{Error, Result};
 use crate::project::provenance::{BuildRecord, PROVENANCE_FILE, Provenance};
 use crate::workspace::Opened;
@@ -61,6 +62,8 @@ pub(crate) struct ReleaseIndex {
     /// The repo, as configured.
     pub(crate) repo: String,
     pub(crate) packages: BTreeMap<PackageName, IndexedPackage>,
+    /// What cascades found its releases to be right for, too.
+    pub(crate) attested: Attestations,
 }
 
 /// A package in an index.
@@ -159,6 +162,14 @@ impl ReleaseIndex {
                 ]);
             }
         }
+        for (name, versions) in &self.attested {
+            for (version, inputs) in versions {
+                hasher.update(format!("{name} {version}"));
+                for digest in inputs {
+                    hasher.update(digest.0.as_bytes());
+                }
+            }
+        }
         let digest: [u8; 32] = hasher.finalize().into();
         // Numbers in JSON are exact up to 53 bits.
         let bytes = [
@@ -247,6 +258,7 @@ impl Opened {
         Ok(Some(ReleaseIndex {
             repo: entry.name.clone(),
             packages,
+            attested: self.attestations(entry)?,
         }))
     }
 

@@ -4,7 +4,7 @@
 //! it was made, is an input and never rebuilt; the same indexes give the same catalog. Deliberately absent: the workspace: its outputs, lock and rules
 //! are one person's.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use backlot_cascade::{
     Asset, Catalog, GroupedRequirement, Input, Inputs, NodeId, Origin, RecipeDigest, Release, ReleaseRecord,
@@ -14,6 +14,7 @@ use backlot_core::{MarkerEnv, PackageName, Requirement, Sha256, Version};
 use sha2::Digest as _;
 
 use crate::cascade::index::{Effort, IndexedRelease, ReleaseIndex};
+use crate::cascade::ledger::Attestations;
 use crate::error::{Result, WorkspaceError};
 use crate::project::provenance::{BuildRecord, ExactInput};
 use crate::workspace::Opened;
@@ -57,6 +58,19 @@ impl Studio {
             (None, Some(_)) => false,
         };
         nodes.filter(has).collect()
+    }
+
+    /// The digests of all files of a release that is an input: which of them is installed depends on the machine.
+    pub(crate) fn digests(&self, input: &Input) -> Vec<Sha256> {
+        let index = self
+            .indexes
+            .iter()
+            .find(|index| index.repo == input.repo.as_str());
+        let releases = index.and_then(|index| index.packages.get(&input.package));
+        let mut releases = releases.iter().flat_map(|package| &package.releases);
+        let release = releases.find(|release| release.version == input.version);
+        let others = release.iter().flat_map(|release| &release.others).copied();
+        std::iter::once(input.wheel).chain(others).collect()
     }
 
     /// That no repo has a package.
@@ -109,6 +123,7 @@ fn catalog(indexes: &[ReleaseIndex], visible: &[Vec<usize>], env: &MarkerEnv) ->
             found: &found,
             among: &visible[rank],
             own: rank,
+            attested: &index.attested,
         };
         let assets = index.packages.iter().map(|(package, indexed)| {
             let mut asset = Asset::new(NodeId::new(&names[rank], package));
@@ -172,11 +187,16 @@ struct View<'a> {
     /// The repos that it sees, nearest first.
     among: &'a [usize],
     own: usize,
+    attested: &'a Attestations,
 }
 
 impl View<'_> {
     fn release(&self, package: &PackageName, indexed: &IndexedRelease, env: &MarkerEnv) -> Release {
         let about = &indexed.about;
+        let attested = self
+            .attested
+            .get(package)
+            .and_then(|all| all.get(&indexed.version));
         let is_asset = about.asset.is_some();
         let record = match &about.record {
             Some(record) => Some(self.record(package, record)),
@@ -196,7 +216,7 @@ impl View<'_> {
             author: String::new(),
             yanked: indexed.yanked.clone(),
             deprecated: indexed.deprecated.clone(),
-            attested: BTreeSet::new(),
+            attested: attested.cloned().unwrap_or_default(),
         }
     }
 
@@ -207,7 +227,10 @@ impl View<'_> {
             inputs: Inputs::from(inputs),
             recipe: RecipeDigest(record.recipe),
             bump: record.cascade.bump,
-            origin: Origin::Manual,
+            origin: match &record.rebuilt_by {
+                Some(cascade) => Origin::Cascade(cascade.clone()),
+                None => Origin::Manual,
+            },
             based_on: record.based_on.clone(),
             build_ms: None,
         }

@@ -1,13 +1,19 @@
-//! Cascades: who uses an asset, and what a publish affects.
+//! Cascades: who uses an asset, what a publish affects, and building that.
 //!
 //! Deliberately absent: how it is done; each method says what, and where.
 
-use backlot_cascade::DirtyReport;
-use backlot_core::Context;
+use backlot_cascade::{DirtyReport, Entry, NodeId, RepoName};
+use backlot_core::{Context, PackageName, Version};
 
+use crate::cascade::control::{CascadeRequest, CascadeRow, CascadeStatus, NodeExplained};
 use crate::cascade::dependents::DependentsReport;
+use crate::cascade::ledger::Watch;
+use crate::cascade::revert::{RevertOptions, RevertReport};
+use crate::cascade::run::{AttemptOptions, CascadeOptions, CascadeReport, NodeReport};
+use crate::environment::install::InstallReport;
 use crate::error::Result;
 use crate::handle::Workspace;
+use crate::handle::options::ChangeOptions;
 
 impl Workspace {
     /// Who requires an asset, over all repos of the studio or one, up to a depth; without one, however far.
@@ -24,5 +30,107 @@ impl Workspace {
     /// What is affected by a release, which may not exist yet (`Table==1.5.0`), or everything that is not current; in all repos of the studio, or one.
     pub fn dirty(&self, what: Option<&str>, repo: Option<&str>, context: &Context) -> Result<DirtyReport> {
         self.now(context)?.affected(what, repo)
+    }
+
+    /// Build what a release affects (`Table==1.5.0`), or all that is not current: each asset in a workspace of its own, in the order in which they
+    /// are built from each other. Continues if the same was begun before. `watch` is told of each step that this process does, from any
+    /// thread. What failed at an asset is no error but in the report.
+    pub fn run_cascade(
+        &self,
+        what: Option<&str>,
+        options: &CascadeOptions,
+        watch: Option<&Watch<'_>>,
+        context: &Context,
+    ) -> Result<CascadeReport> {
+        self.now(context)?.run_cascade(what, options, watch)
+    }
+
+    /// The same for a release of a repo that was just published, or that a dry run would publish.
+    pub fn push_release(
+        &self,
+        (repo, package, version): (&str, &PackageName, &Version),
+        options: &CascadeOptions,
+        watch: Option<&Watch<'_>>,
+        context: &Context,
+    ) -> Result<CascadeReport> {
+        let node = NodeId::new(&RepoName::new(repo), package);
+        self.now(context)?.push_release(node, version, options, watch)
+    }
+
+    /// Continue a cascade by its id, or the beginning of it, from any machine: what failed is tried again, and what that blocked follows.
+    pub fn resume_cascade(
+        &self,
+        id: &str,
+        options: &CascadeOptions,
+        watch: Option<&Watch<'_>>,
+        context: &Context,
+    ) -> Result<CascadeReport> {
+        self.now(context)?.resume_cascade(id, options, watch)
+    }
+
+    /// One attempt at one asset of a cascade in this process alone, for schedulers.
+    pub fn run_cascade_node(
+        &self,
+        id: &str,
+        node: &str,
+        options: &AttemptOptions,
+        context: &Context,
+    ) -> Result<NodeReport> {
+        self.now(context)?.run_cascade_node(id, node, options)
+    }
+
+    /// The cascades of all repos of the studio, newest first, at most so many.
+    pub fn cascades(&self, most: usize, context: &Context) -> Result<Vec<CascadeRow>> {
+        self.now(context)?.cascades(most)
+    }
+
+    /// Where a cascade stands; without an id, the last that was begun.
+    pub fn cascade_status(&self, id: Option<&str>, context: &Context) -> Result<CascadeStatus> {
+        self.now(context)?.cascade_status(id)
+    }
+
+    /// Tell of each step of a cascade, those of before, too, until nothing runs and nothing can be started, or `tell` wants no more.
+    pub fn follow_cascade(
+        &self,
+        id: Option<&str>,
+        tell: &mut dyn FnMut(&Entry) -> bool,
+        context: &Context,
+    ) -> Result<CascadeStatus> {
+        self.now(context)?.follow_cascade(id, tell)
+    }
+
+    /// Pause or cancel a cascade, skip an asset of it, or have one tried again. It reaches whoever runs the cascade.
+    pub fn ask_cascade(&self, id: &str, ask: CascadeRequest, context: &Context) -> Result<CascadeStatus> {
+        self.now(context)?.ask_cascade(id, ask)
+    }
+
+    /// All that is known of one asset of a cascade.
+    pub fn explain_cascade(&self, id: &str, node: &str, context: &Context) -> Result<NodeExplained> {
+        self.now(context)?.explain_cascade(id, node)
+    }
+
+    /// Yank the releases of a cascade, those first that nothing of it is built from, and what it began with last.
+    pub fn revert_cascade(
+        &self,
+        id: &str,
+        options: &RevertOptions,
+        context: &Context,
+    ) -> Result<RevertReport> {
+        self.now(context)?.revert_cascade(id, options)
+    }
+
+    /// Update the inputs that the content of an output is made from, and what they need in turn.
+    pub fn pull_inputs(
+        &self,
+        asset: &str,
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<InstallReport> {
+        self.now(context)?.pull_inputs(asset, options.dry_run)
+    }
+
+    /// Whether an output has stages of a pipeline.
+    pub fn has_stages(&self, asset: &str, context: &Context) -> Result<bool> {
+        self.now(context)?.output_has_stages(asset)
     }
 }

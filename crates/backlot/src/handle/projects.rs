@@ -15,6 +15,7 @@ use crate::project::inputs::{BumpReport, InputReport};
 use crate::project::new_asset::{NewAsset, NewReport};
 use crate::project::output::Output;
 use crate::project::rebase::RebaseReport;
+use crate::validate::report::{ValidateOptions, ValidateReport};
 
 impl Workspace {
     /// Build the wheel of an output.
@@ -82,6 +83,16 @@ impl Workspace {
     /// The output that is meant where none is named: the one `here` lies in, or the only one.
     pub fn output_here(&self, here: &Path, context: &Context) -> Result<Output> {
         self.now(context)?.output_here(here)
+    }
+
+    /// Run the checks that an output declares in its `asset.toml`. A check that does not pass is no error but in the report.
+    pub fn validate(
+        &self,
+        asset: &str,
+        options: &ValidateOptions,
+        context: &Context,
+    ) -> Result<ValidateReport> {
+        self.now(context)?.validate(asset, options.automatic)
     }
 
     /// Take the changes of the newest release over into an output that was edited from an older one.

@@ -47,6 +47,7 @@ impl Opened {
             content: content_digest(&content),
             based_on: BaseRelease::before(output)?,
             cascade,
+            rebuilt_by: self.cascade().cloned(),
         };
         let provenance = Provenance {
             format: 1,

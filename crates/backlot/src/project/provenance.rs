@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use backlot_cascade::Settings;
+use backlot_cascade::{CascadeId, Settings};
 use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
 use backlot_dvc::{MadeBy, Out, Pointer, TrackedPointer};
 use backlot_store::ObjectId;
@@ -61,6 +61,9 @@ pub struct BuildRecord {
     pub based_on: Option<Version>,
     /// How cascades treat the asset, by `[tool.backlot.cascade]` of its `pyproject.toml`.
     pub cascade: Settings,
+    /// The cascade that made it; `None` of what a person published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuilt_by: Option<CascadeId>,
 }
 
 /// One input of a build.

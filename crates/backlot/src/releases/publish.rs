@@ -170,6 +170,7 @@ impl Opened {
             };
             check(&self.reproduce(&stages)?)?;
         }
+        self.pass_checks(asset)?;
         let held = self.hold()?;
         held.publish_output(&held.output_to_change(asset)?, options)
     }

@@ -41,6 +41,7 @@ pub struct InitReport {
     pub dry_run: bool,
 }
 
+const FOLDERS: [&str; 5] = ["inputs", "outputs", "build", "external_packages", ".backlot"];
 const DVC_IGNORE: &str = "# Written by backlot: what real DVC must not look into.\n/inputs\n/build\n/external_packages\n/.backlot\n";
 
 impl Opened {
@@ -54,9 +55,8 @@ impl Opened {
         if root.join(FILE_NAME).exists() {
             return Err(WorkspaceError::WorkspaceExists { root }.into());
         }
-        let folders = ["inputs", "outputs", "build", "external_packages", ".backlot"];
         let files = [FILE_NAME, ".dvc/config", ".dvcignore"];
-        let mut created: Vec<String> = folders.iter().map(|f| format!("{f}/")).collect();
+        let mut created: Vec<String> = FOLDERS.iter().map(|f| format!("{f}/")).collect();
         created.extend(files.iter().map(ToString::to_string));
         let report = InitReport {
             root: root.clone(),
@@ -72,7 +72,7 @@ impl Opened {
         let workspace = Self::with_config(Shared::new(root, host), config, context)?;
         workspace.check_python()?;
         let absent = Absent::below(workspace.root());
-        if let Err(error) = workspace.make(&folders) {
+        if let Err(error) = workspace.make() {
             absent.restore(workspace.root());
             return Err(error);
         }
@@ -80,8 +80,8 @@ impl Opened {
     }
 
     /// Make the parts of a workspace, `backlot.toml` last: with it, all of it is there.
-    fn make(&self, folders: &[&str]) -> Result<()> {
-        for folder in folders.iter().filter(|f| **f != "inputs") {
+    pub(crate) fn make(&self) -> Result<()> {
+        for folder in FOLDERS.iter().filter(|f| **f != "inputs") {
             fs::create_dir_all(self.root().join(folder))?;
         }
         file::write_if_changed(&self.root().join(".backlot/.gitignore"), b"*\n")?;

@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use backlot_backend::StoreOptions;
+use backlot_cascade::CascadeId;
 use backlot_core::{Context, FileLock, PlaceIdentity, file, text};
 use backlot_dvc::DvcConfig;
 use backlot_net::Network;
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     stat_cache: Mutex<Option<(PathBuf, Arc<StatCache>)>>,
     /// The interpreter that the search path has for a version, once one was found: it may have been run to tell.
     on_path: Mutex<BTreeMap<Option<String>, Interpreter>>,
+    /// The cascade that this workspace was made for, as releases made in it say.
+    cascade: OnceLock<CascadeId>,
 }
 
 /// A workspace for one call: its files as they were when the call began, or when it got hold of the workspace.
@@ -81,7 +84,14 @@ impl Shared {
             network: Mutex::default(),
             stat_cache: Mutex::default(),
             on_path: Mutex::default(),
+            cascade: OnceLock::new(),
         })
+    }
+    /// A workspace in which a cascade builds an asset.
+    pub(crate) fn of_cascade(root: PathBuf, host: &Host, cascade: &CascadeId) -> Arc<Self> {
+        let shared = Self::new(root, host);
+        shared.cascade.get_or_init(|| cascade.clone());
+        shared
     }
     pub(crate) fn root(&self) -> &Path {
         &self.root
@@ -130,7 +140,7 @@ impl Opened {
         Self::with_config(Arc::clone(&self.shared), self.config.clone(), &context)
     }
 
-    fn with_config(shared: Arc<Shared>, config: Config, context: &Context) -> Result<Self> {
+    pub(crate) fn with_config(shared: Arc<Shared>, config: Config, context: &Context) -> Result<Self> {
         Ok(Self {
             settings: Settings::layered(&shared.root, &config, &shared.host)?,
             shared,
@@ -150,6 +160,14 @@ impl Opened {
         Ok(())
     }
 
+    /// What all calls on the workspace share.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+    /// The cascade that the workspace was made for.
+    pub(crate) fn cascade(&self) -> Option<&CascadeId> {
+        self.shared.cascade.get()
+    }
     pub(crate) fn root(&self) -> &Path {
         &self.shared.root
     }

@@ -42,6 +42,11 @@ pub(crate) fn register_workspace(cache: &Path, root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Forget a workspace that is gone. Left behind, its record only says that it is missing.
+pub(crate) fn forget(cache: &Path, root: &Path) {
+    file::remove(&record(cache, root)).ok();
+}
+
 pub(super) fn record(cache: &Path, root: &Path) -> PathBuf {
     let text = root.display().to_string();
     let name: Blake3 = backlot_store::digest_bytes(text.as_bytes()).blake3;

@@ -1,0 +1,166 @@
+//! A workspace of its own for building one asset: nothing of anybody's workspace is in it but where repos and remotes are, and Python.
+//!
+//! Invariants: it lies in the cache and is named by the attempt, so two attempts never share one; rules, lock and outputs of the workspace that a cascade
+//! was started from do not count, as everybody is to get the same; releases that are made in it name the cascade. Deliberately absent: conda packages
+//! beside the inputs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use backlot_cascade::{CascadeId, Inputs, NodeId};
+use backlot_core::{Context, Version};
+
+use crate::cascade::studio::Studio;
+use crate::environment::install::InstallRequest;
+use crate::environment::lockfile::Lock;
+use crate::error::{CascadeError, Result};
+use crate::project::output::Output;
+use crate::workspace::config::{Config, RemoteEntry, RepoEntry};
+use crate::workspace::connect::NO_SITE_CACHE;
+use crate::workspace::{Opened, Shared};
+
+/// The release to build again, and with what.
+#[derive(Debug)]
+pub(crate) struct Rebuild<'a> {
+    pub(crate) cascade: &'a CascadeId,
+    pub(crate) node: &'a NodeId,
+    pub(crate) base: &'a Version,
+    /// The groups of the asset that its content is made with.
+    pub(crate) groups: &'a [String],
+    pub(crate) inputs: &'a Inputs,
+    /// Where the inputs are found.
+    pub(crate) studio: &'a Studio,
+    /// The version it gets.
+    pub(crate) version: &'a Version,
+}
+
+impl Opened {
+    /// Where the attempts of a cascade build.
+    pub(crate) fn cascade_folder(&self, cascade: &CascadeId) -> PathBuf {
+        self.cache_dir().join("cascades").join(&cascade.0)
+    }
+
+    /// Make a workspace, install the exact inputs, and make the release editable in it, with its new version.
+    pub(crate) fn make_private(
+        &self,
+        root: &Path,
+        rebuild: &Rebuild<'_>,
+        context: &Context,
+    ) -> Result<Arc<Shared>> {
+        let config = self.private_config(root, rebuild.node.repo.as_str())?;
+        let shared = Shared::of_cascade(root.to_path_buf(), self.host(), rebuild.cascade);
+        let mut private = Self::with_config(Arc::clone(&shared), config, context)?;
+        private.make()?;
+        private.install(&requirements(rebuild), &InstallRequest::default())?;
+        private.check_inputs_are(rebuild)?;
+        private.edit(rebuild.node.package.as_str(), false)?;
+        let held = private.hold()?;
+        let output = held.output(rebuild.node.package.as_str())?;
+        Self::write_version(&output, rebuild.version, false)?;
+        held.sync_editable(&Output::load(&output.project.root)?)?;
+        drop(held);
+        Ok(shared)
+    }
+
+    /// The repos that releases of a repo may take their inputs from, and the remotes, by whole paths.
+    fn private_config(&self, root: &Path, repo: &str) -> Result<Config> {
+        let mut config = Config::new(root)?;
+        for entry in self.reach_of(self.repo_entry(repo)?) {
+            config.add_repo(RepoEntry {
+                place: self.resolve_place(&entry.place),
+                store: self.whole_store(&entry.store),
+                ..entry.clone()
+            });
+        }
+        for entry in &self.config().remotes {
+            config.add_remote(RemoteEntry {
+                url: self.resolve_place(&entry.url),
+                store: self.whole_store(&entry.store),
+                ..entry.clone()
+            });
+        }
+        config.set_default_remote(self.config().default_remote.as_deref());
+        // The nearest first, as the plan chose.
+        config.set_blessed(Some(repo));
+        config.set_publish_to(Some(repo));
+        let settings = self.settings();
+        let python = settings.python.value.as_deref().map(|python| {
+            let is_path = python.contains(std::path::is_separator);
+            if is_path {
+                self.resolve_place(python)
+            } else {
+                python.to_owned()
+            }
+        });
+        config.set_python(python.as_deref());
+        config.set_cache(Some(&self.cache_dir().display().to_string()));
+        config.set_links(Some(settings.links.value.clone()));
+        Ok(config)
+    }
+
+    fn whole_store(&self, store: &backlot_backend::StoreOptions) -> backlot_backend::StoreOptions {
+        let via = store.via.as_deref().map(|via| match via {
+            NO_SITE_CACHE => via.to_owned(),
+            folder => self.resolve_place(folder),
+        });
+        store.clone().via(via)
+    }
+
+    /// An error unless what is installed has the digests that were planned.
+    fn check_inputs_are(&self, rebuild: &Rebuild<'_>) -> Result<()> {
+        let lock = Lock::load(self.root())?;
+        for input in rebuild.inputs.iter().filter(|input| !input.editable) {
+            let locked = lock.as_ref().and_then(|lock| lock.package(&input.package));
+            let digests = rebuild.studio.digests(input);
+            if locked.is_some_and(|locked| locked.sha256.is_some_and(|sha256| digests.contains(&sha256))) {
+                continue;
+            }
+            let told = |digest: String| format!("{} {} ({})", input.package, input.version, &digest[..12]);
+            let found = locked.map(|locked| (locked, locked.sha256.map(|sha256| sha256.to_hex())));
+            return Err(CascadeError::OtherInput {
+                package: rebuild.node.package.to_string(),
+                expected: told(input.wheel.to_hex()),
+                found: match found {
+                    Some((locked, Some(digest))) => format!("{} ({})", locked.version, &digest[..12]),
+                    Some((locked, None)) => locked.version.to_string(),
+                    None => "nothing".to_owned(),
+                },
+            }
+            .into());
+        }
+        Ok(())
+    }
+
+    /// Whether an asset has stages, which read files.
+    pub(crate) fn has_stages(output: &Output) -> bool {
+        output.module_folders().iter().any(|folder| has_pipeline(folder))
+    }
+}
+
+/// Whether there is a `dvc.yaml` in a folder or below.
+fn has_pipeline(folder: &Path) -> bool {
+    let Ok(entries) = fs_err::read_dir(folder) else {
+        return false;
+    };
+    entries.flatten().any(|entry| {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_folder {
+            has_pipeline(&entry.path())
+        } else {
+            entry.file_name() == backlot_dvc::pipeline::PIPELINE_FILE
+        }
+    })
+}
+
+/// The release with its groups, and each input, exactly.
+fn requirements(rebuild: &Rebuild<'_>) -> Vec<String> {
+    let groups = if rebuild.groups.is_empty() {
+        String::new()
+    } else {
+        format!("[{}]", rebuild.groups.join(","))
+    };
+    let own = format!("{}{groups}=={}", rebuild.node.package, rebuild.base);
+    let inputs = rebuild.inputs.iter().filter(|input| !input.editable);
+    let inputs = inputs.map(|input| format!("{}=={}", input.package, input.version));
+    std::iter::once(own).chain(inputs).collect()
+}

@@ -1,0 +1,96 @@
+//! Undoing a cascade: its releases are yanked, those first that nothing of it is built from, and what it began with last.
+//!
+//! Invariants: doing it twice changes nothing more; nobody's release is yanked but those of the cascade and its roots; one that is not finished is
+//! cancelled first. Deliberately absent: publishing old content with higher versions.
+
+use backlot_cascade::control::{Request, request};
+use backlot_cascade::{Journal as _, RevertPlan, RunState, plan_revert};
+use backlot_core::options;
+use backlot_repo::Verdict;
+use serde::{Deserialize, Serialize};
+
+use crate::cascade::known::ending_of;
+use crate::cascade::ledger::RepoJournal;
+use crate::error::Result;
+use crate::workspace::Opened;
+
+options! {
+    /// How to undo a cascade.
+    #[derive(Default)]
+    pub struct RevertOptions {
+        /// Why, for the record.
+        pub message: Option<String>,
+        /// Leave the releases that it began with.
+        pub keep_roots: bool,
+        /// Change nothing.
+        pub dry_run: bool,
+    }
+}
+
+/// A cascade that was undone, or would be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RevertReport {
+    /// What was yanked in which order, who stays on it, and who published on top.
+    #[serde(flatten)]
+    pub plan: RevertPlan,
+    /// Whether it had steps left, and was cancelled.
+    pub cancelled: bool,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+impl Opened {
+    pub(crate) fn revert_cascade(&self, id: &str, options: &RevertOptions) -> Result<RevertReport> {
+        let (repo, id) = self.find_cascade(Some(id))?;
+        let journal = RepoJournal::new(self.ledger(&repo)?, &id);
+        let state = RunState::from_entries(&journal.load(0)?.entries)?;
+        let unfinished = state.cancelled().is_none()
+            && ending_of(&state, self.context().now()) != Some(backlot_cascade::Ending::Done);
+        if unfinished && !options.dry_run {
+            let reason = Request::Cancel("it is reverted".to_owned());
+            request(
+                &journal,
+                &state,
+                &self.settings().author.value,
+                reason,
+                self.context(),
+            )?;
+        }
+        let roots = if options.keep_roots {
+            Vec::new()
+        } else {
+            state.plan().roots.clone()
+        };
+        let mut plan = plan_revert(&self.studio()?.catalog, &id, &roots, false)?;
+        self.name_authors(&mut plan)?;
+        if !options.dry_run {
+            let why = options.message.as_deref().map(|why| format!(": {why}"));
+            let reason = format!("cascade {id} was reverted{}", why.unwrap_or_default());
+            for step in plan.steps.iter_mut().filter(|step| !step.done) {
+                self.context().check()?;
+                let release = format!("{}=={}", step.node.package, step.version);
+                let repo = Some(step.node.repo.as_str());
+                self.judge(&release, repo, Verdict::Yank, &reason, false)?;
+                step.done = true;
+            }
+        }
+        Ok(RevertReport {
+            plan,
+            cancelled: unfinished,
+            dry_run: options.dry_run,
+        })
+    }
+
+    /// Say who published on top.
+    fn name_authors(&self, plan: &mut RevertPlan) -> Result<()> {
+        for on_top in &mut plan.on_top {
+            let repo = self.open_repo(self.repo_entry(on_top.node.repo.as_str())?)?;
+            let release = repo.release(&on_top.node.package, &on_top.version, self.context())?;
+            if let Some(published) = repo.status(&release)?.published {
+                on_top.author = published.author;
+            }
+        }
+        Ok(())
+    }
+}

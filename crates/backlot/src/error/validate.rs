@@ -1,0 +1,44 @@
+//! What stops a publish because a validator of the asset refused it, or could not be run.
+
+use backlot_core::{Class, text};
+
+/// Checks of an asset that did not pass, or that are declared wrongly.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValidateError {
+    /// A declaration that cannot be read.
+    #[error("`{path}`: {reason}")]
+    BadCheck {
+        /// The `asset.toml`.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Checks that found something.
+    #[error("{asset} failed {}: {}", text::count(checks.len() as u64, "check"), checks.join("; "))]
+    Failed {
+        /// The asset.
+        asset: String,
+        /// Each with what it found first.
+        checks: Vec<String>,
+    },
+    /// Checks that could not be run to their end.
+    #[error("{} of {asset} could not be run: {}", text::count(checks.len() as u64, "check"), checks.join("; "))]
+    Crashed {
+        /// The asset.
+        asset: String,
+        /// Each with the reason.
+        checks: Vec<String>,
+    },
+}
+
+backlot_core::coded! {
+    ValidateError {
+        Self::BadCheck { .. } => "validate::bad_check", Class::Config,
+            "correct [[backlot.validate]] in it; `docs/validators.md` lists keys and checks";
+        Self::Failed { .. } => "validate::failed", Class::Conflict,
+            "`backlot validate` lists all that was found; correct it, or lower the level of the check in asset.toml";
+        Self::Crashed { .. } => "validate::crashed", Class::Environment,
+            "run the command of the check by hand; it has to end with 0 (fine) or 1 (refused), within its time";
+    }
+}

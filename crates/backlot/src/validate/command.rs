@@ -1,0 +1,137 @@
+//! A check that is a program: a request as JSON on its standard input, findings as JSON lines on its standard output.
+//!
+//! Invariants: no shell; it ends with its time, and all that it started with it; 0 is fine, 1 is refused, everything else a crash. What it prints is
+//! hostile input: bounded, and text where it is not JSON.
+
+use std::ffi::OsString;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use backlot_core::Context;
+use backlot_net::OwnChild;
+use serde::Deserialize;
+
+use crate::validate::found::{CheckItem, Outcome};
+
+/// How much of what it prints is read.
+const MOST: u64 = 1 << 20;
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A line of what it prints.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    path: Option<String>,
+    message: String,
+}
+
+/// Where and with what it runs.
+pub(crate) struct Program<'a> {
+    pub(crate) argv: &'a [String],
+    pub(crate) folder: &'a Path,
+    pub(crate) variables: Vec<(OsString, OsString)>,
+    pub(crate) request: Vec<u8>,
+    pub(crate) timeout: Duration,
+}
+
+/// Run it.
+pub(crate) fn run(program: &Program<'_>, context: &Context) -> (Outcome, Vec<CheckItem>) {
+    let crash = |message: String| (Outcome::Crash, vec![CheckItem::of_all(&message)]);
+    let Some((name, arguments)) = program.argv.split_first() else {
+        return crash("it has no command".to_owned());
+    };
+    // A path is one in the package.
+    let path = if name.contains('/') {
+        program.folder.join(name)
+    } else {
+        name.into()
+    };
+    let mut command = Command::new(path);
+    command
+        .args(arguments)
+        .current_dir(program.folder)
+        .env_clear()
+        .envs(program.variables.iter().cloned())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = match OwnChild::start(&mut command) {
+        Ok(child) => child,
+        Err(error) => return crash(format!("`{name}` cannot be started: {error}")),
+    };
+    let process = child.process();
+    let (stdin, stdout, stderr) = (process.stdin.take(), process.stdout.take(), process.stderr.take());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // One that does not read is not at fault.
+            stdin.map(|mut stdin| stdin.write_all(&program.request).ok());
+        });
+        let output = scope.spawn(|| stdout.map(read_some).unwrap_or_default());
+        let complaint = scope.spawn(|| stderr.map(read_some).unwrap_or_default());
+        let begun = Instant::now();
+        let code = loop {
+            match child.process().try_wait() {
+                Ok(Some(status)) => break Ok(status.code()),
+                Ok(None) if context.check().is_err() => break Err(Outcome::Crash),
+                Ok(None) if begun.elapsed() > program.timeout => break Err(Outcome::Timeout),
+                Ok(None) => std::thread::sleep(LOOK),
+                Err(_) => break Err(Outcome::Crash),
+            }
+        };
+        // Ends it with all that it started, so that the pipes end.
+        drop(child);
+        let output = output.join().unwrap_or_default();
+        let complaint = complaint.join().unwrap_or_default();
+        let last = complaint
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or_default();
+        match code {
+            Ok(Some(0)) => (Outcome::Pass, Vec::new()),
+            Ok(Some(1)) => (Outcome::Fail, findings(&output)),
+            Ok(Some(code)) => crash(
+                format!("it ended with {code}: {last}")
+                    .trim_end_matches([':', ' '])
+                    .to_owned(),
+            ),
+            Ok(None) => crash("it was killed".to_owned()),
+            Err(Outcome::Timeout) => {
+                let seconds = program.timeout.as_secs();
+                (
+                    Outcome::Timeout,
+                    vec![CheckItem::of_all(&format!("it took longer than {seconds} s"))],
+                )
+            }
+            Err(_) => crash("it was stopped".to_owned()),
+        }
+    })
+}
+
+/// The beginning of what a pipe gives, and its rest thrown away, so that nobody waits for a reader.
+fn read_some(mut pipe: impl std::io::Read) -> String {
+    let mut bytes = Vec::new();
+    pipe.by_ref().take(MOST).read_to_end(&mut bytes).ok();
+    std::io::copy(&mut pipe, &mut std::io::sink()).ok();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn findings(output: &str) -> Vec<CheckItem> {
+    let lines = output
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .take(CheckItem::MOST);
+    let items: Vec<CheckItem> = lines
+        .map(|line| match serde_json::from_str::<Line>(line) {
+            Ok(Line { path, message }) => CheckItem { path, message },
+            Err(_) => CheckItem::of_all(line),
+        })
+        .collect();
+    if items.is_empty() {
+        return vec![CheckItem::of_all("refused, without a reason")];
+    }
+    items
+}
