@@ -8,6 +8,7 @@ mod config;
 mod daily;
 mod external;
 mod figures;
+mod imports;
 mod parts;
 mod pipelines;
 mod places;
@@ -29,6 +30,7 @@ pub(crate) use config::{ConfigCommand, SelfCommand};
 pub(crate) use daily::{DiffArgs, DiscardArgs, GetArgs, LogArgs, RestoreArgs, UntrackArgs};
 pub(crate) use external::{Channel, External, Python};
 pub(crate) use figures::{CompareArgs, Metrics, Params, Plots};
+pub(crate) use imports::{ImportArgs, ImportUrlArgs, UpdateArgs};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
 pub(crate) use pipelines::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage, StageAddArgs, StageTargets};
 pub(crate) use places::{Input, Remote, Repo};
@@ -185,6 +187,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
+    /// Track a copy of a file or folder from elsewhere, and follow it
+    ImportUrl(ImportUrlArgs),
+    /// Track a copy of a file or folder of a release of another repo
+    Import(ImportArgs),
     /// Stop tracking files or folders, which stay where they are
     Untrack(UntrackArgs),
     /// Put tracked files back as they were added, or as a release has them
@@ -193,12 +199,15 @@ pub(crate) enum Command {
     Discard(DiscardArgs),
     /// Files, versions and inputs at a glance
     #[command(
-        after_help = "Examples:\n  backlot status\n  backlot status --short\n  backlot status --json | jq .outputs[].version"
+        after_help = "Examples:\n  backlot status\n  backlot status --short\n  backlot status --imports         ask the sources of imports\n  backlot status --json | jq .outputs[].version"
     )]
     Status {
         /// One line a change, as `git status --short`
         #[arg(long, short)]
         short: bool,
+        /// Ask the sources of imports what changed
+        #[arg(long, conflicts_with = "short")]
+        imports: bool,
     },
     /// Show what differs between an asset and a release, or two releases
     Diff(DiffArgs),
@@ -417,16 +426,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Take newer releases where they fit; what need not move stays
-    #[command(
-        after_help = "Never moves to a deprecated release, and to a lower one only where the installed one is not admitted any more, which is\nsaid. What holds a package back is shown by `backlot outdated`.\n\nExamples:\n  backlot update                   all inputs\n  backlot update Table --dry-run   only this one, shown and not done"
-    )]
-    Update {
-        /// Packages [default: all]
-        names: Vec<String>,
-        #[command(flatten)]
-        dry: DryRun,
-    },
+    /// Take newer releases of inputs where they fit, or what changed at the source of an import
+    Update(UpdateArgs),
     /// Show which inputs are behind, and what holds them
     #[command(
         after_help = "Columns: installed, what `backlot update` would take, newest of each repo.\n\nExamples:\n  backlot outdated\n  backlot outdated --json | jq .outdated[].package"

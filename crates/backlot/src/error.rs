@@ -8,6 +8,7 @@ mod cache;
 mod edit;
 mod gc;
 mod get;
+mod imports;
 mod outs;
 mod parts;
 mod pipelines;
@@ -21,6 +22,7 @@ pub use cache::CacheError;
 pub use edit::EditError;
 pub use gc::GcError;
 pub use get::GetError;
+pub use imports::ImportError;
 pub use outs::OutsError;
 pub use parts::PartError;
 pub use pipelines::PipelinesError;
@@ -121,6 +123,9 @@ pub enum Error {
     /// Stages of pipelines as a whole.
     #[error(transparent)]
     Pipelines(#[from] PipelinesError),
+    /// Imports.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// What only a workspace can get wrong.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -160,6 +165,7 @@ impl Error {
             Self::Part(e) => e,
             Self::Outs(e) => e,
             Self::Pipelines(e) => e,
+            Self::Import(e) => e,
             Self::Workspace(e) => e,
         }
     }
