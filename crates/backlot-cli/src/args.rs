@@ -8,6 +8,7 @@ mod config;
 mod daily;
 mod external;
 mod figures;
+mod imports;
 mod parts;
 mod pipelines;
 mod places;
@@ -29,6 +30,7 @@ pub(crate) use config::{ConfigCommand, PageFormat, SelfCommand};
 pub(crate) use daily::{DiffArgs, DiscardArgs, GetArgs, LogArgs, NewArgs, RestoreArgs, UntrackArgs};
 pub(crate) use external::{Channel, External, Python};
 pub(crate) use figures::{CompareArgs, Metrics, Params, Plots};
+pub(crate) use imports::{ImportArgs, ImportUrlArgs, UpdateArgs};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
 pub(crate) use pipelines::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage, StageAddArgs, StageTargets};
 pub(crate) use places::{Input, Remote, Repo};
@@ -171,6 +173,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
+    /// Track a copy of a file or folder from elsewhere, and follow it
+    ImportUrl(ImportUrlArgs),
+    /// Track a copy of a file or folder of a release of another repo
+    Import(ImportArgs),
     /// Stop tracking files or folders, which stay where they are
     Untrack(UntrackArgs),
     /// Restore tracked files as they were added, or from a release
@@ -179,12 +185,15 @@ pub(crate) enum Command {
     Discard(DiscardArgs),
     /// Show the state of files, versions and inputs
     #[command(
-        after_help = "Examples:\n  backlot status\n  backlot status --short\n  backlot status --json | jq .outputs[].version"
+        after_help = "Examples:\n  backlot status\n  backlot status --short\n  backlot status --imports         ask the sources of imports\n  backlot status --json | jq .outputs[].version"
     )]
     Status {
         /// Print one line per change, as `git status --short`
         #[arg(long, short)]
         short: bool,
+        /// Ask the sources of imports what changed
+        #[arg(long, conflicts_with = "short")]
+        imports: bool,
     },
     /// Show what differs between an asset and a release, or two releases
     Diff(DiffArgs),
@@ -410,16 +419,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Update inputs to the newest releases that fit, and change nothing else
-    #[command(
-        after_help = "Never moves to a deprecated release, and to an older one only if the installed one is no longer allowed, which is\nreported. `backlot outdated` shows which requirement holds a package back.\n\nExamples:\n  backlot update                   all inputs\n  backlot update Table --dry-run   only this one, without changing anything"
-    )]
-    Update {
-        /// Packages [default: all]
-        names: Vec<String>,
-        #[command(flatten)]
-        dry: DryRun,
-    },
+    /// Update inputs to the newest releases that fit, or imports to what their source has now
+    Update(UpdateArgs),
     /// Show inputs that have newer releases, and the requirement that holds each back
     #[command(
         after_help = "Columns: the installed version, the version `backlot update` would take, the newest in each repo.\n\nExamples:\n  backlot outdated\n  backlot outdated --json | jq .outdated[].package"

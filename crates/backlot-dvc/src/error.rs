@@ -250,7 +250,7 @@ backlot_core::coded! {
         Self::Overlap { .. } => "dvc::overlap", Class::Conflict,
             "add the tracked path itself, or remove its pointer first";
         Self::Imported { .. } => "dvc::imported", Class::Conflict,
-            "copy it to another name to change it, or update the import with DVC";
+            "`backlot update PATH.dvc` takes what its source has; copy it to another name to change it";
         Self::MadeByStage { .. } => "dvc::made_by_stage", Class::Conflict,
             "run `backlot repro` to make it and record it, or remove it from the outputs of the stage to track it by itself";
         Self::NotInCache { .. } => "dvc::not_in_cache", Class::NotFound,

@@ -14,6 +14,7 @@ pub mod error;
 pub mod frames;
 mod git_ignore;
 pub mod ignore;
+pub mod import;
 mod kept;
 mod made;
 pub mod manifest;
@@ -48,6 +49,10 @@ pub use error::{Error, Result};
 pub use frames::Expectation;
 pub use git_ignore::git_unignore;
 pub use ignore::Ignore;
+pub use import::{
+    FsConfig, GitSource, ImportNotes, ImportSource, ReleaseSource, SourceState, WebInfo, import_address,
+    plan_import, tag_list_id, write_import,
+};
 pub use made::{locked_content, tracked_files};
 pub use manifest::{Manifest, ManifestEntry};
 pub use merge::{FileChanges, Merged, merge};

@@ -2,7 +2,7 @@
 //!
 //! Invariants: a pointer that parsed is one DVC accepts too, its outs are 3.x objects, and their paths stay inside the
 //! pointer's folder; keys we give no meaning to are kept as YAML values and written back in DVC's order. Deliberately
-//! absent: `dvc.yaml` stages, and the recomputation of the stage MD5 of imports (imports are never changed here).
+//! absent: `dvc.yaml` stages, and what imports say of their sources (`import`).
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use serde_yaml_ng::{Mapping, Value};
 use crate::yaml;
 
 /// Key of our table in an out's `meta`.
-const META_TABLE: &str = "backlot";
+pub(crate) const META_TABLE: &str = "backlot";
 /// Key of the proof in our table.
 const META_BLAKE3: &str = "blake3";
 /// Key of the content that the proof was made for.
@@ -215,7 +215,7 @@ impl Pointer {
 
     /// Whether it is an import, whose content comes from elsewhere.
     pub fn is_import(&self) -> bool {
-        !self.deps.is_empty()
+        !self.deps.is_empty() || crate::import::is_of_release(self)
     }
 
     /// The folder that the out paths of a pointer in `folder` are relative to.

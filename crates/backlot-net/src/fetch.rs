@@ -289,7 +289,7 @@ impl Ask {
 }
 
 /// The error after the last attempt.
-fn given_up(url: &Url, attempts: u32, reason: String, status: Option<u16>) -> Error {
+pub(crate) fn given_up(url: &Url, attempts: u32, reason: String, status: Option<u16>) -> Error {
     let url = shown(url);
     match status {
         Some(status) => Error::Refused { url, status, reason },

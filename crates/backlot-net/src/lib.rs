@@ -10,10 +10,12 @@ mod body;
 mod child;
 mod client;
 mod credentials;
+mod download;
 mod error;
 mod fetch;
 mod network;
 mod pace;
+mod part_file;
 mod pauses;
 mod redirect;
 mod responses;
@@ -26,10 +28,12 @@ pub use credentials::{
     CredentialSource, FoundCredential, FromVariables, GivenCredential, ListedCredential, Netrc, PlaceName,
     SourceKind, UrlPrefix, server_url,
 };
+pub use download::{Download, Downloaded, WebFile};
 pub use error::{Error, Result, tame};
 pub use fetch::{Answer, Ask, Failure, FileSink, Sink, error_text, failure};
 pub use network::{Network, NetworkOptions, SshOptions};
 pub use pace::{Pace, TOO_SLOW};
+pub use part_file::{PartFile, forget_part};
 pub use pauses::{LONGEST_PAUSE, Pauses};
 pub use redirect::{follow, refused};
 pub use responses::{Head, Kept, Kind, Responses};

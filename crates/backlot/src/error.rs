@@ -9,6 +9,7 @@ mod cascade;
 mod edit;
 mod gc;
 mod get;
+mod imports;
 mod outs;
 mod parts;
 mod pipelines;
@@ -24,6 +25,7 @@ pub use cascade::CascadeError;
 pub use edit::EditError;
 pub use gc::GcError;
 pub use get::GetError;
+pub use imports::ImportError;
 pub use outs::OutsError;
 pub use parts::PartError;
 pub use pipelines::PipelinesError;
@@ -131,6 +133,9 @@ pub enum Error {
     /// Checks of assets.
     #[error(transparent)]
     Validate(#[from] ValidateError),
+    /// Imports.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// What only a workspace can get wrong.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -172,6 +177,7 @@ impl Error {
             Self::Outs(e) => e,
             Self::Pipelines(e) => e,
             Self::Validate(e) => e,
+            Self::Import(e) => e,
             Self::Workspace(e) => e,
         }
     }

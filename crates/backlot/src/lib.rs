@@ -11,6 +11,7 @@ mod environment;
 mod error;
 mod files;
 mod handle;
+mod imports;
 mod pipelines;
 mod project;
 mod releases;
@@ -72,8 +73,8 @@ pub use environment::run::RunEnvironment;
 pub use environment::unpacked::UnpackedReport;
 pub use environment::wish::Upgrade;
 pub use error::{
-    AuthError, BundleError, CacheError, CascadeError, EditError, Error, GcError, GetError, OutsError,
-    PartError, PipelinesError, Result, ValidateError, WorkspaceError,
+    AuthError, BundleError, CacheError, CascadeError, EditError, Error, GcError, GetError, ImportError,
+    OutsError, PartError, PipelinesError, Result, ValidateError, WorkspaceError,
 };
 pub use files::add::{AddFiles, AddReport};
 pub use files::folding::fold_names;
@@ -94,6 +95,13 @@ pub use handle::options::{
     ChangeOptions, DiscardOptions, InputOptions, JudgeOptions, PullOptions, PushOptions, RepairOptions,
     SettingOptions, TreeOptions,
 };
+pub use imports::import_url::ImportUrl;
+pub use imports::release::ImportRelease;
+pub use imports::report::{
+    ImportOutcome, ImportProblem, ImportReport, ImportState, ImportStatus, ImportedPath,
+};
+pub use imports::repository::ImportGit;
+pub use imports::update::UpdateImports;
 pub use pipelines::chart::{Chart, Line as ChartLine, charts_as_html, charts_as_svg};
 pub use pipelines::edited::{EditedStage, NewStage, StageEditReport};
 pub use pipelines::figures::{
@@ -109,7 +117,9 @@ pub use project::edit::EditReport;
 pub use project::inputs::{BumpReport, InputChange, InputReport};
 pub use project::new_asset::{NewAsset, NewReport};
 pub use project::output::Output;
-pub use project::provenance::{BuildRecord, ExactInput, MadeRecord, OutRecord, Provenance, TOOL};
+pub use project::provenance::{
+    BuildRecord, ExactInput, ImportRecord, MadeRecord, OutRecord, Provenance, TOOL,
+};
 pub use project::rebase::RebaseReport;
 pub use project::untracked::UntrackedFiles;
 pub use releases::allow::AllowReport;

@@ -122,7 +122,7 @@ pub(crate) struct LogArgs {
 /// The asset to make.
 #[derive(Debug, Args)]
 pub(crate) struct NewArgs {
-    /// Its name; the module is the name in lower case with `_` for `-` and spaces
+    /// Its name; the Python module is the name in lower case, with `_` for `-` and spaces
     pub(crate) name: String,
     /// Its type, free text
     #[arg(long = "type", default_value = "Asset", value_name = "TYPE")]
@@ -130,7 +130,7 @@ pub(crate) struct NewArgs {
     /// A tag; can be given more than once
     #[arg(long = "tag", value_name = "TAG")]
     pub(crate) tags: Vec<String>,
-    /// One line about it
+    /// A one-line summary
     #[arg(long)]
     pub(crate) summary: Option<String>,
     #[command(flatten)]

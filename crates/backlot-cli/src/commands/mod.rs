@@ -14,6 +14,7 @@ mod figures;
 mod files;
 mod graph;
 mod history;
+mod imports;
 mod parts;
 mod pipelines;
 mod places;
@@ -81,8 +82,11 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Untrack(args) => files::untrack(session, args),
         Command::Restore(args) => files::restore(session, args),
         Command::Discard(args) => files::discard(session, args),
-        Command::Status { short: true } => history::short_status(session),
-        Command::Status { short: false } => browse::status(session),
+        Command::Import(args) => imports::import(session, args),
+        Command::ImportUrl(args) => imports::import_url(session, args),
+        Command::Status { imports: true, .. } => imports::states(session),
+        Command::Status { short: true, .. } => history::short_status(session),
+        Command::Status { short: false, .. } => browse::status(session),
         Command::Diff(args) => history::diff(session, args),
         Command::Log(args) => history::log(session, args),
         Command::Input(input) => assets::input(session, input),
@@ -185,7 +189,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 .dry_run(dry.dry_run);
             environment::install(session, requirements, &request, *pull)
         }
-        Command::Update { names, dry } => environment::update(session, names, dry.dry_run),
+        Command::Update(args) => imports::update(session, args),
         Command::Localize { asset, when, dry } => {
             let when = when.map(Into::into);
             environment::localize(session, asset.as_deref(), when, dry.dry_run)

@@ -32,7 +32,7 @@ mod toml_read;
 mod value;
 mod variables;
 mod verdict;
-mod yaml_read;
+pub(crate) mod yaml_read;
 
 pub use error::{PipelineError, Result, Spot};
 pub use files::{Folder, ProjectFiles};

@@ -160,7 +160,7 @@ pub(crate) fn is_refusal(error: &Error) -> bool {
 
 /// An error if the pointer of what is added as `target` could not go into the wheel: the release would be without it, or would not
 /// be built at all. What lies in a tracked folder has no pointer of its own.
-fn check_name(output: &Output, target: &Path) -> Result<()> {
+pub(crate) fn check_name(output: &Output, target: &Path) -> Result<()> {
     let modules = output.module_folders();
     let Some(module) = modules.iter().find(|folder| target.starts_with(folder)) else {
         return Ok(());

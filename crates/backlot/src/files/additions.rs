@@ -72,7 +72,7 @@ impl Opened {
     }
 
     /// Whether the workspace lies in a git repository, whose ignore files we then keep.
-    fn in_git(&self) -> bool {
+    pub(crate) fn in_git(&self) -> bool {
         self.root().ancestors().any(|folder| folder.join(".git").exists())
     }
 }

@@ -169,7 +169,7 @@ impl Opened {
     }
 
     /// Place what the cache has of some assets. The caller holds the lock.
-    fn place_tracked(
+    pub(crate) fn place_tracked(
         &self,
         tracked: &[Tracked],
         cache: &Cache,

@@ -13,6 +13,7 @@ mod cascade;
 mod config;
 mod environment;
 mod files;
+mod imports;
 pub(crate) mod options;
 mod pipelines;
 mod places;

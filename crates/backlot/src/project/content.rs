@@ -15,7 +15,7 @@ use toml_edit::{DocumentMut, Item};
 use crate::error::{Result, WorkspaceError};
 use crate::files::tracked::Tracked;
 use crate::project::output::Output;
-use crate::project::provenance::{MadeRecord, OutRecord};
+use crate::project::provenance::{ImportRecord, MadeRecord, OutRecord};
 use crate::workspace::Opened;
 
 /// What an output or a release consists of: paths of its wheel with what tells their content apart. Pointers stand for what
@@ -76,6 +76,7 @@ pub(crate) fn outs_of(output: &Output, tracked: &Tracked) -> Result<Vec<OutRecor
                 size: out.size.unwrap_or(0),
                 files: out.nfiles.unwrap_or(1),
                 made_by,
+                imported: ImportRecord::of(&pointer.pointer),
             });
         }
     }

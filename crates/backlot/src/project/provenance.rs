@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use backlot_cascade::{CascadeId, Settings};
+use backlot_core::web::shown_text;
 use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
-use backlot_dvc::{MadeBy, Out, Pointer, TrackedPointer};
+use backlot_dvc::{ImportNotes, MadeBy, Out, Pointer, TrackedPointer, import_address};
 use backlot_store::ObjectId;
 use backlot_wheel::{InstalledDist, WheelArchive};
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,48 @@ pub struct OutRecord {
     /// The stage that makes it, if no pointer stands for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<MadeRecord>,
+    /// Where it was imported from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportRecord>,
+}
+
+/// Where a tracked file or folder was imported from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ImportRecord {
+    /// The path or URL, or the address of a repo.
+    pub source: String,
+    /// The release of that repo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// Its licence, as whoever imported it or the release says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+}
+
+impl ImportRecord {
+    /// What a pointer says of where its content is from; `None` if it was added.
+    pub(crate) fn of(pointer: &Pointer) -> Option<Self> {
+        let notes = ImportNotes::of(pointer);
+        let (source, release) = match notes.release {
+            Some(of) => {
+                let (name, version) = (requirement_name(&of.requirement), of.version);
+                (of.repo, Some(format!("{name}=={version}")))
+            }
+            None => (import_address(pointer)?, None),
+        };
+        Some(Self {
+            source: shown_text(&source),
+            release,
+            license: notes.license,
+        })
+    }
+}
+
+/// The package of a requirement, as it was written.
+fn requirement_name(requirement: &str) -> &str {
+    let end = requirement.find(['=', '<', '>', '~', '!', ' ']);
+    &requirement[..end.unwrap_or(requirement.len())]
 }
 
 /// The stage of a pipeline that makes a tracked file or folder, and what a pointer would say of it.

@@ -1,0 +1,189 @@
+//! Imports: made, updated, and their sources asked.
+
+use std::path::PathBuf;
+
+use backlot::{
+    Error, ImportError, ImportGit, ImportOutcome, ImportRelease, ImportReport, ImportState, ImportStatus,
+    ImportUrl, ImportedPath, StoreOptions, UpdateImports, text,
+};
+
+use crate::args::{ImportArgs, ImportUrlArgs, UpdateArgs};
+use crate::commands::environment;
+use crate::output::{Answer, columns};
+use crate::session::Session;
+
+pub(super) fn import_url(session: &Session, args: &ImportUrlArgs) -> Result<Answer, Error> {
+    let store = StoreOptions::new()
+        .endpoint(args.endpoint.clone())
+        .region(args.region.clone())
+        .anonymous(args.anonymous);
+    let options = ImportUrl::new()
+        .asset(args.asset.clone())
+        .folder(session.here.clone())
+        .no_download(args.content.no_download)
+        .to_remote(args.content.to_remote)
+        .remote(args.content.remote.clone())
+        .store(store)
+        .license(args.license.clone())
+        .dry_run(args.dry.dry_run);
+    let workspace = session.open()?;
+    let report = workspace.import_url(&args.url, args.path.as_deref(), &options, &session.context)?;
+    Ok(answer(&report))
+}
+
+pub(super) fn import(session: &Session, args: &ImportArgs) -> Result<Answer, Error> {
+    let workspace = session.open()?;
+    let (repo, context) = (&args.repo, &session.context);
+    let Some(inside) = args.inside.as_ref().filter(|_| !args.git) else {
+        let options = ImportGit::new()
+            .path(args.inside.clone())
+            .asset(args.asset.clone())
+            .folder(session.here.clone())
+            .rev(args.rev.clone())
+            .license(args.license.clone())
+            .dry_run(args.dry.dry_run);
+        return Ok(answer(&workspace.import_git(
+            repo,
+            &args.release,
+            &options,
+            context,
+        )?));
+    };
+    let options = ImportRelease::new()
+        .path(args.path.clone())
+        .asset(args.asset.clone())
+        .folder(session.here.clone())
+        .remote(args.remote.clone())
+        .license(args.license.clone())
+        .dry_run(args.dry.dry_run);
+    let report = workspace.import_release(repo, &args.release, inside, &options, context)?;
+    Ok(answer(&report))
+}
+
+/// Inputs, or imports by their pointers.
+pub(super) fn update(session: &Session, args: &UpdateArgs) -> Result<Answer, Error> {
+    let pointers = args.pointers();
+    if pointers.is_empty() {
+        let content = &args.content;
+        let of_imports = args.force || content.no_download || content.to_remote;
+        if of_imports {
+            return Err(ImportError::BadUpdate {
+                reason: "`--no-download`, `--to-remote` and `--force` are for imports, and no pointer (PATH.dvc) is named",
+            }
+            .into());
+        }
+        return environment::update(session, &args.names, args.dry.dry_run);
+    }
+    if pointers.len() < args.names.len() {
+        return Err(ImportError::BadUpdate {
+            reason: "inputs and imports are not updated by one command",
+        }
+        .into());
+    }
+    let options = UpdateImports::new()
+        .no_download(args.content.no_download)
+        .to_remote(args.content.to_remote)
+        .remote(args.content.remote.clone())
+        .force(args.force)
+        .dry_run(args.dry.dry_run);
+    let pointers: Vec<PathBuf> = pointers.iter().map(|path| session.here.join(path)).collect();
+    let report = session
+        .open()?
+        .update_imports(&pointers, &options, &session.context)?;
+    Ok(answer(&report))
+}
+
+fn answer(report: &ImportReport) -> Answer {
+    let mut lines: String = report.imports.iter().map(line).collect();
+    if let Some(pushed) = &report.pushed {
+        let remote = pushed.remote.as_deref().unwrap_or_default();
+        lines.push_str(&format!("on the remote {remote}; not kept here\n"));
+    }
+    let mut answer = Answer::new(report, "");
+    if !report.problems.is_empty() {
+        let failed = report.problems.iter();
+        let failed = failed.map(|problem| format!("{}: {}", problem.pointer, problem.message));
+        let failed = ImportError::Several {
+            failed: failed.collect(),
+        };
+        answer.failure = Some(Box::new(failed));
+    }
+    answer.text = lines;
+    answer
+}
+
+fn line(import: &ImportedPath) -> String {
+    let verb = match import.outcome {
+        ImportOutcome::Imported => "imported",
+        ImportOutcome::Updated => "updated",
+        ImportOutcome::Unchanged => "up to date",
+        ImportOutcome::WouldImport => "would import",
+        ImportOutcome::WouldUpdate => "would update",
+        ImportOutcome::MayUpdate => "may update",
+        _ => "looked at",
+    };
+    let mut facts = Vec::new();
+    facts.extend(import.files.map(|files| text::count(files, "file")));
+    facts.extend(import.bytes.map(text::bytes));
+    facts.extend(import.reason.clone());
+    let facts = if facts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", facts.join(", "))
+    };
+    let mut lines = format!("{verb} {} from {}{facts}\n", import.path, import.source);
+    for name in &import.changes.names {
+        lines.push_str(&format!("  {name}\n"));
+    }
+    for path in &import.set_aside {
+        lines.push_str(&format!(
+            "  set aside {path}; `backlot pull --undo` brings it back\n"
+        ));
+    }
+    if let Some(weak) = &import.weak {
+        lines.push_str(&format!("  weak: {weak}\n"));
+    }
+    lines
+}
+
+/// What the sources of all imports say.
+pub(super) fn states(session: &Session) -> Result<Answer, Error> {
+    let imports = session.open()?.import_states(&[], &session.context)?;
+    let mut lines = columns(&imports.iter().map(row).collect::<Vec<_>>());
+    let changed = imports
+        .iter()
+        .filter(|import| matches!(import.state, ImportState::Changed | ImportState::Unsure));
+    let changed: Vec<&str> = changed.map(|import| import.pointer.as_str()).collect();
+    if imports.is_empty() {
+        lines.push_str("no imports; `backlot import-url URL PATH` makes one\n");
+    } else if !changed.is_empty() {
+        lines.push_str(&format!(
+            "`backlot update {}` takes what changed\n",
+            changed.join(" ")
+        ));
+    }
+    Ok(Answer::new(&serde_json::json!({ "imports": imports }), lines))
+}
+
+fn row(import: &ImportStatus) -> Vec<String> {
+    let state = match import.state {
+        ImportState::UpToDate => "up to date",
+        ImportState::Changed => "changed",
+        ImportState::Unsure => "may have changed",
+        ImportState::Gone => "gone",
+        ImportState::Unreachable => "not reached",
+        _ => "not asked",
+    };
+    let mut notes = Vec::new();
+    notes.extend(import.reason.clone());
+    if import.not_downloaded {
+        notes.push("not downloaded".to_owned());
+    }
+    notes.extend(import.weak.as_ref().map(|weak| format!("weak: {weak}")));
+    vec![
+        state.to_owned(),
+        import.path.clone(),
+        import.source.clone(),
+        notes.join("; "),
+    ]
+}

@@ -1,0 +1,390 @@
+//! One large file of a web server: only if it is another one than before, and from where an earlier attempt broke off.
+//!
+//! Invariants: what came so far is gone on with only if the server proves that it still has the same bytes (a strong `ETag`, by `If-Range`, and
+//! a `Content-Range` that begins and ends where it has to); any other answer begins anew. A file is whole only with the length that was
+//! announced. Redirects, credentials and repeats are those of every request. Deliberately absent: what is done with the file.
+
+use std::path::Path;
+
+use backlot_core::web::shown;
+use reqwest::header::{
+    ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    HeaderMap, HeaderName, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
+};
+use reqwest::{Method, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::client::reason;
+use crate::credentials::Account;
+use crate::error::{Error, Result};
+use crate::fetch::{Failure, failure, given_up};
+use crate::network::Network;
+use crate::pace::{Pace, TOO_SLOW};
+use crate::part_file::{PartFile, forget_part};
+use crate::redirect::{MAX_REDIRECTS, follow};
+
+/// What a server says of a file, without the file.
+///
+/// ```
+/// use backlot_net::WebFile;
+///
+/// let plate = WebFile {
+///     url: "https://plates.example/a.exr".to_owned(),
+///     etag: Some("W/\"17\"".to_owned()),
+///     ..WebFile::default()
+/// };
+/// assert_eq!(plate.strong_etag(), None, "a weak one may stay when bytes change");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebFile {
+    /// What answered in the end.
+    pub url: String,
+    /// Its `ETag`, as it stands in the header.
+    pub etag: Option<String>,
+    /// Its `Content-MD5`, in base64.
+    pub content_md5: Option<String>,
+    /// Its `Digest`.
+    pub digest: Option<String>,
+    /// Its `Last-Modified`.
+    pub last_modified: Option<String>,
+    /// Its `Content-Type`.
+    pub content_type: Option<String>,
+    /// Its bytes.
+    pub length: Option<u64>,
+    /// Whether the server says that it sends no parts.
+    pub no_ranges: bool,
+}
+
+impl WebFile {
+    /// The `ETag` that is another one whenever a byte is.
+    pub fn strong_etag(&self) -> Option<&str> {
+        self.etag.as_deref().filter(|etag| etag.starts_with('"'))
+    }
+
+    fn of(url: &Url, headers: &HeaderMap) -> Self {
+        let text = |name: HeaderName| {
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
+            value.filter(|value| !value.is_empty()).map(ToOwned::to_owned)
+        };
+        Self {
+            url: url.to_string(),
+            etag: text(ETAG),
+            content_md5: text(HeaderName::from_static("content-md5")),
+            digest: text(HeaderName::from_static("digest")),
+            last_modified: text(LAST_MODIFIED),
+            content_type: text(CONTENT_TYPE),
+            length: text(CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+            no_ranges: text(ACCEPT_RANGES).as_deref() == Some("none"),
+        }
+    }
+}
+
+/// What became of a question about a file.
+///
+/// ```
+/// use backlot_net::Downloaded;
+///
+/// let gone = Downloaded::Refused(404);
+/// assert!(!matches!(gone, Downloaded::Known | Downloaded::Whole(_)));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Downloaded {
+    /// It is the one that is known; no byte of it was taken.
+    Known,
+    /// It is all there.
+    Whole(WebFile),
+    /// The server has none, or does not give it: the HTTP status.
+    Refused(u16),
+}
+
+/// What to download, and where to.
+///
+/// ```
+/// use backlot_net::{Account, Download, Downloaded, Network, PlaceName};
+///
+/// async fn plate(network: &Network, url: &url::Url, known: &str) -> backlot_net::Result<Downloaded> {
+///     let account = Account::open(network, &PlaceName::unnamed(), url)?;
+///     let wanted = Download {
+///         url,
+///         unless: Some(known),
+///         part: std::path::Path::new("plate.exr.part"),
+///         is_known: &|file| file.etag.as_deref() == Some(known),
+///         progress: &|_| {},
+///     };
+///     network.download(&account, &wanted).await
+/// }
+/// ```
+pub struct Download<'a> {
+    /// Where it is.
+    pub url: &'a Url,
+    /// The `ETag` of the one that is known.
+    pub unless: Option<&'a str>,
+    /// The file that it is written to: a [`PartFile`]. What an earlier download left there is gone on with.
+    pub part: &'a Path,
+    /// Whether a file is the one that is known.
+    pub is_known: &'a (dyn Fn(&WebFile) -> bool + Sync),
+    /// Told of each piece.
+    pub progress: &'a (dyn Fn(u64) + Sync),
+}
+
+impl std::fmt::Debug for Download<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Download")
+            .field("url", &shown(self.url))
+            .field("part", &self.part)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a part is of.
+#[derive(Debug, Serialize, Deserialize)]
+struct Begun {
+    asked: String,
+    file: WebFile,
+}
+
+/// An answer, and what it is of.
+enum Answered {
+    /// The bytes from an offset on.
+    Body(Box<Response>, u64, WebFile),
+    Known,
+    Refused(u16),
+}
+
+/// What of a part can be gone on with: its bytes and what they are of.
+fn begun(download: &Download<'_>) -> Result<Option<(u64, WebFile)>> {
+    let begun = PartFile::<Begun>::begun(download.part)?;
+    let usable = begun.filter(|(begun, here)| {
+        begun.asked == download.url.as_str()
+            && begun.file.strong_etag().is_some()
+            && begun.file.length.is_some_and(|length| *here < length)
+    });
+    Ok(usable.map(|(begun, here)| (here, begun.file)))
+}
+
+fn again(reason: String) -> Failure {
+    Failure::Again {
+        reason,
+        pause: None,
+        status: None,
+    }
+}
+
+/// First byte, last byte and length of a `Content-Range`.
+fn content_range(headers: &HeaderMap) -> Option<(u64, u64, u64)> {
+    let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let number = |text: &str| text.trim().parse().ok();
+    Some((number(first)?, number(last)?, number(total)?))
+}
+
+impl Network {
+    /// What a server says of a file; `Err` with its status if it does not give it. A server that does not do `HEAD` is asked by `GET`, and
+    /// nothing of the body is read.
+    pub async fn look(&self, account: &Account, url: &Url) -> Result<Result<WebFile, u16>> {
+        let (looked, _) = self
+            .retried(url, async || {
+                let (response, at) = self
+                    .follow(account, url, &Method::HEAD, &HeaderMap::new())
+                    .await?;
+                let (response, at) = match response.status().as_u16() {
+                    403 | 405 | 501 => self.follow(account, url, &Method::GET, &HeaderMap::new()).await?,
+                    _ => (response, at),
+                };
+                if let Some(failure) = failure(account, &at, &response) {
+                    return Err(failure);
+                }
+                Ok::<_, Failure>(match response.status() {
+                    StatusCode::OK => Ok(WebFile::of(&at, response.headers())),
+                    other => Err(other.as_u16()),
+                })
+            })
+            .await?;
+        Ok(looked)
+    }
+
+    /// Download a file, unless it is the one that is known. Broken connections are gone on with, as often as something new comes.
+    pub async fn download(&self, account: &Account, download: &Download<'_>) -> Result<Downloaded> {
+        let (mut attempts, mut pauses, mut furthest) = (0, self.pauses(), 0);
+        loop {
+            attempts += 1;
+            match self.download_once(account, download).await {
+                Ok(done) => return Ok(done),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Again {
+                    reason,
+                    pause,
+                    status,
+                }) => {
+                    let came = fs_err::metadata(download.part).map_or(0, |found| found.len());
+                    if came > furthest && status.is_none() {
+                        (furthest, pauses) = (came, self.pauses());
+                    }
+                    if !pauses.wait(pause).await {
+                        return Err(given_up(download.url, attempts, reason, status));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn download_once(&self, account: &Account, download: &Download<'_>) -> Result<Downloaded, Failure> {
+        let _permit = self.permit().await?;
+        let (response, from, file) = match self.answer(account, download).await? {
+            Answered::Known => return Ok(Downloaded::Known),
+            Answered::Refused(status) => return Ok(Downloaded::Refused(status)),
+            Answered::Body(response, from, file) => (response, from, file),
+        };
+        let begun = Begun {
+            asked: download.url.to_string(),
+            file: file.clone(),
+        };
+        let part = PartFile::resume(download.part, begun, from)?;
+        let written = self.write(*response, part, download).await?;
+        match file.length {
+            Some(length) if length != written => {
+                forget_part(download.part)?;
+                Err(again(format!("it sent {written} bytes of {length}")))
+            }
+            _ => Ok(Downloaded::Whole(WebFile {
+                length: Some(written),
+                ..file
+            })),
+        }
+    }
+
+    /// Ask for the file, or the rest of it.
+    async fn answer(&self, account: &Account, download: &Download<'_>) -> Result<Answered, Failure> {
+        let begun = begun(download)?;
+        let mut headers = HeaderMap::new();
+        let mut put = |name: HeaderName, value: &str| {
+            // A value that cannot be a header came from a file somebody touched; without it the request is only dearer.
+            if let Ok(value) = value.parse() {
+                headers.insert(name, value);
+            }
+        };
+        match (&begun, download.unless) {
+            (Some((here, file)), _) => {
+                put(RANGE, &format!("bytes={here}-"));
+                put(IF_RANGE, file.strong_etag().unwrap_or_default());
+            }
+            (None, Some(known)) => put(IF_NONE_MATCH, known),
+            (None, None) => {}
+        }
+        let (response, at) = self.follow(account, download.url, &Method::GET, &headers).await?;
+        if let Some(failure) = failure(account, &at, &response) {
+            return Err(failure);
+        }
+        let headers = response.headers();
+        match (response.status(), begun) {
+            (StatusCode::NOT_MODIFIED, None) if download.unless.is_some() => Ok(Answered::Known),
+            (StatusCode::OK, _) => {
+                let file = WebFile::of(&at, headers);
+                check_encoding(&at, headers)?;
+                if (download.is_known)(&file) {
+                    return Ok(Answered::Known);
+                }
+                Ok(Answered::Body(Box::new(response), 0, file))
+            }
+            (StatusCode::PARTIAL_CONTENT, Some((here, file))) => {
+                let same = WebFile::of(&at, headers).etag == file.etag;
+                let range = content_range(headers);
+                let is_rest = file
+                    .length
+                    .is_some_and(|length| range == Some((here, length - 1, length)));
+                if same && is_rest && check_encoding(&at, headers).is_ok() {
+                    return Ok(Answered::Body(Box::new(response), here, file));
+                }
+                forget_part(download.part)?;
+                Err(again("it sent another part than was asked for".to_owned()))
+            }
+            (StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_MODIFIED, Some(_)) => {
+                forget_part(download.part)?;
+                Err(again("it does not have the rest".to_owned()))
+            }
+            (other, _) => Ok(Answered::Refused(other.as_u16())),
+        }
+    }
+
+    /// Write a body behind what is there. Returns the length of the file then.
+    async fn write(
+        &self,
+        mut response: Response,
+        mut part: PartFile<Begun>,
+        download: &Download<'_>,
+    ) -> Result<u64, Failure> {
+        let mut pace = Pace::new(self.options().read_timeout);
+        loop {
+            match response.chunk().await {
+                Ok(None) => return Ok(part.finish()),
+                Ok(Some(chunk)) => {
+                    if !pace.is_kept(chunk.len() as u64) {
+                        return Err(again(TOO_SLOW.to_owned()));
+                    }
+                    part.write(&chunk)?;
+                    (download.progress)(chunk.len() as u64);
+                }
+                Err(e) => {
+                    let (size, reason) = (part.size(), reason(e));
+                    return Err(again(format!(
+                        "the answer broke off after {size} bytes: {reason}"
+                    )));
+                }
+            }
+        }
+    }
+
+    /// Send a request without a body along its redirects.
+    async fn follow(
+        &self,
+        account: &Account,
+        url: &Url,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Result<(Response, Url), Failure> {
+        let mut at = url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let request = self
+                .client(at.scheme())?
+                .request(method.clone(), at.clone())
+                .headers(headers.clone())
+                .header(ACCEPT_ENCODING, "identity");
+            let response = self.send(account, &at, request).await?;
+            let status = response.status();
+            if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+                at = follow(&at, &response)?;
+                continue;
+            }
+            return Ok((response, at));
+        }
+        Err(Error::Redirect {
+            url: shown(url),
+            to: shown(&at),
+            reason: format!("it was redirected more than {MAX_REDIRECTS} times"),
+        }
+        .into())
+    }
+}
+
+/// An error for bytes that are packed on the way though that was not asked for: they are not those of the file.
+fn check_encoding(url: &Url, headers: &HeaderMap) -> Result<()> {
+    let packed = headers
+        .get(CONTENT_ENCODING)
+        .and_then(|value| value.to_str().ok());
+    match packed.filter(|packed| !packed.is_empty() && !packed.eq_ignore_ascii_case("identity")) {
+        None => Ok(()),
+        Some(packed) => Err(Error::Refused {
+            url: shown(url),
+            status: 200,
+            reason: format!(
+                "it sends the file as `{}`, though it was asked for the bytes as they are",
+                crate::error::tame(packed, 40)
+            ),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! What can be wrong with an import: its source, and what is here of it.
+
+use backlot_core::{Class, text};
+
+/// An import that cannot be made or updated. What is here stays as it is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// What cannot be a source.
+    #[error("`{source_url}` cannot be imported: {reason}")]
+    BadSource {
+        /// As far as it may be shown.
+        source_url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A source that is not there, though what it is on answers.
+    #[error("`{source_url}` is not there{}", reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    Gone {
+        /// As far as it may be shown.
+        source_url: String,
+        /// What was answered.
+        reason: Option<String>,
+    },
+    /// A folder that had files and has none.
+    #[error("`{source_url}` is an empty folder now, and had {}", text::count(*files, "file"))]
+    Emptied {
+        /// As far as it may be shown.
+        source_url: String,
+        /// How many it had.
+        files: u64,
+    },
+    /// A source that changed while it was read.
+    #[error("`{source_url}` changed while it was read")]
+    ChangedMeanwhile {
+        /// As far as it may be shown.
+        source_url: String,
+    },
+    /// Bytes that are not those that the source announced.
+    #[error("`{source_url}` sent bytes with the MD5 {found}, and announced {announced}")]
+    Damaged {
+        /// As far as it may be shown.
+        source_url: String,
+        /// What came.
+        found: String,
+        /// What it said.
+        announced: String,
+    },
+    /// A pointer that was changed while its source was read.
+    #[error("`{pointer}` was changed by another command meanwhile")]
+    PointerChanged {
+        /// The pointer, relative to the workspace.
+        pointer: String,
+    },
+    /// Something of that name is tracked already.
+    #[error("`{path}` is tracked already{}", source_url.as_ref().map(|of| format!(", as an import of `{of}`")).unwrap_or_default())]
+    Exists {
+        /// The path, relative to the workspace.
+        path: String,
+        /// What it was imported from, if it was.
+        source_url: Option<String>,
+    },
+    /// A pointer of files that were not imported.
+    #[error("`{pointer}` is not an import")]
+    NotAnImport {
+        /// The pointer, relative to the workspace.
+        pointer: String,
+    },
+    /// A kind of import that only DVC updates.
+    #[error("`{pointer}` is {kind}, which only DVC updates")]
+    OnlyDvc {
+        /// The pointer, relative to the workspace.
+        pointer: String,
+        /// What kind.
+        kind: &'static str,
+    },
+    /// A git repository that cannot be read.
+    #[error("the git repository `{repository}`: {reason}")]
+    Git {
+        /// As far as it may be shown.
+        repository: String,
+        /// What git said.
+        reason: String,
+    },
+    /// A path that a git repository does not have.
+    #[error("`{repository}` has nothing at `{path}` in {commit}")]
+    NotInRepository {
+        /// The path.
+        path: String,
+        /// As far as it may be shown.
+        repository: String,
+        /// The commit.
+        commit: String,
+    },
+    /// A repo without a release that is wanted.
+    #[error("`{repo}` has no release that `{wanted}` admits{}", if versions.is_empty() { String::new() } else { format!("; it has {}", versions.join(", ")) })]
+    NoRelease {
+        /// What was asked for.
+        wanted: String,
+        /// The address of the repo.
+        repo: String,
+        /// Its newest versions.
+        versions: Vec<String>,
+    },
+    /// A path that a release does not have.
+    #[error("{release} has nothing at `{path}`")]
+    NotInRelease {
+        /// The path inside of its package.
+        path: String,
+        /// The release.
+        release: String,
+    },
+    /// A release with another digest than it had.
+    #[error("{release} in `{repo}` is not the one that was imported: its wheel has another digest")]
+    OtherRelease {
+        /// The release.
+        release: String,
+        /// The address of the repo.
+        repo: String,
+    },
+    /// An update of what is not updated together, or not so.
+    #[error("{reason}")]
+    BadUpdate {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Several imports that could not be updated.
+    #[error("{} could not be updated: {}", text::count(failed.len() as u64, "import"), failed.join("; "))]
+    Several {
+        /// Each with the reason.
+        failed: Vec<String>,
+    },
+}
+
+backlot_core::coded! {
+    ImportError {
+        Self::BadSource { .. } => "imports::bad_source", Class::User,
+            "give a path, `https://host/file`, or a store such as `s3://bucket/file`; credentials come from `backlot auth login`";
+        Self::Gone { .. } => "imports::gone", Class::NotFound,
+            "check the address; what was imported before is as it was, and `backlot untrack` makes files of it that are not followed";
+        Self::Emptied { .. } => "imports::emptied", Class::Conflict,
+            "check that its disk is mounted; if it is meant to be empty, remove what was imported with `backlot untrack`";
+        Self::ChangedMeanwhile { .. } => "imports::changed_meanwhile", Class::Conflict,
+            "run it again when whoever writes the source is done",
+            retry true;
+        Self::Damaged { .. } => "imports::damaged", Class::Integrity,
+            "run it again; if it stays, tell whoever runs the server";
+        Self::PointerChanged { .. } => "imports::pointer_changed", Class::Conflict,
+            "run it again", retry true;
+        Self::Exists { source_url: Some(_), path } => "imports::exists", Class::Conflict,
+            format!("`backlot update '{path}.dvc'` follows its source; give another name, or `backlot untrack` it first");
+        Self::Exists { .. } => "imports::exists", Class::Conflict,
+            "give another name, or `backlot untrack` it first";
+        Self::NotAnImport { .. } => "imports::not_an_import", Class::User,
+            "`backlot add` records changes of files that were added; `backlot status --imports` lists the imports";
+        Self::OnlyDvc { .. } => "imports::only_dvc", Class::User,
+            "run `dvc update` on it";
+        Self::Git { .. } => "imports::git", Class::Environment,
+            "check that `git ls-remote URL` works here; credentials are those of git";
+        Self::NotInRepository { .. } => "imports::not_in_repository", Class::NotFound,
+            "give a path as it is in the repository; content that DVC tracks there counts";
+        Self::NoRelease { .. } => "imports::no_release", Class::NotFound,
+            "check the name and the version, and that this is the repo that has it; a pre-release is taken only with `==`";
+        Self::NotInRelease { .. } => "imports::not_in_release", Class::NotFound,
+            "give a path as it is inside of the package; `backlot show NAME==VERSION` lists the tracked ones";
+        Self::OtherRelease { .. } => "imports::other_release", Class::Integrity,
+            "ask who runs the repo: a release never changes; what was imported before is as it was";
+        Self::BadUpdate { .. } => "imports::bad_update", Class::User,
+            "`backlot update NAME` is for inputs, `backlot update PATH.dvc` for imports";
+        Self::Several { .. } => "imports::several", Class::Environment,
+            "those that are not named were updated; run it again for the others";
+    }
+}

@@ -1,0 +1,68 @@
+//! Imports: made, updated, and their sources asked.
+//!
+//! Deliberately absent: how it is done; each method says what, and where.
+
+use std::path::PathBuf;
+
+use backlot_core::Context;
+
+use crate::error::Result;
+use crate::handle::Workspace;
+use crate::imports::import_url::ImportUrl;
+use crate::imports::release::ImportRelease;
+use crate::imports::report::{ImportReport, ImportStatus};
+use crate::imports::repository::ImportGit;
+use crate::imports::update::UpdateImports;
+
+impl Workspace {
+    /// Track what lies at a path or behind a URL, in an output, with a pointer that says where it is from. The same again is an update.
+    pub fn import_url(
+        &self,
+        url: &str,
+        path: Option<&str>,
+        options: &ImportUrl,
+        context: &Context,
+    ) -> Result<ImportReport> {
+        self.now(context)?.import_url(url, path, options)
+    }
+
+    /// Track a path of a release of another repo, which is named by its name here or its address, with a pointer that says which release it is of.
+    pub fn import_release(
+        &self,
+        repo: &str,
+        requirement: &str,
+        inside: &str,
+        options: &ImportRelease,
+        context: &Context,
+    ) -> Result<ImportReport> {
+        self.now(context)?
+            .import_release(repo, requirement, inside, options)
+    }
+
+    /// Track a path of a git repository, or what DVC tracks there, with a pointer that says which commit it is of.
+    pub fn import_git(
+        &self,
+        url: &str,
+        inside: &str,
+        options: &ImportGit,
+        context: &Context,
+    ) -> Result<ImportReport> {
+        self.now(context)?.import_git(url, inside, options)
+    }
+
+    /// Ask the sources of imports, by their pointers, and take what changed. A source that is gone or away changes nothing. Of several, those that
+    /// fail are in the report, and all others are updated.
+    pub fn update_imports(
+        &self,
+        pointers: &[PathBuf],
+        options: &UpdateImports,
+        context: &Context,
+    ) -> Result<ImportReport> {
+        self.now(context)?.update_imports(pointers, options)
+    }
+
+    /// Ask the sources of all imports of outputs, or of those named. Nothing is changed.
+    pub fn import_states(&self, names: &[String], context: &Context) -> Result<Vec<ImportStatus>> {
+        self.now(context)?.import_states(names)
+    }
+}
