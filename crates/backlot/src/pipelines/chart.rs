@@ -159,7 +159,7 @@ fn draw(text: &mut String, chart: &Chart) {
 /// The values of an axis; a bounded number, whatever rounding does.
 fn steps(from: f64, to: f64, step: f64) -> impl Iterator<Item = f64> {
     let values = (0..=20_u32).map(move |n| from + step * f64::from(n));
-    values.take_while(move |value| *value <= to + step / 2.0)
+    values.take_while(move |value| value.is_finite() && *value <= to + step / 2.0)
 }
 
 /// A number with as many digits as its axis needs.
