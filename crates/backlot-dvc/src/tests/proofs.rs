@@ -135,7 +135,7 @@ fn a_stale_proof_that_does_not_say_what_it_is_of_is_a_change_and_is_never_pushed
         let Change::Modified { names, .. } = place.change(path) else {
             panic!("{path} is unchanged")
         };
-        assert!(names[0].contains("proves"), "{names:?}");
+        assert!(names[0].contains("does not match its pointer"), "{names:?}");
         let shared = tempfile::tempdir().expect("a folder");
         let remote = folder_remote(shared.path());
         let error = place.push(&remote).expect_err("refused");

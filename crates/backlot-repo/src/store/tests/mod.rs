@@ -244,7 +244,7 @@ fn what_is_no_wheel_but_has_its_name_is_told() {
         .world
         .put("packages/chair/chair-1.0-py3-none-any.whl/", b"a folder");
     let error = scene.publish(Line::good(), "1.0", "ana").unwrap_err();
-    assert!(error.to_string().contains("no wheel"), "{error}");
+    assert!(error.to_string().contains("not a wheel"), "{error}");
     assert!(scene.world.keys("staged/").is_empty());
 }
 
