@@ -419,7 +419,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Update inputs to the newest releases that fit, or imports to what their source has now
+    /// Update inputs to the newest releases that fit, or imports from their source
     Update(UpdateArgs),
     /// Show inputs that have newer releases, and the requirement that holds each back
     #[command(
