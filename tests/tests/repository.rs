@@ -177,6 +177,14 @@ fn every_code_is_documented_and_every_documented_code_exists() {
 }
 
 #[test]
+fn the_constants_of_codes_are_those_of_the_documentation() {
+    let root = repository();
+    let written = fs::read_to_string(root.join("crates/backlot/src/codes.rs")).expect("read");
+    let expected = backlot_xtask::constants_of_codes(&root).expect("docs/errors.md");
+    assert!(written == expected, "run `cargo xtask codes`");
+}
+
+#[test]
 fn every_source_file_says_what_it_is_is_short_enough_and_has_no_stub() {
     for path in backlot_xtask::sources(&repository()).expect("sources") {
         let text = fs::read_to_string(&path).expect("readable");

@@ -8,7 +8,7 @@ mod paths;
 mod tokens;
 mod types;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,12 +47,15 @@ fn rust_files(mut folders: Vec<PathBuf>) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The constants of all codes, which are generated.
+const CODES: &str = "crates/backlot/src/codes.rs";
+
 /// Every `"area::snake_case"` in the product crates: the codes of errors and warnings.
 pub fn codes_in_source(root: &Path) -> io::Result<BTreeSet<String>> {
     let mut codes = BTreeSet::new();
     for path in sources(root)?
         .iter()
-        .filter(|p| p.starts_with(root.join("crates")))
+        .filter(|p| p.starts_with(root.join("crates")) && !p.ends_with(CODES))
     {
         let text = fs::read_to_string(path)?;
         codes.extend(
@@ -82,6 +85,47 @@ fn is_code(text: &str) -> bool {
                 .chars()
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
     })
+}
+
+/// The file of the constants of all codes, as `docs/errors.md` has them.
+pub fn constants_of_codes(root: &Path) -> io::Result<String> {
+    let text = fs::read_to_string(root.join("docs/errors.md"))?;
+    let mut constants = BTreeMap::new();
+    for row in text.lines().filter_map(|line| line.strip_prefix("| `")) {
+        if let Some((code, rest)) = row.split_once('`')
+            && is_code(code)
+        {
+            let columns: Vec<&str> = rest.trim_matches([' ', '|']).split(" | ").collect();
+            // Of an error the class, when it is met, and the way out; of a warning only when.
+            let about = match columns.as_slice() {
+                [class, when, ..] => format!("An error, {class}: {when}."),
+                [when] => format!("A warning: {when}."),
+                [] => continue,
+            };
+            // One may be both; the error comes first.
+            constants.entry(code).or_insert(about);
+        }
+    }
+    let mut file = String::from(
+        "//! The codes of all errors and warnings as constants, so that a program that matches one is checked when it is compiled.\n//!\n\
+         //! Generated from `docs/errors.md` by `cargo xtask codes`. An error tells its code by [`Coded::code`](crate::Coded::code); a code never changes.\n//!\n\
+         //! ```\n//! use backlot::{Coded as _, Error, codes};\n//!\n//! fn is_published(error: &Error) -> bool {\n\
+         //!     error.code() == codes::REPO_RELEASE_EXISTS\n//! }\n//! ```\n\n\
+         macro_rules! codes {\n    ($($name:ident = $code:literal, $about:literal;)*) => {\n        $(\n            #[doc = $about]\n            \
+         pub const $name: &str = $code;\n        )*\n\n        /// All of them, in their order.\n        \
+         pub const ALL: &[&str] = &[$($name,)*];\n    };\n}\n\ncodes! {\n",
+    );
+    for (code, about) in constants {
+        let name = code.replace("::", "_").to_uppercase();
+        file.push_str(&format!("    {name} = \"{code}\", {about:?};\n"));
+    }
+    file.push_str("}\n");
+    Ok(file)
+}
+
+/// Write that file.
+pub fn write_codes(root: &Path) -> io::Result<()> {
+    fs::write(root.join(CODES), constants_of_codes(root)?)
 }
 
 /// Write `docs/commands` anew from the help of the command, which is built for that.

@@ -1,4 +1,4 @@
-//! `cargo xtask errors|pages|dist`: chores of the repository.
+//! `cargo xtask errors|codes|pages|dist`: chores of the repository.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
@@ -9,6 +9,7 @@ use backlot_xtask::dist;
 
 const USAGE: &str =
     "usage: cargo xtask errors                        compare the codes in the source with docs/errors.md
+       cargo xtask codes                         write the constants of codes from docs/errors.md
        cargo xtask pages                         write docs/commands from the help of the command
        cargo xtask dist [--target T] [--out DIR] build what is shipped: binary, archive, wheel, checksums";
 
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
         ["errors"] => errors(root),
+        ["codes"] => backlot_xtask::write_codes(root).map(|()| ExitCode::SUCCESS),
         ["pages"] => backlot_xtask::write_pages(root).map(|()| ExitCode::SUCCESS),
         ["dist", options @ ..] => match dist_options(options) {
             Some((target, out)) => make_dist(root, target, out),

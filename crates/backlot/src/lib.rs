@@ -5,8 +5,10 @@
 //!
 //! Deliberately absent: terminals, environment variables, globals, signal handlers.
 
+pub mod aio;
 mod bundle;
 mod cascade;
+pub mod codes;
 mod environment;
 mod error;
 mod files;
