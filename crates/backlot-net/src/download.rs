@@ -18,7 +18,7 @@ use url::Url;
 use crate::client::reason;
 use crate::credentials::Account;
 use crate::error::{Error, Result};
-use crate::fetch::{Failure, failure, given_up};
+use crate::fetch::{Failure, failure};
 use crate::network::Network;
 use crate::pace::{Pace, TOO_SLOW};
 use crate::part_file::{PartFile, forget_part};
@@ -207,27 +207,18 @@ impl Network {
 
     /// Download a file, unless it is the one that is known. Broken connections are gone on with, as often as something new comes.
     pub async fn download(&self, account: &Account, download: &Download<'_>) -> Result<Downloaded> {
-        let (mut attempts, mut pauses, mut furthest) = (0, self.pauses(), 0);
-        loop {
-            attempts += 1;
-            match self.download_once(account, download).await {
-                Ok(done) => return Ok(done),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Again {
-                    reason,
-                    pause,
-                    status,
-                }) => {
-                    let came = fs_err::metadata(download.part).map_or(0, |found| found.len());
-                    if came > furthest && status.is_none() {
-                        (furthest, pauses) = (came, self.pauses());
-                    }
-                    if !pauses.wait(pause).await {
-                        return Err(given_up(download.url, attempts, reason, status));
-                    }
-                }
+        let mut furthest = 0;
+        let goes_on = |status: Option<u16>| {
+            let came = fs_err::metadata(download.part).map_or(0, |found| found.len());
+            let is_further = came > furthest && status.is_none();
+            if is_further {
+                furthest = came;
             }
-        }
+            is_further
+        };
+        let attempt = async || self.download_once(account, download).await;
+        let (done, _) = self.retried_while(download.url, attempt, goes_on).await?;
+        Ok(done)
     }
 
     async fn download_once(&self, account: &Account, download: &Download<'_>) -> Result<Downloaded, Failure> {

@@ -340,6 +340,16 @@ impl Network {
         url: &Url,
         attempt: impl AsyncFn() -> Result<T, Failure<E>>,
     ) -> Result<(T, u32), E> {
+        self.retried_while(url, attempt, |_| false).await
+    }
+
+    /// The same; after a failure that `goes_on`, by the status of the answer if there was one, it is tried as often, and after as short a pause, as at first.
+    pub(crate) async fn retried_while<T, E: From<Error>>(
+        &self,
+        url: &Url,
+        attempt: impl AsyncFn() -> Result<T, Failure<E>>,
+        mut goes_on: impl FnMut(Option<u16>) -> bool,
+    ) -> Result<(T, u32), E> {
         let (mut attempts, mut pauses) = (0, self.pauses());
         loop {
             attempts += 1;
@@ -351,6 +361,9 @@ impl Network {
                     pause,
                     status,
                 }) => {
+                    if goes_on(status) {
+                        pauses = self.pauses();
+                    }
                     if !pauses.wait(pause).await {
                         return Err(given_up(url, attempts, reason, status).into());
                     }

@@ -161,7 +161,7 @@ pub(crate) enum CascadeCommand {
     Pause(AskArgs),
     /// Have an asset of a cascade tried again, or all that failed, whatever failed before
     #[command(
-        after_help = "Whoever runs the cascade does it; where nobody does, `backlot cascade resume` does."
+        after_help = "The process that runs the cascade tries it again; if none is running, `backlot cascade resume` does."
     )]
     Retry {
         /// The beginning of its id

@@ -112,7 +112,7 @@ pub(crate) fn add_failure(
     Ok(store.write_record(&name, &bytes.expect("a failure is plain data"))?)
 }
 
-/// Who runs something: machine and process, the same name for nobody else.
+/// A process that runs something, by machine, number and start, which no other process has.
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {
     pub(crate) name: String,

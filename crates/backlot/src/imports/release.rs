@@ -144,15 +144,7 @@ impl Opened {
             asset: options.asset.as_deref(),
             here: &options.folder,
         };
-        let target = self.import_target(given, inside.file_name())?;
-        if !backlot_core::presence::is_absent(&target.pointer)? {
-            return Err(ImportError::Exists {
-                path: self.display_path(&target.path),
-                source_url: None,
-            }
-            .into());
-        }
-        self.check_free(&target, false)?;
+        let target = self.free_target(given, inside.file_name())?;
         let (found, address) = self.release_to_import(&place, &wanted)?;
         let importing = Importing {
             asset: target.asset.clone(),

@@ -68,15 +68,7 @@ impl Opened {
             asset: options.asset.as_deref(),
             here: &options.folder,
         };
-        let target = self.import_target(given, inside.file_name())?;
-        if !backlot_core::presence::is_absent(&target.pointer)? {
-            return Err(ImportError::Exists {
-                path: self.display_path(&target.path),
-                source_url: None,
-            }
-            .into());
-        }
-        self.check_free(&target, false)?;
+        let target = self.free_target(given, inside.file_name())?;
         let commit = self.git_commit(&url, options.rev.as_deref())?;
         let source = GitSource {
             path: inside.to_string(),

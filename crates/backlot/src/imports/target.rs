@@ -93,6 +93,20 @@ impl Opened {
         .into())
     }
 
+    /// Where a new import goes; an error if something is there.
+    pub(crate) fn free_target(&self, given: GivenTarget<'_>, name: &str) -> Result<ImportTarget> {
+        let target = self.import_target(given, name)?;
+        if !backlot_core::presence::is_absent(&target.pointer)? {
+            return Err(ImportError::Exists {
+                path: self.display_path(&target.path),
+                source_url: None,
+            }
+            .into());
+        }
+        self.check_free(&target, false)?;
+        Ok(target)
+    }
+
     /// An error if a target is not free.
     pub(crate) fn check_free(&self, target: &ImportTarget, is_folder: bool) -> Result<()> {
         plan_import(&target.root, &target.relative, is_folder, self.context())?;
