@@ -40,7 +40,7 @@ use crate::parallel::each;
 use crate::remote::Fetched;
 
 /// Raw bytes of all pieces of work that are in progress together.
-const IN_PROGRESS: u64 = 48 << 20;
+const IN_PROGRESS: u64 = 42 << 20;
 /// Files in one piece of work.
 const JOB_FILES: usize = 512;
 /// Bytes of large files that wait for their hash.

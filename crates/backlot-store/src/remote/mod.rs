@@ -142,7 +142,7 @@ pub struct Remote {
 enum Backend {
     Folder(folder::FolderRemote),
     Service(service::ServiceRemote),
-    Chunked(ChunkedRemote),
+    Chunked(Box<ChunkedRemote>),
 }
 
 impl Remote {
@@ -150,7 +150,9 @@ impl Remote {
     pub fn open(config: &RemoteConfig) -> Result<Self> {
         let root = folder_of(&config.url)?;
         let backend = match config.layout {
-            RemoteLayout::Chunked => Backend::Chunked(ChunkedRemote::in_folder(root, &config.mirrors)),
+            RemoteLayout::Chunked => {
+                Backend::Chunked(Box::new(ChunkedRemote::in_folder(root, &config.mirrors)))
+            }
             RemoteLayout::Dvc => Backend::Folder(folder::FolderRemote::new(root)),
         };
         Ok(Self::on(backend).remembering(&config.mirrors))
@@ -171,7 +173,7 @@ impl Remote {
                         .to_owned(),
                 });
             }
-            RemoteLayout::Chunked => Backend::Chunked(ChunkedRemote::in_store(store, mirrors)),
+            RemoteLayout::Chunked => Backend::Chunked(Box::new(ChunkedRemote::in_store(store, mirrors))),
             RemoteLayout::Dvc => Backend::Service(service::ServiceRemote::new(store)),
         })
         .remembering(mirrors))
