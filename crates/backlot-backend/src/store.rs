@@ -287,7 +287,7 @@ pub trait ObjectWriter: Send {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traits {
-    /// How many requests at once are good for it.
+    /// The most requests at once that may be good for it; a service has a limit of its own below that, by how it answers.
     pub concurrency: usize,
     /// How many unwanted bytes cost less than another request.
     pub gap: u32,

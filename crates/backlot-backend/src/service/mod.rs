@@ -7,21 +7,22 @@
 //! part of one), and there OpenDAL's layer for asking again: behind it, a failure that may pass looks like one that stays.
 
 mod connect;
+mod gate;
 mod long;
 mod transport;
 
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use backlot_net::{Account, Credential, Network};
 use bytes::Bytes;
 use futures_lite::{FutureExt as _, StreamExt as _};
 use opendal::{Buffer, ErrorKind, Operator, services};
-use tokio::sync::Semaphore;
 use url::Url;
 
+use self::gate::{Bounds, Gate};
 use crate::each::{ENTRIES_LIMIT, by_level};
 use crate::error::{Error, Result};
 use crate::open::StoreOptions;
@@ -41,8 +42,6 @@ pub(crate) struct Service {
     network: Network,
     commit_by: CommitBy,
     traits: Traits,
-    /// Listings at once, whatever asks for them: a deep one of folders asks for many.
-    listings: Semaphore,
     place: String,
     long: long::Way,
     spares: Arc<Spares>,
@@ -62,6 +61,8 @@ struct Recipe {
     url: Url,
     options: StoreOptions,
     account: Account,
+    /// What its requests go through, also with another credential.
+    gate: OnceLock<Arc<Gate>>,
 }
 
 impl Recipe {
@@ -76,7 +77,9 @@ impl Recipe {
             credential: credential.as_ref(),
         };
         let connection = given.connect()?;
-        let transport = transport::through(network, connection.scheme, connection.instead.clone())?;
+        let bounds = Bounds::up_to(connection.traits.concurrency);
+        let gate = Arc::clone(self.gate.get_or_init(|| Gate::new(bounds)));
+        let transport = transport::through(network, connection.scheme, connection.instead.clone(), gate)?;
         let operator = connection.operator.clone();
         let context = operator.base_context().with_http_transport(transport);
         let made = Made {
@@ -106,6 +109,7 @@ impl Service {
             url: url.clone(),
             options: options.clone(),
             account,
+            gate: OnceLock::new(),
         };
         let (connection, made) = recipe.connect(network, credential)?;
         let most = made.operator.info().capability().delete_max_size;
@@ -117,7 +121,6 @@ impl Service {
             network: network.clone(),
             commit_by: connection.commit_by,
             traits: connection.traits,
-            listings: Semaphore::new(connection.traits.concurrency),
             place: url.as_str().trim_end_matches('/').to_owned(),
             long: connection.long,
         })
@@ -147,7 +150,6 @@ impl Service {
             network: network.clone(),
             commit_by: CommitBy::Create,
             traits,
-            listings: Semaphore::new(traits.concurrency),
             place,
             long: long::Way::Parts,
             deletes_many: false,
@@ -332,7 +334,6 @@ impl ObjectStore for Service {
             return by_level(prefix, &self.place, |folder| self.list(folder, false));
         }
         let found = self.ask(prefix, async |operator| {
-            let _permit = self.listings.acquire().await.expect("never closed");
             let mut lister = operator.lister_with(prefix).recursive(deep).await?;
             let mut found = Vec::new();
             while let Some(entry) = lister.next().await {

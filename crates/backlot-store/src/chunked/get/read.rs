@@ -50,7 +50,7 @@ impl Getter<'_> {
             self.site.blobs.read_range(&Kind::Pack.key(pack), range)
         };
         let mut source = Source {
-            blocks: spans.take(work, &read)?,
+            blocks: spans.take(work, self.context, &read)?,
             seeds: HashMap::new(),
         };
         let mut rest = BTreeSet::new();
