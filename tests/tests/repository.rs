@@ -11,10 +11,11 @@ use serde_json::Value;
 /// What each crate may use of ours. Arrows point down only.
 const ARROWS: &[(&str, &[&str])] = &[
     ("backlot-core", &[]),
-    ("backlot-cascade", &["backlot-core"]),
+    ("backlot-pep", &["backlot-core"]),
+    ("backlot-cascade", &["backlot-core", "backlot-pep"]),
     ("backlot-media", &["backlot-core"]),
-    ("backlot-wheel", &["backlot-core"]),
-    ("backlot-resolve", &["backlot-core"]),
+    ("backlot-wheel", &["backlot-core", "backlot-pep"]),
+    ("backlot-resolve", &["backlot-core", "backlot-pep"]),
     ("backlot-net", &["backlot-core"]),
     ("backlot-backend", &["backlot-core", "backlot-net"]),
     (
@@ -24,13 +25,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("backlot-dvc", &["backlot-core", "backlot-store"]),
     (
         "backlot-repo",
-        &["backlot-core", "backlot-net", "backlot-backend", "backlot-wheel"],
+        &[
+            "backlot-core",
+            "backlot-pep",
+            "backlot-net",
+            "backlot-backend",
+            "backlot-wheel",
+        ],
     ),
     ("backlot-conda", &["backlot-core", "backlot-net"]),
     (
         "backlot",
         &[
             "backlot-core",
+            "backlot-pep",
             "backlot-net",
             "backlot-backend",
             "backlot-wheel",
@@ -61,6 +69,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "backlot",
             "backlot-core",
+            "backlot-pep",
             "backlot-wheel",
             "backlot-store",
             "backlot-repo",
@@ -71,8 +80,9 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Third parties that only these crates may see.
 const HIDDEN: &[(&str, &[&str])] = &[
     ("resolvo", &["backlot-resolve"]),
-    ("uv-pep440", &["backlot-core"]),
-    ("uv-pep508", &["backlot-core"]),
+    ("uv-normalize", &["backlot-pep"]),
+    ("uv-pep440", &["backlot-pep"]),
+    ("uv-pep508", &["backlot-pep"]),
     ("opendal", &["backlot-backend"]),
     ("opendal-http-transport-reqwest", &["backlot-backend"]),
     ("rusqlite", &["backlot-store"]),

@@ -30,9 +30,8 @@ pub use backlot_cascade::{
 };
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
-    AssetName, BumpStep, Cancel, CancelOnDrop, Cancelled, Class, Clock, Coded, Context, Event, FixedClock,
-    LinkMode, Observer, Operation, PackageName, Requirement, RequirementKind, Timestamp, Version,
-    VersionChange, Warning, bump, platform, text,
+    Cancel, CancelOnDrop, Cancelled, Class, Clock, Coded, Context, Event, FixedClock, LinkMode, Observer,
+    Operation, Timestamp, Warning, platform, text,
 };
 pub use backlot_dvc::pipeline::PipelineError;
 pub use backlot_dvc::pipeline::run::{
@@ -44,6 +43,9 @@ pub use backlot_media as media;
 pub use backlot_net::{
     Credential, CredentialChain, CredentialRequest, CredentialSource, FoundCredential, FromVariables,
     ListedCredential, Netrc, NetworkOptions, PlaceName, Proxies, SourceKind, SshOptions,
+};
+pub use backlot_pep::{
+    AssetName, BumpStep, PackageName, Requirement, RequirementKind, Version, VersionChange, bump,
 };
 pub use backlot_repo::AllowedName;
 pub use backlot_repo::{Fact, FactKind, Place, Query, ReindexReport, Verdict, VerdictReport};

@@ -26,7 +26,8 @@ mod toolchain;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backlot_core::{Context, Requirement};
+use backlot_core::Context;
+use backlot_pep::Requirement;
 
 use crate::error::Result;
 use crate::workspace::config::Config;
