@@ -151,7 +151,7 @@ pub enum Error {
         path: PathBuf,
         /// What SQLite says.
         #[source]
-        source: rusqlite::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 

@@ -153,9 +153,9 @@ impl StatCache {
             )?;
             Ok(connection)
         };
-        let failed = |source| Error::State {
+        let failed = |source: rusqlite::Error| Error::State {
             path: path.to_path_buf(),
-            source,
+            source: Box::new(source),
         };
         let connection = match open() {
             Ok(connection) => connection,
@@ -199,7 +199,7 @@ impl StatCache {
     pub(crate) fn failed(&self, source: rusqlite::Error) -> Error {
         Error::State {
             path: self.path.clone(),
-            source,
+            source: Box::new(source),
         }
     }
 
