@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use backlot_net::{Account, Credential, Network};
 use bytes::Bytes;
 use futures_lite::{FutureExt as _, StreamExt as _};
-use opendal::{Buffer, ErrorKind, Operator, services};
+use opendal::{Buffer, ErrorKind, Operator};
 use url::Url;
 
 use self::gate::{Bounds, Gate};
@@ -37,8 +37,8 @@ const ROOM: u64 = 16 << 20;
 /// An OpenDAL service.
 pub(crate) struct Service {
     made: Mutex<Made>,
-    /// How it is made anew; memory never is.
-    recipe: Option<Recipe>,
+    /// How it is made anew.
+    recipe: Recipe,
     network: Network,
     commit_by: CommitBy,
     traits: Traits,
@@ -117,7 +117,7 @@ impl Service {
             spares: Arc::default(),
             deletes_many: most.is_some_and(|most| most > 1),
             made: Mutex::new(made),
-            recipe: Some(recipe),
+            recipe,
             network: network.clone(),
             commit_by: connection.commit_by,
             traits: connection.traits,
@@ -126,41 +126,8 @@ impl Service {
         })
     }
 
-    /// A store in this process's memory.
-    pub(crate) fn memory(network: &Network) -> Result<Self> {
-        let place = "memory://".to_owned();
-        let operator = Operator::new(services::Memory::default()).map_err(|e| Error::BadStore {
-            url: place.clone(),
-            reason: clean(e.message()),
-        })?;
-        let traits = Traits {
-            concurrency: 8,
-            gap: 1 << 20,
-            lists: true,
-            by_folder: false,
-            exclusive: true,
-        };
-        Ok(Self {
-            spares: Arc::default(),
-            made: Mutex::new(Made {
-                operator,
-                credential: None,
-            }),
-            recipe: None,
-            network: network.clone(),
-            commit_by: CommitBy::Create,
-            traits,
-            place,
-            long: long::Way::Parts,
-            deletes_many: false,
-        })
-    }
-
-    /// Whether it can be asked, which memory can always be.
+    /// Whether it may be asked.
     fn check(&self, key: &str) -> Result<()> {
-        if self.place == "memory://" {
-            return Ok(());
-        }
         Ok(self.network.check_online(key, &self.place)?)
     }
 
@@ -212,14 +179,11 @@ impl Service {
     /// The operator as it is now: made anew where who we are has changed.
     async fn made(&self) -> Result<Made> {
         let known = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(recipe) = &self.recipe else {
-            return Ok(known().clone());
-        };
-        let credential = recipe.account.current().await?;
+        let credential = self.recipe.account.current().await?;
         if known().credential == credential {
             return Ok(known().clone());
         }
-        let (_, made) = recipe.connect(&self.network, credential)?;
+        let (_, made) = self.recipe.connect(&self.network, credential)?;
         *known() = made.clone();
         Ok(made)
     }
@@ -231,17 +195,15 @@ impl Service {
 
     /// Whether there is another credential than one that was refused.
     async fn has_other(&self, refused: Option<&Credential>) -> Result<bool> {
-        match (&self.recipe, refused) {
-            (Some(recipe), Some(refused)) => Ok(recipe.account.renew(refused).await?),
-            _ => Ok(false),
+        match refused {
+            Some(refused) => Ok(self.recipe.account.renew(refused).await?),
+            None => Ok(false),
         }
     }
 
     /// The credentials were accepted.
     fn worked(&self) {
-        if let Some(recipe) = &self.recipe {
-            recipe.account.worked();
-        }
+        self.recipe.account.worked();
     }
 
     /// Ask once.

@@ -10,6 +10,7 @@
 
 mod read;
 mod spans;
+mod stream;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
@@ -21,6 +22,7 @@ use fs_err as fs;
 
 use self::read::{Source, chunks_in};
 use self::spans::Spans;
+pub(crate) use self::stream::FileStream;
 use super::catalog::{Catalog, Found};
 use super::filter::Coder;
 use super::name::{Kind, StoredName};

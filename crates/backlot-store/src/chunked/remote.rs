@@ -66,6 +66,12 @@ impl ChunkedRemote {
         self.blobs.place()
     }
 
+    /// The same remote, of which other things are remembered in a folder.
+    pub(crate) fn mirrored_in(mut self, mirrors: &Path) -> Self {
+        self.mirrors = mirrors.to_path_buf();
+        self
+    }
+
     fn bad(&self, reason: String) -> Error {
         Error::BadRemote {
             url: self.place(),
