@@ -53,6 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "backlot-core",
             "backlot-dvc",
             "backlot-net",
+            "backlot-store",
             "backlot-xtask",
         ],
     ),
@@ -61,6 +62,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "backlot",
             "backlot-core",
+            "backlot-dvc",
             "backlot-wheel",
             "backlot-store",
             "backlot-repo",
