@@ -278,10 +278,7 @@ fn a_stopped_run_leaves_old_or_new_outputs_and_no_process_and_a_rerun_makes_only
             assert_eq!(word_of(&text), known[1], "{what}: {stage}");
         }
         let again = shot.ws(&["repro", "Shot", "--json"]).ok().json();
-        let idle = shot
-            .outcomes(&again)
-            .iter()
-            .all(|(_, outcome)| outcome == "skipped");
+        let idle = outcomes(&again).iter().all(|(_, outcome)| outcome == "skipped");
         assert!(idle, "{what}: {again:#}");
         let aside = shot.studio.path("disk/ws/.backlot/pipelines/aside");
         assert_eq!(fs::read_dir(aside).map_or(0, Iterator::count), 0, "{what}");

@@ -150,10 +150,11 @@ impl Stage {
         }
         let read = read.join(" ");
         let value = *dice.pick(&["${lr}", "${name}", "${m.k}", "${l[0]}", "k"]);
-        let value = if self.group == Group::Map {
-            "${item.v}"
-        } else {
-            value
+        let value = match (self.group, self.folder) {
+            (Group::Map, _) => "${item.v}",
+            // There is no `params.yaml` beside its file.
+            (_, "sub") => "k",
+            _ => value,
         };
         let mut commands = match kind {
             3 => vec![format!(

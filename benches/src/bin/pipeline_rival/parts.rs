@@ -270,7 +270,10 @@ impl Parts<'_> {
         found.report.rows.push(row);
         for (side, name) in [(dvc, "dvc"), (backlot, "backlot")] {
             let read = self.sides.bytes_read(&change(side)?)?;
-            let figure = format!("{:.1} MiB", read as f64 / f64::from(1 << 20));
+            let figure = format!(
+                "{:.1} MiB",
+                f64::from(u32::try_from(read >> 10).unwrap_or(u32::MAX)) / 1024.0
+            );
             found
                 .figures
                 .insert(format!("{workload}: read by {name}"), figure.clone());
