@@ -339,7 +339,7 @@ impl Generator {
         let two = |flag: &str, name: &str| vec![flag.to_owned(), name.to_owned()];
         // With a missing input, DVC runs a stage that is forced, and fails after it.
         let may_force = self.gone.is_empty();
-        let arguments = match self.dice.below(if is_first { 4 } else { 26 }) {
+        let mut arguments = match self.dice.below(if is_first { 4 } else { 26 }) {
             0..=12 => Vec::new(),
             13..=14 => vec![name],
             15 => vec!["-k".to_owned()],
@@ -354,6 +354,10 @@ impl Generator {
             24 => vec!["--allow-missing".to_owned()],
             _ => vec!["-P".to_owned()],
         };
+        // DVC has no order for several targets, so that none of them may be the last one.
+        if !arguments.is_empty() && arguments != ["-k"] {
+            arguments.push("-k".to_owned());
+        }
         self.steps.push(Step::Repro(arguments));
     }
 

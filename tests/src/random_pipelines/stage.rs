@@ -316,7 +316,12 @@ impl Stage {
             4 | 5 => self.add_dep(dice, made),
             6 if !self.deps.is_empty() => {
                 let at = dice.below(self.deps.len());
-                self.deps.remove(at);
+                // The command reads it all the same, so it must not be something that another stage may be making.
+                let name = self.deps[at].trim_start_matches("./").trim_start_matches("../");
+                let is_input = READABLE.contains(&name) || name == "in";
+                if is_input {
+                    self.deps.remove(at);
+                }
             }
             7 => self.frozen = !self.frozen,
             8 => self.always = !self.always,
