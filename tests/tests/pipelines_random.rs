@@ -222,7 +222,7 @@ fn assert_true(planned: &Plan, report: &Report) {
         let expected = match planned.action {
             _ if outcome == Outcome::NotStarted => true,
             // What one stage lost from the cache, another one may bring back.
-            Planned::Run if is_lost(planned) => true,
+            Planned::Run | Planned::Record if is_lost(planned) => true,
             Planned::Run if is_open => outcome != Outcome::Skipped,
             Planned::Run => matches!(outcome, Outcome::Ran | Outcome::Failed),
             Planned::MayRun => true,
@@ -486,4 +486,10 @@ fn random_pipelines_come_to_the_same_as_with_real_dvc() {
     };
     let seeds: Vec<u64> = chosen.split(',').filter_map(|seed| seed.parse().ok()).collect();
     try_all(&seeds);
+}
+
+/// Seeds that once differed.
+#[test]
+fn frozen_stages_are_recorded_once_and_as_planned() {
+    try_all(&[26, 35, 46]);
 }
