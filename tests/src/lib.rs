@@ -19,6 +19,8 @@ mod environments;
 pub mod faults;
 pub mod installers;
 pub mod peer;
+pub mod random_pipelines;
+pub mod real_dvc;
 pub mod rebuilds;
 pub mod rig;
 pub mod sshd;
