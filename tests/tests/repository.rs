@@ -146,6 +146,7 @@ const LAYERED: &[&str] = &[
     "backlot-conda",
     "backlot-media",
     "backlot-net",
+    "backlot-pep",
     "backlot-repo",
 ];
 
