@@ -12,7 +12,7 @@
 //! # let (frames, cache, elsewhere) = (top.path().join("frames"), top.path().join("cache"), top.path().join("elsewhere"));
 //! # fs_err::create_dir(&frames)?;
 //! // Two versions of a frame: one byte differs.
-//! let mut frame: Vec<u8> = (0..400_000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+//! let mut frame: Vec<u8> = (0..400_000_u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
 //! fs_err::write(frames.join("sh010.0001.v1.exr"), &frame)?;
 //! frame[800_000] ^= 1;
 //! fs_err::write(frames.join("sh010.0001.v2.exr"), &frame)?;
