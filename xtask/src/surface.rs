@@ -2,7 +2,7 @@
 //!
 //! The lists are made of rustdoc's JSON, which is not stable, so this rustdoc is asked as the toolchain's own tools ask it, and the
 //! library that reads it has to know its format. Invariant: an item whose signature names a type of a third party that is not in
-//! [`ALLOWED`] is an error: raising a dependency must not break who uses us. Deliberately absent: which changes are compatible.
+//! `ALLOWED` is an error: raising a dependency must not break who uses us. Deliberately absent: which changes are compatible.
 
 use std::collections::BTreeSet;
 use std::io;
