@@ -18,6 +18,7 @@ pub mod door;
 mod environments;
 pub mod faults;
 pub mod installers;
+pub mod memory;
 pub mod peer;
 pub mod random_pipelines;
 pub mod real_dvc;

@@ -5,8 +5,8 @@
 //! anything else.
 
 use std::io::{Read, Seek as _, SeekFrom, Write as _};
-use std::process::Command;
 
+use backlot_tests::memory::watched;
 use backlot_tests::{Studio, noise};
 use fs_err as fs;
 
@@ -25,28 +25,12 @@ fn own(block: u64) -> Vec<u8> {
     noise(OWN, 1 + block)
 }
 
-/// Run the command in a workspace below a shell that tells the peak of its memory afterwards. Returns it in KiB.
+/// The peak of the command's memory in KiB.
 fn peak(studio: &Studio, arguments: &[&str]) -> u64 {
-    let plain = studio.command(arguments);
-    let mut watched = Command::new("python3");
-    watched
-        .args(["-c", WATCH])
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .current_dir(studio.root())
-        .envs(plain.get_envs().filter_map(|(key, value)| Some((key, value?))));
-    let run = backlot_tests::run_command(&mut watched).ok();
-    let last = run.stdout();
-    last.lines()
-        .last()
-        .and_then(|line| line.parse().ok())
-        .expect("a number")
+    let (run, peak) = watched(studio, arguments);
+    run.ok();
+    peak
 }
-
-const WATCH: &str = "import resource, subprocess, sys
-code = subprocess.run(sys.argv[1:]).returncode
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-sys.exit(code)";
 
 #[test]
 fn a_large_file_is_put_and_got_in_less_than_256_mib_of_memory() {

@@ -53,7 +53,7 @@ pub use import::{
     FsConfig, GitSource, ImportNotes, ImportSource, ReleaseSource, SourceState, WebInfo, import_address,
     plan_import, tag_list_id, write_import,
 };
-pub use made::{locked_content, tracked_files};
+pub use made::{check_stages, locked_content, tracked_files};
 pub use manifest::{Manifest, ManifestEntry};
 pub use merge::{FileChanges, Merged, merge};
 pub use parts::{CombineOptions, Combined, MissingFrames, PartsError, combine};

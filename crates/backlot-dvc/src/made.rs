@@ -10,7 +10,7 @@ use backlot_core::{Context, RelPath, file};
 
 use crate::error::Result;
 use crate::pipeline::{
-    ArgumentStyle, Folder, Lock, LockEntry, LockedPath, Output, PipelineError, Pipelines, Spot, Stage,
+    ArgumentStyle, Folder, Graph, Lock, LockEntry, LockedPath, Output, PipelineError, Pipelines, Spot, Stage,
 };
 use crate::pointer::{Out, Pointer};
 use crate::tracked::{Definitions, MadeBy, TrackedPointer};
@@ -18,12 +18,39 @@ use crate::tracked::{Definitions, MadeBy, TrackedPointer};
 /// All that is tracked in a folder and below, by pointers or as outputs of stages, sorted by path. The folder is in `project`, by which
 /// messages call files; an output of a stage that is outside of the folder is an error.
 pub fn tracked_files(project: &Path, folder: &Path, context: &Context) -> Result<Vec<TrackedPointer>> {
-    let Definitions {
-        mut pointers,
-        pipelines,
-    } = Definitions::find(&[folder.to_path_buf()], &[], context)?;
-    if pipelines.is_empty() {
-        return Ok(pointers);
+    let definitions = Definitions::find(&[folder.to_path_buf()], &[], context)?;
+    let Some((pipelines, project)) = stages_of(&definitions, project, folder)? else {
+        return Ok(definitions.pointers);
+    };
+    let made = outs_of(&pipelines, project, folder)?;
+    let mut pointers = definitions.pointers;
+    // What looks like a pointer in an output is data.
+    pointers.retain(|pointer| !made.iter().any(|(place, _)| pointer.path.starts_with(place)));
+    pointers.extend(made.into_iter().map(|(_, pointer)| pointer));
+    pointers.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(pointers)
+}
+
+/// An error if the stages of a folder and below cannot be run, whatever there is beside them: what [`tracked_files`] and a [`Graph`] of them
+/// alone refuse.
+pub fn check_stages(project: &Path, folder: &Path, context: &Context) -> Result<()> {
+    let definitions = Definitions::find(&[folder.to_path_buf()], &[], context)?;
+    let Some((pipelines, project)) = stages_of(&definitions, project, folder)? else {
+        return Ok(());
+    };
+    outs_of(&pipelines, project, folder)?;
+    Graph::new(pipelines, Vec::new())?;
+    Ok(())
+}
+
+/// The stages that were found in a folder, if there are any, and the folder by which messages call their files.
+fn stages_of<'a>(
+    definitions: &Definitions,
+    project: &'a Path,
+    folder: &'a Path,
+) -> Result<Option<(Pipelines, &'a Path)>> {
+    if definitions.pipelines.is_empty() {
+        return Ok(None);
     }
     let project = if folder.starts_with(project) {
         project
@@ -31,14 +58,9 @@ pub fn tracked_files(project: &Path, folder: &Path, context: &Context) -> Result
         folder
     };
     let inside = |path: &PathBuf| RelPath::from_path(path.strip_prefix(project).ok()?).ok();
-    let files: Vec<RelPath> = pipelines.iter().filter_map(inside).collect();
+    let files: Vec<RelPath> = definitions.pipelines.iter().filter_map(inside).collect();
     let pipelines = Pipelines::load(&Folder::new(project), &files, ArgumentStyle::default())?;
-    let made = outs_of(&pipelines, project, folder)?;
-    // What looks like a pointer in an output is data.
-    pointers.retain(|pointer| !made.iter().any(|(place, _)| pointer.path.starts_with(place)));
-    pointers.extend(made.into_iter().map(|(_, pointer)| pointer));
-    pointers.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(pointers)
+    Ok(Some((pipelines, project)))
 }
 
 /// The outputs of all stages, with their places.

@@ -66,8 +66,8 @@ impl Opened {
             ..self.nothing_found()
         };
         for output in readable {
-            match self.tracked_of_output(&output) {
-                Ok(_) => found.outputs.push(output),
+            match self.check_stages(&output) {
+                Ok(()) => found.outputs.push(output),
                 Err(error) => found.unreadable.push((output.project.root, error)),
             }
         }
@@ -76,6 +76,15 @@ impl Opened {
 }
 
 impl Opened {
+    /// An error if what an output makes cannot be told, or its stages cannot be run. One such is in the way of no other.
+    fn check_stages(&self, output: &Output) -> Result<()> {
+        output.check_inside()?;
+        for folder in output.module_folders() {
+            backlot_dvc::check_stages(self.root(), folder, self.context())?;
+        }
+        Ok(())
+    }
+
     /// The same of the workspace itself, without a look at outputs.
     pub(crate) fn pipelines_beside_outputs(&self) -> Found {
         let mut found = self.nothing_found();
