@@ -57,6 +57,27 @@ pub(crate) fn each<T: Send>(
     Ok(done.into_iter().map(|(_, value)| value).collect())
 }
 
+/// Items in portions, each of so many bytes and items at most, but of one item at least.
+pub(crate) fn portions<T>(
+    mut rest: &[T],
+    most: u64,
+    items: usize,
+    size: impl Fn(&T) -> u64,
+) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0_u64;
+        let fits = |item: &&T| {
+            let is_first = bytes == 0;
+            bytes = bytes.saturating_add(size(item));
+            is_first || bytes <= most
+        };
+        let count = rest.iter().take(items).take_while(fits).count();
+        let (portion, later) = rest.split_at(count);
+        rest = later;
+        (!portion.is_empty()).then_some(portion)
+    })
+}
+
 /// Bytes that pieces of work may hold together.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -81,7 +102,7 @@ impl Budget {
         }
     }
 
-    /// Wait until so many bytes are free. Who needs more than there are gets all.
+    /// Wait until that many bytes are free. A piece of work that needs more than there are gets all of them.
     pub(crate) fn take(&self, bytes: u64) -> Share<'_> {
         let bytes = bytes.min(self.all);
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,7 +128,22 @@ mod tests {
 
     use backlot_core::Context;
 
-    use super::{Budget, each};
+    use super::{Budget, each, portions};
+
+    #[test]
+    fn portions_keep_to_both_limits_and_have_one_item_at_least() {
+        let cut = |sizes: &[u64]| -> Vec<Vec<u64>> {
+            let portions = portions(sizes, 10, 3, |size| *size);
+            portions.map(<[u64]>::to_vec).collect()
+        };
+        assert_eq!(cut(&[]), Vec::<Vec<u64>>::new());
+        assert_eq!(cut(&[4, 6, 1]), [vec![4, 6], vec![1]]);
+        assert_eq!(
+            cut(&[30, 1, u64::MAX, 1]),
+            [vec![30], vec![1], vec![u64::MAX], vec![1]]
+        );
+        assert_eq!(cut(&[1, 1, 1, 1]), [vec![1, 1, 1], vec![1]]);
+    }
 
     #[test]
     fn what_is_held_together_stays_within_the_budget() {

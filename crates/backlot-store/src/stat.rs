@@ -190,7 +190,7 @@ impl StatCache {
         Self::open(path)
     }
 
-    /// Digests that nobody remembers: a database in memory.
+    /// A database in memory: its digests are gone with it.
     pub(crate) fn forgetful() -> Result<Self> {
         Self::open(Path::new(":memory:"))
     }

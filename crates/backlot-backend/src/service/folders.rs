@@ -1,8 +1,9 @@
 //! Folders of a `WebDAV` server: made before what is written into them, and remembered.
 //!
-//! OpenDAL asks for each folder above an object before each write. Over a long line these are most of a push, so that is switched off; here a
-//! folder that nobody has written into is made with one request, which says as well that it was there, and never asked for again. Invariant: a
-//! write that fails since its folder has gone makes it again, once. Deliberately absent: moves, before which OpenDAL asks.
+//! OpenDAL asks for each folder above an object before each write. Over a long line these requests are most of a push, so that is switched off.
+//! Here the folder of a write is made with one request before the first write into it; the answer also tells that it was there, and it is not
+//! requested again. Invariant: a write that fails because its folder is gone makes it again, once. Deliberately absent: moves, before which
+//! OpenDAL asks.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

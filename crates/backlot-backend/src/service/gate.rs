@@ -19,7 +19,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Those of a store for which so many at once may be good.
+    /// The bounds for a store that takes at most `most` requests at once.
     pub(super) const fn up_to(most: usize) -> Self {
         const fn at_most(one: usize, other: usize) -> usize {
             if one < other { one } else { other }

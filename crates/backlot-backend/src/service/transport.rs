@@ -37,7 +37,7 @@ pub(super) fn through(
     }))
 }
 
-/// What the requests of a store share, whoever it is asked as.
+/// What all requests to a store share, with any credential.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     pub(super) gate: Arc<Gate>,
@@ -126,7 +126,7 @@ fn asked_to_wait(response: &http::Response<opendal::HttpBody>) -> Duration {
     Duration::from_secs(seconds.unwrap_or(0)).min(LONGEST_PAUSE)
 }
 
-/// Keep the turn of a request until its answer is there, or nobody wants it any more.
+/// Keep the turn of a request until its answer has been read, or is dropped.
 fn counted(blocks: Blocks, mut turn: Turn) -> Blocks {
     Box::new(blocks.map(move |block| block.inspect_err(|_| turn.refused())))
 }

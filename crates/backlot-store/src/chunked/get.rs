@@ -39,7 +39,7 @@ use crate::hash;
 use crate::hash::md5::{Md5Hasher, update_many};
 use crate::holes;
 use crate::object::{FileDigests, ObjectId, Transfer};
-use crate::parallel::{Budget, cores, each};
+use crate::parallel::{Budget, cores, each, portions};
 use crate::remote::Fetched;
 
 /// Raw bytes of pieces of work that are decoded at once, at most.
@@ -297,26 +297,14 @@ impl Getter<'_> {
         }
         let (small, large): (Vec<_>, Vec<_>) =
             plans.into_iter().partition(|plan| plan.recipe.size <= self.job);
-        let jobs = batches(&small, self.job);
+        let jobs: Vec<&[FilePlan]> = portions(&small, self.job, JOB_FILES, size_of).collect();
         let spans = self.spans(jobs.iter().map(|plans| chunks_in(plans)));
         let mut done = each(self.site.parallel_jobs(), jobs.len(), self.context, |n| {
             self.files(jobs[n], (&spans, n))
         })?
         .concat();
-        let mut rest = &large[..];
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let count = rest
-                .iter()
-                .take_while(|plan| {
-                    let fits = bytes == 0 || bytes + plan.recipe.size <= WAVE;
-                    bytes += plan.recipe.size;
-                    fits
-                })
-                .count();
-            let (wave, later) = rest.split_at(count);
+        for wave in portions(&large, WAVE, usize::MAX, size_of) {
             done.extend(self.wave(&wave.iter().collect::<Vec<_>>())?);
-            rest = later;
         }
         for (item, fetched) in done {
             results[item] = fetched;
@@ -602,26 +590,8 @@ fn raw_bytes<'c>(chunks: impl Iterator<Item = &'c (StoredName, Entry)>) -> u64 {
     chunks.map(|(_, entry)| u64::from(entry.raw)).sum()
 }
 
-/// Whole files to pieces of work.
-fn batches(plans: &[FilePlan], most: u64) -> Vec<&[FilePlan]> {
-    let mut jobs = Vec::new();
-    let mut rest = plans;
-    while !rest.is_empty() {
-        let mut bytes = 0;
-        let count = rest
-            .iter()
-            .take(JOB_FILES)
-            .take_while(|plan| {
-                let fits = bytes == 0 || bytes + plan.recipe.size <= most;
-                bytes += plan.recipe.size;
-                fits
-            })
-            .count();
-        let (job, later) = rest.split_at(count.max(1));
-        jobs.push(job);
-        rest = later;
-    }
-    jobs
+fn size_of(plan: &FilePlan) -> u64 {
+    plan.recipe.size
 }
 
 /// A large file to pieces of work.

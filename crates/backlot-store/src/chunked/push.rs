@@ -24,11 +24,11 @@ use super::relied::{Relied, Rounds};
 use super::seeds::Seeds;
 use super::slot::{Content, Intake, Source};
 use super::tiers::Merger;
-use super::tomb::{self, Tomb};
 use super::whole_index::commit_index;
 use super::writer::{Journal, PackStream};
 use crate::error::{Error, Result};
 use crate::object::ObjectId;
+use crate::parallel::portions;
 
 /// Files are stored and committed in groups of about so many bytes, and no more than so many files.
 pub(super) const GROUP_BYTES: u64 = 32 << 30;
@@ -112,8 +112,13 @@ impl Site {
         for group in groups(sources) {
             let catalog = Catalog::load(&*self.blobs, &self.mirror, work.context)?;
             let own = self.store(group, &catalog, work, &mut Relied::default(), &mut pushed)?;
-            let tombs = tomb::read_all(&*self.blobs)?;
-            self.merge_recipes(catalog, tombs, &own, work.context)?;
+            // A view that lacks what was just written is as good: it is merged in its turn.
+            let seen = if own.is_empty() {
+                Ok(catalog)
+            } else {
+                Catalog::load(&*self.blobs, &self.mirror, work.context)
+            };
+            self.merge_recipes(seen, &own, work.context)?;
         }
         Ok(pushed)
     }
@@ -156,7 +161,13 @@ impl Site {
             }
             let lost = self.lost(&relied, work.context)?;
             if lost.is_empty() {
-                return self.merge_recipes(catalog, lost.tombs, &own, work.context);
+                let seen = if own.is_empty() {
+                    Ok(catalog)
+                } else {
+                    let from = super::mirror::Source::Mirror;
+                    Catalog::load_after(lost.tombs, from, &*self.blobs, &self.mirror, work.context)
+                };
+                return self.merge_recipes(seen, &own, work.context);
             }
             rounds.another(&lost, &*self.blobs)?;
             work.avoid.extend(lost.packs);
@@ -187,23 +198,15 @@ impl Site {
         }
     }
 
-    /// Merge recipe segments, if it is the turn of this push. The tombs are of after what it wrote.
+    /// Merge recipe segments, if it is the turn of this push.
     fn merge_recipes(
         &self,
-        catalog: Catalog,
-        tombs: Vec<Tomb>,
+        seen: Result<Catalog>,
         own: &HashSet<StoredName>,
         context: &Context,
     ) -> Result<()> {
-        // A view that lacks what was just written is as good: it is merged in its turn.
-        let catalog = if own.is_empty() {
-            Ok(catalog)
-        } else {
-            let source = super::mirror::Source::Mirror;
-            Catalog::load_after(tombs, source, &*self.blobs, &self.mirror, context)
-        };
         let merger = Merger::Push(own, fastrand::f64());
-        let merged = catalog.and_then(|catalog| self.compact_recipes(catalog, &merger, context));
+        let merged = seen.and_then(|catalog| self.compact_recipes(catalog, &merger, context));
         self.unless_cancelled(merged, context)
     }
 
@@ -359,22 +362,8 @@ impl Site {
 }
 
 /// The files in portions that are stored and committed together.
-fn groups(mut rest: &[Source]) -> impl Iterator<Item = &[Source]> {
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let count = rest
-            .iter()
-            .take(GROUP_FILES)
-            .take_while(|source| {
-                let fits = bytes == 0 || bytes + source.size <= GROUP_BYTES;
-                bytes += source.size;
-                fits
-            })
-            .count();
-        let (group, later) = rest.split_at(count);
-        rest = later;
-        (!group.is_empty()).then_some(group)
-    })
+fn groups(files: &[Source]) -> impl Iterator<Item = &[Source]> {
+    portions(files, GROUP_BYTES, GROUP_FILES, |file| file.size)
 }
 
 /// The recipes of files of known sizes, and proofs where they are known, that we may rely on.

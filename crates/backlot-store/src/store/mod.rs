@@ -30,6 +30,7 @@ use crate::hash::Hasher;
 use crate::in_use::hold_cache;
 use crate::manifest::Manifest;
 use crate::object::{FileDigests, ObjectId, Transfer};
+use crate::parallel::portions;
 use crate::remote::{Remote, TransferReport};
 use crate::stat::StatCache;
 
@@ -348,21 +349,7 @@ impl Store {
         if self.local.is_some() {
             return if files.is_empty() { Vec::new() } else { vec![files] };
         }
-        let mut batches = Vec::new();
-        let mut rest = files;
-        while !rest.is_empty() {
-            let mut bytes = 0_u64;
-            let fits = |file: &&&SnapshotFile| {
-                let is_first = bytes == 0;
-                bytes = bytes.saturating_add(file.size);
-                is_first || bytes <= BATCH_BYTES
-            };
-            let count = rest.iter().take(BATCH_FILES).take_while(fits).count();
-            let (batch, later) = rest.split_at(count.max(1));
-            batches.push(batch);
-            rest = later;
-        }
-        batches
+        portions(files, BATCH_BYTES, BATCH_FILES, |file| file.size).collect()
     }
 
     /// The cache, or one for the time of a call.
