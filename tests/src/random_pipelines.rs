@@ -108,7 +108,7 @@ impl Dice {
         usize::try_from(high % bound.max(1) as u64).unwrap_or(0)
     }
 
-    /// True in so many of a hundred cases.
+    /// True in that percentage of cases.
     pub(crate) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }

@@ -174,7 +174,7 @@ impl Shot {
         child.wait().expect("waited");
     }
 
-    /// Let a run come upon a full disk: so many bytes are left for it.
+    /// Run on a disk that has only that many bytes left.
     fn fill(&self, left: u64) -> Run {
         let filler = self.studio.path("disk/filler");
         let free = || {

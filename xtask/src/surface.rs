@@ -11,6 +11,8 @@ use std::process::Command;
 
 use fs_err as fs;
 
+use crate::dist::target_dir;
+
 /// The folder of the lists.
 const LISTS: &str = "docs/api";
 /// Third parties whose types are the vocabulary of the whole field, and stable: data, JSON, addresses, headers, bytes.
@@ -51,7 +53,7 @@ fn libraries(root: &Path) -> io::Result<Vec<String>> {
 
 /// Compare what the libraries offer with the lists, or write these anew.
 pub fn surface(root: &Path, features: &[&str], write: bool) -> io::Result<Surface> {
-    let target = target_directory(root)?;
+    let target = target_dir(root)?;
     document(root, &wrapper(&target)?, features)?;
     let mut found = Surface::default();
     for name in libraries(root)? {
@@ -84,18 +86,6 @@ pub fn surface(root: &Path, features: &[&str], write: bool) -> io::Result<Surfac
         found.changes.extend(of('+', now.difference(&kept).collect()));
     }
     Ok(found)
-}
-
-fn target_directory(root: &Path) -> io::Result<PathBuf> {
-    let said = Command::new("cargo")
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .current_dir(root)
-        .output()?;
-    let metadata: serde_json::Value = serde_json::from_slice(&said.stdout).map_err(io::Error::other)?;
-    let target = metadata["target_directory"].as_str();
-    target
-        .map(PathBuf::from)
-        .ok_or_else(|| io::Error::other("cargo tells no target directory"))
 }
 
 /// A rustdoc that may write JSON: only it, so that nothing is compiled again.

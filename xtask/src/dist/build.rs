@@ -53,7 +53,8 @@ fn searched() -> Vec<PathBuf> {
     std::env::split_paths(&path).collect()
 }
 
-fn target_dir(root: &Path) -> io::Result<PathBuf> {
+/// Where cargo builds.
+pub(crate) fn target_dir(root: &Path) -> io::Result<PathBuf> {
     let metadata = output(
         Command::new("cargo")
             .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])

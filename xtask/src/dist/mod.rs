@@ -15,6 +15,7 @@ use std::process::Command;
 use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use build::target_dir;
 pub use build::{DEFAULT_TARGET, build};
 pub use elf::Linkage;
 
