@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use backlot_backend::ObjectStore;
 use backlot_core::web::shown_text;
-use backlot_core::{Blake3, Context, LinkMode, Operation};
+use backlot_core::{Blake3, Context, LinkMode, Operation, Subject};
 use serde::{Deserialize, Serialize};
 
 use self::origin::Origin;
@@ -130,6 +130,8 @@ fn absent(cache: &Cache, mut items: Vec<Transfer>) -> Result<Vec<Transfer>> {
 #[derive(Debug)]
 pub struct Remote {
     backend: Backend,
+    /// What is sent to it and fetched from it is about.
+    subject: Subject,
     /// Set for a remote that must be there, with the identity it must have, if one is known.
     known: Option<backlot_core::ExpectedIdentity>,
     /// What is read of it and condemned is taken back.
@@ -153,7 +155,8 @@ impl Remote {
             RemoteLayout::Chunked => Backend::Chunked(ChunkedRemote::in_folder(root, &config.mirrors)),
             RemoteLayout::Dvc => Backend::Folder(folder::FolderRemote::new(root)),
         };
-        Ok(Self::on(backend).remembering(&config.mirrors))
+        let subject = Subject::of_place(&config.url);
+        Ok(Self::on(backend, subject).remembering(&config.mirrors))
     }
 
     /// Whether the content of an object of a remote never changes while it has its name: packs, and files in DVC's layout.
@@ -163,7 +166,8 @@ impl Remote {
 
     /// Open a remote in a store of objects; nothing is asked yet. `mirrors` is a local folder for what is remembered of remotes.
     pub fn in_store(store: Arc<dyn ObjectStore>, layout: RemoteLayout, mirrors: &Path) -> Result<Self> {
-        Ok(Self::on(match layout {
+        let subject = Subject::of_place(store.place());
+        let backend = match layout {
             RemoteLayout::Chunked if !store.traits().lists => {
                 return Err(Error::BadRemote {
                     url: store.place().to_owned(),
@@ -173,13 +177,14 @@ impl Remote {
             }
             RemoteLayout::Chunked => Backend::Chunked(ChunkedRemote::in_store(store, mirrors)),
             RemoteLayout::Dvc => Backend::Service(service::ServiceRemote::new(store)),
-        })
-        .remembering(mirrors))
+        };
+        Ok(Self::on(backend, subject).remembering(mirrors))
     }
 
-    fn on(backend: Backend) -> Self {
+    fn on(backend: Backend, subject: Subject) -> Self {
         Self {
             backend,
+            subject,
             known: None,
             rescues: false,
             proven: Proven::default(),
@@ -238,12 +243,14 @@ impl Remote {
 
     /// The layout of what lies in a folder: what its identity says, else DVC's if DVC put it there, else ours.
     pub fn detect_layout(url: &str) -> Result<RemoteLayout> {
-        Self::on(Backend::Folder(folder::FolderRemote::new(folder_of(url)?))).detected()
+        let backend = Backend::Folder(folder::FolderRemote::new(folder_of(url)?));
+        Self::on(backend, Subject::of_place(url)).detected()
     }
 
     /// The same of a store.
     pub fn detect_layout_in(store: Arc<dyn ObjectStore>) -> Result<RemoteLayout> {
-        Self::on(Backend::Service(service::ServiceRemote::new(store))).detected()
+        let subject = Subject::of_place(store.place());
+        Self::on(Backend::Service(service::ServiceRemote::new(store)), subject).detected()
     }
 
     fn detected(&self) -> Result<RemoteLayout> {
@@ -271,6 +278,7 @@ impl Remote {
 
     /// Send objects from the cache, in order: those before a manifest are there before it.
     pub fn push(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<TransferReport> {
+        let context = &context.clone().about(self.subject.clone());
         self.check_known()?;
         if let Backend::Chunked(remote) = &self.backend {
             return remote.push(cache, items, context);
@@ -319,6 +327,7 @@ impl Remote {
     /// Fetch objects into the cache. Those that are damaged or absent are named together at the end; the others are kept.
     /// What another pull of this machine is fetching right now is waited for.
     pub fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<TransferReport> {
+        let context = &context.clone().about(self.subject.clone());
         let mut report = TransferReport::default();
         let mut todo = items.to_vec();
         let mut seen = HashSet::new();
@@ -438,6 +447,7 @@ impl Remote {
         sample: Option<u8>,
         context: &Context,
     ) -> Result<VerifyReport> {
+        let context = &context.clone().about(self.subject.clone());
         let whole = |expected: &[(ObjectId, Option<Blake3>)]| match &self.backend {
             Backend::Folder(remote) => remote.verify(expected, context),
             Backend::Service(remote) => remote.verify(expected, context),
@@ -568,6 +578,7 @@ impl Remote {
         options: &CollectOptions,
         context: &Context,
     ) -> Result<CollectReport> {
+        let context = &context.clone().about(self.subject.clone());
         match &self.backend {
             Backend::Chunked(remote) => remote.collect(keep, options, context),
             Backend::Folder(_) | Backend::Service(_) => Err(Error::NotChunked { place: self.place() }),
