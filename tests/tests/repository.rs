@@ -1,7 +1,6 @@
 //! Rules of the repository, as tests: crate arrows, documented codes, file heads and sizes, no traces of a machine.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::process::Command;
 
 use backlot_tests::{repository, run_command};
@@ -49,6 +48,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "backlot-tests",
         &[
+            "backlot",
             "backlot-backend",
             "backlot-core",
             "backlot-dvc",
@@ -236,43 +236,4 @@ fn no_machine_and_no_registry_is_named() {
             assert!(!text.contains(word), "{name} names `{word}`");
         }
     }
-}
-
-#[test]
-fn the_embedding_example_publishes_and_installs() {
-    let studio = backlot_tests::Studio::empty();
-    studio.frames("frames", 5, 1000, 1);
-    let mut example = Command::new(embed());
-    example.arg(studio.path("frames")).arg(studio.path("embedded"));
-    assert_eq!(
-        run_command(&mut example).ok().stdout(),
-        "Turntable 0.1.0: 5 files\n"
-    );
-}
-
-/// The program of the example. A test of the whole workspace has built it; with features of its own it would be a second build of
-/// everything it uses.
-fn embed() -> PathBuf {
-    let tests = std::env::current_exe().expect("a program");
-    let folder = tests
-        .ancestors()
-        .nth(2)
-        .expect("a target folder")
-        .join("examples");
-    let program = folder
-        .join("embed")
-        .with_extension(std::env::consts::EXE_EXTENSION);
-    if !program.exists() {
-        let mut cargo = Command::new("cargo");
-        cargo.args([
-            "build",
-            "--quiet",
-            "--offline",
-            "--workspace",
-            "--example",
-            "embed",
-        ]);
-        run_command(cargo.current_dir(repository())).ok();
-    }
-    program
 }
