@@ -29,7 +29,7 @@ pub struct Context {
 struct Work {
     id: OperationId,
     operation: Operation,
-    parent: Option<Arc<Work>>,
+    parent: Option<Arc<Self>>,
     counts: Mutex<[Count; 2]>,
 }
 
@@ -294,7 +294,10 @@ mod tests {
         assert_eq!(counted(&events, id).last(), Some(&(5, 5)));
         for event in events.iter() {
             let own = event.id.get() == id;
-            assert_eq!(event.parent.map(|parent| parent.get()), (!own).then_some(id));
+            assert_eq!(
+                event.parent.map(crate::event::OperationId::get),
+                (!own).then_some(id)
+            );
             for (done, total) in counted(&events, event.id.get()) {
                 assert!(done <= total, "{event:?}");
             }
