@@ -31,4 +31,7 @@ cargo test --workspace --locked "${stores[@]}"
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet "${stores[@]}"
 
+step "what the libraries offer"
+cargo xtask surface --check "${stores[1]}"
+
 step "done: all tests passed"

@@ -21,6 +21,8 @@ pub mod examples;
 pub mod faults;
 pub mod installers;
 pub mod peer;
+pub mod random_pipelines;
+pub mod real_dvc;
 pub mod rebuilds;
 pub mod rig;
 pub mod sshd;

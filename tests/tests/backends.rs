@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use backlot_backend::{CommitBy, Error, How, Moved, ObjectStore, Put, each};
 use backlot_core::Context;
-use backlot_net::{Network, NetworkOptions};
 use backlot_tests::noise;
 use backlot_tests::stores::Store;
 
@@ -370,14 +369,14 @@ fn sftp_keeps_what_is_promised() {
 
 #[test]
 fn memory_keeps_what_is_promised() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).expect("set up");
-    let store = backlot_backend::memory(&network).expect("opened");
+    let store = backlot_backend::memory();
     names_come_back_as_they_were(&*store);
     parts_are_cut_as_asked(&*store);
     an_object_appears_whole_or_not_at_all(&store);
     a_reader_never_sees_half_of_a_write(&*store, &*store);
     one_of_many_creates(&[Arc::clone(&store)]);
+    a_move_replaces_nothing(&*store);
+    writing_again_is_seen(&*store);
     long_lists_are_whole(&*store);
 }
 

@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use backlot_tests::{repository, run_command};
+use backlot_tests::{example, repository, run_command};
 use fs_err as fs;
 use serde_json::Value;
 
 /// What each crate may use of ours. Arrows point down only.
 const ARROWS: &[(&str, &[&str])] = &[
     ("backlot-core", &[]),
-    ("backlot-cascade", &["backlot-core"]),
+    ("backlot-pep", &["backlot-core"]),
+    ("backlot-cascade", &["backlot-core", "backlot-pep"]),
     ("backlot-media", &["backlot-core"]),
-    ("backlot-wheel", &["backlot-core"]),
-    ("backlot-resolve", &["backlot-core"]),
+    ("backlot-wheel", &["backlot-core", "backlot-pep"]),
+    ("backlot-resolve", &["backlot-core", "backlot-pep"]),
     ("backlot-net", &["backlot-core"]),
     ("backlot-backend", &["backlot-core", "backlot-net"]),
     (
@@ -23,13 +24,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("backlot-dvc", &["backlot-core", "backlot-store"]),
     (
         "backlot-repo",
-        &["backlot-core", "backlot-net", "backlot-backend", "backlot-wheel"],
+        &[
+            "backlot-core",
+            "backlot-pep",
+            "backlot-net",
+            "backlot-backend",
+            "backlot-wheel",
+        ],
     ),
     ("backlot-conda", &["backlot-core", "backlot-net"]),
     (
         "backlot",
         &[
             "backlot-core",
+            "backlot-pep",
             "backlot-net",
             "backlot-backend",
             "backlot-wheel",
@@ -53,6 +61,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "backlot-core",
             "backlot-dvc",
             "backlot-net",
+            "backlot-store",
             "backlot-xtask",
         ],
     ),
@@ -61,6 +70,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "backlot",
             "backlot-core",
+            "backlot-pep",
+            "backlot-dvc",
             "backlot-wheel",
             "backlot-store",
             "backlot-repo",
@@ -71,8 +82,9 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Third parties that only these crates may see.
 const HIDDEN: &[(&str, &[&str])] = &[
     ("resolvo", &["backlot-resolve"]),
-    ("uv-pep440", &["backlot-core"]),
-    ("uv-pep508", &["backlot-core"]),
+    ("uv-normalize", &["backlot-pep"]),
+    ("uv-pep440", &["backlot-pep"]),
+    ("uv-pep508", &["backlot-pep"]),
     ("opendal", &["backlot-backend"]),
     ("opendal-http-transport-reqwest", &["backlot-backend"]),
     ("rusqlite", &["backlot-store"]),

@@ -259,7 +259,7 @@ fn play(seat: &Seat, seed: u64, runtime: &tokio::runtime::Runtime, end: Instant)
 /// What is there in the end: by place, what is in it.
 fn summary(workspaces: &[Workspace; 2]) -> BTreeMap<String, Vec<String>> {
     let context = Context::default();
-    let mut all = BTreeMap::new();
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (n, workspace) in workspaces.iter().enumerate() {
         let config = workspace.config(&context).expect("read");
         let repos = config.repos.iter().map(|repo| repo.name.clone()).collect();

@@ -5,6 +5,7 @@ pub mod dist;
 mod methods;
 mod module;
 mod paths;
+pub mod surface;
 mod tokens;
 mod types;
 

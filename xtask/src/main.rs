@@ -1,4 +1,4 @@
-//! `cargo xtask errors|codes|pages|dist`: chores of the repository.
+//! `cargo xtask errors|codes|pages|surface|dist`: chores of the repository.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
@@ -11,6 +11,7 @@ const USAGE: &str =
     "usage: cargo xtask errors                        compare the codes in the source with docs/errors.md
        cargo xtask codes                         write the constants of codes from docs/errors.md
        cargo xtask pages                         write docs/commands from the help of the command
+       cargo xtask surface [--check] [FEATURE...] write docs/api from what the libraries offer, or compare
        cargo xtask dist [--target T] [--out DIR] build what is shipped: binary, archive, wheel, checksums";
 
 fn main() -> ExitCode {
@@ -23,6 +24,8 @@ fn main() -> ExitCode {
         ["errors"] => errors(root),
         ["codes"] => backlot_xtask::write_codes(root).map(|()| ExitCode::SUCCESS),
         ["pages"] => backlot_xtask::write_pages(root).map(|()| ExitCode::SUCCESS),
+        ["surface", "--check", features @ ..] => surface(root, features, false),
+        ["surface", features @ ..] => surface(root, features, true),
         ["dist", options @ ..] => match dist_options(options) {
             Some((target, out)) => make_dist(root, target, out),
             None => usage(),
@@ -71,6 +74,24 @@ fn make_dist(root: &Path, target: &str, out: Option<PathBuf>) -> io::Result<Exit
         writeln!(io::stdout(), "{}", path.display())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn surface(root: &Path, features: &[&str], write: bool) -> io::Result<ExitCode> {
+    let found = backlot_xtask::surface::surface(root, features, write)?;
+    let mut out = io::stdout();
+    for line in found.changes.iter().chain(&found.foreign) {
+        writeln!(out, "{line}")?;
+    }
+    if found.changes.is_empty() && found.foreign.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !found.changes.is_empty() {
+        writeln!(
+            out,
+            "what the libraries offer has changed: if that is wanted, run `cargo xtask surface`"
+        )?;
+    }
+    Ok(ExitCode::FAILURE)
 }
 
 fn errors(root: &Path) -> io::Result<ExitCode> {

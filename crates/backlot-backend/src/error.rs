@@ -5,6 +5,12 @@
 
 use backlot_core::{Cancelled, Class, FileError};
 
+#[cfg(feature = "services")]
+use backlot_net::Error as NetworkError;
+
+#[cfg(not(feature = "services"))]
+use self::NoNetwork as NetworkError;
+
 /// The result of this crate's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -87,7 +93,7 @@ pub enum Error {
     },
     /// The network could not be used.
     #[error(transparent)]
-    Network(backlot_net::Error),
+    Network(NetworkError),
     /// The system refused a file operation.
     #[error(transparent)]
     File(#[from] FileError),
@@ -96,6 +102,32 @@ pub enum Error {
     Cancelled(#[from] Cancelled),
 }
 
+/// In place of the errors of the network where no kind of service is built in: there is none.
+#[cfg(not(feature = "services"))]
+#[derive(Clone, Copy, Debug)]
+pub enum NoNetwork {}
+
+#[cfg(not(feature = "services"))]
+impl std::fmt::Display for NoNetwork {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {}
+    }
+}
+
+#[cfg(not(feature = "services"))]
+impl std::error::Error for NoNetwork {}
+
+#[cfg(not(feature = "services"))]
+impl backlot_core::Coded for NoNetwork {
+    fn code(&self) -> &'static str {
+        match *self {}
+    }
+    fn class(&self) -> Class {
+        match *self {}
+    }
+}
+
+#[cfg(feature = "services")]
 impl From<backlot_net::Error> for Error {
     fn from(error: backlot_net::Error) -> Self {
         match error {
@@ -111,7 +143,8 @@ impl Error {
     pub fn is_denied(&self) -> bool {
         match self {
             Self::SignIn { .. } => true,
-            Self::Network(error) => matches!(error, backlot_net::Error::Denied { .. }),
+            #[cfg(feature = "services")]
+            Self::Network(error) => matches!(error, NetworkError::Denied { .. }),
             // As `Service` begins what OpenDAL calls so.
             Self::Store { reason, .. } => reason.starts_with("PermissionDenied"),
             _ => false,

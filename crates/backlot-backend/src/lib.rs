@@ -3,8 +3,10 @@
 //! Invariants: an object appears whole or not at all; what decides a race ([`ObjectStore::create`], `rename`, `stage`) is
 //! sent once, so that its answer is about the one request, and everything else is asked again after a failure that may
 //! pass; no answer makes us panic, and what is answered is bounded. All requests of a program go through its one
-//! [`backlot_net::Network`]. Deliberately absent: what the objects mean. Each kind of service has a Cargo feature; Google Drive and OSS
-//! are not in the default set.
+//! `Network` (of `backlot-net`). Deliberately absent: what the objects mean.
+//!
+//! Each kind of service has a Cargo feature; Google Drive and OSS are not in the default set. Without any of them there is no network in
+//! it: folders, memory, and stores of the caller's own.
 //!
 //! | URL | store | exclusive creation |
 //! |---|---|---|
@@ -16,7 +18,7 @@
 //! | `webdav+https://host/path`, `webdav+http://…` | WebDAV | a move that does not replace |
 //! | `sftp://user@host/path` | a folder behind SSH | a hard link |
 //! | a path, by [`folder()`] | a folder of a disk | a hard link |
-//! | `memory://` | this process | a conditional write |
+//! | `memory://name`, by [`shared_memory()`] | this process | a conditional write |
 
 // A build with few kinds of stores leaves some helpers of the others without use.
 #![cfg_attr(
@@ -39,19 +41,31 @@
 mod each;
 mod error;
 mod folder;
+mod memory;
+#[cfg(feature = "services")]
 mod mover;
 mod open;
+#[cfg(feature = "services")]
 mod service;
 #[cfg(feature = "sftp")]
 mod sftp;
 mod site_cache;
 mod store;
+#[cfg(feature = "services")]
 mod upload;
 
+#[cfg(feature = "services")]
+pub use backlot_net as net;
 pub use each::each;
+#[cfg(not(feature = "services"))]
+pub use error::NoNetwork;
 pub use error::{Error, Result};
 pub use folder::folder;
+pub use memory::{memory, shared_memory};
+#[cfg(feature = "services")]
 pub use mover::{Mover, moved_by};
-pub use open::{StoreOptions, credentials_url, is_store_url, memory, open};
+pub use open::{StoreOptions, is_store_url};
+#[cfg(feature = "services")]
+pub use open::{credentials_url, open};
 pub use site_cache::{IsFixed, via};
 pub use store::{CommitBy, Entry, How, Moved, ObjectStore, ObjectWriter, Put, Traits, folders};

@@ -3,14 +3,21 @@
 //! Invariants: nothing is asked yet; a URL holds no secret (the user of an SSH address is part of the address); a
 //! credential is looked for by the host that will get it. Deliberately absent: folders and package indexes.
 
+#[cfg(feature = "services")]
 use std::sync::Arc;
 
+#[cfg(feature = "services")]
 use backlot_core::web::shown_text;
+#[cfg(feature = "services")]
 use backlot_net::{Account, Network, PlaceName, server_url};
+#[cfg(feature = "services")]
 use url::Url;
 
+#[cfg(feature = "services")]
 use crate::error::{Error, Result};
+#[cfg(feature = "services")]
 use crate::service::Service;
+#[cfg(feature = "services")]
 use crate::store::ObjectStore;
 
 /// The schemes of stores that can be written to, with the Cargo feature of each.
@@ -78,7 +85,8 @@ pub(crate) fn unsupported(scheme: &str) -> String {
 }
 
 /// Open a store by its URL, as `place` for credentials; with `http://` and `https://`, a folder of a web server, which is only
-/// read. Nothing is asked yet. Without a credential of its own, a bucket is asked with what the service's own tools would use.
+/// read; with `memory://name`, a [shared](crate::shared_memory) one of this process. Nothing is asked yet. Without a credential of its own, a bucket is asked with what the service's own tools would use.
+#[cfg(feature = "services")]
 pub fn open(
     network: &Network,
     place: &PlaceName,
@@ -89,6 +97,9 @@ pub fn open(
         url: shown_text(url),
         reason: reason.to_owned(),
     };
+    if let Some(name) = url.strip_prefix(crate::memory::SCHEME) {
+        return Ok(crate::shared_memory(name));
+    }
     let parsed = Url::parse(url).map_err(|e| bad(&e.to_string()))?;
     let is_sftp = parsed.scheme() == "sftp";
     // Who one is there is part of an SSH address, as it is for `ssh` itself.
@@ -124,6 +135,7 @@ pub fn open(
 /// let url = credentials_url(&"s3://assets/team".parse().unwrap(), &options);
 /// assert_eq!(url.as_str(), "https://s3.studio.lan/assets/team");
 /// ```
+#[cfg(feature = "services")]
 pub fn credentials_url(url: &Url, options: &StoreOptions) -> Url {
     // A signature is made with the key, which is not sent; yet who may listen could use it again.
     let Some(mut server) = options.endpoint.as_deref().and_then(|e| Url::parse(e).ok()) else {
@@ -136,9 +148,4 @@ pub fn credentials_url(url: &Url, options: &StoreOptions) -> Url {
         url.path()
     ));
     server
-}
-
-/// A store in this process's memory, gone with the last handle: for tests and dry runs.
-pub fn memory(network: &Network) -> Result<Arc<dyn ObjectStore>> {
-    Ok(Arc::new(Service::memory(network)?))
 }

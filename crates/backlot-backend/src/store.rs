@@ -19,12 +19,8 @@ use crate::error::Result;
 ///
 /// ```
 /// use backlot_backend::{CommitBy, memory};
-/// use backlot_core::Context;
-/// use backlot_net::{Network, NetworkOptions};
 ///
-/// let folder = tempfile::tempdir().unwrap();
-/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
-/// assert_eq!(memory(&network).unwrap().commit_by(), CommitBy::Create);
+/// assert_eq!(memory().commit_by(), CommitBy::Create);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -39,12 +35,8 @@ pub enum CommitBy {
 ///
 /// ```
 /// use backlot_backend::{Entry, memory};
-/// use backlot_core::Context;
-/// use backlot_net::{Network, NetworkOptions};
 ///
-/// let folder = tempfile::tempdir().unwrap();
-/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
-/// let store = memory(&network).unwrap();
+/// let store = memory();
 /// store.write("frames/a.exr", b"pixels".to_vec(), "image/x-exr").unwrap();
 /// let found: Entry = store.stat("frames/a.exr").unwrap().unwrap();
 /// assert_eq!((found.key.as_str(), found.size), ("frames/a.exr", 6));
@@ -67,12 +59,8 @@ pub struct Entry {
 ///
 /// ```
 /// use backlot_backend::{Put, memory};
-/// use backlot_core::Context;
-/// use backlot_net::{Network, NetworkOptions};
 ///
-/// let folder = tempfile::tempdir().unwrap();
-/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
-/// let store = memory(&network).unwrap();
+/// let store = memory();
 /// let create = |who: &str| store.create("owner", who.into(), "text/plain").unwrap();
 /// assert_eq!(create("ana"), Put::New);
 /// assert_eq!(create("ben"), Put::Exists);
@@ -89,17 +77,16 @@ pub enum Put {
 /// What became of a move.
 ///
 /// ```
-/// use backlot_backend::{Moved, StoreOptions, open};
-/// use backlot_net::PlaceName;
-/// use backlot_core::Context;
-/// use backlot_net::{Network, NetworkOptions};
+/// use backlot_backend::{Moved, memory};
 ///
-/// fn commit(network: &Network) -> backlot_backend::Result<bool> {
-///     let place = PlaceName::Repo("blessed".to_owned());
-///     let store = open(network, &place, "sftp://nas/assets", &StoreOptions::default())?;
-///     store.stage("staged/1", b"wheel".to_vec())?;
-///     Ok(store.rename("staged/1", "chair.whl")? == Moved::Done)
-/// }
+/// let store = memory();
+/// let mut commit = |wheel: &str| {
+///     store.stage("staged/1", wheel.into()).unwrap();
+///     store.rename("staged/1", "chair.whl").unwrap()
+/// };
+/// assert_eq!(commit("one"), Moved::Done);
+/// assert_eq!(commit("another"), Moved::Exists);
+/// assert_eq!(store.rename("staged/2", "table.whl").unwrap(), Moved::Gone);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moved {
@@ -137,12 +124,8 @@ pub enum How {
 ///
 /// ```
 /// use backlot_backend::memory;
-/// use backlot_core::Context;
-/// use backlot_net::{Network, NetworkOptions};
 ///
-/// let folder = tempfile::tempdir().unwrap();
-/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
-/// let store = memory(&network).unwrap();
+/// let store = memory();
 /// store.write("a", b"0123456789".to_vec(), "text/plain").unwrap();
 /// assert_eq!(store.part("a", 2, 3).unwrap().unwrap(), b"234");
 /// store.delete("a").unwrap();
@@ -253,12 +236,8 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
 /// use std::sync::Arc;
 ///
 /// use backlot_backend::memory;
-/// use backlot_core::Context;
-/// use backlot_net::{Network, NetworkOptions};
 ///
-/// let folder = tempfile::tempdir().unwrap();
-/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
-/// let store = memory(&network).unwrap();
+/// let store = memory();
 /// let mut writer = Arc::clone(&store).writer("long").unwrap();
 /// writer.write(b"one ").unwrap();
 /// writer.write(b"two").unwrap();
@@ -277,17 +256,13 @@ pub trait ObjectWriter: Send {
 ///
 /// ```
 /// use backlot_backend::{Traits, memory};
-/// use backlot_core::Context;
-/// use backlot_net::{Network, NetworkOptions};
 ///
-/// let folder = tempfile::tempdir().unwrap();
-/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
-/// let Traits { lists, exclusive, .. } = memory(&network).unwrap().traits();
+/// let Traits { lists, exclusive, .. } = memory().traits();
 /// assert!(lists && exclusive);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traits {
-    /// How many requests at once are good for it.
+    /// The most requests at once that may be good for it; a service has a limit of its own below that, by how it answers.
     pub concurrency: usize,
     /// How many unwanted bytes cost less than another request.
     pub gap: u32,

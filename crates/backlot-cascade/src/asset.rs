@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backlot_core::Sha256;
-use backlot_core::{GroupName, PackageName, Requirement, Version};
+use backlot_pep::{GroupName, PackageName, Requirement, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::bump::BumpPolicy;

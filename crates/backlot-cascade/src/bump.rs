@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use backlot_core::bump::BumpError;
-use backlot_core::{BumpStep, Version};
+use backlot_pep::bump::BumpError;
+use backlot_pep::{BumpStep, Version};
 use serde::{Deserialize, Serialize};
 
 /// The highest step an automatic rebuild of an asset may take.
@@ -133,7 +133,7 @@ fn prerelease_step(version: &Version) -> Option<BumpStep> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use backlot_core::Version;
+    use backlot_pep::Version;
 
     use super::{BumpPolicy, BumpRequest, ChangeLevel, next_version};
 

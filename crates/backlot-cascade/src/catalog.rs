@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use backlot_core::{PackageName, Version};
+use backlot_pep::{PackageName, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::asset::{Asset, Release, Settings};

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use backlot_core::{Timestamp, Version};
+use backlot_core::Timestamp;
+use backlot_pep::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::node::NodeId;

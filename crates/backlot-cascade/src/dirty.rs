@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backlot_core::{Context, PackageName, Requirement, Sha256, Version};
+use backlot_core::{Context, Sha256};
+use backlot_pep::{PackageName, Requirement, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::asset::{Asset, Release};

@@ -96,7 +96,7 @@ pub enum Error {
     },
     /// A version that cannot follow another.
     #[error(transparent)]
-    Bump(backlot_core::bump::BumpError),
+    Bump(backlot_pep::bump::BumpError),
     /// Reading or writing a journal file failed.
     #[error(transparent)]
     File(#[from] FileError),

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use backlot_core::PackageName;
+use backlot_pep::PackageName;
 
 use crate::node::{NodeId, RepoName};
 
@@ -223,7 +223,7 @@ fn cycle_through(component: &[usize], needs: &[Vec<usize>]) -> Vec<usize> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use backlot_core::PackageName;
+    use backlot_pep::PackageName;
 
     use super::Graph;
     use crate::node::{NodeId, RepoName};

@@ -7,7 +7,8 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use backlot_core::{Sha256, Timestamp, Version};
+use backlot_core::{Sha256, Timestamp};
+use backlot_pep::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::dirty::Hold;

@@ -4,7 +4,7 @@
 //! what is done. Level-triggered: only the present resolution and the record are compared, never events. Deliberately absent:
 //! other assets; what they are expected to become is an argument.
 
-use backlot_core::{PackageName, Requirement, Version};
+use backlot_pep::{PackageName, Requirement, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::asset::{Asset, Handling, Release};

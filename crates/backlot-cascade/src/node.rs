@@ -7,7 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use backlot_core::{PackageName, Sha256};
+use backlot_core::Sha256;
+use backlot_pep::PackageName;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use backlot_core::Version;
+use backlot_pep::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::dirty::{Decision, DirtyNode, DirtyReport};

@@ -3,7 +3,8 @@
 //! Invariant: inputs are sorted by package and have each package once, so equal inputs have equal digests. Deliberately
 //! absent: where a record is stored; the facade reads it from the release's metadata.
 
-use backlot_core::{PackageName, Sha256, Version};
+use backlot_core::Sha256;
+use backlot_pep::{PackageName, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::bump::BumpPolicy;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use backlot_core::{Requirement, Version};
+use backlot_pep::{Requirement, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::asset::{Asset, Release};

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backlot_core::{BumpStep, Version};
+use backlot_pep::{BumpStep, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::asset::{Asset, Release};

@@ -9,7 +9,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use backlot_core::{Timestamp, Version};
+use backlot_core::Timestamp;
+use backlot_pep::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::dirty::{Decision, Hold};

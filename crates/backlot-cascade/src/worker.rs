@@ -7,7 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use backlot_core::{Context, PackageName, Sha256, Version};
+use backlot_core::{Context, Sha256};
+use backlot_pep::{PackageName, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::asset::Asset;

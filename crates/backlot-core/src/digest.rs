@@ -216,10 +216,11 @@ impl Sha256 {
 
 /// Computes SHA-384 or SHA-512, where a file is promised with such a digest.
 #[derive(Clone, Debug)]
-pub enum StrongHasher {
-    /// SHA-384.
+pub struct StrongHasher(Strong);
+
+#[derive(Clone, Debug)]
+enum Strong {
     Sha384(sha2::Sha384),
-    /// SHA-512.
     Sha512(sha2::Sha512),
 }
 
@@ -227,24 +228,24 @@ impl StrongHasher {
     /// For a digest of the same kind.
     pub fn like(digest: &StrongDigest) -> Self {
         match digest {
-            StrongDigest::Sha384(_) => Self::Sha384(sha2::Sha384::new()),
-            StrongDigest::Sha512(_) => Self::Sha512(sha2::Sha512::new()),
+            StrongDigest::Sha384(_) => Self(Strong::Sha384(sha2::Sha384::new())),
+            StrongDigest::Sha512(_) => Self(Strong::Sha512(sha2::Sha512::new())),
         }
     }
 
     /// Take more bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Sha384(hasher) => hasher.update(bytes),
-            Self::Sha512(hasher) => hasher.update(bytes),
+        match &mut self.0 {
+            Strong::Sha384(hasher) => hasher.update(bytes),
+            Strong::Sha512(hasher) => hasher.update(bytes),
         }
     }
 
     /// The digest of all bytes.
     pub fn digest(self) -> StrongDigest {
-        match self {
-            Self::Sha384(hasher) => StrongDigest::Sha384(hasher.finalize().into()),
-            Self::Sha512(hasher) => StrongDigest::Sha512(hasher.finalize().into()),
+        match self.0 {
+            Strong::Sha384(hasher) => StrongDigest::Sha384(hasher.finalize().into()),
+            Strong::Sha512(hasher) => StrongDigest::Sha512(hasher.finalize().into()),
         }
     }
 }

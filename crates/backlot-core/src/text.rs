@@ -1,4 +1,4 @@
-//! Small text helpers for messages: counts, sizes, nearest words.
+//! Small text helpers for messages and files: counts, sizes, nearest words, quoting.
 //!
 //! Deliberately absent: colours and terminal widths.
 
@@ -77,6 +77,30 @@ pub fn markup(text: &str) -> String {
         }
     }
     safe
+}
+
+/// A string as Python's `json.dumps` writes it: everything outside of printable ASCII escaped, in UTF-16 units.
+pub fn push_python_json(out: &mut String, text: &str) {
+    use std::fmt::Write as _;
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            ' '..='~' => out.push(c),
+            c => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04x}").expect("writing to a string cannot fail");
+                }
+            }
+        }
+    }
+    out.push('"');
 }
 
 /// A message without the names of our temporaries, which are gone when somebody reads it: of a path through one, what lies in

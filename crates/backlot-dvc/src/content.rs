@@ -77,15 +77,14 @@ impl Content {
 
 /// Read the manifest of a folder, proven by its MD5.
 pub fn read_manifest(cache: &Cache, id: &ObjectId) -> Result<Manifest> {
-    Manifest::parse(&id.to_string(), &cache.read(id)?)
+    Ok(Manifest::parse(&id.to_string(), &cache.read(id)?)?)
 }
 
 /// As [`read_manifest`]; `None` if it is not there or not right, and nothing is changed then.
 pub fn peek_manifest(cache: &Cache, id: &ObjectId) -> Result<Option<Manifest>> {
     let bytes = cache.peek(id)?;
-    bytes
-        .map(|bytes| Manifest::parse(&id.to_string(), &bytes))
-        .transpose()
+    let manifest = bytes.map(|bytes| Manifest::parse(&id.to_string(), &bytes));
+    Ok(manifest.transpose()?)
 }
 
 /// The members that are not in the cache.

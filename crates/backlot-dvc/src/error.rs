@@ -65,24 +65,6 @@ pub enum Error {
         /// The out.
         out: String,
     },
-    /// A manifest that cannot be read.
-    #[error("the manifest {manifest} cannot be read: {reason}")]
-    BadManifest {
-        /// The object.
-        manifest: String,
-        /// Why.
-        reason: String,
-    },
-    /// A manifest with a path it may not have.
-    #[error("the manifest {manifest} lists the path `{}`, which {reason}", path.escape_debug())]
-    HostileManifest {
-        /// The object.
-        manifest: String,
-        /// The path.
-        path: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
     /// Something in a tracked folder that cannot be tracked.
     #[error("`{}` cannot be tracked: it is {what}", path.display())]
     Untrackable {
@@ -233,10 +215,6 @@ backlot_core::coded! {
             "do not use these files; ask their author for files without such paths";
         Self::LegacyPointer { .. } => "dvc::legacy_pointer", Class::Config,
             "run `dvc cache migrate --dvc-files` with DVC 3 where the cache is, then try again";
-        Self::BadManifest { .. } => "dvc::bad_manifest", Class::Integrity,
-            "pull it again, or add the folder again where its files are";
-        Self::HostileManifest { .. } => "dvc::hostile_manifest", Class::Integrity,
-            "do not use these files; ask their author for files without such paths";
         Self::Untrackable { .. } => "dvc::untrackable", Class::User,
             "remove or rename it, or put its name in .dvcignore";
         Self::Outside { .. } => "dvc::outside", Class::User,

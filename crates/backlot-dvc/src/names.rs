@@ -2,26 +2,12 @@
 //!
 //! Deliberately absent: patterns, which are in [`crate::ignore`].
 
-use backlot_core::file::TEMPORARY_PREFIX;
+pub use backlot_store::{is_reserved_name as is_reserved, is_temporary_name as is_temporary};
 
 use crate::ignore::IGNORE_FILE;
 
 /// The ending of pointer files.
 pub const POINTER_SUFFIX: &str = ".dvc";
-
-/// Names that DVC ignores everywhere and that no tracked content may have.
-pub fn is_reserved(name: &str) -> bool {
-    [".git", ".hg", ".dvc"]
-        .iter()
-        .any(|reserved| name.eq_ignore_ascii_case(reserved))
-}
-
-/// Whether a name is that of an unfinished file of ours.
-pub fn is_temporary(name: &str) -> bool {
-    name.strip_prefix(TEMPORARY_PREFIX).is_some_and(|rest| {
-        rest.len() == 26 && rest.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
-    })
-}
 
 /// Whether a name is that of a file which tracks or ignores others, so that no tracked content may have it.
 pub fn is_of_tracking(name: &str) -> bool {

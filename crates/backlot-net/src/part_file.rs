@@ -1,12 +1,13 @@
 //! A file that comes in parts, over several runs.
 //!
 //! Invariant: what a later run goes on with is what surely reached the disk, of the same thing: a record beside the file says what it is of and how
-//! much of it was synced. Killed in between, at most [`CHECKPOINT`] bytes come again. Deliberately absent: whether the source still has the same.
+//! much of it was synced. Killed in between, at most [`CHECKPOINT`] bytes come again. A file that has another name by now, as an object of a
+//! cache, is not written to. Deliberately absent: whether the source still has the same.
 
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use backlot_core::{FileError, file};
+use backlot_core::{FileError, file, platform};
 use fs_err as fs;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -60,7 +61,11 @@ impl<T: Serialize + DeserializeOwned> PartFile<T> {
         let Some(record) = file::read_if_exists(&record_path(path))? else {
             return Ok(None);
         };
-        let here = fs::metadata(path).map_or(0, |found| found.len());
+        // With two names it was whole, and somebody took it: what is written to it now would be in their file.
+        let alone = fs::metadata(path)
+            .ok()
+            .filter(|found| platform::names(found) == 1);
+        let here = alone.map_or(0, |found| found.len());
         let record: Option<Record<T>> = serde_json::from_slice(&record).ok();
         Ok(record
             .map(|record| (record.of, record.synced.min(here)))
@@ -77,7 +82,7 @@ impl<T: Serialize> PartFile<T> {
     /// Go on behind the first bytes.
     pub fn resume(path: &Path, of: T, size: u64) -> Result<Self> {
         if size == 0 {
-            file::remove(&record_path(path))?;
+            forget_part(path)?;
         }
         let opened = fs::OpenOptions::new()
             .create(true)
@@ -165,6 +170,14 @@ mod tests {
         // A file that lost its end.
         fs_err::write(&path, b"01").unwrap();
         assert_eq!(PartFile::<u8>::begun(&path).unwrap(), Some((1, 2)));
+        // One that was taken by another name, before the run that did so was killed.
+        let taken = folder.path().join("object");
+        fs_err::hard_link(&path, &taken).unwrap();
+        assert_eq!(PartFile::<u8>::begun(&path).unwrap(), None);
+        let mut part = PartFile::begin(&path, 3).unwrap();
+        part.write(b"new").unwrap();
+        drop(part);
+        assert_eq!(fs_err::read(&taken).unwrap(), b"01");
         // Begun anew.
         let part = PartFile::begin(&path, 2).unwrap();
         assert_eq!(PartFile::<u8>::begun(&path).unwrap(), None);

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use backlot_core::PackageName;
+use backlot_pep::PackageName;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -131,7 +131,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::{AllowedName, Gate};
-    use backlot_core::PackageName;
+    use backlot_pep::PackageName;
 
     fn name(text: &str) -> PackageName {
         PackageName::parse(text).expect("a name")

@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Cancelled, Class, Coded as _, FileError, PackageName, Sha256, Timestamp, Version};
+use backlot_core::{Cancelled, Class, Coded as _, FileError, Sha256, Timestamp};
+use backlot_pep::{PackageName, Version};
 
 use crate::place::Place;
 

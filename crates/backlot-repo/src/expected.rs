@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use backlot_core::{Context, PackageName, Sha256, Version};
+use backlot_core::{Context, Sha256};
+use backlot_pep::{PackageName, Version};
 use backlot_wheel::{WheelName, sdist_name};
 
 use crate::error::{Error, Result};

@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use backlot_core::{PackageName, Sha256, Timestamp, Version};
+use backlot_core::{Sha256, Timestamp};
+use backlot_pep::{PackageName, Version};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
@@ -140,7 +141,8 @@ pub(crate) fn published_digests<'a>(facts: impl IntoIterator<Item = &'a Fact>, f
 #[cfg(test)]
 mod tests {
     use super::{Fact, FactKind, ReleaseStatus};
-    use backlot_core::{PackageName, Sha256, Timestamp, Version};
+    use backlot_core::{Sha256, Timestamp};
+    use backlot_pep::{PackageName, Version};
 
     const WHEEL: Sha256 = Sha256::from_bytes([1; 32]);
 

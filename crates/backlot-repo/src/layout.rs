@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use backlot_backend::CommitBy;
+use backlot_core::PlaceIdentity;
 use backlot_core::file::Created;
 use backlot_core::presence::{is_absence, is_absent, is_dead_link, is_folder, read_folder};
 use backlot_core::shared::{self, make_folder};
-use backlot_core::{PackageName, PlaceIdentity};
+use backlot_pep::PackageName;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 

@@ -89,7 +89,7 @@ pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
 mod tests {
     use super::{OwnFile, read, timestamp};
     use crate::pages::{PageEntry, package_json, tests::entries};
-    use backlot_core::PackageName;
+    use backlot_pep::PackageName;
 
     #[test]
     fn times_are_read_back_as_they_print() {

@@ -5,8 +5,9 @@
 
 use std::fmt::Write as _;
 
+use backlot_core::Sha256;
 use backlot_core::text::{markup, printable};
-use backlot_core::{PackageName, Sha256, Version};
+use backlot_pep::{PackageName, Version};
 use serde_json::{Map, Value, json};
 
 use crate::release::Release;
@@ -168,7 +169,8 @@ pub(crate) mod tests {
         root_json,
     };
     use crate::release::{Lies, Release, ReleaseKind};
-    use backlot_core::{PackageName, Sha256, Timestamp};
+    use backlot_core::{Sha256, Timestamp};
+    use backlot_pep::PackageName;
     use backlot_wheel::WheelName;
 
     fn entry(file: &str, sidecar: bool, yanked: Option<&str>) -> PageEntry {

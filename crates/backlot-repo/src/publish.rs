@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Context, PackageName, Sha256, Timestamp, Version};
+use backlot_core::{Context, Sha256, Timestamp};
+use backlot_pep::{PackageName, Version};
 use backlot_wheel::{Sdist, WheelArchive, WheelName, sdist_name};
 use fs_err as fs;
 use serde::Serialize;

@@ -1,6 +1,6 @@
 //! What making the derived files of a repo again found and did; see [`crate::Upkeep::reindex`].
 
-use backlot_core::PackageName;
+use backlot_pep::PackageName;
 use serde::Serialize;
 
 use crate::listing::BrokenRelease;

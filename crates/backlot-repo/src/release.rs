@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backlot_core::web::shown;
-use backlot_core::{PackageName, Sha256, StrongDigest, Timestamp, Version};
+use backlot_core::{Sha256, StrongDigest, Timestamp};
+use backlot_pep::{PackageName, Version};
 use backlot_wheel::WheelName;
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use url::Url;

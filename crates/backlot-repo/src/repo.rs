@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Context, PackageName, PlaceIdentity, Sha256, StrongDigest, Version};
+use backlot_core::{Context, PlaceIdentity, Sha256, StrongDigest};
+use backlot_pep::{PackageName, Version};
 use backlot_wheel::{AssetInfo, Metadata, Sdist, WheelArchive};
 
 use crate::allow::Gate;

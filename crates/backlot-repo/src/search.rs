@@ -3,7 +3,8 @@
 //! Invariant: all given conditions must hold, and they are asked of the newest release that is not yanked (of the newest where all are). Deliberately
 //! absent: an index of its own; names are matched first, and only those wheels are opened.
 
-use backlot_core::{Context, PackageName, Version};
+use backlot_core::Context;
+use backlot_pep::{PackageName, Version};
 use backlot_wheel::AssetInfo;
 use serde::Serialize;
 

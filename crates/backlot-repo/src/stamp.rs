@@ -9,7 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use backlot_core::{Context, PackageName, Timestamp};
+use backlot_core::{Context, Timestamp};
+use backlot_pep::PackageName;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -86,7 +87,8 @@ fn changed(path: &Path) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use backlot_core::{Context, PackageName, Timestamp};
+    use backlot_core::{Context, Timestamp};
+    use backlot_pep::PackageName;
     use fs_err as fs;
 
     use crate::repo::Repo;

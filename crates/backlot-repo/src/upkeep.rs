@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use backlot_core::{Context, PackageName};
+use backlot_core::Context;
+use backlot_pep::PackageName;
 
 use crate::error::Result;
 use crate::expected::ExpectedFile;

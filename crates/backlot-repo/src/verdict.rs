@@ -2,7 +2,8 @@
 //!
 //! Deliberately absent: adding facts to a repo (`store::verdicts`).
 
-use backlot_core::{PackageName, Timestamp, Version};
+use backlot_core::Timestamp;
+use backlot_pep::{PackageName, Version};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 

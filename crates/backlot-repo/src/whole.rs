@@ -8,7 +8,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use backlot_core::{Context, PackageName, Version};
+use backlot_core::Context;
+use backlot_pep::{PackageName, Version};
 
 use crate::listing::Listing;
 use crate::release::Release;

@@ -8,7 +8,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use backlot_core::{Context, MarkerEnv, Requirement, Specifiers, Timestamp, Version};
+use backlot_core::{Context, Timestamp};
+use backlot_pep::{MarkerEnv, Requirement, Specifiers, Version};
 
 use crate::explain::{By, Facts};
 use crate::offer::Bar;
@@ -71,7 +72,7 @@ impl Trial<'_> {
     fn attempt(
         &self,
         problem: &Problem<'_>,
-        lowest: Option<&backlot_core::PackageName>,
+        lowest: Option<&backlot_pep::PackageName>,
     ) -> Option<Resolution> {
         let tries = self.tries.get() + 1;
         self.tries.set(tries);

@@ -5,7 +5,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use backlot_core::{Cancelled, Class, Coded, DirectUrlError, PackageName};
+use backlot_core::{Cancelled, Class, Coded};
+use backlot_pep::{DirectUrlError, PackageName};
 
 use crate::problem::Remark;
 

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use backlot_core::{Context, PackageName, Requirement, Specifiers, Version};
+use backlot_core::Context;
+use backlot_pep::{PackageName, Requirement, Specifiers, Version};
 use resolvo::conflict::{Conflict, ConflictEdge, ConflictNode};
 use resolvo::{Interner as _, Requirement as SolverRequirement, Solver};
 

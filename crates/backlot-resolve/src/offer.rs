@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use backlot_core::{PackageName, Specifiers};
+use backlot_pep::{PackageName, Specifiers};
 
 use crate::problem::{Candidate, Order, Preference, PrereleasePolicy, Problem};
 use crate::shelf::Stock;

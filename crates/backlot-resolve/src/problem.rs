@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use backlot_core::{
-    Class, Coded, DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Timestamp, Version,
-};
+use backlot_core::{Class, Coded, Timestamp};
+use backlot_pep::{DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Version};
 use serde::Serialize;
 
 /// A file of a package that could be chosen. Several may have one version: what speaks against a file speaks for no other.

@@ -15,7 +15,8 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
-use backlot_core::{Context, GroupName, PackageName, Requirement, Specifiers};
+use backlot_core::Context;
+use backlot_pep::{GroupName, PackageName, Requirement, Specifiers};
 use resolvo::utils::{Pool, VersionSet};
 use resolvo::{
     Candidates as SolverCandidates, Condition, ConditionId, ConditionalRequirement,

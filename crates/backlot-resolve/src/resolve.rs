@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use backlot_core::{Context, GroupName, Operation, PackageName};
+use backlot_core::{Context, Operation};
+use backlot_pep::{GroupName, PackageName};
 use resolvo::conflict::Conflict;
 use resolvo::{ConditionalRequirement, Problem as SolverProblem, Solver, UnsolvableOrCancelled};
 

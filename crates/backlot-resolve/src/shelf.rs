@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::rc::Rc;
 
-use backlot_core::{Class, Coded, Context, PackageName, Version};
+use backlot_core::{Class, Coded, Context};
+use backlot_pep::{PackageName, Version};
 
 use crate::offer::Offer;
 use crate::problem::{Candidate, Candidates, Dependencies, Problem, Resolution};

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use backlot_core::{
-    Class, Coded, Context, MarkerEnv, PackageName, Requirement, Specifiers, Timestamp, Version,
-};
+use backlot_core::{Class, Coded, Context, Timestamp};
+use backlot_pep::{MarkerEnv, PackageName, Requirement, Specifiers, Version};
 use proptest::prelude::{Strategy, any, prop, proptest};
 
 use crate::{

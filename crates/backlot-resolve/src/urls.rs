@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use backlot_core::{DirectUrl, PackageName, Requirement};
+use backlot_pep::{DirectUrl, PackageName, Requirement};
 
 use crate::error::{Error, Result};
 use crate::problem::{Problem, RootRequirement};
@@ -156,7 +156,8 @@ fn agreed(package: &PackageName, named: &[Named]) -> Result<DirectUrl> {
 
 #[cfg(test)]
 mod tests {
-    use backlot_core::{Coded as _, Requirement};
+    use backlot_core::Coded as _;
+    use backlot_pep::Requirement;
 
     use crate::tests::{Index, roots, run};
     use crate::{Error, RootRequirement};

@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use backlot_core::{
-    Class, Coded, Context, GroupName, MarkerEnv, PackageName, Requirement, Timestamp, Version,
-};
+use backlot_core::{Class, Coded, Context, Timestamp};
+use backlot_pep::{GroupName, MarkerEnv, PackageName, Requirement, Version};
 use backlot_resolve::{
     Candidate, Candidates, Dependencies, Preference, PrereleasePolicy, Problem, RootRequirement, resolve,
 };

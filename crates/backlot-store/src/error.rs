@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use backlot_core::lock::LockError;
 use backlot_core::{Cancelled, Class, FileError, Md5};
 
 use crate::object::ObjectId;
@@ -21,6 +22,9 @@ pub enum Error {
     /// Stopped on request.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+    /// A cache that is being cleaned.
+    #[error(transparent)]
+    Locked(#[from] LockError),
     /// An object whose bytes are not what its name says.
     #[error("{} in {place} {} not what their name says: {}", plural(objects.len(), "object"), if objects.len() == 1 { "is" } else { "are" }, some(objects))]
     Corrupt {
@@ -60,6 +64,38 @@ pub enum Error {
         path: PathBuf,
         /// How many more there are.
         others: usize,
+    },
+    /// A manifest that cannot be read.
+    #[error("the manifest {manifest} cannot be read: {reason}")]
+    BadManifest {
+        /// The object.
+        manifest: String,
+        /// Why.
+        reason: String,
+    },
+    /// A manifest with a path it may not have.
+    #[error("the manifest {manifest} lists the path `{}`, which {reason}", path.escape_debug())]
+    HostileManifest {
+        /// The object.
+        manifest: String,
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Something in a folder that cannot be stored.
+    #[error("`{}` cannot be stored: it is {what}", path.display())]
+    NotStorable {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A range of a file on a remote that proves whole files only.
+    #[error("{place} has DVC's layout, in which a file is proven as a whole")]
+    NoRanges {
+        /// The remote.
+        place: String,
     },
     /// A remote that was there before is gone, or another one is in its place.
     #[error("{place} is not there any more")]
@@ -151,7 +187,7 @@ pub enum Error {
         path: PathBuf,
         /// What SQLite says.
         #[source]
-        source: rusqlite::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -173,7 +209,7 @@ fn some(objects: &[ObjectId]) -> String {
 }
 
 backlot_core::coded! {
-    Error as File | Cancelled | Backend {
+    Error as File | Cancelled | Backend | Locked {
         Self::Corrupt { .. } => "store::corrupt_object", Class::Integrity,
             "run `backlot verify --remote` to see all damage; `backlot repair` stores again what is wrong on a remote (a push keeps what is there), `backlot pull` fetches again what is wrong in the cache, `backlot add PATH` takes what only an output has";
         Self::SameMd5 { .. } => "store::same_md5", Class::Conflict,
@@ -185,6 +221,14 @@ backlot_core::coded! {
             retry true;
         Self::WouldOverwrite { .. } => "store::would_overwrite", Class::Conflict,
             "run `backlot add` to keep what is there, move it away, or use `--force` to lose it";
+        Self::BadManifest { .. } => "dvc::bad_manifest", Class::Integrity,
+            "pull it again, or add the folder again where its files are";
+        Self::HostileManifest { .. } => "dvc::hostile_manifest", Class::Integrity,
+            "do not use these files; ask their author for files without such paths";
+        Self::NotStorable { .. } => "store::not_storable", Class::User,
+            "remove or rename it, or store the files beside it only";
+        Self::NoRanges { .. } => "store::no_ranges", Class::Config,
+            "fetch the whole file, or read it from a chunked remote or a cache that has it";
         Self::NotThere { .. } => "store::not_there", Class::Environment,
             "check that its disk is mounted, then run the command again; nothing was sent";
         Self::BadRemote { .. } => "store::bad_remote", Class::Config,

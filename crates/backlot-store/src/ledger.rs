@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use backlot_core::{Blake3, Context, shared};
+use backlot_core::{Blake3, Context};
 
 use crate::object::{FileDigests, ObjectId};
 use crate::stat::{FileStat, Recorded, StatCache, StatEntry};
@@ -31,12 +31,8 @@ impl Ledger {
     fn database(&self) -> Option<&StatCache> {
         self.database
             .get_or_init(|| {
-                // With the mode of the cache; what SQLite makes beside it has the same.
-                if !self.path.exists() {
-                    shared::make_folder_for_now(self.path.parent()?).ok()?;
-                    shared::create(&self.path, b"").ok()?;
-                }
-                StatCache::open(&self.path).and_then(StatCache::with_inodes).ok()
+                let database = StatCache::open_shared(&self.path);
+                database.and_then(StatCache::with_inodes).ok()
             })
             .as_ref()
     }

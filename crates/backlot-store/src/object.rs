@@ -39,7 +39,7 @@ pub struct KnownFile {
     pub blake3: Option<Blake3>,
 }
 
-/// An object to be pushed or pulled.
+/// An object to be pushed, pulled or read: its name, and what is known of it, which is proven then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transfer {
     /// The object.
@@ -102,6 +102,29 @@ impl Transfer {
         digests.md5 == self.id.md5
             && self.blake3.is_none_or(|proof| proof == digests.blake3)
             && self.size.is_none_or(|size| size == digests.size)
+    }
+}
+
+impl From<ObjectId> for Transfer {
+    fn from(id: ObjectId) -> Self {
+        Self::of(id)
+    }
+}
+impl From<&ObjectId> for Transfer {
+    fn from(id: &ObjectId) -> Self {
+        Self::of(*id)
+    }
+}
+/// A file.
+impl From<FileDigests> for Transfer {
+    fn from(digests: FileDigests) -> Self {
+        Self::from(&digests)
+    }
+}
+/// A file.
+impl From<&FileDigests> for Transfer {
+    fn from(digests: &FileDigests) -> Self {
+        Self::proven(ObjectId::file(digests.md5), digests)
     }
 }
 

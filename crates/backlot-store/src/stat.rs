@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use backlot_core::{Blake3, Context, Md5, Timestamp};
+use backlot_core::{Blake3, Context, Md5, Timestamp, shared};
 use rusqlite::{Connection, params};
 
 use crate::cache::Cache;
@@ -153,9 +153,9 @@ impl StatCache {
             )?;
             Ok(connection)
         };
-        let failed = |source| Error::State {
+        let failed = |source: rusqlite::Error| Error::State {
             path: path.to_path_buf(),
-            source,
+            source: Box::new(source),
         };
         let connection = match open() {
             Ok(connection) => connection,
@@ -181,6 +181,20 @@ impl StatCache {
         })
     }
 
+    /// Open or make the database of a place that others use, with the mode of that; what SQLite makes beside it has the same.
+    pub(crate) fn open_shared(path: &Path) -> Result<Self> {
+        if !path.exists() {
+            shared::make_folder_for_now(path.parent().unwrap_or(Path::new("")))?;
+            shared::create(path, b"")?;
+        }
+        Self::open(path)
+    }
+
+    /// Digests that nobody remembers: a database in memory.
+    pub(crate) fn forgetful() -> Result<Self> {
+        Self::open(Path::new(":memory:"))
+    }
+
     /// The same, which knows other names of the objects of a cache by their inodes.
     #[must_use]
     pub fn beside(mut self, cache: &Cache) -> Self {
@@ -199,7 +213,7 @@ impl StatCache {
     pub(crate) fn failed(&self, source: rusqlite::Error) -> Error {
         Error::State {
             path: self.path.clone(),
-            source,
+            source: Box::new(source),
         }
     }
 

@@ -452,8 +452,8 @@ fn find_dist_info(entries: &[WheelEntry], name: &WheelName) -> Option<String> {
         .filter(|folder| {
             let stem = folder.strip_suffix(".dist-info").and_then(|s| s.rsplit_once('-'));
             stem.is_some_and(|(package, version)| {
-                backlot_core::PackageName::parse(package).as_ref() == Ok(&name.package)
-                    && backlot_core::Version::parse(&version.replace('_', "+")).as_ref() == Ok(&name.version)
+                backlot_pep::PackageName::parse(package).as_ref() == Ok(&name.package)
+                    && backlot_pep::Version::parse(&version.replace('_', "+")).as_ref() == Ok(&name.version)
             })
         });
     found.next().map(ToOwned::to_owned)

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use backlot_core::{Context, RelPath, Version, file, platform};
+use backlot_core::{Context, RelPath, file, platform};
+use backlot_pep::Version;
 use fs_err as fs;
 
 use crate::error::{Error, Result};

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use backlot_core::{PackageName, Version};
+use backlot_pep::{PackageName, Version};
 
 use crate::error::Error;
 
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_package_that_is_guessed_changes_nothing() {
-        let guess = backlot_core::PackageName::parse("main-pack").expect("valid");
+        let guess = backlot_pep::PackageName::parse("main-pack").expect("valid");
         for name in [
             "main_pack-1.0.0-py3-none-any.whl",
             "Main.Pack-1.0.0-1-py3-none-any.whl",

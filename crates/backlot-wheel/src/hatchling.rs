@@ -139,7 +139,7 @@ pub(crate) fn module_roots(
     if packages.and_then(Value::as_array).is_some_and(|p| !p.is_empty()) {
         return Some(told);
     }
-    let package = backlot_core::PackageName::parse(name).ok()?;
+    let package = backlot_pep::PackageName::parse(name).ok()?;
     [name, package.as_str()]
         .into_iter()
         .find_map(|name| by_name(root, &file_name_component(name)))

@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Context, LinkMode, PackageName, RelPath, Sha256, file, link};
+use backlot_core::{Context, LinkMode, RelPath, Sha256, file, link};
+use backlot_pep::PackageName;
 use fs_err as fs;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256 as Sha256Hasher};

@@ -5,7 +5,7 @@
 //! Writing uses the lowest version that carries the fields, in a fixed order, with nothing `twine check` refuses.
 //! Source: <https://packaging.python.org/specifications/core-metadata/>.
 
-use backlot_core::{GroupName, PackageName, Requirement, Specifiers, Version};
+use backlot_pep::{GroupName, PackageName, Requirement, Specifiers, Version};
 
 use crate::error::{Error, Result};
 

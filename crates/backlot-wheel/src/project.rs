@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{GroupName, RelPath, Requirement, Specifiers, Version, file};
+use backlot_core::{RelPath, file};
+use backlot_pep::{GroupName, Requirement, Specifiers, Version};
 use serde::Deserialize;
 
 use crate::asset::AssetToml;

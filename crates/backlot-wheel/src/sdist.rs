@@ -11,7 +11,8 @@ use std::io::{BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use backlot_core::bounded::Bounded;
-use backlot_core::{Context, PackageName, RelPath, Version};
+use backlot_core::{Context, RelPath};
+use backlot_pep::{PackageName, Version};
 use flate2::read::MultiGzDecoder;
 use fs_err as fs;
 use tar::EntryType;

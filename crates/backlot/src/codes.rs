@@ -421,8 +421,10 @@ codes! {
     STORE_FILE_CHANGING = "store::file_changing", "An error, conflict: a file changed while being read.";
     STORE_MISSING_OBJECT = "store::missing_object", "An error, not-found: an object is in neither place.";
     STORE_NO_PARTS = "store::no_parts", "An error, config: a remote in DVC's layout cannot have parts of jobs.";
+    STORE_NO_RANGES = "store::no_ranges", "An error, config: a part of a file of a remote in DVC's layout is read, which proves whole files only.";
     STORE_NOT_CHUNKED = "store::not_chunked", "An error, config: a collection of a remote in DVC's layout.";
     STORE_NOT_MERGED = "store::not_merged", "A warning: a push is complete, but the segments of the remote could not be merged, as where nothing may be deleted.";
+    STORE_NOT_STORABLE = "store::not_storable", "An error, user: a link to nothing, a pipe, a socket, or a name that is not text, in a folder that is pushed.";
     STORE_NOT_THERE = "store::not_there", "An error, environment: a remote vanished while files were being sent, or another is in its place.";
     STORE_OBJECT_SET_ASIDE = "store::object_set_aside", "A warning: an object of the cache was damaged; it was moved to `quarantine/` of the cache, and is fetched again by `backlot pull`.";
     STORE_PART_TOO_LARGE = "store::part_too_large", "An error, user: more files than a part can have.";

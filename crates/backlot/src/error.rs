@@ -47,25 +47,25 @@ pub enum Error {
     Cancelled(#[from] Cancelled),
     /// A bad name.
     #[error(transparent)]
-    Name(#[from] backlot_core::name::NameError),
+    Name(#[from] backlot_pep::name::NameError),
     /// A bad version.
     #[error(transparent)]
-    Version(#[from] backlot_core::version::VersionError),
+    Version(#[from] backlot_pep::version::VersionError),
     /// A bad date or time.
     #[error(transparent)]
     Time(#[from] backlot_core::TimeError),
     /// A bad bump.
     #[error(transparent)]
-    Bump(#[from] backlot_core::bump::BumpError),
+    Bump(#[from] backlot_pep::bump::BumpError),
     /// A bad requirement.
     #[error(transparent)]
-    Requirement(#[from] backlot_core::requirement::RequirementError),
+    Requirement(#[from] backlot_pep::requirement::RequirementError),
     /// A URL that cannot be followed.
     #[error(transparent)]
-    DirectUrl(#[from] backlot_core::DirectUrlError),
+    DirectUrl(#[from] backlot_pep::DirectUrlError),
     /// A bad Python version.
     #[error(transparent)]
-    Marker(#[from] backlot_core::marker::MarkerEnvError),
+    Marker(#[from] backlot_pep::marker::MarkerEnvError),
     /// A lock that was not had.
     #[error(transparent)]
     Lock(#[from] backlot_core::lock::LockError),

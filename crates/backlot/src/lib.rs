@@ -30,9 +30,9 @@ pub use backlot_cascade::{
 };
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
-    AssetName, BumpStep, Cancel, CancelOnDrop, Cancelled, Class, Clock, Coded, Context, Event, EventKind,
-    FixedClock, LinkMode, Observer, Operation, OperationId, OperationState, PackageName, Pool, Progress,
-    Requirement, RequirementKind, Subject, Timestamp, Version, VersionChange, Warning, bump, platform, text,
+    Cancel, CancelOnDrop, Cancelled, Class, Clock, Coded, Context, Event, EventKind, FixedClock, LinkMode,
+    Observer, Operation, OperationId, OperationState, Pool, Progress, Subject, Timestamp, Warning, platform,
+    text,
 };
 pub use backlot_dvc::pipeline::PipelineError;
 pub use backlot_dvc::pipeline::run::{
@@ -44,6 +44,9 @@ pub use backlot_media as media;
 pub use backlot_net::{
     Credential, CredentialChain, CredentialRequest, CredentialSource, FoundCredential, FromVariables,
     ListedCredential, Netrc, NetworkOptions, PlaceName, Proxies, Runtime, SourceKind, SshOptions,
+};
+pub use backlot_pep::{
+    AssetName, BumpStep, PackageName, Requirement, RequirementKind, Version, VersionChange, bump,
 };
 pub use backlot_repo::AllowedName;
 pub use backlot_repo::{Fact, FactKind, Place, Query, ReindexReport, Verdict, VerdictReport};

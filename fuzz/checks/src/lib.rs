@@ -7,6 +7,7 @@
 mod archives;
 mod mutate;
 mod pages;
+mod pipelines;
 mod texts;
 
 pub use mutate::Mutator;
@@ -25,7 +26,7 @@ pub struct Target {
 }
 
 /// All checks.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 12] = [
     Target {
         name: "metadata",
         check: texts::metadata,
@@ -79,6 +80,24 @@ pub const TARGETS: [Target; 9] = [
         check: texts::part,
         words: texts::PART_WORDS,
         rounds: 12_000,
+    },
+    Target {
+        name: "dvc_yaml",
+        check: pipelines::definitions,
+        words: pipelines::DEFINITION_WORDS,
+        rounds: 8000,
+    },
+    Target {
+        name: "dvc_lock",
+        check: pipelines::lock,
+        words: pipelines::LOCK_WORDS,
+        rounds: 8000,
+    },
+    Target {
+        name: "dvc_template",
+        check: pipelines::template,
+        words: pipelines::TEMPLATE_WORDS,
+        rounds: 8000,
     },
 ];
 

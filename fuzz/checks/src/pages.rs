@@ -1,6 +1,6 @@
 //! Pages of indexes: of what is kept, nothing leads elsewhere than it says, and nothing can upset a terminal.
 
-use backlot_core::PackageName;
+use backlot_pep::PackageName;
 use backlot_repo::{Listing, Place, read_package_page};
 
 const URL: &str = "https://index.example/simple/chair/";

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use backlot::{Lock, Pylock};
-use backlot_core::{DirectUrl, MarkerEnv, Requirement, Specifiers, Version};
+use backlot_pep::{DirectUrl, MarkerEnv, Requirement, Specifiers, Version};
 use backlot_store::Part;
 use backlot_wheel::{EntryPoints, Metadata, WheelName, parse_record, sdist_name, write_record};
 

@@ -84,6 +84,21 @@ fn locks_of_any_bytes_are_read_and_written_the_same() {
 }
 
 #[test]
+fn definitions_of_stages_of_any_bytes_stay_in_the_project_and_have_an_order() {
+    named("dvc_yaml");
+}
+
+#[test]
+fn locks_of_stages_of_any_bytes_are_read_and_written_the_same() {
+    named("dvc_lock");
+}
+
+#[test]
+fn expressions_of_any_bytes_become_what_they_name() {
+    named("dvc_template");
+}
+
+#[test]
 fn every_check_has_a_target_for_the_fuzzer() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let manifest = fs::read_to_string(fuzz.join("Cargo.toml")).expect("a manifest");

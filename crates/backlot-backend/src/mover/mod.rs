@@ -46,7 +46,7 @@ const OBJECT: &str = "object";
 ///     words: vec!["studio-mover".to_owned(), "--queue".to_owned(), "assets".to_owned()],
 ///     min_bytes: Mover::MIN_BYTES,
 /// };
-/// let store = moved_by(memory(&network).unwrap(), &mover, |key| key.ends_with(".pack"), &network);
+/// let store = moved_by(memory(), &mover, |key| key.ends_with(".pack"), &network);
 /// store.write("index", b"small".to_vec(), "text/plain").unwrap(); // goes to the store itself
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

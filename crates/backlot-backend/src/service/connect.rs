@@ -15,7 +15,7 @@ use crate::store::{CommitBy, Traits};
 
 /// What is good for a store that answers many at once.
 const OBJECTS: Traits = Traits {
-    concurrency: 16,
+    concurrency: 64,
     gap: 1 << 20,
     lists: true,
     by_folder: false,
@@ -297,7 +297,7 @@ impl Given<'_> {
             commit_by: CommitBy::Move,
             scheme,
             traits: Traits {
-                concurrency: 8,
+                concurrency: 16,
                 by_folder: true,
                 ..OBJECTS
             },

@@ -7,21 +7,22 @@
 //! part of one), and there OpenDAL's layer for asking again: behind it, a failure that may pass looks like one that stays.
 
 mod connect;
+mod gate;
 mod long;
 mod transport;
 
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use backlot_net::{Account, Credential, Network};
 use bytes::Bytes;
 use futures_lite::{FutureExt as _, StreamExt as _};
-use opendal::{Buffer, ErrorKind, Operator, services};
-use tokio::sync::Semaphore;
+use opendal::{Buffer, ErrorKind, Operator};
 use url::Url;
 
+use self::gate::{Bounds, Gate};
 use crate::each::{ENTRIES_LIMIT, by_level};
 use crate::error::{Error, Result};
 use crate::open::StoreOptions;
@@ -36,13 +37,11 @@ const ROOM: u64 = 16 << 20;
 /// An OpenDAL service.
 pub(crate) struct Service {
     made: Mutex<Made>,
-    /// How it is made anew; memory never is.
-    recipe: Option<Recipe>,
+    /// How it is made anew.
+    recipe: Recipe,
     network: Network,
     commit_by: CommitBy,
     traits: Traits,
-    /// Listings at once, whatever asks for them: a deep one of folders asks for many.
-    listings: Semaphore,
     place: String,
     long: long::Way,
     spares: Arc<Spares>,
@@ -62,6 +61,8 @@ struct Recipe {
     url: Url,
     options: StoreOptions,
     account: Account,
+    /// What its requests go through, also with another credential.
+    gate: OnceLock<Arc<Gate>>,
 }
 
 impl Recipe {
@@ -76,7 +77,9 @@ impl Recipe {
             credential: credential.as_ref(),
         };
         let connection = given.connect()?;
-        let transport = transport::through(network, connection.scheme, connection.instead.clone())?;
+        let bounds = Bounds::up_to(connection.traits.concurrency);
+        let gate = Arc::clone(self.gate.get_or_init(|| Gate::new(bounds)));
+        let transport = transport::through(network, connection.scheme, connection.instead.clone(), gate)?;
         let operator = connection.operator.clone();
         let context = operator.base_context().with_http_transport(transport);
         let made = Made {
@@ -106,6 +109,7 @@ impl Service {
             url: url.clone(),
             options: options.clone(),
             account,
+            gate: OnceLock::new(),
         };
         let (connection, made) = recipe.connect(network, credential)?;
         let most = made.operator.info().capability().delete_max_size;
@@ -113,52 +117,17 @@ impl Service {
             spares: Arc::default(),
             deletes_many: most.is_some_and(|most| most > 1),
             made: Mutex::new(made),
-            recipe: Some(recipe),
+            recipe,
             network: network.clone(),
             commit_by: connection.commit_by,
             traits: connection.traits,
-            listings: Semaphore::new(connection.traits.concurrency),
             place: url.as_str().trim_end_matches('/').to_owned(),
             long: connection.long,
         })
     }
 
-    /// A store in this process's memory.
-    pub(crate) fn memory(network: &Network) -> Result<Self> {
-        let place = "memory://".to_owned();
-        let operator = Operator::new(services::Memory::default()).map_err(|e| Error::BadStore {
-            url: place.clone(),
-            reason: clean(e.message()),
-        })?;
-        let traits = Traits {
-            concurrency: 8,
-            gap: 1 << 20,
-            lists: true,
-            by_folder: false,
-            exclusive: true,
-        };
-        Ok(Self {
-            spares: Arc::default(),
-            made: Mutex::new(Made {
-                operator,
-                credential: None,
-            }),
-            recipe: None,
-            network: network.clone(),
-            commit_by: CommitBy::Create,
-            traits,
-            listings: Semaphore::new(traits.concurrency),
-            place,
-            long: long::Way::Parts,
-            deletes_many: false,
-        })
-    }
-
-    /// Whether it can be asked, which memory can always be.
+    /// Whether it may be asked.
     fn check(&self, key: &str) -> Result<()> {
-        if self.place == "memory://" {
-            return Ok(());
-        }
         Ok(self.network.check_online(key, &self.place)?)
     }
 
@@ -210,14 +179,11 @@ impl Service {
     /// The operator as it is now: made anew where who we are has changed.
     async fn made(&self) -> Result<Made> {
         let known = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(recipe) = &self.recipe else {
-            return Ok(known().clone());
-        };
-        let credential = recipe.account.current().await?;
+        let credential = self.recipe.account.current().await?;
         if known().credential == credential {
             return Ok(known().clone());
         }
-        let (_, made) = recipe.connect(&self.network, credential)?;
+        let (_, made) = self.recipe.connect(&self.network, credential)?;
         *known() = made.clone();
         Ok(made)
     }
@@ -229,17 +195,15 @@ impl Service {
 
     /// Whether there is another credential than one that was refused.
     async fn has_other(&self, refused: Option<&Credential>) -> Result<bool> {
-        match (&self.recipe, refused) {
-            (Some(recipe), Some(refused)) => Ok(recipe.account.renew(refused).await?),
-            _ => Ok(false),
+        match refused {
+            Some(refused) => Ok(self.recipe.account.renew(refused).await?),
+            None => Ok(false),
         }
     }
 
     /// The credentials were accepted.
     fn worked(&self) {
-        if let Some(recipe) = &self.recipe {
-            recipe.account.worked();
-        }
+        self.recipe.account.worked();
     }
 
     /// Ask once.
@@ -332,7 +296,6 @@ impl ObjectStore for Service {
             return by_level(prefix, &self.place, |folder| self.list(folder, false));
         }
         let found = self.ask(prefix, async |operator| {
-            let _permit = self.listings.acquire().await.expect("never closed");
             let mut lister = operator.lister_with(prefix).recursive(deep).await?;
             let mut found = Vec::new();
             while let Some(entry) = lister.next().await {

@@ -4,6 +4,7 @@
 //! read whole into memory has a limit; an answer that comes too slowly to be one is given up; a server that says when to come again
 //! is not asked before. Deliberately absent: redirects, which no store needs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use backlot_net::{LONGEST_PAUSE, Network, Pace, TOO_SLOW};
@@ -12,6 +13,7 @@ use opendal::{Buffer, ErrorKind, HttpTransporter};
 use opendal_http_transport_reqwest::ReqwestTransport;
 use url::Url;
 
+use super::gate::{Gate, Turn};
 use super::unexpected;
 use crate::error::Result;
 
@@ -19,8 +21,14 @@ use crate::error::Result;
 const ANSWER_LIMIT: usize = 64 << 20;
 
 /// The network's clients for a scheme. With `instead`, requests go there, whatever host they are for.
-pub(super) fn through(network: &Network, scheme: &str, instead: Option<Url>) -> Result<HttpTransporter> {
+pub(super) fn through(
+    network: &Network,
+    scheme: &str,
+    instead: Option<Url>,
+    gate: Arc<Gate>,
+) -> Result<HttpTransporter> {
     Ok(HttpTransporter::new(Transport {
+        gate,
         quick: ReqwestTransport::new(network.client(scheme)?),
         uploads: ReqwestTransport::new(network.upload_client(scheme)?),
         instead,
@@ -29,6 +37,7 @@ pub(super) fn through(network: &Network, scheme: &str, instead: Option<Url>) -> 
 }
 
 struct Transport {
+    gate: Arc<Gate>,
     quick: ReqwestTransport,
     uploads: ReqwestTransport,
     instead: Option<Url>,
@@ -53,23 +62,26 @@ impl opendal::HttpTransport for Transport {
                 .map_err(|_| unexpected("its endpoint is not a URL"))?;
         }
         let is_listing = request.uri().query().is_some_and(|q| q.contains("list-type="));
+        let mut turn = Arc::clone(&self.gate).enter().await;
         let response = if matches!(method.as_str(), "PUT" | "POST" | "PATCH" | "MOVE") {
-            self.uploads.fetch(request).await?
+            self.uploads.fetch(request).await
         } else {
-            self.quick.fetch(request).await?
+            self.quick.fetch(request).await
         };
+        let response = response.inspect_err(|_| turn.refused())?;
         if response.status() == http::StatusCode::UNAUTHORIZED {
             let message = "the server wants other credentials (401)";
             return Err(opendal::Error::new(ErrorKind::PermissionDenied, message));
         }
         if matches!(response.status().as_u16(), 429 | 500 | 502 | 503 | 504) {
+            turn.refused();
             // Who asks again does so after this.
             tokio::time::sleep(asked_to_wait(&response)).await;
             let message = format!("the server answered {}", response.status());
             return Err(opendal::Error::new(ErrorKind::Unexpected, message).set_temporary());
         }
         let patience = self.patience;
-        let response = response.map(|body| body.map_inner(|blocks| steady(blocks, patience)));
+        let response = response.map(|body| body.map_inner(|blocks| counted(steady(blocks, patience), turn)));
         if method == http::Method::GET && response.status().is_success() && !is_listing {
             // An object: its reader counts the bytes.
             return Ok(response);
@@ -85,6 +97,11 @@ fn asked_to_wait(response: &http::Response<opendal::HttpBody>) -> Duration {
     let seconds = response.headers().get(http::header::RETRY_AFTER);
     let seconds = seconds.and_then(|seconds| seconds.to_str().ok()?.trim().parse().ok());
     Duration::from_secs(seconds.unwrap_or(0)).min(LONGEST_PAUSE)
+}
+
+/// Keep the turn of a request until its answer is there, or nobody wants it any more.
+fn counted(blocks: Blocks, mut turn: Turn) -> Blocks {
+    Box::new(blocks.map(move |block| block.inspect_err(|_| turn.refused())))
 }
 
 /// Fail when an answer comes too slowly.

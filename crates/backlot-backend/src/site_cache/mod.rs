@@ -36,12 +36,10 @@ const NOTED: Duration = Duration::from_hours(1);
 /// ```
 /// use backlot_backend::{IsFixed, memory, via};
 /// use backlot_core::Context;
-/// use backlot_net::{Network, NetworkOptions};
 ///
 /// let folder = tempfile::tempdir().unwrap();
-/// let network = Network::new(NetworkOptions::new(folder.path()), Context::default()).unwrap();
 /// let packs: IsFixed = |key| key.ends_with(".pack");
-/// let store = via(memory(&network).unwrap(), folder.path(), packs, &Context::default());
+/// let store = via(memory(), folder.path(), packs, &Context::default());
 /// store.write("a.pack", b"bytes".to_vec(), "").unwrap();
 /// assert_eq!(store.read("a.pack", 5).unwrap().unwrap(), b"bytes");
 /// ```

@@ -12,8 +12,8 @@ mod text;
 
 use std::collections::BTreeMap;
 
-use backlot_core::Version;
 use backlot_core::text::sanitize;
+use backlot_pep::Version;
 
 use crate::dirty::{Decision, DirtyNode, DirtyReport, Hold};
 use crate::judge::{Change, Withdrawal};

@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use backlot_core::{Requirement, Timestamp};
+use backlot_core::Timestamp;
+use backlot_pep::Requirement;
 use fastrand::Rng;
 
 use super::drive::{plan, settle_with_summary, state};

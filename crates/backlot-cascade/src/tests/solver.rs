@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use backlot_core::{PackageName, Specifiers, Version};
+use backlot_pep::{PackageName, Specifiers, Version};
 
 use crate::{Catalog, Conflict, Expected, Input, Inputs, NodeId, RepoName, ResolveRequest};
 

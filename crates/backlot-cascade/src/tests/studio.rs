@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use backlot_core::{
-    Class, Clock, Coded, Context, GroupName, PackageName, Requirement, Sha256, Timestamp, Version,
-};
+use backlot_core::{Class, Clock, Coded, Context, Sha256, Timestamp};
+use backlot_pep::{GroupName, PackageName, Requirement, Version};
 
 use super::solver::Solver;
 use crate::node::FieldHasher;

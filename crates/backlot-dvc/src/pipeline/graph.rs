@@ -4,15 +4,18 @@
 //! were given in, edges in the order of dependencies, and so does every walk. Deliberately absent: which nodes are to be
 //! run ([`super::targets`], [`super::verdict`]).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use backlot_core::RelPath;
 
-use super::error::{PipelineError, Result};
+use super::error::{PipelineError, Result, Spot};
 use super::load::Pipelines;
 use super::place::Place;
 use super::stage::Stage;
 use crate::pointer::Pointer;
+
+/// How many edges a graph may have: with more, stages read whole folders that all others write into.
+const MAX_EDGES: usize = 5_000_000;
 
 /// A pointer with where it is.
 #[derive(Clone, Debug)]
@@ -79,8 +82,12 @@ impl Graph {
         };
         let outputs = graph.outputs()?;
         graph.check_definitions(&outputs)?;
+        let mut edges = 0;
         for node in 0..graph.pipelines.stages.len() {
-            graph.connect(node, &outputs)?;
+            edges += graph.connect(node, &outputs)?;
+            if edges > MAX_EDGES {
+                return Err(graph.too_dense(node));
+            }
         }
         for (node, needs) in graph.needs.iter().enumerate() {
             for need in needs {
@@ -217,10 +224,20 @@ impl Graph {
         Ok(())
     }
 
-    fn connect(&mut self, node: usize, outputs: &Outputs) -> Result<()> {
+    fn too_dense(&self, node: usize) -> PipelineError {
+        let stage = &self.pipelines.stages[node];
+        PipelineError::Schema {
+            spot: Spot::new(&stage.file, stage.line),
+            key: format!("stages.{}.deps", stage.name),
+            reason: format!("and those before have more than {MAX_EDGES} stages to wait for"),
+        }
+    }
+
+    /// Find what a node needs. Returns how many nodes these are.
+    fn connect(&mut self, node: usize, outputs: &Outputs) -> Result<usize> {
         let stage = &self.pipelines.stages[node];
         let deps = stage.deps.iter().map(|dep| &dep.place);
-        let mut needs = Vec::new();
+        let (mut needs, mut known) = (Vec::new(), HashSet::new());
         for place in deps.chain(stage.params.iter().map(|params| &params.place)) {
             let own = place
                 .inside()
@@ -232,13 +249,14 @@ impl Graph {
                 });
             }
             for other in outputs.overlapping(place) {
-                if !needs.contains(&other) {
+                if known.insert(other) {
                     needs.push(other);
                 }
             }
         }
+        let count = needs.len();
         self.needs[node] = needs;
-        Ok(())
+        Ok(count)
     }
 
     /// Refuse circles; a stage that reads a folder it writes into is one too.

@@ -13,13 +13,15 @@ use super::files::ProjectFiles;
 use super::place::Place;
 use super::schema::{self, Definitions, Source, StageDefinition};
 use super::stage::Stage;
-use super::template::{self, ArgumentStyle, Fault, Scope};
+use super::template::{self, ArgumentStyle, Budget, Fault, Scope};
 use super::value::{Entry, Map, Value};
 use super::variables::{ParameterFiles, Variables, VarsEntry};
 use super::yaml_read;
 
 /// How many stages one definition may make.
 const MAX_GROUP: usize = 100_000;
+/// As how many values a stage counts beside those that it has.
+const STAGE: usize = 32;
 
 /// All stages of a project.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +55,7 @@ impl Pipelines {
     /// Read `dvc.yaml` files, which must exist, with the files of variables they name.
     pub fn load(files: &dyn ProjectFiles, paths: &[RelPath], style: ArgumentStyle) -> Result<Self> {
         let parameters = ParameterFiles::new(files);
+        let budget = Budget::default();
         let mut all = Self::default();
         for path in paths {
             let place = Place::Inside(path.clone());
@@ -67,6 +70,7 @@ impl Pipelines {
                 file: path,
                 folder: Place::folder_of(path),
                 parameters: &parameters,
+                budget: &budget,
                 style,
             };
             loader.add(&definitions, &mut all)?;
@@ -80,6 +84,7 @@ struct Loader<'a> {
     file: &'a RelPath,
     folder: Place,
     parameters: &'a ParameterFiles<'a>,
+    budget: &'a Budget,
     style: ArgumentStyle,
 }
 
@@ -102,6 +107,7 @@ impl Loader<'_> {
             variables: &variables.map,
             item: None,
             key: None,
+            budget: self.budget,
         };
         let begin = all.stages.len();
         let mut groups = Vec::new();
@@ -193,6 +199,7 @@ impl Loader<'_> {
             variables: &variables.map,
             item: None,
             key: None,
+            budget: self.budget,
         };
         let items = match &definition.source {
             Source::One => {
@@ -225,6 +232,9 @@ impl Loader<'_> {
     ) -> Result<Stage> {
         let body = &definition.body;
         let path = format!("stages.{name}.");
+        self.budget
+            .spend(STAGE, 0)
+            .map_err(|fault| self.fault(fault, definition.line, format!("stages.{name}")))?;
         let mut own = None;
         if let Some(entry) = body.entry("vars") {
             // Its files are relative to the working folder, which only the variables of the file can name.
@@ -244,6 +254,9 @@ impl Loader<'_> {
                 }
             };
             let mut variables = variables.clone();
+            self.budget
+                .spend(variables.map.len(), 0)
+                .map_err(|fault| self.fault(fault, entry.line, format!("{path}vars")))?;
             let reserved: &[&str] = match (scope.item, scope.key) {
                 (Some(_), Some(_)) => &["item", "key"],
                 (Some(_), None) => &["item"],

@@ -3,7 +3,7 @@
 //! Invariant: nodes come after all that they need, otherwise in the order of the files (DVC's order for one target); only
 //! [`Reach::Only`] keeps the order of the targets. Deliberately absent: outputs as targets, which DVC does not take either.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use backlot_core::{RelPath, text};
 
@@ -71,10 +71,10 @@ impl Graph {
         } else {
             selection.targets
         };
-        let mut named = Vec::new();
+        let (mut named, mut known) = (Vec::new(), HashSet::new());
         for target in targets {
             for node in self.find(target, selection)? {
-                if !named.contains(&node) {
+                if known.insert(node) {
                     named.push(node);
                 }
             }

@@ -1,8 +1,10 @@
 //! `${...}` in `dvc.yaml`: which expressions there are, and what they become.
 //!
 //! Invariants: a string that is one expression becomes the value itself, any other string stays a string; `\${` is kept as
-//! `${`; a mapping becomes arguments in `cmd` and is refused elsewhere. Deliberately absent: where values come from
-//! ([`super::variables`]), and arithmetic, which DVC does not have.
+//! `${`; a mapping becomes arguments in `cmd` and is refused elsewhere; what a file makes of its expressions has a bound.
+//! Deliberately absent: where values come from ([`super::variables`]), and arithmetic, which DVC does not have.
+
+use std::cell::Cell;
 
 use backlot_core::text;
 
@@ -31,12 +33,38 @@ pub(crate) enum Fault {
     Unusable(String),
 }
 
+/// How much a project may make of its expressions: many stages with a long text each are much more than their file.
+#[derive(Debug, Default)]
+pub(crate) struct Budget(Cell<usize>);
+
+impl Budget {
+    /// Bytes.
+    const MOST: usize = 128 << 20;
+    /// What a value costs beside its text.
+    const VALUE: usize = 16;
+
+    /// Count values and bytes of text.
+    pub(crate) fn spend(&self, values: usize, bytes: usize) -> Result<(), Fault> {
+        let more = values.saturating_mul(Self::VALUE).saturating_add(bytes);
+        let spent = self.0.get().saturating_add(more);
+        self.0.set(spent);
+        if spent <= Self::MOST {
+            return Ok(());
+        }
+        Err(Fault::Unusable(format!(
+            "makes more than {} MiB of the expressions of all files",
+            Self::MOST >> 20
+        )))
+    }
+}
+
 /// What expressions can name: variables, and the item and key of a generated stage.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope<'a> {
     pub(crate) variables: &'a Map,
     pub(crate) item: Option<&'a Value>,
     pub(crate) key: Option<&'a Value>,
+    pub(crate) budget: &'a Budget,
 }
 
 impl<'a> Scope<'a> {
@@ -162,6 +190,7 @@ pub(crate) fn resolve(
     scope: Scope<'_>,
     style: ArgumentStyle,
 ) -> Result<Value, Fault> {
+    scope.budget.spend(1, 0)?;
     match value {
         Value::Str(text) => resolve_text(text, key, scope, style),
         Value::List(items) => {
@@ -191,23 +220,28 @@ pub(crate) fn resolve_text(
     scope: Scope<'_>,
     style: ArgumentStyle,
 ) -> Result<Value, Fault> {
+    scope.budget.spend(0, text.len())?;
     let found = expressions(text);
     if let [only] = found.as_slice()
         && only.start == 0
         && only.end == text.len()
     {
         let value = scope.select(only.inner)?;
-        return if key.is_some() && value.is_container() {
-            substitute(only.inner, value, key, style).map(Value::Str)
+        let value = if key.is_some() && value.is_container() {
+            Value::Str(substitute(only.inner, value, key, style)?)
         } else {
-            Ok(value.clone())
+            value.clone()
         };
+        scope.budget.spend(0, value.as_str().map_or(0, str::len))?;
+        return Ok(value);
     }
     let (mut out, mut from) = (String::new(), 0);
     for expression in found {
         let value = scope.select(expression.inner)?;
         out.push_str(&text[from..expression.start]);
-        out.push_str(&substitute(expression.inner, value, key, style)?);
+        let substitute = substitute(expression.inner, value, key, style)?;
+        scope.budget.spend(0, substitute.len())?;
+        out.push_str(&substitute);
         from = expression.end;
     }
     out.push_str(&text[from..]);
@@ -289,7 +323,7 @@ fn shell_quoted(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{ArgumentStyle, Fault, Map, Scope, Value, resolve, resolve_text};
+    use super::{ArgumentStyle, Budget, Fault, Map, Scope, Value, resolve, resolve_text};
     use crate::pipeline::yaml_read;
 
     const VARIABLES: &str = "n: 1\nf: 0.10\nsmall: 1e-5\nt: true\nz: ~\ns: a b\nl: [1, x y, 2.5]\ndate: 2024-01-02\n\
@@ -306,6 +340,7 @@ mod tests {
             variables: &variables,
             item: Some(&Value::Str("it".to_owned())),
             key: None,
+            budget: &Budget::default(),
         };
         resolve_text(text, key, scope, ArgumentStyle::default())
     }
@@ -392,6 +427,7 @@ mod tests {
             variables: &variables,
             item: None,
             key: None,
+            budget: &Budget::default(),
         };
         let style = ArgumentStyle {
             negated_flags: true,
@@ -409,6 +445,7 @@ mod tests {
             variables: &variables,
             item: None,
             key: None,
+            budget: &Budget::default(),
         };
         let value = yaml_read::read("- ${s}: {cache: false}\n- ${n}\n").expect("YAML");
         let resolved = resolve(&value, Some("outs"), scope, ArgumentStyle::default()).expect("resolved");

@@ -210,7 +210,7 @@ pub fn action<P: Present>(
     present: &P,
     force: bool,
 ) -> Result<Action, P::Error> {
-    if changes.is_empty() && (!force || stage.frozen) {
+    if changes.is_empty() && !force {
         return Ok(Action::Skip);
     }
     let judge = Judge {
@@ -223,10 +223,10 @@ pub fn action<P: Present>(
         },
     };
     let mut inputs = Vec::new();
+    judge.dependencies(&mut inputs)?;
     if stage.frozen {
+        // It is recorded as it is, with all that it has.
         judge.outputs(&mut inputs)?;
-    } else {
-        judge.dependencies(&mut inputs)?;
     }
     let missing: Vec<Change> = inputs.iter().filter_map(missing_part).collect();
     if !missing.is_empty() {

@@ -1,7 +1,7 @@
 //! YAML as DVC's parser (ruamel, YAML 1.2, safe) reads it: which plain words are numbers, merges, aliases, duplicate keys.
 //!
 //! Invariants: one document, whose mapping keys are distinct; aliases share their value, and a document that would be
-//! more than [`MAX_VALUES`] values with its aliases written out is refused; nesting has a bound. Deliberately absent:
+//! more than [`MAX_VALUES`] values, or much more text, with its aliases written out is refused; nesting has a bound. Deliberately absent:
 //! YAML 1.1, which is refused, tags of programs, sets and binary data.
 //!
 //! `serde_yaml_ng`, which reads pointers, decides itself what a plain word is (`1_000` and `010` are text to it) and
@@ -19,6 +19,8 @@ use crate::scalar;
 
 /// How many values a document may have, aliases written out.
 const MAX_VALUES: usize = 1_000_000;
+/// How many bytes of text that an alias copies count as a value.
+const TEXT_OF_A_VALUE: usize = 64;
 /// How deep it may be nested.
 const MAX_DEPTH: usize = 128;
 
@@ -59,7 +61,7 @@ struct Sized {
 struct Reader<'a> {
     events: Parser<'a, StrInput<'a>>,
     anchors: HashMap<usize, (Value, usize)>,
-    /// Entries that merges have copied.
+    /// Entries that merges have copied, and texts that aliases have.
     copied: usize,
 }
 
@@ -103,7 +105,10 @@ impl<'a> Reader<'a> {
                 let known = self.anchors.get(&anchor).cloned();
                 let (value, size) =
                     known.ok_or_else(|| Problem::new(line, "an alias of an unknown anchor"))?;
-                return Ok(Sized { value, size });
+                // Lists and mappings are shared; a text is a copy.
+                let text = value.as_str().map_or(0, str::len);
+                self.copied = self.copied.saturating_add(text / TEXT_OF_A_VALUE);
+                return self.bounded(Sized { value, size }, line);
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let value =
@@ -126,12 +131,17 @@ impl<'a> Reader<'a> {
                 },
             ),
         };
+        let made = self.bounded(made, line)?;
+        if anchor != 0 {
+            self.anchors.insert(anchor, (made.value.clone(), made.size));
+        }
+        Ok(made)
+    }
+
+    fn bounded(&self, made: Sized, line: usize) -> Result<Sized, Problem> {
         if made.size > MAX_VALUES || self.copied > MAX_VALUES {
             let reason = format!("more than {MAX_VALUES} values, with aliases written out");
             return Err(Problem::new(line, reason));
-        }
-        if anchor != 0 {
-            self.anchors.insert(anchor, (made.value.clone(), made.size));
         }
         Ok(made)
     }
@@ -496,6 +506,14 @@ mod tests {
         let problem = read(&text).expect_err("refused");
         assert!(
             problem.reason.contains(&MAX_VALUES.to_string()),
+            "{}",
+            problem.reason
+        );
+        // Few values, each with the same long text.
+        let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(100));
+        let problem = read(&text).expect_err("refused");
+        assert!(
+            problem.reason.contains("aliases written out"),
             "{}",
             problem.reason
         );

@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::file;
 use backlot_core::web::shown;
-use backlot_core::{
-    Context, DirectUrl, FileError, Operation, PackageName, Sha256, StrongDigest, Subject, shared,
-};
+use backlot_core::{Context, FileError, Operation, Sha256, StrongDigest, Subject, shared};
 use backlot_net::{Account, Ask, FileSink, Head, Kind, Network, PlaceName};
+use backlot_pep::{DirectUrl, PackageName};
 use backlot_wheel::{Metadata, Sdist, WheelArchive, WheelName, sdist_name};
 use reqwest::header::{ETAG, LAST_MODIFIED};
 use serde::{Deserialize, Serialize};

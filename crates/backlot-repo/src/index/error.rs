@@ -3,7 +3,8 @@
 //! Invariant: a URL in a message has neither user, password nor query: signed links are secrets. Every text that a server
 //! said is cut and stripped of control characters. Deliberately absent: conflicts, which are [`crate::Error::ReleaseExists`].
 
-use backlot_core::{Class, PackageName};
+use backlot_core::Class;
+use backlot_pep::PackageName;
 
 /// Who says which digest a file should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,9 +21,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use backlot_core::PackageName;
 use backlot_core::web::shown;
 use backlot_net::{Account, Failure, Network, PlaceName};
+use backlot_pep::PackageName;
 use ulid::Ulid;
 use url::Url;
 

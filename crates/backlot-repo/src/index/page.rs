@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use backlot_core::PackageName;
 use backlot_core::web::shown;
 use backlot_net::tame;
+use backlot_pep::PackageName;
 use backlot_wheel::{WheelName, sdist_name};
 use url::Url;
 

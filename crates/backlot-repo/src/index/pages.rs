@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use backlot_core::Timestamp;
 use backlot_core::web::shown;
-use backlot_core::{PackageName, Timestamp};
 use backlot_net::{Ask, Head, Kept, Kind, Network, Responses};
+use backlot_pep::PackageName;
 use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 use tokio::task::JoinSet;
 use url::Url;

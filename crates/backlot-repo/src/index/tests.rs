@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use backlot_core::PackageName;
+use backlot_pep::PackageName;
 use url::Url;
 
 use super::error::IndexError;

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use backlot_core::PackageName;
+use backlot_pep::PackageName;
 use backlot_wheel::WheelName;
 use ulid::Ulid;
 

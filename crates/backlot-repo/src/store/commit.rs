@@ -17,8 +17,9 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use backlot_backend::{CommitBy, Error as BackendError, How, Moved, Put};
-use backlot_core::{Context, FileError, PackageName, Timestamp, Version};
+use backlot_core::{Context, FileError, Timestamp};
 use backlot_net::Pauses;
+use backlot_pep::{PackageName, Version};
 use backlot_wheel::{WheelName, sdist_name};
 use fs_err as fs;
 use sha2::Digest as _;

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backlot_backend::Entry;
-use backlot_core::{Context, PackageName, Version};
+use backlot_core::Context;
 use backlot_net::Kind;
+use backlot_pep::{PackageName, Version};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 

@@ -5,8 +5,9 @@
 
 use backlot_backend::Entry;
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{PackageName, shared};
+use backlot_core::shared;
 use backlot_net::{Head, Kind};
+use backlot_pep::PackageName;
 
 use super::{ReleaseStore, page_key};
 use crate::error::{Error, Result};

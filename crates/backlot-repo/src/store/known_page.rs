@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use backlot_core::PackageName;
+use backlot_pep::PackageName;
 
 use super::by_page::release;
 use super::{ReleaseStore, package_prefix, page_key, status_prefix};

@@ -36,8 +36,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use backlot_backend::ObjectStore;
-use backlot_core::{ExpectedIdentity, PackageName, Version};
+use backlot_core::ExpectedIdentity;
 use backlot_net::{Kept, Kind, Network, PlaceName, Responses};
+use backlot_pep::{PackageName, Version};
 use backlot_wheel::sdist_name;
 
 pub use backlot_backend::StoreOptions;

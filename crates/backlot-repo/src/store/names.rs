@@ -3,7 +3,7 @@
 //! Invariant: a place whose names cannot be told is an error, and so is one that is gone; it is never taken for empty. Deliberately absent: what
 //! the files are (`shelf`).
 
-use backlot_core::{PackageName, Version};
+use backlot_pep::{PackageName, Version};
 use backlot_wheel::{WheelName, sdist_name};
 
 use super::{ReleaseStore, package_prefix};

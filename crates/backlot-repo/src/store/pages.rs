@@ -9,7 +9,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use backlot_backend::ObjectStore;
-use backlot_core::{Context, PackageName, Timestamp};
+use backlot_core::{Context, Timestamp};
+use backlot_pep::PackageName;
 
 use super::known_page::KnownPage;
 use super::shelf::{Shelf, fold};

@@ -3,8 +3,9 @@
 //! Invariant: metadata is that which the release was published with, by its digest. Deliberately absent: the files themselves (`file`).
 
 use backlot_backend::each;
-use backlot_core::{Context, PackageName, Version};
+use backlot_core::Context;
 use backlot_net::Kind;
+use backlot_pep::{PackageName, Version};
 use backlot_wheel::{Metadata, WheelName};
 
 use super::ReleaseStore;

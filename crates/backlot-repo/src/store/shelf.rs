@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backlot_backend::{Entry, Error as BackendError};
-use backlot_core::{Class, Context, PackageName, Sha256, Timestamp, Version};
+use backlot_core::{Class, Context, Sha256, Timestamp};
 use backlot_net::Kind;
+use backlot_pep::{PackageName, Version};
 use backlot_wheel::{Sdist, WheelArchive, WheelName};
 
 use super::facts::Said;

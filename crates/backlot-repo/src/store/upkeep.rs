@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use backlot_backend::{CommitBy, Entry, How, Moved, Put};
-use backlot_core::{Context, Operation, PackageName};
+use backlot_core::{Context, Operation};
+use backlot_pep::PackageName;
 use sha2::Digest as _;
 use ulid::Ulid;
 

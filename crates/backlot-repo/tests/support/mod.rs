@@ -13,7 +13,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use backlot_core::{Context, Event, EventKind, Observer, PackageName, Sha256, Version};
+use backlot_core::{Context, Event, EventKind, Observer, Sha256};
+use backlot_pep::{PackageName, Version};
 use backlot_repo::Publication;
 use fs_err as fs;
 use sha2::Digest;

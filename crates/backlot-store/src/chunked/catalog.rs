@@ -63,7 +63,17 @@ impl Catalog {
         mirror: &Path,
         context: &Context,
     ) -> Result<Self> {
-        let tombs = tomb::read_all(blobs)?;
+        Self::load_after(tomb::read_all(blobs)?, source, blobs, mirror, context)
+    }
+
+    /// The same, with tombs that were read just now.
+    pub(super) fn load_after(
+        tombs: Vec<Tomb>,
+        source: Source,
+        blobs: &dyn BlobStore,
+        mirror: &Path,
+        context: &Context,
+    ) -> Result<Self> {
         let segments = Mirror::of_recipes(blobs, mirror).load(source, context)?;
         let open = |one: super::mirror::Found| recipe::Segment::of(one.name, one.written, one.bytes);
         let recipes: std::io::Result<Vec<_>> = segments.found.into_iter().rev().map(open).collect();

@@ -1,14 +1,16 @@
 //! Packs to files: plan what to read, read it in few ranges, prove every chunk and every file.
 //!
 //! Files of up to a few MiB are put together in memory, as many at a time as MD5 has lanes; larger ones are written part
-//! by part under a temporary name and hashed when all parts are there, while they are in the page cache. Memory:
-//! [`IN_PROGRESS`] two and a half times, and 48 bytes a chunk of a group of files: below 256 MiB with what a network needs. Chunks that
+//! by part under a temporary name and hashed when all parts are there, while they are in the page cache. What waits for a network
+//! holds stored bytes only; so more pieces of work are fetched than are decoded. Memory: stored bytes of [`FETCHED`] pieces of work and half as many
+//! ahead, raw bytes of as many as there are cores and one more, and 48 bytes a chunk of a group of files: below 256 MiB with what a network needs. Chunks that
 //! lie in the cache already are taken from there; runs of them in a large file are copied by the system, which shares their
 //! blocks where the disk can, so that a new version takes the disk only what is new about it. It is read once all the same. Invariant: an object gets its name in the cache only after its MD5
 //! and its BLAKE3, and with it that of each chunk, were right.
 
 mod read;
 mod spans;
+mod stream;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
@@ -20,6 +22,7 @@ use fs_err as fs;
 
 use self::read::{Source, chunks_in};
 use self::spans::Spans;
+pub(crate) use self::stream::FileStream;
 use super::catalog::{Catalog, Found};
 use super::filter::Coder;
 use super::name::{Kind, StoredName};
@@ -36,11 +39,15 @@ use crate::hash;
 use crate::hash::md5::{Md5Hasher, update_many};
 use crate::holes;
 use crate::object::{FileDigests, ObjectId, Transfer};
-use crate::parallel::each;
+use crate::parallel::{Budget, each};
 use crate::remote::Fetched;
 
-/// Raw bytes of all pieces of work that are in progress together.
-const IN_PROGRESS: u64 = 48 << 20;
+/// Raw bytes of pieces of work that are decoded at once, at most.
+const DECODED: u64 = 36 << 20;
+/// The smallest and largest piece of work, in raw bytes: so large that a request for neighbouring chunks is one for megabytes.
+const JOB: std::ops::RangeInclusive<u64> = 6 << 20..=12 << 20;
+/// Pieces of work that are fetched at once, at most.
+const FETCHED: usize = 10;
 /// Files in one piece of work.
 const JOB_FILES: usize = 512;
 /// Bytes of large files that wait for their hash.
@@ -89,19 +96,22 @@ struct Getter<'a> {
     context: &'a Context,
     /// Raw bytes of one piece of work.
     job: u64,
+    /// Raw bytes that are decoded at once.
+    decoded: Budget,
     damaged: Mutex<BTreeMap<StoredName, &'static str>>,
 }
 
 impl Site {
-    /// Bytes of one piece of work: large enough that a request for neighbouring chunks is one for megabytes.
+    /// Bytes of one piece of work.
     fn job(&self) -> u64 {
-        (IN_PROGRESS / self.blobs.concurrency() as u64).clamp(6 << 20, 24 << 20)
+        (48_u64 << 20)
+            .div_ceil(self.blobs.concurrency() as u64)
+            .clamp(*JOB.start(), *JOB.end())
     }
 
     /// How many pieces of work are in progress at once.
     pub(super) fn parallel_jobs(&self) -> usize {
-        let most = usize::try_from(IN_PROGRESS / self.job()).unwrap_or(1);
-        self.blobs.concurrency().min(most)
+        self.blobs.concurrency().min(FETCHED)
     }
 
     /// Fetch objects into a cache. One result for each, and what is condemned of what those that were stored are made of.
@@ -125,6 +135,7 @@ impl Site {
             running: &running,
             context,
             job: self.job(),
+            decoded: Budget::new(DECODED.min((context.pool().threads() as u64 + 1) * self.job())),
             damaged: Mutex::default(),
         };
         let mut results = vec![Fetched::Missing; items.len()];
@@ -256,8 +267,7 @@ fn chunks_of(found: &Found<'_>, tables: &Tables) -> Option<Vec<(StoredName, Entr
         let range = run.first as usize..(run.first as usize).checked_add(run.count as usize)?;
         chunks.extend(table.get(range)?.iter().map(|entry| (name, *entry)));
     }
-    let length: u64 = chunks.iter().map(|(_, entry)| u64::from(entry.raw)).sum();
-    (length == found.recipe.size).then_some(chunks)
+    (raw_bytes(chunks.iter()) == found.recipe.size).then_some(chunks)
 }
 
 impl Getter<'_> {
@@ -357,6 +367,7 @@ impl Getter<'_> {
     /// Put whole files together in memory, prove them, and give them to the cache.
     fn files(&self, plans: &[FilePlan], spans: (&Spans, usize)) -> Result<Vec<(usize, Fetched)>> {
         let source = self.read(chunks_in(plans), spans)?;
+        let _share = self.decoded.take(raw_bytes(chunks_in(plans)));
         let mut whole: Vec<Option<(Vec<u8>, Blake3)>> = Vec::with_capacity(plans.len());
         for plan in plans {
             whole.push(Coder::with(|coder| {
@@ -531,11 +542,9 @@ impl Getter<'_> {
         rest.push(next..chunks.len());
         let wanted = rest.iter().flat_map(|run| &chunks[run.clone()]);
         let source = self.read(wanted, spans)?;
+        let _share = self.decoded.take(raw_bytes(chunks.iter()));
         for run in rest.into_iter().filter(|run| !run.is_empty()) {
-            let before: u64 = chunks[..run.start]
-                .iter()
-                .map(|(_, entry)| u64::from(entry.raw))
-                .sum();
+            let before = raw_bytes(chunks[..run.start].iter());
             let assembled = Coder::with(|coder| self.assemble(&chunks[run], &source, None, coder))?;
             let Some((bytes, _)) = assembled else {
                 placed.sound = false;
@@ -586,6 +595,11 @@ impl Getter<'_> {
         }
         None
     }
+}
+
+/// How many bytes chunks are.
+fn raw_bytes<'c>(chunks: impl Iterator<Item = &'c (StoredName, Entry)>) -> u64 {
+    chunks.map(|(_, entry)| u64::from(entry.raw)).sum()
 }
 
 /// Whole files to pieces of work.

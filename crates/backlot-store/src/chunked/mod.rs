@@ -17,6 +17,7 @@ mod compact;
 mod config;
 mod copies;
 mod copy;
+mod counted;
 mod cutter;
 mod direct;
 mod filter;
@@ -58,6 +59,7 @@ mod tests;
 
 pub(crate) use config::KEY as CONFIG_KEY;
 pub use gc::{CollectOptions, CollectReport, Collected};
+pub(crate) use get::FileStream;
 pub use name::{NotAStoredName, StoredName};
 pub use part::{JobId, JobRelease, Part, PartFile, PartHead};
 pub use parts::{DamagedPart, DroppedPart, JobParts, PartChoice, PartSource, StoredPart};

@@ -24,6 +24,7 @@ use super::relied::{Relied, Rounds};
 use super::seeds::Seeds;
 use super::slot::{Content, Intake, Source};
 use super::tiers::Merger;
+use super::tomb::{self, Tomb};
 use super::whole_index::commit_index;
 use super::writer::{Journal, PackStream};
 use crate::error::{Error, Result};
@@ -111,7 +112,8 @@ impl Site {
         for group in groups(sources) {
             let catalog = Catalog::load(&*self.blobs, &self.mirror, work.context)?;
             let own = self.store(group, &catalog, work, &mut Relied::default(), &mut pushed)?;
-            self.merge_recipes(catalog, &own, work.context)?;
+            let tombs = tomb::read_all(&*self.blobs)?;
+            self.merge_recipes(catalog, tombs, &own, work.context)?;
         }
         Ok(pushed)
     }
@@ -154,7 +156,7 @@ impl Site {
             }
             let lost = self.lost(&relied, work.context)?;
             if lost.is_empty() {
-                return self.merge_recipes(catalog, &own, work.context);
+                return self.merge_recipes(catalog, lost.tombs, &own, work.context);
             }
             rounds.another(&lost, &*self.blobs)?;
             work.avoid.extend(lost.packs);
@@ -185,13 +187,20 @@ impl Site {
         }
     }
 
-    /// Merge recipe segments, if it is the turn of this push.
-    fn merge_recipes(&self, catalog: Catalog, own: &HashSet<StoredName>, context: &Context) -> Result<()> {
+    /// Merge recipe segments, if it is the turn of this push. The tombs are of after what it wrote.
+    fn merge_recipes(
+        &self,
+        catalog: Catalog,
+        tombs: Vec<Tomb>,
+        own: &HashSet<StoredName>,
+        context: &Context,
+    ) -> Result<()> {
         // A view that lacks what was just written is as good: it is merged in its turn.
         let catalog = if own.is_empty() {
             Ok(catalog)
         } else {
-            Catalog::load(&*self.blobs, &self.mirror, context)
+            let source = super::mirror::Source::Mirror;
+            Catalog::load_after(tombs, source, &*self.blobs, &self.mirror, context)
         };
         let merger = Merger::Push(own, fastrand::f64());
         let merged = catalog.and_then(|catalog| self.compact_recipes(catalog, &merger, context));

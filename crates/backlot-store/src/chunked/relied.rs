@@ -11,7 +11,7 @@ use super::catalog::Found;
 use super::name::{Kind, StoredName};
 use super::pack::PackFacts;
 use super::push::Site;
-use super::tomb::{self, Condemned};
+use super::tomb::{self, Condemned, Tomb};
 use crate::error::{Error, Result};
 use crate::parallel::each;
 
@@ -65,6 +65,8 @@ pub(super) struct Lost {
     pub(super) condemned_recipes: Vec<StoredName>,
     /// Recipe segments that are gone: what they had is in others now, or a collector deleted it. Or nobody can read them.
     merged_recipes: Vec<StoredName>,
+    /// The tombs that it was judged by.
+    pub(super) tombs: Vec<Tomb>,
 }
 
 impl Lost {
@@ -102,13 +104,25 @@ impl Rounds {
 impl Site {
     /// What of the things relied on is condemned or gone by now.
     pub(super) fn lost(&self, relied: &Relied, context: &Context) -> Result<Lost> {
-        let condemned = Condemned::by(&tomb::read_all(&*self.blobs)?);
-        let not = |names: &BTreeSet<StoredName>, there: Vec<bool>| -> Vec<StoredName> {
-            let lost = names.iter().zip(there).filter(|(_, there)| !there);
+        let tombs = tomb::read_all(&*self.blobs)?;
+        let condemned = Condemned::by(&tombs);
+        let packs = relied.with_lengths(&relied.packs);
+        let recipes = relied.with_lengths(&relied.recipes);
+        // Both kinds at once: over a long line it is one round trip.
+        let there = each(
+            self.blobs.concurrency(),
+            packs.len() + recipes.len(),
+            context,
+            |n| match packs.get(n) {
+                Some(pack) => self.is_whole(pack, context),
+                None => self.is_readable(&recipes[n - packs.len()]),
+            },
+        )?;
+        let (whole, sound) = there.split_at(packs.len());
+        let not = |names: &BTreeSet<StoredName>, there: &[bool]| -> Vec<StoredName> {
+            let lost = names.iter().zip(there).filter(|(_, there)| !**there);
             lost.map(|(name, _)| *name).collect()
         };
-        let whole = self.are_whole(&relied.with_lengths(&relied.packs), context)?;
-        let sound = self.are_readable(&relied.with_lengths(&relied.recipes), context)?;
         let mut packs = not(&relied.packs, whole);
         packs.extend(
             relied
@@ -124,54 +138,61 @@ impl Site {
                 .copied()
                 .collect(),
             merged_recipes: not(&relied.recipes, sound),
+            tombs,
         })
     }
 
-    /// Which packs are there and of their length, where that is known. One of another length is told: it was cut, and its end
-    /// has the table.
+    /// Which packs are there and of their length, where that is known.
     pub(super) fn are_whole(
         &self,
         packs: &[(StoredName, Option<u64>)],
         context: &Context,
     ) -> Result<Vec<bool>> {
         each(self.blobs.concurrency(), packs.len(), context, |n| {
-            let (name, length) = packs[n];
-            let key = Kind::Pack.key(name);
-            let Some(found) = self.blobs.stat(&key)? else {
-                return Ok(false);
-            };
-            let Some(length) = length else { return Ok(true) };
-            let right = self.is_long(&found, length)?;
-            if !right {
-                let (place, size) = (self.blobs.place(), found.size);
-                let message = format!(
-                    "`{key}` in {place} is damaged: it has {size} bytes, not {length}; `backlot repair` stores again what it had"
-                );
-                context.warn("store::damaged_pack", message);
-            }
-            Ok(right)
+            self.is_whole(&packs[n], context)
         })
     }
 
-    /// Which recipe segments are there as they are known here: others have nothing but what the remote has. A small one is read,
-    /// which takes one request, as asking for its length does.
+    /// Whether a pack is there and of its length. One of another length is told: it was cut, and its end has the table.
+    fn is_whole(&self, (name, length): &(StoredName, Option<u64>), context: &Context) -> Result<bool> {
+        let key = Kind::Pack.key(*name);
+        let Some(found) = self.blobs.stat(&key)? else {
+            return Ok(false);
+        };
+        let Some(length) = *length else { return Ok(true) };
+        let right = self.is_long(&found, length)?;
+        if !right {
+            let (place, size) = (self.blobs.place(), found.size);
+            let message = format!(
+                "`{key}` in {place} is damaged: it has {size} bytes, not {length}; `backlot repair` stores again what it had"
+            );
+            context.warn("store::damaged_pack", message);
+        }
+        Ok(right)
+    }
+
+    /// Which recipe segments are there as they are known here.
     pub(super) fn are_readable(
         &self,
         segments: &[(StoredName, Option<u64>)],
         context: &Context,
     ) -> Result<Vec<bool>> {
-        let recipes = self.segments(Kind::Recipe);
         each(self.blobs.concurrency(), segments.len(), context, |n| {
-            let (name, length) = segments[n];
-            if length.is_some_and(|length| length <= SMALL) {
-                return recipes.is_sound_remotely(name);
-            }
-            match (self.blobs.stat(&Kind::Recipe.key(name))?, length) {
-                (None, _) => Ok(false),
-                (Some(_), None) => Ok(true),
-                (Some(found), Some(length)) => self.is_long(&found, length),
-            }
+            self.is_readable(&segments[n])
         })
+    }
+
+    /// Whether a recipe segment is there as it is known here: another one has nothing but what the remote has. A small one is
+    /// read, which takes one request, as asking for its length does.
+    fn is_readable(&self, (name, length): &(StoredName, Option<u64>)) -> Result<bool> {
+        if length.is_some_and(|length| length <= SMALL) {
+            return self.segments(Kind::Recipe).is_sound_remotely(*name);
+        }
+        match (self.blobs.stat(&Kind::Recipe.key(*name))?, length) {
+            (None, _) => Ok(false),
+            (Some(_), None) => Ok(true),
+            (Some(found), Some(length)) => self.is_long(&found, *length),
+        }
     }
 
     /// Whether an object has a length. A service that does not tell lengths says 0: it is asked for the last byte.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use backlot_backend::ObjectStore;
 use backlot_core::{Blake3, Context, LinkMode, PlaceIdentity};
@@ -37,6 +37,9 @@ pub(crate) const AHEAD_FROM: u64 = 32 << 20;
 pub(crate) struct ChunkedRemote {
     blobs: Arc<dyn BlobStore>,
     mirrors: PathBuf,
+    /// What the config object said, of a service: it never changes, and each look is a round trip. A folder is looked at each time,
+    /// since its disk may go.
+    format: Option<OnceLock<RemoteFormat>>,
 }
 
 impl ChunkedRemote {
@@ -45,18 +48,28 @@ impl ChunkedRemote {
     }
 
     pub(crate) fn in_store(store: Arc<dyn ObjectStore>, mirrors: &Path) -> Self {
-        Self::on(Arc::new(StoreBlobs::new(store)), mirrors)
+        Self {
+            format: Some(OnceLock::new()),
+            ..Self::on(Arc::new(StoreBlobs::new(store)), mirrors)
+        }
     }
 
     pub(super) fn on(blobs: Arc<dyn BlobStore>, mirrors: &Path) -> Self {
         Self {
             blobs,
             mirrors: mirrors.to_path_buf(),
+            format: None,
         }
     }
 
     pub(crate) fn place(&self) -> String {
         self.blobs.place()
+    }
+
+    /// The same remote, of which other things are remembered in a folder.
+    pub(crate) fn mirrored_in(mut self, mirrors: &Path) -> Self {
+        self.mirrors = mirrors.to_path_buf();
+        self
     }
 
     fn bad(&self, reason: String) -> Error {
@@ -76,10 +89,17 @@ impl ChunkedRemote {
 
     /// The remote as it is; `None` if nothing was ever pushed to it.
     pub(super) fn find(&self) -> Result<Option<Site>> {
+        if let Some(format) = self.format.as_ref().and_then(OnceLock::get) {
+            return Ok(Some(self.site(format.clone())));
+        }
         let Some(bytes) = self.blobs.read(KEY)? else {
             return Ok(None);
         };
         let format = RemoteFormat::parse(&bytes).map_err(|reason| self.bad(reason))?;
+        let format = match &self.format {
+            Some(kept) => kept.get_or_init(|| format).clone(),
+            None => format,
+        };
         Ok(Some(self.site(format)))
     }
 

@@ -9,6 +9,7 @@ mod folder;
 mod identity;
 mod origin;
 mod parts;
+mod place;
 mod proven;
 mod results;
 pub(crate) mod service;
@@ -18,10 +19,8 @@ pub use results::RunCacheLayout;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use backlot_backend::ObjectStore;
-use backlot_core::web::shown_text;
+use backlot_core::file::TemporaryFolder;
 use backlot_core::{Blake3, Context, LinkMode, Operation, Subject};
 use serde::{Deserialize, Serialize};
 
@@ -76,29 +75,15 @@ impl std::str::FromStr for RemoteLayout {
     }
 }
 
-/// The address of a remote.
+/// The address of a remote, for [`Remote::open`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteConfig {
-    /// A folder, as a path or with `file://`. Stores are opened with [`Remote::in_store`].
+    /// A folder, as a path or with `file://`, or `memory://name`. Stores are opened with [`Remote::in_store`].
     pub url: String,
     /// Its layout.
     pub layout: RemoteLayout,
     /// A local folder for what is remembered of remotes; it can be removed at any time.
     pub mirrors: PathBuf,
-}
-
-/// The folder that a URL or path names.
-fn folder_of(url: &str) -> Result<PathBuf> {
-    let bad = |reason: String| Error::BadRemote {
-        url: shown_text(url),
-        reason,
-    };
-    match url.split_once("://") {
-        None => Ok(PathBuf::from(url)),
-        Some(("file", path)) => Ok(PathBuf::from(path)),
-        Some(("", _)) => Err(bad("it has no scheme".to_owned())),
-        Some((scheme, _)) => Err(bad(format!("the scheme `{scheme}` is not known"))),
-    }
 }
 
 /// What a push or pull moved.
@@ -126,7 +111,11 @@ fn absent(cache: &Cache, mut items: Vec<Transfer>) -> Result<Vec<Transfer>> {
     Ok(items)
 }
 
-/// An open remote.
+/// An open remote: content that others can reach, in a folder, in memory, or in a store of objects.
+///
+/// [`Remote::at`] and [`Remote::on`] open one for [`Store`](crate::Store). All methods take `&self` and may be called from any thread at
+/// once, and wait until they are done; in async code, call them where waiting is fine. Nothing is locked: any number of processes and
+/// machines may push to and pull from one remote.
 #[derive(Debug)]
 pub struct Remote {
     backend: Backend,
@@ -138,64 +127,21 @@ pub struct Remote {
     rescues: bool,
     /// What is remembered of the content of its objects, where it is in DVC's layout.
     proven: Proven,
+    /// The folder for what is remembered, where the caller named none.
+    mirrors: Option<TemporaryFolder>,
 }
 
 #[derive(Debug)]
 enum Backend {
     Folder(folder::FolderRemote),
     Service(service::ServiceRemote),
-    Chunked(ChunkedRemote),
+    Chunked(Box<ChunkedRemote>),
 }
 
 impl Remote {
-    /// Open a remote in a folder; nothing is made until something is pushed.
-    pub fn open(config: &RemoteConfig) -> Result<Self> {
-        let root = folder_of(&config.url)?;
-        let backend = match config.layout {
-            RemoteLayout::Chunked => Backend::Chunked(ChunkedRemote::in_folder(root, &config.mirrors)),
-            RemoteLayout::Dvc => Backend::Folder(folder::FolderRemote::new(root)),
-        };
-        let subject = Subject::of_place(&config.url);
-        Ok(Self::on(backend, subject).remembering(&config.mirrors))
-    }
-
     /// Whether the content of an object of a remote never changes while it has its name: packs, and files in DVC's layout.
     pub fn is_fixed(key: &str) -> bool {
         ChunkedRemote::is_pack(key) || key.starts_with(service::OBJECTS)
-    }
-
-    /// Open a remote in a store of objects; nothing is asked yet. `mirrors` is a local folder for what is remembered of remotes.
-    pub fn in_store(store: Arc<dyn ObjectStore>, layout: RemoteLayout, mirrors: &Path) -> Result<Self> {
-        let subject = Subject::of_place(store.place());
-        let backend = match layout {
-            RemoteLayout::Chunked if !store.traits().lists => {
-                return Err(Error::BadRemote {
-                    url: store.place().to_owned(),
-                    reason: "a chunked remote is found by listing it, which a plain web server cannot do"
-                        .to_owned(),
-                });
-            }
-            RemoteLayout::Chunked => Backend::Chunked(ChunkedRemote::in_store(store, mirrors)),
-            RemoteLayout::Dvc => Backend::Service(service::ServiceRemote::new(store)),
-        };
-        Ok(Self::on(backend, subject).remembering(mirrors))
-    }
-
-    fn on(backend: Backend, subject: Subject) -> Self {
-        Self {
-            backend,
-            subject,
-            known: None,
-            rescues: false,
-            proven: Proven::default(),
-        }
-    }
-
-    fn remembering(mut self, mirrors: &Path) -> Self {
-        if !matches!(self.backend, Backend::Chunked(_)) {
-            self.proven = Proven::of(mirrors, &self.place());
-        }
-        self
     }
 
     /// Put files into the cache as [`add_files`] does and, where the layout is ours, send much
@@ -239,32 +185,6 @@ impl Remote {
         }
         let report = self.push_group(Origin::Files(&files), &items, context)?;
         Ok((digests, report))
-    }
-
-    /// The layout of what lies in a folder: what its identity says, else DVC's if DVC put it there, else ours.
-    pub fn detect_layout(url: &str) -> Result<RemoteLayout> {
-        let backend = Backend::Folder(folder::FolderRemote::new(folder_of(url)?));
-        Self::on(backend, Subject::of_place(url)).detected()
-    }
-
-    /// The same of a store.
-    pub fn detect_layout_in(store: Arc<dyn ObjectStore>) -> Result<RemoteLayout> {
-        let subject = Subject::of_place(store.place());
-        Self::on(Backend::Service(service::ServiceRemote::new(store)), subject).detected()
-    }
-
-    fn detected(&self) -> Result<RemoteLayout> {
-        if let Some(layout) = self
-            .read_identity()?
-            .and_then(|bytes| identity::layout_of(&bytes))
-        {
-            return Ok(layout);
-        }
-        Ok(if self.is_used()? {
-            RemoteLayout::Dvc
-        } else {
-            RemoteLayout::Chunked
-        })
     }
 
     /// How this remote is called in messages.
@@ -628,7 +548,7 @@ impl Remote {
 }
 
 impl TransferReport {
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.objects += other.objects;
         self.bytes += other.bytes;
         self.already_there += other.already_there;

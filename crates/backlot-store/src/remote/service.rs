@@ -18,7 +18,7 @@ use crate::cache::{Cache, ObjectEntry, VerifyReport, set_read_only};
 use crate::error::Result;
 use crate::hash::Hasher;
 use crate::object::{FileDigests, ObjectId, Transfer};
-use crate::parallel::each;
+use crate::parallel::{Budget, each};
 
 /// Bytes of one piece; memory is at most twice this a transfer.
 const PIECE: usize = 4 << 20;
@@ -28,6 +28,10 @@ const LIST_FROM: usize = 200;
 const SMALL: u64 = 1 << 20;
 /// Where objects lie.
 pub(super) const OBJECTS: &str = "files/md5/";
+/// What objects under way hold in memory together.
+const IN_MEMORY: u64 = 96 << 20;
+/// What a store holds of an object before it sends parts of it.
+const MOST_HELD: u64 = 36 << 20;
 /// What a store is told that an object is.
 const TYPE: &str = "application/octet-stream";
 
@@ -122,8 +126,9 @@ impl ServiceRemote {
         running: &Running<'_>,
         context: &Context,
     ) -> Result<Vec<(ObjectId, FileDigests)>> {
+        let memory = Budget::new(IN_MEMORY);
         let results = each(self.width(), items.len(), context, |n| {
-            self.put(origin, &items[n], running, context)
+            self.put(origin, &items[n], &memory, running, context)
         })?;
         let (mut sent, mut damaged) = (Vec::with_capacity(items.len()), Vec::new());
         for (item, digests) in items.iter().zip(results) {
@@ -144,10 +149,12 @@ impl ServiceRemote {
         &self,
         origin: Origin<'_>,
         item: &Transfer,
+        memory: &Budget,
         running: &Running<'_>,
         context: &Context,
     ) -> Result<Option<FileDigests>> {
         let mut file = fs::File::open(origin.path_of(&item.id))?;
+        let _held = memory.take(file.metadata()?.len().min(MOST_HELD));
         // Dropped unfinished, the object never appears.
         let mut writer = Arc::clone(&self.store).writer(&item.id.key())?;
         let mut hasher = Hasher::default();

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use backlot_core::{Context, FixedClock, LinkMode, Timestamp};
-use backlot_net::{Network, NetworkOptions};
 use fs_err as fs;
 
 use super::{Remote, RemoteConfig, RemoteLayout};
@@ -46,9 +45,7 @@ impl Bench {
     }
 
     fn in_memory(&self, layout: RemoteLayout) -> Remote {
-        let options = NetworkOptions::new(self.folder.path().join("index"));
-        let network = Network::new(options, Context::default()).expect("a network");
-        let store = backlot_backend::memory(&network).expect("a store");
+        let store = backlot_backend::memory();
         Remote::in_store(store, layout, &self.folder.path().join("mirrors")).expect("a remote")
     }
 
@@ -146,11 +143,7 @@ fn packs_of_a_service_are_no_larger_than_memory_allows() {
     let context = Context::default();
     let added = add_files(&bench.cache, &bench.stat, &[path], &[LinkMode::Copy], &context).expect("added");
     let id = ObjectId::file(added[0].digests.md5);
-    let network = Network::new(
-        NetworkOptions::new(bench.folder.path().join("index")),
-        context.clone(),
-    );
-    let store = backlot_backend::memory(&network.expect("a network")).expect("a store");
+    let store = backlot_backend::memory();
     let mirrors = bench.folder.path().join("mirrors");
     let remote = Remote::in_store(Arc::clone(&store), RemoteLayout::Chunked, &mirrors).expect("a remote");
     remote

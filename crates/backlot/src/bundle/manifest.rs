@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
+use backlot_core::{Blake3, RelPath, Sha256};
+use backlot_pep::{PackageName, Version};
 use backlot_store::ObjectId;
 use backlot_wheel::WheelName;
 use serde::{Deserialize, Serialize};

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{LinkMode, PackageName, RelPath};
+use backlot_core::{LinkMode, RelPath};
 use backlot_dvc::TrackedPointer;
+use backlot_pep::PackageName;
 use backlot_store::{Cache, FileDigests, ObjectId};
 use backlot_wheel::{InstalledDist, Layout, Owners, WheelArchive};
 use fs_err as fs;

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use backlot_core::options;
-use backlot_core::{LinkMode, PackageName, Sha256, Version, shared};
+use backlot_core::{LinkMode, Sha256, shared};
 use backlot_dvc::{Manifest, TrackedPointer};
+use backlot_pep::{PackageName, Version};
 use backlot_repo::{Checked, Release, Repo};
 use backlot_store::{Cache, ObjectId, StatCache, add_files};
 use fs_err as fs;

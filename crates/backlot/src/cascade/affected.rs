@@ -5,7 +5,7 @@
 //! with it never fails the publish. Deliberately absent: doing anything about it.
 
 use backlot_cascade::{DirtyReport, ExpectedRelease, Inputs, NodeId, RepoName, Root, dirty};
-use backlot_core::{PackageName, Version};
+use backlot_pep::{PackageName, Version};
 
 use crate::cascade::index::Effort;
 use crate::cascade::resolver::StudioResolver;

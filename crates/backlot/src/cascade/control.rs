@@ -10,7 +10,8 @@ use backlot_cascade::{
     CascadeId, DirtyNode, Ending, Entry, Journal as _, JournalEvent, NodeId, NodeStatus, Plan, RunState,
     Summary,
 };
-use backlot_core::{Timestamp, Version};
+use backlot_core::Timestamp;
+use backlot_pep::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::cascade::known::ending_of;

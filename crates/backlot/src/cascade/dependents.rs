@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backlot_core::{GroupName, PackageName, Requirement, RequirementKind, Version};
+use backlot_pep::{GroupName, PackageName, Requirement, RequirementKind, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::cascade::index::{IndexedRelease, ReleaseIndex};

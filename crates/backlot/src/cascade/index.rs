@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use backlot_core::{Coded as _, GroupName, Operation, PackageName, RelPath, Requirement, Sha256, Version};
+use backlot_core::{Coded as _, Operation, RelPath, Sha256};
 use backlot_core::{file, shared};
+use backlot_pep::{GroupName, PackageName, Requirement, Version};
 use backlot_repo::{Listing, Release, Repo, Stamp, Wanted};
 use backlot_wheel::{AssetInfo, EntryPoints, Metadata};
 use rayon::prelude::*;

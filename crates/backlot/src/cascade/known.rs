@@ -75,7 +75,7 @@ impl Opened {
             Some((repo, package)) => (Some(RepoName::new(repo)), package),
             None => (None, name),
         };
-        let package = backlot_core::PackageName::of_asset(package)?;
+        let package = backlot_pep::PackageName::of_asset(package)?;
         let is_meant =
             |node: &&&NodeId| node.package == package && repo.as_ref().is_none_or(|repo| node.repo == *repo);
         let mut found = nodes.iter().filter(is_meant);

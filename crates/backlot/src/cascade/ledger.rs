@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use backlot_cascade::{
     CascadeId, Cause, Entry, Failure, InputsDigest, Journal, Lease, LeaseStore, Loaded, NodeId, NodeKey,
 };
-use backlot_core::{Context, PackageName, Sha256, Version};
+use backlot_core::{Context, Sha256};
+use backlot_pep::{PackageName, Version};
 use backlot_repo::{ReleaseStore, Repo};
 
 use crate::error::{CascadeError, Result};

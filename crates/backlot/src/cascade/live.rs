@@ -10,7 +10,8 @@ use backlot_cascade::{
     Asset, Cause, Failure, Index, InputsDigest, NodeId, NodeKey, RepoName, Resolution, ResolveRequest,
     Resolver,
 };
-use backlot_core::{Context, PackageName, Version};
+use backlot_core::Context;
+use backlot_pep::{PackageName, Version};
 
 use crate::cascade::ledger::{self, Owner};
 use crate::cascade::resolver::StudioResolver;

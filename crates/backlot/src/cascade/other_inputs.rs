@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: deciding that it cannot; the bytes do.
 
-use backlot_core::PackageName;
+use backlot_pep::PackageName;
 
 use crate::error::{Error, Result, WorkspaceError};
 use crate::project::provenance::{BuildRecord, ExactInput, Provenance};

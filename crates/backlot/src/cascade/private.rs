@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backlot_cascade::{CascadeId, Inputs, NodeId};
-use backlot_core::{Context, Version};
+use backlot_core::Context;
+use backlot_pep::Version;
 
 use crate::cascade::studio::Studio;
 use crate::environment::install::InstallRequest;

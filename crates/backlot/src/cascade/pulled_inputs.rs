@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use backlot_core::PackageName;
+use backlot_pep::PackageName;
 
 use crate::environment::install::{InstallReport, InstallRequest};
 use crate::environment::lockfile::Lock;

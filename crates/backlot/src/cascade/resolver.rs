@@ -10,7 +10,8 @@ use backlot_cascade::{
     Cause, Conflict, Expected, Fresh, Input, Inputs, NodeId, RecipeDigest, RepoName, Resolution,
     ResolveRequest, Resolver,
 };
-use backlot_core::{Class, Coded, Context, PackageName, Requirement, Sha256, Version};
+use backlot_core::{Class, Coded, Context, Sha256};
+use backlot_pep::{PackageName, Requirement, Version};
 use backlot_resolve::{
     Candidate, Candidates, Dependencies, PrereleasePolicy, Problem, RootRequirement, Source,
 };

@@ -10,7 +10,8 @@ use backlot_cascade::{
     CascadeId, Ending, Entry, Journal as _, JournalEvent, Limits, NodeId, NodeStatus, NodeTask, Plan,
     RunState, Runner, Services, Step, Summary, dirty,
 };
-use backlot_core::{Timestamp, Version, file, options};
+use backlot_core::{Timestamp, file, options};
+use backlot_pep::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::cascade::known::ending_of;

@@ -10,7 +10,8 @@ use backlot_cascade::{
     Asset, Catalog, GroupedRequirement, Input, Inputs, NodeId, Origin, RecipeDigest, Release, ReleaseRecord,
     RepoName, Settings,
 };
-use backlot_core::{MarkerEnv, PackageName, Requirement, Sha256, Version};
+use backlot_core::Sha256;
+use backlot_pep::{MarkerEnv, PackageName, Requirement, Version};
 use sha2::Digest as _;
 
 use crate::cascade::index::{Effort, IndexedRelease, ReleaseIndex};

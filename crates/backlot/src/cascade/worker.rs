@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use backlot_cascade::{Built, Committed, Failure, FailureKind, Job, LeaseStore as _, NodeId, Worker};
-use backlot_core::{Class, Coded as _, Context, Version, file};
+use backlot_core::{Class, Coded as _, Context, file};
+use backlot_pep::Version;
 use backlot_repo::Verdict;
 
 use crate::cascade::ledger::RepoLeases;

@@ -9,7 +9,8 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{PackageName, Sha256, Timestamp, file, shared};
+use backlot_core::{Sha256, Timestamp, file, shared};
+use backlot_pep::PackageName;
 use backlot_repo::{Repo, Stamp};
 use backlot_resolve::Problem;
 use fs_err as fs;
@@ -51,7 +52,7 @@ impl Opened {
         wish: &Wish,
         lock: Option<&Lock>,
     ) -> Result<Place> {
-        let texts = |all: &[backlot_core::Requirement]| -> Vec<String> {
+        let texts = |all: &[backlot_pep::Requirement]| -> Vec<String> {
             all.iter().map(ToString::to_string).collect()
         };
         let requirements: Vec<(String, &str)> = problem

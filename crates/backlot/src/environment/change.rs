@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use backlot_core::{LinkMode, PackageName, RelPath, file};
+use backlot_core::{LinkMode, RelPath, file};
 use backlot_dvc::{Out, Pointer};
+use backlot_pep::PackageName;
 use backlot_store::{Cache, Transfer};
 use backlot_wheel::{InstalledDist, Metadata, Owners};
 

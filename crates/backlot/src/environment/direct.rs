@@ -8,8 +8,9 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use backlot_core::{DirectUrl, MarkerEnv, PackageName, Sha256};
+use backlot_core::Sha256;
 use backlot_net::Network;
+use backlot_pep::{DirectUrl, MarkerEnv, PackageName};
 use backlot_repo::{DirectFetch, DirectFile, Promise};
 use backlot_resolve::RootRequirement;
 

@@ -9,7 +9,8 @@
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{MarkerEnv, PackageName, RelPath, file};
+use backlot_core::{RelPath, file};
+use backlot_pep::{MarkerEnv, PackageName};
 use backlot_wheel::{InstallOptions, InstalledDist, Layout, Owners};
 use fs_err as fs;
 

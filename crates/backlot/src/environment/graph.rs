@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backlot_core::{PackageName, Version};
+use backlot_pep::{PackageName, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::Lock;

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use backlot_core::options;
-use backlot_core::{PackageName, Requirement};
+use backlot_pep::{PackageName, Requirement};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::EnvironmentEdit;

@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Context, DirectUrl, GroupName, PackageName, Sha256, Version, file};
+use backlot_core::{Context, Sha256, file};
+use backlot_pep::{DirectUrl, GroupName, PackageName, Version};
 use backlot_repo::{DirectFile, Release, ReleaseKind, Repo};
 use serde::{Deserialize, Serialize};
 

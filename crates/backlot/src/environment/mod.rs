@@ -32,7 +32,8 @@ pub(crate) mod wish;
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Context, FileError, MarkerEnv, RelPath, file, platform};
+use backlot_core::{Context, FileError, RelPath, file, platform};
+use backlot_pep::MarkerEnv;
 use backlot_wheel::{InstalledDist, Interpreter, Layout};
 use fs_err as fs;
 

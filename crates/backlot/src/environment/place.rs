@@ -8,7 +8,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use backlot_core::{LinkMode, PackageName};
+use backlot_core::LinkMode;
+use backlot_pep::PackageName;
 use backlot_wheel::{EntryPoints, InstallOptions, Layout, Owners, UnpackedWheel};
 use rayon::prelude::*;
 

@@ -1,6 +1,6 @@
 //! What has to happen to an environment, and what is said of it afterwards.
 
-use backlot_core::{PackageName, Version};
+use backlot_pep::{PackageName, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::LockedPackage;

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use backlot_core::text::printable;
-use backlot_core::{Class, Coded, Context, MarkerEnv, PackageName, Requirement, Version};
+use backlot_core::{Class, Coded, Context};
+use backlot_pep::{MarkerEnv, PackageName, Requirement, Version};
 use backlot_repo::{DirectFetch, IndexError, Listing, Promise, Release, Repo, Stamp};
 use backlot_resolve::{Candidate, Candidates, Dependencies, Remark, Resolution, Resolved, Source};
 use backlot_wheel::{Fit, Metadata, Tags, WheelName};

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backlot_core::{PackageName, Requirement};
+use backlot_pep::{PackageName, Requirement};
 use backlot_repo::Release;
 use backlot_resolve::Problem;
 use rayon::prelude::*;

@@ -10,10 +10,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{
-    DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Sha256, Specifiers, StrongDigest, Version,
-    file,
-};
+use backlot_core::{Sha256, StrongDigest, file};
+use backlot_pep::{DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Specifiers, Version};
 use backlot_repo::{Place, Release};
 use serde::{Deserialize, Serialize};
 

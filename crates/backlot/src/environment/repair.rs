@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use backlot_core::{PackageName, file};
+use backlot_core::file;
+use backlot_pep::PackageName;
 
 use crate::environment::install::InstallReport;
 use crate::environment::lockfile::Lock;

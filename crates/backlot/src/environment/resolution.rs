@@ -3,7 +3,7 @@
 //! Invariant: an output is the only candidate for its package, so an editable is never silently replaced. A release in
 //! several repos counts once, from the most preferred. Deliberately absent: the solving (`backlot-resolve`).
 
-use backlot_core::{MarkerEnv, PackageName, Requirement};
+use backlot_pep::{MarkerEnv, PackageName, Requirement};
 use backlot_resolve::{Problem, Resolution, RootRequirement};
 
 use crate::environment::direct::urls_of;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, TemporaryFolder};
 use backlot_core::shared::{self, Modes};
-use backlot_core::{Operation, PackageName, Sha256};
+use backlot_core::{Operation, Sha256};
+use backlot_pep::PackageName;
 use backlot_repo::Release;
 use backlot_wheel::{Sdist, WheelArchive};
 use rayon::prelude::*;

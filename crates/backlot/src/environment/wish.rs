@@ -1,6 +1,6 @@
 //! What releases are chosen for.
 
-use backlot_core::{PackageName, Requirement};
+use backlot_pep::{PackageName, Requirement};
 use serde::{Deserialize, Serialize};
 
 use crate::workspace::rules::Rules;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Class, PackageName, Version, text};
+use backlot_core::{Class, text};
+use backlot_pep::{PackageName, Version};
 
 use crate::project::base::NewerRelease;
 

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Class, PackageName, text};
+use backlot_core::{Class, text};
+use backlot_pep::PackageName;
 
 /// Tracked files that cannot be published, pushed or placed.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Class, PackageName, Version, text};
+use backlot_core::{Class, text};
+use backlot_pep::{PackageName, Version};
 use backlot_repo::Place;
 
 /// What only a workspace can get wrong.

@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use backlot_core::{PackageName, RelPath};
+use backlot_core::RelPath;
 use backlot_dvc::Pointer;
+use backlot_pep::PackageName;
 use backlot_wheel::{InstalledDist, parse_record};
 
 use crate::environment::Environment;

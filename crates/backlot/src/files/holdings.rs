@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
+use backlot_core::{Blake3, RelPath, Sha256};
 use backlot_dvc::pipeline::LOCK_FILE;
 use backlot_dvc::{Out, Pointer};
+use backlot_pep::{PackageName, Version};
 use backlot_repo::{Inside, Listing, Release, Repo, Wanted, WholeRelease};
 use backlot_store::{Cache, Error as StoreError, ObjectId, Remote, Transfer};
 use serde::{Deserialize, Serialize};

@@ -9,8 +9,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use backlot_core::{Blake3, Md5, PackageName, Sha256, Version, file};
+use backlot_core::{Blake3, Md5, Sha256, file};
 use backlot_dvc::Pointer;
+use backlot_pep::{PackageName, Version};
 use backlot_repo::Release;
 use backlot_store::{Cache, ObjectId};
 

@@ -3,7 +3,7 @@
 //! `[localize]` in `backlot.toml` names assets with `"always"`, which all are that are not named, or `"on-demand"`: a pull without names leaves
 //! those alone. Deliberately absent: outputs, whose files are somebody's work and always wanted.
 
-use backlot_core::PackageName;
+use backlot_pep::PackageName;
 use serde::{Deserialize, Serialize};
 use toml_edit::value;
 

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::options;
-use backlot_core::{Md5, RelPath, Version};
+use backlot_core::{Md5, RelPath};
 use backlot_dvc::{Ignore, Out, Scanned, TrackedPointer};
+use backlot_pep::Version;
 use backlot_store::{Cache, CheckoutItem, CheckoutOptions, FileDigests, ObjectId, PlacedMembers, StatCache};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};

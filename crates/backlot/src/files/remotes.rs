@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
-use backlot_core::{PackageName, Requirement, Version};
+use backlot_pep::{PackageName, Requirement, Version};
 use backlot_store::{CollectOptions, CollectReport, ObjectId, Remote, RestoreReport, Transfer};
 use serde::{Deserialize, Serialize};
 

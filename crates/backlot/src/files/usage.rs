@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use backlot_core::{PackageName, Version};
+use backlot_pep::{PackageName, Version};
 use backlot_store::{ObjectId, Usage};
 use serde::{Deserialize, Serialize};
 

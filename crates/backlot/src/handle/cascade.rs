@@ -3,7 +3,8 @@
 //! Deliberately absent: how it is done; each method says what, and where.
 
 use backlot_cascade::{DirtyReport, Entry, NodeId, RepoName};
-use backlot_core::{Context, PackageName, Version};
+use backlot_core::Context;
+use backlot_pep::{PackageName, Version};
 
 use crate::cascade::control::{CascadeRequest, CascadeRow, CascadeStatus, NodeExplained};
 use crate::cascade::dependents::DependentsReport;

@@ -27,7 +27,8 @@ mod toolchain;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backlot_core::{Context, Requirement, Subject};
+use backlot_core::{Context, Subject};
+use backlot_pep::Requirement;
 
 use crate::error::Result;
 use crate::workspace::call::{call, of_asset};

@@ -4,7 +4,8 @@
 
 use std::path::Path;
 
-use backlot_core::{Context, VersionChange};
+use backlot_core::Context;
+use backlot_pep::VersionChange;
 
 use crate::error::Result;
 use crate::handle::Workspace;

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use backlot_core::{BumpStep, Cancel, Class, Coded as _, Context, VersionChange};
+use backlot_core::{Cancel, Class, Coded as _, Context};
+use backlot_pep::{BumpStep, VersionChange};
 use fs_err as fs;
 
 use crate::environment::lockfile::Lock;

@@ -7,8 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{PackageName, RelPath, Requirement, Sha256, Version, options};
+use backlot_core::{RelPath, Sha256, options};
 use backlot_dvc::{ImportNotes, Out, ReleaseSource, TrackedPointer};
+use backlot_pep::{PackageName, Requirement, Version};
 use backlot_repo::{Release, Repo};
 use backlot_store::ObjectId;
 use backlot_wheel::WheelArchive;

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use backlot_core::RelPath;
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{PackageName, RelPath, Version};
 use backlot_dvc::pipeline::run::Project;
 use backlot_dvc::pipeline::{Folder, Pipelines, Place, ProjectFiles as _, Value, figures, params};
 use backlot_dvc::{Out, TrackedPointer};
+use backlot_pep::{PackageName, Version};
 use backlot_store::{Cache, ObjectId, Transfer};
 use serde::{Deserialize, Serialize};
 

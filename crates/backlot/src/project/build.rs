@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{PackageName, RelPath, Sha256, Version};
+use backlot_core::{RelPath, Sha256};
+use backlot_pep::{PackageName, Version};
 use backlot_wheel::BuildOptions;
 use serde::{Deserialize, Serialize};
 

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backlot_cascade::Settings;
-use backlot_core::{MarkerEnv, PackageName, Requirement, text};
+use backlot_core::text;
+use backlot_pep::{MarkerEnv, PackageName, Requirement};
 
 use crate::environment::lockfile::Lock;
 use crate::error::{Result, WorkspaceError};

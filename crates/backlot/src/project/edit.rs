@@ -5,9 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
+use backlot_core::file;
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{AssetName, BumpStep, PackageName, Version, file};
 use backlot_dvc::TrackedPointer;
+use backlot_pep::{AssetName, BumpStep, PackageName, Version};
 use backlot_wheel::{EntryPoints, INFO_GROUP, Metadata};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,8 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{GroupName, PackageName, Requirement, RequirementKind, Version, VersionChange, file};
+use backlot_core::file;
+use backlot_pep::{GroupName, PackageName, Requirement, RequirementKind, Version, VersionChange};
 use backlot_wheel::AssetToml;
 use serde::{Deserialize, Serialize};
 use toml_edit::{Array, DocumentMut, Item, Table, Value};

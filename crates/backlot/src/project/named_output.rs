@@ -6,7 +6,8 @@
 
 use std::path::Path;
 
-use backlot_core::{AssetName, PackageName, file};
+use backlot_core::file;
+use backlot_pep::{AssetName, PackageName};
 use fs_err as fs;
 
 use crate::error::Result;
@@ -123,7 +124,7 @@ pub(crate) fn same_name(a: &str, b: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::may_be_meant;
-    use backlot_core::PackageName;
+    use backlot_pep::PackageName;
     use fs_err as fs;
 
     #[test]

@@ -3,8 +3,9 @@
 //! Invariant: a project follows the original engine's conventions (asset.toml, classifiers, keywords, entry points), so both recognise it, and
 //! it appears whole.
 
+use backlot_core::file;
 use backlot_core::options;
-use backlot_core::{AssetName, PackageName, file};
+use backlot_pep::{AssetName, PackageName};
 use backlot_wheel::AssetToml;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};

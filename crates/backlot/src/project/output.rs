@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{PackageName, Requirement};
+use backlot_pep::{PackageName, Requirement};
 use backlot_wheel::Project;
 use fs_err as fs;
 

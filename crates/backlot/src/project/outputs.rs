@@ -7,7 +7,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use backlot_core::presence::is_folder;
-use backlot_core::{AssetName, PackageName, RelPath, text};
+use backlot_core::{RelPath, text};
+use backlot_pep::{AssetName, PackageName};
 use backlot_wheel::{InstalledDist, ModuleRoot, Project};
 use fs_err as fs;
 

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use backlot_cascade::{CascadeId, Settings};
 use backlot_core::web::shown_text;
-use backlot_core::{Blake3, PackageName, RelPath, Sha256, Version};
+use backlot_core::{Blake3, RelPath, Sha256};
 use backlot_dvc::{ImportNotes, MadeBy, Out, Pointer, TrackedPointer, import_address};
+use backlot_pep::{PackageName, Version};
 use backlot_store::ObjectId;
 use backlot_wheel::{InstalledDist, WheelArchive};
 use serde::{Deserialize, Serialize};

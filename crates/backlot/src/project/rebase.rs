@@ -11,8 +11,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, TemporaryFolder};
-use backlot_core::{BumpStep, LinkMode, Md5, PackageName, RelPath, Version};
+use backlot_core::{LinkMode, Md5, RelPath};
 use backlot_dvc::{Change, Destination, FileChanges, Manifest, TrackedPointer};
+use backlot_pep::{BumpStep, PackageName, Version};
 use backlot_store::{Cache, CheckoutItem, CheckoutOptions, FileDigests, ObjectId, StatCache, Transfer};
 use serde::{Deserialize, Serialize};
 

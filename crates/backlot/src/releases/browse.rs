@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use backlot_core::{Coded as _, PackageName, Requirement, RequirementKind, Version};
+use backlot_core::Coded as _;
 use backlot_dvc::Change;
+use backlot_pep::{PackageName, Requirement, RequirementKind, Version};
 use backlot_repo::{Fact, Place, Query, ReleaseStatus};
 use backlot_wheel::{AssetInfo, Metadata};
 use serde::{Deserialize, Serialize};

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use backlot_core::options;
-use backlot_core::{PackageName, Requirement, Sha256, Version, shared};
+use backlot_core::{Sha256, shared};
+use backlot_pep::{PackageName, Requirement, Version};
 use backlot_repo::{Checked, Listing, Release, ReleaseKind, Repo, WholeRelease};
 use backlot_resolve::{Problem, Resolution, RootRequirement};
 use backlot_store::ObjectId;
@@ -267,7 +268,7 @@ impl Opened {
     fn closure(
         &self,
         pool: &Pool<'_>,
-        env: &backlot_core::MarkerEnv,
+        env: &backlot_pep::MarkerEnv,
         root: &WholeRelease,
         requirement: &Requirement,
     ) -> Result<Vec<(PackageName, Version)>> {
@@ -609,7 +610,7 @@ pub(crate) fn dependencies_first<'a>(
 #[cfg(test)]
 mod tests {
     use super::dependencies_first;
-    use backlot_core::PackageName;
+    use backlot_pep::PackageName;
 
     #[test]
     fn what_is_needed_comes_first_also_in_long_chains_and_circles() {

@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use backlot_core::Md5;
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Md5, PackageName, Version};
 use backlot_dvc::{Change, Manifest, ManifestEntry, Out, TrackedPointer};
+use backlot_pep::{PackageName, Version};
 use backlot_store::{Cache, ObjectId};
 use backlot_wheel::AssetInfo;
 use serde::{Deserialize, Serialize};

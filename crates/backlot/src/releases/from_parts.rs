@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use backlot_core::{PackageName, RelPath, Version};
+use backlot_core::RelPath;
 use backlot_dvc::{
     AddedOut, CombineOptions, Combined, Destination, Expectation, MissingFrames, PartsError, SentAhead,
 };
+use backlot_pep::{PackageName, Version};
 use backlot_store::{
     Error as StoreError, FileDigests, JobId, JobRelease, ObjectId, PartFile, Remote, StoredName, Transfer,
 };

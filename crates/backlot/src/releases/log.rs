@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use backlot_core::Timestamp;
 use backlot_core::options;
-use backlot_core::{PackageName, Timestamp, Version};
+use backlot_pep::{PackageName, Version};
 use backlot_repo::{Fact, FactKind, Release, Repo};
 use serde::{Deserialize, Serialize};
 

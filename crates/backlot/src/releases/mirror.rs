@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use backlot_core::options;
 use backlot_core::wildcard::Wildcard;
-use backlot_core::{Class, Coded, Operation, PackageName, Version};
+use backlot_core::{Class, Coded, Operation};
+use backlot_pep::{PackageName, Version};
 use backlot_repo::WholeRelease;
 use serde::{Deserialize, Serialize};
 

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use backlot_core::{Version, VersionChange};
 use backlot_dvc::Change;
+use backlot_pep::{Version, VersionChange};
 
 use crate::error::Result;
 use crate::project::base::BaseRelease;

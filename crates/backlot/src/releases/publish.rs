@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use backlot_cascade::DirtyReport;
+use backlot_core::file;
 use backlot_core::options;
-use backlot_core::{PackageName, Version, VersionChange, file};
 use backlot_dvc::{AddedOut, Change, Destination, FileChanges, SentAhead, TrackedPointer};
+use backlot_pep::{PackageName, Version, VersionChange};
 use backlot_repo::{Checked, Publication, Release, Repo};
 use backlot_store::Remote;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use backlot_core::{PackageName, Version, text};
+use backlot_core::text;
+use backlot_pep::{PackageName, Version};
 use backlot_repo::{Publication, Release, ReleaseStatus, Repo, Verdict, VerdictReport};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use backlot_core::{Context, FileLock, Version, file};
+use backlot_core::{Context, FileLock, file};
+use backlot_pep::Version;
 use backlot_wheel::Interpreter;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};

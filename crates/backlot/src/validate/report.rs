@@ -49,7 +49,7 @@ pub struct ValidateReport {
     /// The asset.
     pub asset: String,
     /// The version that it would be published as.
-    pub version: backlot_core::Version,
+    pub version: backlot_pep::Version,
     /// Whether checks were as strict as they are in cascades.
     pub automatic: bool,
     /// The checks, in the order in which they are declared.

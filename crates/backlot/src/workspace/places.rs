@@ -4,7 +4,8 @@
 
 use backlot_backend::{StoreOptions, is_store_url};
 use backlot_core::options;
-use backlot_core::{AssetName, Coded as _, PlaceIdentity};
+use backlot_core::{Coded as _, PlaceIdentity};
+use backlot_pep::AssetName;
 use backlot_repo::{AllowedName, IndexRepo, ReindexReport, ReleaseStore};
 use backlot_store::RemoteLayout;
 use serde::{Deserialize, Serialize};

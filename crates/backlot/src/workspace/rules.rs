@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use backlot_core::Timestamp;
 use backlot_core::options;
-use backlot_core::{DirectUrlError, PackageName, Requirement, RequirementKind, Timestamp};
+use backlot_pep::{DirectUrlError, PackageName, Requirement, RequirementKind};
 use backlot_resolve::Preference;
 
 use crate::error::{Result, WorkspaceError};
@@ -146,7 +147,7 @@ mod tests {
         let texts: Vec<&str> = rules
             .constraints
             .iter()
-            .map(backlot_core::Requirement::text)
+            .map(backlot_pep::Requirement::text)
             .collect();
         assert_eq!(texts, ["Lamp==1.0", "table<3"]);
         let rules = rules.changed(&change(&["LAMP"]), folder.path()).expect("changed");

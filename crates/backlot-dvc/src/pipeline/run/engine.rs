@@ -279,21 +279,18 @@ impl<'a> Schedule<'a> {
             reports: BTreeMap::new(),
         };
         for (at, node) in order.iter().enumerate() {
-            let above: &[usize] = if graph.is_frozen(*node) {
-                &[]
-            } else {
-                graph.needs(*node)
-            };
-            let needs: Vec<usize> = above
-                .iter()
-                .filter_map(|need| positions.get(need).copied())
-                .collect();
+            let above = graph.needs(*node).iter();
+            let mut needs: Vec<usize> = above.filter_map(|need| positions.get(need).copied()).collect();
+            let mut after = needs.clone();
+            if graph.is_frozen(*node) {
+                // It needs none of them, but what it reads is not to be replaced while it is recorded.
+                after.retain(|other| *other < at);
+                needs.clear();
+            }
             // Single stages are made in the order in which they were named.
-            let after = if options.reach == Reach::Only {
-                at.checked_sub(1).into_iter().collect()
-            } else {
-                needs.clone()
-            };
+            if options.reach == Reach::Only {
+                after = at.checked_sub(1).into_iter().collect();
+            }
             schedule.waits[at] = after.len();
             for other in after {
                 schedule.waiting[other].push(at);

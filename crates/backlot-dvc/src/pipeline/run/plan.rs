@@ -189,7 +189,9 @@ impl Planner<'_> {
         let open: Vec<usize> = open.collect();
         let fails = above.iter().any(|need| is(need, Planned::Fail, Planned::Drop));
         let is_dropped = fails && !self.options.ignore_errors;
-        let assumed = self.assume(stage, locked.as_ref(), known)?;
+        let mut assumed = self.assume(stage, locked.as_ref(), known)?;
+        // A frozen stage is what it is, whatever comes of those above.
+        assumed.is_open &= !stage.frozen;
         let is_forced = self.is_forced(above, known);
         let judging = Judged {
             stage: &assumed.stage,
@@ -199,7 +201,7 @@ impl Planner<'_> {
             is_open: assumed.is_open,
         };
         let (planned, changes) = self.judge(&judging, known)?;
-        let is_new = assumed.stage.deps.len() < stage.deps.len();
+        let is_new = !stage.frozen && assumed.stage.deps.len() < stage.deps.len();
         let (action, why) = match planned {
             _ if is_dropped => (Planned::Drop, Vec::new()),
             // A stage that has no entry for what is made above cannot be up to date.

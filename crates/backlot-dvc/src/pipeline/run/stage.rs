@@ -319,6 +319,9 @@ impl Maker<'_> {
             }
             .into()),
             Action::Record => {
+                // What is there is taken as what it makes, and is in the cache from now on. It is not remembered as the result of
+                // its inputs, since it need not be made of them.
+                let (overlay, _) = self.take_outs(stage, false)?;
                 let entry = entry_of(stage, &overlay)?;
                 self.locks.set(stage, entry)?;
                 Ok(Outcome::Recorded)
@@ -531,8 +534,20 @@ impl Maker<'_> {
 
     /// Put what the commands made into the cache, remember it, and write the lock.
     fn commit(&self, stage: &Stage, aside: &mut Aside) -> Result<()> {
-        let project = self.world.project;
         let remembered = run_cache::is_eligible(stage) && !self.options.no_commit;
+        let (overlay, outs) = self.take_outs(stage, remembered)?;
+        let entry = entry_of(stage, &overlay)?;
+        if remembered {
+            self.known.remember(stage, &overlay, &entry, &outs)?;
+        }
+        aside.becomes(&entry)?;
+        self.locks.set(stage, entry)
+    }
+
+    /// Measure the outputs of a stage, and put those into the cache that belong there, with metrics and plots if the result is to be
+    /// remembered.
+    fn take_outs(&self, stage: &Stage, remembered: bool) -> Result<(Overlay<'_>, Vec<Measured>)> {
+        let project = self.world.project;
         let mut overlay = self.overlay();
         let mut outs = Vec::with_capacity(stage.outs.len());
         for out in &stage.outs {
@@ -549,11 +564,6 @@ impl Maker<'_> {
                 self.locks.git_ignore(&out.place.to_path(&project.root))?;
             }
         }
-        let entry = entry_of(stage, &overlay)?;
-        if remembered {
-            self.known.remember(stage, &overlay, &entry, &outs)?;
-        }
-        aside.becomes(&entry)?;
-        self.locks.set(stage, entry)
+        Ok((overlay, outs))
     }
 }

@@ -236,3 +236,17 @@ fn a_chain_of_five_thousand_stages_is_planned_at_once() {
     assert_eq!(parsed.to_text(), lock);
     assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
 }
+
+#[test]
+fn a_graph_in_which_all_wait_for_all_is_refused() {
+    let items: Vec<String> = (0..3_000).map(|item| item.to_string()).collect();
+    let items = items.join(", ");
+    let error = refused(&[(
+        "dvc.yaml",
+        &format!(
+            "stages:\n  make: {{foreach: [{items}], do: {{cmd: x, outs: ['d/${{item}}']}}}}\n  \
+             read: {{foreach: [{items}], do: {{cmd: y, deps: [d]}}}}\n"
+        ),
+    )]);
+    assert!(error.to_string().contains("stages to wait for"), "{error}");
+}

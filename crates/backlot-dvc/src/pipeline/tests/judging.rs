@@ -209,8 +209,9 @@ fn a_frozen_stage_is_recorded_and_never_run() {
     stage.frozen = true;
     world.paths.insert("i".to_owned(), "other");
     assert_eq!(what_to_do(&stage, Some(&entry), &world), Action::Skip);
+    // As in DVC, force takes what is there now for recorded.
     let forced = action(&stage, Some(&entry), &[], &world, true).expect("decided");
-    assert_eq!(forced, Action::Skip);
+    assert_eq!(forced, Action::Record);
     stage.command = "other".into();
     assert_eq!(what_to_do(&stage, Some(&entry), &world), Action::Record);
     world.paths.remove("p");

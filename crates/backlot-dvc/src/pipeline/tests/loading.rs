@@ -341,3 +341,33 @@ fn files_are_read_from_a_folder_and_bounded_to_files() {
             .contains("UTF-8")
     );
 }
+
+#[test]
+fn what_expressions_make_has_a_bound() {
+    let long = "x".repeat(1 << 20);
+    let items: Vec<String> = (0..1_000).map(|item| item.to_string()).collect();
+    let items = items.join(", ");
+    let variables = format!("long: {long}\nitems: [{items}]\n");
+    for (definition, key) in [
+        // Each of many stages has the text.
+        (
+            "a: {foreach: '${items}', do: {cmd: x, desc: '${long}'}}".to_owned(),
+            "desc",
+        ),
+        // One stage has it many times.
+        (format!("a: {{cmd: '{}'}}", "${long} ".repeat(1_000)), "cmd"),
+        // Many stages of which each is small.
+        (
+            (0..300)
+                .map(|at| format!("a{at}: {{foreach: '${{items}}', do: {{cmd: x}}}}\n  "))
+                .collect(),
+            "stages.",
+        ),
+    ] {
+        let file = format!("stages:\n  {definition}\n");
+        let error = refused(&[("params.yaml", &variables), ("dvc.yaml", &file)]);
+        let text = error.to_string();
+        assert_eq!(error.code(), "pipeline::template", "{text}");
+        assert!(text.contains("more than 128 MiB") && text.contains(key), "{text}");
+    }
+}

@@ -50,7 +50,7 @@ impl Getter<'_> {
             self.site.blobs.read_range(&Kind::Pack.key(pack), range)
         };
         let mut source = Source {
-            blocks: spans.take(work, &read)?,
+            blocks: spans.take(work, self.context, &read)?,
             seeds: HashMap::new(),
         };
         let mut rest = BTreeSet::new();
@@ -82,7 +82,7 @@ pub(super) fn chunks_in(plans: &[FilePlan]) -> impl Iterator<Item = &(StoredName
 }
 
 /// Where the stored bytes of a chunk lie.
-fn range_of((pack, entry): &(StoredName, Entry)) -> (StoredName, u32, u32) {
+pub(super) fn range_of((pack, entry): &(StoredName, Entry)) -> (StoredName, u32, u32) {
     (*pack, entry.offset, entry.offset.saturating_add(entry.stored))
 }
 

@@ -7,10 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use backlot_core::Context;
 
 use super::{Coder, Entry, Malformed, StoredName};
 use crate::error::Result;
+use crate::parallel::each;
 
 /// Which ranges are joined.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +30,12 @@ pub(super) struct Limits {
 const SMALL: u32 = 4 << 10;
 /// Bytes of all these ranges together.
 const SMALL_TOTAL: u32 = 4 << 20;
+
+/// Spans of one piece of work that are read at once.
+const TOGETHER: usize = 4;
+
+/// Reads a range of a pack; `None` of one that is not there.
+pub(super) type Read<'a> = dyn Fn(StoredName, Range<u32>) -> Result<Option<Vec<u8>>> + Sync + 'a;
 
 /// The spans of a list of pieces of work.
 #[derive(Debug, Default)]
@@ -98,35 +107,24 @@ impl Spans {
         }
     }
 
-    /// The bytes for a piece of work; to be called once for each. Spans that no other thread is reading are read first.
-    pub(super) fn take(
-        &self,
-        work: usize,
-        read: &dyn Fn(StoredName, Range<u32>) -> Result<Option<Vec<u8>>>,
-    ) -> Result<Blocks> {
+    /// The bytes for a piece of work; to be called once for each. Its spans are read side by side; one that another thread is
+    /// reading is waited for.
+    pub(super) fn take(&self, work: usize, context: &Context, read: &Read<'_>) -> Result<Blocks> {
+        let needed = &self.of_work[work];
+        let bytes = each(TOGETHER, needed.len(), context, |n| {
+            self.spans[needed[n]].take(read)
+        })?;
         let mut blocks = Blocks::default();
-        let mut later = Vec::new();
-        for span in self.of_work[work].iter().map(|n| &self.spans[*n]) {
-            match span.held.try_lock() {
-                Ok(held) => blocks.add(span, span.take(held, read)?),
-                Err(TryLockError::Poisoned(held)) => blocks.add(span, span.take(held.into_inner(), read)?),
-                Err(TryLockError::WouldBlock) => later.push(span),
-            }
-        }
-        for span in later {
-            let held = span.held.lock().unwrap_or_else(PoisonError::into_inner);
-            blocks.add(span, span.take(held, read)?);
+        for (span, bytes) in needed.iter().zip(bytes) {
+            blocks.add(&self.spans[*span], bytes);
         }
         Ok(blocks)
     }
 }
 
 impl Span {
-    fn take(
-        &self,
-        mut held: MutexGuard<'_, Held>,
-        read: &dyn Fn(StoredName, Range<u32>) -> Result<Option<Vec<u8>>>,
-    ) -> Result<Option<Arc<Vec<u8>>>> {
+    fn take(&self, read: &Read<'_>) -> Result<Option<Arc<Vec<u8>>>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = match std::mem::take(&mut held.state) {
             State::Here(bytes) => bytes,
             State::NotHere => read(self.pack, self.range.clone())?.map(Arc::new),
@@ -281,7 +279,7 @@ mod tests {
         };
         let mut most = 0;
         for work in 0..spans.of_work.len() {
-            spans.take(work, &read).expect("read");
+            spans.take(work, &Context::default(), &read).expect("read");
             let held = |span: &Span| {
                 let held = span.held.lock().expect("no panic");
                 match &held.state {
@@ -365,13 +363,25 @@ mod tests {
             asked.fetch_add(1, Ordering::Relaxed);
             Err(crate::Error::from(backlot_core::Cancelled::Asked))
         };
-        assert!(spans.take(0, &fails).is_err());
+        assert!(spans.take(0, &Context::default(), &fails).is_err());
         let gone = |_, _| {
             asked.fetch_add(1, Ordering::Relaxed);
             Ok(None)
         };
-        assert!(spans.take(0, &gone).expect("read").0.is_empty());
-        assert!(spans.take(1, &fails).expect("known").0.is_empty());
+        assert!(
+            spans
+                .take(0, &Context::default(), &gone)
+                .expect("read")
+                .0
+                .is_empty()
+        );
+        assert!(
+            spans
+                .take(1, &Context::default(), &fails)
+                .expect("known")
+                .0
+                .is_empty()
+        );
         assert_eq!(asked.into_inner(), 2);
     }
 }

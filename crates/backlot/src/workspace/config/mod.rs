@@ -9,7 +9,8 @@ mod sections;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Context, LinkMode, PackageName, Requirement, file, text};
+use backlot_core::{Context, LinkMode, file, text};
+use backlot_pep::{PackageName, Requirement};
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 use crate::error::{Error, Result, WorkspaceError};

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use backlot_core::{PackageName, Requirement, Timestamp};
+use backlot_core::Timestamp;
+use backlot_pep::{PackageName, Requirement};
 use serde::{Deserialize, Serialize};
 use toml_edit::{DocumentMut, Item, Table};
 

@@ -2,7 +2,8 @@
 
 use super::{Config, RemoteEntry, RepoEntry};
 use crate::error::{Error, WorkspaceError};
-use backlot_core::{Context, Requirement};
+use backlot_core::Context;
+use backlot_pep::Requirement;
 
 #[test]
 fn what_is_added_is_read_back_in_order_and_comments_survive() {

@@ -1,35 +1,19 @@
 //! That a cache is in use: by a command right now, and by workspaces that are remembered in it.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use backlot_core::lock::LockError;
 use backlot_core::{Blake3, Context, FileLock, file, shared};
+pub(super) use backlot_store::{CACHE_PATIENCE as PATIENCE, cache_lock as lock_of};
 
 use crate::error::Result;
 
 /// The folder of a cache in which its workspaces are remembered.
 pub(super) const FOLDER: &str = "workspaces";
-/// How long to wait for commands that are changing a workspace of the cache, and they for us.
-pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Keep a cache from being cleaned while a command changes a workspace. One that is not there, or on a disk without locks, is
 /// not held.
 pub(crate) fn hold(cache: &Path, context: &Context) -> Result<Option<FileLock>> {
-    let lock = lock_of(cache);
-    if !lock.is_file() && (!cache.is_dir() || shared::create(&lock, b"").is_err()) {
-        return Ok(None);
-    }
-    match FileLock::acquire_shared(&lock, PATIENCE, context) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(LockError::File(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The lock of a cache: shared by commands that change a workspace, exclusive for a cleaning.
-pub(super) fn lock_of(cache: &Path) -> PathBuf {
-    cache.join("lock")
+    Ok(backlot_store::hold_cache(cache, context)?)
 }
 
 /// Remember that a workspace uses a cache.

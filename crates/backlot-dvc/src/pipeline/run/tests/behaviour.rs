@@ -7,6 +7,7 @@ use backlot_core::{Cancel, Coded as _, Event, EventKind};
 use super::super::{Exit, LocalExecutor, Outcome, reproduce, run_stage};
 use super::{Bench, environment, options, outcomes};
 use crate::error::Error;
+use crate::pipeline::Lock;
 
 const TWO: &str = "stages:
   a:
@@ -241,6 +242,35 @@ fn stages_run_side_by_side_but_for_those_of_a_group() {
     let bench = Bench::new(&[("dvc.yaml", &text)]);
     let report = bench.run(&options().jobs(6)).expect("ended");
     report.check().expect("none met another");
+}
+
+#[test]
+fn a_frozen_stage_is_recorded_when_what_it_reads_is_whole() {
+    let text = "stages:\n  a:\n    cmd: sleep 0.3; cat in > a.out\n    deps: [in]\n    outs: [a.out]\n  b:\n    cmd: cat a.out > b.out\n    deps: [a.out]\n    outs: [b.out]\n";
+    let bench = Bench::new(&[("dvc.yaml", text), ("in", "1\n")]);
+    assert_eq!(outcomes(&bench.repro()), ["a: ran", "b: ran"]);
+    bench.write("in", "2\n");
+    bench.write(
+        "dvc.yaml",
+        &(text.replace("> b.out", ">  b.out") + "    frozen: true\n"),
+    );
+    assert_eq!(outcomes(&bench.repro()), ["a: ran", "b: recorded"]);
+    let lock = bench.read("dvc.lock").expect("a lock");
+    let lock = Lock::parse("dvc.lock", &lock).expect("read");
+    let made = lock
+        .get("a")
+        .and_then(|entry| entry.out("a.out"))
+        .expect("recorded");
+    let read = lock
+        .get("b")
+        .and_then(|entry| entry.dep("a.out"))
+        .expect("recorded");
+    assert_eq!(made.id, read.id);
+    // Its output is in the cache then, as those of stages that ran.
+    bench.write("b.out", "by hand\n");
+    assert_eq!(outcomes(&bench.repro()), ["a: skipped", "b: recorded"]);
+    assert_eq!(outcomes(&bench.repro()), ["a: skipped", "b: skipped"]);
+    assert_eq!(bench.read("b.out").as_deref(), Some("by hand\n"));
 }
 
 #[test]

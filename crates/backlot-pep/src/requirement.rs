@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use uv_pep508::{MarkerTree, VerbatimUrl, VersionOrUrl};
 
 use crate::direct_url::{DirectUrl, DirectUrlError};
-use crate::error::{Class, Coded};
 use crate::lenient::repair_requirement;
 use crate::marker::MarkerEnv;
 use crate::name::{GroupName, PackageName};
 use crate::version::{Specifiers, Version};
+use backlot_core::error::{Class, Coded};
 
 /// How tightly a requirement binds its asset, which decides what a publish of the other does to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -2,8 +2,8 @@
 //!
 //! Without an interpreter there is nothing to ask, so the environment is described: a Python version and this platform.
 
-use crate::error::{Class, Coded};
 use crate::version::{Version, VersionError};
+use backlot_core::error::{Class, Coded};
 
 /// A target environment for markers and `Requires-Python` (PEP 508).
 #[derive(Clone, Debug)]

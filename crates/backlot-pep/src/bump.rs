@@ -10,8 +10,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uv_pep440::{Prerelease, PrereleaseKind};
 
-use crate::error::Class;
 use crate::version::Version;
+use backlot_core::error::Class;
 
 /// One step of a bump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,7 +76,7 @@ pub enum BumpError {
     },
 }
 
-crate::coded! {
+backlot_core::coded! {
     BumpError {
         Self::UnknownStep { .. } => "version::unknown_step", Class::User,
             "use a version such as `2.0.0`, or major, minor, micro (patch, fix), a, b, rc, post, dev, release, or a list such as `minor,rc`";

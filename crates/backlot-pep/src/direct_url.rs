@@ -9,9 +9,9 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use crate::digest::{Sha256, StrongDigest};
-use crate::error::Class;
-use crate::web::{percent_decode, shown};
+use backlot_core::digest::{Sha256, StrongDigest};
+use backlot_core::error::Class;
+use backlot_core::web::{percent_decode, shown};
 
 /// The URL of one file, with the digest that its fragment promises.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,7 +58,7 @@ impl DirectUrlError {
     }
 }
 
-crate::coded! {
+backlot_core::coded! {
     DirectUrlError {
         Self::VersionControl { .. } => "direct_url::version_control", Class::User,
             "build a wheel of it and name that by its URL, publish it to a repo, or clone it into `outputs/` to work on it";
@@ -221,7 +221,7 @@ fn digests(fragment: &str) -> Result<(Option<Sha256>, Option<StrongDigest>), Str
 #[cfg(test)]
 mod tests {
     use super::DirectUrl;
-    use crate::error::Coded as _;
+    use backlot_core::error::Coded as _;
 
     #[test]
     fn a_file_is_named_with_its_digest_and_shown_without_secrets() {
@@ -238,7 +238,9 @@ mod tests {
         let plain =
             DirectUrl::parse("https://HOST:8080/a/table-1.0%2Bx-py3-none-any.whl?sig=s").expect("valid");
         assert!(url.agrees(&plain) && plain.agrees(&url));
-        let other = url.clone().promising(Some(crate::Sha256::from_bytes([1; 32])));
+        let other = url
+            .clone()
+            .promising(Some(backlot_core::Sha256::from_bytes([1; 32])));
         assert!(!url.agrees(&other));
         let local = DirectUrl::parse("file:///a%20b/t-1.tar.gz").expect("valid");
         assert_eq!(local.path(), Some("/a b/t-1.tar.gz".into()));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Class;
+use backlot_core::error::Class;
 
 /// A name that cannot be one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum NameError {
     },
 }
 
-crate::coded! {
+backlot_core::coded! {
     NameError {
         Self::Invalid { .. } => "name::invalid", Class::User,
             "use letters, digits, `-`, `_` and `.`, beginning and ending with a letter or digit";
