@@ -1,6 +1,6 @@
 //! The facade as a program has it: workspaces over places of any kind, and a record of what it told, which is checked.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -137,7 +137,7 @@ struct Known {
 /// See that each event is of an operation that is going on, that each of these is a whole call or a part of one, has a subject, and that
 /// of none is more done than there is. `within` is the program's own operation around them. Returns the names of the calls.
 pub fn check_events(events: &[Event], within: Option<OperationId>) -> Vec<&'static str> {
-    let mut known: HashMap<OperationId, Known> = HashMap::new();
+    let mut known: BTreeMap<OperationId, Known> = BTreeMap::new();
     let mut calls = Vec::new();
     for event in events {
         assert!(event.subject.is_some(), "it is about nothing: {event:?}");

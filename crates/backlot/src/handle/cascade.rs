@@ -33,7 +33,7 @@ impl Workspace {
 
     /// What is affected by a release, which may not exist yet (`Table==1.5.0`), or everything that is not current; in all repos of the studio, or one.
     pub fn dirty(&self, what: Option<&str>, repo: Option<&str>, context: &Context) -> Result<DirtyReport> {
-        self.call("dirty", what.and_then(of_asset), context, |workspace| {
+        self.call("dirty", what.map(of_asset), context, |workspace| {
             workspace.affected(what, repo)
         })
     }
@@ -48,7 +48,7 @@ impl Workspace {
         watch: Option<&Watch<'_>>,
         context: &Context,
     ) -> Result<CascadeReport> {
-        self.call("run_cascade", what.and_then(of_asset), context, |workspace| {
+        self.call("run_cascade", what.map(of_asset), context, |workspace| {
             workspace.run_cascade(what, options, watch)
         })
     }

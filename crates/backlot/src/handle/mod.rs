@@ -81,11 +81,13 @@ impl Workspace {
     fn call<T: Send>(
         &self,
         name: &'static str,
-        about: Option<Subject>,
+        about: impl Into<Option<Subject>>,
         context: &Context,
         work: impl FnOnce(&mut Opened) -> Result<T> + Send,
     ) -> Result<T> {
-        let about = about.unwrap_or_else(|| Subject::File(self.root().to_path_buf()));
+        let about = about
+            .into()
+            .unwrap_or_else(|| Subject::File(self.root().to_path_buf()));
         call((name, about), self.host(), context, |context| {
             work(&mut Opened::now(&self.shared, context)?)
         })

@@ -386,7 +386,7 @@ impl Parts {
     ) -> Result<DroppedParts> {
         let about = ("drop_parts", self.subject());
         call(about, &self.host, context, |context| {
-            self.drop_some(job, choice, options, context)
+            self.drop_some(job, choice, options.dry_run, context)
         })
     }
 
@@ -394,10 +394,10 @@ impl Parts {
         &self,
         job: &str,
         choice: &DropChoice,
-        options: &ChangeOptions,
+        dry_run: bool,
         context: &Context,
     ) -> Result<DroppedParts> {
-        let (job, dry_run): (JobId, bool) = (job.parse()?, options.dry_run);
+        let job: JobId = job.parse()?;
         let choice = match choice {
             DropChoice::All => PartChoice::All,
             DropChoice::OfNode(node) => PartChoice::OfNode(node),

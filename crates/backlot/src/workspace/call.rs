@@ -39,34 +39,34 @@ fn where_it_may_wait<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 }
 
 /// An asset, or a release of it.
-pub(crate) fn of_asset(name: &str) -> Option<Subject> {
-    Some(Subject::Asset(name.to_owned()))
+pub(crate) fn of_asset(name: &str) -> Subject {
+    Subject::Asset(name.to_owned())
 }
 
 /// The asset that is named, if it is one.
 pub(crate) fn of_one_asset(names: &[String]) -> Option<Subject> {
     match names {
-        [one] => of_asset(one),
+        [one] => Some(of_asset(one)),
         _ => None,
     }
 }
 
 /// A file or folder.
-pub(crate) fn of_path(path: &Path) -> Option<Subject> {
-    Some(Subject::File(path.to_path_buf()))
+pub(crate) fn of_path(path: &Path) -> Subject {
+    Subject::File(path.to_path_buf())
 }
 
 /// The file or folder that is named, if it is one.
 pub(crate) fn of_one_path(paths: &[PathBuf]) -> Option<Subject> {
     match paths {
-        [one] => of_path(one),
+        [one] => Some(of_path(one)),
         _ => None,
     }
 }
 
 /// A path, or what is behind a URL.
-pub(crate) fn of_address(place: &str) -> Option<Subject> {
-    Some(Subject::of_place(place))
+pub(crate) fn of_address(place: &str) -> Subject {
+    Subject::of_place(place)
 }
 
 #[cfg(test)]
@@ -101,8 +101,8 @@ mod tests {
 
     #[test]
     fn the_password_of_a_url_is_not_told() {
-        let found = of_address("https://ana:secret@host/path").expect("something");
+        let found = of_address("https://ana:secret@host/path");
         assert!(!format!("{found:?}").contains("secret"), "{found:?}");
-        assert_eq!(of_address("../review"), Some(Subject::File("../review".into())));
+        assert_eq!(of_address("../review"), Subject::File("../review".into()));
     }
 }

@@ -303,17 +303,11 @@ impl Auth {
         context: &Context,
     ) -> Result<LogoutReport> {
         call(("logout", target.subject()), &self.host, context, |context| {
-            self.forget(target, options, context)
+            self.forget(target, options.dry_run, context)
         })
     }
 
-    fn forget(
-        &self,
-        target: &AuthTarget,
-        options: &ChangeOptions,
-        context: &Context,
-    ) -> Result<LogoutReport> {
-        let dry_run = options.dry_run;
+    fn forget(&self, target: &AuthTarget, dry_run: bool, context: &Context) -> Result<LogoutReport> {
         let (file, prefix) = (self.file()?, target.prefix()?);
         let removed = if dry_run {
             file.stored(&prefix)?
