@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use backlot_tests::repository;
+use backlot_tests::{repository, run_command};
 use fs_err as fs;
 use serde_json::Value;
 

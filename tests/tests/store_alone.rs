@@ -35,10 +35,10 @@ fn program(name: &str, studio: &Studio, bucket: Option<&Store>, arguments: &[&st
 
 /// The last number of a line.
 fn last_number(line: &str) -> usize {
-    let numbers = line
+    let mut numbers = line
         .split(|c: char| !c.is_ascii_digit())
         .filter(|n| !n.is_empty());
-    numbers.last().expect("a number").parse().expect("a number")
+    numbers.next_back().expect("a number").parse().expect("a number")
 }
 
 /// Two versions of a folder are stored, the second for what differs; they come back; and a loader reads parts of a frame.

@@ -91,7 +91,7 @@ fn from_everywhere(desk: impl Fn(&str) -> Desk) {
     });
     let worker = bench("worker");
     watched("a worker of a runtime", move |doing| {
-        on_a_worker(move |doing| call_all(&worker, doing), doing)
+        on_a_worker(move |doing| call_all(&worker, doing), doing);
     });
     let given = desk("given");
     watched("a worker of the runtime that is the host's", move |doing| {
