@@ -26,7 +26,8 @@ if cargo clippy --version >/dev/null 2>&1; then
 fi
 
 step "tests"
-cargo test --workspace --locked "${stores[@]}"
+# All of them, so that one run says all that is wrong.
+cargo test --workspace --locked --no-fail-fast "${stores[@]}"
 
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet "${stores[@]}"

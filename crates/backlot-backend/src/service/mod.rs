@@ -7,6 +7,7 @@
 //! part of one), and there OpenDAL's layer for asking again: behind it, a failure that may pass looks like one that stays.
 
 mod connect;
+mod folders;
 mod gate;
 mod long;
 mod transport;
@@ -23,6 +24,7 @@ use opendal::{Buffer, ErrorKind, Operator};
 use url::Url;
 
 use self::gate::{Bounds, Gate};
+use self::transport::Shared;
 use crate::each::{ENTRIES_LIMIT, by_level};
 use crate::error::{Error, Result};
 use crate::open::StoreOptions;
@@ -62,7 +64,7 @@ struct Recipe {
     options: StoreOptions,
     account: Account,
     /// What its requests go through, also with another credential.
-    gate: OnceLock<Arc<Gate>>,
+    shared: OnceLock<Shared>,
 }
 
 impl Recipe {
@@ -77,9 +79,13 @@ impl Recipe {
             credential: credential.as_ref(),
         };
         let connection = given.connect()?;
-        let bounds = Bounds::up_to(connection.traits.concurrency);
-        let gate = Arc::clone(self.gate.get_or_init(|| Gate::new(bounds)));
-        let transport = transport::through(network, connection.scheme, connection.instead.clone(), gate)?;
+        let traits = connection.traits;
+        let shared = self.shared.get_or_init(|| Shared {
+            gate: Gate::new(Bounds::up_to(traits.concurrency)),
+            folders: traits.by_folder.then(Arc::default),
+        });
+        let (scheme, instead) = (connection.scheme, connection.instead.clone());
+        let transport = transport::through(network, scheme, instead, shared.clone())?;
         let operator = connection.operator.clone();
         let context = operator.base_context().with_http_transport(transport);
         let made = Made {
@@ -109,7 +115,7 @@ impl Service {
             url: url.clone(),
             options: options.clone(),
             account,
-            gate: OnceLock::new(),
+            shared: OnceLock::new(),
         };
         let (connection, made) = recipe.connect(network, credential)?;
         let most = made.operator.info().capability().delete_max_size;

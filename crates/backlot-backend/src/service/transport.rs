@@ -13,6 +13,7 @@ use opendal::{Buffer, ErrorKind, HttpTransporter};
 use opendal_http_transport_reqwest::ReqwestTransport;
 use url::Url;
 
+use super::folders::Folders;
 use super::gate::{Gate, Turn};
 use super::unexpected;
 use crate::error::Result;
@@ -25,10 +26,10 @@ pub(super) fn through(
     network: &Network,
     scheme: &str,
     instead: Option<Url>,
-    gate: Arc<Gate>,
+    shared: Shared,
 ) -> Result<HttpTransporter> {
     Ok(HttpTransporter::new(Transport {
-        gate,
+        shared,
         quick: ReqwestTransport::new(network.client(scheme)?),
         uploads: ReqwestTransport::new(network.upload_client(scheme)?),
         instead,
@@ -36,8 +37,16 @@ pub(super) fn through(
     }))
 }
 
-struct Transport {
-    gate: Arc<Gate>,
+/// What the requests of a store share, whoever it is asked as.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) gate: Arc<Gate>,
+    /// The folders of a store that has some, which have to be made.
+    pub(super) folders: Option<Arc<Folders>>,
+}
+
+pub(super) struct Transport {
+    shared: Shared,
     quick: ReqwestTransport,
     uploads: ReqwestTransport,
     instead: Option<Url>,
@@ -61,8 +70,26 @@ impl opendal::HttpTransport for Transport {
                 .parse()
                 .map_err(|_| unexpected("its endpoint is not a URL"))?;
         }
+        if method == http::Method::PUT
+            && let Some(folders) = &self.shared.folders
+        {
+            return folders.put(self, request).await;
+        }
+        self.send(request).await
+    }
+}
+
+impl Transport {
+    /// Send a request as it is, in its turn.
+    pub(super) async fn send(
+        &self,
+        request: http::Request<Buffer>,
+    ) -> opendal::Result<http::Response<opendal::HttpBody>> {
+        use opendal::HttpTransport as _;
+
+        let method = request.method().clone();
         let is_listing = request.uri().query().is_some_and(|q| q.contains("list-type="));
-        let mut turn = Arc::clone(&self.gate).enter().await;
+        let mut turn = Arc::clone(&self.shared.gate).enter().await;
         let response = if matches!(method.as_str(), "PUT" | "POST" | "PATCH" | "MOVE") {
             self.uploads.fetch(request).await
         } else {
