@@ -45,7 +45,9 @@ fn four_workspaces_of_a_farm_worker_get_an_asset_at_once_and_fetch_it_once() {
     // The files and the manifest of their folder.
     assert_eq!(fetched, 7, "the cache is shared");
     for n in 0..4 {
-        let frame = studio.path(&format!("farm/job{n}/inputs/turntable/frames/f.0003.exr"));
+        let frame = studio.path(&format!(
+            "farm/job{n}/inputs/lib/site-packages/turntable/frames/f.0003.exr"
+        ));
         assert!(frame.is_file(), "{}", frame.display());
     }
 }
@@ -157,8 +159,8 @@ fn a_service_publishes_uploads_and_stops_when_the_client_goes() {
 
     let mut answer = send(address, "Turntable", "f.0001.exr");
     let done = event(&mut answer, "done");
-    assert_eq!(done["version"], "0.1.0");
-    assert_eq!(service.line(), "Turntable 0.1.0");
+    assert_eq!(done["version"], "0.1.1");
+    assert_eq!(service.line(), "Turntable 0.1.1");
 
     // While the workspace is held, a publish waits, and says so.
     let held = hold(&studio.path("work/service"));
@@ -174,10 +176,10 @@ fn a_service_publishes_uploads_and_stops_when_the_client_goes() {
 
     // The service goes on, and the upload that was stopped is published with the next.
     let mut answer = send(address, "Turntable", "f.0003.exr");
-    assert_eq!(event(&mut answer, "done")["version"], "0.1.1");
+    assert_eq!(event(&mut answer, "done")["version"], "0.1.2");
     let mut rest = String::new();
     answer.read_to_string(&mut rest).expect("it ends");
-    assert_eq!(service.line(), "Turntable 0.1.1");
+    assert_eq!(service.line(), "Turntable 0.1.2");
 
     let mut refused = send(address, "Turntable", "..");
     let failed = event(&mut refused, "failed");

@@ -35,7 +35,7 @@ enum Action {
     Repo { workspace: usize, there: bool },
     /// Publish the next version of the thread's asset, where it is an output.
     Publish { release: usize },
-    /// Install a release of it in the other workspace.
+    /// Install a release of it in the other workspace: the first one is 0.1.1.
     Install { release: usize },
     /// Take it away again.
     Uninstall,
@@ -111,7 +111,7 @@ impl Seat {
                 self.home().publish(&asset, &options, context).map(drop)
             }
             Action::Install { release } => {
-                let wanted = [format!("{asset}==0.1.{release}")];
+                let wanted = [format!("{asset}==0.1.{}", release + 1)];
                 self.other()
                     .install(&wanted, &InstallRequest::new(), context)
                     .map(drop)
@@ -130,7 +130,8 @@ impl Seat {
         let input = other.inputs.iter().find(|input| input.name().as_str() == package);
         let installed = input.map(|input| {
             let text = input.to_string();
-            let release = text.rsplit('.').next().and_then(|last| last.parse().ok());
+            let last = text.rsplit('.').next();
+            let release = last.and_then(|last| last.parse::<usize>().ok()?.checked_sub(1));
             release.unwrap_or_else(|| panic!("`{text}` is another requirement"))
         });
         let log = self.home().log(&self.asset(), &LogOptions::new(), &context);
