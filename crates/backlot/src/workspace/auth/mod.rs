@@ -225,8 +225,13 @@ impl Auth {
     /// Find the credential for a target and ask its server. A server that refuses is a report that says so.
     pub fn test(&self, target: &AuthTarget, context: &Context) -> Result<AuthTest> {
         call(("test", target.subject()), &self.host, context, |context| {
-            self.ask(target, chain(&self.host)?, context)
+            self.try_target(target, context)
         })
+    }
+
+    /// The same, as a part of another call.
+    pub(crate) fn try_target(&self, target: &AuthTarget, context: &Context) -> Result<AuthTest> {
+        self.ask(target, chain(&self.host)?, context)
     }
 
     /// Store a credential, if its server accepts it.
