@@ -147,6 +147,7 @@ const LAYERED: &[&str] = &[
     "backlot-conda",
     "backlot-media",
     "backlot-net",
+    "backlot-pep",
     "backlot-repo",
 ];
 

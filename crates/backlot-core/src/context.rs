@@ -286,7 +286,7 @@ mod tests {
         known.advance(2, 0);
         let unknown = inside.start(Operation::Checkout, 0, 0);
         unknown.advance(3, 0);
-        inside.warn("a::b", "so it is");
+        inside.warn("install::damaged_wheel", "so it is");
         drop((known, unknown));
         drop(outer);
         let events = kept.0.lock().expect("whole");
@@ -314,7 +314,7 @@ mod tests {
         );
         assert_eq!(
             (json["event"].as_str(), json["code"].as_str()),
-            (Some("warned"), Some("a::b"))
+            (Some("warned"), Some("install::damaged_wheel"))
         );
     }
 

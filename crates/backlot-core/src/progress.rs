@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(going.len(), 2);
         assert_eq!((going[1].done_bytes, going[1].bytes), (20, 20));
         drop(push);
-        inside.warn("a::b", "so it is");
+        inside.warn("install::damaged_wheel", "so it is");
         drop(call);
         let ended = progress.call().expect("kept");
         assert!(ended.finished && ended.operation == Operation::Call("publish"));
