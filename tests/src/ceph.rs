@@ -10,7 +10,7 @@ use std::time::Duration;
 use fs_err as fs;
 
 use crate::peer::{Daemon, Peer, free_port};
-use crate::{run_command, tool};
+use crate::{Run, run_command, tool};
 
 /// Makes the bucket `assets`, which everybody may read: its address, and a user's two keys.
 const BUCKET: &str = "import boto3, json, sys
@@ -104,7 +104,7 @@ impl Ceph {
         );
         self.daemon("ceph-mon", &["-i", "a", "-f"]);
         let disk = uuid();
-        run_command(&mut self.program("ceph", &["osd", "new", &disk])).ok();
+        self.monitor(&["osd", "new", &disk]);
         self.run(
             "ceph-osd",
             &["-c", "ceph.conf", "-i", "0", "--mkfs", "--osd-uuid", &disk],
@@ -120,7 +120,7 @@ impl Ceph {
             "root=default",
             "host=localhost",
         ];
-        run_command(&mut self.program("ceph", &add)).ok();
+        self.monitor(&add);
     }
 
     /// Start the disk and wait until the monitor has it. One that asks the monitor before that has told which cluster it is ends by itself
@@ -132,8 +132,8 @@ impl Ceph {
                 if disk.has_ended() {
                     break;
                 }
-                let state = run_command(&mut self.program("ceph", &["osd", "stat", "--format=json"]));
-                if state.ok().stdout().contains("\"num_up_osds\":1") {
+                let state = self.monitor(&["osd", "stat", "--format=json"]);
+                if state.stdout().contains("\"num_up_osds\":1") {
                     self.daemons.push(disk);
                     return;
                 }
@@ -153,6 +153,18 @@ impl Ceph {
         command.args(["-c", "ceph.conf"]).args(arguments);
         command.current_dir(&self.folder).env_remove("CEPH_CONF");
         command
+    }
+
+    /// Ask the monitor. One that is about to start, or has no time, refuses to say what it can be asked; then it is asked again.
+    fn monitor(&self, arguments: &[&str]) -> Run {
+        for _ in 0..100 {
+            let asked = run_command(&mut self.program("ceph", arguments));
+            if !asked.stderr().contains("problem getting command descriptions") {
+                return asked.ok();
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        run_command(&mut self.program("ceph", arguments)).ok()
     }
 
     /// A tool of Ceph's, to its end.
