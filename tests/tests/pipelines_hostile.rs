@@ -94,7 +94,7 @@ fn bombs() -> Vec<(&'static str, String, &'static str)> {
 }
 
 #[test]
-fn files_that_stand_for_much_more_are_refused_and_are_in_the_way_of_no_other_asset() {
+fn files_that_stand_for_much_more_are_refused_by_name_and_in_little_memory() {
     let studio = Studio::new();
     for name in ["Bomb", "Good"] {
         studio.ws(&["new", name]).ok();
@@ -115,6 +115,13 @@ fn files_that_stand_for_much_more_are_refused_and_are_in_the_way_of_no_other_ass
             refused.output.status.code().is_some_and(|code| code > 0),
             "{what}"
         );
+        if code == "pipeline::schema" {
+            // Too many edges are seen only where the stages of all assets are connected, so this one is in the way, by its name.
+            let named = bounded(&studio, &["repro", "Good", "--json"]).json();
+            let message = named["error"]["message"].as_str().unwrap_or_default();
+            assert!(message.contains("outputs/bomb"), "{named:#}");
+            continue;
+        }
         bounded(&studio, &["repro", "Good"]).ok();
         assert_eq!(
             fs::read_to_string(studio.path(&format!("{good}/a"))).expect("made"),
