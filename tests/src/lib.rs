@@ -15,7 +15,9 @@ pub mod chain;
 pub mod channel;
 pub mod disks;
 pub mod door;
+pub mod embedding;
 mod environments;
+pub mod examples;
 pub mod faults;
 pub mod installers;
 pub mod memory;
@@ -66,24 +68,6 @@ pub fn tool(name: &str) -> PathBuf {
         path.display()
     );
     path
-}
-
-/// The program of an example. A test of the whole workspace has built it; with features of its own it would be a second build of
-/// everything it uses.
-pub fn example(name: &str) -> PathBuf {
-    let tests = std::env::current_exe().expect("a program");
-    let folder = tests
-        .ancestors()
-        .nth(2)
-        .expect("a target folder")
-        .join("examples");
-    let program = folder.join(name).with_extension(std::env::consts::EXE_EXTENSION);
-    if !program.exists() {
-        let mut cargo = Command::new("cargo");
-        cargo.args(["build", "--quiet", "--offline", "--workspace", "--example", name]);
-        run_command(cargo.current_dir(repository())).ok();
-    }
-    program
 }
 
 /// The repository.

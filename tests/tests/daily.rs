@@ -130,6 +130,9 @@ fn what_cannot_be_fetched_leaves_the_folder_as_it_was_and_makes_no_repo() {
         }
     }
     assert!(!studio.path("repos/revew").exists() && !studio.path("remoet").exists());
+    // And the cache knows of no workspace that is not there, for which it could not be cleaned.
+    let used = fs::read_dir(studio.path("fresh-cache/workspaces"));
+    assert_eq!(used.map_or(0, Iterator::count), 0);
     studio.write("used/notes.txt", b"mine");
     let get = ["get", "Table", "--from", "../repos/review", "--json"];
     fresh(&studio, "used", &get).fails(5, "get::not_empty");

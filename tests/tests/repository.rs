@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use backlot_tests::{example, repository, run_command};
+use backlot_tests::{repository, run_command};
 use fs_err as fs;
 use serde_json::Value;
 
@@ -56,6 +56,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "backlot-tests",
         &[
+            "backlot",
             "backlot-backend",
             "backlot-core",
             "backlot-dvc",
@@ -248,16 +249,4 @@ fn no_machine_and_no_registry_is_named() {
             assert!(!text.contains(word), "{name} names `{word}`");
         }
     }
-}
-
-#[test]
-fn the_embedding_example_publishes_and_installs() {
-    let studio = backlot_tests::Studio::empty();
-    studio.frames("frames", 5, 1000, 1);
-    let mut example = Command::new(example("embed"));
-    example.arg(studio.path("frames")).arg(studio.path("embedded"));
-    assert_eq!(
-        run_command(&mut example).ok().stdout(),
-        "Turntable 0.1.0: 5 files\n"
-    );
 }

@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
+use backlot_tests::examples::example;
 use backlot_tests::stores::Store;
-use backlot_tests::{Run, Studio, example, noise, run_command};
+use backlot_tests::{Run, Studio, noise, run_command};
 use fs_err as fs;
 
 const FRAME: usize = 8_000_000;

@@ -8,7 +8,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use backlot::{Event, Observer, Operation};
+use backlot::{Event, EventKind, Observer, Operation};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::errors::for_people;
@@ -35,9 +35,12 @@ pub(crate) struct Terminal {
     gathered: Mutex<BTreeMap<&'static str, Vec<String>>>,
 }
 
+/// All work of one kind that is under way.
 #[derive(Debug)]
 struct Work {
     began: Instant,
+    /// How many operations there are.
+    under_way: u32,
     items: u64,
     bytes: u64,
     done_items: u64,
@@ -109,6 +112,18 @@ impl Terminal {
 }
 
 impl Work {
+    fn begin() -> Self {
+        Self {
+            began: Instant::now(),
+            under_way: 0,
+            items: 0,
+            bytes: 0,
+            done_items: 0,
+            done_bytes: 0,
+            bar: None,
+        }
+    }
+
     fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -139,6 +154,7 @@ impl Work {
             bar.set_prefix(label(operation));
             bar
         });
+        bar.set_length(total);
         bar.set_position(done);
     }
 }
@@ -164,12 +180,12 @@ fn label(operation: Operation) -> &'static str {
 
 impl Observer for Terminal {
     fn event(&self, event: &Event) {
-        match event {
-            Event::Warned(warning) => self.warn(warning),
-            Event::StageStarted { stage, command } if !self.quiet && !self.json => {
+        match &event.kind {
+            EventKind::Warned(warning) => self.warn(warning),
+            EventKind::StageStarted { stage, command } if !self.quiet && !self.json => {
                 self.print(&format!("{stage}: $ {}", for_people(command)));
             }
-            Event::StageOutput { stage, line, error } if !self.quiet => {
+            EventKind::StageOutput { stage, line, error } if !self.quiet => {
                 let shown = if self.json {
                     serde_json::json!({ "stage": stage, "line": line, "error": error }).to_string()
                 } else {
@@ -177,25 +193,43 @@ impl Observer for Terminal {
                 };
                 self.print(&shown);
             }
-            _ if !self.draws => {}
-            Event::Started {
+            _ if self.draws => self.draw(&event.kind),
+            _ => {}
+        }
+    }
+}
+
+impl Terminal {
+    /// A bar for each kind of work. Of whole calls there is none: it would say the same once more.
+    fn draw(&self, kind: &EventKind) {
+        match kind {
+            EventKind::Started {
+                operation: Operation::Call(_),
+                ..
+            } => {}
+            EventKind::Started {
                 operation,
                 items,
                 bytes,
             } => {
-                let work = Work {
-                    began: Instant::now(),
-                    items: *items,
-                    bytes: *bytes,
-                    done_items: 0,
-                    done_bytes: 0,
-                    bar: None,
-                };
-                if let Some(old) = self.bars().insert(*operation, work) {
-                    old.clear();
+                let mut bars = self.bars();
+                let work = bars.entry(*operation).or_insert_with(Work::begin);
+                work.under_way += 1;
+                work.items += items;
+                work.bytes += bytes;
+            }
+            EventKind::Grew {
+                operation,
+                items,
+                bytes,
+            } => {
+                if let Some(work) = self.bars().get_mut(operation) {
+                    // Where nothing was known before, the rest is not known either.
+                    work.items += if work.items > 0 { *items } else { 0 };
+                    work.bytes += if work.bytes > 0 { *bytes } else { 0 };
                 }
             }
-            Event::Advanced {
+            EventKind::Advanced {
                 operation,
                 items,
                 bytes,
@@ -206,9 +240,15 @@ impl Observer for Terminal {
                     work.draw(*operation);
                 }
             }
-            Event::Finished { operation } => {
-                if let Some(work) = self.bars().remove(operation) {
+            EventKind::Finished { operation } => {
+                let mut bars = self.bars();
+                let Some(work) = bars.get_mut(operation) else {
+                    return;
+                };
+                work.under_way -= 1;
+                if work.under_way == 0 {
                     work.clear();
+                    bars.remove(operation);
                 }
             }
             _ => {}

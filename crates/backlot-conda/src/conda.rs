@@ -1,4 +1,4 @@
-//! The door to conda: one cache, one runtime, one HTTP client.
+//! The door to conda: one cache, one HTTP client, and the runtime of the program.
 //!
 //! Invariant: every wait ends when the work is cancelled.
 
@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use backlot_core::Context;
 use backlot_core::shared::{self, Modes};
-use backlot_net::{ClientOptions, Proxies, build_client};
+use backlot_net::{ClientOptions, Proxies, Runtime, build_client};
 use fs_err as fs;
 use rattler::package_cache::PackageCache;
 use reqwest::Client;
-use tokio::runtime::{Builder, Runtime};
 
 use crate::error::{Error, Result};
 
@@ -36,6 +35,8 @@ pub struct CondaOptions {
     pub read_timeout: Duration,
     /// How often to ask again after a failure that may pass.
     pub retries: u32,
+    /// What requests are made in.
+    pub runtime: Runtime,
 }
 
 impl CondaOptions {
@@ -50,6 +51,7 @@ impl CondaOptions {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
             retries: 3,
+            runtime: Runtime::default(),
         }
     }
 }
@@ -79,7 +81,6 @@ pub struct Conda {
     pub(crate) options: CondaOptions,
     pub(crate) context: Context,
     pub(crate) packages: PackageCache,
-    runtime: Option<Runtime>,
 }
 
 impl fmt::Debug for Conda {
@@ -90,31 +91,13 @@ impl fmt::Debug for Conda {
     }
 }
 
-impl Drop for Conda {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Waiting here would be wrong inside somebody's own runtime, and there is nothing to wait for.
-            runtime.shutdown_background();
-        }
-    }
-}
-
 impl Conda {
     /// Set it up; nothing is asked yet.
     pub fn new(options: CondaOptions, context: Context) -> Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("backlot-conda")
-            .enable_all()
-            .build()
-            .map_err(|e| Error::Setup {
-                reason: e.to_string(),
-            })?;
         Ok(Self {
             packages: PackageCache::new(options.cache.join(PACKAGES)),
             options,
             context,
-            runtime: Some(runtime),
         })
     }
 
@@ -160,7 +143,9 @@ impl Conda {
                 cancelled = stopped => Err(cancelled),
             }
         };
-        let runtime = self.runtime.as_ref().expect("taken only when dropped");
-        runtime.block_on(Box::pin(both))
+        let done = self.options.runtime.block_on(Box::pin(both));
+        done.map_err(|e| Error::Setup {
+            reason: e.to_string(),
+        })?
     }
 }

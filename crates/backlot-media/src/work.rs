@@ -15,9 +15,9 @@ use backlot_core::{Context, Operation};
 use crate::error::{Error, Result, Trouble};
 
 /// How many threads work on a number of items.
-fn threads(jobs: Option<NonZeroUsize>, items: usize) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    jobs.map_or_else(cores, NonZeroUsize::get).min(items).max(1)
+fn threads(context: &Context, jobs: Option<NonZeroUsize>, items: usize) -> usize {
+    let wanted = jobs.map_or_else(|| context.pool().threads(), NonZeroUsize::get);
+    wanted.min(items).max(1)
 }
 
 /// Do `one` for each item. Its result is `None` where an error that is not about one frame stopped the work before.
@@ -31,7 +31,7 @@ fn run<I: Sync, T: Send>(
     let results: Vec<Mutex<Option<Result<T>>>> = items.iter().map(|_| Mutex::new(None)).collect();
     let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        for _ in 0..threads(jobs, items.len()) {
+        for _ in 0..threads(context, jobs, items.len()) {
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);

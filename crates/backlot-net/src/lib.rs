@@ -19,6 +19,7 @@ mod part_file;
 mod pauses;
 mod redirect;
 mod responses;
+mod runtime;
 
 pub use body::{Blocks, FileBlocks, body};
 pub use child::OwnChild;
@@ -37,3 +38,4 @@ pub use part_file::{PartFile, forget_part};
 pub use pauses::{LONGEST_PAUSE, Pauses};
 pub use redirect::{follow, refused};
 pub use responses::{Head, Kept, Kind, Responses};
+pub use runtime::{Runtime, is_in_runtime};

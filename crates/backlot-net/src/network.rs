@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use backlot_core::{Cancelled, Context};
 use reqwest::Client;
-use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::client::{ClientOptions, Proxies, build_client};
 use crate::credentials::{CredentialChain, PlaceName};
 use crate::error::{Error, Result};
 use crate::responses::Responses;
+use crate::runtime::Runtime;
 
 /// How long a request with a body may go without an answer: a wheel on a slow line.
 const UPLOAD_PATIENCE: Duration = Duration::from_mins(30);
@@ -60,6 +60,8 @@ pub struct NetworkOptions {
     pub pause: Duration,
     /// How many requests may be in flight.
     pub parallel: usize,
+    /// What requests are made in; networks with the same one share it.
+    pub runtime: Runtime,
 }
 
 /// Who we are to SSH servers where a repo does not say it, and which of them we know. Without known hosts, none.
@@ -102,6 +104,7 @@ impl NetworkOptions {
             retries: 3,
             pause: Duration::from_millis(250),
             parallel: 50,
+            runtime: Runtime::default(),
         }
     }
 }
@@ -134,7 +137,6 @@ struct Shared {
     options: NetworkOptions,
     responses: Responses,
     permits: Semaphore,
-    runtime: Option<Runtime>,
     plain: Clients,
     encrypted: Clients,
 }
@@ -147,31 +149,13 @@ impl fmt::Debug for Network {
     }
 }
 
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Waiting here would be wrong inside somebody's own runtime, and there is nothing to wait for.
-            runtime.shutdown_background();
-        }
-    }
-}
-
 impl Network {
     /// Set it up; nothing is asked yet.
     pub fn new(options: NetworkOptions, context: Context) -> Result<Self> {
-        // On the thread that asks: where one answer leads to the next question, each hop between threads costs as much as
-        // the question. What is asked from several threads at once shares it.
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| Error::Setup {
-                reason: e.to_string(),
-            })?;
         let shared = Arc::new(Shared {
             responses: Responses::new(&options.cache),
             permits: Semaphore::new(options.parallel.max(1)),
             options,
-            runtime: Some(runtime),
             plain: Clients::default(),
             encrypted: Clients::default(),
         });
@@ -189,7 +173,10 @@ impl Network {
 
     /// Run to the end, or until the work is cancelled; on any thread, also one of somebody's asynchronous runtime, which
     /// then does nothing else meanwhile.
-    pub fn block<T, E: From<Cancelled>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    pub fn block<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E>
+    where
+        E: From<Cancelled> + From<Error>,
+    {
         self.context.check()?;
         let stopped = async {
             loop {
@@ -200,19 +187,7 @@ impl Network {
             }
         };
         let work = Box::pin(futures_lite::future::or(work, stopped));
-        let runtime = self.shared.runtime.as_ref().expect("taken only when dropped");
-        if Handle::try_current().is_err() {
-            return runtime.block_on(work);
-        }
-        // A runtime cannot be driven from inside another one: a thread of its own does that, for as long as this one waits.
-        std::thread::scope(|scope| {
-            let (done, wait) = oneshot::channel::<()>();
-            scope.spawn(|| runtime.block_on(wait).ok());
-            let _inside = runtime.enter();
-            let outcome = futures_lite::future::block_on(work);
-            drop(done);
-            outcome
-        })
+        self.shared.options.runtime.block_on(work)?
     }
 
     /// The client for a scheme, which follows no redirect by itself.

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use backlot_core::Subject;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A path or a URL, as it is shown to people.
@@ -17,6 +18,14 @@ pub enum Place {
 }
 
 impl Place {
+    /// As what work is about.
+    pub(crate) fn subject(&self) -> Subject {
+        match self {
+            Self::Path(path) => Subject::File(path.clone()),
+            Self::Url(url) => Subject::of_place(url),
+        }
+    }
+
     /// The path, if it is one.
     pub fn path(&self) -> Option<&Path> {
         match self {

@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use backlot_store::{Context, Event, Observer, Store};
+use backlot_store::{Context, Event, EventKind, Observer, Store};
 
 /// Prints warnings; a real program would draw progress from the other events.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ struct Warnings;
 
 impl Observer for Warnings {
     fn event(&self, event: &Event) {
-        if let Event::Warned(warning) = event {
+        if let EventKind::Warned(warning) = &event.kind {
             writeln!(std::io::stderr(), "{}: {}", warning.code, warning.message).ok();
         }
     }

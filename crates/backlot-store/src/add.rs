@@ -17,7 +17,7 @@ use crate::cache::{Cache, set_read_only};
 use crate::error::{Error, Result};
 use crate::hash::{self, Copy, Job, Judge, Outcome, Publish};
 use crate::object::{FileDigests, ObjectId};
-use crate::parallel::{cores, each};
+use crate::parallel::each;
 use crate::stat::{FileStat, StatCache, StatEntry};
 
 /// A file that is in the cache now.
@@ -31,14 +31,14 @@ pub struct Added {
 
 /// Digests of files, from the stat cache where they did not change.
 pub fn hash_files(paths: &[PathBuf], stat: &StatCache, context: &Context) -> Result<Vec<FileDigests>> {
-    let entries = stat_all(paths)?;
+    let entries = stat_all(paths, context)?;
     let known = stat.lookup(&entries)?;
     hash_unknown(paths, &entries, known, stat, context)
 }
 
 /// The same, and all are read, whatever is known of them.
 pub fn rehash_files(paths: &[PathBuf], stat: &StatCache, context: &Context) -> Result<Vec<FileDigests>> {
-    let entries = stat_all(paths)?;
+    let entries = stat_all(paths, context)?;
     let none = vec![None; entries.len()];
     hash_unknown(paths, &entries, none, stat, context)
 }
@@ -115,7 +115,7 @@ fn copy_known(
     if moves(links) {
         return Ok(Vec::new());
     }
-    let entries = stat_all(paths)?;
+    let entries = stat_all(paths, context)?;
     let known = stat.lookup(&entries)?;
     let ids: Vec<ObjectId> = known.iter().flatten().map(|d| ObjectId::file(d.md5)).collect();
     let mut there = cache.proven(&ids)?.into_iter();
@@ -141,7 +141,7 @@ fn copy_known(
     let bytes = todo.iter().map(|(_, digests)| digests.size).sum();
     let running = context.start(Operation::Add, todo.len() as u64, bytes);
     let temporaries = shared::temporary_folder(&cache.temporaries(), todo.len())?;
-    let copied = each(cores(), todo.len(), context, |n| {
+    let copied = each(context.pool().threads(), todo.len(), context, |n| {
         let (index, digests) = todo[n];
         let (path, temporary) = (&paths[index], temporaries.file(n));
         link::place_at(path, &temporary, &[LinkMode::Reflink, LinkMode::Copy], false)?;
@@ -226,7 +226,7 @@ pub(crate) fn add_files_by(
     links: &[LinkMode],
     context: &Context,
 ) -> Result<Vec<Added>> {
-    let entries = stat_all(paths)?;
+    let entries = stat_all(paths, context)?;
     let known = stat.lookup(&entries)?;
     let mut added: Vec<Option<Added>> = vec![None; paths.len()];
     let mut todo = Vec::new();
@@ -454,15 +454,14 @@ fn clones_work(sample: Option<&PathBuf>, links: &[LinkMode], temporaries: &Tempo
 }
 
 /// The state of files now.
-pub(crate) fn stat_all(paths: &[PathBuf]) -> Result<Vec<StatEntry>> {
-    let entries: Vec<Result<StatEntry>> = paths
-        .par_iter()
-        .map(|path| {
-            Ok(StatEntry {
-                path: path.clone(),
-                stat: FileStat::of(&fs::metadata(path)?),
-            })
+pub(crate) fn stat_all(paths: &[PathBuf], context: &Context) -> Result<Vec<StatEntry>> {
+    let stat = |path: &PathBuf| {
+        Ok(StatEntry {
+            path: path.clone(),
+            stat: FileStat::of(&fs::metadata(path)?),
         })
-        .collect();
+    };
+    let all = || paths.par_iter().map(stat).collect();
+    let entries: Vec<Result<StatEntry>> = context.pool().install(all);
     entries.into_iter().collect()
 }

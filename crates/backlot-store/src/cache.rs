@@ -266,7 +266,8 @@ impl Cache {
 
     /// Objects as they are. Each that has to be hashed is: then it is right and recorded, or set aside.
     fn look(&self, ids: &[ObjectId], proof: Proof) -> Result<Vec<Option<Held>>> {
-        let stats: Vec<Result<Option<FileStat>>> = ids.par_iter().map(|id| self.stat(id)).collect();
+        let stat = || ids.par_iter().map(|id| self.stat(id)).collect();
+        let stats: Vec<Result<Option<FileStat>>> = self.context.pool().install(stat);
         let stats = stats.into_iter().collect::<Result<Vec<_>>>()?;
         let there: Vec<(usize, ObjectId, FileStat)> = stats
             .into_iter()
@@ -364,7 +365,8 @@ impl Cache {
             let stat = self.stat(id).ok().flatten()?;
             (stat.size == digests.size && stat.read_only).then_some((*id, stat, *digests))
         };
-        let rows: Vec<_> = objects.par_iter().filter_map(state).collect();
+        let rows = || objects.par_iter().filter_map(state).collect();
+        let rows: Vec<_> = self.context.pool().install(rows);
         self.ledger.record(&rows, &self.context);
     }
 

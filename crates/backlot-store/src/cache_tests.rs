@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use backlot_core::{Context, Event, LinkMode, Observer, Operation};
+use backlot_core::{Context, Event, EventKind, LinkMode, Observer, Operation};
 use fs_err as fs;
 
 use crate::{
@@ -18,11 +18,11 @@ struct Hashed(AtomicU64);
 
 impl Observer for Hashed {
     fn event(&self, event: &Event) {
-        if let Event::Advanced {
+        if let EventKind::Advanced {
             operation: Operation::Scan | Operation::Add | Operation::Verify,
             bytes,
             ..
-        } = event
+        } = &event.kind
         {
             self.0.fetch_add(*bytes, Ordering::Relaxed);
         }
@@ -344,7 +344,7 @@ fn a_file_that_was_hashed_is_not_hashed_again_to_be_added() {
     let mut digests = crate::hash_files(&sources, &stat, &bench.context).expect("hashed");
     // A proof that only the record can have.
     digests[0].blake3 = backlot_core::Blake3::from_bytes([7; 32]);
-    let entries = crate::add::stat_all(&sources).expect("there");
+    let entries = crate::add::stat_all(&sources, &bench.context).expect("there");
     let rows: Vec<_> = entries.into_iter().zip(digests.clone()).collect();
     stat.store(&rows, &bench.context).expect("stored");
     let added = add_files(&bench.cache(), &stat, &sources, &[LinkMode::Copy], &bench.context).expect("added");

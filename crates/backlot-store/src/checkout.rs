@@ -18,7 +18,7 @@ use crate::cache::{self, Cache};
 use crate::error::{Error, Result};
 use crate::hash::{self, Copy, Job, Outcome};
 use crate::object::{FileDigests, ObjectId};
-use crate::parallel::{cores, each};
+use crate::parallel::each;
 use crate::stat::{FileStat, StatCache, StatEntry};
 
 /// A file to be placed.
@@ -135,7 +135,7 @@ fn what_to_place<'a>(
     context: &Context,
 ) -> Result<(Vec<&'a CheckoutItem>, usize)> {
     let is_file = |item: &CheckoutItem| fs::metadata(&item.target).map(|found| found.is_file()).ok();
-    let found: Vec<Option<bool>> = items.par_iter().map(is_file).collect();
+    let found: Vec<Option<bool>> = context.pool().install(|| items.par_iter().map(is_file).collect());
     let (mut present, mut todo, mut dangling) = (Vec::new(), Vec::new(), Vec::new());
     for (item, is_file) in items.iter().zip(found) {
         match is_file {
@@ -252,7 +252,7 @@ impl Linking<'_> {
         running: &Running<'_>,
         context: &Context,
     ) -> Result<Vec<(StatEntry, FileDigests)>> {
-        let done = each(cores(), self.items.len(), context, |n| {
+        let done = each(context.pool().threads(), self.items.len(), context, |n| {
             let placed = self.one(n, context)?;
             running.advance(1, self.sizes[n]);
             Ok(placed)
@@ -346,7 +346,7 @@ struct Copying<'a> {
 impl Copying<'_> {
     /// Copy what is proven: by the system, which need not show us the bytes.
     fn proven(&self, items: &[(&CheckoutItem, FileDigests, bool)]) -> Result<Vec<(StatEntry, FileDigests)>> {
-        each(cores(), items.len(), self.context, |n| {
+        each(self.context.pool().threads(), items.len(), self.context, |n| {
             let (item, digests, exclusive) = items[n];
             let (object, copy) = self.job(item);
             let done = (|| {

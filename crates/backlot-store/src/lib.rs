@@ -55,7 +55,7 @@
 //! Tracked files of workspaces use the same parts one by one: [`add_files`] (folder to cache), [`checkout`] (cache to folder), and [`Remote`],
 //! which moves objects between a cache and a place others can reach. Names are MD5, as in DVC, so both can share a cache; proof is
 //! BLAKE3. Memory is bounded by the number of cores and SIMD lanes, not by file sizes (see `hash`). Work of the processor is spread over
-//! rayon's pool, requests over threads of their own for the time of a call.
+//! the threads of the [`Context`] (rayon's pool, or a [`Pool`] that it was given), requests over threads of their own for the time of a call.
 //!
 //! Deliberately absent: assets and versions, and of DVC's file formats all but the manifest of a folder.
 
@@ -86,8 +86,8 @@ mod usage;
 
 pub use backlot_backend as backend;
 pub use backlot_core::{
-    Blake3, Cancel, Coded, Context, Event, LinkMode, Md5, Observer, Operation, PlaceIdentity, RelPath,
-    Timestamp,
+    Blake3, Cancel, Coded, Context, Event, EventKind, LinkMode, Md5, Observer, Operation, OperationId,
+    PlaceIdentity, Pool, RelPath, Subject, Timestamp,
 };
 
 pub use add::{Added, add_files, hash_files, rehash_files};

@@ -1,17 +1,11 @@
 //! A bounded number of blocking pieces of work at once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use backlot_core::Context;
 
 use crate::error::Result;
-
-/// How many cores there are for this process: asked once, since the answer is read from several files.
-pub(crate) fn cores() -> usize {
-    static CORES: OnceLock<usize> = OnceLock::new();
-    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
-}
 
 /// Run `work` for each of `count` positions, `width` at a time; results in order. The first failure stops the rest.
 pub(crate) fn each<T: Send>(

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use async_zip::base::write::ZipFileWriter;
 use async_zip::{AttributeCompatibility, Compression, DeflateOption, ZipDateTimeBuilder, ZipEntryBuilder};
 use backlot_core::file::{self, Staged};
-use backlot_core::{Context, Operation, RelPath, Sha256};
+use backlot_core::{Context, Operation, RelPath, Sha256, Subject};
 use fs_err as fs;
 use futures_lite::future::block_on;
 use futures_lite::io::AssertAsync;
@@ -71,8 +71,9 @@ pub fn build(project: &Project, options: &BuildOptions<'_>, context: &Context) -
     }
     let name = WheelName::pure(&metadata.package(), &metadata.version);
     let sources = packaged_files(project, options, context)?;
-    let running = context.start(Operation::Build, sources.len() as u64, 0);
     let path = options.output.join(name.to_string());
+    let context = &context.clone().about(Subject::File(path.clone()));
+    let running = context.start(Operation::Build, sources.len() as u64, 0);
     let mut staged = Staged::beside(&path)?;
     let dist_info = format!("{}-{}.dist-info", name.package.file_stem(), name.version);
     let generated = generated_files(project, options, &name);

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use backlot::{
-    AddFiles, AddRemote, AddRepo, Context, Event, Host, InitOptions, InstallRequest, NewAsset, Observer,
-    PublishOptions, PullOptions, Workspace,
+    AddFiles, AddRemote, AddRepo, Context, Event, EventKind, Host, InitOptions, InstallRequest, NewAsset,
+    Observer, PublishOptions, PullOptions, Workspace,
 };
 
 /// Prints warnings; a real program would draw progress from the other events.
@@ -16,7 +16,7 @@ struct Warnings;
 
 impl Observer for Warnings {
     fn event(&self, event: &Event) {
-        if let Event::Warned(warning) = event {
+        if let EventKind::Warned(warning) = &event.kind {
             let mut stderr = std::io::stderr();
             drop(std::io::Write::write_fmt(
                 &mut stderr,

@@ -2,7 +2,7 @@
 //!
 //! Every method of [`Workspace`](crate::Workspace) blocks until it is done. [`run`] gives a call a thread of its own and returns a future for its
 //! result. Invariants: who drops the future cancels the call, which stops at its next step with nothing half-written, and no other call; a panic of
-//! the call goes on where it is awaited. Deliberately absent: an executor; the network has a runtime of its own.
+//! the call goes on where it is awaited. Deliberately absent: an executor; the network has a runtime of its own, or that of the host.
 
 use std::fmt;
 use std::panic::resume_unwind;

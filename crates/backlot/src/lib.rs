@@ -3,7 +3,7 @@
 //! Everything the command line does is a method of [`Workspace`], or a function of [`media`], which needs none; it returns a report that
 //! serialises to what `--json` prints. An embedding program says who and where it is by a [`Host`], and watches and stops work by a [`Context`].
 //!
-//! Deliberately absent: terminals, environment variables, globals, signal handlers.
+//! Deliberately absent: terminals, environment variables (unless a program asks for them by [`Host::from_env`]), globals, signal handlers.
 
 pub mod aio;
 mod bundle;
@@ -30,8 +30,9 @@ pub use backlot_cascade::{
 };
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
-    Cancel, CancelOnDrop, Cancelled, Class, Clock, Coded, Context, Event, FixedClock, LinkMode, Observer,
-    Operation, Timestamp, Warning, platform, text,
+    Cancel, CancelOnDrop, Cancelled, Class, Clock, Coded, Context, Event, EventKind, FixedClock, LinkMode,
+    Observer, Operation, OperationId, OperationState, Pool, Progress, Subject, Timestamp, Warning, platform,
+    text,
 };
 pub use backlot_dvc::pipeline::PipelineError;
 pub use backlot_dvc::pipeline::run::{
@@ -42,7 +43,7 @@ pub use backlot_dvc::{Change, FileChanges, MissingFrames, PartsError};
 pub use backlot_media as media;
 pub use backlot_net::{
     Credential, CredentialChain, CredentialRequest, CredentialSource, FoundCredential, FromVariables,
-    ListedCredential, Netrc, NetworkOptions, PlaceName, Proxies, SourceKind, SshOptions,
+    ListedCredential, Netrc, NetworkOptions, PlaceName, Proxies, Runtime, SourceKind, SshOptions,
 };
 pub use backlot_pep::{
     AssetName, BumpStep, PackageName, Requirement, RequirementKind, Version, VersionChange, bump,

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use backlot_core::{Coded as _, Context, Event, LinkMode, Observer};
+use backlot_core::{Coded as _, Context, Event, EventKind, LinkMode, Observer};
 use fs_err as fs;
 
 use super::{PLAIN, Place};
@@ -15,7 +15,7 @@ struct Codes(Mutex<Vec<String>>);
 
 impl Observer for Codes {
     fn event(&self, event: &Event) {
-        if let Event::Warned(warning) = event {
+        if let EventKind::Warned(warning) = &event.kind {
             let mut codes = self.0.lock().expect("no panic");
             codes.push(format!("{} {}", warning.code, warning.message));
         }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::file;
 use backlot_core::web::shown;
-use backlot_core::{Context, FileError, Operation, Sha256, StrongDigest, shared};
+use backlot_core::{Context, FileError, Operation, Sha256, StrongDigest, Subject, shared};
 use backlot_net::{Account, Ask, FileSink, Head, Kind, Network, PlaceName};
 use backlot_pep::{DirectUrl, PackageName};
 use backlot_wheel::{Metadata, Sdist, WheelArchive, WheelName, sdist_name};
@@ -92,7 +92,8 @@ impl Fetcher<'_> {
 
     fn open(&self, fetch: &DirectFetch<'_>, target: &Path, context: &Context) -> Result<()> {
         let (kind, _) = kind_of(fetch)?;
-        let running = context.start(Operation::Pull, 1, 0);
+        let fetching = context.clone().about(Subject::of_place(&fetch.url.to_string()));
+        let running = fetching.start(Operation::Pull, 1, 0);
         if let Some(path) = fetch.url.path() {
             let _ = path_of_file(fetch, &path)?;
             copy(&path, target)?;

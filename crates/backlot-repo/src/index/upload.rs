@@ -66,7 +66,8 @@ impl IndexRepo {
             return Err(offer.conflict(self.place(), existing, true));
         }
         self.warn_of_base(offer, context)?;
-        let running = context.start(Operation::Push, 1, offer.size);
+        let sending = context.clone().about(self.place().subject());
+        let running = sending.start(Operation::Push, 1, offer.size);
         let (network, url) = (&self.0.network, self.upload_url());
         let sent = network.retried(&url, || self.try_send(offer, &url));
         let (outcome, attempts) = network.block(sent)?;

@@ -105,7 +105,8 @@ impl IndexRepo {
 
     /// Put a wheel in place if it has the digest that the release has.
     pub(crate) fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
-        let running = context.start(Operation::Pull, 1, release.size.unwrap_or(0));
+        let fetching = context.clone().about(release.place().subject());
+        let running = fetching.start(Operation::Pull, 1, release.size.unwrap_or(0));
         let progress = |bytes| running.advance(0, bytes);
         match self.find_wheel(release) {
             // It is unpacked next and kept in that form.

@@ -80,6 +80,7 @@ impl ReleaseStore {
     /// nothing is written. Reads at most one byte more than the release has.
     pub fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
         context.check()?;
+        let context = &context.clone().about(release.place().subject());
         let size = release.size.unwrap_or(0);
         let running = context.start(Operation::Pull, 1, size);
         let kept = self

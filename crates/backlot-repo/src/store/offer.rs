@@ -86,7 +86,8 @@ impl ReleaseStore {
                 limit: WHEEL_LIMIT,
             });
         }
-        let running = context.start(Operation::Push, 1, offer.size);
+        let sending = context.clone().about(self.place().subject());
+        let running = sending.start(Operation::Push, 1, offer.size);
         let at = context.now();
         let fact = self.add_fact(&published_fact(offer, publication, at))?;
         match self.commit(offer, at, &target(offer), context) {

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use backlot_core::{Context, Event, Observer, Sha256};
+use backlot_core::{Context, Event, EventKind, Observer, Sha256};
 use backlot_pep::{PackageName, Version};
 use backlot_repo::Publication;
 use fs_err as fs;
@@ -155,7 +155,7 @@ pub struct Warnings(Arc<Mutex<Vec<&'static str>>>);
 
 impl Observer for Warnings {
     fn event(&self, event: &Event) {
-        if let Event::Warned(warning) = event {
+        if let EventKind::Warned(warning) = &event.kind {
             self.0.lock().unwrap().push(warning.code);
         }
     }

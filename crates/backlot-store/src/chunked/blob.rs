@@ -17,7 +17,6 @@ use fs_err as fs;
 
 use super::direct::BlockWriter;
 use crate::error::Result;
-use crate::parallel::cores;
 
 /// An object as listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,7 +211,7 @@ impl BlobStore for FolderBlobs {
     }
 
     fn concurrency(&self) -> usize {
-        cores()
+        backlot_core::pool::cores()
     }
 
     fn gap(&self) -> u32 {

@@ -39,7 +39,7 @@ use crate::hash;
 use crate::hash::md5::{Md5Hasher, update_many};
 use crate::holes;
 use crate::object::{FileDigests, ObjectId, Transfer};
-use crate::parallel::{Budget, cores, each, portions};
+use crate::parallel::{Budget, each, portions};
 use crate::remote::Fetched;
 
 /// Raw bytes of pieces of work that are decoded at once, at most.
@@ -135,7 +135,7 @@ impl Site {
             running: &running,
             context,
             job: self.job(),
-            decoded: Budget::new(DECODED.min((cores() as u64 + 1) * self.job())),
+            decoded: Budget::new(DECODED.min((context.pool().threads() as u64 + 1) * self.job())),
             damaged: Mutex::default(),
         };
         let mut results = vec![Fetched::Missing; items.len()];

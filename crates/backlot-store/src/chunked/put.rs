@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 
 use backlot_core::context::Running;
-use backlot_core::{Blake3, Context};
+use backlot_core::{Blake3, Context, Pool};
 use rayon::prelude::*;
 
 use super::choice::Choice;
@@ -136,7 +136,7 @@ impl<'a> Pipeline<'a> {
             while let Some(buffer) = self.stream.used() {
                 self.worker.reading.spares.give(buffer);
             }
-            let copied = self.worker.work(&mut slots, share);
+            let copied = self.worker.work(&mut slots, share, context.pool());
             let bytes = slots
                 .iter()
                 .map(|slot| slot.ahead.window.fresh().len() as u64)
@@ -144,7 +144,7 @@ impl<'a> Pipeline<'a> {
             let packed = self.place_all(&mut slots)?;
             // As much past the page cache as the disk takes while the cores compute, and no more.
             self.worker.reading.direct = copied && packed;
-            let done = self.finish(&mut slots);
+            let done = self.finish(&mut slots, context.pool());
             running.advance(done, bytes);
         }
         let packs = self.stream.finish()?;
@@ -210,10 +210,11 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Take out the files that went through everything. Returns how many.
-    fn finish(&mut self, slots: &mut Vec<Slot<'_>>) -> u64 {
+    fn finish(&mut self, slots: &mut Vec<Slot<'_>>, pool: &Pool) -> u64 {
         let mut ended: Vec<Slot<'_>> = slots.extract_if(.., |slot| slot.behind.last).collect();
         let intake = self.worker.reading.intake;
-        let names: Vec<Option<ObjectId>> = ended.par_iter_mut().map(|slot| slot.name(intake)).collect();
+        let name = || ended.par_iter_mut().map(|slot| slot.name(intake)).collect();
+        let names: Vec<Option<ObjectId>> = pool.install(name);
         let done = ended.len() as u64;
         for (Slot { ahead: slot, behind }, name) in ended.into_iter().zip(names) {
             self.worker.reading.spares.give(behind.window.into_memory());
@@ -273,7 +274,7 @@ fn admit<'a>(
 impl Worker<'_> {
     /// Read the next share of every file and work on its chunks; hash and copy the share before. Returns whether the copies
     /// were written meanwhile.
-    fn work(&self, slots: &mut [Slot<'_>], share: usize) -> bool {
+    fn work(&self, slots: &mut [Slot<'_>], share: usize, pool: &Pool) -> bool {
         let (mut ahead, mut lanes, mut copies) = (Vec::new(), Vec::new(), Vec::new());
         for slot in slots {
             slot.pass_on(share, &self.reading.spares);
@@ -288,7 +289,7 @@ impl Worker<'_> {
             }
         }
         append_beside(&mut copies, || {
-            rayon::join(
+            pool.join(
                 || md5::update_many(&mut lanes),
                 || {
                     ahead.par_iter_mut().for_each(|slot| {

@@ -37,7 +37,7 @@ impl ChunkedRemote {
         context: &Context,
     ) -> Result<(Vec<FileDigests>, TransferReport)> {
         let site = self.find_or_make()?;
-        let entries = stat_all(paths)?;
+        let entries = stat_all(paths, context)?;
         let mut known = stat.lookup(&entries)?;
         let ids: Vec<ObjectId> = known.iter().flatten().map(|d| ObjectId::file(d.md5)).collect();
         let mut there = site.known(&ids, context)?.into_iter();

@@ -20,7 +20,6 @@ use fs_err as fs;
 use crate::error::{Error, Result};
 use crate::holes;
 use crate::object::FileDigests;
-use crate::parallel::cores;
 use crate::stat::FileStat;
 use md5::Md5Hasher;
 
@@ -105,7 +104,8 @@ pub(crate) fn run(
     let waits = jobs
         .iter()
         .any(|job| job.copy.as_ref().is_some_and(|copy| copy.durable));
-    let workers = (if waits { cores() * 2 } else { cores() }).min(jobs.len().max(1));
+    let threads = context.pool().threads();
+    let workers = (if waits { threads * 2 } else { threads }).min(jobs.len().max(1));
     let mut results: Vec<Option<Result<Outcome>>> = Vec::new();
     results.resize_with(jobs.len(), || None);
     // A worker takes no more than its share of a small batch, so that the others have some too.
@@ -257,7 +257,7 @@ impl Worker<'_> {
         // The last segment is left to the caller, which finishes the file.
         while stat.size - *read > (AHEAD + SEGMENT) as u64 {
             self.context.check()?;
-            let ((), ahead) = rayon::join(
+            let ((), ahead) = self.context.pool().join(
                 || md5::update_many(&mut [(&mut *md5, now.as_slice())]),
                 || {
                     read_exactly(file, &mut next, AHEAD, job)?;

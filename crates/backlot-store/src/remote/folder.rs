@@ -54,7 +54,7 @@ impl FolderRemote {
                 .ok()
                 .map(|found| found.len())
         };
-        Ok(ids.par_iter().map(size).collect())
+        Ok(context.pool().install(|| ids.par_iter().map(size).collect()))
     }
 
     /// A small file of the remote's own.

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Blake3, Context, LinkMode, Operation};
+use backlot_core::{Blake3, Context, LinkMode, Operation, Subject};
 use serde::{Deserialize, Serialize};
 
 use self::origin::Origin;
@@ -119,6 +119,8 @@ fn absent(cache: &Cache, mut items: Vec<Transfer>) -> Result<Vec<Transfer>> {
 #[derive(Debug)]
 pub struct Remote {
     backend: Backend,
+    /// What is sent to it and fetched from it is about.
+    subject: Subject,
     /// Set for a remote that must be there, with the identity it must have, if one is known.
     known: Option<backlot_core::ExpectedIdentity>,
     /// What is read of it and condemned is taken back.
@@ -196,6 +198,7 @@ impl Remote {
 
     /// Send objects from the cache, in order: those before a manifest are there before it.
     pub fn push(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<TransferReport> {
+        let context = &context.clone().about(self.subject.clone());
         self.check_known()?;
         if let Backend::Chunked(remote) = &self.backend {
             return remote.push(cache, items, context);
@@ -244,6 +247,7 @@ impl Remote {
     /// Fetch objects into the cache. Those that are damaged or absent are named together at the end; the others are kept.
     /// What another pull of this machine is fetching right now is waited for.
     pub fn pull(&self, cache: &Cache, items: &[Transfer], context: &Context) -> Result<TransferReport> {
+        let context = &context.clone().about(self.subject.clone());
         let mut report = TransferReport::default();
         let mut todo = items.to_vec();
         let mut seen = HashSet::new();
@@ -363,6 +367,7 @@ impl Remote {
         sample: Option<u8>,
         context: &Context,
     ) -> Result<VerifyReport> {
+        let context = &context.clone().about(self.subject.clone());
         let whole = |expected: &[(ObjectId, Option<Blake3>)]| match &self.backend {
             Backend::Folder(remote) => remote.verify(expected, context),
             Backend::Service(remote) => remote.verify(expected, context),
@@ -493,6 +498,7 @@ impl Remote {
         options: &CollectOptions,
         context: &Context,
     ) -> Result<CollectReport> {
+        let context = &context.clone().about(self.subject.clone());
         match &self.backend {
             Backend::Chunked(remote) => remote.collect(keep, options, context),
             Backend::Folder(_) | Backend::Service(_) => Err(Error::NotChunked { place: self.place() }),

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backlot_backend::{ObjectStore, shared_memory};
-use backlot_core::Context;
 use backlot_core::file::TemporaryFolder;
 use backlot_core::web::shown_text;
+use backlot_core::{Context, Subject};
 
 use super::{Backend, Proven, Remote, RemoteConfig, RemoteLayout, folder, identity, service};
 use crate::chunked::{ChunkedRemote, FileStream};
@@ -80,22 +80,26 @@ impl Remote {
         };
         Ok(match config.layout {
             RemoteLayout::Chunked => Self::in_folder(root, &config.mirrors),
-            RemoteLayout::Dvc => {
-                Self::new(Backend::Folder(folder::FolderRemote::new(root))).remembering(&config.mirrors)
-            }
+            RemoteLayout::Dvc => Self::in_plain_folder(root).remembering(&config.mirrors),
         })
     }
 
     fn in_folder(root: PathBuf, mirrors: &Path) -> Self {
-        Self::new(Backend::Chunked(Box::new(ChunkedRemote::in_folder(
-            root, mirrors,
-        ))))
-        .remembering(mirrors)
+        let subject = Subject::File(root.clone());
+        let backend = Backend::Chunked(Box::new(ChunkedRemote::in_folder(root, mirrors)));
+        Self::new(backend, subject).remembering(mirrors)
+    }
+
+    /// In DVC's layout.
+    fn in_plain_folder(root: PathBuf) -> Self {
+        let subject = Subject::File(root.clone());
+        Self::new(Backend::Folder(folder::FolderRemote::new(root)), subject)
     }
 
     /// Open a remote in a store of objects; nothing is asked yet. `mirrors` is a local folder for what is remembered of remotes.
     pub fn in_store(store: Arc<dyn ObjectStore>, layout: RemoteLayout, mirrors: &Path) -> Result<Self> {
-        Ok(Self::new(match layout {
+        let subject = Subject::of_place(store.place());
+        let backend = match layout {
             RemoteLayout::Chunked if !store.traits().lists => {
                 return Err(Error::BadRemote {
                     url: store.place().to_owned(),
@@ -105,8 +109,13 @@ impl Remote {
             }
             RemoteLayout::Chunked => Backend::Chunked(Box::new(ChunkedRemote::in_store(store, mirrors))),
             RemoteLayout::Dvc => Backend::Service(service::ServiceRemote::new(store)),
-        })
-        .remembering(mirrors))
+        };
+        Ok(Self::new(backend, subject).remembering(mirrors))
+    }
+
+    /// As what work is about.
+    pub(crate) fn subject(&self) -> Subject {
+        self.subject.clone()
     }
 
     /// One that remembers nothing when it is dropped.
@@ -127,9 +136,10 @@ impl Remote {
         self
     }
 
-    fn new(backend: Backend) -> Self {
+    fn new(backend: Backend, subject: Subject) -> Self {
         Self {
             backend,
+            subject,
             known: None,
             rescues: false,
             proven: Proven::default(),
@@ -148,13 +158,14 @@ impl Remote {
     pub fn detect_layout(url: &str) -> Result<RemoteLayout> {
         match Place::of(url)? {
             Place::Store(store) => Self::detect_layout_in(store),
-            Place::Folder(root) => Self::new(Backend::Folder(folder::FolderRemote::new(root))).detected(),
+            Place::Folder(root) => Self::in_plain_folder(root).detected(),
         }
     }
 
     /// The same of a store.
     pub fn detect_layout_in(store: Arc<dyn ObjectStore>) -> Result<RemoteLayout> {
-        Self::new(Backend::Service(service::ServiceRemote::new(store))).detected()
+        let subject = Subject::of_place(store.place());
+        Self::new(Backend::Service(service::ServiceRemote::new(store)), subject).detected()
     }
 
     fn detected(&self) -> Result<RemoteLayout> {

@@ -373,7 +373,7 @@ fn links_are_made_where_they_work_and_what_is_linked_stays_known() {
     assert_eq!(modes, [("copy", 1), ("hardlink", 2)]);
     let known = bench
         .stat
-        .lookup(&stat_all(&targets).expect("there"))
+        .lookup(&stat_all(&targets, &Context::default()).expect("there"))
         .expect("read");
     for (n, digests) in known.iter().enumerate() {
         let item = items[n % items.len()];

@@ -411,7 +411,8 @@ impl Store {
         if self.local.is_none()
             && let Some(stream) = self.remote.stream(&wanted, context)?
         {
-            let running = context.start(Operation::Pull, 1, stream.size());
+            let fetching = context.clone().about(self.remote.subject());
+            let running = fetching.start(Operation::Pull, 1, stream.size());
             let mut reader = FileReader::of_stream(stream, context);
             let mut hasher = Hasher::default();
             let expected = reader.expected();

@@ -280,7 +280,8 @@ impl Opened {
             running.advance(1, 0);
             Ok((bundled, wheel))
         };
-        lock.packages.par_iter().enumerate().map(fetch).collect()
+        let all = || lock.packages.par_iter().enumerate().map(fetch).collect();
+        self.context().pool().install(all)
     }
 
     /// Bring the tracked files of a tree into the cache. An error names the release that lacks some.
@@ -438,7 +439,8 @@ impl Opened {
                 blake3: object.map(|(_, digests)| digests.blake3),
             })
         };
-        let mut files: Vec<BundleFile> = found.par_iter().map(list).collect::<Result<_>>()?;
+        let all = || found.par_iter().map(list).collect::<Result<_>>();
+        let mut files: Vec<BundleFile> = self.context().pool().install(all)?;
         files.sort_by(|a, b| a.path.as_str().cmp(b.path.as_str()));
         Ok(files)
     }

@@ -107,7 +107,9 @@ fn copy_folder(bundle: &Path, folder: &Path, context: &Context) -> Result<Bundle
         running.advance(1, 0);
         Ok(())
     };
-    manifest.files.par_iter().try_for_each(copy)?;
+    context
+        .pool()
+        .install(|| manifest.files.par_iter().try_for_each(copy))?;
     Ok(manifest)
 }
 

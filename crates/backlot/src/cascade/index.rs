@@ -320,10 +320,11 @@ impl Opened {
         }
         let running = self.context().start(Operation::Scan, unread.len() as u64, 0);
         let mut left_out: Vec<(usize, usize)> = Vec::new();
-        for some in unread.chunks(CHUNK * rayon::current_num_threads().max(1)) {
+        for some in unread.chunks(CHUNK * self.context().pool().threads()) {
             self.context().check()?;
             let files: Vec<&Release> = some.iter().map(|(_, _, file)| file).collect();
-            for ((at, release, file), about) in some.iter().zip(about_all(repo, &files)) {
+            let abouts = self.context().pool().install(|| about_all(repo, &files));
+            for ((at, release, file), about) in some.iter().zip(abouts) {
                 match about {
                     Ok(about) => packages[*at].1.releases[*release].about = about,
                     Err(error) if is_about_file(&error) => {

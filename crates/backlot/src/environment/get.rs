@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::environment::install::{InstallReport, InstallRequest};
 use crate::error::{Error, GetError, Result, WorkspaceError};
 use crate::files::moved::MoveReport;
+use crate::workspace::config::FILE_NAME;
 use crate::workspace::init::{Absent, InitOptions};
+use crate::workspace::local_cache::used;
 use crate::workspace::places::{AddRemote, AddRepo, RemoteStatus, RepoStatus};
 use crate::workspace::settings::Host;
 use crate::workspace::{Opened, absolute};
@@ -87,6 +89,10 @@ impl Opened {
             Err(error) => {
                 if let Some(made) = target.made {
                     made.undo(&target.root);
+                    if !target.root.join(FILE_NAME).exists() {
+                        // Else the cache would not be cleaned, for what a workspace needs that is not there.
+                        used::forget(target.opened.cache_dir(), &target.root);
+                    }
                 }
                 return Err(error);
             }

@@ -48,10 +48,9 @@ impl Opened {
             Ok(wheel.transpose()?)
         };
         let packages: Vec<&LockedPackage> = plan.put.iter().map(|(package, _)| package).collect();
-        let wheels: Vec<Option<UnpackedWheel>> = packages
-            .par_iter()
-            .map(|package| read(package))
-            .collect::<Result<_>>()?;
+        let pool = self.context().pool();
+        let all = || packages.par_iter().map(|package| read(package)).collect();
+        let wheels: Vec<Option<UnpackedWheel>> = pool.install::<Result<_>>(all)?;
         for wheel in wheels.iter().flatten() {
             to.owners.expect(wheel, to.layout)?;
         }
@@ -71,7 +70,7 @@ impl Opened {
             self.context().check()?;
             self.place(package, wheel.as_ref(), outputs, to)
         };
-        at_once.into_par_iter().try_for_each(place)?;
+        pool.install(|| at_once.into_par_iter().try_for_each(place))?;
         one_by_one.into_iter().try_for_each(place)?;
         for ((package, _), wheel) in plan.put.iter().zip(&wheels) {
             for problem in wheel.iter().flat_map(UnpackedWheel::entry_point_problems) {

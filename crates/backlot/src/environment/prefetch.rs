@@ -87,10 +87,9 @@ impl Pool<'_> {
     fn take_all(&self, rank: usize, names: &[PackageName]) {
         let (repo, context) = (self.repo(rank).1, self.context);
         let missing: Vec<&PackageName> = names.iter().filter(|name| !self.knows(name, rank)).collect();
-        let found: Vec<_> = missing
-            .into_par_iter()
-            .filter_map(|name| Some((name.clone(), repo.stamped_listing(name, context).ok()?)))
-            .collect();
+        let look = |name: &PackageName| Some((name.clone(), repo.stamped_listing(name, context).ok()?));
+        let all = || missing.into_par_iter().filter_map(look).collect();
+        let found: Vec<_> = context.pool().install(all);
         for (name, (listing, stamp)) in found {
             self.take((name, rank), listing, stamp);
         }
@@ -101,9 +100,8 @@ impl Pool<'_> {
             let of_this: Vec<&Release> = likely.iter().filter(|l| l.0 == rank).map(|l| &l.1).collect();
             repo.prefetch_metadata(&of_this)?;
             let wheels = of_this.into_par_iter().filter(|release| !release.is_sdist());
-            let found: Vec<_> = wheels
-                .filter_map(|release| Some((release, repo.metadata(release).ok()?)))
-                .collect();
+            let read = |release| Some((release, repo.metadata(release).ok()?));
+            let found: Vec<_> = self.context.pool().install(|| wheels.filter_map(read).collect());
             for (release, metadata) in found {
                 self.take_metadata(rank, release, metadata);
             }

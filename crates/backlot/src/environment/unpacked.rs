@@ -49,7 +49,8 @@ impl Opened {
             backlot_wheel::unseal(folder).ok();
             Ok(Some(name_of(folder)))
         };
-        let found: Vec<Option<String>> = folders.par_iter().map(check).collect::<Result<_>>()?;
+        let all = || folders.par_iter().map(check).collect::<Result<_>>();
+        let found: Vec<Option<String>> = self.context().pool().install(all)?;
         Ok(UnpackedReport {
             wheels: folders.len() as u64,
             damaged: found.into_iter().flatten().collect(),
@@ -77,7 +78,10 @@ impl Opened {
             self.context().warn("install::damaged_wheel", message);
             Ok(())
         };
-        unpacked_in(&wheels)?.par_iter().try_for_each(check)
+        let folders = unpacked_in(&wheels)?;
+        self.context()
+            .pool()
+            .install(|| folders.par_iter().try_for_each(check))
     }
 
     /// The unpacked wheel of every package to be put, fetched and proven.
@@ -98,7 +102,8 @@ impl Opened {
             running.advance(1, 0);
             Ok((package.name.clone(), folder))
         };
-        published.into_par_iter().map(unpack).collect()
+        let all = || published.into_par_iter().map(unpack).collect();
+        self.context().pool().install(all)
     }
 
     /// The folder of an unpacked wheel in the cache; fetched, checked against the lock and unpacked if absent. The wheel

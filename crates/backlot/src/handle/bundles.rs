@@ -9,6 +9,7 @@ use backlot_core::Context;
 use crate::bundle::{BundleOptions, BundleReport, UnbundleOptions, UnbundleReport};
 use crate::error::Result;
 use crate::handle::Workspace;
+use crate::workspace::call::{of_one_asset, of_path};
 
 impl Workspace {
     /// Put releases with all they need into a folder or file that runs without Backlot; without requirements, what the lock of
@@ -19,7 +20,9 @@ impl Workspace {
         options: &BundleOptions,
         context: &Context,
     ) -> Result<BundleReport> {
-        self.now(context)?.bundle(requirements, options)
+        self.call("bundle", of_one_asset(requirements), context, |workspace| {
+            workspace.bundle(requirements, options)
+        })
     }
 
     /// Import a bundle: into a repo or a remote, or else into this workspace, where `inputs` becomes what the bundle has.
@@ -29,6 +32,8 @@ impl Workspace {
         options: &UnbundleOptions,
         context: &Context,
     ) -> Result<UnbundleReport> {
-        self.now(context)?.unbundle(bundle, options)
+        self.call("unbundle", of_path(bundle), context, |workspace| {
+            workspace.unbundle(bundle, options)
+        })
     }
 }

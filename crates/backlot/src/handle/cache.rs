@@ -11,16 +11,20 @@ use crate::workspace::local_cache::{CacheStatus, CleanOptions, CleanReport, GcRe
 impl Workspace {
     /// Remove from the cache what no workspace needs, what was not used for the longest time first.
     pub fn clean_cache(&self, options: &CleanOptions, context: &Context) -> Result<CleanReport> {
-        self.now(context)?.clean_cache(options)
+        self.call("clean_cache", None, context, |workspace| {
+            workspace.clean_cache(options)
+        })
     }
 
     /// What nothing in any workspace of this cache names. Workspaces that are gone from disk do not count.
     pub fn plan_gc(&self, context: &Context) -> Result<GcReport> {
-        self.now(context)?.plan_gc()
+        self.call("plan_gc", None, context, |workspace| workspace.plan_gc())
     }
 
     /// What is in the cache, by kind, and which workspaces use it.
     pub fn cache_status(&self, context: &Context) -> Result<CacheStatus> {
-        self.now(context)?.cache_status()
+        self.call("cache_status", None, context, |workspace| {
+            workspace.cache_status()
+        })
     }
 }

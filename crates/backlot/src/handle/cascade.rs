@@ -15,6 +15,7 @@ use crate::environment::install::InstallReport;
 use crate::error::Result;
 use crate::handle::Workspace;
 use crate::handle::options::ChangeOptions;
+use crate::workspace::call::of_asset;
 
 impl Workspace {
     /// Who requires an asset, over all repos of the studio or one, up to a depth; without one, however far.
@@ -25,12 +26,16 @@ impl Workspace {
         repo: Option<&str>,
         context: &Context,
     ) -> Result<DependentsReport> {
-        self.now(context)?.dependents(name, depth, repo)
+        self.call("dependents", of_asset(name), context, |workspace| {
+            workspace.dependents(name, depth, repo)
+        })
     }
 
     /// What is affected by a release, which may not exist yet (`Table==1.5.0`), or everything that is not current; in all repos of the studio, or one.
     pub fn dirty(&self, what: Option<&str>, repo: Option<&str>, context: &Context) -> Result<DirtyReport> {
-        self.now(context)?.affected(what, repo)
+        self.call("dirty", what.map(of_asset), context, |workspace| {
+            workspace.affected(what, repo)
+        })
     }
 
     /// Build what a release affects (`Table==1.5.0`), or all that is not current: each asset in a workspace of its own, in the order in which they
@@ -43,7 +48,9 @@ impl Workspace {
         watch: Option<&Watch<'_>>,
         context: &Context,
     ) -> Result<CascadeReport> {
-        self.now(context)?.run_cascade(what, options, watch)
+        self.call("run_cascade", what.map(of_asset), context, |workspace| {
+            workspace.run_cascade(what, options, watch)
+        })
     }
 
     /// The same for a release of a repo that was just published, or that a dry run would publish.
@@ -54,8 +61,10 @@ impl Workspace {
         watch: Option<&Watch<'_>>,
         context: &Context,
     ) -> Result<CascadeReport> {
-        let node = NodeId::new(&RepoName::new(repo), package);
-        self.now(context)?.push_release(node, version, options, watch)
+        self.call("push_release", None, context, |workspace| {
+            let node = NodeId::new(&RepoName::new(repo), package);
+            workspace.push_release(node, version, options, watch)
+        })
     }
 
     /// Continue a cascade by its id, or the beginning of it, from any machine: what failed is tried again, and what that blocked follows.
@@ -66,7 +75,9 @@ impl Workspace {
         watch: Option<&Watch<'_>>,
         context: &Context,
     ) -> Result<CascadeReport> {
-        self.now(context)?.resume_cascade(id, options, watch)
+        self.call("resume_cascade", None, context, |workspace| {
+            workspace.resume_cascade(id, options, watch)
+        })
     }
 
     /// One attempt at one asset of a cascade in this process alone, for schedulers.
@@ -77,37 +88,47 @@ impl Workspace {
         options: &AttemptOptions,
         context: &Context,
     ) -> Result<NodeReport> {
-        self.now(context)?.run_cascade_node(id, node, options)
+        self.call("run_cascade_node", None, context, |workspace| {
+            workspace.run_cascade_node(id, node, options)
+        })
     }
 
     /// The cascades of all repos of the studio, newest first, at most so many.
     pub fn cascades(&self, most: usize, context: &Context) -> Result<Vec<CascadeRow>> {
-        self.now(context)?.cascades(most)
+        self.call("cascades", None, context, |workspace| workspace.cascades(most))
     }
 
     /// Where a cascade stands; without an id, the last that was begun.
     pub fn cascade_status(&self, id: Option<&str>, context: &Context) -> Result<CascadeStatus> {
-        self.now(context)?.cascade_status(id)
+        self.call("cascade_status", None, context, |workspace| {
+            workspace.cascade_status(id)
+        })
     }
 
     /// Tell of each step of a cascade, those of before, too, until nothing runs and nothing can be started, or `tell` wants no more.
     pub fn follow_cascade(
         &self,
         id: Option<&str>,
-        tell: &mut dyn FnMut(&Entry) -> bool,
+        tell: &mut (dyn FnMut(&Entry) -> bool + Send),
         context: &Context,
     ) -> Result<CascadeStatus> {
-        self.now(context)?.follow_cascade(id, tell)
+        self.call("follow_cascade", None, context, |workspace| {
+            workspace.follow_cascade(id, tell)
+        })
     }
 
     /// Pause or cancel a cascade, skip an asset of it, or have one tried again. It reaches whoever runs the cascade.
     pub fn ask_cascade(&self, id: &str, ask: CascadeRequest, context: &Context) -> Result<CascadeStatus> {
-        self.now(context)?.ask_cascade(id, ask)
+        self.call("ask_cascade", None, context, |workspace| {
+            workspace.ask_cascade(id, ask)
+        })
     }
 
     /// All that is known of one asset of a cascade.
     pub fn explain_cascade(&self, id: &str, node: &str, context: &Context) -> Result<NodeExplained> {
-        self.now(context)?.explain_cascade(id, node)
+        self.call("explain_cascade", None, context, |workspace| {
+            workspace.explain_cascade(id, node)
+        })
     }
 
     /// Yank the releases of a cascade, those first that nothing of it is built from, and what it began with last.
@@ -117,7 +138,9 @@ impl Workspace {
         options: &RevertOptions,
         context: &Context,
     ) -> Result<RevertReport> {
-        self.now(context)?.revert_cascade(id, options)
+        self.call("revert_cascade", None, context, |workspace| {
+            workspace.revert_cascade(id, options)
+        })
     }
 
     /// Update the inputs that the content of an output is made from, and what they need in turn.
@@ -127,11 +150,15 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<InstallReport> {
-        self.now(context)?.pull_inputs(asset, options.dry_run)
+        self.call("pull_inputs", of_asset(asset), context, |workspace| {
+            workspace.pull_inputs(asset, options.dry_run)
+        })
     }
 
     /// Whether an output has stages of a pipeline.
     pub fn has_stages(&self, asset: &str, context: &Context) -> Result<bool> {
-        self.now(context)?.output_has_stages(asset)
+        self.call("has_stages", of_asset(asset), context, |workspace| {
+            workspace.output_has_stages(asset)
+        })
     }
 }

@@ -13,17 +13,19 @@ use crate::workspace::keys::{ConfigChange, ConfigValue};
 impl Workspace {
     /// Check the workspace and this machine: disks, links, modes, the clock, Python, repos, remotes, credentials.
     pub fn doctor(&self, context: &Context) -> Result<Vec<HealthCheck>> {
-        self.now(context)?.doctor()
+        self.call("doctor", None, context, |workspace| workspace.doctor())
     }
 
     /// The settings in force, and where each is from.
     pub fn config_values(&self, context: &Context) -> Result<Vec<ConfigValue>> {
-        Ok(self.now(context)?.config_values())
+        self.call("config_values", None, context, |workspace| {
+            Ok(workspace.config_values())
+        })
     }
 
     /// One of them.
     pub fn config_get(&self, key: &str, context: &Context) -> Result<ConfigValue> {
-        self.now(context)?.config_get(key)
+        self.call("config_get", None, context, |workspace| workspace.config_get(key))
     }
 
     /// Set one in `backlot.toml`, or in the user's file; without values, drop it from there.
@@ -34,7 +36,8 @@ impl Workspace {
         options: &SettingOptions,
         context: &Context,
     ) -> Result<ConfigChange> {
-        self.now(context)?
-            .config_set(key, values, options.user, options.dry_run)
+        self.call("config_set", None, context, |workspace| {
+            workspace.config_set(key, values, options.user, options.dry_run)
+        })
     }
 }

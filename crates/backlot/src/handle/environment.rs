@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use backlot_core::Context;
+use backlot_core::{Context, Subject};
 
 use crate::environment::export::{ExportOptions, ExportReport};
 use crate::environment::get::{GetOptions, GetReport};
@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::handle::Workspace;
 use crate::handle::options::{ChangeOptions, TreeOptions};
 use crate::workspace::Opened;
+use crate::workspace::call::{call, of_asset, of_one_asset, of_path};
 use crate::workspace::settings::Host;
 
 impl Workspace {
@@ -29,23 +30,27 @@ impl Workspace {
         host: &Host,
         context: &Context,
     ) -> Result<GetReport> {
-        Opened::get(start, requirements, options, host, context)
+        let about = of_one_asset(requirements).unwrap_or_else(|| Subject::File(start.to_path_buf()));
+        call(("get", about), host, context, |context| {
+            Opened::get(start, requirements, options, host, context)
+        })
     }
 
     /// The exact inputs for other tools; written to a file if one is given.
     pub fn export(&self, options: &ExportOptions, context: &Context) -> Result<ExportReport> {
-        self.now(context)?.export(options)
+        self.call("export", None, context, |workspace| workspace.export(options))
     }
 
     /// What needs what.
     pub fn tree(&self, options: &TreeOptions, context: &Context) -> Result<TreeReport> {
-        self.now(context)?
-            .tree(options.package.as_deref(), options.invert)
+        self.call("tree", None, context, |workspace| {
+            workspace.tree(options.package.as_deref(), options.invert)
+        })
     }
 
     /// Every chain of requirements that leads from the workspace to a package.
     pub fn why(&self, name: &str, context: &Context) -> Result<WhyReport> {
-        self.now(context)?.why(name)
+        self.call("why", of_asset(name), context, |workspace| workspace.why(name))
     }
 
     /// Install requirements, and everything the workspace asked for before. With none given, bring `inputs/` in step.
@@ -55,7 +60,9 @@ impl Workspace {
         options: &InstallRequest,
         context: &Context,
     ) -> Result<InstallReport> {
-        self.now(context)?.install(requirements, options)
+        self.call("install", of_one_asset(requirements), context, |workspace| {
+            workspace.install(requirements, options)
+        })
     }
 
     /// Stop asking for packages; what nothing else needs leaves the environment.
@@ -65,18 +72,22 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<InstallReport> {
-        self.now(context)?.uninstall(names, options.dry_run)
+        self.call("uninstall", of_one_asset(names), context, |workspace| {
+            workspace.uninstall(names, options.dry_run)
+        })
     }
 
     /// Choose again and write the lock; the environment stays.
     pub fn write_lock(&self, request: &InstallRequest, context: &Context) -> Result<WrittenLock> {
-        let (lock, changed) = self.now(context)?.write_lock(request)?;
-        Ok(WrittenLock { lock, changed })
+        self.call("write_lock", None, context, |workspace| {
+            let (lock, changed) = workspace.write_lock(request)?;
+            Ok(WrittenLock { lock, changed })
+        })
     }
 
     /// What is behind among the inputs.
     pub fn outdated(&self, context: &Context) -> Result<Vec<OutdatedRow>> {
-        self.now(context)?.outdated()
+        self.call("outdated", None, context, |workspace| workspace.outdated())
     }
 
     /// Take newer releases of some inputs, or of all, where they fit; the others move only if they must.
@@ -86,7 +97,9 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<InstallReport> {
-        self.now(context)?.update(names, options.dry_run)
+        self.call("update", of_one_asset(names), context, |workspace| {
+            workspace.update(names, options.dry_run)
+        })
     }
 
     /// Make `inputs/` what a `pylock.toml` says, and the lock and the requirements of the workspace with it.
@@ -96,17 +109,23 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<InstallReport> {
-        self.now(context)?.install_from_lock(path, options.dry_run)
+        self.call("install_from_lock", of_path(path), context, |workspace| {
+            workspace.install_from_lock(path, options.dry_run)
+        })
     }
 
     /// Install anew what is damaged in the environment, from the lock as it is.
     pub fn repair_inputs(&self, options: &ChangeOptions, context: &Context) -> Result<InstallReport> {
-        self.now(context)?.repair_inputs(options.dry_run)
+        self.call("repair_inputs", None, context, |workspace| {
+            workspace.repair_inputs(options.dry_run)
+        })
     }
 
     /// What to set to run a command with the inputs of this workspace. Warns of inputs that are yanked or deprecated; no host
     /// is asked for that.
     pub fn run_environment(&self, context: &Context) -> Result<RunEnvironment> {
-        self.now(context)?.run_environment()
+        self.call("run_environment", None, context, |workspace| {
+            workspace.run_environment()
+        })
     }
 }

@@ -19,6 +19,7 @@ use crate::files::usage::ReleaseUsage;
 use crate::files::verify::{VerifyOptions, VerifyReport};
 use crate::handle::Workspace;
 use crate::handle::options::{ChangeOptions, DiscardOptions, PullOptions, PushOptions, RepairOptions};
+use crate::workspace::call::{of_asset, of_one_asset, of_one_path};
 use crate::workspace::config::Localize;
 
 impl Workspace {
@@ -26,7 +27,9 @@ impl Workspace {
     /// are read once and sent; of paths from outside only a pointer gets here (DVC's `--to-remote`), and the files of a folder
     /// that is tracked already stay in it beside those that are given.
     pub fn add(&self, paths: &[PathBuf], options: &AddFiles, context: &Context) -> Result<AddReport> {
-        self.now(context)?.add(paths, options)
+        self.call("add", of_one_path(paths), context, |workspace| {
+            workspace.add(paths, options)
+        })
     }
 
     /// Put tracked files of outputs back to what their pointers say, or to what a release had. What is somebody's and is overwritten is set
@@ -37,7 +40,9 @@ impl Workspace {
         options: &RestoreOptions,
         context: &Context,
     ) -> Result<PutBackReport> {
-        self.now(context)?.restore(paths, options)
+        self.call("restore", of_one_path(paths), context, |workspace| {
+            workspace.restore(paths, options)
+        })
     }
 
     /// Throw local changes of tracked files away: what was changed, made or removed there since it was added or pulled. A copy of each file is
@@ -48,8 +53,10 @@ impl Workspace {
         options: &DiscardOptions,
         context: &Context,
     ) -> Result<PutBackReport> {
-        let frames = options.frames.as_deref();
-        self.now(context)?.discard(paths, frames, options.dry_run)
+        self.call("discard", of_one_path(paths), context, |workspace| {
+            let frames = options.frames.as_deref();
+            workspace.discard(paths, frames, options.dry_run)
+        })
     }
 
     /// No longer track files or folders of outputs. They stay where they are.
@@ -59,7 +66,9 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<UntrackReport> {
-        self.now(context)?.untrack(paths, options.dry_run)
+        self.call("untrack", of_one_path(paths), context, |workspace| {
+            workspace.untrack(paths, options.dry_run)
+        })
     }
 
     /// Choose when the tracked files of an input are pulled. Nothing is fetched or removed.
@@ -70,37 +79,43 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<Vec<LocalizedAsset>> {
-        self.now(context)?.localize(asset, localize, options.dry_run)
+        self.call("localize", of_asset(asset), context, |workspace| {
+            workspace.localize(asset, localize, options.dry_run)
+        })
     }
 
     /// When the files of each input are pulled: of those with tracked files, and of those that were named.
     pub fn localized(&self, context: &Context) -> Result<Vec<LocalizedAsset>> {
-        self.now(context)?.localized()
+        self.call("localized", None, context, |workspace| workspace.localized())
     }
 
     /// Bring the tracked files of outputs and inputs into the cache and into place.
     pub fn pull(&self, names: &[String], options: &PullOptions, context: &Context) -> Result<MoveReport> {
-        let workspace = self.now(context)?;
-        let (some, remote) = (&options.some, options.remote.as_deref());
-        if some.is_all() {
-            return workspace.pull(names, remote, options.force, options.dry_run);
-        }
-        workspace.pull_some(names, some, remote, options.force, options.dry_run)
+        self.call("pull", of_one_asset(names), context, |workspace| {
+            let (some, remote) = (&options.some, options.remote.as_deref());
+            if some.is_all() {
+                return workspace.pull(names, remote, options.force, options.dry_run);
+            }
+            workspace.pull_some(names, some, remote, options.force, options.dry_run)
+        })
     }
 
     /// Pull the tracked files of all inputs that are not on demand, and of nothing else. Whatever of them cannot be had is an error.
     pub fn pull_local(&self, options: &ChangeOptions, context: &Context) -> Result<MoveReport> {
-        self.now(context)?.pull_local(&[], None, options.dry_run)
+        self.call("pull_local", None, context, |workspace| {
+            workspace.pull_local(&[], None, options.dry_run)
+        })
     }
 
     /// Send the tracked files of outputs to a remote.
     pub fn push(&self, names: &[String], options: &PushOptions, context: &Context) -> Result<MoveReport> {
-        let workspace = self.now(context)?;
-        let (some, remote) = (&options.some, options.remote.as_deref());
-        if some.is_all() {
-            return workspace.push(names, remote, options.dry_run);
-        }
-        workspace.push_some(names, some, remote, options.dry_run)
+        self.call("push", of_one_asset(names), context, |workspace| {
+            let (some, remote) = (&options.some, options.remote.as_deref());
+            if some.is_all() {
+                return workspace.push(names, remote, options.dry_run);
+            }
+            workspace.push_some(names, some, remote, options.dry_run)
+        })
     }
 
     /// Collect what neither a release of this workspace's repos nor a workspace of this cache needs.
@@ -112,7 +127,9 @@ impl Workspace {
         forget: &[String],
         context: &Context,
     ) -> Result<CollectedRemote> {
-        self.now(context)?.collect_remote(remote, options, forget)
+        self.call("collect_remote", None, context, |workspace| {
+            workspace.collect_remote(remote, options, forget)
+        })
     }
 
     /// Take back what collections condemned and did not delete yet.
@@ -122,7 +139,9 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<RestoreReport> {
-        self.now(context)?.restore_remote(remote, options.dry_run)
+        self.call("restore_remote", None, context, |workspace| {
+            workspace.restore_remote(remote, options.dry_run)
+        })
     }
 
     /// Copy files between remotes, of whatever layout: all, or those of some releases.
@@ -134,7 +153,9 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<CopyFilesReport> {
-        self.now(context)?.copy_files(from, to, releases, options.dry_run)
+        self.call("copy_files", of_one_asset(releases), context, |workspace| {
+            workspace.copy_files(from, to, releases, options.dry_run)
+        })
     }
 
     /// Verify a remote and store again what is damaged or missing, from the cache or from other remotes.
@@ -144,13 +165,16 @@ impl Workspace {
         options: &RepairOptions,
         context: &Context,
     ) -> Result<RepairReport> {
-        self.now(context)?
-            .repair_remote(remote, options.from.as_deref(), options.dry_run)
+        self.call("repair_remote", None, context, |workspace| {
+            workspace.repair_remote(remote, options.from.as_deref(), options.dry_run)
+        })
     }
 
     /// Bring back what the last `pull --force` set aside. What it set aside before that is next.
     pub fn undo_pull(&self, options: &ChangeOptions, context: &Context) -> Result<UndoReport> {
-        self.now(context)?.undo_pull(options.dry_run)
+        self.call("undo_pull", None, context, |workspace| {
+            workspace.undo_pull(options.dry_run)
+        })
     }
 
     /// What releases take on a remote, by package and in the order of their versions: those that some requirements
@@ -161,11 +185,13 @@ impl Workspace {
         remote: Option<&str>,
         context: &Context,
     ) -> Result<Vec<ReleaseUsage>> {
-        self.now(context)?.usage(names, remote)
+        self.call("usage", of_one_asset(names), context, |workspace| {
+            workspace.usage(names, remote)
+        })
     }
 
     /// Verify parts of what this workspace uses.
     pub fn verify(&self, options: &VerifyOptions, context: &Context) -> Result<VerifyReport> {
-        self.now(context)?.verify(options)
+        self.call("verify", None, context, |workspace| workspace.verify(options))
     }
 }

@@ -13,6 +13,7 @@ use crate::imports::release::ImportRelease;
 use crate::imports::report::{ImportReport, ImportStatus};
 use crate::imports::repository::ImportGit;
 use crate::imports::update::UpdateImports;
+use crate::workspace::call::{of_address, of_asset, of_one_asset, of_one_path};
 
 impl Workspace {
     /// Track what lies at a path or behind a URL, in an output, with a pointer that says where it is from. The same again is an update.
@@ -23,7 +24,9 @@ impl Workspace {
         options: &ImportUrl,
         context: &Context,
     ) -> Result<ImportReport> {
-        self.now(context)?.import_url(url, path, options)
+        self.call("import_url", of_address(url), context, |workspace| {
+            workspace.import_url(url, path, options)
+        })
     }
 
     /// Track a path of a release of another repo, which is named by its name here or its address, with a pointer that says which release it is of.
@@ -35,8 +38,9 @@ impl Workspace {
         options: &ImportRelease,
         context: &Context,
     ) -> Result<ImportReport> {
-        self.now(context)?
-            .import_release(repo, requirement, inside, options)
+        self.call("import_release", of_asset(requirement), context, |workspace| {
+            workspace.import_release(repo, requirement, inside, options)
+        })
     }
 
     /// Track a path of a git repository, or what DVC tracks there, with a pointer that says which commit it is of.
@@ -47,7 +51,9 @@ impl Workspace {
         options: &ImportGit,
         context: &Context,
     ) -> Result<ImportReport> {
-        self.now(context)?.import_git(url, inside, options)
+        self.call("import_git", of_address(url), context, |workspace| {
+            workspace.import_git(url, inside, options)
+        })
     }
 
     /// Ask the sources of imports, by their pointers, and take what changed. A source that is gone or away changes nothing. Of several, those that
@@ -58,11 +64,15 @@ impl Workspace {
         options: &UpdateImports,
         context: &Context,
     ) -> Result<ImportReport> {
-        self.now(context)?.update_imports(pointers, options)
+        self.call("update_imports", of_one_path(pointers), context, |workspace| {
+            workspace.update_imports(pointers, options)
+        })
     }
 
     /// Ask the sources of all imports of outputs, or of those named. Nothing is changed.
     pub fn import_states(&self, names: &[String], context: &Context) -> Result<Vec<ImportStatus>> {
-        self.now(context)?.import_states(names)
+        self.call("import_states", of_one_asset(names), context, |workspace| {
+            workspace.import_states(names)
+        })
     }
 }

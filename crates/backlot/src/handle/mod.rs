@@ -3,7 +3,8 @@
 //! Each call reads what is on disk when it begins, and again when it gets hold of the workspace for a change. So several handles of one workspace, in
 //! one program or in many, see each other's changes, and none writes back what it remembers. Invariants: a handle is cheap to clone and may be
 //! used by many threads at once; whatever stops one call, the others go on, and the handle stays usable. Every method blocks until it is done; it may
-//! be called on any thread, also one of an asynchronous runtime, which then does nothing else meanwhile.
+//! be called on any thread, also one of an asynchronous runtime or a pool, which then does nothing else meanwhile. All that it tells an
+//! observer is of one operation, [`Operation::Call`](backlot_core::Operation::Call) of the method's name, or a part of it.
 //!
 //! Deliberately absent: how anything is done; the modules beside this one do it.
 
@@ -26,10 +27,11 @@ mod toolchain;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backlot_core::Context;
+use backlot_core::{Context, Subject};
 use backlot_pep::Requirement;
 
 use crate::error::Result;
+use crate::workspace::call::{call, of_asset};
 use crate::workspace::config::Config;
 use crate::workspace::init::{InitOptions, InitReport};
 use crate::workspace::settings::{Host, Settings};
@@ -62,7 +64,10 @@ impl Workspace {
         host: &Host,
         context: &Context,
     ) -> Result<(Option<Self>, InitReport)> {
-        let (made, report) = Opened::init(root, options, host, context)?;
+        let about = Subject::File(root.to_path_buf());
+        let (made, report) = call(("init", about), host, context, |context| {
+            Opened::init(root, options, host, context)
+        })?;
         Ok((made.map(|shared| Self { shared }), report))
     }
 
@@ -72,9 +77,20 @@ impl Workspace {
         Ok(Self { shared })
     }
 
-    /// It as its files are now, for one call.
-    fn now(&self, context: &Context) -> Result<Opened> {
-        Opened::now(&self.shared, context)
+    /// Do a call of a name, about something or the whole workspace, with the workspace as its files are now.
+    fn call<T: Send>(
+        &self,
+        name: &'static str,
+        about: impl Into<Option<Subject>>,
+        context: &Context,
+        work: impl FnOnce(&mut Opened) -> Result<T> + Send,
+    ) -> Result<T> {
+        let about = about
+            .into()
+            .unwrap_or_else(|| Subject::File(self.root().to_path_buf()));
+        call((name, about), self.host(), context, |context| {
+            work(&mut Opened::now(&self.shared, context)?)
+        })
     }
 
     /// The folder it is.
@@ -89,12 +105,14 @@ impl Workspace {
 
     /// Its configuration as it is now.
     pub fn config(&self, context: &Context) -> Result<Config> {
-        Ok(self.now(context)?.config)
+        self.call("config", None, context, |workspace| Ok(workspace.config.clone()))
     }
 
     /// The settings in force now.
     pub fn settings(&self, context: &Context) -> Result<Settings> {
-        Ok(self.now(context)?.settings().clone())
+        self.call("settings", None, context, |workspace| {
+            Ok(workspace.settings().clone())
+        })
     }
 
     /// The environment with the installed assets.
@@ -115,6 +133,8 @@ impl Workspace {
 
     /// A requirement as people write it: `Table`, `Table>=1.2,<2`, or a path or URL of a file.
     pub fn parse_requirement(&self, text: &str, context: &Context) -> Result<Requirement> {
-        self.now(context)?.parse_requirement(text)
+        self.call("parse_requirement", of_asset(text), context, |workspace| {
+            workspace.parse_requirement(text)
+        })
     }
 }

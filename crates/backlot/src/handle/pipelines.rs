@@ -16,22 +16,27 @@ use crate::pipelines::graph::StageNode;
 use crate::pipelines::repro::{ReproOptions, ReproReport};
 use crate::pipelines::shared::ResultsReport;
 use crate::pipelines::stale::StageStatus;
+use crate::workspace::call::{of_asset, of_one_asset, of_path};
 
 impl Workspace {
     /// Run the stages that are not up to date. Commands get the environment of the host, with what [`Workspace::run_environment`] says, and
     /// `BACKLOT_WORKSPACE`, `BACKLOT_INPUTS`, `BACKLOT_ASSET` and `BACKLOT_VERSION`. A failure of a stage is no error but in the report.
     pub fn repro(&self, options: &ReproOptions, context: &Context) -> Result<ReproReport> {
-        self.now(context)?.reproduce(options)
+        self.call("repro", None, context, |workspace| workspace.reproduce(options))
     }
 
     /// What a run would do, with all that a scheduler needs to run the stages itself, each by [`Workspace::run_stage`].
     pub fn plan_repro(&self, options: &ReproOptions, context: &Context) -> Result<Plan> {
-        self.now(context)?.plan_stages(options)
+        self.call("plan_repro", None, context, |workspace| {
+            workspace.plan_stages(options)
+        })
     }
 
     /// Make one stage, whatever the state of those that it needs. Several stages may be made at a time, by any processes.
     pub fn run_stage(&self, name: &str, options: &ReproOptions, context: &Context) -> Result<ReproReport> {
-        self.now(context)?.run_stage(name, options)
+        self.call("run_stage", of_asset(name), context, |workspace| {
+            workspace.run_stage(name, options)
+        })
     }
 
     /// Send the results that stages have for their present inputs, with their objects, so that other machines need not run them. Names are
@@ -43,7 +48,9 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<ResultsReport> {
-        self.now(context)?.push_results(names, remote, options.dry_run)
+        self.call("push_results", of_one_asset(names), context, |workspace| {
+            workspace.push_results(names, remote, options.dry_run)
+        })
     }
 
     /// Fetch the results that other machines sent for the present inputs of stages, so that a run can put them back without the remotes.
@@ -54,7 +61,9 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<ResultsReport> {
-        self.now(context)?.pull_results(names, remote, options.dry_run)
+        self.call("pull_results", of_one_asset(names), context, |workspace| {
+            workspace.pull_results(names, remote, options.dry_run)
+        })
     }
 
     /// Add a stage to the `dvc.yaml` of a folder, or of an asset. Comments and the order of what is there stay.
@@ -65,7 +74,9 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<StageEditReport> {
-        self.now(context)?.add_stage(new, folder, options.dry_run)
+        self.call("add_stage", None, context, |workspace| {
+            workspace.add_stage(new, folder, options.dry_run)
+        })
     }
 
     /// Take stages out of their `dvc.yaml` and `dvc.lock`; their files stay where they are. Targets are relative to a folder.
@@ -76,7 +87,9 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<StageEditReport> {
-        self.now(context)?.remove_stages(targets, folder, options.dry_run)
+        self.call("remove_stages", None, context, |workspace| {
+            workspace.remove_stages(targets, folder, options.dry_run)
+        })
     }
 
     /// Freeze stages, so that no run makes them.
@@ -87,8 +100,9 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<StageEditReport> {
-        self.now(context)?
-            .freeze_stages(targets, folder, true, options.dry_run)
+        self.call("freeze_stages", None, context, |workspace| {
+            workspace.freeze_stages(targets, folder, true, options.dry_run)
+        })
     }
 
     /// Let runs make frozen stages again.
@@ -99,8 +113,9 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<StageEditReport> {
-        self.now(context)?
-            .freeze_stages(targets, folder, false, options.dry_run)
+        self.call("unfreeze_stages", None, context, |workspace| {
+            workspace.freeze_stages(targets, folder, false, options.dry_run)
+        })
     }
 
     /// The parameters or metrics of an asset of this workspace (`Table`), or of a release (`Table==1.0`).
@@ -111,7 +126,9 @@ impl Workspace {
         repo: Option<&str>,
         context: &Context,
     ) -> Result<FiguresReport> {
-        self.now(context)?.figures(kind, what, repo)
+        self.call("figures", of_asset(what), context, |workspace| {
+            workspace.figures(kind, what, repo)
+        })
     }
 
     /// What differs in them between two assets or releases; without `to`, between a release and the workspace.
@@ -123,7 +140,9 @@ impl Workspace {
         repo: Option<&str>,
         context: &Context,
     ) -> Result<FiguresDiff> {
-        self.now(context)?.compare_figures(kind, from, to, repo)
+        self.call("compare_figures", of_asset(from), context, |workspace| {
+            workspace.compare_figures(kind, from, to, repo)
+        })
     }
 
     /// Draw the plots of assets and releases into a file, `.svg` or `.html`. What they have in common is drawn into one chart.
@@ -134,12 +153,16 @@ impl Workspace {
         path: &Path,
         context: &Context,
     ) -> Result<PlotsReport> {
-        self.now(context)?.plots(ends, repo, path)
+        self.call("plots", of_path(path), context, |workspace| {
+            workspace.plots(ends, repo, path)
+        })
     }
 
     /// The state of all stages, each after those it needs.
     pub fn stage_states(&self, context: &Context) -> Result<Vec<StageStatus>> {
-        self.now(context)?.stage_states(true)
+        self.call("stage_states", None, context, |workspace| {
+            workspace.stage_states(true)
+        })
     }
 
     /// The stages that targets mean with all that they need, or all stages; targets are relative to a folder.
@@ -149,6 +172,8 @@ impl Workspace {
         folder: Option<&Path>,
         context: &Context,
     ) -> Result<Vec<StageNode>> {
-        self.now(context)?.stages(targets, folder)
+        self.call("stages", None, context, |workspace| {
+            workspace.stages(targets, folder)
+        })
     }
 }

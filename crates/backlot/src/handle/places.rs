@@ -8,6 +8,7 @@ use backlot_repo::ReindexReport;
 use crate::error::Result;
 use crate::handle::Workspace;
 use crate::handle::options::ChangeOptions;
+use crate::workspace::call::of_address;
 use crate::workspace::places::{AddRemote, AddRepo, RemoteStatus, RepoStatus};
 
 impl Workspace {
@@ -20,7 +21,9 @@ impl Workspace {
         options: &AddRepo,
         context: &Context,
     ) -> Result<RepoStatus> {
-        self.now(context)?.add_repo(name, place, options)
+        self.call("add_repo", of_address(place), context, |workspace| {
+            workspace.add_repo(name, place, options)
+        })
     }
 
     /// Make the index of a repo in a folder or store again from its releases, for instance after wheels were laid there by
@@ -31,17 +34,26 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<ReindexReport> {
-        self.now(context)?.reindex_repo(name, options.dry_run)
+        self.call("reindex_repo", None, context, |workspace| {
+            workspace.reindex_repo(name, options.dry_run)
+        })
     }
 
     /// Forget a repo; its folder stays.
     pub fn remove_repo(&self, name: &str, options: &ChangeOptions, context: &Context) -> Result<RepoStatus> {
-        self.now(context)?.remove_repo(name, options.dry_run)
+        self.call("remove_repo", None, context, |workspace| {
+            workspace.remove_repo(name, options.dry_run)
+        })
     }
 
     /// The repos in order of preference.
     pub fn list_repos(&self, context: &Context) -> Result<Vec<RepoStatus>> {
-        Ok(self.now(context)?.list_repos())
+        self.call(
+            "list_repos",
+            None,
+            context,
+            |workspace| Ok(workspace.list_repos()),
+        )
     }
 
     /// Name a place as a remote; the first one becomes the default. Without a layout, it is the one that the place has
@@ -53,7 +65,9 @@ impl Workspace {
         options: &AddRemote,
         context: &Context,
     ) -> Result<RemoteStatus> {
-        self.now(context)?.add_remote(name, url, options)
+        self.call("add_remote", of_address(url), context, |workspace| {
+            workspace.add_remote(name, url, options)
+        })
     }
 
     /// Forget a remote; its content stays.
@@ -63,7 +77,9 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<RemoteStatus> {
-        self.now(context)?.remove_remote(name, options.dry_run)
+        self.call("remove_remote", None, context, |workspace| {
+            workspace.remove_remote(name, options.dry_run)
+        })
     }
 
     /// Choose the remote that push and pull use.
@@ -73,11 +89,15 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<RemoteStatus> {
-        self.now(context)?.default_remote(name, options.dry_run)
+        self.call("default_remote", None, context, |workspace| {
+            workspace.default_remote(name, options.dry_run)
+        })
     }
 
     /// The remotes.
     pub fn list_remotes(&self, context: &Context) -> Result<Vec<RemoteStatus>> {
-        Ok(self.now(context)?.list_remotes())
+        self.call("list_remotes", None, context, |workspace| {
+            Ok(workspace.list_remotes())
+        })
     }
 }

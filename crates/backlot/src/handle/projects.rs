@@ -17,16 +17,21 @@ use crate::project::new_asset::{NewAsset, NewReport};
 use crate::project::output::Output;
 use crate::project::rebase::RebaseReport;
 use crate::validate::report::{ValidateOptions, ValidateReport};
+use crate::workspace::call::of_asset;
 
 impl Workspace {
     /// Build the wheel of an output.
     pub fn build(&self, asset: &str, options: &ChangeOptions, context: &Context) -> Result<BuildReport> {
-        self.now(context)?.build(asset, options.dry_run)
+        self.call("build", of_asset(asset), context, |workspace| {
+            workspace.build(asset, options.dry_run)
+        })
     }
 
     /// Turn an installed release into an output.
     pub fn edit(&self, name: &str, options: &ChangeOptions, context: &Context) -> Result<EditReport> {
-        self.now(context)?.edit(name, options.dry_run)
+        self.call("edit", of_asset(name), context, |workspace| {
+            workspace.edit(name, options.dry_run)
+        })
     }
 
     /// Add requirements to an output, replacing those of the same package and group. Something must satisfy them: a repo, or another output.
@@ -37,9 +42,10 @@ impl Workspace {
         options: &InputOptions,
         context: &Context,
     ) -> Result<InputReport> {
-        let group = options.group.as_deref();
-        self.now(context)?
-            .add_inputs(asset, requirements, group, !options.unchecked, options.dry_run)
+        self.call("add_inputs", of_asset(asset), context, |workspace| {
+            let group = options.group.as_deref();
+            workspace.add_inputs(asset, requirements, group, !options.unchecked, options.dry_run)
+        })
     }
 
     /// Remove requirements of an output by package name.
@@ -50,9 +56,10 @@ impl Workspace {
         options: &InputOptions,
         context: &Context,
     ) -> Result<InputReport> {
-        let group = options.group.as_deref();
-        self.now(context)?
-            .remove_inputs(asset, names, group, options.dry_run)
+        self.call("remove_inputs", of_asset(asset), context, |workspace| {
+            let group = options.group.as_deref();
+            workspace.remove_inputs(asset, names, group, options.dry_run)
+        })
     }
 
     /// Move the version of an output forwards, by steps or to a version.
@@ -63,27 +70,35 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<BumpReport> {
-        self.now(context)?.bump(asset, change, options.dry_run)
+        self.call("bump", of_asset(asset), context, |workspace| {
+            workspace.bump(asset, change, options.dry_run)
+        })
     }
 
     /// Make an asset project in `outputs/`, and show it in `inputs/` as an editable.
     pub fn new_asset(&self, name: &str, options: &NewAsset, context: &Context) -> Result<NewReport> {
-        self.now(context)?.new_asset(name, options)
+        self.call("new_asset", of_asset(name), context, |workspace| {
+            workspace.new_asset(name, options)
+        })
     }
 
     /// All outputs that can be read, sorted by name; the others are warned about. A folder without `pyproject.toml` is not one.
     pub fn outputs(&self, context: &Context) -> Result<Vec<Output>> {
-        self.now(context)?.outputs()
+        self.call("outputs", None, context, |workspace| workspace.outputs())
     }
 
     /// The output of a name, as asset, module or package.
     pub fn output(&self, name: &str, context: &Context) -> Result<Output> {
-        self.now(context)?.output(name)
+        self.call("output", of_asset(name), context, |workspace| {
+            workspace.output(name)
+        })
     }
 
     /// The output that is meant where none is named: the one `here` lies in, or the only one.
     pub fn output_here(&self, here: &Path, context: &Context) -> Result<Output> {
-        self.now(context)?.output_here(here)
+        self.call("output_here", None, context, |workspace| {
+            workspace.output_here(here)
+        })
     }
 
     /// Run the checks that an output declares in its `asset.toml`. A check that does not pass is no error but in the report.
@@ -93,11 +108,15 @@ impl Workspace {
         options: &ValidateOptions,
         context: &Context,
     ) -> Result<ValidateReport> {
-        self.now(context)?.validate(asset, options.automatic)
+        self.call("validate", of_asset(asset), context, |workspace| {
+            workspace.validate(asset, options.automatic)
+        })
     }
 
     /// Take the changes of the newest release over into an output that was edited from an older one.
     pub fn rebase(&self, name: &str, options: &ChangeOptions, context: &Context) -> Result<RebaseReport> {
-        self.now(context)?.rebase(name, options.dry_run)
+        self.call("rebase", of_asset(name), context, |workspace| {
+            workspace.rebase(name, options.dry_run)
+        })
     }
 }

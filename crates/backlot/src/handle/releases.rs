@@ -18,6 +18,7 @@ use crate::releases::parts::Parts;
 use crate::releases::publish::{PublishOptions, PublishReport};
 use crate::releases::repair_repo::RepoRepairReport;
 use crate::releases::verdicts::JudgeReport;
+use crate::workspace::call::of_asset;
 
 impl Workspace {
     /// Put names on the list of a public repo.
@@ -28,7 +29,9 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<AllowReport> {
-        self.now(context)?.allow(repo, names, false, options.dry_run)
+        self.call("allow", None, context, |workspace| {
+            workspace.allow(repo, names, false, options.dry_run)
+        })
     }
 
     /// Take names off the list of a public repo.
@@ -39,22 +42,26 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<AllowReport> {
-        self.now(context)?.allow(repo, names, true, options.dry_run)
+        self.call("disallow", None, context, |workspace| {
+            workspace.allow(repo, names, true, options.dry_run)
+        })
     }
 
     /// Packages in all repos (or one) that a query finds.
     pub fn search(&self, query: &Query, repo: Option<&str>, context: &Context) -> Result<Vec<PackageRow>> {
-        self.now(context)?.search(query, repo)
+        self.call("search", None, context, |workspace| workspace.search(query, repo))
     }
 
     /// The newest release that a requirement admits, in every repo that has one.
     pub fn show(&self, what: &str, context: &Context) -> Result<Vec<ReleaseDetail>> {
-        self.now(context)?.show(what)
+        self.call("show", of_asset(what), context, |workspace| workspace.show(what))
     }
 
     /// The releases that a requirement admits, newest first, with who, why and what was said of them since.
     pub fn log(&self, what: &str, options: &LogOptions, context: &Context) -> Result<Vec<LogEntry>> {
-        self.now(context)?.log(what, options)
+        self.call("log", of_asset(what), context, |workspace| {
+            workspace.log(what, options)
+        })
     }
 
     /// What differs: from a release (`Table==1.0.0`), or the one that an output was edited from (`Table`), to the output; or between two
@@ -66,22 +73,26 @@ impl Workspace {
         repo: Option<&str>,
         context: &Context,
     ) -> Result<DiffReport> {
-        self.now(context)?.diff(from, to, repo)
+        self.call("diff", of_asset(from), context, |workspace| {
+            workspace.diff(from, to, repo)
+        })
     }
 
     /// Files, versions and inputs at a glance.
     pub fn status(&self, context: &Context) -> Result<StatusReport> {
-        self.now(context)?.status()
+        self.call("status", None, context, |workspace| workspace.status())
     }
 
     /// Copy a release, byte for byte, from one repo to another.
     pub fn copy_release(&self, what: &str, options: &CopyOptions, context: &Context) -> Result<CopyReport> {
-        self.now(context)?.copy_release(what, options)
+        self.call("copy_release", of_asset(what), context, |workspace| {
+            workspace.copy_release(what, options)
+        })
     }
 
     /// Bring the releases of one repo into another.
     pub fn mirror(&self, options: &MirrorOptions, context: &Context) -> Result<MirrorReport> {
-        self.now(context)?.mirror(options)
+        self.call("mirror", None, context, |workspace| workspace.mirror(options))
     }
 
     /// The parts of a remote of this workspace, or of the default one.
@@ -91,21 +102,23 @@ impl Workspace {
 
     /// Publish an output.
     pub fn publish(&self, asset: &str, options: &PublishOptions, context: &Context) -> Result<PublishReport> {
-        let opened = self.now(context)?;
-        let published = opened.publish(asset, options).map_err(|error| {
-            if !matches!(error, Error::Repo(backlot_repo::Error::ReleaseExists { .. })) {
-                return error;
+        self.call("publish", of_asset(asset), context, |workspace| {
+            let published = workspace.publish(asset, options).map_err(|error| {
+                if !matches!(error, Error::Repo(backlot_repo::Error::ReleaseExists { .. })) {
+                    return error;
+                }
+                // The bytes differ; why is said where that is known.
+                let why = workspace.other_inputs(asset, options.to.as_deref());
+                why.ok().flatten().unwrap_or(error)
+            });
+            let mut report = published?;
+            if !options.no_dirty && !report.skipped {
+                let (package, version) = (&report.package, &report.version);
+                report.dirtied =
+                    workspace.affected_by_publish(package, version, &report.repo, options.dry_run);
             }
-            // The bytes differ; why is said where that is known.
-            let why = opened.other_inputs(asset, options.to.as_deref());
-            why.ok().flatten().unwrap_or(error)
-        });
-        let mut report = published?;
-        if !options.no_dirty && !report.skipped {
-            let (package, version) = (&report.package, &report.version);
-            report.dirtied = opened.affected_by_publish(package, version, &report.repo, options.dry_run);
-        }
-        Ok(report)
+            Ok(report)
+        })
     }
 
     /// Bring back what is damaged or missing in a repo: from another one, or from any place of this workspace that has it.
@@ -115,8 +128,9 @@ impl Workspace {
         options: &RepairOptions,
         context: &Context,
     ) -> Result<RepoRepairReport> {
-        self.now(context)?
-            .repair_repo(name, options.from.as_deref(), options.dry_run)
+        self.call("repair_repo", None, context, |workspace| {
+            workspace.repair_repo(name, options.from.as_deref(), options.dry_run)
+        })
     }
 
     /// Say something of one release (`Table==1.0.0`), in the one repo that has it or the one that is named.
@@ -128,8 +142,9 @@ impl Workspace {
         options: &JudgeOptions,
         context: &Context,
     ) -> Result<JudgeReport> {
-        let repo = options.repo.as_deref();
-        self.now(context)?
-            .judge(what, repo, verdict, reason, options.dry_run)
+        self.call("judge", of_asset(what), context, |workspace| {
+            let repo = options.repo.as_deref();
+            workspace.judge(what, repo, verdict, reason, options.dry_run)
+        })
     }
 }

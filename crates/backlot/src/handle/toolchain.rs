@@ -9,11 +9,14 @@ use crate::handle::Workspace;
 use crate::handle::options::ChangeOptions;
 use crate::toolchain::external::{ChannelStatus, ExternalReport, ExternalStatus};
 use crate::toolchain::python::PythonReport;
+use crate::workspace::call::of_address;
 
 impl Workspace {
     /// The channels, in order of preference.
     pub fn list_channels(&self, context: &Context) -> Result<Vec<ChannelStatus>> {
-        Ok(self.now(context)?.list_channels())
+        self.call("list_channels", None, context, |workspace| {
+            Ok(workspace.list_channels())
+        })
     }
 
     /// Name a channel, last in preference. From then on only the workspace's own channels count, not the user's.
@@ -23,7 +26,9 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<ChannelStatus> {
-        self.now(context)?.add_channel(channel, options.dry_run)
+        self.call("add_channel", of_address(channel), context, |workspace| {
+            workspace.add_channel(channel, options.dry_run)
+        })
     }
 
     /// Forget a channel of the workspace; what was installed from it stays.
@@ -33,12 +38,14 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<ChannelStatus> {
-        self.now(context)?.remove_channel(channel, options.dry_run)
+        self.call("remove_channel", of_address(channel), context, |workspace| {
+            workspace.remove_channel(channel, options.dry_run)
+        })
     }
 
     /// What is asked for, and what is there.
     pub fn external(&self, context: &Context) -> Result<ExternalStatus> {
-        self.now(context)?.external()
+        self.call("external", None, context, |workspace| workspace.external())
     }
 
     /// Ask for conda packages; one that is asked for already gets the new requirement.
@@ -48,7 +55,9 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<ExternalReport> {
-        self.now(context)?.add_external(specs, options.dry_run)
+        self.call("add_external", None, context, |workspace| {
+            workspace.add_external(specs, options.dry_run)
+        })
     }
 
     /// Stop asking for conda packages; what nothing else needs leaves the prefix.
@@ -58,7 +67,9 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<ExternalReport> {
-        self.now(context)?.remove_external(names, options.dry_run)
+        self.call("remove_external", None, context, |workspace| {
+            workspace.remove_external(names, options.dry_run)
+        })
     }
 
     /// Install the newest interpreter of a version from this workspace's channels, for all workspaces of the user.
@@ -68,6 +79,8 @@ impl Workspace {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<PythonReport> {
-        self.now(context)?.install_python(version, options.dry_run)
+        self.call("install_python", None, context, |workspace| {
+            workspace.install_python(version, options.dry_run)
+        })
     }
 }

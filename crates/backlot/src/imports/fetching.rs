@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use backlot_backend::{Entry, each};
-use backlot_core::{Md5, Operation, RelPath};
+use backlot_core::{Md5, Operation, RelPath, Subject};
 use backlot_dvc::SourceState;
 use backlot_net::{Account, Download, Downloaded, PartFile, PlaceName, forget_part};
 use backlot_store::{FileDigests, digest_bytes};
@@ -180,7 +180,8 @@ impl Opened {
             }
             _ => None,
         };
-        let running = self.context().start(Operation::Pull, 1, 0);
+        let fetching = self.context().clone().about(Subject::of_place(&source.shown()));
+        let running = fetching.start(Operation::Pull, 1, 0);
         let download = Download {
             url,
             unless: etag,
@@ -237,9 +238,8 @@ impl Opened {
         let work: Vec<_> = entries.iter().zip(cached).collect();
         let lacking = || work.iter().filter(|(_, cached)| cached.is_none());
         let bytes = lacking().map(|((_, entry), _)| entry.size).sum();
-        let running = self
-            .context()
-            .start(Operation::Pull, lacking().count() as u64, bytes);
+        let fetching = self.context().clone().about(Subject::of_place(&source.shown()));
+        let running = fetching.start(Operation::Pull, lacking().count() as u64, bytes);
         let files = each(&work, |((name, entry), cached)| {
             self.context().check()?;
             let content = match cached {

@@ -168,10 +168,8 @@ impl Opened {
             .allow_missing(options.allow_missing)
             .dry(options.dry_run)
             .variables(environment.variables)
-            .path(environment.path);
-        if let Some(jobs) = options.jobs {
-            run = run.jobs(jobs);
-        }
+            .path(environment.path)
+            .jobs(options.jobs.unwrap_or_else(|| self.context().pool().threads()));
         if options.pull && !options.dry_run {
             let stages = nodes.iter().filter_map(|node| graph.stage(*node));
             let from = self.pull_from(stages, options.remote.as_deref(), false)?;

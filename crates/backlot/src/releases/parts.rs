@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backlot_backend::StoreOptions;
-use backlot_core::{Context, PlaceIdentity, RelPath};
+use backlot_core::{Context, PlaceIdentity, RelPath, Subject};
 use backlot_dvc::{Scanned, names};
 use backlot_store::{
     DamagedPart, DroppedPart, JobId, JobParts, JobRelease, Part, PartChoice, PartHead, PartSource, Remote,
@@ -21,6 +21,7 @@ use crate::error::{Error, PartError, Result, WorkspaceError};
 use crate::files::adding::scan_given;
 use crate::handle::options::ChangeOptions;
 use crate::project::provenance::TOOL;
+use crate::workspace::call::call;
 use crate::workspace::config::Config;
 use crate::workspace::connect::{self, Address};
 use crate::workspace::settings::{Host, Settings};
@@ -271,6 +272,14 @@ impl Parts {
         }
     }
 
+    /// The place of the parts.
+    fn subject(&self) -> Subject {
+        match &self.remote {
+            Where::OfWorkspace { workspace, .. } => Subject::File(workspace.root().to_path_buf()),
+            Where::At(place) => Subject::of_place(&place.url),
+        }
+    }
+
     fn connect(&self, context: &Context) -> Result<Connected> {
         match &self.remote {
             Where::OfWorkspace { workspace, name } => {
@@ -288,6 +297,13 @@ impl Parts {
 
     /// Store files as a part of a job. It is there, and all its files can be pulled, once this has succeeded.
     pub fn push(&self, part: &PushPart, context: &Context) -> Result<PushedPart> {
+        let about = ("push_part", Subject::File(part.folder.clone().into()));
+        call(about, &self.host, context, |context| {
+            self.push_part(part, context)
+        })
+    }
+
+    fn push_part(&self, part: &PushPart, context: &Context) -> Result<PushedPart> {
         let job: JobId = part.job.parse()?;
         let folder = parse_folder(&part.folder)?;
         let Connected { remote, name, author } = self.connect(context)?;
@@ -333,6 +349,13 @@ impl Parts {
 
     /// The parts of a job, or of all.
     pub fn list(&self, job: Option<&str>, context: &Context) -> Result<PartList> {
+        let about = ("list_parts", self.subject());
+        call(about, &self.host, context, |context| {
+            self.list_parts(job, context)
+        })
+    }
+
+    fn list_parts(&self, job: Option<&str>, context: &Context) -> Result<PartList> {
         let job: Option<JobId> = job.map(str::parse).transpose()?;
         let Connected { remote, name, .. } = self.connect(context)?;
         let mut found = remote.job_parts(job.as_ref(), context)?;
@@ -361,7 +384,20 @@ impl Parts {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<DroppedParts> {
-        let (job, dry_run): (JobId, bool) = (job.parse()?, options.dry_run);
+        let about = ("drop_parts", self.subject());
+        call(about, &self.host, context, |context| {
+            self.drop_some(job, choice, options.dry_run, context)
+        })
+    }
+
+    fn drop_some(
+        &self,
+        job: &str,
+        choice: &DropChoice,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<DroppedParts> {
+        let job: JobId = job.parse()?;
         let choice = match choice {
             DropChoice::All => PartChoice::All,
             DropChoice::OfNode(node) => PartChoice::OfNode(node),

@@ -133,7 +133,8 @@ impl Opened {
             let locked = |release: &&Release| Some(&release.file) == package.file();
             Ok(listing.files().find(locked).cloned())
         };
-        let found: Vec<Option<Release>> = used.par_iter().map(look).collect::<Result<_>>()?;
+        let all = || used.par_iter().map(look).collect::<Result<_>>();
+        let found: Vec<Option<Release>> = self.context().pool().install(all)?;
         for ((_, name), found) in used.iter().zip(found) {
             if let (Some(release), Some(Some(repo))) = (found, repos.get(name)) {
                 self.warn_judged(&release, name, || Ok(repo.status(&release)?))?;

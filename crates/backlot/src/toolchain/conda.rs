@@ -49,6 +49,7 @@ mod engine {
             connect_timeout: network.connect_timeout,
             read_timeout: network.read_timeout,
             retries: network.retries,
+            runtime: network.runtime.clone(),
             ..CondaOptions::new(
                 workspace.cache_dir().join("conda"),
                 workspace.root().to_path_buf(),

@@ -275,7 +275,7 @@ impl Opened {
     /// Whether a server answers, and with which credential.
     fn check_server(&self, name: &str, place: &str) -> HealthCheck {
         let tested = AuthTarget::find(place, &StoreOptions::default(), Some(self.config()))
-            .and_then(|target| Auth::new(self.host()).test(&target, self.context()));
+            .and_then(|target| Auth::new(self.host()).try_target(&target, self.context()));
         match tested {
             Ok(test) if test.accepted => {
                 let from = test.from.map(|from| format!(", with the credential in {from}"));

@@ -4,9 +4,11 @@
 //! wait. Everything in `.backlot/` but what runs of stages keep in `pipelines/` can be deleted and is made again.
 
 pub(crate) mod auth;
+pub(crate) mod call;
 pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod doctor;
+mod from_env;
 pub(crate) mod held;
 pub(crate) mod init;
 pub(crate) mod keys;

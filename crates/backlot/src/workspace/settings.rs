@@ -1,12 +1,12 @@
 //! Settings by layers: built-in, user file, workspace file, then what the embedding program says. Each value keeps where
 //! it came from.
 //!
-//! Invariant: this crate reads no environment variable; the command line turns them into [`Overrides`].
+//! Invariant: nothing here reads an environment variable; [`Host::from_env`] turns them into [`Overrides`].
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use backlot_core::LinkMode;
+use backlot_core::{LinkMode, Pool};
 use backlot_net::NetworkOptions;
 use serde::{Deserialize, Serialize};
 
@@ -51,8 +51,10 @@ pub struct Host {
     /// The protected file that logins are stored in, read if it exists.
     pub credential_file: Option<PathBuf>,
     /// How servers are reached, and the sources of credentials beside the user's helpers and the file. Its cache is set to be
-    /// below the workspace's.
+    /// below the workspace's. Its runtime is the one of all storage and network.
     pub network: NetworkOptions,
+    /// The threads that calls compute with; those that wait for disks and servers are apart. By default as many as there are cores.
+    pub pool: Pool,
 }
 
 impl Host {
@@ -72,6 +74,7 @@ impl Host {
             machine: "unknown".to_owned(),
             site_cache: None,
             overrides: Overrides::default(),
+            pool: Pool::default(),
         }
     }
 

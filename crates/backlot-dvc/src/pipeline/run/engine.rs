@@ -10,7 +10,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use backlot_core::lock::LockError;
-use backlot_core::{Context, Event, FileLock, Operation, file};
+use backlot_core::{Context, EventKind, FileLock, Operation, file};
 
 use super::super::{Graph, PipelineError, Reach};
 use super::aside::{self, Hold, Recovered};
@@ -213,7 +213,7 @@ fn run(
                 }
                 Ok(Ok(report)) => {
                     if let Some(report) = &report {
-                        context.emit(&Event::StageEnded {
+                        context.emit(EventKind::StageEnded {
                             stage: report.stage.clone(),
                             outcome: report.outcome.as_str(),
                         });

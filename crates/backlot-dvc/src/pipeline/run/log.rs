@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use backlot_core::{Context, Event};
+use backlot_core::{Context, EventKind};
 use fs_err as fs;
 
 use super::executor::Output;
@@ -69,7 +69,7 @@ impl<'a> Log<'a> {
 impl Output for Log<'_> {
     fn started(&self, command: &str) {
         self.write(b"$ ", command.as_bytes());
-        self.context.emit(&Event::StageStarted {
+        self.context.emit(EventKind::StageStarted {
             stage: self.stage.to_owned(),
             command: command.to_owned(),
         });
@@ -77,7 +77,7 @@ impl Output for Log<'_> {
 
     fn line(&self, line: &[u8], error: bool) {
         self.write(b"", line);
-        self.context.emit(&Event::StageOutput {
+        self.context.emit(EventKind::StageOutput {
             stage: self.stage.to_owned(),
             line: String::from_utf8_lossy(line).into_owned(),
             error,

@@ -90,7 +90,7 @@ impl Default for RunOptions {
             no_run_cache: false,
             allow_missing: false,
             pull: None,
-            jobs: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            jobs: backlot_core::pool::cores(),
             capacities: BTreeMap::new(),
             time_limit: None,
             variables: Vec::new(),

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use backlot_backend::{StoreOptions, credentials_url, is_store_url};
-use backlot_core::Context;
 use backlot_core::options;
 use backlot_core::web::shown_text;
+use backlot_core::{Context, Subject};
 use backlot_net::{
     Account, Ask, Credential, CredentialChain, CredentialFile, FoundCredential, GivenCredential,
     ListedCredential, Network, NetworkOptions, PlaceName, SourceKind, UrlPrefix,
@@ -22,6 +22,7 @@ use url::Url;
 
 use crate::error::{AuthError, Error, Result};
 use crate::handle::options::ChangeOptions;
+use crate::workspace::call::call;
 use crate::workspace::config::Config;
 use crate::workspace::settings::Host;
 
@@ -129,6 +130,10 @@ impl AuthError {
 }
 
 impl AuthTarget {
+    fn subject(&self) -> Subject {
+        Subject::Url(shown_text(&self.url))
+    }
+
     /// A target by its URL, or by the name of a repo or remote of a workspace. What the workspace knows about the URL (its
     /// name, the endpoint of a bucket) is used where nothing else was given.
     pub fn find(text: &str, options: &StoreOptions, config: Option<&Config>) -> Result<Self> {
@@ -219,11 +224,30 @@ impl Auth {
 
     /// Find the credential for a target and ask its server. A server that refuses is a report that says so.
     pub fn test(&self, target: &AuthTarget, context: &Context) -> Result<AuthTest> {
+        call(("test", target.subject()), &self.host, context, |context| {
+            self.try_target(target, context)
+        })
+    }
+
+    /// The same, as a part of another call.
+    pub(crate) fn try_target(&self, target: &AuthTarget, context: &Context) -> Result<AuthTest> {
         self.ask(target, chain(&self.host)?, context)
     }
 
     /// Store a credential, if its server accepts it.
     pub fn login(
+        &self,
+        target: &AuthTarget,
+        credential: &Credential,
+        options: LoginOptions,
+        context: &Context,
+    ) -> Result<LoginReport> {
+        call(("login", target.subject()), &self.host, context, |context| {
+            self.store(target, credential, options, context)
+        })
+    }
+
+    fn store(
         &self,
         target: &AuthTarget,
         credential: &Credential,
@@ -283,7 +307,12 @@ impl Auth {
         options: &ChangeOptions,
         context: &Context,
     ) -> Result<LogoutReport> {
-        let dry_run = options.dry_run;
+        call(("logout", target.subject()), &self.host, context, |context| {
+            self.forget(target, options.dry_run, context)
+        })
+    }
+
+    fn forget(&self, target: &AuthTarget, dry_run: bool, context: &Context) -> Result<LogoutReport> {
         let (file, prefix) = (self.file()?, target.prefix()?);
         let removed = if dry_run {
             file.stored(&prefix)?

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backlot_core::{Cancel, Coded as _, Event};
+use backlot_core::{Cancel, Coded as _, Event, EventKind};
 
 use super::super::{Exit, LocalExecutor, Outcome, reproduce, run_stage};
 use super::{Bench, environment, options, outcomes};
@@ -102,7 +102,8 @@ fn an_edited_output_is_kept_when_it_is_made_again() {
     assert_eq!(fs_err::read_to_string(&kept[0]).expect("read"), "by hand\n");
     assert_eq!(bench.read("c.out").as_deref(), Some("c\n"));
     let warned = bench.events.take();
-    let is_warning = |event: &Event| matches!(event, Event::Warned(w) if w.code == "pipeline::edited_output");
+    let is_warning =
+        |event: &Event| matches!(&event.kind, EventKind::Warned(w) if w.code == "pipeline::edited_output");
     assert!(warned.iter().any(is_warning));
 }
 
@@ -131,8 +132,8 @@ fn output_goes_to_the_observer_by_stage_and_into_a_log() {
         .events
         .take()
         .into_iter()
-        .filter_map(|event| match event {
-            Event::StageOutput { stage, line, error } => {
+        .filter_map(|event| match event.kind {
+            EventKind::StageOutput { stage, line, error } => {
                 assert_eq!(stage, "s");
                 Some((line, error))
             }
