@@ -14,6 +14,7 @@ mod pipelines;
 mod places;
 mod releases;
 mod rules;
+mod run;
 mod steps;
 mod values;
 
@@ -36,6 +37,7 @@ pub(crate) use pipelines::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage, 
 pub(crate) use places::{Input, Remote, Repo};
 pub(crate) use releases::{CopyArgs, MirrorArgs, VerdictArgs};
 pub(crate) use rules::RuleArgs;
+pub(crate) use run::{EnvArgs, RunArgs, ShellArgs, ShellSyntax, WithArgs};
 pub(crate) use steps::{
     AlphaMode, ChecksumArgs, FramesCheckArgs, ImageFormat, Look, ProxyArgs, SheetArgs, Step, SumFormat,
 };
@@ -459,20 +461,12 @@ pub(crate) enum Command {
     /// Build again what a publish affects, and see, stop, continue and undo that
     #[command(subcommand)]
     Cascade(CascadeCommand),
-    /// Run a command in the environment of the inputs
-    #[command(
-        after_help = "PATH, VIRTUAL_ENV and, without an interpreter, PYTHONPATH are set; the exit code is the command's.\n\nExamples:\n  backlot run python -c \"import table\"\n  backlot run -- pytest -q"
-    )]
-    Run {
-        /// The command and its arguments
-        #[arg(
-            required = true,
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "COMMAND"
-        )]
-        command: Vec<std::ffi::OsString>,
-    },
+    /// Run a command in the environment of the inputs, or of releases without a workspace
+    Run(RunArgs),
+    /// Start a shell in the environment of the inputs, or of releases without a workspace
+    Shell(ShellArgs),
+    /// Print the variables of the environment of the inputs, or of releases without a workspace
+    Env(EnvArgs),
     /// Remove packages from the requirements of the workspace
     #[command(
         after_help = "Packages that nothing else requires are uninstalled.\n\nExamples:\n  backlot uninstall Shot010"

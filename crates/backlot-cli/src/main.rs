@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         });
     })
     .ok();
-    if !matches!(arguments.command, Command::Run { .. }) {
+    if !matches!(arguments.command, Command::Run(_) | Command::Shell(_)) {
         backlot::platform::raise_open_files();
     }
     let result = commands::run(&arguments.command, &session);

@@ -65,6 +65,9 @@ pub use cascade::ledger::Watch as CascadeWatch;
 pub use cascade::revert::{RevertOptions, RevertReport};
 pub use cascade::run::{AttemptOptions, CascadeOptions, CascadeReport, NodeReport};
 pub use environment::DEFAULT_PYTHON;
+pub use environment::cached::{
+    CachedEnvironment, EnvironmentOptions, EnvironmentPackage, EnvironmentReport,
+};
 pub use environment::damage::PackageDamage;
 pub use environment::export::{ExportFormat, ExportOptions, ExportReport};
 pub use environment::get::{GetOptions, GetReport};

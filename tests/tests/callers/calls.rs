@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use backlot::{
     AddFiles, AddRemote, AddRepo, AttemptOptions, Auth, AuthTarget, BumpStep, BundleOptions, CascadeOptions,
     CascadeRequest, ChangeOptions, CleanOptions, CollectOptions, Context, CopyOptions, Credential,
-    DiscardOptions, DropChoice, ExportFormat, ExportOptions, FigureKind, GetOptions, ImportGit,
+    DiscardOptions, DropChoice, EnvironmentOptions, ExportFormat, ExportOptions, FigureKind, GetOptions, ImportGit,
     ImportRelease, ImportUrl, InitOptions, InputOptions, InstallRequest, JudgeOptions, Localize, LogOptions,
     LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts, PublishOptions, PullOptions,
     PushOptions, PushPart, Query, RepairOptions, ReproOptions, RestoreOptions, RevertOptions, SettingOptions,
@@ -269,6 +269,14 @@ pub(crate) static CALLS: &[Call] = &[
             .here(b.desk.path(""))
             .from(Some(b.desk.repo.clone()));
         Workspace::get(&b.desk.path("gotten"), &table(), &options, &b.desk.host, c).map(drop)
+    }),
+    must("Workspace::cached_environment", |b, c| {
+        let options = EnvironmentOptions::new()
+            .here(b.desk.path(""))
+            .from(Some(b.desk.repo.clone()));
+        let start = b.desk.path("maker");
+        let made = Workspace::cached_environment(&start, &table(), &options, &b.desk.host, c)?;
+        made.pass_on()
     }),
     must("Workspace::search", |b, c| {
         b.maker.search(&Query::default(), None, c).map(drop)

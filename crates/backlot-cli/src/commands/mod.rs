@@ -200,7 +200,9 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Dependents(args) => cascade::dependents(session, args),
         Command::Dirty(args) => cascade::dirty(session, args),
         Command::Cascade(command) => cascades::cascade(session, command),
-        Command::Run { command } => run::run(session, command),
+        Command::Run(args) => run::run(session, args),
+        Command::Shell(args) => run::shell(session, args),
+        Command::Env(args) => run::env(session, args),
         Command::Uninstall { names, dry } => environment::uninstall(session, names, dry.dry_run),
         Command::Lock {
             upgrade,

@@ -5,6 +5,7 @@
 //! carried over. The copy is made of hard links, so it costs names, not bytes.
 
 pub(crate) mod answers;
+pub(crate) mod cached;
 pub(crate) mod change;
 pub(crate) mod damage;
 pub(crate) mod direct;

@@ -17,6 +17,12 @@ pub enum GetError {
     /// There is no repo to fetch from, and none was named.
     #[error("getting an asset needs a repo, and the workspace has none")]
     NoFrom,
+    /// There is no repo to run releases from: no workspace, none in the user's file, and none was named.
+    #[error("running a release needs a repo, and neither a workspace here nor `{}` has one", user_config.display())]
+    NoKnownRepo {
+        /// The user's file.
+        user_config: PathBuf,
+    },
     /// There is no repo at the place to fetch from.
     #[error("there is no repo at `{place}`")]
     NoRepo {
@@ -37,6 +43,8 @@ backlot_core::coded! {
             "run `backlot init` to make it a workspace, or `backlot get` in an empty folder";
         Self::NoFrom => "get::no_from", Class::Config,
             "name one with `--from PLACE`: a folder or a URL";
+        Self::NoKnownRepo { user_config } => "get::no_known_repo", Class::Config,
+            format!("name one with `--from PLACE`, or add `[repos.NAME]` with a `path` or `url` to `{}`", user_config.display());
         Self::NoRepo { .. } => "get::no_repo", Class::NotFound,
             "check the path after `--from`, and that the disk is mounted; `backlot repo add NAME PLACE` makes a new repo";
         Self::NoRemote { .. } => "get::no_remote", Class::NotFound,

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use backlot_core::{Context, Subject};
 
+use crate::environment::cached::{CachedEnvironment, EnvironmentOptions};
 use crate::environment::export::{ExportOptions, ExportReport};
 use crate::environment::get::{GetOptions, GetReport};
 use crate::environment::graph::{TreeReport, WhyReport};
@@ -33,6 +34,21 @@ impl Workspace {
         let about = of_one_asset(requirements).unwrap_or_else(|| Subject::File(start.to_path_buf()));
         call(("get", about), host, context, |context| {
             Opened::get(start, requirements, options, host, context)
+        })
+    }
+
+    /// An environment of releases and what they need, without a workspace: made in the cache, or found there if nothing changed since. Repos, remotes
+    /// and settings are those of the workspace that `start` is in, or of the user's file.
+    pub fn cached_environment(
+        start: &Path,
+        requirements: &[String],
+        options: &EnvironmentOptions,
+        host: &Host,
+        context: &Context,
+    ) -> Result<CachedEnvironment> {
+        let about = of_one_asset(requirements).unwrap_or_else(|| Subject::File(start.to_path_buf()));
+        call(("cached_environment", about), host, context, |context| {
+            Opened::cached_environment(start, requirements, options, host, context)
         })
     }
 

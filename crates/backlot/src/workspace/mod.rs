@@ -8,6 +8,7 @@ pub(crate) mod call;
 pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod doctor;
+mod elsewhere;
 mod from_env;
 pub(crate) mod held;
 pub(crate) mod init;

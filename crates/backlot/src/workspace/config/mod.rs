@@ -115,6 +115,39 @@ impl Config {
         Self::parse(&path, &text, Some(context))
     }
 
+    /// The repos and remotes of the user's file, as a configuration that is never written.
+    pub(crate) fn of_user(path: &Path, context: &Context) -> Result<Self> {
+        let bad = |reason: String| {
+            Error::from(WorkspaceError::BadConfig {
+                path: path.to_path_buf(),
+                reason,
+            })
+        };
+        let bytes = file::read_if_exists(path)?.unwrap_or_default();
+        let text = String::from_utf8(bytes).map_err(|e| bad(e.to_string()))?;
+        let given: DocumentMut = text
+            .parse()
+            .map_err(|e: toml_edit::TomlError| bad(e.to_string().trim().to_owned()))?;
+        let mut own = DocumentMut::new();
+        own.insert("version", value(FORMAT));
+        for section in ["repos", "remotes"] {
+            if let Some(item) = given.get(section) {
+                own.insert(section, item.clone());
+            }
+        }
+        Self::parse(path, &own.to_string(), Some(context))
+    }
+
+    /// The folder of the file.
+    pub(crate) fn root(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
+    /// The text of the file.
+    pub(crate) fn text(&self) -> String {
+        self.document.to_string()
+    }
+
     /// The configuration as its file is now; `None` if that is this one.
     pub(crate) fn reread(&self, context: Option<&Context>) -> Result<Option<Self>> {
         let text = fs_err::read_to_string(&self.path)?;
