@@ -35,7 +35,7 @@ pub(crate) use imports::{ImportArgs, ImportUrlArgs, UpdateArgs};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
 pub(crate) use pipelines::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage, StageAddArgs, StageTargets};
 pub(crate) use places::{Input, Remote, Repo};
-pub(crate) use releases::{CopyArgs, MirrorArgs, VerdictArgs};
+pub(crate) use releases::{CopyArgs, MirrorArgs, PolicyArgs, VerdictArgs};
 pub(crate) use rules::RuleArgs;
 pub(crate) use run::{EnvArgs, RunArgs, ShellArgs, ShellSyntax, WithArgs};
 pub(crate) use steps::{
@@ -343,6 +343,8 @@ pub(crate) enum Command {
     /// Unyank a release
     #[command(after_help = "Examples:\n  backlot unyank Table==1.0.0 -m \"the scale was right\"")]
     Unyank(VerdictArgs),
+    /// Show and change which releases may be chosen
+    Policy(PolicyArgs),
     /// Search for packages in the repos
     #[command(after_help = "Examples:\n  backlot search kitchen\n  backlot search --type Shot --tag hero")]
     Search {

@@ -50,7 +50,7 @@ pub use backlot_pep::{
 };
 pub use backlot_repo::AllowedName;
 pub use backlot_repo::{Fact, FactKind, Place, Query, ReindexReport, Verdict, VerdictReport};
-pub use backlot_resolve::Preference;
+pub use backlot_resolve::{Preference, PrereleasePolicy};
 pub use backlot_store::{
     CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, RestoreReport, Usage,
 };
@@ -101,7 +101,7 @@ pub use files::verify::{DamageFound, ObjectDamage, ObjectReport, VerifyOptions, 
 pub use handle::Workspace;
 pub use handle::options::{
     ChangeOptions, DiscardOptions, InputOptions, JudgeOptions, PullOptions, PushOptions, RepairOptions,
-    SettingOptions, TreeOptions,
+    SettingOptions, TreeOptions, UpdateOptions,
 };
 pub use imports::import_url::ImportUrl;
 pub use imports::release::ImportRelease;
@@ -162,6 +162,7 @@ pub use workspace::local_cache::{
     CachePart, CacheStatus, CacheUser, CacheUserState, CleanOptions, CleanReport, GcReport, Unreferenced,
 };
 pub use workspace::places::{AddRemote, AddRepo, PlaceProblem, RemoteStatus, RepoStatus};
+pub use workspace::policies::{AssetPolicy, Policies, PolicyChange, PolicyRow, PolicyScope, RequiredStatus};
 pub use workspace::problems::{AssetProblem, AssetsLeftOut};
 pub use workspace::rules::{RuleChanges, Rules};
 pub use workspace::settings::{CommandVariables, Host, Origin, Overrides, Setting, Settings};

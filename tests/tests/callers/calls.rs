@@ -7,9 +7,9 @@ use backlot::{
     CascadeRequest, ChangeOptions, CleanOptions, CollectOptions, Context, CopyOptions, Credential,
     DiscardOptions, DropChoice, EnvironmentOptions, ExportFormat, ExportOptions, FigureKind, GetOptions, ImportGit,
     ImportRelease, ImportUrl, InitOptions, InputOptions, InstallRequest, JudgeOptions, Localize, LogOptions,
-    LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts, PublishOptions, PullOptions,
+    LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts, PolicyChange, PrereleasePolicy, PublishOptions, PullOptions,
     PushOptions, PushPart, Query, RepairOptions, ReproOptions, RestoreOptions, RevertOptions, SettingOptions,
-    TreeOptions, UnbundleOptions, UpdateImports, ValidateOptions, Verdict, VerifyOptions, Version,
+    TreeOptions, UnbundleOptions, UpdateImports, UpdateOptions, ValidateOptions, Verdict, VerifyOptions, Version,
     VersionChange, Workspace,
 };
 use backlot_tests::embedding::{Desk, write_frames};
@@ -256,7 +256,17 @@ pub(crate) static CALLS: &[Call] = &[
     must("Workspace::why", |b, c| b.user.why("Table", c).map(drop)),
     must("Workspace::outdated", |b, c| b.user.outdated(c).map(drop)),
     must("Workspace::update", |b, c| {
-        b.user.update(&[], &nothing(), c).map(drop)
+        b.user.update(&[], &UpdateOptions::new(), c).map(drop)
+    }),
+    must("Workspace::set_policy", |b, c| {
+        let change = PolicyChange::new()
+            .asset(Some("Table".to_owned()))
+            .prereleases(Some(PrereleasePolicy::Disallow));
+        b.user.set_policy(&change, c).map(drop)
+    }),
+    must("Workspace::policies", |b, c| {
+        assert_eq!(b.user.policies(c)?.len(), 2);
+        Ok(())
     }),
     must("Workspace::repair_inputs", |b, c| {
         b.user.repair_inputs(&nothing(), c).map(drop)

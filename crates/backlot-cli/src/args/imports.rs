@@ -87,7 +87,7 @@ pub(crate) struct ImportArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Inputs never move to a deprecated release, and to an older one only if the installed one is no longer allowed, which is\nreported. `backlot outdated` shows which requirement holds a package back.\n\nA name that ends in .dvc is the pointer of an import: its source is asked, and what changed is put into place when all of it\nis here. If the source is gone or away, nothing changes.\n\nExamples:\n  backlot update                   all inputs\n  backlot update Table --dry-run   only this one, without changing anything\n  backlot update outputs/light/src/light/studio.exr.dvc"
+    after_help = "Inputs never move to a deprecated release, and to an older one only if the installed one is no longer allowed, which is\nreported. `backlot outdated` shows which requirement holds a package back.\n\nA name that ends in .dvc is the pointer of an import: its source is asked, and what changed is put into place when all of it\nis here. If the source is gone or away, nothing changes.\n\nExamples:\n  backlot update                   all inputs\n  backlot update Table --dry-run   this one, and others only if they must move; change nothing\n  backlot update Table --only      this one, with all others pinned\n  backlot update outputs/light/src/light/studio.exr.dvc"
 )]
 pub(crate) struct UpdateArgs {
     /// Packages, or pointers of imports (PATH.dvc) [default: all packages]
@@ -98,6 +98,9 @@ pub(crate) struct UpdateArgs {
     /// Replace imported files that were changed here; `backlot pull --undo` brings them back
     #[arg(long)]
     pub(crate) force: bool,
+    /// Leave all packages that are not named at their versions
+    #[arg(long, requires = "names")]
+    pub(crate) only: bool,
     #[command(flatten)]
     pub(crate) dry: DryRun,
 }

@@ -1,5 +1,6 @@
 //! The arguments of commands about published releases.
 
+use backlot::{PolicyChange, PrereleasePolicy, RequiredStatus};
 use clap::Args;
 
 use super::DryRun;
@@ -82,4 +83,84 @@ pub(crate) struct FileEnds {
     /// The remote to copy files to, if it is another one
     #[arg(long, value_name = "NAME")]
     pub(crate) to_remote: Option<String>,
+}
+
+/// Which releases may be chosen.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Without options, the policies are listed. Saved in `[policy]` of backlot.toml. What is said of an asset counts before what is\nsaid of a repo, and that before what is said of the workspace. The next `backlot install` or `backlot update` goes by it; outputs\nand files of URLs are not affected.\n\nExamples:\n  backlot policy\n  backlot policy --status approved                     only approved releases\n  backlot policy --repo review --status any            but any of this repo\n  backlot policy --asset Table --prereleases disallow\n  backlot policy --asset Table --reset                 as all others"
+)]
+pub(crate) struct PolicyArgs {
+    /// Only for releases of this asset
+    #[arg(long, value_name = "NAME", conflicts_with = "repo")]
+    pub(crate) asset: Option<String>,
+    /// Only for releases in this repo
+    #[arg(long, value_name = "REPO")]
+    pub(crate) repo: Option<String>,
+    /// The status that releases must have
+    #[arg(long, value_enum, value_name = "STATUS")]
+    pub(crate) status: Option<StatusArg>,
+    /// Whether pre-releases may be chosen
+    #[arg(long, value_enum, value_name = "WHEN", conflicts_with = "repo")]
+    pub(crate) prereleases: Option<PrereleaseArg>,
+    /// Remove what was set before
+    #[arg(long)]
+    pub(crate) reset: bool,
+    #[command(flatten)]
+    pub(crate) dry: DryRun,
+}
+
+impl PolicyArgs {
+    /// The change that is asked for; `None` lists.
+    pub(crate) fn change(&self) -> Option<PolicyChange> {
+        let changes = self.status.is_some() || self.prereleases.is_some() || self.reset;
+        changes.then(|| {
+            PolicyChange::new()
+                .asset(self.asset.clone())
+                .repo(self.repo.clone())
+                .status(self.status.map(RequiredStatus::from))
+                .prereleases(self.prereleases.map(PrereleasePolicy::from))
+                .reset(self.reset)
+                .dry_run(self.dry.dry_run)
+        })
+    }
+}
+
+/// The status that releases must have.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum StatusArg {
+    /// Any that is not yanked
+    Any,
+    /// Approved by somebody, see `backlot approve`
+    Approved,
+}
+
+impl From<StatusArg> for RequiredStatus {
+    fn from(status: StatusArg) -> Self {
+        match status {
+            StatusArg::Any => Self::Any,
+            StatusArg::Approved => Self::Approved,
+        }
+    }
+}
+
+/// Whether pre-releases may be chosen.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum PrereleaseArg {
+    /// As any other release
+    Allow,
+    /// Where no other release fits
+    IfNecessary,
+    /// Only by a pin, as Table==2.0rc1
+    Disallow,
+}
+
+impl From<PrereleaseArg> for PrereleasePolicy {
+    fn from(when: PrereleaseArg) -> Self {
+        match when {
+            PrereleaseArg::Allow => Self::Allow,
+            PrereleaseArg::IfNecessary => Self::IfNecessary,
+            PrereleaseArg::Disallow => Self::Disallow,
+        }
+    }
 }

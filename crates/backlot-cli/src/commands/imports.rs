@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use backlot::{
     Error, ImportError, ImportGit, ImportOutcome, ImportRelease, ImportReport, ImportState, ImportStatus,
-    ImportUrl, ImportedPath, StoreOptions, UpdateImports, text,
+    ImportUrl, ImportedPath, StoreOptions, UpdateImports, UpdateOptions, text,
 };
 
 use crate::args::{ImportArgs, ImportUrlArgs, UpdateArgs};
@@ -72,7 +72,14 @@ pub(super) fn update(session: &Session, args: &UpdateArgs) -> Result<Answer, Err
             }
             .into());
         }
-        return environment::update(session, &args.names, args.dry.dry_run);
+        let options = UpdateOptions::new().only(args.only).dry_run(args.dry.dry_run);
+        return environment::update(session, &args.names, options);
+    }
+    if args.only {
+        return Err(ImportError::BadUpdate {
+            reason: "`--only` is for inputs, and pointers of imports are named",
+        }
+        .into());
     }
     if pointers.len() < args.names.len() {
         return Err(ImportError::BadUpdate {

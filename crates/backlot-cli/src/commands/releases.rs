@@ -2,11 +2,11 @@
 
 use backlot::{
     CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, Fact, JudgeOptions, MirrorOptions,
-    ReposDiffer, Timestamp, Verdict, text,
+    PolicyRow, PolicyScope, PrereleasePolicy, ReposDiffer, Timestamp, Verdict, text,
 };
 
-use crate::args::{CopyArgs, MirrorArgs, VerdictArgs};
-use crate::output::{Answer, would};
+use crate::args::{CopyArgs, MirrorArgs, PolicyArgs, VerdictArgs};
+use crate::output::{Answer, columns, would};
 use crate::session::Session;
 
 pub(super) fn judge(session: &Session, verdict: Verdict, args: &VerdictArgs) -> Result<Answer, Error> {
@@ -34,6 +34,37 @@ pub(super) fn judge(session: &Session, verdict: Verdict, args: &VerdictArgs) -> 
         format!("{}{verb} {release}: {reason}", would(report.dry_run))
     };
     Ok(Answer::new(&report, text))
+}
+
+/// Which releases may be chosen, after a change if one was asked for.
+pub(super) fn policy(session: &Session, args: &PolicyArgs) -> Result<Answer, Error> {
+    let workspace = session.open()?;
+    let rows = match args.change() {
+        Some(change) => workspace.set_policy(&change, &session.context)?,
+        None => workspace.policies(&session.context)?,
+    };
+    let told = |row: &PolicyRow| {
+        let of = match &row.of {
+            PolicyScope::Repo(name) => format!("repo {name}"),
+            PolicyScope::Asset(name) => format!("asset {name}"),
+            _ => "workspace".to_owned(),
+        };
+        let status = row.status.map(|status| format!("status {}", status.as_str()));
+        let prereleases = row.prereleases.map(|when| {
+            let word = match when {
+                PrereleasePolicy::Allow => "allow",
+                PrereleasePolicy::IfNecessary => "if-necessary",
+                PrereleasePolicy::Disallow => "disallow",
+            };
+            format!("prereleases {word}")
+        });
+        vec![of, status.unwrap_or_default(), prereleases.unwrap_or_default()]
+    };
+    let lines = columns(&rows.iter().map(told).collect::<Vec<_>>());
+    Ok(Answer::new(
+        &serde_json::json!({ "policies": rows, "dry_run": args.dry.dry_run }),
+        lines,
+    ))
 }
 
 fn state(verdict: Verdict) -> &'static str {

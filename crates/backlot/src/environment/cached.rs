@@ -182,6 +182,7 @@ impl Opened {
             let root = environments::root_of(self.cache_dir(), name);
             let mut config = self.config_elsewhere(&root, self.repos())?;
             config.rules.clone_from(&self.config().rules);
+            config.policies.clone_from(&self.config().policies);
             Result::<Config>::Ok(config)
         };
         // With its own configuration, so that it is chosen for the Python that it gets.

@@ -27,6 +27,8 @@ options! {
         pub from: Option<String>,
         /// Which choices of the lock may move.
         pub upgrade: Upgrade,
+        /// All other choices of the lock stay as they are, or it is a conflict.
+        pub only: bool,
         /// Admit pre-releases.
         pub prereleases: bool,
         /// Changes of the rules of choosing; constraints, overrides and the cutoff are kept in `backlot.toml`.
@@ -128,6 +130,7 @@ impl Opened {
                 prereleases: options.prereleases,
                 rules: Some(rules.clone()),
                 within_reach: false,
+                frozen: options.only,
             };
             self.choose(&wish, &outputs, old.as_ref())?
         };
@@ -202,6 +205,7 @@ impl Opened {
             prereleases: request.prereleases,
             rules: Some(rules.clone()),
             within_reach: false,
+            frozen: false,
         };
         let lock = self.choose(&wish, &outputs, old.as_ref())?;
         let changed = old.as_ref() != Some(&lock);

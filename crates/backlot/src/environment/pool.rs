@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::project::output::Output;
 use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
+use crate::workspace::policies::{Policies, RequiredStatus};
 use crate::workspace::rules::Rules;
 
 /// The original engine's own package, which its assets require and its host provides.
@@ -33,6 +34,9 @@ const UNREADABLE: [&str; 2] = ["index::wrong_metadata", "wheel::bad_metadata"];
 
 /// What is said of source distributions of public indexes.
 const FOREIGN_SOURCE: &str = "is a source distribution; of a public index only wheels are used";
+
+/// What is said of a release that a policy keeps from being chosen.
+pub(crate) const NOT_APPROVED: &str = "is there but not approved";
 
 /// The files of a package in one repo. A number stands for each: an index into the wheels, then on into the source
 /// distributions, then on into those that cannot be used.
@@ -108,6 +112,8 @@ pub(crate) struct Pool<'w> {
     /// The Python whose wheels are chosen; any wheel will do where it is not said.
     python: Option<String>,
     tags: OnceCell<Tags>,
+    /// Which releases may be chosen at all.
+    policies: &'w Policies,
     /// What URLs name, which no repo is asked for.
     pub(crate) direct: BTreeMap<PackageName, Direct>,
 }
@@ -142,6 +148,7 @@ impl<'w> Pool<'w> {
             public,
             python: None,
             tags: OnceCell::new(),
+            policies: &workspace.config().policies,
             direct: BTreeMap::new(),
         })
     }
@@ -192,6 +199,21 @@ impl<'w> Pool<'w> {
             }
         }
         Ok(true)
+    }
+
+    /// Why a policy keeps a release from being chosen.
+    pub(crate) fn policy_against(
+        &self,
+        name: &PackageName,
+        rank: usize,
+        release: &Release,
+    ) -> Result<Option<String>> {
+        let (repo, opened) = self.repo(rank);
+        if self.policies.status_of(name, repo) == RequiredStatus::Any {
+            return Ok(None);
+        }
+        let is_approved = !opened.status(release)?.approved.is_empty();
+        Ok((!is_approved).then(|| format!("{NOT_APPROVED} in `{repo}`")))
     }
 
     /// The Python whose wheels are chosen.
@@ -360,7 +382,7 @@ impl Candidates for Pool<'_> {
                 Some(python) if self.fit(&release.name).is_none() => {
                     Some(format!("has no wheel for Python {python} on this platform"))
                 }
-                _ => None,
+                _ => self.policy_against(name, source, release).map_err(boxed)?,
             };
             candidates.push(Candidate {
                 file,

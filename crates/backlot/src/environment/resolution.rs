@@ -4,11 +4,11 @@
 //! several repos counts once, from the most preferred. Deliberately absent: the solving (`backlot-resolve`).
 
 use backlot_pep::{MarkerEnv, PackageName, Requirement};
-use backlot_resolve::{Problem, Resolution, RootRequirement};
+use backlot_resolve::{PrereleasePolicy, Problem, Resolution, RootRequirement};
 
 use crate::environment::direct::urls_of;
 use crate::environment::lockfile::{Lock, LockedPackage};
-use crate::environment::pool::Pool;
+use crate::environment::pool::{NOT_APPROVED, Pool};
 use crate::environment::wish::{Upgrade, Wish};
 use crate::error::Result;
 use crate::project::output::Output;
@@ -55,6 +55,7 @@ impl Opened {
             .flat_map(|l| &l.packages)
             .filter(|p| keeps(p, &wish.upgrade));
         let rules = wish.rules.as_ref().unwrap_or(&self.config().rules);
+        let policies = &self.config().policies;
         let mut problem = Problem {
             requirements,
             sources: pool.sources(),
@@ -69,13 +70,21 @@ impl Opened {
                 .map(|o| (o.package(), o.project.metadata.version.clone()))
                 .collect(),
             prereleases: if wish.prereleases {
-                backlot_resolve::PrereleasePolicy::Allow
+                PrereleasePolicy::Allow
             } else {
-                backlot_resolve::PrereleasePolicy::default()
+                policies.prereleases.unwrap_or_default()
             },
+            prereleases_of: policies
+                .assets
+                .iter()
+                .filter_map(|(name, asset)| Some((name.clone(), asset.prereleases?)))
+                .collect(),
             ..Problem::new(env)
         };
         problem.name_urls(&urls_of(outputs, env))?;
+        if wish.frozen {
+            freeze(&mut problem, pool, lock, wish)?;
+        }
         pool.direct = self.direct_files(&problem.urls, |url| {
             let known = lock.into_iter().flat_map(|l| &l.packages);
             let mut known = known.filter(|p| p.url.as_deref() == Some(url.as_str()));
@@ -86,12 +95,15 @@ impl Opened {
             Lock::new(env.python_short(), inputs, packages).with_conda_of(lock)
         };
         let answer = self.answer_to(&problem, pool, wish, lock)?;
-        if let Some(packages) = answer.find(pool, self.context().now()) {
+        // An approval changes no page, so no sign tells of it.
+        let may_be_known = !policies.ask_status();
+        if may_be_known && let Some(packages) = answer.find(pool, self.context().now()) {
             return Ok(lock_of(packages));
         }
         let warnings = self.context().warnings();
         pool.prefetch(&problem)?;
-        let mut resolution = backlot_resolve::resolve(&*pool, &problem, self.context())?;
+        let mut resolution =
+            backlot_resolve::resolve(&*pool, &problem, self.context()).map_err(|e| explained(e, wish))?;
         // Whoever names a repo or the lowest versions may mean lower ones.
         let spare_lower = wish.prefer.is_none() && rules.resolution == backlot_resolve::Preference::Highest;
         while wish.forwards && keep_instead(pool, &resolution, lock, spare_lower, &mut problem)? {
@@ -102,7 +114,7 @@ impl Opened {
             self.warn_lowered(pool, &resolution, lock)?;
         }
         let packages = self.locked(pool, &resolution, wish)?;
-        if self.context().warnings() == warnings {
+        if may_be_known && self.context().warnings() == warnings {
             answer.keep(&packages, pool);
         }
         Ok(lock_of(packages))
@@ -161,6 +173,43 @@ impl Opened {
             self.context().warn("resolve::lowered", message);
         }
         Ok(())
+    }
+}
+
+/// Keep every other package of the lock at its version.
+fn freeze(problem: &mut Problem<'_>, pool: &Pool<'_>, lock: Option<&Lock>, wish: &Wish) -> Result<()> {
+    let others = lock.into_iter().flat_map(|lock| &lock.packages);
+    for package in others.filter(|package| keeps(package, &wish.upgrade)) {
+        if package.repo.is_some() && !pool.is_own(&package.name) {
+            let exactly = format!("{}=={}", package.name, package.version);
+            problem.constraints.push(Requirement::parse(&exactly)?);
+        }
+    }
+    Ok(())
+}
+
+/// A conflict with the ways out that only a workspace has.
+fn explained(error: backlot_resolve::Error, wish: &Wish) -> backlot_resolve::Error {
+    let backlot_resolve::Error::Conflict {
+        explanation,
+        mut proposals,
+    } = error
+    else {
+        return error;
+    };
+    if wish.frozen {
+        // Those of the search are about constraints that nobody wrote.
+        proposals = vec!["let other packages move as well: `backlot update NAME` without --only".to_owned()];
+    }
+    if explanation.contains(NOT_APPROVED) {
+        proposals.push(
+            "approve a release (`backlot approve NAME==VERSION --repo REPO`), or admit others (`backlot policy --status any`)"
+                .to_owned(),
+        );
+    }
+    backlot_resolve::Error::Conflict {
+        explanation,
+        proposals,
     }
 }
 

@@ -16,9 +16,10 @@ use crate::environment::outdated::OutdatedRow;
 use crate::environment::run::RunEnvironment;
 use crate::error::Result;
 use crate::handle::Workspace;
-use crate::handle::options::{ChangeOptions, TreeOptions};
+use crate::handle::options::{ChangeOptions, TreeOptions, UpdateOptions};
 use crate::workspace::Opened;
 use crate::workspace::call::{call, of_asset, of_one_asset, of_path};
+use crate::workspace::policies::{PolicyChange, PolicyRow};
 use crate::workspace::settings::Host;
 
 impl Workspace {
@@ -110,11 +111,11 @@ impl Workspace {
     pub fn update(
         &self,
         names: &[String],
-        options: &ChangeOptions,
+        options: &UpdateOptions,
         context: &Context,
     ) -> Result<InstallReport> {
         self.call("update", of_one_asset(names), context, |workspace| {
-            workspace.update(names, options.dry_run)
+            workspace.update(names, options)
         })
     }
 
@@ -142,6 +143,19 @@ impl Workspace {
     pub fn run_environment(&self, context: &Context) -> Result<RunEnvironment> {
         self.call("run_environment", None, context, |workspace| {
             workspace.run_environment()
+        })
+    }
+
+    /// Which releases may be chosen: of all, of repos, of assets.
+    pub fn policies(&self, context: &Context) -> Result<Vec<PolicyRow>> {
+        self.call("policies", None, context, |workspace| Ok(workspace.policies()))
+    }
+
+    /// Say which releases may be chosen; the next install goes by it. Returns what holds then.
+    pub fn set_policy(&self, change: &PolicyChange, context: &Context) -> Result<Vec<PolicyRow>> {
+        let about = change.asset.as_deref().map(of_asset);
+        self.call("set_policy", about, context, |workspace| {
+            workspace.set_policy(change)
         })
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod keys;
 pub(crate) mod local_cache;
 pub(crate) mod movers;
 pub(crate) mod places;
+pub(crate) mod policies;
 pub(crate) mod problems;
 pub(crate) mod rules;
 pub(crate) mod settings;

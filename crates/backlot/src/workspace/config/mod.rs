@@ -14,6 +14,7 @@ use backlot_pep::{PackageName, Requirement};
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 use crate::error::{Error, Result, WorkspaceError};
+use crate::workspace::policies::{ASSET_KEYS, POLICY_KEYS, Policies};
 use crate::workspace::rules::Rules;
 
 use entries::{
@@ -54,6 +55,8 @@ pub struct Config {
     pub links: Option<Vec<LinkMode>>,
     /// The rules of choosing.
     pub rules: Rules,
+    /// Which releases may be chosen at all.
+    pub policies: Policies,
     /// Where conda packages come from, in order of preference.
     pub channels: Vec<String>,
     /// The conda packages that are wanted in `external_packages/`.
@@ -64,12 +67,13 @@ pub struct Config {
     pub localize: BTreeMap<PackageName, Localize>,
 }
 
-const TOP_KEYS: [&str; 9] = [
+const TOP_KEYS: [&str; 10] = [
     "version",
     "workspace",
     "repos",
     "remotes",
     "resolution",
+    "policy",
     "sources",
     "external",
     "publish",
@@ -205,6 +209,7 @@ impl Config {
             inputs: Vec::new(),
             links: None,
             rules: rules(&document).map_err(bad)?,
+            policies: Policies::read(&document).map_err(bad)?,
             channels: strings(workspace, "channels"),
             external_conda: external_conda(&document),
             publish: PublishLimits::read(&document).map_err(bad)?,
@@ -230,6 +235,9 @@ impl Config {
 
     fn check_sources(&self) -> Result<(), String> {
         let known = |repo: &String| self.repos.iter().any(|r| &r.name == repo);
+        if let Some(repo) = self.policies.repos.keys().find(|repo| !known(repo)) {
+            return Err(format!("`policy.repos.{repo}` names a repo which is not there"));
+        }
         match self.rules.sources.iter().find(|(_, repo)| !known(repo)) {
             Some((package, repo)) => Err(format!(
                 "`sources.{package}` names the repo `{repo}`, which is not there"
@@ -293,6 +301,14 @@ impl Config {
         if let Some(table) = self.document.get("resolution").and_then(Item::as_table) {
             check("resolution.", table, &RESOLUTION_KEYS)?;
         }
+        if let Some(policy) = self.document.get("policy").and_then(Item::as_table) {
+            check("policy.", policy, &POLICY_KEYS)?;
+            for (name, item) in policy.get("assets").and_then(Item::as_table).into_iter().flatten() {
+                if let Some(table) = item.as_table() {
+                    check(&format!("policy.assets.{name}."), table, &ASSET_KEYS)?;
+                }
+            }
+        }
         for (section, own) in [("repos", &REPO_KEYS[..]), ("remotes", &REMOTE_KEYS[..])] {
             let known = [own, &STORE_KEYS[..]].concat();
             if let Some(all) = self.document.get(section).and_then(Item::as_table) {
@@ -339,6 +355,20 @@ impl Config {
         item.as_table_mut().expect("it was just made a table")
     }
 
+    pub(crate) fn drop_section(&mut self, section: &str) {
+        self.document.remove(section);
+    }
+
+    /// Take `[policy]` as the document has it now.
+    pub(crate) fn read_policies(&mut self) -> Result<()> {
+        let read = Policies::read(&self.document);
+        self.policies = read.map_err(|reason| WorkspaceError::BadConfig {
+            path: self.path.clone(),
+            reason,
+        })?;
+        Ok(())
+    }
+
     /// Set or drop one key of `[workspace]`.
     fn set(&mut self, key: &str, to: Option<&str>) {
         let table = self.workspace_table();
@@ -380,6 +410,7 @@ impl Config {
     pub fn remove_repo(&mut self, name: &str) {
         self.section("repos").remove(name);
         self.repos.retain(|r| r.name != name);
+        self.forget_policy_of(name);
         if self.blessed.as_deref() == Some(name) {
             self.set_blessed(None);
         }

@@ -1,0 +1,134 @@
+//! Which releases may be chosen: by status, by pre-releases, and with all others pinned; and labels that move from release to release.
+
+use backlot_tests::wheels::put;
+use backlot_tests::{Run, Studio};
+use fs_err as fs;
+use serde_json::Value;
+
+/// A studio whose repo `review` has Table 0.1.0, approved, and 0.2.0 and 0.3.0, and which has the workspace `user`.
+fn studio() -> Studio {
+    let studio = Studio::new();
+    studio.ws(&["new", "Table"]).ok();
+    studio.ws(&["publish", "Table"]).ok();
+    for _ in 0..2 {
+        studio.ws(&["publish", "Table", "--bump", "minor"]).ok();
+    }
+    studio.ws(&["approve", "Table==0.1.0", "-m", "good"]).ok();
+    studio.workspace("user");
+    studio
+}
+
+fn user(studio: &Studio, arguments: &[&str]) -> Run {
+    studio.run(&[&["-w", "user"], arguments].concat())
+}
+
+/// The locked version of a package.
+fn locked(studio: &Studio, package: &str) -> String {
+    let lock = fs::read_to_string(studio.path("user/backlot.lock")).expect("a lock");
+    let lock: toml::Table = lock.parse().expect("TOML");
+    let packages = lock["package"].as_array().expect("packages").iter();
+    let mut found = packages.filter(|one| one["name"].as_str() == Some(package));
+    let found = found.next().expect("it is locked");
+    found["version"].as_str().expect("a version").to_owned()
+}
+
+fn message(error: &Value) -> String {
+    format!("{} {}", error["message"], error["help"])
+}
+
+#[test]
+fn only_approved_releases_are_chosen_where_that_is_asked_for_and_others_are_named() {
+    let studio = studio();
+    let before = fs::read(studio.path("user/backlot.toml")).expect("read");
+    let approved = ["policy", "--status", "approved", "--json"];
+    let planned = user(&studio, &[&approved[..], &["--dry-run"]].concat()).ok().json();
+    assert_eq!(fs::read(studio.path("user/backlot.toml")).expect("read"), before);
+    let done = user(&studio, &approved).ok().json();
+    assert_eq!(planned["policies"], done["policies"]);
+    assert_eq!(done["policies"][0]["status"], "approved", "{done:#}");
+    assert_eq!(user(&studio, &["policy", "--json"]).ok().json()["policies"], done["policies"]);
+
+    user(&studio, &["install", "Table"]).ok();
+    assert_eq!(locked(&studio, "table"), "0.1.0");
+    let outdated = user(&studio, &["outdated", "--json"]).ok().json();
+    let held = outdated["outdated"][0]["held_by"][0].as_str().unwrap_or_default();
+    assert!(held.contains("table 0.3.0 is there but not approved in `review`"), "{outdated:#}");
+    let refused = user(&studio, &["install", "Table==0.3.0", "--json"]).fails(5, "resolve::conflict");
+    let told = message(&refused);
+    assert!(told.contains("0.3.0 is there but not approved in `review`"), "{told}");
+    assert!(told.contains("backlot approve NAME==VERSION"), "{told}");
+    assert_eq!(locked(&studio, "table"), "0.1.0");
+
+    // An approval counts at once, though no page of the repo changes by it.
+    studio.ws(&["approve", "Table==0.2.0", "-m", "good, too"]).ok();
+    user(&studio, &["update"]).ok();
+    assert_eq!(locked(&studio, "table"), "0.2.0");
+    // A repo, and an asset, may be said to be otherwise.
+    user(&studio, &["policy", "--repo", "review", "--status", "any"]).ok();
+    user(&studio, &["update"]).ok();
+    assert_eq!(locked(&studio, "table"), "0.3.0");
+    user(&studio, &["policy", "--asset", "table", "--status", "approved"]).ok();
+    user(&studio, &["install", "--upgrade"]).ok();
+    assert_eq!(locked(&studio, "table"), "0.2.0");
+    for scope in [&["--asset", "Table"][..], &["--repo", "review"], &[]] {
+        user(&studio, &[&["policy", "--reset"], scope].concat()).ok();
+    }
+    let text = fs::read_to_string(studio.path("user/backlot.toml")).expect("read");
+    assert!(!text.contains("policy"), "{text}");
+    user(&studio, &["policy", "--repo", "revew", "--status", "any", "--json"]).fails(4, "config::unknown_name");
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_stops_every_choice_and_goes_with_its_repo() {
+    let studio = studio();
+    user(&studio, &["policy", "--repo", "review", "--status", "approved"]).ok();
+    user(&studio, &["repo", "remove", "review"]).ok();
+    let text = fs::read_to_string(studio.path("user/backlot.toml")).expect("read");
+    assert!(!text.contains("policy"), "{text}");
+    studio.write("user/backlot.toml", format!("{text}\n[policy]\nstatus = \"aproved\"\n").as_bytes());
+    let error = user(&studio, &["install", "--json"]).fails(3, "config::invalid");
+    assert!(message(&error).contains("is it `approved`?"), "{error:#}");
+    studio.write("user/backlot.toml", format!("{text}\n[policy.repos]\ngone = \"any\"\n").as_bytes());
+    user(&studio, &["install", "--json"]).fails(3, "config::invalid");
+}
+
+#[test]
+fn pre_releases_of_one_asset_are_not_chosen_but_by_a_pin() {
+    let studio = Studio::empty();
+    for (name, version) in [("pk", "1.0"), ("pk", "2.0rc1"), ("new", "1.0a1")] {
+        put(&studio, "drop", name, version, "");
+    }
+    studio.run(&["init", "user"]).ok();
+    user(&studio, &["repo", "add", "drop", "drop"]).ok();
+    user(&studio, &["policy", "--asset", "New", "--prereleases", "disallow"]).ok();
+    let refused = user(&studio, &["install", "New", "--json"]).fails(5, "resolve::conflict");
+    assert!(message(&refused).contains("is a pre-release"), "{refused:#}");
+    user(&studio, &["install", "New", "--pre", "--json"]).fails(5, "resolve::conflict");
+    user(&studio, &["install", "pk", "--pre"]).ok();
+    assert_eq!(locked(&studio, "pk"), "2.0rc1");
+    user(&studio, &["install", "New==1.0a1"]).ok();
+    assert_eq!(locked(&studio, "new"), "1.0a1");
+    // Of all others it is as it was.
+    user(&studio, &["policy", "--prereleases", "allow"]).ok();
+    user(&studio, &["uninstall", "pk"]).ok();
+    user(&studio, &["install", "pk"]).ok();
+    assert_eq!(locked(&studio, "pk"), "2.0rc1");
+}
+
+#[test]
+fn an_update_of_one_input_alone_leaves_all_others_where_they_are() {
+    let studio = Studio::empty();
+    put(&studio, "drop", "table", "1.0", "");
+    put(&studio, "drop", "lamp", "1.0", "Requires-Dist: table\n");
+    studio.run(&["init", "user"]).ok();
+    user(&studio, &["repo", "add", "drop", "drop"]).ok();
+    user(&studio, &["install", "lamp"]).ok();
+    put(&studio, "drop", "table", "2.0", "");
+    put(&studio, "drop", "lamp", "1.1", "Requires-Dist: table\n");
+    put(&studio, "drop", "lamp", "2.0", "Requires-Dist: table>=2\n");
+    user(&studio, &["update", "lamp", "--only"]).ok();
+    assert_eq!((locked(&studio, "lamp"), locked(&studio, "table")), ("1.1".to_owned(), "1.0".to_owned()));
+    user(&studio, &["update", "--only", "--json"]).fails(2, "command::usage");
+    user(&studio, &["update", "lamp"]).ok();
+    assert_eq!((locked(&studio, "lamp"), locked(&studio, "table")), ("2.0".to_owned(), "2.0".to_owned()));
+}
