@@ -1,4 +1,5 @@
-//! Releases without a workspace: environments in the cache that are made once, used again, and cleaned away.
+//! Releases without a workspace: environments in the cache that are made once, used again, and cleaned away; and a new workspace, which
+//! learns from a release where its files are.
 
 use std::process::Command;
 
@@ -198,4 +199,58 @@ fn a_cleaning_takes_what_was_not_used_lately_and_never_what_something_runs_in() 
     let status = studio.ws(&["cache", "status", "--json"]).ok().json();
     let users = status["workspaces"].as_array().expect("a list").len();
     assert_eq!(users, 1, "{status:#}");
+}
+
+/// The command in a folder of the studio, with a cache that has nothing.
+fn fresh(studio: &Studio, folder: &str, arguments: &[&str]) -> Run {
+    fs::create_dir_all(studio.path(folder)).expect("made");
+    let mut command = studio.command(arguments);
+    command
+        .current_dir(studio.path(folder))
+        .env("BACKLOT_CACHE_DIR", studio.path("fresh-cache"));
+    run_command(&mut command)
+}
+
+fn frames(studio: &Studio, workspace: &str) -> usize {
+    let files = studio.snapshot(&format!("{workspace}/inputs"));
+    let is_frame = |path: &&String| path.contains("/table/frames/") && path.ends_with(".exr");
+    files.keys().filter(is_frame).count()
+}
+
+#[test]
+fn a_workspace_without_a_remote_is_told_which_one_a_release_names_and_adds_it_only_if_asked() {
+    let studio = studio();
+    let get = ["get", "Table", "--from", "../repos/review", "--json"];
+    let error = fresh(&studio, "new", &get).fails(3, "get::remote_not_added");
+    let place = studio.path("remote").display().to_string();
+    let command = format!("backlot remote add main {place} --layout chunked");
+    let help = error["help"].as_str().expect("help");
+    assert!(help.contains(&command), "{help}");
+    let remotes = fresh(&studio, "new", &["remote", "list", "--json"]).ok().json();
+    assert_eq!(remotes["remotes"], Value::Array(Vec::new()), "nothing is added unasked");
+    fresh(&studio, "new", &["pull", "--dry-run", "--json"]).fails(3, "get::remote_not_added");
+    // The command that it gives, as it stands.
+    let words: Vec<&str> = command.split(' ').skip(1).collect();
+    fresh(&studio, "new", &words).ok();
+    fresh(&studio, "new", &["pull"]).ok();
+    assert_eq!(frames(&studio, "new"), 4);
+
+    // Or by its name, in one step; a dry run adds nothing.
+    let named = [&get[..], &["--remote", "main"]].concat();
+    let planned = fresh(&studio, "named", &[&named[..], &["--dry-run"]].concat()).ok().json();
+    assert_eq!(planned["remote"]["url"], place.as_str(), "{planned:#}");
+    assert!(studio.snapshot("named").is_empty());
+    let done = fresh(&studio, "named", &named).ok().json();
+    assert_eq!((&done["remote"]["url"], frames(&studio, "named")), (&place.as_str().into(), 4));
+    fresh(&studio, "other", &[&get[..], &["--remote", "mian"]].concat()).fails(4, "config::unknown_name");
+    // The release says it, also of its copy in another repo, and a place that is gone is not made.
+    studio.ws(&["copy", "Table", "--from", "review", "--to", "blessed"]).ok();
+    for repo in ["review", "blessed"] {
+        let shown = studio.ws(&["show", "Table", "--json"]).ok().json();
+        assert_eq!(shown["status"]["published"]["remotes"][0]["name"], "main", "{repo} {shown:#}");
+        studio.ws(&["config", "set", "blessed", "review"]).ok();
+    }
+    backlot_core::file::rename(&studio.path("remote"), &studio.path("away")).expect("moved");
+    fresh(&studio, "gone", &named).fails(4, "get::no_remote");
+    assert!(!studio.path("remote").exists());
 }

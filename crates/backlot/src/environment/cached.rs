@@ -170,7 +170,7 @@ impl Opened {
             prefer = Some(self.repo_to_get_from(from, &places)?.0);
         }
         if let Some(remote) = &options.remote {
-            let (name, _) = self.remote_to_get_from(remote, &places)?;
+            let (name, _) = self.remote_to_get_from(remote, requirements, &places)?;
             self.config.set_default_remote(Some(&name));
         }
         if self.config().repos.is_empty() {

@@ -175,7 +175,7 @@ impl Opened {
             (request.from, added_repo) = (Some(name), added);
         }
         if let Some(remote) = options.remote.as_ref().filter(|_| !options.without_files) {
-            let (name, added) = self.remote_to_get_from(remote, options)?;
+            let (name, added) = self.remote_to_get_from(remote, requirements, options)?;
             named_remote = (Some(name), added);
         }
         if self.config().repos.is_empty() {
@@ -224,19 +224,23 @@ impl Opened {
     pub(crate) fn remote_to_get_from(
         &mut self,
         given: &str,
+        requirements: &[String],
         options: &GetOptions,
     ) -> Result<(String, Option<RemoteStatus>)> {
         let known = self.config().remotes.iter();
         let known = known.map(|remote| (remote.name.as_str(), remote.url.as_str()));
-        let (name, place) = match self.known_or_new(given, options, known)? {
+        let (name, place, how) = match self.known_or_new(given, options, known)? {
             Found::Known(name) => return Ok((name, None)),
-            Found::Unknown => return Ok((self.remote_entry(Some(given), "")?.name.clone(), None)),
-            Found::New { name, place } => (name, place),
+            Found::New { name, place } => (name, place, AddRemote::default()),
+            Found::Unknown => match self.remote_of_releases(given, requirements)? {
+                Some(found) => {
+                    let how = found.how().unwrap_or_default();
+                    (given.to_owned(), found.remote.url, how)
+                }
+                None => return Ok((self.remote_entry(Some(given), "")?.name.clone(), None)),
+            },
         };
-        let plan = AddRemote {
-            dry_run: true,
-            ..AddRemote::default()
-        };
+        let plan = how.clone().dry_run(true);
         let planned = self.silently()?.put_remote(&name, &place, &plan)?;
         if planned.created {
             let place = self.resolve_place(&place);
@@ -245,7 +249,7 @@ impl Opened {
         let added = if options.dry_run {
             self.put_remote(&name, &place, &plan)?
         } else {
-            self.add_remote(&name, &place, &AddRemote::default())?
+            self.add_remote(&name, &place, &how)?
         };
         Ok((name, Some(added)))
     }

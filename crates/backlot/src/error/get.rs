@@ -29,6 +29,18 @@ pub enum GetError {
         /// Where it was looked for.
         place: String,
     },
+    /// Files are to be pulled, no remote is known here, and a release says where its files are.
+    #[error("pulling files needs a remote, and the workspace has none; {release} says that its files are on `{remote}`: {url}")]
+    RemoteNotAdded {
+        /// The release.
+        release: String,
+        /// The name of the remote where it was published.
+        remote: String,
+        /// Its folder or URL.
+        url: String,
+        /// The command that adds it.
+        command: String,
+    },
     /// There is no remote at the place to pull from.
     #[error("there is no remote at `{place}`")]
     NoRemote {
@@ -47,6 +59,8 @@ backlot_core::coded! {
             format!("name one with `--from PLACE`, or add `[repos.NAME]` with a `path` or `url` to `{}`", user_config.display());
         Self::NoRepo { .. } => "get::no_repo", Class::NotFound,
             "check the path after `--from`, and that the disk is mounted; `backlot repo add NAME PLACE` makes a new repo";
+        Self::RemoteNotAdded { command, .. } => "get::remote_not_added", Class::Config,
+            format!("if you trust that place, add it, then pull again: `{command}`");
         Self::NoRemote { .. } => "get::no_remote", Class::NotFound,
             "check the path after `--remote`, and that the disk is mounted; `backlot remote add NAME PLACE` makes a new remote";
     }

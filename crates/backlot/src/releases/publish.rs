@@ -323,7 +323,10 @@ impl Opened {
         if let Some(next) = next.clone().filter(|_| identical.is_none()) {
             Self::note_pending(output, base, next)?;
         }
-        let publication = self.publication(options.message.as_deref());
+        let publication = Publication {
+            remotes: self.remotes_to_record(tracked, options.remote.as_deref())?,
+            ..self.publication(options.message.as_deref())
+        };
         let mut outcome = Outcome::Created;
         match repo.publish(&checked, &publication, self.context()) {
             // A run that was repeated, by a farm or after its answer was lost.
@@ -526,6 +529,7 @@ impl Opened {
             author: self.settings().author.value.clone(),
             machine: self.host().machine.clone(),
             reason: message.unwrap_or("manual").to_owned(),
+            ..Publication::default()
         }
     }
 }
