@@ -132,3 +132,89 @@ fn an_update_of_one_input_alone_leaves_all_others_where_they_are() {
     user(&studio, &["update", "lamp"]).ok();
     assert_eq!((locked(&studio, "lamp"), locked(&studio, "table")), ("2.0".to_owned(), "2.0".to_owned()));
 }
+
+#[test]
+fn an_input_follows_a_label_which_moves_without_a_byte_of_a_release() {
+    let studio = studio();
+    let set = |version: &str, more: &[&str]| {
+        let release = format!("Table=={version}");
+        studio.ws(&[&["label", "set", release.as_str(), "hero", "--json"], more].concat())
+    };
+    let packages = studio.snapshot("repos/review/packages");
+    let planned = set("0.2.0", &["--dry-run"]).ok().json();
+    assert!(studio.snapshot("repos/review/labels").is_empty());
+    let done = set("0.2.0", &["-m", "the hero"]).ok().json();
+    assert_eq!((&planned["version"], &planned["already"]), (&done["version"], &done["already"]));
+    assert_eq!(set("0.2.0", &[]).ok().json()["already"], true);
+    let events = studio.snapshot("repos/review/labels");
+    assert_eq!(events.len(), 1, "what holds already is not said again");
+
+    user(&studio, &["install", "Table@hero"]).ok();
+    assert_eq!(locked(&studio, "table"), "0.2.0");
+    let lock = fs::read_to_string(studio.path("user/backlot.lock")).expect("read");
+    assert!(lock.contains("label = \"hero\""), "{lock}");
+    let text = fs::read_to_string(studio.path("user/backlot.toml")).expect("read");
+    assert!(text.contains("label = \"hero\""), "{text}");
+
+    // It moves; who has it locked stays where it is until an update.
+    let moved = set("0.3.0", &[]).ok().json();
+    assert_eq!((&moved["before"], &moved["version"]), (&"0.2.0".into(), &"0.3.0".into()));
+    user(&studio, &["install"]).ok();
+    user(&studio, &["install", "--locked"]).ok();
+    assert_eq!(locked(&studio, "table"), "0.2.0");
+    let outdated = user(&studio, &["outdated", "--json"]).ok().json();
+    assert_eq!(outdated["outdated"][0]["admitted"], "0.3.0", "{outdated:#}");
+    let planned = user(&studio, &["update", "--dry-run", "--json"]).ok().json();
+    assert_eq!(planned["changes"][0]["to"], "0.3.0", "{planned:#}");
+    user(&studio, &["update", "Table"]).ok();
+    assert_eq!(locked(&studio, "table"), "0.3.0");
+    // Also back. Every move is still there, and no release was touched.
+    set("0.1.0", &[]).ok();
+    user(&studio, &["update"]).ok();
+    assert_eq!(locked(&studio, "table"), "0.1.0");
+    let now = studio.snapshot("repos/review/labels");
+    assert!(events.iter().all(|(path, bytes)| now.get(path) == Some(bytes)) && now.len() == 3);
+    assert_eq!(studio.snapshot("repos/review/packages"), packages);
+
+    let listed = studio.ws(&["label", "list", "Table", "--json"]).ok().json();
+    let labels: Vec<&str> = listed["labels"].as_array().expect("labels").iter().filter_map(|one| one["label"].as_str()).collect();
+    assert_eq!(labels, ["hero", "latest-approved"], "{listed:#}");
+    // Asked for without a label, it follows none.
+    user(&studio, &["install", "Table"]).ok();
+    assert_eq!(locked(&studio, "table"), "0.3.0");
+    let text = fs::read_to_string(studio.path("user/backlot.toml")).expect("read");
+    assert!(!text.contains("label"), "{text}");
+}
+
+#[test]
+fn labels_that_are_gone_or_wrong_are_named_and_the_newest_approved_is_one() {
+    let studio = studio();
+    user(&studio, &["install", "Table@latest-approved"]).ok();
+    assert_eq!(locked(&studio, "table"), "0.1.0");
+    studio.ws(&["approve", "Table==0.2.0", "-m", "good"]).ok();
+    user(&studio, &["update"]).ok();
+    assert_eq!(locked(&studio, "table"), "0.2.0");
+    studio.ws(&["yank", "Table==0.2.0", "-m", "bad"]).ok();
+    user(&studio, &["update"]).ok();
+    assert_eq!(locked(&studio, "table"), "0.1.0");
+
+    let error = user(&studio, &["install", "Table@nobody", "--json"]).fails(5, "resolve::conflict");
+    assert!(message(&error).contains("is not `nobody`, which no repo has"), "{error:#}");
+    assert_eq!(locked(&studio, "table"), "0.1.0");
+    let text = fs::read_to_string(studio.path("user/backlot.toml")).expect("read");
+    assert!(text.contains("latest-approved") && !text.contains("nobody"), "{text}");
+    for (label, code) in [("latest-approved", "label::invalid"), ("Hero", "label::invalid")] {
+        studio.ws(&["label", "set", "Table==0.1.0", label, "--json"]).fails(2, code);
+    }
+    studio.ws(&["label", "set", "Table==0.1.0", "hero"]).ok();
+    let error = studio.ws(&["label", "remove", "Table", "hreo", "--json"]).fails(4, "label::unknown");
+    assert!(message(&error).contains("is it `hero`?"), "{error:#}");
+    studio.ws(&["label", "remove", "Table", "hero"]).ok();
+    studio.ws(&["label", "remove", "Table", "hero", "--json"]).fails(4, "label::unknown");
+    // Labels are each repo's own.
+    studio.ws(&["label", "set", "Table==0.1.0", "hero"]).ok();
+    studio.ws(&["copy", "Table==0.1.0", "--from", "review", "--to", "blessed"]).ok();
+    let of_blessed = studio.ws(&["label", "list", "Table", "--repo", "blessed", "--json"]).ok().json();
+    let labels: Vec<&Value> = of_blessed["labels"].as_array().expect("labels").iter().map(|one| &one["label"]).collect();
+    assert_eq!(labels, ["latest-approved"], "{of_blessed:#}");
+}

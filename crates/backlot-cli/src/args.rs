@@ -35,7 +35,7 @@ pub(crate) use imports::{ImportArgs, ImportUrlArgs, UpdateArgs};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
 pub(crate) use pipelines::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage, StageAddArgs, StageTargets};
 pub(crate) use places::{Input, Remote, Repo};
-pub(crate) use releases::{CopyArgs, MirrorArgs, PolicyArgs, VerdictArgs};
+pub(crate) use releases::{CopyArgs, Label, MirrorArgs, PolicyArgs, VerdictArgs};
 pub(crate) use rules::RuleArgs;
 pub(crate) use run::{EnvArgs, RunArgs, ShellArgs, ShellSyntax, WithArgs};
 pub(crate) use steps::{
@@ -343,6 +343,9 @@ pub(crate) enum Command {
     /// Unyank a release
     #[command(after_help = "Examples:\n  backlot unyank Table==1.0.0 -m \"the scale was right\"")]
     Unyank(VerdictArgs),
+    /// Manage labels, names that are moved from release to release of an asset
+    #[command(subcommand)]
+    Label(Label),
     /// Show and change which releases may be chosen
     Policy(PolicyArgs),
     /// Search for packages in the repos
@@ -379,7 +382,7 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Install releases with everything they require
     #[command(
-        after_help = "Examples:\n  backlot install Shot010                    and add it to backlot.toml\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            update inputs to match backlot.toml\n  backlot install --upgrade                  and take newer releases that fit\n  backlot install Table --from review        prefer a repo, this time only\n  backlot install \"Rug @ https://host/rug-1.0-py3-none-any.whl\"   a file by its URL, locked with its digest\n  backlot install --locked                   exactly backlot.lock\n  backlot install --repair                   what `backlot verify --inputs` found damaged\n  backlot install --from-lock pylock.toml    exactly what another tool locked\n  backlot install Shot010 -c \"Table<2\"       keep Table below 2, whatever requires it\n  backlot install Shot010 --override \"Table==1.4\"\n  backlot install --resolution lowest --dry-run\n  backlot install Shot010 --pull             and pull the files of all inputs that are not on demand\nWithout --pull, run `backlot pull` for the files."
+        after_help = "Examples:\n  backlot install Shot010                    and add it to backlot.toml\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            update inputs to match backlot.toml\n  backlot install --upgrade                  and take newer releases that fit\n  backlot install Table --from review        prefer a repo, this time only\n  backlot install Table@hero                 the release that a label is at, see `backlot label`\n  backlot install \"Rug @ https://host/rug-1.0-py3-none-any.whl\"   a file by its URL, locked with its digest\n  backlot install --locked                   exactly backlot.lock\n  backlot install --repair                   what `backlot verify --inputs` found damaged\n  backlot install --from-lock pylock.toml    exactly what another tool locked\n  backlot install Shot010 -c \"Table<2\"       keep Table below 2, whatever requires it\n  backlot install Shot010 --override \"Table==1.4\"\n  backlot install --resolution lowest --dry-run\n  backlot install Shot010 --pull             and pull the files of all inputs that are not on demand\nWithout --pull, run `backlot pull` for the files."
     )]
     Install {
         /// Requirements

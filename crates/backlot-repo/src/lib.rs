@@ -55,7 +55,7 @@ pub use release::{Release, ReleaseKind};
 pub use repo::Repo;
 pub use search::{Found, Query};
 pub use stamp::Stamp;
-pub use store::{ReleaseStore, StoreOptions};
+pub use store::{LabelEvent, LabelMove, ReleaseStore, StoreOptions};
 pub use upkeep::Upkeep;
 pub use verdict::{CarriedFact, Verdict, VerdictReport};
 pub use whole::WholeRelease;

@@ -49,7 +49,7 @@ pub use backlot_pep::{
     AssetName, BumpStep, PackageName, Requirement, RequirementKind, Version, VersionChange, bump,
 };
 pub use backlot_repo::AllowedName;
-pub use backlot_repo::{Fact, FactKind, FactRemote, Place, Query, ReindexReport, Verdict, VerdictReport};
+pub use backlot_repo::{Fact, FactKind, FactRemote, LabelEvent, Place, Query, ReindexReport, Verdict, VerdictReport};
 pub use backlot_resolve::{Preference, PrereleasePolicy};
 pub use backlot_store::{
     CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, RestoreReport, Usage,
@@ -137,6 +137,7 @@ pub use releases::browse::{
 pub use releases::copy::{CopiedFile, CopiedRelease, CopyOptions, CopyReport, CopyState};
 pub use releases::diff::{DiffEnd, DiffReport, NameDiff, OutDiff, TextDiff};
 pub use releases::from_parts::{FromParts, PartsUsed};
+pub use releases::labels::{LabelOptions, LabelReport, LabelRow};
 pub use releases::log::{LogEntry, LogEvent, LogOptions};
 pub use releases::mirror::{MirrorConflict, MirrorOptions, MirrorReport, ReposDiffer};
 pub use releases::parts::{
@@ -162,7 +163,8 @@ pub use workspace::local_cache::{
     CachePart, CacheStatus, CacheUser, CacheUserState, CleanOptions, CleanReport, GcReport, Unreferenced,
 };
 pub use workspace::places::{AddRemote, AddRepo, PlaceProblem, RemoteStatus, RepoStatus};
-pub use workspace::policies::{AssetPolicy, Policies, PolicyChange, PolicyRow, PolicyScope, RequiredStatus};
+pub use workspace::policies::{AssetPolicy, Policies, RequiredStatus};
 pub use workspace::problems::{AssetProblem, AssetsLeftOut};
 pub use workspace::rules::{RuleChanges, Rules};
+pub use workspace::set_policy::{PolicyChange, PolicyRow, PolicyScope};
 pub use workspace::settings::{CommandVariables, Host, Origin, Overrides, Setting, Settings};

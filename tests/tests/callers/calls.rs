@@ -6,7 +6,7 @@ use backlot::{
     AddFiles, AddRemote, AddRepo, AttemptOptions, Auth, AuthTarget, BumpStep, BundleOptions, CascadeOptions,
     CascadeRequest, ChangeOptions, CleanOptions, CollectOptions, Context, CopyOptions, Credential,
     DiscardOptions, DropChoice, EnvironmentOptions, ExportFormat, ExportOptions, FigureKind, GetOptions, ImportGit,
-    ImportRelease, ImportUrl, InitOptions, InputOptions, InstallRequest, JudgeOptions, Localize, LogOptions,
+    ImportRelease, ImportUrl, InitOptions, InputOptions, InstallRequest, JudgeOptions, LabelOptions, Localize, LogOptions,
     LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts, PolicyChange, PrereleasePolicy, PublishOptions, PullOptions,
     PushOptions, PushPart, Query, RepairOptions, ReproOptions, RestoreOptions, RevertOptions, SettingOptions,
     TreeOptions, UnbundleOptions, UpdateImports, UpdateOptions, ValidateOptions, Verdict, VerifyOptions, Version,
@@ -263,6 +263,19 @@ pub(crate) static CALLS: &[Call] = &[
             .asset(Some("Table".to_owned()))
             .prereleases(Some(PrereleasePolicy::Disallow));
         b.user.set_policy(&change, c).map(drop)
+    }),
+    must("Workspace::set_label", |b, c| {
+        let options = LabelOptions::new().message(Some("for tests".to_owned()));
+        b.maker.set_label("Table==0.1.0", "hero", &options, c).map(drop)
+    }),
+    must("Workspace::labels", |b, c| {
+        assert_eq!(b.user.labels("Table", None, c)?.len(), 1);
+        Ok(())
+    }),
+    must("Workspace::remove_label", |b, c| {
+        b.maker
+            .remove_label("Table", "hero", &LabelOptions::new(), c)
+            .map(drop)
     }),
     must("Workspace::policies", |b, c| {
         assert_eq!(b.user.policies(c)?.len(), 2);

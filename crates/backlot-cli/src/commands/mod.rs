@@ -142,6 +142,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Deprecate(args) => releases::judge(session, Verdict::Deprecate, args),
         Command::Yank(args) => releases::judge(session, Verdict::Yank, args),
         Command::Unyank(args) => releases::judge(session, Verdict::Unyank, args),
+        Command::Label(label) => releases::label(session, label),
         Command::Policy(args) => releases::policy(session, args),
         Command::Search {
             text,

@@ -1,11 +1,11 @@
 //! Published releases: what is said of them, and copying them between repos.
 
 use backlot::{
-    CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, Fact, JudgeOptions, MirrorOptions,
+    CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, Fact, JudgeOptions, LabelRow, MirrorOptions,
     PolicyRow, PolicyScope, PrereleasePolicy, ReposDiffer, Timestamp, Verdict, text,
 };
 
-use crate::args::{CopyArgs, MirrorArgs, PolicyArgs, VerdictArgs};
+use crate::args::{CopyArgs, Label, MirrorArgs, PolicyArgs, VerdictArgs};
 use crate::output::{Answer, columns, would};
 use crate::session::Session;
 
@@ -36,6 +36,44 @@ pub(super) fn judge(session: &Session, verdict: Verdict, args: &VerdictArgs) -> 
     Ok(Answer::new(&report, text))
 }
 
+pub(super) fn label(session: &Session, label: &Label) -> Result<Answer, Error> {
+    let workspace = session.open()?;
+    let report = match label {
+        Label::List { asset, repo } => {
+            let rows = workspace.labels(asset, repo.as_deref(), &session.context)?;
+            let row = |row: &LabelRow| {
+                let moved = row.moved.as_ref().map(|moved| {
+                    let (author, reason) = (text::printable(&moved.author), text::printable(&moved.reason));
+                    format!("{} by {author}: {reason}", moved.at)
+                });
+                vec![
+                    row.label.clone(),
+                    row.version.to_string(),
+                    row.repo.clone(),
+                    moved.unwrap_or_default(),
+                ]
+            };
+            let lines = columns(&rows.iter().map(row).collect::<Vec<_>>());
+            return Ok(Answer::new(&serde_json::json!({ "labels": rows }), lines));
+        }
+        Label::Set { release, label, how } => {
+            workspace.set_label(release, label, &how.options(), &session.context)?
+        }
+        Label::Remove { asset, label, how } => {
+            workspace.remove_label(asset, label, &how.options(), &session.context)?
+        }
+    };
+    let would = would(report.dry_run);
+    let (label, package, repo) = (&report.label, &report.package, &report.repo);
+    let text = match (&report.before, &report.version) {
+        (_, Some(at)) if report.already => format!("nothing to do: {label} of {package} in {repo} is {at} already"),
+        (Some(before), Some(at)) => format!("{would}moved {label} of {package} in {repo} from {before} to {at}"),
+        (None, Some(at)) => format!("{would}made {label} of {package} in {repo}: {at}"),
+        (_, None) => format!("{would}removed {label} of {package} in {repo}"),
+    };
+    Ok(Answer::new(&report, text))
+}
+
 /// Which releases may be chosen, after a change if one was asked for.
 pub(super) fn policy(session: &Session, args: &PolicyArgs) -> Result<Answer, Error> {
     let workspace = session.open()?;
@@ -58,7 +96,9 @@ pub(super) fn policy(session: &Session, args: &PolicyArgs) -> Result<Answer, Err
             };
             format!("prereleases {word}")
         });
-        vec![of, status.unwrap_or_default(), prereleases.unwrap_or_default()]
+        let label = row.label.as_ref().map(|label| format!("label {label}"));
+        let said = [status, prereleases, label].into_iter().flatten();
+        vec![of, said.collect::<Vec<_>>().join(", ")]
     };
     let lines = columns(&rows.iter().map(told).collect::<Vec<_>>());
     Ok(Answer::new(

@@ -13,6 +13,7 @@ mod existing;
 mod facts;
 mod file;
 mod kept;
+mod labels;
 mod known_page;
 mod making;
 mod names;
@@ -27,6 +28,8 @@ mod shelf;
 mod tests;
 mod upkeep;
 mod verdicts;
+
+pub use labels::{LabelEvent, LabelMove};
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;

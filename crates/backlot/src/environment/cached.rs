@@ -12,6 +12,7 @@ use backlot_pep::{PackageName, Requirement, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::get::GetOptions;
+use crate::environment::labelled::split_label;
 use crate::environment::lockfile::Lock;
 use crate::environment::run::RunEnvironment;
 use crate::environment::wish::Wish;
@@ -187,10 +188,17 @@ impl Opened {
         };
         // With its own configuration, so that it is chosen for the Python that it gets.
         let nowhere = environments::root_of(self.cache_dir(), "new");
-        let chooser = Self::with_config(Shared::new(nowhere, self.host()), at("new")?, self.context())?;
+        let mut chosen_with = at("new")?;
+        let mut inputs: Vec<Requirement> = Vec::new();
+        for text in requirements {
+            let (text, label) = split_label(text).map_or((text.as_str(), None), |(t, l)| (t, Some(l)));
+            let requirement = self.parse_requirement(text)?;
+            // By itself: what the file says is what decides where the environment lies.
+            chosen_with.policies.follow(requirement.name(), label);
+            inputs.push(requirement);
+        }
+        let chooser = Self::with_config(Shared::new(nowhere, self.host()), chosen_with, self.context())?;
         chooser.check_python()?;
-        let parse = |text: &String| self.parse_requirement(text);
-        let inputs: Vec<Requirement> = requirements.iter().map(parse).collect::<Result<_>>()?;
         let wish = Wish {
             inputs: inputs.clone(),
             prefer,

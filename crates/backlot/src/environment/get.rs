@@ -12,6 +12,7 @@ use backlot_core::options;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use crate::environment::labelled::split_label;
 use crate::environment::install::{InstallReport, InstallRequest};
 use crate::error::{Error, GetError, Result, WorkspaceError};
 use crate::files::moved::MoveReport;
@@ -100,7 +101,10 @@ impl Opened {
         let files = if options.without_files || options.dry_run {
             None
         } else {
-            let name = |text: &String| Ok(target.opened.parse_requirement(text)?.name().to_string());
+            let name = |text: &String| {
+                let text = split_label(text).map_or(text.as_str(), |(asset, _)| asset);
+                Ok(target.opened.parse_requirement(text)?.name().to_string())
+            };
             let names: Vec<String> = requirements.iter().map(name).collect::<Result<_>>()?;
             Some(target.opened.pull_local(&names, remote_name.as_deref(), false)?)
         };

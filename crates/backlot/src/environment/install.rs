@@ -11,6 +11,7 @@ use backlot_pep::{PackageName, Requirement};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::EnvironmentEdit;
+use crate::environment::labelled::split_label;
 use crate::environment::lockfile::Lock;
 use crate::environment::plan::{EnvironmentPlan, PackageChange};
 use crate::environment::wish::{Upgrade, Wish};
@@ -103,7 +104,9 @@ impl Opened {
         let mut inputs = self.config().inputs.clone();
         let mut upgrade = options.upgrade.clone();
         for text in requirements {
+            let (text, label) = split_label(text).map_or((text.as_str(), None), |(t, l)| (t, Some(l)));
             let requirement = self.parse_requirement(text)?;
+            self.config.follow(requirement.name(), label)?;
             refuse_replacing_editable(&requirement, &outputs)?;
             if upgrade == Upgrade::None {
                 upgrade = Upgrade::Packages(Vec::new());
@@ -120,6 +123,7 @@ impl Opened {
         };
         let rules = self.changed_rules(&options.rules, &mut upgrade)?;
         let lock = if options.locked {
+            self.check_labels_locked(old.as_ref())?;
             Self::locked_as_is(old.as_ref(), &inputs)?
         } else {
             let wish = Wish {
@@ -229,6 +233,18 @@ impl Opened {
             return Err(stale("the requirements changed since it was written".to_owned()));
         }
         Ok(lock.clone())
+    }
+
+    /// An error if the lock was chosen by other labels than those that are followed.
+    fn check_labels_locked(&self, lock: Option<&Lock>) -> Result<()> {
+        for package in lock.into_iter().flat_map(|lock| &lock.packages) {
+            let followed = self.config().policies.label_of(&package.name);
+            if package.repo.is_some() && package.label.as_ref() != followed {
+                let reason = format!("`{}` follows another label since it was written", package.name);
+                return Err(WorkspaceError::StaleLock { reason }.into());
+            }
+        }
+        Ok(())
     }
 
     /// Fetch, write down, swap in.

@@ -101,6 +101,9 @@ pub struct LockedPackage {
     /// The output folder of an editable, relative to the workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub editable: Option<String>,
+    /// The label that it was chosen by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Whether the workspace asked for it by name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requested: bool,
@@ -124,6 +127,7 @@ impl LockedPackage {
             sdist: None,
             sha256: None,
             editable: None,
+            label: None,
             requested: false,
             groups: Vec::new(),
             needs: Vec::new(),

@@ -13,6 +13,7 @@ use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::environment::pool::Pool;
 use crate::environment::wish::{Upgrade, Wish};
 use crate::error::{Result, WorkspaceError};
+use crate::handle::options::UpdateOptions;
 use crate::project::output::Output;
 use crate::workspace::Opened;
 

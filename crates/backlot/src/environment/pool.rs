@@ -16,6 +16,7 @@ use backlot_resolve::{Candidate, Candidates, Dependencies, Remark, Resolution, R
 use backlot_wheel::{Fit, Metadata, Tags, WheelName};
 
 use crate::environment::direct::Direct;
+use crate::environment::labelled::Labelled;
 use crate::error::{Error, Result};
 use crate::project::output::Output;
 use crate::workspace::Opened;
@@ -114,6 +115,8 @@ pub(crate) struct Pool<'w> {
     tags: OnceCell<Tags>,
     /// Which releases may be chosen at all.
     policies: &'w Policies,
+    /// The labels that are followed, and where they are.
+    pub(crate) labelled: BTreeMap<PackageName, (String, Labelled)>,
     /// What URLs name, which no repo is asked for.
     pub(crate) direct: BTreeMap<PackageName, Direct>,
 }
@@ -149,6 +152,7 @@ impl<'w> Pool<'w> {
             python: None,
             tags: OnceCell::new(),
             policies: &workspace.config().policies,
+            labelled: BTreeMap::new(),
             direct: BTreeMap::new(),
         })
     }
@@ -208,6 +212,11 @@ impl<'w> Pool<'w> {
         rank: usize,
         release: &Release,
     ) -> Result<Option<String>> {
+        if let Some((label, labelled)) = self.labelled.get(name)
+            && let Some(reason) = labelled.against(label, &release.version)
+        {
+            return Ok(Some(reason));
+        }
         let (repo, opened) = self.repo(rank);
         if self.policies.status_of(name, repo) == RequiredStatus::Any {
             return Ok(None);

@@ -82,6 +82,7 @@ impl Opened {
             ..Problem::new(env)
         };
         problem.name_urls(&urls_of(outputs, env))?;
+        self.find_labels(pool, lock, |name| keeps_name(name, &wish.upgrade))?;
         if wish.frozen {
             freeze(&mut problem, pool, lock, wish)?;
         }
@@ -95,8 +96,8 @@ impl Opened {
             Lock::new(env.python_short(), inputs, packages).with_conda_of(lock)
         };
         let answer = self.answer_to(&problem, pool, wish, lock)?;
-        // An approval changes no page, so no sign tells of it.
-        let may_be_known = !policies.ask_status();
+        // An approval, or a label that is moved, changes no page, so no sign tells of it.
+        let may_be_known = !policies.ask_events();
         if may_be_known && let Some(packages) = answer.find(pool, self.context().now()) {
             return Ok(lock_of(packages));
         }
@@ -150,6 +151,7 @@ impl Opened {
             } else if let Some(release) = pool.release(chosen)? {
                 let (name, repo) = pool.repo(chosen.source);
                 package.take(name, &release, repo.digest(&release)?);
+                package.label = self.config().policies.label_of(&chosen.name).cloned();
             }
             packages.push(package);
         }
@@ -248,9 +250,13 @@ fn keep_instead(
 }
 
 fn keeps(package: &LockedPackage, upgrade: &Upgrade) -> bool {
+    keeps_name(&package.name, upgrade)
+}
+
+fn keeps_name(name: &PackageName, upgrade: &Upgrade) -> bool {
     match upgrade {
         Upgrade::None => true,
-        Upgrade::Packages(names) => !names.contains(&package.name),
+        Upgrade::Packages(names) => !names.contains(name),
         Upgrade::All => false,
     }
 }

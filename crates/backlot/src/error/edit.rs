@@ -68,6 +68,24 @@ pub enum EditError {
     /// No files were set aside.
     #[error("nothing was set aside by a `pull --force` that could be brought back")]
     NothingSetAside,
+    /// A text that cannot be a label.
+    #[error("`{label}` cannot be a label that is moved: {reason}")]
+    BadLabel {
+        /// The text.
+        label: String,
+        /// What a label is.
+        reason: &'static str,
+    },
+    /// A label that no repo has.
+    #[error("there is no label `{label}` of {package}{}", nearest.as_ref().map(|n| format!("; is it `{n}`?")).unwrap_or_default())]
+    NoLabel {
+        /// The package.
+        package: PackageName,
+        /// The label.
+        label: String,
+        /// The label that is spelled most like it.
+        nearest: Option<String>,
+    },
 }
 
 fn edited_from(base: Option<&Version>) -> String {
@@ -105,6 +123,10 @@ backlot_core::coded! {
                 "put it back from a backup; or, if nothing that was set aside is needed any more, delete `{}`: cleaning the cache may remove that content then",
                 path.display()
             );
+        Self::BadLabel { .. } => "label::invalid", Class::User,
+            "choose another name, as `hero`";
+        Self::NoLabel { package, .. } => "label::unknown", Class::NotFound,
+            format!("`backlot label list {package}` lists the labels; `backlot label set {package}==VERSION LABEL` makes one");
         Self::NothingSetAside => "pull::nothing_set_aside", Class::NotFound,
             "nothing was lost: only `backlot pull --force` sets files aside";
     }

@@ -19,7 +19,7 @@ use crate::handle::Workspace;
 use crate::handle::options::{ChangeOptions, TreeOptions, UpdateOptions};
 use crate::workspace::Opened;
 use crate::workspace::call::{call, of_asset, of_one_asset, of_path};
-use crate::workspace::policies::{PolicyChange, PolicyRow};
+use crate::workspace::set_policy::{PolicyChange, PolicyRow};
 use crate::workspace::settings::Host;
 
 impl Workspace {

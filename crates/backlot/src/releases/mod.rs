@@ -6,6 +6,7 @@ pub(crate) mod copy;
 pub(crate) mod diff;
 pub(crate) mod from_parts;
 pub(crate) mod known_remotes;
+pub(crate) mod labels;
 pub(crate) mod log;
 pub(crate) mod mirror;
 pub(crate) mod next_version;

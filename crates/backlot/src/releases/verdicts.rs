@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::error::{Result, WorkspaceError};
 use crate::workspace::Opened;
+use crate::workspace::config::RepoEntry;
 
 /// What was said of a release.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,34 +42,7 @@ impl Opened {
         reason: &str,
         dry_run: bool,
     ) -> Result<JudgeReport> {
-        let (name, version) = self.parse_release(what)?;
-        let entries = match repo {
-            Some(name) => vec![self.repo_entry(name)?],
-            None => self.repos(),
-        };
-        let mut found = Vec::new();
-        for entry in entries {
-            let opened = self.open_repo(entry)?;
-            let releases = opened.offered(&name, self.context())?;
-            let release = releases.into_iter().find(|r| r.version == version);
-            found.extend(release.map(|release| (entry, opened, release)));
-        }
-        let (entry, opened, release) = match found.len() {
-            0 => {
-                let what = format!("{name} {version}");
-                return Err(WorkspaceError::NoSuchRelease { what, nearest: None }.into());
-            }
-            1 => found.remove(0),
-            _ => {
-                let repos: Vec<&str> = found.iter().map(|(entry, ..)| entry.name.as_str()).collect();
-                return Err(WorkspaceError::AmbiguousRepo {
-                    name,
-                    version,
-                    repos: repos.join(", "),
-                }
-                .into());
-            }
-        };
+        let (entry, opened, release) = self.one_release(what, repo)?;
         let by = Publication {
             author: self.settings().author.value.clone(),
             machine: self.host().machine.clone(),
@@ -142,6 +116,38 @@ impl Opened {
             }
         }
         Ok(())
+    }
+
+    /// The one release that is meant, and its repo.
+    pub(crate) fn one_release(&self, what: &str, repo: Option<&str>) -> Result<(&RepoEntry, Repo, Release)> {
+        let (name, version) = self.parse_release(what)?;
+        let entries = match repo {
+            Some(name) => vec![self.repo_entry(name)?],
+            None => self.repos(),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let opened = self.open_repo(entry)?;
+            let releases = opened.offered(&name, self.context())?;
+            let release = releases.into_iter().find(|r| r.version == version);
+            found.extend(release.map(|release| (entry, opened, release)));
+        }
+        match found.len() {
+            0 => {
+                let what = format!("{name} {version}");
+                Err(WorkspaceError::NoSuchRelease { what, nearest: None }.into())
+            }
+            1 => Ok(found.remove(0)),
+            _ => {
+                let repos: Vec<&str> = found.iter().map(|(entry, ..)| entry.name.as_str()).collect();
+                Err(WorkspaceError::AmbiguousRepo {
+                    name,
+                    version,
+                    repos: repos.join(", "),
+                }
+                .into())
+            }
+        }
     }
 
     /// Warn of a release if it is yanked or deprecated.

@@ -19,6 +19,7 @@ pub(crate) mod places;
 pub(crate) mod policies;
 pub(crate) mod problems;
 pub(crate) mod rules;
+pub(crate) mod set_policy;
 pub(crate) mod settings;
 pub(crate) mod user_file;
 

@@ -1,24 +1,23 @@
-//! Which releases may be chosen at all: the `[policy]` of `backlot.toml`, of the workspace, of one of its repos, or of an asset.
+//! Which releases may be chosen at all: what `[policy]` of `backlot.toml` says of the workspace, of its repos, and of assets.
 //!
-//! Invariant: what is said of an asset counts before what is said of a repo, and that before what is said of the workspace. Deliberately absent: choosing
-//! (`environment/resolution.rs`), and outputs and files of URLs, which are what their workspace says they are.
+//! Invariant: what is said of an asset counts before what is said of a repo, and that before what is said of the workspace. Deliberately absent: changing
+//! it (`set_policy.rs`), choosing (`environment/resolution.rs`), and outputs and files of URLs, which are what their workspace says they are.
 
 use std::collections::BTreeMap;
 
-use backlot_core::{options, text};
+use backlot_core::text;
 use backlot_pep::PackageName;
 use backlot_resolve::PrereleasePolicy;
 use serde::{Deserialize, Serialize};
-use toml_edit::{DocumentMut, Item, Table, TableLike, value};
-
-use crate::error::Result;
-use crate::workspace::Opened;
-use crate::workspace::config::Config;
+use toml_edit::{DocumentMut, Item, Table, TableLike};
 
 /// The keys of `[policy]`.
 pub(crate) const POLICY_KEYS: [&str; 4] = ["status", "prereleases", "repos", "assets"];
 /// The keys of an asset there.
-pub(crate) const ASSET_KEYS: [&str; 2] = ["status", "prereleases"];
+pub(crate) const ASSET_KEYS: [&str; 3] = ["status", "prereleases", "label"];
+
+/// The most characters of a label.
+const LONGEST_LABEL: usize = 64;
 
 /// The status that a release has to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,7 +41,7 @@ impl RequiredStatus {
     }
 }
 
-const PRERELEASES: [(PrereleasePolicy, &str); 3] = [
+pub(super) const PRERELEASES: [(PrereleasePolicy, &str); 3] = [
     (PrereleasePolicy::Allow, "allow"),
     (PrereleasePolicy::IfNecessary, "if-necessary"),
     (PrereleasePolicy::Disallow, "disallow"),
@@ -62,60 +61,15 @@ pub struct Policies {
 }
 
 /// What is said of the releases of an asset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AssetPolicy {
     /// The status that they have to have.
     pub status: Option<RequiredStatus>,
     /// When pre-releases may be chosen.
     pub prereleases: Option<PrereleasePolicy>,
-}
-
-options! {
-    /// A change of what is said of releases: of an asset, of a repo, or of all.
-    #[derive(Default)]
-    pub struct PolicyChange {
-        /// The asset.
-        pub asset: Option<String>,
-        /// The repo.
-        pub repo: Option<String>,
-        /// The status that releases have to have.
-        pub status: Option<RequiredStatus>,
-        /// When pre-releases may be chosen.
-        pub prereleases: Option<PrereleasePolicy>,
-        /// Drop what was said before.
-        pub reset: bool,
-        /// Change nothing.
-        pub dry_run: bool,
-    }
-}
-
-/// What is said of the releases of one thing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct PolicyRow {
-    /// Of what.
-    #[serde(flatten)]
-    pub of: PolicyScope,
-    /// The status that they have to have.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<RequiredStatus>,
-    /// When pre-releases may be chosen.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prereleases: Option<PrereleasePolicy>,
-}
-
-/// Of which releases something is said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "scope", content = "name", rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum PolicyScope {
-    /// All.
-    Workspace,
-    /// Those of a repo.
-    Repo(String),
-    /// Those of an asset.
-    Asset(PackageName),
+    /// The label that is followed.
+    pub label: Option<String>,
 }
 
 impl Policies {
@@ -129,15 +83,28 @@ impl Policies {
             .unwrap_or(RequiredStatus::Any)
     }
 
-    /// Whether a status has to be looked up for any release.
-    pub(crate) fn ask_status(&self) -> bool {
+    /// The label that an asset follows.
+    pub(crate) fn label_of(&self, package: &PackageName) -> Option<&String> {
+        self.assets.get(package)?.label.as_ref()
+    }
+
+    /// Follow a label of an asset, or none, without a word in a file.
+    pub(crate) fn follow(&mut self, package: &PackageName, label: Option<&str>) {
+        self.assets.entry(package.clone()).or_default().label = label.map(ToOwned::to_owned);
+    }
+
+    /// Whether a choice depends on what repos say beside their pages: approvals and labels.
+    pub(crate) fn ask_events(&self) -> bool {
+        if self.assets.values().any(|asset| asset.label.is_some()) {
+            return true;
+        }
         let of_assets = self.assets.values().filter_map(|asset| asset.status);
         let all = of_assets.chain(self.repos.values().copied()).chain(self.status);
         all.into_iter().any(|status| status != RequiredStatus::Any)
     }
 
     /// Read `[policy]`; the error is a reason for people.
-    pub(crate) fn read(document: &DocumentMut) -> Result<Self, String> {
+    pub(super) fn read(document: &DocumentMut) -> Result<Self, String> {
         let mut policies = Self::default();
         let Some(table) = document.get("policy").and_then(Item::as_table_like) else {
             return Ok(policies);
@@ -157,30 +124,25 @@ impl Policies {
             let policy = AssetPolicy {
                 status: read_status(asset, &place)?,
                 prereleases: read_prereleases(asset, &place)?,
+                label: read_label(asset, &place)?,
             };
             policies.assets.insert(package, policy);
         }
         Ok(policies)
     }
 
-    fn rows(&self) -> Vec<PolicyRow> {
-        let mut rows = vec![PolicyRow {
-            of: PolicyScope::Workspace,
-            status: Some(self.status.unwrap_or(RequiredStatus::Any)),
-            prereleases: Some(self.prereleases.unwrap_or_default()),
-        }];
-        rows.extend(self.repos.iter().map(|(repo, status)| PolicyRow {
-            of: PolicyScope::Repo(repo.clone()),
-            status: Some(*status),
-            prereleases: None,
-        }));
-        rows.extend(self.assets.iter().map(|(package, asset)| PolicyRow {
-            of: PolicyScope::Asset(package.clone()),
-            status: asset.status,
-            prereleases: asset.prereleases,
-        }));
-        rows
+}
+
+/// Fine if a text can be a label; else what a label is.
+pub(crate) fn check_label(label: &str) -> Result<(), &'static str> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+    if label.is_empty() || label.len() > LONGEST_LABEL || !label.chars().all(is_plain) {
+        return Err("a label has 1 to 64 lower-case letters, digits, `-`, `_` and `.`");
     }
+    if !label.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Err("a label begins with a letter");
+    }
+    Ok(())
 }
 
 /// The entries of a table in a table.
@@ -212,6 +174,15 @@ fn read_prereleases(table: &dyn TableLike, place: &str) -> Result<Option<Prerele
         .ok_or_else(|| wrong(item, &format!("{place}.prereleases"), &words))
 }
 
+fn read_label(table: &dyn TableLike, place: &str) -> Result<Option<String>, String> {
+    let Some(item) = table.get("label") else {
+        return Ok(None);
+    };
+    let label = item.as_str().unwrap_or_default();
+    check_label(label).map_err(|reason| format!("`{place}.label` is `{label}`; {reason}"))?;
+    Ok(Some(label.to_owned()))
+}
+
 /// Why a value cannot be read.
 fn wrong(item: &Item, place: &str, words: &[&str]) -> String {
     let given = item.as_str().unwrap_or_default();
@@ -220,76 +191,8 @@ fn wrong(item: &Item, place: &str, words: &[&str]) -> String {
     format!("`{place}` is none of {}{hint}", words.join(", "))
 }
 
-impl Config {
-    /// Change what is said of releases.
-    fn change_policy(&mut self, of: &PolicyScope, change: &PolicyChange) {
-        let status = change.status.map(RequiredStatus::as_str);
-        let word = |policy| PRERELEASES.iter().find(|(known, _)| *known == policy);
-        let prereleases = change.prereleases.and_then(word).map(|(_, word)| *word);
-        let policy = self.section("policy");
-        let keys = [("status", status), ("prereleases", prereleases)];
-        match of {
-            PolicyScope::Workspace => put(policy, keys, change.reset),
-            PolicyScope::Repo(name) => {
-                put(table_in(policy, "repos"), [(name.as_str(), status)], change.reset);
-            }
-            PolicyScope::Asset(package) => {
-                let assets = table_in(policy, "assets");
-                // Under whatever spelling it was written before.
-                let written = assets.iter().map(|(key, _)| key.to_owned());
-                let written = written
-                    .filter(|key| PackageName::of_asset(key).is_ok_and(|known| known == *package))
-                    .last();
-                let key = written.unwrap_or_else(|| package.to_string());
-                put(table_in(assets, &key), keys, change.reset);
-                if assets
-                    .get(&key)
-                    .and_then(Item::as_table_like)
-                    .is_some_and(TableLike::is_empty)
-                {
-                    assets.remove(&key);
-                }
-            }
-        }
-        self.tidy_policy();
-    }
-
-    /// Drop what is said of a repo that goes.
-    pub(crate) fn forget_policy_of(&mut self, repo: &str) {
-        if self.policies.repos.remove(repo).is_some() {
-            table_in(self.section("policy"), "repos").remove(repo);
-            self.tidy_policy();
-        }
-    }
-
-    /// Leave no empty tables behind.
-    fn tidy_policy(&mut self) {
-        let policy = self.section("policy");
-        for key in ["repos", "assets"] {
-            let inner = policy.get(key).and_then(Item::as_table_like);
-            if inner.is_some_and(TableLike::is_empty) {
-                policy.remove(key);
-            }
-        }
-        if policy.is_empty() {
-            self.drop_section("policy");
-        }
-    }
-}
-
-/// Set keys that have a value; with `reset`, drop the others.
-fn put<const N: usize>(table: &mut Table, keys: [(&str, Option<&str>); N], reset: bool) {
-    for (key, text) in keys {
-        match text {
-            Some(text) => drop(table.insert(key, value(text))),
-            None if reset => drop(table.remove(key)),
-            None => {}
-        }
-    }
-}
-
 /// A table in a table, made if it is not there.
-fn table_in<'t>(table: &'t mut Table, key: &str) -> &'t mut Table {
+pub(super) fn table_in<'t>(table: &'t mut Table, key: &str) -> &'t mut Table {
     let item = table.entry(key).or_insert_with(|| {
         let mut made = Table::new();
         made.set_implicit(true);
@@ -302,39 +205,12 @@ fn table_in<'t>(table: &'t mut Table, key: &str) -> &'t mut Table {
     item.as_table_mut().expect("it was just made a table")
 }
 
-impl Opened {
-    pub(crate) fn policies(&self) -> Vec<PolicyRow> {
-        self.config().policies.rows()
-    }
-
-    /// Change what is said of releases. What is chosen by it is chosen by the next install.
-    pub(crate) fn set_policy(&mut self, change: &PolicyChange) -> Result<Vec<PolicyRow>> {
-        let of = match (&change.asset, &change.repo) {
-            (Some(asset), _) => PolicyScope::Asset(PackageName::of_asset(asset)?),
-            (None, Some(repo)) => PolicyScope::Repo(self.repo_entry(repo)?.name.clone()),
-            (None, None) => PolicyScope::Workspace,
-        };
-        self.change(change.dry_run, |workspace| {
-            workspace.config.change_policy(&of, change);
-            workspace.config.read_policies()?;
-            let rows = workspace.policies();
-            if !change.dry_run {
-                workspace.config.save()?;
-            }
-            Ok(rows)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use backlot_pep::PackageName;
     use backlot_resolve::PrereleasePolicy;
 
-    use super::{Policies, PolicyChange, PolicyScope, RequiredStatus};
-    use crate::workspace::config::Config;
+    use super::{Policies, RequiredStatus, check_label};
 
     fn policies(text: &str) -> Result<Policies, String> {
         Policies::read(&text.parse().expect("TOML"))
@@ -357,7 +233,7 @@ mod tests {
         }
         let of_table = policies.assets.get(&table).expect("said");
         assert_eq!(of_table.prereleases, Some(PrereleasePolicy::Disallow));
-        assert!(policies.ask_status() && !Policies::default().ask_status());
+        assert!(policies.ask_events() && !Policies::default().ask_events());
     }
 
     #[test]
@@ -372,21 +248,12 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_is_reset_leaves_the_file_as_it_was() {
-        let mut config = Config::new(Path::new("ws")).expect("a configuration");
-        let before = config.text();
-        let table = PolicyScope::Asset(PackageName::parse("table").expect("a name"));
-        let disallow = PolicyChange::new().prereleases(Some(PrereleasePolicy::Disallow));
-        let approved = PolicyChange::new().status(Some(RequiredStatus::Approved));
-        for (of, change) in [(&table, &disallow), (&PolicyScope::Workspace, &approved)] {
-            config.change_policy(of, change);
+    fn a_label_is_a_plain_word_and_no_version() {
+        for label in ["hero", "v2", "shot-10_final", "latest-approved"] {
+            check_label(label).expect(label);
         }
-        let said = policies(&config.text()).expect("read");
-        assert_eq!(said.status, Some(RequiredStatus::Approved));
-        assert_eq!(said.assets.len(), 1);
-        for of in [&table, &PolicyScope::Workspace] {
-            config.change_policy(of, &PolicyChange::new().reset(true));
+        for label in ["", "Hero", "1.2", "a b", "x/y", "a@b", "-a", &"a".repeat(65)] {
+            check_label(label).expect_err(label);
         }
-        assert_eq!(config.text(), before);
     }
 }

@@ -14,7 +14,7 @@ use backlot_pep::{PackageName, Requirement};
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 use crate::error::{Error, Result, WorkspaceError};
-use crate::workspace::policies::{ASSET_KEYS, POLICY_KEYS, Policies};
+use crate::workspace::policies::{ASSET_KEYS, POLICY_KEYS, Policies, table_in};
 use crate::workspace::rules::Rules;
 
 use entries::{
@@ -355,8 +355,26 @@ impl Config {
         item.as_table_mut().expect("it was just made a table")
     }
 
-    pub(crate) fn drop_section(&mut self, section: &str) {
-        self.document.remove(section);
+    /// Drop what is said of a repo that goes.
+    fn forget_policy_of(&mut self, repo: &str) {
+        if self.policies.repos.remove(repo).is_some() {
+            table_in(self.section("policy"), "repos").remove(repo);
+            self.tidy_policy();
+        }
+    }
+
+    /// Leave no empty tables behind.
+    pub(crate) fn tidy_policy(&mut self) {
+        let policy = self.section("policy");
+        for key in ["repos", "assets"] {
+            let inner = policy.get(key).and_then(Item::as_table_like);
+            if inner.is_some_and(TableLike::is_empty) {
+                policy.remove(key);
+            }
+        }
+        if policy.is_empty() {
+            self.document.remove("policy");
+        }
     }
 
     /// Take `[policy]` as the document has it now.
