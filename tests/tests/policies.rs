@@ -41,21 +41,32 @@ fn only_approved_releases_are_chosen_where_that_is_asked_for_and_others_are_name
     let studio = studio();
     let before = fs::read(studio.path("user/backlot.toml")).expect("read");
     let approved = ["policy", "--status", "approved", "--json"];
-    let planned = user(&studio, &[&approved[..], &["--dry-run"]].concat()).ok().json();
+    let planned = user(&studio, &[&approved[..], &["--dry-run"]].concat())
+        .ok()
+        .json();
     assert_eq!(fs::read(studio.path("user/backlot.toml")).expect("read"), before);
     let done = user(&studio, &approved).ok().json();
     assert_eq!(planned["policies"], done["policies"]);
     assert_eq!(done["policies"][0]["status"], "approved", "{done:#}");
-    assert_eq!(user(&studio, &["policy", "--json"]).ok().json()["policies"], done["policies"]);
+    assert_eq!(
+        user(&studio, &["policy", "--json"]).ok().json()["policies"],
+        done["policies"]
+    );
 
     user(&studio, &["install", "Table"]).ok();
     assert_eq!(locked(&studio, "table"), "0.1.0");
     let outdated = user(&studio, &["outdated", "--json"]).ok().json();
     let held = outdated["outdated"][0]["held_by"][0].as_str().unwrap_or_default();
-    assert!(held.contains("table 0.3.0 is there but not approved in `review`"), "{outdated:#}");
+    assert!(
+        held.contains("table 0.3.0 is there but not approved in `review`"),
+        "{outdated:#}"
+    );
     let refused = user(&studio, &["install", "Table==0.3.0", "--json"]).fails(5, "resolve::conflict");
     let told = message(&refused);
-    assert!(told.contains("0.3.0 is there but not approved in `review`"), "{told}");
+    assert!(
+        told.contains("0.3.0 is there but not approved in `review`"),
+        "{told}"
+    );
     assert!(told.contains("backlot approve NAME==VERSION"), "{told}");
     assert_eq!(locked(&studio, "table"), "0.1.0");
 
@@ -75,7 +86,11 @@ fn only_approved_releases_are_chosen_where_that_is_asked_for_and_others_are_name
     }
     let text = fs::read_to_string(studio.path("user/backlot.toml")).expect("read");
     assert!(!text.contains("policy"), "{text}");
-    user(&studio, &["policy", "--repo", "revew", "--status", "any", "--json"]).fails(4, "config::unknown_name");
+    user(
+        &studio,
+        &["policy", "--repo", "revew", "--status", "any", "--json"],
+    )
+    .fails(4, "config::unknown_name");
 }
 
 #[test]
@@ -85,10 +100,16 @@ fn a_policy_that_cannot_be_read_stops_every_choice_and_goes_with_its_repo() {
     user(&studio, &["repo", "remove", "review"]).ok();
     let text = fs::read_to_string(studio.path("user/backlot.toml")).expect("read");
     assert!(!text.contains("policy"), "{text}");
-    studio.write("user/backlot.toml", format!("{text}\n[policy]\nstatus = \"aproved\"\n").as_bytes());
+    studio.write(
+        "user/backlot.toml",
+        format!("{text}\n[policy]\nstatus = \"aproved\"\n").as_bytes(),
+    );
     let error = user(&studio, &["install", "--json"]).fails(3, "config::invalid");
     assert!(message(&error).contains("is it `approved`?"), "{error:#}");
-    studio.write("user/backlot.toml", format!("{text}\n[policy.repos]\ngone = \"any\"\n").as_bytes());
+    studio.write(
+        "user/backlot.toml",
+        format!("{text}\n[policy.repos]\ngone = \"any\"\n").as_bytes(),
+    );
     user(&studio, &["install", "--json"]).fails(3, "config::invalid");
 }
 
@@ -100,7 +121,11 @@ fn pre_releases_of_one_asset_are_not_chosen_but_by_a_pin() {
     }
     studio.run(&["init", "user"]).ok();
     user(&studio, &["repo", "add", "drop", "drop"]).ok();
-    user(&studio, &["policy", "--asset", "New", "--prereleases", "disallow"]).ok();
+    user(
+        &studio,
+        &["policy", "--asset", "New", "--prereleases", "disallow"],
+    )
+    .ok();
     let refused = user(&studio, &["install", "New", "--json"]).fails(5, "resolve::conflict");
     assert!(message(&refused).contains("is a pre-release"), "{refused:#}");
     user(&studio, &["install", "New", "--pre", "--json"]).fails(5, "resolve::conflict");
@@ -127,10 +152,16 @@ fn an_update_of_one_input_alone_leaves_all_others_where_they_are() {
     put(&studio, "drop", "lamp", "1.1", "Requires-Dist: table\n");
     put(&studio, "drop", "lamp", "2.0", "Requires-Dist: table>=2\n");
     user(&studio, &["update", "lamp", "--only"]).ok();
-    assert_eq!((locked(&studio, "lamp"), locked(&studio, "table")), ("1.1".to_owned(), "1.0".to_owned()));
+    assert_eq!(
+        (locked(&studio, "lamp"), locked(&studio, "table")),
+        ("1.1".to_owned(), "1.0".to_owned())
+    );
     user(&studio, &["update", "--only", "--json"]).fails(2, "command::usage");
     user(&studio, &["update", "lamp"]).ok();
-    assert_eq!((locked(&studio, "lamp"), locked(&studio, "table")), ("2.0".to_owned(), "2.0".to_owned()));
+    assert_eq!(
+        (locked(&studio, "lamp"), locked(&studio, "table")),
+        ("2.0".to_owned(), "2.0".to_owned())
+    );
 }
 
 #[test]
@@ -144,7 +175,10 @@ fn an_input_follows_a_label_which_moves_without_a_byte_of_a_release() {
     let planned = set("0.2.0", &["--dry-run"]).ok().json();
     assert!(studio.snapshot("repos/review/labels").is_empty());
     let done = set("0.2.0", &["-m", "the hero"]).ok().json();
-    assert_eq!((&planned["version"], &planned["already"]), (&done["version"], &done["already"]));
+    assert_eq!(
+        (&planned["version"], &planned["already"]),
+        (&done["version"], &done["already"])
+    );
     assert_eq!(set("0.2.0", &[]).ok().json()["already"], true);
     let events = studio.snapshot("repos/review/labels");
     assert_eq!(events.len(), 1, "what holds already is not said again");
@@ -158,7 +192,10 @@ fn an_input_follows_a_label_which_moves_without_a_byte_of_a_release() {
 
     // It moves; who has it locked stays where it is until an update.
     let moved = set("0.3.0", &[]).ok().json();
-    assert_eq!((&moved["before"], &moved["version"]), (&"0.2.0".into(), &"0.3.0".into()));
+    assert_eq!(
+        (&moved["before"], &moved["version"]),
+        (&"0.2.0".into(), &"0.3.0".into())
+    );
     user(&studio, &["install"]).ok();
     user(&studio, &["install", "--locked"]).ok();
     assert_eq!(locked(&studio, "table"), "0.2.0");
@@ -177,7 +214,12 @@ fn an_input_follows_a_label_which_moves_without_a_byte_of_a_release() {
     assert_eq!(studio.snapshot("repos/review/packages"), packages);
 
     let listed = studio.ws(&["label", "list", "Table", "--json"]).ok().json();
-    let labels: Vec<&str> = listed["labels"].as_array().expect("labels").iter().filter_map(|one| one["label"].as_str()).collect();
+    let labels: Vec<&str> = listed["labels"]
+        .as_array()
+        .expect("labels")
+        .iter()
+        .filter_map(|one| one["label"].as_str())
+        .collect();
     assert_eq!(labels, ["hero", "latest-approved"], "{listed:#}");
     // Asked for without a label, it follows none.
     user(&studio, &["install", "Table"]).ok();
@@ -199,22 +241,44 @@ fn labels_that_are_gone_or_wrong_are_named_and_the_newest_approved_is_one() {
     assert_eq!(locked(&studio, "table"), "0.1.0");
 
     let error = user(&studio, &["install", "Table@nobody", "--json"]).fails(5, "resolve::conflict");
-    assert!(message(&error).contains("is not `nobody`, which no repo has"), "{error:#}");
+    assert!(
+        message(&error).contains("is not `nobody`, which no repo has"),
+        "{error:#}"
+    );
     assert_eq!(locked(&studio, "table"), "0.1.0");
     let text = fs::read_to_string(studio.path("user/backlot.toml")).expect("read");
-    assert!(text.contains("latest-approved") && !text.contains("nobody"), "{text}");
+    assert!(
+        text.contains("latest-approved") && !text.contains("nobody"),
+        "{text}"
+    );
     for (label, code) in [("latest-approved", "label::invalid"), ("Hero", "label::invalid")] {
-        studio.ws(&["label", "set", "Table==0.1.0", label, "--json"]).fails(2, code);
+        studio
+            .ws(&["label", "set", "Table==0.1.0", label, "--json"])
+            .fails(2, code);
     }
     studio.ws(&["label", "set", "Table==0.1.0", "hero"]).ok();
-    let error = studio.ws(&["label", "remove", "Table", "hreo", "--json"]).fails(4, "label::unknown");
+    let error = studio
+        .ws(&["label", "remove", "Table", "hreo", "--json"])
+        .fails(4, "label::unknown");
     assert!(message(&error).contains("is it `hero`?"), "{error:#}");
     studio.ws(&["label", "remove", "Table", "hero"]).ok();
-    studio.ws(&["label", "remove", "Table", "hero", "--json"]).fails(4, "label::unknown");
+    studio
+        .ws(&["label", "remove", "Table", "hero", "--json"])
+        .fails(4, "label::unknown");
     // Labels are each repo's own.
     studio.ws(&["label", "set", "Table==0.1.0", "hero"]).ok();
-    studio.ws(&["copy", "Table==0.1.0", "--from", "review", "--to", "blessed"]).ok();
-    let of_blessed = studio.ws(&["label", "list", "Table", "--repo", "blessed", "--json"]).ok().json();
-    let labels: Vec<&Value> = of_blessed["labels"].as_array().expect("labels").iter().map(|one| &one["label"]).collect();
+    studio
+        .ws(&["copy", "Table==0.1.0", "--from", "review", "--to", "blessed"])
+        .ok();
+    let of_blessed = studio
+        .ws(&["label", "list", "Table", "--repo", "blessed", "--json"])
+        .ok()
+        .json();
+    let labels: Vec<&Value> = of_blessed["labels"]
+        .as_array()
+        .expect("labels")
+        .iter()
+        .map(|one| &one["label"])
+        .collect();
     assert_eq!(labels, ["latest-approved"], "{of_blessed:#}");
 }

@@ -40,7 +40,13 @@ fn environments(studio: &Studio) -> Vec<String> {
         return Vec::new();
     };
     let mut names: Vec<String> = entries
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
     names.sort();
     names
@@ -55,7 +61,10 @@ fn a_release_runs_without_a_workspace_in_an_environment_that_is_made_once() {
     let planned = run(&studio, &with).ok().json();
     assert_eq!(planned["made"], true, "{planned:#}");
     let packages: Vec<&Value> = planned["packages"].as_array().expect("packages").iter().collect();
-    let names: Vec<&str> = packages.iter().filter_map(|one| one["package"].as_str()).collect();
+    let names: Vec<&str> = packages
+        .iter()
+        .filter_map(|one| one["package"].as_str())
+        .collect();
     assert_eq!(names, ["lamp", "table"], "{planned:#}");
     assert!(environments(&studio).is_empty(), "a dry run made something");
     assert!(studio.snapshot("elsewhere").is_empty());
@@ -65,16 +74,24 @@ fn a_release_runs_without_a_workspace_in_an_environment_that_is_made_once() {
     let made = environments(&studio);
     assert_eq!(made.len(), 1, "{made:?}");
     assert!(
-        planned["root"].as_str().is_some_and(|root| root.ends_with(&made[0])),
+        planned["root"]
+            .as_str()
+            .is_some_and(|root| root.ends_with(&made[0])),
         "{planned:#}"
     );
     // Again: the same, untouched.
     let pyvenv = studio.path(&format!("cache/environments/{}/inputs/pyvenv.cfg", made[0]));
-    let before = fs::metadata(&pyvenv).expect("an environment").modified().expect("a time");
+    let before = fs::metadata(&pyvenv)
+        .expect("an environment")
+        .modified()
+        .expect("a time");
     run(&studio, &versions).ok();
     let again = run(&studio, &with).ok().json();
     assert_eq!(again["made"], false, "{again:#}");
-    let after = fs::metadata(&pyvenv).expect("an environment").modified().expect("a time");
+    let after = fs::metadata(&pyvenv)
+        .expect("an environment")
+        .modified()
+        .expect("a time");
     assert_eq!((environments(&studio), after), (made, before));
     // Exit codes are the command's.
     let failed = run(&studio, &["run", "--with", "Lamp", "--", "sh", "-c", "exit 7"]);
@@ -83,7 +100,17 @@ fn a_release_runs_without_a_workspace_in_an_environment_that_is_made_once() {
     // A new release is another environment; who pins the old one has the old one.
     studio.ws(&["publish", "Table", "--bump", "minor"]).ok();
     assert_eq!(run(&studio, &versions).ok().stdout().trim(), "0.2.0 0.1.0");
-    let pinned = ["run", "--with", "Lamp", "--with", "Table==0.1.0", "--", "python3", "-c", VERSIONS];
+    let pinned = [
+        "run",
+        "--with",
+        "Lamp",
+        "--with",
+        "Table==0.1.0",
+        "--",
+        "python3",
+        "-c",
+        VERSIONS,
+    ];
     assert_eq!(run(&studio, &pinned).ok().stdout().trim(), "0.1.0 0.1.0");
     assert_eq!(environments(&studio).len(), 3);
 }
@@ -91,25 +118,40 @@ fn a_release_runs_without_a_workspace_in_an_environment_that_is_made_once() {
 #[test]
 fn files_are_pulled_if_that_is_asked_for_and_variables_and_shells_are_given() {
     let studio = studio();
-    let count = "import pathlib, table; print(len(list(pathlib.Path(table.__file__).parent.glob('frames/*.exr'))))";
+    let count =
+        "import pathlib, table; print(len(list(pathlib.Path(table.__file__).parent.glob('frames/*.exr'))))";
     let frames = |more: &[&str]| {
-        let arguments = [&["run", "--with", "Table"][..], more, &["--", "python3", "-c", count]].concat();
+        let arguments = [
+            &["run", "--with", "Table"][..],
+            more,
+            &["--", "python3", "-c", count],
+        ]
+        .concat();
         run(&studio, &arguments).ok().stdout().trim().to_owned()
     };
     assert_eq!(frames(&[]), "0");
     assert_eq!(frames(&["--pull"]), "4");
 
-    let script = format!("eval \"$('{}' env --with Table)\"; python3 -c \"{count}\"", backlot_tests::binary().display());
+    let script = format!(
+        "eval \"$('{}' env --with Table)\"; python3 -c \"{count}\"",
+        backlot_tests::binary().display()
+    );
     let mut shell = Command::new("sh");
     let told = outside(&studio, &[]);
-    shell.args(["-c", &script]).current_dir(studio.path("elsewhere")).env_clear();
+    shell
+        .args(["-c", &script])
+        .current_dir(studio.path("elsewhere"))
+        .env_clear();
     shell.envs(told.get_envs().filter_map(|(name, value)| Some((name, value?))));
     assert_eq!(run_command(&mut shell).ok().stdout().trim(), "4");
     let json = run(&studio, &["env", "--with", "Table", "--json"]).ok().json();
     let environment = json["variables"]["VIRTUAL_ENV"].as_str().expect("an environment");
     assert!(environment.contains("/cache/environments/"), "{json:#}");
 
-    studio.write("elsewhere/my-shell", b"#!/bin/sh\nexec python3 -c 'import table; print(\"in it\")'\n");
+    studio.write(
+        "elsewhere/my-shell",
+        b"#!/bin/sh\nexec python3 -c 'import table; print(\"in it\")'\n",
+    );
     backlot_core::platform::set_mode(&studio.path("elsewhere/my-shell"), 0o755).expect("set");
     let mut shell = outside(&studio, &["shell", "--with", "Table"]);
     shell.env("SHELL", studio.path("elsewhere/my-shell"));
@@ -133,10 +175,25 @@ fn a_workspace_gives_its_repos_and_nothing_else_and_a_place_can_be_named() {
     ] {
         run(&studio, &[&with[..], &["--from", from], &python].concat()).fails(exit, code);
     }
-    let there = run(&studio, &[&with[..], &["--from", "../repos/review"], &python].concat());
+    let there = run(
+        &studio,
+        &[&with[..], &["--from", "../repos/review"], &python].concat(),
+    );
     assert_eq!(there.ok().stdout().trim(), "0.1.0 0.1.0");
-    run(&studio, &["run", "--json", "--with", "Lamp==9", "--from", "../repos/review", "--", "true"])
-        .fails(5, "resolve::conflict");
+    run(
+        &studio,
+        &[
+            "run",
+            "--json",
+            "--with",
+            "Lamp==9",
+            "--from",
+            "../repos/review",
+            "--",
+            "true",
+        ],
+    )
+    .fails(5, "resolve::conflict");
     studio.write("home/.config/backlot/config.toml", b"[repos.x]\nplace = \"y\"\n");
     run(&studio, &[&with[..], &python].concat()).fails(3, "config::invalid");
     assert!(studio.snapshot("elsewhere").is_empty());
@@ -151,7 +208,9 @@ fn many_that_ask_for_the_same_at_once_make_it_once_and_all_run() {
     let started: Vec<_> = (0..6)
         .map(|_| {
             let mut command = outside(&studio, &arguments);
-            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+            command
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped());
             command.spawn().expect("the command starts")
         })
         .collect();
@@ -159,7 +218,11 @@ fn many_that_ask_for_the_same_at_once_make_it_once_and_all_run() {
         let output = child.wait_with_output().expect("it ends");
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{told}");
-        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "0.1.0 0.1.0", "{told}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout).trim(),
+            "0.1.0 0.1.0",
+            "{told}"
+        );
     }
     assert_eq!(environments(&studio).len(), 1);
 }
@@ -227,7 +290,11 @@ fn a_workspace_without_a_remote_is_told_which_one_a_release_names_and_adds_it_on
     let help = error["help"].as_str().expect("help");
     assert!(help.contains(&command), "{help}");
     let remotes = fresh(&studio, "new", &["remote", "list", "--json"]).ok().json();
-    assert_eq!(remotes["remotes"], Value::Array(Vec::new()), "nothing is added unasked");
+    assert_eq!(
+        remotes["remotes"],
+        Value::Array(Vec::new()),
+        "nothing is added unasked"
+    );
     fresh(&studio, "new", &["pull", "--dry-run", "--json"]).fails(3, "get::remote_not_added");
     // The command that it gives, as it stands.
     let words: Vec<&str> = command.split(' ').skip(1).collect();
@@ -237,17 +304,27 @@ fn a_workspace_without_a_remote_is_told_which_one_a_release_names_and_adds_it_on
 
     // Or by its name, in one step; a dry run adds nothing.
     let named = [&get[..], &["--remote", "main"]].concat();
-    let planned = fresh(&studio, "named", &[&named[..], &["--dry-run"]].concat()).ok().json();
+    let planned = fresh(&studio, "named", &[&named[..], &["--dry-run"]].concat())
+        .ok()
+        .json();
     assert_eq!(planned["remote"]["url"], place.as_str(), "{planned:#}");
     assert!(studio.snapshot("named").is_empty());
     let done = fresh(&studio, "named", &named).ok().json();
-    assert_eq!((&done["remote"]["url"], frames(&studio, "named")), (&place.as_str().into(), 4));
+    assert_eq!(
+        (&done["remote"]["url"], frames(&studio, "named")),
+        (&place.as_str().into(), 4)
+    );
     fresh(&studio, "other", &[&get[..], &["--remote", "mian"]].concat()).fails(4, "config::unknown_name");
     // The release says it, also of its copy in another repo, and a place that is gone is not made.
-    studio.ws(&["copy", "Table", "--from", "review", "--to", "blessed"]).ok();
+    studio
+        .ws(&["copy", "Table", "--from", "review", "--to", "blessed"])
+        .ok();
     for repo in ["review", "blessed"] {
         let shown = studio.ws(&["show", "Table", "--json"]).ok().json();
-        assert_eq!(shown["status"]["published"]["remotes"][0]["name"], "main", "{repo} {shown:#}");
+        assert_eq!(
+            shown["status"]["published"]["remotes"][0]["name"], "main",
+            "{repo} {shown:#}"
+        );
         studio.ws(&["config", "set", "blessed", "review"]).ok();
     }
     backlot_core::file::rename(&studio.path("remote"), &studio.path("away")).expect("moved");

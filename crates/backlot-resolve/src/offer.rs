@@ -111,8 +111,7 @@ impl Offer {
         let candidates: Vec<Candidate> = files.iter().map(|file| stock.files[*file].clone()).collect();
         let mut by_preference: Vec<usize> = (0..candidates.len()).collect();
         let all_alike = problem.prereleases_of(package) == PrereleasePolicy::Allow;
-        by_preference
-            .sort_by(|a, b| prefers(&candidates[*a], &candidates[*b], problem, (lowest, all_alike)));
+        by_preference.sort_by(|a, b| prefers(&candidates[*a], &candidates[*b], problem, (lowest, all_alike)));
         let mut places = vec![0; by_preference.len()];
         for (place, index) in by_preference.into_iter().enumerate() {
             places[index] = u32::try_from(place).unwrap_or(u32::MAX);

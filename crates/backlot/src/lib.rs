@@ -49,7 +49,9 @@ pub use backlot_pep::{
     AssetName, BumpStep, PackageName, Requirement, RequirementKind, Version, VersionChange, bump,
 };
 pub use backlot_repo::AllowedName;
-pub use backlot_repo::{Fact, FactKind, FactRemote, LabelEvent, Place, Query, ReindexReport, Verdict, VerdictReport};
+pub use backlot_repo::{
+    Fact, FactKind, FactRemote, LabelEvent, Place, Query, ReindexReport, Verdict, VerdictReport,
+};
 pub use backlot_resolve::{Preference, PrereleasePolicy};
 pub use backlot_store::{
     CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, RestoreReport, Usage,
@@ -65,9 +67,7 @@ pub use cascade::ledger::Watch as CascadeWatch;
 pub use cascade::revert::{RevertOptions, RevertReport};
 pub use cascade::run::{AttemptOptions, CascadeOptions, CascadeReport, NodeReport};
 pub use environment::DEFAULT_PYTHON;
-pub use environment::cached::{
-    CachedEnvironment, EnvironmentOptions, EnvironmentPackage, EnvironmentReport,
-};
+pub use environment::cached::{CachedEnvironment, EnvironmentOptions, EnvironmentPackage, EnvironmentReport};
 pub use environment::damage::PackageDamage;
 pub use environment::export::{ExportFormat, ExportOptions, ExportReport};
 pub use environment::get::{GetOptions, GetReport};

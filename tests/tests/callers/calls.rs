@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use backlot::{
     AddFiles, AddRemote, AddRepo, AttemptOptions, Auth, AuthTarget, BumpStep, BundleOptions, CascadeOptions,
     CascadeRequest, ChangeOptions, CleanOptions, CollectOptions, Context, CopyOptions, Credential,
-    DiscardOptions, DropChoice, EnvironmentOptions, ExportFormat, ExportOptions, FigureKind, GetOptions, ImportGit,
-    ImportRelease, ImportUrl, InitOptions, InputOptions, InstallRequest, JudgeOptions, LabelOptions, Localize, LogOptions,
-    LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts, PolicyChange, PrereleasePolicy, PublishOptions, PullOptions,
-    PushOptions, PushPart, Query, RepairOptions, ReproOptions, RestoreOptions, RevertOptions, SettingOptions,
-    TreeOptions, UnbundleOptions, UpdateImports, UpdateOptions, ValidateOptions, Verdict, VerifyOptions, Version,
-    VersionChange, Workspace,
+    DiscardOptions, DropChoice, EnvironmentOptions, ExportFormat, ExportOptions, FigureKind, GetOptions,
+    ImportGit, ImportRelease, ImportUrl, InitOptions, InputOptions, InstallRequest, JudgeOptions,
+    LabelOptions, Localize, LogOptions, LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts,
+    PolicyChange, PrereleasePolicy, PublishOptions, PullOptions, PushOptions, PushPart, Query, RepairOptions,
+    ReproOptions, RestoreOptions, RevertOptions, SettingOptions, TreeOptions, UnbundleOptions, UpdateImports,
+    UpdateOptions, ValidateOptions, Verdict, VerifyOptions, Version, VersionChange, Workspace,
 };
 use backlot_tests::embedding::{Desk, write_frames};
 use fs_err as fs;

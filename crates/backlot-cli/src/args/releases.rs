@@ -111,7 +111,9 @@ pub(crate) enum Label {
         repo: Option<String>,
     },
     /// Remove a label of an asset
-    #[command(after_help = "Examples:\n  backlot label remove Table hero\n  backlot label remove Table hero --repo blessed")]
+    #[command(
+        after_help = "Examples:\n  backlot label remove Table hero\n  backlot label remove Table hero --repo blessed"
+    )]
     Remove {
         /// The asset
         asset: String,

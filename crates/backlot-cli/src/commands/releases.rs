@@ -1,8 +1,8 @@
 //! Published releases: what is said of them, and copying them between repos.
 
 use backlot::{
-    CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, Fact, JudgeOptions, LabelRow, MirrorOptions,
-    PolicyRow, PolicyScope, PrereleasePolicy, ReposDiffer, Timestamp, Verdict, text,
+    CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, Fact, JudgeOptions, LabelRow,
+    MirrorOptions, PolicyRow, PolicyScope, PrereleasePolicy, ReposDiffer, Timestamp, Verdict, text,
 };
 
 use crate::args::{CopyArgs, Label, MirrorArgs, PolicyArgs, VerdictArgs};
@@ -66,8 +66,12 @@ pub(super) fn label(session: &Session, label: &Label) -> Result<Answer, Error> {
     let would = would(report.dry_run);
     let (label, package, repo) = (&report.label, &report.package, &report.repo);
     let text = match (&report.before, &report.version) {
-        (_, Some(at)) if report.already => format!("nothing to do: {label} of {package} in {repo} is {at} already"),
-        (Some(before), Some(at)) => format!("{would}moved {label} of {package} in {repo} from {before} to {at}"),
+        (_, Some(at)) if report.already => {
+            format!("nothing to do: {label} of {package} in {repo} is {at} already")
+        }
+        (Some(before), Some(at)) => {
+            format!("{would}moved {label} of {package} in {repo} from {before} to {at}")
+        }
         (None, Some(at)) => format!("{would}made {label} of {package} in {repo}: {at}"),
         (_, None) => format!("{would}removed {label} of {package} in {repo}"),
     };

@@ -207,7 +207,8 @@ impl Opened {
         };
         let lock = chooser.choose(&wish, &[], None)?;
         let interpreter = chooser.interpreter()?;
-        let interpreter = interpreter.map(|found| format!("{} {}", found.executable.display(), found.version));
+        let interpreter =
+            interpreter.map(|found| format!("{} {}", found.executable.display(), found.version));
         let decides = serde_json::json!([FORMAT, chooser.config().text(), lock.to_text(), interpreter]);
         let digest = backlot_store::digest_bytes(decides.to_string().as_bytes()).blake3;
         Ok(Plan {

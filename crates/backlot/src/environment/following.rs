@@ -14,12 +14,7 @@ use crate::workspace::Opened;
 
 impl Opened {
     /// The version that a label of a package is at.
-    pub(crate) fn find_label(
-        &self,
-        pool: &Pool<'_>,
-        package: &PackageName,
-        label: &str,
-    ) -> Result<Labelled> {
+    pub(crate) fn find_label(&self, pool: &Pool<'_>, package: &PackageName, label: &str) -> Result<Labelled> {
         for (name, repo) in pool.repos.iter().filter(|(_, repo)| repo.admits(package)) {
             let version = if label == LATEST_APPROVED {
                 self.latest_approved(repo, package)?
@@ -41,7 +36,8 @@ impl Opened {
         lock: Option<&Lock>,
         keeps: impl Fn(&PackageName) -> bool,
     ) -> Result<()> {
-        for (package, policy) in &self.config().policies.assets {
+        let policies = pool.policies;
+        for (package, policy) in &policies.assets {
             let Some(label) = &policy.label else { continue };
             if pool.is_own(package) {
                 continue;

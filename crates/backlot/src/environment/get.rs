@@ -12,8 +12,8 @@ use backlot_core::options;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use crate::environment::labelled::split_label;
 use crate::environment::install::{InstallReport, InstallRequest};
+use crate::environment::labelled::split_label;
 use crate::error::{Error, GetError, Result, WorkspaceError};
 use crate::files::moved::MoveReport;
 use crate::workspace::config::FILE_NAME;

@@ -21,10 +21,13 @@ pub(crate) enum Labelled {
 pub(crate) fn split_label(text: &str) -> Option<(&str, &str)> {
     let (asset, label) = text.rsplit_once('@')?;
     let (asset, label) = (asset.trim(), label.trim());
-    let name = asset.split_once('[').map_or(asset, |(name, groups)| {
-        if groups.ends_with(']') { name } else { "" }
-    });
-    let is_name = PackageName::of_asset(name).is_ok() && !name.contains(char::is_whitespace);
+    let name = match asset.split_once('[') {
+        Some((name, groups)) if groups.ends_with(']') => name,
+        Some(_) => return None,
+        None => asset,
+    };
+    let is_plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    let is_name = name.chars().all(is_plain) && PackageName::of_asset(name).is_ok();
     (is_name && check_label(label).is_ok()).then_some((asset, label))
 }
 

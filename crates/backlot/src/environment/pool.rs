@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::project::output::Output;
 use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
-use crate::workspace::policies::{Policies, RequiredStatus};
+use crate::workspace::policies::{NO_POLICIES, Policies, RequiredStatus};
 use crate::workspace::rules::Rules;
 
 /// The original engine's own package, which its assets require and its host provides.
@@ -114,7 +114,7 @@ pub(crate) struct Pool<'w> {
     python: Option<String>,
     tags: OnceCell<Tags>,
     /// Which releases may be chosen at all.
-    policies: &'w Policies,
+    pub(crate) policies: &'w Policies,
     /// The labels that are followed, and where they are.
     pub(crate) labelled: BTreeMap<PackageName, (String, Labelled)>,
     /// What URLs name, which no repo is asked for.
@@ -129,10 +129,13 @@ impl<'w> Pool<'w> {
             workspace.repo_entry(prefer)?;
             entries.sort_by_key(|r| r.name != prefer);
         }
-        Self::of(workspace, entries, outputs)
+        Ok(Self {
+            policies: &workspace.config().policies,
+            ..Self::of(workspace, entries, outputs)?
+        })
     }
 
-    /// With what can be installed from these repos, most preferred first.
+    /// With what can be installed from these repos, most preferred first, whatever the policies of the workspace.
     pub(crate) fn of(workspace: &'w Opened, entries: Vec<&RepoEntry>, outputs: &'w [Output]) -> Result<Self> {
         let mut repos = Vec::new();
         let public = entries.iter().map(|entry| entry.public.is_some()).collect();
@@ -151,7 +154,7 @@ impl<'w> Pool<'w> {
             public,
             python: None,
             tags: OnceCell::new(),
-            policies: &workspace.config().policies,
+            policies: &NO_POLICIES,
             labelled: BTreeMap::new(),
             direct: BTreeMap::new(),
         })

@@ -55,7 +55,7 @@ impl Opened {
             .flat_map(|l| &l.packages)
             .filter(|p| keeps(p, &wish.upgrade));
         let rules = wish.rules.as_ref().unwrap_or(&self.config().rules);
-        let policies = &self.config().policies;
+        let policies = pool.policies;
         let mut problem = Problem {
             requirements,
             sources: pool.sources(),
@@ -151,7 +151,7 @@ impl Opened {
             } else if let Some(release) = pool.release(chosen)? {
                 let (name, repo) = pool.repo(chosen.source);
                 package.take(name, &release, repo.digest(&release)?);
-                package.label = self.config().policies.label_of(&chosen.name).cloned();
+                package.label = pool.policies.label_of(&chosen.name).cloned();
             }
             packages.push(package);
         }

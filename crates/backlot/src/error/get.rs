@@ -30,7 +30,9 @@ pub enum GetError {
         place: String,
     },
     /// Files are to be pulled, no remote is known here, and a release says where its files are.
-    #[error("pulling files needs a remote, and the workspace has none; {release} says that its files are on `{remote}`: {url}")]
+    #[error(
+        "pulling files needs a remote, and the workspace has none; {release} says that its files are on `{remote}`: {url}"
+    )]
     RemoteNotAdded {
         /// The release.
         release: String,

@@ -126,9 +126,7 @@ impl Opened {
         for entry in self.repos() {
             let repo = self.open_repo(entry)?;
             let releases = repo.offered(requirement.name(), self.context())?;
-            let admitted = releases
-                .iter()
-                .filter(|release| range.contains(&release.version));
+            let admitted = releases.iter().filter(|release| range.contains(&release.version));
             if let Some(release) = admitted.max_by(|a, b| a.version.cmp(&b.version)) {
                 return Ok(NamedByRelease::all_of(release, repo.status(release)?).collect());
             }

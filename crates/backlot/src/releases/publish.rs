@@ -309,11 +309,12 @@ impl Opened {
                 },
             ));
         }
-        let mut files = MoveReport::default();
+        let (mut files, mut remotes) = (MoveReport::default(), Vec::new());
         if identical != Some(false) {
             let ahead = ahead_of(ready.recorded);
             files = self.push_tracked(tracked, options.remote.as_deref(), ahead, false)?;
             self.note_user_on_all(repo, tracked, options.remote.as_deref())?;
+            remotes = self.remotes_to_record(tracked, options.remote.as_deref())?;
         }
         self.context().check()?;
         let next = wheel
@@ -324,7 +325,7 @@ impl Opened {
             Self::note_pending(output, base, next)?;
         }
         let publication = Publication {
-            remotes: self.remotes_to_record(tracked, options.remote.as_deref())?,
+            remotes,
             ..self.publication(options.message.as_deref())
         };
         let mut outcome = Outcome::Created;

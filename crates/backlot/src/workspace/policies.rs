@@ -41,7 +41,7 @@ impl RequiredStatus {
     }
 }
 
-pub(super) const PRERELEASES: [(PrereleasePolicy, &str); 3] = [
+pub(super) static PRERELEASES: [(PrereleasePolicy, &str); 3] = [
     (PrereleasePolicy::Allow, "allow"),
     (PrereleasePolicy::IfNecessary, "if-necessary"),
     (PrereleasePolicy::Disallow, "disallow"),
@@ -71,6 +71,14 @@ pub struct AssetPolicy {
     /// The label that is followed.
     pub label: Option<String>,
 }
+
+/// For choices that no policy of a workspace counts in: what others can install.
+pub(crate) static NO_POLICIES: Policies = Policies {
+    status: None,
+    prereleases: None,
+    repos: BTreeMap::new(),
+    assets: BTreeMap::new(),
+};
 
 impl Policies {
     /// The status that a release of a package in a repo has to have.
@@ -130,7 +138,6 @@ impl Policies {
         }
         Ok(policies)
     }
-
 }
 
 /// Fine if a text can be a label; else what a label is.
@@ -153,21 +160,30 @@ fn below<'t>(table: &'t dyn TableLike, key: &str) -> impl Iterator<Item = (&'t s
 
 fn read_status(table: &dyn TableLike, place: &str) -> Result<Option<RequiredStatus>, String> {
     let item = table.get("status");
-    item.map(|item| status_in(item, &format!("{place}.status"))).transpose()
+    item.map(|item| status_in(item, &format!("{place}.status")))
+        .transpose()
 }
 
 fn status_in(item: &Item, place: &str) -> Result<RequiredStatus, String> {
     let found = RequiredStatus::ALL
         .into_iter()
         .find(|status| item.as_str() == Some(status.as_str()));
-    found.ok_or_else(|| wrong(item, place, RequiredStatus::ALL.map(RequiredStatus::as_str).as_slice()))
+    found.ok_or_else(|| {
+        wrong(
+            item,
+            place,
+            RequiredStatus::ALL.map(RequiredStatus::as_str).as_slice(),
+        )
+    })
 }
 
 fn read_prereleases(table: &dyn TableLike, place: &str) -> Result<Option<PrereleasePolicy>, String> {
     let Some(item) = table.get("prereleases") else {
         return Ok(None);
     };
-    let found = PRERELEASES.into_iter().find(|(_, word)| item.as_str() == Some(word));
+    let found = PRERELEASES
+        .into_iter()
+        .find(|(_, word)| item.as_str() == Some(*word));
     let words = PRERELEASES.map(|(_, word)| word);
     found
         .map(|(policy, _)| Some(policy))
@@ -187,7 +203,9 @@ fn read_label(table: &dyn TableLike, place: &str) -> Result<Option<String>, Stri
 fn wrong(item: &Item, place: &str, words: &[&str]) -> String {
     let given = item.as_str().unwrap_or_default();
     let nearest = text::nearest(given, words.iter().copied());
-    let hint = nearest.map(|word| format!("; is it `{word}`?")).unwrap_or_default();
+    let hint = nearest
+        .map(|word| format!("; is it `{word}`?"))
+        .unwrap_or_default();
     format!("`{place}` is none of {}{hint}", words.join(", "))
 }
 
@@ -244,7 +262,10 @@ mod tests {
             "`policy.status` is none of any, approved; is it `approved`?"
         );
         let reason = policies("[policy.assets.Table]\nprereleases = 3\n").expect_err("refused");
-        assert!(reason.starts_with("`policy.assets.Table.prereleases`"), "{reason}");
+        assert!(
+            reason.starts_with("`policy.assets.Table.prereleases`"),
+            "{reason}"
+        );
     }
 
     #[test]

@@ -215,7 +215,11 @@ mod tests {
         assert_eq!(said.label_of(&package).map(String::as_str), Some("hero"));
         config.follow(&package, None).expect("not followed");
         assert_eq!(config.policies.label_of(&package), None);
-        let of_table = config.policies.assets.get(&package).expect("what was said before stays");
+        let of_table = config
+            .policies
+            .assets
+            .get(&package)
+            .expect("what was said before stays");
         assert_eq!(of_table.prereleases, Some(PrereleasePolicy::Disallow));
         for of in [&table, &PolicyScope::Workspace] {
             config.change_policy(of, &PolicyChange::new().reset(true));

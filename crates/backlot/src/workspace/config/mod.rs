@@ -303,7 +303,12 @@ impl Config {
         }
         if let Some(policy) = self.document.get("policy").and_then(Item::as_table) {
             check("policy.", policy, &POLICY_KEYS)?;
-            for (name, item) in policy.get("assets").and_then(Item::as_table).into_iter().flatten() {
+            for (name, item) in policy
+                .get("assets")
+                .and_then(Item::as_table)
+                .into_iter()
+                .flatten()
+            {
                 if let Some(table) = item.as_table() {
                     check(&format!("policy.assets.{name}."), table, &ASSET_KEYS)?;
                 }
