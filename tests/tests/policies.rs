@@ -1,4 +1,8 @@
 //! Which releases may be chosen: by status, by pre-releases, and with all others pinned; and labels that move from release to release.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell gets the search path of the tests"
+)]
 
 use backlot_tests::wheels::put;
 use backlot_tests::{Run, Studio};
@@ -281,4 +285,48 @@ fn labels_that_are_gone_or_wrong_are_named_and_the_newest_approved_is_one() {
         .map(|one| &one["label"])
         .collect();
     assert_eq!(labels, ["latest-approved"], "{of_blessed:#}");
+}
+
+#[test]
+fn names_that_are_spelled_wrong_are_put_right_and_shells_complete_them() {
+    let studio = studio();
+    user(&studio, &["install", "Table"]).ok();
+    for arguments in [
+        &["update", "tabel"][..],
+        &["why", "tabel"],
+        &["uninstall", "tabel"],
+        &["edit", "tabel"],
+        &["approve", "tabel==0.1.0", "-m", "good"],
+        &["label", "set", "tabel==0.1.0", "hero"],
+        &["show", "tabel"],
+    ] {
+        let error = user(&studio, &[arguments, &["--json"]].concat()).json();
+        let told = error["error"]["message"].as_str().unwrap_or_default();
+        assert!(told.contains("is it `table`?"), "{arguments:?}: {error:#}");
+    }
+    let refused = user(&studio, &["instal", "Table", "--json"]).fails(2, "command::usage");
+    assert!(message(&refused).contains("install"), "{refused:#}");
+
+    let complete = |line: &str| user(&studio, &["complete", "--line", "--", line]).ok().stdout();
+    assert_eq!(complete("backlot why ta"), "table\n");
+    assert_eq!(complete("backlot repo remove rev"), "review\n");
+    assert_eq!(
+        complete("backlot install table=="),
+        "table==0.3.0\ntable==0.2.0\ntable==0.1.0\n"
+    );
+    // In bash itself, which divides a word at `=`.
+    let script = "eval \"$(backlot completions bash)\"; COMP_LINE='backlot -w user install table==0.2'; COMP_POINT=${#COMP_LINE}; _backlot; echo \"${COMPREPLY[*]}\"";
+    let mut bash = std::process::Command::new("bash");
+    let folder = backlot_tests::binary()
+        .parent()
+        .expect("a folder")
+        .display()
+        .to_string();
+    let path = std::env::var("PATH").unwrap_or_default();
+    bash.args(["-c", script])
+        .current_dir(studio.root())
+        .env("PATH", format!("{folder}:{path}"));
+    bash.env("HOME", studio.path("home"))
+        .env("BACKLOT_CACHE_DIR", studio.path("cache"));
+    assert_eq!(backlot_tests::run_command(&mut bash).ok().stdout(), "0.2.0\n");
 }

@@ -668,11 +668,21 @@ pub(crate) enum Command {
     Program(SelfCommand),
     /// Print the completion script of a shell
     #[command(
-        after_help = "Examples:\n  backlot completions bash > ~/.local/share/bash-completion/completions/backlot"
+        after_help = "In bash, zsh and fish, names of assets, releases, repos, remotes and settings are completed as well.\n\nExamples:\n  backlot completions bash > ~/.local/share/bash-completion/completions/backlot\n  backlot completions zsh > ~/.zfunc/_backlot             with ~/.zfunc in fpath\n  backlot completions fish > ~/.config/fish/completions/backlot.fish"
     )]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Print what the last word may become, for completion scripts
+    #[command(hide = true)]
+    Complete {
+        /// One word: the command line, up to where it is typed
+        #[arg(long)]
+        line: bool,
+        /// The words after the name of the program
+        #[arg(last = true)]
+        words: Vec<String>,
     },
     /// Run the main workflow in a new folder, printing each command
     #[command(after_help = "Examples:\n  backlot demo\n  backlot demo /tmp/backlot-demo --frames 100")]

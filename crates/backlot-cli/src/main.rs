@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod complete;
 mod demo;
 mod errors;
 mod host;

@@ -158,7 +158,8 @@ pub use workspace::auth::{Auth, AuthList, AuthTarget, AuthTest, LoginOptions, Lo
 pub use workspace::config::{Config, Localize, PublishLimits, RemoteEntry, RepoEntry, RepoPlace};
 pub use workspace::doctor::{HealthCheck, HealthState, ProblemsFound};
 pub use workspace::init::{InitOptions, InitReport};
-pub use workspace::keys::{ConfigChange, ConfigValue};
+pub use workspace::keys::{ConfigChange, ConfigValue, setting_names};
+pub use workspace::known_names::KnownNames;
 pub use workspace::local_cache::{
     CachePart, CacheStatus, CacheUser, CacheUserState, CleanOptions, CleanReport, GcReport, Unreferenced,
 };

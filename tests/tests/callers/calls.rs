@@ -277,6 +277,13 @@ pub(crate) static CALLS: &[Call] = &[
             .remove_label("Table", "hero", &LabelOptions::new(), c)
             .map(drop)
     }),
+    must("Workspace::known_names", |b, c| {
+        assert!(!b.user.known_names(c)?.repos.is_empty());
+        Ok(())
+    }),
+    must("Workspace::known_versions", |b, c| {
+        b.user.known_versions("Table", c).map(drop)
+    }),
     must("Workspace::policies", |b, c| {
         assert_eq!(b.user.policies(c)?.len(), 2);
         Ok(())

@@ -319,14 +319,61 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Step(step) => steps::step(session, step),
         Command::Program(command) => config::program(session, command),
         Command::Completions { shell } => Ok(completions(*shell)),
+        Command::Complete { line, words } => Ok(complete(session, *line, words)),
         Command::Demo { dir, frames } => crate::demo::run(session, dir.as_deref(), *frames),
     }
 }
 
+/// What the last word may become, one candidate a line.
+fn complete(session: &Session, line: bool, words: &[String]) -> Answer {
+    let divided: Vec<String>;
+    let words = match words {
+        [one] if line => {
+            divided = crate::complete::words_of(one);
+            divided.get(1..).unwrap_or_default()
+        }
+        words => words,
+    };
+    let found = crate::complete::candidates(&mut Arguments::command(), words, &KnownHere(session));
+    Answer::new(&serde_json::json!({ "candidates": found }), found.join("\n"))
+}
+
+/// The names that workspaces know, looked for from where the command runs; none where there is no workspace.
+struct KnownHere<'s>(&'s Session);
+
+impl KnownHere<'_> {
+    fn open(&self, workspace: Option<&str>) -> Option<(backlot::Workspace, backlot::Context)> {
+        let Self(session) = self;
+        let start = workspace.map_or_else(|| session.workspace.clone(), |folder| session.here.join(folder));
+        let opened = backlot::Workspace::open(&start, &session.host).ok()?;
+        Some((opened, session.context.clone().silent()))
+    }
+}
+
+impl crate::complete::Names for KnownHere<'_> {
+    fn all(&self, workspace: Option<&str>) -> backlot::KnownNames {
+        let opened = self.open(workspace);
+        let known = opened.and_then(|(workspace, context)| workspace.known_names(&context).ok());
+        known.unwrap_or_default()
+    }
+
+    fn versions(&self, workspace: Option<&str>, asset: &str) -> Vec<String> {
+        let opened = self.open(workspace);
+        let known = opened.and_then(|(workspace, context)| workspace.known_versions(asset, &context).ok());
+        let known = known.unwrap_or_default().into_iter();
+        known.map(|version| version.to_string()).collect()
+    }
+}
+
 fn completions(shell: clap_complete::Shell) -> Answer {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "backlot", &mut script);
-    let script = String::from_utf8_lossy(&script).into_owned();
+    let script = crate::complete::script(shell).map_or_else(
+        || {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "backlot", &mut script);
+            String::from_utf8_lossy(&script).into_owned()
+        },
+        ToOwned::to_owned,
+    );
     Answer::new(
         &serde_json::json!({ "shell": shell.to_string(), "script": script }),
         script,

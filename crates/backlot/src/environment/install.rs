@@ -164,7 +164,7 @@ impl Opened {
                         by: needed_by.join(", "),
                     }
                     .into(),
-                    None => WorkspaceError::NotInstalled { name }.into(),
+                    None => Lock::lacks(old.as_ref(), name).into(),
                 });
             }
             inputs.retain(|r| r.name() != &name);
@@ -180,7 +180,7 @@ impl Opened {
     fn editable_error(name: &PackageName, outputs: &[Output]) -> Error {
         match outputs.iter().find(|o| &o.package() == name) {
             Some(output) => editable_in_the_way(output, name.to_string()).into(),
-            None => WorkspaceError::NotInstalled { name: name.clone() }.into(),
+            None => Lock::lacks(None, name.clone()).into(),
         }
     }
 

@@ -122,7 +122,7 @@ impl Opened {
         for name in names {
             let name = PackageName::of_asset(name)?;
             if lock.as_ref().and_then(|l| l.package(&name)).is_none() {
-                return Err(WorkspaceError::NotInstalled { name }.into());
+                return Err(Lock::lacks(lock.as_ref(), name).into());
             }
             packages.push(name);
         }

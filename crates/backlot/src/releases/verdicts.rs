@@ -135,7 +135,12 @@ impl Opened {
         match found.len() {
             0 => {
                 let what = format!("{name} {version}");
-                Err(WorkspaceError::NoSuchRelease { what, nearest: None }.into())
+                // A whole index is too much to ask for only because of a typing error.
+                let near = self.repos().into_iter().filter(|entry| !entry.is_remote());
+                let near = near.filter_map(|entry| self.open_repo(entry).ok()?.packages().ok());
+                let known: Vec<String> = near.flatten().map(|name| name.to_string()).collect();
+                let known = known.iter().map(String::as_str);
+                Err(WorkspaceError::no_such_release(what, name.as_str(), known).into())
             }
             1 => Ok(found.remove(0)),
             _ => {

@@ -13,6 +13,7 @@ mod from_env;
 pub(crate) mod held;
 pub(crate) mod init;
 pub(crate) mod keys;
+pub(crate) mod known_names;
 pub(crate) mod local_cache;
 pub(crate) mod movers;
 pub(crate) mod places;
