@@ -12,7 +12,7 @@ use crate::environment::install::{InstallReport, InstallRequest};
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::environment::pool::Pool;
 use crate::environment::wish::{Upgrade, Wish};
-use crate::error::{Result, WorkspaceError};
+use crate::error::Result;
 use crate::handle::options::UpdateOptions;
 use crate::project::output::Output;
 use crate::workspace::Opened;
