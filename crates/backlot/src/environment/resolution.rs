@@ -201,11 +201,11 @@ fn explained(error: backlot_resolve::Error, wish: &Wish) -> backlot_resolve::Err
     };
     if wish.frozen {
         // Those of the search are about constraints that nobody wrote.
-        proposals = vec!["let other packages move as well: `backlot update NAME` without --only".to_owned()];
+        proposals = vec!["let other packages move as well: `update NAME` without --only".to_owned()];
     }
     if explanation.contains(NOT_APPROVED) {
         proposals.push(
-            "approve a release (`backlot approve NAME==VERSION --repo REPO`), or admit others (`backlot policy --status any`)"
+            "approve a release (`approve NAME==VERSION --repo REPO`), or admit others (`policy --status any`)"
                 .to_owned(),
         );
     }

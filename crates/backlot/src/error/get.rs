@@ -54,16 +54,16 @@ pub enum GetError {
 backlot_core::coded! {
     GetError {
         Self::NotEmpty { .. } => "get::not_empty", Class::Conflict,
-            "run `backlot init` to make it a workspace, or `backlot get` in an empty folder";
+            "run `init` to make it a workspace, or `get` in an empty folder";
         Self::NoFrom => "get::no_from", Class::Config,
             "name one with `--from PLACE`: a folder or a URL";
         Self::NoKnownRepo { user_config } => "get::no_known_repo", Class::Config,
             format!("name one with `--from PLACE`, or add `[repos.NAME]` with a `path` or `url` to `{}`", user_config.display());
         Self::NoRepo { .. } => "get::no_repo", Class::NotFound,
-            "check the path after `--from`, and that the disk is mounted; `backlot repo add NAME PLACE` makes a new repo";
+            "check the path after `--from`, and that the disk is mounted; `repo add NAME PLACE` makes a new repo";
         Self::RemoteNotAdded { command, .. } => "get::remote_not_added", Class::Config,
             format!("if you trust that place, add it, then pull again: `{command}`");
         Self::NoRemote { .. } => "get::no_remote", Class::NotFound,
-            "check the path after `--remote`, and that the disk is mounted; `backlot remote add NAME PLACE` makes a new remote";
+            "check the path after `--remote`, and that the disk is mounted; `remote add NAME PLACE` makes a new remote";
     }
 }

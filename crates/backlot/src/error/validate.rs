@@ -37,7 +37,7 @@ backlot_core::coded! {
         Self::BadCheck { .. } => "validate::bad_check", Class::Config,
             "correct [[backlot.validate]] in it; `docs/validators.md` lists keys and checks";
         Self::Failed { .. } => "validate::failed", Class::Conflict,
-            "`backlot validate` lists all that was found; correct it, or lower the level of the check in asset.toml";
+            "`validate` lists all that was found; correct it, or lower the level of the check in asset.toml";
         Self::Crashed { .. } => "validate::crashed", Class::Environment,
             "run the command of the check by hand; it has to end with 0 (fine) or 1 (refused), within its time";
     }

@@ -49,7 +49,7 @@ impl NamedByRelease {
     fn command(&self) -> String {
         let remote = &self.remote;
         let mut words = vec![
-            "backlot remote add".to_owned(),
+            "remote add".to_owned(),
             word(&remote.name),
             word(&remote.url),
             format!("--layout {}", word(&remote.layout)),
@@ -208,12 +208,12 @@ mod tests {
         };
         assert_eq!(
             named("s3://assets/files").command(),
-            "backlot remote add main s3://assets/files --layout chunked --region eu-west-1"
+            "remote add main s3://assets/files --layout chunked --region eu-west-1"
         );
         let hostile = named("/x; rm -rf '$HOME'\n").command();
         assert_eq!(
             hostile,
-            r"backlot remote add main '/x; rm -rf '\''$HOME'\'' ' --layout chunked --region eu-west-1"
+            r"remote add main '/x; rm -rf '\''$HOME'\'' ' --layout chunked --region eu-west-1"
         );
     }
 }
