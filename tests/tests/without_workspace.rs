@@ -331,3 +331,53 @@ fn a_workspace_without_a_remote_is_told_which_one_a_release_names_and_adds_it_on
     fresh(&studio, "gone", &named).fails(4, "get::no_remote");
     assert!(!studio.path("remote").exists());
 }
+
+#[test]
+fn hooks_of_an_asset_run_in_its_environment_with_its_groups() {
+    let studio = studio();
+    let project = studio.path("ws/outputs/lamp/pyproject.toml");
+    let text = fs::read_to_string(&project).expect("read");
+    let scripts = "\n[project.scripts]\n\"tgzr.pipeline.asset.build\" = \"lamp:build\"\n\n[project.entry-points.\"backlot.hooks\"]\nsetup = \"lamp:setup\"\n";
+    fs::write(&project, format!("{text}{scripts}")).expect("written");
+    studio
+        .ws(&["input", "add", "Lamp", "Table", "--group", "build"])
+        .ok();
+    let module = "ws/outputs/lamp/src/lamp/__init__.py";
+    let code = fs::read_to_string(studio.path(module)).expect("read");
+    let hooks = "\n\ndef build():\n    import sys, table\n    print('built', table.__name__, *sys.argv[1:])\n    return 3\n\n\ndef setup():\n    print('set up')\n";
+    studio.write(module, format!("{code}{hooks}").as_bytes());
+
+    // Of an output.
+    studio.ws(&["install"]).ok();
+    let run_hook = studio.ws(&["run", "--hook", "setup", "Lamp"]).ok();
+    assert_eq!(run_hook.stdout().trim(), "set up");
+    let error = studio
+        .ws(&["run", "--json", "--hook", "process", "Lamp"])
+        .fails(4, "run::no_hook");
+    assert!(
+        error["help"]
+            .as_str()
+            .is_some_and(|help| help.contains("`setup`")),
+        "{error:#}"
+    );
+    studio
+        .ws(&["run", "--json", "--hook", "setup", "Lmap"])
+        .fails(4, "input::not_installed");
+    // Of a release, with a group.
+    studio.ws(&["publish", "Lamp", "--bump", "minor"]).ok();
+    let built = run(
+        &studio,
+        &[
+            "run",
+            "--hook",
+            "build",
+            "--group",
+            "build",
+            "Lamp==0.2.0",
+            "fast",
+            "--now",
+        ],
+    );
+    assert_eq!(built.output.status.code(), Some(3), "{}", built.stderr());
+    assert_eq!(built.stdout().trim(), "built table fast --now");
+}

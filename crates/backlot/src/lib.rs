@@ -72,6 +72,7 @@ pub use environment::damage::PackageDamage;
 pub use environment::export::{ExportFormat, ExportOptions, ExportReport};
 pub use environment::get::{GetOptions, GetReport};
 pub use environment::graph::{ChainLink, TreeEdge, TreeNode, TreeReport, WhyReport};
+pub use environment::hooks::Hook;
 pub use environment::install::{InstallReport, InstallRequest};
 pub use environment::lockfile::{Lock, LockedConda, LockedPackage, WrittenLock};
 pub use environment::outdated::{NewestIn, OutdatedRow};

@@ -277,6 +277,10 @@ pub(crate) static CALLS: &[Call] = &[
             .remove_label("Table", "hero", &LabelOptions::new(), c)
             .map(drop)
     }),
+    must("Workspace::hooks", |b, c| {
+        assert!(b.user.hooks("Table", c)?.is_empty());
+        Ok(())
+    }),
     must("Workspace::known_names", |b, c| {
         assert!(!b.user.known_names(c)?.repos.is_empty());
         Ok(())

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 
 /// Releases to use instead of the inputs of a workspace.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct WithArgs {
     /// A release to use instead of the inputs of the workspace; can be given more than once
     #[arg(long, value_name = "NAME[==VERSION]")]
@@ -30,11 +30,17 @@ pub(crate) struct WithArgs {
 /// A command to run.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "PATH, VIRTUAL_ENV and, without an interpreter, PYTHONPATH are set; the exit code is the command's.\n\nWith --with, no workspace is needed: the environment is made in the cache, used again while the same releases are chosen, and\nremoved by `backlot cache clean`. Repos and remotes are those of the workspace, outside of one those in the user's file\n(`[repos.NAME]` with a `path` or `url`); --from adds one.\n\nExamples:\n  backlot run python -c \"import table\"\n  backlot run -- pytest -q\n  backlot run --with Shot010==1.2 -- python -m shot010\n  backlot run --with Shot010 --from /studio/repos/review --with Lamp --pull -- usdview\n  backlot run --with Shot010 --dry-run -- usdview      which releases it would run with"
+    after_help = "PATH, VIRTUAL_ENV and, without an interpreter, PYTHONPATH are set; the exit code is the command's.\n\nWith --with, no workspace is needed: the environment is made in the cache, used again while the same releases are chosen, and\nremoved by `backlot cache clean`. Repos and remotes are those of the workspace, outside of one those in the user's file\n(`[repos.NAME]` with a `path` or `url`); --from adds one.\n\nHooks are functions of an asset's package: entries of the group `backlot.hooks`, and scripts named `tgzr.pipeline.asset.HOOK`.\n\nExamples:\n  backlot run python -c \"import table\"\n  backlot run -- pytest -q\n  backlot run --with Shot010==1.2 -- python -m shot010\n  backlot run --with Shot010 --from /studio/repos/review --with Lamp --pull -- usdview\n  backlot run --with Shot010 --dry-run -- usdview      which releases it would run with\n  backlot run --hook setup Shot010                     of the inputs or outputs\n  backlot run --hook build --group build Shot010==1.2  of a release, with what its group `build` requires"
 )]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) with: WithArgs,
+    /// Run this hook of an asset: COMMAND is the asset, and arguments of the hook
+    #[arg(long, value_name = "HOOK")]
+    pub(crate) hook: Option<String>,
+    /// Run the hook with this group of the asset, in an environment of its release
+    #[arg(long, value_name = "GROUP", requires = "hook", conflicts_with = "with")]
+    pub(crate) group: Vec<String>,
     /// The command and its arguments
     #[arg(
         required = true,

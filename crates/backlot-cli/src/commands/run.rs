@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use backlot::{
-    CachedEnvironment, EnvironmentOptions, EnvironmentReport, Error, RunEnvironment, Workspace,
+    CachedEnvironment, EditError, EnvironmentOptions, EnvironmentReport, Error, RunEnvironment, Workspace,
     WorkspaceError, platform, text,
 };
 use serde::Serialize;
@@ -19,11 +19,66 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<Answer, Error> {
     let Some((program, arguments)) = args.command.split_first() else {
         return Ok(Answer::exit(0));
     };
+    if let Some(hook) = &args.hook {
+        return run_hook(session, args, hook, (program, arguments));
+    }
     start(session, &args.with, |environment| {
         let mut command = Command::new(found(program, environment.scripts.as_deref()));
         command.args(arguments);
         command
     })
+}
+
+/// Run a hook of an asset, in the environment that has it.
+fn run_hook(
+    session: &Session,
+    args: &RunArgs,
+    hook: &str,
+    (asset, arguments): (&OsString, &[OsString]),
+) -> Result<Answer, Error> {
+    let asset = asset.to_string_lossy();
+    let (name, range) = asset.split_at(
+        asset
+            .find(['=', '<', '>', '!', '~', '@', '['])
+            .unwrap_or(asset.len()),
+    );
+    let with = if args.group.is_empty() {
+        args.with.clone()
+    } else {
+        WithArgs {
+            with: vec![format!("{name}[{}]{range}", args.group.join(","))],
+            ..args.with.clone()
+        }
+    };
+    let chosen = Chosen::find(session, &with)?;
+    let Some(run) = chosen.run() else {
+        return Ok(chosen.planned());
+    };
+    let workspace = match chosen.report() {
+        Some(report) => Workspace::open(&report.root, &session.host)?,
+        None => session.open()?,
+    };
+    let hooks = workspace.hooks(name, &session.context)?;
+    let Some(found) = hooks.iter().find(|found| found.name == hook) else {
+        let known: Vec<String> = hooks.iter().map(|hook| format!("`{}`", hook.name)).collect();
+        return Err(EditError::NoHook {
+            asset: name.to_owned(),
+            hook: hook.to_owned(),
+            known: known.join(", "),
+        }
+        .into());
+    };
+    let Some(scripts) = run.environment.as_ref().and(run.scripts.as_deref()) else {
+        let asset = name.to_owned();
+        return Err(EditError::NoPythonForHook { asset }.into());
+    };
+    let mut command = Command::new(found_in(scripts, "python"));
+    command.args(found.arguments()).args(arguments);
+    become_command(session, &chosen, command, run)
+}
+
+fn found_in(scripts: &Path, program: &str) -> OsString {
+    found(&program.into(), Some(scripts))
 }
 
 pub(super) fn shell(session: &Session, args: &ShellArgs) -> Result<Answer, Error> {
@@ -143,9 +198,17 @@ fn start(
     let Some(run) = chosen.run() else {
         return Ok(chosen.planned());
     };
-    let mut child = command(run);
+    become_command(session, &chosen, command(run), run)
+}
+
+fn become_command(
+    session: &Session,
+    chosen: &Chosen,
+    mut child: Command,
+    run: &RunEnvironment,
+) -> Result<Answer, Error> {
     child.env_remove("PYTHONHOME").envs(variables(run));
-    if let Chosen::Releases(cached) = &chosen {
+    if let Chosen::Releases(cached) = chosen {
         cached.pass_on()?;
     }
     // What the program prints comes after it.

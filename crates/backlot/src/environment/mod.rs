@@ -14,6 +14,7 @@ pub(crate) mod export;
 pub(crate) mod following;
 pub(crate) mod get;
 pub(crate) mod graph;
+pub(crate) mod hooks;
 pub(crate) mod install;
 pub(crate) mod installable;
 pub(crate) mod labelled;

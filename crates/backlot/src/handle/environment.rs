@@ -10,6 +10,7 @@ use crate::environment::cached::{CachedEnvironment, EnvironmentOptions};
 use crate::environment::export::{ExportOptions, ExportReport};
 use crate::environment::get::{GetOptions, GetReport};
 use crate::environment::graph::{TreeReport, WhyReport};
+use crate::environment::hooks::Hook;
 use crate::environment::install::{InstallReport, InstallRequest};
 use crate::environment::lockfile::WrittenLock;
 use crate::environment::outdated::OutdatedRow;
@@ -143,6 +144,13 @@ impl Workspace {
     pub fn run_environment(&self, context: &Context) -> Result<RunEnvironment> {
         self.call("run_environment", None, context, |workspace| {
             workspace.run_environment()
+        })
+    }
+
+    /// The functions of an asset's package that are run by name; the asset is installed, or an output.
+    pub fn hooks(&self, asset: &str, context: &Context) -> Result<Vec<Hook>> {
+        self.call("hooks", of_asset(asset), context, |workspace| {
+            workspace.hooks(asset)
         })
     }
 
