@@ -246,7 +246,7 @@ fn labels_that_are_gone_or_wrong_are_named_and_the_newest_approved_is_one() {
 
     let error = user(&studio, &["install", "Table@nobody", "--json"]).fails(5, "resolve::conflict");
     assert!(
-        message(&error).contains("is not `nobody`, which no repo has"),
+        message(&error).contains("is not `@nobody`, which no repo has"),
         "{error:#}"
     );
     assert_eq!(locked(&studio, "table"), "0.1.0");

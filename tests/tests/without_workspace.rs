@@ -355,9 +355,7 @@ fn hooks_of_an_asset_run_in_its_environment_with_its_groups() {
         .ws(&["run", "--json", "--hook", "process", "Lamp"])
         .fails(4, "run::no_hook");
     assert!(
-        error["help"]
-            .as_str()
-            .is_some_and(|help| help.contains("`setup`")),
+        error["help"].as_str().is_some_and(|help| help.contains("setup")),
         "{error:#}"
     );
     studio
@@ -380,4 +378,41 @@ fn hooks_of_an_asset_run_in_its_environment_with_its_groups() {
     );
     assert_eq!(built.output.status.code(), Some(3), "{}", built.stderr());
     assert_eq!(built.stdout().trim(), "built table fast --now");
+}
+
+#[test]
+fn a_rez_package_becomes_an_asset_without_being_run() {
+    let studio = studio();
+    let text = "name = 'rig'\nversion = '1.2.0'\nrequires = ['table-0.1+<2', '~lamp-1']\nbuild_requires = ['lamp']\nopen('ran', 'w')\n\ndef commands():\n    pass\n";
+    studio.write("rez/rig/1.2.0/package.py", text.as_bytes());
+    let import = ["import-rez", "rez/rig/1.2.0", "--json"];
+    let planned = studio.ws(&[&import[..], &["--dry-run"]].concat()).ok().json();
+    assert!(!studio.path("ws/outputs/rig").exists());
+    let done = studio.ws(&import).ok().json();
+    for key in ["version", "inputs", "left_out"] {
+        assert_eq!(planned[key], done[key], "{key}");
+    }
+    assert_eq!(done["version"], "1.2.0", "{done:#}");
+    let left_out = done["left_out"].to_string();
+    assert!(
+        left_out.contains("~lamp-1") && left_out.contains("commands"),
+        "{done:#}"
+    );
+    assert!(!studio.path("ran").exists());
+    let status = studio.ws(&["status", "--json"]).ok().json();
+    let outputs = status["outputs"].as_array().expect("outputs");
+    let rig = outputs
+        .iter()
+        .find(|one| one["name"] == "rig")
+        .expect("the asset");
+    assert_eq!(rig["version"], "1.2.0");
+    let project = fs::read_to_string(studio.path("ws/outputs/rig/pyproject.toml")).expect("read");
+    assert!(
+        project.contains("table<2,>=0.1") || project.contains("table>=0.1,<2"),
+        "{project}"
+    );
+    studio.ws(&["publish", "rig"]).ok();
+    studio
+        .ws(&[&import[..], &["--name", "rig"]].concat())
+        .fails(5, "output::exists");
 }

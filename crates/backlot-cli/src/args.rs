@@ -17,6 +17,7 @@ mod rules;
 mod run;
 mod steps;
 mod values;
+mod verify;
 
 use backlot::ChangeOptions;
 use std::path::PathBuf;
@@ -31,7 +32,7 @@ pub(crate) use config::{ConfigCommand, PageFormat, SelfCommand};
 pub(crate) use daily::{DiffArgs, DiscardArgs, GetArgs, LogArgs, NewArgs, RestoreArgs, UntrackArgs};
 pub(crate) use external::{Channel, External, Python};
 pub(crate) use figures::{CompareArgs, Metrics, Params, Plots};
-pub(crate) use imports::{ImportArgs, ImportUrlArgs, UpdateArgs};
+pub(crate) use imports::{ImportArgs, ImportRezArgs, ImportUrlArgs, UpdateArgs};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
 pub(crate) use pipelines::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage, StageAddArgs, StageTargets};
 pub(crate) use places::{Input, Remote, Repo};
@@ -43,6 +44,7 @@ pub(crate) use steps::{
 };
 use values::parse_age;
 pub(crate) use values::{ExportFormat, LocalizeArg};
+pub(crate) use verify::VerifyArgs;
 
 /// Asset pipeline engine: assets are packages, files are content-addressed.
 #[derive(Debug, Parser)]
@@ -179,6 +181,8 @@ pub(crate) enum Command {
     ImportUrl(ImportUrlArgs),
     /// Track a copy of a file or folder of a release of another repo
     Import(ImportArgs),
+    /// Make an asset of a rez package
+    ImportRez(ImportRezArgs),
     /// Stop tracking files or folders, which stay where they are
     Untrack(UntrackArgs),
     /// Restore tracked files as they were added, or from a release
@@ -576,29 +580,7 @@ pub(crate) enum Command {
         dry: DryRun,
     },
     /// Check the cache, the remote and installed files against their checksums
-    #[command(
-        after_help = "Examples:\n  backlot verify                            everything\n  backlot verify --inputs                   only the installed files\n  backlot verify --remote site              only this workspace's files on a remote\n  backlot verify --remote --releases        and of every release in this workspace's repos\n  backlot verify --remote --sample 5        about 5 % of the packs, others next time\n  backlot verify --repo blessed             only the releases of a repo"
-    )]
-    Verify {
-        /// Only the cache
-        #[arg(long)]
-        cache: bool,
-        /// Only a remote [default: the default one, and files that are pinned to others]
-        #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
-        remote: Option<String>,
-        /// On the remote, check the files of all releases as well
-        #[arg(long, requires = "remote")]
-        releases: bool,
-        /// Read only about this percentage of the remote's packs or objects
-        #[arg(long, value_name = "PERCENT", requires = "remote", value_parser = clap::value_parser!(u8).range(1..=100))]
-        sample: Option<u8>,
-        /// Only the installed files, including tracked files that were pulled
-        #[arg(long)]
-        inputs: bool,
-        /// Only the releases in a repo: every wheel, sidecar and page [default: all but indexes over HTTP]
-        #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
-        repo: Option<String>,
-    },
+    Verify(VerifyArgs),
     /// Restore damaged or missing objects of a remote, or releases of a repo
     #[command(
         after_help = "The whole remote or repo is read; damaged or missing data is restored from the cache, or from the other remotes or repos\nof this workspace. A release in a repo is restored only with the digest that it was published with.\n\nExamples:\n  backlot repair\n  backlot repair --remote site --from main --dry-run\n  backlot repair --repo review                 wheels, sidecars and pages of a repo in a folder or store\n  backlot repair --repo blessed --from review"

@@ -130,6 +130,7 @@ pub use project::provenance::{
     BuildRecord, ExactInput, ImportRecord, MadeRecord, OutRecord, Provenance, TOOL,
 };
 pub use project::rebase::RebaseReport;
+pub use project::rez::{ImportRez, RezInput, RezReport};
 pub use project::untracked::UntrackedFiles;
 pub use releases::allow::AllowReport;
 pub use releases::browse::{

@@ -6,7 +6,7 @@ use backlot::{
     AddFiles, AddRemote, AddRepo, AttemptOptions, Auth, AuthTarget, BumpStep, BundleOptions, CascadeOptions,
     CascadeRequest, ChangeOptions, CleanOptions, CollectOptions, Context, CopyOptions, Credential,
     DiscardOptions, DropChoice, EnvironmentOptions, ExportFormat, ExportOptions, FigureKind, GetOptions,
-    ImportGit, ImportRelease, ImportUrl, InitOptions, InputOptions, InstallRequest, JudgeOptions,
+    ImportGit, ImportRelease, ImportRez, ImportUrl, InitOptions, InputOptions, InstallRequest, JudgeOptions,
     LabelOptions, Localize, LogOptions, LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts,
     PolicyChange, PrereleasePolicy, PublishOptions, PullOptions, PushOptions, PushPart, Query, RepairOptions,
     ReproOptions, RestoreOptions, RevertOptions, SettingOptions, TreeOptions, UnbundleOptions, UpdateImports,
@@ -276,6 +276,12 @@ pub(crate) static CALLS: &[Call] = &[
         b.maker
             .remove_label("Table", "hero", &LabelOptions::new(), c)
             .map(drop)
+    }),
+    must("Workspace::import_rez", |b, c| {
+        let file = b.desk.path("package.py");
+        fs::write(&file, "name = 'rig'\nversion = '1.2.0'\n").expect("written");
+        let options = ImportRez::new().dry_run(true);
+        b.maker.import_rez(&file, &options, c).map(drop)
     }),
     must("Workspace::hooks", |b, c| {
         assert!(b.user.hooks("Table", c)?.is_empty());

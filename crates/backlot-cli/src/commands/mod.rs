@@ -83,6 +83,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Restore(args) => files::restore(session, args),
         Command::Discard(args) => files::discard(session, args),
         Command::Import(args) => imports::import(session, args),
+        Command::ImportRez(args) => imports::import_rez(session, args),
         Command::ImportUrl(args) => imports::import_url(session, args),
         Command::Status { imports: true, .. } => imports::states(session),
         Command::Status { short: true, .. } => history::short_status(session),
@@ -260,25 +261,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         }
         Command::Edit { name, rebase, dry } if *rebase => assets::rebase(session, name, dry.dry_run),
         Command::Edit { name, dry, .. } => assets::edit(session, name, dry.dry_run),
-        Command::Verify {
-            cache,
-            remote,
-            releases,
-            sample,
-            inputs,
-            repo,
-        } => {
-            let options = backlot::VerifyOptions::new()
-                .cache(*cache)
-                .remote(remote.is_some())
-                .remote_name(remote.clone().filter(|name| !name.is_empty()))
-                .releases(*releases)
-                .sample(*sample)
-                .inputs(*inputs)
-                .repos(repo.is_some())
-                .repo_name(repo.clone().filter(|name| !name.is_empty()));
-            browse::verify(session, options)
-        }
+        Command::Verify(args) => browse::verify(session, args.options()),
         Command::Repair {
             remote,
             repo,

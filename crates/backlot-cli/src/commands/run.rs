@@ -60,7 +60,7 @@ fn run_hook(
     };
     let hooks = workspace.hooks(name, &session.context)?;
     let Some(found) = hooks.iter().find(|found| found.name == hook) else {
-        let known: Vec<String> = hooks.iter().map(|hook| format!("`{}`", hook.name)).collect();
+        let known: Vec<&str> = hooks.iter().map(|hook| hook.name.as_str()).collect();
         return Err(EditError::NoHook {
             asset: name.to_owned(),
             hook: hook.to_owned(),

@@ -36,9 +36,9 @@ impl Labelled {
     pub(crate) fn against(&self, label: &str, version: &Version) -> Option<String> {
         match self {
             Self::At(at, _) | Self::Locked(at) if at == version => None,
-            Self::At(at, repo) => Some(format!("is not `{label}`, which is {at} in `{repo}`")),
-            Self::Locked(at) => Some(format!("is not `{label}`, which was {at} when it was locked")),
-            Self::Nowhere => Some(format!("is not `{label}`, which no repo has")),
+            Self::At(at, repo) => Some(format!("is not `@{label}`, which is {at} in `{repo}`")),
+            Self::Locked(at) => Some(format!("is not `@{label}`, which was {at} when it was locked")),
+            Self::Nowhere => Some(format!("is not `@{label}`, which no repo has")),
         }
     }
 }

@@ -69,7 +69,7 @@ pub enum EditError {
     #[error("nothing was set aside by a `pull --force` that could be brought back")]
     NothingSetAside,
     /// An asset has no hook of a name.
-    #[error("{asset} has no hook `{hook}`")]
+    #[error("{asset} has no hook named {hook}")]
     NoHook {
         /// The asset.
         asset: String,
