@@ -37,7 +37,7 @@ const UNREADABLE: [&str; 2] = ["index::wrong_metadata", "wheel::bad_metadata"];
 const FOREIGN_SOURCE: &str = "is a source distribution; of a public index only wheels are used";
 
 /// What is said of a release that a policy keeps from being chosen.
-pub(crate) const NOT_APPROVED: &str = "is there but not approved";
+pub(crate) const NOT_APPROVED: &str = "there but not approved";
 
 /// The files of a package in one repo. A number stands for each: an index into the wheels, then on into the source
 /// distributions, then on into those that cannot be used.
@@ -225,7 +225,7 @@ impl<'w> Pool<'w> {
             return Ok(None);
         }
         let is_approved = !opened.status(release)?.approved.is_empty();
-        Ok((!is_approved).then(|| format!("{NOT_APPROVED} in `{repo}`")))
+        Ok((!is_approved).then(|| format!("is {NOT_APPROVED} in `{repo}`")))
     }
 
     /// The Python whose wheels are chosen.

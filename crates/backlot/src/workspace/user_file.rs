@@ -1,6 +1,7 @@
 //! The user's configuration file, as it is written.
 //!
-//! Deliberately absent: what its sections mean (`settings`, `auth::helpers`, `movers`, `config`).
+//! Deliberately absent: what its sections mean (`settings`, `auth::helpers`, `movers`), and repos and remotes,
+//! which `Config::of_user` reads.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,10 +25,12 @@ pub(crate) struct UserFile {
     pub(crate) python: Option<String>,
     pub(crate) author: Option<String>,
     pub(crate) channels: Option<Vec<String>>,
-    /// Where releases are found without a workspace; `Config::of_user` reads it.
-    pub(crate) repos: Option<IgnoredAny>,
+    /// Where releases are found without a workspace.
+    #[serde(rename = "repos")]
+    _repos: Option<IgnoredAny>,
     /// Where their files are.
-    pub(crate) remotes: Option<IgnoredAny>,
+    #[serde(rename = "remotes")]
+    _remotes: Option<IgnoredAny>,
 }
 
 impl UserFile {
