@@ -14,6 +14,8 @@ use crate::error::Result;
 use crate::project::output::Output;
 use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
+use crate::workspace::policies::Policies;
+use crate::workspace::rules::Rules;
 
 impl Opened {
     /// Choose releases for a wish and the outputs, keeping the lock's choices where they still fit.
@@ -35,51 +37,12 @@ impl Opened {
         outputs: &[Output],
         lock: Option<&Lock>,
     ) -> Result<Lock> {
-        let mut requirements: Vec<RootRequirement> = wish
-            .inputs
-            .iter()
-            .map(|r| RootRequirement {
-                requirement: r.clone(),
-                asked_by: "the workspace".to_owned(),
-            })
-            .collect();
-        for output in outputs {
-            let requirement = Requirement::parse(output.package().as_str())?;
-            requirements.push(RootRequirement {
-                requirement,
-                asked_by: format!("the output {}", output.name),
-            });
-        }
-        let preferences = lock
-            .into_iter()
-            .flat_map(|l| &l.packages)
-            .filter(|p| keeps(p, &wish.upgrade));
         let rules = wish.rules.as_ref().unwrap_or(&self.config().rules);
         let policies = pool.policies;
         let mut problem = Problem {
-            requirements,
             sources: pool.sources(),
             pins: pool.pins(rules),
-            constraints: rules.constraints.clone(),
-            overrides: rules.overrides.clone(),
-            exclude_newer: rules.exclude_newer,
-            preference: rules.resolution,
-            preferences: preferences.map(|p| (p.name.clone(), p.version.clone())).collect(),
-            fixed: outputs
-                .iter()
-                .map(|o| (o.package(), o.project.metadata.version.clone()))
-                .collect(),
-            prereleases: if wish.prereleases {
-                PrereleasePolicy::Allow
-            } else {
-                policies.prereleases.unwrap_or_default()
-            },
-            prereleases_of: policies
-                .assets
-                .iter()
-                .filter_map(|(name, asset)| Some((name.clone(), asset.prereleases?)))
-                .collect(),
-            ..Problem::new(env)
+            ..problem_of(wish, (rules, policies), outputs, lock, env)?
         };
         problem.name_urls(&urls_of(outputs, env))?;
         self.find_labels(pool, lock, |name| keeps_name(name, &wish.upgrade))?;
@@ -176,6 +139,58 @@ impl Opened {
         }
         Ok(())
     }
+}
+
+/// What a wish is to the solver, whatever there is to choose from.
+fn problem_of<'e>(
+    wish: &Wish,
+    (rules, policies): (&Rules, &Policies),
+    outputs: &[Output],
+    lock: Option<&Lock>,
+    env: &'e MarkerEnv,
+) -> Result<Problem<'e>> {
+    let mut requirements: Vec<RootRequirement> = wish
+        .inputs
+        .iter()
+        .map(|r| RootRequirement {
+            requirement: r.clone(),
+            asked_by: "the workspace".to_owned(),
+        })
+        .collect();
+    for output in outputs {
+        let requirement = Requirement::parse(output.package().as_str())?;
+        requirements.push(RootRequirement {
+            requirement,
+            asked_by: format!("the output {}", output.name),
+        });
+    }
+    let preferences = lock
+        .into_iter()
+        .flat_map(|l| &l.packages)
+        .filter(|p| keeps(p, &wish.upgrade));
+    Ok(Problem {
+        requirements,
+        constraints: rules.constraints.clone(),
+        overrides: rules.overrides.clone(),
+        exclude_newer: rules.exclude_newer,
+        preference: rules.resolution,
+        preferences: preferences.map(|p| (p.name.clone(), p.version.clone())).collect(),
+        fixed: outputs
+            .iter()
+            .map(|o| (o.package(), o.project.metadata.version.clone()))
+            .collect(),
+        prereleases: if wish.prereleases {
+            PrereleasePolicy::Allow
+        } else {
+            policies.prereleases.unwrap_or_default()
+        },
+        prereleases_of: policies
+            .assets
+            .iter()
+            .filter_map(|(name, asset)| Some((name.clone(), asset.prereleases?)))
+            .collect(),
+        ..Problem::new(env)
+    })
 }
 
 /// Keep every other package of the lock at its version.
