@@ -89,7 +89,10 @@ impl Terminal {
         }
         let line = if self.json {
             let message = with_commands(&warning.message).into_owned();
-            let warning = backlot::Warning { message, ..warning.clone() };
+            let warning = backlot::Warning {
+                message,
+                ..warning.clone()
+            };
             serde_json::json!({ "warning": warning }).to_string()
         } else {
             let message = for_people(&warning.message);

@@ -53,10 +53,15 @@ mod tests {
     #[test]
     fn operations_become_commands_and_other_words_stay() {
         assert_eq!(
-            with_commands("run `pull --force` or `cache clean`; see `cache`, `params` of `dvc.yaml`, `python = \"3.12\"`"),
+            with_commands(
+                "run `pull --force` or `cache clean`; see `cache`, `params` of `dvc.yaml`, `python = \"3.12\"`"
+            ),
             "run `backlot pull --force` or `backlot cache clean`; see `cache`, `params` of `dvc.yaml`, `python = \"3.12\"`"
         );
-        assert_eq!(with_commands("an odd ` and no command"), "an odd ` and no command");
+        assert_eq!(
+            with_commands("an odd ` and no command"),
+            "an odd ` and no command"
+        );
         assert_eq!(with_commands("`pull` and `push"), "`backlot pull` and `push");
     }
 
@@ -109,8 +114,13 @@ mod tests {
     fn unknown_options<'a>(command: &'a Command, operation: &'a str) -> impl Iterator<Item = &'a str> {
         let known = |option: &str| {
             let all = Arguments::command();
-            let own = command.get_arguments().any(|argument| argument.get_long() == Some(option));
-            own || option == "help" || all.get_arguments().any(|argument| argument.get_long() == Some(option))
+            let own = command
+                .get_arguments()
+                .any(|argument| argument.get_long() == Some(option));
+            own || option == "help"
+                || all
+                    .get_arguments()
+                    .any(|argument| argument.get_long() == Some(option))
         };
         operation
             .split(' ')

@@ -108,7 +108,11 @@ impl Backlot {
 
 impl Contestant for Backlot {
     fn name(&self) -> &'static str {
-        if self.to_remote { "backlot, no cache" } else { "backlot" }
+        if self.to_remote {
+            "backlot, no cache"
+        } else {
+            "backlot"
+        }
     }
     fn version(&self, bench: &Bench) -> io::Result<String> {
         bench.run(&mut self.script(bench, r#""$0" --version"#, &bench.folder))

@@ -168,7 +168,9 @@ impl VerifyReport {
     pub fn ways_out(&self) -> Vec<String> {
         let mut ways = Vec::new();
         if self.cache.iter().any(ObjectReport::has_damage) {
-            ways.push("`pull` fetches again what the cache lost, `add` stores again what outputs have".to_owned());
+            ways.push(
+                "`pull` fetches again what the cache lost, `add` stores again what outputs have".to_owned(),
+            );
         }
         for remote in self
             .remote
@@ -190,10 +192,7 @@ impl VerifyReport {
         }
         for repo in &self.repos {
             if !repo.damaged.is_empty() {
-                ways.push(format!(
-                    "`repair --repo {}` brings back its files",
-                    repo.repo
-                ));
+                ways.push(format!("`repair --repo {}` brings back its files", repo.repo));
             }
             if !repo.stale.is_empty() {
                 ways.push(format!(

@@ -263,10 +263,7 @@ impl Opened {
             checks.push(HealthCheck::warning("repos", message, help));
         }
         if self.config().remotes.is_empty() {
-            let (message, help) = (
-                "the workspace has none",
-                "`remote add NAME PLACE` adds one",
-            );
+            let (message, help) = ("the workspace has none", "`remote add NAME PLACE` adds one");
             checks.push(HealthCheck::warning("remotes", message, help));
         }
         checks
