@@ -229,7 +229,8 @@ impl Contest<'_> {
         }
         let files = place.join("files");
         self.workload.generate(&files)?;
-        let script = "find files -type f -print0 | xargs -0 -n 16 -P $(nproc) md5sum >/dev/null && cp -r files copy";
+        let script =
+            "find files -type f -print0 | xargs -0 -n 16 -P $(nproc) md5sum >/dev/null && cp -r files copy";
         let shell = Path::new("/bin/sh");
         let command = self.bench.command(shell, &["-c", script], place, &rclone.path);
         self.step((PROVE_AND_COPY, "pull"), &command, rows)
