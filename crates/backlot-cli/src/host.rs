@@ -1,6 +1,6 @@
 //! What only the command takes from the environment; the rest is `Host::from_env`, as in any program.
 //!
-//! `BACKLOT_WORKSPACE`, `BACKLOT_PART_REMOTE`, `_ENDPOINT` and `_REGION`, `SHELL`, `NO_COLOR`, `TERM`.
+//! `BACKLOT_WORKSPACE`, `BACKLOT_LOCK_TIMEOUT`, `BACKLOT_PART_REMOTE`, `_ENDPOINT` and `_REGION`, `SHELL`, `NO_COLOR`, `TERM`.
 #![expect(
     clippy::disallowed_methods,
     reason = "only the command line reads the environment, here"
@@ -8,6 +8,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use backlot::{Host, StoreOptions};
 
@@ -40,6 +41,12 @@ pub(crate) fn shell() -> OsString {
     let (variable, other) = backlot::platform::SHELL;
     let named = std::env::var_os(variable).filter(|shell| !shell.is_empty());
     named.unwrap_or_else(|| other.into())
+}
+
+/// How long locks are waited for, if the environment says so.
+pub(crate) fn patience() -> Option<Duration> {
+    let seconds = text("BACKLOT_LOCK_TIMEOUT")?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// Whether colours are not wanted.

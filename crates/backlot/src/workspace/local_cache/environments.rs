@@ -75,7 +75,9 @@ fn is_held(root: &Path, context: &Context) -> Result<bool> {
     if !lock.is_file() {
         return Ok(false);
     }
-    match FileLock::acquire(&lock, Duration::ZERO, context) {
+    // Whatever the caller says of other locks.
+    let at_once = context.clone().with_patience(Duration::ZERO);
+    match FileLock::acquire(&lock, Duration::ZERO, &at_once) {
         Ok(_) | Err(LockError::File(_)) => Ok(false),
         Err(LockError::Busy { .. }) => Ok(true),
         Err(error) => Err(error.into()),
