@@ -184,9 +184,8 @@ fn kind(place: &Place<'_>, arg: &Arg) -> Option<Kind> {
         // What is made has a name that is not known.
         ((_, "new" | "add"), _, "name") | (_, "NAME", "rename" | "user") => None,
         (("config", _), _, "key") => Some(Kind::Setting),
-        (_, "REPO" | "REPO|PLACE", _) => Some(Kind::Repo),
+        (_, "REPO" | "REPO|PLACE", _) | (("repo", _), _, "name") => Some(Kind::Repo),
         (("remote", _), _, "name" | "from" | "to") => Some(Kind::Remote),
-        (("repo", _), _, "name") => Some(Kind::Repo),
         _ if id.ends_with("remote") => Some(Kind::Remote),
         (_, "NAME[==VERSION]" | "NAME==VERSION" | "RELEASE" | "REQUIREMENTS", _) => Some(Kind::Release),
         (_, "ASSET" | "ASSET|PATH" | "NAME|PATH.dvc" | "NAME" | "NAMES", _) => Some(Kind::Asset),
@@ -263,7 +262,7 @@ else
 fi
 "#;
 
-const FISH: &str = r#"# Completions of backlot for fish.
+const FISH: &str = r"# Completions of backlot for fish.
 function __backlot_candidates
     set -l words (commandline -opc) (commandline -ct)
     set -l found (backlot complete -- $words[2..] 2>/dev/null)
@@ -274,7 +273,7 @@ function __backlot_candidates
     end
 end
 complete -c backlot -f -a '(__backlot_candidates)'
-"#;
+";
 
 #[cfg(test)]
 mod tests {

@@ -112,11 +112,11 @@ impl Opened {
         }
     }
 
-    pub(crate) fn update(&mut self, names: &[String], options: &UpdateOptions) -> Result<InstallReport> {
+    pub(crate) fn update(&mut self, names: &[String], options: UpdateOptions) -> Result<InstallReport> {
         self.change(options.dry_run, |workspace| workspace.update_now(names, options))
     }
 
-    fn update_now(&mut self, names: &[String], options: &UpdateOptions) -> Result<InstallReport> {
+    fn update_now(&mut self, names: &[String], options: UpdateOptions) -> Result<InstallReport> {
         let lock = Lock::load(self.root())?;
         let mut packages = Vec::new();
         for name in names {

@@ -116,7 +116,7 @@ impl Workspace {
         context: &Context,
     ) -> Result<InstallReport> {
         self.call("update", of_one_asset(names), context, |workspace| {
-            workspace.update(names, options)
+            workspace.update(names, *options)
         })
     }
 
