@@ -9,7 +9,7 @@ use crate::environment::labelled::Labelled;
 use crate::environment::lockfile::Lock;
 use crate::environment::pool::Pool;
 use crate::error::Result;
-use crate::releases::labels::LATEST_APPROVED;
+use crate::releases::approved::LATEST_APPROVED;
 use crate::workspace::Opened;
 
 impl Opened {

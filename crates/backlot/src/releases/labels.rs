@@ -10,12 +10,10 @@ use backlot_repo::{LabelEvent, Publication, Repo};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EditError, Result};
+use crate::releases::approved::LATEST_APPROVED;
 use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
 use crate::workspace::policies::check_label;
-
-/// The label of the newest approved release.
-pub(crate) const LATEST_APPROVED: &str = "latest-approved";
 
 options! {
     /// How a label is moved or removed.
@@ -107,18 +105,6 @@ impl Opened {
             }
         }
         Ok(rows)
-    }
-
-    /// The newest release of a package in a repo that is approved and not yanked.
-    pub(crate) fn latest_approved(&self, repo: &Repo, package: &PackageName) -> Result<Option<Version>> {
-        let mut releases = repo.offered(package, self.context())?;
-        releases.sort_by(|a, b| b.version.cmp(&a.version));
-        for release in releases.iter().filter(|release| release.yanked.is_none()) {
-            if !repo.status(release)?.approved.is_empty() {
-                return Ok(Some(release.version.clone()));
-            }
-        }
-        Ok(None)
     }
 
     pub(crate) fn set_label(&self, what: &str, label: &str, options: &LabelOptions) -> Result<LabelReport> {

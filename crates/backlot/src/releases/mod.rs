@@ -1,6 +1,7 @@
 //! Releases and the repos they are in: published, copied, judged, checked, looked at.
 
 pub(crate) mod allow;
+pub(crate) mod approved;
 pub(crate) mod browse;
 pub(crate) mod copy;
 pub(crate) mod diff;
