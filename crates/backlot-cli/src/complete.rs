@@ -302,10 +302,8 @@ mod tests {
         }
 
         fn versions(&self, _workspace: Option<&str>, asset: &str) -> Vec<String> {
-            let known = asset == "rug";
-            known
-                .then(|| vec!["2.0".to_owned(), "1.0".to_owned()])
-                .unwrap_or_default()
+            let versions: &[&str] = if asset == "rug" { &["2.0", "1.0"] } else { &[] };
+            versions.iter().map(|version| (*version).to_owned()).collect()
         }
     }
 
