@@ -1,4 +1,4 @@
-//! Stores of objects that tests talk to, each as a repo and as a remote: moto and Ceph for S3, Azurite, `wsgidav` for `WebDAV`, OpenSSH for
+//! Stores of objects that tests talk to, each as a repo and as a remote: moto and Ceph for S3, Azurite, `wsgidav`, Apache and nginx for `WebDAV`, OpenSSH for
 //! SFTP, and for what has no server that can be had (Google's two and OSS) one of ours, which knows the requests only.
 
 use std::process::Command;
@@ -13,6 +13,7 @@ use backlot_net::{
 use fs_err as fs;
 
 use crate::ceph::Ceph;
+use crate::dav;
 use crate::peer::Peer;
 use crate::sshd::Sshd;
 use crate::{Run, Studio, run_command, tool};
@@ -267,7 +268,26 @@ impl Store {
         let folder = studio.path("dav");
         fs::create_dir(&folder).expect("made");
         let server = Peer::python(WEBDAV, &folder);
-        let front = Peer::files(&folder);
+        Self::behind(studio, server)
+    }
+
+    /// A folder behind Apache.
+    pub fn apache() -> Self {
+        let studio = Studio::empty();
+        let server = dav::apache(&studio.path("apache"), &studio.path("dav"));
+        Self::behind(studio, server)
+    }
+
+    /// A folder behind nginx.
+    pub fn nginx() -> Self {
+        let studio = Studio::empty();
+        let server = dav::nginx(&studio.path("nginx"), &studio.path("dav"));
+        Self::behind(studio, server)
+    }
+
+    /// The folder `dav` behind a server of `WebDAV`.
+    fn behind(studio: Studio, server: Peer) -> Self {
+        let front = Peer::files(&studio.path("dav"));
         Self {
             url: format!("webdav+{}/team/repo", server.url()),
             endpoint: None,
