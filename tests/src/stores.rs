@@ -329,11 +329,11 @@ impl Store {
         let mut command = self.studio.command(&[&["-w", workspace], arguments].concat());
         command.env("AWS_EC2_METADATA_DISABLED", "true");
         if let Some((user, password)) = self.user {
-            command
-                .env("BACKLOT_REPO_FAR_USERNAME", user)
-                .env("BACKLOT_REPO_FAR_PASSWORD", password)
-                .env("BACKLOT_REMOTE_FILES_USERNAME", user)
-                .env("BACKLOT_REMOTE_FILES_PASSWORD", password);
+            for place in ["REPO_FAR", "REMOTE_FILES", "REMOTE_SECOND"] {
+                command
+                    .env(format!("BACKLOT_{place}_USERNAME"), user)
+                    .env(format!("BACKLOT_{place}_PASSWORD"), password);
+            }
         }
         command
     }
@@ -359,8 +359,13 @@ impl Store {
 
     /// Name a folder of it as the remote `files` of a workspace.
     pub fn add_remote(&self, workspace: &str, folder: &str, layout: &str) -> Run {
+        self.add_named_remote(workspace, "files", folder, layout)
+    }
+
+    /// The same under another name: `second`.
+    pub fn add_named_remote(&self, workspace: &str, name: &str, folder: &str, layout: &str) -> Run {
         let url = self.files(folder);
-        let mut arguments = vec!["remote", "add", "files", &url, "--layout", layout, "--json"];
+        let mut arguments = vec!["remote", "add", name, &url, "--layout", layout, "--json"];
         arguments.extend(self.options());
         self.run(workspace, &arguments)
     }

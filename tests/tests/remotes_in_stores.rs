@@ -132,6 +132,19 @@ fn files_go_the_whole_way(store: &Store) {
     assert!(copied["objects"].as_u64() > Some(7), "{copied:#}");
     here.run(&["install", "Shot"]).ok();
     here.run(&["pull", "--remote", "local"]).ok();
+    // Within the store, where it can copy by itself.
+    store
+        .add_named_remote(&here.workspace, "second", "second", "chunked")
+        .ok();
+    let within = here.json(&["remote", "copy", "files", "second"]);
+    assert_eq!(within["objects"], copied["objects"], "{within:#}");
+    here.run(&["verify", "--remote", "second"]).ok();
+    let again = here.json(&["remote", "copy", "files", "second"]);
+    assert_eq!(
+        (&again["objects"], &again["sent"]),
+        (&0.into(), &0.into()),
+        "{again:#}"
+    );
 }
 
 #[test]

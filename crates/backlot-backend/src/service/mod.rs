@@ -435,7 +435,9 @@ impl ObjectStore for Service {
                 url.port().map_or_else(String::new, |port| format!(":{port}")),
                 (&self.recipe.options.endpoint, &self.recipe.options.region)
             ),
-            path: format!("{}/", path.trim_matches('/')).trim_start_matches('/').to_owned(),
+            path: format!("{}/", path.trim_matches('/'))
+                .trim_start_matches('/')
+                .to_owned(),
         })
     }
 

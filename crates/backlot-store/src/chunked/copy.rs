@@ -204,12 +204,17 @@ impl Site {
         for ((facts, chunks), here) in wanted.iter().zip(copied) {
             context.check()?;
             if let Some(here) = here {
-                places.extend(chunks.iter().map(|(position, entry)| (entry.id, (here, *position))));
+                places.extend(
+                    chunks
+                        .iter()
+                        .map(|(position, entry)| (entry.id, (here, *position))),
+                );
                 pushed.sent += here.length;
                 continue;
             }
             source.each_chunk(facts, chunks, |_, entry, proven| {
-                let stored = proven.map_err(|why| damaged(&*source.blobs, Kind::Pack.key(facts.name), why))?;
+                let stored =
+                    proven.map_err(|why| damaged(&*source.blobs, Kind::Pack.key(facts.name), why))?;
                 let (name, position) = stream.push_one(entry.id, entry.scheme, entry.raw as usize, stored)?;
                 sent.push((entry.id, name, position));
                 Ok(())
@@ -257,7 +262,11 @@ impl Site {
         if !self.blobs.copy_within(&within, &from, &to)? {
             return Ok(None);
         }
-        if self.blobs.stat(&to)?.is_none_or(|found| found.size != facts.length) {
+        if self
+            .blobs
+            .stat(&to)?
+            .is_none_or(|found| found.size != facts.length)
+        {
             self.blobs.delete(&to)?;
             return Ok(None);
         }
