@@ -308,7 +308,7 @@ fn packs_that_a_server_copies_do_not_pass_this_machine() {
     store.studio.frames(FRAMES, 20, 1 << 20, 40);
     store.run("here", &["add", FRAMES, "--push"]).ok();
     store.add_named_remote("here", "second", "second", "chunked").ok();
-    let packs = store.open("chunked", 0).list("v1/packs/", true).expect("listed");
+    let packs = store.open("files", 0).list("v1/packs/", true).expect("listed");
     assert!(packs.len() > 2, "{packs:?}");
     between.count();
     store.run("here", &["remote", "copy", "files", "second"]).ok();
