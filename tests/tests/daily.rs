@@ -138,7 +138,7 @@ fn what_cannot_be_fetched_leaves_the_folder_as_it_was_and_makes_no_repo() {
     fresh(&studio, "used", &get).fails(5, "get::not_empty");
     assert_eq!(studio.snapshot("used").len(), 1);
     // A pull that fails leaves what is installed, and the same command goes on.
-    fresh(&studio, "later", &get).fails(3, "config::none_configured");
+    fresh(&studio, "later", &get).fails(3, "get::remote_not_added");
     assert_eq!(frames(&studio, "later"), 0);
     fresh(&studio, "later", &[&get[..], &["--remote", "../remote"]].concat()).ok();
     assert_eq!(frames(&studio, "later"), 4);

@@ -117,6 +117,20 @@ fn plain_folders_become_releases() {
 }
 
 #[test]
+fn releases_are_chosen_by_approval_and_label() {
+    let studio = Studio::empty();
+    follow(&studio, "choosing.md");
+    for (workspace, version) in [("lighting", "0.1.0"), ("trailer", "0.2.0")] {
+        let lock = fs::read_to_string(studio.path(&format!("here/{workspace}/backlot.lock")));
+        let lock = lock.expect("a lock");
+        assert!(
+            lock.contains(&format!("version = \"{version}\"")),
+            "{workspace}: {lock}"
+        );
+    }
+}
+
+#[test]
 fn dvc_and_backlot_work_on_the_same_files() {
     let studio = Studio::empty();
     frames(&studio, "studio/renders/turntable", 1..=4, 1);

@@ -14,8 +14,10 @@ mod pipelines;
 mod places;
 mod releases;
 mod rules;
+mod run;
 mod steps;
 mod values;
+mod verify;
 
 use backlot::ChangeOptions;
 use std::path::PathBuf;
@@ -30,17 +32,19 @@ pub(crate) use config::{ConfigCommand, PageFormat, SelfCommand};
 pub(crate) use daily::{DiffArgs, DiscardArgs, GetArgs, LogArgs, NewArgs, RestoreArgs, UntrackArgs};
 pub(crate) use external::{Channel, External, Python};
 pub(crate) use figures::{CompareArgs, Metrics, Params, Plots};
-pub(crate) use imports::{ImportArgs, ImportUrlArgs, UpdateArgs};
+pub(crate) use imports::{ImportArgs, ImportRezArgs, ImportUrlArgs, UpdateArgs};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
 pub(crate) use pipelines::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage, StageAddArgs, StageTargets};
 pub(crate) use places::{Input, Remote, Repo};
-pub(crate) use releases::{CopyArgs, MirrorArgs, VerdictArgs};
+pub(crate) use releases::{CopyArgs, Label, MirrorArgs, PolicyArgs, VerdictArgs};
 pub(crate) use rules::RuleArgs;
+pub(crate) use run::{EnvArgs, RunArgs, ShellArgs, ShellSyntax, WithArgs};
 pub(crate) use steps::{
     AlphaMode, ChecksumArgs, FramesCheckArgs, ImageFormat, Look, ProxyArgs, SheetArgs, Step, SumFormat,
 };
 use values::parse_age;
 pub(crate) use values::{ExportFormat, LocalizeArg};
+pub(crate) use verify::VerifyArgs;
 
 /// Asset pipeline engine: assets are packages, files are content-addressed.
 #[derive(Debug, Parser)]
@@ -177,6 +181,8 @@ pub(crate) enum Command {
     ImportUrl(ImportUrlArgs),
     /// Track a copy of a file or folder of a release of another repo
     Import(ImportArgs),
+    /// Make an asset of a rez package
+    ImportRez(ImportRezArgs),
     /// Stop tracking files or folders, which stay where they are
     Untrack(UntrackArgs),
     /// Restore tracked files as they were added, or from a release
@@ -341,6 +347,11 @@ pub(crate) enum Command {
     /// Unyank a release
     #[command(after_help = "Examples:\n  backlot unyank Table==1.0.0 -m \"the scale was right\"")]
     Unyank(VerdictArgs),
+    /// Manage labels, names that are moved from release to release of an asset
+    #[command(subcommand)]
+    Label(Label),
+    /// Show and change which releases may be chosen
+    Policy(PolicyArgs),
     /// Search for packages in the repos
     #[command(after_help = "Examples:\n  backlot search kitchen\n  backlot search --type Shot --tag hero")]
     Search {
@@ -375,7 +386,7 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Install releases with everything they require
     #[command(
-        after_help = "Examples:\n  backlot install Shot010                    and add it to backlot.toml\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            update inputs to match backlot.toml\n  backlot install --upgrade                  and take newer releases that fit\n  backlot install Table --from review        prefer a repo, this time only\n  backlot install \"Rug @ https://host/rug-1.0-py3-none-any.whl\"   a file by its URL, locked with its digest\n  backlot install --locked                   exactly backlot.lock\n  backlot install --repair                   what `backlot verify --inputs` found damaged\n  backlot install --from-lock pylock.toml    exactly what another tool locked\n  backlot install Shot010 -c \"Table<2\"       keep Table below 2, whatever requires it\n  backlot install Shot010 --override \"Table==1.4\"\n  backlot install --resolution lowest --dry-run\n  backlot install Shot010 --pull             and pull the files of all inputs that are not on demand\nWithout --pull, run `backlot pull` for the files."
+        after_help = "Examples:\n  backlot install Shot010                    and add it to backlot.toml\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            update inputs to match backlot.toml\n  backlot install --upgrade                  and take newer releases that fit\n  backlot install Table --from review        prefer a repo, this time only\n  backlot install Table@hero                 the release that a label is at, see `backlot label`\n  backlot install \"Rug @ https://host/rug-1.0-py3-none-any.whl\"   a file by its URL, locked with its digest\n  backlot install --locked                   exactly backlot.lock\n  backlot install --repair                   what `backlot verify --inputs` found damaged\n  backlot install --from-lock pylock.toml    exactly what another tool locked\n  backlot install Shot010 -c \"Table<2\"       keep Table below 2, whatever requires it\n  backlot install Shot010 --override \"Table==1.4\"\n  backlot install --resolution lowest --dry-run\n  backlot install Shot010 --pull             and pull the files of all inputs that are not on demand\nWithout --pull, run `backlot pull` for the files."
     )]
     Install {
         /// Requirements
@@ -459,20 +470,12 @@ pub(crate) enum Command {
     /// Build again what a publish affects, and see, stop, continue and undo that
     #[command(subcommand)]
     Cascade(CascadeCommand),
-    /// Run a command in the environment of the inputs
-    #[command(
-        after_help = "PATH, VIRTUAL_ENV and, without an interpreter, PYTHONPATH are set; the exit code is the command's.\n\nExamples:\n  backlot run python -c \"import table\"\n  backlot run -- pytest -q"
-    )]
-    Run {
-        /// The command and its arguments
-        #[arg(
-            required = true,
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "COMMAND"
-        )]
-        command: Vec<std::ffi::OsString>,
-    },
+    /// Run a command in the environment of the inputs, or of releases without a workspace
+    Run(RunArgs),
+    /// Start a shell in the environment of the inputs, or of releases without a workspace
+    Shell(ShellArgs),
+    /// Print the variables of the environment of the inputs, or of releases without a workspace
+    Env(EnvArgs),
     /// Remove packages from the requirements of the workspace
     #[command(
         after_help = "Packages that nothing else requires are uninstalled.\n\nExamples:\n  backlot uninstall Shot010"
@@ -577,29 +580,7 @@ pub(crate) enum Command {
         dry: DryRun,
     },
     /// Check the cache, the remote and installed files against their checksums
-    #[command(
-        after_help = "Examples:\n  backlot verify                            everything\n  backlot verify --inputs                   only the installed files\n  backlot verify --remote site              only this workspace's files on a remote\n  backlot verify --remote --releases        and of every release in this workspace's repos\n  backlot verify --remote --sample 5        about 5 % of the packs, others next time\n  backlot verify --repo blessed             only the releases of a repo"
-    )]
-    Verify {
-        /// Only the cache
-        #[arg(long)]
-        cache: bool,
-        /// Only a remote [default: the default one, and files that are pinned to others]
-        #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
-        remote: Option<String>,
-        /// On the remote, check the files of all releases as well
-        #[arg(long, requires = "remote")]
-        releases: bool,
-        /// Read only about this percentage of the remote's packs or objects
-        #[arg(long, value_name = "PERCENT", requires = "remote", value_parser = clap::value_parser!(u8).range(1..=100))]
-        sample: Option<u8>,
-        /// Only the installed files, including tracked files that were pulled
-        #[arg(long)]
-        inputs: bool,
-        /// Only the releases in a repo: every wheel, sidecar and page [default: all but indexes over HTTP]
-        #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
-        repo: Option<String>,
-    },
+    Verify(VerifyArgs),
     /// Restore damaged or missing objects of a remote, or releases of a repo
     #[command(
         after_help = "The whole remote or repo is read; damaged or missing data is restored from the cache, or from the other remotes or repos\nof this workspace. A release in a repo is restored only with the digest that it was published with.\n\nExamples:\n  backlot repair\n  backlot repair --remote site --from main --dry-run\n  backlot repair --repo review                 wheels, sidecars and pages of a repo in a folder or store\n  backlot repair --repo blessed --from review"
@@ -669,11 +650,21 @@ pub(crate) enum Command {
     Program(SelfCommand),
     /// Print the completion script of a shell
     #[command(
-        after_help = "Examples:\n  backlot completions bash > ~/.local/share/bash-completion/completions/backlot"
+        after_help = "In bash, zsh and fish, names of assets, releases, repos, remotes and settings are completed as well.\n\nExamples:\n  backlot completions bash > ~/.local/share/bash-completion/completions/backlot\n  backlot completions zsh > ~/.zfunc/_backlot             with ~/.zfunc in fpath\n  backlot completions fish > ~/.config/fish/completions/backlot.fish"
     )]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Print what the last word may become, for completion scripts
+    #[command(hide = true)]
+    Complete {
+        /// One word: the command line, up to where it is typed
+        #[arg(long)]
+        line: bool,
+        /// The words after the name of the program
+        #[arg(last = true)]
+        words: Vec<String>,
     },
     /// Run the main workflow in a new folder, printing each command
     #[command(after_help = "Examples:\n  backlot demo\n  backlot demo /tmp/backlot-demo --frames 100")]

@@ -1,11 +1,12 @@
 //! What only the command takes from the environment; the rest is `Host::from_env`, as in any program.
 //!
-//! `BACKLOT_WORKSPACE`, `BACKLOT_LOCK_TIMEOUT`, `BACKLOT_PART_REMOTE`, `_ENDPOINT` and `_REGION`, `NO_COLOR`, `TERM`.
+//! `BACKLOT_WORKSPACE`, `BACKLOT_LOCK_TIMEOUT`, `BACKLOT_PART_REMOTE`, `_ENDPOINT` and `_REGION`, `SHELL`, `NO_COLOR`, `TERM`.
 #![expect(
     clippy::disallowed_methods,
     reason = "only the command line reads the environment, here"
 )]
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,11 +29,18 @@ pub(crate) fn part_remote(mut options: StoreOptions) -> (Option<String>, StoreOp
 }
 
 /// A search path (`PATH`, `PYTHONPATH`) with a folder before what it has.
-pub(crate) fn search_path(name: &str, first: &Path) -> std::ffi::OsString {
+pub(crate) fn search_path(name: &str, first: &Path) -> OsString {
     let rest = std::env::var_os(name).unwrap_or_default();
     let rest = std::env::split_paths(&rest).filter(|p| !p.as_os_str().is_empty());
     std::env::join_paths(std::iter::once(first.to_path_buf()).chain(rest))
         .unwrap_or_else(|_| first.as_os_str().to_owned())
+}
+
+/// The shell of the person.
+pub(crate) fn shell() -> OsString {
+    let (variable, other) = backlot::platform::SHELL;
+    let named = std::env::var_os(variable).filter(|shell| !shell.is_empty());
+    named.unwrap_or_else(|| other.into())
 }
 
 /// How long locks are waited for, if the environment says so.

@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod complete;
 mod demo;
 mod errors;
 mod host;
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
         });
     })
     .ok();
-    if !matches!(arguments.command, Command::Run { .. }) {
+    if !matches!(arguments.command, Command::Run(_) | Command::Shell(_)) {
         backlot::platform::raise_open_files();
     }
     let result = commands::run(&arguments.command, &session);

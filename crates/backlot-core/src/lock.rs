@@ -11,11 +11,12 @@ use crate::context::Context;
 use crate::error::Class;
 use crate::file::{self, FileError};
 use crate::plain_file::open_plain;
+use crate::platform;
 
 /// A held lock; dropping it releases it.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: std::fs::File,
+    file: std::fs::File,
 }
 
 /// The lock was not had.
@@ -64,6 +65,12 @@ impl FileLock {
         Self::wait(file, path, std::fs::File::try_lock_shared, patience, context)
     }
 
+    /// Have the command that this process becomes hold the lock, and all that it starts, until the last of them ends. Where a process cannot
+    /// become another, this one holds it meanwhile.
+    pub fn pass_on(&self) -> Result<(), LockError> {
+        platform::inherit(&self.file).map_err(|e| FileError::from(e).into())
+    }
+
     fn wait(
         file: std::fs::File,
         path: &Path,
@@ -75,7 +82,7 @@ impl FileLock {
         let deadline = Instant::now() + patience;
         loop {
             match take(&file) {
-                Ok(()) => return Ok(Self { _file: file }),
+                Ok(()) => return Ok(Self { file }),
                 Err(std::fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
                     context.check()?;
                     std::thread::sleep(Duration::from_millis(10));

@@ -234,6 +234,26 @@ pub fn raise_open_files() {
     }
 }
 
+/// The variable that names a person's shell, and the shell where it names none.
+pub const SHELL: (&str, &str) = if cfg!(windows) {
+    ("COMSPEC", "cmd.exe")
+} else {
+    ("SHELL", "/bin/sh")
+};
+
+/// Have commands that this process starts or becomes keep a file open; nothing where files are inherited in another way.
+pub(crate) fn inherit(file: &std::fs::File) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        Ok(rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty())?)
+    }
+    #[cfg(not(unix))]
+    {
+        let _unused = file;
+        Ok(())
+    }
+}
+
 /// Become a command: signals are its own then, and it ends as it likes; returns only if it cannot be started. Where a
 /// process cannot become another, it is run, and its exit code returned.
 pub fn replace_process(command: &mut Command) -> io::Result<i32> {

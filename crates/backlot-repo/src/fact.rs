@@ -56,6 +56,9 @@ pub struct Fact {
     /// bytes was the one whose file is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<u64>,
+    /// The remotes that have the files of the release, as its publisher reached them; only for `published`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remotes: Vec<FactRemote>,
     /// Who did it.
     pub author: String,
     /// Why: `manual`, or in words.
@@ -68,6 +71,23 @@ pub struct Fact {
     pub at: Timestamp,
     /// The same for people, RFC 3339 in UTC.
     pub time: String,
+}
+
+/// A remote, as somebody else's workspace knows it. It is what they say: nothing is asked there until somebody here adds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactRemote {
+    /// Its name there, which pointers may name.
+    pub name: String,
+    /// Its folder or URL, whole.
+    pub url: String,
+    /// How content lies there: `chunked` or `dvc`.
+    pub layout: String,
+    /// The server of a bucket, if it is not the service's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The region of a bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
 }
 
 /// What all facts about a release amount to.
@@ -155,6 +175,7 @@ mod tests {
             file: None,
             sha256: (kind == FactKind::Published).then_some(WHEEL),
             modified: (kind == FactKind::Published).then_some(at),
+            remotes: Vec::new(),
             author: author.to_owned(),
             reason: "manual".to_owned(),
             machine: "here".to_owned(),

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::allow::Gate;
 use crate::error::{Error, Result};
-use crate::fact::{Fact, FactKind};
+use crate::fact::{Fact, FactKind, FactRemote};
 use crate::place::Place;
 use crate::record::sha256_of_file;
 use crate::release::ReleaseKind;
@@ -21,7 +21,7 @@ use crate::release::ReleaseKind;
 pub(crate) const TOOL: &str = concat!("backlot ", env!("CARGO_PKG_VERSION"));
 
 /// Who publishes and why; kept in the `published` fact for ever.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Publication {
     /// Who.
     pub author: String,
@@ -29,6 +29,8 @@ pub struct Publication {
     pub reason: String,
     /// From which machine.
     pub machine: String,
+    /// The remotes that have the files.
+    pub remotes: Vec<FactRemote>,
 }
 
 /// What a publish would do.
@@ -236,6 +238,7 @@ pub(crate) fn published_fact(offer: &Offer, publication: &Publication, at: Times
         sha256: Some(offer.sha256),
         // The time that its file gets.
         modified: Some(at.0),
+        remotes: publication.remotes.clone(),
         author: publication.author.clone(),
         reason: publication.reason.clone(),
         machine: publication.machine.clone(),

@@ -3,6 +3,7 @@
 //! Invariant: whoever holds a [`Repo`] need not know what it is; a release is asked about at the repo it came from.
 //! Deliberately absent: choosing versions, and which repos there are.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use crate::publish::{Checked, Publication, PublishPlan};
 use crate::record::strong_of_file;
 use crate::reindex::ReindexReport;
 use crate::release::Release;
-use crate::store::ReleaseStore;
+use crate::store::{LabelEvent, LabelMove, ReleaseStore};
 use crate::upkeep::Upkeep;
 use crate::verdict::{CarriedFact, Verdict, VerdictReport};
 use crate::whole::{WholeRelease, whole_releases};
@@ -329,6 +330,32 @@ impl Repo {
     ) -> Result<VerdictReport> {
         match self {
             Self::Store(repo) => repo.judge(release, verdict, by, dry_run, context),
+            Self::Index(repo) => Err(IndexError::NoFacts {
+                url: repo.place().to_string(),
+            }
+            .into()),
+        }
+    }
+
+    /// The labels of a package that are at a release; an index has none.
+    pub fn labels(&self, package: &PackageName) -> Result<BTreeMap<String, LabelEvent>> {
+        match self {
+            Self::Index(_) => Ok(BTreeMap::new()),
+            Self::Store(repo) => repo.labels(package),
+        }
+    }
+
+    /// Move a label of a package to a version, or remove it; see [`ReleaseStore::move_label`].
+    pub fn move_label(
+        &self,
+        label: (&PackageName, &str),
+        to: Option<&Version>,
+        by: &Publication,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<LabelMove> {
+        match self {
+            Self::Store(repo) => repo.move_label(label, to, by, dry_run, context),
             Self::Index(repo) => Err(IndexError::NoFacts {
                 url: repo.place().to_string(),
             }

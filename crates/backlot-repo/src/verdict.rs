@@ -11,7 +11,7 @@ use crate::fact::{Fact, FactKind, ReleaseStatus};
 use crate::publish::{Publication, TOOL};
 
 /// The last time that the name of a fact can hold (48 bits).
-const LAST_TIME: u64 = (1 << 48) - 1;
+pub(crate) const LAST_TIME: u64 = (1 << 48) - 1;
 
 /// What to say of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,7 @@ pub(crate) fn verdict_fact(
         file: None,
         sha256: None,
         modified: None,
+        remotes: Vec::new(),
         author: by.author.clone(),
         reason: by.reason.clone(),
         machine: by.machine.clone(),

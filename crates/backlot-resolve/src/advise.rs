@@ -182,6 +182,7 @@ impl Trial<'_> {
         if barred(|bar| *bar == Bar::Prerelease) {
             let mut problem = self.problem.clone();
             problem.prereleases = PrereleasePolicy::IfNecessary;
+            problem.prereleases_of.clear();
             if self.attempt(&problem, None).is_some() {
                 found.push("admit pre-releases".to_owned());
             }

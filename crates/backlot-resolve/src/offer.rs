@@ -110,7 +110,8 @@ impl Offer {
         }
         let candidates: Vec<Candidate> = files.iter().map(|file| stock.files[*file].clone()).collect();
         let mut by_preference: Vec<usize> = (0..candidates.len()).collect();
-        by_preference.sort_by(|a, b| prefers(&candidates[*a], &candidates[*b], problem, lowest));
+        let all_alike = problem.prereleases_of(package) == PrereleasePolicy::Allow;
+        by_preference.sort_by(|a, b| prefers(&candidates[*a], &candidates[*b], problem, (lowest, all_alike)));
         let mut places = vec![0; by_preference.len()];
         for (place, index) in by_preference.into_iter().enumerate() {
             places[index] = u32::try_from(place).unwrap_or(u32::MAX);
@@ -169,7 +170,8 @@ fn bar<'s>(
     {
         return Some(Bar::Yanked(reason.clone()));
     }
-    let forbidden = problem.prereleases == PrereleasePolicy::Disallow && !asked_for;
+    let policy = problem.prereleases_of(package);
+    let forbidden = policy == PrereleasePolicy::Disallow && !asked_for;
     (forbidden && candidate.version.is_prerelease()).then_some(Bar::Prerelease)
 }
 
@@ -190,8 +192,14 @@ pub(crate) fn wants_lowest(package: &PackageName, problem: &Problem<'_>) -> bool
     }
 }
 
-fn prefers(a: &Candidate, b: &Candidate, problem: &Problem<'_>, lowest: bool) -> Ordering {
-    let by_stability = if problem.prereleases == PrereleasePolicy::Allow {
+/// Whether the lowest version is preferred, and pre-releases are like all others.
+fn prefers(
+    a: &Candidate,
+    b: &Candidate,
+    problem: &Problem<'_>,
+    (lowest, all_alike): (bool, bool),
+) -> Ordering {
+    let by_stability = if all_alike {
         Ordering::Equal
     } else {
         a.version.is_prerelease().cmp(&b.version.is_prerelease())

@@ -114,7 +114,8 @@ pub struct RootRequirement {
 }
 
 /// When pre-releases may be chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PrereleasePolicy {
     /// Where no stable version will do: uv's rule.
     #[default]
@@ -173,6 +174,8 @@ pub struct Problem<'a> {
     pub exclude_newer: Option<Timestamp>,
     /// When pre-releases may be chosen.
     pub prereleases: PrereleasePolicy,
+    /// When those of some packages may be chosen, instead.
+    pub prereleases_of: BTreeMap<PackageName, PrereleasePolicy>,
     /// Which versions are preferred.
     pub preference: Preference,
     /// Source or version first.
@@ -196,10 +199,17 @@ impl<'a> Problem<'a> {
             overrides: Vec::new(),
             exclude_newer: None,
             prereleases: PrereleasePolicy::default(),
+            prereleases_of: BTreeMap::new(),
             preference: Preference::default(),
             order: Order::default(),
             patience: Duration::from_mins(2),
         }
+    }
+
+    /// When pre-releases of a package may be chosen.
+    pub(crate) fn prereleases_of(&self, package: &PackageName) -> PrereleasePolicy {
+        let own = self.prereleases_of.get(package);
+        own.copied().unwrap_or(self.prereleases)
     }
 
     /// The requirements that stand for one of a package: the overrides of its package, or itself.

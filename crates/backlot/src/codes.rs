@@ -193,9 +193,11 @@ codes! {
     GC_UNREADABLE_WORKSPACE = "gc::unreadable_workspace", "A warning: a workspace of this cache belongs to somebody else and cannot be read: what only it needs counts as not needed.";
     GC_WORKSPACE_SKIPPED = "gc::workspace_skipped", "A warning: a workspace of this cache does not use the remote and names what is not there.";
     GET_NO_FROM = "get::no_from", "An error, config: `backlot get` in a workspace without repos.";
+    GET_NO_KNOWN_REPO = "get::no_known_repo", "An error, config: a release is to be run where there is no workspace, and the user's file has no repo.";
     GET_NO_REMOTE = "get::no_remote", "An error, not-found: there is no remote at the place after `--remote`.";
     GET_NO_REPO = "get::no_repo", "An error, not-found: there is no repo at the place after `--from`.";
     GET_NOT_EMPTY = "get::not_empty", "An error, conflict: `backlot get` in a folder with files that is not a workspace.";
+    GET_REMOTE_NOT_ADDED = "get::remote_not_added", "An error, config: files are pulled into a workspace without remotes; the release says where they are.";
     IMPORTS_BAD_SOURCE = "imports::bad_source", "An error, user: what cannot be imported: an unknown kind of URL, one with credentials or a signature in it, a folder into itself.";
     IMPORTS_BAD_UPDATE = "imports::bad_update", "An error, user: `update` with inputs and imports together, or options of imports without one.";
     IMPORTS_CHANGED_MEANWHILE = "imports::changed_meanwhile", "An error, conflict: a source changed while it was read.";
@@ -246,6 +248,8 @@ codes! {
     INPUT_UNKNOWN = "input::unknown", "An error, not-found: the asset has no such requirement.";
     INSTALL_BROKEN_SCRIPT = "install::broken_script", "A warning: a script of an input is not made (it is not written as `module:function`), or calls a module that nothing in the environment has, or a line of its `entry_points.txt` is not understood.";
     INSTALL_DAMAGED_WHEEL = "install::damaged_wheel", "A warning: an unpacked wheel in the cache was not what its RECORD says; it is unpacked again, or removed until something needs it.";
+    LABEL_INVALID = "label::invalid", "An error, user: a text that cannot be a label, or `latest-approved` is to be moved by hand.";
+    LABEL_UNKNOWN = "label::unknown", "An error, not-found: no repo has this label of the asset.";
     LOCK_DAMAGED = "lock::damaged", "An error, config: `backlot.lock` cannot be read.";
     LOCK_INVALID = "lock::invalid", "An error, config: a `pylock.toml` cannot be read.";
     LOCK_NEWER_FORMAT = "lock::newer_format", "An error, config: the file was written by a newer Backlot.";
@@ -405,6 +409,8 @@ codes! {
     RESOLVE_UNKNOWN_PACKAGE = "resolve::unknown_package", "An error, not-found: no repo has the package.";
     RESOLVE_YANKED = "resolve::yanked", "A warning: an input, or a release that is shown, is yanked: who said so, and why.";
     RUN_CANNOT_START = "run::cannot_start", "An error, not-found: the command to be run does not start.";
+    RUN_NO_HOOK = "run::no_hook", "An error, not-found: an asset has no hook of the name that `run --hook` asks for.";
+    RUN_NO_PYTHON = "run::no_python", "An error, environment: a hook is to be run in a plain tree, which has no interpreter.";
     SDIST_UNSOUND = "sdist::unsound", "An error, integrity: not a `.tar.gz` of plain files in one folder, no PKG-INFO, or a bomb.";
     SDIST_UNSUPPORTED = "sdist::unsupported", "An error, user: a source distribution whose wheel cannot be made by reading: another build backend than hatchling, hooks, computed metadata.";
     STORE_BAD_JOB_ID = "store::bad_job_id", "An error, user: a text that cannot be the ID of a job.";

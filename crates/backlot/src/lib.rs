@@ -94,8 +94,10 @@ pub use backlot_pep::{
     AssetName, BumpStep, PackageName, Requirement, RequirementKind, Version, VersionChange, bump,
 };
 pub use backlot_repo::AllowedName;
-pub use backlot_repo::{Fact, FactKind, Place, Query, ReindexReport, Verdict, VerdictReport};
-pub use backlot_resolve::Preference;
+pub use backlot_repo::{
+    Fact, FactKind, FactRemote, LabelEvent, Place, Query, ReindexReport, Verdict, VerdictReport,
+};
+pub use backlot_resolve::{Preference, PrereleasePolicy};
 pub use backlot_store::{
     CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, RestoreReport, Usage,
 };
@@ -110,10 +112,12 @@ pub use cascade::ledger::Watch as CascadeWatch;
 pub use cascade::revert::{RevertOptions, RevertReport};
 pub use cascade::run::{AttemptOptions, CascadeOptions, CascadeReport, NodeReport};
 pub use environment::DEFAULT_PYTHON;
+pub use environment::cached::{CachedEnvironment, EnvironmentOptions, EnvironmentPackage, EnvironmentReport};
 pub use environment::damage::PackageDamage;
 pub use environment::export::{ExportFormat, ExportOptions, ExportReport};
 pub use environment::get::{GetOptions, GetReport};
 pub use environment::graph::{ChainLink, TreeEdge, TreeNode, TreeReport, WhyReport};
+pub use environment::hooks::Hook;
 pub use environment::install::{InstallReport, InstallRequest};
 pub use environment::lockfile::{Lock, LockedConda, LockedPackage, WrittenLock};
 pub use environment::outdated::{NewestIn, OutdatedRow};
@@ -143,7 +147,7 @@ pub use files::verify::{DamageFound, ObjectDamage, ObjectReport, VerifyOptions, 
 pub use handle::Workspace;
 pub use handle::options::{
     ChangeOptions, DiscardOptions, InputOptions, JudgeOptions, PullOptions, PushOptions, RepairOptions,
-    SettingOptions, TreeOptions,
+    SettingOptions, TreeOptions, UpdateOptions,
 };
 pub use imports::import_url::ImportUrl;
 pub use imports::release::ImportRelease;
@@ -171,6 +175,7 @@ pub use project::provenance::{
     BuildRecord, ExactInput, ImportRecord, MadeRecord, OutRecord, Provenance, TOOL,
 };
 pub use project::rebase::RebaseReport;
+pub use project::rez::{ImportRez, RezInput, RezReport};
 pub use project::untracked::UntrackedFiles;
 pub use releases::allow::AllowReport;
 pub use releases::browse::{
@@ -179,6 +184,7 @@ pub use releases::browse::{
 pub use releases::copy::{CopiedFile, CopiedRelease, CopyOptions, CopyReport, CopyState};
 pub use releases::diff::{DiffEnd, DiffReport, NameDiff, OutDiff, TextDiff};
 pub use releases::from_parts::{FromParts, PartsUsed};
+pub use releases::labels::{LabelOptions, LabelReport, LabelRow};
 pub use releases::log::{LogEntry, LogEvent, LogOptions};
 pub use releases::mirror::{MirrorConflict, MirrorOptions, MirrorReport, ReposDiffer};
 pub use releases::parts::{
@@ -199,11 +205,14 @@ pub use workspace::auth::{Auth, AuthList, AuthTarget, AuthTest, LoginOptions, Lo
 pub use workspace::config::{Config, Localize, PublishLimits, RemoteEntry, RepoEntry, RepoPlace};
 pub use workspace::doctor::{HealthCheck, HealthState, ProblemsFound};
 pub use workspace::init::{InitOptions, InitReport};
-pub use workspace::keys::{ConfigChange, ConfigValue};
+pub use workspace::keys::{ConfigChange, ConfigValue, setting_names};
+pub use workspace::known_names::KnownNames;
 pub use workspace::local_cache::{
     CachePart, CacheStatus, CacheUser, CacheUserState, CleanOptions, CleanReport, GcReport, Unreferenced,
 };
 pub use workspace::places::{AddRemote, AddRepo, PlaceProblem, RemoteStatus, RepoStatus};
+pub use workspace::policies::{AssetPolicy, Policies, RequiredStatus};
 pub use workspace::problems::{AssetProblem, AssetsLeftOut};
 pub use workspace::rules::{RuleChanges, Rules};
+pub use workspace::set_policy::{PolicyChange, PolicyRow, PolicyScope};
 pub use workspace::settings::{CommandVariables, Host, Origin, Overrides, Setting, Settings};

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use backlot::{
     AddFiles, AddRemote, AddRepo, AttemptOptions, Auth, AuthTarget, BumpStep, BundleOptions, CascadeOptions,
     CascadeRequest, ChangeOptions, CleanOptions, CollectOptions, Context, CopyOptions, Credential,
-    DiscardOptions, DropChoice, ExportFormat, ExportOptions, FigureKind, GetOptions, ImportGit,
-    ImportRelease, ImportUrl, InitOptions, InputOptions, InstallRequest, JudgeOptions, Localize, LogOptions,
-    LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts, PublishOptions, PullOptions,
-    PushOptions, PushPart, Query, RepairOptions, ReproOptions, RestoreOptions, RevertOptions, SettingOptions,
-    TreeOptions, UnbundleOptions, UpdateImports, ValidateOptions, Verdict, VerifyOptions, Version,
-    VersionChange, Workspace,
+    DiscardOptions, DropChoice, EnvironmentOptions, ExportFormat, ExportOptions, FigureKind, GetOptions,
+    ImportGit, ImportRelease, ImportRez, ImportUrl, InitOptions, InputOptions, InstallRequest, JudgeOptions,
+    LabelOptions, Localize, LogOptions, LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts,
+    PolicyChange, PrereleasePolicy, PublishOptions, PullOptions, PushOptions, PushPart, Query, RepairOptions,
+    ReproOptions, RestoreOptions, RevertOptions, SettingOptions, TreeOptions, UnbundleOptions, UpdateImports,
+    UpdateOptions, ValidateOptions, Verdict, VerifyOptions, Version, VersionChange, Workspace,
 };
 use backlot_tests::embedding::{Desk, write_frames};
 use fs_err as fs;
@@ -256,7 +256,47 @@ pub(crate) static CALLS: &[Call] = &[
     must("Workspace::why", |b, c| b.user.why("Table", c).map(drop)),
     must("Workspace::outdated", |b, c| b.user.outdated(c).map(drop)),
     must("Workspace::update", |b, c| {
-        b.user.update(&[], &nothing(), c).map(drop)
+        b.user.update(&[], &UpdateOptions::new(), c).map(drop)
+    }),
+    must("Workspace::set_policy", |b, c| {
+        let change = PolicyChange::new()
+            .asset(Some("Table".to_owned()))
+            .prereleases(Some(PrereleasePolicy::Disallow));
+        b.user.set_policy(&change, c).map(drop)
+    }),
+    must("Workspace::set_label", |b, c| {
+        let options = LabelOptions::new().message(Some("for tests".to_owned()));
+        b.maker.set_label("Table==0.1.0", "hero", &options, c).map(drop)
+    }),
+    must("Workspace::labels", |b, c| {
+        assert_eq!(b.user.labels("Table", None, c)?.len(), 1);
+        Ok(())
+    }),
+    must("Workspace::remove_label", |b, c| {
+        b.maker
+            .remove_label("Table", "hero", &LabelOptions::new(), c)
+            .map(drop)
+    }),
+    must("Workspace::import_rez", |b, c| {
+        let file = b.desk.path("package.py");
+        fs::write(&file, "name = 'rig'\nversion = '1.2.0'\n").expect("written");
+        let options = ImportRez::new().dry_run(true);
+        b.maker.import_rez(&file, &options, c).map(drop)
+    }),
+    must("Workspace::hooks", |b, c| {
+        assert!(b.user.hooks("Table", c)?.is_empty());
+        Ok(())
+    }),
+    must("Workspace::known_names", |b, c| {
+        assert!(!b.user.known_names(c)?.repos.is_empty());
+        Ok(())
+    }),
+    must("Workspace::known_versions", |b, c| {
+        b.user.known_versions("Table", c).map(drop)
+    }),
+    must("Workspace::policies", |b, c| {
+        assert_eq!(b.user.policies(c)?.len(), 2);
+        Ok(())
     }),
     must("Workspace::repair_inputs", |b, c| {
         b.user.repair_inputs(&nothing(), c).map(drop)
@@ -269,6 +309,14 @@ pub(crate) static CALLS: &[Call] = &[
             .here(b.desk.path(""))
             .from(Some(b.desk.repo.clone()));
         Workspace::get(&b.desk.path("gotten"), &table(), &options, &b.desk.host, c).map(drop)
+    }),
+    must("Workspace::cached_environment", |b, c| {
+        let options = EnvironmentOptions::new()
+            .here(b.desk.path(""))
+            .from(Some(b.desk.repo.clone()));
+        let start = b.desk.path("maker");
+        let made = Workspace::cached_environment(&start, &table(), &options, &b.desk.host, c)?;
+        made.pass_on()
     }),
     must("Workspace::search", |b, c| {
         b.maker.search(&Query::default(), None, c).map(drop)

@@ -9,7 +9,7 @@ use super::DryRun;
 /// What to fetch in one step, and from where.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "In an empty folder, a workspace is created first, as by `backlot init`; a place after --from or --remote is added to the workspace.\nRepos and remotes are not created.\n\nExamples:\n  backlot get Shot010 --from ../repos/review --remote ../files     in an empty folder\n  backlot get Shot010                                  in a workspace that has a repo and a remote\n  backlot get \"Table>=1.2,<2\" Lamp==1.0 --from review  prefer a repo of the workspace\n  backlot get Shot010 --no-pull                        without its files\n  backlot get Shot010 --from ../repos/review --dry-run"
+    after_help = "In an empty folder, a workspace is created first, as by `backlot init`; a place after --from or --remote is added to the workspace,\nand so is a remote that the release says its files are on, if --remote gives its name. Repos and remotes are not created.\n\nExamples:\n  backlot get Shot010 --from ../repos/review --remote ../files     in an empty folder\n  backlot get Shot010                                  in a workspace that has a repo and a remote\n  backlot get Shot010 --remote main                    the remote that Shot010 says its files are on; `backlot show` shows it\n  backlot get \"Table>=1.2,<2\" Lamp==1.0 --from review  prefer a repo of the workspace\n  backlot get Shot010 --no-pull                        without its files\n  backlot get Shot010 --from ../repos/review --dry-run"
 )]
 pub(crate) struct GetArgs {
     /// Assets or requirements

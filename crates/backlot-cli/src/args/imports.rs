@@ -85,9 +85,27 @@ pub(crate) struct ImportArgs {
     pub(crate) dry: DryRun,
 }
 
+/// A rez package to make an asset of.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Inputs never move to a deprecated release, and to an older one only if the installed one is no longer allowed, which is\nreported. `backlot outdated` shows which requirement holds a package back.\n\nA name that ends in .dvc is the pointer of an import: its source is asked, and what changed is put into place when all of it\nis here. If the source is gone or away, nothing changes.\n\nExamples:\n  backlot update                   all inputs\n  backlot update Table --dry-run   only this one, without changing anything\n  backlot update outputs/light/src/light/studio.exr.dvc"
+    after_help = "The package.py is read and not run. Requirements become inputs, `table-1.2+<2` as `table>=1.2,<2`; those for a build go into the group\n`build`. What cannot be taken over is listed. Files are not copied: track them with `backlot add`.\n\nExamples:\n  backlot import-rez /rez/packages/table/1.2.0 --dry-run\n  backlot import-rez /rez/packages/table/1.2.0 --name Table --type Prop\n  backlot add /rez/packages/table/1.2.0/python --asset Table"
+)]
+pub(crate) struct ImportRezArgs {
+    /// The package.py, or the folder that has it
+    pub(crate) path: PathBuf,
+    /// The name of the asset [default: that of the package]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The type of the asset
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) asset_type: Option<String>,
+    #[command(flatten)]
+    pub(crate) dry: DryRun,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Inputs never move to a deprecated release, and to an older one only if the installed one is no longer allowed, which is\nreported. `backlot outdated` shows which requirement holds a package back.\n\nA name that ends in .dvc is the pointer of an import: its source is asked, and what changed is put into place when all of it\nis here. If the source is gone or away, nothing changes.\n\nExamples:\n  backlot update                   all inputs\n  backlot update Table --dry-run   this one, and others only if they must move; change nothing\n  backlot update Table --only      this one, with all others pinned\n  backlot update outputs/light/src/light/studio.exr.dvc"
 )]
 pub(crate) struct UpdateArgs {
     /// Packages, or pointers of imports (PATH.dvc) [default: all packages]
@@ -98,6 +116,9 @@ pub(crate) struct UpdateArgs {
     /// Replace imported files that were changed here; `backlot pull --undo` brings them back
     #[arg(long)]
     pub(crate) force: bool,
+    /// Leave all packages that are not named at their versions
+    #[arg(long, requires = "names")]
+    pub(crate) only: bool,
     #[command(flatten)]
     pub(crate) dry: DryRun,
 }

@@ -1,6 +1,7 @@
 //! The arguments of commands about published releases.
 
-use clap::Args;
+use backlot::{LabelOptions, PolicyChange, PrereleasePolicy, RequiredStatus};
+use clap::{Args, Subcommand};
 
 use super::DryRun;
 
@@ -82,4 +83,150 @@ pub(crate) struct FileEnds {
     /// The remote to copy files to, if it is another one
     #[arg(long, value_name = "NAME")]
     pub(crate) to_remote: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Label {
+    /// Move a label to a release, or make it
+    #[command(
+        after_help = "Inputs that follow the label get the release by the next `backlot update`. Nothing of a release is copied or changed, and every move\nis recorded in the repo. `latest-approved` is always at the newest approved release, and not moved by hand.\n\nExamples:\n  backlot label set Table==1.2.0 hero\n  backlot label set Table==1.3.0 hero --repo blessed -m \"new scale\"\n  backlot install Table@hero                follow it"
+    )]
+    Set {
+        /// The release, as Table==1.0.0
+        release: String,
+        /// The label: lower-case letters, digits, `-`, `_` and `.`
+        label: String,
+        #[command(flatten)]
+        how: LabelArgs,
+    },
+    /// List the labels of an asset
+    #[command(
+        after_help = "Examples:\n  backlot label list Table\n  backlot label list Table --repo blessed --json"
+    )]
+    List {
+        /// The asset
+        asset: String,
+        /// Only this repo
+        #[arg(long, value_name = "REPO")]
+        repo: Option<String>,
+    },
+    /// Remove a label of an asset
+    #[command(
+        after_help = "Examples:\n  backlot label remove Table hero\n  backlot label remove Table hero --repo blessed"
+    )]
+    Remove {
+        /// The asset
+        asset: String,
+        /// The label
+        label: String,
+        #[command(flatten)]
+        how: LabelArgs,
+    },
+}
+
+/// Where a label is, and why it is moved.
+#[derive(Debug, Args)]
+pub(crate) struct LabelArgs {
+    /// The repo [default: the one that has the release, or the first that has the label]
+    #[arg(long, value_name = "REPO")]
+    pub(crate) repo: Option<String>,
+    /// The reason, recorded with author and time
+    #[arg(long, short, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) message: Option<String>,
+    #[command(flatten)]
+    pub(crate) dry: DryRun,
+}
+
+impl LabelArgs {
+    pub(crate) fn options(&self) -> LabelOptions {
+        LabelOptions::new()
+            .repo(self.repo.clone())
+            .message(self.message.clone())
+            .dry_run(self.dry.dry_run)
+    }
+}
+
+/// Which releases may be chosen.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Without options, the policies are listed. Saved in `[policy]` of backlot.toml. What is said of an asset counts before what is\nsaid of a repo, and that before what is said of the workspace. The next `backlot install` or `backlot update` goes by it; outputs\nand files of URLs are not affected.\n\nExamples:\n  backlot policy\n  backlot policy --status approved                     only approved releases\n  backlot policy --repo review --status any            but any of this repo\n  backlot policy --asset Table --prereleases disallow\n  backlot policy --asset Table --label hero            the release that the label `hero` is at, as `backlot install Table@hero`\n  backlot policy --asset Table --reset                 as all others"
+)]
+pub(crate) struct PolicyArgs {
+    /// Only for releases of this asset
+    #[arg(long, value_name = "NAME", conflicts_with = "repo")]
+    pub(crate) asset: Option<String>,
+    /// Only for releases in this repo
+    #[arg(long, value_name = "REPO")]
+    pub(crate) repo: Option<String>,
+    /// The status that releases must have
+    #[arg(long, value_enum, value_name = "STATUS")]
+    pub(crate) status: Option<StatusArg>,
+    /// Whether pre-releases may be chosen
+    #[arg(long, value_enum, value_name = "WHEN", conflicts_with = "repo")]
+    pub(crate) prereleases: Option<PrereleaseArg>,
+    /// The label that the asset follows, see `backlot label`
+    #[arg(long, value_name = "LABEL", requires = "asset")]
+    pub(crate) label: Option<String>,
+    /// Remove what was set before
+    #[arg(long)]
+    pub(crate) reset: bool,
+    #[command(flatten)]
+    pub(crate) dry: DryRun,
+}
+
+impl PolicyArgs {
+    /// The change that is asked for; `None` lists.
+    pub(crate) fn change(&self) -> Option<PolicyChange> {
+        let says = self.status.is_some() || self.prereleases.is_some() || self.label.is_some();
+        let changes = says || self.reset;
+        changes.then(|| {
+            PolicyChange::new()
+                .asset(self.asset.clone())
+                .repo(self.repo.clone())
+                .status(self.status.map(RequiredStatus::from))
+                .prereleases(self.prereleases.map(PrereleasePolicy::from))
+                .label(self.label.clone())
+                .reset(self.reset)
+                .dry_run(self.dry.dry_run)
+        })
+    }
+}
+
+/// The status that releases must have.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum StatusArg {
+    /// Any that is not yanked
+    Any,
+    /// Approved by somebody, see `backlot approve`
+    Approved,
+}
+
+impl From<StatusArg> for RequiredStatus {
+    fn from(status: StatusArg) -> Self {
+        match status {
+            StatusArg::Any => Self::Any,
+            StatusArg::Approved => Self::Approved,
+        }
+    }
+}
+
+/// Whether pre-releases may be chosen.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum PrereleaseArg {
+    /// As any other release
+    Allow,
+    /// Where no other release fits
+    IfNecessary,
+    /// Only by a pin, as Table==2.0rc1
+    Disallow,
+}
+
+impl From<PrereleaseArg> for PrereleasePolicy {
+    fn from(when: PrereleaseArg) -> Self {
+        match when {
+            PrereleaseArg::Allow => Self::Allow,
+            PrereleaseArg::IfNecessary => Self::IfNecessary,
+            PrereleaseArg::Disallow => Self::Disallow,
+        }
+    }
 }

@@ -306,6 +306,10 @@ fn detail(detail: &ReleaseDetail) -> String {
             lines.push_str(&super::releases::said(what, fact));
         }
     }
+    for remote in status.published.iter().flat_map(|fact| &fact.remotes) {
+        let (name, url) = (text::printable(&remote.name), text::printable(&remote.url));
+        lines.push_str(&format!("  stored on {name}: {url}\n"));
+    }
     let versions: Vec<String> = detail.versions.iter().map(ToString::to_string).collect();
     lines.push_str(&format!("  versions  {}\n", versions.join(", ")));
     lines

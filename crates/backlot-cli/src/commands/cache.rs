@@ -82,10 +82,11 @@ fn describe(report: &CleanReport) -> String {
         ));
     }
     lines.push_str(&format!(
-        "{}removed {} and {}: {}\n",
+        "{}removed {}, {} and {}: {}\n",
         would(report.dry_run),
         text::count(report.objects, "object"),
         text::count(report.packages, "unpacked package"),
+        text::count(report.environments, "environment"),
         text::bytes(report.freed)
     ));
     lines.push_str(&format!(

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use backlot::{
     ChangeOptions, Error, ExportFormat, ExportOptions, GetOptions, InstallReport, InstallRequest, Localize,
-    MoveReport, PackageChange, Workspace,
+    MoveReport, PackageChange, UpdateOptions, Workspace,
 };
 use serde::Serialize;
 
@@ -132,10 +132,8 @@ pub(super) fn repair(session: &Session, dry_run: bool) -> Result<Answer, Error> 
     Ok(Answer::new(&report, describe(&report)))
 }
 
-pub(super) fn update(session: &Session, names: &[String], dry_run: bool) -> Result<Answer, Error> {
-    let report = session
-        .open()?
-        .update(names, &ChangeOptions::new().dry_run(dry_run), &session.context)?;
+pub(super) fn update(session: &Session, names: &[String], options: UpdateOptions) -> Result<Answer, Error> {
+    let report = session.open()?.update(names, &options, &session.context)?;
     Ok(Answer::new(&report, describe(&report)))
 }
 

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use backlot::{
-    Error, ImportError, ImportGit, ImportOutcome, ImportRelease, ImportReport, ImportState, ImportStatus,
-    ImportUrl, ImportedPath, StoreOptions, UpdateImports, text,
+    Error, ImportError, ImportGit, ImportOutcome, ImportRelease, ImportReport, ImportRez, ImportState,
+    ImportStatus, ImportUrl, ImportedPath, StoreOptions, UpdateImports, UpdateOptions, text,
 };
 
-use crate::args::{ImportArgs, ImportUrlArgs, UpdateArgs};
+use crate::args::{ImportArgs, ImportRezArgs, ImportUrlArgs, UpdateArgs};
 use crate::commands::environment;
-use crate::output::{Answer, columns};
+use crate::output::{Answer, columns, would};
 use crate::session::Session;
 
 pub(super) fn import_url(session: &Session, args: &ImportUrlArgs) -> Result<Answer, Error> {
@@ -60,6 +60,29 @@ pub(super) fn import(session: &Session, args: &ImportArgs) -> Result<Answer, Err
     Ok(answer(&report))
 }
 
+/// A rez package as an asset, with what was left out.
+pub(super) fn import_rez(session: &Session, args: &ImportRezArgs) -> Result<Answer, Error> {
+    let options = ImportRez::new()
+        .name(args.name.clone())
+        .asset_type(args.asset_type.clone())
+        .dry_run(args.dry.dry_run);
+    let report = session
+        .open()?
+        .import_rez(&session.here.join(&args.path), &options, &session.context)?;
+    let would = would(report.dry_run);
+    let (name, path) = (&report.asset.name, &report.asset.path);
+    let mut lines = format!("{would}made {name} {} in {path}\n", report.version);
+    for input in &report.inputs {
+        let group = input.group.as_ref().map(|group| format!(" ({group})"));
+        let (rez, group) = (text::printable(&input.rez), group.unwrap_or_default());
+        lines.push_str(&format!("  requires {}{group}, from {rez}\n", input.requirement));
+    }
+    for left_out in &report.left_out {
+        lines.push_str(&format!("  left out: {}\n", text::printable(left_out)));
+    }
+    Ok(Answer::new(&report, lines))
+}
+
 /// Inputs, or imports by their pointers.
 pub(super) fn update(session: &Session, args: &UpdateArgs) -> Result<Answer, Error> {
     let pointers = args.pointers();
@@ -72,7 +95,14 @@ pub(super) fn update(session: &Session, args: &UpdateArgs) -> Result<Answer, Err
             }
             .into());
         }
-        return environment::update(session, &args.names, args.dry.dry_run);
+        let options = UpdateOptions::new().only(args.only).dry_run(args.dry.dry_run);
+        return environment::update(session, &args.names, options);
+    }
+    if args.only {
+        return Err(ImportError::BadUpdate {
+            reason: "`--only` is for inputs, and pointers of imports are named",
+        }
+        .into());
     }
     if pointers.len() < args.names.len() {
         return Err(ImportError::BadUpdate {

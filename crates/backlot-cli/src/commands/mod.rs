@@ -83,6 +83,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Restore(args) => files::restore(session, args),
         Command::Discard(args) => files::discard(session, args),
         Command::Import(args) => imports::import(session, args),
+        Command::ImportRez(args) => imports::import_rez(session, args),
         Command::ImportUrl(args) => imports::import_url(session, args),
         Command::Status { imports: true, .. } => imports::states(session),
         Command::Status { short: true, .. } => history::short_status(session),
@@ -142,6 +143,8 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Deprecate(args) => releases::judge(session, Verdict::Deprecate, args),
         Command::Yank(args) => releases::judge(session, Verdict::Yank, args),
         Command::Unyank(args) => releases::judge(session, Verdict::Unyank, args),
+        Command::Label(label) => releases::label(session, label),
+        Command::Policy(args) => releases::policy(session, args),
         Command::Search {
             text,
             asset_type,
@@ -200,7 +203,9 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Dependents(args) => cascade::dependents(session, args),
         Command::Dirty(args) => cascade::dirty(session, args),
         Command::Cascade(command) => cascades::cascade(session, command),
-        Command::Run { command } => run::run(session, command),
+        Command::Run(args) => run::run(session, args),
+        Command::Shell(args) => run::shell(session, args),
+        Command::Env(args) => run::env(session, args),
         Command::Uninstall { names, dry } => environment::uninstall(session, names, dry.dry_run),
         Command::Lock {
             upgrade,
@@ -256,25 +261,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         }
         Command::Edit { name, rebase, dry } if *rebase => assets::rebase(session, name, dry.dry_run),
         Command::Edit { name, dry, .. } => assets::edit(session, name, dry.dry_run),
-        Command::Verify {
-            cache,
-            remote,
-            releases,
-            sample,
-            inputs,
-            repo,
-        } => {
-            let options = backlot::VerifyOptions::new()
-                .cache(*cache)
-                .remote(remote.is_some())
-                .remote_name(remote.clone().filter(|name| !name.is_empty()))
-                .releases(*releases)
-                .sample(*sample)
-                .inputs(*inputs)
-                .repos(repo.is_some())
-                .repo_name(repo.clone().filter(|name| !name.is_empty()));
-            browse::verify(session, options)
-        }
+        Command::Verify(args) => browse::verify(session, args.options()),
         Command::Repair {
             remote,
             repo,
@@ -315,14 +302,61 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Step(step) => steps::step(session, step),
         Command::Program(command) => config::program(session, command),
         Command::Completions { shell } => Ok(completions(*shell)),
+        Command::Complete { line, words } => Ok(complete(session, *line, words)),
         Command::Demo { dir, frames } => crate::demo::run(session, dir.as_deref(), *frames),
     }
 }
 
+/// What the last word may become, one candidate a line.
+fn complete(session: &Session, line: bool, words: &[String]) -> Answer {
+    let divided: Vec<String>;
+    let words = match words {
+        [one] if line => {
+            divided = crate::complete::words_of(one);
+            divided.get(1..).unwrap_or_default()
+        }
+        words => words,
+    };
+    let found = crate::complete::candidates(&mut Arguments::command(), words, &KnownHere(session));
+    Answer::new(&serde_json::json!({ "candidates": found }), found.join("\n"))
+}
+
+/// The names that workspaces know, looked for from where the command runs; none where there is no workspace.
+struct KnownHere<'s>(&'s Session);
+
+impl KnownHere<'_> {
+    fn open(&self, workspace: Option<&str>) -> Option<(backlot::Workspace, backlot::Context)> {
+        let Self(session) = self;
+        let start = workspace.map_or_else(|| session.workspace.clone(), |folder| session.here.join(folder));
+        let opened = backlot::Workspace::open(&start, &session.host).ok()?;
+        Some((opened, session.context.clone().silent()))
+    }
+}
+
+impl crate::complete::Names for KnownHere<'_> {
+    fn all(&self, workspace: Option<&str>) -> backlot::KnownNames {
+        let opened = self.open(workspace);
+        let known = opened.and_then(|(workspace, context)| workspace.known_names(&context).ok());
+        known.unwrap_or_default()
+    }
+
+    fn versions(&self, workspace: Option<&str>, asset: &str) -> Vec<String> {
+        let opened = self.open(workspace);
+        let known = opened.and_then(|(workspace, context)| workspace.known_versions(asset, &context).ok());
+        let known = known.unwrap_or_default().into_iter();
+        known.map(|version| version.to_string()).collect()
+    }
+}
+
 fn completions(shell: clap_complete::Shell) -> Answer {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "backlot", &mut script);
-    let script = String::from_utf8_lossy(&script).into_owned();
+    let script = crate::complete::script(shell).map_or_else(
+        || {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "backlot", &mut script);
+            String::from_utf8_lossy(&script).into_owned()
+        },
+        ToOwned::to_owned,
+    );
     Answer::new(
         &serde_json::json!({ "shell": shell.to_string(), "script": script }),
         script,

@@ -1,12 +1,12 @@
 //! Published releases: what is said of them, and copying them between repos.
 
 use backlot::{
-    CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, Fact, JudgeOptions, MirrorOptions,
-    ReposDiffer, Timestamp, Verdict, text,
+    CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, Fact, JudgeOptions, LabelRow,
+    MirrorOptions, PolicyRow, PolicyScope, PrereleasePolicy, ReposDiffer, Timestamp, Verdict, text,
 };
 
-use crate::args::{CopyArgs, MirrorArgs, VerdictArgs};
-use crate::output::{Answer, would};
+use crate::args::{CopyArgs, Label, MirrorArgs, PolicyArgs, VerdictArgs};
+use crate::output::{Answer, columns, would};
 use crate::session::Session;
 
 pub(super) fn judge(session: &Session, verdict: Verdict, args: &VerdictArgs) -> Result<Answer, Error> {
@@ -34,6 +34,81 @@ pub(super) fn judge(session: &Session, verdict: Verdict, args: &VerdictArgs) -> 
         format!("{}{verb} {release}: {reason}", would(report.dry_run))
     };
     Ok(Answer::new(&report, text))
+}
+
+pub(super) fn label(session: &Session, label: &Label) -> Result<Answer, Error> {
+    let workspace = session.open()?;
+    let report = match label {
+        Label::List { asset, repo } => {
+            let rows = workspace.labels(asset, repo.as_deref(), &session.context)?;
+            let row = |row: &LabelRow| {
+                let moved = row.moved.as_ref().map(|moved| {
+                    let (author, reason) = (text::printable(&moved.author), text::printable(&moved.reason));
+                    format!("{} by {author}: {reason}", moved.at)
+                });
+                vec![
+                    row.label.clone(),
+                    row.version.to_string(),
+                    row.repo.clone(),
+                    moved.unwrap_or_default(),
+                ]
+            };
+            let lines = columns(&rows.iter().map(row).collect::<Vec<_>>());
+            return Ok(Answer::new(&serde_json::json!({ "labels": rows }), lines));
+        }
+        Label::Set { release, label, how } => {
+            workspace.set_label(release, label, &how.options(), &session.context)?
+        }
+        Label::Remove { asset, label, how } => {
+            workspace.remove_label(asset, label, &how.options(), &session.context)?
+        }
+    };
+    let would = would(report.dry_run);
+    let (label, package, repo) = (&report.label, &report.package, &report.repo);
+    let text = match (&report.before, &report.version) {
+        (_, Some(at)) if report.already => {
+            format!("nothing to do: {label} of {package} in {repo} is {at} already")
+        }
+        (Some(before), Some(at)) => {
+            format!("{would}moved {label} of {package} in {repo} from {before} to {at}")
+        }
+        (None, Some(at)) => format!("{would}made {label} of {package} in {repo}: {at}"),
+        (_, None) => format!("{would}removed {label} of {package} in {repo}"),
+    };
+    Ok(Answer::new(&report, text))
+}
+
+/// Which releases may be chosen, after a change if one was asked for.
+pub(super) fn policy(session: &Session, args: &PolicyArgs) -> Result<Answer, Error> {
+    let workspace = session.open()?;
+    let rows = match args.change() {
+        Some(change) => workspace.set_policy(&change, &session.context)?,
+        None => workspace.policies(&session.context)?,
+    };
+    let told = |row: &PolicyRow| {
+        let of = match &row.of {
+            PolicyScope::Repo(name) => format!("repo {name}"),
+            PolicyScope::Asset(name) => format!("asset {name}"),
+            _ => "workspace".to_owned(),
+        };
+        let status = row.status.map(|status| format!("status {}", status.as_str()));
+        let prereleases = row.prereleases.map(|when| {
+            let word = match when {
+                PrereleasePolicy::Allow => "allow",
+                PrereleasePolicy::IfNecessary => "if-necessary",
+                PrereleasePolicy::Disallow => "disallow",
+            };
+            format!("prereleases {word}")
+        });
+        let label = row.label.as_ref().map(|label| format!("label {label}"));
+        let said = [status, prereleases, label].into_iter().flatten();
+        vec![of, said.collect::<Vec<_>>().join(", ")]
+    };
+    let lines = columns(&rows.iter().map(told).collect::<Vec<_>>());
+    Ok(Answer::new(
+        &serde_json::json!({ "policies": rows, "dry_run": args.dry.dry_run }),
+        lines,
+    ))
 }
 
 fn state(verdict: Verdict) -> &'static str {

@@ -14,6 +14,7 @@ mod facts;
 mod file;
 mod kept;
 mod known_page;
+mod labels;
 mod making;
 mod names;
 mod offer;
@@ -27,6 +28,8 @@ mod shelf;
 mod tests;
 mod upkeep;
 mod verdicts;
+
+pub use labels::{LabelEvent, LabelMove};
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;

@@ -16,8 +16,7 @@ use crate::environment::install::InstallRequest;
 use crate::environment::lockfile::Lock;
 use crate::error::{CascadeError, Result};
 use crate::project::output::Output;
-use crate::workspace::config::{Config, RemoteEntry, RepoEntry};
-use crate::workspace::connect::NO_SITE_CACHE;
+use crate::workspace::config::Config;
 use crate::workspace::{Opened, Shared};
 
 /// The release to build again, and with what.
@@ -65,46 +64,11 @@ impl Opened {
 
     /// The repos that releases of a repo may take their inputs from, and the remotes, by whole paths.
     fn private_config(&self, root: &Path, repo: &str) -> Result<Config> {
-        let mut config = Config::new(root)?;
-        for entry in self.reach_of(self.repo_entry(repo)?) {
-            config.add_repo(RepoEntry {
-                place: self.resolve_place(&entry.place),
-                store: self.whole_store(&entry.store),
-                ..entry.clone()
-            });
-        }
-        for entry in &self.config().remotes {
-            config.add_remote(RemoteEntry {
-                url: self.resolve_place(&entry.url),
-                store: self.whole_store(&entry.store),
-                ..entry.clone()
-            });
-        }
-        config.set_default_remote(self.config().default_remote.as_deref());
+        let mut config = self.config_elsewhere(root, self.reach_of(self.repo_entry(repo)?))?;
         // The nearest first, as the plan chose.
         config.set_blessed(Some(repo));
         config.set_publish_to(Some(repo));
-        let settings = self.settings();
-        let python = settings.python.value.as_deref().map(|python| {
-            let is_path = python.contains(std::path::is_separator);
-            if is_path {
-                self.resolve_place(python)
-            } else {
-                python.to_owned()
-            }
-        });
-        config.set_python(python.as_deref());
-        config.set_cache(Some(&self.cache_dir().display().to_string()));
-        config.set_links(Some(settings.links.value.clone()));
         Ok(config)
-    }
-
-    fn whole_store(&self, store: &backlot_backend::StoreOptions) -> backlot_backend::StoreOptions {
-        let via = store.via.as_deref().map(|via| match via {
-            NO_SITE_CACHE => via.to_owned(),
-            folder => self.resolve_place(folder),
-        });
-        store.clone().via(via)
     }
 
     /// An error unless what is installed has the digests that were planned.

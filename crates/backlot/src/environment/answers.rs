@@ -91,7 +91,7 @@ impl Opened {
             "overrides": texts(&problem.overrides),
             "exclude-newer": problem.exclude_newer,
             "preference": format!("{:?} {:?}", problem.preference, problem.order),
-            "prereleases": format!("{:?}", problem.prereleases),
+            "prereleases": format!("{:?} {:?}", problem.prereleases, problem.prereleases_of),
             "preferences": problem.preferences,
             "forwards": wish.forwards,
             "pins": problem.pins,

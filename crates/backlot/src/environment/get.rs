@@ -13,6 +13,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::environment::install::{InstallReport, InstallRequest};
+use crate::environment::labelled::split_label;
 use crate::error::{Error, GetError, Result, WorkspaceError};
 use crate::files::moved::MoveReport;
 use crate::workspace::config::FILE_NAME;
@@ -84,7 +85,7 @@ impl Opened {
     ) -> Result<GetReport> {
         let mut target = Self::find_or_make(start, options.dry_run, host, context)?;
         let installed = target.opened.connect_and_install(requirements, options);
-        let (repo, remote, install) = match installed {
+        let (repo, (remote_name, remote), install) = match installed {
             Ok(installed) => installed,
             Err(error) => {
                 if let Some(made) = target.made {
@@ -100,11 +101,12 @@ impl Opened {
         let files = if options.without_files || options.dry_run {
             None
         } else {
-            let name = |text: &String| Ok(target.opened.parse_requirement(text)?.name().to_string());
+            let name = |text: &String| {
+                let text = split_label(text).map_or(text.as_str(), |(asset, _)| asset);
+                Ok(target.opened.parse_requirement(text)?.name().to_string())
+            };
             let names: Vec<String> = requirements.iter().map(name).collect::<Result<_>>()?;
-            let remote = remote.as_ref().map(|remote| remote.name.as_str());
-            let remote = remote.or(options.remote.as_deref());
-            Some(target.opened.pull_local(&names, remote, false)?)
+            Some(target.opened.pull_local(&names, remote_name.as_deref(), false)?)
         };
         Ok(GetReport {
             root: target.root,
@@ -165,19 +167,20 @@ impl Opened {
         &mut self,
         requirements: &[String],
         options: &GetOptions,
-    ) -> Result<(Option<RepoStatus>, Option<RemoteStatus>, InstallReport)> {
+    ) -> Result<(Option<RepoStatus>, NamedRemote, InstallReport)> {
         let mut request = InstallRequest {
             prereleases: options.prereleases,
             dry_run: options.dry_run,
             ..InstallRequest::default()
         };
-        let (mut added_repo, mut added_remote) = (None, None);
+        let (mut added_repo, mut named_remote) = (None, (None, None));
         if let Some(from) = &options.from {
             let (name, added) = self.repo_to_get_from(from, options)?;
             (request.from, added_repo) = (Some(name), added);
         }
         if let Some(remote) = options.remote.as_ref().filter(|_| !options.without_files) {
-            added_remote = self.remote_to_get_from(remote, options)?;
+            let (name, added) = self.remote_to_get_from(remote, requirements, options)?;
+            named_remote = (Some(name), added);
         }
         if self.config().repos.is_empty() {
             return Err(GetError::NoFrom.into());
@@ -188,11 +191,15 @@ impl Opened {
         } else {
             self.install(requirements, &request)?
         };
-        Ok((added_repo, added_remote, install))
+        Ok((added_repo, named_remote, install))
     }
 
     /// The repo that is meant, and what it is if it was added.
-    fn repo_to_get_from(&mut self, from: &str, options: &GetOptions) -> Result<(String, Option<RepoStatus>)> {
+    pub(crate) fn repo_to_get_from(
+        &mut self,
+        from: &str,
+        options: &GetOptions,
+    ) -> Result<(String, Option<RepoStatus>)> {
         let known = self.config().repos.iter();
         let known = known.map(|repo| (repo.name.as_str(), repo.place.as_str()));
         let (name, place) = match self.known_or_new(from, options, known)? {
@@ -217,31 +224,38 @@ impl Opened {
         Ok((name, Some(added)))
     }
 
-    /// The remote that is meant, if it was added.
-    fn remote_to_get_from(&mut self, given: &str, options: &GetOptions) -> Result<Option<RemoteStatus>> {
+    /// The remote that is meant, and what it is if it was added; in a dry run, to this value alone.
+    pub(crate) fn remote_to_get_from(
+        &mut self,
+        given: &str,
+        requirements: &[String],
+        options: &GetOptions,
+    ) -> Result<(String, Option<RemoteStatus>)> {
         let known = self.config().remotes.iter();
         let known = known.map(|remote| (remote.name.as_str(), remote.url.as_str()));
-        let (name, place) = match self.known_or_new(given, options, known)? {
-            Found::Known(_) => return Ok(None),
-            Found::Unknown => {
-                self.remote_entry(Some(given), "")?;
-                return Ok(None);
-            }
-            Found::New { name, place } => (name, place),
+        let (name, place, how) = match self.known_or_new(given, options, known)? {
+            Found::Known(name) => return Ok((name, None)),
+            Found::New { name, place } => (name, place, AddRemote::default()),
+            Found::Unknown => match self.remote_of_releases(given, requirements)? {
+                Some(found) => {
+                    let how = found.how().unwrap_or_default();
+                    (given.to_owned(), found.remote.url, how)
+                }
+                None => return Ok((self.remote_entry(Some(given), "")?.name.clone(), None)),
+            },
         };
-        let plan = AddRemote {
-            dry_run: true,
-            ..AddRemote::default()
-        };
+        let plan = how.clone().dry_run(true);
         let planned = self.silently()?.put_remote(&name, &place, &plan)?;
         if planned.created {
             let place = self.resolve_place(&place);
             return Err(GetError::NoRemote { place }.into());
         }
-        if options.dry_run {
-            return Ok(Some(planned));
-        }
-        Ok(Some(self.add_remote(&name, &place, &AddRemote::default())?))
+        let added = if options.dry_run {
+            self.put_remote(&name, &place, &plan)?
+        } else {
+            self.add_remote(&name, &place, &how)?
+        };
+        Ok((name, Some(added)))
     }
 
     /// What a text stands for: a name, or a place, which may be that of a name.
@@ -278,6 +292,9 @@ impl Opened {
         })
     }
 }
+
+/// The name of the remote that was named, and what it is if it was added.
+type NamedRemote = (Option<String>, Option<RemoteStatus>);
 
 /// What a text after `--from` or `--remote` stands for.
 enum Found {

@@ -232,5 +232,7 @@ fn known(packages: &BTreeMap<PackageName, TreeNode>, name: &str) -> Result<Packa
     if packages.contains_key(&name) {
         return Ok(name);
     }
-    Err(WorkspaceError::NotInstalled { name }.into())
+    let known = packages.keys().map(PackageName::as_str);
+    let nearest = backlot_core::text::nearest(name.as_str(), known).map(ToOwned::to_owned);
+    Err(WorkspaceError::NotInstalled { name, nearest }.into())
 }

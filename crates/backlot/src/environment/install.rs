@@ -11,6 +11,7 @@ use backlot_pep::{PackageName, Requirement};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::EnvironmentEdit;
+use crate::environment::labelled::split_label;
 use crate::environment::lockfile::Lock;
 use crate::environment::plan::{EnvironmentPlan, PackageChange};
 use crate::environment::wish::{Upgrade, Wish};
@@ -27,6 +28,8 @@ options! {
         pub from: Option<String>,
         /// Which choices of the lock may move.
         pub upgrade: Upgrade,
+        /// All other choices of the lock stay as they are, or it is a conflict.
+        pub only: bool,
         /// Admit pre-releases.
         pub prereleases: bool,
         /// Changes of the rules of choosing; constraints, overrides and the cutoff are kept in `backlot.toml`.
@@ -101,7 +104,9 @@ impl Opened {
         let mut inputs = self.config().inputs.clone();
         let mut upgrade = options.upgrade.clone();
         for text in requirements {
+            let (text, label) = split_label(text).map_or((text.as_str(), None), |(t, l)| (t, Some(l)));
             let requirement = self.parse_requirement(text)?;
+            self.config.follow(requirement.name(), label)?;
             refuse_replacing_editable(&requirement, &outputs)?;
             if upgrade == Upgrade::None {
                 upgrade = Upgrade::Packages(Vec::new());
@@ -118,6 +123,7 @@ impl Opened {
         };
         let rules = self.changed_rules(&options.rules, &mut upgrade)?;
         let lock = if options.locked {
+            self.check_labels_locked(old.as_ref())?;
             Self::locked_as_is(old.as_ref(), &inputs)?
         } else {
             let wish = Wish {
@@ -128,6 +134,7 @@ impl Opened {
                 prereleases: options.prereleases,
                 rules: Some(rules.clone()),
                 within_reach: false,
+                frozen: options.only,
             };
             self.choose(&wish, &outputs, old.as_ref())?
         };
@@ -157,7 +164,7 @@ impl Opened {
                         by: needed_by.join(", "),
                     }
                     .into(),
-                    None => WorkspaceError::NotInstalled { name }.into(),
+                    None => Lock::lacks(old.as_ref(), name).into(),
                 });
             }
             inputs.retain(|r| r.name() != &name);
@@ -173,7 +180,7 @@ impl Opened {
     fn editable_error(name: &PackageName, outputs: &[Output]) -> Error {
         match outputs.iter().find(|o| &o.package() == name) {
             Some(output) => editable_in_the_way(output, name.to_string()).into(),
-            None => WorkspaceError::NotInstalled { name: name.clone() }.into(),
+            None => Lock::lacks(None, name.clone()).into(),
         }
     }
 
@@ -202,6 +209,7 @@ impl Opened {
             prereleases: request.prereleases,
             rules: Some(rules.clone()),
             within_reach: false,
+            frozen: false,
         };
         let lock = self.choose(&wish, &outputs, old.as_ref())?;
         let changed = old.as_ref() != Some(&lock);
@@ -225,6 +233,18 @@ impl Opened {
             return Err(stale("the requirements changed since it was written".to_owned()));
         }
         Ok(lock.clone())
+    }
+
+    /// An error if the lock was chosen by other labels than those that are followed.
+    fn check_labels_locked(&self, lock: Option<&Lock>) -> Result<()> {
+        for package in lock.into_iter().flat_map(|lock| &lock.packages) {
+            let followed = self.config().policies.label_of(&package.name);
+            if package.repo.is_some() && package.label.as_ref() != followed {
+                let reason = format!("`{}` follows another label since it was written", package.name);
+                return Err(WorkspaceError::StaleLock { reason }.into());
+            }
+        }
+        Ok(())
     }
 
     /// Fetch, write down, swap in.

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Context, Sha256, file};
+use backlot_core::{Context, Sha256, file, text};
 use backlot_pep::{DirectUrl, GroupName, PackageName, Version};
 use backlot_repo::{DirectFile, Release, ReleaseKind, Repo};
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,9 @@ pub struct LockedPackage {
     /// The output folder of an editable, relative to the workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub editable: Option<String>,
+    /// The label that it was chosen by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Whether the workspace asked for it by name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requested: bool,
@@ -124,6 +127,7 @@ impl LockedPackage {
             sdist: None,
             sha256: None,
             editable: None,
+            label: None,
             requested: false,
             groups: Vec::new(),
             needs: Vec::new(),
@@ -293,6 +297,16 @@ impl Lock {
             &Self::path(root),
             self.to_text().as_bytes(),
         )?)
+    }
+
+    /// The error that a package is not installed, with the one that is spelled most like it.
+    pub(crate) fn lacks(lock: Option<&Self>, name: PackageName) -> WorkspaceError {
+        let known = lock.into_iter().flat_map(|lock| &lock.packages);
+        let nearest = text::nearest(name.as_str(), known.map(|package| package.name.as_str()));
+        WorkspaceError::NotInstalled {
+            nearest: nearest.map(ToOwned::to_owned),
+            name,
+        }
     }
 
     /// The entry of a package.

@@ -5,15 +5,19 @@
 //! carried over. The copy is made of hard links, so it costs names, not bytes.
 
 pub(crate) mod answers;
+pub(crate) mod cached;
 pub(crate) mod change;
 pub(crate) mod damage;
 pub(crate) mod direct;
 pub(crate) mod editable;
 pub(crate) mod export;
+pub(crate) mod following;
 pub(crate) mod get;
 pub(crate) mod graph;
+pub(crate) mod hooks;
 pub(crate) mod install;
 pub(crate) mod installable;
+pub(crate) mod labelled;
 pub(crate) mod lockfile;
 pub(crate) mod outdated;
 pub(crate) mod place;

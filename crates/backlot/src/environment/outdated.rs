@@ -12,7 +12,8 @@ use crate::environment::install::{InstallReport, InstallRequest};
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::environment::pool::Pool;
 use crate::environment::wish::{Upgrade, Wish};
-use crate::error::{Result, WorkspaceError};
+use crate::error::Result;
+use crate::handle::options::UpdateOptions;
 use crate::project::output::Output;
 use crate::workspace::Opened;
 
@@ -111,17 +112,17 @@ impl Opened {
         }
     }
 
-    pub(crate) fn update(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
-        self.change(dry_run, |workspace| workspace.update_now(names, dry_run))
+    pub(crate) fn update(&mut self, names: &[String], options: UpdateOptions) -> Result<InstallReport> {
+        self.change(options.dry_run, |workspace| workspace.update_now(names, options))
     }
 
-    fn update_now(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
+    fn update_now(&mut self, names: &[String], options: UpdateOptions) -> Result<InstallReport> {
         let lock = Lock::load(self.root())?;
         let mut packages = Vec::new();
         for name in names {
             let name = PackageName::of_asset(name)?;
             if lock.as_ref().and_then(|l| l.package(&name)).is_none() {
-                return Err(WorkspaceError::NotInstalled { name }.into());
+                return Err(Lock::lacks(lock.as_ref(), name).into());
             }
             packages.push(name);
         }
@@ -134,7 +135,8 @@ impl Opened {
             &[],
             &InstallRequest {
                 upgrade,
-                dry_run,
+                only: options.only && !names.is_empty(),
+                dry_run: options.dry_run,
                 ..InstallRequest::default()
             },
         )
@@ -158,6 +160,7 @@ fn row(
         deprecated: None,
     };
     let mut candidates: Vec<(usize, Release)> = Vec::new();
+    let mut kept_back: Vec<(Version, String)> = Vec::new();
     for (rank, release) in pool.releases(&package.name)? {
         let (repo, opened) = pool.repo(rank);
         if release.version == package.version && package.repo.as_deref() == Some(repo) {
@@ -168,7 +171,10 @@ fn row(
         let runs = range.is_none_or(|range| Specifiers::parse(range).is_ok_and(|r| r.contains(python)));
         let stable = !release.version.is_prerelease() || package.version.is_prerelease();
         if release.yanked.is_none() && runs && stable {
-            candidates.push((rank, release));
+            match pool.policy_against(&package.name, rank, &release)? {
+                Some(reason) => kept_back.push((release.version, reason)),
+                None => candidates.push((rank, release)),
+            }
         }
     }
     // The best last: deprecated ones first, then by version.
@@ -203,6 +209,11 @@ fn row(
             ));
         }
     }
+    let newer = kept_back.iter().filter(|(version, _)| version > &package.version);
+    let newer = newer.max_by(|a, b| a.0.cmp(&b.0));
+    let held = newer.map(|(version, reason)| format!("the policy: {} {version} {reason}", package.name));
+    let behind = behind || held.is_some();
+    row.held_by.extend(held);
     let moves = row.admitted.as_ref().is_some_and(|to| *to != row.version);
     let worth_telling = behind || moves || row.yanked.is_some() || row.deprecated.is_some();
     Ok(worth_telling.then_some(row))

@@ -16,10 +16,12 @@ use backlot_resolve::{Candidate, Candidates, Dependencies, Remark, Resolution, R
 use backlot_wheel::{Fit, Metadata, Tags, WheelName};
 
 use crate::environment::direct::Direct;
+use crate::environment::labelled::Labelled;
 use crate::error::{Error, Result};
 use crate::project::output::Output;
 use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
+use crate::workspace::policies::{NO_POLICIES, Policies, RequiredStatus};
 use crate::workspace::rules::Rules;
 
 /// The original engine's own package, which its assets require and its host provides.
@@ -33,6 +35,9 @@ const UNREADABLE: [&str; 2] = ["index::wrong_metadata", "wheel::bad_metadata"];
 
 /// What is said of source distributions of public indexes.
 const FOREIGN_SOURCE: &str = "is a source distribution; of a public index only wheels are used";
+
+/// What is said of a release that a policy keeps from being chosen.
+pub(crate) const NOT_APPROVED: &str = "there but not approved";
 
 /// The files of a package in one repo. A number stands for each: an index into the wheels, then on into the source
 /// distributions, then on into those that cannot be used.
@@ -108,6 +113,10 @@ pub(crate) struct Pool<'w> {
     /// The Python whose wheels are chosen; any wheel will do where it is not said.
     python: Option<String>,
     tags: OnceCell<Tags>,
+    /// Which releases may be chosen at all.
+    pub(crate) policies: &'w Policies,
+    /// The labels that are followed, and where they are.
+    pub(crate) labelled: BTreeMap<PackageName, (String, Labelled)>,
     /// What URLs name, which no repo is asked for.
     pub(crate) direct: BTreeMap<PackageName, Direct>,
 }
@@ -120,10 +129,13 @@ impl<'w> Pool<'w> {
             workspace.repo_entry(prefer)?;
             entries.sort_by_key(|r| r.name != prefer);
         }
-        Self::of(workspace, entries, outputs)
+        Ok(Self {
+            policies: &workspace.config().policies,
+            ..Self::of(workspace, entries, outputs)?
+        })
     }
 
-    /// With what can be installed from these repos, most preferred first.
+    /// With what can be installed from these repos, most preferred first, whatever the policies of the workspace.
     pub(crate) fn of(workspace: &'w Opened, entries: Vec<&RepoEntry>, outputs: &'w [Output]) -> Result<Self> {
         let mut repos = Vec::new();
         let public = entries.iter().map(|entry| entry.public.is_some()).collect();
@@ -142,6 +154,8 @@ impl<'w> Pool<'w> {
             public,
             python: None,
             tags: OnceCell::new(),
+            policies: &NO_POLICIES,
+            labelled: BTreeMap::new(),
             direct: BTreeMap::new(),
         })
     }
@@ -192,6 +206,26 @@ impl<'w> Pool<'w> {
             }
         }
         Ok(true)
+    }
+
+    /// Why a policy keeps a release from being chosen.
+    pub(crate) fn policy_against(
+        &self,
+        name: &PackageName,
+        rank: usize,
+        release: &Release,
+    ) -> Result<Option<String>> {
+        if let Some((label, labelled)) = self.labelled.get(name)
+            && let Some(reason) = labelled.against(label, &release.version)
+        {
+            return Ok(Some(reason));
+        }
+        let (repo, opened) = self.repo(rank);
+        if self.policies.status_of(name, repo) == RequiredStatus::Any {
+            return Ok(None);
+        }
+        let is_approved = !opened.status(release)?.approved.is_empty();
+        Ok((!is_approved).then(|| format!("is {NOT_APPROVED} in `{repo}`")))
     }
 
     /// The Python whose wheels are chosen.
@@ -360,7 +394,7 @@ impl Candidates for Pool<'_> {
                 Some(python) if self.fit(&release.name).is_none() => {
                     Some(format!("has no wheel for Python {python} on this platform"))
                 }
-                _ => None,
+                _ => self.policy_against(name, source, release).map_err(boxed)?,
             };
             candidates.push(Candidate {
                 file,

@@ -4,16 +4,18 @@
 //! several repos counts once, from the most preferred. Deliberately absent: the solving (`backlot-resolve`).
 
 use backlot_pep::{MarkerEnv, PackageName, Requirement};
-use backlot_resolve::{Problem, Resolution, RootRequirement};
+use backlot_resolve::{PrereleasePolicy, Problem, Resolution, RootRequirement};
 
 use crate::environment::direct::urls_of;
 use crate::environment::lockfile::{Lock, LockedPackage};
-use crate::environment::pool::Pool;
+use crate::environment::pool::{NOT_APPROVED, Pool};
 use crate::environment::wish::{Upgrade, Wish};
 use crate::error::Result;
 use crate::project::output::Output;
 use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
+use crate::workspace::policies::Policies;
+use crate::workspace::rules::Rules;
 
 impl Opened {
     /// Choose releases for a wish and the outputs, keeping the lock's choices where they still fit.
@@ -35,47 +37,18 @@ impl Opened {
         outputs: &[Output],
         lock: Option<&Lock>,
     ) -> Result<Lock> {
-        let mut requirements: Vec<RootRequirement> = wish
-            .inputs
-            .iter()
-            .map(|r| RootRequirement {
-                requirement: r.clone(),
-                asked_by: "the workspace".to_owned(),
-            })
-            .collect();
-        for output in outputs {
-            let requirement = Requirement::parse(output.package().as_str())?;
-            requirements.push(RootRequirement {
-                requirement,
-                asked_by: format!("the output {}", output.name),
-            });
-        }
-        let preferences = lock
-            .into_iter()
-            .flat_map(|l| &l.packages)
-            .filter(|p| keeps(p, &wish.upgrade));
         let rules = wish.rules.as_ref().unwrap_or(&self.config().rules);
+        let policies = pool.policies;
         let mut problem = Problem {
-            requirements,
             sources: pool.sources(),
             pins: pool.pins(rules),
-            constraints: rules.constraints.clone(),
-            overrides: rules.overrides.clone(),
-            exclude_newer: rules.exclude_newer,
-            preference: rules.resolution,
-            preferences: preferences.map(|p| (p.name.clone(), p.version.clone())).collect(),
-            fixed: outputs
-                .iter()
-                .map(|o| (o.package(), o.project.metadata.version.clone()))
-                .collect(),
-            prereleases: if wish.prereleases {
-                backlot_resolve::PrereleasePolicy::Allow
-            } else {
-                backlot_resolve::PrereleasePolicy::default()
-            },
-            ..Problem::new(env)
+            ..problem_of(wish, (rules, policies), outputs, lock, env)?
         };
         problem.name_urls(&urls_of(outputs, env))?;
+        self.find_labels(pool, lock, |name| keeps_name(name, &wish.upgrade))?;
+        if wish.frozen {
+            freeze(&mut problem, pool, lock, wish)?;
+        }
         pool.direct = self.direct_files(&problem.urls, |url| {
             let known = lock.into_iter().flat_map(|l| &l.packages);
             let mut known = known.filter(|p| p.url.as_deref() == Some(url.as_str()));
@@ -86,12 +59,15 @@ impl Opened {
             Lock::new(env.python_short(), inputs, packages).with_conda_of(lock)
         };
         let answer = self.answer_to(&problem, pool, wish, lock)?;
-        if let Some(packages) = answer.find(pool, self.context().now()) {
+        // An approval, or a label that is moved, changes no page, so no sign tells of it.
+        let may_be_known = !policies.ask_events();
+        if may_be_known && let Some(packages) = answer.find(pool, self.context().now()) {
             return Ok(lock_of(packages));
         }
         let warnings = self.context().warnings();
         pool.prefetch(&problem)?;
-        let mut resolution = backlot_resolve::resolve(&*pool, &problem, self.context())?;
+        let mut resolution =
+            backlot_resolve::resolve(&*pool, &problem, self.context()).map_err(|e| explained(e, wish))?;
         // Whoever names a repo or the lowest versions may mean lower ones.
         let spare_lower = wish.prefer.is_none() && rules.resolution == backlot_resolve::Preference::Highest;
         while wish.forwards && keep_instead(pool, &resolution, lock, spare_lower, &mut problem)? {
@@ -102,7 +78,7 @@ impl Opened {
             self.warn_lowered(pool, &resolution, lock)?;
         }
         let packages = self.locked(pool, &resolution, wish)?;
-        if self.context().warnings() == warnings {
+        if may_be_known && self.context().warnings() == warnings {
             answer.keep(&packages, pool);
         }
         Ok(lock_of(packages))
@@ -138,6 +114,7 @@ impl Opened {
             } else if let Some(release) = pool.release(chosen)? {
                 let (name, repo) = pool.repo(chosen.source);
                 package.take(name, &release, repo.digest(&release)?);
+                package.label = pool.policies.label_of(&chosen.name).cloned();
             }
             packages.push(package);
         }
@@ -161,6 +138,95 @@ impl Opened {
             self.context().warn("resolve::lowered", message);
         }
         Ok(())
+    }
+}
+
+/// What a wish is to the solver, whatever there is to choose from.
+fn problem_of<'e>(
+    wish: &Wish,
+    (rules, policies): (&Rules, &Policies),
+    outputs: &[Output],
+    lock: Option<&Lock>,
+    env: &'e MarkerEnv,
+) -> Result<Problem<'e>> {
+    let mut requirements: Vec<RootRequirement> = wish
+        .inputs
+        .iter()
+        .map(|r| RootRequirement {
+            requirement: r.clone(),
+            asked_by: "the workspace".to_owned(),
+        })
+        .collect();
+    for output in outputs {
+        let requirement = Requirement::parse(output.package().as_str())?;
+        requirements.push(RootRequirement {
+            requirement,
+            asked_by: format!("the output {}", output.name),
+        });
+    }
+    let preferences = lock
+        .into_iter()
+        .flat_map(|l| &l.packages)
+        .filter(|p| keeps(p, &wish.upgrade));
+    Ok(Problem {
+        requirements,
+        constraints: rules.constraints.clone(),
+        overrides: rules.overrides.clone(),
+        exclude_newer: rules.exclude_newer,
+        preference: rules.resolution,
+        preferences: preferences.map(|p| (p.name.clone(), p.version.clone())).collect(),
+        fixed: outputs
+            .iter()
+            .map(|o| (o.package(), o.project.metadata.version.clone()))
+            .collect(),
+        prereleases: if wish.prereleases {
+            PrereleasePolicy::Allow
+        } else {
+            policies.prereleases.unwrap_or_default()
+        },
+        prereleases_of: policies
+            .assets
+            .iter()
+            .filter_map(|(name, asset)| Some((name.clone(), asset.prereleases?)))
+            .collect(),
+        ..Problem::new(env)
+    })
+}
+
+/// Keep every other package of the lock at its version.
+fn freeze(problem: &mut Problem<'_>, pool: &Pool<'_>, lock: Option<&Lock>, wish: &Wish) -> Result<()> {
+    let others = lock.into_iter().flat_map(|lock| &lock.packages);
+    for package in others.filter(|package| keeps(package, &wish.upgrade)) {
+        if package.repo.is_some() && !pool.is_own(&package.name) {
+            let exactly = format!("{}=={}", package.name, package.version);
+            problem.constraints.push(Requirement::parse(&exactly)?);
+        }
+    }
+    Ok(())
+}
+
+/// A conflict with the ways out that only a workspace has.
+fn explained(error: backlot_resolve::Error, wish: &Wish) -> backlot_resolve::Error {
+    let backlot_resolve::Error::Conflict {
+        explanation,
+        mut proposals,
+    } = error
+    else {
+        return error;
+    };
+    if wish.frozen {
+        // Those of the search are about constraints that nobody wrote.
+        proposals = vec!["let other packages move as well: `update NAME` without --only".to_owned()];
+    }
+    if explanation.contains(NOT_APPROVED) {
+        proposals.push(
+            "approve a release (`approve NAME==VERSION --repo REPO`), or admit others (`policy --status any`)"
+                .to_owned(),
+        );
+    }
+    backlot_resolve::Error::Conflict {
+        explanation,
+        proposals,
     }
 }
 
@@ -199,9 +265,13 @@ fn keep_instead(
 }
 
 fn keeps(package: &LockedPackage, upgrade: &Upgrade) -> bool {
+    keeps_name(&package.name, upgrade)
+}
+
+fn keeps_name(name: &PackageName, upgrade: &Upgrade) -> bool {
     match upgrade {
         Upgrade::None => true,
-        Upgrade::Packages(names) => !names.contains(&package.name),
+        Upgrade::Packages(names) => !names.contains(name),
         Upgrade::All => false,
     }
 }

@@ -21,12 +21,18 @@ pub struct RunEnvironment {
 
 impl Opened {
     pub(crate) fn run_environment(&self) -> Result<RunEnvironment> {
-        let environment = self.environment()?.ok_or_else(|| WorkspaceError::NoEnvironment {
-            path: self.inputs_dir(),
-        })?;
+        let run = self.run_variables()?;
         if let Some(lock) = Lock::load(self.root())? {
             self.warn_used(&lock, false)?;
         }
+        Ok(run)
+    }
+
+    /// The same without a look at what is installed.
+    pub(crate) fn run_variables(&self) -> Result<RunEnvironment> {
+        let environment = self.environment()?.ok_or_else(|| WorkspaceError::NoEnvironment {
+            path: self.inputs_dir(),
+        })?;
         let root = self.inputs_dir();
         Ok(if environment.layout.python.is_some() {
             RunEnvironment {

@@ -22,6 +22,8 @@ pub(crate) struct Wish {
     pub(crate) rules: Option<Rules>,
     /// Rather keep a choice of the lock than move to a deprecated or to a lower release.
     pub(crate) forwards: bool,
+    /// All other choices of the lock stay, or it is a conflict.
+    pub(crate) frozen: bool,
 }
 
 /// Which choices of the lock may move.

@@ -68,6 +68,40 @@ pub enum EditError {
     /// No files were set aside.
     #[error("nothing was set aside by a `pull --force` that could be brought back")]
     NothingSetAside,
+    /// An asset has no hook of a name.
+    #[error("{asset} has no hook named {hook}")]
+    NoHook {
+        /// The asset.
+        asset: String,
+        /// The hook.
+        hook: String,
+        /// The hooks that it has, for messages.
+        known: String,
+    },
+    /// A hook is to be run in an environment without Python.
+    #[error("running a hook of {asset} needs Python, and the environment has none")]
+    NoPythonForHook {
+        /// The asset.
+        asset: String,
+    },
+    /// A text that cannot be a label.
+    #[error("`{label}` cannot be a label that is moved: {reason}")]
+    BadLabel {
+        /// The text.
+        label: String,
+        /// What a label is.
+        reason: &'static str,
+    },
+    /// A label that no repo has.
+    #[error("there is no label `{label}` of {package}{}", nearest.as_ref().map(|n| format!("; is it `{n}`?")).unwrap_or_default())]
+    NoLabel {
+        /// The package.
+        package: PackageName,
+        /// The label.
+        label: String,
+        /// The label that is spelled most like it.
+        nearest: Option<String>,
+    },
 }
 
 fn edited_from(base: Option<&Version>) -> String {
@@ -105,6 +139,16 @@ backlot_core::coded! {
                 "put it back from a backup; or, if nothing that was set aside is needed any more, delete `{}`: cleaning the cache may remove that content then",
                 path.display()
             );
+        Self::NoHook { known, .. } if known.is_empty() => "run::no_hook", Class::NotFound,
+            "it has none: hooks are entries of `[project.entry-points.\"backlot.hooks\"]` in its pyproject.toml";
+        Self::NoHook { known, .. } => "run::no_hook", Class::NotFound,
+            format!("it has {known}");
+        Self::NoPythonForHook { .. } => "run::no_python", Class::Environment,
+            "install one with `python install VERSION`, then `install`";
+        Self::BadLabel { .. } => "label::invalid", Class::User,
+            "choose another name, as `hero`";
+        Self::NoLabel { package, .. } => "label::unknown", Class::NotFound,
+            format!("`label list {package}` lists the labels; `label set {package}==VERSION LABEL` makes one");
         Self::NothingSetAside => "pull::nothing_set_aside", Class::NotFound,
             "nothing was lost: only `pull --force` sets files aside";
     }

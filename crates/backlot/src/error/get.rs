@@ -17,11 +17,31 @@ pub enum GetError {
     /// There is no repo to fetch from, and none was named.
     #[error("getting an asset needs a repo, and the workspace has none")]
     NoFrom,
+    /// There is no repo to run releases from: no workspace, none in the user's file, and none was named.
+    #[error("running a release needs a repo, and neither a workspace here nor `{}` has one", user_config.display())]
+    NoKnownRepo {
+        /// The user's file.
+        user_config: PathBuf,
+    },
     /// There is no repo at the place to fetch from.
     #[error("there is no repo at `{place}`")]
     NoRepo {
         /// Where it was looked for.
         place: String,
+    },
+    /// Files are to be pulled, no remote is known here, and a release says where its files are.
+    #[error(
+        "pulling files needs a remote, and the workspace has none; {release} says that its files are on `{remote}`: {url}"
+    )]
+    RemoteNotAdded {
+        /// The release.
+        release: String,
+        /// The name of the remote where it was published.
+        remote: String,
+        /// Its folder or URL.
+        url: String,
+        /// The command that adds it.
+        command: String,
     },
     /// There is no remote at the place to pull from.
     #[error("there is no remote at `{place}`")]
@@ -37,8 +57,12 @@ backlot_core::coded! {
             "run `init` to make it a workspace, or `get` in an empty folder";
         Self::NoFrom => "get::no_from", Class::Config,
             "name one with `--from PLACE`: a folder or a URL";
+        Self::NoKnownRepo { user_config } => "get::no_known_repo", Class::Config,
+            format!("name one with `--from PLACE`, or add `[repos.NAME]` with a `path` or `url` to `{}`", user_config.display());
         Self::NoRepo { .. } => "get::no_repo", Class::NotFound,
             "check the path after `--from`, and that the disk is mounted; `repo add NAME PLACE` makes a new repo";
+        Self::RemoteNotAdded { command, .. } => "get::remote_not_added", Class::Config,
+            format!("if you trust that place, add it, then pull again: `{command}`");
         Self::NoRemote { .. } => "get::no_remote", Class::NotFound,
             "check the path after `--remote`, and that the disk is mounted; `remote add NAME PLACE` makes a new remote";
     }

@@ -177,10 +177,12 @@ pub enum WorkspaceError {
         path: PathBuf,
     },
     /// A package that is not installed.
-    #[error("`{name}` is not among the inputs of the workspace")]
+    #[error("`{name}` is not among the inputs of the workspace{}", near(nearest.as_deref()))]
     NotInstalled {
         /// The package.
         name: PackageName,
+        /// The installed package that is spelled most like it.
+        nearest: Option<String>,
     },
     /// An uninstall that others need.
     #[error("`{name}` is not asked for by the workspace but needed by {by}")]
@@ -524,7 +526,7 @@ backlot_core::coded! {
             "name the asset that shall track it: `add PATH --asset NAME`";
         Self::TargetExists { .. } => "output::target_exists", Class::Conflict,
             "change the files where they are, then run `add` on that path; or choose another name with `--as`";
-        Self::NotInstalled { name } => "input::not_installed", Class::NotFound,
+        Self::NotInstalled { name, .. } => "input::not_installed", Class::NotFound,
             format!("see `status`; `install {name}` installs it");
         Self::StillNeeded { .. } => "input::still_needed", Class::Conflict,
             "uninstall what needs it first";

@@ -129,7 +129,9 @@ impl Opened {
             }
             let entry = match &pin {
                 Some(pin) => self.pinned(pin, &pointers)?,
-                None => self.remote_entry(remote, "pulling files")?,
+                None => self
+                    .remote_entry(remote, "pulling files")
+                    .map_err(|error| self.with_known_remote(error, tracked))?,
             };
             report.name_remote(&entry.name);
             let remote = self.open_remote(entry)?;

@@ -3,12 +3,15 @@
 //! Deliberately absent: how it is done; each method says what, and where.
 
 use backlot_core::Context;
+use backlot_pep::Version;
 
 use crate::error::Result;
 use crate::handle::Workspace;
 use crate::handle::options::SettingOptions;
+use crate::workspace::call::of_asset;
 use crate::workspace::doctor::HealthCheck;
 use crate::workspace::keys::{ConfigChange, ConfigValue};
+use crate::workspace::known_names::KnownNames;
 
 impl Workspace {
     /// Check the workspace and this machine: disks, links, modes, the clock, Python, repos, remotes, credentials.
@@ -38,6 +41,20 @@ impl Workspace {
     ) -> Result<ConfigChange> {
         self.call("config_set", None, context, |workspace| {
             workspace.config_set(key, values, options.user, options.dry_run)
+        })
+    }
+
+    /// The names that the workspace knows, for who types a command. Nothing is asked over a network; what cannot be read is left out.
+    pub fn known_names(&self, context: &Context) -> Result<KnownNames> {
+        self.call("known_names", None, context, |workspace| {
+            Ok(workspace.known_names())
+        })
+    }
+
+    /// The versions of an asset in repos that are folders, newest first.
+    pub fn known_versions(&self, asset: &str, context: &Context) -> Result<Vec<Version>> {
+        self.call("known_versions", of_asset(asset), context, |workspace| {
+            Ok(workspace.known_versions(asset))
         })
     }
 }

@@ -6,18 +6,21 @@ use std::path::Path;
 
 use backlot_core::{Context, Subject};
 
+use crate::environment::cached::{CachedEnvironment, EnvironmentOptions};
 use crate::environment::export::{ExportOptions, ExportReport};
 use crate::environment::get::{GetOptions, GetReport};
 use crate::environment::graph::{TreeReport, WhyReport};
+use crate::environment::hooks::Hook;
 use crate::environment::install::{InstallReport, InstallRequest};
 use crate::environment::lockfile::WrittenLock;
 use crate::environment::outdated::OutdatedRow;
 use crate::environment::run::RunEnvironment;
 use crate::error::Result;
 use crate::handle::Workspace;
-use crate::handle::options::{ChangeOptions, TreeOptions};
+use crate::handle::options::{ChangeOptions, TreeOptions, UpdateOptions};
 use crate::workspace::Opened;
 use crate::workspace::call::{call, of_asset, of_one_asset, of_path};
+use crate::workspace::set_policy::{PolicyChange, PolicyRow};
 use crate::workspace::settings::Host;
 
 impl Workspace {
@@ -33,6 +36,21 @@ impl Workspace {
         let about = of_one_asset(requirements).unwrap_or_else(|| Subject::File(start.to_path_buf()));
         call(("get", about), host, context, |context| {
             Opened::get(start, requirements, options, host, context)
+        })
+    }
+
+    /// An environment of releases and what they need, without a workspace: made in the cache, or found there if nothing changed since. Repos, remotes
+    /// and settings are those of the workspace that `start` is in, or of the user's file.
+    pub fn cached_environment(
+        start: &Path,
+        requirements: &[String],
+        options: &EnvironmentOptions,
+        host: &Host,
+        context: &Context,
+    ) -> Result<CachedEnvironment> {
+        let about = of_one_asset(requirements).unwrap_or_else(|| Subject::File(start.to_path_buf()));
+        call(("cached_environment", about), host, context, |context| {
+            Opened::cached_environment(start, requirements, options, host, context)
         })
     }
 
@@ -94,11 +112,11 @@ impl Workspace {
     pub fn update(
         &self,
         names: &[String],
-        options: &ChangeOptions,
+        options: &UpdateOptions,
         context: &Context,
     ) -> Result<InstallReport> {
         self.call("update", of_one_asset(names), context, |workspace| {
-            workspace.update(names, options.dry_run)
+            workspace.update(names, *options)
         })
     }
 
@@ -126,6 +144,26 @@ impl Workspace {
     pub fn run_environment(&self, context: &Context) -> Result<RunEnvironment> {
         self.call("run_environment", None, context, |workspace| {
             workspace.run_environment()
+        })
+    }
+
+    /// The functions of an asset's package that are run by name; the asset is installed, or an output.
+    pub fn hooks(&self, asset: &str, context: &Context) -> Result<Vec<Hook>> {
+        self.call("hooks", of_asset(asset), context, |workspace| {
+            workspace.hooks(asset)
+        })
+    }
+
+    /// Which releases may be chosen: of all, of repos, of assets.
+    pub fn policies(&self, context: &Context) -> Result<Vec<PolicyRow>> {
+        self.call("policies", None, context, |workspace| Ok(workspace.policies()))
+    }
+
+    /// Say which releases may be chosen; the next install goes by it. Returns what holds then.
+    pub fn set_policy(&self, change: &PolicyChange, context: &Context) -> Result<Vec<PolicyRow>> {
+        let about = change.asset.as_deref().map(of_asset);
+        self.call("set_policy", about, context, |workspace| {
+            workspace.set_policy(change)
         })
     }
 }

@@ -14,6 +14,17 @@ options! {
 }
 
 options! {
+    /// How inputs are updated.
+    #[derive(Copy, Default)]
+    pub struct UpdateOptions {
+        /// Those that are not named stay as they are, or it is a conflict.
+        pub only: bool,
+        /// Change nothing, and tell what would be done.
+        pub dry_run: bool,
+    }
+}
+
+options! {
     /// What to pull, and how.
     #[derive(Default)]
     pub struct PullOptions {

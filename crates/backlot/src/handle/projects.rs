@@ -16,14 +16,22 @@ use crate::project::inputs::{BumpReport, InputReport};
 use crate::project::new_asset::{NewAsset, NewReport};
 use crate::project::output::Output;
 use crate::project::rebase::RebaseReport;
+use crate::project::rez::{ImportRez, RezReport};
 use crate::validate::report::{ValidateOptions, ValidateReport};
-use crate::workspace::call::of_asset;
+use crate::workspace::call::{of_asset, of_path};
 
 impl Workspace {
     /// Build the wheel of an output.
     pub fn build(&self, asset: &str, options: &ChangeOptions, context: &Context) -> Result<BuildReport> {
         self.call("build", of_asset(asset), context, |workspace| {
             workspace.build(asset, options.dry_run)
+        })
+    }
+
+    /// Make an asset of a rez package: its name, version and requirements, out of its `package.py` or the folder that has it. The file is read, not run.
+    pub fn import_rez(&self, path: &Path, options: &ImportRez, context: &Context) -> Result<RezReport> {
+        self.call("import_rez", of_path(path), context, |workspace| {
+            workspace.import_rez(path, options)
         })
     }
 

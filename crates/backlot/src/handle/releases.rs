@@ -12,6 +12,7 @@ use crate::releases::allow::AllowReport;
 use crate::releases::browse::{PackageRow, ReleaseDetail, StatusReport};
 use crate::releases::copy::{CopyOptions, CopyReport};
 use crate::releases::diff::DiffReport;
+use crate::releases::labels::{LabelOptions, LabelReport, LabelRow};
 use crate::releases::log::{LogEntry, LogOptions};
 use crate::releases::mirror::{MirrorOptions, MirrorReport};
 use crate::releases::parts::Parts;
@@ -145,6 +146,39 @@ impl Workspace {
         self.call("judge", of_asset(what), context, |workspace| {
             let repo = options.repo.as_deref();
             workspace.judge(what, repo, verdict, reason, options.dry_run)
+        })
+    }
+
+    /// The labels of an asset, in one repo or in all, with the releases that they are at.
+    pub fn labels(&self, asset: &str, repo: Option<&str>, context: &Context) -> Result<Vec<LabelRow>> {
+        self.call("labels", of_asset(asset), context, |workspace| {
+            workspace.labels(asset, repo)
+        })
+    }
+
+    /// Move a label to a release, named as `Table==1.0.0`. Who follows it gets that release by the next update.
+    pub fn set_label(
+        &self,
+        release: &str,
+        label: &str,
+        options: &LabelOptions,
+        context: &Context,
+    ) -> Result<LabelReport> {
+        self.call("set_label", of_asset(release), context, |workspace| {
+            workspace.set_label(release, label, options)
+        })
+    }
+
+    /// Remove a label of an asset.
+    pub fn remove_label(
+        &self,
+        asset: &str,
+        label: &str,
+        options: &LabelOptions,
+        context: &Context,
+    ) -> Result<LabelReport> {
+        self.call("remove_label", of_asset(asset), context, |workspace| {
+            workspace.remove_label(asset, label, options)
         })
     }
 }

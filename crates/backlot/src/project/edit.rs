@@ -52,9 +52,7 @@ impl Opened {
         let package = PackageName::of_asset(name)?;
         let lock = Lock::load(self.root())?;
         let locked = lock.as_ref().and_then(|l| l.package(&package));
-        let locked = locked.ok_or_else(|| WorkspaceError::NotInstalled {
-            name: package.clone(),
-        })?;
+        let locked = locked.ok_or_else(|| Lock::lacks(lock.as_ref(), package.clone()))?;
         if let Some(path) = &locked.editable {
             return Err(WorkspaceError::OutputExists {
                 name: name.to_owned(),

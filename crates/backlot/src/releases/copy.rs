@@ -12,7 +12,7 @@ use std::sync::Arc;
 use backlot_core::options;
 use backlot_core::{Sha256, shared};
 use backlot_pep::{PackageName, Requirement, Version};
-use backlot_repo::{Checked, Listing, Release, ReleaseKind, Repo, WholeRelease};
+use backlot_repo::{Checked, FactRemote, Listing, Publication, Release, ReleaseKind, Repo, WholeRelease};
 use backlot_resolve::{Problem, Resolution, RootRequirement};
 use backlot_store::ObjectId;
 use backlot_wheel::Metadata;
@@ -153,6 +153,8 @@ pub(crate) struct Ends {
     pub(crate) target: Repo,
     /// Why, for the record.
     pub(crate) reason: String,
+    /// The remote that files are copied to, if they are.
+    pub(crate) to_remote: Option<String>,
     pub(crate) dry_run: bool,
 }
 
@@ -165,6 +167,7 @@ impl Opened {
             source: self.open_repo(from)?,
             target: self.open_repo(to)?,
             reason: options.message.clone().unwrap_or(reason),
+            to_remote: options.to_remote.clone().filter(|_| !options.without_files),
             dry_run: options.dry_run,
         };
         let root = self.newest_admitted(&ends.source, &requirement, &options.from)?;
@@ -448,7 +451,10 @@ impl Opened {
             ends.source.open_wheel(&file, &local, self.context())?;
             checked.push(Checked::part(&local, &planned.digests, self.context())?);
         }
-        let by = self.publication(Some(&ends.reason));
+        let by = Publication {
+            remotes: self.remotes_of_copy(ends, planned)?,
+            ..self.publication(Some(&ends.reason))
+        };
         for file in &checked {
             self.context().check()?;
             match ends.target.publish(file, &by, self.context()) {
@@ -458,6 +464,18 @@ impl Opened {
             }
         }
         Ok(())
+    }
+
+    /// The remotes that the copy of a release says its files are on: where they were copied to, else what the release says.
+    fn remotes_of_copy(&self, ends: &Ends, planned: &PlannedRelease) -> Result<Vec<FactRemote>> {
+        let published = ends.source.status(planned.release.best())?.published;
+        let said = published.map(|fact| fact.remotes).unwrap_or_default();
+        match ends.to_remote.as_deref().filter(|_| !said.is_empty()) {
+            Some(to) => Ok(vec![
+                self.remote_record(self.remote_entry(Some(to), "copying files")?),
+            ]),
+            None => Ok(said),
+        }
     }
 
     /// Refuse a release that could not be installed from the target with all that comes with it: as if the target had them.

@@ -116,6 +116,7 @@ impl Opened {
                 .message
                 .clone()
                 .unwrap_or_else(|| format!("mirrored from {}", options.from)),
+            to_remote: options.to_remote.clone().filter(|_| options.files),
             dry_run: options.dry_run,
         };
         let mut report = MirrorReport {

@@ -1,10 +1,13 @@
 //! Releases and the repos they are in: published, copied, judged, checked, looked at.
 
 pub(crate) mod allow;
+pub(crate) mod approved;
 pub(crate) mod browse;
 pub(crate) mod copy;
 pub(crate) mod diff;
 pub(crate) mod from_parts;
+pub(crate) mod known_remotes;
+pub(crate) mod labels;
 pub(crate) mod log;
 pub(crate) mod mirror;
 pub(crate) mod next_version;

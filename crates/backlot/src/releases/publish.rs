@@ -309,11 +309,12 @@ impl Opened {
                 },
             ));
         }
-        let mut files = MoveReport::default();
+        let (mut files, mut remotes) = (MoveReport::default(), Vec::new());
         if identical != Some(false) {
             let ahead = ahead_of(ready.recorded);
             files = self.push_tracked(tracked, options.remote.as_deref(), ahead, false)?;
             self.note_user_on_all(repo, tracked, options.remote.as_deref())?;
+            remotes = self.remotes_to_record(tracked, options.remote.as_deref())?;
         }
         self.context().check()?;
         let next = wheel
@@ -323,7 +324,10 @@ impl Opened {
         if let Some(next) = next.clone().filter(|_| identical.is_none()) {
             Self::note_pending(output, base, next)?;
         }
-        let publication = self.publication(options.message.as_deref());
+        let publication = Publication {
+            remotes,
+            ..self.publication(options.message.as_deref())
+        };
         let mut outcome = Outcome::Created;
         match repo.publish(&checked, &publication, self.context()) {
             // A run that was repeated, by a farm or after its answer was lost.
@@ -526,6 +530,7 @@ impl Opened {
             author: self.settings().author.value.clone(),
             machine: self.host().machine.clone(),
             reason: message.unwrap_or("manual").to_owned(),
+            ..Publication::default()
         }
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::error::{Result, WorkspaceError};
 use crate::workspace::Opened;
+use crate::workspace::config::RepoEntry;
 
 /// What was said of a release.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,38 +42,12 @@ impl Opened {
         reason: &str,
         dry_run: bool,
     ) -> Result<JudgeReport> {
-        let (name, version) = self.parse_release(what)?;
-        let entries = match repo {
-            Some(name) => vec![self.repo_entry(name)?],
-            None => self.repos(),
-        };
-        let mut found = Vec::new();
-        for entry in entries {
-            let opened = self.open_repo(entry)?;
-            let releases = opened.offered(&name, self.context())?;
-            let release = releases.into_iter().find(|r| r.version == version);
-            found.extend(release.map(|release| (entry, opened, release)));
-        }
-        let (entry, opened, release) = match found.len() {
-            0 => {
-                let what = format!("{name} {version}");
-                return Err(WorkspaceError::NoSuchRelease { what, nearest: None }.into());
-            }
-            1 => found.remove(0),
-            _ => {
-                let repos: Vec<&str> = found.iter().map(|(entry, ..)| entry.name.as_str()).collect();
-                return Err(WorkspaceError::AmbiguousRepo {
-                    name,
-                    version,
-                    repos: repos.join(", "),
-                }
-                .into());
-            }
-        };
+        let (entry, opened, release) = self.one_release(what, repo)?;
         let by = Publication {
             author: self.settings().author.value.clone(),
             machine: self.host().machine.clone(),
             reason: reason.trim().to_owned(),
+            ..Publication::default()
         };
         Ok(JudgeReport {
             repo: entry.name.clone(),
@@ -141,6 +116,43 @@ impl Opened {
             }
         }
         Ok(())
+    }
+
+    /// The one release that is meant, and its repo.
+    pub(crate) fn one_release(&self, what: &str, repo: Option<&str>) -> Result<(&RepoEntry, Repo, Release)> {
+        let (name, version) = self.parse_release(what)?;
+        let entries = match repo {
+            Some(name) => vec![self.repo_entry(name)?],
+            None => self.repos(),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let opened = self.open_repo(entry)?;
+            let releases = opened.offered(&name, self.context())?;
+            let release = releases.into_iter().find(|r| r.version == version);
+            found.extend(release.map(|release| (entry, opened, release)));
+        }
+        match found.len() {
+            0 => {
+                let what = format!("{name} {version}");
+                // A whole index is too much to ask for only because of a typing error.
+                let near = self.repos().into_iter().filter(|entry| !entry.is_remote());
+                let near = near.filter_map(|entry| self.open_repo(entry).ok()?.packages().ok());
+                let known: Vec<String> = near.flatten().map(|name| name.to_string()).collect();
+                let known = known.iter().map(String::as_str);
+                Err(WorkspaceError::no_such_release(what, name.as_str(), known).into())
+            }
+            1 => Ok(found.remove(0)),
+            _ => {
+                let repos: Vec<&str> = found.iter().map(|(entry, ..)| entry.name.as_str()).collect();
+                Err(WorkspaceError::AmbiguousRepo {
+                    name,
+                    version,
+                    repos: repos.join(", "),
+                }
+                .into())
+            }
+        }
     }
 
     /// Warn of a release if it is yanked or deprecated.

@@ -33,7 +33,7 @@ const fn key(name: &'static str, is_list: bool, of_workspace: bool, of_user: boo
     }
 }
 
-const KEYS: [Key; 8] = [
+static KEYS: [Key; 8] = [
     key("author", false, false, true),
     key("blessed", false, true, false),
     key("cache", false, true, true),
@@ -43,6 +43,11 @@ const KEYS: [Key; 8] = [
     key("python", false, true, true),
     key("remote", false, true, false),
 ];
+
+/// The names of all settings, sorted.
+pub fn setting_names() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|key| key.name)
+}
 
 /// A setting in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,14 @@
 //! The user's configuration file, as it is written.
 //!
-//! Deliberately absent: what its sections mean (`settings`, `auth::helpers`, `movers`).
+//! Deliberately absent: what its sections mean (`settings`, `auth::helpers`, `movers`), and repos and remotes,
+//! which `Config::of_user` reads.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use backlot_core::{LinkMode, file};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::error::{Error, Result, WorkspaceError};
 
@@ -23,6 +25,12 @@ pub(crate) struct UserFile {
     pub(crate) python: Option<String>,
     pub(crate) author: Option<String>,
     pub(crate) channels: Option<Vec<String>>,
+    /// Where releases are found without a workspace.
+    #[serde(rename = "repos")]
+    _repos: Option<IgnoredAny>,
+    /// Where their files are.
+    #[serde(rename = "remotes")]
+    _remotes: Option<IgnoredAny>,
 }
 
 impl UserFile {

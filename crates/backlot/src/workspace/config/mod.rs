@@ -14,6 +14,7 @@ use backlot_pep::{PackageName, Requirement};
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 use crate::error::{Error, Result, WorkspaceError};
+use crate::workspace::policies::{ASSET_KEYS, POLICY_KEYS, Policies, table_in};
 use crate::workspace::rules::Rules;
 
 use entries::{
@@ -54,6 +55,8 @@ pub struct Config {
     pub links: Option<Vec<LinkMode>>,
     /// The rules of choosing.
     pub rules: Rules,
+    /// Which releases may be chosen at all.
+    pub policies: Policies,
     /// Where conda packages come from, in order of preference.
     pub channels: Vec<String>,
     /// The conda packages that are wanted in `external_packages/`.
@@ -64,12 +67,13 @@ pub struct Config {
     pub localize: BTreeMap<PackageName, Localize>,
 }
 
-const TOP_KEYS: [&str; 9] = [
+const TOP_KEYS: [&str; 10] = [
     "version",
     "workspace",
     "repos",
     "remotes",
     "resolution",
+    "policy",
     "sources",
     "external",
     "publish",
@@ -113,6 +117,39 @@ impl Config {
         let path = root.join(FILE_NAME);
         let text = fs_err::read_to_string(&path)?;
         Self::parse(&path, &text, Some(context))
+    }
+
+    /// The repos and remotes of the user's file, as a configuration that is never written.
+    pub(crate) fn of_user(path: &Path, context: &Context) -> Result<Self> {
+        let bad = |reason: String| {
+            Error::from(WorkspaceError::BadConfig {
+                path: path.to_path_buf(),
+                reason,
+            })
+        };
+        let bytes = file::read_if_exists(path)?.unwrap_or_default();
+        let text = String::from_utf8(bytes).map_err(|e| bad(e.to_string()))?;
+        let given: DocumentMut = text
+            .parse()
+            .map_err(|e: toml_edit::TomlError| bad(e.to_string().trim().to_owned()))?;
+        let mut own = DocumentMut::new();
+        own.insert("version", value(FORMAT));
+        for section in ["repos", "remotes"] {
+            if let Some(item) = given.get(section) {
+                own.insert(section, item.clone());
+            }
+        }
+        Self::parse(path, &own.to_string(), Some(context))
+    }
+
+    /// The folder of the file.
+    pub(crate) fn root(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
+    /// The text of the file.
+    pub(crate) fn text(&self) -> String {
+        self.document.to_string()
     }
 
     /// The configuration as its file is now; `None` if that is this one.
@@ -172,6 +209,7 @@ impl Config {
             inputs: Vec::new(),
             links: None,
             rules: rules(&document).map_err(bad)?,
+            policies: Policies::read(&document).map_err(bad)?,
             channels: strings(workspace, "channels"),
             external_conda: external_conda(&document),
             publish: PublishLimits::read(&document).map_err(bad)?,
@@ -197,6 +235,9 @@ impl Config {
 
     fn check_sources(&self) -> Result<(), String> {
         let known = |repo: &String| self.repos.iter().any(|r| &r.name == repo);
+        if let Some(repo) = self.policies.repos.keys().find(|repo| !known(repo)) {
+            return Err(format!("`policy.repos.{repo}` names a repo which is not there"));
+        }
         match self.rules.sources.iter().find(|(_, repo)| !known(repo)) {
             Some((package, repo)) => Err(format!(
                 "`sources.{package}` names the repo `{repo}`, which is not there"
@@ -260,6 +301,19 @@ impl Config {
         if let Some(table) = self.document.get("resolution").and_then(Item::as_table) {
             check("resolution.", table, &RESOLUTION_KEYS)?;
         }
+        if let Some(policy) = self.document.get("policy").and_then(Item::as_table) {
+            check("policy.", policy, &POLICY_KEYS)?;
+            for (name, item) in policy
+                .get("assets")
+                .and_then(Item::as_table)
+                .into_iter()
+                .flatten()
+            {
+                if let Some(table) = item.as_table() {
+                    check(&format!("policy.assets.{name}."), table, &ASSET_KEYS)?;
+                }
+            }
+        }
         for (section, own) in [("repos", &REPO_KEYS[..]), ("remotes", &REMOTE_KEYS[..])] {
             let known = [own, &STORE_KEYS[..]].concat();
             if let Some(all) = self.document.get(section).and_then(Item::as_table) {
@@ -306,6 +360,38 @@ impl Config {
         item.as_table_mut().expect("it was just made a table")
     }
 
+    /// Drop what is said of a repo that goes.
+    fn forget_policy_of(&mut self, repo: &str) {
+        if self.policies.repos.remove(repo).is_some() {
+            table_in(self.section("policy"), "repos").remove(repo);
+            self.tidy_policy();
+        }
+    }
+
+    /// Leave no empty tables behind.
+    pub(crate) fn tidy_policy(&mut self) {
+        let policy = self.section("policy");
+        for key in ["repos", "assets"] {
+            let inner = policy.get(key).and_then(Item::as_table_like);
+            if inner.is_some_and(TableLike::is_empty) {
+                policy.remove(key);
+            }
+        }
+        if policy.is_empty() {
+            self.document.remove("policy");
+        }
+    }
+
+    /// Take `[policy]` as the document has it now.
+    pub(crate) fn read_policies(&mut self) -> Result<()> {
+        let read = Policies::read(&self.document);
+        self.policies = read.map_err(|reason| WorkspaceError::BadConfig {
+            path: self.path.clone(),
+            reason,
+        })?;
+        Ok(())
+    }
+
     /// Set or drop one key of `[workspace]`.
     fn set(&mut self, key: &str, to: Option<&str>) {
         let table = self.workspace_table();
@@ -347,6 +433,7 @@ impl Config {
     pub fn remove_repo(&mut self, name: &str) {
         self.section("repos").remove(name);
         self.repos.retain(|r| r.name != name);
+        self.forget_policy_of(name);
         if self.blessed.as_deref() == Some(name) {
             self.set_blessed(None);
         }

@@ -14,9 +14,9 @@ use backlot_store::{Cache, Evictable, delete_taken_out};
 use serde::{Deserialize, Serialize};
 
 use super::needs::CacheNeeds;
-use super::used::{PATIENCE, lock_of};
+use super::used::{self, PATIENCE, lock_of};
 use super::users::forget_workspace;
-use super::{CacheUser, CacheUserState, Contents, registered};
+use super::{CacheUser, CacheUserState, Contents, environments, registered};
 use crate::error::{CacheError, Result};
 use crate::workspace::Opened;
 
@@ -66,6 +66,8 @@ pub struct CleanReport {
     pub objects: u64,
     /// Unpacked wheels and conda packages that were removed.
     pub packages: u64,
+    /// Environments of releases without a workspace that were removed.
+    pub environments: u64,
     /// Bytes that this freed; a file that has another name, as in a workspace, frees none.
     pub freed: u64,
     /// Bytes of objects and packages that are kept.
@@ -89,6 +91,18 @@ struct Bounds {
 }
 
 impl Bounds {
+    fn of(contents: &Contents, options: &CleanOptions, free: u64) -> Self {
+        let objects = contents.objects.iter();
+        let wheels = contents.wheels.iter().map(|(_, one)| one);
+        let conda = contents.conda.iter().map(|(_, one)| one);
+        Self {
+            total: objects.chain(wheels).chain(conda).map(|one| one.bytes).sum(),
+            free,
+            max_bytes: options.max_bytes,
+            min_free: options.min_free,
+        }
+    }
+
     fn are_met(&self) -> bool {
         self.max_bytes.is_none_or(|most| self.total <= most)
             && self.min_free.is_none_or(|least| self.free >= least)
@@ -119,6 +133,7 @@ impl Opened {
             forgotten: Vec::new(),
             objects: 0,
             packages: 0,
+            environments: 0,
             freed: 0,
             kept_bytes: 0,
             unneeded_bytes: 0,
@@ -126,13 +141,30 @@ impl Opened {
             within_bounds: true,
             dry_run: options.dry_run,
         };
-        let needs = self.needs_of_cache(&cache, options, &mut report)?;
-        let going = choose(contents, &needs, options, self.context().now(), &mut report);
+        let mut bounds = Bounds::of(&contents, options, report.free);
+        let unused = u64::try_from(options.unused_for.as_millis()).unwrap_or(u64::MAX);
+        let before = Timestamp(self.context().now().0.saturating_sub(unused));
+        let environments = if bounds.want_more() {
+            environments::unused(cache.root(), before, self.context())?
+        } else {
+            Vec::new()
+        };
+        let needs = self.needs_of_cache(&cache, options, &environments, &mut report)?;
+        for one in &environments {
+            bounds.free += one.frees;
+            report.freed += one.frees;
+            report.environments += 1;
+        }
+        let mut going = choose(contents, &needs, (bounds, before), &mut report);
+        going.extend_from_slice(&environments);
         if !options.dry_run {
             for root in &report.forgotten {
                 forget_workspace(cache.root(), root)?;
             }
             let aside = cache.take_out(&going)?;
+            for one in &environments {
+                used::forget(cache.root(), &one.path);
+            }
             drop(lock);
             delete_taken_out(aside, self.context())?;
             report.free = file::disk_space(cache.root())?.free;
@@ -145,6 +177,7 @@ impl Opened {
         &self,
         cache: &Cache,
         options: &CleanOptions,
+        going: &[Evictable],
         report: &mut CleanReport,
     ) -> Result<CacheNeeds> {
         let users = registered(cache.root())?;
@@ -153,7 +186,11 @@ impl Opened {
         let mut closed = Vec::new();
         for CacheUser { path, state } in users {
             self.context().check()?;
-            if unknown.remove(&path) {
+            if going.iter().any(|one| one.path == path) {
+                continue;
+            }
+            let is_cleaned = state == CacheUserState::Missing && environments::is_one(cache.root(), &path);
+            if unknown.remove(&path) || is_cleaned {
                 report.forgotten.push(path);
             } else if state == CacheUserState::There {
                 needs.add(&Self::open(&path, self.host(), self.context())?, cache)?;
@@ -186,8 +223,7 @@ impl Opened {
 fn choose(
     contents: Contents,
     needs: &CacheNeeds,
-    options: &CleanOptions,
-    now: Timestamp,
+    (mut bounds, before): (Bounds, Timestamp),
     report: &mut CleanReport,
 ) -> Vec<Evictable> {
     let is_conda_needed = |name: &str| {
@@ -207,14 +243,6 @@ fn choose(
     let conda = contents.conda.into_iter();
     let conda = conda.map(|(name, one)| (is_conda_needed(&name), one));
     let all: Vec<(bool, Evictable)> = objects.chain(wheels).chain(conda).collect();
-    let mut bounds = Bounds {
-        total: all.iter().map(|(_, one)| one.bytes).sum(),
-        free: report.free,
-        max_bytes: options.max_bytes,
-        min_free: options.min_free,
-    };
-    let unused = u64::try_from(options.unused_for.as_millis()).unwrap_or(u64::MAX);
-    let before = Timestamp(now.0.saturating_sub(unused));
     let mut unneeded = Vec::new();
     for (is_needed, one) in all {
         if is_needed {

@@ -4,6 +4,7 @@
 //! which have a bound of their own, and remotes.
 
 mod clean;
+pub(crate) mod environments;
 mod needs;
 pub(crate) mod used;
 mod users;
@@ -74,9 +75,9 @@ pub struct CacheStatus {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CachePart {
-    /// `objects`, `wheels`, `conda`, `remotes`, `quarantine` or `other`.
+    /// `objects`, `wheels`, `conda`, `environments`, `remotes`, `quarantine` or `other`.
     pub kind: String,
-    /// How many: objects, unpacked packages, remotes; files of `other`.
+    /// How many: objects, unpacked packages, environments, remotes; files of `other`.
     pub count: u64,
     /// Their bytes on the disk.
     pub bytes: u64,
@@ -135,13 +136,14 @@ impl Opened {
             CachePart::of("objects", contents.objects.iter()),
             CachePart::of("wheels", contents.wheels.iter().map(|(_, one)| one)),
             CachePart::of("conda", contents.conda.iter().map(|(_, one)| one)),
+            CachePart::of("environments", all_in(&root.join(environments::FOLDER))?.iter()),
             CachePart::of("remotes", all_in(&root.join("remotes"))?.iter()),
             CachePart::of("quarantine", all_in(&root.join("quarantine"))?.iter()),
         ];
         for one in all_in(root)? {
             let name = one.path.file_name().unwrap_or_default().to_string_lossy();
             match name.as_ref() {
-                "files" | "wheels" | "remotes" | "quarantine" => {}
+                "files" | "wheels" | environments::FOLDER | "remotes" | "quarantine" => {}
                 "conda" => {
                     let listed: u64 = contents.conda.iter().map(|(_, one)| one.bytes).sum();
                     other.add(one.bytes.saturating_sub(listed));
