@@ -7,6 +7,7 @@ mod cascade;
 mod config;
 mod daily;
 mod external;
+mod feed;
 mod figures;
 mod imports;
 mod parts;
@@ -29,6 +30,7 @@ pub(crate) use cascade::{CascadeCommand, DependentsArgs, DirtyArgs, PushArgs, Ru
 pub(crate) use config::{ConfigCommand, PageFormat, SelfCommand};
 pub(crate) use daily::{DiffArgs, DiscardArgs, GetArgs, LogArgs, NewArgs, RestoreArgs, UntrackArgs};
 pub(crate) use external::{Channel, External, Python};
+pub(crate) use feed::{EventsArgs, HooksCommand, InboxArgs, InputsArgs};
 pub(crate) use figures::{CompareArgs, Metrics, Params, Plots};
 pub(crate) use imports::{ImportArgs, ImportUrlArgs, UpdateArgs};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
@@ -459,6 +461,15 @@ pub(crate) enum Command {
     /// Build again what a publish affects, and see, stop, continue and undo that
     #[command(subcommand)]
     Cascade(CascadeCommand),
+    /// Show what happened to the releases of repos: created, approved, deprecated, yanked, unyanked
+    Events(EventsArgs),
+    /// Run commands and webhooks on events
+    #[command(subcommand)]
+    Hooks(HooksCommand),
+    /// Show each input: version in use, available, approved, deprecated, pinned, and what to do
+    Inputs(InputsArgs),
+    /// Show what happened to the inputs of this workspace: new versions, yanks, deprecations, approvals
+    Inbox(InboxArgs),
     /// Run a command in the environment of the inputs
     #[command(
         after_help = "PATH, VIRTUAL_ENV and, without an interpreter, PYTHONPATH are set; the exit code is the command's.\n\nExamples:\n  backlot run python -c \"import table\"\n  backlot run -- pytest -q"

@@ -10,6 +10,7 @@ mod cascades;
 mod config;
 mod environment;
 mod external;
+mod feed;
 mod figures;
 mod files;
 mod graph;
@@ -27,7 +28,7 @@ mod validate;
 use backlot::{Error, Verdict};
 use clap::CommandFactory as _;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, InputsArgs};
 use crate::output::Answer;
 use crate::session::Session;
 
@@ -200,6 +201,10 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Dependents(args) => cascade::dependents(session, args),
         Command::Dirty(args) => cascade::dirty(session, args),
         Command::Cascade(command) => cascades::cascade(session, command),
+        Command::Events(args) => feed::events(session, args),
+        Command::Hooks(command) => feed::hooks(session, command),
+        Command::Inputs(InputsArgs {}) => graph::inputs(session),
+        Command::Inbox(args) => feed::inbox(session, args),
         Command::Run { command } => run::run(session, command),
         Command::Uninstall { names, dry } => environment::uninstall(session, names, dry.dry_run),
         Command::Lock {

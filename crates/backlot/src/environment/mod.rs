@@ -12,6 +12,7 @@ pub(crate) mod editable;
 pub(crate) mod export;
 pub(crate) mod get;
 pub(crate) mod graph;
+pub(crate) mod input_table;
 pub(crate) mod install;
 pub(crate) mod installable;
 pub(crate) mod lockfile;
