@@ -214,13 +214,13 @@ impl State {
 }
 
 /// How many states there are, or the first that is wrong.
-fn check(protocol: Protocol) -> Result<usize, State> {
+fn check(protocol: Protocol) -> Result<usize, Box<State>> {
     let mut seen = HashSet::from([State::start()]);
     let mut left = vec![State::start()];
     while let Some(state) = left.pop() {
         let stopped = state.writers.iter().all(|writer| *writer == Writer::Ended);
         if state.is_doubled() || stopped && state.is_lost(protocol) {
-            return Err(state);
+            return Err(Box::new(state));
         }
         for next in state.next(protocol) {
             if seen.insert(next.clone()) {
