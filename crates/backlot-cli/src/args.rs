@@ -7,6 +7,7 @@ mod cascade;
 mod config;
 mod daily;
 mod external;
+mod feed;
 mod figures;
 mod imports;
 mod parts;
@@ -31,6 +32,7 @@ pub(crate) use cascade::{CascadeCommand, DependentsArgs, DirtyArgs, PushArgs, Ru
 pub(crate) use config::{ConfigCommand, PageFormat, SelfCommand};
 pub(crate) use daily::{DiffArgs, DiscardArgs, GetArgs, LogArgs, NewArgs, RestoreArgs, UntrackArgs};
 pub(crate) use external::{Channel, External, Python};
+pub(crate) use feed::{EventsArgs, HooksCommand, InboxArgs, InputsArgs};
 pub(crate) use figures::{CompareArgs, Metrics, Params, Plots};
 pub(crate) use imports::{ImportArgs, ImportRezArgs, ImportUrlArgs, UpdateArgs};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
@@ -476,6 +478,15 @@ pub(crate) enum Command {
     Shell(ShellArgs),
     /// Print the variables of the environment of the inputs, or of releases without a workspace
     Env(EnvArgs),
+    /// Show what happened to the releases of repos: created, approved, deprecated, yanked, unyanked
+    Events(EventsArgs),
+    /// Run commands and webhooks on events
+    #[command(subcommand)]
+    Hooks(HooksCommand),
+    /// Show each input: version in use, available, approved, deprecated, pinned, and what to do
+    Inputs(InputsArgs),
+    /// Show what happened to the inputs of this workspace: new versions, yanks, deprecations, approvals
+    Inbox(InboxArgs),
     /// Remove packages from the requirements of the workspace
     #[command(
         after_help = "Packages that nothing else requires are uninstalled.\n\nExamples:\n  backlot uninstall Shot010"

@@ -456,7 +456,7 @@ impl Network {
         Ok(response)
     }
 
-    async fn execute(&self, url: &Url, request: RequestBuilder) -> Result<Response, Failure> {
+    pub(crate) async fn execute(&self, url: &Url, request: RequestBuilder) -> Result<Response, Failure> {
         let request: Request = request.build().map_err(|e| Error::BadUrl {
             url: shown(url),
             reason: reason(e),
@@ -470,16 +470,23 @@ impl Network {
     }
 }
 
+/// Whether a status is of a failure that may pass.
+pub(crate) fn is_passing(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// How long the server wants to be left alone.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let after = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    after.trim().parse().ok().map(Duration::from_secs)
+}
+
 /// What stands for a failure: to try again, or for good.
 pub fn failure(account: &Account, url: &Url, response: &Response) -> Option<Failure> {
     let status = response.status();
     match status.as_u16() {
-        408 | 425 | 429 | 500 | 502 | 503 | 504 => {
-            let pause = response
-                .headers()
-                .get(RETRY_AFTER)
-                .and_then(|after| after.to_str().ok()?.trim().parse().ok())
-                .map(Duration::from_secs);
+        _ if is_passing(status) => {
+            let pause = retry_after(response.headers());
             Some(Failure::Again {
                 // The body may be anybody's page: what is asked for again is told by its status.
                 reason: response

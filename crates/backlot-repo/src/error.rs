@@ -167,6 +167,28 @@ pub enum Error {
         /// The repo.
         place: Place,
     },
+    /// A package index, or a plain folder of packages, keeps no events.
+    #[error("`{place}` keeps no events")]
+    NoEvents {
+        /// Where it is.
+        place: Place,
+    },
+    /// A record of events is not there, though later ones are.
+    #[error("`{place}` is not there, and later records of events are")]
+    EventsMissing {
+        /// The record.
+        place: Place,
+    },
+    /// A position that the feed of events never reached.
+    #[error("the events of `{place}` end at {last}, before the position {position}")]
+    NoSuchEvents {
+        /// The repo.
+        place: Place,
+        /// The position.
+        position: String,
+        /// The last record.
+        last: u64,
+    },
     /// Talking to an index failed.
     #[error(transparent)]
     Index(#[from] crate::index::error::IndexError),
@@ -308,6 +330,12 @@ backlot_core::coded! {
             "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS), `webdav+https://host/path` or `sftp://user@host/path`";
         Self::OtherWay { .. } => "repo::other_way", Class::Config,
             "publish as the repo was made, through its folder or its URL: the two cannot see each other in a race";
+        Self::NoEvents { .. } => "repo::no_events", Class::Config,
+            "name a repo that is a folder or a store: its releases are published and marked by Backlot, which records each event";
+        Self::EventsMissing { .. } => "repo::events_missing", Class::Integrity,
+            "run `repo reindex NAME`, which closes the gap and adds the events that were lost";
+        Self::NoSuchEvents { .. } => "repo::no_such_events", Class::NotFound,
+            "the repo was replaced or restored: read on with `--since 0`, or without `--since` from now on";
         Self::Backend(e) => code_of_store(e), e.class(),
             e.help(),
             retry e.retry();

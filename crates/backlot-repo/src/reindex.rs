@@ -19,6 +19,8 @@ pub struct ReindexReport {
     pub paged: Vec<PackageName>,
     /// Root pages that were written.
     pub root_pages: Vec<Place>,
+    /// How many events were added that no record had.
+    pub events: u64,
     /// Wheels that cannot be used.
     pub broken: Vec<BrokenRelease>,
     /// Left-over temporaries and pages of packages that are gone, which were removed.

@@ -16,7 +16,9 @@ use crate::allow::Gate;
 use crate::error::{Error, Result};
 use crate::expected::ExpectedFile;
 use crate::fact::ReleaseStatus;
+use crate::feed::{Feed, FeedPosition};
 use crate::index::{IndexError, IndexRepo};
+use crate::layout::RepoKind;
 use crate::listing::Listing;
 use crate::place::Place;
 use crate::publish::{Checked, Publication, PublishPlan};
@@ -484,5 +486,30 @@ impl Repo {
             Self::Store(repo) => repo.complete_all(names, context),
             Self::Index(_) => Ok(()),
         }
+    }
+
+    /// Whether it keeps events: an index and a plain folder of packages do not.
+    pub fn keeps_events(&self) -> Result<bool> {
+        match self {
+            Self::Store(repo) => Ok(repo.kind()? != RepoKind::Flat),
+            Self::Index(_) => Ok(false),
+        }
+    }
+
+    fn with_feed(&self) -> Result<&ReleaseStore> {
+        match self {
+            Self::Store(repo) => Ok(repo),
+            Self::Index(_) => Err(Error::NoEvents { place: self.place() }),
+        }
+    }
+
+    /// Up to `most` events after a position; see [`ReleaseStore::feed`].
+    pub fn feed(&self, from: FeedPosition, most: usize, context: &Context) -> Result<Feed> {
+        self.with_feed()?.feed(from, most, context)
+    }
+
+    /// The position after the last event; see [`ReleaseStore::feed_end`].
+    pub fn feed_end(&self) -> Result<FeedPosition> {
+        self.with_feed()?.feed_end()
     }
 }

@@ -7,6 +7,7 @@ mod bundle;
 mod cache;
 mod cascade;
 mod edit;
+mod events;
 mod gc;
 mod get;
 mod imports;
@@ -23,6 +24,7 @@ pub use bundle::BundleError;
 pub use cache::CacheError;
 pub use cascade::CascadeError;
 pub use edit::EditError;
+pub use events::EventsError;
 pub use gc::GcError;
 pub use get::GetError;
 pub use imports::ImportError;
@@ -133,6 +135,9 @@ pub enum Error {
     /// Checks of assets.
     #[error(transparent)]
     Validate(#[from] ValidateError),
+    /// Events and hooks.
+    #[error(transparent)]
+    Events(#[from] EventsError),
     /// Imports.
     #[error(transparent)]
     Import(#[from] ImportError),
@@ -177,6 +182,7 @@ impl Error {
             Self::Outs(e) => e,
             Self::Pipelines(e) => e,
             Self::Validate(e) => e,
+            Self::Events(e) => e,
             Self::Import(e) => e,
             Self::Workspace(e) => e,
         }

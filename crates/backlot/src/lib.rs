@@ -56,6 +56,7 @@ mod cascade;
 pub mod codes;
 mod environment;
 mod error;
+mod feed;
 mod files;
 mod handle;
 mod imports;
@@ -94,6 +95,7 @@ pub use backlot_pep::{
     AssetName, BumpStep, PackageName, Requirement, RequirementKind, Version, VersionChange, bump,
 };
 pub use backlot_repo::AllowedName;
+pub use backlot_repo::{BadFeedPosition, FeedEvent, FeedPosition};
 pub use backlot_repo::{
     Fact, FactKind, FactRemote, LabelEvent, Place, Query, ReindexReport, Verdict, VerdictReport,
 };
@@ -118,6 +120,7 @@ pub use environment::export::{ExportFormat, ExportOptions, ExportReport};
 pub use environment::get::{GetOptions, GetReport};
 pub use environment::graph::{ChainLink, TreeEdge, TreeNode, TreeReport, WhyReport};
 pub use environment::hooks::Hook;
+pub use environment::input_table::{InputAction, InputRow};
 pub use environment::install::{InstallReport, InstallRequest};
 pub use environment::lockfile::{Lock, LockedConda, LockedPackage, WrittenLock};
 pub use environment::outdated::{NewestIn, OutdatedRow};
@@ -127,9 +130,14 @@ pub use environment::run::RunEnvironment;
 pub use environment::unpacked::UnpackedReport;
 pub use environment::wish::Upgrade;
 pub use error::{
-    AuthError, BundleError, CacheError, CascadeError, EditError, Error, GcError, GetError, ImportError,
-    OutsError, PartError, PipelinesError, Result, ValidateError, WorkspaceError,
+    AuthError, BundleError, CacheError, CascadeError, EditError, Error, EventsError, GcError, GetError,
+    ImportError, OutsError, PartError, PipelinesError, Result, ValidateError, WorkspaceError,
 };
+pub use feed::cursor::EventCursor;
+pub use feed::events::{EventOptions, EventsReport, RepoEvent};
+pub use feed::hook::HookRow;
+pub use feed::inbox::{InboxOptions, InboxReport, Notice};
+pub use feed::running::{Delivery, HookOptions, HookRun, HooksReport};
 pub use files::add::{AddFiles, AddReport};
 pub use files::folding::fold_names;
 pub use files::holdings::PassedOver;

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use backlot::{
     AddFiles, AddRemote, AddRepo, AttemptOptions, Auth, AuthTarget, BumpStep, BundleOptions, CascadeOptions,
     CascadeRequest, ChangeOptions, CleanOptions, CollectOptions, Context, CopyOptions, Credential,
-    DiscardOptions, DropChoice, EnvironmentOptions, ExportFormat, ExportOptions, FigureKind, GetOptions,
-    ImportGit, ImportRelease, ImportRez, ImportUrl, InitOptions, InputOptions, InstallRequest, JudgeOptions,
-    LabelOptions, Localize, LogOptions, LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts,
-    PolicyChange, PrereleasePolicy, PublishOptions, PullOptions, PushOptions, PushPart, Query, RepairOptions,
-    ReproOptions, RestoreOptions, RevertOptions, SettingOptions, TreeOptions, UnbundleOptions, UpdateImports,
-    UpdateOptions, ValidateOptions, Verdict, VerifyOptions, Version, VersionChange, Workspace,
+    DiscardOptions, DropChoice, EnvironmentOptions, EventCursor, EventOptions, ExportFormat, ExportOptions,
+    FigureKind, GetOptions, HookOptions, ImportGit, ImportRelease, ImportRez, ImportUrl, InboxOptions,
+    InitOptions, InputOptions, InstallRequest, JudgeOptions, LabelOptions, Localize, LogOptions,
+    LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts, PolicyChange, PrereleasePolicy,
+    PublishOptions, PullOptions, PushOptions, PushPart, Query, RepairOptions, ReproOptions, RestoreOptions,
+    RevertOptions, SettingOptions, TreeOptions, UnbundleOptions, UpdateImports, UpdateOptions,
+    ValidateOptions, Verdict, VerifyOptions, Version, VersionChange, Workspace,
 };
 use backlot_tests::embedding::{Desk, write_frames};
 use fs_err as fs;
@@ -254,6 +255,7 @@ pub(crate) static CALLS: &[Call] = &[
         b.user.tree(&TreeOptions::new(), c).map(drop)
     }),
     must("Workspace::why", |b, c| b.user.why("Table", c).map(drop)),
+    must("Workspace::input_table", |b, c| b.user.input_table(c).map(drop)),
     must("Workspace::outdated", |b, c| b.user.outdated(c).map(drop)),
     must("Workspace::update", |b, c| {
         b.user.update(&[], &UpdateOptions::new(), c).map(drop)
@@ -485,6 +487,30 @@ pub(crate) static CALLS: &[Call] = &[
     }),
     may("Workspace::revert_cascade", |b, c| {
         b.maker.revert_cascade(ID, &RevertOptions::new(), c).map(drop)
+    }),
+    must("Workspace::events", |b, c| {
+        let report = b.maker.events(&EventOptions::new(), c)?;
+        assert!(!report.events.is_empty(), "a release was created");
+        Ok(())
+    }),
+    must("Workspace::follow_events", |b, c| {
+        let begin = "0".parse::<EventCursor>()?;
+        let options = EventOptions::new().since(begin);
+        b.maker.follow_events(&options, &mut |_| false, c).map(drop)
+    }),
+    must("Workspace::hooks", |b, c| b.maker.hooks(c).map(drop)),
+    may("Workspace::run_hooks", |b, c| {
+        let options = HookOptions::new().once(true);
+        b.maker.run_hooks(&options, &mut |_| false, c).map(drop)
+    }),
+    may("Workspace::test_hook", |b, c| {
+        b.maker.test_hook("chat", c).map(drop)
+    }),
+    may("Workspace::skip_hook", |b, c| {
+        b.maker.skip_hook("chat", &planned(), c).map(drop)
+    }),
+    must("Workspace::inbox", |b, c| {
+        b.user.inbox(InboxOptions::new(), c).map(drop)
     }),
     must("Workspace::pull_inputs", |b, c| {
         b.maker.pull_inputs("Chair", &nothing(), c).map(drop)

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use backlot::{Error, OutdatedRow, PackageName, TreeEdge, TreeNode, TreeOptions, TreeReport};
+use backlot::{
+    Error, InputAction, InputRow, OutdatedRow, PackageName, TreeEdge, TreeNode, TreeOptions, TreeReport,
+};
 
 use crate::output::{Answer, columns};
 use crate::session::Session;
@@ -137,29 +139,75 @@ pub(super) fn outdated(session: &Session) -> Result<Answer, Error> {
     Ok(Answer::new(&serde_json::json!({ "outdated": rows }), text))
 }
 
-fn describe(row: &OutdatedRow) -> Vec<String> {
-    let newest: Vec<String> = row
-        .newest
-        .iter()
-        .map(|n| {
-            let mark = if n.deprecated { " deprecated" } else { "" };
-            format!("{} ({}{mark})", n.version, n.repo)
-        })
-        .collect();
+/// The newest version of each repo.
+fn newest(row: &OutdatedRow) -> String {
+    let newest = row.newest.iter().map(|n| {
+        let mark = if n.deprecated { " deprecated" } else { "" };
+        format!("{} ({}{mark})", n.version, n.repo)
+    });
+    newest.collect::<Vec<_>>().join(", ")
+}
+
+/// What was said of the version in use, and why.
+fn marks(row: &OutdatedRow) -> String {
     let marks = [("yanked", &row.yanked), ("deprecated", &row.deprecated)];
-    let marks: Vec<String> = marks
-        .iter()
-        .filter_map(|(mark, fact)| {
-            let reason = backlot::text::printable(&fact.as_ref()?.reason);
-            Some(format!("{mark}: {reason}"))
-        })
-        .collect();
+    let marks = marks.iter().filter_map(|(mark, fact)| {
+        let reason = backlot::text::printable(&fact.as_ref()?.reason);
+        Some(format!("{mark}: {reason}"))
+    });
+    marks.collect::<Vec<_>>().join("; ")
+}
+
+pub(super) fn inputs(session: &Session) -> Result<Answer, Error> {
+    let rows = session.open()?.input_table(&session.context)?;
+    let text = if rows.is_empty() {
+        "no inputs".to_owned()
+    } else {
+        let head = ["package", "in use", "newest", "", "do"];
+        let mut table = vec![head.map(ToOwned::to_owned).to_vec()];
+        table.extend(rows.iter().map(input));
+        columns(&table)
+    };
+    Ok(Answer::new(&serde_json::json!({ "inputs": rows }), text))
+}
+
+fn input(row: &InputRow) -> Vec<String> {
+    let releases = row.releases.as_ref();
+    let mut said = Vec::new();
+    said.extend(row.editable.as_ref().map(|folder| format!("edited in {folder}")));
+    said.extend(row.pinned.as_ref().map(|pin| format!("pinned: {pin}")));
+    if let Some(releases) = releases {
+        said.extend(
+            releases
+                .approved
+                .last()
+                .map(|fact| format!("approved by {}", fact.author)),
+        );
+        said.extend(Some(marks(releases)).filter(|marks| !marks.is_empty()));
+    }
+    let to = releases.and_then(|releases| releases.admitted.as_ref());
+    let action = match (row.action, to) {
+        (InputAction::Update, Some(to)) => format!("update to {to}"),
+        (InputAction::Held, _) => "held".to_owned(),
+        (InputAction::Replace, _) => "replace".to_owned(),
+        _ => String::new(),
+    };
+    vec![
+        row.package.to_string(),
+        row.version.to_string(),
+        releases.map(newest).unwrap_or_default(),
+        said.join("; "),
+        action,
+    ]
+}
+
+fn describe(row: &OutdatedRow) -> Vec<String> {
     vec![
         row.package.to_string(),
         row.version.to_string(),
         row.admitted.as_ref().map_or("-".to_owned(), ToString::to_string),
-        newest.join(", "),
-        marks.join("; "),
+        newest(row),
+        marks(row),
         row.held_by
             .iter()
             .map(|held| format!("held by {held}"))

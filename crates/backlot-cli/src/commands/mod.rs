@@ -10,6 +10,7 @@ mod cascades;
 mod config;
 mod environment;
 mod external;
+mod feed;
 mod figures;
 mod files;
 mod graph;
@@ -27,7 +28,7 @@ mod validate;
 use backlot::{Error, Verdict};
 use clap::CommandFactory as _;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, InputsArgs};
 use crate::output::Answer;
 use crate::session::Session;
 
@@ -206,6 +207,10 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Run(args) => run::run(session, args),
         Command::Shell(args) => run::shell(session, args),
         Command::Env(args) => run::env(session, args),
+        Command::Events(args) => feed::events(session, args),
+        Command::Hooks(command) => feed::hooks(session, command),
+        Command::Inputs(InputsArgs {}) => graph::inputs(session),
+        Command::Inbox(args) => feed::inbox(session, args),
         Command::Uninstall { names, dry } => environment::uninstall(session, names, dry.dry_run),
         Command::Lock {
             upgrade,

@@ -118,7 +118,7 @@ fn describe_reindex(report: &backlot::ReindexReport) -> String {
     let broken = report.broken.iter();
     let broken = broken.map(|b| format!("\nnot used: `{}`: {}", b.place, b.reason));
     format!(
-        "{} of {}; {} made again, pages of {} written{}, {} removed{}",
+        "{} of {}; {} made again, pages of {} written{}, {} added, {} removed{}",
         count(report.releases, "release"),
         count(report.packages, "package"),
         count(report.healed.len() as u64, "derived file"),
@@ -128,6 +128,7 @@ fn describe_reindex(report: &backlot::ReindexReport) -> String {
         } else {
             " and the root pages"
         },
+        count(report.events, "event"),
         count(report.removed.len() as u64, "left-over"),
         broken.collect::<String>()
     )

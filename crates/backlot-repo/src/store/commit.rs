@@ -305,7 +305,7 @@ pub(super) fn staged_key(offer: &Offer, id: Ulid) -> String {
 
 /// An id that nobody else has, later than all that were seen. Random below the millisecond also where another clock is
 /// ahead of ours: two that follow the same rival must not meet.
-fn after_all(last: Ulid) -> Ulid {
+pub(super) fn after_all(last: Ulid) -> Ulid {
     let id = Ulid::generate();
     if id > last {
         return id;
@@ -353,7 +353,7 @@ impl LostAnswers {
 }
 
 /// Wait about so many milliseconds.
-fn pause(milliseconds: u64) {
+pub(super) fn pause(milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(
         milliseconds / 2 + fastrand::u64(0..=milliseconds),
     ));

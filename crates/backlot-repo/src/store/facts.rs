@@ -159,11 +159,20 @@ impl ReleaseStore {
 
     /// Add a fact under a new, unique name. Returns its key.
     pub(super) fn add_fact(&self, fact: &Fact) -> Result<String> {
-        let id = Ulid::from_parts(fact.at.0, Ulid::generate().random());
+        self.add_named(new_id(fact), fact)
+    }
+
+    /// The same under a name that it was given.
+    pub(super) fn add_named(&self, id: Ulid, fact: &Fact) -> Result<String> {
         let key = format!("{}{}", status_prefix(&fact.package, &fact.version), fact_name(id));
         self.0.objects.write(&key, fact_bytes(fact), JSON)?;
         Ok(key)
     }
+}
+
+/// A name for a fact that nobody else has.
+pub(super) fn new_id(fact: &Fact) -> Ulid {
+    Ulid::from_parts(fact.at.0, Ulid::generate().random())
 }
 
 /// The id of a fact by its file name; `None` if that is not one's.

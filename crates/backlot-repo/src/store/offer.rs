@@ -15,6 +15,7 @@ use super::commit::Committed;
 use super::{JSON, METADATA, ReleaseStore, WHEEL_LIMIT, package_prefix, pages_prefix, status_prefix};
 use crate::error::{Error, Result};
 use crate::fact::{FactKind, fact_name};
+use crate::feed::FeedEvent;
 use crate::place::Place;
 use crate::publish::{ExistingRelease, Offer, Publication, PublishPlan, Published, published_fact, unknown};
 use crate::record::{RECORD_FORMAT, ReleaseRecord, sha256};
@@ -77,6 +78,7 @@ impl ReleaseStore {
         offer.check_gate(self.gate())?;
         self.ensure(context)?;
         context.check()?;
+        let mark = self.mark()?;
         if let Some(existing) = self.find_version(offer)? {
             return Err(self.conflict(offer, existing, context));
         }
@@ -89,13 +91,16 @@ impl ReleaseStore {
         let sending = context.clone().about(self.place().subject());
         let running = sending.start(Operation::Push, 1, offer.size);
         let at = context.now();
-        let fact = self.add_fact(&published_fact(offer, publication, at))?;
+        let fact = published_fact(offer, publication, at);
+        let announced = self.announce(mark, vec![FeedEvent::of_offer(offer, &fact)], context)?;
+        let fact = self.add_fact(&fact)?;
         match self.commit(offer, at, &target(offer), context) {
             Ok(Committed::Won) => {}
             Err(error) => {
                 // Of a folder it is clear that nothing was committed; elsewhere the fact may be about the release.
                 if self.is_local() {
                     self.0.objects.delete(&fact)?;
+                    self.withdraw(&announced);
                 }
                 return Err(error);
             }
@@ -105,6 +110,7 @@ impl ReleaseStore {
                 // Where it is not clear whose it is, the fact harms nobody if it is not about the release.
                 if outcome == Committed::Lost {
                     self.0.objects.delete(&fact)?;
+                    self.withdraw(&announced);
                 }
                 let existing = self.find_version(offer)?;
                 let existing = existing.unwrap_or_else(|| unknown(self.at(&target(offer))));
@@ -113,8 +119,10 @@ impl ReleaseStore {
         }
         running.advance(1, offer.size);
         // From here on the release stands whatever happens, so nothing stops it any more.
-        let (healed, unfinished) = match self.finish(offer, at, context) {
-            Ok(healed) => (healed, None),
+        let finished = self.finish(offer, at, context);
+        let late = self.tell_or_leave(announced, context);
+        let (healed, unfinished) = match finished {
+            Ok(healed) => (healed, late),
             Err(error) => {
                 let message = format!(
                     "{} {} is published, but its index is not: {error}",

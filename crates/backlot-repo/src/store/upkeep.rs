@@ -15,6 +15,7 @@ use ulid::Ulid;
 use super::by_page::PENDING;
 use super::commit::{read_offered, staged_key};
 use super::facts::Said;
+use super::feed_pending::pending_prefix;
 use super::known_page::KnownPage;
 use super::{ReleaseStore, package_prefix, page_key, pages_prefix};
 use crate::error::{Error, Result};
@@ -212,7 +213,7 @@ impl ReleaseStore {
         let running = context.start(Operation::Verify, names.len() as u64, 0);
         names.extend(self.folders_below("simple/")?);
         let names = self.admitted(names);
-        for folder in ["", "packages/", "simple/"] {
+        for folder in ["", "packages/", "simple/", "events/", "events/pending/"] {
             let left = self.0.objects.abandoned(folder)?;
             report.removed.extend(self.sweep(left, context)?);
         }
@@ -224,6 +225,7 @@ impl ReleaseStore {
         };
         report.removed.extend(self.sweep(staged, context)?);
         let none = KnownPage::default();
+        let mut events = Vec::new();
         for name in names {
             context.check()?;
             for folder in [package_prefix(&name), pages_prefix(&name)] {
@@ -233,6 +235,7 @@ impl ReleaseStore {
             let healed = self.heal(&name, &none)?;
             let listing = self.releases_with_problems(&name)?;
             let files = (listing.releases.len() + listing.sources.len()) as u64;
+            events.extend(self.events_of(&name, &listing)?);
             report.packages += u64::from(files > 0);
             report.releases += files;
             report.broken.extend(listing.broken);
@@ -257,6 +260,10 @@ impl ReleaseStore {
             running.advance(1, 0);
         }
         report.root_pages = self.mend_root(context)?;
+        report.events = self.reconcile_feed(events, context)?;
+        // Those that came to nothing: all that happened is in the feed now.
+        let announced = self.0.objects.list(&pending_prefix(), false)?;
+        report.removed.extend(self.sweep(announced, context)?);
         Ok(())
     }
 

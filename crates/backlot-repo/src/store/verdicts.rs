@@ -7,11 +7,13 @@
 
 use backlot_core::Context;
 
+use super::facts::new_id;
 use super::known_page::KnownPage;
 use super::shelf::fold;
 use super::{JSON, ReleaseStore, status_prefix};
 use crate::error::Result;
 use crate::fact::{fact_bytes, fact_name};
+use crate::feed::FeedEvent;
 use crate::publish::Publication;
 use crate::release::Release;
 use crate::verdict::{CarriedFact, Verdict, VerdictReport, carried, verdict_fact};
@@ -52,11 +54,18 @@ impl ReleaseStore {
             });
         }
         let pending = self.pending(&release.package)?;
+        let mut announced = None;
         if !already {
-            self.add_fact(&fact)?;
+            let id = new_id(&fact);
+            let events = FeedEvent::of_fact(id, &fact).into_iter().collect();
+            announced = Some(self.announce(self.mark()?, events, context)?);
+            self.add_named(id, &fact)?;
         }
         self.settle_package(&release.package, &KnownPage::default(), context)?;
         pending.done()?;
+        if let Some(announced) = announced {
+            self.tell_or_leave(announced, context);
+        }
         Ok(VerdictReport {
             fact,
             already,
@@ -90,6 +99,7 @@ impl ReleaseStore {
             return Ok(0);
         }
         self.check_layout()?;
+        let mark = self.mark()?;
         let there = self.said(&release.package, &release.version)?;
         let is_there = |carried: &CarriedFact| there.named.iter().any(|(id, _)| *id == carried.id);
         let new: Vec<&CarriedFact> = facts.iter().filter(|carried| !is_there(carried)).collect();
@@ -97,6 +107,12 @@ impl ReleaseStore {
             return Ok(new.len() as u64);
         }
         self.ensure(context)?;
+        let events = |carried: &&CarriedFact| FeedEvent::of_fact(carried.id, &carried.fact);
+        let events: Vec<FeedEvent> = new.iter().filter_map(events).collect();
+        let mut announced = None;
+        if !events.is_empty() {
+            announced = Some(self.announce(mark, events, context)?);
+        }
         let pending = self.pending(&release.package)?;
         let prefix = status_prefix(&release.package, &release.version);
         self.each(&new, |carried| {
@@ -107,6 +123,9 @@ impl ReleaseStore {
         // Also if all were there: whoever wrote them may have been killed before the pages.
         self.settle_package(&release.package, &KnownPage::default(), context)?;
         pending.done()?;
+        if let Some(announced) = announced {
+            self.tell_or_leave(announced, context);
+        }
         Ok(new.len() as u64)
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod following;
 pub(crate) mod get;
 pub(crate) mod graph;
 pub(crate) mod hooks;
+pub(crate) mod input_table;
 pub(crate) mod install;
 pub(crate) mod installable;
 pub(crate) mod labelled;

@@ -37,6 +37,9 @@ pub struct OutdatedRow {
     pub yanked: Option<Fact>,
     /// Why the installed one is deprecated, if it is.
     pub deprecated: Option<Fact>,
+    /// Who approved the installed one.
+    #[serde(default)]
+    pub approved: Vec<Fact>,
 }
 
 /// The newest version in a repo.
@@ -53,9 +56,14 @@ pub struct NewestIn {
 
 impl Opened {
     pub(crate) fn outdated(&self) -> Result<Vec<OutdatedRow>> {
-        let Some(lock) = Lock::load(self.root())? else {
-            return Ok(Vec::new());
-        };
+        match Lock::load(self.root())? {
+            Some(lock) => self.release_rows(&lock, false),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// What there is of the packages of a lock that come from repos, in its order: of those that are behind or were given up, or of all.
+    pub(crate) fn release_rows(&self, lock: &Lock, all: bool) -> Result<Vec<OutdatedRow>> {
         let env = self.marker_env()?;
         let outputs = self.outputs()?;
         let mut pool = Pool::open(self, &outputs, None)?.for_python(&env);
@@ -74,7 +82,7 @@ impl Opened {
                 asks.extend(active.map(|r| (dist.metadata.package().to_string(), r.clone())));
             }
         }
-        let updated = self.updated(&mut pool, &env, &outputs, &lock)?;
+        let updated = self.updated(&mut pool, &env, &outputs, lock)?;
         let mut rows = Vec::new();
         // What a URL names is never behind: nothing else was asked for.
         let published = |p: &&LockedPackage| p.editable.is_none() && p.url.is_none();
@@ -83,7 +91,8 @@ impl Opened {
             let asks: Vec<&(String, Requirement)> =
                 asks.iter().filter(|(_, r)| r.name() == &package.name).collect();
             let chosen = updated.as_ref().and_then(|lock| lock.package(&package.name));
-            rows.extend(row(&pool, (package, chosen), &asks, env.python())?);
+            let (row, is_worth_telling) = row(&pool, (package, chosen), &asks, env.python())?;
+            rows.extend((all || is_worth_telling).then_some(row));
         }
         Ok(rows)
     }
@@ -148,7 +157,7 @@ fn row(
     (package, chosen): (&LockedPackage, Option<&LockedPackage>),
     asks: &[&(String, Requirement)],
     python: &Version,
-) -> Result<Option<OutdatedRow>> {
+) -> Result<(OutdatedRow, bool)> {
     let mut row = OutdatedRow {
         package: package.name.clone(),
         version: package.version.clone(),
@@ -158,6 +167,7 @@ fn row(
         held_by: Vec::new(),
         yanked: None,
         deprecated: None,
+        approved: Vec::new(),
     };
     let mut candidates: Vec<(usize, Release)> = Vec::new();
     let mut kept_back: Vec<(Version, String)> = Vec::new();
@@ -166,6 +176,7 @@ fn row(
         if release.version == package.version && package.repo.as_deref() == Some(repo) {
             let status = opened.status(&release)?;
             (row.yanked, row.deprecated) = (status.yanked, status.deprecated);
+            row.approved = status.approved;
         }
         let range = release.requires_python.as_deref();
         let runs = range.is_none_or(|range| Specifiers::parse(range).is_ok_and(|r| r.contains(python)));
@@ -215,6 +226,6 @@ fn row(
     let behind = behind || held.is_some();
     row.held_by.extend(held);
     let moves = row.admitted.as_ref().is_some_and(|to| *to != row.version);
-    let worth_telling = behind || moves || row.yanked.is_some() || row.deprecated.is_some();
-    Ok(worth_telling.then_some(row))
+    let is_worth_telling = behind || moves || row.yanked.is_some() || row.deprecated.is_some();
+    Ok((row, is_worth_telling))
 }

@@ -11,6 +11,7 @@ use crate::environment::export::{ExportOptions, ExportReport};
 use crate::environment::get::{GetOptions, GetReport};
 use crate::environment::graph::{TreeReport, WhyReport};
 use crate::environment::hooks::Hook;
+use crate::environment::input_table::InputRow;
 use crate::environment::install::{InstallReport, InstallRequest};
 use crate::environment::lockfile::WrittenLock;
 use crate::environment::outdated::OutdatedRow;
@@ -106,6 +107,11 @@ impl Workspace {
     /// What is behind among the inputs.
     pub fn outdated(&self, context: &Context) -> Result<Vec<OutdatedRow>> {
         self.call("outdated", None, context, |workspace| workspace.outdated())
+    }
+
+    /// Each input: the version in use, what there is, what was said of it, and what to do.
+    pub fn input_table(&self, context: &Context) -> Result<Vec<InputRow>> {
+        self.call("input_table", None, context, |workspace| workspace.input_table())
     }
 
     /// Take newer releases of some inputs, or of all, where they fit; the others move only if they must.

@@ -13,6 +13,7 @@ mod cache;
 mod cascade;
 mod config;
 mod environment;
+mod feed;
 mod files;
 mod imports;
 pub(crate) mod options;

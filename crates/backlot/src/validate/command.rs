@@ -37,11 +37,57 @@ pub(crate) struct Program<'a> {
     pub(crate) timeout: Duration,
 }
 
+/// How it ended.
+struct Ended {
+    /// Its code, none if it was killed; or why it was not left to end.
+    code: Result<Option<i32>, Outcome>,
+    output: String,
+    /// The last line of what it complained of.
+    last: String,
+}
+
 /// Run it.
 pub(crate) fn run(program: &Program<'_>, context: &Context) -> (Outcome, Vec<CheckItem>) {
     let crash = |message: String| (Outcome::Crash, vec![CheckItem::of_all(&message)]);
+    let ended = match finish(program, context) {
+        Ok(ended) => ended,
+        Err(reason) => return crash(reason),
+    };
+    match ended.code {
+        Ok(Some(0)) => (Outcome::Pass, Vec::new()),
+        Ok(Some(1)) => (Outcome::Fail, findings(&ended.output)),
+        Err(Outcome::Timeout) => (Outcome::Timeout, vec![CheckItem::of_all(&ended.told(program))]),
+        _ => crash(ended.told(program)),
+    }
+}
+
+/// What one prints that ends with 0, or why it did not.
+pub(crate) fn output(program: &Program<'_>, context: &Context) -> Result<String, String> {
+    let ended = finish(program, context)?;
+    match ended.code {
+        Ok(Some(0)) => Ok(ended.output),
+        _ => Err(ended.told(program)),
+    }
+}
+
+impl Ended {
+    /// How it ended, in words.
+    fn told(&self, program: &Program<'_>) -> String {
+        match self.code {
+            Ok(Some(code)) => format!("it ended with {code}: {}", self.last)
+                .trim_end_matches([':', ' '])
+                .to_owned(),
+            Ok(None) => "it was killed".to_owned(),
+            Err(Outcome::Timeout) => format!("it took longer than {} s", program.timeout.as_secs()),
+            Err(_) => "it was stopped".to_owned(),
+        }
+    }
+}
+
+/// Run it to its end, or why it cannot be started.
+fn finish(program: &Program<'_>, context: &Context) -> Result<Ended, String> {
     let Some((name, arguments)) = program.argv.split_first() else {
-        return crash("it has no command".to_owned());
+        return Err("it has no command".to_owned());
     };
     // A path is one in the package.
     let path = if name.contains('/') {
@@ -58,13 +104,11 @@ pub(crate) fn run(program: &Program<'_>, context: &Context) -> (Outcome, Vec<Che
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = match OwnChild::start(&mut command) {
-        Ok(child) => child,
-        Err(error) => return crash(format!("`{name}` cannot be started: {error}")),
-    };
+    let mut child =
+        OwnChild::start(&mut command).map_err(|error| format!("`{name}` cannot be started: {error}"))?;
     let process = child.process();
     let (stdin, stdout, stderr) = (process.stdin.take(), process.stdout.take(), process.stderr.take());
-    std::thread::scope(|scope| {
+    Ok(std::thread::scope(|scope| {
         scope.spawn(|| {
             // One that does not read is not at fault.
             stdin.map(|mut stdin| stdin.write_all(&program.request).ok());
@@ -85,30 +129,13 @@ pub(crate) fn run(program: &Program<'_>, context: &Context) -> (Outcome, Vec<Che
         drop(child);
         let output = output.join().unwrap_or_default();
         let complaint = complaint.join().unwrap_or_default();
-        let last = complaint
-            .lines()
-            .rev()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or_default();
-        match code {
-            Ok(Some(0)) => (Outcome::Pass, Vec::new()),
-            Ok(Some(1)) => (Outcome::Fail, findings(&output)),
-            Ok(Some(code)) => crash(
-                format!("it ended with {code}: {last}")
-                    .trim_end_matches([':', ' '])
-                    .to_owned(),
-            ),
-            Ok(None) => crash("it was killed".to_owned()),
-            Err(Outcome::Timeout) => {
-                let seconds = program.timeout.as_secs();
-                (
-                    Outcome::Timeout,
-                    vec![CheckItem::of_all(&format!("it took longer than {seconds} s"))],
-                )
-            }
-            Err(_) => crash("it was stopped".to_owned()),
+        let last = complaint.lines().rev().find(|line| !line.trim().is_empty());
+        Ended {
+            code,
+            output,
+            last: last.unwrap_or_default().to_owned(),
         }
-    })
+    }))
 }
 
 /// The beginning of what a pipe gives, and its rest thrown away, so that nobody waits for a reader.

@@ -6,7 +6,7 @@
 //! that a studio declares for all assets.
 
 mod built_in;
-mod command;
+pub(crate) mod command;
 mod declared;
 mod files;
 pub(crate) mod found;

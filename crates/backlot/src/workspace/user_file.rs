@@ -1,6 +1,6 @@
 //! The user's configuration file, as it is written.
 //!
-//! Deliberately absent: what its sections mean (`settings`, `auth::helpers`, `movers`), and repos and remotes,
+//! Deliberately absent: what its sections mean (`settings`, `auth::helpers`, `movers`, `feed::hook`), and repos and remotes,
 //! which `Config::of_user` reads.
 
 use std::collections::BTreeMap;
@@ -18,6 +18,8 @@ use crate::error::{Error, Result, WorkspaceError};
 pub(crate) struct UserFile {
     /// The commands that are asked for credentials.
     pub(crate) auth: Option<AuthSection>,
+    /// Whom to tell of events of repos.
+    pub(crate) hook: Option<Vec<HookSection>>,
     /// The programs that move large objects of stores.
     pub(crate) mover: Option<Vec<MoverSection>>,
     pub(crate) cache: Option<PathBuf>,
@@ -79,6 +81,21 @@ impl Words {
             Self::List(words) => words,
         }
     }
+}
+
+/// `[[hook]]`: a program or a server that is told of events of repos.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct HookSection {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) topics: Vec<String>,
+    #[serde(default)]
+    pub(crate) repos: Vec<String>,
+    pub(crate) command: Option<Words>,
+    pub(crate) url: Option<String>,
+    pub(crate) secret_command: Option<Words>,
+    pub(crate) timeout: Option<f64>,
 }
 
 /// `[[mover]]`: a program that moves large objects of stores.

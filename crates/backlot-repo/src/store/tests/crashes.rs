@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use backlot_backend::{
     CommitBy, Entry, Error as BackendError, How, Moved, ObjectStore, ObjectWriter, Put, Result as Asked,
@@ -14,6 +14,8 @@ use backlot_core::{Coded as _, Context};
 use fs_err as fs;
 
 use super::super::ReleaseStore;
+use super::feed::{assert_once, clock, later, read, told};
+use crate::feed::FeedPosition;
 use crate::publish::Published;
 use crate::release::Release;
 use crate::support::{Warnings, Wheel, by, package, temporaries, tree, version};
@@ -217,6 +219,18 @@ impl Scene {
         );
     }
 
+    /// A reader is told of all releases there are, each once; `more` than the first one.
+    fn assert_told(&self, more: bool) {
+        let repo = self.repo();
+        let (early, next) = read(&repo, FeedPosition::START, &Context::default());
+        let (late, _) = read(&repo, next, &later());
+        let events = [early, late].concat();
+        assert_once(&events, "after a death");
+        let there = self.releases("chair").len() + self.releases("table").len();
+        assert_eq!(events.len(), there);
+        assert_eq!(there > 1, more);
+    }
+
     /// What the pages say is there as they say it; all releases are there if `settled`.
     fn assert_pages_hold(&self, name: &str, settled: bool) {
         let Ok(page) = fs::read(self.root.join(format!("simple/{name}/index.json"))) else {
@@ -271,6 +285,7 @@ fn killed_anywhere_the_release_is_there_whole_or_not_at_all_and_the_next_publish
         for release in scene.releases(name) {
             scene.assert_complete(&release);
         }
+        scene.assert_told(died == Died::After);
         let was_there: &[&str] = if name == "chair" { &["1.0"] } else { &[] };
         if died == Died::Before {
             assert_eq!(scene.numbers(name), was_there);
@@ -284,11 +299,13 @@ fn killed_anywhere_the_release_is_there_whole_or_not_at_all_and_the_next_publish
             scene.publish(name, "2.0", "ana").unwrap();
         }
         scene.assert_pages_hold(name, true);
+        scene.assert_told(true);
         let report = scene.repo().reindex(false, &Context::default()).unwrap();
-        assert_eq!(report.healed, []);
+        assert_eq!((report.healed.len(), report.events), (0, 0));
     });
-    // The fact; then the wheel, its sidecar and record, and both pages of the package and of the repo.
-    assert_eq!((before, after), (2, 2 * 6), "all were met");
+    // What is announced and the fact; then the wheel, its sidecar and record, and both pages of the package and of the repo, and
+    // the event.
+    assert_eq!((before, after), (2 * 2, 2 * 7), "all were met");
 }
 
 #[test]
@@ -345,6 +362,46 @@ fn a_page_written_from_an_old_listing_is_written_again() {
         assert_eq!(scene.releases("chair").len(), 2);
         scene.assert_pages_hold("chair", true);
         scene.assert_pages_hold("table", true);
+    }
+}
+
+#[test]
+fn a_slow_writer_with_a_late_clock_is_told_after_what_was_read_meanwhile() {
+    // An hour late, an hour ahead, and as slow as can be: between any two changes that it makes, others publish and are read.
+    for skew in [-3_600_000, 3_600_000] {
+        for step in [
+            "events/pending/",
+            "status/",
+            "packages/",
+            "simple/index.json",
+            "events/00000001.json",
+        ] {
+            let scene = Arc::new(Scene::new());
+            let (others, met) = (Arc::clone(&scene), AtomicBool::new(false));
+            let cursor = Arc::new(Mutex::new((Vec::new(), FeedPosition::START)));
+            let reader = Arc::clone(&cursor);
+            let slow = scene.watched(usize::MAX, move |key| {
+                if key.starts_with(step) && !met.swap(true, Ordering::Relaxed) {
+                    others.publish("table", "1.0", "ben").unwrap();
+                    *reader.lock().unwrap() = read(&others.repo(), FeedPosition::START, &Context::default());
+                }
+            });
+            slow.publish(&scene.wheel("chair", "1.0"), &by("ana"), &clock(skew))
+                .unwrap();
+            let (before, position) = cursor.lock().unwrap().clone();
+            let (after, _) = read(&scene.repo(), position, &later());
+            let events = [before.clone(), after].concat();
+            assert_once(&events, step);
+            let mut all = told(&events);
+            all.sort();
+            assert_eq!(all, ["created chair 1.0", "created table 1.0"], "{skew} {step}");
+            assert!(
+                told(&before).contains(&"created table 1.0".to_owned()),
+                "{skew} {step}"
+            );
+            let (again, _) = read(&scene.repo(), FeedPosition::START, &later());
+            assert_eq!(again, events, "a new reader sees the same order: {skew} {step}");
+        }
     }
 }
 

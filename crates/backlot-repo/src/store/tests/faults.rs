@@ -33,12 +33,14 @@ fn a_request_that_fails_once_leaves_a_whole_repo_that_a_rerun_completes() {
                 assert_eq!(versions, ["1.0", "1.1"], "{fault:?}, {what}");
             }
             assert!(!is_conflict(outcome), "nobody else was there: {fault:?}, {what}");
+            scene.assert_told(what);
             let again = scene.publish(Line::good(), "1.1", "ben");
             assert!(
                 again.is_ok() || is_conflict(&again),
                 "{fault:?}, {what}, then {again:?}"
             );
             assert_eq!(scene.assert_whole(true), ["1.0", "1.1"], "{fault:?}, {what}");
+            scene.assert_told(what);
         });
     }
 }
@@ -47,11 +49,13 @@ fn a_request_that_fails_once_leaves_a_whole_repo_that_a_rerun_completes() {
 fn what_a_dead_publisher_leaves_stops_nobody_and_is_completed() {
     every_request(Fault::Dead, |scene, _, what| {
         let before = scene.assert_whole(false);
+        scene.assert_told(what);
         let next = scene.publish(Line::good(), "1.1", "eve");
         let was_committed = before.len() == 2;
         assert_eq!(is_conflict(&next), was_committed, "{what}, then {next:?}");
         assert_eq!(next.is_ok(), !was_committed, "{what}, then {next:?}");
         assert_eq!(scene.assert_whole(true), ["1.0", "1.1"], "{what}");
         assert!(scene.world.keys("staged/chair/").is_empty(), "{what}");
+        scene.assert_told(what);
     });
 }

@@ -46,6 +46,10 @@ impl Line {
             ..Self::default()
         }
     }
+    /// How many requests there were.
+    pub(super) fn count(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
     /// Whether the fault was met.
     pub(super) fn has_failed(&self) -> bool {
         self.fault

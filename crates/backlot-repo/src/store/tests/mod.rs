@@ -3,6 +3,8 @@
 
 mod crashes;
 mod faults;
+mod feed;
+mod feed_model;
 mod hostile;
 mod memory;
 mod model;
@@ -22,6 +24,7 @@ use ulid::Ulid;
 
 use super::{Inner, ReleaseStore};
 use crate::error::{Error, Result};
+use crate::feed::FeedPosition;
 use crate::inside::Wanted;
 use crate::repo::Repo;
 use crate::support::{Wheel, by, package};
@@ -64,6 +67,20 @@ impl Scene {
         let wheel = self.wheel("chair", number, author);
         let repo = self.repo(line);
         repo.publish(&wheel, &by(author), &Context::default()).map(drop)
+    }
+
+    /// A reader is told of all releases there are, each once, and of nothing else.
+    fn assert_told(&self, what: &str) {
+        let repo = self.repo(Line::good());
+        let (early, next) = feed::read(&repo, FeedPosition::START, &Context::default());
+        let (late, _) = feed::read(&repo, next, &feed::later());
+        let events = [early, late].concat();
+        feed::assert_once(&events, what);
+        let mut told: Vec<String> = events.iter().map(|event| event.version.to_string()).collect();
+        told.sort();
+        let listing = repo.releases_with_problems(&package("chair")).unwrap();
+        let versions = listing.releases.iter().map(|r| r.version.to_string());
+        assert_eq!(told, versions.collect::<Vec<_>>(), "{what}");
     }
 
     /// What a reader sees of `chair` is whole, and so are the pages if they are to be settled. Its versions.

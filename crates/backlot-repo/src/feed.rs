@@ -1,0 +1,234 @@
+//! The events of a repo: what happened to its releases, in an order that all readers see alike.
+//!
+//! Deliberately absent: how they are kept (`store::feed`), and who is told of them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use backlot_core::{Sha256, Timestamp};
+use backlot_pep::{PackageName, Version};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use ulid::Ulid;
+
+use crate::fact::{Fact, FactKind};
+use crate::publish::Offer;
+use crate::release::Release;
+
+/// Topic of an event: a file of a release was created.
+pub(crate) const CREATED: &str = "release.created";
+
+/// The topics of events that this Backlot records.
+pub const TOPICS: [&str; 5] = [
+    CREATED,
+    "release.approved",
+    "release.deprecated",
+    "release.yanked",
+    "release.unyanked",
+];
+
+/// Something that happened to a release.
+///
+/// ```
+/// let text = r#"{"id": "01kb", "topic": "release.yanked", "package": "table", "version": "1.0", "author": "ana",
+///     "reason": "wrong scale", "machine": "ws7", "at": 1764500000000, "time": "2025-11-30T10:53:20.000Z"}"#;
+/// let event: backlot_repo::FeedEvent = serde_json::from_str(text).unwrap();
+/// assert_eq!(event.topic, "release.yanked");
+/// assert_eq!(event.file, None, "only of a release that was created");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedEvent {
+    /// What no other event of the repo has: the name of the fact, or the digest of the file.
+    pub id: String,
+    /// `release.created`, `release.approved`, `release.deprecated`, `release.yanked` or `release.unyanked`. A later Backlot may know others.
+    pub topic: String,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The file that was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Its digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+    /// Who did it; empty where nothing says so.
+    pub author: String,
+    /// Why: `manual`, or in words.
+    pub reason: String,
+    /// On which machine.
+    pub machine: String,
+    /// When, by the clock of that machine, in milliseconds since the Unix epoch. For people: nothing is ordered by it.
+    pub at: Timestamp,
+    /// The same for people, RFC 3339 in UTC.
+    pub time: String,
+}
+
+impl FeedEvent {
+    /// What a status fact of a release says; `None` of one that says nothing by itself.
+    pub(crate) fn of_fact(id: Ulid, fact: &Fact) -> Option<Self> {
+        let topic = match fact.kind {
+            FactKind::Yanked => "release.yanked",
+            FactKind::Unyanked => "release.unyanked",
+            FactKind::Deprecated => "release.deprecated",
+            FactKind::Approved => "release.approved",
+            // A published fact is written before its file, which may never come.
+            FactKind::Published | FactKind::Unknown => return None,
+        };
+        Some(Self {
+            id: id.to_string().to_lowercase(),
+            topic: topic.to_owned(),
+            package: fact.package.clone(),
+            version: fact.version.clone(),
+            file: None,
+            sha256: None,
+            author: fact.author.clone(),
+            reason: fact.reason.clone(),
+            machine: fact.machine.clone(),
+            at: fact.at,
+            time: fact.time.clone(),
+        })
+    }
+
+    /// That a file will have been created.
+    pub(crate) fn of_offer(offer: &Offer, fact: &Fact) -> Self {
+        Self {
+            id: offer.sha256.to_hex(),
+            topic: CREATED.to_owned(),
+            package: fact.package.clone(),
+            version: fact.version.clone(),
+            file: Some(offer.file.clone()),
+            sha256: Some(offer.sha256),
+            author: fact.author.clone(),
+            reason: fact.reason.clone(),
+            machine: fact.machine.clone(),
+            at: fact.at,
+            time: fact.time.clone(),
+        }
+    }
+
+    /// That a file was created, with the published fact about it, if there is one.
+    pub(crate) fn of_file(release: &Release, sha256: Sha256, published: Option<&Fact>) -> Self {
+        let at = published.map_or(Timestamp(release.modified), |fact| fact.at);
+        let text = |of: fn(&Fact) -> &String| published.map(of).cloned().unwrap_or_default();
+        Self {
+            // The file, however often its publishers began.
+            id: sha256.to_hex(),
+            topic: CREATED.to_owned(),
+            package: release.package.clone(),
+            version: release.version.clone(),
+            file: Some(release.file.clone()),
+            sha256: Some(sha256),
+            author: text(|fact| &fact.author),
+            reason: text(|fact| &fact.reason),
+            machine: text(|fact| &fact.machine),
+            at,
+            time: at.to_string(),
+        }
+    }
+}
+
+/// A position in the feed of a repo: how many of its records are read, and how many events of the next one.
+///
+/// ```
+/// use backlot_repo::FeedPosition;
+///
+/// assert_eq!("12".parse(), Ok(FeedPosition::after(12)));
+/// assert_eq!("12.3".parse::<FeedPosition>().unwrap().to_string(), "12.3");
+/// assert!("12".parse::<FeedPosition>().unwrap() < "12.3".parse().unwrap());
+/// assert!("twelve".parse::<FeedPosition>().is_err());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FeedPosition {
+    pub(crate) records: u64,
+    pub(crate) events: u64,
+}
+
+impl FeedPosition {
+    /// The beginning.
+    pub const START: Self = Self::after(0);
+
+    /// After so many records.
+    pub const fn after(records: u64) -> Self {
+        Self { records, events: 0 }
+    }
+
+    /// So many records before it, or the beginning.
+    #[must_use]
+    pub const fn back(self, records: u64) -> Self {
+        Self::after(self.records.saturating_sub(records))
+    }
+}
+
+impl fmt::Display for FeedPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.events {
+            0 => write!(f, "{}", self.records),
+            events => write!(f, "{}.{events}", self.records),
+        }
+    }
+}
+
+/// A text that is not a position.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a position in a feed of events")]
+pub struct BadFeedPosition(pub String);
+
+impl FromStr for FeedPosition {
+    type Err = BadFeedPosition;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (records, events) = text.split_once('.').unwrap_or((text, "0"));
+        let number = |text: &str| text.parse().map_err(|_| BadFeedPosition(text.to_owned()));
+        Ok(Self {
+            records: number(records)?,
+            events: number(events)?,
+        })
+    }
+}
+
+impl Serialize for FeedPosition {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FeedPosition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Some events of a repo.
+#[derive(Clone, Debug, Default)]
+pub struct Feed {
+    /// The events, each with the position after it.
+    pub events: Vec<(FeedPosition, FeedEvent)>,
+    /// Where to read on.
+    pub next: FeedPosition,
+    /// Whether those were all that there are now.
+    pub ended: bool,
+}
+
+impl Feed {
+    /// Take what was not read of the next record, up to `most` events in all; whether there is room for more.
+    pub(crate) fn take(&mut self, number: u64, events: Vec<FeedEvent>, most: usize) -> bool {
+        let count = events.len() as u64;
+        let read = usize::try_from(self.next.events).unwrap_or(usize::MAX);
+        for (at, event) in (1..=count).zip(events).skip(read) {
+            if self.events.len() == most {
+                return false;
+            }
+            self.next = FeedPosition {
+                records: number - 1,
+                events: at,
+            };
+            if at == count {
+                self.next = FeedPosition::after(number);
+            }
+            self.events.push((self.next, event));
+        }
+        self.next = FeedPosition::after(number);
+        self.events.len() < most
+    }
+}

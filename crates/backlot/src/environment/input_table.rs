@@ -1,0 +1,93 @@
+//! Each input of the workspace at a glance: the version in use, what there is, what was said of it, and what to do.
+//!
+//! Invariant: what an update would take, and what holds an input back, is as [`crate::Workspace::outdated`] says. Nothing here changes anything.
+
+use backlot_pep::{PackageName, Version};
+use serde::{Deserialize, Serialize};
+
+use crate::environment::lockfile::{Lock, LockedPackage};
+use crate::environment::outdated::OutdatedRow;
+use crate::error::Result;
+use crate::workspace::Opened;
+
+/// An input.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct InputRow {
+    /// The package.
+    pub package: PackageName,
+    /// The version in use.
+    pub version: Version,
+    /// Whether the workspace asks for it by name.
+    pub requested: bool,
+    /// The requirement that pins it to one version, if the workspace has one.
+    pub pinned: Option<String>,
+    /// The output that it is, if it is edited here.
+    pub editable: Option<String>,
+    /// What there is of it in repos, and what was said of the version in use; nothing of an output or of what a URL names.
+    pub releases: Option<OutdatedRow>,
+    /// What to do about it.
+    pub action: InputAction,
+}
+
+/// What to do about an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum InputAction {
+    /// Nothing.
+    None,
+    /// `backlot update` takes another version.
+    Update,
+    /// A newer version is there, and a requirement or the preference of a repo holds it back.
+    Held,
+    /// It is yanked or deprecated, and no update moves it away from that.
+    Replace,
+}
+
+impl Opened {
+    pub(crate) fn input_table(&self) -> Result<Vec<InputRow>> {
+        let Some(lock) = Lock::load(self.root())? else {
+            return Ok(Vec::new());
+        };
+        let mut rows = self.release_rows(&lock, true)?.into_iter().peekable();
+        let mut table = Vec::with_capacity(lock.packages.len());
+        // Both are in the order of the lock.
+        for package in &lock.packages {
+            let releases = rows.next_if(|row| row.package == package.name);
+            table.push(self.input_row(package, releases));
+        }
+        Ok(table)
+    }
+
+    fn input_row(&self, package: &LockedPackage, releases: Option<OutdatedRow>) -> InputRow {
+        let of_it = self
+            .config()
+            .inputs
+            .iter()
+            .filter(|input| *input.name() == package.name);
+        let pins = of_it.filter(|input| input.specifiers().pinned().is_some());
+        InputRow {
+            package: package.name.clone(),
+            version: package.version.clone(),
+            requested: package.requested,
+            pinned: pins.map(ToString::to_string).next(),
+            editable: package.editable.clone(),
+            action: releases.as_ref().map_or(InputAction::None, action),
+            releases,
+        }
+    }
+}
+
+fn action(row: &OutdatedRow) -> InputAction {
+    let moves = row.admitted.as_ref().is_some_and(|to| *to != row.version);
+    if moves {
+        InputAction::Update
+    } else if row.yanked.is_some() || row.deprecated.is_some() {
+        InputAction::Replace
+    } else if row.newest.iter().any(|newest| newest.version > row.version) {
+        InputAction::Held
+    } else {
+        InputAction::None
+    }
+}
