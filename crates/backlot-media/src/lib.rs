@@ -8,6 +8,7 @@
 mod checksum;
 mod colour;
 mod contact_sheet;
+mod content;
 mod error;
 mod exr_file;
 mod exr_layer;
@@ -31,10 +32,14 @@ pub use checksum::{
     WrongFile, make_checksums, verify_checksums,
 };
 pub use contact_sheet::{SheetOptions, SheetReport, make_contact_sheet};
+pub use content::{
+    MovieFacts, Ratio, SceneFacts, SceneFormat, SceneReference, read_movie, read_scene, scene_format_of,
+};
 pub use error::{Error, Result};
-pub use facts::{Format, ImageFacts, NotFinite, PartFacts, Window};
+pub use facts::{Format, ImageFacts, NotFinite, PartFacts, Window, is_image_name};
 pub use frames_check::{
-    CheckOptions, CheckReport, CheckedSequence, Finding, FramesNotClean, Level, check_frames,
+    CheckOptions, CheckReport, CheckedSequence, Finding, FileProblem, FrameRead, FramesNotClean, KnownFrames,
+    Level, NoKnownFrames, check_frames, check_known_frames,
 };
 pub use limits::Limits;
 pub use picture::{Alpha, Encoding, Look, Size};
