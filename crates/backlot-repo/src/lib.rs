@@ -43,7 +43,7 @@ mod whole;
 pub use allow::{AllowedName, Gate};
 pub use error::{Error, Result};
 pub use expected::ExpectedFile;
-pub use fact::{Fact, FactKind, ReleaseStatus};
+pub use fact::{Fact, FactKind, RecordedCheck, RecordedWaiver, ReleaseStatus};
 pub use index::{DirectFetch, DirectFile, IndexError, IndexRepo, Promise, kept_by_digest, read_package_page};
 pub use inside::{Inside, Wanted};
 pub use layout::{FORMAT, RepoKind};

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::allow::Gate;
 use crate::error::{Error, Result};
-use crate::fact::{Fact, FactKind};
+use crate::fact::{Fact, FactKind, RecordedCheck};
 use crate::place::Place;
 use crate::record::sha256_of_file;
 use crate::release::ReleaseKind;
@@ -29,6 +29,8 @@ pub struct Publication {
     pub reason: String,
     /// From which machine.
     pub machine: String,
+    /// The checks that were run before.
+    pub checks: Vec<RecordedCheck>,
 }
 
 /// What a publish would do.
@@ -236,6 +238,7 @@ pub(crate) fn published_fact(offer: &Offer, publication: &Publication, at: Times
         sha256: Some(offer.sha256),
         // The time that its file gets.
         modified: Some(at.0),
+        checks: publication.checks.clone(),
         author: publication.author.clone(),
         reason: publication.reason.clone(),
         machine: publication.machine.clone(),

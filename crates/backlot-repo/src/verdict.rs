@@ -84,6 +84,7 @@ pub(crate) fn verdict_fact(
         file: None,
         sha256: None,
         modified: None,
+        checks: Vec::new(),
         author: by.author.clone(),
         reason: by.reason.clone(),
         machine: by.machine.clone(),

@@ -147,9 +147,9 @@ pub use toolchain::external::{ChannelStatus, CondaChange, ExternalReport, Extern
 pub use toolchain::python::{
     InstalledPython, PythonReport, RemovedPythons, installed_pythons, remove_python,
 };
-pub use validate::CheckLevel;
-pub use validate::found::{CheckItem, Outcome as CheckOutcome};
+pub use validate::found::{CheckItem, Outcome as CheckOutcome, Waiver, WaiverState};
 pub use validate::report::{CheckResult, ValidateOptions, ValidateReport};
+pub use validate::{CheckLevel, Occasion as CheckOccasion};
 pub use workspace::auth::{Auth, AuthList, AuthTarget, AuthTest, LoginOptions, LoginReport, LogoutReport};
 pub use workspace::config::{Config, Localize, PublishLimits, RemoteEntry, RepoEntry, RepoPlace};
 pub use workspace::doctor::{HealthCheck, HealthState, ProblemsFound};

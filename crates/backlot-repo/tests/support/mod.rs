@@ -138,6 +138,7 @@ pub fn by(author: &str) -> Publication {
         author: author.to_owned(),
         reason: "manual".to_owned(),
         machine: "test".to_owned(),
+        checks: Vec::new(),
     }
 }
 

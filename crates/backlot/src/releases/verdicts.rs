@@ -73,6 +73,7 @@ impl Opened {
             author: self.settings().author.value.clone(),
             machine: self.host().machine.clone(),
             reason: reason.trim().to_owned(),
+            checks: Vec::new(),
         };
         Ok(JudgeReport {
             repo: entry.name.clone(),

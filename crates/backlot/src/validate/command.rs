@@ -12,26 +12,39 @@ use std::time::{Duration, Instant};
 use backlot_core::Context;
 use backlot_net::OwnChild;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use crate::validate::found::{CheckItem, Outcome};
+use crate::validate::expected::compare;
+use crate::validate::found::{CheckItem, Findings, Outcome};
 
 /// How much of what it prints is read.
 const MOST: u64 = 1 << 20;
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A line of what it prints.
+/// A line of what it prints: a finding, or values.
 #[derive(Deserialize)]
 struct Line {
     #[serde(default)]
     path: Option<String>,
-    message: String,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    expected: Option<Value>,
+    #[serde(default)]
+    found: Option<Value>,
+    #[serde(default)]
+    values: Option<Map<String, Value>>,
 }
 
 /// Where and with what it runs.
 pub(crate) struct Program<'a> {
     pub(crate) argv: &'a [String],
     pub(crate) folder: &'a Path,
+    /// Where a program that is named by a path lies: the package of the asset, or of the policy that asks for it.
+    pub(crate) programs: &'a Path,
+    /// Values that it has to report.
+    pub(crate) expect: &'a toml::Table,
     pub(crate) variables: Vec<(OsString, OsString)>,
     pub(crate) request: Vec<u8>,
     pub(crate) timeout: Duration,
@@ -39,13 +52,13 @@ pub(crate) struct Program<'a> {
 
 /// Run it.
 pub(crate) fn run(program: &Program<'_>, context: &Context) -> (Outcome, Vec<CheckItem>) {
-    let crash = |message: String| (Outcome::Crash, vec![CheckItem::of_all(&message)]);
+    let crash = |message: String| (Outcome::Crash, vec![CheckItem::of_all(message)]);
     let Some((name, arguments)) = program.argv.split_first() else {
         return crash("it has no command".to_owned());
     };
     // A path is one in the package.
     let path = if name.contains('/') {
-        program.folder.join(name)
+        program.programs.join(name)
     } else {
         name.into()
     };
@@ -91,7 +104,7 @@ pub(crate) fn run(program: &Program<'_>, context: &Context) -> (Outcome, Vec<Che
             .find(|line| !line.trim().is_empty())
             .unwrap_or_default();
         match code {
-            Ok(Some(0)) => (Outcome::Pass, Vec::new()),
+            Ok(Some(0)) => Findings::from(compare(program.expect, &lines(&output).1)).outcome(),
             Ok(Some(1)) => (Outcome::Fail, findings(&output)),
             Ok(Some(code)) => crash(
                 format!("it ended with {code}: {last}")
@@ -103,7 +116,7 @@ pub(crate) fn run(program: &Program<'_>, context: &Context) -> (Outcome, Vec<Che
                 let seconds = program.timeout.as_secs();
                 (
                     Outcome::Timeout,
-                    vec![CheckItem::of_all(&format!("it took longer than {seconds} s"))],
+                    vec![CheckItem::of_all(format!("it took longer than {seconds} s"))],
                 )
             }
             Err(_) => crash("it was stopped".to_owned()),
@@ -119,17 +132,35 @@ fn read_some(mut pipe: impl std::io::Read) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// The findings and the values that it prints.
+fn lines(output: &str) -> (Vec<CheckItem>, Map<String, Value>) {
+    let (mut items, mut reported) = (Vec::new(), Map::new());
+    for line in output.lines().filter(|line| !line.trim().is_empty()) {
+        let Ok(parsed) = serde_json::from_str::<Line>(line) else {
+            items.push(CheckItem::of_all(line));
+            continue;
+        };
+        let is_finding = parsed.message.is_some() || parsed.values.is_none();
+        reported.extend(parsed.values.into_iter().flatten());
+        if is_finding {
+            items.push(CheckItem {
+                path: parsed.path,
+                message: parsed.message.unwrap_or_else(|| line.to_owned()),
+                expected: parsed.expected.as_ref().map(shown),
+                found: parsed.found.as_ref().map(shown),
+                waived: false,
+            });
+        }
+    }
+    (items, reported)
+}
+
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
+}
+
 fn findings(output: &str) -> Vec<CheckItem> {
-    let lines = output
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .take(CheckItem::MOST);
-    let items: Vec<CheckItem> = lines
-        .map(|line| match serde_json::from_str::<Line>(line) {
-            Ok(Line { path, message }) => CheckItem { path, message },
-            Err(_) => CheckItem::of_all(line),
-        })
-        .collect();
+    let items = lines(output).0;
     if items.is_empty() {
         return vec![CheckItem::of_all("refused, without a reason")];
     }

@@ -30,7 +30,7 @@ use backlot_cascade::CascadeId;
 use backlot_core::{Context, FileLock, PlaceIdentity, file, text};
 use backlot_dvc::DvcConfig;
 use backlot_net::Network;
-use backlot_repo::{Gate, IndexRepo, ReleaseStore, Repo};
+use backlot_repo::{Gate, IndexRepo, RecordedCheck, ReleaseStore, Repo};
 use backlot_store::{Cache, Remote, RemoteLayout, StatCache};
 use backlot_wheel::Interpreter;
 use fs_err as fs;
@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     on_path: Mutex<BTreeMap<Option<String>, Interpreter>>,
     /// The cascade that this workspace was made for, as releases made in it say.
     cascade: OnceLock<CascadeId>,
+    /// What checks said of what the cascade built.
+    checks: Mutex<Vec<RecordedCheck>>,
 }
 
 /// A workspace for one call: its files as they were when the call began, or when it got hold of the workspace.
@@ -87,6 +89,7 @@ impl Shared {
             stat_cache: Mutex::default(),
             on_path: Mutex::default(),
             cascade: OnceLock::new(),
+            checks: Mutex::default(),
         })
     }
     /// A workspace in which a cascade builds an asset.
@@ -169,6 +172,14 @@ impl Opened {
     /// The cascade that the workspace was made for.
     pub(crate) fn cascade(&self) -> Option<&CascadeId> {
         self.shared.cascade.get()
+    }
+    /// What checks said of what a cascade built here, for its release.
+    pub(crate) fn checks_of_cascade(&self) -> Vec<RecordedCheck> {
+        locked(&self.shared.checks).clone()
+    }
+    /// Keep what checks said of what a cascade built here.
+    pub(crate) fn keep_checks(&self, checks: Vec<RecordedCheck>) {
+        *locked(&self.shared.checks) = checks;
     }
     pub(crate) fn root(&self) -> &Path {
         &self.shared.root

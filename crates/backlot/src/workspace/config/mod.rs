@@ -44,6 +44,8 @@ pub struct Config {
     pub blessed: Option<String>,
     /// Name of the repo that publishes go to.
     pub publish_to: Option<String>,
+    /// The asset whose checks count for each publish, and for copies into the preferred repo.
+    pub policy: Option<String>,
     /// Requirements the workspace was asked to install.
     pub inputs: Vec<Requirement>,
     /// Python version or interpreter.
@@ -77,7 +79,8 @@ const TOP_KEYS: [&str; 9] = [
 ];
 const EXTERNAL_KEYS: [&str; 1] = ["conda"];
 const RESOLUTION_KEYS: [&str; 4] = ["constraints", "overrides", "exclude-newer", "resolution"];
-const WORKSPACE_KEYS: [&str; 8] = [
+const WORKSPACE_KEYS: [&str; 9] = [
+    "policy",
     "blessed",
     "publish-to",
     "remote",
@@ -88,7 +91,7 @@ const WORKSPACE_KEYS: [&str; 8] = [
     "channels",
 ];
 /// Beside those of its store, as for remotes.
-const REPO_KEYS: [&str; 6] = ["path", "url", "upload", "public", "allow", "id"];
+const REPO_KEYS: [&str; 7] = ["path", "url", "upload", "public", "allow", "id", "policy"];
 const REMOTE_KEYS: [&str; 3] = ["url", "layout", "id"];
 const SECRET_WORDS: [&str; 6] = [
     "password",
@@ -167,6 +170,7 @@ impl Config {
             default_remote: string(workspace, "remote"),
             blessed: string(workspace, "blessed"),
             publish_to: string(workspace, "publish-to"),
+            policy: string(workspace, "policy"),
             python: string(workspace, "python"),
             cache: string(workspace, "cache"),
             inputs: Vec::new(),
@@ -331,6 +335,9 @@ impl Config {
         if let Some(id) = &entry.id {
             table.insert("id", value(id));
         }
+        if let Some(policy) = &entry.policy {
+            table.insert("policy", value(policy));
+        }
         if let Some(allow) = &entry.public {
             table.insert("public", value(true));
             table.insert("allow", value(array_of(allow)));
@@ -388,6 +395,11 @@ impl Config {
     pub fn set_publish_to(&mut self, name: Option<&str>) {
         self.set("publish-to", name);
         self.publish_to = name.map(ToOwned::to_owned);
+    }
+    /// Choose the asset whose checks count for each publish.
+    pub fn set_policy(&mut self, name: Option<&str>) {
+        self.set("policy", name);
+        self.policy = name.map(ToOwned::to_owned);
     }
     /// Choose the Python version or interpreter.
     pub fn set_python(&mut self, python: Option<&str>) {
