@@ -1,9 +1,9 @@
-//! Image sequences: found, checked, made into proxies and contact sheets, and files checked by their checksums.
+//! Image sequences: found, checked, made into proxies and contact sheets; movies and scenes by their structure; and files checked by their checksums.
 //!
 //! What ready-made steps of a pipeline need, without another program: EXR, PNG, JPEG and TIFF are read in Rust. Invariants: what is written
 //! depends on the bytes of the input and the options only, not on the machine, its time or the number of threads; nothing half-written is
 //! visible; images are hostile input, refused by their headers before anything of their size is allocated. Deliberately absent: DVC, assets and
-//! stages; movies; colour management.
+//! stages; decoding movies and geometry; colour management.
 
 mod checksum;
 mod colour;

@@ -49,7 +49,9 @@ pub use backlot_pep::{
     AssetName, BumpStep, PackageName, Requirement, RequirementKind, Version, VersionChange, bump,
 };
 pub use backlot_repo::AllowedName;
-pub use backlot_repo::{Fact, FactKind, Place, Query, ReindexReport, Verdict, VerdictReport};
+pub use backlot_repo::{
+    Fact, FactKind, Place, Query, RecordedCheck, RecordedWaiver, ReindexReport, Verdict, VerdictReport,
+};
 pub use backlot_resolve::Preference;
 pub use backlot_store::{
     CollectOptions, CollectReport, Collected, DamagedPack, RemoteLayout, RestoreReport, Usage,

@@ -303,6 +303,9 @@ fn detail(detail: &ReleaseDetail) -> String {
     for (what, facts) in facts {
         for fact in facts {
             lines.push_str(&super::releases::said(what, fact));
+            for check in &fact.checks {
+                lines.push_str(&super::releases::checked(check));
+            }
         }
     }
     let versions: Vec<String> = detail.versions.iter().map(ToString::to_string).collect();

@@ -72,7 +72,7 @@ impl Opened {
         fs_err::create_dir_all(&promotions)?;
         backlot_store::sweep_folder(&promotions);
         let folder = TemporaryFolder::in_folder(&promotions)?;
-        let mut config = self.private_config(folder.path(), &options.from, &[&options.to])?;
+        let mut config = self.private_config(folder.path(), &options.from, &[options.to.as_str()])?;
         config.set_publish_to(None);
         let shared = Shared::new(folder.path().to_path_buf(), self.host());
         let mut private = Self::with_config(shared, config, &self.context().clone().silent())?;

@@ -12,8 +12,8 @@ use crate::error::ValidateError;
 use crate::validate::declared::{CheckLevel, Occasion};
 use crate::validate::found::{CheckItem, Outcome, Waiver, WaiverState};
 
-/// The most checks that a record of a release has.
-const MOST_RECORDED: usize = 64;
+/// The most bytes of checks in the record of a release, which is a small file.
+const MOST_RECORDED: usize = 32 << 10;
 /// The most characters of a reason in it.
 const LONGEST_REASON: usize = 200;
 
@@ -118,10 +118,15 @@ impl ValidateReport {
 
     /// The results as a release records them.
     pub fn recorded(&self) -> Vec<RecordedCheck> {
-        self.checks
-            .iter()
-            .take(MOST_RECORDED)
-            .map(CheckResult::recorded)
+        let mut left = MOST_RECORDED;
+        let recorded = self.checks.iter().map(CheckResult::recorded);
+        recorded
+            .take_while(|check| {
+                let bytes = serde_json::to_vec_pretty(check).map_or(left + 1, |bytes| bytes.len());
+                let fits = bytes <= left;
+                left = left.saturating_sub(bytes);
+                fits
+            })
             .collect()
     }
 }

@@ -25,6 +25,21 @@ pub use entries::{RemoteEntry, RepoEntry, RepoPlace};
 pub(crate) use entries::{array_of, is_url};
 pub use sections::{Localize, PublishLimits};
 
+/// A policy is a name: one that is written otherwise would not count.
+fn check_policies(document: &DocumentMut) -> Result<(), String> {
+    let is_wrong = |table: &dyn TableLike| table.get("policy").is_some_and(|item| !item.is_str());
+    let workspace = document.get("workspace").and_then(Item::as_table_like);
+    if workspace.is_some_and(is_wrong) {
+        return Err("`workspace.policy` is not the name of an asset".to_owned());
+    }
+    let repos = document.get("repos").and_then(Item::as_table_like);
+    let mut repos = repos.into_iter().flat_map(TableLike::iter);
+    match repos.find(|(_, repo)| repo.as_table_like().is_some_and(is_wrong)) {
+        Some((name, _)) => Err(format!("`repos.{name}.policy` is not the name of an asset")),
+        None => Ok(()),
+    }
+}
+
 /// File name of the workspace configuration.
 pub(crate) const FILE_NAME: &str = "backlot.toml";
 const FORMAT: i64 = 1;
@@ -185,6 +200,7 @@ impl Config {
         let tables = config.document.get("repos").and_then(Item::as_table_like);
         read_lists(&mut config.repos, tables).map_err(bad)?;
         config.check_sources().map_err(bad)?;
+        check_policies(&config.document).map_err(bad)?;
         for requirement in strings(workspace, "inputs") {
             config
                 .inputs
