@@ -208,7 +208,11 @@ fn exr(path: &Path, width: usize, value: f32) {
 fn render(studio: &Studio, values: &[f32]) {
     studio.ws(&["new", "Table", "--type", "Render"]).ok();
     for (number, value) in values.iter().enumerate() {
-        exr(&studio.path(&format!("{TABLE}/frames/f.{number:04}.exr")), 16, *value);
+        exr(
+            &studio.path(&format!("{TABLE}/frames/f.{number:04}.exr")),
+            16,
+            *value,
+        );
     }
     studio.ws(&["add", &format!("{TABLE}/frames")]).ok();
 }
@@ -223,17 +227,26 @@ fn check(id: &str) -> String {
 
 /// The report of `validate Table`, however it ends.
 fn report(studio: &Studio, arguments: &[&str]) -> Value {
-    studio.ws(&[&["validate", "Table", "--json"], arguments].concat()).json()
+    studio
+        .ws(&[&["validate", "Table", "--json"], arguments].concat())
+        .json()
 }
 
 /// Path and message of the findings of a check.
 fn items(report: &Value, id: &str) -> Vec<String> {
     let checks = report["checks"].as_array().expect("checks");
-    let found = checks.iter().find(|one| one["check"] == id).expect("the check ran");
+    let found = checks
+        .iter()
+        .find(|one| one["check"] == id)
+        .expect("the check ran");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let items = found["items"].as_array().expect("items").iter();
     items
-        .map(|item| format!("{} {}", text(&item["path"]), text(&item["message"])).trim().to_owned())
+        .map(|item| {
+            format!("{} {}", text(&item["path"]), text(&item["message"]))
+                .trim()
+                .to_owned()
+        })
         .collect()
 }
 
@@ -241,12 +254,18 @@ fn items(report: &Value, id: &str) -> Vec<String> {
 fn frames_are_alike_readable_and_finite_and_what_is_known_of_them_is_not_read_again() {
     let studio = Studio::new();
     render(&studio, &[0.1, 0.2, 0.3, 0.4]);
-    let all = ["frames.uniform", "frames.readable", "frames.finite"].map(check).concat();
+    let all = ["frames.uniform", "frames.readable", "frames.finite"]
+        .map(check)
+        .concat();
     declare(&studio, TABLE, &all);
     let fine = report(&studio, &[]);
     assert_eq!(
         outcomes(&fine),
-        ["frames.uniform pass", "frames.readable pass", "frames.finite pass"]
+        [
+            "frames.uniform pass",
+            "frames.readable pass",
+            "frames.finite pass"
+        ]
     );
     let replace = |number: u32| fs::remove_file(frame(&studio, number)).expect("removed");
     for number in 0..3 {
@@ -259,17 +278,30 @@ fn frames_are_alike_readable_and_finite_and_what_is_known_of_them_is_not_read_ag
     let found = report(&studio, &[]);
     assert_eq!(
         outcomes(&found),
-        ["frames.uniform fail", "frames.readable fail", "frames.finite fail"]
+        [
+            "frames.uniform fail",
+            "frames.readable fail",
+            "frames.finite fail"
+        ]
     );
     assert_eq!(
         items(&found, "frames.uniform"),
         ["frames/f.0001.exr its size is 32 x 9, that of most frames 16 x 9"]
     );
-    assert_eq!(items(&found, "frames.readable"), ["frames/f.0002.exr it is truncated"]);
+    assert_eq!(
+        items(&found, "frames.readable"),
+        ["frames/f.0002.exr it is truncated"]
+    );
     let not_finite = items(&found, "frames.finite");
-    assert!(not_finite[0].starts_with("frames/f.0000.exr 144 NaN in channel B"), "{not_finite:?}");
+    assert!(
+        not_finite[0].starts_with("frames/f.0000.exr 144 NaN in channel B"),
+        "{not_finite:?}"
+    );
     // The one that cannot be read is said here, too.
-    assert_eq!(not_finite.last().expect("one"), "frames/f.0002.exr it is truncated");
+    assert_eq!(
+        not_finite.last().expect("one"),
+        "frames/f.0002.exr it is truncated"
+    );
     // What is known is believed, and read again only where that is asked for.
     let book = studio.path("cache/checks/table/frames.json");
     let known = fs::read_to_string(&book).expect("written");
@@ -283,7 +315,10 @@ fn frames_are_alike_readable_and_finite_and_what_is_known_of_them_is_not_read_ag
     declare(&studio, TABLE, wanted);
     assert_eq!(
         items(&report(&studio, &[]), "frames.uniform"),
-        ["f.####.exr: its width is 16, not 20", "f.####.exr: it has no channel A"]
+        [
+            "f.####.exr: its width is 16, not 20",
+            "f.####.exr: it has no channel A"
+        ]
     );
     // Frames that were not pulled are not passed over.
     declare(&studio, TABLE, &check("frames.readable"));
@@ -308,15 +343,29 @@ fn a_waiver_lets_through_what_it_names_until_its_day_and_is_recorded() {
     render(&studio, &[f32::NAN, 0.2, f32::INFINITY]);
     let with = |waivers: &str| declare(&studio, TABLE, &format!("{}{waivers}", check("frames.finite")));
     with(&waiver("frames.finite", "2001-01-01", ""));
-    let error = studio.ws(&["publish", "Table", "--json"]).fails(5, "validate::failed");
+    let error = studio
+        .ws(&["publish", "Table", "--json"])
+        .fails(5, "validate::failed");
     let message = error["message"].as_str().expect("text");
-    assert!(message.contains("the waiver by ana ended on 2001-01-01"), "{message}");
+    assert!(
+        message.contains("the waiver by ana ended on 2001-01-01"),
+        "{message}"
+    );
     // One file of two.
-    with(&waiver("frames.finite", "2999-12-31", "files = \"*f.0000.exr\"\n"));
-    studio.ws(&["publish", "Table", "--json"]).fails(5, "validate::failed");
+    with(&waiver(
+        "frames.finite",
+        "2999-12-31",
+        "files = \"*f.0000.exr\"\n",
+    ));
+    studio
+        .ws(&["publish", "Table", "--json"])
+        .fails(5, "validate::failed");
     let half = report(&studio, &[]);
     let checked = &half["checks"][0];
-    assert_eq!((&checked["waived"], &checked["waivers"][0]["state"]), (&false.into(), &"active".into()));
+    assert_eq!(
+        (&checked["waived"], &checked["waivers"][0]["state"]),
+        (&false.into(), &"active".into())
+    );
     let waived: Vec<bool> = checked["items"]
         .as_array()
         .expect("items")
@@ -329,21 +378,45 @@ fn a_waiver_lets_through_what_it_names_until_its_day_and_is_recorded() {
         (waiver("frames.finite", "\"soon\"", ""), "not a day"),
     ] {
         with(&bad);
-        let error = studio.ws(&["publish", "Table", "--json"]).fails(3, "validate::bad_check");
-        assert!(error["message"].as_str().expect("text").contains(told), "{error:#}");
+        let error = studio
+            .ws(&["publish", "Table", "--json"])
+            .fails(3, "validate::bad_check");
+        assert!(
+            error["message"].as_str().expect("text").contains(told),
+            "{error:#}"
+        );
     }
 
-    with(&[waiver("frames.finite", "2999-12-31", ""), waiver("names.portable", "2999-12-31", "")].concat());
+    with(
+        &[
+            waiver("frames.finite", "2999-12-31", ""),
+            waiver("names.portable", "2999-12-31", ""),
+        ]
+        .concat(),
+    );
     let shown = studio.ws(&["validate", "Table"]).ok();
-    assert!(shown.stdout().contains("waived  frames.finite"), "{}", shown.stdout());
+    assert!(
+        shown.stdout().contains("waived  frames.finite"),
+        "{}",
+        shown.stdout()
+    );
     assert!(shown.stdout().contains("(waived)"), "{}", shown.stdout());
     let published = studio.ws(&["publish", "Table"]).ok();
     let said = published.stderr();
-    assert!(said.contains("waived by ana until 2999-12-31: one firefly"), "{said}");
-    assert!(said.contains("its waiver of `names.portable` is for no check that runs"), "{said}");
+    assert!(
+        said.contains("waived by ana until 2999-12-31: one firefly"),
+        "{said}"
+    );
+    assert!(
+        said.contains("its waiver of `names.portable` is for no check that runs"),
+        "{said}"
+    );
     let shown = studio.ws(&["show", "Table", "--json"]).ok().json();
     let recorded = &shown["status"]["published"]["checks"][0];
-    assert_eq!((&recorded["check"], &recorded["outcome"]), (&"frames.finite".into(), &"fail".into()));
+    assert_eq!(
+        (&recorded["check"], &recorded["outcome"]),
+        (&"frames.finite".into(), &"fail".into())
+    );
     assert_eq!(recorded["waived"]["by"], "ana", "{recorded:#}");
     let text = studio.ws(&["show", "Table"]).ok();
     let line = "frames.finite fail (error), waived by ana until 2999-12-31: one firefly";
@@ -359,7 +432,11 @@ fn name_policy(studio: &Studio, section: &str, policy: &str) {
     let text = fs::read_to_string(&path).expect("a workspace");
     let head = format!("{section}\n");
     assert!(text.contains(&head), "{text}");
-    fs::write(&path, text.replace(&head, &format!("{head}policy = \"{policy}\"\n"))).expect("written");
+    fs::write(
+        &path,
+        text.replace(&head, &format!("{head}policy = \"{policy}\"\n")),
+    )
+    .expect("written");
 }
 
 /// An asset `Rules` in `ws` with checks for all.
@@ -382,41 +459,86 @@ fn a_policy_adds_checks_and_raises_levels_and_is_lowered_by_no_asset() {
     fs::remove_file(frame(&studio, 2)).expect("removed");
     studio.ws(&["add", &format!("{TABLE}/frames")]).ok();
     let complete = "id = \"frames.complete\"\nfiles = \"frames/*.exr\"\n";
-    let policy = |more: &str| format!("[[backlot.policy]]\n{complete}applies = {{ names = [\"table\"] }}\n{more}");
+    let policy =
+        |more: &str| format!("[[backlot.policy]]\n{complete}applies = {{ names = [\"table\"] }}\n{more}");
     rules(&studio, &policy(""));
     studio.ws(&["validate", "Table"]).ok();
     name_policy(&studio, "[workspace]", "Rules");
-    studio.ws(&["publish", "Table", "--json"]).fails(5, "validate::failed");
+    studio
+        .ws(&["publish", "Table", "--json"])
+        .fails(5, "validate::failed");
     let one = report(&studio, &[]);
     assert_eq!(one["policies"][0], "rules 0.1.0");
     assert_eq!(one["checks"][0]["policy"], "rules 0.1.0");
     // The same check, declared lower, runs once and counts as the policy says.
-    declare(&studio, TABLE, &format!("[[backlot.validate]]\n{complete}level = \"info\"\n"));
+    declare(
+        &studio,
+        TABLE,
+        &format!("[[backlot.validate]]\n{complete}level = \"info\"\n"),
+    );
     let merged = report(&studio, &[]);
     assert_eq!(outcomes(&merged), ["frames.complete fail"]);
     assert_eq!(merged["checks"][0]["level"], "error");
     // One that looks at less does not take its place.
-    declare(&studio, TABLE, "[[backlot.validate]]\nid = \"frames.complete\"\nfiles = \"frames/f.0000.exr\"\n");
-    assert_eq!(outcomes(&report(&studio, &[])), ["frames.complete pass", "frames.complete fail"]);
+    declare(
+        &studio,
+        TABLE,
+        "[[backlot.validate]]\nid = \"frames.complete\"\nfiles = \"frames/f.0000.exr\"\n",
+    );
+    assert_eq!(
+        outcomes(&report(&studio, &[])),
+        ["frames.complete pass", "frames.complete fail"]
+    );
     // A waiver lowers it, unless the policy forbids that.
-    declare(&studio, TABLE, &format!("[[backlot.validate]]\nid = \"names.portable\"\n{}", waiver("frames.complete", "2999-01-01", "")));
+    declare(
+        &studio,
+        TABLE,
+        &format!(
+            "[[backlot.validate]]\nid = \"names.portable\"\n{}",
+            waiver("frames.complete", "2999-01-01", "")
+        ),
+    );
     studio.ws(&["validate", "Table"]).ok();
     set_rules(&studio, &policy("waivable = false\n"));
     let refused = report(&studio, &[]);
-    assert_eq!(refused["checks"][1]["waivers"][0]["state"], "not-allowed", "{refused:#}");
-    studio.ws(&["publish", "Table", "--json"]).fails(5, "validate::failed");
+    assert_eq!(
+        refused["checks"][1]["waivers"][0]["state"], "not-allowed",
+        "{refused:#}"
+    );
+    studio
+        .ws(&["publish", "Table", "--json"])
+        .fails(5, "validate::failed");
     // It is for those that it applies to, and at its own level.
     set_rules(&studio, &policy("level = \"warn\"\n"));
     studio.ws(&["validate", "Rules"]).ok();
-    assert_eq!(outcomes(&studio.ws(&["validate", "Rules", "--json"]).ok().json()), Vec::<String>::new());
-    studio.write("ws/outputs/rules/src/rules/look.sh", b"test -d \"$1\" || exit 3; echo '{\"message\": \"no\"}'; exit 1\n");
-    set_rules(&studio, "[[backlot.policy]]\nid = \"studio.look\"\ncommand = [\"sh\", \"{policy}/look.sh\", \"{policy}\"]\nlevel = \"warn\"\n");
+    assert_eq!(
+        outcomes(&studio.ws(&["validate", "Rules", "--json"]).ok().json()),
+        Vec::<String>::new()
+    );
+    studio.write(
+        "ws/outputs/rules/src/rules/look.sh",
+        b"test -d \"$1\" || exit 3; echo '{\"message\": \"no\"}'; exit 1\n",
+    );
+    set_rules(
+        &studio,
+        "[[backlot.policy]]\nid = \"studio.look\"\ncommand = [\"sh\", \"{policy}/look.sh\", \"{policy}\"]\nlevel = \"warn\"\n",
+    );
     assert_eq!(items(&report(&studio, &[]), "studio.look"), ["no"]);
-    set_rules(&studio, "[[backlot.policy]]\nid = \"names.portable\"\nlevel = \"loud\"\n");
-    studio.ws(&["publish", "Table", "--json"]).fails(3, "validate::bad_check");
+    set_rules(
+        &studio,
+        "[[backlot.policy]]\nid = \"names.portable\"\nlevel = \"loud\"\n",
+    );
+    studio
+        .ws(&["publish", "Table", "--json"])
+        .fails(3, "validate::bad_check");
     name_policy(&studio, "[repos.review]", "Absent");
-    let missing = studio.ws(&["publish", "Table", "--json"]).fails(3, "validate::no_policy");
-    assert!(missing["message"].as_str().expect("text").contains("absent"), "{missing:#}");
+    let missing = studio
+        .ws(&["publish", "Table", "--json"])
+        .fails(3, "validate::no_policy");
+    assert!(
+        missing["message"].as_str().expect("text").contains("absent"),
+        "{missing:#}"
+    );
 }
 
 #[test]
@@ -431,13 +553,20 @@ fn a_copy_into_a_repo_with_a_policy_is_checked_first_and_recorded() {
     render(&studio, &[0.1, f32::NAN]);
     studio.ws(&["publish", "Table", "--bump", "rc"]).ok();
     let to_blessed = |what: &str, more: &[&str]| {
-        studio.ws(&[&["copy", what, "--from", "review", "--to", "blessed", "--json"], more].concat())
+        studio.ws(&[
+            &["copy", what, "--from", "review", "--to", "blessed", "--json"],
+            more,
+        ]
+        .concat())
     };
     let version = studio.ws(&["show", "Table", "--json"]).ok().json()["version"].clone();
     let pre = format!("Table=={}", version.as_str().expect("a version"));
     let error = to_blessed(&pre, &["--dry-run"]).fails(5, "validate::failed");
     let message = error["message"].as_str().expect("text");
-    assert!(message.contains("NaN") && message.contains("is a pre-release"), "{message}");
+    assert!(
+        message.contains("NaN") && message.contains("is a pre-release"),
+        "{message}"
+    );
     to_blessed(&pre, &[]).fails(5, "validate::failed");
     assert!(!studio.path("repos/blessed/packages/table").exists());
     // With a waiver, and a final version.
@@ -452,9 +581,17 @@ fn a_copy_into_a_repo_with_a_policy_is_checked_first_and_recorded() {
     assert_eq!(fact["checks"][0]["waived"]["by"], "ana", "{shown:#}");
     // Nothing of it stays in the cache, and none of the frames is missing in the target's remote.
     let left = fs::read_dir(studio.path("cache/promotions")).expect("made");
-    assert_eq!(left.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_dir())).count(), 0);
+    assert_eq!(
+        left.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_dir()))
+            .count(),
+        0
+    );
     // A publish there is judged by it as well, with the version that it would get.
-    studio.ws(&["publish", "Table", "--to", "blessed", "--bump", "minor,rc", "--json"]).fails(5, "validate::failed");
+    studio
+        .ws(&[
+            "publish", "Table", "--to", "blessed", "--bump", "minor,rc", "--json",
+        ])
+        .fails(5, "validate::failed");
 }
 
 #[test]
@@ -477,18 +614,29 @@ fn the_policy_of_a_repo_counts_for_what_a_cascade_builds() {
     publish(&studio, "rules", "1.0");
     let config = studio.path("a/backlot.toml");
     let text = fs::read_to_string(&config).expect("a workspace");
-    fs::write(&config, text.replace("[workspace]\n", "[workspace]\npolicy = \"rules\"\n")).expect("written");
+    fs::write(
+        &config,
+        text.replace("[workspace]\n", "[workspace]\npolicy = \"rules\"\n"),
+    )
+    .expect("written");
     studio.run(&["-w", "a", "install", "rules"]).ok();
     release(&studio, "a", "1.1");
     let done = cascade(&studio, "a", &["run", "a==1.1"]).ok().json();
     assert_eq!(statuses(&done["summary"]), ["b released 1.0.1"]);
     let shown = studio.run(&["-w", "b", "show", "b==1.0.1", "--json"]).ok().json();
     let recorded = &shown["status"]["published"]["checks"][0];
-    assert_eq!((&recorded["policy"], &recorded["outcome"]), (&"rules 1.0".into(), &"pass".into()), "{shown:#}");
+    assert_eq!(
+        (&recorded["policy"], &recorded["outcome"]),
+        (&"rules 1.0".into(), &"pass".into()),
+        "{shown:#}"
+    );
     release(&studio, "a", "1.2");
     let failed = cascade(&studio, "a", &["run", "a==1.2"]).json();
     assert_eq!(statuses(&failed["summary"]), ["b failed"]);
-    assert_eq!(failed["summary"]["causes"][0]["failure"]["kind"], "invalid", "{failed:#}");
+    assert_eq!(
+        failed["summary"]["causes"][0]["failure"]["kind"], "invalid",
+        "{failed:#}"
+    );
 }
 
 #[test]
@@ -500,11 +648,16 @@ fn movies_and_scenes_are_whole_and_what_scenes_name_is_there_for_everybody() {
     studio.ws(&["new", "Table"]).ok();
     studio.ws(&["input", "add", "Table", "Chair"]).ok();
     let put = |name: &str, bytes: &[u8]| studio.write(&format!("{TABLE}/{name}"), bytes);
-    let seed = |name: &str| fs::read(backlot_tests::repository().join("fuzz/seeds").join(name)).expect("a seed");
+    let seed =
+        |name: &str| fs::read(backlot_tests::repository().join("fuzz/seeds").join(name)).expect("a seed");
     let whole = seed("movie/whole.mp4");
     put("film/a.mp4", &whole);
     put("film/b.mov", &whole[..whole.len() - 1]);
-    declare(&studio, TABLE, "[[backlot.validate]]\nid = \"movie.valid\"\nparams = { fps = 23.976, frames = 50, width = 1920, seconds = 2 }\n");
+    declare(
+        &studio,
+        TABLE,
+        "[[backlot.validate]]\nid = \"movie.valid\"\nparams = { fps = 23.976, frames = 50, width = 1920, seconds = 2 }\n",
+    );
     let movies = report(&studio, &[]);
     assert_eq!(
         items(&movies, "movie.valid"),
@@ -515,13 +668,23 @@ fn movies_and_scenes_are_whole_and_what_scenes_name_is_there_for_everybody() {
     );
     assert_eq!(movies["checks"][0]["items"][0]["expected"], "50");
 
-    declare(&studio, TABLE, &[check("scene.valid"), check("scene.references")].concat());
-    put("geo/t.usda", b"#usda 1.0\n(\n    subLayers = [@./own.usda@, @../../chair/chair.usda@, @chair/chair.usda@]\n)\n");
+    declare(
+        &studio,
+        TABLE,
+        &[check("scene.valid"), check("scene.references")].concat(),
+    );
+    put(
+        "geo/t.usda",
+        b"#usda 1.0\n(\n    subLayers = [@./own.usda@, @../../chair/chair.usda@, @chair/chair.usda@]\n)\n",
+    );
     put("geo/own.usda", b"#usda 1.0\n");
     put("geo/t.abc", &seed("scene/archive.abc"));
     put("geo/a b.bin", &[0; 36]);
     put("geo/t.gltf", &seed("scene/triangle.gltf"));
-    assert_eq!(outcomes(&report(&studio, &[])), ["scene.valid pass", "scene.references pass"]);
+    assert_eq!(
+        outcomes(&report(&studio, &[])),
+        ["scene.valid pass", "scene.references pass"]
+    );
     put("geo/a b.bin", &[0; 35]);
     put("geo/t.abc", &seed("scene/archive.abc")[..90]);
     put(
@@ -529,7 +692,10 @@ fn movies_and_scenes_are_whole_and_what_scenes_name_is_there_for_everybody() {
         b"#usda 1.0\n(\n    subLayers = [\n@/jobs/x.usd@,\n@C:/x.usd@,\n@../gone.usd@,\n@../../lamp/l.usda@,\n@../../../../x.usd@,\n@asset:x@,\n@https://x.example/y.usd@\n]\n)\n",
     );
     let found = report(&studio, &[]);
-    assert_eq!(items(&found, "scene.valid"), ["geo/t.abc it is truncated: a group lies behind its end"]);
+    assert_eq!(
+        items(&found, "scene.valid"),
+        ["geo/t.abc it is truncated: a group lies behind its end"]
+    );
     assert_eq!(
         items(&found, "scene.references"),
         [
@@ -544,7 +710,11 @@ fn movies_and_scenes_are_whole_and_what_scenes_name_is_there_for_everybody() {
             "geo/t.abc it is truncated: a group lies behind its end",
         ]
     );
-    declare(&studio, TABLE, "[[backlot.validate]]\nid = \"scene.references\"\nfiles = \"*.usda\"\nparams = { allow = [\"asset:\", \"https:\", \"/jobs/\", \"C:\", \"../\"] }\n");
+    declare(
+        &studio,
+        TABLE,
+        "[[backlot.validate]]\nid = \"scene.references\"\nfiles = \"*.usda\"\nparams = { allow = [\"asset:\", \"https:\", \"/jobs/\", \"C:\", \"../\"] }\n",
+    );
     assert_eq!(outcomes(&report(&studio, &[])), ["scene.references pass"]);
 }
 
@@ -560,15 +730,28 @@ fn inputs_are_current_approved_and_not_deprecated_and_licences_are_there() {
     user(&["new", "Table"]).ok();
     user(&["input", "add", "Table", "Chair<2"]).ok();
     let folder = "user/outputs/table/src/table";
-    let ids = ["inputs.current", "inputs.approved", "inputs.not-deprecated", "licence.present"];
+    let ids = [
+        "inputs.current",
+        "inputs.approved",
+        "inputs.not-deprecated",
+        "licence.present",
+    ];
     declare(&studio, folder, &ids.map(check).concat());
     let validate = || user(&["validate", "Table", "--json"]).json();
     let first = validate();
     assert_eq!(
         outcomes(&first),
-        ["inputs.current pass", "inputs.approved fail", "inputs.not-deprecated pass", "licence.present fail"]
+        [
+            "inputs.current pass",
+            "inputs.approved fail",
+            "inputs.not-deprecated pass",
+            "licence.present fail"
+        ]
     );
-    assert_eq!(items(&first, "inputs.approved"), ["the input chair 1.0 is not approved"]);
+    assert_eq!(
+        items(&first, "inputs.approved"),
+        ["the input chair 1.0 is not approved"]
+    );
     assert_eq!(items(&first, "licence.present"), ["the asset has no licence"]);
     studio.ws(&["approve", "Chair==1.0", "-m", "good"]).ok();
     for version in ["1.1", "2.0"] {
@@ -577,21 +760,38 @@ fn inputs_are_current_approved_and_not_deprecated_and_licences_are_there() {
     }
     let project = studio.path("user/outputs/table/pyproject.toml");
     let text = fs::read_to_string(&project).expect("a project");
-    fs::write(&project, text.replace("[project]\n", "[project]\nlicense = \"MIT\"\n")).expect("written");
+    fs::write(
+        &project,
+        text.replace("[project]\n", "[project]\nlicense = \"MIT\"\n"),
+    )
+    .expect("written");
     let second = validate();
-    assert_eq!(items(&second, "inputs.current"), ["the input chair 1.0 is behind: 1.1 is in `review`"]);
+    assert_eq!(
+        items(&second, "inputs.current"),
+        ["the input chair 1.0 is behind: 1.1 is in `review`"]
+    );
     assert_eq!(items(&second, "inputs.approved"), Vec::<String>::new());
     assert_eq!(items(&second, "licence.present"), Vec::<String>::new());
     studio.ws(&["deprecate", "Chair==1.0", "-m", "old"]).ok();
     let strict = "[[backlot.validate]]\nid = \"inputs.current\"\nparams = { beyond = true }\n[[backlot.validate]]\nid = \"inputs.approved\"\nparams = { by = [\"eva\"] }\n[[backlot.validate]]\nid = \"licence.present\"\nparams = { allowed = [\"BSD\"] }\n";
-    declare(&studio, folder, &format!("{}{strict}", check("inputs.not-deprecated")));
+    declare(
+        &studio,
+        folder,
+        &format!("{}{strict}", check("inputs.not-deprecated")),
+    );
     let third = validate();
     assert_eq!(
         items(&third, "inputs.not-deprecated"),
         ["the input chair 1.0 is deprecated in `review` by ana: old"]
     );
-    assert_eq!(items(&third, "inputs.current"), ["the input chair 1.0 is behind: 2.0 is in `review`"]);
-    assert_eq!(items(&third, "inputs.approved"), ["the input chair 1.0 is not approved"]);
+    assert_eq!(
+        items(&third, "inputs.current"),
+        ["the input chair 1.0 is behind: 2.0 is in `review`"]
+    );
+    assert_eq!(
+        items(&third, "inputs.approved"),
+        ["the input chair 1.0 is not approved"]
+    );
     assert_eq!(
         items(&third, "licence.present"),
         ["the licence of the asset, MIT, is not one of BSD"]
@@ -618,7 +818,8 @@ fn a_workout_reports_values_and_a_command_with_a_revision_runs_once_for_the_same
         items(&wrong, "rig.workout"),
         ["`bones` is 42, not 41", "the command did not report `tail`"]
     );
-    let ran = || fs::read_to_string(studio.path("ws/outputs/table/ran.txt")).map_or(0, |text| text.lines().count());
+    let ran =
+        || fs::read_to_string(studio.path("ws/outputs/table/ran.txt")).map_or(0, |text| text.lines().count());
     assert_eq!(ran(), 2);
     let kept = |revision: &str| workout("bones = 41", &format!("revision = \"{revision}\"\n"));
     for known in [false, true, true] {

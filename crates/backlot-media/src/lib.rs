@@ -38,7 +38,7 @@ pub use content::{
 pub use error::{Error, Result};
 pub use facts::{Format, ImageFacts, NotFinite, PartFacts, Window, is_image_name};
 pub use frames_check::{
-    CheckOptions, CheckReport, CheckedSequence, Finding, FileProblem, FrameRead, FramesNotClean, KnownFrames,
+    CheckOptions, CheckReport, CheckedSequence, FileProblem, Finding, FrameRead, FramesNotClean, KnownFrames,
     Level, NoKnownFrames, check_frames, check_known_frames,
 };
 pub use limits::Limits;

@@ -76,7 +76,10 @@ pub(super) fn checked(check: &RecordedCheck) -> String {
     }
     line.push(')');
     if let Some(waiver) = &check.waived {
-        let said = format!(", waived by {} until {}: {}", waiver.by, waiver.until, waiver.reason);
+        let said = format!(
+            ", waived by {} until {}: {}",
+            waiver.by, waiver.until, waiver.reason
+        );
         line.push_str(&text::printable(&said));
     }
     line.push('\n');

@@ -59,7 +59,10 @@ fn of_check(check: &CheckResult) -> String {
             _ => "without effect, until",
         };
         let said = &waiver.waiver;
-        text.push_str(&format!("  waiver by {}, {state} {}: {}\n", said.by, said.until, said.reason));
+        text.push_str(&format!(
+            "  waiver by {}, {state} {}: {}\n",
+            said.by, said.until, said.reason
+        ));
     }
     let rows = check.items.iter().take(FEW).map(row);
     text.push_str(&columns(&rows.collect::<Vec<_>>()));

@@ -73,7 +73,9 @@ fn container(source: &mut Source) -> Result<(u64, u64, Option<u64>), Trouble> {
     }
     if length > source.size {
         let size = source.size;
-        return Err(damaged(format!("it is truncated: it says {length} bytes, {size} are there")));
+        return Err(damaged(format!(
+            "it is truncated: it says {length} bytes, {size} are there"
+        )));
     }
     let (json, kind) = (u64::from(head.u32_le()?), head.array::<4>()?);
     if &kind != b"JSON" || 20 + json > length {
@@ -174,7 +176,9 @@ fn is_view_inside(root: &Root, view: &buffer::View) -> bool {
 
 /// Whether all elements are within the view: the last one begins a stride behind the one before it, and needs only its own size.
 fn is_accessor_inside(root: &Root, accessor: &accessor::Accessor) -> bool {
-    let view = accessor.buffer_view.and_then(|view| root.buffer_views.get(view.value()));
+    let view = accessor
+        .buffer_view
+        .and_then(|view| root.buffer_views.get(view.value()));
     let (Some(view), Checked::Valid(component), Checked::Valid(kind)) =
         (view, accessor.component_type, accessor.type_)
     else {
@@ -190,7 +194,9 @@ fn is_accessor_inside(root: &Root, accessor: &accessor::Accessor) -> bool {
     };
     let stride = view.byte_stride.map_or(size, |stride| stride.0 as u64);
     let begin = accessor.byte_offset.map_or(0, |offset| offset.0);
-    let Some(before) = count.checked_sub(1) else { return true };
+    let Some(before) = count.checked_sub(1) else {
+        return true;
+    };
     let end = before
         .checked_mul(stride)
         .and_then(|bytes| bytes.checked_add(begin)?.checked_add(size));

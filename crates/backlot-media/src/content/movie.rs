@@ -37,7 +37,10 @@ impl Ratio {
     }
 
     /// As a number.
-    #[expect(clippy::cast_precision_loss, reason = "for people, and compared with a tolerance")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "for people, and compared with a tolerance"
+    )]
     pub fn value(self) -> f64 {
         self.over as f64 / self.under.max(1) as f64
     }
@@ -186,7 +189,10 @@ fn pictures(
     let table = atoms(find(&information, b"stbl").ok_or_else(|| missing("stbl"))?, count)?;
     let mut entry = find(&table, b"stsd").ok_or_else(|| missing("stsd"))?;
     entry.take(8)?;
-    let mut entry = atoms(entry, count)?.into_iter().next().ok_or_else(|| missing("stsd"))?;
+    let mut entry = atoms(entry, count)?
+        .into_iter()
+        .next()
+        .ok_or_else(|| missing("stsd"))?;
     // Reserved, an index, and what a sample entry of pictures begins with.
     entry.body.take(24)?;
     let (width, height) = (entry.body.u16_be()?, entry.body.u16_be()?);
@@ -205,7 +211,9 @@ fn pictures(
         frames: (!is_fragmented).then_some(frames),
         fps: Ratio::new(frames.saturating_mul(u64::from(scale)), sum).filter(|_| frames > 0),
         constant,
-        duration: Ratio::new(sum, u64::from(scale)).filter(|_| sum > 0).unwrap_or(by_header),
+        duration: Ratio::new(sum, u64::from(scale))
+            .filter(|_| sum > 0)
+            .unwrap_or(by_header),
     }))
 }
 

@@ -134,9 +134,18 @@ fn asset_paths(text: &str) -> Result<Vec<SceneReference>, Trouble> {
     let (mut found, mut open) = (Vec::new(), Vec::new());
     while let Some(first) = lexer.rest.chars().next() {
         match first {
-            '#' => lexer.rest = lexer.rest.split_once('\n').map_or("", |(comment, _)| &lexer.rest[comment.len()..]),
+            '#' => {
+                lexer.rest = lexer
+                    .rest
+                    .split_once('\n')
+                    .map_or("", |(comment, _)| &lexer.rest[comment.len()..])
+            }
             '"' | '\'' => {
-                let (three, one) = if first == '"' { ("\"\"\"", "\"") } else { ("'''", "'") };
+                let (three, one) = if first == '"' {
+                    ("\"\"\"", "\"")
+                } else {
+                    ("'''", "'")
+                };
                 if lexer.skip(three) {
                     lexer.until(three, true, "a text")?;
                 } else {
@@ -157,7 +166,11 @@ fn asset_paths(text: &str) -> Result<Vec<SceneReference>, Trouble> {
                 }
                 if !path.is_empty() {
                     let place = format!("line {line}");
-                    found.push(SceneReference { place, path, bytes: None });
+                    found.push(SceneReference {
+                        place,
+                        path,
+                        bytes: None,
+                    });
                 }
             }
             '<' => {
@@ -167,13 +180,18 @@ fn asset_paths(text: &str) -> Result<Vec<SceneReference>, Trouble> {
             '(' | '[' | '{' => {
                 open.push((first, lexer.line));
                 if open.len() > DEEPEST {
-                    return Err(Trouble::TooLarge(format!("more than {DEEPEST} brackets in each other")));
+                    return Err(Trouble::TooLarge(format!(
+                        "more than {DEEPEST} brackets in each other"
+                    )));
                 }
                 lexer.rest = &lexer.rest[1..];
             }
             ')' | ']' | '}' => {
                 let begun = open.pop().map(|(bracket, _)| bracket);
-                if !matches!((begun, first), (Some('('), ')') | (Some('['), ']') | (Some('{'), '}')) {
+                if !matches!(
+                    (begun, first),
+                    (Some('('), ')') | (Some('['), ']') | (Some('{'), '}')
+                ) {
                     return Err(damaged(format!("line {}: `{first}` closes nothing", lexer.line)));
                 }
                 lexer.rest = &lexer.rest[1..];
@@ -209,7 +227,10 @@ mod tests {
             ("line 9", "../table/t.usd"),
             ("line 14", "tex.<UDIM>.exr"),
         ];
-        assert_eq!(paths(text), expected.map(|(line, path)| (line.to_owned(), path.to_owned())));
+        assert_eq!(
+            paths(text),
+            expected.map(|(line, path)| (line.to_owned(), path.to_owned()))
+        );
         assert_eq!(paths("#usda 1.0\nstring s = \"\\\"@no@\"\n"), []);
     }
 

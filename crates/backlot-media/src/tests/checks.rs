@@ -276,8 +276,16 @@ impl KnownFrames for Notes {
         self.0.lock().expect("sound").get(path).cloned()
     }
     fn keep(&self, path: &Path, read: &FrameRead) {
-        let before = self.0.lock().expect("sound").insert(path.to_path_buf(), read.clone());
-        assert!(before.is_none_or(|before| !before.whole), "{} is read twice", path.display());
+        let before = self
+            .0
+            .lock()
+            .expect("sound")
+            .insert(path.to_path_buf(), read.clone());
+        assert!(
+            before.is_none_or(|before| !before.whole),
+            "{} is read twice",
+            path.display()
+        );
     }
 }
 
@@ -300,7 +308,10 @@ fn what_is_known_of_frames_is_not_read_again_and_gives_the_same_report() {
     // Headers alone are read again for the pixels, and pixels are enough for the headers.
     assert_eq!(check(&headers).errors, 1);
     let first = check(&options);
-    assert_eq!(first, check_frames(&context, &sequences, &options).expect("checked"));
+    assert_eq!(
+        first,
+        check_frames(&context, &sequences, &options).expect("checked")
+    );
     let json = serde_json::to_string(&*notes.0.lock().expect("sound")).expect("data");
     *notes.0.lock().expect("sound") = serde_json::from_str(&json).expect("the same data");
     fs::remove_file(at(3)).expect("removed");

@@ -32,7 +32,12 @@ fn movie(frames: u32, offset: u32) -> Vec<u8> {
     let sound = atom("hdlr", &[&numbers(&[0, 0]), b"soun", &[0; 12], b"\0"]);
     let sound = atom("trak", &[&atom("mdia", &[&sound])]);
     let movie = atom("moov", &[&sound, &atom("trak", &[&media])]);
-    [atom("ftyp", &[b"isom\0\0\x02\0"]), movie, atom("mdat", &[&[7; 100]])].concat()
+    [
+        atom("ftyp", &[b"isom\0\0\x02\0"]),
+        movie,
+        atom("mdat", &[&[7; 100]]),
+    ]
+    .concat()
 }
 
 fn written(bytes: &[u8], name: &str) -> (tempfile::TempDir, PathBuf) {
@@ -62,7 +67,10 @@ fn damage<T: std::fmt::Debug>(read: Result<T, FileProblem>) -> String {
 #[test]
 fn the_header_of_a_movie_says_size_rate_and_length() {
     let facts = movie_of(&movie(48, 300)).expect("a movie");
-    assert_eq!((facts.width, facts.height, facts.codec.as_str()), (1920, 1080, "avc1"));
+    assert_eq!(
+        (facts.width, facts.height, facts.codec.as_str()),
+        (1920, 1080, "avc1")
+    );
     assert_eq!((facts.frames, facts.constant), (Some(48), true));
     let fps = facts.fps.expect("a rate");
     assert_eq!((fps.over, fps.under), (24_000, 1001));
@@ -93,7 +101,10 @@ fn movies_that_are_not_whole_are_damaged_with_the_reason() {
 #[test]
 fn a_movie_header_that_lies_about_counts_is_not_believed() {
     let mut lying = movie(1, 300);
-    let at = lying.windows(4).position(|four| four == b"stts").expect("a table");
+    let at = lying
+        .windows(4)
+        .position(|four| four == b"stts")
+        .expect("a table");
     lying[at + 8..at + 12].copy_from_slice(&u32::MAX.to_be_bytes());
     assert!(damage(movie_of(&lying)).contains("cut short"));
     let empty = atom("free", &[]).repeat(200_000);
@@ -116,7 +127,13 @@ fn archive(finished: u8, children: &[u64], more: &[u8]) -> Vec<u8> {
 fn alembic_archives_are_whole_or_damaged() {
     const DATA: u64 = 1 << 63;
     // After 16 bytes and 7 places of 8: data of 4 bytes at 72, a group of itself at 84.
-    let more = [&4_u64.to_le_bytes()[..], &[1, 2, 3, 4], &1_u64.to_le_bytes(), &84_u64.to_le_bytes()].concat();
+    let more = [
+        &4_u64.to_le_bytes()[..],
+        &[1, 2, 3, 4],
+        &1_u64.to_le_bytes(),
+        &84_u64.to_le_bytes(),
+    ]
+    .concat();
     let children = [72 | DATA, 72 | DATA, 84, DATA, 0, 72 | DATA];
     let at = |list: &[u64]| {
         let shift = 72 - (16 + 8 + 8 * list.len() as u64);
@@ -124,7 +141,10 @@ fn alembic_archives_are_whole_or_damaged() {
         [archive(0xff, list, &pad), more.clone()].concat()
     };
     let whole = at(&children);
-    assert_eq!(scene_of(&whole, "a.abc").map(|facts| facts.format), Ok(SceneFormat::Alembic));
+    assert_eq!(
+        scene_of(&whole, "a.abc").map(|facts| facts.format),
+        Ok(SceneFormat::Alembic)
+    );
     for cut in 1..whole.len() {
         scene_of(&whole[..cut], "a.abc").expect_err("cut");
     }
@@ -160,8 +180,17 @@ fn gltf_names_its_files_and_what_is_wrong_inside() {
     assert_eq!(few.problems, ["buffers[0]: it says 36 bytes, 3 are there"]);
     let more = r#", "scene": 7, "images": [{}]"#;
     let wrong = scene_of(triangle("a.bin", 36, more).as_bytes(), "a.gltf").expect("a scene");
-    assert!(wrong.problems.iter().any(|problem| problem.contains("scene")), "{wrong:?}");
-    assert!(wrong.problems.iter().any(|problem| problem.starts_with("images[0]")), "{wrong:?}");
+    assert!(
+        wrong.problems.iter().any(|problem| problem.contains("scene")),
+        "{wrong:?}"
+    );
+    assert!(
+        wrong
+            .problems
+            .iter()
+            .any(|problem| problem.starts_with("images[0]")),
+        "{wrong:?}"
+    );
     let many = triangle("a.bin", 36, "").replace("\"count\": 3", "\"count\": 4");
     let many = scene_of(many.as_bytes(), "a.gltf").expect("a scene");
     assert_eq!(many.problems, ["accessors[0]: it is longer than its buffer view"]);

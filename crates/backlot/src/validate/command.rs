@@ -156,7 +156,9 @@ fn lines(output: &str) -> (Vec<CheckItem>, Map<String, Value>) {
 }
 
 fn shown(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
 
 fn findings(output: &str) -> Vec<CheckItem> {

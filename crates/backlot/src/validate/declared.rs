@@ -165,7 +165,10 @@ impl Check {
         for folder in output.module_folders() {
             let path = folder.join("asset.toml");
             for entry in entries(&path, "validate")? {
-                let only = [("applies", entry.applies.is_some()), ("waivable", entry.waivable.is_some())];
+                let only = [
+                    ("applies", entry.applies.is_some()),
+                    ("waivable", entry.waivable.is_some()),
+                ];
                 if let Some((key, _)) = only.iter().find(|(_, given)| *given) {
                     let reason = format!("`{key}` of the check `{}` is for policies", entry.id);
                     return Err(bad(&path, reason).into());
@@ -223,7 +226,10 @@ impl Check {
                 let near = near.unwrap_or_else(|| "; one with a `command` may have any id".to_owned());
                 return Err(format!("no check `{id}` is built in{near}"));
             }
-            let only = [("expect", !entry.expect.is_empty()), ("revision", entry.revision.is_some())];
+            let only = [
+                ("expect", !entry.expect.is_empty()),
+                ("revision", entry.revision.is_some()),
+            ];
             if let Some((key, _)) = only.iter().find(|(_, given)| *given) {
                 return Err(format!("`{key}` of `{id}` is for checks with a `command`"));
             }

@@ -30,7 +30,12 @@ fn shown(wanted: &toml::Value) -> String {
     let toml::Value::Table(bounds) = wanted else {
         return wanted.to_string();
     };
-    match (bounds.get("value"), bounds.get("within"), bounds.get("min"), bounds.get("max")) {
+    match (
+        bounds.get("value"),
+        bounds.get("within"),
+        bounds.get("min"),
+        bounds.get("max"),
+    ) {
         (Some(value), Some(within), _, _) => format!("{value} within {within}"),
         (_, _, Some(min), Some(max)) => format!("{min} to {max}"),
         (_, _, Some(min), None) => format!("at least {min}"),
@@ -50,13 +55,21 @@ fn number(value: &toml::Value) -> Option<f64> {
 
 fn fits(wanted: &toml::Value, found: &Value) -> bool {
     match (wanted, found) {
-        (toml::Value::Table(bounds), Value::Number(found)) => found.as_f64().is_some_and(|found| is_within(bounds, found)),
+        (toml::Value::Table(bounds), Value::Number(found)) => {
+            found.as_f64().is_some_and(|found| is_within(bounds, found))
+        }
         (toml::Value::Array(wanted), Value::Array(found)) => {
-            wanted.len() == found.len() && wanted.iter().zip(found).all(|(wanted, found)| fits(wanted, found))
+            wanted.len() == found.len()
+                && wanted
+                    .iter()
+                    .zip(found)
+                    .all(|(wanted, found)| fits(wanted, found))
         }
         (toml::Value::String(wanted), Value::String(found)) => wanted == found,
         (toml::Value::Boolean(wanted), Value::Bool(found)) => wanted == found,
-        (toml::Value::Integer(wanted), Value::Number(found)) if found.is_i64() => found.as_i64() == Some(*wanted),
+        (toml::Value::Integer(wanted), Value::Number(found)) if found.is_i64() => {
+            found.as_i64() == Some(*wanted)
+        }
         (wanted, Value::Number(found)) => match (number(wanted), found.as_f64()) {
             (Some(wanted), Some(found)) => (wanted - found).abs() <= ROUNDING * wanted.abs().max(1.0),
             _ => false,
@@ -68,9 +81,9 @@ fn fits(wanted: &toml::Value, found: &Value) -> bool {
 /// Whether a number is in bounds, which name nothing else.
 fn is_within(bounds: &toml::Table, found: f64) -> bool {
     let get = |key: &str| bounds.get(key).and_then(number);
-    let is_known = bounds
-        .iter()
-        .all(|(key, value)| matches!(key.as_str(), "value" | "within" | "min" | "max") && number(value).is_some());
+    let is_known = bounds.iter().all(|(key, value)| {
+        matches!(key.as_str(), "value" | "within" | "min" | "max") && number(value).is_some()
+    });
     let near = get("value").is_none_or(|value| (value - found).abs() <= get("within").unwrap_or(0.0));
     is_known && near && get("min").is_none_or(|min| found >= min) && get("max").is_none_or(|max| found <= max)
 }
@@ -90,7 +103,10 @@ mod tests {
         assert_eq!(compare(&expect, &right), []);
         let wrong = r#"{"bones": 41, "height": 1.82, "weight": 2.5, "name": "Rig", "box": [0], "ok": 1}"#;
         let wrong = serde_json::from_str(wrong).expect("values");
-        let messages: Vec<String> = compare(&expect, &wrong).into_iter().map(|item| item.message).collect();
+        let messages: Vec<String> = compare(&expect, &wrong)
+            .into_iter()
+            .map(|item| item.message)
+            .collect();
         assert_eq!(
             messages,
             [

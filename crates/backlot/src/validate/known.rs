@@ -73,7 +73,11 @@ impl<'a> Readings<'a> {
     pub(crate) fn hash(&self, paths: &[PathBuf]) -> Result<()> {
         let missing: Vec<PathBuf> = {
             let known = locked(&self.digests);
-            paths.iter().filter(|path| !known.contains_key(*path)).cloned().collect()
+            paths
+                .iter()
+                .filter(|path| !known.contains_key(*path))
+                .cloned()
+                .collect()
         };
         let stat = self.opened.stat_cache()?;
         let found = backlot_store::hash_files(&missing, &stat, self.opened.context())?;
@@ -115,7 +119,9 @@ impl<'a> Readings<'a> {
     fn load(&self, reader: &str) -> Book {
         let path = self.path(reader);
         let is_small = fs_err::metadata(&path).is_ok_and(|found| found.len() <= LARGEST);
-        let bytes = (is_small && !self.fresh).then(|| fs_err::read(&path).ok()).flatten();
+        let bytes = (is_small && !self.fresh)
+            .then(|| fs_err::read(&path).ok())
+            .flatten();
         let stored = bytes.and_then(|bytes| serde_json::from_slice::<Stored>(&bytes).ok());
         let stored = stored.filter(|stored| stored.format == FORMAT && stored.tool == TOOL);
         Book {

@@ -55,7 +55,10 @@ impl Opened {
             if let Some(failure) = report.failure() {
                 return Err(failure.into());
             }
-            checks.insert((release.package.clone(), release.version.clone()), report.recorded());
+            checks.insert(
+                (release.package.clone(), release.version.clone()),
+                report.recorded(),
+            );
             reports.push(report);
         }
         Ok((checks, reports))
@@ -103,7 +106,12 @@ impl Opened {
         };
         if !options.without_files && private.has_checks_of_files(&output, &purpose)? {
             // What cannot be pulled is a check that cannot look.
-            private.pull(&[package.to_string()], options.from_remote.as_deref(), false, false)?;
+            private.pull(
+                &[package.to_string()],
+                options.from_remote.as_deref(),
+                false,
+                false,
+            )?;
         }
         private.run_checks(&output, &purpose)
     }

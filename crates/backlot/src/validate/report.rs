@@ -144,7 +144,8 @@ impl CheckResult {
             more => format!(" (and {more} more)"),
         };
         let expired = self.waivers.iter().find(|one| one.state == WaiverState::Expired);
-        let expired = expired.map(|one| format!(" (the waiver by {} ended on {})", one.waiver.by, one.waiver.until));
+        let expired =
+            expired.map(|one| format!(" (the waiver by {} ended on {})", one.waiver.by, one.waiver.until));
         format!(
             "{}{}{more}{}",
             self.check,

@@ -10,7 +10,7 @@ use sha2::Digest as _;
 
 use crate::error::{Result, ValidateError};
 use crate::project::output::Output;
-use crate::project::provenance::BuildRecord;
+use crate::project::provenance::{BuildRecord, OutRecord};
 use crate::validate::built_in::{self, Subject};
 use crate::validate::command::{self, Program};
 use crate::validate::declared::{Check, CheckLevel, Occasion};
@@ -19,7 +19,7 @@ use crate::validate::found::{CheckItem, NotRun, Outcome, WaiverState};
 use crate::validate::known::Readings;
 use crate::validate::policy::Policy;
 use crate::validate::report::{CheckResult, ValidateOptions, ValidateReport};
-use crate::validate::waivers::{waive, waivers_of};
+use crate::validate::waivers::{DeclaredWaiver, waive, waivers_of};
 use crate::workspace::Opened;
 
 /// The reader of results of commands.
@@ -53,6 +53,10 @@ struct Run<'a> {
     opened: &'a Opened,
     output: &'a Output,
     purpose: &'a Purpose,
+    version: &'a Version,
+    files: &'a [CheckedFile],
+    outs: &'a [OutRecord],
+    record: Option<&'a BuildRecord>,
     readings: &'a Readings<'a>,
 }
 
@@ -78,7 +82,10 @@ impl Opened {
 
     /// Run all checks of an output.
     pub(crate) fn run_checks(&self, output: &Output, purpose: &Purpose) -> Result<ValidateReport> {
-        let version = purpose.version.as_ref().unwrap_or(&output.project.metadata.version);
+        let version = purpose
+            .version
+            .as_ref()
+            .unwrap_or(&output.project.metadata.version);
         let policies = self.policies(purpose.target.as_deref())?;
         let mut report = ValidateReport {
             asset: output.name.clone(),
@@ -106,50 +113,15 @@ impl Opened {
             opened: self,
             output,
             purpose,
+            version,
+            files: &files,
+            outs: &provenance.outs,
+            record: purpose.record.as_ref().or(provenance.record.as_ref()),
             readings: &readings,
         };
         for check in &checks {
             self.context().check()?;
-            let begun = Instant::now();
-            let some = chosen(&files, check.files.as_deref());
-            let (outcome, mut items, known) = match &check.command {
-                Some(argv) => run.program(check, argv, &some, version)?,
-                None => {
-                    let subject = Subject {
-                        opened: self,
-                        files: &some,
-                        all: &files,
-                        readings: &readings,
-                        record: purpose.record.as_ref().or(provenance.record.as_ref()),
-                        outs: &provenance.outs,
-                        requires: &output.project.metadata.requires_dist,
-                        licence: output.project.metadata.license.as_deref(),
-                        version,
-                        target: purpose.target.as_deref(),
-                    };
-                    let (outcome, items) = run.built_in(check, &subject)?;
-                    (outcome, items, false)
-                }
-            };
-            let of = (check.id.as_str(), check.waivable);
-            let now = (version, self.context().now());
-            let (waivers, waived) = waive(&waivers, of, now, (outcome, &mut items));
-            let findings = items.len() as u64;
-            // What is not waived first: the rest may be cut off.
-            items.sort_by_key(|item| item.waived);
-            items.truncate(CheckItem::MOST);
-            report.checks.push(CheckResult {
-                check: check.id.clone(),
-                policy: check.policy.as_ref().map(|(label, _)| label.clone()),
-                level: check.level,
-                outcome,
-                items,
-                findings,
-                waivers,
-                waived,
-                known,
-                ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            });
+            report.checks.push(run.check(check, &waivers)?);
         }
         readings.save();
         Ok(report)
@@ -175,7 +147,9 @@ impl Opened {
             return Ok(self.checks_of_cascade());
         }
         let purpose = Purpose {
-            target: target.map(ToOwned::to_owned).or_else(|| self.config().publish_to.clone()),
+            target: target
+                .map(ToOwned::to_owned)
+                .or_else(|| self.config().publish_to.clone()),
             version,
             ..Purpose::default()
         };
@@ -201,7 +175,10 @@ impl Opened {
                 let (line, by, until) = (check.in_a_line(), &one.waiver.by, &one.waiver.until);
                 let how = if check.waived { "waived" } else { "waived in part" };
                 let reason = &one.waiver.reason;
-                warn("validate::waived", format!("{line}: {how} by {by} until {until}: {reason}"));
+                warn(
+                    "validate::waived",
+                    format!("{line}: {how} by {by} until {until}: {reason}"),
+                );
             }
             let skips = check.outcome == Outcome::Skip && report.occasion == Occasion::Publish;
             let stops = check.level == CheckLevel::Error && !skips;
@@ -210,14 +187,62 @@ impl Opened {
             }
         }
         for id in &report.unused_waivers {
-            warn("validate::unused_waiver", format!("its waiver of `{id}` is for no check that runs"));
+            warn(
+                "validate::unused_waiver",
+                format!("its waiver of `{id}` is for no check that runs"),
+            );
         }
     }
 }
 
 impl Run<'_> {
-    fn built_in(&self, check: &Check, subject: &Subject<'_>) -> Result<(Outcome, Vec<CheckItem>)> {
-        match built_in::run(check, subject) {
+    /// Run one, and apply waivers to what it found.
+    fn check(&self, check: &Check, waivers: &[DeclaredWaiver]) -> Result<CheckResult> {
+        let begun = Instant::now();
+        let files = chosen(self.files, check.files.as_deref());
+        let (outcome, mut items, known) = match &check.command {
+            Some(argv) => self.program(check, argv, &files)?,
+            None => {
+                let (outcome, items) = self.built_in(check, &files)?;
+                (outcome, items, false)
+            }
+        };
+        let now = (self.version, self.opened.context().now());
+        let of = (check.id.as_str(), check.waivable);
+        let (waivers, waived) = waive(waivers, of, now, (outcome, &mut items));
+        let findings = items.len() as u64;
+        // What is not waived first: the rest may be cut off.
+        items.sort_by_key(|item| item.waived);
+        items.truncate(CheckItem::MOST);
+        Ok(CheckResult {
+            check: check.id.clone(),
+            policy: check.policy.as_ref().map(|(label, _)| label.clone()),
+            level: check.level,
+            outcome,
+            items,
+            findings,
+            waivers,
+            waived,
+            known,
+            ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    fn built_in(&self, check: &Check, files: &[&CheckedFile]) -> Result<(Outcome, Vec<CheckItem>)> {
+        let metadata = &self.output.project.metadata;
+        let subject = Subject {
+            opened: self.opened,
+            files,
+            all: self.files,
+            readings: self.readings,
+            record: self.record,
+            outs: self.outs,
+            requires: &metadata.requires_dist,
+            licence: metadata.license.as_deref(),
+            version: self.version,
+            target: self.purpose.target.as_deref(),
+        };
+        match built_in::run(check, &subject) {
             Ok(findings) => Ok(findings.outcome()),
             Err(NotRun::Crash(reason)) => Ok((Outcome::Crash, vec![CheckItem::of_all(reason)])),
             Err(NotRun::Stop(error)) => Err(error),
@@ -237,7 +262,6 @@ impl Run<'_> {
         check: &Check,
         argv: &[String],
         files: &[&CheckedFile],
-        version: &Version,
     ) -> Result<(Outcome, Vec<CheckItem>, bool)> {
         if let Some(absent) = files.iter().find(|file| file.source.is_none()) {
             let item = CheckItem::of(&absent.path, "not pulled, so it cannot be checked");
@@ -252,7 +276,7 @@ impl Run<'_> {
         if let Some(KnownResult { outcome, items }) = known {
             return Ok((outcome, items, true));
         }
-        let (outcome, items) = self.start(check, argv, files, version)?;
+        let (outcome, items) = self.start(check, argv, files)?;
         if let Some(key) = key
             && matches!(outcome, Outcome::Pass | Outcome::Fail)
         {
@@ -277,7 +301,15 @@ impl Run<'_> {
             })
             .collect();
         let policy = check.policy.as_ref().map(|(label, _)| label);
-        let all = (&check.id, policy, argv, revision, &check.params, &check.expect, digests);
+        let all = (
+            &check.id,
+            policy,
+            argv,
+            revision,
+            &check.params,
+            &check.expect,
+            digests,
+        );
         let all = serde_json::to_vec(&all).expect("a key is plain data");
         let digest = backlot_core::Sha256::from_bytes(sha2::Sha256::digest(all).into());
         Ok(digest.to_hex())
@@ -288,7 +320,6 @@ impl Run<'_> {
         check: &Check,
         argv: &[String],
         files: &[&CheckedFile],
-        version: &Version,
     ) -> Result<(Outcome, Vec<CheckItem>)> {
         let (opened, output) = (self.opened, self.output);
         let folders = output.module_folders();
@@ -299,7 +330,7 @@ impl Run<'_> {
             "check": check.id,
             "asset": output.name,
             "package": output.package(),
-            "version": version,
+            "version": self.version,
             "level": check.level,
             "automatic": self.purpose.occasion != Occasion::Publish,
             "occasion": self.purpose.occasion,
@@ -311,7 +342,10 @@ impl Run<'_> {
         });
         let own = opened.command_environment()?;
         let mut variables = opened.host().environment.0.clone();
-        let before = opened.host().variable("PATH").or_else(|| opened.host().path.clone());
+        let before = opened
+            .host()
+            .variable("PATH")
+            .or_else(|| opened.host().path.clone());
         let before: Vec<_> = before.iter().flat_map(std::env::split_paths).collect();
         if let Ok(path) = std::env::join_paths(own.path.into_iter().chain(before)) {
             variables.push(("PATH".into(), path));

@@ -81,13 +81,17 @@ impl DeclaredWaiver {
             .then(|| Timestamp::parse(&format!("{until}T00:00:00Z")).ok())
             .flatten();
         let begin = begin.ok_or_else(|| {
-            format!("the `until` of the waiver of `{}` is not a day as in 2026-12-31", entry.check)
+            format!(
+                "the `until` of the waiver of `{}` is not a day as in 2026-12-31",
+                entry.check
+            )
         })?;
         let versions = match entry.versions {
             None => None,
             Some(text) => {
                 let parsed = Specifiers::parse(&text);
-                let parsed = parsed.map_err(|e| format!("`versions` of the waiver of `{}`: {e}", entry.check))?;
+                let parsed =
+                    parsed.map_err(|e| format!("`versions` of the waiver of `{}`: {e}", entry.check))?;
                 Some((text, parsed))
             }
         };
@@ -181,8 +185,14 @@ mod tests {
         let over = "2026-03-02T00:00:00Z";
         assert_eq!(outcome("", over, true), (WaiverState::Expired, false, false));
         assert_eq!(outcome("", last, false), (WaiverState::NotAllowed, false, false));
-        assert_eq!(outcome("files = \"f/*\"", last, true), (WaiverState::Active, true, false));
-        assert_eq!(outcome("versions = \"<2\"", last, true), (WaiverState::Active, true, true));
+        assert_eq!(
+            outcome("files = \"f/*\"", last, true),
+            (WaiverState::Active, true, false)
+        );
+        assert_eq!(
+            outcome("versions = \"<2\"", last, true),
+            (WaiverState::Active, true, true)
+        );
         let other = (WaiverState::OtherVersion, false, false);
         assert_eq!(outcome("versions = \">=2\"", last, true), other);
     }

@@ -25,7 +25,9 @@ const UNSUPPORTED: &str = "frames::unsupported";
 const NEAR: f64 = 0.001;
 
 /// Files that are here, and what is said of those that are not.
-pub(super) fn here<'a>(files: impl Iterator<Item = &'a CheckedFile>) -> (Vec<&'a CheckedFile>, Vec<CheckItem>) {
+pub(super) fn here<'a>(
+    files: impl Iterator<Item = &'a CheckedFile>,
+) -> (Vec<&'a CheckedFile>, Vec<CheckItem>) {
     let (here, absent): (Vec<&CheckedFile>, Vec<_>) = files.partition(|file| file.source.is_some());
     let item = |file: &&CheckedFile| CheckItem::of(&file.path, "not pulled, so it cannot be checked");
     let absent = absent.iter().take(CheckItem::MOST).map(item).collect();
@@ -106,34 +108,52 @@ pub(super) fn uniform(params: Params<'_>, subject: &Subject<'_>) -> Result<Findi
     let is_known = |name: &&String| PROPERTIES.iter().any(|(known, _)| known == name);
     if let Some(unknown) = ignore.iter().find(|name| !is_known(name)) {
         let known = PROPERTIES.map(|(name, _)| name).join(", ");
-        return Err(format!("`ignore` of the check `frames.uniform` has `{unknown}`; it knows {known}").into());
+        return Err(
+            format!("`ignore` of the check `frames.uniform` has `{unknown}`; it knows {known}").into(),
+        );
     }
     let (width, height) = (params.number("width")?, params.number("height")?);
     let channels = params.list("channels")?;
     let (report, mut findings) = frames(subject, true)?;
-    let wanted = PROPERTIES.iter().filter(|(name, _)| !ignore.iter().any(|one| one == name));
+    let wanted = PROPERTIES
+        .iter()
+        .filter(|(name, _)| !ignore.iter().any(|one| one == name));
     let codes: Vec<&str> = wanted.map(|(_, code)| *code).chain(UNREADABLE).collect();
     sort(subject, &report, &codes, &mut findings);
     for sequence in &report.sequences {
         let Some(facts) = &sequence.facts else { continue };
         let name = &sequence.summary.name;
-        let sizes = [("width", width, facts.display.width), ("height", height, facts.display.height)];
+        let sizes = [
+            ("width", width, facts.display.width),
+            ("height", height, facts.display.height),
+        ];
         for (what, wanted, found) in sizes {
             if let Some(wanted) = wanted.filter(|wanted| u64::try_from(*wanted) != Ok(found)) {
                 let message = format!("{name}: its {what} is {found}, not {wanted}");
-                findings.refused.push(CheckItem::of_all(message).compared(wanted, found));
+                findings
+                    .refused
+                    .push(CheckItem::of_all(message).compared(wanted, found));
             }
         }
         let names: Vec<&str> = facts
             .parts
             .iter()
             .flat_map(|part| &part.channels)
-            .map(|channel| channel.rsplit_once(' ').map_or(channel.as_str(), |(name, _)| name))
+            .map(|channel| {
+                channel
+                    .rsplit_once(' ')
+                    .map_or(channel.as_str(), |(name, _)| name)
+            })
             .collect();
-        let missing = channels.iter().flatten().filter(|wanted| !names.contains(&wanted.as_str()));
+        let missing = channels
+            .iter()
+            .flatten()
+            .filter(|wanted| !names.contains(&wanted.as_str()));
         for missing in missing {
             let message = format!("{name}: it has no channel {missing}");
-            findings.refused.push(CheckItem::of_all(message).compared(missing, names.join(", ")));
+            findings
+                .refused
+                .push(CheckItem::of_all(message).compared(missing, names.join(", ")));
         }
     }
     Ok(findings)
@@ -224,13 +244,25 @@ impl WantedMovie {
             let message = format!("its {what} is {found}, not {wanted}");
             items.push(CheckItem::of(&file.path, message).compared(wanted, found));
         };
-        let found = [Some(u64::from(facts.width)), Some(u64::from(facts.height)), facts.frames];
+        let found = [
+            Some(u64::from(facts.width)),
+            Some(u64::from(facts.height)),
+            facts.frames,
+        ];
         for ((what, wanted), found) in self.numbers.iter().zip(found) {
             if let Some(wanted) = wanted
                 && found.is_none_or(|found| u64::try_from(*wanted) != Ok(found))
             {
                 let found = found.map_or_else(|| "not said".to_owned(), |found| found.to_string());
-                differs(if *what == "frames" { "count of frames" } else { what }, wanted.to_string(), found);
+                differs(
+                    if *what == "frames" {
+                        "count of frames"
+                    } else {
+                        what
+                    },
+                    wanted.to_string(),
+                    found,
+                );
             }
         }
         let rate = facts.fps.map(Ratio::value);
@@ -254,6 +286,11 @@ impl WantedMovie {
 fn shown(number: Option<f64>) -> String {
     number.map_or_else(
         || "not said".to_owned(),
-        |number| format!("{number:.3}").trim_end_matches('0').trim_end_matches('.').to_owned(),
+        |number| {
+            format!("{number:.3}")
+                .trim_end_matches('0')
+                .trim_end_matches('.')
+                .to_owned()
+        },
     )
 }

@@ -69,7 +69,13 @@ pub(crate) fn check_params(id: &str, params: &toml::Table) -> Result<(), String>
 pub(crate) fn reads_files(id: &str) -> bool {
     matches!(
         id,
-        "frames.finite" | "frames.readable" | "frames.uniform" | "movie.valid" | "scene.references" | "scene.valid" | "size.budget"
+        "frames.finite"
+            | "frames.readable"
+            | "frames.uniform"
+            | "movie.valid"
+            | "scene.references"
+            | "scene.valid"
+            | "size.budget"
     )
 }
 
@@ -158,9 +164,10 @@ fn licence(params: Params<'_>, subject: &Subject<'_>) -> Result<Vec<CheckItem>, 
         let licence = licence.map(str::trim).filter(|licence| !licence.is_empty());
         match (licence, &allowed) {
             (None, _) => Some(format!("{what} has no licence")),
-            (Some(licence), Some(allowed)) if !allowed.iter().any(|one| one == licence) => {
-                Some(format!("the licence of {what}, {licence}, is not one of {}", allowed.join(", ")))
-            }
+            (Some(licence), Some(allowed)) if !allowed.iter().any(|one| one == licence) => Some(format!(
+                "the licence of {what}, {licence}, is not one of {}",
+                allowed.join(", ")
+            )),
             _ => None,
         }
     };
@@ -180,11 +187,18 @@ fn licence(params: Params<'_>, subject: &Subject<'_>) -> Result<Vec<CheckItem>, 
 /// No pre-release into repos where people look for what is final.
 fn no_prerelease(params: Params<'_>, subject: &Subject<'_>) -> Result<Vec<CheckItem>, String> {
     let blessed = subject.opened.config().blessed.clone();
-    let repos = params.list("repos")?.unwrap_or_else(|| blessed.into_iter().collect());
-    let target = subject.target.filter(|target| repos.iter().any(|repo| repo == target));
+    let repos = params
+        .list("repos")?
+        .unwrap_or_else(|| blessed.into_iter().collect());
+    let target = subject
+        .target
+        .filter(|target| repos.iter().any(|repo| repo == target));
     let Some(target) = target.filter(|_| subject.version.is_prerelease()) else {
         return Ok(Vec::new());
     };
-    let message = format!("{} is a pre-release, and `{target}` is for final releases", subject.version);
+    let message = format!(
+        "{} is a pre-release, and `{target}` is for final releases",
+        subject.version
+    );
     Ok(vec![CheckItem::of_all(message)])
 }

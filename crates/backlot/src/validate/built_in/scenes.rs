@@ -47,7 +47,9 @@ pub(super) fn valid(subject: &Subject<'_>) -> Result<Findings, NotRun> {
         match scene {
             Ok(facts) => {
                 let problems = facts.problems.into_iter();
-                findings.refused.extend(problems.map(|problem| CheckItem::of(&file.path, problem)));
+                findings
+                    .refused
+                    .extend(problems.map(|problem| CheckItem::of(&file.path, problem)));
             }
             Err(problem) => note(&mut findings, file, &problem),
         }
@@ -111,9 +113,13 @@ impl<'a> Tree<'a> {
         let mut modules: Vec<&str> = subject.all.iter().map(|file| file.module.as_str()).collect();
         modules.dedup();
         Ok(Self {
-            own: own.map(|file| (format!("{}/{}", file.module, file.path), file.size)).collect(),
+            own: own
+                .map(|file| (format!("{}/{}", file.module, file.path), file.size))
+                .collect(),
             modules,
-            site_packages: opened.environment()?.map(|environment| environment.site_packages()),
+            site_packages: opened
+                .environment()?
+                .map(|environment| environment.site_packages()),
             outputs,
         })
     }
@@ -121,7 +127,10 @@ impl<'a> Tree<'a> {
     /// What is wrong with a path that a scene names.
     fn problem(&self, scene: &CheckedFile, reference: &SceneReference) -> Option<String> {
         // `a.usdz[b.usd]` is a file in a package, and what begins with a backtick is computed.
-        let path = reference.path.split_once('[').map_or(reference.path.as_str(), |(path, _)| path);
+        let path = reference
+            .path
+            .split_once('[')
+            .map_or(reference.path.as_str(), |(path, _)| path);
         if path.starts_with('`') || path.starts_with("anon:") {
             return None;
         }
@@ -194,12 +203,19 @@ impl<'a> Tree<'a> {
             return Presence::There(Some(found.len()));
         }
         // Tracked files of inputs need not be pulled.
-        let is_tracked = full.ancestors().take(path.matches('/').count() + 1).any(|folder| {
-            let mut pointer = folder.as_os_str().to_owned();
-            pointer.push(".dvc");
-            PathBuf::from(pointer).is_file()
-        });
-        if is_tracked { Presence::There(None) } else { Presence::Absent }
+        let is_tracked = full
+            .ancestors()
+            .take(path.matches('/').count() + 1)
+            .any(|folder| {
+                let mut pointer = folder.as_os_str().to_owned();
+                pointer.push(".dvc");
+                PathBuf::from(pointer).is_file()
+            });
+        if is_tracked {
+            Presence::There(None)
+        } else {
+            Presence::Absent
+        }
     }
 }
 
