@@ -9,10 +9,11 @@ use fs_err as fs;
 use super::damaged;
 use crate::error::Trouble;
 
-/// A file of known size.
+/// A file of known size, or a part of one.
 #[derive(Debug)]
 pub(super) struct Source {
     file: fs::File,
+    begin: u64,
     pub(super) size: u64,
 }
 
@@ -23,7 +24,17 @@ impl Source {
         if size == 0 {
             return Err(damaged("it is empty"));
         }
-        Ok(Self { file, size })
+        Ok(Self { file, begin: 0, size })
+    }
+
+    /// A part of it, as if it were a file. Damage where the file ends before.
+    pub(super) fn part(&self, at: u64, size: u64) -> Result<Self, Trouble> {
+        if at.checked_add(size).is_none_or(|end| end > self.size) {
+            return Err(damaged("it is truncated"));
+        }
+        let file = self.file.try_clone().map_err(FileError::from)?;
+        let begin = self.begin + at;
+        Ok(Self { file, begin, size })
     }
 
     /// Bytes at a place; damage where the file ends before. The caller has bounded how many.
@@ -31,7 +42,9 @@ impl Source {
         if at.checked_add(count).is_none_or(|end| end > self.size) {
             return Err(damaged("it is truncated"));
         }
-        self.file.seek(SeekFrom::Start(at)).map_err(FileError::from)?;
+        self.file
+            .seek(SeekFrom::Start(self.begin + at))
+            .map_err(FileError::from)?;
         let mut bytes = vec![0; usize::try_from(count).map_err(|_| damaged("a part of it is too long"))?];
         self.file.read_exact(&mut bytes).map_err(FileError::from)?;
         Ok(bytes)

@@ -6,8 +6,12 @@
 mod alembic;
 mod bytes;
 mod gltf;
+mod lz4;
 mod movie;
 mod scene;
+mod usd;
+mod usd_binary;
+mod usd_package;
 mod usd_text;
 
 use std::path::Path;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{alembic, gltf, usd_text};
+use super::{alembic, gltf, usd};
 use crate::error::Trouble;
 
 /// A format of scenes.
@@ -22,7 +22,7 @@ pub enum SceneFormat {
 /// A file that a scene needs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SceneReference {
-    /// Where in the scene: `line 12`, `buffers[0]`.
+    /// Where in the scene: `line 12`, `buffers[0]`, `references`.
     pub place: String,
     /// The path as it is written, but for escapes.
     pub path: String,
@@ -55,7 +55,7 @@ pub fn scene_format_of(path: &Path) -> Option<SceneFormat> {
 
 pub(super) fn read(path: &Path) -> Result<SceneFacts, Trouble> {
     match scene_format_of(path) {
-        Some(SceneFormat::Usd) => usd_text::read(path),
+        Some(SceneFormat::Usd) => usd::read(path),
         Some(SceneFormat::Gltf) => gltf::read(path),
         Some(SceneFormat::Alembic) => alembic::read(path),
         None => Err(Trouble::Unsupported("its format".to_owned())),

@@ -1,15 +1,11 @@
-//! USD: of text (`#usda`) whether strings, asset paths and brackets end, and all asset paths. Of binary files and packages whether they begin as such
-//! and are as long as they say.
+//! USD as text: whether strings, asset paths and brackets end, and all asset paths.
 //!
 //! The text is read as its grammar divides it: comments, strings of one and of three quotes, asset paths in `@` or `@@@`, paths of prims in `<>`,
-//! brackets. Invariant: each byte is looked at once, and brackets nest only so deep. Deliberately absent: what the words mean, composition, and asset
-//! paths in binary layers, which are compressed in a form of their own.
+//! brackets. Invariant: each byte is looked at once, and brackets nest only so deep. Deliberately absent: what the words mean, and composition.
 
-use std::path::Path;
-
-use super::bytes::{Bytes, Source};
+use super::bytes::Source;
 use super::damaged;
-use super::scene::{SceneFacts, SceneFormat, SceneReference};
+use super::scene::SceneReference;
 use crate::error::Trouble;
 
 /// The most bytes of a text.
@@ -18,72 +14,15 @@ const MOST_TEXT: u64 = 1 << 30;
 const DEEPEST: usize = 1000;
 /// The most asset paths.
 const MOST_PATHS: usize = 1_000_000;
-/// The sections of a binary layer, each 32 bytes in its table.
-const MOST_SECTIONS: u64 = 1000;
 
-pub(super) fn read(path: &Path) -> Result<SceneFacts, Trouble> {
-    let mut source = Source::open(path)?;
-    let head = source.read(0, source.size.min(8))?;
-    let mut facts = SceneFacts {
-        format: SceneFormat::Usd,
-        references: Vec::new(),
-        problems: Vec::new(),
-    };
-    if head == b"PXR-USDC" {
-        binary(&mut source)?;
-        return Ok(facts);
-    }
-    if head.starts_with(b"PK\x03\x04") {
-        package(&mut source)?;
-        return Ok(facts);
-    }
-    if !head.starts_with(b"#usda") && !head.starts_with(b"#sdf ") {
-        return Err(damaged("it does not begin as USD does"));
-    }
+/// The asset paths of a layer.
+pub(super) fn read(source: &mut Source) -> Result<Vec<SceneReference>, Trouble> {
     if source.size > MOST_TEXT {
         return Err(Trouble::TooLarge(format!("{} bytes of text", source.size)));
     }
     let text = source.read(0, source.size)?;
     let text = std::str::from_utf8(&text).map_err(|_| damaged("its text is not valid UTF-8"))?;
-    facts.references = asset_paths(text)?;
-    Ok(facts)
-}
-
-/// The table of sections of a binary layer, and all of them, are within the file.
-fn binary(source: &mut Source) -> Result<(), Trouble> {
-    let head = source.read(0, 24)?;
-    let table = Bytes(&head[16..]).u64_le()?;
-    let sections = Bytes(&source.read(table, 8)?).u64_le()?;
-    if sections == 0 || sections > MOST_SECTIONS {
-        return Err(damaged(format!("its table says {sections} sections")));
-    }
-    let rows = source.read(table + 8, 32 * sections)?;
-    for row in rows.chunks_exact(32) {
-        let mut row = Bytes(&row[16..]);
-        let (at, size) = (row.u64_le()?, row.u64_le()?);
-        if at.checked_add(size).is_none_or(|end| end > source.size) {
-            return Err(damaged("it is truncated: a section lies behind its end"));
-        }
-    }
-    Ok(())
-}
-
-/// A package is a ZIP archive, whose directory lies at its end.
-fn package(source: &mut Source) -> Result<(), Trouble> {
-    let length = source.size.min(22 + 0xffff);
-    let tail = source.read(source.size - length, length)?;
-    let is_end = |window: &[u8]| window == b"PK\x05\x06";
-    let Some(at) = tail.windows(4).rposition(is_end) else {
-        return Err(damaged("it is truncated: it has no directory at its end"));
-    };
-    let mut end = Bytes(&tail[at..]);
-    end.take(12)?;
-    let (size, begin) = (u64::from(end.u32_le()?), u64::from(end.u32_le()?));
-    let wide = u64::from(u32::MAX);
-    if size != wide && begin != wide && begin + size > source.size {
-        return Err(damaged("it is truncated: its directory lies behind its end"));
-    }
-    Ok(())
+    asset_paths(text)
 }
 
 /// Looks at a text from its front.
@@ -132,6 +71,8 @@ impl<'a> Lexer<'a> {
 fn asset_paths(text: &str) -> Result<Vec<SceneReference>, Trouble> {
     let mut lexer = Lexer { rest: text, line: 1 };
     let (mut found, mut open) = (Vec::new(), Vec::new());
+    // How many brackets are open around a list of what is deleted, which need not be there.
+    let mut deleting: Option<usize> = None;
     while let Some(first) = lexer.rest.chars().next() {
         match first {
             '#' => {
@@ -164,7 +105,7 @@ fn asset_paths(text: &str) -> Result<Vec<SceneReference>, Trouble> {
                 if found.len() == MOST_PATHS {
                     return Err(Trouble::TooLarge(format!("more than {MOST_PATHS} asset paths")));
                 }
-                if !path.is_empty() {
+                if !path.is_empty() && deleting.is_none() {
                     let place = format!("line {line}");
                     found.push(SceneReference {
                         place,
@@ -196,10 +137,24 @@ fn asset_paths(text: &str) -> Result<Vec<SceneReference>, Trouble> {
                 }
                 lexer.rest = &lexer.rest[1..];
             }
-            other => {
-                lexer.line += usize::from(other == '\n');
-                lexer.rest = &lexer.rest[other.len_utf8()..];
+            '\n' => {
+                lexer.skip("\n");
+                lexer.line += 1;
+                deleting = deleting.filter(|around| open.len() > *around);
             }
+            first if first.is_alphanumeric() || first == '_' => {
+                let is_inside = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
+                let end = lexer
+                    .rest
+                    .find(|letter| !is_inside(letter))
+                    .unwrap_or(lexer.rest.len());
+                let (word, rest) = lexer.rest.split_at(end);
+                lexer.rest = rest;
+                if word == "delete" {
+                    deleting = Some(open.len());
+                }
+            }
+            other => lexer.rest = &lexer.rest[other.len_utf8()..],
         }
     }
     match open.pop() {
@@ -220,12 +175,13 @@ mod tests {
     #[test]
     fn asset_paths_are_found_where_they_are_and_nowhere_else() {
         let text = "#usda 1.0\n(\n    subLayers = [\n        @./a.usda@,\n        @@@b@c.usda@@@\n    ]\n)\n\
-            # @comment@\ndef \"A@no@\" (references = @../table/t.usd@</T>)\n{\n    string s = \"\"\"@no@\n'@no@'\"\"\"\n    asset e = @@\n    asset x = @tex.<UDIM>.exr@\n}\n";
+            # @comment@\ndef \"A@no@\" (references = @../table/t.usd@</T>)\n{\n    string s = \"\"\"@no@\n'@no@'\"\"\"\n    asset e = @@\n    asset x = @tex.<UDIM>.exr@\n    delete payload = [\n @gone.usd@,\n @too.usd@]\n    asset deleted = @b.exr@\n}\n";
         let expected = [
             ("line 4", "./a.usda"),
             ("line 5", "b@c.usda"),
             ("line 9", "../table/t.usd"),
             ("line 14", "tex.<UDIM>.exr"),
+            ("line 18", "b.exr"),
         ];
         assert_eq!(
             paths(text),

@@ -126,7 +126,7 @@ fn archive(finished: u8, children: &[u64], more: &[u8]) -> Vec<u8> {
 #[test]
 fn alembic_archives_are_whole_or_damaged() {
     const DATA: u64 = 1 << 63;
-    // After 16 bytes and 7 places of 8: data of 4 bytes at 72, a group of itself at 84.
+    // After 16 bytes, a count and 6 places of 8: data of 4 bytes at 72, a group of itself at 84.
     let more = [
         &4_u64.to_le_bytes()[..],
         &[1, 2, 3, 4],
@@ -221,32 +221,81 @@ fn binary_gltf_has_its_buffer_or_is_damaged() {
     }
 }
 
+const TEXT: &[u8] = include_bytes!("../../../../fixtures/usd/layer.usda");
+const BINARY: &[u8] = include_bytes!("../../../../fixtures/usd/layer.usdc");
+const PACKAGE: &[u8] = include_bytes!("../../../../fixtures/usd/package.usdz");
+const LACKING: &[u8] = include_bytes!("../../../../fixtures/usd/lacking.usdz");
+
 #[test]
-fn usd_binaries_and_packages_are_whole_or_damaged() {
-    let mut layer = b"PXR-USDC\0\x08\0\0\0\0\0\0".to_vec();
-    layer.extend(96_u64.to_le_bytes());
-    layer.resize(96, 0);
-    layer.extend(1_u64.to_le_bytes());
-    layer.extend(*b"TOKENS\0\0\0\0\0\0\0\0\0\0");
-    layer.extend([88_u64.to_le_bytes(), 8_u64.to_le_bytes()].concat());
-    assert!(scene_of(&layer, "a.usdc").is_ok());
-    for cut in 8..layer.len() {
-        scene_of(&layer[..cut], "a.usd").expect_err("cut");
+fn a_binary_layer_names_the_same_files_as_the_text_it_was_written_from() {
+    let paths = |bytes: &[u8], name: &str| -> Vec<String> {
+        let facts = scene_of(bytes, name).expect("a scene");
+        assert_eq!(facts.problems, Vec::<String>::new());
+        let mut paths: Vec<String> = facts.references.into_iter().map(|one| one.path).collect();
+        paths.sort();
+        paths
+    };
+    let text = paths(TEXT, "a.usda");
+    assert_eq!(
+        text,
+        [
+            "../table/table.usd",
+            "./chair.usdc",
+            "./heavy.usd",
+            "./sub.usda",
+            "a.png",
+            "b.png",
+            "clip.1.usd",
+            "clip.2.usd",
+            "deep.txt",
+            "doc.pdf",
+            "lib/look.usda",
+            "manifest.usda",
+            "plate.1001.exr",
+            "plate.1002.exr",
+            "tex/wood.<UDIM>.exr"
+        ]
+    );
+    assert_eq!(paths(BINARY, "a.usdc"), text);
+    // A layer is told by its first bytes.
+    assert_eq!(paths(BINARY, "a.usd"), text);
+}
+
+#[test]
+fn binary_layers_that_are_cut_or_lie_are_damaged() {
+    for cut in (0..BINARY.len()).step_by(7).chain([BINARY.len() - 1]) {
+        scene_of(&BINARY[..cut], "a.usdc").expect_err("cut");
     }
-    let mut lying = layer.clone();
-    lying[96..104].copy_from_slice(&u64::MAX.to_le_bytes());
+    let table =
+        usize::try_from(u64::from_le_bytes(BINARY[16..24].try_into().expect("eight"))).expect("small");
+    let mut lying = BINARY.to_vec();
+    lying[table..table + 8].copy_from_slice(&u64::MAX.to_le_bytes());
     assert!(damage(scene_of(&lying, "a.usdc")).contains("sections"));
-    let mut package = b"PK\x03\x04".to_vec();
-    package.extend([0; 60]);
-    assert!(damage(scene_of(&package, "a.usdz")).contains("directory"));
-    package.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0");
-    package.extend([8_u32.to_le_bytes(), 40_u32.to_le_bytes()].concat());
-    package.extend([0; 2]);
-    assert!(scene_of(&package, "a.usdz").is_ok());
+    // The first section are the tokens: they say how long they are when they are decoded.
+    let tokens = u64::from_le_bytes(BINARY[table + 24..table + 32].try_into().expect("eight"));
+    let at = usize::try_from(tokens).expect("small") + 8;
+    let mut lying = BINARY.to_vec();
+    lying[at..at + 8].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+    assert!(damage(scene_of(&lying, "a.usdc")).contains("says that it has"));
+}
+
+#[test]
+fn a_package_has_what_its_layers_name_or_says_what_it_lacks() {
+    let facts = scene_of(PACKAGE, "a.usdz").expect("a package");
+    assert_eq!((facts.references.len(), facts.problems), (0, Vec::new()));
+    let lacking = scene_of(LACKING, "a.usdz").expect("a package");
+    assert_eq!(
+        lacking.problems,
+        [
+            "chair.usda: line 5: `tex/a.1001.png` is not in the package",
+            "in/own.usda: line 2: `../tex/a.1001.png` is not in the package"
+        ]
+    );
+    for cut in 4..PACKAGE.len() {
+        scene_of(&PACKAGE[..cut], "a.usdz").expect_err("cut");
+    }
     assert!(damage(scene_of(b"nothing of it", "a.usda")).contains("does not begin"));
     assert!(damage(scene_of(b"#usda 1.0\n\xff", "a.usda")).contains("UTF-8"));
-    let text = scene_of(b"#usda 1.0\ndef \"A\" (payload = @b.usd@) {}\n", "a.usda").expect("a scene");
-    assert_eq!(text.references[0].path, "b.usd");
 }
 
 #[test]
