@@ -2,7 +2,6 @@
 
 use backlot_tests::Studio;
 use fs_err as fs;
-use serde_json::Value;
 
 use super::{TABLE, check, declare, exr, frame, items, outcomes, render, report};
 

@@ -473,7 +473,7 @@ fn a_copy_into_a_repo_with_a_policy_is_checked_first_and_recorded() {
     studio.ws(&["publish", "Rules"]).ok();
     name_policy(&studio, "[repos.blessed]", "Rules");
     render(&studio, &[0.1, f32::NAN]);
-    studio.ws(&["publish", "Table", "--bump", "rc"]).ok();
+    studio.ws(&["publish", "Table", "--bump", "minor,rc"]).ok();
     let to_blessed = |what: &str, more: &[&str]| {
         studio.ws(&[
             &["copy", what, "--from", "review", "--to", "blessed", "--json"],

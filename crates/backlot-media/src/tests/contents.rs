@@ -201,7 +201,7 @@ fn gltf_names_its_files_and_what_is_wrong_inside() {
 #[test]
 fn binary_gltf_has_its_buffer_or_is_damaged() {
     let json = triangle("", 36, "").replace("\"uri\": \"\", ", "");
-    let json = format!("{json:1$}", "", json.len().next_multiple_of(4));
+    let json = format!("{json:width$}", width = json.len().next_multiple_of(4));
     let chunk = |kind: &[u8; 4], bytes: &[u8]| {
         let size = u32::try_from(bytes.len()).expect("small").to_le_bytes();
         [&size[..], kind, bytes].concat()

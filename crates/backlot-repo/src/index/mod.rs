@@ -140,6 +140,7 @@ impl IndexRepo {
             file: None,
             sha256: None,
             modified: None,
+            checks: Vec::new(),
             author: String::new(),
             reason: reason.clone(),
             machine: String::new(),

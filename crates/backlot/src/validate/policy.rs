@@ -6,7 +6,6 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::Sha256;
 use backlot_pep::{PackageName, Version};
 
 use crate::environment::lockfile::Lock;
@@ -19,8 +18,6 @@ use crate::workspace::Opened;
 pub(crate) struct Policy {
     pub(crate) package: PackageName,
     pub(crate) version: Version,
-    /// The digest of its file; none of an output.
-    pub(crate) sha256: Option<Sha256>,
     /// The folder of its package, with its `asset.toml`.
     pub(crate) folder: PathBuf,
 }
@@ -74,7 +71,6 @@ impl Opened {
         Ok(Policy {
             package: name.clone(),
             version: locked.version.clone(),
-            sha256: locked.sha256,
             folder: folder.ok_or_else(missing)?,
         })
     }

@@ -173,7 +173,7 @@ impl CheckResult {
                 waiver.by = short(&waiver.by);
                 waiver
             }),
-            digest: Sha256::from_bytes(digest.into()),
+            sha256: Sha256::from_bytes(digest.into()),
         }
     }
 }
