@@ -144,6 +144,17 @@ pub struct FrameRead {
     pub whole: bool,
 }
 
+impl FrameRead {
+    /// What reading the header alone tells.
+    fn of_header(self) -> Self {
+        Self {
+            problem: self.problem.filter(|_| self.facts.is_none()),
+            not_finite: Vec::new(),
+            ..self
+        }
+    }
+}
+
 /// What is known of frames from before, by whoever knows whether a file is still the same.
 pub trait KnownFrames: Sync {
     /// What was read of a file.
@@ -189,7 +200,11 @@ pub fn check_known_frames(
         |frame| {
             let before = known.find(&frame.path);
             if let Some(read) = before.filter(|read| read.whole || options.headers_only) {
-                return Ok(read);
+                return Ok(if options.headers_only {
+                    read.of_header()
+                } else {
+                    read
+                });
             }
             let read = read_frame(frame, options, &memory)?;
             known.keep(&frame.path, &read);

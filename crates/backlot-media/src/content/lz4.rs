@@ -69,7 +69,7 @@ mod tests {
         let block = [0x56, b'a', b'b', b'c', b'd', b'e', 5, 0, 0x10, b'!'];
         assert_eq!(decode(&block, 16).expect("a block"), b"abcdeabcdeabcde!");
         assert!(decode(&block, 15).is_err());
-        for cut in [2, 6, 7] {
+        for cut in [2, 7] {
             assert!(decode(&block[..cut], 100).is_err(), "cut at {cut}");
         }
         assert!(decode(&[0x10, b'a', 2, 0, 0], 100).is_err());

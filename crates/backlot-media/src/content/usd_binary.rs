@@ -340,10 +340,10 @@ impl Values<'_> {
         } else {
             self.u64(&mut at)?
         };
+        // In place an asset is a token, in a list a string.
         for _ in 0..count {
             let index = self.u32(&mut at)?;
-            let path = self.token(index)?;
-            self.note(field, path);
+            self.note_string(field, index)?;
         }
         Ok(())
     }

@@ -119,6 +119,8 @@ fn directory(source: &mut Source) -> Result<Vec<Packed>, Trouble> {
     end.take(10)?;
     let count = usize::from(u16::from_le_bytes(end.array()?));
     let (size, begin) = (u64::from(end.u32_le()?), u64::from(end.u32_le()?));
+    let comment = usize::from(u16::from_le_bytes(end.array()?));
+    end.take(comment)?;
     if begin + size > source.size {
         return Err(damaged("it is truncated: its directory lies behind its end"));
     }

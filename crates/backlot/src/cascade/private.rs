@@ -50,6 +50,7 @@ impl Opened {
     ) -> Result<Arc<Shared>> {
         let config = self.private_config(root, rebuild.node.repo.as_str(), &[])?;
         let shared = Shared::of_cascade(root.to_path_buf(), self.host(), rebuild.cascade);
+        shared.set_blessed(self.blessed());
         let mut private = Self::with_config(Arc::clone(&shared), config, context)?;
         private.make()?;
         let mut wanted = requirements(rebuild);

@@ -67,6 +67,7 @@ impl<'a> StudioWorker<'a> {
         };
         let shared =
             shared.unwrap_or_else(|| Shared::of_cascade(self.folder(job), self.opened.host(), &job.cascade));
+        shared.set_blessed(self.opened.blessed());
         Opened::now(&shared, &context.clone().silent())
     }
 

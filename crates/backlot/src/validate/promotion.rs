@@ -78,6 +78,7 @@ impl Opened {
         let mut config = self.private_config(folder.path(), &options.from, &[options.to.as_str()])?;
         config.set_publish_to(None);
         let shared = Shared::new(folder.path().to_path_buf(), self.host());
+        shared.set_blessed(self.blessed());
         let mut private = Self::with_config(shared, config, &self.context().clone().silent())?;
         let _forgotten = Forgotten(self, folder.path());
         private.make()?;

@@ -186,7 +186,7 @@ fn licence(params: Params<'_>, subject: &Subject<'_>) -> Result<Vec<CheckItem>, 
 
 /// No pre-release into repos where people look for what is final.
 fn no_prerelease(params: Params<'_>, subject: &Subject<'_>) -> Result<Vec<CheckItem>, String> {
-    let blessed = subject.opened.config().blessed.clone();
+    let blessed = subject.opened.blessed().map(ToOwned::to_owned);
     let repos = params
         .list("repos")?
         .unwrap_or_else(|| blessed.into_iter().collect());
