@@ -1,4 +1,4 @@
-//! Movies in boxes (ISO/IEC 14496-12, and QuickTime before it): picture size, frame rate, duration and codec, and whether all of it is there.
+//! Movies in boxes (ISO/IEC 14496-12, and Apple's MOV before it): picture size, frame rate, duration and codec, and whether all of it is there.
 //!
 //! Read are the boxes of the movie header and where the samples lie, never a sample. Invariants: the header is held whole, so it is bounded; boxes are
 //! counted and nest only as far as the standard does. Deliberately absent: Matroska and others; codecs.
@@ -100,8 +100,8 @@ fn atoms<'a>(mut bytes: Bytes<'a>, count: &mut usize) -> Result<Vec<Atom<'a>>, T
     Ok(atoms)
 }
 
-fn find<'a>(atoms: &[Atom<'a>], kind: &[u8; 4]) -> Option<Bytes<'a>> {
-    atoms.iter().find(|atom| &atom.kind == kind).map(|atom| atom.body)
+fn find<'a>(atoms: &[Atom<'a>], kind: [u8; 4]) -> Option<Bytes<'a>> {
+    atoms.iter().find(|atom| atom.kind == kind).map(|atom| atom.body)
 }
 
 pub(super) fn read(path: &std::path::Path) -> Result<MovieFacts, Trouble> {
@@ -109,7 +109,7 @@ pub(super) fn read(path: &std::path::Path) -> Result<MovieFacts, Trouble> {
     let header = header(&mut source)?;
     let mut count = 0;
     let movie = atoms(Bytes(&header), &mut count)?;
-    let is_fragmented = find(&movie, b"mvex").is_some();
+    let is_fragmented = find(&movie, *b"mvex").is_some();
     for track in movie.iter().filter(|atom| &atom.kind == b"trak") {
         let boxes = atoms(track.body, &mut count)?;
         if let Some(facts) = pictures(&boxes, is_fragmented, source.size, &mut count)? {
@@ -172,11 +172,11 @@ fn pictures(
     file: u64,
     count: &mut usize,
 ) -> Result<Option<MovieFacts>, Trouble> {
-    let Some(media) = find(track, b"mdia") else {
+    let Some(media) = find(track, *b"mdia") else {
         return Ok(None);
     };
     let media = atoms(media, count)?;
-    let Some(mut handler) = find(&media, b"hdlr") else {
+    let Some(mut handler) = find(&media, *b"hdlr") else {
         return Ok(None);
     };
     handler.take(8)?;
@@ -184,10 +184,13 @@ fn pictures(
         return Ok(None);
     }
     let missing = |name: &str| damaged(format!("its track of pictures has no `{name}`"));
-    let (scale, ticks) = media_time(find(&media, b"mdhd").ok_or_else(|| missing("mdhd"))?)?;
-    let information = atoms(find(&media, b"minf").ok_or_else(|| missing("minf"))?, count)?;
-    let table = atoms(find(&information, b"stbl").ok_or_else(|| missing("stbl"))?, count)?;
-    let mut entry = find(&table, b"stsd").ok_or_else(|| missing("stsd"))?;
+    let (scale, ticks) = media_time(find(&media, *b"mdhd").ok_or_else(|| missing("mdhd"))?)?;
+    let information = atoms(find(&media, *b"minf").ok_or_else(|| missing("minf"))?, count)?;
+    let table = atoms(
+        find(&information, *b"stbl").ok_or_else(|| missing("stbl"))?,
+        count,
+    )?;
+    let mut entry = find(&table, *b"stsd").ok_or_else(|| missing("stsd"))?;
     entry.take(8)?;
     let mut entry = atoms(entry, count)?
         .into_iter()
@@ -199,7 +202,7 @@ fn pictures(
     if width == 0 || height == 0 {
         return Err(damaged("its pictures have no size"));
     }
-    let (frames, sum, constant) = times(find(&table, b"stts").ok_or_else(|| missing("stts"))?)?;
+    let (frames, sum, constant) = times(find(&table, *b"stts").ok_or_else(|| missing("stts"))?)?;
     if !is_fragmented {
         chunks_are_there(&table, file)?;
     }
@@ -242,17 +245,14 @@ fn times(mut bytes: Bytes<'_>) -> Result<(u64, u64, bool), Trouble> {
             runs.push((count, delta));
         }
     }
-    let constant = match runs.as_slice() {
-        [] | [_] | [_, (1, _)] => true,
-        _ => false,
-    };
+    let constant = matches!(runs.as_slice(), [] | [_] | [_, (1, _)]);
     Ok((frames, sum, constant))
 }
 
 /// Damage where a chunk of samples begins behind the end of the file.
 fn chunks_are_there(table: &[Atom<'_>], file: u64) -> Result<(), Trouble> {
-    let is_wide = find(table, b"co64").is_some();
-    let Some(mut offsets) = find(table, b"co64").or_else(|| find(table, b"stco")) else {
+    let is_wide = find(table, *b"co64").is_some();
+    let Some(mut offsets) = find(table, *b"co64").or_else(|| find(table, *b"stco")) else {
         return Err(damaged("its track of pictures does not say where they are"));
     };
     offsets.take(4)?;

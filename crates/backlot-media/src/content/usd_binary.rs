@@ -2,7 +2,7 @@
 //!
 //! A layer has a table of sections at its end: tokens (texts), strings (indices of tokens), and fields, each with the index of its name and a value, which is in place or
 //! says where it lies. Read are values that have asset paths: assets and lists of them, sublayers, references, payloads, dictionaries, samples over time. Source: `crateFile.cpp`
-//! and `crateDataTypes.h` of OpenUSD. Invariants: what is decoded is bounded by the file, values are counted, and nest only so deep. Deliberately absent: geometry, paths, specs, and
+//! and `crateDataTypes.h` of Pixar's USD. Invariants: what is decoded is bounded by the file, values are counted, and nest only so deep. Deliberately absent: geometry, paths, specs, and
 //! layers from before version 0.4 (2017), of which sections are checked and no more.
 
 use super::bytes::{Bytes, Source};
@@ -98,7 +98,7 @@ fn sections(source: &mut Source, table: u64) -> Result<Vec<Section>, Trouble> {
     Ok(sections)
 }
 
-/// What OpenUSD's fast compression made: a count of blocks and they with their sizes, or one block after a zero.
+/// What USD's fast compression made: a count of blocks and they with their sizes, or one block after a zero.
 fn decompressed(bytes: &[u8], size: u64) -> Result<Vec<u8>, Trouble> {
     if size > MOST_DECODED || size > LZ4_RATIO.saturating_mul(bytes.len() as u64) {
         return Err(damaged(format!(
@@ -183,7 +183,7 @@ fn fields(source: &mut Source, section: &Section) -> Result<Vec<(u32, u64)>, Tro
         .collect()
 }
 
-/// Integers as OpenUSD packs them: the most frequent difference, two bits for each that say how long its difference is, and the differences.
+/// Integers as USD packs them: the most frequent difference, two bits for each that say how long its difference is, and the differences.
 fn integers(bytes: &[u8], most: u64, count: u64) -> Result<Vec<u32>, Trouble> {
     let most = usize::try_from(most).map_err(|_| damaged("a part is too long"))?;
     let (blocks, rest) = bytes.split_first().ok_or_else(|| damaged("a part is empty"))?;

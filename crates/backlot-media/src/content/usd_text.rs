@@ -56,6 +56,40 @@ impl<'a> Lexer<'a> {
         Err(damaged(format!("line {begun}: {what} does not end")))
     }
 
+    /// A text in quotes, which may be three.
+    fn text(&mut self, quote: char) -> Result<(), Trouble> {
+        let (three, one) = if quote == '"' {
+            ("\"\"\"", "\"")
+        } else {
+            ("'''", "'")
+        };
+        let is_long = self.skip(three);
+        if !is_long {
+            self.skip(one);
+        }
+        self.until(if is_long { three } else { one }, is_long, "a text")?;
+        Ok(())
+    }
+
+    /// An asset path, without its marks.
+    fn asset_path(&mut self) -> Result<String, Trouble> {
+        if self.skip("@@@") {
+            let path = self.until("@@@", true, "an asset path")?;
+            return Ok(path.replace("\\@@@", "@@@"));
+        }
+        self.skip("@");
+        Ok(self.until("@", false, "an asset path")?.to_owned())
+    }
+
+    /// A word.
+    fn word(&mut self) -> &'a str {
+        let is_inside = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
+        let end = self.rest.find(|letter| !is_inside(letter));
+        let (word, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+        self.rest = rest;
+        word
+    }
+
     fn skip(&mut self, mark: &str) -> bool {
         match self.rest.strip_prefix(mark) {
             Some(rest) => {
@@ -79,36 +113,18 @@ fn asset_paths(text: &str) -> Result<Vec<SceneReference>, Trouble> {
                 lexer.rest = lexer
                     .rest
                     .split_once('\n')
-                    .map_or("", |(comment, _)| &lexer.rest[comment.len()..])
+                    .map_or("", |(comment, _)| &lexer.rest[comment.len()..]);
             }
-            '"' | '\'' => {
-                let (three, one) = if first == '"' {
-                    ("\"\"\"", "\"")
-                } else {
-                    ("'''", "'")
-                };
-                if lexer.skip(three) {
-                    lexer.until(three, true, "a text")?;
-                } else {
-                    lexer.skip(one);
-                    lexer.until(one, false, "a text")?;
-                }
-            }
+            '"' | '\'' => lexer.text(first)?,
             '@' => {
                 let line = lexer.line;
-                let path = if lexer.skip("@@@") {
-                    lexer.until("@@@", true, "an asset path")?.replace("\\@@@", "@@@")
-                } else {
-                    lexer.skip("@");
-                    lexer.until("@", false, "an asset path")?.to_owned()
-                };
+                let path = lexer.asset_path()?;
                 if found.len() == MOST_PATHS {
                     return Err(Trouble::TooLarge(format!("more than {MOST_PATHS} asset paths")));
                 }
                 if !path.is_empty() && deleting.is_none() {
-                    let place = format!("line {line}");
                     found.push(SceneReference {
-                        place,
+                        place: format!("line {line}"),
                         path,
                         bytes: None,
                     });
@@ -143,14 +159,7 @@ fn asset_paths(text: &str) -> Result<Vec<SceneReference>, Trouble> {
                 deleting = deleting.filter(|around| open.len() > *around);
             }
             first if first.is_alphanumeric() || first == '_' => {
-                let is_inside = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
-                let end = lexer
-                    .rest
-                    .find(|letter| !is_inside(letter))
-                    .unwrap_or(lexer.rest.len());
-                let (word, rest) = lexer.rest.split_at(end);
-                lexer.rest = rest;
-                if word == "delete" {
+                if lexer.word() == "delete" {
                     deleting = Some(open.len());
                 }
             }

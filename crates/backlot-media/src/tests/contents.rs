@@ -126,6 +126,7 @@ fn archive(finished: u8, children: &[u64], more: &[u8]) -> Vec<u8> {
 #[test]
 fn alembic_archives_are_whole_or_damaged() {
     const DATA: u64 = 1 << 63;
+    const PIECE: u64 = DATA | 0x48;
     // After 16 bytes, a count and 6 places of 8: data of 4 bytes at 72, a group of itself at 84.
     let more = [
         &4_u64.to_le_bytes()[..],
@@ -134,7 +135,7 @@ fn alembic_archives_are_whole_or_damaged() {
         &84_u64.to_le_bytes(),
     ]
     .concat();
-    let children = [72 | DATA, 72 | DATA, 84, DATA, 0, 72 | DATA];
+    let children = [PIECE, PIECE, 84, DATA, 0, PIECE];
     let at = |list: &[u64]| {
         let shift = 72 - (16 + 8 + 8 * list.len() as u64);
         let pad = vec![0; usize::try_from(shift).expect("small")];
@@ -150,7 +151,7 @@ fn alembic_archives_are_whole_or_damaged() {
     }
     let unfinished = [&whole[..5], &[0], &whole[6..]].concat();
     assert!(damage(scene_of(&unfinished, "a.abc")).contains("did not finish"));
-    let endless = at(&[72 | DATA, 84, 84, u64::MAX, 0, 0]);
+    let endless = at(&[PIECE, 84, 84, u64::MAX, 0, 0]);
     assert!(damage(scene_of(&endless, "a.abc")).contains("truncated"));
     assert!(damage(scene_of(&archive(0xff, &[0; 3], &[]), "a.abc")).contains("root group"));
     let old = scene_of(b"\x89HDF\r\n\x1a\n--------", "a.abc");

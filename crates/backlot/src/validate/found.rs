@@ -106,6 +106,10 @@ impl CheckItem {
     }
 
     /// With what was expected and what is there.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers give numbers and texts alike"
+    )]
     pub(crate) fn compared(self, expected: impl ToString, found: impl ToString) -> Self {
         Self {
             expected: Some(expected.to_string()),

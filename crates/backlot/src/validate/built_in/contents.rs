@@ -258,7 +258,7 @@ impl WantedMovie {
                     if *what == "frames" {
                         "count of frames"
                     } else {
-                        *what
+                        what
                     },
                     wanted.to_string(),
                     found,
