@@ -160,7 +160,7 @@ backlot_core::coded! {
             "check that the server is reachable, then try again",
             retry true;
         Self::Store { .. } => "backend::store", Class::Environment,
-            "look at the URL, the credentials (`backlot auth test URL`) and what they may do, and that the bucket or folder is there";
+            "look at the URL, the credentials (`auth test URL`) and what they may do, and that the bucket or folder is there";
         Self::NoExclusiveCreate { .. } => "backend::no_exclusive_create", Class::Config,
             "publish to a folder, an index, WebDAV, an SFTP server with hard links or a store with conditional writes; reading this one works";
         Self::UnknownHostKey { scan, .. } => "backend::unknown_host_key", Class::Config,

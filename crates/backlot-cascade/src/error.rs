@@ -151,9 +151,9 @@ backlot_core::coded! {
         Self::BadNode { .. } => "cascade::bad_node", Class::User,
             "write the repo and the package, as in `review/table`";
         Self::UnknownRoot { .. } => "cascade::unknown_root", Class::NotFound,
-            "check the version with `backlot releases`, or update the index";
+            "check the version; `log NAME` shows all releases";
         Self::UnknownNode { cascade, .. } => "cascade::unknown_node", Class::NotFound,
-            format!("list its nodes with `backlot cascade status {cascade}`");
+            format!("list its nodes with `cascade status {cascade}`");
         Self::NeedsConfirmation { .. } => "cascade::needs_confirmation", Class::Conflict,
             "look at the plan with `--dry-run`, then confirm it or raise the limit";
         Self::OtherJournal { .. } => "cascade::other_journal", Class::Conflict,
@@ -163,7 +163,7 @@ backlot_core::coded! {
         Self::NoPlan => "cascade::no_plan", Class::Integrity,
             "start the cascade again: what it has released already is found and kept";
         Self::NothingToRevert { .. } => "cascade::nothing_to_revert", Class::NotFound,
-            "list cascades with `backlot cascade list`";
+            "list cascades with `cascade list`";
         Self::MissingEvents { .. } => "cascade::missing_events", Class::Conflict,
             "read the events from the last cursor again, or rebuild the catalog from the repo",
             retry true;

@@ -13,10 +13,11 @@ use serde_json::json;
 use crate::host;
 use crate::output::with_schema;
 use crate::session::Session;
+use crate::wording::with_commands;
 
 /// A text of an error or warning as it is shown to people.
 pub(crate) fn for_people(text: &str) -> String {
-    sanitize(&without_temporaries(text))
+    sanitize(&with_commands(&without_temporaries(text)))
 }
 
 /// An error as it is shown to people: its texts, which may hold what somebody else wrote, fit for a terminal.
@@ -157,8 +158,8 @@ fn object(error: &dyn Coded, command: &str) -> serde_json::Value {
     let object = json!({ "error": {
         "code": error.code(),
         "class": error.class().as_str(),
-        "message": without_temporaries(&error.to_string()),
-        "help": error.help(),
+        "message": with_commands(&without_temporaries(&error.to_string())),
+        "help": error.help().map(|help| with_commands(&help).into_owned()),
         "causes": causes,
     }});
     with_schema(object, command)

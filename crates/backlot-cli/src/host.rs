@@ -1,12 +1,13 @@
 //! What only the command takes from the environment; the rest is `Host::from_env`, as in any program.
 //!
-//! `BACKLOT_WORKSPACE`, `BACKLOT_PART_REMOTE`, `_ENDPOINT` and `_REGION`, `NO_COLOR`, `TERM`.
+//! `BACKLOT_WORKSPACE`, `BACKLOT_LOCK_TIMEOUT`, `BACKLOT_PART_REMOTE`, `_ENDPOINT` and `_REGION`, `NO_COLOR`, `TERM`.
 #![expect(
     clippy::disallowed_methods,
     reason = "only the command line reads the environment, here"
 )]
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use backlot::{Host, StoreOptions};
 
@@ -32,6 +33,12 @@ pub(crate) fn search_path(name: &str, first: &Path) -> std::ffi::OsString {
     let rest = std::env::split_paths(&rest).filter(|p| !p.as_os_str().is_empty());
     std::env::join_paths(std::iter::once(first.to_path_buf()).chain(rest))
         .unwrap_or_else(|_| first.as_os_str().to_owned())
+}
+
+/// How long locks are waited for, if the environment says so.
+pub(crate) fn patience() -> Option<Duration> {
+    let seconds = text("BACKLOT_LOCK_TIMEOUT")?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// Whether colours are not wanted.

@@ -12,6 +12,7 @@ mod output;
 mod pages;
 mod progress;
 mod session;
+mod wording;
 
 // Buffers of a MiB come and go by the thousand; the system's allocator returns each to the kernel and faults it in anew.
 #[global_allocator]

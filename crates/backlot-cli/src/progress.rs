@@ -12,6 +12,7 @@ use backlot::{Event, EventKind, Observer, Operation};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::errors::for_people;
+use crate::wording::with_commands;
 
 /// Warnings about files in repos, of which others made as many as they liked: nobody reads the fourth.
 const GATHERED: [&str; 4] = [
@@ -87,6 +88,11 @@ impl Terminal {
             return;
         }
         let line = if self.json {
+            let message = with_commands(&warning.message).into_owned();
+            let warning = backlot::Warning {
+                message,
+                ..warning.clone()
+            };
             serde_json::json!({ "warning": warning }).to_string()
         } else {
             let message = for_people(&warning.message);

@@ -35,9 +35,12 @@ impl Session {
     pub(crate) fn new(global: &Global, command: String) -> Self {
         let cancel = Cancel::default();
         let terminal = Arc::new(Terminal::new(global.quiet, global.json, global.verbose));
-        let context = Context::default()
+        let mut context = Context::default()
             .with_observer(Arc::clone(&terminal) as _)
             .with_cancel(cancel.clone());
+        if let Some(patience) = host::patience() {
+            context = context.with_patience(patience);
+        }
         let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
         let workspace = global
             .workspace

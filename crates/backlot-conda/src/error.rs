@@ -151,11 +151,11 @@ backlot_core::coded! {
         Self::BadChannel { .. } => "conda::bad_channel", Class::User,
             "give a folder or a URL like https://conda.studio.example/main, without secrets";
         Self::NoChannel => "conda::no_channel", Class::Config,
-            "name where conda packages come from: backlot channel add FOLDER-OR-URL";
+            "name where conda packages come from with `channel add FOLDER-OR-URL`";
         Self::BadSpec { .. } => "conda::bad_spec", Class::User,
             "write a name and versions, as in `numpy >=1.26,<2` or `python 3.12.*`";
         Self::ChannelUnreadable { retry, .. } => "conda::channel_unreadable", Class::Environment,
-            "see that it is there and has a noarch/repodata.json: backlot channel list",
+            "see that it is there and has a noarch/repodata.json; `channel list` shows all",
             retry *retry;
         Self::Offline { .. } => "conda::offline", Class::Environment,
             "run it once with the network, or bring the cache from a machine that has it";
@@ -180,7 +180,7 @@ backlot_core::coded! {
         Self::ForeignPrefix { .. } => "conda::foreign_prefix", Class::Conflict,
             "move it away; it is made anew";
         Self::NoPlatform => "conda::no_platform", Class::Environment,
-            "use an interpreter of the system: backlot init --python PATH";
+            "use an interpreter of the system: `init --python PATH`";
         Self::Setup { .. } => "conda::setup", Class::Environment,
             "see to the cause, then run it again";
     }

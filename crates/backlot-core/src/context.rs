@@ -19,6 +19,8 @@ pub struct Context {
     clock: Arc<dyn Clock>,
     warnings: Arc<AtomicU64>,
     pool: Pool,
+    /// How long locks are waited for, if that was said.
+    patience: Option<Duration>,
     /// The operation that this is a part of.
     within: Option<Arc<Work>>,
     subject: Option<Arc<Subject>>,
@@ -59,6 +61,7 @@ impl Default for Context {
             clock: Arc::new(SystemClock),
             warnings: Arc::default(),
             pool: Pool::of_process(),
+            patience: None,
             within: None,
             subject: None,
         }
@@ -100,6 +103,13 @@ impl Context {
         self.pool = pool;
         self
     }
+    /// The same context, with how long a lock is waited for that another call or process holds: zero to be told at once. Otherwise a minute for a
+    /// workspace or a cache.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
     /// The same context for work that is about something, which its events say.
     #[must_use]
     pub fn about(mut self, subject: Subject) -> Self {
@@ -123,6 +133,10 @@ impl Context {
     /// The time of day.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+    /// How long a lock is waited for, if that was said.
+    pub fn patience(&self) -> Option<Duration> {
+        self.patience
     }
     /// The threads for computing.
     pub fn pool(&self) -> &Pool {

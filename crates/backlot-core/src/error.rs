@@ -64,7 +64,8 @@ pub trait Coded: Error + Send + Sync + 'static {
     fn code(&self) -> &'static str;
     /// What kind of trouble it is.
     fn class(&self) -> Class;
-    /// What to do about it, in the imperative; `None` where the message says it all.
+    /// What to do about it, in the imperative; `None` where the message says it all. Operations are named in backticks as the command
+    /// has them, without its name (`pull --force`): a program may put its own words for them.
     fn help(&self) -> Option<String> {
         None
     }

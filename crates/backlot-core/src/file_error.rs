@@ -71,7 +71,7 @@ impl Coded for FileError {
     fn help(&self) -> Option<String> {
         match self.code() {
             "file::disk_full" => Some(
-                "free some space (`backlot gc --dry-run` shows what the cache could drop) and run it again"
+                "free some space (`gc --dry-run` shows what the cache could drop) and run it again"
                     .to_owned(),
             ),
             "file::too_many_open" => Some(

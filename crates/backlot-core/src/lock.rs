@@ -47,7 +47,7 @@ crate::coded! {
 }
 
 impl FileLock {
-    /// Wait for the lock on `path` (made if absent), at most `patience`.
+    /// Wait for the lock on `path` (made if absent), at most `patience`, or what the context says.
     pub fn acquire(path: &Path, patience: Duration, context: &Context) -> Result<Self, LockError> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(FileError::from)?;
@@ -71,6 +71,7 @@ impl FileLock {
         patience: Duration,
         context: &Context,
     ) -> Result<Self, LockError> {
+        let patience = context.patience().unwrap_or(patience);
         let deadline = Instant::now() + patience;
         loop {
             match take(&file) {
@@ -88,5 +89,30 @@ impl FileLock {
                 Err(std::fs::TryLockError::Error(e)) => return Err(FileError::from(e).into()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{FileLock, LockError};
+    use crate::Context;
+
+    #[test]
+    fn who_calls_says_how_long_a_lock_is_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, long) = (folder.path().join("lock"), Duration::from_mins(5));
+        let held = FileLock::acquire(&path, long, &Context::default()).expect("free");
+        let hasty = Context::default().with_patience(Duration::ZERO);
+        let began = Instant::now();
+        let refused = FileLock::acquire(&path, long, &hasty);
+        assert!(
+            matches!(refused, Err(LockError::Busy { seconds: 0, .. })),
+            "{refused:?}"
+        );
+        assert!(began.elapsed() < Duration::from_mins(1));
+        drop(held);
+        FileLock::acquire(&path, long, &hasty).expect("free again");
     }
 }

@@ -228,13 +228,13 @@ backlot_core::coded! {
         Self::Overlap { .. } => "dvc::overlap", Class::Conflict,
             "add the tracked path itself, or remove its pointer first";
         Self::Imported { .. } => "dvc::imported", Class::Conflict,
-            "`backlot update PATH.dvc` takes what its source has; copy it to another name to change it";
+            "`update PATH.dvc` takes what its source has; copy it to another name to change it";
         Self::MadeByStage { .. } => "dvc::made_by_stage", Class::Conflict,
-            "run `backlot repro` to make it and record it, or remove it from the outputs of the stage to track it by itself";
+            "run `repro` to make it and record it, or remove it from the outputs of the stage to track it by itself";
         Self::NotInCache { .. } => "dvc::not_in_cache", Class::NotFound,
             "run pull to fetch it, or add where the files are";
         Self::NotOnRemote { .. } => "dvc::not_on_remote", Class::NotFound,
-            "run `backlot add` on them where they are, push them from the workspace that has them, name the remote that \
+            "run `add` on them where they are, push them from the workspace that has them, name the remote that \
             has them with --remote, or use --remove to publish without them";
         Self::NoManifest { .. } => "dvc::no_manifest", Class::NotFound,
             "run pull to fetch it; if it is lost, remove the pointer and add the whole folder where its files are";
@@ -244,7 +244,7 @@ backlot_core::coded! {
             "delete the file, then try again";
         Self::ProofFailed { .. } => "dvc::proof_failed", Class::Integrity,
             "do not use the files; pull again from a remote you trust, or ask who published them. Where the files are right, \
-            as after `dvc add`, run `backlot add` on them";
+            as after `dvc add`, run `add` on them";
         Self::OneName { .. } => "dvc::one_name", Class::Conflict,
             "pull them to a disk that tells such names apart, or have one of them renamed where they are from";
         Self::InTheWay { .. } => "dvc::in_the_way", Class::Conflict,

@@ -217,7 +217,7 @@ backlot_core::coded! {
         Self::OverInput { .. } => "media::over_input", Class::User,
             "name another output folder with `-o`";
         Self::Damaged { .. } => "media::damaged", Class::Integrity,
-            "render or fetch it again; `backlot step frames-check` lists every damaged frame";
+            "render or fetch it again; `step frames-check` lists every damaged frame";
         Self::Unsupported { .. } => "media::unsupported", Class::User,
             "convert it to flat scan lines or tiles with a compression of OpenEXR 2, or to PNG, JPEG or TIFF";
         Self::TooLarge { .. } => "media::too_large", Class::Integrity,
@@ -232,6 +232,6 @@ backlot_core::coded! {
         Self::NameNotUtf8 { .. } => "media::name_not_utf8", Class::User,
             "rename it: programs that verify manifests read them as UTF-8";
         Self::BadManifest { .. } => "media::bad_manifest", Class::User,
-            "give a manifest that `backlot step checksum`, `b3sum` or `md5sum` wrote";
+            "give a manifest that `step checksum`, `b3sum` or `md5sum` wrote";
     }
 }

@@ -170,14 +170,14 @@ backlot_core::coded! {
             "retry later, or ask the administrator of the server",
             retry *status >= 500 || *status == 429;
         Self::Denied { variables, .. } if variables.is_empty() => "index::denied", Class::Config,
-            "store credentials with `backlot auth login URL`, put the host into ~/.netrc, or name the server as a repo: the credentials of that are used for its files";
+            "store credentials with `auth login URL`, put the host into ~/.netrc, or name the server as a repo: the credentials of that are used for its files";
         Self::Denied { variables, sent, .. } => "index::denied", Class::Config,
             {
             let variables = format!("`{variables}_TOKEN`, or `{variables}_USERNAME` and `{variables}_PASSWORD`, with the server's name in `{variables}_HOST`, or the host's entry in ~/.netrc; none is sent over plain http");
             if *sent {
-                format!("`backlot auth test URL` says where they come from; check what is in {variables}")
+                format!("`auth test URL` says where they come from; check what is in {variables}")
             } else {
-                format!("run `backlot auth login URL`, or set {variables}")
+                format!("run `auth login URL`, or set {variables}")
             }
             };
         Self::Redirect { .. } => "index::redirect", Class::Integrity,
@@ -197,7 +197,7 @@ backlot_core::coded! {
         Self::OpenFile { path, .. } => "auth::open_file", Class::Config,
             format!("run `chmod 600 '{}'`; change the passwords in it if others may have read them", path.display());
         Self::BadFile { path, .. } => "auth::bad_file", Class::Config,
-            format!("move `{}` away and store the credentials again with `backlot auth login URL`", path.display());
+            format!("move `{}` away and store the credentials again with `auth login URL`", path.display());
         Self::BadPrefix { .. } => "auth::bad_url", Class::User,
             "give the address of a server or a part of it, like `https://host/team`, without user and password";
         Self::PlainHttp { .. } => "auth::plain_http", Class::User,

@@ -280,7 +280,7 @@ backlot_core::coded! {
         Self::NotAFolder { .. } => "repo::not_a_folder", Class::Config,
             "name a folder as the repo's path";
         Self::NoPackages { place: Place::Url(_) } => "repo::no_packages", Class::Environment,
-            "check the store's address and credentials, or run `backlot repair --repo NAME`; if its releases were removed on purpose, remove `simple/` and `status/` there, too";
+            "check the store's address and credentials, or run `repair --repo NAME`; if its releases were removed on purpose, remove `simple/` and `status/` there, too";
         Self::NoPackages { place } => "repo::no_packages", Class::Environment,
             format!("mount or restore `{place}`; if its releases were removed on purpose, make the folder again, empty");
         Self::BadMarker { .. } => "repo::bad_marker", Class::Config,
@@ -299,7 +299,7 @@ backlot_core::coded! {
         Self::NoRelease { .. } => "repo::no_release", Class::NotFound,
             "list what the repo has, or name another repo";
         Self::NotAllowed { package, repo } => "repo::not_allowed", Class::Config,
-            format!("if it may, add it to `allow` in `[repos.{repo}]`: backlot repo allow {repo} {package}");
+            format!("if it may, add it to `allow` in `[repos.{repo}]` with `repo allow {repo} {package}`");
         Self::BadAllowedName { .. } => "repo::bad_allowed_name", Class::User,
             "write the name of a package, the beginning of names and `*`, or `*` for everything";
         Self::TooLarge { .. } => "repo::too_large", Class::Integrity,

@@ -7,6 +7,45 @@
 //! decides anything. The layout is in `docs/format/repo-folder.md`, the reasons in
 //! `docs/decisions/0002-publishing-to-a-folder.md`.
 //!
+//! ```
+//! use backlot_core::Context;
+//! use backlot_pep::PackageName;
+//! use backlot_repo::{Error, Publication, ReleaseStore, Verdict};
+//! use backlot_wheel::{BuildOptions, Project, build};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let top = tempfile::tempdir()?;
+//! # let (source, wheels, studio) = (top.path().join("table"), top.path().join("wheels"), top.path().join("review"));
+//! # for made in [&source.join("src/table"), &wheels] { fs_err::create_dir_all(made)?; }
+//! # fs_err::write(source.join("pyproject.toml"), "[project]\nname = \"Table\"\nversion = \"1.2.0\"\n")?;
+//! # fs_err::write(source.join("src/table/__init__.py"), "")?;
+//! let context = Context::default();
+//! let wheel = build(&Project::load(&source)?, &BuildOptions::new(&wheels), &context)?.path;
+//!
+//! // A repo in a folder; `ReleaseStore::open` is for buckets and servers.
+//! let repo = ReleaseStore::create_folder(&studio)?;
+//! let ana = Publication { author: "ana".into(), reason: "first table".into(), machine: "ws1".into() };
+//! repo.publish(&wheel, &ana, &context)?;
+//!
+//! // A release is created once, whoever else tries.
+//! let again = repo.publish(&wheel, &ana, &context);
+//! assert!(matches!(again, Err(Error::ReleaseExists { .. })), "{again:?}");
+//!
+//! // Read it, and say something about it: facts are added, a release never changes.
+//! let releases = repo.releases(&PackageName::parse("Table")?, &context)?;
+//! repo.judge(&releases[0], Verdict::Approve, &ana, false, &context)?;
+//! assert_eq!(repo.status(&releases[0])?.approved.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Threads, async, cancellation, cost
+//!
+//! A repo is shared by threads freely. Everything blocks; what is behind a network is requested in the runtime of its
+//! [`Network`](backlot_net::Network), which may be the program's own, and may be waited for on any thread. Cancelling the
+//! [`Context`](backlot_core::Context) stops between two requests; a publish that was stopped has created its release or has not. Reading a package takes one or two
+//! requests, publishing about ten, whatever the number of releases. A wheel that goes to a store is held in memory whole.
+//!
 //! Deliberately absent: choosing versions, environments, where credentials come from.
 
 // The tests' wheels are shared with the black-box tests, which name the crate.

@@ -100,7 +100,7 @@ backlot_core::coded! {
             (Some(near), None) => Some(near),
             (None, Some(remark)) => Some(remark.help.clone()),
             (None, None) => {
-                Some("publish it, or add the repo that has it with `backlot repo add`".to_owned())
+                Some("publish it, or add the repo that has it with `repo add`".to_owned())
             }
                 }
             };

@@ -211,16 +211,16 @@ fn some(objects: &[ObjectId]) -> String {
 backlot_core::coded! {
     Error as File | Cancelled | Backend | Locked {
         Self::Corrupt { .. } => "store::corrupt_object", Class::Integrity,
-            "run `backlot verify --remote` to see all damage; `backlot repair` stores again what is wrong on a remote (a push keeps what is there), `backlot pull` fetches again what is wrong in the cache, `backlot add PATH` takes what only an output has";
+            "run `verify --remote` to see all damage; `repair` stores again what is wrong on a remote (a push keeps what is there), `pull` fetches again what is wrong in the cache, `add PATH` takes what only an output has";
         Self::SameMd5 { .. } => "store::same_md5", Class::Conflict,
             "files are stored by their MD5, as in DVC, so only one of them can be; such files are made on purpose: find out where they come from, then change a byte of one";
         Self::Missing { .. } => "store::missing_object", Class::NotFound,
-            "push them from a workspace that has the files (where its cache lost them, `backlot add` on the files first), or name another remote";
+            "push them from a workspace that has the files (where its cache lost them, `add` on the files first), or name another remote";
         Self::Changing { .. } => "store::file_changing", Class::Conflict,
             "wait until whatever writes it is done, then run the command again",
             retry true;
         Self::WouldOverwrite { .. } => "store::would_overwrite", Class::Conflict,
-            "run `backlot add` to keep what is there, move it away, or use `--force` to lose it";
+            "run `add` to keep what is there, move it away, or use `--force` to lose it";
         Self::BadManifest { .. } => "dvc::bad_manifest", Class::Integrity,
             "pull it again, or add the folder again where its files are";
         Self::HostileManifest { .. } => "dvc::hostile_manifest", Class::Integrity,
@@ -240,24 +240,24 @@ backlot_core::coded! {
             e.help(),
             retry e.retry();
         Self::NotChunked { .. } => "store::not_chunked", Class::Config,
-            "use `dvc gc --cloud`, or copy to a chunked remote with `backlot remote copy`";
+            "use `dvc gc --cloud`, or copy to a chunked remote with `remote copy`";
         Self::UnknownLayout { .. } => "store::unknown_layout", Class::Config,
             "use `chunked` or `dvc`";
         Self::DamagedRemote { .. } => "store::damaged_remote", Class::Integrity,
-            "run `backlot verify --remote` to see what it hurts, and `backlot repair` where the files are cached";
+            "run `verify --remote` to see what it hurts, and `repair` where the files are cached";
         Self::Contended { .. } => "store::contended", Class::Conflict,
-            "run the push again; run one `backlot gc` at a time",
+            "run the push again; run one `gc` at a time",
             retry true;
         Self::CollectsMost { .. } => "store::collects_most", Class::Conflict,
             "add every repo and workspace that uses the remote, or use `--allow-most` if it is meant";
         Self::State { .. } => "store::state_database", Class::Environment,
             "remove the file; it is made again";
         Self::NoParts { .. } => "store::no_parts", Class::Config,
-            "use a chunked remote: `backlot remote add` makes one in an empty folder, `backlot remote copy` brings files to it";
+            "use a chunked remote: `remote add` makes one in an empty folder, `remote copy` brings files to it";
         Self::BadJobId { .. } => "store::bad_job_id", Class::User,
             "give the ID that the farm gave the job, without spaces and slashes";
         Self::DamagedPart { .. } => "store::damaged_part", Class::Integrity,
-            "drop the job's parts with `backlot part drop --job ID`, the folder that the object is in, and push the frames again";
+            "drop the job's parts with `part drop --job ID`, the folder that the object is in, and push the frames again";
         Self::PartTooLarge { .. } => "store::part_too_large", Class::User,
             "push them as several parts, with the same `--job` and `--as`";
     }

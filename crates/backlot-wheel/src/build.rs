@@ -40,6 +40,20 @@ pub struct BuildOptions<'a> {
     pub generator: &'a str,
 }
 
+impl<'a> BuildOptions<'a> {
+    /// All that a project packages, into a folder.
+    pub fn new(output: &'a Path) -> Self {
+        Self {
+            output,
+            exclude: &|_| false,
+            whole: false,
+            extra_dist_info: BTreeMap::new(),
+            planned: BTreeMap::new(),
+            generator: concat!("backlot-wheel ", env!("CARGO_PKG_VERSION")),
+        }
+    }
+}
+
 /// A built wheel.
 #[derive(Clone, Debug)]
 pub struct BuiltWheel {

@@ -38,6 +38,18 @@ pub struct InstallOptions<'a> {
     pub direct_url: Option<Value>,
 }
 
+impl Default for InstallOptions<'_> {
+    /// Clones where the disk can, else copies, of what somebody asked for by name.
+    fn default() -> Self {
+        Self {
+            links: &[LinkMode::Reflink, LinkMode::Copy],
+            installer: "backlot-wheel",
+            requested: true,
+            direct_url: None,
+        }
+    }
+}
+
 /// What was installed.
 #[derive(Clone, Debug)]
 pub struct InstalledWheel {

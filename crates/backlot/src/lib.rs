@@ -3,6 +3,51 @@
 //! Everything the command line does is a method of [`Workspace`], or a function of [`media`], which needs none; it returns a report that
 //! serialises to what `--json` prints. An embedding program says who and where it is by a [`Host`], and watches and stops work by a [`Context`].
 //!
+//! ```
+//! use backlot::{
+//!     AddFiles, AddRemote, AddRepo, Context, Host, InitOptions, InstallRequest, NewAsset, PublishOptions, PullOptions, Workspace,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let top = tempfile::tempdir()?;
+//! # let top = top.path();
+//! # fs_err::write(top.join("table.usda"), "#usda 1.0\n")?;
+//! // One host for all workspaces of a program; `Host::from_env` is the one that the command has.
+//! let host = Host::new(top.join("cache"));
+//! let context = Context::default();
+//! let workspace = |name: &str| -> Result<Workspace, backlot::Error> {
+//!     let options = InitOptions::new().python(Some("none".to_owned()));
+//!     Workspace::init(&top.join(name), &options, &host, &context)?;
+//!     let workspace = Workspace::open(&top.join(name), &host)?;
+//!     workspace.add_repo("review", "../review", &AddRepo::default(), &context)?;
+//!     workspace.add_remote("files", "../files", &AddRemote::new().as_default(true), &context)?;
+//!     Ok(workspace)
+//! };
+//!
+//! // An artist: an asset of one file, published.
+//! let ana = workspace("ana")?;
+//! ana.new_asset("Table", &NewAsset::default(), &context)?;
+//! let into = AddFiles::new().asset(Some("Table".to_owned()));
+//! ana.add(&[top.join("table.usda")], &into, &context)?;
+//! ana.publish("Table", &PublishOptions::default(), &context)?;
+//!
+//! // Somebody else: the release and its file.
+//! let bob = workspace("bob")?;
+//! bob.install(&["Table".to_owned()], &InstallRequest::default(), &context)?;
+//! let pulled = bob.pull(&[], &PullOptions::new(), &context)?;
+//! assert_eq!((pulled.assets.len(), pulled.assets[0].files), (1, 1));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Threads, async, cancellation, cost, locks
+//!
+//! A [`Workspace`] is a handle: cheap to clone, shared by threads freely. A call blocks until it is done and may be made on any thread; on one of a pool or of
+//! an asynchronous runtime it does its work on a thread of its own. [`aio::run`] makes a future of a call, and dropping that cancels it. A call stops when its [`Context`] is
+//! cancelled or its time is over, between two small steps; files, releases and the environment are then as before or as after, never between. All computing is done
+//! by the [`Pool`] of the host, all requests in its [`Runtime`]. Memory does not grow with the size of files; transfers stay below 256 MiB. A change of a workspace
+//! holds its lock while its own files are written, and not while bytes move; how long a call waits for it is the caller's ([`Context::with_patience`]).
+//!
 //! Deliberately absent: terminals, environment variables (unless a program asks for them by [`Host::from_env`]), globals, signal handlers.
 
 pub mod aio;

@@ -84,6 +84,8 @@ pub(crate) fn script(
 pub(crate) struct Backlot {
     pub(crate) program: PathBuf,
     pub(crate) path: OsString,
+    /// Files go to the remote in one pass, and none into the cache, as from a farm's node.
+    pub(crate) to_remote: bool,
 }
 
 impl Backlot {
@@ -106,7 +108,11 @@ impl Backlot {
 
 impl Contestant for Backlot {
     fn name(&self) -> &'static str {
-        "backlot"
+        if self.to_remote {
+            "backlot, no cache"
+        } else {
+            "backlot"
+        }
     }
     fn version(&self, bench: &Bench) -> io::Result<String> {
         bench.run(&mut self.script(bench, r#""$0" --version"#, &bench.folder))
@@ -122,10 +128,14 @@ impl Contestant for Backlot {
         root.join("first").join(MODULE).join("frames")
     }
     fn put(&self, bench: &Bench, root: &Path, _version: &str, _first: bool) -> Option<Command> {
-        let text = format!(r#""$0" add {MODULE}/frames --push"#);
+        let how = if self.to_remote { "--to-remote" } else { "--push" };
+        let text = format!(r#""$0" add {MODULE}/frames {how}"#);
         Some(self.script(bench, &text, &root.join("first")))
     }
     fn places(&self) -> &'static [Place] {
+        if self.to_remote {
+            return &[];
+        }
         &[Place::Project, Place::Installed]
     }
     fn prepare_get(&self, bench: &Bench, root: &Path, place: Place) -> io::Result<PathBuf> {

@@ -119,10 +119,13 @@ fn find_contestants(arguments: &Arguments, bench: &Bench) -> io::Result<(Contest
         return Err(io::Error::other(format!("no contestant is called `{unknown}`")));
     }
     if wanted("backlot") {
-        found.push(Box::new(Backlot {
-            program: arguments.common.backlot()?,
-            path: path.clone(),
-        }));
+        for to_remote in [false, true] {
+            found.push(Box::new(Backlot {
+                program: arguments.common.backlot()?,
+                path: path.clone(),
+                to_remote,
+            }));
+        }
     }
     if wanted("dvc") {
         match environment.find("dvc") {

@@ -70,6 +70,8 @@ const SMALL: [Workload; 2] = [
     },
     backlot_benches::SMALL[1],
 ];
+/// The rest of the ceiling of a pull.
+const PROVE_AND_COPY: &str = "md5sum + cp -r";
 /// The objects that the ceiling sends.
 const RAW: Workload = Workload {
     name: "raw",
@@ -207,7 +209,8 @@ impl Contest<'_> {
         say(&format!("  {who} {step}: {:.2} s\n", sample.wall))
     }
 
-    /// The same bytes in large objects.
+    /// The same bytes in large objects; and, with the files as they are, what a pull does besides that brings a proven copy for the cache and one for
+    /// the workspace.
     fn ceiling(&self, rclone: &Rclone, place: &Path, rows: &mut Vec<Row>) -> io::Result<()> {
         let bytes = self.workload.bytes();
         let raw = Workload {
@@ -224,7 +227,13 @@ impl Contest<'_> {
             let command = rclone.copy(self.bench, &self.server, "raw", &folder, back.is_some());
             self.step(("raw", step), &command, rows)?;
         }
-        Ok(())
+        let files = place.join("files");
+        self.workload.generate(&files)?;
+        let script =
+            "find files -type f -print0 | xargs -0 -n 16 -P $(nproc) md5sum >/dev/null && cp -r files copy";
+        let shell = Path::new("/bin/sh");
+        let command = self.bench.command(shell, &["-c", script], place, &rclone.path);
+        self.step((PROVE_AND_COPY, "pull"), &command, rows)
     }
 
     fn run(&self, side: &dyn Side, place: &Path, rows: &mut Vec<Row>) -> io::Result<()> {
@@ -237,13 +246,10 @@ impl Contest<'_> {
         self.step((who, "push"), &side.push(self.bench, &self.server, place), rows)?;
         let back = side.prepare_other(self.bench, &self.server, place)?;
         self.step((who, "pull"), &side.pull(self.bench, &self.server, place), rows)?;
-        for file in 0..self.workload.files {
-            let (ours, theirs) = (self.workload.path(&set, file), self.workload.path(&back, file));
-            if !same_bytes(&ours, &theirs)? {
-                return Err(io::Error::other(format!(
-                    "{who} brought other bytes of file {file}"
-                )));
-            }
+        self.compare(who, &set, &back)?;
+        if let Some((back, pull)) = side.linked(self.bench, &self.server, place)? {
+            self.step((who, "pull, hard links"), &pull, rows)?;
+            self.compare(who, &set, &back)?;
         }
         self.workload.change(&set)?;
         side.add(self.bench, place)?;
@@ -252,6 +258,19 @@ impl Contest<'_> {
             &side.push(self.bench, &self.server, place),
             rows,
         )
+    }
+
+    /// Every file is there with its bytes.
+    fn compare(&self, who: &str, set: &Path, back: &Path) -> io::Result<()> {
+        for file in 0..self.workload.files {
+            let (ours, theirs) = (self.workload.path(set, file), self.workload.path(back, file));
+            if !same_bytes(&ours, &theirs)? {
+                return Err(io::Error::other(format!(
+                    "{who} brought other bytes of file {file}"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -267,14 +286,16 @@ impl Report {
             text.push_str(&format!("- {name}: {value}\n"));
         }
         text.push_str(
-            "\n| server | workload | step | backlot | rclone | dvc | raw | dvc/backlot | rclone/backlot | backlot/raw | stored by backlot | peak |\n\
-             |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+            "\n| server | workload | step | backlot | rclone | dvc | raw | raw + md5sum + cp -r | dvc/backlot | rclone/backlot | backlot/raw | stored by backlot | peak |\n\
+             |---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
         );
         for row in self.rows.iter().filter(|row| row.who == "backlot") {
+            // Who copies without a cache writes once.
+            let theirs = row.step.split(',').next().unwrap_or(row.step);
             let of = |who: &str| {
                 let same = |other: &&Row| {
                     (other.server, other.workload, other.step, other.who)
-                        == (row.server, row.workload, row.step, who)
+                        == (row.server, row.workload, theirs, who)
                 };
                 self.rows.iter().find(same).map(|other| other.sample.wall)
             };
@@ -282,13 +303,14 @@ impl Report {
             let shown = |wall: Option<f64>| wall.map_or_else(String::new, |wall| format!("{wall:.2} s"));
             let ratio = |ratio: Option<f64>| ratio.map_or_else(String::new, |ratio| format!("{ratio:.1}"));
             text.push_str(&format!(
-                "| {:?} | {} | {} | {own:.2} s | {} | {} | {} | **{}** | {} | {} | {:.1} MiB | {} MiB |\n",
+                "| {:?} | {} | {} | {own:.2} s | {} | {} | {} | {} | **{}** | {} | {} | {:.1} MiB | {} MiB |\n",
                 row.server,
                 row.workload,
                 row.step,
                 shown(of("rclone")),
                 shown(of("dvc")),
                 shown(of("raw")),
+                shown(of(PROVE_AND_COPY).and_then(|rest| Some(rest + of("raw")?))),
                 ratio(of("dvc").map(|wall| wall / own)),
                 ratio(of("rclone").map(|wall| wall / own)),
                 ratio(of("raw").map(|wall| own / wall)),

@@ -37,6 +37,11 @@ pub(crate) trait Side {
     fn prepare_other(&self, bench: &Bench, server: &Server, place: &Path) -> io::Result<PathBuf>;
     /// Bring it there.
     fn pull(&self, bench: &Bench, server: &Server, place: &Path) -> Command;
+    /// Make a third machine's place, where files are hard links of the cache, so that they are written once. Returns where the set will be,
+    /// and what brings it there.
+    fn linked(&self, _: &Bench, _: &Server, _: &Path) -> io::Result<Option<(PathBuf, Command)>> {
+        Ok(None)
+    }
 }
 
 /// The subject, with a chunked remote.
@@ -87,6 +92,12 @@ impl Backlot {
         run(&here, &add)?;
         Ok(here)
     }
+
+    fn other(&self, bench: &Bench, server: &Server, place: &Path, name: &str) -> io::Result<PathBuf> {
+        let here = self.make(bench, server, place, name)?;
+        copy_without(&place.join("one/outputs"), &here.join("outputs"), "set")?;
+        Ok(here.join(MODULE).join("set"))
+    }
 }
 
 /// Make the bucket; one that is there is as good.
@@ -128,13 +139,18 @@ impl Side for Backlot {
     }
 
     fn prepare_other(&self, bench: &Bench, server: &Server, place: &Path) -> io::Result<PathBuf> {
-        let here = self.make(bench, server, place, "two")?;
-        copy_without(&place.join("one/outputs"), &here.join("outputs"), "set")?;
-        Ok(here.join(MODULE).join("set"))
+        self.other(bench, server, place, "two")
     }
 
     fn pull(&self, bench: &Bench, _server: &Server, place: &Path) -> Command {
         self.command(bench, &place.join("two"), "cache-two", &["pull"])
+    }
+
+    fn linked(&self, bench: &Bench, server: &Server, place: &Path) -> io::Result<Option<(PathBuf, Command)>> {
+        let set = self.other(bench, server, place, "three")?;
+        let mut pull = self.command(bench, &place.join("three"), "cache-three", &["pull"]);
+        pull.env("BACKLOT_LINKS", "hardlink");
+        Ok(Some((set, pull)))
     }
 }
 
@@ -239,7 +255,7 @@ impl Side for Dvc {
 #[derive(Clone)]
 pub(crate) struct Rclone {
     program: PathBuf,
-    path: OsString,
+    pub(crate) path: OsString,
 }
 
 impl Rclone {

@@ -5,6 +5,7 @@ use backlot::{
     Query, ReleaseDetail, RepoReport, StageStatus, VerifyOptions, text,
 };
 
+use crate::errors::for_people;
 use crate::output::{Answer, columns};
 use crate::session::Session;
 
@@ -93,7 +94,7 @@ pub(super) fn left_out(problems: &[AssetProblem]) -> String {
     for problem in problems {
         lines.push_str(&format!("\nleft out  {}: {}\n", problem.asset, problem.message));
         if let Some(help) = &problem.help {
-            lines.push_str(&format!("          {help}\n"));
+            lines.push_str(&format!("          {}\n", for_people(help)));
         }
     }
     lines

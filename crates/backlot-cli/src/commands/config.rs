@@ -5,6 +5,7 @@ use clap::CommandFactory as _;
 use serde_json::{Value, json};
 
 use crate::args::{Arguments, ConfigCommand, PageFormat, SelfCommand};
+use crate::errors::for_people;
 use crate::output::{Answer, columns, would};
 use crate::pages;
 use crate::session::Session;
@@ -115,7 +116,7 @@ pub(super) fn doctor(session: &Session) -> Result<Answer, Error> {
             check
                 .help
                 .iter()
-                .map(|help| vec![String::new(), String::new(), help.clone()]),
+                .map(|help| vec![String::new(), String::new(), for_people(help)]),
         );
     }
     let mut answer = Answer::new(&json!({ "checks": checks }), columns(&rows));

@@ -9,6 +9,7 @@ use backlot::{
 use serde::Serialize;
 
 use crate::args::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage, StageAddArgs, StageTargets};
+use crate::errors::for_people;
 use crate::output::{Answer, columns, with_schema, would};
 use crate::session::Session;
 
@@ -139,7 +140,7 @@ fn describe(report: &ReproReport) -> String {
             text.push_str(&format!("\n{}: {}\n", stage.stage, error.message));
         }
         if let Some(help) = &error.help {
-            text.push_str(&format!("  help: {help}\n"));
+            text.push_str(&format!("  help: {}\n", for_people(help)));
         }
         if let Some(log) = &stage.log {
             text.push_str(&format!("  log:  {}\n", log.display()));

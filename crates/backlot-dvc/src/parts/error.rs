@@ -123,33 +123,33 @@ fn told(missing: &[MissingFrames]) -> String {
 backlot_core::coded! {
     PartsError {
         Self::NoParts { .. } => "parts::none", Class::NotFound,
-            "see `backlot part list` for the jobs that have parts";
+            "see `part list` for the jobs that have parts";
         Self::BadExpectation { .. } => "parts::bad_expectation", Class::User,
             "write the folder and its frames, as in `frames=1-100`, `frames=1001-1100x2` or `frames=1-10,15`";
         Self::Conflict { newest: false, .. } => "parts::conflict", Class::Conflict,
-            "take the part that was stored last with `--newest`, or drop the wrong one with `backlot part drop --job ID --part NAME`";
+            "take the part that was stored last with `--newest`, or drop the wrong one with `part drop --job ID --part NAME`";
         Self::Conflict { .. } => "parts::conflict", Class::Conflict,
-            "drop the wrong part with `backlot part drop --job ID --part NAME`";
+            "drop the wrong part with `part drop --job ID --part NAME`";
         Self::MissingFrames { .. } => "parts::missing_frames", Class::NotFound,
-            "render them and push them with `backlot part push`, or publish without them with `--allow-missing`";
+            "render them and push them with `part push`, or publish without them with `--allow-missing`";
         Self::UnexpectedFrames { .. } => "parts::unexpected_frames", Class::Conflict,
-            "add them to `--expect`, or drop the wrong part with `backlot part drop --job ID --node NAME`";
+            "add them to `--expect`, or drop the wrong part with `part drop --job ID --node NAME`";
         Self::UnexpectedFolder { .. } => "parts::unexpected_folder", Class::Conflict,
-            "add the folder to `--expect`, or drop the part with `backlot part drop --job ID --node NAME` and push it with the right `--as`";
+            "add the folder to `--expect`, or drop the part with `part drop --job ID --node NAME` and push it with the right `--as`";
         Self::MixedPadding { .. } => "parts::mixed_padding", Class::Conflict,
-            "drop the wrong part with `backlot part drop --job ID --node NAME` and push its frames under the right names";
+            "drop the wrong part with `part drop --job ID --node NAME` and push its frames under the right names";
         Self::NotOnRemote { .. } => "parts::not_on_remote", Class::NotFound,
-            "push these files again with `backlot part push`; `backlot gc --remote --restore` undoes a pending collection";
+            "push these files again with `part push`; `gc --remote --restore` undoes a pending collection";
         Self::Overlap { .. } => "parts::overlap", Class::Conflict,
-            "drop one of them with `backlot part drop --job ID --part NAME` and push its files as a folder beside the other, with another `--as`";
+            "drop one of them with `part drop --job ID --part NAME` and push its files as a folder beside the other, with another `--as`";
         Self::TwinNames { .. } => "parts::twin_names", Class::Conflict,
-            "drop the wrong part with `backlot part drop --job ID --part NAME` and push its files under the right names";
+            "drop the wrong part with `part drop --job ID --part NAME` and push its files under the right names";
         Self::NotCached { pointer, .. } => "parts::not_cached", Class::Conflict,
             format!(
                 "remove `cache: false` from `{}`, then publish again",
                 pointer.display()
             );
         Self::FilesHere { .. } => "parts::files_here", Class::Conflict,
-            "move the folder away, then publish again; `backlot pull` brings the files of the release";
+            "move the folder away, then publish again; `pull` brings the files of the release";
     }
 }

@@ -378,7 +378,7 @@ backlot_core::coded! {
         Self::RunRecord { .. } => "pipeline::run_record", Class::Integrity,
             "its folder holds the outputs of before the run: move them back to their places, then remove the folder";
         Self::StageExists { .. } => "pipeline::stage_exists", Class::Conflict,
-            "choose another name, or replace it with `backlot stage add --force`";
+            "choose another name, or replace it with `stage add --force`";
         Self::Edit { .. } => "pipeline::edit", Class::Config,
             "edit the file by hand; stages that are written on lines of their own can be changed by commands";
         Self::Plot { .. } => "pipeline::plot", Class::Config,

@@ -222,7 +222,7 @@ backlot_core::coded! {
             "see what the server says; the address for uploads can be set as `upload = \"...\"` in `[repos.NAME]`",
             retry *status >= 500 || *status == 429;
         Self::NoSuchIndex { url, index, .. } => "index::no_such_index", Class::NotFound,
-            format!("make it with `backlot repo add NAME {url} --create` (`--base USER/INDEX` for each index it inherits from), or with devpi's own client: `devpi index -c {index} volatile=False bases=USER/INDEX`");
+            format!("make it with `repo add NAME {url} --create` (`--base USER/INDEX` for each index it inherits from), or with devpi's own client: `devpi index -c {index} volatile=False bases=USER/INDEX`");
         Self::MayNotUpload { index, user, .. } => "index::may_not_upload", Class::Config,
             format!("let its owner add you: `devpi index {index} acl_upload+={user}`");
         Self::NotMade { .. } => "index::not_made", Class::Config,
@@ -230,7 +230,7 @@ backlot_core::coded! {
         Self::BadFile { .. } => "direct_url::bad_file", Class::Integrity,
             "check the URL: it leads to a wheel (`.whl`), or to a source distribution (`NAME-VERSION.tar.gz`) of hatchling, by its own name";
         Self::WrongFile { package, by: Promise::Lock, .. } => "direct_url::wrong_digest", Class::Integrity,
-            format!("if it was replaced on purpose, take what is there now with `backlot update {package}`");
+            format!("if it was replaced on purpose, take what is there now with `update {package}`");
         Self::WrongFile { .. } => "direct_url::wrong_digest", Class::Integrity,
             "do not use this file, or correct the digest that it should have";
         Self::Folder { .. } => "direct_url::folder", Class::User,

@@ -47,7 +47,7 @@ const DECODED: u64 = 36 << 20;
 /// The smallest and largest piece of work, in raw bytes: so large that a request for neighbouring chunks is one for megabytes.
 const JOB: std::ops::RangeInclusive<u64> = 6 << 20..=12 << 20;
 /// Pieces of work that are fetched at once, at most.
-const FETCHED: usize = 10;
+const FETCHED: usize = 12;
 /// Files in one piece of work.
 const JOB_FILES: usize = 512;
 /// Bytes of large files that wait for their hash.

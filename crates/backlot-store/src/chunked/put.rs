@@ -4,9 +4,9 @@
 //! is read, hashed and cut, and its chunks are hashed, looked up and compressed, while its bytes are in the core's cache.
 //! Beside that the batch before is finished: where a file's proof is not known, by MD5 in SIMD lanes across the files, and,
 //! where a file is read for the first time, by a copy into the cache ([`Intake`], [`super::copies`]); a writer thread writes
-//! its packs, and a finisher waits for the disk. Memory: 5 batches of [`BATCH`] bytes, 3 of spare buffers, those of one
-//! writer, 130 bytes a new chunk of the group of files, and of a service three packs of at most 16 MiB: with what the allocator holds back below
-//! 256 MiB for groups of [`super::push::GROUP_BYTES`]. Invariant: the result names only chunks whose packs are complete on the remote, and only
+//! its packs, and a finisher waits for the disk. Memory: 5 batches of [`LANES`] segments, 3 of spare buffers, those of one
+//! writer, 130 bytes a new chunk of the group of files; to a service half as large batches, and the packs that [`PackStream`] has in memory: with
+//! what the allocator holds back below 256 MiB for groups of [`super::push::GROUP_BYTES`]. Invariant: the result names only chunks whose packs are complete on the remote, and only
 //! files whose bytes were what their name or proof says.
 
 use std::collections::HashMap;
@@ -32,10 +32,8 @@ use crate::error::{Error, Result};
 use crate::hash::md5;
 use crate::object::{FileDigests, ObjectId};
 
-/// Raw bytes that go through the stages together.
-pub(super) const BATCH: usize = 12 << 20;
-/// Large files that advance together.
-const LANES: usize = BATCH / SHARE;
+/// Large files that advance together, each by a segment of [`SHARE`] bytes; where packs are in memory until they are sent, half as many.
+const LANES: usize = 16;
 /// Files in a batch.
 const MOST_FILES: usize = 256;
 
@@ -79,6 +77,8 @@ struct Worker<'a> {
 /// The state of one run.
 pub(super) struct Pipeline<'a> {
     worker: Worker<'a>,
+    /// Large files that advance together.
+    lanes: usize,
     stream: PackStream,
     numbers: HashMap<PackFacts, u32>,
     stored: Stored,
@@ -97,12 +97,18 @@ impl<'a> Pipeline<'a> {
         intake: Option<&'a Intake<'a>>,
         stream: PackStream,
     ) -> Self {
+        let lanes = if stream.keeps_in_memory() {
+            LANES / 2
+        } else {
+            LANES
+        };
         Self {
+            lanes,
             worker: Worker {
                 reading: Reading {
                     profile: format.chunker,
                     intake,
-                    spares: Spares::default(),
+                    spares: Spares::of_batches(lanes * SHARE),
                     direct: true,
                 },
                 cutter: Cutter::new(format.chunker),
@@ -127,12 +133,12 @@ impl<'a> Pipeline<'a> {
         let mut slots: Vec<Slot<'_>> = Vec::new();
         loop {
             context.check()?;
-            let reading = admit(&mut slots, &mut waiting, self.worker.reading.profile);
+            let reading = admit(&mut slots, &mut waiting, self.worker.reading.profile, self.lanes);
             if slots.is_empty() {
                 break;
             }
             // Whole pages, so that copies can be written as they are.
-            let share = (BATCH / reading.max(1)).max(SHARE) / ALIGNMENT * ALIGNMENT;
+            let share = (self.lanes * SHARE / reading.max(1)).max(SHARE) / ALIGNMENT * ALIGNMENT;
             while let Some(buffer) = self.stream.used() {
                 self.worker.reading.spares.give(buffer);
             }
@@ -245,13 +251,14 @@ fn admit<'a>(
     slots: &mut Vec<Slot<'a>>,
     waiting: &mut std::slice::Iter<'a, Source>,
     profile: Profile,
+    lanes: usize,
 ) -> usize {
     let (mut planned, mut files, mut large) = (0, 0, 0);
     let mut count = |slot: &Ahead<'_>| {
         planned += slot.share(SHARE);
         files += 1;
         large += usize::from(slot.source.size > SHARE as u64);
-        (planned < BATCH && files < MOST_FILES, large < LANES)
+        (planned < lanes * SHARE && files < MOST_FILES, large < lanes)
     };
     let mut room = (true, true);
     for slot in slots.iter().map(|slot| &slot.ahead) {

@@ -254,7 +254,7 @@ impl ChunkedRemote {
         };
         let place = self.place();
         let all = needed.packs.len() + needed.recipes.len();
-        let way_out = "`backlot gc --remote --restore` takes it back while it is there";
+        let way_out = "`gc --remote --restore` takes it back while it is there";
         let (code, message) = match site.rescue(needed, context) {
             Ok(true) => (
                 "store::condemned_restored",

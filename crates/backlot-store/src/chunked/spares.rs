@@ -5,11 +5,12 @@
 
 use std::sync::Mutex;
 
-use super::put::BATCH;
-
 /// Large buffers to be filled again: giving memory back and asking for it costs more than compressing what is in it.
-#[derive(Default)]
-pub(super) struct Spares(Mutex<Kept>);
+pub(super) struct Spares {
+    kept: Mutex<Kept>,
+    /// How much is kept.
+    most: usize,
+}
 
 #[derive(Default)]
 struct Kept {
@@ -23,8 +24,14 @@ impl Spares {
     const LEAST: usize = 128 << 10;
     /// Sizes are multiples of this, so that buffers for about as much are interchangeable.
     const STEP: usize = 256 << 10;
-    /// How much is kept: what was read of two batches, and what was packed of one.
-    const MOST: usize = 3 * BATCH;
+
+    /// For batches of so many bytes: what was read of two, and what was packed of one.
+    pub(super) fn of_batches(bytes: usize) -> Self {
+        Self {
+            kept: Mutex::default(),
+            most: 3 * bytes,
+        }
+    }
 
     /// An empty buffer for so many bytes.
     pub(super) fn take(&self, size: usize) -> Vec<u8> {
@@ -34,7 +41,7 @@ impl Spares {
         };
         let fits = |spare: &Vec<u8>| (size..=2 * size).contains(&spare.capacity());
         let spare = self
-            .0
+            .kept
             .lock()
             .ok()
             .filter(|_| size >= Self::LEAST)
@@ -58,10 +65,10 @@ impl Spares {
         if buffer.capacity() < Self::LEAST {
             return;
         }
-        if let Ok(mut kept) = self.0.lock() {
+        if let Ok(mut kept) = self.kept.lock() {
             kept.bytes += buffer.capacity();
             kept.buffers.push(buffer);
-            while kept.bytes > Self::MOST {
+            while kept.bytes > self.most {
                 // The one that nobody asked for for the longest time, about.
                 kept.bytes -= kept.buffers.swap_remove(0).capacity();
             }

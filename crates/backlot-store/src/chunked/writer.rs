@@ -22,13 +22,29 @@ use crate::error::Result;
 
 /// Batches that wait for the writer.
 const QUEUE: usize = 1;
-/// Packs that wait for the disk; their bytes are there already. What is in memory until it is sent does not wait: then there are as many packs
-/// as finishers, and one that is filled.
-const FINISHING: usize = 8;
-/// The longest pack that is in memory until it is sent.
-const IN_MEMORY: u32 = 16 << 20;
-/// Packs that are finished at once: while one waits for its name to be on the disk, another waits for its bytes.
-const FINISHERS: usize = 2;
+
+/// How packs are finished.
+struct Finish {
+    /// The longest pack.
+    longest: u32,
+    /// Packs that wait.
+    waiting: usize,
+    /// Packs that are finished at once.
+    at_once: usize,
+}
+
+/// Their bytes are on the disk already: while one waits for its name to be there, another waits for its bytes.
+const ON_DISK: Finish = Finish {
+    longest: u32::MAX,
+    waiting: 8,
+    at_once: 2,
+};
+/// What is in memory until it is sent does not wait: there are as many packs as are sent, so many that a long line is used, and one that is filled.
+const IN_MEMORY: Finish = Finish {
+    longest: 8 << 20,
+    waiting: 0,
+    at_once: 6,
+};
 
 /// What the writer does next.
 enum Step {
@@ -49,6 +65,7 @@ type Finishing = (Box<dyn BlobWriter>, PackFacts, Vec<Entry>);
 
 /// Where chunks go.
 pub(super) struct PackStream {
+    in_memory: bool,
     limits: PackLimits,
     layout: Option<PackLayout>,
     batch: Batch,
@@ -68,13 +85,10 @@ impl std::fmt::Debug for PackStream {
 impl PackStream {
     pub(super) fn start(blobs: &Arc<dyn BlobStore>, mut limits: PackLimits, journal: &Path) -> Self {
         let (sender, batches) = sync_channel(QUEUE);
-        let waiting = if blobs.keeps_in_memory() {
-            limits.bytes = limits.bytes.min(IN_MEMORY);
-            0
-        } else {
-            FINISHING
-        };
-        let (finish, finishing) = sync_channel(waiting);
+        let in_memory = blobs.keeps_in_memory();
+        let how = if in_memory { IN_MEMORY } else { ON_DISK };
+        limits.bytes = limits.bytes.min(how.longest);
+        let (finish, finishing) = sync_channel(how.waiting);
         let (give_back, used) = channel();
         let done = Arc::new(Mutex::new(Vec::new()));
         let finishing = Arc::new(Mutex::new(finishing));
@@ -88,9 +102,10 @@ impl PackStream {
             std::thread::spawn(move || finish_all(&finishing, &journal, &done))
         };
         let threads = std::iter::once(writer)
-            .chain(std::iter::repeat_with(finisher).take(FINISHERS))
+            .chain(std::iter::repeat_with(finisher).take(how.at_once))
             .collect();
         Self {
+            in_memory,
             limits,
             layout: None,
             batch: Batch::default(),
@@ -99,6 +114,11 @@ impl PackStream {
             threads,
             done,
         }
+    }
+
+    /// Whether packs are in memory until they are sent.
+    pub(super) fn keeps_in_memory(&self) -> bool {
+        self.in_memory
     }
 
     /// Add a chunk that lies in a part of a buffer, behind room for its record. The buffer is the one that is

@@ -103,7 +103,7 @@ impl Opened {
         };
         match self.choose_from(pool, env, &wish, outputs, Some(lock)) {
             Err(error) if matches!(error.class(), Class::Conflict | Class::NotFound) => {
-                let message = format!("`backlot update` would fail: {error}");
+                let message = format!("`update` would fail: {error}");
                 self.context().warn(error.code(), message);
                 Ok(None)
             }

@@ -548,7 +548,7 @@ impl Pool<'_> {
             ));
             let them = if names.len() == 1 { "it" } else { "them" };
             helps.push(format!(
-                "if {them} may come from `{repo}`, add {them} to `allow` in `[repos.{repo}]`: backlot repo allow {repo} {}",
+                "if {them} may come from `{repo}`, add {them} to `allow` in `[repos.{repo}]` with `repo allow {repo} {}`",
                 names.join(" ")
             ));
         }

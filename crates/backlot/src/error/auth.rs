@@ -64,11 +64,11 @@ fn as_whom(user: Option<&str>, from: Option<&str>) -> String {
 backlot_core::coded! {
     AuthError {
         Self::Refused { user: None, url, .. } => "auth::refused", Class::Config,
-            format!("run `backlot auth login {url}`");
+            format!("run `auth login {url}`");
         Self::Refused { .. } => "auth::refused", Class::Config,
-            "check the user and the password, and what they may do; `backlot auth list` shows all sources";
+            "check the user and the password, and what they may do; `auth list` shows all sources";
         Self::NotStored { known, .. } if known.is_empty() => "auth::not_stored", Class::NotFound,
-            "nothing is stored; `backlot auth list` shows credentials of other sources";
+            "nothing is stored; `auth list` shows credentials of other sources";
         Self::NotStored { known, .. } => "auth::not_stored", Class::NotFound,
             format!("there are credentials for `{}`", known.join("`, `"));
         Self::BadSecret => "auth::bad_secret", Class::User,
@@ -76,7 +76,7 @@ backlot_core::coded! {
         Self::OtherUser { .. } => "auth::other_user", Class::User,
             "leave the user out of the address, or out of `--user`";
         Self::NoTerminal { .. } => "auth::no_terminal", Class::User,
-            "give `--user NAME` and `--password-stdin`, or `--token-stdin`: `backlot auth login URL --token-stdin < FILE`";
+            "give `--user NAME` and `--password-stdin`, or `--token-stdin`: `auth login URL --token-stdin < FILE`";
         Self::NoFile => "auth::no_file", Class::Config,
             "set `Host::credential_file`";
     }

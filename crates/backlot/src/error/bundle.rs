@@ -104,17 +104,17 @@ pub enum BundleError {
 backlot_core::coded! {
     BundleError {
         Self::Nothing => "bundle::nothing", Class::User,
-            "name a release: `backlot bundle Table==1.0 -o table.tar.zst`";
+            "name a release: `bundle Table==1.0 -o table.tar.zst`";
         Self::Editable { name, .. } => "bundle::editable", Class::Conflict,
             format!(
-                "run `backlot publish {name}`, then name the version: `backlot bundle {name}==VERSION`"
+                "run `publish {name}`, then name the version: `bundle {name}==VERSION`"
             );
         Self::Exists { .. } => "bundle::exists", Class::Conflict,
             "give another place with `-o`, or remove it";
         Self::UnknownKind { .. } => "bundle::unknown_kind", Class::User,
             "use `-o NAME.tar.zst`, or `-o FOLDER`";
         Self::FilesMissing { .. } => "bundle::files_missing", Class::NotFound,
-            "run `backlot push` where the files are, or name the remote that has them with `--remote NAME`";
+            "run `push` where the files are, or name the remote that has them with `--remote NAME`";
         Self::TooManyFiles { .. } => "bundle::too_many_files", Class::User,
             "make several bundles, of fewer releases each";
         Self::Invalid { .. } => "bundle::invalid", Class::Integrity,
@@ -124,10 +124,10 @@ backlot_core::coded! {
         Self::Damaged { .. } => "bundle::damaged", Class::Integrity,
             "copy the bundle again; if that does not help, make a new one";
         Self::Expands { .. } => "bundle::expands", Class::Integrity,
-            "if you trust where it comes from, unpack it with `tar` and run `backlot unbundle FOLDER`";
+            "if you trust where it comes from, unpack it with `tar` and run `unbundle FOLDER`";
         Self::OtherInputs { bundle, .. } => "bundle::other_inputs", Class::Conflict,
             format!(
-                "use a new workspace (`backlot init DIR`); or run `backlot unbundle {} --into-repo REPO`, then `backlot install`",
+                "use a new workspace (`init DIR`); or run `unbundle {} --into-repo REPO`, then `install`",
                 bundle.display()
             );
     }

@@ -57,31 +57,31 @@ backlot_core::coded! {
             {
         let is_missing = |user: &&CacheUser| user.state == CacheUserState::Missing;
         if workspaces.iter().all(|user| is_missing(&user)) {
-            "mount the disk they are on; if they were deleted or moved, `backlot cache clean --forget-missing`"
+            "mount the disk they are on; if they were deleted or moved, `cache clean --forget-missing`"
                 .to_owned()
         } else if let Some(user) = workspaces
             .iter()
             .find(|user| user.state == CacheUserState::Damaged)
         {
             format!(
-                "run any command in the workspace that it is of, as `backlot install`: that writes it anew; or `backlot cache clean --forget {}`",
+                "run any command in the workspace that it is of, as `install`: that writes it anew; or `cache clean --forget {}`",
                 user.path.display()
             )
                 } else {
                     let path = workspaces.iter().find(|user| !is_missing(user));
                     let path = path.map_or_else(String::new, |user| user.path.display().to_string());
                     format!(
-                        "ask the owner of the workspace to clean the cache; to ignore what that workspace needs, `backlot cache clean --forget {path}`"
+                        "ask the owner of the workspace to clean the cache; to ignore what that workspace needs, `cache clean --forget {path}`"
                     )
                 }
             };
         Self::UnknownManifest { workspace, asset, .. } => "cache::unknown_manifest", Class::Integrity,
             format!(
-                "`backlot -w {} add` the files of `{asset}` again, or pull them; to do without knowing what is needed there, `backlot cache clean --forget {}`",
+                "in the workspace {}, `add` the files of `{asset}` again, or pull them; to do without knowing what is needed there, `cache clean --forget {}`",
                 workspace.display(),
                 workspace.display()
             );
         Self::UnknownWorkspace { .. } => "cache::unknown_workspace", Class::NotFound,
-            "`backlot cache status` lists those that use it";
+            "`cache status` lists those that use it";
     }
 }

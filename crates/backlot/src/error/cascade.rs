@@ -89,17 +89,17 @@ backlot_core::coded! {
         Self::NoRecords { .. } => "cascade::no_records", Class::Config,
             "use a repo in a folder or a store of objects (S3, Azure, Google, WebDAV, SFTP)";
         Self::NotPublished { package, .. } => "cascade::not_published", Class::NotFound,
-            format!("`backlot publish {package} --push` publishes it first; `--dry-run` shows the plan before");
+            format!("`publish {package} --push` publishes it first; `--dry-run` shows the plan before");
         Self::Unknown { .. } => "cascade::unknown", Class::NotFound,
-            "list cascades with `backlot cascade list`";
+            "list cascades with `cascade list`";
         Self::Ambiguous { .. } => "cascade::ambiguous", Class::User,
             "give more of the id";
         Self::Failed { cascade, .. } => "cascade::failed", Class::Conflict,
-            format!("`backlot cascade explain {cascade} ASSET` says more; correct the cause, then `backlot cascade resume {cascade}`");
+            format!("`cascade explain {cascade} ASSET` says more; correct the cause, then `cascade resume {cascade}`");
         Self::Unconfirmed { cascade } => "cascade::unconfirmed", Class::Conflict,
-            format!("look at it with `backlot cascade status {cascade}`, then `backlot cascade resume {cascade} --yes`");
+            format!("look at it with `cascade status {cascade}`, then `cascade resume {cascade} --yes`");
         Self::Cancelled { .. } => "cascade::cancelled", Class::Conflict,
-            "what it released stays; `backlot cascade run` begins another one, `backlot cascade revert` undoes it";
+            "what it released stays; `cascade run` begins another one, `cascade revert` undoes it";
         Self::NotWhole { package, .. } => "cascade::not_whole", Class::Conflict,
             format!("keep dvc.yaml and params.yaml inside the package of {package}, so that releases have them, and publish it once more");
         Self::OtherInput { .. } => "cascade::other_input", Class::Environment,

@@ -88,16 +88,16 @@ backlot_core::coded! {
     EditError {
         Self::Diverged { asset, .. } => "publish::diverged", Class::Conflict,
             format!(
-                "run `backlot edit {asset} --rebase` to take its changes over, then publish; or leave them out with `backlot publish {asset} --force -m REASON`"
+                "run `edit {asset} --rebase` to take its changes over, then publish; or leave them out with `publish {asset} --force -m REASON`"
             );
         Self::LinkedModule { .. } => "output::linked", Class::User,
-            "put the files themselves into the asset, or add the folder with `backlot add PATH --asset NAME`";
+            "put the files themselves into the asset, or add the folder with `add PATH --asset NAME`";
         Self::Conflicts { asset, .. } => "edit::conflicts", Class::Conflict,
             format!(
-                "make these files here what they shall be in the end, as they are in the release (those that are not tracked can be moved away), and run it again; or leave the release's changes out with `backlot publish {asset} --force -m REASON`"
+                "make these files here what they shall be in the end, as they are in the release (those that are not tracked can be moved away), and run it again; or leave the release's changes out with `publish {asset} --force -m REASON`"
             );
         Self::NotAdded { paths, .. } => "edit::not_added", Class::Conflict,
-            format!("run `backlot add {}` first", paths.join(" "));
+            format!("run `add {}` first", paths.join(" "));
         Self::SamePackage { .. } => "output::same_package", Class::Conflict,
             "rename one in its pyproject.toml, or move one of the folders out of outputs";
         Self::DamagedRecord { path, .. } => "pull::damaged_record", Class::Integrity,
@@ -106,6 +106,6 @@ backlot_core::coded! {
                 path.display()
             );
         Self::NothingSetAside => "pull::nothing_set_aside", Class::NotFound,
-            "nothing was lost: only `backlot pull --force` sets files aside";
+            "nothing was lost: only `pull --force` sets files aside";
     }
 }

@@ -36,7 +36,7 @@ backlot_core::coded! {
     GcError {
         Self::RepoNotRead { remote, id, .. } => "gc::repo_not_read", Class::Environment,
             format!(
-                "name it where it can be read from here with `backlot repo add NAME PLACE`, and collect again; if it is gone for good, `backlot gc --remote {remote} --forget-user {id}`"
+                "name it where it can be read from here with `repo add NAME PLACE`, and collect again; if it is gone for good, `gc --remote {remote} --forget-user {id}`"
             );
         Self::UnknownRecord { known, .. } if known.is_empty() => "gc::unknown_record", Class::NotFound,
             "leave out `--forget-user`: there are no records";

@@ -34,12 +34,12 @@ pub enum GetError {
 backlot_core::coded! {
     GetError {
         Self::NotEmpty { .. } => "get::not_empty", Class::Conflict,
-            "run `backlot init` to make it a workspace, or `backlot get` in an empty folder";
+            "run `init` to make it a workspace, or `get` in an empty folder";
         Self::NoFrom => "get::no_from", Class::Config,
             "name one with `--from PLACE`: a folder or a URL";
         Self::NoRepo { .. } => "get::no_repo", Class::NotFound,
-            "check the path after `--from`, and that the disk is mounted; `backlot repo add NAME PLACE` makes a new repo";
+            "check the path after `--from`, and that the disk is mounted; `repo add NAME PLACE` makes a new repo";
         Self::NoRemote { .. } => "get::no_remote", Class::NotFound,
-            "check the path after `--remote`, and that the disk is mounted; `backlot remote add NAME PLACE` makes a new remote";
+            "check the path after `--remote`, and that the disk is mounted; `remote add NAME PLACE` makes a new remote";
     }
 }

@@ -135,11 +135,11 @@ pub enum ImportError {
 backlot_core::coded! {
     ImportError {
         Self::BadSource { .. } => "imports::bad_source", Class::User,
-            "give a path, `https://host/file`, or a store such as `s3://bucket/file`; credentials come from `backlot auth login`";
+            "give a path, `https://host/file`, or a store such as `s3://bucket/file`; credentials come from `auth login`";
         Self::Gone { .. } => "imports::gone", Class::NotFound,
-            "check the address; what was imported before is as it was, and `backlot untrack` makes files of it that are not followed";
+            "check the address; what was imported before is as it was, and `untrack` makes files of it that are not followed";
         Self::Emptied { .. } => "imports::emptied", Class::Conflict,
-            "check that its disk is mounted; if it is meant to be empty, remove what was imported with `backlot untrack`";
+            "check that its disk is mounted; if it is meant to be empty, remove what was imported with `untrack`";
         Self::ChangedMeanwhile { .. } => "imports::changed_meanwhile", Class::Conflict,
             "run it again when whoever writes the source is done",
             retry true;
@@ -148,11 +148,11 @@ backlot_core::coded! {
         Self::PointerChanged { .. } => "imports::pointer_changed", Class::Conflict,
             "run it again", retry true;
         Self::Exists { source_url: Some(_), path } => "imports::exists", Class::Conflict,
-            format!("`backlot update '{path}.dvc'` follows its source; give another name, or `backlot untrack` it first");
+            format!("`update '{path}.dvc'` follows its source; give another name, or `untrack` it first");
         Self::Exists { .. } => "imports::exists", Class::Conflict,
-            "give another name, or `backlot untrack` it first";
+            "give another name, or `untrack` it first";
         Self::NotAnImport { .. } => "imports::not_an_import", Class::User,
-            "`backlot add` records changes of files that were added; `backlot status --imports` lists the imports";
+            "`add` records changes of files that were added; `status --imports` lists the imports";
         Self::OnlyDvc { .. } => "imports::only_dvc", Class::User,
             "run `dvc update` on it";
         Self::Git { .. } => "imports::git", Class::Environment,
@@ -162,11 +162,11 @@ backlot_core::coded! {
         Self::NoRelease { .. } => "imports::no_release", Class::NotFound,
             "check the name and the version, and that this is the repo that has it; a pre-release is taken only with `==`";
         Self::NotInRelease { .. } => "imports::not_in_release", Class::NotFound,
-            "give a path as it is inside of the package; `backlot show NAME==VERSION` lists the tracked ones";
+            "give a path as it is inside of the package; `show NAME==VERSION` lists the tracked ones";
         Self::OtherRelease { .. } => "imports::other_release", Class::Integrity,
             "ask who runs the repo: a release never changes; what was imported before is as it was";
         Self::BadUpdate { .. } => "imports::bad_update", Class::User,
-            "`backlot update NAME` is for inputs, `backlot update PATH.dvc` for imports";
+            "`update NAME` is for inputs, `update PATH.dvc` for imports";
         Self::Several { .. } => "imports::several", Class::Environment,
             "those that are not named were updated; run it again for the others";
     }

@@ -135,35 +135,35 @@ fn some(files: &[String]) -> String {
 backlot_core::coded! {
     OutsError {
         Self::NoContent { .. } => "publish::no_content", Class::NotFound,
-            "put the files in place and run `backlot add` on them, or remove the pointers; files that are only in a versioned bucket are pulled by DVC first";
+            "put the files in place and run `add` on them, or remove the pointers; files that are only in a versioned bucket are pulled by DVC first";
         Self::NotPushed { .. } => "publish::not_pushed", Class::Conflict,
             "remove `push: false` from the pointers, or publish without these files with `--allow-unpushed`";
         Self::UnknownPin { remote, .. } => "config::unknown_pin", Class::NotFound,
-            format!("`backlot remote add {remote} URL`, or remove `remote:` from the pointer");
+            format!("`remote add {remote} URL`, or remove `remote:` from the pointer");
         Self::NotPackaged { .. } => "files::not_packaged", Class::User,
             "rename it; from outside, `--as NAME` gives it another name in the asset";
         Self::NotCached { paths, .. } => "publish::not_cached", Class::Conflict,
             format!(
-                "remove `cache: false` from the pointers, then run `backlot add {}`; or let them go into the wheel by `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml",
+                "remove `cache: false` from the pointers, then run `add {}`; or let them go into the wheel by `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml",
                 paths.join(" ")
             );
         Self::NeedsCache { .. } => "files::needs_cache", Class::Conflict,
             "leave out `--to-remote` or `--no-cache`, or change the pointers";
         Self::NotTracked { .. } => "files::not_tracked", Class::NotFound,
-            "see `backlot status`; `backlot add PATH` tracks it";
+            "see `status`; `add PATH` tracks it";
         Self::BadFrames { .. } => "files::bad_frames", Class::User,
             "write `1001-1010`, `1001-1010x2` for every second, or several with commas";
         Self::NotInRelease { .. } => "files::not_in_release", Class::NotFound,
-            "see `backlot show NAME==VERSION` for what it tracks";
+            "see `show NAME==VERSION` for what it tracks";
         Self::ChangedHere { path, .. } => "files::changed_here", Class::Conflict,
             format!(
-                "run `backlot add {path}` to record the changes first, or `backlot discard {path}` to throw them away"
+                "run `add {path}` to record the changes first, or `discard {path}` to throw them away"
             );
         Self::PartOfFolder { path } => "files::part_of_folder", Class::User,
-            format!("name `{path}` itself; to take single files out of it, delete them and run `backlot add {path}`");
+            format!("name `{path}` itself; to take single files out of it, delete them and run `add {path}`");
         Self::NotHere { asset, .. } => "files::not_here", Class::Conflict,
-            format!("run `backlot pull {asset}` first");
+            format!("run `pull {asset}` first");
         Self::Foreign { .. } => "workspace::foreign_files", Class::Integrity,
-            "do not use the release, and tell its publisher; `backlot uninstall` removes it";
+            "do not use the release, and tell its publisher; `uninstall` removes it";
     }
 }

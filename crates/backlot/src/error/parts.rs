@@ -52,7 +52,7 @@ backlot_core::coded! {
         Self::NoRemote { .. } => "parts::no_remote", Class::Config,
             "name it with `--remote PLACE`, or in the variable BACKLOT_PART_REMOTE";
         Self::RemoteNotThere { .. } => "parts::remote_not_there", Class::Environment,
-            "check that its disk is mounted; a new remote is made in a workspace, with `backlot remote add`";
+            "check that its disk is mounted; a new remote is made in a workspace, with `remote add`";
         Self::SameName { .. } => "parts::same_name", {
                 Class::User
             },
@@ -60,11 +60,11 @@ backlot_core::coded! {
         Self::BadFolder { .. } => "parts::bad_folder", {
                 Class::User
             },
-            "name it with `--as` as it lies in the asset's module, as in `--as frames` or `--as plates/bg`; drop a part of another folder with `backlot part drop --job ID --part NAME`";
+            "name it with `--as` as it lies in the asset's module, as in `--as frames` or `--as plates/bg`; drop a part of another folder with `part drop --job ID --part NAME`";
         Self::BadName { .. } => "parts::bad_name", {
                 Class::User
             },
-            "take it from `backlot part list`: 32 hexadecimal digits";
+            "take it from `part list`: 32 hexadecimal digits";
         Self::NoFiles => "parts::no_files", {
                 Class::User
             },

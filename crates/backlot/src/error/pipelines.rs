@@ -47,7 +47,7 @@ backlot_core::coded! {
         Self::OutsideAsset { folder, .. } => "pipelines::outside_asset", Class::Config,
             format!("give the stage outputs in `{folder}`, or move it into a dvc.yaml in the package of the asset that the output belongs to");
         Self::Installed { .. } => "pipelines::installed", Class::User,
-            "`backlot edit NAME` makes an output of the release; its stages can be run";
+            "`edit NAME` makes an output of the release; its stages can be run";
         Self::PlotFile { .. } => "pipelines::plot_file", Class::User,
             "give the file a name that ends in .svg or .html";
         Self::Stale { asset, .. } => "publish::stale_stages", Class::Conflict,
@@ -56,7 +56,7 @@ backlot_core::coded! {
 }
 
 fn stale_help(asset: &str) -> String {
-    format!("`backlot repro {asset}` makes them again; `backlot publish {asset} --repro` does so first")
+    format!("`repro {asset}` makes them again; `publish {asset} --repro` does so first")
 }
 
 /// A name as a word of a command.

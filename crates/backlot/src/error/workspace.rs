@@ -475,15 +475,15 @@ fn near(nearest: Option<&str>) -> String {
 backlot_core::coded! {
     WorkspaceError {
         Self::NoWorkspace { .. } => "workspace::none", Class::NotFound,
-            "run `backlot init` in the folder that is to be the workspace, or name one with `--workspace`";
+            "run `init` in the folder that is to be the workspace, or name one with `--workspace`";
         Self::UnknownManifests { .. } => "workspace::unknown_manifests", Class::NotFound,
             "name the remote that has them with `--remote`, or push them from a workspace that has the files";
         Self::UnreadableRelease { place, .. } => "workspace::unreadable_release", Class::Integrity,
             format!(
-                "bring it back from another repo with `backlot repair --repo NAME`; to give the release up for good, remove `{place}` with its `.json` and `.metadata`, then run `backlot repo reindex NAME`"
+                "bring it back from another repo with `repair --repo NAME`; to give the release up for good, remove `{place}` with its `.json` and `.metadata`, then run `repo reindex NAME`"
             );
         Self::WorkspaceExists { .. } => "workspace::exists", Class::Conflict,
-            "work in it as it is; `backlot status` shows what it holds";
+            "work in it as it is; `status` shows what it holds";
         Self::BadConfig { .. } => "config::invalid", Class::Config,
             "correct the file; docs/format/workspace.md describes its keys";
         Self::SecretInConfig { .. } => "config::secret", Class::Config,
@@ -491,51 +491,51 @@ backlot_core::coded! {
         Self::LocalRequirement { .. } => "publish::local_url", Class::User,
             "publish that to a repo and require it by name, or name it by an address that others reach";
         Self::NoSuchKey { .. } => "config::no_such_key", Class::NotFound,
-            "see `backlot config list`; repos, remotes and rules have commands of their own";
+            "see `config list`; repos, remotes and rules have commands of their own";
         Self::NotInThisFile { user: true, .. } => "config::not_in_this_file", Class::User,
             "leave out `--user`";
         Self::NotInThisFile { user: false, .. } => "config::not_in_this_file", Class::User,
             "add `--user`";
         Self::BadSetting { .. } => "config::bad_setting", Class::User,
-            "see `backlot config set --help`";
+            "see `config set --help`";
         Self::UnknownName { what, .. } => "config::unknown_name", Class::NotFound,
-            format!("see `backlot {what} list`, or add it with `backlot {what} add NAME PLACE`");
+            format!("see `{what} list`, or add it with `{what} add NAME PLACE`");
         Self::NotPublic { folder: true, .. } => "config::not_public", Class::Config,
             "leave `public` away; only packages from outside need a list";
         Self::NotPublic { repo, .. } => "config::not_public", Class::Config,
             format!("if it is outside the studio, write `public = true` in `[repos.{repo}]`");
         Self::NotAllowed { .. } => "config::not_on_list", Class::NotFound,
-            "see `backlot repo list`";
+            "see `repo list`";
         Self::NameTaken { what, name, .. } => "config::name_taken", Class::Conflict,
-            format!("choose another name, or run `backlot {what} remove {name}` first");
+            format!("choose another name, or run `{what} remove {name}` first");
         Self::NoneConfigured { what, .. } => "config::none_configured", Class::Config,
-            format!("add one with `backlot {what} add NAME PLACE`");
+            format!("add one with `{what} add NAME PLACE`");
         Self::OtherWriters { .. } => "gc::other_writers", Class::User,
             "give it an hour or more; `--no-other-writers` if nobody else pushes, publishes or collects meanwhile";
         Self::OutputExists { .. } => "output::exists", Class::Conflict,
             "choose another name, or work on the one that is there";
         Self::UnknownOutput { name, .. } => "output::unknown", Class::NotFound,
-            format!("see `backlot status`; `backlot new {name}` makes one, `backlot edit {name}` turns an installed release into one");
+            format!("see `status`; `new {name}` makes one, `edit {name}` turns an installed release into one");
         Self::AmbiguousOutput { count: 0 } => "output::ambiguous", Class::User,
-            "make one with `backlot new NAME`";
+            "make one with `new NAME`";
         Self::AmbiguousOutput { .. } => "output::ambiguous", Class::User,
             "name the asset, or run the command inside its folder";
         Self::NotInOutput { .. } => "output::not_in_output", Class::NotFound,
-            "name the asset that shall track it: `backlot add PATH --asset NAME`";
+            "name the asset that shall track it: `add PATH --asset NAME`";
         Self::TargetExists { .. } => "output::target_exists", Class::Conflict,
-            "change the files where they are, then run `backlot add` on that path; or choose another name with `--as`";
+            "change the files where they are, then run `add` on that path; or choose another name with `--as`";
         Self::NotInstalled { name } => "input::not_installed", Class::NotFound,
-            format!("see `backlot status`; `backlot install {name}` installs it");
+            format!("see `status`; `install {name}` installs it");
         Self::StillNeeded { .. } => "input::still_needed", Class::Conflict,
             "uninstall what needs it first";
         Self::NoSuchInput { .. } => "input::unknown", Class::NotFound,
-            "see `backlot status` for the inputs of each output";
+            "see `status` for the inputs of each output";
         Self::EditableInTheWay { path, .. } => "input::editable_in_the_way", Class::Conflict,
             format!("an editable is never silently replaced: publish it or move `{}` out of outputs first", path.display());
         Self::OtherInputs { asset, .. } => "publish::other_inputs", Class::Conflict,
-            format!("bump its version with `backlot bump {asset} micro` and publish that, or install the inputs that it was built with");
+            format!("bump its version with `bump {asset} micro` and publish that, or install the inputs that it was built with");
         Self::NoSuchRelease { .. } => "release::unknown", Class::NotFound,
-            "see `backlot search`; `backlot repo list` shows where it was looked for";
+            "see `search`; `repo list` shows where it was looked for";
         Self::FilesNotThere { remote, .. } => "copy::files_missing", Class::NotFound,
             format!("copy them there first: name the remote that has them with `--from-remote NAME --to-remote {remote}`; or leave files out with `--without-files`");
         Self::StandardLibrary { .. } => "output::standard_library", Class::User,
@@ -543,27 +543,27 @@ backlot_core::coded! {
         Self::RequiresItself { .. } => "input::itself", Class::User,
             "name another package";
         Self::CannotBeInstalled { .. } => "publish::cannot_be_installed", Class::Conflict,
-            "publish or copy first what it needs (`backlot copy --with-deps`), or change its inputs (`backlot input`); to insist, use `--force` with the reason as `-m REASON`";
+            "publish or copy first what it needs (`copy --with-deps`), or change its inputs (`input`); to insist, use `--force` with the reason as `-m REASON`";
         Self::UntrackedFiles { paths, .. } => "publish::untracked_files", Class::User,
-            format!("track them with `backlot add {}`; what belongs into the wheel all the same is allowed by `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml", paths.join(" "));
+            format!("track them with `add {}`; what belongs into the wheel all the same is allowed by `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml", paths.join(" "));
         Self::FilesInPublic { .. } => "publish::files_in_public", Class::Config,
             "a collection of a remote looks into the studio's repos only, and would take the files for garbage: publish it to one of those; if this is one, take `public` from its entry in backlot.toml";
         Self::PlaceGone { what, name, place } => if *what == "repo" { "workspace::repo_not_there" } else { "workspace::remote_not_there" }, Class::Environment,
-            format!("check that the disk is mounted and the path in backlot.toml is right; if the {what} is gone for good, make a new one with `backlot {what} remove {name}` and `backlot {what} add {name} {place}`");
+            format!("check that the disk is mounted and the path in backlot.toml is right; if the {what} is gone for good, make a new one with `{what} remove {name}` and `{what} add {name} {place}`");
         Self::OtherPlace { what, name, place, .. } => if *what == "repo" { "workspace::other_repo" } else { "workspace::other_remote" }, Class::Environment,
-            format!("check that the right disk is mounted and the path in backlot.toml is right; to use what is there, run `backlot {what} remove {name}` and `backlot {what} add {name} {place}`");
+            format!("check that the right disk is mounted and the path in backlot.toml is right; to use what is there, run `{what} remove {name}` and `{what} add {name} {place}`");
         Self::AmbiguousRepo { .. } => "release::ambiguous_repo", Class::User,
             "name the one that is meant with `--repo`";
         Self::NotOneRelease { .. } => "release::not_one", Class::User,
             "name one release, as in `Table==1.0.0`";
         Self::MissingFiles { missing, .. } => "publish::missing_files", Class::NotFound,
-            format!("bring them back with `backlot pull`, or drop them with `backlot add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", "));
+            format!("bring them back with `pull`, or drop them with `add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", "));
         Self::StaleLock { .. } => "lock::stale", Class::Conflict,
-            "run `backlot lock` to resolve again";
+            "run `lock` to resolve again";
         Self::LockForElsewhere { .. } => "lock::stale", Class::Conflict,
             "give a lock file that was made for this Python and system, or make the workspace with the Python that it needs: `python = \"...\"` in backlot.toml";
         Self::DamagedLock { .. } => "lock::damaged", Class::Config,
-            "take it from version control; or run `backlot lock`, which chooses again and writes it anew (`backlot install --upgrade` installs that, too)";
+            "take it from version control; or run `lock`, which chooses again and writes it anew (`install --upgrade` installs that, too)";
         Self::BadLockFile { .. } => "lock::invalid", Class::Config,
             "write it again with the tool that made it; PEP 751 describes its keys";
         Self::LockedSource { .. } => "lock::not_a_wheel", Class::User,
@@ -573,21 +573,21 @@ backlot_core::coded! {
         Self::NoVersionSource { .. } => "output::no_version_source", Class::Config,
             "give `[project] version`, or `[tool.hatch.version] path` a file with `__version__ = \"1.0.0\"`";
         Self::NoEnvironment { .. } => "environment::none", Class::NotFound,
-            "run `backlot install`";
+            "run `install`";
         Self::CannotRun { .. } => "run::cannot_start", Class::NotFound,
             "check its name; scripts of inputs lie in `inputs/bin`";
         Self::ForeignInputs { .. } => "workspace::foreign_inputs", Class::Conflict,
-            "move it away; `backlot install` makes the environment anew";
+            "move it away; `install` makes the environment anew";
         Self::Channel { known, .. } => "config::channel", if *known { Class::Conflict } else { Class::NotFound },
-            "see `backlot channel list`";
+            "see `channel list`";
         Self::BadPythonVersion { .. } => "python::bad_version", Class::User,
             "give two or three numbers, as in 3.12 or 3.12.4";
         Self::NoSuchPython { version, .. } => "python::not_installed", Class::NotFound,
-            format!("see `backlot python list`; in a workspace with a channel, `backlot python install {version}` gets it. A path names any interpreter, `none` is a tree without one");
+            format!("see `python list`; in a workspace with a channel, `python install {version}` gets it. A path names any interpreter, `none` is a tree without one");
         Self::PythonByPath { .. } => "external::python_by_path", Class::Config,
             "set a version instead, as in `python = \"3.12\"`; it is then installed with the packages";
         Self::NotExternal { .. } => "external::unknown", Class::NotFound,
-            "see `backlot external list`";
+            "see `external list`";
         Self::WithoutConda { .. } => "conda::left_out", Class::Config,
             "use a backlot built with the feature `conda`";
     }

@@ -272,7 +272,7 @@ impl Opened {
             condemned.into_iter().partition(|id| wanted.contains(id));
         let (name, place) = (source.name, source.remote.place());
         let way_out =
-            format!("`backlot gc --remote {name} --restore` takes back what is condemned while it is there");
+            format!("`gc --remote {name} --restore` takes back what is condemned while it is there");
         if !condemned.is_empty() {
             let condemned = count(&condemned);
             let message = format!(

@@ -168,7 +168,9 @@ impl VerifyReport {
     pub fn ways_out(&self) -> Vec<String> {
         let mut ways = Vec::new();
         if self.cache.iter().any(ObjectReport::has_damage) {
-            ways.push("`backlot pull` fetches again what the cache lost, `backlot add` stores again what outputs have".to_owned());
+            ways.push(
+                "`pull` fetches again what the cache lost, `add` stores again what outputs have".to_owned(),
+            );
         }
         for remote in self
             .remote
@@ -178,33 +180,30 @@ impl VerifyReport {
         {
             let named = remote.name.iter().map(|name| format!(" --remote {name}"));
             ways.push(format!(
-                "`backlot repair{}` stores again what is wrong on the remote",
+                "`repair{}` stores again what is wrong on the remote",
                 named.collect::<String>()
             ));
         }
         if files_of(self.inputs.as_ref()) > 0 {
-            ways.push("`backlot install --repair` mends inputs".to_owned());
+            ways.push("`install --repair` mends inputs".to_owned());
         }
         if files_of(self.tracked.as_ref()) > 0 {
-            ways.push("`backlot pull --force` places the tracked files of inputs anew".to_owned());
+            ways.push("`pull --force` places the tracked files of inputs anew".to_owned());
         }
         for repo in &self.repos {
             if !repo.damaged.is_empty() {
-                ways.push(format!(
-                    "`backlot repair --repo {}` brings back its files",
-                    repo.repo
-                ));
+                ways.push(format!("`repair --repo {}` brings back its files", repo.repo));
             }
             if !repo.stale.is_empty() {
                 ways.push(format!(
-                    "`backlot repo reindex {}` makes its pages and sidecars again",
+                    "`repo reindex {}` makes its pages and sidecars again",
                     repo.repo
                 ));
             }
         }
         if self.unpacked.iter().any(|unpacked| !unpacked.damaged.is_empty()) {
             ways.push(
-                "`backlot install --repair` removes damaged unpacked wheels from the cache, and what needs one unpacks it again"
+                "`install --repair` removes damaged unpacked wheels from the cache, and what needs one unpacks it again"
                     .to_owned(),
             );
         }

@@ -74,7 +74,7 @@ impl Coded for ProblemsFound {
         Class::Environment
     }
     fn help(&self) -> Option<String> {
-        Some("do what the report says of each, then run `backlot doctor` again".to_owned())
+        Some("do what the report says of each, then run `doctor` again".to_owned())
     }
 }
 
@@ -184,7 +184,7 @@ impl Opened {
                 format!(
                     "of {wanted}, only copying works between the cache and this workspace: files take their space twice"
                 ),
-                "put the cache on a disk that has reflinks and on which the workspace is, or allow hard links with `backlot config set links reflink hardlink copy`",
+                "put the cache on a disk that has reflinks and on which the workspace is, or allow hard links with `config set links reflink hardlink copy`",
             ),
             Some(mode) => HealthCheck::ok(name, format!("files are placed by {mode}")),
             None => HealthCheck {
@@ -192,7 +192,7 @@ impl Opened {
                 ..HealthCheck::warning(
                     name,
                     format!("none of {wanted} works between the cache and this workspace"),
-                    "allow copies with `backlot config set links reflink copy`",
+                    "allow copies with `config set links reflink copy`",
                 )
             },
         }
@@ -259,14 +259,11 @@ impl Opened {
             }
         }
         if self.config().repos.is_empty() {
-            let (message, help) = ("the workspace has none", "`backlot repo add NAME PLACE` adds one");
+            let (message, help) = ("the workspace has none", "`repo add NAME PLACE` adds one");
             checks.push(HealthCheck::warning("repos", message, help));
         }
         if self.config().remotes.is_empty() {
-            let (message, help) = (
-                "the workspace has none",
-                "`backlot remote add NAME PLACE` adds one",
-            );
+            let (message, help) = ("the workspace has none", "`remote add NAME PLACE` adds one");
             checks.push(HealthCheck::warning("remotes", message, help));
         }
         checks
@@ -287,7 +284,7 @@ impl Opened {
                     name,
                     test.answer.clone(),
                     format!(
-                        "check the credential with `backlot auth test {place}`, or store one with `backlot auth login {place}`"
+                        "check the credential with `auth test {place}`, or store one with `auth login {place}`"
                     ),
                 )
             },
@@ -333,7 +330,7 @@ fn check_disk(name: &str, folder: &Path) -> HealthCheck {
                 text::bytes(space.free),
                 text::bytes(space.all)
             ),
-            "`backlot cache clean` makes room where the cache is",
+            "`cache clean` makes room where the cache is",
         ),
         Ok(space) => HealthCheck::ok(name, format!("{} free", text::bytes(space.free))),
         Err(error) => HealthCheck::problem(name, &error.into()),
