@@ -43,9 +43,6 @@ backlot_core::coded! {
         Self::BadCheck { .. } => "validate::bad_check", Class::Config,
             "correct [[backlot.validate]] in it; `docs/validators.md` lists keys and checks";
         Self::NoPolicy { policy } => "validate::no_policy", Class::Config,
-            format!("`backlot install {policy}`; `[workspace] policy` or `[repos.NAME] policy` in backlot.toml names it");
-        Self::Failed { .. } => "validate::failed", Class::Conflict,
-        Self::NoPolicy { policy } => "validate::no_policy", Class::Config,
             format!("`install {policy}`; `[workspace] policy` or `[repos.NAME] policy` in backlot.toml names it");
         Self::Failed { .. } => "validate::failed", Class::Conflict,
             "`validate` lists all that was found; correct it, or waive it in asset.toml (`docs/validators.md`)";
