@@ -63,8 +63,8 @@ pub(crate) const SCENE_WORDS: &[&str] = &[
 
 pub(crate) fn movie(input: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = written(&folder.path().join("a.mp4"), input);
-    let read = judged(read_movie(path).expect("it is there"));
+    let path = folder.path().join("a.mp4");
+    let read = judged(read_movie(written(&path, input)).expect("it is there"));
     if let Some(facts) = read {
         assert!(facts.width > 0 && facts.height > 0 && facts.duration.under > 0);
         let json = serde_json::to_string(&facts).expect("data");
