@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need and a fresh Debian machine lacks: a C compiler, Python, an SSH server, strace, npm, Ceph, and the real peers that judge us
+# Installs what the tests need and a fresh Debian machine lacks: a C compiler, Python, an SSH server, Apache, nginx, strace, npm, Ceph, and the real peers that judge us
 # (pip, uv, twine, dvc, packaging, devpi-server, pypiserver, build, hatchling, moto, wsgidav; Azurite) in an environment of their own, outside the repository. Does nothing when all is there.
 set -euo pipefail
 
@@ -17,6 +17,9 @@ have setpriv || missing+=(util-linux)
 [ -x /usr/sbin/sshd ] || have sshd || missing+=(openssh-server)
 have strace || missing+=(strace)
 have npm || missing+=(npm)
+[ -x /usr/sbin/apache2 ] || missing+=(apache2)
+[ -x /usr/sbin/nginx ] || missing+=(nginx-light)
+[ -e /usr/lib/nginx/modules/ngx_http_dav_ext_module.so ] || missing+=(libnginx-mod-http-dav-ext)
 have radosgw || missing+=(ceph-mon ceph-osd ceph-mgr radosgw ceph-common)
 have ssh-agent || missing+=(openssh-client)
 # Disks that share blocks, and that take two names for one; tests that cannot mount them say so.

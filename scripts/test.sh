@@ -32,6 +32,12 @@ cargo test --workspace --locked --no-fail-fast "${stores[@]}"
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet "${stores[@]}"
 
+step "packages"
+# All is downloaded by now, so as a rule no index is asked.
+package=(cargo package --workspace --exclude backlot-tests --exclude backlot-benches --exclude backlot-xtask --exclude backlot-fuzz-checks
+    --no-verify --allow-dirty --locked --quiet)
+"${package[@]}" --offline || "${package[@]}"
+
 step "what the libraries offer"
 cargo xtask surface --check "${stores[1]}"
 

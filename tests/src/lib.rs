@@ -13,6 +13,7 @@ pub mod bundles;
 pub mod ceph;
 pub mod chain;
 pub mod channel;
+pub mod dav;
 pub mod disks;
 pub mod door;
 pub mod embedding;

@@ -1,4 +1,4 @@
-//! Stores of objects that tests talk to, each as a repo and as a remote: moto and Ceph for S3, Azurite, `wsgidav` for `WebDAV`, OpenSSH for
+//! Stores of objects that tests talk to, each as a repo and as a remote: moto and Ceph for S3, Azurite, `wsgidav`, Apache and nginx for `WebDAV`, OpenSSH for
 //! SFTP, and for what has no server that can be had (Google's two and OSS) one of ours, which knows the requests only.
 
 use std::process::Command;
@@ -13,6 +13,7 @@ use backlot_net::{
 use fs_err as fs;
 
 use crate::ceph::Ceph;
+use crate::dav;
 use crate::peer::Peer;
 use crate::sshd::Sshd;
 use crate::{Run, Studio, run_command, tool};
@@ -267,7 +268,26 @@ impl Store {
         let folder = studio.path("dav");
         fs::create_dir(&folder).expect("made");
         let server = Peer::python(WEBDAV, &folder);
-        let front = Peer::files(&folder);
+        Self::behind(studio, server)
+    }
+
+    /// A folder behind Apache.
+    pub fn apache() -> Self {
+        let studio = Studio::empty();
+        let server = dav::apache(&studio.path("apache"), &studio.path("dav"));
+        Self::behind(studio, server)
+    }
+
+    /// A folder behind nginx.
+    pub fn nginx() -> Self {
+        let studio = Studio::empty();
+        let server = dav::nginx(&studio.path("nginx"), &studio.path("dav"));
+        Self::behind(studio, server)
+    }
+
+    /// The folder `dav` behind a server of `WebDAV`.
+    fn behind(studio: Studio, server: Peer) -> Self {
+        let front = Peer::files(&studio.path("dav"));
         Self {
             url: format!("webdav+{}/team/repo", server.url()),
             endpoint: None,
@@ -309,11 +329,11 @@ impl Store {
         let mut command = self.studio.command(&[&["-w", workspace], arguments].concat());
         command.env("AWS_EC2_METADATA_DISABLED", "true");
         if let Some((user, password)) = self.user {
-            command
-                .env("BACKLOT_REPO_FAR_USERNAME", user)
-                .env("BACKLOT_REPO_FAR_PASSWORD", password)
-                .env("BACKLOT_REMOTE_FILES_USERNAME", user)
-                .env("BACKLOT_REMOTE_FILES_PASSWORD", password);
+            for place in ["REPO_FAR", "REMOTE_FILES", "REMOTE_SECOND"] {
+                command
+                    .env(format!("BACKLOT_{place}_USERNAME"), user)
+                    .env(format!("BACKLOT_{place}_PASSWORD"), password);
+            }
         }
         command
     }
@@ -339,8 +359,13 @@ impl Store {
 
     /// Name a folder of it as the remote `files` of a workspace.
     pub fn add_remote(&self, workspace: &str, folder: &str, layout: &str) -> Run {
+        self.add_named_remote(workspace, "files", folder, layout)
+    }
+
+    /// The same under another name: `second`.
+    pub fn add_named_remote(&self, workspace: &str, name: &str, folder: &str, layout: &str) -> Run {
         let url = self.files(folder);
-        let mut arguments = vec!["remote", "add", "files", &url, "--layout", layout, "--json"];
+        let mut arguments = vec!["remote", "add", name, &url, "--layout", layout, "--json"];
         arguments.extend(self.options());
         self.run(workspace, &arguments)
     }

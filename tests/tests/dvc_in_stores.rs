@@ -1,4 +1,4 @@
-//! Real DVC on the same S3, `WebDAV` and SFTP remotes in its layout, with the configuration that we write and credentials of its own:
+//! Real DVC on the same S3, `WebDAV`, HTTP and SFTP remotes in its layout, with the configuration that we write and credentials of its own:
 //! it pulls what we pushed, and we pull what it pushed.
 
 use std::process::Command;
@@ -96,6 +96,26 @@ fn a_bucket_is_shared_with_dvc() {
 #[test]
 fn a_webdav_folder_is_shared_with_dvc() {
     is_shared_with_dvc(&Store::webdav(), &[("user", "ana"), ("password", "secret")]);
+}
+
+/// DVC's `http` has no listing and no `MKCOL`: it puts and gets objects where we look after a folder of `WebDAV`.
+#[test]
+fn a_folder_behind_nginx_is_shared_with_dvc_by_http() {
+    let store = Store::nginx();
+    let url = store.files("shared").replace("webdav+", "");
+    let options = [
+        ("url", &*url),
+        ("method", "PUT"),
+        ("auth", "basic"),
+        ("user", "ana"),
+        ("password", "secret"),
+    ];
+    is_shared_with_dvc(&store, &options);
+}
+
+#[test]
+fn a_webdav_folder_behind_apache_is_shared_with_dvc() {
+    is_shared_with_dvc(&Store::apache(), &[("user", "ana"), ("password", "secret")]);
 }
 
 #[test]

@@ -298,6 +298,34 @@ fn requests_follow_packs_and_not_files() {
     }
 }
 
+/// `WebDAV` has a verb of its own for it, which can be seen on the way.
+#[test]
+fn packs_that_a_server_copies_do_not_pass_this_machine() {
+    let store = Store::webdav();
+    let between = Between::before(store.port(), |_, _| Fault::None);
+    let store = store.asked_at(between.port);
+    prepare(&store, "chunked");
+    store.studio.frames(FRAMES, 20, 1 << 20, 40);
+    store.run("here", &["add", FRAMES, "--push"]).ok();
+    store.add_named_remote("here", "second", "second", "chunked").ok();
+    let packs = store.open("files", 0).list("v1/packs/", true).expect("listed");
+    assert!(packs.len() > 2, "{packs:?}");
+    between.count();
+    store.run("here", &["remote", "copy", "files", "second"]).ok();
+    let seen = between.seen.lock().expect("no panic").clone();
+    let asked = |method: &str| {
+        let of_packs = |line: &&String| line.starts_with(method) && line.contains("/packs/");
+        seen.iter().filter(of_packs).count()
+    };
+    assert_eq!(asked("COPY "), packs.len(), "{seen:#?}");
+    // Their tables, twice; they are not sent.
+    assert!(
+        asked("GET ") <= 2 * packs.len() && asked("PUT ") == 0,
+        "{seen:#?}"
+    );
+    store.run("here", &["verify", "--remote", "second"]).ok();
+}
+
 #[test]
 fn frames_that_lie_in_packs_in_turns_are_fetched_in_large_pieces() {
     let store = Store::s3();

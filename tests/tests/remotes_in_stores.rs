@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use backlot_tests::dav;
 use backlot_tests::installers::site_packages;
-use backlot_tests::peer::Peer;
 use backlot_tests::stores::Store;
 use backlot_tests::{Run, Studio, run_command, snapshot};
 use fs_err as fs;
@@ -132,6 +132,19 @@ fn files_go_the_whole_way(store: &Store) {
     assert!(copied["objects"].as_u64() > Some(7), "{copied:#}");
     here.run(&["install", "Shot"]).ok();
     here.run(&["pull", "--remote", "local"]).ok();
+    // Within the store, where it can copy by itself.
+    store
+        .add_named_remote(&here.workspace, "second", "second", "chunked")
+        .ok();
+    let within = here.json(&["remote", "copy", "files", "second"]);
+    assert_eq!(within["objects"], copied["objects"], "{within:#}");
+    here.run(&["verify", "--remote", "second"]).ok();
+    let again = here.json(&["remote", "copy", "files", "second"]);
+    assert_eq!(
+        (&again["objects"], &again["sent"]),
+        (&0.into(), &0.into()),
+        "{again:#}"
+    );
 }
 
 #[test]
@@ -183,7 +196,7 @@ fn files_in_the_layout_of_dvc_are_pulled_from_a_plain_web_server_which_is_only_r
     let studio = Studio::with_dvc_layout();
     studio.asset("Table", 3, 2000);
     studio.ws(&["publish", "Table"]).ok();
-    let server = Peer::files(&studio.path("remote"));
+    let server = dav::nginx_files(&studio.path("nginx"), &studio.path("remote"));
     studio.run(&["init", "far"]).ok();
     let far = |arguments: &[&str]| {
         let mut command = studio.command(&[&["-w", "far"], arguments].concat());

@@ -119,6 +119,20 @@ pub enum How {
     Replace,
 }
 
+/// Where a service keeps the objects of a store, to copy between two stores that are in one.
+///
+/// ```
+/// let root = tempfile::tempdir().unwrap();
+/// assert_eq!(backlot_backend::folder(root.path()).within(), None, "a folder is in no service");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// The service and what of it an account sees: a server, a bucket.
+    pub(crate) service: String,
+    /// Where the objects are there: a path with a `/` at its end.
+    pub(crate) path: String,
+}
+
 /// A store of objects. Every verb but [`ObjectStore::stage`], [`ObjectStore::create`] and [`ObjectStore::rename`] may be asked again
 /// by the store itself after a failure that may pass.
 ///
@@ -212,6 +226,15 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     }
     /// Give an object another name if that is free, by one request that is never sent twice.
     fn rename(&self, from: &str, to: &str) -> Result<Moved>;
+    /// Where its service has it; `None` where the service copies nothing by itself.
+    fn within(&self) -> Option<Within> {
+        None
+    }
+    /// Have the service copy an object of another store here, so that no byte of it passes this machine. `false` if it did not, for whatever
+    /// reason: another service, an account that may not read there, nothing to copy. What is there then is to be looked at: nothing was proven.
+    fn copy_within(&self, _source: &Within, _from: &str, _to: &str) -> Result<bool> {
+        Ok(false)
+    }
     /// Remove an object; fine if there is none.
     fn delete(&self, key: &str) -> Result<()>;
     /// What writers that died left in a folder, where the store shows it.

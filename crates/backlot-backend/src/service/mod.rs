@@ -17,6 +17,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use backlot_core::web::percent_decode;
 use backlot_net::{Account, Credential, Network};
 use bytes::Bytes;
 use futures_lite::{FutureExt as _, StreamExt as _};
@@ -28,7 +29,7 @@ use self::transport::Shared;
 use crate::each::{ENTRIES_LIMIT, by_level};
 use crate::error::{Error, Result};
 use crate::open::StoreOptions;
-use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
+use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits, Within};
 use crate::upload::{Spares, Upload, Uploads};
 
 /// How many objects are removed at once; a service makes several requests of it if it takes fewer.
@@ -73,8 +74,18 @@ impl Recipe {
         network: &Network,
         credential: Option<Credential>,
     ) -> Result<(connect::Connection, Made)> {
+        self.connect_to(&self.url, network, credential)
+    }
+
+    /// The same, for another path of the service.
+    fn connect_to(
+        &self,
+        url: &Url,
+        network: &Network,
+        credential: Option<Credential>,
+    ) -> Result<(connect::Connection, Made)> {
         let given = connect::Given {
-            url: &self.url,
+            url,
             options: &self.options,
             credential: credential.as_ref(),
         };
@@ -409,6 +420,46 @@ impl ObjectStore for Service {
             Err(e) if e.kind() == ErrorKind::ConditionNotMatch => Ok(Moved::Exists),
             Err(e) => Err(self.failed(to, &e)),
         }
+    }
+
+    fn within(&self) -> Option<Within> {
+        let url = &self.recipe.url;
+        let path = percent_decode(url.path())?;
+        let known = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let copies = known.operator.info().capability().copy;
+        copies.then(|| Within {
+            service: format!(
+                "{}://{}{} {:?}",
+                url.scheme(),
+                url.host_str().unwrap_or_default(),
+                url.port().map_or_else(String::new, |port| format!(":{port}")),
+                (&self.recipe.options.endpoint, &self.recipe.options.region)
+            ),
+            path: format!("{}/", path.trim_matches('/'))
+                .trim_start_matches('/')
+                .to_owned(),
+        })
+    }
+
+    fn copy_within(&self, source: &Within, from: &str, to: &str) -> Result<bool> {
+        let Some(own) = self.within().filter(|own| own.service == source.service) else {
+            return Ok(false);
+        };
+        self.check(to)?;
+        let mut top = self.recipe.url.clone();
+        top.set_path("/");
+        let (from, to) = (format!("{}{from}", source.path), format!("{}{to}", own.path));
+        self.network.block(async {
+            let credential = self.recipe.account.current().await?;
+            let (_, made) = self.recipe.connect_to(&top, &self.network, credential)?;
+            let copy = async {
+                if let Some((folder, _)) = to.rsplit_once('/').filter(|_| self.traits.by_folder) {
+                    made.operator.create_dir(&format!("{folder}/")).await?;
+                }
+                made.operator.copy(&from, &to).await
+            };
+            Ok(guarded(copy).await.is_ok())
+        })
     }
 
     fn delete(&self, key: &str) -> Result<()> {

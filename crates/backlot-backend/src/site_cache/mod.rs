@@ -23,7 +23,7 @@ use fs_err as fs;
 use self::room::{BEGUN_MARK, Room};
 use self::slot::{Filling, Slot};
 use crate::error::{Error, Result};
-use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
+use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits, Within};
 
 /// Timeout for an object that another process fills and that does not grow.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -327,6 +327,14 @@ impl ObjectStore for Via {
 
     fn is_offline(&self) -> bool {
         self.origin.is_offline()
+    }
+
+    fn within(&self) -> Option<Within> {
+        self.origin.within()
+    }
+
+    fn copy_within(&self, source: &Within, from: &str, to: &str) -> Result<bool> {
+        self.origin.copy_within(source, from, to)
     }
 
     fn stat(&self, key: &str) -> Result<Option<Entry>> {

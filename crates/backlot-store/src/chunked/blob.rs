@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backlot_backend::{Entry, ObjectStore, ObjectWriter};
+use backlot_backend::{Entry, ObjectStore, ObjectWriter, Within};
 use backlot_core::clock::Timestamp;
 use backlot_core::{file, shared};
 use fs_err as fs;
@@ -46,6 +46,14 @@ pub(super) trait BlobStore: Send + Sync + Debug {
     /// The same for many, in as few requests as the service allows.
     fn delete_many(&self, keys: &[String]) -> Result<()> {
         keys.iter().try_for_each(|key| self.delete(key))
+    }
+    /// Where its service has it, if the service copies by itself.
+    fn within(&self) -> Option<Within> {
+        None
+    }
+    /// Have the service copy an object of another remote here; `false` if it did not.
+    fn copy_within(&self, _source: &Within, _from: &str, _to: &str) -> Result<bool> {
+        Ok(false)
     }
     /// Drop a nearer copy of an object, which was not what it should be. Returns whether there was one.
     fn forget(&self, _key: &str) -> bool {
@@ -339,6 +347,14 @@ impl BlobStore for StoreBlobs {
 
     fn delete(&self, key: &str) -> Result<()> {
         Ok(self.store.delete(key)?)
+    }
+
+    fn within(&self) -> Option<Within> {
+        self.store.within()
+    }
+
+    fn copy_within(&self, source: &Within, from: &str, to: &str) -> Result<bool> {
+        Ok(self.store.copy_within(source, from, to)?)
     }
 
     fn forget(&self, key: &str) -> bool {

@@ -1,6 +1,7 @@
 //! From one chunked remote to another: only chunks that are missing there, as they are stored here.
 //!
-//! A push whose chunks come from packs instead of files, with the same protocol. Each chunk is proven before it is sent.
+//! A push whose chunks come from packs instead of files, with the same protocol. Each chunk is proven before it is sent; packs that a service
+//! copies itself, since both remotes are in it, do not pass this machine and are not read.
 //! Memory: one step of reading, one batch of writing, and 130 bytes a chunk of a group of files.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,12 +15,16 @@ use super::push::{Pushed, Site};
 use super::recipe::{Recipe, SegmentBuilder};
 use super::relied::{Relied, Rounds};
 use super::whole_index::commit_index;
-use super::writer::PackStream;
+use super::writer::{Journal, PackStream};
 use crate::error::{Error, Result};
 use crate::object::ObjectId;
+use crate::parallel::each;
 
 /// Files of one group.
 const GROUP_BYTES: u64 = super::push::GROUP_BYTES;
+
+/// Packs that a service copies at once.
+const COPIED: usize = 16;
 
 /// A file with its recipe at the source and its chunks.
 struct Order<'a> {
@@ -189,12 +194,27 @@ impl Site {
             .collect();
         let mut stream = PackStream::start(&self.blobs, self.format.packs, &self.mirror);
         let mut sent: Vec<(Blake3, StoredName, u32)> = Vec::new();
-        for (pack, chunks) in wanted {
+        let of_pack = |(pack, chunks): (StoredName, BTreeMap<u32, Entry>)| {
+            Some((*facts.get(&pack)?, chunks.into_iter().collect::<Vec<_>>()))
+        };
+        let wanted: Vec<(PackFacts, Vec<(u32, Entry)>)> = wanted.into_iter().filter_map(of_pack).collect();
+        let copied = each(self.blobs.concurrency().min(COPIED), wanted.len(), context, |n| {
+            self.copy_pack(source, &wanted[n].0, &wanted[n].1)
+        })?;
+        for ((facts, chunks), here) in wanted.iter().zip(copied) {
             context.check()?;
-            let Some(facts) = facts.get(&pack) else { continue };
-            let chunks: Vec<(u32, Entry)> = chunks.into_iter().collect();
-            source.each_chunk(facts, &chunks, |_, entry, proven| {
-                let stored = proven.map_err(|why| damaged(&*source.blobs, Kind::Pack.key(pack), why))?;
+            if let Some(here) = here {
+                places.extend(
+                    chunks
+                        .iter()
+                        .map(|(position, entry)| (entry.id, (here, *position))),
+                );
+                pushed.sent += here.length;
+                continue;
+            }
+            source.each_chunk(facts, chunks, |_, entry, proven| {
+                let stored =
+                    proven.map_err(|why| damaged(&*source.blobs, Kind::Pack.key(facts.name), why))?;
                 let (name, position) = stream.push_one(entry.id, entry.scheme, entry.raw as usize, stored)?;
                 sent.push((entry.id, name, position));
                 Ok(())
@@ -213,6 +233,45 @@ impl Site {
             }
         }
         Ok(recipes(orders, &places))
+    }
+}
+
+impl Site {
+    /// Have the service copy a pack of which at least half is wanted, under a name that nobody had. It is as good as it is there: what it says
+    /// of its chunks is proven, and its length; each chunk is proven by who reads it.
+    fn copy_pack(
+        &self,
+        source: &Self,
+        facts: &PackFacts,
+        wanted: &[(u32, Entry)],
+    ) -> Result<Option<PackFacts>> {
+        let bytes: u64 = wanted.iter().map(|(_, entry)| u64::from(entry.stored)).sum();
+        let Some(within) = source.blobs.within().filter(|_| 2 * bytes >= facts.length) else {
+            return Ok(None);
+        };
+        let entries = match source.pack_table(facts) {
+            Err(Error::DamagedRemote { .. }) => None,
+            read => read?,
+        };
+        let Some(entries) = entries else { return Ok(None) };
+        let here = PackFacts {
+            name: StoredName::fresh(),
+            ..*facts
+        };
+        let (from, to) = (Kind::Pack.key(facts.name), Kind::Pack.key(here.name));
+        if !self.blobs.copy_within(&within, &from, &to)? {
+            return Ok(None);
+        }
+        if self
+            .blobs
+            .stat(&to)?
+            .is_none_or(|found| found.size != facts.length)
+        {
+            self.blobs.delete(&to)?;
+            return Ok(None);
+        }
+        Journal::new(&self.mirror).note(&here, &entries)?;
+        Ok(Some(here))
     }
 }
 

@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use backlot_backend::Within;
+
 use super::blob::{BlobEntry, BlobStore, BlobWriter};
 use crate::error::Result;
 
@@ -58,6 +60,12 @@ impl BlobStore for Counted {
     }
     fn delete_many(&self, keys: &[String]) -> Result<()> {
         self.blobs.delete_many(keys)
+    }
+    fn within(&self) -> Option<Within> {
+        self.blobs.within()
+    }
+    fn copy_within(&self, source: &Within, from: &str, to: &str) -> Result<bool> {
+        self.blobs.copy_within(source, from, to)
     }
     fn forget(&self, key: &str) -> bool {
         self.blobs.forget(key)

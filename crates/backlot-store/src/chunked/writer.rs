@@ -308,7 +308,7 @@ impl Journal {
         }
     }
 
-    fn note(&self, facts: &PackFacts, entries: &[Entry]) -> Result<()> {
+    pub(super) fn note(&self, facts: &PackFacts, entries: &[Entry]) -> Result<()> {
         let mut builder = SegmentBuilder::default();
         add_pack(&mut builder, facts, entries);
         let target = self.folder.join(facts.name.to_string());
