@@ -231,9 +231,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Run the checks that an asset declares
+    /// Run the checks that an asset and policies declare
     #[command(
-        after_help = "Checks are declared in the asset.toml of an asset; a publish runs them first and refuses what they refuse. The exit code is 5\nif one refuses, 6 if one cannot be run.\n\nExamples:\n  backlot validate Table\n  backlot validate Table --auto      as strictly as in a cascade\n\n  # src/table/asset.toml\n  [[backlot.validate]]\n  id = \"frames.complete\"\n  files = \"frames/*.exr\"\n  params = { first = 1001, last = 1100 }"
+        after_help = "Checks are declared in the asset.toml of an asset, and of a policy that backlot.toml names; a publish runs them first and refuses\nwhat they refuse. The exit code is 5 if one refuses, 6 if one cannot be run.\n\nExamples:\n  backlot validate Table\n  backlot validate Table --auto      as strictly as in a cascade\n  backlot validate Table --to blessed\n\n  # src/table/asset.toml\n  [[backlot.validate]]\n  id = \"frames.complete\"\n  files = \"frames/*.exr\"\n  params = { first = 1001, last = 1100 }"
     )]
     Validate(ValidateArgs),
     /// Publish an asset: push its files, build its wheel, create the release

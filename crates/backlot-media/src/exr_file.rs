@@ -20,7 +20,7 @@ use fs_err as fs;
 
 use crate::error::Trouble;
 use crate::facts::{Format, ImageFacts, NotFinite, PartFacts, Window};
-use crate::limits::Limits;
+use crate::limits::{Limits, Memory};
 
 type Source = BufReader<fs::File>;
 
@@ -131,9 +131,12 @@ pub(crate) fn open(path: &Path) -> Result<Reader<Source>, Trouble> {
     Ok(reader)
 }
 
-/// Decode every chunk of a file whose facts were read; the values that are not finite, by part and channel.
-pub(crate) fn check(path: &Path) -> Result<Vec<NotFinite>, Trouble> {
+/// Decode every chunk of a file whose facts were read; the values that are not finite, by part and channel. Memory is taken for a chunk as it is
+/// stored and decoded.
+pub(crate) fn check(path: &Path, memory: &Memory) -> Result<Vec<NotFinite>, Trouble> {
     let mut chunks = open(path)?.all_chunks(true).map_err(trouble)?;
+    let largest = chunks.headers().iter().map(Header::max_block_byte_size).max();
+    let _share = memory.take((largest.unwrap_or_default() as u64).saturating_mul(2));
     let parts = chunks.headers().len();
     let mut found: Vec<Vec<Option<NotFinite>>> = chunks
         .headers()

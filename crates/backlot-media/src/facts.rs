@@ -3,11 +3,12 @@
 //! Deliberately absent: attributes that do not change how pixels are read.
 
 use std::fmt;
+use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A kind of image, by its first bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// OpenEXR.
@@ -34,6 +35,15 @@ impl fmt::Display for Format {
 /// Extensions of the formats; in a folder, files with these are looked for.
 pub(crate) const EXTENSIONS: [&str; 6] = ["exr", "png", "jpg", "jpeg", "tif", "tiff"];
 
+/// Whether a file is named as an image of these formats.
+pub fn is_image_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| {
+        EXTENSIONS
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    })
+}
+
 /// The format that a file begins as; eight bytes are enough.
 pub(crate) fn format_of(head: &[u8]) -> Option<Format> {
     match head {
@@ -46,7 +56,7 @@ pub(crate) fn format_of(head: &[u8]) -> Option<Format> {
 }
 
 /// A rectangle of pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Window {
     /// The left column.
     pub x: i64,
@@ -65,7 +75,7 @@ impl fmt::Display for Window {
 }
 
 /// What the header of an image says.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ImageFacts {
     /// The kind of image.
     pub format: Format,
@@ -76,7 +86,7 @@ pub struct ImageFacts {
 }
 
 /// One part of an EXR file, or another image.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PartFacts {
     /// Its name.
     pub name: Option<String>,
@@ -89,7 +99,7 @@ pub struct PartFacts {
 }
 
 /// Values of a channel that are not numbers, or infinite.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotFinite {
     /// The part, where the file has several.
     pub part: Option<String>,

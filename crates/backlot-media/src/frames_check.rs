@@ -3,13 +3,15 @@
 //! Of every sequence: gaps, numbers that are there twice, padding; of every frame: its header, and all its pixels decoded, which finds what
 //! was cut or damaged and, in EXR and floating-point TIFF, values that are not finite; then size, channels, windows and compression against
 //! those that most frames have. Findings are data; only a file that the system refuses to read is an error. One EXR chunk a core is held
-//! decoded, of other formats one frame a core, and together no more than [`Limits::memory`].
+//! decoded, of other formats one frame a core, and together no more than [`Limits::memory`]. What is known of frames already is not read again
+//! ([`KnownFrames`]).
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use backlot_core::frames::Frames;
 use backlot_core::{Context, Operation, text};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, Trouble};
 use crate::exr_file;
@@ -45,6 +47,9 @@ pub struct Finding {
     pub frame: Option<u64>,
     /// The file, where it is about one.
     pub file: Option<String>,
+    /// Its whole path.
+    #[serde(skip)]
+    pub path: Option<PathBuf>,
     /// What was found: lower case, no full stop.
     pub message: String,
     /// What to do about it.
@@ -94,12 +99,79 @@ pub struct CheckedSequence {
     pub facts: Option<ImageFacts>,
 }
 
-/// A frame that was read.
-#[derive(Debug)]
-struct Read {
-    facts: Option<ImageFacts>,
-    trouble: Option<Trouble>,
-    not_finite: Vec<NotFinite>,
+/// Why a file could not be read, or not to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "reason")]
+pub enum FileProblem {
+    /// Its header says more than the limits.
+    TooLarge(String),
+    /// The decoder has no such pixels, or the file is of another format.
+    Unsupported(String),
+    /// It is cut or damaged.
+    Damaged(String),
+}
+
+impl FileProblem {
+    /// What is wrong with a file; the words of the system where it refused to read it.
+    pub(crate) fn of(trouble: Trouble) -> std::result::Result<Self, String> {
+        match trouble {
+            Trouble::TooLarge(reason) => Ok(Self::TooLarge(reason)),
+            Trouble::Unsupported(reason) => Ok(Self::Unsupported(format!("{reason} is not supported"))),
+            Trouble::NoLayer { layer, .. } => Ok(Self::Unsupported(format!("it has no layer {layer}"))),
+            Trouble::Damaged(reason) => Ok(Self::Damaged(reason)),
+            Trouble::File(error) => Err(error.to_string()),
+        }
+    }
+
+    /// In words.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::TooLarge(reason) | Self::Unsupported(reason) | Self::Damaged(reason) => reason,
+        }
+    }
+}
+
+/// What was read of a frame. It follows from the bytes of the file and [`Limits`] alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameRead {
+    /// What its header says.
+    pub facts: Option<ImageFacts>,
+    /// Why no more was read.
+    pub problem: Option<FileProblem>,
+    /// Values that are not finite.
+    pub not_finite: Vec<NotFinite>,
+    /// Whether there is nothing more to read: its pixels were decoded, or cannot be.
+    pub whole: bool,
+}
+
+impl FrameRead {
+    /// What reading the header alone tells.
+    fn of_header(self) -> Self {
+        Self {
+            problem: self.problem.filter(|_| self.facts.is_none()),
+            not_finite: Vec::new(),
+            ..self
+        }
+    }
+}
+
+/// What is known of frames from before, by whoever knows whether a file is still the same.
+pub trait KnownFrames: Sync {
+    /// What was read of a file.
+    fn find(&self, path: &Path) -> Option<FrameRead>;
+    /// Take note of what was read of a file.
+    fn keep(&self, path: &Path, read: &FrameRead);
+}
+
+/// Nothing is known.
+#[derive(Clone, Copy, Debug)]
+pub struct NoKnownFrames;
+
+impl KnownFrames for NoKnownFrames {
+    fn find(&self, _path: &Path) -> Option<FrameRead> {
+        None
+    }
+    fn keep(&self, _path: &Path, _read: &FrameRead) {}
 }
 
 /// Check sequences. What is found is in the report.
@@ -108,6 +180,16 @@ pub fn check_frames(
     sequences: &[Sequence],
     options: &CheckOptions,
 ) -> Result<CheckReport> {
+    check_known_frames(context, sequences, options, &NoKnownFrames)
+}
+
+/// The same, without reading again what is known.
+pub fn check_known_frames(
+    context: &Context,
+    sequences: &[Sequence],
+    options: &CheckOptions,
+    known: &dyn KnownFrames,
+) -> Result<CheckReport> {
     let frames: Vec<&Frame> = sequences.iter().flat_map(|sequence| &sequence.frames).collect();
     let memory = Memory::new(options.limits.memory);
     let mut read = each(
@@ -115,12 +197,24 @@ pub fn check_frames(
         Operation::Verify,
         options.limits.jobs,
         &frames,
-        |frame| read_frame(frame, options, &memory),
+        |frame| {
+            let before = known.find(&frame.path);
+            if let Some(read) = before.filter(|read| read.whole || options.headers_only) {
+                return Ok(if options.headers_only {
+                    read.of_header()
+                } else {
+                    read
+                });
+            }
+            let read = read_frame(frame, options, &memory)?;
+            known.keep(&frame.path, &read);
+            Ok(read)
+        },
     )?
     .into_iter();
     let (mut checked, mut findings) = (Vec::new(), Vec::new());
     for sequence in sequences {
-        let of_frames: Vec<Read> = read.by_ref().take(sequence.frames.len()).collect();
+        let of_frames: Vec<FrameRead> = read.by_ref().take(sequence.frames.len()).collect();
         let mut found = names(sequence, options);
         let facts = contents(sequence, of_frames, &mut found);
         // Of one frame, in the order in which they were found.
@@ -150,11 +244,12 @@ pub fn check_frames(
     })
 }
 
-fn read_frame(frame: &Frame, options: &CheckOptions, memory: &Memory) -> Result<Read> {
-    let mut read = Read {
+fn read_frame(frame: &Frame, options: &CheckOptions, memory: &Memory) -> Result<FrameRead> {
+    let mut read = FrameRead {
         facts: None,
-        trouble: None,
+        problem: None,
         not_finite: Vec::new(),
+        whole: !options.headers_only,
     };
     let mut look = || -> Result<(), Trouble> {
         let facts = image_file::read_facts(&frame.path, &options.limits)?;
@@ -165,7 +260,7 @@ fn read_frame(frame: &Frame, options: &CheckOptions, memory: &Memory) -> Result<
         }
         read.not_finite = guarded(|| {
             if format == Format::Exr {
-                return exr_file::check(&frame.path);
+                return exr_file::check(&frame.path, memory);
             }
             let _share = memory.take(16 * pixels);
             let image = flat_file::decode(&frame.path, format, &options.limits)?;
@@ -176,7 +271,10 @@ fn read_frame(frame: &Frame, options: &CheckOptions, memory: &Memory) -> Result<
     match look() {
         Ok(()) => {}
         Err(Trouble::File(error)) => return Err(error.into()),
-        Err(trouble) => read.trouble = Some(trouble),
+        Err(trouble) => {
+            read.whole = true;
+            read.problem = FileProblem::of(trouble).ok();
+        }
     }
     Ok(read)
 }
@@ -208,6 +306,7 @@ impl Finder<'_> {
             sequence: self.sequence.name.clone(),
             frame: frame.and_then(|frame| frame.number),
             file: frame.map(name),
+            path: frame.map(|frame| frame.path.clone()),
             message,
             help,
             values: None,
@@ -293,12 +392,12 @@ fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
 }
 
 /// What the frames themselves tell, and what most of them are.
-fn contents(sequence: &Sequence, read: Vec<Read>, findings: &mut Vec<Finding>) -> Option<ImageFacts> {
+fn contents(sequence: &Sequence, read: Vec<FrameRead>, findings: &mut Vec<Finding>) -> Option<ImageFacts> {
     let finder = Finder { sequence };
     let mut facts = Vec::new();
     for (frame, read) in sequence.frames.iter().zip(read) {
-        if let Some(trouble) = read.trouble {
-            findings.push(of_trouble(&finder, frame, trouble));
+        if let Some(problem) = read.problem {
+            findings.push(of_problem(&finder, frame, problem));
         }
         for values in read.not_finite {
             let message = not_finite(&values);
@@ -319,32 +418,22 @@ fn contents(sequence: &Sequence, read: Vec<Read>, findings: &mut Vec<Finding>) -
     most(facts.iter().map(|(_, facts)| facts)).cloned()
 }
 
-fn of_trouble(finder: &Finder<'_>, frame: &Frame, trouble: Trouble) -> Finding {
-    let (kind, message, help) = match trouble {
-        Trouble::TooLarge(reason) => (
+fn of_problem(finder: &Finder<'_>, frame: &Frame, problem: FileProblem) -> Finding {
+    let (kind, message, help) = match problem {
+        FileProblem::TooLarge(reason) => (
             ("frames::too_large", Level::Error),
             reason,
             "check where it comes from: its header may be damaged or forged",
         ),
-        Trouble::Unsupported(reason) => (
+        FileProblem::Unsupported(reason) => (
             ("frames::unsupported", Level::Warning),
-            format!("its pixels were not checked: {reason} is not supported"),
+            format!("its pixels were not checked: {reason}"),
             "check it with a program that supports it",
         ),
-        Trouble::Damaged(reason) => (
+        FileProblem::Damaged(reason) => (
             ("frames::damaged", Level::Error),
             reason,
             "render or fetch it again",
-        ),
-        Trouble::NoLayer { layer, .. } => (
-            ("frames::unsupported", Level::Warning),
-            format!("it has no layer {layer}"),
-            "check it with a program that supports it",
-        ),
-        Trouble::File(error) => (
-            ("frames::damaged", Level::Error),
-            error.to_string(),
-            "fetch it again",
         ),
     };
     finder.find(kind, Some(frame), message, help)

@@ -9,7 +9,7 @@ use backlot_core::{FileError, file};
 
 use crate::error::Trouble;
 use crate::exr_file;
-use crate::facts::{EXTENSIONS, Format, ImageFacts, format_of};
+use crate::facts::{Format, ImageFacts, format_of, is_image_name};
 use crate::flat_file;
 use crate::limits::Limits;
 use crate::work::guarded;
@@ -25,7 +25,7 @@ pub(crate) fn read_facts(path: &Path, limits: &Limits) -> Result<ImageFacts, Tro
     // A file that is named as an image, and full of zeros, is what a full or broken disk leaves.
     let unknown = || {
         let reason = "it does not begin as OpenEXR, PNG, JPEG or TIFF do".to_owned();
-        if is_named_as_image(path) {
+        if is_image_name(path) {
             Trouble::Damaged(reason)
         } else {
             Trouble::Unsupported(reason)
@@ -39,13 +39,4 @@ pub(crate) fn read_facts(path: &Path, limits: &Limits) -> Result<ImageFacts, Tro
         return Err(Trouble::Damaged("it has no pixels".to_owned()));
     }
     Ok(facts)
-}
-
-/// Whether the extension is that of a format that is read.
-fn is_named_as_image(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| {
-        EXTENSIONS
-            .iter()
-            .any(|known| extension.eq_ignore_ascii_case(known))
-    })
 }

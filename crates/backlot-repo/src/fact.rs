@@ -35,6 +35,39 @@ pub enum FactKind {
     Unknown,
 }
 
+/// What a check said of a release when it was published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedCheck {
+    /// Its id.
+    pub check: String,
+    /// The policy that asked for it, as `studio-policy 1.2`; the asset itself otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Its level: `info`, `warn` or `error`.
+    pub level: String,
+    /// What became of it: `pass`, `fail`, `skip`, `crash` or `timeout`.
+    pub outcome: String,
+    /// How many things it found.
+    #[serde(default)]
+    pub findings: u64,
+    /// The waiver that held for what it found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waived: Option<RecordedWaiver>,
+    /// The digest of what it found.
+    pub sha256: Sha256,
+}
+
+/// Who waived a check, why, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedWaiver {
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub by: String,
+    /// The last day on which it holds, as `2026-12-31`.
+    pub until: String,
+}
+
 /// One fact, as its file holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
@@ -59,6 +92,9 @@ pub struct Fact {
     /// The remotes that have the files of the release, as its publisher reached them; only for `published`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remotes: Vec<FactRemote>,
+    /// The checks that were run before; only for `published`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<RecordedCheck>,
     /// Who did it.
     pub author: String,
     /// Why: `manual`, or in words.
@@ -176,6 +212,7 @@ mod tests {
             sha256: (kind == FactKind::Published).then_some(WHEEL),
             modified: (kind == FactKind::Published).then_some(at),
             remotes: Vec::new(),
+            checks: Vec::new(),
             author: author.to_owned(),
             reason: "manual".to_owned(),
             machine: "here".to_owned(),

@@ -83,7 +83,7 @@ mod whole;
 pub use allow::{AllowedName, Gate};
 pub use error::{Error, Result};
 pub use expected::ExpectedFile;
-pub use fact::{Fact, FactKind, FactRemote, ReleaseStatus};
+pub use fact::{Fact, FactKind, FactRemote, RecordedCheck, RecordedWaiver, ReleaseStatus};
 pub use feed::{BadFeedPosition, Feed, FeedEvent, FeedPosition, TOPICS};
 pub use index::{DirectFetch, DirectFile, IndexError, IndexRepo, Promise, kept_by_digest, read_package_page};
 pub use inside::{Inside, Wanted};

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::allow::Gate;
 use crate::error::{Error, Result};
-use crate::fact::{Fact, FactKind, FactRemote};
+use crate::fact::{Fact, FactKind, FactRemote, RecordedCheck};
 use crate::place::Place;
 use crate::record::sha256_of_file;
 use crate::release::ReleaseKind;
@@ -31,6 +31,8 @@ pub struct Publication {
     pub machine: String,
     /// The remotes that have the files.
     pub remotes: Vec<FactRemote>,
+    /// The checks that were run before.
+    pub checks: Vec<RecordedCheck>,
 }
 
 /// What a publish would do.
@@ -239,6 +241,7 @@ pub(crate) fn published_fact(offer: &Offer, publication: &Publication, at: Times
         // The time that its file gets.
         modified: Some(at.0),
         remotes: publication.remotes.clone(),
+        checks: publication.checks.clone(),
         author: publication.author.clone(),
         reason: publication.reason.clone(),
         machine: publication.machine.clone(),

@@ -85,6 +85,7 @@ pub(crate) fn verdict_fact(
         sha256: None,
         modified: None,
         remotes: Vec::new(),
+        checks: Vec::new(),
         author: by.author.clone(),
         reason: by.reason.clone(),
         machine: by.machine.clone(),

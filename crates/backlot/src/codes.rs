@@ -457,7 +457,10 @@ codes! {
     VALIDATE_BAD_CHECK = "validate::bad_check", "An error, config: a check in `asset.toml` is declared wrongly.";
     VALIDATE_CRASHED = "validate::crashed", "An error, environment: a check of an asset could not be run to its end.";
     VALIDATE_FAILED = "validate::failed", "An error, conflict: a check of an asset refused it.";
+    VALIDATE_NO_POLICY = "validate::no_policy", "An error, config: a policy that `backlot.toml` names is not installed.";
     VALIDATE_NOT_PASSED = "validate::not_passed", "A warning: a check of an asset that only warns found something.";
+    VALIDATE_UNUSED_WAIVER = "validate::unused_waiver", "A warning: an asset waives a check that is not run.";
+    VALIDATE_WAIVED = "validate::waived", "A warning: a check of an asset found something that the asset waives: by whom, until when and why.";
     VERIFY_DAMAGE_FOUND = "verify::damage_found", "An error, integrity: `verify` found damage, or `repair` could not mend all of it; the report says what.";
     VERSION_BACKWARDS = "version::backwards", "An error, user: a bump would go back.";
     VERSION_BAD_PYTHON = "version::bad_python", "An error, config: `python` is not a version.";

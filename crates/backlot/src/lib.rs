@@ -97,7 +97,8 @@ pub use backlot_pep::{
 pub use backlot_repo::AllowedName;
 pub use backlot_repo::{BadFeedPosition, FeedEvent, FeedPosition};
 pub use backlot_repo::{
-    Fact, FactKind, FactRemote, LabelEvent, Place, Query, ReindexReport, Verdict, VerdictReport,
+    Fact, FactKind, FactRemote, LabelEvent, Place, Query, RecordedCheck, RecordedWaiver, ReindexReport,
+    Verdict, VerdictReport,
 };
 pub use backlot_resolve::{Preference, PrereleasePolicy};
 pub use backlot_store::{
@@ -206,9 +207,9 @@ pub use toolchain::external::{ChannelStatus, CondaChange, ExternalReport, Extern
 pub use toolchain::python::{
     InstalledPython, PythonReport, RemovedPythons, installed_pythons, remove_python,
 };
-pub use validate::CheckLevel;
-pub use validate::found::{CheckItem, Outcome as CheckOutcome};
+pub use validate::found::{CheckItem, Outcome as CheckOutcome, Waiver, WaiverState};
 pub use validate::report::{CheckResult, ValidateOptions, ValidateReport};
+pub use validate::{CheckLevel, Occasion as CheckOccasion};
 pub use workspace::auth::{Auth, AuthList, AuthTarget, AuthTest, LoginOptions, LoginReport, LogoutReport};
 pub use workspace::config::{Config, Localize, PublishLimits, RemoteEntry, RepoEntry, RepoPlace};
 pub use workspace::doctor::{HealthCheck, HealthState, ProblemsFound};

@@ -5,6 +5,7 @@
 //! written and read again, what was unpacked lies where it may. Deliberately absent: choosing inputs.
 
 mod archives;
+mod contents;
 mod mutate;
 mod pages;
 mod pipelines;
@@ -26,7 +27,7 @@ pub struct Target {
 }
 
 /// All checks.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 14] = [
     Target {
         name: "metadata",
         check: texts::metadata,
@@ -98,6 +99,18 @@ pub const TARGETS: [Target; 12] = [
         check: pipelines::template,
         words: pipelines::TEMPLATE_WORDS,
         rounds: 8000,
+    },
+    Target {
+        name: "movie",
+        check: contents::movie,
+        words: contents::MOVIE_WORDS,
+        rounds: 8000,
+    },
+    Target {
+        name: "scene",
+        check: contents::scene,
+        words: contents::SCENE_WORDS,
+        rounds: 6000,
     },
 ];
 

@@ -109,3 +109,13 @@ fn every_check_has_a_target_for_the_fuzzer() {
         assert!(text.contains(&format!("run(\"{}\"", target.name)));
     }
 }
+
+#[test]
+fn movies_of_any_bytes_are_read_or_refused() {
+    named("movie");
+}
+
+#[test]
+fn scenes_of_any_bytes_are_read_or_refused() {
+    named("scene");
+}

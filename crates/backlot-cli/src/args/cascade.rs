@@ -244,4 +244,10 @@ pub(crate) struct ValidateArgs {
     /// With the levels of automatic runs
     #[arg(long)]
     pub(crate) auto: bool,
+    /// As for a publish to this repo, with its policy
+    #[arg(long, value_name = "REPO")]
+    pub(crate) to: Option<String>,
+    /// Read files again, though what is in them is known from before
+    #[arg(long)]
+    pub(crate) fresh: bool,
 }

@@ -304,6 +304,9 @@ fn detail(detail: &ReleaseDetail) -> String {
     for (what, facts) in facts {
         for fact in facts {
             lines.push_str(&super::releases::said(what, fact));
+            for check in &fact.checks {
+                lines.push_str(&super::releases::checked(check));
+            }
         }
     }
     for remote in status.published.iter().flat_map(|fact| &fact.remotes) {

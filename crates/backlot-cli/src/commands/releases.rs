@@ -2,7 +2,8 @@
 
 use backlot::{
     CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, Fact, JudgeOptions, LabelRow,
-    MirrorOptions, PolicyRow, PolicyScope, PrereleasePolicy, ReposDiffer, Timestamp, Verdict, text,
+    MirrorOptions, PolicyRow, PolicyScope, PrereleasePolicy, RecordedCheck, ReposDiffer, Timestamp, Verdict,
+    text,
 };
 
 use crate::args::{CopyArgs, Label, MirrorArgs, PolicyArgs, VerdictArgs};
@@ -138,6 +139,25 @@ pub(super) fn said(what: &str, fact: &Fact) -> String {
         line.push_str(&reason);
     }
     line.truncate(line.trim_end().len());
+    line.push('\n');
+    line
+}
+
+/// `  check     frames.complete fail (warn), waived by ana until 2026-12-31: why`.
+pub(super) fn checked(check: &RecordedCheck) -> String {
+    let (id, outcome) = (text::printable(&check.check), text::printable(&check.outcome));
+    let mut line = format!("  check     {id} {outcome} ({}", text::printable(&check.level));
+    if let Some(policy) = &check.policy {
+        line.push_str(&format!(", {}", text::printable(policy)));
+    }
+    line.push(')');
+    if let Some(waiver) = &check.waived {
+        let said = format!(
+            ", waived by {} until {}: {}",
+            waiver.by, waiver.until, waiver.reason
+        );
+        line.push_str(&text::printable(&said));
+    }
     line.push('\n');
     line
 }

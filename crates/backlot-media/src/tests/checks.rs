@@ -8,7 +8,9 @@ use fs_err as fs;
 use image::{DynamicImage, RgbImage};
 
 use super::{Exr, detail, frames, named};
-use crate::{CheckOptions, CheckReport, Level, check_frames, parse_frames};
+use crate::{
+    CheckOptions, CheckReport, FrameRead, KnownFrames, Level, check_frames, check_known_frames, parse_frames,
+};
 
 fn check(folder: &Path, options: &CheckOptions) -> CheckReport {
     check_frames(&Context::default(), &named(folder, "."), options).expect("checked")
@@ -263,4 +265,56 @@ fn the_report_is_the_same_whatever_the_number_of_threads() {
     for jobs in [2, 5, 64] {
         assert_eq!(with(jobs), one);
     }
+}
+
+/// What was read of frames, by their path.
+#[derive(Default)]
+struct Notes(std::sync::Mutex<std::collections::BTreeMap<std::path::PathBuf, FrameRead>>);
+
+impl KnownFrames for Notes {
+    fn find(&self, path: &Path) -> Option<FrameRead> {
+        self.0.lock().expect("sound").get(path).cloned()
+    }
+    fn keep(&self, path: &Path, read: &FrameRead) {
+        let before = self
+            .0
+            .lock()
+            .expect("sound")
+            .insert(path.to_path_buf(), read.clone());
+        assert!(
+            before.is_none_or(|before| !before.whole),
+            "{} is read twice",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn what_is_known_of_frames_is_not_read_again_and_gives_the_same_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    frames(folder.path(), 1..=6, 0.5);
+    let at = |number: u32| folder.path().join(format!("beauty.{number:04}.exr"));
+    Exr::default().write(&at(2), |_, _| [f32::NAN, 0.0, 0.0, 1.0]);
+    fs::write(at(5), b"cut").expect("written");
+    let sequences = named(folder.path(), ".");
+    let notes = Notes::default();
+    let options = CheckOptions::default();
+    let headers = CheckOptions {
+        headers_only: true,
+        ..CheckOptions::default()
+    };
+    let context = Context::default();
+    let check = |options| check_known_frames(&context, &sequences, options, &notes).expect("checked");
+    // Headers alone are read again for the pixels, and pixels are enough for the headers.
+    assert_eq!(check(&headers).errors, 1);
+    let first = check(&options);
+    assert_eq!(
+        first,
+        check_frames(&context, &sequences, &options).expect("checked")
+    );
+    let json = serde_json::to_string(&*notes.0.lock().expect("sound")).expect("data");
+    *notes.0.lock().expect("sound") = serde_json::from_str(&json).expect("the same data");
+    fs::remove_file(at(3)).expect("removed");
+    assert_eq!(check(&options), first);
+    assert_eq!(check(&headers).errors, 1);
 }

@@ -2,6 +2,7 @@
 
 mod checks;
 mod checksums;
+mod contents;
 mod hostile;
 mod proxies;
 mod sequences;

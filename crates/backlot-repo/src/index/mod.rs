@@ -141,6 +141,7 @@ impl IndexRepo {
             sha256: None,
             modified: None,
             remotes: Vec::new(),
+            checks: Vec::new(),
             author: String::new(),
             reason: reason.clone(),
             machine: String::new(),

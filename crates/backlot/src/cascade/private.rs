@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use backlot_cascade::{CascadeId, Inputs, NodeId};
 use backlot_core::Context;
-use backlot_pep::Version;
+use backlot_pep::{PackageName, Version};
 
 use crate::cascade::studio::Studio;
 use crate::environment::install::InstallRequest;
@@ -47,26 +47,49 @@ impl Opened {
         rebuild: &Rebuild<'_>,
         context: &Context,
     ) -> Result<Arc<Shared>> {
-        let config = self.private_config(root, rebuild.node.repo.as_str())?;
+        let config = self.private_config(root, rebuild.node.repo.as_str(), &[])?;
         let shared = Shared::of_cascade(root.to_path_buf(), self.host(), rebuild.cascade);
+        shared.set_blessed(self.blessed());
         let mut private = Self::with_config(Arc::clone(&shared), config, context)?;
         private.make()?;
-        private.install(&requirements(rebuild), &InstallRequest::default())?;
+        let mut wanted = requirements(rebuild);
+        let policies = self.policy_requirements(rebuild.node.repo.as_str())?;
+        let is_new = |one: &String| {
+            let name = one.split("==").next();
+            !wanted.iter().any(|known| known.split(['=', '[']).next() == name)
+        };
+        let policies: Vec<String> = policies.into_iter().filter(is_new).collect();
+        wanted.extend(policies);
+        private.install(&wanted, &InstallRequest::default())?;
         private.check_inputs_are(rebuild)?;
         private.edit(rebuild.node.package.as_str(), false)?;
-        let held = private.hold()?;
-        let output = held.output(rebuild.node.package.as_str())?;
-        Self::write_version(&output, rebuild.version, false)?;
-        held.sync_editable(&Output::load(&output.project.root)?)?;
-        drop(held);
+        private.edited_as(&rebuild.node.package, rebuild.version)?;
         Ok(shared)
     }
 
-    /// The repos that releases of a repo may take their inputs from, and the remotes, by whole paths.
-    fn private_config(&self, root: &Path, repo: &str) -> Result<Config> {
-        let mut config = self.config_elsewhere(root, self.reach_of(self.repo_entry(repo)?))?;
+    /// Give an output another version, and show it so.
+    pub(crate) fn edited_as(&self, package: &PackageName, version: &Version) -> Result<Output> {
+        let held = self.hold()?;
+        let output = held.output(package.as_str())?;
+        Self::write_version(&output, version, false)?;
+        let output = Output::load(&output.project.root)?;
+        held.sync_editable(&output)?;
+        Ok(output)
+    }
+
+    /// The repos that releases of a repo may take their inputs from, some others, and the remotes, by whole paths.
+    pub(crate) fn private_config(&self, root: &Path, repo: &str, also: &[&str]) -> Result<Config> {
+        let mut reach = self.reach_of(self.repo_entry(repo)?);
+        for name in also {
+            let entry = self.repo_entry(name)?;
+            if !reach.contains(&entry) {
+                reach.push(entry);
+            }
+        }
+        let mut config = self.config_elsewhere(root, reach)?;
         // The nearest first, as the plan chose.
         config.set_blessed(Some(repo));
+        config.set_policy(self.config().policy.as_deref());
         config.set_publish_to(Some(repo));
         Ok(config)
     }

@@ -23,6 +23,9 @@ use crate::pipelines::repro::{ReproOptions, ReproReport};
 use crate::project::output::Output;
 use crate::releases::copy::CopyOptions;
 use crate::releases::publish::PublishOptions;
+use crate::validate::Occasion;
+use crate::validate::report::ValidateOptions;
+use crate::validate::run::Purpose;
 use crate::workspace::{Opened, Shared};
 
 /// How much of the output of a failed command is kept with the failure.
@@ -64,6 +67,7 @@ impl<'a> StudioWorker<'a> {
         };
         let shared =
             shared.unwrap_or_else(|| Shared::of_cascade(self.folder(job), self.opened.host(), &job.cascade));
+        shared.set_blessed(self.opened.blessed());
         Opened::now(&shared, &context.clone().silent())
     }
 
@@ -126,7 +130,12 @@ impl<'a> StudioWorker<'a> {
         let output = private.output(job.node.package.as_str())?;
         private.check_whole(job, &output, &studio)?;
         // Checks look at files, too.
-        if Opened::has_stages(&output) || Opened::has_checks(&output)? {
+        let purpose = Purpose {
+            occasion: Occasion::Automatic,
+            target: Some(job.node.repo.to_string()),
+            ..Purpose::default()
+        };
+        if Opened::has_stages(&output) || private.has_checks_of_files(&output, &purpose)? {
             let pulled = private.pull(&[], None, false, false)?;
             if let Some(problem) = pulled.problems.first() {
                 return Err(CascadeError::NoFiles {
@@ -357,11 +366,15 @@ impl Worker for StudioWorker<'_> {
             return Ok(());
         }
         let private = self.at(job, context).map_err(Failure::from)?;
+        let options = ValidateOptions::new().automatic(true);
         let report = private
-            .validate(job.node.package.as_str(), true)
+            .validate(job.node.package.as_str(), &options)
             .map_err(Failure::from)?;
         match report.failure() {
-            None => Ok(()),
+            None => {
+                private.keep_checks(report.recorded());
+                Ok(())
+            }
             Some(refused) => {
                 let is_crash = matches!(refused, ValidateError::Crashed { .. });
                 let kind = if is_crash {

@@ -14,6 +14,12 @@ pub enum ValidateError {
         /// What is wrong.
         reason: String,
     },
+    /// A policy that is named and not installed.
+    #[error("the policy `{policy}` is not installed")]
+    NoPolicy {
+        /// The asset that is named.
+        policy: String,
+    },
     /// Checks that found something.
     #[error("{asset} failed {}: {}", text::count(checks.len() as u64, "check"), checks.join("; "))]
     Failed {
@@ -36,8 +42,10 @@ backlot_core::coded! {
     ValidateError {
         Self::BadCheck { .. } => "validate::bad_check", Class::Config,
             "correct [[backlot.validate]] in it; `docs/validators.md` lists keys and checks";
+        Self::NoPolicy { policy } => "validate::no_policy", Class::Config,
+            format!("`install {policy}`; `[workspace] policy` or `[repos.NAME] policy` in backlot.toml names it");
         Self::Failed { .. } => "validate::failed", Class::Conflict,
-            "`validate` lists all that was found; correct it, or lower the level of the check in asset.toml";
+            "`validate` lists all that was found; correct it, or waive it in asset.toml (`docs/validators.md`)";
         Self::Crashed { .. } => "validate::crashed", Class::Environment,
             "run the command of the check by hand; it has to end with 0 (fine) or 1 (refused), within its time";
     }

@@ -53,6 +53,8 @@ impl Opened {
         Program {
             argv: words,
             folder: self.root(),
+            programs: self.root(),
+            expect: None,
             variables,
             request: Vec::new(),
             timeout: hook.timeout,

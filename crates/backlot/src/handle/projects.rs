@@ -109,7 +109,7 @@ impl Workspace {
         })
     }
 
-    /// Run the checks that an output declares in its `asset.toml`. A check that does not pass is no error but in the report.
+    /// Run the checks that an output declares in its `asset.toml`, and those of the policies of the workspace and of the repo it is for. A check that does not pass is no error but in the report.
     pub fn validate(
         &self,
         asset: &str,
@@ -117,7 +117,7 @@ impl Workspace {
         context: &Context,
     ) -> Result<ValidateReport> {
         self.call("validate", of_asset(asset), context, |workspace| {
-            workspace.validate(asset, options.automatic)
+            workspace.validate(asset, options)
         })
     }
 

@@ -86,6 +86,7 @@ impl Opened {
             store: backlot_backend::StoreOptions::default(),
             public: None,
             id: None,
+            policy: None,
         };
         Ok((self.connect_repo(&entry)?, place.to_owned()))
     }

@@ -24,6 +24,8 @@ use crate::error::{Error, Result, WorkspaceError};
 use crate::files::holdings::NamedRemote;
 use crate::files::remotes::CopyFilesReport;
 use crate::project::provenance::Provenance;
+use crate::validate::promotion::PromotionChecks;
+use crate::validate::report::ValidateReport;
 use crate::workspace::Opened;
 
 /// The target's rank among the repos of a copy: what is there already is preferred.
@@ -118,6 +120,9 @@ pub struct CopyReport {
     pub releases: Vec<CopiedRelease>,
     /// The files, if there are any and it is known where.
     pub files: Option<CopyFilesReport>,
+    /// What the checks of the target's policy said of them, if it has one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<ValidateReport>,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
@@ -155,6 +160,8 @@ pub(crate) struct Ends {
     pub(crate) reason: String,
     /// The remote that files are copied to, if they are.
     pub(crate) to_remote: Option<String>,
+    /// What checks said of the releases.
+    pub(crate) checks: PromotionChecks,
     pub(crate) dry_run: bool,
 }
 
@@ -163,11 +170,12 @@ impl Opened {
         let requirement = self.parse_requirement(what)?;
         let (from, to) = (self.repo_entry(&options.from)?, self.repo_entry(&options.to)?);
         let reason = format!("copied from {}", options.from);
-        let ends = Ends {
+        let mut ends = Ends {
             source: self.open_repo(from)?,
             target: self.open_repo(to)?,
             reason: options.message.clone().unwrap_or(reason),
             to_remote: options.to_remote.clone().filter(|_| !options.without_files),
+            checks: PromotionChecks::new(),
             dry_run: options.dry_run,
         };
         let root = self.newest_admitted(&ends.source, &requirement, &options.from)?;
@@ -202,6 +210,8 @@ impl Opened {
             self.warn_judged(best, &options.from, || Ok(ends.source.status(best)?))?;
             self.refuse_public_files(&ends.target, &ends.source, release)?;
         }
+        let (checks, reports) = self.pass_promotion(&ends.source, &plan, options)?;
+        ends.checks = checks;
         let files = if options.without_files {
             None
         } else {
@@ -222,6 +232,7 @@ impl Opened {
             to: options.to.clone(),
             releases: copied,
             files,
+            checks: reports,
             dry_run: options.dry_run,
         })
     }
@@ -451,8 +462,11 @@ impl Opened {
             ends.source.open_wheel(&file, &local, self.context())?;
             checked.push(Checked::part(&local, &planned.digests, self.context())?);
         }
+        let release = &planned.release;
+        let of = (release.package.clone(), release.version.clone());
         let by = Publication {
             remotes: self.remotes_of_copy(ends, planned)?,
+            checks: ends.checks.get(&of).cloned().unwrap_or_default(),
             ..self.publication(Some(&ends.reason))
         };
         for file in &checked {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::files::remotes::CopyFilesReport;
 use crate::releases::copy::{CopiedRelease, CopyState, Ends, Fit, PlannedRelease, dependencies_first};
+use crate::validate::promotion::PromotionChecks;
 use crate::workspace::Opened;
 
 options! {
@@ -117,6 +118,7 @@ impl Opened {
                 .clone()
                 .unwrap_or_else(|| format!("mirrored from {}", options.from)),
             to_remote: options.to_remote.clone().filter(|_| options.files),
+            checks: PromotionChecks::new(),
             dry_run: options.dry_run,
         };
         let mut report = MirrorReport {

@@ -11,7 +11,7 @@ use backlot_core::file;
 use backlot_core::options;
 use backlot_dvc::{AddedOut, Change, Destination, FileChanges, SentAhead, TrackedPointer};
 use backlot_pep::{PackageName, Version, VersionChange};
-use backlot_repo::{Checked, Publication, Release, Repo};
+use backlot_repo::{Checked, Publication, RecordedCheck, Release, Repo};
 use backlot_store::Remote;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,9 @@ pub struct PublishReport {
     pub already: bool,
     /// Whether nothing was published because the repo had a release of this version.
     pub skipped: bool,
+    /// What its checks said, as the release records it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<RecordedCheck>,
     /// What it affects; `None` where that was not asked for, or would have taken more than a moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dirtied: Option<DirtyReport>,
@@ -171,12 +174,30 @@ impl Opened {
             };
             check(&self.reproduce(&stages)?)?;
         }
-        self.pass_checks(asset)?;
+        let output = self.output(asset)?;
+        let version = self.planned_version(&output, options)?;
+        let checks = self.pass_checks(&output, options.to.as_deref(), version)?;
         let held = self.hold()?;
-        held.publish_output(&held.output_to_change(asset)?, options)
+        held.publish_output(&held.output_to_change(asset)?, options, checks)
     }
 
-    fn publish_output(&self, project: &Output, options: &PublishOptions) -> Result<PublishReport> {
+    /// The version that a publish will give, where it gives another one.
+    fn planned_version(&self, output: &Output, options: &PublishOptions) -> Result<Option<Version>> {
+        let Some(change) = &options.bump else {
+            return Ok(None);
+        };
+        let known = self.known_releases(&output.package(), &mut BTreeSet::new());
+        let base = self.base_of(output, &known)?;
+        let next = self.next_version(output, change, base.as_ref())?;
+        Ok(Some(next.output.project.metadata.version))
+    }
+
+    fn publish_output(
+        &self,
+        project: &Output,
+        options: &PublishOptions,
+        checks: Vec<RecordedCheck>,
+    ) -> Result<PublishReport> {
         let entry = self.publish_target(options.to.as_deref())?.clone();
         let repo = self.open_repo(&entry)?;
         let package = project.package();
@@ -206,11 +227,12 @@ impl Opened {
             };
             let quiet = self.silently()?;
             let planned = quiet.record_and_build(&next, &repo, &plan)?;
-            quiet.create_release(planned.ready(output, &repo, base.clone(), newer.as_ref()), &plan)?;
+            let ready = planned.ready(output, &repo, base.clone(), newer.as_ref());
+            quiet.create_release(ready, &plan, &checks)?;
         }
         let prepared = self.record_and_build(&next, &repo, options)?;
         let ready = prepared.ready(output, &repo, base, newer.as_ref());
-        let (files, outcome) = self.create_release(ready, options)?;
+        let (files, outcome) = self.create_release(ready, options, &checks)?;
         if !options.dry_run && outcome != Outcome::Skipped {
             self.write_next_version(project, &version)?;
         }
@@ -236,6 +258,7 @@ impl Opened {
             wheel: Some(wheel),
             already: outcome == Outcome::Identical,
             skipped: outcome == Outcome::Skipped,
+            checks,
             dirtied: None,
             dry_run: options.dry_run,
         })
@@ -275,7 +298,12 @@ impl Opened {
     }
 
     /// Push the files and create the release. Returns what was pushed, and whether the release was there already.
-    fn create_release(&self, ready: Ready<'_>, options: &PublishOptions) -> Result<(MoveReport, Outcome)> {
+    fn create_release(
+        &self,
+        ready: Ready<'_>,
+        options: &PublishOptions,
+        checks: &[RecordedCheck],
+    ) -> Result<(MoveReport, Outcome)> {
         let Ready {
             output,
             repo,
@@ -326,6 +354,7 @@ impl Opened {
         }
         let publication = Publication {
             remotes,
+            checks: checks.to_vec(),
             ..self.publication(options.message.as_deref())
         };
         let mut outcome = Outcome::Created;
@@ -571,6 +600,7 @@ fn skipped(output: &Output, repo: &str, dry_run: bool) -> PublishReport {
         wheel: None,
         already: false,
         skipped: true,
+        checks: Vec::new(),
         dirtied: None,
         dry_run,
     }

@@ -12,26 +12,39 @@ use std::time::{Duration, Instant};
 use backlot_core::Context;
 use backlot_net::OwnChild;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use crate::validate::found::{CheckItem, Outcome};
+use crate::validate::expected::compare;
+use crate::validate::found::{CheckItem, Findings, Outcome};
 
 /// How much of what it prints is read.
 const MOST: u64 = 1 << 20;
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A line of what it prints.
+/// A line of what it prints: a finding, or values.
 #[derive(Deserialize)]
 struct Line {
     #[serde(default)]
     path: Option<String>,
-    message: String,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    expected: Option<Value>,
+    #[serde(default)]
+    found: Option<Value>,
+    #[serde(default)]
+    values: Option<Map<String, Value>>,
 }
 
 /// Where and with what it runs.
 pub(crate) struct Program<'a> {
     pub(crate) argv: &'a [String],
     pub(crate) folder: &'a Path,
+    /// Where a program that is named by a path lies: the package of the asset, or of the policy that asks for it.
+    pub(crate) programs: &'a Path,
+    /// Values that it has to report, of a check.
+    pub(crate) expect: Option<&'a toml::Table>,
     pub(crate) variables: Vec<(OsString, OsString)>,
     pub(crate) request: Vec<u8>,
     pub(crate) timeout: Duration,
@@ -48,15 +61,18 @@ struct Ended {
 
 /// Run it.
 pub(crate) fn run(program: &Program<'_>, context: &Context) -> (Outcome, Vec<CheckItem>) {
-    let crash = |message: String| (Outcome::Crash, vec![CheckItem::of_all(&message)]);
+    let crash = |message: String| (Outcome::Crash, vec![CheckItem::of_all(message)]);
     let ended = match finish(program, context) {
         Ok(ended) => ended,
         Err(reason) => return crash(reason),
     };
     match ended.code {
-        Ok(Some(0)) => (Outcome::Pass, Vec::new()),
+        Ok(Some(0)) => program.expect.map_or_else(
+            || (Outcome::Pass, Vec::new()),
+            |expect| Findings::from(compare(expect, &lines(&ended.output).1)).outcome(),
+        ),
         Ok(Some(1)) => (Outcome::Fail, findings(&ended.output)),
-        Err(Outcome::Timeout) => (Outcome::Timeout, vec![CheckItem::of_all(&ended.told(program))]),
+        Err(Outcome::Timeout) => (Outcome::Timeout, vec![CheckItem::of_all(ended.told(program))]),
         _ => crash(ended.told(program)),
     }
 }
@@ -91,7 +107,7 @@ fn finish(program: &Program<'_>, context: &Context) -> Result<Ended, String> {
     };
     // A path is one in the package.
     let path = if name.contains('/') {
-        program.folder.join(name)
+        program.programs.join(name)
     } else {
         name.into()
     };
@@ -146,17 +162,37 @@ fn read_some(mut pipe: impl std::io::Read) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// The findings and the values that it prints.
+fn lines(output: &str) -> (Vec<CheckItem>, Map<String, Value>) {
+    let (mut items, mut reported) = (Vec::new(), Map::new());
+    for line in output.lines().filter(|line| !line.trim().is_empty()) {
+        let Ok(parsed) = serde_json::from_str::<Line>(line) else {
+            items.push(CheckItem::of_all(line));
+            continue;
+        };
+        let is_finding = parsed.message.is_some() || parsed.values.is_none();
+        reported.extend(parsed.values.into_iter().flatten());
+        if is_finding {
+            items.push(CheckItem {
+                path: parsed.path,
+                message: parsed.message.unwrap_or_else(|| line.to_owned()),
+                expected: parsed.expected.as_ref().map(shown),
+                found: parsed.found.as_ref().map(shown),
+                waived: false,
+            });
+        }
+    }
+    (items, reported)
+}
+
+fn shown(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), ToOwned::to_owned)
+}
+
 fn findings(output: &str) -> Vec<CheckItem> {
-    let lines = output
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .take(CheckItem::MOST);
-    let items: Vec<CheckItem> = lines
-        .map(|line| match serde_json::from_str::<Line>(line) {
-            Ok(Line { path, message }) => CheckItem { path, message },
-            Err(_) => CheckItem::of_all(line),
-        })
-        .collect();
+    let items = lines(output).0;
     if items.is_empty() {
         return vec![CheckItem::of_all("refused, without a reason")];
     }

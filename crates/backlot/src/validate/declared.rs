@@ -1,24 +1,20 @@
-//! Checks as `asset.toml` declares them: `[[backlot.validate]]`.
+//! Checks as `asset.toml` declares them: `[[backlot.validate]]` for an asset itself, `[[backlot.policy]]` in a policy for all that it applies to.
 //!
 //! Invariant: a key that nobody knows, and a check that is not there, are errors: a check that silently does nothing is worse than none.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use backlot_core::text;
+use backlot_core::wildcard::Wildcard;
 use backlot_wheel::AssetToml;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, ValidateError};
 use crate::project::output::Output;
-
-/// The ids of the checks that are built in.
-const BUILT_IN: [&str; 4] = [
-    "frames.complete",
-    "inputs.released",
-    "names.portable",
-    "size.budget",
-];
+use crate::validate::built_in::{self, BUILT_IN};
+use crate::validate::policy::Policy;
 
 /// How long a command may take where nothing is said.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -36,10 +32,37 @@ pub enum CheckLevel {
     Error,
 }
 
+impl CheckLevel {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// When checks run, which decides their levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Occasion {
+    /// Somebody publishes, and sees what is said.
+    #[default]
+    Publish,
+    /// A cascade built it.
+    Automatic,
+    /// A release is copied into a repo that has a policy.
+    Promotion,
+}
+
 /// A declared check.
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
     pub(crate) id: String,
+    /// The policy that asks for it, with the folder of its package; the asset itself otherwise.
+    pub(crate) policy: Option<(String, PathBuf)>,
     /// A program with its arguments; a check that is built in otherwise.
     pub(crate) command: Option<Vec<String>>,
     /// The files that it is about, by their path in the package; all of them otherwise.
@@ -47,9 +70,16 @@ pub(crate) struct Check {
     pub(crate) level: CheckLevel,
     pub(crate) params: toml::Table,
     pub(crate) timeout: Duration,
+    /// Values that a command has to report.
+    pub(crate) expect: toml::Table,
+    /// The version of a command whose result depends on files and parameters alone.
+    pub(crate) revision: Option<String>,
+    /// Whether an asset may waive it.
+    pub(crate) waivable: bool,
 }
 
-#[derive(Deserialize)]
+/// A check in a file.
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
     id: String,
@@ -62,64 +92,176 @@ struct Entry {
     /// The level in automatic runs, which may be stricter.
     #[serde(default)]
     auto: Option<CheckLevel>,
+    /// The level at promotions, which may be stricter.
+    #[serde(default)]
+    promote: Option<CheckLevel>,
     #[serde(default)]
     params: toml::Table,
     /// In seconds.
     #[serde(default)]
     timeout: Option<u64>,
+    #[serde(default)]
+    expect: toml::Table,
+    #[serde(default)]
+    revision: Option<String>,
+    /// Only in a policy.
+    #[serde(default)]
+    applies: Option<Applies>,
+    /// Only in a policy.
+    #[serde(default)]
+    waivable: Option<bool>,
+}
+
+/// The assets that a check of a policy is for: all conditions hold, of each list one entry.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Applies {
+    #[serde(default, rename = "type")]
+    types: Vec<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    names: Vec<String>,
+}
+
+impl Applies {
+    fn fits(&self, output: &Output) -> bool {
+        let asset = output.project.asset.as_ref();
+        let own_type = asset.map_or("", |asset| asset.asset_type.as_str());
+        let own_tags = asset.map_or(&[][..], |asset| &asset.tags);
+        let package = output.package();
+        let types = self.types.is_empty() || self.types.iter().any(|one| one == own_type);
+        let tags = self.tags.is_empty() || self.tags.iter().any(|one| own_tags.contains(one));
+        let named = |pattern: &String| Wildcard::new(pattern).fits(package.as_str());
+        types && tags && (self.names.is_empty() || self.names.iter().any(named))
+    }
+}
+
+/// The checks of a section of an `asset.toml`.
+fn entries(path: &Path, section: &str) -> Result<Vec<Entry>> {
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let Some(declared) = AssetToml::load(path)?.backlot.remove(section) else {
+        return Ok(Vec::new());
+    };
+    declared
+        .try_into()
+        .map_err(|e: toml::de::Error| bad(path, format!("[[backlot.{section}]]: {}", e.message())).into())
+}
+
+fn bad(path: &Path, reason: String) -> ValidateError {
+    ValidateError::BadCheck {
+        path: path.display().to_string(),
+        reason,
+    }
 }
 
 impl Check {
-    /// The checks of an output; at their stricter levels in an automatic run.
-    pub(crate) fn of(output: &Output, automatic: bool) -> Result<Vec<Self>> {
-        let mut checks = Vec::new();
+    /// The checks of an output: those that it declares, then those of policies that apply to it. One that both ask for in the same words runs once, at the
+    /// stricter level.
+    pub(crate) fn of(output: &Output, policies: &[Policy], occasion: Occasion) -> Result<Vec<Self>> {
+        let mut checks: Vec<Self> = Vec::new();
         for folder in output.module_folders() {
             let path = folder.join("asset.toml");
-            if !path.is_file() {
-                continue;
-            }
-            let bad = |reason: String| ValidateError::BadCheck {
-                path: path.display().to_string(),
-                reason,
-            };
-            let Some(declared) = AssetToml::load(&path)?.backlot.remove("validate") else {
-                continue;
-            };
-            let entries: Vec<Entry> = declared
-                .try_into()
-                .map_err(|e: toml::de::Error| bad(format!("[[backlot.validate]]: {}", e.message())))?;
-            for entry in entries {
-                checks.push(Self::new(entry, automatic).map_err(&bad)?);
+            for entry in entries(&path, "validate")? {
+                let only = [
+                    ("applies", entry.applies.is_some()),
+                    ("waivable", entry.waivable.is_some()),
+                ];
+                if let Some((key, _)) = only.iter().find(|(_, given)| *given) {
+                    let reason = format!("`{key}` of the check `{}` is for policies", entry.id);
+                    return Err(bad(&path, reason).into());
+                }
+                checks.push(Self::new(entry, occasion).map_err(|reason| bad(&path, reason))?);
             }
         }
-        let mut seen = BTreeSet::new();
-        if let Some(twice) = checks.iter().find(|check| !seen.insert(check.id.as_str())) {
-            let (path, reason) = (
-                output.name.clone(),
-                format!("the check `{}` is declared twice", twice.id),
-            );
-            return Err(ValidateError::BadCheck { path, reason }.into());
+        check_ids(&checks, &output.name)?;
+        for policy in policies {
+            let path = policy.folder.join("asset.toml");
+            let mut own = Vec::new();
+            for entry in entries(&path, "policy")? {
+                let applies = entry.applies.clone().unwrap_or_default();
+                let waivable = entry.waivable.unwrap_or(true);
+                let mut check = Self::new(entry, occasion).map_err(|reason| bad(&path, reason))?;
+                check.waivable = waivable;
+                check.policy = Some((policy.label(), policy.folder.clone()));
+                own.push((check, applies.fits(output)));
+            }
+            let (own, applied): (Vec<_>, Vec<bool>) = own.into_iter().unzip();
+            check_ids(&own, policy.package.as_str())?;
+            let own = own.into_iter().zip(applied);
+            for check in own.filter_map(|(check, applies)| applies.then_some(check)) {
+                match checks.iter_mut().find(|one| one.is_same(&check)) {
+                    Some(same) => {
+                        same.level = same.level.max(check.level);
+                        same.waivable &= check.waivable;
+                        same.policy = same.policy.take().or(check.policy);
+                    }
+                    None => checks.push(check),
+                }
+            }
         }
         Ok(checks)
     }
 
-    fn new(entry: Entry, automatic: bool) -> Result<Self, String> {
+    /// Whether both look at the same in the same way. A command of a policy is another one than that of an asset.
+    fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.command.is_none()
+            && other.command.is_none()
+            && self.files == other.files
+            && self.params == other.params
+    }
+
+    fn new(entry: Entry, occasion: Occasion) -> Result<Self, String> {
+        let id = &entry.id;
         if entry.command.as_ref().is_some_and(Vec::is_empty) {
-            return Err(format!("the command of `{}` is empty", entry.id));
+            return Err(format!("the command of `{id}` is empty"));
         }
-        if entry.command.is_none() && !BUILT_IN.contains(&entry.id.as_str()) {
-            let near = text::nearest(&entry.id, BUILT_IN).map(|near| format!("; is it `{near}`?"));
-            let near = near.unwrap_or_else(|| "; one with a `command` may have any id".to_owned());
-            return Err(format!("no check `{}` is built in{near}", entry.id));
+        if entry.command.is_none() {
+            let ids = BUILT_IN.iter().map(|(id, _)| *id);
+            if !ids.clone().any(|known| known == id) {
+                let near = text::nearest(id, ids).map(|near| format!("; is it `{near}`?"));
+                let near = near.unwrap_or_else(|| "; one with a `command` may have any id".to_owned());
+                return Err(format!("no check `{id}` is built in{near}"));
+            }
+            let only = [
+                ("expect", !entry.expect.is_empty()),
+                ("revision", entry.revision.is_some()),
+            ];
+            if let Some((key, _)) = only.iter().find(|(_, given)| *given) {
+                return Err(format!("`{key}` of `{id}` is for checks with a `command`"));
+            }
+            built_in::check_params(id, &entry.params)?;
         }
-        let auto = entry.auto.unwrap_or(entry.level).max(entry.level);
+        let at = match occasion {
+            Occasion::Publish => None,
+            Occasion::Automatic => entry.auto,
+            Occasion::Promotion => entry.promote.or(entry.auto),
+        };
         Ok(Self {
-            level: if automatic { auto } else { entry.level },
+            level: at.unwrap_or(entry.level).max(entry.level),
             timeout: entry.timeout.map_or(PATIENCE, Duration::from_secs),
             id: entry.id,
+            policy: None,
             command: entry.command,
             files: entry.files,
             params: entry.params,
+            expect: entry.expect,
+            revision: entry.revision,
+            waivable: true,
         })
+    }
+}
+
+fn check_ids(checks: &[Check], owner: &str) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    match checks.iter().find(|check| !seen.insert(check.id.as_str())) {
+        Some(twice) => {
+            let reason = format!("the check `{}` is declared twice", twice.id);
+            Err(bad(Path::new(owner), reason).into())
+        }
+        None => Ok(()),
     }
 }

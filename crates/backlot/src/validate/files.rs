@@ -20,6 +20,9 @@ use crate::workspace::Opened;
 pub(crate) struct CheckedFile {
     /// Its path in the package: `frames/f.0001.exr`.
     pub(crate) path: String,
+    /// The folder of the package.
+    #[serde(skip)]
+    pub(crate) module: String,
     /// Where it is; `None` of one that was not pulled.
     pub(crate) source: Option<PathBuf>,
     /// Its bytes, where it is here.
@@ -59,6 +62,7 @@ impl Opened {
         }
         let files = found.into_iter().map(|(path, source)| CheckedFile {
             path: in_package(&path).to_owned(),
+            module: path.as_str().split('/').next().unwrap_or_default().to_owned(),
             size: source
                 .as_ref()
                 .and_then(|source| Some(fs_err::metadata(source).ok()?.len())),

@@ -1,15 +1,21 @@
-//! Validators: checks that an asset declares in its `asset.toml`, run before it is published and on what a cascade built.
+//! Validators: checks that an asset declares in its `asset.toml`, and that policies of the studio ask of all assets, run before it is published, on what a
+//! cascade built, and before a release is copied into a repo that has a policy.
 //!
-//! The way: declarations are read (`declared`), the files of the asset are listed as a release would have them (`files`), each check is run, built in
-//! (`built_in`) or a program (`command`), and its results amount to a report (`report`). Invariants: all checks run, then the gate; a check that crashes is
-//! told from one that refuses, and both stop a publish where its level is `error`; nothing is changed. Deliberately absent: repairs, waivers, and checks
-//! that a studio declares for all assets.
+//! The way: declarations are read (`declared`, `policy`, `waivers`), the files of the asset are listed as a release would have them (`files`), each check is run, built in
+//! (`built_in`) or a program (`command`), and its results amount to a report (`run`, `report`), which is recorded with the release. Invariants: all checks run, then the gate; a check that
+//! crashes is told from one that refuses, and both stop a publish where its level is `error`; nothing is changed; what is waived is shown. Deliberately absent: repairs.
 
 mod built_in;
 pub(crate) mod command;
 mod declared;
+mod expected;
 mod files;
 pub(crate) mod found;
+mod known;
+mod policy;
+pub(crate) mod promotion;
 pub(crate) mod report;
+pub(crate) mod run;
+mod waivers;
 
-pub use declared::CheckLevel;
+pub use declared::{CheckLevel, Occasion};

@@ -1,21 +1,21 @@
-//! Running all checks of an output, and what they amount to.
+//! What the checks of an asset amount to.
 //!
-//! Invariant: a check that refuses, crashes or takes too long at level `error` blocks; one that could not look, because files are not here, does in an
-//! automatic run.
+//! Invariant: a check that refuses, crashes or takes too long at level `error` blocks, unless all that it found is waived; one that could not look,
+//! because files are not here, does where nobody sees what is said.
 
-use std::time::Instant;
-
-use backlot_core::options;
+use backlot_core::{Sha256, options};
+use backlot_repo::RecordedCheck;
 use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
 
-use crate::error::{Result, ValidateError};
-use crate::project::output::Output;
-use crate::validate::built_in::{self, Subject};
-use crate::validate::command::{self, Program};
-use crate::validate::declared::{Check, CheckLevel};
-use crate::validate::files::{CheckedFile, chosen};
-use crate::validate::found::{CheckItem, Outcome};
-use crate::workspace::Opened;
+use crate::error::ValidateError;
+use crate::validate::declared::{CheckLevel, Occasion};
+use crate::validate::found::{CheckItem, Outcome, Waiver, WaiverState};
+
+/// The most bytes of checks in the record of a release, which is a small file.
+const MOST_RECORDED: usize = 32 << 10;
+/// The most characters of a reason in it.
+const LONGEST_REASON: usize = 200;
 
 options! {
     /// How to run the checks of an asset.
@@ -23,6 +23,10 @@ options! {
     pub struct ValidateOptions {
         /// As strictly as in a cascade.
         pub automatic: bool,
+        /// As for a publish to this repo, instead of the workspace's target.
+        pub to: Option<String>,
+        /// Read files again, though what was read of the same content is known.
+        pub fresh: bool,
     }
 }
 
@@ -32,12 +36,27 @@ options! {
 pub struct CheckResult {
     /// Its id.
     pub check: String,
+    /// The policy that asks for it, as `studio-policy 1.2`; the asset itself otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
     /// Its level in this run.
     pub level: CheckLevel,
     /// What became of it.
     pub outcome: Outcome,
     /// What it found, at most a hundred things.
     pub items: Vec<CheckItem>,
+    /// How many things it found.
+    #[serde(default)]
+    pub findings: u64,
+    /// The waivers of it, with whether they hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<Waiver>,
+    /// Whether it did not pass, and all that it found is waived.
+    #[serde(default)]
+    pub waived: bool,
+    /// Whether its outcome was known, and it was not run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub known: bool,
     /// How long it took, in milliseconds.
     pub ms: u64,
 }
@@ -52,8 +71,20 @@ pub struct ValidateReport {
     pub version: backlot_pep::Version,
     /// Whether checks were as strict as they are in cascades.
     pub automatic: bool,
-    /// The checks, in the order in which they are declared.
+    /// What it was checked for.
+    #[serde(default)]
+    pub occasion: Occasion,
+    /// The repo that it was checked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The policies that were applied, as `studio-policy 1.2`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
+    /// The checks: those of the asset in the order in which they are declared, then those of policies.
     pub checks: Vec<CheckResult>,
+    /// Checks that the asset waives and that are not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unused_waivers: Vec<String>,
 }
 
 impl ValidateReport {
@@ -63,14 +94,13 @@ impl ValidateReport {
             let checks = self
                 .checks
                 .iter()
-                .filter(|check| check.level == CheckLevel::Error);
+                .filter(|check| check.level == CheckLevel::Error && !check.waived);
             let checks = checks.filter(|check| outcomes.contains(&check.outcome));
             checks.map(CheckResult::in_a_line).collect()
         };
-        let refusals: &[Outcome] = if self.automatic {
-            &[Outcome::Fail, Outcome::Skip]
-        } else {
-            &[Outcome::Fail]
+        let refusals: &[Outcome] = match self.occasion {
+            Occasion::Publish => &[Outcome::Fail],
+            Occasion::Automatic | Occasion::Promotion => &[Outcome::Fail, Outcome::Skip],
         };
         let (failed, crashed) = (blocking(refusals), blocking(&[Outcome::Crash, Outcome::Timeout]));
         let asset = self.asset.clone();
@@ -85,141 +115,65 @@ impl ValidateReport {
             checks: crashed,
         })
     }
+
+    /// The results as a release records them.
+    pub fn recorded(&self) -> Vec<RecordedCheck> {
+        let mut left = MOST_RECORDED;
+        let recorded = self.checks.iter().map(CheckResult::recorded);
+        recorded
+            .take_while(|check| {
+                let bytes = serde_json::to_vec_pretty(check).map_or(left + 1, |bytes| bytes.len());
+                let fits = bytes <= left;
+                left = left.saturating_sub(bytes);
+                fits
+            })
+            .collect()
+    }
 }
 
 impl CheckResult {
     /// `frames.complete: f.0002.exr missing (and 3 more)`.
     pub fn in_a_line(&self) -> String {
-        let first = self.items.first().map(|item| match &item.path {
+        let open = self.items.iter().find(|item| !item.waived);
+        let first = open.or(self.items.first()).map(|item| match &item.path {
             Some(path) => format!(": {path} {}", item.message),
             None => format!(": {}", item.message),
         });
-        let more = match self.items.len().saturating_sub(1) {
+        let more = match self.findings.saturating_sub(1) {
             0 => String::new(),
             more => format!(" (and {more} more)"),
         };
-        format!("{}{}{more}", self.check, first.unwrap_or_default())
-    }
-}
-
-impl Opened {
-    /// Run the checks that an output declares.
-    pub(crate) fn validate(&self, asset: &str, automatic: bool) -> Result<ValidateReport> {
-        let output = self.output(asset)?;
-        let mut report = ValidateReport {
-            asset: output.name.clone(),
-            version: output.project.metadata.version.clone(),
-            automatic,
-            checks: Vec::new(),
-        };
-        let checks = Check::of(&output, automatic)?;
-        if checks.is_empty() {
-            return Ok(report);
-        }
-        let tracked = self.tracked_of_output(&output)?;
-        let files = self.files_to_check(&output, &tracked)?;
-        let (provenance, _) = self.provenance(&output, &tracked)?;
-        for check in &checks {
-            self.context().check()?;
-            let begun = Instant::now();
-            let some = chosen(&files, check.files.as_deref());
-            let (outcome, items) = match &check.command {
-                Some(argv) => self.run_program(&output, check, argv, &some, automatic)?,
-                None => {
-                    let subject = Subject {
-                        files: &some,
-                        record: provenance.record.as_ref(),
-                        is_prerelease: report.version.is_prerelease(),
-                    };
-                    let bad = |reason: String| ValidateError::BadCheck {
-                        path: output.name.clone(),
-                        reason,
-                    };
-                    built_in::run(check, &subject).map_err(bad)?
-                }
-            };
-            report.checks.push(CheckResult {
-                check: check.id.clone(),
-                level: check.level,
-                outcome,
-                items: items.into_iter().take(CheckItem::MOST).collect(),
-                ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            });
-        }
-        Ok(report)
+        let expired = self.waivers.iter().find(|one| one.state == WaiverState::Expired);
+        let expired =
+            expired.map(|one| format!(" (the waiver by {} ended on {})", one.waiver.by, one.waiver.until));
+        format!(
+            "{}{}{more}{}",
+            self.check,
+            first.unwrap_or_default(),
+            expired.unwrap_or_default()
+        )
     }
 
-    /// Whether an output declares checks.
-    pub(crate) fn has_checks(output: &Output) -> Result<bool> {
-        Ok(!Check::of(output, true)?.is_empty())
-    }
-
-    fn run_program(
-        &self,
-        output: &Output,
-        check: &Check,
-        argv: &[String],
-        files: &[&CheckedFile],
-        automatic: bool,
-    ) -> Result<(Outcome, Vec<CheckItem>)> {
-        if let Some(absent) = files.iter().find(|file| file.source.is_none()) {
-            return Ok((
-                Outcome::Skip,
-                vec![CheckItem::of(&absent.path, "not pulled, so it cannot be checked")],
-            ));
+    fn recorded(&self) -> RecordedCheck {
+        let active = self.waivers.iter().find(|one| one.state == WaiverState::Active);
+        let waiver = active.filter(|_| self.outcome != Outcome::Pass);
+        let short = |text: &str| text.chars().take(LONGEST_REASON).collect::<String>();
+        // Without times, so that the same findings have the same digest.
+        let content = serde_json::to_vec(&(&self.check, self.outcome, &self.items, self.findings));
+        let digest = sha2::Sha256::digest(content.unwrap_or_default());
+        RecordedCheck {
+            check: short(&self.check),
+            policy: self.policy.as_deref().map(short),
+            level: self.level.as_str().to_owned(),
+            outcome: self.outcome.as_str().to_owned(),
+            findings: self.findings,
+            waived: waiver.map(|one| {
+                let mut waiver = one.waiver.clone();
+                waiver.reason = short(&waiver.reason);
+                waiver.by = short(&waiver.by);
+                waiver
+            }),
+            sha256: Sha256::from_bytes(digest.into()),
         }
-        let folders = output.module_folders();
-        let folder = folders.first().copied().unwrap_or(output.project.root.as_path());
-        let request = serde_json::json!({
-            "format": 1,
-            "check": check.id,
-            "asset": output.name,
-            "package": output.package(),
-            "version": output.project.metadata.version,
-            "level": check.level,
-            "automatic": automatic,
-            "folder": folder,
-            "files": files,
-            "params": check.params,
-        });
-        let own = self.command_environment()?;
-        let mut variables = self.host().environment.0.clone();
-        let before = self.host().variable("PATH").or_else(|| self.host().path.clone());
-        let before: Vec<_> = before.iter().flat_map(std::env::split_paths).collect();
-        if let Ok(path) = std::env::join_paths(own.path.into_iter().chain(before)) {
-            variables.push(("PATH".into(), path));
-        }
-        variables.extend(
-            own.variables
-                .into_iter()
-                .map(|(name, value)| (name.into(), value)),
-        );
-        let program = Program {
-            argv,
-            folder,
-            variables,
-            request: serde_json::to_vec(&request).expect("a request is plain data"),
-            timeout: check.timeout,
-        };
-        Ok(command::run(&program, self.context()))
-    }
-
-    /// Refuse what the checks of an output refuse; warn of what they only warn of. What a cascade built was checked more strictly before.
-    pub(crate) fn pass_checks(&self, asset: &str) -> Result<()> {
-        if self.cascade().is_some() {
-            return Ok(());
-        }
-        let report = self.validate(asset, false)?;
-        for check in &report.checks {
-            let is_fine = matches!(check.outcome, Outcome::Pass) || check.level == CheckLevel::Info;
-            let stops = check.level == CheckLevel::Error && check.outcome != Outcome::Skip;
-            if !is_fine && !stops {
-                self.context().warn(
-                    "validate::not_passed",
-                    format!("{}: {}", report.asset, check.in_a_line()),
-                );
-            }
-        }
-        report.failure().map_or(Ok(()), |failure| Err(failure.into()))
     }
 }

@@ -34,7 +34,7 @@ use backlot_cascade::CascadeId;
 use backlot_core::{Context, FileLock, PlaceIdentity, file, text};
 use backlot_dvc::DvcConfig;
 use backlot_net::Network;
-use backlot_repo::{Gate, IndexRepo, ReleaseStore, Repo};
+use backlot_repo::{Gate, IndexRepo, RecordedCheck, ReleaseStore, Repo};
 use backlot_store::{Cache, Remote, RemoteLayout, StatCache};
 use backlot_wheel::Interpreter;
 use fs_err as fs;
@@ -60,6 +60,10 @@ pub(crate) struct Shared {
     on_path: Mutex<BTreeMap<Option<String>, Interpreter>>,
     /// The cascade that this workspace was made for, as releases made in it say.
     cascade: OnceLock<CascadeId>,
+    /// The blessed repo of the workspace that this one was made for, which prefers others itself.
+    blessed: OnceLock<String>,
+    /// What checks said of what the cascade built.
+    checks: Mutex<Vec<RecordedCheck>>,
 }
 
 /// A workspace for one call: its files as they were when the call began, or when it got hold of the workspace.
@@ -91,6 +95,8 @@ impl Shared {
             stat_cache: Mutex::default(),
             on_path: Mutex::default(),
             cascade: OnceLock::new(),
+            blessed: OnceLock::new(),
+            checks: Mutex::default(),
         })
     }
     /// A workspace in which a cascade builds an asset.
@@ -98,6 +104,12 @@ impl Shared {
         let shared = Self::new(root, host);
         shared.cascade.get_or_init(|| cascade.clone());
         shared
+    }
+    /// Remember the blessed repo of the workspace that this one is made for.
+    pub(crate) fn set_blessed(&self, blessed: Option<&str>) {
+        if let Some(blessed) = blessed {
+            self.blessed.get_or_init(|| blessed.to_owned());
+        }
     }
     pub(crate) fn root(&self) -> &Path {
         &self.root
@@ -173,6 +185,19 @@ impl Opened {
     /// The cascade that the workspace was made for.
     pub(crate) fn cascade(&self) -> Option<&CascadeId> {
         self.shared.cascade.get()
+    }
+    /// The blessed repo, as people know it.
+    pub(crate) fn blessed(&self) -> Option<&str> {
+        let of_maker = self.shared.blessed.get().map(String::as_str);
+        of_maker.or(self.config.blessed.as_deref())
+    }
+    /// What checks said of what a cascade built here, for its release.
+    pub(crate) fn checks_of_cascade(&self) -> Vec<RecordedCheck> {
+        locked(&self.shared.checks).clone()
+    }
+    /// Keep what checks said of what a cascade built here.
+    pub(crate) fn keep_checks(&self, checks: Vec<RecordedCheck>) {
+        *locked(&self.shared.checks) = checks;
     }
     pub(crate) fn root(&self) -> &Path {
         &self.shared.root

@@ -29,6 +29,9 @@ pub struct RepoEntry {
     /// Which repo it was when it was added; `None` for an index, and for what an older version made or added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// The asset whose checks count for what goes into it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
 }
 
 /// What a repo is.
@@ -99,6 +102,7 @@ pub(super) fn repo_of(name: String, table: &Table) -> Option<RepoEntry> {
         store: store_options(table),
         public: None,
         id: string(table, "id"),
+        policy: string(table, "policy"),
     })
 }
 

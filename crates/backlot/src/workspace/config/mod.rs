@@ -26,6 +26,21 @@ pub use entries::{RemoteEntry, RepoEntry, RepoPlace};
 pub(crate) use entries::{array_of, is_url};
 pub use sections::{Localize, PublishLimits};
 
+/// A policy is a name: one that is written otherwise would not count.
+fn check_policies(document: &DocumentMut) -> Result<(), String> {
+    let is_wrong = |table: &dyn TableLike| table.get("policy").is_some_and(|item| !item.is_str());
+    let workspace = document.get("workspace").and_then(Item::as_table_like);
+    if workspace.is_some_and(is_wrong) {
+        return Err("`workspace.policy` is not the name of an asset".to_owned());
+    }
+    let repos = document.get("repos").and_then(Item::as_table_like);
+    let mut repos = repos.into_iter().flat_map(TableLike::iter);
+    match repos.find(|(_, repo)| repo.as_table_like().is_some_and(is_wrong)) {
+        Some((name, _)) => Err(format!("`repos.{name}.policy` is not the name of an asset")),
+        None => Ok(()),
+    }
+}
+
 /// File name of the workspace configuration.
 pub(crate) const FILE_NAME: &str = "backlot.toml";
 const FORMAT: i64 = 1;
@@ -45,6 +60,8 @@ pub struct Config {
     pub blessed: Option<String>,
     /// Name of the repo that publishes go to.
     pub publish_to: Option<String>,
+    /// The asset whose checks count for each publish, and for copies into the preferred repo.
+    pub policy: Option<String>,
     /// Requirements the workspace was asked to install.
     pub inputs: Vec<Requirement>,
     /// Python version or interpreter.
@@ -81,7 +98,8 @@ const TOP_KEYS: [&str; 10] = [
 ];
 const EXTERNAL_KEYS: [&str; 1] = ["conda"];
 const RESOLUTION_KEYS: [&str; 4] = ["constraints", "overrides", "exclude-newer", "resolution"];
-const WORKSPACE_KEYS: [&str; 8] = [
+const WORKSPACE_KEYS: [&str; 9] = [
+    "policy",
     "blessed",
     "publish-to",
     "remote",
@@ -92,7 +110,7 @@ const WORKSPACE_KEYS: [&str; 8] = [
     "channels",
 ];
 /// Beside those of its store, as for remotes.
-const REPO_KEYS: [&str; 6] = ["path", "url", "upload", "public", "allow", "id"];
+const REPO_KEYS: [&str; 7] = ["path", "url", "upload", "public", "allow", "id", "policy"];
 const REMOTE_KEYS: [&str; 3] = ["url", "layout", "id"];
 const SECRET_WORDS: [&str; 6] = [
     "password",
@@ -204,6 +222,7 @@ impl Config {
             default_remote: string(workspace, "remote"),
             blessed: string(workspace, "blessed"),
             publish_to: string(workspace, "publish-to"),
+            policy: string(workspace, "policy"),
             python: string(workspace, "python"),
             cache: string(workspace, "cache"),
             inputs: Vec::new(),
@@ -219,6 +238,7 @@ impl Config {
         let tables = config.document.get("repos").and_then(Item::as_table_like);
         read_lists(&mut config.repos, tables).map_err(bad)?;
         config.check_sources().map_err(bad)?;
+        check_policies(&config.document).map_err(bad)?;
         for requirement in strings(workspace, "inputs") {
             config
                 .inputs
@@ -417,6 +437,9 @@ impl Config {
         if let Some(id) = &entry.id {
             table.insert("id", value(id));
         }
+        if let Some(policy) = &entry.policy {
+            table.insert("policy", value(policy));
+        }
         if let Some(allow) = &entry.public {
             table.insert("public", value(true));
             table.insert("allow", value(array_of(allow)));
@@ -475,6 +498,11 @@ impl Config {
     pub fn set_publish_to(&mut self, name: Option<&str>) {
         self.set("publish-to", name);
         self.publish_to = name.map(ToOwned::to_owned);
+    }
+    /// Choose the asset whose checks count for each publish.
+    pub fn set_policy(&mut self, name: Option<&str>) {
+        self.set("policy", name);
+        self.policy = name.map(ToOwned::to_owned);
     }
     /// Choose the Python version or interpreter.
     pub fn set_python(&mut self, python: Option<&str>) {

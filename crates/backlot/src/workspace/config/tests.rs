@@ -17,6 +17,7 @@ fn what_is_added_is_read_back_in_order_and_comments_survive() {
             store: backlot_backend::StoreOptions::default(),
             public: None,
             id: Some(format!("of-{name}")),
+            policy: None,
         });
     }
     config.add_remote(RemoteEntry {
@@ -61,6 +62,7 @@ fn every_key_that_is_written_is_a_known_one() {
         store: store.clone(),
         public: Some(Vec::new()),
         id: text("of-far"),
+        policy: text("studio-policy"),
     });
     config.add_remote(RemoteEntry {
         name: "main".into(),

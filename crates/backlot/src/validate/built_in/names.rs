@@ -1,68 +1,20 @@
-//! The checks that are built in. None of them decodes a file.
-//!
-//! Invariant: a check says what it found, with the file; a parameter that it does not know is an error.
+//! Checks of names and sizes, which read no file.
 
 use std::collections::BTreeMap;
 
+use super::Params;
 use crate::files::sequences;
-use crate::project::provenance::BuildRecord;
-use crate::validate::declared::Check;
 use crate::validate::files::CheckedFile;
-use crate::validate::found::{CheckItem, Outcome};
+use crate::validate::found::{CheckItem, Findings};
 
 /// Names that Windows keeps for devices.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 /// The longest path in a package, where nothing else is said: with a folder of 60 characters before it, Windows can still open it.
 const LONGEST: i64 = 200;
 
-/// What a check looks at.
-pub(crate) struct Subject<'a> {
-    pub(crate) files: &'a [&'a CheckedFile],
-    pub(crate) record: Option<&'a BuildRecord>,
-    /// Whether the version itself is a pre-release, which may have such inputs.
-    pub(crate) is_prerelease: bool,
-}
-
-/// Run one. An error is about its parameters.
-pub(crate) fn run(check: &Check, subject: &Subject<'_>) -> Result<(Outcome, Vec<CheckItem>), String> {
-    let known: &[&str] = match check.id.as_str() {
-        "frames.complete" => &["first", "last"],
-        "names.portable" => &["longest"],
-        "size.budget" => &["bytes"],
-        _ => &[],
-    };
-    if let Some(key) = check.params.keys().find(|key| !known.contains(&key.as_str())) {
-        return Err(format!("the check `{}` has no parameter `{key}`", check.id));
-    }
-    let items = match check.id.as_str() {
-        "frames.complete" => frames(check, subject.files)?,
-        "inputs.released" => inputs(subject),
-        "names.portable" => names(check, subject.files)?,
-        _ => match budget(check, subject.files)? {
-            Ok(items) => items,
-            Err(not_here) => return Ok((Outcome::Skip, vec![not_here])),
-        },
-    };
-    let outcome = if items.is_empty() {
-        Outcome::Pass
-    } else {
-        Outcome::Fail
-    };
-    Ok((outcome, items))
-}
-
-fn number(check: &Check, key: &str) -> Result<Option<i64>, String> {
-    let Some(value) = check.params.get(key) else {
-        return Ok(None);
-    };
-    let number = value.as_integer().filter(|number| *number >= 0);
-    let bad = || format!("`{key}` of the check `{}` is not a whole number", check.id);
-    number.map(Some).ok_or_else(bad)
-}
-
 /// Numbered files without gaps, one padding, and the whole range.
-fn frames(check: &Check, files: &[&CheckedFile]) -> Result<Vec<CheckItem>, String> {
-    let (first, last) = (number(check, "first")?, number(check, "last")?);
+pub(super) fn frames(params: Params<'_>, files: &[&CheckedFile]) -> Result<Vec<CheckItem>, String> {
+    let (first, last) = (params.number("first")?, params.number("last")?);
     let mut sequences: BTreeMap<(&str, &str), BTreeMap<i64, Vec<&str>>> = BTreeMap::new();
     for file in files {
         if let Some((prefix, digits, suffix)) = sequences::split(&file.path)
@@ -100,7 +52,7 @@ fn frames(check: &Check, files: &[&CheckedFile]) -> Result<Vec<CheckItem>, Strin
             if digits.len() > 1 {
                 items.push(CheckItem::of(
                     &format!("{prefix}{}{suffix}", digits[1]),
-                    &format!("frame {number} is there twice"),
+                    format!("frame {number} is there twice"),
                 ));
             } else if first.is_some_and(|first| *number < first) || last.is_some_and(|last| *number > last) {
                 items.push(CheckItem::of(
@@ -113,34 +65,9 @@ fn frames(check: &Check, files: &[&CheckedFile]) -> Result<Vec<CheckItem>, Strin
     Ok(items)
 }
 
-/// Every input a release, and a final one.
-fn inputs(subject: &Subject<'_>) -> Vec<CheckItem> {
-    let Some(record) = subject.record else {
-        return vec![CheckItem::of_all("it has no record of its inputs")];
-    };
-    let mut items = Vec::new();
-    for input in &record.inputs {
-        let named = format!("{} {}", input.package, input.version);
-        if input.editable {
-            items.push(CheckItem::of_all(&format!(
-                "the input {named} is an output, not a release"
-            )));
-        } else if input.version.is_prerelease() && !subject.is_prerelease {
-            items.push(CheckItem::of_all(&format!("the input {named} is a pre-release")));
-        }
-    }
-    items.extend(
-        record
-            .missing
-            .iter()
-            .map(|missing| CheckItem::of_all(&format!("nothing is installed for {missing}"))),
-    );
-    items
-}
-
 /// Names that every system can have.
-fn names(check: &Check, files: &[&CheckedFile]) -> Result<Vec<CheckItem>, String> {
-    let longest = number(check, "longest")?.unwrap_or(LONGEST);
+pub(super) fn names(params: Params<'_>, files: &[&CheckedFile]) -> Result<Vec<CheckItem>, String> {
+    let longest = params.number("longest")?.unwrap_or(LONGEST);
     let mut items = Vec::new();
     let mut folded: BTreeMap<String, &str> = BTreeMap::new();
     for file in files {
@@ -149,19 +76,19 @@ fn names(check: &Check, files: &[&CheckedFile]) -> Result<Vec<CheckItem>, String
         if i64::try_from(length).unwrap_or(i64::MAX) > longest {
             items.push(CheckItem::of(
                 path,
-                &format!("{length} characters, more than {longest}"),
+                format!("{length} characters, more than {longest}"),
             ));
         }
         if let Some(part) = path.split('/').find(|part| !is_portable(part)) {
             items.push(CheckItem::of(
                 path,
-                &format!("Windows cannot have the name `{part}`"),
+                format!("Windows cannot have the name `{part}`"),
             ));
         }
         if let Some(other) = folded.insert(path.to_lowercase(), path) {
             items.push(CheckItem::of(
                 path,
-                &format!("differs from `{other}` in upper and lower case only"),
+                format!("differs from `{other}` in upper and lower case only"),
             ));
         }
     }
@@ -184,49 +111,41 @@ fn is_portable(part: &str) -> bool {
 }
 
 /// No more bytes than so many; what is not here cannot be counted.
-fn budget(check: &Check, files: &[&CheckedFile]) -> Result<Result<Vec<CheckItem>, CheckItem>, String> {
-    let bytes = number(check, "bytes")?.ok_or_else(|| "the check `size.budget` needs `bytes`".to_owned())?;
+pub(super) fn budget(params: Params<'_>, files: &[&CheckedFile]) -> Result<Findings, String> {
+    let bytes = params
+        .number("bytes")?
+        .ok_or_else(|| "the check `size.budget` needs `bytes`".to_owned())?;
     if let Some(absent) = files.iter().find(|file| file.size.is_none()) {
-        return Ok(Err(CheckItem::of(
-            &absent.path,
-            "not pulled, so its bytes are not counted",
-        )));
+        let item = CheckItem::of(&absent.path, "not pulled, so its bytes are not counted");
+        return Ok(Findings::skip(item));
     }
     let found: u64 = files.iter().filter_map(|file| file.size).sum();
     let is_more = i64::try_from(found).unwrap_or(i64::MAX) > bytes;
-    let items = is_more.then(|| CheckItem::of_all(&format!("{found} bytes, more than {bytes}")));
-    Ok(Ok(items.into_iter().collect()))
+    let item = || CheckItem::of_all(format!("{found} bytes, more than {bytes}")).compared(bytes, found);
+    Ok(is_more.then(item).into_iter().collect::<Vec<_>>().into())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::{Subject, is_portable, run};
-    use crate::validate::declared::{Check, CheckLevel};
+    use super::{Params, budget, frames, is_portable, names};
     use crate::validate::files::CheckedFile;
 
     fn found(id: &str, params: &str, files: &[&str]) -> Vec<String> {
-        let check = Check {
-            id: id.to_owned(),
-            command: None,
-            files: None,
-            level: CheckLevel::Error,
-            params: toml::from_str(params).expect("a table"),
-            timeout: Duration::from_secs(1),
-        };
+        let table: toml::Table = toml::from_str(params).expect("a table");
+        let params = Params { id, table: &table };
         let file = |path: &&str| CheckedFile {
             path: (*path).to_owned(),
+            module: "m".to_owned(),
             source: None,
             size: Some(10),
         };
         let files: Vec<CheckedFile> = files.iter().map(file).collect();
-        let subject = Subject {
-            files: &files.iter().collect::<Vec<_>>(),
-            record: None,
-            is_prerelease: false,
+        let files: Vec<&CheckedFile> = files.iter().collect();
+        let items = match id {
+            "frames.complete" => frames(params, &files).expect("right parameters"),
+            "names.portable" => names(params, &files).expect("right parameters"),
+            _ => budget(params, &files).expect("right parameters").refused,
         };
-        let (_, items) = run(&check, &subject).expect("right parameters");
         items
             .into_iter()
             .map(|item| {

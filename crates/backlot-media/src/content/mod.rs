@@ -1,0 +1,52 @@
+//! Files other than images: movies and scenes. Their structure is read, as far as it says whether they are whole and which other files they need.
+//!
+//! Invariants: what is read follows from the bytes of a file alone, and is plain data; sizes, counts and depths are bounded before anything of their
+//! size is allocated; a file that contradicts itself is damage, never a panic. Deliberately absent: decoding sound, pictures and geometry.
+
+mod alembic;
+mod bytes;
+mod gltf;
+mod lz4;
+mod movie;
+mod scene;
+mod usd;
+mod usd_binary;
+mod usd_package;
+mod usd_text;
+
+use std::path::Path;
+
+use crate::error::{Result, Trouble};
+use crate::frames_check::FileProblem;
+use crate::work::guarded;
+
+pub use movie::{MovieFacts, Ratio};
+pub use scene::{SceneFacts, SceneFormat, SceneReference, scene_format_of};
+
+/// The most problems of one file that are told.
+const MOST_PROBLEMS: usize = 100;
+
+/// What the header of a movie says (MP4, MOV, M4V). Only a file that the system refuses to read is an error.
+pub fn read_movie(path: &Path) -> Result<std::result::Result<MovieFacts, FileProblem>> {
+    judged(path, || movie::read(path))
+}
+
+/// What a scene is and needs (USD, glTF, Alembic, by its extension). Only a file that the system refuses to read is an error.
+pub fn read_scene(path: &Path) -> Result<std::result::Result<SceneFacts, FileProblem>> {
+    judged(path, || scene::read(path))
+}
+
+fn judged<T>(
+    path: &Path,
+    read: impl FnOnce() -> std::result::Result<T, Trouble>,
+) -> Result<std::result::Result<T, FileProblem>> {
+    match guarded(read) {
+        Ok(facts) => Ok(Ok(facts)),
+        Err(error @ Trouble::File(_)) => Err(error.at(path)),
+        Err(trouble) => Ok(Err(FileProblem::of(trouble).unwrap_or_else(FileProblem::Damaged))),
+    }
+}
+
+fn damaged(reason: impl Into<String>) -> Trouble {
+    Trouble::Damaged(reason.into())
+}
