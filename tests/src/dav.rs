@@ -2,7 +2,7 @@
 //!
 //! Each is one process, without a master, so that it ends with the test. The user is `ana`, the password `secret`.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 

@@ -73,7 +73,7 @@ mod tests {
         let mut wrong = Vec::new();
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates");
         for path in sources(crates) {
-            let text = std::fs::read_to_string(&path).expect("a source");
+            let text = fs_err::read_to_string(&path).expect("a source");
             for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
                 for span in line.split('`').skip(1).step_by(2) {
                     let (operation, surely) = match span.strip_prefix("backlot ") {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     fn sources(folder: &Path) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(folder).expect("a folder of sources");
+        let entries = fs_err::read_dir(folder).expect("a folder of sources");
         let paths = entries.map(|entry| entry.expect("an entry").path());
         let sources = paths.flat_map(|path| match path.extension() {
             _ if path.is_dir() => sources(&path),

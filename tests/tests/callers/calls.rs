@@ -285,8 +285,8 @@ pub(crate) static CALLS: &[Call] = &[
         let options = ImportRez::new().dry_run(true);
         b.maker.import_rez(&file, &options, c).map(drop)
     }),
-    must("Workspace::hooks", |b, c| {
-        assert!(b.user.hooks("Table", c)?.is_empty());
+    must("Workspace::asset_hooks", |b, c| {
+        assert!(b.user.asset_hooks("Table", c)?.is_empty());
         Ok(())
     }),
     must("Workspace::known_names", |b, c| {

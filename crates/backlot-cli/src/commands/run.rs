@@ -58,7 +58,7 @@ fn run_hook(
         Some(report) => Workspace::open(&report.root, &session.host)?,
         None => session.open()?,
     };
-    let hooks = workspace.hooks(name, &session.context)?;
+    let hooks = workspace.asset_hooks(name, &session.context)?;
     let Some(found) = hooks.iter().find(|found| found.name == hook) else {
         let known: Vec<&str> = hooks.iter().map(|hook| hook.name.as_str()).collect();
         return Err(EditError::NoHook {

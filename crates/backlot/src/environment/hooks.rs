@@ -70,7 +70,7 @@ const RUN: &str = "import importlib, sys\nmodule, function = sys.argv[1:3]\nsys.
 
 impl Opened {
     /// The hooks of an asset that is installed, or an output.
-    pub(crate) fn hooks(&self, asset: &str) -> Result<Vec<Hook>> {
+    pub(crate) fn asset_hooks(&self, asset: &str) -> Result<Vec<Hook>> {
         let name = PackageName::of_asset(asset)?;
         let installed = match self.environment()? {
             Some(environment) => environment.installed()?,

@@ -154,9 +154,9 @@ impl Workspace {
     }
 
     /// The functions of an asset's package that are run by name; the asset is installed, or an output.
-    pub fn hooks(&self, asset: &str, context: &Context) -> Result<Vec<Hook>> {
-        self.call("hooks", of_asset(asset), context, |workspace| {
-            workspace.hooks(asset)
+    pub fn asset_hooks(&self, asset: &str, context: &Context) -> Result<Vec<Hook>> {
+        self.call("asset_hooks", of_asset(asset), context, |workspace| {
+            workspace.asset_hooks(asset)
         })
     }
 

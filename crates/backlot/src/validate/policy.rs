@@ -47,7 +47,7 @@ impl Opened {
     }
 
     /// The policies for what goes into a repo, all installed.
-    pub(crate) fn policies(&self, target: Option<&str>) -> Result<Vec<Policy>> {
+    pub(crate) fn check_policies(&self, target: Option<&str>) -> Result<Vec<Policy>> {
         let names = self.policy_names(target)?;
         if names.is_empty() {
             return Ok(Vec::new());

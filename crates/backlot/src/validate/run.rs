@@ -86,7 +86,7 @@ impl Opened {
             .version
             .as_ref()
             .unwrap_or(&output.project.metadata.version);
-        let policies = self.policies(purpose.target.as_deref())?;
+        let policies = self.check_policies(purpose.target.as_deref())?;
         let mut report = ValidateReport {
             asset: output.name.clone(),
             version: version.clone(),
@@ -129,7 +129,7 @@ impl Opened {
 
     /// Whether checks of an output read files.
     pub(crate) fn has_checks_of_files(&self, output: &Output, purpose: &Purpose) -> Result<bool> {
-        let policies = self.policies(purpose.target.as_deref())?;
+        let policies = self.check_policies(purpose.target.as_deref())?;
         let checks = Check::of(output, &policies, purpose.occasion)?;
         let reads = |check: &Check| check.command.is_some() || built_in::reads_files(&check.id);
         Ok(checks.iter().any(reads))
