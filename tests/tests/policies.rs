@@ -305,7 +305,7 @@ fn names_that_are_spelled_wrong_are_put_right_and_shells_complete_them() {
         assert!(told.contains("is it `table`?"), "{arguments:?}: {error:#}");
     }
     let refused = user(&studio, &["instal", "Table", "--json"]).fails(2, "command::usage");
-    assert!(message(&refused).contains("install"), "{refused:#}");
+    assert!(message(&refused).contains("'install'"), "{refused:#}");
 
     let complete = |line: &str| user(&studio, &["complete", "--line", "--", line]).ok().stdout();
     assert_eq!(complete("backlot why ta"), "table\n");

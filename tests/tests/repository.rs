@@ -95,7 +95,7 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("rustls", &["backlot-net"]),
     ("html5gum", &["backlot-repo"]),
     ("russh", &["backlot-backend"]),
-    ("ring", &["backlot-backend"]),
+    ("ring", &["backlot-backend", "backlot-net"]),
     ("clap", &["backlot-cli"]),
     ("rattler", &["backlot-conda"]),
     ("rattler_conda_types", &["backlot-conda"]),

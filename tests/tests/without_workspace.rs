@@ -322,7 +322,7 @@ fn a_workspace_without_a_remote_is_told_which_one_a_release_names_and_adds_it_on
     for repo in ["review", "blessed"] {
         let shown = studio.ws(&["show", "Table", "--json"]).ok().json();
         assert_eq!(
-            shown["status"]["published"]["remotes"][0]["name"], "main",
+            shown["releases"][0]["published"]["remotes"][0]["name"], "main",
             "{repo} {shown:#}"
         );
         studio.ws(&["config", "set", "blessed", "review"]).ok();

@@ -106,10 +106,15 @@ pub(crate) fn print_usage(error: &clap::Error, command: &str) -> ExitCode {
         .split("\n\n")
         .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
     let message = parts.next().unwrap_or_default();
-    let usage = parts.find(|part| part.starts_with("Usage:")).unwrap_or_default();
+    let (tips, rest): (Vec<String>, Vec<String>) = parts.partition(|part| part.starts_with("tip:"));
+    let usage = rest
+        .into_iter()
+        .find(|part| part.starts_with("Usage:"))
+        .unwrap_or_default();
+    let tips: String = tips.iter().map(|tip| format!("{tip}. ")).collect();
     let usage = Usage {
         message: message.trim_start_matches("error: ").to_owned(),
-        help: format!("{usage} (`backlot help` lists the commands)")
+        help: format!("{tips}{usage} (`backlot help` lists the commands)")
             .trim()
             .to_owned(),
     };

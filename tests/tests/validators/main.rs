@@ -332,7 +332,7 @@ fn a_waiver_lets_through_what_it_names_until_its_day_and_is_recorded() {
         "{said}"
     );
     let shown = studio.ws(&["show", "Table", "--json"]).ok().json();
-    let recorded = &shown["status"]["published"]["checks"][0];
+    let recorded = &shown["releases"][0]["published"]["checks"][0];
     assert_eq!(
         (&recorded["check"], &recorded["outcome"]),
         (&"frames.finite".into(), &"fail".into())
@@ -504,7 +504,7 @@ fn a_copy_into_a_repo_with_a_policy_is_checked_first_and_recorded() {
     assert_eq!(copied["checks"][0]["occasion"], "promotion", "{copied:#}");
     assert_eq!(copied["checks"][0]["checks"][0]["waived"], true);
     let shown = studio.ws(&["show", "Table==1.0", "--json"]).ok().json();
-    let fact = &shown["status"]["published"];
+    let fact = &shown["releases"][0]["published"];
     assert_eq!(fact["checks"][0]["waived"]["by"], "ana", "{shown:#}");
     // Nothing of it stays in the cache, and none of the frames is missing in the target's remote.
     let left = fs::read_dir(studio.path("cache/promotions")).expect("made");
@@ -551,7 +551,7 @@ fn the_policy_of_a_repo_counts_for_what_a_cascade_builds() {
     let done = cascade(&studio, "a", &["run", "a==1.1"]).ok().json();
     assert_eq!(statuses(&done["summary"]), ["b released 1.0.1"]);
     let shown = studio.run(&["-w", "b", "show", "b==1.0.1", "--json"]).ok().json();
-    let recorded = &shown["status"]["published"]["checks"][0];
+    let recorded = &shown["releases"][0]["published"]["checks"][0];
     assert_eq!(
         (&recorded["policy"], &recorded["outcome"]),
         (&"rules 1.0".into(), &"pass".into()),

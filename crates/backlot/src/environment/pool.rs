@@ -220,12 +220,12 @@ impl<'w> Pool<'w> {
         {
             return Ok(Some(reason));
         }
-        let (repo, opened) = self.repo(rank);
-        if self.policies.status_of(name, repo) == RequiredStatus::Any {
+        let (repo_name, repo) = self.repo(rank);
+        if self.policies.status_of(name, repo_name) == RequiredStatus::Any {
             return Ok(None);
         }
-        let is_approved = !opened.status(release)?.approved.is_empty();
-        Ok((!is_approved).then(|| format!("is {NOT_APPROVED} in `{repo}`")))
+        let is_approved = !repo.status(release)?.approved.is_empty();
+        Ok((!is_approved).then(|| format!("is {NOT_APPROVED} in `{repo_name}`")))
     }
 
     /// The Python whose wheels are chosen.

@@ -119,7 +119,7 @@ impl Opened {
     }
 }
 
-fn not_taken(hook: &Hook, reason: String) -> crate::Error {
+fn not_taken(hook: &Hook, reason: String) -> crate::error::Error {
     EventsError::NotTaken {
         hook: hook.name.clone(),
         reason,

@@ -59,7 +59,7 @@ impl KeptCursor {
         }
     }
 
-    fn bad(&self, reason: String) -> crate::Error {
+    fn bad(&self, reason: String) -> crate::error::Error {
         EventsError::BadKeptCursor {
             path: self.path.clone(),
             reason,
