@@ -309,7 +309,7 @@ fn events_are_followed_as_they_happen() {
     });
     let next = || -> Value {
         let line = lines
-            .recv_timeout(Duration::from_secs(60))
+            .recv_timeout(Duration::from_mins(1))
             .expect("a line in time");
         serde_json::from_str(&line).expect("json")
     };
