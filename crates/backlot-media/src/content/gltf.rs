@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use gltf_json::mesh::Semantic;
 use gltf_json::validation::{Checked, Validate as _};
 use gltf_json::{Root, accessor, buffer};
 
@@ -29,12 +30,15 @@ pub(super) fn read(path: &Path) -> Result<SceneFacts, Trouble> {
     }
     let json = source.read(at, length)?;
     let root = Root::from_slice(&json).map_err(|error| damaged(format!("it is not glTF 2.0: {error}")))?;
-    let mut problems = Vec::new();
-    root.validate(&root, gltf_json::Path::new, &mut |path, error| {
-        if problems.len() < MOST_PROBLEMS {
-            problems.push(format!("{}: {error}", path()));
-        }
-    });
+    let mut problems = unplaced(&root);
+    // It follows these places without a look.
+    if problems.is_empty() {
+        root.validate(&root, gltf_json::Path::new, &mut |path, error| {
+            if problems.len() < MOST_PROBLEMS {
+                problems.push(format!("{}: {error}", path()));
+            }
+        });
+    }
     let mut facts = SceneFacts {
         format: SceneFormat::Gltf,
         references: Vec::new(),
@@ -53,6 +57,24 @@ pub(super) fn read(path: &Path) -> Result<SceneFacts, Trouble> {
         }
     }
     Ok(facts)
+}
+
+/// Primitives whose positions are in an accessor that is not there.
+fn unplaced(root: &Root) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (index, mesh) in root.meshes.iter().enumerate() {
+        for (number, primitive) in mesh.primitives.iter().enumerate() {
+            let positions = primitive.attributes.get(&Checked::Valid(Semantic::Positions));
+            if positions.is_some_and(|accessor| accessor.value() >= root.accessors.len())
+                && problems.len() < MOST_PROBLEMS
+            {
+                problems.push(format!(
+                    "meshes[{index}].primitives[{number}].attributes[\"POSITION\"]: Index out of bounds"
+                ));
+            }
+        }
+    }
+    problems
 }
 
 impl SceneFacts {

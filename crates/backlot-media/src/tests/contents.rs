@@ -195,6 +195,13 @@ fn gltf_names_its_files_and_what_is_wrong_inside() {
     let many = triangle("a.bin", 36, "").replace("\"count\": 3", "\"count\": 4");
     let many = scene_of(many.as_bytes(), "a.gltf").expect("a scene");
     assert_eq!(many.problems, ["accessors[0]: it is longer than its buffer view"]);
+    let nowhere =
+        br#"{"asset": {"version": "2.0"}, "meshes": [{"primitives": [{"attributes": {"POSITION": 3}}]}]}"#;
+    let nowhere = scene_of(nowhere, "a.gltf").expect("a scene");
+    assert_eq!(
+        nowhere.problems,
+        ["meshes[0].primitives[0].attributes[\"POSITION\"]: Index out of bounds"]
+    );
     assert!(damage(scene_of(b"{\"asset\": ", "a.gltf")).contains("not glTF"));
     assert!(damage(scene_of("[".repeat(100_000).as_bytes(), "a.gltf")).contains("not glTF"));
 }
