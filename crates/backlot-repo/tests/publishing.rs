@@ -57,6 +57,8 @@ fn a_publish_writes_exactly_the_layout_and_reads_back() {
     let fact = files.iter().find(|f| f.starts_with("status/")).unwrap().clone();
     assert!(fact.starts_with("status/main-pack/1.0.0/01hqt"), "{fact}");
     let expected = [
+        "events/00000001.json",
+        "events/head.json",
         "packages/main-pack/main_pack-1.0.0-py3-none-any.whl",
         "packages/main-pack/main_pack-1.0.0-py3-none-any.whl.json",
         "packages/main-pack/main_pack-1.0.0-py3-none-any.whl.metadata",
