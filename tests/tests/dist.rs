@@ -88,7 +88,7 @@ fn the_archive_is_complete(studio: &Studio) {
         "man/man1/backlot-repo-add.1",
     ] {
         assert!(
-            fs::metadata(unpacked.join(file)).expect("there").len() > 500,
+            fs::metadata(unpacked.join(file)).expect("there").len() > 200,
             "{file}"
         );
     }
