@@ -472,20 +472,20 @@ pub(crate) enum Command {
     /// Build again what a publish affects, and see, stop, continue and undo that
     #[command(subcommand)]
     Cascade(CascadeCommand),
-    /// Run a command in the environment of the inputs, or of releases without a workspace
+    /// Run a command in the environment of the inputs, or of named releases
     Run(RunArgs),
-    /// Start a shell in the environment of the inputs, or of releases without a workspace
+    /// Start a shell in the environment of the inputs, or of named releases
     Shell(ShellArgs),
-    /// Print the variables of the environment of the inputs, or of releases without a workspace
+    /// Print the variables of the environment of the inputs, or of named releases
     Env(EnvArgs),
-    /// Show what happened to the releases of repos: created, approved, deprecated, yanked, unyanked
+    /// Show what happened to releases: created, approved, deprecated, yanked, unyanked
     Events(EventsArgs),
     /// Run commands and webhooks on events
     #[command(subcommand)]
     Hooks(HooksCommand),
-    /// Show each input: version in use, available, approved, deprecated, pinned, and what to do
+    /// Show each input: version in use, newest, approved, pinned, and what to do
     Inputs(InputsArgs),
-    /// Show what happened to the inputs of this workspace: new versions, yanks, deprecations, approvals
+    /// Show what happened to the inputs: new versions, yanks, deprecations, approvals
     Inbox(InboxArgs),
     /// Remove packages from the requirements of the workspace
     #[command(
