@@ -369,7 +369,7 @@ fn a_service_that_compares_clocks_is_understood() {
         "+3d",
         &store.command("here", &["push", "--json"]),
     ));
-    let error = refused.fails(6, "backend::store");
+    let error = refused.fails(6, "store::service");
     assert!(
         error["help"].as_str().is_some_and(|help| help.contains("clock")),
         "{error:#}"
