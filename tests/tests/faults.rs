@@ -2,7 +2,7 @@
 //! was, and what is there in the end is right.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -296,6 +296,85 @@ fn requests_follow_packs_and_not_files() {
     for (what, most) in &most {
         assert!(counts[what] <= *most, "{what}: {counts:?}");
     }
+}
+
+/// A command on a machine whose clock is wrong by so much: `+2d`. Time that only passes is right.
+fn with_clock(wrong: &str, command: &Command) -> Command {
+    let mut wrapped = Command::new("faketime");
+    wrapped
+        .args(["-f", wrong])
+        .arg(command.get_program())
+        .args(command.get_args());
+    wrapped.env_clear().stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        wrapped.env(name, value.unwrap_or_default());
+    }
+    if let Some(folder) = command.get_current_dir() {
+        wrapped.current_dir(folder);
+    }
+    wrapped.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    wrapped
+}
+
+/// Machines whose clocks are days late and ahead push, publish and collect; nothing is lost, and others have it.
+fn clocks_decide_nothing(store: &Store) {
+    prepare(store, "chunked");
+    for (round, wrong) in ["-3d", "+3d", "-3d"].into_iter().enumerate() {
+        let round = u64::try_from(round).expect("few");
+        change(store, round);
+        if round > 0 {
+            store.run("here", &["bump", "Shot", "patch"]).ok();
+        }
+        run_command(&mut with_clock(
+            wrong,
+            &store.command("here", &["publish", "Shot"]),
+        ))
+        .ok();
+        has_what_was_made(store, round);
+        // What nobody names yet is another one's push that goes on: it is younger than a collector waits for, by the service's clock.
+        change(store, 10 + round);
+        store.run("here", &["push"]).ok();
+        run_command(&mut with_clock(
+            wrong,
+            &store.command("here", &["gc", "--remote"]),
+        ))
+        .ok();
+        let again = store.run("here", &["push", "--json"]).ok().json();
+        assert_eq!(again["sent"], 0, "{wrong}: {again:#}");
+        store.run("here", &["verify", "--remote"]).ok();
+    }
+}
+
+#[test]
+fn clocks_of_machines_decide_nothing_on_s3() {
+    clocks_decide_nothing(&Store::s3());
+}
+
+#[test]
+fn clocks_of_machines_decide_nothing_on_webdav() {
+    clocks_decide_nothing(&Store::webdav());
+}
+
+#[test]
+fn clocks_of_machines_decide_nothing_on_sftp() {
+    let (store, _server) = Store::sftp();
+    clocks_decide_nothing(&store);
+}
+
+#[test]
+fn a_service_that_compares_clocks_is_understood() {
+    let store = Store::ceph();
+    prepare(&store, "chunked");
+    let refused = run_command(&mut with_clock(
+        "+3d",
+        &store.command("here", &["push", "--json"]),
+    ));
+    let error = refused.fails(6, "store::service");
+    assert!(
+        error["help"].as_str().is_some_and(|help| help.contains("clock")),
+        "{error:#}"
+    );
+    store.run("here", &["push"]).ok();
 }
 
 /// `WebDAV` has a verb of its own for it, which can be seen on the way.

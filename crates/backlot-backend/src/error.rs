@@ -159,6 +159,8 @@ backlot_core::coded! {
         Self::Store { temporary: true, .. } => "backend::store", Class::Environment,
             "check that the server is reachable, then try again",
             retry true;
+        Self::Store { reason, .. } if reason.contains("TooSkewed") => "backend::store", Class::Environment,
+            "set this machine's clock: the server takes no request whose time is more than some minutes from its own";
         Self::Store { .. } => "backend::store", Class::Environment,
             "look at the URL, the credentials (`auth test URL`) and what they may do, and that the bucket or folder is there";
         Self::NoExclusiveCreate { .. } => "backend::no_exclusive_create", Class::Config,
